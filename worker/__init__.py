@@ -1,0 +1,34 @@
+"""Referral Dispatch: sends referral campaigns through Refer2 at the pace that each shop allows.
+
+For producers, such as a web application that sends one referral or a batch::
+
+    from worker import Customer, Job, publish
+
+    publish([Job.create(shop="acme", campaign="refer-a-friend", customer=Customer(shopid="1234"), channel="whatsapp")])
+"""
+
+from collections.abc import Iterable
+
+from worker.jobs import Customer, Job
+
+__all__ = ["Customer", "Job", "publish"]
+
+
+def publish(jobs: Iterable[Job], *, amqp_url: str | None = None, timeout: float = 30.0) -> int:
+    """Publish jobs to RabbitMQ and return how many: all of them, each confirmed. Blocks until then.
+
+    ``amqp_url`` defaults to ``REFERRALS_AMQP_URL``; ``timeout`` is the longest wait in seconds without any confirm.
+    Publishing a job again is harmless: its id is made of its fields, and a job is called once.
+
+    Raises:
+      worker.errors.ConfigurationError: the URL can't be used.
+      worker.errors.UnroutableError: a job's shop has no queue yet; jobs of other shops may have been published.
+      worker.errors.BrokerError: RabbitMQ is out of reach, refused a job or confirms nothing.
+    """
+    # Imported when used: who only makes jobs needs neither pika nor an environment.
+    from worker import settings
+    from worker.broker.connection import parameters
+    from worker.broker.producer import publish as publish_all
+
+    url = amqp_url if amqp_url is not None else settings.load().amqp_url.get_secret_value()
+    return publish_all(jobs, parameters(url, name="referral-dispatch producer"), timeout=timeout)

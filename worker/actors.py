@@ -1,0 +1,30 @@
+"""The entry of the dramatiq command: ``dramatiq worker.actors --processes 1``, or `referrals work` around it.
+
+The one module that reads the environment and builds things when it is imported, since that is what Dramatiq's worker
+processes do with it.
+"""
+
+import sys
+
+import dramatiq
+
+from worker import health, logs, settings
+from worker.errors import ConfigurationError
+
+
+def _build() -> dramatiq.Broker:
+    try:
+        loaded = settings.load()
+        logs.configure(loaded.log_level, loaded.log_format)
+        health.shared_metrics_of_parent()
+        # Only now: see worker.metrics.
+        from worker.app import build_worker
+
+        return build_worker(loaded).broker
+    except ConfigurationError as error:
+        print(error, file=sys.stderr, flush=True)  # noqa: T201 - for the person who started it, before any log
+        sys.exit(error.exit_code)
+
+
+broker = _build()
+dramatiq.set_broker(broker)

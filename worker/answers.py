@@ -1,0 +1,163 @@
+"""What an HTTP answer means: the vendor's error table as one pure function from an answer to a verdict."""
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal, NoReturn
+
+from worker.clock import DAY, SECOND, from_datetime
+from worker.verdicts import (
+    DOCUMENTED_CODES,
+    Halted,
+    Rejected,
+    Retry,
+    Scope,
+    Sent,
+    Throttled,
+    Unknown,
+    Verdict,
+)
+
+Flaw = Literal["timeout", "connection_lost", "unreadable_answer"]
+
+LONGEST_CODE = 64
+LONGEST_ERROR_MESSAGE = 500
+LONGEST_RETRY_AFTER = DAY + 3600 * SECOND
+"""No limit of the vendor's lasts longer than a day; the hour is for clocks that differ."""
+
+DEEPEST = 64
+"""Levels of nesting that are read: what is deeper would end in a recursion error wherever it is written again."""
+
+_HALTS_THE_SHOP = frozenset({"invalid_token", "inaccessible_global_api_version"})
+_HALTS_EVERY_SHOP = frozenset({"obsolete_global_api_version", "invalid_global_api_version"})
+_THROTTLES = "rate_limit_exceeded"
+_TRANSIENT = frozenset({408, 425})
+
+_BEYOND_A_CODE = re.compile(r"[^A-Za-z0-9_.:-]")
+_SECONDS = re.compile(r"\d{1,12}(\.\d{1,9})?", re.ASCII)
+_LIMITED = re.compile(r"\b(?:for|per)\s+(?:\w+\s+)?(customer|shop)s?\b")
+_MENTIONED = re.compile(r"\b(customer|shop)s?\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response as far as it could be read. ``flaw`` says why ``body`` is not the whole of it."""
+
+    status: int
+    retry_after: str | None
+    body: bytes
+    flaw: Flaw | None = None
+
+
+def judge(answer: Answer, now: int) -> Verdict:
+    """The verdict on an answer that came at ``now``: every row of the vendor's error table."""
+    document = None if answer.flaw else _read_object(answer.body)
+    if 200 <= answer.status < 300:
+        return _success(answer, document)
+    code = _code(document)
+    message = _text(document, LONGEST_ERROR_MESSAGE)
+    # The code decides whatever the error status beside it: the code is the vendor's statement about this request,
+    # while the same code is documented under 400, 403 and 404 without a rule that tells them apart.
+    if code and answer.status >= 400 and (code in DOCUMENTED_CODES or answer.status < 500):
+        return _coded(answer, code, message, now)
+    if answer.status == 429:
+        return Throttled(429, "http_429", _scope(message), _microseconds(answer.retry_after, now))
+    if answer.status < 200:
+        # An interim status where a final one is due: what happened to the request is not said.
+        return Unknown(answer.status, "unreadable_answer")
+    if answer.status >= 500 or answer.status in _TRANSIENT:
+        return Retry(answer.status, f"http_{answer.status}")
+    if answer.status >= 400 and answer.flaw in ("timeout", "connection_lost"):
+        # Refused, so nothing was done; but whether it was the job or the shop stood in the part that got lost.
+        return Retry(answer.status, answer.flaw)
+    return Halted(answer.status, f"http_{answer.status}", None, every_shop=False)
+
+
+def _success(answer: Answer, document: dict[str, Any] | None) -> Verdict:
+    referral = document.get("referral") if document is not None else None
+    if document is None or not isinstance(referral, dict):
+        return Unknown(answer.status, answer.flaw or "unreadable_answer")
+    return Sent(answer.status, _text(document), referral, document.get("share_action"))
+
+
+def _coded(answer: Answer, code: str, message: str | None, now: int) -> Verdict:
+    if code == _THROTTLES or answer.status == 429:
+        return Throttled(answer.status, code, _scope(message), _microseconds(answer.retry_after, now))
+    if code in _HALTS_EVERY_SHOP or code in _HALTS_THE_SHOP:
+        return Halted(answer.status, code, message, every_shop=code in _HALTS_EVERY_SHOP)
+    return Rejected(answer.status, code, message, listed=code in DOCUMENTED_CODES)
+
+
+def _read_object(body: bytes) -> dict[str, Any] | None:
+    # ValueError: no UTF-8, no JSON, or one of the refusals below.
+    try:
+        document = json.loads(body.decode().removeprefix("\ufeff"), parse_constant=_refuse, parse_float=_finite)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(document, dict) or _too_deep(document, body):
+        return None
+    return document
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(digits: str) -> float:
+    # 1e400 is JSON, but it would be written on as Infinity, which is not.
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError("a number beyond any that can be written again")
+    return number
+
+
+def _too_deep(document: object, body: bytes) -> bool:
+    if body.count(b"{") + body.count(b"[") <= DEEPEST:
+        return False
+    level: list[object] = [document]
+    for _ in range(DEEPEST):
+        level = [child for parent in level for child in _children(parent)]
+    return bool(level)
+
+
+def _children(parent: object) -> Iterator[object]:
+    values = parent.values() if isinstance(parent, dict) else parent if isinstance(parent, list) else ()
+    return (value for value in values if isinstance(value, dict | list))
+
+
+def _code(document: dict[str, Any] | None) -> str | None:
+    code = document.get("id") if document is not None else None
+    if not isinstance(code, str) or not code.strip():
+        return None
+    return _BEYOND_A_CODE.sub("_", code.strip()[:LONGEST_CODE])
+
+
+def _text(document: dict[str, Any] | None, longest: int | None = None) -> str | None:
+    text = document.get("message") if document is not None else None
+    return text[:longest] if isinstance(text, str) else None
+
+
+def _scope(message: str | None) -> Scope | None:
+    # "... for this customer" names the scope even where the text goes on about the shop.
+    text = (message or "").lower()
+    named = set(_LIMITED.findall(text)) or set(_MENTIONED.findall(text))
+    if named == {"customer"}:
+        return "customer"
+    return "shop" if named == {"shop"} else None
+
+
+def _microseconds(retry_after: str | None, now: int) -> int | None:
+    text = (retry_after or "").strip()
+    if _SECONDS.fullmatch(text):
+        wait = math.ceil(float(text) * SECOND)
+    else:
+        try:
+            moment = parsedate_to_datetime(text)
+        except (ValueError, TypeError, IndexError, OverflowError):
+            return None
+        wait = from_datetime(moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now
+    return min(wait, LONGEST_RETRY_AFTER) if wait >= 0 else None

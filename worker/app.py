@@ -1,0 +1,188 @@
+"""The wiring: the one place that builds the parts and puts them together."""
+
+import signal
+import threading
+from dataclasses import dataclass
+
+import dramatiq
+import pika
+import structlog
+from dramatiq.middleware import CurrentMessage, Middleware
+from prometheus_client import CollectorRegistry
+
+from worker.broker.base import Delivery, Host
+from worker.broker.connection import connect, declare_topology, hold_single, parameters
+from worker.broker.local import LocalBroker, LocalRun
+from worker.broker.rabbitmq import ReferralBroker
+from worker.broker.topology import queues
+from worker.clock import SECOND, Clock, SystemClock
+from worker.dispatch import Dispatcher
+from worker.drain import DrainSignals
+from worker.errors import ConfigurationError, StoreError
+from worker.health import MetricsServer, mark_dead
+from worker.jobs import ACTOR, QUEUE, Job
+from worker.metrics import Metrics
+from worker.refer2 import Refer2Client
+from worker.settings import Settings
+from worker.shops import ShopRegistry
+from worker.store.base import Store
+from worker.store.memory import MemoryStore
+from worker.tokens import TokenMaker
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class App:
+    """A broker with its actor, ready for a Dramatiq worker, and what it works with."""
+
+    host: Host
+    broker: dramatiq.Broker
+    client: Refer2Client
+
+
+def build_worker(settings: Settings) -> App:
+    """A worker on RabbitMQ. Connects to nothing yet.
+
+    Raises:
+      ConfigurationError: settings or shops file can't be used.
+    """
+    clock = SystemClock()
+    shops = ShopRegistry.load(settings.shops)
+    store = build_store(settings, clock)
+    host = _host(settings, shops, store, clock)
+    client = _client(settings, clock)
+    broker = ReferralBroker(host, _parameters(settings), single=settings.redis_url is None)
+    broker.add_middleware(_Lifecycle(host, client, MetricsServer(settings.metrics_port)))
+    _declare_actor(broker, host, client)
+    return App(host, broker, client)
+
+
+def build_local(
+    settings: Settings, shops: ShopRegistry, store: Store, clock: Clock, run: LocalRun, threads: int
+) -> App:
+    """A worker of a single process over a run's own source of jobs."""
+    host = _host(settings, shops, store, clock)
+    host.threads = threads
+    client = _client(settings, clock)
+    broker = LocalBroker(host, run)
+    _declare_actor(broker, host, client)
+    return App(host, broker, client)
+
+
+def build_store(settings: Settings, clock: Clock) -> Store:
+    """The store that the settings ask for."""
+    if settings.redis_url is not None:
+        raise ConfigurationError(
+            "REFERRALS_REDIS_URL: the shared store is not part of this version; unset it and run a single process"
+        )
+    return MemoryStore(clock)
+
+
+def preflight(settings: Settings, processes: int) -> None:
+    """Find out whether a worker can run with these settings, and declare what it needs on RabbitMQ.
+
+    Raises:
+      ConfigurationError: it can't, and starting again changes nothing.
+      BrokerError: RabbitMQ is out of reach.
+    """
+    shops = ShopRegistry.load(settings.shops)
+    if processes > 1 and settings.redis_url is None:
+        raise ConfigurationError(
+            f"{processes} processes can't share limits in memory: set REFERRALS_REDIS_URL, or use --processes 1"
+        )
+    connection = connect(_parameters(settings))
+    try:
+        if settings.redis_url is None:
+            hold_single(connection)
+        for difference in declare_topology(connection, queues(shops.slugs())):
+            log.warning("queue_differs", difference=difference)
+    finally:
+        if connection.is_open:
+            connection.close()
+
+
+def _parameters(settings: Settings) -> pika.URLParameters:
+    return parameters(settings.amqp_url.get_secret_value(), name="referral-dispatch worker")
+
+
+def _host(settings: Settings, shops: ShopRegistry, store: Store, clock: Clock) -> Host:
+    return Host(
+        store=store,
+        shops=shops,
+        clock=clock,
+        metrics=Metrics(CollectorRegistry()),
+        threads=1,
+        prefetch=settings.prefetch,
+        longest_call=int((settings.call_deadline_seconds + settings.connect_timeout_seconds) * SECOND),
+    )
+
+
+def _client(settings: Settings, clock: Clock) -> Refer2Client:
+    return Refer2Client(
+        token_of=TokenMaker(clock).token,
+        clock=clock,
+        connect_timeout_seconds=settings.connect_timeout_seconds,
+        read_timeout_seconds=settings.read_timeout_seconds,
+        call_deadline_seconds=settings.call_deadline_seconds,
+        http_proxy=settings.http_proxy.get_secret_value() if settings.http_proxy else None,
+        ca_file=settings.ca_file,
+    )
+
+
+def _declare_actor(broker: dramatiq.Broker, host: Host, client: Refer2Client) -> None:
+    dispatcher = Dispatcher(
+        shop_of=host.shops.get,
+        refer=client.refer,
+        store=host.store,
+        clock=host.clock,
+        metrics=host.metrics,
+        stopping=host.stopping.is_set,
+    )
+
+    @dramatiq.actor(broker=broker, actor_name=ACTOR, queue_name=QUEUE)
+    def refer(job: Job) -> None:
+        """Make one referral. What became of it is left on the delivery, which alone decides about its message."""
+        delivery: object = CurrentMessage.get_current_message()
+        assert isinstance(delivery, Delivery)
+        assert delivery.grant is not None
+        try:
+            delivery.disposition = dispatcher.dispatch(job, delivery.ask, delivery.grant)
+        except StoreError as error:
+            log.warning("store_down", shop=job.shop, job_id=job.job_id, problem=str(error))
+        except Exception as error:  # noqa: BLE001 - the job stays whole, whatever went wrong
+            # Neither its text nor a traceback with values may reach a log; where it happened is what helps.
+            place = error.__traceback__
+            while place is not None and place.tb_next is not None:
+                place = place.tb_next
+            where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place is not None else "?"
+            log.error("actor_failed", shop=job.shop, job_id=job.job_id, error=type(error).__name__, where=where)
+
+
+class _Lifecycle(Middleware):
+    """Ties the parts to the life of Dramatiq's worker process."""
+
+    def __init__(self, host: Host, client: Refer2Client, metrics_server: MetricsServer) -> None:
+        self._host = host
+        self._client = client
+        self._metrics_server = metrics_server
+
+    def after_process_boot(self, broker: dramatiq.Broker) -> None:
+        del broker
+        if threading.current_thread() is threading.main_thread():
+            DrainSignals(self._host.stopping, self._host.clock).install(signal.SIGTERM, signal.SIGHUP)
+
+    def before_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
+        del broker
+        self._host.threads = worker.worker_threads
+        self._metrics_server.start()
+
+    def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
+        del broker, worker
+        self._host.stopping.set()
+
+    def after_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
+        del broker, worker
+        self._client.close()
+        self._metrics_server.close()
+        mark_dead()

@@ -1,0 +1,1 @@
+"""The brokers that Dramatiq runs on: RabbitMQ (``consumer``, ``publisher``, ``topology``) and ``local``."""

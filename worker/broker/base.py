@@ -1,0 +1,345 @@
+"""What the brokers share: Dramatiq's consumer with the gate in front of its worker threads."""
+
+import threading
+from abc import ABC, abstractmethod
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import dramatiq
+import structlog
+
+from worker.breaker import CAUSES, Breaker, Pause, Resume
+from worker.clock import SECOND, Clock
+from worker.dispatch import Disposition, Fenced, Finish, GiveBack, Later
+from worker.errors import DeadLetterError, StoreError
+from worker.gate import Gate
+from worker.jobs import ACTOR, QUEUE, Job
+from worker.metrics import Metrics
+from worker.shops import ShopConfig, ShopRegistry
+from worker.store.base import Ask, Closed, Go, Seen, Store, Wait
+
+HOUSEKEEPING = SECOND
+"""How often the shops file is looked at and what takes too long is looked for."""
+
+CRASH_LOOP = 5
+"""Takeovers of one job after which it is parked: whatever kills its workers is likely to be the job."""
+
+FIRST_BACKOFF = SECOND
+LONGEST_BACKOFF = 60 * SECOND
+"""Bounds of a shop's pause after a job of it went wrong outside the call, so that nothing spins."""
+
+log = structlog.get_logger(__name__)
+
+
+class Delivery(dramatiq.MessageProxy):
+    """A job in hand: Dramatiq's message, the gate's ticket, and what became of it.
+
+    The actor sets ``disposition``; without one the job counts as not done. ``place`` is where the job stands in its
+    customer's line.
+    """
+
+    def __init__(self, job: Job, ask: Ask) -> None:
+        # The job itself goes along as the argument: its repr is masked, and Dramatiq logs arguments.
+        super().__init__(
+            dramatiq.Message(
+                queue_name=QUEUE,
+                actor_name=ACTOR,
+                args=(),
+                kwargs={"job": job},
+                options={},
+                message_id=job.job_id,
+                message_timestamp=0,
+            )
+        )
+        self.job = job
+        self.ask = ask
+        self.shop = job.shop
+        self.customer = ask.customer
+        self.grant: Go | None = None
+        self.disposition: Disposition | None = None
+
+
+@dataclass(slots=True)
+class Host:
+    """What a consumer works with, built by the wiring. ``longest_call`` is in microseconds.
+
+    ``threads`` is set once Dramatiq tells it, before the first consumer is made.
+    """
+
+    store: Store
+    shops: ShopRegistry
+    clock: Clock
+    metrics: Metrics
+    threads: int
+    prefetch: int
+    longest_call: int
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+
+D = TypeVar("D", bound=Delivery)
+
+
+class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
+    """Yields a job only when its shop and its customer may be called and a worker thread is free.
+
+    Worker threads report by :meth:`ack` and :meth:`nack`; whatever follows from that happens in the consumer's own
+    thread, which alone touches the gate. ``__next__`` may block for ``timeout`` milliseconds.
+    """
+
+    def __init__(self, host: Host, *, timeout: int) -> None:
+        self.host = host
+        self.gate: Gate[D] = Gate(threads=host.threads, max_aside=max(1, host.prefetch // 2))
+        self._timeout = timeout * 1000
+        self._breakers: dict[str, Breaker] = {}
+        self._backoffs: dict[str, int] = {}
+        self._credentials: dict[str, str] = {}
+        self._returned: deque[D] = deque()
+        self._next_housekeeping = 0
+        self.configure_shops()
+
+    def __next__(self) -> D | None:
+        deadline = self.host.clock.now() + self._timeout
+        while True:
+            self._take_returned()
+            now = self.host.clock.now()
+            if now >= self._next_housekeeping:
+                self._next_housekeeping = now + HOUSEKEEPING
+                self.housekeep(now)
+            if not self.host.stopping.is_set():
+                delivery = self._grant(now)
+                if delivery is not None:
+                    return delivery
+            if now >= deadline:
+                return None
+            self.wait(min(deadline, self._next_housekeeping, self.gate.wake_at() or deadline))
+
+    def ack(self, message: Any) -> None:
+        """A worker thread is done with the job; what to do with it is in its disposition."""
+        self._returned.append(message)
+        self.wake()
+
+    # A failed message is one whose actor raised: its missing disposition says so already.
+    nack = ack
+
+    def requeue(self, messages: Any) -> None:
+        """Dramatiq stops and has not started these: their grants are undone, the jobs go back."""
+        for delivery in messages:
+            self._undo(delivery)
+            self.gate.finished(delivery)
+            self.put_back(delivery)
+
+    @property
+    def has_returned(self) -> bool:
+        """Whether a worker thread has reported something that is still to be taken up."""
+        return bool(self._returned)
+
+    def ask_for(self, job: Job, shop: ShopConfig, place: int | None = None) -> Ask:
+        """What to ask the store for a job."""
+        return Ask(
+            shop=job.shop,
+            customer=job.customer.key,
+            job_id=job.job_id,
+            limits=shop.limits,
+            lease=self.host.longest_call,
+            place=place,
+        )
+
+    def configure_shops(self) -> None:
+        """Take over what the shops file says now."""
+        for slug in self.host.shops.slugs():
+            shop = self.host.shops.get(slug)
+            if shop is None:
+                continue
+            self.gate.configure(slug, weight=shop.weight, max_in_flight=shop.max_in_flight)
+            self.host.metrics.declare_shop(slug)
+            fingerprint = shop.credential.fingerprint
+            if self._credentials.setdefault(slug, fingerprint) != fingerprint:
+                self._credentials[slug] = fingerprint
+                self._resume(slug, self._breaker(slug).reset())
+
+    def housekeep(self, now: int) -> None:
+        """Once a second: follow the shops file. Brokers add their own."""
+        del now
+        if self.host.shops.refresh():
+            self.configure_shops()
+
+    def settle(self, delivery: D, finish: Finish) -> None:
+        """The result is in safe hands: tell the ledger. Then the delivery may be acknowledged."""
+        self._backoffs.pop(delivery.shop, None)
+        try:
+            self.host.store.settle(delivery.ask, finish.epoch, finish.outcome)
+        except StoreError as error:
+            # The ledger still says answered: another copy would publish the result again and call nobody.
+            log.warning("settle_failed", job_id=delivery.job.job_id, problem=str(error))
+
+    def back_off(self, delivery: D, problem: str) -> None:
+        """The job could not be carried on for a reason that is not its own: give it back and let its shop rest."""
+        backoff = min(self._backoffs.get(delivery.shop, FIRST_BACKOFF // 2) * 2, LONGEST_BACKOFF)
+        self._backoffs[delivery.shop] = backoff
+        self.gate.close(delivery.shop, self.host.clock.now() + backoff, "backing_off")
+        log.warning("job_given_back", shop=delivery.shop, job_id=delivery.job.job_id, problem=problem)
+        self.put_back(delivery)
+
+    @abstractmethod
+    def granted(self, delivery: D, grant: Go) -> None:
+        """A call is about to start."""
+
+    @abstractmethod
+    def released(self, delivery: D, grant: Go, *, called: bool) -> None:
+        """The grant was undone; ``called`` tells whether the call was made all the same."""
+
+    @abstractmethod
+    def repeat(self, delivery: D, grant: Go, not_before: int) -> None:
+        """The ledger knows that the call is to be repeated from ``not_before``: as :meth:`defer`."""
+
+    @abstractmethod
+    def wait(self, until: int) -> None:
+        """Do I/O until ``until`` (microseconds), :meth:`wake`, or whatever may let another job go."""
+
+    @abstractmethod
+    def wake(self) -> None:
+        """End :meth:`wait` soon. Called from any thread."""
+
+    @abstractmethod
+    def acknowledge(self, delivery: D) -> None:
+        """The job is done with: forget its message."""
+
+    @abstractmethod
+    def put_back(self, delivery: D) -> None:
+        """The job is not done and has left the gate: it will be delivered again."""
+
+    @abstractmethod
+    def publish_result(self, delivery: D, finish: Finish) -> None:
+        """Publish the result; once that is certain, :meth:`settle` and acknowledge, otherwise :meth:`back_off`."""
+
+    @abstractmethod
+    def defer(self, delivery: D, until: int) -> None:
+        """The job has left the gate and comes back at ``until``: keep a copy, then acknowledge."""
+
+    def paused(self, shop: str, pause: Pause) -> None:
+        """The shop's answers closed it. Brokers whose jobs wait elsewhere have nothing to do."""
+
+    @abstractmethod
+    def bury(self, delivery: D, error: DeadLetterError) -> None:
+        """The job has left the gate for good: park it where a person finds it, then acknowledge."""
+
+    def _grant(self, now: int) -> D | None:
+        while (delivery := self.gate.next(now)) is not None:
+            try:
+                reply = self.host.store.admit(delivery.ask)
+            except StoreError as error:
+                log.warning("store_down", problem=str(error))
+                self.gate.give_back(delivery)
+                self.gate.close_all("store_down", now + SECOND)
+                return None
+            match reply:
+                case Go():
+                    delivery.grant = reply
+                    if reply.takeovers < CRASH_LOOP:
+                        self.granted(delivery, reply)
+                        return delivery
+                    self._undo(delivery)
+                    self.gate.finished(delivery)
+                    parked = f"{reply.takeovers} workers ended during this job's call"
+                    self.bury(delivery, DeadLetterError("crash_loop", parked))
+                case Closed(until, reason):
+                    self.gate.give_back(delivery)
+                    self.gate.close(delivery.shop, until, reason)
+                case Wait(scope, until):
+                    self._hold_back(delivery, now, until, line=scope == "customer")
+                case Seen(epoch, result):
+                    self.gate.finished(delivery)
+                    self.host.metrics.ledger_hits.labels(delivery.shop).inc()
+                    if result is None:
+                        self.acknowledge(delivery)
+                    else:
+                        self.publish_result(delivery, Finish.recorded(epoch, result))
+        return None
+
+    def _hold_back(self, delivery: D, now: int, until: int, *, line: bool) -> None:
+        if line:
+            delivery.ask = self.ask_again(delivery, until)
+        if not self.gate.set_aside(delivery, now, until):
+            self.host.metrics.deferrals.labels(delivery.shop).inc()
+            self.defer(delivery, until)
+
+    def ask_again(self, delivery: D, place: int) -> Ask:
+        """The delivery's question with the place in line that it was given."""
+        ask = delivery.ask
+        return Ask(ask.shop, ask.customer, ask.job_id, ask.limits, ask.lease, place)
+
+    def _take_returned(self) -> None:
+        while self._returned:
+            delivery = self._returned.popleft()
+            disposition, delivery.disposition = delivery.disposition, None
+            if isinstance(disposition, GiveBack):
+                self._given_back(delivery, disposition)
+            else:
+                self.gate.finished(delivery)
+                self._carry_out(delivery, disposition)
+            if disposition is not None and disposition.verdict is not None:
+                change = self._breaker(delivery.shop).record(disposition.verdict, self.host.clock.now())
+                if isinstance(change, Pause):
+                    self._pause(delivery.shop, change)
+                else:
+                    self._resume(delivery.shop, change)
+
+    def _carry_out(self, delivery: D, disposition: Finish | Later | Fenced | None) -> None:
+        match disposition:
+            case Finish():
+                self.publish_result(delivery, disposition)
+            case Later(not_before=not_before):
+                assert delivery.grant is not None
+                self.repeat(delivery, delivery.grant, not_before)
+            case Fenced():
+                log.warning("fenced", shop=delivery.shop, job_id=delivery.job.job_id)
+                self.put_back(delivery)
+            case None:
+                self.back_off(delivery, "the actor ended without a disposition")
+
+    def _given_back(self, delivery: D, disposition: GiveBack) -> None:
+        grant, delivery.grant = delivery.grant, None
+        if grant is not None:
+            self.released(delivery, grant, called=disposition.verdict is not None)
+        if disposition.scope == "customer":
+            self._hold_back(delivery, self.host.clock.now(), disposition.until, line=False)
+            return
+        self.gate.give_back(delivery)
+        if disposition.scope == "shop":
+            self.gate.close(delivery.shop, disposition.until, "throttled")
+
+    def _undo(self, delivery: D) -> None:
+        grant, delivery.grant = delivery.grant, None
+        if grant is not None:
+            self.host.store.release(delivery.ask, grant.epoch, called=False)
+            self.released(delivery, grant, called=False)
+
+    def _breaker(self, shop: str) -> Breaker:
+        breaker = self._breakers.get(shop)
+        if breaker is None:
+            breaker = self._breakers[shop] = Breaker()
+        return breaker
+
+    def _pause(self, shop: str, pause: Pause) -> None:
+        log.error(
+            "shop_closed",
+            shop=shop,
+            cause=pause.cause,
+            code=pause.code,
+            every_shop=pause.every_shop,
+            seconds=(pause.until - self.host.clock.now()) // SECOND,
+        )
+        for slug in self.host.shops.slugs() if pause.every_shop else (shop,):
+            self._breaker(slug).join(pause)
+            self.gate.close(slug, pause.until, pause.cause)
+            self.gate.probe(slug, probing=True)
+        self.paused(shop, pause)
+
+    def _resume(self, shop: str, change: Resume | None) -> None:
+        if change is None:
+            return
+        log.info("shop_reopened", shop=shop)
+        for cause in CAUSES:
+            self.gate.open(shop, cause)
+        self.gate.probe(shop, probing=False)

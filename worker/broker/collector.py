@@ -1,0 +1,77 @@
+"""The consuming side of results: batches that are acknowledged once their taker has them safe."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import pika
+import pika.exceptions
+from pika.adapters.blocking_connection import BlockingChannel
+
+from worker.broker.connection import connect, declare_topology, describe
+from worker.broker.topology import RESULTS, queues
+from worker.errors import BrokerError
+
+PREFETCH = 1000
+"""Unacknowledged results; one batch is written to disk with a single sync."""
+
+
+class Collector:
+    """Consumes the queue ``referrals.results``; belongs to one thread. After a :class:`BrokerError` make a new one:
+    what was not acknowledged is delivered again.
+    """
+
+    def __init__(self, params: pika.URLParameters) -> None:
+        """Connect, declare and subscribe.
+
+        Raises:
+          BrokerError, ConfigurationError: as `connect` and `declare_topology` say.
+        """
+        self._params = params
+        self._received: deque[tuple[int, bytes]] = deque()
+        self._connection = connect(params)
+        with self._mapped():
+            declare_topology(self._connection, queues(()))
+            self._channel: BlockingChannel = self._connection.channel()
+            self._channel.basic_qos(prefetch_count=PREFETCH)
+            self._channel.basic_consume(RESULTS, self._on_message)
+
+    def batch(self, *, seconds: float) -> list[tuple[int, bytes]]:
+        """Up to :data:`PREFETCH` results as (delivery tag, body), after at most ``seconds``; may be empty."""
+        with self._mapped():
+            if not self._received:
+                self._connection.process_data_events(time_limit=seconds)
+            # What else has arrived by now shares the batch's sync.
+            self._connection.process_data_events(time_limit=0)
+        if not self._channel.is_open:
+            raise BrokerError("RabbitMQ closed the channel of the results queue")
+        taken = list(self._received)
+        self._received.clear()
+        return taken
+
+    def ack(self, last: int) -> None:
+        """Every result up to this delivery tag is safe."""
+        with self._mapped():
+            self._channel.basic_ack(last, multiple=True)
+
+    def reject(self, tags: Iterable[int]) -> None:
+        """These are no results: RabbitMQ moves them to ``referrals.dead``. Before :meth:`ack` of a later one."""
+        with self._mapped():
+            for tag in tags:
+                self._channel.basic_reject(tag, requeue=False)
+
+    def close(self) -> None:
+        """Disconnect."""
+        with self._mapped():
+            if self._connection.is_open:
+                self._connection.close()
+
+    @contextmanager
+    def _mapped(self) -> Iterator[None]:
+        try:
+            yield
+        except (pika.exceptions.AMQPError, OSError) as error:
+            raise BrokerError(describe(error, self._params)) from error
+
+    def _on_message(self, _channel: object, method: pika.spec.Basic.Deliver, _properties: object, body: bytes) -> None:
+        self._received.append((method.delivery_tag, body))

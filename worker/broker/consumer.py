@@ -1,0 +1,288 @@
+"""RabbitMQ underneath Dramatiq: all shop queues on one connection, behind the gate."""
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import pika
+import structlog
+
+from worker.broker.base import Delivery, GatedConsumer, Host
+from worker.broker.link import Link
+from worker.broker.publisher import Outgoing, Publisher
+from worker.broker.topology import (
+    DEAD,
+    RESULTS,
+    delay_exchange,
+    expiration,
+    queues,
+    result_key,
+    shop_queue,
+    shop_queue_declaration,
+)
+from worker.clock import SECOND, to_datetime
+from worker.dispatch import Finish
+from worker.errors import BrokerError, ConfigurationError, DeadLetterError
+from worker.jobs import Job, decode_message
+from worker.store.base import Ask, Go
+
+FIRST_BACKOFF = SECOND // 2
+LONGEST_BACKOFF = 15 * SECOND
+
+LONG_CLOSED = 60 * SECOND
+"""A shop closed for longer gives its unstarted jobs back: RabbitMQ closes a channel, and so every shop's consumer,
+over one delivery that stays unacknowledged for its ``consumer_timeout`` (30 minutes by default)."""
+
+LONGEST_HELD = 600 * SECOND
+"""No unstarted delivery is kept longer, whatever its shop's pace."""
+
+DRAIN = 30 * SECOND
+"""How long a stopping process waits for RabbitMQ to confirm what it has in hand."""
+
+PLACE_HEADER = "x-referral-place"
+
+# What RabbitMQ notes on a message's way round; on the copies that we make it would pile up.
+_BROKER_HEADERS = ("x-death", "x-delivery-count", "x-first-death-", "x-last-death-")
+
+log = structlog.get_logger(__name__)
+
+
+class AmqpDelivery(Delivery):
+    """A job in hand, with its message as it came and the link's ``generation`` that ``tag`` belongs to."""
+
+    def __init__(self, job: Job, ask: Ask, message: "Received") -> None:
+        super().__init__(job, ask)
+        self.message = message
+
+
+class Received:
+    """A message as it came."""
+
+    __slots__ = ("at", "body", "generation", "headers", "tag")
+
+    def __init__(self, tag: int, generation: int, body: bytes, headers: Mapping[str, Any], at: int) -> None:
+        self.tag = tag
+        self.generation = generation
+        self.body = body
+        self.headers = headers
+        self.at = at
+
+
+class AmqpConsumer(GatedConsumer[AmqpDelivery]):
+    """Never ends for a fault: it connects, subscribes and reconnects inside ``__next__``."""
+
+    def __init__(self, host: Host, params: pika.URLParameters, *, single: bool, timeout: int) -> None:
+        self._link = Link(params, prefetch=host.prefetch, single=single, on_message=self._on_message)
+        self._publisher = Publisher(params, listener=self._on_publisher)
+        self._connect_at = 0
+        self._backoff = FIRST_BACKOFF
+        self._problem: str | None = None
+        self._declared: set[str] = set()
+        self._publishing: deque[bool] = deque([False])
+        self._confirmed: deque[tuple[Received, AmqpDelivery | None, Finish | None, BrokerError | None]] = deque()
+        self._unconfirmed = 0
+        super().__init__(host, timeout=timeout)
+        self._publisher.start()
+
+    def granted(self, delivery: AmqpDelivery, grant: Go) -> None:
+        """The store's ledger knows; there is nothing to add."""
+
+    def released(self, delivery: AmqpDelivery, grant: Go, *, called: bool) -> None:
+        """As :meth:`granted`."""
+
+    def repeat(self, delivery: AmqpDelivery, grant: Go, not_before: int) -> None:
+        del grant
+        self.defer(delivery, not_before)
+
+    def wait(self, until: int) -> None:
+        now = self.host.clock.now()
+        try:
+            if not self._link.up and now >= self._connect_at:
+                self._connect()
+            elif not self._link.up:
+                until = min(until, self._connect_at)
+            self._link.pump(max(0, until - now) / SECOND, ready=self._has_news)
+        except (BrokerError, ConfigurationError) as error:
+            self._disconnected(error)
+        self._take_news()
+
+    def wake(self) -> None:
+        self._link.wake()
+
+    def acknowledge(self, delivery: AmqpDelivery) -> None:
+        self._link.ack(delivery.message.tag, delivery.message.generation)
+
+    def put_back(self, delivery: AmqpDelivery) -> None:
+        self._link.put_back(delivery.message.tag, delivery.message.generation)
+
+    def publish_result(self, delivery: AmqpDelivery, finish: Finish) -> None:
+        key = result_key(delivery.shop, finish.outcome, finish.code, has_share_action=finish.has_share_action)
+        self._publish(RESULTS, key, finish.body.encode(), delivery.message, delivery, finish=finish)
+
+    def defer(self, delivery: AmqpDelivery, until: int) -> None:
+        wait = until - self.host.clock.now()
+        message = delivery.message
+        headers = {name: value for name, value in message.headers.items() if not name.startswith(_BROKER_HEADERS)}
+        headers.pop(PLACE_HEADER, None)
+        if delivery.ask.place is not None:
+            headers[PLACE_HEADER] = delivery.ask.place
+        self._publish(
+            delay_exchange(wait),
+            delivery.shop,
+            message.body,
+            message,
+            delivery,
+            headers=headers,
+            expires=expiration(wait),
+        )
+
+    def bury(self, delivery: AmqpDelivery, error: DeadLetterError) -> None:
+        self._bury(delivery.message, delivery.shop, error)
+
+    def housekeep(self, now: int) -> None:
+        super().housekeep(now)
+        if self._link.up:
+            try:
+                self._follow_shops(now)
+            except (BrokerError, ConfigurationError) as error:
+                self._disconnected(error)
+
+    def close(self) -> None:
+        """Wait for the confirms of what is done, give back the rest, disconnect."""
+        deadline = self.host.clock.now() + DRAIN
+        self._take_returned()
+        while self._unconfirmed and self.host.clock.now() < deadline:
+            self.wait(min(deadline, self.host.clock.now() + SECOND))
+        if self._unconfirmed:
+            log.warning("unconfirmed_at_close", messages=self._unconfirmed)
+        self._publisher.close(timeout=0)
+        self._link.close()
+
+    # What follows runs in the consumer's thread, but for _on_confirm and _on_publisher.
+
+    def _connect(self) -> None:
+        shops = self.host.shops.slugs()
+        for difference in self._link.open(queues(shops)):
+            log.warning("queue_differs", difference=difference)
+        if self._problem is not None:
+            log.info("consumer_connected")
+        self._problem = None
+        self._backoff = FIRST_BACKOFF
+        self._declared = set(shops)
+        self._subscribe_missing()
+
+    def _disconnected(self, error: BrokerError | ConfigurationError) -> None:
+        if str(error) != self._problem:
+            log.warning("consumer_disconnected", problem=str(error))
+        self._problem = str(error)
+        self._connect_at = self.host.clock.now() + self._backoff
+        self._backoff = min(self._backoff * 2, LONGEST_BACKOFF)
+        # RabbitMQ delivers all of this again. Calls under way go on, and the ledger knows their copies.
+        for shop in {held.shop for held in self.gate.held()}:
+            self.gate.withdraw(shop)
+
+    def _follow_shops(self, now: int) -> None:
+        served = frozenset(self.host.shops.slugs())
+        for shop in self._link.shops:
+            if shop not in served or self.gate.closed_until(shop) > now + LONG_CLOSED:
+                self._link.unsubscribe(shop)
+                self._give_back_waiting(shop)
+        self._subscribe_missing()
+        for shop in {held.shop for held in self.gate.held() if held.message.at < now - LONGEST_HELD}:
+            self._give_back_waiting(shop)
+
+    def _subscribe_missing(self) -> None:
+        now = self.host.clock.now()
+        missing = [shop for shop in self.host.shops.slugs() if shop not in self._link.shops]
+        new = [shop for shop in missing if shop not in self._declared]
+        if new:
+            self._link.declare(shop_queue_declaration(shop) for shop in new)
+            self._declared.update(new)
+        for shop in missing:
+            if self.gate.closed_until(shop) <= now + LONG_CLOSED:
+                self._link.subscribe(shop)
+
+    def _give_back_waiting(self, shop: str) -> None:
+        for delivery in self.gate.withdraw(shop):
+            self.put_back(delivery)
+
+    def _on_message(self, shop: str, tag: int, body: bytes, headers: Mapping[str, Any]) -> None:
+        message = Received(tag, self._link.generation, body, headers, self.host.clock.now())
+        try:
+            job = decode_message(body)
+            if job.shop != shop:
+                raise DeadLetterError("bad_schema", f"a job of shop {job.shop} came by the queue {shop_queue(shop)}")
+        except DeadLetterError as error:
+            self._bury(message, shop, error)
+            return
+        config = self.host.shops.get(shop)
+        if config is None:
+            # The shop left the file a moment ago; its queue stays as it is.
+            self._link.put_back(tag, message.generation)
+            return
+        place = headers.get(PLACE_HEADER)
+        ask = self.ask_for(job, config, place if isinstance(place, int) else None)
+        self.gate.offer(AmqpDelivery(job, ask, message))
+
+    def _bury(self, message: Received, shop: str, error: DeadLetterError) -> None:
+        log.error("dead_letter", shop=shop, reason=error.reason, detail=error.detail)
+        self.host.metrics.dead_letters.labels(error.reason).inc()
+        headers = {
+            **message.headers,
+            "x-referral-reason": error.reason,
+            "x-referral-detail": error.detail,
+            "x-referral-dead-at": to_datetime(self.host.clock.now()).isoformat(),
+        }
+        self._publish(DEAD, shop, message.body, message, None, headers=headers)
+
+    def _publish(
+        self,
+        exchange: str,
+        key: str,
+        body: bytes,
+        message: Received,
+        delivery: AmqpDelivery | None,
+        *,
+        finish: Finish | None = None,
+        headers: Mapping[str, Any] | None = None,
+        expires: str | None = None,
+    ) -> None:
+        def done(error: BrokerError | None) -> None:
+            self._confirmed.append((message, delivery, finish, error))
+            self._link.wake()
+
+        self._unconfirmed += 1
+        job_id = delivery.job.job_id if delivery is not None else None
+        self._publisher.publish(
+            Outgoing(exchange, key, body, done, message_id=job_id, headers=headers, expiration=expires)
+        )
+
+    def _on_publisher(self, ready: bool) -> None:
+        self._publishing.append(ready)
+        self._link.wake()
+
+    def _has_news(self) -> bool:
+        return bool(self._confirmed or self._publishing or self.has_returned)
+
+    def _take_news(self) -> None:
+        while self._publishing:
+            if self._publishing.popleft():
+                self.gate.open_all("broker_blocked")
+            else:
+                self.gate.close_all("broker_blocked")
+        while self._confirmed:
+            message, delivery, finish, error = self._confirmed.popleft()
+            self._unconfirmed -= 1
+            if error is not None:
+                self._refused(message, delivery, error)
+                continue
+            if delivery is not None and finish is not None:
+                self.settle(delivery, finish)
+            self._link.ack(message.tag, message.generation)
+
+    def _refused(self, message: Received, delivery: AmqpDelivery | None, error: BrokerError) -> None:
+        if delivery is not None:
+            self.back_off(delivery, str(error))
+        else:
+            log.warning("dead_letter_refused", problem=str(error))
+            self._link.put_back(message.tag, message.generation)

@@ -1,0 +1,173 @@
+"""The consuming connection to RabbitMQ: one channel with a consumer for each shop's queue."""
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, suppress
+from typing import Any
+
+import pika
+import pika.exceptions
+from pika.adapters.blocking_connection import BlockingChannel
+
+from worker.broker.connection import connect, declare_topology, describe, hold_single
+from worker.broker.topology import Queue, shop_queue
+from worker.errors import BrokerError
+
+OnMessage = Callable[[str, int, bytes, Mapping[str, Any]], None]
+"""Told of a delivery: shop of its queue, delivery tag, body, headers."""
+
+
+class Link:
+    """Belongs to one thread; only :meth:`wake` may be called from others. Every failure is a :class:`BrokerError`.
+
+    After a failure the link is down, with all its deliveries gone back to their queues; :meth:`open` starts afresh
+    under the next ``generation``. Tags of an earlier generation are ignored: on the new channel they would
+    acknowledge somebody else's job.
+    """
+
+    def __init__(self, params: pika.URLParameters, *, prefetch: int, single: bool, on_message: OnMessage) -> None:
+        self._params = params
+        self._prefetch = prefetch
+        self._single = single
+        self._on_message = on_message
+        self._connection: pika.BlockingConnection | None = None
+        self._channel: BlockingChannel | None = None
+        self._consumers: dict[str, str] = {}
+        self._cancelled: str | None = None
+        self._pumping = False
+        self._woken = threading.Event()
+        self.generation = 0
+
+    @property
+    def up(self) -> bool:
+        """Whether there is a channel to consume on."""
+        return self._channel is not None
+
+    @property
+    def shops(self) -> frozenset[str]:
+        """The shops whose queues are being consumed."""
+        return frozenset(self._consumers)
+
+    def open(self, queues: Iterable[Queue]) -> list[str]:
+        """Connect and declare; returns in what existing queues differ from ours.
+
+        Raises:
+          BrokerError, ConfigurationError: as `connect`, `declare_topology` and `hold_single` say.
+        """
+        connection = connect(self._params)
+        try:
+            if self._single:
+                hold_single(connection)
+            differences = declare_topology(connection, queues)
+            channel = connection.channel()
+            channel.basic_qos(prefetch_count=self._prefetch)
+            channel.add_on_cancel_callback(self._on_cancel)
+        except (pika.exceptions.AMQPError, OSError) as error:
+            raise BrokerError(describe(error, self._params)) from error
+        self._connection, self._channel = connection, channel
+        self._consumers, self._cancelled = {}, None
+        self.generation += 1
+        return differences
+
+    def declare(self, queues: Iterable[Queue]) -> list[str]:
+        """Declare more queues on the open connection; raises and returns as :meth:`open` does."""
+        if self._connection is None:
+            return []
+        try:
+            return declare_topology(self._connection, queues)
+        except (pika.exceptions.AMQPError, OSError) as error:
+            raise self._lost(error) from error
+
+    def subscribe(self, shop: str) -> None:
+        """Begin to consume the shop's queue."""
+
+        def on_delivery(_channel: object, method: Any, properties: Any, body: bytes) -> None:
+            self._on_message(shop, method.delivery_tag, body, properties.headers or {})
+
+        if self._channel is None:
+            return
+        try:
+            self._consumers[shop] = self._channel.basic_consume(shop_queue(shop), on_delivery)
+        except (pika.exceptions.AMQPError, OSError) as error:
+            raise self._lost(error) from error
+
+    def unsubscribe(self, shop: str) -> None:
+        """Stop consuming the shop's queue. Deliveries that are in hand stay with the caller."""
+        tag = self._consumers.pop(shop, None)
+        if self._channel is None or tag is None:
+            return
+        try:
+            self._channel.basic_cancel(tag)
+        except (pika.exceptions.AMQPError, OSError) as error:
+            raise self._lost(error) from error
+
+    def ack(self, tag: int, generation: int) -> None:
+        """The delivery is done with."""
+        if self._channel is not None and generation == self.generation:
+            with _noticed_by_the_pump():
+                self._channel.basic_ack(tag)
+
+    def put_back(self, tag: int, generation: int) -> None:
+        """The delivery is to be delivered again."""
+        if self._channel is not None and generation == self.generation:
+            with _noticed_by_the_pump():
+                self._channel.basic_nack(tag, requeue=True)
+
+    def pump(self, seconds: float, *, ready: Callable[[], bool]) -> None:
+        """Do I/O for up to ``seconds``, until something arrives or :meth:`wake`. Doesn't block while ``ready()``."""
+        if self._connection is None or self._channel is None:
+            self._woken.wait(0 if ready() else seconds)
+            self._woken.clear()
+            return
+        self._pumping = True
+        try:
+            # Asked after the flag is up: whoever has something to say from now on wakes the pump.
+            self._connection.process_data_events(time_limit=0 if ready() else seconds)
+        except (pika.exceptions.AMQPError, OSError) as error:
+            raise self._lost(error) from error
+        finally:
+            self._pumping = False
+        if not self._channel.is_open:
+            # pika's pump says nothing when RabbitMQ closes a channel alone, as it does over an old delivery.
+            raise self._lost(BrokerError("RabbitMQ closed the channel"))
+        if self._cancelled is not None:
+            raise self._lost(BrokerError(f"RabbitMQ cancelled consumer {self._cancelled}: its queue was deleted"))
+
+    def wake(self) -> None:
+        """End a running :meth:`pump`. May be called from any thread."""
+        connection = self._connection
+        if connection is None:
+            self._woken.set()
+        elif self._pumping:
+            try:
+                connection.add_callback_threadsafe(_nothing)
+            except pika.exceptions.AMQPError:
+                # It broke in this instant; the pump has noticed by itself.
+                self._woken.set()
+
+    def close(self) -> None:
+        """Close the connection; RabbitMQ takes back what was not acknowledged."""
+        connection, self._connection, self._channel = self._connection, None, None
+        self._consumers = {}
+        try:
+            if connection is not None and connection.is_open:
+                connection.close()
+        except (pika.exceptions.AMQPError, OSError):
+            # It was going away anyhow, and takes the deliveries back all the same.
+            return
+
+    def _on_cancel(self, frame: Any) -> None:
+        self._cancelled = frame.method.consumer_tag
+
+    def _lost(self, error: BaseException) -> BrokerError:
+        self.close()
+        return error if isinstance(error, BrokerError) else BrokerError(describe(error, self._params))
+
+
+def _noticed_by_the_pump() -> AbstractContextManager[None]:
+    # On a broken channel there is nothing left to acknowledge: RabbitMQ has the delivery back already.
+    return suppress(pika.exceptions.AMQPError, OSError)
+
+
+def _nothing() -> None:
+    """What wakes the pump: pika returns from its wait after any callback."""

@@ -1,0 +1,274 @@
+"""A broker without a broker: jobs from an iterator, results into a journal, all in this process."""
+
+import heapq
+import queue
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any, Protocol
+
+import dramatiq
+import structlog
+from dramatiq.middleware import CurrentMessage
+
+from worker.breaker import Pause
+from worker.broker.base import Delivery, GatedConsumer, Host
+from worker.clock import SECOND
+from worker.dispatch import Finish
+from worker.errors import BrokerError, DeadLetterError, ReferralError
+from worker.jobs import QUEUE, Job, Outcome
+from worker.store.base import Ask, Go
+
+READ_AHEAD = 2_000
+"""Jobs read from the source before there is room for them; hides the time that reading takes."""
+
+MOST_INSIDE = 10_000
+"""Jobs in hand, waiting ones included: enough to find an open shop among many, and a few megabytes."""
+
+PARK_AFTER = 600 * SECOND
+"""A job that has to wait longer is left to a later run, unless told to wait."""
+
+log = structlog.get_logger(__name__)
+
+
+class Journal(Protocol):
+    """What keeps the ledger where no broker does. Each method returns once the line is with the operating system.
+
+    Raises :class:`worker.errors.InputError` where it can't be written; no call may start then.
+    """
+
+    def started(self, ask: Ask, grant: Go) -> None: ...
+    def released(self, ask: Ask, grant: Go, *, called: bool) -> None: ...
+    def repeated(self, ask: Ask, grant: Go, not_before: int) -> None: ...
+    def finished(self, body: str) -> None: ...
+
+
+OnResult = Callable[[str, Outcome, str | None], None]
+
+
+class LocalRun:
+    """One run over a source of jobs: what goes in, what has become of it, and when it is over.
+
+    ``on_result`` is called with each result's JSON, outcome and code, in the consumer's thread, after the journal has
+    it.
+    ``patient`` keeps jobs that must wait for hours or for a person; otherwise they are ``parked``, by shop, for a
+    later run, and ``halted`` tells by which code a shop turned all of its jobs away.
+    """
+
+    def __init__(self, jobs: Iterator[Job], journal: Journal, on_result: OnResult, *, patient: bool) -> None:
+        self.jobs = jobs
+        self.journal = journal
+        self.on_result = on_result
+        self.patient = patient
+        self.parked: Counter[str] = Counter()
+        self.parked_until = 0
+        self.halted: dict[str, str] = {}
+        self.failure: ReferralError | None = None
+        self.over = threading.Event()
+
+    def fail(self, error: ReferralError) -> None:
+        """End the run; the first failure is the one that is told."""
+        self.failure = self.failure or error
+        self.over.set()
+
+
+class _Reader(threading.Thread):
+    # Reads in its own thread, since a window of an export takes a second and the gate must not stop for that.
+
+    def __init__(self, run: LocalRun, wake: Callable[[], None]) -> None:
+        super().__init__(name="reader", daemon=True)
+        self._run = run
+        self._wake = wake
+        self._jobs: queue.Queue[Job] = queue.Queue(READ_AHEAD)
+        self._stop = threading.Event()
+        self.exhausted = False
+
+    def run(self) -> None:
+        try:
+            for job in self._run.jobs:
+                while not self._stop.is_set():
+                    try:
+                        self._jobs.put(job, timeout=1)
+                    except queue.Full:
+                        continue
+                    break
+                if self._stop.is_set():
+                    return
+                if self._jobs.qsize() == 1:
+                    self._wake()
+        except ReferralError as error:
+            self._run.fail(error)
+        except Exception as error:
+            self._run.fail(ReferralError(f"reading the export failed: {type(error).__name__}: {error}"))
+            raise
+        finally:
+            self.exhausted = True
+            self._wake()
+
+    def take(self) -> Job | None:
+        try:
+            return self._jobs.get_nowait()
+        except queue.Empty:
+            return None
+
+    def has_more(self) -> bool:
+        # In this order: what was put before the end was noticed is still seen.
+        exhausted = self.exhausted
+        return not exhausted or not self._jobs.empty()
+
+    def stop(self) -> None:
+        self._stop.set()
+
+
+class LocalConsumer(GatedConsumer[Delivery]):
+    """The gate over a source of jobs. ``inside`` counts jobs that have entered and are not done."""
+
+    def __init__(self, host: Host, run: LocalRun, *, timeout: int) -> None:
+        self._run = run
+        self._news = threading.Condition()
+        self._woken = False
+        self._delayed: list[tuple[int, int, Delivery]] = []
+        self._order = count()
+        self._inside = 0
+        self._reader = _Reader(run, self.wake)
+        super().__init__(host, timeout=timeout)
+        self._reader.start()
+
+    def wait(self, until: int) -> None:
+        now = self.host.clock.now()
+        while self._delayed and self._delayed[0][0] <= now:
+            self.gate.offer(heapq.heappop(self._delayed)[2])
+            until = now
+        if self._refill():
+            until = now
+        if self._inside == 0 and not self._reader.has_more():
+            self._run.over.set()
+        if self._delayed:
+            until = min(until, self._delayed[0][0])
+        with self._news:
+            self._news.wait_for(lambda: self._woken, max(0, until - now) / SECOND)
+            self._woken = False
+
+    def wake(self) -> None:
+        with self._news:
+            self._woken = True
+            self._news.notify()
+
+    def granted(self, delivery: Delivery, grant: Go) -> None:
+        self._note(lambda: self._run.journal.started(delivery.ask, grant))
+
+    def released(self, delivery: Delivery, grant: Go, *, called: bool) -> None:
+        self._note(lambda: self._run.journal.released(delivery.ask, grant, called=called))
+
+    def acknowledge(self, delivery: Delivery) -> None:
+        del delivery
+        self._inside -= 1
+
+    def put_back(self, delivery: Delivery) -> None:
+        self.gate.offer(delivery)
+
+    def publish_result(self, delivery: Delivery, finish: Finish) -> None:
+        self._note(lambda: self._run.journal.finished(finish.body))
+        if self._run.failure is None:
+            self.settle(delivery, finish)
+            self._run.on_result(finish.body, finish.outcome, finish.code)
+            self.acknowledge(delivery)
+
+    def repeat(self, delivery: Delivery, grant: Go, not_before: int) -> None:
+        self._note(lambda: self._run.journal.repeated(delivery.ask, grant, not_before))
+        self.defer(delivery, not_before)
+
+    def defer(self, delivery: Delivery, until: int) -> None:
+        if self._park(delivery, until):
+            return
+        heapq.heappush(self._delayed, (until, next(self._order), delivery))
+
+    def bury(self, delivery: Delivery, error: DeadLetterError) -> None:
+        self.host.metrics.dead_letters.labels(error.reason).inc()
+        self._run.fail(
+            ReferralError(
+                f"line {delivery.job.line}: the process ended {error.detail.split()[0]} times during this row's call; "
+                "take the row out of the export and run again for the others"
+            )
+        )
+
+    def housekeep(self, now: int) -> None:
+        super().housekeep(now)
+        for shop in self.host.shops.slugs():
+            until = self.gate.closed_until(shop)
+            if (until > now + PARK_AFTER or shop in self._run.halted) and not self._run.patient:
+                for delivery in self.gate.withdraw(shop):
+                    self._park(delivery, until)
+
+    def paused(self, shop: str, pause: Pause) -> None:
+        # A first refusal may be a hiccup; when the probe after the pause is refused too, a person has to act.
+        if pause.cause == "unlisted_code" or (pause.cause == "halted" and pause.in_a_row > 1):
+            for slug in self.host.shops.slugs() if pause.every_shop else (shop,):
+                self._run.halted[slug] = pause.code
+
+    def close(self) -> None:
+        """Take up what the worker threads reported last; jobs that were not called stay for a later run."""
+        self._take_returned()
+        self._reader.stop()
+
+    def _refill(self) -> bool:
+        taken = False
+        while self._inside < MOST_INSIDE and (job := self._reader.take()) is not None:
+            config = self.host.shops.get(job.shop)
+            assert config is not None, "the importer only lets known shops pass"
+            self._inside += 1
+            taken = True
+            delivery = Delivery(job, self.ask_for(job, config))
+            if not self._park(delivery, self.gate.closed_until(job.shop)):
+                self.gate.offer(delivery)
+        return taken
+
+    def _park(self, delivery: Delivery, until: int) -> bool:
+        if self._run.patient:
+            return False
+        if delivery.shop not in self._run.halted:
+            if until <= self.host.clock.now() + PARK_AFTER:
+                return False
+            self._run.parked_until = max(self._run.parked_until, until)
+        self._run.parked[delivery.shop] += 1
+        self.acknowledge(delivery)
+        return True
+
+    def _note(self, line: Callable[[], None]) -> None:
+        try:
+            line()
+        except ReferralError as error:
+            self.host.stopping.set()
+            self._run.fail(error)
+
+
+class LocalBroker(dramatiq.Broker):
+    """Dramatiq's broker for a single :class:`LocalRun`; nothing is enqueued, the run brings its jobs."""
+
+    def __init__(self, host: Host, run: LocalRun) -> None:
+        super().__init__(middleware=[CurrentMessage()])
+        self.queues: set[str] = set()
+        self._host = host
+        self._run = run
+
+    def declare_queue(self, queue_name: str) -> None:
+        """Only the queue of referrals; no delay queue is announced, since that would start a second consumer."""
+        if queue_name != QUEUE:
+            raise ValueError(f"the local broker has one queue, {QUEUE!r}")
+        if queue_name not in self.queues:
+            self.emit_before("declare_queue", queue_name)
+            self.queues.add(queue_name)
+            self.emit_after("declare_queue", queue_name)
+
+    def get_declared_queues(self) -> set[str]:
+        return set(self.queues)
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> dramatiq.Consumer:
+        del queue_name, prefetch
+        return LocalConsumer(self._host, self._run, timeout=timeout)
+
+    def enqueue(self, message: dramatiq.Message[Any], *, delay: int | None = None) -> dramatiq.Message[Any]:
+        """Raises BrokerError: what is enqueued here would be gone with the process."""
+        del message, delay
+        raise BrokerError("the local broker takes its jobs from its run; nothing can be enqueued on it")

@@ -1,0 +1,121 @@
+"""The producing side: jobs go out confirmed, or the caller hears that they did not."""
+
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+import pika
+
+from worker.broker.connection import connect, declare_topology
+from worker.broker.publisher import Outgoing, Publisher
+from worker.broker.topology import JOBS, queues
+from worker.clock import Clock, SystemClock, to_datetime
+from worker.errors import BrokerError, UnroutableError
+from worker.jobs import Job, encode_message
+
+WINDOW = 1000
+"""Unconfirmed messages in flight; enough to keep RabbitMQ's disk busy, few enough to bound memory."""
+
+
+class Producer:
+    """Publishes jobs over one connection, confirms pipelined. A context manager; leaving it waits for all confirms.
+
+    Jobs whose confirm never came may have arrived: publish them again, the ledger calls once for one job id.
+    ``timeout`` is in seconds and counts while nothing is confirmed.
+    """
+
+    def __init__(self, params: pika.URLParameters, *, clock: Clock | None = None, timeout: float = 30.0) -> None:
+        self._publisher = Publisher(params)
+        self._params = params
+        self._clock = clock or SystemClock()
+        self._timeout = timeout
+        self._error: BrokerError | None = None
+        self.confirmed = 0
+
+    def declare(self, shops: Iterable[str]) -> list[str]:
+        """Declare everything these shops need; returns what differs on RabbitMQ's side.
+
+        Raises:
+          BrokerError, ConfigurationError: as `declare_topology` says.
+        """
+        connection = connect(self._params)
+        try:
+            return declare_topology(connection, queues(shops))
+        finally:
+            connection.close()
+
+    def send(self, job: Job) -> None:
+        """Hand a job over. May block while the window of unconfirmed messages is full.
+
+        Raises:
+          UnroutableError: an earlier job's shop has no queue.
+          BrokerError: RabbitMQ refused an earlier job, or confirms nothing any more.
+        """
+        self._raise_failure()
+        if not self._publisher.wait(below=WINDOW, timeout=self._timeout):
+            raise self._stuck()
+        now = self._clock.now()
+        if job.published_at is None:
+            job = job.model_copy(update={"published_at": to_datetime(now)})
+        body = encode_message(job, published_at_ms=now // 1000)
+
+        def done(error: BrokerError | None) -> None:
+            if error is None:
+                self.confirmed += 1
+            elif self._error is None:
+                self._error = _explain(job.shop, error)
+
+        self._publisher.publish(Outgoing(JOBS, job.shop, body, done, message_id=job.job_id, timestamp=now // 1_000_000))
+
+    def flush(self) -> None:
+        """Wait until every job is confirmed; raises as :meth:`send`."""
+        while True:
+            unfinished = self._publisher.unfinished
+            self._raise_failure()
+            if not unfinished:
+                return
+            if not self._publisher.wait(below=unfinished, timeout=self._timeout):
+                raise self._stuck()
+
+    def __enter__(self) -> Self:
+        # A connection that can't be made is the caller's to hear of at once, not after the time-out.
+        connect(self._params).close()
+        self._publisher.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self.flush()
+        finally:
+            self._publisher.close(timeout=0)
+
+    def _raise_failure(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _stuck(self) -> BrokerError:
+        reason = self._publisher.problem or "it may be out of memory or disk and block publishers"
+        return BrokerError(
+            f"RabbitMQ confirmed nothing for {self._timeout:g} s ({reason}); {self.confirmed} jobs are confirmed, "
+            "publish again for the rest: a job is called once however often it is published"
+        )
+
+
+def publish(jobs: Iterable[Job], params: pika.URLParameters, *, timeout: float = 30.0) -> int:
+    """Publish jobs and return how many were confirmed: all of them, or an error is raised as by :class:`Producer`."""
+    with Producer(params, timeout=timeout) as producer:
+        for job in jobs:
+            producer.send(job)
+        producer.flush()
+        return producer.confirmed
+
+
+def _explain(shop: str, error: BrokerError) -> BrokerError:
+    if isinstance(error, UnroutableError):
+        return UnroutableError(
+            f"shop {shop} has no queue: start a worker whose shops file names it, or run `referrals publish` once"
+        )
+    return error

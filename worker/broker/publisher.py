@@ -1,0 +1,254 @@
+"""Confirmed publishing from many threads over one connection."""
+
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import pika
+import pika.channel
+import pika.exceptions
+import structlog
+
+from worker.broker.connection import describe
+from worker.errors import BrokerError, UnroutableError
+
+FIRST_BACKOFF_SECONDS = 0.2
+LONGEST_BACKOFF_SECONDS = 15.0
+
+log = structlog.get_logger(__name__)
+
+Done = Callable[[BrokerError | None], None]
+"""Told once what became of a message: None when RabbitMQ confirmed it. Runs in the publisher's thread: be brief."""
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """A message on its way. ``headers`` may hold what AMQP's tables can."""
+
+    exchange: str
+    routing_key: str
+    body: bytes
+    done: Done
+    message_id: str | None = None
+    headers: Mapping[str, Any] | None = None
+    expiration: str | None = None
+    timestamp: int | None = None
+    returned: bool = field(default=False, init=False)
+
+
+class Listener(Protocol):
+    """Hears whether messages can go out now: not while disconnected, nor while RabbitMQ blocks publishers."""
+
+    def __call__(self, ready: bool) -> None: ...
+
+
+def _nobody_listens(ready: bool) -> None:
+    del ready
+
+
+class Publisher:
+    """Publishes persistent, mandatory messages and pipelines their confirms.
+
+    A message that was not confirmed when the connection broke is published again on the next one, so it may arrive
+    twice and never gets lost while the process lives. It fails only where RabbitMQ hands it back (no queue) or
+    refuses it (a full queue).
+    """
+
+    def __init__(self, params: pika.URLParameters, *, listener: Listener | None = None) -> None:
+        self._params = params
+        self._listener = listener or _nobody_listens
+        self._lock = threading.Lock()
+        self._incoming: deque[Outgoing] = deque()
+        self._pending: OrderedDict[int, Outgoing] = OrderedDict()
+        self._last_tag = 0
+        self._connection: pika.SelectConnection | None = None
+        self._channel: pika.channel.Channel | None = None
+        self._flush_asked = False
+        self._stop = threading.Event()
+        self._idle = threading.Condition()
+        self._unfinished = 0
+        self._backoff = FIRST_BACKOFF_SECONDS
+        self._problem: str | None = None
+        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+
+    def start(self) -> None:
+        """Begin to connect; messages may be handed over at once."""
+        self._thread.start()
+
+    @property
+    def problem(self) -> str | None:
+        """Why there is no connection now, in one line; None while there is one or none was tried yet."""
+        return self._problem
+
+    @property
+    def unfinished(self) -> int:
+        """Messages handed over of which ``done`` hasn't been told yet."""
+        return self._unfinished
+
+    def publish(self, message: Outgoing) -> None:
+        """Hand a message over; returns at once. ``message.done`` is told what became of it."""
+        with self._idle:
+            self._unfinished += 1
+        self._incoming.append(message)
+        with self._lock:
+            if self._channel is None or self._flush_asked or self._connection is None:
+                return
+            self._flush_asked = True
+            self._connection.ioloop.add_callback_threadsafe(self._flush)
+
+    def wait(self, *, below: int, timeout: float) -> bool:
+        """Wait until fewer than ``below`` messages are unfinished; False when ``timeout`` seconds went by first."""
+        with self._idle:
+            return self._idle.wait_for(lambda: self._unfinished < below, timeout)
+
+    def close(self, timeout: float) -> bool:
+        """Wait at most ``timeout`` seconds for what is unfinished, then close; False if that was not enough."""
+        finished = self.wait(below=1, timeout=timeout)
+        self._stop.set()
+        with self._lock:
+            if self._connection is not None:
+                self._connection.ioloop.add_callback_threadsafe(self._close_connection)
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
+        return finished
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            connection = pika.SelectConnection(
+                self._params,
+                on_open_callback=self._on_connection_open,
+                on_open_error_callback=self._on_open_error,
+                on_close_callback=self._on_connection_closed,
+            )
+            with self._lock:
+                self._connection = connection
+            try:
+                connection.ioloop.start()
+            except (pika.exceptions.AMQPError, OSError) as error:
+                self._note(error)
+            finally:
+                self._disconnected()
+                connection.ioloop.close()
+            self._stop.wait(self._backoff)
+            self._backoff = min(self._backoff * 2, LONGEST_BACKOFF_SECONDS)
+
+    def _on_connection_open(self, connection: pika.SelectConnection) -> None:
+        connection.add_on_connection_blocked_callback(lambda *_: self._listener(ready=False))
+        connection.add_on_connection_unblocked_callback(lambda *_: self._listener(ready=True))
+        connection.channel(on_open_callback=self._on_channel_open)
+
+    def _on_open_error(self, connection: pika.SelectConnection, error: BaseException) -> None:
+        self._note(error)
+        connection.ioloop.stop()
+
+    def _on_connection_closed(self, connection: pika.SelectConnection, error: BaseException) -> None:
+        if not self._stop.is_set():
+            self._note(error)
+        connection.ioloop.stop()
+
+    def _on_channel_open(self, channel: pika.channel.Channel) -> None:
+        channel.add_on_close_callback(self._on_channel_closed)
+        channel.add_on_return_callback(self._on_return)
+        channel.confirm_delivery(self._on_confirm, callback=lambda _frame: self._on_ready(channel))
+
+    def _on_channel_closed(self, _channel: pika.channel.Channel, error: BaseException) -> None:
+        # An exchange is missing or a permission: nothing can be published here. A new connection starts afresh.
+        if not self._stop.is_set():
+            self._note(error)
+        self._close_connection()
+
+    def _on_ready(self, channel: pika.channel.Channel) -> None:
+        if self._problem is not None:
+            log.info("publisher_connected", place=f"{self._params.host}:{self._params.port}")
+        self._problem = None
+        self._last_tag = 0
+        with self._lock:
+            self._channel = channel
+        self._listener(ready=True)
+        self._flush()
+
+    def _flush(self) -> None:
+        with self._lock:
+            self._flush_asked = False
+            channel = self._channel
+        while channel is not None and channel.is_open and self._incoming:
+            message = self._incoming.popleft()
+            self._last_tag += 1
+            self._pending[self._last_tag] = message
+            channel.basic_publish(
+                message.exchange,
+                message.routing_key,
+                message.body,
+                pika.BasicProperties(
+                    content_type="application/json",
+                    delivery_mode=pika.DeliveryMode.Persistent.value,
+                    message_id=message.message_id,
+                    headers=dict(message.headers) if message.headers else None,
+                    expiration=message.expiration,
+                    timestamp=message.timestamp,
+                ),
+                mandatory=True,
+            )
+
+    def _on_return(
+        self, _channel: pika.channel.Channel, method: pika.spec.Basic.Return, _properties: object, body: bytes
+    ) -> None:
+        # RabbitMQ hands a message back before it confirms it, without saying which of ours it was.
+        for message in self._pending.values():
+            if (
+                not message.returned
+                and message.body == body
+                and (message.exchange, message.routing_key) == (method.exchange, method.routing_key)
+            ):
+                message.returned = True
+                return
+
+    def _on_confirm(self, frame: pika.frame.Method) -> None:
+        self._backoff = FIRST_BACKOFF_SECONDS
+        confirmed = isinstance(frame.method, pika.spec.Basic.Ack)
+        last = frame.method.delivery_tag
+        if not frame.method.multiple:
+            self._finish(self._pending.pop(last), confirmed=confirmed)
+            return
+        while self._pending and next(iter(self._pending)) <= last:
+            self._finish(self._pending.popitem(last=False)[1], confirmed=confirmed)
+
+    def _finish(self, message: Outgoing, *, confirmed: bool) -> None:
+        where = f"exchange {message.exchange}, routing key {message.routing_key}"
+        if message.returned:
+            message.done(UnroutableError(f"no queue takes messages of {where}"))
+        elif not confirmed:
+            message.done(BrokerError(f"RabbitMQ refused a message of {where}: its queue is full or unavailable"))
+        else:
+            message.done(None)
+        with self._idle:
+            self._unfinished -= 1
+            self._idle.notify_all()
+
+    def _disconnected(self) -> None:
+        with self._lock:
+            self._channel = None
+            self._connection = None
+            self._flush_asked = False
+        for message in self._pending.values():
+            message.returned = False
+        self._incoming.extendleft(reversed(self._pending.values()))
+        self._pending.clear()
+        self._listener(ready=False)
+
+    def _close_connection(self) -> None:
+        connection = self._connection
+        if connection is not None and connection.is_open:
+            connection.close()
+        elif connection is not None and self._stop.is_set():
+            connection.ioloop.stop()
+
+    def _note(self, error: BaseException) -> None:
+        problem = describe(error, self._params)
+        if isinstance(error, pika.exceptions.ChannelClosed):
+            problem = f"RabbitMQ closed the channel: {error.reply_code} {error.reply_text}"
+        if problem != self._problem:
+            log.warning("publisher_disconnected", problem=problem)
+        self._problem = problem

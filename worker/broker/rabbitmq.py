@@ -1,0 +1,57 @@
+"""Dramatiq's RabbitMQ broker with our consumer on the queue of referrals."""
+
+from typing import Any
+
+import dramatiq
+import pika
+from dramatiq.brokers.rabbitmq import RabbitmqBroker
+from dramatiq.middleware import CurrentMessage
+
+from worker.broker.base import Host
+from worker.broker.consumer import AmqpConsumer
+from worker.broker.producer import Producer
+from worker.jobs import QUEUE, decode_message
+
+
+class ReferralBroker(RabbitmqBroker):
+    """Consumes the queue ``referrals`` through the gate; actors on other queues are served as by the stock broker.
+
+    Dramatiq's retrying, age- and time-limiting middleware is left out: each would acknowledge, repeat or cut a job
+    behind the ledger's back.
+    """
+
+    def __init__(self, host: Host, params: pika.URLParameters, *, single: bool) -> None:
+        super().__init__(confirm_delivery=True, middleware=[CurrentMessage()])
+        self.parameters = params
+        self._host = host
+        self._single = single
+
+    def declare_queue(self, queue_name: str, *, ensure: bool = False) -> None:
+        """As the stock broker, but the queue of referrals announces no delay queue: that would start a consumer."""
+        if queue_name != QUEUE:
+            super().declare_queue(queue_name, ensure=ensure)
+        elif queue_name not in self.queues:
+            self.emit_before("declare_queue", queue_name)
+            self.queues.add(queue_name)
+            self.emit_after("declare_queue", queue_name)
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> dramatiq.Consumer:
+        """The gated consumer of every shop's queue, or a stock one for another queue."""
+        if queue_name != QUEUE:
+            return super().consume(queue_name, prefetch, timeout)
+        return AmqpConsumer(self._host, self.parameters, single=self._single, timeout=timeout)
+
+    def enqueue(self, message: dramatiq.Message[Any], *, delay: int | None = None) -> dramatiq.Message[Any]:
+        """Publish a job sent through its actor, confirmed; it may not be delayed, since its shop's pace decides.
+
+        Raises:
+          worker.errors.DeadLetterError: the message holds no job.
+          worker.errors.BrokerError: it was not confirmed.
+        """
+        if message.queue_name != QUEUE:
+            return super().enqueue(message, delay=delay)
+        if delay is not None:
+            raise ValueError("a referral can't be delayed: its shop's limits decide when it runs")
+        with Producer(self.parameters) as producer:
+            producer.send(decode_message(message.encode()))
+        return message

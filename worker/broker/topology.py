@@ -1,0 +1,114 @@
+"""The exchanges and queues of version 1: names, arguments, routing keys.
+
+::
+
+    referrals (direct) ──► referrals.shop.<shop> ◄── referrals.return (direct) ◄─ expired ─┐
+                                                          │ no such shop                   │
+    referrals.delay.<seconds> (fanout) ──► referrals.delay.<seconds> (TTL) ────────────────┘
+                                                          ▼
+    referrals.results (topic) ──► referrals.results     referrals.dead (fanout) ──► referrals.dead
+
+Everything is durable and every queue a quorum queue. Arguments are frozen: RabbitMQ refuses to declare a queue that
+exists with other ones. What an operator may want to tune belongs into policies.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from worker.jobs import QUEUE, Outcome
+
+JOBS = QUEUE
+RETURN = "referrals.return"
+RESULTS = "referrals.results"
+DEAD = "referrals.dead"
+SINGLE = "referrals.single"
+"""The exclusive queue that a process on the memory store holds, so that there is only one of it."""
+
+DELAYS = (1, 5, 15, 60, 300, 900, 3600)
+"""Seconds. Each message also carries its own expiry, so a level only bounds how long one may block those behind it."""
+
+DELIVERY_LIMIT = 100_000
+"""RabbitMQ 3.10 counts every return and every dropped connection as a delivery, also of jobs that never ran; 4.x
+drops a message after 20 unless told otherwise."""
+
+_QUORUM = {"x-queue-type": "quorum"}
+# At-least-once dead-lettering is what makes a delay queue safe over a broker crash; it demands reject-publish.
+_AT_LEAST_ONCE = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
+_BOUNDED_DELIVERIES = {"x-delivery-limit": DELIVERY_LIMIT, "x-dead-letter-exchange": DEAD}
+
+_NOT_A_WORD = re.compile(r"[^A-Za-z0-9_-]")
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """An exchange to declare."""
+
+    name: str
+    type: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A queue to declare, and its bindings as (exchange, routing key)."""
+
+    name: str
+    arguments: Mapping[str, Any]
+    bindings: tuple[tuple[str, str], ...]
+
+
+EXCHANGES: tuple[Exchange, ...] = (
+    Exchange(DEAD, "fanout", {}),
+    # No alternate exchange here: a producer's mandatory publish must hear that a shop has no queue.
+    Exchange(JOBS, "direct", {}),
+    # Without one here, the jobs of a shop that is gone stop at the head of a delay queue, and every shop's with them.
+    Exchange(RETURN, "direct", {"alternate-exchange": DEAD}),
+    Exchange(RESULTS, "topic", {}),
+    *(Exchange(f"referrals.delay.{seconds}", "fanout", {}) for seconds in DELAYS),
+)
+
+
+def shop_queue(shop: str) -> str:
+    """The name of a shop's queue."""
+    return f"referrals.shop.{shop}"
+
+
+def shop_queue_declaration(shop: str) -> Queue:
+    """A shop's queue."""
+    arguments = _QUORUM | _BOUNDED_DELIVERIES | _AT_LEAST_ONCE
+    return Queue(shop_queue(shop), arguments, ((JOBS, shop), (RETURN, shop)))
+
+
+def delay_exchange(wait: int) -> str:
+    """The exchange of the shortest delay that covers ``wait`` (microseconds); of the longest for what is beyond."""
+    return f"referrals.delay.{next((s for s in DELAYS if wait <= s * 1_000_000), DELAYS[-1])}"
+
+
+def expiration(wait: int) -> str:
+    """``wait`` (microseconds) as a message's own expiry: whole milliseconds, rounded up."""
+    return str(max(1, -(-min(wait, DELAYS[-1] * 1_000_000) // 1000)))
+
+
+def result_key(shop: str, outcome: Outcome, code: str | None, *, has_share_action: bool) -> str:
+    """``<shop>.<outcome>.<code or ok>.<share or plain>``, each one word of a topic."""
+    words = (shop, outcome, code or "ok", "share" if has_share_action else "plain")
+    return ".".join(_NOT_A_WORD.sub("_", word)[:60] for word in words)
+
+
+def queues(shops: Iterable[str]) -> list[Queue]:
+    """Every queue that is there for these shops, in the order to declare them in."""
+    return [
+        Queue(DEAD, _QUORUM | {"x-delivery-limit": DELIVERY_LIMIT}, ((DEAD, ""),)),
+        Queue(RESULTS, _QUORUM | _BOUNDED_DELIVERIES | _AT_LEAST_ONCE, ((RESULTS, "#"),)),
+        *(
+            Queue(
+                f"referrals.delay.{seconds}",
+                _QUORUM | {"x-message-ttl": seconds * 1000, "x-dead-letter-exchange": RETURN} | _AT_LEAST_ONCE,
+                ((f"referrals.delay.{seconds}", ""),),
+            )
+            for seconds in DELAYS
+        ),
+        *(shop_queue_declaration(shop) for shop in shops),
+    ]

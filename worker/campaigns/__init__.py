@@ -1,0 +1,9 @@
+"""Campaign exports on their way to jobs: read, understood, cleaned of duplicates, and put in a good order."""
+
+from worker.campaigns.columns import parse_consent, parse_mapping
+from worker.campaigns.importer import Importer
+from worker.campaigns.options import ImportOptions
+from worker.campaigns.seen import SeenJobs
+from worker.campaigns.spread import spread
+
+__all__ = ["ImportOptions", "Importer", "SeenJobs", "parse_consent", "parse_mapping", "spread"]

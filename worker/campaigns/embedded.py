@@ -1,0 +1,146 @@
+"""A whole campaign in this process: export in, results file out, no service needed."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import dramatiq
+
+from worker.app import App, build_local
+from worker.broker.local import LocalRun
+from worker.campaigns.importer import Importer
+from worker.campaigns.journal import Journal, finished_ids
+from worker.campaigns.results import ResultsFile
+from worker.campaigns.seen import SeenJobs
+from worker.clock import SECOND, Clock
+from worker.jobs import Outcome
+from worker.settings import Settings
+from worker.shops import ShopRegistry
+from worker.store.base import Ask
+from worker.store.memory import MemoryStore
+
+WORKER_TIMEOUT_MS = 100
+"""How often Dramatiq's idle threads look whether to stop; short, since a person waits for it."""
+
+ImporterOf = Callable[[SeenJobs], Importer]
+
+
+@dataclass
+class Tally:
+    """What a run has come to. ``codes`` counts the codes of results that were not sent."""
+
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    codes: Counter[str] = field(default_factory=Counter)
+    earlier: int = 0
+    parked: Counter[str] = field(default_factory=Counter)
+    parked_until: int = 0
+    halted: dict[str, str] = field(default_factory=dict)
+    stopped: bool = False
+    seconds: float = 0.0
+
+    @property
+    def done(self) -> int:
+        """Results of this run."""
+        return self.outcomes.total()
+
+
+class EmbeddedRun:
+    """Runs a campaign once; ``tally`` may be read while it goes on.
+
+    Finished rows of an earlier run are skipped, its open calls are taken up. :meth:`stop` may be called from a signal
+    handler or any thread: calls under way finish, nothing new starts.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        shops: ShopRegistry,
+        importer_of: ImporterOf,
+        *,
+        out: Path,
+        campaign: str,
+        clock: Clock,
+        threads: int,
+        patient: bool,
+    ) -> None:
+        self.tally = Tally()
+        self.stopping = threading.Event()
+        self._settings = settings
+        self._shops = shops
+        self._importer_of = importer_of
+        self._out = out
+        self._campaign = campaign
+        self._clock = clock
+        self._threads = threads
+        self._patient = patient
+        self._app: App | None = None
+        self._run: LocalRun | None = None
+
+    def stop(self) -> None:
+        """Let calls under way finish and start no more."""
+        self.stopping.set()
+        if self._app is not None:
+            self._app.host.stopping.set()
+        if self._run is not None:
+            self._run.over.set()
+
+    def __call__(self, tick: Callable[[], None], *, every: float) -> Importer:
+        """Run to the end; ``tick`` is called every ``every`` seconds meanwhile. Returns the importer with its counts.
+
+        Raises:
+          UsageError, InputError: as :class:`Importer` and :class:`Journal` say.
+          ReferralError: the run could not go on; what is done is in the journal and the results file.
+        """
+        started = self._clock.now()
+        with Journal(self._out.with_name(self._out.name + ".journal"), self._campaign) as journal, SeenJobs() as seen:
+            seen.mark_finished(finished_ids(journal))
+            store = MemoryStore(self._clock, retention=0)
+            journal.restore(store, self._ask)
+            results = ResultsFile(self._out)
+            self.tally.earlier = results.rebuild(journal.results())
+            importer = self._importer_of(seen)
+            run = LocalRun(iter(importer), journal, self._record(results), patient=self._patient)
+            try:
+                self._work(run, store, results, tick, every)
+            finally:
+                results.close()
+        self.tally.parked, self.tally.parked_until, self.tally.halted = run.parked, run.parked_until, run.halted
+        self.tally.stopped = self.stopping.is_set()
+        self.tally.seconds = (self._clock.now() - started) / SECOND
+        if run.failure is not None:
+            raise run.failure
+        return importer
+
+    def _work(
+        self, run: LocalRun, store: MemoryStore, results: ResultsFile, tick: Callable[[], None], every: float
+    ) -> None:
+        app = build_local(self._settings, self._shops, store, self._clock, run, self._threads)
+        self._app, self._run = app, run
+        if self.stopping.is_set():
+            self.stop()
+        worker = dramatiq.Worker(app.broker, worker_threads=self._threads, worker_timeout=WORKER_TIMEOUT_MS)
+        worker.start()
+        try:
+            while not run.over.wait(every):
+                results.flush()
+                tick()
+        finally:
+            app.host.stopping.set()
+            worker.stop()
+            app.client.close()
+            tick()
+
+    def _record(self, results: ResultsFile) -> Callable[[str, Outcome, str | None], None]:
+        def record(body: str, outcome: Outcome, code: str | None) -> None:
+            results.add(body)
+            self.tally.outcomes[outcome] += 1
+            if code is not None:
+                self.tally.codes[code] += 1
+
+        return record
+
+    def _ask(self, shop: str, customer: str, job_id: str) -> Ask | None:
+        config = self._shops.get(shop)
+        return Ask(shop, customer, job_id, config.limits, lease=0) if config is not None else None

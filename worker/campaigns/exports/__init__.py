@@ -1,0 +1,1 @@
+"""The formats that an export comes in, read as one stream of records."""

@@ -1,0 +1,55 @@
+"""What every export format gives: its columns, and its rows one at a time."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+
+class Values(NamedTuple):
+    """The cells of a row that a job is made of, trimmed; empty where the row or the export has none."""
+
+    customer_email: str
+    customer_shopid: str
+    customer_bhid: str
+    channel: str
+    destination: str
+    sender: str
+    reference: str
+    shop: str
+    consent: str
+
+
+FIELDS: tuple[str, ...] = Values._fields[:-1]
+"""The canonical columns; ``consent`` is no column of its own but the one that ``--consent`` names."""
+
+
+class Record(NamedTuple):
+    """One row. ``line`` is the physical line it starts in, from 1; ``values`` is None where it can't be read.
+
+    ``cells`` is the row as the export has it, for the rejects file: in the order of ``Export.columns``, shorter or
+    longer where the row is.
+    """
+
+    line: int
+    values: Values | None
+    cells: Sequence[str]
+
+
+class Export(Protocol):
+    """A file whose header has been understood; its rows may be read more than once."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The export's own columns as it spells them, in its order; repeated and empty names included."""
+        ...
+
+    def records(self) -> Iterator[Record]:
+        """The rows from the first one, blank ones left out. Reads the file as it goes and holds one row at a time.
+
+        Raises:
+          InputError: the file can't be read any further.
+        """
+        ...

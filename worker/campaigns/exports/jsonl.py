@@ -1,0 +1,117 @@
+"""Exports with one JSON object a line."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, NoReturn
+
+from worker.campaigns.columns import ColumnMatcher
+from worker.campaigns.exports.base import Record, Values
+from worker.campaigns.exports.text import OverlongRowError, open_lines
+from worker.errors import UsageError
+
+SAMPLE = 1000
+"""Objects that are looked at for the names of columns before the rows are read."""
+
+_RAW_SHOWN = 1000
+_KEYS_REMEMBERED = 10_000
+_NESTED = "customer"
+_NOTHING = dict.fromkeys(Values._fields, "")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+# Numbers keep the text they are written in: an id is a name and no quantity, and 20 digits are no float.
+_DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_refuse_constant)
+
+
+class JsonlExport:
+    """A JSONL file: its keys are its columns; those of an object ``customer`` are ``customer.email`` and so on.
+
+    Objects may differ in their keys. A cell that a job is made of must be a string, a number, a boolean or null. In
+    the rejects file a row is one cell, the line as it is.
+    """
+
+    columns: Sequence[str] = ("row",)
+
+    def __init__(self, path: Path, matcher: ColumnMatcher) -> None:
+        """Looks at the first :data:`SAMPLE` objects.
+
+        Raises:
+          InputError: the file can't be read.
+          UsageError: they aren't objects, or no key of theirs names the customer, the channel or the shop.
+        """
+        self.path = path
+        self._matcher = matcher
+        keys: dict[str, None] = {}
+        empty = True
+        for _, text, readable in islice(self._lines(), SAMPLE):
+            empty = False
+            row = _parse(text) if readable else None
+            keys |= dict.fromkeys(_flat(row) if row else ())
+        if not empty and not keys:
+            raise UsageError(f"{path}: no JSON object in its first {SAMPLE} lines; JSONL has one object a line")
+        if keys:
+            matcher.match(path, list(keys), unique=False)
+
+    def records(self) -> Iterator[Record]:
+        """One record a line; see :class:`~worker.campaigns.exports.base.Export`."""
+        fields: dict[str, Sequence[str]] = {}
+        for line, text, readable in self._lines():
+            row = _parse(text) if readable else None
+            values = None if row is None else self._values(row, fields)
+            yield Record(line, values, (text if readable else text[:_RAW_SHOWN],))
+
+    def _lines(self) -> Iterator[tuple[int, str, bool]]:
+        with open_lines(self.path) as lines:
+            while True:
+                lines.begin()
+                try:
+                    text, whole = next(lines), True
+                except StopIteration:
+                    return
+                except OverlongRowError:
+                    text, whole = lines.return_all_but_first(), False
+                if text := text.strip():
+                    yield lines.number, text, whole and not lines.damaged
+
+    def _values(self, row: Mapping[str, Any], known: dict[str, Sequence[str]]) -> Values | None:
+        found = _NOTHING.copy()
+        for key, value in _flat(row).items():
+            fields = known.get(key)
+            if fields is None:
+                fields = self._matcher.fields_of(key)
+                if len(known) < _KEYS_REMEMBERED:
+                    known[key] = fields
+            for field in fields:
+                text = _text(value)
+                if text is None:
+                    return None
+                found[field] = found[field] or text
+        return Values(**found)
+
+
+def _parse(text: str) -> dict[str, Any] | None:
+    try:
+        row = _DECODER.decode(text)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def _flat(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    nested = row.get(_NESTED)
+    if not isinstance(nested, dict):
+        return row
+    return {**row, **{f"{_NESTED}.{key}": value for key, value in nested.items()}}
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, str):
+        return value.strip()
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else None

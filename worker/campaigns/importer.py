@@ -1,0 +1,174 @@
+"""From exports to jobs: the whole way, as the commands use it."""
+
+from collections import Counter
+from collections.abc import Container, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from worker.campaigns.columns import ColumnMatcher
+from worker.campaigns.exports.base import Export
+from worker.campaigns.exports.detect import open_export
+from worker.campaigns.notices import Notices
+from worker.campaigns.options import ImportOptions
+from worker.campaigns.rejects import RejectsFile
+from worker.campaigns.rows import Draft, RowRules
+from worker.campaigns.seen import SeenJobs
+from worker.campaigns.spread import spread
+from worker.errors import UsageError
+from worker.jobs import Job
+
+
+class Importer:
+    """The jobs of some exports, spread and without duplicates; iterate it once.
+
+    Reads as it is iterated, up to a window of 50,000 jobs ahead, and writes the rejected rows on the way; the counts
+    below tell of the rows read so far, so ``rows`` is ``accepted + finished + rejected``. ``published_at`` is put on
+    each job. ``allowed_shops`` are the slugs that rows may name (None: any); a row that names another is rejected,
+    for one bad row doesn't end a campaign.
+    """
+
+    def __init__(
+        self,
+        exports: Sequence[Path],
+        options: ImportOptions,
+        *,
+        seen: SeenJobs,
+        published_at: datetime | None,
+        allowed_shops: Container[str] | None,
+    ) -> None:
+        self.rows = 0
+        """Rows read, blank ones left out."""
+        self.accepted = 0
+        """Rows that became a job."""
+        self.finished = 0
+        """Rows whose job an earlier run finished."""
+        self.rejected: Counter[str] = Counter()
+        """Rows that became no job, by reason."""
+        self.reject_files: list[Path] = []
+        """The files that hold them, as far as there are any."""
+        self._paths = tuple(exports)
+        self._options = options
+        self._seen = seen
+        self._published_at = published_at
+        self._notices = Notices()
+        self._rules = RowRules(options, allowed_shops, self._notices)
+        self._exports: tuple[Export, ...] | None = None
+        self._iterated = False
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """One line for each thing that a person should know and that stops nothing; grows while rows are read."""
+        return tuple(self._notices.texts)
+
+    def check(self) -> None:
+        """Open each export and understand its header, without reading it through and without writing anything.
+
+        Raises:
+          UsageError: an option or a header that can't be meant.
+          InputError: a file that can't be read.
+        """
+        self._opened()
+
+    def count(self) -> int:
+        """How many jobs the exports hold at most: their rows with consent, before any other rule. Reads them through.
+
+        Raises:
+          UsageError, InputError: as :meth:`check`.
+        """
+        limit = self._options.limit
+        wanted = self._options.consent
+        consent = wanted[1].strip().casefold() if wanted else ""
+        total = 0
+        for export in self._opened():
+            for record in export.records():
+                if limit is not None and total >= limit:
+                    return total
+                total += record.values is not None and (wanted is None or record.values.consent.casefold() == consent)
+        return total
+
+    def __iter__(self) -> Iterator[Job]:
+        """The jobs.
+
+        Raises:
+          UsageError: as :meth:`check`.
+          InputError: a file can't be read or written; what came before is not affected.
+        """
+        if self._iterated:
+            raise RuntimeError("an Importer is iterated once")
+        self._iterated = True
+        exports = self._opened()
+        for draft in spread(self._drafts(exports), who=Draft.who):
+            yield self._rules.job(draft, self._published_at)
+
+    def _drafts(self, exports: Sequence[Export]) -> Iterator[Draft]:
+        files = self._reject_files(exports)
+        try:
+            for export, (file, place) in zip(exports, files, strict=True):
+                yield from self._drafts_of(export, file, place)
+                file.flush()
+        finally:
+            for file in {id(file): file for file, _ in files}.values():
+                file.close()
+
+    def _drafts_of(self, export: Export, file: RejectsFile, place: int) -> Iterator[Draft]:
+        limit = self._options.limit
+        if limit is not None and self.accepted >= limit:
+            return
+        for line, values, cells in export.records():
+            self.rows += 1
+            judged = "unreadable_row" if values is None else self._rules.judge(export.path, line, values)
+            if isinstance(judged, Draft):
+                sighting = self._seen.check(judged.job_id)
+                if sighting == "new":
+                    self.accepted += 1
+                    yield judged
+                    if self.accepted == limit:
+                        return
+                    continue
+                if sighting == "finished":
+                    self.finished += 1
+                    continue
+                judged = "duplicate_row"
+            self.rejected[judged] += 1
+            file.add(place, line, judged, cells)
+            if file.path not in self.reject_files:
+                self.reject_files.append(file.path)
+
+    def _opened(self) -> Sequence[Export]:
+        if self._exports is None:
+            options = self._options
+            options.check()
+            self._refuse_overwriting()
+            matcher = ColumnMatcher(
+                options.mapping,
+                options.consent[0] if options.consent else None,
+                has_shop=options.shop is not None,
+                has_channel=options.channel is not None,
+            )
+            self._exports = tuple(open_export(path, matcher) for path in self._paths)
+        return self._exports
+
+    def _refuse_overwriting(self) -> None:
+        exports = {path.resolve() for path in self._paths}
+        for path in self._paths:
+            if self._rejects_of(path).resolve() in exports:
+                raise UsageError(
+                    f"{self._rejects_of(path)}: is an export of this run; name another file with --rejects"
+                )
+
+    def _rejects_of(self, export: Path) -> Path:
+        return self._options.rejects or export.with_name(f"{export.name}.rejects.csv")
+
+    def _reject_files(self, exports: Sequence[Export]) -> list[tuple[RejectsFile, int]]:
+        # Exports that share a file (an explicit one, or one export given twice) share its columns.
+        shared: dict[Path, list[Export]] = {}
+        for export in exports:
+            shared.setdefault(self._rejects_of(export.path), []).append(export)
+        files = {path: RejectsFile(path, [one.columns for one in sharing]) for path, sharing in shared.items()}
+        taken: Counter[Path] = Counter()
+        result = []
+        for export in exports:
+            path = self._rejects_of(export.path)
+            result.append((files[path], taken[path]))
+            taken[path] += 1
+        return result

@@ -1,0 +1,53 @@
+"""What a command says about the exports it is given."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from worker.errors import UsageError
+from worker.jobs import Customer, Job, explain
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """How exports become jobs.
+
+    ``shop`` and ``channel`` serve the rows that name none. ``mapping`` is canonical field to column, ``consent`` a
+    column and the value it must have (see :mod:`worker.campaigns.columns` for their command-line forms). ``limit``
+    counts jobs. ``rejects`` is one file for all exports; None makes one beside each, ``EXPORT.rejects.csv``.
+    """
+
+    shop: str | None
+    campaign: str
+    channel: str | None = None
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    consent: tuple[str, str] | None = None
+    limit: int | None = None
+    rejects: Path | None = None
+    run: int = 0
+    not_after: datetime | None = None
+
+    def check(self) -> None:
+        """See whether jobs can be made with these.
+
+        Raises:
+          UsageError: a value that no job can have.
+        """
+        try:
+            Job.create(
+                shop="any" if self.shop is None else self.shop,
+                campaign=self.campaign,
+                customer=Customer(),
+                channel="any" if self.channel is None else self.channel,
+                run=self.run,
+                not_after=self.not_after,
+            )
+        except ValidationError as error:
+            raise UsageError(f"these options make no job: {explain(error)}") from None
+        except ValueError:
+            raise UsageError("these options make no job: the campaign or the channel is no valid Unicode") from None
+        if self.limit is not None and self.limit < 0:
+            raise UsageError(f"--limit {self.limit}: must be 0 or more")

@@ -1,0 +1,108 @@
+"""The rows of an export that became no job, for a person to mend and to run again."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from itertools import count
+from pathlib import Path
+from typing import Literal
+
+from worker.errors import InputError
+
+RejectReason = Literal[
+    "no_customer",
+    "no_channel",
+    "no_shop",
+    "bad_destination",
+    "duplicate_row",
+    "unreadable_row",
+    "no_consent",
+]
+"""Why a row became no job. ``no_shop``: it names none, no slug, or a shop that isn't in the shops file."""
+
+_FLUSH_AT = 65_536
+
+
+class RejectsFile:
+    """A CSV file of ``line``, ``reason`` and the columns of one or more exports; made with its first row.
+
+    Several exports share it under the union of their columns; a name that an export has twice stays twice. Rows go
+    to the file in whole lots of at least 64 KiB and at the end, so what a crash leaves has whole rows only. UTF-8;
+    bytes that are no text are written as escapes.
+    """
+
+    def __init__(self, path: Path, headers: Sequence[Sequence[str]]) -> None:
+        """Removes what an earlier run left there.
+
+        Raises:
+          InputError: it can't be removed.
+        """
+        self.path = path
+        self.rows = 0
+        columns: dict[tuple[str, int], int] = {}
+        self._places = [[columns.setdefault(key, len(columns)) for key in _numbered(header)] for header in headers]
+        self._width = len(columns)
+        self._file: io.FileIO | None = None
+        self._text = io.StringIO()
+        self._writer = csv.writer(self._text, lineterminator="\n")
+        self._writer.writerow(["line", "reason", *(name for name, _ in columns)])
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def add(self, export: int, line: int, reason: RejectReason, cells: Sequence[str]) -> None:
+        """One row of the export with that index in ``headers``; cells beyond its header come last.
+
+        Raises:
+          InputError: the file can't be written.
+        """
+        places = self._places[export]
+        row = [""] * self._width
+        for place, cell in zip(places, cells, strict=False):
+            row[place] = cell
+        self._writer.writerow([line, reason, *row, *cells[len(places) :]])
+        self.rows += 1
+        if self._text.tell() >= _FLUSH_AT:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what has come since the last time.
+
+        Raises:
+          InputError: the file can't be written.
+        """
+        if not self.rows or not self._text.tell():
+            return
+        lot = memoryview(self._text.getvalue().encode(errors="backslashreplace"))
+        self._text.seek(0)
+        self._text.truncate()
+        try:
+            if self._file is None:
+                self._file = self.path.open("wb", buffering=0)
+            while lot:
+                lot = lot[self._file.write(lot) :]
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def close(self) -> None:
+        """Write the rest and close the file.
+
+        Raises:
+          InputError: the file can't be written.
+        """
+        try:
+            self.flush()
+        finally:
+            if self._file is not None:
+                self._file.close()
+
+    def _failed(self, error: OSError) -> InputError:
+        return InputError(f"{self.path}: can't write the rejected rows ({error.strerror}); name a place with --rejects")
+
+
+def _numbered(header: Sequence[str]) -> Iterator[tuple[str, int]]:
+    # The second column of a name is another one than the first.
+    times: dict[str, Iterator[int]] = {}
+    for name in header:
+        yield name, next(times.setdefault(name, count()))

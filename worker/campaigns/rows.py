@@ -1,0 +1,159 @@
+"""One row of an export becomes a job, or the reason why it doesn't."""
+
+from collections.abc import Container
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from worker.campaigns.addresses import is_address
+from worker.campaigns.exports.base import Values
+from worker.campaigns.notices import Notices
+from worker.campaigns.options import ImportOptions
+from worker.campaigns.rejects import RejectReason
+from worker.campaigns.spread import Who
+from worker.jobs import EMAIL_CHANNEL, KNOWN_CHANNELS, SCHEMA, SLUG, Customer, Job, job_id
+
+ORDINARY = 64
+"""Characters up to which the job model takes any ASCII text in any of its fields; longer ones are shown to it."""
+
+_CHANNELS_REMEMBERED = 1000
+_REASON_OF: dict[str, RejectReason] = {
+    "bhid": "no_customer",
+    "shopid": "no_customer",
+    "email": "no_customer",
+    "customer": "no_customer",
+    "channel": "no_channel",
+    "destination": "bad_destination",
+    "shop": "no_shop",
+}
+
+
+class Draft(NamedTuple):
+    """A job to be: what differs from row to row. A fifth of the memory of a :class:`~worker.jobs.Job` (480 bytes
+    against 2,290), of which a window of the spread holds 50,000. Texts are trimmed, and empty where there is none."""
+
+    job_id: str
+    line: int
+    shop: str
+    bhid: str
+    shopid: str
+    email: str
+    channel: str
+    destination: str
+    sender: str
+    reference: str
+
+    def who(self) -> Who:
+        """Shop and customer, by the same id as limits go by."""
+        if self.bhid:
+            return self.shop, f"b:{self.bhid}"
+        if self.shopid:
+            return self.shop, f"s:{self.shopid}"
+        return self.shop, f"e:{self.email.lower()}"
+
+
+class RowRules:
+    """The rules that a row must pass, in this order: consent, shop, customer, channel, destination.
+
+    ``shops`` are the slugs that may be called; None for any.
+    """
+
+    def __init__(self, options: ImportOptions, shops: Container[str] | None, notices: Notices) -> None:
+        self._options = options
+        self._shops = shops
+        self._notices = notices
+        self._consent = options.consent[1].strip().casefold() if options.consent else None
+        self._known_shops: set[str] = set()
+        self._channels: dict[str, str] = {}
+
+    def judge(self, path: Path, line: int, values: Values) -> Draft | RejectReason:
+        """A row of the export at ``path`` as a draft, or why it can't be one."""
+        email, shopid, bhid, channel, destination, sender, reference, shop, consent = values
+        if self._consent is not None and consent.casefold() != self._consent:
+            return "no_consent"
+        shop = shop or self._options.shop or ""
+        if shop not in self._known_shops and not self._admits(shop):
+            return "no_shop"
+        shopid, bhid = _bare(shopid), _bare(bhid)
+        if email and not is_address(email):
+            # With another id beside it the customer is still known; all that are sent must match, so it is not sent.
+            email = ""
+        if not (email or shopid or bhid):
+            return "no_customer"
+        channel = self._channels.get(channel) or self._channel(channel)
+        if not channel:
+            return "no_channel"
+        if channel == EMAIL_CHANNEL:
+            if not destination or not is_address(destination):
+                return "bad_destination"
+        elif destination:
+            self._notices.once(
+                f"destination {path}",
+                f"{path}: destinations are left out where the channel takes none (first in line {line})",
+            )
+            destination = ""
+        texts = (bhid, shopid, email, channel, destination, sender, reference)
+        ordinary = max(map(len, texts)) <= ORDINARY and "".join(texts).isascii()
+        try:
+            customer = Customer(bhid=bhid or None, shopid=shopid or None, email=email or None)
+            identity = job_id(shop, self._options.campaign, self._options.run, customer, channel, destination or None)
+            draft = Draft(identity, line, shop, *texts)
+            if not ordinary:
+                self.job(draft, None)
+        except ValidationError as error:
+            return _reason(error)
+        except ValueError:
+            return "unreadable_row"  # a lone surrogate, which is no text
+        return draft
+
+    def job(self, draft: Draft, published_at: datetime | None) -> Job:
+        """The job of a draft that these rules made."""
+        return Job(
+            schema_version=SCHEMA,
+            job_id=draft.job_id,
+            campaign=self._options.campaign,
+            shop=draft.shop,
+            run=self._options.run,
+            line=draft.line,
+            reference=draft.reference or None,
+            customer=Customer(bhid=draft.bhid or None, shopid=draft.shopid or None, email=draft.email or None),
+            channel=draft.channel,
+            destination=draft.destination or None,
+            sender=draft.sender or None,
+            published_at=published_at,
+            not_after=self._options.not_after,
+        )
+
+    def _admits(self, shop: str) -> bool:
+        if not SLUG.fullmatch(shop):
+            return False
+        if self._shops is not None and shop not in self._shops:
+            self._notices.value("shop", shop, "rows of the shop {} are rejected: it is not in the shops file")
+            return False
+        self._known_shops.add(shop)
+        return True
+
+    def _channel(self, given: str) -> str:
+        """The vendor's spelling of a channel; an unknown one as it is, after a warning."""
+        named = given or self._options.channel or ""
+        spelled = "-".join(named.lower().replace("_", " ").split())
+        channel = spelled if spelled in KNOWN_CHANNELS else named
+        if channel not in KNOWN_CHANNELS and channel:
+            self._notices.value("channel", channel, "a channel {} is unknown here and is sent as it is")
+        if len(self._channels) < _CHANNELS_REMEMBERED:
+            self._channels[given] = channel
+        return channel
+
+
+def _bare(identifier: str) -> str:
+    # Shopify writes an apostrophe before ids, so that spreadsheets leave their digits alone.
+    return identifier[1:].lstrip() if identifier.startswith("'") else identifier
+
+
+def _reason(error: ValidationError) -> RejectReason:
+    problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    if problem["type"] == "string_unicode":
+        return "unreadable_row"
+    return _REASON_OF.get(str(problem["loc"][0]), "unreadable_row")

@@ -1,0 +1,5 @@
+"""The command ``referrals``."""
+
+from worker.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,150 @@
+"""``referrals collect``: results from RabbitMQ into a file."""
+
+import json
+import signal
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import pika
+import structlog
+import typer
+
+from worker import logs, settings
+from worker.broker.collector import Collector
+from worker.broker.connection import parameters
+from worker.campaigns.results import Format, ResultsFile
+from worker.campaigns.seen import SeenJobs
+from worker.cli import console, options
+from worker.errors import BrokerError
+
+POLL_SECONDS = 0.5
+LONGEST_BACKOFF_SECONDS = 15.0
+
+log = structlog.get_logger(__name__)
+
+
+def collect(
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="File to write, or to go on with.")],
+    form: Annotated[Format, typer.Option("--format", help="One row or one line of JSON per job.")] = "csv",
+    until_idle: Annotated[
+        float | None,
+        typer.Option(
+            "--until-idle", metavar="SECONDS", min=0.1, help="End when nothing came for so long.", show_default=False
+        ),
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Write results to a file, one row per job, and acknowledge them once they are on disk.
+
+    An existing file is gone on with: a job that it holds is not written again. SIGTERM and Ctrl-C end it cleanly.
+
+    Example: `referrals collect --out results.csv --until-idle 30`
+    """
+    loaded = settings.load()
+    logs.configure("WARNING" if loaded.log_level == "INFO" else loaded.log_level, "console")
+    params = parameters(loaded.amqp_url.get_secret_value(), name="referral-dispatch collect")
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with SeenJobs() as seen:
+        target = _Target(ResultsFile(out, form), seen)
+        try:
+            _collect(params, target, stop, until_idle)
+        finally:
+            target.close()
+    rows = [(outcome, f"{number:,}") for outcome, number in target.outcomes.most_common()]
+    rows += [("repeated", f"{target.repeated:,}")] if target.repeated else []
+    rows += [("no results", f"{target.unreadable:,} moved to referrals.dead")] if target.unreadable else []
+    rows.append(("results in", f"{out} ({target.known + target.outcomes.total():,} rows)"))
+    data = {
+        "outcomes": dict(target.outcomes),
+        "repeated": target.repeated,
+        "unreadable": target.unreadable,
+        "results": str(out),
+        "results_rows": target.known + target.outcomes.total(),
+    }
+    console.summary(rows, data, as_json=as_json)
+
+
+class _Target:
+    """The file, and which jobs it holds."""
+
+    def __init__(self, file: ResultsFile, seen: SeenJobs) -> None:
+        self._file = file
+        self._seen = seen
+        self.known = 0
+        self.outcomes: Counter[str] = Counter()
+        self.repeated = 0
+        self.unreadable = 0
+        seen.mark_finished(self._counted())
+
+    def _counted(self) -> Any:
+        for job_id in self._file.resume():
+            self.known += 1
+            yield job_id
+
+    def take(self, bodies: list[tuple[int, bytes]]) -> list[int]:
+        """Write a batch and see it onto the disk; returns the tags of what is no result."""
+        bad = []
+        for tag, body in bodies:
+            result = _result(body)
+            if result is None:
+                bad.append(tag)
+            elif self._seen.check(result["job_id"]) == "new":
+                self._file.add(body.decode())
+                self.outcomes[result["outcome"]] += 1
+            else:
+                self.repeated += 1
+        self._file.sync()
+        self.unreadable += len(bad)
+        return bad
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _collect(params: pika.URLParameters, target: _Target, stop: threading.Event, until_idle: float | None) -> None:
+    backoff = POLL_SECONDS
+    collector = Collector(params)
+    last = time.monotonic()
+    while not stop.is_set():
+        try:
+            batch = collector.batch(seconds=min(POLL_SECONDS, until_idle or POLL_SECONDS))
+            if batch:
+                last = time.monotonic()
+                bad = target.take(batch)
+                collector.reject(bad)
+                if len(bad) < len(batch):
+                    collector.ack(max(tag for tag, _ in batch if tag not in bad))
+            elif until_idle is not None and time.monotonic() - last >= until_idle:
+                break
+            backoff = POLL_SECONDS
+        except BrokerError as error:
+            log.warning("collector_disconnected", problem=str(error))
+            collector = _reconnect(params, stop, backoff) or collector
+            backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
+    collector.close()
+
+
+def _reconnect(params: pika.URLParameters, stop: threading.Event, backoff: float) -> Collector | None:
+    stop.wait(backoff)
+    try:
+        return Collector(params)
+    except BrokerError:
+        return None
+
+
+def _result(body: bytes) -> dict[str, Any] | None:
+    try:
+        result = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    usable = isinstance(result, dict) and isinstance(result.get("outcome"), str) and _is_id(result.get("job_id"))
+    return result if usable else None
+
+
+def _is_id(text: object) -> bool:
+    return isinstance(text, str) and len(text) == 32 and all(digit in "0123456789abcdef" for digit in text)

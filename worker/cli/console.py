@@ -1,0 +1,98 @@
+"""What the commands show: a question, a progress line, a summary."""
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from worker.campaigns import Importer
+from worker.errors import ReferralError, UsageError
+
+ASK_ABOVE = 1000
+"""Jobs that are sent without a question; a typing mistake on more is costly."""
+
+stdout = Console(soft_wrap=True, highlight=False)
+stderr = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def is_terminal() -> bool:
+    """Whether a person sits at both ends."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def confirm(jobs: int, what: str, *, yes: bool) -> None:
+    """Ask a person before many jobs; raises UsageError when the answer is no."""
+    if yes or jobs <= ASK_ABOVE or not is_terminal():
+        return
+    answer = stdout.input(f"{what} up to [bold]{jobs:,}[/] jobs? \\[y/N] ")
+    if answer.strip().lower() not in {"y", "yes"}:
+        raise UsageError("nothing was done")
+
+
+class Meter:
+    """A line of progress on a terminal: done, rate, time left, counts. Elsewhere silent."""
+
+    def __init__(self, total: int | None) -> None:
+        self._progress = Progress(
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]:.1f}/s"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[counts]}"),
+            console=stderr,
+            transient=True,
+            disable=not stderr.is_terminal,
+        )
+        self._task: TaskID = self._progress.add_task("", total=total, rate=0.0, counts="")
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, done: int, rate: float, counts: Mapping[Any, int]) -> None:
+        """Update the line."""
+        text = "  ".join(f"{name} {number:,}" for name, number in counts.items() if number)
+        self._progress.update(self._task, completed=done, rate=rate, counts=text)
+
+
+def summary(rows: list[tuple[str, str]], data: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print the end of a command, as a table or as one JSON object."""
+    if as_json:
+        print(json.dumps(data))  # noqa: T201 - data for another program, not for a person's eyes
+        return
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(justify="left")
+    for name, value in rows:
+        table.add_row(name, value)
+    stdout.print(table)
+
+
+def import_rows(importer: Importer) -> list[tuple[str, str]]:
+    """What became of the exports' rows, for a summary."""
+    rows = [("rows read", f"{importer.rows:,}")]
+    if importer.finished:
+        rows.append(("finished before", f"{importer.finished:,}"))
+    for reason, number in importer.rejected.most_common():
+        rows.append((f"  {reason}", f"{number:,}"))
+    if importer.reject_files:
+        rows.append(("rejected rows in", ", ".join(str(path) for path in importer.reject_files)))
+    return rows
+
+
+def warn(importer: Importer) -> None:
+    """Print what the importer noticed."""
+    for text in importer.warnings:
+        stderr.print(f"[yellow]note:[/] {text}", markup=True)
+
+
+def fail(error: ReferralError) -> None:
+    """Print an error that comes after a summary."""
+    stderr.print(f"referrals: {error}", markup=False)

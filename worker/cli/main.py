@@ -1,0 +1,59 @@
+"""The commands, and how each of them ends: 0 done, 1 a failure told in one line, 2 bad usage or configuration."""
+
+import importlib
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from worker.errors import ReferralError
+
+COMMANDS = ("run", "publish", "work", "collect", "sandbox")
+"""Each is the function of its name in the module of its name, in the order in which ``--help`` shows them."""
+
+
+class _LazyGroup(TyperGroup):
+    # A command's module is imported when the command is used: the others' libraries would cost it a second, and a
+    # worker must not import prometheus_client before it has said where metrics live. (Any: Typer carries a Click of
+    # its own under a private name.)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        single = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+        single.command(cmd_name)(getattr(importlib.import_module(f"worker.cli.{cmd_name}"), cmd_name))
+        return typer.main.get_command(single)
+
+
+app = typer.Typer(
+    name="referrals",
+    cls=_LazyGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def referrals() -> None:
+    """Sends referral campaigns through Bubblehouse's Refer2 at the pace that each shop allows."""
+
+
+def main() -> None:
+    """Run a command and end the process with its exit code."""
+    try:
+        app()
+    except ReferralError as error:
+        print(f"referrals: {error}", file=sys.stderr)  # noqa: T201 - the one line that explains the failure
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # Whoever read our output has left; there is nobody to tell.
+        sys.stderr.close()
+        sys.exit(1)

@@ -1,0 +1,74 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from worker.campaigns import ImportOptions, parse_consent, parse_mapping
+
+Exports = Annotated[
+    list[Path],
+    typer.Argument(metavar="EXPORT...", help="Campaign exports: CSV or JSON lines.", show_default=False),
+]
+Shop = Annotated[
+    str | None,
+    typer.Option("--shop", help="Shop of the rows that name none in a column `shop`.", show_default=False),
+]
+Campaign = Annotated[
+    str,
+    typer.Option(
+        "--campaign", help="Name of the campaign: the same row of the same campaign is one job.", show_default=False
+    ),
+]
+Channel = Annotated[
+    str | None,
+    typer.Option("--channel", help="Channel of the rows that name none in a column `channel`.", show_default=False),
+]
+Map = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map", metavar="FIELD=COLUMN", help="Take a field from a column of another name.", show_default=False
+    ),
+]
+Consent = Annotated[
+    str | None,
+    typer.Option("--consent", metavar="COLUMN=VALUE", help="Keep only rows that consented.", show_default=False),
+]
+Rejects = Annotated[
+    Path | None,
+    typer.Option(
+        "--rejects",
+        metavar="FILE",
+        help="Where rows that can't become a job go. [default: EXPORT.rejects.csv]",
+        show_default=False,
+    ),
+]
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", min=1, help="Take no more than this many jobs.", show_default=False),
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Don't ask before more than 1,000 jobs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]
+
+
+def import_options(
+    *,
+    shop: str | None,
+    campaign: str,
+    channel: str | None,
+    mapping: list[str] | None,
+    consent: str | None,
+    limit: int | None,
+    rejects: Path | None,
+) -> ImportOptions:
+    """The options as the importer takes them; raises UsageError for one that can't be meant."""
+    return ImportOptions(
+        shop=shop,
+        campaign=campaign,
+        channel=channel,
+        mapping=parse_mapping(mapping or []),
+        consent=parse_consent(consent) if consent else None,
+        limit=limit,
+        rejects=rejects,
+    )

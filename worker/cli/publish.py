@@ -1,0 +1,79 @@
+"""``referrals publish``: a campaign onto RabbitMQ."""
+
+import time
+from datetime import UTC, datetime
+
+from worker import logs, settings
+from worker.broker.connection import parameters
+from worker.broker.producer import Producer
+from worker.campaigns import Importer, SeenJobs
+from worker.cli import console, options
+from worker.errors import ConfigurationError
+from worker.shops import ShopRegistry
+
+TICK_JOBS = 500
+
+
+def publish(
+    exports: options.Exports,
+    campaign: options.Campaign,
+    shop: options.Shop = None,
+    channel: options.Channel = None,
+    mapping: options.Map = None,
+    consent: options.Consent = None,
+    rejects: options.Rejects = None,
+    limit: options.Limit = None,
+    yes: options.Yes = False,
+    as_json: options.Json = False,
+) -> None:
+    """Publish a campaign as jobs, each confirmed by RabbitMQ; workers send them.
+
+    Publishing an export twice is harmless: the same row of the same campaign is one job, and a job is called once.
+
+    Example: `referrals publish spring.csv --shop acme --campaign spring --channel whatsapp`
+    """
+    loaded = settings.load()
+    logs.configure("WARNING" if loaded.log_level == "INFO" else loaded.log_level, "console")
+    shops = ShopRegistry.load(loaded.shops)
+    if shop is not None and shops.get(shop) is None:
+        raise ConfigurationError(f"{loaded.shops}: has no shop {shop!r}; it has {', '.join(shops.slugs())}")
+    import_options = options.import_options(
+        shop=shop,
+        campaign=campaign,
+        channel=channel,
+        mapping=mapping,
+        consent=consent,
+        limit=limit,
+        rejects=rejects,
+    )
+    with SeenJobs() as seen:
+        importer = Importer(
+            exports, import_options, seen=seen, published_at=datetime.now(UTC), allowed_shops=shops.slugs()
+        )
+        importer.check()
+        total = importer.count() if console.is_terminal() else None
+        if total is not None:
+            console.confirm(total, "Publish", yes=yes)
+        began = time.monotonic()
+        params = parameters(loaded.amqp_url.get_secret_value(), name="referral-dispatch publish")
+        with Producer(params) as producer, console.Meter(total) as meter:
+            for difference in producer.declare(shops.slugs()):
+                console.stderr.print(f"[yellow]note:[/] {difference}")
+            for sent, job in enumerate(importer, start=1):
+                producer.send(job)
+                if sent % TICK_JOBS == 0:
+                    meter.show(producer.confirmed, producer.confirmed / (time.monotonic() - began), {})
+            producer.flush()
+    seconds = time.monotonic() - began
+    console.warn(importer)
+    rows = console.import_rows(importer)
+    rows.append(("published", f"{producer.confirmed:,}"))
+    rows.append(("took", f"{seconds:.1f} s, {producer.confirmed / seconds:,.0f} jobs/s"))
+    data = {
+        "rows": importer.rows,
+        "rejected": dict(importer.rejected),
+        "published": producer.confirmed,
+        "seconds": round(seconds, 3),
+        "reject_files": [str(path) for path in importer.reject_files],
+    }
+    console.summary(rows, data, as_json=as_json)

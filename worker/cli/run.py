@@ -1,0 +1,196 @@
+"""``referrals run``: a campaign in one process."""
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from worker import logs, settings
+from worker.campaigns import Importer, ImportOptions, SeenJobs
+from worker.campaigns.embedded import EmbeddedRun, Tally
+from worker.cli import console, options
+from worker.clock import SystemClock, to_datetime
+from worker.errors import ConfigurationError, UsageError
+from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET, RunningSandbox
+from worker.shopfile import ShopConfig, ShopTable
+from worker.shops import ShopRegistry, SigningKey
+
+SANDBOX_SHOP = "sandbox-shop"
+
+LEFT_FOR_LATER = 3
+"""Exit code of a run that ended well and left rows for a later one."""
+
+
+def run(
+    exports: options.Exports,
+    campaign: options.Campaign,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE", help="Results, one row per job; FILE.journal beside it.")
+    ],
+    shop: options.Shop = None,
+    channel: options.Channel = None,
+    mapping: options.Map = None,
+    consent: options.Consent = None,
+    rejects: options.Rejects = None,
+    limit: options.Limit = None,
+    threads: Annotated[int, typer.Option("--threads", min=1, max=500, help="Calls at once.")] = 16,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Stay until the day's quota resets or a closed shop opens.")
+    ] = False,
+    sandbox: Annotated[
+        bool, typer.Option("--sandbox", help="Call the built-in emulator instead of Refer2; needs no shops file.")
+    ] = False,
+    yes: options.Yes = False,
+    as_json: options.Json = False,
+) -> None:
+    """Send a campaign from this process alone: no broker, no store, nothing to install.
+
+    Ctrl-C lets the calls under way finish; run it again and it goes on where it was. Exit code 3: some rows are left
+    for a later run, and the last line says why.
+
+    Example: `referrals run spring.csv --shop acme --campaign spring --channel whatsapp --out results.csv`
+    """
+    loaded = settings.load()
+    logs.configure("WARNING" if loaded.log_level == "INFO" else loaded.log_level, "console")
+    import_options = options.import_options(
+        shop=shop or (SANDBOX_SHOP if sandbox else None),
+        campaign=campaign,
+        channel=channel,
+        mapping=mapping,
+        consent=consent,
+        limit=limit,
+        rejects=rejects,
+    )
+    with ExitStack() as stack:
+        if sandbox:
+            url = stack.enter_context(RunningSandbox()).url
+            shops = ShopRegistry.of(_sandbox_shop(import_options, url))
+        else:
+            shops = ShopRegistry.load(loaded.shops)
+        if shop is not None and shops.get(shop) is None:
+            raise ConfigurationError(f"{loaded.shops}: has no shop {shop!r}; it has {', '.join(shops.slugs())}")
+
+        def importer_of(seen: SeenJobs) -> Importer:
+            return Importer(
+                exports, import_options, seen=seen, published_at=datetime.now(UTC), allowed_shops=shops.slugs()
+            )
+
+        total = _ask_first(importer_of, yes=yes)
+        embedded = EmbeddedRun(
+            loaded,
+            shops,
+            importer_of,
+            out=out,
+            campaign=campaign,
+            clock=SystemClock(),
+            threads=threads,
+            patient=wait,
+        )
+        began = time.monotonic()
+        with _draining(embedded), console.Meter(total) as meter:
+
+            def tick() -> None:
+                tally = embedded.tally
+                rate = tally.done / max(time.monotonic() - began, 0.001)
+                meter.show(tally.earlier + tally.done, rate, tally.outcomes)
+
+            importer = embedded(tick, every=0.2)
+    console.warn(importer)
+    _summarize(importer, embedded.tally, out, as_json=as_json)
+    _end(embedded.tally)
+
+
+def _sandbox_shop(import_options: ImportOptions, url: str) -> ShopConfig:
+    try:
+        return ShopConfig.of(
+            import_options.shop or SANDBOX_SHOP,
+            SigningKey(SANDBOX_KEY_ID, SANDBOX_SECRET.encode()),
+            ShopTable(base_url=url),
+        )
+    except ValueError as error:
+        raise UsageError(f"--shop: {error}") from None
+
+
+def _ask_first(importer_of: Any, *, yes: bool) -> int | None:
+    with SeenJobs() as seen:
+        importer = importer_of(seen)
+        importer.check()
+        if not console.is_terminal():
+            return None
+        total: int = importer.count()
+    console.confirm(total, "Send", yes=yes)
+    return total
+
+
+@contextmanager
+def _draining(embedded: EmbeddedRun) -> Iterator[None]:
+    # The first signal drains. A second one more than two seconds later ends the process at once, as a kill would:
+    # the journal then says which calls were under way. Groups and terminals deliver one signal twice.
+    first: list[float] = []
+
+    def stop(number: int, _frame: object) -> None:
+        if not first:
+            first.append(time.monotonic())
+            embedded.stop()
+        elif time.monotonic() > first[0] + 2:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _summarize(importer: Importer, tally: Tally, out: Path, *, as_json: bool) -> None:
+    rows = console.import_rows(importer)
+    rows += [(outcome, f"{number:,}") for outcome, number in tally.outcomes.most_common()]
+    rows += [(f"  {code}", f"{number:,}") for code, number in tally.codes.most_common(20)]
+    if tally.parked:
+        rows.append(("left for later", f"{tally.parked.total():,}"))
+    rate = tally.done / tally.seconds if tally.seconds else 0.0
+    rows.append(("took", f"{tally.seconds:.1f} s, {rate:.1f} jobs/s"))
+    rows.append(("results in", f"{out} ({tally.earlier + tally.done:,} rows)"))
+    data = {
+        "rows": importer.rows,
+        "rejected": dict(importer.rejected),
+        "finished_before": importer.finished,
+        "outcomes": dict(tally.outcomes),
+        "codes": dict(tally.codes),
+        "left_for_later": dict(tally.parked),
+        "stopped": tally.stopped,
+        "seconds": round(tally.seconds, 3),
+        "results": str(out),
+        "results_rows": tally.earlier + tally.done,
+        "reject_files": [str(path) for path in importer.reject_files],
+    }
+    console.summary(rows, data, as_json=as_json)
+
+
+def _end(tally: Tally) -> None:
+    if tally.halted:
+        for shop, code in sorted(tally.halted.items()):
+            console.stderr.print(
+                f"referrals: shop {shop}: every call is answered {code}; mend its credential or the API version, then "
+                f"run the same command again for the {tally.parked[shop]:,} rows left",
+                markup=False,
+            )
+        raise typer.Exit(1)
+    if tally.stopped:
+        console.stderr.print("referrals: stopped; run the same command again to go on", markup=False)
+        raise typer.Exit(LEFT_FOR_LATER)
+    if tally.parked:
+        until = to_datetime(tally.parked_until).isoformat(timespec="minutes")
+        console.stderr.print(
+            f"referrals: {tally.parked.total():,} rows have to wait until {until} (daily quota); run the same command "
+            "again then, or use --wait",
+            markup=False,
+        )
+        raise typer.Exit(LEFT_FOR_LATER)

@@ -1,0 +1,51 @@
+"""``referrals work``: a worker on RabbitMQ."""
+
+from typing import Annotated
+
+import typer
+
+from worker import health, logs, settings
+
+SHUTDOWN_MS = 90_000
+"""How long Dramatiq waits for its threads: longer than the longest call (20 s) and the wait for its confirm (30 s)."""
+
+
+def work(
+    processes: Annotated[
+        int, typer.Option("--processes", min=1, help="Worker processes; more than one need REFERRALS_REDIS_URL.")
+    ] = 1,
+    threads: Annotated[int, typer.Option("--threads", min=1, max=500, help="Calls at once, per process.")] = 16,
+) -> None:
+    """Take jobs from every shop's queue and call Refer2 at the pace that each shop allows.
+
+    SIGTERM drains: calls under way finish, their results are confirmed, the rest goes back, exit code 0.
+
+    Example: `referrals work --threads 32`
+    """
+    loaded = settings.load()
+    logs.configure(loaded.log_level, loaded.log_format)
+    shared = health.prepare_shared_metrics()
+    try:
+        # Only now: what it imports decides on import where metrics live.
+        from worker.app import preflight
+
+        preflight(loaded, processes)
+
+        from dramatiq.cli import main, make_argument_parser
+
+        arguments = make_argument_parser().parse_args(  # type: ignore[no-untyped-call] # Dramatiq leaves it untyped
+            [
+                "worker.actors",
+                "--processes",
+                str(processes),
+                "--threads",
+                str(threads),
+                "--worker-shutdown-timeout",
+                str(SHUTDOWN_MS),
+                "--skip-logging",
+            ]
+        )
+        code = main(arguments)  # type: ignore[no-untyped-call]
+    finally:
+        health.discard_shared_metrics(shared)
+    raise typer.Exit(code)

@@ -1,0 +1,73 @@
+"""What a shop's calls are authorised with: a key to sign tokens, or a token made elsewhere. Neither is ever printed."""
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from worker.errors import ReferralError
+
+_TOKEN = re.compile(rb"[\x21-\x7e]+")
+
+
+class UnidentifiedCustomerError(ReferralError):
+    """A customer's token is asked for, and the customer has no id in the shop system to put into it."""
+
+
+@dataclass(frozen=True)
+class SigningKey:
+    """The shared secret of a shop and the id that the vendor knows it by."""
+
+    key_id: str
+    secret: bytes = field(repr=False)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Differs when the key does. For comparing and caching only: never to be shown."""
+        return _digest("key", self.key_id.encode(), self.secret)
+
+
+@dataclass(frozen=True)
+class ReadyToken:
+    """A token as it was handed to us; it says itself for whom and until when it is good."""
+
+    token: str = field(repr=False)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Differs when the token does. For comparing and caching only: never to be shown."""
+        return _digest("token", self.token.encode())
+
+
+Credential = SigningKey | ReadyToken
+
+
+def signing_key(key_id: str, content: bytes) -> SigningKey:
+    """The key in a secret file's content; the line end that editors add is not part of it.
+
+    Raises:
+      ValueError: nothing is left.
+    """
+    secret = content.rstrip(b"\r\n")
+    if not secret:
+        raise ValueError("is empty")
+    return SigningKey(key_id, secret)
+
+
+def ready_token(content: bytes) -> ReadyToken:
+    """The token in a token file's content.
+
+    Raises:
+      ValueError: it is empty or not one word of ASCII, as a header needs.
+    """
+    token = content.strip()
+    if not token:
+        raise ValueError("is empty")
+    if not _TOKEN.fullmatch(token):
+        raise ValueError("is not one token: it holds spaces, line breaks or characters beyond ASCII")
+    return ReadyToken(token.decode("ascii"))
+
+
+def _digest(kind: str, *parts: bytes) -> str:
+    lengths = ",".join(str(len(part)) for part in parts)
+    return hashlib.sha256(f"{kind}:{lengths}:".encode() + b"".join(parts)).hexdigest()

@@ -1,0 +1,64 @@
+"""Every error that this package raises on purpose.
+
+::
+
+    ReferralError
+    ├── ConfigurationError     settings, the shops file, a secret: the command exits 2
+    ├── UsageError             a command line or an export header that can't be meant: exits 2
+    ├── InputError             a file that can't be read or written: exits 1
+    ├── BrokerError            RabbitMQ is out of reach or refuses: exits 1
+    │   └── UnroutableError    no queue takes the message; it is in nobody's hands
+    ├── StoreError             the shared state is out of reach
+    └── DeadLetterError        a message that no retry can mend; carries its reason
+
+A message is one line, names the place and the remedy, and never holds an address, a token or a secret.
+"""
+
+from typing import Literal
+
+DeadReason = Literal[
+    "undecodable", "bad_schema", "bad_job_id", "unknown_actor", "unknown_shop", "unroutable", "crash_loop"
+]
+
+
+class ReferralError(Exception):
+    """Base of this package's errors; ``str()`` of it is the one line that a person reads."""
+
+    exit_code = 1
+
+
+class ConfigurationError(ReferralError):
+    """The configuration can't be used; nothing was started."""
+
+    exit_code = 2
+
+
+class UsageError(ReferralError):
+    """The command can't be meant as given; nothing was done."""
+
+    exit_code = 2
+
+
+class InputError(ReferralError):
+    """A file given to a command can't be read or written."""
+
+
+class BrokerError(ReferralError):
+    """RabbitMQ is out of reach, refused an operation or did not confirm a message in time."""
+
+
+class UnroutableError(BrokerError):
+    """RabbitMQ has no queue for the message, so it was handed back and nothing keeps it."""
+
+
+class StoreError(ReferralError):
+    """The store that holds limits and ledger is out of reach; no call may start."""
+
+
+class DeadLetterError(ReferralError):
+    """A message that can't be processed however often it is tried."""
+
+    def __init__(self, reason: DeadReason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason: DeadReason = reason
+        self.detail = detail

@@ -1,0 +1,266 @@
+"""Which job of those at hand may ask for a call next: fair between shops, closed where calling is pointless.
+
+Pure: no I/O, no thread, the time is an argument (microseconds). Limits are the store's to judge; the gate remembers
+what the store said, so that a closed shop costs no round trip.
+"""
+
+import heapq
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Generic, Literal, Protocol, TypeVar
+
+from worker.clock import SECOND
+
+Reason = Literal[
+    "rate",
+    "throttled",
+    "day_quota",
+    "halted",
+    "breaker",
+    "unlisted_code",
+    "backing_off",
+    "paused",
+    "store_down",
+    "broker_blocked",
+]
+
+FOREVER = 1 << 62
+"""Until somebody opens it again."""
+
+EXTRA_GRANTS = 2
+"""Jobs granted beyond the free threads, so that none idles while the next grant is on its way: worth 8 % of the
+capacity on short calls, and a grant still starts within milliseconds."""
+
+MAX_ASIDE_PER_CUSTOMER = 4
+"""Jobs of one customer that wait in memory; more would fill the prefetch with a single customer's wall."""
+
+LONGEST_ASIDE = 30 * SECOND
+"""A job that waits longer is better off in a delay queue, where it costs no process anything."""
+
+
+class Ticket(Protocol):
+    """A job at hand."""
+
+    @property
+    def shop(self) -> str: ...
+
+    @property
+    def customer(self) -> str: ...
+
+
+T = TypeVar("T", bound=Ticket)
+
+
+@dataclass(slots=True)
+class _Shop(Generic[T]):
+    name: str
+    weight: float = 1.0
+    max_in_flight: int = 12
+    ready: deque[T] = field(default_factory=deque)
+    in_flight: int = 0
+    served: float = 0.0
+    listed: bool = False
+    probing: bool = False
+    closed: dict[Reason, int] = field(default_factory=dict)
+    aside: Counter[str] = field(default_factory=Counter)
+
+    def closed_until(self) -> int:
+        return max(self.closed.values(), default=0)
+
+    def may_run(self) -> bool:
+        cap = 1 if self.probing else self.max_in_flight
+        return bool(self.ready) and not self.closed and self.in_flight < cap
+
+
+class Gate(Generic[T]):
+    """Picks jobs by start-time fair queueing: the open shop served least goes next, ``weight`` 2 counts half.
+
+    A shop that was idle or closed starts level with the others: it neither claims what it missed nor pays for it.
+    ``threads`` is how many calls the process can make at once, ``max_aside`` how many jobs of one shop may wait in
+    memory for their customers.
+    """
+
+    def __init__(self, *, threads: int, max_aside: int) -> None:
+        self._capacity = threads + EXTRA_GRANTS
+        self._max_aside = max_aside
+        self._shops: dict[str, _Shop[T]] = {}
+        self._closed: dict[Reason, int] = {}
+        self._in_flight = 0
+        self._clock = 0.0
+        self._order = count()
+        self._turns: list[tuple[float, int, str]] = []
+        self._openings: list[tuple[int, int, str]] = []
+        self._aside: list[tuple[int, int, T]] = []
+
+    @property
+    def in_flight(self) -> int:
+        """Jobs handed out by :meth:`next` and not yet finished, given back or set aside."""
+        return self._in_flight
+
+    def configure(self, shop: str, *, weight: float, max_in_flight: int) -> None:
+        """Make a shop known, or change its share."""
+        state = self._shop(shop)
+        state.weight, state.max_in_flight = weight, max_in_flight
+        self._enlist(state)
+
+    def offer(self, ticket: T) -> None:
+        """A job has arrived."""
+        state = self._shop(ticket.shop)
+        state.ready.append(ticket)
+        self._enlist(state)
+
+    def next(self, now: int) -> T | None:
+        """The job that may ask for a call now, or None. The caller owes one of `finished`, `give_back`, `set_aside`."""
+        self._reopen(now)
+        self._recall(now)
+        if self._closed or self._in_flight >= self._capacity:
+            return None
+        while self._turns:
+            served, _, name = heapq.heappop(self._turns)
+            state = self._shops.get(name)
+            if state is None:
+                continue
+            state.listed = False
+            if not state.may_run():
+                continue
+            self._clock = max(self._clock, served)
+            state.served = max(state.served, self._clock) + 1 / state.weight
+            state.in_flight += 1
+            self._in_flight += 1
+            ticket = state.ready.popleft()
+            self._enlist(state)
+            return ticket
+        return None
+
+    def finished(self, ticket: T) -> None:
+        """The call is over, or the job needed none: its place is free again."""
+        state = self._shop(ticket.shop)
+        state.in_flight -= 1
+        self._in_flight -= 1
+        self._enlist(state)
+
+    def give_back(self, ticket: T) -> None:
+        """The job did not run; it is the first of its shop when the shop's turn comes again."""
+        state = self._shop(ticket.shop)
+        state.served -= 1 / state.weight
+        state.ready.appendleft(ticket)
+        self.finished(ticket)
+
+    def set_aside(self, ticket: T, now: int, until: int) -> bool:
+        """Keep the job in memory until its customer may be called.
+
+        False where that would crowd out the shop's other customers or last too long: the job has left the gate and
+        is the caller's to defer.
+        """
+        state = self._shop(ticket.shop)
+        state.served -= 1 / state.weight
+        self.finished(ticket)
+        if (
+            until > now + LONGEST_ASIDE
+            or state.aside[ticket.customer] >= MAX_ASIDE_PER_CUSTOMER
+            or state.aside.total() >= self._max_aside
+        ):
+            return False
+        state.aside[ticket.customer] += 1
+        heapq.heappush(self._aside, (until, next(self._order), ticket))
+        return True
+
+    def close(self, shop: str, until: int, reason: Reason) -> None:
+        """No job of the shop may ask before ``until`` (see :data:`FOREVER`); several reasons add up."""
+        state = self._shop(shop)
+        state.closed[reason] = max(until, state.closed.get(reason, 0))
+        heapq.heappush(self._openings, (state.closed[reason], next(self._order), shop))
+
+    def open(self, shop: str, reason: Reason) -> None:
+        """The reason holds no longer."""
+        state = self._shop(shop)
+        if state.closed.pop(reason, None) is not None:
+            self._enlist(state)
+
+    def close_all(self, reason: Reason, until: int = FOREVER) -> None:
+        """No job of any shop may ask until ``until``, or until :meth:`open_all`."""
+        self._closed[reason] = max(until, self._closed.get(reason, 0))
+
+    def open_all(self, reason: Reason) -> None:
+        """The reason that closed every shop holds no longer."""
+        self._closed.pop(reason, None)
+
+    def probe(self, shop: str, *, probing: bool) -> None:
+        """Let one job of the shop go at a time, or as many as it may."""
+        state = self._shop(shop)
+        state.probing = probing
+        self._enlist(state)
+
+    def closed_until(self, shop: str) -> int:
+        """When the shop opens by itself; 0 for an open one."""
+        return self._shop(shop).closed_until()
+
+    def reasons(self, shop: str) -> dict[Reason, int]:
+        """Why the shop is closed, and until when for each reason; empty for an open one."""
+        return dict(self._shop(shop).closed) | self._closed
+
+    def wake_at(self) -> int | None:
+        """When :meth:`next` is worth asking again if nothing else happens; None: not before something does."""
+        moments = [heap[0][0] for heap in (self._openings, self._aside) if heap]
+        moments += [until for until in self._closed.values() if until < FOREVER]
+        return min(moments, default=None)
+
+    def withdraw(self, shop: str) -> list[T]:
+        """Take out all jobs of the shop that haven't been handed out, waiting or set aside."""
+        state = self._shop(shop)
+        taken = list(state.ready)
+        state.ready.clear()
+        taken += [ticket for _, _, ticket in self._aside if ticket.shop == shop]
+        if state.aside:
+            self._aside = [entry for entry in self._aside if entry[2].shop != shop]
+            heapq.heapify(self._aside)
+            state.aside.clear()
+        return taken
+
+    def held(self) -> Iterator[T]:
+        """Every job that waits here, in no particular order."""
+        for state in self._shops.values():
+            yield from state.ready
+        for _, _, ticket in self._aside:
+            yield ticket
+
+    def waiting(self, shop: str) -> int:
+        """How many jobs of the shop wait here, set aside or not."""
+        state = self._shop(shop)
+        return len(state.ready) + state.aside.total()
+
+    def _reopen(self, now: int) -> None:
+        for reason in [reason for reason, until in self._closed.items() if until <= now]:
+            del self._closed[reason]
+        while self._openings and self._openings[0][0] <= now:
+            _, _, name = heapq.heappop(self._openings)
+            state = self._shops[name]
+            for reason in [reason for reason, until in state.closed.items() if until <= now]:
+                del state.closed[reason]
+            self._enlist(state)
+
+    def _recall(self, now: int) -> None:
+        due: list[T] = []
+        while self._aside and self._aside[0][0] <= now:
+            due.append(heapq.heappop(self._aside)[2])
+        for ticket in reversed(due):
+            state = self._shops[ticket.shop]
+            state.aside[ticket.customer] -= 1
+            if not state.aside[ticket.customer]:
+                del state.aside[ticket.customer]
+            state.ready.appendleft(ticket)
+            self._enlist(state)
+
+    def _shop(self, name: str) -> _Shop[T]:
+        state = self._shops.get(name)
+        if state is None:
+            state = self._shops[name] = _Shop(name)
+        return state
+
+    def _enlist(self, state: _Shop[T]) -> None:
+        # A shop stands in line at most once, with the service it has had; whatever lets it run again puts it there.
+        if state.may_run() and not state.listed:
+            state.listed = True
+            heapq.heappush(self._turns, (max(state.served, self._clock), next(self._order), state.name))

@@ -1,0 +1,109 @@
+"""The metrics endpoint of one process or of several that share a port.
+
+Nothing here imports ``prometheus_client`` with the module: it decides on import where values live.
+"""
+
+import os
+import shutil
+import tempfile
+import threading
+from pathlib import Path
+
+import structlog
+
+from worker.errors import ConfigurationError
+
+MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+
+TAKE_OVER_SECONDS = 1.0
+"""How soon another process of the pod serves the port when the one that did is gone."""
+
+log = structlog.get_logger(__name__)
+
+
+def prepare_shared_metrics() -> Path:
+    """Make a fresh folder for values that several processes count into, and name it in the environment.
+
+    Must run before :mod:`worker.metrics` is imported. The folder belongs to the process that made it, which removes
+    it with :func:`discard_shared_metrics`; an old one would go on counting for processes that are gone.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="referrals-metrics-"))
+    os.environ[MULTIPROCESS_VARIABLE] = str(folder)
+    return folder
+
+
+def discard_shared_metrics(folder: Path) -> None:
+    """Remove the folder; the processes that used it have ended."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+class MetricsServer:
+    """Serves ``/metrics`` for all processes that share the folder; whichever binds the port first."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
+
+    def start(self) -> None:
+        """Begin to serve, or to wait for the port."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop serving and give the port to a sibling."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        from prometheus_client import CollectorRegistry, start_http_server
+        from prometheus_client.multiprocess import MultiProcessCollector
+
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        taken = False
+        while not self._stop.is_set():
+            try:
+                server, thread = start_http_server(self._port, registry=registry)
+            except OSError as error:
+                if not taken:
+                    log.info("metrics_port_taken", port=self._port, problem=error.strerror)
+                taken = True
+                self._stop.wait(TAKE_OVER_SECONDS)
+                continue
+            self._stop.wait()
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+
+def mark_dead() -> None:
+    """Take this process's gauges out of the shared values; its counters stay, as their sums must not fall."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    if os.environ.get(MULTIPROCESS_VARIABLE):
+        mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]
+
+
+def shared_metrics_of_parent() -> Path:
+    """Name the folder that all worker processes of one parent share, where the parent did not: see
+    :func:`prepare_shared_metrics`. The parent's start time keeps it apart from an earlier process with its number.
+
+    Raises:
+      ConfigurationError: the folder is somebody else's or can't be written to.
+    """
+    parent = os.getppid()
+    try:
+        started = Path(f"/proc/{parent}/stat").read_text().rsplit(")", 1)[1].split()[19]
+    except (OSError, IndexError):
+        started = "0"
+    folder = Path(
+        os.environ.get(MULTIPROCESS_VARIABLE) or f"{tempfile.gettempdir()}/referrals-metrics-{parent}-{started}"
+    )
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"{MULTIPROCESS_VARIABLE}: {folder}: {error.strerror}") from None
+    if folder.stat().st_uid != os.geteuid() or not os.access(folder, os.W_OK):
+        raise ConfigurationError(f"{MULTIPROCESS_VARIABLE}: folder {folder} is not this user's to write to")
+    os.environ[MULTIPROCESS_VARIABLE] = str(folder)
+    return folder

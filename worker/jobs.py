@@ -1,0 +1,328 @@
+"""The job, its result, the id that ties them, and the message that carries a job through RabbitMQ.
+
+These are wire formats. Unknown fields are kept, so that an older worker passes on what a newer producer wrote.
+"""
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+
+from worker.errors import DeadLetterError
+
+SCHEMA = 1
+QUEUE = "referrals"
+ACTOR = "refer"
+
+SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+"""A shop slug: one path segment of the API and one word of a routing key."""
+
+EMAIL_CHANNEL = "email"
+
+KNOWN_CHANNELS = frozenset(
+    {
+        EMAIL_CHANNEL,
+        "sms",
+        "facebook",
+        "messenger",
+        "whatsapp",
+        "twitter",
+        "instagram",
+        "threads",
+        "telegram",
+        "qr-code",
+        "custom-personal",
+        "custom-social",
+    }
+)
+"""The channels that the vendor documents; it adds others without notice, so the list only feeds warnings."""
+
+Outcome = Literal["sent", "rejected", "failed", "unknown", "expired", "cancelled"]
+
+OUTCOMES: tuple[Outcome, ...] = ("sent", "rejected", "failed", "unknown", "expired", "cancelled")
+
+Shop = Annotated[str, StringConstraints(pattern=f"^{SLUG.pattern}$")]
+ShortText = Annotated[str, StringConstraints(max_length=320)]
+"""Ids and addresses; 320 characters is the longest address that SMTP allows (64 + @ + 255)."""
+
+_MASK = "…"
+_JOB_ID_HEX_DIGITS = 32
+
+
+class Customer(BaseModel):
+    """Whom to refer from; all ids that are given must match one customer."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
+
+    bhid: ShortText | None = None
+    shopid: ShortText | None = None
+    email: ShortText | None = None
+
+    def identity(self) -> dict[str, str]:
+        """The ids that are not empty, by name, in the order bhid, shopid, email."""
+        named = {"bhid": self.bhid, "shopid": self.shopid, "email": self.email}
+        return {name: value for name, value in named.items() if value}
+
+    @property
+    def key(self) -> str:
+        """What limits per customer are counted by: the strongest id that is given; empty for nobody.
+
+        Addresses are case-folded as in the job id; two jobs that name one customer by different ids count apart.
+        """
+        if self.bhid:
+            return f"b:{self.bhid.strip()}"
+        if self.shopid:
+            return f"s:{self.shopid.strip()}"
+        return f"e:{self.email.strip().lower()}" if self.email else ""
+
+    def __repr_args__(self) -> Iterator[tuple[str, str]]:
+        return ((name, _MASK) for name in self.identity())
+
+
+class Job(BaseModel):
+    """One referral to make: the payload of a message.
+
+    ``repr`` shows no personal data, since logs and tracebacks print it.
+    """
+
+    model_config = ConfigDict(
+        extra="allow", frozen=True, hide_input_in_errors=True, populate_by_name=True, serialize_by_alias=True
+    )
+
+    schema_version: Literal[1] = Field(alias="schema")
+    job_id: Annotated[str, StringConstraints(pattern=rf"^[0-9a-f]{{{_JOB_ID_HEX_DIGITS}}}$")]
+    campaign: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    shop: Shop
+    run: Annotated[int, Field(ge=0)] = 0
+    line: Annotated[int, Field(ge=0)] | None = None
+    reference: Annotated[str, StringConstraints(max_length=1024)] | None = None
+    customer: Customer = Customer()
+    channel: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    destination: ShortText | None = None
+    sender: ShortText | None = None
+    published_at: AwareDatetime | None = None
+    not_after: AwareDatetime | None = None
+
+    @classmethod
+    def create(
+        cls,
+        *,
+        shop: str,
+        campaign: str,
+        customer: Customer,
+        channel: str,
+        destination: str | None = None,
+        sender: str | None = None,
+        reference: str | None = None,
+        line: int | None = None,
+        run: int = 0,
+        published_at: datetime | None = None,
+        not_after: datetime | None = None,
+    ) -> "Job":
+        """A job with its id worked out.
+
+        Raises:
+          pydantic.ValidationError: a value can't be part of a job; its text holds no values.
+        """
+        return cls(
+            schema_version=SCHEMA,
+            job_id=job_id(shop, campaign, run, customer, channel, destination),
+            campaign=campaign,
+            shop=shop,
+            run=run,
+            line=line,
+            reference=reference,
+            customer=customer,
+            channel=channel,
+            destination=destination,
+            sender=sender,
+            published_at=published_at,
+            not_after=not_after,
+        )
+
+    def expected_id(self) -> str:
+        """The id that this job's own fields make; differs from ``job_id`` where somebody changed one of them."""
+        return job_id(self.shop, self.campaign, self.run, self.customer, self.channel, self.destination)
+
+    def __repr_args__(self) -> Iterator[tuple[str, object]]:
+        yield "job_id", self.job_id
+        yield "shop", self.shop
+        yield "campaign", self.campaign
+        yield "line", self.line
+
+    def __str__(self) -> str:
+        return repr(self)
+
+
+class Result(BaseModel):
+    """What became of one job. A consumer that drops repeated ``job_id`` sees one final result per job.
+
+    ``referral`` and ``share_action`` are the vendor's objects as they came; times are RFC 3339 in UTC.
+    """
+
+    model_config = ConfigDict(
+        extra="allow", frozen=True, hide_input_in_errors=True, populate_by_name=True, serialize_by_alias=True
+    )
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    job_id: str
+    campaign: str
+    shop: str
+    run: int = 0
+    line: int | None = None
+    reference: str | None = None
+    customer: Customer = Customer()
+    channel: str
+    destination: str | None = None
+    sender: str | None = None
+    outcome: Outcome
+    code: str | None = None
+    status: int | None = None
+    message: str | None = None
+    referral: dict[str, Any] | None = None
+    share_action: Any = None
+    attempts: int
+    published_at: AwareDatetime | None = None
+    called_at: AwareDatetime | None = None
+    finished_at: AwareDatetime
+    latency_seconds: float | None = None
+
+    def to_json(self) -> str:
+        """One line of JSON in ASCII.
+
+        The vendor's strings can hold lone surrogates, which no UTF-8 encoder takes; escapes carry them through.
+        """
+        fields = self.model_dump(mode="json", exclude={"referral", "share_action", "message"})
+        # Put back in their documented places: dict order is the order of the columns downstream.
+        whole = {name: fields.get(name) for name in _RESULT_FIELDS}
+        whole |= {"message": self.message, "referral": self.referral, "share_action": self.share_action}
+        return json.dumps(whole | fields, separators=(",", ":"))
+
+    def __repr_args__(self) -> Iterator[tuple[str, object]]:
+        yield "job_id", self.job_id
+        yield "shop", self.shop
+        yield "outcome", self.outcome
+        yield "code", self.code
+
+
+_RESULT_FIELDS = tuple(field.alias or name for name, field in Result.model_fields.items())
+
+
+def job_id(shop: str, campaign: str, run: int, customer: Customer, channel: str, destination: str | None) -> str:
+    """The first 32 hex digits of SHA-256 over ``[shop, campaign, run, bhid, shopid, email, channel, destination]``.
+
+    The array is compact JSON in UTF-8; strings are trimmed and NFC, addresses lower-cased, absent ones null. The
+    same row of the same campaign therefore has the same id wherever and whenever it is published.
+
+    Raises:
+      ValueError: a string holds a lone surrogate and so has no UTF-8.
+    """
+    identity = [
+        _canonical(shop),
+        _canonical(campaign),
+        run,
+        _canonical(customer.bhid),
+        _canonical(customer.shopid),
+        _canonical(customer.email, address=True),
+        _canonical(channel),
+        _canonical(destination, address=True),
+    ]
+    compact = json.dumps(identity, ensure_ascii=False, separators=(",", ":")).encode()
+    return hashlib.sha256(compact).hexdigest()[:_JOB_ID_HEX_DIGITS]
+
+
+def _canonical(text: str | None, *, address: bool = False) -> str | None:
+    if text is None:
+        return None
+    trimmed = text.strip()
+    if not trimmed.isascii():
+        trimmed = unicodedata.normalize("NFC", trimmed)
+    return (trimmed.lower() if address else trimmed) or None
+
+
+def encode_message(job: Job, *, published_at_ms: int) -> bytes:
+    """The Dramatiq message of a job, in JSON with the keys in their documented order; absent fields are left out."""
+    envelope = {
+        "queue_name": QUEUE,
+        "actor_name": ACTOR,
+        "args": [],
+        "kwargs": {"job": job.model_dump(mode="json", exclude_none=True)},
+        "options": {},
+        "message_id": job.job_id,
+        "message_timestamp": published_at_ms,
+    }
+    return json.dumps(envelope, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+@dataclass
+class _Arguments:
+    job: Job
+
+
+@dataclass
+class _Message:
+    # What a worker needs of a message. `queue_name`, `options` and the rest of Dramatiq's envelope are the producer's
+    # and decide nothing here: a foreign queue name kills Dramatiq's worker threads, an `eta` would park the job in a
+    # worker's memory.
+    actor_name: str
+    kwargs: _Arguments
+
+
+@dataclass
+class _Envelope:
+    actor_name: str
+    kwargs: dict[str, Any]
+
+
+_MESSAGE = TypeAdapter(_Message)
+_ENVELOPE = TypeAdapter(_Envelope)
+
+
+def decode_message(body: bytes) -> Job:
+    """The job in a message's body.
+
+    Raises:
+      DeadLetterError: the body is not JSON (`undecodable`), asks for another actor (`unknown_actor`), is not a job
+        (`bad_schema`) or carries an id that its fields don't make (`bad_job_id`).
+    """
+    try:
+        message = _MESSAGE.validate_json(body)
+    except ValidationError as error:
+        raise _diagnose(body, error) from None
+    if message.actor_name != ACTOR:
+        raise _unknown_actor(message.actor_name)
+    job = message.kwargs.job
+    if job.expected_id() != job.job_id:
+        raise DeadLetterError("bad_job_id", f"the fields of job {job.job_id} make another id")
+    return job
+
+
+def _unknown_actor(name: str) -> DeadLetterError:
+    return DeadLetterError("unknown_actor", f"no actor {name[:64]!r} here, only {ACTOR!r}")
+
+
+def _diagnose(body: bytes, error: ValidationError) -> DeadLetterError:
+    # Only messages that failed pay for a second look.
+    try:
+        envelope = _ENVELOPE.validate_json(body)
+    except ValidationError as broken:
+        if broken.errors()[0]["type"] == "json_invalid":
+            return DeadLetterError("undecodable", "the body is not JSON")
+        return DeadLetterError("undecodable", "the body is not a Dramatiq message")
+    if envelope.actor_name != ACTOR:
+        return _unknown_actor(envelope.actor_name)
+    return DeadLetterError("bad_schema", explain(error))
+
+
+def explain(error: ValidationError) -> str:
+    """One line that names each field at fault and what is wrong with it, without its value."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+        for problem in error.errors(include_url=False, include_context=False, include_input=False)[:5]
+    )

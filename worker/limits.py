@@ -1,0 +1,93 @@
+"""The arithmetic of limits: token buckets for a second, counters for a day. Integer microseconds, no I/O.
+
+A token bucket is kept as one number, its *theoretical arrival time* (GCRA): the instant at which the bucket would be
+full again. That needs no refill and can't drift; with a clock that steps back it only gets stricter.
+"""
+
+import math
+from dataclasses import dataclass
+
+from worker.clock import DAY, SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A token bucket: one token every ``interval`` microseconds, at most ``burst`` in store.
+
+    ``interval`` is rounded up, so a rate that doesn't divide a second is never exceeded: at 3,000 a second this
+    gives away 0.2 %, below 1,000 a second less than 0.1 %.
+    """
+
+    interval: int
+    burst: int
+
+    @classmethod
+    def per_second(cls, rate: float, burst: int) -> "Rate":
+        """A bucket for ``rate`` calls a second; ``burst`` is at least 1."""
+        return cls(interval=math.ceil(SECOND / rate), burst=max(1, burst))
+
+
+@dataclass(frozen=True, slots=True)
+class ShopLimits:
+    """What one shop may be called, and one customer of it. ``resets_at`` is microseconds after midnight UTC."""
+
+    shop: Rate
+    shop_per_day: int
+    customer: Rate
+    customer_per_day: int
+    resets_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Tokens may be taken, first at ``at`` (now, or within the horizon); ``tat`` is the bucket afterwards."""
+
+    at: int
+    tat: int
+    remaining: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """Not now; first at ``until``, or never (None) where more tokens are asked for than the bucket holds."""
+
+    until: int | None
+
+
+def earliest(tat: int, now: int, rate: Rate, cost: int = 1) -> int:
+    """The first instant, ``now`` or later, at which ``cost`` tokens (at most the burst) may be taken."""
+    return max(now, max(tat, now) + cost * rate.interval - rate.interval * rate.burst)
+
+
+def after(tat: int, at: int, rate: Rate, cost: int = 1) -> int:
+    """The bucket once ``cost`` tokens are taken at ``at``, an instant that :func:`earliest` allows."""
+    return max(tat, at) + cost * rate.interval
+
+
+def refund(tat: int, rate: Rate, cost: int = 1) -> int:
+    """The bucket once ``cost`` tokens that were taken and not used are put back."""
+    return tat - cost * rate.interval
+
+
+def take(tat: int, now: int, rate: Rate, *, cost: int = 1, horizon: int = 0) -> Taken | Limited:
+    """Ask a bucket for ``cost`` tokens at ``now``, or at the latest ``horizon`` microseconds later.
+
+    Pure: the caller keeps ``Taken.tat`` if it goes ahead. A bucket never used has ``tat`` 0.
+    """
+    if cost > rate.burst:
+        return Limited(until=None)
+    at = earliest(tat, now, rate, cost)
+    if at > now + horizon:
+        return Limited(until=at)
+    bucket = after(tat, at, rate, cost)
+    return Taken(at=at, tat=bucket, remaining=(at + rate.interval * rate.burst - bucket) // rate.interval)
+
+
+def day_of(now: int, resets_at: int) -> int:
+    """The number of the quota day that ``now`` lies in; a day runs from one reset to the next."""
+    return (now - resets_at) // DAY
+
+
+def next_reset(now: int, resets_at: int) -> int:
+    """When the quota day of ``now`` ends."""
+    return (day_of(now, resets_at) + 1) * DAY + resets_at

@@ -1,0 +1,34 @@
+"""Answers as Refer2 words them: JSON, and ``{"id", "message"}`` for an error."""
+
+import json
+from typing import Any
+
+from aiohttp import web
+
+_JSON = "application/json"
+
+
+class RefusedError(Exception):
+    """Ends a call with an error answer. ``retry_after`` is in whole seconds."""
+
+    def __init__(self, status: int, code: str, message: str, retry_after: int | None = None) -> None:
+        super().__init__(code)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.retry_after = retry_after
+
+    def response(self) -> web.Response:
+        response = json_response(encode({"id": self.code, "message": self.message}), self.status)
+        if self.retry_after is not None:
+            response.headers["Retry-After"] = str(self.retry_after)
+        return response
+
+
+def encode(value: Any) -> bytes:
+    """Compact JSON in ASCII, which carries lone surrogates through."""
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def json_response(body: bytes, status: int = 200) -> web.Response:
+    return web.Response(body=body, status=status, content_type=_JSON)

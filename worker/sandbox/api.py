@@ -1,0 +1,201 @@
+"""The emulator's HTTP side: Refer2 and its neighbours as an aiohttp application."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+from aiohttp import web
+
+from worker.clock import SECOND, Clock
+from worker.sandbox.answers import RefusedError, encode, json_response
+from worker.sandbox.calls import OK, CallLog, Draft
+from worker.sandbox.config import SandboxConfig
+from worker.sandbox.credentials import Credentials, Token
+from worker.sandbox.customers import Directory, Identity, identify
+from worker.sandbox.faults import lose_answer, page
+from worker.sandbox.misbehaviour import Behaviour, Misbehaviour
+from worker.sandbox.referrals import ReferralBook, read_target
+from worker.sandbox.throttle import Throttle
+
+CALL_LOG: web.AppKey[CallLog] = web.AppKey("call_log", CallLog)
+"""Where an application keeps its record of calls."""
+
+
+def create_app(config: SandboxConfig, clock: Clock) -> web.Application:
+    """The emulator as an application; serve it with ``handler_cancellation`` so that callers may give up.
+
+    Its start raises InputError where the log file can't be written.
+    """
+    log = CallLog(config.keep_calls)
+    api = _Api(config, clock, log)
+    app = web.Application()
+    app[CALL_LOG] = log
+    app.add_routes(api.routes())
+    app.on_shutdown.append(api.stop)
+
+    async def log_file(_: web.Application) -> AsyncIterator[None]:
+        if config.log is not None:
+            log.open(config.log)
+        yield
+        log.close()
+
+    app.cleanup_ctx.append(log_file)
+    return app
+
+
+class _Api:
+    def __init__(self, config: SandboxConfig, clock: Clock, log: CallLog) -> None:
+        self._config = config
+        self._clock = clock
+        self._log = log
+        self._credentials = Credentials(config)
+        self._directory = Directory(config)
+        self._misbehaviour = Misbehaviour(config.behaviours)
+        self._writes = Throttle(config.limits, config.max_delay) if config.limits else None
+        self._reads = Throttle(config.read_limits, config.max_delay) if config.read_limits else None
+        self._book = ReferralBook()
+        self._stopping = asyncio.Event()
+
+    def routes(self) -> list[web.RouteDef]:
+        prefix = "/api/{version}/{shop}"
+        return [
+            web.post(f"{prefix}/Refer2", self.refer2),
+            *(web.route(verb, f"{prefix}/Status2", self.status2) for verb in ("GET", "POST")),
+            *(web.route(verb, f"{prefix}/CustomerReferrals2", self.referrals2) for verb in ("GET", "POST")),
+            web.get("/_sandbox/calls", self.calls),
+            web.get("/_sandbox/summary", self.summary),
+        ]
+
+    async def stop(self, _: web.Application) -> None:
+        self._stopping.set()
+
+    async def refer2(self, request: web.Request) -> web.StreamResponse:
+        info = request.match_info
+        draft = self._log.begin(self._clock.now(), info["shop"], info["version"])
+        try:
+            return await self._refer(request, draft)
+        except RefusedError as refused:
+            self._log.end(draft, refused.status, refused.code)
+            return refused.response()
+        except web.HTTPException as error:
+            self._log.end(draft, error.status, f"http_{error.status}")
+            raise
+        except asyncio.CancelledError:
+            self._log.end(draft, None, "abandoned")
+            raise
+
+    async def _refer(self, request: web.Request, draft: Draft) -> web.StreamResponse:
+        token = self._authorize(request, draft.arrived_at)
+        draft.key_id, draft.subject = token.key_id, token.subject
+        body = draft.body = _parse(await request.read())
+        identity = identify(body.get("customer"), token)
+        draft.delayed_seconds = await self._hold(self._writes, token.shop, identity)
+        behaviour = self._misbehaviour.next(token.shop, identity.ids)
+        if behaviour is not None and behaviour.kind == "error":
+            raise RefusedError(behaviour.status, behaviour.code, "asked for by the sandbox", behaviour.retry_after)
+        if behaviour is not None and behaviour.kind == "page":
+            self._log.end(draft, behaviour.status, f"http_{behaviour.status}")
+            return page(behaviour.status, behaviour.retry_after)
+        self._directory.check(identity)
+        channel, destination = read_target(body)
+        if behaviour is not None:
+            return await self._misbehave(request, draft, behaviour, identity)
+        answer = self._make(token.shop, identity, channel, destination)
+        self._log.end(draft, 200, OK)
+        return json_response(answer)
+
+    def _make(self, shop: str, identity: Identity, channel: str, destination: str | None) -> bytes:
+        referral = self._book.refer(shop, identity.key, channel, destination, self._clock.now())
+        answer: dict[str, Any] = {
+            "message": f"Thank you for recommending {shop}!",
+            "referral": referral.document(),
+        }
+        share_action = referral.share_action()
+        if share_action is not None:
+            answer["share_action"] = share_action
+        return encode(answer)
+
+    async def _misbehave(
+        self, request: web.Request, draft: Draft, behaviour: Behaviour, identity: Identity
+    ) -> web.StreamResponse:
+        answer = b'{"message":"nothing was done"}'
+        if behaviour.performed:
+            answer = self._make(draft.shop, identity, *read_target(draft.body or {}))
+        unanswered = behaviour.kind in ("timeout", "reset")
+        self._log.end(draft, None if unanswered else 200, behaviour.kind)
+        return await lose_answer(request, behaviour.kind, answer, self._stopping)
+
+    async def status2(self, request: web.Request) -> web.StreamResponse:
+        try:
+            token = self._authorize(request, self._clock.now())
+        except RefusedError as refused:
+            return refused.response()
+        return json_response(encode({"valid": True, "shop": token.shop}))
+
+    async def referrals2(self, request: web.Request) -> web.StreamResponse:
+        try:
+            token = self._authorize(request, self._clock.now())
+            raw = await request.read()
+            query = _parse(raw) if raw else _from_url(request)
+            identity = identify(query.get("customer"), token)
+            await self._hold(self._reads, token.shop, identity)
+            self._directory.check(identity)
+        except RefusedError as refused:
+            return refused.response()
+        masked = token.customer is not None or query.get("deanonymize") is not True
+        found = self._book.of(token.shop, identity.key)
+        return json_response(encode({"referrals": [referral.document(masked=masked) for referral in found]}))
+
+    async def calls(self, _: web.Request) -> web.StreamResponse:
+        return web.Response(text=self._log.lines(), content_type="application/x-ndjson")
+
+    async def summary(self, _: web.Request) -> web.StreamResponse:
+        shops = self._log.summary()
+        total = sum(sum(codes.values()) for codes in shops.values())
+        return json_response(encode({"calls": total, "in_progress": self._log.in_progress, "shops": shops}))
+
+    def _authorize(self, request: web.Request, now: int) -> Token:
+        shop, version = request.match_info["shop"], request.match_info["version"]
+        if not self._credentials.knows(shop):
+            raise web.HTTPNotFound(text="the sandbox has no shop of this name")
+        token = self._credentials.verify(request.headers.get("Authorization"), shop, now)
+        if version not in self._config.versions:
+            raise self._wrong_version(version)
+        return token
+
+    def _wrong_version(self, version: str) -> RefusedError:
+        if version in self._config.obsolete_versions:
+            return RefusedError(400, "obsolete_global_api_version", "this API version is no longer served")
+        if version in self._config.inaccessible_versions:
+            return RefusedError(400, "inaccessible_global_api_version", "this API version is not open to this shop")
+        return RefusedError(400, "invalid_global_api_version", "there is no such API version")
+
+    async def _hold(self, throttle: Throttle | None, shop: str, identity: Identity) -> float:
+        """Hold a call over its limits back; returns for how many seconds."""
+        if throttle is None:
+            return 0.0
+        now = self._clock.now()
+        seconds = (throttle.admit(shop, identity.key, now) - now) / SECOND
+        if seconds > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._stopping.wait()
+                raise RefusedError(503, "sandbox_stopping", "the sandbox is being stopped")
+        return seconds
+
+
+def _parse(raw: bytes) -> dict[str, Any]:
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise RefusedError(400, "invalid_request", "the body is not JSON") from None
+    if not isinstance(body, dict):
+        raise RefusedError(400, "invalid_request", "the body is not a JSON object")
+    return body
+
+
+def _from_url(request: web.Request) -> dict[str, Any]:
+    ids = {kind: value for kind, value in request.query.items() if kind in ("bhid", "shopid", "email")}
+    return {"customer": ids or None, "deanonymize": request.query.get("deanonymize") == "true"}

@@ -1,0 +1,133 @@
+"""The receiving side's record: every Refer2 call that arrived and how it was answered."""
+
+import json
+import threading
+from collections import Counter, deque
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+from worker.errors import InputError
+
+OK = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call; ``number`` counts arrivals from 1, ``arrived_at`` is in microseconds since the epoch.
+
+    ``status`` is None where no answer was given at all. ``code`` is ``ok``, the error id, or what was done to the
+    call: ``http_<status>`` for a page, ``timeout``, ``reset``, ``truncated``, ``not_json``, ``no_referral``, or
+    ``abandoned`` where the caller went away while it was held back. ``key_id`` and ``subject`` are None where the
+    token wasn't valid, ``body`` where it was never read or is not a JSON object.
+    """
+
+    number: int
+    arrived_at: int
+    shop: str
+    version: str
+    key_id: str | None
+    subject: str | None = field(repr=False)
+    body: dict[str, Any] | None = field(repr=False)
+    status: int | None
+    code: str
+    delayed_seconds: float
+
+
+@dataclass(slots=True)
+class Draft:
+    """A call that is being answered."""
+
+    number: int
+    arrived_at: int
+    shop: str
+    version: str
+    key_id: str | None = None
+    subject: str | None = None
+    body: dict[str, Any] | None = None
+    delayed_seconds: float = 0.0
+    closed: bool = False
+
+
+class CallLog:
+    """Keeps the latest calls and counts all of them. Safe to read from any thread."""
+
+    def __init__(self, keep: int) -> None:
+        self._lock = threading.Lock()
+        self._latest: deque[Call] = deque(maxlen=keep)
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._arrived = 0
+        self._answered = 0
+        self._file: TextIO | None = None
+
+    def open(self, path: Path) -> None:
+        """Append each call to a file from now on, one JSON object a line, flushed with each.
+
+        Raises:
+          InputError: the file can't be opened for writing.
+        """
+        try:
+            self._file = path.open("a", buffering=1, encoding="ascii")
+        except OSError as error:
+            raise InputError(f"{path}: the sandbox can't write its log: {error.strerror}") from error
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def begin(self, arrived_at: int, shop: str, version: str) -> Draft:
+        self._arrived += 1
+        return Draft(self._arrived, arrived_at, shop, version)
+
+    def end(self, draft: Draft, status: int | None, code: str) -> None:
+        """Record how the call was answered; what is said of it later counts no more."""
+        if draft.closed:
+            return
+        draft.closed = True
+        self._answered += 1
+        call = Call(
+            draft.number,
+            draft.arrived_at,
+            draft.shop,
+            draft.version,
+            draft.key_id,
+            draft.subject,
+            draft.body,
+            status,
+            code,
+            draft.delayed_seconds,
+        )
+        with self._lock:
+            self._latest.append(call)
+            self._counts[call.shop, code] += 1
+        if self._file is not None:
+            self._file.write(_line(call))
+
+    @property
+    def in_progress(self) -> int:
+        """How many calls have arrived of which nothing is recorded yet; most of them are held back by a limit."""
+        return self._arrived - self._answered
+
+    def calls(self) -> list[Call]:
+        """The latest answered calls in the order of their arrival."""
+        with self._lock:
+            latest = list(self._latest)
+        return sorted(latest, key=lambda call: call.number)
+
+    def lines(self) -> str:
+        """The same as lines of JSON."""
+        return "".join(_line(call) for call in self.calls())
+
+    def summary(self) -> dict[str, dict[str, int]]:
+        """How many calls were answered, by shop and code."""
+        with self._lock:
+            counts = sorted(self._counts.items())
+        summary: dict[str, dict[str, int]] = {}
+        for (shop, code), count in counts:
+            summary.setdefault(shop, {})[code] = count
+        return summary
+
+
+def _line(call: Call) -> str:
+    return json.dumps(asdict(call), separators=(",", ":")) + "\n"

@@ -1,0 +1,98 @@
+"""What a sandbox is told before it starts."""
+
+import math
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from worker.clock import SECOND
+from worker.errors import ConfigurationError
+from worker.limits import Rate, ShopLimits
+from worker.sandbox.misbehaviour import Behaviour
+
+SANDBOX_KEY_ID = "sandbox"
+SANDBOX_SECRET = "sandbox-secret-that-protects-nothing-0123456789"  # noqa: S105 - public on purpose
+"""The credential of every shop of a sandbox that was given no shops."""
+
+_SHORTEST_SECRET = 32
+
+
+def make_limits(
+    *,
+    per_second: float = 100,
+    per_day: int = 100_000,
+    customer_per_second: float = 2,
+    customer_per_day: int = 200,
+    resets_at: int = 0,
+) -> ShopLimits:
+    """The four limits, by default the vendor's initial ones; each bucket's burst is its rate.
+
+    ``resets_at`` is microseconds after midnight UTC.
+    """
+    return ShopLimits(
+        shop=Rate.per_second(per_second, math.floor(per_second)),
+        shop_per_day=per_day,
+        customer=Rate.per_second(customer_per_second, math.floor(customer_per_second)),
+        customer_per_day=customer_per_day,
+        resets_at=resets_at,
+    )
+
+
+VENDOR_LIMITS = make_limits()
+"""The vendor's initial limits of writes (public API pages, read 2026-11)."""
+
+VENDOR_READ_LIMITS = make_limits(per_second=SECOND, per_day=10**12, customer_per_day=1000)
+"""The vendor's limits of reads, which are per customer only: 2 a second and 1,000 a day."""
+
+
+@dataclass(frozen=True)
+class SandboxConfig:
+    """Everything that can be set about a sandbox.
+
+    Ids and addresses are compared trimmed and without regard to case.
+
+    Raises:
+      ConfigurationError: a secret is shorter than the 32 bytes that HS256 asks for.
+    """
+
+    shops: Mapping[str, Mapping[str, str]] | None = field(default=None, repr=False)
+    """Key ids and secrets by shop; None takes any shop, with :data:`SANDBOX_KEY_ID` and its secret."""
+
+    limits: ShopLimits | None = VENDOR_LIMITS
+    """Limits of writes, each shop's own; None for no limits."""
+
+    read_limits: ShopLimits | None = VENDOR_READ_LIMITS
+    """Limits of ``CustomerReferrals2``; None for no limits."""
+
+    max_delay: int = 5 * SECOND
+    """The longest that a call over a limit is held back before it is answered 429 instead, in microseconds."""
+
+    versions: AbstractSet[str] = frozenset({"v2023061", "v20230601"})
+    obsolete_versions: AbstractSet[str] = frozenset()
+    inaccessible_versions: AbstractSet[str] = frozenset()
+    """API versions; one that is in none of the three sets is invalid."""
+
+    strangers: AbstractSet[str] = frozenset()
+    """Ids and addresses that are no customer's."""
+
+    mismatches: AbstractSet[tuple[str, str]] = frozenset()
+    """Pairs of ids that belong to different customers."""
+
+    behaviours: Mapping[str, Behaviour] = field(default_factory=dict)
+    """How to misbehave, by a customer's id or address; goes before what the address itself asks for."""
+
+    keep_calls: int = 100_000
+    """How many of the latest calls are kept in memory; they are counted beyond that."""
+
+    log: Path | None = None
+    """A file to which each call is appended as a line of JSON."""
+
+    def __post_init__(self) -> None:
+        for shop, keys in (self.shops or {}).items():
+            for key_id, secret in keys.items():
+                if len(secret.encode()) < _SHORTEST_SECRET:
+                    raise ConfigurationError(
+                        f"sandbox shop {shop!r}, key {key_id!r}: the secret has fewer than {_SHORTEST_SECRET} "
+                        "bytes; HS256 needs a longer one"
+                    )

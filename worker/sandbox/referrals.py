@@ -1,0 +1,121 @@
+"""The referrals that were made, and what remains to be done to share them."""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from worker.clock import to_datetime
+from worker.jobs import EMAIL_CHANNEL
+from worker.sandbox.answers import RefusedError
+
+_PITCH = "A shop I like gives you a discount: "
+
+_SHARE_URLS = {
+    "sms": "sms:?&body={text}",
+    "facebook": "https://www.facebook.com/sharer/sharer.php?u={link}",
+    "messenger": "fb-messenger://share?link={link}",
+    "whatsapp": "https://wa.me/?text={text}",
+    "twitter": "https://twitter.com/intent/tweet?text={text}",
+    "threads": "https://www.threads.net/intent/post?text={text}",
+    "telegram": "https://t.me/share/url?url={link}",
+}
+"""Where a channel can be opened with the text ready; on every other channel the text is to be copied."""
+
+
+@dataclass(frozen=True, slots=True)
+class Referral:
+    """One referral; ``sent_at`` is in microseconds."""
+
+    bhid: str
+    shop: str
+    channel: str
+    destination: str | None = field(repr=False)
+    sent_at: int
+
+    @property
+    def link(self) -> str:
+        return f"https://shop.example.com/{self.shop}/r/{self.bhid}"
+
+    def document(self, *, masked: bool = False) -> dict[str, Any]:
+        """The referral as Refer2 and CustomerReferrals2 show it; nobody has accepted it, and nobody will."""
+        sent_at = to_datetime(self.sent_at).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return {
+            "referral_bhid": self.bhid,
+            "acceptance_bhid": None,
+            "channel": self.channel,
+            "destination": _mask(self.destination) if masked else self.destination,
+            "status": "invited",
+            "link": self.link,
+            "sent_at": sent_at,
+            "accepted_at": None,
+            "updated_at": sent_at,
+            "reward_pts": 500,
+            "reward_pts_value": "5.000000",
+            "coupon_code": None,
+        }
+
+    def share_action(self) -> dict[str, str] | None:
+        """What the customer is to do next; None for e-mail, which the shop sends itself."""
+        if self.channel == EMAIL_CHANNEL:
+            return None
+        text = _PITCH + self.link
+        template = _SHARE_URLS.get(self.channel)
+        if template is not None:
+            url = template.format(text=quote(text, safe=""), link=quote(self.link, safe=""))
+            return {"type": "open_url", "url": url, "text": text}
+        if self.channel == "qr-code":
+            return {"type": "show_qr_code", "content": self.link}
+        return {"type": "copy_text", "text": text}
+
+
+def read_target(body: dict[str, Any]) -> tuple[str, str | None]:
+    """The channel and the destination of a request.
+
+    Raises:
+      RefusedError: there is no channel, an e-mail has no address, or another channel has one.
+    """
+    channel, destination = body.get("channel"), body.get("destination")
+    if not isinstance(channel, str) or not channel:
+        raise RefusedError(400, "missing_channel", "channel is required")
+    if channel != EMAIL_CHANNEL:
+        if destination is not None:
+            raise RefusedError(422, "unexpected_destination", "only the channel email takes a destination")
+        return channel, None
+    if not isinstance(destination, str) or not all(destination.strip().partition("@")):
+        raise RefusedError(422, "invalid_destination", "the channel email needs an address as its destination")
+    return channel, destination.strip()
+
+
+class ReferralBook:
+    """Every referral by customer; the same one asked for again is the one that exists."""
+
+    def __init__(self) -> None:
+        self._by_customer: dict[tuple[str, str], dict[tuple[str, str], Referral]] = {}
+
+    def refer(self, shop: str, customer: str, channel: str, destination: str | None, now: int) -> Referral:
+        made = self._by_customer.setdefault((shop, customer), {})
+        target = (channel, (destination or "").lower())
+        referral = made.get(target)
+        if referral is None:
+            bhid = _bhid(shop, customer, *target)
+            referral = made[target] = Referral(bhid, shop, channel, destination, now)
+        return referral
+
+    def of(self, shop: str, customer: str) -> list[Referral]:
+        """The customer's referrals, oldest first."""
+        return list(self._by_customer.get((shop, customer), {}).values())
+
+
+def _bhid(*parts: str) -> str:
+    # A digest, so that a sandbox that was restarted gives a referral the bhid it had. Names and ids may hold
+    # surrogates from JSON, which have no UTF-8 of their own.
+    whole = "\0".join(parts).encode("utf-8", "surrogatepass")
+    return "rf" + hashlib.blake2b(whole, digest_size=8).hexdigest()
+
+
+def _mask(destination: str | None) -> str | None:
+    if destination is None:
+        return None
+    local, at, domain = destination.partition("@")
+    return f"{local[:1]}***{at}{domain}"

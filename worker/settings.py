@@ -1,0 +1,121 @@
+"""Settings of a process, from ``REFERRALS_*`` environment variables. What differs per shop is in the shops file."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from worker.errors import ConfigurationError
+
+PREFIX = "REFERRALS_"
+
+SERVER_DELAY_SECONDS = 5.0
+"""How long Refer2 itself holds back a call that is over a limit before it answers (public API pages, read 2026-11)."""
+
+
+def _url(*schemes: str) -> AfterValidator:
+    expected = " or ".join(f"{scheme}://host…" for scheme in schemes)
+
+    def check(value: SecretStr) -> SecretStr:
+        try:
+            parts = urlsplit(value.get_secret_value())
+            placed = parts.path if parts.scheme == "unix" else parts.hostname
+            usable = parts.scheme in schemes and bool(placed) and parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ValueError(f"is not a URL like {expected}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise ValueError("names no file; give the path of a PEM file, or unset it to trust the public authorities")
+    return path
+
+
+def _beyond_server_delay(seconds: float) -> float:
+    if seconds <= SERVER_DELAY_SECONDS:
+        raise ValueError(
+            f"must be above {SERVER_DELAY_SECONDS:g}: Refer2 holds back a call over a limit for that long before "
+            "it answers, so a shorter time-out would give up on calls that are being done"
+        )
+    return seconds
+
+
+Seconds = Annotated[float, Field(gt=0, le=600, allow_inf_nan=False)]
+PatientSeconds = Annotated[Seconds, AfterValidator(_beyond_server_delay)]
+
+
+class Settings(BaseSettings):
+    """One process's settings; each field is the variable ``REFERRALS_<NAME>``. URLs are masked: they hold passwords."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    amqp_url: Annotated[SecretStr, _url("amqp", "amqps")] = Field(
+        default=SecretStr("amqp://guest:guest@127.0.0.1:5672/%2f"),
+        description="RabbitMQ, with user, password and virtual host.",
+    )
+    redis_url: Annotated[SecretStr, _url("redis", "rediss", "unix")] | None = Field(
+        default=None,
+        description="Redis or Valkey for limits and ledger shared by several processes; unset: this process's memory.",
+    )
+    shops: Path = Field(default=Path("shops.toml"), description="The shops file (TOML); re-read when it changes.")
+    metrics_port: int = Field(default=9191, ge=1, le=65535, description="Port of `/metrics` and the health checks.")
+    http_proxy: Annotated[SecretStr, _url("http", "https")] | None = Field(
+        default=None,
+        description="Proxy for the calls to Refer2; `HTTP_PROXY` and the like are not read.",
+    )
+    ca_file: Annotated[Path, AfterValidator(_existing)] | None = Field(
+        default=None,
+        description="PEM file of the authorities to trust for Refer2's certificate; unset: the public ones.",
+    )
+    connect_timeout_seconds: Seconds = Field(
+        default=3.05, description="Longest wait for a connection to one address of Refer2, and for its TLS handshake."
+    )
+    read_timeout_seconds: PatientSeconds = Field(
+        default=12.0, description="Longest silence of Refer2 within an answer; above its own 5 s delay."
+    )
+    call_deadline_seconds: PatientSeconds = Field(
+        default=20.0, description="Longest whole call, an answer that drips included; above Refer2's own 5 s delay."
+    )
+    prefetch: int = Field(
+        default=16, ge=1, le=1000, description="Unacknowledged messages that RabbitMQ hands out per shop and process."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="Least severe log line that is written."
+    )
+    log_format: Literal["json", "console"] = Field(
+        default="json", description="One JSON object a line, or lines for a person's eyes."
+    )
+
+    @model_validator(mode="after")
+    def _deadline_holds_a_read(self) -> "Settings":
+        if self.call_deadline_seconds < self.read_timeout_seconds:
+            raise ValueError(
+                f"{PREFIX}CALL_DEADLINE_SECONDS: must be at least {PREFIX}READ_TIMEOUT_SECONDS "
+                f"({self.read_timeout_seconds:g}): it bounds the whole call"
+            )
+        return self
+
+
+def load() -> Settings:
+    """The settings of the environment as it is now.
+
+    Raises:
+      ConfigurationError: a variable can't be used; the line names it but not its value, which may be a secret.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["loc"]:
+            message = f"{PREFIX}{str(problem['loc'][0]).upper()}: {message[:1].lower()}{message[1:]}"
+        raise ConfigurationError(message) from None

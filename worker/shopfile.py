@@ -1,0 +1,257 @@
+"""The shops file: its keys, what they mean, and one clear line for each way to get them wrong."""
+
+import difflib
+import math
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from worker.clock import SECOND
+from worker.credentials import Credential, ready_token, signing_key
+from worker.errors import ConfigurationError
+from worker.jobs import SLUG
+from worker.limits import Rate, ShopLimits
+
+_HOUR_AND_MINUTE = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
+_CREDENTIAL_KEYS = ("secret_file", "token_file")
+
+ReadFile = Callable[[Path], bytes]
+
+
+def _base_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or re.search(r"[\s?#@\\]", text) or not text.isascii() or not text.isprintable():
+        raise ValueError("is not a URL like https://app.bubblehouse.com, without user, query or fragment")
+    return text.rstrip("/")
+
+
+def _time_of_day(value: object) -> object:
+    # TOML has a type of its own for 00:00:00 without quotes.
+    return value.isoformat("minutes") if isinstance(value, time) and not value.second else value
+
+
+def _reset(text: str) -> str:
+    if not _HOUR_AND_MINUTE.fullmatch(text):
+        raise ValueError('is not a time of day in UTC like "00:00"')
+    return text
+
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class ShopTable(BaseModel):
+    """The keys of ``[defaults]`` and of each ``[shops.<slug>]``, which overrides the defaults."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+    base_url: Annotated[str, AfterValidator(_base_url)] = Field(
+        default="https://app.bubblehouse.com", description="Where Refer2 is."
+    )
+    api_version: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,32}$")] = Field(
+        default="v2023061", description="Version in the path of each call."
+    )
+    key_id: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
+        default=None, description="Id of the signing key, as the vendor knows it; goes with `secret_file`."
+    )
+    secret_file: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="File with the shop's shared secret, relative to the shops file."
+    )
+    token_file: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="File with a ready-made token, in place of `key_id` and `secret_file`."
+    )
+    token: Literal["shop", "customer"] = Field(
+        default="shop", description="Whether a token speaks for the whole shop or for the job's customer alone."
+    )
+    per_second: Positive = Field(default=100.0, description="Calls a second of the shop, in the long run.")
+    burst: Count = Field(default=20, description="Any second may hold this many calls on top of `per_second`.")
+    per_day: Count = Field(default=100_000, description="Calls a day of the shop.")
+    customer_per_second: Positive = Field(
+        default=2.0, description="Calls a second of one customer; its burst is the same number."
+    )
+    customer_per_day: Count = Field(default=200, description="Calls a day of one customer.")
+    day_resets_at: Annotated[str, BeforeValidator(_time_of_day), AfterValidator(_reset)] = Field(
+        default="00:00", description="When a day's counts start again, in UTC."
+    )
+    share: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=1.0,
+        description="Part of all these limits that this worker may use; the shop's own storefront needs the rest.",
+    )
+    max_in_flight: Count = Field(default=12, description="Calls at once per process; keep it below the threads.")
+    weight: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=1, description="Share of the worker's time when several shops wait: 2 gets twice as much as 1."
+    )
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=5, description="Calls for one job before a failing upstream makes its result `failed`."
+    )
+    on_unknown: Literal["resend", "report"] = Field(
+        default="resend",
+        description="What to do when an answer was lost: call again (Refer2 reuses a referral) or report `unknown`.",
+    )
+
+
+@dataclass(frozen=True)
+class ShopConfig:
+    """One shop as the worker treats it. ``share`` is already taken out of limits and ``per_second``."""
+
+    slug: str
+    base_url: str
+    api_version: str
+    credential: Credential
+    token: Literal["shop", "customer"]
+    limits: ShopLimits
+    per_second: float
+    max_in_flight: int
+    weight: int
+    max_attempts: int
+    on_unknown: Literal["resend", "report"]
+
+    @classmethod
+    def of(cls, slug: str, credential: Credential, table: ShopTable | None = None) -> "ShopConfig":
+        """A shop without a file, for what is built in and for tests; ``table`` may override the usual values.
+
+        Raises:
+          ValueError: the slug is none.
+        """
+        if not SLUG.fullmatch(slug):
+            raise ValueError(f"{slug[:80]!r} is no shop slug: letters, digits, - and _, at most 63")
+        table = table or ShopTable()
+        return cls(
+            slug=slug,
+            base_url=table.base_url,
+            api_version=table.api_version,
+            credential=credential,
+            token=table.token,
+            limits=_limits(table),
+            per_second=table.per_second * table.share,
+            max_in_flight=table.max_in_flight,
+            weight=table.weight,
+            max_attempts=table.max_attempts,
+            on_unknown=table.on_unknown,
+        )
+
+
+def _limits(table: ShopTable) -> ShopLimits:
+    def part(count: float) -> int:
+        return max(1, math.floor(count * table.share))
+
+    hours, minutes = table.day_resets_at.split(":")
+    return ShopLimits(
+        shop=Rate.per_second(table.per_second * table.share, part(table.burst)),
+        shop_per_day=part(table.per_day),
+        customer=Rate.per_second(table.customer_per_second * table.share, part(table.customer_per_second)),
+        customer_per_day=part(table.customer_per_day),
+        resets_at=(int(hours) * 60 + int(minutes)) * 60 * SECOND,
+    )
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+
+    defaults: dict[str, Any] = {}
+    shops: dict[str, dict[str, Any]] = {}
+
+
+def read_shops(path: Path, read: ReadFile = Path.read_bytes) -> dict[str, ShopConfig]:
+    """The shops of a file, by slug in the file's order. ``read`` is called for it and for each credential file.
+
+    Raises:
+      ConfigurationError: one line that names the file, the table and the key at fault, and the remedy.
+    """
+    document = _document(path, read)
+    _table(f"{path}: [defaults]", document.defaults)
+    if not document.shops:
+        raise ConfigurationError(f"{path}: no shops; add a table [shops.<slug>] for each")
+    shops = {}
+    for slug, own in document.shops.items():
+        if not SLUG.fullmatch(slug):
+            raise ConfigurationError(
+                f"{path}: [shops.{slug[:80]!r}]: a shop slug is 1 to 63 letters, digits, - and _, "
+                "the first a letter or digit; copy it from the shop's address in Bubblehouse"
+            )
+        place = f"{path}: [shops.{slug}]"
+        table = _table(place, _overridden(document.defaults, own))
+        shops[slug] = ShopConfig.of(slug, _credential(place, path.parent, table, read), table)
+    return shops
+
+
+def _document(path: Path, read: ReadFile) -> _Document:
+    try:
+        content = tomllib.loads(read(path).decode())
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ConfigurationError(f"{path}: {reason}; write the shops file or set REFERRALS_SHOPS") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path}: not TOML: the file is not UTF-8") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        reason = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "it nests too deep"
+        raise ConfigurationError(f"{path}: not TOML: {' '.join(reason.split())}") from None
+    try:
+        return _Document.model_validate(content)
+    except ValidationError as error:
+        where = error.errors()[0]["loc"]
+        name = ".".join(str(part) for part in where)[:80]
+        wanted = "must be a table" if str(where[0]) in _Document.model_fields else "unknown key"
+        raise ConfigurationError(f"{path}: {name}: {wanted}; there are [defaults] and [shops.<slug>]") from None
+
+
+def _overridden(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    # A shop that names its own kind of credential replaces the default one, whichever kind that is.
+    named = any(key in own for key in _CREDENTIAL_KEYS)
+    kept = {key: value for key, value in defaults.items() if not (named and key in _CREDENTIAL_KEYS)}
+    return {**kept, **own}
+
+
+def _table(place: str, content: Mapping[str, Any]) -> ShopTable:
+    try:
+        return ShopTable.model_validate(content)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        key = str(problem["loc"][0])[:80]
+        if problem["type"] == "extra_forbidden":
+            close = difflib.get_close_matches(key, ShopTable.model_fields, n=1)
+            remedy = f"did you mean {close[0]}?" if close else f"known are {', '.join(ShopTable.model_fields)}"
+            raise ConfigurationError(f"{place} {key!r}: unknown key; {remedy}") from None
+        message = problem["msg"].removeprefix("Value error, ")
+        raise ConfigurationError(f"{place} {key}: {message[:1].lower()}{message[1:]}") from None
+
+
+def _credential(place: str, folder: Path, table: ShopTable, read: ReadFile) -> Credential:
+    if table.secret_file and table.token_file:
+        raise ConfigurationError(f"{place} secret_file, token_file: both are given; keep one of them")
+    if table.token_file:
+        if table.token == "customer":  # noqa: S105 - a kind of token, not a token
+            raise ConfigurationError(
+                f"{place} token_file: a ready-made token can't speak for every customer; "
+                'give key_id and secret_file, or set token = "shop"'
+            )
+        return _from_file(f"{place} token_file", folder / table.token_file, read, ready_token)
+    if not table.secret_file:
+        raise ConfigurationError(f"{place} secret_file: missing; give key_id and secret_file, or token_file")
+    if not table.key_id:
+        raise ConfigurationError(f"{place} key_id: missing; secret_file needs the id of its key")
+    key_id = table.key_id
+    return _from_file(
+        f"{place} secret_file", folder / table.secret_file, read, lambda content: signing_key(key_id, content)
+    )
+
+
+def _from_file(place: str, path: Path, read: ReadFile, make: Callable[[bytes], Credential]) -> Credential:
+    try:
+        return make(read(path))
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ConfigurationError(f"{place}: {path}: {reason}; put the credential there") from None
+    except ValueError as error:
+        raise ConfigurationError(f"{place}: {path} {error}; put the credential there") from None

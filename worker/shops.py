@@ -1,0 +1,129 @@
+"""The shops that this process serves, kept in step with the shops file while it runs."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import structlog
+
+from worker.credentials import Credential, ReadyToken, SigningKey
+from worker.errors import ConfigurationError
+from worker.shopfile import ShopConfig, ShopTable, read_shops
+
+__all__ = ["Credential", "ReadyToken", "ShopConfig", "ShopRegistry", "ShopTable", "SigningKey"]
+
+log = structlog.get_logger(__name__)
+
+_Stamp = tuple[int, int, int, int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    shops: Mapping[str, ShopConfig]
+    version: int
+
+
+class _Watch:
+    """Reads files and remembers what each looked like just before, so that a change during the read shows too."""
+
+    def __init__(self) -> None:
+        self._seen: dict[Path, _Stamp] = {}
+
+    def read(self, path: Path) -> bytes:
+        self._seen[path] = _stamp(path)
+        return path.read_bytes()
+
+    def changed(self) -> bool:
+        return any(_stamp(path) != stamp for path, stamp in self._seen.items())
+
+
+class ShopRegistry:
+    """The shops by slug. Readers never wait: they see one whole version or the next."""
+
+    def __init__(self, shops: Mapping[str, ShopConfig], path: Path | None, watch: _Watch) -> None:
+        """Not for callers: see :meth:`load` and :meth:`of`."""
+        self._snapshot = _Snapshot(MappingProxyType(dict(shops)), version=1)
+        self._path = path
+        self._watch = watch
+        self._problem: str | None = None
+        self._refreshing = threading.Lock()
+
+    @classmethod
+    def load(cls, path: Path) -> "ShopRegistry":
+        """The shops of a file.
+
+        Raises:
+          ConfigurationError: one line that names the file, the table and the key at fault, and the remedy.
+        """
+        watch = _Watch()
+        return cls(read_shops(path, watch.read), path, watch)
+
+    @classmethod
+    def of(cls, *shops: ShopConfig) -> "ShopRegistry":
+        """Shops without a file; they never change."""
+        return cls({shop.slug: shop for shop in shops}, None, _Watch())
+
+    def get(self, slug: str) -> ShopConfig | None:
+        """The shop of that slug, None where the file has none."""
+        return self._snapshot.shops.get(slug)
+
+    def slugs(self) -> tuple[str, ...]:
+        """Every shop's slug, in the file's order."""
+        return tuple(self._snapshot.shops)
+
+    @property
+    def version(self) -> int:
+        """1 at first, one more with each change of any shop."""
+        return self._snapshot.version
+
+    @property
+    def problem(self) -> str | None:
+        """Why the files as they are now can't be used; None while the registry follows them."""
+        return self._problem
+
+    def refresh(self) -> bool:
+        """Look at the files and read them again if one changed; True when a shop is now different.
+
+        A version that can't be used leaves the last good one in force, sets :attr:`problem` and logs one warning.
+        Costs one ``stat`` per file (2 µs), so once a second is fine; may block on the disk.
+        """
+        with self._refreshing:
+            if self._path is None or not self._watch.changed():
+                return False
+            watch = _Watch()
+            try:
+                shops = read_shops(self._path, watch.read)
+            except ConfigurationError as error:
+                self._refuse(str(error))
+                return False
+            finally:
+                # Also after a failure: the file that was at fault is among those watched now.
+                self._watch = watch
+            self._problem = None
+            return self._adopt(shops)
+
+    def _refuse(self, problem: str) -> None:
+        if problem != self._problem:
+            log.warning("shops_file_refused", problem=problem, kept_version=self.version)
+        self._problem = problem
+
+    def _adopt(self, shops: dict[str, ShopConfig]) -> bool:
+        old = self._snapshot
+        if shops == old.shops and list(shops) == list(old.shops):
+            return False
+        self._snapshot = _Snapshot(MappingProxyType(shops), old.version + 1)
+        log.info("shops_changed", version=old.version + 1, shops=len(shops))
+        return True
+
+
+def _stamp(path: Path) -> _Stamp:
+    # `stat` follows symbolic links, so it tells the swap of a directory link above the file (how Kubernetes
+    # updates a mounted Secret) by the inode. The change time catches a rewrite that keeps size and modification
+    # time, and an inode number that is used again.
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

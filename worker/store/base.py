@@ -1,0 +1,107 @@
+"""What a store is asked and what it answers.
+
+A message is only a ticket; the ledger in the store decides what becomes of its job::
+
+    none ─admit─► started(epoch, lease, attempts, takeovers) ─answer─► answered(epoch, result) ─settle─► done(outcome)
+                      │  ▲                    └─release: an unused grant undoes itself
+                 retry│  │admit when due
+                      ▼  │
+                  waiting(attempts, not_before)
+
+Instants are microseconds of the store's clock.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from worker.jobs import Outcome
+from worker.limits import ShopLimits
+
+GRANT_LIFETIME = 250_000
+"""How long a grant may lie unused. A late start would bunch calls up against the provider's window."""
+
+LEASE_MARGIN = 10_000_000
+"""Added to the longest possible call, so that a lease never ends under a living worker."""
+
+ClosedReason = Literal["rate", "day_quota", "throttled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One job that wants to be called. ``customer`` is the key its limits are counted by, empty for nobody.
+
+    ``place`` is the place in the customer's line that an earlier :class:`Wait` handed out. ``lease`` is the longest
+    that the call can last, in microseconds.
+    """
+
+    shop: str
+    customer: str
+    job_id: str
+    limits: ShopLimits
+    lease: int
+    place: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """The call may start, from ``start_at`` and not after ``start_by``.
+
+    ``attempts`` counts this call; ``takeovers`` the earlier ones that were started and never answered.
+    """
+
+    epoch: int
+    start_at: int
+    start_by: int
+    attempts: int
+    takeovers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """No job of the shop before ``until``."""
+
+    until: int
+    reason: ClosedReason
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Not this job before ``until``: its customer is held back, and ``until`` is its place in the customer's line;
+    or the job itself waits for a repeat or for another worker's lease. Other jobs of the shop may go.
+    """
+
+    scope: Literal["customer", "job"]
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The job was answered before. ``result`` is its JSON while nobody has settled it, None once it is done."""
+
+    epoch: int
+    result: str | None
+
+
+class Store(Protocol):
+    """Limits and ledger. Every method is atomic and safe to call from any thread.
+
+    Raises :class:`worker.errors.StoreError` when out of reach; nothing may be called then.
+    """
+
+    def admit(self, ask: Ask) -> Go | Closed | Wait | Seen:
+        """Grant a call, with its tokens taken and its lease begun, or say why not and until when."""
+
+    def answer(self, ask: Ask, epoch: int, result: str) -> bool:
+        """Record a final result (JSON). False: another epoch took the job over and this result must not go out."""
+
+    def retry(self, ask: Ask, epoch: int, not_before: int) -> bool:
+        """Record that the call is to be repeated from ``not_before``. False as in :meth:`answer`."""
+
+    def release(self, ask: Ask, epoch: int, *, called: bool) -> None:
+        """Undo a grant as if it had not been. Its tokens go back unless the call was made (``called``)."""
+
+    def settle(self, ask: Ask, epoch: int, outcome: Outcome) -> None:
+        """The result is in safe hands: keep the outcome, drop what was personal."""
+
+    def block(self, shop: str, customer: str | None, until: int) -> None:
+        """Let nobody of the customer (of the whole shop if None) start before ``until``."""

@@ -1,0 +1,275 @@
+"""The store of a single process."""
+
+import threading
+from typing import NamedTuple
+
+from worker.clock import DAY, Clock
+from worker.jobs import OUTCOMES, Outcome
+from worker.limits import Rate, after, day_of, earliest, next_reset, refund
+from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, Ask, Closed, Go, Seen, Wait
+
+
+class Started(NamedTuple):
+    """A call was granted and has not been answered."""
+
+    epoch: int
+    lease: int
+    attempts: int
+    takeovers: int
+
+
+class Waiting(NamedTuple):
+    """A call is to be repeated from ``not_before``."""
+
+    attempts: int
+    takeovers: int
+    not_before: int
+
+
+class Answered(NamedTuple):
+    """A final result is recorded and not yet known to be published."""
+
+    epoch: int
+    result: str
+
+
+Record = Started | Waiting | Answered
+
+_NEW = Waiting(attempts=0, takeovers=0, not_before=0)
+_OUTCOME_CODE = {outcome: code for code, outcome in enumerate(OUTCOMES)}
+
+
+class _Customer:
+    """A customer's bucket while it isn't full, its line while somebody waits in it, its block while it lasts."""
+
+    __slots__ = ("blocked_until", "line", "tat")
+
+    def __init__(self) -> None:
+        self.tat = 0
+        self.line = 0
+        self.blocked_until = 0
+
+    def idle(self, now: int) -> bool:
+        return self.tat <= now and self.line <= now and self.blocked_until <= now
+
+
+class _Shop:
+    __slots__ = ("blocked_until", "customer_counts", "customers", "day", "day_count", "tat")
+
+    def __init__(self) -> None:
+        self.tat = 0
+        self.blocked_until = 0
+        self.day = -1
+        self.day_count = 0
+        self.customers: dict[str, _Customer] = {}
+        # Keyed by hash: one entry for each customer of the day, and an int is a third of its string. Two customers
+        # that share a 64-bit hash would share a quota, which errs on the strict side.
+        self.customer_counts: dict[int, int] = {}
+
+
+class MemoryStore:
+    """Limits and ledger in this process's memory; they go with it, so one process must be the only one.
+
+    A finished job costs about 100 bytes until ``retention`` (microseconds) has passed; with 0 it is forgotten at
+    once, which suits a caller that offers each job once only.
+    """
+
+    def __init__(self, clock: Clock, *, retention: int = 30 * DAY) -> None:
+        self._clock = clock
+        self._retention_days = -(-retention // DAY)
+        self._lock = threading.Lock()
+        self._epoch = 0
+        self._shops: dict[str, _Shop] = {}
+        self._open: dict[bytes, Record] = {}
+        self._done: dict[int, dict[bytes, int]] = {}
+
+    def admit(self, ask: Ask) -> Go | Closed | Wait | Seen:
+        now = self._clock.now()
+        job = bytes.fromhex(ask.job_id)
+        with self._lock:
+            record = self._open.get(job, _NEW)
+            if self._outcome(job) is not None:
+                return Seen(epoch=0, result=None)
+            match record:
+                case Answered(epoch, result):
+                    return Seen(epoch, result)
+                case Started(_, lease, _, _) if lease > now:
+                    return Wait("job", lease)
+                case Waiting(_, _, not_before) if not_before > now:
+                    return Wait("job", not_before)
+            refusal = self._take(ask, now)
+            if refusal is not None:
+                return refusal
+            overtaken = isinstance(record, Started)
+            self._epoch += 1
+            grant = Go(
+                epoch=self._epoch,
+                start_at=now,
+                start_by=now + GRANT_LIFETIME,
+                attempts=record.attempts + 1,
+                takeovers=record.takeovers + overtaken,
+            )
+            lease = grant.start_by + ask.lease + LEASE_MARGIN
+            self._open[job] = Started(grant.epoch, lease, grant.attempts, grant.takeovers)
+            return grant
+
+    def answer(self, ask: Ask, epoch: int, result: str) -> bool:
+        job = bytes.fromhex(ask.job_id)
+        with self._lock:
+            if not self._holds(job, epoch):
+                return False
+            self._open[job] = Answered(epoch, result)
+            return True
+
+    def retry(self, ask: Ask, epoch: int, not_before: int) -> bool:
+        job = bytes.fromhex(ask.job_id)
+        with self._lock:
+            if not self._holds(job, epoch):
+                return False
+            record = self._open.get(job)
+            attempts, takeovers = (record.attempts, record.takeovers) if isinstance(record, Started) else (1, 0)
+            self._open[job] = Waiting(attempts, takeovers, not_before)
+            return True
+
+    def release(self, ask: Ask, epoch: int, *, called: bool) -> None:
+        job = bytes.fromhex(ask.job_id)
+        with self._lock:
+            record = self._open.get(job)
+            if not isinstance(record, Started) or record.epoch != epoch:
+                return
+            if record.attempts == 1:
+                del self._open[job]
+            else:
+                self._open[job] = Waiting(record.attempts - 1, record.takeovers, not_before=0)
+            if not called:
+                self._refund(ask)
+
+    def settle(self, ask: Ask, epoch: int, outcome: Outcome) -> None:
+        job = bytes.fromhex(ask.job_id)
+        today = self._clock.now() // DAY
+        with self._lock:
+            record = self._open.get(job)
+            if isinstance(record, Answered) and record.epoch == epoch:
+                del self._open[job]
+                self._mark_done(job, today, outcome)
+
+    def block(self, shop: str, customer: str | None, until: int) -> None:
+        with self._lock:
+            state = self._shop(shop)
+            if customer is None:
+                state.blocked_until = max(state.blocked_until, until)
+            else:
+                entry = state.customers.setdefault(customer, _Customer())
+                entry.blocked_until = max(entry.blocked_until, until)
+
+    def restore_call(self, ask: Ask, at: int) -> None:
+        """Count a call that an earlier process made at ``at`` against the quotas of its day."""
+        with self._lock:
+            state = self._shop(ask.shop)
+            self._count(state, ask, day_of(at, ask.limits.resets_at), 1)
+            state.tat = after(state.tat, at, ask.limits.shop)
+
+    def restore_record(self, job_id: str, record: Record) -> None:
+        """Put back a job that an earlier process left open."""
+        with self._lock:
+            self._open[bytes.fromhex(job_id)] = record
+
+    def _take(self, ask: Ask, now: int) -> Closed | Wait | None:
+        limits, state = ask.limits, self._shop(ask.shop)
+        day = day_of(now, limits.resets_at)
+        if state.blocked_until > now:
+            return Closed(state.blocked_until, "throttled")
+        if state.day == day and state.day_count >= limits.shop_per_day:
+            return Closed(next_reset(now, limits.resets_at), "day_quota")
+        due = earliest(state.tat, now, limits.shop)
+        if due > now:
+            return Closed(due, "rate")
+        if ask.customer:
+            refusal = self._take_customer(ask, state, now, day)
+            if refusal is not None:
+                return refusal
+        state.tat = after(state.tat, now, limits.shop)
+        self._count(state, ask, day, 1)
+        return None
+
+    def _take_customer(self, ask: Ask, state: _Shop, now: int, day: int) -> Wait | None:
+        limits = ask.limits
+        _forget_idle(state.customers, now)
+        # Taken out and put back at the end: the dict's order is then that of last use, which _forget_idle needs.
+        customer = state.customers.pop(ask.customer, None) or _Customer()
+        state.customers[ask.customer] = customer
+        if customer.blocked_until > now:
+            return Wait("customer", _next_place(customer, customer.blocked_until, limits.customer))
+        if state.day == day and state.customer_counts.get(hash(ask.customer), 0) >= limits.customer_per_day:
+            return Wait("customer", next_reset(now, limits.resets_at))
+        due = earliest(customer.tat, now, limits.customer)
+        if ask.place is None and customer.line > now:
+            # Others were told to come back in turn; a newcomer that took their token would send them to the end.
+            return Wait("customer", _next_place(customer, due, limits.customer))
+        if due > now:
+            until = due if ask.place is not None else _next_place(customer, due, limits.customer)
+            return Wait("customer", until)
+        customer.tat = after(customer.tat, now, limits.customer)
+        return None
+
+    def _refund(self, ask: Ask) -> None:
+        state = self._shop(ask.shop)
+        state.tat = refund(state.tat, ask.limits.shop)
+        self._count(state, ask, day_of(self._clock.now(), ask.limits.resets_at), -1)
+        customer = state.customers.get(ask.customer)
+        if customer is not None:
+            customer.tat = refund(customer.tat, ask.limits.customer)
+
+    def _count(self, state: _Shop, ask: Ask, day: int, calls: int) -> None:
+        if day < state.day or (day > state.day and calls < 0):
+            return
+        if day > state.day:
+            state.day, state.day_count = day, 0
+            state.customer_counts.clear()
+        state.day_count += calls
+        if ask.customer:
+            key = hash(ask.customer)
+            state.customer_counts[key] = state.customer_counts.get(key, 0) + calls
+
+    def _shop(self, shop: str) -> _Shop:
+        state = self._shops.get(shop)
+        if state is None:
+            state = self._shops[shop] = _Shop()
+        return state
+
+    def _holds(self, job: bytes, epoch: int) -> bool:
+        # A missing record is a store that lost its data: the call was made, so its result must not be lost too.
+        record = self._open.get(job)
+        if record is None:
+            return self._outcome(job) is None
+        return isinstance(record, Started) and record.epoch == epoch
+
+    def _outcome(self, job: bytes) -> Outcome | None:
+        for bucket in self._done.values():
+            code = bucket.get(job)
+            if code is not None:
+                return OUTCOMES[code]
+        return None
+
+    def _mark_done(self, job: bytes, today: int, outcome: Outcome) -> None:
+        if not self._retention_days:
+            return
+        if today not in self._done:
+            self._done[today] = {}
+            for day in [day for day in self._done if day < today - self._retention_days]:
+                del self._done[day]
+        self._done[today][job] = _OUTCOME_CODE[outcome]
+
+
+def _next_place(customer: _Customer, due: int, rate: Rate) -> int:
+    # The first of the line comes when a token is there, each further one an interval later.
+    customer.line = max(customer.line + rate.interval, due)
+    return customer.line
+
+
+def _forget_idle(customers: dict[str, _Customer], now: int, most: int = 2) -> None:
+    # A full bucket is the same as none. Looking at two of the oldest for each one used keeps the table small for
+    # a constant price.
+    for name in [name for name, _ in zip(customers, range(most), strict=False)]:
+        if customers[name].idle(now):
+            del customers[name]
