@@ -1,0 +1,37 @@
+# docker build -t referral-dispatch .
+# docker run --rm -e REFERRALS_AMQP_URL=… -v "$PWD/shops.toml:/var/lib/referrals/shops.toml:ro" referral-dispatch
+ARG PYTHON_IMAGE=python:3.12-slim
+
+FROM ${PYTHON_IMAGE} AS build
+ENV UV_COMPILE_BYTECODE=1 \
+    UV_LINK_MODE=copy \
+    UV_PYTHON_DOWNLOADS=never \
+    UV_PROJECT_ENVIRONMENT=/opt/referrals
+WORKDIR /src
+RUN pip install --no-cache-dir 'uv>=0.9,<1'
+# The dependencies alone first: this layer is built anew only when the lock file changes.
+COPY pyproject.toml uv.lock ./
+RUN uv sync --frozen --no-dev --no-install-project
+COPY README.md LICENSE ./
+COPY worker worker
+RUN uv sync --frozen --no-dev --no-editable
+
+FROM ${PYTHON_IMAGE}
+LABEL org.opencontainers.image.title="referral-dispatch" \
+      org.opencontainers.image.description="Sends referral campaigns through Bubblehouse's Refer2 under its limits" \
+      org.opencontainers.image.licenses="MIT"
+# Writable by the user: exports and results in the first folder, the metrics that several processes share in the second.
+RUN install -d -o 10001 -g 10001 /var/lib/referrals /run/referrals/metrics
+COPY --from=build /opt/referrals /opt/referrals
+ENV PATH=/opt/referrals/bin:$PATH \
+    HOME=/var/lib/referrals \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PROMETHEUS_MULTIPROC_DIR=/run/referrals/metrics
+WORKDIR /var/lib/referrals
+# A number, so that Kubernetes can tell that it is not root.
+USER 10001:10001
+EXPOSE 9191
+# Exec form: SIGTERM reaches the worker itself, which drains.
+ENTRYPOINT ["referrals"]
+CMD ["work"]

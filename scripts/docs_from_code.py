@@ -1,0 +1,136 @@
+"""The parts of docs/ that are derived from the code: JSON Schemas, and tables of settings, shop keys and queues."""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from worker.broker.topology import EXCHANGES, queues
+from worker.jobs import Job, Result
+from worker.settings import PREFIX, Settings
+from worker.shops import ShopTable
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+
+GENERATED = "<!-- made by scripts/docs from the code: change it there -->"
+
+
+def documents() -> dict[str, str]:
+    """File name to text."""
+    return {
+        "job.schema.json": _schema(Job),
+        "result.schema.json": _schema(Result),
+        "configuration.md": _configuration(),
+        "queues.md": _queues(),
+    }
+
+
+def main() -> int:
+    """Write the files, or compare them with ``--check``; the exit code."""
+    stale = [
+        name
+        for name, text in documents().items()
+        if not (DOCS / name).exists() or (DOCS / name).read_text(encoding="utf-8") != text
+    ]
+    if "--check" in sys.argv[1:]:
+        for name in stale:
+            print(f"docs/{name} is not what the code says: run scripts/docs", file=sys.stderr)
+        return 1 if stale else 0
+    DOCS.mkdir(exist_ok=True)
+    for name in stale:
+        (DOCS / name).write_text(documents()[name], encoding="utf-8")
+        print(f"docs/{name}")
+    return 0
+
+
+def _schema(model: type[BaseModel]) -> str:
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **model.model_json_schema(by_alias=True, mode="validation"),
+    }
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _configuration() -> str:
+    settings = [
+        (f"`{PREFIX}{name.upper()}`", _default(field.default), field.description or "")
+        for name, field in Settings.model_fields.items()
+    ]
+    keys = [
+        (f"`{name}`", _default(field.default), field.description or "")
+        for name, field in ShopTable.model_fields.items()
+    ]
+    return "\n".join(
+        [
+            "# Configuration",
+            "",
+            GENERATED,
+            "",
+            "## Settings, by environment variable",
+            "",
+            *_table(("variable", "default", "meaning"), settings),
+            "",
+            "## Keys of the shops file",
+            "",
+            "Each may stand under `[defaults]` and under `[shops.<slug>]`, which goes before it. Paths are relative to",
+            "the file. The file, and every secret it names, is re-read when it changes; a bad new version keeps the",
+            "last good one.",
+            "",
+            *_table(("key", "default", "meaning"), keys),
+            "",
+        ]
+    )
+
+
+def _queues() -> str:
+    exchanges = [(f"`{item.name}`", item.type, _arguments(item.arguments)) for item in EXCHANGES]
+    declared = [
+        (
+            f"`{item.name}`",
+            ", ".join(f"`{exchange}` by `{key}`" if key else f"`{exchange}`" for exchange, key in item.bindings),
+            _arguments(item.arguments),
+        )
+        for item in queues(["<shop>"])
+    ]
+    return "\n".join(
+        [
+            "# Exchanges and queues, version 1",
+            "",
+            GENERATED,
+            "",
+            "All are durable; `referrals work` and `referrals publish` declare them. Arguments are frozen: RabbitMQ",
+            "refuses to declare a queue that exists with other ones. What you want to tune belongs in policies; never",
+            "let `referrals.results` drop its head.",
+            "",
+            "## Exchanges",
+            "",
+            *_table(("exchange", "type", "arguments"), exchanges),
+            "",
+            "## Queues",
+            "",
+            *_table(("queue", "bound to", "arguments"), declared),
+            "",
+        ]
+    )
+
+
+def _table(head: tuple[str, str, str], rows: list[tuple[str, str, str]]) -> list[str]:
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (head, ("---",) * 3, *rows)]
+
+
+def _default(value: Any) -> str:
+    if value is None:
+        return "unset"
+    text = value.get_secret_value() if hasattr(value, "get_secret_value") else str(value)
+    return f"`{text}`"
+
+
+def _arguments(arguments: Mapping[str, Any]) -> str:
+    return "<br>".join(f"`{name}: {value}`" for name, value in arguments.items()) or "none"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

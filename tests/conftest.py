@@ -1,0 +1,45 @@
+"""Fixtures that any test may ask for: private services, and a virtual host of its own for each test."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.services import RabbitMQ, Stack, Valkey, Vhost, attach, stop_all, up
+
+SERVICES_FOLDER = "REFERRALS_TEST_SERVICES"
+"""Names the folder of services that run already (`scripts/services up` fills `.services`) and are left running."""
+
+
+@pytest.fixture(scope="session")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A RabbitMQ and a Valkey for the whole session; without them the test fails, it is never skipped."""
+    if chosen := os.environ.get(SERVICES_FOLDER):
+        yield attach(Path(chosen))
+        return
+    folder = tmp_path_factory.mktemp("services")
+    try:
+        yield up(folder)
+    finally:
+        stop_all(folder)
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(services: Stack) -> RabbitMQ:
+    """The session's RabbitMQ. A test that stops it or needs another configuration opens a node of its own."""
+    return services.rabbitmq
+
+
+@pytest.fixture(scope="session")
+def valkey(services: Stack) -> Valkey:
+    """The session's Valkey. A test that stops it opens one of its own."""
+    return services.valkey
+
+
+@pytest.fixture
+def vhost(rabbitmq: RabbitMQ) -> Iterator[Vhost]:
+    """An empty virtual host on the session's RabbitMQ; it and its connections are gone after the test."""
+    made = rabbitmq.add_vhost()
+    yield made
+    rabbitmq.delete_vhost(made)

@@ -1,0 +1,85 @@
+"""Processes that are started into the background and ended by their own pid, from this program or a later one."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+
+from tests.services.wait import wait_until
+
+_SAME_START_SECONDS = 1.0
+"""Start times are read back from the kernel in hundredths; a reused pid starts later than this."""
+
+
+def spawn(command: list[str], *, pid_file: Path, log: Path, env: Mapping[str, str]) -> None:
+    """Start ``command`` in a session of its own, so that a terminal's Ctrl-C does not reach it.
+
+    ``pid_file`` gets its pid and start time; output is appended to ``log``.
+    """
+    pid = os.posix_spawn(
+        command[0],
+        command,
+        env,
+        setsid=True,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+    )
+    half_written = pid_file.with_suffix(".new")
+    half_written.write_text(json.dumps({"pid": pid, "started": psutil.Process(pid).create_time()}))
+    half_written.replace(pid_file)
+
+
+def find(pid_file: Path) -> psutil.Process | None:
+    """The running process that ``pid_file`` speaks of; None where it ended or its pid now belongs to another."""
+    try:
+        record = json.loads(pid_file.read_text())
+        process = psutil.Process(record["pid"])
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        same = abs(process.create_time() - record["started"]) < _SAME_START_SECONDS
+    except (FileNotFoundError, json.JSONDecodeError, psutil.NoSuchProcess):
+        return None
+    return process if same else None
+
+
+def end(pid_file: Path, number: signal.Signals, deadline_seconds: float) -> None:
+    """Signal the process of ``pid_file`` and wait for it and its children; what outlives the deadline is killed."""
+    if process := find(pid_file):
+        family = [process]
+        with contextlib.suppress(psutil.NoSuchProcess):
+            family += process.children(recursive=True)
+            process.send_signal(number)
+        try:
+            wait_until(lambda: all(map(_ended, family)), deadline_seconds, f"process {process.pid} to end")
+        except TimeoutError:
+            for straggler in family:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    straggler.kill()
+    pid_file.unlink(missing_ok=True)
+
+
+def _ended(process: psutil.Process) -> bool:
+    try:
+        process.wait(0)  # reaps it where it is a child of this program
+    except psutil.TimeoutExpired:
+        # Somebody else's child stays a zombie until its parent looks, which took 5 s in a container.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return process.status() == psutil.STATUS_ZOMBIE
+    return True
+
+
+def free_ports(count: int) -> list[int]:
+    """Different TCP ports of 127.0.0.1 that nobody listens on at this moment."""
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in sockets]

@@ -1,0 +1,93 @@
+"""Both services under one folder, as a shell or a test session wants them."""
+
+import fcntl
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.services.base import RECORD, Service, ServiceError
+from tests.services.container import RabbitMQContainer, engine_runs
+from tests.services.rabbitmq import RabbitMQ, find_sbin
+from tests.services.valkey import Valkey
+
+_KINDS: dict[str, type[Service]] = {each.kind: each for each in (RabbitMQ, RabbitMQContainer, Valkey)}
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A RabbitMQ and a Valkey that run."""
+
+    rabbitmq: RabbitMQ
+    valkey: Valkey
+
+
+def open_rabbitmq(folder: Path, *, config: Sequence[str] = (), advanced: Mapping[str, str] | None = None) -> RabbitMQ:
+    """A RabbitMQ of this machine that is not started yet: the installed one, else Docker's. See ``RabbitMQ``.
+
+    Raises:
+      ServiceError: there is neither.
+    """
+    if find_sbin():
+        return RabbitMQ(folder, config=config, advanced=advanced)
+    if engine_runs():
+        return RabbitMQContainer(folder, config=config, advanced=advanced)
+    raise ServiceError(
+        "no RabbitMQ here: `apt install rabbitmq-server`, or set RABBITMQ_SBIN to the folder of its rabbitmqctl, "
+        "or start a Docker engine"
+    )
+
+
+def up(folder: Path) -> Stack:
+    """Both services running under ``folder``; starts those that don't, and none where one of them fails.
+
+    Raises:
+      ServiceError: one of them can't be had.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            return attach(folder)
+        except ServiceError:
+            stop_all(folder)
+        valkey = Valkey(folder / "valkey").create()
+        try:
+            return Stack(open_rabbitmq(folder / "rabbitmq").create(), valkey)
+        except BaseException:
+            valkey.stop()
+            raise
+
+
+def attach(folder: Path) -> Stack:
+    """The services that ``up`` started in ``folder``.
+
+    Raises:
+      ServiceError: one of them doesn't run.
+    """
+    rabbitmq = valkey = None
+    for service in _found(folder.glob(f"*/{RECORD}")):
+        if not service.running():
+            continue
+        if isinstance(service, RabbitMQ):
+            rabbitmq = service
+        elif isinstance(service, Valkey):
+            valkey = service
+    if rabbitmq is None or valkey is None:
+        raise ServiceError(f"not running in {folder}: start them with scripts/services up")
+    return Stack(rabbitmq, valkey)
+
+
+def stop_all(folder: Path) -> int:
+    """End every service whose folder lies anywhere under ``folder``, half-started ones too; says how many ran."""
+    count = 0
+    for service in _found(folder.rglob(RECORD)):
+        count += service.running()
+        service.stop()
+    return count
+
+
+def _found(records: Iterable[Path]) -> Iterator[Service]:
+    for path in list(records):
+        kind = json.loads(path.read_text())["kind"]
+        yield _KINDS[kind](path.parent).load()
