@@ -3,6 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from worker.campaigns.journal import Journal, finished_ids
 from worker.campaigns.results import ResultsFile
 from worker.campaigns.seen import SeenJobs
 from worker.clock import SECOND, Clock
+from worker.errors import UsageError
 from worker.jobs import Outcome
 from worker.settings import Settings
 from worker.shops import ShopRegistry
@@ -23,6 +25,12 @@ from worker.store.memory import MemoryStore
 
 WORKER_TIMEOUT_MS = 100
 """How often Dramatiq's idle threads look whether to stop; short, since a person waits for it."""
+
+
+def journal_of(out: Path) -> Path:
+    """Where the journal of a results file is."""
+    return out.with_name(out.name + ".journal")
+
 
 ImporterOf = Callable[[SeenJobs], Importer]
 
@@ -76,15 +84,14 @@ class EmbeddedRun:
         self._threads = threads
         self._patient = patient
         self._app: App | None = None
-        self._run: LocalRun | None = None
 
     def stop(self) -> None:
         """Let calls under way finish and start no more."""
+        # Nothing that the main thread waits for may be set here: its handler would wait for the lock of an event that
+        # it has interrupted itself in.
         self.stopping.set()
         if self._app is not None:
             self._app.host.stopping.set()
-        if self._run is not None:
-            self._run.over.set()
 
     def __call__(self, tick: Callable[[], None], *, every: float) -> Importer:
         """Run to the end; ``tick`` is called every ``every`` seconds meanwhile. Returns the importer with its counts.
@@ -94,18 +101,22 @@ class EmbeddedRun:
           ReferralError: the run could not go on; what is done is in the journal and the results file.
         """
         started = self._clock.now()
-        with Journal(self._out.with_name(self._out.name + ".journal"), self._campaign) as journal, SeenJobs() as seen:
+        path = journal_of(self._out)
+        if self._out.is_file() and self._out.stat().st_size and not path.exists():
+            raise UsageError(
+                f"{self._out}: exists, and no {path.name} tells of a run to go on with; choose another --out or move it"
+            )
+        with Journal(path, self._campaign) as journal, SeenJobs() as seen:
             seen.mark_finished(finished_ids(journal))
             store = MemoryStore(self._clock, retention=0)
             journal.restore(store, self._ask)
             results = ResultsFile(self._out)
             self.tally.earlier = results.rebuild(journal.results())
             importer = self._importer_of(seen)
-            run = LocalRun(iter(importer), journal, self._record(results), patient=self._patient)
-            try:
-                self._work(run, store, results, tick, every)
-            finally:
-                results.close()
+            # Closed in this order: the importer writes its rejected rows, then the results go to the disk.
+            with closing(results), closing(iter(importer)) as jobs:
+                run = LocalRun(jobs, journal, self._record(results), patient=self._patient)
+                self._work(run, store, importer, results, tick, every)
         self.tally.parked, self.tally.parked_until, self.tally.halted = run.parked, run.parked_until, run.halted
         self.tally.stopped = self.stopping.is_set()
         self.tally.seconds = (self._clock.now() - started) / SECOND
@@ -114,20 +125,27 @@ class EmbeddedRun:
         return importer
 
     def _work(
-        self, run: LocalRun, store: MemoryStore, results: ResultsFile, tick: Callable[[], None], every: float
+        self,
+        run: LocalRun,
+        store: MemoryStore,
+        importer: Importer,
+        results: ResultsFile,
+        tick: Callable[[], None],
+        every: float,
     ) -> None:
         app = build_local(self._settings, self._shops, store, self._clock, run, self._threads)
-        self._app, self._run = app, run
+        self._app = app
         if self.stopping.is_set():
             self.stop()
         worker = dramatiq.Worker(app.broker, worker_threads=self._threads, worker_timeout=WORKER_TIMEOUT_MS)
         worker.start()
         try:
-            while not run.over.wait(every):
+            while not (run.over.wait(every) or self.stopping.is_set()):
                 results.flush()
                 tick()
         finally:
             app.host.stopping.set()
+            importer.stop()
             worker.stop()
             app.client.close()
             tick()

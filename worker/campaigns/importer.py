@@ -1,7 +1,7 @@
 """From exports to jobs: the whole way, as the commands use it."""
 
 from collections import Counter
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Generator, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -54,6 +54,7 @@ class Importer:
         self._rules = RowRules(options, allowed_shops, self._notices)
         self._exports: tuple[Export, ...] | None = None
         self._iterated = False
+        self._stopped = False
 
     @property
     def warnings(self) -> Sequence[str]:
@@ -86,8 +87,12 @@ class Importer:
                 total += record.values is not None and (wanted is None or record.values.consent.casefold() == consent)
         return total
 
-    def __iter__(self) -> Iterator[Job]:
-        """The jobs.
+    def stop(self) -> None:
+        """Read no further row. What was read still comes. May be called from any thread."""
+        self._stopped = True
+
+    def __iter__(self) -> Generator[Job, None, None]:
+        """The jobs. Close it where it isn't iterated to its end: the rejected rows are written then.
 
         Raises:
           UsageError: as :meth:`check`.
@@ -115,6 +120,8 @@ class Importer:
         if limit is not None and self.accepted >= limit:
             return
         for line, values, cells in export.records():
+            if self._stopped:
+                return
             self.rows += 1
             judged = "unreadable_row" if values is None else self._rules.judge(export.path, line, values)
             if isinstance(judged, Draft):

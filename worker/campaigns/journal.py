@@ -3,9 +3,11 @@
 The journal is the truth of a run; results.csv is derived from it. It holds what the results hold, addresses included.
 """
 
+import errno
 import fcntl
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +17,18 @@ from worker.store.base import Ask, Go
 from worker.store.memory import MemoryStore, Started, Waiting
 
 VERSION = 1
+
+_JOB_ID = re.compile(r"[0-9a-f]{32}")
+
+_OF_A_JOB: dict[str, type] = {"job_id": str, "attempts": int, "takeovers": int}
+_FIELDS: dict[str, dict[str, type]] = {
+    "campaign": {"version": int, "campaign": str},
+    "started": _OF_A_JOB | {"shop": str, "customer": str, "at": int},
+    "released": _OF_A_JOB | {"called": bool},
+    "repeat": _OF_A_JOB | {"not_before": int},
+    "result": {"result": dict},
+}
+"""What each kind of line holds; a line that lacks some of it is damaged."""
 
 
 class Journal:
@@ -33,7 +47,7 @@ class Journal:
         try:
             self._file = path.open("a+b", buffering=0)
         except OSError as error:
-            raise InputError(f"{path}: {error.strerror}") from error
+            raise InputError(f"{path}: {error.strerror}; choose another --out") from error
         try:
             self._lock()
             self._mend_tail()
@@ -49,9 +63,18 @@ class Journal:
         self.close()
 
     def close(self) -> None:
-        """Sync and unlock."""
-        if not self._file.closed:
+        """Sync and unlock.
+
+        Raises:
+          InputError: the disk is full or broken.
+        """
+        if self._file.closed:
+            return
+        try:
             os.fsync(self._file.fileno())
+        except OSError as error:
+            raise self._failed(error) from error
+        finally:
             self._file.close()
 
     def started(self, ask: Ask, grant: Go) -> None:
@@ -149,8 +172,12 @@ class Journal:
     def _lock(self) -> None:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise UsageError(f"{self.path}: another run has it open; wait for it, or choose another --out") from None
+        except OSError as error:
+            raise InputError(
+                f"{self.path}: can't be locked ({error.strerror}); choose an --out on a local disk"
+            ) from None
 
     def _mend_tail(self) -> None:
         # A process that was killed, or a full disk, leaves half a line. It was never acted upon: whatever follows a
@@ -190,7 +217,8 @@ class Journal:
                 line = _parse(raw)
                 if line is None:
                     raise InputError(
-                        f"{self.path}, line {number}: is damaged; restore the file or choose another --out"
+                        f"{self.path}, line {number}: is damaged; restore the file, or delete this line (its row may "
+                        "then be called once more)"
                     )
                 yield line
 
@@ -198,12 +226,17 @@ class Journal:
         self._write(json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n")
 
     def _write(self, raw: bytes) -> None:
+        size = os.fstat(self._file.fileno()).st_size
         try:
-            written = self._file.write(raw)
+            if self._file.write(raw) != len(raw):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
-            raise InputError(f"{self.path}: {error.strerror}; nothing is lost, make room and run again") from error
-        if written != len(raw):
-            raise InputError(f"{self.path}: no space left on the disk; nothing is lost, make room and run again")
+            # Half a line in the file would swallow the next one, and calls under way still have theirs to write.
+            os.ftruncate(self._file.fileno(), size)
+            raise self._failed(error) from error
+
+    def _failed(self, error: OSError) -> InputError:
+        return InputError(f"{self.path}: {error.strerror}; make room, then run the same command again to go on")
 
 
 def _parse(raw: bytes) -> dict[str, Any] | None:
@@ -211,7 +244,15 @@ def _parse(raw: bytes) -> dict[str, Any] | None:
         line = json.loads(raw)
     except (ValueError, RecursionError):
         return None
-    return line if isinstance(line, dict) and "event" in line else None
+    return line if isinstance(line, dict) and _is_whole(line) else None
+
+
+def _is_whole(line: dict[str, Any]) -> bool:
+    fields = _FIELDS.get(str(line.get("event")), {})
+    if not fields or not all(isinstance(line.get(name), kind) for name, kind in fields.items()):
+        return False
+    of_job = line.get("result", line)
+    return line["event"] == "campaign" or _JOB_ID.fullmatch(str(of_job.get("job_id"))) is not None
 
 
 def finished_ids(journal: Journal) -> Iterator[str]:

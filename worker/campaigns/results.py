@@ -5,7 +5,9 @@ import fcntl
 import io
 import json
 import os
+import threading
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -42,6 +44,9 @@ COLUMNS: tuple[str, ...] = (
 """Columns of a results file: what a mailing needs first. ``link`` is the referral's own; ``referral`` and
 ``share_action`` are the vendor's objects in JSON."""
 
+_LARGEST_CELL = 1 << 30
+"""Above any answer of the vendor's; the standard library stops at 128 KiB unless told."""
+
 
 def header() -> str:
     """The CSV's first line."""
@@ -64,6 +69,8 @@ def row(result: Mapping[str, Any]) -> str:
 class ResultsFile:
     """A results file that grows: :meth:`rebuild` starts it anew, :meth:`resume` goes on with one that is there.
 
+    :meth:`add` and :meth:`flush` may be called from different threads.
+
     Raises :class:`InputError` where the file can't be read or written, :class:`UsageError` where it is another's.
     """
 
@@ -72,6 +79,7 @@ class ResultsFile:
         self._row = row if form == "csv" else _json_line
         self._header = header() if form == "csv" else ""
         self._file: io.TextIOWrapper | None = None
+        self._lock = threading.Lock()
 
     def rebuild(self, results: Iterable[Mapping[str, Any]]) -> int:
         """Replace the file in one step, so that nobody reads half of one; returns how many rows it has."""
@@ -86,38 +94,57 @@ class ResultsFile:
             draft.replace(self.path)
             self._file = _text(self.path, "a")
         except OSError as error:
-            raise InputError(f"{self.path}: {error.strerror}") from error
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
+            raise self._failed(error) from error
         return rows
 
     def resume(self) -> Iterator[str]:
-        """Open the file, cut off a row that a crash left unfinished, and yield the job ids it holds."""
+        """Open the file, cut off a row that a crash left unfinished at its end, and yield the job ids it holds.
+
+        Raises:
+          UsageError: it is no results file, somebody edited it, or another command writes to it.
+        """
         try:
             file = _text(self.path, "a")
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UsageError(f"{self.path}: another command writes to it; choose another --out") from None
         except OSError as error:
-            raise InputError(f"{self.path}: {error.strerror}") from error
+            raise self._failed(error) from error
         self._file = file
         end = 0
         for offset, job_id in self._known():
             end = offset
             if job_id is not None:
                 yield job_id
+        os.ftruncate(file.fileno(), end)
         if end == 0:
             file.write(self._header)
-        file.flush()
-        os.ftruncate(file.fileno(), end or len(self._header))
+            file.flush()
 
     def add(self, body: str) -> None:
-        """Append a result, given as its JSON."""
+        """Append a result, given as its JSON.
+
+        Raises:
+          InputError: the disk is full or broken.
+        """
         assert self._file is not None, "rebuild or resume comes first"
-        self._file.write(self._row(json.loads(body)))
+        text = self._row(json.loads(body))
+        with self._lock:
+            try:
+                self._file.write(text)
+            except OSError as error:
+                raise self._failed(error) from error
 
     def flush(self) -> None:
-        """Let readers see what was added."""
+        """Let readers see what was added; raises as :meth:`add`."""
         if self._file is not None:
-            self._file.flush()
+            with self._lock:
+                try:
+                    self._file.flush()
+                except OSError as error:
+                    raise self._failed(error) from error
 
     def sync(self) -> None:
         """See what was added onto the disk.
@@ -125,38 +152,64 @@ class ResultsFile:
         Raises:
           InputError: it is full or broken.
         """
+        self.flush()
         if self._file is not None:
             try:
-                self._file.flush()
                 os.fsync(self._file.fileno())
             except OSError as error:
-                raise InputError(f"{self.path}: {error.strerror}") from error
+                raise self._failed(error) from error
 
     def close(self) -> None:
-        """Sync and close."""
-        self.sync()
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """Sync and close; raises as :meth:`sync`."""
+        try:
+            self.sync()
+        finally:
+            if self._file is not None:
+                # It tries once more to write what could not be written, and closes all the same.
+                with suppress(OSError):
+                    self._file.close()
+                self._file = None
+
+    def _failed(self, error: OSError) -> InputError:
+        return InputError(f"{self.path}: {error.strerror}; nothing is lost, mend that and run the same command again")
 
     def _known(self) -> Iterator[tuple[int, str | None]]:
-        # Whole rows as (offset of their end, job id); the header has no id. What doesn't parse is no whole row.
+        # Whole rows as (offset of their end, job id); the header has no id. What isn't whole must be the file's end:
+        # anywhere else somebody edited the file, and cutting there would lose the rows that follow.
         with self.path.open("rb") as raw:
             lines = _CountedLines(raw)
-            if not self._header:
-                for line in lines:
-                    if not line.endswith("\n"):
-                        return
-                    yield lines.offset, json.loads(line)["job_id"]
-                return
-            for number, cells in enumerate(csv.reader(lines)):
-                if number == 0 and cells != list(COLUMNS):
+            rows = self._csv_ids(lines) if self._header else map(_json_id, lines)
+            torn = False
+            for number, job_id in enumerate(rows, start=1):
+                if torn:
+                    raise UsageError(f"{self.path}: row {number - 1} is no result; mend it or choose another --out")
+                if job_id is None or not lines.last.endswith("\n"):
+                    torn = True
+                    continue
+                yield lines.offset, job_id or None
+
+    def _csv_ids(self, lines: "_CountedLines") -> Iterator[str | None]:
+        # The job id of each row: empty for the header, None for a row that isn't whole.
+        csv.field_size_limit(max(csv.field_size_limit(), _LARGEST_CELL))
+        reader = csv.reader(lines)
+        for cells in reader:
+            if reader.line_num == 1 and cells != list(COLUMNS):
+                if not self._header.startswith(lines.last):
                     raise UsageError(
                         f"{self.path}: has other columns than results of this version; choose another --out"
                     )
-                if len(cells) != len(COLUMNS) or not lines.last.endswith("\n"):
-                    return
-                yield lines.offset, cells[-1] if number else None
+                yield None
+            elif len(cells) != len(COLUMNS):
+                yield None
+            else:
+                yield cells[-1] if reader.line_num > 1 else ""
+
+
+def _json_id(line: str) -> str | None:
+    try:
+        return str(json.loads(line)["job_id"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
 
 
 class _CountedLines:
@@ -193,5 +246,6 @@ def _cell(value: object) -> str:
 
 def _line(cells: Iterable[str]) -> str:
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow(cells)
-    return buffer.getvalue()
+    # The writer puts a cell into quotes for the characters of its line terminator only; a bare CR must be in them too.
+    csv.writer(buffer, lineterminator="\r\n").writerow(cells)
+    return buffer.getvalue()[:-2] + "\n"

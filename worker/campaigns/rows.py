@@ -104,8 +104,6 @@ class RowRules:
                 self.job(draft, None)
         except ValidationError as error:
             return _reason(error)
-        except ValueError:
-            return "unreadable_row"  # a lone surrogate, which is no text
         return draft
 
     def job(self, draft: Draft, published_at: datetime | None) -> Job:
@@ -154,6 +152,4 @@ def _bare(identifier: str) -> str:
 
 def _reason(error: ValidationError) -> RejectReason:
     problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    if problem["type"] == "string_unicode":
-        return "unreadable_row"
     return _REASON_OF.get(str(problem["loc"][0]), "unreadable_row")

@@ -21,7 +21,8 @@ def spread(jobs: Iterable[T], window: int = WINDOW, *, who: Callable[[T], Who]) 
     """The jobs, reordered within each ``window`` of them; the same input gives the same order.
 
     A customer's jobs lie evenly over the window, a shop's too, and no customer's follow each other where that can
-    be avoided. A customer with one job keeps its place in the shop. Holds one window; O(n log n) in its size.
+    be avoided. Where each customer has one job, a shop's jobs keep their order. Holds one window; O(n log n) in its
+    size.
     """
     source = iter(jobs)
     while batch := list(islice(source, window)):
@@ -33,17 +34,20 @@ def spread(jobs: Iterable[T], window: int = WINDOW, *, who: Callable[[T], Who]) 
 
 def _arranged(whose: Sequence[Who]) -> list[int]:
     total = len(whose)
-    place = [index / total for index in range(total)]
-    first: dict[Who, int] = {}
-    repeated: dict[Who, list[int]] = {}
+    by_customer: dict[Who, list[int]] = {}
     for index, customer in enumerate(whose):
-        earliest = first.setdefault(customer, index)
-        if earliest != index:
-            repeated.setdefault(customer, [earliest]).append(index)
-    for indexes in repeated.values():
-        # The first job stands where the customer stands in the export, scaled to the gap between two of its jobs.
-        for turn, index in enumerate(indexes):
-            place[index] = (turn + indexes[0] / total) / len(indexes)
+        by_customer.setdefault(customer, []).append(index)
+    alike: dict[tuple[str, int], list[list[int]]] = {}
+    for (shop, _), indexes in by_customer.items():
+        alike.setdefault((shop, len(indexes)), []).append(indexes)
+    place = [0.0] * total
+    for (_, jobs_each), customers in alike.items():
+        # A shop's customers with as many jobs each take turns, in the order of the export: their jobs lie evenly
+        # from 0 to 1, each customer's too, and so does whatever is merged from such rows.
+        gap = 1 / (jobs_each * len(customers))
+        for rank, indexes in enumerate(customers):
+            for turn, index in enumerate(indexes):
+                place[index] = (turn * len(customers) + rank + 0.5) * gap
     by_shop: dict[str, list[int]] = {}
     for index in sorted(range(total), key=place.__getitem__):
         by_shop.setdefault(whose[index][0], []).append(index)

@@ -1,6 +1,7 @@
 """Exports with one JSON object a line."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -17,6 +18,7 @@ SAMPLE = 1000
 _RAW_SHOWN = 1000
 _KEYS_REMEMBERED = 10_000
 _NESTED = "customer"
+_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _NOTHING = dict.fromkeys(Values._fields, "")
 
 
@@ -111,7 +113,8 @@ def _flat(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _text(value: object) -> str | None:
     if isinstance(value, str):
-        return value.strip()
+        # JSON can escape half a surrogate pair, which is no text and has no UTF-8.
+        return None if _LONE_SURROGATE.search(value) else value.strip()
     if value is None:
         return ""
     return str(value).lower() if isinstance(value, bool) else None

@@ -1,0 +1,80 @@
+"""Headers: what is recognised, what the command can say, and what is refused."""
+
+import pytest
+
+from tests.unit.campaigns.conftest import Import
+from worker.campaigns import parse_consent, parse_mapping
+from worker.errors import UsageError
+
+
+@pytest.mark.parametrize("header", ["customer_email", "Customer E-mail", " CUSTOMER EMAIL ", '"customer.email"'])
+def test_names_are_matched_loosely(run_import: Import, header: str) -> None:
+    """Case, punctuation and spaces of a header don't matter."""
+    assert run_import(f"{header},x\none@example.com,y\n").emails == ["one@example.com"]
+
+
+def test_mapping(run_import: Import) -> None:
+    """`--map` reads a field from another column, and one column may give several fields."""
+    mapping = parse_mapping(["Customer-Email=email", "customer_shopid=Customer ID", "reference=Customer ID"])
+    (job,) = run_import("Email,Customer ID\none@example.com,'77\n", mapping=mapping).jobs
+    assert (job.customer.email, job.customer.shopid, job.reference) == ("one@example.com", "77", "'77")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["customer_email"], "FIELD=COLUMN"),
+        (["customer_email="], "FIELD=COLUMN"),
+        (["email=Email"], "unknown field; the fields are customer_email"),
+        (["customer_email=A", "customer-email=B"], "customer_email is given twice"),
+    ],
+)
+def test_bad_mapping(arguments: list[str], message: str) -> None:
+    """A `--map` that can't be meant is refused with the remedy."""
+    with pytest.raises(UsageError, match=message):
+        parse_mapping(arguments)
+
+
+@pytest.mark.parametrize("argument", ["consent", "consent=", "=yes"])
+def test_bad_consent(argument: str) -> None:
+    """A `--consent` needs a column and a value."""
+    with pytest.raises(UsageError, match="COLUMN=VALUE"):
+        parse_consent(argument)
+
+
+@pytest.mark.parametrize(
+    ("header", "options", "message"),
+    [
+        ("Email,Name", {}, "no column for the customer; .*--map customer_email=COLUMN.*columns seen: Email, Name"),
+        ("customer_email", {"mapping": {"reference": "Ref"}}, "--map reference=Ref: no such column; columns seen"),
+        ("customer_email", {"consent": ("ok", "yes")}, "--consent ok: no such column; columns seen: customer_email"),
+        ("customer_email", {"channel": None}, "give --channel or --map channel=COLUMN"),
+        ("customer_email", {"shop": None}, "give --shop or --map shop=COLUMN"),
+        ("CUSTOMER-EMAIL,Customer Email", {}, r"2 columns could be customer_email \(1, 2 from the left\); rename"),
+        ("customer_email,A,A", {"mapping": {"reference": "A"}}, r"--map reference=A \(2, 3 from the left\); rename"),
+    ],
+)
+def test_header_refused(run_import: Import, header: str, options: dict[str, object], message: str) -> None:
+    """A header that can't be understood is one line with the columns seen and the remedy."""
+    with pytest.raises(UsageError, match=message) as caught:
+        run_import(f"{header}\n", **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_unused_duplicates_are_tolerated(run_import: Import) -> None:
+    """Repeated and empty headers do no harm where no field is read from them, and one exact name wins."""
+    done = run_import("TAGS,TAGS,,,Channel,channel,customer_email\na,b,c,d,sms,telegram,one@example.com\n")
+    assert [job.channel for job in done.jobs] == ["telegram"]
+
+
+def test_missing_header_shows_no_personal_data(run_import: Import) -> None:
+    """A file without a header doesn't put its first row's address or phone number on the screen."""
+    with pytest.raises(UsageError, match=r"columns seen: .looks like data., .looks like data., vip$") as caught:
+        run_import("one@example.com,+15550100123,vip\n")
+    assert "example.com" not in str(caught.value)
+
+
+def test_long_header_is_cut(run_import: Import) -> None:
+    """Of 1,000 columns the message lists the first 40."""
+    with pytest.raises(UsageError, match=r"c39 and 960 more$"):
+        run_import(",".join(f"c{number}" for number in range(1000)))

@@ -1,0 +1,37 @@
+"""Job ids met and finished."""
+
+import pytest
+
+from worker.campaigns import SeenJobs
+
+ONE, TWO = "0" * 31 + "1", "0" * 31 + "2"
+
+
+def test_new_then_duplicate() -> None:
+    """A job is new once and a duplicate from then on."""
+    with SeenJobs() as seen:
+        assert [seen.check(job_id) for job_id in (ONE, TWO, ONE, ONE)] == ["new", "new", "duplicate", "duplicate"]
+
+
+def test_finished_then_duplicate() -> None:
+    """A job that an earlier run finished is said to be so once; marking it again changes nothing."""
+    with SeenJobs() as seen:
+        seen.mark_finished([ONE, ONE])
+        seen.mark_finished(iter([ONE]))
+        assert [seen.check(job_id) for job_id in (ONE, ONE, TWO)] == ["finished", "duplicate", "new"]
+
+
+def test_many() -> None:
+    """A hundred thousand ids keep apart."""
+    with SeenJobs() as seen:
+        ids = [f"{number * 2**100:032x}" for number in range(100_000)]
+        seen.mark_finished(ids[:50_000])
+        assert {seen.check(job_id) for job_id in ids[:50_000]} == {"finished"}
+        assert {seen.check(job_id) for job_id in ids[50_000:]} == {"new"}
+        assert {seen.check(job_id) for job_id in ids} == {"duplicate"}
+
+
+def test_no_id() -> None:
+    """What is no job id is a mistake of the caller's."""
+    with SeenJobs() as seen, pytest.raises(ValueError, match="non-hexadecimal"):
+        seen.check("xy")
