@@ -119,7 +119,8 @@ class Dispatcher:
 
         with self._metrics.in_flight.labels(job.shop).track_inprogress():
             verdict = self._refer(shop, job)
-        self._metrics.answered(job.shop, verdict)
+        if not (isinstance(verdict, Rejected) and verdict.status is None):
+            self._metrics.answered(job.shop, verdict)
 
         match verdict:
             case Sent():

@@ -5,6 +5,7 @@
     ReferralError
     ├── ConfigurationError     settings, the shops file, a secret: the command exits 2
     ├── UsageError             a command line or an export header that can't be meant: exits 2
+    ├── UnidentifiedCustomerError no id for the customer token (in worker.credentials)
     ├── InputError             a file that can't be read or written: exits 1
     ├── BrokerError            RabbitMQ is out of reach or refuses: exits 1
     │   └── UnroutableError    no queue takes the message; it is in nobody's hands
@@ -25,6 +26,14 @@ class ReferralError(Exception):
     """Base of this package's errors; ``str()`` of it is the one line that a person reads."""
 
     exit_code = 1
+
+
+def place_of(error: BaseException) -> str:
+    """Where in the source an unexpected error came up. Its text may hold anything, addresses included; this doesn't."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place is not None else "?"
 
 
 class ConfigurationError(ReferralError):

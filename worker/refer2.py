@@ -62,12 +62,12 @@ class Refer2Client:
         """Make the call for a job and say what it came to; blocks for up to the call's deadline.
 
         A job without ``customer.shopid`` at a shop that uses customer tokens is rejected without a call, with the code
-        and status that Refer2 has for a missing identity.
+        that Refer2 has for a missing identity.
         """
         try:
             token = self._token_of(shop, job.customer)
         except UnidentifiedCustomerError as error:
-            return Rejected(400, "missing_customer_identity", f"{error}; not sent", listed=True)
+            return Rejected(None, "missing_customer_identity", f"{error}; not sent", listed=True)
         url = f"{shop.base_url}/api/{shop.api_version}/{shop.slug}/Refer2"
         answer = self._transport().post(url, token, _body(shop, job))
         if isinstance(answer, NoAnswer):

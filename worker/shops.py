@@ -87,7 +87,7 @@ class ShopRegistry:
         """Look at the files and read them again if one changed; True when a shop is now different.
 
         A version that can't be used leaves the last good one in force, sets :attr:`problem` and logs one warning.
-        Costs one ``stat`` per file (2 µs), so once a second is fine; may block on the disk.
+        Costs one ``stat`` per file (5 µs), so once a second is fine; may block on the disk.
         """
         with self._refreshing:
             if self._path is None or not self._watch.changed():

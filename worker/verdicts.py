@@ -35,10 +35,11 @@ class Sent:
 class Rejected:
     """A final error of the job itself; another call would be answered alike.
 
-    ``listed`` tells a documented code from one of the shop's own rules.
+    ``listed`` tells a documented code from one of the shop's own rules. ``status`` is None where the error was plain
+    without a call.
     """
 
-    status: int
+    status: int | None
     code: str
     message: str | None
     listed: bool

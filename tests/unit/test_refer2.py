@@ -1,0 +1,275 @@
+"""The client against a server on bare sockets: what it sends, what it keeps to itself, and which call it makes."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from tests.unit.rawserver import CERTIFICATE, Connection, RawServer, body_of, fields_of, response, sends, server_tls
+from worker.clock import SystemClock
+from worker.credentials import SigningKey, UnidentifiedCustomerError
+from worker.errors import ConfigurationError
+from worker.jobs import Customer, Job
+from worker.refer2 import Refer2Client
+from worker.shops import ShopConfig, ShopTable
+from worker.verdicts import Halted, Rejected, Retry, Sent, Unknown
+
+OK = response(200, {"referral": {"link": "https://example.com/r/1"}, "message": "hi"})
+SENT = Sent(200, "hi", {"link": "https://example.com/r/1"}, None)
+TOKEN = "a.ready.token"
+UNREACHABLE = Retry(None, "connection")
+LOST = Unknown(None, "connection_lost")
+
+
+def job(**fields: Any) -> Job:
+    """A job of the shop acme, by default for one customer and a text message."""
+    usual = {"customer": Customer(email="ann@example.com"), "channel": "sms"}
+    return Job.create(shop="acme", campaign="spring", **{**usual, **fields})
+
+
+def shop_at(url: str, **table: Any) -> ShopConfig:
+    """The shop acme at that address."""
+    return ShopConfig.of("acme", SigningKey("k1", b"s3cret"), ShopTable(base_url=url, **table))
+
+
+def new_client(**settings: Any) -> Refer2Client:
+    """A client that is short of patience."""
+    usual = {"connect_timeout_seconds": 0.5, "read_timeout_seconds": 0.4, "call_deadline_seconds": 0.6}
+    return Refer2Client(token_of=lambda *_: TOKEN, clock=SystemClock(), **{**usual, **settings})
+
+
+@pytest.fixture
+def client() -> Iterator[Refer2Client]:
+    """A client that is short of patience."""
+    made = new_client()
+    yield made
+    made.close()
+
+
+def test_what_is_sent(client: Refer2Client) -> None:
+    """One POST to the shop's address: JSON with the ids that aren't empty, and no header that isn't due."""
+    everything = job(
+        customer=Customer(bhid="b1", shopid="", email="ann@example.com"),
+        sender="bób@example.com",
+        channel="email",
+        destination="cyd@example.com",
+        reference="row 7",
+    )
+    with RawServer(sends(OK)) as server:
+        assert client.refer(shop_at(f"{server.url}/behind/"), everything) == SENT
+    (request,) = server.requests
+    assert request.startswith(b"POST /behind/api/v2023061/acme/Refer2 HTTP/1.1\r\n")
+    assert body_of(request) == {
+        "customer": {"bhid": "b1", "email": "ann@example.com"},
+        "sender": "bób@example.com",
+        "channel": "email",
+        "destination": "cyd@example.com",
+    }
+    assert fields_of(request) == {
+        "host": f"127.0.0.1:{server.port}",
+        "authorization": f"Bearer {TOKEN}",
+        "content-type": "application/json",
+        "content-length": str(len(request.partition(b"\r\n\r\n")[2])),
+        "accept": "application/json",
+        "accept-encoding": "identity",
+        "user-agent": "referral-dispatch",
+    }
+
+
+def test_a_destination_goes_with_email_only(client: Refer2Client) -> None:
+    """A destination on a channel that takes none is left out; so is an absent one."""
+    with RawServer(sends(OK)) as server:
+        client.refer(shop_at(server.url), job(channel="whatsapp", destination="cyd@example.com"))
+        client.refer(shop_at(server.url), job(channel="email"))
+    assert [set(body_of(request)) for request in server.requests] == [{"customer", "channel"}] * 2
+
+
+def test_a_customer_token_speaks_for_the_customer(client: Refer2Client) -> None:
+    """With a customer's token the body names no customer."""
+    with RawServer(sends(OK)) as server:
+        client.refer(shop_at(server.url, token="customer"), job(customer=Customer(shopid="1")))
+    assert body_of(server.requests[0]) == {"channel": "sms"}
+
+
+def test_no_token_no_call() -> None:
+    """A job for which no customer's token can be made is rejected as if Refer2 had missed the identity."""
+
+    def token_of(shop: ShopConfig, customer: Customer) -> str:
+        raise UnidentifiedCustomerError("no shopid")
+
+    refusing = Refer2Client(token_of=token_of, clock=SystemClock())
+    with RawServer(sends(OK)) as server:
+        verdict = refusing.refer(shop_at(server.url, token="customer"), job())
+    assert verdict == Rejected(None, "missing_customer_identity", "no shopid; not sent", listed=True)
+    assert server.connections == 0
+
+
+def test_connections_are_kept(client: Refer2Client) -> None:
+    """One thread's calls share a connection, whichever shop they are for."""
+    with RawServer(sends(OK)) as server:
+        for _ in range(5):
+            assert client.refer(shop_at(server.url), job()) == SENT
+        assert client.refer(shop_at(server.url, api_version="v20230601"), job()) == SENT
+        assert server.connections == 1
+    assert server.requests[-1].startswith(b"POST /api/v20230601/")
+
+
+def test_threads_have_connections_of_their_own(client: Refer2Client) -> None:
+    """Threads that call at once don't wait for one another, and each reads the answer to its own call."""
+    together = threading.Barrier(4, timeout=5)
+    verdicts: list[object] = []
+
+    def reply(connection: Connection) -> None:
+        together.wait()
+        connection.send(OK)
+
+    with RawServer(reply) as server:
+        shop = shop_at(server.url)
+        threads = [threading.Thread(target=lambda: verdicts.append(client.refer(shop, job()))) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert verdicts == [SENT] * 4
+        assert server.connections == 4
+
+
+def test_an_idle_connection_is_not_trusted() -> None:
+    """A connection that was idle for too long is replaced, since its server may be closing it right now."""
+    impatient = new_client(longest_idle_seconds=0)
+    with RawServer(sends(OK)) as server:
+        for _ in range(2):
+            assert impatient.refer(shop_at(server.url), job()) == SENT
+        assert server.connections == 2
+    impatient.close()
+
+
+def test_a_connection_closed_before_the_call(client: Refer2Client) -> None:
+    """A connection that the server has closed meanwhile is replaced before anything is sent on it."""
+    closed = threading.Event()
+
+    def reply(connection: Connection) -> None:
+        connection.send(OK)
+        connection.close()
+        closed.set()
+
+    with RawServer(reply) as server:
+        for _ in range(2):
+            assert client.refer(shop_at(server.url), job()) == SENT
+            assert closed.wait(5)
+            closed.clear()
+        assert (server.connections, len(server.requests)) == (2, 2)
+
+
+@pytest.mark.parametrize("farewell", [Connection.close, Connection.reset], ids=["close", "reset"])
+def test_a_connection_closed_during_the_call(client: Refer2Client, farewell: Any) -> None:
+    """A kept connection that ends once a request was sent on it leaves that call unknown; it isn't sent again."""
+    answers = iter([sends(OK), farewell])
+    with RawServer(lambda connection: next(answers)(connection)) as server:
+        assert client.refer(shop_at(server.url), job()) == SENT
+        assert client.refer(shop_at(server.url), job()) == LOST
+        assert (server.connections, len(server.requests)) == (1, 2)
+
+
+def test_redirects_are_not_followed(client: Refer2Client) -> None:
+    """A redirect halts the shop; the token is not carried to another host, and the redirect's body isn't awaited."""
+    with RawServer(sends(OK)) as elsewhere:
+        endless = response(302, b"x", {"Location": f"{elsewhere.url}/api/v2023061/acme/Refer2"}, length=10**12)
+        with RawServer(sends(endless, then=Connection.close)) as server:
+            verdict = client.refer(shop_at(server.url), job())
+        assert verdict == Halted(302, "http_302", None, every_shop=False)
+        assert elsewhere.connections == 0
+
+
+def test_cookies_are_not_kept(client: Refer2Client) -> None:
+    """What one answer sets does not go out with the next call, which may be another shop's."""
+    with RawServer(sends(response(200, {"referral": {}}, {"Set-Cookie": "session=acme; Path=/"}))) as server:
+        for _ in range(2):
+            client.refer(shop_at(server.url), job())
+    assert [set(fields_of(request)) & {"cookie"} for request in server.requests] == [set(), set()]
+
+
+def test_the_environment_is_not_asked(client: Refer2Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Proxies and credentials of the environment are for other programs."""
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login someone password s3cret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with RawServer(sends(OK)) as server:
+        assert client.refer(shop_at(server.url), job()) == SENT
+    assert fields_of(server.requests[0])["authorization"] == f"Bearer {TOKEN}"
+
+
+def test_a_forwarding_proxy() -> None:
+    """Through a proxy plain HTTP goes as the whole URL, with the proxy's own credentials."""
+    with RawServer(sends(OK)) as proxy:
+        proxied = new_client(http_proxy=f"http://user:pass@127.0.0.1:{proxy.port}")
+        assert proxied.refer(shop_at("http://refer2.example.com"), job()) == SENT
+        proxied.close()
+    (request,) = proxy.requests
+    assert request.startswith(b"POST http://refer2.example.com/api/v2023061/acme/Refer2 HTTP/1.1\r\n")
+    assert fields_of(request)["host"] == "refer2.example.com"
+    assert fields_of(request)["proxy-authorization"] == "Basic dXNlcjpwYXNz"
+
+
+@pytest.mark.parametrize("refusal", [response(403, b"<html>"), response(407), b"nonsense\r\n\r\n", b""])
+def test_a_proxy_that_refuses_the_tunnel(refusal: bytes) -> None:
+    """Without a tunnel nothing reaches Refer2, so the call may be made again."""
+    with RawServer(sends(refusal, then=Connection.close)) as proxy:
+        proxied = new_client(http_proxy=proxy.url)
+        assert proxied.refer(shop_at("https://refer2.example.com"), job()) == UNREACHABLE
+        proxied.close()
+    (request,) = proxy.requests
+    assert request.startswith(b"CONNECT refer2.example.com:443 ")
+    assert TOKEN.encode() not in request
+
+
+def test_tls_is_verified(client: Refer2Client, tmp_path: Path) -> None:
+    """A certificate of an unknown authority, or for another name, is refused before anything is sent."""
+    authority = tmp_path / "ca.pem"
+    authority.write_text(CERTIFICATE)
+    trusting = new_client(ca_file=authority)
+    with RawServer(sends(OK), tls=server_tls(tmp_path)) as server:
+        assert client.refer(shop_at(server.url), job()) == UNREACHABLE
+        assert trusting.refer(shop_at(f"https://127.1:{server.port}"), job()) == UNREACHABLE
+        assert server.requests == []
+        for _ in range(2):
+            assert trusting.refer(shop_at(server.url), job()) == SENT
+        assert len(server.requests) == 2
+    trusting.close()
+
+
+def test_a_file_without_certificates(tmp_path: Path) -> None:
+    """A CA file that holds none is a configuration error that names it."""
+    (tmp_path / "ca.pem").write_text("nothing\n")
+    with pytest.raises(ConfigurationError, match=r"ca\.pem: no certificates"):
+        new_client(ca_file=tmp_path / "ca.pem")
+
+
+def test_logs_hold_nothing_personal(client: Refer2Client, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    """At the lowest level, ours and the libraries', no line shows a token, an address, a body or a secret."""
+    caplog.set_level(logging.DEBUG)
+    echoing = b"HTTP/1.1 ann@example.com\r\nx-cyd@example.com\r\n\r\n"
+    private = job(channel="email", destination="cyd@example.com", sender="bob@example.com")
+    with structlog.testing.capture_logs() as logs:
+        for reply in (sends(OK), sends(response(404, b"ann@example.com")), sends(echoing), Connection.reset):
+            with RawServer(reply) as server:
+                client.refer(shop_at(server.url), private)
+        client.refer(shop_at(server.url), private)
+        with RawServer(sends(OK), tls=server_tls(tmp_path)) as server:
+            client.refer(shop_at(server.url), private)
+    written = caplog.text + "".join(str(entry) for entry in logs)
+    assert not [word for word in ("@example.com", TOKEN, "s3cret") if word in written]
+    assert [entry["event"] for entry in logs] == [
+        *["refer2_answer_lost"] * 2,
+        *["refer2_unreachable"] * 2,
+    ]
+    assert "CERTIFICATE_VERIFY_FAILED" in logs[-1]["reason"]
+    assert "Connection refused" in logs[-2]["reason"]
+    assert "POST /api/v2023061/acme/Refer2" in caplog.text

@@ -1,0 +1,91 @@
+"""Settings come from the environment, with one clear line for what can't be used."""
+
+from pathlib import Path
+
+import pytest
+
+from worker import settings
+from worker.errors import ConfigurationError
+from worker.settings import PREFIX, Settings
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment without any of our variables."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"{PREFIX}{name.upper()}", raising=False)
+    return monkeypatch
+
+
+def test_an_empty_environment_is_enough() -> None:
+    """Every setting has a default, and they are the documented ones."""
+    loaded = settings.load()
+    assert loaded.amqp_url.get_secret_value() == "amqp://guest:guest@127.0.0.1:5672/%2f"
+    assert (loaded.redis_url, loaded.http_proxy, loaded.ca_file) == (None, None, None)
+    assert (loaded.shops, loaded.metrics_port, loaded.prefetch) == (Path("shops.toml"), 9191, 16)
+    assert (loaded.connect_timeout_seconds, loaded.read_timeout_seconds, loaded.call_deadline_seconds) == (3.05, 12, 20)
+
+
+def test_variables_are_read_when_asked_for(environment: pytest.MonkeyPatch) -> None:
+    """A variable set after the import counts, and an empty one counts as unset."""
+    environment.setenv("REFERRALS_REDIS_URL", "rediss://:s3cret@redis.example.com:6380/2")
+    environment.setenv("REFERRALS_METRICS_PORT", "9292")
+    environment.setenv("REFERRALS_HTTP_PROXY", "")
+    loaded = settings.load()
+    assert loaded.redis_url is not None
+    assert loaded.redis_url.get_secret_value().endswith("/2")
+    assert (loaded.metrics_port, loaded.http_proxy) == (9292, None)
+
+
+def test_urls_are_masked(environment: pytest.MonkeyPatch) -> None:
+    """Neither repr nor str of the settings shows a URL, since URLs hold passwords."""
+    for name, scheme in (("AMQP_URL", "amqp"), ("REDIS_URL", "redis"), ("HTTP_PROXY", "http")):
+        environment.setenv(f"REFERRALS_{name}", f"{scheme}://user:s3cret@host.example.com")
+    loaded = settings.load()
+    assert "s3cret" not in repr(loaded) + str(loaded)
+
+
+REFUSED = {
+    "a port that is none": ("METRICS_PORT", "99999", "REFERRALS_METRICS_PORT: input should be less than"),
+    "not a number": ("PREFETCH", "many", "REFERRALS_PREFETCH: input should be a valid integer"),
+    "another scheme": ("AMQP_URL", "http://s3cret@host", "REFERRALS_AMQP_URL: is not a URL like amqp://host… or amqps"),
+    "a URL without host": ("REDIS_URL", "redis://", "REFERRALS_REDIS_URL: is not a URL like redis://host"),
+    "a port that is no number": ("HTTP_PROXY", "http://s3cret:x:y", "REFERRALS_HTTP_PROXY: is not a URL"),
+    "a missing file": ("CA_FILE", "/nowhere/ca.pem", "REFERRALS_CA_FILE: names no file; give the path"),
+    "a level that is none": ("LOG_LEVEL", "LOUD", "REFERRALS_LOG_LEVEL: input should be 'DEBUG'"),
+    "a read time-out within the server's delay": (
+        "READ_TIMEOUT_SECONDS",
+        "5",
+        "REFERRALS_READ_TIMEOUT_SECONDS: must be above 5: Refer2 holds back a call over a limit for that long",
+    ),
+    "a deadline within the server's delay": (
+        "CALL_DEADLINE_SECONDS",
+        "4.5",
+        "REFERRALS_CALL_DEADLINE_SECONDS: must be above 5: Refer2 holds back",
+    ),
+    "a deadline within the read time-out": (
+        "CALL_DEADLINE_SECONDS",
+        "11",
+        "REFERRALS_CALL_DEADLINE_SECONDS: must be at least REFERRALS_READ_TIMEOUT_SECONDS (12)",
+    ),
+    "an endless time-out": ("READ_TIMEOUT_SECONDS", "inf", "REFERRALS_READ_TIMEOUT_SECONDS: input should be"),
+    "a time-out of nothing": ("CONNECT_TIMEOUT_SECONDS", "0", "REFERRALS_CONNECT_TIMEOUT_SECONDS: input should be"),
+}
+
+
+@pytest.mark.parametrize(("name", "value", "line"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_cannot_be_used_is_named(environment: pytest.MonkeyPatch, name: str, value: str, line: str) -> None:
+    """A bad value ends in one line that names the variable and the remedy, and never shows the value's secrets."""
+    environment.setenv(f"REFERRALS_{name}", value)
+    with pytest.raises(ConfigurationError) as refused:
+        settings.load()
+    message = str(refused.value)
+    assert message.startswith(line)
+    assert "\n" not in message
+    assert "s3cret" not in message
+    assert refused.value.exit_code == 2
+
+
+def test_every_setting_is_described() -> None:
+    """The reference in the docs is made of the descriptions, so none may be missing."""
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
