@@ -4,7 +4,6 @@ Nothing here imports ``prometheus_client`` with the module: it decides on import
 """
 
 import os
-import shutil
 import tempfile
 import threading
 from pathlib import Path
@@ -22,19 +21,30 @@ log = structlog.get_logger(__name__)
 
 
 def prepare_shared_metrics() -> Path:
-    """Make a fresh folder for values that several processes count into, and name it in the environment.
+    """Name an empty folder for values that several processes count into: the one that the environment names, cleared
+    of what processes that are gone left in it, or a new one.
 
-    Must run before :mod:`worker.metrics` is imported. The folder belongs to the process that made it, which removes
-    it with :func:`discard_shared_metrics`; an old one would go on counting for processes that are gone.
+    Must run before :mod:`worker.metrics` is imported, in the parent of the processes that share the folder; at the
+    end the parent calls :func:`discard_shared_metrics`.
+
+    Raises:
+      ConfigurationError: the folder can't be used.
     """
-    folder = Path(tempfile.mkdtemp(prefix="referrals-metrics-"))
+    named = os.environ.get(MULTIPROCESS_VARIABLE)
+    try:
+        folder = Path(named) if named else Path(tempfile.mkdtemp(prefix="referrals-metrics-"))
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        discard_shared_metrics(folder)
+    except OSError as error:
+        raise ConfigurationError(f"{MULTIPROCESS_VARIABLE}: {error.filename}: {error.strerror}") from None
     os.environ[MULTIPROCESS_VARIABLE] = str(folder)
     return folder
 
 
 def discard_shared_metrics(folder: Path) -> None:
-    """Remove the folder; the processes that used it have ended."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Remove the values in the folder; the processes that counted into it have ended."""
+    for values in folder.glob("*.db"):
+        values.unlink(missing_ok=True)
 
 
 class MetricsServer:

@@ -1,0 +1,75 @@
+"""What docs/ says is what the code does."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from scripts.docs_from_code import DOCS, documents
+from worker.jobs import Customer, Job, decode_message, encode_message
+
+MESSAGES = (DOCS / "messages.md").read_text(encoding="utf-8")
+
+
+def fenced(language: str) -> list[str]:
+    """The fenced blocks of messages.md in a language."""
+    return re.findall(rf"```{language}\n(.*?)```", MESSAGES, re.DOTALL)
+
+
+def test_derived_documents_are_current() -> None:
+    """Every file that is made from the code is what the code makes now."""
+    for name, text in documents().items():
+        assert (DOCS / name).read_text(encoding="utf-8") == text, f"run scripts/docs for docs/{name}"
+
+
+def test_documented_message_is_ours_to_the_byte() -> None:
+    """The message in the documentation is the one that the package publishes for that job."""
+    documented = fenced("json")[0].strip().encode()
+    job = Job.create(shop="acme", campaign="spring", customer=Customer(shopid="1234"), channel="whatsapp")
+    assert encode_message(job, published_at_ms=1793577600000) == documented
+    assert decode_message(documented) == job
+
+
+def test_example_on_plain_pika_publishes_a_job_that_a_worker_takes() -> None:
+    """The example without the package makes a body that decodes to the same job as ours."""
+    published: list[tuple[Any, ...]] = []
+
+    class Channel:
+        def basic_publish(self, *arguments: Any, **options: Any) -> None:
+            published.append((*arguments, options))
+
+    scope: dict[str, Any] = {}
+    exec(fenced("python")[0], scope)
+    job_id = scope["publish"](Channel(), "acme", "frühling", "1234", "whatsapp")
+    exchange, key, body, properties, options = published[0]
+    job = Job.create(shop="acme", campaign="frühling", customer=Customer(shopid="1234"), channel="whatsapp")
+    assert (exchange, key, options) == ("referrals", "acme", {"mandatory": True})
+    assert properties.delivery_mode == 2
+    assert decode_message(body) == job
+    assert job_id == job.job_id
+
+
+def test_example_on_plain_pika_has_fifteen_lines_at_most() -> None:
+    """A producer in another language has little to port."""
+    lines = [line for line in fenced("python")[0].splitlines() if line.strip()]
+    assert len(lines) <= 15
+
+
+def test_schema_of_a_job_accepts_ours_and_refuses_others() -> None:
+    """The published schema agrees with the model on a good job and on one without its channel."""
+    schema = json.loads((DOCS / "job.schema.json").read_text(encoding="utf-8"))
+    job = Job.create(shop="acme", campaign="spring", customer=Customer(shopid="1234"), channel="whatsapp")
+    fields = json.loads(encode_message(job, published_at_ms=0))["kwargs"]["job"]
+    jsonschema.validate(fields | {"a field of tomorrow": 1}, schema)
+    del fields["channel"]
+    assert not jsonschema.Draft202012Validator(schema).is_valid(fields)
+
+
+def test_documents_name_only_files_that_exist() -> None:
+    """Links between the documents lead somewhere."""
+    root = DOCS.parent
+    for page in [*DOCS.glob("*.md"), *root.glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{Path(page).name}: {target}"
