@@ -8,13 +8,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
-import pika
 import structlog
 import typer
 
 from worker import logs, settings
 from worker.broker.collector import Collector
-from worker.broker.connection import parameters
+from worker.broker.connection import Parameters, parameters
 from worker.campaigns.results import Format, ResultsFile
 from worker.campaigns.seen import SeenJobs
 from worker.cli import console, options
@@ -106,7 +105,7 @@ class _Target:
         self._file.close()
 
 
-def _collect(params: pika.URLParameters, target: _Target, stop: threading.Event, until_idle: float | None) -> None:
+def _collect(params: Parameters, target: _Target, stop: threading.Event, until_idle: float | None) -> None:
     backoff = POLL_SECONDS
     collector = Collector(params)
     last = time.monotonic()
@@ -129,7 +128,7 @@ def _collect(params: pika.URLParameters, target: _Target, stop: threading.Event,
     collector.close()
 
 
-def _reconnect(params: pika.URLParameters, stop: threading.Event, backoff: float) -> Collector | None:
+def _reconnect(params: Parameters, stop: threading.Event, backoff: float) -> Collector | None:
     stop.wait(backoff)
     try:
         return Collector(params)

@@ -7,10 +7,9 @@ from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from worker.campaigns import Importer
-from worker.errors import ReferralError, UsageError
+from worker.errors import UsageError
 
 ASK_ABOVE = 1000
 """Jobs that are sent without a question; a typing mistake on more is costly."""
@@ -20,15 +19,15 @@ stderr = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 def is_terminal() -> bool:
-    """Whether a person sits at both ends."""
-    return sys.stdin.isatty() and sys.stdout.isatty()
+    """Whether a person is there to answer a question; what goes to stdout may well go to a file or a program."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def confirm(jobs: int, what: str, *, yes: bool) -> None:
     """Ask a person before many jobs; raises UsageError when the answer is no."""
     if yes or jobs <= ASK_ABOVE or not is_terminal():
         return
-    answer = stdout.input(f"{what} up to [bold]{jobs:,}[/] jobs? \\[y/N] ")
+    answer = stderr.input(f"{what} up to [bold]{jobs:,}[/] jobs? \\[y/N] ")
     if answer.strip().lower() not in {"y", "yes"}:
         raise UsageError("nothing was done")
 
@@ -63,16 +62,13 @@ class Meter:
 
 
 def summary(rows: list[tuple[str, str]], data: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print the end of a command, as a table or as one JSON object."""
+    """Print the end of a command, as lines of name and value or as one JSON object."""
     if as_json:
         print(json.dumps(data))  # noqa: T201 - data for another program, not for a person's eyes
         return
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column(justify="left")
+    width = max(len(name) for name, _ in rows)
     for name, value in rows:
-        table.add_row(name, value)
-    stdout.print(table)
+        stdout.print(f"{name:<{width}}  {value}", markup=False)
 
 
 def import_rows(importer: Importer) -> list[tuple[str, str]]:
@@ -93,6 +89,6 @@ def warn(importer: Importer) -> None:
         stderr.print(f"[yellow]note:[/] {text}", markup=True)
 
 
-def fail(error: ReferralError) -> None:
-    """Print an error that comes after a summary."""
-    stderr.print(f"referrals: {error}", markup=False)
+def say(text: str) -> None:
+    """Print a line that explains how a command ended, after its summary."""
+    stderr.print(f"referrals: {text}", markup=False)

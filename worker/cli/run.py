@@ -12,15 +12,17 @@ import typer
 
 from worker import logs, settings
 from worker.campaigns import Importer, ImportOptions, SeenJobs
-from worker.campaigns.embedded import EmbeddedRun, Tally
+from worker.campaigns.embedded import EmbeddedRun, Tally, journal_of
 from worker.cli import console, options
-from worker.clock import SystemClock, to_datetime
+from worker.clock import SECOND, SystemClock, to_datetime
 from worker.errors import ConfigurationError, UsageError
 from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET, RunningSandbox
 from worker.shopfile import ShopConfig, ShopTable
 from worker.shops import ShopRegistry, SigningKey
 
 SANDBOX_SHOP = "sandbox-shop"
+
+MINUTE = 60 * SECOND
 
 LEFT_FOR_LATER = 3
 """Exit code of a run that ended well and left rows for a later one."""
@@ -66,6 +68,7 @@ def run(
         limit=limit,
         rejects=rejects,
     )
+    _check_files(exports, out, rejects)
     with ExitStack() as stack:
         if sandbox:
             url = stack.enter_context(RunningSandbox()).url
@@ -97,12 +100,19 @@ def run(
             def tick() -> None:
                 tally = embedded.tally
                 rate = tally.done / max(time.monotonic() - began, 0.001)
-                meter.show(tally.earlier + tally.done, rate, tally.outcomes)
+                meter.show(tally.earlier + tally.done, rate, tally.outcomes.copy())
 
             importer = embedded(tick, every=0.2)
     console.warn(importer)
     _summarize(importer, embedded.tally, out, as_json=as_json)
     _end(embedded.tally)
+
+
+def _check_files(exports: list[Path], out: Path, rejects: Path | None) -> None:
+    written = {out.resolve(), journal_of(out).resolve()}
+    for path in exports if rejects is None else [*exports, rejects]:
+        if path.resolve() in written:
+            raise UsageError(f"{path}: --out would overwrite it; choose another --out")
 
 
 def _sandbox_shop(import_options: ImportOptions, url: str) -> ShopConfig:
@@ -165,6 +175,8 @@ def _summarize(importer: Importer, tally: Tally, out: Path, *, as_json: bool) ->
         "outcomes": dict(tally.outcomes),
         "codes": dict(tally.codes),
         "left_for_later": dict(tally.parked),
+        "left_until": to_datetime(tally.parked_until).isoformat() if tally.parked_until else None,
+        "halted": tally.halted,
         "stopped": tally.stopped,
         "seconds": round(tally.seconds, 3),
         "results": str(out),
@@ -175,22 +187,31 @@ def _summarize(importer: Importer, tally: Tally, out: Path, *, as_json: bool) ->
 
 
 def _end(tally: Tally) -> None:
-    if tally.halted:
-        for shop, code in sorted(tally.halted.items()):
-            console.stderr.print(
-                f"referrals: shop {shop}: every call is answered {code}; mend its credential or the API version, then "
-                f"run the same command again for the {tally.parked[shop]:,} rows left",
-                markup=False,
-            )
-        raise typer.Exit(1)
-    if tally.stopped:
-        console.stderr.print("referrals: stopped; run the same command again to go on", markup=False)
-        raise typer.Exit(LEFT_FOR_LATER)
-    if tally.parked:
-        until = to_datetime(tally.parked_until).isoformat(timespec="minutes")
-        console.stderr.print(
-            f"referrals: {tally.parked.total():,} rows have to wait until {until} (daily quota); run the same command "
-            "again then, or use --wait",
-            markup=False,
+    for shop, code in sorted(tally.halted.items()):
+        console.say(
+            f"shop {shop}: every call is answered {code}; {_remedy(code)}, then run the same command again for the "
+            f"{tally.parked[shop]:,} rows left"
         )
+    waiting = sum(number for shop, number in tally.parked.items() if shop not in tally.halted)
+    if waiting:
+        until = to_datetime(tally.parked_until + MINUTE - 1).strftime("%Y-%m-%d %H:%M UTC")
+        console.say(
+            f"{waiting:,} rows have to wait until {until} at the latest (a day's quota, or longer than ten minutes for "
+            "their customer); run the same command again then, or use --wait"
+        )
+    if tally.stopped:
+        console.say("stopped; run the same command again to go on")
+    if tally.halted:
+        raise typer.Exit(1)
+    if waiting or tally.stopped:
         raise typer.Exit(LEFT_FOR_LATER)
+
+
+def _remedy(code: str) -> str:
+    if code == "invalid_token":
+        return "mend its credential in the shops file"
+    if code.endswith("_global_api_version"):
+        return "mend its api_version in the shops file"
+    if code.startswith("http_"):
+        return "that is no answer of Refer2's: mend its base_url or its slug in the shops file"
+    return "settle that rule with the shop"

@@ -1,11 +1,13 @@
 """``referrals sandbox``: the emulator of Refer2 as a program of its own."""
 
+import inspect
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from worker.sandbox import HELP, SandboxConfig, make_limits, serve
+from worker.sandbox import HELP, SANDBOX_SECRET, SandboxConfig, make_limits, serve
 
 
 def sandbox(
@@ -27,6 +29,8 @@ def sandbox(
 ) -> None:
     """Emulate Refer2: tokens, customers, every documented error, share actions, the vendor's limits.
 
+    It knows any shop, by `key_id = "sandbox"` and the secret SANDBOX_SECRET.
+
     Example: `referrals sandbox --port 8085 --log calls.jsonl`
     """
     limits = make_limits(
@@ -38,4 +42,11 @@ def sandbox(
     serve(SandboxConfig(limits=None if no_limits else limits, log=log), host, port)
 
 
-sandbox.__doc__ = f"{sandbox.__doc__}\n\n{HELP}"
+def _as_markdown(text: str) -> str:
+    # The address convention is laid out for a terminal; as a list it survives being wrapped.
+    return re.sub(r"^ *(\S+\+) +(.*)$", r"- `\1` \2", text, flags=re.MULTILINE)
+
+
+sandbox.__doc__ = f"{inspect.cleandoc(sandbox.__doc__ or '')}\n\n{_as_markdown(HELP)}".replace(
+    "SANDBOX_SECRET", f"`{SANDBOX_SECRET}`"
+)
