@@ -95,7 +95,7 @@ def _coded(answer: Answer, code: str, message: str | None, now: int) -> Verdict:
 def _read_object(body: bytes) -> dict[str, Any] | None:
     # ValueError: no UTF-8, no JSON, or one of the refusals below.
     try:
-        document = json.loads(body.decode().removeprefix("\ufeff"), parse_constant=_refuse, parse_float=_finite)
+        document = _DECODER.decode(body.decode().removeprefix("\ufeff"))
     except (ValueError, RecursionError):
         return None
     if not isinstance(document, dict) or _too_deep(document, body):
@@ -113,6 +113,9 @@ def _finite(digits: str) -> float:
     if not math.isfinite(number):
         raise ValueError("a number beyond any that can be written again")
     return number
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
 
 
 def _too_deep(document: object, body: bytes) -> bool:

@@ -5,20 +5,19 @@ import threading
 from dataclasses import dataclass
 
 import dramatiq
-import pika
 import structlog
 from dramatiq.middleware import CurrentMessage, Middleware
 from prometheus_client import CollectorRegistry
 
 from worker.broker.base import Delivery, Host
-from worker.broker.connection import connect, declare_topology, hold_single, parameters
+from worker.broker.connection import Parameters, connect, declare_topology, hold_single, parameters
 from worker.broker.local import LocalBroker, LocalRun
 from worker.broker.rabbitmq import ReferralBroker
 from worker.broker.topology import queues
 from worker.clock import SECOND, Clock, SystemClock
 from worker.dispatch import Dispatcher
 from worker.drain import DrainSignals
-from worker.errors import ConfigurationError, StoreError
+from worker.errors import ConfigurationError, StoreError, place_of
 from worker.health import MetricsServer, mark_dead
 from worker.jobs import ACTOR, QUEUE, Job
 from worker.metrics import Metrics
@@ -102,7 +101,7 @@ def preflight(settings: Settings, processes: int) -> None:
             connection.close()
 
 
-def _parameters(settings: Settings) -> pika.URLParameters:
+def _parameters(settings: Settings) -> Parameters:
     return parameters(settings.amqp_url.get_secret_value(), name="referral-dispatch worker")
 
 
@@ -152,11 +151,9 @@ def _declare_actor(broker: dramatiq.Broker, host: Host, client: Refer2Client) ->
             log.warning("store_down", shop=job.shop, job_id=job.job_id, problem=str(error))
         except Exception as error:  # noqa: BLE001 - the job stays whole, whatever went wrong
             # Neither its text nor a traceback with values may reach a log; where it happened is what helps.
-            place = error.__traceback__
-            while place is not None and place.tb_next is not None:
-                place = place.tb_next
-            where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place is not None else "?"
-            log.error("actor_failed", shop=job.shop, job_id=job.job_id, error=type(error).__name__, where=where)
+            log.error(
+                "actor_failed", shop=job.shop, job_id=job.job_id, error=type(error).__name__, where=place_of(error)
+            )
 
 
 class _Lifecycle(Middleware):

@@ -4,13 +4,15 @@ All instants are integer microseconds since the Unix epoch, so that arithmetic o
 """
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 SECOND = 1_000_000
 """Microseconds in a second, the unit of every instant and duration here."""
 
 DAY = 86_400 * SECOND
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Clock(Protocol):
@@ -50,11 +52,10 @@ class ManualClock:
 
 def to_datetime(instant: int) -> datetime:
     """The UTC datetime of an instant in microseconds."""
-    seconds, micros = divmod(instant, SECOND)
-    return datetime.fromtimestamp(seconds, tz=UTC).replace(microsecond=micros)
+    return _EPOCH + timedelta(microseconds=instant)
 
 
 def from_datetime(moment: datetime) -> int:
     """The instant in microseconds of an aware datetime."""
-    delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    delta = moment - _EPOCH
     return (delta.days * 86_400 + delta.seconds) * SECOND + delta.microseconds

@@ -65,7 +65,10 @@ class _DeadlineReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        self._sock.settimeout(exchange.wait())
+        left = exchange.wait()
+        # A system call, for which a thread also gives up the interpreter's lock; mostly the time-out stands already.
+        if left != self._sock.gettimeout():
+            self._sock.settimeout(left)
         return self._raw.readinto(buffer)
 
     def close(self) -> None:

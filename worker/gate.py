@@ -61,7 +61,7 @@ class _Shop(Generic[T]):
     ready: deque[T] = field(default_factory=deque)
     in_flight: int = 0
     served: float = 0.0
-    listed: bool = False
+    turn: float | None = None
     probing: bool = False
     closed: dict[Reason, int] = field(default_factory=dict)
     aside: Counter[str] = field(default_factory=Counter)
@@ -118,14 +118,14 @@ class Gate(Generic[T]):
         if self._closed or self._in_flight >= self._capacity:
             return None
         while self._turns:
-            served, _, name = heapq.heappop(self._turns)
-            state = self._shops.get(name)
-            if state is None:
+            turn, _, name = heapq.heappop(self._turns)
+            state = self._shops[name]
+            if turn != state.turn:
                 continue
-            state.listed = False
+            state.turn = None
             if not state.may_run():
                 continue
-            self._clock = max(self._clock, served)
+            self._clock = max(self._clock, turn)
             state.served = max(state.served, self._clock) + 1 / state.weight
             state.in_flight += 1
             self._in_flight += 1
@@ -204,8 +204,8 @@ class Gate(Generic[T]):
     def wake_at(self) -> int | None:
         """When :meth:`next` is worth asking again if nothing else happens; None: not before something does."""
         moments = [heap[0][0] for heap in (self._openings, self._aside) if heap]
-        moments += [until for until in self._closed.values() if until < FOREVER]
-        return min(moments, default=None)
+        moments += self._closed.values()
+        return min((moment for moment in moments if moment < FOREVER), default=None)
 
     def withdraw(self, shop: str) -> list[T]:
         """Take out all jobs of the shop that haven't been handed out, waiting or set aside."""
@@ -260,7 +260,9 @@ class Gate(Generic[T]):
         return state
 
     def _enlist(self, state: _Shop[T]) -> None:
-        # A shop stands in line at most once, with the service it has had; whatever lets it run again puts it there.
-        if state.may_run() and not state.listed:
-            state.listed = True
-            heapq.heappush(self._turns, (max(state.served, self._clock), next(self._order), state.name))
+        # A shop stands in line with the service it has had; whatever lets it run again puts it there. One that was
+        # not served after all moves forward, and `turn` tells its place from the one it leaves behind.
+        turn = max(state.served, self._clock)
+        if state.may_run() and (state.turn is None or turn < state.turn):
+            state.turn = turn
+            heapq.heappush(self._turns, (turn, next(self._order), state.name))

@@ -51,6 +51,10 @@ Shop = Annotated[str, StringConstraints(pattern=f"^{SLUG.pattern}$")]
 ShortText = Annotated[str, StringConstraints(max_length=320)]
 """Ids and addresses; 320 characters is the longest address that SMTP allows (64 + @ + 255)."""
 
+# Made once: json.dumps makes a new encoder for each call that asks for anything but its defaults.
+_ASCII = json.JSONEncoder(separators=(",", ":"))
+_UNICODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
 _MASK = "…"
 _JOB_ID_HEX_DIGITS = 32
 
@@ -128,7 +132,7 @@ class Job(BaseModel):
         """A job with its id worked out.
 
         Raises:
-          pydantic.ValidationError: a value can't be part of a job; its text holds no values.
+          ValueError: a value can't be part of a job. Mostly a ``pydantic.ValidationError``, whose text holds no values.
         """
         return cls(
             schema_version=SCHEMA,
@@ -198,11 +202,10 @@ class Result(BaseModel):
 
         The vendor's strings can hold lone surrogates, which no UTF-8 encoder takes; escapes carry them through.
         """
-        fields = self.model_dump(mode="json", exclude={"referral", "share_action", "message"})
-        # Put back in their documented places: dict order is the order of the columns downstream.
-        whole = {name: fields.get(name) for name in _RESULT_FIELDS}
-        whole |= {"message": self.message, "referral": self.referral, "share_action": self.share_action}
-        return json.dumps(whole | fields, separators=(",", ":"))
+        fields = self.model_dump(mode="json", exclude=_VENDORS_OWN)
+        vendors_own = {"message": self.message, "referral": self.referral, "share_action": self.share_action}
+        # In their documented places: dict order is the order of the columns downstream.
+        return _ASCII.encode(_EVERY_FIELD | fields | vendors_own)
 
     def __repr_args__(self) -> Iterator[tuple[str, object]]:
         yield "job_id", self.job_id
@@ -211,7 +214,8 @@ class Result(BaseModel):
         yield "code", self.code
 
 
-_RESULT_FIELDS = tuple(field.alias or name for name, field in Result.model_fields.items())
+_EVERY_FIELD = dict.fromkeys(field.alias or name for name, field in Result.model_fields.items())
+_VENDORS_OWN = {"message", "referral", "share_action"}
 
 
 def job_id(shop: str, campaign: str, run: int, customer: Customer, channel: str, destination: str | None) -> str:
@@ -233,8 +237,7 @@ def job_id(shop: str, campaign: str, run: int, customer: Customer, channel: str,
         _canonical(channel),
         _canonical(destination, address=True),
     ]
-    compact = json.dumps(identity, ensure_ascii=False, separators=(",", ":")).encode()
-    return hashlib.sha256(compact).hexdigest()[:_JOB_ID_HEX_DIGITS]
+    return hashlib.sha256(_UNICODE.encode(identity).encode()).hexdigest()[:_JOB_ID_HEX_DIGITS]
 
 
 def _canonical(text: str | None, *, address: bool = False) -> str | None:
@@ -257,7 +260,7 @@ def encode_message(job: Job, *, published_at_ms: int) -> bytes:
         "message_id": job.job_id,
         "message_timestamp": published_at_ms,
     }
-    return json.dumps(envelope, ensure_ascii=False, separators=(",", ":")).encode()
+    return _UNICODE.encode(envelope).encode()
 
 
 @dataclass

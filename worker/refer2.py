@@ -17,6 +17,8 @@ from worker.shops import ShopConfig
 from worker.transport import LONGEST_IDLE_SECONDS, NoAnswer, Transport, tls_context
 from worker.verdicts import Rejected, Retry, Unknown, Verdict
 
+_COMPACT = json.JSONEncoder(separators=(",", ":"))
+
 log = structlog.get_logger(__name__)
 
 
@@ -108,4 +110,4 @@ def _body(shop: ShopConfig, job: Job) -> bytes:
     fields["channel"] = job.channel
     if job.channel == EMAIL_CHANNEL and job.destination:
         fields["destination"] = job.destination
-    return json.dumps(fields, separators=(",", ":")).encode("ascii")
+    return _COMPACT.encode(fields).encode("ascii")

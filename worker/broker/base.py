@@ -106,13 +106,16 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             if now >= self._next_housekeeping:
                 self._next_housekeeping = now + HOUSEKEEPING
                 self.housekeep(now)
+            until = min(deadline, self._next_housekeeping)
+            # Once stopping, nobody asks the gate any more, and a time of it that has passed would never go away.
             if not self.host.stopping.is_set():
                 delivery = self._grant(now)
                 if delivery is not None:
                     return delivery
+                until = min(until, self.gate.wake_at() or until)
             if now >= deadline:
                 return None
-            self.wait(min(deadline, self._next_housekeeping, self.gate.wake_at() or deadline))
+            self.wait(until)
 
     def ack(self, message: Any) -> None:
         """A worker thread is done with the job; what to do with it is in its disposition."""
@@ -175,9 +178,12 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
 
     def back_off(self, delivery: D, problem: str) -> None:
         """The job could not be carried on for a reason that is not its own: give it back and let its shop rest."""
-        backoff = min(self._backoffs.get(delivery.shop, FIRST_BACKOFF // 2) * 2, LONGEST_BACKOFF)
-        self._backoffs[delivery.shop] = backoff
-        self.gate.close(delivery.shop, self.host.clock.now() + backoff, "backing_off")
+        now = self.host.clock.now()
+        # Jobs that were under way when the rest began don't lengthen it: a dozen of them would make it a minute.
+        if self.gate.reasons(delivery.shop).get("backing_off", 0) <= now:
+            backoff = min(self._backoffs.get(delivery.shop, FIRST_BACKOFF // 2) * 2, LONGEST_BACKOFF)
+            self._backoffs[delivery.shop] = backoff
+            self.gate.close(delivery.shop, now + backoff, "backing_off")
         log.warning("job_given_back", shop=delivery.shop, job_id=delivery.job.job_id, problem=problem)
         self.put_back(delivery)
 
@@ -312,7 +318,11 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
     def _undo(self, delivery: D) -> None:
         grant, delivery.grant = delivery.grant, None
         if grant is not None:
-            self.host.store.release(delivery.ask, grant.epoch, called=False)
+            try:
+                self.host.store.release(delivery.ask, grant.epoch, called=False)
+            except StoreError as error:
+                # The lease ends by itself; until then the job waits, counted as a call that was never answered.
+                log.warning("release_failed", job_id=delivery.job.job_id, problem=str(error))
             self.released(delivery, grant, called=False)
 
     def _breaker(self, shop: str) -> Breaker:

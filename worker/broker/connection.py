@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Iterable
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import pika
@@ -11,6 +12,9 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from worker.broker.topology import EXCHANGES, RESULTS, SINGLE, Exchange, Queue
 from worker.errors import BrokerError, ConfigurationError
+
+Parameters: TypeAlias = pika.URLParameters
+"""What a connection is made from; holds the password, so it is not to be printed."""
 
 HEARTBEAT_SECONDS = 30
 """A peer that vanishes without a word is noticed after two of them."""
@@ -22,11 +26,17 @@ NOT_FOUND = 404
 RESOURCE_LOCKED = 405
 PRECONDITION_FAILED = 406
 
-# Arguments of a results queue that make RabbitMQ drop results it has confirmed.
-_DROPPING = re.compile(r"inequivalent arg '(x-max-length|x-max-length-bytes|x-message-ttl|x-expires|x-overflow)'")
+# How RabbitMQ words the first difference it finds between a declaration and what exists, cut off at 255 bytes.
+_INEQUIVALENT = re.compile(
+    r"inequivalent arg '(?P<name>[^']+)'.* but current is (none|(the value )?('(?P<number>\d+)'|'(?P<text>[^']*)'))"
+)
+# Only a classic queue can differ in these.
+_TYPE_OF_QUEUE = {"x-queue-type", "durable", "auto_delete", "exclusive"}
+_LENGTHS = {"x-max-length", "x-max-length-bytes"}
+_DROPPING = _LENGTHS | {"x-message-ttl", "x-expires"}
 
 
-def parameters(url: str, *, name: str) -> pika.URLParameters:
+def parameters(url: str, *, name: str) -> Parameters:
     """Parameters of a connection that RabbitMQ lists as ``name``.
 
     Raises:
@@ -138,14 +148,10 @@ def _attempt(
     except pika.exceptions.ChannelClosedByBroker as error:
         if error.reply_code not in {ACCESS_REFUSED, PRECONDITION_FAILED}:
             raise BrokerError(f"{what}: {error.reply_code} {error.reply_text}") from error
-        if "x-queue-type" in error.reply_text or "'type'" in error.reply_text:
-            raise ConfigurationError(
-                f"{what} exists with another type ({error.reply_text}): move its messages away, delete it, start again"
-            ) from None
-        if item.name == RESULTS and _DROPPING.search(error.reply_text):
-            raise ConfigurationError(
-                f"{what} would drop results ({error.reply_text}): declare it without a length or time limit"
-            ) from None
+        if error.reply_code == PRECONDITION_FAILED and isinstance(item, Queue):
+            return _take(connection, item, error.reply_text, differences)
+        if "'type'" in error.reply_text:
+            raise _wrong_type(what, error.reply_text) from None
         differences.append(f"{what}: {error.reply_text}")
         channel = connection.channel()
         try:
@@ -156,3 +162,42 @@ def _attempt(
                 "grant configure permission once, or declare it beforehand"
             ) from None
     return channel
+
+
+def _take(
+    connection: pika.BlockingConnection, wanted: Queue, refusal: str, differences: list[str]
+) -> BlockingChannel:
+    # RabbitMQ tells one difference at a time, in an order of its own: a classic queue may first be told by its
+    # dead-letter exchange. So what is told is put into the declaration until it fits the queue, and binds it.
+    what = f"queue {wanted.name}"
+    arguments, told = dict(wanted.arguments), {}
+    while True:
+        if any(f"'{name}'" in refusal for name in _TYPE_OF_QUEUE):
+            raise _wrong_type(what, refusal)
+        difference = _INEQUIVALENT.search(refusal)
+        if difference is None or difference["name"] in told:
+            raise ConfigurationError(f"{what} can't be used ({refusal}): move its messages away, delete it, start again")
+        name, value = difference["name"], difference["text"] or difference["number"]
+        told[name] = value
+        arguments.pop(name, None)
+        if value is not None:
+            arguments[name] = int(value) if difference["number"] else value
+        channel = connection.channel()
+        try:
+            _declare(channel, Queue(wanted.name, arguments, wanted.bindings), passive=False)
+        except pika.exceptions.ChannelClosedByBroker as error:
+            refusal = error.reply_text
+        else:
+            break
+    found = ", ".join(f"{name} is {value}, not {wanted.arguments.get(name)}" for name, value in told.items())
+    harmless = _LENGTHS if arguments.get("x-overflow") == "reject-publish" else set()
+    if wanted.name == RESULTS and (_DROPPING - harmless) & arguments.keys():
+        raise ConfigurationError(f"{what} would drop results ({found}): declare it without a length or time limit")
+    differences.append(f"{what}: {found}")
+    return channel
+
+
+def _wrong_type(what: str, refusal: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{what} exists with another type ({refusal}): move its messages away, delete it, start again"
+    )

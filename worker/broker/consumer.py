@@ -69,7 +69,12 @@ class Received:
 
 
 class AmqpConsumer(GatedConsumer[AmqpDelivery]):
-    """Never ends for a fault: it connects, subscribes and reconnects inside ``__next__``."""
+    """Never ends for a fault: it connects, subscribes and reconnects inside ``__next__``.
+
+    ``longest_held`` (microseconds) must stay below RabbitMQ's ``consumer_timeout``.
+    """
+
+    longest_held = LONGEST_HELD
 
     def __init__(self, host: Host, params: pika.URLParameters, *, single: bool, timeout: int) -> None:
         self._link = Link(params, prefetch=host.prefetch, single=single, on_message=self._on_message)
@@ -188,7 +193,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
                 self._link.unsubscribe(shop)
                 self._give_back_waiting(shop)
         self._subscribe_missing()
-        for shop in {held.shop for held in self.gate.held() if held.message.at < now - LONGEST_HELD}:
+        for shop in {held.shop for held in self.gate.held() if held.message.at < now - self.longest_held}:
             self._give_back_waiting(shop)
 
     def _subscribe_missing(self) -> None:

@@ -16,7 +16,7 @@ from worker.breaker import Pause
 from worker.broker.base import Delivery, GatedConsumer, Host
 from worker.clock import SECOND
 from worker.dispatch import Finish
-from worker.errors import BrokerError, DeadLetterError, ReferralError
+from worker.errors import BrokerError, ConfigurationError, DeadLetterError, ReferralError, place_of
 from worker.jobs import QUEUE, Job, Outcome
 from worker.store.base import Ask, Go
 
@@ -51,7 +51,7 @@ class LocalRun:
     """One run over a source of jobs: what goes in, what has become of it, and when it is over.
 
     ``on_result`` is called with each result's JSON, outcome and code, in the consumer's thread, after the journal has
-    it.
+    it; it may raise a :class:`ReferralError`, which ends the run.
     ``patient`` keeps jobs that must wait for hours or for a person; otherwise they are ``parked``, by shop, for a
     later run, and ``halted`` tells by which code a shop turned all of its jobs away.
     """
@@ -81,27 +81,30 @@ class _Reader(threading.Thread):
         self._run = run
         self._wake = wake
         self._jobs: queue.Queue[Job] = queue.Queue(READ_AHEAD)
-        self._stop = threading.Event()
+        self._stopping = threading.Event()
         self.exhausted = False
 
     def run(self) -> None:
         try:
             for job in self._run.jobs:
-                while not self._stop.is_set():
+                while not self._stopping.is_set():
                     try:
-                        self._jobs.put(job, timeout=1)
+                        self._jobs.put(job, timeout=0.1)
                     except queue.Full:
                         continue
                     break
-                if self._stop.is_set():
+                if self._stopping.is_set():
                     return
                 if self._jobs.qsize() == 1:
                     self._wake()
         except ReferralError as error:
             self._run.fail(error)
-        except Exception as error:
-            self._run.fail(ReferralError(f"reading the export failed: {type(error).__name__}: {error}"))
-            raise
+        except Exception as error:  # noqa: BLE001 - the run ends with it, in one line
+            self._run.fail(
+                ReferralError(
+                    f"reading the export failed: {type(error).__name__} at {place_of(error)}; report it, please"
+                )
+            )
         finally:
             self.exhausted = True
             self._wake()
@@ -118,7 +121,8 @@ class _Reader(threading.Thread):
         return not exhausted or not self._jobs.empty()
 
     def stop(self) -> None:
-        self._stop.set()
+        self._stopping.set()
+        self.join()
 
 
 class LocalConsumer(GatedConsumer[Delivery]):
@@ -134,6 +138,21 @@ class LocalConsumer(GatedConsumer[Delivery]):
         self._reader = _Reader(run, self.wake)
         super().__init__(host, timeout=timeout)
         self._reader.start()
+
+    def __next__(self) -> Delivery | None:
+        try:
+            return super().__next__()
+        except Exception as error:  # noqa: BLE001 - see below
+            # Dramatiq would go on with a new consumer, and the jobs in this one's hands would be missing from the
+            # results without a word.
+            self.host.stopping.set()
+            self._run.fail(
+                ReferralError(
+                    f"the run broke: {type(error).__name__} at {place_of(error)}; report it, please, and run the same "
+                    "command again to go on"
+                )
+            )
+            return None
 
     def wait(self, until: int) -> None:
         now = self.host.clock.now()
@@ -169,10 +188,9 @@ class LocalConsumer(GatedConsumer[Delivery]):
         self.gate.offer(delivery)
 
     def publish_result(self, delivery: Delivery, finish: Finish) -> None:
-        self._note(lambda: self._run.journal.finished(finish.body))
-        if self._run.failure is None:
+        if self._note(lambda: self._run.journal.finished(finish.body)):
             self.settle(delivery, finish)
-            self._run.on_result(finish.body, finish.outcome, finish.code)
+            self._note(lambda: self._run.on_result(finish.body, finish.outcome, finish.code))
             self.acknowledge(delivery)
 
     def repeat(self, delivery: Delivery, grant: Go, not_before: int) -> None:
@@ -195,7 +213,10 @@ class LocalConsumer(GatedConsumer[Delivery]):
 
     def housekeep(self, now: int) -> None:
         super().housekeep(now)
-        for shop in self.host.shops.slugs():
+        known = self.host.shops.slugs()
+        for gone in {held.shop for held in self.gate.held()}.difference(known):
+            self._shop_is_gone(gone)
+        for shop in known:
             until = self.gate.closed_until(shop)
             if (until > now + PARK_AFTER or shop in self._run.halted) and not self._run.patient:
                 for delivery in self.gate.withdraw(shop):
@@ -216,7 +237,9 @@ class LocalConsumer(GatedConsumer[Delivery]):
         taken = False
         while self._inside < MOST_INSIDE and (job := self._reader.take()) is not None:
             config = self.host.shops.get(job.shop)
-            assert config is not None, "the importer only lets known shops pass"
+            if config is None:
+                self._shop_is_gone(job.shop)
+                return taken
             self._inside += 1
             taken = True
             delivery = Delivery(job, self.ask_for(job, config))
@@ -235,12 +258,23 @@ class LocalConsumer(GatedConsumer[Delivery]):
         self.acknowledge(delivery)
         return True
 
-    def _note(self, line: Callable[[], None]) -> None:
+    def _shop_is_gone(self, shop: str) -> None:
+        self.host.stopping.set()
+        self._run.fail(
+            ConfigurationError(
+                f"shop {shop} has left the shops file with rows still to send: put it back, or take its rows out of "
+                "the export, then run the same command again to go on"
+            )
+        )
+
+    def _note(self, line: Callable[[], None]) -> bool:
         try:
             line()
         except ReferralError as error:
             self.host.stopping.set()
             self._run.fail(error)
+            return False
+        return True
 
 
 class LocalBroker(dramatiq.Broker):

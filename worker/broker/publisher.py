@@ -115,15 +115,16 @@ class Publisher:
         return finished
 
     def _run(self) -> None:
-        while not self._stop.is_set():
-            connection = pika.SelectConnection(
-                self._params,
-                on_open_callback=self._on_connection_open,
-                on_open_error_callback=self._on_open_error,
-                on_close_callback=self._on_connection_closed,
-            )
+        while True:
             with self._lock:
-                self._connection = connection
+                if self._stop.is_set():
+                    return
+                connection = self._connection = pika.SelectConnection(
+                    self._params,
+                    on_open_callback=self._on_connection_open,
+                    on_open_error_callback=self._on_open_error,
+                    on_close_callback=self._on_connection_closed,
+                )
             try:
                 connection.ioloop.start()
             except (pika.exceptions.AMQPError, OSError) as error:
@@ -140,11 +141,13 @@ class Publisher:
         connection.channel(on_open_callback=self._on_channel_open)
 
     def _on_open_error(self, connection: pika.SelectConnection, error: BaseException) -> None:
-        self._note(error)
+        if not self._stop.is_set():
+            self._note(error)
         connection.ioloop.stop()
 
     def _on_connection_closed(self, connection: pika.SelectConnection, error: BaseException) -> None:
-        if not self._stop.is_set():
+        # Where we closed it ourselves, the reason is noted already.
+        if not isinstance(error, pika.exceptions.ConnectionClosedByClient):
             self._note(error)
         connection.ioloop.stop()
 
@@ -155,9 +158,9 @@ class Publisher:
 
     def _on_channel_closed(self, _channel: pika.channel.Channel, error: BaseException) -> None:
         # An exchange is missing or a permission: nothing can be published here. A new connection starts afresh.
-        if not self._stop.is_set():
+        if isinstance(error, pika.exceptions.ChannelClosedByBroker):
             self._note(error)
-        self._close_connection()
+            self._close_connection()
 
     def _on_ready(self, channel: pika.channel.Channel) -> None:
         if self._problem is not None:
@@ -239,11 +242,10 @@ class Publisher:
         self._listener(ready=False)
 
     def _close_connection(self) -> None:
+        # The loop is left to end by itself, or the socket would stay open behind it.
         connection = self._connection
-        if connection is not None and connection.is_open:
+        if connection is not None and not (connection.is_closing or connection.is_closed):
             connection.close()
-        elif connection is not None and self._stop.is_set():
-            connection.ioloop.stop()
 
     def _note(self, error: BaseException) -> None:
         problem = describe(error, self._params)

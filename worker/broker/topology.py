@@ -39,6 +39,7 @@ _AT_LEAST_ONCE = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reje
 _BOUNDED_DELIVERIES = {"x-delivery-limit": DELIVERY_LIMIT, "x-dead-letter-exchange": DEAD}
 
 _NOT_A_WORD = re.compile(r"[^A-Za-z0-9_-]")
+_LONGEST_WORD = 64  # a slug has 63 characters at most, and AMQP gives a whole key 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def expiration(wait: int) -> str:
 def result_key(shop: str, outcome: Outcome, code: str | None, *, has_share_action: bool) -> str:
     """``<shop>.<outcome>.<code or ok>.<share or plain>``, each one word of a topic."""
     words = (shop, outcome, code or "ok", "share" if has_share_action else "plain")
-    return ".".join(_NOT_A_WORD.sub("_", word)[:60] for word in words)
+    return ".".join(_NOT_A_WORD.sub("_", word)[:_LONGEST_WORD] for word in words)
 
 
 def queues(shops: Iterable[str]) -> list[Queue]:

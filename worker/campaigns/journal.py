@@ -3,7 +3,6 @@
 The journal is the truth of a run; results.csv is derived from it. It holds what the results hold, addresses included.
 """
 
-import errno
 import fcntl
 import json
 import os
@@ -227,9 +226,11 @@ class Journal:
 
     def _write(self, raw: bytes) -> None:
         size = os.fstat(self._file.fileno()).st_size
+        rest = memoryview(raw)
         try:
-            if self._file.write(raw) != len(raw):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            # A full disk takes a part first, and only says why it takes no more when it is asked again.
+            while rest:
+                rest = rest[self._file.write(rest) :]
         except OSError as error:
             # Half a line in the file would swallow the next one, and calls under way still have theirs to write.
             os.ftruncate(self._file.fileno(), size)

@@ -106,22 +106,17 @@ class ResultsFile:
           UsageError: it is no results file, somebody edited it, or another command writes to it.
         """
         try:
-            file = _text(self.path, "a")
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(f"{self.path}: another command writes to it; choose another --out") from None
-        except OSError as error:
-            raise self._failed(error) from error
-        self._file = file
-        end = 0
-        for offset, job_id in self._known():
-            end = offset
-            if job_id is not None:
-                yield job_id
-        os.ftruncate(file.fileno(), end)
-        if end == 0:
-            file.write(self._header)
-            file.flush()
+            self._file = _text(self.path, "a")
+            yield from self._resumed(self._file)
+        except BaseException as error:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+            if isinstance(error, BlockingIOError):
+                raise UsageError(f"{self.path}: another command writes to it; choose another --out") from None
+            if isinstance(error, OSError):
+                raise self._failed(error) from error
+            raise
 
     def add(self, body: str) -> None:
         """Append a result, given as its JSON.
@@ -172,6 +167,18 @@ class ResultsFile:
 
     def _failed(self, error: OSError) -> InputError:
         return InputError(f"{self.path}: {error.strerror}; nothing is lost, mend that and run the same command again")
+
+    def _resumed(self, file: io.TextIOWrapper) -> Iterator[str]:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        end = 0
+        for offset, job_id in self._known():
+            end = offset
+            if job_id is not None:
+                yield job_id
+        os.ftruncate(file.fileno(), end)
+        if end == 0:
+            file.write(self._header)
+            file.flush()
 
     def _known(self) -> Iterator[tuple[int, str | None]]:
         # Whole rows as (offset of their end, job id); the header has no id. What isn't whole must be the file's end:

@@ -16,7 +16,6 @@ from worker.campaigns.embedded import EmbeddedRun, Tally, journal_of
 from worker.cli import console, options
 from worker.clock import SECOND, SystemClock, to_datetime
 from worker.errors import ConfigurationError, UsageError
-from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET, RunningSandbox
 from worker.shopfile import ShopConfig, ShopTable
 from worker.shops import ShopRegistry, SigningKey
 
@@ -71,8 +70,12 @@ def run(
     _check_files(exports, out, rejects)
     with ExitStack() as stack:
         if sandbox:
+            # Only now: the library that serves it would make every other run start a fifth slower.
+            from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET, RunningSandbox
+
             url = stack.enter_context(RunningSandbox()).url
-            shops = ShopRegistry.of(_sandbox_shop(import_options, url))
+            key = SigningKey(SANDBOX_KEY_ID, SANDBOX_SECRET.encode())
+            shops = ShopRegistry.of(_sandbox_shop(import_options, url, key))
         else:
             shops = ShopRegistry.load(loaded.shops)
         if shop is not None and shops.get(shop) is None:
@@ -115,11 +118,11 @@ def _check_files(exports: list[Path], out: Path, rejects: Path | None) -> None:
             raise UsageError(f"{path}: --out would overwrite it; choose another --out")
 
 
-def _sandbox_shop(import_options: ImportOptions, url: str) -> ShopConfig:
+def _sandbox_shop(import_options: ImportOptions, url: str, key: SigningKey) -> ShopConfig:
     try:
         return ShopConfig.of(
             import_options.shop or SANDBOX_SHOP,
-            SigningKey(SANDBOX_KEY_ID, SANDBOX_SECRET.encode()),
+            key,
             ShopTable(base_url=url),
         )
     except ValueError as error:

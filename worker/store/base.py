@@ -11,9 +11,11 @@ A message is only a ticket; the ledger in the store decides what becomes of its 
 Instants are microseconds of the store's clock.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from worker.errors import StoreError
 from worker.jobs import Outcome
 from worker.limits import ShopLimits
 
@@ -82,13 +84,24 @@ class Seen:
     result: str | None
 
 
+Reply = Go | Closed | Wait | Seen
+
+
 class Store(Protocol):
     """Limits and ledger. Every method is atomic and safe to call from any thread.
 
-    Raises :class:`worker.errors.StoreError` when out of reach; nothing may be called then.
+    All but :meth:`submit` and :meth:`settle` wait for the store and raise :class:`worker.errors.StoreError` when it is
+    out of reach; nothing may be called then.
     """
 
-    def admit(self, ask: Ask) -> Go | Closed | Wait | Seen:
+    def submit(self, asks: Sequence[Ask], reply: Callable[[list[Reply] | StoreError], None], *, turn: bool) -> None:
+        """Ask for jobs of one shop without waiting; once a job is told :class:`Closed`, so are those after it.
+
+        ``turn`` says that an earlier :class:`Closed` told this process to come now. ``reply`` is called once, at once
+        or later from another thread.
+        """
+
+    def admit(self, ask: Ask) -> Reply:
         """Grant a call, with its tokens taken and its lease begun, or say why not and until when."""
 
     def answer(self, ask: Ask, epoch: int, result: str) -> bool:

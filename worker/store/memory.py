@@ -1,12 +1,14 @@
 """The store of a single process."""
 
 import threading
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from worker.clock import DAY, Clock
+from worker.errors import StoreError
 from worker.jobs import OUTCOMES, Outcome
 from worker.limits import Rate, after, day_of, earliest, next_reset, refund
-from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, Ask, Closed, Go, Seen, Wait
+from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, Ask, Closed, Go, Reply, Seen, Wait
 
 
 class Started(NamedTuple):
@@ -16,6 +18,7 @@ class Started(NamedTuple):
     lease: int
     attempts: int
     takeovers: int
+    granted_at: int = 0
 
 
 class Waiting(NamedTuple):
@@ -42,10 +45,11 @@ _OUTCOME_CODE = {outcome: code for code, outcome in enumerate(OUTCOMES)}
 class _Customer:
     """A customer's bucket while it isn't full, its line while somebody waits in it, its block while it lasts."""
 
-    __slots__ = ("blocked_until", "line", "tat")
+    __slots__ = ("blocked_until", "line", "taken_at", "tat")
 
     def __init__(self) -> None:
         self.tat = 0
+        self.taken_at = 0
         self.line = 0
         self.blocked_until = 0
 
@@ -54,10 +58,11 @@ class _Customer:
 
 
 class _Shop:
-    __slots__ = ("blocked_until", "customer_counts", "customers", "day", "day_count", "tat")
+    __slots__ = ("blocked_until", "customer_counts", "customers", "day", "day_count", "taken_at", "tat")
 
     def __init__(self) -> None:
         self.tat = 0
+        self.taken_at = 0
         self.blocked_until = 0
         self.day = -1
         self.day_count = 0
@@ -83,7 +88,16 @@ class MemoryStore:
         self._open: dict[bytes, Record] = {}
         self._done: dict[int, dict[bytes, int]] = {}
 
-    def admit(self, ask: Ask) -> Go | Closed | Wait | Seen:
+    def submit(self, asks: Sequence[Ask], reply: Callable[[list[Reply] | StoreError], None], *, turn: bool) -> None:
+        """As :class:`worker.store.base.Store` says; replies at once. A single process has nobody to take turns with."""
+        del turn
+        replies: list[Reply] = []
+        for ask in asks:
+            refused = replies and isinstance(replies[-1], Closed)
+            replies.append(replies[-1] if refused else self.admit(ask))
+        reply(replies)
+
+    def admit(self, ask: Ask) -> Reply:
         now = self._clock.now()
         job = bytes.fromhex(ask.job_id)
         with self._lock:
@@ -110,7 +124,7 @@ class MemoryStore:
                 takeovers=record.takeovers + overtaken,
             )
             lease = grant.start_by + ask.lease + LEASE_MARGIN
-            self._open[job] = Started(grant.epoch, lease, grant.attempts, grant.takeovers)
+            self._open[job] = Started(grant.epoch, lease, grant.attempts, grant.takeovers, now)
             return grant
 
     def answer(self, ask: Ask, epoch: int, result: str) -> bool:
@@ -142,7 +156,7 @@ class MemoryStore:
             else:
                 self._open[job] = Waiting(record.attempts - 1, record.takeovers, not_before=0)
             if not called:
-                self._refund(ask)
+                self._refund(ask, record.granted_at)
 
     def settle(self, ask: Ask, epoch: int, outcome: Outcome) -> None:
         job = bytes.fromhex(ask.job_id)
@@ -163,11 +177,16 @@ class MemoryStore:
                 entry.blocked_until = max(entry.blocked_until, until)
 
     def restore_call(self, ask: Ask, at: int) -> None:
-        """Count a call that an earlier process made at ``at`` against the quotas of its day."""
+        """Count a call that an earlier process made at ``at`` against the limits; calls may come in any order."""
         with self._lock:
             state = self._shop(ask.shop)
             self._count(state, ask, day_of(at, ask.limits.resets_at), 1)
             state.tat = after(state.tat, at, ask.limits.shop)
+            rate = ask.limits.customer
+            if ask.customer and at > self._clock.now() - rate.interval * rate.burst:
+                # Of an older call the bucket shows nothing any more.
+                customer = state.customers.setdefault(ask.customer, _Customer())
+                customer.tat = after(customer.tat, at, rate)
 
     def restore_record(self, job_id: str, record: Record) -> None:
         """Put back a job that an earlier process left open."""
@@ -176,7 +195,9 @@ class MemoryStore:
 
     def _take(self, ask: Ask, now: int) -> Closed | Wait | None:
         limits, state = ask.limits, self._shop(ask.shop)
-        day = day_of(now, limits.resets_at)
+        # A day that has begun stays the day, also when the clock steps back or the reset is moved to later: an older
+        # one would be counted by nobody.
+        day = max(day_of(now, limits.resets_at), state.day)
         if state.blocked_until > now:
             return Closed(state.blocked_until, "throttled")
         if state.day == day and state.day_count >= limits.shop_per_day:
@@ -189,15 +210,16 @@ class MemoryStore:
             if refusal is not None:
                 return refusal
         state.tat = after(state.tat, now, limits.shop)
+        state.taken_at = now
         self._count(state, ask, day, 1)
         return None
 
     def _take_customer(self, ask: Ask, state: _Shop, now: int, day: int) -> Wait | None:
         limits = ask.limits
         _forget_idle(state.customers, now)
-        # Taken out and put back at the end: the dict's order is then that of last use, which _forget_idle needs.
-        customer = state.customers.pop(ask.customer, None) or _Customer()
-        state.customers[ask.customer] = customer
+        customer = state.customers.get(ask.customer)
+        if customer is None:
+            customer = state.customers[ask.customer] = _Customer()
         if customer.blocked_until > now:
             return Wait("customer", _next_place(customer, customer.blocked_until, limits.customer))
         if state.day == day and state.customer_counts.get(hash(ask.customer), 0) >= limits.customer_per_day:
@@ -210,18 +232,22 @@ class MemoryStore:
             until = due if ask.place is not None else _next_place(customer, due, limits.customer)
             return Wait("customer", until)
         customer.tat = after(customer.tat, now, limits.customer)
+        customer.taken_at = now
         return None
 
-    def _refund(self, ask: Ask) -> None:
+    def _refund(self, ask: Ask, granted_at: int) -> None:
+        # A bucket that was used again later may have refilled in between, and then this token was never missed: to
+        # put it back would let one call too many through. So only the latest instant's tokens go back.
         state = self._shop(ask.shop)
-        state.tat = refund(state.tat, ask.limits.shop)
-        self._count(state, ask, day_of(self._clock.now(), ask.limits.resets_at), -1)
+        if state.taken_at == granted_at:
+            state.tat = refund(state.tat, ask.limits.shop)
+        self._count(state, ask, day_of(granted_at, ask.limits.resets_at), -1)
         customer = state.customers.get(ask.customer)
-        if customer is not None:
+        if customer is not None and customer.taken_at == granted_at:
             customer.tat = refund(customer.tat, ask.limits.customer)
 
     def _count(self, state: _Shop, ask: Ask, day: int, calls: int) -> None:
-        if day < state.day or (day > state.day and calls < 0):
+        if day < state.day:
             return
         if day > state.day:
             state.day, state.day_count = day, 0
@@ -268,8 +294,9 @@ def _next_place(customer: _Customer, due: int, rate: Rate) -> int:
 
 
 def _forget_idle(customers: dict[str, _Customer], now: int, most: int = 2) -> None:
-    # A full bucket is the same as none. Looking at two of the oldest for each one used keeps the table small for
-    # a constant price.
+    # A full bucket is the same as none. Looking at two for each one used keeps the table small for a constant price;
+    # those that stay go to the end, so that two customers blocked for hours don't hide the others.
     for name in [name for name, _ in zip(customers, range(most), strict=False)]:
-        if customers[name].idle(now):
-            del customers[name]
+        customer = customers.pop(name)
+        if not customer.idle(now):
+            customers[name] = customer

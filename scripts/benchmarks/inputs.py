@@ -1,0 +1,65 @@
+"""What the benchmarks are fed: shops files and exports, made up and the same each time."""
+
+from pathlib import Path
+
+from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET
+
+UNLIMITED = {"per_second": 100_000, "burst": 100_000, "per_day": 100_000_000}
+"""Keys of a shop that is never held back; its customers have one job each and so aren't either."""
+
+CHANNEL = "whatsapp"
+
+
+def slugs(count: int) -> list[str]:
+    """The names of that many shops."""
+    return [f"shop-{number:03}" for number in range(count)]
+
+
+def customer(number: int) -> str:
+    """The address of a customer."""
+    return f"customer-{number}@example.com"
+
+
+def write_shops(path: Path, api_url: str, shops: list[str], keys: dict[str, int]) -> None:
+    """A shops file with one credential for all, beside it."""
+    secret = path.with_suffix(".key")
+    secret.write_text(SANDBOX_SECRET)
+    lines = ["[defaults]", f'base_url = "{api_url}"', *(f"{key} = {value}" for key, value in keys.items())]
+    for shop in shops:
+        lines += [f"[shops.{shop}]", f'key_id = "{SANDBOX_KEY_ID}"', f'secret_file = "{secret.name}"']
+    path.write_text("\n".join(lines) + "\n")
+
+
+def write_export(path: Path, jobs: int, shops: list[str]) -> None:
+    """A row for each of ``jobs`` customers, the shops by turns."""
+    with path.open("w") as file:
+        file.write("shop,customer_email,channel,reference\n")
+        file.writelines(
+            f"{shops[number % len(shops)]},{customer(number)},{CHANNEL},ref-{number}\n" for number in range(jobs)
+        )
+
+
+def write_wall(path: Path, jobs: int, shop: str) -> None:
+    """A row for each of ``jobs`` friends of one and the same customer."""
+    with path.open("w") as file:
+        file.write("shop,customer_email,channel,destination\n")
+        file.writelines(f"{shop},wall@example.com,email,friend-{number}@example.com\n" for number in range(jobs))
+
+
+def write_large(path: Path, megabytes: int) -> int:
+    """An export as wide as a shop system's, of at least that size; returns its rows."""
+    rows = 0
+    with path.open("w") as file:
+        file.write(
+            "Customer ID,First Name,Last Name,Email,Accepts Email Marketing,Default Address City,"
+            "Default Address Country Code,Phone,Total Spent,Total Orders,Note,Tags\n"
+        )
+        while file.tell() < megabytes * 1_000_000:
+            file.writelines(
+                f"'{number:013},First{number % 997},Last{number % 7919},{customer(number)},yes,Springfield,US,"
+                f"'+1555{number % 10_000_000:07},{number % 90_000 / 100:.2f},{number % 23},"
+                f'"a note of no use to the campaign, with a comma",newsletter\n'
+                for number in range(rows, rows + 10_000)
+            )
+            rows += 10_000
+    return rows

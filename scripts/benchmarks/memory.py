@@ -1,0 +1,64 @@
+"""What the processes hold in memory."""
+
+import json
+import sys
+
+from scripts.benchmarks.contenders import CONTENDERS, Contender, jobs
+from scripts.benchmarks.inputs import write_large
+from scripts.benchmarks.process import BenchmarkError, resident_mib, run_to_end
+from scripts.benchmarks.report import Benchmark, Report, share
+from scripts.benchmarks.site import SHOPS, Site
+
+
+def resident(site: Site, contender: Contender, count: int) -> tuple[float, float]:
+    """MiB once every shop's queue is consumed, and after ``count`` more jobs."""
+    with site.vhost() as vhost, site.api() as api:
+        contender.declare(vhost)
+        with contender.start(site, vhost, api) as program:
+            worker = program.worker()
+            contender.publish(vhost, jobs(SHOPS))
+            api.wait_for(SHOPS, 60)
+            start = resident_mib(worker)
+            contender.publish(vhost, jobs(count, first=SHOPS))
+            api.wait_for(SHOPS + count, 600)
+            site.wait_for_results(vhost, SHOPS + count)
+            return start, resident_mib(worker)
+
+
+def run(site: Site) -> Report:
+    """Both workers before and after a backlog; the importer on a large export."""
+    count, megabytes = site.of(10_000, 2_000), site.of(200, 20)
+    (ours, ours_after), (stock, stock_after) = (resident(site, contender, count) for contender in CONTENDERS)
+    export = site.folder / "large.csv"
+    rows = write_large(export, megabytes)
+    printed, _ = run_to_end([sys.executable, "-m", "scripts.benchmarks.importing", str(export)], site.environment())
+    export.unlink()
+    read = json.loads(printed)
+    if not read["rows"] == read["jobs"] == rows:
+        raise BenchmarkError(f"of {rows} rows {read['rows']} were read and {read['jobs']} became jobs")
+    return Report(
+        ("MiB", *(contender.name for contender in CONTENDERS), "ratio"),
+        [
+            (f"worker, {SHOPS} shops, one job each done", f"{ours:.0f}", f"{stock:.0f}", share(ours, stock)),
+            (
+                f"worker, {count:,} jobs later",
+                f"{ours_after:.0f}",
+                f"{stock_after:.0f}",
+                share(ours_after, stock_after),
+            ),
+            (f"importer, peak, export of {megabytes} MB", f"{read['peak_kib'] / 1024:.0f}", "", ""),
+        ],
+        [f"The export has {rows:,} rows and 12 columns; {rows / read['seconds']:,.0f} rows a second were read."],
+    )
+
+
+BENCHMARK = Benchmark(
+    name="memory",
+    title="Memory",
+    reading="""\
+Resident memory of a worker process, without Dramatiq's parent. Ours grows by the ledger of finished jobs, which on the
+memory store stays for its retention (about 100 bytes a job), stock's by what its 200 connections buffer. The importer's
+peak is bounded by its window of 50,000 jobs and the 64 MiB that the set of job ids may take before it goes to disk; it
+must not follow the size of the export.""",
+    run=run,
+)

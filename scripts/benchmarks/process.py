@@ -1,0 +1,112 @@
+"""Programs that are started, measured from outside by what the kernel counts, and ended by pid."""
+
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from tests.services import wait_until
+
+END_SECONDS = 120
+
+
+class BenchmarkError(Exception):
+    """A measurement that can't be trusted or made; one line that says why."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a process has used so far: ``cpu`` is user and system time in seconds, ``at`` the monotonic clock's."""
+
+    at: float
+    cpu: float
+
+    def since(self, earlier: "Usage") -> "Usage":
+        """The difference; ``at`` is then the length of the time between."""
+        return Usage(self.at - earlier.at, self.cpu - earlier.cpu)
+
+
+class Program:
+    """A background process with its output in ``log``; a context manager that ends it with SIGTERM."""
+
+    def __init__(self, command: Sequence[str], env: Mapping[str, str], log: Path) -> None:
+        self._log = log
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(command, env=env, stdout=output, stderr=subprocess.STDOUT)
+
+    def output(self) -> str:
+        """What it has printed so far."""
+        return self._log.read_text(errors="replace")
+
+    def wait_for(self, text: str) -> str:
+        """The rest of the line after ``text``, once it is printed."""
+        wait_until(lambda: text in self.output() or self._process.poll() is not None, 60, f"{text!r} in {self._log}")
+        if text not in self.output():
+            raise BenchmarkError(f"{self._process.args!r} ended: {self.output()[-500:]}")
+        return self.output().split(text, 1)[1].split("\n", 1)[0].strip()
+
+    def worker(self) -> psutil.Process:
+        """The one worker process of a Dramatiq program: the child that has threads."""
+        parent = psutil.Process(self._process.pid)
+
+        def threaded() -> psutil.Process | None:
+            return next((child for child in parent.children() if child.num_threads() > 1), None)
+
+        found = wait_until(threaded, 60, "a worker process")
+        assert found is not None
+        return found
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            parent = psutil.Process(self._process.pid)
+            for process in (*parent.children(recursive=True), parent):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            self._process.wait()
+
+
+def usage(process: psutil.Process) -> Usage:
+    """The process's use of the processor, all threads together; the kernel tells it in hundredths of a second."""
+    times = process.cpu_times()
+    return Usage(time.monotonic(), times.user + times.system)
+
+
+def fine_usage(process: psutil.Process) -> Usage:
+    """The same in nanoseconds, without threads that have ended: for a process that hardly runs."""
+    tasks = Path(f"/proc/{process.pid}/task").iterdir()
+    return Usage(time.monotonic(), sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9)
+
+
+def resident_mib(process: psutil.Process) -> float:
+    """Resident memory."""
+    return float(process.memory_info().rss) / 2**20
+
+
+def run_to_end(command: Sequence[str], env: Mapping[str, str]) -> tuple[str, float]:
+    """Run a program to its end: what it printed, and the CPU seconds that it took.
+
+    Raises:
+      BenchmarkError: it failed.
+    """
+    before = os.times()
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    after = os.times()
+    if done.returncode != 0:
+        raise BenchmarkError(f"{' '.join(command)}: {done.stderr.strip()[-500:]}")
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return done.stdout, cpu

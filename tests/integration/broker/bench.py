@@ -1,0 +1,211 @@
+"""A worker in this process: the real consumer, gate, ledger and dispatch, with a stand-in for the calls."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import dramatiq
+from dramatiq.middleware import CurrentMessage
+from prometheus_client import CollectorRegistry
+
+from tests.services import Vhost
+from worker.broker.base import Delivery, Host
+from worker.broker.connection import connect, declare_topology, parameters
+from worker.broker.consumer import AmqpConsumer, AmqpDelivery
+from worker.broker.rabbitmq import ReferralBroker
+from worker.broker.topology import queues
+from worker.clock import SECOND, Clock, SystemClock
+from worker.dispatch import Dispatcher
+from worker.gate import Gate
+from worker.jobs import ACTOR, QUEUE, Customer, Job, encode_message
+from worker.metrics import Metrics
+from worker.shopfile import ShopConfig, ShopTable
+from worker.shops import ShopRegistry, SigningKey
+from worker.store.memory import MemoryStore
+from worker.verdicts import Sent, Verdict
+
+CONNECTION = "bench worker"
+
+CAMPAIGN = "spring"
+
+SENT = Sent(200, None, {"link": "https://example.com/r/1"}, None)
+
+
+def new_shop(slug: str = "acme", **table: Any) -> ShopConfig:
+    """A shop that hardly limits anything unless ``table`` says so."""
+    usual = {"per_second": 2000.0, "burst": 2000, "customer_per_second": 2000.0, "customer_per_day": 100_000}
+    return ShopConfig.of(slug, SigningKey("k1", b"0" * 32), ShopTable(**usual | table))
+
+
+def new_job(number: int, shop: str = "acme", customer: str | None = None) -> Job:
+    """A job of a customer of its own, unless ``customer`` names one; ``number`` is its line and tells jobs apart."""
+    return Job.create(
+        shop=shop,
+        campaign=CAMPAIGN,
+        customer=Customer(shopid=customer or f"c{number}"),
+        channel="whatsapp" if customer is None else f"custom-{number}",
+        line=number,
+    )
+
+
+def message_of(job: Job) -> bytes:
+    """The job as it travels."""
+    return encode_message(job, published_at_ms=0)
+
+
+def declare(vhost: Vhost, shops: Sequence[str] = ("acme",)) -> list[str]:
+    """Declare what these shops need; says what differs."""
+    connection = connect(parameters(vhost.url, name="bench declare"))
+    try:
+        return declare_topology(connection, queues(shops))
+    finally:
+        connection.close()
+
+
+class ShiftedClock(SystemClock):
+    """The system's clock, which a test may put forward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = 0
+
+    def now(self) -> int:
+        return super().now() + self.shift
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call that was made; ``at`` is the wall clock's seconds at its start."""
+
+    at: float
+    job: Job
+
+
+class FakeRefer2:
+    """Notes each call and answers it with ``answer``; from the ``hold_from``-th call on, only once released."""
+
+    def __init__(self, answer: Callable[[Job], Verdict] = lambda _job: SENT, *, hold_from: int | None = None) -> None:
+        self._answer = answer
+        self._hold_from = hold_from
+        self._free = threading.Event()
+        self._lock = threading.Lock()
+        self.calls: list[Call] = []
+
+    def __call__(self, shop: ShopConfig, job: Job) -> Verdict:
+        with self._lock:
+            self.calls.append(Call(time.time(), job))
+            held = self._hold_from is not None and len(self.calls) >= self._hold_from
+        if held:
+            self._free.wait(60)
+        return self._answer(job)
+
+    def release(self) -> None:
+        """Answer what is held back and whatever comes."""
+        self._free.set()
+
+    def per_job(self) -> Counter[str]:
+        """How often each job was called, by its id."""
+        return Counter(call.job.job_id for call in list(self.calls))
+
+
+class _WatchedBroker(ReferralBroker):
+    # Hands out the gate of its consumer, to be looked at.
+
+    gate: Gate[AmqpDelivery] | None = None
+    longest_held: int | None = None
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> dramatiq.Consumer:
+        consumer = super().consume(queue_name, prefetch, timeout)
+        assert isinstance(consumer, AmqpConsumer)
+        self.gate = consumer.gate
+        consumer.longest_held = self.longest_held or consumer.longest_held
+        return consumer
+
+
+class Bench:
+    """A worker that runs for the length of a ``with``.
+
+    ``longest_call`` sets the leases, ``longest_held`` how long an unstarted delivery is kept; both are in seconds.
+    """
+
+    def __init__(
+        self,
+        vhost: Vhost,
+        shops: Sequence[ShopConfig],
+        refer: Callable[[ShopConfig, Job], Verdict],
+        *,
+        threads: int = 8,
+        prefetch: int = 16,
+        longest_call: float = 1.0,
+        longest_held: float | None = None,
+        single: bool = False,
+        clock: Clock | None = None,
+    ) -> None:
+        clock = clock or SystemClock()
+        registry = ShopRegistry.of(*shops)
+        self.store = MemoryStore(clock)
+        self.metrics = Metrics(CollectorRegistry())
+        self.host = Host(
+            store=self.store,
+            shops=registry,
+            clock=clock,
+            metrics=self.metrics,
+            threads=threads,
+            prefetch=prefetch,
+            longest_call=int(longest_call * SECOND),
+        )
+        dispatcher = Dispatcher(
+            shop_of=registry.get,
+            refer=refer,
+            store=self.store,
+            clock=clock,
+            metrics=self.metrics,
+            stopping=self.host.stopping.is_set,
+        )
+        self.broker = _WatchedBroker(self.host, parameters(vhost.url, name=CONNECTION), single=single)
+
+        self.broker.longest_held = int(longest_held * SECOND) if longest_held else None
+
+        @dramatiq.actor(broker=self.broker, actor_name=ACTOR, queue_name=QUEUE)
+        def refer_job(job: Job) -> None:
+            delivery: object = CurrentMessage.get_current_message()
+            assert isinstance(delivery, Delivery)
+            assert delivery.grant is not None
+            delivery.disposition = dispatcher.dispatch(job, delivery.ask, delivery.grant)
+
+        self._worker = dramatiq.Worker(self.broker, worker_timeout=100, worker_threads=threads)
+
+    def count(self, name: str, **labels: str) -> float:
+        """The value of a counter of this worker, summed over the labels that are not given."""
+        family = getattr(self.metrics, name).collect()[0]
+        return sum(
+            sample.value
+            for sample in family.samples
+            if sample.name.endswith("_total") and labels.items() <= sample.labels.items()
+        )
+
+    def closed(self, shop: str) -> set[str]:
+        """Why the gate lets no job of the shop go now; empty where it does."""
+        return set(self.broker.gate.reasons(shop)) if self.broker.gate else set()
+
+    def start(self) -> None:
+        """Begin to consume."""
+        self._worker.start()
+
+    def stop(self) -> None:
+        """Drain: calls under way finish, the rest goes back."""
+        self.host.stopping.set()
+        self._worker.stop()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()

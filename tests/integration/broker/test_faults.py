@@ -1,0 +1,167 @@
+"""RabbitMQ misbehaves under the consumer: nothing is lost, nothing called twice, nothing acked that was not done."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.integration.broker.bench import (
+    CONNECTION,
+    SENT,
+    Bench,
+    FakeRefer2,
+    ShiftedClock,
+    declare,
+    message_of,
+    new_job,
+    new_shop,
+)
+from tests.integration.broker.tap import Letter, Tap, cut, find_connections, limit, memory_alarm
+from tests.services import RabbitMQ, Vhost, wait_until
+from worker.broker.topology import DEAD, JOBS, RESULTS, queues, shop_queue
+from worker.clock import SECOND
+from worker.jobs import Job
+from worker.verdicts import Verdict
+
+SHOPS = ("acme", "bolt", "core")
+
+
+@pytest.fixture(autouse=True)
+def _declared(vhost: Vhost) -> None:
+    declare(vhost, SHOPS)
+
+
+def ids(letters: list[Letter]) -> set[str]:
+    """The job ids of results."""
+    return {json.loads(letter.body)["job_id"] for letter in letters}
+
+
+def publish(tap: Tap, count: int, shops: tuple[str, ...] = SHOPS) -> list[Job]:
+    """That many jobs, one shop after the other."""
+    jobs = [new_job(number, shop=shops[number % len(shops)]) for number in range(count)]
+    for job in jobs:
+        tap.put(JOBS, job.shop, message_of(job))
+    return jobs
+
+
+@pytest.fixture
+def logs() -> Iterator[list[Any]]:
+    """What is logged during the test."""
+    with capture_logs() as entries:
+        yield entries
+
+
+def reconnected(logs: list[Any]) -> bool:
+    """Whether the consumer has told that it is connected again."""
+    return any(entry["event"] == "consumer_connected" for entry in list(logs))
+
+
+def test_a_closed_connection_in_mid_run_loses_nothing(
+    rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap, logs: list[Any]
+) -> None:
+    """RabbitMQ closes both connections amid calls: every job has its result and was called once, no copy stays."""
+    jobs = publish(tap, 600)
+    refer, clock = FakeRefer2(hold_from=300), ShiftedClock()
+    with Bench(vhost, [new_shop(shop) for shop in SHOPS], refer, longest_call=0.5, clock=clock):
+        names = find_connections(rabbitmq, vhost, CONNECTION)
+        wait_until(lambda: len(refer.calls) >= 300 + 7, 20, "calls in flight")
+        assert len(names) == 2
+        cut(rabbitmq, names)
+        # The copies of the jobs in flight arrive while their calls are under way.
+        wait_until(lambda: reconnected(logs), 10, "the consumer's new connection")
+        refer.release()
+        results = tap.take(RESULTS, 600, 30, distinct=True)
+        clock.shift = 15 * SECOND
+        every = dict.fromkeys((queue.name for queue in queues(SHOPS)), 0)
+        wait_until(lambda: rabbitmq.depths(vhost) == every, 20, "every queue to be empty")
+    assert ids(results) == {job.job_id for job in jobs}
+    assert refer.per_job() == {job.job_id: 1 for job in jobs}
+
+
+def test_nothing_is_acked_that_was_not_done(
+    rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap, logs: list[Any]
+) -> None:
+    """Acks that come after a reconnect touch no message of the new connection: what wasn't called is still queued."""
+    jobs = publish(tap, 60, ("acme",))
+    refer = FakeRefer2(hold_from=1)
+    with Bench(vhost, [new_shop()], refer, threads=4) as bench:
+        names = find_connections(rabbitmq, vhost, CONNECTION)
+        wait_until(lambda: len(refer.calls) == 4, 10, "calls in flight")
+        cut(rabbitmq, names)
+        wait_until(lambda: reconnected(logs), 10, "the consumer's new connection")
+        bench.host.stopping.set()
+        refer.release()
+        done = tap.take(RESULTS, 4, 10)
+    called = {call.job.job_id for call in refer.calls}
+    assert ids(done) == called
+    # Also those that were called: their acks went with the old connection, and the ledger knows their copies.
+    left = tap.take(shop_queue("acme"), 60, 10)
+    assert {json.loads(letter.body)["message_id"] for letter in left} == {job.job_id for job in jobs}
+
+
+def test_a_deleted_queue_is_declared_and_consumed_again(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap) -> None:
+    """An operator deletes a shop's queue: it is back within seconds, and so are its jobs' results and the others'."""
+    refer = FakeRefer2()
+    with Bench(vhost, [new_shop(shop) for shop in SHOPS], refer):
+        publish(tap, 30)
+        tap.take(RESULTS, 30, 10)
+        tap.channel.queue_delete(shop_queue("acme"))
+        wait_until(lambda: shop_queue("acme") in rabbitmq.depths(vhost), 15, "the queue to be back")
+        again = [new_job(number, shop=SHOPS[number % 3]) for number in range(100, 130)]
+        for job in again:
+            tap.put(JOBS, job.shop, message_of(job))
+        assert ids(tap.take(RESULTS, 30, 15)) == {job.job_id for job in again}
+
+
+def test_a_memory_alarm_stops_calls_and_loses_nothing(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap) -> None:
+    """While RabbitMQ takes no results no call starts; afterwards every job has its result, called once."""
+    jobs = publish(tap, 200)
+    refer = FakeRefer2(hold_from=50)
+    with Bench(vhost, [new_shop(shop) for shop in SHOPS], refer, threads=4) as bench:
+        wait_until(lambda: len(refer.calls) >= 50 + 3, 10, "calls in flight")
+        with memory_alarm(rabbitmq):
+            refer.release()
+            wait_until(lambda: "broker_blocked" in bench.closed("acme"), 10, "the gate to close")
+            wait_until(lambda: bench.count("results") == len(refer.calls), 10, "the calls in flight to end")
+            calls = len(refer.calls)
+            rabbitmq.ctl("list_vhosts")  # takes most of a second, in which a call could start
+            assert len(refer.calls) == calls < 200
+        results = tap.take(RESULTS, 200, 30, distinct=True)
+    assert ids(results) == {job.job_id for job in jobs}
+    assert set(refer.per_job().values()) == {1}
+
+
+def test_a_refused_result_is_published_later_without_a_second_call(
+    rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap
+) -> None:
+    """A full results queue keeps the job: its shop rests, and with room again the recorded result goes out."""
+    limit(rabbitmq, vhost, "referrals.results", **{"max-length": 5})
+    jobs = publish(tap, 30, ("acme",))
+    refer = FakeRefer2()
+    with Bench(vhost, [new_shop()], refer) as bench:
+        wait_until(lambda: "backing_off" in bench.closed("acme"), 15, "the shop to rest")
+        assert tap.peek(DEAD) is None
+        results = tap.take(RESULTS, 30, 30, distinct=True)
+        wait_until(lambda: rabbitmq.depths(vhost).get(shop_queue("acme")) == 0, 20, "an empty queue")
+    assert ids(results) == {job.job_id for job in jobs}
+    assert refer.per_job() == {job.job_id: 1 for job in jobs}
+
+
+def test_an_actor_that_raises_keeps_its_job(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap) -> None:
+    """A call that ends in an exception leaves the job in its queue and lets its shop rest; the other shops go on."""
+
+    def answer(job: Job) -> Verdict:
+        if job.shop == "bolt":
+            raise RuntimeError("a bug")
+        return SENT
+
+    publish(tap, 30)
+    refer = FakeRefer2(answer)
+    with Bench(vhost, [new_shop(shop) for shop in SHOPS], refer) as bench:
+        results = tap.take(RESULTS, 20, 15)
+        wait_until(lambda: "backing_off" in bench.closed("bolt"), 10, "the shop to rest")
+    assert {json.loads(letter.body)["shop"] for letter in results} == {"acme", "core"}
+    assert sum(call.job.shop == "bolt" for call in refer.calls) <= 20
+    wait_until(lambda: rabbitmq.depths(vhost).get(shop_queue("bolt")) == 10, 10, "the shop's jobs to be back")

@@ -1,0 +1,135 @@
+"""What may come in a message: dead letters are kept byte for byte, oddities do no harm, copies call once."""
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tests.integration.broker.bench import Bench, FakeRefer2, ShiftedClock, declare, message_of, new_job, new_shop
+from tests.integration.broker.tap import Tap
+from tests.services import RabbitMQ, Vhost, wait_until
+from worker.broker.topology import DEAD, JOBS, RESULTS, shop_queue
+from worker.clock import SECOND
+
+
+@pytest.fixture(autouse=True)
+def _declared(vhost: Vhost) -> None:
+    declare(vhost, ["acme", "bolt"])
+
+
+def changed(number: int, **fields: Any) -> bytes:
+    """A job's message with other values in its envelope; `job` changes fields of the job itself."""
+    message = json.loads(message_of(new_job(number)))
+    message["kwargs"]["job"] |= fields.pop("job", {})
+    return json.dumps(message | fields).encode()
+
+
+DEAD_LETTERS: dict[str, list[bytes]] = {
+    "undecodable": [
+        b"",
+        b"\xff\xfe\x00",
+        b"null",
+        b"[]",
+        b'{"actor_name":"refer"}',
+        message_of(new_job(901))[:-1],
+        b'{"kwargs":{"job":' + b"[" * 50_000,
+        b"\x80\x04K\x01.",
+    ],
+    "bad_schema": [
+        changed(902, kwargs={}),
+        changed(903, kwargs={"job": None}),
+        changed(904, job={"schema": 2}),
+        changed(905, job={"channel": ""}),
+        changed(906, job={"shop": "no such slug"}),
+        message_of(new_job(907, shop="bolt")),
+    ],
+    "bad_job_id": [changed(908, job={"job_id": "0" * 32}), changed(909, job={"destination": "friend@example.com"})],
+    "unknown_actor": [changed(910, actor_name="refund"), changed(911, actor_name="x" * 5000, kwargs={})],
+}
+
+
+@pytest.mark.parametrize("reason", DEAD_LETTERS)
+def test_what_is_no_job_is_parked_and_its_neighbours_go_on(vhost: Vhost, tap: Tap, reason: str) -> None:
+    """Such a message lands in `referrals.dead` as it came, with the reason; jobs before and behind it are done."""
+    bodies = DEAD_LETTERS[reason]
+    headers = {
+        "x-mine": "kept",
+        "nested": {"list": [1, -(2**40), None, True, b"\xff"], "at": datetime(2026, 1, 2, tzinfo=UTC)},
+        "price": Decimal("1.25"),
+    }
+    refer = FakeRefer2()
+    for number, body in enumerate(bodies):
+        tap.put(JOBS, "acme", message_of(new_job(number)))
+        tap.put(JOBS, "acme", body, headers=headers)
+    tap.put(JOBS, "acme", message_of(new_job(len(bodies))))
+
+    with Bench(vhost, [new_shop()], refer) as bench:
+        letters = tap.take(DEAD, len(bodies), 15)
+        results = tap.take(RESULTS, len(bodies) + 1, 15)
+        assert bench.count("dead_letters", reason=reason) == len(bodies)
+
+    assert [letter.body for letter in letters] == bodies
+    assert len(results) == len(refer.calls) == len(bodies) + 1
+    for letter in letters:
+        assert letter.headers.items() >= headers.items()
+        assert letter.headers["x-referral-reason"] == reason
+        assert letter.headers["x-referral-dead-at"].endswith("+00:00")
+        assert 0 < len(letter.headers["x-referral-detail"]) < 1000
+        assert "example.com" not in letter.headers["x-referral-detail"]
+        assert letter.properties.delivery_mode == 2
+    assert tap.peek(shop_queue("acme")) is None
+
+
+@pytest.mark.parametrize(
+    "envelope",
+    [
+        {"queue_name": "somebody-elses"},
+        {"queue_name": "referrals.DQ"},
+        {"options": {"eta": 32_503_680_000_000}},
+        {"options": {"eta": "soon", "retries": 99, "max_retries": 0, "pipe_target": {}}},
+        {"options": None, "args": [1, 2], "message_timestamp": "x"},
+        {"message_id": "another"},
+    ],
+    ids=["queue", "delay-queue", "eta", "bad-options", "bad-envelope", "message-id"],
+)
+def test_the_rest_of_the_envelope_decides_nothing(vhost: Vhost, tap: Tap, envelope: dict[str, Any]) -> None:
+    """A foreign queue name, an `eta` and other parts of Dramatiq's envelope neither kill a thread nor delay a job."""
+    threads, refer = 2, FakeRefer2()
+    with Bench(vhost, [new_shop()], refer, threads=threads):
+        for number in range(10):
+            tap.put(JOBS, "acme", changed(number, **envelope))
+        results = tap.take(RESULTS, 10, 10)
+    assert {json.loads(letter.body)["job_id"] for letter in results} == {new_job(n).job_id for n in range(10)}
+    assert set(refer.per_job().values()) == {1}
+
+
+def test_unknown_fields_of_a_job_do_no_harm(vhost: Vhost, tap: Tap) -> None:
+    """A job of a newer producer, with fields that this version doesn't know, is called."""
+    refer = FakeRefer2()
+    with Bench(vhost, [new_shop()], refer):
+        tap.put(JOBS, "acme", changed(1, job={"tier": {"name": "gold"}, "customer": {"shopid": "c1", "vip": True}}))
+        tap.take(RESULTS, 1, 10)
+    assert [call.job.job_id for call in refer.calls] == [new_job(1).job_id]
+
+
+def test_copies_of_a_job_make_one_call(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap) -> None:
+    """A job that is published five times, before, during and after its call, is called once; no copy stays behind."""
+    job, refer, clock = new_job(1), FakeRefer2(hold_from=1), ShiftedClock()
+    # With a short lease the copy that meets the call waits for its end in memory and not in a delay queue.
+    with Bench(vhost, [new_shop()], refer, longest_call=0.5, clock=clock) as bench:
+        for _ in range(2):
+            tap.put(JOBS, "acme", message_of(job))
+        wait_until(lambda: refer.calls, 10, "the call")
+        tap.put(JOBS, "acme", message_of(job))
+        refer.release()
+        (result,) = tap.take(RESULTS, 1, 10)
+        for _ in range(2):
+            tap.put(JOBS, "acme", message_of(job))
+        clock.shift = 15 * SECOND
+        wait_until(lambda: bench.count("ledger_hits", shop="acme") == 4, 20, "four copies found in the ledger")
+        wait_until(lambda: rabbitmq.depths(vhost).get(shop_queue("acme")) == 0, 10, "an empty queue")
+    assert json.loads(result.body)["outcome"] == "sent"
+    assert refer.per_job() == {job.job_id: 1}
+    assert tap.peek(RESULTS) is None

@@ -1,0 +1,148 @@
+"""`worker.publish`: all jobs confirmed, or an error that says what is the matter."""
+
+import json
+
+import pika
+import pytest
+
+from tests.integration.broker.bench import CAMPAIGN, declare, new_job
+from tests.integration.broker.tap import Tap, cut, find_connections, limit, memory_alarm
+from tests.services import RabbitMQ, Vhost, wait_until
+from worker import publish
+from worker.broker.producer import Producer
+from worker.broker.topology import shop_queue
+from worker.errors import BrokerError, ConfigurationError, UnroutableError
+from worker.jobs import decode_message
+
+
+def test_a_batch_is_confirmed_and_arrives_in_order(vhost: Vhost, tap: Tap) -> None:
+    """2,500 jobs (several windows of confirms) are counted, keep their order per shop and carry their id."""
+    declare(vhost, ["acme", "bolt"])
+    jobs = [new_job(number, shop=("acme", "bolt")[number % 2]) for number in range(2500)]
+
+    assert publish(jobs, amqp_url=vhost.url) == 2500
+
+    for shop in ("acme", "bolt"):
+        letters = tap.take(shop_queue(shop), 1250, 20)
+        sent = [job.job_id for job in jobs if job.shop == shop]
+        assert [decode_message(letter.body).job_id for letter in letters] == sent
+        assert [letter.properties.message_id for letter in letters] == sent
+        assert {letter.properties.delivery_mode for letter in letters} == {2}
+        assert decode_message(letters[0].body).published_at is not None
+
+
+def test_the_message_is_as_documented(vhost: Vhost, tap: Tap) -> None:
+    """The envelope has the documented keys, and the job in it the documented fields."""
+    declare(vhost)
+    job = new_job(1)
+    publish([job], amqp_url=vhost.url)
+    letter = tap.take(shop_queue("acme"), 1, 5)[0]
+    message = json.loads(letter.body)
+    stamp, published_at = message.pop("message_timestamp"), message["kwargs"]["job"].pop("published_at")
+    assert stamp == letter.properties.timestamp * 1000 + stamp % 1000
+    assert published_at.endswith("Z")
+    assert message == {
+        "queue_name": "referrals",
+        "actor_name": "refer",
+        "args": [],
+        "kwargs": {
+            "job": {
+                "schema": 1,
+                "job_id": job.job_id,
+                "campaign": CAMPAIGN,
+                "shop": "acme",
+                "run": 0,
+                "line": 1,
+                "customer": {"shopid": "c1"},
+                "channel": "whatsapp",
+            }
+        },
+        "options": {},
+        "message_id": job.job_id,
+    }
+
+
+def test_nothing_to_publish_is_fine(vhost: Vhost) -> None:
+    """No jobs: none confirmed, no error, nothing needs to be declared."""
+    assert publish([], amqp_url=vhost.url) == 0
+
+
+def test_a_shop_without_a_queue_is_named_with_the_remedy(vhost: Vhost) -> None:
+    """The error says which shop has no queue and how it gets one."""
+    declare(vhost)
+    jobs = [new_job(1), new_job(2, shop="nobody"), new_job(3)]
+    with pytest.raises(UnroutableError, match="^shop nobody has no queue: .*`referrals publish`"):
+        publish(jobs, amqp_url=vhost.url)
+
+
+def test_an_undeclared_virtual_host_is_named(vhost: Vhost) -> None:
+    """Where nothing was ever declared the error comes after the time-out and names the missing exchange."""
+    with pytest.raises(BrokerError, match="confirmed nothing for 1 s .*no exchange 'referrals'"):
+        publish([new_job(1)], amqp_url=vhost.url, timeout=1)
+
+
+def test_a_full_queue_is_an_error(rabbitmq: RabbitMQ, vhost: Vhost) -> None:
+    """A shop's queue that an operator bounded and that is full refuses jobs loudly."""
+    declare(vhost)
+    limit(rabbitmq, vhost, "referrals.shop.acme", **{"max-length": 1})
+
+    def refused() -> str:
+        try:
+            publish([new_job(1)], amqp_url=vhost.url)
+        except BrokerError as error:
+            return str(error)
+        return ""
+
+    assert "its queue is full" in wait_until(refused, 10, "a refusal")
+
+
+def test_blocked_publishers_end_in_an_error_that_says_why(rabbitmq: RabbitMQ, vhost: Vhost) -> None:
+    """While RabbitMQ is out of memory a producer waits for its time-out and then tells how many are confirmed."""
+    declare(vhost)
+    with memory_alarm(rabbitmq), pytest.raises(BrokerError, match=r"out of memory or disk.*; 0 jobs are confirmed"):
+        publish([new_job(1)], amqp_url=vhost.url, timeout=1)
+    assert publish([new_job(1)], amqp_url=vhost.url) == 1
+
+
+def test_a_closed_connection_loses_no_job(
+    rabbitmq: RabbitMQ, vhost: Vhost, params: pika.URLParameters, tap: Tap
+) -> None:
+    """RabbitMQ closes the producer's connection in the middle: every job is confirmed and arrives."""
+    declare(vhost)
+    jobs = [new_job(number) for number in range(3000)]
+    with Producer(params) as producer:
+        names = find_connections(rabbitmq, vhost, "tested")
+        for number, job in enumerate(jobs):
+            producer.send(job)
+            if number == 1500:
+                cut(rabbitmq, names)
+        producer.flush()
+        assert producer.confirmed == 3000
+    letters = tap.take(shop_queue("acme"), 3000, 20, distinct=True)
+    assert {letter.properties.message_id for letter in letters} == {job.job_id for job in jobs}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("guest:guest", "guest:wrong-s3cret"), "refuses user or password"),
+        (("guest:guest", "nobody:wrong-s3cret"), "refuses user or password"),
+        (("/test-", "/absent-"), "refuses the vhost"),
+    ],
+    ids=["password", "user", "vhost"],
+)
+def test_a_refused_login_is_told_at_once_without_the_password(
+    vhost: Vhost, change: tuple[str, str], told: str
+) -> None:
+    """What RabbitMQ refuses at login is one line that names host and setting but no password."""
+    with pytest.raises(BrokerError, match=f"{told}.*check REFERRALS_AMQP_URL") as caught:
+        publish([new_job(1)], amqp_url=vhost.url.replace(*change))
+    assert "s3cret" not in str(caught.value)
+    assert "127.0.0.1" in str(caught.value)
+
+
+def test_an_unusable_url_is_a_matter_of_configuration(vhost: Vhost) -> None:
+    """A URL that is none is refused before anything is tried, without showing the password."""
+    with pytest.raises(ConfigurationError, match="REFERRALS_AMQP_URL") as caught:
+        publish([new_job(1)], amqp_url="http://me:s3cret@127.0.0.1/")
+    assert "s3cret" not in str(caught.value)

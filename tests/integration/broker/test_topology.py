@@ -1,0 +1,71 @@
+"""Declaring on RabbitMQ: idempotent, at ease with what it can live with, clear about what it can't."""
+
+import pytest
+
+from tests.integration.broker.bench import declare, message_of, new_job
+from tests.integration.broker.tap import Tap
+from tests.services import Vhost
+from worker.broker.topology import DEAD, DELAYS, JOBS, RESULTS, shop_queue
+from worker.errors import ConfigurationError
+
+QUORUM = {"x-queue-type": "quorum"}
+
+
+def test_declaring_again_changes_nothing(vhost: Vhost, tap: Tap) -> None:
+    """What was declared is declared again without a difference, and keeps its messages."""
+    assert declare(vhost, ["acme", "bolt"]) == []
+    tap.put(JOBS, "acme", message_of(new_job(1)))
+
+    assert declare(vhost, ["acme", "bolt"]) == []
+
+    assert tap.take(shop_queue("acme"), 1, 5)[0].body == message_of(new_job(1))
+    for name in (DEAD, RESULTS, shop_queue("bolt"), *(f"referrals.delay.{seconds}" for seconds in DELAYS)):
+        tap.channel.queue_declare(name, passive=True)
+
+
+def test_a_queue_with_other_arguments_is_taken_and_named(vhost: Vhost, tap: Tap) -> None:
+    """A quorum queue with arguments of somebody's choice is used as it is, bindings included, and reported."""
+    tap.channel.queue_declare(shop_queue("acme"), durable=True, arguments=QUORUM | {"x-delivery-limit": 7})
+
+    differences = declare(vhost)
+
+    assert len(differences) == 1
+    assert "queue referrals.shop.acme" in differences[0]
+    assert "x-delivery-limit is 7, not 100000" in differences[0]
+    tap.put(JOBS, "acme", b"routed")
+    tap.put("referrals.return", "acme", b"returned")
+    assert [letter.body for letter in tap.take(shop_queue("acme"), 2, 5)] == [b"routed", b"returned"]
+
+
+def test_a_classic_queue_is_refused_with_the_remedy(vhost: Vhost, tap: Tap) -> None:
+    """A classic queue under one of our names can't be run on; the line names it and what to do."""
+    tap.channel.queue_declare(shop_queue("acme"), durable=True)
+    with pytest.raises(ConfigurationError, match=r"queue referrals\.shop\.acme exists with another type .*delete it"):
+        declare(vhost)
+
+
+def test_an_exchange_of_another_type_is_refused(vhost: Vhost, tap: Tap) -> None:
+    """A topic exchange where a direct one belongs is refused, as jobs would go astray."""
+    tap.channel.exchange_declare(JOBS, "topic", durable=True)
+    with pytest.raises(ConfigurationError, match=r"exchange referrals exists with another type"):
+        declare(vhost)
+
+
+@pytest.mark.parametrize(
+    "dropping",
+    [{"x-max-length": 1000}, {"x-max-length-bytes": 10_000, "x-overflow": "drop-head"}, {"x-message-ttl": 60_000}],
+    ids=["length", "bytes", "age"],
+)
+def test_a_results_queue_that_drops_is_refused(vhost: Vhost, tap: Tap, dropping: dict[str, object]) -> None:
+    """A results queue with a bound would lose confirmed results, so nothing starts on it."""
+    tap.channel.queue_declare(RESULTS, durable=True, arguments=QUORUM | dropping)
+    with pytest.raises(ConfigurationError, match=r"queue referrals\.results would drop results .*without a length"):
+        declare(vhost)
+
+
+def test_a_plain_results_queue_of_an_operator_is_taken(vhost: Vhost, tap: Tap) -> None:
+    """A quorum queue without any bound drops nothing: it is used, and its differences are named."""
+    tap.channel.queue_declare(RESULTS, durable=True, arguments=QUORUM)
+    assert any("queue referrals.results" in difference for difference in declare(vhost))
+    tap.put(RESULTS, "acme.sent.ok.plain", b"{}")
+    assert tap.take(RESULTS, 1, 5)[0].body == b"{}"

@@ -1,0 +1,203 @@
+"""How Dramatiq's own worker stops on SIGTERM, and how ours does: real processes, real signals, calls under way."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import dramatiq
+import psutil
+import pytest
+from dramatiq.brokers.rabbitmq import RabbitmqBroker
+
+from tests.integration.broker.bench import declare, new_job
+from tests.integration.broker.tap import Tap
+from tests.integration.stock.upstream import Upstream
+from tests.services import Vhost, wait_until
+from tests.services.process import free_ports
+from worker.broker.connection import parameters
+from worker.broker.producer import Producer
+from worker.broker.topology import RESULTS, shop_queue
+
+REPOSITORY = Path(__file__).parents[3]
+QUEUE = "stock"
+THREADS = 4
+
+BACKLOG = 600
+"""More than a worker here does until it is stopped."""
+
+READY = "Worker process is ready for action"
+STOPPING = "Stopping worker process"
+"""What Dramatiq's worker process logs."""
+
+LATE_SECONDS = 0.4
+"""A call that arrives this much after the signal began after it: it takes some milliseconds on its way."""
+
+SHOPS = """
+[defaults]
+base_url = "{url}"
+key_id = "k1"
+secret_file = "secret"
+per_second = 1000
+burst = 100
+customer_per_second = 100
+[shops.acme]
+"""
+
+
+@dataclass
+class Running:
+    """A worker's processes: Dramatiq's parent, and the child that works."""
+
+    parent: subprocess.Popen[bytes]
+    log: Path
+
+    def logged(self, text: str) -> bool:
+        return text in self.log.read_text()
+
+    @property
+    def child(self) -> psutil.Process:
+        """The process with the worker threads."""
+        (child,) = psutil.Process(self.parent.pid).children()
+        return child
+
+    def stop_as_a_group(self) -> None:
+        """SIGTERM as a process group gets it: the child has its own, and another one from its parent.
+
+        Sent to the group at once the two may arrive as one; this is the order in which they arrive as two.
+        """
+        self.child.send_signal(signal.SIGTERM)
+        wait_until(lambda: self.logged(STOPPING), 10, "the first signal to be handled")
+        os.killpg(self.parent.pid, signal.SIGTERM)
+
+
+@contextmanager
+def started(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Iterator[Running]:
+    """Worker processes in a group of their own, ready to work; whoever is left at the end is killed."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("REFERRALS_")}
+    with (
+        log.open("wb") as file,
+        subprocess.Popen(
+            [sys.executable, "-m", *command],
+            cwd=REPOSITORY,
+            env={**inherited, **environment},
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+        ) as parent,
+    ):
+        running = Running(parent, log)
+        try:
+            wait_until(lambda: running.logged(READY), 30, "the worker to be ready")
+            yield running
+        finally:
+            if parent.poll() is None:
+                for child in psutil.Process(parent.pid).children():
+                    child.kill()
+                parent.kill()
+
+
+@contextmanager
+def stock(vhost: Vhost, upstream: Upstream, folder: Path, *, messages: int) -> Iterator[Running]:
+    """The stock worker, with messages to work on."""
+    broker = RabbitmqBroker(url=vhost.url)
+    broker.declare_queue(QUEUE, ensure=True)
+    for number in range(messages):
+        broker.enqueue(dramatiq.Message(queue_name=QUEUE, actor_name="call", args=(number,), kwargs={}, options={}))
+    broker.close()
+    command = ["dramatiq", "tests.integration.stock.stock_worker", "--processes", "1", "--threads", str(THREADS)]
+    environment = {"STOCK_AMQP_URL": vhost.url, "STOCK_UPSTREAM": upstream.url}
+    with started(command, environment, folder / "worker.log") as running:
+        yield running
+
+
+@contextmanager
+def ours(vhost: Vhost, upstream: Upstream, folder: Path, *, messages: int) -> Iterator[Running]:
+    """`referrals work`, with jobs to work on."""
+    declare(vhost)
+    with Producer(parameters(vhost.url, name="test")) as producer:
+        for number in range(messages):
+            producer.send(new_job(number))
+    (folder / "secret").write_text("0" * 40)
+    (folder / "shops.toml").write_text(SHOPS.format(url=upstream.url))
+    environment = {
+        "REFERRALS_AMQP_URL": vhost.url,
+        "REFERRALS_SHOPS": str(folder / "shops.toml"),
+        "REFERRALS_METRICS_PORT": str(free_ports(1)[0]),
+    }
+    with started(["worker", "work", "--threads", str(THREADS)], environment, folder / "worker.log") as running:
+        yield running
+
+
+@pytest.fixture
+def slow() -> Iterator[Upstream]:
+    """An upstream that takes 20 ms for an answer."""
+    with Upstream(seconds=0.02) as upstream:
+        yield upstream
+
+
+def left(tap: Tap, queue: str) -> int:
+    """How many messages a queue holds, now that nobody consumes from it."""
+    count = tap.channel.queue_declare(queue, passive=True).method.message_count
+    assert isinstance(count, int)
+    return count
+
+
+def late_calls(running: Running, upstream: Upstream) -> int:
+    """Stop a busy worker and count the calls that began after the signal.
+
+    Dramatiq looks once a second whether to stop, counted from when it is ready; the signal is sent right after such a
+    look, so that the next one is most of a second away.
+    """
+    ready = time.monotonic()
+    wait_until(lambda: len(upstream.arrivals) > 20 and time.monotonic() > ready + 1.1, 20, "a busy worker")
+    signalled = time.monotonic()
+    running.child.send_signal(signal.SIGTERM)
+    running.parent.wait(timeout=30)
+    return sum(arrived > signalled + LATE_SECONDS for arrived in upstream.arrivals)
+
+
+def test_stock_takes_the_signal_of_a_group_for_two(vhost: Vhost, tap: Tap, slow: Upstream, tmp_path: Path) -> None:
+    """The second copy of one SIGTERM ends it at once: every call under way is cut, the exit code is 1."""
+    slow.hold()
+    with stock(vhost, slow, tmp_path, messages=THREADS) as running:
+        wait_until(lambda: len(slow.arrivals) == THREADS, 20, "calls under way")
+        running.stop_as_a_group()
+        assert running.parent.wait(timeout=30) == 1
+        slow.release()
+    assert slow.finished == 0
+    assert left(tap, QUEUE) == THREADS
+
+
+def test_ours_takes_the_signal_of_a_group_for_one(vhost: Vhost, tap: Tap, slow: Upstream, tmp_path: Path) -> None:
+    """The same: calls under way finish, their results are in RabbitMQ, nothing is left to do, the exit code is 0."""
+    slow.hold()
+    with ours(vhost, slow, tmp_path, messages=THREADS) as running:
+        wait_until(lambda: len(slow.arrivals) == THREADS, 20, "calls under way")
+        running.stop_as_a_group()
+        with pytest.raises(subprocess.TimeoutExpired):
+            running.parent.wait(timeout=0.5)
+        slow.release()
+        assert running.parent.wait(timeout=30) == 0
+    assert len(slow.arrivals) == left(tap, RESULTS) == THREADS
+    assert left(tap, shop_queue("acme")) == 0
+
+
+def test_stock_starts_calls_after_the_signal(vhost: Vhost, slow: Upstream, tmp_path: Path) -> None:
+    """For up to a second after SIGTERM it goes on as if nothing were."""
+    with stock(vhost, slow, tmp_path, messages=BACKLOG) as running:
+        assert late_calls(running, slow) > 0
+
+
+def test_ours_starts_no_call_after_the_signal(vhost: Vhost, tap: Tap, slow: Upstream, tmp_path: Path) -> None:
+    """The same: no call begins any more, each that began has its result, every other job is back in its queue."""
+    with ours(vhost, slow, tmp_path, messages=BACKLOG) as running:
+        assert late_calls(running, slow) == 0
+        assert running.parent.returncode == 0
+    assert len(slow.arrivals) == left(tap, RESULTS)
+    assert left(tap, shop_queue("acme")) == BACKLOG - len(slow.arrivals)

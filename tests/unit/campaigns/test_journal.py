@@ -1,0 +1,267 @@
+"""The journal of an embedded run: what it survives, what it refuses, and what a store gets back from it."""
+
+import json
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.unit.making import NOON, go, make_ask, make_limits
+from worker.campaigns.journal import Journal, finished_ids
+from worker.clock import DAY, SECOND, ManualClock
+from worker.errors import InputError, UsageError
+from worker.limits import Rate
+from worker.store.base import Ask, Closed, Go, Wait
+from worker.store.memory import MemoryStore
+
+LIMITS = make_limits()
+
+
+def body_of(number: int) -> str:
+    """A result as it is journalled, cut down to what the journal itself needs."""
+    return json.dumps({"job_id": f"{number:032x}", "outcome": "sent"})
+
+
+def grant(at: int = NOON, *, attempts: int = 1, takeovers: int = 0) -> Go:
+    """A grant for a call at ``at``."""
+    return Go(epoch=1, start_at=at, start_by=at, attempts=attempts, takeovers=takeovers)
+
+
+def restored(path: Path, ask: Ask, *, now: int = NOON) -> MemoryStore:
+    """A new store, told by the journal at ``path``, whose every job is asked for with the limits of ``ask``."""
+    store = MemoryStore(ManualClock(now), retention=0)
+    with Journal(path, "spring") as journal:
+        journal.restore(store, lambda shop, customer, job_id: Ask(shop, customer, job_id, ask.limits, lease=0))
+    return store
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Let no file of this process grow beyond ``size`` bytes, as a full disk would."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "results.csv.journal"
+
+
+def test_results_are_read_back_by_the_next_run(path: Path) -> None:
+    """What one run finished, the next one knows, in the order it was finished."""
+    with Journal(path, "spring") as journal:
+        for number in (2, 1):
+            journal.started(make_ask(number), grant())
+            journal.finished(body_of(number))
+    with Journal(path, "spring") as journal:
+        assert [result["job_id"] for result in journal.results()] == [f"{2:032x}", f"{1:032x}"]
+        assert list(finished_ids(journal)) == [f"{2:032x}", f"{1:032x}"]
+
+
+def test_a_line_is_in_the_file_when_its_method_returns(path: Path) -> None:
+    """Nothing waits in a buffer of the process: a kill right after the call loses no line."""
+    with Journal(path, "spring") as journal:
+        journal.started(make_ask(1), grant())
+        assert json.loads(path.read_bytes().splitlines()[-1])["event"] == "started"
+        journal.finished(body_of(1))
+        assert json.loads(path.read_bytes().splitlines()[-1])["result"]["outcome"] == "sent"
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [b'{"event":"resul', b'{"event":"result","result":{"job_id":"' + b"0" * 32 + b'"}}', b"\0" * 4096, b"{" * 200_000],
+    ids=["half a line", "a line without its end", "zeros", "longer than a block"],
+)
+def test_a_torn_tail_is_cut_off(path: Path, tail: bytes) -> None:
+    """What a kill or a power cut left of the last line is gone, and lines go on behind the whole ones."""
+    with Journal(path, "spring") as journal:
+        journal.finished(body_of(1))
+    whole = path.read_bytes()
+    path.write_bytes(whole + tail)
+    with Journal(path, "spring") as journal:
+        assert path.read_bytes() == whole
+        journal.finished(body_of(2))
+        assert list(finished_ids(journal)) == [f"{number:032x}" for number in (1, 2)]
+
+
+def test_a_cut_at_any_byte_leaves_a_journal(path: Path) -> None:
+    """Wherever a crash cuts the file, the next run opens it and finds exactly the results that were whole."""
+    with Journal(path, "spring") as journal:
+        for number in (1, 2):
+            journal.started(make_ask(number), grant())
+            journal.finished(body_of(number))
+    content = path.read_bytes()
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        with Journal(path, "spring") as journal:
+            results = [json.dumps(result) for result in journal.results()]
+            assert results == [body_of(number) for number in (1, 2)][: content[:length].count(b"}}\n")]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\xff\xfe garbage",
+        b"",
+        b'{"event":"result"}',
+        b'{"event":"result","result":{"job_id":"no hex"}}',
+        b'{"event":"started","job_id":"' + b"0" * 32 + b'"}',
+        b'{"event":["result"]}',
+        b'{"event":"resalt","result":{}}',
+        b"[" * 5000,
+    ],
+)
+def test_a_damaged_line_is_named(path: Path, line: bytes) -> None:
+    """A line that is not the last is never skipped in silence: its job might be called again or missed."""
+    with Journal(path, "spring") as journal:
+        journal.finished(body_of(1))
+    path.write_bytes(path.read_bytes() + line + b"\n")
+    with Journal(path, "spring") as journal:
+        journal.finished(body_of(2))
+        with pytest.raises(InputError) as caught:
+            list(journal.results())
+        with pytest.raises(InputError):
+            journal.restore(MemoryStore(ManualClock(NOON)), lambda *_: None)
+    assert f"{path}, line 3: is damaged; restore the file, or delete this line" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_another_campaign_is_refused(path: Path) -> None:
+    """A journal belongs to one campaign; the line names both."""
+    Journal(path, "spring").close()
+    with pytest.raises(UsageError, match="belongs to campaign 'spring', not 'autumn'; choose another --out"):
+        Journal(path, "autumn")
+
+
+@pytest.mark.parametrize("content", [b"email,channel\n", b'{"event":"result","result":{}}\n', b"\0" * 100_000 + b"\n"])
+def test_a_file_of_another_kind_is_refused_and_left_alone(path: Path, content: bytes) -> None:
+    """What is no journal is not written to."""
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match="is no journal of this command; choose another --out"):
+        Journal(path, "spring")
+    assert path.read_bytes() == content
+
+
+def test_another_version_is_refused(path: Path) -> None:
+    """A journal of a later version may hold what this one would misread."""
+    path.write_text('{"event":"campaign","version":2,"campaign":"spring"}\n')
+    with pytest.raises(UsageError, match="was written by another version"):
+        Journal(path, "spring")
+
+
+def test_two_runs_at_once_are_refused(path: Path) -> None:
+    """The second one is told; when the first is done, its lock is too."""
+    with Journal(path, "spring"), pytest.raises(UsageError, match="another run has it open"):
+        Journal(path, "spring")
+    Journal(path, "spring").close()
+
+
+def test_a_folder_that_does_not_exist_is_one_line(tmp_path: Path) -> None:
+    """The line names the file and what to do."""
+    with pytest.raises(InputError, match="journal: No such file or directory; choose another --out"):
+        Journal(tmp_path / "missing" / "results.csv.journal", "spring")
+
+
+def test_a_full_disk_leaves_no_half_line(path: Path) -> None:
+    """A line that didn't fit is taken back whole, so that a shorter one can follow it."""
+    with Journal(path, "spring") as journal:
+        before = path.read_bytes()
+        with largest_file(len(before) + 40):
+            with pytest.raises(InputError, match="make room, then run the same command again to go on"):
+                journal.started(make_ask(1), grant())
+            assert path.read_bytes() == before
+            with pytest.raises(InputError):
+                journal.finished(body_of(1))
+        journal.finished(body_of(2))
+        assert list(finished_ids(journal)) == [f"{2:032x}"]
+
+
+def test_an_open_call_is_taken_over_at_once(path: Path) -> None:
+    """A call that was started and never answered counts as an attempt; nobody else can be making it any more."""
+    ask = make_ask(1)
+    with Journal(path, "spring") as journal:
+        journal.started(ask, grant(attempts=2, takeovers=1))
+    again = go(restored(path, ask), ask)
+    assert (again.attempts, again.takeovers) == (3, 2)
+
+
+def test_a_released_call_is_no_attempt(path: Path) -> None:
+    """A grant that was undone leaves the job as it was before."""
+    ask = make_ask(1)
+    with Journal(path, "spring") as journal:
+        journal.started(ask, grant(attempts=2))
+        journal.released(ask, grant(attempts=2), called=False)
+    again = go(restored(path, ask), ask)
+    assert (again.attempts, again.takeovers) == (2, 0)
+
+
+def test_a_repeat_keeps_its_time(path: Path) -> None:
+    """A job that waits for its repeat waits on in the next run."""
+    ask = make_ask(1)
+    with Journal(path, "spring") as journal:
+        journal.started(ask, grant())
+        journal.repeated(ask, grant(), NOON + 5 * SECOND)
+    assert restored(path, ask).admit(ask) == Wait("job", NOON + 5 * SECOND)
+    assert go(restored(path, ask, now=NOON + 6 * SECOND), ask).attempts == 2
+
+
+@pytest.mark.parametrize("called", [True, False])
+def test_a_days_calls_are_counted_again(path: Path, called: bool) -> None:
+    """Every call that went out counts against the day, finished, open, repeated or throttled; no other does."""
+    ask = make_ask(9, limits=make_limits(per_day=5))
+    with Journal(path, "spring") as journal:
+        journal.started(make_ask(1), grant())
+        journal.finished(body_of(1))
+        journal.started(make_ask(2), grant())
+        journal.repeated(make_ask(2), grant(), NOON)
+        journal.started(make_ask(2), grant())
+        journal.started(make_ask(3), grant())
+        journal.released(make_ask(3), grant(), called=called)
+        journal.started(make_ask(4), grant(NOON - DAY))
+        journal.finished(body_of(4))
+    store = restored(path, ask)
+    left = 1 if called else 2
+    for number in range(left):
+        go(store, make_ask(10 + number, limits=ask.limits))
+    assert store.admit(ask) == Closed(NOON + DAY // 2, "day_quota")
+
+
+def test_a_customers_day_is_counted_again(path: Path) -> None:
+    """One customer's calls count against that customer's day, and nobody else's."""
+    limits = make_limits(customer_per_day=2)
+    with Journal(path, "spring") as journal:
+        for number in (1, 2):
+            journal.started(make_ask(number), grant())
+            journal.finished(body_of(number))
+    store = restored(path, make_ask(limits=limits))
+    assert store.admit(make_ask(3, limits=limits)) == Wait("customer", NOON + DAY // 2)
+    go(store, make_ask(4, limits=limits, customer="e:bob@example.com"))
+
+
+def test_a_second_run_right_after_keeps_the_pace(path: Path) -> None:
+    """The last calls of one run and the first of the next share a second, of the shop and of the customer."""
+    for limits in (make_limits(customer=Rate.per_second(2, 2)), make_limits(shop=Rate.per_second(2, 2))):
+        with Journal(path, "spring") as journal:
+            for number in (1, 2):
+                journal.started(make_ask(number), grant())
+                journal.finished(body_of(number))
+        ask = make_ask(3, limits=limits)
+        reply = restored(path, ask, now=NOON + SECOND // 10).admit(ask)
+        assert isinstance(reply, Wait | Closed)
+        assert reply.until == NOON + SECOND // 2
+        go(restored(path, ask, now=NOON + SECOND // 2), ask)
+        path.unlink()
+
+
+def test_calls_of_a_shop_that_is_gone_are_left_out(path: Path) -> None:
+    """A shop that left the shops file has no limits to count against."""
+    with Journal(path, "spring") as journal:
+        journal.started(make_ask(1), grant())
+        journal.finished(body_of(1))
+        journal.restore(MemoryStore(ManualClock(NOON)), lambda *_: None)

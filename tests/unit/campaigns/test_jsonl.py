@@ -1,0 +1,103 @@
+"""JSONL: keys as columns, and lines that are no row."""
+
+import json
+
+import pytest
+
+from tests.unit.campaigns.conftest import Import
+from worker.campaigns.exports.text import MAX_ROW
+from worker.errors import UsageError
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".ndjson", ".NDJSON", ".txt"])
+def test_found_by_suffix_or_content(run_import: Import, suffix: str) -> None:
+    """JSONL is known by its name, or else by its first character."""
+    done = run_import('\ufeff{"Customer-Email": " one@example.com ", "line": 3}\r\n', suffix=suffix)
+    assert done.emails == ["one@example.com"]
+
+
+def test_objects_may_differ(run_import: Import) -> None:
+    """Keys may come in any order, first appear late, or be nested in `customer`; null is as good as absent."""
+    rows: list[dict[str, object]] = [
+        {"customer": {"email": "one@example.com", "shopid": 12345678901234567890, "vip": True}},
+        {"reference": 1.50, "customer_bhid": "b2", "customer": None},
+        {"channel": "email", "destination": "friend@example.org", "customer_email": "three@example.com"},
+    ]
+    done = run_import("\n\n".join(map(json.dumps, rows)), suffix=".jsonl")
+    first, second, third = done.jobs
+    assert (first.customer.shopid, first.line) == ("12345678901234567890", 1)
+    assert (second.customer.bhid, second.reference, second.line) == ("b2", "1.5", 3)
+    assert (third.channel, third.destination, third.line) == ("email", "friend@example.org", 5)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "nonsense",
+        "[1]",
+        "7",
+        '{"customer_email": "a@example.com"',
+        '{"customer_email": "a@example.com", "x": NaN}',
+        '{"customer_email": "a@example.com", "x": -Infinity}',
+        '{"customer_email": ["a@example.com"]}',
+        '{"customer_bhid": "\\ud800"}',
+        '{"customer_bhid": "b", "reference": "\\ud800"}',
+        '{"customer_bhid": "b", "channel": "\\udfff"}',
+        '{"customer_email": "a\\ud800@example.com"}',
+        '{"customer_email": "a@example.com", "x": ' + "[" * 100_000 + "]" * 100_000 + "}",
+        '{"customer_email": "a@example.com", "x": "' + "y" * MAX_ROW + '"}',
+    ],
+)
+def test_unreadable_lines(run_import: Import, bad: str) -> None:
+    """A line that is no readable object is rejected and the rest goes on."""
+    done = run_import(f'{{"customer_email": "one@example.com"}}\n{bad}\n{{"customer_email": "two@example.com"}}')
+    assert done.emails == ["one@example.com", "two@example.com"]
+    assert done.rejects == [(2, "unreadable_row")]
+
+
+def test_undecodable_line(run_import: Import) -> None:
+    """Bytes that are no text cost their line only."""
+    done = run_import(b'{"customer_bhid": "a"}\n{"customer_bhid": "\x81\xff"}\n', suffix=".jsonl")
+    assert [job.customer.bhid for job in done.jobs] == ["a"]
+    assert done.rejects == [(2, "unreadable_row")]
+
+
+def test_rejected_line_is_kept_whole(run_import: Import) -> None:
+    """The rejects file holds the line as one cell."""
+    done = run_import('{"customer_email": "x", "b": 1}\n', suffix=".jsonl")
+    assert done.importer.reject_files[0].read_text() == (
+        'line,reason,row\n1,no_customer,"{""customer_email"": ""x"", ""b"": 1}"\n'
+    )
+
+
+def test_consent_by_boolean(run_import: Import) -> None:
+    """JSON's true and false can be asked for."""
+    rows = '{"customer_bhid": "a", "ok": true}\n{"customer_bhid": "b", "ok": false}\n{"customer_bhid": "c"}\n'
+    done = run_import(rows, suffix=".jsonl", consent=("OK", "True"))
+    assert [job.customer.bhid for job in done.jobs] == ["a"]
+    assert done.rejects == [(2, "no_consent"), (3, "no_consent")]
+
+
+def test_empty_jsonl(run_import: Import) -> None:
+    """A file of no objects has no jobs."""
+    assert run_import("\n", suffix=".jsonl").jobs == []
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"a": 1}\n', "no column for the customer.*columns seen: a$"),
+        ("x,y\n", "no JSON object in its first 1000 lines"),
+    ],
+)
+def test_refused(run_import: Import, content: str, message: str) -> None:
+    """A file whose keys or lines can't be understood is refused."""
+    with pytest.raises(UsageError, match=message):
+        run_import(content, suffix=".jsonl")
+
+
+@pytest.mark.parametrize("content", ['[{"customer_email": "x"}]', '[\n  {"customer_email": "x"}\n]'])
+def test_json_array(run_import: Import, content: str) -> None:
+    """A JSON array is refused with the way to turn it into JSONL."""
+    with pytest.raises(UsageError, match="one object a line"):
+        run_import(content, suffix=".json")

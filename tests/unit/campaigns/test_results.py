@@ -1,0 +1,205 @@
+"""Results files: their rows, and what is left of them after a crash, a full disk or an editor."""
+
+import csv
+import io
+import json
+import resource
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from worker.campaigns.results import COLUMNS, Format, ResultsFile, header, row
+from worker.errors import InputError, UsageError
+
+RESULT: dict[str, Any] = {
+    "job_id": f"{1:032x}",
+    "campaign": "spring",
+    "shop": "acme",
+    "run": 0,
+    "line": 2,
+    "customer": {"email": "ann@example.com", "shopid": "7"},
+    "channel": "whatsapp",
+    "outcome": "sent",
+    "code": None,
+    "message": "Thanks, Ann",
+    "referral": {"referral_bhid": "rf1", "link": "https://shop.example.com/r/1"},
+    "share_action": {"type": "open_url", "url": "https://wa.me/?text=x"},
+    "attempts": 1,
+    "latency_seconds": 0.25,
+}
+
+
+def body_of(number: int, **fields: Any) -> str:
+    """A result as JSON, as it comes from the journal or from RabbitMQ."""
+    return json.dumps({**RESULT, "job_id": f"{number:032x}", **fields})
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    """A CSV as any reader sees it."""
+    return list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+
+
+def opened(path: Path, form: Format = "csv") -> tuple[ResultsFile, list[str]]:
+    """A file that is gone on with, and the job ids it held."""
+    file = ResultsFile(path, form)
+    return file, list(file.resume())
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "results.csv"
+
+
+def test_a_row_shows_what_a_mailing_needs() -> None:
+    """The customer's ids and the link stand in columns of their own, the vendor's objects beside them as JSON."""
+    (cells,) = rows_of(header() + row(RESULT))
+    assert tuple(cells) == COLUMNS
+    assert (cells["customer_email"], cells["customer_shopid"], cells["customer_bhid"]) == ("ann@example.com", "7", "")
+    assert (cells["outcome"], cells["code"], cells["attempts"]) == ("sent", "", "1")
+    assert cells["link"] == "https://shop.example.com/r/1"
+    assert json.loads(cells["share_action"]) == RESULT["share_action"]
+    assert json.loads(cells["referral"]) == RESULT["referral"]
+
+
+@pytest.mark.parametrize("message", ['say "hi", then\nleave', "a lone\rreturn", "ends\r\n", "é😀\u2028", " blank "])
+def test_any_text_comes_back_from_the_csv(message: str) -> None:
+    """Quotes, line ends of every kind and spaces are the same after a reader has parsed them."""
+    (cells,) = rows_of(header() + row({**RESULT, "message": message}))
+    assert cells["message"] == message
+    assert cells["job_id"] == RESULT["job_id"]
+
+
+def test_a_lone_surrogate_does_not_end_a_run(path: Path) -> None:
+    """JSON can hold half a character, which UTF-8 can't; it is written as an escape."""
+    file, _ = opened(path)
+    file.add(body_of(1, message="\ud83d"))
+    file.close()
+    assert rows_of(path.read_text())[0]["message"] == r"\ud83d"
+
+
+def test_a_result_without_customer_or_referral_has_empty_cells() -> None:
+    """What is absent, or is no object, leaves its cells empty."""
+    (cells,) = rows_of(header() + row({**RESULT, "customer": None, "referral": None, "share_action": None}))
+    assert (cells["customer_email"], cells["link"], cells["referral"], cells["share_action"]) == ("", "", "", "")
+
+
+def test_rebuild_replaces_what_was_there(path: Path) -> None:
+    """A rebuilt file holds the given results only, and rows may be added to it."""
+    path.write_text("something else")
+    file = ResultsFile(path)
+    assert file.rebuild([json.loads(body_of(1))]) == 1
+    file.add(body_of(2))
+    file.close()
+    assert [cells["job_id"] for cells in rows_of(path.read_text())] == [f"{number:032x}" for number in (1, 2)]
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_readers_see_rows_after_a_flush(path: Path) -> None:
+    """A person may look at the file while the run goes on."""
+    file = ResultsFile(path)
+    file.rebuild([])
+    file.add(body_of(1))
+    file.flush()
+    assert len(rows_of(path.read_text())) == 1
+    file.close()
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_resume_goes_on_where_the_file_ends(path: Path, form: Format) -> None:
+    """The ids that the file holds are told, and rows go behind them."""
+    for number in (1, 2):
+        file, known = opened(path, form)
+        assert known == [f"{earlier:032x}" for earlier in range(1, number)]
+        file.add(body_of(number, message="two\nlines"))
+        file.close()
+    file, known = opened(path, form)
+    file.close()
+    assert known == [f"{number:032x}" for number in (1, 2)]
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_a_cut_at_any_byte_is_gone_on_with(path: Path, form: Format) -> None:
+    """Wherever a crash cuts the file, the whole rows before it stay and the next row follows them."""
+    file, _ = opened(path, form)
+    for number in (1, 2):
+        file.add(body_of(number, message="two\nlines"))
+    file.close()
+    content = path.read_bytes()
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        file, known = opened(path, form)
+        file.add(body_of(3))
+        file.close()
+        assert known == [f"{number:032x}" for number in (1, 2)][: len(known)]
+        file, after = opened(path, form)
+        file.close()
+        assert after == [*known, f"{3:032x}"]
+    assert len(known) == 1
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+@pytest.mark.parametrize("line", ["a,b", "", "{}"])
+def test_an_edited_row_is_refused_and_nothing_is_cut(path: Path, form: Format, line: str) -> None:
+    """What is no row in the middle of the file was somebody's doing; cutting there would lose what follows."""
+    file, _ = opened(path, form)
+    file.add(body_of(1))
+    file.close()
+    content = path.read_text()
+    path.write_text(f"{content}{line}\n{content.splitlines()[-1]}\n")
+    edited = path.read_bytes()
+    with pytest.raises(UsageError, match="is no result; mend it or choose another --out"):
+        opened(path, form)
+    assert path.read_bytes() == edited
+
+
+def test_another_table_is_refused(path: Path) -> None:
+    """A file with other columns is not written to."""
+    path.write_text("email,channel\nann@example.com,sms\n")
+    with pytest.raises(UsageError, match="has other columns than results of this version; choose another --out"):
+        opened(path)
+    assert path.read_text().startswith("email,channel\nann")
+
+
+def test_a_cell_of_any_size_is_read_back(path: Path) -> None:
+    """A referral may be larger than the 128 KiB at which the standard library stops."""
+    file, _ = opened(path)
+    file.add(body_of(1, referral={"text": "x" * 200_000}))
+    file.close()
+    file, known = opened(path)
+    file.close()
+    assert known == [f"{1:032x}"]
+
+
+def test_two_writers_are_refused(path: Path) -> None:
+    """A file that a command goes on with is locked against a second one."""
+    file, _ = opened(path)
+    with pytest.raises(UsageError, match="another command writes to it"):
+        opened(path)
+    file.close()
+    opened(path)[0].close()
+
+
+def test_a_full_disk_is_one_line_and_closes(path: Path) -> None:
+    """What can't be written is told by add, flush or close, and the file is closed for good."""
+    file = ResultsFile(path)
+    file.rebuild([])
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 100, hard))
+    try:
+        file.add(body_of(1))
+        for step in (file.flush, file.close):
+            with pytest.raises(InputError, match="File too large; nothing is lost, mend that and run the same command"):
+                step()
+        file.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_folder_that_does_not_exist_is_one_line(tmp_path: Path) -> None:
+    """Both ways to begin a file name it and say why it can't be made."""
+    file = ResultsFile(tmp_path / "missing" / "results.csv")
+    with pytest.raises(InputError, match=r"results\.csv: No such file or directory"):
+        file.rebuild([])
+    with pytest.raises(InputError, match=r"results\.csv: No such file or directory"):
+        list(file.resume())

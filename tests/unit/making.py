@@ -1,0 +1,79 @@
+"""Jobs, shops and questions to the store, with everything that a test doesn't care about filled in."""
+
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from hypothesis import HealthCheck, settings
+
+from worker.clock import SECOND, from_datetime
+from worker.credentials import SigningKey
+from worker.jobs import Customer, Job
+from worker.limits import Rate, ShopLimits
+from worker.shops import ShopConfig, ShopTable
+from worker.store.base import Ask, Closed, Go, Seen, Wait
+
+NOON = from_datetime(datetime(2026, 11, 2, 12, tzinfo=UTC))
+"""When most tests begin: far from any day's end."""
+
+LEASE = 20 * SECOND
+
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""How properties are tested: that the machine is busy is no reason to fail."""
+
+PLENTY = ShopLimits(
+    shop=Rate.per_second(1000, 1000),
+    shop_per_day=1_000_000,
+    customer=Rate.per_second(1000, 1000),
+    customer_per_day=1_000_000,
+)
+"""Limits that no test runs into by accident."""
+
+
+def make_job(number: int = 1, **fields: Any) -> Job:
+    """A job of the shop acme; each number has a customer, and so an id, of its own."""
+    usual: dict[str, Any] = {
+        "shop": "acme",
+        "campaign": "spring",
+        "customer": Customer(email=f"ann{number}@example.com"),
+        "channel": "whatsapp",
+        "line": number,
+    }
+    return Job.create(**{**usual, **fields})
+
+
+def make_shop(slug: str = "acme", **table: Any) -> ShopConfig:
+    """A shop that may be called a thousand times a second, for as long as the test says nothing else."""
+    usual = {"per_second": 1000.0, "burst": 1000, "customer_per_second": 1000.0}
+    return ShopConfig.of(slug, SigningKey("k1", b"s3cret"), ShopTable(**{**usual, **table}))
+
+
+def make_limits(
+    *, shop: Rate = PLENTY.shop, customer: Rate = PLENTY.customer, per_day: int = 10**6, customer_per_day: int = 10**6
+) -> ShopLimits:
+    """Limits that are plenty but for what is given; the day resets at midnight."""
+    return ShopLimits(shop, per_day, customer, customer_per_day)
+
+
+def make_ask(
+    number: int = 1,
+    *,
+    shop: str = "acme",
+    customer: str = "e:ann@example.com",
+    limits: ShopLimits = PLENTY,
+    place: int | None = None,
+) -> Ask:
+    """What a job asks the store; each number is another job."""
+    return Ask(shop, customer, f"{number:032x}", limits, LEASE, place)
+
+
+class Admits(Protocol):
+    """The part of a store that grants calls."""
+
+    def admit(self, ask: Ask) -> Go | Closed | Wait | Seen: ...
+
+
+def go(store: Admits, ask: Ask) -> Go:
+    """The grant that the store has to give here."""
+    reply = store.admit(ask)
+    assert isinstance(reply, Go), reply
+    return reply

@@ -1,0 +1,53 @@
+"""Clocks, and the way between instants and datetimes."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.making import PATIENT
+from worker.clock import DAY, SECOND, ManualClock, SystemClock, from_datetime, to_datetime
+
+
+@pytest.mark.parametrize(
+    ("moment", "instant"),
+    [
+        (datetime(1970, 1, 1, tzinfo=UTC), 0),
+        (datetime(1970, 1, 2, 0, 0, 0, 1, tzinfo=UTC), DAY + 1),
+        (datetime(1970, 1, 1, 2, tzinfo=timezone(timedelta(hours=1))), 3600 * SECOND),
+        (datetime(2026, 11, 2, 9, 30, 0, 250_000, tzinfo=UTC), 1_793_611_800_250_000),
+        (datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC), -1),
+    ],
+)
+def test_from_datetime(moment: datetime, instant: int) -> None:
+    """An aware datetime of any zone is its microseconds since the epoch."""
+    assert from_datetime(moment) == instant
+    assert to_datetime(instant) == moment
+
+
+@PATIENT
+@given(st.integers(0, 4_000_000_000 * SECOND))
+def test_round_trip(instant: int) -> None:
+    """Not a microsecond is lost on the way to a datetime and back."""
+    assert from_datetime(to_datetime(instant)) == instant
+    assert to_datetime(instant).utcoffset() == timedelta(0)
+
+
+def test_manual_clock_stands() -> None:
+    """A manual clock moves when it is told to, and only then."""
+    clock = ManualClock(5)
+    assert [clock.now(), clock.now()] == [5, 5]
+    clock.advance(SECOND)
+    assert clock.now() == SECOND + 5
+    clock.set(3)
+    assert clock.now() == 3
+
+
+def test_system_clock_is_the_wall_clock() -> None:
+    """The system clock tells the wall's time and never goes back."""
+    clock = SystemClock()
+    before = from_datetime(datetime.now(UTC))
+    readings = [clock.now() for _ in range(1000)]
+    assert abs(readings[0] - before) < SECOND
+    assert readings == sorted(readings)

@@ -1,0 +1,419 @@
+"""The use case, by a table: what each verdict comes to in the disposition, the ledger, the result and the metrics."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+
+from tests.unit.making import LEASE, NOON, PATIENT, go, make_job, make_shop
+from worker.clock import SECOND, ManualClock, to_datetime
+from worker.dispatch import (
+    DEFAULT_THROTTLE,
+    RETRY_BASE,
+    RETRY_CAP,
+    Dispatcher,
+    Disposition,
+    Fenced,
+    Finish,
+    GiveBack,
+    Later,
+)
+from worker.errors import StoreError
+from worker.jobs import Job, Outcome
+from worker.metrics import Metrics
+from worker.shops import ShopConfig
+from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, Ask, Closed, Go, Seen, Wait
+from worker.store.memory import MemoryStore
+from worker.verdicts import Halted, Rejected, Retry, Sent, Throttled, Unknown, Verdict
+
+CALL = SECOND // 4
+"""How long each call takes."""
+
+SENT = Sent(200, "Thanks, Zoë \ud800", {"link": "https://example.com/r/1", "new": [1, None]}, {"do": {"text": "hi"}})
+PLAIN = Sent(201, None, {"link": "x"}, None)
+REJECTED = Rejected(404, "no_customers_match_customer_identity", "nobody", listed=True)
+OWN_RULE = Rejected(400, "campaign_over", "too late", listed=False)
+BAD_TOKEN = Halted(401, "invalid_token", None, every_shop=False)
+DOWN = Retry(503, "http_503")
+UNREACHABLE = Retry(None, "connection")
+LOST = Unknown(None, "timeout")
+
+
+class Forgetful(MemoryStore):
+    """A store that goes out of reach during each call."""
+
+    def answer(self, ask: Ask, epoch: int, result: str) -> bool:
+        del ask, epoch, result
+        raise StoreError("out of reach")
+
+
+class Bench:
+    """A dispatcher whose calls end as the test says, on a real store and a clock that each call moves on."""
+
+    def __init__(self, verdict: Verdict = SENT, *, store: type[MemoryStore] = MemoryStore, **table: Any) -> None:
+        self.clock = ManualClock(NOON)
+        self.store = store(self.clock)
+        self.registry = CollectorRegistry()
+        self.shop: ShopConfig | None = make_shop(**table)
+        self.verdict = verdict
+        self.stopping = False
+        self.calls = 0
+        self.fraction = 1.0
+        self.during_call: Callable[[], object] = lambda: None
+        self.dispatcher = Dispatcher(
+            shop_of=lambda _: self.shop,
+            refer=self.refer,
+            store=self.store,
+            clock=self.clock,
+            metrics=Metrics(self.registry),
+            stopping=lambda: self.stopping,
+            random=lambda: self.fraction,
+        )
+        self.job = make_job(published_at=to_datetime(NOON - SECOND), reference="row 1", sender="cyd@example.com")
+
+    def ask(self) -> Ask:
+        assert self.shop is not None
+        return Ask("acme", self.job.customer.key, self.job.job_id, self.shop.limits, LEASE)
+
+    def refer(self, shop: ShopConfig, job: Job) -> Verdict:
+        assert shop is self.shop
+        assert job is self.job
+        assert self.count("refer2_requests_in_flight") == 1
+        self.calls += 1
+        self.clock.advance(CALL)
+        self.during_call()
+        return self.verdict
+
+    def grant(self) -> Go:
+        return go(self.store, self.ask())
+
+    def dispatch(self, grant: Go | None = None) -> Disposition:
+        ask = self.ask()
+        return self.dispatcher.dispatch(self.job, ask, grant or go(self.store, ask))
+
+    def after_takeovers(self, number: int) -> Go:
+        """The grant of a job whose worker ended that often during the call."""
+        for _ in range(number):
+            self.clock.set(self.grant().start_by + LEASE + LEASE_MARGIN)
+        return self.grant()
+
+    def at_attempt(self, number: int) -> Go:
+        """The grant of a job that was repeated that often."""
+        for _ in range(number - 1):
+            assert self.store.retry(self.ask(), self.grant().epoch, self.clock.now())
+        return self.grant()
+
+    def count(self, name: str, **labels: str) -> float:
+        return self.registry.get_sample_value(name, {"shop": "acme", **labels}) or 0
+
+
+def result_of(disposition: Disposition) -> dict[str, Any]:
+    """The result that is to be published."""
+    assert isinstance(disposition, Finish), disposition
+    fields: dict[str, Any] = json.loads(disposition.body)
+    assert (fields["outcome"], fields["code"]) == (disposition.outcome, disposition.code)
+    assert (fields["share_action"] is not None) == disposition.has_share_action
+    return fields
+
+
+def test_sent() -> None:
+    """A sent job's result carries the job, the vendor's objects untouched, and its times."""
+    bench = Bench()
+    assert result_of(bench.dispatch()) == {
+        "schema": 1,
+        "job_id": bench.job.job_id,
+        "campaign": "spring",
+        "shop": "acme",
+        "run": 0,
+        "line": 1,
+        "reference": "row 1",
+        "customer": {"bhid": None, "shopid": None, "email": "ann1@example.com"},
+        "channel": "whatsapp",
+        "destination": None,
+        "sender": "cyd@example.com",
+        "outcome": "sent",
+        "code": None,
+        "status": 200,
+        "message": SENT.message,
+        "referral": SENT.referral,
+        "share_action": SENT.share_action,
+        "attempts": 1,
+        "published_at": "2026-11-02T11:59:59Z",
+        "called_at": "2026-11-02T12:00:00Z",
+        "finished_at": "2026-11-02T12:00:00.250000Z",
+        "latency_seconds": 0.25,
+    }
+
+
+FINAL: list[tuple[Verdict, Outcome, str | None, int | None]] = [
+    (SENT, "sent", None, 200),
+    (PLAIN, "sent", None, 201),
+    (REJECTED, "rejected", "no_customers_match_customer_identity", 404),
+    (OWN_RULE, "rejected", "campaign_over", 400),
+]
+
+
+@pytest.mark.parametrize("attempt", [1, 5])
+@pytest.mark.parametrize("on_unknown", ["resend", "report"])
+@pytest.mark.parametrize(("verdict", "outcome", "code", "status"), FINAL)
+def test_final_verdicts(
+    verdict: Verdict, outcome: Outcome, code: str | None, status: int | None, on_unknown: str, attempt: int
+) -> None:
+    """A final answer is a result, recorded in the ledger before anything else, at whatever attempt it came."""
+    bench = Bench(verdict, on_unknown=on_unknown)
+    grant = bench.at_attempt(attempt)
+    disposition = bench.dispatch(grant)
+    result = result_of(disposition)
+    assert isinstance(disposition, Finish)
+    assert (result["outcome"], result["code"], result["status"]) == (outcome, code, status)
+    assert result["attempts"] == attempt
+    assert disposition.verdict is verdict
+    assert bench.store.admit(bench.ask()) == Seen(grant.epoch, disposition.body)
+    assert bench.count("referral_results_total", outcome=outcome) == 1
+
+
+@pytest.mark.parametrize(
+    ("verdict", "on_unknown", "attempt", "outcome"),
+    [
+        (DOWN, "resend", 1, None),
+        (DOWN, "resend", 4, None),
+        (DOWN, "resend", 5, "failed"),
+        (DOWN, "report", 4, None),
+        (DOWN, "report", 5, "failed"),
+        (UNREACHABLE, "resend", 1, None),
+        (UNREACHABLE, "report", 5, "failed"),
+        (LOST, "resend", 1, None),
+        (LOST, "resend", 4, None),
+        (LOST, "resend", 5, "unknown"),
+        (LOST, "report", 1, "unknown"),
+        (LOST, "report", 5, "unknown"),
+    ],
+)
+def test_repeat_or_end(verdict: Retry | Unknown, on_unknown: str, attempt: int, outcome: Outcome | None) -> None:
+    """What may work later is repeated up to the last attempt; a lost answer is never called failed."""
+    bench = Bench(verdict, on_unknown=on_unknown, max_attempts=5)
+    grant = bench.at_attempt(attempt)
+    disposition = bench.dispatch(grant)
+    if outcome is None:
+        assert isinstance(disposition, Later)
+        assert (disposition.epoch, disposition.verdict) == (grant.epoch, verdict)
+        assert bench.store.admit(bench.ask()) == Wait("job", disposition.not_before)
+        assert sum(bench.count("referral_results_total", outcome=name) for name in ("failed", "unknown")) == 0
+    else:
+        result = result_of(disposition)
+        assert (result["outcome"], result["code"], result["status"]) == (outcome, verdict.code, verdict.status)
+        assert (result["attempts"], result["latency_seconds"]) == (attempt, 0.25)
+        assert bench.count("referral_results_total", outcome=outcome) == 1
+    assert bench.calls == 1
+
+
+@PATIENT
+@given(attempt=st.integers(1, 99), fraction=st.floats(0, 1, exclude_max=True))
+def test_jitter(attempt: int, fraction: float) -> None:
+    """The wait is spread over all of its span, which doubles with each attempt from 2 s to five minutes."""
+    bench = Bench(DOWN, max_attempts=100)
+    bench.fraction = fraction
+    grant = replace(bench.grant(), attempts=attempt)
+    disposition = bench.dispatch(grant)
+    assert isinstance(disposition, Later)
+    span = min(RETRY_BASE * 2 ** (attempt - 1), RETRY_CAP)
+    assert disposition.not_before == NOON + CALL + int(span * fraction)
+
+
+@pytest.mark.parametrize(
+    ("scope", "customer", "blocked"),
+    [
+        ("customer", True, "customer"),
+        ("shop", True, "shop"),
+        (None, True, "customer"),
+        (None, False, "shop"),
+    ],
+)
+@pytest.mark.parametrize("retry_after", [7 * SECOND, None])
+def test_throttled(
+    scope: Literal["customer", "shop"] | None, customer: bool, blocked: str, retry_after: int | None
+) -> None:
+    """A 429 blocks whom it speaks of, else the customer, until it says; it is neither an attempt nor a result."""
+    bench = Bench(Throttled(429, "rate_limit_exceeded", scope, retry_after))
+    if not customer:
+        bench.job = make_job(customer=make_job().customer.model_copy(update={"email": None}))
+    until = NOON + CALL + (retry_after or DEFAULT_THROTTLE)
+    grant = bench.grant()
+    assert bench.dispatch(grant) == GiveBack(grant.epoch, blocked, until, bench.verdict)  # type: ignore[arg-type]
+    another = replace(bench.ask(), job_id="1" * 32, customer="e:bob@example.com")
+    if blocked == "shop":
+        assert bench.store.admit(another) == Closed(until, "throttled")
+    else:
+        assert isinstance(bench.store.admit(another), Go)
+        assert bench.store.admit(replace(another, job_id="2" * 32, customer=bench.ask().customer)) == Wait(
+            "customer", until
+        )
+    bench.clock.set(until)
+    again = go(bench.store, replace(bench.ask(), place=until))
+    assert (again.attempts, again.takeovers) == (1, 0)
+
+
+def test_halted() -> None:
+    """An answer that no job could mend gives the job back, without an attempt and without a result."""
+    bench = Bench(BAD_TOKEN)
+    grant = bench.grant()
+    assert bench.dispatch(grant) == GiveBack(grant.epoch, verdict=BAD_TOKEN)
+    assert bench.grant().attempts == 1
+
+
+@pytest.mark.parametrize("verdict", [Throttled(429, "rate_limit_exceeded", "shop", None), BAD_TOKEN])
+def test_a_call_that_was_made_uses_its_tokens(verdict: Verdict) -> None:
+    """A call that came to nothing was a call all the same: the day's quota counts it."""
+    bench = Bench(verdict, per_day=1)
+    bench.dispatch()
+    bench.clock.advance(2 * SECOND)
+    reply = bench.store.admit(bench.ask())
+    assert isinstance(reply, Closed)
+    assert reply.reason == "day_quota"
+
+
+def stop(bench: Bench) -> None:
+    bench.stopping = True
+
+
+def be_late(bench: Bench) -> None:
+    bench.clock.advance(GRANT_LIFETIME + 1)
+
+
+def drop_the_shop(bench: Bench) -> None:
+    bench.shop = None
+
+
+@pytest.mark.parametrize("happens", [stop, be_late, drop_the_shop])
+def test_not_started(happens: Callable[[Bench], None]) -> None:
+    """While stopping, after the grant's time and without its shop, no call starts; the grant undoes itself."""
+    bench = Bench(per_day=1)
+    ask, grant = bench.ask(), bench.grant()
+    happens(bench)
+    assert bench.dispatcher.dispatch(bench.job, ask, grant) == GiveBack(grant.epoch)
+    assert bench.calls == 0
+    again = go(bench.store, ask)
+    assert (again.attempts, again.takeovers) == (1, 0)
+
+
+def test_the_grant_s_last_moment() -> None:
+    """A call may start at the very end of its grant."""
+    bench = Bench()
+    grant = bench.grant()
+    bench.clock.set(grant.start_by)
+    assert result_of(bench.dispatch(grant))["outcome"] == "sent"
+
+
+@pytest.mark.parametrize(("late_by", "outcome"), [(-1, "sent"), (0, "sent"), (1, "expired")])
+def test_expired(late_by: int, outcome: str) -> None:
+    """A job past its last moment ends without a call."""
+    bench = Bench()
+    bench.job = make_job(not_after=to_datetime(NOON) - timedelta(microseconds=late_by))
+    result = result_of(bench.dispatch())
+    assert result["outcome"] == outcome
+    if outcome == "expired":
+        assert bench.calls == 0
+        assert result["attempts"] == 0
+        assert [result[name] for name in ("code", "status", "called_at", "latency_seconds")] == [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("on_unknown", "takeovers", "max_attempts", "called"),
+    [("resend", 1, 5, True), ("resend", 4, 5, True), ("resend", 3, 3, False), ("report", 1, 5, False)],
+)
+def test_takeover(on_unknown: str, takeovers: int, max_attempts: int, called: bool) -> None:
+    """After a worker's end during the call, the shop's policy and the attempts left decide about another call."""
+    bench = Bench(on_unknown=on_unknown, max_attempts=max_attempts)
+    result = result_of(bench.dispatch(bench.after_takeovers(takeovers)))
+    assert bench.calls == called
+    if called:
+        assert (result["outcome"], result["attempts"]) == ("sent", takeovers + 1)
+    else:
+        assert (result["outcome"], result["code"], result["attempts"]) == ("unknown", "interrupted", takeovers)
+        assert result["called_at"] is None
+
+
+@pytest.mark.parametrize("verdict", [SENT, REJECTED, DOWN, LOST])
+def test_fenced(verdict: Verdict) -> None:
+    """A worker that was overtaken during its call publishes nothing, repeats nothing and counts no result."""
+    bench = Bench(verdict)
+    overtaken_by: list[Go] = []
+
+    def freeze() -> None:
+        bench.clock.advance(LEASE + LEASE_MARGIN + GRANT_LIFETIME)
+        overtaken_by.append(bench.grant())
+
+    bench.during_call = freeze
+    assert bench.dispatch() == Fenced(verdict)
+    assert bench.store.answer(bench.ask(), overtaken_by[0].epoch, "{}")
+    for outcome in ("sent", "rejected", "failed", "unknown"):
+        assert bench.count("referral_results_total", outcome=outcome) == 0
+    assert bench.count("referral_retries_total", code="http_503") == 0
+
+
+def test_fenced_before_the_call() -> None:
+    """A result without a call gives the job back where another worker has it."""
+    bench = Bench()
+    bench.job = make_job(not_after=to_datetime(NOON - 1))
+    old = bench.grant()
+    bench.clock.advance(LEASE + LEASE_MARGIN + GRANT_LIFETIME)
+    new = bench.grant()
+    assert bench.dispatch(replace(old, start_by=new.start_by)) == GiveBack(old.epoch)
+    assert bench.store.answer(bench.ask(), new.epoch, "{}")
+
+
+def test_store_down() -> None:
+    """A result that can't be recorded is an error: nothing is published that the ledger doesn't know."""
+    bench = Bench(store=Forgetful)
+    with pytest.raises(StoreError):
+        bench.dispatch()
+    assert isinstance(bench.store.admit(bench.ask()), Wait)
+    assert bench.count("referral_results_total", outcome="sent") == 0
+
+
+def test_counted() -> None:
+    """Every call is counted once by a bounded label, and none is in flight afterwards."""
+    bench = Bench()
+    verdicts: list[tuple[Verdict, str]] = [
+        (SENT, "ok"),
+        (REJECTED, REJECTED.code),
+        (OWN_RULE, "other"),
+        (DOWN, "http_5xx"),
+        (LOST, "timeout"),
+        (BAD_TOKEN, "invalid_token"),
+        (Throttled(429, "rate_limit_exceeded", "shop", 1), "rate_limit_exceeded"),
+    ]
+    for number, (verdict, label) in enumerate(verdicts, start=1):
+        bench.job, bench.verdict = make_job(number), verdict
+        bench.dispatch()
+        assert bench.count("refer2_responses_total", code=label) == 1
+    assert bench.count("refer2_requests_in_flight") == 0
+    assert bench.count("referral_retries_total", code="http_5xx") == 1
+    assert bench.count("referral_retries_total", code="timeout") == 1
+
+
+def test_in_flight_after_a_crash_of_the_call() -> None:
+    """A call that raises is not in flight for ever."""
+    bench = Bench()
+
+    def crash() -> None:
+        raise ZeroDivisionError
+
+    bench.during_call = crash
+    with pytest.raises(ZeroDivisionError):
+        bench.dispatch()
+    assert bench.count("refer2_requests_in_flight") == 0
+
+
+@pytest.mark.parametrize("verdict", [SENT, PLAIN, REJECTED])
+def test_recorded(verdict: Verdict) -> None:
+    """A result that was recorded and not published is published later as it would have been then."""
+    disposition = Bench(verdict).dispatch()
+    assert isinstance(disposition, Finish)
+    assert Finish.recorded(disposition.epoch, disposition.body) == replace(disposition, verdict=None)

@@ -1,0 +1,504 @@
+"""The gate in front of Dramatiq's worker threads: what becomes of a job for each disposition and each answer."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from tests.unit.making import NOON, make_job, make_shop
+from worker.breaker import FAILURES_IN_A_ROW, FIRST_PAUSE, UNLISTED_IN_A_ROW, Pause
+from worker.broker.base import CRASH_LOOP, Delivery, GatedConsumer, Host
+from worker.clock import SECOND, ManualClock
+from worker.dispatch import Disposition, Fenced, Finish, GiveBack, Later
+from worker.errors import DeadLetterError, StoreError
+from worker.gate import EXTRA_GRANTS, LONGEST_ASIDE, MAX_ASIDE_PER_CUSTOMER
+from worker.jobs import Customer, Job, Outcome
+from worker.metrics import Metrics
+from worker.shops import ShopRegistry
+from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, Ask, Closed, Go, Seen, Wait
+from worker.store.memory import MemoryStore, Started
+from worker.verdicts import Halted, Rejected, Retry, Sent, Throttled, Verdict
+
+SENT = Sent(200, None, {}, None)
+BODY = '{"outcome":"sent","code":null,"share_action":{"do":"it"}}'
+TIMEOUT = 5
+THREADS = 4
+
+
+class BreakableStore(MemoryStore):
+    """A memory store that can go out of reach."""
+
+    down = False
+
+    def admit(self, ask: Ask) -> Go | Closed | Wait | Seen:
+        self.check()
+        return super().admit(ask)
+
+    def release(self, ask: Ask, epoch: int, *, called: bool) -> None:
+        self.check()
+        super().release(ask, epoch, called=called)
+
+    def settle(self, ask: Ask, epoch: int, outcome: Outcome) -> None:
+        self.check()
+        super().settle(ask, epoch, outcome)
+
+    def check(self) -> None:
+        if self.down:
+            raise StoreError("out of reach")
+
+
+class BenchConsumer(GatedConsumer[Delivery]):
+    """A broker that notes what it is told to do, and on which waiting moves the clock."""
+
+    def __init__(self, host: Host, clock: ManualClock) -> None:
+        self.clock = clock
+        self.done: list[tuple[Any, ...]] = []
+        self.waits: list[int] = []
+        self.wakes = 0
+        super().__init__(host, timeout=TIMEOUT * 1000)
+
+    def offer(self, *jobs: Job) -> None:
+        for job in jobs:
+            shop = self.host.shops.get(job.shop)
+            assert shop is not None
+            self.gate.offer(Delivery(job, self.ask_for(job, shop)))
+
+    def take(self) -> Delivery:
+        delivery = next(self)
+        assert delivery is not None
+        assert delivery.grant is not None
+        return delivery
+
+    def report(self, delivery: Delivery, disposition: Disposition | None) -> None:
+        """What a worker thread does at the end, and the consumer's thread next."""
+        delivery.disposition = disposition
+        self.ack(delivery)
+        self._take_returned()
+
+    def events(self, *names: str) -> list[tuple[Any, ...]]:
+        return [event for event in self.done if event[0] in names]
+
+    def wait(self, until: int) -> None:
+        assert until > self.clock.now(), "waiting for what has passed is spinning"
+        self.waits.append(until)
+        self.clock.set(until)
+
+    def wake(self) -> None:
+        self.wakes += 1
+
+    def granted(self, delivery: Delivery, grant: Go) -> None:
+        self.done.append(("granted", delivery.job, grant.epoch))
+
+    def released(self, delivery: Delivery, grant: Go, *, called: bool) -> None:
+        self.done.append(("released", delivery.job, grant.epoch, called))
+
+    def repeat(self, delivery: Delivery, grant: Go, not_before: int) -> None:
+        self.done.append(("repeat", delivery.job, grant.epoch, not_before))
+
+    def acknowledge(self, delivery: Delivery) -> None:
+        self.done.append(("acknowledge", delivery.job))
+
+    def put_back(self, delivery: Delivery) -> None:
+        self.done.append(("put_back", delivery.job))
+
+    def publish_result(self, delivery: Delivery, finish: Finish) -> None:
+        self.done.append(("publish", delivery.job, finish))
+        self.settle(delivery, finish)
+        self.acknowledge(delivery)
+
+    def defer(self, delivery: Delivery, until: int) -> None:
+        self.done.append(("defer", delivery.job, until, delivery.ask.place))
+
+    def paused(self, shop: str, pause: Pause) -> None:
+        self.done.append(("paused", shop, pause.cause))
+
+    def bury(self, delivery: Delivery, error: DeadLetterError) -> None:
+        self.done.append(("bury", delivery.job, error.reason))
+
+
+class Bench:
+    """A consumer with all that it works with."""
+
+    def __init__(self, registry: ShopRegistry | None = None, **table: Any) -> None:
+        self.clock = ManualClock(NOON)
+        self.store = BreakableStore(self.clock)
+        self.counted = CollectorRegistry()
+        self.host = Host(
+            store=self.store,
+            shops=registry or ShopRegistry.of(make_shop("acme", **table), make_shop("zeta", **table)),
+            clock=self.clock,
+            metrics=Metrics(self.counted),
+            threads=THREADS,
+            prefetch=16,
+            longest_call=20 * SECOND,
+        )
+        self.consumer = BenchConsumer(self.host, self.clock)
+
+    def finish(self, delivery: Delivery, verdict: Verdict = SENT) -> Finish:
+        """Report the job as done, recorded as the dispatcher does it."""
+        assert delivery.grant is not None
+        assert self.store.answer(delivery.ask, delivery.grant.epoch, BODY)
+        finish = Finish(delivery.grant.epoch, BODY, "sent", None, has_share_action=True, verdict=verdict)
+        self.consumer.report(delivery, finish)
+        return finish
+
+    def give_back(self, delivery: Delivery, verdict: Verdict) -> None:
+        """Report the job as given back after a call, released as the dispatcher does it."""
+        assert delivery.grant is not None
+        self.store.release(delivery.ask, delivery.grant.epoch, called=True)
+        self.consumer.report(delivery, GiveBack(delivery.grant.epoch, verdict=verdict))
+
+    def count(self, name: str) -> float | None:
+        return self.counted.get_sample_value(name, {"shop": "acme"})
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """Two shops without limits worth mentioning."""
+    return Bench()
+
+
+def test_idle(bench: Bench) -> None:
+    """With nothing to do it sleeps from one look at the shops file to the next, and gives up at its time-out."""
+    assert next(bench.consumer) is None
+    assert bench.consumer.waits == [NOON + SECOND * number for number in range(1, TIMEOUT + 1)]
+
+
+def test_granted(bench: Bench) -> None:
+    """A job that may go is handed out at once, with its grant."""
+    job = make_job()
+    bench.consumer.offer(job)
+    delivery = bench.consumer.take()
+    assert (delivery.job, delivery.message_id, delivery.kwargs) == (job, job.job_id, {"job": job})
+    assert delivery.grant == Go(1, NOON, NOON + GRANT_LIFETIME, 1, 0)
+    assert bench.consumer.done == [("granted", job, 1)]
+    assert bench.consumer.waits == []
+
+
+def test_no_more_than_the_threads_need(bench: Bench) -> None:
+    """Jobs beyond the free threads aren't granted; a report makes room and wakes the consumer."""
+    bench.consumer.offer(*(make_job(number) for number in range(10)))
+    deliveries = [bench.consumer.take() for _ in range(THREADS + EXTRA_GRANTS)]
+    assert next(bench.consumer) is None
+    bench.finish(deliveries[0])
+    assert bench.consumer.wakes == 1
+    assert bench.consumer.take().job == make_job(THREADS + EXTRA_GRANTS)
+
+
+def test_finish(bench: Bench) -> None:
+    """A final result is published, then settled, then acknowledged."""
+    bench.consumer.offer(make_job())
+    delivery = bench.consumer.take()
+    finish = bench.finish(delivery)
+    assert bench.consumer.done[1:] == [("publish", make_job(), finish), ("acknowledge", make_job())]
+    assert bench.store.admit(delivery.ask) == Seen(0, None)
+    assert bench.consumer.gate.in_flight == 0
+
+
+def test_settling_fails(bench: Bench) -> None:
+    """A store that is out of reach when the result is safe keeps nobody from acknowledging."""
+    bench.consumer.offer(make_job())
+    delivery = bench.consumer.take()
+    assert delivery.grant is not None
+    bench.store.answer(delivery.ask, delivery.grant.epoch, BODY)
+    bench.store.down = True
+    bench.consumer.report(delivery, Finish.recorded(delivery.grant.epoch, BODY))
+    assert bench.consumer.done[-1] == ("acknowledge", make_job())
+    bench.store.down = False
+    assert bench.store.admit(delivery.ask) == Seen(delivery.grant.epoch, BODY)
+
+
+def test_later(bench: Bench) -> None:
+    """A job to be repeated goes where it waits, and its place is free."""
+    bench.consumer.offer(make_job())
+    delivery = bench.consumer.take()
+    bench.consumer.report(delivery, Later(1, NOON + 7, Retry(503, "http_503")))
+    assert bench.consumer.done[1:] == [("repeat", make_job(), 1, NOON + 7)]
+    assert (bench.consumer.gate.in_flight, bench.consumer.gate.waiting("acme")) == (0, 0)
+
+
+def test_fenced(bench: Bench) -> None:
+    """An overtaken job is given back without a word to anybody else."""
+    bench.consumer.offer(make_job())
+    bench.consumer.report(bench.consumer.take(), Fenced(SENT))
+    assert bench.consumer.done[1:] == [("put_back", make_job())]
+    assert bench.consumer.gate.in_flight == 0
+
+
+@pytest.mark.parametrize("called", [True, False])
+def test_given_back(bench: Bench, called: bool) -> None:
+    """A job that was not done is the next of its shop."""
+    bench.consumer.offer(make_job(1), make_job(2))
+    delivery = bench.consumer.take()
+    assert delivery.grant is not None
+    bench.store.release(delivery.ask, delivery.grant.epoch, called=called)
+    verdict = Throttled(429, "rate_limit_exceeded", None, None) if called else None
+    bench.consumer.report(delivery, GiveBack(1, verdict=verdict))
+    assert bench.consumer.events("released") == [("released", make_job(1), 1, called)]
+    assert bench.consumer.take().job == make_job(1)
+
+
+def test_customer_throttled(bench: Bench) -> None:
+    """A throttled customer's job waits in memory until its time; the shop's other jobs go on meanwhile."""
+    bench.consumer.offer(make_job(1), make_job(2))
+    delivery = bench.consumer.take()
+    assert delivery.grant is not None
+    bench.store.release(delivery.ask, delivery.grant.epoch, called=True)
+    bench.consumer.report(delivery, GiveBack(1, "customer", NOON + 2 * SECOND))
+    assert bench.consumer.take().job == make_job(2)
+    assert bench.clock.now() == NOON
+    assert bench.consumer.take().job == make_job(1)
+    assert bench.clock.now() == NOON + 2 * SECOND
+
+
+def test_customer_throttled_for_long(bench: Bench) -> None:
+    """A customer that is throttled for long has its job deferred, and that is counted."""
+    bench.consumer.offer(make_job())
+    until = NOON + LONGEST_ASIDE + 1
+    bench.consumer.report(bench.consumer.take(), GiveBack(1, "customer", until))
+    assert bench.consumer.events("defer") == [("defer", make_job(), until, None)]
+    assert bench.count("referral_deferrals_total") == 1
+
+
+def test_shop_throttled(bench: Bench) -> None:
+    """A throttled shop is closed until its time, and the other shops aren't."""
+    bench.consumer.offer(make_job(1), make_job(2, shop="zeta"))
+    delivery = bench.consumer.take()
+    assert delivery.grant is not None
+    bench.store.release(delivery.ask, delivery.grant.epoch, called=True)
+    bench.consumer.report(delivery, GiveBack(1, "shop", NOON + 3 * SECOND))
+    assert bench.consumer.gate.reasons("acme") == {"throttled": NOON + 3 * SECOND}
+    assert bench.consumer.take().shop == "zeta"
+    assert bench.consumer.take().shop == "acme"
+    assert bench.clock.now() == NOON + 3 * SECOND
+
+
+def test_no_disposition(bench: Bench) -> None:
+    """An actor that raised has its job given back, and the shop rests longer each time, up to a minute."""
+    rests = []
+    for number in range(8):
+        bench.consumer.offer(make_job(number))
+        delivery = bench.consumer.take()
+        bench.consumer.nack(delivery)
+        bench.consumer._take_returned()
+        rests.append((bench.consumer.gate.reasons("acme")["backing_off"] - bench.clock.now()) // SECOND)
+        bench.clock.set(bench.consumer.gate.closed_until("acme"))
+    assert rests == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert len(bench.consumer.events("put_back")) == 8
+    bench.consumer.offer(make_job(9))
+    bench.finish(bench.consumer.take())
+    bench.consumer.offer(make_job(10))
+    bench.consumer.report(bench.consumer.take(), None)
+    assert bench.consumer.gate.reasons("acme")["backing_off"] == bench.clock.now() + SECOND
+
+
+def test_rate() -> None:
+    """At its limit a shop is asked for again at the instant of its next token, and not once in between."""
+    bench = Bench(per_second=4, burst=1)
+    bench.consumer.offer(*(make_job(number) for number in range(4)))
+    for number in range(4):
+        bench.finish(bench.consumer.take())
+        assert bench.clock.now() == NOON + number * SECOND // 4
+    assert len(bench.consumer.waits) == 3
+
+
+def test_day_quota() -> None:
+    """A shop whose day is full costs nothing but the look at the shops file."""
+    bench = Bench(per_day=1)
+    bench.consumer.offer(make_job(1), make_job(2))
+    bench.finish(bench.consumer.take())
+    assert next(bench.consumer) is None
+    assert bench.consumer.gate.reasons("acme") == {"day_quota": NOON + 12 * 3600 * SECOND}
+    assert len(bench.consumer.waits) == TIMEOUT
+
+
+def test_a_customer_s_wall() -> None:
+    """Jobs of one busy customer wait in memory up to a few, the rest at their places in line; others go at once."""
+    bench = Bench(customer_per_second=1)
+    wall = [
+        make_job(number, customer=Customer(shopid="wall"), reference=str(number), destination=f"{number}@example.com")
+        for number in range(10)
+    ]
+    bench.consumer.offer(*wall, make_job(99))
+    assert bench.consumer.take().job == wall[0]
+    assert bench.consumer.take().job == make_job(99)
+    places = [NOON + SECOND * number for number in range(1, 10)]
+    deferred = list(zip(wall[1:], places, strict=True))[MAX_ASIDE_PER_CUSTOMER:]
+    assert bench.consumer.events("defer") == [("defer", job, place, place) for job, place in deferred]
+    assert bench.count("referral_deferrals_total") == len(deferred)
+    for job, place in zip(wall[1 : 1 + MAX_ASIDE_PER_CUSTOMER], places, strict=False):
+        delivery = bench.consumer.take()
+        assert (delivery.job, bench.clock.now()) == (job, place)
+
+
+def test_copies_of_a_job(bench: Bench) -> None:
+    """A copy waits for the call under way, then is done with without a call of its own."""
+    bench.consumer.offer(make_job(), make_job())
+    delivery = bench.consumer.take()
+    assert next(bench.consumer) is None
+    lease = NOON + GRANT_LIFETIME + bench.host.longest_call + LEASE_MARGIN
+    assert bench.consumer.events("defer") == [("defer", make_job(), lease, None)]
+    bench.finish(delivery)
+    bench.consumer.offer(make_job())
+    assert next(bench.consumer) is None
+    assert len(bench.consumer.events("granted")) == 1
+    assert len(bench.consumer.events("acknowledge")) == 2
+    assert bench.count("referral_ledger_hits_total") == 1
+
+
+def test_an_unpublished_result(bench: Bench) -> None:
+    """A job whose result was recorded and not published is published without a call."""
+    bench.consumer.offer(make_job())
+    delivery = bench.consumer.take()
+    assert delivery.grant is not None
+    bench.store.answer(delivery.ask, delivery.grant.epoch, BODY)
+    bench.consumer.offer(make_job())
+    assert next(bench.consumer) is None
+    finish = Finish(delivery.grant.epoch, BODY, "sent", None, has_share_action=True)
+    assert bench.consumer.events("publish") == [("publish", make_job(), finish)]
+    assert bench.store.admit(delivery.ask) == Seen(0, None)
+
+
+def test_store_down(bench: Bench) -> None:
+    """While the store is out of reach nothing is granted or lost, and it is asked once a second."""
+    bench.consumer.offer(make_job(1), make_job(2, shop="zeta"))
+    bench.store.down = True
+    assert next(bench.consumer) is None
+    assert len(bench.consumer.waits) <= 2 * TIMEOUT
+    assert (bench.consumer.gate.waiting("acme"), bench.consumer.gate.waiting("zeta")) == (1, 1)
+    assert bench.consumer.done == []
+    assert set(bench.consumer.gate.reasons("acme")) == {"store_down"}
+    bench.store.down = False
+    assert {bench.consumer.take().shop, bench.consumer.take().shop} == {"acme", "zeta"}
+
+
+@pytest.mark.parametrize(("takeovers", "buried"), [(CRASH_LOOP - 1, False), (CRASH_LOOP, True)])
+def test_crash_loop(bench: Bench, takeovers: int, buried: bool) -> None:
+    """A job during whose calls five workers ended is parked; one fewer still is called."""
+    lost = Started(epoch=0, lease=0, attempts=takeovers, takeovers=takeovers - 1)
+    bench.store.restore_record(make_job().job_id, lost)
+    bench.consumer.offer(make_job())
+    delivery = next(bench.consumer)
+    assert (delivery is None) == buried
+    assert bench.consumer.events("bury") == ([("bury", make_job(), "crash_loop")] if buried else [])
+    assert bench.consumer.gate.in_flight == (0 if buried else 1)
+
+
+BAD_TOKEN = Halted(401, "invalid_token", None, every_shop=False)
+OLD_VERSION = Halted(400, "obsolete_global_api_version", None, every_shop=True)
+
+
+def test_halted_shop(bench: Bench) -> None:
+    """A shop with a bad token is closed, probed by one job at a time, and open again after a good answer."""
+    consumer = bench.consumer
+    consumer.offer(*(make_job(number) for number in range(6)), make_job(9, shop="zeta"))
+    bench.give_back(consumer.take(), BAD_TOKEN)
+    assert consumer.events("paused") == [("paused", "acme", "halted")]
+    assert consumer.gate.reasons("acme") == {"halted": NOON + FIRST_PAUSE}
+    assert consumer.take().shop == "zeta"
+    probe = consumer.take()
+    assert (probe.job, bench.clock.now()) == (make_job(0), NOON + FIRST_PAUSE)
+    assert next(consumer) is None
+    bench.give_back(probe, BAD_TOKEN)
+    assert consumer.gate.closed_until("acme") == bench.clock.now() + 2 * FIRST_PAUSE
+    bench.clock.set(consumer.gate.closed_until("acme"))
+    bench.finish(consumer.take())
+    assert consumer.gate.reasons("acme") == {}
+    assert [consumer.take().job for _ in range(5)] == [make_job(number) for number in range(1, 6)]
+
+
+def test_every_shop_halted(bench: Bench) -> None:
+    """An answer that concerns every shop closes them all; each opens by its own good answer."""
+    consumer = bench.consumer
+    consumer.offer(*(make_job(number, shop=shop) for number in range(3) for shop in ("acme", "zeta")))
+    bench.give_back(consumer.take(), OLD_VERSION)
+    for shop in ("acme", "zeta"):
+        assert consumer.gate.reasons(shop) == {"halted": NOON + FIRST_PAUSE}
+    probes = [consumer.take(), consumer.take()]
+    assert {probe.shop for probe in probes} == {"acme", "zeta"}
+    assert next(consumer) is None
+    bench.finish(probes[0])
+    assert [consumer.take().shop for _ in range(2)] == [probes[0].shop] * 2
+    assert next(consumer) is None
+
+
+@pytest.mark.parametrize(
+    ("verdict", "times", "cause"),
+    [
+        (Retry(503, "http_503"), FAILURES_IN_A_ROW, "breaker"),
+        (Rejected(400, "campaign_over", None, listed=False), UNLISTED_IN_A_ROW, "unlisted_code"),
+    ],
+)
+def test_breaker(bench: Bench, verdict: Verdict, times: int, cause: str) -> None:
+    """As many bad answers in a row as the bound close the shop, whatever became of their jobs."""
+    for number in range(times):
+        assert bench.consumer.gate.reasons("acme") == {}
+        bench.consumer.offer(make_job(number))
+        bench.finish(bench.consumer.take(), verdict)
+    assert set(bench.consumer.gate.reasons("acme")) == {cause}
+    assert bench.consumer.gate.reasons("zeta") == {}
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_requeue(bench: Bench, down: bool) -> None:
+    """What Dramatiq never started goes back with its grant undone, also when the store is out of reach."""
+    bench.consumer.offer(make_job(1), make_job(2))
+    deliveries = [bench.consumer.take(), bench.consumer.take()]
+    bench.store.down = down
+    bench.consumer.requeue(deliveries)
+    assert bench.consumer.events("put_back") == [("put_back", make_job(1)), ("put_back", make_job(2))]
+    assert bench.consumer.events("released") == [
+        ("released", make_job(1), 1, False),
+        ("released", make_job(2), 2, False),
+    ]
+    assert bench.consumer.gate.in_flight == 0
+    bench.store.down = False
+    reply = bench.store.admit(deliveries[0].ask)
+    assert isinstance(reply, Wait if down else Go)
+
+
+def test_stopping() -> None:
+    """Once stopping, nothing is granted; reports are still taken up, and a shop's time that has come isn't spun on."""
+    bench = Bench(per_second=100, burst=1)
+    bench.consumer.offer(make_job(1), make_job(2))
+    delivery = bench.consumer.take()
+    assert bench.consumer._grant(bench.clock.now()) is None
+    bench.host.stopping.set()
+    bench.clock.advance(SECOND)
+    delivery.disposition = Later(1, NOON, Retry(503, "http_503"))
+    bench.consumer.ack(delivery)
+    assert next(bench.consumer) is None
+    assert len(bench.consumer.events("granted")) == 1
+    assert len(bench.consumer.events("repeat")) == 1
+    assert len(bench.consumer.waits) <= TIMEOUT + 1
+    assert bench.consumer.gate.waiting("acme") == 1
+
+
+def test_a_new_credential_reopens(tmp_path: Path) -> None:
+    """A shop closed for its token is open as soon as the shops file brings another one."""
+    (tmp_path / "acme.key").write_text("old")
+    shops = tmp_path / "shops.toml"
+    shops.write_text('[shops.acme]\nkey_id = "k1"\nsecret_file = "acme.key"\n')
+    bench = Bench(ShopRegistry.load(shops))
+    bench.consumer.offer(*(make_job(number) for number in range(3)))
+    bench.give_back(bench.consumer.take(), BAD_TOKEN)
+    assert bench.consumer.gate.reasons("acme") == {"halted": NOON + FIRST_PAUSE}
+    (tmp_path / "acme.key").write_text("newer")
+    deliveries = [bench.consumer.take() for _ in range(3)]
+    assert bench.clock.now() == NOON + SECOND
+    assert [delivery.job.line for delivery in deliveries] == [0, 1, 2]
+
+
+def test_max_in_flight_follows_the_file(tmp_path: Path) -> None:
+    """A changed number in the shops file is in force within a second."""
+    (tmp_path / "acme.key").write_text("s3cret")
+    shops = tmp_path / "shops.toml"
+    table = '[shops.acme]\nkey_id = "k1"\nsecret_file = "acme.key"\n'
+    shops.write_text(f"{table}max_in_flight = 1\n")
+    bench = Bench(ShopRegistry.load(shops))
+    bench.consumer.offer(make_job(1), make_job(2))
+    bench.consumer.take()
+    shops.write_text(f"{table}max_in_flight = 2\n")
+    bench.consumer.take()
+    assert bench.clock.now() == NOON + SECOND

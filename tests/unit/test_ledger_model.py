@@ -1,0 +1,115 @@
+"""The ledger's promises over every order of events: none is broken, and the search would find it if one were."""
+
+import pytest
+
+from tests.unit.ledger_model import BrokenPromiseError, RealLedger, Record, search
+from worker.store.base import Go, Seen, Wait
+
+
+def test_without_a_fault() -> None:
+    """Two copies, two workers, no fault: one call for each repeat that was asked for and one more, one result."""
+    found = search(RealLedger(), faults=0)
+    assert found.stuck == []
+    assert found.states >= 100, found.states
+
+
+@pytest.mark.parametrize(("resend", "states"), [(True, 12_000), (False, 10_000)])
+def test_three_faults(resend: bool, states: int) -> None:
+    """With any three crashes, freezes or lost connections at any step, every promise holds and the job can end."""
+    found = search(RealLedger(), faults=3, resend=resend)
+    assert found.stuck == []
+    assert found.states >= states, found.states
+
+
+def test_three_workers() -> None:
+    """A third worker and a third copy change nothing."""
+    found = search(RealLedger(), faults=2, copies=3, workers=3)
+    assert found.stuck == []
+    assert found.states >= 10_000, found.states
+
+
+class NaiveLedger(RealLedger):
+    """Three states and nothing else: none, started, done. Who meets `started` can't tell a crash from a call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._record = Record()
+        self._epoch = 0
+
+    def load(self, record: Record, epoch: int) -> None:
+        self._record, self._epoch = record, epoch
+
+    def save(self) -> Record:
+        return self._record
+
+    def admit(self) -> Go | Wait | Seen:
+        if self._record.kind == "done":
+            return Seen(0, None)
+        self._record = Record("started", self._epoch + 1, due=False)
+        return Go(self._epoch + 1, 0, 0, attempts=1, takeovers=0)
+
+    def answer(self, epoch: int) -> bool:
+        del epoch
+        return True
+
+    def settle(self, epoch: int) -> None:
+        del epoch
+        self._record = Record("done")
+
+
+def test_three_states_are_not_enough() -> None:
+    """A ledger of none, started and done calls twice with no fault at all."""
+    with pytest.raises(BrokenPromiseError, match="BROKEN: a call") as violation:
+        search(NaiveLedger(), faults=0)
+    assert "crashes" not in str(violation.value)
+
+
+class UnfencedLedger(RealLedger):
+    """Takes any answer, whoever has the job now."""
+
+    def answer(self, epoch: int) -> bool:
+        record = self.save()
+        self.load(record._replace(kind="started", epoch=epoch), max(epoch, record.epoch))
+        return super().answer(epoch)
+
+
+def test_fencing_is_needed() -> None:
+    """Without the epoch's comparison a worker that was frozen has its own result published beside another one."""
+    search(UnfencedLedger(), faults=0)
+    with pytest.raises(BrokenPromiseError, match="BROKEN"):
+        search(UnfencedLedger(), faults=1)
+
+
+class LeaselessLedger(RealLedger):
+    """Hands a job that was started to the next worker at once."""
+
+    def admit(self) -> Go | Wait | Seen:
+        record = self.save()
+        self.load(record._replace(due=True), record.epoch)
+        return super().admit()
+
+
+def test_the_lease_is_needed() -> None:
+    """Without leases a second copy is called while the first one's call is under way."""
+    with pytest.raises(BrokenPromiseError, match="BROKEN: a call"):
+        search(LeaselessLedger(), faults=0)
+
+
+class ForgetfulLedger(RealLedger):
+    """Records no answer: a job is started until it is done."""
+
+    def answer(self, epoch: int) -> bool:
+        record = self.save()
+        accepted = super().answer(epoch)
+        self.load(record, record.epoch)
+        return accepted
+
+    def settle(self, epoch: int) -> None:
+        super().answer(epoch)
+        super().settle(epoch)
+
+
+def test_the_recorded_answer_is_needed() -> None:
+    """If only the settled result were recorded, a crash between answer and settling would call again."""
+    with pytest.raises(BrokenPromiseError, match="BROKEN: a call after the final answer"):
+        search(ForgetfulLedger(), faults=1)
