@@ -14,7 +14,7 @@ from worker.broker.connection import Parameters, connect, declare_topology, hold
 from worker.broker.local import LocalBroker, LocalRun
 from worker.broker.rabbitmq import ReferralBroker
 from worker.broker.topology import queues
-from worker.clock import SECOND, Clock, SystemClock
+from worker.clock import DAY, SECOND, Clock, SystemClock
 from worker.dispatch import Dispatcher
 from worker.drain import DrainSignals
 from worker.errors import ConfigurationError, StoreError, place_of
@@ -71,11 +71,13 @@ def build_local(
 
 def build_store(settings: Settings, clock: Clock) -> Store:
     """The store that the settings ask for."""
-    if settings.redis_url is not None:
-        raise ConfigurationError(
-            "REFERRALS_REDIS_URL: the shared store is not part of this version; unset it and run a single process"
-        )
-    return MemoryStore(clock)
+    retention = settings.retention_days * DAY
+    if settings.redis_url is None:
+        return MemoryStore(clock, retention=retention)
+    # Imported when used: a single process needs no client of a server.
+    from worker.store.redis import RedisStore
+
+    return RedisStore(settings.redis_url.get_secret_value(), clock, retention=retention)
 
 
 def preflight(settings: Settings, processes: int) -> None:
@@ -84,12 +86,18 @@ def preflight(settings: Settings, processes: int) -> None:
     Raises:
       ConfigurationError: it can't, and starting again changes nothing.
       BrokerError: RabbitMQ is out of reach.
+      StoreError: the store is.
     """
     shops = ShopRegistry.load(settings.shops)
     if processes > 1 and settings.redis_url is None:
         raise ConfigurationError(
             f"{processes} processes can't share limits in memory: set REFERRALS_REDIS_URL, or use --processes 1"
         )
+    store = build_store(settings, SystemClock())
+    try:
+        store.check()
+    finally:
+        store.close()
     connection = connect(_parameters(settings))
     try:
         if settings.redis_url is None:

@@ -117,7 +117,7 @@ class Dispatcher:
         if grant.attempts > shop.max_attempts:
             return self._finish(job, ask, grant, "unknown", code="interrupted")
 
-        with self._metrics.in_flight.labels(job.shop).track_inprogress():
+        with self._metrics.calling(job.shop):
             verdict = self._refer(shop, job)
         if not (isinstance(verdict, Rejected) and verdict.status is None):
             self._metrics.answered(job.shop, verdict)

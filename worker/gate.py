@@ -36,6 +36,10 @@ capacity on short calls, and a grant still starts within milliseconds."""
 MAX_ASIDE_PER_CUSTOMER = 4
 """Jobs of one customer that wait in memory; more would fill the prefetch with a single customer's wall."""
 
+MOST_ASKING = 64
+"""Jobs of one shop that may ask at once, after as many were granted in a row. A shop that was just told to wait begins
+with one: whatever else it asked would be told the same."""
+
 LONGEST_ASIDE = 30 * SECOND
 """A job that waits longer is better off in a delay queue, where it costs no process anything."""
 
@@ -63,6 +67,8 @@ class _Shop(Generic[T]):
     served: float = 0.0
     turn: float | None = None
     probing: bool = False
+    window: int = MOST_ASKING
+    asking: set[int] = field(default_factory=set)
     closed: dict[Reason, int] = field(default_factory=dict)
     aside: Counter[str] = field(default_factory=Counter)
 
@@ -71,11 +77,13 @@ class _Shop(Generic[T]):
 
     def may_run(self) -> bool:
         cap = 1 if self.probing else self.max_in_flight
-        return bool(self.ready) and not self.closed and self.in_flight < cap
+        return bool(self.ready) and not self.closed and self.in_flight < cap and len(self.asking) < self.window
 
 
 class Gate(Generic[T]):
-    """Picks jobs by start-time fair queueing: the open shop served least goes next, ``weight`` 2 counts half.
+    """Picks jobs that may ask the store for a call, and counts them until they are finished.
+
+    Picks by start-time fair queueing: the open shop served least goes next, ``weight`` 2 counts half.
 
     A shop that was idle or closed starts level with the others: it neither claims what it missed nor pays for it.
     ``threads`` is how many calls the process can make at once, ``max_aside`` how many jobs of one shop may wait in
@@ -112,7 +120,11 @@ class Gate(Generic[T]):
         self._enlist(state)
 
     def next(self, now: int) -> T | None:
-        """The job that may ask for a call now, or None. The caller owes one of `finished`, `give_back`, `set_aside`."""
+        """The job that may ask for a call now, or None.
+
+        The caller says what came of it: `granted` and later one of the others, or `finished`, `give_back` or
+        `set_aside` at once.
+        """
         self._reopen(now)
         self._recall(now)
         if self._closed or self._in_flight >= self._capacity:
@@ -130,13 +142,22 @@ class Gate(Generic[T]):
             state.in_flight += 1
             self._in_flight += 1
             ticket = state.ready.popleft()
+            state.asking.add(id(ticket))
             self._enlist(state)
             return ticket
         return None
 
+    def granted(self, ticket: T) -> None:
+        """The call may start; the next time, one more job of the shop may ask along with the others."""
+        state = self._shop(ticket.shop)
+        state.asking.discard(id(ticket))
+        state.window = min(state.window + 1, MOST_ASKING)
+        self._enlist(state)
+
     def finished(self, ticket: T) -> None:
         """The call is over, or the job needed none: its place is free again."""
         state = self._shop(ticket.shop)
+        state.asking.discard(id(ticket))
         state.in_flight -= 1
         self._in_flight -= 1
         self._enlist(state)
@@ -167,9 +188,13 @@ class Gate(Generic[T]):
         heapq.heappush(self._aside, (until, next(self._order), ticket))
         return True
 
-    def close(self, shop: str, until: int, reason: Reason) -> None:
-        """No job of the shop may ask before ``until`` (see :data:`FOREVER`); several reasons add up."""
+    def close(self, shop: str, until: int, reason: Reason, *, then_ask: int = 1) -> None:
+        """No job of the shop may ask before ``until`` (see :data:`FOREVER`); several reasons add up.
+
+        ``then_ask`` is how many may ask at once when it opens.
+        """
         state = self._shop(shop)
+        state.window = min(then_ask, MOST_ASKING)
         state.closed[reason] = max(until, state.closed.get(reason, 0))
         heapq.heappush(self._openings, (state.closed[reason], next(self._order), shop))
 

@@ -4,6 +4,9 @@
 process that is one of many sets ``PROMETHEUS_MULTIPROC_DIR`` before this module is imported.
 """
 
+from contextlib import AbstractContextManager
+from functools import cache
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from worker.jobs import OUTCOMES, Outcome
@@ -60,6 +63,10 @@ class Metrics:
             ["reason"],
             registry=registry,
         )
+        # Finding a series by its labels takes as long as counting into it, so what each job counts is found once.
+        self._responses_of = cache(self.responses.labels)
+        self._results_of = cache(self.results.labels)
+        self._in_flight_of = cache(self.in_flight.labels)
 
     def declare_shop(self, shop: str) -> None:
         """Show the shop's series at 0 before its first call, so that a rate over them is right from the start."""
@@ -71,10 +78,14 @@ class Metrics:
         self.deferrals.labels(shop)
         self.ledger_hits.labels(shop)
 
+    def calling(self, shop: str) -> AbstractContextManager[None]:
+        """Show a call as in flight for the length of a ``with``."""
+        return self._in_flight_of(shop).track_inprogress()
+
     def answered(self, shop: str, verdict: Verdict) -> None:
         """Count a call's verdict."""
-        self.responses.labels(shop, label_of(verdict)).inc()
+        self._responses_of(shop, label_of(verdict)).inc()
 
     def finished(self, shop: str, outcome: Outcome) -> None:
         """Count a final result."""
-        self.results.labels(shop, outcome).inc()
+        self._results_of(shop, outcome).inc()

@@ -85,6 +85,12 @@ class Settings(BaseSettings):
     call_deadline_seconds: PatientSeconds = Field(
         default=20.0, description="Longest whole call, an answer that drips included; above Refer2's own 5 s delay."
     )
+    retention_days: int = Field(
+        default=30,
+        ge=1,
+        le=366,
+        description="How long the ledger remembers a finished job, at least; a copy that comes later is called again.",
+    )
     prefetch: int = Field(
         default=16, ge=1, le=1000, description="Unacknowledged messages that RabbitMQ hands out per shop and process."
     )

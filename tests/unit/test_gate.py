@@ -366,6 +366,7 @@ class GateMachine(RuleBasedStateMachine):
             assert not eligible, "a free place, an open shop below its cap and a job, and yet nobody goes"
             return
         assert ticket.shop in eligible
+        self.gate.granted(ticket)
         shop = self.shops[ticket.shop]
         assert ticket == shop.ready.pop(0)
         shop.in_flight += 1

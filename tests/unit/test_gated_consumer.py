@@ -1,5 +1,6 @@
 """The gate in front of Dramatiq's worker threads: what becomes of a job for each disposition and each answer."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from worker.gate import EXTRA_GRANTS, LONGEST_ASIDE, MAX_ASIDE_PER_CUSTOMER
 from worker.jobs import Customer, Job, Outcome
 from worker.metrics import Metrics
 from worker.shops import ShopRegistry
-from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, Ask, Closed, Go, Seen, Wait
+from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, Ask, Go, Reply, Seen, Wait
 from worker.store.memory import MemoryStore, Started
 from worker.verdicts import Halted, Rejected, Retry, Sent, Throttled, Verdict
 
@@ -31,9 +32,11 @@ class BreakableStore(MemoryStore):
 
     down = False
 
-    def admit(self, ask: Ask) -> Go | Closed | Wait | Seen:
-        self.check()
-        return super().admit(ask)
+    def submit(self, asks: Sequence[Ask], reply: Callable[[list[Reply] | StoreError], None], *, turn: bool) -> None:
+        if self.down:
+            reply(StoreError("out of reach"))
+        else:
+            super().submit(asks, reply, turn=turn)
 
     def release(self, ask: Ask, epoch: int, *, called: bool) -> None:
         self.check()
@@ -227,8 +230,9 @@ def test_fenced(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("called", [True, False])
-def test_given_back(bench: Bench, called: bool) -> None:
+def test_given_back(called: bool) -> None:
     """A job that was not done is the next of its shop."""
+    bench = Bench(max_in_flight=1)
     bench.consumer.offer(make_job(1), make_job(2))
     delivery = bench.consumer.take()
     assert delivery.grant is not None

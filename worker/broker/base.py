@@ -1,9 +1,12 @@
 """What the brokers share: Dramatiq's consumer with the gate in front of its worker threads."""
 
+import heapq
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, Generic, TypeVar
 
 import dramatiq
@@ -17,10 +20,14 @@ from worker.gate import Gate
 from worker.jobs import ACTOR, QUEUE, Job
 from worker.metrics import Metrics
 from worker.shops import ShopConfig, ShopRegistry
-from worker.store.base import Ask, Closed, Go, Seen, Store, Wait
+from worker.store.base import Ask, Closed, Go, Reply, Seen, Store, Wait
+from worker.verdicts import Verdict
 
 HOUSEKEEPING = SECOND
 """How often the shops file is looked at and what takes too long is looked for."""
+
+STORE_PAUSE = SECOND
+"""How long nothing is asked of a store that was out of reach."""
 
 CRASH_LOOP = 5
 """Takeovers of one job after which it is parked: whatever kills its workers is likely to be the job."""
@@ -95,6 +102,13 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         self._backoffs: dict[str, int] = {}
         self._credentials: dict[str, str] = {}
         self._returned: deque[D] = deque()
+        self._replies: deque[tuple[list[D], list[Reply] | StoreError]] = deque()
+        self._unanswered = 0
+        self._granted: list[tuple[int, int, D]] = []
+        self._order = count()
+        self._turns: set[str] = set()
+        self._submitting = False
+        self._store_down = False
         self._next_housekeeping = 0
         self.configure_shops()
 
@@ -112,7 +126,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
                 delivery = self._grant(now)
                 if delivery is not None:
                     return delivery
-                until = min(until, self.gate.wake_at() or until)
+                until = min(until, self.gate.wake_at() or until, self._granted[0][0] if self._granted else until)
             if now >= deadline:
                 return None
             self.wait(until)
@@ -134,8 +148,8 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
 
     @property
     def has_returned(self) -> bool:
-        """Whether a worker thread has reported something that is still to be taken up."""
-        return bool(self._returned)
+        """Whether a worker thread or the store has reported something that is still to be taken up."""
+        return bool(self._returned or self._replies)
 
     def ask_for(self, job: Job, shop: ShopConfig, place: int | None = None) -> Ask:
         """What to ask the store for a job."""
@@ -231,37 +245,113 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         """The job has left the gate for good: park it where a person finds it, then acknowledge."""
 
     def _grant(self, now: int) -> D | None:
-        while (delivery := self.gate.next(now)) is not None:
-            try:
-                reply = self.host.store.admit(delivery.ask)
-            except StoreError as error:
-                log.warning("store_down", problem=str(error))
-                self.gate.give_back(delivery)
-                self.gate.close_all("store_down", now + SECOND)
+        while True:
+            self._take_replies(now)
+            if self._granted and self._granted[0][0] <= now:
+                return heapq.heappop(self._granted)[2]
+            if not self._ask(now):
                 return None
-            match reply:
-                case Go():
-                    delivery.grant = reply
-                    if reply.takeovers < CRASH_LOOP:
-                        self.granted(delivery, reply)
-                        return delivery
-                    self._undo(delivery)
-                    self.gate.finished(delivery)
-                    parked = f"{reply.takeovers} workers ended during this job's call"
-                    self.bury(delivery, DeadLetterError("crash_loop", parked))
-                case Closed(until, reason):
-                    self.gate.give_back(delivery)
-                    self.gate.close(delivery.shop, until, reason)
-                case Wait(scope, until):
-                    self._hold_back(delivery, now, until, line=scope == "customer")
-                case Seen(epoch, result):
-                    self.gate.finished(delivery)
-                    self.host.metrics.ledger_hits.labels(delivery.shop).inc()
-                    if result is None:
-                        self.acknowledge(delivery)
-                    else:
-                        self.publish_result(delivery, Finish.recorded(epoch, result))
-        return None
+
+    def _ask(self, now: int) -> bool:
+        asking: dict[str, list[D]] = {}
+        while (delivery := self.gate.next(now)) is not None:
+            asking.setdefault(delivery.shop, []).append(delivery)
+        self._submitting = True
+        for shop, deliveries in asking.items():
+            self._unanswered += 1
+            turn = shop in self._turns
+            self._turns.discard(shop)
+            self.host.store.submit([delivery.ask for delivery in deliveries], self._reply_to(deliveries), turn=turn)
+        self._submitting = False
+        return bool(asking)
+
+    def _reply_to(self, deliveries: list[D]) -> Callable[[list[Reply] | StoreError], None]:
+        def reply(replies: list[Reply] | StoreError) -> None:
+            self._replies.append((deliveries, replies))
+            # What comes in the midst of asking is taken up right after it.
+            if not self._submitting:
+                self.wake()
+
+        return reply
+
+    def _take_replies(self, now: int) -> None:
+        while self._replies:
+            deliveries, replies = self._replies.popleft()
+            self._unanswered -= 1
+            if isinstance(replies, StoreError):
+                self._store_is_down(replies, deliveries, now)
+                continue
+            self._store_is_up()
+            refused: list[D] = []
+            for delivery, reply in zip(deliveries, replies, strict=True):
+                if isinstance(reply, Closed):
+                    if not refused:
+                        self.gate.close(delivery.shop, reply.until, reply.reason, then_ask=reply.batch)
+                        self._turns.add(delivery.shop)
+                    refused.append(delivery)
+                else:
+                    self._take_reply(delivery, reply, now)
+            # Backwards, since what is given back goes to the front of its shop's line.
+            for delivery in reversed(refused):
+                self.gate.give_back(delivery)
+
+    def _take_reply(self, delivery: D, reply: Go | Wait | Seen, now: int) -> None:
+        match reply:
+            case Go():
+                delivery.grant = reply
+                if reply.takeovers < CRASH_LOOP:
+                    self.gate.granted(delivery)
+                    self.granted(delivery, reply)
+                    heapq.heappush(self._granted, (reply.start_at, next(self._order), delivery))
+                    return
+                self._undo(delivery)
+                self.gate.finished(delivery)
+                parked = f"{reply.takeovers} workers ended during this job's call"
+                self.bury(delivery, DeadLetterError("crash_loop", parked))
+            case Wait(scope, until):
+                self._hold_back(delivery, now, until, line=scope == "customer")
+            case Seen(epoch, result):
+                self.gate.finished(delivery)
+                self.host.metrics.ledger_hits.labels(delivery.shop).inc()
+                if result is None:
+                    self.acknowledge(delivery)
+                else:
+                    self.publish_result(delivery, Finish.recorded(epoch, result))
+
+    def _store_is_down(self, error: StoreError, deliveries: list[D], now: int) -> None:
+        if not self._store_down:
+            log.error("store_down", problem=str(error))
+        self._store_down = True
+        for delivery in reversed(deliveries):
+            self.gate.give_back(delivery)
+        self.gate.close_all("store_down", now + STORE_PAUSE)
+
+    def _store_is_up(self) -> None:
+        if self._store_down:
+            log.info("store_up")
+            self.gate.open_all("store_down")
+        self._store_down = False
+
+    def _take_back_grants(self, shop: str) -> None:
+        # Backwards, as in _take_replies.
+        for delivery in [entry[2] for entry in sorted(self._granted, reverse=True) if entry[2].shop == shop]:
+            self._undo(delivery)
+            self.gate.give_back(delivery)
+        self._granted = [entry for entry in self._granted if entry[2].shop != shop]
+        heapq.heapify(self._granted)
+
+    def _abandon_grants(self) -> None:
+        # Replies that are on their way are short of the store's time-out away; jobs that were granted and not started
+        # undo themselves, so that the next process needn't wait for their leases.
+        deadline = self.host.clock.now() + STORE_PAUSE
+        while self._unanswered and self.host.clock.now() < deadline:
+            self.wait(deadline)
+            self._take_replies(self.host.clock.now())
+        while self._granted:
+            delivery = heapq.heappop(self._granted)[2]
+            self._undo(delivery)
+            self.gate.finished(delivery)
+            self.put_back(delivery)
 
     def _hold_back(self, delivery: D, now: int, until: int, *, line: bool) -> None:
         if line:
@@ -279,17 +369,20 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         while self._returned:
             delivery = self._returned.popleft()
             disposition, delivery.disposition = delivery.disposition, None
+            if disposition is not None and disposition.verdict is not None:
+                self._learn(delivery.shop, disposition.verdict)
             if isinstance(disposition, GiveBack):
                 self._given_back(delivery, disposition)
             else:
                 self.gate.finished(delivery)
                 self._carry_out(delivery, disposition)
-            if disposition is not None and disposition.verdict is not None:
-                change = self._breaker(delivery.shop).record(disposition.verdict, self.host.clock.now())
-                if isinstance(change, Pause):
-                    self._pause(delivery.shop, change)
-                else:
-                    self._resume(delivery.shop, change)
+
+    def _learn(self, shop: str, verdict: Verdict) -> None:
+        change = self._breaker(shop).record(verdict, self.host.clock.now())
+        if isinstance(change, Pause):
+            self._pause(shop, change)
+        else:
+            self._resume(shop, change)
 
     def _carry_out(self, delivery: D, disposition: Finish | Later | Fenced | None) -> None:
         match disposition:
@@ -344,6 +437,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             self._breaker(slug).join(pause)
             self.gate.close(slug, pause.until, pause.cause)
             self.gate.probe(slug, probing=True)
+            self._take_back_grants(slug)
         self.paused(shop, pause)
 
     def _resume(self, shop: str, change: Resume | None) -> None:

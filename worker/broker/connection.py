@@ -164,9 +164,7 @@ def _attempt(
     return channel
 
 
-def _take(
-    connection: pika.BlockingConnection, wanted: Queue, refusal: str, differences: list[str]
-) -> BlockingChannel:
+def _take(connection: pika.BlockingConnection, wanted: Queue, refusal: str, differences: list[str]) -> BlockingChannel:
     # RabbitMQ tells one difference at a time, in an order of its own: a classic queue may first be told by its
     # dead-letter exchange. So what is told is put into the declaration until it fits the queue, and binds it.
     what = f"queue {wanted.name}"
@@ -176,7 +174,9 @@ def _take(
             raise _wrong_type(what, refusal)
         difference = _INEQUIVALENT.search(refusal)
         if difference is None or difference["name"] in told:
-            raise ConfigurationError(f"{what} can't be used ({refusal}): move its messages away, delete it, start again")
+            raise ConfigurationError(
+                f"{what} can't be used ({refusal}): move its messages away, delete it, start again"
+            )
         name, value = difference["name"], difference["text"] or difference["number"]
         told[name] = value
         arguments.pop(name, None)

@@ -156,6 +156,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         """Wait for the confirms of what is done, give back the rest, disconnect."""
         deadline = self.host.clock.now() + DRAIN
         self._take_returned()
+        self._abandon_grants()
         while self._unconfirmed and self.host.clock.now() < deadline:
             self.wait(min(deadline, self.host.clock.now() + SECOND))
         if self._unconfirmed:

@@ -64,13 +64,14 @@ class Declarer:
                     self._stop.wait(backoff)
                     backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
             if connection is not None and self._wanted.empty():
-                connection = _closed(connection)
+                _close(connection)
+                connection = None
         if connection is not None:
-            _closed(connection)
+            _close(connection)
 
     def _declare(self, connection: pika.BlockingConnection, batch: list[str]) -> list[str]:
         try:
-            self._report(declare_topology(connection, map(shop_queue_declaration, batch), exchanges=()))
+            self._report(declare_topology(connection, map(shop_queue_declaration, batch)))
         except ConfigurationError:
             # One of them can't be used; which one is found out one by one, so that it alone is left out.
             return [shop for shop in batch if self._declare_one(connection, shop)]
@@ -78,7 +79,7 @@ class Declarer:
 
     def _declare_one(self, connection: pika.BlockingConnection, shop: str) -> bool:
         try:
-            self._report(declare_topology(connection, [shop_queue_declaration(shop)], exchanges=()))
+            self._report(declare_topology(connection, [shop_queue_declaration(shop)]))
         except ConfigurationError as error:
             log.error("shop_queue_unusable", shop=shop, problem=str(error))
             return False
@@ -90,7 +91,7 @@ class Declarer:
             log.warning("queue_differs", difference=difference)
 
 
-def _closed(connection: pika.BlockingConnection) -> None:
+def _close(connection: pika.BlockingConnection) -> None:
     # Between campaigns there is nothing to declare, and an unpumped connection would miss its heartbeats.
     try:
         if connection.is_open:

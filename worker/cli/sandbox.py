@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
+from worker.credentials import SigningKey
+from worker.errors import ConfigurationError
 from worker.sandbox import HELP, SANDBOX_SECRET, SandboxConfig, make_limits, serve
+from worker.shopfile import read_shops
 
 
 def sandbox(
@@ -26,10 +29,19 @@ def sandbox(
     customer_per_second: Annotated[float, typer.Option("--customer-per-second", min=0.001)] = 2,
     customer_per_day: Annotated[int, typer.Option("--customer-per-day", min=1)] = 200,
     no_limits: Annotated[bool, typer.Option("--no-limits", help="Answer whatever comes, at once.")] = False,
+    shops: Annotated[
+        Path | None,
+        typer.Option(
+            "--shops",
+            metavar="FILE",
+            help="Know only the shops of this shops file, by their own keys.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Emulate Refer2: tokens, customers, every documented error, share actions, the vendor's limits.
 
-    It knows any shop, by `key_id = "sandbox"` and the secret SANDBOX_SECRET.
+    Without --shops it knows any shop, by `key_id = "sandbox"` and the secret SANDBOX_SECRET.
 
     Example: `referrals sandbox --port 8085 --log calls.jsonl`
     """
@@ -39,7 +51,19 @@ def sandbox(
         customer_per_second=customer_per_second,
         customer_per_day=customer_per_day,
     )
-    serve(SandboxConfig(limits=None if no_limits else limits, log=log), host, port)
+    keys = _keys(shops) if shops is not None else None
+    serve(SandboxConfig(shops=keys, limits=None if no_limits else limits, log=log), host, port)
+
+
+def _keys(path: Path) -> dict[str, dict[str, str]]:
+    keys = {}
+    for slug, shop in read_shops(path).items():
+        if not isinstance(shop.credential, SigningKey) or not shop.credential.secret.isascii():
+            raise ConfigurationError(
+                f"{path}: [shops.{slug}]: the sandbox checks tokens by a secret in ASCII; give key_id and secret_file"
+            )
+        keys[slug] = {shop.credential.key_id: shop.credential.secret.decode("ascii")}
+    return keys
 
 
 def _as_markdown(text: str) -> str:

@@ -60,10 +60,11 @@ class Go:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """No job of the shop before ``until``."""
+    """No job of the shop before ``until``; then it is worth asking for ``batch`` of them at once."""
 
     until: int
     reason: ClosedReason
+    batch: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,16 @@ class Store(Protocol):
     All but :meth:`submit` and :meth:`settle` wait for the store and raise :class:`worker.errors.StoreError` when it is
     out of reach; nothing may be called then.
     """
+
+    def check(self) -> None:
+        """See, before anything starts, that the store can be relied on.
+
+        Raises:
+          ConfigurationError: it can't, and asking again changes nothing.
+        """
+
+    def close(self) -> None:
+        """Let go of what the store holds open."""
 
     def submit(self, asks: Sequence[Ask], reply: Callable[[list[Reply] | StoreError], None], *, turn: bool) -> None:
         """Ask for jobs of one shop without waiting; once a job is told :class:`Closed`, so are those after it.

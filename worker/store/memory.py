@@ -88,6 +88,12 @@ class MemoryStore:
         self._open: dict[bytes, Record] = {}
         self._done: dict[int, dict[bytes, int]] = {}
 
+    def check(self) -> None:
+        """Memory is always there."""
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
     def submit(self, asks: Sequence[Ask], reply: Callable[[list[Reply] | StoreError], None], *, turn: bool) -> None:
         """As :class:`worker.store.base.Store` says; replies at once. A single process has nobody to take turns with."""
         del turn

@@ -62,7 +62,8 @@ class RedisStore:
     ``retention`` is how long finished jobs are remembered, in microseconds.
     """
 
-    def __init__(self, url: str, clock: Clock, *, retention: int = 30 * DAY) -> None:
+    def __init__(self, url: str, clock: Clock, *, retention: int = 30 * DAY, server_clock: str = "") -> None:
+        """``server_clock`` is Lua that defines ``now_us()`` anew: for tests that move the server's time."""
         self._clock = clock
         # Periods of half the retention, of which three are kept: a job is remembered for one to one and a half times.
         self._keep = retention
@@ -76,7 +77,7 @@ class RedisStore:
             )
         except ValueError:
             raise ConfigurationError("REFERRALS_REDIS_URL: is not a URL like redis://host:6379/0") from None
-        self._sources = {name: _source(name) for name in _SCRIPTS}
+        self._sources = {name: _source(name, server_clock) for name in _SCRIPTS}
         self._digests = {
             name: hashlib.sha1(text, usedforsecurity=False).hexdigest() for name, text in self._sources.items()
         }
@@ -116,6 +117,9 @@ class RedisStore:
         """As :class:`worker.store.base.Store` says; ``reply`` runs in the store's thread."""
         first = asks[0]
         shop, limits = first.shop, first.limits
+        step = max(limits.shop.interval, SHORTEST_TURN)
+        # What a turn can find, and one more that is told of the next turn in the same breath.
+        batch = step // limits.shop.interval + 1
         keys = [self._shop_key(shop)]
         arguments: list[Any] = [
             self._prefix(shop),
@@ -132,14 +136,14 @@ class RedisStore:
             limits.customer.burst,
             limits.customer_per_day,
             limits.resets_at,
-            max(limits.shop.interval, SHORTEST_TURN),
+            step,
         ]
         for ask in asks:
             keys += [self._customer_key(shop, ask.customer), self._record_key(ask)]
             arguments += [_short(ask.job_id), int(bool(ask.customer)), int(ask.place is not None)]
 
         def done(answer: Any) -> None:
-            reply(answer if isinstance(answer, StoreError) else self._replies(answer))
+            reply(answer if isinstance(answer, StoreError) else self._replies(answer, batch))
 
         self._send(_Operation("admit", keys, arguments, done))
 
@@ -258,10 +262,10 @@ class RedisStore:
         failure.__cause__ = error
         return failure
 
-    def _replies(self, answer: list[Any]) -> list[Reply]:
+    def _replies(self, answer: list[Any], batch: int) -> list[Reply]:
         # From the server's clock to ours: what lies between the two here is the way back, some microseconds.
         offset = self._clock.now() - answer[0]
-        return [_reply(item, offset) for item in answer[1:]]
+        return [_reply(item, offset, batch) for item in answer[1:]]
 
     def _job(self, ask: Ask, epoch: int) -> list[Any]:
         return [self._prefix(ask.shop), self._period, _short(ask.job_id), epoch, self._keep]
@@ -285,12 +289,12 @@ class RedisStore:
         return self._prefix(shop) + b"c:" + hashlib.blake2b(customer.encode(), digest_size=12).digest()
 
 
-def _reply(item: list[Any], offset: int) -> Reply:
+def _reply(item: list[Any], offset: int, batch: int) -> Reply:
     match item:
         case [1, epoch, start_at, start_by, attempts, takeovers]:
             return Go(epoch, start_at + offset, start_by + offset, attempts, takeovers)
         case [2, until, reason]:
-            return Closed(until + offset, _REASONS[reason])
+            return Closed(until + offset, _REASONS[reason], batch)
         case [3, scope, until]:
             return Wait("customer" if scope == 1 else "job", until + offset)
         case [4, epoch, result]:
@@ -304,6 +308,6 @@ def _short(job_id: str) -> bytes:
     return bytes.fromhex(job_id)[:12]
 
 
-def _source(name: str) -> bytes:
+def _source(name: str, server_clock: str) -> bytes:
     folder = resources.files("worker.store") / "lua"
-    return (folder / "common.lua").read_bytes() + (folder / f"{name}.lua").read_bytes()
+    return (folder / "common.lua").read_bytes() + server_clock.encode() + (folder / f"{name}.lua").read_bytes()

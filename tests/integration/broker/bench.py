@@ -95,7 +95,7 @@ class FakeRefer2:
         self._lock = threading.Lock()
         self.calls: list[Call] = []
 
-    def __call__(self, shop: ShopConfig, job: Job) -> Verdict:
+    def __call__(self, _shop: ShopConfig, job: Job) -> Verdict:
         with self._lock:
             self.calls.append(Call(time.time(), job))
             held = self._hold_from is not None and len(self.calls) >= self._hold_from
@@ -183,7 +183,7 @@ class Bench:
         """The value of a counter of this worker, summed over the labels that are not given."""
         family = getattr(self.metrics, name).collect()[0]
         return sum(
-            sample.value
+            float(sample.value)
             for sample in family.samples
             if sample.name.endswith("_total") and labels.items() <= sample.labels.items()
         )

@@ -52,7 +52,7 @@ def test_a_closed_shop_does_not_close_the_channel_of_all(impatient: RabbitMQ) ->
             wait_until(lambda: time.monotonic() > began + 3 * CONSUMER_TIMEOUT, 30, "three consumer time-outs")
         assert [entry for entry in logs if entry["event"] == "consumer_disconnected"] == []
         assert Counter(json.loads(letter.body)["shop"] for letter in results) == {"quota": 3, "slow": JOBS_PER_SHOP}
-        for shop, left in (("quota", JOBS_PER_SHOP - 3), ("halted", JOBS_PER_SHOP)):
-            letters = tap.take(shop_queue(shop), left, 10)
+        for slug, left in (("quota", JOBS_PER_SHOP - 3), ("halted", JOBS_PER_SHOP)):
+            letters = tap.take(shop_queue(slug), left, 10)
             assert len({letter.body for letter in letters}) == left
-            assert tap.peek(shop_queue(shop)) is None
+            assert tap.peek(shop_queue(slug)) is None

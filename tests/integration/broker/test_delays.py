@@ -81,9 +81,7 @@ def test_a_wait_takes_the_level_that_covers_it(rabbitmq: RabbitMQ, vhost: Vhost,
     assert tap.take(shop_queue("bolt"), 1, 5)[0].body == b"x"
 
 
-def test_a_long_wait_takes_several_hops(
-    rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap, params: pika.URLParameters
-) -> None:
+def test_a_long_wait_takes_several_hops(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap, params: pika.URLParameters) -> None:
     """A job whose customer waits two hours goes round the longest level until its time, and is called once then."""
     # A policy makes this level's hour half a second: RabbitMQ takes the shorter one.
     limit(rabbitmq, vhost, "referrals.delay.3600", **{"message-ttl": 500})

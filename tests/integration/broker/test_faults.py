@@ -80,9 +80,7 @@ def test_a_closed_connection_in_mid_run_loses_nothing(
     assert refer.per_job() == {job.job_id: 1 for job in jobs}
 
 
-def test_nothing_is_acked_that_was_not_done(
-    rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap, logs: list[Any]
-) -> None:
+def test_nothing_is_acked_that_was_not_done(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap, logs: list[Any]) -> None:
     """Acks that come after a reconnect touch no message of the new connection: what wasn't called is still queued."""
     jobs = publish(tap, 60, ("acme",))
     refer = FakeRefer2(hold_from=1)
@@ -133,9 +131,7 @@ def test_a_memory_alarm_stops_calls_and_loses_nothing(rabbitmq: RabbitMQ, vhost:
     assert set(refer.per_job().values()) == {1}
 
 
-def test_a_refused_result_is_published_later_without_a_second_call(
-    rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap
-) -> None:
+def test_a_refused_result_is_published_later_without_a_second_call(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap) -> None:
     """A full results queue keeps the job: its shop rests, and with room again the recorded result goes out."""
     limit(rabbitmq, vhost, "referrals.results", **{"max-length": 5})
     jobs = publish(tap, 30, ("acme",))

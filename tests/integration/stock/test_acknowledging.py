@@ -8,6 +8,8 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from types import TracebackType
+from typing import Self
 
 import dramatiq
 import pika
@@ -88,7 +90,7 @@ def cut_and_steal(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap, *, worker: str, qu
 
 
 class Held:
-    """Work that goes on until its name is let go."""
+    """Work that goes on until its name is let go; the end of a ``with`` lets all go."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.started: list[str] = []
@@ -103,14 +105,22 @@ class Held:
         return SENT
 
     def let_go(self, *names: str) -> None:
-        for name in names or self._free:
+        for name in names:
             self._free[name].set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.let_go(*self._free)
 
 
 def test_stock_acks_another_message_after_a_reconnect(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap) -> None:
     """It acks by a delivery tag of the connection before: the second message is gone while its work goes on."""
     held = Held(["1", "2", "3"])
-    with stock_worker(vhost, held.work, threads=1):
+    with stock_worker(vhost, held.work, threads=1), held:
         wait_until(lambda: _exists(vhost, QUEUE), 10, "the queue")
         tap.put("", QUEUE, stock_message("1"))
         wait_until(lambda: held.started == ["1"], 10, "the first message's work")
@@ -122,7 +132,6 @@ def test_stock_acks_another_message_after_a_reconnect(rabbitmq: RabbitMQ, vhost:
         wait_until(lambda: held.started == ["1", "2"], 10, "the second message's work")
 
         back = name_in(cut_and_steal(rabbitmq, vhost, tap, worker=QUEUE, queue=QUEUE))
-        held.let_go()
     assert back == "3"
 
 
@@ -131,7 +140,7 @@ def test_ours_acks_nothing_of_an_earlier_connection(rabbitmq: RabbitMQ, vhost: V
     declare(vhost)
     jobs = {f"{number}": new_job(number) for number in (1, 2, 3)}
     held = Held(list(jobs))
-    with Bench(vhost, [new_shop(max_in_flight=1)], held.refer, threads=1, longest_call=60):
+    with Bench(vhost, [new_shop(max_in_flight=1)], held.refer, threads=1, longest_call=60), held:
         tap.put(JOBS, "acme", message_of(jobs["1"]))
         wait_until(lambda: held.started == ["1"], 10, "the first message's call")
         assert cut_and_steal(rabbitmq, vhost, tap, worker=CONNECTION, queue=ACME) == message_of(jobs["1"])
@@ -144,7 +153,6 @@ def test_ours_acks_nothing_of_an_earlier_connection(rabbitmq: RabbitMQ, vhost: V
         assert json.loads(result.body)["job_id"] == jobs["1"].job_id
 
         back = [cut_and_steal(rabbitmq, vhost, tap, worker=CONNECTION, queue=ACME) for _ in range(2)]
-        held.let_go()
     assert sorted(back) == sorted(message_of(jobs[name]) for name in ("2", "3"))
 
 
@@ -161,6 +169,10 @@ def test_stock_acks_what_its_actor_did_not_do(vhost: Vhost, tap: Tap) -> None:
         for number in range(5):
             tap.put("", QUEUE, stock_message(f"{number}"))
         wait_until(lambda: len(called) == 5, 10, "every message's work")
+    # Whatever came back would come back to the front.
+    tap.put("", QUEUE, stock_message("last"))
+    (letter,) = tap.take(QUEUE, 1, 10)
+    assert name_in(letter.body) == "last"
     assert [ready(tap, queue) for queue in (QUEUE, f"{QUEUE}.DQ", f"{QUEUE}.XQ")] == [0, 0, 0]
 
 
@@ -189,7 +201,7 @@ def test_ours_keeps_what_its_actor_did_not_do(vhost: Vhost, tap: Tap) -> None:
         tap.put(JOBS, "acme", message_of(job))
     with Bench(vhost, [new_shop(max_in_flight=2)], refer, threads=2):
         wait_until(lambda: len(called) >= 2, 10, "the first calls")
-    assert ready(tap, ACME) == 5
+    wait_until(lambda: ready(tap, ACME) == 5, 10, "every job to be back")
     assert ready(tap, RESULTS) == 0
 
 

@@ -59,7 +59,7 @@ for i = 0, (#KEYS - 1) / 2 - 1 do
   local customer_key, job_key = KEYS[2 + 2 * i], KEYS[3 + 2 * i]
   local id = ARGV[FIRST + 1 + 3 * i]
   local has_customer, has_place = ARGV[FIRST + 2 + 3 * i] == '1', ARGV[FIRST + 3 + 3 * i] == '1'
-  local record = redis.call('GET', job_key)
+  local record = not closed and redis.call('GET', job_key)
   local kind = record and string.sub(record, 1, 1)
   local attempts, takeovers, reply = 0, 0, nil
   if kind == 'A' then
@@ -79,7 +79,7 @@ for i = 0, (#KEYS - 1) / 2 - 1 do
     if not_before > now then
       reply = { 3, 2, not_before }
     end
-  elseif is_done(prefix, shop, id) then
+  elseif not closed and is_done(prefix, shop, id) then
     reply = { 4, 0, false }
   end
 

@@ -1,0 +1,217 @@
+"""What can't work is told in one line that names place and remedy, by the exit code that fits, without a secret."""
+
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pika
+import pytest
+
+from tests.services import Vhost, wait_until
+from tests.services.process import free_ports
+from tests.system.commands import Desk
+
+SECRET = "s3cret-that-nobody-may-see"
+WORK = ("work",)
+COLLECT = ("collect", "--out", "results.csv", "--until-idle", "1")
+PUBLISH = ("publish", "campaign.csv", "--shop", "acme", "--campaign", "spring")
+
+
+def add_to_shops(text: str) -> Callable[[Desk], None]:
+    """Break the shops file by a line at its end, in the last shop's table."""
+
+    def change(desk: Desk) -> None:
+        with (desk.folder / "shops.toml").open("a") as file:
+            file.write(text + "\n")
+
+    return change
+
+
+def move(**replaced: str) -> Callable[[Desk], None]:
+    """Break the URL of RabbitMQ; `{old}` and `{new}` are parts of it."""
+
+    def change(desk: Desk) -> None:
+        url = desk.env["REFERRALS_AMQP_URL"]
+        for old, new in replaced.items():
+            assert old in url
+            url = url.replace(old, new)
+        desk.env["REFERRALS_AMQP_URL"] = url
+
+    return change
+
+
+def nobody_listens(desk: Desk) -> None:
+    """A RabbitMQ that is not there."""
+    (port,) = free_ports(1)
+    desk.env["REFERRALS_AMQP_URL"] = f"amqp://guest:{SECRET}@127.0.0.1:{port}/%2f"
+
+
+def wrong_password(desk: Desk) -> None:
+    """A password that RabbitMQ refuses."""
+    desk.env["REFERRALS_AMQP_URL"] = desk.env["REFERRALS_AMQP_URL"].replace("guest:guest@", f"guest:{SECRET}@")
+
+
+def absent_vhost(desk: Desk) -> None:
+    """A virtual host that RabbitMQ doesn't have."""
+    desk.env["REFERRALS_AMQP_URL"] = desk.env["REFERRALS_AMQP_URL"].replace("/test-", "/absent-")
+
+
+def classic_queue(desk: Desk) -> None:
+    """Somebody's classic queue under one of our names."""
+    with pika.BlockingConnection(pika.URLParameters(desk.env["REFERRALS_AMQP_URL"])) as connection:
+        connection.channel().queue_declare("referrals.shop.acme", durable=True)
+
+
+def variable(name: str, value: str) -> Callable[[Desk], None]:
+    """Set an environment variable."""
+
+    def change(desk: Desk) -> None:
+        desk.env[name] = value
+
+    return change
+
+
+def remove(name: str) -> Callable[[Desk], None]:
+    """Take a file away."""
+
+    def change(desk: Desk) -> None:
+        (desk.folder / name).unlink()
+
+    return change
+
+
+def write(name: str, text: str) -> Callable[[Desk], None]:
+    """Write a file."""
+
+    def change(desk: Desk) -> None:
+        (desk.folder / name).write_text(text)
+
+    return change
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is wrong, the command that meets it, its exit code, and what its line must say."""
+
+    change: Callable[[Desk], None]
+    command: tuple[str, ...]
+    code: int
+    words: tuple[str, ...]
+
+
+CASES = {
+    "unknown-key": Case(add_to_shops("per_secnd = 5"), WORK, 2, ("shops.toml", "acme", "per_secnd", "per_second?")),
+    "rate-of-zero": Case(add_to_shops("per_second = 0"), PUBLISH, 2, ("shops.toml", "acme", "per_second", "greater")),
+    "bad-slug": Case(add_to_shops('[shops."a b"]'), WORK, 2, ("shops.toml", "'a b'", "letters, digits")),
+    "not-toml": Case(add_to_shops("per_second 5"), WORK, 2, ("shops.toml", "not TOML", "line")),
+    "no-secret": Case(remove("secrets/acme.key"), WORK, 2, ("shops.toml", "acme", "secrets/acme.key", "put the")),
+    "no-shops-file": Case(remove("shops.toml"), PUBLISH, 2, ("shops.toml", "REFERRALS_SHOPS")),
+    "shop-not-in-file": Case(lambda _: None, (*PUBLISH, "--shop", "bolt"), 2, ("shops.toml", "'bolt'", "acme")),
+    "no-rabbitmq-work": Case(nobody_listens, WORK, 1, ("127.0.0.1:", "out of reach", "REFERRALS_AMQP_URL")),
+    "no-rabbitmq-publish": Case(nobody_listens, PUBLISH, 1, ("127.0.0.1:", "out of reach", "REFERRALS_AMQP_URL")),
+    "no-rabbitmq-collect": Case(nobody_listens, COLLECT, 1, ("127.0.0.1:", "out of reach", "REFERRALS_AMQP_URL")),
+    "password": Case(wrong_password, WORK, 1, ("127.0.0.1:", "user or password", "REFERRALS_AMQP_URL")),
+    "vhost": Case(absent_vhost, PUBLISH, 1, ("127.0.0.1:", "'absent-", "REFERRALS_AMQP_URL")),
+    "no-amqp-url": Case(
+        variable("REFERRALS_AMQP_URL", f"http://guest:{SECRET}@h/"), WORK, 2, ("REFERRALS_AMQP_URL", "amqp://")
+    ),
+    "metrics-port": Case(
+        variable("REFERRALS_METRICS_PORT", "http"), WORK, 2, ("REFERRALS_METRICS_PORT", "valid integer")
+    ),
+    "classic-queue": Case(classic_queue, WORK, 2, ("referrals.shop.acme", "another type", "delete it")),
+    "processes": Case(lambda _: None, ("work", "--processes", "2"), 2, ("REFERRALS_REDIS_URL", "--processes 1")),
+    "no-export": Case(remove("campaign.csv"), PUBLISH, 1, ("campaign.csv", "No such file")),
+    "unknown-header": Case(write("campaign.csv", "mail,via\na@example.com,sms\n"), PUBLISH, 2, ("mail", "via", "--map")),
+    "other-results": Case(write("results.csv", "a,b\n1,2\n"), COLLECT, 2, ("results.csv", "other columns", "--out")),
+    "no-results-folder": Case(lambda _: None, ("collect", "--out", "no/r.csv"), 1, ("no/r.csv", "No such file")),
+    "short-sandbox-secret": Case(
+        write("secrets/acme.key", "short"), ("sandbox", "--shops", "shops.toml"), 2, ("'acme'", "32")
+    ),
+}
+
+
+@pytest.fixture
+def desk(desk: Desk) -> Desk:
+    """A desk where everything is right but for what the test breaks."""
+    desk.write_shops("http://127.0.0.1:9", ["acme"])
+    desk.write_export("campaign.csv", [{"customer_email": "a@example.com", "channel": "sms"}])
+    return desk
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_one_line_names_place_and_remedy(desk: Desk, case: Case) -> None:
+    """The command ends by itself with the exit code that fits and exactly one line, which holds no secret."""
+    case.change(desk)
+    ended = desk.run(*case.command, timeout=30)
+    assert ended.returncode == case.code, ended.stderr
+    assert ended.stdout == ""
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("referrals: ")
+    for word in case.words:
+        assert word in line
+    for private in (SECRET, "secret of acme", "guest", "example.com"):
+        assert private not in line
+
+
+def test_a_taken_port_is_told(desk: Desk) -> None:
+    """A sandbox whose port is taken says so and how to choose another."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = desk.run("sandbox", "--port", str(port))
+    assert ended.returncode == 2
+    assert ended.stderr == f"referrals: sandbox: port {port} is in use; choose another with --port\n"
+
+
+def test_a_second_worker_on_the_memory_store_is_refused(desk: Desk, vhost: Vhost) -> None:
+    """While a worker runs without Redis a second one ends at once and names the setting that would let it run."""
+    first = desk.start("work")
+    wait_until(lambda: "referrals.single" in exclusive_queues(vhost), 20, "the first worker's exclusive queue")
+
+    second = desk.run("work", REFERRALS_METRICS_PORT=str(free_ports(1)[0]))
+
+    assert second.returncode == 2
+    (line,) = second.stderr.splitlines()
+    assert "REFERRALS_REDIS_URL" in line
+    assert first.running()
+    first.signal(signal.SIGTERM)
+    assert first.wait() == 0
+
+
+def exclusive_queues(vhost: Vhost) -> str:
+    """What RabbitMQ says to somebody else who asks for the exclusive queue; empty while there is none."""
+    with pika.BlockingConnection(pika.URLParameters(vhost.url)) as connection:
+        try:
+            connection.channel().queue_declare("referrals.single", passive=True)
+        except pika.exceptions.ChannelClosedByBroker as error:
+            return error.reply_text if error.reply_code == 405 else ""
+    return ""
+
+
+@pytest.mark.parametrize("program", ["worker", "dramatiq"])
+def test_a_taken_metrics_port_does_not_stop_the_work(desk: Desk, program: str) -> None:
+    """A worker goes on without its metrics while somebody holds the port, says so, and serves them afterwards."""
+    command = ("work",) if program == "worker" else ("worker.actors", "-p", "1", "-t", "4")
+    with socket.create_server(("127.0.0.1", int(desk.env["REFERRALS_METRICS_PORT"]))):
+        work = desk.start(*command, program=program)
+        wait_until(lambda: "metrics_port_taken" in work.stderr, 20, "the line about the port")
+    wait_until(lambda: _serves_metrics(desk), 20, "the metrics")
+    work.signal(signal.SIGTERM)
+    assert work.wait() == 0
+
+
+def _serves_metrics(desk: Desk) -> bool:
+    try:
+        return ("refer2_responses_total", "acme", "ok") in desk.metrics()
+    except OSError:
+        return False
+
+
+def test_dramatiqs_own_command_tells_it_too(desk: Desk) -> None:
+    """`dramatiq worker.actors` with a broken shops file ends with our line and our exit code's meaning."""
+    add_to_shops("per_secnd = 5")(desk)
+    work = desk.start("worker.actors", "-p", "1", program="dramatiq")
+    assert work.wait() != 0
+    told = [line for line in work.stderr.splitlines() if "per_secnd" in line]
+    assert len(told) == 1
+    assert "did you mean per_second?" in told[0]
