@@ -63,13 +63,18 @@ class Breaker:
                 self._failures = 0
                 self._unlisted = self._unlisted + 1 if code == self._unlisted_code else 1
                 self._unlisted_code = code
-                return self._pause("unlisted_code", code, now) if self._unlisted >= UNLISTED_IN_A_ROW else None
+                if self._unlisted >= UNLISTED_IN_A_ROW:
+                    return self._pause("unlisted_code", code, now)
+                return self._answers_again()
             case Sent() | Rejected():
                 return self.reset()
 
     def reset(self) -> Resume | None:
         """Forget what went wrong, after a good answer or a changed credential."""
         self._failures = self._unlisted = 0
+        return self._answers_again()
+
+    def _answers_again(self) -> Resume | None:
         if not self._pauses:
             return None
         self._pauses = 0

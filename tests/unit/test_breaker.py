@@ -99,7 +99,7 @@ def test_calls_under_way_do_not_lengthen_a_pause() -> None:
     assert breaker.record(DOWN, FIRST_PAUSE) == Pause("breaker", FIRST_PAUSE + 2 * FIRST_PAUSE, "http_503", 2)
 
 
-@pytest.mark.parametrize("good", [SENT, LISTED])
+@pytest.mark.parametrize("good", [SENT, LISTED, UNLISTED])
 def test_a_good_answer_resumes_once(good: Verdict) -> None:
     """The first good answer reopens and forgets the pauses; further ones change nothing."""
     breaker = Breaker()
