@@ -88,7 +88,7 @@ def preflight(settings: Settings, processes: int) -> None:
       BrokerError: RabbitMQ is out of reach.
       StoreError: the store is.
     """
-    shops = ShopRegistry.load(settings.shops)
+    ShopRegistry.load(settings.shops)
     if processes > 1 and settings.redis_url is None:
         raise ConfigurationError(
             f"{processes} processes can't share limits in memory: set REFERRALS_REDIS_URL, or use --processes 1"
@@ -102,7 +102,7 @@ def preflight(settings: Settings, processes: int) -> None:
     try:
         if settings.redis_url is None:
             hold_single(connection)
-        for difference in declare_topology(connection, queues(shops.slugs())):
+        for difference in declare_topology(connection, queues(())):
             log.warning("queue_differs", difference=difference)
     finally:
         if connection.is_open:

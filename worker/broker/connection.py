@@ -86,7 +86,9 @@ def describe(error: BaseException, params: pika.URLParameters) -> str:
     return f"{place} is out of reach ({cause or type(error).__name__}); is it running, is REFERRALS_AMQP_URL right?"
 
 
-def declare_topology(connection: pika.BlockingConnection, queues: Iterable[Queue]) -> list[str]:
+def declare_topology(
+    connection: pika.BlockingConnection, queues: Iterable[Queue], *, exchanges: Iterable[Exchange] = EXCHANGES
+) -> list[str]:
     """Declare the exchanges and the given queues; returns what differs from version 1 but can be lived with.
 
     A queue that exists with other arguments is taken if it is a quorum queue; a user that may not configure finds
@@ -98,7 +100,7 @@ def declare_topology(connection: pika.BlockingConnection, queues: Iterable[Queue
     """
     differences: list[str] = []
     channel = connection.channel()
-    for exchange in EXCHANGES:
+    for exchange in exchanges:
         channel = _attempt(connection, channel, exchange, differences)
     for queue in queues:
         channel = _attempt(connection, channel, queue, differences)

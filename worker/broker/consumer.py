@@ -8,6 +8,7 @@ import pika
 import structlog
 
 from worker.broker.base import Delivery, GatedConsumer, Host
+from worker.broker.declarer import Declarer
 from worker.broker.link import Link
 from worker.broker.publisher import Outgoing, Publisher
 from worker.broker.topology import (
@@ -18,7 +19,6 @@ from worker.broker.topology import (
     queues,
     result_key,
     shop_queue,
-    shop_queue_declaration,
 )
 from worker.clock import SECOND, to_datetime
 from worker.dispatch import Finish
@@ -82,7 +82,10 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         self._connect_at = 0
         self._backoff = FIRST_BACKOFF
         self._problem: str | None = None
+        self._declaring: set[str] = set()
         self._declared: set[str] = set()
+        self._ready: deque[list[str]] = deque()
+        self._declarer = Declarer(params, self._on_ready)
         self._publishing: deque[bool] = deque([False])
         self._confirmed: deque[tuple[Received, AmqpDelivery | None, Finish | None, BrokerError | None]] = deque()
         self._unconfirmed = 0
@@ -106,6 +109,8 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
                 self._connect()
             elif not self._link.up:
                 until = min(until, self._connect_at)
+            if self._ready:
+                self._take_declared()
             self._link.pump(max(0, until - now) / SECOND, ready=self._has_news)
         except (BrokerError, ConfigurationError) as error:
             self._disconnected(error)
@@ -162,19 +167,20 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         if self._unconfirmed:
             log.warning("unconfirmed_at_close", messages=self._unconfirmed)
         self._publisher.close(timeout=0)
+        self._declarer.close()
         self._link.close()
 
-    # What follows runs in the consumer's thread, but for _on_confirm and _on_publisher.
+    # What follows runs in the consumer's thread, but for `done` in _publish, _on_ready and _on_publisher.
 
     def _connect(self) -> None:
-        shops = self.host.shops.slugs()
-        for difference in self._link.open(queues(shops)):
+        # Shops' queues are declared aside: a thousand new ones take RabbitMQ seconds.
+        for difference in self._link.open(queues(())):
             log.warning("queue_differs", difference=difference)
         if self._problem is not None:
             log.info("consumer_connected")
         self._problem = None
         self._backoff = FIRST_BACKOFF
-        self._declared = set(shops)
+        self._declaring, self._declared = set(), set()
         self._subscribe_missing()
 
     def _disconnected(self, error: BrokerError | ConfigurationError) -> None:
@@ -197,15 +203,21 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         for shop in {held.shop for held in self.gate.held() if held.message.at < now - self.longest_held}:
             self._give_back_waiting(shop)
 
+    def _take_declared(self) -> None:
+        while self._ready:
+            self._declared.update(self._ready.popleft())
+        if self._link.up:
+            self._subscribe_missing()
+
     def _subscribe_missing(self) -> None:
         now = self.host.clock.now()
         missing = [shop for shop in self.host.shops.slugs() if shop not in self._link.shops]
-        new = [shop for shop in missing if shop not in self._declared]
+        new = [shop for shop in missing if shop not in self._declaring]
         if new:
-            self._link.declare(shop_queue_declaration(shop) for shop in new)
-            self._declared.update(new)
+            self._declaring.update(new)
+            self._declarer.declare(new)
         for shop in missing:
-            if self.gate.closed_until(shop) <= now + LONG_CLOSED:
+            if shop in self._declared and self.gate.closed_until(shop) <= now + LONG_CLOSED:
                 self._link.subscribe(shop)
 
     def _give_back_waiting(self, shop: str) -> None:
@@ -263,12 +275,16 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
             Outgoing(exchange, key, body, done, message_id=job_id, headers=headers, expiration=expires)
         )
 
+    def _on_ready(self, shops: list[str]) -> None:
+        self._ready.append(shops)
+        self._link.wake()
+
     def _on_publisher(self, ready: bool) -> None:
         self._publishing.append(ready)
         self._link.wake()
 
     def _has_news(self) -> bool:
-        return bool(self._confirmed or self._publishing or self.has_returned)
+        return bool(self._confirmed or self._publishing or self._ready or self.has_returned)
 
     def _take_news(self) -> None:
         while self._publishing:

@@ -71,7 +71,7 @@ class Declarer:
 
     def _declare(self, connection: pika.BlockingConnection, batch: list[str]) -> list[str]:
         try:
-            self._report(declare_topology(connection, map(shop_queue_declaration, batch)))
+            self._report(declare_topology(connection, map(shop_queue_declaration, batch), exchanges=()))
         except ConfigurationError:
             # One of them can't be used; which one is found out one by one, so that it alone is left out.
             return [shop for shop in batch if self._declare_one(connection, shop)]
@@ -79,7 +79,7 @@ class Declarer:
 
     def _declare_one(self, connection: pika.BlockingConnection, shop: str) -> bool:
         try:
-            self._report(declare_topology(connection, [shop_queue_declaration(shop)]))
+            self._report(declare_topology(connection, [shop_queue_declaration(shop)], exchanges=()))
         except ConfigurationError as error:
             log.error("shop_queue_unusable", shop=shop, problem=str(error))
             return False

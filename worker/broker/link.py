@@ -74,15 +74,6 @@ class Link:
         self.generation += 1
         return differences
 
-    def declare(self, queues: Iterable[Queue]) -> list[str]:
-        """Declare more queues on the open connection; raises and returns as :meth:`open` does."""
-        if self._connection is None:
-            return []
-        try:
-            return declare_topology(self._connection, queues)
-        except (pika.exceptions.AMQPError, OSError) as error:
-            raise self._lost(error) from error
-
     def subscribe(self, shop: str) -> None:
         """Begin to consume the shop's queue."""
 
