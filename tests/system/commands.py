@@ -28,7 +28,13 @@ class Process:
         with self._out.open("wb") as out, self._err.open("wb") as err:
             # A session of its own, so that a signal to its process group reaches nobody else.
             self._process = subprocess.Popen(
-                command, cwd=folder, env=dict(env), stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True
+                command,
+                cwd=folder,
+                env=dict(env),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
             )
 
     @property
@@ -85,7 +91,9 @@ class Desk:
     def of(cls, folder: Path, amqp_url: str) -> "Desk":
         """A desk on a virtual host; nothing of the caller's own settings leaks in."""
         (metrics_port,) = free_ports(1)
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("REFERRALS_", "PROMETHEUS_"))}
+        clean = {
+            name: value for name, value in os.environ.items() if not name.startswith(("REFERRALS_", "PROMETHEUS_"))
+        }
         own = {"REFERRALS_AMQP_URL": amqp_url, "REFERRALS_METRICS_PORT": str(metrics_port)}
         return cls(folder, clean | own)
 
@@ -144,7 +152,9 @@ class Desk:
 
     def metrics(self) -> dict[tuple[str, ...], float]:
         """What the worker serves on ``/metrics``: values by name and labels, as (name, shop, code or outcome)."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.env['REFERRALS_METRICS_PORT']}/metrics", timeout=5) as page:
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{self.env['REFERRALS_METRICS_PORT']}/metrics", timeout=5
+        ) as page:
             families = list(text_string_to_metric_families(page.read().decode()))
         return {
             (sample.name, *(sample.labels[label] for label in ("shop", "code", "outcome") if label in sample.labels)): (

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 
 import pytest
 
+from tests.integration.broker.tap import cut, find_connections
 from tests.services import RabbitMQ, Vhost, wait_until
 from tests.system.commands import Desk, Sandbox
 
@@ -35,12 +36,12 @@ DOCUMENTED = {
 def rows_of(shop: str) -> list[dict[str, str]]:
     """50 rows: 40 customers once, one five times, friends by e-mail, and some whom the API turns down."""
     rows = [{"customer_email": f"c{number}@{shop}.example.com", "channel": "whatsapp"} for number in range(40)]
-    for channel in ("sms", "qr-code", "telegram", "custom-personal", "threads"):
-        rows.append({"customer_shopid": "keen", "channel": channel})
+    channels = ("sms", "qr-code", "telegram", "custom-personal", "threads")
+    rows += [{"customer_shopid": "keen", "channel": channel} for channel in channels]
     rows.append({"customer_bhid": "b1", "channel": "email", "destination": "friend@example.com"})
     rows.append({"customer_bhid": "b2", "channel": "email", "destination": "other@example.com"})
-    for fault in ("stranger", "mismatch", "rule"):
-        rows.append({"customer_email": f"{fault}+1@{shop}.example.com", "channel": "sms"})
+    faults = ("stranger", "mismatch", "rule")
+    rows += [{"customer_email": f"{fault}+1@{shop}.example.com", "channel": "sms"} for fault in faults]
     return [{"shop": shop, "reference": f"{shop}/{line}", **row} for line, row in enumerate(rows)]
 
 
@@ -76,14 +77,16 @@ def test_a_campaign_over_many_shops(desk: Desk, rabbitmq: RabbitMQ, vhost: Vhost
     sandbox = desk.start_sandbox("--shops", "shops.toml")
     desk.write_shops(sandbox.url, SHOPS, **limits)
 
+    collect = desk.start("collect", "--out", "results.csv")
+    work = desk.start("work")
+    names = find_connections(rabbitmq, vhost, "referral-dispatch worker", count=2)
+    names += find_connections(rabbitmq, vhost, "referral-dispatch collect")
     published = desk.run("publish", "campaign.csv", "--campaign", "spring", "--json")
     assert published.returncode == 0, published.stderr
     assert json.loads(published.stdout)["published"] == 1000
-    collect = desk.start("collect", "--out", "results.csv")
-    work = desk.start("work")
     if closing:
         wait_until(lambda: sandbox.summary()["calls"] >= 200, 30, "the middle of the campaign")
-        rabbitmq.ctl("close_all_connections", "--vhost", vhost.name, "by a test")
+        cut(rabbitmq, names)
         assert sandbox.summary()["calls"] < 1000
     wait_until(lambda: len(desk.results()) >= 1000, 60, "1,000 results")
     counted = desk.metrics()

@@ -28,19 +28,6 @@ def add_to_shops(text: str) -> Callable[[Desk], None]:
     return change
 
 
-def move(**replaced: str) -> Callable[[Desk], None]:
-    """Break the URL of RabbitMQ; `{old}` and `{new}` are parts of it."""
-
-    def change(desk: Desk) -> None:
-        url = desk.env["REFERRALS_AMQP_URL"]
-        for old, new in replaced.items():
-            assert old in url
-            url = url.replace(old, new)
-        desk.env["REFERRALS_AMQP_URL"] = url
-
-    return change
-
-
 def nobody_listens(desk: Desk) -> None:
     """A RabbitMQ that is not there."""
     (port,) = free_ports(1)
@@ -122,7 +109,9 @@ CASES = {
     "classic-queue": Case(classic_queue, WORK, 2, ("referrals.shop.acme", "another type", "delete it")),
     "processes": Case(lambda _: None, ("work", "--processes", "2"), 2, ("REFERRALS_REDIS_URL", "--processes 1")),
     "no-export": Case(remove("campaign.csv"), PUBLISH, 1, ("campaign.csv", "No such file")),
-    "unknown-header": Case(write("campaign.csv", "mail,via\na@example.com,sms\n"), PUBLISH, 2, ("mail", "via", "--map")),
+    "unknown-header": Case(
+        write("campaign.csv", "mail,via\na@example.com,sms\n"), PUBLISH, 2, ("mail", "via", "--map")
+    ),
     "other-results": Case(write("results.csv", "a,b\n1,2\n"), COLLECT, 2, ("results.csv", "other columns", "--out")),
     "no-results-folder": Case(lambda _: None, ("collect", "--out", "no/r.csv"), 1, ("no/r.csv", "No such file")),
     "short-sandbox-secret": Case(

@@ -91,14 +91,18 @@ def tapping(vhost: Vhost) -> Iterator[Tap]:
         tap.close()
 
 
-def find_connections(node: RabbitMQ, vhost: Vhost, name: str) -> list[str]:
-    """RabbitMQ's own names of the connections that call themselves ``name``; waits until it lists one, up to 5 s."""
+def find_connections(node: RabbitMQ, vhost: Vhost, name: str, *, count: int = 1) -> list[str]:
+    """RabbitMQ's own names of the connections that call themselves ``name``; waits until it lists ``count`` of them.
 
-    def listed() -> list[str]:
+    It lists a new connection up to 5 s late.
+    """
+
+    def listed() -> list[str] | None:
         known = node.api("GET", f"/api/vhosts/{vhost.name}/connections")
-        return [one["name"] for one in known if one.get("client_properties", {}).get("connection_name") == name]
+        names = [one["name"] for one in known if one.get("client_properties", {}).get("connection_name") == name]
+        return names if len(names) >= count else None
 
-    return wait_until(listed, 15, f"a connection called {name}")
+    return wait_until(listed, 20, f"{count} connections called {name}") or []
 
 
 def cut(node: RabbitMQ, names: list[str]) -> None:

@@ -1,0 +1,157 @@
+"""`referrals collect` is killed, goes on, and meets results twice: one row per job id, whatever happened."""
+
+import json
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.broker.tap import Tap, tapping
+from tests.services import RabbitMQ, Vhost, wait_until
+from tests.system.commands import Desk
+
+RESULTS = "referrals.results"
+KEY = "acme.sent.ok.share"
+ENOUGH = 8_000
+"""Results that take `collect` some seconds, so that it is killed amid them."""
+
+
+def result(number: int) -> bytes:
+    """A result as a worker publishes it, with characters that are awkward in a row."""
+    link = f"https://example.com/r/{number}"
+    body: dict[str, Any] = {
+        "schema": 1,
+        "job_id": f"{number:032x}",
+        "campaign": "spring",
+        "shop": "acme",
+        "run": 0,
+        "line": number,
+        "reference": f'row {number}, "quoted"\nover two lines',
+        "customer": {"shopid": f"c{number}"},
+        "channel": "whatsapp",
+        "outcome": "sent",
+        "code": None,
+        "status": 200,
+        "referral": {"link": link},
+        "share_action": {"url": link, "text": "für Dich 🎁"},
+        "attempts": 1,
+        "finished_at": "2026-01-02T03:04:05Z",
+    }
+    return json.dumps(body).encode()
+
+
+def publish(tap: Tap, numbers: range) -> None:
+    """These results onto the exchange, pipelined; the last one is confirmed."""
+    fast: Any = tap.channel.connection.channel()
+    for number in numbers:
+        fast.basic_publish("referrals.results", KEY, result(number))
+    fast.close()
+
+
+def declare(desk: Desk) -> None:
+    """Let a collect that finds nothing declare the queue."""
+    assert desk.run("collect", "--out", "unused.csv", "--until-idle", "0.1").returncode == 0
+
+
+def job_ids(desk: Desk, name: str) -> list[str]:
+    """The job id of each whole row of a file."""
+    if name.endswith("csv"):
+        return [row["job_id"] for row in desk.results(name)]
+    return [json.loads(line)["job_id"] for line in (desk.folder / name).read_text().splitlines()]
+
+
+def size(path: Path) -> int:
+    """Bytes of a file that may not be there yet."""
+    return path.stat().st_size if path.exists() else 0
+
+
+def tear(path: Path) -> None:
+    """Cut the file in the middle of its last row, as a machine that lost power may."""
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size - 30)
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_a_killed_collect_goes_on(desk: Desk, rabbitmq: RabbitMQ, vhost: Vhost, form: str) -> None:
+    """After SIGKILL amid 8,000 results, a torn last row and repeated results the file has one whole row per job."""
+    name = f"results.{form}"
+    out = ("--out", name, "--format", form)
+    declare(desk)
+    with tapping(vhost) as tap:
+        publish(tap, range(ENOUGH))
+        killed = desk.start("collect", *out)
+        wait_until(lambda: size(desk.folder / name) > 100_000, 20, "the first rows on disk")
+        killed.kill()
+        rows = len(job_ids(desk, name)) if form == "csv" else (desk.folder / name).read_bytes().count(b"\n")
+        assert 0 < rows < ENOUGH
+        tear(desk.folder / name)
+        # What lay on the disk unacknowledged comes again by itself; these are repeated on top, the torn row's too.
+        publish(tap, range(rows + 10))
+
+        again = desk.run("collect", *out, "--until-idle", "2", "--json")
+
+    assert again.returncode == 0, again.stderr
+    told = json.loads(again.stdout)
+    assert told["results_rows"] == ENOUGH
+    assert told["repeated"] >= rows
+    assert Counter(job_ids(desk, name)) == {f"{number:032x}": 1 for number in range(ENOUGH)}
+    wait_until(lambda: rabbitmq.depths(vhost).get(RESULTS) == 0, 10, "an empty queue")
+    if form == "csv":
+        row = next(row for row in desk.results(name) if row["line"] == "7")
+        assert row["reference"] == 'row 7, "quoted"\nover two lines'
+        assert json.loads(row["share_action"])["text"] == "für Dich 🎁"
+        assert row["link"] == "https://example.com/r/7"
+
+
+def test_collecting_again_appends(desk: Desk, vhost: Vhost) -> None:
+    """A second collect keeps the rows that are there, in place, and adds only what is new."""
+    declare(desk)
+    with tapping(vhost) as tap:
+        publish(tap, range(100))
+        desk.run("collect", "--out", "results.csv", "--until-idle", "0.5")
+        before = (desk.folder / "results.csv").read_bytes()
+        publish(tap, range(50, 150))
+        again = desk.run("collect", "--out", "results.csv", "--until-idle", "0.5", "--json")
+    assert json.loads(again.stdout) == {
+        "outcomes": {"sent": 50},
+        "repeated": 50,
+        "unreadable": 0,
+        "results": "results.csv",
+        "results_rows": 150,
+    }
+    assert (desk.folder / "results.csv").read_bytes().startswith(before)
+    assert len(desk.results()) == 150
+
+
+def test_what_is_no_result_is_parked(desk: Desk, vhost: Vhost) -> None:
+    """Messages that are no results go to `referrals.dead` untouched and leave no row; results around them do."""
+    declare(desk)
+    strangers = [b"", b"\xff", b"[]", b'{"job_id":"1","outcome":"sent"}', b"[" * 50_000]
+    with tapping(vhost) as tap:
+        for number, body in enumerate(strangers):
+            publish(tap, range(number, number + 1))
+            tap.put(RESULTS, KEY, body)
+        ended = desk.run("collect", "--out", "results.csv", "--until-idle", "1", "--json")
+        assert ended.returncode == 0, ended.stderr
+        assert json.loads(ended.stdout)["unreadable"] == len(strangers)
+        parked = tap.take("referrals.dead", len(strangers), 10)
+    assert sorted(letter.body for letter in parked) == sorted(strangers)
+    assert len(desk.results()) == len(strangers)
+
+
+def test_two_collects_don_t_share_a_file(desk: Desk, vhost: Vhost) -> None:
+    """A second collect into the same file is refused while the first runs, which SIGTERM ends cleanly."""
+    declare(desk)
+    first = desk.start("collect", "--out", "results.csv")
+    wait_until(lambda: size(desk.folder / "results.csv"), 20, "the header")
+    second = desk.run("collect", "--out", "results.csv", "--until-idle", "0.1")
+    assert second.returncode == 2
+    assert second.stderr.startswith("referrals: results.csv: another command writes to it")
+    with tapping(vhost) as tap:
+        publish(tap, range(10))
+    wait_until(lambda: len(desk.results()) == 10 or not first.running(), 20, "the rows")
+    first.signal(signal.SIGTERM)
+    assert first.wait() == 0
+    assert "results.csv (10 rows)" in first.stdout
