@@ -14,8 +14,8 @@ from worker.jobs import Customer, Job
 __all__ = ["Customer", "Job", "publish"]
 
 
-def publish(jobs: Iterable[Job], *, amqp_url: str | None = None, timeout: float = 30.0) -> int:
-    """Publish jobs to RabbitMQ and return how many: all of them, each confirmed. Blocks until then.
+def publish(jobs: Job | Iterable[Job], *, amqp_url: str | None = None, timeout: float = 30.0) -> int:
+    """Publish a job or several to RabbitMQ and return how many: all of them, each confirmed. Blocks until then.
 
     ``amqp_url`` defaults to ``REFERRALS_AMQP_URL``; ``timeout`` is the longest wait in seconds without any confirm.
     Publishing a job again is harmless: its id is made of its fields, and a job is called once.
@@ -31,4 +31,6 @@ def publish(jobs: Iterable[Job], *, amqp_url: str | None = None, timeout: float 
     from worker.broker.producer import publish as publish_all
 
     url = amqp_url if amqp_url is not None else settings.load().amqp_url.get_secret_value()
-    return publish_all(jobs, parameters(url, name="referral-dispatch producer"), timeout=timeout)
+    # A job is itself iterable, field by field.
+    several = [jobs] if isinstance(jobs, Job) else jobs
+    return publish_all(several, parameters(url, name="referral-dispatch producer"), timeout=timeout)

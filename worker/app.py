@@ -189,5 +189,6 @@ class _Lifecycle(Middleware):
     def after_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         del broker, worker
         self._client.close()
+        self._host.store.close()
         self._metrics_server.close()
         mark_dead()

@@ -41,7 +41,7 @@ class Metrics:
         )
         self.deferrals = Counter(
             "referral_deferrals_total",
-            "Jobs put into a delay queue because their customer's turn had not come.",
+            "Jobs put into a delay queue: their customer's turn had not come, or another worker has them under way.",
             ["shop"],
             registry=registry,
         )

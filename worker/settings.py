@@ -67,7 +67,7 @@ class Settings(BaseSettings):
         description="Redis or Valkey for limits and ledger shared by several processes; unset: this process's memory.",
     )
     shops: Path = Field(default=Path("shops.toml"), description="The shops file (TOML); re-read when it changes.")
-    metrics_port: int = Field(default=9191, ge=1, le=65535, description="Port of `/metrics` and the health checks.")
+    metrics_port: int = Field(default=9191, ge=1, le=65535, description="Port of `/metrics`.")
     http_proxy: Annotated[SecretStr, _url("http", "https")] | None = Field(
         default=None,
         description="Proxy for the calls to Refer2; `HTTP_PROXY` and the like are not read.",

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from tests.integration.broker.tap import cut, find_connections
+from tests.integration.broker.tap import await_listing, cut
 from tests.services import RabbitMQ, Vhost, wait_until
 from tests.system.commands import Desk, Sandbox
 
@@ -79,14 +79,15 @@ def test_a_campaign_over_many_shops(desk: Desk, rabbitmq: RabbitMQ, vhost: Vhost
 
     collect = desk.start("collect", "--out", "results.csv")
     work = desk.start("work")
-    names = find_connections(rabbitmq, vhost, "referral-dispatch worker", count=2)
-    names += find_connections(rabbitmq, vhost, "referral-dispatch collect")
+    await_listing(rabbitmq, vhost, "referral-dispatch worker", count=2)
+    await_listing(rabbitmq, vhost, "referral-dispatch collect")
     published = desk.run("publish", "campaign.csv", "--campaign", "spring", "--json")
     assert published.returncode == 0, published.stderr
     assert json.loads(published.stdout)["published"] == 1000
     if closing:
         wait_until(lambda: sandbox.summary()["calls"] >= 200, 30, "the middle of the campaign")
-        cut(rabbitmq, names)
+        cut(rabbitmq, vhost, "referral-dispatch worker")
+        cut(rabbitmq, vhost, "referral-dispatch collect")
         assert sandbox.summary()["calls"] < 1000
     wait_until(lambda: len(desk.results()) >= 1000, 60, "1,000 results")
     counted = desk.metrics()

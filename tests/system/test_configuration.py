@@ -106,7 +106,7 @@ CASES = {
     "metrics-port": Case(
         variable("REFERRALS_METRICS_PORT", "http"), WORK, 2, ("REFERRALS_METRICS_PORT", "valid integer")
     ),
-    "classic-queue": Case(classic_queue, WORK, 2, ("referrals.shop.acme", "another type", "delete it")),
+    "classic-queue": Case(classic_queue, PUBLISH, 2, ("referrals.shop.acme", "another type", "delete it")),
     "processes": Case(lambda _: None, ("work", "--processes", "2"), 2, ("REFERRALS_REDIS_URL", "--processes 1")),
     "no-export": Case(remove("campaign.csv"), PUBLISH, 1, ("campaign.csv", "No such file")),
     "unknown-header": Case(

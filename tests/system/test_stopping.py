@@ -14,7 +14,7 @@ JOBS = 60
 SLOW = 10
 """Calls a second that the sandbox answers; it holds back what comes faster, so that calls take about a second."""
 
-HANDED_ON = 0.3
+HANDED_ON = 0.5
 """Seconds from the signal to the last arrival of a call that was on its way: Dramatiq's parent passes it on."""
 
 WORK = ("work",)

@@ -5,7 +5,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, Generic, TypeVar
 
@@ -181,6 +181,10 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         if self.host.shops.refresh():
             self.configure_shops()
 
+    def hurry(self) -> None:
+        """Look after the shops now rather than within a second."""
+        self._next_housekeeping = 0
+
     def settle(self, delivery: D, finish: Finish) -> None:
         """The result is in safe hands: tell the ledger. Then the delivery may be acknowledged."""
         self._backoffs.pop(delivery.shop, None)
@@ -255,6 +259,9 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
     def _ask(self, now: int) -> bool:
         asking: dict[str, list[D]] = {}
         while (delivery := self.gate.next(now)) is not None:
+            shop_now = self.host.shops.get(delivery.shop)
+            if shop_now is not None and shop_now.limits is not delivery.ask.limits:
+                delivery.ask = replace(delivery.ask, limits=shop_now.limits)
             asking.setdefault(delivery.shop, []).append(delivery)
         self._submitting = True
         for shop, deliveries in asking.items():
@@ -401,6 +408,12 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         grant, delivery.grant = delivery.grant, None
         if grant is not None:
             self.released(delivery, grant, called=disposition.verdict is not None)
+        if self.host.shops.get(delivery.shop) is None:
+            # Its shop has left the file: it goes back to its queue, which nobody consumes from then on.
+            self.gate.finished(delivery)
+            self.put_back(delivery)
+            self.hurry()
+            return
         if disposition.scope == "customer":
             self._hold_back(delivery, self.host.clock.now(), disposition.until, line=False)
             return

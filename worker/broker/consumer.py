@@ -22,7 +22,7 @@ from worker.broker.topology import (
 )
 from worker.clock import SECOND, to_datetime
 from worker.dispatch import Finish
-from worker.errors import BrokerError, ConfigurationError, DeadLetterError
+from worker.errors import BrokerError, ConfigurationError, DeadLetterError, place_of
 from worker.jobs import Job, decode_message
 from worker.store.base import Ask, Go
 
@@ -35,6 +35,9 @@ over one delivery that stays unacknowledged for its ``consumer_timeout`` (30 min
 
 LONGEST_HELD = 600 * SECOND
 """No unstarted delivery is kept longer, whatever its shop's pace."""
+
+BURY_AGAIN = 10 * SECOND
+"""How long after a refusal a dead letter is published again; the prefetch bounds how many there can be."""
 
 DRAIN = 30 * SECOND
 """How long a stopping process waits for RabbitMQ to confirm what it has in hand."""
@@ -89,6 +92,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         self._publishing: deque[bool] = deque([False])
         self._confirmed: deque[tuple[Received, AmqpDelivery | None, Finish | None, BrokerError | None]] = deque()
         self._unconfirmed = 0
+        self._unburied: list[tuple[Received, int]] = []
         super().__init__(host, timeout=timeout)
         self._publisher.start()
 
@@ -101,6 +105,15 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
     def repeat(self, delivery: AmqpDelivery, grant: Go, not_before: int) -> None:
         del grant
         self.defer(delivery, not_before)
+
+    def __next__(self) -> AmqpDelivery | None:
+        try:
+            return super().__next__()
+        except Exception as error:  # noqa: BLE001 - Dramatiq would start a second consumer, and log the error's text
+            log.error("consumer_failed", error=type(error).__name__, where=place_of(error))
+            self._link.close()
+            self._disconnected(BrokerError(f"the consumer failed: {type(error).__name__} at {place_of(error)}"))
+            return None
 
     def wait(self, until: int) -> None:
         now = self.host.clock.now()
@@ -200,6 +213,9 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
                 self._link.unsubscribe(shop)
                 self._give_back_waiting(shop)
         self._subscribe_missing()
+        for shop in {held.shop for held in self.gate.held()} - served:
+            self._give_back_waiting(shop)
+        self._bury_again(now)
         for shop in {held.shop for held in self.gate.held() if held.message.at < now - self.longest_held}:
             self._give_back_waiting(shop)
 
@@ -237,6 +253,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         if config is None:
             # The shop left the file a moment ago; its queue stays as it is.
             self._link.put_back(tag, message.generation)
+            self.hurry()
             return
         place = headers.get(PLACE_HEADER)
         ask = self.ask_for(job, config, place if isinstance(place, int) else None)
@@ -245,13 +262,21 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
     def _bury(self, message: Received, shop: str, error: DeadLetterError) -> None:
         log.error("dead_letter", shop=shop, reason=error.reason, detail=error.detail)
         self.host.metrics.dead_letters.labels(error.reason).inc()
-        headers = {
+        message.headers = {
             **message.headers,
             "x-referral-reason": error.reason,
             "x-referral-detail": error.detail,
             "x-referral-dead-at": to_datetime(self.host.clock.now()).isoformat(),
         }
-        self._publish(DEAD, shop, message.body, message, None, headers=headers)
+        self._publish(DEAD, shop, message.body, message, None, headers=message.headers)
+
+    def _bury_again(self, now: int) -> None:
+        due = [message for message, at in self._unburied if at <= now]
+        self._unburied = [(message, at) for message, at in self._unburied if at > now]
+        for message in due:
+            # After a reconnect RabbitMQ delivers it anew.
+            if message.generation == self._link.generation:
+                self._publish(DEAD, "", message.body, message, None, headers=message.headers)
 
     def _publish(
         self,
@@ -306,5 +331,6 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         if delivery is not None:
             self.back_off(delivery, str(error))
         else:
+            # Given back it would come again at once, and so on for ever. It stays in hand, unacknowledged.
             log.warning("dead_letter_refused", problem=str(error))
-            self._link.put_back(message.tag, message.generation)
+            self._unburied.append((message, self.host.clock.now() + BURY_AGAIN))

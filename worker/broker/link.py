@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, suppress
+from itertools import count
 from typing import Any
 
 import pika
@@ -15,6 +16,10 @@ from worker.errors import BrokerError
 
 OnMessage = Callable[[str, int, bytes, Mapping[str, Any]], None]
 """Told of a delivery: shop of its queue, delivery tag, body, headers."""
+
+
+# Of the process, not of a link: a worker thread may report a delivery to another consumer than the one it came from.
+_GENERATIONS = count(1)
 
 
 class Link:
@@ -37,7 +42,7 @@ class Link:
         self._pumping = False
         self._wake_sent = False
         self._woken = threading.Event()
-        self.generation = 0
+        self.generation = next(_GENERATIONS)
 
     @property
     def up(self) -> bool:
@@ -71,7 +76,7 @@ class Link:
             raise
         self._connection, self._channel = connection, channel
         self._consumers, self._cancelled = {}, None
-        self.generation += 1
+        self.generation = next(_GENERATIONS)
         return differences
 
     def subscribe(self, shop: str) -> None:

@@ -12,7 +12,7 @@ import pika.exceptions
 import structlog
 
 from worker.broker.connection import describe
-from worker.errors import BrokerError, UnroutableError
+from worker.errors import BrokerError, UnroutableError, place_of
 
 FIRST_BACKOFF_SECONDS = 0.2
 LONGEST_BACKOFF_SECONDS = 15.0
@@ -115,25 +115,31 @@ class Publisher:
         return finished
 
     def _run(self) -> None:
-        while True:
-            with self._lock:
-                if self._stop.is_set():
-                    return
-                connection = self._connection = pika.SelectConnection(
-                    self._params,
-                    on_open_callback=self._on_connection_open,
-                    on_open_error_callback=self._on_open_error,
-                    on_close_callback=self._on_connection_closed,
-                )
+        while not self._stop.is_set():
             try:
-                connection.ioloop.start()
+                self._session()
             except (pika.exceptions.AMQPError, OSError) as error:
                 self._note(error)
-            finally:
-                self._disconnected()
-                connection.ioloop.close()
+            except Exception as error:  # noqa: BLE001 - without this thread nothing could be published ever again
+                log.error("publisher_failed", error=type(error).__name__, where=place_of(error))
             self._stop.wait(self._backoff)
             self._backoff = min(self._backoff * 2, LONGEST_BACKOFF_SECONDS)
+
+    def _session(self) -> None:
+        with self._lock:
+            if self._stop.is_set():
+                return
+            connection = self._connection = pika.SelectConnection(
+                self._params,
+                on_open_callback=self._on_connection_open,
+                on_open_error_callback=self._on_open_error,
+                on_close_callback=self._on_connection_closed,
+            )
+        try:
+            connection.ioloop.start()
+        finally:
+            self._disconnected()
+            connection.ioloop.close()
 
     def _on_connection_open(self, connection: pika.SelectConnection) -> None:
         connection.add_on_connection_blocked_callback(lambda *_: self._listener(ready=False))

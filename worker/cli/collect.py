@@ -138,10 +138,16 @@ def _reconnect(params: Parameters, stop: threading.Event, backoff: float) -> Col
 
 def _result(body: bytes) -> dict[str, Any] | None:
     try:
-        result = json.loads(body)
+        # Decoded first: json itself would take UTF-16 too.
+        result = json.loads(body.decode())
     except (ValueError, RecursionError):
         return None
-    usable = isinstance(result, dict) and isinstance(result.get("outcome"), str) and _is_id(result.get("job_id"))
+    usable = (
+        isinstance(result, dict)
+        and isinstance(result.get("outcome"), str)
+        and isinstance(result.get("customer"), dict | None)
+        and _is_id(result.get("job_id"))
+    )
     return result if usable else None
 
 

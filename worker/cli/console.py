@@ -86,7 +86,7 @@ def import_rows(importer: Importer) -> list[tuple[str, str]]:
 def warn(importer: Importer) -> None:
     """Print what the importer noticed."""
     for text in importer.warnings:
-        stderr.print(f"[yellow]note:[/] {text}", markup=True)
+        stderr.print(f"note: {text}", markup=False)
 
 
 def say(text: str) -> None:

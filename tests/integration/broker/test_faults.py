@@ -18,7 +18,7 @@ from tests.integration.broker.bench import (
     new_job,
     new_shop,
 )
-from tests.integration.broker.tap import Letter, Tap, cut, find_connections, limit, memory_alarm
+from tests.integration.broker.tap import Letter, Tap, await_listing, cut, limit
 from tests.services import RabbitMQ, Vhost, wait_until
 from worker.broker.topology import DEAD, JOBS, RESULTS, queues, shop_queue
 from worker.clock import SECOND
@@ -65,9 +65,9 @@ def test_a_closed_connection_in_mid_run_loses_nothing(
     jobs = publish(tap, 600)
     refer, clock = FakeRefer2(hold_from=300), ShiftedClock()
     with Bench(vhost, [new_shop(shop) for shop in SHOPS], refer, longest_call=0.5, clock=clock):
-        names = find_connections(rabbitmq, vhost, CONNECTION, count=2)
+        await_listing(rabbitmq, vhost, CONNECTION, count=2)
         wait_until(lambda: len(refer.calls) >= 300 + 7, 20, "calls in flight")
-        cut(rabbitmq, names)
+        cut(rabbitmq, vhost, CONNECTION)
         # The copies of the jobs in flight arrive while their calls are under way.
         wait_until(lambda: reconnected(logs), 10, "the consumer's new connection")
         refer.release()
@@ -84,9 +84,9 @@ def test_nothing_is_acked_that_was_not_done(rabbitmq: RabbitMQ, vhost: Vhost, ta
     jobs = publish(tap, 60, ("acme",))
     refer = FakeRefer2(hold_from=1)
     with Bench(vhost, [new_shop()], refer, threads=4) as bench:
-        names = find_connections(rabbitmq, vhost, CONNECTION, count=2)
+        await_listing(rabbitmq, vhost, CONNECTION, count=2)
         wait_until(lambda: len(refer.calls) == 4, 10, "calls in flight")
-        cut(rabbitmq, names)
+        cut(rabbitmq, vhost, CONNECTION)
         wait_until(lambda: reconnected(logs), 10, "the consumer's new connection")
         bench.host.stopping.set()
         refer.release()
@@ -110,24 +110,6 @@ def test_a_deleted_queue_is_declared_and_consumed_again(rabbitmq: RabbitMQ, vhos
         for job in again:
             tap.put(JOBS, job.shop, message_of(job))
         assert ids(tap.take(RESULTS, 30, 15)) == {job.job_id for job in again}
-
-
-def test_a_memory_alarm_stops_calls_and_loses_nothing(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap) -> None:
-    """While RabbitMQ takes no results no call starts; afterwards every job has its result, called once."""
-    jobs = publish(tap, 200)
-    refer = FakeRefer2(hold_from=50)
-    with Bench(vhost, [new_shop(shop) for shop in SHOPS], refer, threads=4) as bench:
-        wait_until(lambda: len(refer.calls) >= 50 + 3, 10, "calls in flight")
-        with memory_alarm(rabbitmq):
-            refer.release()
-            wait_until(lambda: "broker_blocked" in bench.closed("acme"), 10, "the gate to close")
-            wait_until(lambda: bench.count("results") == len(refer.calls), 10, "the calls in flight to end")
-            calls = len(refer.calls)
-            rabbitmq.ctl("list_vhosts")  # takes most of a second, in which a call could start
-            assert len(refer.calls) == calls < 200
-        results = tap.take(RESULTS, 200, 30, distinct=True)
-    assert ids(results) == {job.job_id for job in jobs}
-    assert set(refer.per_job().values()) == {1}
 
 
 def test_a_refused_result_is_published_later_without_a_second_call(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap) -> None:
@@ -160,3 +142,15 @@ def test_an_actor_that_raises_keeps_its_job(rabbitmq: RabbitMQ, vhost: Vhost, ta
     assert {json.loads(letter.body)["shop"] for letter in results} == {"acme", "core"}
     assert sum(call.job.shop == "bolt" for call in refer.calls) <= 20
     wait_until(lambda: rabbitmq.depths(vhost).get(shop_queue("bolt")) == 10, 10, "the shop's jobs to be back")
+
+
+def test_one_unusable_queue_stops_one_shop(vhost: Vhost, tap: Tap, logs: list[Any]) -> None:
+    """A shop whose queue is of another type is left out with a line that says why; the other shops are served."""
+    tap.channel.queue_delete(shop_queue("acme"))
+    tap.channel.queue_declare(shop_queue("acme"), durable=True)
+    jobs = publish(tap, 20, ("bolt", "core"))
+    with Bench(vhost, [new_shop(shop) for shop in SHOPS], FakeRefer2()):
+        assert ids(tap.take(RESULTS, 20, 15)) == {job.job_id for job in jobs}
+        told = wait_until(lambda: [entry for entry in list(logs) if entry["event"] == "shop_queue_unusable"], 10, "it")
+    assert told[0]["shop"] == "acme"
+    assert "another type" in told[0]["problem"]

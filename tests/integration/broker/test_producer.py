@@ -6,7 +6,7 @@ import pika
 import pytest
 
 from tests.integration.broker.bench import CAMPAIGN, declare, new_job
-from tests.integration.broker.tap import Tap, cut, find_connections, limit
+from tests.integration.broker.tap import Tap, await_listing, cut, limit
 from tests.services import RabbitMQ, Vhost, wait_until
 from worker import publish
 from worker.broker.producer import Producer
@@ -103,11 +103,11 @@ def test_a_closed_connection_loses_no_job(
     declare(vhost)
     jobs = [new_job(number) for number in range(3000)]
     with Producer(params) as producer:
-        names = find_connections(rabbitmq, vhost, "tested")
+        await_listing(rabbitmq, vhost, "tested")
         for number, job in enumerate(jobs):
             producer.send(job)
             if number == 1500:
-                cut(rabbitmq, names)
+                cut(rabbitmq, vhost, "tested")
         producer.flush()
         assert producer.confirmed == 3000
     letters = tap.take(shop_queue("acme"), 3000, 20, distinct=True)
