@@ -8,6 +8,7 @@ from scripts.benchmarks.inputs import write_large
 from scripts.benchmarks.process import BenchmarkError, resident_mib, run_to_end
 from scripts.benchmarks.report import Benchmark, Report, share
 from scripts.benchmarks.site import SHOPS, Site
+from worker.campaigns.spread import WINDOW
 
 
 def resident(site: Site, contender: Contender, count: int) -> tuple[float, float]:
@@ -55,10 +56,10 @@ def run(site: Site) -> Report:
 BENCHMARK = Benchmark(
     name="memory",
     title="Memory",
-    reading="""\
-Resident memory of a worker process, without Dramatiq's parent. Ours grows by the ledger of finished jobs, which on the
-memory store stays for its retention (about 100 bytes a job), stock's by what its 200 connections buffer. The importer's
-peak is bounded by its window of 50,000 jobs and the 64 MiB that the set of job ids may take before it goes to disk; it
-must not follow the size of the export.""",
+    reading=f"""\
+Resident memory of a worker process, without Dramatiq's parent, on the memory store. Both workers grow with their first
+backlog, when buffers fill and each thread opens its session; ours also keeps the ledger of finished jobs for its
+retention. The importer is run alone, in a process of its own. Its peak is made of its window of {WINDOW:,} jobs and the
+cache of the job ids that it has met, both of fixed size: it must not follow the size of the export.""",
     run=run,
 )
