@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from tests.integration.broker.tap import await_listing, cut
+from tests.integration.broker.tap import await_listing, disconnect
 from tests.services import RabbitMQ, Vhost, wait_until
 from tests.system.commands import Desk, Sandbox
 
@@ -86,8 +86,8 @@ def test_a_campaign_over_many_shops(desk: Desk, rabbitmq: RabbitMQ, vhost: Vhost
     assert json.loads(published.stdout)["published"] == 1000
     if closing:
         wait_until(lambda: sandbox.summary()["calls"] >= 200, 30, "the middle of the campaign")
-        cut(rabbitmq, vhost, "referral-dispatch worker")
-        cut(rabbitmq, vhost, "referral-dispatch collect")
+        disconnect(rabbitmq, vhost, "referral-dispatch worker")
+        disconnect(rabbitmq, vhost, "referral-dispatch collect")
         assert sandbox.summary()["calls"] < 1000
     wait_until(lambda: len(desk.results()) >= 1000, 60, "1,000 results")
     counted = desk.metrics()

@@ -18,7 +18,7 @@ from tests.integration.broker.bench import (
     new_job,
     new_shop,
 )
-from tests.integration.broker.tap import Letter, Tap, await_listing, cut, limit
+from tests.integration.broker.tap import Letter, Tap, await_listing, disconnect, limit
 from tests.services import RabbitMQ, Vhost, wait_until
 from worker.broker.topology import DEAD, JOBS, RESULTS, queues, shop_queue
 from worker.clock import SECOND
@@ -67,7 +67,7 @@ def test_a_closed_connection_in_mid_run_loses_nothing(
     with Bench(vhost, [new_shop(shop) for shop in SHOPS], refer, longest_call=0.5, clock=clock):
         await_listing(rabbitmq, vhost, CONNECTION, count=2)
         wait_until(lambda: len(refer.calls) >= 300 + 7, 20, "calls in flight")
-        cut(rabbitmq, vhost, CONNECTION)
+        disconnect(rabbitmq, vhost, CONNECTION)
         # The copies of the jobs in flight arrive while their calls are under way.
         wait_until(lambda: reconnected(logs), 10, "the consumer's new connection")
         refer.release()
@@ -86,7 +86,7 @@ def test_nothing_is_acked_that_was_not_done(rabbitmq: RabbitMQ, vhost: Vhost, ta
     with Bench(vhost, [new_shop()], refer, threads=4) as bench:
         await_listing(rabbitmq, vhost, CONNECTION, count=2)
         wait_until(lambda: len(refer.calls) == 4, 10, "calls in flight")
-        cut(rabbitmq, vhost, CONNECTION)
+        disconnect(rabbitmq, vhost, CONNECTION)
         wait_until(lambda: reconnected(logs), 10, "the consumer's new connection")
         bench.host.stopping.set()
         refer.release()

@@ -6,7 +6,7 @@ import pika
 import pytest
 
 from tests.integration.broker.bench import CAMPAIGN, declare, new_job
-from tests.integration.broker.tap import Tap, await_listing, cut, limit
+from tests.integration.broker.tap import Tap, await_listing, disconnect, limit
 from tests.services import RabbitMQ, Vhost, wait_until
 from worker import publish
 from worker.broker.producer import Producer
@@ -107,7 +107,7 @@ def test_a_closed_connection_loses_no_job(
         for number, job in enumerate(jobs):
             producer.send(job)
             if number == 1500:
-                cut(rabbitmq, vhost, "tested")
+                disconnect(rabbitmq, vhost, "tested")
         producer.flush()
         assert producer.confirmed == 3000
     letters = tap.take(shop_queue("acme"), 3000, 20, distinct=True)

@@ -6,7 +6,7 @@ import pika
 import pytest
 
 from tests.integration.broker.bench import declare
-from tests.integration.broker.tap import Tap, await_listing, cut, limit
+from tests.integration.broker.tap import Tap, await_listing, disconnect, limit
 from tests.services import RabbitMQ, Vhost, wait_until
 from worker.broker.publisher import Outgoing, Publisher
 from worker.broker.topology import DEAD, RESULTS
@@ -123,7 +123,7 @@ def test_nothing_is_lost_when_the_connection_is_closed(
     for number, body in enumerate(bodies):
         publisher.publish(journal.outgoing(body))
         if number == 2500:
-            cut(rabbitmq, vhost, "tested")
+            disconnect(rabbitmq, vhost, "tested")
     assert publisher.wait(below=1, timeout=30)
 
     assert journal.ready[:2] == [True, False]
