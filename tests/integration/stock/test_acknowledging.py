@@ -7,7 +7,7 @@ can be looked at again.
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Self
 
@@ -28,7 +28,7 @@ from tests.integration.broker.bench import (
     new_shop,
 )
 from tests.integration.broker.tap import Tap, cut
-from tests.services import RabbitMQ, Vhost, wait_until
+from tests.services import RabbitMQ, ServiceError, Vhost, wait_until
 from worker.broker.topology import JOBS, RESULTS, shop_queue
 from worker.jobs import Job
 from worker.shops import ShopConfig
@@ -76,7 +76,10 @@ def cut_and_steal(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap, *, worker: str, qu
 
     def stolen() -> bytes | None:
         # RabbitMQ lists connections late, new ones and closed ones.
-        cut(rabbitmq, vhost, worker)
+        for each in rabbitmq.api("GET", f"/api/vhosts/{vhost.name}/connections"):
+            if each.get("client_properties", {}).get("connection_name") == worker:
+                with suppress(ServiceError):
+                    cut(rabbitmq, [each["name"]])
         _, _, body = tap.channel.basic_get(queue)
         assert body is None or isinstance(body, bytes)
         return body
