@@ -318,7 +318,8 @@ def test_a_days_quota_holds_across_runs(tmp_path: Path, quota: str) -> None:
         reset = next_reset(clock.now(), 0)
 
         first = bench.run(export, shop, clock=clock)
-        assert (first.done, first.parked, first.parked_until) == (3, {"acme": 2}, reset)
+        assert (first.done, first.parked) == (3, {"acme": 2})
+        assert reset <= first.parked_until < reset + SECOND
         second = bench.run(export, shop, clock=clock)
         assert (second.done, second.earlier, second.parked) == (0, 3, {"acme": 2})
         assert len(sandbox.calls()) == 3

@@ -229,7 +229,11 @@ class MemoryStore:
         if customer.blocked_until > now:
             return Wait("customer", _next_place(customer, customer.blocked_until, limits.customer))
         if state.day == day and state.customer_counts.get(hash(ask.customer), 0) >= limits.customer_per_day:
-            return Wait("customer", next_reset(now, limits.resets_at))
+            # A place after the reset, not the reset itself: all would come at that one instant, again and again.
+            reset = next_reset(now, limits.resets_at)
+            if ask.place is not None and ask.place >= reset:
+                return Wait("customer", ask.place)
+            return Wait("customer", _next_place(customer, reset, limits.customer))
         due = earliest(customer.tat, now, limits.customer)
         if ask.place is None and customer.line > now:
             # Others were told to come back in turn; a newcomer that took their token would send them to the end.
