@@ -88,8 +88,8 @@ publish the result persistent, mandatory and confirmed to the same results queue
 `scripts/benchmarks/stock.py`: Dramatiq's default middleware and classic queues, a `requests` session per thread, a
 cached token; it has no limits per shop or customer, no ledger, no fairness and no check of the job id, ours has them
 all. CPU is user and system time of the worker process, from the kernel's books. It rises on a busy machine, for both
-alike, so read the ratio first: 0.50 is half of stock's. Jobs a second are bounded by the machine,
-since the sandbox and RabbitMQ run on the same cores. A round counts only once every result is in its queue and no
-message is left anywhere else.""",
+alike, so read the ratio first: 0.50 is half of stock's. Jobs a second are bounded by the machine, since the sandbox and
+RabbitMQ run on the same cores. A round counts only once every result is in its queue and no message is left
+anywhere else.""",
     run=run,
 )

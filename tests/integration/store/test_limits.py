@@ -159,11 +159,22 @@ def test_customer_day(world: World) -> None:
     store = world.store
     limits = make_limits(customer_per_day=3)
     assert granted(store, limits, ["e:a"] * 5 + ["e:b"]) == 4
-    assert store.admit(make_ask(9, customer="e:a", limits=limits)) == Wait("customer", MIDNIGHT)
     world.set(MIDNIGHT - 1)
     assert granted(store, limits, ["e:a"], first=20) == 0
-    world.set(MIDNIGHT)
+    world.set(MIDNIGHT + SECOND)
     assert granted(store, limits, ["e:a"] * 5, first=30) == 3
+
+
+def test_jobs_over_a_customer_s_day_line_up_after_the_reset(world: World) -> None:
+    """They are told places an interval apart, and one that comes back before its place is told the same again."""
+    store = world.store
+    limits = make_limits(customer_per_day=1)
+    go(store, make_ask(1, customer="e:a", limits=limits))
+    waits = [store.admit(make_ask(number, customer="e:a", limits=limits)) for number in (2, 3, 4)]
+    places = [wait.until for wait in waits if isinstance(wait, Wait)]
+    assert places == [MIDNIGHT + number * limits.customer.interval for number in range(3)]
+    again = replace(make_ask(4, customer="e:a", limits=limits), place=places[2])
+    assert store.admit(again) == Wait("customer", places[2])
 
 
 def test_days_reset_at_the_shop_s_hour(world: World) -> None:

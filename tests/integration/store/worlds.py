@@ -10,7 +10,7 @@ from worker.clock import DAY, ManualClock
 from worker.errors import StoreError
 from worker.jobs import OUTCOMES, Outcome
 from worker.limits import ShopLimits
-from worker.store.base import Ask, Go, Reply, Store
+from worker.store.base import Ask, Go, Reply, Seen, Store
 from worker.store.memory import MemoryStore
 from worker.store.redis import RedisStore
 
@@ -137,6 +137,8 @@ def finish(store: Store, ask: Ask, outcome: Outcome = OUTCOMES[0]) -> None:
     grant = go(store, ask)
     assert store.answer(ask, grant.epoch, RESULT)
     store.settle(ask, grant.epoch, outcome)
+    # Settling doesn't wait; this does, and is answered after it.
+    assert store.admit(ask) == Seen(0, None)
 
 
 def submitted(store: Store, asks: list[Ask], *, turn: bool = False) -> list[Reply]:
