@@ -34,7 +34,7 @@ class Process:
 
 @dataclass
 class Fleet:
-    """``latency`` is how long a call takes. ``stamps`` are the instants of the calls, ``calls`` those of each process."""
+    """``latency`` is how long a call takes, ``stamps`` the instants of all calls, ``calls`` those of each process."""
 
     world: World
     limits: ShopLimits
