@@ -5,11 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.services import RabbitMQ, Stack, Valkey, Vhost, attach, stop_all, up
 
 SERVICES_FOLDER = "REFERRALS_TEST_SERVICES"
 """Names the folder of services that run already (`scripts/services up` fills `.services`) and are left running."""
+
+# The machines are shared: how long an example takes says nothing about the code.
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared")
 
 
 @pytest.fixture(scope="session")
