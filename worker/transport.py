@@ -54,7 +54,7 @@ class _Adapter(HTTPAdapter):
     """Keeps one connection per origin, directly or through one proxy, with one TLS configuration.
 
     requests itself would take the URL apart several times a call and load the trusted certificates, 35 ms of CPU, for
-    each connection. With what is left out here a call takes 0.37 ms in place of 1.1 (Python 3.11, loopback).
+    each connection. Without that and its session's `send` a call takes 0.42 ms in place of 1.42 on busy cores.
     """
 
     def __init__(self, tls: ssl.SSLContext, proxy: str | None) -> None:
