@@ -1,7 +1,5 @@
--- KEYS: scope (shop or customer). ARGV: for how long (us), keep (us, 0 for as long as it blocks).
-local now = now_us()
-local s = load_scope(KEYS[1])
-local ttl = redis.call('PTTL', KEYS[1])
-s.blocked = math.max(s.blocked, now + tonumber(ARGV[1]))
-save_scope(KEYS[1], s, math.max(s.blocked, now + tonumber(ARGV[2]), now + math.max(ttl, 0) * 1000))
+-- KEYS: scope (shop or customer). ARGV: for how long (us).
+local s = unpack_scope(redis.call('GET', KEYS[1]))
+s.blocked = math.max(s.blocked, now_us() + tonumber(ARGV[1]))
+save_scope(KEYS[1], s, s.blocked)
 return 1

@@ -1,19 +1,23 @@
--- KEYS: record, shop. ARGV: prefix, period length, id, epoch, keep (us), outcome's number.
-local now = now_us()
+-- KEYS: record. ARGV: prefix, period length (us), id, epoch.
+-- Returns 1 if the job is done now, 0 if it is not this epoch's to end.
 local record = redis.call('GET', KEYS[1])
-if not record or string.match(record, '^A(%d+) ') ~= ARGV[4] then
+if not record or kind_of(record) ~= 'A' or epoch_of(record) ~= ARGV[4] then
   return 0
 end
-redis.call('DEL', KEYS[1])
-local period_us = tonumber(ARGV[2])
-local shop = load_scope(KEYS[2])
-roll_period(shop, math.floor(now / period_us))
-local key = done_key(ARGV[1], shop.period, level_of(shop.n0), ARGV[3])
-if redis.call('HSET', key, ARGV[3], ARGV[6]) == 1 then
-  shop.n0 = shop.n0 + 1
-  if redis.call('HLEN', key) == 1 then
-    expire_at(key, (shop.period + 3) * period_us)
-  end
-  save_scope(KEYS[2], shop, now + math.max(tonumber(ARGV[5]), 3 * period_us))
+local prefix, period_us = ARGV[1], tonumber(ARGV[2])
+local period = math.floor(now_us() / period_us)
+local forget_at = milliseconds((period + PERIODS) * period_us)
+-- The count of a period that is over. It comes first since it needs no memory: after it the rest is written also where
+-- there is none left. The record goes last: should anything fail, the job is still known.
+redis.call('HDEL', prefix .. 'n', period - PERIODS)
+local count = redis.call('HINCRBY', prefix .. 'n', period, 1)
+if count == 1 then
+  redis.call('PEXPIREAT', prefix .. 'n', forget_at)
 end
+local key = done_key(prefix, period, level_of(count - 1), KEYS[1])
+redis.call('SADD', key, ARGV[3])
+if redis.call('SCARD', key) == 1 then
+  redis.call('PEXPIREAT', key, forget_at)
+end
+redis.call('DEL', KEYS[1])
 return 1

@@ -1,0 +1,36 @@
+"""What the tests of the stores share. Those on Redis use a database of the private server that nobody else uses."""
+
+from collections.abc import Iterator
+from typing import cast, get_args
+
+import pytest
+
+from tests.integration.store.worlds import Kind, MemoryWorld, RedisWorld, World
+from tests.services import Valkey
+from worker.store.redis import HORIZON
+
+
+@pytest.fixture(scope="module")
+def redis_url(valkey: Valkey) -> str:
+    """A database of the session's Valkey that the tests of one module may empty."""
+    return valkey.url.removesuffix("/0") + "/9"
+
+
+@pytest.fixture(params=get_args(Kind))
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """Either store, empty, at noon; neither grants anything ahead of its time."""
+    made: World
+    if cast("Kind", request.param) == "memory":
+        made = MemoryWorld()
+    else:
+        made = RedisWorld(request.getfixturevalue("redis_url"), horizon=0)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def shared(redis_url: str) -> Iterator[RedisWorld]:
+    """The Redis store as it is used: with its horizon."""
+    made = RedisWorld(redis_url, horizon=HORIZON)
+    yield made
+    made.close()

@@ -1,0 +1,411 @@
+"""Redis itself fails: away, frozen, empty, full, read-only, unwilling. The store says so, and goes on afterwards."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import redis
+
+from tests.integration.store.servers import TunedValkey
+from tests.integration.store.worlds import RESULT, finish
+from tests.services import Valkey, process, wait_until
+from tests.unit.making import NOON, go, make_ask
+from worker.clock import SECOND, SystemClock
+from worker.errors import ConfigurationError, StoreError
+from worker.store.base import Closed, Go, Reply, Seen, Wait
+from worker.store.redis import RedisStore
+
+SECRET = "s3cret-of-the-store"  # what no error may show
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Valkey]:
+    """A Valkey of the test's own."""
+    with Valkey(tmp_path / "valkey") as made:
+        yield made
+
+
+@pytest.fixture
+def client(server: Valkey) -> Iterator[Any]:
+    """The operator's connection to it."""
+    with redis.Redis.from_url(server.url) as made:
+        yield made
+
+
+@pytest.fixture
+def store(server: Valkey) -> Iterator[RedisStore]:
+    """The store on it."""
+    made = RedisStore(server.url, SystemClock())
+    yield made
+    made.close()
+
+
+def process_of(server: Valkey) -> psutil.Process:
+    """The server's process, to be frozen."""
+    found = process.find(server.folder / "valkey.pid")
+    assert found is not None
+    return found
+
+
+def refusal(store: RedisStore, number: int = 1) -> str:
+    """What the store says when it can't admit."""
+    with pytest.raises(StoreError) as refused:
+        store.admit(make_ask(number))
+    return str(refused.value)
+
+
+def test_check_passes(server: Valkey, store: RedisStore, client: Any) -> None:
+    """A server that is there and lets us in is fine, and nothing of the check stays on it."""
+    store.check()
+    wait_until(lambda: client.dbsize() == 0, 5, "the check's key to expire")
+
+
+def test_scripts_are_gone(store: RedisStore, client: Any) -> None:
+    """After SCRIPT FLUSH, or on a new server, the next command loads them and nothing is done twice."""
+    grant = go(store, make_ask())
+    client.script_flush()
+    assert store.answer(make_ask(), grant.epoch, RESULT)
+    client.script_flush()
+    store.settle(make_ask(), grant.epoch, "sent")
+    assert store.admit(make_ask()) == Seen(0, None)
+    assert go(store, make_ask(2)).attempts == 1
+
+
+def test_scripts_are_gone_in_mid_run(store: RedisStore, client: Any) -> None:
+    """Of many jobs none is lost or done twice while scripts are flushed over and over."""
+    stop = threading.Event()
+
+    def flush() -> None:
+        # As often as a command takes, or every single one would meet a flush.
+        while not stop.wait(0.002):
+            client.script_flush()
+
+    flusher = threading.Thread(target=flush)
+    flusher.start()
+    refused = 0
+    for number in range(1, 200):
+        try:
+            finish(store, make_ask(number))
+        except StoreError:
+            # Flushed again between loading and running: refused, not done.
+            refused += 1
+    stop.set()
+    flusher.join()
+    assert refused < 100
+    grants = sum(isinstance(store.admit(make_ask(number)), Go) for number in range(1, 200))
+    assert grants <= refused
+
+
+def test_restart(server: Valkey, store: RedisStore) -> None:
+    """A server that died is out of reach; back again and empty, it takes answers to calls that were made before."""
+    grant = go(store, make_ask())
+    server.kill()
+    assert "out of reach" in refusal(store)
+    with pytest.raises(StoreError):
+        store.answer(make_ask(), grant.epoch, RESULT)
+    store.settle(make_ask(), grant.epoch, "sent")
+    server.start()
+    assert store.answer(make_ask(), grant.epoch, RESULT)
+    assert store.admit(make_ask()) == Seen(grant.epoch, RESULT)
+
+
+def test_restart_between_commands(server: Valkey, store: RedisStore) -> None:
+    """A connection that died unnoticed costs no command."""
+    go(store, make_ask())
+    server.kill()
+    server.start()
+    go(store, make_ask(2))
+
+
+def test_flushed(store: RedisStore, client: Any) -> None:
+    """After FLUSHALL whoever is under way finishes: the answer is taken and the job is done."""
+    grant = go(store, make_ask())
+    client.flushall()
+    assert store.answer(make_ask(), grant.epoch, RESULT)
+    store.settle(make_ask(), grant.epoch, "sent")
+    assert store.admit(make_ask()) == Seen(0, None)
+
+
+def test_frozen(server: Valkey, store: RedisStore) -> None:
+    """A server that accepts and says nothing is given up after half a second, by all who wait; then it goes on."""
+    go(store, make_ask())
+    frozen = process_of(server)
+    frozen.suspend()
+    try:
+        began = time.monotonic()
+        refusals: list[list[Reply] | StoreError] = []
+        for number in range(2, 12):
+            store.submit([make_ask(number)], refusals.append, turn=False)
+        assert "does not answer within 0.5 s" in refusal(store)
+        assert time.monotonic() - began < 2.5
+        assert all(isinstance(each, StoreError) for each in refusals)
+        assert len(refusals) == 10
+    finally:
+        frozen.resume()
+    wait_until(lambda: answers(store), 5, "the store to answer again")
+
+
+def answers(store: RedisStore) -> bool:
+    """Whether the store is back."""
+    try:
+        store.admit(make_ask(999))
+    except StoreError:
+        return False
+    return True
+
+
+def test_a_grant_whose_answer_was_lost(server: Valkey, store: RedisStore, client: Any) -> None:
+    """Granted while nobody listened any more, the job goes to who asks again: no lease, no attempt, no takeover."""
+    finish(store, make_ask(1))
+    frozen = process_of(server)
+    frozen.suspend()
+    try:
+        refusal(store, 2)
+    finally:
+        frozen.resume()
+    wait_until(lambda: client.keys("rd:{acme}:j:*"), 5, "the lost question to be granted")
+    grant = go(store, make_ask(2))
+    assert (grant.attempts, grant.takeovers) == (1, 0)
+    assert store.answer(make_ask(2), grant.epoch, RESULT)
+
+
+def test_a_lost_grant_is_not_shared(server: Valkey, store: RedisStore, client: Any) -> None:
+    """Two copies of a job ask again after a lost answer: one of them is granted, the other waits for it."""
+    finish(store, make_ask(1))
+    frozen = process_of(server)
+    frozen.suspend()
+    try:
+        refusal(store, 2)
+    finally:
+        frozen.resume()
+    wait_until(lambda: client.keys("rd:{acme}:j:*"), 5, "the lost question to be granted")
+    replies = [store.admit(make_ask(2)), store.admit(make_ask(2))]
+    assert [type(reply) for reply in replies] == [Go, Wait]
+
+
+def test_a_lost_grant_of_a_forgotten_customer(server: Valkey, store: RedisStore, client: Any) -> None:
+    """Taking back a grant whose customer's key is gone leaves no key that never expires."""
+    finish(store, make_ask(1))
+    frozen = process_of(server)
+    frozen.suspend()
+    try:
+        refusal(store, 2)
+    finally:
+        frozen.resume()
+    wait_until(lambda: client.keys("rd:{acme}:j:*"), 5, "the lost question to be granted")
+    client.delete(*client.keys("rd:{acme}:c:*"))
+    store.block("acme", None, SystemClock().now() + 60 * SECOND)
+    assert isinstance(store.admit(make_ask(2)), Closed)
+    assert [key for key in client.keys("*") if client.pttl(key) < 0] == []
+    assert client.keys("rd:{acme}:j:*") == []
+
+
+def test_a_lost_question_that_is_slower_than_the_next(server: Valkey, store: RedisStore, client: Any) -> None:
+    """Also when the lost question is carried out after a later one was refused, its grant goes to who asks again."""
+    finish(store, make_ask(1))
+    frozen = process_of(server)
+    frozen.suspend()
+    try:
+        refusal(store, 2)
+    finally:
+        frozen.resume()
+    (record,) = wait_until(lambda: client.keys("rd:{acme}:j:*"), 5, "the lost question to be granted")
+    granted_late = client.get(record)
+    store.block("acme", None, SystemClock().now() + 60 * SECOND)
+    assert isinstance(store.admit(make_ask(2)), Closed)
+    client.delete("rd:{acme}:s")
+    client.set(record, granted_late, ex=60)  # as if it came only now
+    assert go(store, make_ask(2)).attempts == 1
+
+
+def test_a_lost_grant_of_another_process(server: Valkey, store: RedisStore, client: Any) -> None:
+    """Another process can't know that nobody holds the job, and waits for the lease."""
+    finish(store, make_ask(1))
+    frozen = process_of(server)
+    frozen.suspend()
+    try:
+        refusal(store, 2)
+    finally:
+        frozen.resume()
+    wait_until(lambda: client.keys("rd:{acme}:j:*"), 5, "the lost question to be granted")
+    other = RedisStore(server.url, SystemClock())
+    assert isinstance(other.admit(make_ask(2)), Wait)
+    other.close()
+
+
+def test_no_memory_left(store: RedisStore, client: Any) -> None:
+    """A full server grants nothing and says why; what is under way is recorded and ends all the same."""
+    grants = {number: go(store, make_ask(number)) for number in (1, 2, 3)}
+    client.config_set("maxmemory", "1")
+    assert "no memory left" in refusal(store, 9)
+    assert store.answer(make_ask(1), grants[1].epoch, RESULT)
+    store.settle(make_ask(1), grants[1].epoch, "sent")
+    assert store.retry(make_ask(2), grants[2].epoch, NOON)
+    store.release(make_ask(3), grants[3].epoch, called=False)
+    assert store.admit(make_ask(1)) == Seen(0, None)
+    client.config_set("maxmemory", "0")
+    assert go(store, make_ask(2)).attempts == 2
+    assert go(store, make_ask(3)).attempts == 1
+    assert go(store, make_ask(9)).attempts == 1
+
+
+def test_read_only_replica(server: Valkey, store: RedisStore, client: Any) -> None:
+    """A server that became a replica grants nothing, and is refused at start."""
+    go(store, make_ask())
+    client.replicaof("127.0.0.1", "1")
+    assert "read-only replica" in refusal(store, 2)
+    with pytest.raises(StoreError, match="read-only replica"):
+        store.check()
+    client.replicaof("NO", "ONE")
+    go(store, make_ask(2))
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "allkeys-random", "volatile-ttl", "volatile-lru"])
+def test_an_evicting_server_is_refused(store: RedisStore, client: Any, policy: str) -> None:
+    """A server that may drop our keys is refused at start, with the remedy; without a bound it drops nothing."""
+    client.config_set("maxmemory-policy", policy)
+    store.check()
+    client.config_set("maxmemory", "100mb")
+    with pytest.raises(ConfigurationError, match=f"maxmemory-policy {policy}.*noeviction"):
+        store.check()
+    client.config_set("maxmemory-policy", "noeviction")
+    store.check()
+
+
+@pytest.mark.parametrize("user", ["", "worker"])
+def test_wrong_password(server: Valkey, client: Any, user: str) -> None:
+    """A refused password stops the start with a line that doesn't show it; later on, it is an outage."""
+    client.acl_setuser("worker", enabled=True, passwords=["+right"], keys=["rd:*"], commands=["+@all"])
+    store = RedisStore(f"redis://{user}:{SECRET}@127.0.0.1:{server.record['port']}/0", SystemClock())
+    with pytest.raises(ConfigurationError, match="refuses the user or the password") as refused:
+        store.check()
+    assert SECRET not in str(refused.value)
+    text = refusal(store)
+    assert "refuses the user or the password" in text
+    assert SECRET not in text
+    store.close()
+
+
+def test_nobody_listens(server: Valkey) -> None:
+    """An address where nothing listens is named, without the password."""
+    server.kill()
+    store = RedisStore(f"redis://:{SECRET}@127.0.0.1:{server.record['port']}/0", SystemClock())
+    with pytest.raises(StoreError, match=f"127.0.0.1:{server.record['port']} is out of reach.*refused") as refused:
+        store.check()
+    assert SECRET not in str(refused.value)
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://",
+        "http://127.0.0.1:6379/0",
+        "redis://127.0.0.1:port/0",
+        f"redis://user:{SECRET}/x@127.0.0.1:6379/0",
+        f"redis://user:{SECRET}#x@127.0.0.1:6379/0",
+        f"redis://{SECRET}#x@127.0.0.1:6379/0",
+        f"redis://{SECRET}/0@127.0.0.1:6379/0",
+        "redis://127.0.0.1:6379/name",
+    ],
+)
+def test_a_url_that_cannot_be_meant(url: str) -> None:
+    """A malformed URL is refused before anything connects, and never shown."""
+    with pytest.raises(ConfigurationError, match="REFERRALS_REDIS_URL") as refused:
+        RedisStore(url, SystemClock())
+    assert SECRET not in str(refused.value)
+
+
+ACL = (
+    "+evalsha +script|load +get +set +del +hmget +hincrby +hdel +sismember +sadd +scard +pexpireat +time +info +select "
+    "+client|setinfo"
+)
+"""The commands that docs/store.md lists."""
+
+
+def test_the_documented_acl_is_enough(server: Valkey, client: Any) -> None:
+    """A user with the commands and keys that the manual lists can do all that the store does."""
+    manual = Path(__file__).parents[3] / "docs" / "store.md"
+    assert f"~rd:* {ACL}" in " ".join(manual.read_text().split())
+    client.execute_command("ACL", "SETUSER", "worker", "on", f">{SECRET}", "~rd:*", *ACL.split())
+    store = RedisStore(f"redis://worker:{SECRET}@127.0.0.1:{server.record['port']}/0", SystemClock())
+    store.check()
+    client.script_flush()
+    finish(store, make_ask(1))
+    store.release(make_ask(2), go(store, make_ask(2)).epoch, called=False)
+    store.retry(make_ask(2), go(store, make_ask(2)).epoch, NOON)
+    store.block("acme", "e:ann@example.com", SystemClock().now() + SECOND)
+    assert isinstance(store.admit(make_ask(3)), Wait)
+    store.close()
+
+
+@pytest.mark.parametrize("missing", ["evalsha", "set", "hincrby", "script|load"])
+def test_a_missing_permission(server: Valkey, client: Any, missing: str) -> None:
+    """A user who may too little is told where the permissions are listed; no job is forgotten by half a script."""
+    client.execute_command("ACL", "SETUSER", "worker", "on", ">pw", "~rd:*", *ACL.split(), f"-{missing}")
+    store = RedisStore(f"redis://worker:pw@127.0.0.1:{server.record['port']}/0", SystemClock())
+    if missing == "hincrby":
+        grant = go(store, make_ask())
+        assert store.answer(make_ask(), grant.epoch, RESULT)
+        store.settle(make_ask(), grant.epoch, "sent")
+        assert store.admit(make_ask()) == Seen(grant.epoch, RESULT)
+    else:
+        assert "docs/store.md" in refusal(store)
+    if missing in {"set", "script|load"}:
+        with pytest.raises(ConfigurationError, match=r"docs/store\.md"):
+            store.check()
+    client.execute_command("ACL", "SETUSER", "worker", f"+{missing}")
+    assert go(store, make_ask(2)).attempts == 1
+    store.close()
+
+
+def test_unix_socket(tmp_path: Path) -> None:
+    """The store speaks through a unix socket too, and names its path when nobody listens."""
+    path = tmp_path / "socket"
+    with TunedValkey(tmp_path / "valkey", unixsocket=str(path)) as server:
+        store = RedisStore(f"unix://{path}?db=2", SystemClock())
+        store.check()
+        finish(store, make_ask())
+        server.kill()
+        assert str(path) in refusal(store, 2)
+        store.close()
+
+
+def test_callbacks_that_raise(store: RedisStore) -> None:
+    """Whatever a caller's callback does, the store's thread serves the next one."""
+
+    def broken(_: list[Reply] | StoreError) -> None:
+        raise RuntimeError("of the caller's making")
+
+    for number in range(3):
+        store.submit([make_ask(number)], broken, turn=False)
+    assert go(store, make_ask(9)).attempts == 1
+
+
+def test_a_key_of_somebody_else(store: RedisStore, client: Any) -> None:
+    """A key of ours that holds something else is an error of that one command; the store lives on."""
+    client.lpush("rd:{acme}:s", "not a scope")
+    assert "ResponseError" in refusal(store)
+    assert go(store, make_ask(shop="other")).attempts == 1
+
+
+def test_closed(server: Valkey) -> None:
+    """Whoever asks a store that was closed is refused at once and not left waiting."""
+    store = RedisStore(server.url, SystemClock())
+    go(store, make_ask())
+    store.close()
+    assert "closed" in refusal(store)
+
+
+def test_close_sends_what_waits(server: Valkey, client: Any) -> None:
+    """Settling doesn't wait, but closing does."""
+    store = RedisStore(server.url, SystemClock())
+    grant = go(store, make_ask())
+    store.answer(make_ask(), grant.epoch, RESULT)
+    store.settle(make_ask(), grant.epoch, "sent")
+    store.close()
+    assert not client.keys("rd:{acme}:j:*")

@@ -1,0 +1,406 @@
+"""The four limits, on either store: what one instant, one second and one day hold, and what an undone grant gives back.
+
+Neither store grants ahead here; what the Redis store adds to that is in test_sharing.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.integration.store.worlds import (
+    MemoryWorld,
+    RedisWorld,
+    World,
+    advance,
+    ask_all,
+    granted,
+    submitted,
+)
+from tests.unit.making import NOON, go, make_ask, make_limits
+from worker.clock import DAY, SECOND
+from worker.limits import Rate, ShopLimits, day_of
+from worker.store.base import Ask, Closed, Go, Wait
+from worker.store.redis import HORIZON
+
+MIDNIGHT = NOON + DAY // 2
+
+
+def test_shop_second(world: World) -> None:
+    """At one instant a shop's burst goes through; then one each interval, whoever the customers are."""
+    store = world.store
+    limits = make_limits(shop=Rate.per_second(4, 3))
+    everyone = [f"e:{number}" for number in range(10)]
+    replies = ask_all(store, limits, everyone)
+    assert [isinstance(reply, Go) for reply in replies] == [True] * 3 + [False] * 7
+    refusal = replies[3]
+    assert isinstance(refusal, Closed)
+    assert (refusal.until, refusal.reason) == (NOON + SECOND // 4, "rate")
+    advance(world, SECOND // 4 - 1)
+    assert granted(store, limits, everyone, first=20) == 0
+    advance(world, 1)
+    assert granted(store, limits, everyone, first=40) == 1
+    assert isinstance(store.admit(make_ask(99, shop="other", limits=limits)), Go)
+
+
+@pytest.mark.parametrize("now_ms", [0, 12_345, 10**6, 10**9, 1_700_000_000_000, 1_787_486_223_173])
+@pytest.mark.parametrize("limit", [1, 2, 3, 7, 97, 1000, 3000])
+def test_exactly_the_limit_at_one_instant(world: World, now_ms: int, limit: int) -> None:
+    """Whatever the time of day and the limit, exactly ``limit`` go through at one instant, of shop or customer."""
+    world.set(now_ms * 1000)
+    rate = Rate.per_second(limit, limit)
+    for limits in (make_limits(shop=rate, customer=Rate(1, 10_000)), make_limits(customer=rate, shop=Rate(1, 10_000))):
+        store = world.renew()
+        asks = [make_ask(number, limits=limits) for number in range(limit + 10)]
+        replies = submitted(store, asks)
+        assert [isinstance(reply, Go) for reply in replies] == [True] * limit + [False] * 10
+
+
+def test_callers_at_one_instant(world: World) -> None:
+    """Of 15 callers at one instant exactly the burst of 5 goes through, at 1/s."""
+    assert granted(world.store, make_limits(shop=Rate.per_second(1, 5)), ["e:a"] * 15) == 5
+
+
+def test_under_five_times_the_rate(world: World) -> None:
+    """100/s with burst 100 under 500/s for 5 s lets the ideal 600 through, none more and 0.1 % fewer at most."""
+    limits = make_limits(shop=Rate.per_second(100, 100))
+    taken = 0
+    for number in range(5 * 500 + 1):
+        world.set(NOON + number * SECOND // 500)
+        taken += isinstance(world.store.admit(make_ask(number, customer="", limits=limits)), Go)
+    assert 0.999 * 600 <= taken <= 601
+
+
+ONE_A_SECOND_BURST_FIVE = [
+    (0.0, [True] * 5 + [False]),
+    (3.0, [True]),
+    (3.1, [True]),
+    (4.0, [True]),
+    (8.0, [True]),
+    (9.5, [True] * 5 + [False]),
+]
+"""(seconds, whether each of so many is let through), as public limiters document a bucket of 1/s and burst 5; without
+their asks for several tokens at once that take none."""
+
+TENTHS = {
+    1: [(0, "1Y 2N"), (1, "1Y 2N"), (2, "1Y 1N")],
+    3: [(0, "3Y 1N"), (2, "1Y"), (3, "1Y"), (4, "2Y 2N"), (9, "3Y 1N")],
+}
+"""By burst: (tenths of a second, how many are let through and how many not) at 10 a second, as public limiters say;
+without their asks for several tokens at once that take none."""
+
+
+@pytest.mark.parametrize("scope", ["shop", "customer"])
+def test_one_a_second_burst_five(world: World, scope: str) -> None:
+    """A bucket of 1/s and burst 5 goes by the table, whether it is the shop's or a customer's."""
+    rate = Rate.per_second(1, 5)
+    limits = make_limits(shop=rate) if scope == "shop" else make_limits(customer=rate)
+    number = 0
+    for seconds, expected in ONE_A_SECOND_BURST_FIVE:
+        now = NOON + round(seconds * SECOND)
+        world.set(now)
+        for allowed in expected:
+            number += 1
+            reply = world.store.admit(make_ask(number, limits=limits, place=now))
+            assert isinstance(reply, Go) == allowed, (seconds, reply)
+            if number == 6:
+                assert isinstance(reply, Closed | Wait)
+                assert reply.until == NOON + SECOND
+
+
+@pytest.mark.parametrize("burst", TENTHS)
+def test_ten_a_second(world: World, burst: int) -> None:
+    """At 10/s, in steps of 100 ms, as many go through as the table says."""
+    limits = make_limits(shop=Rate.per_second(10, burst))
+    number = 0
+    for tenths, asked in TENTHS[burst]:
+        world.set(NOON + tenths * SECOND // 10)
+        for word in asked.split():
+            for _ in range(int(word[:-1])):
+                number += 1
+                reply = world.store.admit(make_ask(number, limits=limits))
+                assert isinstance(reply, Go) == (word[-1] == "Y"), (tenths, word)
+
+
+def test_customer_second(world: World) -> None:
+    """At one instant a customer's burst goes through; the shop's other customers, and nobody, are not held back."""
+    store = world.store
+    limits = make_limits(customer=Rate.per_second(2, 2))
+    assert granted(store, limits, ["e:a"] * 5 + ["e:b"] * 5 + [""] * 5) == 2 + 2 + 5
+    advance(world, 10 * SECOND)
+    assert granted(store, limits, ["e:a"] * 5, first=20) == 2
+
+
+def test_a_customer_of_two_shops(world: World) -> None:
+    """The same address at another shop is another customer."""
+    store = world.store
+    limits = make_limits(customer=Rate.per_second(1, 1))
+    assert isinstance(store.admit(make_ask(1, shop="a", limits=limits)), Go)
+    assert isinstance(store.admit(make_ask(2, shop="b", limits=limits)), Go)
+
+
+def test_shop_day(world: World) -> None:
+    """A shop's day holds its quota and not one more, and begins again exactly at the reset."""
+    store = world.store
+    limits = make_limits(per_day=3)
+    assert granted(store, limits, ["e:a"] * 5) == 3
+    assert store.admit(make_ask(9, limits=limits)) == Closed(MIDNIGHT, "day_quota")
+    world.set(MIDNIGHT - 1)
+    assert granted(store, limits, ["e:a"], first=20) == 0
+    world.set(MIDNIGHT)
+    assert granted(store, limits, ["e:a"] * 5, first=30) == 3
+
+
+def test_customer_day(world: World) -> None:
+    """A customer's day holds its quota and not one more; the shop's others go on."""
+    store = world.store
+    limits = make_limits(customer_per_day=3)
+    assert granted(store, limits, ["e:a"] * 5 + ["e:b"]) == 4
+    world.set(MIDNIGHT - 1)
+    assert granted(store, limits, ["e:a"], first=20) == 0
+    world.set(MIDNIGHT + SECOND)
+    assert granted(store, limits, ["e:a"] * 5, first=30) == 3
+
+
+def test_jobs_over_a_customer_s_day_line_up_after_the_reset(world: World) -> None:
+    """They are told places an interval apart, and one that comes back before its place is told the same again."""
+    store = world.store
+    limits = make_limits(customer_per_day=1)
+    go(store, make_ask(1, customer="e:a", limits=limits))
+    waits = [store.admit(make_ask(number, customer="e:a", limits=limits)) for number in (2, 3, 4)]
+    places = [wait.until for wait in waits if isinstance(wait, Wait)]
+    assert places == [MIDNIGHT + number * limits.customer.interval for number in range(3)]
+    again = replace(make_ask(4, customer="e:a", limits=limits), place=places[2])
+    assert store.admit(again) == Wait("customer", places[2])
+
+
+def test_days_reset_at_the_shop_s_hour(world: World) -> None:
+    """The day begins at ``resets_at``, not at midnight."""
+    store = world.store
+    six = 6 * 3600 * SECOND
+    limits = replace(make_limits(per_day=1), resets_at=six)
+    go(store, make_ask(1, limits=limits))
+    assert store.admit(make_ask(2, limits=limits)) == Closed(MIDNIGHT + six, "day_quota")
+    world.set(MIDNIGHT + six)
+    go(store, make_ask(2, limits=limits))
+
+
+def test_a_later_reset_opens_nothing(world: World) -> None:
+    """A reset that is moved to later in the day, past now, doesn't start uncounted hours."""
+    store = world.store
+    limits = make_limits(per_day=2, customer_per_day=2)
+    assert granted(store, limits, ["e:a"] * 3) == 2
+    moved = replace(limits, resets_at=18 * 3600 * SECOND)
+    assert granted(store, moved, ["e:a", "e:b"], first=10) == 0
+
+
+def test_a_step_back_of_the_clock_opens_nothing(world: World) -> None:
+    """A clock that goes back, even over the day's reset, lets nobody through that it would have kept."""
+    store = world.store
+    limits = make_limits(shop=Rate.per_second(1, 2), per_day=3)
+    world.set(MIDNIGHT)
+    assert granted(store, limits, ["e:a"] * 3) == 2
+    world.set(MIDNIGHT - SECOND)
+    assert granted(store, limits, ["e:a"] * 3, first=10) == 0
+    quota, store = make_limits(per_day=3), world.renew()
+    world.set(MIDNIGHT)
+    assert granted(store, quota, ["e:a"] * 2) == 2
+    world.set(MIDNIGHT - SECOND // 2)
+    assert granted(store, quota, ["e:a"] * 3, first=10) == 1
+
+
+def test_a_held_back_job_takes_no_token(world: World) -> None:
+    """A job whose customer must wait costs its shop nothing, in the second and in the day."""
+    store = world.store
+    limits = make_limits(shop=Rate.per_second(1, 3), customer=Rate.per_second(1, 1), per_day=3)
+    assert granted(store, limits, ["e:a"] * 5 + ["e:b", "e:c", "e:d"]) == 3
+    advance(world, SECOND)
+    assert store.admit(make_ask(99, customer="e:d", limits=limits)) == Closed(MIDNIGHT, "day_quota")
+
+
+def test_release_gives_every_token_back(world: World) -> None:
+    """An unused grant leaves all four limits as they were; one whose call was made leaves them used."""
+    one = Rate.per_second(1, 1)
+    for limits in (
+        make_limits(shop=one),
+        make_limits(customer=one),
+        make_limits(per_day=1),
+        make_limits(customer_per_day=1),
+    ):
+        store = world.renew()
+        ask = make_ask(limits=limits)
+        store.release(ask, go(store, ask).epoch, called=False)
+        store.release(ask, go(store, ask).epoch, called=True)
+        assert not isinstance(store.admit(ask), Go)
+
+
+def test_releases_of_one_instant(world: World) -> None:
+    """Grants of one instant that are all undone, in any order, leave the whole burst."""
+    store = world.store
+    limits = make_limits(shop=Rate.per_second(1, 3), customer=Rate.per_second(1, 3))
+    asks = [make_ask(number, limits=limits) for number in range(3)]
+    grants = [go(store, ask) for ask in asks]
+    for ask, grant in zip(asks, grants, strict=True):
+        store.release(ask, grant.epoch, called=False)
+    assert granted(store, limits, ["e:ann@example.com"] * 5, first=10) == 3
+
+
+def test_a_late_release_gives_nothing_away(world: World) -> None:
+    """A token that had come back by itself isn't put back a second time."""
+    store = world.store
+    limits = make_limits(shop=Rate.per_second(1, 2), customer=Rate.per_second(1, 2))
+    unused = go(store, make_ask(1, limits=limits))
+    advance(world, 10 * SECOND)
+    assert granted(store, limits, ["e:ann@example.com"] * 3, first=10) == 2
+    store.release(make_ask(1, limits=limits), unused.epoch, called=False)
+    assert granted(store, limits, ["e:ann@example.com"] * 3, first=20) == 0
+
+
+def test_a_release_after_the_reset(world: World) -> None:
+    """A grant of yesterday that is undone today doesn't enlarge today's quota."""
+    store = world.store
+    limits = make_limits(per_day=2, customer_per_day=2)
+    world.set(MIDNIGHT - 1)
+    unused = go(store, make_ask(1, limits=limits))
+    world.set(MIDNIGHT)
+    assert granted(store, limits, ["e:ann@example.com"], first=10) == 1
+    store.release(make_ask(1, limits=limits), unused.epoch, called=False)
+    assert granted(store, limits, ["e:ann@example.com"] * 3, first=20) == 1
+
+
+CUSTOMERS = ("e:a", "e:b", "")
+BUSY = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+"""The fixture is one store for all examples: each begins by emptying it."""
+
+rates = st.builds(Rate, st.sampled_from([1000, SECOND // 3, SECOND]), st.integers(1, 4))
+gaps = st.sampled_from([0, 0, 1, 1000, SECOND // 3, SECOND, 5 * SECOND])
+
+
+@settings(deadline=None, suppress_health_check=BUSY, max_examples=30)
+@given(
+    shop=rates,
+    customer=rates,
+    gaps=st.lists(gaps, min_size=5, max_size=20),
+    back=st.integers(1, 10 * SECOND),
+    at=st.integers(0, 15),
+)
+def test_a_step_back_is_never_looser(
+    world: World, shop: Rate, customer: Rate, gaps: list[int], back: int, at: int
+) -> None:
+    """After a backward step of the clock no more goes through than without it by the same ask."""
+    limits = make_limits(shop=shop, customer=customer)
+    counts: list[list[int]] = []
+    for step in (0, back):
+        store, now, count = world.renew(), NOON, [0]
+        for number, gap in enumerate(gaps):
+            now += gap
+            world.set(now - step if number >= at else now)
+            reply = store.admit(make_ask(number, customer=CUSTOMERS[number % 2], limits=limits, place=NOON + DAY))
+            count.append(count[-1] + isinstance(reply, Go))
+        counts.append(count)
+    assert all(stepped <= steady for steady, stepped in zip(*counts, strict=True))
+
+
+shop_limits = st.builds(
+    ShopLimits,
+    shop=st.builds(Rate, st.sampled_from([1000, SECOND // 3, SECOND]), st.integers(1, 3)),
+    shop_per_day=st.integers(3, 30),
+    customer=st.builds(Rate, st.sampled_from([1000, SECOND // 2, 5 * SECOND]), st.integers(1, 3)),
+    customer_per_day=st.integers(2, 20),
+    resets_at=st.sampled_from([0, DAY // 4, DAY // 2 + 1, DAY // 2 + SECOND // 10]),
+)
+steps = st.lists(
+    st.tuples(
+        st.sampled_from([0, 0, 0, 1, 1000, SECOND // 20, SECOND // 3, SECOND, 20 * SECOND, DAY // 3]),
+        st.sampled_from(["ask", "ask", "ask", "ask with place", "ask in turn", "release", "release called"]),
+        st.integers(0, 5),
+        st.sampled_from(CUSTOMERS),
+    ),
+    min_size=20,
+    max_size=60,
+)
+
+
+@pytest.fixture(params=["memory", "redis", "redis ahead"])
+def any_world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """Either store; the Redis store also as it is used, granting ahead."""
+    if request.param == "memory":
+        made: World = MemoryWorld()
+    else:
+        horizon = HORIZON if request.param == "redis ahead" else 0
+        made = RedisWorld(request.getfixturevalue("redis_url"), horizon=horizon)
+    yield made
+    made.close()
+
+
+@settings(deadline=None, suppress_health_check=BUSY, max_examples=60)
+@given(limits=shop_limits, steps=steps)
+def test_no_limit_is_ever_exceeded(
+    any_world: World, limits: ShopLimits, steps: list[tuple[int, str, int, str]]
+) -> None:
+    """Whatever is asked and released when, no window and no day of any scope holds more calls than it may."""
+    any_world.set(NOON)
+    store = any_world.renew()
+    calls: list[tuple[int, str]] = []
+    unused: list[tuple[Ask, Go]] = []
+    for number, (pause, action, pick, customer) in enumerate(steps):
+        if pause:
+            advance(any_world, pause)
+        if action.startswith("release"):
+            if unused:
+                ask, grant = unused.pop(pick % len(unused))
+                called = action == "release called"
+                store.release(ask, grant.epoch, called=called)
+                if called:
+                    calls.append((grant.start_at, ask.customer))
+            continue
+        place = any_world.now if action == "ask with place" else None
+        asks = [make_ask(10 * number + copy, customer=customer, limits=limits, place=place) for copy in range(pick + 1)]
+        for ask, reply in zip(asks, submitted(store, asks, turn=action == "ask in turn"), strict=True):
+            if isinstance(reply, Go):
+                unused.append((ask, reply))
+                assert any_world.now <= reply.start_at < reply.start_by
+            else:
+                assert isinstance(reply, Closed | Wait)
+                assert reply.until > any_world.now
+    calls += [(grant.start_at, ask.customer) for ask, grant in unused]
+    check(sorted(at for at, _ in calls), limits.shop, limits.shop_per_day, limits.resets_at)
+    by_customer: dict[str, list[int]] = defaultdict(list)
+    for at, customer in calls:
+        by_customer[customer].append(at)
+    for customer in CUSTOMERS[:2]:
+        check(sorted(by_customer[customer]), limits.customer, limits.customer_per_day, limits.resets_at)
+
+
+def check(calls: list[int], rate: Rate, per_day: int, resets_at: int) -> None:
+    """No window and no day holds too many of these instants."""
+    for first, start in enumerate(calls):
+        for last in range(first, len(calls)):
+            assert last - first + 1 <= rate.burst + (calls[last] - start) // rate.interval
+    for day in {day_of(at, resets_at) for at in calls}:
+        assert sum(day_of(at, resets_at) == day for at in calls) <= per_day
+
+
+@settings(deadline=None, suppress_health_check=BUSY, max_examples=30)
+@given(limits=shop_limits, customers=st.lists(st.sampled_from(CUSTOMERS), max_size=25))
+def test_everybody_is_served_at_the_time_given(any_world: World, limits: ShopLimits, customers: list[str]) -> None:
+    """Whoever comes back when told to is granted in the end, in no more rounds than the limits explain."""
+    any_world.set(NOON)
+    store = any_world.renew()
+    waiting = [(NOON, make_ask(number, customer=customer, limits=limits)) for number, customer in enumerate(customers)]
+    asks, turn = 0, False
+    while waiting:
+        waiting.sort(key=lambda entry: entry[0])
+        until, ask = waiting.pop(0)
+        any_world.set(max(until, any_world.now))
+        asks += 1
+        (reply,) = submitted(store, [ask], turn=turn)
+        turn = isinstance(reply, Closed)
+        if isinstance(reply, Wait):
+            waiting.append((reply.until, replace(ask, place=reply.until)))
+        elif isinstance(reply, Closed):
+            waiting.append((reply.until, ask))
+    assert asks <= 1 + len(customers) * (len(customers) + 1)

@@ -1,0 +1,215 @@
+"""What the Redis store adds to the contract for many processes: calls granted ahead, turns, and answers that get lost.
+
+The memory store has none of it: it grants nothing ahead, and a single process has nobody to take turns with.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from tests.integration.store.fleet import Fleet, Process
+from tests.integration.store.worlds import AHEAD, RedisWorld, World, advance, ask_all, submitted
+from tests.unit.making import NOON, go, make_ask, make_limits
+from worker.clock import DAY, SECOND, ManualClock
+from worker.limits import Rate
+from worker.store.base import GRANT_LIFETIME, Closed, Go, Wait
+from worker.store.redis import HORIZON, SHORTEST_TURN, RedisStore
+
+MIDNIGHT = NOON + DAY // 2
+FOREVER = NOON + 1000 * DAY
+
+
+def starts(replies: object) -> list[int]:
+    """When the calls that were granted may start."""
+    assert isinstance(replies, list)
+    return [reply.start_at for reply in replies if isinstance(reply, Go)]
+
+
+def test_calls_are_granted_ahead(shared: RedisWorld) -> None:
+    """Tokens of the next 250 ms are granted now, each for its own instant and for the usual time from there."""
+    limits = make_limits(shop=Rate.per_second(20, 2))
+    replies = submitted(shared.store, [make_ask(number, limits=limits) for number in range(10)])
+    step = SECOND // 20
+    assert starts(replies) == [NOON, NOON, *(NOON + step * number for number in range(1, 6))]
+    assert all(reply.start_by == reply.start_at + GRANT_LIFETIME for reply in replies if isinstance(reply, Go))
+
+
+def test_a_customer_is_granted_ahead(shared: RedisWorld) -> None:
+    """A customer's next token within the horizon is booked in both buckets for the one instant of the call."""
+    limits = make_limits(shop=Rate.per_second(20, 1), customer=Rate.per_second(5, 1))
+    replies = submitted(shared.store, [make_ask(number, limits=limits) for number in (1, 2)])
+    assert starts(replies) == [NOON, NOON + SECOND // 5]
+    other = submitted(shared.store, [make_ask(3, customer="e:b", limits=limits)])
+    assert starts(other) == [NOON + SECOND // 5 + SECOND // 20]
+
+
+def test_nothing_is_booked_into_the_next_day(shared: RedisWorld) -> None:
+    """A call that would start after the reset is not counted in the day before it."""
+    limits = make_limits(shop=Rate.per_second(10, 1), per_day=3)
+    shared.set(MIDNIGHT - SECOND // 10)
+    replies = submitted(shared.store, [make_ask(number, limits=limits) for number in range(3)])
+    assert starts(replies) == [MIDNIGHT - SECOND // 10]
+    shared.set(MIDNIGHT)
+    booked = starts(submitted(shared.store, [make_ask(number, limits=limits) for number in range(3, 9)], turn=True))
+    assert len(booked) == 3
+    assert booked[0] == MIDNIGHT
+
+
+@pytest.mark.parametrize(("per_second", "step"), [(50, SHORTEST_TURN), (1000, SHORTEST_TURN), (2, SECOND // 2)])
+def test_processes_are_told_different_times(shared: RedisWorld, per_second: int, step: int) -> None:
+    """Whoever finds the shop closed gets a turn of its own, and is told how much it may find then."""
+    limits = make_limits(shop=Rate.per_second(per_second, 1))
+    submitted(shared.store, [make_ask(number, limits=limits) for number in range(300)])
+    refusals = ask_all(shared.store, limits, [""] * 4, first=1000)
+    untils = [reply.until for reply in refusals if isinstance(reply, Closed)]
+    assert [later - untils[0] for later in untils] == [0, step, 2 * step, 3 * step]
+    found = [reply.batch for reply in refusals if isinstance(reply, Closed)]
+    assert set(found) == {step // limits.shop.interval + 1}
+
+
+def test_a_token_on_its_way_belongs_to_those_with_a_turn(shared: RedisWorld) -> None:
+    """While turns are given out a process without one gets a turn too, and one with it gets its calls."""
+    limits = make_limits(shop=Rate.per_second(20, 1))
+    submitted(shared.store, [make_ask(number, limits=limits) for number in range(10)])
+    ask_all(shared.store, limits, ["", ""], first=100)
+    advance(shared, HORIZON // 2)
+    assert isinstance(shared.store.admit(make_ask(200, limits=limits)), Closed)
+    assert len(starts(submitted(shared.store, [make_ask(300, limits=limits)], turn=True))) == 1
+
+
+def test_a_token_that_nobody_came_for_is_anybody_s(shared: RedisWorld) -> None:
+    """A process that vanished with its turn keeps nobody from calling: a token that is there goes to who asks."""
+    limits = make_limits(shop=Rate.per_second(20, 1))
+    submitted(shared.store, [make_ask(number, limits=limits) for number in range(10)])
+    ask_all(shared.store, limits, [""] * 100, first=100)
+    advance(shared, HORIZON + SECOND // 20)
+    assert isinstance(shared.store.admit(make_ask(1000, limits=limits)), Go)
+
+
+def test_a_blocked_shop_gives_no_turns(shared: RedisWorld) -> None:
+    """Refused for the day's end or a block, all are told the one time, and to begin with a single job."""
+    limits = make_limits(shop=Rate.per_second(50, 5), per_day=1)
+    go(shared.store, make_ask(1, limits=limits))
+    day = ask_all(shared.store, limits, ["e:a", "e:b"], first=10)
+    assert day == [Closed(MIDNIGHT, "day_quota", 1)] * 2
+    shared.store.block("acme", None, NOON + SECOND)
+    blocked = ask_all(shared.store, limits, ["e:a", "e:b"], first=20)
+    assert blocked == [Closed(NOON + SECOND, "throttled", 1)] * 2
+
+
+@pytest.mark.parametrize(
+    ("per_second", "burst", "processes", "threads", "latency", "seconds", "asks_per_call"),
+    [
+        (50, 20, 4, 12, 300_000, 10, 1.0),
+        (50, 1, 50, 12, 300_000, 10, 1.0),
+        (300, 20, 16, 8, 200_000, 4, 1.0),
+        (1000, 20, 4, 12, 5_000, 1, 1.1),
+        (1, 1, 16, 12, 300_000, 100, 2.0),
+    ],
+)
+def test_processes_use_all_that_a_shop_may_have(
+    shared: RedisWorld,
+    per_second: int,
+    burst: int,
+    processes: int,
+    threads: int,
+    latency: int,
+    seconds: int,
+    asks_per_call: float,
+) -> None:
+    """Many processes together make at least 98 % of the calls that the limit allows, each its part, with few asks."""
+    limits = make_limits(shop=Rate.per_second(per_second, burst))
+    fleet = Fleet(shared, limits, [Process(threads, FOREVER) for _ in range(processes)], latency)
+    fleet.run(NOON + seconds * SECOND)
+    ideal = burst + per_second * seconds
+    assert 0.98 * ideal <= fleet.between(NOON, NOON + seconds * SECOND) <= ideal
+    assert min(fleet.calls[number] for number in range(processes)) >= 0.5 * ideal / processes
+    assert fleet.asks <= asks_per_call * len(fleet.stamps)
+
+
+def test_half_of_the_processes_vanish(shared: RedisWorld) -> None:
+    """Their turns pass unused, once: three seconds later the others make all the calls that the limit allows."""
+    limits = make_limits(shop=Rate.per_second(50, 1))
+    gone = NOON + 4 * SECOND
+    processes = [Process(12, gone if number % 2 else FOREVER) for number in range(50)]
+    fleet = Fleet(shared, limits, processes, latency=300_000)
+    fleet.run(NOON + 12 * SECOND)
+    assert fleet.between(gone + 3 * SECOND, gone + 8 * SECOND) >= 0.98 * 5 * 50
+
+
+@pytest.fixture
+def both(shared: RedisWorld) -> Iterator[tuple[RedisStore, RedisStore]]:
+    """Two processes' stores on one server."""
+    first, second = shared.another(), shared.another()
+    yield first, second
+    first.close()
+    second.close()
+
+
+def test_limits_and_ledger_are_shared(both: tuple[RedisStore, RedisStore]) -> None:
+    """What one process was granted counts for the other, and the job is taken."""
+    first, second = both
+    limits = make_limits(shop=Rate.per_second(1, 2))
+    go(first, make_ask(1, limits=limits))
+    assert isinstance(second.admit(make_ask(1, limits=limits)), Wait)
+    go(second, make_ask(2, limits=limits))
+    assert isinstance(first.admit(make_ask(3, limits=limits)), Closed)
+
+
+def test_release_while_others_book_later_instants(shared: RedisWorld) -> None:
+    """A token is not put back once a call booked beyond it has overtaken the bucket: that would double an instant."""
+    limits = make_limits(shop=Rate.per_second(10, 1), customer=Rate.per_second(5, 1))
+    first = make_ask(1, customer="e:a", limits=limits)
+    unused, booked = submitted(shared.store, [first, make_ask(2, customer="e:a", limits=limits)])
+    assert isinstance(unused, Go)
+    shared.store.release(first, unused.epoch, called=False)
+    others = submitted(shared.store, [make_ask(number, customer="e:b", limits=limits) for number in (3, 4)], turn=True)
+    assert len({*starts([booked]), *starts(others)}) == 1 + len(starts(others))
+
+
+def test_a_slow_answer_makes_no_late_call(redis_url: str) -> None:
+    """Of a grant whose answer took longer than the grant lives nothing is left: it must not be used too late."""
+
+    class SlowWay(ManualClock):
+        """As if the way back took 400 ms: each look at the clock is that much later."""
+
+        def now(self) -> int:
+            self.advance(400_000)
+            return super().now()
+
+    clock = SlowWay(NOON)
+    store = RedisStore(redis_url, clock)
+    try:
+        grant = go(store, make_ask(shop="slow"))
+    finally:
+        store.close()
+    assert grant.start_by < clock.now() - 400_000
+    assert grant.start_at >= grant.start_by - GRANT_LIFETIME
+
+
+def test_places_hold_for_other_processes(shared: RedisWorld) -> None:
+    """A place that one process was given is good at another, whose clock is the server's all the same."""
+    limits = make_limits(customer=Rate.per_second(1, 1))
+    ask_all(shared.store, limits, ["e:a", "e:a", "e:a"])
+    other = shared.another()
+    advance(shared, SECOND)
+    go(other, make_ask(2, customer="e:a", limits=limits, place=NOON + SECOND))
+    other.close()
+
+
+def test_the_server_s_time_is_converted(shared: RedisWorld) -> None:
+    """A server whose clock is a century ahead gives instants of ours."""
+    assert go(shared.store, make_ask()).start_at == NOON
+    assert AHEAD > 0
+
+
+def test_changed_limits(world: World) -> None:
+    """A limit that is lowered during the day holds at once; one that is raised opens what it adds."""
+    store = world.store
+    limits = make_limits(per_day=4)
+    for number in range(3):
+        go(store, make_ask(number, limits=limits))
+    assert isinstance(store.admit(make_ask(9, limits=replace(limits, shop_per_day=2))), Closed)
+    more = replace(limits, shop_per_day=5)
+    assert [isinstance(reply, Go) for reply in ask_all(store, more, [""] * 3, first=10)] == [True, True, False]

@@ -1,0 +1,150 @@
+"""A store and the time it goes by, both in the test's hand; the memory store's and the Redis store's look alike."""
+
+from concurrent.futures import Future
+from typing import Any, Literal, Protocol
+
+import redis
+
+from tests.unit.making import NOON, go, make_ask
+from worker.clock import DAY, ManualClock
+from worker.errors import StoreError
+from worker.jobs import OUTCOMES, Outcome
+from worker.limits import ShopLimits
+from worker.store.base import Ask, Go, Reply, Seen, Store
+from worker.store.memory import MemoryStore
+from worker.store.redis import RedisStore
+
+RESULT = '{"outcome":"sent"}'
+
+Kind = Literal["memory", "redis"]
+
+TIME_KEY = "time-of-this-test"
+
+AHEAD = 36_525 * DAY
+"""How far the test's Redis is ahead of the client: its keys outlive the test, whatever the year, and a reply that was
+not converted would be a century off."""
+
+SERVER_CLOCK = f"local function now_us() return tonumber(redis.call('GET', '{TIME_KEY}')) end"
+
+
+class World(Protocol):
+    """One store with its clock."""
+
+    @property
+    def store(self) -> Store: ...
+
+    @property
+    def now(self) -> int: ...
+
+    def set(self, now: int) -> None:
+        """Move the time, in either direction."""
+
+    def renew(self, *, retention: int = 30 * DAY) -> Store:
+        """Forget everything; the time stays."""
+
+    def close(self) -> None: ...
+
+
+class MemoryWorld:
+    """The store of a single process."""
+
+    def __init__(self) -> None:
+        self._clock = ManualClock(NOON)
+        self.store: Store = MemoryStore(self._clock)
+
+    @property
+    def now(self) -> int:
+        return self._clock.now()
+
+    def set(self, now: int) -> None:
+        self._clock.set(now)
+
+    def renew(self, *, retention: int = 30 * DAY) -> Store:
+        self.store = MemoryStore(self._clock, retention=retention)
+        return self.store
+
+    def close(self) -> None:
+        self.store.close()
+
+
+class RedisWorld:
+    """The store on a real server, whose time is a key. ``horizon`` is the store's."""
+
+    def __init__(self, url: str, *, horizon: int) -> None:
+        self._url = url
+        self._horizon = horizon
+        self._clock = ManualClock(NOON)
+        self.client: Any = redis.Redis.from_url(url)
+        self._retention = 30 * DAY
+        self.store: Store = self._new()
+        self.renew()
+
+    @property
+    def now(self) -> int:
+        return self._clock.now()
+
+    def set(self, now: int) -> None:
+        self._clock.set(now)
+        self.client.set(TIME_KEY, now + AHEAD)
+
+    def renew(self, *, retention: int = 30 * DAY) -> Store:
+        self.client.flushdb()
+        self.set(self.now)
+        if retention != self._retention:
+            self._retention = retention
+            self.store.close()
+            self.store = self._new()
+        return self.store
+
+    def another(self) -> RedisStore:
+        """The store as another process has it; the caller closes it."""
+        return self._new()
+
+    def close(self) -> None:
+        self.store.close()
+        self.client.flushdb()
+        self.client.close()
+
+    def _new(self) -> RedisStore:
+        return RedisStore(
+            self._url, self._clock, retention=self._retention, horizon=self._horizon, server_clock=SERVER_CLOCK
+        )
+
+
+def advance(world: World, microseconds: int) -> None:
+    """Let the time pass."""
+    world.set(world.now + microseconds)
+
+
+def ask_all(
+    store: Store, limits: ShopLimits, customers: list[str], *, first: int = 1, shop: str = "acme"
+) -> list[Reply]:
+    """What these are told, asked one after the other at one instant."""
+    asks = [
+        make_ask(number, shop=shop, customer=customer, limits=limits)
+        for number, customer in enumerate(customers, start=first)
+    ]
+    return [store.admit(ask) for ask in asks]
+
+
+def granted(store: Store, limits: ShopLimits, customers: list[str], *, first: int = 1) -> int:
+    """How many of these are granted, asked one after the other at one instant."""
+    return sum(isinstance(reply, Go) for reply in ask_all(store, limits, customers, first=first))
+
+
+def finish(store: Store, ask: Ask, outcome: Outcome = OUTCOMES[0]) -> None:
+    """Take a job through to its end."""
+    grant = go(store, ask)
+    assert store.answer(ask, grant.epoch, RESULT)
+    store.settle(ask, grant.epoch, outcome)
+    # Settling doesn't wait; this does, and is answered after it.
+    assert store.admit(ask) == Seen(0, None)
+
+
+def submitted(store: Store, asks: list[Ask], *, turn: bool = False) -> list[Reply]:
+    """What a process is told that asks for these at once. ``turn``: it was told to come now."""
+    future: Future[list[Reply] | StoreError] = Future()
+    store.submit(asks, future.set_result, turn=turn)
+    replies = future.result(timeout=10)
+    assert not isinstance(replies, StoreError)
+    return replies

@@ -1,0 +1,47 @@
+-- The records of jobs under way: a letter, the epoch (8 bytes) and what belongs to it.
+--   S started: lease, attempts, takeovers; then what the tokens were charged to: quota day, base of shop and customer.
+--   W waiting: attempts, takeovers, not before; its epoch is over and means nothing.
+--   A answered: the result.
+
+local STARTED, WAITING = '>i8I4I4i4i8i8', '>I4I4i8'
+
+local function started(epoch, lease, attempts, takeovers, day, shop_base, customer_base)
+  return 'S' .. epoch .. struct.pack(STARTED, lease, attempts, takeovers, day, shop_base, customer_base)
+end
+
+local function waiting(epoch, attempts, takeovers, not_before)
+  return 'W' .. epoch .. struct.pack(WAITING, attempts, takeovers, not_before)
+end
+
+local function kind_of(record)
+  return string.sub(record, 1, 1)
+end
+
+local function epoch_of(record)
+  return string.sub(record, 2, 9)
+end
+
+-- Returns what `started` was given after the epoch.
+local function unpack_started(record)
+  return struct.unpack(STARTED, record, 10)
+end
+
+local function unpack_waiting(record)
+  return struct.unpack(WAITING, record, 10)
+end
+
+-- Writes a record over another, also when the memory is full: a script that has written something may go on. What was
+-- called must be recorded, and what is under way must end, so that there is room again.
+local function replace(key, record, keep_until)
+  redis.call('DEL', key)
+  put(key, record, keep_until)
+end
+
+-- Undoes the attempt of a grant: the first leaves nothing.
+local function undo_attempt(key, epoch, attempts, takeovers, keep_until)
+  if attempts > 1 then
+    replace(key, waiting(epoch, attempts - 1, takeovers, 0), keep_until)
+  else
+    redis.call('DEL', key)
+  end
+end

@@ -1,0 +1,245 @@
+"""Limits and ledger in Redis."""
+
+import hashlib
+import struct
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from importlib import resources
+from typing import Any
+
+import structlog
+
+from worker.clock import DAY, Clock
+from worker.errors import StoreError
+from worker.jobs import Outcome
+from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, Ask, Closed, ClosedReason, Go, Reply, Seen, Wait
+from worker.store.redis.epochs import Epochs
+from worker.store.redis.server import Server
+
+HORIZON = GRANT_LIFETIME
+"""How far ahead of its instant a call may be granted, so that processes need not come for every single token."""
+
+SHORTEST_TURN = 50_000
+"""Microseconds between the turns that processes are given at a busy shop. At 50 calls a second each turn finds two or
+three tokens; without turns, 50 processes asked 51 times for each call."""
+
+PREFIX = "rd:"
+
+_SCRIPTS = {
+    "admit": ("scopes", "records", "done"),
+    "answer": ("records", "done"),
+    "retry": ("records", "done"),
+    "release": ("scopes", "records"),
+    "settle": ("records", "done"),
+    "block": ("scopes",),
+}
+"""What each script is put together from; each part costs a script time, so it gets no more than it needs."""
+
+_INTEGERS = struct.Struct(">14q")
+_REASONS: dict[int, ClosedReason] = {1: "rate", 2: "day_quota", 3: "throttled"}
+
+log = structlog.get_logger(__name__)
+
+
+class RedisStore:
+    """Limits and ledger that any number of processes share.
+
+    The server's clock decides; instants are converted to ours as they pass. What a lost answer may have left behind is
+    undone when the same process asks again, else by the job's lease.
+
+    ``url`` is ``redis://``, ``rediss://`` (TLS, verified) or ``unix://``, with user and password of an ACL if any.
+    ``retention`` is how long finished jobs are remembered, in microseconds, a second at least; a changed retention
+    knows nothing of the jobs finished before.
+    """
+
+    def __init__(
+        self, url: str, clock: Clock, *, retention: int = 30 * DAY, horizon: int = HORIZON, server_clock: str = ""
+    ) -> None:
+        """``horizon`` is how far ahead a call may be granted, in microseconds.
+
+        ``server_clock`` is Lua that defines ``now_us()`` anew: for tests that move the server's time.
+
+        Raises:
+          ConfigurationError: the URL can't be meant. Nothing is connected yet.
+        """
+        self._clock = clock
+        # Periods of half the retention, of which three are kept: a job is remembered for one to one and a half times.
+        self._keep = retention
+        self._period = retention // 2
+        self._horizon = horizon
+        self._epochs = Epochs(clock)
+        self._server = Server(url, {name: _source(name, server_clock) for name in _SCRIPTS})
+
+    def check(self) -> None:
+        """See that the server can be relied on.
+
+        Raises:
+          StoreError: it is out of reach, or a replica.
+          ConfigurationError: it turns us away, or may drop our keys when its memory is full.
+        """
+        self._server.check(f"{PREFIX}check")
+
+    def close(self) -> None:
+        """Send what is waiting and disconnect; whatever is asked after that is refused."""
+        self._server.close()
+
+    def submit(self, asks: Sequence[Ask], reply: Callable[[list[Reply] | StoreError], None], *, turn: bool) -> None:
+        """As :class:`worker.store.base.Store` says; ``reply`` runs in the store's thread."""
+        asked_at = self._clock.now()
+        first = asks[0]
+        shop, limits, lease = first.shop, first.limits, first.lease + LEASE_MARGIN
+        step = max(limits.shop.interval, SHORTEST_TURN)
+        keys = [self._shop_key(shop)]
+        arguments: list[Any] = [
+            self._prefix(shop),
+            _INTEGERS.pack(
+                self._period,
+                self._horizon,
+                GRANT_LIFETIME,
+                lease,
+                self._keep,
+                turn,
+                limits.shop.interval,
+                limits.shop.burst,
+                limits.shop_per_day,
+                limits.customer.interval,
+                limits.customer.burst,
+                limits.customer_per_day,
+                limits.resets_at,
+                step,
+            ),
+        ]
+        epochs = [self._epochs.choose(ask.job_id) for ask in asks]
+        for ask, (epoch, _) in zip(asks, epochs, strict=True):
+            keys += [self._customer_key(shop, ask.customer), self._record_key(ask)]
+            arguments += [_member(ask), _token(epoch), _place(ask, asked_at)]
+
+        def done(answer: Any) -> None:
+            replies: list[Reply] | StoreError
+            if isinstance(answer, StoreError):
+                replies = answer
+            else:
+                # What a turn can find, and one more that is told of the next turn in the same breath.
+                replies = _replies(answer, asked_at, self._clock.now(), step // limits.shop.interval + 1)
+            for number, (ask, (epoch, kept)) in enumerate(zip(asks, epochs, strict=True)):
+                # A kept one stays kept after a refusal: the lost question may be slower than the one that was answered.
+                lost = isinstance(replies, StoreError) or (kept and not isinstance(replies[number], Go | Seen))
+                if lost:
+                    self._epochs.keep(ask.job_id, epoch, self._horizon + GRANT_LIFETIME + lease)
+            reply(replies)
+
+        self._server.send("admit", keys, arguments, done)
+
+    def admit(self, ask: Ask) -> Reply:
+        """Ask for one job and wait for the answer.
+
+        Raises:
+          StoreError: the store is out of reach.
+        """
+        future: Future[list[Reply] | StoreError] = Future()
+        self.submit([ask], future.set_result, turn=False)
+        replies = future.result()
+        if isinstance(replies, StoreError):
+            raise replies
+        return replies[0]
+
+    def answer(self, ask: Ask, epoch: int, result: str) -> bool:
+        keys, arguments = self._job(ask, epoch)
+        return bool(self._server.call("answer", keys, [*arguments, self._keep, result]))
+
+    def retry(self, ask: Ask, epoch: int, not_before: int) -> bool:
+        keys, arguments = self._job(ask, epoch)
+        wait = max(0, not_before - self._clock.now())
+        return bool(self._server.call("retry", keys, [*arguments, self._keep, wait]))
+
+    def release(self, ask: Ask, epoch: int, *, called: bool) -> None:
+        shop, limits = ask.shop, ask.limits
+        keys = [
+            self._record_key(ask),
+            self._shop_key(shop),
+            self._customer_key(shop, ask.customer),
+        ]
+        has_customer = int(bool(ask.customer))
+        rates = [limits.shop.interval, limits.customer.interval]
+        arguments = [_token(epoch), int(called), self._keep, *rates, has_customer]
+        self._server.call("release", keys, arguments)
+
+    def settle(self, ask: Ask, epoch: int, outcome: Outcome) -> None:
+        """As :class:`worker.store.base.Store` says, without waiting; of the outcome nothing is kept."""
+        del outcome
+
+        def done(answer: Any) -> None:
+            if isinstance(answer, StoreError):
+                # The ledger still says answered: another copy would publish the result again and call nobody.
+                log.warning("settle_failed", job_id=ask.job_id, problem=str(answer))
+
+        self._server.send("settle", *self._job(ask, epoch), done)
+
+    def block(self, shop: str, customer: str | None, until: int) -> None:
+        key = self._shop_key(shop) if customer is None else self._customer_key(shop, customer)
+        self._server.call("block", [key], [max(0, until - self._clock.now())])
+
+    def _job(self, ask: Ask, epoch: int) -> tuple[list[bytes], list[Any]]:
+        return [self._record_key(ask)], [self._prefix(ask.shop), self._period, _member(ask), _token(epoch)]
+
+    @staticmethod
+    def _prefix(shop: str) -> bytes:
+        # The braces keep a shop's keys together on a cluster.
+        return f"{PREFIX}{{{shop}}}:".encode()
+
+    def _shop_key(self, shop: str) -> bytes:
+        return self._prefix(shop) + b"s"
+
+    def _record_key(self, ask: Ask) -> bytes:
+        # 96 bits: among a thousand million jobs of a shop two collide with a probability of 1 in 10^11.
+        return self._prefix(ask.shop) + b"j:" + ask.job_id[8:].encode()
+
+    def _customer_key(self, shop: str, customer: str) -> bytes:
+        # Hashed: an address is not to be read in a key, and it may be long.
+        return self._prefix(shop) + b"c:" + hashlib.blake2b(customer.encode(), digest_size=12).digest()
+
+
+def _replies(answer: list[Any], asked_at: int, answered_at: int, batch: int) -> list[Reply]:
+    # From the server's clock to ours. Its time lies between our question and its answer here: what may not be too early
+    # is counted from the latter, and what may not be too late from the former.
+    server_now = answer[0]
+    latest, earliest = answered_at - server_now, asked_at - server_now
+    return [_reply(item, latest, earliest, batch) for item in answer[1:]]
+
+
+def _reply(item: list[Any], latest: int, earliest: int, batch: int) -> Reply:
+    match item:
+        case [1, epoch, start_at, start_by, attempts, takeovers]:
+            return Go(int.from_bytes(epoch), start_at + latest, start_by + earliest, attempts, takeovers)
+        case [2, until, reason]:
+            return Closed(until + latest, _REASONS[reason], batch if _REASONS[reason] == "rate" else 1)
+        case [3, scope, until]:
+            return Wait("customer" if scope == 1 else "job", until + latest)
+        case [4, _, None]:
+            return Seen(epoch=0, result=None)
+        case [4, epoch, result]:
+            return Seen(int.from_bytes(epoch), result.decode())
+        case _:
+            raise AssertionError("a script's reply has a form that only another version of it could give")
+
+
+def _member(ask: Ask) -> int:
+    # Redis keeps whole numbers of 64 bits in 8 bytes. Which of the sets a job is in is told by other bits.
+    return int(ask.job_id[16:], 16) - (1 << 63)
+
+
+def _place(ask: Ask, now: int) -> int | bytes:
+    if not ask.customer:
+        return b"nobody"
+    return b"none" if ask.place is None else ask.place - now
+
+
+def _token(epoch: int) -> bytes:
+    # Scripts only compare epochs.
+    return epoch.to_bytes(8)
+
+
+def _source(name: str, server_clock: str) -> str:
+    folder = resources.files("worker.store") / "lua"
+    keys, *parts = [(folder / f"{part}.lua").read_text() for part in ("keys", *_SCRIPTS[name], name)]
+    return "\n".join([keys, server_clock, *parts])
