@@ -154,7 +154,7 @@ def _declare_actor(broker: dramatiq.Broker, host: Host, client: Refer2Client) ->
         assert isinstance(delivery, Delivery)
         assert delivery.grant is not None
         try:
-            delivery.disposition = dispatcher.dispatch(job, delivery.ask, delivery.grant)
+            delivery.disposition = dispatcher.dispatch(job, delivery.ask, delivery.grant, probing=delivery.probing)
         except StoreError as error:
             log.warning("store_down", shop=job.shop, job_id=job.job_id, problem=str(error))
         except Exception as error:  # noqa: BLE001 - the job stays whole, whatever went wrong

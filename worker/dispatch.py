@@ -2,15 +2,17 @@
 
 import json
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from worker.clock import SECOND, Clock, from_datetime, to_datetime
+from worker.errors import StoreError
 from worker.jobs import Job, Outcome, Result
 from worker.metrics import Metrics
 from worker.shops import ShopConfig
-from worker.store.base import Ask, Go, Store
+from worker.store.base import LEASE_MARGIN, Ask, Go, Store
 from worker.verdicts import Halted, Rejected, Retry, Scope, Sent, Throttled, Unknown, Verdict, label_of
 
 DEFAULT_THROTTLE = SECOND
@@ -19,6 +21,12 @@ DEFAULT_THROTTLE = SECOND
 RETRY_BASE = 2 * SECOND
 RETRY_CAP = 300 * SECOND
 """Bounds of the wait before a repeated call; an outage of five minutes is seen through in eight attempts."""
+
+STORE_PAUSE = SECOND // 2
+"""How long a store that was out of reach is left alone before an outcome is offered to it again."""
+
+LONGEST_OF_A_PACE = 60 * SECOND
+"""A shop's 429 that asks for a longer wait speaks of a day's quota, not of its pace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +49,15 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """The repeat is recorded in the ledger: put a copy into a delay queue until ``not_before``, then acknowledge."""
+    """The repeat is recorded in the ledger: put a copy into a delay queue until ``not_before``, then acknowledge.
+
+    ``spent`` tells whether the call counts as an attempt.
+    """
 
     epoch: int
     not_before: int
     verdict: Verdict
+    spent: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +87,8 @@ class Dispatcher:
     """Calls Refer2 for granted jobs. Safe to use from many threads.
 
     ``shop_of`` looks a shop up, ``refer`` makes the call (it may block for the longest call that a lease allows for),
-    ``stopping`` tells that no call may start any more, ``random`` (0 to 1) spreads repeats.
+    ``stopping`` tells that no call may start any more, ``random`` (0 to 1) spreads repeats, ``sleep`` (seconds) waits
+    for a store that is out of reach.
     """
 
     def __init__(
@@ -88,6 +101,7 @@ class Dispatcher:
         metrics: Metrics,
         stopping: Callable[[], bool],
         random: Callable[[], float] = random.random,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._shop_of = shop_of
         self._refer = refer
@@ -96,12 +110,14 @@ class Dispatcher:
         self._metrics = metrics
         self._stopping = stopping
         self._random = random
+        self._sleep = sleep
 
-    def dispatch(self, job: Job, ask: Ask, grant: Go) -> Disposition:
+    def dispatch(self, job: Job, ask: Ask, grant: Go, *, probing: bool = False) -> Disposition:
         """Make the call that the grant allows and record what it came to.
 
-        What the disposition says has still to be carried out; the ledger already knows it, so that whoever meets the
-        job again carries on from there.
+        ``probing`` says that the upstream has failed for everybody and this call only finds out whether it still does:
+        it spends none of the job's attempts. What the disposition says has still to be carried out; the ledger already
+        knows it, so that whoever meets the job again carries on from there.
 
         Raises:
           worker.errors.StoreError: the outcome could not be recorded; the ledger's lease decides who goes on.
@@ -110,7 +126,7 @@ class Dispatcher:
         shop = self._shop_of(job.shop)
         if self._stopping() or called_at > grant.start_by or shop is None:
             return self._give_back(ask, grant)
-        if job.not_after is not None and called_at > from_datetime(job.not_after):
+        if ask.free or is_expired(job, called_at):
             return self._finish(job, ask, grant, "expired")
         if grant.takeovers and shop.on_unknown == "report":
             return self._finish(job, ask, grant, "unknown", code="interrupted")
@@ -132,13 +148,17 @@ class Dispatcher:
             case Halted():
                 self._store.release(ask, grant.epoch, called=True)
                 return GiveBack(grant.epoch, verdict=verdict)
+            case Retry(status=None):
+                # The job never got there, so it can't be the reason: the shop's breaker decides when to try again.
+                self._store.release(ask, grant.epoch, called=True)
+                return GiveBack(grant.epoch, verdict=verdict)
             case Retry():
-                if grant.attempts < shop.max_attempts:
-                    return self._retry(ask, grant, verdict)
+                if probing or grant.attempts < shop.max_attempts:
+                    return self._retry(ask, grant, verdict, probing=probing)
                 return self._finish(job, ask, grant, "failed", verdict=verdict, called_at=called_at)
             case Unknown():
-                if grant.attempts < shop.max_attempts and shop.on_unknown == "resend":
-                    return self._retry(ask, grant, verdict)
+                if (probing or grant.attempts < shop.max_attempts) and shop.on_unknown == "resend":
+                    return self._retry(ask, grant, verdict, probing=probing)
                 return self._finish(job, ask, grant, "unknown", verdict=verdict, called_at=called_at)
 
     def _give_back(self, ask: Ask, grant: Go) -> GiveBack:
@@ -148,20 +168,42 @@ class Dispatcher:
     def _throttled(self, ask: Ask, grant: Go, verdict: Throttled) -> GiveBack:
         # Where the answer doesn't tell whose limit it was, blocking the customer is the smaller mistake; a shop's
         # limit then answers 429 to the next customer too.
-        until = self._clock.now() + (verdict.retry_after or DEFAULT_THROTTLE)
+        wait = verdict.retry_after or DEFAULT_THROTTLE
+        until = self._clock.now() + wait
         scope = verdict.scope or ("customer" if ask.customer else "shop")
+        if scope == "shop" and wait <= LONGEST_OF_A_PACE and ask.limits.adapts:
+            self._store.slow_down(ask, grant.start_at)
         self._store.block(ask.shop, ask.customer if scope == "customer" else None, until)
         self._store.release(ask, grant.epoch, called=True)
         return GiveBack(grant.epoch, scope=scope, until=until, verdict=verdict)
 
-    def _retry(self, ask: Ask, grant: Go, verdict: Retry | Unknown) -> Later | Fenced:
+    def _retry(self, ask: Ask, grant: Go, verdict: Retry | Unknown, *, probing: bool) -> Later | Fenced:
         # Full jitter: after an outage the repeats of a whole campaign must not come back at one instant.
         bound = min(RETRY_BASE << (grant.attempts - 1), RETRY_CAP)
         not_before = self._clock.now() + int(bound * self._random())
-        if not self._store.retry(ask, grant.epoch, not_before):
+        unknown = isinstance(verdict, Unknown)
+        spent = not probing
+        recorded = self._insist(
+            ask,
+            grant,
+            lambda: self._store.retry(ask, grant.epoch, not_before, unknown=unknown, spent=spent),
+        )
+        if not recorded:
             return Fenced(verdict)
         self._metrics.retries.labels(ask.shop, label_of(verdict)).inc()
-        return Later(grant.epoch, not_before, verdict)
+        return Later(grant.epoch, not_before, verdict, spent=spent)
+
+    def _insist(self, ask: Ask, grant: Go, record: Callable[[], bool]) -> bool:
+        # The call was made. Forgotten, it would be made again once its lease is over, so the lease is used to the end.
+        # What was recorded unheard is refused the second time; the job's message then finds it in the ledger.
+        lease_ends = grant.start_by + ask.lease + LEASE_MARGIN
+        while True:
+            try:
+                return record()
+            except StoreError:
+                if self._clock.now() + STORE_PAUSE >= lease_ends:
+                    raise
+            self._sleep(STORE_PAUSE / SECOND)
 
     def _finish(
         self,
@@ -174,6 +216,9 @@ class Dispatcher:
         verdict: Verdict | None = None,
         called_at: int | None = None,
     ) -> Disposition:
+        if grant.unknowns and outcome in ("failed", "expired"):
+            # This call was not carried out, but an earlier one may have been.
+            outcome, code = "unknown", code or "interrupted"
         finished_at = self._clock.now()
         answer = verdict if isinstance(verdict, Sent) else None
         if verdict is not None and not isinstance(verdict, Sent):
@@ -203,7 +248,12 @@ class Dispatcher:
             latency_seconds=(finished_at - called_at) / SECOND if called_at is not None else None,
         )
         body = result.to_json()
-        if not self._store.answer(ask, grant.epoch, body):
+        if not self._insist(ask, grant, lambda: self._store.answer(ask, grant.epoch, body)):
             return Fenced(verdict) if verdict is not None else GiveBack(grant.epoch)
         self._metrics.finished(job.shop, outcome)
         return Finish(grant.epoch, body, outcome, code, result.share_action is not None, verdict)
+
+
+def is_expired(job: Job, now: int) -> bool:
+    """Whether the job's deadline has passed, so that it ends without a call."""
+    return job.not_after is not None and now > from_datetime(job.not_after)

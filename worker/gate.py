@@ -218,6 +218,10 @@ class Gate(Generic[T]):
         state.probing = probing
         self._enlist(state)
 
+    def is_probing(self, shop: str) -> bool:
+        """Whether the shop's jobs go one at a time to find out whether its calls work again."""
+        return self._shop(shop).probing
+
     def closed_until(self, shop: str) -> int:
         """When the shop opens by itself; 0 for an open one."""
         return self._shop(shop).closed_until()

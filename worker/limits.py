@@ -29,13 +29,17 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class ShopLimits:
-    """What one shop may be called, and one customer of it. ``resets_at`` is microseconds after midnight UTC."""
+    """What one shop may be called, and one customer of it. ``resets_at`` is microseconds after midnight UTC.
+
+    ``adapts`` tells whether the shop's pace gives way where the provider allows less.
+    """
 
     shop: Rate
     shop_per_day: int
     customer: Rate
     customer_per_day: int
     resets_at: int = 0
+    adapts: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,20 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
+        self.rate = Gauge(
+            "referral_rate_calls_per_second",
+            "Calls a second that the shops file allows the shop.",
+            ["shop"],
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
+        self.effective_rate = Gauge(
+            "referral_effective_rate_calls_per_second",
+            "Calls a second of the shop at present: less than its rate after Refer2 refused some for their pace.",
+            ["shop"],
+            registry=registry,
+            multiprocess_mode="livemin",
+        )
         self.deferrals = Counter(
             "referral_deferrals_total",
             "Jobs put into a delay queue: their customer's turn had not come, or another worker has them under way.",
@@ -68,8 +82,13 @@ class Metrics:
         self._results_of = cache(self.results.labels)
         self._in_flight_of = cache(self.in_flight.labels)
 
-    def declare_shop(self, shop: str) -> None:
-        """Show the shop's series at 0 before its first call, so that a rate over them is right from the start."""
+    def declare_shop(self, shop: str, rate: float) -> None:
+        """Show the shop's series at 0 before its first call, so that a rate over them is right from the start.
+
+        ``rate`` is how many calls a second its limits allow.
+        """
+        self.rate.labels(shop).set(rate)
+        self.effective_rate.labels(shop).set(rate)
         for code in RESPONSE_CODES:
             self.responses.labels(shop, code)
         for outcome in OUTCOMES:

@@ -95,6 +95,9 @@ class ShopTable(BaseModel):
     max_attempts: Annotated[int, Field(ge=1, le=100)] = Field(
         default=5, description="Calls for one job before a failing upstream makes its result `failed`."
     )
+    adapt: bool = Field(
+        default=True, description="Go slower than `per_second` for a while where Refer2 answers that it is too fast."
+    )
     on_unknown: Literal["resend", "report"] = Field(
         default="resend",
         description="What to do when an answer was lost: call again (Refer2 reuses a referral) or report `unknown`.",
@@ -153,6 +156,7 @@ def _limits(table: ShopTable) -> ShopLimits:
         customer=Rate.per_second(table.customer_per_second * table.share, part(table.customer_per_second)),
         customer_per_day=part(table.customer_per_day),
         resets_at=(int(hours) * 60 + int(minutes)) * 60 * SECOND,
+        adapts=table.adapt,
     )
 
 

@@ -37,6 +37,17 @@ Row = tuple[str, str, str]
 TICK = 0.02
 
 
+class HastyClock:
+    """The system's clock at ten times its pace, for pauses that nobody wants to sit through."""
+
+    def __init__(self) -> None:
+        self._clock = SystemClock()
+        self._began = self._clock.now()
+
+    def now(self) -> int:
+        return self._began + 10 * (self._clock.now() - self._began)
+
+
 class MovedClock:
     """The system's clock, moved to noon of its day; :meth:`next_day` moves it on."""
 
@@ -297,6 +308,15 @@ def test_the_results_file_is_made_anew_from_the_journal(bench: Bench) -> None:
     bench.run(export)
     assert bench.out.read_text() == whole
     assert len(bench.sandbox.calls()) == 5
+
+
+def test_an_upstream_out_of_reach_ends_the_run(bench: Bench) -> None:
+    """Where nobody answers, no row is spent: the run ends after some tries, and the next one sends all of them."""
+    export = bench.export(people(30))
+    clock = HastyClock()
+    tally = bench.run(export, bench.shop(base_url="http://127.0.0.1:9"), clock=clock)
+    assert (tally.done, tally.halted, tally.parked) == (0, {"acme": "connection"}, {"acme": 30})
+    assert bench.run(export, clock=clock).outcomes == {"sent": 30}
 
 
 def test_an_export_without_rows(bench: Bench) -> None:

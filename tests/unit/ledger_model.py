@@ -97,9 +97,9 @@ class RealLedger:
 
     def save(self) -> Record:
         match self._store._open.get(self._job):
-            case Started(epoch, lease, attempts, takeovers):
+            case Started(epoch, lease, attempts, takeovers, _, _):
                 return Record("started", epoch, attempts, takeovers, due=lease <= NOON)
-            case Waiting(attempts, takeovers, not_before):
+            case Waiting(attempts, takeovers, not_before, _):
                 return Record("waiting", 0, attempts, takeovers, due=not_before <= NOON)
             case Answered(epoch, _):
                 return Record("answered", epoch)

@@ -46,11 +46,22 @@ LOST = Unknown(None, "timeout")
 
 
 class Forgetful(MemoryStore):
-    """A store that goes out of reach during each call."""
+    """A store that is out of reach for results and repeats ``outages`` times in a row."""
+
+    outages = 1 << 62
 
     def answer(self, ask: Ask, epoch: int, result: str) -> bool:
-        del ask, epoch, result
-        raise StoreError("out of reach")
+        self._fail()
+        return super().answer(ask, epoch, result)
+
+    def retry(self, ask: Ask, epoch: int, not_before: int, *, unknown: bool = False, spent: bool = True) -> bool:
+        self._fail()
+        return super().retry(ask, epoch, not_before, unknown=unknown, spent=spent)
+
+    def _fail(self) -> None:
+        self.outages -= 1
+        if self.outages >= 0:
+            raise StoreError("out of reach")
 
 
 class Bench:
@@ -74,6 +85,7 @@ class Bench:
             metrics=Metrics(self.registry),
             stopping=lambda: self.stopping,
             random=lambda: self.fraction,
+            sleep=lambda seconds: self.clock.advance(int(seconds * SECOND)),
         )
         self.job = make_job(published_at=to_datetime(NOON - SECOND), reference="row 1", sender="cyd@example.com")
 
@@ -93,9 +105,9 @@ class Bench:
     def grant(self) -> Go:
         return go(self.store, self.ask())
 
-    def dispatch(self, grant: Go | None = None) -> Disposition:
+    def dispatch(self, grant: Go | None = None, *, probing: bool = False) -> Disposition:
         ask = self.ask()
-        return self.dispatcher.dispatch(self.job, ask, grant or go(self.store, ask))
+        return self.dispatcher.dispatch(self.job, ask, grant or go(self.store, ask), probing=probing)
 
     def after_takeovers(self, number: int) -> Go:
         """The grant of a job whose worker ended that often during the call."""
@@ -186,8 +198,6 @@ def test_final_verdicts(
         (DOWN, "resend", 5, "failed"),
         (DOWN, "report", 4, None),
         (DOWN, "report", 5, "failed"),
-        (UNREACHABLE, "resend", 1, None),
-        (UNREACHABLE, "report", 5, "failed"),
         (LOST, "resend", 1, None),
         (LOST, "resend", 4, None),
         (LOST, "resend", 5, "unknown"),
@@ -211,6 +221,58 @@ def test_repeat_or_end(verdict: Retry | Unknown, on_unknown: str, attempt: int, 
         assert (result["attempts"], result["latency_seconds"]) == (attempt, 0.25)
         assert bench.count("referral_results_total", outcome=outcome) == 1
     assert bench.calls == 1
+
+
+@pytest.mark.parametrize("attempt", [1, 5])
+def test_unreachable(attempt: int) -> None:
+    """A call that never left is no attempt: its job is given back as it was, for the shop's breaker to decide."""
+    bench = Bench(UNREACHABLE, max_attempts=5)
+    grant = bench.at_attempt(attempt)
+    assert bench.dispatch(grant) == GiveBack(grant.epoch, verdict=UNREACHABLE)
+    assert bench.grant().attempts == attempt
+    assert bench.count("referral_results_total", outcome="failed") == 0
+
+
+@pytest.mark.parametrize("verdict", [DOWN, LOST])
+def test_a_probe_spends_no_attempt(verdict: Retry | Unknown) -> None:
+    """While the upstream fails for everybody, a job that finds it failing still keeps its attempts."""
+    bench = Bench(verdict, max_attempts=2)
+    for _ in range(10):
+        disposition = bench.dispatch(bench.at_attempt(1), probing=True)
+        assert isinstance(disposition, Later)
+        assert not disposition.spent
+        bench.clock.set(disposition.not_before)
+    assert bench.grant().attempts == 1
+
+
+@pytest.mark.parametrize(("last", "code"), [(DOWN, "http_503"), (LOST, "timeout")])
+def test_an_earlier_unknown_is_not_forgotten(last: Retry | Unknown, code: str) -> None:
+    """Once a call may have been carried out, the job is never called failed, whatever its later calls come to."""
+    bench = Bench(LOST, max_attempts=2)
+    first = bench.dispatch()
+    assert isinstance(first, Later)
+    bench.clock.set(first.not_before)
+    bench.verdict = last
+    result = result_of(bench.dispatch())
+    assert (result["outcome"], result["code"], result["attempts"]) == ("unknown", code, 2)
+
+
+@pytest.mark.parametrize("takeover", [True, False])
+def test_expired_after_an_unknown(takeover: bool) -> None:
+    """A job whose deadline passes after a call that may have been carried out is unknown, and not called again."""
+    bench = Bench(LOST)
+    bench.job = make_job(not_after=to_datetime(NOON + SECOND))
+    if takeover:
+        grant = bench.after_takeovers(1)
+    else:
+        first = bench.dispatch()
+        assert isinstance(first, Later)
+        bench.clock.set(first.not_before + SECOND)
+        grant = bench.grant()
+    calls = bench.calls
+    result = result_of(bench.dispatch(grant))
+    assert (result["outcome"], result["code"], result["attempts"]) == ("unknown", "interrupted", 1)
+    assert bench.calls == calls
 
 
 @PATIENT
@@ -368,13 +430,42 @@ def test_fenced_before_the_call() -> None:
     assert bench.store.answer(bench.ask(), new.epoch, "{}")
 
 
-def test_store_down() -> None:
-    """A result that can't be recorded is an error: nothing is published that the ledger doesn't know."""
-    bench = Bench(store=Forgetful)
+@pytest.mark.parametrize("verdict", [SENT, DOWN])
+def test_store_down(verdict: Verdict) -> None:
+    """What can't be recorded while its lease lasts is an error: nothing goes out that the ledger doesn't know."""
+    bench = Bench(verdict, store=Forgetful)
+    grant = bench.grant()
+    lease_ends = grant.start_by + LEASE + LEASE_MARGIN
     with pytest.raises(StoreError):
-        bench.dispatch()
+        bench.dispatch(grant)
+    assert lease_ends - SECOND <= bench.clock.now() < lease_ends
     assert isinstance(bench.store.admit(bench.ask()), Wait)
     assert bench.count("referral_results_total", outcome="sent") == 0
+
+
+@pytest.mark.parametrize("verdict", [SENT, DOWN])
+def test_store_back(verdict: Verdict) -> None:
+    """An outcome is kept while the store is out of reach, and recorded when it is back: one call, nothing forgotten."""
+    bench = Bench(verdict, store=Forgetful)
+    assert isinstance(bench.store, Forgetful)
+    bench.store.outages = 9
+    assert isinstance(bench.dispatch(), Finish | Later)
+    assert bench.calls == 1
+
+
+def test_a_fast_shop_slows_down() -> None:
+    """A shop's 429 lowers its pace for everybody, unless it speaks of a day's quota or adapting is switched off."""
+    for retry_after, adapt, slower in ((SECOND, True, True), (3600 * SECOND, True, False), (SECOND, False, False)):
+        bench = Bench(Throttled(429, "rate_limit_exceeded", "shop", retry_after), per_second=1.0, burst=1, adapt=adapt)
+        bench.dispatch()
+        bench.clock.advance(retry_after)
+        bench.verdict = SENT
+        bench.job = make_job(2)
+        bench.dispatch()
+        bench.job = make_job(3)
+        reply = bench.store.admit(bench.ask())
+        assert isinstance(reply, Closed)
+        assert (reply.interval > SECOND) is slower
 
 
 def test_counted() -> None:

@@ -10,12 +10,13 @@ from prometheus_client import CollectorRegistry
 from tests.unit.making import NOON, make_job, make_shop
 from worker.breaker import FAILURES_IN_A_ROW, FIRST_PAUSE, UNLISTED_IN_A_ROW, Pause
 from worker.broker.base import CRASH_LOOP, Delivery, GatedConsumer, Host
-from worker.clock import SECOND, ManualClock
+from worker.clock import SECOND, ManualClock, to_datetime
 from worker.dispatch import Disposition, Fenced, Finish, GiveBack, Later
 from worker.errors import DeadLetterError, StoreError
 from worker.gate import EXTRA_GRANTS, LONGEST_ASIDE, MAX_ASIDE_PER_CUSTOMER
 from worker.jobs import Customer, Job, Outcome
 from worker.metrics import Metrics
+from worker.pace import RECOVERY
 from worker.shops import ShopRegistry
 from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, Ask, Go, Reply, Seen, Wait
 from worker.store.memory import MemoryStore, Started
@@ -96,8 +97,8 @@ class BenchConsumer(GatedConsumer[Delivery]):
     def released(self, delivery: Delivery, grant: Go, *, called: bool) -> None:
         self.done.append(("released", delivery.job, grant.epoch, called))
 
-    def repeat(self, delivery: Delivery, grant: Go, not_before: int) -> None:
-        self.done.append(("repeat", delivery.job, grant.epoch, not_before))
+    def repeat(self, delivery: Delivery, grant: Go, later: Later) -> None:
+        self.done.append(("repeat", delivery.job, grant.epoch, later.not_before))
 
     def acknowledge(self, delivery: Delivery) -> None:
         self.done.append(("acknowledge", delivery.job))
@@ -219,6 +220,49 @@ def test_later(bench: Bench) -> None:
     bench.consumer.report(delivery, Later(1, NOON + 7, Retry(503, "http_503")))
     assert bench.consumer.done[1:] == [("repeat", make_job(), 1, NOON + 7)]
     assert (bench.consumer.gate.in_flight, bench.consumer.gate.waiting("acme")) == (0, 0)
+
+
+def test_expired_jobs_ask_for_nothing(bench: Bench) -> None:
+    """A job past its deadline needs no token: a campaign that is over doesn't hold up the next one."""
+    bench = Bench(per_second=1.0, burst=1)
+    late = [make_job(number, not_after=to_datetime(NOON - 1)) for number in range(3)]
+    bench.consumer.offer(*late, make_job(7, not_after=to_datetime(NOON + SECOND)))
+    taken = [bench.consumer.take() for _ in range(4)]
+    assert [delivery.ask.free for delivery in taken] == [True, True, True, False]
+    assert bench.clock.now() == NOON
+
+
+def test_probes_are_told(bench: Bench) -> None:
+    """A call that finds out whether a failing upstream works again knows that it does."""
+    bench.consumer.offer(*(make_job(number) for number in range(FAILURES_IN_A_ROW + 2)))
+    for _ in range(FAILURES_IN_A_ROW):
+        delivery = bench.consumer.take()
+        assert not delivery.probing
+        assert delivery.grant is not None
+        bench.consumer.report(delivery, Later(delivery.grant.epoch, NOON, Retry(503, "http_503")))
+    bench.clock.advance(FIRST_PAUSE)
+    assert bench.consumer.take().probing
+
+
+def test_the_pace_in_force_is_shown(bench: Bench) -> None:
+    """A shop that had to slow down shows by how much, and its climb back while nobody asks."""
+    bench = Bench(per_second=10.0, burst=1)
+    labels = {"shop": "acme"}
+    name = "referral_effective_rate_calls_per_second"
+    assert bench.counted.get_sample_value(name, labels) == 10
+    bench.consumer.offer(make_job(1), make_job(2), make_job(3))
+    delivery = bench.consumer.take()
+    bench.store.slow_down(delivery.ask, NOON)
+    bench.consumer.take()
+    bench.consumer.take()
+    assert bench.counted.get_sample_value(name, labels) == pytest.approx(8, abs=0.1)
+    bench.clock.advance(RECOVERY // 20)
+    bench.consumer.housekeep(bench.clock.now())
+    assert bench.counted.get_sample_value(name, labels) == pytest.approx(8.5, abs=0.1)
+    bench.clock.advance(RECOVERY)
+    bench.consumer.housekeep(bench.clock.now())
+    assert bench.counted.get_sample_value(name, labels) == 10
+    assert bench.counted.get_sample_value("referral_rate_calls_per_second", labels) == 10
 
 
 def test_fenced(bench: Bench) -> None:

@@ -20,7 +20,7 @@ def registry() -> CollectorRegistry:
 def metrics(registry: CollectorRegistry) -> Metrics:
     """Metrics that know one shop."""
     made = Metrics(registry)
-    made.declare_shop("acme")
+    made.declare_shop("acme", 25)
     return made
 
 
@@ -32,6 +32,8 @@ def test_declared_at_zero(metrics: Metrics, registry: CollectorRegistry) -> None
         assert registry.get_sample_value("referral_results_total", {"shop": "acme", "outcome": outcome}) == 0
     for name in ("refer2_requests_in_flight", "referral_deferrals_total", "referral_ledger_hits_total"):
         assert registry.get_sample_value(name, {"shop": "acme"}) == 0
+    for name in ("referral_rate_calls_per_second", "referral_effective_rate_calls_per_second"):
+        assert registry.get_sample_value(name, {"shop": "acme"}) == 25
     assert len(RESPONSE_CODES) == 12
 
 
@@ -56,14 +58,14 @@ def test_answered_and_finished(metrics: Metrics, registry: CollectorRegistry) ->
 def test_declaring_again_keeps_the_counts(metrics: Metrics, registry: CollectorRegistry) -> None:
     """A shops file that is read again sets nothing back to 0."""
     metrics.answered("acme", Sent(200, None, {}, None))
-    metrics.declare_shop("acme")
+    metrics.declare_shop("acme", 20)
     assert registry.get_sample_value("refer2_responses_total", {"shop": "acme", "code": "ok"}) == 1
 
 
 def test_names(metrics: Metrics, registry: CollectorRegistry) -> None:
     """Every metric has our prefix and a help text, and counters end in _total."""
     families = list(registry.collect())
-    assert len(families) == 7
+    assert len(families) == 9
     for family in families:
         assert re.fullmatch(r"(referral|refer2)_[a-z0-9_]+", family.name)
         assert family.documentation.endswith(".")

@@ -14,11 +14,12 @@ import structlog
 
 from worker.breaker import CAUSES, Breaker, Pause, Resume
 from worker.clock import SECOND, Clock
-from worker.dispatch import Disposition, Fenced, Finish, GiveBack, Later
+from worker.dispatch import Disposition, Fenced, Finish, GiveBack, Later, is_expired
 from worker.errors import DeadLetterError, StoreError
 from worker.gate import Gate
 from worker.jobs import ACTOR, QUEUE, Job
 from worker.metrics import Metrics
+from worker.pace import Slowdown, interval_of
 from worker.shops import ShopConfig, ShopRegistry
 from worker.store.base import Ask, Closed, Go, Reply, Seen, Store, Wait
 from worker.verdicts import Verdict
@@ -43,7 +44,7 @@ class Delivery(dramatiq.MessageProxy):
     """A job in hand: Dramatiq's message, the gate's ticket, and what became of it.
 
     The actor sets ``disposition``; without one the job counts as not done. ``place`` is where the job stands in its
-    customer's line.
+    customer's line. ``probing`` says that its call finds out whether a failing upstream works again.
     """
 
     def __init__(self, job: Job, ask: Ask) -> None:
@@ -64,6 +65,7 @@ class Delivery(dramatiq.MessageProxy):
         self.shop = job.shop
         self.customer = ask.customer
         self.grant: Go | None = None
+        self.probing = False
         self.disposition: Disposition | None = None
 
 
@@ -107,6 +109,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         self._granted: list[tuple[int, int, D]] = []
         self._order = count()
         self._turns: set[str] = set()
+        self._paces: dict[str, Slowdown] = {}
         self._submitting = False
         self._store_down = False
         self._next_housekeeping = 0
@@ -169,7 +172,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             if shop is None:
                 continue
             self.gate.configure(slug, weight=shop.weight, max_in_flight=shop.max_in_flight)
-            self.host.metrics.declare_shop(slug)
+            self.host.metrics.declare_shop(slug, SECOND / shop.limits.shop.interval)
             fingerprint = shop.credential.fingerprint
             if self._credentials.setdefault(slug, fingerprint) != fingerprint:
                 self._credentials[slug] = fingerprint
@@ -177,9 +180,10 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
 
     def housekeep(self, now: int) -> None:
         """Once a second: follow the shops file. Brokers add their own."""
-        del now
         if self.host.shops.refresh():
             self.configure_shops()
+        for shop, slowdown in list(self._paces.items()):
+            self._show_pace(shop, slowdown, now)
 
     def hurry(self) -> None:
         """Look after the shops now rather than within a second."""
@@ -214,8 +218,8 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         """The grant was undone; ``called`` tells whether the call was made all the same."""
 
     @abstractmethod
-    def repeat(self, delivery: D, grant: Go, not_before: int) -> None:
-        """The ledger knows that the call is to be repeated from ``not_before``: as :meth:`defer`."""
+    def repeat(self, delivery: D, grant: Go, later: Later) -> None:
+        """The ledger knows that the call is to be repeated from ``later.not_before``: as :meth:`defer`."""
 
     @abstractmethod
     def wait(self, until: int) -> None:
@@ -262,6 +266,9 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             shop_now = self.host.shops.get(delivery.shop)
             if shop_now is not None and shop_now.limits is not delivery.ask.limits:
                 delivery.ask = replace(delivery.ask, limits=shop_now.limits)
+            if delivery.job.not_after is not None and is_expired(delivery.job, now):
+                # It ends without a call, and a campaign that is called off must not hold up the next one.
+                delivery.ask = replace(delivery.ask, free=True)
             asking.setdefault(delivery.shop, []).append(delivery)
         self._submitting = True
         for shop, deliveries in asking.items():
@@ -295,6 +302,8 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
                     if not refused:
                         self.gate.close(delivery.shop, reply.until, reply.reason, then_ask=reply.batch)
                         self._turns.add(delivery.shop)
+                        if reply.interval > delivery.ask.limits.shop.interval or delivery.shop in self._paces:
+                            self._show_pace(delivery.shop, Slowdown(reply.interval, now), now)
                     refused.append(delivery)
                 else:
                     self._take_reply(delivery, reply, now)
@@ -306,6 +315,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         match reply:
             case Go():
                 delivery.grant = reply
+                delivery.probing = self.gate.is_probing(delivery.shop)
                 if reply.takeovers < CRASH_LOOP:
                     self.gate.granted(delivery)
                     self.granted(delivery, reply)
@@ -339,6 +349,16 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             self.gate.open_all("store_down")
         self._store_down = False
 
+    def _show_pace(self, shop: str, slowdown: Slowdown, now: int) -> None:
+        # It recovers by itself while nobody asks; once it is whole there is nothing left to follow.
+        config = self.host.shops.get(shop)
+        full = config.limits.shop.interval if config is not None else slowdown.interval
+        interval = interval_of(slowdown, now, full)
+        self._paces[shop] = slowdown
+        if interval <= full:
+            del self._paces[shop]
+        self.host.metrics.effective_rate.labels(shop).set(SECOND / interval)
+
     def _take_back_grants(self, shop: str) -> None:
         # Backwards, as in _take_replies.
         for delivery in [entry[2] for entry in sorted(self._granted, reverse=True) if entry[2].shop == shop]:
@@ -369,8 +389,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
 
     def ask_again(self, delivery: D, place: int) -> Ask:
         """The delivery's question with the place in line that it was given."""
-        ask = delivery.ask
-        return Ask(ask.shop, ask.customer, ask.job_id, ask.limits, ask.lease, place)
+        return replace(delivery.ask, place=place)
 
     def _take_returned(self) -> None:
         while self._returned:
@@ -395,9 +414,9 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         match disposition:
             case Finish():
                 self.publish_result(delivery, disposition)
-            case Later(not_before=not_before):
+            case Later():
                 assert delivery.grant is not None
-                self.repeat(delivery, delivery.grant, not_before)
+                self.repeat(delivery, delivery.grant, disposition)
             case Fenced():
                 log.warning("fenced", shop=delivery.shop, job_id=delivery.job.job_id)
                 self.put_back(delivery)

@@ -21,7 +21,7 @@ from worker.broker.topology import (
     shop_queue,
 )
 from worker.clock import SECOND, to_datetime
-from worker.dispatch import Finish
+from worker.dispatch import Finish, Later
 from worker.errors import BrokerError, ConfigurationError, DeadLetterError, place_of
 from worker.jobs import Job, decode_message
 from worker.store.base import Ask, Go
@@ -102,9 +102,9 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
     def released(self, delivery: AmqpDelivery, grant: Go, *, called: bool) -> None:
         """As :meth:`granted`."""
 
-    def repeat(self, delivery: AmqpDelivery, grant: Go, not_before: int) -> None:
+    def repeat(self, delivery: AmqpDelivery, grant: Go, later: Later) -> None:
         del grant
-        self.defer(delivery, not_before)
+        self.defer(delivery, later.not_before)
 
     def __next__(self) -> AmqpDelivery | None:
         try:

@@ -12,10 +12,10 @@ import dramatiq
 import structlog
 from dramatiq.middleware import CurrentMessage
 
-from worker.breaker import Pause
+from worker.breaker import Cause, Pause
 from worker.broker.base import Delivery, GatedConsumer, Host
 from worker.clock import SECOND
-from worker.dispatch import Finish
+from worker.dispatch import Finish, Later
 from worker.errors import BrokerError, ConfigurationError, DeadLetterError, ReferralError, place_of
 from worker.jobs import QUEUE, Job, Outcome
 from worker.store.base import Ask, Go
@@ -29,6 +29,10 @@ MOST_INSIDE = 10_000
 PARK_AFTER = 600 * SECOND
 """A job that has to wait longer is left to a later run, unless told to wait."""
 
+HICCUPS: dict[Cause, int] = {"unlisted_code": 0, "halted": 1, "breaker": 3}
+"""Pauses in a row that a shop's answers may cause before a person has to act. A refusal is told at the second; an
+upstream that fails, or is out of reach, has half a minute to come back."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -40,7 +44,7 @@ class Journal(Protocol):
 
     def started(self, ask: Ask, grant: Go) -> None: ...
     def released(self, ask: Ask, grant: Go, *, called: bool) -> None: ...
-    def repeated(self, ask: Ask, grant: Go, not_before: int) -> None: ...
+    def repeated(self, ask: Ask, grant: Go, later: Later) -> None: ...
     def finished(self, body: str) -> None: ...
 
 
@@ -193,9 +197,9 @@ class LocalConsumer(GatedConsumer[Delivery]):
             self._note(lambda: self._run.on_result(finish.body, finish.outcome, finish.code))
             self.acknowledge(delivery)
 
-    def repeat(self, delivery: Delivery, grant: Go, not_before: int) -> None:
-        self._note(lambda: self._run.journal.repeated(delivery.ask, grant, not_before))
-        self.defer(delivery, not_before)
+    def repeat(self, delivery: Delivery, grant: Go, later: Later) -> None:
+        self._note(lambda: self._run.journal.repeated(delivery.ask, grant, later))
+        self.defer(delivery, later.not_before)
 
     def defer(self, delivery: Delivery, until: int) -> None:
         if self._park(delivery, until):
@@ -223,8 +227,7 @@ class LocalConsumer(GatedConsumer[Delivery]):
                     self._park(delivery, until)
 
     def paused(self, shop: str, pause: Pause) -> None:
-        # A first refusal may be a hiccup; when the probe after the pause is refused too, a person has to act.
-        if pause.cause == "unlisted_code" or (pause.cause == "halted" and pause.in_a_row > 1):
+        if pause.in_a_row > HICCUPS[pause.cause]:
             for slug in self.host.shops.slugs() if pause.every_shop else (shop,):
                 self._run.halted[slug] = pause.code
 

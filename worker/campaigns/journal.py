@@ -11,15 +11,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
+from worker.dispatch import Later
 from worker.errors import InputError, UsageError
 from worker.store.base import Ask, Go
 from worker.store.memory import MemoryStore, Started, Waiting
+from worker.verdicts import Unknown
 
 VERSION = 1
 
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
 
-_OF_A_JOB: dict[str, type] = {"job_id": str, "attempts": int, "takeovers": int}
+_OF_A_JOB: dict[str, type] = {"job_id": str, "attempts": int, "takeovers": int, "unknowns": int}
 _FIELDS: dict[str, dict[str, type]] = {
     "campaign": {"version": int, "campaign": str},
     "started": _OF_A_JOB | {"shop": str, "customer": str, "at": int},
@@ -86,6 +88,7 @@ class Journal:
                 "customer": ask.customer,
                 "attempts": grant.attempts,
                 "takeovers": grant.takeovers,
+                "unknowns": grant.unknowns,
                 "at": grant.start_at,
             }
         )
@@ -98,19 +101,21 @@ class Journal:
                 "job_id": ask.job_id,
                 "attempts": grant.attempts - 1,
                 "takeovers": grant.takeovers,
+                "unknowns": grant.unknowns,
                 "called": called,
             }
         )
 
-    def repeated(self, ask: Ask, grant: Go, not_before: int) -> None:
-        """The call is to be made again from ``not_before``."""
+    def repeated(self, ask: Ask, grant: Go, later: Later) -> None:
+        """The call is to be made again from ``later.not_before``."""
         self._append(
             {
                 "event": "repeat",
                 "job_id": ask.job_id,
-                "attempts": grant.attempts,
+                "attempts": grant.attempts if later.spent else grant.attempts - 1,
                 "takeovers": grant.takeovers,
-                "not_before": not_before,
+                "unknowns": grant.unknowns + isinstance(later.verdict, Unknown),
+                "not_before": later.not_before,
             }
         )
 
@@ -135,15 +140,15 @@ class Journal:
             match line:
                 case {"event": "started", "job_id": job_id, "shop": shop, "customer": customer, "at": at}:
                     # An open call of a process that is gone is up for takeover at once: nobody else can be making it.
-                    records[job_id] = Started(0, 0, line["attempts"], line["takeovers"])
+                    records[job_id] = Started(0, 0, line["attempts"], line["takeovers"], unknowns=line["unknowns"])
                     self._count(store, ask_of, calls.pop(job_id, None), job_id)
                     calls[job_id] = (shop, customer, at)
                 case {"event": "released", "job_id": job_id, "attempts": attempts, "called": called}:
-                    records[job_id] = Waiting(attempts, line["takeovers"], 0)
+                    records[job_id] = Waiting(attempts, line["takeovers"], 0, line["unknowns"])
                     if not called:
                         calls.pop(job_id, None)
                 case {"event": "repeat", "job_id": job_id, "attempts": attempts, "not_before": not_before}:
-                    records[job_id] = Waiting(attempts, line["takeovers"], not_before)
+                    records[job_id] = Waiting(attempts, line["takeovers"], not_before, line["unknowns"])
                 case {"result": result}:
                     records.pop(result["job_id"], None)
                     self._count(store, ask_of, calls.pop(result["job_id"], None), result["job_id"])

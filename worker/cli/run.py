@@ -192,8 +192,7 @@ def _summarize(importer: Importer, tally: Tally, out: Path, *, as_json: bool) ->
 def _end(tally: Tally) -> None:
     for shop, code in sorted(tally.halted.items()):
         console.say(
-            f"shop {shop}: every call is answered {code}; {_remedy(code)}, then run the same command again for the "
-            f"{tally.parked[shop]:,} rows left"
+            f"shop {shop}: {_trouble(code)}, then run the same command again for the {tally.parked[shop]:,} rows left"
         )
     waiting = sum(number for shop, number in tally.parked.items() if shop not in tally.halted)
     if waiting:
@@ -210,11 +209,16 @@ def _end(tally: Tally) -> None:
         raise typer.Exit(LEFT_FOR_LATER)
 
 
-def _remedy(code: str) -> str:
+def _trouble(code: str) -> str:
+    if code == "connection":
+        return "Refer2 is out of reach; see to the network, or to the shop's base_url in the shops file"
+    if code in ("timeout", "connection_lost", "unreadable_answer") or code.startswith("http_5"):
+        return f"Refer2 fails ({code}) for every call; wait until it is well again"
+    trouble = f"every call is answered {code}"
     if code == "invalid_token":
-        return "mend its credential in the shops file"
+        return f"{trouble}; mend its credential in the shops file"
     if code.endswith("_global_api_version"):
-        return "mend its api_version in the shops file"
+        return f"{trouble}; mend its api_version in the shops file"
     if code.startswith("http_"):
-        return "that is no answer of Refer2's: mend its base_url or its slug in the shops file"
-    return "settle that rule with the shop"
+        return f"{trouble}; that is no answer of Refer2's: mend its base_url or its slug in the shops file"
+    return f"{trouble}; settle that rule with the shop"

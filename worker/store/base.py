@@ -6,7 +6,7 @@ A message is only a ticket; the ledger in the store decides what becomes of its 
                       │  ▲                    └─release: an unused grant undoes itself
                  retry│  │admit when due
                       ▼  │
-                  waiting(attempts, not_before)
+                  waiting(attempts, unknowns, not_before)
 
 Instants are microseconds of the store's clock.
 """
@@ -33,7 +33,7 @@ class Ask:
     """One job that wants to be called. ``customer`` is the key its limits are counted by, empty for nobody.
 
     ``place`` is the place in the customer's line that an earlier :class:`Wait` handed out. ``lease`` is the longest
-    that the call can last, in microseconds.
+    that the call can last, in microseconds. ``free`` is for a job that ends without a call: no limit holds it back.
     """
 
     shop: str
@@ -42,13 +42,15 @@ class Ask:
     limits: ShopLimits
     lease: int
     place: int | None = None
+    free: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Go:
     """The call may start, from ``start_at`` and not after ``start_by``.
 
-    ``attempts`` counts this call; ``takeovers`` the earlier ones that were started and never answered.
+    ``attempts`` counts this call; ``takeovers`` the earlier ones that were started and whose worker was never heard of
+    again; ``unknowns`` all earlier ones that may have been carried out for all that is known, takeovers included.
     """
 
     epoch: int
@@ -56,15 +58,20 @@ class Go:
     start_by: int
     attempts: int
     takeovers: int
+    unknowns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """No job of the shop before ``until``; then it is worth asking for ``batch`` of them at once."""
+    """No job of the shop before ``until``; then it is worth asking for ``batch`` of them at once.
+
+    ``interval`` tells, where ``reason`` is ``rate``, how far apart the shop's calls are at present.
+    """
 
     until: int
     reason: ClosedReason
     batch: int = 1
+    interval: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +125,11 @@ class Store(Protocol):
     def answer(self, ask: Ask, epoch: int, result: str) -> bool:
         """Record a final result (JSON). False: another epoch took the job over and this result must not go out."""
 
-    def retry(self, ask: Ask, epoch: int, not_before: int) -> bool:
-        """Record that the call is to be repeated from ``not_before``. False as in :meth:`answer`."""
+    def retry(self, ask: Ask, epoch: int, not_before: int, *, unknown: bool = False, spent: bool = True) -> bool:
+        """Record that the call is to be repeated from ``not_before``. False as in :meth:`answer`.
+
+        ``unknown``: the call may have been carried out. ``spent``: it counts as an attempt.
+        """
 
     def release(self, ask: Ask, epoch: int, *, called: bool) -> None:
         """Undo a grant as if it had not been. Its tokens go back unless the call was made (``called``)."""
@@ -129,3 +139,9 @@ class Store(Protocol):
 
     def block(self, shop: str, customer: str | None, until: int) -> None:
         """Let nobody of the customer (of the whole shop if None) start before ``until``."""
+
+    def slow_down(self, ask: Ask, granted_at: int) -> None:
+        """The provider found the shop too fast: lower its pace for everybody (:mod:`worker.pace`).
+
+        Of several calls that were granted (``granted_at``) before the pace fell, the first has said it for all.
+        """

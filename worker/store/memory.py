@@ -8,6 +8,7 @@ from worker.clock import DAY, Clock
 from worker.errors import StoreError
 from worker.jobs import OUTCOMES, Outcome
 from worker.limits import Rate, after, day_of, earliest, next_reset, refund
+from worker.pace import Slowdown, fall, interval_of
 from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, Ask, Closed, Go, Reply, Seen, Wait
 
 
@@ -19,6 +20,7 @@ class Started(NamedTuple):
     attempts: int
     takeovers: int
     granted_at: int = 0
+    unknowns: int = 0
 
 
 class Waiting(NamedTuple):
@@ -27,6 +29,7 @@ class Waiting(NamedTuple):
     attempts: int
     takeovers: int
     not_before: int
+    unknowns: int = 0
 
 
 class Answered(NamedTuple):
@@ -58,9 +61,10 @@ class _Customer:
 
 
 class _Shop:
-    __slots__ = ("blocked_until", "customer_counts", "customers", "day", "day_count", "taken_at", "tat")
+    __slots__ = ("blocked_until", "customer_counts", "customers", "day", "day_count", "slowdown", "taken_at", "tat")
 
     def __init__(self) -> None:
+        self.slowdown = Slowdown()
         self.tat = 0
         self.taken_at = 0
         self.blocked_until = 0
@@ -113,11 +117,11 @@ class MemoryStore:
             match record:
                 case Answered(epoch, result):
                     return Seen(epoch, result)
-                case Started(_, lease, _, _) if lease > now:
+                case Started(lease=lease) if lease > now:
                     return Wait("job", lease)
-                case Waiting(_, _, not_before) if not_before > now:
+                case Waiting(not_before=not_before) if not_before > now:
                     return Wait("job", not_before)
-            refusal = self._take(ask, now)
+            refusal = None if ask.free else self._take(ask, now)
             if refusal is not None:
                 return refusal
             overtaken = isinstance(record, Started)
@@ -128,9 +132,10 @@ class MemoryStore:
                 start_by=now + GRANT_LIFETIME,
                 attempts=record.attempts + 1,
                 takeovers=record.takeovers + overtaken,
+                unknowns=record.unknowns + overtaken,
             )
             lease = grant.start_by + ask.lease + LEASE_MARGIN
-            self._open[job] = Started(grant.epoch, lease, grant.attempts, grant.takeovers, now)
+            self._open[job] = Started(grant.epoch, lease, grant.attempts, grant.takeovers, now, grant.unknowns)
             return grant
 
     def answer(self, ask: Ask, epoch: int, result: str) -> bool:
@@ -141,14 +146,16 @@ class MemoryStore:
             self._open[job] = Answered(epoch, result)
             return True
 
-    def retry(self, ask: Ask, epoch: int, not_before: int) -> bool:
+    def retry(self, ask: Ask, epoch: int, not_before: int, *, unknown: bool = False, spent: bool = True) -> bool:
         job = bytes.fromhex(ask.job_id)
         with self._lock:
             if not self._holds(job, epoch):
                 return False
             record = self._open.get(job)
-            attempts, takeovers = (record.attempts, record.takeovers) if isinstance(record, Started) else (1, 0)
-            self._open[job] = Waiting(attempts, takeovers, not_before)
+            if not isinstance(record, Started):
+                record = Started(epoch, 0, attempts=1, takeovers=0)
+            attempts = record.attempts if spent else record.attempts - 1
+            self._open[job] = Waiting(attempts, record.takeovers, not_before, record.unknowns + unknown)
             return True
 
     def release(self, ask: Ask, epoch: int, *, called: bool) -> None:
@@ -157,11 +164,11 @@ class MemoryStore:
             record = self._open.get(job)
             if not isinstance(record, Started) or record.epoch != epoch:
                 return
-            if record.attempts == 1:
+            if record.attempts == 1 and not record.unknowns:
                 del self._open[job]
             else:
-                self._open[job] = Waiting(record.attempts - 1, record.takeovers, not_before=0)
-            if not called:
+                self._open[job] = Waiting(record.attempts - 1, record.takeovers, 0, record.unknowns)
+            if not called and not ask.free:
                 self._refund(ask, record.granted_at)
 
     def settle(self, ask: Ask, epoch: int, outcome: Outcome) -> None:
@@ -181,6 +188,14 @@ class MemoryStore:
             else:
                 entry = state.customers.setdefault(customer, _Customer())
                 entry.blocked_until = max(entry.blocked_until, until)
+
+    def slow_down(self, ask: Ask, granted_at: int) -> None:
+        now = self._clock.now()
+        with self._lock:
+            state = self._shop(ask.shop)
+            if granted_at > state.slowdown.at:
+                full = ask.limits.shop.interval
+                state.slowdown = fall(state.slowdown, now, full, blocked_until=state.blocked_until)
 
     def restore_call(self, ask: Ask, at: int) -> None:
         """Count a call that an earlier process made at ``at`` against the limits; calls may come in any order."""
@@ -208,14 +223,17 @@ class MemoryStore:
             return Closed(state.blocked_until, "throttled")
         if state.day == day and state.day_count >= limits.shop_per_day:
             return Closed(next_reset(now, limits.resets_at), "day_quota")
-        due = earliest(state.tat, now, limits.shop)
+        rate = limits.shop
+        if limits.adapts and state.slowdown.interval:
+            rate = Rate(interval_of(state.slowdown, now, rate.interval), rate.burst)
+        due = earliest(state.tat, now, rate)
         if due > now:
-            return Closed(due, "rate")
+            return Closed(due, "rate", interval=rate.interval)
         if ask.customer:
             refusal = self._take_customer(ask, state, now, day)
             if refusal is not None:
                 return refusal
-        state.tat = after(state.tat, now, limits.shop)
+        state.tat = after(state.tat, now, rate)
         state.taken_at = now
         self._count(state, ask, day, 1)
         return None

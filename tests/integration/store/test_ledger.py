@@ -69,6 +69,33 @@ def test_retry(world: World) -> None:
     assert (second.attempts, second.takeovers) == (2, 0)
 
 
+def test_unknowns_are_counted(world: World) -> None:
+    """Calls that may have been carried out stay on record through repeats, releases and takeovers."""
+    store, ask = world.store, make_ask()
+    store.retry(ask, go(store, ask).epoch, NOON, unknown=True)
+    second = go(store, ask)
+    assert (second.attempts, second.takeovers, second.unknowns) == (2, 0, 1)
+    store.release(ask, second.epoch, called=False)
+    advance(world, SECOND)
+    third = go(store, ask)
+    assert (third.attempts, third.unknowns) == (2, 1)
+    advance(world, WHOLE_LEASE)
+    fourth = go(store, ask)
+    assert (fourth.attempts, fourth.takeovers, fourth.unknowns) == (3, 1, 2)
+    store.retry(ask, fourth.epoch, NOON)
+    assert go(store, ask).unknowns == 2
+
+
+def test_a_repeat_that_spends_nothing(world: World) -> None:
+    """A call that doesn't count leaves the job with the attempts it had, and is forgotten by none of the records."""
+    store, ask = world.store, make_ask()
+    store.retry(ask, go(store, ask).epoch, NOON, unknown=True, spent=False)
+    again = go(store, ask)
+    assert (again.attempts, again.unknowns) == (1, 1)
+    store.release(ask, again.epoch, called=True)
+    assert go(store, ask).unknowns == 1
+
+
 def test_takeovers_survive_a_retry(world: World) -> None:
     """A repeat doesn't hide that earlier calls were never answered."""
     store = world.store

@@ -23,7 +23,7 @@ from tests.integration.store.worlds import (
 from tests.unit.making import NOON, go, make_ask, make_limits
 from worker.clock import DAY, SECOND
 from worker.limits import Rate, ShopLimits, day_of
-from worker.store.base import Ask, Closed, Go, Wait
+from worker.store.base import Ask, Closed, Go, Seen, Wait
 from worker.store.redis import HORIZON
 
 MIDNIGHT = NOON + DAY // 2
@@ -404,3 +404,41 @@ def test_everybody_is_served_at_the_time_given(any_world: World, limits: ShopLim
         elif isinstance(reply, Closed):
             waiting.append((reply.until, ask))
     assert asks <= 1 + len(customers) * (len(customers) + 1)
+
+
+def test_a_free_job_needs_no_token(world: World) -> None:
+    """A job that ends without a call is let through whatever is spent; it takes nothing and puts nothing back."""
+    one = Rate.per_second(1, 1)
+    limits = make_limits(shop=one, customer=one, per_day=2, customer_per_day=2)
+    store = world.store
+    go(store, make_ask(1, limits=limits))
+    for number in (2, 3):
+        free = replace(make_ask(number, limits=limits), free=True)
+        assert go(store, free).start_at == NOON
+        store.release(free, go_again(world, free).epoch, called=False)
+    assert isinstance(store.admit(make_ask(4, limits=limits)), Closed)
+    advance(world, SECOND)
+    go(store, make_ask(5, limits=limits))
+    assert isinstance(store.admit(make_ask(6, limits=limits)), Closed)
+    store.block("acme", None, world.now + DAY)
+    go(store, replace(make_ask(7, limits=limits), free=True))
+
+
+def go_again(world: World, ask: Ask) -> Go:
+    """The grant after the last one's worker was never heard of again; the time is as before."""
+    now = world.now
+    advance(world, 3600 * SECOND)
+    grant = go(world.store, ask)
+    world.set(now)
+    return grant
+
+
+def test_free_jobs_keep_the_ledger(world: World) -> None:
+    """Without a token, too, a job is one's own until it is answered, and done afterwards."""
+    store, free = world.store, replace(make_ask(), free=True)
+    grant = go(store, free)
+    assert isinstance(store.admit(free), Wait)
+    assert store.answer(free, grant.epoch, "{}")
+    store.settle(free, grant.epoch, "expired")
+    store.block("other", None, 0)
+    assert store.admit(make_ask()) == Seen(0, None)

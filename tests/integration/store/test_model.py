@@ -85,10 +85,10 @@ class RedisLedger:
         epoch = record.epoch.to_bytes(8)
         match record.kind:
             case "started":
-                rest = struct.pack(">qIIiqq", end, record.attempts, record.takeovers, DAY_OF_NOON, NO_BASE, NO_BASE)
+                rest = struct.pack(">qIIIiqq", end, record.attempts, record.takeovers, 0, DAY_OF_NOON, NO_BASE, NO_BASE)
                 client.set(RECORD, b"S" + epoch + rest)
             case "waiting":
-                client.set(RECORD, b"W" + epoch + struct.pack(">IIq", record.attempts, record.takeovers, end))
+                client.set(RECORD, b"W" + epoch + struct.pack(">IIIq", record.attempts, record.takeovers, 0, end))
             case "answered":
                 client.set(RECORD, b"A" + epoch + b"{}")
             case "done":
@@ -107,7 +107,7 @@ class RedisLedger:
             lease, attempts, takeovers = struct.unpack(">qII", packed[9:25])
             return Record("started", epoch, attempts, takeovers, due=lease <= NOON + AHEAD)
         if kind == b"W":
-            attempts, takeovers, not_before = struct.unpack(">IIq", packed[9:])
+            attempts, takeovers, _, not_before = struct.unpack(">IIIq", packed[9:])
             return Record("waiting", 0, attempts, takeovers, due=not_before <= NOON + AHEAD)
         return Record("answered", epoch)
 

@@ -11,10 +11,12 @@ import pytest
 from tests.unit.making import NOON, go, make_ask, make_limits
 from worker.campaigns.journal import Journal, finished_ids
 from worker.clock import DAY, SECOND, ManualClock
+from worker.dispatch import Later
 from worker.errors import InputError, UsageError
 from worker.limits import Rate
 from worker.store.base import Ask, Closed, Go, Wait
 from worker.store.memory import MemoryStore
+from worker.verdicts import Retry, Unknown
 
 LIMITS = make_limits()
 
@@ -206,9 +208,28 @@ def test_a_repeat_keeps_its_time(path: Path) -> None:
     ask = make_ask(1)
     with Journal(path, "spring") as journal:
         journal.started(ask, grant())
-        journal.repeated(ask, grant(), NOON + 5 * SECOND)
+        journal.repeated(ask, grant(), Later(1, NOON + 5 * SECOND, Retry(503, "http_503")))
     assert restored(path, ask).admit(ask) == Wait("job", NOON + 5 * SECOND)
     assert go(restored(path, ask, now=NOON + 6 * SECOND), ask).attempts == 2
+
+
+def test_what_a_repeat_costs(path: Path) -> None:
+    """An attempt that was not spent is given again, and a call that may have been carried out stays on record."""
+    ask = make_ask(1)
+    with Journal(path, "spring") as journal:
+        journal.started(ask, grant())
+        journal.repeated(ask, grant(), Later(1, NOON, Unknown(None, "timeout"), spent=False))
+    again = go(restored(path, ask), ask)
+    assert (again.attempts, again.takeovers, again.unknowns) == (1, 0, 1)
+    with Journal(path, "spring") as journal:
+        journal.started(ask, again)
+        journal.released(ask, again, called=True)
+    again = go(restored(path, ask), ask)
+    assert (again.attempts, again.unknowns) == (1, 1)
+    with Journal(path, "spring") as journal:
+        journal.started(ask, again)
+    again = go(restored(path, ask), ask)
+    assert (again.attempts, again.takeovers, again.unknowns) == (2, 1, 2)
 
 
 @pytest.mark.parametrize("called", [True, False])
@@ -219,7 +240,7 @@ def test_a_days_calls_are_counted_again(path: Path, called: bool) -> None:
         journal.started(make_ask(1), grant())
         journal.finished(body_of(1))
         journal.started(make_ask(2), grant())
-        journal.repeated(make_ask(2), grant(), NOON)
+        journal.repeated(make_ask(2), grant(), Later(1, NOON, Retry(503, "http_503")))
         journal.started(make_ask(2), grant())
         journal.started(make_ask(3), grant())
         journal.released(make_ask(3), grant(), called=called)

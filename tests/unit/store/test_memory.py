@@ -69,7 +69,7 @@ def test_restored_calls_keep_the_pace(clock: ManualClock) -> None:
     """Right after a restart a shop's and a customer's second still hold the calls made before it."""
     one = Rate.per_second(1, 1)
     for limits, refusal in (
-        (make_limits(shop=one), Closed(NOON - 1 + SECOND, "rate")),
+        (make_limits(shop=one), Closed(NOON - 1 + SECOND, "rate", interval=SECOND)),
         (make_limits(customer=one), Wait("customer", NOON - 1 + SECOND)),
     ):
         store = MemoryStore(clock)

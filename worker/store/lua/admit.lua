@@ -1,20 +1,22 @@
 -- KEYS: shop, then for each job: its customer, its record.
 -- ARGV: prefix; packed integers: period length, horizon, grant lifetime, lease, keep (all us), 1 if it is this process's
---       turn, shop interval, burst, per day, customer interval, burst, per day, resets at, step between turns;
---       then for each job: its id, an epoch, and its place in its customer's line as us from now, 'none' if it
---       has no place, 'nobody' if it has no customer.
--- Returns the time, then for each job: {1 go, epoch, start_at, start_by, attempts, takeovers},
---   {2 closed, until, reason: 1 rate 2 day 3 throttled}, {3 wait, scope: 1 customer 2 job, until}, {4 seen, epoch, result}.
+--       turn, shop interval, burst, per day, customer interval, burst, per day, resets at, step between turns, 1 if
+--       the pace adapts; then for each job: its id, an epoch, and its place in its customer's line as us from now,
+--       'none' if it has no place, 'nobody' if it has no customer, 'free' if it needs no token.
+-- Returns the time, then for each job: {1 go, epoch, start_at, start_by, attempts, takeovers,
+--   unknowns}, {2 closed, until, reason: 1 rate 2 day 3 throttled, interval}, {3 wait, scope: 1 customer 2 job, until}, {4 seen, epoch, result}.
 
 local prefix = ARGV[1]
 local period_us, horizon, lifetime, lease_us, keep, turn, s_interval, s_burst, s_day, c_interval, c_burst, c_day,
-  resets_at, step = struct.unpack('>i8i8i8i8i8i8i8i8i8i8i8i8i8i8', ARGV[2])
+  resets_at, step, adapts = struct.unpack('>i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8', ARGV[2])
 local FIRST, EACH = 2, 3
 
 local now = now_us()
 local period = math.floor(now / period_us)
 local finished = finished_counts(prefix, period)
 local shop = unpack_scope(redis.call('GET', KEYS[1]))
+local interval = adapts == 1 and pace(shop, now, s_interval) or s_interval
+step = math.max(step, interval)
 local day = quota_day(shop, now, resets_at)
 local next_day = (day + 1) * DAY + resets_at
 -- No call is booked into the next day: it would be counted in this one.
@@ -25,10 +27,10 @@ local shop_changed = false
 -- Whether the shop is closed to whoever asks now; nil for open.
 local function shop_refusal(due)
   if shop.blocked > now then
-    return { 2, shop.blocked, 3 }
+    return { 2, shop.blocked, 3, interval }
   end
   if shop.day == day and shop.calls >= s_day then
-    return { 2, next_day, 2 }
+    return { 2, next_day, 2, interval }
   end
   -- A token that is there now was left by those whose turn it was: whoever comes may have it. One that is on its way
   -- belongs to those who were given a turn.
@@ -38,7 +40,7 @@ local function shop_refusal(due)
   -- Each process that is turned away gets a time of its own: all at once, all but one would come in vain.
   shop.line = math.max(shop.line + step, due - horizon / 2, now + 1)
   shop_changed = true
-  return { 2, shop.line, 1 }
+  return { 2, shop.line, 1, interval }
 end
 
 -- Until when the job's customer must wait; nil for not at all. `place` is nil for a newcomer.
@@ -65,20 +67,20 @@ end
 
 local function admit(job_key, customer_key, id, epoch, place)
   local record = redis.call('GET', job_key)
-  local attempts, takeovers, customer = 0, 0, nil
+  local attempts, takeovers, unknowns, customer = 0, 0, 0, nil
   if record then
     local kind = kind_of(record)
     if kind == 'A' then
       return { 4, epoch_of(record), string.sub(record, 10) }
     elseif kind == 'S' then
       local lease, charged_day, shop_base, customer_base
-      lease, attempts, takeovers, charged_day, shop_base, customer_base = unpack_started(record)
+      lease, attempts, takeovers, unknowns, charged_day, shop_base, customer_base = unpack_started(record)
       if epoch_of(record) == epoch then
         -- This very question was granted before and the answer was lost on its way: nobody has started anything.
-        undo_attempt(job_key, epoch, attempts, takeovers, now + keep)
+        undo_attempt(job_key, epoch, attempts, takeovers, unknowns, now + keep)
         attempts, shop_changed = attempts - 1, true
         put_back(shop, shop_base, s_interval, charged_day)
-        if place ~= 'nobody' then
+        if place ~= 'nobody' and place ~= 'free' then
           customer = unpack_scope(redis.call('GET', customer_key))
           put_back(customer, customer_base, c_interval, charged_day)
           save_scope(customer_key, customer, needed_until(customer, resets_at))
@@ -86,11 +88,11 @@ local function admit(job_key, customer_key, id, epoch, place)
       elseif lease > now then
         return { 3, 2, lease }
       else
-        takeovers = takeovers + 1
+        takeovers, unknowns = takeovers + 1, unknowns + 1
       end
     else
       local not_before
-      attempts, takeovers, not_before = unpack_waiting(record)
+      attempts, takeovers, unknowns, not_before = unpack_waiting(record)
       if not_before > now then
         return { 3, 2, not_before }
       end
@@ -99,7 +101,14 @@ local function admit(job_key, customer_key, id, epoch, place)
     return { 4, epoch, false }
   end
 
-  local start_at = earliest(shop.tat, now, s_interval, s_burst)
+  attempts = attempts + 1
+  if place == 'free' then
+    local lease = now + lifetime + lease_us
+    put(job_key, started(epoch, lease, attempts, takeovers, unknowns, -1, -1, -1), lease + keep)
+    return { 1, epoch, now, now + lifetime, attempts, takeovers, unknowns }
+  end
+
+  local start_at = earliest(shop.tat, now, interval, s_burst)
   closed = shop_refusal(start_at)
   if closed then
     return closed
@@ -117,13 +126,13 @@ local function admit(job_key, customer_key, id, epoch, place)
     save_scope(customer_key, customer, needed_until(customer, resets_at))
   end
   -- Both buckets are charged at the one instant at which the call may start, so that neither window is cheated.
-  take(shop, start_at, s_interval, day)
+  take(shop, start_at, interval, day)
   shop_changed = true
   local start_by = start_at + lifetime
   local lease = start_by + lease_us
-  attempts = attempts + 1
-  put(job_key, started(epoch, lease, attempts, takeovers, day, shop.base, customer and customer.base or 0), lease + keep)
-  return { 1, epoch, start_at, start_by, attempts, takeovers }
+  put(job_key, started(epoch, lease, attempts, takeovers, unknowns, day, shop.base, customer and customer.base or 0),
+      lease + keep)
+  return { 1, epoch, start_at, start_by, attempts, takeovers, unknowns }
 end
 
 local replies = { now }

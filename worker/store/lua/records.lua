@@ -1,16 +1,17 @@
 -- The records of jobs under way: a letter, the epoch (8 bytes) and what belongs to it.
---   S started: lease, attempts, takeovers; then what the tokens were charged to: quota day, base of shop and customer.
---   W waiting: attempts, takeovers, not before; its epoch is over and means nothing.
+--   S started: lease, attempts, takeovers, unknowns; then what the tokens were charged to: quota day, base of shop and
+--     customer.
+--   W waiting: attempts, takeovers, unknowns, not before; its epoch is over and means nothing.
 --   A answered: the result.
 
-local STARTED, WAITING = '>i8I4I4i4i8i8', '>I4I4i8'
+local STARTED, WAITING = '>i8I4I4I4i4i8i8', '>I4I4I4i8'
 
-local function started(epoch, lease, attempts, takeovers, day, shop_base, customer_base)
-  return 'S' .. epoch .. struct.pack(STARTED, lease, attempts, takeovers, day, shop_base, customer_base)
+local function started(epoch, lease, attempts, takeovers, unknowns, day, shop_base, customer_base)
+  return 'S' .. epoch .. struct.pack(STARTED, lease, attempts, takeovers, unknowns, day, shop_base, customer_base)
 end
 
-local function waiting(epoch, attempts, takeovers, not_before)
-  return 'W' .. epoch .. struct.pack(WAITING, attempts, takeovers, not_before)
+local function waiting(epoch, attempts, takeovers, unknowns, not_before)
+  return 'W' .. epoch .. struct.pack(WAITING, attempts, takeovers, unknowns, not_before)
 end
 
 local function kind_of(record)
@@ -38,9 +39,9 @@ local function replace(key, record, keep_until)
 end
 
 -- Undoes the attempt of a grant: the first leaves nothing.
-local function undo_attempt(key, epoch, attempts, takeovers, keep_until)
-  if attempts > 1 then
-    replace(key, waiting(epoch, attempts - 1, takeovers, 0), keep_until)
+local function undo_attempt(key, epoch, attempts, takeovers, unknowns, keep_until)
+  if attempts > 1 or unknowns > 0 then
+    replace(key, waiting(epoch, attempts - 1, takeovers, unknowns, 0), keep_until)
   else
     redis.call('DEL', key)
   end

@@ -6,8 +6,8 @@ local record = redis.call('GET', KEYS[1])
 if not record or kind_of(record) ~= 'S' or epoch_of(record) ~= ARGV[1] then
   return 0
 end
-local _, attempts, takeovers, day, shop_base, customer_base = unpack_started(record)
-undo_attempt(KEYS[1], ARGV[1], attempts, takeovers, now + tonumber(ARGV[3]))
+local _, attempts, takeovers, unknowns, day, shop_base, customer_base = unpack_started(record)
+undo_attempt(KEYS[1], ARGV[1], attempts, takeovers, unknowns, now + tonumber(ARGV[3]))
 
 local function refund(key, base, interval)
   local packed = redis.call('GET', key)

@@ -1,13 +1,14 @@
--- KEYS: record. ARGV: prefix, period length (us), id, epoch, keep (us), wait (us).
+-- KEYS: record. ARGV: prefix, period length (us), id, epoch, keep (us), wait (us), 1 if the call may have been carried
+--       out, 1 if it counts as an attempt.
 -- Returns 1 if the repeat is recorded, 0 if another epoch holds the job.
 local now = now_us()
 local record = redis.call('GET', KEYS[1])
-local attempts, takeovers, holds = 1, 0, nil
+local attempts, takeovers, unknowns, holds = 1, 0, 0, nil
 if record then
   holds = kind_of(record) == 'S' and epoch_of(record) == ARGV[4]
   if holds then
     local _
-    _, attempts, takeovers = unpack_started(record)
+    _, attempts, takeovers, unknowns = unpack_started(record)
   end
 else
   -- The store has lost its data, or the job is finished.
@@ -18,5 +19,6 @@ if not holds then
   return 0
 end
 local not_before = now + tonumber(ARGV[6])
-replace(KEYS[1], waiting(ARGV[4], attempts, takeovers, not_before), not_before + tonumber(ARGV[5]))
+attempts, unknowns = attempts - 1 + tonumber(ARGV[8]), unknowns + tonumber(ARGV[7])
+replace(KEYS[1], waiting(ARGV[4], attempts, takeovers, unknowns, not_before), not_before + tonumber(ARGV[5]))
 return 1

@@ -3,22 +3,32 @@
 --   line: the last turn or place in line that was given (of a shop: to a process; of a customer: to a job).
 --   blocked: until when.
 --   day, calls: the quota day and how many calls it has had. kept: when the key expires.
+--   slow, slowed_at: of a shop, the interval of its calls after the last fall of its pace (0 for none), and when.
 
 local DAY = 86400000000
 
+-- How a pace falls and recovers, and why so, is in worker/pace.py.
+local RECOVERY = 1200000000
+
 local function unpack_scope(packed)
   if packed then
-    local tat, base, line, blocked, day, calls, kept = cmsgpack.unpack(packed)
-    return { tat = tat, base = base, line = line, blocked = blocked, day = day, calls = calls, kept = kept }
+    local tat, base, line, blocked, day, calls, kept, slow, slowed_at = cmsgpack.unpack(packed)
+    return { tat = tat, base = base, line = line, blocked = blocked, day = day, calls = calls, kept = kept,
+             slow = slow or 0, slowed_at = slowed_at or 0 }
   end
-  return { tat = 0, base = 0, line = 0, blocked = 0, day = -1, calls = 0, kept = 0 }
+  return { tat = 0, base = 0, line = 0, blocked = 0, day = -1, calls = 0, kept = 0, slow = 0, slowed_at = 0 }
 end
 
 -- Keeps it until then at least. An expiry that is late enough stays, which costs half as much.
 local function save_scope(key, s, keep_until)
   local late_enough = keep_until <= s.kept
   s.kept = math.max(s.kept, keep_until)
-  local packed = cmsgpack.pack(s.tat, s.base, s.line, s.blocked, s.day, s.calls, s.kept)
+  local packed
+  if s.slow > 0 then
+    packed = cmsgpack.pack(s.tat, s.base, s.line, s.blocked, s.day, s.calls, s.kept, s.slow, s.slowed_at)
+  else
+    packed = cmsgpack.pack(s.tat, s.base, s.line, s.blocked, s.day, s.calls, s.kept)
+  end
   if not late_enough then
     put(key, packed, keep_until)
   elseif s.kept > 0 then
@@ -28,7 +38,16 @@ end
 
 -- For as long as it can hold anybody back. A full bucket in no day with calls is the same as none.
 local function needed_until(s, resets_at)
-  return math.max(s.tat, s.line, s.blocked, s.calls > 0 and (s.day + 1) * DAY + resets_at or 0)
+  return math.max(s.tat, s.line, s.blocked, s.calls > 0 and (s.day + 1) * DAY + resets_at or 0,
+                  s.slow > 0 and s.slowed_at + RECOVERY or 0)
+end
+
+-- The interval between a shop's calls at present; `full` is what it comes back to.
+local function pace(s, now, full)
+  if s.slow > 0 and now < s.slowed_at + RECOVERY then
+    return math.max(full, math.ceil(s.slow / (1 + s.slow / full * (math.max(0, now - s.slowed_at) / RECOVERY))))
+  end
+  return full
 end
 
 -- A day that has begun stays the day, also when the clock steps back or the reset is moved to later.

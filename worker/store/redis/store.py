@@ -32,10 +32,11 @@ _SCRIPTS = {
     "release": ("scopes", "records"),
     "settle": ("records", "done"),
     "block": ("scopes",),
+    "slow_down": ("scopes",),
 }
 """What each script is put together from; each part costs a script time, so it gets no more than it needs."""
 
-_INTEGERS = struct.Struct(">14q")
+_INTEGERS = struct.Struct(">15q")
 _REASONS: dict[int, ClosedReason] = {1: "rate", 2: "day_quota", 3: "throttled"}
 
 log = structlog.get_logger(__name__)
@@ -107,6 +108,7 @@ class RedisStore:
                 limits.customer_per_day,
                 limits.resets_at,
                 step,
+                limits.adapts,
             ),
         ]
         epochs = [self._epochs.choose(ask.job_id) for ask in asks]
@@ -147,10 +149,10 @@ class RedisStore:
         keys, arguments = self._job(ask, epoch)
         return bool(self._server.call("answer", keys, [*arguments, self._keep, result]))
 
-    def retry(self, ask: Ask, epoch: int, not_before: int) -> bool:
+    def retry(self, ask: Ask, epoch: int, not_before: int, *, unknown: bool = False, spent: bool = True) -> bool:
         keys, arguments = self._job(ask, epoch)
         wait = max(0, not_before - self._clock.now())
-        return bool(self._server.call("retry", keys, [*arguments, self._keep, wait]))
+        return bool(self._server.call("retry", keys, [*arguments, self._keep, wait, int(unknown), int(spent)]))
 
     def release(self, ask: Ask, epoch: int, *, called: bool) -> None:
         shop, limits = ask.shop, ask.limits
@@ -159,7 +161,7 @@ class RedisStore:
             self._shop_key(shop),
             self._customer_key(shop, ask.customer),
         ]
-        has_customer = int(bool(ask.customer))
+        has_customer = int(bool(ask.customer) and not ask.free)
         rates = [limits.shop.interval, limits.customer.interval]
         arguments = [_token(epoch), int(called), self._keep, *rates, has_customer]
         self._server.call("release", keys, arguments)
@@ -178,6 +180,11 @@ class RedisStore:
     def block(self, shop: str, customer: str | None, until: int) -> None:
         key = self._shop_key(shop) if customer is None else self._customer_key(shop, customer)
         self._server.call("block", [key], [max(0, until - self._clock.now())])
+
+    def slow_down(self, ask: Ask, granted_at: int) -> None:
+        ago = max(0, self._clock.now() - granted_at)
+        rate, resets_at = ask.limits.shop, ask.limits.resets_at
+        self._server.call("slow_down", [self._shop_key(ask.shop)], [rate.interval, ago, resets_at])
 
     def _job(self, ask: Ask, epoch: int) -> tuple[list[bytes], list[Any]]:
         return [self._record_key(ask)], [self._prefix(ask.shop), self._period, _member(ask), _token(epoch)]
@@ -209,10 +216,11 @@ def _replies(answer: list[Any], asked_at: int, answered_at: int, batch: int) -> 
 
 def _reply(item: list[Any], latest: int, earliest: int, batch: int) -> Reply:
     match item:
-        case [1, epoch, start_at, start_by, attempts, takeovers]:
-            return Go(int.from_bytes(epoch), start_at + latest, start_by + earliest, attempts, takeovers)
-        case [2, until, reason]:
-            return Closed(until + latest, _REASONS[reason], batch if _REASONS[reason] == "rate" else 1)
+        case [1, epoch, start_at, start_by, attempts, takeovers, unknowns]:
+            return Go(int.from_bytes(epoch), start_at + latest, start_by + earliest, attempts, takeovers, unknowns)
+        case [2, until, reason, interval]:
+            by_rate = _REASONS[reason] == "rate"
+            return Closed(until + latest, _REASONS[reason], batch if by_rate else 1, interval if by_rate else 0)
         case [3, scope, until]:
             return Wait("customer" if scope == 1 else "job", until + latest)
         case [4, _, None]:
@@ -229,6 +237,8 @@ def _member(ask: Ask) -> int:
 
 
 def _place(ask: Ask, now: int) -> int | bytes:
+    if ask.free:
+        return b"free"
     if not ask.customer:
         return b"nobody"
     return b"none" if ask.place is None else ask.place - now
