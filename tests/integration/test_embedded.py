@@ -21,6 +21,7 @@ from worker.campaigns.embedded import EmbeddedRun, Tally
 from worker.campaigns.journal import Journal
 from worker.clock import DAY, SECOND, Clock, SystemClock
 from worker.credentials import SigningKey
+from worker.dispatch import Later
 from worker.errors import ConfigurationError, InputError, ReferralError, UsageError
 from worker.jobs import Customer, Job
 from worker.limits import next_reset
@@ -450,7 +451,7 @@ class _Notes:
 
     def started(self, ask: Ask, grant: Go) -> None: ...
     def released(self, ask: Ask, grant: Go, *, called: bool) -> None: ...
-    def repeated(self, ask: Ask, grant: Go, not_before: int) -> None: ...
+    def repeated(self, ask: Ask, grant: Go, later: Later) -> None: ...
     def finished(self, body: str) -> None: ...
 
 
