@@ -1,7 +1,9 @@
 """The wiring: the one place that builds the parts and puts them together."""
 
 import signal
+import sys
 import threading
+import time
 from dataclasses import dataclass
 
 import dramatiq
@@ -17,7 +19,7 @@ from worker.broker.topology import queues
 from worker.clock import DAY, SECOND, Clock, SystemClock
 from worker.dispatch import Dispatcher
 from worker.drain import DrainSignals
-from worker.errors import ConfigurationError, StoreError, place_of
+from worker.errors import BrokerError, ConfigurationError, StoreError, place_of
 from worker.health import MetricsServer, mark_dead
 from worker.jobs import ACTOR, QUEUE, Job
 from worker.metrics import Metrics
@@ -27,6 +29,9 @@ from worker.shops import ShopRegistry
 from worker.store.base import Store
 from worker.store.memory import MemoryStore
 from worker.tokens import TokenMaker
+
+SECOND_LOOK_SECONDS = 3.0
+"""How long a process that has just ended may still seem to hold what only one process may."""
 
 log = structlog.get_logger(__name__)
 
@@ -51,8 +56,11 @@ def build_worker(settings: Settings) -> App:
     store = build_store(settings, clock)
     host = _host(settings, shops, store, clock)
     client = _client(settings, clock)
-    broker = ReferralBroker(host, _parameters(settings), single=settings.redis_url is None)
-    broker.add_middleware(_Lifecycle(host, client, MetricsServer(settings.metrics_port)))
+    params = _parameters(settings)
+    single = settings.redis_url is None
+    broker = ReferralBroker(host, params, single=single)
+    alone = params if single else None
+    broker.add_middleware(_Lifecycle(host, client, MetricsServer(settings.metrics_port), alone))
     _declare_actor(broker, host, client)
     return App(host, broker, client)
 
@@ -164,16 +172,45 @@ def _declare_actor(broker: dramatiq.Broker, host: Host, client: Refer2Client) ->
             )
 
 
+def _refuse_a_second(params: Parameters) -> None:
+    # `referrals work` has found out already; by the dramatiq command each process comes here first. Dramatiq swallows
+    # what a hook raises, but lets an exit through, and then stops the other processes with the same code.
+    deadline = time.monotonic() + SECOND_LOOK_SECONDS
+    while True:
+        try:
+            connection = connect(params)
+        except BrokerError:
+            # The consumer says so, and goes on trying.
+            return
+        try:
+            hold_single(connection)
+        except ConfigurationError as error:
+            if time.monotonic() > deadline:
+                print(error, file=sys.stderr, flush=True)  # noqa: T201 - for the person who started it
+                sys.exit(error.exit_code)
+        else:
+            return
+        finally:
+            if connection.is_open:
+                connection.close()
+        time.sleep(SECOND_LOOK_SECONDS / 10)
+
+
 class _Lifecycle(Middleware):
     """Ties the parts to the life of Dramatiq's worker process."""
 
-    def __init__(self, host: Host, client: Refer2Client, metrics_server: MetricsServer) -> None:
+    def __init__(
+        self, host: Host, client: Refer2Client, metrics_server: MetricsServer, alone: Parameters | None
+    ) -> None:
         self._host = host
         self._client = client
         self._metrics_server = metrics_server
+        self._alone = alone
 
     def after_process_boot(self, broker: dramatiq.Broker) -> None:
         del broker
+        if self._alone is not None:
+            _refuse_a_second(self._alone)
         if threading.current_thread() is threading.main_thread():
             DrainSignals(self._host.stopping, self._host.clock).install(signal.SIGTERM, signal.SIGHUP)
 

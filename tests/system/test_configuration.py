@@ -167,6 +167,20 @@ def test_a_second_worker_on_the_memory_store_is_refused(desk: Desk, vhost: Vhost
     assert first.wait() == 0
 
 
+def test_a_second_worker_by_dramatiq_s_command_is_refused(desk: Desk, vhost: Vhost) -> None:
+    """The same for `dramatiq worker.actors`, whose processes end with the code instead of waiting in silence."""
+    del vhost
+    first = desk.start("work")
+    wait_until(lambda: "ready for action" in first.stderr or not first.running(), 30, "the first worker")
+    second = desk.start(
+        "worker.actors", "--processes", "1", program="dramatiq", REFERRALS_METRICS_PORT=str(free_ports(1)[0])
+    )
+    assert second.wait() == 2
+    assert "REFERRALS_REDIS_URL" in second.stderr
+    first.signal(signal.SIGTERM)
+    assert first.wait() == 0
+
+
 def exclusive_queues(vhost: Vhost) -> str:
     """What RabbitMQ says to somebody else who asks for the exclusive queue; empty while there is none."""
     with pika.BlockingConnection(pika.URLParameters(vhost.url)) as connection:

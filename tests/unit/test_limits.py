@@ -7,11 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.making import PATIENT
+from tests.unit.tables import (
+    BURST_OF_CALLERS,
+    CALLERS,
+    INSTANTS_MS,
+    LIMITS,
+    ONE_A_SECOND_BURST_FIVE,
+    RATE_OF_CALLERS,
+    TEN_A_SECOND,
+    tenths,
+)
 from worker.clock import DAY, SECOND
 from worker.limits import Limited, Rate, Taken, after, day_of, earliest, next_reset, refund, take
 
 START = 1_700_000_000 * SECOND
-LIMITED = "limited"
 
 
 class Bucket:
@@ -28,65 +37,35 @@ class Bucket:
         return answer
 
 
-Step = tuple[float, int, int | tuple[str, float | None]]
-
-ONE_A_SECOND_BURST_FIVE: list[Step] = [
-    (0.0, 6, (LIMITED, None)),
-    (0.0, 1, 4),
-    (0.0, 1, 3),
-    (0.0, 1, 2),
-    (0.0, 1, 1),
-    (0.0, 1, 0),
-    (0.0, 1, (LIMITED, 1.0)),
-    (3.0, 1, 2),
-    (3.1, 1, 1),
-    (4.0, 1, 1),
-    (8.0, 1, 4),
-    (9.5, 1, 4),
-    (9.5, 2, 2),
-    (9.5, 5, (LIMITED, 3.0)),
-]
-"""(seconds, tokens, tokens left or when to come back), as public limiters document a bucket of 1/s and burst 5."""
-
-
 def test_one_a_second_burst_five() -> None:
     """A bucket of 1/s and burst 5 leaves what the table says, step by step, and tells when to come back."""
     bucket = Bucket(Rate.per_second(1, 5))
-    for seconds, cost, expected in ONE_A_SECOND_BURST_FIVE:
-        now = START + round(seconds * SECOND)
-        answer = bucket.take(now, cost)
-        if isinstance(expected, int):
-            assert isinstance(answer, Taken), (seconds, cost)
-            assert (answer.at, answer.remaining) == (now, expected)
+    for row in ONE_A_SECOND_BURST_FIVE:
+        now = START + round(row.seconds * SECOND)
+        answer = bucket.take(now, row.tokens)
+        if row.left is None:
+            assert answer == Limited(None if row.retry is None else now + round(row.retry * SECOND)), row
         else:
-            wait = expected[1]
-            assert answer == Limited(None if wait is None else now + round(wait * SECOND)), (seconds, cost)
+            assert isinstance(answer, Taken), row
+            assert (answer.at, answer.remaining) == (now, row.left), row
 
 
-TENTHS: dict[int, list[tuple[int, str]]] = {
-    1: [(0, "1Y 1N 1N"), (1, "1Y 1N 1N"), (2, "2N 1Y 1N")],
-    3: [(0, "2Y 2N 1Y 1N"), (1, "4N"), (2, "1Y"), (3, "1Y"), (4, "1Y 1Y 1N 1N"), (9, "3Y 0Y")],
-}
-"""By burst: (tenths of a second, tokens asked for and whether all of them are there) at 10 a second."""
-
-
-@pytest.mark.parametrize("burst", TENTHS)
+@pytest.mark.parametrize("burst", TEN_A_SECOND)
 def test_ten_a_second(burst: int) -> None:
     """At 10/s, in steps of 100 ms, all of the tokens or none are taken as the table says."""
     bucket = Bucket(Rate.per_second(10, burst))
-    for tenths, asked in TENTHS[burst]:
-        now = START + tenths * SECOND // 10
+    for step, asked in TEN_A_SECOND[burst]:
         for word in asked.split():
-            cost, expected = int(word[:-1]), word[-1]
-            answer = bucket.take(now, cost)
-            assert ("Y" if isinstance(answer, Taken) else "N") == expected, (tenths, word)
+            tokens, there = tenths(word)
+            answer = bucket.take(START + step * SECOND // 10, tokens)
+            assert isinstance(answer, Taken) == there, (step, word)
 
 
 def test_callers_at_one_instant() -> None:
     """Of 15 callers at one instant exactly the burst of 5 goes through."""
-    bucket = Bucket(Rate.per_second(1, 5))
-    answers = [bucket.take(START) for _ in range(15)]
-    assert sum(isinstance(answer, Taken) for answer in answers) == 5
+    bucket = Bucket(Rate.per_second(RATE_OF_CALLERS, BURST_OF_CALLERS))
+    answers = [bucket.take(START) for _ in range(CALLERS)]
+    assert sum(isinstance(answer, Taken) for answer in answers) == BURST_OF_CALLERS
 
 
 def test_under_five_times_the_rate() -> None:
@@ -98,8 +77,8 @@ def test_under_five_times_the_rate() -> None:
     assert 0.999 * ideal <= taken <= ideal + 1
 
 
-@pytest.mark.parametrize("now_ms", [0, 12_345, 10**6, 10**9, 1_700_000_000_000, 1_787_486_223_173])
-@pytest.mark.parametrize("limit", [1, 2, 3, 7, 97, 1000, 3000])
+@pytest.mark.parametrize("now_ms", INSTANTS_MS)
+@pytest.mark.parametrize("limit", LIMITS)
 def test_exactly_the_limit_at_one_instant(now_ms: int, limit: int) -> None:
     """Whatever the time of day and the limit, exactly ``limit`` go through at one instant."""
     bucket = Bucket(Rate.per_second(limit, limit))

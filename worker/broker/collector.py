@@ -29,11 +29,13 @@ class Collector:
         """
         self._params = params
         self._received: deque[tuple[int, bytes]] = deque()
+        self._cancelled = False
         self._connection = connect(params)
         with self._mapped():
             declare_topology(self._connection, queues(()))
             self._channel: BlockingChannel = self._connection.channel()
             self._channel.basic_qos(prefetch_count=PREFETCH)
+            self._channel.add_on_cancel_callback(self._on_cancel)
             self._channel.basic_consume(RESULTS, self._on_message)
 
     def batch(self, *, seconds: float) -> list[tuple[int, bytes]]:
@@ -45,6 +47,8 @@ class Collector:
             self._connection.process_data_events(time_limit=0)
         if not self._channel.is_open:
             raise BrokerError("RabbitMQ closed the channel of the results queue")
+        if self._cancelled:
+            raise BrokerError(f"the queue {RESULTS} was deleted; it is declared anew, results in it are lost")
         taken = list(self._received)
         self._received.clear()
         return taken
@@ -65,6 +69,10 @@ class Collector:
         with self._mapped():
             if self._connection.is_open:
                 self._connection.close()
+
+    def _on_cancel(self, _frame: object) -> None:
+        # pika's pump raises nothing here: nothing would ever come again.
+        self._cancelled = True
 
     @contextmanager
     def _mapped(self) -> Iterator[None]:

@@ -10,6 +10,7 @@ import pika
 import pika.exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 
+from worker.broker.frames import TolerantConnection
 from worker.broker.topology import EXCHANGES, RESULTS, SINGLE, Exchange, Queue
 from worker.errors import BrokerError, ConfigurationError
 
@@ -68,7 +69,7 @@ def connect(params: pika.URLParameters) -> pika.BlockingConnection:
       BrokerError: RabbitMQ is out of reach or turns us away; names host and port.
     """
     try:
-        return pika.BlockingConnection(params)
+        return pika.BlockingConnection(params, _impl_class=TolerantConnection)
     except (pika.exceptions.AMQPError, OSError) as error:
         raise BrokerError(describe(error, params)) from error
 

@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -123,6 +124,9 @@ def _collect(params: Parameters, target: _Target, stop: threading.Event, until_i
             backoff = POLL_SECONDS
         except BrokerError as error:
             log.warning("collector_disconnected", problem=str(error))
+            with suppress(BrokerError):
+                # Left open, it would keep the results that it holds from the next one.
+                collector.close()
             collector = _reconnect(params, stop, backoff) or collector
             backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
     collector.close()

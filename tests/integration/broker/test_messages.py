@@ -1,15 +1,19 @@
 """What may come in a message: dead letters are kept byte for byte, oddities do no harm, copies call once."""
 
 import json
+import struct
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import pika
 import pytest
+from structlog.testing import capture_logs
 
 from tests.integration.broker.bench import Bench, FakeRefer2, ShiftedClock, declare, message_of, new_job, new_shop
 from tests.integration.broker.tap import Tap
 from tests.services import RabbitMQ, Vhost, wait_until
+from worker.broker.frames import UNREAD_PROPERTIES
 from worker.broker.topology import DEAD, JOBS, RESULTS, shop_queue
 from worker.clock import SECOND
 
@@ -133,3 +137,43 @@ def test_copies_of_a_job_make_one_call(rabbitmq: RabbitMQ, vhost: Vhost, tap: Ta
     assert json.loads(result.body)["outcome"] == "sent"
     assert refer.per_job() == {job.job_id: 1}
     assert tap.peek(RESULTS) is None
+
+
+class RawProperties(pika.BasicProperties):  # type: ignore[misc]
+    """Properties with one header that holds these bytes, which nobody has checked."""
+
+    def __init__(self, value: bytes) -> None:
+        super().__init__(delivery_mode=2)
+        self._value = value
+
+    def encode(self) -> list[bytes]:
+        entry = b"\x03odd" + self._value
+        return [struct.pack(">HL", self.FLAG_HEADERS, len(entry)), entry]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"T" + struct.pack(">Q", 2**62),
+        b"T" + struct.pack(">Q", 253_402_300_800),
+        b"F" + struct.pack(">L", 11) + b"\x01x" + b"T" + struct.pack(">Q", 2**62),
+        b"D\xff\xff\xff\xff\xff",
+    ],
+    ids=["far time", "year 10000", "nested far time", "decimal"],
+)
+def test_headers_that_cannot_be_decoded_stop_nobody(vhost: Vhost, tap: Tap, value: bytes) -> None:
+    """Such a message is read by its body: a job is done, anything else is parked; other shops don't notice."""
+    bad = b"no job"
+    for body in (message_of(new_job(1)), bad):
+        tap.channel.basic_publish(JOBS, "acme", body, RawProperties(value))
+    tap.put(JOBS, "acme", message_of(new_job(2)))
+    tap.put(JOBS, "bolt", message_of(new_job(3, shop="bolt")))
+    with Bench(vhost, [new_shop(), new_shop("bolt")], FakeRefer2()), capture_logs() as logs:
+        results = tap.take(RESULTS, 3, 15)
+        (letter,) = tap.take(DEAD, 1, 15)
+    assert len({result.body for result in results}) == 3
+    assert letter.body == bad
+    assert letter.headers["x-referral-reason"] == "undecodable"
+    kept = letter.headers.get(UNREAD_PROPERTIES)
+    assert value in kept if kept is not None else "odd" in letter.headers
+    assert not [entry for entry in logs if entry["event"] in {"consumer_failed", "consumer_disconnected"}]
