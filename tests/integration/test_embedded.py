@@ -320,6 +320,14 @@ def test_an_upstream_out_of_reach_ends_the_run(bench: Bench) -> None:
     assert bench.run(export, clock=clock).outcomes == {"sent": 30}
 
 
+def test_files_with_addresses_are_for_their_owner_alone(bench: Bench) -> None:
+    """Results, journal and rejects hold customers' addresses: nobody else on the machine may read them."""
+    rejects = bench.folder / "rejects.csv"
+    bench.run(bench.export([("", "whatsapp", ""), *people(2)]), rejects=rejects)
+    for path in (bench.out, bench.journal, rejects):
+        assert path.stat().st_mode & 0o777 == 0o600, path.name
+
+
 def test_an_export_without_rows(bench: Bench) -> None:
     """A header alone makes a results file with a header alone, at once."""
     tally = bench.run(bench.export([]))

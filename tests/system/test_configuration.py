@@ -4,6 +4,7 @@ import signal
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import metadata
 
 import pika
 import pytest
@@ -179,6 +180,11 @@ def test_a_second_worker_by_dramatiq_s_command_is_refused(desk: Desk, vhost: Vho
     assert "REFERRALS_REDIS_URL" in second.stderr
     first.signal(signal.SIGTERM)
     assert first.wait() == 0
+
+
+def test_version(desk: Desk) -> None:
+    """The version is the distribution's."""
+    assert desk.run("--version").stdout == f"referrals {metadata.version('referral-dispatch')}\n"
 
 
 def exclusive_queues(vhost: Vhost) -> str:

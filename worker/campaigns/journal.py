@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
+from worker.campaigns.private import private
 from worker.dispatch import Later
 from worker.errors import InputError, UsageError
 from worker.store.base import Ask, Go
@@ -46,7 +47,7 @@ class Journal:
     def __init__(self, path: Path, campaign: str) -> None:
         self.path = path
         try:
-            self._file = path.open("a+b", buffering=0)
+            self._file = open(path, "a+b", buffering=0, opener=private)  # noqa: SIM115
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}; choose another --out") from error
         try:

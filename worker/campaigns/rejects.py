@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 from typing import Literal
 
+from worker.campaigns.private import private
 from worker.errors import InputError
 
 RejectReason = Literal[
@@ -79,7 +80,7 @@ class RejectsFile:
         self._text.truncate()
         try:
             if self._file is None:
-                self._file = self.path.open("wb", buffering=0)
+                self._file = open(self.path, "wb", buffering=0, opener=private)  # noqa: SIM115
             while lot:
                 lot = lot[self._file.write(lot) :]
         except OSError as error:

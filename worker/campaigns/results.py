@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+from worker.campaigns.private import private
 from worker.errors import InputError, UsageError
 
 Format = Literal["csv", "jsonl"]
@@ -236,7 +237,7 @@ class _CountedLines:
 
 def _text(path: Path, mode: Literal["w", "a"]) -> io.TextIOWrapper:
     # The vendor's texts can hold lone surrogates, which UTF-8 doesn't take.
-    return path.open(mode, encoding="utf-8", errors="backslashreplace", newline="")
+    return open(path, mode, encoding="utf-8", errors="backslashreplace", newline="", opener=private)
 
 
 def _json_line(result: Mapping[str, Any]) -> str:

@@ -2,7 +2,8 @@
 
 import importlib
 import sys
-from typing import Any
+from importlib import metadata
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -41,8 +42,18 @@ app = typer.Typer(
 )
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"referrals {metadata.version('referral-dispatch')}")  # noqa: T201 - asked for
+        raise typer.Exit
+
+
 @app.callback()
-def referrals() -> None:
+def referrals(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
     """Sends referral campaigns through Bubblehouse's Refer2 at the pace that each shop allows."""
 
 
