@@ -92,6 +92,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         self._publishing: deque[bool] = deque([False])
         self._confirmed: deque[tuple[Received, AmqpDelivery | None, Finish | None, BrokerError | None]] = deque()
         self._unconfirmed = 0
+        self._connected_at = 0
         self._unburied: list[tuple[Received, int]] = []
         super().__init__(host, timeout=timeout)
         self._publisher.start()
@@ -193,6 +194,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
             log.info("consumer_connected")
         self._problem = None
         self._backoff = FIRST_BACKOFF
+        self._connected_at = self.host.clock.now()
         self._declaring, self._declared = set(), set()
         self._subscribe_missing()
 
@@ -235,6 +237,8 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         for shop in missing:
             if shop in self._declared and self.gate.closed_until(shop) <= now + LONG_CLOSED:
                 self._link.subscribe(shop)
+        if missing and self._declared.issuperset(missing):
+            log.info("subscribed", shops=len(self._link.shops), seconds=round((now - self._connected_at) / SECOND, 1))
 
     def _give_back_waiting(self, shop: str) -> None:
         for delivery in self.gate.withdraw(shop):

@@ -1,20 +1,26 @@
-"""Declares shops' queues away from the consumer's thread: a new quorum queue takes RabbitMQ some milliseconds."""
+"""Declares shops' queues away from the consumer's thread: a new quorum queue takes RabbitMQ some 10 ms."""
 
 import queue
 import threading
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 
 import pika
 import pika.exceptions
 import structlog
 
 from worker.broker.connection import Parameters, connect, declare_topology, describe
-from worker.broker.topology import shop_queue_declaration
+from worker.broker.topology import shop_queue, shop_queue_declaration
 from worker.errors import BrokerError, ConfigurationError
 
 BATCH = 20
 """Shops declared before they are reported; the consumer subscribes to them meanwhile."""
 
+FIRST_PAUSE_SECONDS = 5.0
+LONGEST_PAUSE_SECONDS = 60.0
+"""Bounds of the wait before a queue that could not be declared is tried again."""
+
+FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 15.0
 
 log = structlog.get_logger(__name__)
@@ -23,72 +29,126 @@ log = structlog.get_logger(__name__)
 class Declarer:
     """A thread with a connection of its own while there is something to declare.
 
-    ``on_ready`` is told the shops whose queues are there; it runs in the declarer's thread. A shop whose queue can't
-    be declared is logged and left out; a connection that breaks is made again.
+    ``on_ready`` is told the shops whose queues are there, those that existed first; it runs in the declarer's thread.
+    A shop whose queue can't be used is logged and tried again later; a connection that breaks is made again.
     """
 
     def __init__(self, params: Parameters, on_ready: Callable[[list[str]], None]) -> None:
         self._params = params
         self._on_ready = on_ready
-        self._wanted: queue.SimpleQueue[list[str] | None] = queue.SimpleQueue()
+        self._wanted: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
+        self._unusable: dict[str, _Unusable] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="declarer", daemon=True)
         self._thread.start()
 
     def declare(self, shops: Iterable[str]) -> None:
         """Have these shops' queues declared; returns at once."""
-        ordered = list(shops)
-        for start in range(0, len(ordered), BATCH):
-            self._wanted.put(ordered[start : start + BATCH])
+        self._wanted.put(list(shops))
 
     def close(self) -> None:
         """Stop after the batch that is under way."""
         self._stop.set()
-        self._wanted.put(None)
+        self._wanted.put([])
         self._thread.join()
 
     def _run(self) -> None:
+        while not self._stop.is_set():
+            shops = self._next()
+            if shops:
+                self._declare_all(shops)
+
+    def _next(self) -> list[str]:
+        due_at = min((unusable.again_at for unusable in self._unusable.values()), default=None)
+        try:
+            wanted = self._wanted.get(timeout=None if due_at is None else max(0.0, due_at - time.monotonic()))
+        except queue.Empty:
+            wanted = []
+        now = time.monotonic()
+        due = [shop for shop, unusable in self._unusable.items() if unusable.again_at <= now and shop not in wanted]
+        return wanted + due
+
+    def _declare_all(self, shops: list[str]) -> None:
         connection: pika.BlockingConnection | None = None
-        backoff = 0.5
-        while (batch := self._wanted.get()) is not None and not self._stop.is_set():
-            while not self._stop.is_set():
-                try:
-                    if connection is None or not connection.is_open:
-                        connection = connect(self._params)
-                    self._on_ready(self._declare(connection, batch))
-                    backoff = 0.5
-                    break
-                except (BrokerError, pika.exceptions.AMQPError, OSError) as error:
-                    problem = str(error) if isinstance(error, BrokerError) else describe(error, self._params)
-                    log.warning("declaring_failed", problem=problem)
-                    self._stop.wait(backoff)
-                    backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
-            if connection is not None and self._wanted.empty():
-                _close(connection)
-                connection = None
+        backoff = FIRST_BACKOFF_SECONDS
+        while shops and not self._stop.is_set():
+            try:
+                if connection is None or not connection.is_open:
+                    connection = connect(self._params)
+                    shops = _existing_first(connection, shops)
+                self._on_ready(self._declare(connection, shops[:BATCH]))
+            except (BrokerError, pika.exceptions.AMQPError, OSError) as error:
+                problem = str(error) if isinstance(error, BrokerError) else describe(error, self._params)
+                log.warning("declaring_failed", problem=problem)
+                self._stop.wait(backoff)
+                backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
+            else:
+                shops = shops[BATCH:]
+                backoff = FIRST_BACKOFF_SECONDS
         if connection is not None:
             _close(connection)
 
-    def _declare(self, connection: pika.BlockingConnection, batch: list[str]) -> list[str]:
+    def _declare(self, connection: pika.BlockingConnection, batch: Sequence[str]) -> list[str]:
         try:
             self._report(declare_topology(connection, map(shop_queue_declaration, batch), exchanges=()))
-        except ConfigurationError:
+        except (ConfigurationError, BrokerError):
             # One of them can't be used; which one is found out one by one, so that it alone is left out.
             return [shop for shop in batch if self._declare_one(connection, shop)]
-        return batch
+        for shop in batch:
+            self._has_become_usable(shop)
+        return list(batch)
 
     def _declare_one(self, connection: pika.BlockingConnection, shop: str) -> bool:
         try:
             self._report(declare_topology(connection, [shop_queue_declaration(shop)], exchanges=()))
-        except ConfigurationError as error:
-            log.error("shop_queue_unusable", shop=shop, problem=str(error))
+        except (ConfigurationError, BrokerError) as error:
+            if not connection.is_open:
+                raise
+            before = self._unusable.get(shop)
+            if before is None or before.problem != str(error):
+                log.error("shop_queue_unusable", shop=shop, problem=str(error))
+            self._unusable[shop] = _Unusable(str(error), before)
             return False
+        self._has_become_usable(shop)
         return True
+
+    def _has_become_usable(self, shop: str) -> None:
+        if self._unusable.pop(shop, None) is not None:
+            log.info("shop_queue_usable", shop=shop)
 
     @staticmethod
     def _report(differences: list[str]) -> None:
         for difference in differences:
             log.warning("queue_differs", difference=difference)
+
+
+class _Unusable:
+    """A queue that could not be declared, why, and when it is tried again."""
+
+    def __init__(self, problem: str, before: "_Unusable | None") -> None:
+        self.problem = problem
+        self.pause: float = FIRST_PAUSE_SECONDS
+        if before is not None:
+            self.pause = min(before.pause * 2, LONGEST_PAUSE_SECONDS)
+        self.again_at = time.monotonic() + self.pause
+
+
+def _existing_first(connection: pika.BlockingConnection, shops: Sequence[str]) -> list[str]:
+    # To ask for a queue takes a thirtieth of the time that a new one takes, and those that exist are those with jobs.
+    if len(shops) <= BATCH:
+        return list(shops)
+    existing: list[str] = []
+    channel = connection.channel()
+    for shop in shops:
+        try:
+            channel.queue_declare(shop_queue(shop), passive=True)
+        except pika.exceptions.ChannelClosedByBroker:
+            channel = connection.channel()
+        else:
+            existing.append(shop)
+    channel.close()
+    known = set(existing)
+    return existing + [shop for shop in shops if shop not in known]
 
 
 def _close(connection: pika.BlockingConnection) -> None:
