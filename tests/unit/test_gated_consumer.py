@@ -18,7 +18,7 @@ from worker.jobs import Customer, Job, Outcome
 from worker.metrics import Metrics
 from worker.pace import RECOVERY
 from worker.shops import ShopRegistry
-from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, Ask, Go, Reply, Seen, Wait
+from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, Ask, Closure, Go, Reply, Seen, Wait
 from worker.store.memory import MemoryStore, Started
 from worker.verdicts import Halted, Rejected, Retry, Sent, Throttled, Verdict
 
@@ -263,6 +263,26 @@ def test_the_pace_in_force_is_shown(bench: Bench) -> None:
     bench.consumer.housekeep(bench.clock.now())
     assert bench.counted.get_sample_value(name, labels) == 10
     assert bench.counted.get_sample_value("referral_rate_calls_per_second", labels) == 10
+
+
+def test_closures_are_noted_in_the_store(bench: Bench) -> None:
+    """What closes a shop is known to whoever asks the store, until the shop answers again."""
+    bench.consumer.offer(make_job(1), make_job(2))
+    delivery = bench.consumer.take()
+    assert delivery.grant is not None
+    halted = Halted(401, "invalid_token", None, every_shop=False)
+    bench.store.release(delivery.ask, delivery.grant.epoch, called=True)
+    bench.consumer.report(delivery, GiveBack(delivery.grant.epoch, verdict=halted))
+    limits = delivery.ask.limits
+    assert bench.store.inspect("acme", limits).closure == Closure("halted", "invalid_token", NOON + FIRST_PAUSE)
+    assert bench.store.inspect("zeta", limits).closure is None
+    bench.clock.advance(FIRST_PAUSE - 1)
+    assert bench.store.inspect("acme", limits).closure is not None
+    bench.clock.advance(1)
+    probe = bench.consumer.take()
+    assert probe.grant is not None
+    bench.consumer.report(probe, Finish(probe.grant.epoch, BODY, "sent", None, has_share_action=True, verdict=SENT))
+    assert bench.store.inspect("acme", limits).closure is None
 
 
 def test_fenced(bench: Bench) -> None:

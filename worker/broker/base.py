@@ -21,7 +21,7 @@ from worker.jobs import ACTOR, QUEUE, Job
 from worker.metrics import Metrics
 from worker.pace import Slowdown, interval_of
 from worker.shops import ShopConfig, ShopRegistry
-from worker.store.base import Ask, Closed, Go, Reply, Seen, Store, Wait
+from worker.store.base import Ask, Closed, Closure, Go, Reply, Seen, Store, Wait
 from worker.verdicts import Verdict
 
 HOUSEKEEPING = SECOND
@@ -470,12 +470,14 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             self.gate.close(slug, pause.until, pause.cause)
             self.gate.probe(slug, probing=True)
             self._take_back_grants(slug)
+            self.host.store.note(slug, Closure(pause.cause, pause.code, pause.until))
         self.paused(shop, pause)
 
     def _resume(self, shop: str, change: Resume | None) -> None:
         if change is None:
             return
         log.info("shop_reopened", shop=shop)
+        self.host.store.note(shop, None)
         for cause in CAUSES:
             self.gate.open(shop, cause)
         self.gate.probe(shop, probing=False)

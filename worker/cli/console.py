@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from rich.console import Console
@@ -69,6 +69,17 @@ def summary(rows: list[tuple[str, str]], data: Mapping[str, Any], *, as_json: bo
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         stdout.print(f"{name:<{width}}  {value}", markup=False)
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, texts: int) -> None:
+    """Print columns; the first ``texts`` to the left, numbers to the right. Nothing is cut, however narrow it is."""
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    for row in (headings, *rows):
+        cells = [
+            cell.ljust(width) if number < texts else cell.rjust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        stdout.print("  ".join(cells).rstrip(), markup=False)
 
 
 def import_rows(importer: Importer) -> list[tuple[str, str]]:

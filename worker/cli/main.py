@@ -10,8 +10,9 @@ from typer.core import TyperGroup
 
 from worker.errors import ReferralError
 
-COMMANDS = ("run", "publish", "work", "collect", "sandbox")
-"""Each is the function of its name in the module of its name, in the order in which ``--help`` shows them."""
+COMMANDS = ("run", "publish", "work", "collect", "shops", "sandbox")
+"""Each is the function or the group of its name in the module of its name, in the order in which ``--help`` shows
+them."""
 
 
 class _LazyGroup(TyperGroup):
@@ -27,8 +28,11 @@ class _LazyGroup(TyperGroup):
         del ctx
         if cmd_name not in COMMANDS:
             return None
+        command = getattr(importlib.import_module(f"worker.cli.{cmd_name}"), cmd_name)
+        if isinstance(command, typer.Typer):
+            return typer.main.get_command(command)
         single = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
-        single.command(cmd_name)(getattr(importlib.import_module(f"worker.cli.{cmd_name}"), cmd_name))
+        single.command(cmd_name)(command)
         return typer.main.get_command(single)
 
 

@@ -95,11 +95,33 @@ class Seen:
 Reply = Go | Closed | Wait | Seen
 
 
+@dataclass(frozen=True, slots=True)
+class Closure:
+    """Why some worker closed a shop, by which code of its answers, and until when."""
+
+    reason: str
+    code: str
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShopState:
+    """What the store knows of a shop at ``at``: the interval between its calls, until when the provider has blocked it
+    (0: it hasn't), its calls since the day's reset, and the closure that a worker has told of last, while it lasts.
+    """
+
+    at: int
+    interval: int
+    blocked_until: int
+    calls_today: int
+    closure: Closure | None
+
+
 class Store(Protocol):
     """Limits and ledger. Every method is atomic and safe to call from any thread.
 
-    All but :meth:`submit` and :meth:`settle` wait for the store and raise :class:`worker.errors.StoreError` when it is
-    out of reach; nothing may be called then.
+    All but :meth:`submit`, :meth:`settle` and :meth:`note` wait for the store and raise
+    :class:`worker.errors.StoreError` when it is out of reach; nothing may be called then.
     """
 
     def check(self) -> None:
@@ -145,3 +167,9 @@ class Store(Protocol):
 
         Of several calls that were granted (``granted_at``) before the pace fell, the first has said it for all.
         """
+
+    def note(self, shop: str, closure: Closure | None) -> None:
+        """Let everybody know that the shop is closed, or that it is open again. Without waiting; may get lost."""
+
+    def inspect(self, shop: str, limits: ShopLimits) -> ShopState:
+        """What there is to know of a shop; changes nothing."""

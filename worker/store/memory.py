@@ -7,9 +7,9 @@ from typing import NamedTuple
 from worker.clock import DAY, Clock
 from worker.errors import StoreError
 from worker.jobs import OUTCOMES, Outcome
-from worker.limits import Rate, after, day_of, earliest, next_reset, refund
+from worker.limits import Rate, ShopLimits, after, day_of, earliest, next_reset, refund
 from worker.pace import Slowdown, fall, interval_of
-from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, Ask, Closed, Go, Reply, Seen, Wait
+from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, Ask, Closed, Closure, Go, Reply, Seen, ShopState, Wait
 
 
 class Started(NamedTuple):
@@ -61,10 +61,21 @@ class _Customer:
 
 
 class _Shop:
-    __slots__ = ("blocked_until", "customer_counts", "customers", "day", "day_count", "slowdown", "taken_at", "tat")
+    __slots__ = (
+        "blocked_until",
+        "closure",
+        "customer_counts",
+        "customers",
+        "day",
+        "day_count",
+        "slowdown",
+        "taken_at",
+        "tat",
+    )
 
     def __init__(self) -> None:
         self.slowdown = Slowdown()
+        self.closure: Closure | None = None
         self.tat = 0
         self.taken_at = 0
         self.blocked_until = 0
@@ -197,6 +208,23 @@ class MemoryStore:
                 full = ask.limits.shop.interval
                 state.slowdown = fall(state.slowdown, now, full, blocked_until=state.blocked_until)
 
+    def note(self, shop: str, closure: Closure | None) -> None:
+        with self._lock:
+            self._shop(shop).closure = closure
+
+    def inspect(self, shop: str, limits: ShopLimits) -> ShopState:
+        now = self._clock.now()
+        with self._lock:
+            state = self._shop(shop)
+            is_today = state.day == max(day_of(now, limits.resets_at), state.day)
+            return ShopState(
+                at=now,
+                interval=self._rate(state, limits, now).interval,
+                blocked_until=state.blocked_until if state.blocked_until > now else 0,
+                calls_today=state.day_count if is_today else 0,
+                closure=state.closure if state.closure is not None and state.closure.until > now else None,
+            )
+
     def restore_call(self, ask: Ask, at: int) -> None:
         """Count a call that an earlier process made at ``at`` against the limits; calls may come in any order."""
         with self._lock:
@@ -223,9 +251,7 @@ class MemoryStore:
             return Closed(state.blocked_until, "throttled")
         if state.day == day and state.day_count >= limits.shop_per_day:
             return Closed(next_reset(now, limits.resets_at), "day_quota")
-        rate = limits.shop
-        if limits.adapts and state.slowdown.interval:
-            rate = Rate(interval_of(state.slowdown, now, rate.interval), rate.burst)
+        rate = self._rate(state, limits, now)
         due = earliest(state.tat, now, rate)
         if due > now:
             return Closed(due, "rate", interval=rate.interval)
@@ -237,6 +263,12 @@ class MemoryStore:
         state.taken_at = now
         self._count(state, ask, day, 1)
         return None
+
+    @staticmethod
+    def _rate(state: _Shop, limits: ShopLimits, now: int) -> Rate:
+        if not (limits.adapts and state.slowdown.interval):
+            return limits.shop
+        return Rate(interval_of(state.slowdown, now, limits.shop.interval), limits.shop.burst)
 
     def _take_customer(self, ask: Ask, state: _Shop, now: int, day: int) -> Wait | None:
         limits = ask.limits

@@ -12,7 +12,20 @@ import structlog
 from worker.clock import DAY, Clock
 from worker.errors import StoreError
 from worker.jobs import Outcome
-from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, Ask, Closed, ClosedReason, Go, Reply, Seen, Wait
+from worker.limits import ShopLimits
+from worker.store.base import (
+    GRANT_LIFETIME,
+    LEASE_MARGIN,
+    Ask,
+    Closed,
+    ClosedReason,
+    Closure,
+    Go,
+    Reply,
+    Seen,
+    ShopState,
+    Wait,
+)
 from worker.store.redis.epochs import Epochs
 from worker.store.redis.server import Server
 
@@ -33,6 +46,8 @@ _SCRIPTS = {
     "settle": ("records", "done"),
     "block": ("scopes",),
     "slow_down": ("scopes",),
+    "note": (),
+    "inspect": ("scopes",),
 }
 """What each script is put together from; each part costs a script time, so it gets no more than it needs."""
 
@@ -186,6 +201,30 @@ class RedisStore:
         rate, resets_at = ask.limits.shop, ask.limits.resets_at
         self._server.call("slow_down", [self._shop_key(ask.shop)], [rate.interval, ago, resets_at])
 
+    def note(self, shop: str, closure: Closure | None) -> None:
+        """As :class:`worker.store.base.Store` says, without waiting."""
+        arguments: list[Any] = []
+        if closure is not None:
+            arguments = [closure.reason, closure.code, max(0, closure.until - self._clock.now())]
+
+        def done(answer: Any) -> None:
+            if isinstance(answer, StoreError):
+                log.warning("note_failed", shop=shop, problem=str(answer))
+
+        self._server.send("note", [self._note_key(shop)], arguments, done)
+
+    def inspect(self, shop: str, limits: ShopLimits) -> ShopState:
+        keys = [self._shop_key(shop), self._note_key(shop)]
+        arguments = [limits.shop.interval, limits.resets_at, int(limits.adapts)]
+        now, interval, blocked_until, calls, *noted = self._server.call("inspect", keys, arguments)
+        at = self._clock.now()
+        ahead = at - now
+        closure = None
+        if noted:
+            until, reason, code = noted
+            closure = Closure(reason.decode(), code.decode(), until + ahead)
+        return ShopState(at, interval, blocked_until + ahead if blocked_until else 0, calls, closure)
+
     def _job(self, ask: Ask, epoch: int) -> tuple[list[bytes], list[Any]]:
         return [self._record_key(ask)], [self._prefix(ask.shop), self._period, _member(ask), _token(epoch)]
 
@@ -196,6 +235,9 @@ class RedisStore:
 
     def _shop_key(self, shop: str) -> bytes:
         return self._prefix(shop) + b"s"
+
+    def _note_key(self, shop: str) -> bytes:
+        return self._prefix(shop) + b"g"
 
     def _record_key(self, ask: Ask) -> bytes:
         # 96 bits: among a thousand million jobs of a shop two collide with a probability of 1 in 10^11.

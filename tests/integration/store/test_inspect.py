@@ -1,0 +1,57 @@
+"""What a store tells of a shop, on either store alike."""
+
+from tests.integration.store.worlds import World, advance
+from tests.unit.making import NOON, go, make_ask, make_limits
+from worker.clock import DAY, SECOND
+from worker.limits import Rate
+from worker.store.base import Closure, ShopState
+
+LIMITS = make_limits(shop=Rate(100_000, 5), per_day=10)
+
+
+def test_unknown_shop(world: World) -> None:
+    """A shop that was never called is open, at its full pace, with its whole day left."""
+    assert world.store.inspect("acme", LIMITS) == ShopState(world.now, 100_000, 0, 0, None)
+
+
+def test_calls_of_today(world: World) -> None:
+    """Calls are counted until the day's reset; unused grants don't count."""
+    grants = [go(world.store, make_ask(number, limits=LIMITS)) for number in range(3)]
+    world.store.release(make_ask(0, limits=LIMITS), grants[0].epoch, called=False)
+    assert world.store.inspect("acme", LIMITS).calls_today == 2
+    advance(world, DAY // 2)
+    assert world.store.inspect("acme", LIMITS).calls_today == 0
+
+
+def test_blocked_and_slowed(world: World) -> None:
+    """A block shows while it lasts, and the pace as it is at the moment."""
+    world.store.slow_down(make_ask(limits=LIMITS), NOON - 1)
+    world.store.block("acme", None, NOON + SECOND)
+    state = world.store.inspect("acme", LIMITS)
+    assert (state.interval, state.blocked_until) == (125_000, NOON + SECOND)
+    advance(world, SECOND)
+    state = world.store.inspect("acme", LIMITS)
+    assert 100_000 < state.interval < 125_000
+    assert state.blocked_until == 0
+
+
+def test_closure(world: World) -> None:
+    """A worker's note shows until its time is over or it is taken back; the newest counts."""
+    store = world.store
+    store.note("acme", Closure("halted", "invalid_token", NOON + SECOND))
+    store.note("acme", Closure("breaker", "http_503", NOON + 2 * SECOND))
+    store.note("other", None)
+    assert store.inspect("acme", LIMITS).closure == Closure("breaker", "http_503", NOON + 2 * SECOND)
+    advance(world, 2 * SECOND)
+    assert store.inspect("acme", LIMITS).closure is None
+    store.note("acme", Closure("halted", "invalid_token", world.now + SECOND))
+    store.note("acme", None)
+    assert store.inspect("acme", LIMITS).closure is None
+
+
+def test_looking_changes_nothing(world: World) -> None:
+    """However often somebody looks, no token is taken."""
+    for _ in range(20):
+        world.store.inspect("acme", LIMITS)
+    for number in range(5):
+        go(world.store, make_ask(number, limits=LIMITS))

@@ -1,0 +1,66 @@
+"""`referrals shops`: what an operator sees of the shops, with workers that share a store and without."""
+
+import json
+
+from tests.services import Valkey, Vhost, wait_until
+from tests.system.commands import Desk
+
+
+def listed(desk: Desk) -> dict[str, dict[str, object]]:
+    """What `referrals shops list --json` prints, by shop."""
+    ended = desk.run("shops", "list", "--json")
+    assert ended.returncode == 0, ended.stderr
+    return {row["shop"]: row for row in json.loads(ended.stdout)}
+
+
+def test_list_without_a_shared_store(desk: Desk) -> None:
+    """Without Redis the file's limits are shown, and that a worker's state is in its memory."""
+    desk.write_shops("http://127.0.0.1:9", ["acme", "bolt"], per_second=25, per_day=500)
+    rows = listed(desk)
+    assert list(rows) == ["acme", "bolt"]
+    assert (rows["acme"]["gate"], rows["acme"]["rate_calls_per_second"], rows["acme"]["calls_per_day"]) == (
+        None,
+        25,
+        500,
+    )
+    ended = desk.run("shops", "list")
+    assert "acme" in ended.stdout
+    assert "REFERRALS_REDIS_URL is not set" in ended.stderr
+
+
+def test_list_of_a_working_fleet(desk: Desk, vhost: Vhost, valkey: Valkey) -> None:
+    """A shop that works shows its calls of today and what is left; one with a bad secret shows why it is closed."""
+    del vhost
+    desk.env["REFERRALS_REDIS_URL"] = valkey.url.removesuffix("/0") + "/11"
+    desk.write_shops("http://127.0.0.1:9", ["acme", "bolt"])
+    sandbox = desk.start_sandbox("--shops", "shops.toml")
+    desk.write_shops(sandbox.url, ["acme", "bolt"], per_day=500)
+    (desk.folder / "secrets" / "bolt.key").write_text("not the secret that the sandbox has read before")
+    rows = [
+        {"shop": shop, "customer_email": f"c{n}@example.com", "channel": "sms"}
+        for n in range(4)
+        for shop in ("acme", "bolt")
+    ]
+    desk.write_export("export.csv", rows)
+    assert desk.run("publish", "export.csv", "--campaign", "spring").returncode == 0
+    worker = desk.start("work")
+
+    def shown() -> bool:
+        rows = listed(desk)
+        return rows["acme"]["calls_today"] == 4 and rows["bolt"]["gate"] == "halted"
+
+    wait_until(lambda: shown() or not worker.running(), 40, "both shops' state")
+    rows_now = listed(desk)
+    assert (rows_now["acme"]["gate"], rows_now["acme"]["left_today"]) == ("open", 496)
+    assert (rows_now["bolt"]["code"], rows_now["bolt"]["until"] is not None) == ("invalid_token", True)
+    table = desk.run("shops", "list").stdout
+    assert "halted (invalid_token)" in table
+
+
+def test_list_without_its_store(desk: Desk) -> None:
+    """A store out of reach is one line and exit code 1."""
+    desk.write_shops("http://127.0.0.1:9", ["acme"])
+    ended = desk.run("shops", "list", REFERRALS_REDIS_URL="redis://127.0.0.1:9/0")
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert "127.0.0.1:9 is out of reach" in line
