@@ -6,11 +6,18 @@ Nothing here imports ``prometheus_client`` with the module: it decides on import
 import os
 import tempfile
 import threading
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from worker.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication
+
+    from prometheus_client import CollectorRegistry
 
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -48,7 +55,10 @@ def discard_shared_metrics(folder: Path) -> None:
 
 
 class MetricsServer:
-    """Serves ``/metrics`` for all processes that share the folder; whichever binds the port first."""
+    """Serves ``/metrics`` and ``/readyz`` for all processes that share the folder; whichever binds the port first.
+
+    Ready is 200 while every process has its RabbitMQ and its store, else 503.
+    """
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -74,6 +84,9 @@ class MetricsServer:
         while not self._stop.is_set():
             try:
                 server, thread = start_http_server(self._port, registry=registry)
+                metrics = server.get_app()
+                assert metrics is not None, "the server was made with it"
+                server.set_app(_with_readiness(metrics, registry))
             except OSError as error:
                 if not taken:
                     log.info("metrics_port_taken", port=self._port, problem=error.strerror)
@@ -84,6 +97,18 @@ class MetricsServer:
             server.shutdown()
             server.server_close()
             thread.join()
+
+
+def _with_readiness(metrics: "WSGIApplication", registry: "CollectorRegistry") -> "WSGIApplication":
+    def answer(environ: dict[str, Any], start_response: "StartResponse") -> Iterable[bytes]:
+        if environ["PATH_INFO"] != "/readyz":
+            return metrics(environ, start_response)
+        ready = registry.get_sample_value("referral_ready") == 1
+        status, text = ("200 OK", b"ready\n") if ready else ("503 Service Unavailable", b"not ready: see the log\n")
+        start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
+        return [text]
+
+    return answer
 
 
 def mark_dead() -> None:

@@ -39,6 +39,12 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
+        self.ready = Gauge(
+            "referral_ready",
+            "1 while RabbitMQ and the store are there, so that calls can start; 0 while jobs wait for one of them.",
+            registry=registry,
+            multiprocess_mode="livemin",
+        )
         self.rate = Gauge(
             "referral_rate_calls_per_second",
             "Calls a second that the shops file allows the shop.",

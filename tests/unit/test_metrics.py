@@ -65,7 +65,7 @@ def test_declaring_again_keeps_the_counts(metrics: Metrics, registry: CollectorR
 def test_names(metrics: Metrics, registry: CollectorRegistry) -> None:
     """Every metric has our prefix and a help text, and counters end in _total."""
     families = list(registry.collect())
-    assert len(families) == 9
+    assert len(families) == 10
     for family in families:
         assert re.fullmatch(r"(referral|refer2)_[a-z0-9_]+", family.name)
         assert family.documentation.endswith(".")

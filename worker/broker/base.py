@@ -184,6 +184,12 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             self.configure_shops()
         for shop, slowdown in list(self._paces.items()):
             self._show_pace(shop, slowdown, now)
+        self._show_ready()
+
+    @property
+    def connected(self) -> bool:
+        """Whether jobs can come and results go."""
+        return True
 
     def hurry(self) -> None:
         """Look after the shops now rather than within a second."""
@@ -342,12 +348,16 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         for delivery in reversed(deliveries):
             self.gate.give_back(delivery)
         self.gate.close_all("store_down", now + STORE_PAUSE)
+        self._show_ready()
 
     def _store_is_up(self) -> None:
         if self._store_down:
             log.info("store_up")
             self.gate.open_all("store_down")
         self._store_down = False
+
+    def _show_ready(self) -> None:
+        self.host.metrics.ready.set(self.connected and not self._store_down)
 
     def _show_pace(self, shop: str, slowdown: Slowdown, now: int) -> None:
         # It recovers by itself while nobody asks; once it is whole there is nothing left to follow.

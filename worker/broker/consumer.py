@@ -116,6 +116,10 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
             self._disconnected(BrokerError(f"the consumer failed: {type(error).__name__} at {place_of(error)}"))
             return None
 
+    @property
+    def connected(self) -> bool:
+        return self._link.up
+
     def wait(self, until: int) -> None:
         now = self.host.clock.now()
         try:
