@@ -22,6 +22,14 @@ from worker.limits import ShopLimits
 GRANT_LIFETIME = 250_000
 """How long a grant may lie unused. A late start would bunch calls up against the provider's window."""
 
+HORIZON = GRANT_LIFETIME
+"""How far ahead of its instant a call may be granted where several processes share a store, so that they need not come
+for every single token."""
+
+SHORTEST_TURN = 50_000
+"""Microseconds between the turns that processes are given at a busy shop. At 50 calls a second each turn finds two or
+three tokens; without turns, 50 processes asked 51 times for each call."""
+
 LEASE_MARGIN = 10_000_000
 """Added to the longest possible call, so that a lease never ends under a living worker."""
 

@@ -9,7 +9,19 @@ from worker.errors import StoreError
 from worker.jobs import OUTCOMES, Outcome
 from worker.limits import Rate, ShopLimits, after, day_of, earliest, next_reset, refund
 from worker.pace import Slowdown, fall, interval_of
-from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, Ask, Closed, Closure, Go, Reply, Seen, ShopState, Wait
+from worker.store.base import (
+    GRANT_LIFETIME,
+    LEASE_MARGIN,
+    SHORTEST_TURN,
+    Ask,
+    Closed,
+    Closure,
+    Go,
+    Reply,
+    Seen,
+    ShopState,
+    Wait,
+)
 
 
 class Started(NamedTuple):
@@ -21,6 +33,8 @@ class Started(NamedTuple):
     takeovers: int
     granted_at: int = 0
     unknowns: int = 0
+    shop_base: int = -1
+    customer_base: int = -1
 
 
 class Waiting(NamedTuple):
@@ -39,6 +53,16 @@ class Answered(NamedTuple):
     result: str
 
 
+class _Charged(NamedTuple):
+    """When the call may start, and what its tokens were charged to."""
+
+    at: int
+    shop_base: int
+    customer_base: int
+
+
+_FREE = _Charged(0, -1, -1)
+
 Record = Started | Waiting | Answered
 
 _NEW = Waiting(attempts=0, takeovers=0, not_before=0)
@@ -48,11 +72,11 @@ _OUTCOME_CODE = {outcome: code for code, outcome in enumerate(OUTCOMES)}
 class _Customer:
     """A customer's bucket while it isn't full, its line while somebody waits in it, its block while it lasts."""
 
-    __slots__ = ("blocked_until", "line", "taken_at", "tat")
+    __slots__ = ("base", "blocked_until", "line", "tat")
 
     def __init__(self) -> None:
         self.tat = 0
-        self.taken_at = 0
+        self.base = 0
         self.line = 0
         self.blocked_until = 0
 
@@ -62,14 +86,15 @@ class _Customer:
 
 class _Shop:
     __slots__ = (
+        "base",
         "blocked_until",
         "closure",
         "customer_counts",
         "customers",
         "day",
         "day_count",
+        "line",
         "slowdown",
-        "taken_at",
         "tat",
     )
 
@@ -77,7 +102,8 @@ class _Shop:
         self.slowdown = Slowdown()
         self.closure: Closure | None = None
         self.tat = 0
-        self.taken_at = 0
+        self.base = 0
+        self.line = 0
         self.blocked_until = 0
         self.day = -1
         self.day_count = 0
@@ -91,11 +117,13 @@ class MemoryStore:
     """Limits and ledger in this process's memory; they go with it, so one process must be the only one.
 
     A finished job costs about 100 bytes until ``retention`` (microseconds) has passed; with 0 it is forgotten at
-    once, which suits a caller that offers each job once only.
+    once, which suits a caller that offers each job once only. ``horizon`` is how far ahead calls are granted; with 0
+    nobody takes turns either, which suits one process: several come up in simulations only.
     """
 
-    def __init__(self, clock: Clock, *, retention: int = 30 * DAY) -> None:
+    def __init__(self, clock: Clock, *, retention: int = 30 * DAY, horizon: int = 0) -> None:
         self._clock = clock
+        self._horizon = horizon
         self._retention_days = -(-retention // DAY)
         self._lock = threading.Lock()
         self._epoch = 0
@@ -110,15 +138,17 @@ class MemoryStore:
         """Nothing is held open."""
 
     def submit(self, asks: Sequence[Ask], reply: Callable[[list[Reply] | StoreError], None], *, turn: bool) -> None:
-        """As :class:`worker.store.base.Store` says; replies at once. A single process has nobody to take turns with."""
-        del turn
+        """As :class:`worker.store.base.Store` says; replies at once."""
         replies: list[Reply] = []
         for ask in asks:
             refused = replies and isinstance(replies[-1], Closed)
-            replies.append(replies[-1] if refused else self.admit(ask))
+            replies.append(replies[-1] if refused else self._admit(ask, turn=turn))
         reply(replies)
 
     def admit(self, ask: Ask) -> Reply:
+        return self._admit(ask, turn=False)
+
+    def _admit(self, ask: Ask, *, turn: bool) -> Reply:
         now = self._clock.now()
         job = bytes.fromhex(ask.job_id)
         with self._lock:
@@ -132,21 +162,30 @@ class MemoryStore:
                     return Wait("job", lease)
                 case Waiting(not_before=not_before) if not_before > now:
                     return Wait("job", not_before)
-            refusal = None if ask.free else self._take(ask, now)
-            if refusal is not None:
-                return refusal
+            charged = _FREE._replace(at=now) if ask.free else self._take(ask, now, turn=turn)
+            if not isinstance(charged, _Charged):
+                return charged
             overtaken = isinstance(record, Started)
             self._epoch += 1
             grant = Go(
                 epoch=self._epoch,
-                start_at=now,
-                start_by=now + GRANT_LIFETIME,
+                start_at=charged.at,
+                start_by=charged.at + GRANT_LIFETIME,
                 attempts=record.attempts + 1,
                 takeovers=record.takeovers + overtaken,
                 unknowns=record.unknowns + overtaken,
             )
             lease = grant.start_by + ask.lease + LEASE_MARGIN
-            self._open[job] = Started(grant.epoch, lease, grant.attempts, grant.takeovers, now, grant.unknowns)
+            self._open[job] = Started(
+                grant.epoch,
+                lease,
+                grant.attempts,
+                grant.takeovers,
+                charged.at,
+                grant.unknowns,
+                charged.shop_base,
+                charged.customer_base,
+            )
             return grant
 
     def answer(self, ask: Ask, epoch: int, result: str) -> bool:
@@ -180,7 +219,7 @@ class MemoryStore:
             else:
                 self._open[job] = Waiting(record.attempts - 1, record.takeovers, 0, record.unknowns)
             if not called and not ask.free:
-                self._refund(ask, record.granted_at)
+                self._refund(ask, record)
 
     def settle(self, ask: Ask, epoch: int, outcome: Outcome) -> None:
         job = bytes.fromhex(ask.job_id)
@@ -242,7 +281,7 @@ class MemoryStore:
         with self._lock:
             self._open[bytes.fromhex(job_id)] = record
 
-    def _take(self, ask: Ask, now: int) -> Closed | Wait | None:
+    def _take(self, ask: Ask, now: int, *, turn: bool) -> "_Charged | Closed | Wait":
         limits, state = ask.limits, self._shop(ask.shop)
         # A day that has begun stays the day, also when the clock steps back or the reset is moved to later: an older
         # one would be counted by nobody.
@@ -252,17 +291,32 @@ class MemoryStore:
         if state.day == day and state.day_count >= limits.shop_per_day:
             return Closed(next_reset(now, limits.resets_at), "day_quota")
         rate = self._rate(state, limits, now)
-        due = earliest(state.tat, now, rate)
-        if due > now:
-            return Closed(due, "rate", interval=rate.interval)
+        # No call is booked into the next day: it would be counted in this one.
+        horizon = min(self._horizon, next_reset(now, limits.resets_at) - 1 - now)
+        start_at = earliest(state.tat, now, rate)
+        if start_at > now and not (start_at <= now + horizon and (turn or state.line <= now)):
+            return self._turn_away(state, start_at, now, rate)
+        customer = None
         if ask.customer:
-            refusal = self._take_customer(ask, state, now, day)
+            customer = self._customer(state, ask.customer, now)
+            due = earliest(customer.tat, now, limits.customer)
+            refusal = self._hold_back(customer, ask, state, now, day, due, horizon)
             if refusal is not None:
                 return refusal
-        state.tat = after(state.tat, now, rate)
-        state.taken_at = now
+            start_at = max(start_at, due)
+            _charge(customer, start_at, limits.customer)
+        # Both buckets are charged at the one instant at which the call may start, so that neither window is cheated.
+        _charge(state, start_at, rate)
         self._count(state, ask, day, 1)
-        return None
+        return _Charged(start_at, state.base, customer.base if customer is not None else -1)
+
+    def _turn_away(self, state: _Shop, due: int, now: int, rate: Rate) -> Closed:
+        if not self._horizon:
+            return Closed(due, "rate", interval=rate.interval)
+        # Each process that is turned away gets a time of its own: all at once, all but one would come in vain.
+        step = max(rate.interval, SHORTEST_TURN)
+        state.line = max(state.line + step, due - self._horizon // 2, now + 1)
+        return Closed(state.line, "rate", step // rate.interval + 1, rate.interval)
 
     @staticmethod
     def _rate(state: _Shop, limits: ShopLimits, now: int) -> Rate:
@@ -270,12 +324,19 @@ class MemoryStore:
             return limits.shop
         return Rate(interval_of(state.slowdown, now, limits.shop.interval), limits.shop.burst)
 
-    def _take_customer(self, ask: Ask, state: _Shop, now: int, day: int) -> Wait | None:
-        limits = ask.limits
+    @staticmethod
+    def _customer(state: _Shop, name: str, now: int) -> _Customer:
         _forget_idle(state.customers, now)
-        customer = state.customers.get(ask.customer)
+        customer = state.customers.get(name)
         if customer is None:
-            customer = state.customers[ask.customer] = _Customer()
+            customer = state.customers[name] = _Customer()
+        return customer
+
+    @staticmethod
+    def _hold_back(
+        customer: _Customer, ask: Ask, state: _Shop, now: int, day: int, due: int, horizon: int
+    ) -> Wait | None:
+        limits = ask.limits
         if customer.blocked_until > now:
             return Wait("customer", _next_place(customer, customer.blocked_until, limits.customer))
         if state.day == day and state.customer_counts.get(hash(ask.customer), 0) >= limits.customer_per_day:
@@ -284,28 +345,23 @@ class MemoryStore:
             if ask.place is not None and ask.place >= reset:
                 return Wait("customer", ask.place)
             return Wait("customer", _next_place(customer, reset, limits.customer))
-        due = earliest(customer.tat, now, limits.customer)
         if ask.place is None and customer.line > now:
             # Others were told to come back in turn; a newcomer that took their token would send them to the end.
             return Wait("customer", _next_place(customer, due, limits.customer))
-        if due > now:
+        if due > now + horizon:
             # Jobs that come back late, after standing behind others in their queue, all missed their places: told the
             # same instant they would come back together again and again, 28 times each of 300. They line up anew.
             on_time = ask.place is not None and now <= ask.place + limits.customer.interval
             return Wait("customer", due if on_time else _next_place(customer, due, limits.customer))
-        customer.tat = after(customer.tat, now, limits.customer)
-        customer.taken_at = now
         return None
 
-    def _refund(self, ask: Ask, granted_at: int) -> None:
-        # A bucket that was used again later may have refilled in between, and then this token was never missed: to
-        # put it back would let one call too many through. So only the latest instant's tokens go back.
+    def _refund(self, ask: Ask, record: Started) -> None:
         state = self._shop(ask.shop)
-        if state.taken_at == granted_at:
+        if state.base == record.shop_base:
             state.tat = refund(state.tat, ask.limits.shop)
-        self._count(state, ask, day_of(granted_at, ask.limits.resets_at), -1)
+        self._count(state, ask, day_of(record.granted_at, ask.limits.resets_at), -1)
         customer = state.customers.get(ask.customer)
-        if customer is not None and customer.taken_at == granted_at:
+        if customer is not None and customer.base == record.customer_base:
             customer.tat = refund(customer.tat, ask.limits.customer)
 
     def _count(self, state: _Shop, ask: Ask, day: int, calls: int) -> None:
@@ -347,6 +403,15 @@ class MemoryStore:
             for day in [day for day in self._done if day < today - self._retention_days]:
                 del self._done[day]
         self._done[today][job] = _OUTCOME_CODE[outcome]
+
+
+def _charge(bucket: _Shop | _Customer, at: int, rate: Rate) -> None:
+    # Tokens can be put back for as long as that can't cheat a window. `base` is where the bucket stood when it was last
+    # overtaken by a call; calls that start at or before it have only added to it, so that any of them can be taken out.
+    # Once a later call overtakes the bucket, tokens of the earlier ones have come back by themselves.
+    if at > bucket.base:
+        bucket.base = max(bucket.tat, at)
+    bucket.tat = after(bucket.tat, at, rate)
 
 
 def _next_place(customer: _Customer, due: int, rate: Rate) -> int:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.integration.store.worlds import Kind, MemoryWorld, RedisWorld, World
 from tests.services import Valkey
-from worker.store.redis import HORIZON
+from worker.store.base import HORIZON
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +24,18 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
         made = MemoryWorld()
     else:
         made = RedisWorld(request.getfixturevalue("redis_url"), horizon=0)
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=get_args(Kind))
+def ahead(request: pytest.FixtureRequest) -> Iterator[World]:
+    """Either store, empty, at noon, as processes share it: with its horizon and with turns."""
+    made: World
+    if cast("Kind", request.param) == "memory":
+        made = MemoryWorld(horizon=HORIZON)
+    else:
+        made = RedisWorld(request.getfixturevalue("redis_url"), horizon=HORIZON)
     yield made
     made.close()
 

@@ -13,8 +13,8 @@ from tests.integration.store.worlds import AHEAD, RedisWorld, World, advance, as
 from tests.unit.making import NOON, go, make_ask, make_limits
 from worker.clock import DAY, SECOND, ManualClock
 from worker.limits import Rate
-from worker.store.base import GRANT_LIFETIME, Closed, Go, Wait
-from worker.store.redis import HORIZON, SHORTEST_TURN, RedisStore
+from worker.store.base import GRANT_LIFETIME, HORIZON, SHORTEST_TURN, Closed, Go, Wait
+from worker.store.redis import RedisStore
 
 MIDNIGHT = NOON + DAY // 2
 FOREVER = NOON + 1000 * DAY
@@ -26,75 +26,75 @@ def starts(replies: object) -> list[int]:
     return [reply.start_at for reply in replies if isinstance(reply, Go)]
 
 
-def test_calls_are_granted_ahead(shared: RedisWorld) -> None:
+def test_calls_are_granted_ahead(ahead: World) -> None:
     """Tokens of the next 250 ms are granted now, each for its own instant and for the usual time from there."""
     limits = make_limits(shop=Rate.per_second(20, 2))
-    replies = submitted(shared.store, [make_ask(number, limits=limits) for number in range(10)])
+    replies = submitted(ahead.store, [make_ask(number, limits=limits) for number in range(10)])
     step = SECOND // 20
     assert starts(replies) == [NOON, NOON, *(NOON + step * number for number in range(1, 6))]
     assert all(reply.start_by == reply.start_at + GRANT_LIFETIME for reply in replies if isinstance(reply, Go))
 
 
-def test_a_customer_is_granted_ahead(shared: RedisWorld) -> None:
+def test_a_customer_is_granted_ahead(ahead: World) -> None:
     """A customer's next token within the horizon is booked in both buckets for the one instant of the call."""
     limits = make_limits(shop=Rate.per_second(20, 1), customer=Rate.per_second(5, 1))
-    replies = submitted(shared.store, [make_ask(number, limits=limits) for number in (1, 2)])
+    replies = submitted(ahead.store, [make_ask(number, limits=limits) for number in (1, 2)])
     assert starts(replies) == [NOON, NOON + SECOND // 5]
-    other = submitted(shared.store, [make_ask(3, customer="e:b", limits=limits)])
+    other = submitted(ahead.store, [make_ask(3, customer="e:b", limits=limits)])
     assert starts(other) == [NOON + SECOND // 5 + SECOND // 20]
 
 
-def test_nothing_is_booked_into_the_next_day(shared: RedisWorld) -> None:
+def test_nothing_is_booked_into_the_next_day(ahead: World) -> None:
     """A call that would start after the reset is not counted in the day before it."""
     limits = make_limits(shop=Rate.per_second(10, 1), per_day=3)
-    shared.set(MIDNIGHT - SECOND // 10)
-    replies = submitted(shared.store, [make_ask(number, limits=limits) for number in range(3)])
+    ahead.set(MIDNIGHT - SECOND // 10)
+    replies = submitted(ahead.store, [make_ask(number, limits=limits) for number in range(3)])
     assert starts(replies) == [MIDNIGHT - SECOND // 10]
-    shared.set(MIDNIGHT)
-    booked = starts(submitted(shared.store, [make_ask(number, limits=limits) for number in range(3, 9)], turn=True))
+    ahead.set(MIDNIGHT)
+    booked = starts(submitted(ahead.store, [make_ask(number, limits=limits) for number in range(3, 9)], turn=True))
     assert len(booked) == 3
     assert booked[0] == MIDNIGHT
 
 
 @pytest.mark.parametrize(("per_second", "step"), [(50, SHORTEST_TURN), (1000, SHORTEST_TURN), (2, SECOND // 2)])
-def test_processes_are_told_different_times(shared: RedisWorld, per_second: int, step: int) -> None:
+def test_processes_are_told_different_times(ahead: World, per_second: int, step: int) -> None:
     """Whoever finds the shop closed gets a turn of its own, and is told how much it may find then."""
     limits = make_limits(shop=Rate.per_second(per_second, 1))
-    submitted(shared.store, [make_ask(number, limits=limits) for number in range(300)])
-    refusals = ask_all(shared.store, limits, [""] * 4, first=1000)
+    submitted(ahead.store, [make_ask(number, limits=limits) for number in range(300)])
+    refusals = ask_all(ahead.store, limits, [""] * 4, first=1000)
     untils = [reply.until for reply in refusals if isinstance(reply, Closed)]
     assert [later - untils[0] for later in untils] == [0, step, 2 * step, 3 * step]
     found = [reply.batch for reply in refusals if isinstance(reply, Closed)]
     assert set(found) == {step // limits.shop.interval + 1}
 
 
-def test_a_token_on_its_way_belongs_to_those_with_a_turn(shared: RedisWorld) -> None:
+def test_a_token_on_its_way_belongs_to_those_with_a_turn(ahead: World) -> None:
     """While turns are given out a process without one gets a turn too, and one with it gets its calls."""
     limits = make_limits(shop=Rate.per_second(20, 1))
-    submitted(shared.store, [make_ask(number, limits=limits) for number in range(10)])
-    ask_all(shared.store, limits, ["", ""], first=100)
-    advance(shared, HORIZON // 2)
-    assert isinstance(shared.store.admit(make_ask(200, limits=limits)), Closed)
-    assert len(starts(submitted(shared.store, [make_ask(300, limits=limits)], turn=True))) == 1
+    submitted(ahead.store, [make_ask(number, limits=limits) for number in range(10)])
+    ask_all(ahead.store, limits, ["", ""], first=100)
+    advance(ahead, HORIZON // 2)
+    assert isinstance(ahead.store.admit(make_ask(200, limits=limits)), Closed)
+    assert len(starts(submitted(ahead.store, [make_ask(300, limits=limits)], turn=True))) == 1
 
 
-def test_a_token_that_nobody_came_for_is_anybody_s(shared: RedisWorld) -> None:
+def test_a_token_that_nobody_came_for_is_anybody_s(ahead: World) -> None:
     """A process that vanished with its turn keeps nobody from calling: a token that is there goes to who asks."""
     limits = make_limits(shop=Rate.per_second(20, 1))
-    submitted(shared.store, [make_ask(number, limits=limits) for number in range(10)])
-    ask_all(shared.store, limits, [""] * 100, first=100)
-    advance(shared, HORIZON + SECOND // 20)
-    assert isinstance(shared.store.admit(make_ask(1000, limits=limits)), Go)
+    submitted(ahead.store, [make_ask(number, limits=limits) for number in range(10)])
+    ask_all(ahead.store, limits, [""] * 100, first=100)
+    advance(ahead, HORIZON + SECOND // 20)
+    assert isinstance(ahead.store.admit(make_ask(1000, limits=limits)), Go)
 
 
-def test_a_blocked_shop_gives_no_turns(shared: RedisWorld) -> None:
+def test_a_blocked_shop_gives_no_turns(ahead: World) -> None:
     """Refused for the day's end or a block, all are told the one time, and to begin with a single job."""
     limits = make_limits(shop=Rate.per_second(50, 5), per_day=1)
-    go(shared.store, make_ask(1, limits=limits))
-    day = ask_all(shared.store, limits, ["e:a", "e:b"], first=10)
+    go(ahead.store, make_ask(1, limits=limits))
+    day = ask_all(ahead.store, limits, ["e:a", "e:b"], first=10)
     assert day == [Closed(MIDNIGHT, "day_quota", 1)] * 2
-    shared.store.block("acme", None, NOON + SECOND)
-    blocked = ask_all(shared.store, limits, ["e:a", "e:b"], first=20)
+    ahead.store.block("acme", None, NOON + SECOND)
+    blocked = ask_all(ahead.store, limits, ["e:a", "e:b"], first=20)
     assert blocked == [Closed(NOON + SECOND, "throttled", 1)] * 2
 
 
@@ -157,14 +157,14 @@ def test_limits_and_ledger_are_shared(both: tuple[RedisStore, RedisStore]) -> No
     assert isinstance(first.admit(make_ask(3, limits=limits)), Closed)
 
 
-def test_release_while_others_book_later_instants(shared: RedisWorld) -> None:
+def test_release_while_others_book_later_instants(ahead: World) -> None:
     """A token is not put back once a call booked beyond it has overtaken the bucket: that would double an instant."""
     limits = make_limits(shop=Rate.per_second(10, 1), customer=Rate.per_second(5, 1))
     first = make_ask(1, customer="e:a", limits=limits)
-    unused, booked = submitted(shared.store, [first, make_ask(2, customer="e:a", limits=limits)])
+    unused, booked = submitted(ahead.store, [first, make_ask(2, customer="e:a", limits=limits)])
     assert isinstance(unused, Go)
-    shared.store.release(first, unused.epoch, called=False)
-    others = submitted(shared.store, [make_ask(number, customer="e:b", limits=limits) for number in (3, 4)], turn=True)
+    ahead.store.release(first, unused.epoch, called=False)
+    others = submitted(ahead.store, [make_ask(number, customer="e:b", limits=limits) for number in (3, 4)], turn=True)
     assert len({*starts([booked]), *starts(others)}) == 1 + len(starts(others))
 
 

@@ -46,11 +46,12 @@ class World(Protocol):
 
 
 class MemoryWorld:
-    """The store of a single process."""
+    """The store in one process's memory. ``horizon`` is the store's."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, horizon: int = 0) -> None:
         self._clock = ManualClock(NOON)
-        self.store: Store = MemoryStore(self._clock)
+        self._horizon = horizon
+        self.store: Store = MemoryStore(self._clock, horizon=horizon)
 
     @property
     def now(self) -> int:
@@ -60,7 +61,7 @@ class MemoryWorld:
         self._clock.set(now)
 
     def renew(self, *, retention: int = 30 * DAY) -> Store:
-        self.store = MemoryStore(self._clock, retention=retention)
+        self.store = MemoryStore(self._clock, retention=retention, horizon=self._horizon)
         return self.store
 
     def close(self) -> None:

@@ -15,7 +15,9 @@ from worker.jobs import Outcome
 from worker.limits import ShopLimits
 from worker.store.base import (
     GRANT_LIFETIME,
+    HORIZON,
     LEASE_MARGIN,
+    SHORTEST_TURN,
     Ask,
     Closed,
     ClosedReason,
@@ -28,13 +30,6 @@ from worker.store.base import (
 )
 from worker.store.redis.epochs import Epochs
 from worker.store.redis.server import Server
-
-HORIZON = GRANT_LIFETIME
-"""How far ahead of its instant a call may be granted, so that processes need not come for every single token."""
-
-SHORTEST_TURN = 50_000
-"""Microseconds between the turns that processes are given at a busy shop. At 50 calls a second each turn finds two or
-three tokens; without turns, 50 processes asked 51 times for each call."""
 
 PREFIX = "rd:"
 
