@@ -1,0 +1,243 @@
+"""Processes, threads, queues and a store on one virtual clock."""
+
+import heapq
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from worker.broker.base import Host
+from worker.clock import SECOND, ManualClock
+from worker.credentials import SigningKey
+from worker.dispatch import Finish, GiveBack
+from worker.errors import StoreError
+from worker.metrics import Metrics
+from worker.shopfile import ShopConfig, ShopTable
+from worker.shops import ShopRegistry
+from worker.simulator.consumer import SimulatedConsumer, Ticket
+from worker.simulator.queues import ShopQueue
+from worker.simulator.report import Report, ShopReport
+from worker.store.base import HORIZON, Ask, Reply
+from worker.store.memory import MemoryStore
+from worker.verdicts import Sent
+
+BEGIN = 1_793_620_800 * SECOND
+"""Noon of some day, far from a day's end."""
+
+_SENT = Sent(200, None, {}, None)
+_KEY = SigningKey("simulation", b"none")
+
+
+@dataclass(frozen=True)
+class Load:
+    """A shop with its jobs, all published before the simulation begins.
+
+    ``table`` is its table in a shops file. ``customer_of`` gives the customer of each job by its number, "" for nobody;
+    None: each job has one of its own.
+    """
+
+    jobs: int
+    table: ShopTable = field(default_factory=ShopTable)
+    customer_of: Callable[[int], str] | None = None
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What is simulated. Times are in microseconds; a call takes ``call`` on average, exponentially distributed above
+    a fifth of it.
+    """
+
+    loads: Sequence[Load]
+    processes: int = 1
+    threads: int = 16
+    prefetch: int = 16
+    call: int = 100_000
+    store_round_trip: int = 500
+    begin: int = BEGIN
+    seed: int = 1
+
+
+class _Store(MemoryStore):
+    """The memory store, a round trip away."""
+
+    def __init__(self, fleet: "Fleet", clock: ManualClock, *, horizon: int) -> None:
+        super().__init__(clock, retention=0, horizon=horizon)
+        self._fleet = fleet
+        self.asks = self.round_trips = 0
+
+    def submit(self, asks: Sequence[Ask], reply: Callable[[list[Reply] | StoreError], None], *, turn: bool) -> None:
+        self.asks += len(asks)
+        self.round_trips += 1
+        self._fleet.after_a_round_trip(partial(super().submit, asks, reply, turn=turn))
+
+
+class Fleet:
+    """Runs a scenario once, event by event."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+        self._random = random.Random(scenario.seed)  # noqa: S311 - the same seed is to give the same run
+        self._clock = ManualClock(scenario.begin)
+        self._order = count()
+        self._events: list[tuple[int, int, int, Callable[[], Any]]] = []
+        self._stepping = 0
+        configs = [ShopConfig.of(f"s{number}", _KEY, load.table) for number, load in enumerate(scenario.loads)]
+        self._shops = {
+            config.slug: ShopReport(load.jobs, config.limits)
+            for config, load in zip(configs, scenario.loads, strict=True)
+        }
+        self._store = _Store(self, self._clock, horizon=HORIZON if scenario.processes > 1 else 0)
+        host = partial(
+            Host,
+            store=self._store,
+            shops=ShopRegistry.of(*configs),
+            clock=self._clock,
+            metrics=Metrics(CollectorRegistry()),
+            threads=scenario.threads,
+            prefetch=scenario.prefetch,
+            longest_call=20 * SECOND,
+        )
+        self._consumers = [SimulatedConsumer(host(), number, self, self._start) for number in range(scenario.processes)]
+        self._free = [scenario.threads] * scenario.processes
+        self._ready: list[deque[Ticket]] = [deque() for _ in range(scenario.processes)]
+        self._wakes: list[int | None] = [None] * scenario.processes
+        self._queues = {
+            config.slug: ShopQueue(
+                partial(self._make, config, load, number), load.jobs, scenario.processes, scenario.prefetch, number
+            )
+            for number, (config, load) in enumerate(zip(configs, scenario.loads, strict=True))
+        }
+        self._left = sum(load.jobs for load in scenario.loads)
+        self._calls = self._deferrals = self._given_back = self._busy = 0
+
+    def run(self) -> Report:
+        """Until every job is done."""
+        began = time.perf_counter()
+        for slug in self._queues:
+            self._deal(slug)
+        for process in range(len(self._consumers)):
+            self._step(process)
+        while self._left:
+            now, _, process, event = heapq.heappop(self._events)
+            self._clock.set(now)
+            self._stepping = process
+            event()
+            self._step(process)
+        return Report(
+            began=self._scenario.begin,
+            ended=self._clock.now(),
+            shops=self._shops,
+            calls=self._calls,
+            asks=self._store.asks,
+            round_trips=self._store.round_trips,
+            deferrals=self._deferrals,
+            given_back=self._given_back,
+            busy=self._busy,
+            threads=self._scenario.threads * self._scenario.processes,
+            seconds=time.perf_counter() - began,
+        )
+
+    def after_a_round_trip(self, answer: Callable[[], None]) -> None:
+        """What the stepping process asked is answered."""
+        if not self._scenario.store_round_trip:
+            answer()
+            return
+        self._at(self._clock.now() + self._scenario.store_round_trip, self._stepping, answer)
+
+    def done(self, process: int, ticket: Ticket) -> None:
+        self._left -= 1
+        self._queues[ticket.shop].free(process)
+        self._deal(ticket.shop)
+
+    def back(self, process: int, ticket: Ticket) -> None:
+        queue = self._queues[ticket.shop]
+        queue.back.appendleft(ticket)
+        queue.free(process)
+        self._deal(ticket.shop)
+
+    def delayed(self, process: int, ticket: Ticket, until: int) -> None:
+        self._deferrals += 1
+        self._at(until, process, partial(self._return, ticket))
+        self._queues[ticket.shop].free(process)
+        self._deal(ticket.shop)
+
+    def _return(self, ticket: Ticket) -> None:
+        self._queues[ticket.shop].back.append(ticket)
+        self._deal(ticket.shop)
+
+    def _make(self, config: ShopConfig, load: Load, shop: int, number: int) -> Ticket:
+        customer = f"c{number}" if load.customer_of is None else load.customer_of(number)
+        job_id = f"{shop:016x}{number:016x}"
+        return Ticket(Ask(config.slug, customer, job_id, config.limits, 20 * SECOND), self._scenario.begin)
+
+    def _deal(self, slug: str) -> None:
+        queue = self._queues[slug]
+        while (dealt := queue.deal()) is not None:
+            process, ticket = dealt
+            self._consumers[process].offer(ticket)
+            if process != self._stepping:
+                self._wake_at(process, self._clock.now())
+
+    def _step(self, process: int) -> None:
+        self._stepping = process
+        now = self._clock.now()
+        known = self._wakes[process]
+        if known is not None and known <= now:
+            self._wakes[process] = None
+        wake_at = self._consumers[process].step(now)
+        if wake_at is not None:
+            self._wake_at(process, max(wake_at, now))
+
+    def _wake_at(self, process: int, at: int) -> None:
+        known = self._wakes[process]
+        if known is None or at < known:
+            self._wakes[process] = at
+            self._at(at, process, _nothing)
+
+    def _at(self, at: int, process: int, event: Callable[[], Any]) -> None:
+        heapq.heappush(self._events, (at, next(self._order), process, event))
+
+    def _start(self, process: int, ticket: Ticket) -> None:
+        if not self._free[process]:
+            self._ready[process].append(ticket)
+            return
+        now = self._clock.now()
+        grant = ticket.grant
+        assert grant is not None
+        if now > grant.start_by:
+            self._given_back += 1
+            self._store.release(ticket.ask, grant.epoch, called=False)
+            ticket.disposition = GiveBack(grant.epoch)
+            self._consumers[process].ack(ticket)
+            self._at(now, process, _nothing)
+            return
+        self._free[process] -= 1
+        self._calls += 1
+        shop = self._shops[ticket.shop]
+        shop.starts.append(grant.start_at)
+        shop.customers.append(ticket.customer)
+        shop.longest_wait = max(shop.longest_wait, now - ticket.published_at)
+        mean = self._scenario.call
+        duration = mean // 5 + int(self._random.expovariate(1.0) * mean * 0.8)
+        self._busy += duration
+        self._at(now + duration, process, partial(self._end, process, ticket))
+
+    def _end(self, process: int, ticket: Ticket) -> None:
+        grant = ticket.grant
+        assert grant is not None
+        assert self._store.answer(ticket.ask, grant.epoch, "")
+        ticket.disposition = Finish(grant.epoch, "", "sent", None, has_share_action=False, verdict=_SENT)
+        self._consumers[process].ack(ticket)
+        self._free[process] += 1
+        if self._ready[process]:
+            self._start(process, self._ready[process].popleft())
+
+
+def _nothing() -> None:
+    """A process is woken."""

@@ -1,0 +1,81 @@
+"""What a simulation came to."""
+
+from array import array
+from dataclasses import dataclass, field
+
+from worker.limits import ShopLimits, day_of
+
+
+@dataclass(slots=True)
+class ShopReport:
+    """One shop. ``starts`` are the instants that its calls were granted for, ``customers`` whose they were.
+
+    ``longest_wait`` is how long after its publication the last of its jobs began, at most.
+    """
+
+    jobs: int
+    limits: ShopLimits
+    starts: "array[int]" = field(default_factory=lambda: array("q"))
+    customers: list[str] = field(default_factory=list)
+    longest_wait: int = 0
+
+    def ideal(self) -> int:
+        """The shortest time, in microseconds, in which the shop's own limit lets all of its jobs start."""
+        return max(0, self.jobs - self.limits.shop.burst) * self.limits.shop.interval
+
+    def took(self, began: int) -> int:
+        """From the beginning to its last call's start."""
+        return (max(self.starts) if self.starts else began) - began
+
+    def over(self) -> int:
+        """By how many calls the worst window or day of the shop exceeds its limits; 0 where none does."""
+        rate, worst = self.limits.shop, 0
+        # A bucket filled by the calls and drained at the rate: what stands in it beyond the burst was too much.
+        full_until = 0
+        for start in sorted(self.starts):
+            full_until = max(full_until, start) + rate.interval
+            excess = full_until - start - rate.burst * rate.interval
+            worst = max(worst, -(-excess // rate.interval))
+        days: dict[int, int] = {}
+        for start in self.starts:
+            day = day_of(start, self.limits.resets_at)
+            days[day] = days.get(day, 0) + 1
+        return max(worst, *(calls - self.limits.shop_per_day for calls in days.values()), 0)
+
+
+@dataclass(slots=True)
+class Report:
+    """A whole simulation; times in microseconds of virtual time, ``seconds`` of real time."""
+
+    began: int
+    ended: int
+    shops: dict[str, ShopReport]
+    calls: int
+    asks: int
+    round_trips: int
+    deferrals: int
+    given_back: int
+    busy: int
+    threads: int
+    seconds: float
+
+    @property
+    def admits_per_call(self) -> float:
+        """Round trips to the store for each call; each may ask for several jobs of a shop."""
+        return self.round_trips / max(1, self.calls)
+
+    @property
+    def used(self) -> float:
+        """Share of the time in which the slowest shop's limit let it finish that it was not kept longer: 1 is ideal."""
+        longest = max((shop.ideal() for shop in self.shops.values()), default=0)
+        took = max((shop.took(self.began) for shop in self.shops.values()), default=0)
+        return longest / took if took else 1.0
+
+    @property
+    def busy_share(self) -> float:
+        """Share of the threads' time in which they were calling."""
+        return self.busy / max(1, (self.ended - self.began) * self.threads)
+
+    def over(self) -> int:
+        """The worst excess over any shop's limits; 0 where none was exceeded."""
+        return max((shop.over() for shop in self.shops.values()), default=0)
