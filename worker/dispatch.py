@@ -12,7 +12,7 @@ from worker.errors import StoreError
 from worker.jobs import Job, Outcome, Result
 from worker.metrics import Metrics
 from worker.shops import ShopConfig
-from worker.store.base import LEASE_MARGIN, Ask, Go, Store
+from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, Ask, Go, Store
 from worker.verdicts import Halted, Rejected, Retry, Scope, Sent, Throttled, Unknown, Verdict, label_of
 
 DEFAULT_THROTTLE = SECOND
@@ -172,7 +172,8 @@ class Dispatcher:
         until = self._clock.now() + wait
         scope = verdict.scope or ("customer" if ask.customer else "shop")
         if scope == "shop" and wait <= LONGEST_OF_A_PACE and ask.limits.adapts:
-            self._store.slow_down(ask, grant.start_at)
+            # Booked up to so long ahead, perhaps before an earlier refusal: that fall has allowed for it already.
+            self._store.slow_down(ask, grant.start_at - GRANT_LIFETIME)
         self._store.block(ask.shop, ask.customer if scope == "customer" else None, until)
         self._store.release(ask, grant.epoch, called=True)
         return GiveBack(grant.epoch, scope=scope, until=until, verdict=verdict)

@@ -47,6 +47,10 @@ PLACE_HEADER = "x-referral-place"
 # What RabbitMQ notes on a message's way round; on the copies that we make it would pile up.
 _BROKER_HEADERS = ("x-death", "x-delivery-count", "x-first-death-", "x-last-death-")
 
+FIRST_LOOK = 5 * SECOND
+LOOK_AGAIN = 3600 * SECOND
+"""When the queue of a shop that has left the file is looked at for jobs that nobody will send; its count lags."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -93,6 +97,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         self._confirmed: deque[tuple[Received, AmqpDelivery | None, Finish | None, BrokerError | None]] = deque()
         self._unconfirmed = 0
         self._connected_at = 0
+        self._removed: dict[str, int] = {}
         self._unburied: list[tuple[Received, int]] = []
         super().__init__(host, timeout=timeout)
         self._publisher.start()
@@ -218,12 +223,26 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
             if shop not in served or self.gate.closed_until(shop) > now + LONG_CLOSED:
                 self._link.unsubscribe(shop)
                 self._give_back_waiting(shop)
+                if shop not in served:
+                    log.info("shop_removed", shop=shop)
+                    self._removed[shop] = now + FIRST_LOOK
+        self._warn_of_orphans(served, now)
         self._subscribe_missing()
         for shop in {held.shop for held in self.gate.held()} - served:
             self._give_back_waiting(shop)
         self._bury_again(now)
         for shop in {held.shop for held in self.gate.held() if held.message.at < now - self.longest_held}:
             self._give_back_waiting(shop)
+
+    def _warn_of_orphans(self, served: frozenset[str], now: int) -> None:
+        for shop, look_at in list(self._removed.items()):
+            if shop in served:
+                del self._removed[shop]
+            elif look_at <= now:
+                self._removed[shop] = now + LOOK_AGAIN
+                messages = self._link.waiting(shop)
+                if messages:
+                    log.warning("removed_shop_has_jobs", shop=shop, messages=messages, queue=shop_queue(shop))
 
     def _take_declared(self) -> None:
         while self._ready:

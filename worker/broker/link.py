@@ -102,6 +102,22 @@ class Link:
         except (pika.exceptions.AMQPError, OSError) as error:
             raise self._lost(error) from error
 
+    def waiting(self, shop: str) -> int:
+        """How many messages the shop's queue holds that nobody has in hand, as far as RabbitMQ tells at the moment."""
+        if self._connection is None:
+            return 0
+        try:
+            # On a channel of its own, which is closed where there is no such queue.
+            channel = self._connection.channel()
+            try:
+                count: int = channel.queue_declare(shop_queue(shop), passive=True).method.message_count
+            except pika.exceptions.ChannelClosedByBroker:
+                return 0
+            channel.close()
+        except (pika.exceptions.AMQPError, OSError) as error:
+            raise self._lost(error) from error
+        return count
+
     def ack(self, tag: int, generation: int) -> None:
         """The delivery is done with."""
         if self._channel is not None and generation == self.generation:

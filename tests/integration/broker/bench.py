@@ -144,9 +144,10 @@ class Bench:
         longest_held: float | None = None,
         single: bool = False,
         clock: Clock | None = None,
+        registry: ShopRegistry | None = None,
     ) -> None:
         clock = clock or SystemClock()
-        registry = ShopRegistry.of(*shops)
+        registry = registry or ShopRegistry.of(*shops)
         self.store = MemoryStore(clock)
         self.metrics = Metrics(CollectorRegistry())
         self.host = Host(
@@ -175,7 +176,7 @@ class Bench:
             delivery: object = CurrentMessage.get_current_message()
             assert isinstance(delivery, Delivery)
             assert delivery.grant is not None
-            delivery.disposition = dispatcher.dispatch(job, delivery.ask, delivery.grant)
+            delivery.disposition = dispatcher.dispatch(job, delivery.ask, delivery.grant, probing=delivery.probing)
 
         self._worker = dramatiq.Worker(self.broker, worker_timeout=100, worker_threads=threads)
 

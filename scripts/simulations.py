@@ -1,0 +1,96 @@
+"""``scripts/simulate``: the curves of docs/scaling.md, by the simulator."""
+
+import argparse
+import gc
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from worker.shopfile import ShopTable
+from worker.simulator import Fleet, Load, Report, Scenario
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "scaling.md"
+
+SHOPS = (10, 100, 1000, 5000)
+PROCESSES = (1, 4, 16, 50, 200)
+
+CALL = 100_000
+THREADS = 16
+CAPACITY = THREADS * 1_000_000 / CALL
+"""Calls a second that one process can make."""
+
+JOBS = 30_000
+FEWEST_JOBS = 12
+"""Jobs of a simulation, and of each shop at least."""
+
+Cell = tuple[str, str, str]
+
+
+def main() -> int:
+    """Write the tables, or time the million."""
+    parser = argparse.ArgumentParser(prog="scripts/simulate", description=__doc__)
+    parser.add_argument("--million", action="store_true", help="only time a million jobs, and print the line")
+    million = parser.parse_args().million
+    # Nothing here is garbage before the end, and looking for it takes a third of the time.
+    gc.disable()
+    if million:
+        print(_million())
+        return 0
+    cells = {(shops, processes): _cell(shops, processes) for shops in SHOPS for processes in PROCESSES}
+    text = DOCUMENT.read_text()
+    for number, name in enumerate(("admits", "used", "quiet")):
+        text = _replaced(text, name, _table(cells, number))
+    DOCUMENT.write_text(_replaced(text, "million", _million()))
+    return 0
+
+
+def _run(loads: list[Load], processes: int, **rest: int) -> Report:
+    report = Fleet(Scenario(loads, processes=processes, threads=THREADS, call=CALL, **rest)).run()
+    assert report.over() == 0
+    return report
+
+
+def _cell(shops: int, processes: int) -> Cell:
+    jobs = max(FEWEST_JOBS, JOBS // shops)
+    busy = _run([Load(jobs, _table_of(0.5 * CAPACITY * processes / shops))] * shops, processes)
+    # One shop that may have everything, beside the others with a few jobs each.
+    campaign = Load(JOBS, ShopTable(per_second=100_000.0, burst=1000))
+    quiet = Load(FEWEST_JOBS, _table_of(0.3 * CAPACITY * processes / shops))
+    beside = _run([campaign, *[quiet] * (shops - 1)], processes)
+    slowest = max(shop.took(beside.began) / shop.ideal() for slug, shop in beside.shops.items() if slug != "s0")
+    sys.stderr.write(f"{shops} shops, {processes} processes: {busy.seconds + beside.seconds:.1f} s\n")
+    return f"{busy.admits_per_call:.2f}", f"{busy.used:.1%}", f"{slowest:.2f}"
+
+
+def _table_of(per_second: float) -> ShopTable:
+    return ShopTable(per_second=per_second, burst=1)
+
+
+def _million() -> str:
+    shops, processes = 2000, 200
+    load = Load(500, ShopTable(per_second=0.8 * CAPACITY * processes / shops, burst=20))
+    report = _run([load] * shops, processes, store_round_trip=0)
+    return (
+        f"{report.calls:,} jobs of {shops:,} shops on {processes} processes: {report.seconds:.0f} s, "
+        f"{report.seconds * 1e6 / report.calls:.0f} µs a job"
+    )
+
+
+def _table(cells: Mapping[tuple[int, int], Cell], number: int) -> str:
+    lines = ["| shops | " + " | ".join(f"{processes}" for processes in PROCESSES) + " |"]
+    lines.append("| ---: |" + " ---: |" * len(PROCESSES))
+    for shops in SHOPS:
+        figures = " | ".join(cells[shops, processes][number] for processes in PROCESSES)
+        lines += [f"| {shops:,} | {figures} |"]
+    return "\n".join(lines)
+
+
+def _replaced(text: str, name: str, made: str) -> str:
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    assert begin in text, name
+    return re.sub(f"{begin}.*?{end}", lambda _: f"{begin}\n{made}\n{end}", text, flags=re.DOTALL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
