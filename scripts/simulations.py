@@ -21,8 +21,12 @@ CAPACITY = THREADS * 1_000_000 / CALL
 """Calls a second that one process can make."""
 
 JOBS = 30_000
-FEWEST_JOBS = 12
+FEWEST_JOBS = 16
 """Jobs of a simulation, and of each shop at least."""
+
+BURST = 4
+"""All shops begin at one instant, so their calls come in waves. A shop that waits for a thread keeps what its bucket
+holds, and loses what it doesn't."""
 
 Cell = tuple[str, str, str]
 
@@ -64,7 +68,7 @@ def _cell(shops: int, processes: int) -> Cell:
 
 
 def _table_of(per_second: float) -> ShopTable:
-    return ShopTable(per_second=per_second, burst=1)
+    return ShopTable(per_second=per_second, burst=BURST)
 
 
 def _million() -> str:

@@ -1,8 +1,12 @@
 """How a shop's pace gives way to a provider that allows less than the shops file says. Pure arithmetic.
 
-A pace is an interval between two calls in microseconds. It grows by a factor at each refusal and shrinks again as the
-rate (its inverse) climbs by the same amount each second, up to the one that the file gives: the fall finds the
-provider's limit within seconds, the slow climb then touches it seldom.
+A pace is an interval between two calls in microseconds. It grows by a factor at each refusal, and shrinks again as the
+rate (its inverse) climbs by the same amount each second, up to the one that the file gives.
+
+How far to fall is measured. At each refusal the provider's bucket is empty (or its queue of delayed calls is full), so
+what it took between two refusals is what it allows. Falls by fixed factors either took a dozen refusals to arrive or
+went too low. A provider whose bucket holds less than what a block lets pass is measured too low, so no fall is deeper
+than a fifth.
 """
 
 import math
@@ -10,26 +14,33 @@ from typing import NamedTuple
 
 from worker.clock import SECOND
 
-RECOVERY = 1200 * SECOND
-"""How long the rate takes from nothing to the whole of what the file gives."""
+RECOVERY = 3600 * SECOND
+"""How long the rate takes from nothing to the whole of what the file gives. The climb is what makes the provider refuse
+again, and each refusal costs its `Retry-After`."""
 
-SOON = 10 * SECOND
-"""A refusal that comes sooner than this after the last one ended says that the pace is still far off."""
+IDLE = 10 * SECOND
+"""A shop whose bucket was full for so long had nothing to do, and what was taken meanwhile is no measure."""
 
-FAR_OFF = (5, 4)
-NEAR = (20, 19)
-"""By what the interval grows: a fifth of the rate is lost while far off, a twentieth where it was only just too fast.
-With a climb of a whole rate in 20 minutes the pace then stays between 95 % and 100 % of what the provider allows."""
+FALL = 5 / 4
+"""By what the interval grows, where nothing was measured yet or the measure says more: a fifth of the rate is lost."""
+
+BELOW = 51 / 50
+"""By what the interval that was measured is exceeded."""
 
 SLOWEST = 100
 """The interval grows to this many times the file's at most: a shop that is refused everything is tried now and then."""
 
+UNKNOWN = -1
+
 
 class Slowdown(NamedTuple):
-    """The interval after the last fall, 0 for none, and when that was."""
+    """The interval after the last fall (0: none), when that was, and how many calls were granted since; the last is
+    :data:`UNKNOWN` where the shop was idle in between.
+    """
 
     interval: int = 0
     at: int = 0
+    calls: int = 0
 
 
 def interval_of(slowdown: Slowdown, now: int, full: int) -> int:
@@ -41,9 +52,19 @@ def interval_of(slowdown: Slowdown, now: int, full: int) -> int:
     return max(full, math.ceil(slowdown.interval / (1 + slowdown.interval / full * climbed)))
 
 
-def fall(slowdown: Slowdown, now: int, full: int, *, blocked_until: int) -> Slowdown:
-    """The pace after a refusal at ``now``; ``blocked_until`` is when the block of the last refusal ended."""
-    first = not slowdown.interval
-    more, less = FAR_OFF if first or now < max(slowdown.at, blocked_until) + SOON else NEAR
-    interval = math.ceil(interval_of(slowdown, now, full) * (more / less))
-    return Slowdown(min(interval, full * SLOWEST), now)
+def granted(slowdown: Slowdown, at: int, full_at: int) -> Slowdown:
+    """The slowdown once a call was granted for ``at``; ``full_at`` is when the shop's bucket was full before it."""
+    if not slowdown.interval or slowdown.calls == UNKNOWN:
+        return slowdown
+    return slowdown._replace(calls=UNKNOWN if at > full_at + IDLE else slowdown.calls + 1)
+
+
+def fall(slowdown: Slowdown, now: int, full: int) -> Slowdown:
+    """The pace after a refusal at ``now``."""
+    interval = interval_of(slowdown, now, full)
+    slower = interval * FALL
+    # The refused call itself was granted too.
+    if slowdown.interval and slowdown.calls > 1:
+        measured = (now - slowdown.at) / (slowdown.calls - 1)
+        slower = min(max(interval, measured) * BELOW, slower)
+    return Slowdown(min(math.ceil(slower), full * SLOWEST), now, 0)

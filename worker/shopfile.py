@@ -88,7 +88,9 @@ class ShopTable(BaseModel):
         default=1.0,
         description="Part of all these limits that this worker may use; the shop's own storefront needs the rest.",
     )
-    max_in_flight: Count = Field(default=12, description="Calls at once per process; keep it below the threads.")
+    max_in_flight: Count = Field(
+        default=12, description="Calls at once per process; below the threads, and at most `REFERRALS_PREFETCH`."
+    )
     weight: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=1, description="Share of the worker's time when several shops wait: 2 gets twice as much as 1."
     )

@@ -6,13 +6,31 @@ import sys
 import tempfile
 from pathlib import Path
 
-from scripts.benchmarks import dispatch, document, idle, machine, memory, publish, wall
+from scripts.benchmarks import (
+    backlog,
+    dispatch,
+    document,
+    fleet,
+    hundred,
+    idle,
+    judge,
+    machine,
+    memory,
+    publish,
+    quiet,
+    shops,
+    stampede,
+    wall,
+)
 from scripts.benchmarks.process import BenchmarkError
 from scripts.benchmarks.report import Benchmark
 from scripts.benchmarks.site import ROOT, Site
-from tests.services import ServiceError, open_rabbitmq
+from tests.services import ServiceError, Valkey, open_rabbitmq
 
-BENCHMARKS: tuple[Benchmark, ...] = tuple(module.BENCHMARK for module in (dispatch, publish, memory, idle, wall))
+BENCHMARKS: tuple[Benchmark, ...] = tuple(
+    module.BENCHMARK
+    for module in (dispatch, publish, memory, idle, wall, fleet, hundred, quiet, stampede, judge, shops, backlog)
+)
 
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 
@@ -24,8 +42,12 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     chosen = [one for one in BENCHMARKS if not arguments.names or one.name in arguments.names]
     try:
-        with tempfile.TemporaryDirectory() as folder, open_rabbitmq(Path(folder) / "rabbitmq") as rabbitmq:
-            site = Site(Path(folder), rabbitmq, arguments.quick)
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            Valkey(Path(folder) / "valkey") as valkey,
+            open_rabbitmq(Path(folder) / "rabbitmq") as rabbitmq,
+        ):
+            site = Site(Path(folder), rabbitmq, valkey, arguments.quick)
             facts = machine.facts(rabbitmq.api("GET", "/api/overview")["rabbitmq_version"])
             for benchmark in chosen:
                 _run(benchmark, site, facts)
@@ -53,7 +75,7 @@ def _run(benchmark: Benchmark, site: Site, facts: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="scripts/bench",
-        description="Measure on a private RabbitMQ and renew the sections of docs/benchmarks.md.",
+        description="Measure on a private RabbitMQ and Valkey and renew the sections of docs/benchmarks.md.",
         epilog="\n".join(f"  {one.name:10}{one.title}" for one in BENCHMARKS),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,5 +1,6 @@
 """What the benchmarks are fed: shops files and exports, made up and the same each time."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET
@@ -20,14 +21,19 @@ def customer(number: int) -> str:
     return f"customer-{number}@example.com"
 
 
-def write_shops(path: Path, api_url: str, shops: list[str], keys: dict[str, int]) -> None:
+def write_shops(path: Path, api_url: str, shops: list[str], keys: Mapping[str, float]) -> None:
     """A shops file with one credential for all, beside it."""
     secret = path.with_suffix(".key")
     secret.write_text(SANDBOX_SECRET)
     lines = ["[defaults]", f'base_url = "{api_url}"', *(f"{key} = {value}" for key, value in keys.items())]
     for shop in shops:
-        lines += [f"[shops.{shop}]", f'key_id = "{SANDBOX_KEY_ID}"', f'secret_file = "{secret.name}"']
+        lines += credential(shop, path)
     path.write_text("\n".join(lines) + "\n")
+
+
+def credential(shop: str, path: Path) -> list[str]:
+    """A shop's lines in a shops file that :func:`write_shops` made; keys of its own may follow."""
+    return [f"[shops.{shop}]", f'key_id = "{SANDBOX_KEY_ID}"', f'secret_file = "{path.with_suffix(".key").name}"']
 
 
 def write_export(path: Path, jobs: int, shops: list[str]) -> None:

@@ -1,8 +1,9 @@
-"""Where it is measured: a folder, a private RabbitMQ, and the programs on it."""
+"""Where it is measured: a folder, a private RabbitMQ and Valkey, and the programs on them."""
 
 import json
 import os
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import redis
+
 from scripts.benchmarks.process import BenchmarkError, Program, run_to_end
-from tests.services import RabbitMQ, Vhost, wait_until
+from tests.services import RabbitMQ, Valkey, Vhost, wait_until
 from tests.services.process import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,10 +25,11 @@ SHOPS = 100
 
 @dataclass(frozen=True)
 class Site:
-    """The folder and the RabbitMQ of a run. ``quick`` asks for a fraction of the work."""
+    """The folder, the RabbitMQ and the Valkey of a run. ``quick`` asks for a fraction of the work."""
 
     folder: Path
     rabbitmq: RabbitMQ
+    valkey: Valkey
     quick: bool
 
     def of(self, usual: int, quick: int) -> int:
@@ -42,11 +46,25 @@ class Site:
             self.rabbitmq.delete_vhost(made)
 
     @contextmanager
-    def api(self) -> Iterator["Api"]:
-        """The sandbox in a process of its own; it holds nothing back."""
-        command = self.referrals("sandbox", "--port", "0", "--no-limits")
+    def api(self, *limits: str) -> Iterator["Api"]:
+        """The sandbox in a process of its own; it holds nothing back unless it is given limits."""
+        command = self.referrals("sandbox", "--port", "0", *(limits or ("--no-limits",)))
         with Program(command, self.environment(), self.folder / "sandbox.log") as sandbox:
             yield Api(sandbox.wait_for("Refer2 sandbox on"))
+
+    @contextmanager
+    def upstream(self, *arguments: str) -> Iterator["Api"]:
+        """The fast stand-in for Refer2, where the sandbox's own CPU would be in the way."""
+        command = [sys.executable, "-m", "scripts.benchmarks.upstream", *arguments]
+        with Program(command, self.environment(), self.folder / "upstream.log") as upstream:
+            yield Api(upstream.wait_for("Refer2 sandbox on"))
+
+    def empty_store(self) -> str:
+        """The URL of the Valkey, with nothing in it."""
+        client: Any = redis.Redis.from_url(self.valkey.url)
+        client.flushall()
+        client.close()
+        return self.valkey.url
 
     def start(self, name: str, command: list[str], env: dict[str, str]) -> Program:
         """A program in the background, with its output in the folder."""
@@ -75,7 +93,21 @@ class Site:
             raise BenchmarkError(f"of {summary['rows']} rows only {summary['published']} were published")
         return summary, cpu
 
-    def wait_for_results(self, vhost: Vhost, count: int) -> None:
+    def wait_for_consumers(self, vhost: Vhost, count: int) -> None:
+        """Until so many consumers are subscribed, each process's to each queue counted.
+
+        Raises:
+          TimeoutError: there aren't so many within five minutes.
+        """
+        # Asked too often, the listing of thousands would itself take a good part of a core.
+        listing = f"/api/consumers/{vhost.name}"
+        deadline = time.monotonic() + 300
+        while len(self.rabbitmq.api("GET", listing)) < count:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"waited 300 s in vain for {count} consumers")
+            time.sleep(0.1)
+
+    def wait_for_results(self, vhost: Vhost, count: int, seconds: float = 60) -> None:
         """Until that many results are in their queue and nothing is anywhere else; so no job was lost or repeated.
 
         Raises:
@@ -87,7 +119,7 @@ class Site:
             results = queues.pop("referrals.results", 0)
             return results == count and not any(queues.values())
 
-        wait_until(depths, 60, f"{count} results in RabbitMQ and nothing else")
+        wait_until(depths, seconds, f"{count} results in RabbitMQ and nothing else")
 
 
 @dataclass(frozen=True)

@@ -468,6 +468,17 @@ def test_a_fast_shop_slows_down() -> None:
         assert (reply.interval > SECOND) is slower
 
 
+def test_calls_booked_before_a_fall_are_no_news() -> None:
+    """A refusal of a call that was granted ahead, before the pace fell, doesn't lower it again."""
+    bench = Bench(Throttled(429, "rate_limit_exceeded", "shop", SECOND), per_second=1.0, burst=5)
+    bench.dispatch()
+    fallen = bench.store.inspect("acme", bench.ask().limits).interval
+    bench.clock.advance(SECOND)
+    second = bench.grant()
+    bench.dispatch(replace(second, start_at=NOON + CALL + GRANT_LIFETIME))
+    assert bench.store.inspect("acme", bench.ask().limits).interval <= fallen
+
+
 def test_counted() -> None:
     """Every call is counted once by a bounded label, and none is in flight afterwards."""
     bench = Bench()

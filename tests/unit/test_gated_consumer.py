@@ -18,7 +18,7 @@ from worker.jobs import Customer, Job, Outcome
 from worker.metrics import Metrics
 from worker.pace import RECOVERY
 from worker.shops import ShopRegistry
-from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, Ask, Closure, Go, Reply, Seen, Wait
+from worker.store.base import GRANT_LIFETIME, HORIZON, LEASE_MARGIN, Ask, Closure, Go, Reply, Seen, Wait
 from worker.store.memory import MemoryStore, Started
 from worker.verdicts import Halted, Rejected, Retry, Sent, Throttled, Verdict
 
@@ -230,6 +230,22 @@ def test_expired_jobs_ask_for_nothing(bench: Bench) -> None:
     taken = [bench.consumer.take() for _ in range(4)]
     assert [delivery.ask.free for delivery in taken] == [True, True, True, False]
     assert bench.clock.now() == NOON
+
+
+def test_a_throttled_shop_takes_its_grants_back() -> None:
+    """What was granted ahead for a shop that is throttled now is undone: it would be refused too."""
+    bench = Bench(per_second=1000.0, burst=1)
+    bench.store = BreakableStore(bench.clock, horizon=HORIZON)
+    bench.host.store = bench.store
+    bench.consumer.offer(*(make_job(number) for number in range(4)))
+    delivery = bench.consumer.take()
+    assert delivery.grant is not None
+    assert len(bench.consumer._granted) > 0
+    bench.store.release(delivery.ask, delivery.grant.epoch, called=True)
+    throttled = Throttled(429, "rate_limit_exceeded", "shop", SECOND)
+    bench.consumer.report(delivery, GiveBack(delivery.grant.epoch, "shop", NOON + SECOND, throttled))
+    assert bench.consumer._granted == []
+    assert bench.consumer.gate.waiting("acme") == 4
 
 
 def test_probes_are_told(bench: Bench) -> None:

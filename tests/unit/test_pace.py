@@ -1,28 +1,38 @@
 """How a shop's pace falls and recovers, as pure arithmetic."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.clock import SECOND
-from worker.pace import FAR_OFF, NEAR, RECOVERY, SLOWEST, SOON, Slowdown, fall, interval_of
+from worker.pace import IDLE, RECOVERY, SLOWEST, UNKNOWN, Slowdown, fall, granted, interval_of
 
 FULL = 10_000
 NOW = 1_000 * SECOND
 
 
 def test_first_fall() -> None:
-    """The first refusal costs a fifth of the rate."""
-    assert fall(Slowdown(), NOW, FULL, blocked_until=0) == Slowdown(FULL * FAR_OFF[0] // FAR_OFF[1], NOW)
+    """The first refusal, before which nothing was measured, costs a fifth of the rate."""
+    assert fall(Slowdown(), NOW, FULL) == Slowdown(FULL * 5 // 4, NOW, 0)
 
 
-def test_falls_in_a_row_and_far_apart() -> None:
-    """A refusal soon after the last one's block falls as far again; one after a climb hardly at all."""
-    slow = Slowdown(4 * FULL, NOW)
-    soon = fall(slow, NOW + SOON + 5, FULL, blocked_until=NOW + 10)
-    late = fall(slow, NOW + SOON + 10, FULL, blocked_until=NOW + 10)
-    climbed = interval_of(slow, NOW + SOON, FULL)
-    assert soon.interval / climbed > 1.24
-    assert 1.05 < late.interval / climbed < NEAR[0] / NEAR[1] + 0.001
+def test_measured_fall() -> None:
+    """Later ones fall to just below the rate at which calls were taken since the last, and at most by a fifth."""
+    slow = Slowdown(2 * FULL, NOW, calls=101)
+    assert fall(slow, NOW + 230 * FULL, FULL).interval == pytest.approx(2.3 * 1.02 * FULL, rel=0.001)
+    assert 2.3 * FULL < fall(slow, NOW + 9000 * FULL, FULL).interval <= 2.5 * FULL
+    assert 2.03 * FULL < fall(slow, NOW + 50 * FULL, FULL).interval < 2.05 * FULL
+
+
+def test_calls_are_counted_between_falls() -> None:
+    """Each granted call counts; one after a time without work makes the count worthless until the next fall."""
+    slow = Slowdown(2 * FULL, NOW)
+    slow = granted(granted(slow, NOW + 5, NOW), NOW + IDLE, NOW)
+    assert slow.calls == 2
+    idle = granted(granted(slow, NOW + 3 * IDLE, NOW + IDLE), NOW + 3 * IDLE, NOW + 3 * IDLE)
+    assert idle.calls == UNKNOWN
+    assert fall(idle, NOW + 4 * IDLE, FULL).interval < 2 * FULL * 5 // 4
+    assert granted(Slowdown(), NOW, NOW) == Slowdown()
 
 
 def test_recovery() -> None:
@@ -36,7 +46,7 @@ def test_slowest() -> None:
     """Whatever is refused, the shop is tried now and then."""
     slow = Slowdown()
     for number in range(100):
-        slow = fall(slow, NOW + number, FULL, blocked_until=0)
+        slow = fall(slow, NOW + number, FULL)
     assert slow.interval == FULL * SLOWEST
 
 

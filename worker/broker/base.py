@@ -449,6 +449,8 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         self.gate.give_back(delivery)
         if disposition.scope == "shop":
             self.gate.close(delivery.shop, disposition.until, "throttled")
+            # What was granted ahead would be refused too.
+            self._take_back_grants(delivery.shop)
 
     def _undo(self, delivery: D) -> None:
         grant, delivery.grant = delivery.grant, None

@@ -261,7 +261,11 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
             if shop in self._declared and self.gate.closed_until(shop) <= now + LONG_CLOSED:
                 self._link.subscribe(shop)
         if missing and self._declared.issuperset(missing):
-            log.info("subscribed", shops=len(self._link.shops), seconds=round((now - self._connected_at) / SECOND, 1))
+            log.info(
+                "subscribed",
+                shops=len(self._link.shops),
+                seconds=round((self.host.clock.now() - self._connected_at) / SECOND, 1),
+            )
 
     def _give_back_waiting(self, shop: str) -> None:
         for delivery in self.gate.withdraw(shop):

@@ -8,7 +8,7 @@ from worker.clock import DAY, Clock
 from worker.errors import StoreError
 from worker.jobs import OUTCOMES, Outcome
 from worker.limits import Rate, ShopLimits, after, day_of, earliest, next_reset, refund
-from worker.pace import Slowdown, fall, interval_of
+from worker.pace import Slowdown, fall, granted, interval_of
 from worker.store.base import (
     GRANT_LIFETIME,
     LEASE_MARGIN,
@@ -244,8 +244,7 @@ class MemoryStore:
         with self._lock:
             state = self._shop(ask.shop)
             if granted_at > state.slowdown.at:
-                full = ask.limits.shop.interval
-                state.slowdown = fall(state.slowdown, now, full, blocked_until=state.blocked_until)
+                state.slowdown = fall(state.slowdown, now, ask.limits.shop.interval)
 
     def note(self, shop: str, closure: Closure | None) -> None:
         with self._lock:
@@ -306,6 +305,8 @@ class MemoryStore:
             start_at = max(start_at, due)
             _charge(customer, start_at, limits.customer)
         # Both buckets are charged at the one instant at which the call may start, so that neither window is cheated.
+        if state.slowdown.interval:
+            state.slowdown = granted(state.slowdown, start_at, state.tat)
         _charge(state, start_at, rate)
         self._count(state, ask, day, 1)
         return _Charged(start_at, state.base, customer.base if customer is not None else -1)

@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 
+import pytest
+
 from tests.integration.store.worlds import RedisWorld, World, advance
 from tests.unit.making import NOON, go, make_ask, make_limits
 from worker.clock import SECOND
-from worker.limits import Rate
-from worker.pace import RECOVERY, Slowdown, fall, interval_of
+from worker.limits import Rate, Taken, take
+from worker.pace import RECOVERY, Slowdown, fall, granted, interval_of
 from worker.store.base import Closed
 
 FULL = 100_000
@@ -33,7 +35,7 @@ def test_falls_and_recovers(world: World) -> None:
         advance(world, 2 * SECOND)
         grant = go(world.store, make_ask(number, limits=LIMITS))
         world.store.slow_down(make_ask(number, limits=LIMITS), grant.start_at)
-        slow = fall(slow, world.now, FULL, blocked_until=0)
+        slow = fall(granted(slow, world.now, world.now), world.now, FULL)
     for passed in (SECOND, RECOVERY // 10, RECOVERY // 3, RECOVERY):
         advance(world, passed)
         interval = interval_of(slow, world.now, FULL)
@@ -45,6 +47,40 @@ def test_falls_and_recovers(world: World) -> None:
     assert interval_of(slow, world.now, FULL) == FULL
 
 
+@pytest.mark.parametrize("allowed", [Rate(SECOND // 4, 10), Rate(SECOND // 7, 1)])
+def test_the_fall_is_measured(world: World, allowed: Rate) -> None:
+    """After a few refusals the pace is just below what the provider takes, with none far below it on the way."""
+    bucket, number, refused = 0, 0, 0
+    while refused < 8:
+        number += 1
+        ask = make_ask(number, limits=LIMITS)
+        reply = world.store.admit(ask)
+        if isinstance(reply, Closed):
+            world.set(reply.until)
+            continue
+        answer = take(bucket, world.now, allowed)
+        if isinstance(answer, Taken):
+            bucket = answer.tat
+        else:
+            refused += 1
+            world.store.slow_down(ask, world.now)
+            world.store.block("acme", None, world.now + SECOND)
+        assert world.store.inspect("acme", LIMITS).interval < allowed.interval * 1.27
+    assert world.store.inspect("acme", LIMITS).interval > allowed.interval * 0.98
+
+
+def test_an_idle_shop_measures_nothing(world: World) -> None:
+    """What a shop took in hours without work doesn't tell what the provider allows: it falls by a fixed step."""
+    for number in (1, 2):
+        world.store.slow_down(
+            make_ask(number, limits=LIMITS), go(world.store, make_ask(number, limits=LIMITS)).start_at
+        )
+        advance(world, 4 * 3600 * SECOND)
+    grant = go(world.store, make_ask(3, limits=LIMITS))
+    world.store.slow_down(make_ask(3, limits=LIMITS), grant.start_at)
+    assert world.store.inspect("acme", LIMITS).interval == FULL * 5 // 4
+
+
 def test_calls_of_before_the_fall(world: World) -> None:
     """Of many calls that were under way when the first was refused, the others' refusals change nothing."""
     ask = make_ask(1, limits=LIMITS)
@@ -52,7 +88,7 @@ def test_calls_of_before_the_fall(world: World) -> None:
         world.store.slow_down(ask, NOON - 1)
         advance(world, 1)
     advance(world, SECOND)
-    assert pace(world) == interval_of(fall(Slowdown(), NOON, FULL, blocked_until=0), world.now, FULL)
+    assert pace(world) == interval_of(fall(Slowdown(), NOON, FULL), world.now, FULL)
 
 
 def test_switched_off(world: World) -> None:

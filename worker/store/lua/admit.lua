@@ -126,6 +126,7 @@ local function admit(job_key, customer_key, id, epoch, place)
     save_scope(customer_key, customer, needed_until(customer, resets_at))
   end
   -- Both buckets are charged at the one instant at which the call may start, so that neither window is cheated.
+  count_since(shop, start_at)
   take(shop, start_at, interval, day)
   shop_changed = true
   local start_by = start_at + lifetime

@@ -3,20 +3,22 @@
 --   line: the last turn or place in line that was given (of a shop: to a process; of a customer: to a job).
 --   blocked: until when.
 --   day, calls: the quota day and how many calls it has had. kept: when the key expires.
---   slow, slowed_at: of a shop, the interval of its calls after the last fall of its pace (0 for none), and when.
+--   slow, slowed_at, since: of a shop, the interval of its calls after the last fall of its pace (0 for none), when that
+--     was, and how many calls were granted since (-1: the shop was idle meanwhile).
 
 local DAY = 86400000000
 
 -- How a pace falls and recovers, and why so, is in worker/pace.py.
-local RECOVERY = 1200000000
+local RECOVERY, IDLE = 3600000000, 10000000
 
 local function unpack_scope(packed)
   if packed then
-    local tat, base, line, blocked, day, calls, kept, slow, slowed_at = cmsgpack.unpack(packed)
+    local tat, base, line, blocked, day, calls, kept, slow, slowed_at, since = cmsgpack.unpack(packed)
     return { tat = tat, base = base, line = line, blocked = blocked, day = day, calls = calls, kept = kept,
-             slow = slow or 0, slowed_at = slowed_at or 0 }
+             slow = slow or 0, slowed_at = slowed_at or 0, since = since or 0 }
   end
-  return { tat = 0, base = 0, line = 0, blocked = 0, day = -1, calls = 0, kept = 0, slow = 0, slowed_at = 0 }
+  return { tat = 0, base = 0, line = 0, blocked = 0, day = -1, calls = 0, kept = 0, slow = 0, slowed_at = 0,
+           since = 0 }
 end
 
 -- Keeps it until then at least. An expiry that is late enough stays, which costs half as much.
@@ -25,7 +27,8 @@ local function save_scope(key, s, keep_until)
   s.kept = math.max(s.kept, keep_until)
   local packed
   if s.slow > 0 then
-    packed = cmsgpack.pack(s.tat, s.base, s.line, s.blocked, s.day, s.calls, s.kept, s.slow, s.slowed_at)
+    packed = cmsgpack.pack(s.tat, s.base, s.line, s.blocked, s.day, s.calls, s.kept, s.slow, s.slowed_at,
+                           s.since)
   else
     packed = cmsgpack.pack(s.tat, s.base, s.line, s.blocked, s.day, s.calls, s.kept)
   end
@@ -40,6 +43,13 @@ end
 local function needed_until(s, resets_at)
   return math.max(s.tat, s.line, s.blocked, s.calls > 0 and (s.day + 1) * DAY + resets_at or 0,
                   s.slow > 0 and s.slowed_at + RECOVERY or 0)
+end
+
+-- Counts a call of the shop that is granted for `at`, before `take`.
+local function count_since(s, at)
+  if s.slow > 0 and s.since >= 0 then
+    s.since = at > s.tat + IDLE and -1 or s.since + 1
+  end
 end
 
 -- The interval between a shop's calls at present; `full` is what it comes back to.
