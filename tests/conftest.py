@@ -42,6 +42,13 @@ def valkey(services: Stack) -> Valkey:
     return services.valkey
 
 
+@pytest.fixture(scope="session")
+def redis_url(valkey: Valkey, worker_id: str) -> str:
+    """A database of the session's Valkey that no other test process uses; whoever takes it may empty it."""
+    number = 0 if worker_id == "master" else 1 + int(worker_id.removeprefix("gw"))
+    return f"{valkey.url.removesuffix('/0')}/{number}"
+
+
 @pytest.fixture
 def vhost(rabbitmq: RabbitMQ) -> Iterator[Vhost]:
     """An empty virtual host on the session's RabbitMQ; it and its connections are gone after the test."""

@@ -1,4 +1,4 @@
-"""What the tests of the stores share. Those on Redis use a database of the private server that nobody else uses."""
+"""What the tests of the stores share."""
 
 from collections.abc import Iterator
 from typing import cast, get_args
@@ -6,14 +6,7 @@ from typing import cast, get_args
 import pytest
 
 from tests.integration.store.worlds import Kind, MemoryWorld, RedisWorld, World
-from tests.services import Valkey
 from worker.store.base import HORIZON
-
-
-@pytest.fixture(scope="module")
-def redis_url(valkey: Valkey) -> str:
-    """A database of the session's Valkey that the tests of one module may empty."""
-    return valkey.url.removesuffix("/0") + "/9"
 
 
 @pytest.fixture(params=get_args(Kind))
