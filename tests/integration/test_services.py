@@ -1,5 +1,6 @@
 """The private services themselves: isolated, found again, ended without a trace."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,10 +15,10 @@ from tests.services import RabbitMQ, ServiceError, Valkey, Vhost, open_rabbitmq,
 REPOSITORY = Path(__file__).parents[2]
 
 
-def services(*arguments: object) -> subprocess.CompletedProcess[str]:
+def services(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run ``scripts/services`` as a developer does."""
     command = [str(REPOSITORY / "scripts" / "services"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | environment)
 
 
 def processes_of(folder: Path) -> set[int]:
@@ -41,10 +42,15 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_up_and_down_leave_no_process_behind(folder: Path) -> None:
-    """`up` starts both once and prints where they are, `ctl` speaks to the node, `down` ends every process."""
+    """`up` starts both once and prints where they are, `ctl` speaks to the node, `down` ends every process.
+
+    To somebody who wants another RabbitMQ it doesn't pass off the one that runs.
+    """
     first, again = services("--dir", folder, "up"), services("--dir", folder, "up")
     assert first.returncode == 0, first.stderr
     assert again.stdout == first.stdout
+    other = services("--dir", folder, "up", RABBITMQ_SBIN="/of/another/version")
+    assert (other.returncode, "another RabbitMQ runs in" in other.stderr) == (1, True)
     urls = dict(line.removeprefix("export ").split("=", 1) for line in first.stdout.splitlines() if "=" in line)
     amqp_url = urls["REFERRALS_AMQP_URL"].strip("'")
     with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:

@@ -9,9 +9,10 @@ from tests.services import stack
 from tests.services.base import Service, ServiceError
 
 _USAGE = """\
-usage: scripts/services [--dir DIR] up|urls|down|ctl …
+usage: scripts/services [--dir DIR] up [--rabbitmq 4]|urls|down|ctl …
 
-  up     start a private RabbitMQ and Valkey on free ports, print their URLs as shell exports
+  up     start a private RabbitMQ and Valkey on free ports, print their URLs as shell exports;
+         --rabbitmq 4: not the RabbitMQ of this machine, but 4 from Debian trixie (as root on Debian, made once)
   urls   print them again
   ctl …  run rabbitmqctl on the private node: scripts/services ctl list_queues name messages
   down   stop what `up` started; its data is not kept

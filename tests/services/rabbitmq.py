@@ -68,7 +68,9 @@ class RabbitMQ(Service):
         return f"http://127.0.0.1:{self.record['prometheus']}/metrics"
 
     def exports(self) -> dict[str, str]:
-        return {
+        # So that a node of a test's own, which that environment starts, is of the same version.
+        sbin = {"RABBITMQ_SBIN": self.record["sbin"]} if "sbin" in self.record else {}
+        return sbin | {
             "REFERRALS_AMQP_URL": self.url,
             "RABBITMQ_PROMETHEUS_URL": self.prometheus_url,
             "RABBITMQ_NODENAME": self.nodename,
@@ -165,7 +167,8 @@ class RabbitMQ(Service):
         cookie = home / ".erlang.cookie"
         cookie.write_text(uuid.uuid4().hex)
         cookie.chmod(0o400)
-        return {"nodename": f"rd-{uuid.uuid4().hex[:10]}@localhost", **ports}
+        # Kept, so that whoever finds the node later starts and asks it with the commands of its own version.
+        return {"nodename": f"rd-{uuid.uuid4().hex[:10]}@localhost", "sbin": str(self._installed()), **ports}
 
     def _write_configuration(self, config: Sequence[str]) -> None:
         lines = [*config, "raft.wal_max_size_bytes = 67108864", *self._config]
@@ -177,7 +180,8 @@ class RabbitMQ(Service):
     def _spawn(self) -> None:
         env = self._environment()
         if not process.find(self._epmd_pid_file):
-            epmd = shutil.which("epmd")
+            own = self._sbin() / "epmd"
+            epmd = str(own) if own.exists() else shutil.which("epmd")
             if not epmd:
                 raise ServiceError("epmd is missing: install Erlang (apt install erlang-base)")
             command = [epmd, "-port", str(self.record["epmd"]), "-address", "127.0.0.1"]
@@ -216,6 +220,9 @@ class RabbitMQ(Service):
         }
 
     def _sbin(self) -> Path:
+        return Path(self.record["sbin"])
+
+    def _installed(self) -> Path:
         # Not the wrappers of /usr/sbin, which insist on the user rabbitmq.
         found = find_sbin()
         if not found:

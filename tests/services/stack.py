@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,21 +43,30 @@ def up(folder: Path) -> Stack:
     """Both services running under ``folder``; starts those that don't, and none where one of them fails.
 
     Raises:
-      ServiceError: one of them can't be had.
+      ServiceError: one of them can't be had, or another RabbitMQ than the one that ``RABBITMQ_SBIN`` names runs there.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
-            return attach(folder)
+            running = attach(folder)
         except ServiceError:
             stop_all(folder)
+        else:
+            _refuse_another(running.rabbitmq, folder)
+            return running
         valkey = Valkey(folder / "valkey").create()
         try:
             return Stack(open_rabbitmq(folder / "rabbitmq").create(), valkey)
         except BaseException:
             valkey.stop()
             raise
+
+
+def _refuse_another(running: RabbitMQ, folder: Path) -> None:
+    wanted = os.environ.get("RABBITMQ_SBIN")
+    if wanted and wanted != running.record.get("sbin"):
+        raise ServiceError(f"another RabbitMQ runs in {folder}: scripts/services down first, or choose another --dir")
 
 
 def attach(folder: Path) -> Stack:

@@ -36,5 +36,6 @@ def test_a_wall_of_one_customer_hardly_slows_the_others(vhost: Vhost, tap: Tap) 
     seconds = others[-1] - others[0]
     assert (OTHERS - BURST) / seconds >= 0.85 * PER_SECOND
     assert WALL * 0.5 <= deferrals <= 1.5 * WALL
-    assert 0 < len(wall) <= CUSTOMER_PER_SECOND * (wall[-1] - wall[0]) + 2
+    # A call may start as much as 250 ms after its grant, which makes the first and the last of them look closer.
+    assert 0 < len(wall) <= CUSTOMER_PER_SECOND * (wall[-1] - wall[0] + 0.25) + 2
     assert set(refer.per_job().values()) == {1}
