@@ -43,10 +43,12 @@ def result(number: int) -> bytes:
 
 
 def publish(tap: Tap, numbers: range) -> None:
-    """These results onto the exchange, pipelined; the last one is confirmed."""
+    """These results onto the exchange, confirmed all together by a transaction: one by one would take minutes."""
     fast: Any = tap.channel.connection.channel()
+    fast.tx_select()
     for number in numbers:
         fast.basic_publish("referrals.results", KEY, result(number))
+    fast.tx_commit()
     fast.close()
 
 
