@@ -1,5 +1,6 @@
 """Settings of a process, from ``REFERRALS_*`` environment variables. What differs per shop is in the shops file."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -15,19 +16,27 @@ SERVER_DELAY_SECONDS = 5.0
 """How long Refer2 itself holds back a call that is over a limit before it answers (public API pages, read 2026-11)."""
 
 
-def _url(*schemes: str) -> AfterValidator:
+def urls_of(value: str) -> list[str]:
+    """The URLs of a setting that takes several, separated by commas; a password may hold a comma too."""
+    return re.split(r"\s*,\s*(?=[a-z]+://)", value.strip())
+
+
+def _url(*schemes: str, several: bool = False) -> AfterValidator:
     expected = " or ".join(f"{scheme}://host…" for scheme in schemes)
 
     def check(value: SecretStr) -> SecretStr:
-        try:
-            parts = urlsplit(value.get_secret_value())
-            placed = parts.path if parts.scheme == "unix" else parts.hostname
-            usable = parts.scheme in schemes and bool(placed) and parts.port != 0
-        except ValueError:
-            usable = False
-        if not usable:
-            raise ValueError(f"is not a URL like {expected}")
+        text = value.get_secret_value()
+        if not all(map(usable, urls_of(text) if several else [text])):
+            raise ValueError(f"is not a URL like {expected}{', or several separated by commas' if several else ''}")
         return value
+
+    def usable(url: str) -> bool:
+        try:
+            parts = urlsplit(url)
+            placed = parts.path if parts.scheme == "unix" else parts.hostname
+            return parts.scheme in schemes and bool(placed) and parts.port != 0
+        except ValueError:
+            return False
 
     return AfterValidator(check)
 
@@ -58,9 +67,9 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
     )
 
-    amqp_url: Annotated[SecretStr, _url("amqp", "amqps")] = Field(
+    amqp_url: Annotated[SecretStr, _url("amqp", "amqps", several=True)] = Field(
         default=SecretStr("amqp://guest:guest@127.0.0.1:5672/%2f"),
-        description="RabbitMQ, with user, password and virtual host.",
+        description="RabbitMQ, with user, password and virtual host; the nodes of a cluster separated by commas.",
     )
     redis_url: Annotated[SecretStr, _url("redis", "rediss", "unix")] | None = Field(
         default=None,

@@ -6,7 +6,7 @@ import pytest
 
 from worker import settings
 from worker.errors import ConfigurationError
-from worker.settings import PREFIX, Settings
+from worker.settings import PREFIX, Settings, urls_of
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,15 @@ def test_urls_are_masked(environment: pytest.MonkeyPatch) -> None:
     assert "s3cret" not in repr(loaded) + str(loaded)
 
 
+def test_several_nodes_of_rabbitmq(environment: pytest.MonkeyPatch) -> None:
+    """REFERRALS_AMQP_URL may list nodes; a comma in a password separates nothing."""
+    environment.setenv("REFERRALS_AMQP_URL", "amqp://me:a,b@one.example.com/%2f , amqps://me:a,b@two.example.com/x")
+    told = settings.load().amqp_url.get_secret_value()
+    assert urls_of(told) == ["amqp://me:a,b@one.example.com/%2f", "amqps://me:a,b@two.example.com/x"]
+
+
 REFUSED = {
+    "a second URL of another scheme": ("AMQP_URL", "amqp://host,http://host", "REFERRALS_AMQP_URL: is not a URL like"),
     "a port that is none": ("METRICS_PORT", "99999", "REFERRALS_METRICS_PORT: input should be less than"),
     "not a number": ("PREFETCH", "many", "REFERRALS_PREFETCH: input should be a valid integer"),
     "another scheme": ("AMQP_URL", "http://s3cret@host", "REFERRALS_AMQP_URL: is not a URL like amqp://host… or amqps"),

@@ -8,7 +8,7 @@ import pika
 import pika.exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 
-from worker.broker.connection import connect, declare_topology, describe
+from worker.broker.connection import Parameters, connect, declare_topology, describe
 from worker.broker.topology import RESULTS, queues
 from worker.errors import BrokerError
 
@@ -21,13 +21,12 @@ class Collector:
     what was not acknowledged is delivered again.
     """
 
-    def __init__(self, params: pika.URLParameters) -> None:
+    def __init__(self, params: Parameters) -> None:
         """Connect, declare and subscribe.
 
         Raises:
           BrokerError, ConfigurationError: as `connect` and `declare_topology` say.
         """
-        self._params = params
         self._received: deque[tuple[int, bytes]] = deque()
         self._cancelled = False
         self._connection = connect(params)
@@ -79,7 +78,7 @@ class Collector:
         try:
             yield
         except (pika.exceptions.AMQPError, OSError) as error:
-            raise BrokerError(describe(error, self._params)) from error
+            raise BrokerError(describe(error, self._connection.node)) from error
 
     def _on_message(self, _channel: object, method: pika.spec.Basic.Deliver, _properties: object, body: bytes) -> None:
         self._received.append((method.delivery_tag, body))

@@ -1,8 +1,11 @@
 """The boundary to RabbitMQ: connection parameters, declarations, and pika's errors in our words."""
 
 import logging
+import random
 import re
-from collections.abc import Iterable
+import ssl
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
@@ -11,11 +14,13 @@ import pika.exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 
 from worker.broker.frames import TolerantConnection
+from worker.broker.tls import take_tls
 from worker.broker.topology import EXCHANGES, RESULTS, SINGLE, Exchange, Queue
 from worker.errors import BrokerError, ConfigurationError
+from worker.settings import urls_of
 
-Parameters: TypeAlias = pika.URLParameters
-"""What a connection is made from; holds the password, so it is not to be printed."""
+Node: TypeAlias = pika.URLParameters
+"""One node of RabbitMQ; holds the password, so it is not to be printed."""
 
 HEARTBEAT_SECONDS = 30
 """A peer that vanishes without a word is noticed after two of them."""
@@ -27,6 +32,8 @@ NOT_FOUND = 404
 RESOURCE_LOCKED = 405
 PRECONDITION_FAILED = 406
 
+# How OpenSSL names what went wrong; pika often passes it on as text alone.
+_TLS_REASON = re.compile(r"\[SSL: (?P<reason>\w+)\]")
 # How RabbitMQ words the first difference it finds between a declaration and what exists, cut off at 255 bytes.
 _INEQUIVALENT = re.compile(
     r"inequivalent arg '(?P<name>[^']+)'.* but current is (none|(the value )?('(?P<number>\d+)'|'(?P<text>[^']*)'))"
@@ -37,54 +44,107 @@ _LENGTHS = {"x-max-length", "x-max-length-bytes"}
 _DROPPING = _LENGTHS | {"x-message-ttl", "x-expires"}
 
 
-def parameters(url: str, *, name: str) -> Parameters:
-    """Parameters of a connection that RabbitMQ lists as ``name``.
+@dataclass(frozen=True, slots=True, repr=False)
+class Parameters:
+    """What a connection is made from: RabbitMQ's nodes, any of which will do; holds passwords."""
+
+    nodes: tuple[Node, ...]
+
+    def shuffled(self) -> list[Node]:
+        """The nodes in the order to try them in, another one each time: so that clients spread over a cluster."""
+        return random.sample(self.nodes, len(self.nodes))
+
+
+class Connection(pika.BlockingConnection):  # type: ignore[misc]  # pika has no types
+    """A connection that knows its ``node``."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(node, _impl_class=TolerantConnection)
+        self.node = node
+
+
+def parameters(urls: str, *, name: str) -> Parameters:
+    """Parameters of a connection that RabbitMQ lists as ``name``, to the node of the URL or to one of several.
 
     Raises:
-      ConfigurationError: the URL can't be used; its text names no password.
+      ConfigurationError: a URL can't be used; its text names no password.
     """
+    # pika logs connection attempts with whole tracebacks; what matters of them is raised and logged once by us.
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
+    return Parameters(tuple(_node(url, name) for url in urls_of(urls)))
+
+
+def _node(url: str, name: str) -> Node:
     try:
         if urlsplit(url).scheme not in {"amqp", "amqps"}:
             raise ValueError("its scheme is neither amqp nor amqps")
+        url, tls = take_tls(url)
         parsed = pika.URLParameters(url)
     except (ValueError, TypeError, IndexError) as error:
-        reason = str(error) if "scheme" in str(error) else "it is not an AMQP URL"
+        told = str(error)
+        reason = told if "scheme" in told or told.startswith("Unknown URL parameter") else "it is not an AMQP URL"
         raise ConfigurationError(
             f"REFERRALS_AMQP_URL: {reason}; expected amqp://user:password@host:5672/vhost (%2f for the vhost /)"
         ) from None
+    if tls is not None:
+        parsed.ssl_options = tls
     if parsed.heartbeat is None:
         parsed.heartbeat = HEARTBEAT_SECONDS
     parsed.socket_timeout = SOCKET_TIMEOUT_SECONDS
     parsed.stack_timeout = SOCKET_TIMEOUT_SECONDS * 2
     parsed.client_properties = {"connection_name": name}
-    # pika logs connection attempts with whole tracebacks; what matters of them is raised and logged once by us.
-    logging.getLogger("pika").setLevel(logging.CRITICAL)
     return parsed
 
 
-def connect(params: pika.URLParameters) -> pika.BlockingConnection:
-    """Open a connection.
+def connect(params: Parameters) -> Connection:
+    """Open a connection to the first node that takes it. Blocks for some 10 s at most for each.
 
     Raises:
-      BrokerError: RabbitMQ is out of reach or turns us away; names host and port.
+      BrokerError: RabbitMQ is out of reach or turns us away; names each host and port.
     """
-    try:
-        return pika.BlockingConnection(params, _impl_class=TolerantConnection)
-    except (pika.exceptions.AMQPError, OSError) as error:
-        raise BrokerError(describe(error, params)) from error
+    problems = []
+    for node in params.shuffled():
+        try:
+            return Connection(node)
+        except (pika.exceptions.AMQPError, OSError) as error:
+            problems.append(describe(error, node))
+            cause = error
+    raise BrokerError("; ".join(problems)) from cause
 
 
-def describe(error: BaseException, params: pika.URLParameters) -> str:
+def describe(error: BaseException, node: Node) -> str:
     """One line on a connection that failed. pika nests what happened; some of its errors have no text at all."""
-    place = f"RabbitMQ at {params.host}:{params.port}"
-    if isinstance(error, pika.exceptions.ProbableAuthenticationError | pika.exceptions.AuthenticationError):
-        return f"{place} refuses user or password; check REFERRALS_AMQP_URL"
-    if isinstance(error, pika.exceptions.ProbableAccessDeniedError):
-        return f"{place} refuses the vhost {params.virtual_host!r}; check REFERRALS_AMQP_URL"
-    if isinstance(error, pika.exceptions.ConnectionClosed):
-        return f"{place} closed the connection: {error.reply_code} {error.reply_text}"
-    cause = next((str(part) for part in error.args if isinstance(part, OSError) and str(part)), "")
-    return f"{place} is out of reach ({cause or type(error).__name__}); is it running, is REFERRALS_AMQP_URL right?"
+    place = f"RabbitMQ at {node.host}:{node.port}"
+    causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, pika.exceptions.ProbableAuthenticationError | pika.exceptions.AuthenticationError):
+            return f"{place} refuses user or password; check REFERRALS_AMQP_URL"
+        if isinstance(cause, pika.exceptions.ProbableAccessDeniedError):
+            return f"{place} refuses the vhost {node.virtual_host!r}; check REFERRALS_AMQP_URL"
+        if isinstance(cause, pika.exceptions.ConnectionClosed):
+            return f"{place} closed the connection: {cause.reply_code} {cause.reply_text}"
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return (
+                f"{place}: its certificate is not accepted ({cause.verify_message.rstrip('.')}); "
+                "check the host, cacertfile and server_name_indication of REFERRALS_AMQP_URL"
+            )
+    alert = _TLS_REASON.search(" ".join(map(str, causes)))
+    ended = any(isinstance(cause, pika.exceptions.IncompatibleProtocolError) for cause in causes)
+    if alert or (ended and node.ssl_options is not None):
+        reason = alert["reason"].lower().replace("_", " ") if alert else "connection closed"
+        return f"{place}: TLS failed ({reason}); is this its TLS port, and does it trust the authority of a certfile?"
+    if ended:
+        return f"{place} speaks no AMQP 0-9-1 there; a port for TLS takes amqps:// in REFERRALS_AMQP_URL"
+    told = next((str(cause) for cause in causes if isinstance(cause, OSError) and str(cause)), type(error).__name__)
+    return f"{place} is out of reach ({told}); is it running, is REFERRALS_AMQP_URL right?"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    # The phases of pika's connecting keep theirs apart from their arguments.
+    yield error
+    for part in (*error.args, getattr(error, "exception", None), *getattr(error, "exceptions", ())):
+        if isinstance(part, BaseException):
+            yield from _causes(part)
 
 
 def declare_topology(

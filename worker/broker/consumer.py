@@ -4,10 +4,11 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-import pika
 import structlog
 
+from worker.broker.backoff import Backoff
 from worker.broker.base import Delivery, GatedConsumer, Host
+from worker.broker.connection import Parameters
 from worker.broker.declarer import Declarer
 from worker.broker.link import Link
 from worker.broker.publisher import Outgoing, Publisher
@@ -26,8 +27,8 @@ from worker.errors import BrokerError, ConfigurationError, DeadLetterError, plac
 from worker.jobs import Job, decode_message
 from worker.store.base import Ask, Go
 
-FIRST_BACKOFF = SECOND // 2
-LONGEST_BACKOFF = 15 * SECOND
+FIRST_BACKOFF_SECONDS = 0.5
+LONGEST_BACKOFF_SECONDS = 15.0
 
 LONG_CLOSED = 60 * SECOND
 """A shop closed for longer gives its unstarted jobs back: RabbitMQ closes a channel, and so every shop's consumer,
@@ -83,11 +84,11 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
 
     longest_held = LONGEST_HELD
 
-    def __init__(self, host: Host, params: pika.URLParameters, *, single: bool, timeout: int) -> None:
+    def __init__(self, host: Host, params: Parameters, *, single: bool, timeout: int) -> None:
         self._link = Link(params, prefetch=host.prefetch, single=single, on_message=self._on_message)
         self._publisher = Publisher(params, listener=self._on_publisher)
         self._connect_at = 0
-        self._backoff = FIRST_BACKOFF
+        self._backoff = Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
         self._problem: str | None = None
         self._declaring: set[str] = set()
         self._declared: set[str] = set()
@@ -202,7 +203,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         if self._problem is not None:
             log.info("consumer_connected")
         self._problem = None
-        self._backoff = FIRST_BACKOFF
+        self._backoff.reset()
         self._connected_at = self.host.clock.now()
         self._declaring, self._declared = set(), set()
         self._subscribe_missing()
@@ -211,8 +212,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         if str(error) != self._problem:
             log.warning("consumer_disconnected", problem=str(error))
         self._problem = str(error)
-        self._connect_at = self.host.clock.now() + self._backoff
-        self._backoff = min(self._backoff * 2, LONGEST_BACKOFF)
+        self._connect_at = self.host.clock.now() + int(self._backoff.next() * SECOND)
         # RabbitMQ delivers all of this again. Calls under way go on, and the ledger knows their copies.
         for shop in {held.shop for held in self.gate.held()}:
             self.gate.withdraw(shop)

@@ -9,7 +9,8 @@ import pika
 import pika.exceptions
 import structlog
 
-from worker.broker.connection import Parameters, connect, declare_topology, describe
+from worker.broker.backoff import Backoff
+from worker.broker.connection import Connection, Parameters, connect, declare_topology, describe
 from worker.broker.topology import shop_queue, shop_queue_declaration
 from worker.errors import BrokerError, ConfigurationError
 
@@ -69,8 +70,8 @@ class Declarer:
         return wanted + due
 
     def _declare_all(self, shops: list[str]) -> None:
-        connection: pika.BlockingConnection | None = None
-        backoff = FIRST_BACKOFF_SECONDS
+        connection: Connection | None = None
+        backoff = Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
         while shops and not self._stop.is_set():
             try:
                 if connection is None or not connection.is_open:
@@ -78,13 +79,13 @@ class Declarer:
                     shops = _existing_first(connection, shops)
                 self._on_ready(self._declare(connection, shops[:BATCH]))
             except (BrokerError, pika.exceptions.AMQPError, OSError) as error:
-                problem = str(error) if isinstance(error, BrokerError) else describe(error, self._params)
-                log.warning("declaring_failed", problem=problem)
-                self._stop.wait(backoff)
-                backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
+                if connection is not None and not isinstance(error, BrokerError):
+                    error = BrokerError(describe(error, connection.node))
+                log.warning("declaring_failed", problem=str(error))
+                self._stop.wait(backoff.next())
             else:
                 shops = shops[BATCH:]
-                backoff = FIRST_BACKOFF_SECONDS
+                backoff.reset()
         if connection is not None:
             _close(connection)
 

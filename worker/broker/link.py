@@ -10,7 +10,7 @@ import pika
 import pika.exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 
-from worker.broker.connection import connect, declare_topology, describe, hold_single
+from worker.broker.connection import Connection, Parameters, connect, declare_topology, describe, hold_single
 from worker.broker.topology import Queue, shop_queue
 from worker.errors import BrokerError
 
@@ -30,12 +30,12 @@ class Link:
     acknowledge somebody else's job.
     """
 
-    def __init__(self, params: pika.URLParameters, *, prefetch: int, single: bool, on_message: OnMessage) -> None:
+    def __init__(self, params: Parameters, *, prefetch: int, single: bool, on_message: OnMessage) -> None:
         self._params = params
         self._prefetch = prefetch
         self._single = single
         self._on_message = on_message
-        self._connection: pika.BlockingConnection | None = None
+        self._connection: Connection | None = None
         self._channel: BlockingChannel | None = None
         self._consumers: dict[str, str] = {}
         self._cancelled: str | None = None
@@ -72,7 +72,7 @@ class Link:
             # Left open it would hold what it has taken so far, against our own next attempt.
             _close(connection)
             if isinstance(error, pika.exceptions.AMQPError | OSError):
-                raise BrokerError(describe(error, self._params)) from error
+                raise BrokerError(describe(error, connection.node)) from error
             raise
         self._connection, self._channel = connection, channel
         self._consumers, self._cancelled = {}, None
@@ -178,8 +178,11 @@ class Link:
         self._cancelled = frame.method.consumer_tag
 
     def _lost(self, error: BaseException) -> BrokerError:
+        connection = self._connection
         self.close()
-        return error if isinstance(error, BrokerError) else BrokerError(describe(error, self._params))
+        if isinstance(error, BrokerError) or connection is None:
+            return BrokerError(str(error))
+        return BrokerError(describe(error, connection.node))
 
 
 def _close(connection: pika.BlockingConnection) -> None:

@@ -4,9 +4,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
-import pika
-
-from worker.broker.connection import connect, declare_topology
+from worker.broker.connection import Parameters, connect, declare_topology
 from worker.broker.publisher import Outgoing, Publisher
 from worker.broker.topology import JOBS, queues
 from worker.clock import Clock, SystemClock, to_datetime
@@ -24,7 +22,7 @@ class Producer:
     ``timeout`` is in seconds and counts while nothing is confirmed.
     """
 
-    def __init__(self, params: pika.URLParameters, *, clock: Clock | None = None, timeout: float = 30.0) -> None:
+    def __init__(self, params: Parameters, *, clock: Clock | None = None, timeout: float = 30.0) -> None:
         self._publisher = Publisher(params)
         self._params = params
         self._clock = clock or SystemClock()
@@ -104,7 +102,7 @@ class Producer:
         )
 
 
-def publish(jobs: Iterable[Job], params: pika.URLParameters, *, timeout: float = 30.0) -> int:
+def publish(jobs: Iterable[Job], params: Parameters, *, timeout: float = 30.0) -> int:
     """Publish jobs and return how many were confirmed: all of them, or an error is raised as by :class:`Producer`."""
     with Producer(params, timeout=timeout) as producer:
         for job in jobs:

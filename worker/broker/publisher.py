@@ -11,7 +11,8 @@ import pika.channel
 import pika.exceptions
 import structlog
 
-from worker.broker.connection import describe
+from worker.broker.backoff import Backoff
+from worker.broker.connection import Node, Parameters, describe
 from worker.errors import BrokerError, UnroutableError, place_of
 
 FIRST_BACKOFF_SECONDS = 0.2
@@ -56,8 +57,10 @@ class Publisher:
     refuses it (a full queue).
     """
 
-    def __init__(self, params: pika.URLParameters, *, listener: Listener | None = None) -> None:
+    def __init__(self, params: Parameters, *, listener: Listener | None = None) -> None:
         self._params = params
+        self._node = params.nodes[0]
+        self._untried: list[Node] = []
         self._listener = listener or _nobody_listens
         self._lock = threading.Lock()
         self._incoming: deque[Outgoing] = deque()
@@ -69,7 +72,7 @@ class Publisher:
         self._stop = threading.Event()
         self._idle = threading.Condition()
         self._unfinished = 0
-        self._backoff = FIRST_BACKOFF_SECONDS
+        self._backoff = Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
         self._problem: str | None = None
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
 
@@ -122,15 +125,18 @@ class Publisher:
                 self._note(error)
             except Exception as error:  # noqa: BLE001 - without this thread nothing could be published ever again
                 log.error("publisher_failed", error=type(error).__name__, where=place_of(error))
-            self._stop.wait(self._backoff)
-            self._backoff = min(self._backoff * 2, LONGEST_BACKOFF_SECONDS)
+            # A pause once every node was tried; one that answers late would hold up the others else.
+            if not self._untried:
+                self._stop.wait(self._backoff.next())
 
     def _session(self) -> None:
+        self._untried = self._untried or self._params.shuffled()
+        self._node = self._untried.pop()
         with self._lock:
             if self._stop.is_set():
                 return
             connection = self._connection = pika.SelectConnection(
-                self._params,
+                self._node,
                 on_open_callback=self._on_connection_open,
                 on_open_error_callback=self._on_open_error,
                 on_close_callback=self._on_connection_closed,
@@ -170,7 +176,7 @@ class Publisher:
 
     def _on_ready(self, channel: pika.channel.Channel) -> None:
         if self._problem is not None:
-            log.info("publisher_connected", place=f"{self._params.host}:{self._params.port}")
+            log.info("publisher_connected", place=f"{self._node.host}:{self._node.port}")
         self._problem = None
         self._last_tag = 0
         with self._lock:
@@ -215,7 +221,7 @@ class Publisher:
                 return
 
     def _on_confirm(self, frame: pika.frame.Method) -> None:
-        self._backoff = FIRST_BACKOFF_SECONDS
+        self._backoff.reset()
         confirmed = isinstance(frame.method, pika.spec.Basic.Ack)
         last = frame.method.delivery_tag
         if not frame.method.multiple:
@@ -254,7 +260,7 @@ class Publisher:
             connection.close()
 
     def _note(self, error: BaseException) -> None:
-        problem = describe(error, self._params)
+        problem = describe(error, self._node)
         if isinstance(error, pika.exceptions.ChannelClosed):
             problem = f"RabbitMQ closed the channel: {error.reply_code} {error.reply_text}"
         if problem != self._problem:

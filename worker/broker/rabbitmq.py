@@ -3,11 +3,11 @@
 from typing import Any
 
 import dramatiq
-import pika
 from dramatiq.brokers.rabbitmq import RabbitmqBroker
 from dramatiq.middleware import CurrentMessage
 
 from worker.broker.base import Host
+from worker.broker.connection import Parameters
 from worker.broker.consumer import AmqpConsumer
 from worker.broker.producer import Producer
 from worker.jobs import QUEUE, decode_message
@@ -20,9 +20,11 @@ class ReferralBroker(RabbitmqBroker):
     behind the ledger's back.
     """
 
-    def __init__(self, host: Host, params: pika.URLParameters, *, single: bool) -> None:
+    def __init__(self, host: Host, params: Parameters, *, single: bool) -> None:
         super().__init__(confirm_delivery=True, middleware=[CurrentMessage()])
-        self.parameters = params
+        # Under this name the stock broker, for actors on other queues, expects pika's own.
+        self.parameters = list(params.nodes)
+        self._params = params
         self._host = host
         self._single = single
 
@@ -39,7 +41,7 @@ class ReferralBroker(RabbitmqBroker):
         """The gated consumer of every shop's queue, or a stock one for another queue."""
         if queue_name != QUEUE:
             return super().consume(queue_name, prefetch, timeout)
-        return AmqpConsumer(self._host, self.parameters, single=self._single, timeout=timeout)
+        return AmqpConsumer(self._host, self._params, single=self._single, timeout=timeout)
 
     def enqueue(self, message: dramatiq.Message[Any], *, delay: int | None = None) -> dramatiq.Message[Any]:
         """Publish a job sent through its actor, confirmed; it may not be delayed, since its shop's pace decides.
@@ -52,6 +54,6 @@ class ReferralBroker(RabbitmqBroker):
             return super().enqueue(message, delay=delay)
         if delay is not None:
             raise ValueError("a referral can't be delayed: its shop's limits decide when it runs")
-        with Producer(self.parameters) as producer:
+        with Producer(self._params) as producer:
             producer.send(decode_message(message.encode()))
         return message

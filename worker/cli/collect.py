@@ -13,6 +13,7 @@ import structlog
 import typer
 
 from worker import logs, settings
+from worker.broker.backoff import Backoff
 from worker.broker.collector import Collector
 from worker.broker.connection import Parameters, parameters
 from worker.campaigns.results import Format, ResultsFile
@@ -107,7 +108,7 @@ class _Target:
 
 
 def _collect(params: Parameters, target: _Target, stop: threading.Event, until_idle: float | None) -> None:
-    backoff = POLL_SECONDS
+    backoff = Backoff(POLL_SECONDS, LONGEST_BACKOFF_SECONDS)
     collector = Collector(params)
     last = time.monotonic()
     while not stop.is_set():
@@ -121,19 +122,18 @@ def _collect(params: Parameters, target: _Target, stop: threading.Event, until_i
                     collector.ack(max(tag for tag, _ in batch if tag not in bad))
             elif until_idle is not None and time.monotonic() - last >= until_idle:
                 break
-            backoff = POLL_SECONDS
+            backoff.reset()
         except BrokerError as error:
             log.warning("collector_disconnected", problem=str(error))
             with suppress(BrokerError):
                 # Left open, it would keep the results that it holds from the next one.
                 collector.close()
-            collector = _reconnect(params, stop, backoff) or collector
-            backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
+            collector = _reconnect(params, stop, backoff.next()) or collector
     collector.close()
 
 
-def _reconnect(params: Parameters, stop: threading.Event, backoff: float) -> Collector | None:
-    stop.wait(backoff)
+def _reconnect(params: Parameters, stop: threading.Event, pause: float) -> Collector | None:
+    stop.wait(pause)
     try:
         return Collector(params)
     except BrokerError:

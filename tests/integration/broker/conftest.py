@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 
-import pika
 import pytest
 
 from tests.integration.broker.tap import Tap, tapping
 from tests.services import Vhost
-from worker.broker.connection import parameters
+from worker.broker.connection import Parameters, parameters
 
 
 @pytest.fixture
@@ -18,6 +17,6 @@ def tap(vhost: Vhost) -> Iterator[Tap]:
 
 
 @pytest.fixture
-def params(vhost: Vhost) -> pika.URLParameters:
+def params(vhost: Vhost) -> Parameters:
     """Parameters of the connections that are tested; RabbitMQ lists them as ``tested``."""
     return parameters(vhost.url, name="tested")

@@ -3,12 +3,12 @@
 import json
 import time
 
-import pika
 import pytest
 
 from tests.integration.broker.bench import Bench, FakeRefer2, ShiftedClock, declare, message_of, new_job, new_shop
 from tests.integration.broker.tap import Tap, limit
 from tests.services import RabbitMQ, Vhost, wait_until
+from worker.broker.connection import Parameters
 from worker.broker.topology import DEAD, DELAYS, JOBS, RESULTS, delay_exchange, expiration, shop_queue
 from worker.clock import SECOND, SystemClock
 
@@ -81,7 +81,7 @@ def test_a_wait_takes_the_level_that_covers_it(rabbitmq: RabbitMQ, vhost: Vhost,
     assert tap.take(shop_queue("bolt"), 1, 5)[0].body == b"x"
 
 
-def test_a_long_wait_takes_several_hops(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap, params: pika.URLParameters) -> None:
+def test_a_long_wait_takes_several_hops(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap, params: Parameters) -> None:
     """A job whose customer waits two hours goes round the longest level until its time, and is called once then."""
     # A policy makes this level's hour half a second: RabbitMQ takes the shorter one.
     limit(rabbitmq, vhost, "referrals.delay.3600", **{"message-ttl": 500})

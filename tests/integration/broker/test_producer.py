@@ -2,13 +2,13 @@
 
 import json
 
-import pika
 import pytest
 
 from tests.integration.broker.bench import CAMPAIGN, declare, new_job
 from tests.integration.broker.tap import Tap, await_listing, disconnect, limit
 from tests.services import RabbitMQ, Vhost, wait_until
 from worker import publish
+from worker.broker.connection import Parameters
 from worker.broker.producer import Producer
 from worker.broker.topology import shop_queue
 from worker.errors import BrokerError, ConfigurationError, UnroutableError
@@ -96,9 +96,7 @@ def test_a_full_queue_is_an_error(rabbitmq: RabbitMQ, vhost: Vhost) -> None:
     assert "its queue is full" in wait_until(refused, 10, "a refusal")
 
 
-def test_a_closed_connection_loses_no_job(
-    rabbitmq: RabbitMQ, vhost: Vhost, params: pika.URLParameters, tap: Tap
-) -> None:
+def test_a_closed_connection_loses_no_job(rabbitmq: RabbitMQ, vhost: Vhost, params: Parameters, tap: Tap) -> None:
     """RabbitMQ closes the producer's connection in the middle: every job is confirmed and arrives."""
     declare(vhost)
     jobs = [new_job(number) for number in range(3000)]

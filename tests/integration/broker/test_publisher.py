@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-import pika
 import pytest
 
 from tests.integration.broker.bench import declare
 from tests.integration.broker.tap import Tap, await_listing, disconnect, limit
 from tests.services import RabbitMQ, Vhost, wait_until
+from worker.broker.connection import Parameters
 from worker.broker.publisher import Outgoing, Publisher
 from worker.broker.topology import DEAD, RESULTS
 from worker.errors import BrokerError, UnroutableError
@@ -45,7 +45,7 @@ def journal() -> Journal:
 
 
 @pytest.fixture
-def publisher(vhost: Vhost, params: pika.URLParameters, journal: Journal) -> Iterator[Publisher]:
+def publisher(vhost: Vhost, params: Parameters, journal: Journal) -> Iterator[Publisher]:
     """A publisher onto a declared virtual host."""
     declare(vhost)
     made = Publisher(params, listener=journal.listen)
@@ -133,7 +133,7 @@ def test_nothing_is_lost_when_the_connection_is_closed(
     assert {letter.body for letter in tap.take(RESULTS, 5000, 20, distinct=True)} == set(bodies)
 
 
-def test_messages_wait_for_a_broker_that_comes_later(params: pika.URLParameters, vhost: Vhost, tap: Tap) -> None:
+def test_messages_wait_for_a_broker_that_comes_later(params: Parameters, vhost: Vhost, tap: Tap) -> None:
     """A message handed over while its exchange is missing goes out once it is declared."""
     journal = Journal()
     publisher = Publisher(params, listener=journal.listen)

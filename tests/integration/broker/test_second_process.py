@@ -1,12 +1,11 @@
 """On the memory store one process consumes at a time; the next takes over when it is gone."""
 
-import pika
 import pytest
 
 from tests.integration.broker.bench import Bench, FakeRefer2, declare, message_of, new_job, new_shop
 from tests.integration.broker.tap import Tap
 from tests.services import Vhost, wait_until
-from worker.broker.connection import connect, hold_single, parameters
+from worker.broker.connection import Parameters, connect, hold_single, parameters
 from worker.broker.link import Link
 from worker.broker.topology import JOBS, RESULTS, queues
 from worker.errors import ConfigurationError
@@ -24,7 +23,7 @@ def test_a_second_holder_is_refused_and_told_the_remedy(vhost: Vhost) -> None:
     second.close()
 
 
-def _holds(params: pika.URLParameters) -> bool:
+def _holds(params: Parameters) -> bool:
     connection = connect(params)
     try:
         hold_single(connection)
