@@ -125,8 +125,11 @@ class Gate(Generic[T]):
         The caller says what came of it: `granted` and later one of the others, or `finished`, `give_back` or
         `set_aside` at once.
         """
-        self._reopen(now)
-        self._recall(now)
+        # Asked after every grant, and mostly nothing has become due since.
+        if self._closed or (self._openings and self._openings[0][0] <= now):
+            self._reopen(now)
+        if self._aside and self._aside[0][0] <= now:
+            self._recall(now)
         if self._closed or self._in_flight >= self._capacity:
             return None
         while self._turns:

@@ -108,8 +108,8 @@ The provider's limit judges, not ours: the sandbox with the vendor's way (it hol
 429 only beyond that), and the sandbox's throttle without delays. The pace is that of the calls that were carried out.
 The first minute, in which the pace falls from the file's, is left out; from then on it is measured from the first
 refusal to the last, where the provider's bucket is as empty at the end as at the beginning, so that its burst adds
-nothing. The pace climbs until the provider refuses again: between two refusals it is below the limit first and above it
-later, on what the bucket has kept. Every job must have its result in RabbitMQ at the end, and no message be left anywhere
-else.""",
+nothing. The pace climbs until the provider refuses again: between two refusals it is below the limit first and above
+it later, on what the bucket has kept. Every job must have its result in RabbitMQ at the end, and no message be left
+anywhere else.""",
     run=run,
 )

@@ -267,8 +267,12 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
                 return None
 
     def _ask(self, now: int) -> bool:
+        delivery = self.gate.next(now)
+        if delivery is None:
+            # Mostly so: it is asked again after every grant.
+            return False
         asking: dict[str, list[D]] = {}
-        while (delivery := self.gate.next(now)) is not None:
+        while delivery is not None:
             shop_now = self.host.shops.get(delivery.shop)
             if shop_now is not None and shop_now.limits is not delivery.ask.limits:
                 delivery.ask = replace(delivery.ask, limits=shop_now.limits)
@@ -276,6 +280,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
                 # It ends without a call, and a campaign that is called off must not hold up the next one.
                 delivery.ask = replace(delivery.ask, free=True)
             asking.setdefault(delivery.shop, []).append(delivery)
+            delivery = self.gate.next(now)
         self._submitting = True
         for shop, deliveries in asking.items():
             self._unanswered += 1
@@ -283,7 +288,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             self._turns.discard(shop)
             self.host.store.submit([delivery.ask for delivery in deliveries], self._reply_to(deliveries), turn=turn)
         self._submitting = False
-        return bool(asking)
+        return True
 
     def _reply_to(self, deliveries: list[D]) -> Callable[[list[Reply] | StoreError], None]:
         def reply(replies: list[Reply] | StoreError) -> None:

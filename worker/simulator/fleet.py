@@ -74,7 +74,10 @@ class _Store(MemoryStore):
     def submit(self, asks: Sequence[Ask], reply: Callable[[list[Reply] | StoreError], None], *, turn: bool) -> None:
         self.asks += len(asks)
         self.round_trips += 1
-        self._fleet.after_a_round_trip(partial(super().submit, asks, reply, turn=turn))
+        if self._fleet.store_round_trip:
+            self._fleet.after_a_round_trip(partial(super().submit, asks, reply, turn=turn))
+        else:
+            super().submit(asks, reply, turn=turn)
 
 
 class Fleet:
@@ -82,10 +85,11 @@ class Fleet:
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
+        self.store_round_trip = scenario.store_round_trip
         self._random = random.Random(scenario.seed)  # noqa: S311 - the same seed is to give the same run
         self._clock = ManualClock(scenario.begin)
         self._order = count()
-        self._events: list[tuple[int, int, int, Callable[[], Any]]] = []
+        self._events: list[tuple[int, int, int, Callable[[], Any] | None]] = []
         self._stepping = 0
         configs = [ShopConfig.of(f"s{number}", _KEY, load.table) for number, load in enumerate(scenario.loads)]
         self._shops = {
@@ -127,7 +131,8 @@ class Fleet:
             now, _, process, event = heapq.heappop(self._events)
             self._clock.set(now)
             self._stepping = process
-            event()
+            if event is not None:
+                event()
             self._step(process)
         return Report(
             began=self._scenario.begin,
@@ -145,10 +150,7 @@ class Fleet:
 
     def after_a_round_trip(self, answer: Callable[[], None]) -> None:
         """What the stepping process asked is answered."""
-        if not self._scenario.store_round_trip:
-            answer()
-            return
-        self._at(self._clock.now() + self._scenario.store_round_trip, self._stepping, answer)
+        self._at(self._clock.now() + self.store_round_trip, self._stepping, answer)
 
     def done(self, process: int, ticket: Ticket) -> None:
         self._left -= 1
@@ -198,9 +200,10 @@ class Fleet:
         known = self._wakes[process]
         if known is None or at < known:
             self._wakes[process] = at
-            self._at(at, process, _nothing)
+            self._at(at, process, None)
 
-    def _at(self, at: int, process: int, event: Callable[[], Any]) -> None:
+    def _at(self, at: int, process: int, event: Callable[[], Any] | None) -> None:
+        # None: the process is only woken.
         heapq.heappush(self._events, (at, next(self._order), process, event))
 
     def _start(self, process: int, ticket: Ticket) -> None:
@@ -215,7 +218,7 @@ class Fleet:
             self._store.release(ticket.ask, grant.epoch, called=False)
             ticket.disposition = GiveBack(grant.epoch)
             self._consumers[process].ack(ticket)
-            self._at(now, process, _nothing)
+            self._at(now, process, None)
             return
         self._free[process] -= 1
         self._calls += 1
@@ -237,7 +240,3 @@ class Fleet:
         self._free[process] += 1
         if self._ready[process]:
             self._start(process, self._ready[process].popleft())
-
-
-def _nothing() -> None:
-    """A process is woken."""

@@ -152,10 +152,12 @@ class MemoryStore:
         now = self._clock.now()
         job = bytes.fromhex(ask.job_id)
         with self._lock:
-            record = self._open.get(job, _NEW)
-            if self._outcome(job) is not None:
-                return Seen(epoch=0, result=None)
+            record = self._open.get(job)
             match record:
+                case None:
+                    if self._outcome(job) is not None:
+                        return Seen(epoch=0, result=None)
+                    record = _NEW
                 case Answered(epoch, result):
                     return Seen(epoch, result)
                 case Started(lease=lease) if lease > now:
