@@ -23,7 +23,7 @@ from worker.broker.topology import (
 )
 from worker.clock import SECOND, to_datetime
 from worker.dispatch import Finish, Later
-from worker.errors import BrokerError, ConfigurationError, DeadLetterError, place_of
+from worker.errors import BrokerError, ConfigurationError, DeadLetterError, UnroutableError, place_of
 from worker.jobs import Job, decode_message
 from worker.store.base import Ask, Go
 
@@ -94,13 +94,15 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         self._declared: set[str] = set()
         self._ready: deque[list[str]] = deque()
         self._declarer = Declarer(params, self._on_ready)
-        self._publishing: deque[bool] = deque([False])
+        self._publishing: deque[bool] = deque()
         self._confirmed: deque[tuple[Received, AmqpDelivery | None, Finish | None, BrokerError | None]] = deque()
         self._unconfirmed = 0
         self._connected_at = 0
+        self._undeclared = False
         self._removed: dict[str, int] = {}
         self._unburied: list[tuple[Received, int]] = []
         super().__init__(host, timeout=timeout)
+        self.gate.close_all("broker_blocked")
         self._publisher.start()
 
     def granted(self, delivery: AmqpDelivery, grant: Go) -> None:
@@ -218,6 +220,15 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
             self.gate.withdraw(shop)
 
     def _follow_shops(self, now: int) -> None:
+        for shop in self._link.take_cancelled():
+            # What of it is in hand is carried on with; a queue of that name takes up with the next look at the shops.
+            log.warning("consumer_cancelled", shop=shop, problem=f"{shop_queue(shop)} was deleted; declaring it again")
+            self._declared.discard(shop)
+            self._declaring.discard(shop)
+        if self._undeclared:
+            self._undeclared = False
+            for difference in self._link.declare(queues(())):
+                log.warning("queue_differs", difference=difference)
         served = frozenset(self.host.shops.slugs())
         for shop in self._link.shops:
             if shop not in served or self.gate.closed_until(shop) > now + LONG_CLOSED:
@@ -306,7 +317,12 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         self._unburied = [(message, at) for message, at in self._unburied if at > now]
         for message in due:
             # After a reconnect RabbitMQ delivers it anew.
-            if message.generation == self._link.generation:
+            if message.generation != self._link.generation:
+                continue
+            if message.at < now - self.longest_held:
+                # Before RabbitMQ closes the channel over it. It comes again at once, but no sooner than after this.
+                self._link.put_back(message.tag, message.generation)
+            else:
                 self._publish(DEAD, "", message.body, message, None, headers=message.headers)
 
     def _publish(
@@ -347,6 +363,8 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
             if self._publishing.popleft():
                 self.gate.open_all("broker_blocked")
             else:
+                # It may have been an exchange that somebody deleted.
+                self._undeclared = True
                 self.gate.close_all("broker_blocked")
         while self._confirmed:
             message, delivery, finish, error = self._confirmed.popleft()
@@ -359,6 +377,8 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
             self._link.ack(message.tag, message.generation)
 
     def _refused(self, message: Received, delivery: AmqpDelivery | None, error: BrokerError) -> None:
+        if isinstance(error, UnroutableError):
+            self._undeclared = True
         if delivery is not None:
             self.back_off(delivery, str(error))
         else:

@@ -38,7 +38,7 @@ class Link:
         self._connection: Connection | None = None
         self._channel: BlockingChannel | None = None
         self._consumers: dict[str, str] = {}
-        self._cancelled: str | None = None
+        self._cancelled: list[str] = []
         self._pumping = False
         self._wake_sent = False
         self._woken = threading.Event()
@@ -75,7 +75,7 @@ class Link:
                 raise BrokerError(describe(error, connection.node)) from error
             raise
         self._connection, self._channel = connection, channel
-        self._consumers, self._cancelled = {}, None
+        self._consumers, self._cancelled = {}, []
         self.generation = next(_GENERATIONS)
         return differences
 
@@ -99,6 +99,20 @@ class Link:
             return
         try:
             self._channel.basic_cancel(tag)
+        except (pika.exceptions.AMQPError, OSError) as error:
+            raise self._lost(error) from error
+
+    def take_cancelled(self) -> list[str]:
+        """The shops whose consumer RabbitMQ has cancelled since this was last asked: their queue was deleted."""
+        cancelled, self._cancelled = self._cancelled, []
+        return cancelled
+
+    def declare(self, queues: Iterable[Queue]) -> list[str]:
+        """Declare once more what an operator may have deleted, as :meth:`open` does."""
+        if self._connection is None:
+            return []
+        try:
+            return declare_topology(self._connection, queues)
         except (pika.exceptions.AMQPError, OSError) as error:
             raise self._lost(error) from error
 
@@ -150,8 +164,6 @@ class Link:
         if not self._channel.is_open:
             # pika's pump says nothing when RabbitMQ closes a channel alone, as it does over an old delivery.
             raise self._lost(BrokerError("RabbitMQ closed the channel"))
-        if self._cancelled is not None:
-            raise self._lost(BrokerError(f"RabbitMQ cancelled consumer {self._cancelled}: its queue was deleted"))
 
     def wake(self) -> None:
         """End a running :meth:`pump`. May be called from any thread."""
@@ -175,7 +187,11 @@ class Link:
             _close(connection)
 
     def _on_cancel(self, frame: Any) -> None:
-        self._cancelled = frame.method.consumer_tag
+        # The other shops' consumers live on, and so does the channel with the deliveries in hand.
+        for shop, tag in list(self._consumers.items()):
+            if tag == frame.method.consumer_tag:
+                del self._consumers[shop]
+                self._cancelled.append(shop)
 
     def _lost(self, error: BaseException) -> BrokerError:
         connection = self._connection

@@ -193,6 +193,11 @@ class Bench:
         """Why the gate lets no job of the shop go now; empty where it does."""
         return set(self.broker.gate.reasons(shop)) if self.broker.gate else set()
 
+    def in_hand(self) -> int:
+        """How many jobs wait at the gate or are being called."""
+        gate = self.broker.gate
+        return gate.in_flight + sum(map(gate.waiting, self.host.shops.slugs())) if gate else 0
+
     def start(self) -> None:
         """Begin to consume."""
         self._worker.start()

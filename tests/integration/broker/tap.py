@@ -29,7 +29,12 @@ class Tap:
 
     def __init__(self, vhost: Vhost) -> None:
         self._connection = pika.BlockingConnection(pika.URLParameters(vhost.url))
-        self.channel: Any = self._connection.channel()
+        self.channel: Any = None
+        self.reopen()
+
+    def reopen(self) -> None:
+        """A new channel, as RabbitMQ closes one over a refusal."""
+        self.channel = self._connection.channel()
         self.channel.confirm_delivery()
 
     def put(self, exchange: str, key: str, body: bytes, **properties: Any) -> None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import pika.exceptions
 import pytest
 from structlog.testing import capture_logs
 
@@ -38,9 +39,9 @@ def ids(letters: list[Letter]) -> set[str]:
     return {json.loads(letter.body)["job_id"] for letter in letters}
 
 
-def publish(tap: Tap, count: int, shops: tuple[str, ...] = SHOPS) -> list[Job]:
-    """That many jobs, one shop after the other."""
-    jobs = [new_job(number, shop=shops[number % len(shops)]) for number in range(count)]
+def publish(tap: Tap, count: int, shops: tuple[str, ...] = SHOPS, *, first: int = 0) -> list[Job]:
+    """That many jobs, one shop after the other, numbered from ``first``."""
+    jobs = [new_job(number, shop=shops[number % len(shops)]) for number in range(first, first + count)]
     for job in jobs:
         tap.put(JOBS, job.shop, message_of(job))
     return jobs
@@ -98,18 +99,57 @@ def test_nothing_is_acked_that_was_not_done(rabbitmq: RabbitMQ, vhost: Vhost, ta
     assert {json.loads(letter.body)["message_id"] for letter in left} == {job.job_id for job in jobs}
 
 
-def test_a_deleted_queue_is_declared_and_consumed_again(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap) -> None:
-    """An operator deletes a shop's queue: it is back within seconds, and so are its jobs' results and the others'."""
-    refer = FakeRefer2()
-    with Bench(vhost, [new_shop(shop) for shop in SHOPS], refer):
-        publish(tap, 30)
-        tap.take(RESULTS, 30, 10)
+def test_a_deleted_queue_is_declared_and_consumed_again(
+    rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap, logs: list[Any]
+) -> None:
+    """An operator deletes a shop's queue: it is back within seconds, and the other shops don't notice.
+
+    The jobs of it that were in hand are carried out; those that waited in it went with it.
+    """
+    jobs = publish(tap, 120)
+    refer = FakeRefer2(hold_from=1)
+    with Bench(vhost, [new_shop(shop) for shop in SHOPS], refer, threads=3) as bench:
+        wait_until(lambda: bench.in_hand() == 16 * len(SHOPS), 10, "as many jobs in hand as may be")
         tap.channel.queue_delete(shop_queue("acme"))
+        wait_until(lambda: [entry for entry in list(logs) if entry["event"] == "consumer_cancelled"], 10, "the cancel")
         wait_until(lambda: shop_queue("acme") in rabbitmq.depths(vhost), 15, "the queue to be back")
-        again = [new_job(number, shop=SHOPS[number % 3]) for number in range(100, 130)]
-        for job in again:
-            tap.put(JOBS, job.shop, message_of(job))
+        refer.release()
+        results = tap.take(RESULTS, 16 + 80, 20)
+        again = publish(tap, 30, first=200)
         assert ids(tap.take(RESULTS, 30, 15)) == {job.job_id for job in again}
+        assert rabbitmq.depths(vhost)[DEAD] == 0
+    assert {job.job_id for job in jobs if job.shop != "acme"} < ids(results)
+    assert set(refer.per_job().values()) == {1}
+    assert [entry for entry in logs if entry["event"] == "consumer_disconnected"] == []
+
+
+@pytest.mark.parametrize("deleted", ["queue", "exchange"])
+def test_deleted_results_are_declared_again(vhost: Vhost, tap: Tap, deleted: str) -> None:
+    """Without the results queue, or its exchange, no job is acknowledged; a worker makes them again by itself."""
+    refer = FakeRefer2(hold_from=1)
+    jobs = publish(tap, 40, ("acme",))
+    with Bench(vhost, [new_shop()], refer, threads=4):
+        wait_until(lambda: len(refer.calls) == 4, 10, "calls in flight")
+        if deleted == "queue":
+            tap.channel.queue_delete(RESULTS)
+        else:
+            tap.channel.exchange_delete(RESULTS)
+        refer.release()
+        wait_until(lambda: len(refer.calls) == len(jobs), 30, "every call")
+        wait_until(lambda: there(tap, RESULTS), 10, "the queue to be back")
+        results = tap.take(RESULTS, len(jobs), 30, distinct=True)
+    assert ids(results) == {job.job_id for job in jobs}
+    assert refer.per_job() == {job.job_id: 1 for job in jobs}
+
+
+def there(tap: Tap, queue: str) -> bool:
+    """Whether there is a queue of that name."""
+    try:
+        tap.channel.queue_declare(queue, passive=True)
+    except pika.exceptions.ChannelClosedByBroker:
+        tap.reopen()
+        return False
+    return True
 
 
 def test_a_refused_result_is_published_later_without_a_second_call(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap) -> None:
