@@ -103,7 +103,7 @@ def _queues() -> str:
             "",
             "All are durable; `referrals work` and `referrals publish` declare them. Arguments are frozen: RabbitMQ",
             "refuses to declare a queue that exists with other ones. What you want to tune belongs in policies; never",
-            "let `referrals.results` drop its head.",
+            "let `referrals.results` drop its head. [What follows from what RabbitMQ does](rabbitmq.md).",
             "",
             "## Exchanges",
             "",

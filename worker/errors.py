@@ -15,6 +15,7 @@
 A message is one line, names the place and the remedy, and never holds an address, a token or a secret.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 DeadReason = Literal[
@@ -65,9 +66,10 @@ class StoreError(ReferralError):
 
 
 class DeadLetterError(ReferralError):
-    """A message that can't be processed however often it is tried."""
+    """A message that can't be processed however often it is tried; ``history`` counts what was tried, by name."""
 
-    def __init__(self, reason: DeadReason, detail: str) -> None:
+    def __init__(self, reason: DeadReason, detail: str, *, history: Mapping[str, int] | None = None) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason: DeadReason = reason
         self.detail = detail
+        self.history = history or {}

@@ -17,6 +17,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 from worker.errors import DeadLetterError
 
 SCHEMA = 1
+"""Of jobs and results. Fields may be added without a new one; whoever brings a new one still reads the one before."""
+
 QUEUE = "referrals"
 ACTOR = "refer"
 
@@ -320,6 +322,11 @@ def _diagnose(body: bytes, error: ValidationError) -> DeadLetterError:
         return DeadLetterError("undecodable", "the body is not a Dramatiq message")
     if envelope.actor_name != ACTOR:
         return _unknown_actor(envelope.actor_name)
+    job = envelope.kwargs.get("job")
+    schema = job.get("schema") if isinstance(job, dict) else None
+    if isinstance(schema, int) and schema > SCHEMA:
+        upgrade = "upgrade the workers, then publish it again"
+        return DeadLetterError("bad_schema", f"its schema is newer than {SCHEMA}, which this worker reads: {upgrade}")
     return DeadLetterError("bad_schema", explain(error))
 
 

@@ -128,9 +128,10 @@ def test_collecting_again_appends(desk: Desk, vhost: Vhost) -> None:
 
 
 def test_what_is_no_result_is_parked(desk: Desk, vhost: Vhost) -> None:
-    """Messages that are no results go to `referrals.dead` untouched and leave no row; results around them do."""
+    """What is no result, or of a newer schema, goes to `referrals.dead` untouched and leaves no row; others do."""
     declare(desk)
-    strangers = [b"", b"\xff", b"[]", b'{"job_id":"1","outcome":"sent"}', b"[" * 50_000]
+    newer = result(99).replace(b'"schema": 1', b'"schema": 2')
+    strangers = [b"", b"\xff", b"[]", b'{"job_id":"1","outcome":"sent"}', b"[" * 50_000, newer]
     with tapping(vhost) as tap:
         for number, body in enumerate(strangers):
             publish(tap, range(number, number + 1))

@@ -327,6 +327,8 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             case Go():
                 delivery.grant = reply
                 delivery.probing = self.gate.is_probing(delivery.shop)
+                if reply.takeovers:
+                    log.warning("job_taken_over", shop=delivery.shop, job_id=delivery.job.job_id, times=reply.takeovers)
                 if reply.takeovers < CRASH_LOOP:
                     self.gate.granted(delivery)
                     self.granted(delivery, reply)
@@ -335,7 +337,9 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
                 self._undo(delivery)
                 self.gate.finished(delivery)
                 parked = f"{reply.takeovers} workers ended during this job's call"
-                self.bury(delivery, DeadLetterError("crash_loop", parked))
+                # The grant counted a call that was not made.
+                history = {"takeovers": reply.takeovers, "attempts": reply.attempts - 1}
+                self.bury(delivery, DeadLetterError("crash_loop", parked, history=history))
             case Wait(scope, until):
                 self._hold_back(delivery, now, until, line=scope == "customer")
             case Seen(epoch, result):

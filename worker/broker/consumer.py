@@ -309,6 +309,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
             "x-referral-reason": error.reason,
             "x-referral-detail": error.detail,
             "x-referral-dead-at": to_datetime(self.host.clock.now()).isoformat(),
+            **{f"x-referral-{name}": number for name, number in error.history.items()},
         }
         self._publish(DEAD, shop, message.body, message, None, headers=message.headers)
 

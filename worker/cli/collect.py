@@ -20,6 +20,7 @@ from worker.campaigns.results import Format, ResultsFile
 from worker.campaigns.seen import SeenJobs
 from worker.cli import console, options
 from worker.errors import BrokerError
+from worker.jobs import SCHEMA
 
 POLL_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 15.0
@@ -151,6 +152,9 @@ def _result(body: bytes) -> dict[str, Any] | None:
         and isinstance(result.get("outcome"), str)
         and isinstance(result.get("customer"), dict | None)
         and _is_id(result.get("job_id"))
+        and isinstance(schema := result.get("schema", SCHEMA), int)
+        # A newer one might mean something else by the same names; it waits in the dead queue for a newer collect.
+        and schema <= SCHEMA
     )
     return result if usable else None
 

@@ -13,9 +13,11 @@ from structlog.testing import capture_logs
 from tests.integration.broker.bench import Bench, FakeRefer2, ShiftedClock, declare, message_of, new_job, new_shop
 from tests.integration.broker.tap import Tap
 from tests.services import RabbitMQ, Vhost, wait_until
+from worker.broker.base import CRASH_LOOP
 from worker.broker.frames import UNREAD_PROPERTIES
 from worker.broker.topology import DEAD, JOBS, RESULTS, shop_queue
 from worker.clock import SECOND
+from worker.store.memory import Started
 
 
 @pytest.fixture(autouse=True)
@@ -84,6 +86,22 @@ def test_what_is_no_job_is_parked_and_its_neighbours_go_on(vhost: Vhost, tap: Ta
         assert "example.com" not in letter.headers["x-referral-detail"]
         assert letter.properties.delivery_mode == 2
     assert tap.peek(shop_queue("acme")) is None
+
+
+def test_a_crash_loop_is_parked_with_its_history(vhost: Vhost, tap: Tap) -> None:
+    """A job during whose calls five workers ended isn't called again; its headers tell how often it was."""
+    poison, refer = new_job(1), FakeRefer2()
+    bench = Bench(vhost, [new_shop()], refer)
+    bench.store.restore_record(poison.job_id, Started(epoch=1, lease=0, attempts=6, takeovers=CRASH_LOOP - 1))
+    tap.put(JOBS, "acme", message_of(poison))
+    tap.put(JOBS, "acme", message_of(new_job(2)))
+    with bench:
+        (letter,) = tap.take(DEAD, 1, 10)
+        tap.take(RESULTS, 1, 10)
+    assert letter.body == message_of(poison)
+    told = {name: letter.headers[f"x-referral-{name}"] for name in ("reason", "takeovers", "attempts")}
+    assert told == {"reason": "crash_loop", "takeovers": CRASH_LOOP, "attempts": 6}
+    assert [call.job for call in refer.calls] == [new_job(2)]
 
 
 @pytest.mark.parametrize(

@@ -35,14 +35,22 @@ def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
         yield node
 
 
+ALARMS = {
+    "memory": ("set_vm_memory_high_watermark", "0.0001", "0.4"),
+    "disk": ("set_disk_free_limit", "900000GB", "50MB"),
+}
+"""A command of rabbitmqctl, the limit that is passed at once, and the usual one."""
+
+
 @contextmanager
-def memory_alarm(node: RabbitMQ) -> Iterator[None]:
-    """RabbitMQ out of memory: it blocks every connection that publishes."""
-    node.ctl("set_vm_memory_high_watermark", "0.0001")
+def alarm(node: RabbitMQ, resource: str) -> Iterator[None]:
+    """RabbitMQ out of memory or disk: it blocks every connection that publishes."""
+    command, passed, usual = ALARMS[resource]
+    node.ctl(command, passed)
     try:
         yield
     finally:
-        node.ctl("set_vm_memory_high_watermark", "0.4")
+        node.ctl(command, usual)
 
 
 def test_a_publisher_hears_of_a_memory_alarm_and_outlives_it(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap) -> None:
@@ -57,7 +65,7 @@ def test_a_publisher_hears_of_a_memory_alarm_and_outlives_it(rabbitmq: RabbitMQ,
     publisher = Publisher(parameters(vhost.url, name="tested"), listener=listen)
     publisher.start()
     wait_until(lambda: heard == [True], 10, "the publisher's connection")
-    with memory_alarm(rabbitmq):
+    with alarm(rabbitmq, "memory"):
         publisher.publish(Outgoing(RESULTS, "acme.sent.ok.plain", b"held", ends.append))
         wait_until(lambda: heard == [True, False], 10, "the listener to hear of the alarm")
         assert ends == []
@@ -67,7 +75,8 @@ def test_a_publisher_hears_of_a_memory_alarm_and_outlives_it(rabbitmq: RabbitMQ,
     assert [letter.body for letter in tap.take(RESULTS, 1, 5)] == [b"held"]
 
 
-def test_a_memory_alarm_stops_calls_and_loses_nothing(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap) -> None:
+@pytest.mark.parametrize("resource", ALARMS)
+def test_an_alarm_stops_calls_and_loses_nothing(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap, resource: str) -> None:
     """While RabbitMQ takes no results no call starts; afterwards every job has its result, called once."""
     declare(vhost)
     jobs = [new_job(number) for number in range(200)]
@@ -76,7 +85,7 @@ def test_a_memory_alarm_stops_calls_and_loses_nothing(rabbitmq: RabbitMQ, vhost:
     refer = FakeRefer2(hold_from=50)
     with Bench(vhost, [new_shop()], refer, threads=4) as bench:
         wait_until(lambda: len(refer.calls) >= 50 + 3, 10, "calls in flight")
-        with memory_alarm(rabbitmq):
+        with alarm(rabbitmq, resource):
             refer.release()
             wait_until(lambda: "broker_blocked" in bench.closed("acme"), 10, "the gate to close")
             wait_until(lambda: bench.count("results") == len(refer.calls), 10, "the calls in flight to end")

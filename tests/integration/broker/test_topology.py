@@ -3,8 +3,8 @@
 import pytest
 
 from tests.integration.broker.bench import declare, message_of, new_job
-from tests.integration.broker.tap import Tap
-from tests.services import Vhost
+from tests.integration.broker.tap import Tap, limit
+from tests.services import RabbitMQ, Vhost, wait_until
 from worker.broker.topology import DEAD, DELAYS, JOBS, RESULTS, shop_queue
 from worker.errors import ConfigurationError
 
@@ -69,3 +69,20 @@ def test_a_plain_results_queue_of_an_operator_is_taken(vhost: Vhost, tap: Tap) -
     assert any("queue referrals.results" in difference for difference in declare(vhost))
     tap.put(RESULTS, "acme.sent.ok.plain", b"{}")
     assert tap.take(RESULTS, 1, 5)[0].body == b"{}"
+
+
+def test_what_a_policy_drops_from_the_results_is_parked(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap) -> None:
+    """AMQP doesn't tell of an operator's policy that drops results; what it drops lies in the dead queue."""
+    declare(vhost)
+    limit(rabbitmq, vhost, "referrals.results", **{"max-length": 5, "overflow": "drop-head"})
+    bodies = {b"%d" % number for number in range(30)}
+    wait_until(lambda: policy_of(rabbitmq, vhost, RESULTS), 10, "the policy to hold")
+    for body in sorted(bodies):
+        tap.put(RESULTS, "acme.sent.ok.plain", body)
+    parked = tap.take(DEAD, 25, 10)
+    assert {letter.body for letter in [*parked, *tap.take(RESULTS, 5, 10)]} == bodies
+
+
+def policy_of(node: RabbitMQ, vhost: Vhost, queue: str) -> object:
+    """The name of the policy that applies to a queue now."""
+    return node.api("GET", f"/api/queues/{vhost.name}/{queue}").get("policy")
