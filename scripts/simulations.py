@@ -27,9 +27,10 @@ JOBS = 30_000
 FEWEST_JOBS = 16
 """Jobs of a simulation, and of each shop at least."""
 
-BURST = 4
-"""All shops begin at one instant, so their calls come in waves. A shop that waits for a thread keeps what its bucket
-holds, and loses what it doesn't."""
+FEWEST_BURST = 4
+BURST_SECONDS = 0.2
+"""A shop's burst is a fifth of a second's calls, as by default (100 a second, burst 20). All shops begin at one instant,
+so their calls come in waves: a shop that waits for a thread keeps what its bucket holds, and loses what it doesn't."""
 
 Cell = tuple[str, str, str]
 
@@ -71,7 +72,7 @@ def _cell(shops: int, processes: int) -> Cell:
 
 
 def _table_of(per_second: float) -> ShopTable:
-    return ShopTable(per_second=per_second, burst=BURST)
+    return ShopTable(per_second=per_second, burst=max(FEWEST_BURST, int(per_second * BURST_SECONDS)))
 
 
 def _million() -> str:

@@ -33,11 +33,13 @@ class BreakableStore(MemoryStore):
 
     down = False
 
-    def submit(self, asks: Sequence[Ask], reply: Callable[[list[Reply] | StoreError], None], *, turn: bool) -> None:
+    def submit(
+        self, asks: Sequence[Ask], reply: Callable[[list[Reply] | StoreError], None], *, turn: bool, holds: int
+    ) -> None:
         if self.down:
             reply(StoreError("out of reach"))
         else:
-            super().submit(asks, reply, turn=turn)
+            super().submit(asks, reply, turn=turn, holds=holds)
 
     def release(self, ask: Ask, epoch: int, *, called: bool) -> None:
         self.check()

@@ -286,7 +286,9 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             self._unanswered += 1
             turn = shop in self._turns
             self._turns.discard(shop)
-            self.host.store.submit([delivery.ask for delivery in deliveries], self._reply_to(deliveries), turn=turn)
+            asks = [delivery.ask for delivery in deliveries]
+            holds = len(asks) + self.gate.waiting(shop)
+            self.host.store.submit(asks, self._reply_to(deliveries), turn=turn, holds=holds)
         self._submitting = False
         return True
 

@@ -71,13 +71,15 @@ class _Store(MemoryStore):
         self._fleet = fleet
         self.asks = self.round_trips = 0
 
-    def submit(self, asks: Sequence[Ask], reply: Callable[[list[Reply] | StoreError], None], *, turn: bool) -> None:
+    def submit(
+        self, asks: Sequence[Ask], reply: Callable[[list[Reply] | StoreError], None], *, turn: bool, holds: int
+    ) -> None:
         self.asks += len(asks)
         self.round_trips += 1
         if self._fleet.store_round_trip:
-            self._fleet.after_a_round_trip(partial(super().submit, asks, reply, turn=turn))
+            self._fleet.after_a_round_trip(partial(super().submit, asks, reply, turn=turn, holds=holds))
         else:
-            super().submit(asks, reply, turn=turn)
+            super().submit(asks, reply, turn=turn, holds=holds)
 
 
 class Fleet:

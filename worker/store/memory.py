@@ -12,7 +12,6 @@ from worker.pace import Slowdown, fall, granted, interval_of
 from worker.store.base import (
     GRANT_LIFETIME,
     LEASE_MARGIN,
-    SHORTEST_TURN,
     Ask,
     Closed,
     Closure,
@@ -21,6 +20,7 @@ from worker.store.base import (
     Seen,
     ShopState,
     Wait,
+    turn_of,
 )
 
 
@@ -137,18 +137,20 @@ class MemoryStore:
     def close(self) -> None:
         """Nothing is held open."""
 
-    def submit(self, asks: Sequence[Ask], reply: Callable[[list[Reply] | StoreError], None], *, turn: bool) -> None:
+    def submit(
+        self, asks: Sequence[Ask], reply: Callable[[list[Reply] | StoreError], None], *, turn: bool, holds: int
+    ) -> None:
         """As :class:`worker.store.base.Store` says; replies at once."""
         replies: list[Reply] = []
         for ask in asks:
             refused = replies and isinstance(replies[-1], Closed)
-            replies.append(replies[-1] if refused else self._admit(ask, turn=turn))
+            replies.append(replies[-1] if refused else self._admit(ask, turn=turn, holds=holds))
         reply(replies)
 
     def admit(self, ask: Ask) -> Reply:
-        return self._admit(ask, turn=False)
+        return self._admit(ask, turn=False, holds=1)
 
-    def _admit(self, ask: Ask, *, turn: bool) -> Reply:
+    def _admit(self, ask: Ask, *, turn: bool, holds: int) -> Reply:
         now = self._clock.now()
         job = bytes.fromhex(ask.job_id)
         with self._lock:
@@ -164,7 +166,7 @@ class MemoryStore:
                     return Wait("job", lease)
                 case Waiting(not_before=not_before) if not_before > now:
                     return Wait("job", not_before)
-            charged = _FREE._replace(at=now) if ask.free else self._take(ask, now, turn=turn)
+            charged = _FREE._replace(at=now) if ask.free else self._take(ask, now, turn=turn, holds=holds)
             if not isinstance(charged, _Charged):
                 return charged
             overtaken = isinstance(record, Started)
@@ -282,7 +284,7 @@ class MemoryStore:
         with self._lock:
             self._open[bytes.fromhex(job_id)] = record
 
-    def _take(self, ask: Ask, now: int, *, turn: bool) -> "_Charged | Closed | Wait":
+    def _take(self, ask: Ask, now: int, *, turn: bool, holds: int) -> "_Charged | Closed | Wait":
         limits, state = ask.limits, self._shop(ask.shop)
         # A day that has begun stays the day, also when the clock steps back or the reset is moved to later: an older
         # one would be counted by nobody.
@@ -296,7 +298,7 @@ class MemoryStore:
         horizon = min(self._horizon, next_reset(now, limits.resets_at) - 1 - now)
         start_at = earliest(state.tat, now, rate)
         if start_at > now and not (start_at <= now + horizon and (turn or state.line <= now)):
-            return self._turn_away(state, start_at, now, rate)
+            return self._turn_away(state, start_at, now, rate, holds)
         customer = None
         if ask.customer:
             customer = self._customer(state, ask.customer, now)
@@ -313,11 +315,11 @@ class MemoryStore:
         self._count(state, ask, day, 1)
         return _Charged(start_at, state.base, customer.base if customer is not None else -1)
 
-    def _turn_away(self, state: _Shop, due: int, now: int, rate: Rate) -> Closed:
+    def _turn_away(self, state: _Shop, due: int, now: int, rate: Rate, holds: int) -> Closed:
         if not self._horizon:
             return Closed(due, "rate", interval=rate.interval)
         # Each process that is turned away gets a time of its own: all at once, all but one would come in vain.
-        step = max(rate.interval, SHORTEST_TURN)
+        step = turn_of(rate.interval, holds)
         state.line = max(state.line + step, due - self._horizon // 2, now + 1)
         return Closed(state.line, "rate", step // rate.interval + 1, rate.interval)
 

@@ -139,7 +139,7 @@ def test_frozen(server: Valkey, store: RedisStore) -> None:
         began = time.monotonic()
         refusals: list[list[Reply] | StoreError] = []
         for number in range(2, 12):
-            store.submit([make_ask(number)], refusals.append, turn=False)
+            store.submit([make_ask(number)], refusals.append, turn=False, holds=1)
         assert "does not answer within 0.5 s" in refusal(store)
         assert time.monotonic() - began < 2.5
         assert all(isinstance(each, StoreError) for each in refusals)
@@ -382,7 +382,7 @@ def test_callbacks_that_raise(store: RedisStore) -> None:
         raise RuntimeError("of the caller's making")
 
     for number in range(3):
-        store.submit([make_ask(number)], broken, turn=False)
+        store.submit([make_ask(number)], broken, turn=False, holds=1)
     assert go(store, make_ask(9)).attempts == 1
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tests.integration.store.fleet import Fleet, Process
-from tests.integration.store.worlds import AHEAD, RedisWorld, World, advance, ask_all, submitted
+from tests.integration.store.worlds import AHEAD, MANY, RedisWorld, World, advance, ask_all, submitted
 from tests.unit.making import NOON, go, make_ask, make_limits
 from worker.clock import DAY, SECOND, ManualClock
 from worker.limits import Rate
@@ -56,12 +56,24 @@ def test_nothing_is_booked_into_the_next_day(ahead: World) -> None:
     assert booked[0] == MIDNIGHT
 
 
-@pytest.mark.parametrize(("per_second", "step"), [(50, SHORTEST_TURN), (1000, SHORTEST_TURN), (2, SECOND // 2)])
-def test_processes_are_told_different_times(ahead: World, per_second: int, step: int) -> None:
-    """Whoever finds the shop closed gets a turn of its own, and is told how much it may find then."""
+@pytest.mark.parametrize(
+    ("per_second", "holds", "step"),
+    [
+        (50, MANY, SHORTEST_TURN),
+        (1000, MANY, SHORTEST_TURN),
+        (2, MANY, SECOND // 2),
+        (1000, 7, SECOND // 1000 * 7),
+        (50, 1, SECOND // 50),
+        (2, 1, SECOND // 2),
+    ],
+)
+def test_processes_are_told_different_times(ahead: World, per_second: int, holds: int, step: int) -> None:
+    """Whoever finds the shop closed gets a turn of its own, no longer than it has jobs for, and is told how much it
+    may find then.
+    """
     limits = make_limits(shop=Rate.per_second(per_second, 1))
     submitted(ahead.store, [make_ask(number, limits=limits) for number in range(300)])
-    refusals = ask_all(ahead.store, limits, [""] * 4, first=1000)
+    refusals = [submitted(ahead.store, [make_ask(1000 + n, limits=limits)], holds=holds)[0] for n in range(4)]
     untils = [reply.until for reply in refusals if isinstance(reply, Closed)]
     assert [later - untils[0] for later in untils] == [0, step, 2 * step, 3 * step]
     found = [reply.batch for reply in refusals if isinstance(reply, Closed)]

@@ -142,10 +142,14 @@ def finish(store: Store, ask: Ask, outcome: Outcome = OUTCOMES[0]) -> None:
     assert store.admit(ask) == Seen(0, None)
 
 
-def submitted(store: Store, asks: list[Ask], *, turn: bool = False) -> list[Reply]:
+MANY = 1000
+"""Jobs that a process holds, enough for every turn."""
+
+
+def submitted(store: Store, asks: list[Ask], *, turn: bool = False, holds: int = MANY) -> list[Reply]:
     """What a process is told that asks for these at once. ``turn``: it was told to come now."""
     future: Future[list[Reply] | StoreError] = Future()
-    store.submit(asks, future.set_result, turn=turn)
+    store.submit(asks, future.set_result, turn=turn, holds=holds)
     replies = future.result(timeout=10)
     assert not isinstance(replies, StoreError)
     return replies

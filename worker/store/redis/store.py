@@ -17,7 +17,6 @@ from worker.store.base import (
     GRANT_LIFETIME,
     HORIZON,
     LEASE_MARGIN,
-    SHORTEST_TURN,
     Ask,
     Closed,
     ClosedReason,
@@ -27,6 +26,7 @@ from worker.store.base import (
     Seen,
     ShopState,
     Wait,
+    turn_of,
 )
 from worker.store.redis.epochs import Epochs
 from worker.store.redis.server import Server
@@ -94,12 +94,14 @@ class RedisStore:
         """Send what is waiting and disconnect; whatever is asked after that is refused."""
         self._server.close()
 
-    def submit(self, asks: Sequence[Ask], reply: Callable[[list[Reply] | StoreError], None], *, turn: bool) -> None:
+    def submit(
+        self, asks: Sequence[Ask], reply: Callable[[list[Reply] | StoreError], None], *, turn: bool, holds: int
+    ) -> None:
         """As :class:`worker.store.base.Store` says; ``reply`` runs in the store's thread."""
         asked_at = self._clock.now()
         first = asks[0]
         shop, limits, lease = first.shop, first.limits, first.lease + LEASE_MARGIN
-        step = max(limits.shop.interval, SHORTEST_TURN)
+        step = turn_of(limits.shop.interval, holds)
         keys = [self._shop_key(shop)]
         arguments: list[Any] = [
             self._prefix(shop),
@@ -149,7 +151,7 @@ class RedisStore:
           StoreError: the store is out of reach.
         """
         future: Future[list[Reply] | StoreError] = Future()
-        self.submit([ask], future.set_result, turn=False)
+        self.submit([ask], future.set_result, turn=False, holds=1)
         replies = future.result()
         if isinstance(replies, StoreError):
             raise replies
