@@ -29,8 +29,9 @@ FEWEST_JOBS = 16
 
 FEWEST_BURST = 4
 BURST_SECONDS = 0.2
-"""A shop's burst is a fifth of a second's calls, as by default (100 a second, burst 20). All shops begin at one instant,
-so their calls come in waves: a shop that waits for a thread keeps what its bucket holds, and loses what it doesn't."""
+"""A shop's burst is a fifth of a second's calls, as by default (100 a second, burst 20). All shops begin at one
+instant, so their calls come in waves: a shop that waits for a thread keeps what its bucket holds, and loses the rest.
+"""
 
 Cell = tuple[str, str, str]
 
