@@ -222,7 +222,8 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
     def _follow_shops(self, now: int) -> None:
         for shop in self._link.take_cancelled():
             # What of it is in hand is carried on with; a queue of that name takes up with the next look at the shops.
-            log.warning("consumer_cancelled", shop=shop, problem=f"{shop_queue(shop)} was deleted; declaring it again")
+            problem = f"RabbitMQ gave up on {shop_queue(shop)}: it was deleted, or a delivery lay too long"
+            log.warning("consumer_cancelled", shop=shop, problem=problem)
             self._declared.discard(shop)
             self._declaring.discard(shop)
         if self._undeclared:
