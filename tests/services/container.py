@@ -26,6 +26,9 @@ class RabbitMQContainer(RabbitMQ):
     def ctl_command(self) -> tuple[list[str], dict[str, str]]:
         return ["docker", "exec", self._name, "rabbitmqctl", "--quiet"], dict(os.environ)
 
+    def logged(self) -> str:
+        return self._docker("logs", self._name)
+
     def running(self) -> bool:
         state = self._docker("inspect", "--format", "{{.State.Running}}", self._name, check=False)
         return state.strip() == "true"

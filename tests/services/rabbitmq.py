@@ -123,6 +123,10 @@ class RabbitMQ(Service):
         answer = self._request(self.record["management"], method, path, json.dumps(body) if body else None)
         return json.loads(answer) if answer else None
 
+    def logged(self) -> str:
+        """What the node has logged so far."""
+        return "".join(path.read_text(errors="replace") for path in (self.folder / "log").glob("*.log"))
+
     def running(self) -> bool:
         return process.find(self._pid_file) is not None
 

@@ -152,19 +152,25 @@ def declare_topology(
 ) -> list[str]:
     """Declare the exchanges and the given queues; returns what differs from version 1 but can be lived with.
 
-    A queue that exists with other arguments is taken if it is a quorum queue; a user that may not configure finds
-    everything declared already.
+    A queue that exists with other arguments is taken if it is a quorum queue. For a user that may not configure,
+    everything must have been declared by another; what exists is then taken as it is.
 
     Raises:
-      ConfigurationError: a queue exists that this system can't run on.
+      ConfigurationError: a queue exists that this system can't run on, or is missing and can't be made by this user.
       BrokerError: the connection broke.
     """
     differences: list[str] = []
     channel = connection.channel()
-    for exchange in exchanges:
-        channel = _attempt(connection, channel, exchange, differences)
-    for queue in queues:
-        channel = _attempt(connection, channel, queue, differences)
+    may_configure = True
+    items: tuple[Exchange | Queue, ...] = (*exchanges, *queues)
+    for item in items:
+        if not may_configure:
+            # RabbitMQ logs an error for each refusal, and there may be a thousand shops.
+            channel, exists = _look(connection, channel, item)
+            if exists:
+                continue
+        channel, refused = _attempt(connection, channel, item, differences)
+        may_configure &= not refused
     channel.close()
     return differences
 
@@ -203,8 +209,9 @@ def _attempt(
     channel: BlockingChannel,
     item: Exchange | Queue,
     differences: list[str],
-) -> BlockingChannel:
-    # RabbitMQ answers a refused declaration by closing the channel, so each attempt may leave us with a new one.
+) -> tuple[BlockingChannel, bool]:
+    # Also says whether this user may not configure the item. RabbitMQ answers a refused declaration by closing the
+    # channel, so each attempt may leave us with a new one.
     what = f"{'exchange' if isinstance(item, Exchange) else 'queue'} {item.name}"
     try:
         _declare(channel, item, passive=False)
@@ -212,19 +219,33 @@ def _attempt(
         if error.reply_code not in {ACCESS_REFUSED, PRECONDITION_FAILED}:
             raise BrokerError(f"{what}: {error.reply_code} {error.reply_text}") from error
         if error.reply_code == PRECONDITION_FAILED and isinstance(item, Queue):
-            return _take(connection, item, error.reply_text, differences)
+            return _take(connection, item, error.reply_text, differences), False
         if "'type'" in error.reply_text:
             raise _wrong_type(what, error.reply_text) from None
-        differences.append(f"{what}: {error.reply_text}")
-        channel = connection.channel()
-        try:
-            _declare(channel, item, passive=True)
-        except pika.exceptions.ChannelClosedByBroker as missing:
+        if error.reply_code == PRECONDITION_FAILED:
+            differences.append(f"{what}: {error.reply_text}")
+            return connection.channel(), False
+        channel, exists = _look(connection, connection.channel(), item)
+        if not exists:
             raise ConfigurationError(
-                f"{what} does not exist and this user may not create it ({missing.reply_text}): "
-                "grant configure permission once, or declare it beforehand"
+                f"{what} does not exist and this user may not create it ({error.reply_text}): "
+                "start a worker whose user may configure, or declare it beforehand"
             ) from None
-    return channel
+        return channel, True
+    return channel, False
+
+
+def _look(
+    connection: pika.BlockingConnection, channel: BlockingChannel, item: Exchange | Queue
+) -> tuple[BlockingChannel, bool]:
+    # Whether the item exists, which anybody may ask; and the channel to go on with.
+    try:
+        _declare(channel, item, passive=True)
+    except pika.exceptions.ChannelClosedByBroker as error:
+        if error.reply_code != NOT_FOUND:
+            raise BrokerError(f"{item.name}: {error.reply_code} {error.reply_text}") from error
+        return connection.channel(), False
+    return channel, True
 
 
 def _take(connection: pika.BlockingConnection, wanted: Queue, refusal: str, differences: list[str]) -> BlockingChannel:

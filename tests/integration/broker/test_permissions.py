@@ -1,0 +1,238 @@
+"""The permissions that the documentation gives each role: enough for its job, and for nothing more."""
+
+import json
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pika.exceptions
+import pytest
+from structlog.testing import capture_logs
+
+from tests.integration.broker.bench import Bench, FakeRefer2, declare, message_of, new_job, new_shop
+from tests.integration.broker.tap import Tap, tapping
+from tests.services import RabbitMQ, Vhost, wait_until
+from worker.broker.collector import Collector
+from worker.broker.connection import parameters
+from worker.broker.producer import Producer
+from worker.broker.topology import DEAD, JOBS, RESULTS, delay_exchange, shop_queue
+from worker.clock import SECOND
+from worker.errors import ConfigurationError
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "rabbitmq.md"
+
+PASSWORD = "made up"
+
+
+def documented(role: str) -> dict[str, str]:
+    """The role's permissions, as the table in the documentation has them."""
+    (row,) = re.findall(rf"^\| {role} \|.*$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
+    cells = [cell.strip().strip("`").replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", row)]
+    return dict(zip(("configure", "write", "read"), cells[3:6], strict=True))
+
+
+@pytest.fixture
+def as_role(rabbitmq: RabbitMQ, vhost: Vhost) -> Iterator[Callable[[str], Vhost]]:
+    """Makes a user with a role's documented permissions; the virtual host as that user reaches it."""
+    users: list[str] = []
+
+    def make(role: str) -> Vhost:
+        user = f"{role.replace(' ', '-')}-{uuid.uuid4().hex[:8]}"
+        rabbitmq.api("PUT", f"/api/users/{user}", {"password": PASSWORD, "tags": ""})
+        users.append(user)
+        rabbitmq.api("PUT", f"/api/permissions/{vhost.name}/{user}", documented(role))
+        return replace(vhost, url=vhost.url.replace("guest:guest", f"{user}:{PASSWORD.replace(' ', '%20')}"))
+
+    yield make
+    for user in users:
+        rabbitmq.api("DELETE", f"/api/users/{user}")
+
+
+@contextmanager
+def refused() -> Iterator[None]:
+    """RabbitMQ answers what is done within by 403."""
+    with pytest.raises(pika.exceptions.ChannelClosedByBroker) as caught:
+        yield
+    assert caught.value.reply_code == 403
+
+
+def consume(tap: Tap, queue: str) -> None:
+    """Ask for a queue's messages."""
+    tap.channel.basic_get(queue)
+
+
+def send(tap: Tap, exchange: str) -> None:
+    """Publish to an exchange, and hear what RabbitMQ says."""
+    tap.put(exchange, "acme", b"{}")
+
+
+FORBIDDEN: dict[str, list[Callable[[Tap], None]]] = {
+    "producer": [
+        lambda tap: consume(tap, shop_queue("acme")),
+        lambda tap: consume(tap, RESULTS),
+        lambda tap: send(tap, RESULTS),
+        lambda tap: send(tap, DEAD),
+        lambda tap: tap.channel.queue_declare(shop_queue("bolt"), durable=True),
+        lambda tap: tap.channel.queue_purge(shop_queue("acme")),
+        lambda tap: tap.channel.queue_delete(shop_queue("acme")),
+    ],
+    "collector": [
+        lambda tap: send(tap, JOBS),
+        lambda tap: send(tap, RESULTS),
+        lambda tap: consume(tap, shop_queue("acme")),
+        lambda tap: consume(tap, DEAD),
+        lambda tap: tap.channel.queue_delete(RESULTS),
+    ],
+    "confined worker": [
+        lambda tap: send(tap, JOBS),
+        lambda tap: consume(tap, RESULTS),
+        lambda tap: consume(tap, DEAD),
+        lambda tap: tap.channel.queue_declare(shop_queue("bolt"), durable=True),
+        lambda tap: tap.channel.queue_delete(shop_queue("acme")),
+        lambda tap: tap.channel.exchange_delete(JOBS),
+    ],
+    "worker": [
+        lambda tap: tap.channel.queue_declare("somebody-elses", durable=True),
+        lambda tap: tap.channel.basic_publish("amq.topic", "acme", b"{}"),
+    ],
+}
+
+
+@pytest.mark.parametrize("role", FORBIDDEN)
+def test_a_role_may_do_nothing_beyond_its_job(as_role: Callable[[str], Vhost], vhost: Vhost, role: str) -> None:
+    """What another role does, or a vandal, RabbitMQ refuses to the user of this one."""
+    declare(vhost)
+    user = as_role(role)
+    for act in FORBIDDEN[role]:
+        with tapping(user) as tap, refused():
+            act(tap)
+            # A publish without a permission is answered by closing the channel, on the next round trip.
+            tap.channel.queue_declare(RESULTS, passive=True)
+
+
+def work_through(user: Vhost, tap: Tap) -> list[Any]:
+    """Have a worker send jobs of one customer, some of which must wait, and bury one more; returns its logs."""
+    jobs = [new_job(number, customer="c1") for number in range(14)]
+    for body in (*map(message_of, jobs), b"no job"):
+        tap.put(JOBS, "acme", body)
+    logs: list[Any]
+    refer = FakeRefer2()
+    with capture_logs() as logs, Bench(user, [new_shop(customer_per_second=4.0)], refer) as bench:
+        results = tap.take(RESULTS, len(jobs), 30)
+        buried = tap.take(DEAD, 1, 10)
+        assert bench.count("deferrals") >= 1
+    assert {json.loads(letter.body)["job_id"] for letter in results} == {job.job_id for job in jobs}
+    assert [letter.body for letter in buried] == [b"no job"]
+    assert set(refer.per_job().values()) == {1}
+    return logs
+
+
+def test_a_worker_declares_and_does_its_job(as_role: Callable[[str], Vhost], vhost: Vhost, tap: Tap) -> None:
+    """On an empty virtual host the worker's user declares all there is, then calls, defers, buries and reports."""
+    user = as_role("worker")
+    assert declare(user) == []
+    work_through(user, tap)
+
+
+def test_a_confined_worker_runs_on_what_is_there(as_role: Callable[[str], Vhost], vhost: Vhost, tap: Tap) -> None:
+    """A worker that may not configure does its job where everything is declared, and finds nothing to complain of."""
+    declare(vhost)
+    user = as_role("confined worker")
+    assert declare(user) == []
+    logs = work_through(user, tap)
+    assert [line["event"] for line in logs if line["log_level"] in {"warning", "error"}] == ["dead_letter"]
+
+
+def test_a_confined_worker_asks_rabbitmq_once_for_what_it_may_not(
+    rabbitmq: RabbitMQ, as_role: Callable[[str], Vhost], vhost: Vhost
+) -> None:
+    """RabbitMQ logs each refusal as an error: there is one in a declaration, however many shops there are."""
+    shops = [f"shop{number}" for number in range(30)]
+    declare(vhost, shops)
+    user = as_role("confined worker")
+    name = user.url.split("//")[1].split(":")[0]
+    refusals = re.compile(rf"access to .* refused for user '{name}'")
+
+    assert declare(user, shops) == []
+    with tapping(user) as tap, refused():
+        # One more, so that the log is known to have caught up.
+        tap.channel.queue_declare("last", durable=True)
+
+    def logged() -> list[str]:
+        return [line for line in rabbitmq.logged().splitlines() if refusals.search(line)]
+
+    wait_until(lambda: any("'last'" in line for line in logged()), 10, "RabbitMQ's log")
+    assert len({line for line in logged() if "'last'" not in line}) == 1
+
+
+def test_a_confined_worker_names_what_is_missing(as_role: Callable[[str], Vhost]) -> None:
+    """Where nothing is declared yet, a user that may not configure hears what is missing and the remedy."""
+    with pytest.raises(
+        ConfigurationError, match=r"exchange referrals\.dead does not exist .*start a worker whose user"
+    ):
+        declare(as_role("confined worker"))
+
+
+def test_a_confined_worker_finds_a_new_shop_by_itself(as_role: Callable[[str], Vhost], vhost: Vhost, tap: Tap) -> None:
+    """A shop whose queue is declared later is served later, while the others are served all the time."""
+    declare(vhost)
+    refer = FakeRefer2()
+    with Bench(as_role("confined worker"), [new_shop(), new_shop("late")], refer):
+        tap.put(JOBS, "acme", message_of(new_job(1)))
+        tap.take(RESULTS, 1, 20)
+        declare(vhost, ["late"])
+        tap.put(JOBS, "late", message_of(new_job(2, shop="late")))
+        tap.take(RESULTS, 1, 30)
+    assert [call.job.shop for call in refer.calls] == ["acme", "late"]
+
+
+def test_a_producer_publishes(as_role: Callable[[str], Vhost], vhost: Vhost, tap: Tap) -> None:
+    """The producer's user publishes confirmed jobs of a shop that workers know, without a word on permissions."""
+    declare(vhost)
+    with Producer(parameters(as_role("producer").url, name="tested")) as producer:
+        assert producer.declare(["acme"]) == []
+        producer.send(new_job(1))
+        producer.flush()
+        assert producer.confirmed == 1
+    assert tap.take(shop_queue("acme"), 1, 5)[0].body
+
+
+def test_a_producer_hears_that_a_shop_has_no_queue_yet(as_role: Callable[[str], Vhost], vhost: Vhost) -> None:
+    """For a shop that no worker has seen, the producer is told what to do, before it publishes anything."""
+    declare(vhost)
+    producer = Producer(parameters(as_role("producer").url, name="tested"))
+    with pytest.raises(ConfigurationError, match=r"queue referrals\.shop\.bolt does not exist .*start a worker"):
+        producer.declare(["acme", "bolt"])
+
+
+def test_a_collector_takes_results_and_buries_what_is_none(
+    as_role: Callable[[str], Vhost], vhost: Vhost, tap: Tap
+) -> None:
+    """The collector's user consumes, acknowledges and rejects into the dead queue."""
+    declare(vhost)
+    for body in (b"no result", b"{}"):
+        tap.put(RESULTS, "acme.sent.ok.plain", body)
+    collector = Collector(parameters(as_role("collector").url, name="tested"))
+    taken: list[tuple[int, bytes]] = []
+
+    def both() -> bool:
+        taken.extend(collector.batch(seconds=1))
+        return len(taken) == 2
+
+    wait_until(both, 10, "both results")
+    collector.reject([taken[0][0]])
+    collector.ack(taken[1][0])
+    assert [letter.body for letter in tap.take(DEAD, 1, 10)] == [b"no result"]
+    collector.close()
+    assert tap.peek(RESULTS) is None
+
+
+def test_delays_are_covered() -> None:
+    """The confined worker's permission to write names the delay exchanges as they are called."""
+    pattern = documented("confined worker")["write"]
+    for seconds in (1, 60, 10_000):
+        assert re.search(pattern, delay_exchange(seconds * SECOND))
