@@ -1,0 +1,401 @@
+"""The manifests in k8s/, as rendered: what a cluster would refuse, and what no schema sees."""
+
+import base64
+import json
+import re
+import tomllib
+from decimal import Decimal
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import typer.main
+
+from scripts.manifests import DASHBOARDS, manifests
+from tests.deployment.rendered import (
+    OVERLAYS,
+    ROOT,
+    Object,
+    containers,
+    keys,
+    matches,
+    of_kind,
+    overlay,
+    references,
+    render,
+    workloads,
+)
+from worker.broker.consumer import DRAIN
+from worker.cli.main import app
+from worker.cli.work import SHUTDOWN_MS
+from worker.clock import SECOND
+from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET
+from worker.settings import PREFIX, Settings
+from worker.shopfile import ShopTable
+
+README = (ROOT / "k8s" / "README.md").read_text(encoding="utf-8")
+
+CUSTOM = {"ScaledObject", "PodMonitor", "PrometheusRule"}
+"""Kinds of operators, whose schemas are theirs."""
+
+OLDEST = "1.29"
+"""Older clusters are no longer maintained by anybody."""
+
+OURS = {"app.kubernetes.io/name": "referral-dispatch"}
+
+_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|k|M|G|Ki|Mi|Gi)?")
+_SUFFIXES = {None: 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+
+overlays = pytest.mark.parametrize("name", OVERLAYS)
+
+
+def quantity(text: object) -> Decimal:
+    """A quantity's value: cores or bytes."""
+    found = _QUANTITY.fullmatch(str(text))
+    assert found, f"{text!r} is no quantity"
+    number, suffix = Decimal(found[1]), found[2]
+    return number / 1000 if suffix == "m" else number * _SUFFIXES[suffix]
+
+
+def named(objects: list[Object], kind: str, name: str) -> Object:
+    """The object of that kind and name."""
+    (found,) = [each for each in of_kind(objects, kind) if each["metadata"]["name"] == name]
+    return found
+
+
+def made_by_hand() -> dict[str, set[str]]:
+    """The Secrets that the README has its reader make, with their keys."""
+    made = {}
+    for name, rest in re.findall(r"create secret generic (\S+)((?: \\\n|[^\n])*)", README):
+        given = re.findall(r"--from-(?:literal|file)=([^=\s]+)", rest)
+        made[name] = {key.rsplit("/", 1)[-1] for key in given}
+    return made
+
+
+@overlays
+@pytest.mark.parametrize("version", [OLDEST, kubernetes_validate.latest_version()])
+def test_every_object_is_valid(name: str, version: str) -> None:
+    """Each object of a core kind fits Kubernetes' own schema, unknown fields forbidden."""
+    for each in overlay(name):
+        if each["kind"] not in CUSTOM:
+            kubernetes_validate.validate(each, version, strict=True)
+
+
+@pytest.mark.parametrize("component", ["collect", "keda", "monitoring"])
+def test_a_component_is_part_of_production(component: str) -> None:
+    """Every component is rendered with the base by the production overlay, so all tests see it."""
+    text = (ROOT / "k8s" / "overlays" / "production" / "kustomization.yaml").read_text()
+    assert f"../../components/{component}" in text
+
+
+@overlays
+def test_names_are_unique_and_in_one_namespace(name: str) -> None:
+    """No object replaces another, and all of an overlay is in the namespace that it makes."""
+    objects = render(f"overlays/{name}")
+    identities = [(each["kind"], each["metadata"]["name"]) for each in objects]
+    assert len(set(identities)) == len(identities)
+    (namespace,) = of_kind(objects, "Namespace")
+    assert {each["metadata"].get("namespace") for each in objects if each["kind"] != "Namespace"} == {
+        namespace["metadata"]["name"]
+    }
+
+
+@overlays
+def test_pods_are_restricted(name: str) -> None:
+    """Every pod fits the restricted standard that the namespace enforces, on a read-only root, without a token."""
+    (namespace,) = of_kind(overlay(name), "Namespace")
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    for workload, pod, _ in workloads(overlay(name)):
+        assert pod["automountServiceAccountToken"] is False, workload
+        context = pod["securityContext"]
+        assert context["runAsNonRoot"] is True
+        assert context["runAsUser"] > 0
+        assert context["seccompProfile"]["type"] == "RuntimeDefault"
+    for workload, container in containers(overlay(name)):
+        context = container["securityContext"]
+        assert context["allowPrivilegeEscalation"] is False, workload
+        assert context["readOnlyRootFilesystem"] is True
+        assert context["capabilities"] == {"drop": ["ALL"]}
+
+
+@overlays
+def test_resources_are_sound(name: str) -> None:
+    """Quantities parse; memory is requested and limited, CPU requested; what is in memory fits into the limit."""
+    for workload, pod, _ in workloads(overlay(name)):
+        in_memory = Decimal(0)
+        for volume in pod.get("volumes", ()):
+            size = volume.get("emptyDir", {}).get("sizeLimit")
+            if "emptyDir" in volume:
+                assert size, f"{workload}: {volume['name']} may fill the node"
+                in_memory += quantity(size) if volume["emptyDir"].get("medium") == "Memory" else 0
+        for container in pod["containers"]:
+            requests, limits = container["resources"]["requests"], container["resources"]["limits"]
+            assert 0 < quantity(requests["cpu"]) <= 4, workload
+            assert in_memory < quantity(requests["memory"]) <= quantity(limits["memory"]) <= 2**31
+    for claim in of_kind(overlay(name), "PersistentVolumeClaim"):
+        assert quantity(claim["spec"]["resources"]["requests"]["storage"]) >= 2**30
+
+
+@overlays
+def test_selectors_match(name: str) -> None:
+    """Whatever selects pods selects some of the overlay: workloads their own, budgets, services, monitors, policies."""
+    objects = overlay(name)
+    pods = {workload: labels for workload, _, labels in workloads(objects)}
+    for each in of_kind(objects, "Deployment", "StatefulSet"):
+        assert matches(each["spec"]["selector"], pods[each["metadata"]["name"]])
+        others = [labels for other, labels in pods.items() if other != each["metadata"]["name"]]
+        assert not any(matches(each["spec"]["selector"], labels) for labels in others), "takes another's pods"
+    outside = [{"app.kubernetes.io/component": "rabbitmq"}] if name == "production" else []
+    for each in of_kind(objects, "PodDisruptionBudget", "Service", "PodMonitor", "NetworkPolicy"):
+        spec = each["spec"]
+        selector = spec.get("podSelector", spec.get("selector"))
+        if each["kind"] == "Service":
+            selector = {"matchLabels": selector}
+        assert any(matches(selector, labels) for labels in [*pods.values(), *outside]), each["metadata"]["name"]
+    for workload, pod, labels in workloads(objects):
+        for constraint in pod.get("topologySpreadConstraints", ()):
+            assert matches(constraint["labelSelector"], labels), workload
+
+
+@overlays
+def test_references_exist(name: str) -> None:
+    """Each ConfigMap, Secret and key that a pod asks for is in the overlay, or the README has it made beforehand."""
+    objects = overlay(name)
+    for workload, pod, _ in workloads(objects):
+        for kind, referred, key in references(pod):
+            found = keys(objects, kind, referred)
+            if found is None and kind == "secret":
+                found = made_by_hand().get(referred)
+            assert found is not None, f"{workload}: no {kind} {referred}"
+            assert key is None or key in found, f"{workload}: no key {key} in {kind} {referred}"
+        claims = {
+            volume["persistentVolumeClaim"]["claimName"]
+            for volume in pod.get("volumes", ())
+            if "persistentVolumeClaim" in volume
+        }
+        assert claims <= {claim["metadata"]["name"] for claim in of_kind(objects, "PersistentVolumeClaim")}
+        if "serviceAccountName" in pod:
+            assert named(objects, "ServiceAccount", pod["serviceAccountName"])["automountServiceAccountToken"] is False
+
+
+@overlays
+def test_volumes_are_mounted_and_mounts_have_volumes(name: str) -> None:
+    """No mount lacks its volume, and no volume is left over."""
+    claimed = {
+        each["metadata"]["name"]: [claim["metadata"]["name"] for claim in each["spec"].get("volumeClaimTemplates", ())]
+        for each in of_kind(overlay(name), "StatefulSet")
+    }
+    for workload, pod, _ in workloads(overlay(name)):
+        volumes = [volume["name"] for volume in pod.get("volumes", ())] + claimed.get(workload, [])
+        mounted = {mount["name"] for container in pod["containers"] for mount in container.get("volumeMounts", ())}
+        assert mounted == set(volumes), workload
+
+
+@overlays
+def test_variables_are_settings(name: str) -> None:
+    """Every environment variable that a manifest sets is a setting, with a value that the setting takes."""
+    objects = overlay(name)
+    known = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}
+    for workload, container in containers(objects):
+        given = {variable["name"]: variable.get("value") for variable in container.get("env", ())}
+        for source in container.get("envFrom", ()):
+            given |= named(objects, "ConfigMap", source["configMapRef"]["name"])["data"]
+        assert set(given) <= known, workload
+        values = {name.removeprefix(PREFIX).lower(): value for name, value in given.items() if value is not None}
+        Settings.model_validate(values | {"amqp_url": "amqp://broker", "redis_url": None})
+
+
+@overlays
+def test_ports_agree(name: str) -> None:
+    """Probes, services, monitors and policies name ports of the containers; metrics have the worker's usual one."""
+    objects = overlay(name)
+    ports: dict[str, dict[str, int]] = {}
+    for workload, container in containers(objects):
+        own = {port["name"]: port["containerPort"] for port in container.get("ports", ())}
+        ports[workload] = own
+        for kind in ("startupProbe", "livenessProbe", "readinessProbe"):
+            probe = container.get(kind, {})
+            for way in ("httpGet", "tcpSocket"):
+                assert way not in probe or probe[way]["port"] in own, f"{workload}: {kind}"
+    assert ports["referral-worker"]["metrics"] == Settings.model_fields["metrics_port"].default
+    labelled = {workload: labels for workload, _, labels in workloads(objects)}
+    for service in of_kind(objects, "Service"):
+        (target,) = [
+            w for w, labels in labelled.items() if matches({"matchLabels": service["spec"]["selector"]}, labels)
+        ]
+        for port in service["spec"]["ports"]:
+            assert port["targetPort"] in ports[target]
+            assert ports[target][port["targetPort"]] == port["port"], "policies see the container's port"
+    for monitor in of_kind(objects, "PodMonitor"):
+        for target in [w for w, labels in labelled.items() if matches(monitor["spec"]["selector"], labels)]:
+            assert {end["port"] for end in monitor["spec"]["podMetricsEndpoints"]} <= set(ports[target])
+    for policy in of_kind(objects, "NetworkPolicy"):
+        targets = [w for w, labels in labelled.items() if matches(policy["spec"]["podSelector"], labels)]
+        for rule in policy["spec"].get("ingress", ()):
+            allowed = {port["port"] for port in rule["ports"]}
+            assert all(allowed <= set(ports[target].values()) for target in targets), policy["metadata"]["name"]
+
+
+def egress(objects: list[Object], labels: dict[str, str]) -> list[tuple[dict[str, Any], set[int]]]:
+    """Where pods with these labels may connect to, as (peer, ports)."""
+    return [
+        (peer, {port["port"] for port in rule["ports"]})
+        for policy in of_kind(objects, "NetworkPolicy")
+        if matches(policy["spec"]["podSelector"], labels)
+        for rule in policy["spec"].get("egress", ())
+        for peer in rule["to"]
+    ]
+
+
+@overlays
+def test_our_pods_reach_what_they_need_and_nothing_else(name: str) -> None:
+    """All our pods are denied but for DNS; broker for all that speak to it, store and API for workers alone."""
+    objects = overlay(name)
+    needs = {
+        "worker": {53, 5671, 5672, 6379, 443} | ({8085} if name == "dev" else set()),
+        "publish": {53, 5671, 5672},
+        "collect": {53, 5671, 5672},
+        "sandbox": {53},
+    }
+    denied = named(objects, "NetworkPolicy", "referral-deny")["spec"]
+    for _, _, labels in workloads(objects):
+        if not OURS.items() <= labels.items():
+            continue
+        assert matches(denied["podSelector"], labels)
+        peers = egress(objects, labels)
+        assert {port for _, allowed in peers for port in allowed} == needs[labels["app.kubernetes.io/component"]]
+        assert all(peer for peer, _ in peers), "an empty peer is everybody"
+    assert sorted(denied["policyTypes"]) == ["Egress", "Ingress"]
+    assert "ingress" not in denied
+    assert "egress" not in denied
+
+
+def test_urls_of_dev_lead_to_its_services() -> None:
+    """Broker, store and sandbox are called by services of the overlay, which policies let the caller reach."""
+    objects = render("overlays/dev")
+    services = {each["metadata"]["name"]: each["spec"]["ports"][0]["port"] for each in of_kind(objects, "Service")}
+    urls = [
+        base64.b64decode(value).decode()
+        for secret in of_kind(objects, "Secret")
+        for key, value in secret["data"].items()
+        if key.endswith("_URL")
+    ]
+    shops = tomllib.loads(named(objects, "ConfigMap", "referral-shops")["data"]["shops.toml"])
+    for url in [*urls, shops["defaults"]["base_url"]]:
+        host, port = re.fullmatch(r"\w+://(?:[^@]*@)?([^:/]+):(\d+).*", url).groups()  # type: ignore[union-attr] # fails
+        assert services[host] == int(port)
+
+
+def test_shops_of_dev_have_the_sandbox_s_key() -> None:
+    """The sandbox knows the key that the dev overlay gives its shop."""
+    objects = render("overlays/dev")
+    shops = tomllib.loads(named(objects, "ConfigMap", "referral-shops")["data"]["shops.toml"])["shops"]
+    secrets = named(objects, "Secret", "referral-shop-keys")["data"]
+    for shop in shops.values():
+        assert shop["key_id"] == SANDBOX_KEY_ID
+        assert base64.b64decode(secrets[shop["secret_file"]]).decode() == SANDBOX_SECRET
+
+
+@overlays
+def test_shops_files_are_good(name: str) -> None:
+    """The shops file has known keys, the Job publishes to one of its shops, and its keys are where it looks."""
+    objects = overlay(name)
+    document = tomllib.loads(named(objects, "ConfigMap", "referral-shops")["data"]["shops.toml"])
+    made = keys(objects, "secret", "referral-shop-keys") or made_by_hand()["referral-shop-keys"]
+    for shop in document["shops"].values():
+        ShopTable.model_validate(document.get("defaults", {}) | shop)
+        assert shop["secret_file"] in made
+    (job,) = of_kind(objects, "Job")
+    arguments = job["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert any(f"--shop={slug}" in arguments for slug in document["shops"])
+    assert "--yes" in arguments, "nobody is there to be asked"
+
+
+def test_a_changed_shops_file_rolls_no_pod_and_a_changed_setting_does() -> None:
+    """Names of what a worker follows by itself stay; names of what it reads at its start carry a hash."""
+    names = {each["metadata"]["name"] for each in of_kind(render("overlays/dev"), "ConfigMap", "Secret")}
+    assert {"referral-shops", "referral-shop-keys", "referral-publish"} <= names
+    assert all(
+        any(re.fullmatch(rf"{stem}-[0-9a-z]{{10}}", name) for name in names)
+        for stem in ("referral-settings", "referral-worker", "referral-collect")
+    )
+
+
+@overlays
+def test_workers_end_and_are_replaced_in_good_order(name: str) -> None:
+    """The grace exceeds the longest drain; a new worker is ready before an old one ends; two spread and one may go."""
+    objects = overlay(name)
+    worker = named(objects, "Deployment", "referral-worker")
+    pod = worker["spec"]["template"]["spec"]
+    assert pod["terminationGracePeriodSeconds"] > SHUTDOWN_MS / 1000 + DRAIN / SECOND
+    rolling = worker["spec"]["strategy"]["rollingUpdate"]
+    assert (rolling["maxSurge"], rolling["maxUnavailable"]) == (1, 0)
+    (container,) = pod["containers"]
+    assert [container[kind]["httpGet"]["path"] for kind in ("startupProbe", "livenessProbe", "readinessProbe")] == [
+        "/livez",
+        "/livez",
+        "/readyz",
+    ]
+    budget = named(objects, "PodDisruptionBudget", "referral-worker")["spec"]
+    assert budget["maxUnavailable"] == 1
+    assert matches(budget["selector"], worker["spec"]["template"]["metadata"]["labels"])
+
+
+@overlays
+def test_commands_exist(name: str) -> None:
+    """Arguments of our image are commands and options that `referrals` has."""
+    commands: Any = typer.main.get_command(app)
+    for workload, container in containers(overlay(name)):
+        if "referral-dispatch" not in container["image"]:
+            continue
+        command, *rest = container["args"]
+        options = {option for parameter in commands.get_command(None, command).params for option in parameter.opts}
+        given = {argument.split("=")[0] for argument in rest if argument.startswith("--")}
+        assert given <= options, workload
+
+
+def test_the_autoscaler_owns_the_number_of_workers() -> None:
+    """With the component an apply does not set replicas back, and the scaler's rules are recorded under those names."""
+    objects = render("overlays/production")
+    assert "replicas" not in named(objects, "Deployment", "referral-worker")["spec"]
+    scaled = named(objects, "ScaledObject", "referral-worker")["spec"]
+    assert scaled["scaleTargetRef"]["name"] == "referral-worker"
+    assert 1 <= scaled["minReplicaCount"] <= scaled["maxReplicaCount"]
+    (trigger,) = scaled["triggers"]
+    assert all(isinstance(value, str) for value in trigger["metadata"].values()), "KEDA takes strings only"
+    assert 0 < float(trigger["metadata"]["threshold"]) <= 1
+    groups = named(objects, "PrometheusRule", "referral-dispatch")["spec"]["groups"]
+    recorded = {rule["record"] for group in groups for rule in group["rules"] if "record" in rule}
+    assert set(re.findall(r"referral:\w+:\w+", trigger["metadata"]["query"])) <= recorded
+
+
+def test_derived_manifests_are_current() -> None:
+    """The PrometheusRule is the rules file, and each dashboard has its ConfigMap."""
+    for path, text in manifests().items():
+        assert path.read_text(encoding="utf-8") == text, f"run scripts/docs for {path.relative_to(ROOT)}"
+    maps = [
+        each
+        for each in of_kind(render("overlays/production"), "ConfigMap")
+        if "grafana_dashboard" in each["metadata"].get("labels", {})
+    ]
+    assert sorted(key for each in maps for key in each["data"]) == sorted(p.name for p in DASHBOARDS.glob("*.json"))
+    # `kubectl apply` keeps a copy in an annotation, which holds 256 KiB.
+    assert all(len(json.dumps(each)) < 250_000 for each in maps)
+
+
+def test_broker_users_of_dev_have_the_documented_permissions() -> None:
+    """The definitions that dev and compose.yaml load, and the README's resources, say what docs/rabbitmq.md says."""
+    table = (ROOT / "docs" / "rabbitmq.md").read_text(encoding="utf-8")
+    definitions = json.loads((ROOT / "k8s" / "overlays" / "dev" / "rabbitmq" / "definitions.json").read_text())
+    users = {user["name"] for user in definitions["users"]}
+    for permission in definitions["permissions"]:
+        role = permission["user"].removeprefix("referral-")
+        (row,) = [line for line in table.splitlines() if line.startswith(f"| {role} |")]
+        assert [f"`{permission[each]}`" for each in ("configure", "write", "read")] == [
+            cell.strip() for cell in row.split("|")[3:6]
+        ]
+        assert permission["user"] in users
+        shown = (
+            f"{{configure: '{permission['configure']}', write: '{permission['write']}', read: '{permission['read']}'}}"
+        )
+        assert shown in README
