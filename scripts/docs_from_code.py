@@ -1,4 +1,4 @@
-"""The parts of docs/ that are derived from the code: JSON Schemas, and tables of settings, shop keys and queues."""
+"""The parts of docs/ that are derived from the code: JSON Schemas, tables of settings, shop keys, queues, metrics."""
 
 import json
 import sys
@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from scripts import docs_metrics
 from worker.broker.topology import EXCHANGES, queues
 from worker.jobs import Job, Result
 from worker.settings import PREFIX, Settings
@@ -25,6 +26,7 @@ def documents() -> dict[str, str]:
         "result.schema.json": _schema(Result),
         "configuration.md": _configuration(),
         "queues.md": _queues(),
+        "metrics.md": docs_metrics.text(GENERATED),
     }
 
 

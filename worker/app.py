@@ -53,14 +53,14 @@ def build_worker(settings: Settings) -> App:
     """
     clock = SystemClock()
     shops = ShopRegistry.load(settings.shops)
-    store = build_store(settings, clock)
-    host = _host(settings, shops, store, clock)
-    client = _client(settings, clock)
+    metrics = _metrics(settings)
+    host = _host(settings, shops, build_store(settings, clock, metrics), clock, metrics)
+    client = _client(settings, clock, metrics)
     params = _parameters(settings)
     single = settings.redis_url is None
     broker = ReferralBroker(host, params, single=single)
     alone = params if single else None
-    broker.add_middleware(_Lifecycle(host, client, MetricsServer(settings.metrics_port), alone))
+    broker.add_middleware(_Lifecycle(host, client, MetricsServer(settings.metrics_port, clock), alone))
     _declare_actor(broker, host, client)
     return App(host, broker, client)
 
@@ -69,23 +69,25 @@ def build_local(
     settings: Settings, shops: ShopRegistry, store: Store, clock: Clock, run: LocalRun, threads: int
 ) -> App:
     """A worker of a single process over a run's own source of jobs."""
-    host = _host(settings, shops, store, clock)
+    metrics = _metrics(settings)
+    host = _host(settings, shops, store, clock, metrics)
     host.threads = threads
-    client = _client(settings, clock)
+    client = _client(settings, clock, metrics)
     broker = LocalBroker(host, run)
     _declare_actor(broker, host, client)
     return App(host, broker, client)
 
 
-def build_store(settings: Settings, clock: Clock) -> Store:
-    """The store that the settings ask for."""
+def build_store(settings: Settings, clock: Clock, metrics: Metrics | None = None) -> Store:
+    """The store that the settings ask for; ``metrics`` shows how it does."""
     retention = settings.retention_days * DAY
     if settings.redis_url is None:
         return MemoryStore(clock, retention=retention)
     # Imported when used: a single process needs no client of a server.
     from worker.store.redis import RedisStore
 
-    return RedisStore(settings.redis_url.get_secret_value(), clock, retention=retention)
+    watch = metrics.store_answered if metrics is not None else None
+    return RedisStore(settings.redis_url.get_secret_value(), clock, retention=retention, watch=watch)
 
 
 def preflight(settings: Settings, processes: int) -> None:
@@ -121,21 +123,25 @@ def _parameters(settings: Settings) -> Parameters:
     return parameters(settings.amqp_url.get_secret_value(), name="referral-dispatch worker")
 
 
-def _host(settings: Settings, shops: ShopRegistry, store: Store, clock: Clock) -> Host:
+def _metrics(settings: Settings) -> Metrics:
+    return Metrics(CollectorRegistry(), most_shops=settings.metrics_shops)
+
+
+def _host(settings: Settings, shops: ShopRegistry, store: Store, clock: Clock, metrics: Metrics) -> Host:
     return Host(
         store=store,
         shops=shops,
         clock=clock,
-        metrics=Metrics(CollectorRegistry()),
+        metrics=metrics,
         threads=1,
         prefetch=settings.prefetch,
         longest_call=int((settings.call_deadline_seconds + settings.connect_timeout_seconds) * SECOND),
     )
 
 
-def _client(settings: Settings, clock: Clock) -> Refer2Client:
+def _client(settings: Settings, clock: Clock, metrics: Metrics) -> Refer2Client:
     return Refer2Client(
-        token_of=TokenMaker(clock).token,
+        token_of=TokenMaker(clock, signed=metrics.tokens_signed.inc).token,
         clock=clock,
         connect_timeout_seconds=settings.connect_timeout_seconds,
         read_timeout_seconds=settings.read_timeout_seconds,

@@ -1,6 +1,9 @@
 """What a shop's calls are authorised with: a key to sign tokens, or a token made elsewhere. Neither is ever printed."""
 
+import base64
+import binascii
 import hashlib
+import json
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -37,6 +40,17 @@ class ReadyToken:
     def fingerprint(self) -> str:
         """Differs when the token does. For comparing and caching only: never to be shown."""
         return _digest("token", self.token.encode())
+
+    @cached_property
+    def expires_at(self) -> float | None:
+        """The Unix time at which it ends by its own ``exp``, unverified; None where it has none or isn't a JWT."""
+        try:
+            claims = json.loads(base64.urlsafe_b64decode(self.token.split(".")[1] + "=="))
+            expires_at = claims.get("exp")
+        except (IndexError, AttributeError, ValueError, RecursionError, binascii.Error):
+            return None
+        usable = isinstance(expires_at, int | float) and not isinstance(expires_at, bool) and 0 < expires_at < 1e11
+        return float(expires_at) if usable else None
 
 
 Credential = SigningKey | ReadyToken

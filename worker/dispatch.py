@@ -13,7 +13,7 @@ from worker.jobs import Job, Outcome, Result
 from worker.metrics import Metrics
 from worker.shops import ShopConfig
 from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, Ask, Go, Store
-from worker.verdicts import Halted, Rejected, Retry, Scope, Sent, Throttled, Unknown, Verdict, label_of
+from worker.verdicts import Halted, Rejected, Retry, Scope, Sent, Throttled, Unknown, Verdict
 
 DEFAULT_THROTTLE = SECOND
 """How long a 429 without a readable ``Retry-After`` blocks; the vendor's shortest window is a second."""
@@ -133,10 +133,12 @@ class Dispatcher:
         if grant.attempts > shop.max_attempts:
             return self._finish(job, ask, grant, "unknown", code="interrupted")
 
+        if grant.attempts == 1 and job.published_at is not None:
+            self._metrics.publish_to_call.observe((called_at - from_datetime(job.published_at)) / SECOND)
         with self._metrics.calling(job.shop):
             verdict = self._refer(shop, job)
         if not (isinstance(verdict, Rejected) and verdict.status is None):
-            self._metrics.answered(job.shop, verdict)
+            self._metrics.answered(job.shop, verdict, (self._clock.now() - called_at) / SECOND)
 
         match verdict:
             case Sent():
@@ -191,7 +193,7 @@ class Dispatcher:
         )
         if not recorded:
             return Fenced(verdict)
-        self._metrics.retries.labels(ask.shop, label_of(verdict)).inc()
+        self._metrics.repeated(verdict)
         return Later(grant.epoch, not_before, verdict, spent=spent)
 
     def _insist(self, ask: Ask, grant: Go, record: Callable[[], bool]) -> bool:

@@ -9,7 +9,7 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from worker.clock import SECOND
 
@@ -55,6 +55,16 @@ class Ticket(Protocol):
 
 
 T = TypeVar("T", bound=Ticket)
+
+
+class Load(NamedTuple):
+    """A shop that has jobs here or is closed: how many wait, are set aside and are in flight, and why it is closed."""
+
+    shop: str
+    ready: int
+    set_aside: int
+    in_flight: int
+    closed: tuple[Reason, ...]
 
 
 @dataclass(slots=True)
@@ -232,6 +242,17 @@ class Gate(Generic[T]):
     def reasons(self, shop: str) -> dict[Reason, int]:
         """Why the shop is closed, and until when for each reason; empty for an open one."""
         return dict(self._shop(shop).closed) | self._closed
+
+    def reasons_for_all(self) -> frozenset[Reason]:
+        """Why every shop is closed; empty where there is no such reason."""
+        return frozenset(self._closed)
+
+    def loads(self) -> Iterator[Load]:
+        """Every shop that has jobs here or is closed on its own account, in no particular order."""
+        for state in self._shops.values():
+            if state.ready or state.in_flight or state.closed or state.aside:
+                aside = state.aside.total()
+                yield Load(state.name, len(state.ready), aside, state.in_flight, tuple(state.closed))
 
     def wake_at(self) -> int | None:
         """When :meth:`next` is worth asking again if nothing else happens; None: not before something does."""

@@ -6,12 +6,14 @@ Nothing here imports ``prometheus_client`` with the module: it decides on import
 import os
 import tempfile
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from worker.clock import SECOND, Clock
 from worker.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -23,6 +25,10 @@ MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 TAKE_OVER_SECONDS = 1.0
 """How soon another process of the pod serves the port when the one that did is gone."""
+
+LONGEST_SILENCE_SECONDS = 120.0
+"""A consumer goes round once a second. What holds it up for longer than a few, connecting to a row of nodes that don't
+answer among them, ends well before."""
 
 log = structlog.get_logger(__name__)
 
@@ -55,13 +61,15 @@ def discard_shared_metrics(folder: Path) -> None:
 
 
 class MetricsServer:
-    """Serves ``/metrics`` and ``/readyz`` for all processes that share the folder; whichever binds the port first.
+    """Serves ``/metrics``, ``/livez`` and ``/readyz`` for all processes that share the folder; whichever binds the port
+    first.
 
-    Ready is 200 while every process has its RabbitMQ and its store, else 503.
+    What they answer is told by the shared values alone, so that a process that hangs can't keep its siblings' probes.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, clock: Clock) -> None:
         self._port = port
+        self._clock = clock
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
 
@@ -86,7 +94,7 @@ class MetricsServer:
                 server, thread = start_http_server(self._port, registry=registry)
                 metrics = server.get_app()
                 assert metrics is not None, "the server was made with it"
-                server.set_app(_with_readiness(metrics, registry))
+                server.set_app(_with_probes(metrics, registry, self._clock))
             except OSError as error:
                 if not taken:
                     log.info("metrics_port_taken", port=self._port, problem=error.strerror)
@@ -99,16 +107,71 @@ class MetricsServer:
             thread.join()
 
 
-def _with_readiness(metrics: "WSGIApplication", registry: "CollectorRegistry") -> "WSGIApplication":
+def _with_probes(metrics: "WSGIApplication", registry: "CollectorRegistry", clock: Clock) -> "WSGIApplication":
     def answer(environ: dict[str, Any], start_response: "StartResponse") -> Iterable[bytes]:
-        if environ["PATH_INFO"] != "/readyz":
+        _forget_the_dead()
+        path = environ["PATH_INFO"]
+        if path not in ("/livez", "/readyz"):
             return metrics(environ, start_response)
-        ready = registry.get_sample_value("referral_ready") == 1
-        status, text = ("200 OK", b"ready\n") if ready else ("503 Service Unavailable", b"not ready: see the log\n")
-        start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
-        return [text]
+        values = {
+            (sample.name, sample.labels.get("part", "")): sample.value
+            for family in registry.collect()
+            if family.name in _PROBED
+            for sample in family.samples
+        }
+        problems = _unready(values) if path == "/readyz" else _stuck(values, clock.now())
+        start_response(
+            "503 Service Unavailable" if problems else "200 OK", [("Content-Type", "text/plain; charset=utf-8")]
+        )
+        return [f"{'; '.join(problems) or 'ok'}\n".encode()]
 
     return answer
+
+
+_PROBED = frozenset({"referral_ready", "referral_pump_timestamp_seconds", "referral_stuck_threads"})
+
+_Values = Mapping[tuple[str, str], float]
+
+
+def _unready(values: _Values) -> list[str]:
+    parts = {part: value for (name, part), value in values.items() if name == "referral_ready"}
+    if not parts:
+        return ["not ready: it starts"]
+    return [f"not ready: {part}" for part, value in sorted(parts.items()) if value != 1]
+
+
+def _stuck(values: _Values, now: int) -> list[str]:
+    problems = []
+    beat = values.get(("referral_pump_timestamp_seconds", ""), 0)
+    # 0: a process that has just begun.
+    if beat and now / SECOND - beat > LONGEST_SILENCE_SECONDS:
+        problems.append(f"stuck: a consumer last went round {now / SECOND - beat:.0f} s ago")
+    if threads := values.get(("referral_stuck_threads", ""), 0):
+        problems.append(f"stuck: {threads:.0f} threads are busy with one job for longer than a call can last")
+    return problems
+
+
+def _forget_the_dead() -> None:
+    # One that was killed could not say so itself, and its gauges would stand for ever.
+    from prometheus_client.multiprocess import mark_process_dead
+
+    for values in Path(os.environ[MULTIPROCESS_VARIABLE]).glob("gauge_live*.db"):
+        pid = int(values.stem.rpartition("_")[2])
+        if not _lives(pid):
+            mark_process_dead(pid)  # type: ignore[no-untyped-call]
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    # A child that has ended and whose parent hasn't looked yet.
+    with suppress(OSError, IndexError):
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    return True
 
 
 def mark_dead() -> None:
@@ -141,4 +204,7 @@ def shared_metrics_of_parent() -> Path:
     if folder.stat().st_uid != os.geteuid() or not os.access(folder, os.W_OK):
         raise ConfigurationError(f"{MULTIPROCESS_VARIABLE}: folder {folder} is not this user's to write to")
     os.environ[MULTIPROCESS_VARIABLE] = str(folder)
+    # A restarted container has its old process ids again, and would begin with what their gauges said then.
+    for values in folder.glob(f"gauge_*_{os.getpid()}.db"):
+        values.unlink(missing_ok=True)
     return folder

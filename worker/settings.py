@@ -76,7 +76,13 @@ class Settings(BaseSettings):
         description="Redis or Valkey for limits and ledger shared by several processes; unset: this process's memory.",
     )
     shops: Path = Field(default=Path("shops.toml"), description="The shops file (TOML); re-read when it changes.")
-    metrics_port: int = Field(default=9191, ge=1, le=65535, description="Port of `/metrics`.")
+    metrics_port: int = Field(default=9191, ge=1, le=65535, description="Port of `/metrics`, `/livez` and `/readyz`.")
+    metrics_shops: int = Field(
+        default=1000,
+        ge=0,
+        le=100_000,
+        description="Shops with a `shop` label of their own in `/metrics`, the fastest first; the rest is `_other`.",
+    )
     http_proxy: Annotated[SecretStr, _url("http", "https")] | None = Field(
         default=None,
         description="Proxy for the calls to Refer2; `HTTP_PROXY` and the like are not read.",

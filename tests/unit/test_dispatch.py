@@ -77,12 +77,14 @@ class Bench:
         self.calls = 0
         self.fraction = 1.0
         self.during_call: Callable[[], object] = lambda: None
+        metrics = Metrics(self.registry)
+        metrics.declare_shops({"acme": 1000})
         self.dispatcher = Dispatcher(
             shop_of=lambda _: self.shop,
             refer=self.refer,
             store=self.store,
             clock=self.clock,
-            metrics=Metrics(self.registry),
+            metrics=metrics,
             stopping=lambda: self.stopping,
             random=lambda: self.fraction,
             sleep=lambda seconds: self.clock.advance(int(seconds * SECOND)),
@@ -485,19 +487,23 @@ def test_counted() -> None:
     verdicts: list[tuple[Verdict, str]] = [
         (SENT, "ok"),
         (REJECTED, REJECTED.code),
-        (OWN_RULE, "other"),
+        (OWN_RULE, OWN_RULE.code),
         (DOWN, "http_5xx"),
         (LOST, "timeout"),
         (BAD_TOKEN, "invalid_token"),
         (Throttled(429, "rate_limit_exceeded", "shop", 1), "rate_limit_exceeded"),
     ]
     for number, (verdict, label) in enumerate(verdicts, start=1):
-        bench.job, bench.verdict = make_job(number), verdict
+        bench.job, bench.verdict = make_job(number, published_at=to_datetime(NOON - SECOND)), verdict
         bench.dispatch()
         assert bench.count("refer2_responses_total", code=label) == 1
     assert bench.count("refer2_requests_in_flight") == 0
-    assert bench.count("referral_retries_total", code="http_5xx") == 1
-    assert bench.count("referral_retries_total", code="timeout") == 1
+    for code in ("http_5xx", "timeout"):
+        assert bench.registry.get_sample_value("referral_retries_total", {"code": code}) == 1
+    assert bench.registry.get_sample_value("referral_unknown_calls_total", {"code": "timeout"}) == 1
+    assert bench.registry.get_sample_value("referral_publish_to_call_seconds_count") == len(verdicts)
+    length = bench.registry.get_sample_value("refer2_call_duration_seconds_sum", {"answered": "true"})
+    assert length == pytest.approx(5 * CALL / SECOND)
 
 
 def test_in_flight_after_a_crash_of_the_call() -> None:

@@ -430,7 +430,7 @@ def test_copies_of_a_job(bench: Bench) -> None:
     assert next(bench.consumer) is None
     assert len(bench.consumer.events("granted")) == 1
     assert len(bench.consumer.events("acknowledge")) == 2
-    assert bench.count("referral_ledger_hits_total") == 1
+    assert bench.counted.get_sample_value("referral_ledger_hits_total") == 1
 
 
 def test_an_unpublished_result(bench: Bench) -> None:

@@ -13,6 +13,7 @@ import dramatiq
 import structlog
 
 from worker.breaker import CAUSES, Breaker, Pause, Resume
+from worker.broker.board import STUCK_MARGIN, Board
 from worker.clock import SECOND, Clock
 from worker.dispatch import Disposition, Fenced, Finish, GiveBack, Later, is_expired
 from worker.errors import DeadLetterError, StoreError
@@ -20,8 +21,8 @@ from worker.gate import Gate
 from worker.jobs import ACTOR, QUEUE, Job
 from worker.metrics import Metrics
 from worker.pace import Slowdown, interval_of
-from worker.shops import ShopConfig, ShopRegistry
-from worker.store.base import Ask, Closed, Closure, Go, Reply, Seen, Store, Wait
+from worker.shops import ReadyToken, ShopConfig, ShopRegistry
+from worker.store.base import LEASE_MARGIN, Ask, Closed, Closure, Go, Reply, Seen, Store, Wait
 from worker.verdicts import Verdict
 
 HOUSEKEEPING = SECOND
@@ -44,7 +45,8 @@ class Delivery(dramatiq.MessageProxy):
     """A job in hand: Dramatiq's message, the gate's ticket, and what became of it.
 
     The actor sets ``disposition``; without one the job counts as not done. ``place`` is where the job stands in its
-    customer's line. ``probing`` says that its call finds out whether a failing upstream works again.
+    customer's line. ``probing`` says that its call finds out whether a failing upstream works again. ``arrived_at`` is
+    when the job came, 0 where that is of no interest.
     """
 
     def __init__(self, job: Job, ask: Ask) -> None:
@@ -67,6 +69,7 @@ class Delivery(dramatiq.MessageProxy):
         self.grant: Go | None = None
         self.probing = False
         self.disposition: Disposition | None = None
+        self.arrived_at = 0
 
 
 @dataclass(slots=True)
@@ -99,6 +102,16 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
     def __init__(self, host: Host, *, timeout: int) -> None:
         self.host = host
         self.gate: Gate[D] = Gate(threads=host.threads, max_aside=max(1, host.prefetch // 2))
+        self.board = Board(
+            host.metrics,
+            host.clock,
+            host.shops,
+            self.gate,
+            prefetch=host.prefetch,
+            stuck_after=host.longest_call + LEASE_MARGIN + STUCK_MARGIN,
+        )
+        for cause in CAUSES:
+            host.metrics.pauses.labels(cause)
         self._timeout = timeout * 1000
         self._breakers: dict[str, Breaker] = {}
         self._backoffs: dict[str, int] = {}
@@ -128,6 +141,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             if not self.host.stopping.is_set():
                 delivery = self._grant(now)
                 if delivery is not None:
+                    self.board.handed_out(delivery, delivery.arrived_at, now)
                     return delivery
                 until = min(until, self.gate.wake_at() or until, self._granted[0][0] if self._granted else until)
             if now >= deadline:
@@ -145,6 +159,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
     def requeue(self, messages: Any) -> None:
         """Dramatiq stops and has not started these: their grants are undone, the jobs go back."""
         for delivery in messages:
+            self.board.came_back(delivery)
             self._undo(delivery)
             self.gate.finished(delivery)
             self.put_back(delivery)
@@ -167,12 +182,12 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
 
     def configure_shops(self) -> None:
         """Take over what the shops file says now."""
-        for slug in self.host.shops.slugs():
-            shop = self.host.shops.get(slug)
-            if shop is None:
-                continue
+        shops = {slug: shop for slug in self.host.shops.slugs() if (shop := self.host.shops.get(slug)) is not None}
+        self.host.metrics.declare_shops({slug: SECOND / shop.limits.shop.interval for slug, shop in shops.items()})
+        for slug, shop in shops.items():
             self.gate.configure(slug, weight=shop.weight, max_in_flight=shop.max_in_flight)
-            self.host.metrics.declare_shop(slug, SECOND / shop.limits.shop.interval)
+            if isinstance(shop.credential, ReadyToken) and shop.credential.expires_at is not None:
+                self.host.metrics.show_credential(slug, shop.credential.expires_at)
             fingerprint = shop.credential.fingerprint
             if self._credentials.setdefault(slug, fingerprint) != fingerprint:
                 self._credentials[slug] = fingerprint
@@ -185,6 +200,12 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         for shop, slowdown in list(self._paces.items()):
             self._show_pace(shop, slowdown, now)
         self._show_ready()
+        self.board.show(now, threads=self.host.threads, unconfirmed=self.unconfirmed)
+
+    @property
+    def unconfirmed(self) -> int:
+        """Messages about jobs in hand that are on their way."""
+        return 0
 
     @property
     def connected(self) -> bool:
@@ -328,6 +349,9 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         match reply:
             case Go():
                 delivery.grant = reply
+                self.board.called(delivery.shop, reply.calls_today, now)
+                if reply.overtaken:
+                    self.host.metrics.takeovers.inc()
                 delivery.probing = self.gate.is_probing(delivery.shop)
                 if reply.takeovers:
                     log.warning("job_taken_over", shop=delivery.shop, job_id=delivery.job.job_id, times=reply.takeovers)
@@ -346,7 +370,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
                 self._hold_back(delivery, now, until, line=scope == "customer")
             case Seen(epoch, result):
                 self.gate.finished(delivery)
-                self.host.metrics.ledger_hits.labels(delivery.shop).inc()
+                self.host.metrics.ledger_hits.inc()
                 if result is None:
                     self.acknowledge(delivery)
                 else:
@@ -368,7 +392,10 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         self._store_down = False
 
     def _show_ready(self) -> None:
-        self.host.metrics.ready.set(self.connected and not self._store_down)
+        parts = self.host.metrics.ready.labels
+        parts("rabbitmq").set(self.connected)
+        parts("store").set(not self._store_down)
+        parts("shops_file").set(self.host.shops.problem is None)
 
     def _show_pace(self, shop: str, slowdown: Slowdown, now: int) -> None:
         # It recovers by itself while nobody asks; once it is whole there is nothing left to follow.
@@ -376,9 +403,11 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         full = config.limits.shop.interval if config is not None else slowdown.interval
         interval = interval_of(slowdown, now, full)
         self._paces[shop] = slowdown
+        self.board.pace(shop, interval)
         if interval <= full:
             del self._paces[shop]
-        self.host.metrics.effective_rate.labels(shop).set(SECOND / interval)
+            self.board.pace(shop, None)
+        self.host.metrics.show_effective_rate(shop, SECOND / interval)
 
     def _take_back_grants(self, shop: str) -> None:
         # Backwards, as in _take_replies.
@@ -405,7 +434,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         if line:
             delivery.ask = self.ask_again(delivery, until)
         if not self.gate.set_aside(delivery, now, until):
-            self.host.metrics.deferrals.labels(delivery.shop).inc()
+            self.host.metrics.deferred(delivery.shop)
             self.defer(delivery, until)
 
     def ask_again(self, delivery: D, place: int) -> Ask:
@@ -415,6 +444,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
     def _take_returned(self) -> None:
         while self._returned:
             delivery = self._returned.popleft()
+            self.board.came_back(delivery)
             disposition, delivery.disposition = delivery.disposition, None
             if disposition is not None and disposition.verdict is not None:
                 self._learn(delivery.shop, disposition.verdict)
@@ -480,6 +510,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         return breaker
 
     def _pause(self, shop: str, pause: Pause) -> None:
+        self.host.metrics.pauses.labels(pause.cause).inc()
         log.error(
             "shop_closed",
             shop=shop,

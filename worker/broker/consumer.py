@@ -61,6 +61,7 @@ class AmqpDelivery(Delivery):
     def __init__(self, job: Job, ask: Ask, message: "Received") -> None:
         super().__init__(job, ask)
         self.message = message
+        self.arrived_at = message.at
 
 
 class Received:
@@ -127,6 +128,10 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
     @property
     def connected(self) -> bool:
         return self._link.up
+
+    @property
+    def unconfirmed(self) -> int:
+        return self._unconfirmed
 
     def wait(self, until: int) -> None:
         now = self.host.clock.now()
@@ -214,6 +219,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         if str(error) != self._problem:
             log.warning("consumer_disconnected", problem=str(error))
         self._problem = str(error)
+        self.host.metrics.disconnects.inc()
         self._connect_at = self.host.clock.now() + int(self._backoff.next() * SECOND)
         # RabbitMQ delivers all of this again. Calls under way go on, and the ledger knows their copies.
         for shop in {held.shop for held in self.gate.held()}:
@@ -339,7 +345,13 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         headers: Mapping[str, Any] | None = None,
         expires: str | None = None,
     ) -> None:
+        metrics, clock = self.host.metrics, self.host.clock
+        handed_over = clock.now()
+
         def done(error: BrokerError | None) -> None:
+            metrics.confirm_duration.observe((clock.now() - handed_over) / SECOND)
+            if error is not None:
+                metrics.publish_refusals.inc()
             self._confirmed.append((message, delivery, finish, error))
             self._link.wake()
 

@@ -12,7 +12,7 @@ Instants are microseconds of the store's clock.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from worker.errors import StoreError
@@ -70,6 +70,9 @@ class Go:
 
     ``attempts`` counts this call; ``takeovers`` the earlier ones that were started and whose worker was never heard of
     again; ``unknowns`` all earlier ones that may have been carried out for all that is known, takeovers included.
+
+    To be shown only: ``overtaken`` tells that this grant is such a takeover, ``calls_today`` how many calls the shop
+    has had since its day's reset, this one included (None for a job that ends without a call).
     """
 
     epoch: int
@@ -78,6 +81,8 @@ class Go:
     attempts: int
     takeovers: int
     unknowns: int = 0
+    overtaken: bool = field(default=False, compare=False)
+    calls_today: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

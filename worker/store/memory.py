@@ -178,6 +178,8 @@ class MemoryStore:
                 attempts=record.attempts + 1,
                 takeovers=record.takeovers + overtaken,
                 unknowns=record.unknowns + overtaken,
+                overtaken=overtaken,
+                calls_today=None if ask.free else self._shop(ask.shop).day_count,
             )
             lease = grant.start_by + ask.lease + LEASE_MARGIN
             self._open[job] = Started(

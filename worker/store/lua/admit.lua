@@ -3,8 +3,9 @@
 --       turn, shop interval, burst, per day, customer interval, burst, per day, resets at, step between turns, 1 if
 --       the pace adapts; then for each job: its id, an epoch, and its place in its customer's line as us from now,
 --       'none' if it has no place, 'nobody' if it has no customer, 'free' if it needs no token.
--- Returns the time, then for each job: {1 go, epoch, start_at, start_by, attempts, takeovers,
---   unknowns}, {2 closed, until, reason: 1 rate 2 day 3 throttled, interval}, {3 wait, scope: 1 customer 2 job, until}, {4 seen, epoch, result}.
+-- Returns the time, then for each job: {1 go, epoch, start_at, start_by, attempts, takeovers, unknowns, 1 if this is a
+--   takeover, the shop's calls of the day or nothing}, {2 closed, until, reason: 1 rate 2 day 3 throttled,
+--   interval}, {3 wait, scope: 1 customer 2 job, until}, {4 seen, epoch, result}.
 
 local prefix = ARGV[1]
 local period_us, horizon, lifetime, lease_us, keep, turn, s_interval, s_burst, s_day, c_interval, c_burst, c_day,
@@ -67,7 +68,7 @@ end
 
 local function admit(job_key, customer_key, id, epoch, place)
   local record = redis.call('GET', job_key)
-  local attempts, takeovers, unknowns, customer = 0, 0, 0, nil
+  local attempts, takeovers, unknowns, overtaken, customer = 0, 0, 0, 0, nil
   if record then
     local kind = kind_of(record)
     if kind == 'A' then
@@ -88,7 +89,7 @@ local function admit(job_key, customer_key, id, epoch, place)
       elseif lease > now then
         return { 3, 2, lease }
       else
-        takeovers, unknowns = takeovers + 1, unknowns + 1
+        takeovers, unknowns, overtaken = takeovers + 1, unknowns + 1, 1
       end
     else
       local not_before
@@ -105,7 +106,7 @@ local function admit(job_key, customer_key, id, epoch, place)
   if place == 'free' then
     local lease = now + lifetime + lease_us
     put(job_key, started(epoch, lease, attempts, takeovers, unknowns, -1, -1, -1), lease + keep)
-    return { 1, epoch, now, now + lifetime, attempts, takeovers, unknowns }
+    return { 1, epoch, now, now + lifetime, attempts, takeovers, unknowns, overtaken, false }
   end
 
   local start_at = earliest(shop.tat, now, interval, s_burst)
@@ -133,7 +134,7 @@ local function admit(job_key, customer_key, id, epoch, place)
   local lease = start_by + lease_us
   put(job_key, started(epoch, lease, attempts, takeovers, unknowns, day, shop.base, customer and customer.base or 0),
       lease + keep)
-  return { 1, epoch, start_at, start_by, attempts, takeovers, unknowns }
+  return { 1, epoch, start_at, start_by, attempts, takeovers, unknowns, overtaken, shop.calls }
 end
 
 local replies = { now }

@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -64,6 +65,14 @@ class _Operation:
     done: Callable[[Any], None]
 
 
+Watch = Callable[[float, int], None]
+"""Told after a round trip of its length in seconds, and how many of its commands failed; runs in the store's thread."""
+
+
+def _nobody_watches(seconds: float, failed: int) -> None:
+    del seconds, failed
+
+
 class Server:
     """Runs scripts on one Redis. Safe to use from any thread.
 
@@ -71,8 +80,8 @@ class Server:
     own. Nothing is tried again here; a time-out is a :class:`StoreError`, and the command may have run.
     """
 
-    def __init__(self, url: str, scripts: Mapping[str, str]) -> None:
-        """``scripts`` is the Lua source of each script by its name.
+    def __init__(self, url: str, scripts: Mapping[str, str], watch: Watch = _nobody_watches) -> None:
+        """``scripts`` is the Lua source of each script by its name; ``watch`` hears of each round trip.
 
         Raises:
           ConfigurationError: the URL can't be meant; nothing connects yet.
@@ -89,6 +98,7 @@ class Server:
         except ValueError:
             raise ConfigurationError("REFERRALS_REDIS_URL: is not a URL like redis://host:6379/0") from None
         self._scripts = scripts
+        self._watch = watch
         self._digests = {
             name: hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest() for name, source in scripts.items()
         }
@@ -169,6 +179,7 @@ class Server:
                     log.error("store_callback_failed", script=operation.script, error=type(error).__name__)
 
     def _exchange(self, batch: list[_Operation]) -> list[Any]:
+        began = time.monotonic()
         try:
             answers = self._pipeline(batch)
             missing = [number for number, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
@@ -181,6 +192,7 @@ class Server:
         except Exception as error:  # noqa: BLE001 - the client raises more than it documents; the thread must outlive it
             self._loaded = False
             answers = [error] * len(batch)
+        self._watch(time.monotonic() - began, sum(isinstance(answer, Exception) for answer in answers))
         return [self._failed(answer) if isinstance(answer, Exception) else answer for answer in answers]
 
     def _pipeline(self, batch: list[_Operation]) -> list[Any]:

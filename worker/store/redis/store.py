@@ -29,7 +29,7 @@ from worker.store.base import (
     turn_of,
 )
 from worker.store.redis.epochs import Epochs
-from worker.store.redis.server import Server
+from worker.store.redis.server import Server, Watch
 
 PREFIX = "rd:"
 
@@ -64,11 +64,19 @@ class RedisStore:
     """
 
     def __init__(
-        self, url: str, clock: Clock, *, retention: int = 30 * DAY, horizon: int = HORIZON, server_clock: str = ""
+        self,
+        url: str,
+        clock: Clock,
+        *,
+        retention: int = 30 * DAY,
+        horizon: int = HORIZON,
+        server_clock: str = "",
+        watch: Watch | None = None,
     ) -> None:
         """``horizon`` is how far ahead a call may be granted, in microseconds.
 
-        ``server_clock`` is Lua that defines ``now_us()`` anew: for tests that move the server's time.
+        ``server_clock`` is Lua that defines ``now_us()`` anew: for tests that move the server's time. ``watch``
+        hears of each round trip.
 
         Raises:
           ConfigurationError: the URL can't be meant. Nothing is connected yet.
@@ -79,7 +87,8 @@ class RedisStore:
         self._period = retention // 2
         self._horizon = horizon
         self._epochs = Epochs(clock)
-        self._server = Server(url, {name: _source(name, server_clock) for name in _SCRIPTS})
+        scripts = {name: _source(name, server_clock) for name in _SCRIPTS}
+        self._server = Server(url, scripts, watch) if watch is not None else Server(url, scripts)
 
     def check(self) -> None:
         """See that the server can be relied on.
@@ -255,8 +264,17 @@ def _replies(answer: list[Any], asked_at: int, answered_at: int, batch: int) -> 
 
 def _reply(item: list[Any], latest: int, earliest: int, batch: int) -> Reply:
     match item:
-        case [1, epoch, start_at, start_by, attempts, takeovers, unknowns]:
-            return Go(int.from_bytes(epoch), start_at + latest, start_by + earliest, attempts, takeovers, unknowns)
+        case [1, epoch, start_at, start_by, attempts, takeovers, unknowns, overtaken, calls]:
+            return Go(
+                int.from_bytes(epoch),
+                start_at + latest,
+                start_by + earliest,
+                attempts,
+                takeovers,
+                unknowns,
+                overtaken=bool(overtaken),
+                calls_today=calls,
+            )
         case [2, until, reason, interval]:
             by_rate = _REASONS[reason] == "rate"
             return Closed(until + latest, _REASONS[reason], batch if by_rate else 1, interval if by_rate else 0)

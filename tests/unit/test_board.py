@@ -1,0 +1,151 @@
+"""What a consumer shows of itself: shops, hands, threads."""
+
+import base64
+import json
+from dataclasses import dataclass
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from tests.unit.making import NOON, make_shop
+from worker.broker.board import Board
+from worker.clock import DAY, SECOND, ManualClock
+from worker.credentials import ReadyToken
+from worker.gate import FOREVER, Gate
+from worker.metrics import Metrics
+from worker.shops import ShopRegistry
+
+STUCK_AFTER = 90 * SECOND
+
+
+@dataclass
+class Ticket:
+    """A job at hand."""
+
+    shop: str = "acme"
+    customer: str = "ann"
+
+
+class Bench:
+    """A board over a gate of one shop at 25 calls a second and 100 a day."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.gate: Gate[Ticket] = Gate(threads=20, max_aside=8)
+        metrics = Metrics(self.registry)
+        shop = make_shop(per_second=25, per_day=100)
+        metrics.declare_shops({"acme": 25})
+        shops = ShopRegistry.of(shop)
+        self.board = Board(metrics, ManualClock(NOON), shops, self.gate, prefetch=16, stuck_after=STUCK_AFTER)
+
+    def shown(self, name: str, *, now: int = NOON, **labels: str) -> float | None:
+        """A value after everything was shown."""
+        self.board.show(now, threads=16, unconfirmed=3)
+        return self.registry.get_sample_value(f"referral_{name}", labels)
+
+    def offer(self, jobs: int) -> None:
+        """Jobs of the shop arrive."""
+        for _ in range(jobs):
+            self.gate.offer(Ticket())
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """A fresh board."""
+    return Bench()
+
+
+def test_runnable(bench: Bench) -> None:
+    """A shop's demand is what waits, or its pace where its hands are full, and nothing once all is gone."""
+    assert bench.shown("runnable_jobs_per_second", shop="acme") == 0
+    bench.offer(4)
+    assert bench.shown("runnable_jobs_per_second", shop="acme") == 4
+    bench.offer(12)
+    assert bench.shown("runnable_jobs_per_second", shop="acme") == 25
+    bench.board.pace("acme", SECOND // 10)
+    assert bench.shown("runnable_jobs_per_second", shop="acme") == 10
+    bench.gate.withdraw("acme")
+    assert bench.shown("runnable_jobs_per_second", shop="acme") == 0
+
+
+@pytest.mark.parametrize(("reason", "shown"), [("rate", 25), ("throttled", 0), ("halted", 0), ("paused", 0)])
+def test_a_closed_shop_asks_for_nothing(bench: Bench, reason: str, shown: int) -> None:
+    """Whatever closes a shop, but its pace, takes its jobs out of the demand and is told."""
+    bench.offer(16)
+    bench.gate.close("acme", FOREVER, reason)  # type: ignore[arg-type] # a parameter's type is not that narrow
+    assert bench.shown("runnable_jobs_per_second", shop="acme") == shown
+    assert bench.shown("shop_closed", shop="acme", reason=reason) == (None if reason == "rate" else 1)
+
+
+def test_hands(bench: Bench) -> None:
+    """Jobs at hand are told apart by what they wait for."""
+    bench.offer(3)
+    ticket = bench.gate.next(NOON)
+    assert ticket is not None
+    bench.board.handed_out(ticket, NOON - SECOND, NOON)
+    ticket = bench.gate.next(NOON)
+    assert ticket is not None
+    assert bench.gate.set_aside(ticket, NOON, NOON + SECOND)
+    hands = {
+        state: bench.shown("jobs_at_hand", state=state)
+        for state in ("waiting", "set_aside", "handed_out", "unconfirmed")
+    }
+    assert hands == {"waiting": 1, "set_aside": 1, "handed_out": 1, "unconfirmed": 3}
+    assert bench.registry.get_sample_value("referral_held_back_seconds_sum") == 1
+
+
+def test_quota(bench: Bench) -> None:
+    """What is left of a shop's day follows its calls, is nothing once spent, and whole again after the reset."""
+    assert bench.shown("quota_left_calls", shop="acme") is None
+    bench.board.called("acme", 40, NOON)
+    bench.board.called("acme", None, NOON)
+    assert bench.shown("quota_left_calls", shop="acme") == 60
+    bench.gate.close("acme", NOON + DAY, "day_quota")
+    assert bench.shown("quota_left_calls", shop="acme") == 0
+    bench.gate.open("acme", "day_quota")
+    assert bench.shown("quota_left_calls", now=NOON + DAY // 2 - 1, shop="acme") == 60
+    assert bench.shown("quota_left_calls", now=NOON + DAY // 2, shop="acme") == 100
+
+
+def test_stuck_threads(bench: Bench) -> None:
+    """A job that a thread keeps for longer than any call can last is told, until it comes back."""
+    ticket = Ticket()
+    bench.board.handed_out(ticket, 0, NOON)
+    assert bench.shown("stuck_threads", now=NOON + STUCK_AFTER) == 0
+    assert bench.shown("stuck_threads", now=NOON + STUCK_AFTER + 1) == 1
+    bench.board.came_back(ticket)
+    assert bench.shown("stuck_threads", now=NOON + STUCK_AFTER + 1) == 0
+    assert bench.registry.get_sample_value("referral_pump_timestamp_seconds") == (NOON + STUCK_AFTER + 1) / SECOND
+
+
+def test_closed_for_all(bench: Bench) -> None:
+    """What closes every shop is told of the worker, not of each shop."""
+    assert bench.shown("worker_closed", reason="store_down") == 0
+    bench.gate.close_all("store_down")
+    assert bench.shown("worker_closed", reason="store_down") == 1
+    assert bench.shown("worker_closed", reason="broker_blocked") == 0
+
+
+def token(claims: object) -> str:
+    """A JWT with these claims, unsigned."""
+    return f"e30.{base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip('=')}.c2ln"
+
+
+@pytest.mark.parametrize(
+    ("made", "expires_at"),
+    [
+        (token({"exp": 1_800_000_000, "aud": "BH"}), 1_800_000_000),
+        (token({"exp": 1_800_000_000.5}), 1_800_000_000.5),
+        (token({"aud": "BH"}), None),
+        (token({"exp": "tomorrow"}), None),
+        (token({"exp": True}), None),
+        (token({"exp": float("nan")}), None),
+        (token([1]), None),
+        ("no-jwt", None),
+        ("made.else.where", None),
+        ("a.%%%.c", None),
+    ],
+)
+def test_a_ready_token_tells_its_end(made: str, expires_at: float | None) -> None:
+    """The end is the token's own claim; whatever is not a JWT, or has none, tells nothing."""
+    assert ReadyToken(made).expires_at == expires_at

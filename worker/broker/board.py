@@ -1,0 +1,104 @@
+"""What a consumer shows of itself once a second."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from worker.clock import SECOND, Clock
+from worker.demand import runnable_jobs_per_second
+from worker.gate import Gate, Load, Reason
+from worker.limits import next_reset
+from worker.metrics import Metrics, ShopView
+from worker.shops import ShopConfig, ShopRegistry
+
+WORKER_REASONS: tuple[Reason, ...] = ("store_down", "broker_blocked")
+
+STUCK_MARGIN = 60 * SECOND
+"""Added to the longest call before a thread counts as stuck: it may also wait for a store that is out of reach."""
+
+
+class Board:
+    """Shows shops, and the process itself, as gauges. Shops without jobs that are open cost nothing.
+
+    For the consumer's thread alone. ``stuck_after`` (microseconds) is how long a thread may be busy with one job.
+    """
+
+    def __init__(
+        self, metrics: Metrics, clock: Clock, shops: ShopRegistry, gate: Gate[Any], *, prefetch: int, stuck_after: int
+    ) -> None:
+        self._metrics = metrics
+        self._clock = clock
+        self._shops = shops
+        self._gate = gate
+        self._prefetch = prefetch
+        self._stuck_after = stuck_after
+        self._intervals: dict[str, int] = {}
+        self._calls: dict[str, tuple[int, int]] = {}
+        self._out: dict[int, int] = {}
+
+    def handed_out(self, job: object, arrived_at: int, now: int) -> None:
+        """A thread gets the job, which came at ``arrived_at`` (0: not known)."""
+        self._out[id(job)] = now
+        if arrived_at:
+            self._metrics.held_back.observe((now - arrived_at) / SECOND)
+
+    def came_back(self, job: object) -> None:
+        """The thread is done with it, or never began."""
+        self._out.pop(id(job), None)
+
+    def called(self, shop: str, calls_today: int | None, now: int) -> None:
+        """The store granted a call, the ``calls_today``-th of the shop's day."""
+        if calls_today is not None:
+            self._calls[shop] = (calls_today, now)
+
+    def pace(self, shop: str, interval: int | None) -> None:
+        """The shop's calls are ``interval`` microseconds apart at present; None: as the shops file says."""
+        if interval is None:
+            self._intervals.pop(shop, None)
+        else:
+            self._intervals[shop] = interval
+
+    def show(self, now: int, *, threads: int, unconfirmed: int) -> None:
+        """Show everything as it is at ``now``."""
+        metrics = self._metrics
+        loads = {load.shop: load for load in self._gate.loads()}
+        metrics.show_shops(self._views(loads, now))
+        metrics.show_capacity(threads)
+        closed = self._gate.reasons_for_all()
+        for reason in WORKER_REASONS:
+            metrics.worker_closed.labels(reason).set(reason in closed)
+        metrics.jobs_at_hand.labels("waiting").set(sum(load.ready for load in loads.values()))
+        metrics.jobs_at_hand.labels("set_aside").set(sum(load.set_aside for load in loads.values()))
+        metrics.jobs_at_hand.labels("handed_out").set(len(self._out))
+        metrics.jobs_at_hand.labels("unconfirmed").set(unconfirmed)
+        metrics.stuck_threads.set(sum(since < now - self._stuck_after for since in list(self._out.values())))
+        metrics.pump_beat.set(now / SECOND)
+
+    def _views(self, loads: Mapping[str, Load], now: int) -> Iterator[ShopView]:
+        for shop in loads.keys() | self._calls.keys():
+            config = self._shops.get(shop)
+            if config is None:
+                continue
+            load = loads.get(shop)
+            closed = frozenset(load.closed) - {"rate"} if load is not None else frozenset()
+            runnable = 0.0
+            if load is not None and not closed:
+                runnable = runnable_jobs_per_second(
+                    SECOND / self._intervals.get(shop, config.limits.shop.interval),
+                    ready=load.ready,
+                    in_flight=load.in_flight,
+                    set_aside=load.set_aside,
+                    prefetch=self._prefetch,
+                )
+            yield ShopView(shop, closed, runnable, self._quota_left(config, "day_quota" in closed, now))
+
+    def _quota_left(self, shop: ShopConfig, spent: bool, now: int) -> int | None:
+        if spent:
+            return 0
+        calls, at = self._calls.get(shop.slug, (None, 0))
+        if calls is None:
+            return None
+        if now >= next_reset(at, shop.limits.resets_at):
+            # Nobody says so while the shop has no jobs here; what it had left yesterday would be wrong.
+            del self._calls[shop.slug]
+            return shop.limits.shop_per_day
+        return max(0, shop.limits.shop_per_day - calls)

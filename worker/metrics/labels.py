@@ -1,0 +1,82 @@
+"""How many series there can be, whatever shops come and whatever codes the outside world makes up.
+
+A pod with ``SHOPS`` shops shows at most 25 series a shop from the start, ``EXTRA_SERIES`` that come with use and about
+300 that tell no shop: under 30,000.
+"""
+
+import re
+from collections.abc import Mapping
+
+from worker.verdicts import DOCUMENTED_CODES, Verdict, label_of
+
+RESPONSE_CODES: tuple[str, ...] = ("ok", *DOCUMENTED_CODES, "other")
+"""Values of the ``code`` label that every shop shows from the start, at 0."""
+
+SHOPS = 1000
+"""Shops that have a label of their own unless a setting says fewer."""
+
+OTHER_SHOPS = "_other"
+"""The label of the shops beyond; no slug begins like that."""
+
+UNLISTED_CODES = 20
+"""Codes of the shops' own rules that are shown by name: the first that a process meets. The rest is ``other``."""
+
+EXTRA_SERIES = 4000
+"""Series of a shop that come with use (another code, a reason to be closed): so many in a process, then they are
+counted under ``other`` or :data:`OTHER_SHOPS`."""
+
+_CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+class ShopLabels:
+    """Which shops have a label of their own: the fastest by the shops file, for as long as the process lives."""
+
+    def __init__(self, most: int) -> None:
+        self._free = most
+        self._labels: dict[str, str] = {}
+
+    def admit(self, rates: Mapping[str, float]) -> None:
+        """Give what labels there are to shops (calls a second by slug) that have none yet, the fastest first."""
+        new = sorted((slug for slug in rates if slug not in self._labels), key=lambda slug: -rates[slug])
+        for slug in new[: self._free]:
+            self._labels[slug] = slug
+        self._free = max(0, self._free - len(new))
+
+    def of(self, shop: str) -> str:
+        """The shop's label."""
+        return self._labels.get(shop, OTHER_SHOPS)
+
+
+class CodeLabels:
+    """Labels of verdicts: documented codes and our own, and a few of those that nobody has listed."""
+
+    def __init__(self) -> None:
+        self._unlisted: set[str] = set()
+
+    def of(self, verdict: Verdict) -> str:
+        """The verdict's label."""
+        label = label_of(verdict)
+        code = getattr(verdict, "code", label)
+        if label != "other" or code in self._unlisted:
+            return str(code) if label == "other" else label
+        if len(self._unlisted) < UNLISTED_CODES and _CODE.fullmatch(code) and code not in RESPONSE_CODES:
+            self._unlisted.add(code)
+            return str(code)
+        return "other"
+
+
+class Budget:
+    """Series that come with use, up to a number."""
+
+    def __init__(self, most: int = EXTRA_SERIES) -> None:
+        self._most = most
+        self._taken: set[tuple[str, ...]] = set()
+
+    def has(self, *series: str) -> bool:
+        """Whether the series may be shown: it is already, or there is room for it now."""
+        if series in self._taken:
+            return True
+        if len(self._taken) >= self._most:
+            return False
+        self._taken.add(series)
+        return True

@@ -1,0 +1,163 @@
+"""What one process counts and shows."""
+
+import platform
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from typing import get_args
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from worker.errors import DeadReason
+from worker.jobs import OUTCOMES, Outcome
+from worker.metrics.labels import OTHER_SHOPS, RESPONSE_CODES, SHOPS, Budget, CodeLabels, ShopLabels
+from worker.metrics.series import Series
+from worker.verdicts import Retry, Unknown, Verdict
+
+USUAL_CALL_SECONDS = 0.25
+"""How long a call is taken to last until some have been made."""
+
+NEWEST_CALL = 0.02
+"""The share of a call in the mean length of recent ones: it follows a change within about fifty calls."""
+
+
+READY_PARTS = ("rabbitmq", "store", "shops_file")
+
+
+@dataclass(frozen=True, slots=True)
+class ShopView:
+    """A shop at a moment: why it is closed besides its pace, what the limits would let run, the calls left today (None:
+    not known)."""
+
+    shop: str
+    closed: frozenset[str]
+    runnable_jobs_per_second: float
+    quota_left: int | None
+
+
+class Metrics(Series):
+    """The metrics of one process. Label values are bounded: see :mod:`worker.metrics.labels`.
+
+    ``most_shops`` is how many shops have a label of their own. Any thread may count; what shows shops is the
+    consumer's.
+    """
+
+    def __init__(self, registry: CollectorRegistry, *, most_shops: int = SHOPS) -> None:
+        super().__init__(registry)
+        self._label_of = ShopLabels(most_shops)
+        self._code_of = CodeLabels()
+        self._budget = Budget()
+        self._call_seconds = USUAL_CALL_SECONDS
+        self._closed: dict[tuple[str, str], int] = {}
+        self._runnable: dict[str, float] = {}
+        versions = (platform.python_version(), metadata.version("dramatiq"))
+        self.build.labels(metadata.version("referral-dispatch"), *versions).set(1)
+        for reason in get_args(DeadReason):
+            self.dead_letters.labels(reason)
+        for part in READY_PARTS:
+            self.ready.labels(part)
+        # Finding a series by its labels takes as long as counting into it, so what each job counts is found once.
+        self._responses_of = cache(self._find_response)
+        self._results_of = cache(self._find_result)
+        self._in_flight_of = cache(self._find_in_flight)
+        self._answered = self.call_duration.labels("true")
+        self._unanswered = self.call_duration.labels("false")
+
+    def declare_shops(self, rates: Mapping[str, float]) -> None:
+        """Show shops at 0 before their first call, so that a rate over their series is right from the start.
+
+        ``rates`` is how many calls a second the limits of each allow. Declaring again sets no count back.
+        """
+        self._label_of.admit(rates)
+        for label in {self._label_of.of(shop) for shop in rates}:
+            for code in RESPONSE_CODES:
+                self.responses.labels(label, code)
+            for outcome in OUTCOMES:
+                self.results.labels(label, outcome)
+            self.in_flight.labels(label)
+            self.deferrals.labels(label)
+            self.runnable.labels(label)
+        for shop, rate in rates.items():
+            if self._label_of.of(shop) == shop:
+                self.rate.labels(shop).set(rate)
+                self.effective_rate.labels(shop).set(rate)
+
+    def calling(self, shop: str) -> AbstractContextManager[None]:
+        """Show a call as in flight for the length of a ``with``."""
+        return self._in_flight_of(shop).track_inprogress()
+
+    def answered(self, shop: str, verdict: Verdict, seconds: float) -> None:
+        """Count a call that took ``seconds``, by its verdict."""
+        self._responses_of(shop, self._code_of.of(verdict)).inc()
+        unanswered = isinstance(verdict, Retry | Unknown)
+        (self._unanswered if unanswered else self._answered).observe(seconds)
+        # Two threads at once may lose a call of it, which a mean of fifty bears.
+        self._call_seconds += (seconds - self._call_seconds) * NEWEST_CALL
+        if isinstance(verdict, Unknown):
+            self.unknowns.labels(verdict.code).inc()
+
+    def repeated(self, verdict: Verdict) -> None:
+        """Count a call that is to be made again."""
+        self.retries.labels(self._code_of.of(verdict)).inc()
+
+    def finished(self, shop: str, outcome: Outcome) -> None:
+        """Count a final result."""
+        self._results_of(shop, outcome).inc()
+
+    def deferred(self, shop: str) -> None:
+        """Count a job that was put into a delay queue."""
+        self.deferrals.labels(self._label_of.of(shop)).inc()
+
+    def store_answered(self, seconds: float, failed: int) -> None:
+        """Count a round trip to the store, ``failed`` commands of which it did not carry out."""
+        self.store_duration.observe(seconds)
+        if failed:
+            self.store_errors.inc(failed)
+
+    def show_effective_rate(self, shop: str, rate: float) -> None:
+        """Show a shop's pace, in calls a second."""
+        if self._label_of.of(shop) == shop:
+            self.effective_rate.labels(shop).set(rate)
+
+    def show_credential(self, shop: str, expires_at: float) -> None:
+        """Show when a shop's token ends (Unix time)."""
+        if self._label_of.of(shop) == shop:
+            self.credential_expiry.labels(shop).set(expires_at)
+
+    def show_capacity(self, threads: int) -> None:
+        """Show how many jobs a second the process can do."""
+        self.capacity.set(threads / max(self._call_seconds, 0.001))
+
+    def show_shops(self, views: Iterable[ShopView]) -> None:
+        """Show shops as they are; one that is not among them has nothing to run and is open."""
+        closed: dict[tuple[str, str], int] = defaultdict(int)
+        runnable: dict[str, float] = defaultdict(float)
+        for view in views:
+            label = self._label_of.of(view.shop)
+            for reason in view.closed:
+                fits = label == OTHER_SHOPS or self._budget.has("closed", label, reason)
+                closed[label if fits else OTHER_SHOPS, reason] += 1
+            if view.runnable_jobs_per_second:
+                runnable[label] += view.runnable_jobs_per_second
+            if view.quota_left is not None and label != OTHER_SHOPS:
+                self.quota_left.labels(label).set(view.quota_left)
+        for pair in self._closed.keys() | closed.keys():
+            self.shop_closed.labels(*pair).set(closed.get(pair, 0))
+        for label in self._runnable.keys() | runnable.keys():
+            self.runnable.labels(label).set(runnable.get(label, 0))
+        self._closed, self._runnable = dict(closed), dict(runnable)
+
+    def _find_response(self, shop: str, code: str) -> Counter:
+        label = self._label_of.of(shop)
+        if code not in RESPONSE_CODES and not self._budget.has("response", label, code):
+            code = "other"
+        return self.responses.labels(label, code)
+
+    def _find_result(self, shop: str, outcome: Outcome) -> Counter:
+        return self.results.labels(self._label_of.of(shop), outcome)
+
+    def _find_in_flight(self, shop: str) -> Gauge:
+        return self.in_flight.labels(self._label_of.of(shop))

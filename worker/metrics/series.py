@@ -1,0 +1,165 @@
+"""Every metric: name, labels and help text in one place, in the order of docs/metrics.md."""
+
+from prometheus_client import CollectorRegistry
+
+from worker.metrics.catalogue import Catalogue
+
+CALL_BUCKETS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 7.5, 10, 15, 20, 30)
+"""Refer2 holds a call back for up to 5 s; 10 s is what the objective counts as good; 20 s is the deadline."""
+
+QUEUE_BUCKETS = (0.01, 0.1, 1, 10, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 86_400, 3 * 86_400, 7 * 86_400)
+HELD_BUCKETS = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 30, 60, 300, 600)
+BROKER_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30)
+STORE_BUCKETS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5)
+
+
+class Series:
+    """The metrics of one process, made in a registry; ``entries`` describes them."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        made = Catalogue(registry)
+        self.responses = made.counter(
+            "refer2_responses_total",
+            "Calls to Refer2 by what they came to: ok, the error code, or ours where no answer was readable.",
+            "shop",
+            "code",
+        )
+        self.call_duration = made.histogram(
+            "refer2_call_duration_seconds",
+            "Length of calls to Refer2, its own delay included; answered is false for 5xx and for no readable answer.",
+            "answered",
+            buckets=CALL_BUCKETS,
+        )
+        self.in_flight = made.gauge(
+            "refer2_requests_in_flight", "Calls to Refer2 that are under way.", "shop", merge="sum"
+        )
+        self.credential_expiry = made.gauge(
+            "refer2_credential_expiry_timestamp_seconds",
+            "Unix time when a shop's ready-made token ends, as it says itself; shops that sign their own have none.",
+            "shop",
+            merge="min",
+        )
+        self.tokens_signed = made.counter(
+            "refer2_tokens_signed_total", "Short-lived tokens signed with a shop's secret, renewals included."
+        )
+        self.results = made.counter(
+            "referral_results_total", "Final results handed over for publication, by outcome.", "shop", "outcome"
+        )
+        self.publish_to_call = made.histogram(
+            "referral_publish_to_call_seconds",
+            "From a job's publication to its first call: queues, delays and limits together.",
+            buckets=QUEUE_BUCKETS,
+        )
+        self.held_back = made.histogram(
+            "referral_held_back_seconds",
+            "From a job's arrival at the worker to its call: held by limits, a closed gate or busy threads; "
+            "time in queues and in delay queues is not in it.",
+            buckets=HELD_BUCKETS,
+        )
+        self.rate = made.gauge(
+            "referral_rate_calls_per_second",
+            "Calls a second that the shops file allows the shop.",
+            "shop",
+            merge="latest",
+        )
+        self.effective_rate = made.gauge(
+            "referral_effective_rate_calls_per_second",
+            "Calls a second of the shop at present: less than its rate after Refer2 refused some for their pace.",
+            "shop",
+            merge="min",
+        )
+        self.quota_left = made.gauge(
+            "referral_quota_left_calls",
+            "Calls left to the shop until its day's reset, as of this pod's last; the least of all pods is right.",
+            "shop",
+            merge="min",
+        )
+        self.runnable = made.gauge(
+            "referral_runnable_jobs_per_second",
+            "What limits would let run of the shop's jobs that wait here; pods share shops: take the max by shop.",
+            "shop",
+            merge="max",
+        )
+        self.capacity = made.gauge(
+            "referral_capacity_jobs_per_second", "Threads by the mean length of recent calls.", merge="sum"
+        )
+        self.shop_closed = made.gauge(
+            "referral_shop_closed",
+            "1 while no job of the shop may start, by reason; its pace alone is none.",
+            "shop",
+            "reason",
+            merge="max",
+        )
+        self.worker_closed = made.gauge(
+            "referral_worker_closed", "1 while no job of any shop may start, by reason.", "reason", merge="max"
+        )
+        self.ready = made.gauge(
+            "referral_ready",
+            "1 while the part is there: rabbitmq, store, shops_file (0: as it is now it can't be used).",
+            "part",
+            merge="min",
+        )
+        self.jobs_at_hand = made.gauge(
+            "referral_jobs_at_hand",
+            "Jobs in the worker's hands: waiting for their shop, set_aside for their customer, handed out to a "
+            "thread, or unconfirmed: a message about them is on its way to RabbitMQ.",
+            "state",
+            merge="sum",
+        )
+        self.deferrals = made.counter(
+            "referral_deferrals_total",
+            "Jobs put into a delay queue: their customer's turn had not come, or another worker has them under way.",
+            "shop",
+        )
+        self.retries = made.counter(
+            "referral_retries_total", "Calls that are to be repeated, by what the last one came to.", "code"
+        )
+        self.unknowns = made.counter(
+            "referral_unknown_calls_total", "Calls that may have been carried out without a readable answer.", "code"
+        )
+        self.takeovers = made.counter(
+            "referral_takeovers_total", "Jobs taken over from a worker that was not heard of again during their call."
+        )
+        self.ledger_hits = made.counter(
+            "referral_ledger_hits_total",
+            "Deliveries of jobs that were answered before: calls that were not made twice.",
+        )
+        self.pauses = made.counter(
+            "referral_pauses_total",
+            "Times that a shop's answers closed it, by cause; breaker is a failing upstream.",
+            "cause",
+        )
+        self.dead_letters = made.counter(
+            "referral_dead_letters_total", "Messages parked in referrals.dead, by reason.", "reason"
+        )
+        self.confirm_duration = made.histogram(
+            "referral_confirm_duration_seconds",
+            "From handing a message over to RabbitMQ's confirm, refusals and reconnects included.",
+            buckets=BROKER_BUCKETS,
+        )
+        self.publish_refusals = made.counter(
+            "referral_publish_refusals_total", "Messages that RabbitMQ handed back or refused to take."
+        )
+        self.disconnects = made.counter(
+            "referral_disconnects_total", "Times that the consumer's connection to RabbitMQ was lost or not to be had."
+        )
+        self.store_duration = made.histogram(
+            "referral_store_duration_seconds",
+            "Round trips to the store, of all commands that had gathered.",
+            buckets=STORE_BUCKETS,
+        )
+        self.store_errors = made.counter(
+            "referral_store_errors_total", "Commands that the store did not carry out for all that is known."
+        )
+        self.pump_beat = made.gauge(
+            "referral_pump_timestamp_seconds", "Unix time when the consumer last went round.", merge="min"
+        )
+        self.stuck_threads = made.gauge(
+            "referral_stuck_threads",
+            "Worker threads busy with one job for longer than any call can last.",
+            merge="sum",
+        )
+        self.build = made.gauge(
+            "referral_build_info", "1; what is running.", "version", "python", "dramatiq", merge="max"
+        )
+        self.entries = tuple(made.entries)
