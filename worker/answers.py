@@ -55,7 +55,7 @@ class Answer:
 
 def judge(answer: Answer, now: int) -> Verdict:
     """The verdict on an answer that came at ``now``: every row of the vendor's error table."""
-    document = None if answer.flaw else _read_object(answer.body)
+    document = None if answer.flaw else read_object(answer.body)
     if 200 <= answer.status < 300:
         return _success(answer, document)
     code = _code(document)
@@ -92,7 +92,8 @@ def _coded(answer: Answer, code: str, message: str | None, now: int) -> Verdict:
     return Rejected(answer.status, code, message, listed=code in DOCUMENTED_CODES)
 
 
-def _read_object(body: bytes) -> dict[str, Any] | None:
+def read_object(body: bytes) -> dict[str, Any] | None:
+    """The JSON object in a body, None where there is none that can be written again."""
     # ValueError: no UTF-8, no JSON, or one of the refusals below.
     try:
         document = _DECODER.decode(body.decode().removeprefix("\ufeff"))

@@ -155,6 +155,7 @@ def _declare_actor(broker: dramatiq.Broker, host: Host, client: Refer2Client) ->
     dispatcher = Dispatcher(
         shop_of=host.shops.get,
         refer=client.refer,
+        read_back=client.read_back,
         store=host.store,
         clock=host.clock,
         metrics=host.metrics,

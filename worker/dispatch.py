@@ -1,19 +1,31 @@
 """The use case: one granted job, one call, one disposition."""
 
-import json
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 from worker.clock import SECOND, Clock, from_datetime, to_datetime
+from worker.dispositions import Disposition, Fenced, Finish, GiveBack, Later
 from worker.errors import StoreError
 from worker.jobs import Job, Outcome, Result
 from worker.metrics import Metrics
 from worker.shops import ShopConfig
 from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, Ask, Go, Store
-from worker.verdicts import Halted, Rejected, Retry, Scope, Sent, Throttled, Unknown, Verdict
+from worker.verdicts import (
+    DOCUMENTED_CODES,
+    Found,
+    Halted,
+    Missing,
+    Reading,
+    Rejected,
+    Retry,
+    Sent,
+    Throttled,
+    Unknown,
+    Verdict,
+)
+
+__all__ = ["Dispatcher", "Disposition", "Fenced", "Finish", "GiveBack", "Later", "is_expired"]
 
 DEFAULT_THROTTLE = SECOND
 """How long a 429 without a readable ``Retry-After`` blocks; the vendor's shortest window is a second."""
@@ -22,6 +34,10 @@ RETRY_BASE = 2 * SECOND
 RETRY_CAP = 300 * SECOND
 """Bounds of the wait before a repeated call; an outage of five minutes is seen through in eight attempts."""
 
+VERIFY_AFTER = 10 * SECOND
+"""How soon after a lost answer the customer's referrals are read at the earliest: a call that was cut off may still be
+held back (by up to 5 s) and carried out after that."""
+
 STORE_PAUSE = SECOND // 2
 """How long a store that was out of reach is left alone before an outcome is offered to it again."""
 
@@ -29,66 +45,12 @@ LONGEST_OF_A_PACE = 60 * SECOND
 """A shop's 429 that asks for a longer wait speaks of a day's quota, not of its pace."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """A final result is recorded in the ledger: publish ``body``, then settle and acknowledge."""
-
-    epoch: int
-    body: str
-    outcome: Outcome
-    code: str | None
-    has_share_action: bool
-    verdict: Verdict | None = None
-
-    @classmethod
-    def recorded(cls, epoch: int, body: str) -> "Finish":
-        """The disposition of a job whose result (its JSON) was recorded earlier and has yet to be published."""
-        result: dict[str, Any] = json.loads(body)
-        return cls(epoch, body, result["outcome"], result["code"], result["share_action"] is not None)
-
-
-@dataclass(frozen=True, slots=True)
-class Later:
-    """The repeat is recorded in the ledger: put a copy into a delay queue until ``not_before``, then acknowledge.
-
-    ``spent`` tells whether the call counts as an attempt.
-    """
-
-    epoch: int
-    not_before: int
-    verdict: Verdict
-    spent: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class GiveBack:
-    """Nothing became of it, and no attempt was spent: the job stays a job.
-
-    ``scope`` and ``until`` tell who waits and until when; None where it may ask again at once.
-    """
-
-    epoch: int
-    scope: Scope | None = None
-    until: int = 0
-    verdict: Verdict | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Fenced:
-    """Another worker took the job over while this call was under way: publish nothing, acknowledge nothing."""
-
-    verdict: Verdict
-
-
-Disposition = Finish | Later | GiveBack | Fenced
-
-
 class Dispatcher:
     """Calls Refer2 for granted jobs. Safe to use from many threads.
 
-    ``shop_of`` looks a shop up, ``refer`` makes the call (it may block for the longest call that a lease allows for),
-    ``stopping`` tells that no call may start any more, ``random`` (0 to 1) spreads repeats, ``sleep`` (seconds) waits
-    for a store that is out of reach.
+    ``shop_of`` looks a shop up, ``refer`` makes the call and ``read_back`` looks for the job's referral (each may block
+    for the longest call that a lease allows for), ``stopping`` tells that no call may start any more, ``random`` (0 to
+    1) spreads repeats, ``sleep`` (seconds) waits for a store that is out of reach.
     """
 
     def __init__(
@@ -96,6 +58,7 @@ class Dispatcher:
         *,
         shop_of: Callable[[str], ShopConfig | None],
         refer: Callable[[ShopConfig, Job], Verdict],
+        read_back: Callable[[ShopConfig, Job], Reading],
         store: Store,
         clock: Clock,
         metrics: Metrics,
@@ -105,6 +68,7 @@ class Dispatcher:
     ) -> None:
         self._shop_of = shop_of
         self._refer = refer
+        self._read_back = read_back
         self._store = store
         self._clock = clock
         self._metrics = metrics
@@ -113,7 +77,7 @@ class Dispatcher:
         self._sleep = sleep
 
     def dispatch(self, job: Job, ask: Ask, grant: Go, *, probing: bool = False) -> Disposition:
-        """Make the call that the grant allows and record what it came to.
+        """Make the call that the grant allows, or find out first what became of an earlier one; record the outcome.
 
         ``probing`` says that the upstream has failed for everybody and this call only finds out whether it still does:
         it spends none of the job's attempts. What the disposition says has still to be carried out; the ledger already
@@ -126,12 +90,14 @@ class Dispatcher:
         shop = self._shop_of(job.shop)
         if self._stopping() or called_at > grant.start_by or shop is None:
             return self._give_back(ask, grant)
+        if grant.unknowns and _verifies(shop, ask):
+            return self._verify(shop, job, ask, grant, probing=probing)
         if ask.free or is_expired(job, called_at):
             return self._finish(job, ask, grant, "expired")
-        if grant.takeovers and shop.on_unknown == "report":
+        if grant.unknowns and shop.on_unknown == "report":
             return self._finish(job, ask, grant, "unknown", code="interrupted")
-        if grant.attempts > shop.max_attempts:
-            return self._finish(job, ask, grant, "unknown", code="interrupted")
+        if grant.attempts > shop.max_attempts or grant.elapsed > shop.max_elapsed:
+            return self._exhausted(job, ask, grant)
 
         if grant.attempts == 1 and job.published_at is not None:
             self._metrics.publish_to_call.observe((called_at - from_datetime(job.published_at)) / SECOND)
@@ -154,14 +120,63 @@ class Dispatcher:
                 # The job never got there, so it can't be the reason: the shop's breaker decides when to try again.
                 self._store.release(ask, grant.epoch, called=True)
                 return GiveBack(grant.epoch, verdict=verdict)
-            case Retry():
-                if probing or grant.attempts < shop.max_attempts:
-                    return self._retry(ask, grant, verdict, probing=probing)
-                return self._finish(job, ask, grant, "failed", verdict=verdict, called_at=called_at)
-            case Unknown():
-                if (probing or grant.attempts < shop.max_attempts) and shop.on_unknown == "resend":
-                    return self._retry(ask, grant, verdict, probing=probing)
+            case Unknown() if _verifies(shop, ask):
+                # Also after the last attempt: there is still something to find out.
+                wait = VERIFY_AFTER + self._wait(grant)
+                return self._later(ask, grant, verdict, called_at, wait=wait, spent=not probing)
+            case Unknown() if shop.on_unknown == "report":
                 return self._finish(job, ask, grant, "unknown", verdict=verdict, called_at=called_at)
+            case Retry() | Unknown():
+                again = self._again(shop, ask, grant, verdict, called_at, most=shop.max_attempts, probing=probing)
+                outcome: Outcome = "unknown" if isinstance(verdict, Unknown) else "failed"
+                return again or self._finish(job, ask, grant, outcome, verdict=verdict, called_at=called_at)
+
+    def _verify(self, shop: ShopConfig, job: Job, ask: Ask, grant: Go, *, probing: bool) -> Disposition:
+        # One exchange for each grant, so that neither its lease nor its start has to allow for two: what is not there
+        # is released as a plain repeat, whose next grant is for the call.
+        now = self._clock.now()
+        until = self._store.take_read(ask)
+        if until is not None:
+            self._store.release(ask, grant.epoch, called=False)
+            return GiveBack(grant.epoch, scope="customer", until=until)
+        reading = self._read_back(shop, job)
+        self._metrics.verified(reading)
+        match reading:
+            case Found():
+                return self._finish(job, ask, grant, "sent", found=reading)
+            case Missing():
+                self._store.release(ask, grant.epoch, called=False, verified=True)
+                return GiveBack(grant.epoch, verified=True)
+            case Rejected():
+                # Another read would be refused alike, and this one doesn't tell.
+                return self._finish(job, ask, grant, "unknown", code=reading.code)
+            case Throttled(retry_after=wait):
+                self._store.release(ask, grant.epoch, called=False)
+                return GiveBack(grant.epoch, scope="customer", until=self._clock.now() + (wait or DEFAULT_THROTTLE))
+            case Halted(code=code) if code in DOCUMENTED_CODES:
+                # Away from the head of the shop's line: where a token may call and not read, the others go on.
+                wait = RETRY_CAP // 2 + self._wait(grant)
+                return self._later(ask, grant, reading, now, wait=wait, spent=False)
+            case Halted(status=status, code=code) | Unknown(status=status, code=code):
+                # A read does nothing, so what became of it doesn't matter.
+                return self._read_failed(shop, job, ask, grant, Retry(status, code), now, probing=probing)
+            case Retry(status=None):
+                return self._later(ask, grant, reading, now, wait=self._wait(grant), spent=False)
+            case Retry():
+                return self._read_failed(shop, job, ask, grant, reading, now, probing=probing)
+
+    def _read_failed(
+        self, shop: ShopConfig, job: Job, ask: Ask, grant: Go, verdict: Retry, began_at: int, *, probing: bool
+    ) -> Disposition:
+        # An attempt, like a call that failed; of twice as many, so that the last call's outcome gets its turns too.
+        again = self._again(shop, ask, grant, verdict, began_at, most=2 * shop.max_attempts, probing=probing)
+        return again or self._finish(job, ask, grant, "unknown", code="unverified")
+
+    def _exhausted(self, job: Job, ask: Ask, grant: Go) -> Disposition:
+        # Calls that were lost without a trace may have used up the attempts; those that were verified had no effect.
+        if grant.unknowns:
+            return self._finish(job, ask, grant, "unknown", code="interrupted")
+        return self._finish(job, ask, grant, "failed", code="unanswered")
 
     def _give_back(self, ask: Ask, grant: Go) -> GiveBack:
         self._store.release(ask, grant.epoch, called=False)
@@ -180,21 +195,43 @@ class Dispatcher:
         self._store.release(ask, grant.epoch, called=True)
         return GiveBack(grant.epoch, scope=scope, until=until, verdict=verdict)
 
-    def _retry(self, ask: Ask, grant: Go, verdict: Retry | Unknown, *, probing: bool) -> Later | Fenced:
+    def _again(
+        self,
+        shop: ShopConfig,
+        ask: Ask,
+        grant: Go,
+        verdict: Retry | Unknown,
+        began_at: int,
+        *,
+        most: int,
+        probing: bool,
+    ) -> Later | Fenced | None:
+        # None once the attempts (``most``) or the time are used up.
+        wait = self._wait(grant)
+        elapsed = grant.elapsed + self._clock.now() + wait - began_at
+        if not probing and (grant.attempts >= most or elapsed > shop.max_elapsed):
+            return None
+        return self._later(ask, grant, verdict, began_at, wait=wait, spent=not probing)
+
+    def _wait(self, grant: Go) -> int:
         # Full jitter: after an outage the repeats of a whole campaign must not come back at one instant.
-        bound = min(RETRY_BASE << (grant.attempts - 1), RETRY_CAP)
-        not_before = self._clock.now() + int(bound * self._random())
+        return int(min(RETRY_BASE << (grant.attempts - 1), RETRY_CAP) * self._random())
+
+    def _later(
+        self, ask: Ask, grant: Go, verdict: Halted | Retry | Unknown, began_at: int, *, wait: int, spent: bool
+    ) -> Later | Fenced:
+        not_before = self._clock.now() + wait
+        elapsed = grant.elapsed + (not_before - began_at if spent else 0)
         unknown = isinstance(verdict, Unknown)
-        spent = not probing
         recorded = self._insist(
             ask,
             grant,
-            lambda: self._store.retry(ask, grant.epoch, not_before, unknown=unknown, spent=spent),
+            lambda: self._store.retry(ask, grant.epoch, not_before, unknown=unknown, spent=spent, elapsed=elapsed),
         )
         if not recorded:
             return Fenced(verdict)
         self._metrics.repeated(verdict)
-        return Later(grant.epoch, not_before, verdict, spent=spent)
+        return Later(grant.epoch, not_before, verdict, spent=spent, elapsed=elapsed)
 
     def _insist(self, ask: Ask, grant: Go, record: Callable[[], bool]) -> bool:
         # The call was made. Forgotten, it would be made again once its lease is over, so the lease is used to the end.
@@ -217,6 +254,7 @@ class Dispatcher:
         *,
         code: str | None = None,
         verdict: Verdict | None = None,
+        found: Found | None = None,
         called_at: int | None = None,
     ) -> Disposition:
         if grant.unknowns and outcome in ("failed", "expired"):
@@ -224,6 +262,7 @@ class Dispatcher:
             outcome, code = "unknown", code or "interrupted"
         finished_at = self._clock.now()
         answer = verdict if isinstance(verdict, Sent) else None
+        told = verdict or found
         if verdict is not None and not isinstance(verdict, Sent):
             code = verdict.code
         result = Result(
@@ -239,9 +278,9 @@ class Dispatcher:
             sender=job.sender,
             outcome=outcome,
             code=code,
-            status=verdict.status if verdict is not None else None,
+            status=told.status if told is not None else None,
             message=getattr(verdict, "message", None),
-            referral=dict(answer.referral) if answer else None,
+            referral=dict(told.referral) if isinstance(told, Sent | Found) else None,
             share_action=answer.share_action if answer else None,
             # Without a call this time, the attempt that the grant counted was not made.
             attempts=grant.attempts if called_at is not None else grant.attempts - 1,
@@ -255,6 +294,11 @@ class Dispatcher:
             return Fenced(verdict) if verdict is not None else GiveBack(grant.epoch)
         self._metrics.finished(job.shop, outcome)
         return Finish(grant.epoch, body, outcome, code, result.share_action is not None, verdict)
+
+
+def _verifies(shop: ShopConfig, ask: Ask) -> bool:
+    # Refer2 refuses a job that names no customer, however often it is called, and there is nobody to ask about.
+    return shop.on_unknown == "verify" and bool(ask.customer)
 
 
 def is_expired(job: Job, now: int) -> bool:

@@ -31,7 +31,8 @@ class Rate:
 class ShopLimits:
     """What one shop may be called, and one customer of it. ``resets_at`` is microseconds after midnight UTC.
 
-    ``adapts`` tells whether the shop's pace gives way where the provider allows less.
+    ``adapts`` tells whether the shop's pace gives way where the provider allows less. ``reads`` and ``reads_per_day``
+    are of one customer, for reading its referrals back; by default the vendor's.
     """
 
     shop: Rate
@@ -40,6 +41,8 @@ class ShopLimits:
     customer_per_day: int
     resets_at: int = 0
     adapts: bool = True
+    reads: Rate = Rate(interval=SECOND // 2, burst=2)
+    reads_per_day: int = 1000
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The client of Refer2: one job, one call, one verdict."""
+"""The client of Refer2 and of the vendor's read calls: one request, one verdict."""
 
 import json
 import threading
@@ -13,9 +13,10 @@ from worker.answers import judge
 from worker.clock import Clock
 from worker.credentials import UnidentifiedCustomerError
 from worker.jobs import EMAIL_CHANNEL, Customer, Job
+from worker.readback import judge_referrals, judge_status
 from worker.shops import ShopConfig
 from worker.transport import LONGEST_IDLE_SECONDS, NoAnswer, Transport, tls_context
-from worker.verdicts import Rejected, Retry, Unknown, Verdict
+from worker.verdicts import Reading, Rejected, Retry, Unknown, Verdict
 
 _COMPACT = json.JSONEncoder(separators=(",", ":"))
 
@@ -70,11 +71,33 @@ class Refer2Client:
             token = self._token_of(shop, job.customer)
         except UnidentifiedCustomerError as error:
             return Rejected(None, "missing_customer_identity", f"{error}; not sent", listed=True)
-        url = f"{shop.base_url}/api/{shop.api_version}/{shop.slug}/Refer2"
-        answer = self._transport().post(url, token, _body(shop, job))
+        answer = self._transport().post(_url(shop, "Refer2"), token, _body(shop, job))
         if isinstance(answer, NoAnswer):
             return _unanswered(answer, shop, job)
         return judge(answer, self._clock.now())
+
+    def read_back(self, shop: ShopConfig, job: Job) -> Reading:
+        """Look for the job's referral among its customer's, with the shop's token; blocks as :meth:`refer` does."""
+        token = self._token_of(shop, job.customer)
+        body = _COMPACT.encode({"customer": job.customer.identity(), "deanonymize": True}).encode("ascii")
+        answer = self._transport().post(_url(shop, "CustomerReferrals2"), token, body)
+        if isinstance(answer, NoAnswer):
+            log.warning("read_back_failed", shop=shop.slug, job_id=job.job_id, reason=answer.reason)
+            return _no_verdict(answer)
+        return judge_referrals(answer, job, self._clock.now())
+
+    def status(self, shop: ShopConfig) -> Verdict | None:
+        """Ask ``Status2`` about the shop's token; blocks as :meth:`refer` does.
+
+        None where the token is taken; a verdict other than ``Halted`` where nothing was found out, as for a shop of
+        customer tokens, which are each of their own.
+        """
+        if shop.token == "customer":  # noqa: S105 - a kind of token, not a token
+            return Unknown(None, "unreadable_answer")
+        answer = self._transport().post(_url(shop, "Status2"), self._token_of(shop, Customer()), b"{}")
+        if isinstance(answer, NoAnswer):
+            return _no_verdict(answer)
+        return judge_status(answer, self._clock.now())
 
     def close(self) -> None:
         """Close the connections of all threads; for the end, when no call is under way."""
@@ -93,11 +116,17 @@ class Refer2Client:
 
 
 def _unanswered(answer: NoAnswer, shop: ShopConfig, job: Job) -> Verdict:
-    if not answer.sent:
-        log.warning("refer2_unreachable", shop=shop.slug, job_id=job.job_id, reason=answer.reason)
-        return Retry(None, "connection")
-    log.warning("refer2_answer_lost", shop=shop.slug, job_id=job.job_id, reason=answer.reason)
-    return Unknown(None, answer.flaw)
+    event = "refer2_answer_lost" if answer.sent else "refer2_unreachable"
+    log.warning(event, shop=shop.slug, job_id=job.job_id, reason=answer.reason)
+    return _no_verdict(answer)
+
+
+def _no_verdict(answer: NoAnswer) -> Retry | Unknown:
+    return Unknown(None, answer.flaw) if answer.sent else Retry(None, "connection")
+
+
+def _url(shop: ShopConfig, call: str) -> str:
+    return f"{shop.base_url}/api/{shop.api_version}/{shop.slug}/{call}"
 
 
 def _body(shop: ShopConfig, job: Job) -> bytes:

@@ -49,6 +49,10 @@ def _reset(text: str) -> str:
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+OnUnknown = Literal["resend", "verify", "report"]
+
+_VENDOR_READS_PER_SECOND = 2
+_VENDOR_READS_PER_DAY = 1000
 
 
 class ShopTable(BaseModel):
@@ -97,18 +101,25 @@ class ShopTable(BaseModel):
     max_attempts: Annotated[int, Field(ge=1, le=100)] = Field(
         default=5, description="Calls for one job before a failing upstream makes its result `failed`."
     )
+    max_elapsed_seconds: Positive = Field(
+        default=3600.0,
+        description="Longest that one job is tried for, calls and the waits between them; queueing doesn't count.",
+    )
     adapt: bool = Field(
         default=True, description="Go slower than `per_second` for a while where Refer2 answers that it is too fast."
     )
-    on_unknown: Literal["resend", "report"] = Field(
+    on_unknown: OnUnknown = Field(
         default="resend",
-        description="What to do when an answer was lost: call again (Refer2 reuses a referral) or report `unknown`.",
+        description="What to do when an answer was lost: `resend` calls again (Refer2 reuses a referral), `verify` "
+        "asks CustomerReferrals2 first and calls only for what is not there, `report` ends with result `unknown`.",
     )
 
 
 @dataclass(frozen=True)
 class ShopConfig:
-    """One shop as the worker treats it. ``share`` is already taken out of limits and ``per_second``."""
+    """One shop as the worker treats it. ``share`` is already taken out of limits and ``per_second``; ``max_elapsed`` is
+    in microseconds.
+    """
 
     slug: str
     base_url: str
@@ -120,7 +131,8 @@ class ShopConfig:
     max_in_flight: int
     weight: int
     max_attempts: int
-    on_unknown: Literal["resend", "report"]
+    max_elapsed: int
+    on_unknown: OnUnknown
 
     @classmethod
     def of(cls, slug: str, credential: Credential, table: ShopTable | None = None) -> "ShopConfig":
@@ -143,6 +155,7 @@ class ShopConfig:
             max_in_flight=table.max_in_flight,
             weight=table.weight,
             max_attempts=table.max_attempts,
+            max_elapsed=int(table.max_elapsed_seconds * SECOND),
             on_unknown=table.on_unknown,
         )
 
@@ -159,6 +172,8 @@ def _limits(table: ShopTable) -> ShopLimits:
         customer_per_day=part(table.customer_per_day),
         resets_at=(int(hours) * 60 + int(minutes)) * 60 * SECOND,
         adapts=table.adapt,
+        reads=Rate.per_second(_VENDOR_READS_PER_SECOND * table.share, part(_VENDOR_READS_PER_SECOND)),
+        reads_per_day=part(_VENDOR_READS_PER_DAY),
     )
 
 
@@ -188,6 +203,11 @@ def read_shops(path: Path, read: ReadFile = Path.read_bytes) -> dict[str, ShopCo
             )
         place = f"{path}: [shops.{slug}]"
         table = _table(place, _overridden(document.defaults, own))
+        if table.on_unknown == "verify" and table.token == "customer":  # noqa: S105 - a kind of token, not a token
+            raise ConfigurationError(
+                f'{place} on_unknown: "verify" needs a shop token, since a customer\'s sees masked addresses; '
+                'set token = "shop", or on_unknown = "resend" or "report"'
+            )
         shops[slug] = ShopConfig.of(slug, _credential(place, path.parent, table, read), table)
     return shops
 

@@ -86,6 +86,23 @@ class Unknown:
 
 Verdict = Sent | Rejected | Throttled | Halted | Retry | Unknown
 
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The referral is among the customer's: a call whose outcome was unknown had been carried out."""
+
+    status: int
+    referral: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """The customer has no such referral: no call has been carried out."""
+
+
+Reading = Found | Missing | Rejected | Throttled | Halted | Retry | Unknown
+"""What reading a customer's referrals back came to; all but the first two found nothing out."""
+
 _OWN_CODES = frozenset({"timeout", "connection", "connection_lost", "unreadable_answer"})
 
 

@@ -25,12 +25,15 @@ from worker.dispatch import Later
 from worker.errors import ConfigurationError, InputError, ReferralError, UsageError
 from worker.jobs import Customer, Job
 from worker.limits import next_reset
-from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET, Call, RunningSandbox, SandboxConfig
+from worker.refer2 import Refer2Client
+from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET, Behaviour, Call, RunningSandbox, SandboxConfig
 from worker.settings import Settings
 from worker.shopfile import ShopConfig, ShopTable
 from worker.shops import ShopRegistry
 from worker.store.base import Ask, Go
 from worker.store.memory import MemoryStore
+from worker.tokens import TokenMaker
+from worker.verdicts import Sent
 
 Row = tuple[str, str, str]
 """Address, channel, destination."""
@@ -521,3 +524,53 @@ def test_jobs_in_memory_are_bounded(bench: Bench) -> None:
     run = LocalRun(endless(), _Notes(), lambda _body, outcome, _code: done.update([outcome]), patient=False)
     drive(bench, run, lambda: reached[0] >= MOST_INSIDE and done.total() > 20)
     assert reached[0] <= READ_AHEAD + MOST_INSIDE + done.total() + 10
+
+
+def test_lost_answers_are_verified(bench: Bench) -> None:
+    """What Refer2 made of calls whose answers were lost is read back, and only what it didn't make is called again."""
+    behaviours = {
+        "made@example.com": Behaviour("reset", times=1),
+        "mail@example.com": Behaviour("truncated", times=1),
+        "lost@example.com": Behaviour("reset", times=1, performed=False),
+        "never@example.com": Behaviour("not_json", performed=False),
+    }
+    with RunningSandbox(SandboxConfig(limits=None, behaviours=behaviours)) as sandbox:
+        verifying = Bench(bench.folder, sandbox)
+        rows = [(who, "email" if who.startswith("mail") else "sms", "") for who in behaviours]
+        rows[1] = ("mail@example.com", "email", "Bob@example.com")
+        shop = verifying.shop(on_unknown="verify", max_attempts=2)
+        verifying.run(verifying.export(rows), shop, clock=HastyClock())
+        calls = Counter(map(customer, sandbox.calls()))
+    results = {row["customer_email"]: row for row in verifying.results()}
+    assert {who: (row["outcome"], row["code"], row["attempts"]) for who, row in results.items()} == {
+        "made@example.com": ("sent", "", "1"),
+        "mail@example.com": ("sent", "", "1"),
+        "lost@example.com": ("sent", "", "2"),
+        "never@example.com": ("failed", "unanswered", "2"),
+    }
+    assert calls == {"made@example.com": 1, "mail@example.com": 1, "lost@example.com": 2, "never@example.com": 2}
+    assert json.loads(results["mail@example.com"]["referral"])["destination"] == "Bob@example.com"
+    assert results["made@example.com"]["share_action"] == ""
+    assert json.loads(results["lost@example.com"]["share_action"])
+
+
+def test_a_takeover_is_verified(bench: Bench) -> None:
+    """A row whose call a process died in is looked for by the next one, and called only where it isn't there."""
+    export = bench.export(people(2))
+    shop = bench.shop(on_unknown="verify")
+    bench.run(export, shop)
+    # As if the process had died after both calls, and only the first had been carried out.
+    starts = [line for line in bench.journal.read_bytes().splitlines(keepends=True) if b'"result"' not in line]
+    bench.journal.write_bytes(b"".join(starts))
+    bench.out.unlink()
+    with RunningSandbox(SandboxConfig(limits=None)) as another:
+        carried_out = Job.create(
+            shop="acme", campaign="x", customer=Customer(email="ann0@example.com"), channel="whatsapp"
+        )
+        client = Refer2Client(token_of=TokenMaker(SystemClock()).token, clock=SystemClock())
+        moved = ShopConfig.of("acme", shop.credential, ShopTable(base_url=another.url, on_unknown="verify"))
+        assert isinstance(client.refer(moved, carried_out), Sent)
+        client.close()
+        Bench(bench.folder, another).run(export, moved)
+        assert Counter(map(customer, another.calls())) == {"ann0@example.com": 1, "ann1@example.com": 1}
+    assert sorted((row["outcome"], row["attempts"]) for row in bench.results()) == [("sent", "1"), ("sent", "2")]

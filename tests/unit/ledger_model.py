@@ -11,13 +11,23 @@ from typing import Literal, NamedTuple, Protocol
 
 from tests.unit.making import NOON, make_ask
 from worker.clock import ManualClock
+from worker.shopfile import OnUnknown
 from worker.store.base import Go, Seen, Wait
 from worker.store.memory import Answered, MemoryStore, Started, Waiting
 
-Step = Literal["idle", "granted", "calling", "final", "again", "copied", "answered", "published", "settled"]
-"""How far a worker is with the copy in its hands; ``final`` and ``again`` are verdicts that aren't recorded yet."""
+Step = Literal[
+    "idle", "granted", "calling", "final", "again", "lost", "unread", "copied", "answered", "published", "settled"
+]
+"""How far a worker is with the copy in its hands.
+
+``final``, ``again`` (nothing was done), ``lost`` (it may have been) and ``unread`` (reading back failed) are verdicts
+that aren't recorded yet.
+"""
 
 MAX_ATTEMPTS = 3
+
+INTERRUPTIBLE = {"calling", "final", "again", "lost"}
+"""Steps at which a worker has made a call of which the ledger knows no outcome yet."""
 
 
 class Record(NamedTuple):
@@ -28,22 +38,28 @@ class Record(NamedTuple):
     attempts: int = 0
     takeovers: int = 0
     due: bool = True
+    unknown: bool = False
 
 
 class Worker(NamedTuple):
-    """A worker. ``ticket``: its copy hasn't been delivered to somebody else behind its back."""
+    """A worker. ``ticket``: its copy hasn't been delivered to somebody else behind its back. ``unknown``: its grant
+    tells of earlier calls that may have been carried out. ``carried``: its own call was, whatever it hears of it.
+    """
 
     step: Step = "idle"
     epoch: int = 0
     attempts: int = 0
     ticket: bool = False
+    unknown: bool = False
+    carried: bool = False
 
 
 class State(NamedTuple):
     """One moment. ``tickets`` are the copies in the queue, ``result`` the epoch whose result was published (0: none).
 
     ``spare`` is how many more calls may start: one at first, one more for each repeat that the ledger or the provider
-    asked for and for each call that a fault interrupted.
+    asked for and for each call that a fault interrupted. ``carried``: some call was carried out (where the policy is
+    to verify; for the others it makes no difference).
     """
 
     tickets: int
@@ -53,6 +69,7 @@ class State(NamedTuple):
     answered: bool
     result: int
     faults: int
+    carried: bool = False
 
 
 class Ledger(Protocol):
@@ -64,8 +81,8 @@ class Ledger(Protocol):
     def save(self) -> Record: ...
     def admit(self) -> Go | Wait | Seen: ...
     def answer(self, epoch: int) -> bool: ...
-    def retry(self, epoch: int) -> bool: ...
-    def release(self, epoch: int, *, called: bool) -> None: ...
+    def retry(self, epoch: int, *, unknown: bool = False) -> bool: ...
+    def release(self, epoch: int, *, called: bool, verified: bool = False) -> None: ...
     def settle(self, epoch: int) -> None: ...
 
 
@@ -84,10 +101,12 @@ class RealLedger:
         match record.kind:
             case "started":
                 store.restore_record(
-                    self._ask.job_id, Started(record.epoch, end, record.attempts, record.takeovers, NOON)
+                    self._ask.job_id,
+                    Started(record.epoch, end, record.attempts, record.takeovers, NOON, record.unknown),
                 )
             case "waiting":
-                store.restore_record(self._ask.job_id, Waiting(record.attempts, record.takeovers, end))
+                waiting = Waiting(record.attempts, record.takeovers, end, record.unknown)
+                store.restore_record(self._ask.job_id, waiting)
             case "answered" | "done":
                 store.restore_record(self._ask.job_id, Answered(record.epoch, "{}"))
             case "none":
@@ -97,10 +116,10 @@ class RealLedger:
 
     def save(self) -> Record:
         match self._store._open.get(self._job):
-            case Started(epoch, lease, attempts, takeovers, _, _):
-                return Record("started", epoch, attempts, takeovers, due=lease <= NOON)
-            case Waiting(attempts, takeovers, not_before, _):
-                return Record("waiting", 0, attempts, takeovers, due=not_before <= NOON)
+            case Started(epoch, lease, attempts, takeovers, _, unknowns):
+                return Record("started", epoch, attempts, takeovers, lease <= NOON, unknowns > 0)
+            case Waiting(attempts, takeovers, not_before, unknowns):
+                return Record("waiting", 0, attempts, takeovers, not_before <= NOON, unknowns > 0)
             case Answered(epoch, _):
                 return Record("answered", epoch)
             case None:
@@ -114,11 +133,11 @@ class RealLedger:
     def answer(self, epoch: int) -> bool:
         return self._store.answer(self._ask, epoch, "{}")
 
-    def retry(self, epoch: int) -> bool:
-        return self._store.retry(self._ask, epoch, NOON + 1)
+    def retry(self, epoch: int, *, unknown: bool = False) -> bool:
+        return self._store.retry(self._ask, epoch, NOON + 1, unknown=unknown)
 
-    def release(self, epoch: int, *, called: bool) -> None:
-        self._store.release(self._ask, epoch, called=called)
+    def release(self, epoch: int, *, called: bool, verified: bool = False) -> None:
+        self._store.release(self._ask, epoch, called=called, verified=verified)
 
     def settle(self, epoch: int) -> None:
         self._store.settle(self._ask, epoch, "sent")
@@ -136,13 +155,15 @@ class Found:
     stuck: list[State]
 
 
-def search(ledger: Ledger, *, faults: int, copies: int = 2, workers: int = 2, resend: bool = True) -> Found:
+def search(
+    ledger: Ledger, *, faults: int, copies: int = 2, workers: int = 2, on_unknown: OnUnknown = "resend"
+) -> Found:
     """Visit every state.
 
     Raises:
       BrokenPromiseError: the first broken promise, by one of the shortest ways there.
     """
-    model = _Model(ledger, resend=resend)
+    model = _Model(ledger, on_unknown)
     start = State(copies, (Worker(),) * workers, Record(), spare=1, answered=False, result=0, faults=faults)
     came_from: dict[State, tuple[State, str] | None] = {start: None}
     before: dict[State, list[State]] = defaultdict(list)
@@ -163,9 +184,9 @@ def search(ledger: Ledger, *, faults: int, copies: int = 2, workers: int = 2, re
 
 
 class _Model:
-    def __init__(self, ledger: Ledger, *, resend: bool) -> None:
+    def __init__(self, ledger: Ledger, on_unknown: OnUnknown) -> None:
         self._ledger = ledger
-        self._resend = resend
+        self._on_unknown = on_unknown
 
     def events(self, state: State) -> Iterator[tuple[str, State]]:
         record = state.record
@@ -173,7 +194,7 @@ class _Model:
             holders = [worker for worker in state.workers if record.epoch and worker.epoch == record.epoch]
             # A lease outlasts any call, so that it ends under a living worker is a fault: somebody froze.
             if not holders or state.faults:
-                interrupted = any(worker.step in {"calling", "final", "again"} for worker in holders)
+                interrupted = any(worker.step in INTERRUPTIBLE for worker in holders)
                 yield (
                     "time passes",
                     state._replace(
@@ -192,7 +213,7 @@ class _Model:
         if worker.step == "idle" or not state.faults:
             return
         faulty = state._replace(faults=state.faults - 1)
-        interrupted = worker.step in {"calling", "final", "again"} and self._holds(state, worker)
+        interrupted = worker.step in INTERRUPTIBLE and self._holds(state, worker)
         yield (
             f"worker at {worker.step}, epoch {worker.epoch}: crashes",
             _requeued(faulty._replace(spare=state.spare + interrupted), place),
@@ -205,6 +226,26 @@ class _Model:
     def _holds(state: State, worker: Worker) -> bool:
         # Of an overtaken call the end of its lease has been counted already.
         return state.record == state.record._replace(kind="started", epoch=worker.epoch, due=False)
+
+    def _calls_or_reads(self, state: State, place: int, worker: Worker) -> Iterator[tuple[str, State]]:
+        verify = self._on_unknown == "verify"
+        if not (verify and worker.unknown):
+            calls = state._replace(spare=state.spare - 1)
+            broken = "BROKEN: a call after the final answer" if state.answered else "calls"
+            yield broken, _with(calls, place, worker._replace(step="calling"))
+            if verify:
+                broken = "BROKEN: carried out twice" if state.carried else "calls; it is carried out"
+                carrying = worker._replace(step="calling", carried=True)
+                yield broken, _with(calls._replace(carried=True), place, carrying)
+            return
+        if state.carried:
+            yield "finds the referral", _with(state, place, worker._replace(step="final"))
+        else:
+            self._ledger.load(state.record, _highest(state))
+            self._ledger.release(worker.epoch, called=False, verified=True)
+            yield "finds no referral", _requeued(state._replace(record=self._ledger.save()), place)
+        step: Step = "unread" if worker.attempts < 2 * MAX_ATTEMPTS else "final"
+        yield "can't read", _with(state, place, worker._replace(step=step))
 
     def _steps(self, state: State, place: int, worker: Worker) -> Iterator[tuple[str, State]]:
         def at(step: Step, **changes: int) -> State:
@@ -221,12 +262,14 @@ class _Model:
                 yield "is too late", _requeued(state._replace(record=ledger.save()), place)
                 # Beyond its lease it is beyond the grant's own end too, and starts nothing.
                 if self._holds(state, worker):
-                    calls = state.spare - 1
-                    broken = "BROKEN: a call after the final answer" if state.answered else "calls"
-                    yield broken, at("calling", spare=calls)
+                    yield from self._calls_or_reads(state, place, worker)
             case "calling":
                 yield "gets a final answer", at("final")
-                if self._resend or worker.attempts < MAX_ATTEMPTS:
+                if self._on_unknown == "verify":
+                    yield "gets no answer", at("lost")
+                    if worker.carried:
+                        return
+                if self._on_unknown != "report" or worker.attempts < MAX_ATTEMPTS:
                     yield "is to call again", at("again" if worker.attempts < MAX_ATTEMPTS else "final")
                 ledger.load(state.record, _highest(state))
                 ledger.release(epoch, called=True)
@@ -240,10 +283,11 @@ class _Model:
                     yield "records the answer and isn't told so", _requeued(recorded, place)
                 else:
                     yield "is fenced", _requeued(state, place)
-            case "again":
+            case "again" | "lost" | "unread":
                 ledger.load(state.record, _highest(state))
-                if ledger.retry(epoch):
-                    waiting = state._replace(record=ledger.save(), spare=state.spare + 1)
+                if ledger.retry(epoch, unknown=worker.step == "lost"):
+                    # Of a read that failed nothing follows.
+                    waiting = state._replace(record=ledger.save(), spare=state.spare + (worker.step != "unread"))
                     yield "records the repeat; no copy is confirmed", _requeued(waiting, place)
                     copied = _with(waiting, place, worker._replace(step="copied"))
                     yield "records the repeat and publishes a copy", copied._replace(tickets=state.tickets + 1)
@@ -277,9 +321,14 @@ class _Model:
             case Seen(epoch, _):
                 worker = Worker("answered", epoch, ticket=True)
                 return "takes a copy whose result is known", _with(taken, place, worker)
-            case Go(epoch, _, _, attempts, takeovers):
-                uncalled = attempts > MAX_ATTEMPTS or (takeovers > 0 and not self._resend)
-                worker = Worker("final" if uncalled else "granted", epoch, attempts, ticket=True)
+            case Go(epoch, _, _, attempts, takeovers, unknowns):
+                uncalled = attempts > MAX_ATTEMPTS or (takeovers > 0 and self._on_unknown == "report")
+                if self._on_unknown == "verify" and unknowns:
+                    uncalled = False
+                elif uncalled and state.carried:
+                    return "BROKEN: ended as not carried out", state
+                step: Step = "final" if uncalled else "granted"
+                worker = Worker(step, epoch, attempts, ticket=True, unknown=unknowns > 0)
                 return "takes a copy and is granted", _with(taken, place, worker)._replace(record=self._ledger.save())
 
 

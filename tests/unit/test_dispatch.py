@@ -30,7 +30,7 @@ from worker.metrics import Metrics
 from worker.shops import ShopConfig
 from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, Ask, Closed, Go, Seen, Wait
 from worker.store.memory import MemoryStore
-from worker.verdicts import Halted, Rejected, Retry, Sent, Throttled, Unknown, Verdict
+from worker.verdicts import Halted, Missing, Reading, Rejected, Retry, Sent, Throttled, Unknown, Verdict
 
 CALL = SECOND // 4
 """How long each call takes."""
@@ -54,9 +54,11 @@ class Forgetful(MemoryStore):
         self._fail()
         return super().answer(ask, epoch, result)
 
-    def retry(self, ask: Ask, epoch: int, not_before: int, *, unknown: bool = False, spent: bool = True) -> bool:
+    def retry(
+        self, ask: Ask, epoch: int, not_before: int, *, unknown: bool = False, spent: bool = True, elapsed: int = 0
+    ) -> bool:
         self._fail()
-        return super().retry(ask, epoch, not_before, unknown=unknown, spent=spent)
+        return super().retry(ask, epoch, not_before, unknown=unknown, spent=spent, elapsed=elapsed)
 
     def _fail(self) -> None:
         self.outages -= 1
@@ -75,6 +77,9 @@ class Bench:
         self.verdict = verdict
         self.stopping = False
         self.calls = 0
+        self.reading: Reading = Missing()
+        self.on_read: Callable[[ShopConfig, Job], Reading] = lambda *_: self.reading
+        self.reads = 0
         self.fraction = 1.0
         self.during_call: Callable[[], object] = lambda: None
         metrics = Metrics(self.registry)
@@ -82,6 +87,7 @@ class Bench:
         self.dispatcher = Dispatcher(
             shop_of=lambda _: self.shop,
             refer=self.refer,
+            read_back=self.read_back,
             store=self.store,
             clock=self.clock,
             metrics=metrics,
@@ -103,6 +109,13 @@ class Bench:
         self.clock.advance(CALL)
         self.during_call()
         return self.verdict
+
+    def read_back(self, shop: ShopConfig, job: Job) -> Reading:
+        assert shop is self.shop
+        assert job is self.job
+        self.reads += 1
+        self.clock.advance(CALL)
+        return self.on_read(shop, job)
 
     def grant(self) -> Go:
         return go(self.store, self.ask())

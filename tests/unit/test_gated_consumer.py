@@ -41,9 +41,9 @@ class BreakableStore(MemoryStore):
         else:
             super().submit(asks, reply, turn=turn, holds=holds)
 
-    def release(self, ask: Ask, epoch: int, *, called: bool) -> None:
+    def release(self, ask: Ask, epoch: int, *, called: bool, verified: bool = False) -> None:
         self.check()
-        super().release(ask, epoch, called=called)
+        super().release(ask, epoch, called=called, verified=verified)
 
     def settle(self, ask: Ask, epoch: int, outcome: Outcome) -> None:
         self.check()

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.unit.ledger_model import BrokenPromiseError, RealLedger, Record, search
+from worker.shopfile import OnUnknown
 from worker.store.base import Go, Seen, Wait
 
 
@@ -13,12 +14,47 @@ def test_without_a_fault() -> None:
     assert found.states >= 100, found.states
 
 
-@pytest.mark.parametrize(("resend", "states"), [(True, 12_000), (False, 10_000)])
-def test_three_faults(resend: bool, states: int) -> None:
+@pytest.mark.parametrize(("on_unknown", "states"), [("resend", 12_000), ("report", 10_000)])
+def test_three_faults(on_unknown: OnUnknown, states: int) -> None:
     """With any three crashes, freezes or lost connections at any step, every promise holds and the job can end."""
-    found = search(RealLedger(), faults=3, resend=resend)
+    found = search(RealLedger(), faults=3, on_unknown=on_unknown)
     assert found.stuck == []
     assert found.states >= states, found.states
+
+
+def test_verify() -> None:
+    """Where lost answers are verified no call is made after one that was carried out, whatever the faults and reads."""
+    found = search(RealLedger(), faults=2, on_unknown="verify")
+    assert found.stuck == []
+    assert found.states >= 10_000, found.states
+
+
+class CarelessLedger(RealLedger):
+    """Forgets that an outcome is unknown once the job waits for its repeat."""
+
+    def retry(self, epoch: int, *, unknown: bool = False) -> bool:
+        del unknown
+        return super().retry(epoch)
+
+
+def test_unknowns_are_needed() -> None:
+    """Without a record of lost answers nobody would verify them, and calls would be carried out twice."""
+    with pytest.raises(BrokenPromiseError, match="BROKEN: carried out twice"):
+        search(CarelessLedger(), faults=0, on_unknown="verify")
+
+
+class TrustingLedger(RealLedger):
+    """Takes every released grant for verified."""
+
+    def release(self, epoch: int, *, called: bool, verified: bool = False) -> None:
+        del verified
+        super().release(epoch, called=called, verified=True)
+
+
+def test_a_release_keeps_unknowns() -> None:
+    """If a late grant's release hid the lost answers before it, calls would be carried out twice."""
+    with pytest.raises(BrokenPromiseError, match=r"BROKEN: (?:carried out twice|ended)"):
+        search(TrustingLedger(), faults=0, on_unknown="verify")
 
 
 def test_three_workers() -> None:

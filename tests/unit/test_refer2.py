@@ -16,7 +16,7 @@ from worker.errors import ConfigurationError
 from worker.jobs import Customer, Job
 from worker.refer2 import Refer2Client
 from worker.shops import ShopConfig, ShopTable
-from worker.verdicts import Halted, Rejected, Retry, Sent, Unknown
+from worker.verdicts import Found, Halted, Rejected, Retry, Sent, Unknown
 
 OK = response(200, {"referral": {"link": "https://example.com/r/1"}, "message": "hi"})
 SENT = Sent(200, "hi", {"link": "https://example.com/r/1"}, None)
@@ -273,3 +273,34 @@ def test_logs_hold_nothing_personal(client: Refer2Client, caplog: pytest.LogCapt
     assert "CERTIFICATE_VERIFY_FAILED" in logs[-1]["reason"]
     assert "Connection refused" in logs[-2]["reason"]
     assert "POST /api/v2023061/acme/Refer2" in caplog.text
+
+
+def test_reading_back(client: Refer2Client) -> None:
+    """Referrals are asked for as the shop, by the customer's ids, with their addresses unmasked."""
+    listed = {"channel": "sms", "referral_bhid": "r1"}
+    with RawServer(sends(response(200, {"referrals": [listed]}))) as server:
+        reading = client.read_back(shop_at(server.url), job(customer=Customer(bhid="b1", email="ann@example.com")))
+        (request,) = server.requests
+    assert reading == Found(200, listed)
+    assert request.startswith(b"POST /api/v2023061/acme/CustomerReferrals2 HTTP/1.1\r\n")
+    assert fields_of(request)["authorization"] == f"Bearer {TOKEN}"
+    assert body_of(request) == {"customer": {"bhid": "b1", "email": "ann@example.com"}, "deanonymize": True}
+
+
+def test_reading_back_in_vain(client: Refer2Client) -> None:
+    """A read without an answer is no finding; one that never left tells so."""
+    with RawServer(lambda connection: connection.reset()) as server:
+        assert client.read_back(shop_at(server.url), job()) == LOST
+    assert client.read_back(shop_at(server.url), job()) == UNREACHABLE
+
+
+def test_status(client: Refer2Client) -> None:
+    """Status2 is asked with the shop's token; what is no answer finds nothing out."""
+    with RawServer(sends(response(200, {}))) as server:
+        assert client.status(shop_at(server.url)) is None
+        (request,) = server.requests
+        assert client.status(shop_at(server.url, token="customer")) == Unknown(None, "unreadable_answer")
+        assert len(server.requests) == 1, "a customer's token is none of the shop"
+    assert request.startswith(b"POST /api/v2023061/acme/Status2 HTTP/1.1\r\n")
+    assert fields_of(request)["authorization"] == f"Bearer {TOKEN}"
+    assert client.status(shop_at(server.url)) == UNREACHABLE

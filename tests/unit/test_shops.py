@@ -67,7 +67,7 @@ def test_the_documented_example(folder: Path) -> None:
     assert (shop.slug, shop.base_url, shop.api_version) == ("acme", "https://app.bubblehouse.com", "v2023061")
     assert shop.credential == SigningKey("k1", b"s3cret")
     assert (shop.per_second, shop.max_in_flight, shop.weight, shop.token) == (25, 12, 1, "shop")
-    assert (shop.on_unknown, shop.max_attempts) == ("resend", 5)
+    assert (shop.on_unknown, shop.max_attempts, shop.max_elapsed) == ("resend", 5, 3600 * SECOND)
     assert shop.limits == ShopLimits(
         shop=Rate(interval=40_000, burst=20),
         shop_per_day=100_000,
@@ -94,6 +94,8 @@ def test_the_share_is_taken_out_of_every_limit(folder: Path) -> None:
         customer=Rate(interval=SECOND, burst=1),
         customer_per_day=100,
         resets_at=(6 * 60 + 30) * 60 * SECOND,
+        reads=Rate(interval=SECOND, burst=1),
+        reads_per_day=500,
     )
 
 
@@ -121,6 +123,10 @@ def with_acme(line: str) -> str:
 
 
 MISTAKES = {
+    "verifying with customers' tokens": (
+        with_acme('token = "customer"\non_unknown = "verify"'),
+        '[shops.acme] on_unknown: "verify" needs a shop token',
+    ),
     "an unknown key": (with_acme("per_secnd = 5"), "[shops.acme] 'per_secnd': unknown key; did you mean per_second?"),
     "an unknown key like none": (with_acme("colour = 1"), "[shops.acme] 'colour': unknown key; known are base_url, "),
     "an unknown default": (f"[defaults]\nratee = 1\n{ACME}", "[defaults] 'ratee': unknown key"),

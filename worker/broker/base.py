@@ -477,6 +477,8 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
     def _given_back(self, delivery: D, disposition: GiveBack) -> None:
         grant, delivery.grant = delivery.grant, None
         if grant is not None:
+            if disposition.verified:
+                grant = replace(grant, unknowns=0)
             self.released(delivery, grant, called=disposition.verdict is not None)
         if self.host.shops.get(delivery.shop) is None:
             # Its shop has left the file: it goes back to its queue, which nobody consumes from then on.

@@ -22,7 +22,7 @@ VERSION = 1
 
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
 
-_OF_A_JOB: dict[str, type] = {"job_id": str, "attempts": int, "takeovers": int, "unknowns": int}
+_OF_A_JOB: dict[str, type] = {"job_id": str, "attempts": int, "takeovers": int, "unknowns": int, "elapsed": int}
 _FIELDS: dict[str, dict[str, type]] = {
     "campaign": {"version": int, "campaign": str},
     "started": _OF_A_JOB | {"shop": str, "customer": str, "at": int},
@@ -90,6 +90,7 @@ class Journal:
                 "attempts": grant.attempts,
                 "takeovers": grant.takeovers,
                 "unknowns": grant.unknowns,
+                "elapsed": grant.elapsed,
                 "at": grant.start_at,
             }
         )
@@ -103,6 +104,7 @@ class Journal:
                 "attempts": grant.attempts - 1,
                 "takeovers": grant.takeovers,
                 "unknowns": grant.unknowns,
+                "elapsed": grant.elapsed,
                 "called": called,
             }
         )
@@ -116,6 +118,7 @@ class Journal:
                 "attempts": grant.attempts if later.spent else grant.attempts - 1,
                 "takeovers": grant.takeovers,
                 "unknowns": grant.unknowns + isinstance(later.verdict, Unknown),
+                "elapsed": later.elapsed,
                 "not_before": later.not_before,
             }
         )
@@ -141,15 +144,19 @@ class Journal:
             match line:
                 case {"event": "started", "job_id": job_id, "shop": shop, "customer": customer, "at": at}:
                     # An open call of a process that is gone is up for takeover at once: nobody else can be making it.
-                    records[job_id] = Started(0, 0, line["attempts"], line["takeovers"], unknowns=line["unknowns"])
+                    records[job_id] = Started(
+                        0, 0, line["attempts"], line["takeovers"], unknowns=line["unknowns"], elapsed=line["elapsed"]
+                    )
                     self._count(store, ask_of, calls.pop(job_id, None), job_id)
                     calls[job_id] = (shop, customer, at)
                 case {"event": "released", "job_id": job_id, "attempts": attempts, "called": called}:
-                    records[job_id] = Waiting(attempts, line["takeovers"], 0, line["unknowns"])
+                    records[job_id] = Waiting(attempts, line["takeovers"], 0, line["unknowns"], line["elapsed"])
                     if not called:
                         calls.pop(job_id, None)
                 case {"event": "repeat", "job_id": job_id, "attempts": attempts, "not_before": not_before}:
-                    records[job_id] = Waiting(attempts, line["takeovers"], not_before, line["unknowns"])
+                    records[job_id] = Waiting(
+                        attempts, line["takeovers"], not_before, line["unknowns"], line["elapsed"]
+                    )
                 case {"result": result}:
                     records.pop(result["job_id"], None)
                     self._count(store, ask_of, calls.pop(result["job_id"], None), result["job_id"])

@@ -15,7 +15,7 @@ from worker.errors import DeadReason
 from worker.jobs import OUTCOMES, Outcome
 from worker.metrics.labels import OTHER_SHOPS, RESPONSE_CODES, SHOPS, Budget, CodeLabels, ShopLabels
 from worker.metrics.series import Series
-from worker.verdicts import Retry, Unknown, Verdict
+from worker.verdicts import Found, Missing, Reading, Retry, Unknown, Verdict
 
 USUAL_CALL_SECONDS = 0.25
 """How long a call is taken to last until some have been made."""
@@ -57,6 +57,8 @@ class Metrics(Series):
         self.build.labels(metadata.version("referral-dispatch"), *versions).set(1)
         for reason in get_args(DeadReason):
             self.dead_letters.labels(reason)
+        for result in ("found", "missing", "failed"):
+            self.verifications.labels(result)
         for part in READY_PARTS:
             self.ready.labels(part)
         # Finding a series by its labels takes as long as counting into it, so what each job counts is found once.
@@ -98,6 +100,10 @@ class Metrics(Series):
         self._call_seconds += (seconds - self._call_seconds) * NEWEST_CALL
         if isinstance(verdict, Unknown):
             self.unknowns.labels(verdict.code).inc()
+
+    def verified(self, reading: Reading) -> None:
+        """Count what a read of a customer's referrals found."""
+        self.verifications.labels({Found: "found", Missing: "missing"}.get(type(reading), "failed")).inc()
 
     def repeated(self, verdict: Verdict) -> None:
         """Count a call that is to be made again."""

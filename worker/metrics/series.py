@@ -117,6 +117,11 @@ class Series:
         self.unknowns = made.counter(
             "referral_unknown_calls_total", "Calls that may have been carried out without a readable answer.", "code"
         )
+        self.verifications = made.counter(
+            "referral_verifications_total",
+            "Reads of a customer's referrals after a lost answer: found, missing (called again), or failed.",
+            "result",
+        )
         self.takeovers = made.counter(
             "referral_takeovers_total", "Jobs taken over from a worker that was not heard of again during their call."
         )

@@ -6,7 +6,7 @@ A message is only a ticket; the ledger in the store decides what becomes of its 
                       │  ▲                    └─release: an unused grant undoes itself
                  retry│  │admit when due
                       ▼  │
-                  waiting(attempts, unknowns, not_before)
+                  waiting(attempts, unknowns, elapsed, not_before)
 
 Instants are microseconds of the store's clock.
 """
@@ -70,6 +70,7 @@ class Go:
 
     ``attempts`` counts this call; ``takeovers`` the earlier ones that were started and whose worker was never heard of
     again; ``unknowns`` all earlier ones that may have been carried out for all that is known, takeovers included.
+    ``elapsed`` is what :meth:`Store.retry` was told.
 
     To be shown only: ``overtaken`` tells that this grant is such a takeover, ``calls_today`` how many calls the shop
     has had since its day's reset, this one included (None for a job that ends without a call).
@@ -81,6 +82,7 @@ class Go:
     attempts: int
     takeovers: int
     unknowns: int = 0
+    elapsed: int = 0
     overtaken: bool = field(default=False, compare=False)
     calls_today: int | None = field(default=None, compare=False)
 
@@ -173,14 +175,23 @@ class Store(Protocol):
     def answer(self, ask: Ask, epoch: int, result: str) -> bool:
         """Record a final result (JSON). False: another epoch took the job over and this result must not go out."""
 
-    def retry(self, ask: Ask, epoch: int, not_before: int, *, unknown: bool = False, spent: bool = True) -> bool:
+    def retry(
+        self, ask: Ask, epoch: int, not_before: int, *, unknown: bool = False, spent: bool = True, elapsed: int = 0
+    ) -> bool:
         """Record that the call is to be repeated from ``not_before``. False as in :meth:`answer`.
 
-        ``unknown``: the call may have been carried out. ``spent``: it counts as an attempt.
+        ``unknown``: the call may have been carried out. ``spent``: it counts as an attempt. ``elapsed``: for how long
+        the job has been tried then, in microseconds; it is kept for the grants to come.
         """
 
-    def release(self, ask: Ask, epoch: int, *, called: bool) -> None:
-        """Undo a grant as if it had not been. Its tokens go back unless the call was made (``called``)."""
+    def release(self, ask: Ask, epoch: int, *, called: bool, verified: bool = False) -> None:
+        """Undo a grant as if it had not been. Its tokens go back unless the call was made (``called``).
+
+        ``verified``: none of the earlier calls has been carried out after all.
+        """
+
+    def take_read(self, ask: Ask) -> int | None:
+        """Take a token for reading the customer's referrals back now; else when there will be one."""
 
     def settle(self, ask: Ask, epoch: int, outcome: Outcome) -> None:
         """The result is in safe hands: keep the outcome, drop what was personal."""

@@ -35,6 +35,7 @@ class Started(NamedTuple):
     unknowns: int = 0
     shop_base: int = -1
     customer_base: int = -1
+    elapsed: int = 0
 
 
 class Waiting(NamedTuple):
@@ -44,6 +45,7 @@ class Waiting(NamedTuple):
     takeovers: int
     not_before: int
     unknowns: int = 0
+    elapsed: int = 0
 
 
 class Answered(NamedTuple):
@@ -84,6 +86,16 @@ class _Customer:
         return self.tat <= now and self.line <= now and self.blocked_until <= now
 
 
+class _Reader:
+    """A customer's reads: its bucket, and how many there were on the shop's day of reading."""
+
+    __slots__ = ("reads", "tat")
+
+    def __init__(self) -> None:
+        self.tat = 0
+        self.reads = 0
+
+
 class _Shop:
     __slots__ = (
         "base",
@@ -94,6 +106,8 @@ class _Shop:
         "day",
         "day_count",
         "line",
+        "readers",
+        "reading_day",
         "slowdown",
         "tat",
     )
@@ -111,6 +125,8 @@ class _Shop:
         # Keyed by hash: one entry for each customer of the day, and an int is a third of its string. Two customers
         # that share a 64-bit hash would share a quota, which errs on the strict side.
         self.customer_counts: dict[int, int] = {}
+        self.readers: dict[str, _Reader] = {}
+        self.reading_day = -1
 
 
 class MemoryStore:
@@ -178,6 +194,7 @@ class MemoryStore:
                 attempts=record.attempts + 1,
                 takeovers=record.takeovers + overtaken,
                 unknowns=record.unknowns + overtaken,
+                elapsed=record.elapsed,
                 overtaken=overtaken,
                 calls_today=None if ask.free else self._shop(ask.shop).day_count,
             )
@@ -191,6 +208,7 @@ class MemoryStore:
                 grant.unknowns,
                 charged.shop_base,
                 charged.customer_base,
+                grant.elapsed,
             )
             return grant
 
@@ -202,7 +220,9 @@ class MemoryStore:
             self._open[job] = Answered(epoch, result)
             return True
 
-    def retry(self, ask: Ask, epoch: int, not_before: int, *, unknown: bool = False, spent: bool = True) -> bool:
+    def retry(
+        self, ask: Ask, epoch: int, not_before: int, *, unknown: bool = False, spent: bool = True, elapsed: int = 0
+    ) -> bool:
         job = bytes.fromhex(ask.job_id)
         with self._lock:
             if not self._holds(job, epoch):
@@ -211,21 +231,42 @@ class MemoryStore:
             if not isinstance(record, Started):
                 record = Started(epoch, 0, attempts=1, takeovers=0)
             attempts = record.attempts if spent else record.attempts - 1
-            self._open[job] = Waiting(attempts, record.takeovers, not_before, record.unknowns + unknown)
+            self._open[job] = Waiting(attempts, record.takeovers, not_before, record.unknowns + unknown, elapsed)
             return True
 
-    def release(self, ask: Ask, epoch: int, *, called: bool) -> None:
+    def release(self, ask: Ask, epoch: int, *, called: bool, verified: bool = False) -> None:
         job = bytes.fromhex(ask.job_id)
         with self._lock:
             record = self._open.get(job)
             if not isinstance(record, Started) or record.epoch != epoch:
                 return
-            if record.attempts == 1 and not record.unknowns:
+            unknowns = 0 if verified else record.unknowns
+            if record.attempts == 1 and not unknowns:
                 del self._open[job]
             else:
-                self._open[job] = Waiting(record.attempts - 1, record.takeovers, 0, record.unknowns)
+                self._open[job] = Waiting(record.attempts - 1, record.takeovers, 0, unknowns, record.elapsed)
             if not called and not ask.free:
                 self._refund(ask, record)
+
+    def take_read(self, ask: Ask) -> int | None:
+        now, limits = self._clock.now(), ask.limits
+        with self._lock:
+            state = self._shop(ask.shop)
+            day = day_of(now, limits.resets_at)
+            if day > state.reading_day:
+                state.reading_day = day
+                state.readers = {name: reader for name, reader in state.readers.items() if reader.tat > now}
+                for reader in state.readers.values():
+                    reader.reads = 0
+            reader = state.readers.setdefault(ask.customer, _Reader())
+            if reader.reads >= limits.reads_per_day:
+                return next_reset(now, limits.resets_at)
+            due = earliest(reader.tat, now, limits.reads)
+            if due > now:
+                return due
+            reader.tat = after(reader.tat, now, limits.reads)
+            reader.reads += 1
+            return None
 
     def settle(self, ask: Ask, epoch: int, outcome: Outcome) -> None:
         job = bytes.fromhex(ask.job_id)

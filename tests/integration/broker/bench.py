@@ -26,7 +26,7 @@ from worker.metrics import Metrics
 from worker.shopfile import ShopConfig, ShopTable
 from worker.shops import ShopRegistry, SigningKey
 from worker.store.memory import MemoryStore
-from worker.verdicts import Sent, Verdict
+from worker.verdicts import Missing, Sent, Verdict
 
 CONNECTION = "bench worker"
 
@@ -162,6 +162,7 @@ class Bench:
         dispatcher = Dispatcher(
             shop_of=registry.get,
             refer=refer,
+            read_back=lambda *_: Missing(),
             store=self.store,
             clock=clock,
             metrics=self.metrics,

@@ -96,6 +96,41 @@ def test_a_repeat_that_spends_nothing(world: World) -> None:
     assert go(store, ask).unknowns == 1
 
 
+def test_verified(world: World) -> None:
+    """Once none of the earlier calls turns out to have been carried out, what remains is a plain repeat."""
+    store, ask = world.store, make_ask()
+    go(store, ask)
+    advance(world, WHOLE_LEASE)
+    store.release(ask, go(store, ask).epoch, called=False, verified=True)
+    again = go(store, ask)
+    assert (again.attempts, again.takeovers, again.unknowns) == (2, 1, 0)
+    advance(world, WHOLE_LEASE)
+    late = go(store, ask)
+    advance(world, WHOLE_LEASE)
+    go(store, ask)
+    store.release(ask, late.epoch, called=False, verified=True)
+    advance(world, WHOLE_LEASE)
+    assert go(store, ask).unknowns == 3, "whoever was overtaken has verified nothing"
+
+
+def test_elapsed(world: World) -> None:
+    """For how long a job has been tried stays on record through repeats, releases and takeovers, as it was told."""
+    store, ask = world.store, make_ask()
+    first = go(store, ask)
+    assert first.elapsed == 0
+    store.retry(ask, first.epoch, NOON, elapsed=7 * SECOND)
+    second = go(store, ask)
+    assert second.elapsed == 7 * SECOND
+    store.release(ask, second.epoch, called=True)
+    assert go(store, ask).elapsed == 7 * SECOND
+    advance(world, WHOLE_LEASE)
+    third = go(store, ask)
+    assert third.elapsed == 7 * SECOND
+    store = world.renew()
+    assert store.retry(ask, third.epoch, NOON, elapsed=9 * SECOND)
+    assert go(store, ask).elapsed == 9 * SECOND
+
+
 def test_takeovers_survive_a_retry(world: World) -> None:
     """A repeat doesn't hide that earlier calls were never answered."""
     store = world.store

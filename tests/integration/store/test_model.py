@@ -9,6 +9,7 @@ import pytest
 from tests.integration.store.worlds import AHEAD, RedisWorld
 from tests.unit.ledger_model import RealLedger, Record, search
 from tests.unit.making import NOON, make_ask
+from worker.shopfile import OnUnknown
 from worker.store.base import Go, Seen, Wait
 
 T = TypeVar("T")
@@ -45,11 +46,15 @@ class RedisLedger:
     def answer(self, epoch: int) -> bool:
         return self._event(("answer", epoch), lambda: self._world.store.answer(self._ask, epoch, "{}"))
 
-    def retry(self, epoch: int) -> bool:
-        return self._event(("retry", epoch), lambda: self._world.store.retry(self._ask, epoch, NOON + 1))
+    def retry(self, epoch: int, *, unknown: bool = False) -> bool:
+        store = self._world.store
+        return self._event(("retry", epoch, unknown), lambda: store.retry(self._ask, epoch, NOON + 1, unknown=unknown))
 
-    def release(self, epoch: int, *, called: bool) -> None:
-        self._event(("release", epoch), lambda: self._world.store.release(self._ask, epoch, called=called))
+    def release(self, epoch: int, *, called: bool, verified: bool = False) -> None:
+        store = self._world.store
+        self._event(
+            ("release", epoch, verified), lambda: store.release(self._ask, epoch, called=called, verified=verified)
+        )
 
     def settle(self, epoch: int) -> None:
         def settle() -> None:
@@ -64,7 +69,7 @@ class RedisLedger:
         if isinstance(reply, Go):
             # Epochs are drawn; the model counts them.
             self._given = reply.epoch
-            return Go(self._state[1] + 1, 0, 0, reply.attempts, reply.takeovers)
+            return Go(self._state[1] + 1, 0, 0, reply.attempts, reply.takeovers, reply.unknowns)
         return reply
 
     def _event(self, event: object, happens: Callable[[], T]) -> T:
@@ -85,10 +90,12 @@ class RedisLedger:
         epoch = record.epoch.to_bytes(8)
         match record.kind:
             case "started":
-                rest = struct.pack(">qIIIiqq", end, record.attempts, record.takeovers, 0, DAY_OF_NOON, NO_BASE, NO_BASE)
+                counts = (record.attempts, record.takeovers, record.unknown)
+                rest = struct.pack(">qIIIiqqq", end, *counts, DAY_OF_NOON, NO_BASE, NO_BASE, 0)
                 client.set(RECORD, b"S" + epoch + rest)
             case "waiting":
-                client.set(RECORD, b"W" + epoch + struct.pack(">IIIq", record.attempts, record.takeovers, 0, end))
+                rest = struct.pack(">IIIqq", record.attempts, record.takeovers, record.unknown, end, 0)
+                client.set(RECORD, b"W" + epoch + rest)
             case "answered":
                 client.set(RECORD, b"A" + epoch + b"{}")
             case "done":
@@ -104,19 +111,19 @@ class RedisLedger:
         kind, epoch = packed[:1], int.from_bytes(packed[1:9])
         epoch = self._state[1] + 1 if epoch == self._given else epoch
         if kind == b"S":
-            lease, attempts, takeovers = struct.unpack(">qII", packed[9:25])
-            return Record("started", epoch, attempts, takeovers, due=lease <= NOON + AHEAD)
+            lease, attempts, takeovers, unknowns = struct.unpack(">qIII", packed[9:29])
+            return Record("started", epoch, attempts, takeovers, lease <= NOON + AHEAD, unknowns > 0)
         if kind == b"W":
-            attempts, takeovers, _, not_before = struct.unpack(">IIIq", packed[9:])
-            return Record("waiting", 0, attempts, takeovers, due=not_before <= NOON + AHEAD)
+            attempts, takeovers, unknowns, not_before, _ = struct.unpack(">IIIqq", packed[9:])
+            return Record("waiting", 0, attempts, takeovers, not_before <= NOON + AHEAD, unknowns > 0)
         return Record("answered", epoch)
 
 
-@pytest.mark.parametrize(("faults", "resend"), [(0, True), (3, True), (3, False)])
-def test_every_order_of_events(shared: RedisWorld, faults: int, resend: bool) -> None:
-    """With any three faults at any step no promise is broken and the job can end, as with the memory store."""
+@pytest.mark.parametrize(("faults", "on_unknown"), [(0, "resend"), (3, "resend"), (3, "report"), (1, "verify")])
+def test_every_order_of_events(shared: RedisWorld, faults: int, on_unknown: OnUnknown) -> None:
+    """With any faults at any step no promise is broken and the job can end, as with the memory store."""
     ledger = RedisLedger(shared)
-    found = search(ledger, faults=faults, resend=resend)
+    found = search(ledger, faults=faults, on_unknown=on_unknown)
     assert found.stuck == []
-    assert found.states == search(RealLedger(), faults=faults, resend=resend).states
+    assert found.states == search(RealLedger(), faults=faults, on_unknown=on_unknown).states
     assert ledger.asked >= 10

@@ -3,8 +3,8 @@
 --       turn, shop interval, burst, per day, customer interval, burst, per day, resets at, step between turns, 1 if
 --       the pace adapts; then for each job: its id, an epoch, and its place in its customer's line as us from now,
 --       'none' if it has no place, 'nobody' if it has no customer, 'free' if it needs no token.
--- Returns the time, then for each job: {1 go, epoch, start_at, start_by, attempts, takeovers, unknowns, 1 if this is a
---   takeover, the shop's calls of the day or nothing}, {2 closed, until, reason: 1 rate 2 day 3 throttled,
+-- Returns the time, then for each job: {1 go, epoch, start_at, start_by, attempts, takeovers, unknowns, elapsed, 1 if this
+--   is a takeover, the shop's calls of the day or nothing}, {2 closed, until, reason: 1 rate 2 day 3 throttled,
 --   interval}, {3 wait, scope: 1 customer 2 job, until}, {4 seen, epoch, result}.
 
 local prefix = ARGV[1]
@@ -68,17 +68,17 @@ end
 
 local function admit(job_key, customer_key, id, epoch, place)
   local record = redis.call('GET', job_key)
-  local attempts, takeovers, unknowns, overtaken, customer = 0, 0, 0, 0, nil
+  local attempts, takeovers, unknowns, elapsed, overtaken, customer = 0, 0, 0, 0, 0, nil
   if record then
     local kind = kind_of(record)
     if kind == 'A' then
       return { 4, epoch_of(record), string.sub(record, 10) }
     elseif kind == 'S' then
       local lease, charged_day, shop_base, customer_base
-      lease, attempts, takeovers, unknowns, charged_day, shop_base, customer_base = unpack_started(record)
+      lease, attempts, takeovers, unknowns, charged_day, shop_base, customer_base, elapsed = unpack_started(record)
       if epoch_of(record) == epoch then
         -- This very question was granted before and the answer was lost on its way: nobody has started anything.
-        undo_attempt(job_key, epoch, attempts, takeovers, unknowns, now + keep)
+        undo_attempt(job_key, epoch, attempts, takeovers, unknowns, elapsed, now + keep)
         attempts, shop_changed = attempts - 1, true
         put_back(shop, shop_base, s_interval, charged_day)
         if place ~= 'nobody' and place ~= 'free' then
@@ -93,7 +93,7 @@ local function admit(job_key, customer_key, id, epoch, place)
       end
     else
       local not_before
-      attempts, takeovers, unknowns, not_before = unpack_waiting(record)
+      attempts, takeovers, unknowns, not_before, elapsed = unpack_waiting(record)
       if not_before > now then
         return { 3, 2, not_before }
       end
@@ -105,8 +105,8 @@ local function admit(job_key, customer_key, id, epoch, place)
   attempts = attempts + 1
   if place == 'free' then
     local lease = now + lifetime + lease_us
-    put(job_key, started(epoch, lease, attempts, takeovers, unknowns, -1, -1, -1), lease + keep)
-    return { 1, epoch, now, now + lifetime, attempts, takeovers, unknowns, overtaken, false }
+    put(job_key, started(epoch, lease, attempts, takeovers, unknowns, -1, -1, -1, elapsed), lease + keep)
+    return { 1, epoch, now, now + lifetime, attempts, takeovers, unknowns, elapsed, overtaken, false }
   end
 
   local start_at = earliest(shop.tat, now, interval, s_burst)
@@ -132,9 +132,9 @@ local function admit(job_key, customer_key, id, epoch, place)
   shop_changed = true
   local start_by = start_at + lifetime
   local lease = start_by + lease_us
-  put(job_key, started(epoch, lease, attempts, takeovers, unknowns, day, shop.base, customer and customer.base or 0),
-      lease + keep)
-  return { 1, epoch, start_at, start_by, attempts, takeovers, unknowns, overtaken, shop.calls }
+  put(job_key, started(epoch, lease, attempts, takeovers, unknowns, day, shop.base, customer and customer.base or 0,
+                       elapsed), lease + keep)
+  return { 1, epoch, start_at, start_by, attempts, takeovers, unknowns, elapsed, overtaken, shop.calls }
 end
 
 local replies = { now }

@@ -1,17 +1,18 @@
 -- The records of jobs under way: a letter, the epoch (8 bytes) and what belongs to it.
 --   S started: lease, attempts, takeovers, unknowns; then what the tokens were charged to: quota day, base of shop and
---     customer.
---   W waiting: attempts, takeovers, unknowns, not before; its epoch is over and means nothing.
+--     customer; then elapsed.
+--   W waiting: attempts, takeovers, unknowns, not before, elapsed; its epoch is over and means nothing.
 --   A answered: the result.
 
-local STARTED, WAITING = '>i8I4I4I4i4i8i8', '>I4I4I4i8'
+local STARTED, WAITING = '>i8I4I4I4i4i8i8i8', '>I4I4I4i8i8'
 
-local function started(epoch, lease, attempts, takeovers, unknowns, day, shop_base, customer_base)
-  return 'S' .. epoch .. struct.pack(STARTED, lease, attempts, takeovers, unknowns, day, shop_base, customer_base)
+local function started(epoch, lease, attempts, takeovers, unknowns, day, shop_base, customer_base, elapsed)
+  return 'S' .. epoch .. struct.pack(STARTED, lease, attempts, takeovers, unknowns, day, shop_base, customer_base,
+                                     elapsed)
 end
 
-local function waiting(epoch, attempts, takeovers, unknowns, not_before)
-  return 'W' .. epoch .. struct.pack(WAITING, attempts, takeovers, unknowns, not_before)
+local function waiting(epoch, attempts, takeovers, unknowns, not_before, elapsed)
+  return 'W' .. epoch .. struct.pack(WAITING, attempts, takeovers, unknowns, not_before, elapsed)
 end
 
 local function kind_of(record)
@@ -39,9 +40,9 @@ local function replace(key, record, keep_until)
 end
 
 -- Undoes the attempt of a grant: the first leaves nothing.
-local function undo_attempt(key, epoch, attempts, takeovers, unknowns, keep_until)
+local function undo_attempt(key, epoch, attempts, takeovers, unknowns, elapsed, keep_until)
   if attempts > 1 or unknowns > 0 then
-    replace(key, waiting(epoch, attempts - 1, takeovers, unknowns, 0), keep_until)
+    replace(key, waiting(epoch, attempts - 1, takeovers, unknowns, 0, elapsed), keep_until)
   else
     redis.call('DEL', key)
   end

@@ -1,13 +1,16 @@
 -- KEYS: record, shop, customer. ARGV: epoch, '1' if the call was made, keep (us), shop interval, customer interval,
---       '1' if the job has a customer.
+--       '1' if the job has a customer, '1' if no earlier call has been carried out after all.
 -- Returns 1 if the grant is undone, 0 if another epoch holds the job.
 local now = now_us()
 local record = redis.call('GET', KEYS[1])
 if not record or kind_of(record) ~= 'S' or epoch_of(record) ~= ARGV[1] then
   return 0
 end
-local _, attempts, takeovers, unknowns, day, shop_base, customer_base = unpack_started(record)
-undo_attempt(KEYS[1], ARGV[1], attempts, takeovers, unknowns, now + tonumber(ARGV[3]))
+local _, attempts, takeovers, unknowns, day, shop_base, customer_base, elapsed = unpack_started(record)
+if ARGV[7] == '1' then
+  unknowns = 0
+end
+undo_attempt(KEYS[1], ARGV[1], attempts, takeovers, unknowns, elapsed, now + tonumber(ARGV[3]))
 
 local function refund(key, base, interval)
   local packed = redis.call('GET', key)

@@ -1,5 +1,5 @@
 -- KEYS: record. ARGV: prefix, period length (us), id, epoch, keep (us), wait (us), 1 if the call may have been carried
---       out, 1 if it counts as an attempt.
+--       out, 1 if it counts as an attempt, elapsed (us).
 -- Returns 1 if the repeat is recorded, 0 if another epoch holds the job.
 local now = now_us()
 local record = redis.call('GET', KEYS[1])
@@ -20,5 +20,6 @@ if not holds then
 end
 local not_before = now + tonumber(ARGV[6])
 attempts, unknowns = attempts - 1 + tonumber(ARGV[8]), unknowns + tonumber(ARGV[7])
-replace(KEYS[1], waiting(ARGV[4], attempts, takeovers, unknowns, not_before), not_before + tonumber(ARGV[5]))
+replace(KEYS[1], waiting(ARGV[4], attempts, takeovers, unknowns, not_before, tonumber(ARGV[9])),
+        not_before + tonumber(ARGV[5]))
 return 1

@@ -41,6 +41,7 @@ _SCRIPTS = {
     "settle": ("records", "done"),
     "block": ("scopes",),
     "slow_down": ("scopes",),
+    "take_read": ("scopes",),
     "note": (),
     "inspect": ("scopes",),
 }
@@ -170,12 +171,15 @@ class RedisStore:
         keys, arguments = self._job(ask, epoch)
         return bool(self._server.call("answer", keys, [*arguments, self._keep, result]))
 
-    def retry(self, ask: Ask, epoch: int, not_before: int, *, unknown: bool = False, spent: bool = True) -> bool:
+    def retry(
+        self, ask: Ask, epoch: int, not_before: int, *, unknown: bool = False, spent: bool = True, elapsed: int = 0
+    ) -> bool:
         keys, arguments = self._job(ask, epoch)
         wait = max(0, not_before - self._clock.now())
-        return bool(self._server.call("retry", keys, [*arguments, self._keep, wait, int(unknown), int(spent)]))
+        arguments += [self._keep, wait, int(unknown), int(spent), elapsed]
+        return bool(self._server.call("retry", keys, arguments))
 
-    def release(self, ask: Ask, epoch: int, *, called: bool) -> None:
+    def release(self, ask: Ask, epoch: int, *, called: bool, verified: bool = False) -> None:
         shop, limits = ask.shop, ask.limits
         keys = [
             self._record_key(ask),
@@ -184,8 +188,14 @@ class RedisStore:
         ]
         has_customer = int(bool(ask.customer) and not ask.free)
         rates = [limits.shop.interval, limits.customer.interval]
-        arguments = [_token(epoch), int(called), self._keep, *rates, has_customer]
+        arguments = [_token(epoch), int(called), self._keep, *rates, has_customer, int(verified)]
         self._server.call("release", keys, arguments)
+
+    def take_read(self, ask: Ask) -> int | None:
+        limits = ask.limits
+        arguments = [limits.reads.interval, limits.reads.burst, limits.reads_per_day, limits.resets_at]
+        now, until = self._server.call("take_read", [self._reader_key(ask.shop, ask.customer)], arguments)
+        return until + self._clock.now() - now if until else None
 
     def settle(self, ask: Ask, epoch: int, outcome: Outcome) -> None:
         """As :class:`worker.store.base.Store` says, without waiting; of the outcome nothing is kept."""
@@ -250,8 +260,15 @@ class RedisStore:
         return self._prefix(ask.shop) + b"j:" + ask.job_id[8:].encode()
 
     def _customer_key(self, shop: str, customer: str) -> bytes:
-        # Hashed: an address is not to be read in a key, and it may be long.
-        return self._prefix(shop) + b"c:" + hashlib.blake2b(customer.encode(), digest_size=12).digest()
+        return self._prefix(shop) + b"c:" + _hashed(customer)
+
+    def _reader_key(self, shop: str, customer: str) -> bytes:
+        return self._prefix(shop) + b"r:" + _hashed(customer)
+
+
+def _hashed(customer: str) -> bytes:
+    # An address is not to be read in a key, and it may be long.
+    return hashlib.blake2b(customer.encode(), digest_size=12).digest()
 
 
 def _replies(answer: list[Any], asked_at: int, answered_at: int, batch: int) -> list[Reply]:
@@ -264,7 +281,7 @@ def _replies(answer: list[Any], asked_at: int, answered_at: int, batch: int) -> 
 
 def _reply(item: list[Any], latest: int, earliest: int, batch: int) -> Reply:
     match item:
-        case [1, epoch, start_at, start_by, attempts, takeovers, unknowns, overtaken, calls]:
+        case [1, epoch, start_at, start_by, attempts, takeovers, unknowns, elapsed, overtaken, calls]:
             return Go(
                 int.from_bytes(epoch),
                 start_at + latest,
@@ -272,6 +289,7 @@ def _reply(item: list[Any], latest: int, earliest: int, batch: int) -> Reply:
                 attempts,
                 takeovers,
                 unknowns,
+                elapsed,
                 overtaken=bool(overtaken),
                 calls_today=calls,
             )

@@ -1,0 +1,65 @@
+"""What is to be done with a job's message after its grant: a closed set, carried out by the broker."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from worker.jobs import Outcome
+from worker.verdicts import Scope, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """A final result is recorded in the ledger: publish ``body``, then settle and acknowledge."""
+
+    epoch: int
+    body: str
+    outcome: Outcome
+    code: str | None
+    has_share_action: bool
+    verdict: Verdict | None = None
+
+    @classmethod
+    def recorded(cls, epoch: int, body: str) -> "Finish":
+        """The disposition of a job whose result (its JSON) was recorded earlier and has yet to be published."""
+        result: dict[str, Any] = json.loads(body)
+        return cls(epoch, body, result["outcome"], result["code"], result["share_action"] is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """The repeat is recorded in the ledger: put a copy into a delay queue until ``not_before``, then acknowledge.
+
+    ``spent`` tells whether the call counts as an attempt, ``elapsed`` for how long the job has been tried by then.
+    """
+
+    epoch: int
+    not_before: int
+    verdict: Verdict
+    spent: bool = True
+    elapsed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GiveBack:
+    """Nothing became of it, and no attempt was spent: the job stays a job.
+
+    ``scope`` and ``until`` tell who waits and until when; None where it may ask again at once. A call was made all the
+    same where there is a ``verdict``. ``verified`` says that none of the earlier ones has been carried out.
+    """
+
+    epoch: int
+    scope: Scope | None = None
+    until: int = 0
+    verdict: Verdict | None = None
+    verified: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """Another worker took the job over while this call was under way: publish nothing, acknowledge nothing."""
+
+    verdict: Verdict
+
+
+Disposition = Finish | Later | GiveBack | Fenced

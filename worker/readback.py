@@ -1,0 +1,74 @@
+"""What the vendor's read calls answer: a customer's referrals, and whether a token is valid. Pure."""
+
+from typing import Any
+
+from worker.answers import Answer, judge, read_object
+from worker.jobs import EMAIL_CHANNEL, Job
+from worker.verdicts import Found, Missing, Reading, Rejected, Sent, Unknown, Verdict
+
+_NOBODY = frozenset(
+    {
+        "missing_customer_identity",
+        "empty_customer_identity",
+        "customer_identity_partially_mismatches_matched_customer",
+        "no_customers_match_customer_identity",
+    }
+)
+"""Refused for the customer that the request names, as Refer2 refuses it: nobody, so nobody's referrals."""
+
+_EXPIRED = "expired"
+"""Such a referral is not what a call of a moment ago made, and Refer2 would make a new one."""
+
+
+def judge_referrals(answer: Answer, job: Job, now: int) -> Reading:
+    """Whether the job's referral is among those that ``CustomerReferrals2`` lists.
+
+    Compared are the channel and, for e-mail, the destination; never the time, since Refer2 may have reused a referral.
+    An address that is still masked could be anybody's, which makes the answer one that tells nothing.
+    """
+    if 200 <= answer.status < 300:
+        document = None if answer.flaw else read_object(answer.body)
+        listed = document.get("referrals") if document is not None else None
+        if not isinstance(listed, list) or not all(isinstance(referral, dict) for referral in listed):
+            return Unknown(answer.status, answer.flaw or "unreadable_answer")
+        return _search(answer.status, listed, job)
+    verdict = judge(answer, now)
+    if isinstance(verdict, Rejected) and verdict.code in _NOBODY:
+        return Missing()
+    assert not isinstance(verdict, Sent)
+    return verdict
+
+
+def judge_status(answer: Answer, now: int) -> Verdict | None:
+    """What ``Status2`` says against the token, as the verdict that a call would come to; None where it takes the token.
+
+    A verdict other than ``Halted`` found nothing out.
+    """
+    if 200 <= answer.status < 300:
+        readable = not answer.flaw and read_object(answer.body) is not None
+        return None if readable else Unknown(answer.status, answer.flaw or "unreadable_answer")
+    return judge(answer, now)
+
+
+def _search(status: int, listed: list[dict[str, Any]], job: Job) -> Reading:
+    alike = [
+        referral for referral in listed if referral.get("channel") == job.channel and referral.get("status") != _EXPIRED
+    ]
+    if job.channel == EMAIL_CHANNEL:
+        wanted = _address(job.destination)
+        masked = any(_is_masked(referral.get("destination")) for referral in alike)
+        alike = [referral for referral in alike if _address(referral.get("destination")) == wanted]
+        if not alike and masked:
+            return Unknown(status, "unreadable_answer")
+    if not alike:
+        return Missing()
+    # A referral that several friends accepted is listed once for each of them.
+    return Found(status, max(alike, key=lambda referral: str(referral.get("updated_at") or "")))
+
+
+def _address(text: object) -> str:
+    return text.strip().lower() if isinstance(text, str) else ""
+
+
+def _is_masked(destination: object) -> bool:
+    return not isinstance(destination, str) or "@" not in destination or any(mark in destination for mark in "*•…")
