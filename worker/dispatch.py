@@ -91,8 +91,11 @@ class Dispatcher:
         if self._stopping() or called_at > grant.start_by or shop is None:
             return self._give_back(ask, grant)
         if grant.unknowns and _verifies(shop, ask):
+            # Also for a job that ends without a call: a read does nothing, and tells how it has ended.
             return self._verify(shop, job, ask, grant, probing=probing)
-        if ask.free or is_expired(job, called_at):
+        if ask.free is not None:
+            return self._finish(job, ask, grant, ask.free)
+        if is_expired(job, called_at):
             return self._finish(job, ask, grant, "expired")
         if grant.unknowns and shop.on_unknown == "report":
             return self._finish(job, ask, grant, "unknown", code="interrupted")
@@ -257,7 +260,7 @@ class Dispatcher:
         found: Found | None = None,
         called_at: int | None = None,
     ) -> Disposition:
-        if grant.unknowns and outcome in ("failed", "expired"):
+        if grant.unknowns and outcome in ("failed", "expired", "cancelled"):
             # This call was not carried out, but an earlier one may have been.
             outcome, code = "unknown", code or "interrupted"
         finished_at = self._clock.now()

@@ -26,6 +26,9 @@ Reason = Literal[
     "broker_blocked",
 ]
 
+HOLDS_ALL: Reason = "backing_off"
+"""The reason of a shop that holds back also what needs no call: its results have nowhere to go."""
+
 FOREVER = 1 << 62
 """Until somebody opens it again."""
 
@@ -53,6 +56,10 @@ class Ticket(Protocol):
     @property
     def customer(self) -> str: ...
 
+    @property
+    def needs_call(self) -> bool:
+        """False for a job that ends without one: no closed shop holds it back."""
+
 
 T = TypeVar("T", bound=Ticket)
 
@@ -73,6 +80,7 @@ class _Shop(Generic[T]):
     weight: float = 1.0
     max_in_flight: int = 12
     ready: deque[T] = field(default_factory=deque)
+    passing: deque[T] = field(default_factory=deque)
     in_flight: int = 0
     served: float = 0.0
     turn: float | None = None
@@ -85,9 +93,17 @@ class _Shop(Generic[T]):
     def closed_until(self) -> int:
         return max(self.closed.values(), default=0)
 
-    def may_run(self) -> bool:
+    def line(self) -> deque[T] | None:
+        """The jobs of which the first may ask, if any may."""
+        if self.passing and HOLDS_ALL not in self.closed:
+            return self.passing
         cap = 1 if self.probing else self.max_in_flight
-        return bool(self.ready) and not self.closed and self.in_flight < cap and len(self.asking) < self.window
+        if self.ready and not self.closed and self.in_flight < cap and len(self.asking) < self.window:
+            return self.ready
+        return None
+
+    def line_of(self, ticket: T) -> deque[T]:
+        return self.ready if ticket.needs_call else self.passing
 
 
 class Gate(Generic[T]):
@@ -126,7 +142,20 @@ class Gate(Generic[T]):
     def offer(self, ticket: T) -> None:
         """A job has arrived."""
         state = self._shop(ticket.shop)
-        state.ready.append(ticket)
+        state.line_of(ticket).append(ticket)
+        self._enlist(state)
+
+    def let_pass(self, shop: str) -> None:
+        """Some of the shop's jobs at hand need no call any more: nothing but their results' way holds them back."""
+        state = self._shop(shop)
+        aside = [entry[2] for entry in self._aside if entry[2].shop == shop and not entry[2].needs_call]
+        for ticket in aside:
+            self._leave_aside(state, ticket)
+        if aside:
+            self._aside = [entry for entry in self._aside if entry[2].shop != shop or entry[2].needs_call]
+            heapq.heapify(self._aside)
+        state.passing.extend([*aside, *(ticket for ticket in state.ready if not ticket.needs_call)])
+        state.ready = deque(ticket for ticket in state.ready if ticket.needs_call)
         self._enlist(state)
 
     def next(self, now: int) -> T | None:
@@ -148,13 +177,14 @@ class Gate(Generic[T]):
             if turn != state.turn:
                 continue
             state.turn = None
-            if not state.may_run():
+            line = state.line()
+            if line is None:
                 continue
             self._clock = max(self._clock, turn)
             state.served = max(state.served, self._clock) + 1 / state.weight
             state.in_flight += 1
             self._in_flight += 1
-            ticket = state.ready.popleft()
+            ticket = line.popleft()
             state.asking.add(id(ticket))
             self._enlist(state)
             return ticket
@@ -179,7 +209,7 @@ class Gate(Generic[T]):
         """The job did not run; it is the first of its shop when the shop's turn comes again."""
         state = self._shop(ticket.shop)
         state.served -= 1 / state.weight
-        state.ready.appendleft(ticket)
+        state.line_of(ticket).appendleft(ticket)
         self.finished(ticket)
 
     def set_aside(self, ticket: T, now: int, until: int) -> bool:
@@ -250,9 +280,9 @@ class Gate(Generic[T]):
     def loads(self) -> Iterator[Load]:
         """Every shop that has jobs here or is closed on its own account, in no particular order."""
         for state in self._shops.values():
-            if state.ready or state.in_flight or state.closed or state.aside:
-                aside = state.aside.total()
-                yield Load(state.name, len(state.ready), aside, state.in_flight, tuple(state.closed))
+            ready, aside = len(state.passing) + len(state.ready), state.aside.total()
+            if ready or state.in_flight or state.closed or aside:
+                yield Load(state.name, ready, aside, state.in_flight, tuple(state.closed))
 
     def wake_at(self) -> int | None:
         """When :meth:`next` is worth asking again if nothing else happens; None: not before something does."""
@@ -263,7 +293,8 @@ class Gate(Generic[T]):
     def withdraw(self, shop: str) -> list[T]:
         """Take out all jobs of the shop that haven't been handed out, waiting or set aside."""
         state = self._shop(shop)
-        taken = list(state.ready)
+        taken = [*state.passing, *state.ready]
+        state.passing.clear()
         state.ready.clear()
         taken += [ticket for _, _, ticket in self._aside if ticket.shop == shop]
         if state.aside:
@@ -275,6 +306,7 @@ class Gate(Generic[T]):
     def held(self) -> Iterator[T]:
         """Every job that waits here, in no particular order."""
         for state in self._shops.values():
+            yield from state.passing
             yield from state.ready
         for _, _, ticket in self._aside:
             yield ticket
@@ -282,7 +314,7 @@ class Gate(Generic[T]):
     def waiting(self, shop: str) -> int:
         """How many jobs of the shop wait here, set aside or not."""
         state = self._shop(shop)
-        return len(state.ready) + state.aside.total()
+        return len(state.passing) + len(state.ready) + state.aside.total()
 
     def _reopen(self, now: int) -> None:
         for reason in [reason for reason, until in self._closed.items() if until <= now]:
@@ -300,11 +332,15 @@ class Gate(Generic[T]):
             due.append(heapq.heappop(self._aside)[2])
         for ticket in reversed(due):
             state = self._shops[ticket.shop]
-            state.aside[ticket.customer] -= 1
-            if not state.aside[ticket.customer]:
-                del state.aside[ticket.customer]
-            state.ready.appendleft(ticket)
+            self._leave_aside(state, ticket)
+            state.line_of(ticket).appendleft(ticket)
             self._enlist(state)
+
+    @staticmethod
+    def _leave_aside(state: _Shop[T], ticket: T) -> None:
+        state.aside[ticket.customer] -= 1
+        if not state.aside[ticket.customer]:
+            del state.aside[ticket.customer]
 
     def _shop(self, name: str) -> _Shop[T]:
         state = self._shops.get(name)
@@ -316,6 +352,6 @@ class Gate(Generic[T]):
         # A shop stands in line with the service it has had; whatever lets it run again puts it there. One that was
         # not served after all moves forward, and `turn` tells its place from the one it leaves behind.
         turn = max(state.served, self._clock)
-        if state.may_run() and (state.turn is None or turn < state.turn):
+        if state.line() is not None and (state.turn is None or turn < state.turn):
             state.turn = turn
             heapq.heappush(self._turns, (turn, next(self._order), state.name))

@@ -22,6 +22,7 @@ class Ticket:
     shop: str
     customer: str = "c"
     number: int = 0
+    needs_call: bool = True
 
 
 def gate_of(*tickets: Ticket, threads: int = 10, max_aside: int = 8) -> Gate[Ticket]:

@@ -9,11 +9,12 @@ from prometheus_client import CollectorRegistry
 
 from tests.unit.making import NOON, make_job, make_shop
 from worker.breaker import FAILURES_IN_A_ROW, FIRST_PAUSE, UNLISTED_IN_A_ROW, Pause
-from worker.broker.base import CRASH_LOOP, Delivery, GatedConsumer, Host
+from worker.broker.base import CRASH_LOOP, HOUSEKEEPING, Delivery, GatedConsumer, Host
 from worker.clock import SECOND, ManualClock, to_datetime
+from worker.controls import EVERY_SHOP, Controls
 from worker.dispatch import Disposition, Fenced, Finish, GiveBack, Later
 from worker.errors import DeadLetterError, StoreError
-from worker.gate import EXTRA_GRANTS, LONGEST_ASIDE, MAX_ASIDE_PER_CUSTOMER
+from worker.gate import EXTRA_GRANTS, FOREVER, LONGEST_ASIDE, MAX_ASIDE_PER_CUSTOMER
 from worker.jobs import Customer, Job, Outcome
 from worker.metrics import Metrics
 from worker.pace import RECOVERY
@@ -32,6 +33,13 @@ class BreakableStore(MemoryStore):
     """A memory store that can go out of reach."""
 
     down = False
+    unwatchable = False
+
+    def watch(self, known: int, reply: Callable[[Controls | StoreError | None], None]) -> None:
+        if self.unwatchable:
+            reply(StoreError("out of reach"))
+        else:
+            super().watch(known, reply)
 
     def submit(
         self, asks: Sequence[Ask], reply: Callable[[list[Reply] | StoreError], None], *, turn: bool, holds: int
@@ -230,7 +238,7 @@ def test_expired_jobs_ask_for_nothing(bench: Bench) -> None:
     late = [make_job(number, not_after=to_datetime(NOON - 1)) for number in range(3)]
     bench.consumer.offer(*late, make_job(7, not_after=to_datetime(NOON + SECOND)))
     taken = [bench.consumer.take() for _ in range(4)]
-    assert [delivery.ask.free for delivery in taken] == [True, True, True, False]
+    assert [delivery.ask.free for delivery in taken] == ["expired", "expired", "expired", None]
     assert bench.clock.now() == NOON
 
 
@@ -588,3 +596,83 @@ def test_max_in_flight_follows_the_file(tmp_path: Path) -> None:
     shops.write_text(f"{table}max_in_flight = 2\n")
     bench.consumer.take()
     assert bench.clock.now() == NOON + SECOND
+
+
+def test_a_pause_closes_the_gate_and_its_end_opens_it(bench: Bench) -> None:
+    """Within a second of a pause no job of the shop goes, others go on; its end is heard as quickly."""
+    bench.consumer.offer(make_job(1), make_job(2, shop="zeta"))
+    bench.store.pause("acme", "texts")
+    bench.clock.set(NOON + HOUSEKEEPING)
+    assert bench.consumer.take().shop == "zeta"
+    assert next(bench.consumer) is None
+    assert bench.consumer.gate.reasons("acme") == {"paused": FOREVER}
+    bench.store.resume("acme")
+    assert bench.consumer.take().shop == "acme"
+    assert bench.clock.now() <= NOON + 2 * HOUSEKEEPING + TIMEOUT * SECOND
+
+
+def test_a_shop_s_own_pause_outlasts_that_of_all(bench: Bench) -> None:
+    """All shops stop; resumed together, one that has a pause of its own stays paused."""
+    bench.store.pause(EVERY_SHOP, "incident")
+    bench.store.pause("acme", "texts")
+    bench.consumer.offer(make_job(1), make_job(2, shop="zeta"))
+    assert next(bench.consumer) is None
+    bench.store.resume(EVERY_SHOP)
+    assert bench.consumer.take().shop == "zeta"
+    assert next(bench.consumer) is None
+
+
+@pytest.mark.parametrize("closed", [True, False], ids=["paused", "open"])
+def test_cancelled_jobs_end_without_a_call(bench: Bench, closed: bool) -> None:
+    """Jobs of a cancelled campaign come out as such, by no limit and no pause held back; other campaigns' stay."""
+    if closed:
+        bench.store.pause("acme", "texts")
+    bench.consumer.offer(make_job(1), make_job(2), make_job(3, campaign="autumn"))
+    if closed:
+        assert next(bench.consumer) is None
+    bench.store.cancel("spring", "acme")
+    taken = [delivery for delivery in (next(bench.consumer) for _ in range(4)) if delivery is not None]
+    ended = {delivery.job.line: delivery.ask.free for delivery in taken}
+    assert ended == {1: "cancelled", 2: "cancelled"} | ({} if closed else {3: None})
+
+
+def test_a_deadline_passes_in_a_closed_shop(bench: Bench) -> None:
+    """A job that waits for its shop to open ends once its time is over; those with more time go on waiting."""
+    bench.store.pause("acme", "texts")
+    soon, late = (to_datetime(NOON + seconds * SECOND) for seconds in (3, 300))
+    bench.consumer.offer(make_job(1), make_job(2, not_after=late), make_job(3, not_after=soon))
+    delivery = bench.consumer.take()
+    assert (delivery.job.line, delivery.ask.free) == (3, "expired")
+    assert NOON + 3 * SECOND < bench.clock.now() <= NOON + 5 * SECOND
+    assert next(bench.consumer) is None
+
+
+def test_what_cannot_publish_its_result_holds_back_expired_jobs_too(bench: Bench) -> None:
+    """While results have nowhere to go, a job that needs no call waits like the others."""
+    bench.consumer.gate.close("acme", NOON + 3 * SECOND, "backing_off")
+    bench.consumer.offer(make_job(1, not_after=to_datetime(NOON - 1)))
+    assert bench.consumer.take().ask.free == "expired"
+    assert bench.clock.now() >= NOON + 3 * SECOND
+
+
+def test_nothing_goes_before_the_pauses_are_known(bench: Bench) -> None:
+    """A worker that can't hear what is paused starts no call and is not ready; then it goes on by itself."""
+    bench.store.unwatchable = True
+    consumer = BenchConsumer(bench.host, bench.clock)
+    consumer.offer(make_job(1))
+    assert next(consumer) is None
+    assert bench.counted.get_sample_value("referral_ready") == 0
+    bench.store.unwatchable = False
+    assert next(consumer) is not None
+    next(consumer)
+    assert bench.counted.get_sample_value("referral_ready") == 1
+
+
+def test_a_job_of_a_held_back_customer_is_back_by_its_deadline(bench: Bench) -> None:
+    """It is deferred to its deadline and not to its customer's later turn."""
+    deadline = to_datetime(NOON + 100 * SECOND)
+    bench.store.block("acme", make_job(1).customer.key, NOON + 1000 * SECOND)
+    bench.consumer.offer(make_job(1, not_after=deadline))
+    assert next(bench.consumer) is None
+    ((_, _, until, _),) = bench.consumer.events("defer")
+    assert until == NOON + 100 * SECOND + 1

@@ -7,17 +7,18 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import dramatiq
 import structlog
 
 from worker.breaker import CAUSES, Breaker, Pause, Resume
 from worker.broker.board import STUCK_MARGIN, Board
-from worker.clock import SECOND, Clock
+from worker.clock import SECOND, Clock, from_datetime
+from worker.controls import Controls
 from worker.dispatch import Disposition, Fenced, Finish, GiveBack, Later, is_expired
 from worker.errors import DeadLetterError, StoreError
-from worker.gate import Gate
+from worker.gate import FOREVER, Gate
 from worker.jobs import ACTOR, QUEUE, Job
 from worker.metrics import Metrics
 from worker.pace import Slowdown, interval_of
@@ -70,6 +71,11 @@ class Delivery(dramatiq.MessageProxy):
         self.probing = False
         self.disposition: Disposition | None = None
         self.arrived_at = 0
+
+    @property
+    def needs_call(self) -> bool:
+        """False for a job that has expired or is called off."""
+        return self.ask.free is None
 
 
 @dataclass(slots=True)
@@ -126,7 +132,13 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         self._submitting = False
         self._store_down = False
         self._next_housekeeping = 0
+        self._controls: Controls | None = None
+        self._watched: deque[Controls | StoreError | None] = deque()
+        self._watching = False
+        self._watch_failed = False
+        self._next_deadline = FOREVER
         self.configure_shops()
+        self._watch()
 
     def __next__(self) -> D | None:
         deadline = self.host.clock.now() + self._timeout
@@ -167,7 +179,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
     @property
     def has_returned(self) -> bool:
         """Whether a worker thread or the store has reported something that is still to be taken up."""
-        return bool(self._returned or self._replies)
+        return bool(self._returned or self._replies or self._watched)
 
     def ask_for(self, job: Job, shop: ShopConfig, place: int | None = None) -> Ask:
         """What to ask the store for a job."""
@@ -178,6 +190,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             limits=shop.limits,
             lease=self.host.longest_call,
             place=place,
+            free=self._ends_as(job, self.host.clock.now()),
         )
 
     def configure_shops(self) -> None:
@@ -192,6 +205,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             if self._credentials.setdefault(slug, fingerprint) != fingerprint:
                 self._credentials[slug] = fingerprint
                 self._resume(slug, self._breaker(slug).reset())
+        self._apply_pauses()
 
     def housekeep(self, now: int) -> None:
         """Once a second: follow the shops file. Brokers add their own."""
@@ -199,6 +213,9 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             self.configure_shops()
         for shop, slowdown in list(self._paces.items()):
             self._show_pace(shop, slowdown, now)
+        if now > self._next_deadline:
+            self._let_pass(now)
+        self._watch()
         self._show_ready()
         self.board.show(now, threads=self.host.threads, unconfirmed=self.unconfirmed)
 
@@ -275,11 +292,15 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
     def paused(self, shop: str, pause: Pause) -> None:
         """The shop's answers closed it. Brokers whose jobs wait elsewhere have nothing to do."""
 
+    def called_off(self) -> None:
+        """Other campaigns are cancelled than before. Brokers whose jobs wait elsewhere have nothing to do."""
+
     @abstractmethod
     def bury(self, delivery: D, error: DeadLetterError) -> None:
         """The job has left the gate for good: park it where a person finds it, then acknowledge."""
 
     def _grant(self, now: int) -> D | None:
+        self._take_controls(now)
         while True:
             self._take_replies(now)
             if self._granted and self._granted[0][0] <= now:
@@ -288,25 +309,29 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
                 return None
 
     def _ask(self, now: int) -> bool:
+        if self._controls is None:
+            # Nobody knows yet which shops are paused.
+            return False
         delivery = self.gate.next(now)
         if delivery is None:
             # Mostly so: it is asked again after every grant.
             return False
-        asking: dict[str, list[D]] = {}
+        asking: dict[tuple[str, bool], list[D]] = {}
         while delivery is not None:
             shop_now = self.host.shops.get(delivery.shop)
             if shop_now is not None and shop_now.limits is not delivery.ask.limits:
                 delivery.ask = replace(delivery.ask, limits=shop_now.limits)
-            if delivery.job.not_after is not None and is_expired(delivery.job, now):
-                # It ends without a call, and a campaign that is called off must not hold up the next one.
-                delivery.ask = replace(delivery.ask, free=True)
-            asking.setdefault(delivery.shop, []).append(delivery)
+            if delivery.needs_call:
+                self._free(delivery, now)
+            # Apart, since a shop that is told to wait has no more to say about those that need no call.
+            asking.setdefault((delivery.shop, delivery.needs_call), []).append(delivery)
             delivery = self.gate.next(now)
         self._submitting = True
-        for shop, deliveries in asking.items():
+        for (shop, needs_call), deliveries in asking.items():
             self._unanswered += 1
-            turn = shop in self._turns
-            self._turns.discard(shop)
+            turn = needs_call and shop in self._turns
+            if turn:
+                self._turns.discard(shop)
             asks = [delivery.ask for delivery in deliveries]
             holds = len(asks) + self.gate.waiting(shop)
             self.host.store.submit(asks, self._reply_to(deliveries), turn=turn, holds=holds)
@@ -376,6 +401,77 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
                 else:
                     self.publish_result(delivery, Finish.recorded(epoch, result))
 
+    def _ends_as(self, job: Job, now: int) -> Literal["expired", "cancelled"] | None:
+        if self._controls is not None and self._controls.is_cancelled(job.campaign, job.shop, now):
+            return "cancelled"
+        if job.not_after is None:
+            return None
+        if is_expired(job, now):
+            return "expired"
+        self._next_deadline = min(self._next_deadline, from_datetime(job.not_after))
+        return None
+
+    def _free(self, delivery: D, now: int) -> bool:
+        free = self._ends_as(delivery.job, now)
+        if free is not None:
+            delivery.ask = replace(delivery.ask, free=free)
+        return free is not None
+
+    def _let_pass(self, now: int) -> None:
+        # What waits here for its shop to open, and has expired or was called off meanwhile, waits no longer.
+        self._next_deadline = FOREVER
+        freed = {held.shop for held in self.gate.held() if held.needs_call and self._free(held, now)}
+        for shop in freed:
+            self.gate.let_pass(shop)
+
+    def _watch(self) -> None:
+        if self._watching:
+            return
+        self._watching = True
+
+        def reply(controls: Controls | StoreError | None) -> None:
+            self._watching = False
+            # Mostly nothing has changed, and then nobody is to be woken for it.
+            if controls is not None or self._watch_failed:
+                self._watched.append(controls)
+                if not self._submitting:
+                    self.wake()
+
+        self._submitting = True
+        self.host.store.watch(self._controls.version if self._controls is not None else -1, reply)
+        self._submitting = False
+
+    def _take_controls(self, now: int) -> None:
+        while self._watched:
+            controls = self._watched.popleft()
+            if isinstance(controls, StoreError):
+                self._watch_failed = True
+                self._store_is_down(controls, [], now)
+                continue
+            if self._watch_failed:
+                self._watch_failed = False
+                self._store_is_up()
+            if controls is not None:
+                before, self._controls = self._controls, controls
+                self._apply_pauses()
+                if before is not None and controls.cancelled != before.cancelled:
+                    log.info("cancelled_campaigns_changed", campaigns=len(controls.cancelled))
+                    self.called_off()
+                self._let_pass(now)
+
+    def _apply_pauses(self) -> None:
+        for shop in self.host.shops.slugs():
+            paused = self._controls is not None and self._controls.pause_of(shop) is not None
+            if paused == ("paused" in self.gate.reasons(shop)):
+                continue
+            if paused:
+                log.warning("shop_paused", shop=shop)
+                self.gate.close(shop, FOREVER, "paused")
+                self._take_back_grants(shop)
+            else:
+                log.info("shop_resumed", shop=shop)
+                self.gate.open(shop, "paused")
+
     def _store_is_down(self, error: StoreError, deliveries: list[D], now: int) -> None:
         if not self._store_down:
             log.error("store_down", problem=str(error))
@@ -433,6 +529,9 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
     def _hold_back(self, delivery: D, now: int, until: int, *, line: bool) -> None:
         if line:
             delivery.ask = self.ask_again(delivery, until)
+        if delivery.needs_call and delivery.job.not_after is not None:
+            # By its deadline it is back, to end then rather than at its customer's turn.
+            until = min(until, max(now, from_datetime(delivery.job.not_after)) + 1)
         if not self.gate.set_aside(delivery, now, until):
             self.host.metrics.deferred(delivery.shop)
             self.defer(delivery, until)

@@ -11,6 +11,7 @@ from worker.broker.base import Delivery, GatedConsumer, Host
 from worker.broker.connection import Parameters
 from worker.broker.declarer import Declarer
 from worker.broker.link import Link
+from worker.broker.looks import Looks
 from worker.broker.publisher import Outgoing, Publisher
 from worker.broker.topology import (
     DEAD,
@@ -21,7 +22,7 @@ from worker.broker.topology import (
     result_key,
     shop_queue,
 )
-from worker.clock import SECOND, to_datetime
+from worker.clock import SECOND, from_datetime, to_datetime
 from worker.dispatch import Finish, Later
 from worker.errors import BrokerError, ConfigurationError, DeadLetterError, UnroutableError, place_of
 from worker.jobs import Job, decode_message
@@ -102,6 +103,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         self._undeclared = False
         self._removed: dict[str, int] = {}
         self._unburied: list[tuple[Received, int]] = []
+        self._looks = Looks()
         super().__init__(host, timeout=timeout)
         self.gate.close_all("broker_blocked")
         self._publisher.start()
@@ -180,6 +182,10 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
     def bury(self, delivery: AmqpDelivery, error: DeadLetterError) -> None:
         self._bury(delivery.message, delivery.shop, error)
 
+    def called_off(self) -> None:
+        self._looks.hurry()
+        self.hurry()
+
     def housekeep(self, now: int) -> None:
         super().housekeep(now)
         if self._link.up:
@@ -238,8 +244,11 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
                 log.warning("queue_differs", difference=difference)
         served = frozenset(self.host.shops.slugs())
         for shop in self._link.shops:
-            if shop not in served or self.gate.closed_until(shop) > now + LONG_CLOSED:
+            if shop not in served or (self._stays_closed(shop, now) and not self._looks.is_open(shop, now)):
                 self._link.unsubscribe(shop)
+                deadlines = (held.job.not_after for held in self.gate.held() if held.shop == shop)
+                first = min((from_datetime(deadline) for deadline in deadlines if deadline is not None), default=None)
+                self._looks.plan(shop, now, first)
                 self._give_back_waiting(shop)
                 if shop not in served:
                     log.info("shop_removed", shop=shop)
@@ -276,14 +285,22 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
             self._declaring.update(new)
             self._declarer.declare(new)
         for shop in missing:
-            if shop in self._declared and self.gate.closed_until(shop) <= now + LONG_CLOSED:
-                self._link.subscribe(shop)
+            if shop not in self._declared:
+                continue
+            if self._stays_closed(shop, now):
+                if not self._looks.is_due(shop, now):
+                    continue
+                self._looks.begin(shop, now)
+            self._link.subscribe(shop)
         if missing and self._declared.issuperset(missing):
             log.info(
                 "subscribed",
                 shops=len(self._link.shops),
                 seconds=round((self.host.clock.now() - self._connected_at) / SECOND, 1),
             )
+
+    def _stays_closed(self, shop: str, now: int) -> bool:
+        return self.gate.closed_until(shop) > now + LONG_CLOSED
 
     def _give_back_waiting(self, shop: str) -> None:
         for delivery in self.gate.withdraw(shop):
@@ -306,6 +323,8 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
             return
         place = headers.get(PLACE_HEADER)
         ask = self.ask_for(job, config, place if isinstance(place, int) else None)
+        if ask.free is not None:
+            self._looks.prolong(shop, message.at)
         self.gate.offer(AmqpDelivery(job, ask, message))
 
     def _bury(self, message: Received, shop: str, error: DeadLetterError) -> None:

@@ -247,7 +247,7 @@ class LocalConsumer(GatedConsumer[Delivery]):
             self._inside += 1
             taken = True
             delivery = Delivery(job, self.ask_for(job, config))
-            if not self._park(delivery, self.gate.closed_until(job.shop)):
+            if not delivery.needs_call or not self._park(delivery, self.gate.closed_until(job.shop)):
                 self.gate.offer(delivery)
         return taken
 

@@ -1,11 +1,13 @@
 """Options that several commands share."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from worker.campaigns import ImportOptions, parse_consent, parse_mapping
+from worker.cli.moments import after
 
 Exports = Annotated[
     list[Path],
@@ -48,6 +50,15 @@ Limit = Annotated[
     int | None,
     typer.Option("--limit", min=1, help="Take no more than this many jobs.", show_default=False),
 ]
+Expires = Annotated[
+    str | None,
+    typer.Option(
+        "--expires",
+        metavar="WHEN",
+        help="Call no job after that: a duration (90m, 2h, 3d) or a time (2026-12-01T18:00:00Z).",
+        show_default=False,
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Don't ask before more than 1,000 jobs.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]
 
@@ -61,6 +72,7 @@ def import_options(
     consent: str | None,
     limit: int | None,
     rejects: Path | None,
+    expires: str | None,
 ) -> ImportOptions:
     """The options as the importer takes them; raises UsageError for one that can't be meant."""
     return ImportOptions(
@@ -71,4 +83,5 @@ def import_options(
         consent=parse_consent(consent) if consent else None,
         limit=limit,
         rejects=rejects,
+        not_after=after(expires, "--expires", datetime.now(UTC)) if expires is not None else None,
     )

@@ -23,6 +23,7 @@ def publish(
     consent: options.Consent = None,
     rejects: options.Rejects = None,
     limit: options.Limit = None,
+    expires: options.Expires = None,
     yes: options.Yes = False,
     as_json: options.Json = False,
 ) -> None:
@@ -45,6 +46,7 @@ def publish(
         consent=consent,
         limit=limit,
         rejects=rejects,
+        expires=expires,
     )
     with SeenJobs() as seen:
         importer = Importer(

@@ -39,6 +39,7 @@ def run(
     consent: options.Consent = None,
     rejects: options.Rejects = None,
     limit: options.Limit = None,
+    expires: options.Expires = None,
     threads: Annotated[int, typer.Option("--threads", min=1, max=500, help="Calls at once.")] = 16,
     wait: Annotated[
         bool, typer.Option("--wait", help="Stay until the day's quota resets or a closed shop opens.")
@@ -66,6 +67,7 @@ def run(
         consent=consent,
         limit=limit,
         rejects=rejects,
+        expires=expires,
     )
     _check_files(exports, out, rejects)
     with ExitStack() as stack:

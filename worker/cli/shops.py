@@ -2,20 +2,28 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
-from worker import logs, settings
 from worker.app import build_store
 from worker.cli import console, options
+from worker.cli.controls import load, shared_store
 from worker.clock import SECOND, SystemClock, to_datetime
+from worker.controls import EVERY_SHOP, Controls, Pause
+from worker.errors import ConfigurationError, UsageError
+from worker.jobs import SLUG
 from worker.limits import next_reset
 from worker.settings import Settings
 from worker.shops import ShopConfig, ShopRegistry
 from worker.store.base import ShopState
 
 _HEADINGS = ("shop", "gate", "until", "calls/s now", "of", "calls today", "left today", "weight")
+
+LONGEST_REASON = 200
+
+ShopArgument = Annotated[str | None, typer.Argument(help="Slug of the shop.", show_default=False)]
+EveryShop = Annotated[bool, typer.Option("--all", help="Every shop.")]
 
 shops = typer.Typer(
     add_completion=False,
@@ -40,11 +48,10 @@ def list_shops(as_json: options.Json = False) -> None:
 
     Example: `referrals shops list --json`
     """
-    loaded = settings.load()
-    logs.configure("WARNING" if loaded.log_level == "INFO" else loaded.log_level, "console")
+    loaded = load()
     registry = ShopRegistry.load(loaded.shops)
     configs = [config for config in map(registry.get, registry.slugs()) if config is not None]
-    rows = [_row(config, state) for config, state in zip(configs, _states(loaded, configs), strict=True)]
+    rows = [_row(*shop) for shop in _states(loaded, configs)]
     if as_json:
         print(json.dumps(rows))  # noqa: T201 - data for another program, not for a person's eyes
         return
@@ -53,23 +60,95 @@ def list_shops(as_json: options.Json = False) -> None:
         console.say("REFERRALS_REDIS_URL is not set: these are the file's limits; a worker's state is in its memory")
 
 
-def _states(loaded: Settings, configs: Sequence[ShopConfig]) -> list[ShopState | None]:
+@shops.command()
+def pause(
+    reason: Annotated[str, typer.Option("--reason", help="Why, for whoever lists the shops.", show_default=False)],
+    shop: ShopArgument = None,
+    every_shop: EveryShop = False,
+    as_json: options.Json = False,
+) -> None:
+    """Let no call of a shop start any more, whichever worker has its jobs, until it is resumed.
+
+    Every worker obeys within a second and remembers it through restarts; calls under way end, jobs stay queued. What
+    has expired or is cancelled ends meanwhile all the same. A pause of all shops holds for new ones too.
+
+    Example: `referrals shops pause acme --reason "wrong texts, ask Kim"`
+    """
+    if not reason.strip() or len(reason) > LONGEST_REASON or not reason.isprintable():
+        raise UsageError(f"--reason: must be a line of 1 to {LONGEST_REASON} characters")
+    loaded = load()
+    name = _named(shop, every_shop=every_shop)
+    registry = ShopRegistry.load(loaded.shops)
+    if name != EVERY_SHOP and registry.get(name) is None:
+        raise ConfigurationError(f"{loaded.shops}: has no shop {name!r}; it has {', '.join(registry.slugs())}")
+    with shared_store(loaded, "shops pause") as store:
+        controls = store.pause(name, reason.strip())
+    _tell(controls, f"{_called(name)} paused", as_json=as_json)
+
+
+@shops.command()
+def resume(shop: ShopArgument = None, every_shop: EveryShop = False, as_json: options.Json = False) -> None:
+    """Lift a pause. One of all shops and those of single shops are lifted apart.
+
+    Example: `referrals shops resume acme`
+    """
+    loaded = load()
+    name = _named(shop, every_shop=every_shop)
+    with shared_store(loaded, "shops resume") as store:
+        controls = store.resume(name)
+    _tell(controls, f"{_called(name)} resumed", as_json=as_json)
+    if name != EVERY_SHOP and EVERY_SHOP in controls.pauses:
+        console.say("all shops are paused still; `referrals shops resume --all` lifts that")
+    elif name == EVERY_SHOP and controls.pauses:
+        console.say(f"paused still, each for its own reason: {', '.join(sorted(controls.pauses))}")
+
+
+def _named(shop: str | None, *, every_shop: bool) -> str:
+    if (shop is None) != every_shop:
+        raise UsageError("name one shop, or give --all")
+    if shop is not None and not SLUG.fullmatch(shop):
+        raise UsageError(f"{shop!r}: is no shop's slug")
+    return shop or EVERY_SHOP
+
+
+def _called(name: str) -> str:
+    return "every shop" if name == EVERY_SHOP else f"shop {name}"
+
+
+def _tell(controls: Controls, text: str, *, as_json: bool) -> None:
+    pauses = {name: {"reason": pause.reason, "since": _time(pause.since)} for name, pause in controls.pauses.items()}
+    if as_json:
+        print(json.dumps({"pauses": pauses}))  # noqa: T201 - data for another program, not for a person's eyes
+    else:
+        console.stdout.print(text, markup=False)
+
+
+def _time(at: int) -> str:
+    return to_datetime(at).isoformat(timespec="seconds")
+
+
+def _states(loaded: Settings, configs: Sequence[ShopConfig]) -> list[tuple[ShopConfig, ShopState | None, Pause | None]]:
     if loaded.redis_url is None:
-        return [None] * len(configs)
+        return [(config, None, None) for config in configs]
     store = build_store(loaded, SystemClock())
     try:
-        return [store.inspect(config.slug, config.limits) for config in configs]
+        controls = store.controls()
+        return [
+            (config, store.inspect(config.slug, config.limits), controls.pause_of(config.slug)) for config in configs
+        ]
     finally:
         store.close()
 
 
-def _row(config: ShopConfig, state: ShopState | None) -> dict[str, Any]:
+def _row(config: ShopConfig, state: ShopState | None, pause: Pause | None) -> dict[str, Any]:
     limits = config.limits
     row: dict[str, Any] = {
         "shop": config.slug,
         "gate": None,
         "code": None,
         "until": None,
+        "reason": None,
+        "since": None,
         "rate_calls_per_second": round(SECOND / limits.shop.interval, 3),
         "effective_rate_calls_per_second": None,
         "calls_per_day": limits.shop_per_day,
@@ -81,14 +160,18 @@ def _row(config: ShopConfig, state: ShopState | None) -> dict[str, Any]:
     if state is None:
         return row
     gate, code, until = _gate(state, config)
-    return row | {
+    row |= {
         "gate": gate,
         "code": code,
-        "until": to_datetime(until).isoformat(timespec="seconds") if until else None,
+        "until": _time(until) if until else None,
         "effective_rate_calls_per_second": round(SECOND / state.interval, 3),
         "calls_today": state.calls_today,
         "left_today": max(0, limits.shop_per_day - state.calls_today),
     }
+    if pause is not None:
+        # Whatever else closes it, the shop waits for a person.
+        row |= {"gate": "paused", "code": None, "until": None, "reason": pause.reason, "since": _time(pause.since)}
+    return row
 
 
 def _gate(state: ShopState, config: ShopConfig) -> tuple[str, str | None, int]:
@@ -107,9 +190,12 @@ def _cells(row: dict[str, Any]) -> list[str]:
         return "-" if row[name] is None else f"{row[name]:,g}" if isinstance(row[name], float) else f"{row[name]:,}"
 
     gate = row["gate"] or "-"
+    if row["since"]:
+        gate = f"{gate} since {row['since']}"
+    remark = row["code"] or row["reason"]
     return [
         row["shop"],
-        f"{gate} ({row['code']})" if row["code"] else gate,
+        f"{gate} ({remark})" if remark else gate,
         row["until"] or "-",
         number("effective_rate_calls_per_second"),
         number("rate_calls_per_second"),

@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from worker.clock import DAY
+from worker.controls import Controls
 from worker.errors import StoreError
 from worker.jobs import Outcome
 from worker.limits import ShopLimits
@@ -44,6 +46,10 @@ def turn_of(interval: int, holds: int) -> int:
 LEASE_MARGIN = 10_000_000
 """Added to the longest possible call, so that a lease never ends under a living worker."""
 
+CANCELLED_FOR = 366 * DAY
+"""How long a cancelled campaign is remembered at least: its jobs may lie in a paused shop's queue for longer than the
+ledger remembers finished ones."""
+
 ClosedReason = Literal["rate", "day_quota", "throttled"]
 
 
@@ -52,7 +58,7 @@ class Ask:
     """One job that wants to be called. ``customer`` is the key its limits are counted by, empty for nobody.
 
     ``place`` is the place in the customer's line that an earlier :class:`Wait` handed out. ``lease`` is the longest
-    that the call can last, in microseconds. ``free`` is for a job that ends without a call: no limit holds it back.
+    that the call can last, in microseconds. ``free`` is for a job that ends so without a call: no limit holds it back.
     """
 
     shop: str
@@ -61,7 +67,7 @@ class Ask:
     limits: ShopLimits
     lease: int
     place: int | None = None
-    free: bool = False
+    free: Literal["expired", "cancelled"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +152,7 @@ class ShopState:
 class Store(Protocol):
     """Limits and ledger. Every method is atomic and safe to call from any thread.
 
-    All but :meth:`submit`, :meth:`settle` and :meth:`note` wait for the store and raise
+    All but :meth:`submit`, :meth:`settle`, :meth:`note` and :meth:`watch` wait for the store and raise
     :class:`worker.errors.StoreError` when it is out of reach; nothing may be called then.
     """
 
@@ -210,3 +216,24 @@ class Store(Protocol):
 
     def inspect(self, shop: str, limits: ShopLimits) -> ShopState:
         """What there is to know of a shop; changes nothing."""
+
+    def watch(self, known: int, reply: Callable[[Controls | StoreError | None], None]) -> None:
+        """Look without waiting at what an operator has stopped.
+
+        ``reply`` is called once, at once or later from another thread: with None if the version ``known`` still holds.
+        """
+
+    def controls(self) -> Controls:
+        """What an operator has stopped."""
+
+    def pause(self, shop: str, reason: str) -> Controls:
+        """Let no call of the shop start (of any shop: ``EVERY_SHOP``) until :meth:`resume`; it never ends by itself."""
+
+    def resume(self, shop: str) -> Controls:
+        """Lift that pause."""
+
+    def cancel(self, campaign: str, shop: str) -> Controls:
+        """End the campaign's jobs, of one shop or of every one, without a call; remembered for ``CANCELLED_FOR``."""
+
+    def restore(self, campaign: str, shop: str) -> Controls:
+        """Let what is left of the campaign be called again, as if it had not been cancelled."""

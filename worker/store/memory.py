@@ -5,11 +5,13 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from worker.clock import DAY, Clock
+from worker.controls import Controls
 from worker.errors import StoreError
 from worker.jobs import OUTCOMES, Outcome
 from worker.limits import Rate, ShopLimits, after, day_of, earliest, next_reset, refund
 from worker.pace import Slowdown, fall, granted, interval_of
 from worker.store.base import (
+    CANCELLED_FOR,
     GRANT_LIFETIME,
     LEASE_MARGIN,
     Ask,
@@ -146,6 +148,7 @@ class MemoryStore:
         self._shops: dict[str, _Shop] = {}
         self._open: dict[bytes, Record] = {}
         self._done: dict[int, dict[bytes, int]] = {}
+        self._controls = Controls()
 
     def check(self) -> None:
         """Memory is always there."""
@@ -309,6 +312,35 @@ class MemoryStore:
                 calls_today=state.day_count if is_today else 0,
                 closure=state.closure if state.closure is not None and state.closure.until > now else None,
             )
+
+    def watch(self, known: int, reply: Callable[[Controls | StoreError | None], None]) -> None:
+        """As :class:`worker.store.base.Store` says; replies at once."""
+        controls = self._controls
+        reply(None if controls.version == known else controls)
+
+    def controls(self) -> Controls:
+        return self._controls
+
+    def pause(self, shop: str, reason: str) -> Controls:
+        with self._lock:
+            self._controls = self._controls.with_pause(shop, reason, self._clock.now())
+            return self._controls
+
+    def resume(self, shop: str) -> Controls:
+        with self._lock:
+            self._controls = self._controls.without_pause(shop, self._clock.now())
+            return self._controls
+
+    def cancel(self, campaign: str, shop: str) -> Controls:
+        now = self._clock.now()
+        with self._lock:
+            self._controls = self._controls.with_cancelled(campaign, shop, now, now + CANCELLED_FOR)
+            return self._controls
+
+    def restore(self, campaign: str, shop: str) -> Controls:
+        with self._lock:
+            self._controls = self._controls.without_cancelled(campaign, shop, self._clock.now())
+            return self._controls
 
     def restore_call(self, ask: Ask, at: int) -> None:
         """Count a call that an earlier process made at ``at`` against the limits; calls may come in any order."""

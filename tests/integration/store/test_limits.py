@@ -412,7 +412,7 @@ def test_a_free_job_needs_no_token(world: World) -> None:
     store = world.store
     go(store, make_ask(1, limits=limits))
     for number in (2, 3):
-        free = replace(make_ask(number, limits=limits), free=True)
+        free = replace(make_ask(number, limits=limits), free="expired")
         assert go(store, free).start_at == NOON
         store.release(free, go_again(world, free).epoch, called=False)
     assert isinstance(store.admit(make_ask(4, limits=limits)), Closed)
@@ -420,7 +420,7 @@ def test_a_free_job_needs_no_token(world: World) -> None:
     go(store, make_ask(5, limits=limits))
     assert isinstance(store.admit(make_ask(6, limits=limits)), Closed)
     store.block("acme", None, world.now + DAY)
-    go(store, replace(make_ask(7, limits=limits), free=True))
+    go(store, replace(make_ask(7, limits=limits), free="expired"))
 
 
 def go_again(world: World, ask: Ask) -> Go:
@@ -434,7 +434,7 @@ def go_again(world: World, ask: Ask) -> Go:
 
 def test_free_jobs_keep_the_ledger(world: World) -> None:
     """Without a token, too, a job is one's own until it is answered, and done afterwards."""
-    store, free = world.store, replace(make_ask(), free=True)
+    store, free = world.store, replace(make_ask(), free="expired")
     grant = go(store, free)
     assert isinstance(store.admit(free), Wait)
     assert store.answer(free, grant.epoch, "{}")

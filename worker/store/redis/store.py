@@ -10,10 +10,12 @@ from typing import Any
 import structlog
 
 from worker.clock import DAY, Clock
+from worker.controls import Controls, Pause
 from worker.errors import StoreError
 from worker.jobs import Outcome
 from worker.limits import ShopLimits
 from worker.store.base import (
+    CANCELLED_FOR,
     GRANT_LIFETIME,
     HORIZON,
     LEASE_MARGIN,
@@ -33,6 +35,8 @@ from worker.store.redis.server import Server, Watch
 
 PREFIX = "rd:"
 
+_CONTROLS_KEY = f"{PREFIX}controls".encode()
+
 _SCRIPTS = {
     "admit": ("scopes", "records", "done"),
     "answer": ("records", "done"),
@@ -44,6 +48,8 @@ _SCRIPTS = {
     "take_read": ("scopes",),
     "note": (),
     "inspect": ("scopes",),
+    "watch": ("controls",),
+    "control": ("controls",),
 }
 """What each script is put together from; each part costs a script time, so it gets no more than it needs."""
 
@@ -240,6 +246,47 @@ class RedisStore:
             until, reason, code = noted
             closure = Closure(reason.decode(), code.decode(), until + ahead)
         return ShopState(at, interval, blocked_until + ahead if blocked_until else 0, calls, closure)
+
+    def watch(self, known: int, reply: Callable[[Controls | StoreError | None], None]) -> None:
+        """As :class:`worker.store.base.Store` says; ``reply`` runs in the store's thread."""
+
+        def done(answer: Any) -> None:
+            match answer:
+                case StoreError():
+                    reply(answer)
+                case [_, version] if version == known:
+                    reply(None)
+                case _:
+                    reply(self._to_controls(answer))
+
+        self._server.send("watch", [_CONTROLS_KEY], [known], done)
+
+    def controls(self) -> Controls:
+        return self._to_controls(self._server.call("watch", [_CONTROLS_KEY], [-1]))
+
+    def pause(self, shop: str, reason: str) -> Controls:
+        return self._control("pause", shop, reason)
+
+    def resume(self, shop: str) -> Controls:
+        return self._control("resume", shop)
+
+    def cancel(self, campaign: str, shop: str) -> Controls:
+        return self._control("cancel", campaign, shop, max(CANCELLED_FOR, self._keep))
+
+    def restore(self, campaign: str, shop: str) -> Controls:
+        return self._control("restore", campaign, shop)
+
+    def _control(self, *arguments: str | int) -> Controls:
+        return self._to_controls(self._server.call("control", [_CONTROLS_KEY], arguments))
+
+    def _to_controls(self, answer: list[Any]) -> Controls:
+        now, version, pauses, cancelled = answer
+        ahead = self._clock.now() - now
+        return Controls(
+            version,
+            {shop.decode(): Pause(reason.decode(), since + ahead) for shop, reason, since in pauses},
+            {(campaign.decode(), shop.decode()): until + ahead for campaign, shop, until in cancelled},
+        )
 
     def _job(self, ask: Ask, epoch: int) -> tuple[list[bytes], list[Any]]:
         return [self._record_key(ask)], [self._prefix(ask.shop), self._period, _member(ask), _token(epoch)]

@@ -1,0 +1,198 @@
+"""Deadlines, `shops pause` and `resume`, `cancel`: how an operator stops what has been published."""
+
+import json
+import signal
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from tests.services import wait_until
+from tests.system.commands import Desk, Process, Sandbox
+
+HALF_AN_HOUR = "30m"
+
+
+def rows_of(shop: str, count: int = 6) -> list[dict[str, str]]:
+    """Rows of as many customers."""
+    return [{"shop": shop, "customer_email": f"c{n}@example.com", "channel": "sms"} for n in range(count)]
+
+
+@pytest.fixture
+def store_url(redis_url: str) -> Iterator[str]:
+    """An empty store; nothing that is stopped there stays stopped for another test."""
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushdb()
+        yield redis_url
+        client.flushdb()
+
+
+@pytest.fixture
+def sandbox(desk: Desk, store_url: str) -> Sandbox:
+    """A sandbox, a shared store, and the shops acme and bolt."""
+    desk.env["REFERRALS_REDIS_URL"] = store_url
+    desk.write_shops("http://127.0.0.1:9", ["acme", "bolt"])
+    made = desk.start_sandbox("--shops", "shops.toml")
+    desk.write_shops(made.url, ["acme", "bolt"])
+    desk.write_export("export.csv", [*rows_of("acme"), *rows_of("bolt")])
+    return made
+
+
+def publish(desk: Desk, campaign: str, *options: str) -> None:
+    """Publish the export."""
+    ended = desk.run("publish", "export.csv", "--campaign", campaign, *options)
+    assert ended.returncode == 0, ended.stderr
+
+
+def succeed(desk: Desk, *arguments: str) -> str:
+    """Run a command that has to succeed; what it prints."""
+    ended = desk.run(*arguments)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def outcomes(desk: Desk) -> Counter[tuple[str, str]]:
+    """The collected results by shop and outcome."""
+    return Counter((row["shop"], row["outcome"]) for row in desk.results())
+
+
+def await_outcomes(desk: Desk, worker: Process, expected: dict[tuple[str, str], int], seconds: float = 40) -> None:
+    """Wait until these have been collected, and nothing else."""
+    wait_until(lambda: outcomes(desk) == expected or not worker.running(), seconds, f"{expected}")
+    assert outcomes(desk) == expected, worker.stderr
+
+
+def test_a_paused_shop_is_called_by_nobody_until_it_is_resumed(desk: Desk, sandbox: Sandbox) -> None:
+    """A pause holds for workers that start later, is listed with its reason, and ends at `resume`."""
+    listed = json.loads(succeed(desk, "shops", "pause", "acme", "--reason", "wrong texts, ask Kim", "--json"))
+    assert listed["pauses"]["acme"]["reason"] == "wrong texts, ask Kim"
+    publish(desk, "spring")
+    desk.start("collect", "--out", "results.csv")
+    worker = desk.start("work")
+    await_outcomes(desk, worker, {("bolt", "sent"): 6})
+    rows = {row["shop"]: row for row in json.loads(succeed(desk, "shops", "list", "--json"))}
+    assert (rows["acme"]["gate"], rows["acme"]["reason"]) == ("paused", "wrong texts, ask Kim")
+    assert rows["acme"]["since"] == listed["pauses"]["acme"]["since"]
+    assert rows["bolt"]["gate"] == "open"
+    assert "(wrong texts, ask Kim)" in succeed(desk, "shops", "list")
+    assert {call["shop"] for call in sandbox.calls()} == {"bolt"}
+    assert "shop acme resumed" in succeed(desk, "shops", "resume", "acme")
+    await_outcomes(desk, worker, {("bolt", "sent"): 6, ("acme", "sent"): 6})
+
+
+def test_all_shops_at_once(desk: Desk, sandbox: Sandbox) -> None:
+    """`pause --all` stops a running worker; `resume --all` leaves a shop paused that has a pause of its own."""
+    desk.start("collect", "--out", "results.csv")
+    worker = desk.start("work")
+    publish(desk, "first")
+    await_outcomes(desk, worker, {("bolt", "sent"): 6, ("acme", "sent"): 6})
+    succeed(desk, "shops", "pause", "--all", "--reason", "incident")
+    succeed(desk, "shops", "pause", "bolt", "--reason", "legal")
+    wait_until(lambda: worker.stderr.count("shop_paused") == 2, 10, "both shops' pause")
+    publish(desk, "second")
+    ended = desk.run("shops", "resume", "--all")
+    assert (ended.returncode, "paused still" in ended.stderr, "bolt" in ended.stderr) == (0, True, True)
+    await_outcomes(desk, worker, {("bolt", "sent"): 6, ("acme", "sent"): 12})
+    assert len(sandbox.calls()) == 18
+    worker.signal(signal.SIGTERM)
+    assert worker.wait() == 0
+
+
+def test_a_cancelled_campaign_ends_without_calls(desk: Desk, sandbox: Sandbox) -> None:
+    """Its jobs end as cancelled, in a paused shop too; other campaigns go on; what is undone is called."""
+    succeed(desk, "shops", "pause", "acme", "--reason", "checking")
+    publish(desk, "spring")
+    publish(desk, "autumn")
+    succeed(desk, "cancel", "autumn", "--shop", "bolt")
+    succeed(desk, "cancel", "spring")
+    succeed(desk, "cancel", "autumn", "--shop", "bolt", "--undo")
+    desk.start("collect", "--out", "results.csv")
+    worker = desk.start("work")
+    await_outcomes(desk, worker, {("acme", "cancelled"): 6, ("bolt", "cancelled"): 6, ("bolt", "sent"): 6})
+    assert {call["shop"] for call in sandbox.calls()} == {"bolt"}
+    succeed(desk, "cancel", "autumn", "--json")
+    await_outcomes(desk, worker, {("acme", "cancelled"): 12, ("bolt", "cancelled"): 6, ("bolt", "sent"): 6})
+    assert len(sandbox.calls()) == 6
+
+
+def test_jobs_expire_in_a_paused_shop(desk: Desk, sandbox: Sandbox) -> None:
+    """Past `--expires` a job's result is `expired` without a call, though its shop is paused; others stay queued."""
+    succeed(desk, "shops", "pause", "--all", "--reason", "checking")
+    publish(desk, "spring", "--expires", "1s")
+    publish(desk, "autumn", "--expires", HALF_AN_HOUR)
+    desk.start("collect", "--out", "results.csv")
+    worker = desk.start("work")
+    await_outcomes(desk, worker, {("acme", "expired"): 6, ("bolt", "expired"): 6})
+    assert sandbox.calls() == []
+
+
+@pytest.mark.parametrize(
+    ("when", "complaint"),
+    [
+        ("soon", "is neither a duration"),
+        ("2026-01-01", "names no time zone"),
+        ("2020-01-01T00:00:00Z", "has passed already"),
+        ("0h", "has passed already"),
+        ("99999999w", "is neither a duration"),
+    ],
+)
+def test_moments_that_cannot_be_meant(desk: Desk, when: str, complaint: str) -> None:
+    """Such a deadline is one line and exit code 2, and nothing is published."""
+    desk.write_shops("http://127.0.0.1:9", ["acme"])
+    desk.write_export("export.csv", rows_of("acme"))
+    for command in (("publish",), ("run", "--out", "results.csv")):
+        ended = desk.run(*command, "export.csv", "--campaign", "spring", "--expires", when)
+        assert ended.returncode == 2
+        (line,) = ended.stderr.splitlines()
+        assert f"--expires {when}" in line
+        assert complaint in line
+
+
+def test_a_run_ends_at_its_deadline(desk: Desk) -> None:
+    """`run --expires` calls until then and reports the rest as expired."""
+    desk.write_shops("http://127.0.0.1:9", ["acme"], per_second=1, burst=1)
+    sandbox = desk.start_sandbox("--shops", "shops.toml")
+    desk.write_shops(sandbox.url, ["acme"], per_second=1, burst=1)
+    desk.write_export("export.csv", rows_of("acme", 40))
+    succeed(desk, "run", "export.csv", "--campaign", "spring", "--out", "results.csv", "--expires", "4s")
+    told = outcomes(desk)
+    assert told["acme", "sent"] == len(sandbox.calls()) > 0
+    assert told["acme", "expired"] == 40 - told["acme", "sent"]
+    assert told["acme", "expired"] > 25
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("shops", "pause", "acme", "--reason", "x"), ("shops", "resume", "--all"), ("cancel", "spring")],
+    ids=["pause", "resume", "cancel"],
+)
+def test_without_a_shared_store(desk: Desk, command: tuple[str, ...]) -> None:
+    """Where workers share nothing, one line says so and names the remedy; exit code 2."""
+    desk.write_shops("http://127.0.0.1:9", ["acme"])
+    ended = desk.run(*command)
+    assert ended.returncode == 2
+    (line,) = ended.stderr.splitlines()
+    assert "REFERRALS_REDIS_URL" in line
+
+
+@pytest.mark.parametrize(
+    ("command", "complaint"),
+    [
+        (("shops", "pause", "--reason", "x"), "--all"),
+        (("shops", "pause", "acme", "--all", "--reason", "x"), "--all"),
+        (("shops", "pause", "nobody", "--reason", "x"), "has no shop 'nobody'"),
+        (("shops", "pause", "acme", "--reason", "a\nb"), "--reason"),
+        (("shops", "resume", "*"), "is no shop's slug"),
+        (("cancel", " "), "is no campaign's name"),
+        (("cancel", "spring", "--shop", "nobody"), "has no shop 'nobody'"),
+    ],
+)
+def test_what_cannot_be_meant(desk: Desk, command: tuple[str, ...], complaint: str) -> None:
+    """A command that can't be meant is one line and exit code 2."""
+    desk.env["REFERRALS_REDIS_URL"] = "redis://127.0.0.1:9/0"
+    desk.write_shops("http://127.0.0.1:9", ["acme"])
+    ended = desk.run(*command)
+    assert ended.returncode == 2, ended.stderr
+    (line,) = ended.stderr.splitlines()
+    assert complaint in line

@@ -1,0 +1,54 @@
+"""``referrals cancel``: a campaign is called off."""
+
+from typing import Annotated
+
+import typer
+
+from worker.cli import console, options
+from worker.cli.controls import load, shared_store
+from worker.controls import EVERY_SHOP
+from worker.errors import ConfigurationError, UsageError
+from worker.shops import ShopRegistry
+
+LONGEST_CAMPAIGN = 200
+
+
+def cancel(
+    campaign: Annotated[str, typer.Argument(help="Name of the campaign, as it was published.", show_default=False)],
+    shop: Annotated[
+        str | None, typer.Option("--shop", help="Only this shop's jobs. [default: every shop's]", show_default=False)
+    ] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Let what has not ended yet be called again after all.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Call a campaign off: its jobs that have not started end with the result `cancelled`, without a call.
+
+    Every worker knows within a second; a call that is under way ends as it ends. A job ends when a worker meets it:
+    one in a delay queue within the hour, one that waits behind others when its turn comes. Jobs that are published
+    later under the same name are cancelled too: the name is remembered for a year, or until --undo. How many jobs
+    wait nobody counts by campaign; their results do.
+
+    Example: `referrals cancel spring --shop acme`
+    """
+    if not 0 < len(campaign.strip()) <= LONGEST_CAMPAIGN:
+        raise UsageError(f"{campaign!r}: is no campaign's name, which has 1 to {LONGEST_CAMPAIGN} characters")
+    loaded = load()
+    shops = ShopRegistry.load(loaded.shops)
+    if shop is not None and shops.get(shop) is None:
+        raise ConfigurationError(f"{loaded.shops}: has no shop {shop!r}; it has {', '.join(shops.slugs())}")
+    of = shop or EVERY_SHOP
+    with shared_store(loaded, "cancel") as store:
+        controls = store.restore(campaign, of) if undo else store.cancel(campaign, of)
+    everywhere = (campaign, EVERY_SHOP) in controls.cancelled
+    data = {
+        "campaign": campaign,
+        "shop": shop,
+        "cancelled": not undo,
+        # "*" is every shop.
+        "cancelled_for": sorted(of for name, of in controls.cancelled if name == campaign),
+    }
+    where = f"in shop {shop}" if shop else "in every shop"
+    rows = [("campaign", campaign), ("cancelled" if not undo else "no longer cancelled", where)]
+    console.summary(rows, data, as_json=as_json)
+    if undo and shop is not None and everywhere:
+        console.say(f"campaign {campaign} stays cancelled in every shop; use --undo without --shop")

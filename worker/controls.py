@@ -1,0 +1,71 @@
+"""What an operator has stopped: shops that are paused, campaigns that are called off."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+EVERY_SHOP = "*"
+"""Stands for all shops, those to come included; no slug looks like it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Why a shop is paused, and since when (microseconds)."""
+
+    reason: str
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class Controls:
+    """All of it at one moment. ``version`` tells it from every earlier one.
+
+    ``pauses`` is by shop; ``cancelled`` says by campaign and shop until when it is remembered (microseconds).
+    """
+
+    version: int = 0
+    pauses: Mapping[str, Pause] = field(default_factory=dict)
+    cancelled: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+    def pause_of(self, shop: str) -> Pause | None:
+        """Why the shop may not be called; its own pause goes before that of all shops."""
+        return self.pauses.get(shop) or self.pauses.get(EVERY_SHOP)
+
+    def is_cancelled(self, campaign: str, shop: str, now: int) -> bool:
+        """Whether the shop's jobs of the campaign are called off."""
+        if not self.cancelled:
+            return False
+        return any(self.cancelled.get((campaign, of), 0) > now for of in (shop, EVERY_SHOP))
+
+    def with_pause(self, shop: str, reason: str, now: int) -> "Controls":
+        """Another reason for what is paused already doesn't change since when it is."""
+        since = self.pauses[shop].since if shop in self.pauses else now
+        return self._next(now, pauses={**self.pauses, shop: Pause(reason, since)})
+
+    def without_pause(self, shop: str, now: int) -> "Controls":
+        """A pause of all shops and those of single ones are lifted apart."""
+        return self._next(now, pauses={name: pause for name, pause in self.pauses.items() if name != shop})
+
+    def with_cancelled(self, campaign: str, shop: str, now: int, until: int) -> "Controls":
+        """Remembered until ``until``."""
+        return self._next(now, cancelled={**self.cancelled, (campaign, shop): until})
+
+    def without_cancelled(self, campaign: str, shop: str, now: int) -> "Controls":
+        """For all shops, that of single ones goes along."""
+        kept = {key: until for key, until in self.cancelled.items() if key[0] != campaign or shop not in {key[1], "*"}}
+        return self._next(now, cancelled=kept)
+
+    def _next(
+        self,
+        now: int,
+        *,
+        pauses: Mapping[str, Pause] | None = None,
+        cancelled: Mapping[tuple[str, str], int] | None = None,
+    ) -> "Controls":
+        return replace(
+            self,
+            version=max(now, self.version + 1),
+            pauses=self.pauses if pauses is None else pauses,
+            cancelled={
+                key: until for key, until in (self.cancelled if cancelled is None else cancelled).items() if until > now
+            },
+        )
