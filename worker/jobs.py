@@ -156,6 +156,12 @@ class Job(BaseModel):
         """The id that this job's own fields make; differs from ``job_id`` where somebody changed one of them."""
         return job_id(self.shop, self.campaign, self.run, self.customer, self.channel, self.destination)
 
+    def replay(self, *, not_after: datetime | None) -> "Job":
+        """The same job as one more run of it, so that the ledger takes it for another; ``not_after`` if given."""
+        changed = {"run": self.run + 1, "published_at": None, "not_after": not_after or self.not_after}
+        anew = self.model_copy(update=changed)
+        return anew.model_copy(update={"job_id": anew.expected_id()})
+
     def __repr_args__(self) -> Iterator[tuple[str, object]]:
         yield "job_id", self.job_id
         yield "shop", self.shop
@@ -293,8 +299,21 @@ def decode_message(body: bytes) -> Job:
     """The job in a message's body.
 
     Raises:
-      DeadLetterError: the body is not JSON (`undecodable`), asks for another actor (`unknown_actor`), is not a job
-        (`bad_schema`) or carries an id that its fields don't make (`bad_job_id`).
+      DeadLetterError: as :func:`parse_message` says, or the job carries an id that its fields don't make
+        (`bad_job_id`).
+    """
+    job = parse_message(body)
+    if job.expected_id() != job.job_id:
+        raise DeadLetterError("bad_job_id", f"the fields of job {job.job_id} make another id")
+    return job
+
+
+def parse_message(body: bytes) -> Job:
+    """The job in a message's body, whatever id it carries.
+
+    Raises:
+      DeadLetterError: the body is not JSON (`undecodable`), asks for another actor (`unknown_actor`) or is not a job
+        (`bad_schema`).
     """
     try:
         message = _MESSAGE.validate_json(body)
@@ -302,10 +321,7 @@ def decode_message(body: bytes) -> Job:
         raise _diagnose(body, error) from None
     if message.actor_name != ACTOR:
         raise _unknown_actor(message.actor_name)
-    job = message.kwargs.job
-    if job.expected_id() != job.job_id:
-        raise DeadLetterError("bad_job_id", f"the fields of job {job.job_id} make another id")
-    return job
+    return message.kwargs.job
 
 
 def _unknown_actor(name: str) -> DeadLetterError:

@@ -100,20 +100,29 @@ def test_all_shops_at_once(desk: Desk, sandbox: Sandbox) -> None:
 
 
 def test_a_cancelled_campaign_ends_without_calls(desk: Desk, sandbox: Sandbox) -> None:
-    """Its jobs end as cancelled, in a paused shop too; other campaigns go on; what is undone is called."""
+    """Its jobs end as cancelled, those published later and in a paused shop too."""
     succeed(desk, "shops", "pause", "acme", "--reason", "checking")
-    publish(desk, "spring")
-    publish(desk, "autumn")
-    succeed(desk, "cancel", "autumn", "--shop", "bolt")
     succeed(desk, "cancel", "spring")
-    succeed(desk, "cancel", "autumn", "--shop", "bolt", "--undo")
+    publish(desk, "spring")
     desk.start("collect", "--out", "results.csv")
     worker = desk.start("work")
-    await_outcomes(desk, worker, {("acme", "cancelled"): 6, ("bolt", "cancelled"): 6, ("bolt", "sent"): 6})
-    assert {call["shop"] for call in sandbox.calls()} == {"bolt"}
-    succeed(desk, "cancel", "autumn", "--json")
-    await_outcomes(desk, worker, {("acme", "cancelled"): 12, ("bolt", "cancelled"): 6, ("bolt", "sent"): 6})
-    assert len(sandbox.calls()) == 6
+    await_outcomes(desk, worker, {("acme", "cancelled"): 6, ("bolt", "cancelled"): 6})
+    assert sandbox.calls() == []
+
+
+def test_cancelling_while_a_worker_runs(desk: Desk, sandbox: Sandbox) -> None:
+    """One shop's jobs of the campaign end where they wait; what is undone is called like any other's."""
+    desk.write_shops(sandbox.url, ["acme", "bolt"], per_second=0.01, burst=1)
+    told = json.loads(succeed(desk, "cancel", "spring", "--shop", "bolt", "--json"))
+    assert (told["cancelled"], told["cancelled_for"]) == (True, ["bolt"])
+    assert json.loads(succeed(desk, "cancel", "spring", "--undo", "--json"))["cancelled_for"] == []
+    publish(desk, "spring")
+    desk.start("collect", "--out", "results.csv")
+    worker = desk.start("work")
+    await_outcomes(desk, worker, {("acme", "sent"): 1, ("bolt", "sent"): 1})
+    succeed(desk, "cancel", "spring", "--shop", "acme")
+    await_outcomes(desk, worker, {("acme", "sent"): 1, ("bolt", "sent"): 1, ("acme", "cancelled"): 5})
+    assert len(sandbox.calls()) == 2
 
 
 def test_jobs_expire_in_a_paused_shop(desk: Desk, sandbox: Sandbox) -> None:

@@ -24,6 +24,7 @@ class Ticket:
 
     shop: str = "acme"
     customer: str = "ann"
+    needs_call: bool = True
 
 
 class Bench:

@@ -661,11 +661,11 @@ def test_nothing_goes_before_the_pauses_are_known(bench: Bench) -> None:
     consumer = BenchConsumer(bench.host, bench.clock)
     consumer.offer(make_job(1))
     assert next(consumer) is None
-    assert bench.counted.get_sample_value("referral_ready") == 0
+    assert bench.counted.get_sample_value("referral_ready", {"part": "store"}) == 0
     bench.store.unwatchable = False
     assert next(consumer) is not None
     next(consumer)
-    assert bench.counted.get_sample_value("referral_ready") == 1
+    assert bench.counted.get_sample_value("referral_ready", {"part": "store"}) == 1
 
 
 def test_a_job_of_a_held_back_customer_is_back_by_its_deadline(bench: Bench) -> None:

@@ -1,9 +1,8 @@
 """RabbitMQ underneath Dramatiq: all shop queues on one connection, behind the gate."""
 
 from collections import deque
-from collections.abc import Mapping
-from typing import Any
 
+import pika
 import structlog
 
 from worker.broker.backoff import Backoff
@@ -12,9 +11,13 @@ from worker.broker.connection import Parameters
 from worker.broker.declarer import Declarer
 from worker.broker.link import Link
 from worker.broker.looks import Looks
+from worker.broker.properties import kept
 from worker.broker.publisher import Outgoing, Publisher
 from worker.broker.topology import (
     DEAD,
+    DEAD_AT_HEADER,
+    DETAIL_HEADER,
+    REASON_HEADER,
     RESULTS,
     delay_exchange,
     expiration,
@@ -56,6 +59,10 @@ LOOK_AGAIN = 3600 * SECOND
 log = structlog.get_logger(__name__)
 
 
+def _is_of_the_way(header: str) -> bool:
+    return header == PLACE_HEADER or header.startswith(_BROKER_HEADERS)
+
+
 class AmqpDelivery(Delivery):
     """A job in hand, with its message as it came and the link's ``generation`` that ``tag`` belongs to."""
 
@@ -68,13 +75,13 @@ class AmqpDelivery(Delivery):
 class Received:
     """A message as it came."""
 
-    __slots__ = ("at", "body", "generation", "headers", "tag")
+    __slots__ = ("at", "body", "generation", "properties", "tag")
 
-    def __init__(self, tag: int, generation: int, body: bytes, headers: Mapping[str, Any], at: int) -> None:
+    def __init__(self, tag: int, generation: int, body: bytes, properties: pika.BasicProperties, at: int) -> None:
         self.tag = tag
         self.generation = generation
         self.body = body
-        self.headers = headers
+        self.properties = properties
         self.at = at
 
 
@@ -165,19 +172,15 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
     def defer(self, delivery: AmqpDelivery, until: int) -> None:
         wait = until - self.host.clock.now()
         message = delivery.message
-        headers = {name: value for name, value in message.headers.items() if not name.startswith(_BROKER_HEADERS)}
-        headers.pop(PLACE_HEADER, None)
-        if delivery.ask.place is not None:
-            headers[PLACE_HEADER] = delivery.ask.place
-        self._publish(
-            delay_exchange(wait),
-            delivery.shop,
-            message.body,
-            message,
-            delivery,
-            headers=headers,
-            expires=expiration(wait),
+        place = {} if delivery.ask.place is None else {PLACE_HEADER: delivery.ask.place}
+        properties = kept(
+            message.properties,
+            drop=_is_of_the_way,
+            add=place,
+            expiration=expiration(wait),
+            message_id=delivery.job.job_id,
         )
+        self._publish(delay_exchange(wait), delivery.shop, message.body, message, delivery, properties=properties)
 
     def bury(self, delivery: AmqpDelivery, error: DeadLetterError) -> None:
         self._bury(delivery.message, delivery.shop, error)
@@ -306,8 +309,8 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         for delivery in self.gate.withdraw(shop):
             self.put_back(delivery)
 
-    def _on_message(self, shop: str, tag: int, body: bytes, headers: Mapping[str, Any]) -> None:
-        message = Received(tag, self._link.generation, body, headers, self.host.clock.now())
+    def _on_message(self, shop: str, tag: int, body: bytes, properties: pika.BasicProperties) -> None:
+        message = Received(tag, self._link.generation, body, properties, self.host.clock.now())
         try:
             job = decode_message(body)
             if job.shop != shop:
@@ -321,7 +324,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
             self._link.put_back(tag, message.generation)
             self.hurry()
             return
-        place = headers.get(PLACE_HEADER)
+        place = (properties.headers or {}).get(PLACE_HEADER)
         ask = self.ask_for(job, config, place if isinstance(place, int) else None)
         if ask.free is not None:
             self._looks.prolong(shop, message.at)
@@ -330,14 +333,14 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
     def _bury(self, message: Received, shop: str, error: DeadLetterError) -> None:
         log.error("dead_letter", shop=shop, reason=error.reason, detail=error.detail)
         self.host.metrics.dead_letters.labels(error.reason).inc()
-        message.headers = {
-            **message.headers,
-            "x-referral-reason": error.reason,
-            "x-referral-detail": error.detail,
-            "x-referral-dead-at": to_datetime(self.host.clock.now()).isoformat(),
+        told: dict[str, str | int] = {
+            REASON_HEADER: error.reason,
+            DETAIL_HEADER: error.detail,
+            DEAD_AT_HEADER: to_datetime(self.host.clock.now()).isoformat(),
             **{f"x-referral-{name}": number for name, number in error.history.items()},
         }
-        self._publish(DEAD, shop, message.body, message, None, headers=message.headers)
+        message.properties = kept(message.properties, drop=told.__contains__, add=told)
+        self._publish(DEAD, shop, message.body, message, None, properties=message.properties)
 
     def _bury_again(self, now: int) -> None:
         due = [message for message, at in self._unburied if at <= now]
@@ -350,7 +353,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
                 # Before RabbitMQ closes the channel over it. It comes again at once, but no sooner than after this.
                 self._link.put_back(message.tag, message.generation)
             else:
-                self._publish(DEAD, "", message.body, message, None, headers=message.headers)
+                self._publish(DEAD, "", message.body, message, None, properties=message.properties)
 
     def _publish(
         self,
@@ -361,8 +364,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         delivery: AmqpDelivery | None,
         *,
         finish: Finish | None = None,
-        headers: Mapping[str, Any] | None = None,
-        expires: str | None = None,
+        properties: pika.BasicProperties | None = None,
     ) -> None:
         metrics, clock = self.host.metrics, self.host.clock
         handed_over = clock.now()
@@ -376,9 +378,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
 
         self._unconfirmed += 1
         job_id = delivery.job.job_id if delivery is not None else None
-        self._publisher.publish(
-            Outgoing(exchange, key, body, done, message_id=job_id, headers=headers, expiration=expires)
-        )
+        self._publisher.publish(Outgoing(exchange, key, body, done, message_id=job_id, properties=properties))
 
     def _on_ready(self, shops: list[str]) -> None:
         self._ready.append(shops)

@@ -26,16 +26,23 @@ _BEFORE_PROPERTIES = 12
 
 
 class TolerantConnection(pika.SelectConnection):  # type: ignore[misc]
-    """pika's connection, which hands a message on whose properties it can't decode; its body is whole all the same."""
+    """pika's connection, which hands a message on whose properties it can't decode; its body is whole all the same.
+
+    Those that it can decode keep their bytes as ``raw``, for :mod:`worker.broker.properties`.
+    """
 
     def _read_frame(self) -> Any:
         try:
-            return super()._read_frame()
+            read = super()._read_frame()
         except _UNDECODABLE:
             frame = _header_without_properties(self._frame_buffer)
             if frame is None:
                 raise
             return frame
+        if isinstance(read[1], pika.frame.Header):
+            first, last = pika.spec.FRAME_HEADER_SIZE + _BEFORE_PROPERTIES, read[0] - pika.spec.FRAME_END_SIZE
+            read[1].properties.raw = bytes(self._frame_buffer[first:last])
+        return read
 
 
 def _header_without_properties(data: bytes) -> tuple[int, Any] | None:

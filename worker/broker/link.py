@@ -1,7 +1,7 @@
 """The consuming connection to RabbitMQ: one channel with a consumer for each shop's queue."""
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, suppress
 from itertools import count
 from typing import Any
@@ -14,8 +14,8 @@ from worker.broker.connection import Connection, Parameters, connect, declare_to
 from worker.broker.topology import Queue, shop_queue
 from worker.errors import BrokerError
 
-OnMessage = Callable[[str, int, bytes, Mapping[str, Any]], None]
-"""Told of a delivery: shop of its queue, delivery tag, body, headers."""
+OnMessage = Callable[[str, int, bytes, pika.BasicProperties], None]
+"""Told of a delivery: shop of its queue, delivery tag, body, properties."""
 
 
 # Of the process, not of a link: a worker thread may report a delivery to another consumer than the one it came from.
@@ -83,7 +83,7 @@ class Link:
         """Begin to consume the shop's queue."""
 
         def on_delivery(_channel: object, method: Any, properties: Any, body: bytes) -> None:
-            self._on_message(shop, method.delivery_tag, body, properties.headers or {})
+            self._on_message(shop, method.delivery_tag, body, properties)
 
         if self._channel is None:
             return

@@ -1,11 +1,11 @@
 """The producing side: jobs go out confirmed, or the caller hears that they did not."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
 from worker.broker.connection import Parameters, connect, declare_topology
-from worker.broker.publisher import Outgoing, Publisher
+from worker.broker.publisher import Done, Outgoing, Publisher
 from worker.broker.topology import JOBS, queues
 from worker.clock import Clock, SystemClock, to_datetime
 from worker.errors import BrokerError, UnroutableError
@@ -100,6 +100,34 @@ class Producer:
             f"RabbitMQ confirmed nothing for {self._timeout:g} s ({reason}); {self.confirmed} jobs are confirmed, "
             "publish again for the rest: a job is called once however often it is published"
         )
+
+
+def publish_each(
+    jobs: Sequence[Job], params: Parameters, *, clock: Clock | None = None, timeout: float = 30.0
+) -> list[BrokerError | None]:
+    """Publish jobs and tell of each what became of it: None where it was confirmed.
+
+    Blocks for ``timeout`` seconds at the longest, and raises nothing for a job that was not confirmed.
+    """
+    now = (clock or SystemClock()).now()
+    publisher = Publisher(params)
+    told: list[BrokerError | None] = [BrokerError(f"RabbitMQ did not confirm it within {timeout:g} s")] * len(jobs)
+
+    def done(number: int) -> Done:
+        def tell(error: BrokerError | None) -> None:
+            told[number] = error if error is None else _explain(jobs[number].shop, error)
+
+        return tell
+
+    publisher.start()
+    for number, job in enumerate(jobs):
+        dated = job.model_copy(update={"published_at": job.published_at or to_datetime(now)})
+        body = encode_message(dated, published_at_ms=now // 1000)
+        publisher.publish(
+            Outgoing(JOBS, job.shop, body, done(number), message_id=job.job_id, timestamp=now // 1_000_000)
+        )
+    publisher.close(timeout=timeout)
+    return told
 
 
 def publish(jobs: Iterable[Job], params: Parameters, *, timeout: float = 30.0) -> int:

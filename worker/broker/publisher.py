@@ -26,7 +26,7 @@ Done = Callable[[BrokerError | None], None]
 
 @dataclass(slots=True)
 class Outgoing:
-    """A message on its way. ``headers`` may hold what AMQP's tables can."""
+    """A message on its way. ``headers`` may hold what AMQP's tables can; ``properties`` go in place of all others."""
 
     exchange: str
     routing_key: str
@@ -36,6 +36,7 @@ class Outgoing:
     headers: Mapping[str, Any] | None = None
     expiration: str | None = None
     timestamp: int | None = None
+    properties: pika.BasicProperties | None = None
     returned: bool = field(default=False, init=False)
 
 
@@ -196,7 +197,8 @@ class Publisher:
                 message.exchange,
                 message.routing_key,
                 message.body,
-                pika.BasicProperties(
+                message.properties
+                or pika.BasicProperties(
                     content_type="application/json",
                     delivery_mode=pika.DeliveryMode.Persistent.value,
                     message_id=message.message_id,

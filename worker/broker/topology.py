@@ -23,6 +23,11 @@ JOBS = QUEUE
 RETURN = "referrals.return"
 RESULTS = "referrals.results"
 DEAD = "referrals.dead"
+REASON_HEADER = "x-referral-reason"
+DETAIL_HEADER = "x-referral-detail"
+DEAD_AT_HEADER = "x-referral-dead-at"
+"""What a worker adds to the headers of a message that it moves to :data:`DEAD`."""
+
 SINGLE = "referrals.single"
 """The exclusive queue that a process on the memory store holds, so that there is only one of it."""
 

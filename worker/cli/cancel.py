@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from worker.cli import console, options
-from worker.cli.controls import load, shared_store
+from worker.cli.controls import shared_store
+from worker.cli.environment import load
 from worker.controls import EVERY_SHOP
 from worker.errors import ConfigurationError, UsageError
 from worker.shops import ShopRegistry

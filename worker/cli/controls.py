@@ -3,19 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from worker import logs, settings
 from worker.app import build_store
 from worker.clock import SystemClock
 from worker.errors import ConfigurationError
 from worker.settings import Settings
 from worker.store.base import Store
-
-
-def load() -> Settings:
-    """The settings, with logs as a command for a person writes them."""
-    loaded = settings.load()
-    logs.configure("WARNING" if loaded.log_level == "INFO" else loaded.log_level, "console")
-    return loaded
 
 
 @contextmanager

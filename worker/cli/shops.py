@@ -8,7 +8,8 @@ import typer
 
 from worker.app import build_store
 from worker.cli import console, options
-from worker.cli.controls import load, shared_store
+from worker.cli.controls import shared_store
+from worker.cli.environment import load
 from worker.clock import SECOND, SystemClock, to_datetime
 from worker.controls import EVERY_SHOP, Controls, Pause
 from worker.errors import ConfigurationError, UsageError

@@ -1,0 +1,193 @@
+"""`referrals dead`: looking at what could not be processed, sending it again, dropping it."""
+
+import base64
+import hashlib
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.integration.broker.tap import Tap, tapping
+from tests.services import Vhost, wait_until
+from tests.system.commands import Desk
+
+ADDRESS = "friend@example.com"
+IDENTITY = ["gone", "spring", 0, None, "c1", None, "email", ADDRESS]
+
+
+def job_id(identity: list[Any]) -> str:
+    """By the documented rule."""
+    compact = json.dumps(identity, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(compact.encode()).hexdigest()[:32]
+
+
+def message(shop: str = "gone", *, actor: str = "refer", **fields: Any) -> bytes:
+    """A job's message."""
+    job = {
+        "schema": 1,
+        "job_id": job_id([shop, *IDENTITY[1:]]),
+        "campaign": "spring",
+        "shop": shop,
+        "run": 0,
+        "customer": {"shopid": "c1"},
+        "channel": "email",
+        "destination": ADDRESS,
+        "tier": "gold",
+        **fields,
+    }
+    return json.dumps({"queue_name": "referrals", "actor_name": actor, "args": [], "kwargs": {"job": job}}).encode()
+
+
+@pytest.fixture
+def tap(desk: Desk, vhost: Vhost) -> Iterator[Tap]:
+    """Hands on a virtual host with its queues declared."""
+    desk.write_shops("http://127.0.0.1:9", ["acme"])
+    desk.write_export("export.csv", [{"shop": "acme", "customer_shopid": "c1", "channel": "sms"}])
+    assert desk.run("publish", "export.csv", "--campaign", "other").returncode == 0
+    with tapping(vhost) as made:
+        yield made
+
+
+def bury(tap: Tap, body: bytes, reason: str, at: str = "2026-01-02T03:04:05+00:00") -> str:
+    """Put a dead letter into the queue, as a worker does; its id."""
+    headers = {"x-referral-reason": reason, "x-referral-detail": "why", "x-referral-dead-at": at, "x-mine": ADDRESS}
+    tap.put("referrals.dead", "gone", body, headers=headers)
+    return hashlib.sha256(body).hexdigest()[:12]
+
+
+def listed(desk: Desk, *options: str) -> list[str]:
+    """The ids of the dead letters."""
+    ended = desk.run("dead", "list", "--json", *options)
+    assert ended.returncode == 0, ended.stderr
+    return [letter["id"] for letter in json.loads(ended.stdout)["letters"]]
+
+
+def test_list(desk: Desk, tap: Tap) -> None:
+    """Letters are listed with reason, time, shop, campaign and job, narrowed by each filter, and stay."""
+    gone = bury(tap, message(), "unknown_shop")
+    junk = bury(tap, b"\xff", "undecodable", at="2020-01-01T00:00:00+00:00")
+    loop = bury(tap, message("acme", campaign="autumn"), "crash_loop")
+    tap.put("referrals.dead", "gone", b"by hand")
+    hand = hashlib.sha256(b"by hand").hexdigest()[:12]
+    assert listed(desk) == [gone, junk, loop, hand]
+    assert listed(desk, "--reason", "crash_loop") == [loop]
+    assert listed(desk, "--shop", "gone") == [gone, junk, hand]
+    assert listed(desk, "--campaign", "autumn") == [loop]
+    assert listed(desk, "--older-than", "2025-01-01T00:00:00Z") == [junk]
+    assert listed(desk, "--newer-than", "2025-01-01T00:00:00Z") == [gone, loop]
+    assert listed(desk, "--older-than", "1d", "--shop", "gone", "--limit", "1") == [gone]
+    ended = desk.run("dead", "list")
+    assert "2026-01-02T03:04:05+00:00" in ended.stdout
+    assert "4 dead letters: " in ended.stderr
+    assert "@" not in ended.stdout
+
+
+def test_show(desk: Desk, tap: Tap) -> None:
+    """Body and headers are shown without addresses, with them if asked; nothing steers the terminal."""
+    gone = bury(tap, message(note="ask ann@example.com"), "unknown_shop")
+    junk = bury(tap, b'\x1b[31m {"destination": "ann\\u0040example.com" \xff', "undecodable")
+    for options in ((), ("--json",)):
+        ended = desk.run("dead", "show", *options)
+        assert ended.returncode == 0
+        assert "example.com" not in ended.stdout
+        assert "\x1b" not in ended.stdout
+        assert "tier" in ended.stdout
+    shown = json.loads(desk.run("dead", "show", gone, "--reveal", "--json").stdout)
+    assert [base64.b64decode(letter["body_base64"]) for letter in shown] == [message(note="ask ann@example.com")]
+    assert shown[0]["headers"]["x-mine"] == ADDRESS
+    revealed = desk.run("dead", "show", junk, "--reveal").stdout
+    assert "\\x1b[31m" in revealed
+    assert "\x1b" not in revealed
+    assert desk.run("dead", "show", "0" * 12).returncode == 2
+
+
+def test_replay(desk: Desk, tap: Tap) -> None:
+    """A job is published as its next run, whole, before its letter goes; what can't be replayed is told and stays."""
+    junk = bury(tap, b"\xff", "undecodable")
+    bury(tap, message("acme"), "bad_job_id")
+    gone = bury(tap, message(), "unknown_shop")
+    other = bury(tap, message("acme", actor=ADDRESS), "unknown_actor")
+    ended = desk.run("dead", "replay", "--all", "--expires", "2h")
+    assert ended.returncode == 1
+    assert f"{junk} can't be replayed: undecodable" in ended.stderr
+    assert f"{gone} can't be replayed: shop gone has no queue" in ended.stderr
+    assert f"{other} can't be replayed: unknown_actor" in ended.stderr
+    assert "@" not in ended.stderr + ended.stdout
+    assert listed(desk) == [junk, gone, other]
+    queued = [tap.peek("referrals.shop.acme") for _ in range(2)]
+    assert queued[1] is not None
+    job = json.loads(queued[1].body)["kwargs"]["job"]
+    assert (job["run"], job["tier"]) == (1, "gold")
+    assert job["job_id"] == queued[1].properties.message_id == job_id(["acme", "spring", 1, *IDENTITY[3:]])
+    assert job["not_after"] > job["published_at"]
+
+
+def test_a_replayed_job_is_called(desk: Desk, tap: Tap) -> None:
+    """A parked job whose shop is back is sent by its replay."""
+    sandbox = desk.start_sandbox("--shops", "shops.toml")
+    desk.write_shops(sandbox.url, ["acme"])
+    for number in range(3):
+        fields: dict[str, Any] = {"customer": {"shopid": f"c{number}"}, "channel": "sms", "destination": None}
+        bury(tap, message("acme", **fields), "crash_loop")
+    ended = desk.run("dead", "replay", "--reason", "crash_loop", "--limit", "2", "--json")
+    assert json.loads(ended.stdout) == {"replayed": 2, "left": []}
+    desk.start("collect", "--out", "results.csv")
+    desk.start("work")
+    wait_until(lambda: len(desk.results()) == 3, 30, "three results")
+    assert sorted(row["outcome"] for row in desk.results()) == ["sent"] * 3
+    assert sorted(row["run"] for row in desk.results()) == ["0", "1", "1"]
+    assert len(listed(desk)) == 1
+
+
+def test_drop(desk: Desk, tap: Tap) -> None:
+    """Letters are dropped by choice and only with --yes where nobody can be asked."""
+    bury(tap, b"a", "undecodable", at="2020-01-01T00:00:00+00:00")
+    kept = bury(tap, b"b", "undecodable")
+    for arguments, complaint in (
+        (("--all",), "--yes"),
+        (("--yes",), "--all"),
+        (("--yes", "--all", "--reason", "x"), "--all"),
+    ):
+        ended = desk.run("dead", "drop", *arguments)
+        assert (ended.returncode, complaint in ended.stderr) == (2, True)
+    ended = desk.run("dead", "drop", "--older-than", "2021-01-01T00:00:00Z", "--yes", "--json")
+    assert json.loads(ended.stdout) == {"dropped": 1}
+    assert listed(desk) == [kept]
+
+
+@pytest.mark.parametrize(("answer", "code", "left"), [(b"y\n", 0, 0), (b"\n", 2, 2)], ids=["yes", "no"])
+def test_drop_asks_a_person(desk: Desk, tap: Tap, answer: bytes, code: int, left: int) -> None:
+    """On a terminal the number is told and a yes awaited; anything else drops nothing."""
+    bury(tap, b"a", "undecodable")
+    bury(tap, b"b", "undecodable")
+    controller, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "worker", "dead", "drop", "--all"],
+        cwd=desk.folder,
+        env=desk.env,
+        stdin=terminal,
+        stdout=subprocess.DEVNULL,
+        stderr=terminal,
+    )
+    os.close(terminal)
+    seen = b""
+    while b"y/N" not in seen:
+        seen += os.read(controller, 1000)
+    assert b"Drop 2 dead letters" in seen
+    os.write(controller, answer)
+    assert process.wait(30) == code
+    os.close(controller)
+    assert len(listed(desk)) == left
+
+
+def test_no_broker(desk: Desk) -> None:
+    """A broker out of reach is one line and exit code 1."""
+    ended = desk.run("dead", "list", REFERRALS_AMQP_URL="amqp://guest:guest@127.0.0.1:9/%2f")
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert "127.0.0.1:9" in line

@@ -1,0 +1,41 @@
+"""When a shop that stays closed is looked into."""
+
+from tests.unit.making import NOON
+from worker.broker.looks import LEAST_APART, LOOK, LOOK_AGAIN, Looks
+from worker.clock import SECOND
+
+
+def test_a_shop_that_nobody_looked_into_is_due() -> None:
+    """A process that starts with a closed shop looks at once, and again after an hour."""
+    looks = Looks()
+    assert looks.is_due("acme", NOON)
+    looks.begin("acme", NOON)
+    assert not looks.is_due("acme", NOON + LOOK_AGAIN - 1)
+    assert looks.is_due("acme", NOON + LOOK_AGAIN)
+
+
+def test_a_look_lasts_while_there_is_something_to_end() -> None:
+    """It goes on for as long after the last job that needed no call, and no longer."""
+    looks = Looks()
+    looks.begin("acme", NOON)
+    assert looks.is_open("acme", NOON + LOOK - 1)
+    looks.prolong("acme", NOON + LOOK - 1)
+    assert looks.is_open("acme", NOON + 2 * LOOK - 2)
+    assert not looks.is_open("acme", NOON + 2 * LOOK)
+
+
+def test_the_first_deadline_is_looked_at() -> None:
+    """The next look comes after the first deadline, no sooner than five minutes and no later than an hour from now."""
+    looks = Looks()
+    for deadline, due in ((1, LEAST_APART), (900 * SECOND, 900 * SECOND + 1), (10 * LOOK_AGAIN, LOOK_AGAIN)):
+        looks.plan("acme", NOON, NOON + deadline)
+        assert not looks.is_due("acme", NOON + due - 1)
+        assert looks.is_due("acme", NOON + due)
+
+
+def test_a_cancellation_hurries() -> None:
+    """Every closed shop is due again."""
+    looks = Looks()
+    looks.begin("acme", NOON)
+    looks.hurry()
+    assert looks.is_due("acme", NOON)

@@ -1,0 +1,319 @@
+"""``referrals dead``: what could not be processed, and what becomes of it."""
+
+import base64
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Annotated, Any
+
+import typer
+
+from worker.broker.connection import Parameters, parameters
+from worker.broker.dead import DeadLetter, DeadQueue
+from worker.broker.producer import publish_each
+from worker.cli import console, options
+from worker.cli.environment import load
+from worker.cli.masking import masked, plain, printable
+from worker.cli.moments import after, ago
+from worker.errors import DeadLetterError, UsageError
+from worker.jobs import parse_message
+
+BATCH = 200
+"""Jobs that are replayed at once: published, confirmed, then removed."""
+
+TOLD = 20
+"""Letters that are named one by one when they could not be replayed."""
+
+_COLUMNS = ("id", "reason", "dead_at", "shop", "campaign", "job_id")
+
+dead = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="The queue `referrals.dead`: what could not be processed waits there for a person, for ever.",
+)
+
+Ids = Annotated[
+    list[str] | None, typer.Argument(metavar="[ID]...", help="Letters by their id or job id.", show_default=False)
+]
+Reason = Annotated[str | None, typer.Option("--reason", help="Only with this reason.", show_default=False)]
+OfShop = Annotated[str | None, typer.Option("--shop", help="Only of this shop.", show_default=False)]
+OfCampaign = Annotated[str | None, typer.Option("--campaign", help="Only of this campaign.", show_default=False)]
+OlderThan = Annotated[
+    str | None,
+    typer.Option("--older-than", metavar="WHEN", help="Dead before that: 90m, 3d, a time.", show_default=False),
+]
+NewerThan = Annotated[
+    str | None,
+    typer.Option("--newer-than", metavar="WHEN", help="Dead since then: 90m, 3d, a time.", show_default=False),
+]
+All = Annotated[bool, typer.Option("--all", help="All of them.")]
+
+
+@dataclass(frozen=True)
+class _Choice:
+    ids: frozenset[str]
+    reason: str | None
+    shop: str | None
+    campaign: str | None
+    before: datetime | None
+    since: datetime | None
+
+    @classmethod
+    def of(
+        cls,
+        ids: Sequence[str] | None,
+        reason: str | None,
+        shop: str | None,
+        campaign: str | None,
+        older_than: str | None,
+        newer_than: str | None,
+    ) -> "_Choice":
+        now = datetime.now(UTC)
+        return cls(
+            frozenset(ids or ()),
+            reason,
+            shop,
+            campaign,
+            ago(older_than, "--older-than", now) if older_than is not None else None,
+            ago(newer_than, "--newer-than", now) if newer_than is not None else None,
+        )
+
+    def narrows(self) -> bool:
+        return self != _Choice(frozenset(), None, None, None, None, None)
+
+    def takes(self, letter: DeadLetter) -> bool:
+        return (
+            (not self.ids or letter.id in self.ids or letter.job_id in self.ids)
+            and self.reason in (None, letter.reason)
+            and self.shop in (None, letter.shop)
+            and self.campaign in (None, letter.campaign)
+            # One whose age nobody knows is neither older nor newer.
+            and (self.before is None or (letter.dead_at is not None and letter.dead_at < self.before))
+            and (self.since is None or (letter.dead_at is not None and letter.dead_at >= self.since))
+        )
+
+
+@dead.callback()
+def group() -> None:
+    """The queue `referrals.dead`: what could not be processed waits there for a person, for ever."""
+
+
+@dead.command("list")
+def list_letters(
+    reason: Reason = None,
+    shop: OfShop = None,
+    campaign: OfCampaign = None,
+    older_than: OlderThan = None,
+    newer_than: NewerThan = None,
+    limit: Annotated[int, typer.Option("--limit", min=0, help="Show no more than this many; all are counted.")] = 100,
+    as_json: options.Json = False,
+) -> None:
+    """Show what is in the dead queue, the oldest first, and how many there are of each reason.
+
+    Looking takes nothing out, but counts: a queue's message is dropped by RabbitMQ when it was given back 100,000
+    times. Watch the queue's depth by RabbitMQ's metrics rather than by this.
+
+    Example: `referrals dead list --reason crash_loop --newer-than 2d`
+    """
+    choice = _Choice.of(None, reason, shop, campaign, older_than, newer_than)
+    reasons: Counter[str] = Counter()
+    rows: list[dict[str, Any]] = []
+    with DeadQueue(_connection()) as queue:
+        for letter in filter(choice.takes, queue.letters()):
+            reasons[letter.reason] += 1
+            if len(rows) < limit:
+                rows.append(_row(letter))
+    if as_json:
+        print(json.dumps({"total": reasons.total(), "reasons": dict(reasons), "letters": rows}))  # noqa: T201 - data
+        return
+    if rows:
+        console.table(
+            [name.replace("_", " ") for name in _COLUMNS],
+            [[_cell(row[name]) for name in _COLUMNS] for row in rows],
+            texts=len(_COLUMNS),
+        )
+    counts = ", ".join(f"{number:,} {_cell(name)}" for name, number in reasons.most_common())
+    console.say(f"{reasons.total():,} dead letters{f': {counts}' if counts else ''}")
+
+
+@dead.command()
+def show(
+    ids: Ids = None,
+    reason: Reason = None,
+    shop: OfShop = None,
+    campaign: OfCampaign = None,
+    older_than: OlderThan = None,
+    newer_than: NewerThan = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Show no more than this many.")] = 10,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Show addresses, and the body as it is.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Show letters whole: body and headers. Addresses are masked unless --reveal.
+
+    Example: `referrals dead show 5387ccdbdebf --reveal`
+    """
+    choice = _Choice.of(ids, reason, shop, campaign, older_than, newer_than)
+    with DeadQueue(_connection()) as queue:
+        shown = [_whole(letter, reveal=reveal) for letter in islice(filter(choice.takes, queue.letters()), limit)]
+    if as_json:
+        print(json.dumps(shown))  # noqa: T201 - data for another program, not for a person's eyes
+    else:
+        for number, letter in enumerate(shown):
+            _print_whole(letter, first=number == 0)
+    if not shown:
+        raise UsageError("no dead letter is like that; `referrals dead list` shows what there is")
+
+
+@dead.command()
+def replay(
+    ids: Ids = None,
+    reason: Reason = None,
+    shop: OfShop = None,
+    campaign: OfCampaign = None,
+    older_than: OlderThan = None,
+    newer_than: NewerThan = None,
+    every: All = False,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Replay no more.", show_default=False)] = None,
+    expires: options.Expires = None,
+    as_json: options.Json = False,
+) -> None:
+    """Publish the jobs anew as their next run, each confirmed before its letter is removed.
+
+    The new run has a job id of its own, so it is called also where the old one was answered. A letter without a
+    readable job, or whose shop has no queue, is told and left; then the exit code is 1. Breaking off is harmless:
+    what was replayed twice is one job.
+
+    Example: `referrals dead replay --reason unknown_shop --shop acme`
+    """
+    choice = _Choice.of(ids, reason, shop, campaign, older_than, newer_than)
+    _check(choice, every=every)
+    not_after = after(expires, "--expires", datetime.now(UTC)) if expires is not None else None
+    params = _connection()
+    replayed = 0
+    left: list[tuple[str, str]] = []
+    with DeadQueue(params) as queue:
+        chosen = islice(filter(choice.takes, queue.letters()), limit)
+        while batch := list(islice(chosen, BATCH)):
+            done, failed = _replay(batch, params, not_after)
+            queue.remove(done)
+            replayed += len(done)
+            left += failed
+    data = {"replayed": replayed, "left": [{"id": name, "problem": problem} for name, problem in left]}
+    console.summary([("replayed", f"{replayed:,}"), ("left", f"{len(left):,}")], data, as_json=as_json)
+    for name, problem in left[:TOLD]:
+        console.say(f"{name} can't be replayed: {problem}")
+    if left:
+        raise typer.Exit(1)
+
+
+@dead.command()
+def drop(
+    ids: Ids = None,
+    reason: Reason = None,
+    shop: OfShop = None,
+    campaign: OfCampaign = None,
+    older_than: OlderThan = None,
+    newer_than: NewerThan = None,
+    every: All = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Remove letters for good. Nothing keeps them: `referrals dead show --reveal --json` writes them down before.
+
+    Example: `referrals dead drop --reason undecodable --older-than 30d`
+    """
+    choice = _Choice.of(ids, reason, shop, campaign, older_than, newer_than)
+    _check(choice, every=every)
+    params = _connection()
+    most = None if yes else _confirm(choice, params)
+    with DeadQueue(params) as queue:
+        # Those that came while the person thought are behind those that they were asked about.
+        chosen = list(islice(filter(choice.takes, queue.letters()), most))
+        queue.remove(chosen)
+    console.summary([("dropped", f"{len(chosen):,}")], {"dropped": len(chosen)}, as_json=as_json)
+
+
+def _connection() -> Parameters:
+    return parameters(load().amqp_url.get_secret_value(), name="referral-dispatch dead")
+
+
+def _check(choice: _Choice, *, every: bool) -> None:
+    if choice.narrows() == every:
+        raise UsageError("say which letters, by id or by an option such as --reason, or give --all")
+
+
+def _confirm(choice: _Choice, params: Parameters) -> int:
+    if not console.is_terminal():
+        raise UsageError("drop removes letters for good; where nobody can be asked, give --yes")
+    with DeadQueue(params) as queue:
+        count = sum(1 for _ in filter(choice.takes, queue.letters()))
+    answer = console.stderr.input(f"Drop {count:,} dead letters for good? \\[y/N] ")
+    if answer.strip().lower() not in {"y", "yes"}:
+        raise UsageError("nothing was done")
+    return count
+
+
+def _replay(
+    batch: list[DeadLetter], params: Parameters, not_after: datetime | None
+) -> tuple[list[DeadLetter], list[tuple[str, str]]]:
+    jobs = [(letter, letter.job.replay(not_after=not_after)) for letter in batch if letter.job is not None]
+    failed = [(letter.id, _why_unreadable(letter)) for letter in batch if letter.job is None]
+    told = publish_each([job for _, job in jobs], params) if jobs else []
+    done = []
+    for (letter, _), error in zip(jobs, told, strict=True):
+        if error is None:
+            done.append(letter)
+        else:
+            failed.append((letter.id, str(error)))
+    return done, failed
+
+
+def _why_unreadable(letter: DeadLetter) -> str:
+    try:
+        parse_message(letter.body)
+    except DeadLetterError as error:
+        return _cell(str(error))
+    return ""
+
+
+def _row(letter: DeadLetter) -> dict[str, Any]:
+    return {
+        "id": letter.id,
+        "reason": letter.reason,
+        "detail": masked(letter.detail),
+        "dead_at": letter.dead_at.isoformat(timespec="seconds") if letter.dead_at else None,
+        "shop": masked(letter.shop),
+        "campaign": masked(letter.campaign),
+        "job_id": masked(letter.job_id),
+    }
+
+
+def _cell(value: str | None) -> str:
+    text = printable(str(masked(value or "-"))).replace("\n", " ")
+    return text if len(text) <= 200 else f"{text[:199]}…"
+
+
+def _whole(letter: DeadLetter, *, reveal: bool) -> dict[str, Any]:
+    headers = plain(letter.headers)
+    text = letter.body.decode(errors="backslashreplace")
+    whole = _row(letter) | {"routing_key": letter.routing_key, "bytes": len(letter.body)}
+    if reveal:
+        return whole | {"headers": headers, "body": text, "body_base64": base64.b64encode(letter.body).decode()}
+    if letter.content is not None:
+        # Parsed, so that no escape hides an address.
+        text = json.dumps(masked(letter.content), ensure_ascii=False)
+    return whole | {"routing_key": masked(letter.routing_key), "headers": masked(headers), "body": masked(text)}
+
+
+def _print_whole(whole: dict[str, Any], *, first: bool) -> None:
+    lines = [] if first else [""]
+    lines += [f"{name:<8}  {whole[name] or '-'}" for name in (*_COLUMNS, "detail")]
+    headers = (f"  {name}: {json.dumps(value, ensure_ascii=False)}" for name, value in whole["headers"].items())
+    lines += ["headers:", *headers]
+    lines += [f"body, {whole['bytes']:,} bytes:", whole["body"]]
+    console.stdout.print(printable("\n".join(lines)), markup=False)

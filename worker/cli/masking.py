@@ -1,0 +1,50 @@
+"""Text from outside on a person's terminal: no address in it unless asked for, and nothing that steers the terminal."""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+MASK = "…"
+
+_PERSONAL = frozenset({"email", "destination", "sender"})
+
+# Whatever stands around an @, in the forms that it takes in text that could not be decoded.
+_ADDRESS = re.compile(r"""[^\s"'<>(),;]*(?:@|%40|\\u0040|&#64;)[^\s"'<>(),;]*""", re.IGNORECASE)
+
+
+def masked(value: Any) -> Any:
+    """A value as JSON has them, with the personal fields of a job and whatever else looks like an address masked."""
+    match value:
+        case str():
+            return _ADDRESS.sub(MASK, value)
+        case Mapping():
+            return {masked(name): MASK if name in _PERSONAL and item else masked(item) for name, item in value.items()}
+        case list():
+            return [masked(item) for item in value]
+        case _:
+            return value
+
+
+def plain(value: Any) -> Any:
+    """A header's value as JSON can have it."""
+    match value:
+        case bytes():
+            return value.decode(errors="backslashreplace")
+        case datetime():
+            return value.isoformat()
+        case Mapping():
+            return {str(plain(name)): plain(item) for name, item in value.items()}
+        case list():
+            return [plain(item) for item in value]
+        case str() | int() | float() | None:
+            return value
+        case _:
+            return str(value)
+
+
+def printable(text: str) -> str:
+    """The text in one line or several, with what a terminal would act on escaped."""
+    return "".join(
+        character if character.isprintable() or character == "\n" else ascii(character)[1:-1] for character in text
+    )
