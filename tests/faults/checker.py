@@ -1,0 +1,75 @@
+"""The judge of the fault suite: from what went in and what came out, whether the promise was kept. Pure.
+
+The promise: every job that RabbitMQ confirmed ends in a result or in the dead queue; what ends was published; and after
+a final answer Refer2 isn't called again. It knows jobs by their ids only.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+SECOND = 1_000_000
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of the jobs, as sets of ids.
+
+    ``attempted`` were handed to RabbitMQ and ``acknowledged`` confirmed by it. ``ok`` are attempted ones that ended;
+    ``lost`` acknowledged ones that did not; ``unexpected`` ended, or were called, without having been published;
+    ``recovered`` ended though their confirm was never heard. ``duplicated`` are published ones that Refer2 carried out
+    more than once; ``repeats`` counts the calls beyond the first of each.
+    """
+
+    attempted: frozenset[str]
+    acknowledged: frozenset[str]
+    ok: frozenset[str]
+    lost: frozenset[str]
+    unexpected: frozenset[str]
+    duplicated: frozenset[str]
+    recovered: frozenset[str]
+    repeats: int
+
+    @property
+    def valid(self) -> bool:
+        """Nothing was lost and nothing came from nowhere; how many repeats a fault may cause is the fault's to say."""
+        return not self.lost and not self.unexpected
+
+
+def check(published: Mapping[str, bool], calls: Iterable[str], results: Iterable[str], dead: Iterable[str]) -> Verdict:
+    """Judge a run.
+
+    ``published`` has each job that was handed to RabbitMQ, and whether a confirm of it was heard; ``calls`` a job id
+    for each call that Refer2 carried out; ``results`` and ``dead`` one for each message in those queues.
+    """
+    attempted = frozenset(published)
+    acknowledged = frozenset(job for job, confirmed in published.items() if confirmed)
+    called = Counter(calls)
+    ended = frozenset(results) | frozenset(dead)
+    ok = ended & attempted
+    duplicated = frozenset(job for job, count in called.items() if count > 1) & attempted
+    return Verdict(
+        attempted=attempted,
+        acknowledged=acknowledged,
+        ok=ok,
+        lost=acknowledged - ended,
+        unexpected=(ended | called.keys()) - attempted,
+        duplicated=duplicated,
+        recovered=ok - acknowledged,
+        repeats=sum(called[job] - 1 for job in duplicated),
+    )
+
+
+def overrun(arrivals: Sequence[int], *, per_second: float, burst: int) -> float:
+    """By how many calls the worst window went beyond ``burst`` and ``per_second`` together; 0 where none did.
+
+    ``arrivals`` are the instants at which one shop's calls came in, in microseconds.
+    """
+    worst = level = 0.0
+    last = 0
+    for at in sorted(arrivals):
+        # A bucket that drains at the pace: its highest level is the window with most calls beyond the pace.
+        level = max(0.0, level - (at - last) * per_second / SECOND) + 1
+        last = at
+        worst = max(worst, level)
+    return max(0.0, worst - burst)

@@ -1,0 +1,70 @@
+"""The fault suite's judge, on histories whose verdict is known."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.faults.checker import SECOND, check, overrun
+
+
+def test_a_job_whose_confirm_was_never_heard_may_end_well() -> None:
+    """It counts as recovered, neither as lost nor as unexpected."""
+    verdict = check({"1": False, "2": True}, ["1", "2"], ["1", "2"], [])
+
+    assert (len(verdict.ok), verdict.recovered, verdict.valid) == (2, {"1"}, True)
+
+
+def test_each_way_to_break_the_promise_is_told() -> None:
+    """A confirmed job without an end is lost, one from nowhere unexpected, one called twice duplicated."""
+    verdict = check({"a": False, "b": True, "c": True}, ["w", "c", "c"], ["w", "c", "c"], [])
+
+    assert (verdict.lost, verdict.unexpected, verdict.duplicated) == ({"b"}, {"w"}, {"c"})
+    assert (verdict.attempted, verdict.acknowledged, verdict.ok) == ({"a", "b", "c"}, {"b", "c"}, {"c"})
+    assert verdict.repeats == 1
+    assert not verdict.valid
+
+
+def test_nothing_at_all_is_valid() -> None:
+    """An empty history breaks no promise."""
+    assert check({}, [], [], []).valid
+
+
+def test_the_dead_queue_is_an_end() -> None:
+    """A job that was parked is not lost."""
+    verdict = check({"a": True, "b": True}, ["a"], ["a"], ["b"])
+
+    assert verdict.ok == {"a", "b"}
+    assert verdict.valid
+
+
+def test_a_second_result_is_no_second_call() -> None:
+    """Consumers drop repeated results; only calls count as repeats."""
+    assert check({"a": True}, ["a"], ["a", "a"], []).duplicated == frozenset()
+
+
+def test_a_call_for_a_job_that_nobody_published_is_unexpected() -> None:
+    """Whatever became of it."""
+    assert check({"a": True}, ["a", "x"], ["a"], []).unexpected == {"x"}
+
+
+@given(st.dictionaries(st.sampled_from("abcdef"), st.booleans()), st.lists(st.sampled_from("abcdefgh")))
+def test_every_confirmed_job_is_ok_or_lost(published: dict[str, bool], ended: list[str]) -> None:
+    """Never both, never neither; and recovered ones are those that ended unconfirmed."""
+    verdict = check(published, ended, ended, [])
+
+    assert (verdict.ok - verdict.recovered) | verdict.lost == verdict.acknowledged
+    assert not verdict.ok & verdict.lost
+    assert verdict.repeats == sum(ended.count(job) - 1 for job in set(ended) & published.keys())
+
+
+def test_calls_within_a_bucket_are_no_overrun() -> None:
+    """A burst and then the pace is what a limit allows."""
+    arrivals = [0] * 5 + [(number + 1) * SECOND // 10 for number in range(50)]
+
+    assert overrun(arrivals, per_second=10, burst=5) == 0
+
+
+def test_an_overrun_is_counted_in_calls() -> None:
+    """Two bursts at one instant go beyond the limit by one of them, wherever the window lies."""
+    paced = [number * SECOND for number in range(10)]
+
+    assert overrun(paced + [5 * SECOND] * 9, per_second=10, burst=5) == 5
