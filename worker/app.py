@@ -4,6 +4,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import dramatiq
@@ -25,10 +26,11 @@ from worker.jobs import ACTOR, QUEUE, Job
 from worker.metrics import Metrics
 from worker.refer2 import Refer2Client
 from worker.settings import Settings
-from worker.shops import ShopRegistry
+from worker.shops import ShopConfig, ShopRegistry
 from worker.store.base import Store
 from worker.store.memory import MemoryStore
 from worker.tokens import TokenMaker
+from worker.verdicts import Verdict
 
 SECOND_LOOK_SECONDS = 3.0
 """How long a process that has just ended may still seem to hold what only one process may."""
@@ -45,8 +47,16 @@ class App:
     client: Refer2Client
 
 
-def build_worker(settings: Settings) -> App:
+Refer = Callable[[ShopConfig, Job], Verdict]
+
+
+def build_worker(
+    settings: Settings, *, store: Store | None = None, around_call: Callable[[Refer], Refer] | None = None
+) -> App:
     """A worker on RabbitMQ. Connects to nothing yet.
+
+    ``store`` in place of the one that the settings ask for, and ``around_call``, which wraps the call to Refer2, are
+    for an entry of one's own, such as that of the fault suite.
 
     Raises:
       ConfigurationError: settings or shops file can't be used.
@@ -54,14 +64,14 @@ def build_worker(settings: Settings) -> App:
     clock = SystemClock()
     shops = ShopRegistry.load(settings.shops)
     metrics = _metrics(settings)
-    host = _host(settings, shops, build_store(settings, clock, metrics), clock, metrics)
+    host = _host(settings, shops, store or build_store(settings, clock, metrics), clock, metrics)
     client = _client(settings, clock, metrics)
     params = _parameters(settings)
     single = settings.redis_url is None
     broker = ReferralBroker(host, params, single=single)
     alone = params if single else None
     broker.add_middleware(_Lifecycle(host, client, MetricsServer(settings.metrics_port, clock), alone))
-    _declare_actor(broker, host, client)
+    _declare_actor(broker, host, client, around_call)
     return App(host, broker, client)
 
 
@@ -151,10 +161,12 @@ def _client(settings: Settings, clock: Clock, metrics: Metrics) -> Refer2Client:
     )
 
 
-def _declare_actor(broker: dramatiq.Broker, host: Host, client: Refer2Client) -> None:
+def _declare_actor(
+    broker: dramatiq.Broker, host: Host, client: Refer2Client, around_call: Callable[[Refer], Refer] | None = None
+) -> None:
     dispatcher = Dispatcher(
         shop_of=host.shops.get,
-        refer=client.refer,
+        refer=client.refer if around_call is None else around_call(client.refer),
         read_back=client.read_back,
         store=host.store,
         clock=host.clock,
