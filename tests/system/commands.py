@@ -1,5 +1,6 @@
 """The commands as their users run them: processes of their own, in a folder of their own."""
 
+import contextlib
 import csv
 import json
 import os
@@ -8,10 +9,10 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
@@ -23,9 +24,23 @@ from tests.services.process import free_ports
 class Process:
     """A command that runs; what it writes to stdout and stderr is in two files."""
 
-    def __init__(self, command: list[str], folder: Path, env: Mapping[str, str], name: str) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        folder: Path,
+        env: Mapping[str, str],
+        name: str,
+        through: Sequence[str] | None = None,
+    ) -> None:
         self._out, self._err = folder / f"{name}.out", folder / f"{name}.err"
-        with self._out.open("wb") as out, self._err.open("wb") as err:
+        self._filter: subprocess.Popen[bytes] | None = None
+        with contextlib.ExitStack() as opened:
+            out = opened.enter_context(self._out.open("wb"))
+            err: IO[bytes] = opened.enter_context(self._err.open("wb"))
+            if through is not None:
+                self._filter = subprocess.Popen(list(through), stdin=subprocess.PIPE, stdout=err)
+                assert self._filter.stdin is not None
+                err = opened.enter_context(self._filter.stdin)
             # A session of its own, so that a signal to its process group reaches nobody else.
             self._process = subprocess.Popen(
                 command,
@@ -66,6 +81,13 @@ class Process:
         """Its exit code; raises TimeoutExpired where it hasn't ended by then."""
         return self._process.wait(seconds)
 
+    def close(self) -> None:
+        """End it if it runs, with SIGKILL, and its filter."""
+        if self.running():
+            self.kill()
+        if self._filter is not None:
+            self._filter.wait(10)
+
     def kill(self) -> None:
         """SIGKILL, with every process that it started."""
         try:
@@ -104,18 +126,19 @@ class Desk:
             command, cwd=self.folder, env=self.env | env, capture_output=True, text=True, timeout=timeout, check=False
         )
 
-    def start(self, *arguments: str, program: str = "worker", **env: str) -> Process:
-        """Start ``referrals``, or another program's module, in the background."""
+    def start(
+        self, *arguments: str, program: str = "worker", through: Sequence[str] | None = None, **env: str
+    ) -> Process:
+        """Start ``referrals``, or another program's module, in the background; ``through`` filters its stderr."""
         name = f"{arguments[0]}-{len(self.processes)}"
-        process = Process([sys.executable, "-m", program, *arguments], self.folder, self.env | env, name)
+        process = Process([sys.executable, "-m", program, *arguments], self.folder, self.env | env, name, through)
         self.processes.append(process)
         return process
 
     def close(self) -> None:
         """End what still runs."""
         for process in self.processes:
-            if process.running():
-                process.kill()
+            process.close()
 
     def start_sandbox(self, *arguments: str) -> "Sandbox":
         """A sandbox on a free port, which logs its calls to ``calls.jsonl``."""

@@ -39,10 +39,11 @@ Reply = Callable[["Connection"], None]
 
 
 class Connection:
-    """The server's end of one connection, with what a reply may do to it."""
+    """The server's end of one connection, with what a reply may do to it. ``request`` is the one to answer."""
 
     def __init__(self, sock: socket.socket, stopping: threading.Event) -> None:
         self.open = True
+        self.request = b""
         self._sock = sock
         self._stopping = stopping
 
@@ -131,6 +132,7 @@ class RawServer:
             connection = Connection(sock, self._stopping)
             while connection.open and (request := _read_request(sock)):
                 self.requests.append(request)
+                connection.request = request
                 self._reply(connection)
             sock.close()
 

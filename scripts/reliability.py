@@ -1,0 +1,69 @@
+"""The fault suite's rows: `--list` prints them, and a run's lines become docs/reliability.md."""
+
+import ast
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from scripts.benchmarks.machine import facts, today
+
+FOLDER = Path(__file__).parents[1] / "tests" / "faults"
+
+HEAD = """\
+# Reliability
+
+<!-- made by scripts/faults --report: run it again rather than edit -->
+
+Every job that RabbitMQ confirmed ends in at least one confirmed result that carries its job id, or in the dead queue,
+which never expires; no job is in neither. After a final answer Refer2 is never called again for that job while the
+store keeps its ledger. Where the outcome of a call is unknown, because a process died or an answer was lost, such
+repeats never exceed the calls that were in flight. No fault makes a shop exceed its limits by more than one burst.
+
+This is what the fault suite found when it broke things. Each row is one command, `scripts/faults --only NAME`, and
+`scripts/faults --list` says what each shows. A judge that knows the producer's confirms, the receiving side's log, the
+results and the dead queue counts, for each row:
+
+- **jobs** handed to RabbitMQ, and **faults** injected;
+- **lost**: confirmed by RabbitMQ, and neither a result nor a dead letter;
+- **repeats**: calls carried out beyond a job's first; all of them were of unknown outcome when they were made again;
+- **unknown**: results that say so (`on_unknown = "report"`); **dead**: parked on purpose.
+"""
+
+
+def rows() -> Iterator[tuple[str, str]]:
+    """The rows in the order of their files: name, and what it shows."""
+    for path in sorted(FOLDER.glob("test_*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                yield node.name.removeprefix("test_"), " ".join((ast.get_docstring(node) or "").split())
+
+
+def table(lines: list[dict[str, Any]]) -> str:
+    """The rows of a run as a Markdown table, with their sums."""
+    order = [name for name, _ in rows()]
+    lines = sorted(lines, key=lambda line: (order.index(line["row"].split("[")[0]), line["row"]))
+    columns = ("jobs", "faults", "lost", "repeats", "unknown", "dead")
+    told = [f"| row | {' | '.join(columns)} | seconds |", f"| --- |{' ---: |' * (len(columns) + 1)}"]
+    for line in lines:
+        figures = [f"{line[column]:,}" for column in columns]
+        told.append(f"| `{line['row']}` | {' | '.join(figures)} | {line['seconds']:.0f} |")
+    sums = [f"**{sum(line[column] for line in lines):,}**" for column in columns]
+    told.append(f"| {len(lines)} rows | {' | '.join(sums)} | {sum(line['seconds'] for line in lines):.0f} |")
+    return "\n".join(told)
+
+
+def main(arguments: list[str]) -> None:
+    """`--list`, or the file with a run's lines, RabbitMQ's version and the document to write."""
+    if arguments == ["--list"]:
+        for name, shows in rows():
+            print(f"{name}\n    {shows}")
+        return
+    source, rabbitmq, target = arguments
+    lines = [json.loads(line) for line in Path(source).read_text().splitlines()]
+    Path(target).write_text(f"{HEAD}\n{today()}; {facts(rabbitmq)}.\n\n{table(lines)}\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

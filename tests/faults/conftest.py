@@ -1,0 +1,69 @@
+"""What the rows share: a site each, the counts that ``--full`` asks for, and a line per row for the report."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.site import SHORT_TIMES, Site
+from tests.faults.upstream import Upstream
+from tests.services import RabbitMQ, Valkey, Vhost
+from tests.system.commands import Desk
+
+ROOT = Path(__file__).parents[2]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What `scripts/faults` passes on."""
+    parser.addoption("--full", action="store_true", help="inject as often as the table of the fault suite says")
+    parser.addoption("--minutes", default="30", help="how long a soak lasts")
+    parser.addoption("--seed", help="the faults of an earlier soak once more")
+    parser.addoption("--rows-to", type=Path, help="append a line of JSON per row to this file")
+
+
+@pytest.fixture
+def full(request: pytest.FixtureRequest) -> bool:
+    """Whether to inject as often as the table says."""
+    return bool(request.config.getoption("--full"))
+
+
+@pytest.fixture
+def site(
+    request: pytest.FixtureRequest, tmp_path: Path, rabbitmq: RabbitMQ, vhost: Vhost, full: bool
+) -> Iterator[Site]:
+    """A row's world; workers, receiving side and store are its own. Whatever still runs ends with the row."""
+    with Valkey(tmp_path / "valkey") as valkey, Upstream(tmp_path / "calls.jsonl") as upstream:
+        desk = Desk.of(tmp_path, vhost.url)
+        desk.env |= SHORT_TIMES | {"REFERRALS_REDIS_URL": valkey.url, "PYTHONPATH": str(ROOT)}
+        made = Site(desk, rabbitmq, vhost, valkey, upstream, full)
+        made.configure()
+        started = time.monotonic()
+        try:
+            yield made
+        finally:
+            made.close()
+            _report(request, made, time.monotonic() - started)
+
+
+def _report(request: pytest.FixtureRequest, site: Site, seconds: float) -> None:
+    path: Path | None = request.config.getoption("--rows-to")
+    verdict = site.verdict()
+    outcomes = site.ended.outcomes
+    line = {
+        "row": request.node.name.removeprefix("test_"),
+        "seconds": round(seconds, 1),
+        "jobs": len(verdict.attempted),
+        "faults": site.faults,
+        "lost": len(verdict.lost),
+        "unexpected": len(verdict.unexpected),
+        "repeats": verdict.repeats,
+        "recovered": len(verdict.recovered),
+        "unknown": sum(count for outcome, count in outcomes.items() if outcome.startswith("unknown")),
+        "dead": len(site.ended.dead),
+    }
+    print(json.dumps(line))
+    if path is not None:
+        with path.open("a") as file:
+            file.write(json.dumps(line) + "\n")

@@ -1,0 +1,76 @@
+"""Everything that came out: the results and the dead letters of a virtual host, taken from their queues."""
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import pika
+
+RESULTS = "referrals.results"
+DEAD = "referrals.dead"
+
+
+@dataclass
+class Ended:
+    """What was taken so far: the job ids of results and dead letters, one for each message."""
+
+    results: list[str] = field(default_factory=list)
+    dead: list[str] = field(default_factory=list)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    """Of each job's first result, by ``outcome`` or ``outcome/code``."""
+    latencies: list[float] = field(default_factory=list)
+    """How long each result's last call took, in seconds."""
+    reasons: Counter[str] = field(default_factory=Counter)
+    """Of the dead letters; RabbitMQ's own where a worker gave none."""
+    letters: list[tuple[dict[str, Any], bytes]] = field(default_factory=list)
+    """The dead letters themselves: headers and body."""
+
+    def take(self, url: str) -> None:
+        """Take what is there now, and acknowledge it once it is kept here."""
+        connection = pika.BlockingConnection(pika.URLParameters(url))
+        channel = connection.channel()
+        for queue, keep in ((RESULTS, self._result), (DEAD, self._letter)):
+            if not _exists(connection, queue):
+                continue
+            while True:
+                method, properties, body = channel.basic_get(queue)
+                if method is None:
+                    break
+                keep(properties, body)
+                channel.basic_ack(method.delivery_tag)
+        connection.close()
+
+    def _result(self, _properties: pika.BasicProperties, body: bytes) -> None:
+        result = json.loads(body)
+        if result["job_id"] not in self.results:
+            code = f"/{result['code']}" if result["code"] else ""
+            self.outcomes[f"{result['outcome']}{code}"] += 1
+        self.results.append(result["job_id"])
+        if result["latency_seconds"] is not None:
+            self.latencies.append(result["latency_seconds"])
+
+    def _letter(self, properties: pika.BasicProperties, body: bytes) -> None:
+        headers = properties.headers or {}
+        self.dead.append(id_of(body))
+        self.reasons[headers.get("x-referral-reason") or headers["x-death"][0]["reason"]] += 1
+        self.letters.append((headers, body))
+
+
+def id_of(body: bytes) -> str:
+    """What the judge knows a message by: the id of its job, or a digest of what is no job."""
+    try:
+        return str(json.loads(body)["kwargs"]["job"]["job_id"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return hashlib.sha256(body).hexdigest()
+
+
+def _exists(connection: Any, queue: str) -> bool:
+    channel = connection.channel()
+    try:
+        channel.queue_declare(queue, passive=True)
+    except pika.exceptions.ChannelClosedByBroker:
+        return False
+    channel.close()
+    return True

@@ -1,0 +1,275 @@
+"""Where a row of the fault table happens: a virtual host, a Valkey, a receiving side, and workers as processes."""
+
+import contextlib
+import itertools
+import json
+import os
+import signal
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pika
+
+from tests.faults.checker import Verdict, check, overrun
+from tests.faults.drain import DEAD, RESULTS, Ended
+from tests.faults.jobs import DOMAIN, FaultJob
+from tests.faults.producer import Producer, put
+from tests.faults.upstream import Upstream
+from tests.faults.worker import Worker
+from tests.services import RabbitMQ, Valkey, Vhost, wait_until
+from tests.services.process import free_ports
+from tests.system.commands import Desk
+
+SHOPS = ("acme", "bolt", "core")
+
+SHORT_TIMES = {
+    "REFERRALS_CONNECT_TIMEOUT_SECONDS": "0.3",
+    "REFERRALS_READ_TIMEOUT_SECONDS": "5.1",
+    "REFERRALS_CALL_DEADLINE_SECONDS": "5.2",
+}
+"""The shortest that the settings allow: a call that nobody answers for is taken over after its lease of 16 s."""
+
+LEASE_SECONDS = 16
+
+THREADS = 4
+"""Calls that a worker can have under way, and so the most that its death can cause to be repeated."""
+
+BUNCHED_SECONDS = 0.5
+"""How much later than granted a call may arrive: a grant may lie unused for 0.25 s, and both ends are busy."""
+
+CALM_SECONDS = 1.5
+"""How long every queue must be empty: depths are half a second old, and a job on its way between two may be missed."""
+
+
+@dataclass
+class Site:
+    """One row's world. What a row injects it counts in ``faults``.
+
+    ``full`` asks for the whole number of repetitions; ``started`` has every worker that was ever started.
+    """
+
+    desk: Desk
+    rabbitmq: RabbitMQ
+    vhost: Vhost
+    valkey: Valkey
+    upstream: Upstream
+    full: bool
+    shops: tuple[str, ...] = SHOPS
+    faults: int = 0
+    workers: list[Worker] = field(default_factory=list)
+    started: list[Worker] = field(default_factory=list)
+    published: dict[str, bool] = field(default_factory=dict)
+    ended: Ended = field(default_factory=Ended)
+    _producers: list[Producer] = field(default_factory=list)
+
+    @property
+    def armed(self) -> Path:
+        """The folder of the failpoints."""
+        return self.desk.folder / "armed"
+
+    def times(self, full: int, once: int = 1) -> int:
+        """How often to inject."""
+        return full if self.full else once
+
+    def configure(
+        self,
+        *,
+        tables: Mapping[str, Mapping[str, object]] | None = None,
+        **keys: object,
+    ) -> None:
+        """Write the shops file: wide limits unless ``keys`` tell otherwise, or the ``tables`` of single shops."""
+        usual: dict[str, object] = {"per_second": 200, "burst": 20, "base_url": self.upstream.url}
+        lines = ["[defaults]", *_toml(usual | keys)]
+        folder = self.desk.folder
+        (folder / "secrets").mkdir(exist_ok=True)
+        for shop in self.shops:
+            secret = folder / "secrets" / f"{shop}.key"
+            if not secret.exists():
+                secret.write_text(f"canary secret of {shop}, long enough to sign with\n")
+            own = {"key_id": f"key-{shop}", "secret_file": f"secrets/{shop}.key"} | dict((tables or {}).get(shop, {}))
+            lines += [f"[shops.{shop}]", *_toml(own)]
+        half_written = folder / "shops.toml.new"
+        half_written.write_text("\n".join(lines) + "\n")
+        half_written.replace(folder / "shops.toml")
+
+    def jobs(self, count: int, *, first: int = 0) -> list[FaultJob]:
+        """That many jobs, the shops by turns; the same numbers make the same jobs."""
+        return list(itertools.islice(self._endless(first), count))
+
+    def _endless(self, first: int) -> Iterator[FaultJob]:
+        return (FaultJob(self.shops[number % len(self.shops)], number) for number in itertools.count(first))
+
+    def start(
+        self,
+        count: int = 1,
+        *,
+        failing: bool = False,
+        env: Mapping[str, str] | None = None,
+        through: Sequence[str] | None = None,
+    ) -> list[Worker]:
+        """Start workers of a process each and wait until all are ready.
+
+        ``failing`` ones have failpoints; ``through`` is a program that their log is piped through.
+        """
+        new = [self._start(failing=failing, env=env or {}, through=through) for _ in range(count)]
+        for worker in new:
+            wait_until(lambda w=worker: w.ready() or not w.process.running(), 60, "a worker to be ready")  # type: ignore[misc]
+            assert worker.process.running(), worker.process.stderr[-3000:]
+        wanted = len(self.shops) * len([worker for worker in self.workers if worker.process.running()])
+        wait_until(lambda: len(self.consumers()) >= wanted, 30, f"{wanted} consumers")
+        return new
+
+    def mend(self, *, failing: bool = False) -> None:
+        """Start a worker in place of each that has ended, as whoever runs them would."""
+        gone = [worker for worker in self.workers if not worker.process.running()]
+        for worker in gone:
+            self.workers.remove(worker)
+            self._start(failing=failing, env={})
+
+    @contextlib.contextmanager
+    def load(self, *, per_second: float, first: int = 0) -> Iterator[Producer]:
+        """Publish jobs in the background for as long as the block lasts."""
+        producer = self._producer(self._endless(first), per_second)
+        try:
+            yield producer
+        finally:
+            producer.stop()
+            producer.join(60)
+
+    def publish(self, jobs: Iterable[FaultJob]) -> None:
+        """Publish jobs as fast as RabbitMQ confirms, and wait for that."""
+        self._producer(jobs, None).join(120)
+
+    def put(self, messages: Iterable[tuple[str, bytes, str]]) -> None:
+        """Publish bodies as they are, each confirmed: shop, body, message id."""
+        connection = pika.BlockingConnection(pika.URLParameters(self.vhost.url))
+        channel = connection.channel()
+        channel.confirm_delivery()
+        for shop, body, message_id in messages:
+            put(channel, shop, body, message_id=message_id)
+        connection.close()
+
+    def _producer(self, jobs: Iterable[FaultJob], per_second: float | None) -> Producer:
+        producer = Producer(self.vhost.url, jobs, per_second=per_second)
+        self._producers.append(producer)
+        producer.start()
+        return producer
+
+    def depths(self) -> dict[str, int]:
+        """Messages by queue, for those that have any."""
+        return {name: count for name, count in self.rabbitmq.depths(self.vhost).items() if count}
+
+    def settle(self, seconds: float = 90) -> None:
+        """Wait until no job is on its way any more, then take what came out.
+
+        At the deadline it takes what there is, and the judge has the last word.
+        """
+        deadline = time.monotonic() + seconds
+        calm_since = None
+        while time.monotonic() < deadline:
+            busy = self.depths().keys() - {RESULTS, DEAD}
+            now = time.monotonic()
+            calm_since = (calm_since or now) if not busy else None
+            if calm_since is not None and now - calm_since >= CALM_SECONDS:
+                break
+            time.sleep(0.1)
+        self.take()
+
+    def take(self) -> list[str]:
+        """Take what came out so far; returns the job ids of all results."""
+        self.ended.take(self.vhost.url)
+        return self.ended.results
+
+    def verdict(self) -> Verdict:
+        """The judge's word on all that happened so far."""
+        published = dict(self.published)
+        for producer in self._producers:
+            for job_id, confirmed in producer.published.items():
+                published[job_id] = confirmed or published.get(job_id, False)
+        return check(published, self.upstream.carried_out(), self.ended.results, self.ended.dead)
+
+    def judge(self, *, repeats: int = 0, dead: int = 0) -> Verdict:
+        """Fail unless the promise was kept: nothing lost or unexpected, and at most so many calls twice.
+
+        ``dead`` is how many dead letters there are to be.
+        """
+        verdict = self.verdict()
+        assert verdict.valid, f"lost {len(verdict.lost)}, unexpected {len(verdict.unexpected)}; {self._evidence()}"
+        assert verdict.repeats <= repeats, f"{verdict.repeats} repeats, at most {repeats} are due; {self._evidence()}"
+        assert len(self.ended.dead) == dead, f"dead letters: {self.ended.reasons}; {self._evidence()}"
+        self.assert_nothing_leaked()
+        return verdict
+
+    def assert_nothing_leaked(self) -> None:
+        """No worker has written an address or a secret into its log."""
+        secrets = [path.read_text().strip() for path in (self.desk.folder / "secrets").iterdir()]
+        for worker in self.started:
+            log = worker.process.stderr + worker.process.stdout
+            leaked = [text for text in (f"@{DOMAIN}", *secrets) if text in log]
+            assert not leaked, f"in a worker's log: {leaked}"
+
+    def events(self, name: str) -> list[dict[str, object]]:
+        """Log lines of that event, of all workers."""
+        lines = (line for worker in self.started for line in worker.process.stderr.splitlines())
+        return [record for line in lines if f'"{name}"' in line and (record := json.loads(line))["event"] == name]
+
+    def stop(self) -> None:
+        """Stop every worker in order; one that doesn't end, or not well, has a thread that is stuck."""
+        for worker in self.workers:
+            worker.process.signal(signal.SIGTERM)
+        for worker in self.workers:
+            assert worker.process.wait(30) == 0, worker.process.stderr[-3000:]
+
+    def assert_paced(self, *, per_second: float, burst: int, bursts: int = 1) -> None:
+        """No shop was called faster than its limit and so many bursts more, as the receiving side saw it."""
+        for shop in self.shops:
+            arrivals = [call.at for call in self.upstream.calls(shop=shop)]
+            beyond = overrun(arrivals, per_second=per_second, burst=burst)
+            most = bursts * burst + per_second * BUNCHED_SECONDS
+            assert beyond <= most, f"{shop} was called {beyond:.1f} times beyond its limit, {most:.1f} are due"
+
+    def close(self) -> None:
+        """End every worker."""
+        for worker in self.started:
+            if worker.process.running():
+                # A frozen one would not even be killed in order.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(worker.process.pid, signal.SIGCONT)
+        self.desk.close()
+
+    def _start(self, *, failing: bool, env: Mapping[str, str], through: Sequence[str] | None = None) -> Worker:
+        (port,) = free_ports(1)
+        self.armed.mkdir(exist_ok=True)
+        metrics = self.desk.folder / f"metrics-{len(self.started)}"
+        own = {
+            "REFERRALS_METRICS_PORT": str(port),
+            "REFERRALS_LOG_LEVEL": "DEBUG",
+            "PROMETHEUS_MULTIPROC_DIR": str(metrics),
+            "FAULTS_ARMED": str(self.armed),
+        }
+        if failing:
+            command, program = ["tests.faults.actors", "-p", "1", "-t", str(THREADS), "--skip-logging"], "dramatiq"
+        else:
+            command, program = ["work", "--threads", str(THREADS)], "worker"
+        process = self.desk.start(*command, program=program, through=through, **(own | dict(env)))
+        worker = Worker(process, port)
+        self.workers.append(worker)
+        self.started.append(worker)
+        return worker
+
+    def consumers(self) -> list[object]:
+        """What RabbitMQ lists: each worker's to each queue."""
+        listing: list[object] = self.rabbitmq.api("GET", f"/api/consumers/{self.vhost.name}")
+        return listing
+
+    def _evidence(self) -> str:
+        return (
+            f"calls {self.upstream.treated()}, outcomes {self.ended.outcomes}, dead {self.ended.reasons}, "
+            f"queues {self.depths()}, kept in {self.desk.folder}"
+        )
+
+
+def _toml(keys: Mapping[str, object]) -> list[str]:
+    return [f"{name} = {json.dumps(value)}" for name, value in keys.items()]

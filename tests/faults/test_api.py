@@ -1,0 +1,167 @@
+"""Refer2 misbehaves for one shop of three: the right verdict each time, and the others don't notice."""
+
+import pytest
+
+from tests.faults import behaviours
+from tests.faults.site import THREADS, Site
+from tests.faults.upstream import PROMPT, SENT, Behaviour, Call, Plan, always
+from tests.services import wait_until
+from tests.services.process import free_ports
+from tests.unit.rawserver import RawServer, sends
+
+WORKERS = 2
+JOBS = 90
+EACH = JOBS // 3
+
+BAD_CALLS = 4
+"""Calls that are treated badly, few enough for the breaker to stay closed."""
+
+IN_A_ROW = {"5xx": 10, "firewall": 1, "401": 1}
+"""Such answers in a row that a worker takes before it closes the shop."""
+
+PROBES = 3
+"""Calls that a closed shop may make until the row heals it, after those that were under way."""
+
+UNREADABLE = {
+    behaviours.RESET: "connection_lost",
+    behaviours.TRUNCATED: "connection_lost",
+    behaviours.NOT_JSON: "unreadable_answer",
+    behaviours.LARGE: "unreadable_answer",
+    behaviours.DRIPPING: "timeout",
+    behaviours.BOMB: "unreadable_answer",
+    behaviours.NO_REFERRAL: "unreadable_answer",
+}
+"""The code of the result, where the shop reports what is unknown."""
+
+MOST_LATENCY = 6.5
+"""Seconds that a call may last: its deadline of 5.2 s, and a busy machine."""
+
+
+def name_of(behaviour: Behaviour) -> str:
+    """Its name in the name of its row."""
+    return behaviour.name
+
+
+def at_first(behaviour: Behaviour, *shops: str) -> Plan:
+    """Treats the first calls of these shops badly, and all others well."""
+    left = dict.fromkeys(shops, BAD_CALLS)
+
+    def plan(call: Call) -> Behaviour:
+        if left.get(call.shop, 0):
+            left[call.shop] -= 1
+            return behaviour
+        return PROMPT
+
+    return plan
+
+
+def all_of_acme(behaviour: Behaviour) -> Plan:
+    """Treats every call of one shop badly."""
+    return lambda call: behaviour if call.shop == "acme" else PROMPT
+
+
+def begin(site: Site, plan: Plan, **keys: object) -> None:
+    """Two workers, and jobs for three shops."""
+    site.upstream.plan = plan
+    site.configure(tables={"acme": keys})
+    site.start(WORKERS)
+    site.publish(site.jobs(JOBS))
+
+
+def others_are_done(site: Site) -> bool:
+    """Whether the shops that fare well have made all their calls."""
+    return all(len(site.upstream.calls(shop=shop)) == EACH for shop in ("bolt", "core"))
+
+
+def finish(site: Site, *, repeats: int = 0) -> None:
+    """Nothing is lost, and no thread is stuck: the workers stop in order."""
+    site.settle(120)
+    site.judge(repeats=repeats)
+    site.stop()
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [behaviours.UNAVAILABLE, behaviours.INTERNAL_ERROR, behaviours.THROTTLED, behaviours.THROTTLED_BARE],
+    ids=name_of,
+)
+def test_refused(site: Site, behaviour: Behaviour) -> None:
+    """A 5xx or a 429: nothing was done, so the calls are made again, and their jobs are sent."""
+    begin(site, at_first(behaviour, "acme"))
+    site.faults += BAD_CALLS
+    finish(site)
+
+    assert site.ended.outcomes == {"sent": JOBS}
+    assert site.upstream.treated() == {behaviour.name: BAD_CALLS, "sent": JOBS}
+
+
+@pytest.mark.parametrize("behaviour", UNREADABLE, ids=name_of)
+def test_unreadable(site: Site, behaviour: Behaviour) -> None:
+    """The answer is lost: one shop reports that, as its file says, and the other calls once more for each."""
+    begin(site, at_first(behaviour, "acme", "bolt"), on_unknown="report")
+    site.faults += 2 * BAD_CALLS
+    finish(site, repeats=BAD_CALLS)
+
+    assert site.ended.outcomes == {"sent": JOBS - BAD_CALLS, f"unknown/{UNREADABLE[behaviour]}": BAD_CALLS}
+    assert site.verdict().repeats == BAD_CALLS
+    assert max(site.ended.latencies) < MOST_LATENCY
+
+
+@pytest.mark.parametrize("behaviour", [behaviours.FIREWALL, behaviours.BAD_TOKEN, behaviours.UNAVAILABLE], ids=name_of)
+def test_closed(site: Site, behaviour: Behaviour) -> None:
+    """What every job would be answered, or a storm of 5xx, closes the shop after a few calls; no job of it fails."""
+    begin(site, all_of_acme(behaviour))
+    wait_until(lambda: site.events("shop_closed"), 30, "the shop to be closed")
+    wait_until(lambda: others_are_done(site), 30, "the other shops to be done")
+    site.faults += len(site.upstream.calls(shop="acme"))
+    # Those under way when it closed, at each worker, and a probe or two since.
+    assert site.faults <= WORKERS * (IN_A_ROW[behaviour.name] + THREADS + PROBES)
+    assert not any("core" in str(event["shop"]) or "bolt" in str(event["shop"]) for event in site.events("shop_closed"))
+    site.upstream.plan = always(PROMPT)
+    finish(site)
+
+    assert site.ended.outcomes == {"sent": JOBS}
+
+
+def test_a_changed_secret_heals_at_once(site: Site) -> None:
+    """A 401 in mid-campaign closes the shop; a new secret opens it, whenever the next probe would have been."""
+    site.upstream.plan = always(PROMPT)
+    site.configure(tables={"acme": {"per_second": 10, "burst": 1}})
+    site.start(WORKERS)
+    site.publish(site.jobs(JOBS))
+    wait_until(lambda: len(site.upstream.calls(shop="acme")) > EACH // 3, 30, "calls in mid-campaign")
+    old = site.upstream.calls(shop="acme")[0].key_id
+    site.upstream.plan = lambda call: behaviours.BAD_TOKEN if call.key_id == old else PROMPT
+    wait_until(lambda: len(site.events("shop_closed")) >= WORKERS, 30, "the shop to be closed by both workers")
+    site.faults += site.upstream.treated()[behaviours.BAD_TOKEN.name]
+    # It would take a 401 or two more, with growing pauses between them.
+    assert site.faults <= WORKERS * (1 + THREADS + PROBES)
+    site.configure(tables={"acme": {"per_second": 10, "burst": 1, "key_id": "key-rotated"}})
+    finish(site)
+
+    assert site.ended.outcomes == {"sent": JOBS}
+
+
+def test_refused_connections(site: Site) -> None:
+    """Nobody listens where one shop is called: its jobs wait, no attempt is spent, and go on once somebody does."""
+    begin(site, always(PROMPT), base_url=f"http://127.0.0.1:{free_ports(1)[0]}", max_attempts=1)
+    wait_until(lambda: site.events("shop_closed"), 30, "the shop to be closed")
+    wait_until(lambda: others_are_done(site), 30, "the other shops to be done")
+    site.faults += 1
+    site.configure()
+    finish(site)
+
+    assert site.ended.outcomes == {"sent": JOBS}
+
+
+def test_redirected(site: Site) -> None:
+    """A redirect to another host is not followed: nobody there sees the token, and the shop is closed."""
+    with RawServer(sends(SENT)) as elsewhere:
+        begin(site, all_of_acme(behaviours.redirects_to(elsewhere.url)))
+        wait_until(lambda: site.events("shop_closed"), 30, "the shop to be closed")
+        site.faults += 1
+        site.upstream.plan = always(PROMPT)
+        finish(site)
+
+        assert elsewhere.requests == []
+    assert site.ended.outcomes == {"sent": JOBS}

@@ -1,0 +1,284 @@
+"""RabbitMQ fails under load, each time on a node that may be broken: all goes on by itself, and nothing is repeated."""
+
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pika
+import pytest
+
+from tests.faults import behaviours
+from tests.faults.drain import RESULTS
+from tests.faults.jobs import FaultJob
+from tests.faults.site import LEASE_SECONDS, SHOPS, THREADS, Site
+from tests.faults.upstream import PROMPT, Behaviour, Call, always, slow
+from tests.services import RabbitMQ, ServiceError, open_rabbitmq, wait_until
+from tests.unit.rawserver import Connection
+
+WORKERS = 2
+PER_SECOND = 30
+JOBS = 300
+
+CONSUMER_TIMEOUT_SECONDS = 100
+"""Above the longest pause of a shop through which a worker keeps its jobs in hand: a minute, and what came before."""
+
+HEARTBEAT_SECONDS = 2
+
+QUIET_SECONDS = 3
+
+PATIENT = {"REFERRALS_READ_TIMEOUT_SECONDS": "60", "REFERRALS_CALL_DEADLINE_SECONDS": "60"}
+"""For calls that are held until a queue is broken, on whatever machine."""
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    """A node of these rows alone, which they may break as long as they mend it."""
+    config = [f"consumer_timeout = {CONSUMER_TIMEOUT_SECONDS * 1000}"]
+    folder = tmp_path_factory.mktemp("breakable") / "rabbitmq"
+    with open_rabbitmq(folder, config=config, advanced={"channel_tick_interval": "1000"}) as node:
+        yield node
+
+
+def crashed(site: Site) -> None:
+    """SIGKILL, and a start with what was on disk."""
+    declared = site.rabbitmq.depths(site.vhost)
+    wait_until(lambda: all(site.rabbitmq.registered(site.vhost, queue) for queue in declared), 10, "queues on disk")
+    site.rabbitmq.kill()
+    time.sleep(1)
+    site.rabbitmq.start()
+
+
+def application_restarted(site: Site) -> None:
+    """As for an upgrade in place."""
+    site.rabbitmq.ctl("stop_app")
+    # While it is stopped, somebody's outgoing connection may borrow one of its ports for a moment.
+    wait_until(lambda: _started(site), 90, "the application to start")
+
+
+def _started(site: Site) -> bool:
+    try:
+        site.rabbitmq.ctl("start_app")
+    except ServiceError:
+        return False
+    return True
+
+
+def connections_closed(site: Site) -> None:
+    """By an operator, or a load balancer."""
+    site.rabbitmq.ctl("close_all_connections", "--vhost", site.vhost.name, "maintenance")
+
+
+def unreachable(site: Site) -> None:
+    """Every packet to and from it is dropped, for longer than heartbeats bear."""
+    with packets_dropped(site.rabbitmq.record["amqp"]):
+        wait_until(lambda: not any(worker.ready() for worker in site.workers), 60, "workers to notice")
+        time.sleep(HEARTBEAT_SECONDS)
+
+
+@contextmanager
+def packets_dropped(port: int) -> Iterator[None]:
+    """No packet comes to or from this TCP port of this machine."""
+    table = f"faults-{uuid.uuid4().hex[:8]}"
+    rules = f"""table inet {table} {{
+        chain dropped {{
+            type filter hook input priority 0;
+            tcp dport {port} drop
+            tcp sport {port} drop
+        }}
+    }}"""
+    subprocess.run(["nft", "-f", "-"], input=rules.encode(), check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["nft", "delete", "table", "inet", table], check=True)
+
+
+@pytest.mark.parametrize("fault", [crashed, application_restarted, connections_closed, unreachable])
+def test_broker(site: Site, fault: Callable[[Site], None]) -> None:
+    """Producer and workers connect again; what was under way is answered once, and what was unconfirmed is known."""
+    site.desk.env["REFERRALS_AMQP_URL"] += f"?heartbeat={HEARTBEAT_SECONDS}"
+    site.upstream.plan = always(slow(0.1))
+    site.start(WORKERS)
+    with site.load(per_second=PER_SECOND):
+        for _ in range(site.times(5)):
+            wait_until(lambda: site.upstream.in_progress >= WORKERS, 30, "calls in flight")
+            fault(site)
+            site.faults += 1
+            wait_until(lambda: all(worker.ready() for worker in site.workers), 60, "every worker to be back")
+            done = len(site.upstream.calls())
+            wait_until(lambda done=done: len(site.upstream.calls()) > done + PER_SECOND, 60, "calls after it")  # type: ignore[misc]
+    site.settle(60 + 2 * LEASE_SECONDS)
+
+    site.judge(repeats=0)
+    assert site.ended.outcomes == {"sent": len(site.verdict().ok)}
+
+
+def out_of_memory(site: Site) -> Callable[[], None]:
+    """More in use than the watermark."""
+    site.rabbitmq.ctl("set_vm_memory_high_watermark", "absolute", "1MB")
+    return lambda: _ctl(site, "set_vm_memory_high_watermark", "0.4")
+
+
+def out_of_disk(site: Site) -> Callable[[], None]:
+    """Less left than the limit."""
+    site.rabbitmq.ctl("set_disk_free_limit", "900000GB")
+    return lambda: _ctl(site, "set_disk_free_limit", "50MB")
+
+
+def _ctl(site: Site, *arguments: str) -> None:
+    site.rabbitmq.ctl(*arguments)
+
+
+@pytest.mark.parametrize("fault", [out_of_memory, out_of_disk])
+def test_alarm(site: Site, fault: Callable[[Site], Callable[[], None]]) -> None:
+    """RabbitMQ takes no messages: no call is started whose result had nowhere to go, and nobody is restarted for it."""
+    site.configure(per_second=1, burst=5)
+    site.upstream.plan = always(slow(0.05))
+    site.start(WORKERS)
+    site.publish(site.jobs(JOBS))
+    heal = fault(site)
+    try:
+        site.faults += 1
+        # It tells a publisher that it is blocked when that publishes.
+        wait_until(lambda: _calls_stopped(site), 60, "calls to stop")
+        assert all(worker.alive() for worker in site.workers)
+        assert len(site.upstream.calls()) < JOBS
+    finally:
+        heal()
+    site.configure()
+    site.settle()
+
+    site.judge(repeats=0)
+    assert site.ended.outcomes == {"sent": JOBS}
+
+
+def _calls_stopped(site: Site) -> bool:
+    calls = len(site.upstream.calls())
+    time.sleep(QUIET_SECONDS)
+    return len(site.upstream.calls()) == calls
+
+
+def held_up(site: Site, jobs: int, workers: int = WORKERS) -> Callable[[], None]:
+    """Workers with calls under way that are answered once this is called, and no result in the queue."""
+    answering: list[Behaviour] = []
+
+    def reply(connection: Connection) -> None:
+        while not answering and not connection.wait(0.02):
+            pass
+        PROMPT.reply(connection)
+
+    site.upstream.plan = always(Behaviour("held", reply))
+    site.start(workers, env=PATIENT)
+    site.publish(site.jobs(jobs))
+    wait_until(lambda: site.upstream.in_progress == workers * THREADS, 30, "calls under way")
+    return lambda: answering.append(PROMPT)
+
+
+def test_results_queue_deleted(site: Site) -> None:
+    """A result that no queue takes leaves its job unacknowledged; it goes out once the queue is declared again."""
+    jobs = 60
+    answer = held_up(site, jobs)
+    site.rabbitmq.api("DELETE", f"/api/queues/{site.vhost.name}/{RESULTS}")
+    site.faults += 1
+    answer()
+    site.settle(120)
+
+    site.judge(repeats=0)
+    assert site.ended.outcomes == {"sent": jobs}
+
+
+def test_results_queue_full(site: Site) -> None:
+    """A result that is refused leaves its job unacknowledged; it goes out once there is room."""
+    jobs, room = 60, 5
+    answer = held_up(site, jobs)
+    policy = f"/api/policies/{site.vhost.name}/full"
+    definition = {"max-length": room, "overflow": "reject-publish"}
+    site.rabbitmq.api(
+        "PUT", policy, {"pattern": f"^{RESULTS}$", "definition": definition, "apply-to": "queues", "priority": 9}
+    )
+    site.faults += 1
+    answer()
+    wait_until(lambda: site.events("job_given_back"), 30, "a job to be given back")
+    # Depths lag; but what was acknowledged before its confirm would never come back.
+    wait_until(lambda: sum(site.depths().values()) == jobs, 10, "every job to be in a queue still")
+    # Somebody takes results again, which alone makes room: RabbitMQ 3.10 goes on refusing once the policy is gone.
+    wait_until(lambda: len(set(site.take())) == jobs, 120, "every result")
+    site.settle()
+
+    site.judge(repeats=0)
+    assert site.ended.outcomes == {"sent": jobs}
+
+
+def test_shop_queue_deleted(site: Site) -> None:
+    """The calls under way end with their results; the queue is declared again, and what comes next is done."""
+    # Jobs that wait in a queue are gone with it, which no worker can help; so every job is under way.
+    first = THREADS
+    answer = held_up(site, first, workers=1)
+    for shop in SHOPS:
+        site.rabbitmq.api("DELETE", f"/api/queues/{site.vhost.name}/referrals.shop.{shop}")
+        site.faults += 1
+    answer()
+    declared = {f"referrals.shop.{shop}" for shop in SHOPS}
+    wait_until(lambda: declared <= site.rabbitmq.depths(site.vhost).keys(), 30, "the queues to be declared again")
+    wait_until(lambda: len(site.consumers()) >= len(SHOPS), 60, "their consumers")
+    site.publish(site.jobs(60, first=first))
+    site.settle()
+
+    site.judge(repeats=0)
+    assert site.ended.outcomes == {"sent": first + 60}
+
+
+def test_halted_past_consumer_timeout(site: Site) -> None:
+    """A shop that stays closed for longer than RabbitMQ lets a delivery lie: the others don't notice."""
+
+    def plan(call: Call) -> Behaviour:
+        return behaviours.FIREWALL if call.shop == "acme" else PROMPT
+
+    site.upstream.plan = plan
+    site.start(WORKERS)
+    closed_at = time.monotonic()
+    with site.load(per_second=2):
+        while time.monotonic() < closed_at + CONSUMER_TIMEOUT_SECONDS * 1.3:
+            calls = len(site.upstream.calls(shop="core"))
+            wait_until(lambda calls=calls: len(site.upstream.calls(shop="core")) > calls, 10, "another shop's call")  # type: ignore[misc]
+    site.faults += 1
+    assert not site.events("consumer_disconnected")
+    site.upstream.plan = always(PROMPT)
+    site.configure(tables={"acme": {"key_id": "key-rotated"}})
+    site.settle()
+
+    site.judge(repeats=0)
+    assert not site.events("consumer_disconnected")
+    assert site.ended.outcomes == {"sent": len(site.verdict().attempted)}
+
+
+def test_orphans_in_a_delay_queue(site: Site) -> None:
+    """A hundred jobs of a shop that is gone stand before the repeats of others: they go to the dead queue."""
+    orphans = 100
+    left = dict.fromkeys(SHOPS, 4)
+
+    def plan(call: Call) -> Behaviour:
+        if left[call.shop]:
+            left[call.shop] -= 1
+            return behaviours.UNAVAILABLE
+        return PROMPT
+
+    site.upstream.plan = plan
+    site.start(WORKERS)
+    gone = [FaultJob("gone", 9000 + number) for number in range(orphans)]
+    connection = pika.BlockingConnection(pika.URLParameters(site.vhost.url))
+    channel = connection.channel()
+    channel.confirm_delivery()
+    for job in gone:
+        properties = pika.BasicProperties(delivery_mode=2, expiration="500")
+        channel.basic_publish("referrals.delay.1", "gone", job.message(), properties, mandatory=True)
+        site.published[job.job_id] = True
+    connection.close()
+    site.faults += orphans
+    site.publish(site.jobs(60))
+    site.settle()
+
+    site.judge(repeats=0, dead=orphans)
+    assert site.ended.outcomes == {"sent": 60}

@@ -1,0 +1,54 @@
+"""The wall clock of a worker jumps: neither limits nor leases change, which the store's and a steady clock count."""
+
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.faults.site import SHOPS, Site
+from tests.faults.upstream import always, slow
+from tests.services import wait_until
+
+PER_SECOND = 10
+BURST = 10
+JUMP = 600
+
+SOURCE = Path(__file__).with_name("shifted.c")
+
+
+@pytest.fixture
+def shifted_clock(tmp_path: Path) -> Path:
+    """The library that shifts a process's wall clock, built here."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    assert compiler, "a C compiler is missing: apt install gcc libc6-dev"
+    library = tmp_path / "shifted.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-O", "-o", str(library), str(SOURCE), "-ldl"], check=True)
+    return library
+
+
+def shift(file: Path, seconds: int) -> None:
+    """Let the clock of whoever has mapped the file jump."""
+    with file.open("r+b" if file.exists() else "wb") as shared:
+        shared.write(struct.pack("q", seconds))
+
+
+@pytest.mark.parametrize("jump", [JUMP, -JUMP], ids=["forward", "back"])
+def test_clock_jumps(site: Site, shifted_clock: Path, tmp_path: Path, jump: int) -> None:
+    """One worker of two is ten minutes off from then on: no shop is called faster, no job twice."""
+    site.configure(per_second=PER_SECOND, burst=BURST)
+    site.upstream.plan = always(slow(0.02))
+    file = tmp_path / "shift"
+    shift(file, 0)
+    site.start(1, env={"LD_PRELOAD": str(shifted_clock), "SHIFTED_CLOCK": str(file)})
+    site.start(1)
+    site.publish(site.jobs(len(SHOPS) * (BURST + PER_SECOND * 10)))
+    wait_until(lambda: len(site.upstream.calls()) > len(SHOPS) * (BURST + PER_SECOND), 30, "the first calls")
+    shift(file, jump)
+    site.faults += 1
+    site.settle()
+
+    verdict = site.judge()
+    assert site.ended.outcomes == {"sent": len(verdict.attempted)}
+    site.assert_paced(per_second=PER_SECOND, burst=BURST, bursts=0)

@@ -1,0 +1,77 @@
+"""The same job more than once, by every way there is: Refer2 is called once."""
+
+from tests.faults.jobs import CAMPAIGN, CHANNEL, FaultJob
+from tests.faults.site import Site
+from tests.faults.upstream import always, slow
+
+JOBS = 120
+
+
+def export(site: Site, jobs: list[FaultJob]) -> None:
+    """The jobs as a shop's export."""
+    rows = [{"shop": job.shop, "customer_email": job.email, "channel": CHANNEL} for job in jobs]
+    site.desk.write_export("export.csv", rows)
+
+
+PUBLISH = ("publish", "export.csv", "--campaign", CAMPAIGN)
+
+
+def test_an_export_published_twice(site: Site) -> None:
+    """The second time while the first is under way, and a third time after it."""
+    site.upstream.plan = always(slow(0.05))
+    jobs = site.jobs(JOBS)
+    export(site, jobs)
+    site.start(2)
+    for _ in range(2):
+        done = site.desk.run(*PUBLISH)
+        assert done.returncode == 0, done.stderr
+        site.faults += 1
+    site.settle()
+    assert site.desk.run(*PUBLISH).returncode == 0
+    site.settle()
+    site.published = {job.job_id: True for job in jobs}
+
+    site.judge(repeats=0)
+    assert site.ended.outcomes == {"sent": JOBS}
+
+
+def test_two_producers_at_once(site: Site) -> None:
+    """Two commands publish the same export at the same time."""
+    site.upstream.plan = always(slow(0.05))
+    jobs = site.jobs(JOBS)
+    export(site, jobs)
+    site.start(2)
+    producers = [site.desk.start(*PUBLISH) for _ in range(2)]
+    assert [producer.wait(60) for producer in producers] == [0, 0]
+    site.faults += 1
+    site.settle()
+    site.published = {job.job_id: True for job in jobs}
+
+    site.judge(repeats=0)
+    assert site.ended.outcomes == {"sent": JOBS}
+
+
+def test_two_live_copies(site: Site) -> None:
+    """Two workers hold a copy each of the same jobs while the first calls are still under way."""
+    site.upstream.plan = always(slow(1))
+    jobs = [FaultJob("acme", number) for number in range(30)]
+    site.start(2)
+    site.publish([copy for job in jobs for copy in (job, job)])
+    site.faults += len(jobs)
+    site.settle()
+
+    site.judge(repeats=0)
+    assert site.ended.outcomes == {"sent": len(jobs)}
+
+
+def test_message_ids_of_others(site: Site) -> None:
+    """Whatever id a producer gives its messages, a job is known by its own."""
+    site.start(2)
+    jobs = site.jobs(JOBS)
+    site.put([(job.shop, job.message(), "the-same-for-all") for job in jobs])
+    site.faults += 1
+    site.published = {job.job_id: True for job in jobs}
+    site.settle()
+
+    site.judge(repeats=0)
+    assert site.ended.outcomes == {"sent": JOBS}
