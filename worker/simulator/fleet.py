@@ -240,5 +240,6 @@ class Fleet:
         ticket.disposition = Finish(grant.epoch, "", "sent", None, has_share_action=False, verdict=_SENT)
         self._consumers[process].ack(ticket)
         self._free[process] += 1
-        if self._ready[process]:
+        # One that is too late to start leaves the thread to the next.
+        while self._free[process] and self._ready[process]:
             self._start(process, self._ready[process].popleft())
