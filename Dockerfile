@@ -1,7 +1,12 @@
-# docker build -t referral-dispatch .
-# docker run --rm -e REFERRALS_AMQP_URL=… -v "$PWD/shops.toml:/var/lib/referrals/shops.toml:ro" referral-dispatch
+# docker build -t referral-dispatch:0.1.0 --build-arg REVISION="$(git rev-parse HEAD)" .
+# docker run --rm -e REFERRALS_AMQP_URL=… -v "$PWD/shops.toml:/var/lib/referrals/shops.toml:ro" \
+#     referral-dispatch:0.1.0
+# The base is yours to choose, by digest too: --build-arg PYTHON_IMAGE=registry.example.com/python@sha256:…
+# It needs Python 3.11 or newer with pip, in the same place in both stages.
 ARG PYTHON_IMAGE=python:3.12-slim
 
+# checkov:skip=CKV_DOCKER_2:Kubernetes and compose ask /livez and /readyz of a worker; publish and collect serve no port
+# checkov:skip=CKV_DOCKER_7:the tag is in the argument above
 FROM ${PYTHON_IMAGE} AS build
 ENV UV_COMPILE_BYTECODE=1 \
     UV_LINK_MODE=copy \
@@ -17,7 +22,10 @@ COPY worker worker
 RUN uv sync --frozen --no-dev --no-editable
 
 FROM ${PYTHON_IMAGE}
+ARG REVISION=unknown
 LABEL org.opencontainers.image.title="referral-dispatch" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.description="Sends referral campaigns through Bubblehouse's Refer2 under its limits" \
       org.opencontainers.image.licenses="MIT"
 # Writable by the user: exports and results in the first folder, the metrics that several processes share in the second.
