@@ -41,6 +41,12 @@ def _url(*schemes: str, several: bool = False) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _http(value: str) -> str:
+    if urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname:
+        raise ValueError("is not a URL like http://host:15692")
+    return value
+
+
 def _existing(path: Path) -> Path:
     if not path.is_file():
         raise ValueError("names no file; give the path of a PEM file, or unset it to trust the public authorities")
@@ -82,6 +88,10 @@ class Settings(BaseSettings):
         ge=0,
         le=100_000,
         description="Shops with a `shop` label of their own in `/metrics`, the fastest first; the rest is `_other`.",
+    )
+    rabbitmq_metrics_url: Annotated[str, AfterValidator(_http)] | None = Field(
+        default=None,
+        description="RabbitMQ's Prometheus endpoint, for `referrals status`; unset: port 15692 of the broker's host.",
     )
     http_proxy: Annotated[SecretStr, _url("http", "https")] | None = Field(
         default=None,

@@ -49,9 +49,9 @@ class FailingStore(RedisStore):
         reach("after_answer", ask.job_id)
         return recorded
 
-    def settle(self, ask: Ask, epoch: int, outcome: Outcome) -> None:
+    def settle(self, ask: Ask, epoch: int, outcome: Outcome, code: str | None = None) -> None:
         reach("after_confirm", ask.job_id)
-        super().settle(ask, epoch, outcome)
+        super().settle(ask, epoch, outcome, code)
 
 
 def failing(refer: Refer) -> Refer:

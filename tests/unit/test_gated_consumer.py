@@ -53,9 +53,9 @@ class BreakableStore(MemoryStore):
         self.check()
         super().release(ask, epoch, called=called, verified=verified)
 
-    def settle(self, ask: Ask, epoch: int, outcome: Outcome) -> None:
+    def settle(self, ask: Ask, epoch: int, outcome: Outcome, code: str | None = None) -> None:
         self.check()
-        super().settle(ask, epoch, outcome)
+        super().settle(ask, epoch, outcome, code)
 
     def check(self) -> None:
         if self.down:

@@ -191,6 +191,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             lease=self.host.longest_call,
             place=place,
             free=self._ends_as(job, self.host.clock.now()),
+            campaign=job.campaign,
         )
 
     def configure_shops(self) -> None:
@@ -237,7 +238,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         """The result is in safe hands: tell the ledger. Then the delivery may be acknowledged."""
         self._backoffs.pop(delivery.shop, None)
         try:
-            self.host.store.settle(delivery.ask, finish.epoch, finish.outcome)
+            self.host.store.settle(delivery.ask, finish.epoch, finish.outcome, finish.code)
         except StoreError as error:
             # The ledger still says answered: another copy would publish the result again and call nobody.
             log.warning("settle_failed", job_id=delivery.job.job_id, problem=str(error))
@@ -390,6 +391,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
                 parked = f"{reply.takeovers} workers ended during this job's call"
                 # The grant counted a call that was not made.
                 history = {"takeovers": reply.takeovers, "attempts": reply.attempts - 1}
+                self._tally(delivery, "dead")
                 self.bury(delivery, DeadLetterError("crash_loop", parked, history=history))
             case Wait(scope, until):
                 self._hold_back(delivery, now, until, line=scope == "customer")
@@ -397,6 +399,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
                 self.gate.finished(delivery)
                 self.host.metrics.ledger_hits.inc()
                 if result is None:
+                    self._tally(delivery, "duplicate")
                     self.acknowledge(delivery)
                 else:
                     self.publish_result(delivery, Finish.recorded(epoch, result))
@@ -471,6 +474,9 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             else:
                 log.info("shop_resumed", shop=shop)
                 self.gate.open(shop, "paused")
+
+    def _tally(self, delivery: D, counter: str) -> None:
+        self.host.store.tally(delivery.shop, delivery.job.campaign, {counter: 1})
 
     def _store_is_down(self, error: StoreError, deliveries: list[D], now: int) -> None:
         if not self._store_down:

@@ -1,5 +1,6 @@
 """The producing side: jobs go out confirmed, or the caller hears that they did not."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Self
@@ -29,6 +30,8 @@ class Producer:
         self._timeout = timeout
         self._error: BrokerError | None = None
         self.confirmed = 0
+        self.counted: Counter[tuple[str, str]] = Counter()
+        """Confirmed jobs by shop and campaign."""
 
     def declare(self, shops: Iterable[str]) -> list[str]:
         """Declare everything these shops need; returns what differs on RabbitMQ's side.
@@ -60,6 +63,7 @@ class Producer:
         def done(error: BrokerError | None) -> None:
             if error is None:
                 self.confirmed += 1
+                self.counted[job.shop, job.campaign] += 1
             elif self._error is None:
                 self._error = _explain(job.shop, error)
 

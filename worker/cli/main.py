@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from worker.errors import ReferralError
 
-COMMANDS = ("run", "publish", "work", "collect", "shops", "cancel", "dead", "sandbox")
+COMMANDS = ("run", "publish", "work", "collect", "status", "shops", "cancel", "dead", "sandbox")
 """Each is the function or the group of its name in the module of its name, in the order in which ``--help`` shows
 them."""
 

@@ -1,14 +1,18 @@
 """``referrals publish``: a campaign onto RabbitMQ."""
 
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from worker import logs, settings
+from worker.app import build_store
 from worker.broker.connection import parameters
 from worker.broker.producer import Producer
 from worker.campaigns import Importer, SeenJobs
 from worker.cli import console, options
+from worker.clock import SystemClock
 from worker.errors import ConfigurationError
+from worker.settings import Settings
 from worker.shops import ShopRegistry
 
 TICK_JOBS = 500
@@ -58,14 +62,18 @@ def publish(
             console.confirm(total, "Publish", yes=yes)
         began = time.monotonic()
         params = parameters(loaded.amqp_url.get_secret_value(), name="referral-dispatch publish")
-        with Producer(params) as producer, console.Meter(total) as meter:
-            for difference in producer.declare(shops.slugs()):
-                console.stderr.print(f"[yellow]note:[/] {difference}")
-            for sent, job in enumerate(importer, start=1):
-                producer.send(job)
-                if sent % TICK_JOBS == 0:
-                    meter.show(producer.confirmed, producer.confirmed / (time.monotonic() - began), {})
-            producer.flush()
+        producer = Producer(params)
+        try:
+            with producer, console.Meter(total) as meter:
+                for difference in producer.declare(shops.slugs()):
+                    console.stderr.print(f"[yellow]note:[/] {difference}")
+                for sent, job in enumerate(importer, start=1):
+                    producer.send(job)
+                    if sent % TICK_JOBS == 0:
+                        meter.show(producer.confirmed, producer.confirmed / (time.monotonic() - began), {})
+                producer.flush()
+        finally:
+            _tally(loaded, producer.counted)
     seconds = time.monotonic() - began
     console.warn(importer)
     rows = console.import_rows(importer)
@@ -79,3 +87,13 @@ def publish(
         "reject_files": [str(path) for path in importer.reject_files],
     }
     console.summary(rows, data, as_json=as_json)
+
+
+def _tally(loaded: Settings, counted: Mapping[tuple[str, str], int]) -> None:
+    # What was confirmed counts, also of a publication that broke off; without the store it is published all the same.
+    if loaded.redis_url is None or not counted:
+        return
+    store = build_store(loaded, SystemClock())
+    for (shop, campaign), jobs in counted.items():
+        store.tally(shop, campaign, {"published": jobs})
+    store.close()

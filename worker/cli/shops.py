@@ -160,7 +160,7 @@ def _row(config: ShopConfig, state: ShopState | None, pause: Pause | None) -> di
     }
     if state is None:
         return row
-    gate, code, until = _gate(state, config)
+    gate, code, until = gate_of(state, config)
     row |= {
         "gate": gate,
         "code": code,
@@ -175,7 +175,8 @@ def _row(config: ShopConfig, state: ShopState | None, pause: Pause | None) -> di
     return row
 
 
-def _gate(state: ShopState, config: ShopConfig) -> tuple[str, str | None, int]:
+def gate_of(state: ShopState, config: ShopConfig) -> tuple[str, str | None, int]:
+    """Why the shop is closed, by which code, and until when; 0 for an open one."""
     # The reason that a person has to do something about comes first.
     if state.closure is not None:
         return state.closure.reason, state.closure.code, state.closure.until

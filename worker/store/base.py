@@ -11,7 +11,7 @@ A message is only a ticket; the ledger in the store decides what becomes of its 
 Instants are microseconds of the store's clock.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -59,6 +59,7 @@ class Ask:
 
     ``place`` is the place in the customer's line that an earlier :class:`Wait` handed out. ``lease`` is the longest
     that the call can last, in microseconds. ``free`` is for a job that ends so without a call: no limit holds it back.
+    ``campaign`` is what the job is counted under.
     """
 
     shop: str
@@ -68,6 +69,7 @@ class Ask:
     lease: int
     place: int | None = None
     free: Literal["expired", "cancelled"] | None = None
+    campaign: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,15 @@ class ShopState:
     closure: Closure | None
 
 
+MOST_COUNTERS = 200
+"""Of a campaign at a shop. Codes are words from outside: beyond so many counters all other codes are one."""
+
+
+def counter_of(outcome: Outcome, code: str | None) -> str:
+    """What a final result is counted under: its outcome, of rejections ``rejected:<code>``."""
+    return f"rejected:{code}" if outcome == "rejected" else outcome
+
+
 class Store(Protocol):
     """Limits and ledger. Every method is atomic and safe to call from any thread.
 
@@ -199,8 +210,8 @@ class Store(Protocol):
     def take_read(self, ask: Ask) -> int | None:
         """Take a token for reading the customer's referrals back now; else when there will be one."""
 
-    def settle(self, ask: Ask, epoch: int, outcome: Outcome) -> None:
-        """The result is in safe hands: keep the outcome, drop what was personal."""
+    def settle(self, ask: Ask, epoch: int, outcome: Outcome, code: str | None = None) -> None:
+        """The result is in safe hands: count it under its campaign, drop what was personal."""
 
     def block(self, shop: str, customer: str | None, until: int) -> None:
         """Let nobody of the customer (of the whole shop if None) start before ``until``."""
@@ -213,6 +224,12 @@ class Store(Protocol):
 
     def note(self, shop: str, closure: Closure | None) -> None:
         """Let everybody know that the shop is closed, or that it is open again. Without waiting; may get lost."""
+
+    def tally(self, shop: str, campaign: str, counts: Mapping[str, int]) -> None:
+        """Add to the counters of a campaign at a shop, such as ``published``. Without waiting; may get lost."""
+
+    def tallies(self, shop: str) -> dict[str, dict[str, int]]:
+        """The counters of each campaign of the shop: those of :meth:`tally`, and results by :func:`counter_of`."""
 
     def inspect(self, shop: str, limits: ShopLimits) -> ShopState:
         """What there is to know of a shop; changes nothing."""

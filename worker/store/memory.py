@@ -1,7 +1,8 @@
 """The store of a single process."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from worker.clock import DAY, Clock
@@ -14,6 +15,7 @@ from worker.store.base import (
     CANCELLED_FOR,
     GRANT_LIFETIME,
     LEASE_MARGIN,
+    MOST_COUNTERS,
     Ask,
     Closed,
     Closure,
@@ -22,6 +24,7 @@ from worker.store.base import (
     Seen,
     ShopState,
     Wait,
+    counter_of,
     turn_of,
 )
 
@@ -111,11 +114,13 @@ class _Shop:
         "readers",
         "reading_day",
         "slowdown",
+        "tallies",
         "tat",
     )
 
     def __init__(self) -> None:
         self.slowdown = Slowdown()
+        self.tallies: dict[str, Counter[str]] = {}
         self.closure: Closure | None = None
         self.tat = 0
         self.base = 0
@@ -271,7 +276,7 @@ class MemoryStore:
             reader.reads += 1
             return None
 
-    def settle(self, ask: Ask, epoch: int, outcome: Outcome) -> None:
+    def settle(self, ask: Ask, epoch: int, outcome: Outcome, code: str | None = None) -> None:
         job = bytes.fromhex(ask.job_id)
         today = self._clock.now() // DAY
         with self._lock:
@@ -279,6 +284,17 @@ class MemoryStore:
             if isinstance(record, Answered) and record.epoch == epoch:
                 del self._open[job]
                 self._mark_done(job, today, outcome)
+                counts = self._shop(ask.shop).tallies.setdefault(ask.campaign, Counter())
+                counter = counter_of(outcome, code if len(counts) < MOST_COUNTERS else "other")
+                counts[counter] += 1
+
+    def tally(self, shop: str, campaign: str, counts: Mapping[str, int]) -> None:
+        with self._lock:
+            self._shop(shop).tallies.setdefault(campaign, Counter()).update(counts)
+
+    def tallies(self, shop: str) -> dict[str, dict[str, int]]:
+        with self._lock:
+            return {campaign: dict(counts) for campaign, counts in self._shop(shop).tallies.items()}
 
     def block(self, shop: str, customer: str | None, until: int) -> None:
         with self._lock:

@@ -321,8 +321,8 @@ def test_a_url_that_cannot_be_meant(url: str) -> None:
 
 
 ACL = (
-    "+evalsha +script|load +get +set +del +hmget +hincrby +hdel +sismember +sadd +scard +pexpireat +time +info +select "
-    "+client|setinfo"
+    "+evalsha +script|load +get +set +del +hmget +hincrby +hdel +hlen +hgetall +sismember +sadd +scard +pexpireat "
+    "+time +info +select +client|setinfo"
 )
 """The commands that docs/store.md lists."""
 

@@ -165,7 +165,7 @@ def test_keys_are_of_one_slot(shared: RedisWorld) -> None:
     go(shared.store, make_ask(shop="one-shop"))
     shared.store.block("one-shop", "e:b", NOON + SECOND)
     found = [key for key in keys(shared) if b"other" not in key]
-    assert len({key.split(b"}")[1][:2] for key in found}) == 5
+    assert len({key.split(b"}")[1][:2] for key in found}) == 6
     assert all(key.startswith(b"rd:{one-shop}:") for key in found)
 
 

@@ -1,4 +1,4 @@
--- KEYS: record. ARGV: prefix, period length (us), id, epoch.
+-- KEYS: record. ARGV: prefix, period length (us), id, epoch, campaign, and what the job is counted under in it.
 -- Returns 1 if the job is done now, 0 if it is not this epoch's to end.
 local record = redis.call('GET', KEYS[1])
 if not record or kind_of(record) ~= 'A' or epoch_of(record) ~= ARGV[4] then
@@ -20,4 +20,5 @@ if redis.call('SCARD', key) == 1 then
   redis.call('PEXPIREAT', key, forget_at)
 end
 redis.call('DEL', KEYS[1])
+tally(prefix, ARGV[5], ARGV[6], 1, forget_at)
 return 1

@@ -2,7 +2,7 @@
 
 import hashlib
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from importlib import resources
 from typing import Any
@@ -28,6 +28,7 @@ from worker.store.base import (
     Seen,
     ShopState,
     Wait,
+    counter_of,
     turn_of,
 )
 from worker.store.redis.epochs import Epochs
@@ -42,7 +43,7 @@ _SCRIPTS = {
     "answer": ("records", "done"),
     "retry": ("records", "done"),
     "release": ("scopes", "records"),
-    "settle": ("records", "done"),
+    "settle": ("records", "done", "tallies"),
     "block": ("scopes",),
     "slow_down": ("scopes",),
     "take_read": ("scopes",),
@@ -50,6 +51,8 @@ _SCRIPTS = {
     "inspect": ("scopes",),
     "watch": ("controls",),
     "control": ("controls",),
+    "tally": ("tallies",),
+    "tallied": (),
 }
 """What each script is put together from; each part costs a script time, so it gets no more than it needs."""
 
@@ -203,16 +206,16 @@ class RedisStore:
         now, until = self._server.call("take_read", [self._reader_key(ask.shop, ask.customer)], arguments)
         return until + self._clock.now() - now if until else None
 
-    def settle(self, ask: Ask, epoch: int, outcome: Outcome) -> None:
-        """As :class:`worker.store.base.Store` says, without waiting; of the outcome nothing is kept."""
-        del outcome
+    def settle(self, ask: Ask, epoch: int, outcome: Outcome, code: str | None = None) -> None:
+        """As :class:`worker.store.base.Store` says, without waiting; the outcome is kept as a count only."""
 
         def done(answer: Any) -> None:
             if isinstance(answer, StoreError):
                 # The ledger still says answered: another copy would publish the result again and call nobody.
                 log.warning("settle_failed", job_id=ask.job_id, problem=str(answer))
 
-        self._server.send("settle", *self._job(ask, epoch), done)
+        keys, arguments = self._job(ask, epoch)
+        self._server.send("settle", keys, [*arguments, ask.campaign.encode(), counter_of(outcome, code)], done)
 
     def block(self, shop: str, customer: str | None, until: int) -> None:
         key = self._shop_key(shop) if customer is None else self._customer_key(shop, customer)
@@ -288,6 +291,27 @@ class RedisStore:
             {(campaign.decode(), shop.decode()): until + ahead for campaign, shop, until in cancelled},
         )
 
+    def tally(self, shop: str, campaign: str, counts: Mapping[str, int]) -> None:
+        """As :class:`worker.store.base.Store` says, without waiting."""
+        arguments: list[Any] = [self._prefix(shop), self._keep + self._period, campaign.encode()]
+        for counter, number in counts.items():
+            arguments += [counter, number]
+
+        def done(answer: Any) -> None:
+            if isinstance(answer, StoreError):
+                log.warning("tally_failed", shop=shop, problem=str(answer))
+
+        self._server.send("tally", [self._campaigns_key(shop)], arguments, done)
+
+    def tallies(self, shop: str) -> dict[str, dict[str, int]]:
+        answer = self._server.call("tallied", [self._campaigns_key(shop)], [self._prefix(shop)])
+        return {
+            campaign.decode(): {
+                counter.decode(): int(number) for counter, number in zip(counters[::2], counters[1::2], strict=True)
+            }
+            for campaign, counters in answer
+        }
+
     def _job(self, ask: Ask, epoch: int) -> tuple[list[bytes], list[Any]]:
         return [self._record_key(ask)], [self._prefix(ask.shop), self._period, _member(ask), _token(epoch)]
 
@@ -301,6 +325,9 @@ class RedisStore:
 
     def _note_key(self, shop: str) -> bytes:
         return self._prefix(shop) + b"g"
+
+    def _campaigns_key(self, shop: str) -> bytes:
+        return self._prefix(shop) + b"k"
 
     def _record_key(self, ask: Ask) -> bytes:
         # 96 bits: among a thousand million jobs of a shop two collide with a probability of 1 in 10^11.

@@ -1,0 +1,83 @@
+"""`referrals status`: what an operator sees of campaigns that run."""
+
+import json
+from typing import Any
+
+import pytest
+import redis
+
+from tests.services import RabbitMQ, Vhost, wait_until
+from tests.system.commands import Desk
+
+
+def told(desk: Desk, *arguments: str) -> dict[str, Any]:
+    """What `referrals status --json` prints."""
+    ended = desk.run("status", *arguments, "--json")
+    assert ended.returncode == 0, ended.stderr
+    report: dict[str, Any] = json.loads(ended.stdout)
+    return report
+
+
+@pytest.fixture
+def published(desk: Desk, vhost: Vhost, redis_url: str, rabbitmq: RabbitMQ) -> Desk:
+    """Two campaigns of 20 jobs each for one shop, one of them published twice, before any worker."""
+    del vhost
+    redis.Redis.from_url(redis_url).flushdb()
+    desk.env |= {
+        "REFERRALS_REDIS_URL": redis_url,
+        "REFERRALS_RABBITMQ_METRICS_URL": rabbitmq.prometheus_url.removesuffix("/metrics"),
+    }
+    desk.write_shops("http://127.0.0.1:9", ["acme"])
+    sandbox = desk.start_sandbox("--shops", "shops.toml")
+    desk.write_shops(sandbox.url, ["acme"])
+    rows = [{"shop": "acme", "customer_email": f"c{n}@example.com", "channel": "sms"} for n in range(20)]
+    desk.write_export("export.csv", rows)
+    for campaign in ("spring", "summer", "spring"):
+        assert desk.run("publish", "export.csv", "--campaign", campaign).returncode == 0
+    return desk
+
+
+def test_status(published: Desk) -> None:
+    """Before a worker all jobs wait; after it every message is accounted for, duplicates as such, by campaign."""
+    wait_until(lambda: told(published)["shops"][0]["waiting"] == 60, 30, "RabbitMQ to count the jobs")
+    before = told(published)
+    assert before["unaccounted"] == 0
+    assert {row["campaign"]: (row["published"], row["left"]) for row in before["campaigns"]} == {
+        "spring": (40, 40),
+        "summer": (20, 20),
+    }
+    worker = published.start("work")
+    wait_until(lambda: not worker.running() or told(published)["results_waiting"] == 40, 60, "the results")
+    wait_until(lambda: told(published)["unaccounted"] == 0, 30, "the depths to settle")
+    spring = told(published, "spring")
+    assert [row["campaign"] for row in spring["campaigns"]] == ["spring"]
+    (row,) = spring["campaigns"]
+    assert (row["published"], row["sent"] + row["rejected"], row["duplicates"], row["left"]) == (40, 20, 20, 0)
+    assert sum(row["rejected_by_code"].values()) == row["rejected"]
+    shown = published.run("status")
+    assert shown.returncode == 0
+    assert "RabbitMQ's metrics" in shown.stdout
+
+
+def test_missing_jobs_are_told(published: Desk, rabbitmq: RabbitMQ, vhost: Vhost) -> None:
+    """Jobs that somebody purges from a queue are missing, and status says how many."""
+    wait_until(lambda: told(published)["shops"][0]["waiting"] == 60, 30, "RabbitMQ to count the jobs")
+    rabbitmq.api("DELETE", f"/api/queues/{vhost.name}/referrals.shop.acme/contents")
+    wait_until(lambda: told(published)["unaccounted"] == 60, 30, "the loss")
+    assert "60 jobs are missing" in published.run("status").stderr
+
+
+def test_without_the_metrics_endpoint(published: Desk) -> None:
+    """Where RabbitMQ's metrics are out of reach the depths come from itself, and no sum is claimed."""
+    published.env["REFERRALS_RABBITMQ_METRICS_URL"] = "http://127.0.0.1:9"
+    report = told(published)
+    assert report["unaccounted"] is None
+    assert "does not answer" in report["depths_from"]
+
+
+def test_without_a_shared_store(desk: Desk) -> None:
+    """Without Redis there is nothing to read, and the line says what to do."""
+    desk.write_shops("http://127.0.0.1:9", ["acme"])
+    ended = desk.run("status")
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("referrals: REFERRALS_REDIS_URL")

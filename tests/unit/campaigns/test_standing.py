@@ -1,0 +1,53 @@
+"""How a campaign stands, whether all jobs are accounted for, and how long the rest takes."""
+
+import pytest
+
+from tests.unit.making import NOON, make_limits
+from worker.campaigns.standing import Standing, seconds_to_go, unaccounted
+from worker.clock import DAY, SECOND
+from worker.limits import Rate
+from worker.store.base import ShopState
+
+COUNTERS = {
+    "published": 100,
+    "duplicate": 5,
+    "dead": 2,
+    "sent": 40,
+    "rejected:no_customers_match_customer_identity": 7,
+    "rejected:rule": 1,
+    "failed": 1,
+    "unknown": 1,
+    "cancelled": 3,
+}
+
+
+def test_standing() -> None:
+    """What is left is what was published less duplicates, dead ones and results."""
+    standing = Standing.of("spring", "acme", COUNTERS)
+    assert standing.rejected == {"no_customers_match_customer_identity": 7, "rule": 1}
+    assert standing.outcomes["rejected"] == 8
+    assert standing.results == 53
+    assert standing.left == 40
+
+
+@pytest.mark.parametrize(("in_queues", "dead", "gap"), [(40, 2, 0), (39, 2, 1), (41, 2, -1), (38, 4, 0), (40, 0, 0)])
+def test_unaccounted(in_queues: int, dead: int, gap: int) -> None:
+    """Jobs in the queues and dead ones that no campaign has counted make up for what is left; a gap has a sign."""
+    assert unaccounted([Standing.of("spring", "acme", COUNTERS)], in_queues=in_queues, dead=dead) == gap
+
+
+@pytest.mark.parametrize(
+    ("jobs", "calls_today", "closed_until", "seconds"),
+    [
+        pytest.param(0, 0, 0, 0, id="nothing left"),
+        pytest.param(50, 0, 0, 5, id="at ten a second"),
+        pytest.param(50, 0, NOON + 60 * SECOND, 65, id="closed for a minute"),
+        pytest.param(100, 100, 0, DAY / 2 / SECOND + 10, id="the day is spent: from its reset"),
+        pytest.param(250, 50, 0, (DAY / 2 + DAY) / SECOND + 10, id="over two resets"),
+    ],
+)
+def test_seconds_to_go(jobs: int, calls_today: int, closed_until: int, seconds: float) -> None:
+    """The rest takes its pace, from when the shop opens, and goes on after each day's reset."""
+    limits = make_limits(shop=Rate.per_second(10, 1), per_day=100)
+    state = ShopState(at=NOON, interval=SECOND // 10, blocked_until=0, calls_today=calls_today, closure=None)
+    assert seconds_to_go(jobs, limits, state, closed_until=closed_until) == pytest.approx(seconds)

@@ -1,0 +1,84 @@
+"""How many messages lie in which queue."""
+
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+import pika.exceptions
+
+from worker.broker.connection import Parameters, connect
+
+METRICS_PORT = 15692
+TIMEOUT_SECONDS = 5.0
+
+_LINE = re.compile(r"rabbitmq_detailed_queue_messages_(ready|unacked)\{(.*)\} ([0-9.e+]+)$")
+_QUEUE = re.compile(r'queue="([^"]*)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """Messages that wait in a queue, and those that somebody has in hand (None: not known)."""
+
+    ready: int
+    unacknowledged: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Depths:
+    """Queues by name, in words where that was read, and whether it tells of every message."""
+
+    queues: Mapping[str, Depth]
+    source: str
+    complete: bool
+
+
+def depths(params: Parameters, names: Iterable[str], metrics_url: str | None) -> Depths:
+    """The depths of all queues from RabbitMQ's Prometheus endpoint, or else of these by asking for each.
+
+    The endpoint is some seconds old; asking tells nothing of what is in hand, and can miss what lies in a delay queue.
+    Blocks for some seconds at most for each.
+
+    Raises:
+      BrokerError: RabbitMQ is out of reach.
+    """
+    node = params.nodes[0]
+    base = (metrics_url or f"http://{node.host}:{METRICS_PORT}").rstrip("/")
+    query = urlencode({"vhost": node.virtual_host, "family": "queue_coarse_metrics"})
+    try:
+        # The scheme is ours, or checked with the settings.
+        with urllib.request.urlopen(f"{base}/metrics/detailed?{query}", timeout=TIMEOUT_SECONDS) as page:  # noqa: S310
+            return Depths(read(page.read().decode()), f"RabbitMQ's metrics at {base}", complete=True)
+    except (OSError, ValueError):
+        return Depths(_asked(params, names), f"RabbitMQ, asked for each queue: {base} does not answer", complete=False)
+
+
+def read(text: str) -> dict[str, Depth]:
+    """The depths in a page of RabbitMQ's per-object metrics."""
+    counts: dict[str, dict[str, int]] = {}
+    for line in text.splitlines():
+        found = _LINE.match(line)
+        name = _QUEUE.search(found[2]) if found else None
+        if found and name:
+            counts.setdefault(name[1], {})[found[1]] = int(float(found[3]))
+    return {name: Depth(count.get("ready", 0), count.get("unacked", 0)) for name, count in counts.items()}
+
+
+def _asked(params: Parameters, names: Iterable[str]) -> dict[str, Depth]:
+    connection = connect(params)
+    found = {}
+    try:
+        for name in names:
+            channel = connection.channel()
+            try:
+                count = channel.queue_declare(name, passive=True).method.message_count
+            except pika.exceptions.ChannelClosedByBroker:
+                continue
+            found[name] = Depth(count, None)
+            channel.close()
+    finally:
+        if connection.is_open:
+            connection.close()
+    return found

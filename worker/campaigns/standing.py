@@ -1,0 +1,67 @@
+"""How a campaign stands at a shop, and whether all its jobs are accounted for. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from worker.clock import DAY, SECOND
+from worker.jobs import OUTCOMES
+from worker.limits import ShopLimits, next_reset
+from worker.store.base import ShopState
+
+_REJECTED = "rejected:"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What became of a campaign's jobs at one shop. ``duplicates`` are messages of jobs that were answered before."""
+
+    campaign: str
+    shop: str
+    published: int
+    duplicates: int
+    dead: int
+    outcomes: Mapping[str, int]
+    rejected: Mapping[str, int]
+
+    @classmethod
+    def of(cls, campaign: str, shop: str, counters: Mapping[str, int]) -> "Standing":
+        """From the store's counters."""
+        rejected = {key.removeprefix(_REJECTED): n for key, n in counters.items() if key.startswith(_REJECTED)}
+        outcomes: dict[str, int] = {outcome: counters.get(outcome, 0) for outcome in OUTCOMES}
+        outcomes["rejected"] = sum(rejected.values())
+        published, duplicates, dead = (counters.get(key, 0) for key in ("published", "duplicate", "dead"))
+        return cls(campaign, shop, published, duplicates, dead, outcomes, rejected)
+
+    @property
+    def results(self) -> int:
+        """Final results, confirmed by RabbitMQ."""
+        return sum(self.outcomes.values())
+
+    @property
+    def left(self) -> int:
+        """Jobs that have no end yet: below 0 where some were published without being counted."""
+        return self.published - self.duplicates - self.dead - self.results
+
+
+def unaccounted(standings: Iterable[Standing], *, in_queues: int, dead: int) -> int:
+    """By how many jobs published = results + waiting + delayed + in hand + dead fails to add up.
+
+    ``in_queues`` are the messages in shops' and delay queues, in hand or not, ``dead`` those in the dead queue. Above
+    0, jobs are missing; below, there are more than were counted.
+    """
+    standings = list(standings)
+    counted = sum(standing.dead for standing in standings)
+    return sum(standing.left for standing in standings) - in_queues - max(0, dead - counted)
+
+
+def seconds_to_go(jobs: int, limits: ShopLimits, state: ShopState, *, closed_until: int) -> float:
+    """How long so many jobs of a shop take at the pace that it is allowed now, days that are spent included."""
+    if jobs <= 0:
+        return 0.0
+    begin = max(state.at, closed_until)
+    today = max(0, limits.shop_per_day - state.calls_today)
+    if jobs <= today:
+        return (begin - state.at + jobs * state.interval) / SECOND
+    days, rest = divmod(jobs - today - 1, limits.shop_per_day)
+    reset = next_reset(state.at, limits.resets_at)
+    return (max(reset, begin) - state.at + days * DAY + (rest + 1) * state.interval) / SECOND
