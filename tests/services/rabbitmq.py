@@ -253,7 +253,8 @@ class RabbitMQ(Service):
         login = base64.b64encode(_CREDENTIALS.encode()).decode()
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         try:
-            connection.request(method, path, body, {"Authorization": f"Basic {login}"})
+            headers = {"Authorization": f"Basic {login}", "Content-Type": "application/json"}
+            connection.request(method, path, body, headers)
             answer = connection.getresponse()
             content = answer.read()
         finally:

@@ -17,13 +17,18 @@ from tests.integration.broker.bench import Bench, FakeRefer2, declare, message_o
 from tests.integration.broker.tap import Tap, tapping
 from tests.services import RabbitMQ, Vhost, wait_until
 from worker.broker.collector import Collector
-from worker.broker.connection import parameters
-from worker.broker.producer import Producer
+from worker.broker.connection import connect, parameters
+from worker.broker.dead import DeadQueue
+from worker.broker.producer import Producer, publish_each
 from worker.broker.topology import DEAD, JOBS, RESULTS, delay_exchange, shop_queue
 from worker.clock import SECOND
 from worker.errors import ConfigurationError
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "rabbitmq.md"
+ROOT = Path(__file__).parents[3]
+
+DOCUMENT = ROOT / "docs" / "rabbitmq.md"
+
+DEFINITIONS = ROOT / "k8s" / "overlays" / "dev" / "rabbitmq" / "definitions.json"
 
 PASSWORD = "made up"
 
@@ -86,6 +91,13 @@ FORBIDDEN: dict[str, list[Callable[[Tap], None]]] = {
         lambda tap: consume(tap, shop_queue("acme")),
         lambda tap: consume(tap, DEAD),
         lambda tap: tap.channel.queue_delete(RESULTS),
+    ],
+    "operator": [
+        lambda tap: consume(tap, shop_queue("acme")),
+        lambda tap: consume(tap, RESULTS),
+        lambda tap: send(tap, DEAD),
+        lambda tap: tap.channel.queue_purge(RESULTS),
+        lambda tap: tap.channel.queue_delete(DEAD),
     ],
     "confined worker": [
         lambda tap: send(tap, JOBS),
@@ -229,6 +241,38 @@ def test_a_collector_takes_results_and_buries_what_is_none(
     assert [letter.body for letter in tap.take(DEAD, 1, 10)] == [b"no result"]
     collector.close()
     assert tap.peek(RESULTS) is None
+
+
+def test_an_operator_replays_what_is_dead(as_role: Callable[[str], Vhost], vhost: Vhost, tap: Tap) -> None:
+    """The operator's user reads the dead queue, publishes jobs anew and removes what it published."""
+    declare(vhost)
+    tap.put(DEAD, "acme", message_of(new_job(1)), headers={"x-referral-reason": "crash_loop"})
+    params = parameters(as_role("operator").url, name="tested")
+    with DeadQueue(params) as dead:
+        (letter,) = dead.letters()
+        assert publish_each([new_job(1)], params) == [None]
+        dead.remove([letter])
+    assert tap.take(shop_queue("acme"), 1, 5)
+    assert tap.peek(DEAD) is None
+
+
+def test_definitions_of_the_dev_overlay_load(rabbitmq: RabbitMQ, vhost: Vhost) -> None:
+    """RabbitMQ takes the definitions that dev and compose.yaml load, and lets each of their users in."""
+    definitions = json.loads(DEFINITIONS.read_text())
+    for entry in (*definitions["vhosts"], *definitions["users"]):
+        entry["name"] = entry["name"].replace("referral", f"{vhost.name}-referral")
+    for entry in definitions["permissions"]:
+        entry.update({key: entry[key].replace("referral", f"{vhost.name}-referral") for key in ("vhost", "user")})
+    (made,) = definitions["vhosts"]
+    try:
+        rabbitmq.api("POST", "/api/definitions", definitions)
+        for user in definitions["users"]:
+            url = rabbitmq.url_of(made["name"]).replace("guest:guest", f"{user['name']}:{user['password']}")
+            connect(parameters(url, name="tested")).close()
+    finally:
+        rabbitmq.api("DELETE", f"/api/vhosts/{made['name']}")
+        for user in definitions["users"]:
+            rabbitmq.api("DELETE", f"/api/users/{user['name']}")
 
 
 def test_delays_are_covered() -> None:
