@@ -66,6 +66,7 @@ def build_worker(
     metrics = _metrics(settings)
     host = _host(settings, shops, store or build_store(settings, clock, metrics), clock, metrics)
     client = _client(settings, clock, metrics)
+    host.status = client.status
     params = _parameters(settings)
     single = settings.redis_url is None
     broker = ReferralBroker(host, params, single=single)
@@ -83,6 +84,7 @@ def build_local(
     host = _host(settings, shops, store, clock, metrics)
     host.threads = threads
     client = _client(settings, clock, metrics)
+    host.status = client.status
     broker = LocalBroker(host, run)
     _declare_actor(broker, host, client)
     return App(host, broker, client)

@@ -127,6 +127,8 @@ class Gate(Generic[T]):
         self._turns: list[tuple[float, int, str]] = []
         self._openings: list[tuple[int, int, str]] = []
         self._aside: list[tuple[int, int, T]] = []
+        self._suspects: deque[T] = deque()
+        self._alone: T | None = None
 
     @property
     def in_flight(self) -> int:
@@ -171,6 +173,10 @@ class Gate(Generic[T]):
             self._recall(now)
         if self._closed or self._in_flight >= self._capacity:
             return None
+        if self._suspects:
+            self._drop_closed_suspects()
+        if self._suspects or self._alone is not None:
+            return self._next_alone()
         while self._turns:
             turn, _, name = heapq.heappop(self._turns)
             state = self._shops[name]
@@ -197,8 +203,23 @@ class Gate(Generic[T]):
         state.window = min(state.window + 1, MOST_ASKING)
         self._enlist(state)
 
+    def isolate(self, ticket: T) -> None:
+        """The job did not run, and is not to run beside others: it is next once nothing is in flight, then on its own.
+
+        Should its shop be closed by then, it waits in its shop's line like any other.
+        """
+        self._shop(ticket.shop).served -= 1 / self._shop(ticket.shop).weight
+        self.finished(ticket)
+        self._suspects.append(ticket)
+
+    def is_alone(self, ticket: T) -> bool:
+        """Whether this is the job that runs on its own."""
+        return self._alone is ticket
+
     def finished(self, ticket: T) -> None:
         """The call is over, or the job needed none: its place is free again."""
+        if ticket is self._alone:
+            self._alone = None
         state = self._shop(ticket.shop)
         state.asking.discard(id(ticket))
         state.in_flight -= 1
@@ -301,6 +322,8 @@ class Gate(Generic[T]):
             self._aside = [entry for entry in self._aside if entry[2].shop != shop]
             heapq.heapify(self._aside)
             state.aside.clear()
+        taken += [ticket for ticket in self._suspects if ticket.shop == shop]
+        self._suspects = deque(ticket for ticket in self._suspects if ticket.shop != shop)
         return taken
 
     def held(self) -> Iterator[T]:
@@ -310,11 +333,32 @@ class Gate(Generic[T]):
             yield from state.ready
         for _, _, ticket in self._aside:
             yield ticket
+        yield from self._suspects
 
     def waiting(self, shop: str) -> int:
         """How many jobs of the shop wait here, set aside or not."""
         state = self._shop(shop)
         return len(state.passing) + len(state.ready) + state.aside.total()
+
+    def _next_alone(self) -> T | None:
+        if self._in_flight:
+            return None
+        ticket = self._alone = self._suspects.popleft()
+        state = self._shop(ticket.shop)
+        state.served = max(state.served, self._clock) + 1 / state.weight
+        state.in_flight += 1
+        self._in_flight += 1
+        state.asking.add(id(ticket))
+        return ticket
+
+    def _drop_closed_suspects(self) -> None:
+        # The other shops needn't wait for one that is closed.
+        for ticket in list(self._suspects):
+            state = self._shop(ticket.shop)
+            if state.closed:
+                self._suspects.remove(ticket)
+                state.line_of(ticket).appendleft(ticket)
+                self._enlist(state)
 
     def _reopen(self, now: int) -> None:
         for reason in [reason for reason, until in self._closed.items() if until <= now]:

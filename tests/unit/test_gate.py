@@ -481,3 +481,47 @@ def test_a_closed_shop_is_not_looked_at(shops: int) -> None:
     assert drain(gate, 0) == [Ticket("open")]
     assert gate.wake_at() == 10
     assert [ticket.shop for ticket in drain(gate, 12)] == ["s0", "s1", "s2"]
+
+
+def test_a_job_that_runs_alone() -> None:
+    """An isolated job goes once nothing is in flight, before all others, and none goes beside it, of any shop."""
+    gate = gate_of(*(Ticket("acme", number=number) for number in range(3)), Ticket("zeta"))
+    first, suspect = gate.next(0), gate.next(0)
+    assert first is not None
+    assert suspect is not None
+    gate.isolate(suspect)
+    assert gate.next(0) is None, "it waits for what is in flight, and the others for it"
+    assert suspect in list(gate.held())
+    gate.finished(first)
+    assert gate.next(0) is suspect
+    assert gate.is_alone(suspect)
+    gate.granted(suspect)
+    assert gate.next(0) is None
+    gate.finished(suspect)
+    assert not gate.is_alone(suspect)
+    assert [gate.next(0), gate.next(0)] != [None, None]
+
+
+def test_an_isolated_job_of_a_closed_shop() -> None:
+    """Nobody waits for a suspect whose shop is closed; it is the first of its shop when that opens."""
+    gate = gate_of(Ticket("acme", number=0), Ticket("acme", number=1), Ticket("zeta"))
+    suspect = gate.next(0)
+    assert suspect is not None
+    gate.isolate(suspect)
+    gate.close(suspect.shop, 10, "halted")
+    other = gate.next(0)
+    assert other is not None
+    assert other.shop != suspect.shop
+    gate.finished(other)
+    assert gate.next(10) is suspect
+
+
+def test_isolated_jobs_are_withdrawn_too() -> None:
+    """What goes back to its queue includes jobs that wait to run alone."""
+    gate = gate_of(Ticket("acme", number=0))
+    suspect = gate.next(0)
+    assert suspect is not None
+    gate.isolate(suspect)
+    assert suspect in gate.withdraw("acme")
+    assert gate.next(0) is None
+    assert gate.in_flight == 0

@@ -14,6 +14,7 @@ import structlog
 
 from worker.breaker import CAUSES, Breaker, Pause, Resume
 from worker.broker.board import STUCK_MARGIN, Board
+from worker.broker.prober import GRACE, Prober
 from worker.clock import SECOND, Clock, from_datetime
 from worker.controls import Controls
 from worker.dispatch import Disposition, Fenced, Finish, GiveBack, Later, is_expired
@@ -31,6 +32,10 @@ HOUSEKEEPING = SECOND
 
 STORE_PAUSE = SECOND
 """How long nothing is asked of a store that was out of reach."""
+
+ALONE_FROM = 2
+"""Takeovers of one job from which it runs alone in its process: if it is what kills its workers, then no other call is
+cut short by it."""
 
 CRASH_LOOP = 5
 """Takeovers of one job after which it is parked: whatever kills its workers is likely to be the job."""
@@ -82,6 +87,7 @@ class Delivery(dramatiq.MessageProxy):
 class Host:
     """What a consumer works with, built by the wiring. ``longest_call`` is in microseconds.
 
+    ``status`` asks whether a shop's token is taken (None: it is); without it only jobs probe a halted shop.
     ``threads`` is set once Dramatiq tells it, before the first consumer is made.
     """
 
@@ -92,6 +98,7 @@ class Host:
     threads: int
     prefetch: int
     longest_call: int
+    status: Callable[[ShopConfig], Verdict | None] | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
 
 
@@ -137,6 +144,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         self._watching = False
         self._watch_failed = False
         self._next_deadline = FOREVER
+        self._prober = Prober(host.status, self.wake) if host.status is not None else None
         self.configure_shops()
         self._watch()
 
@@ -179,7 +187,8 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
     @property
     def has_returned(self) -> bool:
         """Whether a worker thread or the store has reported something that is still to be taken up."""
-        return bool(self._returned or self._replies or self._watched)
+        probed = self._prober is not None and self._prober.has_finding
+        return bool(self._returned or self._replies or self._watched or probed)
 
     def ask_for(self, job: Job, shop: ShopConfig, place: int | None = None) -> Ask:
         """What to ask the store for a job."""
@@ -217,6 +226,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         if now > self._next_deadline:
             self._let_pass(now)
         self._watch()
+        self._probe(now)
         self._show_ready()
         self.board.show(now, threads=self.host.threads, unconfirmed=self.unconfirmed)
 
@@ -253,6 +263,11 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             self.gate.close(delivery.shop, now + backoff, "backing_off")
         log.warning("job_given_back", shop=delivery.shop, job_id=delivery.job.job_id, problem=problem)
         self.put_back(delivery)
+
+    def stop_probing(self) -> None:
+        """Ask no more about halted shops."""
+        if self._prober is not None:
+            self._prober.close()
 
     @abstractmethod
     def granted(self, delivery: D, grant: Go) -> None:
@@ -382,6 +397,11 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
                 if reply.takeovers:
                     log.warning("job_taken_over", shop=delivery.shop, job_id=delivery.job.job_id, times=reply.takeovers)
                 if reply.takeovers < CRASH_LOOP:
+                    suspect = reply.takeovers >= ALONE_FROM and delivery.needs_call
+                    if suspect and not self.gate.is_alone(delivery):
+                        self._undo(delivery)
+                        self.gate.isolate(delivery)
+                        return
                     self.gate.granted(delivery)
                     self.granted(delivery, reply)
                     heapq.heappush(self._granted, (reply.start_at, next(self._order), delivery))
@@ -547,6 +567,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         return replace(delivery.ask, place=place)
 
     def _take_returned(self) -> None:
+        self._take_finding()
         while self._returned:
             delivery = self._returned.popleft()
             self.board.came_back(delivery)
@@ -628,7 +649,11 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         )
         for slug in self.host.shops.slugs() if pause.every_shop else (shop,):
             self._breaker(slug).join(pause)
-            self.gate.close(slug, pause.until, pause.cause)
+            until = pause.until
+            if pause.cause == "halted" and self._prober is not None:
+                self._prober.watch(slug, until)
+                until += GRACE
+            self.gate.close(slug, until, pause.cause)
             self.gate.probe(slug, probing=True)
             self._take_back_grants(slug)
             self.host.store.note(slug, Closure(pause.cause, pause.code, pause.until))
@@ -638,7 +663,25 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         if change is None:
             return
         log.info("shop_reopened", shop=shop)
+        if self._prober is not None:
+            self._prober.forget(shop)
         self.host.store.note(shop, None)
         for cause in CAUSES:
             self.gate.open(shop, cause)
         self.gate.probe(shop, probing=False)
+
+    def _probe(self, now: int) -> None:
+        if self._prober is not None and (shop := self._prober.ask_next(now, self.host.shops.get)) is not None:
+            self.gate.close(shop, now + self.host.longest_call + GRACE, "halted")
+
+    def _take_finding(self) -> None:
+        if self._prober is None or (finding := self._prober.take()) is None:
+            return
+        now = self.host.clock.now()
+        shop = self.host.shops.get(finding.shop)
+        if shop is not None and shop.credential.fingerprint == finding.fingerprint:
+            self.gate.open(finding.shop, "halted")
+            change = self._breaker(finding.shop).record(finding.refused, now) if finding.refused else None
+            if isinstance(change, Pause):
+                self._pause(finding.shop, change)
+        self._probe(now)

@@ -206,6 +206,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
             self.wait(min(deadline, self.host.clock.now() + SECOND))
         if self._unconfirmed:
             log.warning("unconfirmed_at_close", messages=self._unconfirmed)
+        self.stop_probing()
         self._publisher.close(timeout=0)
         self._declarer.close()
         self._link.close()

@@ -235,6 +235,7 @@ class LocalConsumer(GatedConsumer[Delivery]):
         """Take up what the worker threads reported last; jobs that were not called stay for a later run."""
         self._take_returned()
         self._abandon_grants()
+        self.stop_probing()
         self._reader.stop()
 
     def _refill(self) -> bool:

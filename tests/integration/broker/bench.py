@@ -145,6 +145,7 @@ class Bench:
         single: bool = False,
         clock: Clock | None = None,
         registry: ShopRegistry | None = None,
+        status: Callable[[ShopConfig], Verdict | None] | None = None,
     ) -> None:
         clock = clock or SystemClock()
         registry = registry or ShopRegistry.of(*shops)
@@ -158,6 +159,7 @@ class Bench:
             threads=threads,
             prefetch=prefetch,
             longest_call=int(longest_call * SECOND),
+            status=status,
         )
         dispatcher = Dispatcher(
             shop_of=registry.get,

@@ -1,0 +1,110 @@
+"""Asks whether the tokens of halted shops are taken again, away from the consumer's thread."""
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from worker.clock import SECOND
+from worker.errors import place_of
+from worker.shops import ShopConfig
+from worker.verdicts import DOCUMENTED_CODES, Halted, Unknown, Verdict, label_of
+
+GRACE = 5 * SECOND
+"""How much longer than its pause a halted shop stays closed for the question about it to be put; then a job probes."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found out about a shop's token: ``refused`` is what its calls would come to, None where one should be
+    tried: the token is taken, or nothing was found out.
+    """
+
+    shop: str
+    fingerprint: str
+    refused: Halted | None
+
+
+class Prober:
+    """Puts one question at a time, each in turn once its shop's pause is over; the thread starts with the first.
+
+    ``status`` asks about a shop's token (None: it is taken) and may block for the longest call; ``wake`` is called from
+    that thread when there is a finding. The other methods are the consumer's and never block.
+    """
+
+    def __init__(self, status: Callable[[ShopConfig], Verdict | None], wake: Callable[[], None]) -> None:
+        self._status = status
+        self._wake = wake
+        self._due: dict[str, int] = {}
+        self._asking: tuple[str, int] | None = None
+        self._questions: queue.SimpleQueue[ShopConfig | None] = queue.SimpleQueue()
+        self._findings: deque[Finding] = deque()
+        self._thread: threading.Thread | None = None
+
+    def watch(self, shop: str, until: int) -> None:
+        """The shop is halted: it is to be asked about from ``until`` on."""
+        self._due[shop] = until
+
+    def forget(self, shop: str) -> None:
+        """The shop is not halted any more; a finding about it is of no use."""
+        self._due.pop(shop, None)
+
+    def ask_next(self, now: int, shop_of: Callable[[str], ShopConfig | None]) -> str | None:
+        """Put the next question that is due unless one is under way; the shop it is about."""
+        if self._asking is not None:
+            return None
+        due = [(until, slug) for slug, until in self._due.items() if until <= now]
+        if not due:
+            return None
+        until, slug = min(due)
+        config = shop_of(slug)
+        if config is None:
+            self.forget(slug)
+            return None
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="prober", daemon=True)
+            self._thread.start()
+        self._asking = (slug, until)
+        self._questions.put(config)
+        return slug
+
+    @property
+    def has_finding(self) -> bool:
+        """Whether :meth:`take` has something."""
+        return bool(self._findings)
+
+    def take(self) -> Finding | None:
+        """What was found out, unless its shop was opened or halted anew since. The shop is not asked about again."""
+        if not self._findings:
+            return None
+        finding = self._findings.popleft()
+        asked, self._asking = self._asking, None
+        if (finding.shop, self._due.get(finding.shop)) != asked:
+            return None
+        del self._due[finding.shop]
+        return finding
+
+    def close(self) -> None:
+        """End the thread after the question that is under way, without waiting for it."""
+        self._questions.put(None)
+
+    def _run(self) -> None:
+        while (shop := self._questions.get()) is not None:
+            verdict = self._ask(shop)
+            # A page instead of an answer says nothing of the token, and Refer2 itself may well answer.
+            refused = verdict if isinstance(verdict, Halted) and verdict.code in DOCUMENTED_CODES else None
+            log.info("shop_probed", shop=shop.slug, answer="ok" if verdict is None else label_of(verdict))
+            self._findings.append(Finding(shop.slug, shop.credential.fingerprint, refused))
+            self._wake()
+
+    def _ask(self, shop: ShopConfig) -> Verdict | None:
+        try:
+            return self._status(shop)
+        except Exception as error:  # noqa: BLE001 - a thread that ended would leave every halted shop unasked
+            log.error("probe_failed", shop=shop.slug, error=type(error).__name__, where=place_of(error))
+            return Unknown(None, "unreadable_answer")
