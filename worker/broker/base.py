@@ -7,17 +7,17 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
 import dramatiq
 import structlog
 
 from worker.breaker import CAUSES, Breaker, Pause, Resume
 from worker.broker.board import STUCK_MARGIN, Board
+from worker.broker.orders import Orders
 from worker.broker.prober import GRACE, Prober
 from worker.clock import SECOND, Clock, from_datetime
-from worker.controls import Controls
-from worker.dispatch import Disposition, Fenced, Finish, GiveBack, Later, is_expired
+from worker.dispatch import Disposition, Fenced, Finish, GiveBack, Later
 from worker.errors import DeadLetterError, StoreError
 from worker.gate import FOREVER, Gate
 from worker.jobs import ACTOR, QUEUE, Job
@@ -139,14 +139,10 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         self._submitting = False
         self._store_down = False
         self._next_housekeeping = 0
-        self._controls: Controls | None = None
-        self._watched: deque[Controls | StoreError | None] = deque()
-        self._watching = False
-        self._watch_failed = False
-        self._next_deadline = FOREVER
+        self._orders = Orders(host.store, self._wake_unless_submitting)
         self._prober = Prober(host.status, self.wake) if host.status is not None else None
         self.configure_shops()
-        self._watch()
+        self._look()
 
     def __next__(self) -> D | None:
         deadline = self.host.clock.now() + self._timeout
@@ -188,7 +184,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
     def has_returned(self) -> bool:
         """Whether a worker thread or the store has reported something that is still to be taken up."""
         probed = self._prober is not None and self._prober.has_finding
-        return bool(self._returned or self._replies or self._watched or probed)
+        return bool(self._returned or self._replies or self._orders.has_news or probed)
 
     def ask_for(self, job: Job, shop: ShopConfig, place: int | None = None) -> Ask:
         """What to ask the store for a job."""
@@ -199,7 +195,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             limits=shop.limits,
             lease=self.host.longest_call,
             place=place,
-            free=self._ends_as(job, self.host.clock.now()),
+            free=self._orders.ends_as(job, self.host.clock.now()),
             campaign=job.campaign,
         )
 
@@ -223,9 +219,9 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             self.configure_shops()
         for shop, slowdown in list(self._paces.items()):
             self._show_pace(shop, slowdown, now)
-        if now > self._next_deadline:
+        if now > self._orders.next_deadline:
             self._let_pass(now)
-        self._watch()
+        self._look()
         self._probe(now)
         self._show_ready()
         self.board.show(now, threads=self.host.threads, unconfirmed=self.unconfirmed)
@@ -316,7 +312,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         """The job has left the gate for good: park it where a person finds it, then acknowledge."""
 
     def _grant(self, now: int) -> D | None:
-        self._take_controls(now)
+        self._take_orders(now)
         while True:
             self._take_replies(now)
             if self._granted and self._granted[0][0] <= now:
@@ -325,7 +321,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
                 return None
 
     def _ask(self, now: int) -> bool:
-        if self._controls is None:
+        if self._orders.controls is None:
             # Nobody knows yet which shops are paused.
             return False
         delivery = self.gate.next(now)
@@ -357,11 +353,14 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
     def _reply_to(self, deliveries: list[D]) -> Callable[[list[Reply] | StoreError], None]:
         def reply(replies: list[Reply] | StoreError) -> None:
             self._replies.append((deliveries, replies))
-            # What comes in the midst of asking is taken up right after it.
-            if not self._submitting:
-                self.wake()
+            self._wake_unless_submitting()
 
         return reply
+
+    def _wake_unless_submitting(self) -> None:
+        # What comes in the midst of asking is taken up right after it.
+        if not self._submitting:
+            self.wake()
 
     def _take_replies(self, now: int) -> None:
         while self._replies:
@@ -424,67 +423,42 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
                 else:
                     self.publish_result(delivery, Finish.recorded(epoch, result))
 
-    def _ends_as(self, job: Job, now: int) -> Literal["expired", "cancelled"] | None:
-        if self._controls is not None and self._controls.is_cancelled(job.campaign, job.shop, now):
-            return "cancelled"
-        if job.not_after is None:
-            return None
-        if is_expired(job, now):
-            return "expired"
-        self._next_deadline = min(self._next_deadline, from_datetime(job.not_after))
-        return None
-
     def _free(self, delivery: D, now: int) -> bool:
-        free = self._ends_as(delivery.job, now)
+        free = self._orders.ends_as(delivery.job, now)
         if free is not None:
             delivery.ask = replace(delivery.ask, free=free)
         return free is not None
 
     def _let_pass(self, now: int) -> None:
         # What waits here for its shop to open, and has expired or was called off meanwhile, waits no longer.
-        self._next_deadline = FOREVER
+        self._orders.next_deadline = FOREVER
         freed = {held.shop for held in self.gate.held() if held.needs_call and self._free(held, now)}
         for shop in freed:
             self.gate.let_pass(shop)
 
-    def _watch(self) -> None:
-        if self._watching:
-            return
-        self._watching = True
-
-        def reply(controls: Controls | StoreError | None) -> None:
-            self._watching = False
-            # Mostly nothing has changed, and then nobody is to be woken for it.
-            if controls is not None or self._watch_failed:
-                self._watched.append(controls)
-                if not self._submitting:
-                    self.wake()
-
+    def _look(self) -> None:
         self._submitting = True
-        self.host.store.watch(self._controls.version if self._controls is not None else -1, reply)
+        self._orders.look()
         self._submitting = False
 
-    def _take_controls(self, now: int) -> None:
-        while self._watched:
-            controls = self._watched.popleft()
-            if isinstance(controls, StoreError):
-                self._watch_failed = True
-                self._store_is_down(controls, [], now)
+    def _take_orders(self, now: int) -> None:
+        before = self._orders.controls
+        for news in self._orders.take():
+            if isinstance(news, StoreError):
+                self._store_is_down(news, [], now)
                 continue
-            if self._watch_failed:
-                self._watch_failed = False
-                self._store_is_up()
-            if controls is not None:
-                before, self._controls = self._controls, controls
+            self._store_is_up()
+            if news is not None:
                 self._apply_pauses()
-                if before is not None and controls.cancelled != before.cancelled:
-                    log.info("cancelled_campaigns_changed", campaigns=len(controls.cancelled))
+                if before is not None and news.cancelled != before.cancelled:
+                    log.info("cancelled_campaigns_changed", campaigns=len(news.cancelled))
                     self.called_off()
                 self._let_pass(now)
+                before = news
 
     def _apply_pauses(self) -> None:
         for shop in self.host.shops.slugs():
-            paused = self._controls is not None and self._controls.pause_of(shop) is not None
+            paused = self._orders.is_paused(shop)
             if paused == ("paused" in self.gate.reasons(shop)):
                 continue
             if paused:

@@ -1,0 +1,74 @@
+"""What an operator has ordered, as a consumer hears of it: shops that are paused, campaigns that are called off."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+from worker.clock import from_datetime
+from worker.controls import Controls
+from worker.dispatch import is_expired
+from worker.errors import StoreError
+from worker.gate import FOREVER
+from worker.jobs import Job
+from worker.store.base import Store
+
+
+class Orders:
+    """Asks the store what has changed, without waiting for it. For the consumer's thread, all but ``wake``.
+
+    ``wake`` is called when there is something to take, from the store's thread or, where it answers at once, by
+    :meth:`look` itself. ``controls`` is None until the store has answered first: nobody knows yet what is paused.
+    """
+
+    def __init__(self, store: Store, wake: Callable[[], None]) -> None:
+        self.controls: Controls | None = None
+        self.next_deadline = FOREVER
+        """When the next of the jobs asked about expires."""
+        self._store = store
+        self._wake = wake
+        self._heard: deque[Controls | StoreError | None] = deque()
+        self._looking = False
+        self._failed = False
+
+    @property
+    def has_news(self) -> bool:
+        """Whether :meth:`take` has something."""
+        return bool(self._heard)
+
+    def look(self) -> None:
+        """Ask for what is new, unless an answer is still to come."""
+        if self._looking:
+            return
+        self._looking = True
+        self._store.watch(self.controls.version if self.controls is not None else -1, self._hear)
+
+    def take(self) -> Iterator[Controls | StoreError | None]:
+        """What was answered: an error, new orders (already in force here), or that the store is there again."""
+        while self._heard:
+            news = self._heard.popleft()
+            self._failed = isinstance(news, StoreError)
+            if isinstance(news, Controls):
+                self.controls = news
+            yield news
+
+    def is_paused(self, shop: str) -> bool:
+        """Whether the shop may not be called."""
+        return self.controls is not None and self.controls.pause_of(shop) is not None
+
+    def ends_as(self, job: Job, now: int) -> Literal["expired", "cancelled"] | None:
+        """How the job ends without a call, if it does."""
+        if self.controls is not None and self.controls.is_cancelled(job.campaign, job.shop, now):
+            return "cancelled"
+        if job.not_after is None:
+            return None
+        if is_expired(job, now):
+            return "expired"
+        self.next_deadline = min(self.next_deadline, from_datetime(job.not_after))
+        return None
+
+    def _hear(self, news: Controls | StoreError | None) -> None:
+        self._looking = False
+        # Mostly nothing has changed, and then nobody is to be woken for it.
+        if news is not None or self._failed:
+            self._heard.append(news)
+            self._wake()
