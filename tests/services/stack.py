@@ -9,10 +9,11 @@ from pathlib import Path
 
 from tests.services.base import RECORD, Service, ServiceError
 from tests.services.container import RabbitMQContainer, engine_runs
+from tests.services.prometheus import Prometheus
 from tests.services.rabbitmq import RabbitMQ, find_sbin
 from tests.services.valkey import Valkey
 
-_KINDS: dict[str, type[Service]] = {each.kind: each for each in (RabbitMQ, RabbitMQContainer, Valkey)}
+_KINDS: dict[str, type[Service]] = {each.kind: each for each in (RabbitMQ, RabbitMQContainer, Valkey, Prometheus)}
 
 
 @dataclass(frozen=True)
