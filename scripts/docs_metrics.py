@@ -60,6 +60,9 @@ takes the larger of the two:
 > sum(rate(refer2_responses_total[5m]))
 or sum(rate(refer2_responses_total[5m]))
 ```
+
+`monitoring/rules.yml` records it as `referral:demand_jobs_per_second:max`, and the capacity of a worker as
+`referral:capacity_jobs_per_second:avg`.
 """
 
 

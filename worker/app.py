@@ -238,6 +238,7 @@ class _Lifecycle(Middleware):
     def before_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         del broker
         self._host.threads = worker.worker_threads
+        self._host.metrics.started.set(self._host.clock.now() / SECOND)
         self._metrics_server.start()
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:

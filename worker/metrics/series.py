@@ -156,6 +156,9 @@ class Series:
         self.store_errors = made.counter(
             "referral_store_errors_total", "Commands that the store did not carry out for all that is known."
         )
+        self.started = made.gauge(
+            "referral_start_timestamp_seconds", "Unix time when the newest process of the worker began.", merge="max"
+        )
         self.pump_beat = made.gauge(
             "referral_pump_timestamp_seconds", "Unix time when the consumer last went round.", merge="min"
         )
