@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -129,22 +130,22 @@ class Prometheus(Service):
 
     def _answers(self) -> bool:
         try:
-            connection = http.client.HTTPConnection("127.0.0.1", self.record["port"], timeout=1)
-            connection.request("GET", "/-/ready")
-            return connection.getresponse().status == 200
+            return self._request("/-/ready", 1)[0] == 200
         except (OSError, http.client.HTTPException):
             return False
 
     def _get(self, path: str, **query: str) -> Any:
-        connection = http.client.HTTPConnection("127.0.0.1", self.record["port"], timeout=10)
-        try:
-            connection.request("GET", f"{path}?{urlencode(query)}")
-            answer = json.load(connection.getresponse())
-        finally:
-            connection.close()
+        _, body = self._request(f"{path}?{urlencode(query)}", 10)
+        answer = json.loads(body)
         if answer["status"] != "success":
             raise ServiceError(f"{query.get('query', path)}: {answer['error']}")
         return answer["data"]
+
+    def _request(self, path: str, seconds: float) -> tuple[int, bytes]:
+        with closing(http.client.HTTPConnection("127.0.0.1", self.record["port"], timeout=seconds)) as connection:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
 
 
 def promtool(*arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:

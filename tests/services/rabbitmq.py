@@ -130,6 +130,13 @@ class RabbitMQ(Service):
     def running(self) -> bool:
         return process.find(self._pid_file) is not None
 
+    @property
+    def pid(self) -> int:
+        """The running node's process."""
+        found = process.find(self._pid_file)
+        assert found is not None, "it was started"
+        return found.pid
+
     def kill(self) -> None:
         """SIGKILL, as a crash; ``start`` brings the node back with what it had on disk.
 

@@ -173,12 +173,15 @@ class Desk:
         with path.open(newline="") as file:
             return list(csv.DictReader(file))
 
+    def metrics_page(self) -> str:
+        """What the worker serves on ``/metrics``."""
+        url = f"http://127.0.0.1:{self.env['REFERRALS_METRICS_PORT']}/metrics"
+        with urllib.request.urlopen(url, timeout=5) as page:
+            return str(page.read().decode())
+
     def metrics(self) -> dict[tuple[str, ...], float]:
         """What the worker serves on ``/metrics``: values by name and labels, as (name, shop, code or outcome)."""
-        with urllib.request.urlopen(
-            f"http://127.0.0.1:{self.env['REFERRALS_METRICS_PORT']}/metrics", timeout=5
-        ) as page:
-            families = list(text_string_to_metric_families(page.read().decode()))
+        families = list(text_string_to_metric_families(self.metrics_page()))
         return {
             (sample.name, *(sample.labels[label] for label in ("shop", "code", "outcome") if label in sample.labels)): (
                 sample.value

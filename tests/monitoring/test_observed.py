@@ -1,0 +1,80 @@
+"""The rules over real pages: silent while all is well, each alert fires on its fault, each recorded series has data."""
+
+import re
+
+import pytest
+
+from tests.monitoring import observatory as faults
+from tests.monitoring.observatory import LABELS, Fault, Observatory
+from tests.monitoring.rules import ALERTS, RECORDED
+from tests.services import promtool
+
+PROVOKED: list[tuple[str, str | None, Fault, Fault | None]] = [
+    ("ReferralConfirmsSlow", None, faults.confirms_slow, None),
+    ("ReferralShopHalted", "broken", faults.halted, faults.mended),
+    ("ReferralNoConsumer", "orphan", faults.orphaned, None),
+    ("ReferralDayQuotaNearlySpent", "spent", faults.quota_spent, None),
+    ("ReferralThrottled", "pushed", faults.throttled, None),
+    ("ReferralApiVersionRefused", None, faults.version_refused, None),
+    ("ReferralUpstreamFailing", None, faults.upstream_failing, None),
+    ("ReferralDeadLetters", None, faults.dead, None),
+    ("ReferralShopsFileUnusable", None, faults.shops_file_broken, Observatory.write_shops),
+    ("ReferralStoreDown", None, faults.store_down, faults.store_back),
+    ("ReferralBrokerBlocked", None, faults.broker_blocked, faults.broker_free),
+    ("ReferralResultsGrowing", None, faults.uncollected, None),
+    ("ReferralBrokerUnreachable", None, faults.broker_gone, None),
+    ("ReferralQueuesUnseen", None, faults.broker_gone, faults.broker_back),
+    ("ReferralWorkerCrashLoop", None, faults.crashing, None),
+    ("ReferralNoWorkers", None, faults.workers_gone, faults.workers_back),
+]
+"""Alert, the shop that it names, the fault, and what mends it where the alert is over soon after."""
+
+ALWAYS = {"ReferralCredentialNearItsEnd"}
+"""Fires from the start: a shop of the observatory has a token that ends tomorrow."""
+
+BY_CASES_ALONE = {"ReferralOldestJobTooOld"}
+"""Looks at more than an hour."""
+
+
+def test_all_is_well(observatory: Observatory) -> None:
+    """Before any fault no alert fires but the one of the token that ends tomorrow."""
+    assert observatory.fired_when_well == ALWAYS
+
+
+def test_the_page_is_well_formed(observatory: Observatory) -> None:
+    """promtool has nothing to say against the worker's page."""
+    page = observatory.desk.metrics_page()
+    checked = promtool("check", "metrics", stdin=page)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("alert", "shop", "fault", "mend"), [pytest.param(*each, id=each[0].removeprefix("Referral")) for each in PROVOKED]
+)
+def test_fires(observatory: Observatory, alert: str, shop: str | None, fault: Fault, mend: Fault | None) -> None:
+    """The alert fires after its fault, with its links filled in, and is over once that is mended."""
+    fault(observatory)
+    fired = observatory.wait_for(alert, shop=shop)
+    notes = fired["annotations"]
+    assert notes["runbook_url"] == f"{LABELS['runbook']}#{alert.lower()}"
+    assert re.match(
+        rf"{LABELS['grafana']}/d/referrals-(overview|shop|workers)(\?var-\w+=[\w.%-]+)?$", notes["dashboard_url"]
+    )
+    assert shop is None or f"var-shop={shop}" in notes["dashboard_url"]
+    assert "no value" not in " ".join(notes.values())
+    if mend is not None:
+        mend(observatory)
+        observatory.wait_until_over(alert)
+
+
+def test_every_alert_is_provoked() -> None:
+    """No alert is forgotten here."""
+    assert {alert for alert, *_ in PROVOKED} | ALWAYS | BY_CASES_ALONE == set(ALERTS)
+
+
+def test_every_recorded_series_has_data(observatory: Observatory) -> None:
+    """Every recording rule records something, and no rule fails."""
+    faults.halted(observatory)
+    faults.orphaned(observatory)
+    assert observatory.wait_for_data(RECORDED) == set()
+    assert observatory.prometheus.broken_rules() == {}
