@@ -60,7 +60,7 @@ def test_fires(observatory: Observatory, alert: str, shop: str | None, fault: Fa
     assert re.match(
         rf"{LABELS['grafana']}/d/referrals-(overview|shop|workers)(\?var-\w+=[\w.%-]+)?$", notes["dashboard_url"]
     )
-    assert shop is None or f"var-shop={shop}" in notes["dashboard_url"]
+    assert shop is None or f"var-shop={shop}" in dashboard
     assert "no value" not in " ".join(notes.values())
     if mend is not None:
         mend(observatory)
