@@ -137,8 +137,8 @@ def open_observatory(folder: Path) -> Iterator[Observatory]:
         write_shops(desk, "shops.toml", SHOPS)
         families = {"family": ["queue_coarse_metrics", "queue_consumer_count"]}
         scrapes = [
-            Scrape("referral-worker", f"127.0.0.1:{desk.env['REFERRALS_METRICS_PORT']}"),
-            Scrape("rabbitmq", f"127.0.0.1:{rabbitmq.record['prometheus']}", "/metrics/detailed", families),
+            Scrape("referral-worker", [f"127.0.0.1:{desk.env['REFERRALS_METRICS_PORT']}"]),
+            Scrape("rabbitmq", [f"127.0.0.1:{rabbitmq.record['prometheus']}"], "/metrics/detailed", families),
         ]
         rules = [hasty_rules(folder / "rules.yml")]
         worker = desk.start("work", "--threads", "16")

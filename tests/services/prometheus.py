@@ -22,10 +22,10 @@ INTERVAL = "500ms"
 
 @dataclass(frozen=True)
 class Scrape:
-    """A page to scrape: ``host:port``, its path, and the parameters of its query."""
+    """Pages to scrape: ``host:port`` of each, their path, and the parameters of its query."""
 
     job: str
-    target: str
+    targets: Sequence[str]
     path: str = "/metrics"
     params: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -109,7 +109,7 @@ class Prometheus(Service):
                     "job_name": each.job,
                     "metrics_path": each.path,
                     "params": {name: list(values) for name, values in each.params.items()},
-                    "static_configs": [{"targets": [each.target]}],
+                    "static_configs": [{"targets": list(each.targets)}],
                 }
                 for each in self._scrapes
             ],
