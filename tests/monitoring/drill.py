@@ -28,7 +28,7 @@ _USAGE = """\
 usage: scripts/drill [--hasty]
 
   Breaks a shop's credential under load, waits for the alert ReferralShopHalted, mends the credential, waits until the
-  alert is over, and counts that no job was lost or done twice. On private services; takes about three minutes.
+  alert is over, and counts that no job was lost or done twice. On private services; takes about four minutes.
   --hasty: alerts that don't wait for what they see to last; one minute
 """
 

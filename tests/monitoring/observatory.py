@@ -6,7 +6,7 @@ the expression is about, then ``observatory.wait_for_data(expressions)``.
 
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,13 +20,16 @@ from tests.services import Prometheus, RabbitMQ, Scrape, Valkey, open_rabbitmq, 
 from tests.system.commands import Desk, Process
 from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET
 
+FAILING = tuple(f"failing-{number}" for number in range(6))
+"""A breaker lets only ten calls of a shop fail: of several shops, they are enough among the good ones."""
+
 SHOPS = {
     "acme": "per_second = 300\nburst = 300",
-    "slow": "per_second = 2\nburst = 1",  # so that calls go on for as long as the tests last
+    "slow": "per_second = 1\nburst = 1",  # so that calls go on for as long as the tests last
     "broken": "",
     "refused": "",
     "pushed": "adapt = false",
-    "failing": "",
+    **dict.fromkeys(FAILING, ""),
     "spent": "per_day = 5",
     "ending": "",
 }
@@ -74,11 +77,17 @@ class Observatory:
 
     def publish(self, shop: str, jobs: int, customer: str = "c", *, shops: str = "shops.toml") -> None:
         """Publish jobs of as many customers, whose addresses begin with ``customer``."""
-        rows = [{"customer_email": f"{customer}{number}@example.com", "channel": "sms"} for number in range(jobs)]
+        self.publish_all([shop], jobs, customer, shops=shops)
+
+    def publish_all(self, of: Sequence[str], jobs: int, customer: str, *, shops: str = "shops.toml") -> None:
+        """Publish so many jobs of each of several shops."""
+        rows = [
+            {"shop": shop, "customer_email": f"{customer}{number}@example.com", "channel": "sms"}
+            for shop in of
+            for number in range(jobs)
+        ]
         self.desk.write_export("export.csv", rows)
-        ended = self.desk.run(
-            "publish", "export.csv", "--shop", shop, "--campaign", "spring", "--yes", REFERRALS_SHOPS=shops
-        )
+        ended = self.desk.run("publish", "export.csv", "--campaign", "spring", "--yes", REFERRALS_SHOPS=shops)
         assert ended.returncode == 0, ended.stderr
 
     def write_shops(self) -> None:
@@ -182,8 +191,8 @@ def throttled(seen: Observatory) -> None:
 
 
 def upstream_failing(seen: Observatory) -> None:
-    """Calls of a shop end in 503."""
-    seen.publish("failing", 40, "fail503+c")
+    """Calls of several shops end in 503."""
+    seen.publish_all(FAILING, 20, "fail503+c")
 
 
 def orphaned(seen: Observatory) -> None:

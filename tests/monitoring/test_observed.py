@@ -11,12 +11,12 @@ from tests.services import promtool
 
 PROVOKED: list[tuple[str, str | None, Fault, Fault | None]] = [
     ("ReferralConfirmsSlow", None, faults.confirms_slow, None),
+    ("ReferralUpstreamFailing", None, faults.upstream_failing, None),
     ("ReferralShopHalted", "broken", faults.halted, faults.mended),
     ("ReferralNoConsumer", "orphan", faults.orphaned, None),
     ("ReferralDayQuotaNearlySpent", "spent", faults.quota_spent, None),
     ("ReferralThrottled", "pushed", faults.throttled, None),
     ("ReferralApiVersionRefused", None, faults.version_refused, None),
-    ("ReferralUpstreamFailing", None, faults.upstream_failing, None),
     ("ReferralDeadLetters", None, faults.dead, None),
     ("ReferralShopsFileUnusable", None, faults.shops_file_broken, Observatory.write_shops),
     ("ReferralStoreDown", None, faults.store_down, faults.store_back),
@@ -27,7 +27,8 @@ PROVOKED: list[tuple[str, str | None, Fault, Fault | None]] = [
     ("ReferralWorkerCrashLoop", None, faults.crashing, None),
     ("ReferralNoWorkers", None, faults.workers_gone, faults.workers_back),
 ]
-"""Alert, the shop that it names, the fault, and what mends it where the alert is over soon after."""
+"""Alert, the shop that it names, the fault, and what mends it where the alert is over soon after. The first two come
+while few calls and confirms have gone well, of which they are a share."""
 
 ALWAYS = {"ReferralCredentialNearItsEnd"}
 """Fires from the start: a shop of the observatory has a token that ends tomorrow."""

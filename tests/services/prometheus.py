@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 from tests.services import process
 from tests.services.base import Service, ServiceError
 
-INTERVAL = "500ms"
+INTERVAL = "1s"
 """Between scrapes, and between evaluations of rules: a test does not wait for the usual 15 s."""
 
 
@@ -31,7 +31,7 @@ class Scrape:
 
 
 class Prometheus(Service):
-    """Scrapes pages and evaluates rules files twice a second; ``labels`` are its external labels."""
+    """Scrapes pages and evaluates rules files once a second; ``labels`` are its external labels."""
 
     kind = "prometheus"
 
