@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from worker.broker.base import Delivery, Host
 from worker.broker.connection import Parameters, connect, declare_topology, hold_single, parameters
 from worker.broker.local import LocalBroker, LocalRun
+from worker.broker.publisher import Publisher
 from worker.broker.rabbitmq import ReferralBroker
 from worker.broker.topology import queues
 from worker.clock import DAY, SECOND, Clock, SystemClock
@@ -51,12 +52,16 @@ Refer = Callable[[ShopConfig, Job], Verdict]
 
 
 def build_worker(
-    settings: Settings, *, store: Store | None = None, around_call: Callable[[Refer], Refer] | None = None
+    settings: Settings,
+    *,
+    store: Store | None = None,
+    around_call: Callable[[Refer], Refer] | None = None,
+    publisher: type[Publisher] = Publisher,
 ) -> App:
     """A worker on RabbitMQ. Connects to nothing yet.
 
-    ``store`` in place of the one that the settings ask for, and ``around_call``, which wraps the call to Refer2, are
-    for an entry of one's own, such as that of the fault suite.
+    ``store`` in place of the one that the settings ask for, ``around_call``, which wraps the call to Refer2, and
+    another kind of ``publisher`` are for an entry of one's own, such as that of the fault suite.
 
     Raises:
       ConfigurationError: settings or shops file can't be used.
@@ -69,7 +74,7 @@ def build_worker(
     host.status = client.status
     params = _parameters(settings)
     single = settings.redis_url is None
-    broker = ReferralBroker(host, params, single=single)
+    broker = ReferralBroker(host, params, single=single, publisher=publisher)
     alone = params if single else None
     broker.add_middleware(_Lifecycle(host, client, MetricsServer(settings.metrics_port, clock), alone))
     _declare_actor(broker, host, client, around_call)

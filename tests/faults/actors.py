@@ -2,12 +2,13 @@
 
 It is ``worker.actors`` with failpoints around the collaborators that the wiring takes. A point is armed by a file of
 its name in the folder that ``FAULTS_ARMED`` names; the one process that removes the file ends there, by SIGKILL, and
-leaves the id of the job that had come so far in ``victims``. A job whose reference is ``exit`` ends whatever process
-calls it.
+leaves a line in ``deaths``. A job whose reference is ``exit`` ends whatever process calls it.
 """
 
+import json
 import os
 import signal
+import threading
 from pathlib import Path
 
 import dramatiq
@@ -21,6 +22,9 @@ health.shared_metrics_of_parent()
 
 # Only now: see worker.metrics.
 from worker.app import Refer, build_worker  # noqa: E402
+from worker.broker.publisher import Outgoing, Publisher  # noqa: E402
+from worker.broker.topology import RESULTS  # noqa: E402
+from worker.errors import BrokerError  # noqa: E402
 from worker.jobs import Job, Outcome  # noqa: E402
 from worker.shops import ShopConfig  # noqa: E402
 from worker.store.base import Ask  # noqa: E402
@@ -28,17 +32,56 @@ from worker.store.redis import RedisStore  # noqa: E402
 from worker.verdicts import Verdict  # noqa: E402
 
 ARMED = Path(os.environ["FAULTS_ARMED"])
+DEATHS = ARMED / "deaths"
+
+HELD_BACK_SECONDS = 0.5
+"""How long a result that is never sent lets its process go on: whoever acknowledged its job too early has done so."""
+
+
+class Calls:
+    """The calls of this process that are under way, or whose outcome nothing has recorded yet."""
+
+    def __init__(self) -> None:
+        self._under_way: set[str] = set()
+        self._lock = threading.Lock()
+
+    def begin(self, job_id: str) -> None:
+        """The call is about to be made."""
+        with self._lock:
+            self._under_way.add(job_id)
+
+    def end(self, job_id: str) -> None:
+        """The ledger knows how the call ended: no fault makes it again."""
+        self._under_way.discard(job_id)
+
+    def die(self, point: str, job_id: str) -> None:
+        """End this process, and leave word of it. No call starts after that word."""
+        with self._lock:
+            word = {"point": point, "victim": job_id, "under_way": sorted(self._under_way)}
+            with DEATHS.open("a") as deaths:
+                deaths.write(json.dumps(word) + "\n")
+            os.kill(os.getpid(), signal.SIGKILL)
+            threading.Event().wait()
+
+
+calls = Calls()
+
+
+def is_struck(point: str, job_id: str) -> bool:
+    """Whether this process is to end here. Another death of the same job's would make it one that kills its workers."""
+    if not (ARMED / point).exists() or (DEATHS.exists() and f'"victim": "{job_id}"' in DEATHS.read_text()):
+        return False
+    try:
+        (ARMED / point).unlink()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def reach(point: str, job_id: str) -> None:
     """End here if the point is armed."""
-    try:
-        (ARMED / point).unlink()
-    except FileNotFoundError:
-        return
-    with (ARMED / "victims").open("a") as victims:
-        victims.write(f"{job_id}\n")
-    os.kill(os.getpid(), signal.SIGKILL)
+    if is_struck(point, job_id):
+        calls.die(point, job_id)
 
 
 class FailingStore(RedisStore):
@@ -46,12 +89,33 @@ class FailingStore(RedisStore):
 
     def answer(self, ask: Ask, epoch: int, result: str) -> bool:
         recorded = super().answer(ask, epoch, result)
+        calls.end(ask.job_id)
         reach("after_answer", ask.job_id)
         return recorded
 
     def settle(self, ask: Ask, epoch: int, outcome: Outcome, code: str | None = None) -> None:
         reach("after_confirm", ask.job_id)
         super().settle(ask, epoch, outcome, code)
+
+
+class FailingPublisher(Publisher):
+    """Dies with a result that it was handed and has not sent, or whose confirm it has and nobody has heard of yet."""
+
+    def publish(self, message: Outgoing) -> None:
+        if message.exchange != RESULTS or message.message_id is None:
+            super().publish(message)
+            return
+        job_id, done = message.message_id, message.done
+
+        def confirmed(error: BrokerError | None) -> None:
+            reach("before_ack", job_id)
+            done(error)
+
+        if is_struck("before_publish", job_id):
+            threading.Timer(HELD_BACK_SECONDS, calls.die, ("before_publish", job_id)).start()
+            return
+        message.done = confirmed
+        super().publish(message)
 
 
 def failing(refer: Refer) -> Refer:
@@ -61,6 +125,7 @@ def failing(refer: Refer) -> Refer:
         reach("before_send", job.job_id)
         if job.reference == "exit":
             os._exit(3)
+        calls.begin(job.job_id)
         return refer(shop, job)
 
     return call
@@ -68,5 +133,5 @@ def failing(refer: Refer) -> Refer:
 
 assert loaded.redis_url is not None
 store = FailingStore(loaded.redis_url.get_secret_value(), SystemClock(), retention=loaded.retention_days * DAY)
-broker = build_worker(loaded, store=store, around_call=failing).broker
+broker = build_worker(loaded, store=store, around_call=failing, publisher=FailingPublisher).broker
 dramatiq.set_broker(broker)

@@ -2,11 +2,10 @@
 
 import gzip
 
-from tests.faults.upstream import REFERRAL, Behaviour
+from tests.faults.upstream import JSON, REFERRAL, Behaviour
 from tests.unit.rawserver import Connection, drips, response, sends
 
 MEGABYTE = 1_000_000
-JSON = {"Content-Type": "application/json"}
 
 
 def _html(status: int, text: str) -> bytes:

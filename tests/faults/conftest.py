@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.site import SHORT_TIMES, Site
+from tests.faults.nodes import Nodes
+from tests.faults.site import CANARY, SHORT_TIMES, Site
 from tests.faults.upstream import Upstream
-from tests.services import RabbitMQ, Valkey, Vhost
+from tests.services import RabbitMQ, Stack, Valkey, Vhost, open_rabbitmq
 from tests.system.commands import Desk
 
 ROOT = Path(__file__).parents[2]
@@ -29,13 +30,28 @@ def full(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--full"))
 
 
+@pytest.fixture(scope="session")
+def nodes(services: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    """The node that all share; no row may break it, and one that does takes no later row along."""
+    folder = tmp_path_factory.mktemp("nodes")
+    made = Nodes(lambda number: open_rabbitmq(folder / str(number)), services.rabbitmq)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def rabbitmq(nodes: Nodes) -> RabbitMQ:
+    """A node that is well."""
+    return nodes.get()
+
+
 @pytest.fixture
 def site(
     request: pytest.FixtureRequest, tmp_path: Path, rabbitmq: RabbitMQ, vhost: Vhost, full: bool
 ) -> Iterator[Site]:
     """A row's world; workers, receiving side and store are its own. Whatever still runs ends with the row."""
     with Valkey(tmp_path / "valkey") as valkey, Upstream(tmp_path / "calls.jsonl") as upstream:
-        desk = Desk.of(tmp_path, vhost.url)
+        desk = Desk.of(tmp_path, _with_canary(rabbitmq, vhost))
         desk.env |= SHORT_TIMES | {"REFERRALS_REDIS_URL": valkey.url, "PYTHONPATH": str(ROOT)}
         made = Site(desk, rabbitmq, vhost, valkey, upstream, full)
         made.configure()
@@ -45,6 +61,14 @@ def site(
         finally:
             made.close()
             _report(request, made, time.monotonic() - started)
+
+
+def _with_canary(rabbitmq: RabbitMQ, vhost: Vhost) -> str:
+    # Workers have a password that is looked for in what they write; it goes with its node.
+    rabbitmq.api("PUT", f"/api/users/{vhost.name}", {"password": CANARY, "tags": ""})
+    everything = {"configure": ".*", "write": ".*", "read": ".*"}
+    rabbitmq.api("PUT", f"/api/permissions/{vhost.name}/{vhost.name}", everything)
+    return vhost.url.replace("guest:guest@", f"{vhost.name}:{CANARY}@")
 
 
 def _report(request: pytest.FixtureRequest, site: Site, seconds: float) -> None:

@@ -18,14 +18,25 @@ class Ended:
 
     results: list[str] = field(default_factory=list)
     dead: list[str] = field(default_factory=list)
-    outcomes: Counter[str] = field(default_factory=Counter)
-    """Of each job's first result, by ``outcome`` or ``outcome/code``."""
+    outcome_of: dict[str, str] = field(default_factory=dict)
+    """Of each job's first result: ``outcome`` or ``outcome/code``."""
     latencies: list[float] = field(default_factory=list)
     """How long each result's last call took, in seconds."""
     reasons: Counter[str] = field(default_factory=Counter)
     """Of the dead letters; RabbitMQ's own where a worker gave none."""
+    headers: list[dict[str, Any]] = field(default_factory=list)
+    """Of every message here, results and dead letters."""
     letters: list[tuple[dict[str, Any], bytes]] = field(default_factory=list)
     """The dead letters themselves: headers and body."""
+
+    @property
+    def outcomes(self) -> Counter[str]:
+        """How many jobs ended which way."""
+        return Counter(self.outcome_of.values())
+
+    def jobs(self, outcome: str) -> set[str]:
+        """The ids of those that ended this way."""
+        return {job_id for job_id, ended in self.outcome_of.items() if ended == outcome}
 
     def take(self, url: str) -> None:
         """Take what is there now, and acknowledge it once it is kept here."""
@@ -38,15 +49,15 @@ class Ended:
                 method, properties, body = channel.basic_get(queue)
                 if method is None:
                     break
+                self.headers.append(properties.headers or {})
                 keep(properties, body)
                 channel.basic_ack(method.delivery_tag)
         connection.close()
 
     def _result(self, _properties: pika.BasicProperties, body: bytes) -> None:
         result = json.loads(body)
-        if result["job_id"] not in self.results:
-            code = f"/{result['code']}" if result["code"] else ""
-            self.outcomes[f"{result['outcome']}{code}"] += 1
+        code = f"/{result['code']}" if result["code"] else ""
+        self.outcome_of.setdefault(result["job_id"], f"{result['outcome']}{code}")
         self.results.append(result["job_id"])
         if result["latency_seconds"] is not None:
             self.latencies.append(result["latency_seconds"])

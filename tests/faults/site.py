@@ -31,10 +31,23 @@ SHORT_TIMES = {
 }
 """The shortest that the settings allow: a call that nobody answers for is taken over after its lease of 16 s."""
 
+CANARY = "canary-amqp-p4ssword"
+"""The workers' password on RabbitMQ: found in a log, it is a leak."""
+
+WRITTEN = {".out", ".err", ".prom", ".headers"}
+"""Of the files in a row's folder those where no address and no secret may stand."""
+
 LEASE_SECONDS = 16
+
+PATIENCE = 240
+"""Seconds after which a row gives up on what it waits for. It is no measure: on a shared machine a process can take a
+minute to start that takes a second else."""
 
 THREADS = 4
 """Calls that a worker can have under way, and so the most that its death can cause to be repeated."""
+
+GRANTS = THREADS + 2
+"""Jobs that a worker can have been granted: those above, and what waits for the next free thread."""
 
 BUNCHED_SECONDS = 0.5
 """How much later than granted a call may arrive: a grant may lie unused for 0.25 s, and both ends are busy."""
@@ -115,10 +128,10 @@ class Site:
         """
         new = [self._start(failing=failing, env=env or {}, through=through) for _ in range(count)]
         for worker in new:
-            wait_until(lambda w=worker: w.ready() or not w.process.running(), 60, "a worker to be ready")  # type: ignore[misc]
+            wait_until(lambda w=worker: w.ready() or not w.process.running(), PATIENCE, "a worker to be ready")  # type: ignore[misc]
             assert worker.process.running(), worker.process.stderr[-3000:]
         wanted = len(self.shops) * len([worker for worker in self.workers if worker.process.running()])
-        wait_until(lambda: len(self.consumers()) >= wanted, 30, f"{wanted} consumers")
+        wait_until(lambda: len(self.consumers()) >= wanted, PATIENCE, f"{wanted} consumers")
         return new
 
     def mend(self, *, failing: bool = False) -> None:
@@ -136,11 +149,11 @@ class Site:
             yield producer
         finally:
             producer.stop()
-            producer.join(60)
+            producer.join(PATIENCE)
 
     def publish(self, jobs: Iterable[FaultJob]) -> None:
         """Publish jobs as fast as RabbitMQ confirms, and wait for that."""
-        self._producer(jobs, None).join(120)
+        self._producer(jobs, None).join(PATIENCE)
 
     def put(self, messages: Iterable[tuple[str, bytes, str]]) -> None:
         """Publish bodies as they are, each confirmed: shop, body, message id."""
@@ -161,7 +174,7 @@ class Site:
         """Messages by queue, for those that have any."""
         return {name: count for name, count in self.rabbitmq.depths(self.vhost).items() if count}
 
-    def settle(self, seconds: float = 90) -> None:
+    def settle(self, seconds: float = PATIENCE) -> None:
         """Wait until no job is on its way any more, then take what came out.
 
         At the deadline it takes what there is, and the judge has the last word.
@@ -203,12 +216,17 @@ class Site:
         return verdict
 
     def assert_nothing_leaked(self) -> None:
-        """No worker has written an address or a secret into its log."""
-        secrets = [path.read_text().strip() for path in (self.desk.folder / "secrets").iterdir()]
-        for worker in self.started:
-            log = worker.process.stderr + worker.process.stdout
-            leaked = [text for text in (f"@{DOMAIN}", *secrets) if text in log]
-            assert not leaked, f"in a worker's log: {leaked}"
+        """No address and no secret is in a log at DEBUG, on a page of metrics or in a header."""
+        folder = self.desk.folder
+        for number, worker in enumerate(self.started):
+            (folder / f"worker-{number}.prom").write_text(worker.page())
+        (folder / "ended.headers").write_text("".join(f"{headers!r}\n" for headers in self.ended.headers))
+        secrets = [path.read_text().strip() for path in (folder / "secrets").iterdir()]
+        canaries = (f"@{DOMAIN}", f"%40{DOMAIN}", CANARY, *secrets)
+        for path in (path for path in folder.iterdir() if path.suffix in WRITTEN):
+            text = path.read_text(errors="backslashreplace")
+            leaked = [canary for canary in canaries if canary in text]
+            assert not leaked, f"{path}: {leaked}"
 
     def events(self, name: str) -> list[dict[str, object]]:
         """Log lines of that event, of all workers."""
@@ -220,7 +238,7 @@ class Site:
         for worker in self.workers:
             worker.process.signal(signal.SIGTERM)
         for worker in self.workers:
-            assert worker.process.wait(30) == 0, worker.process.stderr[-3000:]
+            assert worker.process.wait(PATIENCE) == 0, worker.process.stderr[-3000:]
 
     def assert_paced(self, *, per_second: float, burst: int, bursts: int = 1) -> None:
         """No shop was called faster than its limit and so many bursts more, as the receiving side saw it."""

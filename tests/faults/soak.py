@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from tests.faults import behaviours
-from tests.faults.site import LEASE_SECONDS, THREADS, Site
+from tests.faults.site import LEASE_SECONDS, PATIENCE, THREADS, Site
 from tests.faults.upstream import PROMPT, Behaviour, always, slow
 from tests.services import wait_until
 
@@ -45,7 +45,7 @@ class Soak:
         """A worker is stopped in order."""
         process = self.dice.choice(self.site.workers).process
         process.signal(signal.SIGTERM, group=self.dice.random() < 0.5)
-        assert process.wait(60) == 0, process.stderr[-2000:]
+        assert process.wait(PATIENCE) == 0, process.stderr[-2000:]
 
     def frozen(self) -> None:
         """A worker stands still, for a moment or past its leases."""
@@ -97,7 +97,7 @@ def test_soak(site: Site, request: pytest.FixtureRequest) -> None:
             soak.dice.choice(faults)()
             site.faults += 1
             site.mend()
-            wait_until(lambda: all(worker.ready() for worker in site.workers), 120, "every worker to be ready")
+            wait_until(lambda: all(worker.ready() for worker in site.workers), PATIENCE, "every worker to be ready")
             time.sleep(soak.dice.uniform(0, 5))
     site.settle(600)
 

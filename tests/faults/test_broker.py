@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pika
 import pytest
@@ -12,9 +13,10 @@ import pytest
 from tests.faults import behaviours
 from tests.faults.drain import RESULTS
 from tests.faults.jobs import FaultJob
-from tests.faults.site import LEASE_SECONDS, SHOPS, THREADS, Site
+from tests.faults.nodes import Nodes
+from tests.faults.site import PATIENCE, SHOPS, THREADS, Site
 from tests.faults.upstream import PROMPT, Behaviour, Call, always, slow
-from tests.services import RabbitMQ, ServiceError, open_rabbitmq, wait_until
+from tests.services import ServiceError, open_rabbitmq, wait_until
 from tests.unit.rawserver import Connection
 
 WORKERS = 2
@@ -28,23 +30,28 @@ HEARTBEAT_SECONDS = 2
 
 QUIET_SECONDS = 3
 
-PATIENT = {"REFERRALS_READ_TIMEOUT_SECONDS": "60", "REFERRALS_CALL_DEADLINE_SECONDS": "60"}
+PATIENT = {"REFERRALS_READ_TIMEOUT_SECONDS": "300", "REFERRALS_CALL_DEADLINE_SECONDS": "300"}
 """For calls that are held until a queue is broken, on whatever machine."""
 
 
 @pytest.fixture(scope="session")
-def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     """A node of these rows alone, which they may break as long as they mend it."""
     config = [f"consumer_timeout = {CONSUMER_TIMEOUT_SECONDS * 1000}"]
-    folder = tmp_path_factory.mktemp("breakable") / "rabbitmq"
-    with open_rabbitmq(folder, config=config, advanced={"channel_tick_interval": "1000"}) as node:
-        yield node
+    folder = tmp_path_factory.mktemp("breakable")
+    made = Nodes(
+        lambda number: open_rabbitmq(folder / str(number), config=config, advanced={"channel_tick_interval": "1000"})
+    )
+    yield made
+    made.close()
 
 
 def crashed(site: Site) -> None:
     """SIGKILL, and a start with what was on disk."""
     declared = site.rabbitmq.depths(site.vhost)
-    wait_until(lambda: all(site.rabbitmq.registered(site.vhost, queue) for queue in declared), 10, "queues on disk")
+    wait_until(
+        lambda: all(site.rabbitmq.registered(site.vhost, queue) for queue in declared), PATIENCE, "queues on disk"
+    )
     site.rabbitmq.kill()
     time.sleep(1)
     site.rabbitmq.start()
@@ -54,7 +61,7 @@ def application_restarted(site: Site) -> None:
     """As for an upgrade in place."""
     site.rabbitmq.ctl("stop_app")
     # While it is stopped, somebody's outgoing connection may borrow one of its ports for a moment.
-    wait_until(lambda: _started(site), 90, "the application to start")
+    wait_until(lambda: _started(site), PATIENCE, "the application to start")
 
 
 def _started(site: Site) -> bool:
@@ -73,7 +80,7 @@ def connections_closed(site: Site) -> None:
 def unreachable(site: Site) -> None:
     """Every packet to and from it is dropped, for longer than heartbeats bear."""
     with packets_dropped(site.rabbitmq.record["amqp"]):
-        wait_until(lambda: not any(worker.ready() for worker in site.workers), 60, "workers to notice")
+        wait_until(lambda: not any(worker.ready() for worker in site.workers), PATIENCE, "workers to notice")
         time.sleep(HEARTBEAT_SECONDS)
 
 
@@ -103,13 +110,13 @@ def test_broker(site: Site, fault: Callable[[Site], None]) -> None:
     site.start(WORKERS)
     with site.load(per_second=PER_SECOND):
         for _ in range(site.times(5)):
-            wait_until(lambda: site.upstream.in_progress >= WORKERS, 30, "calls in flight")
+            wait_until(lambda: site.upstream.in_progress >= WORKERS, PATIENCE, "calls in flight")
             fault(site)
             site.faults += 1
-            wait_until(lambda: all(worker.ready() for worker in site.workers), 60, "every worker to be back")
+            wait_until(lambda: all(worker.ready() for worker in site.workers), PATIENCE, "every worker to be back")
             done = len(site.upstream.calls())
-            wait_until(lambda done=done: len(site.upstream.calls()) > done + PER_SECOND, 60, "calls after it")  # type: ignore[misc]
-    site.settle(60 + 2 * LEASE_SECONDS)
+            wait_until(lambda done=done: len(site.upstream.calls()) > done + PER_SECOND, PATIENCE, "calls after it")  # type: ignore[misc]
+    site.settle()
 
     site.judge(repeats=0)
     assert site.ended.outcomes == {"sent": len(site.verdict().ok)}
@@ -142,7 +149,7 @@ def test_alarm(site: Site, fault: Callable[[Site], Callable[[], None]]) -> None:
     try:
         site.faults += 1
         # It tells a publisher that it is blocked when that publishes.
-        wait_until(lambda: _calls_stopped(site), 60, "calls to stop")
+        wait_until(lambda: _calls_stopped(site), PATIENCE, "calls to stop")
         assert all(worker.alive() for worker in site.workers)
         assert len(site.upstream.calls()) < JOBS
     finally:
@@ -172,7 +179,7 @@ def held_up(site: Site, jobs: int, workers: int = WORKERS) -> Callable[[], None]
     site.upstream.plan = always(Behaviour("held", reply))
     site.start(workers, env=PATIENT)
     site.publish(site.jobs(jobs))
-    wait_until(lambda: site.upstream.in_progress == workers * THREADS, 30, "calls under way")
+    wait_until(lambda: site.upstream.in_progress == workers * THREADS, PATIENCE, "calls under way")
     return lambda: answering.append(PROMPT)
 
 
@@ -183,7 +190,7 @@ def test_results_queue_deleted(site: Site) -> None:
     site.rabbitmq.api("DELETE", f"/api/queues/{site.vhost.name}/{RESULTS}")
     site.faults += 1
     answer()
-    site.settle(120)
+    site.settle()
 
     site.judge(repeats=0)
     assert site.ended.outcomes == {"sent": jobs}
@@ -200,11 +207,11 @@ def test_results_queue_full(site: Site) -> None:
     )
     site.faults += 1
     answer()
-    wait_until(lambda: site.events("job_given_back"), 30, "a job to be given back")
+    wait_until(lambda: site.events("job_given_back"), PATIENCE, "a job to be given back")
     # Depths lag; but what was acknowledged before its confirm would never come back.
-    wait_until(lambda: sum(site.depths().values()) == jobs, 10, "every job to be in a queue still")
+    wait_until(lambda: sum(site.depths().values()) == jobs, PATIENCE, "every job to be in a queue still")
     # Somebody takes results again, which alone makes room: RabbitMQ 3.10 goes on refusing once the policy is gone.
-    wait_until(lambda: len(set(site.take())) == jobs, 120, "every result")
+    wait_until(lambda: len(set(site.take())) == jobs, PATIENCE, "every result")
     site.settle()
 
     site.judge(repeats=0)
@@ -221,13 +228,18 @@ def test_shop_queue_deleted(site: Site) -> None:
         site.faults += 1
     answer()
     declared = {f"referrals.shop.{shop}" for shop in SHOPS}
-    wait_until(lambda: declared <= site.rabbitmq.depths(site.vhost).keys(), 30, "the queues to be declared again")
-    wait_until(lambda: len(site.consumers()) >= len(SHOPS), 60, "their consumers")
+    wait_until(lambda: declared <= site.rabbitmq.depths(site.vhost).keys(), PATIENCE, "the queues to be declared again")
+    wait_until(lambda: len(site.consumers()) >= len(SHOPS), PATIENCE, "their consumers")
     site.publish(site.jobs(60, first=first))
     site.settle()
 
     site.judge(repeats=0)
     assert site.ended.outcomes == {"sent": first + 60}
+
+
+def called_since(site: Site, shop: str, calls: int) -> bool:
+    """Whether a shop has been called more often than that."""
+    return len(site.upstream.calls(shop=shop)) > calls
 
 
 def test_halted_past_consumer_timeout(site: Site) -> None:
@@ -242,7 +254,7 @@ def test_halted_past_consumer_timeout(site: Site) -> None:
     with site.load(per_second=2):
         while time.monotonic() < closed_at + CONSUMER_TIMEOUT_SECONDS * 1.3:
             calls = len(site.upstream.calls(shop="core"))
-            wait_until(lambda calls=calls: len(site.upstream.calls(shop="core")) > calls, 10, "another shop's call")  # type: ignore[misc]
+            wait_until(partial(called_since, site, "core", calls), PATIENCE, "another shop's call")
     site.faults += 1
     assert not site.events("consumer_disconnected")
     site.upstream.plan = always(PROMPT)

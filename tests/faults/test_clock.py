@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.site import SHOPS, Site
+from tests.faults.site import PATIENCE, SHOPS, Site
 from tests.faults.upstream import always, slow
 from tests.services import wait_until
 
@@ -44,7 +44,7 @@ def test_clock_jumps(site: Site, shifted_clock: Path, tmp_path: Path, jump: int)
     site.start(1, env={"LD_PRELOAD": str(shifted_clock), "SHIFTED_CLOCK": str(file)})
     site.start(1)
     site.publish(site.jobs(len(SHOPS) * (BURST + PER_SECOND * 10)))
-    wait_until(lambda: len(site.upstream.calls()) > len(SHOPS) * (BURST + PER_SECOND), 30, "the first calls")
+    wait_until(lambda: len(site.upstream.calls()) > len(SHOPS) * (BURST + PER_SECOND), PATIENCE, "the first calls")
     shift(file, jump)
     site.faults += 1
     site.settle()

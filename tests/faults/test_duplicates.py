@@ -1,7 +1,7 @@
 """The same job more than once, by every way there is: Refer2 is called once."""
 
 from tests.faults.jobs import CAMPAIGN, CHANNEL, FaultJob
-from tests.faults.site import Site
+from tests.faults.site import PATIENCE, Site
 from tests.faults.upstream import always, slow
 
 JOBS = 120
@@ -23,11 +23,11 @@ def test_an_export_published_twice(site: Site) -> None:
     export(site, jobs)
     site.start(2)
     for _ in range(2):
-        done = site.desk.run(*PUBLISH)
+        done = site.desk.run(*PUBLISH, timeout=PATIENCE)
         assert done.returncode == 0, done.stderr
         site.faults += 1
     site.settle()
-    assert site.desk.run(*PUBLISH).returncode == 0
+    assert site.desk.run(*PUBLISH, timeout=PATIENCE).returncode == 0
     site.settle()
     site.published = {job.job_id: True for job in jobs}
 
@@ -42,7 +42,7 @@ def test_two_producers_at_once(site: Site) -> None:
     export(site, jobs)
     site.start(2)
     producers = [site.desk.start(*PUBLISH) for _ in range(2)]
-    assert [producer.wait(60) for producer in producers] == [0, 0]
+    assert [producer.wait(PATIENCE) for producer in producers] == [0, 0]
     site.faults += 1
     site.settle()
     site.published = {job.job_id: True for job in jobs}

@@ -4,7 +4,7 @@ import json
 
 from tests.faults.drain import id_of
 from tests.faults.jobs import FaultJob
-from tests.faults.site import LEASE_SECONDS, THREADS, Site
+from tests.faults.site import LEASE_SECONDS, PATIENCE, THREADS, Site
 from tests.services import wait_until
 
 NEIGHBOURS = 60
@@ -59,7 +59,7 @@ def test_a_job_that_ends_its_worker(site: Site) -> None:
     poison = FaultJob("acme", 9001, reference="exit")
     site.start(2, failing=True)
     site.publish([poison, *site.jobs(NEIGHBOURS)])
-    deadline = (TAKEOVERS + 1) * (LEASE_SECONDS + 10)
+    deadline = (TAKEOVERS + 1) * LEASE_SECONDS + PATIENCE
 
     def parked() -> bool:
         site.mend(failing=True)
@@ -67,7 +67,7 @@ def test_a_job_that_ends_its_worker(site: Site) -> None:
 
     wait_until(parked, deadline, "the job to be parked")
     site.faults += TAKEOVERS
-    site.settle(60 + LEASE_SECONDS)
+    site.settle()
 
     site.judge(repeats=TAKEOVERS * THREADS, dead=1)
     assert site.ended.reasons == {"crash_loop": 1}

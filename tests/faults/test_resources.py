@@ -2,7 +2,7 @@
 
 import psutil
 
-from tests.faults.site import Site
+from tests.faults.site import PATIENCE, Site
 from tests.faults.upstream import PROMPT, Behaviour, always, slow
 from tests.faults.worker import Worker
 from tests.services import wait_until
@@ -29,21 +29,22 @@ def child_of(worker: Worker) -> psutil.Process:
 
 def test_no_file_descriptors(site: Site) -> None:
     """Calls can't connect and connections can't be made anew: the shops are closed, and open again by themselves."""
-    site.configure(per_second=10, burst=5)
+    site.configure(per_second=4, burst=5)
     site.upstream.plan = always(hanging_up())
     (worker,) = site.start(1)
     child = child_of(worker)
     usual = child.rlimit(psutil.RLIMIT_NOFILE)
     site.publish(site.jobs(JOBS))
-    wait_until(lambda: len(site.upstream.calls()) > JOBS // 4, 30, "calls in mid-campaign")
+    wait_until(lambda: len(site.upstream.calls()) > JOBS // 4, PATIENCE, "calls in mid-campaign")
     child.rlimit(psutil.RLIMIT_NOFILE, (3, usual[1]))
     site.faults += 1
-    wait_until(lambda: site.events("shop_closed"), 30, "a shop to be closed")
+    wait_until(lambda: site.events("shop_closed"), PATIENCE, "a shop to be closed")
     # Its connection to RabbitMQ falls too and can't be made again.
     site.rabbitmq.ctl("close_all_connections", "--vhost", site.vhost.name, "no descriptors left")
-    wait_until(lambda: site.events("consumer_disconnected"), 30, "the connection to be missed")
+    wait_until(lambda: site.events("consumer_disconnected"), PATIENCE, "the connection to be missed")
     child.rlimit(psutil.RLIMIT_NOFILE, usual)
-    site.settle(120)
+    site.configure()
+    site.settle()
 
     site.judge()
     assert site.ended.outcomes == {"sent": JOBS}

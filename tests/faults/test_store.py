@@ -10,13 +10,14 @@ import psutil
 import pytest
 import redis
 
-from tests.faults.site import SHOPS, Site
+from tests.faults.site import PATIENCE, SHOPS, Site
 from tests.faults.upstream import always, slow
 from tests.services import wait_until
 from tests.services.process import free_ports
 
 PER_SECOND = 10
 BURST = 10
+BACKLOG = len(SHOPS) * (BURST + PER_SECOND * 10)
 WORKERS = 2
 PREFETCH = 16
 
@@ -82,8 +83,8 @@ def begin(site: Site) -> None:
     site.configure(per_second=PER_SECOND, burst=BURST)
     site.upstream.plan = always(slow(0.02))
     site.start(WORKERS)
-    site.publish(site.jobs(len(SHOPS) * (BURST + PER_SECOND * 10)))
-    wait_until(lambda: len(site.upstream.calls()) > len(SHOPS) * (BURST + PER_SECOND), 30, "the first calls")
+    site.publish(site.jobs(BACKLOG))
+    wait_until(lambda: len(site.upstream.calls()) > len(SHOPS) * (BURST + PER_SECOND), PATIENCE, "the first calls")
 
 
 @pytest.mark.parametrize("fault", [killed, frozen, out_of_memory, read_only])
@@ -93,14 +94,14 @@ def test_away(site: Site, fault: Callable[[Site], Callable[[], None]]) -> None:
     for _ in range(site.times(3)):
         heal = fault(site)
         site.faults += 1
-        wait_until(lambda: not any(worker.ready() for worker in site.workers), 20, "every worker to be unready")
+        wait_until(lambda: not any(worker.ready() for worker in site.workers), PATIENCE, "every worker to be unready")
         time.sleep(GRANTED_SECONDS)
         calls = len(site.upstream.calls())
         time.sleep(AWAY_SECONDS)
         assert len(site.upstream.calls()) == calls, "called without a limit"
         assert all(worker.alive() for worker in site.workers)
         heal()
-        wait_until(lambda: all(worker.ready() for worker in site.workers), 30, "every worker to be ready")
+        wait_until(lambda: all(worker.ready() for worker in site.workers), PATIENCE, "every worker to be ready")
     site.settle()
 
     verdict = site.judge(repeats=_unacknowledged() * site.faults if fault is killed else 0)
@@ -112,12 +113,13 @@ def test_away(site: Site, fault: Callable[[Site], Callable[[], None]]) -> None:
 def test_flushed(site: Site, command: str, bursts: int) -> None:
     """Lost data costs a burst once and repeats no finished job; lost scripts cost nothing."""
     begin(site)
-    with client(site) as valkey:
+    # More and more comes, so that a fault is never too late.
+    with client(site) as valkey, site.load(per_second=PER_SECOND, first=BACKLOG):
         for _ in range(site.times(3)):
             valkey.execute_command(command)
             site.faults += 1
             seen = len(site.upstream.calls())
-            wait_until(lambda seen=seen: len(site.upstream.calls()) > seen + 2 * BURST, 30, "calls after it")  # type: ignore[misc]
+            wait_until(lambda seen=seen: len(site.upstream.calls()) > seen + 2 * BURST, PATIENCE, "calls after it")  # type: ignore[misc]
     site.settle()
 
     verdict = site.judge(repeats=_unacknowledged() * site.faults if bursts else 0)

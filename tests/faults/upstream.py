@@ -1,4 +1,7 @@
-"""The receiving side: a Refer2 on raw sockets that writes every call down before it answers, or misbehaves."""
+"""The receiving side: a Refer2 on raw sockets that writes every call down before it answers, or misbehaves.
+
+It answers the vendor's read calls too: CustomerReferrals2 with what was carried out, Status2 as it would treat a call.
+"""
 
 import base64
 import json
@@ -24,7 +27,8 @@ REFERRAL = {
         "sent_at": "2026-01-01T00:00:00Z",
     },
 }
-SENT = response(200, REFERRAL, {"Content-Type": "application/json"})
+JSON = {"Content-Type": "application/json"}
+SENT = response(200, REFERRAL, JSON)
 
 
 @dataclass(frozen=True)
@@ -77,12 +81,15 @@ def always(behaviour: Behaviour) -> Plan:
 
 
 class Upstream:
-    """Serves on a free port from ``with`` on. ``plan`` may be exchanged at any time; ``log`` has a line per call."""
+    """Serves on a free port from ``with`` on. ``plan`` may be exchanged at any time; ``log`` has a line per call.
+
+    ``reads`` has the job id that each CustomerReferrals2 asked about.
+    """
 
     def __init__(self, log: Path, plan: Plan = always(PROMPT)) -> None:  # noqa: B008 - immutable
         self.plan = plan
         self.in_progress = 0
-        self.most_in_progress = 0
+        self.reads: list[str] = []
         self._calls: list[tuple[Call, Behaviour]] = []
         self._lock = threading.Lock()
         self._log = log.open("w")
@@ -118,21 +125,39 @@ class Upstream:
         self._log.close()
 
     def _answer(self, connection: Connection) -> None:
-        head = connection.request.split(b"\r\n", 1)[0].decode()
-        shop = head.split(" ")[1].split("/")[3]
-        email = body_of(connection.request)["customer"]["email"]
+        path = connection.request.split(b" ", 2)[1].decode().split("/")
+        shop, method = path[3], path[-1]
         token = connection.request.partition(b"Bearer ")[2].partition(b".")[0].decode()
         key_id = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))["kid"]
+        if method == "Status2":
+            self.plan(Call(0, _now(), shop, "", key_id)).reply(connection)
+            return
+        email = body_of(connection.request)["customer"]["email"]
+        if method == "CustomerReferrals2":
+            self._read(connection, job_id(shop, email))
+        else:
+            self._carry_out(connection, shop, email, key_id)
+
+    def _read(self, connection: Connection, job: str) -> None:
         with self._lock:
-            call = Call(len(self._calls) + 1, time.time_ns() // 1000, shop, email, key_id)
+            self.reads.append(job)
+        made = [REFERRAL["referral"]] if job in self.carried_out() else []
+        connection.send(response(200, {"referrals": made}, JSON))
+
+    def _carry_out(self, connection: Connection, shop: str, email: str, key_id: str) -> None:
+        with self._lock:
+            call = Call(len(self._calls) + 1, _now(), shop, email, key_id)
             behaviour = self.plan(call)
             self._calls.append((call, behaviour))
             self._log.write(json.dumps({"at": call.at, "job_id": call.job_id, "treated": behaviour.name}) + "\n")
             self._log.flush()
             self.in_progress += 1
-            self.most_in_progress = max(self.most_in_progress, self.in_progress)
         try:
             behaviour.reply(connection)
         finally:
             with self._lock:
                 self.in_progress -= 1
+
+
+def _now() -> int:
+    return time.time_ns() // 1000

@@ -23,6 +23,14 @@ class Worker:
         """Whether its metrics endpoint answers: the nearest there is to a liveness probe."""
         return self.process.running() and self._status("/metrics") == 200
 
+    def page(self) -> str:
+        """Its metrics as they are served; empty where it has ended."""
+        try:
+            with urllib.request.urlopen(f"{self._url}/metrics", timeout=5) as answer:
+                return str(answer.read().decode())
+        except OSError:
+            return ""
+
     def children(self) -> list[psutil.Process]:
         """Its worker processes, those below Dramatiq's parent."""
         return [child for child in psutil.Process(self.process.pid).children() if child.num_threads() > 1]

@@ -93,9 +93,11 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
 
     longest_held = LONGEST_HELD
 
-    def __init__(self, host: Host, params: Parameters, *, single: bool, timeout: int) -> None:
+    def __init__(
+        self, host: Host, params: Parameters, *, single: bool, timeout: int, publisher: type[Publisher] = Publisher
+    ) -> None:
         self._link = Link(params, prefetch=host.prefetch, single=single, on_message=self._on_message)
-        self._publisher = Publisher(params, listener=self._on_publisher)
+        self._publisher = publisher(params, listener=self._on_publisher)
         self._connect_at = 0
         self._backoff = Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
         self._problem: str | None = None

@@ -10,6 +10,7 @@ from worker.broker.base import Host
 from worker.broker.connection import Parameters
 from worker.broker.consumer import AmqpConsumer
 from worker.broker.producer import Producer
+from worker.broker.publisher import Publisher
 from worker.jobs import QUEUE, decode_message
 
 
@@ -20,13 +21,14 @@ class ReferralBroker(RabbitmqBroker):
     behind the ledger's back.
     """
 
-    def __init__(self, host: Host, params: Parameters, *, single: bool) -> None:
+    def __init__(self, host: Host, params: Parameters, *, single: bool, publisher: type[Publisher] = Publisher) -> None:
         super().__init__(confirm_delivery=True, middleware=[CurrentMessage()])
         # Under this name the stock broker, for actors on other queues, expects pika's own.
         self.parameters = list(params.nodes)
         self._params = params
         self._host = host
         self._single = single
+        self._publisher = publisher
 
     def declare_queue(self, queue_name: str, *, ensure: bool = False) -> None:
         """As the stock broker, but the queue of referrals announces no delay queue: that would start a consumer."""
@@ -41,7 +43,7 @@ class ReferralBroker(RabbitmqBroker):
         """The gated consumer of every shop's queue, or a stock one for another queue."""
         if queue_name != QUEUE:
             return super().consume(queue_name, prefetch, timeout)
-        return AmqpConsumer(self._host, self._params, single=self._single, timeout=timeout)
+        return AmqpConsumer(self._host, self._params, single=self._single, timeout=timeout, publisher=self._publisher)
 
     def enqueue(self, message: dramatiq.Message[Any], *, delay: int | None = None) -> dramatiq.Message[Any]:
         """Publish a job sent through its actor, confirmed; it may not be delayed, since its shop's pace decides.
