@@ -5,6 +5,7 @@ import re
 import pytest
 
 from tests.monitoring import observatory as faults
+from tests.monitoring.dashboards import filled_in, questions
 from tests.monitoring.observatory import LABELS, Fault, Observatory
 from tests.monitoring.rules import ALERTS, RECORDED
 from tests.services import promtool
@@ -78,3 +79,17 @@ def test_every_recorded_series_has_data(observatory: Observatory) -> None:
     faults.orphaned(observatory)
     assert observatory.wait_for_data(RECORDED) == set()
     assert observatory.prometheus.broken_rules() == {}
+
+
+def test_every_panel_has_data(observatory: Observatory) -> None:
+    """Whatever a dashboard asks, for its panels and annotations, returns something while things go wrong."""
+    faults.halted(observatory)
+    faults.dead(observatory)
+    observatory.publish("failing", 3, "fail503x1+panel")
+    observatory.publish("acme", 2, "notjsonx1+panel")
+    # Rates over an hour: a halted shop is called once in minutes, and its one call counts while the test waits.
+    asked = {
+        filled_in(each.expression, rate_interval="1h", interval="1h", shop="broken", instance=".+"): each.where
+        for each in questions()
+    }
+    assert sorted(asked[expression] for expression in observatory.wait_for_data(asked, seconds=40)) == []

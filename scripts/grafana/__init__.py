@@ -1,0 +1,1 @@
+"""The dashboards as code: scripts/dashboards writes each as JSON into monitoring/dashboards."""
