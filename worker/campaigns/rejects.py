@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from worker.campaigns.private import private
+from worker.campaigns.spreadsheets import REJECTS, harmless
 from worker.errors import InputError
 
 RejectReason = Literal[
@@ -29,7 +30,7 @@ class RejectsFile:
 
     Several exports share it under the union of their columns; a name that an export has twice stays twice. Rows go
     to the file in whole lots of at least 64 KiB and at the end, so what a crash leaves has whole rows only. UTF-8;
-    bytes that are no text are written as escapes.
+    bytes that are no text are written as escapes, and cells so that no spreadsheet runs them.
     """
 
     def __init__(self, path: Path, headers: Sequence[Sequence[str]]) -> None:
@@ -46,7 +47,7 @@ class RejectsFile:
         self._file: io.FileIO | None = None
         self._text = io.StringIO()
         self._writer = csv.writer(self._text, lineterminator="\n")
-        self._writer.writerow(["line", "reason", *(name for name, _ in columns)])
+        self._writer.writerow([*REJECTS, *(harmless(name) for name, _ in columns)])
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
@@ -61,8 +62,8 @@ class RejectsFile:
         places = self._places[export]
         row = [""] * self._width
         for place, cell in zip(places, cells, strict=False):
-            row[place] = cell
-        self._writer.writerow([line, reason, *row, *cells[len(places) :]])
+            row[place] = harmless(cell)
+        self._writer.writerow([line, reason, *row, *map(harmless, cells[len(places) :])])
         self.rows += 1
         if self._text.tell() >= _FLUSH_AT:
             self.flush()

@@ -12,15 +12,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from worker.campaigns.private import private
+from worker.campaigns.spreadsheets import RESULTS, harmless
 from worker.errors import InputError, UsageError
 
 Format = Literal["csv", "jsonl"]
 
 COLUMNS: tuple[str, ...] = (
-    "line",
-    "reference",
-    "shop",
-    "customer_email",
+    *RESULTS,
     "customer_shopid",
     "customer_bhid",
     "channel",
@@ -248,7 +246,7 @@ def _cell(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return value
+        return harmless(value)
     return json.dumps(value, separators=(",", ":"))
 
 

@@ -71,7 +71,7 @@ def test_jobs_are_stamped(tmp_path: Path) -> None:
 def test_rejects_file(run_import: Import) -> None:
     """It holds line, reason and the row as it was: quotes, newlines, repeated columns and all."""
     header = "TAGS,TAGS,customer_email,note"
-    row = '"a, ""b""",\'2, spaced ,"two\nlines"'
+    row = '"a, ""b""",2, spaced ,"two\nlines"'
     done = run_import(f"{header}\nx,y,one@example.com,z\n{row}\nshort,,\n")
     assert done.importer.reject_files[0].read_text() == (
         f"line,reason,{header}\n3,no_customer,{row}\n5,no_customer,short,,,\n"
@@ -83,6 +83,30 @@ def test_rejects_can_be_run_again(run_import: Import, tmp_path: Path) -> None:
     done = run_import("customer_email,note\none(at)example.com,x\n")
     mended = done.importer.reject_files[0].read_text().replace("(at)", "@")
     assert run_import(mended).emails == ["one@example.com"]
+
+
+def test_rejected_formulas_are_harmless_and_come_back(run_import: Import) -> None:
+    """A spreadsheet computes no rejected cell or column name; read again, they are what the export had."""
+    done = run_import("customer_email,=1+1,destination,channel\n=HYPERLINK(1),+4915112345,x,email\n", channel=None)
+    written = done.importer.reject_files[0].read_text()
+    assert (
+        written
+        == "line,reason,customer_email,'=1+1,destination,channel\n2,no_customer,'=HYPERLINK(1),'+4915112345,x,email\n"
+    )
+    mended = written.replace("HYPERLINK(1)", "ann@example.com").replace(",x,", ",'-bo@example.com,")
+    again = run_import(mended, mapping={"reference": "=1+1"}, channel=None)
+    (job,) = again.jobs
+    assert (job.customer.email, job.destination, job.reference) == (
+        "=ann@example.com",
+        "-bo@example.com",
+        "+4915112345",
+    )
+
+
+def test_apostrophes_of_other_exports_stay(run_import: Import) -> None:
+    """Only a file of ours is read without the apostrophes that spreadsheets need."""
+    (job,) = run_import("customer_email,reference\nann@example.com,'+49\n").jobs
+    assert job.reference == "'+49"
 
 
 def test_old_rejects_are_replaced(run_import: Import, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from worker.campaigns.results import COLUMNS, Format, ResultsFile, header, row
+from worker.campaigns.spreadsheets import verbatim
 from worker.errors import InputError, UsageError
 
 RESULT: dict[str, Any] = {
@@ -68,6 +69,27 @@ def test_any_text_comes_back_from_the_csv(message: str) -> None:
     (cells,) = rows_of(header() + row({**RESULT, "message": message}))
     assert cells["message"] == message
     assert cells["job_id"] == RESULT["job_id"]
+
+
+FORMULAS = ["=1+1", "+4915112345", "-2", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", "'quoted", "''", "'=1"]
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_no_cell_is_a_formula(text: str) -> None:
+    """What a spreadsheet would compute gets an apostrophe in front, and taking one away gives the text back."""
+    result = {**RESULT, "message": text, "reference": text, "customer": {"shopid": text}, "referral": {"link": text}}
+    (cells,) = rows_of(header() + row(result))
+    for name in ("message", "reference", "customer_shopid", "link"):
+        assert cells[name] == f"'{text}"
+    assert verbatim(cells.values()).count(text) == 4
+
+
+def test_json_lines_are_verbatim(path: Path) -> None:
+    """The other format is for programs, which compute nothing."""
+    file, _ = opened(path, "jsonl")
+    file.add(body_of(1, message="=1+1"))
+    file.close()
+    assert json.loads(path.read_text())["message"] == "=1+1"
 
 
 def test_a_lone_surrogate_does_not_end_a_run(path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from worker.campaigns.columns import ColumnMatcher
 from worker.campaigns.exports.base import Record, Values
 from worker.campaigns.exports.text import MAX_ROW, Lines, OverlongRowError, open_lines
+from worker.campaigns.spreadsheets import is_ours, verbatim
 from worker.errors import InputError, UsageError
 
 DELIMITERS = (",", ";", "\t")
@@ -21,7 +22,8 @@ class DelimitedExport:
 
     A row with fewer cells than the header is taken (spreadsheets leave off empty cells at the end), except where
     the file stops in the middle of it. One with more is unreadable: a delimiter in a cell without quotes shifts the
-    rest, and an address would be read from the wrong column.
+    rest, and an address would be read from the wrong column. Rejected rows and results of ours are read as what their
+    cells were before they were made harmless for spreadsheets.
     """
 
     def __init__(self, path: Path, matcher: ColumnMatcher) -> None:
@@ -37,6 +39,9 @@ class DelimitedExport:
         self.columns: Sequence[str] = headers[self.delimiter]
         if not self.columns:
             raise InputError(f"{path}: the header can't be read as text; save the export as CSV in UTF-8")
+        self._ours = is_ours(self.columns)
+        if self._ours:
+            self.columns = verbatim(self.columns)
         self._places = matcher.match(path, self.columns, unique=True)
 
     def records(self) -> Iterator[Record]:
@@ -48,6 +53,8 @@ class DelimitedExport:
             rows = _rows(lines, self.delimiter)
             next(rows)
             for line, cells, readable in rows:
+                if self._ours:
+                    cells = verbatim(cells)
                 missing = width - len(cells)
                 if readable and missing:
                     torn = missing > 0 and lines.held[-1][-1] not in "\r\n"
