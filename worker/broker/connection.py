@@ -84,7 +84,8 @@ def _node(url: str, name: str) -> Node:
         told = str(error)
         reason = told if "scheme" in told or told.startswith("Unknown URL parameter") else "it is not an AMQP URL"
         raise ConfigurationError(
-            f"REFERRALS_AMQP_URL: {reason}; expected amqp://user:password@host:5672/vhost (%2f for the vhost /)"
+            f"REFERRALS_AMQP_URL: {reason}; expected amqp://host:5672/vhost (%2f for the vhost /), "
+            "with user:password@ before the host"
         ) from None
     if tls is not None:
         parsed.ssl_options = tls

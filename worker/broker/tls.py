@@ -23,6 +23,9 @@ def take_tls(url: str) -> tuple[str, pika.SSLOptions | None]:
     parts = urlsplit(url)
     query = parse_qsl(parts.query, keep_blank_values=True)
     told = {name: value for name, value in query if name in OPTIONS}
+    if any(name == "ssl_options" for name, _ in query):
+        # pika's own: a protocol version in it can switch the verification off.
+        raise _unusable(f"leave out ssl_options; there are {', '.join(sorted(OPTIONS))}")
     if not told:
         return url, None
     if parts.scheme != "amqps":

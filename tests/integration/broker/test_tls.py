@@ -142,8 +142,9 @@ def test_a_port_of_the_other_kind_is_named(node: TLSNode) -> None:
         ({"certfile": "ca.pem"}, r"certfile .*/ca\.pem: does not hold a certificate and its unencrypted key in PEM"),
         ({"certfile": "", "keyfile": "client.pem"}, "keyfile without certfile"),
         ({"verify": "verify_none"}, "Unknown URL parameter: 'verify'"),
+        ({"ssl_options": "{'protocol': 2}"}, "leave out ssl_options; there are cacertfile"),
     ],
-    ids=["absent", "no key", "no certificate", "unverified"],
+    ids=["absent", "no key", "no certificate", "unverified", "pika's own"],
 )
 def test_options_that_cannot_be_used_are_named(node: TLSNode, options: dict[str, str], told: str) -> None:
     """A file that isn't there or isn't right, or a wish not to verify, is refused before anything is tried."""

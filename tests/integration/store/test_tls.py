@@ -15,7 +15,7 @@ from tests.services import Valkey
 from tests.unit.making import make_ask
 from tests.unit.rawserver import server_tls
 from worker.clock import SystemClock
-from worker.errors import StoreError
+from worker.errors import ConfigurationError, StoreError
 from worker.store.redis import RedisStore
 
 
@@ -106,3 +106,14 @@ def test_a_certificate_of_another_host(tunnel: Tunnel, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="certificate verify failed"):
         store.check()
     store.close()
+
+
+@pytest.mark.parametrize(
+    "option", ["ssl_cert_reqs=none", "ssl_check_hostname=false", "ssl_ciphers=NULL", "ssl_exclude_verify_flags=x"]
+)
+def test_nothing_switches_verification_off(option: str) -> None:
+    """An option that would trust whoever answers is refused in one line that names it."""
+    with pytest.raises(
+        ConfigurationError, match=rf"^REFERRALS_REDIS_URL: leave out the option '{option.split('=')[0]}'; "
+    ):
+        RedisStore(f"rediss://127.0.0.1:6379/9?{option}", SystemClock())
