@@ -18,7 +18,9 @@ def publish(jobs: Job | Iterable[Job], *, amqp_url: str | None = None, timeout: 
     """Publish a job or several to RabbitMQ and return how many: all of them, each confirmed. Blocks until then.
 
     ``amqp_url`` defaults to ``REFERRALS_AMQP_URL``; ``timeout`` is the longest wait in seconds without any confirm.
-    Publishing a job again is harmless: its id is made of its fields, and a job is called once.
+    Publishing a job again is harmless: its id is made of its fields, and a job is called once. With
+    ``REFERRALS_REDIS_URL`` set they are counted for `referrals status`; a store out of reach delays that by half a
+    second, and the count is lost.
 
     Raises:
       worker.errors.ConfigurationError: the URL can't be used.
@@ -28,9 +30,18 @@ def publish(jobs: Job | Iterable[Job], *, amqp_url: str | None = None, timeout: 
     # Imported when used: who only makes jobs needs neither pika nor an environment.
     from worker import settings
     from worker.broker.connection import parameters
-    from worker.broker.producer import publish as publish_all
+    from worker.broker.producer import Producer
+    from worker.tally import tally
 
-    url = amqp_url if amqp_url is not None else settings.load().amqp_url.get_secret_value()
+    loaded = settings.load()
+    url = amqp_url if amqp_url is not None else loaded.amqp_url.get_secret_value()
     # A job is itself iterable, field by field.
     several = [jobs] if isinstance(jobs, Job) else jobs
-    return publish_all(several, parameters(url, name="referral-dispatch producer"), timeout=timeout)
+    producer = Producer(parameters(url, name="referral-dispatch producer"), timeout=timeout)
+    try:
+        with producer:
+            for job in several:
+                producer.send(job)
+    finally:
+        tally(loaded, {key: {"published": count} for key, count in producer.counted.items()})
+    return producer.confirmed

@@ -100,10 +100,12 @@ def test_all_shops_at_once(desk: Desk, sandbox: Sandbox) -> None:
 
 
 def test_a_cancelled_campaign_ends_without_calls(desk: Desk, sandbox: Sandbox) -> None:
-    """Its jobs end as cancelled, those published later and in a paused shop too."""
+    """Its jobs end as cancelled, in a paused shop too; more of them are refused, one line telling the remedy."""
     succeed(desk, "shops", "pause", "acme", "--reason", "checking")
-    succeed(desk, "cancel", "spring")
     publish(desk, "spring")
+    succeed(desk, "cancel", "spring")
+    refused = desk.run("publish", "export.csv", "--campaign", "spring")
+    assert (refused.returncode, "cancel spring --undo" in refused.stderr) == (2, True)
     desk.start("collect", "--out", "results.csv")
     worker = desk.start("work")
     await_outcomes(desk, worker, {("acme", "cancelled"): 6, ("bolt", "cancelled"): 6})

@@ -134,15 +134,6 @@ def publish_each(
     return told
 
 
-def publish(jobs: Iterable[Job], params: Parameters, *, timeout: float = 30.0) -> int:
-    """Publish jobs and return how many were confirmed: all of them, or an error is raised as by :class:`Producer`."""
-    with Producer(params, timeout=timeout) as producer:
-        for job in jobs:
-            producer.send(job)
-        producer.flush()
-        return producer.confirmed
-
-
 def _explain(shop: str, error: BrokerError) -> BrokerError:
     if isinstance(error, UnroutableError):
         return UnroutableError(

@@ -13,13 +13,18 @@ _REJECTED = "rejected:"
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What became of a campaign's jobs at one shop. ``duplicates`` are messages of jobs that were answered before."""
+    """What became of a campaign's jobs at one shop.
+
+    ``duplicates`` are messages of jobs that were answered before, ``dead`` those that were counted as they went to the
+    dead queue or left it, ``removed`` those that a person has taken out of it.
+    """
 
     campaign: str
     shop: str
     published: int
     duplicates: int
     dead: int
+    removed: int
     outcomes: Mapping[str, int]
     rejected: Mapping[str, int]
 
@@ -29,8 +34,10 @@ class Standing:
         rejected = {key.removeprefix(_REJECTED): n for key, n in counters.items() if key.startswith(_REJECTED)}
         outcomes: dict[str, int] = {outcome: counters.get(outcome, 0) for outcome in OUTCOMES}
         outcomes["rejected"] = sum(rejected.values())
-        published, duplicates, dead = (counters.get(key, 0) for key in ("published", "duplicate", "dead"))
-        return cls(campaign, shop, published, duplicates, dead, outcomes, rejected)
+        published, duplicates, dead, removed = (
+            counters.get(key, 0) for key in ("published", "duplicate", "dead", "removed")
+        )
+        return cls(campaign, shop, published, duplicates, dead, removed, outcomes, rejected)
 
     @property
     def results(self) -> int:
@@ -49,9 +56,8 @@ def unaccounted(standings: Iterable[Standing], *, in_queues: int, dead: int) -> 
     ``in_queues`` are the messages in shops' and delay queues, in hand or not, ``dead`` those in the dead queue. Above
     0, jobs are missing; below, there are more than were counted.
     """
-    standings = list(standings)
-    counted = sum(standing.dead for standing in standings)
-    return sum(standing.left for standing in standings) - in_queues - max(0, dead - counted)
+    # Not every death is counted where it happens, but each letter lies in the queue or was taken out.
+    return sum(standing.left + standing.dead - standing.removed for standing in standings) - in_queues - dead
 
 
 def seconds_to_go(jobs: int, limits: ShopLimits, state: ShopState, *, closed_until: int) -> float:

@@ -2,8 +2,8 @@
 
 import base64
 import json
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -14,12 +14,15 @@ import typer
 from worker.broker.connection import Parameters, parameters
 from worker.broker.dead import DeadLetter, DeadQueue
 from worker.broker.producer import publish_each
+from worker.broker.topology import REASON_HEADER
 from worker.cli import console, options
 from worker.cli.environment import load
 from worker.cli.masking import masked, plain, printable
 from worker.cli.moments import after, ago
 from worker.errors import DeadLetterError, UsageError
 from worker.jobs import parse_message
+from worker.settings import Settings
+from worker.tally import Counts, counted, tally
 
 BATCH = 200
 """Jobs that are replayed at once: published, confirmed, then removed."""
@@ -193,14 +196,18 @@ def replay(
     choice = _Choice.of(ids, reason, shop, campaign, older_than, newer_than)
     _check(choice, every=every)
     not_after = after(expires, "--expires", datetime.now(UTC)) if expires is not None else None
-    params = _connection()
+    loaded = load()
+    params = _connection(loaded)
     replayed = 0
     left: list[tuple[str, str]] = []
     with DeadQueue(params) as queue:
         chosen = islice(filter(choice.takes, queue.letters()), limit)
         while batch := list(islice(chosen, BATCH)):
             done, failed = _replay(batch, params, not_after)
+            # Each as soon as it is true, so that also what breaks off in between adds up.
+            tally(loaded, counted((letter.job for letter in done if letter.job is not None), "published"))
             queue.remove(done)
+            tally(loaded, _removed(done))
             replayed += len(done)
             left += failed
     data = {"replayed": replayed, "left": [{"id": name, "problem": problem} for name, problem in left]}
@@ -229,17 +236,29 @@ def drop(
     """
     choice = _Choice.of(ids, reason, shop, campaign, older_than, newer_than)
     _check(choice, every=every)
-    params = _connection()
+    loaded = load()
+    params = _connection(loaded)
     most = None if yes else _confirm(choice, params)
     with DeadQueue(params) as queue:
         # Those that came while the person thought are behind those that they were asked about.
         chosen = list(islice(filter(choice.takes, queue.letters()), most))
         queue.remove(chosen)
+        tally(loaded, _removed(chosen))
     console.summary([("dropped", f"{len(chosen):,}")], {"dropped": len(chosen)}, as_json=as_json)
 
 
-def _connection() -> Parameters:
-    return parameters(load().amqp_url.get_secret_value(), name="referral-dispatch dead")
+def _connection(loaded: Settings | None = None) -> Parameters:
+    return parameters((loaded or load()).amqp_url.get_secret_value(), name="referral-dispatch dead")
+
+
+def _removed(letters: Iterable[DeadLetter]) -> Counts:
+    counts: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for letter in letters:
+        if letter.job is not None:
+            # The worker counts this kind of death itself.
+            died = {} if letter.headers.get(REASON_HEADER) == "crash_loop" else {"dead": 1}
+            counts[letter.job.shop, letter.job.campaign].update({"removed": 1, **died})
+    return counts
 
 
 def _check(choice: _Choice, *, every: bool) -> None:

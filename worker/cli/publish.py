@@ -1,7 +1,6 @@
 """``referrals publish``: a campaign onto RabbitMQ."""
 
 import time
-from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from worker import logs, settings
@@ -11,9 +10,11 @@ from worker.broker.producer import Producer
 from worker.campaigns import Importer, SeenJobs
 from worker.cli import console, options
 from worker.clock import SystemClock
-from worker.errors import ConfigurationError
+from worker.controls import EVERY_SHOP
+from worker.errors import ConfigurationError, StoreError, UsageError
 from worker.settings import Settings
 from worker.shops import ShopRegistry
+from worker.tally import tally
 
 TICK_JOBS = 500
 
@@ -52,6 +53,7 @@ def publish(
         rejects=rejects,
         expires=expires,
     )
+    _refuse_cancelled(loaded, campaign, shop)
     with SeenJobs() as seen:
         importer = Importer(
             exports, import_options, seen=seen, published_at=datetime.now(UTC), allowed_shops=shops.slugs()
@@ -73,7 +75,8 @@ def publish(
                         meter.show(producer.confirmed, producer.confirmed / (time.monotonic() - began), {})
                 producer.flush()
         finally:
-            _tally(loaded, producer.counted)
+            # What was confirmed counts, also of a publication that broke off.
+            tally(loaded, {key: {"published": jobs} for key, jobs in producer.counted.items()})
     seconds = time.monotonic() - began
     console.warn(importer)
     rows = console.import_rows(importer)
@@ -89,11 +92,25 @@ def publish(
     console.summary(rows, data, as_json=as_json)
 
 
-def _tally(loaded: Settings, counted: Mapping[tuple[str, str], int]) -> None:
-    # What was confirmed counts, also of a publication that broke off; without the store it is published all the same.
-    if loaded.redis_url is None or not counted:
+def _refuse_cancelled(loaded: Settings, campaign: str, shop: str | None) -> None:
+    # A job that ends as cancelled has ended for good: published again after --undo, it would not be called.
+    if loaded.redis_url is None:
         return
     store = build_store(loaded, SystemClock())
-    for (shop, campaign), jobs in counted.items():
-        store.tally(shop, campaign, {"published": jobs})
-    store.close()
+    try:
+        cancelled = {of for name, of in store.controls().cancelled if name == campaign}
+    except StoreError as error:
+        console.say(f"whether campaign {campaign} is cancelled can't be told: {error}")
+        return
+    finally:
+        store.close()
+    if cancelled & {EVERY_SHOP, shop}:
+        where = "in every shop" if EVERY_SHOP in cancelled else f"in shop {shop}"
+        raise UsageError(
+            f"--campaign {campaign}: is cancelled {where}, so its jobs would end without a call; "
+            f"`referrals cancel {campaign} --undo` first, or give another name"
+        )
+    if cancelled:
+        console.say(
+            f"campaign {campaign} is cancelled in {', '.join(sorted(cancelled))}: jobs there end without a call"
+        )

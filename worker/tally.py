@@ -1,0 +1,36 @@
+"""Counting what producers and repairs do under their campaigns, for ``referrals status``."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+
+from worker.clock import DAY, SystemClock
+from worker.jobs import Job
+from worker.settings import Settings
+
+Counts = Mapping[tuple[str, str], Mapping[str, int]]
+"""By shop and campaign: a counter's name, and by how much it grows."""
+
+
+def counted(jobs: Iterable[Job], counter: str) -> Counts:
+    """One for each job."""
+    counts: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for job in jobs:
+        counts[job.shop, job.campaign][counter] += 1
+    return counts
+
+
+def tally(settings: Settings, counts: Counts) -> None:
+    """Add to the counters in the store that workers share, if there is one; blocks for some time-outs of it at most.
+
+    Nothing fails for it: out of reach, the store logs a warning, and the counts are lost.
+    """
+    if settings.redis_url is None or not counts:
+        return
+    # Imported when used: who shares no store needs no client of one. Not the wiring's: a producer needs no worker.
+    from worker.store.redis import RedisStore
+
+    retention = settings.retention_days * DAY
+    store = RedisStore(settings.redis_url.get_secret_value(), SystemClock(), retention=retention)
+    for (shop, campaign), counters in counts.items():
+        store.tally(shop, campaign, counters)
+    store.close()
