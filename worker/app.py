@@ -70,7 +70,7 @@ def build_worker(
     shops = ShopRegistry.load(settings.shops)
     metrics = _metrics(settings)
     host = _host(settings, shops, store or build_store(settings, clock, metrics), clock, metrics)
-    client = _client(settings, clock, metrics)
+    client = build_client(settings, clock, metrics)
     host.status = client.status
     params = _parameters(settings)
     single = settings.redis_url is None
@@ -88,7 +88,7 @@ def build_local(
     metrics = _metrics(settings)
     host = _host(settings, shops, store, clock, metrics)
     host.threads = threads
-    client = _client(settings, clock, metrics)
+    client = build_client(settings, clock, metrics)
     host.status = client.status
     broker = LocalBroker(host, run)
     _declare_actor(broker, host, client)
@@ -156,9 +156,11 @@ def _host(settings: Settings, shops: ShopRegistry, store: Store, clock: Clock, m
     )
 
 
-def _client(settings: Settings, clock: Clock, metrics: Metrics) -> Refer2Client:
+def build_client(settings: Settings, clock: Clock, metrics: Metrics | None = None) -> Refer2Client:
+    """The client of Refer2; ``metrics`` counts the tokens that it signs."""
+    maker = TokenMaker(clock, signed=metrics.tokens_signed.inc) if metrics is not None else TokenMaker(clock)
     return Refer2Client(
-        token_of=TokenMaker(clock, signed=metrics.tokens_signed.inc).token,
+        token_of=maker.token,
         clock=clock,
         connect_timeout_seconds=settings.connect_timeout_seconds,
         read_timeout_seconds=settings.read_timeout_seconds,
@@ -188,7 +190,9 @@ def _declare_actor(
         assert isinstance(delivery, Delivery)
         assert delivery.grant is not None
         try:
-            delivery.disposition = dispatcher.dispatch(job, delivery.ask, delivery.grant, probing=delivery.probing)
+            delivery.disposition = dispatcher.dispatch(
+                job, delivery.ask, delivery.grant, probing=delivery.probing, paused=delivery.paused
+            )
         except StoreError as error:
             log.warning("store_down", shop=job.shop, job_id=job.job_id, problem=str(error))
         except Exception as error:  # noqa: BLE001 - the job stays whole, whatever went wrong

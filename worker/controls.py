@@ -1,4 +1,4 @@
-"""What an operator has stopped: shops that are paused, campaigns that are called off."""
+"""What an operator has ordered: shops that are paused or go slower, campaigns that are called off."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -16,19 +16,36 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
+class RateLimit:
+    """How far apart a shop's calls are at least (microseconds), why, since when and until when."""
+
+    interval: int
+    reason: str
+    since: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
 class Controls:
     """All of it at one moment. ``version`` tells it from every earlier one.
 
-    ``pauses`` is by shop; ``cancelled`` says by campaign and shop until when it is remembered (microseconds).
+    ``pauses`` and ``limits`` are by shop; ``cancelled`` says by campaign and shop until when it is remembered
+    (microseconds).
     """
 
     version: int = 0
     pauses: Mapping[str, Pause] = field(default_factory=dict)
     cancelled: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    limits: Mapping[str, RateLimit] = field(default_factory=dict)
 
     def pause_of(self, shop: str) -> Pause | None:
         """Why the shop may not be called; its own pause goes before that of all shops."""
         return self.pauses.get(shop) or self.pauses.get(EVERY_SHOP)
+
+    def limit_of(self, shop: str, now: int) -> RateLimit | None:
+        """By what the shop's rate is lowered."""
+        limit = self.limits.get(shop)
+        return limit if limit is not None and limit.until > now else None
 
     def is_cancelled(self, campaign: str, shop: str, now: int) -> bool:
         """Whether the shop's jobs of the campaign are called off."""
@@ -45,6 +62,14 @@ class Controls:
         """A pause of all shops and those of single ones are lifted apart."""
         return self._next(now, pauses={name: pause for name, pause in self.pauses.items() if name != shop})
 
+    def with_limit(self, shop: str, interval: int, reason: str, now: int, until: int) -> "Controls":
+        """In place of one that the shop has already."""
+        return self._next(now, limits={**self.limits, shop: RateLimit(interval, reason, now, until)})
+
+    def without_limit(self, shop: str, now: int) -> "Controls":
+        """The shops file's rate is in force again."""
+        return self._next(now, limits={name: limit for name, limit in self.limits.items() if name != shop})
+
     def with_cancelled(self, campaign: str, shop: str, now: int, until: int) -> "Controls":
         """Remembered until ``until``."""
         return self._next(now, cancelled={**self.cancelled, (campaign, shop): until})
@@ -60,6 +85,7 @@ class Controls:
         *,
         pauses: Mapping[str, Pause] | None = None,
         cancelled: Mapping[tuple[str, str], int] | None = None,
+        limits: Mapping[str, RateLimit] | None = None,
     ) -> "Controls":
         return replace(
             self,
@@ -67,5 +93,8 @@ class Controls:
             pauses=self.pauses if pauses is None else pauses,
             cancelled={
                 key: until for key, until in (self.cancelled if cancelled is None else cancelled).items() if until > now
+            },
+            limits={
+                shop: limit for shop, limit in (self.limits if limits is None else limits).items() if limit.until > now
             },
         )

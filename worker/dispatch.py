@@ -76,12 +76,13 @@ class Dispatcher:
         self._random = random
         self._sleep = sleep
 
-    def dispatch(self, job: Job, ask: Ask, grant: Go, *, probing: bool = False) -> Disposition:
+    def dispatch(self, job: Job, ask: Ask, grant: Go, *, probing: bool = False, paused: bool = False) -> Disposition:
         """Make the call that the grant allows, or find out first what became of an earlier one; record the outcome.
 
         ``probing`` says that the upstream has failed for everybody and this call only finds out whether it still does:
-        it spends none of the job's attempts. What the disposition says has still to be carried out; the ledger already
-        knows it, so that whoever meets the job again carries on from there.
+        it spends none of the job's attempts. ``paused`` says that nothing of its shop may be asked for either, so that
+        a job that ends without a call ends by what is known. What the disposition says has still to be carried out; the
+        ledger already knows it, so that whoever meets the job again carries on from there.
 
         Raises:
           worker.errors.StoreError: the outcome could not be recorded; the ledger's lease decides who goes on.
@@ -90,7 +91,7 @@ class Dispatcher:
         shop = self._shop_of(job.shop)
         if self._stopping() or called_at > grant.start_by or shop is None:
             return self._give_back(ask, grant)
-        if grant.unknowns and _verifies(shop, ask):
+        if grant.unknowns and _verifies(shop, ask) and not (paused and ask.free):
             # Also for a job that ends without a call: a read does nothing, and tells how it has ended.
             return self._verify(shop, job, ask, grant, probing=probing)
         if ask.free is not None:

@@ -5,7 +5,7 @@ full again. That needs no refill and can't drift; with a clock that steps back i
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from worker.clock import DAY, SECOND
 
@@ -43,6 +43,12 @@ class ShopLimits:
     adapts: bool = True
     reads: Rate = Rate(interval=SECOND // 2, burst=2)
     reads_per_day: int = 1000
+
+    def lowered(self, interval: int) -> "ShopLimits":
+        """With the shop's calls ``interval`` microseconds apart and its burst less in proportion; never looser."""
+        if interval <= self.shop.interval:
+            return self
+        return replace(self, shop=Rate(interval, max(1, self.shop.burst * self.shop.interval // interval)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,12 @@ def told(desk: Desk, *arguments: str) -> dict[str, Any]:
     return report
 
 
+def counted(desk: Desk) -> tuple[int, int | None]:
+    """How many letters are dead, and jobs unaccounted for, of one look."""
+    report = told(desk)
+    return report["dead"], report["unaccounted"]
+
+
 @pytest.fixture
 def published(desk: Desk, vhost: Vhost, redis_url: str, rabbitmq: RabbitMQ) -> Desk:
     """Two campaigns of 20 jobs each for one shop, one of them published twice, before any worker."""
@@ -57,6 +63,39 @@ def test_status(published: Desk) -> None:
     shown = published.run("status")
     assert shown.returncode == 0
     assert "RabbitMQ's metrics" in shown.stdout
+
+
+def test_repairs_add_up(published: Desk, rabbitmq: RabbitMQ, vhost: Vhost) -> None:
+    """Letters that were dropped, or replayed as their next run, are accounted for like all else."""
+    queue, body = f"/api/queues/{vhost.name}/referrals.shop.acme/get", "referrals.dead"
+    taken = rabbitmq.api("POST", queue, {"count": 3, "ackmode": "ack_requeue_false", "encoding": "auto"})
+    assert isinstance(taken, list)
+    for message in taken:
+        letter = {"payload": message["payload"], "payload_encoding": "string", "routing_key": body}
+        rabbitmq.api(
+            "POST",
+            f"/api/exchanges/{vhost.name}/amq.default/publish",
+            letter | {"properties": {"headers": {"x-referral-reason": "unknown_shop"}}},
+        )
+    wait_until(lambda: counted(published) == (3, 0), 30, "RabbitMQ to count the letters")
+    assert published.run("dead", "replay", "--all", "--limit", "2").returncode == 0
+    assert published.run("dead", "drop", "--all", "--yes").returncode == 0
+    wait_until(lambda: counted(published) == (0, 0), 30, "RabbitMQ to count the letters")
+    report = told(published)
+    # Each removed letter was a death; two were published anew.
+    assert sum(row["published"] for row in report["campaigns"]) == 62
+    assert sum(row["dead"] for row in report["campaigns"]) == 3
+    assert sum(row["left"] for row in report["campaigns"]) == report["shops"][0]["waiting"] == 59
+
+
+def test_a_pause_is_told_with_its_reason(published: Desk) -> None:
+    """The gate's column says that an operator has paused the shop, and why."""
+    assert published.run("shops", "pause", "acme", "--reason", "wrong texts").returncode == 0
+    try:
+        (row,) = told(published)["shops"]
+        assert (row["gate"], row["reason"]) == ("paused", "wrong texts")
+    finally:
+        assert published.run("shops", "resume", "acme").returncode == 0
 
 
 def test_missing_jobs_are_told(published: Desk, rabbitmq: RabbitMQ, vhost: Vhost) -> None:

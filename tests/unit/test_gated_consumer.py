@@ -1,6 +1,7 @@
 """The gate in front of Dramatiq's worker threads: what becomes of a job for each disposition and each answer."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ class BreakableStore(MemoryStore):
 
     down = False
     unwatchable = False
+    hold: list[Callable[[], None]] | None = None
 
     def watch(self, known: int, reply: Callable[[Controls | StoreError | None], None]) -> None:
         if self.unwatchable:
@@ -46,6 +48,8 @@ class BreakableStore(MemoryStore):
     ) -> None:
         if self.down:
             reply(StoreError("out of reach"))
+        elif self.hold is not None:
+            self.hold.append(lambda: super(BreakableStore, self).submit(asks, reply, turn=turn, holds=holds))
         else:
             super().submit(asks, reply, turn=turn, holds=holds)
 
@@ -653,6 +657,70 @@ def test_what_cannot_publish_its_result_holds_back_expired_jobs_too(bench: Bench
     bench.consumer.offer(make_job(1, not_after=to_datetime(NOON - 1)))
     assert bench.consumer.take().ask.free == "expired"
     assert bench.clock.now() >= NOON + 3 * SECOND
+
+
+def test_no_call_starts_by_a_rate_that_was_lowered_since(bench: Bench) -> None:
+    """What was granted by the shops file's rate is undone once a limit is heard of; then calls keep its distance."""
+    bench = Bench(per_second=100, burst=20)
+    bench.consumer.offer(*(make_job(line, customer=Customer(shopid=f"c{line}")) for line in range(THREADS)))
+    assert bench.consumer.take().grant is not None
+    held = len(bench.consumer._granted)
+    assert held == THREADS - 1
+    bench.store.limit("acme", 2 * SECOND, "slow site", NOON + 600 * SECOND)
+    bench.clock.set(NOON + HOUSEKEEPING)
+    bench.consumer.housekeep(bench.clock.now())
+    starts: list[int] = []
+    while len(starts) < held:
+        delivery = next(bench.consumer)
+        if delivery is not None:
+            starts.append(bench.clock.now())
+    assert all(later - earlier >= 2 * SECOND for earlier, later in pairwise(starts))
+    rate = bench.counted.get_sample_value("referral_effective_rate_calls_per_second", {"shop": "acme"})
+    full = bench.counted.get_sample_value("referral_rate_calls_per_second", {"shop": "acme"})
+    assert (rate, full) == (0.5, 100)
+
+
+def test_an_answer_by_the_rate_before_is_of_no_use(bench: Bench) -> None:
+    """A grant that was asked for before a limit was heard of, and answered after it, is undone and asked for anew."""
+    bench.consumer.offer(make_job(1))
+    held: list[Callable[[], None]] = []
+    bench.store.hold = held
+    assert next(bench.consumer) is None
+    (answer,) = held
+    bench.store.hold = None
+    bench.store.limit("acme", 60 * SECOND, "slow site", NOON + 600 * SECOND)
+    answer()
+    bench.consumer.housekeep(bench.clock.now())
+    delivery = bench.consumer.take()
+    assert delivery.ask.limits.shop.interval == 60 * SECOND
+
+
+def test_a_limit_ends_by_itself_and_by_hand(bench: Bench) -> None:
+    """At its end, or once it is lifted, the shop is at the file's rate within a second, however slow it was."""
+    bench = Bench(per_second=100, burst=1)
+    bench.consumer.offer(*(make_job(line, customer=Customer(shopid=f"c{line}")) for line in range(THREADS)))
+    bench.store.limit("acme", 500 * SECOND, "a", NOON + 20 * SECOND)
+    bench.consumer.housekeep(bench.clock.now())
+    bench.consumer.take()
+    while bench.clock.now() < NOON + 19 * SECOND:
+        assert next(bench.consumer) is None
+    bench.consumer.take()
+    assert bench.clock.now() <= NOON + 20 * SECOND + HOUSEKEEPING + TIMEOUT * SECOND
+    bench.store.limit("acme", 500 * SECOND, "b", bench.clock.now() + 3600 * SECOND)
+    bench.consumer.housekeep(bench.clock.now())
+    bench.clock.set(bench.clock.now() + HOUSEKEEPING)
+    bench.store.unlimit("acme")
+    bench.consumer.take()
+    assert bench.clock.now() <= NOON + 30 * SECOND
+
+
+def test_a_limit_never_raises_a_rate(bench: Bench) -> None:
+    """A limit above what the shops file gives changes nothing."""
+    bench = Bench(per_second=1, burst=1)
+    bench.store.limit("acme", SECOND // 100, "more!", NOON + 600 * SECOND)
+    bench.consumer.housekeep(bench.clock.now())
+    bench.consumer.offer(make_job(1))
+    assert bench.consumer.take().ask.limits.shop.interval == SECOND
 
 
 def test_nothing_goes_before_the_pauses_are_known(bench: Bench) -> None:

@@ -1,5 +1,6 @@
 """``on_unknown = "verify"``, by a table: what each reading of a customer's referrals comes to after a lost answer."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -64,6 +65,19 @@ def test_missing() -> None:
     result = result_of(bench.dispatch(again))
     assert (result["outcome"], result["attempts"]) == ("sent", 2)
     assert (bench.calls, bench.reads) == (2, 1)
+
+
+def test_a_paused_shop_is_not_read() -> None:
+    """A job that ends without a call in a paused shop ends as unknown, without a read; in an open one it is read."""
+    for paused, reads, outcome in ((True, 0, "unknown"), (False, 1, "sent")):
+        bench = verifying()
+        bench.reading = FOUND
+        ask = replace(bench.ask(), free="cancelled")
+        grant = bench.store.admit(ask)
+        assert isinstance(grant, Go)
+        result = result_of(bench.dispatcher.dispatch(bench.job, ask, grant, paused=paused))
+        assert (bench.reads, bench.calls, result["outcome"]) == (reads, 1, outcome)
+        assert result["code"] == ("interrupted" if paused else None)
 
 
 def test_takeover() -> None:

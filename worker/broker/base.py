@@ -21,6 +21,7 @@ from worker.dispatch import Disposition, Fenced, Finish, GiveBack, Later
 from worker.errors import DeadLetterError, StoreError
 from worker.gate import FOREVER, Gate
 from worker.jobs import ACTOR, QUEUE, Job
+from worker.limits import ShopLimits
 from worker.metrics import Metrics
 from worker.pace import Slowdown, interval_of
 from worker.shops import ReadyToken, ShopConfig, ShopRegistry
@@ -51,8 +52,9 @@ class Delivery(dramatiq.MessageProxy):
     """A job in hand: Dramatiq's message, the gate's ticket, and what became of it.
 
     The actor sets ``disposition``; without one the job counts as not done. ``place`` is where the job stands in its
-    customer's line. ``probing`` says that its call finds out whether a failing upstream works again. ``arrived_at`` is
-    when the job came, 0 where that is of no interest.
+    customer's line. ``probing`` says that its call finds out whether a failing upstream works again,
+    ``paused`` that its shop is paused: it may only end without a call. ``arrived_at`` is when the job came, 0 where
+    that is of no interest.
     """
 
     def __init__(self, job: Job, ask: Ask) -> None:
@@ -74,6 +76,7 @@ class Delivery(dramatiq.MessageProxy):
         self.customer = ask.customer
         self.grant: Go | None = None
         self.probing = False
+        self.paused = False
         self.disposition: Disposition | None = None
         self.arrived_at = 0
 
@@ -136,6 +139,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         self._order = count()
         self._turns: set[str] = set()
         self._paces: dict[str, Slowdown] = {}
+        self._slowed: dict[str, ShopLimits] = {}
         self._submitting = False
         self._store_down = False
         self._next_housekeeping = 0
@@ -192,7 +196,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             shop=job.shop,
             customer=job.customer.key,
             job_id=job.job_id,
-            limits=shop.limits,
+            limits=self._orders.limits_of(shop, self.host.clock.now()),
             lease=self.host.longest_call,
             place=place,
             free=self._orders.ends_as(job, self.host.clock.now()),
@@ -212,6 +216,8 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
                 self._credentials[slug] = fingerprint
                 self._resume(slug, self._breaker(slug).reset())
         self._apply_pauses()
+        self._slowed = {}
+        self._apply_limits(self.host.clock.now())
 
     def housekeep(self, now: int) -> None:
         """Once a second: follow the shops file. Brokers add their own."""
@@ -222,6 +228,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         if now > self._orders.next_deadline:
             self._let_pass(now)
         self._look()
+        self._apply_limits(now)
         self._probe(now)
         self._show_ready()
         self.board.show(now, threads=self.host.threads, unconfirmed=self.unconfirmed)
@@ -330,9 +337,9 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             return False
         asking: dict[tuple[str, bool], list[D]] = {}
         while delivery is not None:
-            shop_now = self.host.shops.get(delivery.shop)
-            if shop_now is not None and shop_now.limits is not delivery.ask.limits:
-                delivery.ask = replace(delivery.ask, limits=shop_now.limits)
+            limits = self._limits_of(delivery, now)
+            if limits is not delivery.ask.limits:
+                delivery.ask = replace(delivery.ask, limits=limits)
             if delivery.needs_call:
                 self._free(delivery, now)
             # Apart, since a shop that is told to wait has no more to say about those that need no call.
@@ -371,9 +378,16 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
                 continue
             self._store_is_up()
             refused: list[D] = []
+            closed = False
             for delivery, reply in zip(deliveries, replies, strict=True):
-                if isinstance(reply, Closed):
-                    if not refused:
+                if isinstance(reply, Go) and self._limits_of(delivery, now) is not delivery.ask.limits:
+                    # Granted by limits that are not in force any more: none of it may start.
+                    delivery.grant = reply
+                    self._undo(delivery)
+                    refused.append(delivery)
+                elif isinstance(reply, Closed):
+                    if not closed:
+                        closed = True
                         self.gate.close(delivery.shop, reply.until, reply.reason, then_ask=reply.batch)
                         self._turns.add(delivery.shop)
                         if reply.interval > delivery.ask.limits.shop.interval or delivery.shop in self._paces:
@@ -393,6 +407,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
                 if reply.overtaken:
                     self.host.metrics.takeovers.inc()
                 delivery.probing = self.gate.is_probing(delivery.shop)
+                delivery.paused = self._orders.is_paused(delivery.shop)
                 if reply.takeovers:
                     log.warning("job_taken_over", shop=delivery.shop, job_id=delivery.job.job_id, times=reply.takeovers)
                 if reply.takeovers < CRASH_LOOP:
@@ -450,6 +465,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             self._store_is_up()
             if news is not None:
                 self._apply_pauses()
+                self._apply_limits(now)
                 if before is not None and news.cancelled != before.cancelled:
                     log.info("cancelled_campaigns_changed", campaigns=len(news.cancelled))
                     self.called_off()
@@ -468,6 +484,30 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             else:
                 log.info("shop_resumed", shop=shop)
                 self.gate.open(shop, "paused")
+
+    def _apply_limits(self, now: int) -> None:
+        # As the shops file, orders and their ends have it by now.
+        slowed = {}
+        for shop in self._orders.limited(now):
+            config = self.host.shops.get(shop)
+            if config is not None and (limits := self._orders.limits_of(config, now)) is not config.limits:
+                slowed[shop] = limits
+        before, self._slowed = self._slowed, slowed
+        for shop in before.keys() | slowed.keys():
+            if before.get(shop) is slowed.get(shop):
+                continue
+            if shop in slowed:
+                log.warning("shop_limited", shop=shop, calls_per_second=SECOND / slowed[shop].shop.interval)
+            else:
+                log.info("shop_not_limited", shop=shop)
+            # What was granted ahead, and when the shop is to be asked about again, was by another rate.
+            self._take_back_grants(shop)
+            self.gate.open(shop, "rate")
+            self._show_pace(shop, self._paces.get(shop, Slowdown()), now)
+
+    def _limits_of(self, delivery: D, now: int) -> ShopLimits:
+        shop = self.host.shops.get(delivery.shop)
+        return self._orders.limits_of(shop, now) if shop is not None else delivery.ask.limits
 
     def _tally(self, delivery: D, counter: str) -> None:
         self.host.store.tally(delivery.shop, delivery.job.campaign, {counter: 1})
@@ -496,13 +536,14 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
     def _show_pace(self, shop: str, slowdown: Slowdown, now: int) -> None:
         # It recovers by itself while nobody asks; once it is whole there is nothing left to follow.
         config = self.host.shops.get(shop)
-        full = config.limits.shop.interval if config is not None else slowdown.interval
+        full = self._orders.limits_of(config, now).shop.interval if config is not None else slowdown.interval
         interval = interval_of(slowdown, now, full)
         self._paces[shop] = slowdown
         self.board.pace(shop, interval)
         if interval <= full:
             del self._paces[shop]
-            self.board.pace(shop, None)
+            if shop not in self._slowed:
+                self.board.pace(shop, None)
         self.host.metrics.show_effective_rate(shop, SECOND / interval)
 
     def _take_back_grants(self, shop: str) -> None:

@@ -1,4 +1,4 @@
-"""What an operator has ordered, as a consumer hears of it: shops that are paused, campaigns that are called off."""
+"""What an operator has ordered, as a consumer hears of it: shops paused or slowed, campaigns called off."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -10,6 +10,8 @@ from worker.dispatch import is_expired
 from worker.errors import StoreError
 from worker.gate import FOREVER
 from worker.jobs import Job
+from worker.limits import ShopLimits
+from worker.shops import ShopConfig
 from worker.store.base import Store
 
 
@@ -29,6 +31,7 @@ class Orders:
         self._heard: deque[Controls | StoreError | None] = deque()
         self._looking = False
         self._failed = False
+        self._lowered: dict[str, tuple[ShopLimits, int, ShopLimits]] = {}
 
     @property
     def has_news(self) -> bool:
@@ -54,6 +57,22 @@ class Orders:
     def is_paused(self, shop: str) -> bool:
         """Whether the shop may not be called."""
         return self.controls is not None and self.controls.pause_of(shop) is not None
+
+    def limited(self, now: int) -> Iterator[str]:
+        """The shops whose rate is lowered."""
+        if self.controls is not None:
+            yield from (shop for shop, limit in self.controls.limits.items() if limit.until > now)
+
+    def limits_of(self, shop: ShopConfig, now: int) -> ShopLimits:
+        """The limits in force: the shops file's, or lowered. The same object for as long as they are the same."""
+        limit = self.controls.limit_of(shop.slug, now) if self.controls is not None else None
+        if limit is None:
+            return shop.limits
+        of, interval, lowered = self._lowered.get(shop.slug, (None, 0, shop.limits))
+        if of is not shop.limits or interval != limit.interval:
+            lowered = shop.limits.lowered(limit.interval)
+            self._lowered[shop.slug] = shop.limits, limit.interval, lowered
+        return lowered
 
     def ends_as(self, job: Job, now: int) -> Literal["expired", "cancelled"] | None:
         """How the job ends without a call, if it does."""

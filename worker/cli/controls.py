@@ -5,9 +5,35 @@ from contextlib import contextmanager
 
 from worker.app import build_store
 from worker.clock import SystemClock
-from worker.errors import ConfigurationError
+from worker.errors import ConfigurationError, UsageError
 from worker.settings import Settings
+from worker.shops import ShopConfig, ShopRegistry
 from worker.store.base import Store
+
+LONGEST_REASON = 200
+
+
+def reason_of(text: str) -> str:
+    """What --reason says.
+
+    Raises:
+      UsageError: it is no line, or too long a one.
+    """
+    if not text.strip() or len(text) > LONGEST_REASON or not text.isprintable():
+        raise UsageError(f"--reason: must be a line of 1 to {LONGEST_REASON} characters")
+    return text.strip()
+
+
+def shop_of(name: str, registry: ShopRegistry, loaded: Settings) -> ShopConfig:
+    """The shop of that name.
+
+    Raises:
+      ConfigurationError: the shops file has none.
+    """
+    config = registry.get(name)
+    if config is None:
+        raise ConfigurationError(f"{loaded.shops}: has no shop {name!r}; it has {', '.join(registry.slugs())}")
+    return config
 
 
 @contextmanager

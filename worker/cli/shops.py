@@ -8,20 +8,20 @@ import typer
 
 from worker.app import build_store
 from worker.cli import console, options
-from worker.cli.controls import shared_store
+from worker.cli.checking import check
+from worker.cli.controls import reason_of, shared_store, shop_of
 from worker.cli.environment import load
-from worker.clock import SECOND, SystemClock, to_datetime
-from worker.controls import EVERY_SHOP, Controls, Pause
-from worker.errors import ConfigurationError, UsageError
+from worker.cli.gates import gate_of, limit_data, limit_line, limits_of, time_of
+from worker.cli.limiting import limit
+from worker.clock import SECOND, SystemClock
+from worker.controls import EVERY_SHOP, Controls
+from worker.errors import UsageError
 from worker.jobs import SLUG
-from worker.limits import next_reset
 from worker.settings import Settings
 from worker.shops import ShopConfig, ShopRegistry
 from worker.store.base import ShopState
 
 _HEADINGS = ("shop", "gate", "until", "calls/s now", "of", "calls today", "left today", "weight")
-
-LONGEST_REASON = 200
 
 ShopArgument = Annotated[str | None, typer.Argument(help="Slug of the shop.", show_default=False)]
 EveryShop = Annotated[bool, typer.Option("--all", help="Every shop.")]
@@ -52,11 +52,15 @@ def list_shops(as_json: options.Json = False) -> None:
     loaded = load()
     registry = ShopRegistry.load(loaded.shops)
     configs = [config for config in map(registry.get, registry.slugs()) if config is not None]
-    rows = [_row(*shop) for shop in _states(loaded, configs)]
+    controls, states = _look(loaded, configs)
+    rows = [_row(config, states.get(config.slug), controls) for config in configs]
     if as_json:
         print(json.dumps(rows))  # noqa: T201 - data for another program, not for a person's eyes
         return
     console.table(_HEADINGS, [_cells(row) for row in rows], texts=3)
+    for row in rows:
+        if row["limit"]:
+            console.stdout.print(limit_line(row["shop"], row["limit"]), markup=False)
     if loaded.redis_url is None:
         console.say("REFERRALS_REDIS_URL is not set: these are the file's limits; a worker's state is in its memory")
 
@@ -75,15 +79,14 @@ def pause(
 
     Example: `referrals shops pause acme --reason "wrong texts, ask Kim"`
     """
-    if not reason.strip() or len(reason) > LONGEST_REASON or not reason.isprintable():
-        raise UsageError(f"--reason: must be a line of 1 to {LONGEST_REASON} characters")
+    text = reason_of(reason)
     loaded = load()
     name = _named(shop, every_shop=every_shop)
     registry = ShopRegistry.load(loaded.shops)
-    if name != EVERY_SHOP and registry.get(name) is None:
-        raise ConfigurationError(f"{loaded.shops}: has no shop {name!r}; it has {', '.join(registry.slugs())}")
+    if name != EVERY_SHOP:
+        shop_of(name, registry, loaded)
     with shared_store(loaded, "shops pause") as store:
-        controls = store.pause(name, reason.strip())
+        controls = store.pause(name, text)
     _tell(controls, f"{_called(name)} paused", as_json=as_json)
 
 
@@ -104,6 +107,10 @@ def resume(shop: ShopArgument = None, every_shop: EveryShop = False, as_json: op
         console.say(f"paused still, each for its own reason: {', '.join(sorted(controls.pauses))}")
 
 
+shops.command()(limit)
+shops.command()(check)
+
+
 def _named(shop: str | None, *, every_shop: bool) -> str:
     if (shop is None) != every_shop:
         raise UsageError("name one shop, or give --all")
@@ -117,31 +124,27 @@ def _called(name: str) -> str:
 
 
 def _tell(controls: Controls, text: str, *, as_json: bool) -> None:
-    pauses = {name: {"reason": pause.reason, "since": _time(pause.since)} for name, pause in controls.pauses.items()}
+    pauses = {name: {"reason": pause.reason, "since": time_of(pause.since)} for name, pause in controls.pauses.items()}
     if as_json:
         print(json.dumps({"pauses": pauses}))  # noqa: T201 - data for another program, not for a person's eyes
     else:
         console.stdout.print(text, markup=False)
 
 
-def _time(at: int) -> str:
-    return to_datetime(at).isoformat(timespec="seconds")
-
-
-def _states(loaded: Settings, configs: Sequence[ShopConfig]) -> list[tuple[ShopConfig, ShopState | None, Pause | None]]:
+def _look(loaded: Settings, configs: Sequence[ShopConfig]) -> tuple[Controls, dict[str, ShopState]]:
     if loaded.redis_url is None:
-        return [(config, None, None) for config in configs]
+        return Controls(), {}
     store = build_store(loaded, SystemClock())
     try:
-        controls = store.controls()
-        return [
-            (config, store.inspect(config.slug, config.limits), controls.pause_of(config.slug)) for config in configs
-        ]
+        controls, now = store.controls(), SystemClock().now()
+        return controls, {
+            config.slug: store.inspect(config.slug, limits_of(config, controls, now)) for config in configs
+        }
     finally:
         store.close()
 
 
-def _row(config: ShopConfig, state: ShopState | None, pause: Pause | None) -> dict[str, Any]:
+def _row(config: ShopConfig, state: ShopState | None, controls: Controls) -> dict[str, Any]:
     limits = config.limits
     row: dict[str, Any] = {
         "shop": config.slug,
@@ -152,6 +155,7 @@ def _row(config: ShopConfig, state: ShopState | None, pause: Pause | None) -> di
         "since": None,
         "rate_calls_per_second": round(SECOND / limits.shop.interval, 3),
         "effective_rate_calls_per_second": None,
+        "limit": None,
         "calls_per_day": limits.shop_per_day,
         "calls_today": None,
         "left_today": None,
@@ -160,31 +164,18 @@ def _row(config: ShopConfig, state: ShopState | None, pause: Pause | None) -> di
     }
     if state is None:
         return row
-    gate, code, until = gate_of(state, config)
-    row |= {
-        "gate": gate,
-        "code": code,
-        "until": _time(until) if until else None,
+    gate = gate_of(state, config, controls)
+    return row | {
+        "gate": gate.gate,
+        "code": gate.code,
+        "until": time_of(gate.until) if gate.until else None,
+        "reason": gate.reason,
+        "since": time_of(gate.since) if gate.since else None,
         "effective_rate_calls_per_second": round(SECOND / state.interval, 3),
+        "limit": limit_data(config.slug, controls, state.at),
         "calls_today": state.calls_today,
         "left_today": max(0, limits.shop_per_day - state.calls_today),
     }
-    if pause is not None:
-        # Whatever else closes it, the shop waits for a person.
-        row |= {"gate": "paused", "code": None, "until": None, "reason": pause.reason, "since": _time(pause.since)}
-    return row
-
-
-def gate_of(state: ShopState, config: ShopConfig) -> tuple[str, str | None, int]:
-    """Why the shop is closed, by which code, and until when; 0 for an open one."""
-    # The reason that a person has to do something about comes first.
-    if state.closure is not None:
-        return state.closure.reason, state.closure.code, state.closure.until
-    if state.calls_today >= config.limits.shop_per_day:
-        return "day_quota", None, next_reset(state.at, config.limits.resets_at)
-    if state.blocked_until:
-        return "throttled", None, state.blocked_until
-    return "open", None, 0
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

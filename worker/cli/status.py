@@ -17,8 +17,9 @@ from worker.broker.depths import Depth, Depths, depths
 from worker.broker.topology import DEAD, DELAYS, RESULTS, shop_queue
 from worker.campaigns.standing import Standing, seconds_to_go, unaccounted
 from worker.cli import console, options
-from worker.cli.shops import gate_of
+from worker.cli.gates import GateView, gate_of, limit_data, limit_line, limits_of
 from worker.clock import SECOND, SystemClock, to_datetime
+from worker.controls import Controls
 from worker.errors import ConfigurationError
 from worker.settings import Settings
 from worker.shops import ShopConfig, ShopRegistry
@@ -39,6 +40,7 @@ class _Look:
     at: float
     standings: list[Standing]
     states: Mapping[str, ShopState]
+    controls: Controls
 
     def results(self) -> Counter[str]:
         return Counter({shop: n for shop, n in self._of_shops().items() if n})
@@ -100,7 +102,9 @@ def _look(store: Store, configs: Sequence[ShopConfig]) -> _Look:
         for config in configs
         for campaign, counters in sorted(store.tallies(config.slug).items())
     ]
-    return _Look(time.monotonic(), standings, {c.slug: store.inspect(c.slug, c.limits) for c in configs})
+    controls, now = store.controls(), SystemClock().now()
+    states = {config.slug: store.inspect(config.slug, limits_of(config, controls, now)) for config in configs}
+    return _Look(time.monotonic(), standings, states, controls)
 
 
 def _depths(loaded: Settings, configs: Sequence[ShopConfig]) -> Depths:
@@ -129,19 +133,21 @@ def _report(
     shops = []
     for config in configs:
         state, depth = look.states[config.slug], waiting[config.slug]
-        gate, code, until = gate_of(state, config)
+        gate = gate_of(state, config, look.controls)
         shops.append(
             {
                 "shop": config.slug,
-                "gate": gate,
-                "code": code,
-                "until": to_datetime(until).isoformat(timespec="seconds") if until else None,
+                "gate": gate.gate,
+                "code": gate.code,
+                "reason": gate.reason,
+                "until": to_datetime(gate.until).isoformat(timespec="seconds") if gate.until else None,
+                "limit": limit_data(config.slug, look.controls, state.at),
                 "waiting": depth.ready,
                 "in_hand": depth.unacknowledged,
                 "jobs_per_second": round(done[config.slug] / seconds, 2),
                 "allowed_per_second": round(SECOND / state.interval, 3),
                 "left_today": max(0, config.limits.shop_per_day - state.calls_today),
-                "seconds_to_go": round(seconds_to_go(left[config.slug], config.limits, state, closed_until=until)),
+                "seconds_to_go": round(seconds_to_go(left[config.slug], config.limits, state, closed_until=gate.until)),
             }
         )
     shown = [standing for standing in look.standings if campaign in (None, standing.campaign)]
@@ -184,6 +190,9 @@ def _show(report: Mapping[str, Any]) -> None:
     console.table(_CAMPAIGN, rows, texts=2)
     console.stdout.print()
     console.table(_SHOP, [_shop_cells(row) for row in report["shops"]], texts=3)
+    for row in report["shops"]:
+        if row["limit"]:
+            console.stdout.print(limit_line(row["shop"], row["limit"]), markup=False)
     console.stdout.print()
     console.stdout.print(
         f"delayed {report['delayed']:,}, results not yet collected {report['results_waiting']:,}, "
@@ -202,7 +211,7 @@ def _show(report: Mapping[str, Any]) -> None:
 def _shop_cells(row: Mapping[str, Any]) -> list[str]:
     return [
         row["shop"],
-        f"{row['gate']} ({row['code']})" if row["code"] else row["gate"],
+        GateView(row["gate"], code=row["code"], reason=row["reason"]).text,
         row["until"] or "-",
         f"{row['waiting']:,}",
         "?" if row["in_hand"] is None else f"{row['in_hand']:,}",

@@ -64,7 +64,8 @@ class Series:
         )
         self.effective_rate = made.gauge(
             "referral_effective_rate_calls_per_second",
-            "Calls a second of the shop at present: less than its rate after Refer2 refused some for their pace.",
+            "Calls a second of the shop at present: less than its rate after Refer2 refused some for their pace, "
+            "or while `referrals shops limit` lowers it.",
             "shop",
             merge="min",
         )

@@ -249,6 +249,12 @@ class Store(Protocol):
     def resume(self, shop: str) -> Controls:
         """Lift that pause."""
 
+    def limit(self, shop: str, interval: int, reason: str, until: int) -> Controls:
+        """Let the shop's calls be ``interval`` microseconds apart at least, until ``until`` or :meth:`unlimit`."""
+
+    def unlimit(self, shop: str) -> Controls:
+        """Lift that limit."""
+
     def cancel(self, campaign: str, shop: str) -> Controls:
         """End the campaign's jobs, of one shop or of every one, without a call; remembered for ``CANCELLED_FOR``."""
 

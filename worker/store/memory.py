@@ -347,6 +347,16 @@ class MemoryStore:
             self._controls = self._controls.without_pause(shop, self._clock.now())
             return self._controls
 
+    def limit(self, shop: str, interval: int, reason: str, until: int) -> Controls:
+        with self._lock:
+            self._controls = self._controls.with_limit(shop, interval, reason, self._clock.now(), until)
+            return self._controls
+
+    def unlimit(self, shop: str) -> Controls:
+        with self._lock:
+            self._controls = self._controls.without_limit(shop, self._clock.now())
+            return self._controls
+
     def cancel(self, campaign: str, shop: str) -> Controls:
         now = self._clock.now()
         with self._lock:
@@ -385,6 +395,7 @@ class MemoryStore:
         if state.day == day and state.day_count >= limits.shop_per_day:
             return Closed(next_reset(now, limits.resets_at), "day_quota")
         rate = self._rate(state, limits, now)
+        _let_catch_up(state, now, self._horizon, rate)
         # No call is booked into the next day: it would be counted in this one.
         horizon = min(self._horizon, next_reset(now, limits.resets_at) - 1 - now)
         start_at = earliest(state.tat, now, rate)
@@ -499,6 +510,15 @@ class MemoryStore:
             for day in [day for day in self._done if day < today - self._retention_days]:
                 del self._done[day]
         self._done[today][job] = _OUTCOME_CODE[outcome]
+
+
+def _let_catch_up(state: _Shop, now: int, horizon: int, rate: Rate) -> None:
+    # A bucket is emptier than empty where its rate was raised since: a limit of an operator's has ended. Charges that
+    # were cut off can't be taken out any more, and turns were counted by the slower pace.
+    empty = now + horizon + rate.interval * rate.burst
+    if state.tat > empty:
+        state.tat = state.base = empty
+        state.line = min(state.line, empty)
 
 
 def _charge(bucket: _Shop | _Customer, at: int, rate: Rate) -> None:

@@ -1,10 +1,10 @@
-"""What an operator stops, on either store alike: pauses and cancelled campaigns."""
+"""What an operator orders, on either store alike: pauses, limits and cancelled campaigns."""
 
 from typing import Any
 
 from tests.integration.store.worlds import RedisWorld, World, advance
 from worker.clock import DAY, SECOND
-from worker.controls import EVERY_SHOP, Controls, Pause
+from worker.controls import EVERY_SHOP, Controls, Pause, RateLimit
 from worker.errors import StoreError
 from worker.store.base import CANCELLED_FOR, Store
 
@@ -119,3 +119,37 @@ def test_lost_data_are_noticed(shared: RedisWorld) -> None:
     shared.store.watch(known, heard.append)
     shared.store.resume("nobody")
     assert heard[0] == Controls()
+
+
+def test_limits(world: World) -> None:
+    """A shop's limit has its reason, beginning and end; it ends by itself, by another one, or when it is lifted."""
+    began = world.now
+    controls = world.store.limit("acme", SECOND, "their site is slow", began + 60 * SECOND)
+    assert controls.limits == {"acme": RateLimit(SECOND, "their site is slow", began, began + 60 * SECOND)}
+    known = controls.version
+    world.store.pause("acme", "x")
+    controls = world.store.limit("bolt", 2 * SECOND, "ö", began + 90 * SECOND)
+    assert seen(world.store, known) is not None
+    assert controls.limit_of("bolt", began) == RateLimit(2 * SECOND, "ö", began, began + 90 * SECOND)
+    assert controls.limit_of("acme", began + 60 * SECOND) is None
+    assert list(world.store.unlimit("bolt").limits) == ["acme"]
+    advance(world, 61 * SECOND)
+    controls = world.store.resume("nobody")
+    assert controls.limits == {}
+    assert controls.pauses["acme"].reason == "x"
+
+
+def test_a_limit_s_key_expires(shared: RedisWorld) -> None:
+    """Nothing is left of a limit that has ended."""
+    shared.store.limit("acme", SECOND, "slow", shared.now + 60 * SECOND)
+    assert shared.client.ttl("rd:controls") > 0
+    shared.store.unlimit("acme")
+    assert shared.client.keys("rd:*") == []
+
+
+def test_orders_of_an_older_version_are_read(shared: RedisWorld) -> None:
+    """A pause that was ordered before there were limits holds through the update."""
+    pack = "redis.call('SET', KEYS[1], cmsgpack.pack(7, {{'acme', 'texts', 5}}, {}))"
+    shared.client.eval(pack, 1, "rd:controls")
+    controls = shared.store.controls()
+    assert (controls.version, controls.pauses["acme"].reason, controls.limits) == (7, "texts", {})

@@ -18,12 +18,12 @@ local finished = finished_counts(prefix, period)
 local shop = unpack_scope(redis.call('GET', KEYS[1]))
 local interval = adapts == 1 and pace(shop, now, s_interval) or s_interval
 step = math.max(step, interval)
+local shop_changed = let_catch_up(shop, now, horizon, interval, s_burst)
 local day = quota_day(shop, now, resets_at)
 local next_day = (day + 1) * DAY + resets_at
 -- No call is booked into the next day: it would be counted in this one.
 horizon = math.min(horizon, next_day - 1 - now)
 local closed = nil
-local shop_changed = false
 
 -- Whether the shop is closed to whoever asks now; nil for open.
 local function shop_refusal(due)

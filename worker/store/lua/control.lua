@@ -1,8 +1,8 @@
 -- KEYS: controls. ARGV: 'pause', shop, reason | 'resume', shop | 'cancel', campaign, shop, for how long (us) |
---       'restore', campaign, shop.
--- Returns the time, version, pauses, cancelled campaigns.
+--       'restore', campaign, shop | 'limit', shop, interval, reason, for how long (us) | 'unlimit', shop.
+-- Returns the time, version, pauses, cancelled campaigns, limits.
 local now = now_us()
-local version, pauses, cancelled = load_controls(KEYS[1])
+local version, pauses, cancelled, limits = load_controls(KEYS[1])
 local action, name, shop = ARGV[1], ARGV[2], ARGV[3]
 
 local function keep_if(list, wanted)
@@ -38,6 +38,14 @@ elseif action == 'restore' then
   end)
 end
 
+limits = keep_if(limits, function(entry) return entry[5] > now end)
+if action == 'limit' or action == 'unlimit' then
+  limits = keep_if(limits, function(entry) return entry[1] ~= name end)
+  if action == 'limit' then
+    limits[#limits + 1] = { name, tonumber(ARGV[3]), ARGV[4], now, now + tonumber(ARGV[5]) }
+  end
+end
+
 version = math.max(now, version + 1)
-save_controls(KEYS[1], version, pauses, cancelled)
-return { now, version, pauses, cancelled }
+save_controls(KEYS[1], version, pauses, cancelled, limits)
+return { now, version, pauses, cancelled, limits }

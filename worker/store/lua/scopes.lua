@@ -60,6 +60,17 @@ local function pace(s, now, full)
   return full
 end
 
+-- A bucket is emptier than empty where its rate was raised since: a limit of an operator's has ended. Charges that were
+-- cut off can't be taken out any more, and turns were counted by the slower pace. Returns whether it was so.
+local function let_catch_up(s, now, horizon, interval, burst)
+  local empty = now + horizon + interval * burst
+  if s.tat <= empty then
+    return false
+  end
+  s.tat, s.base, s.line = empty, empty, math.min(s.line, empty)
+  return true
+end
+
 -- A day that has begun stays the day, also when the clock steps back or the reset is moved to later.
 local function quota_day(s, now, resets_at)
   return math.max(math.floor((now - resets_at) / DAY), s.day)

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from worker.clock import DAY, Clock
-from worker.controls import Controls, Pause
+from worker.controls import Controls, Pause, RateLimit
 from worker.errors import StoreError
 from worker.jobs import Outcome
 from worker.limits import ShopLimits
@@ -273,6 +273,12 @@ class RedisStore:
     def resume(self, shop: str) -> Controls:
         return self._control("resume", shop)
 
+    def limit(self, shop: str, interval: int, reason: str, until: int) -> Controls:
+        return self._control("limit", shop, interval, reason, max(0, until - self._clock.now()))
+
+    def unlimit(self, shop: str) -> Controls:
+        return self._control("unlimit", shop)
+
     def cancel(self, campaign: str, shop: str) -> Controls:
         return self._control("cancel", campaign, shop, max(CANCELLED_FOR, self._keep))
 
@@ -283,12 +289,16 @@ class RedisStore:
         return self._to_controls(self._server.call("control", [_CONTROLS_KEY], arguments))
 
     def _to_controls(self, answer: list[Any]) -> Controls:
-        now, version, pauses, cancelled = answer
+        now, version, pauses, cancelled, limits = answer
         ahead = self._clock.now() - now
         return Controls(
             version,
             {shop.decode(): Pause(reason.decode(), since + ahead) for shop, reason, since in pauses},
             {(campaign.decode(), shop.decode()): until + ahead for campaign, shop, until in cancelled},
+            {
+                shop.decode(): RateLimit(interval, reason.decode(), since + ahead, until + ahead)
+                for shop, interval, reason, since, until in limits
+            },
         )
 
     def tally(self, shop: str, campaign: str, counts: Mapping[str, int]) -> None:

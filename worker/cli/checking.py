@@ -1,0 +1,90 @@
+"""``referrals shops check``: whether a shop may be called, and how much."""
+
+from dataclasses import replace
+from typing import Annotated, Any
+
+import typer
+
+from worker.app import build_client
+from worker.cli import console, options
+from worker.cli.controls import shop_of
+from worker.cli.environment import load
+from worker.cli.gates import time_of
+from worker.clock import SECOND, SystemClock
+from worker.credentials import ReadyToken
+from worker.errors import ReferralError
+from worker.shops import ShopConfig, ShopRegistry
+from worker.verdicts import DOCUMENTED_CODES, Halted, Retry, Verdict
+
+
+class CheckError(ReferralError):
+    """A shop's credential is refused, or nothing was found out about it."""
+
+
+def check(
+    shop: Annotated[str, typer.Argument(help="Slug of the shop.", show_default=False)],
+    as_json: options.Json = False,
+) -> None:
+    """Prove a shop's credential by the provider's `Status2`, which changes nothing, and show what the shop may do.
+
+    Exit code 0: it is taken. 1: it is refused, nothing answers, or what answers is not Refer2. A shop of customer
+    tokens has a token for each customer: its key is tried with a shop's token. No secret and no token is printed.
+
+    Example: `referrals shops check acme`
+    """
+    loaded = load()
+    config = shop_of(shop, ShopRegistry.load(loaded.shops), loaded)
+    clock = SystemClock()
+    client = build_client(loaded, clock)
+    try:
+        # A customer's token would have to name one.
+        verdict = client.status(replace(config, token="shop"))  # noqa: S106 - a kind of token, not a token
+    finally:
+        client.close()
+    data = _data(config) | {"valid": verdict is None, "problem": _problem(config, verdict)}
+    if as_json:
+        console.summary([], data, as_json=True)
+    else:
+        rows = [(name.replace("_", " "), _cell(value)) for name, value in data.items() if name != "problem"]
+        console.summary(rows, data, as_json=False)
+    if data["problem"]:
+        raise CheckError(data["problem"])
+
+
+def _data(config: ShopConfig) -> dict[str, Any]:
+    limits, credential = config.limits, config.credential
+    ready = isinstance(credential, ReadyToken)
+    expires_at = credential.expires_at if isinstance(credential, ReadyToken) else None
+    return {
+        "shop": config.slug,
+        "url": config.base_url,
+        "api_version": config.api_version,
+        "credential": "ready-made token" if ready else f"key {getattr(credential, 'key_id', '')}",
+        "credential_expires": time_of(int(expires_at * SECOND)) if expires_at is not None else None,
+        "token": config.token,
+        "calls_per_second": round(SECOND / limits.shop.interval, 3),
+        "burst": limits.shop.burst,
+        "calls_per_day": limits.shop_per_day,
+        "customer_calls_per_second": round(SECOND / limits.customer.interval, 3),
+        "customer_calls_per_day": limits.customer_per_day,
+        "max_in_flight": config.max_in_flight,
+    }
+
+
+def _problem(config: ShopConfig, verdict: Verdict | None) -> str | None:
+    place = f"shop {config.slug} at {config.base_url}"
+    match verdict:
+        case None:
+            return None
+        case Halted(code=code) if code in DOCUMENTED_CODES:
+            return f"{place}: refused ({code}); see its key_id, secret_file or token_file, and api_version"
+        case Retry(status=None):
+            return f"{place}: is out of reach (no connection); nothing is known of its credential"
+        case _:
+            status = f"status {verdict.status}" if verdict.status else "no answer"
+            told = getattr(verdict, "code", "rate_limit_exceeded")
+            return f"{place}: no answer of Refer2's ({status}, {told}); see base_url and the shop's slug"
+
+
+def _cell(value: object) -> str:
+    return "-" if value is None else "yes" if value is True else "no" if value is False else f"{value}"

@@ -1,0 +1,67 @@
+"""``referrals shops limit``: a shop goes slower for a while."""
+
+import json
+import math
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from worker.cli import console, options
+from worker.cli.controls import reason_of, shared_store, shop_of
+from worker.cli.environment import load
+from worker.cli.gates import limit_data, limit_line
+from worker.cli.moments import after
+from worker.clock import SECOND, SystemClock, from_datetime
+from worker.errors import UsageError
+from worker.shops import ShopRegistry
+
+SLOWEST = 0.001
+
+
+def limit(
+    shop: Annotated[str, typer.Argument(help="Slug of the shop.", show_default=False)],
+    per_second: Annotated[
+        float | None, typer.Option("--per-second", help="Calls a second, less than the file's.", show_default=False)
+    ] = None,
+    reason: Annotated[
+        str | None, typer.Option("--reason", help="Why, for whoever lists the shops.", show_default=False)
+    ] = None,
+    duration: Annotated[
+        str | None,
+        typer.Option("--for", metavar="DURATION", help="For how long: 30m, 2h, 3d.", show_default=False),
+    ] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Back to the shops file's rate.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Lower a shop's rate for all workers until a time, with its burst in proportion.
+
+    Every worker obeys within a second and remembers it through restarts; calls under way end. It only lowers: a higher
+    rate is for the shops file. At its end, or by --clear, the file's rate is in force again. To stop a shop, pause it.
+
+    Example: `referrals shops limit acme --per-second 5 --reason "their site is slow" --for 2h`
+    """
+    given = (per_second is not None, reason is not None, duration is not None)
+    if clear == any(given) or (not clear and not all(given)):
+        raise UsageError("give --per-second, --reason and --for, or --clear alone")
+    loaded = load()
+    config = shop_of(shop, ShopRegistry.load(loaded.shops), loaded)
+    clock = SystemClock()
+    if per_second is None or reason is None or duration is None:
+        with shared_store(loaded, "shops limit") as store:
+            controls = store.unlimit(shop)
+    else:
+        text = reason_of(reason)
+        if not SLOWEST <= per_second < config.per_second:
+            raise UsageError(
+                f"--per-second {per_second:g}: must be from {SLOWEST:g} to below {config.per_second:g}, which "
+                f"{loaded.shops} gives; raise it there, and use `referrals shops pause` to stop the shop"
+            )
+        until = from_datetime(after(duration, "--for", datetime.now(UTC)))
+        with shared_store(loaded, "shops limit") as store:
+            controls = store.limit(shop, math.ceil(SECOND / per_second), text, until)
+    told = limit_data(shop, controls, clock.now())
+    if as_json:
+        print(json.dumps({"shop": shop, "limit": told}))  # noqa: T201 - data for another program
+    else:
+        console.stdout.print(limit_line(shop, told) if told else f"shop {shop} is not limited", markup=False)
