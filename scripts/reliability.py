@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from scripts.benchmarks.machine import facts, today
+from scripts.benchmarks.machine import facts, load, today
 
 FOLDER = Path(__file__).parents[1] / "tests" / "faults"
 
@@ -29,6 +29,9 @@ results and the dead queue counts, for each row:
 - **lost**: confirmed by RabbitMQ, and neither a result nor a dead letter;
 - **repeats**: calls carried out beyond a job's first; all of them were of unknown outcome when they were made again;
 - **unknown**: results that say so (`on_unknown = "report"`); **dead**: parked on purpose.
+
+A row that failed is marked so; its figures are those of the moment at which it gave up, when jobs were still on their
+way.
 """
 
 
@@ -48,21 +51,26 @@ def table(lines: list[dict[str, Any]]) -> str:
     told = [f"| row | {' | '.join(columns)} | seconds |", f"| --- |{' ---: |' * (len(columns) + 1)}"]
     for line in lines:
         figures = [f"{line[column]:,}" for column in columns]
-        told.append(f"| `{line['row']}` | {' | '.join(figures)} | {line['seconds']:.0f} |")
+        mark = "" if line["passed"] else " **failed**"
+        told.append(f"| `{line['row']}`{mark} | {' | '.join(figures)} | {line['seconds']:.0f} |")
     sums = [f"**{sum(line[column] for line in lines):,}**" for column in columns]
     told.append(f"| {len(lines)} rows | {' | '.join(sums)} | {sum(line['seconds'] for line in lines):.0f} |")
+    left_out = set(order).difference(line["row"].split("[")[0] for line in lines)
+    if left_out:
+        told += ["", f"Not run: {', '.join(f'`{name}`' for name in order if name in left_out)}."]
     return "\n".join(told)
 
 
 def main(arguments: list[str]) -> None:
-    """`--list`, or the file with a run's lines, RabbitMQ's version and the document to write."""
+    """`--list`, or the file with a run's lines, RabbitMQ's version, what was run and the document to write."""
     if arguments == ["--list"]:
         for name, shows in rows():
             print(f"{name}\n    {shows}")
         return
-    source, rabbitmq, target = arguments
+    source, rabbitmq, form, target = arguments
     lines = [json.loads(line) for line in Path(source).read_text().splitlines()]
-    Path(target).write_text(f"{HEAD}\n{today()}; {facts(rabbitmq)}.\n\n{table(lines)}\n")
+    ran = f"`{form}`, {today()}; {facts(rabbitmq)}; load averages at its end {load()}."
+    Path(target).write_text(f"{HEAD}\n{ran}\n\n{table(lines)}\n")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,8 @@ from tests.system.commands import Desk
 
 ROOT = Path(__file__).parents[2]
 
+PASSED = pytest.StashKey[bool]()
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What `scripts/faults` passes on."""
@@ -22,6 +24,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--minutes", default="30", help="how long a soak lasts")
     parser.addoption("--seed", help="the faults of an earlier soak once more")
     parser.addoption("--rows-to", type=Path, help="append a line of JSON per row to this file")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Leave with the row whether it has passed, for its line."""
+    report = yield
+    if report.when == "call":
+        item.stash[PASSED] = report.passed
+    return report
 
 
 @pytest.fixture
@@ -77,6 +88,7 @@ def _report(request: pytest.FixtureRequest, site: Site, seconds: float) -> None:
     outcomes = site.ended.outcomes
     line = {
         "row": request.node.name.removeprefix("test_"),
+        "passed": request.node.stash.get(PASSED, False),
         "seconds": round(seconds, 1),
         "jobs": len(verdict.attempted),
         "faults": site.faults,
