@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from worker.errors import ReferralError
+from worker.masking import hide
 
 _TOKEN = re.compile(rb"[\x21-\x7e]+")
 
@@ -65,6 +66,7 @@ def signing_key(key_id: str, content: bytes) -> SigningKey:
     secret = content.rstrip(b"\r\n")
     if not secret:
         raise ValueError("is empty")
+    hide(secret)
     return SigningKey(key_id, secret)
 
 
@@ -79,6 +81,7 @@ def ready_token(content: bytes) -> ReadyToken:
         raise ValueError("is empty")
     if not _TOKEN.fullmatch(token):
         raise ValueError("is not one token: it holds spaces, line breaks or characters beyond ASCII")
+    hide(token)
     return ReadyToken(token.decode("ascii"))
 
 

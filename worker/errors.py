@@ -12,11 +12,14 @@
     ├── StoreError             the shared state is out of reach
     └── DeadLetterError        a message that no retry can mend; carries its reason
 
-A message is one line, names the place and the remedy, and never holds an address, a token or a secret.
+A message is one line, names the place and the remedy, and never holds an address, a token or a secret: what slips into
+one is masked.
 """
 
 from collections.abc import Mapping
 from typing import Literal
+
+from worker.masking import mask
 
 DeadReason = Literal[
     "undecodable", "bad_schema", "bad_job_id", "unknown_actor", "unknown_shop", "unroutable", "crash_loop"
@@ -27,6 +30,9 @@ class ReferralError(Exception):
     """Base of this package's errors; ``str()`` of it is the one line that a person reads."""
 
     exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(mask(message))
 
 
 def place_of(error: BaseException) -> str:
@@ -71,5 +77,5 @@ class DeadLetterError(ReferralError):
     def __init__(self, reason: DeadReason, detail: str, *, history: Mapping[str, int] | None = None) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason: DeadReason = reason
-        self.detail = detail
+        self.detail = mask(detail)
         self.history = history or {}

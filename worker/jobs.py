@@ -25,6 +25,8 @@ ACTOR = "refer"
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 """A shop slug: one path segment of the API and one word of a routing key."""
 
+_ACTOR_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+
 EMAIL_CHANNEL = "email"
 
 KNOWN_CHANNELS = frozenset(
@@ -325,7 +327,9 @@ def parse_message(body: bytes) -> Job:
 
 
 def _unknown_actor(name: str) -> DeadLetterError:
-    return DeadLetterError("unknown_actor", f"no actor {name[:64]!r} here, only {ACTOR!r}")
+    # A producer that mixes up its fields may have put anything there.
+    shown = repr(name) if _ACTOR_NAME.fullmatch(name) else "of that name"
+    return DeadLetterError("unknown_actor", f"no actor {shown} here, only {ACTOR!r}")
 
 
 def _diagnose(body: bytes, error: ValidationError) -> DeadLetterError:

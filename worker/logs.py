@@ -1,23 +1,58 @@
-"""Structured logs on stderr: one record a line, whatever it holds."""
+"""Structured logs on stderr: one record a line, whatever it holds, without addresses and secrets.
 
+Every record of every library passes here. Writing one never raises and never ends the process: what can't be shown is
+named instead, and a line for which nobody listens any more is dropped.
+"""
+
+import json
 import logging
 import sys
-from typing import Literal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from traceback import extract_tb
+from types import TracebackType
+from typing import Any, Literal
 
 import structlog
 
+from worker.errors import ReferralError
+from worker.masking import mask
+
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+Form = Literal["json", "console"]
+
+LONGEST_TEXT = 4096
+"""Characters of one value that are written."""
+
+LONGEST_LINE = 65_536
+"""A longer record is told by its place only; many collectors of logs cut or drop longer lines."""
+
+_DEEPEST = 4
+_MOST_ITEMS = 100
+_MOST_FRAMES = 20
+_MOST_CAUSES = 5
+
+_SPEAKS_PLAINLY = (ReferralError, OSError, ImportError)
+"""Whose text is written: ours and the system's. Any other's may quote what it was working on, a customer included."""
 
 
-def configure(level: Level, form: Literal["json", "console"]) -> None:
-    """Send structlog's and the standard library's records to stderr as it is now; replaces what was set before."""
+def configure(level: Level, form: Form) -> None:
+    """Send structlog's and the standard library's records to stderr as it is now; replaces what was set before.
+
+    Exceptions that nobody catches become a record too, in the main thread and in any other.
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer(colors=False)
+    # Plain strings and numbers are all that is left to render, so that no renderer asks a foreign object for its repr.
+    renderer: list[structlog.typing.Processor] = (
+        [structlog.processors.JSONRenderer()]
+        if form == "json"
+        else [_escape_controls, structlog.dev.ConsoleRenderer(colors=False)]
     )
     structlog.configure(
         processors=[
@@ -30,14 +65,15 @@ def configure(level: Level, form: Literal["json", "console"]) -> None:
         # Loggers are made at import; what is configured later must reach them too.
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Handler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.PositionalArgumentsFormatter()],
+            foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                renderer,
+                _tell_exception,
+                _present,
+                *renderer,
             ],
         )
     )
@@ -47,3 +83,112 @@ def configure(level: Level, form: Literal["json", "console"]) -> None:
     # Dramatiq tells of every message it moves, urllib3 of every connection: at DEBUG, and only when asked for.
     for noisy in ("dramatiq", "urllib3"):
         logging.getLogger(noisy).setLevel(max(logging.getLevelName(level), logging.INFO))
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _uncaught
+    threading.excepthook = _uncaught_in_thread
+
+
+class _Handler(logging.StreamHandler[Any]):
+    # The standard library's prints a record that it can't write, arguments and all, and lets a RecursionError through.
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+        except Exception as error:  # noqa: BLE001 - whatever a record holds, the work goes on
+            line = _substitute(record, f"can't be written: {type(error).__name__}")
+        if len(line) > LONGEST_LINE:
+            line = _substitute(record, f"is {len(line)} characters long")
+        # A pipe that nobody reads any more, a full disk, a stream that is closed or was never there: whom to tell?
+        with suppress(OSError, ValueError, AttributeError):
+            self.stream.write(line + self.terminator)
+            self.stream.flush()
+
+
+def _substitute(record: logging.LogRecord, problem: str) -> str:
+    return json.dumps(
+        {
+            "event": "log_record_left_out",
+            "problem": problem,
+            "where": f"{record.pathname}:{record.lineno}",
+            "logger": record.name,
+            "level": record.levelname.lower(),
+            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(),
+        }
+    )
+
+
+def _tell_exception(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    told = event.pop("exc_info", None)
+    error = sys.exc_info()[1] if told is True else told[1] if isinstance(told, tuple) else told
+    if isinstance(error, BaseException):
+        event["exception"] = describe(error)
+    return event
+
+
+def describe(error: BaseException) -> str:
+    """An exception and its causes in one line: kinds and places, and the words of those that quote nobody."""
+    told = []
+    for cause in _causes(error):
+        text = f": {cause}" if isinstance(cause, _SPEAKS_PLAINLY) else ""
+        frames = extract_tb(cause.__traceback__)[-_MOST_FRAMES:]
+        places = " < ".join(f"{frame.filename}:{frame.lineno}" for frame in reversed(frames))
+        told.append(f"{type(cause).__name__}{text}" + (f" ({places})" if places else ""))
+    return ", from ".join(told)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    for _ in range(_MOST_CAUSES):
+        if cause is None:
+            return
+        yield cause
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+
+
+def _present(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    # Before rendering: a line of JSON that is masked afterwards would lose its escapes' ends with the addresses.
+    return {_text(key): _plain(value, _DEEPEST) for key, value in event.items()}
+
+
+def _plain(value: object, depth: int) -> Any:
+    if value is None or isinstance(value, bool) or (isinstance(value, int | float) and abs(value) < 2**63):
+        return value
+    if isinstance(value, Mapping) and depth:
+        return {_text(key): _plain(item, depth - 1) for key, item in list(value.items())[:_MOST_ITEMS]}
+    if isinstance(value, list | tuple | set | frozenset) and depth:
+        return [_plain(item, depth - 1) for item in list(value)[:_MOST_ITEMS]]
+    return _text(value)
+
+
+def _text(value: object) -> str:
+    try:
+        if isinstance(value, BaseException):
+            value = describe(value)
+        text = mask(value if isinstance(value, str) else repr(value))
+    except Exception:  # noqa: BLE001 - a foreign object's own code
+        return f"<{type(value).__name__}>"
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}… ({len(text)} characters)"
+
+
+def _escape_controls(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    # A terminal would carry them out, and a newline would begin a record that isn't one.
+    return {
+        key: value
+        if not isinstance(value, str) or value.isprintable()
+        else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)
+        for key, value in event.items()
+    }
+
+
+def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, Exception):
+        logging.getLogger(__name__).critical("unexpected_error", exc_info=(kind, error, trace))
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+def _uncaught_in_thread(told: threading.ExceptHookArgs) -> None:
+    if told.exc_value is not None and issubclass(told.exc_type, Exception):
+        logging.getLogger(__name__).critical(
+            "unexpected_error", exc_info=(told.exc_type, told.exc_value, told.exc_traceback)
+        )

@@ -3,12 +3,13 @@
 import re
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from worker.errors import ConfigurationError
+from worker.masking import hide, mask
 
 PREFIX = "REFERRALS_"
 
@@ -34,6 +35,9 @@ def _url(*schemes: str, several: bool = False) -> AfterValidator:
         try:
             parts = urlsplit(url)
             placed = parts.path if parts.scheme == "unix" else parts.hostname
+            # What follows a password's unescaped / ? or # is none of the host's, and would be shown as if it were.
+            if parts.scheme != "unix" and "@" in parts.path + parts.query + parts.fragment:
+                return False
             return parts.scheme in schemes and bool(placed) and parts.port != 0
         except ValueError:
             return False
@@ -125,6 +129,10 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = Field(
         default="json", description="One JSON object a line, or lines for a person's eyes."
     )
+    log_key: Annotated[SecretStr, Field(min_length=16)] | None = Field(
+        default=None,
+        description="Key of the hashes that stand for addresses in logs; unset: random, another one in each process.",
+    )
 
     @model_validator(mode="after")
     def _deadline_holds_a_read(self) -> "Settings":
@@ -137,16 +145,28 @@ class Settings(BaseSettings):
 
 
 def load() -> Settings:
-    """The settings of the environment as it is now.
+    """The settings of the environment as it is now; their secrets appear in no log line and no error from then on.
 
     Raises:
       ConfigurationError: a variable can't be used; the line names it but not its value, which may be a secret.
     """
     try:
-        return Settings()
+        loaded = Settings()
     except ValidationError as error:
         problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
         message = problem["msg"].removeprefix("Value error, ")
         if problem["loc"]:
             message = f"{PREFIX}{str(problem['loc'][0]).upper()}: {message[:1].lower()}{message[1:]}"
         raise ConfigurationError(message) from None
+    _hide_secrets(loaded)
+    return loaded
+
+
+def _hide_secrets(loaded: Settings) -> None:
+    for setting in (loaded.amqp_url, loaded.redis_url, loaded.http_proxy):
+        for url in urls_of(setting.get_secret_value()) if setting else ():
+            hide(urlsplit(url).password or "")
+            hide(unquote(urlsplit(url).password or ""))
+    if loaded.log_key is not None:
+        hide(loaded.log_key.get_secret_value())
+        mask.rekey(loaded.log_key.get_secret_value().encode())

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from worker import settings
-from worker.errors import ConfigurationError
+from worker.errors import ConfigurationError, UsageError
 from worker.settings import PREFIX, Settings, urls_of
 
 
@@ -45,6 +45,19 @@ def test_urls_are_masked(environment: pytest.MonkeyPatch) -> None:
     assert "s3cret" not in repr(loaded) + str(loaded)
 
 
+def test_secrets_show_in_no_error_from_then_on(environment: pytest.MonkeyPatch) -> None:
+    """What the environment told in confidence is masked wherever a text quotes it, also percent-decoded."""
+    environment.setenv(
+        "REFERRALS_AMQP_URL", "amqp://me:first-c%40nary@one.example.com,amqp://me:second-canary@two.example.com"
+    )
+    environment.setenv("REFERRALS_REDIS_URL", "redis://:third-canary@redis.example.com")
+    environment.setenv("REFERRALS_HTTP_PROXY", "http://me:fourth-canary@proxy.example.com")
+    environment.setenv("REFERRALS_LOG_KEY", "the key of all hashes")
+    settings.load()
+    told = UsageError("first-c@nary first-c%40nary second-canary third-canary fourth-canary the key of all hashes")
+    assert str(told) == "*** *** *** *** *** ***"
+
+
 def test_several_nodes_of_rabbitmq(environment: pytest.MonkeyPatch) -> None:
     """REFERRALS_AMQP_URL may list nodes; a comma in a password separates nothing."""
     environment.setenv("REFERRALS_AMQP_URL", "amqp://me:a,b@one.example.com/%2f , amqps://me:a,b@two.example.com/x")
@@ -58,6 +71,17 @@ REFUSED = {
     "not a number": ("PREFETCH", "many", "REFERRALS_PREFETCH: input should be a valid integer"),
     "another scheme": ("AMQP_URL", "http://s3cret@host", "REFERRALS_AMQP_URL: is not a URL like amqp://host… or amqps"),
     "a URL without host": ("REDIS_URL", "redis://", "REFERRALS_REDIS_URL: is not a URL like redis://host"),
+    "a password with a question mark": (
+        "REDIS_URL",
+        "redis://me:12?s3cret@host/0",
+        "REFERRALS_REDIS_URL: is not a URL like redis://",
+    ),
+    "a password with a slash": (
+        "AMQP_URL",
+        "amqp://me:12/s3cret@host",
+        "REFERRALS_AMQP_URL: is not a URL like amqp://",
+    ),
+    "a short key for logs": ("LOG_KEY", "s3cret", "REFERRALS_LOG_KEY: value should have at least 16"),
     "a port that is no number": ("HTTP_PROXY", "http://s3cret:x:y", "REFERRALS_HTTP_PROXY: is not a URL"),
     "a missing file": ("CA_FILE", "/nowhere/ca.pem", "REFERRALS_CA_FILE: names no file; give the path"),
     "a level that is none": ("LOG_LEVEL", "LOUD", "REFERRALS_LOG_LEVEL: input should be 'DEBUG'"),

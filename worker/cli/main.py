@@ -2,6 +2,8 @@
 
 import importlib
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from typing import Annotated, Any
 
@@ -9,16 +11,35 @@ import typer
 from typer.core import TyperGroup
 
 from worker.errors import ReferralError
+from worker.masking import mask
 
 COMMANDS = ("run", "publish", "work", "collect", "status", "shops", "cancel", "dead", "sandbox")
 """Each is the function or the group of its name in the module of its name, in the order in which ``--help`` shows
 them."""
 
 
+@contextmanager
+def _masked() -> Iterator[None]:
+    # Typer quotes what was given to it, and what a scheduler runs ends up in a log.
+    try:
+        yield
+    except typer.TyperException as error:
+        error.message = mask(error.message)
+        raise
+
+
 class _LazyGroup(TyperGroup):
     # A command's module is imported when the command is used: the others' libraries would cost it a second, and a
     # worker must not import prometheus_client before it has said where metrics live. (Any: Typer carries a Click of
     # its own under a private name.)
+
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        with _masked():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _masked():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: Any) -> list[str]:
         del ctx

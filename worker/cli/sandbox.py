@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from worker import logs
 from worker.credentials import SigningKey
 from worker.errors import ConfigurationError
 from worker.sandbox import HELP, SANDBOX_SECRET, SandboxConfig, make_limits, serve
@@ -45,6 +46,7 @@ def sandbox(
 
     Example: `referrals sandbox --port 8085 --log calls.jsonl`
     """
+    logs.configure("WARNING", "console")
     limits = make_limits(
         per_second=per_second,
         per_day=per_day,
