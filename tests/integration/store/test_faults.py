@@ -254,10 +254,12 @@ def test_no_memory_left(store: RedisStore, client: Any) -> None:
 
 
 def test_read_only_replica(server: Valkey, store: RedisStore, client: Any) -> None:
-    """A server that became a replica grants nothing, and is refused at start."""
+    """A server that became a replica grants nothing, tells no orders, and is refused at start."""
     go(store, make_ask())
     client.replicaof("127.0.0.1", "1")
     assert "read-only replica" in refusal(store, 2)
+    with pytest.raises(StoreError, match="read-only replica"):
+        store.controls()
     with pytest.raises(StoreError, match="read-only replica"):
         store.check()
     client.replicaof("NO", "ONE")

@@ -37,6 +37,8 @@ from worker.store.redis.server import Server, Watch
 PREFIX = "rd:"
 
 _CONTROLS_KEY = f"{PREFIX}controls".encode()
+# The second one is never there; its braces put it where the first is.
+_WATCH_KEYS = [_CONTROLS_KEY, f"{PREFIX}none:{{{PREFIX}controls}}".encode()]
 
 _SCRIPTS = {
     "admit": ("scopes", "records", "done"),
@@ -262,10 +264,10 @@ class RedisStore:
                 case _:
                     reply(self._to_controls(answer))
 
-        self._server.send("watch", [_CONTROLS_KEY], [known], done)
+        self._server.send("watch", _WATCH_KEYS, [known], done)
 
     def controls(self) -> Controls:
-        return self._to_controls(self._server.call("watch", [_CONTROLS_KEY], [-1]))
+        return self._to_controls(self._server.call("watch", _WATCH_KEYS, [-1]))
 
     def pause(self, shop: str, reason: str) -> Controls:
         return self._control("pause", shop, reason)
