@@ -130,6 +130,8 @@ def test_stock_acks_another_message_after_a_reconnect(rabbitmq: RabbitMQ, vhost:
         wait_until(lambda: ready(tap, QUEUE) == 0, 10, "delivery after the reconnect")
         held.let_go("1")
         wait_until(lambda: held.started == ["1", "2"], 10, "the second message's work")
+        # Its consumer thread acks the first message, which we hold; the one that is gone then is another.
+        wait_until(lambda: rabbitmq.depths(vhost).get(QUEUE) == 2, 30, "the ack")
 
         back = name_in(cut_and_steal(rabbitmq, vhost, tap, worker=QUEUE, queue=QUEUE))
     assert back == "3"
