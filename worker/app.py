@@ -18,7 +18,7 @@ from worker.broker.local import LocalBroker, LocalRun
 from worker.broker.publisher import Publisher
 from worker.broker.rabbitmq import ReferralBroker
 from worker.broker.topology import queues
-from worker.clock import DAY, SECOND, Clock, SystemClock
+from worker.clock import SECOND, Clock, SystemClock
 from worker.dispatch import Dispatcher
 from worker.drain import DrainSignals
 from worker.errors import BrokerError, ConfigurationError, StoreError, place_of
@@ -29,7 +29,7 @@ from worker.refer2 import Refer2Client
 from worker.settings import Settings
 from worker.shops import ShopConfig, ShopRegistry
 from worker.store.base import Store
-from worker.store.memory import MemoryStore
+from worker.stores import build_store
 from worker.tokens import TokenMaker
 from worker.verdicts import Verdict
 
@@ -69,7 +69,7 @@ def build_worker(
     clock = SystemClock()
     shops = ShopRegistry.load(settings.shops)
     metrics = _metrics(settings)
-    host = _host(settings, shops, store or build_store(settings, clock, metrics), clock, metrics)
+    host = _host(settings, shops, store or build_store(settings, clock, metrics.store_answered), clock, metrics)
     client = build_client(settings, clock, metrics)
     host.status = client.status
     params = _parameters(settings)
@@ -93,18 +93,6 @@ def build_local(
     broker = LocalBroker(host, run)
     _declare_actor(broker, host, client)
     return App(host, broker, client)
-
-
-def build_store(settings: Settings, clock: Clock, metrics: Metrics | None = None) -> Store:
-    """The store that the settings ask for; ``metrics`` shows how it does."""
-    retention = settings.retention_days * DAY
-    if settings.redis_url is None:
-        return MemoryStore(clock, retention=retention)
-    # Imported when used: a single process needs no client of a server.
-    from worker.store.redis import RedisStore
-
-    watch = metrics.store_answered if metrics is not None else None
-    return RedisStore(settings.redis_url.get_secret_value(), clock, retention=retention, watch=watch)
 
 
 def preflight(settings: Settings, processes: int) -> None:

@@ -3,9 +3,10 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
-from worker.clock import DAY, SystemClock
+from worker.clock import SystemClock
 from worker.jobs import Job
 from worker.settings import Settings
+from worker.stores import build_store
 
 Counts = Mapping[tuple[str, str], Mapping[str, int]]
 """By shop and campaign: a counter's name, and by how much it grows."""
@@ -26,11 +27,7 @@ def tally(settings: Settings, counts: Counts) -> None:
     """
     if settings.redis_url is None or not counts:
         return
-    # Imported when used: who shares no store needs no client of one. Not the wiring's: a producer needs no worker.
-    from worker.store.redis import RedisStore
-
-    retention = settings.retention_days * DAY
-    store = RedisStore(settings.redis_url.get_secret_value(), SystemClock(), retention=retention)
+    store = build_store(settings, SystemClock())
     for (shop, campaign), counters in counts.items():
         store.tally(shop, campaign, counters)
     store.close()

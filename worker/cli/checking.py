@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 import typer
 
-from worker.app import build_client
 from worker.cli import console, options
 from worker.cli.controls import shop_of
 from worker.cli.environment import load
@@ -32,6 +31,9 @@ def check(
 
     Example: `referrals shops check acme`
     """
+    # Imported when used: the other commands about shops call nobody.
+    from worker.app import build_client
+
     loaded = load()
     config = shop_of(shop, ShopRegistry.load(loaded.shops), loaded)
     clock = SystemClock()

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from worker.app import build_store
 from worker.clock import SystemClock
 from worker.errors import ConfigurationError, UsageError
 from worker.settings import Settings
 from worker.shops import ShopConfig, ShopRegistry
 from worker.store.base import Store
+from worker.stores import build_store
 
 LONGEST_REASON = 200
 

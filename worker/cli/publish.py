@@ -4,7 +4,6 @@ import time
 from datetime import UTC, datetime
 
 from worker import logs, settings
-from worker.app import build_store
 from worker.broker.connection import parameters
 from worker.broker.producer import Producer
 from worker.campaigns import Importer, SeenJobs
@@ -14,6 +13,7 @@ from worker.controls import EVERY_SHOP
 from worker.errors import ConfigurationError, StoreError, UsageError
 from worker.settings import Settings
 from worker.shops import ShopRegistry
+from worker.stores import build_store
 from worker.tally import tally
 
 TICK_JOBS = 500

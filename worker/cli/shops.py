@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-from worker.app import build_store
 from worker.cli import console, options
 from worker.cli.checking import check
 from worker.cli.controls import reason_of, shared_store, shop_of
@@ -20,6 +19,7 @@ from worker.jobs import SLUG
 from worker.settings import Settings
 from worker.shops import ShopConfig, ShopRegistry
 from worker.store.base import ShopState
+from worker.stores import build_store
 
 _HEADINGS = ("shop", "gate", "until", "calls/s now", "of", "calls today", "left today", "weight")
 
@@ -46,6 +46,9 @@ def list_shops(as_json: options.Json = False) -> None:
 
     What workers share is read from the store, so `REFERRALS_REDIS_URL` must be theirs. A single worker without it keeps
     all of that in its memory; then only the limits of the shops file are shown.
+
+    A shop that is `halted`, or closed by `breaker` or `unlisted_code`, stays so until a call or a question about it is
+    answered well; `until` is when the next one is tried, and a time that has passed means that it is under way.
 
     Example: `referrals shops list --json`
     """

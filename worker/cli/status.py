@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import typer
 
 from worker import logs, settings
-from worker.app import build_store
 from worker.broker.connection import parameters
 from worker.broker.depths import Depth, Depths, depths
 from worker.broker.topology import DEAD, DELAYS, RESULTS, shop_queue
@@ -24,6 +23,7 @@ from worker.errors import ConfigurationError
 from worker.settings import Settings
 from worker.shops import ShopConfig, ShopRegistry
 from worker.store.base import ShopState, Store
+from worker.stores import build_store
 
 LOOK_SECONDS = 2.0
 """Between the looks of --watch, and between the two that a pace is measured by."""

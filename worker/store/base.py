@@ -50,6 +50,10 @@ CANCELLED_FOR = 366 * DAY
 """How long a cancelled campaign is remembered at least: its jobs may lie in a paused shop's queue for longer than the
 ledger remembers finished ones."""
 
+CLOSURE_OUTLIVES = 60_000_000
+"""How much longer than it lasts a closure is told of, unless the shop opens: then one question or one job at a time
+finds out whether it may. Longer than the longest call; a worker that has gone is not believed for ever."""
+
 ClosedReason = Literal["rate", "day_quota", "throttled"]
 
 
@@ -131,7 +135,7 @@ Reply = Go | Closed | Wait | Seen
 
 @dataclass(frozen=True, slots=True)
 class Closure:
-    """Why some worker closed a shop, by which code of its answers, and until when."""
+    """Why some worker closed a shop, by which code of its answers, and until when nobody tries whether it may open."""
 
     reason: str
     code: str
@@ -141,7 +145,8 @@ class Closure:
 @dataclass(frozen=True, slots=True)
 class ShopState:
     """What the store knows of a shop at ``at``: the interval between its calls, until when the provider has blocked it
-    (0: it hasn't), its calls since the day's reset, and the closure that a worker has told of last, while it lasts.
+    (0: it hasn't), its calls since the day's reset, and the closure that a worker has told of last, if the shop has not
+    opened since.
     """
 
     at: int

@@ -13,6 +13,7 @@ from worker.limits import Rate, ShopLimits, after, day_of, earliest, next_reset,
 from worker.pace import Slowdown, fall, granted, interval_of
 from worker.store.base import (
     CANCELLED_FOR,
+    CLOSURE_OUTLIVES,
     GRANT_LIFETIME,
     LEASE_MARGIN,
     MOST_COUNTERS,
@@ -326,7 +327,7 @@ class MemoryStore:
                 interval=self._rate(state, limits, now).interval,
                 blocked_until=state.blocked_until if state.blocked_until > now else 0,
                 calls_today=state.day_count if is_today else 0,
-                closure=state.closure if state.closure is not None and state.closure.until > now else None,
+                closure=state.closure if state.closure and now < state.closure.until + CLOSURE_OUTLIVES else None,
             )
 
     def watch(self, known: int, reply: Callable[[Controls | StoreError | None], None]) -> None:

@@ -4,7 +4,7 @@ from tests.integration.store.worlds import World, advance
 from tests.unit.making import NOON, go, make_ask, make_limits
 from worker.clock import DAY, SECOND
 from worker.limits import Rate
-from worker.store.base import Closure, ShopState
+from worker.store.base import CLOSURE_OUTLIVES, Closure, ShopState
 
 LIMITS = make_limits(shop=Rate(100_000, 5), per_day=10)
 
@@ -36,13 +36,17 @@ def test_blocked_and_slowed(world: World) -> None:
 
 
 def test_closure(world: World) -> None:
-    """A worker's note shows until its time is over or it is taken back; the newest counts."""
+    """A worker's note shows while its time lasts and while the shop is tried after it, or until it is taken back; the
+    newest counts.
+    """
     store = world.store
     store.note("acme", Closure("halted", "invalid_token", NOON + SECOND))
     store.note("acme", Closure("breaker", "http_503", NOON + 2 * SECOND))
     store.note("other", None)
     assert store.inspect("acme", LIMITS).closure == Closure("breaker", "http_503", NOON + 2 * SECOND)
     advance(world, 2 * SECOND)
+    assert store.inspect("acme", LIMITS).closure is not None
+    advance(world, CLOSURE_OUTLIVES)
     assert store.inspect("acme", LIMITS).closure is None
     store.note("acme", Closure("halted", "invalid_token", world.now + SECOND))
     store.note("acme", None)

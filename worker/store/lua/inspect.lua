@@ -8,9 +8,6 @@ local calls = s.day == quota_day(s, now, tonumber(ARGV[2])) and s.calls or 0
 local reply = { now, interval, s.blocked > now and s.blocked or 0, calls }
 local note = redis.call('GET', KEYS[2])
 if note then
-  local until_us, reason, code = cmsgpack.unpack(note)
-  if until_us > now then
-    reply[5], reply[6], reply[7] = until_us, reason, code
-  end
+  reply[5], reply[6], reply[7] = cmsgpack.unpack(note)
 end
 return reply

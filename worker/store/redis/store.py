@@ -16,6 +16,7 @@ from worker.jobs import Outcome
 from worker.limits import ShopLimits
 from worker.store.base import (
     CANCELLED_FOR,
+    CLOSURE_OUTLIVES,
     GRANT_LIFETIME,
     HORIZON,
     LEASE_MARGIN,
@@ -232,7 +233,8 @@ class RedisStore:
         """As :class:`worker.store.base.Store` says, without waiting."""
         arguments: list[Any] = []
         if closure is not None:
-            arguments = [closure.reason, closure.code, max(0, closure.until - self._clock.now())]
+            lasts = max(0, closure.until - self._clock.now())
+            arguments = [closure.reason, closure.code, lasts, CLOSURE_OUTLIVES]
 
         def done(answer: Any) -> None:
             if isinstance(answer, StoreError):
@@ -249,7 +251,8 @@ class RedisStore:
         closure = None
         if noted:
             until, reason, code = noted
-            closure = Closure(reason.decode(), code.decode(), until + ahead)
+            if now < until + CLOSURE_OUTLIVES:
+                closure = Closure(reason.decode(), code.decode(), until + ahead)
         return ShopState(at, interval, blocked_until + ahead if blocked_until else 0, calls, closure)
 
     def watch(self, known: int, reply: Callable[[Controls | StoreError | None], None]) -> None:
