@@ -184,12 +184,12 @@ class Bench:
         self._worker = dramatiq.Worker(self.broker, worker_timeout=100, worker_threads=threads)
 
     def count(self, name: str, **labels: str) -> float:
-        """The value of a counter of this worker, summed over the labels that are not given."""
+        """The value of a counter or gauge of this worker, summed over the labels that are not given."""
         family = getattr(self.metrics, name).collect()[0]
         return sum(
             float(sample.value)
             for sample in family.samples
-            if sample.name.endswith("_total") and labels.items() <= sample.labels.items()
+            if (family.type == "gauge" or sample.name.endswith("_total")) and labels.items() <= sample.labels.items()
         )
 
     def closed(self, shop: str) -> set[str]:
