@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import functools
 import json
 import os
 import signal
@@ -19,6 +20,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.services import wait_until
 from tests.services.process import free_ports
+from tests.system.warm import COMMANDS, WarmCommands
+
+
+@functools.cache
+def _warm() -> WarmCommands:
+    return WarmCommands()
 
 
 class Process:
@@ -121,6 +128,8 @@ class Desk:
 
     def run(self, *arguments: str, timeout: float = 60, **env: str) -> subprocess.CompletedProcess[str]:
         """Run ``referrals`` to its end."""
+        if arguments and arguments[0] in COMMANDS:
+            return _warm().run(arguments, self.folder, self.env | env, timeout)
         command = [sys.executable, "-m", "worker", *arguments]
         return subprocess.run(
             command, cwd=self.folder, env=self.env | env, capture_output=True, text=True, timeout=timeout, check=False

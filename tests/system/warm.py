@@ -1,0 +1,117 @@
+"""Runs ``referrals`` in a fork of a process that has imported its commands: that is a second of CPU less for each.
+
+What the fork runs is the program's own ``main``, with its own folder, environment, streams and exit. The process reads
+requests from stdin, a line of JSON each, and answers with the command's process id, then with its status. `referrals
+work` is none of these commands: prometheus_client decides on import where metrics live.
+"""
+
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+COMMANDS = ("run", "publish", "collect", "status", "shops", "cancel", "dead")
+REPOSITORY = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A command to run; ``out`` and ``err`` are the files of its output."""
+
+    arguments: list[str]
+    folder: str
+    env: dict[str, str]
+    out: str
+    err: str
+
+
+class WarmCommands:
+    """One of those processes, which ends with this one. Runs one command at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._server = subprocess.Popen(
+            [sys.executable, "-m", "tests.system.warm"],
+            cwd=REPOSITORY,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(
+        self, arguments: Sequence[str], folder: Path, env: Mapping[str, str], timeout: float
+    ) -> subprocess.CompletedProcess[str]:
+        """As ``subprocess.run`` with captured text.
+
+        Raises:
+          subprocess.TimeoutExpired: it took longer than ``timeout`` seconds and was killed.
+        """
+        with self._lock, TemporaryDirectory() as held:
+            out, err = Path(held, "out"), Path(held, "err")
+            self._tell(Request(list(arguments), str(folder), dict(env), str(out), str(err)))
+            pid, late = self._answer(), threading.Event()
+
+            def kill() -> None:
+                late.set()
+                os.kill(pid, signal.SIGKILL)
+
+            killer = threading.Timer(timeout, kill)
+            killer.start()
+            status = self._answer()
+            killer.cancel()
+            if late.is_set():
+                raise subprocess.TimeoutExpired(list(arguments), timeout, out.read_text(), err.read_text())
+            return subprocess.CompletedProcess(list(arguments), status, out.read_text(), err.read_text())
+
+    def _tell(self, request: Request) -> None:
+        assert self._server.stdin is not None
+        self._server.stdin.write(json.dumps(vars(request)) + "\n")
+        self._server.stdin.flush()
+
+    def _answer(self) -> int:
+        assert self._server.stdout is not None
+        return int(self._server.stdout.readline())
+
+
+def _serve() -> None:
+    """Returns in each fork, as the command; never in the server itself."""
+    for name in COMMANDS:
+        importlib.import_module(f"worker.cli.{name}")
+    importlib.import_module("worker.store.redis")
+    for line in sys.stdin:
+        request = Request(**json.loads(line))
+        pid = os.fork()
+        if pid == 0:
+            _become(request)
+            return
+        print(pid, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+    sys.exit()
+
+
+def _become(request: Request) -> None:
+    os.chdir(request.folder)
+    os.environ.clear()
+    os.environ.update(request.env)
+    sys.argv = ["referrals", *request.arguments]
+    for number, path in enumerate((os.devnull, request.out, request.err)):
+        opened = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        os.dup2(opened, number)
+        os.close(opened)
+    sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)  # noqa: SIM115 - until the process ends
+    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
+
+
+if __name__ == "__main__":
+    from worker.cli import main
+
+    _serve()
+    main()
