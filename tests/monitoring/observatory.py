@@ -170,9 +170,14 @@ def _serves(desk: Desk) -> bool:
 
 
 def halted(seen: Observatory) -> None:
-    """A shop's secret is no longer the one that Refer2 knows."""
-    (seen.desk.folder / "secrets" / "broken.key").write_text("a secret that nobody else knows, long enough to sign")
-    seen.publish("broken", 3)
+    """A shop's secret is no longer the one that Refer2 knows, and it has jobs that nobody has called."""
+    secret, wrong = seen.desk.folder / "secrets" / "broken.key", "a secret that nobody else knows, long enough to sign"
+    if secret.read_text() != wrong:
+        # Before the worker has read it, the jobs would be sent with the good one.
+        known = seen.worker.stderr.count("shops_changed")
+        secret.write_text(wrong)
+        wait_until(lambda: seen.worker.stderr.count("shops_changed") > known, 20, "the worker to read the secret")
+    seen.publish("broken", 3, f"at{time.time_ns()}+")
 
 
 def mended(seen: Observatory) -> None:
