@@ -49,8 +49,6 @@ class Controls:
 
     def is_cancelled(self, campaign: str, shop: str, now: int) -> bool:
         """Whether the shop's jobs of the campaign are called off."""
-        if not self.cancelled:
-            return False
         return any(self.cancelled.get((campaign, of), 0) > now for of in (shop, EVERY_SHOP))
 
     def with_pause(self, shop: str, reason: str, now: int) -> "Controls":

@@ -307,9 +307,13 @@ class Gate(Generic[T]):
 
     def wake_at(self) -> int | None:
         """When :meth:`next` is worth asking again if nothing else happens; None: not before something does."""
-        moments = [heap[0][0] for heap in (self._openings, self._aside) if heap]
-        moments += self._closed.values()
-        return min((moment for moment in moments if moment < FOREVER), default=None)
+        # Asked after every grant too.
+        first = self._openings[0][0] if self._openings else FOREVER
+        if self._aside and self._aside[0][0] < first:
+            first = self._aside[0][0]
+        if self._closed:
+            first = min(first, *self._closed.values())
+        return first if first < FOREVER else None
 
     def withdraw(self, shop: str) -> list[T]:
         """Take out all jobs of the shop that haven't been handed out, waiting or set aside."""
@@ -338,7 +342,7 @@ class Gate(Generic[T]):
     def waiting(self, shop: str) -> int:
         """How many jobs of the shop wait here, set aside or not."""
         state = self._shop(shop)
-        return len(state.passing) + len(state.ready) + state.aside.total()
+        return len(state.passing) + len(state.ready) + (state.aside.total() if state.aside else 0)
 
     def _next_alone(self) -> T | None:
         if self._in_flight:
@@ -396,6 +400,6 @@ class Gate(Generic[T]):
         # A shop stands in line with the service it has had; whatever lets it run again puts it there. One that was
         # not served after all moves forward, and `turn` tells its place from the one it leaves behind.
         turn = max(state.served, self._clock)
-        if state.line() is not None and (state.turn is None or turn < state.turn):
+        if (state.turn is None or turn < state.turn) and state.line() is not None:
             state.turn = turn
             heapq.heappush(self._turns, (turn, next(self._order), state.name))

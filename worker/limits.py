@@ -69,12 +69,14 @@ class Limited:
 
 def earliest(tat: int, now: int, rate: Rate, cost: int = 1) -> int:
     """The first instant, ``now`` or later, at which ``cost`` tokens (at most the burst) may be taken."""
-    return max(now, max(tat, now) + cost * rate.interval - rate.interval * rate.burst)
+    # Conditions, since `max` takes as long as all the rest and this is asked for every job, twice.
+    at = (tat if tat > now else now) + (cost - rate.burst) * rate.interval
+    return at if at > now else now
 
 
 def after(tat: int, at: int, rate: Rate, cost: int = 1) -> int:
     """The bucket once ``cost`` tokens are taken at ``at``, an instant that :func:`earliest` allows."""
-    return max(tat, at) + cost * rate.interval
+    return (tat if tat > at else at) + cost * rate.interval
 
 
 def refund(tat: int, rate: Rate, cost: int = 1) -> int:

@@ -319,7 +319,8 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         """The job has left the gate for good: park it where a person finds it, then acknowledge."""
 
     def _grant(self, now: int) -> D | None:
-        self._take_orders(now)
+        if self._orders.has_news:
+            self._take_orders(now)
         while True:
             self._take_replies(now)
             if self._granted and self._granted[0][0] <= now:
@@ -582,7 +583,8 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         return replace(delivery.ask, place=place)
 
     def _take_returned(self) -> None:
-        self._take_finding()
+        if self._prober is not None:
+            self._take_finding()
         while self._returned:
             delivery = self._returned.popleft()
             self.board.came_back(delivery)

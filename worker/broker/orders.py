@@ -65,7 +65,9 @@ class Orders:
 
     def limits_of(self, shop: ShopConfig, now: int) -> ShopLimits:
         """The limits in force: the shops file's, or lowered. The same object for as long as they are the same."""
-        limit = self.controls.limit_of(shop.slug, now) if self.controls is not None else None
+        if self.controls is None or not self.controls.limits:
+            return shop.limits
+        limit = self.controls.limit_of(shop.slug, now)
         if limit is None:
             return shop.limits
         of, interval, lowered = self._lowered.get(shop.slug, (None, 0, shop.limits))
@@ -76,7 +78,8 @@ class Orders:
 
     def ends_as(self, job: Job, now: int) -> Literal["expired", "cancelled"] | None:
         """How the job ends without a call, if it does."""
-        if self.controls is not None and self.controls.is_cancelled(job.campaign, job.shop, now):
+        controls = self.controls
+        if controls is not None and controls.cancelled and controls.is_cancelled(job.campaign, job.shop, now):
             return "cancelled"
         if job.not_after is None:
             return None

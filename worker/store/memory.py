@@ -196,30 +196,30 @@ class MemoryStore:
                 return charged
             overtaken = isinstance(record, Started)
             self._epoch += 1
-            grant = Go(
-                epoch=self._epoch,
-                start_at=charged.at,
-                start_by=charged.at + GRANT_LIFETIME,
-                attempts=record.attempts + 1,
-                takeovers=record.takeovers + overtaken,
-                unknowns=record.unknowns + overtaken,
-                elapsed=record.elapsed,
-                overtaken=overtaken,
-                calls_today=None if ask.free else self._shop(ask.shop).day_count,
-            )
-            lease = grant.start_by + ask.lease + LEASE_MARGIN
-            self._open[job] = Started(
-                grant.epoch,
-                lease,
-                grant.attempts,
-                grant.takeovers,
+            start_by = charged.at + GRANT_LIFETIME
+            started = Started(
+                self._epoch,
+                start_by + ask.lease + LEASE_MARGIN,
+                record.attempts + 1,
+                record.takeovers + overtaken,
                 charged.at,
-                grant.unknowns,
+                record.unknowns + overtaken,
                 charged.shop_base,
                 charged.customer_base,
-                grant.elapsed,
+                record.elapsed,
             )
-            return grant
+            self._open[job] = started
+            return Go(
+                started.epoch,
+                charged.at,
+                start_by,
+                started.attempts,
+                started.takeovers,
+                started.unknowns,
+                started.elapsed,
+                overtaken,
+                None if ask.free else self._shop(ask.shop).day_count,
+            )
 
     def answer(self, ask: Ask, epoch: int, result: str) -> bool:
         job = bytes.fromhex(ask.job_id)
@@ -285,7 +285,10 @@ class MemoryStore:
             if isinstance(record, Answered) and record.epoch == epoch:
                 del self._open[job]
                 self._mark_done(job, today, outcome)
-                counts = self._shop(ask.shop).tallies.setdefault(ask.campaign, Counter())
+                tallies = self._shop(ask.shop).tallies
+                counts = tallies.get(ask.campaign)
+                if counts is None:
+                    counts = tallies[ask.campaign] = Counter()
                 counter = counter_of(outcome, code if len(counts) < MOST_COUNTERS else "other")
                 counts[counter] += 1
 
@@ -391,14 +394,16 @@ class MemoryStore:
         # A day that has begun stays the day, also when the clock steps back or the reset is moved to later: an older
         # one would be counted by nobody.
         day = max(day_of(now, limits.resets_at), state.day)
+        reset = next_reset(now, limits.resets_at)
         if state.blocked_until > now:
             return Closed(state.blocked_until, "throttled")
         if state.day == day and state.day_count >= limits.shop_per_day:
-            return Closed(next_reset(now, limits.resets_at), "day_quota")
+            return Closed(reset, "day_quota")
         rate = self._rate(state, limits, now)
-        _let_catch_up(state, now, self._horizon, rate)
+        if state.tat > now:
+            _let_catch_up(state, now, self._horizon, rate)
         # No call is booked into the next day: it would be counted in this one.
-        horizon = min(self._horizon, next_reset(now, limits.resets_at) - 1 - now)
+        horizon = min(self._horizon, reset - 1 - now)
         start_at = earliest(state.tat, now, rate)
         if start_at > now and not (start_at <= now + horizon and (turn or state.line <= now)):
             return self._turn_away(state, start_at, now, rate, holds)
@@ -540,7 +545,8 @@ def _next_place(customer: _Customer, due: int, rate: Rate) -> int:
 def _forget_idle(customers: dict[str, _Customer], now: int, most: int = 2) -> None:
     # A full bucket is the same as none. Looking at two for each one used keeps the table small for a constant price;
     # those that stay go to the end, so that two customers blocked for hours don't hide the others.
-    for name in [name for name, _ in zip(customers, range(most), strict=False)]:
+    for _ in range(min(most, len(customers))):
+        name = next(iter(customers))
         customer = customers.pop(name)
         if not customer.idle(now):
             customers[name] = customer
