@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pika
 
+from tests import canaries
 from tests.faults.checker import Verdict, check, overrun
 from tests.faults.drain import DEAD, RESULTS, Ended
-from tests.faults.jobs import DOMAIN, FaultJob
+from tests.faults.jobs import FaultJob
 from tests.faults.producer import Producer, put
 from tests.faults.upstream import Upstream
 from tests.faults.worker import Worker
@@ -33,9 +34,6 @@ SHORT_TIMES = {
 
 CANARY = "canary-amqp-p4ssword"
 """The workers' password on RabbitMQ: found in a log, it is a leak."""
-
-WRITTEN = {".out", ".err", ".prom", ".headers"}
-"""Of the files in a row's folder those where no address and no secret may stand."""
 
 LEASE_SECONDS = 16
 
@@ -220,13 +218,9 @@ class Site:
         folder = self.desk.folder
         for number, worker in enumerate(self.started):
             (folder / f"worker-{number}.prom").write_text(worker.page())
-        (folder / "ended.headers").write_text("".join(f"{headers!r}\n" for headers in self.ended.headers))
+        canaries.save_headers(folder / "ended.headers", self.ended.headers)
         secrets = [path.read_text().strip() for path in (folder / "secrets").iterdir()]
-        canaries = (f"@{DOMAIN}", f"%40{DOMAIN}", CANARY, *secrets)
-        for path in (path for path in folder.iterdir() if path.suffix in WRITTEN):
-            text = path.read_text(errors="backslashreplace")
-            leaked = [canary for canary in canaries if canary in text]
-            assert not leaked, f"{path}: {leaked}"
+        canaries.assert_clean(folder, secrets=[CANARY, *secrets], at_least=len(self.started))
 
     def events(self, name: str) -> list[dict[str, object]]:
         """Log lines of that event, of all workers."""
