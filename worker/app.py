@@ -12,8 +12,9 @@ import structlog
 from dramatiq.middleware import CurrentMessage, Middleware
 from prometheus_client import CollectorRegistry
 
-from worker.broker.base import Delivery, Host
 from worker.broker.connection import Parameters, connect, declare_topology, hold_single, parameters
+from worker.broker.delivery import Delivery
+from worker.broker.host import Host
 from worker.broker.local import LocalBroker, LocalRun
 from worker.broker.publisher import Publisher
 from worker.broker.rabbitmq import ReferralBroker

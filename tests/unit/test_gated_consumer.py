@@ -10,7 +10,9 @@ from prometheus_client import CollectorRegistry
 
 from tests.unit.making import NOON, make_job, make_shop
 from worker.breaker import FAILURES_IN_A_ROW, FIRST_PAUSE, UNLISTED_IN_A_ROW, Pause
-from worker.broker.base import CRASH_LOOP, HOUSEKEEPING, Delivery, GatedConsumer, Host
+from worker.broker.base import CRASH_LOOP, HOUSEKEEPING, GatedConsumer
+from worker.broker.delivery import Delivery
+from worker.broker.host import Host
 from worker.clock import SECOND, ManualClock, to_datetime
 from worker.controls import EVERY_SHOP, Controls
 from worker.dispatch import Disposition, Fenced, Finish, GiveBack, Later

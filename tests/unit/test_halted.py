@@ -66,7 +66,7 @@ def bench() -> Iterator[Asked]:
     made = Asked()
     made.consumer.offer(make_job())
     yield made
-    made.consumer.stop_probing()
+    made.consumer.closings.close()
 
 
 def test_a_bad_token_costs_no_further_call(bench: Asked) -> None:
@@ -110,7 +110,7 @@ def test_an_answer_that_comes_too_late(bench: Asked) -> None:
     """What was found out about a shop that is open again, or halted anew, changes nothing."""
     bench.halt()
     bench.pass_by(FIRST_PAUSE)
-    bench.consumer._resume("acme", bench.consumer._breaker("acme").reset())
+    bench.consumer.closings.start_anew("acme")
     bench.answer(BAD_TOKEN)
     assert bench.consumer.gate.reasons("acme") == {}
     bench.finish(bench.consumer.take())

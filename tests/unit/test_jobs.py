@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tests.unit.making import PATIENT, make_job
-from worker.broker.base import Delivery
+from worker.broker.delivery import Delivery
 from worker.errors import DeadLetterError, DeadReason
 from worker.jobs import KNOWN_CHANNELS, SLUG, Customer, Job, Result, decode_message, encode_message, explain, job_id
 from worker.limits import Rate, ShopLimits

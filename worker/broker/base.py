@@ -1,32 +1,30 @@
 """What the brokers share: Dramatiq's consumer with the gate in front of its worker threads."""
 
 import heapq
-import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import count
 from typing import Any, Generic, TypeVar
 
 import dramatiq
 import structlog
 
-from worker.breaker import CAUSES, Breaker, Pause, Resume
+from worker.breaker import Pause
 from worker.broker.board import STUCK_MARGIN, Board
+from worker.broker.closings import Closings
+from worker.broker.delivery import Delivery
+from worker.broker.host import Host
 from worker.broker.orders import Orders
-from worker.broker.prober import GRACE, Prober
-from worker.clock import SECOND, Clock, from_datetime
-from worker.dispatch import Disposition, Fenced, Finish, GiveBack, Later
+from worker.broker.paces import Paces
+from worker.clock import SECOND, from_datetime
+from worker.dispatch import Fenced, Finish, GiveBack, Later
 from worker.errors import DeadLetterError, StoreError
 from worker.gate import FOREVER, Gate
-from worker.jobs import ACTOR, QUEUE, Job
-from worker.limits import ShopLimits
-from worker.metrics import Metrics
-from worker.pace import Slowdown, interval_of
-from worker.shops import ReadyToken, ShopConfig, ShopRegistry
-from worker.store.base import LEASE_MARGIN, Ask, Closed, Closure, Go, Reply, Seen, Store, Wait
-from worker.verdicts import Verdict
+from worker.jobs import Job
+from worker.shops import ReadyToken, ShopConfig
+from worker.store.base import LEASE_MARGIN, Ask, Closed, Go, Reply, Seen, Wait
 
 HOUSEKEEPING = SECOND
 """How often the shops file is looked at and what takes too long is looked for."""
@@ -46,63 +44,6 @@ LONGEST_BACKOFF = 60 * SECOND
 """Bounds of a shop's pause after a job of it went wrong outside the call, so that nothing spins."""
 
 log = structlog.get_logger(__name__)
-
-
-class Delivery(dramatiq.MessageProxy):
-    """A job in hand: Dramatiq's message, the gate's ticket, and what became of it.
-
-    The actor sets ``disposition``; without one the job counts as not done. ``place`` is where the job stands in its
-    customer's line. ``probing`` says that its call finds out whether a failing upstream works again,
-    ``paused`` that its shop is paused: it may only end without a call. ``arrived_at`` is when the job came, 0 where
-    that is of no interest.
-    """
-
-    def __init__(self, job: Job, ask: Ask) -> None:
-        # The job itself goes along as the argument: its repr is masked, and Dramatiq logs arguments.
-        super().__init__(
-            dramatiq.Message(
-                queue_name=QUEUE,
-                actor_name=ACTOR,
-                args=(),
-                kwargs={"job": job},
-                options={},
-                message_id=job.job_id,
-                message_timestamp=0,
-            )
-        )
-        self.job = job
-        self.ask = ask
-        self.shop = job.shop
-        self.customer = ask.customer
-        self.grant: Go | None = None
-        self.probing = False
-        self.paused = False
-        self.disposition: Disposition | None = None
-        self.arrived_at = 0
-
-    @property
-    def needs_call(self) -> bool:
-        """False for a job that has expired or is called off."""
-        return self.ask.free is None
-
-
-@dataclass(slots=True)
-class Host:
-    """What a consumer works with, built by the wiring. ``longest_call`` is in microseconds.
-
-    ``status`` asks whether a shop's token is taken (None: it is); without it only jobs probe a halted shop.
-    ``threads`` is set once Dramatiq tells it, before the first consumer is made.
-    """
-
-    store: Store
-    shops: ShopRegistry
-    clock: Clock
-    metrics: Metrics
-    threads: int
-    prefetch: int
-    longest_call: int
-    status: Callable[[ShopConfig], Verdict | None] | None = None
-    stopping: threading.Event = field(default_factory=threading.Event)
 
 
 D = TypeVar("D", bound=Delivery)
@@ -126,10 +67,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             prefetch=host.prefetch,
             stuck_after=host.longest_call + LEASE_MARGIN + STUCK_MARGIN,
         )
-        for cause in CAUSES:
-            host.metrics.pauses.labels(cause)
         self._timeout = timeout * 1000
-        self._breakers: dict[str, Breaker] = {}
         self._backoffs: dict[str, int] = {}
         self._credentials: dict[str, str] = {}
         self._returned: deque[D] = deque()
@@ -138,13 +76,12 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         self._granted: list[tuple[int, int, D]] = []
         self._order = count()
         self._turns: set[str] = set()
-        self._paces: dict[str, Slowdown] = {}
-        self._slowed: dict[str, ShopLimits] = {}
         self._submitting = False
         self._store_down = False
         self._next_housekeeping = 0
         self._orders = Orders(host.store, self._wake_unless_submitting)
-        self._prober = Prober(host.status, self.wake) if host.status is not None else None
+        self._paces = Paces(host, self.gate, self.board, self._orders, take_back=self._take_back_grants)
+        self.closings = Closings(host, self.gate, wake=self.wake, take_back=self._take_back_grants, closed=self.paused)
         self.configure_shops()
         self._look()
 
@@ -187,8 +124,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
     @property
     def has_returned(self) -> bool:
         """Whether a worker thread or the store has reported something that is still to be taken up."""
-        probed = self._prober is not None and self._prober.has_finding
-        return bool(self._returned or self._replies or self._orders.has_news or probed)
+        return bool(self._returned or self._replies or self._orders.has_news or self.closings.has_finding)
 
     def ask_for(self, job: Job, shop: ShopConfig, place: int | None = None) -> Ask:
         """What to ask the store for a job."""
@@ -214,22 +150,19 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             fingerprint = shop.credential.fingerprint
             if self._credentials.setdefault(slug, fingerprint) != fingerprint:
                 self._credentials[slug] = fingerprint
-                self._resume(slug, self._breaker(slug).reset())
+                self.closings.start_anew(slug)
         self._apply_pauses()
-        self._slowed = {}
-        self._apply_limits(self.host.clock.now())
+        self._paces.start_anew(self.host.clock.now())
 
     def housekeep(self, now: int) -> None:
         """Once a second: follow the shops file. Brokers add their own."""
         if self.host.shops.refresh():
             self.configure_shops()
-        for shop, slowdown in list(self._paces.items()):
-            self._show_pace(shop, slowdown, now)
         if now > self._orders.next_deadline:
             self._let_pass(now)
         self._look()
-        self._apply_limits(now)
-        self._probe(now)
+        self._paces.follow(now)
+        self.closings.probe(now)
         self._show_ready()
         self.board.show(now, threads=self.host.threads, unconfirmed=self.unconfirmed)
 
@@ -266,11 +199,6 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             self.gate.close(delivery.shop, now + backoff, "backing_off")
         log.warning("job_given_back", shop=delivery.shop, job_id=delivery.job.job_id, problem=problem)
         self.put_back(delivery)
-
-    def stop_probing(self) -> None:
-        """Ask no more about halted shops."""
-        if self._prober is not None:
-            self._prober.close()
 
     @abstractmethod
     def granted(self, delivery: D, grant: Go) -> None:
@@ -338,7 +266,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             return False
         asking: dict[tuple[str, bool], list[D]] = {}
         while delivery is not None:
-            limits = self._limits_of(delivery, now)
+            limits = self._paces.limits_of(delivery.shop, delivery.ask.limits, now)
             if limits is not delivery.ask.limits:
                 delivery.ask = replace(delivery.ask, limits=limits)
             if delivery.needs_call:
@@ -381,7 +309,8 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             refused: list[D] = []
             closed = False
             for delivery, reply in zip(deliveries, replies, strict=True):
-                if isinstance(reply, Go) and self._limits_of(delivery, now) is not delivery.ask.limits:
+                limits = delivery.ask.limits
+                if isinstance(reply, Go) and self._paces.limits_of(delivery.shop, limits, now) is not limits:
                     # Granted by limits that are not in force any more: none of it may start.
                     delivery.grant = reply
                     self._undo(delivery)
@@ -391,8 +320,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
                         closed = True
                         self.gate.close(delivery.shop, reply.until, reply.reason, then_ask=reply.batch)
                         self._turns.add(delivery.shop)
-                        if reply.interval > delivery.ask.limits.shop.interval or delivery.shop in self._paces:
-                            self._show_pace(delivery.shop, Slowdown(reply.interval, now), now)
+                        self._paces.told(delivery.shop, reply.interval, limits.shop.interval, now)
                     refused.append(delivery)
                 else:
                     self._take_reply(delivery, reply, now)
@@ -466,7 +394,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             self._store_is_up()
             if news is not None:
                 self._apply_pauses()
-                self._apply_limits(now)
+                self._paces.apply_limits(now)
                 if before is not None and news.cancelled != before.cancelled:
                     log.info("cancelled_campaigns_changed", campaigns=len(news.cancelled))
                     self.called_off()
@@ -485,30 +413,6 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             else:
                 log.info("shop_resumed", shop=shop)
                 self.gate.open(shop, "paused")
-
-    def _apply_limits(self, now: int) -> None:
-        # As the shops file, orders and their ends have it by now.
-        slowed = {}
-        for shop in self._orders.limited(now):
-            config = self.host.shops.get(shop)
-            if config is not None and (limits := self._orders.limits_of(config, now)) is not config.limits:
-                slowed[shop] = limits
-        before, self._slowed = self._slowed, slowed
-        for shop in before.keys() | slowed.keys():
-            if before.get(shop) is slowed.get(shop):
-                continue
-            if shop in slowed:
-                log.warning("shop_limited", shop=shop, calls_per_second=SECOND / slowed[shop].shop.interval)
-            else:
-                log.info("shop_not_limited", shop=shop)
-            # What was granted ahead, and when the shop is to be asked about again, was by another rate.
-            self._take_back_grants(shop)
-            self.gate.open(shop, "rate")
-            self._show_pace(shop, self._paces.get(shop, Slowdown()), now)
-
-    def _limits_of(self, delivery: D, now: int) -> ShopLimits:
-        shop = self.host.shops.get(delivery.shop)
-        return self._orders.limits_of(shop, now) if shop is not None else delivery.ask.limits
 
     def _tally(self, delivery: D, counter: str) -> None:
         self.host.store.tally(delivery.shop, delivery.job.campaign, {counter: 1})
@@ -533,19 +437,6 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         parts("rabbitmq").set(self.connected)
         parts("store").set(not self._store_down)
         parts("shops_file").set(self.host.shops.problem is None)
-
-    def _show_pace(self, shop: str, slowdown: Slowdown, now: int) -> None:
-        # It recovers by itself while nobody asks; once it is whole there is nothing left to follow.
-        config = self.host.shops.get(shop)
-        full = self._orders.limits_of(config, now).shop.interval if config is not None else slowdown.interval
-        interval = interval_of(slowdown, now, full)
-        self._paces[shop] = slowdown
-        self.board.pace(shop, interval)
-        if interval <= full:
-            del self._paces[shop]
-            if shop not in self._slowed:
-                self.board.pace(shop, None)
-        self.host.metrics.show_effective_rate(shop, SECOND / interval)
 
     def _take_back_grants(self, shop: str) -> None:
         # Backwards, as in _take_replies.
@@ -583,26 +474,19 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         return replace(delivery.ask, place=place)
 
     def _take_returned(self) -> None:
-        if self._prober is not None:
-            self._take_finding()
+        if self.closings.has_finding:
+            self.closings.take_finding()
         while self._returned:
             delivery = self._returned.popleft()
             self.board.came_back(delivery)
             disposition, delivery.disposition = delivery.disposition, None
             if disposition is not None and disposition.verdict is not None:
-                self._learn(delivery.shop, disposition.verdict)
+                self.closings.learn(delivery.shop, disposition.verdict)
             if isinstance(disposition, GiveBack):
                 self._given_back(delivery, disposition)
             else:
                 self.gate.finished(delivery)
                 self._carry_out(delivery, disposition)
-
-    def _learn(self, shop: str, verdict: Verdict) -> None:
-        change = self._breaker(shop).record(verdict, self.host.clock.now())
-        if isinstance(change, Pause):
-            self._pause(shop, change)
-        else:
-            self._resume(shop, change)
 
     def _carry_out(self, delivery: D, disposition: Finish | Later | Fenced | None) -> None:
         match disposition:
@@ -647,58 +531,3 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
                 # The lease ends by itself; until then the job waits, counted as a call that was never answered.
                 log.warning("release_failed", job_id=delivery.job.job_id, problem=str(error))
             self.released(delivery, grant, called=False)
-
-    def _breaker(self, shop: str) -> Breaker:
-        breaker = self._breakers.get(shop)
-        if breaker is None:
-            breaker = self._breakers[shop] = Breaker()
-        return breaker
-
-    def _pause(self, shop: str, pause: Pause) -> None:
-        self.host.metrics.pauses.labels(pause.cause).inc()
-        log.error(
-            "shop_closed",
-            shop=shop,
-            cause=pause.cause,
-            code=pause.code,
-            every_shop=pause.every_shop,
-            seconds=(pause.until - self.host.clock.now()) // SECOND,
-        )
-        for slug in self.host.shops.slugs() if pause.every_shop else (shop,):
-            self._breaker(slug).join(pause)
-            until = pause.until
-            if pause.cause == "halted" and self._prober is not None:
-                self._prober.watch(slug, until)
-                until += GRACE
-            self.gate.close(slug, until, pause.cause)
-            self.gate.probe(slug, probing=True)
-            self._take_back_grants(slug)
-            self.host.store.note(slug, Closure(pause.cause, pause.code, pause.until))
-        self.paused(shop, pause)
-
-    def _resume(self, shop: str, change: Resume | None) -> None:
-        if change is None:
-            return
-        log.info("shop_reopened", shop=shop)
-        if self._prober is not None:
-            self._prober.forget(shop)
-        self.host.store.note(shop, None)
-        for cause in CAUSES:
-            self.gate.open(shop, cause)
-        self.gate.probe(shop, probing=False)
-
-    def _probe(self, now: int) -> None:
-        if self._prober is not None and (shop := self._prober.ask_next(now, self.host.shops.get)) is not None:
-            self.gate.close(shop, now + self.host.longest_call + GRACE, "halted")
-
-    def _take_finding(self) -> None:
-        if self._prober is None or (finding := self._prober.take()) is None:
-            return
-        now = self.host.clock.now()
-        shop = self.host.shops.get(finding.shop)
-        if shop is not None and shop.credential.fingerprint == finding.fingerprint:
-            self.gate.open(finding.shop, "halted")
-            change = self._breaker(finding.shop).record(finding.refused, now) if finding.refused else None
-            if isinstance(change, Pause):
-                self._pause(finding.shop, change)
-        self._probe(now)

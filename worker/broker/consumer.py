@@ -6,9 +6,11 @@ import pika
 import structlog
 
 from worker.broker.backoff import Backoff
-from worker.broker.base import Delivery, GatedConsumer, Host
+from worker.broker.base import GatedConsumer
 from worker.broker.connection import Parameters
 from worker.broker.declarer import Declarer
+from worker.broker.delivery import Delivery
+from worker.broker.host import Host
 from worker.broker.link import Link
 from worker.broker.looks import Looks
 from worker.broker.properties import kept
@@ -208,7 +210,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
             self.wait(min(deadline, self.host.clock.now() + SECOND))
         if self._unconfirmed:
             log.warning("unconfirmed_at_close", messages=self._unconfirmed)
-        self.stop_probing()
+        self.closings.close()
         self._publisher.close(timeout=0)
         self._declarer.close()
         self._link.close()

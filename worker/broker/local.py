@@ -13,7 +13,9 @@ import structlog
 from dramatiq.middleware import CurrentMessage
 
 from worker.breaker import Cause, Pause
-from worker.broker.base import Delivery, GatedConsumer, Host
+from worker.broker.base import GatedConsumer
+from worker.broker.delivery import Delivery
+from worker.broker.host import Host
 from worker.clock import SECOND
 from worker.dispatch import Finish, Later
 from worker.errors import BrokerError, ConfigurationError, DeadLetterError, ReferralError, place_of
@@ -235,7 +237,7 @@ class LocalConsumer(GatedConsumer[Delivery]):
         """Take up what the worker threads reported last; jobs that were not called stay for a later run."""
         self._take_returned()
         self._abandon_grants()
-        self.stop_probing()
+        self.closings.close()
         self._reader.stop()
 
     def _refill(self) -> bool:

@@ -6,9 +6,9 @@ import dramatiq
 from dramatiq.brokers.rabbitmq import RabbitmqBroker
 from dramatiq.middleware import CurrentMessage
 
-from worker.broker.base import Host
 from worker.broker.connection import Parameters
 from worker.broker.consumer import AmqpConsumer
+from worker.broker.host import Host
 from worker.broker.producer import Producer
 from worker.broker.publisher import Publisher
 from worker.jobs import QUEUE, decode_message

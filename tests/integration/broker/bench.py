@@ -13,9 +13,10 @@ from dramatiq.middleware import CurrentMessage
 from prometheus_client import CollectorRegistry
 
 from tests.services import Vhost
-from worker.broker.base import Delivery, Host
 from worker.broker.connection import connect, declare_topology, parameters
 from worker.broker.consumer import AmqpConsumer, AmqpDelivery
+from worker.broker.delivery import Delivery
+from worker.broker.host import Host
 from worker.broker.rabbitmq import ReferralBroker
 from worker.broker.topology import queues
 from worker.clock import SECOND, Clock, SystemClock

@@ -1,0 +1,45 @@
+"""A job in a worker's hands."""
+
+import dramatiq
+
+from worker.dispatch import Disposition
+from worker.jobs import ACTOR, QUEUE, Job
+from worker.store.base import Ask, Go
+
+
+class Delivery(dramatiq.MessageProxy):
+    """A job in hand: Dramatiq's message, the gate's ticket, and what became of it.
+
+    The actor sets ``disposition``; without one the job counts as not done. ``place`` is where the job stands in its
+    customer's line. ``probing`` says that its call finds out whether a failing upstream works again,
+    ``paused`` that its shop is paused: it may only end without a call. ``arrived_at`` is when the job came, 0 where
+    that is of no interest.
+    """
+
+    def __init__(self, job: Job, ask: Ask) -> None:
+        # The job itself goes along as the argument: its repr is masked, and Dramatiq logs arguments.
+        super().__init__(
+            dramatiq.Message(
+                queue_name=QUEUE,
+                actor_name=ACTOR,
+                args=(),
+                kwargs={"job": job},
+                options={},
+                message_id=job.job_id,
+                message_timestamp=0,
+            )
+        )
+        self.job = job
+        self.ask = ask
+        self.shop = job.shop
+        self.customer = ask.customer
+        self.grant: Go | None = None
+        self.probing = False
+        self.paused = False
+        self.disposition: Disposition | None = None
+        self.arrived_at = 0
+
+    @property
+    def needs_call(self) -> bool:
+        """False for a job that has expired or is called off."""
+        return self.ask.free is None

@@ -1,0 +1,30 @@
+"""What surrounds a consumer."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from worker.clock import Clock
+from worker.metrics import Metrics
+from worker.shops import ShopConfig, ShopRegistry
+from worker.store.base import Store
+from worker.verdicts import Verdict
+
+
+@dataclass(slots=True)
+class Host:
+    """What a consumer works with, built by the wiring. ``longest_call`` is in microseconds.
+
+    ``status`` asks whether a shop's token is taken (None: it is); without it only jobs probe a halted shop.
+    ``threads`` is set once Dramatiq tells it, before the first consumer is made.
+    """
+
+    store: Store
+    shops: ShopRegistry
+    clock: Clock
+    metrics: Metrics
+    threads: int
+    prefetch: int
+    longest_call: int
+    status: Callable[[ShopConfig], Verdict | None] | None = None
+    stopping: threading.Event = field(default_factory=threading.Event)

@@ -1,0 +1,85 @@
+"""At which pace each shop may be called: as the shops file says, as an operator has it, or as its 429s have it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from worker.broker.board import Board
+from worker.broker.host import Host
+from worker.broker.orders import Orders
+from worker.clock import SECOND
+from worker.gate import Gate
+from worker.limits import ShopLimits
+from worker.pace import Slowdown, interval_of
+
+log = structlog.get_logger(__name__)
+
+
+class Paces:
+    """Follows both for the consumer's thread, and shows them. ``take_back`` undoes what a shop was granted."""
+
+    def __init__(
+        self, host: Host, gate: Gate[Any], board: Board, orders: Orders, *, take_back: Callable[[str], None]
+    ) -> None:
+        self._host = host
+        self._gate = gate
+        self._board = board
+        self._orders = orders
+        self._take_back = take_back
+        self._fallen: dict[str, Slowdown] = {}
+        self._limited: dict[str, ShopLimits] = {}
+
+    def limits_of(self, shop: str, otherwise: ShopLimits, now: int) -> ShopLimits:
+        """The limits in force, the same object while they are the same; ``otherwise`` for a shop that is gone."""
+        config = self._host.shops.get(shop)
+        return self._orders.limits_of(config, now) if config is not None else otherwise
+
+    def told(self, shop: str, interval: int, full: int, now: int) -> None:
+        """The store says how far apart the shop's calls are, which the limits would have ``full`` apart."""
+        if interval > full or shop in self._fallen:
+            self._show(shop, Slowdown(interval, now), now)
+
+    def follow(self, now: int) -> None:
+        """Paces climb back by themselves, and limits end, while nobody asks."""
+        for shop, slowdown in list(self._fallen.items()):
+            self._show(shop, slowdown, now)
+        self.apply_limits(now)
+
+    def start_anew(self, now: int) -> None:
+        """The shops file is another one."""
+        self._limited = {}
+        self.apply_limits(now)
+
+    def apply_limits(self, now: int) -> None:
+        """As the shops file, orders and their ends have it by now."""
+        limited = {}
+        for shop in self._orders.limited(now):
+            config = self._host.shops.get(shop)
+            if config is not None and (limits := self._orders.limits_of(config, now)) is not config.limits:
+                limited[shop] = limits
+        before, self._limited = self._limited, limited
+        for shop in before.keys() | limited.keys():
+            if before.get(shop) is limited.get(shop):
+                continue
+            if shop in limited:
+                log.warning("shop_limited", shop=shop, calls_per_second=SECOND / limited[shop].shop.interval)
+            else:
+                log.info("shop_not_limited", shop=shop)
+            # What was granted ahead, and when the shop is to be asked about again, was by another rate.
+            self._take_back(shop)
+            self._gate.open(shop, "rate")
+            self._show(shop, self._fallen.get(shop, Slowdown()), now)
+
+    def _show(self, shop: str, slowdown: Slowdown, now: int) -> None:
+        # It recovers by itself while nobody asks; once it is whole there is nothing left to follow.
+        config = self._host.shops.get(shop)
+        full = self._orders.limits_of(config, now).shop.interval if config is not None else slowdown.interval
+        interval = interval_of(slowdown, now, full)
+        self._fallen[shop] = slowdown
+        self._board.pace(shop, interval)
+        if interval <= full:
+            del self._fallen[shop]
+            if shop not in self._limited:
+                self._board.pace(shop, None)
+        self._host.metrics.show_effective_rate(shop, SECOND / interval)
