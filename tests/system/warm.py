@@ -37,9 +37,14 @@ class WarmCommands:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._server = subprocess.Popen(
+        self._server: subprocess.Popen[str] | None = None
+
+    def _start(self) -> subprocess.Popen[str]:
+        env = {name: value for name, value in os.environ.items() if not name.startswith(("REFERRALS_", "PROMETHEUS_"))}
+        return subprocess.Popen(
             [sys.executable, "-m", "tests.system.warm"],
             cwd=REPOSITORY,
+            env=env,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -56,29 +61,48 @@ class WarmCommands:
         """
         with self._lock, TemporaryDirectory() as held:
             out, err = Path(held, "out"), Path(held, "err")
-            self._tell(Request(list(arguments), str(folder), dict(env), str(out), str(err)))
-            pid, late = self._answer(), threading.Event()
-
-            def kill() -> None:
-                late.set()
-                os.kill(pid, signal.SIGKILL)
-
-            killer = threading.Timer(timeout, kill)
-            killer.start()
-            status = self._answer()
-            killer.cancel()
-            if late.is_set():
+            request = Request(list(arguments), str(folder), dict(env), str(out), str(err))
+            status = self._run(request, timeout)
+            if status is None:
                 raise subprocess.TimeoutExpired(list(arguments), timeout, out.read_text(), err.read_text())
             return subprocess.CompletedProcess(list(arguments), status, out.read_text(), err.read_text())
 
-    def _tell(self, request: Request) -> None:
-        assert self._server.stdin is not None
-        self._server.stdin.write(json.dumps(vars(request)) + "\n")
-        self._server.stdin.flush()
+    def close(self) -> None:
+        """End the process, unless nothing was run."""
+        if self._server is not None:
+            self._server.communicate()
 
-    def _answer(self) -> int:
-        assert self._server.stdout is not None
-        return int(self._server.stdout.readline())
+    def _run(self, request: Request, timeout: float) -> int | None:
+        # The command's status, None where it took too long.
+        server = self._server = self._server or self._start()
+        assert server.stdin is not None
+        assert server.stdout is not None
+        late = threading.Event()
+        pid = 0
+
+        def kill() -> None:
+            late.set()
+            os.kill(pid, signal.SIGKILL)
+
+        killer = threading.Timer(timeout, kill)
+        killer.daemon = True
+        try:
+            server.stdin.write(json.dumps(vars(request)) + "\n")
+            server.stdin.flush()
+            pid = int(server.stdout.readline())
+            killer.start()
+            status = int(server.stdout.readline())
+        except BaseException:
+            # The test was broken off: the command ends with it, and its answer must not become the next one's.
+            self._server = None
+            server.kill()
+            server.communicate()
+            if pid:
+                os.kill(pid, signal.SIGKILL)
+            raise
+        finally:
+            killer.cancel()
+        return None if late.is_set() else status
 
 
 def _serve() -> None:

@@ -50,9 +50,10 @@ CANCELLED_FOR = 366 * DAY
 """How long a cancelled campaign is remembered at least: its jobs may lie in a paused shop's queue for longer than the
 ledger remembers finished ones."""
 
-CLOSURE_OUTLIVES = 60_000_000
+CLOSURE_OUTLIVES = 300_000_000
 """How much longer than it lasts a closure is told of, unless the shop opens: then one question or one job at a time
-finds out whether it may. Longer than the longest call; a worker that has gone is not believed for ever."""
+finds out whether it may, which takes two calls at most, of 23 s each by default. As long as the longest pause, so that
+a worker that has gone is not believed for much longer than one that is there."""
 
 ClosedReason = Literal["rate", "day_quota", "throttled"]
 
@@ -145,8 +146,8 @@ class Closure:
 @dataclass(frozen=True, slots=True)
 class ShopState:
     """What the store knows of a shop at ``at``: the interval between its calls, until when the provider has blocked it
-    (0: it hasn't), its calls since the day's reset, and the closure that a worker has told of last, if the shop has not
-    opened since.
+    (0: it hasn't), its calls since the day's reset, and the closure that a worker has told of last, unless that
+    worker has opened the shop since.
     """
 
     at: int

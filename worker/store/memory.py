@@ -3,6 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from worker.clock import DAY, Clock
@@ -545,8 +546,7 @@ def _next_place(customer: _Customer, due: int, rate: Rate) -> int:
 def _forget_idle(customers: dict[str, _Customer], now: int, most: int = 2) -> None:
     # A full bucket is the same as none. Looking at two for each one used keeps the table small for a constant price;
     # those that stay go to the end, so that two customers blocked for hours don't hide the others.
-    for _ in range(min(most, len(customers))):
-        name = next(iter(customers))
+    for name in list(islice(customers, most)):
         customer = customers.pop(name)
         if not customer.idle(now):
             customers[name] = customer

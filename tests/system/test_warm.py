@@ -1,0 +1,43 @@
+"""Commands run in forks end as they do in processes of their own, and each of them starts in one."""
+
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.system.commands import Desk
+from tests.system.warm import WarmCommands
+from worker.cli.main import COMMANDS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_starts_by_itself(command: str, tmp_path: Path) -> None:
+    """What one command imports is not there because another one has imported it."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "worker", command, "--help"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert f" {command} [OPTIONS]" in ended.stdout
+
+
+def test_a_fork_ends_as_the_program_does(desk: Desk, tmp_path: Path) -> None:
+    """The same exit code and output, of the folder and the environment that are given."""
+    arguments, env = ["shops", "list"], desk.env | {"REFERRALS_SHOPS": "none.toml"}
+    alone = subprocess.run(
+        [sys.executable, "-m", "worker", *arguments], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    with closing(WarmCommands()) as warm:
+        forked = warm.run(arguments, tmp_path, env, 30)
+    assert (forked.returncode, forked.stdout, forked.stderr) == (alone.returncode, alone.stdout, alone.stderr)
+    assert forked.returncode == 2
+    assert "none.toml" in forked.stderr
+
+
+def test_a_fork_that_takes_too_long_is_killed(desk: Desk, tmp_path: Path) -> None:
+    """What it wrote is told, and the next command has its own answer."""
+    with closing(WarmCommands()) as warm:
+        with pytest.raises(subprocess.TimeoutExpired):
+            warm.run(["collect", "--out", "results.csv"], tmp_path, desk.env, 2)
+        assert warm.run(["collect", "--help"], tmp_path, desk.env, 30).returncode == 0
