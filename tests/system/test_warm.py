@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.system.commands import Desk
-from tests.system.warm import WarmCommands
-from worker.cli.main import COMMANDS
+from tests.system.warm import COMMANDS, WarmCommands
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, "work", "sandbox"])
 def test_starts_by_itself(command: str, tmp_path: Path) -> None:
     """What one command imports is not there because another one has imported it."""
     ended = subprocess.run(
