@@ -126,7 +126,7 @@ class Site:
         """
         new = [self._start(failing=failing, env=env or {}, through=through) for _ in range(count)]
         for worker in new:
-            wait_until(lambda w=worker: w.ready() or not w.process.running(), PATIENCE, "a worker to be ready")  # type: ignore[misc]
+            wait_until(worker.ready_or_ended, PATIENCE, "a worker to be ready")
             assert worker.process.running(), worker.process.stderr[-3000:]
         wanted = len(self.shops) * len([worker for worker in self.workers if worker.process.running()])
         wait_until(lambda: len(self.consumers()) >= wanted, PATIENCE, f"{wanted} consumers")
@@ -185,8 +185,13 @@ class Site:
             calm_since = (calm_since or now) if not busy else None
             if calm_since is not None and now - calm_since >= CALM_SECONDS:
                 break
-            time.sleep(0.1)
+            time.sleep(0.1)  # between two looks
         self.take()
+
+    def await_calls(self, more: int) -> None:
+        """Wait until there have been more than so many calls since now."""
+        enough = len(self.upstream.calls()) + more
+        wait_until(lambda: len(self.upstream.calls()) > enough, PATIENCE, "more calls")
 
     def take(self) -> list[str]:
         """Take what came out so far; returns the job ids of all results."""

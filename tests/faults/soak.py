@@ -51,7 +51,7 @@ class Soak:
         """A worker stands still, for a moment or past its leases."""
         process = self.dice.choice(self.site.workers).process
         os.killpg(process.pid, signal.SIGSTOP)
-        time.sleep(self.dice.choice((2, LEASE_SECONDS + 4)))
+        time.sleep(self.dice.choice((2, LEASE_SECONDS + 4)))  # the fault's length, as those below
         os.killpg(process.pid, signal.SIGCONT)
         self.due += THREADS
 

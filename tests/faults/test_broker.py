@@ -53,7 +53,7 @@ def crashed(site: Site) -> None:
         lambda: all(site.rabbitmq.registered(site.vhost, queue) for queue in declared), PATIENCE, "queues on disk"
     )
     site.rabbitmq.kill()
-    time.sleep(1)
+    time.sleep(1)  # the outage itself: workers try to connect meanwhile
     site.rabbitmq.start()
 
 
@@ -81,7 +81,7 @@ def unreachable(site: Site) -> None:
     """Every packet to and from it is dropped, for longer than heartbeats bear."""
     with packets_dropped(site.rabbitmq.record["amqp"]):
         wait_until(lambda: not any(worker.ready() for worker in site.workers), PATIENCE, "workers to notice")
-        time.sleep(HEARTBEAT_SECONDS)
+        time.sleep(HEARTBEAT_SECONDS)  # the outage itself goes on
 
 
 @contextmanager
@@ -114,8 +114,7 @@ def test_broker(site: Site, fault: Callable[[Site], None]) -> None:
             fault(site)
             site.faults += 1
             wait_until(lambda: all(worker.ready() for worker in site.workers), PATIENCE, "every worker to be back")
-            done = len(site.upstream.calls())
-            wait_until(lambda done=done: len(site.upstream.calls()) > done + PER_SECOND, PATIENCE, "calls after it")  # type: ignore[misc]
+            site.await_calls(PER_SECOND)
     site.settle()
 
     site.judge(repeats=0)
@@ -163,7 +162,7 @@ def test_alarm(site: Site, fault: Callable[[Site], Callable[[], None]]) -> None:
 
 def _calls_stopped(site: Site) -> bool:
     calls = len(site.upstream.calls())
-    time.sleep(QUIET_SECONDS)
+    time.sleep(QUIET_SECONDS)  # that nothing happens can only be watched
     return len(site.upstream.calls()) == calls
 
 

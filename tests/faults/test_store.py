@@ -95,9 +95,9 @@ def test_away(site: Site, fault: Callable[[Site], Callable[[], None]]) -> None:
         heal = fault(site)
         site.faults += 1
         wait_until(lambda: not any(worker.ready() for worker in site.workers), PATIENCE, "every worker to be unready")
-        time.sleep(GRANTED_SECONDS)
+        time.sleep(GRANTED_SECONDS)  # what was granted before may still start
         calls = len(site.upstream.calls())
-        time.sleep(AWAY_SECONDS)
+        time.sleep(AWAY_SECONDS)  # that nobody calls can only be watched
         assert len(site.upstream.calls()) == calls, "called without a limit"
         assert all(worker.alive() for worker in site.workers)
         heal()
@@ -118,8 +118,7 @@ def test_flushed(site: Site, command: str, bursts: int) -> None:
         for _ in range(site.times(3)):
             valkey.execute_command(command)
             site.faults += 1
-            seen = len(site.upstream.calls())
-            wait_until(lambda seen=seen: len(site.upstream.calls()) > seen + 2 * BURST, PATIENCE, "calls after it")  # type: ignore[misc]
+            site.await_calls(2 * BURST)
     site.settle()
 
     verdict = site.judge(repeats=_unacknowledged() * site.faults if bursts else 0)

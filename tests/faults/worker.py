@@ -19,6 +19,10 @@ class Worker:
         """What its readiness probe says."""
         return self._status("/readyz") == 200
 
+    def ready_or_ended(self) -> bool:
+        """Whether there is nothing more to wait for after its start."""
+        return self.ready() or not self.process.running()
+
     def alive(self) -> bool:
         """Whether its metrics endpoint answers: the nearest there is to a liveness probe."""
         return self.process.running() and self._status("/metrics") == 200

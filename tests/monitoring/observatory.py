@@ -225,7 +225,7 @@ def quota_spent(seen: Observatory) -> None:
 def confirms_slow(seen: Observatory) -> None:
     """RabbitMQ stands still for a while."""
     with seen.frozen_broker():
-        time.sleep(2.5)
+        time.sleep(2.5)  # the fault's length: its confirms take so long
 
 
 def store_down(seen: Observatory) -> None:

@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 
 class Paces:
-    """Follows both for the consumer's thread, and shows them. ``take_back`` undoes what a shop was granted."""
+    """Follows all three for the consumer's thread, and shows them. ``take_back`` undoes what a shop was granted."""
 
     def __init__(
         self, host: Host, gate: Gate[Any], board: Board, orders: Orders, *, take_back: Callable[[str], None]

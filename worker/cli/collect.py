@@ -12,13 +12,13 @@ from typing import Annotated, Any
 import structlog
 import typer
 
-from worker import logs, settings
 from worker.broker.backoff import Backoff
 from worker.broker.collector import Collector
 from worker.broker.connection import Parameters, parameters
 from worker.campaigns.results import Format, ResultsFile
 from worker.campaigns.seen import SeenJobs
 from worker.cli import console, options
+from worker.cli.environment import load
 from worker.errors import BrokerError
 from worker.jobs import SCHEMA
 
@@ -45,8 +45,7 @@ def collect(
 
     Example: `referrals collect --out results.csv --until-idle 30`
     """
-    loaded = settings.load()
-    logs.configure("WARNING" if loaded.log_level == "INFO" else loaded.log_level, "console")
+    loaded = load()
     params = parameters(loaded.amqp_url.get_secret_value(), name="referral-dispatch collect")
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

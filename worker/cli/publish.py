@@ -3,11 +3,11 @@
 import time
 from datetime import UTC, datetime
 
-from worker import logs, settings
 from worker.broker.connection import parameters
 from worker.broker.producer import Producer
 from worker.campaigns import Importer, SeenJobs
 from worker.cli import console, options
+from worker.cli.environment import load
 from worker.clock import SystemClock
 from worker.controls import EVERY_SHOP
 from worker.errors import ConfigurationError, StoreError, UsageError
@@ -38,8 +38,7 @@ def publish(
 
     Example: `referrals publish spring.csv --shop acme --campaign spring --channel whatsapp`
     """
-    loaded = settings.load()
-    logs.configure("WARNING" if loaded.log_level == "INFO" else loaded.log_level, "console")
+    loaded = load()
     shops = ShopRegistry.load(loaded.shops)
     if shop is not None and shops.get(shop) is None:
         raise ConfigurationError(f"{loaded.shops}: has no shop {shop!r}; it has {', '.join(shops.slugs())}")

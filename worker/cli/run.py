@@ -10,10 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
-from worker import logs, settings
 from worker.campaigns import Importer, ImportOptions, SeenJobs
 from worker.campaigns.embedded import EmbeddedRun, Tally, journal_of
 from worker.cli import console, options
+from worker.cli.environment import load
 from worker.clock import SECOND, SystemClock, to_datetime
 from worker.errors import ConfigurationError, UsageError
 from worker.shopfile import ShopConfig, ShopTable
@@ -57,8 +57,7 @@ def run(
 
     Example: `referrals run spring.csv --shop acme --campaign spring --channel whatsapp --out results.csv`
     """
-    loaded = settings.load()
-    logs.configure("WARNING" if loaded.log_level == "INFO" else loaded.log_level, "console")
+    loaded = load()
     import_options = options.import_options(
         shop=shop or (SANDBOX_SHOP if sandbox else None),
         campaign=campaign,

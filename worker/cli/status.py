@@ -10,12 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
-from worker import logs, settings
 from worker.broker.connection import parameters
 from worker.broker.depths import Depth, Depths, depths
 from worker.broker.topology import DEAD, DELAYS, RESULTS, shop_queue
 from worker.campaigns.standing import Standing, seconds_to_go, unaccounted
 from worker.cli import console, options
+from worker.cli.environment import load
 from worker.cli.gates import GateView, gate_of, limit_data, limit_line, limits_of
 from worker.clock import SECOND, SystemClock, to_datetime
 from worker.controls import Controls
@@ -65,8 +65,7 @@ def status(
 
     Example: `referrals status spring --watch`
     """
-    loaded = settings.load()
-    logs.configure("WARNING" if loaded.log_level == "INFO" else loaded.log_level, "console")
+    loaded = load()
     if loaded.redis_url is None:
         raise ConfigurationError(
             "REFERRALS_REDIS_URL: is not set; a worker without it keeps its counts in its memory, see its /metrics"

@@ -16,7 +16,7 @@ import redis
 from tests.integration.store.bench import ASKED_AT_ONCE, RESULT, fill
 from tests.integration.store.test_keys import hashed
 from tests.integration.store.worlds import submitted
-from tests.services import Valkey
+from tests.services import Valkey, wait_until
 from tests.unit.making import LEASE, make_limits
 from worker.clock import DAY, SystemClock
 from worker.limits import Rate
@@ -95,17 +95,16 @@ def _mean(client: Any, keys: list[bytes]) -> float:
 def _append_only(client: Any, store: RedisStore) -> None:
     client.config_set("appendonly", "yes")
     client.config_set("auto-aof-rewrite-percentage", "0")
-    while client.info("persistence")["aof_rewrite_in_progress"]:
-        time.sleep(0.05)
+    wait_until(lambda: not client.info("persistence")["aof_rewrite_in_progress"], 60, "the first rewrite")
     before = client.info("persistence")["aof_current_size"]
     began = time.monotonic()
     fill(store, range(FINISHED))
     seconds = time.monotonic() - began
     grown = client.info("persistence")["aof_current_size"] - before
+    done = client.info("persistence")["aof_rewrites"]
     client.bgrewriteaof()
-    time.sleep(0.2)
-    while client.info("persistence")["aof_rewrite_in_progress"]:
-        time.sleep(0.05)
+    wait_until(lambda: client.info("persistence")["aof_rewrites"] > done, 60, "a rewrite to begin")
+    wait_until(lambda: not client.info("persistence")["aof_rewrite_in_progress"], 60, "the rewrite")
     rewritten = client.info("persistence")["aof_current_size"]
     print(f"append-only file: {grown / FINISHED:.0f} bytes a finished job of {len(RESULT)} bytes result", end="")
     print(f" ({FINISHED:,} in {seconds:.0f} s); rewritten: {rewritten / FINISHED:.0f} bytes a job")
