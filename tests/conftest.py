@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 from hypothesis import HealthCheck, settings
 
 from tests.services import RabbitMQ, Stack, Valkey, Vhost, attach, stop_all, up
@@ -42,11 +43,14 @@ def valkey(services: Stack) -> Valkey:
     return services.valkey
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def redis_url(valkey: Valkey, worker_id: str) -> str:
-    """A database of the session's Valkey that no other test process uses; whoever takes it may empty it."""
+    """An empty database of the session's Valkey, which no other test process uses."""
     number = 0 if worker_id == "master" else 1 + int(worker_id.removeprefix("gw"))
-    return f"{valkey.url.removesuffix('/0')}/{number}"
+    url = f"{valkey.url.removesuffix('/0')}/{number}"
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+    return url
 
 
 @pytest.fixture

@@ -158,6 +158,8 @@ def open_observatory(folder: Path) -> Iterator[Observatory]:
         observatory.publish("acme", 20)
         wait_until(lambda: prometheus.query("shop:referral_results:rate5m > 0"), 40, "jobs that are done")
         wait_until(lambda: not prometheus.broken_rules(), 20, "rules to be evaluated")
+        # It fires by right until RabbitMQ was scraped first; after that it would be a fault.
+        observatory.wait_until_over("ReferralQueuesUnseen")
         observatory.fired_when_well = prometheus.firing()
         yield observatory
 

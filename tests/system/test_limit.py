@@ -4,7 +4,6 @@ import json
 from itertools import pairwise
 
 import pytest
-import redis
 
 from tests.services import wait_until
 from tests.system.commands import Desk
@@ -35,7 +34,6 @@ def test_limits_that_cannot_be_meant(desk: Desk, options: tuple[str, ...], compl
 
 def test_a_limit_slows_a_running_worker_until_it_is_cleared(desk: Desk, redis_url: str) -> None:
     """Once a worker has heard of it, no two calls of the shop are closer; cleared, the shop is at full pace at once."""
-    redis.Redis.from_url(redis_url).flushdb()
     desk.env["REFERRALS_REDIS_URL"] = redis_url
     desk.write_shops("http://127.0.0.1:9", ["acme"], per_second=50, burst=1)
     sandbox = desk.start_sandbox("--shops", "shops.toml")

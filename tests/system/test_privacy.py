@@ -59,7 +59,6 @@ def secured(desk: Desk, rabbitmq: RabbitMQ, vhost: Vhost, redis_url: str) -> Ite
     everything = {"configure": ".*", "write": ".*", "read": ".*"}
     rabbitmq.api("PUT", f"/api/permissions/{vhost.name}/{user}", everything)
     admin = redis.Redis.from_url(redis_url)
-    admin.flushdb()
     admin.acl_setuser(user, enabled=True, passwords=[f"+{REDIS_PASSWORD}"], keys=["*"], commands=["+@all"])
     amqp, store = urlsplit(desk.env[AMQP_URL]), urlsplit(redis_url)
     desk.env |= {

@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import pytest
-import redis
 
 from tests.services import RabbitMQ, Vhost, wait_until
 from tests.system.commands import Desk
@@ -28,7 +27,6 @@ def counted(desk: Desk) -> tuple[int, int | None]:
 def published(desk: Desk, vhost: Vhost, redis_url: str, rabbitmq: RabbitMQ) -> Desk:
     """Two campaigns of 20 jobs each for one shop, one of them published twice, before any worker."""
     del vhost
-    redis.Redis.from_url(redis_url).flushdb()
     desk.env |= {
         "REFERRALS_REDIS_URL": redis_url,
         "REFERRALS_RABBITMQ_METRICS_URL": rabbitmq.prometheus_url.removesuffix("/metrics"),

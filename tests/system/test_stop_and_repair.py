@@ -3,10 +3,8 @@
 import json
 import signal
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
-import redis
 
 from tests.services import wait_until
 from tests.system.commands import Desk, Process, Sandbox
@@ -20,18 +18,9 @@ def rows_of(shop: str, count: int = 6) -> list[dict[str, str]]:
 
 
 @pytest.fixture
-def store_url(redis_url: str) -> Iterator[str]:
-    """An empty store; nothing that is stopped there stays stopped for another test."""
-    with redis.Redis.from_url(redis_url) as client:
-        client.flushdb()
-        yield redis_url
-        client.flushdb()
-
-
-@pytest.fixture
-def sandbox(desk: Desk, store_url: str) -> Sandbox:
+def sandbox(desk: Desk, redis_url: str) -> Sandbox:
     """A sandbox, a shared store, and the shops acme and bolt."""
-    desk.env["REFERRALS_REDIS_URL"] = store_url
+    desk.env["REFERRALS_REDIS_URL"] = redis_url
     desk.write_shops("http://127.0.0.1:9", ["acme", "bolt"])
     made = desk.start_sandbox("--shops", "shops.toml")
     desk.write_shops(made.url, ["acme", "bolt"])

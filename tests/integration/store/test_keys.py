@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.integration.store.worlds import AHEAD, RESULT, RedisWorld, advance, ask_all, submitted
+from tests.services import Valkey
 from tests.unit.making import LEASE, NOON, go, make_ask, make_limits
 from worker.clock import DAY, SECOND
 from worker.limits import Rate
@@ -190,11 +191,12 @@ def test_an_address_is_never_in_a_key(shared: RedisWorld) -> None:
 
 
 @pytest.fixture(scope="module")
-def many(redis_url: str) -> Iterator[RedisWorld]:
+def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisWorld]:
     """A store that fills up over the tests that ask for it."""
-    world = RedisWorld(redis_url, horizon=0)
-    yield world
-    world.close()
+    with Valkey(tmp_path_factory.mktemp("many") / "valkey") as valkey:
+        world = RedisWorld(valkey.url, horizon=0)
+        yield world
+        world.close()
 
 
 @pytest.mark.parametrize("jobs", [100, 1_000, 6_000])
