@@ -52,7 +52,8 @@ class Breaker:
     def record(self, verdict: Verdict, now: int) -> Pause | Resume | None:
         """What the verdict changes. Calls that were under way when a pause began don't lengthen it."""
         match verdict:
-            case Throttled():
+            # The latter was not called: it tells nothing of how calls fare.
+            case Throttled() | Rejected(status=None):
                 return None
             case Halted(code=code, every_shop=every_shop):
                 return self._pause("halted", code, now, every_shop=every_shop)

@@ -104,6 +104,10 @@ class _BoundedConnection(HTTPConnection):
             whole = b"".join(self._unsent)
         finally:
             self._unsent = None
+        # A process that was frozen since may have lost the job to another, which a connection that is open can't tell.
+        if exchange.expired():
+            self.close()
+            raise ConnectTimeoutError(self, "nothing was sent in the time of the whole exchange")
         super().send(whole)
         exchange.sent = True
 

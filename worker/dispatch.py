@@ -3,6 +3,8 @@
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
 
 from worker.clock import SECOND, Clock, from_datetime, to_datetime
 from worker.dispositions import Disposition, Fenced, Finish, GiveBack, Later
@@ -40,6 +42,8 @@ held back (by up to 5 s) and carried out after that."""
 
 STORE_PAUSE = SECOND // 2
 """How long a store that was out of reach is left alone before an outcome is offered to it again."""
+
+T = TypeVar("T")
 
 LONGEST_OF_A_PACE = 60 * SECOND
 """A shop's 429 that asks for a longer wait speaks of a day's quota, not of its pace."""
@@ -80,9 +84,10 @@ class Dispatcher:
         """Make the call that the grant allows, or find out first what became of an earlier one; record the outcome.
 
         ``probing`` says that the upstream has failed for everybody and this call only finds out whether it still does:
-        it spends none of the job's attempts. ``paused`` says that nothing of its shop may be asked for either, so that
-        a job that ends without a call ends by what is known. What the disposition says has still to be carried out; the
-        ledger already knows it, so that whoever meets the job again carries on from there.
+        it spends an attempt of the job's only where it may have been carried out. ``paused`` says that nothing of its
+        shop may be asked for either, so that a job that ends without a call ends by what is known. What the disposition
+        says has still to be carried out; the ledger already knows it, so that whoever meets the job again carries on
+        from there.
 
         Raises:
           worker.errors.StoreError: the outcome could not be recorded; the ledger's lease decides who goes on.
@@ -107,9 +112,16 @@ class Dispatcher:
             self._metrics.publish_to_call.observe((called_at - from_datetime(job.published_at)) / SECOND)
         with self._metrics.calling(job.shop):
             verdict = self._refer(shop, job)
+        answered_at = self._clock.now()
+        disposition = self._conclude(shop, job, ask, grant, verdict, called_at, probing=probing)
+        # Only now: counting can fail too, and must not cost an answer.
         if not (isinstance(verdict, Rejected) and verdict.status is None):
-            self._metrics.answered(job.shop, verdict, (self._clock.now() - called_at) / SECOND)
+            self._metrics.answered(job.shop, verdict, (answered_at - called_at) / SECOND)
+        return disposition
 
+    def _conclude(
+        self, shop: ShopConfig, job: Job, ask: Ask, grant: Go, verdict: Verdict, called_at: int, *, probing: bool
+    ) -> Disposition:
         match verdict:
             case Sent():
                 return self._finish(job, ask, grant, "sent", verdict=verdict, called_at=called_at)
@@ -117,17 +129,14 @@ class Dispatcher:
                 return self._finish(job, ask, grant, "rejected", verdict=verdict, called_at=called_at)
             case Throttled():
                 return self._throttled(ask, grant, verdict)
-            case Halted():
-                self._store.release(ask, grant.epoch, called=True)
-                return GiveBack(grant.epoch, verdict=verdict)
-            case Retry(status=None):
-                # The job never got there, so it can't be the reason: the shop's breaker decides when to try again.
-                self._store.release(ask, grant.epoch, called=True)
+            case Halted() | Retry(status=None):
+                # A job that never got there can't be the reason: the shop's breaker decides when to try again.
+                self._release(ask, grant, called=True)
                 return GiveBack(grant.epoch, verdict=verdict)
             case Unknown() if _verifies(shop, ask):
                 # Also after the last attempt: there is still something to find out.
                 wait = VERIFY_AFTER + self._wait(grant)
-                return self._later(ask, grant, verdict, called_at, wait=wait, spent=not probing)
+                return self._later(ask, grant, verdict, called_at, wait=wait, spent=True)
             case Unknown() if shop.on_unknown == "report":
                 return self._finish(job, ask, grant, "unknown", verdict=verdict, called_at=called_at)
             case Retry() | Unknown():
@@ -139,9 +148,9 @@ class Dispatcher:
         # One exchange for each grant, so that neither its lease nor its start has to allow for two: what is not there
         # is released as a plain repeat, whose next grant is for the call.
         now = self._clock.now()
-        until = self._store.take_read(ask)
+        until = self._insist(ask, grant, lambda: self._store.take_read(ask))
         if until is not None:
-            self._store.release(ask, grant.epoch, called=False)
+            self._release(ask, grant, called=False)
             return GiveBack(grant.epoch, scope="customer", until=until)
         reading = self._read_back(shop, job)
         self._metrics.verified(reading)
@@ -149,13 +158,13 @@ class Dispatcher:
             case Found():
                 return self._finish(job, ask, grant, "sent", found=reading)
             case Missing():
-                self._store.release(ask, grant.epoch, called=False, verified=True)
+                self._release(ask, grant, called=False, verified=True)
                 return GiveBack(grant.epoch, verified=True)
             case Rejected():
                 # Another read would be refused alike, and this one doesn't tell.
                 return self._finish(job, ask, grant, "unknown", code=reading.code)
             case Throttled(retry_after=wait):
-                self._store.release(ask, grant.epoch, called=False)
+                self._release(ask, grant, called=False)
                 return GiveBack(grant.epoch, scope="customer", until=self._clock.now() + (wait or DEFAULT_THROTTLE))
             case Halted(code=code) if code in DOCUMENTED_CODES:
                 # Away from the head of the shop's line: where a token may call and not read, the others go on.
@@ -183,8 +192,12 @@ class Dispatcher:
         return self._finish(job, ask, grant, "failed", code="unanswered")
 
     def _give_back(self, ask: Ask, grant: Go) -> GiveBack:
-        self._store.release(ask, grant.epoch, called=False)
+        self._release(ask, grant, called=False)
         return GiveBack(grant.epoch)
+
+    def _release(self, ask: Ask, grant: Go, *, called: bool, verified: bool = False) -> None:
+        # A grant that its lease takes back counts as a call whose outcome nobody knows.
+        self._insist(ask, grant, lambda: self._store.release(ask, grant.epoch, called=called, verified=verified))
 
     def _throttled(self, ask: Ask, grant: Go, verdict: Throttled) -> GiveBack:
         # Where the answer doesn't tell whose limit it was, blocking the customer is the smaller mistake; a shop's
@@ -192,11 +205,13 @@ class Dispatcher:
         wait = verdict.retry_after or DEFAULT_THROTTLE
         until = self._clock.now() + wait
         scope = verdict.scope or ("customer" if ask.customer else "shop")
-        if scope == "shop" and wait <= LONGEST_OF_A_PACE and ask.limits.adapts:
-            # Booked up to so long ahead, perhaps before an earlier refusal: that fall has allowed for it already.
-            self._store.slow_down(ask, grant.start_at - GRANT_LIFETIME)
-        self._store.block(ask.shop, ask.customer if scope == "customer" else None, until)
-        self._store.release(ask, grant.epoch, called=True)
+        # This process keeps to it in any case.
+        with suppress(StoreError):
+            if scope == "shop" and wait <= LONGEST_OF_A_PACE and ask.limits.adapts:
+                # Booked up to so long ahead, perhaps before an earlier refusal: that fall has allowed for it already.
+                self._store.slow_down(ask, grant.start_at - GRANT_LIFETIME)
+            self._store.block(ask.shop, ask.customer if scope == "customer" else None, until)
+        self._release(ask, grant, called=True)
         return GiveBack(grant.epoch, scope=scope, until=until, verdict=verdict)
 
     def _again(
@@ -213,9 +228,11 @@ class Dispatcher:
         # None once the attempts (``most``) or the time are used up.
         wait = self._wait(grant)
         elapsed = grant.elapsed + self._clock.now() + wait - began_at
-        if not probing and (grant.attempts >= most or elapsed > shop.max_elapsed):
+        # A call that may have been carried out counts also where it only probed, or an outage would repeat it for ever.
+        spent = not probing or isinstance(verdict, Unknown)
+        if spent and (grant.attempts >= most or elapsed > shop.max_elapsed):
             return None
-        return self._later(ask, grant, verdict, began_at, wait=wait, spent=not probing)
+        return self._later(ask, grant, verdict, began_at, wait=wait, spent=spent)
 
     def _wait(self, grant: Go) -> int:
         # Full jitter: after an outage the repeats of a whole campaign must not come back at one instant.
@@ -237,8 +254,9 @@ class Dispatcher:
         self._metrics.repeated(verdict)
         return Later(grant.epoch, not_before, verdict, spent=spent, elapsed=elapsed)
 
-    def _insist(self, ask: Ask, grant: Go, record: Callable[[], bool]) -> bool:
-        # The call was made. Forgotten, it would be made again once its lease is over, so the lease is used to the end.
+    def _insist(self, ask: Ask, grant: Go, record: Callable[[], T]) -> T:
+        # What the ledger doesn't hear would count as a call of unknown outcome once its lease is over, and be made
+        # again; so the lease is used to the end.
         # What was recorded unheard is refused the second time; the job's message then finds it in the ledger.
         lease_ends = grant.start_by + ask.lease + LEASE_MARGIN
         while True:

@@ -54,6 +54,16 @@ def test_throttling_changes_nothing() -> None:
     assert isinstance(breaker.record(DOWN, 0), Pause)
 
 
+def test_a_job_that_was_not_called_tells_nothing() -> None:
+    """Turned down without a call, it neither ends a row of failures nor opens a shop that is closed."""
+    uncalled = Rejected(None, "missing_customer_identity", None, listed=True)
+    breaker = Breaker()
+    feed(breaker, DOWN, FAILURES_IN_A_ROW - 1)
+    assert breaker.record(uncalled, 0) is None
+    assert isinstance(breaker.record(DOWN, 0), Pause)
+    assert breaker.record(uncalled, FIRST_PAUSE) is None
+
+
 @pytest.mark.parametrize(("verdict", "every_shop"), [(BAD_TOKEN, False), (OLD_VERSION, True)])
 def test_halted_at_once(verdict: Halted, every_shop: bool) -> None:
     """A refusal that no job of the shop can mend closes at the first answer, and says whether every shop is meant."""

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from errno import EMFILE
 from typing import Any, Literal
 
 import pytest
@@ -46,7 +47,7 @@ LOST = Unknown(None, "timeout")
 
 
 class Forgetful(MemoryStore):
-    """A store that is out of reach for results and repeats ``outages`` times in a row."""
+    """A store that is out of reach for what became of a job ``outages`` times in a row."""
 
     outages = 1 << 62
 
@@ -59,6 +60,14 @@ class Forgetful(MemoryStore):
     ) -> bool:
         self._fail()
         return super().retry(ask, epoch, not_before, unknown=unknown, spent=spent, elapsed=elapsed)
+
+    def release(self, ask: Ask, epoch: int, *, called: bool, verified: bool = False) -> None:
+        self._fail()
+        super().release(ask, epoch, called=called, verified=verified)
+
+    def block(self, shop: str, customer: str | None, until: int) -> None:
+        self._fail()
+        super().block(shop, customer, until)
 
     def _fail(self) -> None:
         self.outages -= 1
@@ -82,7 +91,7 @@ class Bench:
         self.reads = 0
         self.fraction = 1.0
         self.during_call: Callable[[], object] = lambda: None
-        metrics = Metrics(self.registry)
+        self.metrics = metrics = Metrics(self.registry)
         metrics.declare_shops({"acme": 1000})
         self.dispatcher = Dispatcher(
             shop_of=lambda _: self.shop,
@@ -248,10 +257,9 @@ def test_unreachable(attempt: int) -> None:
     assert bench.count("referral_results_total", outcome="failed") == 0
 
 
-@pytest.mark.parametrize("verdict", [DOWN, LOST])
-def test_a_probe_spends_no_attempt(verdict: Retry | Unknown) -> None:
+def test_a_probe_spends_no_attempt() -> None:
     """While the upstream fails for everybody, a job that finds it failing still keeps its attempts."""
-    bench = Bench(verdict, max_attempts=2)
+    bench = Bench(DOWN, max_attempts=2)
     for _ in range(10):
         disposition = bench.dispatch(bench.at_attempt(1), probing=True)
         assert isinstance(disposition, Later)
@@ -334,6 +342,18 @@ def test_throttled(
     bench.clock.set(until)
     again = go(bench.store, replace(bench.ask(), place=until))
     assert (again.attempts, again.takeovers) == (1, 0)
+
+
+def test_a_probe_whose_answer_is_lost_spends_its_attempt() -> None:
+    """It may have been carried out: an outage, however long, doesn't repeat it more often than any other call."""
+    bench = Bench(LOST, max_attempts=2)
+    first = bench.dispatch(bench.grant(), probing=True)
+    assert isinstance(first, Later)
+    assert first.spent
+    bench.clock.set(first.not_before)
+
+    assert result_of(bench.dispatch(bench.grant(), probing=True))["outcome"] == "unknown"
+    assert bench.calls == 2
 
 
 def test_halted() -> None:
@@ -466,6 +486,33 @@ def test_store_back(verdict: Verdict) -> None:
     bench.store.outages = 9
     assert isinstance(bench.dispatch(), Finish | Later)
     assert bench.calls == 1
+
+
+@pytest.mark.parametrize("verdict", [BAD_TOKEN, UNREACHABLE, Throttled(429, "rate_limit_exceeded", "customer", None)])
+def test_what_was_refused_is_no_lost_call(verdict: Verdict) -> None:
+    """A job that was given back while the store was out of reach is as it was: neither an attempt nor a takeover."""
+    bench = Bench(verdict, store=Forgetful, on_unknown="report")
+    assert isinstance(bench.store, Forgetful)
+    bench.store.outages = 9
+    assert isinstance(bench.dispatch(), GiveBack)
+    bench.clock.advance(LEASE + LEASE_MARGIN)
+
+    again = bench.grant()
+    assert (again.attempts, again.takeovers, again.unknowns) == (1, 0, 0)
+
+
+def test_an_answer_outlives_what_counts_it() -> None:
+    """Where counting fails, as without a file descriptor, the ledger has the answer all the same."""
+
+    def answered(*_: object) -> None:
+        raise OSError(EMFILE, "Too many open files")
+
+    bench = Bench()
+    bench.metrics.answered = answered  # type: ignore[method-assign,assignment]
+    with pytest.raises(OSError, match="Too many open files"):
+        bench.dispatch()
+
+    assert isinstance(bench.store.admit(bench.ask()), Seen)
 
 
 def test_a_fast_shop_slows_down() -> None:

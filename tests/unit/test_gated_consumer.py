@@ -575,6 +575,20 @@ def test_stopping() -> None:
     assert bench.consumer.gate.waiting("acme") == 1
 
 
+def test_what_was_granted_goes_back_as_soon_as_it_stops() -> None:
+    """A job granted ahead of its time doesn't wait for the calls under way: whoever is killed then leaves none."""
+    bench = Bench(per_second=1000.0, burst=1)
+    bench.store = bench.host.store = BreakableStore(bench.clock, horizon=HORIZON)
+    bench.consumer.offer(make_job(1), make_job(2))
+    bench.consumer.take()
+    assert len(bench.consumer.events("granted")) == 2
+    bench.host.stopping.set()
+
+    assert next(bench.consumer) is None
+    assert [event[1].line for event in bench.consumer.events("put_back")] == [2]
+    assert [event[1].line for event in bench.consumer.events("released")] == [2]
+
+
 def test_a_new_credential_reopens(tmp_path: Path) -> None:
     """A shop closed for its token is open as soon as the shops file brings another one."""
     (tmp_path / "acme.key").write_text("old")

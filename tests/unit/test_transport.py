@@ -49,6 +49,20 @@ def outcome(answer: Answer | NoAnswer) -> Verdict | NoAnswer:
     return Unknown(None, answer.flaw) if answer.sent else answer
 
 
+def test_nothing_is_sent_past_the_deadline_on_an_open_connection() -> None:
+    """As after a freeze, when another may have the job by then: what the kernel would take gladly is not sent."""
+    with RawServer(sends(response(200, REFERRAL))) as server:
+        transport = new_transport()
+        assert isinstance(transport.post(f"{server.url}/a", "t", b"{}"), Answer)
+        transport._deadline = 0.0
+        late = transport.post(f"{server.url}/a", "t", b"{}")
+        transport.close()
+
+        assert isinstance(late, NoAnswer)
+        assert not late.sent
+        assert len(server.requests) == 1
+
+
 def hangs(connection: Connection) -> None:
     """Neither sends nor closes, until the server is stopped."""
     connection.wait(30)

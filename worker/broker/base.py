@@ -94,8 +94,12 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
                 self._next_housekeeping = now + HOUSEKEEPING
                 self.housekeep(now)
             until = min(deadline, self._next_housekeeping)
-            # Once stopping, nobody asks the gate any more, and a time of it that has passed would never go away.
-            if not self.host.stopping.is_set():
+            if self.host.stopping.is_set():
+                # Nobody asks the gate any more, and a time of it that has passed would never go away.
+                self._take_orders(now)
+                self._take_replies(now)
+                self._give_up_grants()
+            else:
                 delivery = self._grant(now)
                 if delivery is not None:
                     self.board.handed_out(delivery, delivery.arrived_at, now)
@@ -453,6 +457,9 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         while self._unanswered and self.host.clock.now() < deadline:
             self.wait(deadline)
             self._take_replies(self.host.clock.now())
+        self._give_up_grants()
+
+    def _give_up_grants(self) -> None:
         while self._granted:
             delivery = heapq.heappop(self._granted)[2]
             self._undo(delivery)
