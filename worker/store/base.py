@@ -262,7 +262,10 @@ class Store(Protocol):
         """Lift that limit."""
 
     def cancel(self, campaign: str, shop: str) -> Controls:
-        """End the campaign's jobs, of one shop or of every one, without a call; remembered for ``CANCELLED_FOR``."""
+        """End the campaign's jobs, of one shop or of every one, without a call; remembered for ``CANCELLED_FOR``.
+
+        Its name is as :func:`worker.jobs.canonical` makes it.
+        """
 
     def restore(self, campaign: str, shop: str) -> Controls:
         """Let what is left of the campaign be called again, as if it had not been cancelled."""

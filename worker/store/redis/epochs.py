@@ -26,7 +26,10 @@ class Epochs:
 
         A kept one is handed out once: were it shared by two copies of the job, both would hold one grant.
         """
-        kept = self._unheard.pop(job, None) if self._unheard else None
+        kept = None
+        if self._unheard:
+            with self._lock:
+                kept = self._unheard.pop(job, None)
         return (kept[0], True) if kept is not None else (next(self._numbers), False)
 
     def keep(self, job: str, epoch: int, lifetime: int) -> None:

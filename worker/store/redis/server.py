@@ -197,7 +197,10 @@ class Server:
         except Exception as error:  # noqa: BLE001 - the client raises more than it documents; the thread must outlive it
             self._loaded = False
             answers = [error] * len(batch)
-        self._watch(time.monotonic() - began, sum(isinstance(answer, Exception) for answer in answers))
+        try:
+            self._watch(time.monotonic() - began, sum(isinstance(answer, Exception) for answer in answers))
+        except Exception as error:  # noqa: BLE001 - nor may whoever counts end it
+            log.error("store_watch_failed", error=type(error).__name__)
         return [self._failed(answer) if isinstance(answer, Exception) else answer for answer in answers]
 
     def _pipeline(self, batch: list[_Operation]) -> list[Any]:

@@ -155,8 +155,11 @@ class RedisStore:
             if isinstance(answer, StoreError):
                 replies = answer
             else:
-                # What a turn can find, and one more that is told of the next turn in the same breath.
-                replies = _replies(answer, asked_at, self._clock.now(), step // limits.shop.interval + 1)
+                try:
+                    # What a turn can find, and one more that is told of the next turn in the same breath.
+                    replies = _replies(answer, asked_at, self._clock.now(), step // limits.shop.interval + 1)
+                except Exception as error:  # noqa: BLE001 - whoever asked holds room for these jobs until it is told
+                    replies = StoreError(f"the store's answer can't be read: {type(error).__name__}")
             for number, (ask, (epoch, kept)) in enumerate(zip(asks, epochs, strict=True)):
                 # A kept one stays kept after a refusal: the lost question may be slower than the one that was answered.
                 lost = isinstance(replies, StoreError) or (kept and not isinstance(replies[number], Go | Seen))
