@@ -19,7 +19,7 @@ one is masked.
 from collections.abc import Mapping
 from typing import Literal
 
-from worker.masking import mask
+from worker.masking import mask, one_line
 
 DeadReason = Literal[
     "undecodable", "bad_schema", "bad_job_id", "unknown_actor", "unknown_shop", "unroutable", "crash_loop"
@@ -32,7 +32,7 @@ class ReferralError(Exception):
     exit_code = 1
 
     def __init__(self, message: str) -> None:
-        super().__init__(mask(message))
+        super().__init__(one_line(mask(message)))
 
 
 def place_of(error: BaseException) -> str:

@@ -11,6 +11,7 @@ import json
 import re
 import secrets
 import unicodedata
+from collections.abc import Iterator
 from urllib.parse import quote
 
 SHORTEST_SECRET = 8
@@ -19,11 +20,13 @@ SHORTEST_SECRET = 8
 _HEX_DIGITS = 12
 _HIDDEN = "***"
 
-_AT = r"(?:@|＠|%40)"
-# It begins where a run of its characters does, so that a long text without an address is read once. "=" and the like
-# may stand in an address, but mostly stand before one.
-_LOCAL = r"(?<![\w.+%~!#$*^{|}-])[\w.+%~!#$*^{|}-][\w.+%~!#$*^{|}'-]{0,319}"
-_ADDRESS = re.compile(rf'(?:"[^"\n]{{1,64}}"|{_LOCAL}){_AT}[\w-]+(?:\.[\w-]+)+')
+AT = r"(?:@|＠|%40|\\u0040|&#64;)"
+"""The sign in an address, as a regular expression: in the forms that it takes in URLs, JSON and pages."""
+
+_AT_DOMAIN = re.compile(rf"{AT}[\w-]+(?:\.[\w-]+)+")
+# "=" and the like may stand before the sign, but mostly stand before an address.
+_LOCAL = re.compile(r"[\w.+%~!#$*^{|}'-]")
+_LONGEST_QUOTED = 64
 _USER_OF_URL = re.compile(r"(?<=://)[^\s/?#'\"]+@")
 _AUTHORIZATION = re.compile(r"\b(Bearer|Basic) +[\w.~+/=-]+", re.IGNORECASE)
 _JWT = re.compile(r"\beyJ[\w-]{6,}(?:\.[\w-]*)*")
@@ -58,15 +61,44 @@ class Mask:
         if "://" in text:
             text = _USER_OF_URL.sub("", text)
         text = _JWT.sub(_HIDDEN, _AUTHORIZATION.sub(rf"\1 {_HIDDEN}", text))
-        if "@" in text or "%40" in text or "＠" in text:
-            text = _ADDRESS.sub(lambda found: self.pseudonym(found[0]), text)
-        return text
+        return "".join(self._without_addresses(text))
+
+    def _without_addresses(self, text: str) -> Iterator[str]:
+        # From sign to sign, each with what stands before it down to the address before: so a text is read once, however
+        # long, and no address hides behind another.
+        told = 0
+        for found in _AT_DOMAIN.finditer(text):
+            begin = _begin_of_local(text, told, found.start())
+            if begin < found.start():
+                yield text[told:begin]
+                yield self.pseudonym(text[begin : found.end()])
+                told = found.end()
+        yield text[told:]
 
     def pseudonym(self, address: str) -> str:
         """What stands for an address: the first digits of HMAC-SHA256 over it, trimmed, NFC and in lower case."""
-        plain = re.sub(_AT, "@", unicodedata.normalize("NFC", address.strip())).lower()
+        plain = re.sub(AT, "@", unicodedata.normalize("NFC", address.strip())).lower()
         digest = hmac.digest(self._key, plain.encode(errors="backslashreplace"), "sha256").hex()
         return f"<address:{digest[:_HEX_DIGITS]}>"
+
+
+def _begin_of_local(text: str, first: int, end: int) -> int:
+    if text[first:end].endswith('"'):
+        opening = text.rfind('"', max(first, end - _LONGEST_QUOTED - 2), end - 1)
+        return opening if opening >= 0 and "\n" not in text[opening:end] else end
+    while end > first and _LOCAL.match(text[end - 1]):
+        end -= 1
+    while text[end] == "'":
+        # Python's quote around it.
+        end += 1
+    return end
+
+
+def one_line(text: str) -> str:
+    """The text with its line ends, and whatever else steers a terminal, escaped."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
 mask = Mask()

@@ -46,8 +46,10 @@ def _url(*schemes: str, several: bool = False) -> AfterValidator:
 
 
 def _http(value: str) -> str:
-    if urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname:
-        raise ValueError("is not a URL like http://host:15692")
+    parts = urlsplit(value)
+    # A password in it would be shown wherever the place is.
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in value:
+        raise ValueError("is not a URL like http://host:15692, without user and password")
     return value
 
 

@@ -110,6 +110,19 @@ def test_no_text_hides_an_address(before: str, address: str, after: str) -> None
     assert mask(masked) == masked
 
 
+SEPARATORS = ["|", "#", "!", "$", "*", "~", "}{", "'", '"', "%2C", "%0A", "&", "=", "/", "<", "＠", "\\n"]
+
+
+@given(st.lists(st.sampled_from(SEPARATORS), min_size=1, max_size=3).map("".join), st.integers(0, 2000))
+def test_no_address_hides_behind_another(between: str, length: int) -> None:
+    """Whatever stands between two, and however long the run of signs before the first."""
+    masked = Mask(KEY)(f"{'x' * length}ann@example.com{between}bob%40example.org{between}")
+
+    assert "ann" not in masked
+    assert "example.org" not in masked
+    assert "bob" not in masked
+
+
 @pytest.mark.parametrize(
     "text", ["a" * 500_000, "a'" * 250_000, "a@" * 250_000, "a@a." * 125_000, "eyJ" * 170_000, "://x" * 125_000]
 )

@@ -1,7 +1,7 @@
 """How many messages lie in which queue."""
 
+import http.client
 import re
-import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ def depths(params: Parameters, names: Iterable[str], metrics_url: str | None) ->
         # The scheme is ours, or checked with the settings.
         with urllib.request.urlopen(f"{base}/metrics/detailed?{query}", timeout=TIMEOUT_SECONDS) as page:  # noqa: S310
             return Depths(read(page.read().decode()), f"RabbitMQ's metrics at {base}", complete=True)
-    except (OSError, ValueError):
+    except (OSError, ValueError, http.client.HTTPException):
         return Depths(_asked(params, names), f"RabbitMQ, asked for each queue: {base} does not answer", complete=False)
 
 

@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from worker.masking import AT, one_line
+
 MASK = "…"
 
 _PERSONAL = frozenset({"email", "destination", "sender"})
 
-# Whatever stands around an @, in the forms that it takes in text that could not be decoded.
-_ADDRESS = re.compile(r"""[^\s"'<>(),;]*(?:@|%40|\\u0040|&#64;)[^\s"'<>(),;]*""", re.IGNORECASE)
+# Whatever stands around the sign of an address.
+_ADDRESS = re.compile(rf"""[^\s"'<>(),;]*{AT}[^\s"'<>(),;]*""", re.IGNORECASE)
 
 
 def masked(value: Any) -> Any:
@@ -45,6 +47,4 @@ def plain(value: Any) -> Any:
 
 def printable(text: str) -> str:
     """The text in one line or several, with what a terminal would act on escaped."""
-    return "".join(
-        character if character.isprintable() or character == "\n" else ascii(character)[1:-1] for character in text
-    )
+    return "\n".join(map(one_line, text.split("\n")))
