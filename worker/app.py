@@ -12,7 +12,8 @@ import structlog
 from dramatiq.middleware import CurrentMessage, Middleware
 from prometheus_client import CollectorRegistry
 
-from worker.broker.connection import Parameters, connect, declare_topology, hold_single, parameters
+from worker.broker.connection import Parameters, connect, parameters
+from worker.broker.declaring import declare_topology, hold_single
 from worker.broker.delivery import Delivery
 from worker.broker.host import Host
 from worker.broker.local import LocalBroker, LocalRun
@@ -203,6 +204,9 @@ def _refuse_a_second(params: Parameters) -> None:
             return
         try:
             hold_single(connection)
+        except BrokerError:
+            # As above.
+            return
         except ConfigurationError as error:
             if time.monotonic() > deadline:
                 print(error, file=sys.stderr, flush=True)  # noqa: T201 - for the person who started it

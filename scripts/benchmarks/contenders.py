@@ -13,7 +13,8 @@ from scripts.benchmarks.inputs import CHANNEL, UNLIMITED, customer, slugs, write
 from scripts.benchmarks.process import Program
 from scripts.benchmarks.site import SHOPS, THREADS, Api, Site
 from tests.services import Vhost
-from worker.broker.connection import connect, declare_topology, parameters
+from worker.broker.connection import connect, parameters
+from worker.broker.declaring import declare_topology
 from worker.broker.producer import Producer
 from worker.broker.topology import queues
 from worker.jobs import Customer, Job

@@ -1,14 +1,15 @@
 """The consuming side of results: batches that are acknowledged once their taker has them safe."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 
 import pika
 import pika.exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 
-from worker.broker.connection import Parameters, connect, declare_topology, describe
+from worker.broker.connection import Parameters, connect, told_as_ours
+from worker.broker.declaring import declare_topology
 from worker.broker.topology import RESULTS, queues
 from worker.errors import BrokerError
 
@@ -73,12 +74,8 @@ class Collector:
         # pika's pump raises nothing here: nothing would ever come again.
         self._cancelled = True
 
-    @contextmanager
-    def _mapped(self) -> Iterator[None]:
-        try:
-            yield
-        except (pika.exceptions.AMQPError, OSError) as error:
-            raise BrokerError(describe(error, self._connection.node)) from error
+    def _mapped(self) -> AbstractContextManager[None]:
+        return told_as_ours(self._connection.node)
 
     def _on_message(self, _channel: object, method: pika.spec.Basic.Deliver, _properties: object, body: bytes) -> None:
         self._received.append((method.delivery_tag, body))

@@ -1,21 +1,21 @@
-"""The boundary to RabbitMQ: connection parameters, declarations, and pika's errors in our words."""
+"""The boundary to RabbitMQ: connection parameters, and pika's errors in our words."""
 
 import logging
 import random
 import re
 import ssl
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import pika
 import pika.exceptions
-from pika.adapters.blocking_connection import BlockingChannel
+from pika.adapters.utils.connection_workflow import AMQPConnectorException, AMQPConnectorStackTimeout
 
 from worker.broker.frames import TolerantConnection
 from worker.broker.tls import take_tls
-from worker.broker.topology import EXCHANGES, RESULTS, SINGLE, Exchange, Queue
 from worker.errors import BrokerError, ConfigurationError
 from worker.settings import urls_of
 
@@ -27,21 +27,8 @@ HEARTBEAT_SECONDS = 30
 
 SOCKET_TIMEOUT_SECONDS = 5
 
-ACCESS_REFUSED = 403
-NOT_FOUND = 404
-RESOURCE_LOCKED = 405
-PRECONDITION_FAILED = 406
-
 # How OpenSSL names what went wrong; pika often passes it on as text alone.
 _TLS_REASON = re.compile(r"\[SSL: (?P<reason>\w+)\]")
-# How RabbitMQ words the first difference it finds between a declaration and what exists, cut off at 255 bytes.
-_INEQUIVALENT = re.compile(
-    r"inequivalent arg '(?P<name>[^']+)'.* but current is (none|(the value )?('(?P<number>\d+)'|'(?P<text>[^']*)'))"
-)
-# Only a classic queue can differ in these.
-_TYPE_OF_QUEUE = {"x-queue-type", "durable", "auto_delete", "exclusive"}
-_LENGTHS = {"x-max-length", "x-max-length-bytes"}
-_DROPPING = _LENGTHS | {"x-message-ttl", "x-expires"}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -107,10 +94,20 @@ def connect(params: Parameters) -> Connection:
     for node in params.shuffled():
         try:
             return Connection(node)
-        except (pika.exceptions.AMQPError, OSError) as error:
+        except (pika.exceptions.AMQPError, AMQPConnectorException, OSError) as error:
+            # A node that takes connections and says nothing ends in an error of pika's that is none of its AMQPErrors.
             problems.append(describe(error, node))
-            cause = error
+            cause: Exception = error
     raise BrokerError("; ".join(problems)) from cause
+
+
+@contextmanager
+def told_as_ours(node: Node) -> Iterator[None]:
+    """What pika raises in the block comes out as a :class:`BrokerError` of one line."""
+    try:
+        yield
+    except (pika.exceptions.AMQPError, OSError) as error:
+        raise BrokerError(describe(error, node)) from error
 
 
 def describe(error: BaseException, node: Node) -> str:
@@ -122,8 +119,11 @@ def describe(error: BaseException, node: Node) -> str:
             return f"{place} refuses user or password; check REFERRALS_AMQP_URL"
         if isinstance(cause, pika.exceptions.ProbableAccessDeniedError):
             return f"{place} refuses the vhost {node.virtual_host!r}; check REFERRALS_AMQP_URL"
-        if isinstance(cause, pika.exceptions.ConnectionClosed):
-            return f"{place} closed the connection: {cause.reply_code} {cause.reply_text}"
+        if isinstance(cause, pika.exceptions.ConnectionClosed | pika.exceptions.ChannelClosed):
+            what = "connection" if isinstance(cause, pika.exceptions.ConnectionClosed) else "channel"
+            return f"{place} closed the {what}: {cause.reply_code} {cause.reply_text}"
+        if isinstance(cause, AMQPConnectorStackTimeout):
+            return f"{place} takes connections and answers nothing for {node.stack_timeout:g} s; is it well?"
         if isinstance(cause, ssl.SSLCertVerificationError):
             return (
                 f"{place}: its certificate is not accepted ({cause.verify_message.rstrip('.')}); "
@@ -146,143 +146,3 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     for part in (*error.args, getattr(error, "exception", None), *getattr(error, "exceptions", ())):
         if isinstance(part, BaseException):
             yield from _causes(part)
-
-
-def declare_topology(
-    connection: pika.BlockingConnection, queues: Iterable[Queue], *, exchanges: Iterable[Exchange] = EXCHANGES
-) -> list[str]:
-    """Declare the exchanges and the given queues; returns what differs from version 1 but can be lived with.
-
-    A queue that exists with other arguments is taken if it is a quorum queue. For a user that may not configure,
-    everything must have been declared by another; what exists is then taken as it is.
-
-    Raises:
-      ConfigurationError: a queue exists that this system can't run on, or is missing and can't be made by this user.
-      BrokerError: the connection broke.
-    """
-    differences: list[str] = []
-    channel = connection.channel()
-    may_configure = True
-    items: tuple[Exchange | Queue, ...] = (*exchanges, *queues)
-    for item in items:
-        if not may_configure:
-            # RabbitMQ logs an error for each refusal, and there may be a thousand shops.
-            channel, exists = _look(connection, channel, item)
-            if exists:
-                continue
-        channel, refused = _attempt(connection, channel, item, differences)
-        may_configure &= not refused
-    channel.close()
-    return differences
-
-
-def hold_single(connection: pika.BlockingConnection) -> None:
-    """Take the exclusive queue of a process on the memory store, for as long as the connection lasts.
-
-    Raises:
-      ConfigurationError: another process holds it.
-    """
-    channel = connection.channel()
-    try:
-        channel.queue_declare(SINGLE, exclusive=True)
-    except pika.exceptions.ChannelClosedByBroker as error:
-        if error.reply_code != RESOURCE_LOCKED:
-            raise
-        raise ConfigurationError(
-            "another worker process is running on the memory store, which can't be shared: "
-            "set REFERRALS_REDIS_URL for all of them, or run a single process"
-        ) from None
-
-
-def _declare(channel: BlockingChannel, item: Exchange | Queue, *, passive: bool) -> None:
-    arguments = dict(item.arguments)
-    if isinstance(item, Exchange):
-        channel.exchange_declare(item.name, item.type, passive=passive, durable=True, arguments=arguments)
-        return
-    channel.queue_declare(item.name, passive=passive, durable=True, arguments=arguments)
-    if not passive:
-        for exchange, key in item.bindings:
-            channel.queue_bind(item.name, exchange, key)
-
-
-def _attempt(
-    connection: pika.BlockingConnection,
-    channel: BlockingChannel,
-    item: Exchange | Queue,
-    differences: list[str],
-) -> tuple[BlockingChannel, bool]:
-    # Also says whether this user may not configure the item. RabbitMQ answers a refused declaration by closing the
-    # channel, so each attempt may leave us with a new one.
-    what = f"{'exchange' if isinstance(item, Exchange) else 'queue'} {item.name}"
-    try:
-        _declare(channel, item, passive=False)
-    except pika.exceptions.ChannelClosedByBroker as error:
-        if error.reply_code not in {ACCESS_REFUSED, PRECONDITION_FAILED}:
-            raise BrokerError(f"{what}: {error.reply_code} {error.reply_text}") from error
-        if error.reply_code == PRECONDITION_FAILED and isinstance(item, Queue):
-            return _take(connection, item, error.reply_text, differences), False
-        if "'type'" in error.reply_text:
-            raise _wrong_type(what, error.reply_text) from None
-        if error.reply_code == PRECONDITION_FAILED:
-            differences.append(f"{what}: {error.reply_text}")
-            return connection.channel(), False
-        channel, exists = _look(connection, connection.channel(), item)
-        if not exists:
-            raise ConfigurationError(
-                f"{what} does not exist and this user may not create it ({error.reply_text}): "
-                "start a worker whose user may configure, or declare it beforehand"
-            ) from None
-        return channel, True
-    return channel, False
-
-
-def _look(
-    connection: pika.BlockingConnection, channel: BlockingChannel, item: Exchange | Queue
-) -> tuple[BlockingChannel, bool]:
-    # Whether the item exists, which anybody may ask; and the channel to go on with.
-    try:
-        _declare(channel, item, passive=True)
-    except pika.exceptions.ChannelClosedByBroker as error:
-        if error.reply_code != NOT_FOUND:
-            raise BrokerError(f"{item.name}: {error.reply_code} {error.reply_text}") from error
-        return connection.channel(), False
-    return channel, True
-
-
-def _take(connection: pika.BlockingConnection, wanted: Queue, refusal: str, differences: list[str]) -> BlockingChannel:
-    # RabbitMQ tells one difference at a time, in an order of its own: a classic queue may first be told by its
-    # dead-letter exchange. So what is told is put into the declaration until it fits the queue, and binds it.
-    what = f"queue {wanted.name}"
-    arguments, told = dict(wanted.arguments), {}
-    while True:
-        if any(f"'{name}'" in refusal for name in _TYPE_OF_QUEUE):
-            raise _wrong_type(what, refusal)
-        difference = _INEQUIVALENT.search(refusal)
-        if difference is None or difference["name"] in told:
-            raise ConfigurationError(
-                f"{what} can't be used ({refusal}): move its messages away, delete it, start again"
-            )
-        name, value = difference["name"], difference["text"] or difference["number"]
-        told[name] = value
-        arguments.pop(name, None)
-        if value is not None:
-            arguments[name] = int(value) if difference["number"] else value
-        channel = connection.channel()
-        try:
-            _declare(channel, Queue(wanted.name, arguments, wanted.bindings), passive=False)
-        except pika.exceptions.ChannelClosedByBroker as error:
-            refusal = error.reply_text
-        else:
-            break
-    found = ", ".join(f"{name} is {value}, not {wanted.arguments.get(name)}" for name, value in told.items())
-    harmless = _LENGTHS if arguments.get("x-overflow") == "reject-publish" else set()
-    if wanted.name == RESULTS and (_DROPPING - harmless) & arguments.keys():
-        raise ConfigurationError(f"{what} would drop results ({found}): declare it without a length or time limit")
-    differences.append(f"{what}: {found}")
-    return channel
-
-
-def _wrong_type(what: str, refusal: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"{what} exists with another type ({refusal}): move its messages away, delete it, start again"
-    )

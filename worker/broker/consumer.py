@@ -1,5 +1,6 @@
 """RabbitMQ underneath Dramatiq: all shop queues on one connection, behind the gate."""
 
+import time
 from collections import deque
 
 import pika
@@ -8,7 +9,7 @@ import structlog
 from worker.broker.backoff import Backoff
 from worker.broker.base import GatedConsumer
 from worker.broker.connection import Parameters
-from worker.broker.declarer import Declarer
+from worker.broker.declarer import Declarer, Unusable
 from worker.broker.delivery import Delivery
 from worker.broker.host import Host
 from worker.broker.link import Link
@@ -75,11 +76,14 @@ class AmqpDelivery(Delivery):
 
 
 class Received:
-    """A message as it came."""
+    """A message as it came by the queue of ``shop``."""
 
-    __slots__ = ("at", "body", "generation", "properties", "tag")
+    __slots__ = ("at", "body", "generation", "properties", "shop", "tag")
 
-    def __init__(self, tag: int, generation: int, body: bytes, properties: pika.BasicProperties, at: int) -> None:
+    def __init__(
+        self, shop: str, tag: int, generation: int, body: bytes, properties: pika.BasicProperties, at: int
+    ) -> None:
+        self.shop = shop
         self.tag = tag
         self.generation = generation
         self.body = body
@@ -106,6 +110,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         self._declaring: set[str] = set()
         self._declared: set[str] = set()
         self._ready: deque[list[str]] = deque()
+        self._unusable: dict[str, Unusable] = {}
         self._declarer = Declarer(params, self._on_ready)
         self._publishing: deque[bool] = deque()
         self._confirmed: deque[tuple[Received, AmqpDelivery | None, Finish | None, BrokerError | None]] = deque()
@@ -134,7 +139,6 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
             return super().__next__()
         except Exception as error:  # noqa: BLE001 - Dramatiq would start a second consumer, and log the error's text
             log.error("consumer_failed", error=type(error).__name__, where=place_of(error))
-            self._link.close()
             self._disconnected(BrokerError(f"the consumer failed: {type(error).__name__} at {place_of(error)}"))
             return None
 
@@ -187,7 +191,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         self._publish(delay_exchange(wait), delivery.shop, message.body, message, delivery, properties=properties)
 
     def bury(self, delivery: AmqpDelivery, error: DeadLetterError) -> None:
-        self._bury(delivery.message, delivery.shop, error)
+        self._bury(delivery.message, error)
 
     def called_off(self) -> None:
         self._looks.hurry()
@@ -230,6 +234,8 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         self._subscribe_missing()
 
     def _disconnected(self, error: BrokerError | ConfigurationError) -> None:
+        # Whatever of it still stands would keep what is in hand from being delivered again.
+        self._link.close()
         if str(error) != self._problem:
             log.warning("consumer_disconnected", problem=str(error))
         self._problem = str(error)
@@ -248,8 +254,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
             self._declaring.discard(shop)
         if self._undeclared:
             self._undeclared = False
-            for difference in self._link.declare(queues(())):
-                log.warning("queue_differs", difference=difference)
+            self._declare_again()
         served = frozenset(self.host.shops.slugs())
         for shop in self._link.shops:
             if shop not in served or (self._stays_closed(shop, now) and not self._looks.is_open(shop, now)):
@@ -269,6 +274,14 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         for shop in {held.shop for held in self.gate.held() if held.message.at < now - self.longest_held}:
             self._give_back_waiting(shop)
 
+    def _declare_again(self) -> None:
+        try:
+            for difference in self._link.declare(queues(())):
+                log.warning("queue_differs", difference=difference)
+        except ConfigurationError as error:
+            # What needs it is refused and given back, shop by shop; the rest goes on.
+            log.error("queue_unusable", problem=str(error))
+
     def _warn_of_orphans(self, served: frozenset[str], now: int) -> None:
         for shop, look_at in list(self._removed.items()):
             if shop in served:
@@ -287,7 +300,8 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
 
     def _subscribe_missing(self) -> None:
         now = self.host.clock.now()
-        missing = [shop for shop in self.host.shops.slugs() if shop not in self._link.shops]
+        before = self._link.shops
+        missing = [shop for shop in self.host.shops.slugs() if shop not in before]
         new = [shop for shop in missing if shop not in self._declaring]
         if new:
             self._declaring.update(new)
@@ -299,13 +313,25 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
                 if not self._looks.is_due(shop, now):
                     continue
                 self._looks.begin(shop, now)
-            self._link.subscribe(shop)
-        if missing and self._declared.issuperset(missing):
+            self._subscribe(shop)
+        if self._link.shops != before and self._declared.issuperset(missing):
             log.info(
                 "subscribed",
                 shops=len(self._link.shops),
                 seconds=round((self.host.clock.now() - self._connected_at) / SECOND, 1),
             )
+
+    def _subscribe(self, shop: str) -> None:
+        before = self._unusable.get(shop)
+        if before is not None and before.again_at > time.monotonic():
+            return
+        try:
+            self._link.subscribe(shop)
+        except BrokerError as error:
+            # RabbitMQ has closed the channel, and so every shop's consumer, over this one: the others go first.
+            self._unusable[shop] = Unusable.found(shop, error, before)
+            raise
+        self._unusable.pop(shop, None)
 
     def _stays_closed(self, shop: str, now: int) -> bool:
         return self.gate.closed_until(shop) > now + LONG_CLOSED
@@ -315,13 +341,13 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
             self.put_back(delivery)
 
     def _on_message(self, shop: str, tag: int, body: bytes, properties: pika.BasicProperties) -> None:
-        message = Received(tag, self._link.generation, body, properties, self.host.clock.now())
+        message = Received(shop, tag, self._link.generation, body, properties, self.host.clock.now())
         try:
             job = decode_message(body)
             if job.shop != shop:
                 raise DeadLetterError("bad_schema", f"a job of shop {job.shop} came by the queue {shop_queue(shop)}")
         except DeadLetterError as error:
-            self._bury(message, shop, error)
+            self._bury(message, error)
             return
         config = self.host.shops.get(shop)
         if config is None:
@@ -335,8 +361,8 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
             self._looks.prolong(shop, message.at)
         self.gate.offer(AmqpDelivery(job, ask, message))
 
-    def _bury(self, message: Received, shop: str, error: DeadLetterError) -> None:
-        log.error("dead_letter", shop=shop, reason=error.reason, detail=error.detail)
+    def _bury(self, message: Received, error: DeadLetterError) -> None:
+        log.error("dead_letter", shop=message.shop, reason=error.reason, detail=error.detail)
         self.host.metrics.dead_letters.labels(error.reason).inc()
         told: dict[str, str | int] = {
             REASON_HEADER: error.reason,
@@ -345,7 +371,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
             **{f"x-referral-{name}": number for name, number in error.history.items()},
         }
         message.properties = kept(message.properties, drop=told.__contains__, add=told)
-        self._publish(DEAD, shop, message.body, message, None, properties=message.properties)
+        self._publish(DEAD, message.shop, message.body, message, None, properties=message.properties)
 
     def _bury_again(self, now: int) -> None:
         due = [message for message, at in self._unburied if at <= now]
@@ -358,7 +384,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
                 # Before RabbitMQ closes the channel over it. It comes again at once, but no sooner than after this.
                 self._link.put_back(message.tag, message.generation)
             else:
-                self._publish(DEAD, "", message.body, message, None, properties=message.properties)
+                self._publish(DEAD, message.shop, message.body, message, None, properties=message.properties)
 
     def _publish(
         self,

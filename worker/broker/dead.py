@@ -3,19 +3,18 @@
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Self
 
-import pika
-import pika.exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 
-from worker.broker.connection import Parameters, connect, declare_topology, describe
+from worker.broker.connection import Parameters, connect, told_as_ours
+from worker.broker.declaring import declare_topology
 from worker.broker.topology import DEAD, DEAD_AT_HEADER, DETAIL_HEADER, REASON_HEADER, RESULTS, RETURN, queues
-from worker.errors import BrokerError, DeadLetterError
+from worker.errors import DeadLetterError
 from worker.jobs import SLUG, Job, parse_message
 
 _ID_HEX_DIGITS = 12
@@ -45,12 +44,17 @@ class DeadLetter:
             return None
 
     @property
+    def is_result(self) -> bool:
+        """Whether RabbitMQ took it out of the queue of results, where a newer collector may have to do with it."""
+        return self._death.get("queue") == RESULTS
+
+    @property
     def reason(self) -> str:
         """Why it is here: as the worker says, else told from what RabbitMQ has noted on its way.
 
         ``unknown_shop``: it came back from a delay queue, and its shop has no queue. ``unroutable``: it was sent to the
         exchange of returning jobs by a key that is no shop. ``crash_loop``: it was given back until RabbitMQ's delivery
-        limit. ``undecodable``: `referrals collect` could not read it. Else RabbitMQ's own word (``expired``,
+        limit. ``unreadable_result``: `referrals collect` could not read it. Else RabbitMQ's own word (``expired``,
         ``maxlen``), or ``unlabelled`` where somebody put it here without one.
         """
         told = self.headers.get(REASON_HEADER)
@@ -58,11 +62,11 @@ class DeadLetter:
             return told
         if self.exchange == RETURN:
             return "unknown_shop" if SLUG.fullmatch(self.routing_key) else "unroutable"
-        cause, queue = str(self._death.get("reason", "")), self._death.get("queue")
+        cause = str(self._death.get("reason", ""))
         if cause == "delivery_limit":
             return "crash_loop"
-        if cause == "rejected" and queue == RESULTS:
-            return "undecodable"
+        if cause == "rejected" and self.is_result:
+            return "unreadable_result"
         return cause or "unlabelled"
 
     @property
@@ -135,7 +139,6 @@ class DeadQueue:
         Raises:
           BrokerError, ConfigurationError: as `connect` and `declare_topology` say.
         """
-        self._params = params
         self._left: int | None = None
         self._held: set[int] = set()
         self._connection = connect(params)
@@ -197,9 +200,5 @@ class DeadQueue:
         # Answered after all that went before it on this channel.
         self._channel.queue_declare(DEAD, passive=True)
 
-    @contextmanager
-    def _mapped(self) -> Iterator[None]:
-        try:
-            yield
-        except (pika.exceptions.AMQPError, OSError) as error:
-            raise BrokerError(describe(error, self._params)) from error
+    def _mapped(self) -> AbstractContextManager[None]:
+        return told_as_ours(self._connection.node)

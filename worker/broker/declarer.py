@@ -10,9 +10,10 @@ import pika.exceptions
 import structlog
 
 from worker.broker.backoff import Backoff
-from worker.broker.connection import Connection, Parameters, connect, declare_topology, describe
+from worker.broker.connection import Connection, Parameters, connect, describe
+from worker.broker.declaring import declare_topology
 from worker.broker.topology import shop_queue, shop_queue_declaration
-from worker.errors import BrokerError, ConfigurationError
+from worker.errors import BrokerError, ConfigurationError, place_of
 
 BATCH = 20
 """Shops declared before they are reported; the consumer subscribes to them meanwhile."""
@@ -38,7 +39,7 @@ class Declarer:
         self._params = params
         self._on_ready = on_ready
         self._wanted: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
-        self._unusable: dict[str, _Unusable] = {}
+        self._unusable: dict[str, Unusable] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="declarer", daemon=True)
         self._thread.start()
@@ -83,6 +84,9 @@ class Declarer:
                     error = BrokerError(describe(error, connection.node))
                 log.warning("declaring_failed", problem=str(error))
                 self._stop.wait(backoff.next())
+            except Exception as error:  # noqa: BLE001 - without this thread no shop would be served, and nobody told
+                log.error("declaring_failed", error=type(error).__name__, where=place_of(error))
+                self._stop.wait(backoff.next())
             else:
                 shops = shops[BATCH:]
                 backoff.reset()
@@ -106,9 +110,7 @@ class Declarer:
             if not connection.is_open:
                 raise
             before = self._unusable.get(shop)
-            if before is None or before.problem != str(error):
-                log.error("shop_queue_unusable", shop=shop, problem=str(error))
-            self._unusable[shop] = _Unusable(str(error), before)
+            self._unusable[shop] = Unusable.found(shop, error, before)
             return False
         self._has_become_usable(shop)
         return True
@@ -123,15 +125,20 @@ class Declarer:
             log.warning("queue_differs", difference=difference)
 
 
-class _Unusable:
-    """A queue that could not be declared, why, and when it is tried again."""
+class Unusable:
+    """A shop's queue that could not be declared or consumed, why, and when it is tried again (monotonic seconds)."""
 
-    def __init__(self, problem: str, before: "_Unusable | None") -> None:
+    def __init__(self, problem: str, pause: float) -> None:
         self.problem = problem
-        self.pause: float = FIRST_PAUSE_SECONDS
-        if before is not None:
-            self.pause = min(before.pause * 2, LONGEST_PAUSE_SECONDS)
-        self.again_at = time.monotonic() + self.pause
+        self.pause = pause
+        self.again_at = time.monotonic() + pause
+
+    @classmethod
+    def found(cls, shop: str, error: Exception, before: "Unusable | None") -> "Unusable":
+        """What ``error`` tells of the shop's queue, logged where it is news; the pause is twice that ``before``."""
+        if before is None or before.problem != str(error):
+            log.error("shop_queue_unusable", shop=shop, problem=str(error))
+        return cls(str(error), FIRST_PAUSE_SECONDS if before is None else min(before.pause * 2, LONGEST_PAUSE_SECONDS))
 
 
 def _existing_first(connection: pika.BlockingConnection, shops: Sequence[str]) -> list[str]:

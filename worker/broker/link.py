@@ -10,7 +10,8 @@ import pika
 import pika.exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 
-from worker.broker.connection import Connection, Parameters, connect, declare_topology, describe, hold_single
+from worker.broker.connection import Connection, Parameters, connect, describe
+from worker.broker.declaring import declare_topology, hold_single
 from worker.broker.topology import Queue, shop_queue
 from worker.errors import BrokerError
 
@@ -113,7 +114,7 @@ class Link:
             return []
         try:
             return declare_topology(self._connection, queues)
-        except (pika.exceptions.AMQPError, OSError) as error:
+        except BrokerError as error:
             raise self._lost(error) from error
 
     def waiting(self, shop: str) -> int:

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
-from worker.broker.connection import Parameters, connect, declare_topology
-from worker.broker.publisher import Done, Outgoing, Publisher
+from worker.broker.connection import Parameters, connect
+from worker.broker.declaring import declare_topology
+from worker.broker.publisher import Done, Outgoing, Publisher, unheard
 from worker.broker.topology import JOBS, queues
 from worker.clock import Clock, SystemClock, to_datetime
 from worker.errors import BrokerError, UnroutableError
@@ -55,10 +56,6 @@ class Producer:
         self._raise_failure()
         if not self._publisher.wait(below=WINDOW, timeout=self._timeout):
             raise self._stuck()
-        now = self._clock.now()
-        if job.published_at is None:
-            job = job.model_copy(update={"published_at": to_datetime(now)})
-        body = encode_message(job, published_at_ms=now // 1000)
 
         def done(error: BrokerError | None) -> None:
             if error is None:
@@ -67,7 +64,7 @@ class Producer:
             elif self._error is None:
                 self._error = _explain(job.shop, error)
 
-        self._publisher.publish(Outgoing(JOBS, job.shop, body, done, message_id=job.job_id, timestamp=now // 1_000_000))
+        self._publisher.publish(outgoing(job, self._clock.now(), done))
 
     def flush(self) -> None:
         """Wait until every job is confirmed; raises as :meth:`send`."""
@@ -106,30 +103,35 @@ class Producer:
         )
 
 
-def publish_each(
-    jobs: Sequence[Job], params: Parameters, *, clock: Clock | None = None, timeout: float = 30.0
-) -> list[BrokerError | None]:
-    """Publish jobs and tell of each what became of it: None where it was confirmed.
+def outgoing(job: Job, now: int, done: Done = unheard) -> Outgoing:
+    """The message of a job that is published at ``now`` (microseconds), unless it says since when it is."""
+    dated = job if job.published_at is not None else job.model_copy(update={"published_at": to_datetime(now)})
+    body = encode_message(dated, published_at_ms=now // 1000)
+    return Outgoing(JOBS, job.shop, body, done, message_id=job.job_id, timestamp=now // 1_000_000)
 
-    Blocks for ``timeout`` seconds at the longest, and raises nothing for a job that was not confirmed.
+
+def publish_each(
+    messages: Sequence[Outgoing], params: Parameters, *, timeout: float = 30.0
+) -> list[BrokerError | None]:
+    """Publish messages and tell of each what became of it: None where it was confirmed.
+
+    Blocks for ``timeout`` seconds at the longest, and raises nothing for a message that was not confirmed.
     """
-    now = (clock or SystemClock()).now()
     publisher = Publisher(params)
-    told: list[BrokerError | None] = [BrokerError(f"RabbitMQ did not confirm it within {timeout:g} s")] * len(jobs)
+    told: list[BrokerError | None] = [BrokerError(f"RabbitMQ did not confirm it within {timeout:g} s")] * len(messages)
 
     def done(number: int) -> Done:
+        message = messages[number]
+
         def tell(error: BrokerError | None) -> None:
-            told[number] = error if error is None else _explain(jobs[number].shop, error)
+            told[number] = _explain(message.routing_key, error) if error and message.exchange == JOBS else error
 
         return tell
 
     publisher.start()
-    for number, job in enumerate(jobs):
-        dated = job.model_copy(update={"published_at": job.published_at or to_datetime(now)})
-        body = encode_message(dated, published_at_ms=now // 1000)
-        publisher.publish(
-            Outgoing(JOBS, job.shop, body, done(number), message_id=job.job_id, timestamp=now // 1_000_000)
-        )
+    for number, message in enumerate(messages):
+        message.done = done(number)
+        publisher.publish(message)
     publisher.close(timeout=timeout)
     return told
 

@@ -24,6 +24,10 @@ Done = Callable[[BrokerError | None], None]
 """Told once what became of a message: None when RabbitMQ confirmed it. Runs in the publisher's thread: be brief."""
 
 
+def unheard(_error: BrokerError | None) -> None:
+    """For a message that nobody has asked about yet."""
+
+
 @dataclass(slots=True)
 class Outgoing:
     """A message on its way. ``headers`` may hold what AMQP's tables can; ``properties`` go in place of all others."""

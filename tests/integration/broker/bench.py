@@ -13,8 +13,9 @@ from dramatiq.middleware import CurrentMessage
 from prometheus_client import CollectorRegistry
 
 from tests.services import Vhost
-from worker.broker.connection import connect, declare_topology, parameters
+from worker.broker.connection import connect, parameters
 from worker.broker.consumer import AmqpConsumer, AmqpDelivery
+from worker.broker.declaring import declare_topology
 from worker.broker.delivery import Delivery
 from worker.broker.host import Host
 from worker.broker.rabbitmq import ReferralBroker

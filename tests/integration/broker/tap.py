@@ -42,6 +42,11 @@ class Tap:
         described = pika.BasicProperties(delivery_mode=2, **properties)
         self.channel.basic_publish(exchange, key, body, described, mandatory=True)
 
+    def depth(self, queue: str) -> int:
+        """How many messages of a queue nobody has in hand, as far as RabbitMQ tells at the moment."""
+        count: int = self.channel.queue_declare(queue, passive=True).method.message_count
+        return count
+
     def take(self, queue: str, count: int, seconds: float, *, distinct: bool = False) -> list[Letter]:
         """The next ``count`` messages of a queue, each acknowledged; with ``distinct``, repeated bodies don't count.
 

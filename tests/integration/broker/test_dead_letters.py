@@ -10,14 +10,15 @@ import pika
 import pytest
 
 from tests.integration.broker.bench import Bench, FakeRefer2, declare, message_of, new_job, new_shop
-from tests.integration.broker.tap import Tap, limit
+from tests.integration.broker.tap import Tap, await_listing, disconnect, limit
 from tests.services import RabbitMQ, Vhost, wait_until
 from worker.broker.connection import Parameters, connect
 from worker.broker.dead import DeadLetter, DeadQueue
 from worker.broker.frames import TolerantConnection
-from worker.broker.producer import publish_each
+from worker.broker.producer import outgoing, publish_each
 from worker.broker.properties import DROPPED
 from worker.broker.topology import DEAD, JOBS, RESULTS, RETURN, shop_queue
+from worker.errors import BrokerError
 
 ODD = (
     b"\x05float" + b"d" + struct.pack(">d", 1.25),
@@ -144,9 +145,10 @@ def test_what_the_worker_does_not_see(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap
         gone: "unknown_shop",
         stray: "unroutable",
         b"looping": "crash_loop",
-        b"no result": "undecodable",
+        b"no result": "unreadable_result",
         b"by hand": "unlabelled",
     }
+    assert [body for body, letter in letters.items() if letter.is_result] == [b"no result"]
     assert letters[gone].shop == "gone"
     assert letters[gone].campaign == "spring"
     dated = [letters[body].dead_at for body in (gone, b"looping", b"no result")]
@@ -180,10 +182,27 @@ def test_reading_ends_at_what_was_there(tap: Tap, params: Parameters) -> None:
     assert seen == [b"0", b"1", b"2"]
 
 
+def test_a_connection_that_breaks_is_told_in_a_line(
+    rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap, params: Parameters
+) -> None:
+    """Closed in the midst of reading: the error names the place, and every letter is there still."""
+    for number in range(3):
+        tap.put(DEAD, "", b"%d" % number)
+    queue = DeadQueue(params)
+    letters = queue.letters()
+    next(letters)
+    await_listing(rabbitmq, vhost, "tested", count=1)
+    disconnect(rabbitmq, vhost, "tested")
+    with pytest.raises(BrokerError, match=r"RabbitMQ at 127\.0\.0\.1:\d+ (closed|is out of reach)"):
+        list(letters)
+    queue.close()
+    assert [letter.body for letter in await_letters(params, 3)] == [b"0", b"1", b"2"]
+
+
 def test_each_of_several_is_told(tap: Tap, params: Parameters) -> None:
     """Of jobs that are published together each is confirmed or refused by itself."""
     jobs = [new_job(1), new_job(2, shop="gone"), new_job(3)]
-    told = publish_each(jobs, params)
+    told = publish_each([outgoing(job, 0) for job in jobs], params)
     assert [error is None for error in told] == [True, False, True]
     assert "gone" in str(told[1])
     assert {tap.peek(shop_queue("acme")) is None for _ in range(2)} == {False}

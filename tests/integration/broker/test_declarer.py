@@ -1,23 +1,29 @@
 """The declaring of shops' queues beside the consumer: those with jobs first, each trouble its own shop's."""
 
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 from structlog.testing import capture_logs
 
 from tests.integration.broker.bench import declare
 from tests.integration.broker.tap import Tap
 from tests.services import Vhost, wait_until
-from worker.broker.connection import parameters
+from worker.broker.connection import connect, parameters
 from worker.broker.declarer import BATCH, FIRST_PAUSE_SECONDS, Declarer
 from worker.broker.topology import shop_queue
+from worker.errors import BrokerError
 
 
 @contextmanager
-def declaring(vhost: Vhost, ready: list[str]) -> Iterator[Declarer]:
-    """A declarer that tells of its shops in ``ready``."""
-    declarer = Declarer(parameters(vhost.url, name="declarer"), ready.extend)
+def declaring(urls: str, ready: list[str]) -> Iterator[Declarer]:
+    """A declarer that tells of its shops in ``ready``, and soon gives up on a node that says nothing."""
+    params = parameters(urls, name="declarer")
+    for node in params.nodes:
+        node.stack_timeout = 0.5
+    declarer = Declarer(params, ready.extend)
     try:
         yield declarer
     finally:
@@ -31,18 +37,35 @@ def test_existing_queues_do_not_wait_for_new_ones(vhost: Vhost) -> None:
     existing = shops[2::3]
     declare(vhost, existing)
     ready: list[str] = []
-    with declaring(vhost, ready) as declarer:
+    with declaring(vhost.url, ready) as declarer:
         declarer.declare(shops)
         wait_until(lambda: len(ready) == len(shops), 30, "all shops")
     assert ready[: len(existing)] == existing
     assert sorted(ready) == sorted(shops)
 
 
+def test_a_node_that_says_nothing_holds_nobody_up(vhost: Vhost) -> None:
+    """One of two nodes takes connections and never answers: the other is tried in turn, whichever came first."""
+    declare(vhost, [])
+    ready: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        dumb = f"amqp://guest:guest@127.0.0.1:{silent.getsockname()[1]}/%2f"
+        with declaring(f"{dumb},{vhost.url}", ready) as declarer:
+            # Each time the nodes are tried in another order.
+            for number in range(8):
+                declarer.declare([f"shop-{number}"])
+                wait_until(lambda number=number: f"shop-{number}" in ready, 20, "the shop")  # type: ignore[misc]
+        only = parameters(dumb, name="tested")
+        only.nodes[0].stack_timeout = 0.5
+        with pytest.raises(BrokerError, match=r"127\.0\.0\.1:\d+ takes connections and answers nothing for 0\.5 s"):
+            connect(only)
+
+
 def test_an_unusable_queue_is_tried_again(vhost: Vhost, tap: Tap) -> None:
     """A queue of another type leaves its shop out, told once; when it is gone the shop is there by itself."""
     tap.channel.queue_declare(shop_queue("odd"), durable=True)
     ready: list[str] = []
-    with capture_logs() as logs, declaring(vhost, ready) as declarer:
+    with capture_logs() as logs, declaring(vhost.url, ready) as declarer:
         declare(vhost, [])
         declarer.declare(["acme", "odd", "bolt"])
         wait_until(lambda: ready == ["acme", "bolt"], 20, "the others")

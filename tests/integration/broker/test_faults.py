@@ -99,6 +99,24 @@ def test_nothing_is_acked_that_was_not_done(rabbitmq: RabbitMQ, vhost: Vhost, ta
     assert {json.loads(letter.body)["message_id"] for letter in left} == {job.job_id for job in jobs}
 
 
+def test_a_results_queue_that_cannot_be_used_strands_nobody(vhost: Vhost, tap: Tap, logs: list[Any]) -> None:
+    """Somebody made another one of its name: jobs are given back, not forgotten, and go on once it is mended."""
+    refer = FakeRefer2(hold_from=1)
+    with Bench(vhost, [new_shop(shop) for shop in SHOPS], refer, threads=4):
+        jobs = publish(tap, 60)
+        wait_until(lambda: len(refer.calls) == 4, 10, "calls in flight")
+        tap.channel.queue_delete(RESULTS)
+        tap.channel.queue_declare(RESULTS, durable=True)
+        refer.release()
+        wait_until(lambda: any(entry["event"] == "queue_unusable" for entry in list(logs)), 20, "it to be told")
+        tap.channel.queue_delete(RESULTS)
+        declare(vhost, SHOPS)
+        results = tap.take(RESULTS, 60, 60, distinct=True)
+    assert ids(results) == {job.job_id for job in jobs}
+    assert refer.per_job() == {job.job_id: 1 for job in jobs}
+    assert not any(entry["event"] == "consumer_disconnected" for entry in logs)
+
+
 def test_a_deleted_queue_is_declared_and_consumed_again(
     rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap, logs: list[Any]
 ) -> None:

@@ -19,7 +19,8 @@ from tests.services import RabbitMQ, Vhost, wait_until
 from worker.broker.collector import Collector
 from worker.broker.connection import connect, parameters
 from worker.broker.dead import DeadQueue
-from worker.broker.producer import Producer, publish_each
+from worker.broker.producer import Producer, outgoing, publish_each
+from worker.broker.publisher import Outgoing, unheard
 from worker.broker.topology import DEAD, JOBS, RESULTS, delay_exchange, shop_queue
 from worker.clock import SECOND
 from worker.errors import ConfigurationError
@@ -41,15 +42,15 @@ def documented(role: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def as_role(rabbitmq: RabbitMQ, vhost: Vhost) -> Iterator[Callable[[str], Vhost]]:
-    """Makes a user with a role's documented permissions; the virtual host as that user reaches it."""
+def as_role(rabbitmq: RabbitMQ, vhost: Vhost) -> Iterator[Callable[..., Vhost]]:
+    """Makes a user with a role's documented permissions, or others; the virtual host as that user reaches it."""
     users: list[str] = []
 
-    def make(role: str) -> Vhost:
+    def make(role: str, **changed: str) -> Vhost:
         user = f"{role.replace(' ', '-')}-{uuid.uuid4().hex[:8]}"
         rabbitmq.api("PUT", f"/api/users/{user}", {"password": PASSWORD, "tags": ""})
         users.append(user)
-        rabbitmq.api("PUT", f"/api/permissions/{vhost.name}/{user}", documented(role))
+        rabbitmq.api("PUT", f"/api/permissions/{vhost.name}/{user}", documented(role) | changed)
         return replace(vhost, url=vhost.url.replace("guest:guest", f"{user}:{PASSWORD.replace(' ', '%20')}"))
 
     yield make
@@ -243,16 +244,36 @@ def test_a_collector_takes_results_and_buries_what_is_none(
     assert tap.peek(RESULTS) is None
 
 
+def test_a_queue_that_may_not_be_consumed_stops_its_shop_alone(
+    as_role: Callable[..., Vhost], vhost: Vhost, tap: Tap
+) -> None:
+    """A read pattern that misses one shop: the others are served, and the line names shop and reason."""
+    declare(vhost, ["acme", "bolt"])
+    narrow = as_role("worker", read=r"^referrals(\.(results|return|dead|delay\..+|shop\.acme))?$")
+    with capture_logs() as logs, Bench(narrow, [new_shop("bolt"), new_shop("acme")], FakeRefer2()):
+        for number in range(5):
+            job = new_job(number)
+            tap.put(JOBS, "acme", message_of(job))
+            assert tap.take(RESULTS, 1, 20)
+    told = [entry for entry in logs if entry["event"] == "shop_queue_unusable"]
+    assert {entry["shop"] for entry in told} == {"bolt"}
+    assert "403 ACCESS_REFUSED" in told[0]["problem"]
+    # Once, and once more for each time that it was tried again.
+    assert sum(entry["event"] == "consumer_disconnected" for entry in logs) <= 2
+
+
 def test_an_operator_replays_what_is_dead(as_role: Callable[[str], Vhost], vhost: Vhost, tap: Tap) -> None:
-    """The operator's user reads the dead queue, publishes jobs anew and removes what it published."""
+    """The operator's user reads the dead queue, publishes jobs and results anew and removes what it published."""
     declare(vhost)
     tap.put(DEAD, "acme", message_of(new_job(1)), headers={"x-referral-reason": "crash_loop"})
     params = parameters(as_role("operator").url, name="tested")
     with DeadQueue(params) as dead:
         (letter,) = dead.letters()
-        assert publish_each([new_job(1)], params) == [None]
+        result = Outgoing(RESULTS, "acme.sent.ok.plain", b"{}", unheard)
+        assert publish_each([outgoing(new_job(1), 0), result], params) == [None, None]
         dead.remove([letter])
     assert tap.take(shop_queue("acme"), 1, 5)
+    assert tap.take(RESULTS, 1, 5)
     assert tap.peek(DEAD) is None
 
 

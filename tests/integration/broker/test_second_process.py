@@ -5,7 +5,8 @@ import pytest
 from tests.integration.broker.bench import Bench, FakeRefer2, declare, message_of, new_job, new_shop
 from tests.integration.broker.tap import Tap
 from tests.services import Vhost, wait_until
-from worker.broker.connection import Parameters, connect, hold_single, parameters
+from worker.broker.connection import Parameters, connect, parameters
+from worker.broker.declaring import hold_single
 from worker.broker.link import Link
 from worker.broker.topology import JOBS, RESULTS, queues
 from worker.errors import ConfigurationError
@@ -53,7 +54,7 @@ def test_a_failed_start_leaves_no_connection_behind(vhost: Vhost, tap: Tap) -> N
     """What a start took before it failed is let go: the next attempt is not refused for it."""
     tap.channel.queue_declare(RESULTS, durable=True, arguments={"x-queue-type": "quorum", "x-max-length": 5})
     link = Link(parameters(vhost.url, name="link"), prefetch=1, single=True, on_message=lambda *_: None)
-    with pytest.raises(ConfigurationError, match="would drop results"):
+    with pytest.raises(ConfigurationError, match="would lose messages"):
         link.open(queues(["acme"]))
     tap.channel.queue_delete(RESULTS)
     assert link.open(queues(["acme"])) == []

@@ -1,11 +1,13 @@
 """Declaring on RabbitMQ: idempotent, at ease with what it can live with, clear about what it can't."""
 
+import re
+
 import pytest
 
 from tests.integration.broker.bench import declare, message_of, new_job
 from tests.integration.broker.tap import Tap, limit
 from tests.services import RabbitMQ, Vhost, wait_until
-from worker.broker.topology import DEAD, DELAYS, JOBS, RESULTS, shop_queue
+from worker.broker.topology import DEAD, DELAYS, JOBS, RESULTS, RETURN, shop_queue
 from worker.errors import ConfigurationError
 
 QUORUM = {"x-queue-type": "quorum"}
@@ -25,13 +27,16 @@ def test_declaring_again_changes_nothing(vhost: Vhost, tap: Tap) -> None:
 
 def test_a_queue_with_other_arguments_is_taken_and_named(vhost: Vhost, tap: Tap) -> None:
     """A quorum queue with arguments of somebody's choice is used as it is, bindings included, and reported."""
-    tap.channel.queue_declare(shop_queue("acme"), durable=True, arguments=QUORUM | {"x-delivery-limit": 7})
+    parked = QUORUM | {"x-dead-letter-exchange": DEAD, "x-delivery-limit": 7}
+    tap.channel.exchange_declare(DEAD, "fanout", durable=True)
+    tap.channel.queue_declare(shop_queue("acme"), durable=True, arguments=parked)
 
     differences = declare(vhost)
 
     assert len(differences) == 1
     assert "queue referrals.shop.acme" in differences[0]
     assert "x-delivery-limit is 7, not 100000" in differences[0]
+    assert differences[0].endswith("; to have ours, move its messages away, delete it, start again")
     tap.put(JOBS, "acme", b"routed")
     tap.put("referrals.return", "acme", b"returned")
     assert [letter.body for letter in tap.take(shop_queue("acme"), 2, 5)] == [b"routed", b"returned"]
@@ -59,7 +64,52 @@ def test_an_exchange_of_another_type_is_refused(vhost: Vhost, tap: Tap) -> None:
 def test_a_results_queue_that_drops_is_refused(vhost: Vhost, tap: Tap, dropping: dict[str, object]) -> None:
     """A results queue with a bound would lose confirmed results, so nothing starts on it."""
     tap.channel.queue_declare(RESULTS, durable=True, arguments=QUORUM | dropping)
-    with pytest.raises(ConfigurationError, match=r"queue referrals\.results would drop results .*without a length"):
+    with pytest.raises(ConfigurationError, match=r"queue referrals\.results would lose messages .*delete it"):
+        declare(vhost)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        (DEAD, {"x-message-ttl": 60_000}),
+        (DEAD, {"x-delivery-limit": 20}),
+        (RESULTS, {"x-delivery-limit": 20}),
+        (shop_queue("acme"), {"x-message-ttl": 60_000}),
+        (shop_queue("acme"), {"x-max-length": 1000}),
+        (shop_queue("acme"), {"x-delivery-limit": 20}),
+        (shop_queue("acme"), {"x-delivery-limit": 20, "x-dead-letter-exchange": "elsewhere"}),
+        (shop_queue("acme"), {"x-expires": 60_000, "x-dead-letter-exchange": DEAD}),
+        ("referrals.delay.5", {"x-message-ttl": 5000}),
+        (
+            "referrals.delay.5",
+            {"x-message-ttl": 5000, "x-dead-letter-exchange": RETURN, "x-dead-letter-routing-key": "acme"},
+        ),
+    ],
+)
+def test_a_queue_that_would_lose_a_job_is_refused(
+    vhost: Vhost, tap: Tap, name: str, arguments: dict[str, object]
+) -> None:
+    """What may leave a queue for nowhere, or for a place where nobody looks, was confirmed to somebody."""
+    tap.channel.queue_declare(name, durable=True, arguments=QUORUM | arguments)
+    with pytest.raises(ConfigurationError, match=rf"queue {re.escape(name)} would lose messages .*delete it"):
+        declare(vhost)
+
+
+def test_a_bound_that_refuses_or_parks_loses_nothing(vhost: Vhost, tap: Tap) -> None:
+    """A full queue that refuses tells its publisher, and what a shop's queue gives up lies in the dead queue."""
+    refusing = QUORUM | {"x-max-length": 1000, "x-overflow": "reject-publish"}
+    tap.channel.queue_declare(RESULTS, durable=True, arguments=refusing)
+    tap.channel.exchange_declare(DEAD, "fanout", durable=True)
+    parking = QUORUM | {"x-message-ttl": 60_000, "x-dead-letter-exchange": DEAD}
+    tap.channel.queue_declare(shop_queue("acme"), durable=True, arguments=parking)
+
+    assert len(declare(vhost)) == 2
+
+
+def test_a_return_exchange_that_passes_nothing_on_is_refused(vhost: Vhost, tap: Tap) -> None:
+    """Without its alternate exchange one job of a shop that is gone would hold up every shop's retries."""
+    tap.channel.exchange_declare(RETURN, "direct", durable=True)
+    with pytest.raises(ConfigurationError, match=r"exchange referrals\.return does not pass on .*delete it"):
         declare(vhost)
 
 

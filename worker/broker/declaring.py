@@ -1,0 +1,189 @@
+"""What this system needs on RabbitMQ is declared, or found to be there as somebody else has declared it."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pika.exceptions
+from pika.adapters.blocking_connection import BlockingChannel
+
+from worker.broker.connection import Connection, told_as_ours
+from worker.broker.topology import DEAD, EXCHANGES, RESULTS, RETURN, SINGLE, Exchange, Queue
+from worker.errors import BrokerError, ConfigurationError
+
+ACCESS_REFUSED = 403
+NOT_FOUND = 404
+RESOURCE_LOCKED = 405
+PRECONDITION_FAILED = 406
+
+# How RabbitMQ words the first difference it finds between a declaration and what exists, cut off at 255 bytes.
+_INEQUIVALENT = re.compile(
+    r"inequivalent arg '(?P<name>[^']+)'.* but current is (none|(the value )?('(?P<number>-?\d+)'|'(?P<text>[^']*)'))"
+)
+# Only a classic queue can differ in these.
+_TYPE_OF_QUEUE = {"x-queue-type", "durable", "auto_delete", "exclusive"}
+_LENGTHS = {"x-max-length", "x-max-length-bytes"}
+
+
+def declare_topology(
+    connection: Connection, queues: Iterable[Queue], *, exchanges: Iterable[Exchange] = EXCHANGES
+) -> list[str]:
+    """Declare the exchanges and the given queues; returns what differs from version 1 but can be lived with.
+
+    A queue that exists with other arguments is taken if it is a quorum queue. For a user that may not configure,
+    everything must have been declared by another; what exists is then taken as it is.
+
+    Raises:
+      ConfigurationError: a queue exists that this system can't run on, or is missing and can't be made by this user.
+      BrokerError: the connection broke.
+    """
+    differences: list[str] = []
+    items: tuple[Exchange | Queue, ...] = (*exchanges, *queues)
+    with told_as_ours(connection.node):
+        channel = connection.channel()
+        may_configure = True
+        for item in items:
+            if not may_configure:
+                # RabbitMQ logs an error for each refusal, and there may be a thousand shops.
+                channel, exists = _look(connection, channel, item)
+                if exists:
+                    continue
+            channel, refused = _attempt(connection, channel, item, differences)
+            may_configure &= not refused
+        channel.close()
+    return differences
+
+
+def hold_single(connection: Connection) -> None:
+    """Take the exclusive queue of a process on the memory store, for as long as the connection lasts.
+
+    Raises:
+      ConfigurationError: another process holds it, or this user may not take it.
+      BrokerError: the connection broke.
+    """
+    with told_as_ours(connection.node):
+        try:
+            connection.channel().queue_declare(SINGLE, exclusive=True)
+        except pika.exceptions.ChannelClosedByBroker as error:
+            if error.reply_code == RESOURCE_LOCKED:
+                raise ConfigurationError(
+                    "another worker process is running on the memory store, which can't be shared: "
+                    "set REFERRALS_REDIS_URL for all of them, or run a single process"
+                ) from None
+            if error.reply_code == ACCESS_REFUSED:
+                raise ConfigurationError(
+                    f"this user may not configure the queue {SINGLE}, by which a process on the memory store is known "
+                    "to be alone: set REFERRALS_REDIS_URL, or give the user that permission"
+                ) from None
+            raise
+
+
+def _declare(channel: BlockingChannel, item: Exchange | Queue, *, passive: bool) -> None:
+    arguments = dict(item.arguments)
+    if isinstance(item, Exchange):
+        channel.exchange_declare(item.name, item.type, passive=passive, durable=True, arguments=arguments)
+        return
+    channel.queue_declare(item.name, passive=passive, durable=True, arguments=arguments)
+    if not passive:
+        for exchange, key in item.bindings:
+            channel.queue_bind(item.name, exchange, key)
+
+
+def _attempt(
+    connection: Connection,
+    channel: BlockingChannel,
+    item: Exchange | Queue,
+    differences: list[str],
+) -> tuple[BlockingChannel, bool]:
+    # Also says whether this user may not configure the item. RabbitMQ answers a refused declaration by closing the
+    # channel, so each attempt may leave us with a new one.
+    what = f"{'exchange' if isinstance(item, Exchange) else 'queue'} {item.name}"
+    try:
+        _declare(channel, item, passive=False)
+    except pika.exceptions.ChannelClosedByBroker as error:
+        if error.reply_code not in {ACCESS_REFUSED, PRECONDITION_FAILED}:
+            raise BrokerError(f"{what}: {error.reply_code} {error.reply_text}") from error
+        if error.reply_code == PRECONDITION_FAILED and isinstance(item, Queue):
+            return _take(connection, item, error.reply_text, differences), False
+        if "'type'" in error.reply_text:
+            raise _wrong_type(what, error.reply_text) from None
+        if error.reply_code == PRECONDITION_FAILED and item.name == RETURN:
+            raise ConfigurationError(
+                f"{what} does not pass on what no shop takes ({error.reply_text}), so that one such job would hold up "
+                "every shop's: delete it, start again"
+            ) from None
+        if error.reply_code == PRECONDITION_FAILED:
+            differences.append(f"{what}: {error.reply_text}; to have ours, delete it and start again")
+            return connection.channel(), False
+        channel, exists = _look(connection, connection.channel(), item)
+        if not exists:
+            raise ConfigurationError(
+                f"{what} does not exist and this user may not create it ({error.reply_text}): "
+                "start a worker whose user may configure, or declare it beforehand"
+            ) from None
+        return channel, True
+    return channel, False
+
+
+def _look(connection: Connection, channel: BlockingChannel, item: Exchange | Queue) -> tuple[BlockingChannel, bool]:
+    # Whether the item exists, which anybody may ask; and the channel to go on with.
+    try:
+        _declare(channel, item, passive=True)
+    except pika.exceptions.ChannelClosedByBroker as error:
+        if error.reply_code != NOT_FOUND:
+            raise BrokerError(f"{item.name}: {error.reply_code} {error.reply_text}") from error
+        return connection.channel(), False
+    return channel, True
+
+
+def _take(connection: Connection, wanted: Queue, refusal: str, differences: list[str]) -> BlockingChannel:
+    # RabbitMQ tells one difference at a time, in an order of its own: a classic queue may first be told by its
+    # dead-letter exchange. So what is told is put into the declaration until it fits the queue, and binds it.
+    what = f"queue {wanted.name}"
+    arguments, told = dict(wanted.arguments), {}
+    while True:
+        if any(f"'{name}'" in refusal for name in _TYPE_OF_QUEUE):
+            raise _wrong_type(what, refusal)
+        difference = _INEQUIVALENT.search(refusal)
+        if difference is None or difference["name"] in told:
+            raise ConfigurationError(
+                f"{what} can't be used ({refusal}): move its messages away, delete it, start again"
+            )
+        name, value = difference["name"], difference["text"] or difference["number"]
+        told[name] = value
+        arguments.pop(name, None)
+        if value is not None:
+            arguments[name] = int(value) if difference["number"] else value
+        channel = connection.channel()
+        try:
+            _declare(channel, Queue(wanted.name, arguments, wanted.bindings), passive=False)
+        except pika.exceptions.ChannelClosedByBroker as error:
+            refusal = error.reply_text
+        else:
+            break
+    found = ", ".join(f"{name} is {value}, not {wanted.arguments.get(name)}" for name, value in told.items())
+    if _loses(wanted, arguments):
+        raise ConfigurationError(
+            f"{what} would lose messages ({found}): move them away, delete it, start again to have it declared anew"
+        )
+    differences.append(f"{what}: {found}; to have ours, move its messages away, delete it, start again")
+    return channel
+
+
+def _loses(wanted: Queue, arguments: Mapping[str, Any]) -> bool:
+    # Whether a message may leave a queue with these arguments for another place than the one that version 1 has for it.
+    full = bool(_LENGTHS & arguments.keys()) and arguments.get("x-overflow") != "reject-publish"
+    drops = full or "x-message-ttl" in arguments
+    most = arguments.get("x-delivery-limit", -1)
+    gives_up = 0 <= most < wanted.arguments.get("x-delivery-limit", 0)
+    place, key = arguments.get("x-dead-letter-exchange"), arguments.get("x-dead-letter-routing-key")
+    parks = place is not None and place == wanted.arguments.get("x-dead-letter-exchange") and key is None
+    # What is a result or dead already has nowhere else to be; and what expires with its queue goes nowhere.
+    never = drops and wanted.name in {RESULTS, DEAD}
+    return never or "x-expires" in arguments or ((drops or gives_up) and not parks)
+
+
+def _wrong_type(what: str, refusal: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{what} exists with another type ({refusal}): move its messages away, delete it, start again"
+    )
