@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from worker.jobs import canonical
+
 EVERY_SHOP = "*"
 """Stands for all shops, those to come included; no slug looks like it."""
 
@@ -48,8 +50,9 @@ class Controls:
         return limit if limit is not None and limit.until > now else None
 
     def is_cancelled(self, campaign: str, shop: str, now: int) -> bool:
-        """Whether the shop's jobs of the campaign are called off."""
-        return any(self.cancelled.get((campaign, of), 0) > now for of in (shop, EVERY_SHOP))
+        """Whether the shop's jobs of the campaign are called off; names are compared as job ids take them."""
+        name = canonical(campaign) or ""
+        return any(self.cancelled.get((name, of), 0) > now for of in (shop, EVERY_SHOP))
 
     def with_pause(self, shop: str, reason: str, now: int) -> "Controls":
         """Another reason for what is paused already doesn't change since when it is."""

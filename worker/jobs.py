@@ -238,19 +238,20 @@ def job_id(shop: str, campaign: str, run: int, customer: Customer, channel: str,
       ValueError: a string holds a lone surrogate and so has no UTF-8.
     """
     identity = [
-        _canonical(shop),
-        _canonical(campaign),
+        canonical(shop),
+        canonical(campaign),
         run,
-        _canonical(customer.bhid),
-        _canonical(customer.shopid),
-        _canonical(customer.email, address=True),
-        _canonical(channel),
-        _canonical(destination, address=True),
+        canonical(customer.bhid),
+        canonical(customer.shopid),
+        canonical(customer.email, address=True),
+        canonical(channel),
+        canonical(destination, address=True),
     ]
     return hashlib.sha256(_UNICODE.encode(identity).encode()).hexdigest()[:_JOB_ID_HEX_DIGITS]
 
 
-def _canonical(text: str | None, *, address: bool = False) -> str | None:
+def canonical(text: str | None, *, address: bool = False) -> str | None:
+    """The form in which texts are compared: trimmed and NFC, an ``address`` in lower case; None for an empty one."""
     if text is None:
         return None
     trimmed = text.strip()

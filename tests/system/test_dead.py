@@ -144,6 +144,58 @@ def test_a_replayed_job_is_called(desk: Desk, tap: Tap) -> None:
     assert len(listed(desk)) == 1
 
 
+def test_a_replay_that_is_killed_calls_nobody_twice(desk: Desk, tap: Tap) -> None:
+    """Run again, it publishes some jobs a second time, whose letters it had not removed yet: they are one job each."""
+    letters = 1_500
+    sandbox = desk.start_sandbox("--shops", "shops.toml")
+    desk.write_shops(sandbox.url, ["acme"], per_second=2000, burst=2000)
+    for number in range(letters):
+        fields: dict[str, Any] = {"customer": {"shopid": f"c{number}"}, "channel": "sms", "destination": None}
+        bury(tap, message("acme", **fields), "crash_loop")
+    replay = desk.start("dead", "replay", "--reason", "crash_loop")
+    wait_until(lambda: tap.depth("referrals.shop.acme") > 1, 30, "some to be published")
+    replay.kill()
+    assert replay.wait() == -9, "it was done already: this test shows nothing"
+    assert tap.depth("referrals.shop.acme") < letters
+    assert desk.run("dead", "replay", "--reason", "crash_loop").returncode == 0
+    desk.start("collect", "--out", "results.csv")
+    desk.start("work")
+    # One more is that of the fixture's.
+    wait_until(lambda: len(desk.results()) == letters + 1, 60, "every result")
+    assert len(sandbox.calls()) == letters + 1
+    assert len(listed(desk)) == 0
+
+
+def test_what_would_end_at_once_is_left(desk: Desk, tap: Tap, redis_url: str) -> None:
+    """A job whose deadline is over, or whose campaign is cancelled, would end for good: it is told, and stays."""
+    desk.env["REFERRALS_REDIS_URL"] = redis_url
+    assert desk.run("cancel", "autumn").returncode == 0
+    late = bury(tap, message("acme", not_after="2026-01-01T00:00:00Z"), "crash_loop")
+    off = bury(tap, message("acme", campaign="autumn"), "crash_loop")
+    ended = desk.run("dead", "replay", "--all")
+    assert ended.returncode == 1
+    assert f"{late} can't be replayed: its deadline is over" in ended.stderr
+    assert f"{off} can't be replayed: its campaign is cancelled" in ended.stderr
+    assert listed(desk) == [late, off]
+    assert desk.run("dead", "replay", late, "--expires", "2h").returncode == 0
+    assert listed(desk) == [off]
+
+
+def test_results_go_back_to_the_results(desk: Desk, tap: Tap) -> None:
+    """A result that an older `collect` could not read is collected once a newer one has put it back."""
+    body = json.dumps({"schema": 99, "job_id": "0" * 32, "outcome": "sent"}).encode()
+    tap.put("referrals.results", "acme.sent.ok.plain", body)
+    collect = desk.start("collect", "--out", "results.csv")
+    wait_until(lambda: tap.depth("referrals.dead") == 1, 30, "it to be rejected")
+    collect.kill()
+    (letter,) = json.loads(desk.run("dead", "list", "--json").stdout)["letters"]
+    assert letter["reason"] == "unreadable_result"
+    assert desk.run("dead", "replay", "--reason", "unreadable_result").returncode == 0
+    back = tap.take("referrals.results", 1, 10)[0]
+    assert (back.body, back.routing_key) == (body, "acme.sent.ok.plain")
+    assert listed(desk) == []
+
+
 def test_drop(desk: Desk, tap: Tap) -> None:
     """Letters are dropped by choice and only with --yes where nobody can be asked."""
     bury(tap, b"a", "undecodable", at="2020-01-01T00:00:00+00:00")

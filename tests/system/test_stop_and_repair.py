@@ -70,6 +70,23 @@ def test_a_paused_shop_is_called_by_nobody_until_it_is_resumed(desk: Desk, sandb
     await_outcomes(desk, worker, {("bolt", "sent"): 6, ("acme", "sent"): 6})
 
 
+def test_a_campaign_is_known_by_its_name_however_it_is_written(desk: Desk, sandbox: Sandbox) -> None:
+    """Cancelled is what has the same job ids: blanks around it and the form of its letters make no other campaign."""
+    desk.start("collect", "--out", "results.csv")
+    publish(desk, " fru\u0308hling ")
+    ended = desk.run("cancel", "fr\u00fchling")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    worker = desk.start("work")
+    await_outcomes(desk, worker, {("bolt", "cancelled"): 6, ("acme", "cancelled"): 6})
+    assert sandbox.calls() == []
+    refused = desk.run("publish", "export.csv", "--campaign", "fr\u00fchling ")
+    assert refused.returncode == 2
+    assert "is cancelled in every shop" in refused.stderr
+    misspelt = desk.run("cancel", "fruling")
+    assert misspelt.returncode == 0
+    assert "no job of a campaign fruling has been counted" in misspelt.stderr
+
+
 def test_all_shops_at_once(desk: Desk, sandbox: Sandbox) -> None:
     """`pause --all` stops a running worker; `resume --all` leaves a shop paused that has a pause of its own."""
     desk.start("collect", "--out", "results.csv")

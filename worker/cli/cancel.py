@@ -9,6 +9,7 @@ from worker.cli.controls import shared_store
 from worker.cli.environment import load
 from worker.controls import EVERY_SHOP
 from worker.errors import ConfigurationError, UsageError
+from worker.jobs import canonical
 from worker.shops import ShopRegistry
 
 LONGEST_CAMPAIGN = 200
@@ -33,6 +34,7 @@ def cancel(
     """
     if not 0 < len(campaign.strip()) <= LONGEST_CAMPAIGN:
         raise UsageError(f"{campaign!r}: is no campaign's name, which has 1 to {LONGEST_CAMPAIGN} characters")
+    campaign = canonical(campaign) or ""
     loaded = load()
     shops = ShopRegistry.load(loaded.shops)
     if shop is not None and shops.get(shop) is None:
@@ -40,6 +42,7 @@ def cancel(
     of = shop or EVERY_SHOP
     with shared_store(loaded, "cancel") as store:
         controls = store.restore(campaign, of) if undo else store.cancel(campaign, of)
+        counted = {canonical(name) for slug in ([shop] if shop else shops.slugs()) for name in store.tallies(slug)}
     everywhere = (campaign, EVERY_SHOP) in controls.cancelled
     data = {
         "campaign": campaign,
@@ -51,5 +54,7 @@ def cancel(
     where = f"in shop {shop}" if shop else "in every shop"
     rows = [("campaign", campaign), ("cancelled" if not undo else "no longer cancelled", where)]
     console.summary(rows, data, as_json=as_json)
+    if not undo and campaign not in counted:
+        console.say(f"no job of a campaign {campaign} has been counted {where} so far; is that its name?")
     if undo and shop is not None and everywhere:
         console.say(f"campaign {campaign} stays cancelled in every shop; use --undo without --shop")

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from worker.cli import console
 from worker.clock import SystemClock
-from worker.errors import ConfigurationError, UsageError
+from worker.controls import Controls
+from worker.errors import ConfigurationError, StoreError, UsageError
 from worker.settings import Settings
 from worker.shops import ShopConfig, ShopRegistry
 from worker.store.base import Store
@@ -34,6 +36,18 @@ def shop_of(name: str, registry: ShopRegistry, loaded: Settings) -> ShopConfig:
     if config is None:
         raise ConfigurationError(f"{loaded.shops}: has no shop {name!r}; it has {', '.join(registry.slugs())}")
     return config
+
+
+def known_controls(loaded: Settings) -> Controls | None:
+    """What is paused and cancelled; None where workers share no store, or where it is out of reach, which is said."""
+    if loaded.redis_url is None:
+        return None
+    with shared_store(loaded, "this") as store:
+        try:
+            return store.controls()
+        except StoreError as error:
+            console.say(f"whether a campaign is cancelled can't be told: {error}")
+            return None
 
 
 @contextmanager

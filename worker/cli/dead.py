@@ -13,14 +13,15 @@ import typer
 
 from worker.broker.connection import Parameters, parameters
 from worker.broker.dead import DeadLetter, DeadQueue
-from worker.broker.producer import publish_each
 from worker.broker.topology import REASON_HEADER
 from worker.cli import console, options
+from worker.cli.controls import known_controls
 from worker.cli.environment import load
 from worker.cli.masking import masked, plain, printable
 from worker.cli.moments import after, ago
-from worker.errors import DeadLetterError, UsageError
-from worker.jobs import parse_message
+from worker.cli.replay import publish_anew
+from worker.errors import UsageError
+from worker.jobs import canonical
 from worker.settings import Settings
 from worker.tally import Counts, counted, tally
 
@@ -81,7 +82,7 @@ class _Choice:
             frozenset(ids or ()),
             reason,
             shop,
-            campaign,
+            canonical(campaign),
             ago(older_than, "--older-than", now) if older_than is not None else None,
             ago(newer_than, "--newer-than", now) if newer_than is not None else None,
         )
@@ -94,7 +95,7 @@ class _Choice:
             (not self.ids or letter.id in self.ids or letter.job_id in self.ids)
             and self.reason in (None, letter.reason)
             and self.shop in (None, letter.shop)
-            and self.campaign in (None, letter.campaign)
+            and self.campaign in (None, canonical(letter.campaign))
             # One whose age nobody knows is neither older nor newer.
             and (self.before is None or (letter.dead_at is not None and letter.dead_at < self.before))
             and (self.since is None or (letter.dead_at is not None and letter.dead_at >= self.since))
@@ -188,8 +189,9 @@ def replay(
     """Publish the jobs anew as their next run, each confirmed before its letter is removed.
 
     The new run has a job id of its own, so it is called also where the old one was answered. A letter without a
-    readable job, or whose shop has no queue, is told and left; then the exit code is 1. Breaking off is harmless:
-    what was replayed twice is one job.
+    readable job, whose shop has no queue, whose deadline is over or whose campaign is cancelled is told and left; then
+    the exit code is 1. Results go back to the queue of results as they are. Breaking off is harmless: what was
+    replayed twice is one job.
 
     Example: `referrals dead replay --reason unknown_shop --shop acme`
     """
@@ -200,16 +202,21 @@ def replay(
     params = _connection(loaded)
     replayed = 0
     left: list[tuple[str, str]] = []
+    controls = known_controls(loaded)
     with DeadQueue(params) as queue:
         chosen = islice(filter(choice.takes, queue.letters()), limit)
         while batch := list(islice(chosen, BATCH)):
-            done, failed = _replay(batch, params, not_after)
+            told = publish_anew(batch, params, not_after, controls)
             # Each as soon as it is true, so that also what breaks off in between adds up.
-            tally(loaded, counted((letter.job for letter in done if letter.job is not None), "published"))
-            queue.remove(done)
-            tally(loaded, _removed(done))
-            replayed += len(done)
-            left += failed
+            tally(loaded, counted((letter.job for letter in told.done if letter.job is not None), "published"))
+            queue.remove(told.done)
+            tally(loaded, _removed(told.done))
+            replayed += len(told.done)
+            left += [(letter.id, _cell(problem)) for letter, problem in told.left]
+            if told.stuck:
+                # Each batch would wait in vain for as long again.
+                console.say("RabbitMQ confirms nothing; what comes after these was not tried")
+                break
     data = {"replayed": replayed, "left": [{"id": name, "problem": problem} for name, problem in left]}
     console.summary([("replayed", f"{replayed:,}"), ("left", f"{len(left):,}")], data, as_json=as_json)
     for name, problem in left[:TOLD]:
@@ -277,33 +284,10 @@ def _confirm(choice: _Choice, params: Parameters) -> int:
     return count
 
 
-def _replay(
-    batch: list[DeadLetter], params: Parameters, not_after: datetime | None
-) -> tuple[list[DeadLetter], list[tuple[str, str]]]:
-    jobs = [(letter, letter.job.replay(not_after=not_after)) for letter in batch if letter.job is not None]
-    failed = [(letter.id, _why_unreadable(letter)) for letter in batch if letter.job is None]
-    told = publish_each([job for _, job in jobs], params) if jobs else []
-    done = []
-    for (letter, _), error in zip(jobs, told, strict=True):
-        if error is None:
-            done.append(letter)
-        else:
-            failed.append((letter.id, str(error)))
-    return done, failed
-
-
-def _why_unreadable(letter: DeadLetter) -> str:
-    try:
-        parse_message(letter.body)
-    except DeadLetterError as error:
-        return _cell(str(error))
-    return ""
-
-
 def _row(letter: DeadLetter) -> dict[str, Any]:
     return {
         "id": letter.id,
-        "reason": letter.reason,
+        "reason": masked(letter.reason),
         "detail": masked(letter.detail),
         "dead_at": letter.dead_at.isoformat(timespec="seconds") if letter.dead_at else None,
         "shop": masked(letter.shop),

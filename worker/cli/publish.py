@@ -7,13 +7,13 @@ from worker.broker.connection import parameters
 from worker.broker.producer import Producer
 from worker.campaigns import Importer, SeenJobs
 from worker.cli import console, options
+from worker.cli.controls import known_controls
 from worker.cli.environment import load
-from worker.clock import SystemClock
 from worker.controls import EVERY_SHOP
-from worker.errors import ConfigurationError, StoreError, UsageError
+from worker.errors import ConfigurationError, UsageError
+from worker.jobs import canonical
 from worker.settings import Settings
 from worker.shops import ShopRegistry
-from worker.stores import build_store
 from worker.tally import tally
 
 TICK_JOBS = 500
@@ -93,16 +93,10 @@ def publish(
 
 def _refuse_cancelled(loaded: Settings, campaign: str, shop: str | None) -> None:
     # A job that ends as cancelled has ended for good: published again after --undo, it would not be called.
-    if loaded.redis_url is None:
+    controls = known_controls(loaded)
+    if controls is None:
         return
-    store = build_store(loaded, SystemClock())
-    try:
-        cancelled = {of for name, of in store.controls().cancelled if name == campaign}
-    except StoreError as error:
-        console.say(f"whether campaign {campaign} is cancelled can't be told: {error}")
-        return
-    finally:
-        store.close()
+    cancelled = {of for name, of in controls.cancelled if name == canonical(campaign)}
     if cancelled & {EVERY_SHOP, shop}:
         where = "in every shop" if EVERY_SHOP in cancelled else f"in shop {shop}"
         raise UsageError(

@@ -1,0 +1,69 @@
+"""Dead letters published anew: which of them can be, as what, and whether RabbitMQ has confirmed it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from worker.broker.connection import Parameters
+from worker.broker.dead import DeadLetter
+from worker.broker.producer import outgoing, publish_each
+from worker.broker.publisher import Outgoing, unheard
+from worker.broker.topology import RESULTS
+from worker.clock import SystemClock
+from worker.controls import Controls
+from worker.dispatch import is_expired
+from worker.errors import DeadLetterError, UnroutableError
+from worker.jobs import parse_message
+
+
+@dataclass
+class Replayed:
+    """What became of some letters: ``done`` are confirmed, and why the others are ``left``.
+
+    ``stuck`` says that RabbitMQ took none of what it could have routed: it may be out of memory, or away.
+    """
+
+    done: list[DeadLetter] = field(default_factory=list)
+    left: list[tuple[DeadLetter, str]] = field(default_factory=list)
+    stuck: bool = False
+
+
+def publish_anew(
+    letters: Iterable[DeadLetter], params: Parameters, not_after: datetime | None, controls: Controls | None
+) -> Replayed:
+    """Publish jobs as their next run, with another deadline if there is one, and results as they are.
+
+    Blocks for 30 s at the longest. Removes nothing.
+    """
+    told = Replayed()
+    messages: list[tuple[DeadLetter, Outgoing]] = []
+    for letter in letters:
+        message = _message(letter, not_after, controls)
+        if isinstance(message, str):
+            told.left.append((letter, message))
+        else:
+            messages.append((letter, message))
+    errors = publish_each([message for _, message in messages], params) if messages else []
+    for (letter, _), error in zip(messages, errors, strict=True):
+        if error is None:
+            told.done.append(letter)
+        else:
+            told.left.append((letter, str(error)))
+    told.stuck = bool(errors) and not any(error is None or isinstance(error, UnroutableError) for error in errors)
+    return told
+
+
+def _message(letter: DeadLetter, not_after: datetime | None, controls: Controls | None) -> Outgoing | str:
+    # Or why there is none.
+    if letter.is_result:
+        return Outgoing(RESULTS, letter.routing_key, letter.body, unheard)
+    try:
+        job = parse_message(letter.body).replay(not_after=not_after)
+    except DeadLetterError as error:
+        return str(error)
+    now = SystemClock().now()
+    if is_expired(job, now):
+        return "its deadline is over, so it would end as expired; give it another with --expires"
+    if controls is not None and controls.is_cancelled(job.campaign, job.shop, now):
+        return "its campaign is cancelled, so it would end so too; `referrals cancel --undo` first"
+    return outgoing(job, now)
