@@ -85,9 +85,10 @@ def reach(point: str, job_id: str) -> None:
 
 
 class FailingStore(RedisStore):
-    """Dies once an answer is recorded and nothing is published yet, or once a result is confirmed and not settled."""
+    """Dies before an answer is recorded or right after it, or once a result is confirmed and not settled."""
 
     def answer(self, ask: Ask, epoch: int, result: str) -> bool:
+        reach("before_answer", ask.job_id)
         recorded = super().answer(ask, epoch, result)
         calls.end(ask.job_id)
         reach("after_answer", ask.job_id)

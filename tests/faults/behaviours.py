@@ -7,6 +7,9 @@ from tests.unit.rawserver import Connection, drips, response, sends
 
 MEGABYTE = 1_000_000
 
+RETRY_AFTER = 3
+"""Seconds; another wait than that of a 429 which names none."""
+
 
 def _html(status: int, text: str) -> bytes:
     page = f"<html><head><title>{text}</title></head><body><h1>{text}</h1></body></html>"
@@ -50,9 +53,10 @@ BOMB = Behaviour(
 NO_REFERRAL = Behaviour("no_referral", sends(response(200, {"message": REFERRAL["message"]}, JSON)))
 
 FIREWALL = _refuses("firewall", _html(403, "Request blocked"))
+OBSOLETE = _refuses("obsolete", _error(400, "obsolete_global_api_version", "This version is gone."))
 BAD_TOKEN = _refuses("401", _error(401, "invalid_token", "The token is not valid."))
 
 THROTTLED = _refuses(
-    "429", _error(429, "rate_limit_exceeded", "Too many per second for this shop.", {"Retry-After": "1"})
+    "429", _error(429, "rate_limit_exceeded", "Too many per second for this shop.", {"Retry-After": f"{RETRY_AFTER}"})
 )
 THROTTLED_BARE = _refuses("429_bare", response(429, b""))

@@ -60,6 +60,20 @@ def check(published: Mapping[str, bool], calls: Iterable[str], results: Iterable
     )
 
 
+def called_after_the_end(calls: Iterable[tuple[str, int]], ended: Mapping[str, int]) -> frozenset[str]:
+    """The jobs that were called once more after they had ended.
+
+    ``calls`` has job id and arrival of each call, whatever its answer, ``ended`` when a job's first result was made;
+    both in microseconds of one clock. A job's first call is none of these, whatever its worker's clock said.
+    """
+    arrivals: dict[str, list[int]] = {}
+    for job, at in calls:
+        arrivals.setdefault(job, []).append(at)
+    return frozenset(
+        job for job, times in arrivals.items() if job in ended and any(at > ended[job] for at in sorted(times)[1:])
+    )
+
+
 def overrun(arrivals: Sequence[int], *, per_second: float, burst: int) -> float:
     """By how many calls the worst window went beyond ``burst`` and ``per_second`` together; 0 where none did.
 

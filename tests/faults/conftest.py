@@ -61,7 +61,7 @@ def site(
     request: pytest.FixtureRequest, tmp_path: Path, rabbitmq: RabbitMQ, vhost: Vhost, full: bool
 ) -> Iterator[Site]:
     """A row's world; workers, receiving side and store are its own. Whatever still runs ends with the row."""
-    with Valkey(tmp_path / "valkey") as valkey, Upstream(tmp_path / "calls.jsonl") as upstream:
+    with Valkey(tmp_path / "valkey", appendonly="yes") as valkey, Upstream(tmp_path / "calls.jsonl") as upstream:
         desk = Desk.of(tmp_path, _with_canary(rabbitmq, vhost))
         desk.env |= SHORT_TIMES | {"REFERRALS_REDIS_URL": valkey.url, "PYTHONPATH": str(ROOT)}
         made = Site(desk, rabbitmq, vhost, valkey, upstream, full)
@@ -72,6 +72,7 @@ def site(
         finally:
             made.close()
             _report(request, made, time.monotonic() - started)
+        made.assert_nothing_leaked()
 
 
 def _with_canary(rabbitmq: RabbitMQ, vhost: Vhost) -> str:

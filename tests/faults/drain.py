@@ -4,12 +4,15 @@ import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pika
 
 RESULTS = "referrals.results"
 DEAD = "referrals.dead"
+
+EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass
@@ -20,6 +23,8 @@ class Ended:
     dead: list[str] = field(default_factory=list)
     outcome_of: dict[str, str] = field(default_factory=dict)
     """Of each job's first result: ``outcome`` or ``outcome/code``."""
+    ended_at: dict[str, int] = field(default_factory=dict)
+    """When each job's first result was made, in microseconds since the epoch by its worker's clock."""
     latencies: list[float] = field(default_factory=list)
     """How long each result's last call took, in seconds."""
     reasons: Counter[str] = field(default_factory=Counter)
@@ -58,6 +63,8 @@ class Ended:
         result = json.loads(body)
         code = f"/{result['code']}" if result["code"] else ""
         self.outcome_of.setdefault(result["job_id"], f"{result['outcome']}{code}")
+        at = (datetime.fromisoformat(result["finished_at"]) - EPOCH) // timedelta(microseconds=1)
+        self.ended_at[result["job_id"]] = min(at, self.ended_at.get(result["job_id"], at))
         self.results.append(result["job_id"])
         if result["latency_seconds"] is not None:
             self.latencies.append(result["latency_seconds"])

@@ -6,16 +6,17 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pika
 
 from tests import canaries
-from tests.faults.checker import Verdict, check, overrun
+from tests.faults.checker import Verdict, called_after_the_end, check, overrun
 from tests.faults.drain import DEAD, RESULTS, Ended
-from tests.faults.jobs import FaultJob
+from tests.faults.jobs import CHANNEL, FaultJob
 from tests.faults.producer import Producer, put
 from tests.faults.upstream import Upstream
 from tests.faults.worker import Worker
@@ -54,11 +55,23 @@ CALM_SECONDS = 1.5
 """How long every queue must be empty: depths are half a second old, and a job on its way between two may be missed."""
 
 
+Heal = Callable[[], None]
+"""Ends a fault."""
+
+
+class Limits(NamedTuple):
+    """A shop's, of calls."""
+
+    per_second: float
+    burst: int
+
+
 @dataclass
 class Site:
     """One row's world. What a row injects it counts in ``faults``.
 
-    ``full`` asks for the whole number of repetitions; ``started`` has every worker that was ever started.
+    ``full`` asks for the whole number of repetitions; ``started`` has every worker that was ever started; ``limits``
+    the widest that the shops file has had for each shop. A row whose store loses its data is ``forgetful``.
     """
 
     desk: Desk
@@ -69,6 +82,8 @@ class Site:
     full: bool
     shops: tuple[str, ...] = SHOPS
     faults: int = 0
+    forgetful: bool = False
+    limits: dict[str, Limits] = field(default_factory=dict)
     workers: list[Worker] = field(default_factory=list)
     started: list[Worker] = field(default_factory=list)
     published: dict[str, bool] = field(default_factory=dict)
@@ -91,8 +106,8 @@ class Site:
         **keys: object,
     ) -> None:
         """Write the shops file: wide limits unless ``keys`` tell otherwise, or the ``tables`` of single shops."""
-        usual: dict[str, object] = {"per_second": 200, "burst": 20, "base_url": self.upstream.url}
-        lines = ["[defaults]", *_toml(usual | keys)]
+        usual: dict[str, Any] = {"per_second": 200, "burst": 20, "base_url": self.upstream.url} | keys
+        lines = ["[defaults]", *_toml(usual)]
         folder = self.desk.folder
         (folder / "secrets").mkdir(exist_ok=True)
         for shop in self.shops:
@@ -101,6 +116,8 @@ class Site:
                 secret.write_text(f"canary secret of {shop}, long enough to sign with\n")
             own = {"key_id": f"key-{shop}", "secret_file": f"secrets/{shop}.key"} | dict((tables or {}).get(shop, {}))
             lines += [f"[shops.{shop}]", *_toml(own)]
+            limits = usual | own
+            self.limits[shop] = max(self.limits.get(shop, Limits(0, 0)), Limits(limits["per_second"], limits["burst"]))
         half_written = folder / "shops.toml.new"
         half_written.write_text("\n".join(lines) + "\n")
         half_written.replace(folder / "shops.toml")
@@ -136,8 +153,12 @@ class Site:
         """Start a worker in place of each that has ended, as whoever runs them would."""
         gone = [worker for worker in self.workers if not worker.process.running()]
         for worker in gone:
-            self.workers.remove(worker)
-            self._start(failing=failing, env={})
+            self.relieve(worker, failing=failing)
+
+    def relieve(self, worker: Worker, *, failing: bool = False) -> None:
+        """Start another in a worker's place, which is left to end by itself."""
+        self.workers.remove(worker)
+        self._start(failing=failing, env={})
 
     @contextlib.contextmanager
     def load(self, *, per_second: float, first: int = 0) -> Iterator[Producer]:
@@ -148,6 +169,17 @@ class Site:
         finally:
             producer.stop()
             producer.join(PATIENCE)
+
+    def command(self, *arguments: str) -> None:
+        """Run a command of the operator's, which must succeed."""
+        done = self.desk.run(*arguments, timeout=PATIENCE)
+        assert done.returncode == 0, done.stderr
+
+    def export(self, jobs: Iterable[FaultJob]) -> str:
+        """The name of a file with the jobs as a shop would export them."""
+        rows = [{"shop": job.shop, "customer_email": job.email, "channel": CHANNEL} for job in jobs]
+        self.desk.write_export("export.csv", rows)
+        return "export.csv"
 
     def publish(self, jobs: Iterable[FaultJob]) -> None:
         """Publish jobs as fast as RabbitMQ confirms, and wait for that."""
@@ -173,20 +205,22 @@ class Site:
         return {name: count for name, count in self.rabbitmq.depths(self.vhost).items() if count}
 
     def settle(self, seconds: float = PATIENCE) -> None:
-        """Wait until no job is on its way any more, then take what came out.
+        """Wait until no job is on its way any more, and every one is acknowledged; then take what came out.
 
-        At the deadline it takes what there is, and the judge has the last word.
+        Raises:
+          AssertionError: some are on their way still; what came out is taken all the same.
         """
         deadline = time.monotonic() + seconds
         calm_since = None
-        while time.monotonic() < deadline:
+        while True:
             busy = self.depths().keys() - {RESULTS, DEAD}
             now = time.monotonic()
             calm_since = (calm_since or now) if not busy else None
-            if calm_since is not None and now - calm_since >= CALM_SECONDS:
+            if now >= deadline or (calm_since is not None and now - calm_since >= CALM_SECONDS):
                 break
             time.sleep(0.1)  # between two looks
         self.take()
+        assert not busy, f"jobs are on their way after {seconds} s; {self._evidence()}"
 
     def await_calls(self, more: int) -> None:
         """Wait until there have been more than so many calls since now."""
@@ -207,7 +241,8 @@ class Site:
         return check(published, self.upstream.carried_out(), self.ended.results, self.ended.dead)
 
     def judge(self, *, repeats: int = 0, dead: int = 0) -> Verdict:
-        """Fail unless the promise was kept: nothing lost or unexpected, and at most so many calls twice.
+        """Fail unless the promise was kept: nothing lost or unexpected, at most so many calls twice and none after its
+        job's end, and no shop called beyond its limits by more than a burst.
 
         ``dead`` is how many dead letters there are to be.
         """
@@ -215,14 +250,16 @@ class Site:
         assert verdict.valid, f"lost {len(verdict.lost)}, unexpected {len(verdict.unexpected)}; {self._evidence()}"
         assert verdict.repeats <= repeats, f"{verdict.repeats} repeats, at most {repeats} are due; {self._evidence()}"
         assert len(self.ended.dead) == dead, f"dead letters: {self.ended.reasons}; {self._evidence()}"
-        self.assert_nothing_leaked()
+        late = called_after_the_end(((call.job_id, call.at) for call in self.upstream.calls()), self.ended.ended_at)
+        assert self.forgetful or not late, f"called after their end: {late}; {self._evidence()}"
+        self.assert_paced(bursts=self.faults if self.forgetful else 1)
         return verdict
 
     def assert_nothing_leaked(self) -> None:
-        """No address and no secret is in a log at DEBUG, on a page of metrics or in a header."""
+        """No address and no secret is in a log at DEBUG, on a page of metrics or in a header. Once all have ended."""
         folder = self.desk.folder
         for number, worker in enumerate(self.started):
-            (folder / f"worker-{number}.prom").write_text(worker.page())
+            (folder / f"worker-{number}.prom").write_text(worker.last_page)
         canaries.save_headers(folder / "ended.headers", self.ended.headers)
         secrets = [path.read_text().strip() for path in (folder / "secrets").iterdir()]
         canaries.assert_clean(folder, secrets=[CANARY, *secrets], at_least=len(self.started))
@@ -235,16 +272,16 @@ class Site:
     def stop(self) -> None:
         """Stop every worker in order; one that doesn't end, or not well, has a thread that is stuck."""
         for worker in self.workers:
-            worker.process.signal(signal.SIGTERM)
+            worker.terminate()
         for worker in self.workers:
             assert worker.process.wait(PATIENCE) == 0, worker.process.stderr[-3000:]
 
-    def assert_paced(self, *, per_second: float, burst: int, bursts: int = 1) -> None:
-        """No shop was called faster than its limit and so many bursts more, as the receiving side saw it."""
-        for shop in self.shops:
+    def assert_paced(self, *, bursts: int) -> None:
+        """No shop was called faster than its limits and so many bursts more, as the receiving side saw it."""
+        for shop, limits in self.limits.items():
             arrivals = [call.at for call in self.upstream.calls(shop=shop)]
-            beyond = overrun(arrivals, per_second=per_second, burst=burst)
-            most = bursts * burst + per_second * BUNCHED_SECONDS
+            beyond = overrun(arrivals, per_second=limits.per_second, burst=limits.burst)
+            most = bursts * limits.burst + limits.per_second * BUNCHED_SECONDS
             assert beyond <= most, f"{shop} was called {beyond:.1f} times beyond its limit, {most:.1f} are due"
 
     def close(self) -> None:
@@ -254,6 +291,7 @@ class Site:
                 # A frozen one would not even be killed in order.
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(worker.process.pid, signal.SIGCONT)
+                worker.kill()
         self.desk.close()
 
     def _start(self, *, failing: bool, env: Mapping[str, str], through: Sequence[str] | None = None) -> Worker:

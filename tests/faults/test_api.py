@@ -1,11 +1,13 @@
 """Refer2 misbehaves for one shop of three: the right verdict each time, and the others don't notice."""
 
+import time
 from itertools import count
 
 import pytest
 
 from tests.faults import behaviours
-from tests.faults.site import LEASE_SECONDS, PATIENCE, THREADS, Site
+from tests.faults.jobs import CAMPAIGN
+from tests.faults.site import PATIENCE, THREADS, Site
 from tests.faults.upstream import PROMPT, SENT, Behaviour, Call, Plan, always
 from tests.services import wait_until
 from tests.services.process import free_ports
@@ -18,8 +20,16 @@ EACH = JOBS // 3
 BAD_CALLS = 4
 """Calls that are treated badly, few enough for the breaker to stay closed."""
 
+DEADLINE_SECONDS = 5.2
+"""Of a whole call, by the site's settings. Twice as long is no measure, but a thread that was stuck."""
+
+WAITS = {behaviours.THROTTLED.name: behaviours.RETRY_AFTER, behaviours.THROTTLED_BARE.name: 1}
+"""Seconds after a 429 before its customer may be called again: as it says, or else the vendor's shortest window."""
+
 IN_A_ROW = {"5xx": 10, "firewall": 1, "401": 1}
 """Such answers in a row that a worker takes before it closes the shop."""
+
+CLOSED_SECONDS = 10
 
 PROBES = 5
 """Calls that a closed shop may make until the row heals it, after those that were under way: the pauses between them
@@ -74,25 +84,38 @@ def others_are_done(site: Site) -> bool:
 
 
 def finish(site: Site, *, repeats: int = 0) -> None:
-    """Nothing is lost, and no thread is stuck: the workers stop in order."""
+    """Nothing is lost, and no thread is stuck: no call took longer than it may, and the workers stop in order."""
     site.settle()
     site.judge(repeats=repeats)
+    assert max(site.ended.latencies) < 2 * DEADLINE_SECONDS
+    assert not any(worker.counted("referral_stuck_threads") for worker in site.workers)
     site.stop()
 
 
-@pytest.mark.parametrize(
-    "behaviour",
-    [behaviours.UNAVAILABLE, behaviours.INTERNAL_ERROR, behaviours.THROTTLED, behaviours.THROTTLED_BARE],
-    ids=name_of,
-)
+@pytest.mark.parametrize("behaviour", [behaviours.UNAVAILABLE, behaviours.INTERNAL_ERROR], ids=name_of)
 def test_refused(site: Site, behaviour: Behaviour) -> None:
-    """A 5xx or a 429: nothing was done, so the calls are made again, and their jobs are sent."""
+    """A 5xx: nothing was done, so the calls are made again, and their jobs are sent."""
     begin(site, at_first(behaviour, "acme"))
     site.faults += BAD_CALLS
     finish(site)
 
     assert site.ended.outcomes == {"sent": JOBS}
     assert site.upstream.treated() == {behaviour.name: BAD_CALLS, "sent": JOBS}
+
+
+@pytest.mark.parametrize("behaviour", [behaviours.THROTTLED, behaviours.THROTTLED_BARE], ids=name_of)
+def test_throttled(site: Site, behaviour: Behaviour) -> None:
+    """A 429 is no attempt, of which these jobs have one, and is waited out as long as it says."""
+    begin(site, at_first(behaviour, "acme"), max_attempts=1)
+    site.faults += BAD_CALLS
+    finish(site)
+
+    assert site.ended.outcomes == {"sent": JOBS}
+    assert site.upstream.treated() == {behaviour.name: BAD_CALLS, "sent": JOBS}
+    calls = site.upstream.calls(shop="acme")
+    throttled = [[call.at for call in calls if call.job_id == first.job_id] for first in calls[:BAD_CALLS]]
+    assert [len(times) for times in throttled] == [2] * BAD_CALLS
+    assert all(again - first >= WAITS[behaviour.name] * 1_000_000 for first, again in throttled)
 
 
 @pytest.mark.parametrize("behaviour", UNREADABLE, ids=name_of)
@@ -104,7 +127,22 @@ def test_unreadable(site: Site, behaviour: Behaviour) -> None:
 
     assert site.ended.outcomes == {"sent": JOBS - BAD_CALLS, f"unknown/{UNREADABLE[behaviour]}": BAD_CALLS}
     assert site.verdict().repeats == BAD_CALLS
-    assert max(site.ended.latencies) < LEASE_SECONDS
+
+
+def test_every_answer_is_lost(site: Site) -> None:
+    """An upstream that carries a job out and always answers too late: one repeat an attempt, and a result says so."""
+    attempts = 3
+    (unlucky,) = site.jobs(1)
+
+    def plan(call: Call) -> Behaviour:
+        return behaviours.DRIPPING if call.job_id == unlucky.job_id else PROMPT
+
+    begin(site, plan, max_attempts=attempts)
+    site.faults += attempts
+    finish(site, repeats=attempts - 1)
+
+    assert site.ended.outcomes == {"sent": JOBS - 1, "unknown/timeout": 1}
+    assert site.upstream.treated() == {"drip_fed": attempts, "sent": JOBS - 1}
 
 
 @pytest.mark.parametrize("behaviour", [behaviours.FIREWALL, behaviours.BAD_TOKEN, behaviours.UNAVAILABLE], ids=name_of)
@@ -121,6 +159,47 @@ def test_closed(site: Site, behaviour: Behaviour) -> None:
     finish(site)
 
     assert site.ended.outcomes == {"sent": JOBS}
+
+
+def test_closed_everywhere(site: Site) -> None:
+    """A version that is gone is nobody's own fault: the first such answer closes every shop, until one answers well."""
+    begin(site, always(behaviours.OBSOLETE))
+    wait_until(lambda: len(site.events("shop_closed")) >= WORKERS, PATIENCE, "each worker to have closed every shop")
+    wait_until(lambda: site.upstream.in_progress == 0, PATIENCE, "the calls under way to end")
+    site.faults += len(site.upstream.calls())
+    assert site.faults <= WORKERS * (1 + THREADS + PROBES)
+    assert all(event["every_shop"] for event in site.events("shop_closed"))
+    site.upstream.plan = always(PROMPT)
+    finish(site)
+
+    assert site.ended.outcomes == {"sent": JOBS}
+
+
+def test_a_bad_secret_burns_nothing(site: Site) -> None:
+    """However many jobs are queued: a handful of calls, no result, and every job is there to be called off."""
+    jobs = site.times(100_000, once=3_000)
+    site.configure(per_second=1000, burst=100)
+    site.upstream.plan = always(behaviours.BAD_TOKEN)
+    site.command("publish", site.export(site.jobs(jobs)), "--campaign", CAMPAIGN, "--yes")
+    site.published = {job.job_id: True for job in site.jobs(jobs)}
+    site.start(WORKERS)
+    wait_until(lambda: len(shops_closed(site)) == len(site.shops), PATIENCE, "every shop to be closed")
+    wait_until(lambda: site.upstream.in_progress == 0, PATIENCE, "the calls under way to end")
+    time.sleep(CLOSED_SECONDS)  # that hardly anybody calls can only be watched
+    site.faults += len(site.upstream.calls())
+    assert site.faults <= WORKERS * THREADS + len(site.shops) * PROBES
+    assert site.take() == []
+    assert sum(site.depths().values()) == jobs
+    site.command("cancel", CAMPAIGN)
+    site.settle(10 * PATIENCE)
+
+    site.judge()
+    assert site.ended.outcomes == {"cancelled": jobs}
+
+
+def shops_closed(site: Site) -> set[object]:
+    """Those that some worker has closed."""
+    return {event["shop"] for event in site.events("shop_closed")}
 
 
 def test_a_changed_secret_heals_at_once(site: Site) -> None:

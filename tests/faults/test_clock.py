@@ -1,14 +1,17 @@
 """The wall clock of a worker jumps: neither limits nor leases change, which the store's and a steady clock count."""
 
+import json
 import shutil
 import struct
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from tests.faults.site import PATIENCE, SHOPS, Site
 from tests.faults.upstream import always, slow
+from tests.faults.worker import Worker
 from tests.services import wait_until
 
 PER_SECOND = 10
@@ -36,19 +39,35 @@ def shift(file: Path, seconds: int) -> None:
 
 @pytest.mark.parametrize("jump", [JUMP, -JUMP], ids=["forward", "back"])
 def test_clock_jumps(site: Site, shifted_clock: Path, tmp_path: Path, jump: int) -> None:
-    """One worker of two is ten minutes off from then on: no shop is called faster, no job twice."""
+    """One worker of two is ten minutes off from then on, and so is one that starts: no shop is called faster, no job
+    twice."""
     site.configure(per_second=PER_SECOND, burst=BURST)
     site.upstream.plan = always(slow(0.02))
     file = tmp_path / "shift"
     shift(file, 0)
-    site.start(1, env={"LD_PRELOAD": str(shifted_clock), "SHIFTED_CLOCK": str(file)})
+    preloaded = {"LD_PRELOAD": str(shifted_clock), "SHIFTED_CLOCK": str(file)}
+    (jumping,) = site.start(1, env=preloaded)
     site.start(1)
     site.publish(site.jobs(len(SHOPS) * (BURST + PER_SECOND * 10)))
     wait_until(lambda: len(site.upstream.calls()) > len(SHOPS) * (BURST + PER_SECOND), PATIENCE, "the first calls")
     shift(file, jump)
     site.faults += 1
+    (starting,) = site.start(1, env=preloaded)
+    calls = len(site.upstream.calls())
+    wait_until(lambda: len(site.upstream.calls()) > calls + PER_SECOND, PATIENCE, "calls after the jump")
+    jumping.terminate()
     site.settle()
 
     verdict = site.judge()
     assert site.ended.outcomes == {"sent": len(verdict.attempted)}
-    site.assert_paced(per_second=PER_SECOND, burst=BURST, bursts=0)
+    site.assert_paced(bursts=0)
+    for worker in (jumping, starting):
+        assert seconds_off(worker) * jump > 0, "its clock did not jump: this row shows nothing"
+
+
+def seconds_off(worker: Worker) -> float:
+    """By how much the time of its latest log line differs from that of its file; 0 where it is no more than delays."""
+    line = json.loads(worker.process.stderr.splitlines()[-1])
+    written = datetime.fromisoformat(line["timestamp"])
+    off = (written - datetime.fromtimestamp(worker.process.log.stat().st_mtime, UTC)).total_seconds()
+    return off if abs(off) > JUMP / 2 else 0.0

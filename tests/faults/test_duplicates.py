@@ -1,33 +1,23 @@
 """The same job more than once, by every way there is: Refer2 is called once."""
 
-from tests.faults.jobs import CAMPAIGN, CHANNEL, FaultJob
+from tests.faults.jobs import CAMPAIGN, FaultJob
 from tests.faults.site import PATIENCE, Site
 from tests.faults.upstream import always, slow
 
 JOBS = 120
 
 
-def export(site: Site, jobs: list[FaultJob]) -> None:
-    """The jobs as a shop's export."""
-    rows = [{"shop": job.shop, "customer_email": job.email, "channel": CHANNEL} for job in jobs]
-    site.desk.write_export("export.csv", rows)
-
-
-PUBLISH = ("publish", "export.csv", "--campaign", CAMPAIGN)
-
-
 def test_an_export_published_twice(site: Site) -> None:
     """The second time while the first is under way, and a third time after it."""
     site.upstream.plan = always(slow(0.05))
     jobs = site.jobs(JOBS)
-    export(site, jobs)
+    publish = ("publish", site.export(jobs), "--campaign", CAMPAIGN)
     site.start(2)
     for _ in range(2):
-        done = site.desk.run(*PUBLISH, timeout=PATIENCE)
-        assert done.returncode == 0, done.stderr
+        site.command(*publish)
         site.faults += 1
     site.settle()
-    assert site.desk.run(*PUBLISH, timeout=PATIENCE).returncode == 0
+    site.command(*publish)
     site.settle()
     site.published = {job.job_id: True for job in jobs}
 
@@ -39,9 +29,9 @@ def test_two_producers_at_once(site: Site) -> None:
     """Two commands publish the same export at the same time."""
     site.upstream.plan = always(slow(0.05))
     jobs = site.jobs(JOBS)
-    export(site, jobs)
+    publish = ("publish", site.export(jobs), "--campaign", CAMPAIGN)
     site.start(2)
-    producers = [site.desk.start(*PUBLISH) for _ in range(2)]
+    producers = [site.desk.start(*publish) for _ in range(2)]
     assert [producer.wait(PATIENCE) for producer in producers] == [0, 0]
     site.faults += 1
     site.settle()
@@ -62,6 +52,7 @@ def test_two_live_copies(site: Site) -> None:
 
     site.judge(repeats=0)
     assert site.ended.outcomes == {"sent": len(jobs)}
+    assert sum(worker.counted("referral_ledger_hits_total") for worker in site.workers) >= len(jobs)
 
 
 def test_message_ids_of_others(site: Site) -> None:

@@ -11,6 +11,7 @@ from tests.services import wait_until
 
 def test_frozen_past_its_lease(site: Site) -> None:
     """The answers that it reads when it wakes are neither published nor acknowledged: another has the jobs by then."""
+    site.configure(per_second=10, burst=5)
     site.upstream.plan = always(slow(0.5))
     frozen, _ = site.start(2)
     site.publish(site.jobs(60))
@@ -29,3 +30,28 @@ def test_frozen_past_its_lease(site: Site) -> None:
     assert verdict.repeats > 0, "nothing was under way when the worker froze: this row shows nothing"
     assert len(site.ended.results) == len(set(site.ended.results)), "a fenced worker published"
     assert site.ended.outcomes == {"sent": 60}
+
+
+def test_frozen_beside_the_same_jobs(site: Site) -> None:
+    """It keeps its connection, and with it the right to acknowledge; another has copies of its jobs, and ends them.
+
+    Whatever it acknowledged of them on waking would be gone with the copy's message: each is given back instead.
+    """
+    site.upstream.plan = always(slow(3))
+    frozen, other = site.start(2)
+    site.publish([copy for job in site.jobs(THREADS) for copy in (job, job)])
+    wait_until(lambda: site.upstream.in_progress == THREADS, PATIENCE, "every job's first call")
+    # Whichever of the two has more of them.
+    counts = {worker: int(worker.counted("refer2_requests_in_flight")) for worker in (frozen, other)}
+    frozen = max(counts, key=lambda worker: counts[worker])
+    os.killpg(frozen.process.pid, signal.SIGSTOP)
+    site.faults += 1
+    wait_until(lambda: len(set(site.take())) == THREADS, PATIENCE, "the other to have ended every job")
+    os.killpg(frozen.process.pid, signal.SIGCONT)
+    wait_until(lambda: len(site.events("fenced")) == counts[frozen], PATIENCE, "each call to be fenced")
+    site.settle()
+
+    verdict = site.judge(repeats=counts[frozen])
+    assert verdict.repeats == counts[frozen] > 0
+    assert len(site.ended.results) == THREADS, "a fenced worker published"
+    assert site.ended.outcomes == {"sent": THREADS}

@@ -10,6 +10,8 @@ from tests.services import wait_until
 NEIGHBOURS = 60
 MEGABYTE = 1_000_000
 
+WORKERS = 2
+
 TAKEOVERS = 5
 """Deaths that a job may cause before it is parked."""
 
@@ -57,7 +59,7 @@ def test_a_job_of_ten_megabytes(site: Site) -> None:
 def test_a_job_that_ends_its_worker(site: Site) -> None:
     """It is parked after five deaths; the jobs beside it, some of which died with it, all have their results."""
     poison = FaultJob("acme", 9001, reference="exit")
-    site.start(2, failing=True)
+    site.start(WORKERS, failing=True)
     site.publish([poison, *site.jobs(NEIGHBOURS)])
     deadline = (TAKEOVERS + 1) * LEASE_SECONDS + PATIENCE
 
@@ -66,10 +68,12 @@ def test_a_job_that_ends_its_worker(site: Site) -> None:
         return bool(site.events("dead_letter"))
 
     wait_until(parked, deadline, "the job to be parked")
-    site.faults += TAKEOVERS
+    site.faults += len(site.started) - WORKERS
     site.settle()
 
     site.judge(repeats=TAKEOVERS * THREADS, dead=1)
     assert site.ended.reasons == {"crash_loop": 1}
+    assert site.faults == TAKEOVERS
+    assert site.ended.letters[0][0]["x-referral-takeovers"] == TAKEOVERS
     assert json.loads(site.ended.letters[0][1])["kwargs"]["job"]["reference"] == "exit"
     assert site.ended.outcomes == {"sent": NEIGHBOURS}

@@ -61,4 +61,5 @@ def test_nobody_reads_the_log(site: Site) -> None:
 
     site.judge()
     assert site.ended.outcomes == {"sent": JOBS}
-    assert worker.process.running()
+    assert worker.process.unread, "somebody read the log to the end: this row shows nothing"
+    site.stop()

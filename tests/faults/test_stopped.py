@@ -1,7 +1,8 @@
 """Workers are stopped one after the other under load, and others take their place: a rolling update."""
 
-import signal
+import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import pytest
 
@@ -12,48 +13,72 @@ from tests.services import wait_until
 
 STOPS = 30
 WORKERS = 3
-PER_SECOND = 30
+EVERY_SECONDS = 3
 
-Stop = Callable[[Worker], None]
+GRACE_SECONDS = 1
+"""Long enough for a worker to start no call any more, which takes 0.6 s, and too short for those under way."""
+
+
+class Rolling(NamedTuple):
+    """How workers end, after which exit code, how many calls each may leave unanswered, and the load meanwhile."""
+
+    stop: Callable[[Worker], None]
+    code: int
+    repeats: int
+    call_seconds: float
+    per_second: float
 
 
 def in_order(worker: Worker) -> None:
     """SIGTERM to the process that was started, as a container's runtime does."""
-    worker.process.signal(signal.SIGTERM)
-    assert worker.process.wait(PATIENCE) == 0, worker.process.stderr[-2000:]
+    worker.terminate()
 
 
 def as_a_group(worker: Worker) -> None:
     """SIGTERM to its whole process group, as a terminal or a service manager does: the child gets it twice."""
-    worker.process.signal(signal.SIGTERM, group=True)
-    assert worker.process.wait(PATIENCE) == 0, worker.process.stderr[-2000:]
+    worker.terminate(group=True)
 
 
-def with_no_grace(worker: Worker) -> None:
-    """SIGTERM, and SIGKILL while its calls are still under way."""
-    worker.process.signal(signal.SIGTERM)
+def with_too_short_a_grace(worker: Worker) -> None:
+    """SIGTERM, and SIGKILL while it waits for its calls."""
+    worker.terminate()
+    time.sleep(GRACE_SECONDS)  # the fault's length
+    assert worker.process.running(), "it didn't wait for its calls"
     worker.kill()
 
 
 @pytest.mark.parametrize(
-    ("stop", "repeats"), [(in_order, 0), (as_a_group, 0), (with_no_grace, THREADS)], ids=["pid", "group", "grace_over"]
+    "rolling",
+    [
+        Rolling(in_order, 0, 0, call_seconds=0.25, per_second=30),
+        Rolling(as_a_group, 0, 0, call_seconds=0.25, per_second=30),
+        Rolling(with_too_short_a_grace, -9, THREADS, call_seconds=3, per_second=3),
+    ],
+    ids=["pid", "group", "grace_over"],
 )
-def test_stopped_by(site: Site, stop: Stop, repeats: int) -> None:
+def test_stopped_by(site: Site, rolling: Rolling) -> None:
     """A worker that drains repeats nothing; one that is killed as it drains, at most its calls under way."""
-    site.upstream.plan = always(slow(0.25))
+    site.configure(per_second=rolling.per_second / len(site.shops), burst=5)
+    site.upstream.plan = always(slow(rolling.call_seconds))
     site.start(WORKERS)
     stops = site.times(STOPS, once=3)
-    with site.load(per_second=PER_SECOND):
-        for number in range(stops):
-            wait_until(lambda: site.upstream.in_progress >= 2, PATIENCE, "calls in flight")
-            stop(site.workers[number % WORKERS])
+    left = []
+    with site.load(per_second=rolling.per_second):
+        for _ in range(stops):
+            began = time.monotonic()
+            worker = site.workers[0]
+            wait_until(worker.ready, PATIENCE, "the oldest worker to have become ready")
+            wait_until(lambda: site.upstream.in_progress >= WORKERS, PATIENCE, "calls in flight")
+            rolling.stop(worker)
             site.faults += 1
-            site.mend()
-            wait_until(lambda: all(worker.ready() for worker in site.workers), PATIENCE, "the next worker")
+            site.relieve(worker)
+            left.append(worker)
+            time.sleep(max(0.0, began + EVERY_SECONDS - time.monotonic()))  # the fault's rhythm
+    assert [worker.process.wait(PATIENCE) for worker in left] == [rolling.code] * stops
     site.settle()
 
-    if not repeats:
+    if not rolling.repeats:
         assert not site.events("job_taken_over"), "a worker that drained left a grant behind"
     # No dead letter: what was given back unstarted, however often, is not parked.
-    verdict = site.judge(repeats=repeats * stops)
+    verdict = site.judge(repeats=rolling.repeats * stops)
     assert site.ended.outcomes == {"sent": len(verdict.attempted)}

@@ -1,19 +1,15 @@
 """The store fails under working processes: no call while it is away, and no limit is passed by more than a burst."""
 
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
 
-import psutil
 import pytest
-import redis
 
-from tests.faults.site import PATIENCE, SHOPS, Site
+from tests.faults import store_faults
+from tests.faults.site import PATIENCE, SHOPS, THREADS, Heal, Site
+from tests.faults.store_faults import client
 from tests.faults.upstream import always, slow
 from tests.services import wait_until
-from tests.services.process import free_ports
 
 PER_SECOND = 10
 BURST = 10
@@ -27,57 +23,6 @@ GRANTED_SECONDS = 2
 AWAY_SECONDS = 3
 
 
-@contextmanager
-def client(site: Site) -> Iterator[Any]:
-    """A connection to the row's Valkey."""
-    made = redis.Redis.from_url(site.valkey.url)
-    yield made
-    made.close()
-
-
-def server(site: Site) -> psutil.Process:
-    """Its process."""
-    with client(site) as valkey:
-        return psutil.Process(valkey.info("server")["process_id"])
-
-
-def killed(site: Site) -> Callable[[], None]:
-    """SIGKILL; it comes back without its data."""
-    site.valkey.kill()
-    return lambda: site.valkey.start()
-
-
-def frozen(site: Site) -> Callable[[], None]:
-    """It takes connections and answers nothing."""
-    process = server(site)
-    process.send_signal(signal.SIGSTOP)
-    return lambda: process.send_signal(signal.SIGCONT)
-
-
-def out_of_memory(site: Site) -> Callable[[], None]:
-    """It refuses whatever would need memory."""
-    _configure(site, "maxmemory", "1mb")
-    return lambda: _configure(site, "maxmemory", "0")
-
-
-def read_only(site: Site) -> Callable[[], None]:
-    """It has become a replica, as after a failover to another."""
-    (port,) = free_ports(1)
-    with client(site) as valkey:
-        valkey.replicaof("127.0.0.1", port)
-
-    def heal() -> None:
-        with client(site) as valkey:
-            valkey.replicaof("no", "one")
-
-    return heal
-
-
-def _configure(site: Site, name: str, value: str) -> None:
-    with client(site) as valkey:
-        valkey.config_set(name, value)
-
-
 def begin(site: Site) -> None:
     """Workers on a backlog that takes ten seconds, with some of it done."""
     site.configure(per_second=PER_SECOND, burst=BURST)
@@ -87,10 +32,14 @@ def begin(site: Site) -> None:
     wait_until(lambda: len(site.upstream.calls()) > len(SHOPS) * (BURST + PER_SECOND), PATIENCE, "the first calls")
 
 
-@pytest.mark.parametrize("fault", [killed, frozen, out_of_memory, read_only])
-def test_away(site: Site, fault: Callable[[Site], Callable[[], None]]) -> None:
+@pytest.mark.parametrize(
+    "fault",
+    [store_faults.killed, store_faults.lost, store_faults.frozen, store_faults.out_of_memory, store_faults.read_only],
+)
+def test_away(site: Site, fault: Callable[[Site], Heal]) -> None:
     """Not one call is made while the store is away; workers say that they aren't ready, and go on by themselves."""
     begin(site)
+    site.forgetful = fault is store_faults.lost
     for _ in range(site.times(3)):
         heal = fault(site)
         site.faults += 1
@@ -104,15 +53,19 @@ def test_away(site: Site, fault: Callable[[Site], Callable[[], None]]) -> None:
         wait_until(lambda: all(worker.ready() for worker in site.workers), PATIENCE, "every worker to be ready")
     site.settle()
 
-    verdict = site.judge(repeats=_unacknowledged() * site.faults if fault is killed else 0)
+    # Each outage is long enough for the shops to be owed a burst by the next, so that they never add up.
+    verdict = site.judge(repeats=_unacknowledged() * site.faults if site.forgetful else 0)
     assert site.ended.outcomes == {"sent": len(verdict.attempted)}
-    site.assert_paced(per_second=PER_SECOND, burst=BURST, bursts=site.faults if fault is killed else 0)
+    site.assert_paced(bursts=1 if site.forgetful else 0)
 
 
-@pytest.mark.parametrize(("command", "bursts"), [("FLUSHALL", 1), ("SCRIPT FLUSH", 0)], ids=["data", "scripts"])
-def test_flushed(site: Site, command: str, bursts: int) -> None:
+@pytest.mark.parametrize(
+    ("command", "forgetful"), [("FLUSHALL", True), ("SCRIPT FLUSH", False)], ids=["data", "scripts"]
+)
+def test_flushed(site: Site, command: str, forgetful: bool) -> None:
     """Lost data costs a burst once and repeats no finished job; lost scripts cost nothing."""
     begin(site)
+    site.forgetful = forgetful
     # More and more comes, so that a fault is never too late.
     with client(site) as valkey, site.load(per_second=PER_SECOND, first=BACKLOG):
         for _ in range(site.times(3)):
@@ -121,9 +74,41 @@ def test_flushed(site: Site, command: str, bursts: int) -> None:
             site.await_calls(2 * BURST)
     site.settle()
 
-    verdict = site.judge(repeats=_unacknowledged() * site.faults if bursts else 0)
+    verdict = site.judge(repeats=_unacknowledged() * site.faults if forgetful else 0)
     assert site.ended.outcomes == {"sent": len(verdict.attempted)}
-    site.assert_paced(per_second=PER_SECOND, burst=BURST, bursts=bursts * site.faults)
+    site.assert_paced(bursts=site.faults if forgetful else 0)
+
+
+def test_flushed_as_a_worker_dies(site: Site) -> None:
+    """Calls are repeated that RabbitMQ had unacknowledged just then, and none whose result was out already."""
+    site.configure(per_second=PER_SECOND, burst=BURST)
+    site.upstream.plan = always(slow(1))
+    site.start(WORKERS)
+    site.publish(site.jobs(BACKLOG))
+    site.forgetful = True
+    done: set[str] = set()
+    due = 0
+    with client(site) as valkey:
+        for _ in range(site.times(3)):
+            wait_until(lambda: site.upstream.in_progress > THREADS, PATIENCE, "both to have calls under way")
+            done.update(site.take())
+            due += unacknowledged(site)
+            site.workers[0].kill()
+            valkey.flushall()
+            site.faults += 1
+            site.mend()
+            wait_until(lambda: all(worker.ready() for worker in site.workers), PATIENCE, "the next worker")
+    site.settle()
+
+    verdict = site.judge(repeats=due)
+    assert verdict.repeats > 0, "nothing was under way when the data went: this row shows nothing"
+    assert not verdict.duplicated & done, "called again after its result was out"
+    assert site.ended.outcomes == {"sent": BACKLOG}
+
+
+def unacknowledged(site: Site) -> int:
+    """Messages that workers have in hand, by RabbitMQ's count, which is half a second old."""
+    return sum(site.rabbitmq.depths(site.vhost, "messages_unacked").values())
 
 
 def _unacknowledged() -> int:

@@ -1,18 +1,21 @@
 """A worker as its surroundings see it: processes, and what its probes say."""
 
+import signal
 import urllib.error
 import urllib.request
 
 import psutil
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.system.commands import Process
 
 
 class Worker:
-    """A worker, its process and its port."""
+    """A worker, its process and its port. ``last_page`` has its metrics as they were just before it was ended."""
 
     def __init__(self, process: Process, port: int) -> None:
         self.process = process
+        self.last_page = ""
         self._url = f"http://127.0.0.1:{port}"
 
     def ready(self) -> bool:
@@ -24,8 +27,8 @@ class Worker:
         return self.ready() or not self.process.running()
 
     def alive(self) -> bool:
-        """Whether its metrics endpoint answers: the nearest there is to a liveness probe."""
-        return self.process.running() and self._status("/metrics") == 200
+        """What its liveness probe says."""
+        return self.process.running() and self._status("/livez") == 200
 
     def page(self) -> str:
         """Its metrics as they are served; empty where it has ended."""
@@ -35,12 +38,23 @@ class Worker:
         except OSError:
             return ""
 
+    def counted(self, name: str) -> float:
+        """The sum of a counter or gauge on its page."""
+        families = text_string_to_metric_families(self.page())
+        return sum(sample.value for family in families for sample in family.samples if sample.name == name)
+
     def children(self) -> list[psutil.Process]:
         """Its worker processes, those below Dramatiq's parent."""
         return [child for child in psutil.Process(self.process.pid).children() if child.num_threads() > 1]
 
+    def terminate(self, *, group: bool = False) -> None:
+        """SIGTERM, to its whole process group if told so."""
+        self.last_page = self.page()
+        self.process.signal(signal.SIGTERM, group=group)
+
     def kill(self) -> None:
         """SIGKILL to all of it, as when a container is out of memory."""
+        self.last_page = self.page() or self.last_page
         self.process.kill()
 
     def _status(self, path: str) -> int:

@@ -12,9 +12,15 @@ from tests.services.base import Service
 
 
 class Valkey(Service):
-    """Keeps nothing on disk: ``kill`` and ``start`` make a store that lost its data."""
+    """Keeps nothing on disk, so that ``kill`` and ``start`` make a store that lost its data, unless ``options`` of the
+    server's tell otherwise: ``unixsocket="/tmp/socket"`` becomes ``--unixsocket /tmp/socket``.
+    """
 
     kind = "valkey"
+
+    def __init__(self, folder: Path, **options: str) -> None:
+        super().__init__(folder)
+        self._options = options
 
     @property
     def url(self) -> str:
@@ -43,13 +49,15 @@ class Valkey(Service):
 
     def _spawn(self) -> None:
         options = {
-            "--bind": "127.0.0.1",
-            "--port": str(self.record["port"]),
-            "--dir": str(self.folder),
-            "--save": "",
-            "--appendonly": "no",
-        }
-        command = [str(get_binary_path()), *(word for option in options.items() for word in option)]
+            "bind": "127.0.0.1",
+            "port": str(self.record["port"]),
+            "dir": str(self.folder),
+            "save": "",
+            "appendonly": "no",
+        } | self._options
+        command = [str(get_binary_path())]
+        for name, value in options.items():
+            command += [f"--{name}", value]
         process.spawn(command, pid_file=self._pid_file, log=self.log, env={"LC_ALL": "C"})
 
     def _answers(self) -> bool:

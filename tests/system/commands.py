@@ -71,6 +71,16 @@ class Process:
     def stderr(self) -> str:
         return self._err.read_text()
 
+    @property
+    def log(self) -> Path:
+        """The file of its stderr."""
+        return self._err
+
+    @property
+    def unread(self) -> bool:
+        """Whether the program that its stderr goes through has ended."""
+        return self._filter is not None and self._filter.poll() is not None
+
     def running(self) -> bool:
         """Whether it hasn't ended yet."""
         return self._process.poll() is None

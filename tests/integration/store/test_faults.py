@@ -10,7 +10,6 @@ import psutil
 import pytest
 import redis
 
-from tests.integration.store.servers import TunedValkey
 from tests.integration.store.worlds import RESULT, finish
 from tests.services import Valkey, process, wait_until
 from tests.unit.making import NOON, go, make_ask
@@ -368,7 +367,7 @@ def test_a_missing_permission(server: Valkey, client: Any, missing: str) -> None
 def test_unix_socket(tmp_path: Path) -> None:
     """The store speaks through a unix socket too, and names its path when nobody listens."""
     path = tmp_path / "socket"
-    with TunedValkey(tmp_path / "valkey", unixsocket=str(path)) as server:
+    with Valkey(tmp_path / "valkey", unixsocket=str(path)) as server:
         store = RedisStore(f"unix://{path}?db=2", SystemClock())
         store.check()
         finish(store, make_ask())

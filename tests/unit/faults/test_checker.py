@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.faults.checker import SECOND, check, overrun
+from tests.faults.checker import SECOND, called_after_the_end, check, overrun
 
 
 def test_a_job_whose_confirm_was_never_heard_may_end_well() -> None:
@@ -59,6 +59,19 @@ def test_every_confirmed_job_is_ok_or_lost(published: dict[str, bool], ended: li
     assert (verdict.ok - verdict.recovered) | verdict.lost == verdict.acknowledged
     assert not verdict.ok & verdict.lost
     assert verdict.repeats == sum(ended.count(job) - 1 for job in set(ended) & published.keys())
+
+
+def test_a_call_after_a_jobs_end_is_told() -> None:
+    """A repeat before the first result is for a fault to account for; one after it is never due."""
+    ended = {"a": 30, "b": 30, "c": 30}
+    calls = [("a", 10), ("a", 20), ("b", 10), ("b", 31), ("d", 10), ("d", 90)]
+
+    assert called_after_the_end(calls, ended) == {"b"}
+
+
+def test_a_jobs_only_call_is_never_after_its_end() -> None:
+    """A worker whose clock is late writes an end before the call."""
+    assert called_after_the_end([("a", 90)], {"a": 30}) == frozenset()
 
 
 def test_calls_within_a_bucket_are_no_overrun() -> None:
