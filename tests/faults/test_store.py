@@ -15,7 +15,8 @@ PER_SECOND = 10
 BURST = 10
 BACKLOG = len(SHOPS) * (BURST + PER_SECOND * 10)
 WORKERS = 2
-PREFETCH = 16
+UNACKNOWLEDGED = 16 * len(SHOPS)
+"""Jobs that a worker can have in hand when the ledger is lost, by its prefetch; copies of them would be called again."""
 
 GRANTED_SECONDS = 2
 """After which no call starts any more that was granted before the store failed: a grant lives for 0.25 s."""
@@ -54,7 +55,7 @@ def test_away(site: Site, fault: Callable[[Site], Heal]) -> None:
     site.settle()
 
     # Each outage is long enough for the shops to be owed a burst by the next, so that they never add up.
-    verdict = site.judge(repeats=_unacknowledged() * site.faults if site.forgetful else 0)
+    verdict = site.judge(repeats=site.faults * WORKERS * UNACKNOWLEDGED if site.forgetful else 0)
     assert site.ended.outcomes == {"sent": len(verdict.attempted)}
     site.assert_paced(bursts=1 if site.forgetful else 0)
 
@@ -74,25 +75,23 @@ def test_flushed(site: Site, command: str, forgetful: bool) -> None:
             site.await_calls(2 * BURST)
     site.settle()
 
-    verdict = site.judge(repeats=_unacknowledged() * site.faults if forgetful else 0)
+    verdict = site.judge(repeats=site.faults * WORKERS * UNACKNOWLEDGED if forgetful else 0)
     assert site.ended.outcomes == {"sent": len(verdict.attempted)}
     site.assert_paced(bursts=site.faults if forgetful else 0)
 
 
 def test_flushed_as_a_worker_dies(site: Site) -> None:
-    """Calls are repeated that RabbitMQ had unacknowledged just then, and none whose result was out already."""
+    """Calls are repeated that the worker had unacknowledged just then, and none whose result was out already."""
     site.configure(per_second=PER_SECOND, burst=BURST)
     site.upstream.plan = always(slow(1))
     site.start(WORKERS)
     site.publish(site.jobs(BACKLOG))
     site.forgetful = True
     done: set[str] = set()
-    due = 0
     with client(site) as valkey:
         for _ in range(site.times(3)):
             wait_until(lambda: site.upstream.in_progress > THREADS, PATIENCE, "both to have calls under way")
             done.update(site.take())
-            due += unacknowledged(site)
             site.workers[0].kill()
             valkey.flushall()
             site.faults += 1
@@ -100,17 +99,7 @@ def test_flushed_as_a_worker_dies(site: Site) -> None:
             wait_until(lambda: all(worker.ready() for worker in site.workers), PATIENCE, "the next worker")
     site.settle()
 
-    verdict = site.judge(repeats=due)
+    verdict = site.judge(repeats=site.faults * UNACKNOWLEDGED)
     assert verdict.repeats > 0, "nothing was under way when the data went: this row shows nothing"
     assert not verdict.duplicated & done, "called again after its result was out"
     assert site.ended.outcomes == {"sent": BACKLOG}
-
-
-def unacknowledged(site: Site) -> int:
-    """Messages that workers have in hand, by RabbitMQ's count, which is half a second old."""
-    return sum(site.rabbitmq.depths(site.vhost, "messages_unacked").values())
-
-
-def _unacknowledged() -> int:
-    # What the workers can have in hand when the ledger is lost; its copies would be called again.
-    return WORKERS * PREFETCH * len(SHOPS)

@@ -102,14 +102,11 @@ class RabbitMQ(Service):
         """Remove it with its queues; its connections are closed."""
         self.api("DELETE", f"/api/vhosts/{vhost.name}")
 
-    def depths(self, vhost: Vhost, counted: str = "messages") -> dict[str, int]:
-        """Messages per queue, ready and unacknowledged, at most half a second old for a quorum queue.
-
-        ``counted`` may be "messages_unacked" for the latter alone.
-        """
+    def depths(self, vhost: Vhost) -> dict[str, int]:
+        """Messages per queue, ready and unacknowledged, at most half a second old for a quorum queue."""
         query = urlencode({"vhost": vhost.name, "family": "queue_coarse_metrics"})
         text = self._get(self.record["prometheus"], f"/metrics/detailed?{query}").decode()
-        lines = (line for line in text.splitlines() if line.startswith(f"rabbitmq_detailed_queue_{counted}{{"))
+        lines = (line for line in text.splitlines() if line.startswith("rabbitmq_detailed_queue_messages{"))
         return {line.split('queue="')[1].split('"')[0]: int(line.rsplit(" ", 1)[1]) for line in lines}
 
     def registered(self, vhost: Vhost, queue: str) -> bool:
