@@ -30,8 +30,8 @@ results and the dead queue counts, for each row:
 
 - **jobs** handed to RabbitMQ, and **faults** injected;
 - **lost**: confirmed by RabbitMQ, and neither a result nor a dead letter;
-- **repeats**: calls carried out beyond a job's first, none of them after the job's result; at a process's death they are
-  those that it had under way, whichever job the fault struck;
+- **repeats**: calls carried out beyond a job's first, none of them after the job's result; where a process died, they
+  are those that it had under way, whichever job the fault struck;
 - **unknown**: results that say so (`on_unknown = "report"`); **dead**: parked on purpose.
 
 A row that failed is marked so; its figures are those of the moment at which it gave up, when jobs were still on their

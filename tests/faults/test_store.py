@@ -16,7 +16,7 @@ BURST = 10
 BACKLOG = len(SHOPS) * (BURST + PER_SECOND * 10)
 WORKERS = 2
 UNACKNOWLEDGED = 16 * len(SHOPS)
-"""Jobs that a worker can have in hand when the ledger is lost, by its prefetch; copies of them would be called again."""
+"""Jobs that a worker can have in hand when the ledger is lost, by its prefetch; their copies would be called again."""
 
 GRANTED_SECONDS = 2
 """After which no call starts any more that was granted before the store failed: a grant lives for 0.25 s."""

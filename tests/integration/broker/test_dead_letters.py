@@ -76,8 +76,16 @@ def raw_properties(params: Parameters, queue: str) -> Iterator[bytes]:
     try:
         channel = connection.channel()
         assert connection._impl.__class__ is TolerantConnection
-        _, properties, _ = channel.basic_get(queue)
-        yield properties.raw
+        found: list[Any] = []
+
+        def there() -> bool:
+            # What a worker has counted as deferred may still be on its way.
+            method, properties, _ = channel.basic_get(queue)
+            found.append(properties)
+            return method is not None
+
+        wait_until(there, 10, f"a message in {queue}")
+        yield found[-1].raw
     finally:
         connection.close()
 
