@@ -72,7 +72,7 @@ class RabbitMQ(Service):
         sbin = {"RABBITMQ_SBIN": self.record["sbin"]} if "sbin" in self.record else {}
         return sbin | {
             "REFERRALS_AMQP_URL": self.url,
-            "RABBITMQ_PROMETHEUS_URL": self.prometheus_url,
+            "REFERRALS_RABBITMQ_METRICS_URL": self.prometheus_url.removesuffix("/metrics"),
             "RABBITMQ_NODENAME": self.nodename,
         }
 
