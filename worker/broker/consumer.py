@@ -1,6 +1,5 @@
 """RabbitMQ underneath Dramatiq: all shop queues on one connection, behind the gate."""
 
-import time
 from collections import deque
 
 import pika
@@ -9,13 +8,12 @@ import structlog
 from worker.broker.backoff import Backoff
 from worker.broker.base import GatedConsumer
 from worker.broker.connection import Parameters
-from worker.broker.declarer import Declarer, Unusable
 from worker.broker.delivery import Delivery
 from worker.broker.host import Host
 from worker.broker.link import Link
-from worker.broker.looks import Looks
 from worker.broker.properties import kept
 from worker.broker.publisher import Outgoing, Publisher
+from worker.broker.subscriptions import Subscriptions
 from worker.broker.topology import (
     DEAD,
     DEAD_AT_HEADER,
@@ -28,7 +26,7 @@ from worker.broker.topology import (
     result_key,
     shop_queue,
 )
-from worker.clock import SECOND, from_datetime, to_datetime
+from worker.clock import SECOND, to_datetime
 from worker.dispatch import Finish, Later
 from worker.errors import BrokerError, ConfigurationError, DeadLetterError, UnroutableError, place_of
 from worker.jobs import Job, decode_message
@@ -36,10 +34,6 @@ from worker.store.base import Ask, Go
 
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 15.0
-
-LONG_CLOSED = 60 * SECOND
-"""A shop closed for longer gives its unstarted jobs back: RabbitMQ closes a channel, and so every shop's consumer,
-over one delivery that stays unacknowledged for its ``consumer_timeout`` (30 minutes by default)."""
 
 LONGEST_HELD = 600 * SECOND
 """No unstarted delivery is kept longer, whatever its shop's pace."""
@@ -54,10 +48,6 @@ PLACE_HEADER = "x-referral-place"
 
 # What RabbitMQ notes on a message's way round; on the copies that we make it would pile up.
 _BROKER_HEADERS = ("x-death", "x-delivery-count", "x-first-death-", "x-last-death-")
-
-FIRST_LOOK = 5 * SECOND
-LOOK_AGAIN = 3600 * SECOND
-"""When the queue of a shop that has left the file is looked at for jobs that nobody will send; its count lags."""
 
 log = structlog.get_logger(__name__)
 
@@ -107,20 +97,13 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         self._connect_at = 0
         self._backoff = Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
         self._problem: str | None = None
-        self._declaring: set[str] = set()
-        self._declared: set[str] = set()
-        self._ready: deque[list[str]] = deque()
-        self._unusable: dict[str, Unusable] = {}
-        self._declarer = Declarer(params, self._on_ready)
         self._publishing: deque[bool] = deque()
         self._confirmed: deque[tuple[Received, AmqpDelivery | None, Finish | None, BrokerError | None]] = deque()
         self._unconfirmed = 0
-        self._connected_at = 0
         self._undeclared = False
-        self._removed: dict[str, int] = {}
         self._unburied: list[tuple[Received, int]] = []
-        self._looks = Looks()
         super().__init__(host, timeout=timeout)
+        self._subscriptions = Subscriptions(params, host, self.gate, self._link, give_back=self._give_back_waiting)
         self.gate.close_all("broker_blocked")
         self._publisher.start()
 
@@ -157,8 +140,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
                 self._connect()
             elif not self._link.up:
                 until = min(until, self._connect_at)
-            if self._ready:
-                self._take_declared()
+            self._subscriptions.take_declared()
             self._link.pump(max(0, until - now) / SECOND, ready=self._has_news)
         except (BrokerError, ConfigurationError) as error:
             self._disconnected(error)
@@ -194,14 +176,14 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         self._bury(delivery.message, error)
 
     def called_off(self) -> None:
-        self._looks.hurry()
+        self._subscriptions.hurry()
         self.hurry()
 
     def housekeep(self, now: int) -> None:
         super().housekeep(now)
         if self._link.up:
             try:
-                self._follow_shops(now)
+                self._follow(now)
             except (BrokerError, ConfigurationError) as error:
                 self._disconnected(error)
 
@@ -216,22 +198,19 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
             log.warning("unconfirmed_at_close", messages=self._unconfirmed)
         self.closings.close()
         self._publisher.close(timeout=0)
-        self._declarer.close()
+        self._subscriptions.close()
         self._link.close()
 
-    # What follows runs in the consumer's thread, but for `done` in _publish, _on_ready and _on_publisher.
+    # What follows runs in the consumer's thread, but for `done` in _publish, _on_publisher.
 
     def _connect(self) -> None:
-        # Shops' queues are declared aside: a thousand new ones take RabbitMQ seconds.
         for difference in self._link.open(queues(())):
             log.warning("queue_differs", difference=difference)
         if self._problem is not None:
             log.info("consumer_connected")
         self._problem = None
         self._backoff.reset()
-        self._connected_at = self.host.clock.now()
-        self._declaring, self._declared = set(), set()
-        self._subscribe_missing()
+        self._subscriptions.begin()
 
     def _disconnected(self, error: BrokerError | ConfigurationError) -> None:
         # Whatever of it still stands would keep what is in hand from being delivered again.
@@ -245,31 +224,11 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         for shop in {held.shop for held in self.gate.held()}:
             self.gate.withdraw(shop)
 
-    def _follow_shops(self, now: int) -> None:
-        for shop in self._link.take_cancelled():
-            # What of it is in hand is carried on with; a queue of that name takes up with the next look at the shops.
-            problem = f"RabbitMQ gave up on {shop_queue(shop)}: it was deleted, or a delivery lay too long"
-            log.warning("consumer_cancelled", shop=shop, problem=problem)
-            self._declared.discard(shop)
-            self._declaring.discard(shop)
+    def _follow(self, now: int) -> None:
         if self._undeclared:
             self._undeclared = False
             self._declare_again()
-        served = frozenset(self.host.shops.slugs())
-        for shop in self._link.shops:
-            if shop not in served or (self._stays_closed(shop, now) and not self._looks.is_open(shop, now)):
-                self._link.unsubscribe(shop)
-                deadlines = (held.job.not_after for held in self.gate.held() if held.shop == shop)
-                first = min((from_datetime(deadline) for deadline in deadlines if deadline is not None), default=None)
-                self._looks.plan(shop, now, first)
-                self._give_back_waiting(shop)
-                if shop not in served:
-                    log.info("shop_removed", shop=shop)
-                    self._removed[shop] = now + FIRST_LOOK
-        self._warn_of_orphans(served, now)
-        self._subscribe_missing()
-        for shop in {held.shop for held in self.gate.held()} - served:
-            self._give_back_waiting(shop)
+        self._subscriptions.follow(now)
         self._bury_again(now)
         for shop in {held.shop for held in self.gate.held() if held.message.at < now - self.longest_held}:
             self._give_back_waiting(shop)
@@ -281,60 +240,6 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         except ConfigurationError as error:
             # What needs it is refused and given back, shop by shop; the rest goes on.
             log.error("queue_unusable", problem=str(error))
-
-    def _warn_of_orphans(self, served: frozenset[str], now: int) -> None:
-        for shop, look_at in list(self._removed.items()):
-            if shop in served:
-                del self._removed[shop]
-            elif look_at <= now:
-                self._removed[shop] = now + LOOK_AGAIN
-                messages = self._link.waiting(shop)
-                if messages:
-                    log.warning("removed_shop_has_jobs", shop=shop, messages=messages, queue=shop_queue(shop))
-
-    def _take_declared(self) -> None:
-        while self._ready:
-            self._declared.update(self._ready.popleft())
-        if self._link.up:
-            self._subscribe_missing()
-
-    def _subscribe_missing(self) -> None:
-        now = self.host.clock.now()
-        before = self._link.shops
-        missing = [shop for shop in self.host.shops.slugs() if shop not in before]
-        new = [shop for shop in missing if shop not in self._declaring]
-        if new:
-            self._declaring.update(new)
-            self._declarer.declare(new)
-        for shop in missing:
-            if shop not in self._declared:
-                continue
-            if self._stays_closed(shop, now):
-                if not self._looks.is_due(shop, now):
-                    continue
-                self._looks.begin(shop, now)
-            self._subscribe(shop)
-        if self._link.shops != before and self._declared.issuperset(missing):
-            log.info(
-                "subscribed",
-                shops=len(self._link.shops),
-                seconds=round((self.host.clock.now() - self._connected_at) / SECOND, 1),
-            )
-
-    def _subscribe(self, shop: str) -> None:
-        before = self._unusable.get(shop)
-        if before is not None and before.again_at > time.monotonic():
-            return
-        try:
-            self._link.subscribe(shop)
-        except BrokerError as error:
-            # RabbitMQ has closed the channel, and so every shop's consumer, over this one: the others go first.
-            self._unusable[shop] = Unusable.found(shop, error, before)
-            raise
-        self._unusable.pop(shop, None)
-
-    def _stays_closed(self, shop: str, now: int) -> bool:
-        return self.gate.closed_until(shop) > now + LONG_CLOSED
 
     def _give_back_waiting(self, shop: str) -> None:
         for delivery in self.gate.withdraw(shop):
@@ -358,7 +263,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         place = (properties.headers or {}).get(PLACE_HEADER)
         ask = self.ask_for(job, config, place if isinstance(place, int) else None)
         if ask.free is not None:
-            self._looks.prolong(shop, message.at)
+            self._subscriptions.needs_no_call(shop, message.at)
         self.gate.offer(AmqpDelivery(job, ask, message))
 
     def _bury(self, message: Received, error: DeadLetterError) -> None:
@@ -411,16 +316,12 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         job_id = delivery.job.job_id if delivery is not None else None
         self._publisher.publish(Outgoing(exchange, key, body, done, message_id=job_id, properties=properties))
 
-    def _on_ready(self, shops: list[str]) -> None:
-        self._ready.append(shops)
-        self._link.wake()
-
     def _on_publisher(self, ready: bool) -> None:
         self._publishing.append(ready)
         self._link.wake()
 
     def _has_news(self) -> bool:
-        return bool(self._confirmed or self._publishing or self._ready or self.has_returned)
+        return bool(self._confirmed or self._publishing or self._subscriptions.has_news or self.has_returned)
 
     def _take_news(self) -> None:
         while self._publishing:

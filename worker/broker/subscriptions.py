@@ -1,0 +1,170 @@
+"""Which shops' queues a worker consumes: those that are served, declared and not closed for long."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from worker.broker.connection import Parameters
+from worker.broker.declarer import Declarer, Unusable
+from worker.broker.host import Host
+from worker.broker.link import Link
+from worker.broker.looks import Looks
+from worker.broker.topology import shop_queue
+from worker.clock import SECOND, from_datetime
+from worker.errors import BrokerError
+from worker.gate import Gate
+
+LONG_CLOSED = 60 * SECOND
+"""A shop closed for longer gives its unstarted jobs back: RabbitMQ closes a channel, and so every shop's consumer,
+over one delivery that stays unacknowledged for its ``consumer_timeout`` (30 minutes by default)."""
+
+FIRST_LOOK = 5 * SECOND
+LOOK_AGAIN = 3600 * SECOND
+"""When the queue of a shop that has left the file is looked at for jobs that nobody will send; its count lags."""
+
+log = structlog.get_logger(__name__)
+
+
+class Subscriptions:
+    """Keeps a link's consumers in step with the shops file and the gate. For the consumer's thread.
+
+    ``give_back`` returns what of a shop waits at the gate.
+    """
+
+    def __init__(
+        self, params: Parameters, host: Host, gate: Gate[Any], link: Link, *, give_back: Callable[[str], None]
+    ) -> None:
+        self._host = host
+        self._gate = gate
+        self._link = link
+        self._give_back = give_back
+        self._declaring: set[str] = set()
+        self._declared: set[str] = set()
+        self._ready: deque[list[str]] = deque()
+        self._unusable: dict[str, Unusable] = {}
+        self._removed: dict[str, int] = {}
+        self._looks = Looks()
+        self._began_at = 0
+        self._declarer = Declarer(params, self._on_ready)
+
+    def begin(self) -> None:
+        """The link is up anew. Queues are declared aside: a thousand new ones take RabbitMQ seconds.
+
+        Raises:
+          BrokerError: RabbitMQ refuses one of them, and has closed the link's channel over it.
+        """
+        self._began_at = self._host.clock.now()
+        self._declaring, self._declared = set(), set()
+        self._subscribe_missing()
+
+    @property
+    def has_news(self) -> bool:
+        """Whether queues were declared since :meth:`take_declared`."""
+        return bool(self._ready)
+
+    def take_declared(self) -> None:
+        """Consume what was declared meanwhile; raises as :meth:`begin`."""
+        if self._ready:
+            while self._ready:
+                self._declared.update(self._ready.popleft())
+            if self._link.up:
+                self._subscribe_missing()
+
+    def follow(self, now: int) -> None:
+        """Once a second: take up with the shops file, with what RabbitMQ cancelled, and with what the gate has closed.
+
+        Raises:
+          BrokerError: as :meth:`begin`, or the connection broke.
+        """
+        for shop in self._link.take_cancelled():
+            # What of it is in hand is carried on with; a queue of that name takes up with the next look at the shops.
+            problem = f"RabbitMQ gave up on {shop_queue(shop)}: it was deleted, or a delivery lay too long"
+            log.warning("consumer_cancelled", shop=shop, problem=problem)
+            self._declared.discard(shop)
+            self._declaring.discard(shop)
+        served = frozenset(self._host.shops.slugs())
+        for shop in self._link.shops:
+            if shop not in served or (self._stays_closed(shop, now) and not self._looks.is_open(shop, now)):
+                self._unsubscribe(shop, now)
+                if shop not in served:
+                    log.info("shop_removed", shop=shop)
+                    self._removed[shop] = now + FIRST_LOOK
+        self._warn_of_orphans(served, now)
+        self._subscribe_missing()
+        for shop in {held.shop for held in self._gate.held()} - served:
+            self._give_back(shop)
+
+    def needs_no_call(self, shop: str, now: int) -> None:
+        """A job of the shop has come that ends without one; where the shop is closed, there may be more behind it."""
+        self._looks.prolong(shop, now)
+
+    def hurry(self) -> None:
+        """Look into every closed shop's queue for such jobs."""
+        self._looks.hurry()
+
+    def close(self) -> None:
+        """Declare nothing more."""
+        self._declarer.close()
+
+    def _on_ready(self, shops: list[str]) -> None:
+        # In the declarer's thread.
+        self._ready.append(shops)
+        self._link.wake()
+
+    def _subscribe_missing(self) -> None:
+        now = self._host.clock.now()
+        before = self._link.shops
+        missing = [shop for shop in self._host.shops.slugs() if shop not in before]
+        new = [shop for shop in missing if shop not in self._declaring]
+        if new:
+            self._declaring.update(new)
+            self._declarer.declare(new)
+        for shop in missing:
+            if shop not in self._declared:
+                continue
+            if self._stays_closed(shop, now):
+                if not self._looks.is_due(shop, now):
+                    continue
+                self._looks.begin(shop, now)
+            self._subscribe(shop)
+        if self._link.shops != before and self._declared.issuperset(missing):
+            log.info(
+                "subscribed",
+                shops=len(self._link.shops),
+                seconds=round((self._host.clock.now() - self._began_at) / SECOND, 1),
+            )
+
+    def _subscribe(self, shop: str) -> None:
+        before = self._unusable.get(shop)
+        if before is not None and before.again_at > time.monotonic():
+            return
+        try:
+            self._link.subscribe(shop)
+        except BrokerError as error:
+            # RabbitMQ has closed the channel, and so every shop's consumer, over this one: the others go first.
+            self._unusable[shop] = Unusable.found(shop, error, before)
+            raise
+        self._unusable.pop(shop, None)
+
+    def _unsubscribe(self, shop: str, now: int) -> None:
+        self._link.unsubscribe(shop)
+        deadlines = (held.job.not_after for held in self._gate.held() if held.shop == shop)
+        first = min((from_datetime(deadline) for deadline in deadlines if deadline is not None), default=None)
+        self._looks.plan(shop, now, first)
+        self._give_back(shop)
+
+    def _stays_closed(self, shop: str, now: int) -> bool:
+        return self._gate.closed_until(shop) > now + LONG_CLOSED
+
+    def _warn_of_orphans(self, served: frozenset[str], now: int) -> None:
+        for shop, look_at in list(self._removed.items()):
+            if shop in served:
+                del self._removed[shop]
+            elif look_at <= now:
+                self._removed[shop] = now + LOOK_AGAIN
+                messages = self._link.waiting(shop)
+                if messages:
+                    log.warning("removed_shop_has_jobs", shop=shop, messages=messages, queue=shop_queue(shop))
