@@ -8,7 +8,8 @@
     ├── UnidentifiedCustomerError no id for the customer token (in worker.credentials)
     ├── InputError             a file that can't be read or written: exits 1
     ├── BrokerError            RabbitMQ is out of reach or refuses: exits 1
-    │   └── UnroutableError    no queue takes the message; it is in nobody's hands
+    │   ├── UnroutableError    no queue takes the message; it is in nobody's hands
+    │   └── UnconfirmedError   nobody knows what became of the message
     ├── StoreError             the shared state is out of reach
     └── DeadLetterError        a message that no retry can mend; carries its reason
 
@@ -65,6 +66,10 @@ class BrokerError(ReferralError):
 
 class UnroutableError(BrokerError):
     """RabbitMQ has no queue for the message, so it was handed back and nothing keeps it."""
+
+
+class UnconfirmedError(BrokerError):
+    """RabbitMQ has not said in time what became of the message."""
 
 
 class StoreError(ReferralError):

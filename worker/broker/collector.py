@@ -32,7 +32,7 @@ class Collector:
         self._cancelled = False
         self._connection = connect(params)
         with self._mapped():
-            declare_topology(self._connection, queues(()))
+            declare_topology(self._connection, queues(()), strict=False)
             self._channel: BlockingChannel = self._connection.channel()
             self._channel.basic_qos(prefetch_count=PREFETCH)
             self._channel.add_on_cancel_callback(self._on_cancel)

@@ -27,6 +27,9 @@ HEARTBEAT_SECONDS = 30
 
 SOCKET_TIMEOUT_SECONDS = 5
 
+DEFAULT_DELIVERY_LIMIT = 20
+"""Of quorum queues from RabbitMQ 4.0 on."""
+
 # How OpenSSL names what went wrong; pika often passes it on as text alone.
 _TLS_REASON = re.compile(r"\[SSL: (?P<reason>\w+)\]")
 
@@ -48,6 +51,12 @@ class Connection(pika.BlockingConnection):  # type: ignore[misc]  # pika has no 
     def __init__(self, node: Node) -> None:
         super().__init__(node, _impl_class=TolerantConnection)
         self.node = node
+
+    @property
+    def gives_up_after(self) -> int:
+        """Deliveries after which a quorum queue without a limit of its own drops a message; negative for never."""
+        version = str(self._impl.server_properties.get("version", ""))
+        return DEFAULT_DELIVERY_LIMIT if int(version.partition(".")[0] or 4) >= 4 else -1
 
 
 def parameters(urls: str, *, name: str) -> Parameters:

@@ -201,7 +201,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         self._subscriptions.close()
         self._link.close()
 
-    # What follows runs in the consumer's thread, but for `done` in _publish, _on_publisher.
+    # What follows runs in the consumer's thread, but for `done` in _publish and _on_publisher.
 
     def _connect(self) -> None:
         for difference in self._link.open(queues(())):

@@ -143,7 +143,7 @@ class DeadQueue:
         self._held: set[int] = set()
         self._connection = connect(params)
         with self._mapped():
-            declare_topology(self._connection, queues(()))
+            declare_topology(self._connection, queues(()), strict=False)
             self._channel: BlockingChannel = self._connection.channel()
 
     def letters(self) -> Iterator[DeadLetter]:

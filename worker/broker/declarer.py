@@ -93,7 +93,7 @@ class Declarer:
         if connection is not None:
             _close(connection)
 
-    def _declare(self, connection: pika.BlockingConnection, batch: Sequence[str]) -> list[str]:
+    def _declare(self, connection: Connection, batch: Sequence[str]) -> list[str]:
         try:
             self._report(declare_topology(connection, map(shop_queue_declaration, batch), exchanges=()))
         except (ConfigurationError, BrokerError):
@@ -103,7 +103,7 @@ class Declarer:
             self._has_become_usable(shop)
         return list(batch)
 
-    def _declare_one(self, connection: pika.BlockingConnection, shop: str) -> bool:
+    def _declare_one(self, connection: Connection, shop: str) -> bool:
         try:
             self._report(declare_topology(connection, [shop_queue_declaration(shop)], exchanges=()))
         except (ConfigurationError, BrokerError) as error:
@@ -141,7 +141,7 @@ class Unusable:
         return cls(str(error), FIRST_PAUSE_SECONDS if before is None else min(before.pause * 2, LONGEST_PAUSE_SECONDS))
 
 
-def _existing_first(connection: pika.BlockingConnection, shops: Sequence[str]) -> list[str]:
+def _existing_first(connection: Connection, shops: Sequence[str]) -> list[str]:
     # To ask for a queue takes a thirtieth of the time that a new one takes, and those that exist are those with jobs.
     if len(shops) <= BATCH:
         return list(shops)
@@ -159,7 +159,7 @@ def _existing_first(connection: pika.BlockingConnection, shops: Sequence[str]) -
     return existing + [shop for shop in shops if shop not in known]
 
 
-def _close(connection: pika.BlockingConnection) -> None:
+def _close(connection: Connection) -> None:
     # Between campaigns there is nothing to declare, and an unpumped connection would miss its heartbeats.
     try:
         if connection.is_open:

@@ -26,12 +26,18 @@ _LENGTHS = {"x-max-length", "x-max-length-bytes"}
 
 
 def declare_topology(
-    connection: Connection, queues: Iterable[Queue], *, exchanges: Iterable[Exchange] = EXCHANGES
+    connection: Connection,
+    queues: Iterable[Queue],
+    *,
+    exchanges: Iterable[Exchange] = EXCHANGES,
+    strict: bool = True,
 ) -> list[str]:
     """Declare the exchanges and the given queues; returns what differs from version 1 but can be lived with.
 
     A queue that exists with other arguments is taken if it is a quorum queue. For a user that may not configure,
     everything must have been declared by another; what exists is then taken as it is.
+
+    Unless ``strict``, one that would lose messages is taken too: for those who only take out of it.
 
     Raises:
       ConfigurationError: a queue exists that this system can't run on, or is missing and can't be made by this user.
@@ -48,7 +54,7 @@ def declare_topology(
                 channel, exists = _look(connection, channel, item)
                 if exists:
                     continue
-            channel, refused = _attempt(connection, channel, item, differences)
+            channel, refused = _attempt(connection, channel, item, differences, strict=strict)
             may_configure &= not refused
         channel.close()
     return differences
@@ -94,6 +100,8 @@ def _attempt(
     channel: BlockingChannel,
     item: Exchange | Queue,
     differences: list[str],
+    *,
+    strict: bool,
 ) -> tuple[BlockingChannel, bool]:
     # Also says whether this user may not configure the item. RabbitMQ answers a refused declaration by closing the
     # channel, so each attempt may leave us with a new one.
@@ -104,7 +112,7 @@ def _attempt(
         if error.reply_code not in {ACCESS_REFUSED, PRECONDITION_FAILED}:
             raise BrokerError(f"{what}: {error.reply_code} {error.reply_text}") from error
         if error.reply_code == PRECONDITION_FAILED and isinstance(item, Queue):
-            return _take(connection, item, error.reply_text, differences), False
+            return _take(connection, item, error.reply_text, differences, strict=strict), False
         if "'type'" in error.reply_text:
             raise _wrong_type(what, error.reply_text) from None
         if error.reply_code == PRECONDITION_FAILED and item.name == RETURN:
@@ -136,9 +144,12 @@ def _look(connection: Connection, channel: BlockingChannel, item: Exchange | Que
     return channel, True
 
 
-def _take(connection: Connection, wanted: Queue, refusal: str, differences: list[str]) -> BlockingChannel:
+def _take(
+    connection: Connection, wanted: Queue, refusal: str, differences: list[str], *, strict: bool
+) -> BlockingChannel:
     # RabbitMQ tells one difference at a time, in an order of its own: a classic queue may first be told by its
-    # dead-letter exchange. So what is told is put into the declaration until it fits the queue, and binds it.
+    # dead-letter exchange. So what is told is put into the declaration until it fits the queue.
+    # Only then: nothing may come into a queue that would lose it.
     what = f"queue {wanted.name}"
     arguments, told = dict(wanted.arguments), {}
     while True:
@@ -156,25 +167,29 @@ def _take(connection: Connection, wanted: Queue, refusal: str, differences: list
             arguments[name] = int(value) if difference["number"] else value
         channel = connection.channel()
         try:
-            _declare(channel, Queue(wanted.name, arguments, wanted.bindings), passive=False)
+            _declare(channel, Queue(wanted.name, arguments, ()), passive=False)
         except pika.exceptions.ChannelClosedByBroker as error:
             refusal = error.reply_text
         else:
             break
     found = ", ".join(f"{name} is {value}, not {wanted.arguments.get(name)}" for name, value in told.items())
-    if _loses(wanted, arguments):
+    if strict and _loses(wanted, arguments, connection.gives_up_after):
+        channel.close()
         raise ConfigurationError(
             f"{what} would lose messages ({found}): move them away, delete it, start again to have it declared anew"
         )
+    for exchange, key in wanted.bindings:
+        channel.queue_bind(wanted.name, exchange, key)
     differences.append(f"{what}: {found}; to have ours, move its messages away, delete it, start again")
     return channel
 
 
-def _loses(wanted: Queue, arguments: Mapping[str, Any]) -> bool:
+def _loses(wanted: Queue, arguments: Mapping[str, Any], gives_up_after: int) -> bool:
     # Whether a message may leave a queue with these arguments for another place than the one that version 1 has for it.
     full = bool(_LENGTHS & arguments.keys()) and arguments.get("x-overflow") != "reject-publish"
-    drops = full or "x-message-ttl" in arguments
-    most = arguments.get("x-delivery-limit", -1)
+    # What comes into a delay queue has an expiry of its own.
+    drops = full or "x-message-ttl" in arguments or "x-message-ttl" in wanted.arguments
+    most = arguments.get("x-delivery-limit", gives_up_after)
     gives_up = 0 <= most < wanted.arguments.get("x-delivery-limit", 0)
     place, key = arguments.get("x-dead-letter-exchange"), arguments.get("x-dead-letter-routing-key")
     parks = place is not None and place == wanted.arguments.get("x-dead-letter-exchange") and key is None

@@ -93,6 +93,23 @@ class Link:
         except (pika.exceptions.AMQPError, OSError) as error:
             raise self._lost(error) from error
 
+    def problem_with(self, shop: str) -> BrokerError | None:
+        """Why the shop's queue can't be consumed; tried on a channel of its own, with one message at the most."""
+        if self._connection is None:
+            return None
+        try:
+            channel = self._connection.channel()
+            try:
+                channel.basic_qos(prefetch_count=1)
+                channel.basic_consume(shop_queue(shop), _ignored)
+            except pika.exceptions.ChannelClosedByBroker as error:
+                return BrokerError(describe(error, self._connection.node))
+            # What has come goes back with the channel.
+            channel.close()
+        except (pika.exceptions.AMQPError, OSError) as error:
+            raise self._lost(error) from error
+        return None
+
     def unsubscribe(self, shop: str) -> None:
         """Stop consuming the shop's queue. Deliveries that are in hand stay with the caller."""
         tag = self._consumers.pop(shop, None)
@@ -212,6 +229,10 @@ def _close(connection: pika.BlockingConnection) -> None:
 def _noticed_by_the_pump() -> AbstractContextManager[None]:
     # On a broken channel there is nothing left to acknowledge: RabbitMQ has the delivery back already.
     return suppress(pika.exceptions.AMQPError, OSError)
+
+
+def _ignored(*_: object) -> None:
+    pass
 
 
 def _nothing() -> None:

@@ -10,7 +10,7 @@ from worker.broker.declaring import declare_topology
 from worker.broker.publisher import Done, Outgoing, Publisher, unheard
 from worker.broker.topology import JOBS, queues
 from worker.clock import Clock, SystemClock, to_datetime
-from worker.errors import BrokerError, UnroutableError
+from worker.errors import BrokerError, UnconfirmedError, UnroutableError
 from worker.jobs import Job, encode_message
 
 WINDOW = 1000
@@ -118,7 +118,8 @@ def publish_each(
     Blocks for ``timeout`` seconds at the longest, and raises nothing for a message that was not confirmed.
     """
     publisher = Publisher(params)
-    told: list[BrokerError | None] = [BrokerError(f"RabbitMQ did not confirm it within {timeout:g} s")] * len(messages)
+    silent = UnconfirmedError(f"RabbitMQ did not confirm it within {timeout:g} s")
+    told: list[BrokerError | None] = [silent] * len(messages)
 
     def done(number: int) -> Done:
         message = messages[number]

@@ -267,8 +267,6 @@ class Publisher:
 
     def _note(self, error: BaseException) -> None:
         problem = describe(error, self._node)
-        if isinstance(error, pika.exceptions.ChannelClosed):
-            problem = f"RabbitMQ closed the channel: {error.reply_code} {error.reply_text}"
         if problem != self._problem:
             log.warning("publisher_disconnected", problem=problem)
         self._problem = problem

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+import pika.exceptions
 import structlog
 
 from worker.broker.connection import Parameters
@@ -123,7 +124,7 @@ class Subscriptions:
             self._declaring.update(new)
             self._declarer.declare(new)
         for shop in missing:
-            if shop not in self._declared:
+            if shop not in self._declared or not self._is_usable(shop):
                 continue
             if self._stays_closed(shop, now):
                 if not self._looks.is_due(shop, now):
@@ -137,17 +138,29 @@ class Subscriptions:
                 seconds=round((self._host.clock.now() - self._began_at) / SECOND, 1),
             )
 
-    def _subscribe(self, shop: str) -> None:
+    def _is_usable(self, shop: str) -> bool:
+        # Whether the queue that could not be consumed can be now, as far as it is time to look.
         before = self._unusable.get(shop)
-        if before is not None and before.again_at > time.monotonic():
-            return
+        if before is None:
+            return True
+        if before.again_at > time.monotonic():
+            return False
+        problem = self._link.problem_with(shop)
+        if problem is None:
+            log.info("shop_queue_usable", shop=shop)
+            del self._unusable[shop]
+            return True
+        self._unusable[shop] = Unusable.found(shop, problem, before)
+        return False
+
+    def _subscribe(self, shop: str) -> None:
         try:
             self._link.subscribe(shop)
         except BrokerError as error:
-            # RabbitMQ has closed the channel, and so every shop's consumer, over this one: the others go first.
-            self._unusable[shop] = Unusable.found(shop, error, before)
+            if isinstance(error.__cause__, pika.exceptions.ChannelClosedByBroker):
+                # Over this shop RabbitMQ has closed the channel, and so every shop's consumer: the others go first.
+                self._unusable[shop] = Unusable.found(shop, error, None)
             raise
-        self._unusable.pop(shop, None)
 
     def _unsubscribe(self, shop: str, now: int) -> None:
         self._link.unsubscribe(shop)

@@ -2,11 +2,14 @@
 
 import re
 
+import pika.exceptions
 import pytest
 
 from tests.integration.broker.bench import declare, message_of, new_job
 from tests.integration.broker.tap import Tap, limit
 from tests.services import RabbitMQ, Vhost, wait_until
+from worker.broker.connection import connect, parameters
+from worker.broker.dead import DeadQueue
 from worker.broker.topology import DEAD, DELAYS, JOBS, RESULTS, RETURN, shop_queue
 from worker.errors import ConfigurationError
 
@@ -79,7 +82,9 @@ def test_a_results_queue_that_drops_is_refused(vhost: Vhost, tap: Tap, dropping:
         (shop_queue("acme"), {"x-delivery-limit": 20}),
         (shop_queue("acme"), {"x-delivery-limit": 20, "x-dead-letter-exchange": "elsewhere"}),
         (shop_queue("acme"), {"x-expires": 60_000, "x-dead-letter-exchange": DEAD}),
+        ("referrals.delay.5", {}),
         ("referrals.delay.5", {"x-message-ttl": 5000}),
+        ("referrals.delay.5", {"x-dead-letter-exchange": "elsewhere"}),
         (
             "referrals.delay.5",
             {"x-message-ttl": 5000, "x-dead-letter-exchange": RETURN, "x-dead-letter-routing-key": "acme"},
@@ -93,13 +98,25 @@ def test_a_queue_that_would_lose_a_job_is_refused(
     tap.channel.queue_declare(name, durable=True, arguments=QUORUM | arguments)
     with pytest.raises(ConfigurationError, match=rf"queue {re.escape(name)} would lose messages .*delete it"):
         declare(vhost)
+    if name == shop_queue("acme"):
+        # Nor does anything come into it: it is not bound.
+        with pytest.raises(pika.exceptions.UnroutableError):
+            tap.put(JOBS, "acme", b"routed")
+
+
+def test_whoever_takes_out_of_a_queue_that_loses_may_go_on(vhost: Vhost, tap: Tap) -> None:
+    """To move its messages away somebody has to reach them."""
+    tap.channel.queue_declare(DEAD, durable=True, arguments=QUORUM | {"x-message-ttl": 600_000})
+    tap.channel.basic_publish("", DEAD, b"a letter", mandatory=True)
+    with DeadQueue(parameters(vhost.url, name="tested")) as queue:
+        assert [letter.body for letter in queue.letters()] == [b"a letter"]
 
 
 def test_a_bound_that_refuses_or_parks_loses_nothing(vhost: Vhost, tap: Tap) -> None:
     """A full queue that refuses tells its publisher, and what a shop's queue gives up lies in the dead queue."""
-    refusing = QUORUM | {"x-max-length": 1000, "x-overflow": "reject-publish"}
-    tap.channel.queue_declare(RESULTS, durable=True, arguments=refusing)
     tap.channel.exchange_declare(DEAD, "fanout", durable=True)
+    refusing = QUORUM | {"x-max-length": 1000, "x-overflow": "reject-publish", "x-dead-letter-exchange": DEAD}
+    tap.channel.queue_declare(RESULTS, durable=True, arguments=refusing)
     parking = QUORUM | {"x-message-ttl": 60_000, "x-dead-letter-exchange": DEAD}
     tap.channel.queue_declare(shop_queue("acme"), durable=True, arguments=parking)
 
@@ -113,9 +130,16 @@ def test_a_return_exchange_that_passes_nothing_on_is_refused(vhost: Vhost, tap: 
         declare(vhost)
 
 
-def test_a_plain_results_queue_of_an_operator_is_taken(vhost: Vhost, tap: Tap) -> None:
-    """A quorum queue without any bound drops nothing: it is used, and its differences are named."""
+def test_a_plain_results_queue_of_an_operator(vhost: Vhost, tap: Tap) -> None:
+    """Without any bound it drops nothing: it is used, its differences named. From RabbitMQ 4 on it has a bound."""
     tap.channel.queue_declare(RESULTS, durable=True, arguments=QUORUM)
+    connection = connect(parameters(vhost.url, name="tested"))
+    bounded = connection.gives_up_after >= 0
+    connection.close()
+    if bounded:
+        with pytest.raises(ConfigurationError, match=r"queue referrals\.results would lose messages"):
+            declare(vhost)
+        return
     assert any("queue referrals.results" in difference for difference in declare(vhost))
     tap.put(RESULTS, "acme.sent.ok.plain", b"{}")
     assert tap.take(RESULTS, 1, 5)[0].body == b"{}"
