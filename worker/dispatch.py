@@ -43,10 +43,11 @@ held back (by up to 5 s) and carried out after that."""
 STORE_PAUSE = SECOND // 2
 """How long a store that was out of reach is left alone before an outcome is offered to it again."""
 
-T = TypeVar("T")
-
 LONGEST_OF_A_PACE = 60 * SECOND
 """A shop's 429 that asks for a longer wait speaks of a day's quota, not of its pace."""
+
+
+T = TypeVar("T")
 
 
 class Dispatcher:
@@ -113,11 +114,12 @@ class Dispatcher:
         with self._metrics.calling(job.shop):
             verdict = self._refer(shop, job)
         answered_at = self._clock.now()
-        disposition = self._conclude(shop, job, ask, grant, verdict, called_at, probing=probing)
-        # Only now: counting can fail too, and must not cost an answer.
-        if not (isinstance(verdict, Rejected) and verdict.status is None):
-            self._metrics.answered(job.shop, verdict, (answered_at - called_at) / SECOND)
-        return disposition
+        try:
+            return self._conclude(shop, job, ask, grant, verdict, called_at, probing=probing)
+        finally:
+            # Only now: counting can fail too, and must not cost an answer.
+            if not (isinstance(verdict, Rejected) and verdict.status is None):
+                self._metrics.answered(job.shop, verdict, (answered_at - called_at) / SECOND)
 
     def _conclude(
         self, shop: ShopConfig, job: Job, ask: Ask, grant: Go, verdict: Verdict, called_at: int, *, probing: bool

@@ -83,7 +83,7 @@ class Mask:
 
 
 def _begin_of_local(text: str, first: int, end: int) -> int:
-    if text[first:end].endswith('"'):
+    if text.endswith('"', first, end):
         opening = text.rfind('"', max(first, end - _LONGEST_QUOTED - 2), end - 1)
         return opening if opening >= 0 and "\n" not in text[opening:end] else end
     while end > first and _LOCAL.match(text[end - 1]):

@@ -202,6 +202,8 @@ def test_drop(desk: Desk, tap: Tap) -> None:
     kept = bury(tap, b"b", "undecodable")
     for arguments, complaint in (
         (("--all",), "--yes"),
+        (("--yes", "--all", "--campaign", " "), "--campaign"),
+        (("--yes", "--reason", "undecodable", "--campaign", ""), "--campaign"),
         (("--yes",), "--all"),
         (("--yes", "--all", "--reason", "x"), "--all"),
     ):

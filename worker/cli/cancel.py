@@ -1,5 +1,6 @@
 """``referrals cancel``: a campaign is called off."""
 
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
@@ -8,9 +9,10 @@ from worker.cli import console, options
 from worker.cli.controls import shared_store
 from worker.cli.environment import load
 from worker.controls import EVERY_SHOP
-from worker.errors import ConfigurationError, UsageError
+from worker.errors import ConfigurationError, StoreError, UsageError
 from worker.jobs import canonical
 from worker.shops import ShopRegistry
+from worker.store.base import Store
 
 LONGEST_CAMPAIGN = 200
 
@@ -42,7 +44,7 @@ def cancel(
     of = shop or EVERY_SHOP
     with shared_store(loaded, "cancel") as store:
         controls = store.restore(campaign, of) if undo else store.cancel(campaign, of)
-        counted = {canonical(name) for slug in ([shop] if shop else shops.slugs()) for name in store.tallies(slug)}
+        known = undo or _is_known(store, campaign, [shop] if shop else shops.slugs())
     everywhere = (campaign, EVERY_SHOP) in controls.cancelled
     data = {
         "campaign": campaign,
@@ -54,7 +56,15 @@ def cancel(
     where = f"in shop {shop}" if shop else "in every shop"
     rows = [("campaign", campaign), ("cancelled" if not undo else "no longer cancelled", where)]
     console.summary(rows, data, as_json=as_json)
-    if not undo and campaign not in counted:
+    if not known:
         console.say(f"no job of a campaign {campaign} has been counted {where} so far; is that its name?")
     if undo and shop is not None and everywhere:
         console.say(f"campaign {campaign} stays cancelled in every shop; use --undo without --shop")
+
+
+def _is_known(store: Store, campaign: str, shops: Iterable[str]) -> bool:
+    try:
+        return any(canonical(name) == campaign for slug in shops for name in store.tallies(slug))
+    except StoreError:
+        # What was ordered stands, whatever becomes of the question.
+        return True

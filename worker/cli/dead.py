@@ -78,6 +78,8 @@ class _Choice:
         newer_than: str | None,
     ) -> "_Choice":
         now = datetime.now(UTC)
+        if campaign is not None and canonical(campaign) is None:
+            raise UsageError("--campaign: is empty, which no campaign's name is")
         return cls(
             frozenset(ids or ()),
             reason,

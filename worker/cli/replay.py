@@ -12,7 +12,7 @@ from worker.broker.topology import RESULTS
 from worker.clock import SystemClock
 from worker.controls import Controls
 from worker.dispatch import is_expired
-from worker.errors import DeadLetterError, UnroutableError
+from worker.errors import DeadLetterError, UnconfirmedError
 from worker.jobs import parse_message
 
 
@@ -20,7 +20,7 @@ from worker.jobs import parse_message
 class Replayed:
     """What became of some letters: ``done`` are confirmed, and why the others are ``left``.
 
-    ``stuck`` says that RabbitMQ took none of what it could have routed: it may be out of memory, or away.
+    ``stuck`` says that RabbitMQ was silent about all of them: it may be out of memory, or away.
     """
 
     done: list[DeadLetter] = field(default_factory=list)
@@ -49,7 +49,7 @@ def publish_anew(
             told.done.append(letter)
         else:
             told.left.append((letter, str(error)))
-    told.stuck = bool(errors) and not any(error is None or isinstance(error, UnroutableError) for error in errors)
+    told.stuck = bool(errors) and all(isinstance(error, UnconfirmedError) for error in errors)
     return told
 
 
