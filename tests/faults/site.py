@@ -71,7 +71,7 @@ class Site:
     """One row's world. What a row injects it counts in ``faults``.
 
     ``full`` asks for the whole number of repetitions; ``started`` has every worker that was ever started; ``limits``
-    the widest that the shops file has had for each shop. A row whose store loses its data is ``forgetful``.
+    the widest for each shop that workers have met in the shops file. A row whose store loses its data is ``forgetful``.
     """
 
     desk: Desk
@@ -117,7 +117,9 @@ class Site:
             own = {"key_id": f"key-{shop}", "secret_file": f"secrets/{shop}.key"} | dict((tables or {}).get(shop, {}))
             lines += [f"[shops.{shop}]", *_toml(own)]
             limits = usual | own
-            self.limits[shop] = max(self.limits.get(shop, Limits(0, 0)), Limits(limits["per_second"], limits["burst"]))
+            before = self.limits.get(shop, Limits(0, 0)) if self.started else Limits(0, 0)
+            widest = (max(limits["per_second"], before.per_second), max(limits["burst"], before.burst))
+            self.limits[shop] = Limits(*widest)
         half_written = folder / "shops.toml.new"
         half_written.write_text("\n".join(lines) + "\n")
         half_written.replace(folder / "shops.toml")

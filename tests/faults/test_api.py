@@ -88,7 +88,6 @@ def finish(site: Site, *, repeats: int = 0) -> None:
     site.settle()
     site.judge(repeats=repeats)
     assert max(site.ended.latencies) < 2 * DEADLINE_SECONDS
-    assert not any(worker.counted("referral_stuck_threads") for worker in site.workers)
     site.stop()
 
 

@@ -16,6 +16,7 @@ from tests.services import wait_until
 
 PER_SECOND = 10
 BURST = 10
+BACKLOG = len(SHOPS) * (BURST + PER_SECOND * 10)
 JUMP = 600
 
 SOURCE = Path(__file__).with_name("shifted.c")
@@ -48,14 +49,14 @@ def test_clock_jumps(site: Site, shifted_clock: Path, tmp_path: Path, jump: int)
     preloaded = {"LD_PRELOAD": str(shifted_clock), "SHIFTED_CLOCK": str(file)}
     (jumping,) = site.start(1, env=preloaded)
     site.start(1)
-    site.publish(site.jobs(len(SHOPS) * (BURST + PER_SECOND * 10)))
+    site.publish(site.jobs(BACKLOG))
     wait_until(lambda: len(site.upstream.calls()) > len(SHOPS) * (BURST + PER_SECOND), PATIENCE, "the first calls")
-    shift(file, jump)
-    site.faults += 1
-    (starting,) = site.start(1, env=preloaded)
-    calls = len(site.upstream.calls())
-    wait_until(lambda: len(site.upstream.calls()) > calls + PER_SECOND, PATIENCE, "calls after the jump")
-    jumping.terminate()
+    with site.load(per_second=len(SHOPS) * PER_SECOND, first=BACKLOG):
+        shift(file, jump)
+        site.faults += 1
+        (starting,) = site.start(1, env=preloaded)
+        site.await_calls(len(SHOPS) * BURST)
+        jumping.terminate()
     site.settle()
 
     verdict = site.judge()

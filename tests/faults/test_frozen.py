@@ -37,7 +37,7 @@ def test_frozen_beside_the_same_jobs(site: Site) -> None:
 
     Whatever it acknowledged of them on waking would be gone with the copy's message: each is given back instead.
     """
-    site.upstream.plan = always(slow(3))
+    site.upstream.plan = always(slow(4.5))
     frozen, other = site.start(2)
     site.publish([copy for job in site.jobs(THREADS) for copy in (job, job)])
     wait_until(lambda: site.upstream.in_progress == THREADS, PATIENCE, "every job's first call")

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import pytest
@@ -14,6 +15,8 @@ from tests.services import wait_until
 STOPS = 30
 WORKERS = 3
 EVERY_SECONDS = 3
+
+CALLS = "refer2_requests_in_flight"
 
 GRACE_SECONDS = 1
 """Long enough for a worker to start no call any more, which takes 0.6 s, and too short for those under way."""
@@ -68,7 +71,7 @@ def test_stopped_by(site: Site, rolling: Rolling) -> None:
             began = time.monotonic()
             worker = site.workers[0]
             wait_until(worker.ready, PATIENCE, "the oldest worker to have become ready")
-            wait_until(lambda: site.upstream.in_progress >= WORKERS, PATIENCE, "calls in flight")
+            wait_until(partial(worker.counted, CALLS), PATIENCE, "calls of it in flight")
             rolling.stop(worker)
             site.faults += 1
             site.relieve(worker)
