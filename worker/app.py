@@ -4,7 +4,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import dramatiq
@@ -12,8 +12,8 @@ import structlog
 from dramatiq.middleware import CurrentMessage, Middleware
 from prometheus_client import CollectorRegistry
 
-from worker.broker.connection import Parameters, connect, parameters
-from worker.broker.declaring import declare_topology, hold_single
+from worker.broker.connection import Connection, Parameters, connect, parameters
+from worker.broker.declaring import declare_topology, hold_single, refuse_mixture
 from worker.broker.delivery import Delivery
 from worker.broker.host import Host
 from worker.broker.local import LocalBroker, LocalRun
@@ -105,7 +105,7 @@ def preflight(settings: Settings, processes: int) -> None:
       BrokerError: RabbitMQ is out of reach.
       StoreError: the store is.
     """
-    ShopRegistry.load(settings.shops)
+    shops = ShopRegistry.load(settings.shops).slugs()
     if processes > 1 and settings.redis_url is None:
         raise ConfigurationError(
             f"{processes} processes can't share limits in memory: set REFERRALS_REDIS_URL, or use --processes 1"
@@ -119,11 +119,26 @@ def preflight(settings: Settings, processes: int) -> None:
     try:
         if settings.redis_url is None:
             hold_single(connection)
+        _refuse_a_mixture(connection, shops, shared=settings.redis_url is not None)
         for difference in declare_topology(connection, queues(())):
             log.warning("queue_differs", difference=difference)
     finally:
         if connection.is_open:
             connection.close()
+
+
+def _refuse_a_mixture(connection: Connection, shops: Sequence[str], *, shared: bool) -> None:
+    # RabbitMQ may take a moment to notice that a worker before this one has died.
+    deadline = time.monotonic() + SECOND_LOOK_SECONDS
+    while True:
+        try:
+            refuse_mixture(connection, shops, shared=shared)
+        except ConfigurationError:
+            if time.monotonic() > deadline:
+                raise
+        else:
+            return
+        time.sleep(SECOND_LOOK_SECONDS / 10)
 
 
 def _parameters(settings: Settings) -> Parameters:

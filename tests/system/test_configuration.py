@@ -1,5 +1,6 @@
 """What can't work is told in one line that names place and remedy, by the exit code that fits, without a secret."""
 
+import re
 import signal
 import socket
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 from tests.services import Vhost, wait_until
 from tests.services.process import free_ports
 from tests.system.commands import Desk
+from worker.cli.main import COMMANDS
 
 SECRET = "s3cret-that-nobody-may-see"
 WORK = ("work",)
@@ -166,6 +168,38 @@ def test_a_second_worker_on_the_memory_store_is_refused(desk: Desk, vhost: Vhost
     assert first.running()
     first.signal(signal.SIGTERM)
     assert first.wait() == 0
+
+
+def test_a_worker_of_the_other_kind_is_refused(desk: Desk, redis_url: str) -> None:
+    """On its own memory beside workers that share a store, it would call whom they hold back: whichever came first."""
+    desk.write_shops("http://127.0.0.1:9", ["acme"])
+    shared = {"REFERRALS_REDIS_URL": redis_url}
+    for first, second in ((shared, {}), ({}, shared)):
+        ports = {"REFERRALS_METRICS_PORT": str(free_ports(1)[0])}
+        worker = desk.start("work", **first, **ports)
+        wait_until(lambda worker=worker: '"subscribed"' in worker.stderr, 30, "the first to be there")  # type: ignore[misc]
+        refused = desk.run("work", timeout=60, **second)
+        assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1), refused.stderr
+        assert "REFERRALS_REDIS_URL" in refused.stderr
+        worker.signal(signal.SIGTERM)
+        assert worker.wait() == 0
+
+
+def test_a_blank_campaign_is_refused(desk: Desk) -> None:
+    """It could not be called off by its name."""
+    desk.write_shops("http://127.0.0.1:9", ["acme"])
+    desk.write_export("campaign.csv", [{"customer_shopid": "c1", "channel": "sms"}])
+    for blank in ("", "  "):
+        for command in (("publish",), ("run", "--out", "results.csv")):
+            refused = desk.run(*command, "campaign.csv", "--shop", "acme", "--campaign", blank)
+            assert refused.returncode == 2
+            assert "--campaign: is blank" in refused.stderr
+
+
+def test_the_help_names_every_command(desk: Desk) -> None:
+    """Also those that have commands of their own."""
+    told = desk.run("--help").stdout
+    assert all(re.search(rf"│ {name} ", told) for name in COMMANDS), told
 
 
 def test_a_second_worker_by_dramatiq_s_command_is_refused(desk: Desk, vhost: Vhost) -> None:

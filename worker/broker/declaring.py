@@ -8,7 +8,7 @@ import pika.exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 
 from worker.broker.connection import Connection, told_as_ours
-from worker.broker.topology import DEAD, EXCHANGES, RESULTS, RETURN, SINGLE, Exchange, Queue
+from worker.broker.topology import DEAD, EXCHANGES, RESULTS, RETURN, SINGLE, Exchange, Queue, shop_queue
 from worker.errors import BrokerError, ConfigurationError
 
 ACCESS_REFUSED = 403
@@ -82,6 +82,38 @@ def hold_single(connection: Connection) -> None:
                     "to be alone: set REFERRALS_REDIS_URL, or give the user that permission"
                 ) from None
             raise
+
+
+def refuse_mixture(connection: Connection, shops: Iterable[str], *, shared: bool) -> None:
+    """Find out whether workers of the other kind are at work: by ``shared`` limits, or by those in one's own memory.
+
+    Raises:
+      ConfigurationError: they are; neither would know of the other's calls.
+      BrokerError: the connection broke.
+    """
+    with told_as_ours(connection.node):
+        if shared and _state(connection, SINGLE) is None:
+            raise ConfigurationError(
+                "a worker process on the memory store is running, which knows nothing of the store that others share: "
+                "stop it, or set REFERRALS_REDIS_URL for it too"
+            )
+        for queue in () if shared else map(shop_queue, shops):
+            if _state(connection, queue):
+                raise ConfigurationError(
+                    f"workers that share a store consume {queue}, and this one would know nothing of their calls: "
+                    "set REFERRALS_REDIS_URL to theirs, or stop them"
+                )
+
+
+def _state(connection: Connection, queue: str) -> int | None:
+    # How many consumers it has, 0 where it doesn't exist, None where it is another connection's own.
+    channel = connection.channel()
+    try:
+        consumers: int = channel.queue_declare(queue, passive=True).method.consumer_count
+    except pika.exceptions.ChannelClosedByBroker as error:
+        return None if error.reply_code == RESOURCE_LOCKED else 0
+    channel.close()
+    return consumers
 
 
 def _declare(channel: BlockingChannel, item: Exchange | Queue, *, passive: bool) -> None:

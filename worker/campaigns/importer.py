@@ -164,7 +164,8 @@ class Importer:
                 )
 
     def _rejects_of(self, export: Path) -> Path:
-        return self._options.rejects or export.with_name(f"{export.name}.rejects.csv")
+        # Of a path without a name there is none; opening it says what is wrong with it.
+        return self._options.rejects or export.parent / f"{export.name}.rejects.csv"
 
     def _reject_files(self, exports: Sequence[Export]) -> list[tuple[RejectsFile, int]]:
         # Exports that share a file (an explicit one, or one export given twice) share its columns.

@@ -51,7 +51,10 @@ class _LazyGroup(TyperGroup):
             return None
         command = getattr(importlib.import_module(f"worker.cli.{cmd_name}"), cmd_name)
         if isinstance(command, typer.Typer):
-            return typer.main.get_command(command)
+            group = typer.main.get_command(command)
+            # By which the help lists it.
+            group.name = cmd_name
+            return group
         single = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
         single.command(cmd_name)(command)
         return typer.main.get_command(single)

@@ -8,6 +8,8 @@ import typer
 
 from worker.campaigns import ImportOptions, parse_consent, parse_mapping
 from worker.cli.moments import after
+from worker.errors import UsageError
+from worker.jobs import canonical
 
 Exports = Annotated[
     list[Path],
@@ -75,6 +77,8 @@ def import_options(
     expires: str | None,
 ) -> ImportOptions:
     """The options as the importer takes them; raises UsageError for one that can't be meant."""
+    if canonical(campaign) is None:
+        raise UsageError("--campaign: is blank; a campaign needs a name, by which it can be called off")
     return ImportOptions(
         shop=shop,
         campaign=campaign,

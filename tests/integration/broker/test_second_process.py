@@ -6,7 +6,7 @@ from tests.integration.broker.bench import Bench, FakeRefer2, declare, message_o
 from tests.integration.broker.tap import Tap
 from tests.services import Vhost, wait_until
 from worker.broker.connection import Parameters, connect, parameters
-from worker.broker.declaring import hold_single
+from worker.broker.declaring import hold_single, refuse_mixture
 from worker.broker.link import Link
 from worker.broker.topology import JOBS, RESULTS, queues
 from worker.errors import ConfigurationError
@@ -33,6 +33,38 @@ def _holds(params: Parameters) -> bool:
     finally:
         connection.close()
     return True
+
+
+def test_the_two_kinds_of_worker_refuse_each_other(vhost: Vhost) -> None:
+    """One that shares a store and one that doesn't would each let a customer be called as if the other were not."""
+    declare(vhost)
+    params = parameters(vhost.url, name="tested")
+    with Bench(vhost, [new_shop()], FakeRefer2()):
+        connection = connect(params)
+        wait_until(lambda: _refused(params, shared=False), 10, "the consumers of others to be seen")
+        with pytest.raises(ConfigurationError, match=r"consume referrals\.shop\.acme.*REFERRALS_REDIS_URL to theirs"):
+            refuse_mixture(connection, ["acme", "gone"], shared=False)
+        refuse_mixture(connection, ["acme"], shared=True)
+        connection.close()
+    wait_until(lambda: not _refused(params, shared=False), 10, "their end to be seen")
+    holder, connection = connect(params), connect(params)
+    hold_single(holder)
+    with pytest.raises(ConfigurationError, match="on the memory store is running"):
+        refuse_mixture(connection, ["acme"], shared=True)
+    holder.close()
+    wait_until(lambda: not _refused(params, shared=True), 10, "its end to be seen")
+    connection.close()
+
+
+def _refused(params: Parameters, *, shared: bool) -> bool:
+    connection = connect(params)
+    try:
+        refuse_mixture(connection, ["acme"], shared=shared)
+    except ConfigurationError:
+        return True
+    finally:
+        connection.close()
+    return False
 
 
 def test_a_waiting_process_takes_over(vhost: Vhost, tap: Tap) -> None:
