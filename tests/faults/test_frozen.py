@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections import Counter
 
 from tests.faults.drain import DEAD, RESULTS
 from tests.faults.site import PATIENCE, THREADS, Site
@@ -28,7 +29,10 @@ def test_frozen_past_its_lease(site: Site) -> None:
     # Each of its threads may have had a call under way when it froze.
     verdict = site.judge(repeats=THREADS)
     assert verdict.repeats > 0, "nothing was under way when the worker froze: this row shows nothing"
-    assert len(site.ended.results) == len(set(site.ended.results)), "a fenced worker published"
+    # What it had recorded and not seen confirmed goes out again on waking, as another may have sent it; but of what was
+    # called twice the first answer came too late.
+    results = Counter(site.ended.results)
+    assert all(results[job] == 1 for job in verdict.duplicated), "a fenced worker published"
     assert site.ended.outcomes == {"sent": 60}
 
 
