@@ -4,7 +4,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import dramatiq
@@ -12,7 +12,7 @@ import structlog
 from dramatiq.middleware import CurrentMessage, Middleware
 from prometheus_client import CollectorRegistry
 
-from worker.broker.connection import Connection, Parameters, connect, parameters
+from worker.broker.connection import Parameters, connect, parameters
 from worker.broker.declaring import declare_topology, hold_single, refuse_mixture
 from worker.broker.delivery import Delivery
 from worker.broker.host import Host
@@ -119,7 +119,7 @@ def preflight(settings: Settings, processes: int) -> None:
     try:
         if settings.redis_url is None:
             hold_single(connection)
-        _refuse_a_mixture(connection, shops, shared=settings.redis_url is not None)
+        _look_twice(lambda: refuse_mixture(connection, shops, shared=settings.redis_url is not None))
         for difference in declare_topology(connection, queues(())):
             log.warning("queue_differs", difference=difference)
     finally:
@@ -127,12 +127,12 @@ def preflight(settings: Settings, processes: int) -> None:
             connection.close()
 
 
-def _refuse_a_mixture(connection: Connection, shops: Sequence[str], *, shared: bool) -> None:
+def _look_twice(refuse: Callable[[], None]) -> None:
     # RabbitMQ may take a moment to notice that a worker before this one has died.
     deadline = time.monotonic() + SECOND_LOOK_SECONDS
     while True:
         try:
-            refuse_mixture(connection, shops, shared=shared)
+            refuse()
         except ConfigurationError:
             if time.monotonic() > deadline:
                 raise
@@ -210,28 +210,22 @@ def _declare_actor(
 def _refuse_a_second(params: Parameters) -> None:
     # `referrals work` has found out already; by the dramatiq command each process comes here first. Dramatiq swallows
     # what a hook raises, but lets an exit through, and then stops the other processes with the same code.
-    deadline = time.monotonic() + SECOND_LOOK_SECONDS
-    while True:
-        try:
-            connection = connect(params)
-        except BrokerError:
-            # The consumer says so, and goes on trying.
-            return
+    def refuse() -> None:
+        connection = connect(params)
         try:
             hold_single(connection)
-        except BrokerError:
-            # As above.
-            return
-        except ConfigurationError as error:
-            if time.monotonic() > deadline:
-                print(error, file=sys.stderr, flush=True)  # noqa: T201 - for the person who started it
-                sys.exit(error.exit_code)
-        else:
-            return
         finally:
             if connection.is_open:
                 connection.close()
-        time.sleep(SECOND_LOOK_SECONDS / 10)
+
+    try:
+        _look_twice(refuse)
+    except ConfigurationError as error:
+        print(error, file=sys.stderr, flush=True)  # noqa: T201 - for the person who started it
+        sys.exit(error.exit_code)
+    except BrokerError:
+        # The consumer says so, and goes on trying.
+        return
 
 
 class _Lifecycle(Middleware):

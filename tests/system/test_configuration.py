@@ -5,6 +5,7 @@ import signal
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 
 import pika
@@ -12,7 +13,7 @@ import pytest
 
 from tests.services import Vhost, wait_until
 from tests.services.process import free_ports
-from tests.system.commands import Desk
+from tests.system.commands import Desk, Process
 from worker.cli.main import COMMANDS
 
 SECRET = "s3cret-that-nobody-may-see"
@@ -170,6 +171,11 @@ def test_a_second_worker_on_the_memory_store_is_refused(desk: Desk, vhost: Vhost
     assert first.wait() == 0
 
 
+def has_subscribed(worker: Process) -> bool:
+    """Whether it consumes its shops' queues."""
+    return '"subscribed"' in worker.stderr
+
+
 def test_a_worker_of_the_other_kind_is_refused(desk: Desk, redis_url: str) -> None:
     """On its own memory beside workers that share a store, it would call whom they hold back: whichever came first."""
     desk.write_shops("http://127.0.0.1:9", ["acme"])
@@ -177,7 +183,7 @@ def test_a_worker_of_the_other_kind_is_refused(desk: Desk, redis_url: str) -> No
     for first, second in ((shared, {}), ({}, shared)):
         ports = {"REFERRALS_METRICS_PORT": str(free_ports(1)[0])}
         worker = desk.start("work", **first, **ports)
-        wait_until(lambda worker=worker: '"subscribed"' in worker.stderr, 30, "the first to be there")  # type: ignore[misc]
+        wait_until(partial(has_subscribed, worker), 30, "the first to be there")
         refused = desk.run("work", timeout=60, **second)
         assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1), refused.stderr
         assert "REFERRALS_REDIS_URL" in refused.stderr

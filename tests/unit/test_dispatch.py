@@ -501,14 +501,14 @@ def test_what_was_refused_is_no_lost_call(verdict: Verdict) -> None:
     assert (again.attempts, again.takeovers, again.unknowns) == (1, 0, 0)
 
 
-def test_an_answer_outlives_what_counts_it() -> None:
+def test_an_answer_outlives_what_counts_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where counting fails, as without a file descriptor, the ledger has the answer all the same."""
 
     def answered(*_: object) -> None:
         raise OSError(EMFILE, "Too many open files")
 
     bench = Bench()
-    bench.metrics.answered = answered  # type: ignore[method-assign,assignment]
+    monkeypatch.setattr(bench.metrics, "answered", answered)
     with pytest.raises(OSError, match="Too many open files"):
         bench.dispatch()
 

@@ -184,7 +184,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         if self._link.up:
             try:
                 self._follow(now)
-            except (BrokerError, ConfigurationError) as error:
+            except BrokerError as error:
                 self._disconnected(error)
 
     def close(self) -> None:

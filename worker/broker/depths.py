@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import pika.exceptions
 
-from worker.broker.connection import Parameters, connect
+from worker.broker.connection import Parameters, connect, told_as_ours
 
 METRICS_PORT = 15692
 TIMEOUT_SECONDS = 5.0
@@ -70,14 +70,15 @@ def _asked(params: Parameters, names: Iterable[str]) -> dict[str, Depth]:
     connection = connect(params)
     found = {}
     try:
-        for name in names:
-            channel = connection.channel()
-            try:
-                count = channel.queue_declare(name, passive=True).method.message_count
-            except pika.exceptions.ChannelClosedByBroker:
-                continue
-            found[name] = Depth(count, None)
-            channel.close()
+        with told_as_ours(connection.node):
+            for name in names:
+                channel = connection.channel()
+                try:
+                    count = channel.queue_declare(name, passive=True).method.message_count
+                except pika.exceptions.ChannelClosedByBroker:
+                    continue
+                found[name] = Depth(count, None)
+                channel.close()
     finally:
         if connection.is_open:
             connection.close()

@@ -42,12 +42,21 @@ def known_controls(loaded: Settings) -> Controls | None:
     """What is paused and cancelled; None where workers share no store, or where it is out of reach, which is said."""
     if loaded.redis_url is None:
         return None
-    with shared_store(loaded, "this") as store:
+    with _store(loaded) as store:
         try:
             return store.controls()
         except StoreError as error:
             console.say(f"whether a campaign is cancelled can't be told: {error}")
             return None
+
+
+@contextmanager
+def _store(loaded: Settings) -> Iterator[Store]:
+    store = build_store(loaded, SystemClock())
+    try:
+        yield store
+    finally:
+        store.close()
 
 
 @contextmanager
@@ -62,8 +71,5 @@ def shared_store(loaded: Settings, command: str) -> Iterator[Store]:
             f"{command} speaks to workers through the store that they share: set REFERRALS_REDIS_URL to theirs "
             "(a single worker without one keeps everything in its memory; stop it instead)"
         )
-    store = build_store(loaded, SystemClock())
-    try:
+    with _store(loaded) as store:
         yield store
-    finally:
-        store.close()
