@@ -180,8 +180,8 @@ def _take(
     connection: Connection, wanted: Queue, refusal: str, differences: list[str], *, strict: bool
 ) -> BlockingChannel:
     # RabbitMQ tells one difference at a time, in an order of its own: a classic queue may first be told by its
-    # dead-letter exchange. So what is told is put into the declaration until it fits the queue.
-    # Only then: nothing may come into a queue that would lose it.
+    # dead-letter exchange. So what is told is put into the declaration until it fits the queue. That is bound last:
+    # nothing may come into one that would lose it.
     what = f"queue {wanted.name}"
     arguments, told = dict(wanted.arguments), {}
     while True:
