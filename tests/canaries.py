@@ -8,7 +8,8 @@ For any suite whose processes run with REFERRALS_LOG_LEVEL=DEBUG::
 
 reads every file below ``folder`` that :data:`SUFFIXES` names; write what is not a file yet into one first, such as a
 page of ``/metrics`` (``page.prom``) or the headers of dead letters (``canaries.save_headers(folder / "dead.headers",
-headers)``). Any text that looks like an e-mail address or a token is a leak; ``secrets`` are looked for in every
+headers)``). Any text that looks like an e-mail address, an international
+telephone number or a token is a leak; ``secrets`` are looked for in every
 spelling in which a program may write them. Results, journals, rejected rows and the sandbox's log hold addresses by
 right and have other suffixes.
 """
@@ -23,7 +24,11 @@ from urllib.parse import quote
 
 SUFFIXES = frozenset({".out", ".err", ".log", ".prom", ".headers"})
 
-_ADDRESS = re.compile(r"[^\s@<>\"'(){}\[\],;:=]+(?:@|%40|\\u0040|＠)[\w-]+(?:\.[\w-]+)+")
+_ADDRESS = re.compile(
+    r"[^\s@<>\"'(){}\[\],;:=]+(?:(?:@|%40|\\u0040|＠|=40(?=[\w.-]+\.[a-z]{2,}))[\w-]+(?:\.[\w-]+)+|@localhost\b|@\[)"
+)
+_NODE = re.compile(r"rd-[0-9a-f]+@localhost|rabbit@localhost")
+_PHONE = re.compile(r"(?:\+|%2B)[1-9]\d{7,14}\b", re.IGNORECASE)
 _TOKEN = re.compile(r"\beyJ[\w-]{8,}|(?:Bearer|Basic) +[\w.~+/=-]{8,}", re.IGNORECASE)
 
 
@@ -31,7 +36,8 @@ def leaks(text: str, secrets: Iterable[str] = ()) -> Iterator[str]:
     """What stands in a text and must not, each with its line's number."""
     spellings = {spelling for secret in secrets for spelling in _spellings(secret)}
     for number, line in enumerate(text.split("\n"), start=1):
-        found = [match[0] for pattern in (_ADDRESS, _TOKEN) for match in pattern.finditer(line)]
+        found = [match[0] for pattern in (_ADDRESS, _TOKEN, _PHONE) for match in pattern.finditer(line)]
+        found = [leak for leak in found if not _NODE.search(leak)]
         for leak in found + [spelling for spelling in spellings if spelling in line]:
             yield f"line {number}: {leak!r} in {line[:300]!r}"
 

@@ -2,8 +2,8 @@
 
 Whoever writes a log line or an error leaves them out to begin with; this is for what nobody thought of: a library that
 quotes its input, a proxy that quotes ours, a column mapped wrongly. A secret is told to :func:`hide` where it enters
-the process. An address becomes ``<address:3f9a1c04d2b7>``, the same for the same address and key, so that one customer
-can be followed through the logs without being named.
+the process. An address becomes ``<address:3f9a1c04d2b7>``, a telephone number ``<phone:…>``, the same for the same one
+and key, so that one customer can be followed through the logs without being named.
 """
 
 import hmac
@@ -14,18 +14,26 @@ import unicodedata
 from collections.abc import Iterator
 from urllib.parse import quote
 
+from worker.phones import replaced
+
 SHORTEST_SECRET = 8
 """Characters. A shorter one is taken out of URLs only: elsewhere "guest" or "secret" is a word like any other."""
 
 _HEX_DIGITS = 12
 _HIDDEN = "***"
 
-AT = r"(?:@|＠|%40|\\u0040|&#64;)"
-"""The sign in an address, as a regular expression: in the forms that it takes in URLs, JSON and pages."""
+AT = r"(?:@|＠|%(?:25)*40|\\u0040|&#(?:64|x40);|&commat;|=40(?=[\w-]+(?:\.[\w-]+)*\.[^\W\d_]{2,}))"
+"""The sign in an address, as a regular expression: in the forms that it takes in URLs, JSON, pages and mails. ``=40``
+is one before a domain only: "status=401" and "took=401.5" are none."""
 
-_AT_DOMAIN = re.compile(rf"{AT}[\w-]+(?:\.[\w-]+)+")
+# Several in a row are one: what follows the first sign may be the name before the second.
+_AT_DOMAIN = re.compile(rf"(?:{AT}(?:\w[\w-]*(?:\.[\w-]+)*|\[[^\]\s]{{1,64}}\]))+", re.IGNORECASE)
+# What RabbitMQ says of its nodes is no address, and is needed.
+_NODE = re.compile(r"rabbit[\w-]*@[\w-]+")
 # "=" and the like may stand before the sign, but mostly stand before an address.
 _LOCAL = re.compile(r"[\w.+%~!#$*^{|}'-]")
+_SIGN = re.compile(AT, re.IGNORECASE)
+_BEGINS_SIGN = ("@", "＠", "%", "\\u0040", "&", "=40")
 _LONGEST_QUOTED = 64
 _USER_OF_URL = re.compile(r"(?<=://)[^\s/?#'\"]+@")
 _AUTHORIZATION = re.compile(r"\b(Bearer|Basic) +[\w.~+/=-]+", re.IGNORECASE)
@@ -61,7 +69,9 @@ class Mask:
         if "://" in text:
             text = _USER_OF_URL.sub("", text)
         text = _JWT.sub(_HIDDEN, _AUTHORIZATION.sub(rf"\1 {_HIDDEN}", text))
-        return "".join(self._without_addresses(text))
+        if any(sign in text for sign in _BEGINS_SIGN):
+            text = "".join(self._without_addresses(text))
+        return replaced(text, self._pseudonym_of_number)
 
     def _without_addresses(self, text: str) -> Iterator[str]:
         # From sign to sign, each with what stands before it down to the address before: so a text is read once, however
@@ -69,7 +79,9 @@ class Mask:
         told = 0
         for found in _AT_DOMAIN.finditer(text):
             begin = _begin_of_local(text, told, found.start())
-            if begin < found.start():
+            # Without a name before the first sign of several, the second has one.
+            named = begin < found.start() or _SIGN.search(text, found.start() + 1, found.end())
+            if named and not _NODE.fullmatch(text, begin, found.end()):
                 yield text[told:begin]
                 yield self.pseudonym(text[begin : found.end()])
                 told = found.end()
@@ -77,9 +89,14 @@ class Mask:
 
     def pseudonym(self, address: str) -> str:
         """What stands for an address: the first digits of HMAC-SHA256 over it, trimmed, NFC and in lower case."""
-        plain = re.sub(AT, "@", unicodedata.normalize("NFC", address.strip())).lower()
-        digest = hmac.digest(self._key, plain.encode(errors="backslashreplace"), "sha256").hex()
-        return f"<address:{digest[:_HEX_DIGITS]}>"
+        plain = _SIGN.sub("@", unicodedata.normalize("NFC", address.strip())).lower()
+        return f"<address:{self._digits_of(plain)}>"
+
+    def _pseudonym_of_number(self, digits: str) -> str:
+        return f"<phone:{self._digits_of(digits)}>"
+
+    def _digits_of(self, plain: str) -> str:
+        return hmac.digest(self._key, plain.encode(errors="backslashreplace"), "sha256").hex()[:_HEX_DIGITS]
 
 
 def _begin_of_local(text: str, first: int, end: int) -> int:

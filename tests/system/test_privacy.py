@@ -30,6 +30,8 @@ ROWS = [
     {"customer_email": "canary-3@acme.example.com", "channel": "email", "destination": "canary.no.address@"},
     {"customer_email": "canary-4@acme.example.com", "channel": "canary-channel@example.com"},
     {"customer_email": "canary-1@acme.example.com", "channel": "sms"},
+    {"customer_email": "canary-5@localhost", "channel": "sms", "destination": "+4915112345678"},
+    {"customer_email": "canary-6@[127.0.0.1]", "channel": "+4915112345679"},
 ]
 
 
@@ -42,7 +44,9 @@ JOB = {"schema": 1, "job_id": "0" * 32, "campaign": "spring", "shop": "acme", "c
 BAD = [
     b"canary-body@example.com is not JSON",
     b'"canary-body@example.com"',
+    b"canary-body=40example.com, canary@localhost or +4915112345678 is not JSON",
     letter(JOB, "canary-actor@example.com"),
+    letter(JOB, "+4915112345678"),
     letter(JOB | {"customer": {"email": "canary-id@example.com"}}),
     letter(JOB | {"customer": {"canary-key@example.com": 1}, "destination": ["canary-list@example.com"]}),
     letter(

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import re
 import time
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
@@ -20,7 +21,10 @@ TEXTS = {
     "in Python's quotes": ("{'email': 'ann@example.com'}", "{{'email': '{}'}}"),
     "after an equals sign": ("email=ann@example.com&x", "email={}&x"),
     "in a URL": ("?q=ann%40example.com", "?q={}"),
+    "in a URL in a URL": ("?q=ann%2540example.com", "?q={}"),
     "in wide letters": ("ann＠example.com", "{}"),
+    "in a mail": ("to ann=40example.com.", "to {}."),
+    "in a page": ("to ann&#x40;example.com, ann&commat;example.com", "to {}, {}"),
     "in capitals": ("<Ann@Example.COM>", "<{}>"),
     "twice": ("ann@example.com,ann@example.com", "{},{}"),
     "after a line end": ("\nann@example.com\r\n", "\n{}\r\n"),
@@ -41,6 +45,101 @@ def test_every_form_of_address(local: str) -> None:
     assert re.fullmatch(r"<address:[0-9a-f]{12}>", Mask()(f"{local}@sub.exämple.co.uk"))
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["user@localhost", "user%40localhost", "jo@[127.0.0.1]", "jo@[IPv6:2001:db8::1]", "jo@intranet", '"a b"@localhost'],
+)
+def test_domains_without_a_dot(address: str) -> None:
+    """A machine's own name and an address of the network are domains like any other."""
+    assert re.fullmatch(r"to <address:[0-9a-f]{12}>, twice", Mask()(f"to {address}, twice"))
+
+
+PHONES = [
+    "+4915112345678",
+    "+49 151 1234 5678",
+    "+49 (0)151/12345-678",
+    "%2B49%20151%2012345678",
+    "\\u002b4915112345678",
+    "＋４９１５１１２３４５６７８",
+    "+1 (555) 234-5678",
+    "+1.555.234.5678",
+    "0049 151 12345678",
+    "004915112345678",
+    "0151 12345678",
+    "0151/1234-5678",
+    "(030) 1234 5678",
+    "06 12 34 56 78",
+    "06.12.34.56.78",
+    "020 7946 0958",
+    "(555) 234-5678",
+    "555-234-5678",
+    "1-555-234-5678",
+]
+
+
+@pytest.mark.parametrize("around", ["{}", "to {}.", '{{"destination":"{}"}}', "q={}&x=1", "tel:{}", "('{}',)", "{}\n"])
+@pytest.mark.parametrize("number", PHONES)
+def test_telephone_numbers(number: str, around: str) -> None:
+    """However a person writes it and wherever it stands, no digit of it is left, and the text around it is."""
+    masked = Mask(KEY)(around.format(number))
+    assert re.fullmatch(re.escape(around.format("PHONE")).replace("PHONE", "<phone:[0-9a-f]{12}>"), masked), masked
+
+
+def test_one_number_has_one_hash() -> None:
+    """So that one customer can be followed; by the documented formula over the digits."""
+    digest = hmac.new(KEY, b"4915112345678", hashlib.sha256).hexdigest()[:12]
+    spellings = ["+4915112345678", "+49 151 1234-5678", "%2B49%20151%2012345678", "＋４９１５１１２３４５６７８"]
+    assert {Mask(KEY)(spelled) for spelled in spellings} == {f"<phone:{digest}>"}
+
+
+_GROUPS = st.lists(st.from_regex(r"[0-9]{2,3}", fullmatch=True), min_size=2, max_size=3)
+
+
+@given(st.integers(10, 99), _GROUPS, st.sampled_from([" ", "-", ".", "/", "", "%20", "\u00a0"]), st.text(), st.text())
+def test_no_text_hides_a_number(country: int, groups: list[str], between: str, before: str, after: str) -> None:
+    """Whatever separates its groups, and whatever stands around it; masking again changes nothing."""
+    number = between.join([f"+{country}", "30", *groups])
+    mask = Mask(KEY)
+    masked = mask(f"{before} {number} {after}")
+    assert number not in masked or len(re.sub(r"%20|\D", "", number)) < 8
+    assert mask(masked) == masked
+
+
+_TIMES = st.builds(
+    lambda seconds, zone: datetime.fromtimestamp(seconds, zone),
+    st.floats(0, 4_000_000_000),
+    st.sampled_from([UTC, timezone(timedelta(hours=2))]),
+)
+NO_PHONES = {
+    "job ids": st.from_regex(r"[0-9a-f]{32}", fullmatch=True),
+    "ids of digits": st.integers(10**31, 10**32 - 1).map(str),
+    "UUIDs": st.uuids().map(str),
+    "times": _TIMES.map(lambda at: at.isoformat()),
+    "times with a zone": _TIMES.map(str),
+    "German dates": _TIMES.map("{:%d.%m.%Y %H:%M}".format),
+    "ports": st.integers(1, 65_535).map("10.0.0.1:{}".format),
+    "addresses of the network": st.ip_addresses().map(str),
+    "counts": st.integers(0, 10**15).map("{:,}".format),
+    "plain counts": st.integers(0, 10**15).map(str),
+    "codes": st.integers(100, 599).map("status={}".format),
+    "amounts": st.decimals(-(10**9), 10**9, places=2).map("{} EUR".format),
+    "durations": st.floats(0, 10**6).map("took={:.3f}s".format),
+    "versions": st.tuples(*[st.integers(0, 99)] * 3).map(lambda parts: ".".join(map(str, parts))),
+    "our hashes": st.from_regex(r"<(address|phone):[0-9]{12}>", fullmatch=True),
+}
+
+
+@pytest.mark.parametrize("kind", NO_PHONES)
+def test_other_digits_stay(kind: str) -> None:
+    """What a log is read for is not eaten: ids, times, ports, counts, amounts and what masks put there."""
+
+    @given(NO_PHONES[kind])
+    def stays(text: str) -> None:
+        assert Mask(KEY)(f"{kind} {text}, then") == f"{kind} {text}, then"
+
+    stays()
+
+
 def test_another_key_makes_another_hash() -> None:
     """Without the key nobody can tell whom a hash stands for; without a setting each process has its own."""
     assert (
@@ -50,8 +149,10 @@ def test_another_key_makes_another_hash() -> None:
 
 
 def test_names_of_nodes_stay() -> None:
-    """What RabbitMQ says of its nodes is no address."""
-    assert Mask()("home node 'rabbit@node1' is down") == "home node 'rabbit@node1' is down"
+    """What RabbitMQ says of its nodes is no address; by a name with a dot it can't be told from one."""
+    text = "home node 'rabbit@node1' is down, rabbit@localhost, rabbit-2@node_2"
+    assert Mask()(text) == text
+    assert "rabbit" not in Mask()("rabbit@example.com")
 
 
 def test_secrets_in_every_spelling() -> None:
@@ -124,7 +225,18 @@ def test_no_address_hides_behind_another(between: str, length: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a" * 500_000, "a'" * 250_000, "a@" * 250_000, "a@a." * 125_000, "eyJ" * 170_000, "://x" * 125_000]
+    "text",
+    [
+        "a" * 500_000,
+        "a'" * 250_000,
+        "a@" * 250_000,
+        "a@a." * 125_000,
+        "eyJ" * 170_000,
+        "://x" * 125_000,
+        "+1 " * 170_000,
+        "0151 " * 100_000,
+        "=40a" * 125_000,
+    ],
 )
 def test_a_long_text_takes_no_time(text: str) -> None:
     """Half a megabyte of what nearly matches is read once, not once for each character."""

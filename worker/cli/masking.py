@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from worker.masking import AT, one_line
+from worker.phones import replaced
 
 MASK = "…"
 
@@ -16,10 +17,11 @@ _ADDRESS = re.compile(rf"""[^\s"'<>(),;]*{AT}[^\s"'<>(),;]*""", re.IGNORECASE)
 
 
 def masked(value: Any) -> Any:
-    """A value as JSON has them, with the personal fields of a job and whatever else looks like an address masked."""
+    """A value as JSON has them, with the personal fields of a job and whatever else looks like an
+    address or a telephone number masked."""
     match value:
         case str():
-            return _ADDRESS.sub(MASK, value)
+            return replaced(_ADDRESS.sub(MASK, value), lambda _: MASK)
         case Mapping():
             return {masked(name): MASK if name in _PERSONAL and item else masked(item) for name, item in value.items()}
         case list():
