@@ -4,7 +4,7 @@ import difflib
 import math
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import time
 from pathlib import Path
@@ -116,15 +116,14 @@ class ShopTable(BaseModel):
 
 
 @dataclass(frozen=True)
-class ShopConfig:
-    """One shop as the worker treats it. ``share`` is already taken out of limits and ``per_second``; ``max_elapsed`` is
-    in microseconds.
+class ListedShop:
+    """One shop as the file lists it, without its credential. ``share`` is already taken out of limits and
+    ``per_second``; ``max_elapsed`` is in microseconds.
     """
 
     slug: str
     base_url: str
     api_version: str
-    credential: Credential
     token: Literal["shop", "customer"]
     limits: ShopLimits
     per_second: float
@@ -133,6 +132,13 @@ class ShopConfig:
     max_attempts: int
     max_elapsed: int
     on_unknown: OnUnknown
+
+
+@dataclass(frozen=True)
+class ShopConfig(ListedShop):
+    """One shop with what its calls are authorised with."""
+
+    credential: Credential
 
     @classmethod
     def of(cls, slug: str, credential: Credential, table: ShopTable | None = None) -> "ShopConfig":
@@ -143,21 +149,23 @@ class ShopConfig:
         """
         if not SLUG.fullmatch(slug):
             raise ValueError(f"{slug[:80]!r} is no shop slug: letters, digits, - and _, at most 63")
-        table = table or ShopTable()
-        return cls(
-            slug=slug,
-            base_url=table.base_url,
-            api_version=table.api_version,
-            credential=credential,
-            token=table.token,
-            limits=_limits(table),
-            per_second=table.per_second * table.share,
-            max_in_flight=table.max_in_flight,
-            weight=table.weight,
-            max_attempts=table.max_attempts,
-            max_elapsed=int(table.max_elapsed_seconds * SECOND),
-            on_unknown=table.on_unknown,
-        )
+        return cls(**_listed(slug, table or ShopTable()), credential=credential)
+
+
+def _listed(slug: str, table: ShopTable) -> dict[str, Any]:
+    return {
+        "slug": slug,
+        "base_url": table.base_url,
+        "api_version": table.api_version,
+        "token": table.token,
+        "limits": _limits(table),
+        "per_second": table.per_second * table.share,
+        "max_in_flight": table.max_in_flight,
+        "weight": table.weight,
+        "max_attempts": table.max_attempts,
+        "max_elapsed": int(table.max_elapsed_seconds * SECOND),
+        "on_unknown": table.on_unknown,
+    }
 
 
 def _limits(table: ShopTable) -> ShopLimits:
@@ -190,26 +198,44 @@ def read_shops(path: Path, read: ReadFile = Path.read_bytes) -> dict[str, ShopCo
     Raises:
       ConfigurationError: one line that names the file, the table and the key at fault, and the remedy.
     """
+    return {
+        slug: ShopConfig.of(slug, _credential(_place(path, slug), path.parent, table, read), table)
+        for slug, table in _tables(path, read)
+    }
+
+
+def listed_shops(path: Path) -> dict[str, ListedShop]:
+    """The same for who signs nothing: no credential file is opened, and none need be named.
+
+    Raises:
+      ConfigurationError: as :func:`read_shops`.
+    """
+    return {slug: ListedShop(**_listed(slug, table)) for slug, table in _tables(path, Path.read_bytes)}
+
+
+def _place(path: Path, slug: str) -> str:
+    return f"{path}: [shops.{slug}]"
+
+
+def _tables(path: Path, read: ReadFile) -> Iterator[tuple[str, ShopTable]]:
     document = _document(path, read)
     _table(f"{path}: [defaults]", document.defaults)
     if not document.shops:
         raise ConfigurationError(f"{path}: no shops; add a table [shops.<slug>] for each")
-    shops = {}
     for slug, own in document.shops.items():
         if not SLUG.fullmatch(slug):
             raise ConfigurationError(
                 f"{path}: [shops.{slug[:80]!r}]: a shop slug is 1 to 63 letters, digits, - and _, "
                 "the first a letter or digit; copy it from the shop's address in Bubblehouse"
             )
-        place = f"{path}: [shops.{slug}]"
+        place = _place(path, slug)
         table = _table(place, _overridden(document.defaults, own))
         if table.on_unknown == "verify" and table.token == "customer":  # noqa: S105 - a kind of token, not a token
             raise ConfigurationError(
                 f'{place} on_unknown: "verify" needs a shop token, since a customer\'s sees masked addresses; '
                 'set token = "shop", or on_unknown = "resend" or "report"'
             )
-        shops[slug] = ShopConfig.of(slug, _credential(place, path.parent, table, read), table)
-    return shops
+        yield slug, table
 
 
 def _document(path: Path, read: ReadFile) -> _Document:

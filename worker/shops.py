@@ -10,9 +10,18 @@ import structlog
 
 from worker.credentials import Credential, ReadyToken, SigningKey
 from worker.errors import ConfigurationError
-from worker.shopfile import ShopConfig, ShopTable, read_shops
+from worker.shopfile import ListedShop, ShopConfig, ShopTable, listed_shops, read_shops
 
-__all__ = ["Credential", "ReadyToken", "ShopConfig", "ShopRegistry", "ShopTable", "SigningKey"]
+__all__ = [
+    "Credential",
+    "ListedShop",
+    "ReadyToken",
+    "ShopConfig",
+    "ShopRegistry",
+    "ShopTable",
+    "SigningKey",
+    "listed_shops",
+]
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +49,9 @@ class _Watch:
 
 
 class ShopRegistry:
-    """The shops by slug. Readers never wait: they see one whole version or the next."""
+    """The shops by slug, with their credentials: for who signs; for others there is :func:`listed_shops`. Readers never
+    wait: they see one whole version or the next.
+    """
 
     def __init__(self, shops: Mapping[str, ShopConfig], path: Path | None, watch: _Watch) -> None:
         """Not for callers: see :meth:`load` and :meth:`of`."""

@@ -1,5 +1,6 @@
 """Manifests as a cluster would get them, and what refers to what in them."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,7 +20,19 @@ Object = dict[str, Any]
 @cache
 def render(folder: str) -> list[Object]:
     """What `kubectl kustomize` makes of a folder of k8s/; made once, so not to be changed."""
-    command = [str(Path(sys.executable).parent / "kubectl"), "kustomize", str(ROOT / "k8s" / folder)]
+    return kustomize(ROOT / "k8s" / folder)
+
+
+def render_on(base: str, folder: Path, kustomization: str) -> list[Object]:
+    """What it makes of a folder of k8s/ below a kustomization of a reader's, written to ``folder``."""
+    below = os.path.relpath(ROOT / "k8s" / base, folder.resolve())
+    (folder / "kustomization.yaml").write_text(f"resources: [{below}]\n{kustomization}")
+    return kustomize(folder)
+
+
+def kustomize(folder: Path) -> list[Object]:
+    """What `kubectl kustomize` makes of a folder."""
+    command = [str(Path(sys.executable).parent / "kubectl"), "kustomize", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     # Kustomize says there what is deprecated.

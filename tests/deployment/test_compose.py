@@ -57,7 +57,8 @@ def test_our_services_are_configured(name: str) -> None:
     options = {option for parameter in commands.get_command(None, command).params for option in parameter.opts}
     assert {argument for argument in rest if argument.startswith("--")} <= options
     if f"{PREFIX}SHOPS" in environment:
-        assert str(Path(environment[f"{PREFIX}SHOPS"]).parent) in mounts(service)
+        file = Path(environment[f"{PREFIX}SHOPS"])
+        assert {str(file), str(file.parent)} & mounts(service).keys()
 
 
 def test_urls_lead_to_services_whose_users_exist() -> None:
@@ -82,6 +83,15 @@ def test_the_shop_has_the_sandbox_s_key() -> None:
     credential = shops.get("acme").credential  # type: ignore[union-attr] # fails
     assert credential == SigningKey(SANDBOX_KEY_ID, SANDBOX_SECRET.encode())
     assert (folder / "shops.toml").read_text() == (DEV / "shops.toml").read_text()
+
+
+def test_keys_are_mounted_by_who_signs_alone() -> None:
+    """Of our services only the worker sees the folder with the shops' keys; who publishes sees the shops file."""
+    seen = {name: {where for where in mounts(service).values() if "shops" in where} for name, service in OURS.items()}
+    assert {name: where for name, where in seen.items() if where} == {
+        "worker": {"./compose/shops"},
+        "publish": {"./compose/shops/shops.toml"},
+    }
 
 
 def test_a_worker_has_the_time_to_drain() -> None:

@@ -1,10 +1,13 @@
 """The manifests in k8s/, as rendered: what a cluster would refuse, and what no schema sees."""
 
 import base64
+import ipaddress
 import json
 import re
+import textwrap
 import tomllib
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
@@ -23,6 +26,7 @@ from tests.deployment.rendered import (
     overlay,
     references,
     render,
+    render_on,
     workloads,
 )
 from worker.broker.consumer import DRAIN
@@ -45,6 +49,12 @@ OURS = {"app.kubernetes.io/name": "referral-dispatch"}
 
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|k|M|G|Ki|Mi|Gi)?")
 _SUFFIXES = {None: 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+
+
+def is_ours(labels: dict[str, str]) -> bool:
+    """Whether pods with these labels run our image."""
+    return OURS.items() <= labels.items()
+
 
 overlays = pytest.mark.parametrize("name", OVERLAYS)
 
@@ -259,7 +269,7 @@ def test_our_pods_reach_what_they_need_and_nothing_else(name: str) -> None:
     }
     denied = named(objects, "NetworkPolicy", "referral-deny")["spec"]
     for _, _, labels in workloads(objects):
-        if not OURS.items() <= labels.items():
+        if not is_ours(labels):
             continue
         assert matches(denied["podSelector"], labels)
         peers = egress(objects, labels)
@@ -268,6 +278,109 @@ def test_our_pods_reach_what_they_need_and_nothing_else(name: str) -> None:
     assert sorted(denied["policyTypes"]) == ["Egress", "Ingress"]
     assert "ingress" not in denied
     assert "egress" not in denied
+
+
+INSIDE = (
+    "10.1.2.3",
+    "100.100.100.200",
+    "127.0.0.1",
+    "168.63.129.16",
+    "169.254.169.254",
+    "172.31.255.1",
+    "192.0.0.192",
+    "192.168.1.1",
+    "198.19.0.1",
+    "224.0.0.1",
+    "255.255.255.255",
+)
+"""Of each kind of address that is no host of the internet, one; among them where clouds hand out credentials."""
+
+INSIDE_6 = ("::1", "::ffff:10.1.2.3", "fd00:ec2::254", "fd20:ce::254", "fe80::1", "ff02::1", "2002:a9fe:a9fe::1")
+
+
+def behind_nat64(address: str) -> str:
+    """An IPv4 address as pods without IPv4 write it."""
+    return f"64:ff9b::{address}"
+
+
+@overlays
+def test_calls_go_to_the_internet_by_443_and_nowhere_inside(name: str) -> None:
+    """The policy for the API lets no private, link-local or metadata address through, behind NAT64 either."""
+    (rule,) = named(overlay(name), "NetworkPolicy", "referral-api")["spec"]["egress"]
+    assert [(port["protocol"], port["port"]) for port in rule["ports"]] == [("TCP", 443)]
+    blocks = [
+        (ipaddress.ip_network(peer["ipBlock"]["cidr"]), [ipaddress.ip_network(n) for n in peer["ipBlock"]["except"]])
+        for peer in rule["to"]
+    ]
+    assert all(each != block and each.subnet_of(block) for block, left_out in blocks for each in left_out)  # type: ignore[arg-type] # both of one version
+
+    def passes(text: str) -> bool:
+        address = ipaddress.ip_address(text)
+        return any(address in block and not any(address in each for each in left_out) for block, left_out in blocks)
+
+    outside = ("8.8.8.8", "203.0.114.1", "2606:4700::1111", behind_nat64("8.8.8.8"))
+    assert [address for address in outside if not passes(address)] == []
+    inside = (*INSIDE, *INSIDE_6, *map(behind_nat64, INSIDE))
+    assert [address for address in inside if passes(address)] == []
+
+
+@overlays
+def test_policies_name_the_namespace_of_each_peer(name: str) -> None:
+    """A pod elsewhere that gives itself a label is no peer: each is in the policy's own namespace or in a named one."""
+    for policy in of_kind(overlay(name), "NetworkPolicy"):
+        rules = [*policy["spec"].get("ingress", ()), *policy["spec"].get("egress", ())]
+        for peer in [peer for rule in rules for peer in (rule.get("from") or rule["to"])]:
+            if "ipBlock" in peer:
+                continue
+            assert peer["podSelector"], policy["metadata"]["name"]
+            selector = peer.get("namespaceSelector")
+            assert selector is None or selector["matchLabels"]["kubernetes.io/metadata.name"]
+
+
+def example(start: str) -> str:
+    """The fenced YAML of the README that begins with these words."""
+    (found,) = [
+        text
+        for block in re.findall(r"^ *```yaml\n(.*?)^ *```", README, re.DOTALL | re.MULTILINE)
+        if (text := textwrap.dedent(block)).startswith(start)
+    ]
+    return found
+
+
+def test_patches_for_peers_elsewhere_apply(tmp_path: Path) -> None:
+    """The README's example moves broker, Prometheus and API to where it says, and leaves good objects."""
+    objects = render_on("overlays/production", tmp_path, example("patches:\n  - target: {kind: NetworkPolicy"))
+    policies = {each["metadata"]["name"]: each["spec"] for each in of_kind(objects, "NetworkPolicy")}
+    (broker,) = policies["referral-broker"]["egress"][0]["to"]
+    assert broker["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "rabbitmq"}
+    assert broker["podSelector"]["matchLabels"] == {"app.kubernetes.io/component": "rabbitmq"}
+    (prometheus,) = policies["referral-metrics"]["ingress"][0]["from"]
+    assert prometheus["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "observability"}
+    assert policies["referral-api"]["egress"] == [
+        {"to": [{"ipBlock": {"cidr": "198.51.100.7/32"}}], "ports": [{"protocol": "TCP", "port": 3128}]}
+    ]
+    for each in of_kind(objects, "NetworkPolicy"):
+        kubernetes_validate.validate(each, OLDEST, strict=True)
+
+
+def secrets_of(pod: Object) -> set[str]:
+    """The Secrets that a pod's spec asks for."""
+    return {name for kind, name, _ in references(pod) if kind == "secret"}
+
+
+@overlays
+def test_keys_are_mounted_by_who_signs_alone(name: str) -> None:
+    """Workers have the shops' keys; whoever publishes or collects has the URL of RabbitMQ, of a user of its own."""
+    pods = {
+        labels["app.kubernetes.io/component"]: pod for _, pod, labels in workloads(overlay(name)) if is_ours(labels)
+    }
+    own = {
+        component: {re.sub(r"-[0-9a-z]{10}$", "", each) for each in secrets_of(pod)} for component, pod in pods.items()
+    }
+    assert own.pop("worker") == {"referral-worker", "referral-shop-keys"}
+    assert own == {"publish": {"referral-publish", "referral-export"}, "collect": {"referral-collect"}} | (
+        {"sandbox": set()} if name == "dev" else {}
+    )
 
 
 def test_urls_of_dev_lead_to_its_services() -> None:

@@ -10,7 +10,7 @@ from worker.clock import SECOND
 from worker.credentials import ReadyToken, SigningKey
 from worker.errors import ConfigurationError
 from worker.limits import Rate, ShopLimits
-from worker.shops import ShopConfig, ShopRegistry, ShopTable
+from worker.shops import ListedShop, ShopConfig, ShopRegistry, ShopTable, listed_shops
 
 ACME = '[shops.acme]\nkey_id = "k1"\nsecret_file = "acme.key"\n'
 
@@ -200,6 +200,31 @@ def test_files_that_cannot_be_read(folder: Path) -> None:
     (folder / "shops.toml").write_bytes(ACME.encode("utf-16"))
     with pytest.raises(ConfigurationError, match="the file is not UTF-8"):
         ShopRegistry.load(folder / "shops.toml")
+
+
+def test_shops_are_listed_without_their_credentials(folder: Path) -> None:
+    """Who signs nothing gets the same limits, in the same order, and opens no file but the shops file."""
+    shop = only(load(folder, EXAMPLE))
+    for name in ("acme.key", "beta.token"):
+        (folder / name).unlink()
+    (folder / "shops.toml").write_text(f'{EXAMPLE}[shops.beta]\ntoken_file = "beta.token"\n[shops.core]\nweight = 3\n')
+    listed = listed_shops(folder / "shops.toml")
+    assert list(listed) == ["acme", "beta", "core"]
+    assert {name: getattr(shop, name) for name in vars(listed["acme"])} == vars(listed["acme"])
+    assert (type(listed["acme"]), listed["core"].weight) == (ListedShop, 3)
+    assert not hasattr(listed["acme"], "credential")
+
+
+@pytest.mark.parametrize("text", ["[shops.acme", with_acme("per_second = 0"), "", "[shops.'a b']"])
+def test_a_mistake_is_one_for_who_signs_nothing_too(folder: Path, text: str) -> None:
+    """What can be told without a credential is told in the very same line."""
+    (folder / "shops.toml").write_text(text)
+    lines = []
+    for read in (listed_shops, ShopRegistry.load):
+        with pytest.raises(ConfigurationError) as refused:
+            read(folder / "shops.toml")
+        lines.append(str(refused.value))
+    assert lines[0] == lines[1]
 
 
 def test_nothing_changed(folder: Path) -> None:

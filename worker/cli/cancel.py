@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 
 from worker.cli import console, options
-from worker.cli.controls import shared_store
+from worker.cli.controls import shared_store, shop_of
 from worker.cli.environment import load
 from worker.controls import EVERY_SHOP
-from worker.errors import ConfigurationError, StoreError, UsageError
+from worker.errors import StoreError, UsageError
 from worker.jobs import canonical
-from worker.shops import ShopRegistry
+from worker.shops import listed_shops
 from worker.store.base import Store
 
 LONGEST_CAMPAIGN = 200
@@ -38,13 +38,13 @@ def cancel(
         raise UsageError(f"{campaign!r}: is no campaign's name, which has 1 to {LONGEST_CAMPAIGN} characters")
     campaign = canonical(campaign) or ""
     loaded = load()
-    shops = ShopRegistry.load(loaded.shops)
-    if shop is not None and shops.get(shop) is None:
-        raise ConfigurationError(f"{loaded.shops}: has no shop {shop!r}; it has {', '.join(shops.slugs())}")
+    shops = listed_shops(loaded.shops)
+    if shop is not None:
+        shop_of(shop, shops, loaded)
     of = shop or EVERY_SHOP
     with shared_store(loaded, "cancel") as store:
         controls = store.restore(campaign, of) if undo else store.cancel(campaign, of)
-        known = undo or _is_known(store, campaign, [shop] if shop else shops.slugs())
+        known = undo or _is_known(store, campaign, [shop] if shop else shops)
     everywhere = (campaign, EVERY_SHOP) in controls.cancelled
     data = {
         "campaign": campaign,

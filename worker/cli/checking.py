@@ -12,7 +12,7 @@ from worker.cli.gates import time_of
 from worker.clock import SECOND, SystemClock
 from worker.credentials import ReadyToken
 from worker.errors import ReferralError
-from worker.shops import ShopConfig, ShopRegistry
+from worker.shopfile import ShopConfig, read_shops
 from worker.verdicts import DOCUMENTED_CODES, Halted, Retry, Verdict
 
 
@@ -35,7 +35,7 @@ def check(
     from worker.app import build_client
 
     loaded = load()
-    config = shop_of(shop, ShopRegistry.load(loaded.shops), loaded)
+    config = shop_of(shop, read_shops(loaded.shops), loaded)
     clock = SystemClock()
     client = build_client(loaded, clock)
     try:

@@ -1,18 +1,21 @@
 """What the commands share that stop and repair: the store that the workers share."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TypeVar
 
 from worker.cli import console
 from worker.clock import SystemClock
 from worker.controls import Controls
 from worker.errors import ConfigurationError, StoreError, UsageError
 from worker.settings import Settings
-from worker.shops import ShopConfig, ShopRegistry
+from worker.shops import ListedShop
 from worker.store.base import Store
 from worker.stores import build_store
 
 LONGEST_REASON = 200
+
+S = TypeVar("S", bound=ListedShop)
 
 
 def reason_of(text: str) -> str:
@@ -26,16 +29,15 @@ def reason_of(text: str) -> str:
     return text.strip()
 
 
-def shop_of(name: str, registry: ShopRegistry, loaded: Settings) -> ShopConfig:
+def shop_of(name: str, shops: Mapping[str, S], loaded: Settings) -> S:
     """The shop of that name.
 
     Raises:
       ConfigurationError: the shops file has none.
     """
-    config = registry.get(name)
-    if config is None:
-        raise ConfigurationError(f"{loaded.shops}: has no shop {name!r}; it has {', '.join(registry.slugs())}")
-    return config
+    if name not in shops:
+        raise ConfigurationError(f"{loaded.shops}: has no shop {name!r}; it has {', '.join(shops)}")
+    return shops[name]
 
 
 def known_controls(loaded: Settings) -> Controls | None:

@@ -7,7 +7,7 @@ from typing import Any
 from worker.clock import SECOND, to_datetime
 from worker.controls import Controls
 from worker.limits import ShopLimits, next_reset
-from worker.shops import ShopConfig
+from worker.shops import ListedShop
 from worker.store.base import ShopState
 
 
@@ -32,7 +32,7 @@ class GateView:
         return f"{gate} ({remark})" if remark else gate
 
 
-def gate_of(state: ShopState, config: ShopConfig, controls: Controls) -> GateView:
+def gate_of(state: ShopState, config: ListedShop, controls: Controls) -> GateView:
     """Of what closes the shop, that which a person has to do something about comes first."""
     if (pause := controls.pause_of(config.slug)) is not None:
         return GateView("paused", reason=pause.reason, since=pause.since)
@@ -45,7 +45,7 @@ def gate_of(state: ShopState, config: ShopConfig, controls: Controls) -> GateVie
     return GateView("open")
 
 
-def limits_of(config: ShopConfig, controls: Controls, now: int) -> ShopLimits:
+def limits_of(config: ListedShop, controls: Controls, now: int) -> ShopLimits:
     """The shop's limits in force."""
     limit = controls.limit_of(config.slug, now)
     return config.limits.lowered(limit.interval) if limit is not None else config.limits

@@ -14,7 +14,7 @@ from worker.cli.gates import limit_data, limit_line
 from worker.cli.moments import after
 from worker.clock import SECOND, SystemClock, from_datetime
 from worker.errors import UsageError
-from worker.shops import ShopRegistry
+from worker.shops import listed_shops
 
 SLOWEST = 0.001
 
@@ -45,7 +45,7 @@ def limit(
     if clear == any(given) or (not clear and not all(given)):
         raise UsageError("give --per-second, --reason and --for, or --clear alone")
     loaded = load()
-    config = shop_of(shop, ShopRegistry.load(loaded.shops), loaded)
+    config = shop_of(shop, listed_shops(loaded.shops), loaded)
     clock = SystemClock()
     if per_second is None or reason is None or duration is None:
         with shared_store(loaded, "shops limit") as store:

@@ -7,13 +7,13 @@ from worker.broker.connection import parameters
 from worker.broker.producer import Producer
 from worker.campaigns import Importer, SeenJobs
 from worker.cli import console, options
-from worker.cli.controls import known_controls
+from worker.cli.controls import known_controls, shop_of
 from worker.cli.environment import load
 from worker.controls import EVERY_SHOP
-from worker.errors import ConfigurationError, UsageError
+from worker.errors import UsageError
 from worker.jobs import canonical
 from worker.settings import Settings
-from worker.shops import ShopRegistry
+from worker.shops import listed_shops
 from worker.tally import tally
 
 TICK_JOBS = 500
@@ -39,9 +39,9 @@ def publish(
     Example: `referrals publish spring.csv --shop acme --campaign spring --channel whatsapp`
     """
     loaded = load()
-    shops = ShopRegistry.load(loaded.shops)
-    if shop is not None and shops.get(shop) is None:
-        raise ConfigurationError(f"{loaded.shops}: has no shop {shop!r}; it has {', '.join(shops.slugs())}")
+    shops = listed_shops(loaded.shops)
+    if shop is not None:
+        shop_of(shop, shops, loaded)
     import_options = options.import_options(
         shop=shop,
         campaign=campaign,
@@ -54,9 +54,7 @@ def publish(
     )
     _refuse_cancelled(loaded, campaign, shop)
     with SeenJobs() as seen:
-        importer = Importer(
-            exports, import_options, seen=seen, published_at=datetime.now(UTC), allowed_shops=shops.slugs()
-        )
+        importer = Importer(exports, import_options, seen=seen, published_at=datetime.now(UTC), allowed_shops=shops)
         importer.check()
         total = importer.count() if console.is_terminal() else None
         if total is not None:
@@ -66,7 +64,7 @@ def publish(
         producer = Producer(params)
         try:
             with producer, console.Meter(total) as meter:
-                for difference in producer.declare(shops.slugs()):
+                for difference in producer.declare(shops):
                     console.stderr.print(f"[yellow]note:[/] {difference}")
                 for sent, job in enumerate(importer, start=1):
                     producer.send(job)

@@ -17,7 +17,7 @@ from worker.controls import EVERY_SHOP, Controls
 from worker.errors import UsageError
 from worker.jobs import SLUG
 from worker.settings import Settings
-from worker.shops import ShopConfig, ShopRegistry
+from worker.shops import ListedShop, listed_shops
 from worker.store.base import ShopState
 from worker.stores import build_store
 
@@ -53,8 +53,7 @@ def list_shops(as_json: options.Json = False) -> None:
     Example: `referrals shops list --json`
     """
     loaded = load()
-    registry = ShopRegistry.load(loaded.shops)
-    configs = [config for config in map(registry.get, registry.slugs()) if config is not None]
+    configs = list(listed_shops(loaded.shops).values())
     controls, states = _look(loaded, configs)
     rows = [_row(config, states.get(config.slug), controls) for config in configs]
     if as_json:
@@ -85,9 +84,9 @@ def pause(
     text = reason_of(reason)
     loaded = load()
     name = _named(shop, every_shop=every_shop)
-    registry = ShopRegistry.load(loaded.shops)
+    listed = listed_shops(loaded.shops)
     if name != EVERY_SHOP:
-        shop_of(name, registry, loaded)
+        shop_of(name, listed, loaded)
     with shared_store(loaded, "shops pause") as store:
         controls = store.pause(name, text)
     _tell(controls, f"{_called(name)} paused", as_json=as_json)
@@ -134,7 +133,7 @@ def _tell(controls: Controls, text: str, *, as_json: bool) -> None:
         console.stdout.print(text, markup=False)
 
 
-def _look(loaded: Settings, configs: Sequence[ShopConfig]) -> tuple[Controls, dict[str, ShopState]]:
+def _look(loaded: Settings, configs: Sequence[ListedShop]) -> tuple[Controls, dict[str, ShopState]]:
     if loaded.redis_url is None:
         return Controls(), {}
     store = build_store(loaded, SystemClock())
@@ -147,7 +146,7 @@ def _look(loaded: Settings, configs: Sequence[ShopConfig]) -> tuple[Controls, di
         store.close()
 
 
-def _row(config: ShopConfig, state: ShopState | None, controls: Controls) -> dict[str, Any]:
+def _row(config: ListedShop, state: ShopState | None, controls: Controls) -> dict[str, Any]:
     limits = config.limits
     row: dict[str, Any] = {
         "shop": config.slug,

@@ -21,7 +21,7 @@ from worker.clock import SECOND, SystemClock, to_datetime
 from worker.controls import Controls
 from worker.errors import ConfigurationError
 from worker.settings import Settings
-from worker.shops import ShopConfig, ShopRegistry
+from worker.shops import ListedShop, listed_shops
 from worker.store.base import ShopState, Store
 from worker.stores import build_store
 
@@ -70,8 +70,7 @@ def status(
         raise ConfigurationError(
             "REFERRALS_REDIS_URL: is not set; a worker without it keeps its counts in its memory, see its /metrics"
         )
-    registry = ShopRegistry.load(loaded.shops)
-    configs = [config for config in map(registry.get, registry.slugs()) if config is not None]
+    configs = list(listed_shops(loaded.shops).values())
     store = build_store(loaded, SystemClock())
     try:
         earlier = _look(store, configs)
@@ -95,7 +94,7 @@ def status(
         store.close()
 
 
-def _look(store: Store, configs: Sequence[ShopConfig]) -> _Look:
+def _look(store: Store, configs: Sequence[ListedShop]) -> _Look:
     standings = [
         Standing.of(campaign, config.slug, counters)
         for config in configs
@@ -106,7 +105,7 @@ def _look(store: Store, configs: Sequence[ShopConfig]) -> _Look:
     return _Look(time.monotonic(), standings, states, controls)
 
 
-def _depths(loaded: Settings, configs: Sequence[ShopConfig]) -> Depths:
+def _depths(loaded: Settings, configs: Sequence[ListedShop]) -> Depths:
     params = parameters(loaded.amqp_url.get_secret_value(), name="referral-dispatch status")
     names = [shop_queue(config.slug) for config in configs]
     names += [f"referrals.delay.{seconds}" for seconds in DELAYS] + [DEAD, RESULTS]
@@ -114,7 +113,7 @@ def _depths(loaded: Settings, configs: Sequence[ShopConfig]) -> Depths:
 
 
 def _report(
-    earlier: _Look, look: _Look, found: Depths, configs: Sequence[ShopConfig], campaign: str | None
+    earlier: _Look, look: _Look, found: Depths, configs: Sequence[ListedShop], campaign: str | None
 ) -> dict[str, Any]:
     seconds = look.at - earlier.at
     done = look.results() - earlier.results()
