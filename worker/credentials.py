@@ -15,7 +15,11 @@ _TOKEN = re.compile(rb"[\x21-\x7e]+")
 
 
 class UnidentifiedCustomerError(ReferralError):
-    """A customer's token is asked for, and the customer has no id in the shop system to put into it."""
+    """A customer's token is asked for, and it can't carry the ids that are given. ``code`` is Refer2's for that."""
+
+    def __init__(self, code: str, problem: str) -> None:
+        super().__init__(problem)
+        self.code = code
 
 
 @dataclass(frozen=True)

@@ -64,13 +64,13 @@ class Refer2Client:
     def refer(self, shop: ShopConfig, job: Job) -> Verdict:
         """Make the call for a job and say what it came to; blocks for up to the call's deadline.
 
-        A job without ``customer.shopid`` at a shop that uses customer tokens is rejected without a call, with the code
-        that Refer2 has for a missing identity.
+        At a shop that uses customer tokens a job with ids that such a token can't carry is rejected without a call,
+        with the code that Refer2 has for it: all ids that are given must match one customer.
         """
         try:
             token = self._token_of(shop, job.customer)
         except UnidentifiedCustomerError as error:
-            return Rejected(None, "missing_customer_identity", f"{error}; not sent", listed=True)
+            return Rejected(None, error.code, f"{error}; not sent", listed=True)
         answer = self._transport().post(_url(shop, "Refer2"), token, _body(shop, job))
         if isinstance(answer, NoAnswer):
             return _unanswered(answer, shop, job)

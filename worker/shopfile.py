@@ -76,7 +76,9 @@ class ShopTable(BaseModel):
         default=None, description="File with a ready-made token, in place of `key_id` and `secret_file`."
     )
     token: Literal["shop", "customer"] = Field(
-        default="shop", description="Whether a token speaks for the whole shop or for the job's customer alone."
+        default="shop",
+        description="Whether a token speaks for the whole shop or for the job's customer alone, who must then have a "
+        "`shopid` and no `bhid`: what such a token can't carry is `rejected` without a call.",
     )
     per_second: Positive = Field(default=100.0, description="Calls a second of the shop, in the long run.")
     burst: Count = Field(default=20, description="Any second may hold this many calls on top of `per_second`.")

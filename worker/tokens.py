@@ -62,8 +62,8 @@ class TokenMaker:
         """The token to call with for a customer of a shop: a ready-made one as it is, else a signed one.
 
         Raises:
-          UnidentifiedCustomerError: the shop uses customer tokens and the customer has no ``shopid``; a token can't
-            name a customer otherwise.
+          UnidentifiedCustomerError: the shop uses customer tokens, and the customer has no ``shopid``, or a ``bhid``:
+            a token carries ``shopid`` and ``email``, and an id that it left out would never be compared.
         """
         credential = shop.credential
         if isinstance(credential, ReadyToken):
@@ -84,7 +84,14 @@ class TokenMaker:
     def _for_customer(self, slug: str, key: SigningKey, customer: Customer) -> str:
         shopid = (customer.shopid or "").strip()
         if not shopid:
-            raise UnidentifiedCustomerError("the customer has no shopid, which a customer's token needs")
+            raise UnidentifiedCustomerError(
+                "missing_customer_identity", "the customer has no shopid, which a customer's token needs"
+            )
+        if (customer.bhid or "").strip():
+            raise UnidentifiedCustomerError(
+                "customer_identity_does_not_match_token",
+                "the customer has a bhid, which a customer's token can't carry; leave it out, or use a shop token",
+            )
         now = self._clock.now()
         email = customer.email or None
         kept_as = (slug, key.fingerprint, shopid, email)

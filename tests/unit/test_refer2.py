@@ -16,6 +16,7 @@ from worker.errors import ConfigurationError
 from worker.jobs import Customer, Job
 from worker.refer2 import Refer2Client
 from worker.shops import ShopConfig, ShopTable
+from worker.tokens import TokenMaker
 from worker.verdicts import Found, Halted, Rejected, Retry, Sent, Unknown
 
 OK = response(200, {"referral": {"link": "https://example.com/r/1"}, "message": "hi"})
@@ -96,15 +97,34 @@ def test_a_customer_token_speaks_for_the_customer(client: Refer2Client) -> None:
 
 
 def test_no_token_no_call() -> None:
-    """A job for which no customer's token can be made is rejected as if Refer2 had missed the identity."""
+    """A job for which no customer's token can be made is rejected with Refer2's own code for that."""
 
     def token_of(shop: ShopConfig, customer: Customer) -> str:
-        raise UnidentifiedCustomerError("no shopid")
+        raise UnidentifiedCustomerError("missing_customer_identity", "no shopid")
 
     refusing = Refer2Client(token_of=token_of, clock=SystemClock())
     with RawServer(sends(OK)) as server:
         verdict = refusing.refer(shop_at(server.url, token="customer"), job())
     assert verdict == Rejected(None, "missing_customer_identity", "no shopid; not sent", listed=True)
+    assert server.connections == 0
+
+
+@pytest.mark.parametrize(
+    ("customer", "code"),
+    [
+        (Customer(bhid="b1"), "missing_customer_identity"),
+        (Customer(email="ann@example.com"), "missing_customer_identity"),
+        (Customer(bhid="b1", shopid="1"), "customer_identity_does_not_match_token"),
+        (Customer(bhid="b1", shopid="1", email="ann@example.com"), "customer_identity_does_not_match_token"),
+    ],
+)
+def test_no_id_is_lost_to_a_customer_token(customer: Customer, code: str) -> None:
+    """Ids that a customer's token can't carry are rejected, never left out: the body names no customer then."""
+    made = Refer2Client(token_of=TokenMaker(SystemClock()).token, clock=SystemClock())
+    with RawServer(sends(OK)) as server:
+        verdict = made.refer(shop_at(server.url, token="customer"), job(customer=customer))
+    assert isinstance(verdict, Rejected)
+    assert (verdict.status, verdict.code) == (None, code)
     assert server.connections == 0
 
 

@@ -63,7 +63,17 @@ def test_a_customer_without_shop_id(maker: TokenMaker, customer: Customer) -> No
     """No customer's token can be made without the id in the shop system; the refusal shows no address."""
     with pytest.raises(UnidentifiedCustomerError) as refused:
         maker.token(CUSTOMER_SHOP, customer)
+    assert refused.value.code == "missing_customer_identity"
     assert "example.com" not in str(refused.value)
+
+
+def test_a_customer_token_loses_no_id(maker: TokenMaker) -> None:
+    """A token can't carry a bhid: left out, it would never be compared with the other ids."""
+    with pytest.raises(UnidentifiedCustomerError) as refused:
+        maker.token(CUSTOMER_SHOP, Customer(bhid="secret-bhid", shopid="1234", email="ann@example.com"))
+    assert refused.value.code == "customer_identity_does_not_match_token"
+    assert not any(given in str(refused.value) for given in ("secret-bhid", "1234", "example.com"))
+    assert maker.token(CUSTOMER_SHOP, Customer(bhid=" ", shopid="1234"))
 
 
 def test_a_ready_made_token(maker: TokenMaker) -> None:
