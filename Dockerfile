@@ -13,13 +13,17 @@ ENV UV_COMPILE_BYTECODE=1 \
     UV_PYTHON_DOWNLOADS=never \
     UV_PROJECT_ENVIRONMENT=/opt/referrals
 WORKDIR /src
-RUN pip install --no-cache-dir 'uv>=0.9,<1'
-# The dependencies alone first: this layer is built anew only when the lock file changes.
+# The build tools come from the lock file too, each held to its hash; scripts/sbom writes the list.
+COPY scripts/build-requirements.txt ./
+RUN pip install --no-cache-dir --require-hashes -r build-requirements.txt
+# The dependencies alone first: this layer is built anew only when the lock file changes. Wheels only, since a source
+# distribution would bring build tools that nothing locks.
 COPY pyproject.toml uv.lock ./
-RUN uv sync --frozen --no-dev --no-install-project
+RUN uv sync --frozen --no-dev --no-install-project --no-build
 COPY README.md LICENSE ./
 COPY worker worker
-RUN uv sync --frozen --no-dev --no-editable
+RUN uv build --wheel --build-constraints build-requirements.txt --require-hashes \
+    && uv pip install --no-deps --python "$UV_PROJECT_ENVIRONMENT" dist/*.whl
 
 FROM ${PYTHON_IMAGE}
 ARG REVISION=unknown

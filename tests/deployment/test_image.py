@@ -11,10 +11,12 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import closing
+from importlib.metadata import distributions
 from pathlib import Path
 
 import psutil
 import pytest
+from packaging.utils import canonicalize_name
 
 from tests.deployment.rendered import ROOT, containers, overlay, workloads
 from tests.services import Vhost, wait_until
@@ -30,6 +32,12 @@ INSTRUCTIONS = re.findall(
 def instructions(name: str) -> list[str]:
     """The arguments of each instruction of that name, in order."""
     return [re.sub(r"\\\n\s*", "", arguments) for each, arguments in INSTRUCTIONS if each == name]
+
+
+def build_stage() -> list[tuple[str, str]]:
+    """Name and arguments of the instructions of the first stage, in order."""
+    (start, end) = [number for number, (name, _) in enumerate(INSTRUCTIONS) if name == "FROM"]
+    return INSTRUCTIONS[start:end]
 
 
 def variables(stage: int) -> dict[str, str]:
@@ -82,15 +90,17 @@ def test_the_version_is_the_project_s() -> None:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The environment that the build stage makes, from the files alone that an engine is sent."""
+    """The environment that the build stage makes, by its own steps, from the files alone that an engine is sent."""
     context, environment = tmp_path_factory.mktemp("context"), tmp_path_factory.mktemp("image") / "referrals"
-    uv = shutil.which("uv") or str(Path(sys.executable).parent / "uv")
-    # Its caches and index are the machine's; its interpreter stands for the base image's.
-    env = os.environ | variables(0) | {"UV_PROJECT_ENVIRONMENT": str(environment), "UV_PYTHON": sys.executable}
+    # Caches and index are the machine's; an environment without anything but pip stands for the base image.
+    base = tmp_path_factory.mktemp("base") / "python"
+    subprocess.run([sys.executable, "-m", "venv", base], check=True)
+    env = os.environ | variables(0) | {"UV_PROJECT_ENVIRONMENT": str(environment)}
+    env |= {"UV_PYTHON": str(base / "bin" / "python"), "PATH": f"{base / 'bin'}:/usr/bin:/bin"}
     del env["UV_COMPILE_BYTECODE"]
     env.pop("VIRTUAL_ENV", None)
-    for name, arguments in INSTRUCTIONS:
-        if name == "COPY" and not arguments.startswith("--from"):
+    for name, arguments in build_stage():
+        if name == "COPY":
             *sources, _ = arguments.split()
             for source in sources:
                 assert sent_to_the_engine(source), source
@@ -98,21 +108,46 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     shutil.copytree(ROOT / source, context / source, ignore=shutil.ignore_patterns("__pycache__"))
                 else:
                     shutil.copy(ROOT / source, context)
-        elif name == "RUN" and arguments.startswith("uv sync"):
-            command = [uv, *arguments.split()[1:], "--quiet"]
+        elif name == "RUN":
+            command = ["sh", "-ec", arguments.replace("\\\n", "")]
             done = subprocess.run(command, cwd=context, env=env, capture_output=True, text=True, check=False)
-            assert done.returncode == 0, done.stderr
+            assert done.returncode == 0, done.stdout + done.stderr
     shutil.rmtree(context)
     return environment
 
 
+def test_its_parts_are_those_of_the_sbom(built: Path) -> None:
+    """What the build steps install is what docs/sbom.json lists, and the project itself: nothing more or less."""
+    listed = json.loads((ROOT / "docs" / "sbom.json").read_text(encoding="utf-8"))
+    own = listed["metadata"]["component"]
+    (packages,) = (built / "lib").glob("python*/site-packages")
+    there = {(canonicalize_name(each.name), each.version) for each in distributions(path=[str(packages)])}
+    assert there == {(part["name"], part["version"]) for part in (*listed["components"], own)}
+
+
+def test_every_build_tool_is_held_to_a_hash() -> None:
+    """pip and the build of the wheel both check hashes, and no step installs what no file of ours locks."""
+    steps = [arguments for name, arguments in build_stage() if name == "RUN"]
+    pip, dependencies, project = steps
+    assert "--require-hashes -r build-requirements.txt" in pip
+    assert "--frozen" in dependencies
+    assert "--no-build" in dependencies.split()
+    assert "--build-constraints build-requirements.txt --require-hashes" in project
+    assert "uv pip install --no-deps" in project
+    text = (ROOT / "scripts" / "build-requirements.txt").read_text(encoding="utf-8").replace("\\\n", "")
+    listed = [line for line in text.splitlines() if not line.startswith("#")]
+    assert {line.split("==")[0] for line in listed} >= {"uv", "hatchling"}
+    assert all("==" in line and "--hash=sha256:" in line for line in listed)
+
+
 def test_its_build_steps_make_it(built: Path) -> None:
-    """The steps install the locked project without its tools, and need nothing of the sources afterwards."""
+    """The steps install the locked project without its tools or its builders, and need no sources afterwards."""
     done = subprocess.run([built / "bin" / "referrals", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("referrals ")
     (packages,) = (built / "lib").glob("python*/site-packages")
     assert (packages / "worker" / "store" / "lua" / "admit.lua").exists()
     assert not (packages / "pytest").exists()
+    assert not (packages / "hatchling").exists()
 
 
 @pytest.fixture
