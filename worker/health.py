@@ -15,6 +15,7 @@ import structlog
 
 from worker.clock import SECOND, Clock
 from worker.errors import ConfigurationError
+from worker.private import private_folder
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication
@@ -194,11 +195,15 @@ def shared_metrics_of_parent() -> Path:
         started = Path(f"/proc/{parent}/stat").read_text().rsplit(")", 1)[1].split()[19]
     except (OSError, IndexError):
         started = "0"
-    folder = Path(
-        os.environ.get(MULTIPROCESS_VARIABLE) or f"{tempfile.gettempdir()}/referrals-metrics-{parent}-{started}"
-    )
+    named = os.environ.get(MULTIPROCESS_VARIABLE)
+    folder = Path(named or f"{tempfile.gettempdir()}/referrals-metrics-{parent}-{started}")
     try:
-        folder.mkdir(mode=0o700, exist_ok=True)
+        if named:
+            # A volume's folder is root's, and open to all.
+            folder.mkdir(mode=0o700, exist_ok=True)
+        else:
+            # Anybody can guess this name.
+            private_folder(folder)
     except OSError as error:
         raise ConfigurationError(f"{MULTIPROCESS_VARIABLE}: {folder}: {error.strerror}") from None
     if folder.stat().st_uid != os.geteuid() or not os.access(folder, os.W_OK):

@@ -76,7 +76,7 @@ class Service(abc.ABC):
         """
         for attempt in range(1, _TRIES + 1):
             self._clear()
-            self.folder.mkdir(parents=True)
+            self.folder.mkdir(mode=0o700, parents=True)
             self.record = {"kind": self.kind} | self._settle()
             (self.folder / RECORD).write_text(json.dumps(self.record))
             try:

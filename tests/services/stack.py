@@ -46,7 +46,7 @@ def up(folder: Path) -> Stack:
     Raises:
       ServiceError: one of them can't be had, or another RabbitMQ than the one that ``RABBITMQ_SBIN`` names runs there.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:

@@ -3,7 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from worker.campaigns.seen import SeenJobs
 from worker.clock import SECOND, Clock
 from worker.errors import UsageError
 from worker.jobs import Outcome
+from worker.private import may_be_replaced
 from worker.settings import Settings
 from worker.shops import ShopRegistry
 from worker.store.base import Ask
@@ -102,6 +103,9 @@ class EmbeddedRun:
         """
         started = self._clock.now()
         path = journal_of(self._out)
+        # Before anything is made; what else is wrong with the place is the journal's to tell.
+        with suppress(OSError):
+            may_be_replaced(self._out)
         if self._out.is_file() and self._out.stat().st_size and not path.exists():
             raise UsageError(
                 f"{self._out}: exists, and no {path.name} tells of a run to go on with; choose another --out or move it"

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from worker.campaigns.private import private
 from worker.dispatch import Later
 from worker.errors import InputError, UsageError
+from worker.private import private
 from worker.store.base import Ask, Go
 from worker.store.memory import MemoryStore, Started, Waiting
 from worker.verdicts import Unknown
@@ -40,7 +40,8 @@ class Journal:
     process; :meth:`close` also sees it onto the disk.
 
     Raises:
-      UsageError: the file belongs to another campaign, or another run has it open.
+      UsageError: the file belongs to another campaign, another run has it open, or it is no file of ours, see
+        :func:`~worker.private.private`.
       InputError: it can't be read or written, or a line other than the last is damaged.
     """
 
@@ -224,7 +225,7 @@ class Journal:
             )
 
     def _lines(self) -> Iterator[dict[str, Any]]:
-        with self.path.open("rb") as file:
+        with open(self.path, "rb", opener=private) as file:
             for number, raw in enumerate(file, start=1):
                 line = _parse(raw)
                 if line is None:

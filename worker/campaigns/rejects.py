@@ -7,9 +7,9 @@ from itertools import count
 from pathlib import Path
 from typing import Literal
 
-from worker.campaigns.private import private
 from worker.campaigns.spreadsheets import REJECTS, harmless
 from worker.errors import InputError
+from worker.private import may_be_replaced, private
 
 RejectReason = Literal[
     "no_customer",
@@ -38,6 +38,7 @@ class RejectsFile:
 
         Raises:
           InputError: it can't be removed.
+          UsageError: what is there is no file of ours, see :func:`~worker.private.private`.
         """
         self.path = path
         self.rows = 0
@@ -49,7 +50,8 @@ class RejectsFile:
         self._writer = csv.writer(self._text, lineterminator="\n")
         self._writer.writerow([*REJECTS, *(harmless(name) for name, _ in columns)])
         try:
-            path.unlink(missing_ok=True)
+            if may_be_replaced(path):
+                path.unlink()
         except OSError as error:
             raise self._failed(error) from error
 

@@ -8,12 +8,13 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from worker.campaigns.private import private
 from worker.campaigns.spreadsheets import RESULTS, harmless
 from worker.errors import InputError, UsageError
+from worker.private import folder_of, may_be_replaced, private
 
 Format = Literal["csv", "jsonl"]
 
@@ -70,7 +71,8 @@ class ResultsFile:
 
     :meth:`add` and :meth:`flush` may be called from different threads.
 
-    Raises :class:`InputError` where the file can't be read or written, :class:`UsageError` where it is another's.
+    Raises :class:`InputError` where the file can't be read or written, :class:`UsageError` where it is another's or
+    :func:`~worker.private.private` refuses it.
     """
 
     def __init__(self, path: Path, form: Format = "csv") -> None:
@@ -85,16 +87,21 @@ class ResultsFile:
         draft = self.path.with_name(self.path.name + ".part")
         rows = 0
         try:
-            with _text(draft, "w") as file:
-                file.write(self._header)
-                for result in results:
-                    file.write(self._row(result))
-                    rows += 1
-            draft.replace(self.path)
-            self._file = _text(self.path, "a")
+            with folder_of(self.path) as folder:
+                may_be_replaced(self.path, folder)
+                try:
+                    with _text(draft, "w", folder) as file:
+                        file.write(self._header)
+                        for result in results:
+                            file.write(self._row(result))
+                            rows += 1
+                    os.replace(draft.name, self.path.name, src_dir_fd=folder, dst_dir_fd=folder)
+                except OSError:
+                    with suppress(OSError):
+                        os.unlink(draft.name, dir_fd=folder)
+                    raise
+                self._file = _text(self.path, "a", folder)
         except OSError as error:
-            with suppress(OSError):
-                draft.unlink(missing_ok=True)
             raise self._failed(error) from error
         return rows
 
@@ -182,7 +189,7 @@ class ResultsFile:
     def _known(self) -> Iterator[tuple[int, str | None]]:
         # Whole rows as (offset of their end, job id); the header has no id. What isn't whole must be the file's end:
         # anywhere else somebody edited the file, and cutting there would lose the rows that follow.
-        with self.path.open("rb") as raw:
+        with open(self.path, "rb", opener=private) as raw:
             lines = _CountedLines(raw)
             rows = self._csv_ids(lines) if self._header else map(_json_id, lines)
             torn = False
@@ -233,9 +240,10 @@ class _CountedLines:
             yield self.last
 
 
-def _text(path: Path, mode: Literal["w", "a"]) -> io.TextIOWrapper:
+def _text(path: Path, mode: Literal["w", "a"], folder: int | None = None) -> io.TextIOWrapper:
     # The vendor's texts can hold lone surrogates, which UTF-8 doesn't take.
-    return open(path, mode, encoding="utf-8", errors="backslashreplace", newline="", opener=private)
+    opener = partial(private, folder=folder)
+    return open(path, mode, encoding="utf-8", errors="backslashreplace", newline="", opener=opener)
 
 
 def _json_line(result: Mapping[str, Any]) -> str:

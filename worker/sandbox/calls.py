@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from worker.errors import InputError
+from worker.private import private
 
 OK = "ok"
 
@@ -65,9 +66,10 @@ class CallLog:
 
         Raises:
           InputError: the file can't be opened for writing.
+          UsageError: it is no file of ours, see :func:`~worker.private.private`.
         """
         try:
-            self._file = path.open("a", buffering=1, encoding="ascii")
+            self._file = open(path, "a", buffering=1, encoding="ascii", opener=private)  # noqa: SIM115
         except OSError as error:
             raise InputError(f"{path}: the sandbox can't write its log: {error.strerror}") from error
 

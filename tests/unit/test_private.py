@@ -1,0 +1,258 @@
+"""Files with customers' addresses are ours alone, whatever somebody planted where they go."""
+
+import errno
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from worker.campaigns.journal import Journal
+from worker.campaigns.rejects import RejectsFile
+from worker.campaigns.results import ResultsFile
+from worker.errors import UsageError
+from worker.private import folder_of, may_be_replaced, private, private_folder
+from worker.sandbox.calls import CallLog
+
+PRECIOUS = "the only copy\n"
+
+
+def journal(path: Path) -> None:
+    """A run's journal."""
+    Journal(path, "spring").close()
+
+
+def gone_on_with(path: Path) -> None:
+    """A results file that is gone on with."""
+    file = ResultsFile(path)
+    list(file.resume())
+    file.close()
+
+
+def rebuilt(path: Path) -> None:
+    """A results file that is derived from a journal."""
+    file = ResultsFile(path)
+    file.rebuild([])
+    file.close()
+
+
+def draft(path: Path) -> None:
+    """The draft of one, which has its place in the end."""
+    path.rename(path.with_name("x.csv.part"))
+    rebuilt(path.with_name("x.csv"))
+
+
+def rejects(path: Path) -> None:
+    """Rows left out."""
+    file = RejectsFile(path, [["name"]])
+    file.add(0, 2, "no_channel", ["Ann"])
+    file.close()
+
+
+def sandbox_log(path: Path) -> None:
+    """The sandbox's record of calls."""
+    log = CallLog(1)
+    log.open(path)
+    log.close()
+
+
+WRITERS = (journal, gone_on_with, rebuilt, draft, rejects, sandbox_log)
+every_writer = pytest.mark.parametrize("write", WRITERS, ids=[write.__name__ for write in WRITERS])
+
+
+@pytest.fixture
+def precious(tmp_path: Path) -> Path:
+    """A file that must be as it is afterwards."""
+    path = tmp_path / "precious"
+    path.write_text(PRECIOUS)
+    path.chmod(0o600)
+    return path
+
+
+@every_writer
+@pytest.mark.parametrize("target", ["precious", "missing"])
+def test_links_are_not_followed(tmp_path: Path, precious: Path, write: Callable[[Path], None], target: str) -> None:
+    """What a link points to is neither written, nor cut off, nor made."""
+    link = tmp_path / "out"
+    link.symlink_to(tmp_path / target)
+
+    with pytest.raises(UsageError, match=r"is a symbolic link; .*name another file"):
+        write(link)
+
+    assert precious.read_text() == PRECIOUS
+    assert not (tmp_path / "missing").exists()
+
+
+@every_writer
+def test_second_names_are_refused(tmp_path: Path, precious: Path, write: Callable[[Path], None]) -> None:
+    """A hard link to another file of ours would be written to as that file."""
+    os.link(precious, tmp_path / "out")
+
+    with pytest.raises(UsageError, match="has a second name"):
+        write(tmp_path / "out")
+
+    assert precious.read_text() == PRECIOUS
+
+
+def pipe(path: Path) -> None:
+    """A named pipe without a reader."""
+    os.mkfifo(path)
+
+
+def bound(path: Path) -> None:
+    """A socket."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+
+
+@every_writer
+@pytest.mark.parametrize("plant", [pipe, bound])
+def test_only_regular_files(tmp_path: Path, write: Callable[[Path], None], plant: Callable[[Path], None]) -> None:
+    """A pipe or a socket is refused at once, not waited for, and stays where it is."""
+    plant(tmp_path / "out")
+
+    with pytest.raises(UsageError, match="is no regular file"):
+        write(tmp_path / "out")
+
+    assert [path.is_file() for path in tmp_path.iterdir()] == [False]
+
+
+def test_devices_are_no_files() -> None:
+    """Least of all are they replaced, which root could do."""
+    with pytest.raises(UsageError, match="/dev/null: is no regular file"):
+        may_be_replaced(Path("/dev/null"))
+    with pytest.raises(UsageError, match="/dev/null: is no regular file"):
+        private("/dev/null", os.O_WRONLY)
+
+
+@every_writer
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away; the next test does without")
+def test_another_users_files(tmp_path: Path, precious: Path, write: Callable[[Path], None]) -> None:
+    """Its owner could go on reading what is written to it."""
+    os.chown(precious, 12_345, 12_345)
+
+    with pytest.raises(UsageError, match="belongs to another user"):
+        write(precious)
+
+
+@pytest.mark.parametrize(
+    ("use", "path"), [("private(path, os.O_RDONLY)", "/etc/passwd"), ("private_folder(Path(path))", "/usr")]
+)
+def test_the_systems_files(use: str, path: str) -> None:
+    """As any user but root: what is the system's is refused, a folder that we would take for ours too."""
+    program = f"""
+import os
+from pathlib import Path
+from worker.private import private, private_folder
+path = {path!r}
+os.geteuid() or os.setuid(12345)
+{use}
+"""
+    theirs = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert "belongs to another user" in theirs.stderr
+
+
+@every_writer
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_new_files_are_private(tmp_path: Path, write: Callable[[Path], None], umask: int) -> None:
+    """Whatever the umask lets through."""
+    before = os.umask(umask)
+    try:
+        if write is draft:
+            (tmp_path / "out").touch()
+        write(tmp_path / "out")
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+
+
+@every_writer
+def test_wider_files_are_tightened(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    """One of ours that others may read is closed to them before a row is in it."""
+    out = tmp_path / "out"
+    out.touch()
+    out.chmod(0o664)
+
+    write(out)
+
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+
+
+def test_only_the_right_to_read_it_is_taken_from_others(precious: Path) -> None:
+    """Its owner's rights stay as they are, and so does what is in it."""
+    precious.chmod(0o744)
+    os.close(private(str(precious), os.O_RDONLY))
+    assert (precious.stat().st_mode & 0o777, precious.read_text()) == (0o700, PRECIOUS)
+
+
+def test_what_is_refused_is_not_cut_off(tmp_path: Path, precious: Path) -> None:
+    """A file is looked at before O_TRUNC takes what is in it."""
+    os.link(precious, tmp_path / "second")
+    with pytest.raises(UsageError, match="second name"), open(precious, "w", opener=private):
+        pass
+    assert precious.read_text() == PRECIOUS
+    (tmp_path / "second").unlink()
+    with open(precious, "w", opener=private):
+        pass
+    assert precious.read_text() == ""
+
+
+def test_a_name_that_changes_hands(tmp_path: Path, precious: Path) -> None:
+    """Whenever the name comes to mean something else, the file that is meant is never the other one."""
+    out, link, ours = tmp_path / "out", tmp_path / "link", tmp_path / "ours"
+    stop = threading.Event()
+
+    def swap() -> None:
+        while not stop.is_set():
+            link.symlink_to(precious)
+            link.replace(out)
+            ours.touch(mode=0o600)
+            ours.replace(out)
+
+    swapping = threading.Thread(target=swap)
+    swapping.start()
+    taken = refused = 0
+    try:
+        while taken < 200 or refused < 200:
+            try:
+                with open(out, "w", opener=private) as file:
+                    file.write("a customer")
+                taken += 1
+            except (UsageError, FileNotFoundError):
+                refused += 1
+    finally:
+        stop.set()
+        swapping.join()
+    assert precious.read_text() == PRECIOUS
+
+
+def test_a_folder_that_changes_hands(tmp_path: Path) -> None:
+    """A draft and what it replaces are in the folder that was meant when it began, whatever its name means then."""
+    meant, planted = tmp_path / "meant", tmp_path / "planted"
+    meant.mkdir()
+    planted.mkdir()
+    with folder_of(meant / "x") as folder:
+        meant.rename(tmp_path / "moved")
+        meant.symlink_to(planted)
+        os.close(private(str(meant / "x"), os.O_WRONLY | os.O_CREAT, folder))
+    assert [path.name for path in planted.iterdir()] == []
+    assert [path.name for path in (tmp_path / "moved").iterdir()] == ["x"]
+
+
+def test_folders(tmp_path: Path) -> None:
+    """One whose name anybody can guess is made ours alone; a link and a file in its place are refused."""
+    folder = tmp_path / "folder"
+    folder.mkdir(0o755)
+    private_folder(folder)
+    private_folder(tmp_path / "new")
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o700}
+    (tmp_path / "link").symlink_to(folder)
+    (tmp_path / "file").touch()
+    for name in ("link", "file"):
+        with pytest.raises(OSError, match=name) as told:
+            private_folder(tmp_path / name)
+        assert told.value.errno in (errno.ENOTDIR, errno.ELOOP, errno.EEXIST)
