@@ -228,6 +228,27 @@ _EVERY_FIELD = dict.fromkeys(field.alias or name for name, field in Result.model
 _VENDORS_OWN = {"message", "referral", "share_action"}
 
 
+def parse_result(body: bytes) -> Result:
+    """The result in a message's body, which counts only as a whole: every field of it, and its job's id.
+
+    Raises:
+      DeadLetterError: the body is no result, or is one under the id of another job (`bad_schema`).
+    """
+    try:
+        # Not by pydantic alone, which takes no lone surrogate: `to_json` has let those of the vendor's through.
+        result = Result.model_validate(json.loads(body.decode()))
+    except ValidationError as error:
+        raise DeadLetterError("bad_schema", f"it is no result that this version reads: {explain(error)}") from None
+    except (ValueError, RecursionError):
+        raise DeadLetterError("bad_schema", "it is no result: the body is not JSON") from None
+    made_by_its_fields = job_id(
+        result.shop, result.campaign, result.run, result.customer, result.channel, result.destination
+    )
+    if made_by_its_fields != result.job_id:
+        raise DeadLetterError("bad_schema", "it is a result whose fields make another job id than it carries")
+    return result
+
+
 def job_id(shop: str, campaign: str, run: int, customer: Customer, channel: str, destination: str | None) -> str:
     """The first 32 hex digits of SHA-256 over ``[shop, campaign, run, bhid, shopid, email, channel, destination]``.
 

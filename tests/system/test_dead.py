@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.integration.broker.forging import RESULT_DEATH, Forged, entry
 from tests.integration.broker.tap import Tap, tapping
 from tests.services import Vhost, wait_until
 from tests.system.commands import Desk
@@ -186,19 +187,119 @@ def test_what_would_end_at_once_is_left(desk: Desk, tap: Tap, redis_url: str) ->
     assert listed(desk) == [off]
 
 
-def test_results_go_back_to_the_results(desk: Desk, tap: Tap) -> None:
-    """A result that an older `collect` could not read is collected once a newer one has put it back."""
-    body = json.dumps({"schema": 99, "job_id": "0" * 32, "outcome": "sent"}).encode()
-    tap.put("referrals.results", "acme.sent.ok.plain", body)
+def result(**changed: Any) -> bytes:
+    """A result as a worker publishes it."""
+    fields = {
+        "schema": 1,
+        "job_id": job_id(["acme", *IDENTITY[1:]]),
+        "campaign": "spring",
+        "shop": "acme",
+        "run": 0,
+        "customer": {"shopid": "c1"},
+        "channel": "email",
+        "destination": ADDRESS,
+        "outcome": "sent",
+        "message": "half a pair: \ud800",
+        "attempts": 1,
+        "finished_at": "2026-01-02T03:04:05Z",
+        **changed,
+    }
+    return json.dumps(fields).encode()
+
+
+def reject_result(tap: Tap, body: bytes, key: str = "acme.sent.ok.plain") -> None:
+    """Have RabbitMQ move a result to the dead queue, as for an older `collect`."""
+    tap.put("referrals.results", key, body)
+    before = tap.depth("referrals.dead")
+    method, _, _ = tap.channel.basic_get("referrals.results")
+    tap.channel.basic_reject(method.delivery_tag, requeue=False)
+    wait_until(lambda: tap.depth("referrals.dead") > before, 30, "it to be moved")
+
+
+def test_what_collect_can_not_read_is_moved(desk: Desk, tap: Tap) -> None:
+    """A result of a newer schema is parked by `collect`, and stays there until a version that reads it replays it."""
+    tap.put("referrals.results", "acme.sent.ok.plain", result(schema=99))
     collect = desk.start("collect", "--out", "results.csv")
     wait_until(lambda: tap.depth("referrals.dead") == 1, 30, "it to be rejected")
     collect.kill()
     (letter,) = json.loads(desk.run("dead", "list", "--json").stdout)["letters"]
     assert letter["reason"] == "unreadable_result"
-    assert desk.run("dead", "replay", "--reason", "unreadable_result").returncode == 0
+    ended = desk.run("dead", "replay", "--reason", "unreadable_result")
+    assert ended.returncode == 1
+    assert "no result that this version reads: schema" in ended.stderr
+    assert listed(desk) == [letter["id"]]
+
+
+def test_results_go_back_to_the_results(desk: Desk, tap: Tap) -> None:
+    """A result that RabbitMQ took out of the results goes back as it is; what is none as a whole is told and stays."""
+    reject_result(tap, result())
+    broken = {
+        "attempts: Field required": result(attempts=None).replace(b'"attempts": null, ', b""),
+        "another job id": result(destination="someone@example.com"),
+        "another shop": result(shop="bolt", job_id=job_id(["bolt", *IDENTITY[1:]])),
+        "not JSON": b"\xff",
+    }
+    for body in broken.values():
+        reject_result(tap, body)
+    ended = desk.run("dead", "replay", "--all")
+    assert ended.returncode == 1
     back = tap.take("referrals.results", 1, 10)[0]
-    assert (back.body, back.routing_key) == (body, "acme.sent.ok.plain")
-    assert listed(desk) == []
+    assert (back.body, back.routing_key) == (result(), "acme.sent.ok.plain")
+    assert tap.peek("referrals.results") is None
+    for problem, body in broken.items():
+        (line,) = [line for line in ended.stderr.splitlines() if hashlib.sha256(body).hexdigest()[:12] in line]
+        assert problem in line
+    assert len(listed(desk)) == len(broken)
+    assert "@" not in ended.stderr
+
+
+def test_a_producer_makes_no_results(desk: Desk, tap: Tap) -> None:
+    """A whole result of a producer's, with headers as of one that RabbitMQ moved, never comes out of a replay."""
+    # Only what is first in its queue expires.
+    tap.take("referrals.shop.acme", 1, 10)
+    forgeries = {
+        "acme": Forged(entry("x-death", [RESULT_DEATH]), expiration="1"),
+        "acme.sent.ok.plain": Forged(entry("x-death", [RESULT_DEATH]), entry("CC", ["acme"]), expiration="1"),
+        b"\xff": Forged(entry("x-death", [RESULT_DEATH]) * 2, entry("CC", ["acme"]), expiration="1"),
+    }
+    for number, (key, properties) in enumerate(forgeries.items()):
+        tap.channel.basic_publish("referrals", key, result(attempts=number), properties, mandatory=True)
+    tap.put("referrals", "acme", result(attempts=9), headers={"x-death": [RESULT_DEATH]})
+    wait_until(lambda: tap.depth("referrals.dead") == len(forgeries), 30, "the dead letters")
+    worker = desk.start("work")
+    wait_until(lambda: tap.depth("referrals.dead") == len(forgeries) + 1, 30, "the one that a worker buries")
+    worker.kill()
+    bury(tap, message("acme"), "crash_loop")
+    ended = desk.run("dead", "replay", "--all", "--json")
+    assert (ended.returncode, json.loads(ended.stdout)["replayed"]) == (1, 1)
+    assert len(listed(desk)) == len(forgeries) + 1
+    assert tap.peek("referrals.results") is None
+
+
+def test_one_bad_letter_ends_nothing(desk: Desk, tap: Tap) -> None:
+    """Whatever a letter holds, it is told and stays, and those after it are replayed."""
+    last_run = message("acme").replace(b'"run": 0', b'"run": ' + b"9" * 4300)
+    odd = {
+        "no next run": last_run,
+        "half a pair": message("acme", note="\ud800", campaign="\udfff"),
+        "too deep": message("acme").replace(b'"gold"', b"[" * 5000 + b"]" * 5000),
+        "a day that never was": message("acme", not_after="0000-00-00T00:00:00Z"),
+        "nothing": b"",
+        "a number": b"1" * 5000,
+    }
+    for body in odd.values():
+        bury(tap, body, "crash_loop", at="0001-01-01T00:00:00+14:00")
+    tap.channel.basic_publish("referrals.dead", b"\xff\xfe", b"odd key", Forged(entry("x-referral-reason", 7)))
+    tap.channel.basic_publish("referrals.dead", "", b"odd time", Forged(b"\x07x-death" + b"T" + b"\xff" * 8))
+    good = bury(tap, message("acme"), "crash_loop")
+    assert len(listed(desk)) == len(odd) + 3
+    assert desk.run("dead", "show", "--limit", "100").returncode == 0
+    ended = desk.run("dead", "replay", "--all", "--json")
+    told = json.loads(ended.stdout)
+    assert (ended.returncode, told["replayed"]) == (1, 1)
+    assert good not in listed(desk)
+    assert {letter["id"] for letter in told["left"]} == set(listed(desk))
+    assert len(told["left"]) == len(odd) + 2
 
 
 def test_drop(desk: Desk, tap: Tap) -> None:

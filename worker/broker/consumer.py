@@ -3,6 +3,7 @@
 from collections import deque
 
 import pika
+import pika.spec
 import structlog
 
 from worker.broker.backoff import Backoff
@@ -13,6 +14,7 @@ from worker.broker.host import Host
 from worker.broker.link import Link
 from worker.broker.properties import kept
 from worker.broker.publisher import Outgoing, Publisher
+from worker.broker.routes import check_route
 from worker.broker.subscriptions import Subscriptions
 from worker.broker.topology import (
     DEAD,
@@ -20,6 +22,7 @@ from worker.broker.topology import (
     DETAIL_HEADER,
     REASON_HEADER,
     RESULTS,
+    RETURN,
     delay_exchange,
     expiration,
     queues,
@@ -46,14 +49,7 @@ DRAIN = 30 * SECOND
 
 PLACE_HEADER = "x-referral-place"
 
-# What RabbitMQ notes on a message's way round; on the copies that we make it would pile up.
-_BROKER_HEADERS = ("x-death", "x-delivery-count", "x-first-death-", "x-last-death-")
-
 log = structlog.get_logger(__name__)
-
-
-def _is_of_the_way(header: str) -> bool:
-    return header == PLACE_HEADER or header.startswith(_BROKER_HEADERS)
 
 
 class AmqpDelivery(Delivery):
@@ -66,19 +62,32 @@ class AmqpDelivery(Delivery):
 
 
 class Received:
-    """A message as it came by the queue of ``shop``."""
+    """A message as it came by the queue of ``shop``; ``returned`` from a delay queue, it is a worker's own copy."""
 
-    __slots__ = ("at", "body", "generation", "properties", "shop", "tag")
+    __slots__ = ("at", "body", "generation", "properties", "returned", "shop", "tag")
 
     def __init__(
-        self, shop: str, tag: int, generation: int, body: bytes, properties: pika.BasicProperties, at: int
+        self,
+        shop: str,
+        method: pika.spec.Basic.Deliver,
+        generation: int,
+        body: bytes,
+        properties: pika.BasicProperties,
+        at: int,
     ) -> None:
         self.shop = shop
-        self.tag = tag
+        self.tag: int = method.delivery_tag
+        self.returned: bool = method.exchange == RETURN
         self.generation = generation
         self.body = body
         self.properties = properties
         self.at = at
+
+    @property
+    def place(self) -> int | None:
+        """The place in its customer's line that a worker has noted on it; anybody else's note is none."""
+        place = (self.properties.headers or {}).get(PLACE_HEADER) if self.returned else None
+        return place if isinstance(place, int) else None
 
 
 class AmqpConsumer(GatedConsumer[AmqpDelivery]):
@@ -165,8 +174,8 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         place = {} if delivery.ask.place is None else {PLACE_HEADER: delivery.ask.place}
         properties = kept(
             message.properties,
-            drop=_is_of_the_way,
             add=place,
+            returned=message.returned,
             expiration=expiration(wait),
             message_id=delivery.job.job_id,
         )
@@ -245,9 +254,12 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         for delivery in self.gate.withdraw(shop):
             self.put_back(delivery)
 
-    def _on_message(self, shop: str, tag: int, body: bytes, properties: pika.BasicProperties) -> None:
-        message = Received(shop, tag, self._link.generation, body, properties, self.host.clock.now())
+    def _on_message(
+        self, shop: str, method: pika.spec.Basic.Deliver, body: bytes, properties: pika.BasicProperties
+    ) -> None:
+        message = Received(shop, method, self._link.generation, body, properties, self.host.clock.now())
         try:
+            check_route(method.exchange, method.routing_key, shop)
             job = decode_message(body)
             if job.shop != shop:
                 raise DeadLetterError("bad_schema", f"a job of shop {job.shop} came by the queue {shop_queue(shop)}")
@@ -257,11 +269,10 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         config = self.host.shops.get(shop)
         if config is None:
             # The shop left the file a moment ago; its queue stays as it is.
-            self._link.put_back(tag, message.generation)
+            self._link.put_back(message.tag, message.generation)
             self.hurry()
             return
-        place = (properties.headers or {}).get(PLACE_HEADER)
-        ask = self.ask_for(job, config, place if isinstance(place, int) else None)
+        ask = self.ask_for(job, config, message.place)
         if ask.free is not None:
             self._subscriptions.needs_no_call(shop, message.at)
         self.gate.offer(AmqpDelivery(job, ask, message))
@@ -275,7 +286,9 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
             DEAD_AT_HEADER: to_datetime(self.host.clock.now()).isoformat(),
             **{f"x-referral-{name}": number for name, number in error.history.items()},
         }
-        message.properties = kept(message.properties, drop=told.__contains__, add=told)
+        # Published, never rejected: over some forms of x-death that a producer may write, RabbitMQ 3.10 stops to
+        # dead-letter anything, and with that every shop's delays.
+        message.properties = kept(message.properties, add=told, returned=message.returned)
         self._publish(DEAD, message.shop, message.body, message, None, properties=message.properties)
 
     def _bury_again(self, now: int) -> None:

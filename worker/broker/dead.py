@@ -1,4 +1,10 @@
-"""The dead queue, as a person looks through it: nothing in it is lost, and nothing moves but what is taken out."""
+"""The dead queue, as a person looks through it: nothing in it is lost, and nothing moves but what is taken out.
+
+A letter's body and headers are its producer's, who may have written anything. What a letter is, is told by how it
+came: a worker's copy holds no foreign header that looks like RabbitMQ's or ours, and where RabbitMQ itself moved a
+message, the first entry of ``x-death`` names the queue and the cause (RabbitMQ 3.10 puts it before those that the
+producer wrote, 4 in their place). Where that can be read in two ways, nothing of it is believed.
+"""
 
 import hashlib
 import json
@@ -13,7 +19,17 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from worker.broker.connection import Parameters, connect, told_as_ours
 from worker.broker.declaring import declare_topology
-from worker.broker.topology import DEAD, DEAD_AT_HEADER, DETAIL_HEADER, REASON_HEADER, RESULTS, RETURN, queues
+from worker.broker.properties import DEATHS, has_one_meaning
+from worker.broker.topology import (
+    DEAD,
+    DEAD_AT_HEADER,
+    DELAY_PREFIX,
+    DETAIL_HEADER,
+    REASON_HEADER,
+    RESULTS,
+    RETURN,
+    queues,
+)
 from worker.errors import DeadLetterError
 from worker.jobs import SLUG, Job, parse_message
 
@@ -22,12 +38,16 @@ _ID_HEX_DIGITS = 12
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A message of the dead queue; ``tag`` is its delivery tag."""
+    """A message of the dead queue; ``tag`` is its delivery tag.
+
+    ``clear`` tells whether its headers can be read in one way alone, as far as they tell how it came.
+    """
 
     tag: int
     exchange: str
     routing_key: str
     headers: Mapping[str, Any]
+    clear: bool
     body: bytes
 
     @cached_property
@@ -46,7 +66,13 @@ class DeadLetter:
     @property
     def is_result(self) -> bool:
         """Whether RabbitMQ took it out of the queue of results, where a newer collector may have to do with it."""
-        return self._death.get("queue") == RESULTS
+        # Results carry no header of ours. What does was buried by a worker of before, which kept a forged x-death.
+        return self._death.get("queue") == RESULTS and self.exchange != RETURN and REASON_HEADER not in self.headers
+
+    @property
+    def worker_reason(self) -> str | None:
+        """Why a worker put it here; None where no worker did."""
+        return self._noted(REASON_HEADER)
 
     @property
     def reason(self) -> str:
@@ -57,11 +83,10 @@ class DeadLetter:
         limit. ``unreadable_result``: `referrals collect` could not read it. Else RabbitMQ's own word (``expired``,
         ``maxlen``), or ``unlabelled`` where somebody put it here without one.
         """
-        told = self.headers.get(REASON_HEADER)
-        if isinstance(told, str):
-            return told
         if self.exchange == RETURN:
             return "unknown_shop" if SLUG.fullmatch(self.routing_key) else "unroutable"
+        if self.worker_reason is not None:
+            return self.worker_reason
         cause = str(self._death.get("reason", ""))
         if cause == "delivery_limit":
             return "crash_loop"
@@ -72,22 +97,22 @@ class DeadLetter:
     @property
     def detail(self) -> str | None:
         """A line that explains the reason."""
-        told = self.headers.get(DETAIL_HEADER)
-        if isinstance(told, str):
-            return told
         if self.exchange == RETURN:
             return f"no queue takes jobs of {self.routing_key!r}"
+        told = self._noted(DETAIL_HEADER)
+        if told is not None:
+            return told
         return f"RabbitMQ took it out of {self._death['queue']}" if "queue" in self._death else None
 
     @property
     def dead_at(self) -> datetime | None:
-        """Since when it is here; None where nobody has noted it."""
-        told = self.headers.get(DEAD_AT_HEADER)
+        """Since when it is here; None where nobody has noted it. On RabbitMQ 3.10 a producer can forge RabbitMQ's."""
+        told = self._noted(DEAD_AT_HEADER)
         try:
-            at = datetime.fromisoformat(told) if isinstance(told, str) else self._death.get("time")
-        except ValueError:
+            at = datetime.fromisoformat(told) if told is not None else self._death.get("time")
+            return at.astimezone(UTC) if isinstance(at, datetime) and at.tzinfo is not None else None
+        except (ValueError, OverflowError):
             return None
-        return at.astimezone(UTC) if isinstance(at, datetime) and at.tzinfo is not None else None
 
     @property
     def shop(self) -> str:
@@ -115,8 +140,20 @@ class DeadLetter:
     @cached_property
     def _death(self) -> Mapping[str, Any]:
         # RabbitMQ puts the latest first.
-        deaths = self.headers.get("x-death")
+        deaths = self.headers.get(DEATHS) if self.clear else None
         return deaths[0] if isinstance(deaths, list) and deaths and isinstance(deaths[0], dict) else {}
+
+    @property
+    def _moved_by_rabbitmq(self) -> bool:
+        # What a delay queue lets go comes to a shop's queue first, or by the exchange of returning jobs; workers of
+        # before kept that death on what they buried.
+        delayed = str(self._death.get("queue", "")).startswith(DELAY_PREFIX)
+        return self.exchange == RETURN or (DEATHS in self.headers and not delayed)
+
+    def _noted(self, header: str) -> str | None:
+        # By a worker. On what RabbitMQ moved, it is a claim of its producer's.
+        told = None if self._moved_by_rabbitmq else self.headers.get(header)
+        return told if isinstance(told, str) else None
 
     def _text(self, field: str) -> str | None:
         fields = self.content
@@ -194,7 +231,8 @@ class DeadQueue:
             return None
         self._left = method.message_count if self._left is None else self._left - 1
         self._held.add(method.delivery_tag)
-        return DeadLetter(method.delivery_tag, method.exchange, method.routing_key, properties.headers or {}, body)
+        key, headers = _text(method.routing_key), properties.headers or {}
+        return DeadLetter(method.delivery_tag, method.exchange, key, headers, has_one_meaning(properties), body)
 
     def _settle(self) -> None:
         # Answered after all that went before it on this channel.
@@ -202,3 +240,8 @@ class DeadQueue:
 
     def _mapped(self) -> AbstractContextManager[None]:
         return told_as_ours(self._connection.node)
+
+
+def _text(key: str | bytes) -> str:
+    # A routing key that is not UTF-8 comes as it is.
+    return key.decode(errors="backslashreplace") if isinstance(key, bytes) else key

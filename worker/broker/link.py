@@ -8,6 +8,7 @@ from typing import Any
 
 import pika
 import pika.exceptions
+import pika.spec
 from pika.adapters.blocking_connection import BlockingChannel
 
 from worker.broker.connection import Connection, Parameters, connect, describe
@@ -15,8 +16,8 @@ from worker.broker.declaring import declare_topology, hold_single
 from worker.broker.topology import Queue, shop_queue
 from worker.errors import BrokerError
 
-OnMessage = Callable[[str, int, bytes, pika.BasicProperties], None]
-"""Told of a delivery: shop of its queue, delivery tag, body, properties."""
+OnMessage = Callable[[str, pika.spec.Basic.Deliver, bytes, pika.BasicProperties], None]
+"""Told of a delivery: shop of its queue, what RabbitMQ says of it, body, properties."""
 
 
 # Of the process, not of a link: a worker thread may report a delivery to another consumer than the one it came from.
@@ -84,7 +85,7 @@ class Link:
         """Begin to consume the shop's queue."""
 
         def on_delivery(_channel: object, method: Any, properties: Any, body: bytes) -> None:
-            self._on_message(shop, method.delivery_tag, body, properties)
+            self._on_message(shop, method, body, properties)
 
         if self._channel is None:
             return

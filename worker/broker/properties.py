@@ -2,14 +2,29 @@
 
 pika's own way from bytes to values and back loses: a float becomes a whole number, a text that is not UTF-8 and a short
 number become another type. So the bytes are kept (by `worker.broker.frames`), and only what must change is changed.
+
+A header is its producer's claim, whatever its name. Those that only RabbitMQ or a worker may state are not kept: on our
+copy a reader would take them for true, and RabbitMQ would route by some of them.
 """
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pika
 import pika.data
+
+from worker.broker.frames import UNREAD_PROPERTIES
+
+OURS = "x-referral-"
+
+DEATHS = "x-death"
+
+_ROUTING = frozenset({"CC", "BCC"})
+"""Routing keys that RabbitMQ reads in addition to a message's own, on every exchange that the message passes."""
+
+_NOTED_BY_RABBITMQ = (DEATHS, "x-first-death-", "x-last-death-", "x-delivery-count")
+"""What it notes on a message's way. Beside misleading readers, it would pile up on a job that goes round."""
 
 LONGEST = 131_072 - 64
 """Bytes of properties that go into one frame of RabbitMQ's size; with more it closes the connection."""
@@ -50,18 +65,24 @@ class _Encoded(pika.BasicProperties):  # type: ignore[misc]
 def kept(
     properties: pika.BasicProperties,
     *,
-    drop: Callable[[str], bool],
     add: Mapping[str, Any],
+    returned: bool,
     expiration: str | None = None,
     message_id: str | None = None,
 ) -> pika.BasicProperties:
-    """The properties of a persistent copy: without the headers that ``drop`` names, with those of ``add``.
+    """The properties of a persistent copy: without its producer's claims, with the headers of ``add``.
+
+    One that has ``returned`` from a delay queue is a worker's copy, and keeps what that worker could not carry over.
 
     The copy expires as ``expiration`` says, never as the original did; ``message_id`` replaces its own if given. It
     names no user, since RabbitMQ refuses a name that is not the connection's own.
     """
-    fields = dict(_split(_raw_of(properties)))
-    entries = [entry for name, entry in _entries(fields.pop("headers", b"")) if not drop(name)]
+    raw: bytes | None = getattr(properties, "raw", None)
+    # Without raw bytes they are those that `frames` has made in place of what it can't decode.
+    carried = {UNREAD_PROPERTIES, DROPPED} if returned or raw is None else set()
+    fields = dict(_split(b"".join(properties.encode()) if raw is None else raw))
+    headers = _entries(fields.pop("headers", b""))
+    entries = [entry for name, entry in headers if name in carried or not is_claim(name)]
     fields.pop("expiration", None)
     fields.pop("user_id", None)
     fields["delivery_mode"] = b"\x02"
@@ -74,9 +95,21 @@ def kept(
     return _Encoded(whole)
 
 
-def _raw_of(properties: pika.BasicProperties) -> bytes:
+def is_claim(header: str) -> bool:
+    """Whether a producer's header of this name would be taken for RabbitMQ's or a worker's, or would route."""
+    return header in _ROUTING or header.startswith((OURS, *_NOTED_BY_RABBITMQ))
+
+
+def has_one_meaning(properties: pika.BasicProperties) -> bool:
+    """Whether each claim among the headers is there once, and each field of a death.
+
+    Of what is there twice RabbitMQ 3.10 reads and changes the first, and pika reads the last.
+    """
     raw: bytes | None = getattr(properties, "raw", None)
-    return b"".join(properties.encode()) if raw is None else raw
+    claims = [] if raw is None else [one for one in _entries(dict(_split(raw)).get("headers", b"")) if is_claim(one[0])]
+    deaths = (table for name, entry in claims if name == DEATHS for table in _tables(entry[1 + len(DEATHS) :]))
+    tables = [[name for name, _ in claims], *([name for name, _ in _entries(table)] for table in deaths)]
+    return all(len(set(names)) == len(names) for names in tables)
 
 
 def _split(raw: bytes) -> Iterator[tuple[str, bytes]]:
@@ -98,6 +131,16 @@ def _entries(table: bytes) -> Iterator[tuple[str, bytes]]:
         name, value_at = pika.data.decode_short_string(table, offset)
         _, end = pika.data.decode_value(table, value_at)
         yield str(name), table[offset:end]
+        offset = end
+
+
+def _tables(value: bytes) -> Iterator[bytes]:
+    # Those of an array, each with its length before it.
+    offset = 5 if value.startswith(b"A") else len(value)
+    while offset < len(value):
+        end: int = pika.data.decode_value(value, offset)[1]
+        if value[offset : offset + 1] == b"F":
+            yield value[offset + 1 : end]
         offset = end
 
 

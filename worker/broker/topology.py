@@ -31,6 +31,8 @@ DEAD_AT_HEADER = "x-referral-dead-at"
 SINGLE = "referrals.single"
 """The exclusive queue that a process on the memory store holds, so that there is only one of it."""
 
+DELAY_PREFIX = "referrals.delay."
+
 DELAYS = (1, 5, 15, 60, 300, 900, 3600)
 """Seconds. Each message also carries its own expiry, so a level only bounds how long one may block those behind it."""
 
@@ -72,7 +74,7 @@ EXCHANGES: tuple[Exchange, ...] = (
     # Without one here, the jobs of a shop that is gone stop at the head of a delay queue, and every shop's with them.
     Exchange(RETURN, "direct", {"alternate-exchange": DEAD}),
     Exchange(RESULTS, "topic", {}),
-    *(Exchange(f"referrals.delay.{seconds}", "fanout", {}) for seconds in DELAYS),
+    *(Exchange(f"{DELAY_PREFIX}{seconds}", "fanout", {}) for seconds in DELAYS),
 )
 
 
@@ -89,7 +91,7 @@ def shop_queue_declaration(shop: str) -> Queue:
 
 def delay_exchange(wait: int) -> str:
     """The exchange of the shortest delay that covers ``wait`` (microseconds); of the longest for what is beyond."""
-    return f"referrals.delay.{next((s for s in DELAYS if wait <= s * 1_000_000), DELAYS[-1])}"
+    return f"{DELAY_PREFIX}{next((s for s in DELAYS if wait <= s * 1_000_000), DELAYS[-1])}"
 
 
 def expiration(wait: int) -> str:
@@ -110,9 +112,9 @@ def queues(shops: Iterable[str]) -> list[Queue]:
         Queue(RESULTS, _QUORUM | _BOUNDED_DELIVERIES | _AT_LEAST_ONCE, ((RESULTS, "#"),)),
         *(
             Queue(
-                f"referrals.delay.{seconds}",
+                f"{DELAY_PREFIX}{seconds}",
                 _QUORUM | {"x-message-ttl": seconds * 1000, "x-dead-letter-exchange": RETURN} | _AT_LEAST_ONCE,
-                ((f"referrals.delay.{seconds}", ""),),
+                ((f"{DELAY_PREFIX}{seconds}", ""),),
             )
             for seconds in DELAYS
         ),

@@ -13,7 +13,6 @@ import typer
 
 from worker.broker.connection import Parameters, parameters
 from worker.broker.dead import DeadLetter, DeadQueue
-from worker.broker.topology import REASON_HEADER
 from worker.cli import console, options
 from worker.cli.controls import known_controls
 from worker.cli.environment import load
@@ -192,8 +191,8 @@ def replay(
 
     The new run has a job id of its own, so it is called also where the old one was answered. A letter without a
     readable job, whose shop has no queue, whose deadline is over or whose campaign is cancelled is told and left; then
-    the exit code is 1. Results go back to the queue of results as they are. Breaking off is harmless: what was
-    replayed twice is one job.
+    the exit code is 1. Results that RabbitMQ took out of the queue of results go back there as they are, if they
+    are valid as a whole. Breaking off is harmless: what was replayed twice is one job.
 
     Example: `referrals dead replay --reason unknown_shop --shop acme`
     """
@@ -265,7 +264,7 @@ def _removed(letters: Iterable[DeadLetter]) -> Counts:
     for letter in letters:
         if letter.job is not None:
             # The worker counts this kind of death itself.
-            died = {} if letter.headers.get(REASON_HEADER) == "crash_loop" else {"dead": 1}
+            died = {} if letter.worker_reason == "crash_loop" else {"dead": 1}
             counts[letter.job.shop, letter.job.campaign].update({"removed": 1, **died})
     return counts
 

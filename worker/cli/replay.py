@@ -12,8 +12,8 @@ from worker.broker.topology import RESULTS
 from worker.clock import SystemClock
 from worker.controls import Controls
 from worker.dispatch import is_expired
-from worker.errors import DeadLetterError, UnconfirmedError
-from worker.jobs import parse_message
+from worker.errors import DeadLetterError, ReferralError, UnconfirmedError, place_of
+from worker.jobs import decode_message, parse_message, parse_result
 
 
 @dataclass
@@ -32,6 +32,8 @@ def publish_anew(
     letters: Iterable[DeadLetter], params: Parameters, not_after: datetime | None, controls: Controls | None
 ) -> Replayed:
     """Publish jobs as their next run, with another deadline if there is one, and results as they are.
+
+    A result is one that RabbitMQ took out of the queue of results, and that is valid as a whole.
 
     Blocks for 30 s at the longest. Removes nothing.
     """
@@ -55,15 +57,29 @@ def publish_anew(
 
 def _message(letter: DeadLetter, not_after: datetime | None, controls: Controls | None) -> Outgoing | str:
     # Or why there is none.
-    if letter.is_result:
-        return Outgoing(RESULTS, letter.routing_key, letter.body, unheard)
     try:
-        job = parse_message(letter.body).replay(not_after=not_after)
-    except DeadLetterError as error:
+        return _result(letter) if letter.is_result else _job(letter, not_after, controls)
+    except ReferralError as error:
         return str(error)
+    except Exception as error:  # noqa: BLE001 - whatever its producer wrote, the letters beside it go on
+        return f"it can't be made into a message ({type(error).__name__} at {place_of(error)})"
+
+
+def _result(letter: DeadLetter) -> Outgoing:
+    result = parse_result(letter.body)
+    if letter.routing_key.partition(".")[0] != result.shop:
+        raise DeadLetterError("bad_schema", "the result is of another shop than its routing key")
+    return Outgoing(RESULTS, letter.routing_key, letter.body, unheard)
+
+
+def _job(letter: DeadLetter, not_after: datetime | None, controls: Controls | None) -> Outgoing | str:
+    job = parse_message(letter.body).replay(not_after=not_after)
     now = SystemClock().now()
     if is_expired(job, now):
         return "its deadline is over, so it would end as expired; give it another with --expires"
     if controls is not None and controls.is_cancelled(job.campaign, job.shop, now):
         return "its campaign is cancelled, so it would end so too; `referrals cancel --undo` first"
-    return outgoing(job, now)
+    message = outgoing(job, now)
+    # What a worker would only bury again is left where it is.
+    decode_message(message.body)
+    return message
