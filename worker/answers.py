@@ -1,14 +1,14 @@
 """What an HTTP answer means: the vendor's error table as one pure function from an answer to a verdict."""
 
-import json
 import math
 import re
-from collections.abc import Iterator
+from codecs import BOM_UTF8
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
+from worker.bounds import ANSWER, Bounds, loads
 from worker.clock import DAY, SECOND, from_datetime
 from worker.verdicts import (
     DOCUMENTED_CODES,
@@ -28,9 +28,6 @@ LONGEST_CODE = 64
 LONGEST_ERROR_MESSAGE = 500
 LONGEST_RETRY_AFTER = DAY + 3600 * SECOND
 """No limit of the vendor's lasts longer than a day; the hour is for clocks that differ."""
-
-DEEPEST = 64
-"""Levels of nesting that are read: what is deeper would end in a recursion error wherever it is written again."""
 
 _HALTS_THE_SHOP = frozenset({"invalid_token", "inaccessible_global_api_version"})
 _HALTS_EVERY_SHOP = frozenset({"obsolete_global_api_version", "invalid_global_api_version"})
@@ -92,45 +89,13 @@ def _coded(answer: Answer, code: str, message: str | None, now: int) -> Verdict:
     return Rejected(answer.status, code, message, listed=code in DOCUMENTED_CODES)
 
 
-def read_object(body: bytes) -> dict[str, Any] | None:
+def read_object(body: bytes, bounds: Bounds = ANSWER) -> dict[str, Any] | None:
     """The JSON object in a body, None where there is none that can be written again."""
-    # ValueError: no UTF-8, no JSON, or one of the refusals below.
     try:
-        document = _DECODER.decode(body.decode().removeprefix("\ufeff"))
-    except (ValueError, RecursionError):
+        document = loads(body.removeprefix(BOM_UTF8), bounds)
+    except ValueError:
         return None
-    if not isinstance(document, dict) or _too_deep(document, body):
-        return None
-    return document
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
-
-
-def _finite(digits: str) -> float:
-    # 1e400 is JSON, but it would be written on as Infinity, which is not.
-    number = float(digits)
-    if not math.isfinite(number):
-        raise ValueError("a number beyond any that can be written again")
-    return number
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
-
-
-def _too_deep(document: object, body: bytes) -> bool:
-    if body.count(b"{") + body.count(b"[") <= DEEPEST:
-        return False
-    level: list[object] = [document]
-    for _ in range(DEEPEST):
-        level = [child for parent in level for child in _children(parent)]
-    return bool(level)
-
-
-def _children(parent: object) -> Iterator[object]:
-    values = parent.values() if isinstance(parent, dict) else parent if isinstance(parent, list) else ()
-    return (value for value in values if isinstance(value, dict | list))
+    return document if isinstance(document, dict) else None
 
 
 def _code(document: dict[str, Any] | None) -> str | None:

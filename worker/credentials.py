@@ -3,11 +3,11 @@
 import base64
 import binascii
 import hashlib
-import json
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from worker.bounds import CLAIMS, loads
 from worker.errors import ReferralError
 from worker.masking import hide
 
@@ -50,9 +50,9 @@ class ReadyToken:
     def expires_at(self) -> float | None:
         """The Unix time at which it ends by its own ``exp``, unverified; None where it has none or isn't a JWT."""
         try:
-            claims = json.loads(base64.urlsafe_b64decode(self.token.split(".")[1] + "=="))
+            claims = loads(base64.urlsafe_b64decode(self.token.split(".")[1] + "=="), CLAIMS)
             expires_at = claims.get("exp")
-        except (IndexError, AttributeError, ValueError, RecursionError, binascii.Error):
+        except (IndexError, AttributeError, ValueError, binascii.Error):
             return None
         usable = isinstance(expires_at, int | float) and not isinstance(expires_at, bool) and 0 < expires_at < 1e11
         return float(expires_at) if usable else None

@@ -1,10 +1,9 @@
 """What is to be done with a job's message after its grant: a closed set, carried out by the broker."""
 
-import json
 from dataclasses import dataclass
-from typing import Any
 
-from worker.jobs import Outcome
+from worker.bounds import RESULT, loads
+from worker.jobs import Outcome, Result
 from worker.verdicts import Scope, Verdict
 
 
@@ -21,9 +20,13 @@ class Finish:
 
     @classmethod
     def recorded(cls, epoch: int, body: str) -> "Finish":
-        """The disposition of a job whose result (its JSON) was recorded earlier and has yet to be published."""
-        result: dict[str, Any] = json.loads(body)
-        return cls(epoch, body, result["outcome"], result["code"], result["share_action"] is not None)
+        """The disposition of a job whose result (its JSON) was recorded earlier and has yet to be published.
+
+        Raises:
+          ValueError: it is no result; somebody else has written into the store.
+        """
+        result = Result.model_validate(loads(body, RESULT))
+        return cls(epoch, body, result.outcome, result.code, result.share_action is not None)
 
 
 @dataclass(frozen=True, slots=True)

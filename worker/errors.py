@@ -23,7 +23,15 @@ from typing import Literal
 from worker.masking import mask, one_line
 
 DeadReason = Literal[
-    "undecodable", "bad_schema", "bad_job_id", "unknown_actor", "unknown_shop", "unroutable", "crash_loop"
+    "undecodable",
+    "oversized",
+    "bad_schema",
+    "bad_job_id",
+    "unknown_actor",
+    "unknown_shop",
+    "unroutable",
+    "crash_loop",
+    "unreadable_result",
 ]
 
 

@@ -1,6 +1,7 @@
 """The job, its result, the id that ties them, and the message that carries a job through RabbitMQ.
 
-These are wire formats. Unknown fields are kept, so that an older worker passes on what a newer producer wrote.
+These are wire formats. Unknown fields are kept, so that an older worker passes on what a newer producer wrote; how many
+and how large they may be is said in :mod:`worker.bounds`, as of everything here.
 """
 
 import hashlib
@@ -14,7 +15,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
-from worker.errors import DeadLetterError
+from worker.bounds import LARGEST_INTEGER, LARGEST_UNKNOWN, MESSAGE, RESULT, UNKNOWN_FIELDS, TooLargeError, check, loads
+from worker.errors import DeadLetterError, UsageError
 
 SCHEMA = 1
 """Of jobs and results. Fields may be added without a new one; whoever brings a new one still reads the one before."""
@@ -51,16 +53,27 @@ Outcome = Literal["sent", "rejected", "failed", "unknown", "expired", "cancelled
 
 OUTCOMES: tuple[Outcome, ...] = ("sent", "rejected", "failed", "unknown", "expired", "cancelled")
 
+_JOB_ID_HEX_DIGITS = 32
+
 Shop = Annotated[str, StringConstraints(pattern=f"^{SLUG.pattern}$")]
 ShortText = Annotated[str, StringConstraints(max_length=320)]
 """Ids and addresses; 320 characters is the longest address that SMTP allows (64 + @ + 255)."""
+
+JobId = Annotated[str, StringConstraints(pattern=rf"^[0-9a-f]{{{_JOB_ID_HEX_DIGITS}}}$")]
+Campaign = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Reference = Annotated[str, StringConstraints(max_length=1024)]
+Channel = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+Code = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+Number = Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 # Made once: json.dumps makes a new encoder for each call that asks for anything but its defaults.
 _ASCII = json.JSONEncoder(separators=(",", ":"))
 _UNICODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
+_STRICT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=str)
+
 _MASK = "…"
-_JOB_ID_HEX_DIGITS = 32
 
 
 class Customer(BaseModel):
@@ -104,14 +117,14 @@ class Job(BaseModel):
     )
 
     schema_version: Literal[1] = Field(alias="schema")
-    job_id: Annotated[str, StringConstraints(pattern=rf"^[0-9a-f]{{{_JOB_ID_HEX_DIGITS}}}$")]
-    campaign: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    job_id: JobId
+    campaign: Campaign
     shop: Shop
-    run: Annotated[int, Field(ge=0)] = 0
-    line: Annotated[int, Field(ge=0)] | None = None
-    reference: Annotated[str, StringConstraints(max_length=1024)] | None = None
+    run: Number = 0
+    line: Number | None = None
+    reference: Reference | None = None
     customer: Customer = Customer()
-    channel: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    channel: Channel
     destination: ShortText | None = None
     sender: ShortText | None = None
     published_at: AwareDatetime | None = None
@@ -159,7 +172,13 @@ class Job(BaseModel):
         return job_id(self.shop, self.campaign, self.run, self.customer, self.channel, self.destination)
 
     def replay(self, *, not_after: datetime | None) -> "Job":
-        """The same job as one more run of it, so that the ledger takes it for another; ``not_after`` if given."""
+        """The same job as one more run of it, so that the ledger takes it for another; ``not_after`` if given.
+
+        Raises:
+          DeadLetterError: it is in its last run (`bad_schema`).
+        """
+        if self.run >= LARGEST_INTEGER:
+            raise DeadLetterError("bad_schema", f"its run is {self.run}, and there is none after that")
         changed = {"run": self.run + 1, "published_at": None, "not_after": not_after or self.not_after}
         anew = self.model_copy(update=changed)
         return anew.model_copy(update={"job_id": anew.expected_id()})
@@ -185,27 +204,27 @@ class Result(BaseModel):
     )
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
-    job_id: str
-    campaign: str
-    shop: str
-    run: int = 0
-    line: int | None = None
-    reference: str | None = None
+    job_id: JobId
+    campaign: Campaign
+    shop: Shop
+    run: Number = 0
+    line: Number | None = None
+    reference: Reference | None = None
     customer: Customer = Customer()
-    channel: str
-    destination: str | None = None
-    sender: str | None = None
+    channel: Channel
+    destination: ShortText | None = None
+    sender: ShortText | None = None
     outcome: Outcome
-    code: str | None = None
-    status: int | None = None
+    code: Code | None = None
+    status: Annotated[int, Field(ge=100, le=999)] | None = None
     message: str | None = None
     referral: dict[str, Any] | None = None
     share_action: Any = None
-    attempts: int
+    attempts: Number
     published_at: AwareDatetime | None = None
     called_at: AwareDatetime | None = None
     finished_at: AwareDatetime
-    latency_seconds: float | None = None
+    latency_seconds: Seconds | None = None
 
     def to_json(self) -> str:
         """One line of JSON in ASCII.
@@ -236,11 +255,11 @@ def parse_result(body: bytes) -> Result:
     """
     try:
         # Not by pydantic alone, which takes no lone surrogate: `to_json` has let those of the vendor's through.
-        result = Result.model_validate(json.loads(body.decode()))
+        result = Result.model_validate(loads(body, RESULT))
     except ValidationError as error:
         raise DeadLetterError("bad_schema", f"it is no result that this version reads: {explain(error)}") from None
-    except (ValueError, RecursionError):
-        raise DeadLetterError("bad_schema", "it is no result: the body is not JSON") from None
+    except ValueError:
+        raise DeadLetterError("bad_schema", "it is no result: the body is not JSON within bounds") from None
     made_by_its_fields = job_id(
         result.shop, result.campaign, result.run, result.customer, result.channel, result.destination
     )
@@ -282,7 +301,11 @@ def canonical(text: str | None, *, address: bool = False) -> str | None:
 
 
 def encode_message(job: Job, *, published_at_ms: int) -> bytes:
-    """The Dramatiq message of a job, in JSON with the keys in their documented order; absent fields are left out."""
+    """The Dramatiq message of a job, in JSON with the keys in their documented order; absent fields are left out.
+
+    Raises:
+      UsageError: its unknown fields make it larger than a worker takes.
+    """
     envelope = {
         "queue_name": QUEUE,
         "actor_name": ACTOR,
@@ -292,7 +315,13 @@ def encode_message(job: Job, *, published_at_ms: int) -> bytes:
         "message_id": job.job_id,
         "message_timestamp": published_at_ms,
     }
-    return _UNICODE.encode(envelope).encode()
+    body = _UNICODE.encode(envelope).encode()
+    try:
+        _check_unknown(job)
+        check(body, MESSAGE)
+    except ValueError as error:
+        raise UsageError(f"job {job.job_id}: its message {error}; leave out what no worker needs") from None
+    return body
 
 
 @dataclass
@@ -336,16 +365,38 @@ def parse_message(body: bytes) -> Job:
     """The job in a message's body, whatever id it carries.
 
     Raises:
-      DeadLetterError: the body is not JSON (`undecodable`), asks for another actor (`unknown_actor`) or is not a job
-        (`bad_schema`).
+      DeadLetterError: the body is larger than any job's (`oversized`) or not JSON (`undecodable`), asks for another
+        actor (`unknown_actor`) or is not a job (`bad_schema`).
     """
     try:
+        check(body, MESSAGE)
         message = _MESSAGE.validate_json(body)
     except ValidationError as error:
         raise _diagnose(body, error) from None
+    except TooLargeError as error:
+        raise DeadLetterError("oversized", f"the body {error}") from None
     if message.actor_name != ACTOR:
         raise _unknown_actor(message.actor_name)
-    return message.kwargs.job
+    job = message.kwargs.job
+    try:
+        _check_unknown(job)
+    except TooLargeError as error:
+        raise DeadLetterError("oversized", f"the job {error}") from None
+    except ValueError:
+        raise DeadLetterError("bad_schema", "an unknown field holds a number that JSON has not") from None
+    return job
+
+
+def _check_unknown(job: Job) -> None:
+    # Known fields are bounded by their types.
+    for unknown in (job.model_extra, job.customer.model_extra):
+        if not unknown:
+            continue
+        if len(unknown) > UNKNOWN_FIELDS:
+            raise TooLargeError(f"has more than {UNKNOWN_FIELDS} unknown fields in one object")
+        for name, value in unknown.items():
+            if len(name) + len(_STRICT.encode(value)) > LARGEST_UNKNOWN:
+                raise TooLargeError(f"has an unknown field of more than {LARGEST_UNKNOWN:,} characters")
 
 
 def _unknown_actor(name: str) -> DeadLetterError:

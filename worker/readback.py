@@ -3,6 +3,7 @@
 from typing import Any
 
 from worker.answers import Answer, judge, read_object
+from worker.bounds import LISTING
 from worker.jobs import EMAIL_CHANNEL, Job
 from worker.verdicts import Found, Missing, Reading, Rejected, Sent, Unknown, Verdict
 
@@ -27,7 +28,7 @@ def judge_referrals(answer: Answer, job: Job, now: int) -> Reading:
     An address that is still masked could be anybody's, which makes the answer one that tells nothing.
     """
     if 200 <= answer.status < 300:
-        document = None if answer.flaw else read_object(answer.body)
+        document = None if answer.flaw else read_object(answer.body, LISTING)
         listed = document.get("referrals") if document is not None else None
         if not isinstance(listed, list) or not all(isinstance(referral, dict) for referral in listed):
             return Unknown(answer.status, answer.flaw or "unreadable_answer")

@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 from worker.answers import judge
+from worker.bounds import LISTING
 from worker.clock import Clock
 from worker.credentials import UnidentifiedCustomerError
 from worker.jobs import EMAIL_CHANNEL, Customer, Job
@@ -80,7 +81,7 @@ class Refer2Client:
         """Look for the job's referral among its customer's, with the shop's token; blocks as :meth:`refer` does."""
         token = self._token_of(shop, job.customer)
         body = _COMPACT.encode({"customer": job.customer.identity(), "deanonymize": True}).encode("ascii")
-        answer = self._transport().post(_url(shop, "CustomerReferrals2"), token, body)
+        answer = self._transport().post(_url(shop, "CustomerReferrals2"), token, body, largest=LISTING.size)
         if isinstance(answer, NoAnswer):
             log.warning("read_back_failed", shop=shop.slug, job_id=job.job_id, reason=answer.reason)
             return _no_verdict(answer)

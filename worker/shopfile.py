@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from worker.bounds import CREDENTIAL_FILE, MOST_SHOPS, MOST_VALUES, SHOPS_FILE, TooLargeError, read_file
 from worker.clock import SECOND
 from worker.credentials import Credential, ready_token, signing_key
 from worker.errors import ConfigurationError
@@ -20,9 +21,11 @@ from worker.jobs import SLUG
 from worker.limits import Rate, ShopLimits
 
 _HOUR_AND_MINUTE = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
+_SMALLEST = 1e-6
 _CREDENTIAL_KEYS = ("secret_file", "token_file")
 
-ReadFile = Callable[[Path], bytes]
+ReadFile = Callable[[Path, int], bytes]
+"""Reads a file of so many bytes at the most, as :func:`worker.bounds.read_file` does."""
 
 
 def _base_url(text: str) -> str:
@@ -47,8 +50,15 @@ def _reset(text: str) -> str:
     return text
 
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
+def _not_tiny(number: float) -> float:
+    if number < _SMALLEST:
+        raise ValueError(f"Input should be at least {_SMALLEST:f}")
+    return number
+
+
+# Bounded so that what is reckoned from them stays within 64 bits.
+Positive = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False), AfterValidator(_not_tiny)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
 OnUnknown = Literal["resend", "verify", "report"]
 
 _VENDOR_READS_PER_SECOND = 2
@@ -194,7 +204,7 @@ class _Document(BaseModel):
     shops: dict[str, dict[str, Any]] = {}
 
 
-def read_shops(path: Path, read: ReadFile = Path.read_bytes) -> dict[str, ShopConfig]:
+def read_shops(path: Path, read: ReadFile = read_file) -> dict[str, ShopConfig]:
     """The shops of a file, by slug in the file's order. ``read`` is called for it and for each credential file.
 
     Raises:
@@ -212,7 +222,7 @@ def listed_shops(path: Path) -> dict[str, ListedShop]:
     Raises:
       ConfigurationError: as :func:`read_shops`.
     """
-    return {slug: ListedShop(**_listed(slug, table)) for slug, table in _tables(path, Path.read_bytes)}
+    return {slug: ListedShop(**_listed(slug, table)) for slug, table in _tables(path, read_file)}
 
 
 def _place(path: Path, slug: str) -> str:
@@ -224,6 +234,8 @@ def _tables(path: Path, read: ReadFile) -> Iterator[tuple[str, ShopTable]]:
     _table(f"{path}: [defaults]", document.defaults)
     if not document.shops:
         raise ConfigurationError(f"{path}: no shops; add a table [shops.<slug>] for each")
+    if len(document.shops) > MOST_SHOPS:
+        raise ConfigurationError(f"{path}: has {len(document.shops):,} shops; {MOST_SHOPS:,} is the most, use several")
     for slug, own in document.shops.items():
         if not SLUG.fullmatch(slug):
             raise ConfigurationError(
@@ -242,14 +254,22 @@ def _tables(path: Path, read: ReadFile) -> Iterator[tuple[str, ShopTable]]:
 
 def _document(path: Path, read: ReadFile) -> _Document:
     try:
-        content = tomllib.loads(read(path).decode())
+        raw = read(path, SHOPS_FILE)
+        if sum(map(raw.count, (b"=", b",", b"[", b"{"))) > MOST_VALUES:
+            raise TooLargeError(f"has more than {MOST_VALUES:,} values")
+        content = tomllib.loads(raw.decode())
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ConfigurationError(f"{path}: {reason}; write the shops file or set REFERRALS_SHOPS") from None
     except UnicodeDecodeError:
         raise ConfigurationError(f"{path}: not TOML: the file is not UTF-8") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        reason = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "it nests too deep"
+    except TooLargeError as error:
+        raise ConfigurationError(f"{path}: {error}; is it the shops file?") from None
+    except RecursionError:
+        raise ConfigurationError(f"{path}: not TOML: it nests too deep") from None
+    except ValueError as error:
+        # Over a number of thousands of digits the parser lets Python's own error through.
+        reason = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "a number has too many digits"
         raise ConfigurationError(f"{path}: not TOML: {' '.join(reason.split())}") from None
     try:
         return _Document.model_validate(content)
@@ -303,7 +323,7 @@ def _credential(place: str, folder: Path, table: ShopTable, read: ReadFile) -> C
 
 def _from_file(place: str, path: Path, read: ReadFile, make: Callable[[bytes], Credential]) -> Credential:
     try:
-        return make(read(path))
+        return make(read(path, CREDENTIAL_FILE))
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ConfigurationError(f"{place}: {path}: {reason}; put the credential there") from None

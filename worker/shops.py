@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 import structlog
 
+from worker.bounds import read_file
 from worker.credentials import Credential, ReadyToken, SigningKey
 from worker.errors import ConfigurationError
 from worker.shopfile import ListedShop, ShopConfig, ShopTable, listed_shops, read_shops
@@ -40,9 +41,9 @@ class _Watch:
     def __init__(self) -> None:
         self._seen: dict[Path, _Stamp] = {}
 
-    def read(self, path: Path) -> bytes:
+    def read(self, path: Path, most: int) -> bytes:
         self._seen[path] = _stamp(path)
-        return path.read_bytes()
+        return read_file(path, most)
 
     def changed(self) -> bool:
         return any(_stamp(path) != stamp for path, stamp in self._seen.items())

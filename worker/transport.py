@@ -15,6 +15,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.exceptions import HTTPError, ProxySchemeUnsupported
 
 from worker.answers import Answer, Flaw
+from worker.bounds import ANSWER
 from worker.connections import POOLS, exchange
 from worker.errors import ConfigurationError
 
@@ -24,9 +25,6 @@ _HEADERS = {
     "Content-Type": "application/json",
     "User-Agent": "referral-dispatch",
 }
-
-LARGEST_BODY = 1024 * 1024
-"""Bytes of an answer that are read, before and after decompression; a referral is some hundreds."""
 
 LONGEST_IDLE_SECONDS = 4.0
 """A connection idle for longer isn't used again. Servers close theirs after 5 s (Node, uvicorn) or more, and a request
@@ -132,8 +130,10 @@ class Transport:
         self._request = requests.Request("POST", "http://localhost/").prepare()
         self._request.headers = dict(_HEADERS)  # type: ignore[assignment]
 
-    def post(self, url: str, token: str, body: bytes) -> Answer | NoAnswer:
+    def post(self, url: str, token: str, body: bytes, *, largest: int = ANSWER.size) -> Answer | NoAnswer:
         """Post ``body`` and read the answer; blocks for up to the deadline. Redirects are answers, never followed.
+
+        An answer of more than ``largest`` bytes, before or after decompression, counts as unreadable.
 
         Raises nothing of the outside world's: what goes wrong there is told by the value.
         """
@@ -151,7 +151,7 @@ class Transport:
             )
         except FOREIGN_ERRORS as error:
             return no_answer(error, sent=exchange.sent)
-        return _read(response.status, response)
+        return _read(response.status, response, largest)
 
     def close(self) -> None:
         """Close the connections."""
@@ -195,7 +195,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         cause = cause.__cause__ or cause.__context__
 
 
-def _read(status: int, raw: urllib3.HTTPResponse) -> Answer:
+def _read(status: int, raw: urllib3.HTTPResponse, largest: int) -> Answer:
     body = b""
     flaw: Flaw | None = None
     if status < 200:
@@ -203,7 +203,7 @@ def _read(status: int, raw: urllib3.HTTPResponse) -> Answer:
         raw.close()
         return Answer(status, None, b"", "unreadable_answer")
     try:
-        body = _read_body(raw)
+        body = _read_body(raw, largest)
     except _UnreadableError:
         flaw = "unreadable_answer"
     except FOREIGN_ERRORS as error:
@@ -217,9 +217,9 @@ class _UnreadableError(Exception):
     """The body is larger than any answer or in a coding that wasn't asked for."""
 
 
-def _read_body(raw: urllib3.HTTPResponse) -> bytes:
+def _read_body(raw: urllib3.HTTPResponse, largest: int) -> bytes:
     parts = []
-    room = LARGEST_BODY
+    room = largest
     # One byte more than there is room for tells a body that fits from one that goes on.
     while part := raw.read(room + 1, decode_content=False):
         parts.append(part)
@@ -230,19 +230,19 @@ def _read_body(raw: urllib3.HTTPResponse) -> bytes:
             break
     body = b"".join(parts)
     coding = raw.headers.get("Content-Encoding", "identity").strip().lower()
-    return body if coding == "identity" or not body else _inflate(body, coding)
+    return body if coding == "identity" or not body else _inflate(body, coding, largest)
 
 
-def _inflate(body: bytes, coding: str) -> bytes:
+def _inflate(body: bytes, coding: str, largest: int) -> bytes:
     # Compression is declined, but a proxy may not listen. The bound holds while inflating: 1 MiB can hold a gigabyte.
     if coding not in ("gzip", "x-gzip", "deflate"):
         raise _UnreadableError
     inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
     try:
-        plain = inflater.decompress(body, LARGEST_BODY + 1)
+        plain = inflater.decompress(body, largest + 1)
     except zlib.error:
         raise _UnreadableError from None
-    if len(plain) > LARGEST_BODY:
+    if len(plain) > largest:
         raise _UnreadableError
     return plain
 

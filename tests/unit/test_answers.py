@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from worker.answers import DEEPEST, LONGEST_CODE, LONGEST_ERROR_MESSAGE, LONGEST_RETRY_AFTER, Answer, Flaw, judge
+from worker.answers import LONGEST_CODE, LONGEST_ERROR_MESSAGE, LONGEST_RETRY_AFTER, Answer, Flaw, judge
+from worker.bounds import ANSWER
 from worker.clock import SECOND
 from worker.verdicts import DOCUMENTED_CODES, Halted, Rejected, Retry, Sent, Throttled, Unknown, Verdict
 
@@ -130,6 +131,8 @@ UNREADABLE = {
     "a number of 5,000 digits": b'{"referral": {"reward_pts": ' + b"9" * 5000 + b"}}",
     "nesting beyond the parser": b'{"referral": ' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001,
     "nesting beyond what can be passed on": b'{"referral": {}, "share_action": ' + b"[" * 64 + b"]" * 64 + b"}",
+    "more values than any referral": b'{"referral": {"a": [' + b"{}," * 5000 + b"1]}}",
+    "a text longer than any": b'{"referral": {"a": "' + b"a" * 70_000 + b'"}}',
     "cut short": b'{"referral": {"link": "https://exa',
     "two documents": b'{"referral": {}}{}',
 }
@@ -145,7 +148,7 @@ def test_a_success_that_cannot_be_read(body: bytes) -> None:
 def test_wide_is_not_deep() -> None:
     """Many objects side by side are no reason to refuse an answer, nor is nesting up to the bound."""
     deep: Any = 1
-    for _ in range(DEEPEST - 2):
+    for _ in range(ANSWER.depth - 2):
         deep = [deep]
     referral = {"wide": [{} for _ in range(1000)], "deep": deep}
     assert verdict(200, {"referral": referral}) == Sent(200, None, referral, None)

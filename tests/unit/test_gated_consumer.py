@@ -27,7 +27,10 @@ from worker.store.memory import MemoryStore, Started
 from worker.verdicts import Halted, Rejected, Retry, Sent, Throttled, Verdict
 
 SENT = Sent(200, None, {}, None)
-BODY = '{"outcome":"sent","code":null,"share_action":{"do":"it"}}'
+BODY = (
+    '{"job_id":"a163cc80b8c85552cf445c4a9637b26a","campaign":"spring","shop":"acme","channel":"whatsapp",'
+    '"outcome":"sent","code":null,"share_action":{"do":"it"},"attempts":1,"finished_at":"2026-11-02T12:00:00Z"}'
+)
 TIMEOUT = 5
 THREADS = 4
 
@@ -458,6 +461,20 @@ def test_an_unpublished_result(bench: Bench) -> None:
     finish = Finish(delivery.grant.epoch, BODY, "sent", None, has_share_action=True)
     assert bench.consumer.events("publish") == [("publish", make_job(), finish)]
     assert bench.store.admit(delivery.ask) == Seen(0, None)
+
+
+@pytest.mark.parametrize("body", ["", "null", "[]", '{"outcome":"sent"}', "[" * 1000, BODY.replace("sent", "lost")])
+def test_an_answer_that_is_none(bench: Bench, body: str) -> None:
+    """What the store holds for a result and is none is published as nothing; the job is parked, and others go on."""
+    bench.consumer.offer(make_job())
+    delivery = bench.consumer.take()
+    assert delivery.grant is not None
+    bench.store.answer(delivery.ask, delivery.grant.epoch, body)
+    bench.consumer.offer(make_job(), make_job(2))
+    assert bench.consumer.take().job == make_job(2)
+    ((_, job, reason),) = bench.consumer.events("bury")
+    assert (job, reason) == (make_job(), "unreadable_result")
+    assert bench.consumer.events("publish") == []
 
 
 def test_store_down(bench: Bench) -> None:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from tests.unit.making import PATIENT, make_job
 from worker.broker.delivery import Delivery
-from worker.errors import DeadLetterError, DeadReason
+from worker.errors import DeadLetterError, DeadReason, UsageError
 from worker.jobs import KNOWN_CHANNELS, SLUG, Customer, Job, Result, decode_message, encode_message, explain, job_id
 from worker.limits import Rate, ShopLimits
 from worker.store.base import Ask
@@ -170,12 +170,23 @@ DEAD: list[tuple[DeadReason, bytes]] = [
     ("undecodable", message().replace(b"spring", b"sp\xffing")),
     ("undecodable", message({"reference": "\ud800"})),
     ("undecodable", message({"unknown": "\udfff"})),
-    ("undecodable", message({"unknown": 0}).replace(b'"unknown": 0', b'"unknown": ' + b"[" * 100_000)),
+    ("undecodable", message({"unknown": 0}).replace(b'"unknown": 0', b'"unknown": ' + b"[" * 20)),
+    ("oversized", message({"unknown": 0}).replace(b'"unknown": 0', b'"unknown": ' + b"[" * 100)),
+    ("oversized", message({"unknown": 0}).replace(b'"unknown": 0', b'"unknown": ' + b"9" * 100)),
+    ("oversized", message({"unknown": "u" * 10_000_000, "run": 1})),
+    ("oversized", message({"reference": "r" * 10_000_000})),
+    ("oversized", message({"unknown": "u" * 20_000})),
+    ("oversized", message({"unknown": ["u" * 5_000] * 2})),
+    ("oversized", message({"unknown": [{}] * 1_000})),
+    ("oversized", message({f"unknown-{number}": 1 for number in range(65)})),
+    ("oversized", message({"customer": {f"unknown-{number}": 1 for number in range(65)}})),
+    ("oversized", message({"customer": {ADDRESS * 700: 1}})),
+    ("oversized", message(options=[0] * 2_000)),
     ("undecodable", message(kwargs=[])),
     ("undecodable", message(actor_name=None)),
     ("unknown_actor", message(actor_name="resize_image")),
     ("unknown_actor", message(actor_name="resize_image", kwargs={"picture": 1})),
-    ("unknown_actor", message(actor_name="r" * 100_000)),
+    ("unknown_actor", message(actor_name="r" * 10_000)),
     ("bad_schema", message(kwargs={})),
     ("bad_schema", message(kwargs={"job": None})),
     ("bad_schema", message({"schema": 2})),
@@ -190,15 +201,19 @@ DEAD: list[tuple[DeadReason, bytes]] = [
     ("bad_schema", message({"run": -1})),
     ("bad_schema", message({"line": float("nan")})),
     ("bad_schema", message({"run": 1e400})),
+    ("bad_schema", message({"run": 2**53})),
+    ("bad_schema", message({"line": 2**53})),
+    ("bad_schema", message({"unknown": float("nan")})),
+    ("bad_schema", message({"unknown": [0]}).replace(b"[0]", b"[1e400]")),
     ("bad_schema", message({"not_after": "2026-11-02T12:00:00"})),
     ("bad_schema", message({"not_after": "tomorrow"})),
     ("bad_schema", message({"customer": {"email": "a" * 321}})),
     ("bad_schema", message({"customer": None})),
-    ("bad_schema", message({"reference": "r" * 10_000_000})),
+    ("bad_schema", message({"reference": "r" * 10_000})),
     ("bad_job_id", message({"job_id": "0" * 32})),
     ("bad_job_id", message({"destination": "bob@example.com"})),
     ("bad_job_id", message({"shop": "other"})),
-    ("bad_job_id", message({"unknown": "u" * 10_000_000, "run": 1})),
+    ("bad_job_id", message({"unknown": "u" * 8_000, "run": 1})),
 ]
 
 
@@ -221,10 +236,28 @@ def test_any_bytes_are_refused(body: bytes) -> None:
         decode_message(body)
 
 
-def test_large_body() -> None:
-    """A message of 10 MB is decoded like any other."""
-    job = decode_message(message({"unknown": "u" * 10_000_000}))
-    assert job.job_id == make_job().job_id
+def test_as_large_as_a_job_may_be() -> None:
+    """Fields of a producer's own are taken up to their bounds, and so are its texts in escapes and its numbers."""
+    largest = {f"unknown-{number}": [number] * 10 for number in range(63)} | {"unknown": "u" * 8_000}
+    known = {"reference": "\U0001f600" * 1024, "line": 2**53 - 1}
+    body = message({**largest, **known, "customer": {"email": "ann1@example.com", "phone": "5" * 8_000}})
+    job = decode_message(body.ljust(64 * 1024))
+    assert job.model_extra == largest
+    assert (job.reference, job.line) == ("\U0001f600" * 1024, 2**53 - 1)
+
+
+def test_publishing_keeps_the_bounds() -> None:
+    """What a worker would refuse for its size is refused where it is made, by a line without its values."""
+    for unknown in ("u" * 9_000, {str(number): number for number in range(600)}, float("inf")):
+        with pytest.raises(UsageError, match=r"job [0-9a-f]{32}: its message") as refusal:
+            encode_message(make_job().model_copy(update={"unknown": unknown}), published_at_ms=1)
+        assert "uuu" not in str(refusal.value)
+
+
+def test_the_last_run() -> None:
+    """A job whose run is the largest there is has no next one; nothing else is raised for it."""
+    with pytest.raises(DeadLetterError, match="there is none after that"):
+        make_job(run=2**53 - 1).replay(not_after=None)
 
 
 def test_refusals_hold_no_values() -> None:

@@ -176,6 +176,25 @@ MISTAKES = {
     ),
     "not TOML": ("[shops.acme\n", "not TOML: "),
     "deep nesting": (f"a = {'[' * 5000}", "not TOML: "),
+    "thousands of digits": (with_acme(f"per_day = {'1' * 5000}"), "not TOML: a number has too many digits"),
+    "hundreds of digits": (with_acme(f"per_day = {'1' * 400}"), "[shops.acme] per_day: input should be less than"),
+    "a count beyond any": (with_acme("burst = 1000000001"), "[shops.acme] burst: input should be less than or equal"),
+    "a rate beyond any": (with_acme("per_second = 1e308"), "[shops.acme] per_second: input should be less than or"),
+    "a rate of almost nothing": (with_acme("per_second = 1e-300"), "[shops.acme] per_second: input should be at least"),
+    "more time than there is": (
+        with_acme("max_elapsed_seconds = 1e308"),
+        "[shops.acme] max_elapsed_seconds: input should be less than or equal to 1000000000",
+    ),
+    "a file of megabytes": (f"{ACME}#{' ' * 4 * 1024 * 1024}", "has more than 4,194,304 bytes; is it the shops file?"),
+    "a file of many values": (f"{ACME}x = [{'[],' * 200_000}]", "has more than 250,000 values; is it the shops file?"),
+    "a secret of megabytes": (
+        '[shops.acme]\nkey_id = "k1"\nsecret_file = "/dev/zero"\n',
+        "[shops.acme] secret_file: /dev/zero has more than 65,536 bytes; put the credential there",
+    ),
+    "more shops than any": (
+        "".join(f"[shops.s{number}]\n" for number in range(10_001)),
+        "has 10,001 shops; 10,000 is the most, use several",
+    ),
 }
 
 

@@ -17,7 +17,8 @@ import urllib3
 
 from tests.unit.rawserver import Connection, RawServer, Reply, drips, response, sends
 from worker.answers import Answer, judge
-from worker.transport import FOREIGN_ERRORS, LARGEST_BODY, NoAnswer, Transport, no_answer, tls_context
+from worker.bounds import ANSWER
+from worker.transport import FOREIGN_ERRORS, NoAnswer, Transport, no_answer, tls_context
 from worker.verdicts import Halted, Sent, Throttled, Unknown, Verdict
 
 DEADLINE = 0.6
@@ -101,7 +102,7 @@ MISBEHAVIOURS: dict[str, tuple[Reply, Verdict]] = {
         Unknown(200, "timeout"),
     ),
     "drips chunks": (drips(CHUNKED + b"1\r\n \r\n" * 50, at_once=len(CHUNKED), every=0.03), Unknown(200, "timeout")),
-    "sends a byte more than is read": (sends(response(200, REFERRAL.ljust(LARGEST_BODY + 1))), UNREADABLE),
+    "sends a byte more than is read": (sends(response(200, REFERRAL.ljust(ANSWER.size + 1))), UNREADABLE),
     "announces 5 MB": (sends(response(200, b" " * 5_000_000)), UNREADABLE),
     "sends without end": (floods, UNREADABLE),
     "sends a compressed bomb": (sends(response(200, BOMB, {"Content-Encoding": "gzip"})), UNREADABLE),
@@ -151,7 +152,7 @@ def test_memory_is_bounded(transport: Transport, reply: Reply) -> None:
         transport.post(server.url + "/", "t", b"{}")
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-    assert peak < 8 * LARGEST_BODY
+    assert peak < 8 * ANSWER.size
 
 
 UNUSUAL: dict[str, bytes] = {
@@ -160,7 +161,7 @@ UNUSUAL: dict[str, bytes] = {
     "gzip unasked": response(200, SQUEEZED, {"content-encoding": " GZIP "}),
     "deflate unasked": response(200, zlib.compress(REFERRAL), {"Content-Encoding": "deflate"}),
     "identity spelt out": response(200, REFERRAL, {"Content-Encoding": "identity"}),
-    "as much as is read": response(200, REFERRAL.ljust(LARGEST_BODY)),
+    "as much as is read": response(200, REFERRAL.ljust(ANSWER.size)),
 }
 
 

@@ -369,7 +369,17 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
                     self._tally(delivery, "duplicate")
                     self.acknowledge(delivery)
                 else:
-                    self.publish_result(delivery, Finish.recorded(epoch, result))
+                    self._publish_recorded(delivery, epoch, result)
+
+    def _publish_recorded(self, delivery: D, epoch: int, result: str) -> None:
+        try:
+            finish = Finish.recorded(epoch, result)
+        except ValueError:
+            # Whoever wrote that into the store, it reads the same however often it is asked for.
+            problem = "the store holds an answer to this job that is no result"
+            self.bury(delivery, DeadLetterError("unreadable_result", problem))
+        else:
+            self.publish_result(delivery, finish)
 
     def _free(self, delivery: D, now: int) -> bool:
         free = self._orders.ends_as(delivery.job, now)

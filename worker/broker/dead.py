@@ -7,7 +7,6 @@ producer wrote, 4 in their place). Where that can be read in two ways, nothing o
 """
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any, Self
 
 from pika.adapters.blocking_connection import BlockingChannel
 
+from worker.bounds import LETTER, loads
 from worker.broker.connection import Parameters, connect, told_as_ours
 from worker.broker.declaring import declare_topology
 from worker.broker.properties import DEATHS, has_one_meaning
@@ -131,10 +131,10 @@ class DeadLetter:
 
     @cached_property
     def content(self) -> Any:
-        """The body as JSON; None where it is none."""
+        """The body as JSON; None where it is none, or larger than anything of ours."""
         try:
-            return json.loads(self.body.decode())
-        except (ValueError, RecursionError):
+            return loads(self.body, LETTER)
+        except ValueError:
             return None
 
     @cached_property

@@ -1,18 +1,24 @@
 """How many messages lie in which queue."""
 
 import http.client
+import math
 import re
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import BinaryIO
 from urllib.parse import urlencode
 
 import pika.exceptions
 
+from worker.bounds import LARGEST_INTEGER, METRICS_PAGE
 from worker.broker.connection import Parameters, connect, told_as_ours
 
 METRICS_PORT = 15692
 TIMEOUT_SECONDS = 5.0
+
+LONGEST_LINE = 4096
+"""Bytes. Names of queues and virtual hosts have 255 each; what a longer one goes on with counts as another line."""
 
 _LINE = re.compile(r"rabbitmq_detailed_queue_messages_(ready|unacked)\{(.*)\} ([0-9.e+]+)$")
 _QUEUE = re.compile(r'queue="([^"]*)"')
@@ -50,19 +56,35 @@ def depths(params: Parameters, names: Iterable[str], metrics_url: str | None) ->
     try:
         # The scheme is ours, or checked with the settings.
         with urllib.request.urlopen(f"{base}/metrics/detailed?{query}", timeout=TIMEOUT_SECONDS) as page:  # noqa: S310
-            return Depths(read(page.read().decode()), f"RabbitMQ's metrics at {base}", complete=True)
+            return Depths(read(_lines(page)), f"RabbitMQ's metrics at {base}", complete=True)
     except (OSError, ValueError, http.client.HTTPException):
         return Depths(_asked(params, names), f"RabbitMQ, asked for each queue: {base} does not answer", complete=False)
 
 
-def read(text: str) -> dict[str, Depth]:
-    """The depths in a page of RabbitMQ's per-object metrics."""
+def _lines(page: BinaryIO) -> Iterator[str]:
+    room = METRICS_PAGE
+    while line := page.readline(LONGEST_LINE):
+        room -= len(line)
+        if room < 0:
+            raise ValueError("no page of metrics is as large as that")
+        yield line.decode()
+
+
+def read(lines: Iterable[str]) -> dict[str, Depth]:
+    """The depths in the lines of a page of RabbitMQ's per-object metrics.
+
+    Raises:
+      ValueError: they are none.
+    """
     counts: dict[str, dict[str, int]] = {}
-    for line in text.splitlines():
+    for line in lines:
         found = _LINE.match(line)
         name = _QUEUE.search(found[2]) if found else None
         if found and name:
-            counts.setdefault(name[1], {})[found[1]] = int(float(found[3]))
+            count = float(found[3])
+            if not math.isfinite(count):
+                raise ValueError(f"a queue of {found[3]} messages")
+            counts.setdefault(name[1], {})[found[1]] = min(int(count), LARGEST_INTEGER)
     return {name: Depth(count.get("ready", 0), count.get("unacked", 0)) for name, count in counts.items()}
 
 

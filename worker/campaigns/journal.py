@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
+from worker.bounds import RESULT, loads
 from worker.dispatch import Later
 from worker.errors import InputError, UsageError
 from worker.private import private
@@ -226,7 +227,7 @@ class Journal:
 
     def _lines(self) -> Iterator[dict[str, Any]]:
         with open(self.path, "rb", opener=private) as file:
-            for number, raw in enumerate(file, start=1):
+            for number, raw in enumerate(iter(lambda: file.readline(RESULT.size), b""), start=1):
                 line = _parse(raw)
                 if line is None:
                     raise InputError(
@@ -256,8 +257,8 @@ class Journal:
 
 def _parse(raw: bytes) -> dict[str, Any] | None:
     try:
-        line = json.loads(raw)
-    except (ValueError, RecursionError):
+        line = loads(raw, RESULT)
+    except ValueError:
         return None
     return line if isinstance(line, dict) and _is_whole(line) else None
 

@@ -5,6 +5,7 @@ import fcntl
 import io
 import json
 import os
+import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -12,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+from worker.bounds import RESULT, loads
 from worker.campaigns.spreadsheets import RESULTS, harmless
 from worker.errors import InputError, UsageError
 from worker.private import folder_of, may_be_replaced, private
@@ -44,8 +46,10 @@ COLUMNS: tuple[str, ...] = (
 """Columns of a results file: what a mailing needs first. ``link`` is the referral's own; ``referral`` and
 ``share_action`` are the vendor's objects in JSON."""
 
-_LARGEST_CELL = 1 << 30
-"""Above any answer of the vendor's; the standard library stops at 128 KiB unless told."""
+_LARGEST_CELL = 4 * RESULT.size
+"""Above any answer of the vendor's; the standard library stops at 128 KiB unless told. No line is longer either."""
+
+_JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def header() -> str:
@@ -130,8 +134,12 @@ class ResultsFile:
         Raises:
           InputError: the disk is full or broken.
         """
+        self.add_parsed(json.loads(body))
+
+    def add_parsed(self, result: Mapping[str, Any]) -> None:
+        """As :meth:`add`, of a result whose JSON was parsed already."""
         assert self._file is not None, "rebuild or resume comes first"
-        text = self._row(json.loads(body))
+        text = self._row(result)
         with self._lock:
             try:
                 self._file.write(text)
@@ -215,13 +223,17 @@ class ResultsFile:
             elif len(cells) != len(COLUMNS):
                 yield None
             else:
-                yield cells[-1] if reader.line_num > 1 else ""
+                yield _id(cells[-1]) if reader.line_num > 1 else ""
+
+
+def _id(text: str) -> str | None:
+    return text if _JOB_ID.fullmatch(text) else None
 
 
 def _json_id(line: str) -> str | None:
     try:
-        return str(json.loads(line)["job_id"])
-    except (ValueError, TypeError, KeyError, RecursionError):
+        return _id(str(loads(line, RESULT)["job_id"]))
+    except (ValueError, TypeError, KeyError):
         return None
 
 
@@ -234,7 +246,7 @@ class _CountedLines:
         self.last = ""
 
     def __iter__(self) -> Iterator[str]:
-        for line in self._raw:
+        for line in iter(lambda: self._raw.readline(_LARGEST_CELL), b""):
             self.offset += len(line)
             self.last = line.decode("utf-8", errors="replace")
             yield self.last

@@ -1,6 +1,5 @@
 """``referrals collect``: results from RabbitMQ into a file."""
 
-import json
 import signal
 import threading
 import time
@@ -12,6 +11,7 @@ from typing import Annotated, Any
 import structlog
 import typer
 
+from worker.bounds import RESULT, loads
 from worker.broker.backoff import Backoff
 from worker.broker.collector import Collector
 from worker.broker.connection import Parameters, parameters
@@ -20,7 +20,7 @@ from worker.campaigns.seen import SeenJobs
 from worker.cli import console, options
 from worker.cli.environment import load
 from worker.errors import BrokerError
-from worker.jobs import SCHEMA
+from worker.jobs import Result
 
 POLL_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 15.0
@@ -95,7 +95,7 @@ class _Target:
             if result is None:
                 bad.append(tag)
             elif self._seen.check(result["job_id"]) == "new":
-                self._file.add(body.decode())
+                self._file.add_parsed(result)
                 self.outcomes[result["outcome"]] += 1
             else:
                 self.repeated += 1
@@ -141,22 +141,10 @@ def _reconnect(params: Parameters, stop: threading.Event, pause: float) -> Colle
 
 
 def _result(body: bytes) -> dict[str, Any] | None:
+    # A newer schema might mean something else by the same names; it waits in the dead queue for a newer collect.
     try:
-        # Decoded first: json itself would take UTF-16 too.
-        result = json.loads(body.decode())
-    except (ValueError, RecursionError):
+        result: dict[str, Any] = loads(body, RESULT)
+        Result.model_validate(result)
+    except ValueError:
         return None
-    usable = (
-        isinstance(result, dict)
-        and isinstance(result.get("outcome"), str)
-        and isinstance(result.get("customer"), dict | None)
-        and _is_id(result.get("job_id"))
-        and isinstance(schema := result.get("schema", SCHEMA), int)
-        # A newer one might mean something else by the same names; it waits in the dead queue for a newer collect.
-        and schema <= SCHEMA
-    )
-    return result if usable else None
-
-
-def _is_id(text: object) -> bool:
-    return isinstance(text, str) and len(text) == 32 and all(digit in "0123456789abcdef" for digit in text)
+    return result

@@ -1,13 +1,13 @@
 """The emulator's HTTP side: Refer2 and its neighbours as an aiohttp application."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
 from aiohttp import web
 
+from worker.bounds import MESSAGE, loads
 from worker.clock import SECOND, Clock
 from worker.sandbox.answers import RefusedError, encode, json_response
 from worker.sandbox.calls import OK, CallLog, Draft
@@ -188,8 +188,8 @@ class _Api:
 
 def _parse(raw: bytes) -> dict[str, Any]:
     try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError):
+        body = loads(raw, MESSAGE)
+    except ValueError:
         raise RefusedError(400, "invalid_request", "the body is not JSON") from None
     if not isinstance(body, dict):
         raise RefusedError(400, "invalid_request", "the body is not a JSON object")

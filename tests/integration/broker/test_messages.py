@@ -40,8 +40,13 @@ DEAD_LETTERS: dict[str, list[bytes]] = {
         b"[]",
         b'{"actor_name":"refer"}',
         message_of(new_job(901))[:-1],
-        b'{"kwargs":{"job":' + b"[" * 50_000,
         b"\x80\x04K\x01.",
+    ],
+    "oversized": [
+        b'{"kwargs":{"job":' + b"[" * 50_000,
+        changed(912, job={"mine": [{}] * 10_000}),
+        changed(913, job={"mine": "x" * 20_000}),
+        changed(914, job={f"mine-{number}": number for number in range(100)}),
     ],
     "bad_schema": [
         changed(902, kwargs={}),

@@ -46,6 +46,8 @@ def test_objects_may_differ(run_import: Import) -> None:
         '{"customer_email": "a\\ud800@example.com"}',
         '{"customer_email": "a@example.com", "x": ' + "[" * 100_000 + "]" * 100_000 + "}",
         '{"customer_email": "a@example.com", "x": "' + "y" * MAX_ROW + '"}',
+        '{"customer_email": "a@example.com", "x": [' + "{}," * 20_000 + "1]}",
+        '{"customer_email": "a@example.com", "x": ' + "1" * 5000 + "}",
     ],
 )
 def test_unreadable_lines(run_import: Import, bad: str) -> None:

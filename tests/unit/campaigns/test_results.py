@@ -161,7 +161,7 @@ def test_a_cut_at_any_byte_is_gone_on_with(path: Path, form: Format) -> None:
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
-@pytest.mark.parametrize("line", ["a,b", "", "{}"])
+@pytest.mark.parametrize("line", ["a,b", "", "{}", '{"job_id": "x"}', '{"job_id": 7}', "[" * 1000, "," * (20)])
 def test_an_edited_row_is_refused_and_nothing_is_cut(path: Path, form: Format, line: str) -> None:
     """What is no row in the middle of the file was somebody's doing; cutting there would lose what follows."""
     file, _ = opened(path, form)

@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
+from worker.bounds import ROW, check
 from worker.campaigns.columns import ColumnMatcher
 from worker.campaigns.exports.base import Record, Values
 from worker.campaigns.exports.text import OverlongRowError, open_lines
@@ -17,6 +18,7 @@ SAMPLE = 1000
 
 _RAW_SHOWN = 1000
 _KEYS_REMEMBERED = 10_000
+_LONGEST_REMEMBERED = 256
 _NESTED = "customer"
 _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _NOTHING = dict.fromkeys(Values._fields, "")
@@ -53,7 +55,7 @@ class JsonlExport:
         for _, text, readable in islice(self._lines(), SAMPLE):
             empty = False
             row = _parse(text) if readable else None
-            keys |= dict.fromkeys(_flat(row) if row else ())
+            keys |= dict.fromkeys(islice(_flat(row) if row else (), _KEYS_REMEMBERED - len(keys)))
         if not empty and not keys:
             raise UsageError(f"{path}: no JSON object in its first {SAMPLE} lines; JSONL has one object a line")
         if keys:
@@ -86,7 +88,7 @@ class JsonlExport:
             fields = known.get(key)
             if fields is None:
                 fields = self._matcher.fields_of(key)
-                if len(known) < _KEYS_REMEMBERED:
+                if len(known) < _KEYS_REMEMBERED and len(key) <= _LONGEST_REMEMBERED:
                     known[key] = fields
             for field in fields:
                 text = _text(value)
@@ -98,8 +100,9 @@ class JsonlExport:
 
 def _parse(text: str) -> dict[str, Any] | None:
     try:
+        check(text.encode(errors="surrogatepass"), ROW)
         row = _DECODER.decode(text)
-    except (ValueError, RecursionError):
+    except ValueError:
         return None
     return row if isinstance(row, dict) else None
 

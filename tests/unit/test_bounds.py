@@ -1,0 +1,140 @@
+"""How large input may be is found out from its bytes, before anything is built of it."""
+
+import contextlib
+import json
+import tracemalloc
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.making import PATIENT
+from worker.bounds import Bounds, TooLargeError, check, loads
+
+SMALL = Bounds(size=1000, depth=4, parts=20, text=50, number=10)
+
+BEYOND: dict[str, tuple[bytes, str]] = {
+    "bytes": (b" " * 1001, "has 1,001 bytes, and 1,000 is the most"),
+    "depth": (b"[" * 5 + b"]" * 5, "nests deeper than 4 levels"),
+    "depth, unfinished": (b'{"a":' * 5, "nests deeper than 4 levels"),
+    "values": (json.dumps([0] * 20).encode(), "has more than 20 keys and values"),
+    "keys": (json.dumps(dict.fromkeys("abcdefghij", 0)).encode(), "has more than 20 keys and values"),
+    "empty objects": (b"[{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}]", "has more than 20 keys"),
+    "a text": (json.dumps({"a": "b" * 51}).encode(), "holds a text of more than 50 bytes"),
+    "a key": (json.dumps({"b" * 51: "a"}).encode(), "holds a text of more than 50 bytes"),
+    "a text in escapes": (b'["' + b"\\u0001" * 9 + b'"]', "holds a text of more than 50 bytes"),
+    "a text with a quote": (b'["' + b'\\"' * 26 + b'"]', "holds a text of more than 50 bytes"),
+    "digits": (b"[12345678901]", "holds a number of more than 10 characters"),
+    "digits after a point": (b"[0.12345678901]", "holds a number of more than 10 characters"),
+}
+
+
+@pytest.mark.parametrize(("text", "problem"), BEYOND.values(), ids=BEYOND.keys())
+def test_beyond_the_bounds(text: bytes, problem: str) -> None:
+    """Each bound refuses what goes beyond it, by a line that says in what."""
+    with pytest.raises(TooLargeError, match=problem):
+        check(text, SMALL)
+    with pytest.raises(TooLargeError, match=problem):
+        loads(text, SMALL)
+
+
+WITHIN: dict[str, bytes] = {
+    "bytes": b"[1]".ljust(1000),
+    "depth": b"[[[[]]]]",
+    "depth again and again": b"[[[[]]],[[[]]],[[[]]]]",
+    "values": json.dumps([0] * 19).encode(),
+    "keys": json.dumps(dict.fromkeys("abcdefghi", 0)).encode(),
+    "marks in a text": json.dumps(["[{,:}]" * 8]).encode(),
+    "quotes in a text": json.dumps(['\\"[{' * 8]).encode(),
+    "a text": json.dumps({"a": "b" * 50}).encode(),
+    "digits": b"[1234567890]",
+    "digits in a text": b'["12345678901234567890"]',
+}
+
+
+@pytest.mark.parametrize("text", WITHIN.values(), ids=WITHIN.keys())
+def test_within_the_bounds(text: bytes) -> None:
+    """What reaches a bound is taken, and marks within texts count for nothing."""
+    check(text, SMALL)
+    assert loads(text, SMALL) == json.loads(text)
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-99, 10**12) | st.text(max_size=60),
+    lambda inner: st.lists(inner, max_size=8) | st.dictionaries(st.text(max_size=60), inner, max_size=8),
+    max_leaves=30,
+)
+
+
+def _parts(value: object) -> int:
+    if isinstance(value, dict):
+        return 1 + sum(1 + _parts(inner) for inner in value.values())
+    return 1 + sum(map(_parts, value)) if isinstance(value, list) else 1
+
+
+def _depth(value: object) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inner is None else 1 + max(map(_depth, inner), default=0)
+
+
+def _atoms(value: object) -> list[str]:
+    inner = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else None
+    return [json.dumps(value)] if inner is None else [atom for part in inner for atom in _atoms(part)]
+
+
+@PATIENT
+@given(values, st.sampled_from([None, 1]))
+def test_as_a_parser_would_count(value: object, indent: int | None) -> None:
+    """For any JSON the bytes tell what counting its parts, levels and texts after parsing would have told."""
+    text = json.dumps(value, indent=indent).encode()
+    longest = max((len(atom) - 2 for atom in _atoms(value) if atom.startswith('"')), default=0)
+    digits = max((len(atom) for atom in _atoms(value) if not atom.startswith('"')), default=0)
+    fits = (
+        len(text) <= SMALL.size
+        and _parts(value) <= SMALL.parts
+        and _depth(value) <= SMALL.depth
+        and longest <= SMALL.text
+        and digits <= SMALL.number
+    )
+    try:
+        check(text, SMALL)
+    except TooLargeError:
+        assert not fits
+    else:
+        assert fits
+
+
+@PATIENT
+@given(st.binary(max_size=300) | st.text('[]{},:"\\0 ', max_size=300).map(str.encode))
+def test_any_bytes(text: bytes) -> None:
+    """Whatever the bytes are, they are taken or refused as a ValueError."""
+    with contextlib.suppress(ValueError):
+        loads(text, SMALL)
+
+
+@pytest.mark.parametrize("text", [b"NaN", b"[-Infinity]", b"1e400", b'"\xff"', b'\xff\xfe"\x00'])
+def test_strict(text: bytes) -> None:
+    """What Python's parser takes beyond JSON in UTF-8, or could not write again, is refused."""
+    with pytest.raises(ValueError, match=r"JSON|number|utf-8"):
+        loads(text, SMALL)
+
+
+def test_texts_as_they_are_read_from_files() -> None:
+    """A text is bounded like its bytes, and half a surrogate pair in it is passed on."""
+    assert loads('["\ud800 é"]', SMALL) == ["\ud800 é"]
+    with pytest.raises(TooLargeError):
+        loads(f'["{"é" * 26}"]', SMALL)
+
+
+@pytest.mark.parametrize(
+    "text", [b"[" * 900_000, b"[" + b"{}," * 300_000, b'"' + b"\\n" * 450_000 + b'"', b",1" * 450_000, b'"' * 900_000]
+)
+def test_looking_takes_no_memory(text: bytes) -> None:
+    """However dense the bytes, finding out takes no more than a copy of them."""
+    large = Bounds(size=1_000_000, depth=100, parts=10_000, text=100_000)
+    tracemalloc.start()
+    with pytest.raises(TooLargeError):
+        check(text, large)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2 * len(text)

@@ -1,0 +1,169 @@
+"""How large input from outside may be: the one place that says so, and what checks it before anything is built of it.
+
+JSON swells: a body of two-byte values takes some thirty times its size as Python objects, so a bound on bytes alone
+bounds little. :func:`check` looks at the bytes only. It costs 2 µs for an ordinary job, where counting marks is enough;
+what has more of them than it may is looked through token by token, up to the first that is too much.
+"""
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+LARGEST_INTEGER = 2**53 - 1
+"""Of a job's and a result's own numbers: the largest that every consumer of JSON holds exactly."""
+
+
+class TooLargeError(ValueError):
+    """Input is larger, deeper or longer than it may be; its text says in what, and holds nothing of the input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What JSON from outside may have: ``size`` in bytes, levels of nesting, ``parts`` (keys and values), and the bytes
+    of one ``text`` and of one number as they are written.
+    """
+
+    size: int
+    depth: int
+    parts: int
+    text: int
+    number: int = 64
+
+
+MESSAGE = Bounds(size=64 * 1024, depth=32, parts=1024, text=16 * 1024)
+"""A job's message. One with all fields has 40 parts, and its longest text, a reference of 1,024 characters beyond
+the BMP in escapes, 12 KiB."""
+
+UNKNOWN_FIELDS = 64
+"""Fields that a job, or its customer, may have beyond those that are known here."""
+
+LARGEST_UNKNOWN = 8 * 1024
+"""Characters of the value of one of them as compact JSON."""
+
+ANSWER = Bounds(size=256 * 1024, depth=64, parts=4096, text=64 * 1024)
+"""An answer to one call. A referral is some hundreds of bytes and 30 parts. Every thread may hold one."""
+
+LISTING = Bounds(size=1024 * 1024, depth=64, parts=32 * 1024, text=64 * 1024)
+"""An answer that lists all referrals of a customer, in one piece."""
+
+RESULT = Bounds(size=4 * 1024 * 1024, depth=128, parts=32 * 1024, text=4 * 1024 * 1024)
+"""A result: a job and what was answered to it, in escapes, which make three bytes of one. Workers before this bound
+took answers of 1 MiB, and their results must still be read."""
+
+LETTER = RESULT
+"""What is read of a dead letter, which may have been meant for a job or a result."""
+
+ROW = Bounds(size=4 * 1024 * 1024, depth=32, parts=16 * 1024, text=4 * 1024 * 1024)
+"""A line of an export in JSON."""
+
+CLAIMS = Bounds(size=16 * 1024, depth=16, parts=512, text=16 * 1024)
+"""What a ready-made token says of itself."""
+
+SHOPS_FILE = 4 * 1024 * 1024
+"""Bytes of the shops file, which a running worker reads again: 400 for each of the most shops."""
+
+MOST_SHOPS = 10_000
+"""In a shops file: twice what one RabbitMQ cluster is good for."""
+
+MOST_VALUES = 250_000
+"""Values in a shops file: every key for each of the most shops."""
+
+CREDENTIAL_FILE = 64 * 1024
+"""Bytes of a file with a secret or a token."""
+
+METRICS_PAGE = 64 * 1024 * 1024
+"""Bytes of RabbitMQ's page of metrics: about 100 for each of two lines a queue."""
+
+# Any run of digits looks the same after this, so that one search finds a long one: a seventh of a regex's time.
+_ZEROS = bytes(ord("0") if chr(byte).isdecimal() else byte for byte in range(128)) + bytes(range(128, 256))
+
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[{]|[\]}]|[^\s\[\]{},:"]++|"', re.DOTALL)
+_OPENING, _CLOSING = (b"[", b"{"), (b"]", b"}")
+
+
+def check(text: bytes, bounds: Bounds) -> None:
+    """Look whether JSON keeps within the bounds; says nothing about whether it is JSON. Holds nothing but the text.
+
+    Raises:
+      TooLargeError: it does not.
+    """
+    if len(text) > bounds.size:
+        raise TooLargeError(f"has {len(text):,} bytes, and {bounds.size:,} is the most")
+    openings = text.count(b"[") + text.count(b"{")
+    if (
+        openings > bounds.depth
+        or openings + text.count(b",") + text.count(b":") >= bounds.parts
+        or len(text) > bounds.text
+        or b"0" * (bounds.number + 1) in text.translate(_ZEROS)
+    ):
+        _look_through(text, bounds)
+
+
+def read_file(path: Path, most: int) -> bytes:
+    """What is in a file of ``most`` bytes at the most; reads no more than that of a larger one, or of a device.
+
+    Raises:
+      TooLargeError: it is larger.
+      OSError: it can't be read.
+    """
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise TooLargeError(f"has more than {most:,} bytes")
+    return content
+
+
+def loads(text: bytes | str, bounds: Bounds) -> Any:
+    """Strict JSON in UTF-8 within the bounds: neither ``NaN`` nor numbers that could only be written as ``Infinity``.
+
+    Raises:
+      ValueError: it is none; a :class:`TooLargeError` where it is beyond the bounds.
+    """
+    raw = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+    check(raw, bounds)
+    try:
+        return _DECODER.decode(raw.decode() if isinstance(text, bytes) else text)
+    except RecursionError:
+        raise TooLargeError("nests too deep") from None
+
+
+def _look_through(text: bytes, bounds: Bounds) -> None:
+    depth = parts = 0
+    for found in _TOKEN.finditer(text):
+        token = found[0]
+        if token in _CLOSING:
+            depth -= 1
+            if depth < 0:
+                # It is no JSON from here on, which is for the parser to say.
+                return
+            continue
+        parts += 1
+        if token in _OPENING:
+            depth += 1
+        if depth > bounds.depth:
+            raise TooLargeError(f"nests deeper than {bounds.depth} levels")
+        if parts > bounds.parts:
+            raise TooLargeError(f"has more than {bounds.parts:,} keys and values")
+        if token.startswith(b'"'):
+            if len(token) - 2 > bounds.text:
+                raise TooLargeError(f"holds a text of more than {bounds.text:,} bytes")
+        elif len(token) > bounds.number:
+            raise TooLargeError(f"holds a number of more than {bounds.number} characters")
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(digits: str) -> float:
+    # 1e400 is JSON, but it would be written on as Infinity, which is not.
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError("a number beyond any that can be written again")
+    return number
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
