@@ -35,11 +35,13 @@ LABEL org.opencontainers.image.title="referral-dispatch" \
 # Writable by the user: exports and results in the first folder, the metrics that several processes share in the second.
 RUN install -d -o 10001 -g 10001 /var/lib/referrals /run/referrals/metrics
 COPY --from=build /opt/referrals /opt/referrals
+# The metrics on all addresses, IPv6 and IPv4: whoever reads them is outside of the container.
 ENV PATH=/opt/referrals/bin:$PATH \
     HOME=/var/lib/referrals \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
-    PROMETHEUS_MULTIPROC_DIR=/run/referrals/metrics
+    PROMETHEUS_MULTIPROC_DIR=/run/referrals/metrics \
+    REFERRALS_METRICS_HOST=::
 WORKDIR /var/lib/referrals
 # A number, so that Kubernetes can tell that it is not root.
 USER 10001:10001

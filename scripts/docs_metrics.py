@@ -2,6 +2,7 @@
 
 from prometheus_client import CollectorRegistry
 
+from worker.http_server import MOST_CONNECTIONS
 from worker.metrics import OTHER_SHOPS, Metrics
 from worker.metrics.labels import EXTRA_SERIES, SHOPS, UNLISTED_CODES
 
@@ -12,7 +13,10 @@ PAGE = """\
 
 {generated}
 
-On `REFERRALS_METRICS_PORT`, one port for all processes of a worker: `/metrics`, `/livez` and `/readyz`.
+On `REFERRALS_METRICS_PORT`, one port for all processes of a worker: `/metrics`, `/livez` and `/readyz`. They are served
+on `REFERRALS_METRICS_HOST`: this machine alone, unless it says otherwise; in the image, all addresses. There is no
+password: let a firewall or a NetworkPolicy say who reaches the port. What is there names shops and campaigns' outcomes,
+no person and no secret.
 Counters and histograms are summed over the processes, those that have ended included; of gauges, those of the
 living become one value as the column *of processes* says.
 
@@ -38,6 +42,14 @@ quota and no credential. A shop keeps its label until the process ends.
 job for longer than any call can last. It asks neither RabbitMQ nor the store: jobs that wait, for whatever it is,
 are no reason to restart. `/readyz` is 200 while RabbitMQ and the store are there and the shops file as it is now
 can be used; its body names what is missing.
+
+## Who asks badly
+
+Whoever reaches the port can't hold up the worker or its probes. A request has 5 s and 16 KiB, its answer 15 s. There
+are {connections} connections at most; where there are more, the oldest goes whose request is not complete. However
+often it is asked for, a page is made once for all who wait for it, by a fifth of a core at most. What is refused is
+logged as `requests_refused` with its `problem` (`too_many_connections`, `too_slow`, `too_long`, `not_http`, `method`)
+and how many `requests` it were since the last such line: one line in 10 s for each problem.
 
 ## How many workers
 
@@ -79,5 +91,6 @@ def text(generated: str) -> str:
         shops=SHOPS,
         extra=EXTRA_SERIES,
         unlisted=UNLISTED_CODES,
+        connections=MOST_CONNECTIONS,
         other=OTHER_SHOPS,
     )

@@ -78,7 +78,9 @@ def build_worker(
     single = settings.redis_url is None
     broker = ReferralBroker(host, params, single=single, publisher=publisher)
     alone = params if single else None
-    broker.add_middleware(_Lifecycle(host, client, MetricsServer(settings.metrics_port, clock), alone))
+    broker.add_middleware(
+        _Lifecycle(host, client, MetricsServer(settings.metrics_host, settings.metrics_port, clock), alone)
+    )
     _declare_actor(broker, host, client, around_call)
     return App(host, broker, client)
 

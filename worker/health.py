@@ -3,24 +3,25 @@
 Nothing here imports ``prometheus_client`` with the module: it decides on import where values live.
 """
 
+import asyncio
+import gzip
 import os
 import tempfile
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
+from errno import EADDRINUSE
+from functools import partial
+from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from worker.clock import SECOND, Clock
 from worker.errors import ConfigurationError
+from worker.http_server import Answer, Gathered, HttpServer, Request, listen
 from worker.private import private_folder
-
-if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIApplication
-
-    from prometheus_client import CollectorRegistry
 
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -66,72 +67,121 @@ class MetricsServer:
     first.
 
     What they answer is told by the shared values alone, so that a process that hangs can't keep its siblings' probes.
+    Pages and probes are made in a thread each: a scrape, however long, holds up no probe.
     """
 
-    def __init__(self, port: int, clock: Clock) -> None:
+    def __init__(self, host: str, port: int, clock: Clock) -> None:
+        self._host = host
         self._port = port
         self._clock = clock
-        self._stop = threading.Event()
+        self._loop: asyncio.AbstractEventLoop
+        self._stop = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
 
     def start(self) -> None:
         """Begin to serve, or to wait for the port."""
+        self._loop = asyncio.new_event_loop()
         self._thread.start()
 
     def close(self) -> None:
         """Stop serving and give the port to a sibling."""
-        self._stop.set()
+        self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
+        self._loop.close()
 
     def _run(self) -> None:
-        from prometheus_client import CollectorRegistry, start_http_server
-        from prometheus_client.multiprocess import MultiProcessCollector
-
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        taken = False
-        while not self._stop.is_set():
-            try:
-                server, thread = start_http_server(self._port, registry=registry)
-                metrics = server.get_app()
-                assert metrics is not None, "the server was made with it"
-                server.set_app(_with_probes(metrics, registry, self._clock))
-            except OSError as error:
-                if not taken:
-                    log.info("metrics_port_taken", port=self._port, problem=error.strerror)
-                taken = True
-                self._stop.wait(TAKE_OVER_SECONDS)
-                continue
-            self._stop.wait()
-            server.shutdown()
-            server.server_close()
-            thread.join()
-
-
-def _with_probes(metrics: "WSGIApplication", registry: "CollectorRegistry", clock: Clock) -> "WSGIApplication":
-    def answer(environ: dict[str, Any], start_response: "StartResponse") -> Iterable[bytes]:
-        _forget_the_dead()
-        path = environ["PATH_INFO"]
-        if path not in ("/livez", "/readyz"):
-            return metrics(environ, start_response)
-        values = {
-            (sample.name, sample.labels.get("part", "")): sample.value
-            for family in registry.collect()
-            if family.name in _PROBED
-            for sample in family.samples
-        }
-        problems = _unready(values) if path == "/readyz" else _stuck(values, clock.now())
-        start_response(
-            "503 Service Unavailable" if problems else "200 OK", [("Content-Type", "text/plain; charset=utf-8")]
+        # What asyncio has to say holds the addresses of both sides.
+        self._loop.set_exception_handler(
+            lambda _, said: log.warning("metrics_server_failed", error=said.get("exception"))
         )
-        return [f"{'; '.join(problems) or 'ok'}\n".encode()]
+        self._loop.run_until_complete(self._serve())
 
-    return answer
+    async def _serve(self) -> None:
+        with ThreadPoolExecutor(1, "metrics-page") as for_pages, ThreadPoolExecutor(1, "metrics-probe") as for_probes:
+            server = HttpServer(_Endpoint(self._clock, for_pages, for_probes).answer)
+            told = False
+            while not self._stop.is_set():
+                try:
+                    listening = listen(self._host, self._port)
+                except OSError as error:
+                    if not told:
+                        # A sibling has it, or some other program; an address that isn't here is a mistake.
+                        tell = log.info if error.errno == EADDRINUSE else log.warning
+                        tell("metrics_port_taken", host=self._host, port=self._port, problem=error.strerror)
+                    told = True
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._stop.wait(), TAKE_OVER_SECONDS)
+                    continue
+                with listening:
+                    await server.serve(listening, self._stop)
+
+
+class _Endpoint:
+    def __init__(self, clock: Clock, for_pages: Executor, for_probes: Executor) -> None:
+        self._clock = clock
+        self._pages = {
+            (openly, zipped): Gathered(partial(_page, openly=openly, zipped=zipped), for_pages)
+            for openly in (False, True)
+            for zipped in (False, True)
+        }
+        self._values = Gathered(_probed_values, for_probes)
+
+    async def answer(self, request: Request) -> Answer:
+        match request.path:
+            case "/metrics":
+                return await self._page_for(request)
+            case "/livez":
+                values = await self._values.get()
+                return _told(_stuck(values, self._clock.now()))
+            case "/readyz":
+                return _told(_unready(await self._values.get()))
+            case _:
+                return Answer(HTTPStatus.NOT_FOUND, b"there are /metrics, /livez and /readyz\n")
+
+    async def _page_for(self, request: Request) -> Answer:
+        from prometheus_client import exposition, openmetrics
+
+        zipped = exposition.gzip_accepted(request.headers.get("accept-encoding", ""))
+        # Of what may be asked for there are two forms, so that not everybody's wish is a page of its own.
+        openly = "application/openmetrics-text" in request.headers.get("accept", "")
+        kind = openmetrics.exposition.CONTENT_TYPE_LATEST if openly else exposition.CONTENT_TYPE_PLAIN_0_0_4
+        body = await self._pages[openly, zipped].get()
+        return Answer(HTTPStatus.OK, body, kind, {"Content-Encoding": "gzip"} if zipped else {})
+
+
+def _told(problems: Sequence[str]) -> Answer:
+    status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
+    return Answer(status, f"{'; '.join(problems) or 'ok'}\n".encode())
+
+
+def _page(*, openly: bool, zipped: bool) -> bytes:
+    from prometheus_client import CollectorRegistry, generate_latest, openmetrics
+    from prometheus_client.multiprocess import MultiProcessCollector
+
+    _forget_the_dead()
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    text = openmetrics.exposition.generate_latest(registry) if openly else generate_latest(registry)  # type: ignore[no-untyped-call] # the first
+    return gzip.compress(text) if zipped else text
 
 
 _PROBED = frozenset({"referral_ready", "referral_pump_timestamp_seconds", "referral_stuck_threads"})
 
 _Values = Mapping[tuple[str, str], float]
+
+
+def _probed_values() -> _Values:
+    from prometheus_client.multiprocess import MultiProcessCollector
+
+    _forget_the_dead()
+    # Those of gauges of living processes alone: all together take as long as a scrape.
+    files = [str(path) for path in Path(os.environ[MULTIPROCESS_VARIABLE]).glob("gauge_live*.db")]
+    return {
+        (sample.name, sample.labels.get("part", "")): sample.value
+        for family in MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
+        if family.name in _PROBED
+        for sample in family.samples
+    }
 
 
 def _unready(values: _Values) -> list[str]:
@@ -159,7 +209,9 @@ def _forget_the_dead() -> None:
     for values in Path(os.environ[MULTIPROCESS_VARIABLE]).glob("gauge_live*.db"):
         pid = int(values.stem.rpartition("_")[2])
         if not _lives(pid):
-            mark_process_dead(pid)  # type: ignore[no-untyped-call]
+            # A probe may be made beside a page, and siblings sign off.
+            with suppress(FileNotFoundError):
+                mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
 def _lives(pid: int) -> bool:

@@ -1,6 +1,7 @@
 """Settings of a process, from ``REFERRALS_*`` environment variables. What differs per shop is in the shops file."""
 
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import unquote, urlsplit
@@ -53,6 +54,13 @@ def _http(value: str) -> str:
     return value
 
 
+def _address(value: str) -> str:
+    try:
+        return str(ip_address(value))
+    except ValueError:
+        raise ValueError("is not an IP address such as 127.0.0.1, or :: for all of this machine's") from None
+
+
 def _existing(path: Path) -> Path:
     if not path.is_file():
         raise ValueError("names no file; give the path of a PEM file, or unset it to trust the public authorities")
@@ -88,6 +96,11 @@ class Settings(BaseSettings):
         description="Redis or Valkey for limits and ledger shared by several processes; unset: this process's memory.",
     )
     shops: Path = Field(default=Path("shops.toml"), description="The shops file (TOML); re-read when it changes.")
+    metrics_host: Annotated[str, AfterValidator(_address)] = Field(
+        default="127.0.0.1",
+        description="Address of this machine on which the metrics are served; `::` is every one, of IPv4 too, as the "
+        "image has it.",
+    )
     metrics_port: int = Field(default=9191, ge=1, le=65535, description="Port of `/metrics`, `/livez` and `/readyz`.")
     metrics_shops: int = Field(
         default=1000,

@@ -79,6 +79,13 @@ def test_the_metrics_folder_is_prepared_and_mounted() -> None:
     assert folder in {mount["mountPath"] for mount in worker["volumeMounts"]}
 
 
+def test_metrics_are_reached_from_outside_of_the_container() -> None:
+    """The image serves them on every address, of IPv6 too, and no manifest takes that back: kubelets ask the pod's."""
+    assert variables(1)["REFERRALS_METRICS_HOST"] == "::"
+    manifests = [container for name in ("dev", "production") for _, container in containers(overlay(name))]
+    assert "REFERRALS_METRICS_HOST" not in json.dumps(manifests) + (ROOT / "compose.yaml").read_text()
+
+
 def test_the_version_is_the_project_s() -> None:
     """The label, and the tags in manifests and compose.yaml, are the project's version."""
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]

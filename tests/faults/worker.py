@@ -16,6 +16,7 @@ class Worker:
     def __init__(self, process: Process, port: int) -> None:
         self.process = process
         self.last_page = ""
+        self.port = port
         self._url = f"http://127.0.0.1:{port}"
 
     def ready(self) -> bool:

@@ -23,6 +23,7 @@ def test_an_empty_environment_is_enough() -> None:
     assert loaded.amqp_url.get_secret_value() == "amqp://guest:guest@127.0.0.1:5672/%2f"
     assert (loaded.redis_url, loaded.http_proxy, loaded.ca_file) == (None, None, None)
     assert (loaded.shops, loaded.metrics_port, loaded.prefetch) == (Path("shops.toml"), 9191, 16)
+    assert loaded.metrics_host == "127.0.0.1"
     assert (loaded.connect_timeout_seconds, loaded.read_timeout_seconds, loaded.call_deadline_seconds) == (3.05, 12, 20)
 
 
@@ -68,6 +69,7 @@ def test_several_nodes_of_rabbitmq(environment: pytest.MonkeyPatch) -> None:
 REFUSED = {
     "a second URL of another scheme": ("AMQP_URL", "amqp://host,http://host", "REFERRALS_AMQP_URL: is not a URL like"),
     "a port that is none": ("METRICS_PORT", "99999", "REFERRALS_METRICS_PORT: input should be less than"),
+    "a metrics host that is a name": ("METRICS_HOST", "metrics", "REFERRALS_METRICS_HOST: is not an IP address such"),
     "not a number": ("PREFETCH", "many", "REFERRALS_PREFETCH: input should be a valid integer"),
     "another scheme": ("AMQP_URL", "http://s3cret@host", "REFERRALS_AMQP_URL: is not a URL like amqp://host… or amqps"),
     "a URL without host": ("REDIS_URL", "redis://", "REFERRALS_REDIS_URL: is not a URL like redis://host"),
