@@ -20,7 +20,8 @@ one is masked.
 from collections.abc import Mapping
 from typing import Literal
 
-from worker.masking import mask, one_line
+from worker.masking import mask
+from worker.visible import one_line
 
 DeadReason = Literal[
     "undecodable",

@@ -17,6 +17,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 
 from worker.bounds import LARGEST_INTEGER, LARGEST_UNKNOWN, MESSAGE, RESULT, UNKNOWN_FIELDS, TooLargeError, check, loads
 from worker.errors import DeadLetterError, UsageError
+from worker.visible import is_plain
 
 SCHEMA = 1
 """Of jobs and results. Fields may be added without a new one; whoever brings a new one still reads the one before."""
@@ -72,6 +73,9 @@ _ASCII = json.JSONEncoder(separators=(",", ":"))
 _UNICODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 _STRICT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=str)
+
+UNSEEN_IN_NAME = "holds control, bidirectional or zero-width characters, which nobody can see; give a name without them"
+"""What is wrong with such a campaign's name."""
 
 _MASK = "…"
 
@@ -150,7 +154,10 @@ class Job(BaseModel):
 
         Raises:
           ValueError: a value can't be part of a job. Mostly a ``pydantic.ValidationError``, whose text holds no values.
+            A campaign's name is a line that can be read; what workers decode may have another, from an older producer.
         """
+        if not is_plain(campaign):
+            raise ValueError(f"campaign: {UNSEEN_IN_NAME}")
         return cls(
             schema_version=SCHEMA,
             job_id=job_id(shop, campaign, run, customer, channel, destination),

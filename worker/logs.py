@@ -4,7 +4,6 @@ Every record of every library passes here. Writing one never raises and never en
 named instead, and a line for which nobody listens any more is dropped.
 """
 
-import json
 import logging
 import sys
 import threading
@@ -19,6 +18,7 @@ import structlog
 
 from worker.errors import ReferralError
 from worker.masking import mask
+from worker.visible import one_line, to_json
 
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 Form = Literal["json", "console"]
@@ -50,9 +50,9 @@ def configure(level: Level, form: Form) -> None:
     ]
     # Plain strings and numbers are all that is left to render, so that no renderer asks a foreign object for its repr.
     renderer: list[structlog.typing.Processor] = (
-        [structlog.processors.JSONRenderer()]
+        [structlog.processors.JSONRenderer(to_json)]
         if form == "json"
-        else [_escape_controls, structlog.dev.ConsoleRenderer(colors=False)]
+        else [structlog.dev.ConsoleRenderer(colors=False), _in_one_line]
     )
     structlog.configure(
         processors=[
@@ -105,7 +105,7 @@ class _Handler(logging.StreamHandler[Any]):
 
 
 def _substitute(record: logging.LogRecord, problem: str) -> str:
-    return json.dumps(
+    return to_json(
         {
             "event": "log_record_left_out",
             "problem": problem,
@@ -170,14 +170,9 @@ def _text(value: object) -> str:
     return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}… ({len(text)} characters)"
 
 
-def _escape_controls(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    # A terminal would carry them out, and a newline would begin a record that isn't one.
-    return {
-        key: value
-        if not isinstance(value, str) or value.isprintable()
-        else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)
-        for key, value in event.items()
-    }
+def _in_one_line(_logger: Any, _method: str, line: Any) -> str:
+    # A terminal would carry out what is in it, and a newline would begin a record that isn't one.
+    return one_line(line)
 
 
 def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -111,13 +111,6 @@ def _begin_of_local(text: str, first: int, end: int) -> int:
     return end
 
 
-def one_line(text: str) -> str:
-    """The text with its line ends, and whatever else steers a terminal, escaped."""
-    if text.isprintable():
-        return text
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
-
-
 mask = Mask()
 """The process's own, since a log line may come from any library: what enters it in one place must show in none."""
 

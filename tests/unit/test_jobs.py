@@ -282,8 +282,27 @@ def test_create_refuses_without_values() -> None:
 @pytest.mark.parametrize("field", ["campaign", "channel", "reference", "destination", "sender"])
 def test_lone_surrogates_make_no_job(field: str) -> None:
     """A string that has no UTF-8 is a ValueError where the job is made, not later where it is sent."""
-    with pytest.raises(ValueError, match=r"surrogates not allowed|unicode"):
+    with pytest.raises(ValueError, match=r"surrogates not allowed|unicode|nobody can see"):
         make_job(1, **{field: "a\ud800"})
+
+
+UNSEEN = ["a\x1b[2J", "a\nb", "a\x7f", "a\x9b", "a\u200bb", "a\u202eb", "a\u2028", "\ufeffa", "a\U000e0041"]
+
+
+@pytest.mark.parametrize("name", UNSEEN)
+def test_campaigns_have_readable_names(name: str) -> None:
+    """A new job's campaign is a line that can be read; one of an older producer's is taken as it is."""
+    with pytest.raises(ValueError, match="campaign: holds control"):
+        make_job(1, campaign=name)
+    older = make_job(1).model_copy(update={"campaign": name})
+    older = older.model_copy(update={"job_id": older.expected_id()})
+    assert decode_message(encode_message(older, published_at_ms=0)).campaign == name
+
+
+@pytest.mark.parametrize("name", ["Frühling ❤️", "春", "spring\u00a0sale", "عيد", "a:smile: [b]"])
+def test_campaigns_are_named_in_any_language(name: str) -> None:
+    """Letters, marks, emoji and spaces of any script can be seen."""
+    assert make_job(1, campaign=name).campaign == name
 
 
 def test_slug() -> None:

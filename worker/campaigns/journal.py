@@ -18,6 +18,7 @@ from worker.private import private
 from worker.store.base import Ask, Go
 from worker.store.memory import MemoryStore, Started, Waiting
 from worker.verdicts import Unknown
+from worker.visible import ascii_json, to_json
 
 VERSION = 1
 
@@ -127,7 +128,7 @@ class Journal:
 
     def finished(self, body: str) -> None:
         """A final result, as its JSON."""
-        self._write(b'{"event":"result","result":' + body.encode("ascii") + b"}\n")
+        self._write(b'{"event":"result","result":' + ascii_json(body).encode("ascii") + b"}\n")
 
     def results(self) -> Iterator[dict[str, Any]]:
         """The final results so far."""
@@ -237,7 +238,7 @@ class Journal:
                 yield line
 
     def _append(self, line: dict[str, Any]) -> None:
-        self._write(json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n")
+        self._write(to_json(line, separators=(",", ":")).encode("ascii") + b"\n")
 
     def _write(self, raw: bytes) -> None:
         size = os.fstat(self._file.fileno()).st_size

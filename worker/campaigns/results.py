@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from worker.bounds import RESULT, loads
-from worker.campaigns.spreadsheets import RESULTS, harmless
+from worker.campaigns.spreadsheets import RESULTS, harmless, harmless_json
 from worker.errors import InputError, UsageError
 from worker.private import folder_of, may_be_replaced, private
+from worker.visible import to_json
 
 Format = Literal["csv", "jsonl"]
 
@@ -259,15 +260,13 @@ def _text(path: Path, mode: Literal["w", "a"], folder: int | None = None) -> io.
 
 
 def _json_line(result: Mapping[str, Any]) -> str:
-    return json.dumps(result, separators=(",", ":")) + "\n"
+    return to_json(result, separators=(",", ":")) + "\n"
 
 
 def _cell(value: object) -> str:
     if value is None:
         return ""
-    if isinstance(value, str):
-        return harmless(value)
-    return json.dumps(value, separators=(",", ":"))
+    return harmless(value) if isinstance(value, str) else harmless_json(json.dumps(value, separators=(",", ":")))
 
 
 def _line(cells: Iterable[str]) -> str:

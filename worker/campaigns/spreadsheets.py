@@ -1,12 +1,20 @@
-"""Cells that a spreadsheet would take for a formula, made harmless in the CSV files that we write, and back.
+r"""Cells of the CSV files that we write, made harmless for spreadsheets and terminals, and back.
 
-Excel and its like compute what begins with ``=``, ``+``, ``-`` or ``@``, also after a tab or a line end, and in wide
-forms. A customer chooses a name, a shop a text; whoever opens the file would run it. So a cell that begins with one of
-these gets an apostrophe in front. One that begins with an apostrophe gets another, so that taking one apostrophe away
-from every cell that begins with one gives all cells back as they were.
+Excel and its like compute what begins with ``=``, ``+``, ``-`` or ``@``, also in wide forms. A customer chooses a name,
+a shop a text; whoever opens the file would run it. So a cell that begins with one of these gets an apostrophe in
+front. One that begins with an apostrophe gets another, so that taking one apostrophe away from every cell that begins
+with one gives all cells back as they were. A program that splits at ``;`` cuts cells in two: what would begin so after
+a ``;``, spaces, quotes and apostrophes in between, gets an apostrophe after it too.
+
+What can't be seen (line ends, escape sequences, bidirectional controls) is written as escapes, see
+:func:`worker.visible.escaped`, so that a row is a line. A cell that is a JSON object or list has JSON's own escapes.
 """
 
+import json
+import re
 from collections.abc import Iterable, Sequence
+
+from worker.visible import ascii_json, escaped, unescaped
 
 REJECTS = ("line", "reason")
 RESULTS = ("line", "reference", "shop", "customer_email")
@@ -14,18 +22,47 @@ RESULTS = ("line", "reference", "shop", "customer_email")
 
 _APOSTROPHE = "'"
 _BEGINNINGS = tuple("=+-@\t\r\n＝＋－＠" + _APOSTROPHE)
+_FOLLOWS = r"""(?=[ '"]*[=+\-@＝＋－＠])"""
+_CUT = re.compile(rf";{_FOLLOWS}")
+_GUARDED = re.compile(rf";'{_FOLLOWS}")
 
 
 def harmless(cell: str) -> str:
     """The cell as it is written."""
+    if _is_json(cell):
+        return harmless_json(cell)
+    cell = escaped(cell)
+    if ";" in cell:
+        cell = _CUT.sub(";'", cell)
     return _APOSTROPHE + cell if cell.startswith(_BEGINNINGS) else cell
 
 
+def harmless_json(cell: str) -> str:
+    """A JSON object, list, number or boolean as it is written: the same value."""
+    cell = ascii_json(cell)
+    # An apostrophe would be no JSON.
+    return _CUT.sub(r"\\u003b", cell) if ";" in cell else cell
+
+
 def is_ours(header: Sequence[str]) -> bool:
-    """Whether a file with this header was written so; one from elsewhere keeps its apostrophes."""
+    """Whether a file with this header was written so; one from elsewhere keeps its apostrophes and backslashes."""
     return any(tuple(header[: len(first)]) == first for first in (REJECTS, RESULTS))
 
 
 def verbatim(cells: Iterable[str]) -> list[str]:
-    """The cells of a row that was written so, as they were."""
-    return [cell.removeprefix(_APOSTROPHE) for cell in cells]
+    """The cells of a row that was written so, as they were; JSON among them as JSON of the same value."""
+    return [cell if _is_json(cell) else _verbatim(cell) for cell in cells]
+
+
+def _verbatim(cell: str) -> str:
+    return unescaped(_GUARDED.sub(";", cell.removeprefix(_APOSTROPHE)))
+
+
+def _is_json(cell: str) -> bool:
+    if not cell.startswith(("{", "[")):
+        return False
+    try:
+        json.loads(cell)
+    except (ValueError, RecursionError):
+        return False
+    return True

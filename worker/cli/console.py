@@ -1,6 +1,5 @@
 """What the commands show: a question, a progress line, a summary."""
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
@@ -10,12 +9,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from worker.campaigns import Importer
 from worker.errors import UsageError
+from worker.visible import one_line, to_json
 
 ASK_ABOVE = 1000
 """Jobs that are sent without a question; a typing mistake on more is costly."""
 
-stdout = Console(soft_wrap=True, highlight=False)
-stderr = Console(stderr=True, soft_wrap=True, highlight=False)
+# Neither `[…]` nor `:smile:` in what others wrote means anything.
+stdout = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
+stderr = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
 def is_terminal() -> bool:
@@ -27,7 +28,7 @@ def confirm(jobs: int, what: str, *, yes: bool) -> None:
     """Ask a person before many jobs; raises UsageError when the answer is no."""
     if yes or jobs <= ASK_ABOVE or not is_terminal():
         return
-    answer = stderr.input(f"{what} up to [bold]{jobs:,}[/] jobs? \\[y/N] ")
+    answer = stderr.input(f"{what} up to {jobs:,} jobs? [y/N] ")
     if answer.strip().lower() not in {"y", "yes"}:
         raise UsageError("nothing was done")
 
@@ -39,9 +40,9 @@ class Meter:
         self._progress = Progress(
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]:.1f}/s"),
+            TextColumn("{task.fields[rate]:.1f}/s", markup=False),
             TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[counts]}"),
+            TextColumn("{task.fields[counts]}", markup=False),
             console=stderr,
             transient=True,
             disable=not stderr.is_terminal,
@@ -61,25 +62,41 @@ class Meter:
         self._progress.update(self._task, completed=done, rate=rate, counts=text)
 
 
+def show(line: str) -> None:
+    """Print a line for a person, whatever it holds."""
+    stdout.print(one_line(line))
+
+
+def print_json(data: Any) -> None:
+    """Print data for another program."""
+    print(to_json(data), flush=True)  # noqa: T201 - not for a person's eyes
+
+
+def note(text: str) -> None:
+    """Print what a person should know and need not act on."""
+    stderr.print(one_line(f"note: {text}"))
+
+
 def summary(rows: list[tuple[str, str]], data: Mapping[str, Any], *, as_json: bool) -> None:
     """Print the end of a command, as lines of name and value or as one JSON object."""
     if as_json:
-        print(json.dumps(data))  # noqa: T201 - data for another program, not for a person's eyes
+        print_json(data)
         return
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
-        stdout.print(f"{name:<{width}}  {value}", markup=False)
+        show(f"{name:<{width}}  {value}")
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, texts: int) -> None:
     """Print columns; the first ``texts`` to the left, numbers to the right. Nothing is cut, however narrow it is."""
-    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
-    for row in (headings, *rows):
+    shown = [[one_line(cell) for cell in row] for row in (headings, *rows)]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    for row in shown:
         cells = [
             cell.ljust(width) if number < texts else cell.rjust(width)
             for number, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
-        stdout.print("  ".join(cells).rstrip(), markup=False)
+        show("  ".join(cells).rstrip())
 
 
 def import_rows(importer: Importer) -> list[tuple[str, str]]:
@@ -100,9 +117,9 @@ def import_rows(importer: Importer) -> list[tuple[str, str]]:
 def warn(importer: Importer) -> None:
     """Print what the importer noticed."""
     for text in importer.warnings:
-        stderr.print(f"note: {text}", markup=False)
+        note(text)
 
 
 def say(text: str) -> None:
     """Print a line that explains how a command ended, after its summary."""
-    stderr.print(f"referrals: {text}", markup=False)
+    stderr.print(one_line(f"referrals: {text}"))

@@ -16,13 +16,14 @@ from worker.broker.dead import DeadLetter, DeadQueue
 from worker.cli import console, options
 from worker.cli.controls import known_controls
 from worker.cli.environment import load
-from worker.cli.masking import masked, plain, printable
+from worker.cli.masking import masked, plain
 from worker.cli.moments import after, ago
 from worker.cli.replay import publish_anew
 from worker.errors import UsageError
 from worker.jobs import canonical
 from worker.settings import Settings
 from worker.tally import Counts, counted, tally
+from worker.visible import one_line
 
 BATCH = 200
 """Jobs that are replayed at once: published, confirmed, then removed."""
@@ -134,7 +135,7 @@ def list_letters(
             if len(rows) < limit:
                 rows.append(_row(letter))
     if as_json:
-        print(json.dumps({"total": reasons.total(), "reasons": dict(reasons), "letters": rows}))  # noqa: T201 - data
+        console.print_json({"total": reasons.total(), "reasons": dict(reasons), "letters": rows})
         return
     if rows:
         console.table(
@@ -166,7 +167,7 @@ def show(
     with DeadQueue(_connection()) as queue:
         shown = [_whole(letter, reveal=reveal) for letter in islice(filter(choice.takes, queue.letters()), limit)]
     if as_json:
-        print(json.dumps(shown))  # noqa: T201 - data for another program, not for a person's eyes
+        console.print_json(shown)
     else:
         for number, letter in enumerate(shown):
             _print_whole(letter, first=number == 0)
@@ -279,7 +280,7 @@ def _confirm(choice: _Choice, params: Parameters) -> int:
         raise UsageError("drop removes letters for good; where nobody can be asked, give --yes")
     with DeadQueue(params) as queue:
         count = sum(1 for _ in filter(choice.takes, queue.letters()))
-    answer = console.stderr.input(f"Drop {count:,} dead letters for good? \\[y/N] ")
+    answer = console.stderr.input(f"Drop {count:,} dead letters for good? [y/N] ")
     if answer.strip().lower() not in {"y", "yes"}:
         raise UsageError("nothing was done")
     return count
@@ -298,7 +299,7 @@ def _row(letter: DeadLetter) -> dict[str, Any]:
 
 
 def _cell(value: str | None) -> str:
-    text = printable(str(masked(value or "-"))).replace("\n", " ")
+    text = one_line(str(masked(value or "-")))
     return text if len(text) <= 200 else f"{text[:199]}…"
 
 
@@ -315,9 +316,11 @@ def _whole(letter: DeadLetter, *, reveal: bool) -> dict[str, Any]:
 
 
 def _print_whole(whole: dict[str, Any], *, first: bool) -> None:
+    # Each by itself: a letter's line end must not begin what looks like a line of ours. The body's lines are indented.
     lines = [] if first else [""]
     lines += [f"{name:<8}  {whole[name] or '-'}" for name in (*_COLUMNS, "detail")]
     headers = (f"  {name}: {json.dumps(value, ensure_ascii=False)}" for name, value in whole["headers"].items())
     lines += ["headers:", *headers]
-    lines += [f"body, {whole['bytes']:,} bytes:", whole["body"]]
-    console.stdout.print(printable("\n".join(lines)), markup=False)
+    lines += [f"body, {whole['bytes']:,} bytes:", *(f"  {line}" for line in whole["body"].split("\n"))]
+    for line in lines:
+        console.show(line)

@@ -1,6 +1,5 @@
 """``referrals shops limit``: a shop goes slower for a while."""
 
-import json
 import math
 from datetime import UTC, datetime
 from typing import Annotated
@@ -62,6 +61,6 @@ def limit(
             controls = store.limit(shop, math.ceil(SECOND / per_second), text, until)
     told = limit_data(shop, controls, clock.now())
     if as_json:
-        print(json.dumps({"shop": shop, "limit": told}))  # noqa: T201 - data for another program
+        console.print_json({"shop": shop, "limit": told})
     else:
-        console.stdout.print(limit_line(shop, told) if told else f"shop {shop} is not limited", markup=False)
+        console.show(limit_line(shop, told) if told else f"shop {shop} is not limited")

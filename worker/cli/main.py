@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from worker.errors import ReferralError
 from worker.masking import mask
+from worker.visible import one_line
 
 COMMANDS = ("run", "publish", "work", "collect", "status", "shops", "cancel", "dead", "sandbox")
 """Each is the function or the group of its name in the module of its name, in the order in which ``--help`` shows
@@ -24,7 +25,7 @@ def _masked() -> Iterator[None]:
     try:
         yield
     except typer.TyperException as error:
-        error.message = mask(error.message)
+        error.message = one_line(mask(error.message))
         raise
 
 

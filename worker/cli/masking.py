@@ -1,11 +1,11 @@
-"""Text from outside on a person's terminal: no address in it unless asked for, and nothing that steers the terminal."""
+"""Text from outside on a person's terminal: no address in it unless asked for."""
 
 import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from worker.masking import AT, one_line
+from worker.masking import AT
 from worker.phones import replaced
 
 MASK = "…"
@@ -52,8 +52,3 @@ def plain(value: Any) -> Any:
             return value
         case _:
             return str(value)
-
-
-def printable(text: str) -> str:
-    """The text in one line or several, with what a terminal would act on escaped."""
-    return "\n".join(map(one_line, text.split("\n")))

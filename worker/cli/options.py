@@ -9,7 +9,8 @@ import typer
 from worker.campaigns import ImportOptions, parse_consent, parse_mapping
 from worker.cli.moments import after
 from worker.errors import UsageError
-from worker.jobs import canonical
+from worker.jobs import UNSEEN_IN_NAME, canonical
+from worker.visible import is_plain
 
 Exports = Annotated[
     list[Path],
@@ -79,6 +80,8 @@ def import_options(
     """The options as the importer takes them; raises UsageError for one that can't be meant."""
     if canonical(campaign) is None:
         raise UsageError("--campaign: is blank; a campaign needs a name, by which it can be called off")
+    if not is_plain(campaign):
+        raise UsageError(f"--campaign {campaign}: {UNSEEN_IN_NAME}")
     return ImportOptions(
         shop=shop,
         campaign=campaign,

@@ -65,7 +65,7 @@ def publish(
         try:
             with producer, console.Meter(total) as meter:
                 for difference in producer.declare(shops):
-                    console.stderr.print(f"[yellow]note:[/] {difference}")
+                    console.note(difference)
                 for sent, job in enumerate(importer, start=1):
                     producer.send(job)
                     if sent % TICK_JOBS == 0:

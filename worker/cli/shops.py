@@ -1,6 +1,5 @@
 """``referrals shops``: what may be called, and how it is going."""
 
-import json
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -57,12 +56,12 @@ def list_shops(as_json: options.Json = False) -> None:
     controls, states = _look(loaded, configs)
     rows = [_row(config, states.get(config.slug), controls) for config in configs]
     if as_json:
-        print(json.dumps(rows))  # noqa: T201 - data for another program, not for a person's eyes
+        console.print_json(rows)
         return
     console.table(_HEADINGS, [_cells(row) for row in rows], texts=3)
     for row in rows:
         if row["limit"]:
-            console.stdout.print(limit_line(row["shop"], row["limit"]), markup=False)
+            console.show(limit_line(row["shop"], row["limit"]))
     if loaded.redis_url is None:
         console.say("REFERRALS_REDIS_URL is not set: these are the file's limits; a worker's state is in its memory")
 
@@ -128,9 +127,9 @@ def _called(name: str) -> str:
 def _tell(controls: Controls, text: str, *, as_json: bool) -> None:
     pauses = {name: {"reason": pause.reason, "since": time_of(pause.since)} for name, pause in controls.pauses.items()}
     if as_json:
-        print(json.dumps({"pauses": pauses}))  # noqa: T201 - data for another program, not for a person's eyes
+        console.print_json({"pauses": pauses})
     else:
-        console.stdout.print(text, markup=False)
+        console.show(text)
 
 
 def _look(loaded: Settings, configs: Sequence[ListedShop]) -> tuple[Controls, dict[str, ShopState]]:

@@ -1,6 +1,5 @@
 """``referrals status``: how campaigns stand."""
 
-import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -80,7 +79,7 @@ def status(
             look = _look(store, configs)
             report = _report(earlier, look, found, configs, campaign)
             if as_json:
-                print(json.dumps(report), flush=True)  # noqa: T201 - data for another program, not for a person's eyes
+                console.print_json(report)
             else:
                 if watch and console.stdout.is_terminal:
                     console.stdout.clear()
@@ -186,16 +185,15 @@ def _show(report: Mapping[str, Any]) -> None:
         rows.append([row["campaign"], row["shop"], *(f"{number:,}" for number in numbers)])
         rows += [[f"  {code}", "", "", "", f"{n:,}", *[""] * 6] for code, n in sorted(row["rejected_by_code"].items())]
     console.table(_CAMPAIGN, rows, texts=2)
-    console.stdout.print()
+    console.show("")
     console.table(_SHOP, [_shop_cells(row) for row in report["shops"]], texts=3)
     for row in report["shops"]:
         if row["limit"]:
-            console.stdout.print(limit_line(row["shop"], row["limit"]), markup=False)
-    console.stdout.print()
-    console.stdout.print(
+            console.show(limit_line(row["shop"], row["limit"]))
+    console.show("")
+    console.show(
         f"delayed {report['delayed']:,}, results not yet collected {report['results_waiting']:,}, "
-        f"dead {report['dead']:,} (depths from {report['depths_from']})",
-        markup=False,
+        f"dead {report['dead']:,} (depths from {report['depths_from']})"
     )
     gap = report["unaccounted"]
     if gap is None:

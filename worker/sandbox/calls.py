@@ -1,6 +1,5 @@
 """The receiving side's record: every Refer2 call that arrived and how it was answered."""
 
-import json
 import threading
 from collections import Counter, deque
 from dataclasses import asdict, dataclass, field
@@ -9,6 +8,7 @@ from typing import Any, TextIO
 
 from worker.errors import InputError
 from worker.private import private
+from worker.visible import to_json
 
 OK = "ok"
 
@@ -132,4 +132,4 @@ class CallLog:
 
 
 def _line(call: Call) -> str:
-    return json.dumps(asdict(call), separators=(",", ":")) + "\n"
+    return to_json(asdict(call), separators=(",", ":")) + "\n"

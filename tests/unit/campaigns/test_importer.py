@@ -69,12 +69,13 @@ def test_jobs_are_stamped(tmp_path: Path) -> None:
 
 
 def test_rejects_file(run_import: Import) -> None:
-    """It holds line, reason and the row as it was: quotes, newlines, repeated columns and all."""
+    """It holds line, reason and the row as it was: quotes, line ends as escapes, repeated columns and all."""
     header = "TAGS,TAGS,customer_email,note"
     row = '"a, ""b""",2, spaced ,"two\nlines"'
     done = run_import(f"{header}\nx,y,one@example.com,z\n{row}\nshort,,\n")
+    written = row.replace('"two\nlines"', r"two\nlines")
     assert done.importer.reject_files[0].read_text() == (
-        f"line,reason,{header}\n3,no_customer,{row}\n5,no_customer,short,,,\n"
+        f"line,reason,{header}\n3,no_customer,{written}\n5,no_customer,short,,,\n"
     )
 
 

@@ -65,13 +65,15 @@ def test_a_row_shows_what_a_mailing_needs() -> None:
 
 @pytest.mark.parametrize("message", ['say "hi", then\nleave', "a lone\rreturn", "ends\r\n", "é😀\u2028", " blank "])
 def test_any_text_comes_back_from_the_csv(message: str) -> None:
-    """Quotes, line ends of every kind and spaces are the same after a reader has parsed them."""
-    (cells,) = rows_of(header() + row({**RESULT, "message": message}))
-    assert cells["message"] == message
+    """Quotes, line ends of every kind and spaces are the same after a reader has parsed them, and a row is a line."""
+    text = row({**RESULT, "message": message})
+    assert len(text.splitlines()) == 1
+    (cells,) = rows_of(header() + text)
+    assert verbatim([cells["message"]]) == [message]
     assert cells["job_id"] == RESULT["job_id"]
 
 
-FORMULAS = ["=1+1", "+4915112345", "-2", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", "'quoted", "''", "'=1"]
+FORMULAS = ["=1+1", "+4915112345", "-2", "@SUM(A1)", "＝1", "'quoted", "''", "'=1"]
 
 
 @pytest.mark.parametrize("text", FORMULAS)
