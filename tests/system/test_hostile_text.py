@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
@@ -48,41 +49,37 @@ def shop_url() -> Iterator[str]:
     server.server_close()
 
 
-def message(number: int) -> bytes:
-    """A job as an older producer, or one in another language, publishes it: every text steers, and the id is right."""
-    customer = {"shopid": f"c{number}{hostile.TEXT}"[:320]}
+def job(customer: str) -> dict[str, Any]:
+    """A job as an older producer, or one in another language, makes it: every text steers, and the id is right."""
+    shopid = f"{customer}{hostile.TEXT}"[:320].strip()
     destination, channel = hostile.TEXT[:320].strip(), hostile.TEXT[:64].strip()
-    identity = ["acme", CAMPAIGN, 0, None, customer["shopid"].strip(), None, channel, destination.lower()]
+    identity = ["acme", CAMPAIGN, 0, None, shopid, None, channel, destination.lower()]
     compact = json.dumps(identity, ensure_ascii=False, separators=(",", ":"))
-    job = {
+    return {
         "schema": 1,
         "job_id": hashlib.sha256(compact.encode()).hexdigest()[:32],
         "campaign": CAMPAIGN,
         "shop": "acme",
-        "customer": customer,
+        "customer": {"shopid": shopid},
         "channel": channel,
         "destination": destination,
         "sender": hostile.TEXT[:320],
         "reference": hostile.TEXT,
         "x\x1bown": hostile.TEXT,
     }
-    return json.dumps({"queue_name": "referrals", "actor_name": "refer", "args": [], "kwargs": {"job": job}}).encode()
+
+
+def message(number: int) -> bytes:
+    """Its message."""
+    arguments = {"job": job(f"c{number}")}
+    return json.dumps({"queue_name": "referrals", "actor_name": "refer", "args": [], "kwargs": arguments}).encode()
 
 
 def result(number: int) -> bytes:
-    """A result that only claims to be one."""
-    texts = dict.fromkeys(
-        ("campaign", "code", "message", "reference", "channel", "sender", "share_action"), hostile.TEXT
-    )
-    forged = {
-        "schema": 1,
-        "job_id": f"{number:032x}",
-        "shop": "acme",
-        "outcome": "sent",
-        "customer": None,
-        "attempts": 1,
-    }
-    return json.dumps(forged | texts | {"line": 1, "finished_at": "2026-11-26T00:00:00Z"}).encode()
+    """A result that a worker didn't write."""
+    said = {"message": hostile.TEXT, "share_action": hostile.TEXT, "code": hostile.TEXT[:64]}
+    ended = {"outcome": "rejected", "attempts": 1, "line": 1, "finished_at": "2026-11-26T00:00:00Z"}
+    return json.dumps(job(f"r{number}") | said | ended).encode()
 
 
 def test_no_text_reaches_a_screen_or_a_file_raw(desk: Desk, vhost: Vhost, redis_url: str, shop_url: str) -> None:

@@ -4,7 +4,6 @@ The journal is the truth of a run; results.csv is derived from it. It holds what
 """
 
 import fcntl
-import json
 import os
 import re
 from collections.abc import Callable, Iterator
