@@ -79,9 +79,12 @@ def after(tat: int, at: int, rate: Rate, cost: int = 1) -> int:
     return (tat if tat > at else at) + cost * rate.interval
 
 
-def refund(tat: int, rate: Rate, cost: int = 1) -> int:
-    """The bucket once ``cost`` tokens that were taken and not used are put back."""
-    return tat - cost * rate.interval
+def refund(tat: int, interval: int, cost: int = 1) -> int:
+    """The bucket once ``cost`` tokens that were taken at ``interval`` and not used are put back.
+
+    The rate may have changed since: by another one, a token too much or too little would be there.
+    """
+    return tat - cost * interval
 
 
 def take(tat: int, now: int, rate: Rate, *, cost: int = 1, horizon: int = 0) -> Taken | Limited:

@@ -112,7 +112,7 @@ def test_refund() -> None:
     bucket = Bucket(Rate.per_second(1, 2))
     bucket.take(START)
     bucket.take(START)
-    bucket.tat = refund(bucket.tat, bucket.rate)
+    bucket.tat = refund(bucket.tat, bucket.rate.interval)
     assert isinstance(bucket.take(START), Taken)
     assert isinstance(bucket.take(START), Limited)
 

@@ -43,6 +43,8 @@ class Started(NamedTuple):
     shop_base: int = -1
     customer_base: int = -1
     elapsed: int = 0
+    shop_interval: int = 0
+    customer_interval: int = 0
 
 
 class Waiting(NamedTuple):
@@ -63,14 +65,16 @@ class Answered(NamedTuple):
 
 
 class _Charged(NamedTuple):
-    """When the call may start, and what its tokens were charged to."""
+    """When the call may start, what its tokens were charged to, and by which intervals."""
 
     at: int
     shop_base: int
     customer_base: int
+    shop_interval: int
+    customer_interval: int
 
 
-_FREE = _Charged(0, -1, -1)
+_FREE = _Charged(0, -1, -1, 0, 0)
 
 Record = Started | Waiting | Answered
 
@@ -208,6 +212,8 @@ class MemoryStore:
                 charged.shop_base,
                 charged.customer_base,
                 record.elapsed,
+                charged.shop_interval,
+                charged.customer_interval,
             )
             self._open[job] = started
             return Go(
@@ -422,7 +428,9 @@ class MemoryStore:
             state.slowdown = granted(state.slowdown, start_at, state.tat)
         _charge(state, start_at, rate)
         self._count(state, ask, day, 1)
-        return _Charged(start_at, state.base, customer.base if customer is not None else -1)
+        if customer is None:
+            return _Charged(start_at, state.base, -1, rate.interval, 0)
+        return _Charged(start_at, state.base, customer.base, rate.interval, limits.customer.interval)
 
     def _turn_away(self, state: _Shop, due: int, now: int, rate: Rate, holds: int) -> Closed:
         if not self._horizon:
@@ -472,11 +480,11 @@ class MemoryStore:
     def _refund(self, ask: Ask, record: Started) -> None:
         state = self._shop(ask.shop)
         if state.base == record.shop_base:
-            state.tat = refund(state.tat, ask.limits.shop)
+            state.tat = refund(state.tat, record.shop_interval)
         self._count(state, ask, day_of(record.granted_at, ask.limits.resets_at), -1)
         customer = state.customers.get(ask.customer)
         if customer is not None and customer.base == record.customer_base:
-            customer.tat = refund(customer.tat, ask.limits.customer)
+            customer.tat = refund(customer.tat, record.customer_interval)
 
     def _count(self, state: _Shop, ask: Ask, day: int, calls: int) -> None:
         if day < state.day:

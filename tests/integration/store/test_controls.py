@@ -121,6 +121,18 @@ def test_lost_data_are_noticed(shared: RedisWorld) -> None:
     assert heard[0] == Controls()
 
 
+def test_orders_after_data_were_lost(world: World) -> None:
+    """Whatever version a worker remembers, it hears what is ordered after the store is empty."""
+    known = [world.store.pause("acme", f"reason {number}").version for number in range(5)]
+    store = world.renew()
+    advance(world, SECOND)
+    store.pause("beta", "anew")
+    for version in (*known, 0):
+        heard = seen(store, version)
+        assert heard is not None
+        assert list(heard.pauses) == ["beta"]
+
+
 def test_limits(world: World) -> None:
     """A shop's limit has its reason, beginning and end; it ends by itself, by another one, or when it is lifted."""
     began = world.now

@@ -3,8 +3,9 @@
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 import pytest
@@ -12,10 +13,11 @@ import redis
 
 from tests.integration.store.worlds import RESULT, finish
 from tests.services import Valkey, process, wait_until
-from tests.unit.making import NOON, go, make_ask
+from tests.unit.making import NOON, go, make_ask, make_limits
 from worker.clock import SECOND, SystemClock
 from worker.errors import ConfigurationError, StoreError
-from worker.store.base import Closed, Go, Reply, Seen, Wait
+from worker.limits import Rate
+from worker.store.base import Ask, Closed, Go, Reply, Seen, Wait
 from worker.store.redis import RedisStore
 
 SECRET = "s3cret-of-the-store"  # what no error may show
@@ -50,10 +52,10 @@ def process_of(server: Valkey) -> psutil.Process:
     return found
 
 
-def refusal(store: RedisStore, number: int = 1) -> str:
+def refusal(store: RedisStore, asked: Ask | int = 1) -> str:
     """What the store says when it can't admit."""
     with pytest.raises(StoreError) as refused:
-        store.admit(make_ask(number))
+        store.admit(make_ask(asked) if isinstance(asked, int) else asked)
     return str(refused.value)
 
 
@@ -157,31 +159,68 @@ def answers(store: RedisStore) -> bool:
     return True
 
 
-def test_a_grant_whose_answer_was_lost(server: Valkey, store: RedisStore, client: Any) -> None:
-    """Granted while nobody listened any more, the job goes to who asks again: no lease, no attempt, no takeover."""
-    finish(store, make_ask(1))
+def lose_a_grant(server: Valkey, store: RedisStore, client: Any, ask: Ask) -> None:
+    """Have the job granted while nobody listens any more."""
+    store.block("other", None, 0)  # connects
     frozen = process_of(server)
     frozen.suspend()
     try:
-        refusal(store, 2)
+        refusal(store, ask)
     finally:
         frozen.resume()
     wait_until(lambda: client.keys("rd:{acme}:j:*"), 5, "the lost question to be granted")
+    wait_until(lambda: is_back(store), 5, "the store to answer again")
+
+
+def is_back(store: RedisStore) -> bool:
+    """Whether it takes commands again; asks for no job."""
+    try:
+        store.block("other", None, 0)
+    except StoreError:
+        return False
+    return True
+
+
+def test_a_grant_whose_answer_was_lost(server: Valkey, store: RedisStore, client: Any) -> None:
+    """Granted while nobody listened any more, the job goes to who asks again: no lease, no attempt, no takeover."""
+    finish(store, make_ask(1))
+    lose_a_grant(server, store, client, make_ask(2))
     grant = go(store, make_ask(2))
     assert (grant.attempts, grant.takeovers) == (1, 0)
     assert store.answer(make_ask(2), grant.epoch, RESULT)
 
 
+@pytest.mark.parametrize("free", [None, "expired"])
+def test_a_lost_grant_costs_nothing(
+    server: Valkey, store: RedisStore, client: Any, free: Literal["expired"] | None
+) -> None:
+    """Tokens and counts of the day are as if the lost question had never come, also where the job needs none by now."""
+    hour = Rate(3600 * SECOND, 3)
+    limits = make_limits(shop=hour, customer=hour, per_day=4, customer_per_day=3)
+    ask = make_ask(2, limits=limits)
+    lose_a_grant(server, store, client, ask)
+    assert store.inspect("acme", limits).calls_today == 1
+    grant = go(store, replace(ask, free=free))
+    taken = 0 if free else 1
+    assert store.inspect("acme", limits).calls_today == taken
+    store.release(ask, grant.epoch, called=True)
+    again = [store.admit(make_ask(number, limits=limits)) for number in range(10, 14)]
+    assert [isinstance(reply, Go) for reply in again] == [True] * (3 - taken) + [False] * (1 + taken)
+    assert store.inspect("acme", limits).calls_today == 3
+
+
+def test_a_lost_grant_at_a_slower_pace_costs_nothing(server: Valkey, store: RedisStore, client: Any) -> None:
+    """What was charged at a pace that fell is given back whole, so that the next call may start at once."""
+    ask = make_ask(2, limits=make_limits(shop=Rate(100 * SECOND, 1)))
+    store.slow_down(ask, SystemClock().now())
+    lose_a_grant(server, store, client, ask)
+    go(store, ask)
+
+
 def test_a_lost_grant_is_not_shared(server: Valkey, store: RedisStore, client: Any) -> None:
     """Two copies of a job ask again after a lost answer: one of them is granted, the other waits for it."""
     finish(store, make_ask(1))
-    frozen = process_of(server)
-    frozen.suspend()
-    try:
-        refusal(store, 2)
-    finally:
-        frozen.resume()
-    wait_until(lambda: client.keys("rd:{acme}:j:*"), 5, "the lost question to be granted")
+    lose_a_grant(server, store, client, make_ask(2))
     replies = [store.admit(make_ask(2)), store.admit(make_ask(2))]
     assert [type(reply) for reply in replies] == [Go, Wait]
 
@@ -189,13 +228,7 @@ def test_a_lost_grant_is_not_shared(server: Valkey, store: RedisStore, client: A
 def test_a_lost_grant_of_a_forgotten_customer(server: Valkey, store: RedisStore, client: Any) -> None:
     """Taking back a grant whose customer's key is gone leaves no key that never expires."""
     finish(store, make_ask(1))
-    frozen = process_of(server)
-    frozen.suspend()
-    try:
-        refusal(store, 2)
-    finally:
-        frozen.resume()
-    wait_until(lambda: client.keys("rd:{acme}:j:*"), 5, "the lost question to be granted")
+    lose_a_grant(server, store, client, make_ask(2))
     client.delete(*client.keys("rd:{acme}:c:*"))
     store.block("acme", None, SystemClock().now() + 60 * SECOND)
     assert isinstance(store.admit(make_ask(2)), Closed)
@@ -224,13 +257,7 @@ def test_a_lost_question_that_is_slower_than_the_next(server: Valkey, store: Red
 def test_a_lost_grant_of_another_process(server: Valkey, store: RedisStore, client: Any) -> None:
     """Another process can't know that nobody holds the job, and waits for the lease."""
     finish(store, make_ask(1))
-    frozen = process_of(server)
-    frozen.suspend()
-    try:
-        refusal(store, 2)
-    finally:
-        frozen.resume()
-    wait_until(lambda: client.keys("rd:{acme}:j:*"), 5, "the lost question to be granted")
+    lose_a_grant(server, store, client, make_ask(2))
     other = RedisStore(server.url, SystemClock())
     assert isinstance(other.admit(make_ask(2)), Wait)
     other.close()

@@ -12,7 +12,8 @@ from tests.services import Valkey
 from tests.unit.making import LEASE, NOON, go, make_ask, make_limits
 from worker.clock import DAY, SECOND
 from worker.limits import Rate
-from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, Ask, Go, Reply
+from worker.pace import RECOVERY
+from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, Ask, Closed, Go, Reply, Wait
 
 ADDRESS = "erased@example.com"
 CUSTOMER = f"e:{ADDRESS}"
@@ -158,6 +159,72 @@ def test_a_block_keeps_the_day_s_count(shared: RedisWorld) -> None:
     shared.store.block("acme", None, NOON + SECOND)
     shared.store.block("acme", "e:ann@example.com", NOON + SECOND)
     assert {expiry(shared, key) for key in keys(shared, "*:[cs]*")} == {MIDNIGHT}
+
+
+def test_two_blocks_in_a_row(shared: RedisWorld) -> None:
+    """A second block that is shorter cuts neither the first nor the key's life; one that is longer moves both."""
+    for customer, pattern in ((None, "*:s"), ("e:b", "*:c:*")):
+        shared.renew()
+        shared.store.block("acme", customer, NOON + 2 * DAY)
+        shared.store.block("acme", customer, NOON + SECOND)
+        (key,) = keys(shared, pattern)
+        assert expiry(shared, key) == NOON + 2 * DAY
+        shared.set(NOON + 2 * DAY - 1)
+        assert not isinstance(shared.store.admit(make_ask(customer="e:b")), Go)
+        shared.store.block("acme", customer, NOON + 3 * DAY)
+        assert expiry(shared, key) == NOON + 3 * DAY
+        shared.set(NOON)
+
+
+def test_blocks_in_a_row_keep_the_day_s_count(shared: RedisWorld) -> None:
+    """Short blocks, each longer than the last, forget no call of today; the day goes on where they end."""
+    limits = make_limits(per_day=2, customer_per_day=1)
+    ask = make_ask(1, limits=limits)
+    go(shared.store, ask)
+    for seconds in (1, 2, 3):
+        shared.store.block("acme", None, NOON + seconds * SECOND)
+        shared.store.block("acme", ask.customer, NOON + seconds * SECOND)
+    assert {expiry(shared, key) for key in keys(shared, "*:[cs]*")} == {MIDNIGHT}
+    advance(shared, 3 * SECOND)
+    assert shared.store.admit(make_ask(2, limits=limits)) == Wait("customer", MIDNIGHT)
+    go(shared.store, make_ask(3, customer="e:b", limits=limits))
+    assert shared.store.admit(make_ask(4, customer="e:c", limits=limits)) == Closed(MIDNIGHT, "day_quota")
+
+
+@pytest.mark.parametrize("called", [False, True])
+def test_how_long_what_a_release_leaves_is_kept(shared: RedisWorld, called: bool) -> None:
+    """The job for the retention, so that its attempts are known; its shop and customer for as long as they were."""
+    ask = make_ask()
+    shared.store.retry(ask, go(shared.store, ask).epoch, NOON)
+    shared.store.block("acme", None, NOON + 2 * DAY)
+    shared.store.block("acme", ask.customer, NOON + 3 * DAY)
+    shared.set(NOON + 3 * DAY)
+    grant = go(shared.store, ask)
+    scopes = {key: expiry(shared, key) for key in keys(shared, "*:[cs]*")}
+    assert set(scopes.values()) == {MIDNIGHT + 3 * DAY}
+    shared.store.release(ask, grant.epoch, called=called)
+    (record,) = keys(shared, "*:j:*")
+    assert expiry(shared, record) == shared.now + KEEP
+    assert {key: expiry(shared, key) for key in scopes} == scopes
+    assert go(shared.store, ask).attempts == 2
+
+
+def test_a_block_outlives_a_release(shared: RedisWorld) -> None:
+    """What is given back while a block of days holds leaves the block in its place."""
+    ask = make_ask()
+    grant = go(shared.store, ask)
+    shared.store.block("acme", None, NOON + 2 * DAY)
+    shared.store.block("acme", ask.customer, NOON + 2 * DAY)
+    shared.store.release(ask, grant.epoch, called=False)
+    assert {expiry(shared, key) for key in keys(shared, "*:[cs]*")} == {NOON + 2 * DAY}
+    assert shared.store.admit(ask) == Closed(NOON + 2 * DAY, "throttled")
+
+
+def test_how_long_a_slower_pace_is_kept(shared: RedisWorld) -> None:
+    """A pace that fell is known until it has recovered, though nobody calls meanwhile."""
+    shared.store.slow_down(make_ask(), NOON - 1)
+    (shop,) = keys(shared, "*:s")
+    assert expiry(shared, shop) == NOON + RECOVERY
 
 
 def test_keys_are_of_one_slot(shared: RedisWorld) -> None:

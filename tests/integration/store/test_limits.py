@@ -258,6 +258,36 @@ def test_a_late_release_gives_nothing_away(world: World) -> None:
     assert granted(store, limits, ["e:ann@example.com"] * 3, first=20) == 0
 
 
+def test_a_refund_is_of_what_was_charged(world: World) -> None:
+    """An undone grant gives back the token that it took, also where the rates are others by then."""
+    slow, quick = Rate(10 * SECOND, 3), Rate(SECOND, 3)
+    for taken, changed in ((slow, quick), (quick, slow)):
+        for limits, later in (
+            (make_limits(shop=taken), make_limits(shop=changed)),
+            (make_limits(customer=taken), make_limits(customer=changed)),
+        ):
+            store = world.renew()
+            grants = [go(store, make_ask(number, limits=limits)) for number in range(3)]
+            store.release(make_ask(1, limits=later), grants[1].epoch, called=False)
+            assert granted(store, limits, ["e:ann@example.com"] * 3, first=10) == 1
+            advance(world, taken.interval)
+            place = world.now
+            again = [store.admit(make_ask(number, limits=limits, place=place)) for number in (20, 21)]
+            assert [isinstance(reply, Go) for reply in again] == [True, False]
+
+
+@pytest.mark.parametrize("customer", ["e:ann@example.com", ""])
+def test_a_grant_of_an_older_version_is_refunded(shared: RedisWorld, customer: str) -> None:
+    """A record that doesn't tell by what its tokens were charged gives them back by the limits of whoever undoes it."""
+    limits = make_limits(shop=Rate(SECOND, 1), customer=Rate(SECOND, 1))
+    ask = make_ask(1, customer=customer, limits=limits)
+    grant = go(shared.store, ask)
+    (key,) = shared.client.keys("rd:{acme}:j:*")
+    shared.client.set(key, shared.client.get(key)[:57], keepttl=True)
+    shared.store.release(ask, grant.epoch, called=False)
+    assert granted(shared.store, limits, [customer] * 2, first=10) == 1
+
+
 def test_a_release_after_the_reset(world: World) -> None:
     """A grant of yesterday that is undone today doesn't enlarge today's quota."""
     store = world.store
@@ -323,13 +353,14 @@ steps = st.lists(
 )
 
 
-@pytest.fixture(params=["memory", "redis", "redis ahead"])
+@pytest.fixture(params=["memory", "memory ahead", "redis", "redis ahead"])
 def any_world(request: pytest.FixtureRequest) -> Iterator[World]:
-    """Either store; the Redis store also as it is used, granting ahead."""
-    if request.param == "memory":
-        made: World = MemoryWorld()
+    """Either store, and either granting ahead, as processes share it."""
+    horizon = HORIZON if request.param.endswith("ahead") else 0
+    made: World
+    if request.param.startswith("memory"):
+        made = MemoryWorld(horizon=horizon)
     else:
-        horizon = HORIZON if request.param == "redis ahead" else 0
         made = RedisWorld(request.getfixturevalue("redis_url"), horizon=horizon)
     yield made
     made.close()

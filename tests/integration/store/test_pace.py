@@ -3,16 +3,20 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.integration.store.worlds import RedisWorld, World, advance
 from tests.unit.making import NOON, go, make_ask, make_limits
 from worker.clock import SECOND
-from worker.limits import Rate, Taken, take
-from worker.pace import RECOVERY, Slowdown, fall, granted, interval_of
-from worker.store.base import Closed
+from worker.limits import Rate, Taken, after, earliest, take
+from worker.pace import IDLE, RECOVERY, SLOWEST, Slowdown, fall, granted, interval_of
+from worker.store.base import Ask, Closed, Go
 
 FULL = 100_000
 LIMITS = make_limits(shop=Rate(FULL, 1))
+BUSY = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+"""The fixture is one store for all examples: each begins by emptying it."""
 
 
 def pace(world: World, number: int = 99) -> int:
@@ -47,26 +51,102 @@ def test_falls_and_recovers(world: World) -> None:
     assert interval_of(slow, world.now, FULL) == FULL
 
 
-@pytest.mark.parametrize("allowed", [Rate(SECOND // 4, 10), Rate(SECOND // 7, 1)])
+class Model:
+    """A shop's bucket and pace, by the arithmetic of `worker.limits` and `worker.pace`."""
+
+    def __init__(self) -> None:
+        self.slow = Slowdown()
+        self.tat = 0
+
+    def ask(self, world: World, ask: Ask) -> bool:
+        """Whether the job is granted; the store has to say so too."""
+        interval = interval_of(self.slow, world.now, FULL)
+        at = earliest(self.tat, world.now, Rate(interval, 1))
+        reply = world.store.admit(ask)
+        if at > world.now:
+            assert isinstance(reply, Closed)
+            assert (reply.reason, reply.interval) == ("rate", interval)
+            assert reply.until >= at
+            return False
+        assert isinstance(reply, Go)
+        self.slow = granted(self.slow, at, self.tat)
+        self.tat = after(self.tat, at, Rate(interval, 1))
+        return True
+
+    def refuse(self, world: World, ask: Ask) -> None:
+        """The provider has refused the call that was just granted."""
+        world.store.slow_down(ask, world.now)
+        if world.now > self.slow.at:
+            self.slow = fall(self.slow, world.now, FULL)
+
+    def check(self, world: World) -> None:
+        """Both have the same interval."""
+        assert world.store.inspect("acme", LIMITS).interval == interval_of(self.slow, world.now, FULL)
+
+
+@settings(deadline=None, suppress_health_check=BUSY, max_examples=40)
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from([0, 1, FULL, FULL, 3 * FULL, SECOND, IDLE + 30 * FULL, RECOVERY // 9]), st.booleans()
+        ),
+        min_size=5,
+        max_size=40,
+    )
+)
+def test_every_step_of_the_pace(world: World, steps: list[tuple[int, bool]]) -> None:
+    """Through any calls, pauses and refusals the pace falls, counts, forgets and climbs as the arithmetic says."""
+    world.set(NOON)
+    world.renew()
+    model = Model()
+    for number, (pause, refused) in enumerate(steps):
+        advance(world, pause)
+        ask = make_ask(number, limits=LIMITS)
+        if model.ask(world, ask) and refused:
+            model.refuse(world, ask)
+        model.check(world)
+
+
+@pytest.mark.parametrize("allowed", [Rate(SECOND * 27 // 100, 1), Rate(SECOND * 13 // 100, 3)])
 def test_the_fall_is_measured(world: World, allowed: Rate) -> None:
     """After a few refusals the pace is just below what the provider takes, with none far below it on the way."""
-    bucket, number, refused = 0, 0, 0
+    bucket, number, refused, model = 0, 0, 0, Model()
     while refused < 8:
         number += 1
         ask = make_ask(number, limits=LIMITS)
-        reply = world.store.admit(ask)
-        if isinstance(reply, Closed):
-            world.set(reply.until)
+        if not model.ask(world, ask):
+            advance(world, max(1, model.tat - world.now))
             continue
         answer = take(bucket, world.now, allowed)
         if isinstance(answer, Taken):
             bucket = answer.tat
-        else:
-            refused += 1
-            world.store.slow_down(ask, world.now)
-            world.store.block("acme", None, world.now + SECOND)
-        assert world.store.inspect("acme", LIMITS).interval < allowed.interval * 1.27
-    assert world.store.inspect("acme", LIMITS).interval > allowed.interval * 0.98
+            continue
+        refused += 1
+        model.refuse(world, ask)
+        model.check(world)
+        assert model.slow.interval < 1.15 * allowed.interval
+        advance(world, SECOND)
+    # By steps of a fifth it would be 1.25 times as long after each refusal.
+    assert allowed.interval <= model.slow.interval < 1.08 * allowed.interval
+
+
+def test_the_slowest_pace(world: World) -> None:
+    """A shop that is refused everything is tried at a hundredth of its pace in the end, and not slower."""
+    limits = make_limits(shop=Rate(SECOND // 1000, 1))
+    for number in range(40):
+        advance(world, SECOND // 10)
+        grant = go(world.store, make_ask(number, limits=limits))
+        world.store.slow_down(make_ask(number, limits=limits), grant.start_at)
+    assert world.store.inspect("acme", limits).interval == SECOND // 1000 * SLOWEST
+
+
+def test_an_unused_grant_of_a_slower_pace(world: World) -> None:
+    """Undone, it leaves the shop as it was: what was charged at the pace in force is given back whole."""
+    world.store.slow_down(make_ask(1, limits=LIMITS), NOON - 1)
+    grant = go(world.store, make_ask(2, limits=LIMITS))
+    world.store.release(make_ask(2, limits=LIMITS), grant.epoch, called=False)
+    go(world.store, make_ask(3, limits=LIMITS))
+    assert isinstance(world.store.admit(make_ask(4, limits=LIMITS)), Closed)
 
 
 def test_an_idle_shop_measures_nothing(world: World) -> None:
@@ -79,6 +159,24 @@ def test_an_idle_shop_measures_nothing(world: World) -> None:
     grant = go(world.store, make_ask(3, limits=LIMITS))
     world.store.slow_down(make_ask(3, limits=LIMITS), grant.start_at)
     assert world.store.inspect("acme", LIMITS).interval == FULL * 5 // 4
+
+
+@pytest.mark.parametrize(("idle", "measured"), [(IDLE, True), (IDLE + 1, False)])
+def test_what_counts_as_idle(world: World, idle: int, measured: bool) -> None:
+    """A bucket that was full for ten seconds is a pause in the work, and one that was full for longer no measure."""
+    model = Model()
+    assert model.ask(world, make_ask(0, limits=LIMITS))
+    model.refuse(world, make_ask(0, limits=LIMITS))
+    advance(world, max(0, model.tat - world.now) + idle)
+    for number in range(1, 500):
+        ask = make_ask(number, limits=LIMITS)
+        assert model.ask(world, ask)
+        advance(world, model.tat - world.now)
+    before = model.slow
+    model.refuse(world, ask)
+    model.check(world)
+    assert (before.calls > 0) is measured
+    assert (model.slow.interval < interval_of(before, world.now, FULL) * 61 // 50) is measured
 
 
 def test_calls_of_before_the_fall(world: World) -> None:

@@ -44,6 +44,39 @@ def test_a_customer_is_granted_ahead(ahead: World) -> None:
     assert starts(other) == [NOON + SECOND // 5 + SECOND // 20]
 
 
+def test_a_customer_s_next_call_follows_the_booked_one(ahead: World) -> None:
+    """A customer whose call is booked ahead has its next one an interval after that, not after now."""
+    limits = make_limits(shop=Rate.per_second(20, 1), customer=Rate.per_second(5, 1))
+    others = [make_ask(number, customer=f"e:{number}", limits=limits) for number in range(3)]
+    booked = starts(submitted(ahead.store, [*others, make_ask(4, customer="e:a", limits=limits)]))
+    assert booked == [NOON + number * SECOND // 20 for number in range(4)]
+    due = booked[-1] + SECOND // 5
+    assert submitted(ahead.store, [make_ask(5, customer="e:a", limits=limits)], turn=True) == [Wait("customer", due)]
+    ahead.set(due - HORIZON)
+    placed = make_ask(5, customer="e:a", limits=limits, place=due)
+    assert starts(submitted(ahead.store, [placed], turn=True)) == [due]
+
+
+def test_turns_end_with_the_limit_that_made_them(ahead: World) -> None:
+    """Once an operator's limit is lifted, turns that it had put far off are forgotten: the next calls go at once."""
+    limits = make_limits(shop=Rate.per_second(20, 2))
+    lowered = limits.lowered(10 * SECOND)
+    go(ahead.store, make_ask(1, limits=lowered))
+    refused = ask_all(ahead.store, lowered, [""] * 20, first=100)
+    assert isinstance(refused[-1], Closed)
+    assert refused[-1].until > NOON + 100 * SECOND
+    advance(ahead, SECOND)
+    lifted = submitted(ahead.store, [make_ask(200, limits=limits)])[0]
+    assert isinstance(lifted, Closed | Go)
+    soon = HORIZON + 3 * limits.shop.interval
+    if isinstance(lifted, Closed):
+        assert lifted.until <= ahead.now + soon
+    advance(ahead, soon)
+    replies = submitted(ahead.store, [make_ask(number, limits=limits) for number in range(300, 310)])
+    assert starts(replies)[:2] == [ahead.now, ahead.now]
+    assert len(starts(replies)) == 2 + HORIZON * 20 // SECOND
+
+
 def test_nothing_is_booked_into_the_next_day(ahead: World) -> None:
     """A call that would start after the reset is not counted in the day before it."""
     limits = make_limits(shop=Rate.per_second(10, 1), per_day=3)

@@ -80,10 +80,12 @@ local function admit(job_key, customer_key, id, epoch, place)
         -- This very question was granted before and the answer was lost on its way: nobody has started anything.
         undo_attempt(job_key, epoch, attempts, takeovers, unknowns, elapsed, now + keep)
         attempts, shop_changed = attempts - 1, true
-        put_back(shop, shop_base, s_interval, charged_day)
-        if place ~= 'nobody' and place ~= 'free' then
+        local s_charged, c_charged = unpack_charged(record, s_interval,
+                                                    place ~= 'nobody' and place ~= 'free' and c_interval or 0)
+        put_back(shop, shop_base, s_charged, charged_day)
+        if c_charged > 0 then
           customer = unpack_scope(redis.call('GET', customer_key))
-          put_back(customer, customer_base, c_interval, charged_day)
+          put_back(customer, customer_base, c_charged, charged_day)
           save_scope(customer_key, customer, needed_until(customer, resets_at))
         end
       elseif lease > now then
@@ -105,7 +107,7 @@ local function admit(job_key, customer_key, id, epoch, place)
   attempts = attempts + 1
   if place == 'free' then
     local lease = now + lifetime + lease_us
-    put(job_key, started(epoch, lease, attempts, takeovers, unknowns, -1, -1, -1, elapsed), lease + keep)
+    put(job_key, started(epoch, lease, attempts, takeovers, unknowns, -1, -1, -1, elapsed, 0, 0), lease + keep)
     return { 1, epoch, now, now + lifetime, attempts, takeovers, unknowns, elapsed, overtaken, false }
   end
 
@@ -133,7 +135,7 @@ local function admit(job_key, customer_key, id, epoch, place)
   local start_by = start_at + lifetime
   local lease = start_by + lease_us
   put(job_key, started(epoch, lease, attempts, takeovers, unknowns, day, shop.base, customer and customer.base or 0,
-                       elapsed), lease + keep)
+                       elapsed, interval, customer and c_interval or 0), lease + keep)
   return { 1, epoch, start_at, start_by, attempts, takeovers, unknowns, elapsed, overtaken, shop.calls }
 end
 

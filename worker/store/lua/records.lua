@@ -1,14 +1,17 @@
 -- The records of jobs under way: a letter, the epoch (8 bytes) and what belongs to it.
 --   S started: lease, attempts, takeovers, unknowns; then what the tokens were charged to: quota day, base of shop and
---     customer; then elapsed.
+--     customer; then elapsed; then by what they were charged: interval of shop and customer (0: no token was taken).
+--     An older version's record ends before the intervals.
 --   W waiting: attempts, takeovers, unknowns, not before, elapsed; its epoch is over and means nothing.
 --   A answered: the result.
 
-local STARTED, WAITING = '>i8I4I4I4i4i8i8i8', '>I4I4I4i8i8'
+local STARTED, CHARGED, WAITING = '>i8I4I4I4i4i8i8i8', '>i8i8', '>I4I4I4i8i8'
+local CHARGED_AT = 10 + struct.size(STARTED)
 
-local function started(epoch, lease, attempts, takeovers, unknowns, day, shop_base, customer_base, elapsed)
+local function started(epoch, lease, attempts, takeovers, unknowns, day, shop_base, customer_base, elapsed, s_interval,
+                       c_interval)
   return 'S' .. epoch .. struct.pack(STARTED, lease, attempts, takeovers, unknowns, day, shop_base, customer_base,
-                                     elapsed)
+                                     elapsed) .. struct.pack(CHARGED, s_interval, c_interval)
 end
 
 local function waiting(epoch, attempts, takeovers, unknowns, not_before, elapsed)
@@ -23,9 +26,17 @@ local function epoch_of(record)
   return string.sub(record, 2, 9)
 end
 
--- Returns what `started` was given after the epoch.
+-- Returns what `started` was given after the epoch, up to elapsed.
 local function unpack_started(record)
   return struct.unpack(STARTED, record, 10)
+end
+
+-- Returns the intervals by which shop and customer were charged; those given where an older version made the record.
+local function unpack_charged(record, s_interval, c_interval)
+  if #record < CHARGED_AT then
+    return s_interval, c_interval
+  end
+  return struct.unpack(CHARGED, record, CHARGED_AT)
 end
 
 local function unpack_waiting(record)

@@ -1,5 +1,6 @@
 -- KEYS: record, shop, customer. ARGV: epoch, '1' if the call was made, keep (us), shop interval, customer interval,
---       '1' if the job has a customer, '1' if no earlier call has been carried out after all.
+--       '1' if the job has a customer (these three for an older version's record, which doesn't tell), '1' if no earlier
+--       call has been carried out after all.
 -- Returns 1 if the grant is undone, 0 if another epoch holds the job.
 local now = now_us()
 local record = redis.call('GET', KEYS[1])
@@ -21,9 +22,10 @@ local function refund(key, base, interval)
   end
 end
 if ARGV[2] ~= '1' then
-  refund(KEYS[2], shop_base, tonumber(ARGV[4]))
-  if ARGV[6] == '1' then
-    refund(KEYS[3], customer_base, tonumber(ARGV[5]))
+  local s_interval, c_interval = unpack_charged(record, tonumber(ARGV[4]), ARGV[6] == '1' and tonumber(ARGV[5]) or 0)
+  refund(KEYS[2], shop_base, s_interval)
+  if c_interval > 0 then
+    refund(KEYS[3], customer_base, c_interval)
   end
 end
 return 1
