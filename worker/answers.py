@@ -13,6 +13,7 @@ from worker.clock import DAY, SECOND, from_datetime
 from worker.verdicts import (
     DOCUMENTED_CODES,
     Halted,
+    Refused,
     Rejected,
     Retry,
     Scope,
@@ -33,6 +34,7 @@ _HALTS_THE_SHOP = frozenset({"invalid_token", "inaccessible_global_api_version"}
 _HALTS_EVERY_SHOP = frozenset({"obsolete_global_api_version", "invalid_global_api_version"})
 _THROTTLES = "rate_limit_exceeded"
 _TRANSIENT = frozenset({408, 425})
+_PROXY_AUTHENTICATION_REQUIRED = 407
 
 _BEYOND_A_CODE = re.compile(r"[^A-Za-z0-9_.:-]")
 _SECONDS = re.compile(r"\d{1,12}(\.\d{1,9})?", re.ASCII)
@@ -71,7 +73,10 @@ def judge(answer: Answer, now: int) -> Verdict:
     if answer.status >= 400 and answer.flaw in ("timeout", "connection_lost"):
         # Refused, so nothing was done; but whether it was the job or the shop stood in the part that got lost.
         return Retry(answer.status, answer.flaw)
-    return Halted(answer.status, f"http_{answer.status}", None, every_shop=False)
+    if answer.status == _PROXY_AUTHENTICATION_REQUIRED:
+        # Of the worker, by the proxy that its settings name: whatever the job, none gets past it.
+        return Halted(answer.status, f"http_{answer.status}", None, every_shop=False)
+    return Refused(answer.status, f"http_{answer.status}")
 
 
 def _success(answer: Answer, document: dict[str, Any] | None) -> Verdict:

@@ -198,7 +198,13 @@ def _declare_actor(
         assert delivery.grant is not None
         try:
             delivery.disposition = dispatcher.dispatch(
-                job, delivery.ask, delivery.grant, probing=delivery.probing, paused=delivery.paused
+                job,
+                delivery.ask,
+                delivery.grant,
+                probing=delivery.probing,
+                paused=delivery.paused,
+                ends_if_refused=delivery.ends_if_refused,
+                waits_alone=delivery.waits_alone,
             )
         except StoreError as error:
             log.warning("store_down", shop=job.shop, job_id=job.job_id, problem=str(error))

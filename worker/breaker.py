@@ -1,10 +1,14 @@
-"""When calling a shop is pointless: its answers in a row decide. Pure; the time is an argument."""
+"""When calling a shop is pointless: its answers in a row decide. Pure; the time is an argument.
+
+What may be a single job's trouble doesn't close the shop: see :mod:`worker.troubled`.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from worker.clock import SECOND
-from worker.verdicts import Halted, Rejected, Retry, Sent, Throttled, Unknown, Verdict
+from worker.troubled import EVERYBODY, Others, Subject
+from worker.verdicts import Halted, Refused, Rejected, Retry, Sent, Throttled, Unknown, Verdict
 
 FAILURES_IN_A_ROW = 10
 """Calls in a row that the upstream failed before the shop is closed: one bad job is not an outage."""
@@ -22,9 +26,11 @@ CAUSES: tuple[Cause, ...] = ("halted", "breaker", "unlisted_code")
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Close the shop (every shop, if ``every_shop``) until ``until``; then let one job at a time probe.
+    """Close the shop until ``until`` (if ``every_shop``, with all of its base URL and API version); then let one job at
+    a time probe.
 
-    ``in_a_row`` counts the pauses since the shop last gave a good answer, this one included.
+    ``in_a_row`` counts the pauses since the shop last gave a good answer, this one included. ``token_taken``: Status2
+    had taken the shop's token since the one before.
     """
 
     cause: Cause
@@ -32,6 +38,7 @@ class Pause:
     code: str
     in_a_row: int
     every_shop: bool = False
+    token_taken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,24 +50,39 @@ class Breaker:
     """Watches one shop's verdicts. Each pause in a row is twice as long as the one before, up to five minutes."""
 
     def __init__(self) -> None:
+        self.others = Others()
         self._failures = 0
         self._unlisted = 0
         self._unlisted_code = ""
         self._pauses = 0
         self._until = 0
+        self._refused: set[str] = set()
+        self._answers = False
+        self._token_taken = False
 
-    def record(self, verdict: Verdict, now: int) -> Pause | Resume | None:
-        """What the verdict changes. Calls that were under way when a pause began don't lengthen it."""
+    def record(self, verdict: Verdict, now: int, job: Subject, *, ended: bool = False) -> Pause | Resume | None:
+        """What the verdict on the job's call changes, ``ended`` if the job has ended with it. Notes the job's trouble.
+
+        Calls that were under way when a pause began don't lengthen it.
+        """
         match verdict:
-            # The latter was not called: it tells nothing of how calls fare.
-            case Throttled() | Rejected(status=None):
+            # It was not called: that tells nothing of how calls fare.
+            case Rejected(status=None):
                 return None
-            case Halted(code=code, every_shop=every_shop):
-                return self._pause("halted", code, now, every_shop=every_shop)
+            case Throttled():
+                self.others.throttled(job, now)
+                return None
+            case Halted():
+                return self.halt(verdict, now)
+            case Refused(code=code):
+                return self._refuse(code, now, job, ended=ended)
+            case Retry(status=None, code=code):
+                # What never got there can't be about the job.
+                return self._fail(code, now)
             case Retry(code=code) | Unknown(code=code):
-                self._failures += 1
-                return self._pause("breaker", code, now) if self._failures >= FAILURES_IN_A_ROW else None
+                return None if self.others.failed(job, now) else self._fail(code, now)
             case Rejected(listed=False, code=code):
+                self._served(job, now)
                 self._failures = 0
                 self._unlisted = self._unlisted + 1 if code == self._unlisted_code else 1
                 self._unlisted_code = code
@@ -68,11 +90,24 @@ class Breaker:
                     return self._pause("unlisted_code", code, now)
                 return self._answers_again()
             case Sent() | Rejected():
-                return self.reset()
+                self._served(job, now)
+                self._failures = self._unlisted = 0
+                return self._answers_again()
+
+    def halt(self, verdict: Halted, now: int) -> Pause | None:
+        """The verdict on whatever is asked for the shop, its token's status included."""
+        return self._pause("halted", verdict.code, now, every_shop=verdict.every_shop)
+
+    def token_was_taken(self) -> None:
+        """Status2 takes the shop's token: a page that a job gets instead of an answer may be about that job."""
+        self._token_taken = True
 
     def reset(self) -> Resume | None:
-        """Forget what went wrong, after a good answer or a changed credential."""
+        """Forget all that went before, since the shop is called in another way."""
         self._failures = self._unlisted = 0
+        self._refused.clear()
+        self._answers = self._token_taken = False
+        self.others = Others()
         return self._answers_again()
 
     def _answers_again(self) -> Resume | None:
@@ -86,6 +121,26 @@ class Breaker:
         """Another shop's answers paused this one too; its own next good answer ends that."""
         self._pauses = max(self._pauses, 1)
         self._until = max(self._until, pause.until)
+        self._answers = self._token_taken = False
+
+    def _served(self, job: Subject, now: int) -> None:
+        self.others.served(job, now)
+        self._refused.clear()
+        self._answers = True
+
+    def _fail(self, code: str, now: int) -> Pause | None:
+        self._failures += 1
+        return self._pause("breaker", code, now) if self._failures >= FAILURES_IN_A_ROW else None
+
+    def _refuse(self, code: str, now: int, job: Subject, *, ended: bool) -> Pause | None:
+        again = job.job_id in self._refused
+        own = self.others.refused(job, now, token_taken=self._token_taken and not again)
+        if own or ended or now < self._until:
+            return None
+        # A shop that has not answered since it started, or was closed, may well have a wrong URL.
+        most = EVERYBODY if self._answers or self._token_taken else 1
+        self._refused.add(job.job_id)
+        return self._pause("halted", code, now) if again or len(self._refused) >= most else None
 
     def _pause(self, cause: Cause, code: str, now: int, *, every_shop: bool = False) -> Pause | None:
         if now < self._until:
@@ -93,4 +148,7 @@ class Breaker:
         length = min(FIRST_PAUSE << min(self._pauses, 10), LONGEST_PAUSE)
         self._pauses += 1
         self._until = now + length
-        return Pause(cause, self._until, code, self._pauses, every_shop)
+        pause = Pause(cause, self._until, code, self._pauses, every_shop, self._token_taken)
+        self._refused.clear()
+        self._answers = self._token_taken = False
+        return pause

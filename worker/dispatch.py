@@ -14,11 +14,11 @@ from worker.metrics import Metrics
 from worker.shops import ShopConfig
 from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, Ask, Go, Store
 from worker.verdicts import (
-    DOCUMENTED_CODES,
     Found,
     Halted,
     Missing,
     Reading,
+    Refused,
     Rejected,
     Retry,
     Sent,
@@ -81,14 +81,25 @@ class Dispatcher:
         self._random = random
         self._sleep = sleep
 
-    def dispatch(self, job: Job, ask: Ask, grant: Go, *, probing: bool = False, paused: bool = False) -> Disposition:
+    def dispatch(
+        self,
+        job: Job,
+        ask: Ask,
+        grant: Go,
+        *,
+        probing: bool = False,
+        paused: bool = False,
+        ends_if_refused: bool = False,
+        waits_alone: bool = False,
+    ) -> Disposition:
         """Make the call that the grant allows, or find out first what became of an earlier one; record the outcome.
 
         ``probing`` says that the upstream has failed for everybody and this call only finds out whether it still does:
         it spends an attempt of the job's only where it may have been carried out. ``paused`` says that nothing of its
-        shop may be asked for either, so that a job that ends without a call ends by what is known. What the disposition
-        says has still to be carried out; the ledger already knows it, so that whoever meets the job again carries on
-        from there.
+        shop may be asked for either, so that a job that ends without a call ends by what is known. ``ends_if_refused``
+        says that the job was refused before while others were not, so that refused again it has failed; ``waits_alone``
+        the same of a 429, which then holds back nobody but its customer. What the disposition says has still to be
+        carried out; the ledger already knows it, so that whoever meets the job again carries on from there.
 
         Raises:
           worker.errors.StoreError: the outcome could not be recorded; the ledger's lease decides who goes on.
@@ -115,14 +126,34 @@ class Dispatcher:
             verdict = self._refer(shop, job)
         answered_at = self._clock.now()
         try:
-            return self._conclude(shop, job, ask, grant, verdict, called_at, probing=probing)
+            return self._conclude(
+                shop,
+                job,
+                ask,
+                grant,
+                verdict,
+                called_at,
+                probing=probing,
+                ends_if_refused=ends_if_refused,
+                waits_alone=waits_alone,
+            )
         finally:
             # Only now: counting can fail too, and must not cost an answer.
             if not (isinstance(verdict, Rejected) and verdict.status is None):
                 self._metrics.answered(job.shop, verdict, (answered_at - called_at) / SECOND)
 
     def _conclude(
-        self, shop: ShopConfig, job: Job, ask: Ask, grant: Go, verdict: Verdict, called_at: int, *, probing: bool
+        self,
+        shop: ShopConfig,
+        job: Job,
+        ask: Ask,
+        grant: Go,
+        verdict: Verdict,
+        called_at: int,
+        *,
+        probing: bool,
+        ends_if_refused: bool,
+        waits_alone: bool,
     ) -> Disposition:
         match verdict:
             case Sent():
@@ -130,8 +161,10 @@ class Dispatcher:
             case Rejected():
                 return self._finish(job, ask, grant, "rejected", verdict=verdict, called_at=called_at)
             case Throttled():
-                return self._throttled(ask, grant, verdict)
-            case Halted() | Retry(status=None):
+                return self._throttled(ask, grant, verdict, alone=waits_alone)
+            case Refused() if ends_if_refused:
+                return self._finish(job, ask, grant, "failed", verdict=verdict, called_at=called_at)
+            case Halted() | Refused() | Retry(status=None):
                 # A job that never got there can't be the reason: the shop's breaker decides when to try again.
                 self._release(ask, grant, called=True)
                 return GiveBack(grant.epoch, verdict=verdict)
@@ -168,11 +201,11 @@ class Dispatcher:
             case Throttled(retry_after=wait):
                 self._release(ask, grant, called=False)
                 return GiveBack(grant.epoch, scope="customer", until=self._clock.now() + (wait or DEFAULT_THROTTLE))
-            case Halted(code=code) if code in DOCUMENTED_CODES:
+            case Halted():
                 # Away from the head of the shop's line: where a token may call and not read, the others go on.
                 wait = RETRY_CAP // 2 + self._wait(grant)
                 return self._later(ask, grant, reading, now, wait=wait, spent=False)
-            case Halted(status=status, code=code) | Unknown(status=status, code=code):
+            case Refused(status=status, code=code) | Unknown(status=status, code=code):
                 # A read does nothing, so what became of it doesn't matter.
                 return self._read_failed(shop, job, ask, grant, Retry(status, code), now, probing=probing)
             case Retry(status=None):
@@ -201,12 +234,14 @@ class Dispatcher:
         # A grant that its lease takes back counts as a call whose outcome nobody knows.
         self._insist(ask, grant, lambda: self._store.release(ask, grant.epoch, called=called, verified=verified))
 
-    def _throttled(self, ask: Ask, grant: Go, verdict: Throttled) -> GiveBack:
+    def _throttled(self, ask: Ask, grant: Go, verdict: Throttled, *, alone: bool) -> GiveBack:
         # Where the answer doesn't tell whose limit it was, blocking the customer is the smaller mistake; a shop's
         # limit then answers 429 to the next customer too.
         wait = verdict.retry_after or DEFAULT_THROTTLE
         until = self._clock.now() + wait
         scope = verdict.scope or ("customer" if ask.customer else "shop")
+        if alone and ask.customer:
+            scope = "customer"
         # This process keeps to it in any case.
         with suppress(StoreError):
             if scope == "shop" and wait <= LONGEST_OF_A_PACE and ask.limits.adapts:

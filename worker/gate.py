@@ -6,7 +6,7 @@ what the store said, so that a closed shop costs no round trip.
 
 import heapq
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
@@ -85,6 +85,7 @@ class _Shop(Generic[T]):
     served: float = 0.0
     turn: float | None = None
     probing: bool = False
+    rather_not: Callable[[T], bool] | None = None
     window: int = MOST_ASKING
     asking: set[int] = field(default_factory=set)
     closed: dict[Reason, int] = field(default_factory=dict)
@@ -101,6 +102,17 @@ class _Shop(Generic[T]):
         if self.ready and not self.closed and self.in_flight < cap and len(self.asking) < self.window:
             return self.ready
         return None
+
+    def take(self, line: deque[T]) -> T:
+        """The job of the line that is to go."""
+        if self.rather_not is not None and line is self.ready:
+            # From the end: what is alike mostly comes one after the other, and those before it have been tried.
+            for index in reversed(range(len(line))):
+                ticket = line[index]
+                if not self.rather_not(ticket):
+                    del line[index]
+                    return ticket
+        return line.popleft()
 
     def line_of(self, ticket: T) -> deque[T]:
         return self.ready if ticket.needs_call else self.passing
@@ -190,7 +202,7 @@ class Gate(Generic[T]):
             state.served = max(state.served, self._clock) + 1 / state.weight
             state.in_flight += 1
             self._in_flight += 1
-            ticket = line.popleft()
+            ticket = state.take(line)
             state.asking.add(id(ticket))
             self._enlist(state)
             return ticket
@@ -276,10 +288,15 @@ class Gate(Generic[T]):
         """The reason that closed every shop holds no longer."""
         self._closed.pop(reason, None)
 
-    def probe(self, shop: str, *, probing: bool) -> None:
-        """Let one job of the shop go at a time, or as many as it may."""
+    def probe(self, shop: str, *, probing: bool, rather_not: Callable[[T], bool] | None = None) -> None:
+        """Let one job of the shop go at a time, or as many as it may.
+
+        With ``rather_not`` it is the last that has come of those that this doesn't hold for, the first where it holds
+        for all.
+        """
         state = self._shop(shop)
         state.probing = probing
+        state.rather_not = rather_not
         self._enlist(state)
 
     def is_probing(self, shop: str) -> bool:

@@ -17,7 +17,7 @@ from worker.jobs import EMAIL_CHANNEL, Customer, Job
 from worker.readback import judge_referrals, judge_status
 from worker.shops import ShopConfig
 from worker.transport import LONGEST_IDLE_SECONDS, NoAnswer, Transport, tls_context
-from worker.verdicts import Reading, Rejected, Retry, Unknown, Verdict
+from worker.verdicts import Halted, Reading, Refused, Rejected, Retry, Unknown, Verdict
 
 _COMPACT = json.JSONEncoder(separators=(",", ":"))
 
@@ -75,7 +75,11 @@ class Refer2Client:
         answer = self._transport().post(_url(shop, "Refer2"), token, _body(shop, job))
         if isinstance(answer, NoAnswer):
             return _unanswered(answer, shop, job)
-        return judge(answer, self._clock.now())
+        verdict = judge(answer, self._clock.now())
+        if shop.token == "customer" and isinstance(verdict, Halted) and verdict.code == "invalid_token":  # noqa: S105
+            # Each customer has a token of its own: it may be the shop's key that is refused, or this customer.
+            return Refused(verdict.status, verdict.code)
+        return verdict
 
     def read_back(self, shop: ShopConfig, job: Job) -> Reading:
         """Look for the job's referral among its customer's, with the shop's token; blocks as :meth:`refer` does."""

@@ -60,12 +60,26 @@ class Throttled:
 
 @dataclass(frozen=True, slots=True)
 class Halted:
-    """Nothing was done and no job of the shop (of any shop, if ``every_shop``) would fare better."""
+    """Nothing was done, and no job of the shop would fare better: its credential or the configuration is refused.
+
+    ``every_shop``: nor would a job of any shop with the same base URL and API version.
+    """
 
     status: int
     code: str
     message: str | None
     every_shop: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nothing was done, and the answer doesn't tell whether it is about this job or about its shop.
+
+    Mostly a page in place of Refer2's answer (3xx, or 4xx without an error id), by a proxy, a firewall, a wrong URL.
+    """
+
+    status: int
+    code: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +98,7 @@ class Unknown:
     code: str
 
 
-Verdict = Sent | Rejected | Throttled | Halted | Retry | Unknown
+Verdict = Sent | Rejected | Throttled | Halted | Refused | Retry | Unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +114,7 @@ class Missing:
     """The customer has no such referral: no call has been carried out."""
 
 
-Reading = Found | Missing | Rejected | Throttled | Halted | Retry | Unknown
+Reading = Found | Missing | Rejected | Throttled | Halted | Refused | Retry | Unknown
 """What reading a customer's referrals back came to; all but the first two found nothing out."""
 
 _OWN_CODES = frozenset({"timeout", "connection", "connection_lost", "unreadable_answer"})

@@ -574,3 +574,57 @@ def test_a_takeover_is_verified(bench: Bench) -> None:
         Bench(bench.folder, another).run(export, moved)
         assert Counter(map(customer, another.calls())) == {"ann0@example.com": 1, "ann1@example.com": 1}
     assert sorted((row["outcome"], row["attempts"]) for row in bench.results()) == [("sent", "1"), ("sent", "2")]
+
+
+def refused(number: int, status: int = 403) -> list[Row]:
+    """Rows whose calls are answered by a page, as by a firewall that dislikes their text; the shop's token is good."""
+    return [(f"html{status}+bad{each}@example.com", "whatsapp", "") for each in range(number)]
+
+
+@pytest.mark.parametrize("status", [302, 401, 403, 404, 413])
+def test_a_refused_row_does_not_stop_the_others(bench: Bench, status: int) -> None:
+    """A page that one row's calls are answered by is that row's trouble: it fails, and the others are sent."""
+    tally = bench.run(bench.export([*refused(1, status), *people(200)]), clock=HastyClock())
+    assert tally.outcomes == {"sent": 200, "failed": 1}
+    assert (tally.codes, tally.halted, tally.parked) == ({f"http_{status}": 1}, {}, {})
+    (failed,) = [result for result in bench.results() if result["outcome"] == "failed"]
+    assert (failed["status"], failed["attempts"]) == (str(status), "1")
+    calls = Counter(map(customer, bench.sandbox.calls()))
+    assert max(calls.values()) <= 5
+
+
+@pytest.mark.parametrize("place", ["first", "last", "between"])
+def test_thirty_refused_rows(bench: Bench, place: str) -> None:
+    """However many rows are refused one after the other, more than are called at once: all others are sent."""
+    good = people(210)
+    rows = {
+        "first": [*refused(30), *good],
+        "last": [*good, *refused(2)],
+        "between": [row for each in range(30) for row in (*good[each * 7 : each * 7 + 7], refused(30)[each])],
+    }[place]
+    bad = sum("html" in email for email, _, _ in rows)
+    tally = bench.run(bench.export(rows), clock=HastyClock())
+    assert tally.outcomes == {"sent": len(rows) - bad, "failed": bad}
+    assert tally.halted == {}
+
+
+def test_rows_that_fail_alone(bench: Bench) -> None:
+    """Calls that only a few rows fail are those rows' trouble, though nobody is left beside them at the end: they fail
+    after their attempts, and no breaker leaves them for ever to later runs."""
+    failing = [(f"fail500+bad{each}@example.com", "whatsapp", "") for each in range(4)]
+    tally = bench.run(bench.export([*failing, *people(100)]), bench.shop(max_attempts=4), clock=HastyClock())
+    assert (tally.outcomes, tally.codes) == ({"sent": 100, "failed": 4}, {"http_500": 4})
+    assert tally.halted == {}
+
+
+def test_the_only_row_is_refused(bench: Bench) -> None:
+    """A row that has no other beside it fails once Status2 has taken the token each time."""
+    tally = bench.run(bench.export(refused(1)), clock=HastyClock())
+    assert (tally.outcomes, tally.halted) == ({"failed": 1}, {})
+
+
+def test_all_rows_are_refused(bench: Bench) -> None:
+    """Where everybody is refused nobody fails, though Status2 takes the token: all are left to a later run."""
+    tally = bench.run(bench.export(refused(40)), clock=HastyClock())
+    assert (tally.done, tally.halted, tally.parked) == (0, {"acme": "http_403"}, {"acme": 40})
+    assert bench.results() == []

@@ -10,7 +10,7 @@ import pytest
 from worker.answers import LONGEST_CODE, LONGEST_ERROR_MESSAGE, LONGEST_RETRY_AFTER, Answer, Flaw, judge
 from worker.bounds import ANSWER
 from worker.clock import SECOND
-from worker.verdicts import DOCUMENTED_CODES, Halted, Rejected, Retry, Sent, Throttled, Unknown, Verdict
+from worker.verdicts import DOCUMENTED_CODES, Halted, Refused, Rejected, Retry, Sent, Throttled, Unknown, Verdict
 
 NOW = 1_800_000_000 * SECOND
 REFERRAL = {"referral_bhid": "r1", "channel": "sms", "status": "invited", "reward_pts": 10, "new": {"x": [1.5, None]}}
@@ -80,12 +80,13 @@ TABLE: dict[str, tuple[int, object, Verdict]] = {
     "another code under 5xx": (500, error("database_down"), Retry(500, "http_500")),
     "another code under 429": (429, error("slow_down"), Throttled(429, "slow_down", None, None)),
     "a page under 429": (429, b"<html>", Throttled(429, "http_429", None, None)),
-    "a page under 403": (403, b"<html>", Halted(403, "http_403", None, every_shop=False)),
-    "JSON without id": (404, {"error": "x"}, Halted(404, "http_404", None, every_shop=False)),
-    "an id that is no text": (400, {"id": 7}, Halted(400, "http_400", None, every_shop=False)),
-    "an empty id": (400, {"id": " "}, Halted(400, "http_400", None, every_shop=False)),
-    "a redirect": (302, b"", Halted(302, "http_302", None, every_shop=False)),
-    "a redirect with an id": (307, error("invalid_token"), Halted(307, "http_307", None, every_shop=False)),
+    "a page under 403": (403, b"<html>", Refused(403, "http_403")),
+    "JSON without id": (404, {"error": "x"}, Refused(404, "http_404")),
+    "an id that is no text": (400, {"id": 7}, Refused(400, "http_400")),
+    "an empty id": (400, {"id": " "}, Refused(400, "http_400")),
+    "a page of the worker's own proxy": (407, b"<html>", Halted(407, "http_407", None, every_shop=False)),
+    "a redirect": (302, b"", Refused(302, "http_302")),
+    "a redirect with an id": (307, error("invalid_token"), Refused(307, "http_307")),
     "a request time-out": (408, b"", Retry(408, "http_408")),
     "too early": (425, b"", Retry(425, "http_425")),
     "a bad gateway": (502, b"<html>", Retry(502, "http_502")),
@@ -142,7 +143,7 @@ UNREADABLE = {
 def test_a_success_that_cannot_be_read(body: bytes) -> None:
     """A 2xx that isn't readable JSON is unknown: it may have been done. The same body under 4xx halts the shop."""
     assert verdict(200, body) == Unknown(200, "unreadable_answer")
-    assert verdict(400, body) == Halted(400, "http_400", None, every_shop=False)
+    assert verdict(400, body) == Refused(400, "http_400")
 
 
 def test_wide_is_not_deep() -> None:
@@ -160,7 +161,7 @@ FLAWS: dict[str, tuple[int, Flaw, Verdict]] = {
     "success, too large": (200, "unreadable_answer", Unknown(200, "unreadable_answer")),
     "refusal, late": (400, "timeout", Retry(400, "timeout")),
     "refusal, cut": (404, "connection_lost", Retry(404, "connection_lost")),
-    "refusal, too large": (403, "unreadable_answer", Halted(403, "http_403", None, every_shop=False)),
+    "refusal, too large": (403, "unreadable_answer", Refused(403, "http_403")),
     "failure, cut": (503, "connection_lost", Retry(503, "http_503")),
     "throttled, cut": (429, "connection_lost", Throttled(429, "http_429", None, 2 * SECOND)),
 }

@@ -31,7 +31,7 @@ from worker.metrics import Metrics
 from worker.shops import ShopConfig
 from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, Ask, Closed, Go, Seen, Wait
 from worker.store.memory import MemoryStore
-from worker.verdicts import Halted, Missing, Reading, Rejected, Retry, Sent, Throttled, Unknown, Verdict
+from worker.verdicts import Halted, Missing, Reading, Refused, Rejected, Retry, Sent, Throttled, Unknown, Verdict
 
 CALL = SECOND // 4
 """How long each call takes."""
@@ -41,6 +41,7 @@ PLAIN = Sent(201, None, {"link": "x"}, None)
 REJECTED = Rejected(404, "no_customers_match_customer_identity", "nobody", listed=True)
 OWN_RULE = Rejected(400, "campaign_over", "too late", listed=False)
 BAD_TOKEN = Halted(401, "invalid_token", None, every_shop=False)
+A_PAGE = Refused(403, "http_403")
 DOWN = Retry(503, "http_503")
 UNREACHABLE = Retry(None, "connection")
 LOST = Unknown(None, "timeout")
@@ -129,9 +130,9 @@ class Bench:
     def grant(self) -> Go:
         return go(self.store, self.ask())
 
-    def dispatch(self, grant: Go | None = None, *, probing: bool = False) -> Disposition:
+    def dispatch(self, grant: Go | None = None, **flags: bool) -> Disposition:
         ask = self.ask()
-        return self.dispatcher.dispatch(self.job, ask, grant or go(self.store, ask), probing=probing)
+        return self.dispatcher.dispatch(self.job, ask, grant or go(self.store, ask), **flags)
 
     def after_takeovers(self, number: int) -> Go:
         """The grant of a job whose worker ended that often during the call."""
@@ -356,15 +357,54 @@ def test_a_probe_whose_answer_is_lost_spends_its_attempt() -> None:
     assert bench.calls == 2
 
 
-def test_halted() -> None:
-    """An answer that no job could mend gives the job back, without an attempt and without a result."""
-    bench = Bench(BAD_TOKEN)
+@pytest.mark.parametrize("verdict", [BAD_TOKEN, A_PAGE])
+def test_halted(verdict: Halted | Refused) -> None:
+    """An answer that may not be about the job gives the job back, without an attempt and without a result."""
+    bench = Bench(verdict)
     grant = bench.grant()
-    assert bench.dispatch(grant) == GiveBack(grant.epoch, verdict=BAD_TOKEN)
+    assert bench.dispatch(grant) == GiveBack(grant.epoch, verdict=verdict)
     assert bench.grant().attempts == 1
 
 
-@pytest.mark.parametrize("verdict", [Throttled(429, "rate_limit_exceeded", "shop", None), BAD_TOKEN])
+def test_refused_for_the_last_time() -> None:
+    """Of a job that alone is refused a page is the end: it failed, with the page's status and without an attempt of
+    those before; a bad token is not about the job even then, and a good answer is one."""
+    bench = Bench(A_PAGE)
+    disposition = bench.dispatch(ends_if_refused=True)
+    result = result_of(disposition)
+    assert (result["outcome"], result["code"], result["status"], result["attempts"]) == ("failed", "http_403", 403, 1)
+    assert isinstance(disposition, Finish)
+    assert disposition.verdict == A_PAGE
+    assert bench.store.admit(bench.ask()) == Seen(1, disposition.body)
+    bench = Bench(BAD_TOKEN)
+    assert isinstance(bench.dispatch(ends_if_refused=True), GiveBack)
+    assert result_of(Bench(SENT).dispatch(ends_if_refused=True))["outcome"] == "sent"
+
+
+def test_refused_after_a_lost_answer() -> None:
+    """A job of which an earlier call may have been carried out is never called failed, whatever refuses it later."""
+    bench = Bench(LOST)
+    bench.dispatch()
+    bench.clock.advance(LEASE)
+    bench.verdict = A_PAGE
+    result = result_of(bench.dispatch(ends_if_refused=True))
+    assert (result["outcome"], result["code"]) == ("unknown", "http_403")
+
+
+def test_a_429_that_one_job_gets_alone() -> None:
+    """Where it is known that others are answered, a 429 for the shop blocks nobody but the job's customer."""
+    bench = Bench(Throttled(429, "rate_limit_exceeded", "shop", 5 * SECOND))
+    disposition = bench.dispatch(waits_alone=True)
+    assert isinstance(disposition, GiveBack)
+    assert disposition.scope == "customer"
+    other = Ask("acme", "e:other@example.com", make_job(2).job_id, bench.ask().limits, LEASE)
+    assert isinstance(bench.store.admit(other), Go)
+    blocked = bench.store.admit(bench.ask())
+    assert isinstance(blocked, Wait)
+    assert blocked.scope == "customer"
+
+
+@pytest.mark.parametrize("verdict", [Throttled(429, "rate_limit_exceeded", "shop", None), BAD_TOKEN, A_PAGE])
 def test_a_call_that_was_made_uses_its_tokens(verdict: Verdict) -> None:
     """A call that came to nothing was a call all the same: the day's quota counts it."""
     bench = Bench(verdict, per_day=1)

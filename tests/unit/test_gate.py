@@ -212,6 +212,24 @@ def test_probe() -> None:
     assert len(drain(gate, 0)) == 2
 
 
+def test_probe_with_others() -> None:
+    """A shop on probation tries the last job that is not known to be in trouble, and such a one where there is no
+    other; off probation the first goes first again."""
+    tickets = [Ticket("a", number=number) for number in range(4)]
+    gate = gate_of(*tickets)
+    gate.probe("a", probing=True, rather_not=lambda ticket: ticket.number in (0, 3))
+    order = []
+    for _ in range(3):
+        ticket = gate.next(0)
+        assert ticket is not None
+        order.append(ticket.number)
+        gate.finished(ticket)
+    assert order == [2, 1, 0]
+    gate.offer(tickets[0])
+    gate.probe("a", probing=False)
+    assert [ticket.number for ticket in drain(gate, 0)] == [3, 0]
+
+
 def test_a_shop_that_was_idle_starts_level() -> None:
     """Whoever comes late neither claims the turns it missed nor waits for the others to be served as much again."""
     gate = gate_of(*(Ticket("old", number=number) for number in range(100)), threads=1000)

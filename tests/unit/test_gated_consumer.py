@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from tests.unit.making import NOON, make_job, make_shop
 from worker.breaker import FAILURES_IN_A_ROW, FIRST_PAUSE, UNLISTED_IN_A_ROW, Pause
-from worker.broker.base import CRASH_LOOP, HOUSEKEEPING, GatedConsumer
+from worker.broker.base import CRASH_LOOP, HOUSEKEEPING, PUT_ASIDE, GatedConsumer
 from worker.broker.delivery import Delivery
 from worker.broker.host import Host
 from worker.clock import SECOND, ManualClock, to_datetime
@@ -24,7 +24,7 @@ from worker.pace import RECOVERY
 from worker.shops import ShopRegistry
 from worker.store.base import GRANT_LIFETIME, HORIZON, LEASE_MARGIN, Ask, Closure, Go, Reply, Seen, Wait
 from worker.store.memory import MemoryStore, Started
-from worker.verdicts import Halted, Rejected, Retry, Sent, Throttled, Verdict
+from worker.verdicts import Halted, Refused, Rejected, Retry, Sent, Throttled, Verdict
 
 SENT = Sent(200, None, {}, None)
 BODY = (
@@ -133,8 +133,8 @@ class BenchConsumer(GatedConsumer[Delivery]):
     def defer(self, delivery: Delivery, until: int) -> None:
         self.done.append(("defer", delivery.job, until, delivery.ask.place))
 
-    def paused(self, shop: str, pause: Pause) -> None:
-        self.done.append(("paused", shop, pause.cause))
+    def paused(self, shops: Sequence[str], pause: Pause) -> None:
+        self.done.append(("paused", *shops, pause.cause))
 
     def bury(self, delivery: Delivery, error: DeadLetterError) -> None:
         self.done.append(("bury", delivery.job, error.reason))
@@ -525,6 +525,18 @@ def test_halted_shop(bench: Bench) -> None:
     assert [consumer.take().job for _ in range(5)] == [make_job(number) for number in range(1, 6)]
 
 
+@pytest.mark.parametrize("elsewhere", [{"base_url": "https://other.example"}, {"api_version": "v2024010"}])
+def test_a_version_is_refused_where_it_is_called(elsewhere: dict[str, str]) -> None:
+    """A version that is refused is so for the shops of that base URL and version, and for no other."""
+    shops = [make_shop("acme"), make_shop("beta"), make_shop("zeta", **elsewhere)]
+    bench = Bench(ShopRegistry.of(*shops))
+    bench.consumer.offer(make_job(), make_job(shop="beta"), make_job(shop="zeta"))
+    bench.give_back(bench.consumer.take(), OLD_VERSION)
+    assert bench.consumer.events("paused") == [("paused", "acme", "beta", "halted")]
+    assert [bool(bench.consumer.gate.reasons(shop.slug)) for shop in shops] == [True, True, False]
+    assert bench.consumer.take().shop == "zeta"
+
+
 def test_every_shop_halted(bench: Bench) -> None:
     """An answer that concerns every shop closes them all; each opens by its own good answer."""
     consumer = bench.consumer
@@ -777,3 +789,151 @@ def test_a_job_of_a_held_back_customer_is_back_by_its_deadline(bench: Bench) -> 
     assert next(bench.consumer) is None
     ((_, _, until, _),) = bench.consumer.events("defer")
     assert until == NOON + 100 * SECOND + 1
+
+
+A_PAGE = Refused(403, "http_403")
+
+
+def refuse(bench: Bench, delivery: Delivery) -> int:
+    """Report that a page answered the call, as the dispatcher does; when the job is to come back."""
+    bench.give_back(delivery, A_PAGE)
+    ((_, job, until, _),) = bench.consumer.events("defer")[-1:]
+    assert job == delivery.job
+    return int(until)
+
+
+def come_back(bench: Bench, delivery: Delivery) -> Delivery:
+    """The job comes back from where it was put aside, with what goes with it, and is handed out."""
+    shop = bench.host.shops.get(delivery.shop)
+    assert shop is not None
+    again = Delivery(delivery.job, bench.consumer.ask_for(delivery.job, shop))
+    again.trouble = delivery.trouble
+    bench.consumer.gate.offer(again)
+    assert bench.consumer.take() is again
+    return again
+
+
+def serve(bench: Bench, number: int) -> None:
+    """A job that has no trouble is answered well, a moment later."""
+    bench.clock.advance(1)
+    bench.consumer.offer(make_job(number))
+    bench.finish(bench.consumer.take())
+    bench.clock.advance(1)
+
+
+def test_a_refused_job_is_put_aside(bench: Bench) -> None:
+    """A job whose call a page answered leaves the gate for a delay queue, no attempt spent; the shop goes on."""
+    consumer = bench.consumer
+    consumer.offer(*(make_job(number) for number in range(20)))
+    bench.finish(consumer.take())
+    delivery = consumer.take()
+    until = refuse(bench, delivery)
+    assert PUT_ASIDE <= until - NOON <= 2 * PUT_ASIDE
+    assert [event[1::2] for event in consumer.events("released")] == [(delivery.job, True)]
+    assert consumer.gate.reasons("acme") == {}
+    assert bench.counted.get_sample_value("referral_refusals_total", {"then": "put_aside"}) == 1
+    for _ in range(18):
+        bench.finish(consumer.take())
+    again = come_back(bench, delivery)
+    assert again.grant is not None
+    assert again.grant.attempts == 1
+
+
+def test_refused_jobs_come_back_apart(bench: Bench) -> None:
+    """Jobs that were refused together are called again at different times."""
+    times = set()
+    for number in range(8):
+        serve(bench, 100 + number)
+        bench.consumer.offer(make_job(number))
+        times.add(refuse(bench, bench.consumer.take()) - bench.clock.now())
+    assert len(times) == 8
+
+
+def test_a_refused_job_is_back_by_its_deadline(bench: Bench) -> None:
+    """A job that expires while it is put aside comes back then, to end."""
+    serve(bench, 1)
+    deadline = NOON + SECOND
+    bench.consumer.offer(make_job(2, not_after=to_datetime(deadline)))
+    assert refuse(bench, bench.consumer.take()) == deadline + 1
+
+
+def test_a_job_that_alone_is_refused_may_end(bench: Bench) -> None:
+    """A job that was refused twice, while others were answered, is granted a call that ends it if it is refused."""
+    serve(bench, 1)
+    bench.consumer.offer(make_job(2))
+    delivery = bench.consumer.take()
+    for number in range(2):
+        assert not delivery.ends_if_refused
+        refuse(bench, delivery)
+        serve(bench, 10 + number)
+        delivery = come_back(bench, delivery)
+    assert delivery.ends_if_refused
+    bench.finish(delivery, A_PAGE)
+    assert bench.counted.get_sample_value("referral_refusals_total", {"then": "failed"}) == 1
+    assert bench.consumer.gate.reasons("acme") == {}
+
+
+def test_the_probe_is_another_job(bench: Bench) -> None:
+    """A shop that a page closed is tried with a job that hasn't been refused, though that one has come back."""
+    consumer = bench.consumer
+    consumer.offer(make_job(1))
+    delivery = consumer.take()
+    refuse(bench, delivery)
+    assert set(consumer.gate.reasons("acme")) == {"halted"}
+    consumer.offer(make_job(2))
+    consumer.gate.offer(delivery)
+    probe = consumer.take()
+    assert (probe.job, probe.probing) == (make_job(2), True)
+    bench.finish(probe)
+    assert consumer.take() is delivery
+
+
+def test_a_job_that_fails_alone_pays_for_its_calls(bench: Bench) -> None:
+    """A job that failed while others were answered finds out nothing about a failing upstream: its calls count."""
+    consumer = bench.consumer
+    consumer.offer(make_job(1))
+    delivery = consumer.take()
+    bench.finish(delivery, Retry(503, "http_503"))
+    serve(bench, 2)
+    consumer.gate.probe("acme", probing=True)
+    consumer.offer(make_job(3))
+    fresh = consumer.take()
+    assert fresh.probing
+    bench.finish(fresh, Retry(503, "http_503"))
+    other = Delivery(make_job(4), consumer.ask_for(make_job(4), make_shop("acme")))
+    other.trouble = delivery.trouble
+    consumer.gate.offer(other)
+    assert not consumer.take().probing
+
+
+def test_a_429_of_one_job_alone(bench: Bench) -> None:
+    """A job that is answered 429 again and again while others are answered holds back its customer, not its shop."""
+    bench.consumer.offer(make_job(1))
+    delivery = bench.consumer.take()
+    for number in range(3):
+        assert not delivery.waits_alone
+        assert delivery.grant is not None
+        bench.store.release(delivery.ask, delivery.grant.epoch, called=True)
+        verdict = Throttled(429, "rate_limit_exceeded", "shop", SECOND)
+        hour = bench.clock.now() + 3600 * SECOND
+        bench.consumer.report(delivery, GiveBack(1, scope="customer", until=hour, verdict=verdict))
+        serve(bench, 10 + number)
+        delivery = come_back(bench, delivery)
+    assert delivery.waits_alone
+
+
+@pytest.mark.parametrize("changed", ['base_url = "https://right.example"', 'api_version = "v2024010"'])
+def test_another_address_opens_the_shop(tmp_path: Path, changed: str) -> None:
+    """A shop that is called elsewhere, or by another version, is open at once, as with another credential."""
+    (tmp_path / "acme.key").write_text("s3cret")
+    shops = tmp_path / "shops.toml"
+    table = '[shops.acme]\nkey_id = "k1"\nsecret_file = "acme.key"\n'
+    shops.write_text(table)
+    bench = Bench(ShopRegistry.load(shops))
+    bench.consumer.offer(make_job(1))
+    refuse(bench, bench.consumer.take())
+    assert bench.consumer.gate.reasons("acme") == {"halted": NOON + FIRST_PAUSE}
+    shops.write_text(f"{table}{changed}\n")
+    bench.consumer.offer(make_job(2))
+    bench.consumer.take()
+    assert bench.clock.now() == NOON + SECOND

@@ -10,15 +10,17 @@ from tests.unit.making import NOON, make_job
 from tests.unit.test_gated_consumer import Bench, BenchConsumer
 from worker.breaker import FIRST_PAUSE
 from worker.broker.base import ALONE_FROM, HOUSEKEEPING
+from worker.broker.delivery import Delivery
 from worker.broker.prober import GRACE
 from worker.clock import SECOND
+from worker.jobs import Job
 from worker.shops import ShopConfig
 from worker.store.base import LEASE_MARGIN
-from worker.verdicts import Halted, Retry, Unknown, Verdict
+from worker.verdicts import Halted, Refused, Retry, Unknown, Verdict
 
 BAD_TOKEN = Halted(401, "invalid_token", None, every_shop=False)
 OBSOLETE = Halted(400, "obsolete_global_api_version", None, every_shop=True)
-A_PAGE = Halted(404, "http_404", None, every_shop=False)
+A_PAGE = Refused(404, "http_404")
 
 
 class Asked(Bench):
@@ -38,6 +40,13 @@ class Asked(Bench):
     def halt(self, verdict: Halted = BAD_TOKEN) -> None:
         """Have a job of acme answered like this; it stays the shop's first."""
         self.give_back(self.consumer.take(), verdict)
+
+    def refuse(self, job: Job) -> Delivery:
+        """Have the job that goes next, which is to be this one, answered by a page."""
+        delivery = self.consumer.take()
+        assert delivery.job == job
+        self.give_back(delivery, A_PAGE)
+        return delivery
 
     def pass_by(self, microseconds: int) -> None:
         """Let that time pass without a job that may go."""
@@ -95,6 +104,37 @@ def test_then_one_job_probes(bench: Asked, answer: Verdict | None) -> None:
     assert bench.consumer.gate.next(bench.clock.now()) is None
     bench.finish(probe)
     assert not bench.consumer.take().probing
+
+
+def test_three_jobs_are_tried_while_the_token_is_taken(bench: Asked) -> None:
+    """A shop that a page closed tries three other jobs once Status2 takes its token, else one."""
+    bench.consumer.offer(*(make_job(number) for number in range(2, 9)))
+    bench.refuse(make_job(1))
+    bench.pass_by(FIRST_PAUSE)
+    bench.answer(None)
+    for number in (8, 7, 6):
+        bench.refuse(make_job(number))
+    bench.pass_by(2 * FIRST_PAUSE)
+    bench.answer(A_PAGE)
+    bench.refuse(make_job(5))
+    bench.pass_by(4 * FIRST_PAUSE)
+    bench.expect(3)
+    bench.answers.put(None)
+
+
+def test_the_only_job_ends_after_a_few_probes(bench: Asked) -> None:
+    """A job that has no other beside it is given up once Status2 has taken the token before each of a few calls; a
+    Status2 that tells nothing gives up none."""
+    job = make_job()
+    for answer in (A_PAGE, None, A_PAGE, None, None):
+        delivery = bench.refuse(job)
+        assert not delivery.ends_if_refused
+        bench.consumer.gate.offer(delivery)
+        if bench.consumer.gate.reasons("acme") == {}:
+            bench.consumer.gate.offer(bench.refuse(job))
+        bench.pass_by(bench.consumer.gate.closed_until("acme") - GRACE - bench.clock.now())
+        bench.answer(answer)
+    assert bench.consumer.take().ends_if_refused
 
 
 def test_a_slow_status_holds_nobody_for_ever(bench: Asked) -> None:

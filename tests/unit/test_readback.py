@@ -9,7 +9,7 @@ from tests.unit.making import NOON, make_job
 from worker.answers import Answer
 from worker.jobs import Job
 from worker.readback import judge_referrals, judge_status
-from worker.verdicts import Found, Halted, Missing, Rejected, Retry, Throttled, Unknown
+from worker.verdicts import Found, Halted, Missing, Refused, Rejected, Retry, Throttled, Unknown
 
 BY_MAIL = make_job(channel="email", destination="Cyd@Example.com ")
 BY_PHONE = make_job(channel="whatsapp")
@@ -105,7 +105,7 @@ def test_errors(status: int, code: str, expected: object) -> None:
 def test_a_page() -> None:
     """An answer that is not the vendor's says nothing of referrals."""
     reading = judge_referrals(Answer(404, None, b"<html>"), BY_PHONE, NOON)
-    assert reading == Halted(404, "http_404", None, every_shop=False)
+    assert reading == Refused(404, "http_404")
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"valid":true}'])
@@ -118,7 +118,7 @@ def test_a_token_that_is_taken(body: bytes) -> None:
     ("given", "expected"),
     [
         (answer({"id": "invalid_token"}, 401), Halted(401, "invalid_token", None, every_shop=False)),
-        (Answer(404, None, b"<html>"), Halted(404, "http_404", None, every_shop=False)),
+        (Answer(404, None, b"<html>"), Refused(404, "http_404")),
         (Answer(200, None, b"<html>"), Unknown(200, "unreadable_answer")),
         (Answer(200, None, b'{"referral":{}', "connection_lost"), Unknown(200, "connection_lost")),
         (answer({"id": "rate_limit_exceeded"}, 429), Throttled(429, "rate_limit_exceeded", None, None)),

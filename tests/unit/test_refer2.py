@@ -17,7 +17,7 @@ from worker.jobs import Customer, Job
 from worker.refer2 import Refer2Client
 from worker.shops import ShopConfig, ShopTable
 from worker.tokens import TokenMaker
-from worker.verdicts import Found, Halted, Rejected, Retry, Sent, Unknown
+from worker.verdicts import Found, Halted, Refused, Rejected, Retry, Sent, Unknown
 
 OK = response(200, {"referral": {"link": "https://example.com/r/1"}, "message": "hi"})
 SENT = Sent(200, "hi", {"link": "https://example.com/r/1"}, None)
@@ -107,6 +107,15 @@ def test_no_token_no_call() -> None:
         verdict = refusing.refer(shop_at(server.url, token="customer"), job())
     assert verdict == Rejected(None, "missing_customer_identity", "no shopid; not sent", listed=True)
     assert server.connections == 0
+
+
+def test_a_token_of_one_customer_that_is_refused(client: Refer2Client) -> None:
+    """A shop's token that is refused is the shop's trouble; a customer's own may be the customer's."""
+    with RawServer(sends(response(401, {"id": "invalid_token"}))) as server:
+        of_shop = client.refer(shop_at(server.url), job())
+        of_customer = client.refer(shop_at(server.url, token="customer"), job(customer=Customer(shopid="1")))
+    assert of_shop == Halted(401, "invalid_token", None, every_shop=False)
+    assert of_customer == Refused(401, "invalid_token")
 
 
 @pytest.mark.parametrize(
@@ -201,7 +210,7 @@ def test_redirects_are_not_followed(client: Refer2Client) -> None:
         endless = response(302, b"x", {"Location": f"{elsewhere.url}/api/v2023061/acme/Refer2"}, length=10**12)
         with RawServer(sends(endless, then=Connection.close)) as server:
             verdict = client.refer(shop_at(server.url), job())
-        assert verdict == Halted(302, "http_302", None, every_shop=False)
+        assert verdict == Refused(302, "http_302")
         assert elsewhere.connections == 0
 
 

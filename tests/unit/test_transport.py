@@ -19,7 +19,7 @@ from tests.unit.rawserver import Connection, RawServer, Reply, drips, response, 
 from worker.answers import Answer, judge
 from worker.bounds import ANSWER
 from worker.transport import FOREIGN_ERRORS, NoAnswer, Transport, no_answer, tls_context
-from worker.verdicts import Halted, Sent, Throttled, Unknown, Verdict
+from worker.verdicts import Refused, Sent, Throttled, Unknown, Verdict
 
 DEADLINE = 0.6
 REFERRAL = b'{"referral": {"link": "https://example.com/r/1"}}'
@@ -112,10 +112,10 @@ MISBEHAVIOURS: dict[str, tuple[Reply, Verdict]] = {
     "is not UTF-8": (sends(response(200, b'{"referral": {"x": "\xe9"}}')), UNREADABLE),
     "writes NaN": (sends(response(200, b'{"referral": {"x": NaN}}')), UNREADABLE),
     "nests without end": (sends(response(200, b'{"referral":' * 60_000)), UNREADABLE),
-    "answers with a page": (sends(response(403, b"<html>")), Halted(403, "http_403", None, every_shop=False)),
+    "answers with a page": (sends(response(403, b"<html>")), Refused(403, "http_403")),
     "answers with a page of 5 MB": (
         sends(response(403, b"<html>" * 1_000_000)),
-        Halted(403, "http_403", None, every_shop=False),
+        Refused(403, "http_403"),
     ),
     "throttles": (
         sends(response(429, {"id": "rate_limit_exceeded"}, {"Retry-After": "3"})),

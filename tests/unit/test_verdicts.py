@@ -2,7 +2,18 @@
 
 import pytest
 
-from worker.verdicts import DOCUMENTED_CODES, Halted, Rejected, Retry, Sent, Throttled, Unknown, Verdict, label_of
+from worker.verdicts import (
+    DOCUMENTED_CODES,
+    Halted,
+    Refused,
+    Rejected,
+    Retry,
+    Sent,
+    Throttled,
+    Unknown,
+    Verdict,
+    label_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -18,7 +29,7 @@ from worker.verdicts import DOCUMENTED_CODES, Halted, Rejected, Retry, Sent, Thr
         (Throttled(429, "rate_limit_exceeded", None, None), "rate_limit_exceeded"),
         (Throttled(429, "http_429", None, None), "http_4xx"),
         (Halted(401, "invalid_token", None, every_shop=False), "invalid_token"),
-        (Halted(302, "http_302", None, every_shop=False), "http_3xx"),
+        (Refused(302, "http_302"), "http_3xx"),
         (Retry(None, "connection"), "connection"),
         (Retry(503, "http_503"), "http_5xx"),
         (Retry(None, "http_made_up"), "other"),

@@ -10,11 +10,11 @@ from tests.unit.test_dispatch import BAD_TOKEN, CALL, DOWN, LOST, REJECTED, SENT
 from worker.clock import SECOND, to_datetime
 from worker.dispatch import DEFAULT_THROTTLE, RETRY_CAP, VERIFY_AFTER, Fenced, GiveBack, Later
 from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, Go, Seen
-from worker.verdicts import Found, Halted, Missing, Reading, Rejected, Retry, Throttled, Unknown, Verdict
+from worker.verdicts import Found, Halted, Missing, Reading, Refused, Rejected, Retry, Throttled, Unknown, Verdict
 
 FOUND = Found(200, {"referral_bhid": "r1", "channel": "whatsapp", "new": [1, None]})
 OBSOLETE = Halted(400, "obsolete_global_api_version", None, every_shop=True)
-A_PAGE = Halted(404, "http_404", None, every_shop=False)
+A_PAGE = Refused(404, "http_404")
 
 
 def verifying(verdict: Verdict = SENT, **table: Any) -> Bench:
@@ -126,7 +126,7 @@ FAILED: list[Reading] = [
     Unknown(None, "connection_lost"),
     Unknown(200, "unreadable_answer"),
     A_PAGE,
-    Halted(302, "http_302", None, every_shop=False),
+    Refused(302, "http_302"),
 ]
 
 

@@ -3,7 +3,7 @@
 import heapq
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import Any, Generic, TypeVar
@@ -25,6 +25,7 @@ from worker.gate import FOREVER, Gate
 from worker.jobs import Job
 from worker.shops import ReadyToken, ShopConfig
 from worker.store.base import LEASE_MARGIN, Ask, Closed, Go, Reply, Seen, Wait
+from worker.verdicts import Refused
 
 HOUSEKEEPING = SECOND
 """How often the shops file is looked at and what takes too long is looked for."""
@@ -43,10 +44,21 @@ FIRST_BACKOFF = SECOND
 LONGEST_BACKOFF = 60 * SECOND
 """Bounds of a shop's pause after a job of it went wrong outside the call, so that nothing spins."""
 
+PUT_ASIDE = 5 * SECOND
+"""How soon a job that was refused is called again at the earliest, and twice as long at the latest: jobs that were
+refused together shouldn't come back together, where they would look like a shop that refuses everybody."""
+
 log = structlog.get_logger(__name__)
 
 
 D = TypeVar("D", bound=Delivery)
+
+
+def _by_its_deadline(delivery: Delivery, now: int, until: int) -> int:
+    # By its deadline it is back, to end then rather than at its turn.
+    if delivery.needs_call and delivery.job.not_after is not None:
+        return min(until, max(now, from_datetime(delivery.job.not_after)) + 1)
+    return until
 
 
 class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
@@ -69,7 +81,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         )
         self._timeout = timeout * 1000
         self._backoffs: dict[str, int] = {}
-        self._credentials: dict[str, str] = {}
+        self._called_by: dict[str, tuple[str, str, str]] = {}
         self._returned: deque[D] = deque()
         self._replies: deque[tuple[list[D], list[Reply] | StoreError]] = deque()
         self._unanswered = 0
@@ -151,9 +163,9 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             self.gate.configure(slug, weight=shop.weight, max_in_flight=shop.max_in_flight)
             if isinstance(shop.credential, ReadyToken) and shop.credential.expires_at is not None:
                 self.host.metrics.show_credential(slug, shop.credential.expires_at)
-            fingerprint = shop.credential.fingerprint
-            if self._credentials.setdefault(slug, fingerprint) != fingerprint:
-                self._credentials[slug] = fingerprint
+            called_by = (shop.credential.fingerprint, shop.base_url, shop.api_version)
+            if self._called_by.setdefault(slug, called_by) != called_by:
+                self._called_by[slug] = called_by
                 self.closings.start_anew(slug)
         self._apply_pauses()
         self._paces.start_anew(self.host.clock.now())
@@ -240,8 +252,8 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
     def defer(self, delivery: D, until: int) -> None:
         """The job has left the gate and comes back at ``until``: keep a copy, then acknowledge."""
 
-    def paused(self, shop: str, pause: Pause) -> None:
-        """The shop's answers closed it. Brokers whose jobs wait elsewhere have nothing to do."""
+    def paused(self, shops: Sequence[str], pause: Pause) -> None:
+        """An answer closed these shops. Brokers whose jobs wait elsewhere have nothing to do."""
 
     def called_off(self) -> None:
         """Other campaigns are cancelled than before. Brokers whose jobs wait elsewhere have nothing to do."""
@@ -339,7 +351,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
                 self.board.called(delivery.shop, reply.calls_today, now)
                 if reply.overtaken:
                     self.host.metrics.takeovers.inc()
-                delivery.probing = self.gate.is_probing(delivery.shop)
+                self._weigh(delivery)
                 delivery.paused = self._orders.is_paused(delivery.shop)
                 if reply.takeovers:
                     log.warning("job_taken_over", shop=delivery.shop, job_id=delivery.job.job_id, times=reply.takeovers)
@@ -380,6 +392,13 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             self.bury(delivery, DeadLetterError("unreadable_result", problem))
         else:
             self.publish_result(delivery, finish)
+
+    def _weigh(self, delivery: D) -> None:
+        others = self.closings.others(delivery.shop)
+        # What has trouble of its own finds out nothing about its shop, and pays for its calls.
+        delivery.probing = self.gate.is_probing(delivery.shop) and not others.is_own(delivery)
+        delivery.ends_if_refused = others.ends_if_refused(delivery)
+        delivery.waits_alone = others.waits_alone(delivery)
 
     def _free(self, delivery: D, now: int) -> bool:
         free = self._orders.ends_as(delivery.job, now)
@@ -476,12 +495,16 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             self.gate.finished(delivery)
             self.put_back(delivery)
 
+    def _put_aside(self, delivery: D, now: int) -> None:
+        # Not to the head of its line, nor into the prefetch, which a few such jobs would fill.
+        self.gate.finished(delivery)
+        spread = PUT_ASIDE * int(delivery.job_id[:4], 16) >> 16
+        self.defer(delivery, _by_its_deadline(delivery, now, now + PUT_ASIDE + spread))
+
     def _hold_back(self, delivery: D, now: int, until: int, *, line: bool) -> None:
         if line:
             delivery.ask = self.ask_again(delivery, until)
-        if delivery.needs_call and delivery.job.not_after is not None:
-            # By its deadline it is back, to end then rather than at its customer's turn.
-            until = min(until, max(now, from_datetime(delivery.job.not_after)) + 1)
+        until = _by_its_deadline(delivery, now, until)
         if not self.gate.set_aside(delivery, now, until):
             self.host.metrics.deferred(delivery.shop)
             self.defer(delivery, until)
@@ -498,7 +521,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             self.board.came_back(delivery)
             disposition, delivery.disposition = delivery.disposition, None
             if disposition is not None and disposition.verdict is not None:
-                self.closings.learn(delivery.shop, disposition.verdict)
+                self.closings.learn(delivery, disposition.verdict, ended=isinstance(disposition, Finish))
             if isinstance(disposition, GiveBack):
                 self._given_back(delivery, disposition)
             else:
@@ -532,6 +555,9 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             return
         if disposition.scope == "customer":
             self._hold_back(delivery, self.host.clock.now(), disposition.until, line=False)
+            return
+        if isinstance(disposition.verdict, Refused):
+            self._put_aside(delivery, self.host.clock.now())
             return
         self.gate.give_back(delivery)
         if disposition.scope == "shop":

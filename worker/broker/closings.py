@@ -1,26 +1,32 @@
 """Closes a shop where its answers say that calling it is pointless, and opens it again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
 
 from worker.breaker import CAUSES, Breaker, Pause, Resume
+from worker.broker.delivery import Delivery
 from worker.broker.host import Host
 from worker.broker.prober import GRACE, Prober
 from worker.clock import SECOND
 from worker.gate import Gate
 from worker.store.base import Closure
-from worker.verdicts import Verdict
+from worker.troubled import Others
+from worker.verdicts import Refused, Verdict
 
 log = structlog.get_logger(__name__)
+
+
+def _is_in_trouble(job: Delivery) -> bool:
+    return job.trouble is not None
 
 
 class Closings:
     """A breaker for each shop. What they find is done to the gate, noted in the store, counted and logged.
 
     For the consumer's thread alone. ``wake`` is called from another one when a question about a halted shop was
-    answered. ``take_back`` undoes what a shop was granted, and ``closed`` hears of each shop whose answers closed it.
+    answered. ``take_back`` undoes what a shop was granted, and ``closed`` hears which shops an answer closed.
     """
 
     def __init__(
@@ -30,7 +36,7 @@ class Closings:
         *,
         wake: Callable[[], None],
         take_back: Callable[[str], None],
-        closed: Callable[[str, Pause], None],
+        closed: Callable[[Sequence[str], Pause], None],
     ) -> None:
         self._host = host
         self._gate = gate
@@ -41,16 +47,24 @@ class Closings:
         for cause in CAUSES:
             host.metrics.pauses.labels(cause)
 
-    def learn(self, shop: str, verdict: Verdict) -> None:
-        """A call of the shop came to this."""
-        change = self._breaker(shop).record(verdict, self._host.clock.now())
+    def learn(self, job: Delivery, verdict: Verdict, *, ended: bool) -> None:
+        """The job's call came to this; ``ended``: and so did the job."""
+        if isinstance(verdict, Refused):
+            then = "failed" if ended else "put_aside"
+            self._host.metrics.refusals.labels(then).inc()
+            log.warning("job_refused", shop=job.shop, job_id=job.job_id, code=verdict.code, then=then)
+        change = self._breaker(job.shop).record(verdict, self._host.clock.now(), job, ended=ended)
         if isinstance(change, Pause):
-            self._pause(shop, change)
+            self._pause(job.shop, change, job.job_id)
         else:
-            self._resume(shop, change)
+            self._resume(job.shop, change)
+
+    def others(self, shop: str) -> Others:
+        """How the shop's jobs fare."""
+        return self._breaker(shop).others
 
     def start_anew(self, shop: str) -> None:
-        """The shop's credential is another one: what went wrong with the old one is forgotten."""
+        """The shop's credential or address is another one: what went wrong with the old one is forgotten."""
         self._resume(shop, self._breaker(shop).reset())
 
     def probe(self, now: int) -> None:
@@ -71,8 +85,11 @@ class Closings:
         shop = self._host.shops.get(finding.shop)
         if shop is not None and shop.credential.fingerprint == finding.fingerprint:
             self._gate.open(finding.shop, "halted")
-            change = self._breaker(finding.shop).record(finding.refused, now) if finding.refused else None
-            if isinstance(change, Pause):
+            breaker = self._breaker(finding.shop)
+            if finding.taken:
+                breaker.token_was_taken()
+            change = breaker.halt(finding.refused, now) if finding.refused else None
+            if change is not None:
                 self._pause(finding.shop, change)
         self.probe(now)
 
@@ -87,27 +104,41 @@ class Closings:
             breaker = self._breakers[shop] = Breaker()
         return breaker
 
-    def _pause(self, shop: str, pause: Pause) -> None:
+    def _pause(self, shop: str, pause: Pause, job_id: str | None = None) -> None:
+        shops = self._alike(shop) if pause.every_shop else [shop]
         self._host.metrics.pauses.labels(pause.cause).inc()
         log.error(
             "shop_closed",
             shop=shop,
+            job_id=job_id,
             cause=pause.cause,
             code=pause.code,
             every_shop=pause.every_shop,
+            shops=len(shops),
             seconds=(pause.until - self._host.clock.now()) // SECOND,
         )
-        for slug in self._host.shops.slugs() if pause.every_shop else (shop,):
+        for slug in shops:
             self._breaker(slug).join(pause)
             until = pause.until
             if pause.cause == "halted" and self._prober is not None:
                 self._prober.watch(slug, until)
                 until += GRACE
             self._gate.close(slug, until, pause.cause)
-            self._gate.probe(slug, probing=True)
+            # A job that is in trouble already would find out nothing about the others.
+            rather_not = _is_in_trouble if self.others(slug).in_trouble else None
+            self._gate.probe(slug, probing=True, rather_not=rather_not)
             self._take_back(slug)
             self._host.store.note(slug, Closure(pause.cause, pause.code, pause.until))
-        self._closed(shop, pause)
+        self._closed(shops, pause)
+
+    def _alike(self, shop: str) -> list[str]:
+        # What is wrong with an API version is so for all that are called there, and for nobody else.
+        configs = {slug: config for slug in self._host.shops.slugs() if (config := self._host.shops.get(slug))}
+        called = configs.get(shop)
+        if called is None:
+            return [shop]
+        place = (called.base_url, called.api_version)
+        return [slug for slug, config in configs.items() if (config.base_url, config.api_version) == place]
 
     def _resume(self, shop: str, change: Resume | None) -> None:
         if change is None:

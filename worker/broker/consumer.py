@@ -34,6 +34,7 @@ from worker.dispatch import Finish, Later
 from worker.errors import BrokerError, ConfigurationError, DeadLetterError, UnroutableError, place_of
 from worker.jobs import Job, decode_message
 from worker.store.base import Ask, Go
+from worker.troubled import Trouble
 
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 15.0
@@ -48,6 +49,8 @@ DRAIN = 30 * SECOND
 """How long a stopping process waits for RabbitMQ to confirm what it has in hand."""
 
 PLACE_HEADER = "x-referral-place"
+TROUBLE_HEADER = "x-referral-trouble"
+"""What the job's calls have met, for the worker that meets it next."""
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +62,7 @@ class AmqpDelivery(Delivery):
         super().__init__(job, ask)
         self.message = message
         self.arrived_at = message.at
+        self.trouble = message.trouble
 
 
 class Received:
@@ -88,6 +92,11 @@ class Received:
         """The place in its customer's line that a worker has noted on it; anybody else's note is none."""
         place = (self.properties.headers or {}).get(PLACE_HEADER) if self.returned else None
         return place if isinstance(place, int) else None
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """What a worker has noted that the job's calls have met; anybody else's note is none."""
+        return Trouble.read((self.properties.headers or {}).get(TROUBLE_HEADER), self.at) if self.returned else None
 
 
 class AmqpConsumer(GatedConsumer[AmqpDelivery]):
@@ -171,10 +180,12 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
     def defer(self, delivery: AmqpDelivery, until: int) -> None:
         wait = until - self.host.clock.now()
         message = delivery.message
-        place = {} if delivery.ask.place is None else {PLACE_HEADER: delivery.ask.place}
+        told: dict[str, str | int] = {} if delivery.ask.place is None else {PLACE_HEADER: delivery.ask.place}
+        if delivery.trouble is not None:
+            told[TROUBLE_HEADER] = delivery.trouble.words
         properties = kept(
             message.properties,
-            add=place,
+            add=told,
             returned=message.returned,
             expiration=expiration(wait),
             message_id=delivery.job.job_id,

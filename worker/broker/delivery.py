@@ -5,6 +5,7 @@ import dramatiq
 from worker.dispatch import Disposition
 from worker.jobs import ACTOR, QUEUE, Job
 from worker.store.base import Ask, Go
+from worker.troubled import Trouble
 
 
 class Delivery(dramatiq.MessageProxy):
@@ -12,8 +13,10 @@ class Delivery(dramatiq.MessageProxy):
 
     The actor sets ``disposition``; without one the job counts as not done. ``place`` is where the job stands in its
     customer's line. ``probing`` says that its call finds out whether a failing upstream works again,
-    ``paused`` that its shop is paused: it may only end without a call. ``arrived_at`` is when the job came, 0 where
-    that is of no interest.
+    ``paused`` that its shop is paused: it may only end without a call. ``ends_if_refused`` says that a page in place of
+    an answer is about this job alone, ``waits_alone`` that a 429 is; ``trouble`` is what its calls have met so far.
+    ``arrived_at`` is when the job came, 0 where that
+    is of no interest.
     """
 
     def __init__(self, job: Job, ask: Ask) -> None:
@@ -36,8 +39,16 @@ class Delivery(dramatiq.MessageProxy):
         self.grant: Go | None = None
         self.probing = False
         self.paused = False
+        self.ends_if_refused = False
+        self.waits_alone = False
+        self.trouble: Trouble | None = None
         self.disposition: Disposition | None = None
         self.arrived_at = 0
+
+    @property
+    def job_id(self) -> str:
+        """The job's id."""
+        return self.ask.job_id
 
     @property
     def needs_call(self) -> bool:

@@ -4,7 +4,7 @@ import heapq
 import queue
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import Any, Protocol
 
@@ -34,6 +34,10 @@ PARK_AFTER = 600 * SECOND
 HICCUPS: dict[Cause, int] = {"unlisted_code": 0, "halted": 1, "breaker": 3}
 """Pauses in a row that a shop's answers may cause before a person has to act. A refusal is told at the second; an
 upstream that fails, or is out of reach, has half a minute to come back."""
+
+HICCUPS_OF_A_GOOD_TOKEN = 3
+"""The same while Status2 takes the shop's token: by then nine jobs have been tried, or the last one is known to be
+what is refused."""
 
 log = structlog.get_logger(__name__)
 
@@ -228,10 +232,9 @@ class LocalConsumer(GatedConsumer[Delivery]):
                 for delivery in self.gate.withdraw(shop):
                     self._park(delivery, until)
 
-    def paused(self, shop: str, pause: Pause) -> None:
-        if pause.in_a_row > HICCUPS[pause.cause]:
-            for slug in self.host.shops.slugs() if pause.every_shop else (shop,):
-                self._run.halted[slug] = pause.code
+    def paused(self, shops: Sequence[str], pause: Pause) -> None:
+        if pause.in_a_row > (HICCUPS_OF_A_GOOD_TOKEN if pause.token_taken else HICCUPS[pause.cause]):
+            self._run.halted.update(dict.fromkeys(shops, pause.code))
 
     def close(self) -> None:
         """Take up what the worker threads reported last; jobs that were not called stay for a later run."""

@@ -11,7 +11,7 @@ import structlog
 from worker.clock import SECOND
 from worker.errors import place_of
 from worker.shops import ShopConfig
-from worker.verdicts import DOCUMENTED_CODES, Halted, Unknown, Verdict, label_of
+from worker.verdicts import Halted, Unknown, Verdict, label_of
 
 GRACE = 5 * SECOND
 """How much longer than its pause a halted shop stays closed for the question about it to be put; then a job probes."""
@@ -22,12 +22,13 @@ log = structlog.get_logger(__name__)
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What was found out about a shop's token: ``refused`` is what its calls would come to, None where one should be
-    tried: the token is taken, or nothing was found out.
+    tried: the token is ``taken``, or nothing was found out.
     """
 
     shop: str
     fingerprint: str
     refused: Halted | None
+    taken: bool
 
 
 class Prober:
@@ -97,9 +98,9 @@ class Prober:
         while (shop := self._questions.get()) is not None:
             verdict = self._ask(shop)
             # A page instead of an answer says nothing of the token, and Refer2 itself may well answer.
-            refused = verdict if isinstance(verdict, Halted) and verdict.code in DOCUMENTED_CODES else None
+            refused = verdict if isinstance(verdict, Halted) else None
             log.info("shop_probed", shop=shop.slug, answer="ok" if verdict is None else label_of(verdict))
-            self._findings.append(Finding(shop.slug, shop.credential.fingerprint, refused))
+            self._findings.append(Finding(shop.slug, shop.credential.fingerprint, refused, verdict is None))
             self._wake()
 
     def _ask(self, shop: ShopConfig) -> Verdict | None:

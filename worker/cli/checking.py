@@ -13,7 +13,7 @@ from worker.clock import SECOND, SystemClock
 from worker.credentials import ReadyToken
 from worker.errors import ReferralError
 from worker.shopfile import ShopConfig, read_shops
-from worker.verdicts import DOCUMENTED_CODES, Halted, Retry, Verdict
+from worker.verdicts import Halted, Retry, Verdict
 
 
 class CheckError(ReferralError):
@@ -78,7 +78,9 @@ def _problem(config: ShopConfig, verdict: Verdict | None) -> str | None:
     match verdict:
         case None:
             return None
-        case Halted(code=code) if code in DOCUMENTED_CODES:
+        case Halted(status=407, code=code):
+            return f"{place}: the proxy refuses the worker ({code}); see REFERRALS_HTTP_PROXY"
+        case Halted(code=code):
             return f"{place}: refused ({code}); see its key_id, secret_file or token_file, and api_version"
         case Retry(status=None):
             return f"{place}: is out of reach (no connection); nothing is known of its credential"

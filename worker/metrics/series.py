@@ -135,6 +135,14 @@ class Series:
             "Times that a shop's answers closed it, by cause; breaker is a failing upstream.",
             "cause",
         )
+        self.refusals = made.counter(
+            "referral_refusals_total",
+            "Calls that a page refused (3xx, or 4xx without Refer2's error id), by what became of the job: put_aside, "
+            "or failed where it alone was refused.",
+            "then",
+        )
+        for then in ("put_aside", "failed"):
+            self.refusals.labels(then)
         self.dead_letters = made.counter(
             "referral_dead_letters_total", "Messages parked in referrals.dead, by reason.", "reason"
         )

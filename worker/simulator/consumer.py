@@ -25,6 +25,7 @@ class Ticket(Delivery):
         self.customer = ask.customer
         self.grant: Go | None = None
         self.probing = False
+        self.trouble = None
         self.disposition = None
         self.published_at = published_at
 

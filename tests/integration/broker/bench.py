@@ -181,7 +181,14 @@ class Bench:
             delivery: object = CurrentMessage.get_current_message()
             assert isinstance(delivery, Delivery)
             assert delivery.grant is not None
-            delivery.disposition = dispatcher.dispatch(job, delivery.ask, delivery.grant, probing=delivery.probing)
+            delivery.disposition = dispatcher.dispatch(
+                job,
+                delivery.ask,
+                delivery.grant,
+                probing=delivery.probing,
+                ends_if_refused=delivery.ends_if_refused,
+                waits_alone=delivery.waits_alone,
+            )
 
         self._worker = dramatiq.Worker(self.broker, worker_timeout=100, worker_threads=threads)
 

@@ -1,0 +1,144 @@
+"""Whose trouble it is that a job's calls go wrong: its own, or everybody's. How the others fare since tells.
+
+Pure; the time is an argument (microseconds).
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Protocol
+
+from worker.clock import SECOND
+
+EVERYBODY = 3
+"""Different jobs in trouble since the shop's last good answer from which it is taken to be the shop's. One job's text
+can displease a firewall; three in a row are hardly chance, and closing the shop costs the others five seconds."""
+
+REFUSALS = 3
+"""Calls of one job that are refused before it ends. Twice may be a firewall that comes and goes: the second time, too,
+it may have refused everybody, and this job was only the first to notice."""
+
+TOKEN_TAKEN = 2
+"""Refusals of a job that nobody was served beside, each after Status2 had taken the token, after which one more ends
+it."""
+
+THROTTLES = 3
+"""429s of one job, with others served after each, from which a further one is its customer's and not its shop's."""
+
+FORGOTTEN_AFTER = 3600 * SECOND
+"""What is older tells nothing of how others fare now."""
+
+_WORDS = re.compile(r"\d{1,17} \d{1,3} \d{1,3}", re.ASCII)
+
+
+@dataclass(slots=True)
+class Trouble:
+    """A job's trouble, ``since`` its first call that went wrong (0: none has, it was only throttled).
+
+    It goes with the job from worker to worker, as words beside its message.
+    """
+
+    since: int = 0
+    refusals: int = 0
+    token_taken: int = 0
+    throttles: int = 0
+    throttled_at: int = 0
+
+    @property
+    def words(self) -> str:
+        """For the next worker: see :meth:`read`."""
+        return f"{self.since} {min(self.refusals, 999)} {min(self.token_taken, 999)}"
+
+    @classmethod
+    def read(cls, words: object, now: int) -> "Trouble | None":
+        """What another worker wrote; None where that is nothing, or was too long ago to tell anything."""
+        if not isinstance(words, str) or not _WORDS.fullmatch(words):
+            return None
+        since, refusals, token_taken = map(int, words.split())
+        return cls(since, refusals, token_taken) if max(0, now - FORGOTTEN_AFTER) < since <= now else None
+
+
+class Subject(Protocol):
+    """A job whose calls are watched. ``trouble`` is None for one that has none."""
+
+    trouble: Trouble | None
+
+    @property
+    def job_id(self) -> str: ...
+
+
+class Others:
+    """How the jobs of one shop fare, as far as one process has seen.
+
+    A job's trouble is its own once others were answered well since it began, for as long as not everybody is in
+    trouble.
+    """
+
+    def __init__(self) -> None:
+        self._served_at = 0
+        self._alike: set[str] = set()
+
+    @property
+    def in_trouble(self) -> bool:
+        """Whether some job's call has gone wrong since the shop's last good answer."""
+        return bool(self._alike)
+
+    @property
+    def everybody(self) -> bool:
+        """Whether so many have that it is the shop's."""
+        return len(self._alike) >= EVERYBODY
+
+    def served(self, job: Subject, now: int) -> None:
+        """The job was answered well."""
+        job.trouble = None
+        self._served_at = now
+        if self._alike:
+            self._alike.clear()
+
+    def is_own(self, job: Subject) -> bool:
+        """Whether the job's trouble is its own."""
+        return job.trouble is not None and 0 < job.trouble.since < self._served_at and not self.everybody
+
+    def failed(self, job: Subject, now: int) -> bool:
+        """The job's call failed; whether that is its own trouble."""
+        self._meet(job, now)
+        return self.is_own(job)
+
+    def refused(self, job: Subject, now: int, *, token_taken: bool) -> bool:
+        """The job's call was refused, ``token_taken`` says: after Status2 had taken the token; whether that is its own
+        trouble.
+        """
+        trouble = self._meet(job, now)
+        trouble.refusals += 1
+        trouble.token_taken += token_taken
+        return self.is_own(job)
+
+    def throttled(self, job: Subject, now: int) -> None:
+        """The job's call was answered 429, which is no trouble unless it stays so."""
+        trouble = job.trouble = job.trouble or Trouble()
+        if not trouble.throttles or self._served_at > trouble.throttled_at:
+            trouble.throttles += 1
+        trouble.throttled_at = now
+
+    def ends_if_refused(self, job: Subject) -> bool:
+        """Whether another refusal would tell for certain that it is about this job alone."""
+        trouble = job.trouble
+        if trouble is None or self.everybody:
+            return False
+        if self._served_at > trouble.since:
+            return trouble.refusals >= REFUSALS - 1
+        # Nobody was served beside it: because there was nobody else, or because everybody is refused. At a shop that
+        # has never answered well, a second job is everybody.
+        alone = len(self._alike | {job.job_id}) < (EVERYBODY if self._served_at else 2)
+        return alone and trouble.token_taken >= TOKEN_TAKEN
+
+    def waits_alone(self, job: Subject) -> bool:
+        """Whether a 429 of the job's is to hold back its customer and not its shop."""
+        trouble = job.trouble
+        return trouble is not None and trouble.throttles >= THROTTLES and self._served_at > trouble.throttled_at
+
+    def _meet(self, job: Subject, now: int) -> Trouble:
+        trouble = job.trouble = job.trouble or Trouble()
+        trouble.since = trouble.since or now
+        if self._served_at <= trouble.since and not self.everybody:
+            self._alike.add(job.job_id)
+        return trouble
