@@ -5,6 +5,7 @@ import signal
 from collections import Counter
 
 import pytest
+import redis
 
 from tests.services import wait_until
 from tests.system.commands import Desk, Process, Sandbox
@@ -213,3 +214,18 @@ def test_what_cannot_be_meant(desk: Desk, command: tuple[str, ...], complaint: s
     assert ended.returncode == 2, ended.stderr
     (line,) = ended.stderr.splitlines()
     assert complaint in line
+
+
+def test_cancelled_campaigns_are_bounded(desk: Desk, sandbox: Sandbox, redis_url: str) -> None:
+    """Every worker reads the list once a second, so it has an end; one that is on it can be taken off."""
+    fill = """local list = {}
+    for i = 1, 1000 do list[i] = { 'c' .. i, '*', 9007199254740991 } end
+    redis.call('SET', 'rd:controls', cmsgpack.pack(1, {}, list, {}))"""
+    with redis.Redis.from_url(redis_url) as client:
+        client.eval(fill, 0)
+    refused = desk.run("cancel", "spring")
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
+    assert "1,000 campaigns are cancelled already" in refused.stderr
+    succeed(desk, "cancel", "c7")
+    succeed(desk, "cancel", "c7", "--undo")
+    succeed(desk, "cancel", "spring")

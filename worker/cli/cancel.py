@@ -8,11 +8,11 @@ import typer
 from worker.cli import console, options
 from worker.cli.controls import shared_store, shop_of
 from worker.cli.environment import load
-from worker.controls import EVERY_SHOP
+from worker.controls import EVERY_SHOP, Controls
 from worker.errors import StoreError, UsageError
 from worker.jobs import canonical
 from worker.shops import listed_shops
-from worker.store.base import Store
+from worker.store.base import MOST_CANCELLED, Store
 
 LONGEST_CAMPAIGN = 200
 
@@ -43,6 +43,8 @@ def cancel(
         shop_of(shop, shops, loaded)
     of = shop or EVERY_SHOP
     with shared_store(loaded, "cancel") as store:
+        if not undo:
+            _refuse_too_many(store.controls(), campaign, of)
         controls = store.restore(campaign, of) if undo else store.cancel(campaign, of)
         known = undo or _is_known(store, campaign, [shop] if shop else shops)
     everywhere = (campaign, EVERY_SHOP) in controls.cancelled
@@ -60,6 +62,14 @@ def cancel(
         console.say(f"no job of a campaign {campaign} has been counted {where} so far; is that its name?")
     if undo and shop is not None and everywhere:
         console.say(f"campaign {campaign} stays cancelled in every shop; use --undo without --shop")
+
+
+def _refuse_too_many(controls: Controls, campaign: str, of: str) -> None:
+    if len(controls.cancelled) >= MOST_CANCELLED and (campaign, of) not in controls.cancelled:
+        raise UsageError(
+            f"{MOST_CANCELLED:,} campaigns are cancelled already, and every worker reads them once a second; "
+            "--undo one that is over"
+        )
 
 
 def _is_known(store: Store, campaign: str, shops: Iterable[str]) -> bool:

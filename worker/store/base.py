@@ -160,6 +160,16 @@ class ShopState:
 MOST_COUNTERS = 200
 """Of a campaign at a shop. Codes are words from outside: beyond so many counters all other codes are one."""
 
+MOST_CAMPAIGNS = 1000
+"""Of a shop that have counters of their own. Names come from whoever publishes; beyond so many, those whose jobs have
+all ended, and else the newest, are counted together."""
+
+OTHER_CAMPAIGNS = "_other"
+"""The name that these are counted under."""
+
+MOST_CANCELLED = 1000
+"""Names that may be cancelled at a time: every worker reads them once a second."""
+
 
 def counter_of(outcome: Outcome, code: str | None) -> str:
     """What a final result is counted under: its outcome, of rejections ``rejected:<code>``."""
@@ -235,7 +245,10 @@ class Store(Protocol):
         """Add to the counters of a campaign at a shop, such as ``published``. Without waiting; may get lost."""
 
     def tallies(self, shop: str) -> dict[str, dict[str, int]]:
-        """The counters of each campaign of the shop: those of :meth:`tally`, and results by :func:`counter_of`."""
+        """The counters of each campaign of the shop: those of :meth:`tally`, and results by :func:`counter_of`.
+
+        Of :data:`MOST_CAMPAIGNS` campaigns at most; the others' are together under :data:`OTHER_CAMPAIGNS`.
+        """
 
     def inspect(self, shop: str, limits: ShopLimits) -> ShopState:
         """What there is to know of a shop; changes nothing."""

@@ -29,6 +29,7 @@ from worker.store.base import (
     counter_of,
     turn_of,
 )
+from worker.store.campaigns import counts_of
 
 
 class Started(NamedTuple):
@@ -292,16 +293,13 @@ class MemoryStore:
             if isinstance(record, Answered) and record.epoch == epoch:
                 del self._open[job]
                 self._mark_done(job, today, outcome)
-                tallies = self._shop(ask.shop).tallies
-                counts = tallies.get(ask.campaign)
-                if counts is None:
-                    counts = tallies[ask.campaign] = Counter()
+                counts = counts_of(self._shop(ask.shop).tallies, ask.campaign)
                 counter = counter_of(outcome, code if len(counts) < MOST_COUNTERS else "other")
                 counts[counter] += 1
 
     def tally(self, shop: str, campaign: str, counts: Mapping[str, int]) -> None:
         with self._lock:
-            self._shop(shop).tallies.setdefault(campaign, Counter()).update(counts)
+            counts_of(self._shop(shop).tallies, campaign).update(counts)
 
     def tallies(self, shop: str) -> dict[str, dict[str, int]]:
         with self._lock:

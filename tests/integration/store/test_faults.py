@@ -17,7 +17,7 @@ from tests.unit.making import NOON, go, make_ask, make_limits
 from worker.clock import SECOND, SystemClock
 from worker.errors import ConfigurationError, StoreError
 from worker.limits import Rate
-from worker.store.base import Ask, Closed, Go, Reply, Seen, Wait
+from worker.store.base import MOST_CAMPAIGNS, OTHER_CAMPAIGNS, Ask, Closed, Go, Reply, Seen, Wait
 from worker.store.redis import RedisStore
 
 SECRET = "s3cret-of-the-store"  # what no error may show
@@ -349,8 +349,8 @@ def test_a_url_that_cannot_be_meant(url: str) -> None:
 
 
 ACL = (
-    "+evalsha +script|load +get +set +del +hmget +hincrby +hdel +hlen +hgetall +sismember +sadd +scard +pexpireat "
-    "+time +info +select +client|setinfo"
+    "+evalsha +script|load +get +set +del +hmget +hincrby +hdel +hlen +hgetall +hscan +hrandfield +sismember "
+    "+sadd +scard +pexpireat +time +info +select +client|setinfo"
 )
 """The commands that docs/store.md lists."""
 
@@ -368,6 +368,32 @@ def test_the_documented_acl_is_enough(server: Valkey, client: Any) -> None:
     store.retry(make_ask(2), go(store, make_ask(2)).epoch, NOON)
     store.block("acme", "e:ann@example.com", SystemClock().now() + SECOND)
     assert isinstance(store.admit(make_ask(3)), Wait)
+    fill_with_campaigns(client)
+    store.tally("acme", "one more", {"sent": 1})
+    assert store.tallies("acme")["one more"] == {"sent": 1}
+    store.close()
+
+
+def fill_with_campaigns(client: Any) -> None:
+    """As many as have names of their own, all of them over."""
+    pipe = client.pipeline()
+    for number in range(MOST_CAMPAIGNS):
+        pipe.hset("rd:{acme}:k", f"c{number}", 1)
+        pipe.hset(f"rd:{{acme}}:k:c{number}", "sent", 1)
+    pipe.execute()
+
+
+def test_permissions_of_an_earlier_version(server: Valkey, client: Any) -> None:
+    """A user who may not ask for campaigns that are over settles jobs all the same; the new campaign is nameless."""
+    client.execute_command("ACL", "SETUSER", "worker", "on", f">{SECRET}", "~rd:*", *ACL.split(), "-hrandfield")
+    store = RedisStore(f"redis://worker:{SECRET}@127.0.0.1:{server.record['port']}/0", SystemClock())
+    fill_with_campaigns(client)
+    ask = replace(make_ask(1), campaign="one more")
+    epoch = go(store, ask).epoch
+    assert store.answer(ask, epoch, "{}")
+    store.settle(ask, epoch, "sent")
+    assert store.tallies("acme")[OTHER_CAMPAIGNS] == {"sent": 1}
+    assert store.admit(ask) == Seen(epoch=0, result=None)
     store.close()
 
 

@@ -1,11 +1,13 @@
 """Counts of campaigns, on either store."""
 
+from collections import Counter
 from dataclasses import replace
 
-from tests.integration.store.worlds import RESULT, World, advance
+from tests.integration.store.worlds import RESULT, RedisWorld, World, advance
 from tests.unit.making import go, make_ask
 from worker.clock import DAY
 from worker.jobs import Outcome
+from worker.store.base import MOST_CAMPAIGNS, MOST_COUNTERS, OTHER_CAMPAIGNS
 
 
 def end(world: World, number: int, outcome: Outcome, code: str | None, campaign: str = "frühling") -> None:
@@ -48,3 +50,58 @@ def test_codes_are_bounded(world: World) -> None:
     counts = world.store.tallies("acme")["frühling"]
     assert sum(counts.values()) == 220
     assert len(counts) <= 201
+
+
+def test_campaigns_are_bounded(world: World) -> None:
+    """However many names somebody makes up, a shop has so many; campaigns under way keep theirs, and no job is lost."""
+    store = world.store
+    store.tally("acme", "spring", {"published": 10})
+    for number in range(3 * MOST_CAMPAIGNS):
+        store.tally("acme", f"made up {number}", {"published": 1, f"rejected:rule_{number}": 1})
+    end(world, 1, "sent", None, "spring")
+    store.tally("acme", "summer", {"published": 5})
+    end(world, 2, "sent", None, "summer")
+
+    tallies = store.tallies("acme")
+
+    assert tallies["spring"] == {"published": 10, "sent": 1}
+    assert tallies["summer"] == {"published": 5, "sent": 1}
+    assert len(tallies) <= MOST_CAMPAIGNS + 1
+    assert len(tallies[OTHER_CAMPAIGNS]) <= MOST_COUNTERS + 2
+    counts = Counter[str]()
+    for counters in tallies.values():
+        counts.update({counter.partition(":")[0]: number for counter, number in counters.items() if ":" not in counter})
+        counts["rejected"] += sum(number for counter, number in counters.items() if ":" in counter)
+    assert counts == {"published": 15 + 3 * MOST_CAMPAIGNS, "rejected": 3 * MOST_CAMPAIGNS, "sent": 2}
+
+
+def test_names_beyond_those_under_way(world: World) -> None:
+    """Where every campaign has jobs left, a new one is counted with the other new ones."""
+    for number in range(MOST_CAMPAIGNS + 10):
+        world.store.tally("acme", f"campaign {number}", {"published": 2})
+    tallies = world.store.tallies("acme")
+    assert tallies["campaign 0"] == {"published": 2}
+    assert sum(counters["published"] for counters in tallies.values()) == 2 * (MOST_CAMPAIGNS + 10)
+    assert MOST_CAMPAIGNS <= len(tallies) <= MOST_CAMPAIGNS + 1
+
+
+def test_names_of_an_earlier_version(redis_url: str) -> None:
+    """60,000 that it left are read in pages and hold nobody up; campaigns under way keep their names among them."""
+    world = RedisWorld(redis_url, horizon=0)
+    try:
+        pipe = world.client.pipeline()
+        for number in range(60_000):
+            pipe.hset("rd:{acme}:k", f"made up {number}", 1)
+            pipe.hset(f"rd:{{acme}}:k:made up {number}", "sent", 1)
+        pipe.execute()
+        world.store.tally("acme", "spring", {"published": 10})
+        world.client.config_resetstat()
+
+        tallies = world.store.tallies("acme")
+
+        assert tallies["spring"] == {"published": 10}
+        assert sum(counters.get("sent", 0) for counters in tallies.values()) == 60_000
+        asked = world.client.info("commandstats")["cmdstat_evalsha"]
+        assert asked["calls"] > 300
+    finally:
+        world.close()

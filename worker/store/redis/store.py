@@ -59,6 +59,9 @@ _SCRIPTS = {
 }
 """What each script is put together from; each part costs a script time, so it gets no more than it needs."""
 
+_PAGE = 100
+"""Campaigns of a shop that are asked for at once."""
+
 _INTEGERS = struct.Struct(">15q")
 _REASONS: dict[int, ClosedReason] = {1: "rate", 2: "day_quota", 3: "throttled"}
 
@@ -322,13 +325,18 @@ class RedisStore:
         self._server.send("tally", [self._campaigns_key(shop)], arguments, done)
 
     def tallies(self, shop: str) -> dict[str, dict[str, int]]:
-        answer = self._server.call("tallied", [self._campaigns_key(shop)], [self._prefix(shop)])
-        return {
-            campaign.decode(): {
-                counter.decode(): int(number) for counter, number in zip(counters[::2], counters[1::2], strict=True)
-            }
-            for campaign, counters in answer
-        }
+        """As :class:`worker.store.base.Store` says, in pages: a script holds up every worker while it runs."""
+        told: dict[str, dict[str, int]] = {}
+        cursor = b"0"
+        while True:
+            arguments = [self._prefix(shop), cursor, _PAGE]
+            cursor, *page = self._server.call("tallied", [self._campaigns_key(shop)], arguments)
+            for campaign, counters in page:
+                told[campaign.decode()] = {
+                    counter.decode(): int(number) for counter, number in zip(counters[::2], counters[1::2], strict=True)
+                }
+            if cursor == b"0":
+                return told
 
     def _job(self, ask: Ask, epoch: int) -> tuple[list[bytes], list[Any]]:
         return [self._record_key(ask)], [self._prefix(ask.shop), self._period, _member(ask), _token(epoch)]
