@@ -8,8 +8,10 @@ import pika
 import pika.exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 
+from worker.bounds import RESULT
 from worker.broker.connection import Parameters, connect, told_as_ours
 from worker.broker.declaring import declare_topology
+from worker.broker.frames import cut_of
 from worker.broker.topology import RESULTS, queues
 from worker.errors import BrokerError
 
@@ -30,7 +32,7 @@ class Collector:
         """
         self._received: deque[tuple[int, bytes]] = deque()
         self._cancelled = False
-        self._connection = connect(params)
+        self._connection = connect(params, largest=RESULT.size)
         with self._mapped():
             declare_topology(self._connection, queues(()), strict=False)
             self._channel: BlockingChannel = self._connection.channel()
@@ -39,7 +41,10 @@ class Collector:
             self._channel.basic_consume(RESULTS, self._on_message)
 
     def batch(self, *, seconds: float) -> list[tuple[int, bytes]]:
-        """Up to :data:`PREFETCH` results as (delivery tag, body), after at most ``seconds``; may be empty."""
+        """Up to :data:`PREFETCH` results as (delivery tag, body), after at most ``seconds``; may be empty.
+
+        The body of what is larger than any result is empty.
+        """
         with self._mapped():
             if not self._received:
                 self._connection.process_data_events(time_limit=seconds)
@@ -77,5 +82,5 @@ class Collector:
     def _mapped(self) -> AbstractContextManager[None]:
         return told_as_ours(self._connection.node)
 
-    def _on_message(self, _channel: object, method: pika.spec.Basic.Deliver, _properties: object, body: bytes) -> None:
-        self._received.append((method.delivery_tag, body))
+    def _on_message(self, _channel: object, method: pika.spec.Basic.Deliver, properties: object, body: bytes) -> None:
+        self._received.append((method.delivery_tag, body if cut_of(properties) is None else b""))

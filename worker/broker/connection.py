@@ -14,6 +14,7 @@ import pika
 import pika.exceptions
 from pika.adapters.utils.connection_workflow import AMQPConnectorException, AMQPConnectorStackTimeout
 
+from worker.bounds import MESSAGE
 from worker.broker.frames import TolerantConnection
 from worker.broker.tls import take_tls
 from worker.errors import BrokerError, ConfigurationError
@@ -46,10 +47,11 @@ class Parameters:
 
 
 class Connection(pika.BlockingConnection):  # type: ignore[misc]  # pika has no types
-    """A connection that knows its ``node``."""
+    """A connection that knows its ``node``, and keeps no body of more than ``largest`` bytes."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, largest: int) -> None:
         super().__init__(node, _impl_class=TolerantConnection)
+        self._impl.largest = largest
         self.node = node
 
     @property
@@ -93,8 +95,10 @@ def _node(url: str, name: str) -> Node:
     return parsed
 
 
-def connect(params: Parameters) -> Connection:
+def connect(params: Parameters, *, largest: int = MESSAGE.size) -> Connection:
     """Open a connection to the first node that takes it. Blocks for some 10 s at most for each.
+
+    Of bodies of more than ``largest`` bytes it keeps what :class:`~worker.broker.frames.Cut` says.
 
     Raises:
       BrokerError: RabbitMQ is out of reach or turns us away; names each host and port.
@@ -102,7 +106,7 @@ def connect(params: Parameters) -> Connection:
     problems = []
     for node in params.shuffled():
         try:
-            return Connection(node)
+            return Connection(node, largest)
         except (pika.exceptions.AMQPError, AMQPConnectorException, OSError) as error:
             # A node that takes connections and says nothing ends in an error of pika's that is none of its AMQPErrors.
             problems.append(describe(error, node))

@@ -10,6 +10,7 @@ from worker.broker.backoff import Backoff
 from worker.broker.base import GatedConsumer
 from worker.broker.connection import Parameters
 from worker.broker.delivery import Delivery
+from worker.broker.frames import Cut, cut_of
 from worker.broker.host import Host
 from worker.broker.link import Link
 from worker.broker.properties import kept
@@ -31,7 +32,7 @@ from worker.broker.topology import (
 )
 from worker.clock import SECOND, to_datetime
 from worker.dispatch import Finish, Later
-from worker.errors import BrokerError, ConfigurationError, DeadLetterError, UnroutableError, place_of
+from worker.errors import BrokerError, ConfigurationError, DeadLetterError, DeadReason, UnroutableError, place_of
 from worker.jobs import Job, decode_message
 from worker.store.base import Ask, Go
 from worker.troubled import Trouble
@@ -269,6 +270,10 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         self, shop: str, method: pika.spec.Basic.Deliver, body: bytes, properties: pika.BasicProperties
     ) -> None:
         message = Received(shop, method, self._link.generation, body, properties, self.host.clock.now())
+        cut = cut_of(properties)
+        if cut is not None:
+            self._reject(message, cut)
+            return
         try:
             check_route(method.exchange, method.routing_key, shop)
             job = decode_message(body)
@@ -288,9 +293,17 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
             self._subscriptions.needs_no_call(shop, message.at)
         self.gate.offer(AmqpDelivery(job, ask, message))
 
+    def _reject(self, message: Received, cut: Cut) -> None:
+        # RabbitMQ has all of it and moves it by itself, with a guarantee of its own; here nobody holds its body.
+        self._count_dead(message, "oversized", cut.detail)
+        self._link.reject(message.tag, message.generation)
+
+    def _count_dead(self, message: Received, reason: DeadReason, detail: str) -> None:
+        log.error("dead_letter", shop=message.shop, reason=reason, detail=detail)
+        self.host.metrics.dead_letters.labels(reason).inc()
+
     def _bury(self, message: Received, error: DeadLetterError) -> None:
-        log.error("dead_letter", shop=message.shop, reason=error.reason, detail=error.detail)
-        self.host.metrics.dead_letters.labels(error.reason).inc()
+        self._count_dead(message, error.reason, error.detail)
         told: dict[str, str | int] = {
             REASON_HEADER: error.reason,
             DETAIL_HEADER: error.detail,

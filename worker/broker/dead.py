@@ -16,9 +16,10 @@ from typing import Any, Self
 
 from pika.adapters.blocking_connection import BlockingChannel
 
-from worker.bounds import LETTER, loads
+from worker.bounds import LETTER, MESSAGE, loads
 from worker.broker.connection import Parameters, connect, told_as_ours
 from worker.broker.declaring import declare_topology
+from worker.broker.frames import Cut, cut_of
 from worker.broker.properties import DEATHS, has_one_meaning
 from worker.broker.topology import (
     DEAD,
@@ -28,6 +29,7 @@ from worker.broker.topology import (
     REASON_HEADER,
     RESULTS,
     RETURN,
+    SHOP_PREFIX,
     queues,
 )
 from worker.errors import DeadLetterError
@@ -40,7 +42,8 @@ _ID_HEX_DIGITS = 12
 class DeadLetter:
     """A message of the dead queue; ``tag`` is its delivery tag.
 
-    ``clear`` tells whether its headers can be read in one way alone, as far as they tell how it came.
+    ``clear`` tells whether its headers can be read in one way alone, as far as they tell how it came. A ``body`` beyond
+    any bound is empty, and ``cut`` tells what it was.
     """
 
     tag: int
@@ -49,11 +52,18 @@ class DeadLetter:
     headers: Mapping[str, Any]
     clear: bool
     body: bytes
+    cut: Cut | None = None
 
     @cached_property
     def id(self) -> str:
         """What a person names it by: of its body's SHA-256 the first 12 hex digits. Equal bodies have the same."""
-        return hashlib.sha256(self.body).hexdigest()[:_ID_HEX_DIGITS]
+        digest = hashlib.sha256(self.body).hexdigest() if self.cut is None else self.cut.digest
+        return digest[:_ID_HEX_DIGITS]
+
+    @property
+    def size(self) -> int:
+        """Bytes of its body, also where that was not kept."""
+        return len(self.body) if self.cut is None else self.cut.size
 
     @cached_property
     def job(self) -> Job | None:
@@ -80,8 +90,8 @@ class DeadLetter:
 
         ``unknown_shop``: it came back from a delay queue, and its shop has no queue. ``unroutable``: it was sent to the
         exchange of returning jobs by a key that is no shop. ``crash_loop``: it was given back until RabbitMQ's delivery
-        limit. ``unreadable_result``: `referrals collect` could not read it. Else RabbitMQ's own word (``expired``,
-        ``maxlen``), or ``unlabelled`` where somebody put it here without one.
+        limit. ``unreadable_result``: `referrals collect` could not read it. ``oversized``: a worker could not hold it.
+        Else RabbitMQ's own word (``expired``, ``maxlen``), or ``unlabelled`` where somebody put it here without one.
         """
         if self.exchange == RETURN:
             return "unknown_shop" if SLUG.fullmatch(self.routing_key) else "unroutable"
@@ -92,6 +102,8 @@ class DeadLetter:
             return "crash_loop"
         if cause == "rejected" and self.is_result:
             return "unreadable_result"
+        if self._was_too_large:
+            return "oversized"
         return cause or "unlabelled"
 
     @property
@@ -102,6 +114,8 @@ class DeadLetter:
         told = self._noted(DETAIL_HEADER)
         if told is not None:
             return told
+        if self._was_too_large:
+            return Cut(self.size, "").detail
         return f"RabbitMQ took it out of {self._death['queue']}" if "queue" in self._death else None
 
     @property
@@ -144,6 +158,11 @@ class DeadLetter:
         return deaths[0] if isinstance(deaths, list) and deaths and isinstance(deaths[0], dict) else {}
 
     @property
+    def _was_too_large(self) -> bool:
+        rejected = self._death.get("reason") == "rejected" and self.size > MESSAGE.size
+        return rejected and str(self._death.get("queue", "")).startswith(SHOP_PREFIX)
+
+    @property
     def _moved_by_rabbitmq(self) -> bool:
         # What a delay queue lets go comes to a shop's queue first, or by the exchange of returning jobs; workers of
         # before kept that death on what they buried.
@@ -178,7 +197,7 @@ class DeadQueue:
         """
         self._left: int | None = None
         self._held: set[int] = set()
-        self._connection = connect(params)
+        self._connection = connect(params, largest=LETTER.size)
         with self._mapped():
             declare_topology(self._connection, queues(()), strict=False)
             self._channel: BlockingChannel = self._connection.channel()
@@ -231,8 +250,9 @@ class DeadQueue:
             return None
         self._left = method.message_count if self._left is None else self._left - 1
         self._held.add(method.delivery_tag)
-        key, headers = _text(method.routing_key), properties.headers or {}
-        return DeadLetter(method.delivery_tag, method.exchange, key, headers, has_one_meaning(properties), body)
+        key, headers, cut = _text(method.routing_key), properties.headers or {}, cut_of(properties)
+        clear, body = has_one_meaning(properties), body if cut is None else b""
+        return DeadLetter(method.delivery_tag, method.exchange, key, headers, clear, body, cut)
 
     def _settle(self) -> None:
         # Answered after all that went before it on this channel.

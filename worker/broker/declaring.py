@@ -8,7 +8,7 @@ import pika.exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 
 from worker.broker.connection import Connection, told_as_ours
-from worker.broker.topology import DEAD, EXCHANGES, RESULTS, RETURN, SINGLE, Exchange, Queue, shop_queue
+from worker.broker.topology import DEAD, EXCHANGES, RESULTS, RETURN, SHOP_PREFIX, SINGLE, Exchange, Queue, shop_queue
 from worker.errors import BrokerError, ConfigurationError
 
 ACCESS_REFUSED = 403
@@ -227,7 +227,9 @@ def _loses(wanted: Queue, arguments: Mapping[str, Any], gives_up_after: int) -> 
     parks = place is not None and place == wanted.arguments.get("x-dead-letter-exchange") and key is None
     # What is a result or dead already has nowhere else to be; and what expires with its queue goes nowhere.
     never = drops and wanted.name in {RESULTS, DEAD}
-    return never or "x-expires" in arguments or ((drops or gives_up) and not parks)
+    # A worker rejects what is too large to hold.
+    rejects = wanted.name.startswith(SHOP_PREFIX)
+    return never or "x-expires" in arguments or ((drops or gives_up or rejects) and not parks)
 
 
 def _wrong_type(what: str, refusal: str) -> ConfigurationError:

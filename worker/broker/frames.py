@@ -1,17 +1,25 @@
-"""A connection that outlives what it can't read.
+"""A connection that outlives what it can't read or hold.
 
 A producer in another language may put a value into a message's headers that pika can't decode: a time beyond Python's,
 a type it doesn't know. pika raises it out of its pump, and the message, unacknowledged, comes again after each
 reconnect: one such message would keep every shop from being served.
+
+And a message may have as many megabytes as RabbitMQ takes (128 MiB on 3.10, 16 on 4), of which a consumer may have one
+for each place of its prefetch. pika puts a body together before anybody sees it. So of one that is larger than it may
+be only length and digest are kept, frame by frame; whoever gets the message then asks :func:`cut_of`.
 """
 
+import hashlib
 import struct
+from dataclasses import dataclass
 from typing import Any
 
 import pika
 import pika.exceptions
 import pika.frame
 import pika.spec
+
+from worker.bounds import MESSAGE
 
 UNREAD_PROPERTIES = "x-referral-properties"
 """Header that stands for properties that could not be decoded, and holds them as they came."""
@@ -25,13 +33,67 @@ _BEFORE_PROPERTIES = 12
 """Bytes of a content header's class, weight and body size."""
 
 
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What is known of a body that was not kept: its bytes, and its SHA-256 in hex."""
+
+    size: int
+    digest: str
+
+    @property
+    def detail(self) -> str:
+        """A line for whoever finds the message among the dead letters."""
+        return f"the body has {self.size:,} bytes, and {MESSAGE.size:,} is the most of a job's"
+
+
+class _Cutting:
+    # Lets go of a body while it comes in. pika is to see a body of one byte, which comes with the last frame.
+
+    def __init__(self, size: int, properties: pika.BasicProperties) -> None:
+        self._size = self._left = size
+        self._digest = hashlib.sha256()
+        self._properties = properties
+
+    def take(self, fragment: bytes) -> bytes:
+        self._left -= len(fragment)
+        self._digest.update(fragment)
+        if self._left > 0:
+            return b""
+        self._properties.cut = Cut(self._size, self._digest.hexdigest())
+        return b"\0"
+
+
+def cut_of(properties: pika.BasicProperties) -> Cut | None:
+    """What a delivery's body was, in place of which it has one byte; None for a body that is whole."""
+    return getattr(properties, "cut", None)
+
+
 class TolerantConnection(pika.SelectConnection):  # type: ignore[misc]
     """pika's connection, which hands a message on whose properties it can't decode; its body is whole all the same.
 
-    Those that it can decode keep their bytes as ``raw``, for :mod:`worker.broker.properties`.
+    Those that it can decode keep their bytes as ``raw``, for :mod:`worker.broker.properties`. Bodies of more than
+    ``largest`` bytes are not kept.
     """
 
+    largest = MESSAGE.size
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self._cutting: dict[int, _Cutting] = {}
+        super().__init__(*arguments, **options)
+
     def _read_frame(self) -> Any:
+        size, frame = self._decoded_frame()
+        if isinstance(frame, pika.frame.Header):
+            # What a channel that was closed has left unfinished is not this one's.
+            self._cutting.pop(frame.channel_number, None)
+            if frame.body_size > self.largest:
+                self._cutting[frame.channel_number] = _Cutting(frame.body_size, frame.properties)
+                frame.body_size = 1
+        elif self._cutting and isinstance(frame, pika.frame.Body) and frame.channel_number in self._cutting:
+            frame.fragment = self._cutting[frame.channel_number].take(frame.fragment)
+        return size, frame
+
+    def _decoded_frame(self) -> Any:
         try:
             read = super()._read_frame()
         except _UNDECODABLE:

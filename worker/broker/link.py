@@ -165,6 +165,12 @@ class Link:
             with _noticed_by_the_pump():
                 self._channel.basic_nack(tag, requeue=True)
 
+    def reject(self, tag: int, generation: int) -> None:
+        """RabbitMQ is to move the delivery from the shop's queue to the dead queue, as it is."""
+        if self._channel is not None and generation == self.generation:
+            with _noticed_by_the_pump():
+                self._channel.basic_reject(tag, requeue=False)
+
     def pump(self, seconds: float, *, ready: Callable[[], bool]) -> None:
         """Do I/O for up to ``seconds``, until something arrives or :meth:`wake`. Doesn't block while ``ready()``."""
         if self._connection is None or self._channel is None:

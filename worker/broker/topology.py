@@ -28,6 +28,8 @@ DETAIL_HEADER = "x-referral-detail"
 DEAD_AT_HEADER = "x-referral-dead-at"
 """What a worker adds to the headers of a message that it moves to :data:`DEAD`."""
 
+SHOP_PREFIX = "referrals.shop."
+
 SINGLE = "referrals.single"
 """The exclusive queue that a process on the memory store holds, so that there is only one of it."""
 
@@ -80,7 +82,7 @@ EXCHANGES: tuple[Exchange, ...] = (
 
 def shop_queue(shop: str) -> str:
     """The name of a shop's queue."""
-    return f"referrals.shop.{shop}"
+    return f"{SHOP_PREFIX}{shop}"
 
 
 def shop_queue_declaration(shop: str) -> Queue:

@@ -3,7 +3,7 @@
 import base64
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -27,6 +27,9 @@ from worker.visible import one_line
 
 BATCH = 200
 """Jobs that are replayed at once: published, confirmed, then removed."""
+
+BATCH_BYTES = 16 * 1024 * 1024
+"""Of their bodies; one letter more makes it full."""
 
 TOLD = 20
 """Letters that are named one by one when they could not be replayed."""
@@ -207,7 +210,7 @@ def replay(
     controls = known_controls(loaded)
     with DeadQueue(params) as queue:
         chosen = islice(filter(choice.takes, queue.letters()), limit)
-        while batch := list(islice(chosen, BATCH)):
+        for batch in _batches(chosen):
             told = publish_anew(batch, params, not_after, controls)
             # Each as soon as it is true, so that also what breaks off in between adds up.
             tally(loaded, counted((letter.job for letter in told.done if letter.job is not None), "published"))
@@ -248,12 +251,15 @@ def drop(
     loaded = load()
     params = _connection(loaded)
     most = None if yes else _confirm(choice, params)
+    dropped = 0
     with DeadQueue(params) as queue:
         # Those that came while the person thought are behind those that they were asked about.
-        chosen = list(islice(filter(choice.takes, queue.letters()), most))
-        queue.remove(chosen)
-        tally(loaded, _removed(chosen))
-    console.summary([("dropped", f"{len(chosen):,}")], {"dropped": len(chosen)}, as_json=as_json)
+        chosen = islice(filter(choice.takes, queue.letters()), most)
+        for batch in _batches(chosen):
+            queue.remove(batch)
+            tally(loaded, _removed(batch))
+            dropped += len(batch)
+    console.summary([("dropped", f"{dropped:,}")], {"dropped": dropped}, as_json=as_json)
 
 
 def _connection(loaded: Settings | None = None) -> Parameters:
@@ -268,6 +274,20 @@ def _removed(letters: Iterable[DeadLetter]) -> Counts:
             died = {} if letter.worker_reason == "crash_loop" else {"dead": 1}
             counts[letter.job.shop, letter.job.campaign].update({"removed": 1, **died})
     return counts
+
+
+def _batches(letters: Iterator[DeadLetter]) -> Iterator[list[DeadLetter]]:
+    # No more of them at once than may be held in memory, either.
+    batch: list[DeadLetter] = []
+    held = 0
+    for letter in letters:
+        batch.append(letter)
+        held += len(letter.body)
+        if len(batch) == BATCH or held >= BATCH_BYTES:
+            yield batch
+            batch, held = [], 0
+    if batch:
+        yield batch
 
 
 def _check(choice: _Choice, *, every: bool) -> None:
@@ -305,8 +325,15 @@ def _cell(value: str | None) -> str:
 
 def _whole(letter: DeadLetter, *, reveal: bool) -> dict[str, Any]:
     headers = plain(letter.headers)
+    whole = _row(letter) | {"routing_key": letter.routing_key, "bytes": letter.size}
+    if letter.cut is not None:
+        return whole | {
+            "routing_key": letter.routing_key if reveal else masked(letter.routing_key),
+            "headers": headers if reveal else masked(headers),
+            "body": "(too large to show; only RabbitMQ has it)",
+            "body_base64": None,
+        }
     text = letter.body.decode(errors="backslashreplace")
-    whole = _row(letter) | {"routing_key": letter.routing_key, "bytes": len(letter.body)}
     if reveal:
         return whole | {"headers": headers, "body": text, "body_base64": base64.b64encode(letter.body).decode()}
     if letter.content is not None:

@@ -57,6 +57,8 @@ def publish_anew(
 
 def _message(letter: DeadLetter, not_after: datetime | None, controls: Controls | None) -> Outgoing | str:
     # Or why there is none.
+    if letter.cut is not None:
+        return letter.cut.detail
     try:
         return _result(letter) if letter.is_result else _job(letter, not_after, controls)
     except ReferralError as error:

@@ -1,0 +1,100 @@
+"""Bodies beyond any bound: nobody holds them, and RabbitMQ moves them whole to where a person finds them."""
+
+import hashlib
+import tracemalloc
+
+import pytest
+
+from tests.integration.broker.bench import Bench, FakeRefer2, declare, message_of, new_job, new_shop
+from tests.integration.broker.tap import Tap
+from tests.services import Vhost, wait_until
+from worker.bounds import LETTER, MESSAGE, RESULT
+from worker.broker.collector import Collector
+from worker.broker.connection import parameters
+from worker.broker.dead import DeadLetter, DeadQueue
+from worker.broker.topology import DEAD, JOBS, RESULTS
+
+LARGEST_OF_RABBITMQ = 16 * 1024 * 1024
+"""Bytes that RabbitMQ 4 takes; 3.10 takes more."""
+
+HEADERS = {"x-mine": "kept"}
+
+
+@pytest.fixture(autouse=True)
+def declared(vhost: Vhost) -> None:
+    """The queues that the tap publishes to."""
+    declare(vhost, ["acme"])
+
+
+def letters(vhost: Vhost) -> list[DeadLetter]:
+    """What `referrals dead` sees."""
+    with DeadQueue(parameters(vhost.url, name="tested")) as queue:
+        return list(queue.letters())
+
+
+@pytest.mark.parametrize("size", [MESSAGE.size + 1, LETTER.size + 1, LARGEST_OF_RABBITMQ])
+def test_a_job_beyond_any(vhost: Vhost, tap: Tap, size: int) -> None:
+    """It lies in the dead queue to the byte, with its reason and size; those before and behind it are called."""
+    large = message_of(new_job(9)).ljust(size)
+    refer = FakeRefer2()
+    for body in (message_of(new_job(1)), large, large, message_of(new_job(2))):
+        tap.put(JOBS, "acme", body, headers=HEADERS)
+    with Bench(vhost, [new_shop()], refer) as bench:
+        tap.take(RESULTS, 2, 30)
+        tap.put(JOBS, "acme", message_of(new_job(3)))
+        tap.take(RESULTS, 1, 30)
+        assert bench.count("dead_letters", reason="oversized") == 2
+        (letter, _) = found = letters(vhost)
+        assert [(one.reason, one.shop, one.size) for one in found] == [("oversized", "acme", size)] * 2
+        assert (letter.id, letter.job, letter.dead_at is None) == (hashlib.sha256(large).hexdigest()[:12], None, False)
+        assert letter.detail == f"the body has {size:,} bytes, and 65,536 is the most of a job's"
+        assert letter.headers.items() >= HEADERS.items()
+    assert [call.job.line for call in refer.calls] == [1, 2, 3]
+    assert [letter.body for letter in tap.take(DEAD, 2, 30)] == [large] * 2
+
+
+def test_as_large_as_a_job_may_be(vhost: Vhost, tap: Tap) -> None:
+    """A body of exactly the bound is a job."""
+    tap.put(JOBS, "acme", message_of(new_job(1)).ljust(MESSAGE.size))
+    with Bench(vhost, [new_shop()], FakeRefer2()):
+        tap.take(RESULTS, 1, 30)
+
+
+def test_somebody_else_rejected_it(vhost: Vhost, tap: Tap) -> None:
+    """What was rejected by hand and is no larger than a job goes by RabbitMQ's own word."""
+    tap.put(JOBS, "acme", message_of(new_job(1)))
+    method, _, _ = tap.channel.basic_get("referrals.shop.acme")
+    tap.channel.basic_reject(method.delivery_tag, requeue=False)
+    wait_until(lambda: [letter.reason for letter in letters(vhost)] == ["rejected"], 20, "the letter")
+
+
+def test_a_result_beyond_any(vhost: Vhost, tap: Tap) -> None:
+    """It comes without its body, which is no result; rejected, all of it lies in the dead queue."""
+    large = b"[]".ljust(RESULT.size + 1)
+    for body in (b"1", large, b"2"):
+        tap.put(RESULTS, "acme.sent.ok.plain", body)
+    collector = Collector(parameters(vhost.url, name="tested"))
+    batch: list[tuple[int, bytes]] = []
+    while len(batch) < 3:
+        batch += collector.batch(seconds=1)
+    assert [body for _, body in batch] == [b"1", b"", b"2"]
+    collector.reject([batch[1][0]])
+    collector.ack(batch[2][0])
+    collector.close()
+    assert [letter.body for letter in tap.take(DEAD, 1, 30)] == [large]
+
+
+@pytest.mark.parametrize("size", [LARGEST_OF_RABBITMQ, 131_072, MESSAGE.size + 131_072 - 8])
+def test_letters_beyond_any_take_no_memory(vhost: Vhost, tap: Tap, size: int) -> None:
+    """Looking at one holds a frame of it at a time, wherever the frames end; the letter behind it is whole."""
+    tap.put("", DEAD, b"x" * size)
+    tap.put("", DEAD, b"behind")
+    queue = DeadQueue(parameters(vhost.url, name="tested"))
+    with queue:
+        tracemalloc.start()
+        found = list(queue.letters())
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert [letter.size for letter in found] == [size, 6]
+    assert (found[0].id, found[1].body) == (hashlib.sha256(b"x" * size).hexdigest()[:12], b"behind")
+    assert peak < LETTER.size
