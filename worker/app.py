@@ -1,11 +1,14 @@
 """The wiring: the one place that builds the parts and puts them together."""
 
+import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import dramatiq
 import structlog
@@ -74,6 +77,7 @@ def build_worker(
     host = _host(settings, shops, store or build_store(settings, clock, metrics.store_answered), clock, metrics)
     client = build_client(settings, clock, metrics)
     host.status = client.status
+    host.marks = Path(tempfile.gettempdir()) / f"referral-dispatch-{os.geteuid()}"
     params = _parameters(settings)
     single = settings.redis_url is None
     broker = ReferralBroker(host, params, single=single, publisher=publisher)

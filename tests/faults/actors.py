@@ -2,7 +2,8 @@
 
 It is ``worker.actors`` with failpoints around the collaborators that the wiring takes. A point is armed by a file of
 its name in the folder that ``FAULTS_ARMED`` names; the one process that removes the file ends there, by SIGKILL, and
-leaves a line in ``deaths``. A job whose reference is ``exit`` ends whatever process calls it.
+leaves a line in ``deaths``. A job whose reference is ``exit`` ends whatever process calls it, and one whose reference
+is ``unreadable`` whatever process reads it.
 """
 
 import json
@@ -12,6 +13,7 @@ import threading
 from pathlib import Path
 
 import dramatiq
+import pika
 
 from worker import health, logs, settings
 from worker.clock import DAY, SystemClock
@@ -22,7 +24,9 @@ health.shared_metrics_of_parent()
 
 # Only now: see worker.metrics.
 from worker.app import Refer, build_worker  # noqa: E402
+from worker.broker.consumer import AmqpConsumer, Received  # noqa: E402
 from worker.broker.publisher import Outgoing, Publisher  # noqa: E402
+from worker.broker.rabbitmq import ReferralBroker  # noqa: E402
 from worker.broker.topology import RESULTS  # noqa: E402
 from worker.errors import BrokerError  # noqa: E402
 from worker.jobs import Job, Outcome  # noqa: E402
@@ -119,6 +123,15 @@ class FailingPublisher(Publisher):
         super().publish(message)
 
 
+class FailingConsumer(AmqpConsumer):
+    """Dies while it reads a message that says so."""
+
+    def _read(self, message: Received, method: pika.spec.Basic.Deliver) -> None:
+        if b'"reference": "unreadable"' in message.body:
+            os._exit(3)
+        super()._read(message, method)
+
+
 def failing(refer: Refer) -> Refer:
     """Dies once the job is granted and nothing is sent yet."""
 
@@ -135,4 +148,6 @@ def failing(refer: Refer) -> Refer:
 assert loaded.redis_url is not None
 store = FailingStore(loaded.redis_url.get_secret_value(), SystemClock(), retention=loaded.retention_days * DAY)
 broker = build_worker(loaded, store=store, around_call=failing, publisher=FailingPublisher).broker
+assert isinstance(broker, ReferralBroker)
+broker.consumer_type = FailingConsumer
 dramatiq.set_broker(broker)

@@ -12,6 +12,9 @@ import pika
 RESULTS = "referrals.results"
 DEAD = "referrals.dead"
 
+LARGEST_JOB = 65_536
+"""Bytes of a message that may be a job."""
+
 EPOCH = datetime.fromtimestamp(0, UTC)
 
 
@@ -77,8 +80,10 @@ class Ended:
 
 
 def id_of(body: bytes) -> str:
-    """What the judge knows a message by: the id of its job, or a digest of what is no job."""
+    """What the judge knows a message by: the id of its job, or a digest of what is no job, as what is too large is."""
     try:
+        if len(body) > LARGEST_JOB:
+            raise ValueError
         return str(json.loads(body)["kwargs"]["job"]["job_id"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return hashlib.sha256(body).hexdigest()

@@ -151,16 +151,16 @@ class Site:
         wait_until(lambda: len(self.consumers()) >= wanted, PATIENCE, f"{wanted} consumers")
         return new
 
-    def mend(self, *, failing: bool = False) -> None:
+    def mend(self, *, failing: bool = False, env: Mapping[str, str] | None = None) -> None:
         """Start a worker in place of each that has ended, as whoever runs them would."""
         gone = [worker for worker in self.workers if not worker.process.running()]
         for worker in gone:
-            self.relieve(worker, failing=failing)
+            self.relieve(worker, failing=failing, env=env)
 
-    def relieve(self, worker: Worker, *, failing: bool = False) -> None:
+    def relieve(self, worker: Worker, *, failing: bool = False, env: Mapping[str, str] | None = None) -> None:
         """Start another in a worker's place, which is left to end by itself."""
         self.workers.remove(worker)
-        self._start(failing=failing, env={})
+        self._start(failing=failing, env=env or {})
 
     @contextlib.contextmanager
     def load(self, *, per_second: float, first: int = 0) -> Iterator[Producer]:

@@ -1,6 +1,9 @@
 """Messages that can't be processed, or that end whoever processes them: they are parked, and their neighbours go on."""
 
 import json
+from pathlib import Path
+
+import psutil
 
 from tests.faults.drain import id_of
 from tests.faults.jobs import FaultJob
@@ -12,6 +15,12 @@ MEGABYTE = 1_000_000
 
 WORKERS = 2
 
+ROOM = 64 * MEGABYTE
+"""Bytes that a worker may take for messages made to take memory."""
+
+READERS = 3
+"""Processes that may end while reading one message before it is parked."""
+
 TAKEOVERS = 5
 """Deaths that a job may cause before it is parked."""
 
@@ -21,7 +30,7 @@ def test_unreadable_messages(site: Site) -> None:
     poison = [
         ("undecodable", b'{"queue_name": "referrals", \xff'),
         ("undecodable", b"[1, 2]"),
-        ("undecodable", b"[" * (10 * MEGABYTE)),
+        ("oversized", b"[" * 60_000),
         ("bad_schema", FaultJob("acme", 9001).message(schema=7)),
         ("bad_schema", FaultJob("acme", 9002).message(channel=None)),
         ("bad_schema", FaultJob("bolt", 9003).message()),
@@ -42,18 +51,89 @@ def test_unreadable_messages(site: Site) -> None:
     assert all(worker.process.running() for worker in workers)
 
 
-def test_a_job_of_ten_megabytes(site: Site) -> None:
-    """A job with a field of its own that is as large as that is a job all the same."""
-    large = FaultJob("acme", 9001)
-    site.start(1)
-    site.put([("acme", large.message(note="x" * (10 * MEGABYTE)), large.job_id)])
-    site.faults += 1
-    site.published = {large.job_id: True}
-    site.publish(site.jobs(NEIGHBOURS))
+def test_a_hostile_producer(site: Site) -> None:
+    """Messages made to take memory take none to speak of, on any shop's queue, and the load beside them ends well.
+
+    What a worker holds of them is bounded: its memory stays under ROOM above what the load alone has taken.
+    """
+    workers = site.start(WORKERS)
+    with site.load(per_second=100):
+        site.await_calls(300)
+        before = [peak(process) for worker in workers for process in worker.children()]
+        for round_ in range(site.times(10)):
+            parked = [
+                (shop, body)
+                for number, shop in enumerate(site.shops)
+                for body in hostile(shop, 9000 + 100 * (3 * round_ + number))
+            ]
+            jobs = [
+                FaultJob(shop, 90_000 + 1000 * round_ + number) for number, shop in enumerate(site.shops * NEIGHBOURS)
+            ]
+            largest = [(job.shop, as_large_as_may_be(job)) for job in jobs]
+            site.put((shop, body, "hostile") for shop, body in parked + largest)
+            site.published |= {id_of(body): True for _, body in parked + largest}
+            site.faults += len(parked)
+        site.await_calls(300)
     site.settle()
 
-    site.judge()
-    assert site.ended.outcomes == {"sent": NEIGHBOURS + 1}
+    after = [peak(process) for worker in workers for process in worker.children()]
+    print(json.dumps({"peak_before": before, "peak_after": after}))
+    site.judge(dead=site.faults)
+    assert set(site.ended.outcomes) == {"sent"}
+    assert max(after) - min(before) < ROOM
+    assert all(worker.process.running() for worker in workers)
+
+
+def hostile(shop: str, number: int) -> list[bytes]:
+    """Messages that take as much memory as messages can, by their size or by what would be built of them."""
+    job = FaultJob(shop, number)
+    five_million = job.message(note=0).replace(b'"note": 0', b'"note": [' + b"{}," * 5_000_000 + b"0]")
+    whole = {
+        "objects": five_million,
+        "text": job.message(note="x" * (15 * MEGABYTE)),
+        "dense": job.message(note=0).replace(b'"note": 0', b'"note": [' + b"{}," * 21_000 + b"0]"),
+        "keys": job.message(**{f"k{key}": key for key in range(4000)}),
+        "deep": job.message(note=0).replace(b'"note": 0', b'"note": ' + b"[" * 30_000 + b"]" * 30_000),
+        "digits": job.message(note=0).replace(b'"note": 0', b'"note": ' + b"9" * 60_000),
+        "wide text": job.message(note="\U0001f600" * 5000),
+    }
+    return [*whole.values(), *([whole["dense"], whole["objects"]] * 3)]
+
+
+def as_large_as_may_be(job: FaultJob) -> bytes:
+    """A job that a worker has to hold: as many bytes and parts as there may be, and texts of the widest characters."""
+    unknown = {f"k{key}": "\U0001f600" + "x" * 900 for key in range(60)}
+    return job.message(**unknown, many=[{}] * 800).ljust(65_536)
+
+
+def peak(process: psutil.Process) -> int:
+    """The most memory that a process has ever had, in bytes."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
+
+
+def test_a_message_that_ends_whoever_reads_it(site: Site) -> None:
+    """It is parked once three processes have ended over it; the jobs beside it all have their results."""
+    poison = FaultJob("acme", 9001, reference="unreadable")
+    tmp = {"TMPDIR": str(site.desk.folder / "tmp")}
+    Path(tmp["TMPDIR"]).mkdir()
+    site.start(WORKERS, failing=True, env=tmp)
+    site.publish([poison, *site.jobs(NEIGHBOURS)])
+
+    def parked() -> bool:
+        site.mend(failing=True, env=tmp)
+        return bool(site.events("dead_letter"))
+
+    wait_until(parked, PATIENCE, "the message to be parked")
+    site.faults += len(site.started) - WORKERS
+    site.settle()
+
+    # A worker that lives beside has taken stock at its start, and may be one more.
+    assert READERS <= site.faults < READERS + WORKERS
+    site.judge(repeats=site.faults * THREADS, dead=1)
+    assert site.ended.reasons == {"crash_loop": 1}
+    assert READERS <= site.ended.letters[0][0]["x-referral-readings"] <= site.faults
+    assert site.ended.outcomes == {"sent": NEIGHBOURS}
 
 
 def test_a_job_that_ends_its_worker(site: Site) -> None:

@@ -15,6 +15,7 @@ from worker.broker.host import Host
 from worker.broker.link import Link
 from worker.broker.properties import kept
 from worker.broker.publisher import Outgoing, Publisher
+from worker.broker.reading import DEATHS, ReadingMark
 from worker.broker.routes import check_route
 from worker.broker.subscriptions import Subscriptions
 from worker.broker.topology import (
@@ -120,6 +121,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         self._confirmed: deque[tuple[Received, AmqpDelivery | None, Finish | None, BrokerError | None]] = deque()
         self._unconfirmed = 0
         self._undeclared = False
+        self._mark = _mark_in(host)
         self._unburied: list[tuple[Received, int]] = []
         super().__init__(host, timeout=timeout)
         self._subscriptions = Subscriptions(params, host, self.gate, self._link, give_back=self._give_back_waiting)
@@ -221,6 +223,8 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         self._publisher.close(timeout=0)
         self._subscriptions.close()
         self._link.close()
+        if self._mark is not None:
+            self._mark.close()
 
     # What follows runs in the consumer's thread, but for `done` in _publish and _on_publisher.
 
@@ -270,13 +274,25 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         self, shop: str, method: pika.spec.Basic.Deliver, body: bytes, properties: pika.BasicProperties
     ) -> None:
         message = Received(shop, method, self._link.generation, body, properties, self.host.clock.now())
+        if method.redelivered:
+            self.host.metrics.redeliveries.inc()
         cut = cut_of(properties)
         if cut is not None:
             self._reject(message, cut)
-            return
+        elif self._mark is None:
+            self._read(message, method)
+        elif (deaths := self._mark.deaths(body)) >= DEATHS:
+            parked = f"{deaths} processes ended while they were reading it"
+            self._bury(message, DeadLetterError("crash_loop", parked, history={"readings": deaths}))
+        else:
+            with self._mark.on(body):
+                self._read(message, method)
+
+    def _read(self, message: Received, method: pika.spec.Basic.Deliver) -> None:
+        shop = message.shop
         try:
             check_route(method.exchange, method.routing_key, shop)
-            job = decode_message(body)
+            job = decode_message(message.body)
             if job.shop != shop:
                 raise DeadLetterError("bad_schema", f"a job of shop {job.shop} came by the queue {shop_queue(shop)}")
         except DeadLetterError as error:
@@ -387,3 +403,18 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
             # Given back it would come again at once, and so on for ever. It stays in hand, unacknowledged.
             log.warning("dead_letter_refused", problem=str(error))
             self._unburied.append((message, self.host.clock.now() + BURY_AGAIN))
+
+
+def _mark_in(host: Host) -> ReadingMark | None:
+    if host.marks is None:
+        return None
+    try:
+        mark = ReadingMark(host.marks)
+    except OSError as error:
+        # Whatever lies there in its place, jobs are more urgent.
+        log.warning("reading_unmarked", folder=str(host.marks), problem=error.strerror)
+        return None
+    if mark.found:
+        log.error("ended_while_reading", processes=mark.found)
+        host.metrics.reading_deaths.inc(mark.found)
+    return mark

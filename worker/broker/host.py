@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from worker.clock import Clock
 from worker.metrics import Metrics
@@ -16,6 +17,7 @@ class Host:
     """What a consumer works with, built by the wiring. ``longest_call`` is in microseconds.
 
     ``status`` asks whether a shop's token is taken (None: it is); without it only jobs probe a halted shop.
+    ``marks`` is the folder of :mod:`worker.broker.reading`; without it no death over a message is known of.
     ``threads`` is set once Dramatiq tells it, before the first consumer is made.
     """
 
@@ -26,5 +28,6 @@ class Host:
     threads: int
     prefetch: int
     longest_call: int
+    marks: Path | None = None
     status: Callable[[ShopConfig], Verdict | None] | None = None
     stopping: threading.Event = field(default_factory=threading.Event)

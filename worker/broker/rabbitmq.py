@@ -21,6 +21,8 @@ class ReferralBroker(RabbitmqBroker):
     behind the ledger's back.
     """
 
+    consumer_type: type[AmqpConsumer] = AmqpConsumer
+
     def __init__(self, host: Host, params: Parameters, *, single: bool, publisher: type[Publisher] = Publisher) -> None:
         super().__init__(confirm_delivery=True, middleware=[CurrentMessage()])
         # Under this name the stock broker, for actors on other queues, expects pika's own.
@@ -43,7 +45,9 @@ class ReferralBroker(RabbitmqBroker):
         """The gated consumer of every shop's queue, or a stock one for another queue."""
         if queue_name != QUEUE:
             return super().consume(queue_name, prefetch, timeout)
-        return AmqpConsumer(self._host, self._params, single=self._single, timeout=timeout, publisher=self._publisher)
+        return self.consumer_type(
+            self._host, self._params, single=self._single, timeout=timeout, publisher=self._publisher
+        )
 
     def enqueue(self, message: dramatiq.Message[Any], *, delay: int | None = None) -> dramatiq.Message[Any]:
         """Publish a job sent through its actor, confirmed; it may not be delayed, since its shop's pace decides.

@@ -26,6 +26,7 @@ DEAD = "referrals.dead"
 REASON_HEADER = "x-referral-reason"
 DETAIL_HEADER = "x-referral-detail"
 DEAD_AT_HEADER = "x-referral-dead-at"
+TAKEOVERS_HEADER = "x-referral-takeovers"
 """What a worker adds to the headers of a message that it moves to :data:`DEAD`."""
 
 SHOP_PREFIX = "referrals.shop."

@@ -13,6 +13,7 @@ import typer
 
 from worker.broker.connection import Parameters, parameters
 from worker.broker.dead import DeadLetter, DeadQueue
+from worker.broker.topology import TAKEOVERS_HEADER
 from worker.cli import console, options
 from worker.cli.controls import known_controls
 from worker.cli.environment import load
@@ -270,8 +271,9 @@ def _removed(letters: Iterable[DeadLetter]) -> Counts:
     counts: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for letter in letters:
         if letter.job is not None:
-            # The worker counts this kind of death itself.
-            died = {} if letter.worker_reason == "crash_loop" else {"dead": 1}
+            # The worker counts this kind of death itself, where it knows the job.
+            counted_already = letter.worker_reason == "crash_loop" and TAKEOVERS_HEADER in letter.headers
+            died = {} if counted_already else {"dead": 1}
             counts[letter.job.shop, letter.job.campaign].update({"removed": 1, **died})
     return counts
 

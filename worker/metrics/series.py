@@ -146,6 +146,14 @@ class Series:
         self.dead_letters = made.counter(
             "referral_dead_letters_total", "Messages parked in referrals.dead, by reason.", "reason"
         )
+        self.redeliveries = made.counter(
+            "referral_redeliveries_total",
+            "Deliveries of messages that had been handed out before: given back, or whose worker has gone.",
+        )
+        self.reading_deaths = made.counter(
+            "referral_reading_deaths_total",
+            "Processes that ended while they were reading a message, as the next one has found.",
+        )
         self.confirm_duration = made.histogram(
             "referral_confirm_duration_seconds",
             "From handing a message over to RabbitMQ's confirm, refusals and reconnects included.",

@@ -1,0 +1,129 @@
+"""What a process was reading when it ended, whatever ended it."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from worker.broker.reading import DEATHS, FORGET_AFTER_SECONDS, ReadingMark
+
+POISON, HARMLESS = b"poison", b"harmless"
+
+READER = """
+import os, signal, sys
+from pathlib import Path
+from worker.broker.reading import ReadingMark
+mark = ReadingMark(Path(sys.argv[1]))
+with mark.on(b"harmless"):
+    pass
+with mark.on(sys.argv[2].encode()):
+    {end}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where marks are; the first process makes it."""
+    return tmp_path / "marks"
+
+
+@pytest.fixture
+def start(folder: Path) -> Callable[[], ReadingMark]:
+    """Starts a reader in this process."""
+    return lambda: ReadingMark(folder)
+
+
+def die(folder: Path, *, reading: bytes = POISON, end: str = "os.kill(os.getpid(), signal.SIGKILL)") -> None:
+    """A process reads, and ends over it."""
+    ended = subprocess.run([sys.executable, "-c", READER.format(end=end), folder, reading], check=False)
+    assert ended.returncode != 0
+
+
+@pytest.mark.parametrize(
+    "end", ["os.kill(os.getpid(), signal.SIGKILL)", "os._exit(1)", "os.kill(os.getpid(), signal.SIGSEGV)"]
+)
+def test_a_death_is_counted(folder: Path, start: Callable[[], ReadingMark], end: str) -> None:
+    """However a process ends, the next one knows over what, and only that."""
+    die(folder, end=end)
+    mark = start()
+    assert (mark.found, mark.deaths(POISON), mark.deaths(HARMLESS)) == (1, 1, 0)
+    mark.close()
+    assert start().found == 0
+
+
+def test_deaths_add_up(folder: Path, start: Callable[[], ReadingMark]) -> None:
+    """Each death counts once, whoever comes in between and whoever lives beside."""
+    sibling = start()
+    for number in range(DEATHS):
+        die(folder)
+        die(folder, reading=b"another")
+        mark = start()
+        # The other one was found by the process in between.
+        assert (mark.found, mark.deaths(POISON), mark.deaths(b"another")) == (1, number + 1, number + 1)
+        mark.close()
+        late = start()
+        assert (late.found, late.deaths(POISON)) == (0, number + 1)
+        late.close()
+    assert (sibling.found, sibling.deaths(POISON)) == (0, 0)
+    sibling.close()
+
+
+def test_what_is_read_after_all_is_no_poison(folder: Path, start: Callable[[], ReadingMark]) -> None:
+    """A message that is read whole has its deaths forgotten, also where reading it raises; others keep theirs."""
+    die(folder)
+    die(folder, reading=b"another")
+    mark = start()
+    with pytest.raises(ValueError, match="not a job"), mark.on(POISON):
+        raise ValueError("not a job")
+    assert mark.deaths(POISON) == 0
+    mark.close()
+    again = start()
+    assert (again.deaths(POISON), again.deaths(b"another")) == (0, 1)
+
+
+def test_an_orderly_end_leaves_nothing(folder: Path, start: Callable[[], ReadingMark]) -> None:
+    """Neither a process that closes its mark nor one that ends between two messages is counted."""
+    mark = start()
+    with mark.on(HARMLESS):
+        pass
+    mark.close()
+    assert list(folder.iterdir()) == []
+    die(folder, end="pass\nos.kill(os.getpid(), signal.SIGKILL)")
+    assert start().found == 0
+
+
+def test_old_deaths_are_forgotten(folder: Path, start: Callable[[], ReadingMark]) -> None:
+    """A week later nobody remembers."""
+    die(folder)
+    start().close()
+    (noted,) = folder.glob("*.deaths")
+    before = time.time() - FORGET_AFTER_SECONDS - 60
+    os.utime(noted, (before, before))
+    assert start().deaths(POISON) == 0
+    assert not noted.exists()
+
+
+def test_foreign_files(folder: Path, start: Callable[[], ReadingMark], tmp_path: Path) -> None:
+    """Whatever else lies there neither counts nor harms, and no link is followed; others may not look inside."""
+    folder.mkdir(mode=0o755)
+    (tmp_path / "precious").write_bytes(b"x" * 32)
+    (folder / "1.reading").symlink_to(tmp_path / "precious")
+    (folder / "2.reading").write_bytes(b"short")
+    (folder / "3.reading").mkdir()
+    (folder / "no-digest.deaths").write_bytes(b"+++")
+    mark = start()
+    assert (mark.found, mark.deaths(POISON)) == (0, 0)
+    assert (tmp_path / "precious").read_bytes() == b"x" * 32
+    assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_a_planted_folder(tmp_path: Path) -> None:
+    """A link in the folder's place is not followed."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "marks").symlink_to("elsewhere")
+    with pytest.raises(OSError, match="marks"):
+        ReadingMark(tmp_path / "marks")
