@@ -34,7 +34,9 @@ def publish(jobs: Job | Iterable[Job], *, amqp_url: str | None = None, timeout: 
     from worker.tally import tally
 
     loaded = settings.load()
-    url = amqp_url if amqp_url is not None else loaded.amqp_url.get_secret_value()
+    if amqp_url is not None:
+        loaded = settings.with_amqp_url(loaded, amqp_url)
+    url = loaded.amqp_url.get_secret_value()
     # A job is itself iterable, field by field.
     several = [jobs] if isinstance(jobs, Job) else jobs
     producer = Producer(parameters(url, name="referral-dispatch producer"), timeout=timeout)

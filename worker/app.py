@@ -32,6 +32,7 @@ from worker.jobs import ACTOR, QUEUE, Job
 from worker.metrics import Metrics
 from worker.refer2 import Refer2Client
 from worker.settings import Settings
+from worker.shopfile import read_shops
 from worker.shops import ShopConfig, ShopRegistry
 from worker.store.base import Store
 from worker.stores import build_store
@@ -72,7 +73,9 @@ def build_worker(
       ConfigurationError: settings or shops file can't be used.
     """
     clock = SystemClock()
-    shops = ShopRegistry.load(settings.shops)
+    for setting, exposed in settings.exposed_hosts():
+        log.warning("plaintext_allowed", setting=setting, host=exposed)
+    shops = ShopRegistry.load(settings.shops, plaintext_hosts=settings.plaintext_hosts)
     metrics = _metrics(settings)
     host = _host(settings, shops, store or build_store(settings, clock, metrics.store_answered), clock, metrics)
     client = build_client(settings, clock, metrics)
@@ -111,7 +114,7 @@ def preflight(settings: Settings, processes: int) -> None:
       BrokerError: RabbitMQ is out of reach.
       StoreError: the store is.
     """
-    shops = ShopRegistry.load(settings.shops).slugs()
+    shops = tuple(read_shops(settings.shops, plaintext_hosts=settings.plaintext_hosts))
     if processes > 1 and settings.redis_url is None:
         raise ConfigurationError(
             f"{processes} processes can't share limits in memory: set REFERRALS_REDIS_URL, or use --processes 1"

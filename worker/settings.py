@@ -1,6 +1,7 @@
 """Settings of a process, from ``REFERRALS_*`` environment variables. What differs per shop is in the shops file."""
 
 import re
+from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,10 +10,13 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from worker import plaintext
 from worker.errors import ConfigurationError
 from worker.masking import hide, mask
 
 PREFIX = "REFERRALS_"
+
+_HOST = re.compile(r"[a-z0-9_:](?:[a-z0-9_.:%-]{0,253}[a-z0-9_])?")
 
 SERVER_DELAY_SECONDS = 5.0
 """How long Refer2 itself holds back a call that is over a limit before it answers (public API pages, read 2026-11)."""
@@ -59,6 +63,13 @@ def _address(value: str) -> str:
         return str(ip_address(value))
     except ValueError:
         raise ValueError("is not an IP address such as 127.0.0.1, or :: for all of this machine's") from None
+
+
+def _hosts(value: str) -> str:
+    hosts = [host.strip().strip("[]").lower() for host in value.split(",")]
+    if not all(_HOST.fullmatch(host) for host in hosts if host):
+        raise ValueError("is not a list of hosts separated by commas, such as rabbit.example.com,10.0.0.7")
+    return ",".join(host for host in hosts if host)
 
 
 def _existing(path: Path) -> Path:
@@ -120,6 +131,11 @@ class Settings(BaseSettings):
         default=None,
         description="PEM file of the authorities to trust for Refer2's certificate; unset: the public ones.",
     )
+    allow_plaintext: Annotated[str, AfterValidator(_hosts)] = Field(
+        default="",
+        description="Hosts, separated by commas, that may be reached by plain `amqp`, `redis` or `http` though they "
+        "are outside of this machine and its cluster; each is logged as `plaintext_allowed`.",
+    )
     connect_timeout_seconds: Seconds = Field(
         default=3.05, description="Longest wait for a connection to one address of Refer2, and for its TLS handshake."
     )
@@ -149,6 +165,31 @@ class Settings(BaseSettings):
         description="Key of the hashes that stand for addresses in logs; unset: random, another one in each process.",
     )
 
+    @property
+    def plaintext_hosts(self) -> frozenset[str]:
+        """Those of ``allow_plaintext``."""
+        return frozenset(self.allow_plaintext.split(",")) - {""}
+
+    def exposed_hosts(self) -> list[tuple[str, str]]:
+        """Setting and host of each URL that leads out of this machine and its cluster without TLS, as is allowed."""
+        return [(name, host) for name, url in self.urls() if (host := plaintext.exposed_host(url)) is not None]
+
+    def urls(self) -> Iterator[tuple[str, str]]:
+        """Setting and URL of each that is set; they hold passwords."""
+        for field in ("amqp_url", "redis_url", "http_proxy"):
+            value: SecretStr | None = getattr(self, field)
+            for url in urls_of(value.get_secret_value()) if value is not None else ():
+                yield f"{PREFIX}{field.upper()}", url
+
+    @model_validator(mode="after")
+    def _plaintext_is_asked_for(self) -> "Settings":
+        for name, url in self.urls():
+            try:
+                plaintext.refuse(url, self.plaintext_hosts)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+        return self
+
     @model_validator(mode="after")
     def _deadline_holds_a_read(self) -> "Settings":
         if self.call_deadline_seconds < self.read_timeout_seconds:
@@ -165,8 +206,21 @@ def load() -> Settings:
     Raises:
       ConfigurationError: a variable can't be used; the line names it but not its value, which may be a secret.
     """
+    return _checked(Settings)
+
+
+def with_amqp_url(loaded: Settings, amqp_url: str) -> Settings:
+    """The settings with another ``amqp_url``, which is checked as if the environment had named it.
+
+    Raises:
+      ConfigurationError: it can't be used.
+    """
+    return _checked(lambda: Settings.model_validate(loaded.model_dump() | {"amqp_url": amqp_url}))
+
+
+def _checked(make: Callable[[], Settings]) -> Settings:
     try:
-        loaded = Settings()
+        loaded = make()
     except ValidationError as error:
         problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
         message = problem["msg"].removeprefix("Value error, ")
@@ -178,10 +232,9 @@ def load() -> Settings:
 
 
 def _hide_secrets(loaded: Settings) -> None:
-    for setting in (loaded.amqp_url, loaded.redis_url, loaded.http_proxy):
-        for url in urls_of(setting.get_secret_value()) if setting else ():
-            hide(urlsplit(url).password or "")
-            hide(unquote(urlsplit(url).password or ""))
+    for _, url in loaded.urls():
+        hide(urlsplit(url).password or "")
+        hide(unquote(urlsplit(url).password or ""))
     if loaded.log_key is not None:
         hide(loaded.log_key.get_secret_value())
         mask.rekey(loaded.log_key.get_secret_value().encode())

@@ -4,7 +4,7 @@ import difflib
 import math
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import time
 from pathlib import Path
@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from worker import plaintext, quoting
 from worker.bounds import CREDENTIAL_FILE, MOST_SHOPS, MOST_VALUES, SHOPS_FILE, TooLargeError, read_file
 from worker.clock import SECOND
 from worker.credentials import Credential, ready_token, signing_key
@@ -204,16 +205,28 @@ class _Document(BaseModel):
     shops: dict[str, dict[str, Any]] = {}
 
 
-def read_shops(path: Path, read: ReadFile = read_file) -> dict[str, ShopConfig]:
+def read_shops(
+    path: Path, read: ReadFile = read_file, *, plaintext_hosts: Container[str] | None = ()
+) -> dict[str, ShopConfig]:
     """The shops of a file, by slug in the file's order. ``read`` is called for it and for each credential file.
 
+    Calls carry the credential, so a ``base_url`` without TLS must lead inside, or to one of ``plaintext_hosts`` (None:
+    anywhere, for who makes none).
+
     Raises:
-      ConfigurationError: one line that names the file, the table and the key at fault, and the remedy.
+      ConfigurationError: one line that names the file, the table and the key at fault, and the remedy; of a value it
+        quotes what can be no secret.
     """
-    return {
-        slug: ShopConfig.of(slug, _credential(_place(path, slug), path.parent, table, read), table)
-        for slug, table in _tables(path, read)
-    }
+    shops = {}
+    for slug, table in _tables(path, read):
+        place = _place(path, slug)
+        try:
+            if plaintext_hosts is not None:
+                plaintext.refuse(table.base_url, plaintext_hosts)
+        except ValueError as error:
+            raise ConfigurationError(f"{place} base_url: {error}") from None
+        shops[slug] = ShopConfig.of(slug, _credential(place, path.parent, table, read), table)
+    return shops
 
 
 def listed_shops(path: Path) -> dict[str, ListedShop]:
@@ -260,7 +273,8 @@ def _document(path: Path, read: ReadFile) -> _Document:
         content = tomllib.loads(raw.decode())
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise ConfigurationError(f"{path}: {reason}; write the shops file or set REFERRALS_SHOPS") from None
+        told = quoting.path(str(path))
+        raise ConfigurationError(f"{told}: {reason}; write the shops file or set REFERRALS_SHOPS") from None
     except UnicodeDecodeError:
         raise ConfigurationError(f"{path}: not TOML: the file is not UTF-8") from None
     except TooLargeError as error:
@@ -270,13 +284,16 @@ def _document(path: Path, read: ReadFile) -> _Document:
     except ValueError as error:
         # Over a number of thousands of digits the parser lets Python's own error through.
         reason = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "a number has too many digits"
-        raise ConfigurationError(f"{path}: not TOML: {' '.join(reason.split())}") from None
+        raise ConfigurationError(f"{path}: not TOML: {quoting.without_quotes(' '.join(reason.split()))}") from None
     try:
         return _Document.model_validate(content)
     except ValidationError as error:
         where = error.errors()[0]["loc"]
-        name = ".".join(str(part) for part in where)[:80]
-        wanted = "must be a table" if str(where[0]) in _Document.model_fields else "unknown key"
+        if where[0] in _Document.model_fields:
+            # A shop's slug is public, and its own rule has not been looked at yet.
+            name, wanted = ".".join(str(part) for part in where)[:80], "must be a table"
+        else:
+            name, wanted = quoting.name(str(where[0])), "unknown key"
         raise ConfigurationError(f"{path}: {name}: {wanted}; there are [defaults] and [shops.<slug>]") from None
 
 
@@ -292,11 +309,11 @@ def _table(place: str, content: Mapping[str, Any]) -> ShopTable:
         return ShopTable.model_validate(content)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
-        key = str(problem["loc"][0])[:80]
+        key = str(problem["loc"][0])
         if problem["type"] == "extra_forbidden":
             close = difflib.get_close_matches(key, ShopTable.model_fields, n=1)
             remedy = f"did you mean {close[0]}?" if close else f"known are {', '.join(ShopTable.model_fields)}"
-            raise ConfigurationError(f"{place} {key!r}: unknown key; {remedy}") from None
+            raise ConfigurationError(f"{place} {quoting.name(key)}: unknown key; {remedy}") from None
         message = problem["msg"].removeprefix("Value error, ")
         raise ConfigurationError(f"{place} {key}: {message[:1].lower()}{message[1:]}") from None
 
@@ -310,22 +327,27 @@ def _credential(place: str, folder: Path, table: ShopTable, read: ReadFile) -> C
                 f"{place} token_file: a ready-made token can't speak for every customer; "
                 'give key_id and secret_file, or set token = "shop"'
             )
-        return _from_file(f"{place} token_file", folder / table.token_file, read, ready_token)
+        return _from_file(f"{place} token_file", folder, table.token_file, read, ready_token)
     if not table.secret_file:
         raise ConfigurationError(f"{place} secret_file: missing; give key_id and secret_file, or token_file")
     if not table.key_id:
         raise ConfigurationError(f"{place} key_id: missing; secret_file needs the id of its key")
     key_id = table.key_id
     return _from_file(
-        f"{place} secret_file", folder / table.secret_file, read, lambda content: signing_key(key_id, content)
+        f"{place} secret_file", folder, table.secret_file, read, lambda content: signing_key(key_id, content)
     )
 
 
-def _from_file(place: str, path: Path, read: ReadFile, make: Callable[[bytes], Credential]) -> Credential:
+def _from_file(place: str, folder: Path, value: str, read: ReadFile, make: Callable[[bytes], Credential]) -> Credential:
+    told = quoting.path(value, folder)
     try:
-        return make(read(path, CREDENTIAL_FILE))
+        return make(read(folder / value, CREDENTIAL_FILE))
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise ConfigurationError(f"{place}: {path}: {reason}; put the credential there") from None
+        remedy = (
+            "give the path of a file with the credential" if told == quoting.NOWHERE else "put the credential there"
+        )
+        raise ConfigurationError(f"{place}: {told}: {error.strerror or type(error).__name__}; {remedy}") from None
     except ValueError as error:
-        raise ConfigurationError(f"{place}: {path} {error}; put the credential there") from None
+        # Of a name with a zero byte Python says so itself.
+        problem = "" if told == quoting.NOWHERE else f" {error}"
+        raise ConfigurationError(f"{place}: {told}{problem}; put the credential there") from None

@@ -1,7 +1,7 @@
 """The shops that this process serves, kept in step with the shops file while it runs."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -11,6 +11,7 @@ import structlog
 from worker.bounds import read_file
 from worker.credentials import Credential, ReadyToken, SigningKey
 from worker.errors import ConfigurationError
+from worker.plaintext import exposed_host
 from worker.shopfile import ListedShop, ShopConfig, ShopTable, listed_shops, read_shops
 
 __all__ = [
@@ -54,23 +55,28 @@ class ShopRegistry:
     wait: they see one whole version or the next.
     """
 
-    def __init__(self, shops: Mapping[str, ShopConfig], path: Path | None, watch: _Watch) -> None:
+    def __init__(
+        self, shops: Mapping[str, ShopConfig], path: Path | None, watch: _Watch, plaintext_hosts: Container[str] = ()
+    ) -> None:
         """Not for callers: see :meth:`load` and :meth:`of`."""
         self._snapshot = _Snapshot(MappingProxyType(dict(shops)), version=1)
         self._path = path
         self._watch = watch
         self._problem: str | None = None
+        self._plaintext_hosts = plaintext_hosts
+        self._warn_of_plaintext(())
         self._refreshing = threading.Lock()
 
     @classmethod
-    def load(cls, path: Path) -> "ShopRegistry":
-        """The shops of a file.
+    def load(cls, path: Path, *, plaintext_hosts: Container[str] = ()) -> "ShopRegistry":
+        """The shops of a file, also of its later versions; ``plaintext_hosts`` as :func:`read_shops` takes them.
 
         Raises:
           ConfigurationError: one line that names the file, the table and the key at fault, and the remedy.
         """
         watch = _Watch()
-        return cls(read_shops(path, watch.read), path, watch)
+        shops = read_shops(path, watch.read, plaintext_hosts=plaintext_hosts)
+        return cls(shops, path, watch, plaintext_hosts)
 
     @classmethod
     def of(cls, *shops: ShopConfig) -> "ShopRegistry":
@@ -106,7 +112,7 @@ class ShopRegistry:
                 return False
             watch = _Watch()
             try:
-                shops = read_shops(self._path, watch.read)
+                shops = read_shops(self._path, watch.read, plaintext_hosts=self._plaintext_hosts)
             except ConfigurationError as error:
                 self._refuse(str(error))
                 return False
@@ -127,7 +133,18 @@ class ShopRegistry:
             return False
         self._snapshot = _Snapshot(MappingProxyType(shops), old.version + 1)
         log.info("shops_changed", version=old.version + 1, shops=len(shops))
+        self._warn_of_plaintext(_exposed_hosts(old.shops))
         return True
+
+    def _warn_of_plaintext(self, known: Container[str]) -> None:
+        for host in _exposed_hosts(self._snapshot.shops):
+            if host not in known:
+                log.warning("plaintext_allowed", setting="base_url", host=host)
+
+
+def _exposed_hosts(shops: Mapping[str, ShopConfig]) -> list[str]:
+    hosts = [exposed_host(shop.base_url) for shop in shops.values()]
+    return sorted({host for host in hosts if host is not None})
 
 
 def _stamp(path: Path) -> _Stamp:

@@ -14,6 +14,7 @@ from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.exceptions import HTTPError, ProxySchemeUnsupported
 
+from worker import tls
 from worker.answers import Answer, Flaw
 from worker.bounds import ANSWER
 from worker.connections import POOLS, exchange
@@ -165,7 +166,7 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
       ConfigurationError: the file holds no certificates.
     """
     try:
-        return ssl.create_default_context(cafile=ca_file or DEFAULT_CA_BUNDLE_PATH)
+        return tls.context(ca_file or DEFAULT_CA_BUNDLE_PATH)
     except (OSError, ssl.SSLError) as error:
         raise ConfigurationError(f"{ca_file}: no certificates that can be read: {type(error).__name__}") from None
 

@@ -1,5 +1,6 @@
 """What can't work is told in one line that names place and remedy, by the exit code that fits, without a secret."""
 
+import json
 import re
 import signal
 import socket
@@ -96,6 +97,39 @@ CASES = {
     "rate-of-zero": Case(add_to_shops("per_second = 0"), PUBLISH, 2, ("shops.toml", "acme", "per_second", "greater")),
     "bad-slug": Case(add_to_shops('[shops."a b"]'), WORK, 2, ("shops.toml", "'a b'", "letters, digits")),
     "not-toml": Case(add_to_shops("per_second 5"), WORK, 2, ("shops.toml", "not TOML", "line")),
+    "pasted-secret": Case(
+        add_to_shops(f'[shops.bolt]\nkey_id = "{SECRET}"\nsecret_file = "{SECRET}"'),
+        WORK,
+        2,
+        ("shops.toml", "[shops.bolt] secret_file", "names no file"),
+    ),
+    "pasted-secret-for-shops": Case(
+        variable("REFERRALS_SHOPS", SECRET), PUBLISH, 2, ("names no file", "REFERRALS_SHOPS")
+    ),
+    "pasted-secret-for-authority": Case(
+        variable("REFERRALS_CA_FILE", SECRET), WORK, 2, ("REFERRALS_CA_FILE", "no file")
+    ),
+    "pasted-secret-for-client": Case(
+        variable("REFERRALS_AMQP_URL", f"amqps://guest:guest@h/?certfile={SECRET}"), COLLECT, 2, ("certfile", "no file")
+    ),
+    "plain-amqp": Case(
+        variable("REFERRALS_AMQP_URL", f"amqp://guest:{SECRET}@rabbit.other.org/%2f"),
+        COLLECT,
+        2,
+        ("REFERRALS_AMQP_URL", "rabbit.other.org", "amqps://", "REFERRALS_ALLOW_PLAINTEXT"),
+    ),
+    "plain-redis": Case(
+        variable("REFERRALS_REDIS_URL", f"redis://:{SECRET}@10.0.0.7:6379/0"),
+        ("shops", "list"),
+        2,
+        ("REFERRALS_REDIS_URL", "10.0.0.7", "rediss://", "REFERRALS_ALLOW_PLAINTEXT"),
+    ),
+    "plain-http": Case(
+        add_to_shops('base_url = "http://refer2.other.org"'),
+        WORK,
+        2,
+        ("[shops.acme] base_url", "refer2.other.org", "https://", "REFERRALS_ALLOW_PLAINTEXT"),
+    ),
     "no-secret": Case(remove("secrets/acme.key"), WORK, 2, ("shops.toml", "acme", "secrets/acme.key", "put the")),
     "no-shops-file": Case(remove("shops.toml"), PUBLISH, 2, ("shops.toml", "REFERRALS_SHOPS")),
     "shop-not-in-file": Case(lambda _: None, (*PUBLISH, "--shop", "bolt"), 2, ("shops.toml", "'bolt'", "acme")),
@@ -145,6 +179,24 @@ def test_one_line_names_place_and_remedy(desk: Desk, case: Case) -> None:
         assert word in line
     for private in (SECRET, "secret of acme", "guest", "example.com"):
         assert private not in line
+
+
+def test_plaintext_that_is_asked_for_is_told(desk: Desk) -> None:
+    """A worker, and a person's command, warn of each host that they reach unencrypted beyond this machine."""
+    # Linux takes it for this machine; the rule doesn't.
+    anywhere = desk.env["REFERRALS_AMQP_URL"].replace("127.0.0.1", "0.0.0.0")
+    desk.write_shops("http://0.0.0.0:9", ["acme"])
+    desk.env |= {"REFERRALS_AMQP_URL": anywhere, "REFERRALS_ALLOW_PLAINTEXT": "0.0.0.0"}
+    worker = desk.start("work")
+    wait_until(lambda: has_subscribed(worker) or not worker.running(), 30, "the worker")
+    lines = [json.loads(line) for line in worker.stderr.splitlines()]
+    told = [(line["setting"], line["host"]) for line in lines if line["event"] == "plaintext_allowed"]
+    assert told == [("REFERRALS_AMQP_URL", "0.0.0.0"), ("base_url", "0.0.0.0")]
+    published = desk.run("publish", "campaign.csv", "--shop", "acme", "--campaign", "spring")
+    assert published.returncode == 0, published.stderr
+    assert "plaintext_allowed" in published.stderr
+    worker.signal(signal.SIGTERM)
+    assert worker.wait() == 0
 
 
 def test_a_taken_port_is_told(desk: Desk) -> None:

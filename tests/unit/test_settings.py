@@ -40,7 +40,7 @@ def test_variables_are_read_when_asked_for(environment: pytest.MonkeyPatch) -> N
 
 def test_urls_are_masked(environment: pytest.MonkeyPatch) -> None:
     """Neither repr nor str of the settings shows a URL, since URLs hold passwords."""
-    for name, scheme in (("AMQP_URL", "amqp"), ("REDIS_URL", "redis"), ("HTTP_PROXY", "http")):
+    for name, scheme in (("AMQP_URL", "amqps"), ("REDIS_URL", "rediss"), ("HTTP_PROXY", "https")):
         environment.setenv(f"REFERRALS_{name}", f"{scheme}://user:s3cret@host.example.com")
     loaded = settings.load()
     assert "s3cret" not in repr(loaded) + str(loaded)
@@ -49,10 +49,10 @@ def test_urls_are_masked(environment: pytest.MonkeyPatch) -> None:
 def test_secrets_show_in_no_error_from_then_on(environment: pytest.MonkeyPatch) -> None:
     """What the environment told in confidence is masked wherever a text quotes it, also percent-decoded."""
     environment.setenv(
-        "REFERRALS_AMQP_URL", "amqp://me:first-c%40nary@one.example.com,amqp://me:second-canary@two.example.com"
+        "REFERRALS_AMQP_URL", "amqps://me:first-c%40nary@one.example.com,amqps://me:second-canary@two.example.com"
     )
-    environment.setenv("REFERRALS_REDIS_URL", "redis://:third-canary@redis.example.com")
-    environment.setenv("REFERRALS_HTTP_PROXY", "http://me:fourth-canary@proxy.example.com")
+    environment.setenv("REFERRALS_REDIS_URL", "rediss://:third-canary@redis.example.com")
+    environment.setenv("REFERRALS_HTTP_PROXY", "https://me:fourth-canary@proxy.example.com")
     environment.setenv("REFERRALS_LOG_KEY", "the key of all hashes")
     settings.load()
     told = UsageError("first-c@nary first-c%40nary second-canary third-canary fourth-canary the key of all hashes")
@@ -61,9 +61,9 @@ def test_secrets_show_in_no_error_from_then_on(environment: pytest.MonkeyPatch) 
 
 def test_several_nodes_of_rabbitmq(environment: pytest.MonkeyPatch) -> None:
     """REFERRALS_AMQP_URL may list nodes; a comma in a password separates nothing."""
-    environment.setenv("REFERRALS_AMQP_URL", "amqp://me:a,b@one.example.com/%2f , amqps://me:a,b@two.example.com/x")
+    environment.setenv("REFERRALS_AMQP_URL", "amqp://me:a,b@one/%2f , amqps://me:a,b@two.example.com/x")
     told = settings.load().amqp_url.get_secret_value()
-    assert urls_of(told) == ["amqp://me:a,b@one.example.com/%2f", "amqps://me:a,b@two.example.com/x"]
+    assert urls_of(told) == ["amqp://me:a,b@one/%2f", "amqps://me:a,b@two.example.com/x"]
 
 
 REFUSED = {
@@ -83,6 +83,19 @@ REFUSED = {
         "amqp://me:12/s3cret@host",
         "REFERRALS_AMQP_URL: is not a URL like amqp://",
     ),
+    "plain AMQP over a network": (
+        "AMQP_URL",
+        "amqps://rabbit.example.com,amqp://me:s3cret@two.example.com/x",
+        "REFERRALS_AMQP_URL: amqp:// to two.example.com sends keys and customers' data unencrypted over a network; use",
+    ),
+    "plain Redis over a network": ("REDIS_URL", "redis://:s3cret@10.0.0.7/0", "REFERRALS_REDIS_URL: redis:// to 10.0"),
+    "a plain proxy over a network": (
+        "HTTP_PROXY",
+        "http://s3cret@proxy.internal:3128",
+        "REFERRALS_HTTP_PROXY: http://",
+    ),
+    "plain hosts that are none": ("ALLOW_PLAINTEXT", "*", "REFERRALS_ALLOW_PLAINTEXT: is not a list of hosts"),
+    "a URL for a plain host": ("ALLOW_PLAINTEXT", "http://s3cret@h", "REFERRALS_ALLOW_PLAINTEXT: is not a list of"),
     "a short key for logs": ("LOG_KEY", "s3cret", "REFERRALS_LOG_KEY: value should have at least 16"),
     "a port that is no number": ("HTTP_PROXY", "http://s3cret:x:y", "REFERRALS_HTTP_PROXY: is not a URL"),
     "a missing file": ("CA_FILE", "/nowhere/ca.pem", "REFERRALS_CA_FILE: names no file; give the path"),
@@ -105,6 +118,35 @@ REFUSED = {
     "an endless time-out": ("READ_TIMEOUT_SECONDS", "inf", "REFERRALS_READ_TIMEOUT_SECONDS: input should be"),
     "a time-out of nothing": ("CONNECT_TIMEOUT_SECONDS", "0", "REFERRALS_CONNECT_TIMEOUT_SECONDS: input should be"),
 }
+
+
+def test_plaintext_is_had_for_the_asking(environment: pytest.MonkeyPatch) -> None:
+    """Hosts that the operator names may be reached without TLS, and are told; those inside need no naming."""
+    environment.setenv("REFERRALS_AMQP_URL", "amqp://rabbit.example.com,amqp://rabbitmq,amqps://two.example.com")
+    environment.setenv("REFERRALS_REDIS_URL", "redis://[fd00::7]:6379/0")
+    environment.setenv("REFERRALS_HTTP_PROXY", "http://10.0.0.7:3128")
+    environment.setenv("REFERRALS_ALLOW_PLAINTEXT", " Rabbit.example.com, [fd00::7],10.0.0.7,")
+    assert settings.load().exposed_hosts() == [
+        ("REFERRALS_AMQP_URL", "rabbit.example.com"),
+        ("REFERRALS_REDIS_URL", "fd00::7"),
+        ("REFERRALS_HTTP_PROXY", "10.0.0.7"),
+    ]
+    environment.setenv("REFERRALS_REDIS_URL", "unix:///run/valkey.sock")
+    environment.delenv("REFERRALS_HTTP_PROXY")
+    assert [name for name, _ in settings.load().exposed_hosts()] == ["REFERRALS_AMQP_URL"]
+
+
+def test_a_producer_s_own_url_is_held_to_the_same(environment: pytest.MonkeyPatch) -> None:
+    """A URL that is given in place of the environment's is checked as if it stood there, and never shown."""
+    environment.setenv("REFERRALS_ALLOW_PLAINTEXT", "rabbit.example.com")
+    loaded = settings.load()
+    other = settings.with_amqp_url(loaded, "amqp://me:s3cret@rabbit.example.com/x")
+    assert other.amqp_url.get_secret_value().endswith("/x")
+    assert other.allow_plaintext == loaded.allow_plaintext
+    for url in ("amqp://me:s3cret@two.example.com", "amqp://me:12?s3cret@rabbit.example.com", "http://s3cret"):
+        with pytest.raises(ConfigurationError, match=r"^REFERRALS_AMQP_URL: ") as refused:
+            settings.with_amqp_url(loaded, url)
+        assert "s3cret" not in str(refused.value)
 
 
 @pytest.mark.parametrize(("name", "value", "line"), REFUSED.values(), ids=REFUSED.keys())

@@ -131,7 +131,7 @@ MISTAKES = {
     "an unknown key like none": (with_acme("colour = 1"), "[shops.acme] 'colour': unknown key; known are base_url, "),
     "an unknown default": (f"[defaults]\nratee = 1\n{ACME}", "[defaults] 'ratee': unknown key"),
     "a bad default": (f"[defaults]\nper_day = 0\n{ACME}", "[defaults] per_day: input should be greater than or"),
-    "an unknown table": (f"[shop.x]\n{ACME}", "shop: unknown key; there are [defaults] and [shops.<slug>]"),
+    "an unknown table": (f"[shop.x]\n{ACME}", "'shop': unknown key; there are [defaults] and [shops.<slug>]"),
     "a shop that is no table": ("shops.acme = 3\n", "shops.acme: must be a table; there are"),
     "no shops": ("[defaults]\n", "no shops; add a table [shops.<slug>] for each"),
     "a rate of nothing": (with_acme("per_second = 0"), "[shops.acme] per_second: input should be greater than 0"),
@@ -219,6 +219,86 @@ def test_files_that_cannot_be_read(folder: Path) -> None:
     (folder / "shops.toml").write_bytes(ACME.encode("utf-16"))
     with pytest.raises(ConfigurationError, match="the file is not UTF-8"):
         ShopRegistry.load(folder / "shops.toml")
+
+
+PASTED = {
+    "a word": "s3cr3t",
+    "hex": "s3cr3t" + "0a1b" * 16,
+    "base64": "s3cr3t/Zm9v/YmFy+YmF6==",
+    "base64 with a slash first": "/s3cr3tZm9vYmFy==",
+    "a token": "eyJhbGciOiJIUzI1NiJ9.s3cr3t.c2lnbmF0dXJl",
+    "a token with a file's ending": "s3cr3t" * 20 + ".key",
+    "several lines": "-----BEGIN PRIVATE KEY-----\\ns3cr3t\\n-----END PRIVATE KEY-----",
+    "a zero byte": "s3cr3t\\u0000",
+    "too long for a name": "s3cr3t" * 1000,
+}
+"""Secrets as TOML would hold them."""
+
+
+@pytest.mark.parametrize("secret", PASTED.values(), ids=PASTED.keys())
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[shops.acme]\nkey_id = "k1"\nsecret_file = "{}"\n',
+        '[shops.acme]\nkey_id = "{}"\nsecret_file = "{}"\n',
+        '[shops.acme]\ntoken_file = "{}"\n',
+        ACME + '"{}" = 1\n',
+        ACME + 'base_url = "{}"\n',
+        ACME + 'base_url = "https://u:{}@example.com"\n',
+        ACME + 'api_version = "{} !"\n',
+        ACME + 'token = "{}"\n',
+        '"{}" = 1\n',
+        ACME + 'weight = "{}\n',
+        ACME + "per_day = {}\n",
+        ACME + 'a = {{"{}" = 1, "{}" = 2}}\n',
+        '["{}"]\n["{}"]\n',
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_not_echoed(folder: Path, text: str, secret: str) -> None:
+    """Neither at the start nor on reload: the line names the key, and quotes of the value what can be no secret."""
+    registry = load(folder, ACME)
+    (folder / "shops.toml").write_text(text.replace("{}", secret).replace("{{", "{").replace("}}", "}"))
+    with pytest.raises(ConfigurationError) as refused:
+        ShopRegistry.load(folder / "shops.toml")
+    assert str(refused.value).startswith(f"{folder}/shops.toml: ")
+    with structlog.testing.capture_logs() as logs:
+        assert not registry.refresh()
+    (line,) = logs
+    told = f"{refused.value} {registry.problem} {line}"
+    assert "s3cr3t" not in told.replace("\\", "")
+    assert "PRIVATE" not in told
+
+
+def test_a_path_is_told(folder: Path) -> None:
+    """What exists, what lies in a folder that does and what ends like a key's file is named where it can't be used."""
+    (folder / "keys").mkdir()
+    for value in ("none.key", "keys/none", f"{folder}/keys/none", "keys", "late.token"):
+        with pytest.raises(ConfigurationError) as refused:
+            load(folder, f'[shops.acme]\nkey_id = "k1"\nsecret_file = "{value}"\n')
+        assert f"[shops.acme] secret_file: {folder / value}: " in str(refused.value)
+
+
+def test_plain_http_leads_nowhere_unasked(folder: Path) -> None:
+    """A base URL without TLS must lead inside or to a host that the operator named, at the start and on reload."""
+    text = with_acme('base_url = "http://refer2.example.com"')
+    with pytest.raises(
+        ConfigurationError,
+        match=r"\[shops\.acme\] base_url: http:// to refer2\.example\.com .*REFERRALS_ALLOW_PLAINTEXT",
+    ):
+        load(folder, text)
+    assert list(listed_shops(folder / "shops.toml")) == ["acme"], "who calls nobody is not kept from publishing"
+    with structlog.testing.capture_logs() as logs:
+        registry = ShopRegistry.load(folder / "shops.toml", plaintext_hosts={"refer2.example.com", "10.0.0.7"})
+        (folder / "shops.toml").write_text(with_acme('base_url = "http://10.0.0.7:8080"'))
+        assert registry.refresh()
+        (folder / "shops.toml").write_text(with_acme('base_url = "http://10.0.0.8"'))
+        assert not registry.refresh()
+    assert [(line["event"], line.get("host")) for line in logs if line["log_level"] == "warning"] == [
+        ("plaintext_allowed", "refer2.example.com"),
+        ("plaintext_allowed", "10.0.0.7"),
+        ("shops_file_refused", None),
+    ]
+    assert "10.0.0.8" in str(registry.problem)
 
 
 def test_shops_are_listed_without_their_credentials(folder: Path) -> None:

@@ -79,8 +79,8 @@ def _node(url: str, name: str) -> Node:
         url, tls = take_tls(url)
         parsed = pika.URLParameters(url)
     except (ValueError, TypeError, IndexError) as error:
-        told = str(error)
-        reason = told if "scheme" in told or told.startswith("Unknown URL parameter") else "it is not an AMQP URL"
+        # pika's words quote the value at fault.
+        reason = str(error) if "scheme" in str(error) else "it is not an AMQP URL"
         raise ConfigurationError(
             f"REFERRALS_AMQP_URL: {reason}; expected amqp://host:5672/vhost (%2f for the vhost /), "
             "with user:password@ before the host"

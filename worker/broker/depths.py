@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 import pika.exceptions
 
+from worker import tls
 from worker.bounds import LARGEST_INTEGER, METRICS_PAGE
 from worker.broker.connection import Parameters, connect, told_as_ours
 
@@ -55,7 +56,10 @@ def depths(params: Parameters, names: Iterable[str], metrics_url: str | None) ->
     query = urlencode({"vhost": node.virtual_host, "family": "queue_coarse_metrics"})
     try:
         # The scheme is ours, or checked with the settings.
-        with urllib.request.urlopen(f"{base}/metrics/detailed?{query}", timeout=TIMEOUT_SECONDS) as page:  # noqa: S310
+        page = urllib.request.urlopen(  # noqa: S310
+            f"{base}/metrics/detailed?{query}", timeout=TIMEOUT_SECONDS, context=tls.context()
+        )
+        with page:
             return Depths(read(_lines(page)), f"RabbitMQ's metrics at {base}", complete=True)
     except (OSError, ValueError, http.client.HTTPException):
         return Depths(_asked(params, names), f"RabbitMQ, asked for each queue: {base} does not answer", complete=False)

@@ -1,7 +1,8 @@
 """TLS of an ``amqps`` URL: which authorities it trusts, and which certificate it shows.
 
 Told in the URL's query, by the names that RabbitMQ gives them in its own clients' URLs: ``cacertfile``, ``certfile``,
-``keyfile``, ``server_name_indication``. The server's certificate and name are always verified.
+``keyfile``, ``server_name_indication``. The server's certificate and name are always verified, by TLS 1.2 or later: no
+option of a URL can change that, since only those listed here are taken.
 """
 
 import ssl
@@ -9,27 +10,47 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pika
 
+from worker import quoting, tls
 from worker.errors import ConfigurationError
 
 OPTIONS = frozenset({"cacertfile", "certfile", "keyfile", "server_name_indication"})
 
+PIKA_OPTIONS = frozenset(
+    {
+        "blocked_connection_timeout",
+        "channel_max",
+        "client_properties",
+        "connection_attempts",
+        "frame_max",
+        "heartbeat",
+        "locale",
+        "retry_delay",
+        "socket_timeout",
+        "stack_timeout",
+        "tcp_options",
+    }
+)
+"""What pika takes besides. Its ``ssl_options`` are left out: a protocol version in them switches the verification off.
+"""
+
 
 def take_tls(url: str) -> tuple[str, pika.SSLOptions | None]:
-    """The URL without these options, and what they ask for: None where there are none, which is pika's own default.
+    """The URL without these options, and the TLS that it asks for: None for ``amqp``.
 
     Raises:
-      ConfigurationError: a file can't be used, or the options make no sense; names the option and the file.
+      ConfigurationError: a file can't be used, or the options make no sense; names the option, and the file where it is
+        sure that the value is a file's name.
     """
     parts = urlsplit(url)
     query = parse_qsl(parts.query, keep_blank_values=True)
     told = {name: value for name, value in query if name in OPTIONS}
-    if any(name == "ssl_options" for name, _ in query):
-        # pika's own: a protocol version in it can switch the verification off.
-        raise _unusable(f"leave out ssl_options; there are {', '.join(sorted(OPTIONS))}")
-    if not told:
-        return url, None
+    if strange := sorted({name for name, _ in query} - OPTIONS - PIKA_OPTIONS):
+        known = ", ".join(sorted(OPTIONS | PIKA_OPTIONS))
+        raise _unusable(f"leave out the option {quoting.name(strange[0])}; there are {known}")
     if parts.scheme != "amqps":
-        raise _unusable(f"{min(told)} is for amqps://, and this URL is {parts.scheme}://")
+        if told:
+            raise _unusable(f"{min(told)} is for amqps://, and this URL is {parts.scheme}://")
+        return url, None
     rest = urlencode([(name, value) for name, value in query if name not in OPTIONS])
     options = pika.SSLOptions(_context(told), told.get("server_name_indication"))
     return urlunsplit(parts._replace(query=rest)), options
@@ -38,16 +59,16 @@ def take_tls(url: str) -> tuple[str, pika.SSLOptions | None]:
 def _context(told: dict[str, str]) -> ssl.SSLContext:
     authorities, certificate, key = told.get("cacertfile"), told.get("certfile"), told.get("keyfile")
     try:
-        context = ssl.create_default_context(cafile=authorities)
-    except OSError as error:
-        raise _unusable(f"cacertfile {authorities}: {_reason(error, 'certificates')}") from None
+        context = tls.context(authorities)
+    except (OSError, ValueError) as error:
+        raise _unusable(f"cacertfile: {quoting.path(authorities or '')}: {_reason(error, 'certificates')}") from None
     if key is not None and certificate is None:
         raise _unusable("keyfile without certfile: name the certificate that the key is for")
     if certificate is not None:
         try:
             context.load_cert_chain(certificate, key, password=_no_password)
-        except OSError as error:
-            files = f"certfile {certificate}" + (f", keyfile {key}" if key else "")
+        except (OSError, ValueError) as error:
+            files = f"certfile: {quoting.path(certificate)}" + (f", keyfile: {quoting.path(key)}" if key else "")
             raise _unusable(f"{files}: {_reason(error, 'a certificate and its unencrypted key')}") from None
     return context
 
@@ -57,9 +78,12 @@ def _no_password() -> str:
     return ""
 
 
-def _reason(error: OSError, wanted: str) -> str:
+def _reason(error: Exception, wanted: str) -> str:
     # What isn't PEM, or doesn't fit together, is an SSLError: its text names a line of OpenSSL's source.
-    return f"does not hold {wanted} in PEM" if isinstance(error, ssl.SSLError) else error.strerror or "can't be read"
+    if isinstance(error, ssl.SSLError):
+        return f"does not hold {wanted} in PEM"
+    # Of a ValueError, for a zero byte in it, there is none.
+    return getattr(error, "strerror", None) or "can't be read"
 
 
 def _unusable(problem: str) -> ConfigurationError:

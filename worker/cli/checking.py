@@ -35,7 +35,7 @@ def check(
     from worker.app import build_client
 
     loaded = load()
-    config = shop_of(shop, read_shops(loaded.shops), loaded)
+    config = shop_of(shop, read_shops(loaded.shops, plaintext_hosts=loaded.plaintext_hosts), loaded)
     clock = SystemClock()
     client = build_client(loaded, clock)
     try:

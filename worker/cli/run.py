@@ -78,7 +78,7 @@ def run(
             key = SigningKey(SANDBOX_KEY_ID, SANDBOX_SECRET.encode())
             shops = ShopRegistry.of(_sandbox_shop(import_options, url, key))
         else:
-            shops = ShopRegistry.load(loaded.shops)
+            shops = ShopRegistry.load(loaded.shops, plaintext_hosts=loaded.plaintext_hosts)
         if shop is not None and shops.get(shop) is None:
             raise ConfigurationError(f"{loaded.shops}: has no shop {shop!r}; it has {', '.join(shops.slugs())}")
 

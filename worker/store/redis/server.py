@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import redis
 import structlog
@@ -27,15 +27,12 @@ from redis.exceptions import (
 from redis.retry import Retry
 
 from worker.errors import ConfigurationError, StoreError
+from worker.store.redis.options import client_options
 
 TIMEOUT_SECONDS = 0.5
 """A server that takes longer is out of reach: no call may start, and the gate closes until it answers again."""
 
 MOST_IN_A_PIPELINE = 500
-
-_URL_OPTIONS = frozenset({"db", "ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_min_version"})
-"""What a URL may say beside the address. The client takes more, and by some of it (``ssl_cert_reqs=none``) an
-encrypted connection to whoever answers."""
 
 _EVICTING = ("allkeys", "volatile")
 
@@ -90,10 +87,10 @@ class Server:
         Raises:
           ConfigurationError: the URL can't be meant; nothing connects yet.
         """
-        _refuse_other_options(url)
         try:
             self._redis = redis.Redis.from_url(
                 url,
+                **client_options(url),
                 protocol=2,
                 socket_timeout=TIMEOUT_SECONDS,
                 socket_connect_timeout=TIMEOUT_SECONDS,
@@ -226,16 +223,6 @@ class Server:
         failure = StoreError(f"the store at {self._place} {problem or f'can not serve us ({type(error).__name__})'}")
         failure.__cause__ = error
         return failure
-
-
-def _refuse_other_options(url: str) -> None:
-    for name in parse_qs(urlsplit(url).query, keep_blank_values=True):
-        if name not in _URL_OPTIONS:
-            verified = "; certificate and host name are always verified" if name.startswith("ssl_") else ""
-            raise ConfigurationError(
-                f"REFERRALS_REDIS_URL: leave out the option {name[:40]!r}{verified}; "
-                f"there are {', '.join(sorted(_URL_OPTIONS))}"
-            )
 
 
 def _place(url: str) -> str:

@@ -1,0 +1,78 @@
+"""The options of the store's URL: which are taken, and TLS by them, of which none can be switched off."""
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from worker import quoting, tls
+from worker.errors import ConfigurationError
+
+_TLS_OPTIONS = frozenset({"ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_min_version"})
+
+_URL_OPTIONS = _TLS_OPTIONS | {"db"}
+"""What a URL may say beside the address. The client takes more, and by some of it (``ssl_cert_reqs=none``) an
+encrypted connection to whoever answers."""
+
+
+def _refuse_others(url: str) -> None:
+    parts = urlsplit(url)
+    for name in parse_qs(parts.query, keep_blank_values=True):
+        if name not in _URL_OPTIONS:
+            verified = "; certificate and host name are always verified" if name.startswith("ssl_") else ""
+            raise ConfigurationError(
+                f"REFERRALS_REDIS_URL: leave out the option {quoting.name(name)}{verified}; "
+                f"there are {', '.join(sorted(_URL_OPTIONS))}"
+            )
+        if name in _TLS_OPTIONS and parts.scheme != "rediss":
+            raise ConfigurationError(f"REFERRALS_REDIS_URL: {name} is for rediss://, and this URL is {parts.scheme}://")
+
+
+def client_options(url: str) -> dict[str, Any]:
+    """What the client is told besides the URL's own options, which it reads at its first connection only.
+
+    Raises:
+      ConfigurationError: the URL has an option that isn't taken, a file of it can't be used, or it asks for a version
+        of TLS that is too old; the line quotes what can be no secret.
+    """
+    _refuse_others(url)
+    parts = urlsplit(url)
+    if parts.scheme != "rediss":
+        return {}
+    told = {}
+    for name, (value, *more) in parse_qs(parts.query, keep_blank_values=True).items():
+        if more:
+            # The client takes the first, others the last.
+            raise ConfigurationError(f"REFERRALS_REDIS_URL: {name}: is given twice; keep one of them")
+        told[name] = value
+    authorities, folder = told.get("ssl_ca_certs"), told.get("ssl_ca_path")
+    certificate, key = told.get("ssl_certfile"), told.get("ssl_keyfile")
+    with _usable("ssl_ca_certs, ssl_ca_path", authorities, folder):
+        context = tls.context(authorities, folder)
+    if key is not None and certificate is None:
+        raise ConfigurationError("REFERRALS_REDIS_URL: ssl_keyfile without ssl_certfile: name the key's certificate")
+    if certificate is not None:
+        with _usable("ssl_certfile, ssl_keyfile", certificate, key):
+            # Without a password OpenSSL would ask the terminal.
+            context.load_cert_chain(certificate, key, password="")
+    wanted = told.get("ssl_min_version")
+    if wanted is None:
+        return {"ssl_min_version": context.minimum_version}
+    if not (wanted.isdecimal() and len(wanted) < 6 and int(wanted) >= tls.FLOOR):
+        raise ConfigurationError(
+            f"REFERRALS_REDIS_URL: ssl_min_version: must be {int(tls.FLOOR)} (TLS 1.2, as without it) or "
+            f"{int(ssl.TLSVersion.TLSv1_3)} (TLS 1.3)"
+        )
+    return {}
+
+
+@contextmanager
+def _usable(options: str, *values: str | None) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        what = "does not hold what it should in PEM" if isinstance(error, ssl.SSLError) else None
+        files = ", ".join(quoting.path(value) for value in values if value is not None)
+        reason = what or getattr(error, "strerror", None) or "can't be read"
+        raise ConfigurationError(f"REFERRALS_REDIS_URL: {options}: {files}: {reason}") from None
