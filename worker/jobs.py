@@ -54,6 +54,9 @@ Outcome = Literal["sent", "rejected", "failed", "unknown", "expired", "cancelled
 
 OUTCOMES: tuple[Outcome, ...] = ("sent", "rejected", "failed", "unknown", "expired", "cancelled")
 
+UNCALLED: frozenset[str] = frozenset({"expired", "cancelled"})
+"""Outcomes of jobs that were not called. Not final: a later copy of the job may be called, and its result counts."""
+
 _JOB_ID_HEX_DIGITS = 32
 
 Shop = Annotated[str, StringConstraints(pattern=f"^{SLUG.pattern}$")]
@@ -201,7 +204,8 @@ class Job(BaseModel):
 
 
 class Result(BaseModel):
-    """What became of one job. A consumer that drops repeated ``job_id`` sees one final result per job.
+    """What became of one job. A consumer that keeps one result per ``job_id`` sees one final result per job; one that
+    tells of no call (``expired``, ``cancelled``) is superseded by any other, whichever comes first.
 
     ``referral`` and ``share_action`` are the vendor's objects as they came; times are RFC 3339 in UTC.
     """

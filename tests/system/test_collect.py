@@ -18,7 +18,7 @@ ENOUGH = 8_000
 """Results that take `collect` some seconds, so that it is killed amid them."""
 
 
-def result(number: int) -> bytes:
+def result(number: int, outcome: str = "sent") -> bytes:
     """A result as a worker publishes it, with characters that are awkward in a row."""
     link = f"https://example.com/r/{number}"
     body: dict[str, Any] = {
@@ -31,7 +31,7 @@ def result(number: int) -> bytes:
         "reference": f'row {number}, "quoted"\nover two lines',
         "customer": {"shopid": f"c{number}"},
         "channel": "whatsapp",
-        "outcome": "sent",
+        "outcome": outcome,
         "code": None,
         "status": 200,
         "referral": {"link": link},
@@ -119,12 +119,37 @@ def test_collecting_again_appends(desk: Desk, vhost: Vhost) -> None:
     assert json.loads(again.stdout) == {
         "outcomes": {"sent": 50},
         "repeated": 50,
+        "superseding": 0,
         "unreadable": 0,
         "results": "results.csv",
         "results_rows": 150,
     }
     assert (desk.folder / "results.csv").read_bytes().startswith(before)
     assert len(desk.results()) == 150
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_a_job_that_is_called_after_all(desk: Desk, vhost: Vhost, form: str) -> None:
+    """A final result is added to a file that holds its job as expired; an expired one never to a file with a final."""
+    out = ("--out", f"results.{form}", "--format", form, "--until-idle", "0.5", "--json")
+    declare(desk)
+
+    def collected(*outcomes: str) -> tuple[int, int, list[str]]:
+        for outcome in outcomes:
+            tap.channel.basic_publish("referrals.results", KEY, result(1, outcome))
+        told = json.loads(desk.run("collect", *out).stdout)
+        lines = (desk.folder / out[1]).read_text().splitlines()
+        held = (
+            [row["outcome"] for row in desk.results(out[1])]
+            if form == "csv"
+            else [json.loads(line)["outcome"] for line in lines]
+        )
+        return told["superseding"], told["repeated"], held
+
+    with tapping(vhost) as tap:
+        assert collected("expired", "expired") == (0, 1, ["expired"])
+        assert collected("cancelled", "sent", "expired") == (1, 2, ["expired", "sent"])
+        assert collected("expired", "failed") == (0, 2, ["expired", "sent"])
 
 
 def test_what_is_no_result_is_parked(desk: Desk, vhost: Vhost) -> None:

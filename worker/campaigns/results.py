@@ -47,6 +47,10 @@ COLUMNS: tuple[str, ...] = (
 """Columns of a results file: what a mailing needs first. ``link`` is the referral's own; ``referral`` and
 ``share_action`` are the vendor's objects in JSON."""
 
+_OUTCOME = COLUMNS.index("outcome")
+_HEADER = ("", "")
+"""Stands for the first line among the rows of a CSV."""
+
 _LARGEST_CELL = 4 * RESULT.size
 """Above any answer of the vendor's; the standard library stops at 128 KiB unless told. No line is longer either."""
 
@@ -110,8 +114,8 @@ class ResultsFile:
             raise self._failed(error) from error
         return rows
 
-    def resume(self) -> Iterator[str]:
-        """Open the file, cut off a row that a crash left unfinished at its end, and yield the job ids it holds.
+    def resume(self) -> Iterator[tuple[str, str]]:
+        """Open the file, cut off a row that a crash left unfinished at its end, and yield each row's job and outcome.
 
         Raises:
           UsageError: it is no results file, somebody edited it, or another command writes to it.
@@ -183,35 +187,35 @@ class ResultsFile:
     def _failed(self, error: OSError) -> InputError:
         return InputError(f"{self.path}: {error.strerror}; nothing is lost, mend that and run the same command again")
 
-    def _resumed(self, file: io.TextIOWrapper) -> Iterator[str]:
+    def _resumed(self, file: io.TextIOWrapper) -> Iterator[tuple[str, str]]:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         end = 0
-        for offset, job_id in self._known():
+        for offset, held in self._known():
             end = offset
-            if job_id is not None:
-                yield job_id
+            if held is not _HEADER:
+                yield held
         os.ftruncate(file.fileno(), end)
         if end == 0:
             file.write(self._header)
             file.flush()
 
-    def _known(self) -> Iterator[tuple[int, str | None]]:
-        # Whole rows as (offset of their end, job id); the header has no id. What isn't whole must be the file's end:
+    def _known(self) -> Iterator[tuple[int, tuple[str, str]]]:
+        # Whole rows as (offset of their end, job id and outcome). What isn't whole must be the file's end:
         # anywhere else somebody edited the file, and cutting there would lose the rows that follow.
         with open(self.path, "rb", opener=private) as raw:
             lines = _CountedLines(raw)
-            rows = self._csv_ids(lines) if self._header else map(_json_id, lines)
+            rows = self._csv_rows(lines) if self._header else map(_json_row, lines)
             torn = False
-            for number, job_id in enumerate(rows, start=1):
+            for number, held in enumerate(rows, start=1):
                 if torn:
                     raise UsageError(f"{self.path}: row {number - 1} is no result; mend it or choose another --out")
-                if job_id is None or not lines.last.endswith("\n"):
+                if held is None or not lines.last.endswith("\n"):
                     torn = True
                     continue
-                yield lines.offset, job_id or None
+                yield lines.offset, held
 
-    def _csv_ids(self, lines: "_CountedLines") -> Iterator[str | None]:
-        # The job id of each row: empty for the header, None for a row that isn't whole.
+    def _csv_rows(self, lines: "_CountedLines") -> Iterator[tuple[str, str] | None]:
+        # The job id and outcome of each row, None for a row that isn't whole.
         csv.field_size_limit(max(csv.field_size_limit(), _LARGEST_CELL))
         reader = csv.reader(lines)
         for cells in reader:
@@ -224,16 +228,17 @@ class ResultsFile:
             elif len(cells) != len(COLUMNS):
                 yield None
             else:
-                yield _id(cells[-1]) if reader.line_num > 1 else ""
+                yield _held(cells[-1], cells[_OUTCOME]) if reader.line_num > 1 else _HEADER
 
 
-def _id(text: str) -> str | None:
-    return text if _JOB_ID.fullmatch(text) else None
+def _held(job_id: str, outcome: str) -> tuple[str, str] | None:
+    return (job_id, outcome) if _JOB_ID.fullmatch(job_id) else None
 
 
-def _json_id(line: str) -> str | None:
+def _json_row(line: str) -> tuple[str, str] | None:
     try:
-        return _id(str(loads(line, RESULT)["job_id"]))
+        result = loads(line, RESULT)
+        return _held(str(result["job_id"]), str(result["outcome"]))
     except (ValueError, TypeError, KeyError):
         return None
 

@@ -1,12 +1,14 @@
-"""Which jobs a run has met already, without holding them in memory."""
+"""Which jobs a run has met already, and of which results a file holds, without holding them in memory."""
 
 import sqlite3
 from collections.abc import Iterable
 from typing import Literal, Self
 
 from worker.errors import InputError
+from worker.jobs import UNCALLED
 
 Sighting = Literal["new", "duplicate", "finished"]
+ResultSighting = Literal["new", "superseding", "repeated"]
 
 _CACHE_KIB = 65_536
 _SETUP = f"""
@@ -14,13 +16,13 @@ _SETUP = f"""
     PRAGMA synchronous = OFF;
     PRAGMA locking_mode = EXCLUSIVE;
     PRAGMA cache_size = -{_CACHE_KIB};
-    CREATE TABLE seen (id BLOB PRIMARY KEY, met INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE seen (id BLOB PRIMARY KEY, rank INTEGER NOT NULL) WITHOUT ROWID;
     BEGIN;
 """
 
 
-class SeenJobs:
-    """A set of job ids for one run: in memory up to 64 MiB, beyond that in a temporary file.
+class _RankedIds:
+    """Job ids of one run, each with a rank: in memory up to 64 MiB, beyond that in a temporary file.
 
     The file is SQLite's, has no name, and is gone with the process, however that ends; about 30 bytes a job. It is
     one transaction that is never committed, since nothing of it has to outlive the run. May be handed from thread to
@@ -31,6 +33,34 @@ class SeenJobs:
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._db.executescript(_SETUP)
         self._cursor = self._db.cursor()
+
+    def close(self) -> None:
+        """Let go of the temporary file."""
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _add(self, job_id: str, rank: int) -> bool:
+        # False if the job is known, whatever its rank.
+        return self._change("INSERT OR IGNORE INTO seen VALUES (?, ?)", (bytes.fromhex(job_id), rank))
+
+    def _raise(self, job_id: str) -> bool:
+        # From rank 0 to 1; False if the job has it already.
+        return self._change("UPDATE seen SET rank = 1 WHERE id = ? AND rank = 0", (bytes.fromhex(job_id),))
+
+    def _change(self, statement: str, values: tuple[bytes | int, ...]) -> bool:
+        try:
+            return self._cursor.execute(statement, values).rowcount > 0
+        except sqlite3.OperationalError as error:
+            raise _no_room(error) from error
+
+
+class SeenJobs(_RankedIds):
+    """The jobs that a run has met; those of rank 0 were finished by an earlier one."""
 
     def mark_finished(self, job_ids: Iterable[str]) -> None:
         """Jobs that an earlier run finished. Call it before the checks.
@@ -50,25 +80,26 @@ class SeenJobs:
         Raises:
           InputError: the temporary file can't grow.
         """
-        key = (bytes.fromhex(job_id),)
-        try:
-            if self._cursor.execute("INSERT OR IGNORE INTO seen VALUES (?, 1)", key).rowcount:
-                return "new"
-            if self._cursor.execute("UPDATE seen SET met = 1 WHERE id = ? AND met = 0", key).rowcount:
-                return "finished"
-        except sqlite3.OperationalError as error:
-            raise _no_room(error) from error
-        return "duplicate"
+        if self._add(job_id, 1):
+            return "new"
+        return "finished" if self._raise(job_id) else "duplicate"
 
-    def close(self) -> None:
-        """Let go of the temporary file."""
-        self._db.close()
 
-    def __enter__(self) -> Self:
-        return self
+class SeenResults(_RankedIds):
+    """The jobs of which a file holds a result; those of rank 0 were not called by it."""
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def check(self, job_id: str, outcome: str) -> ResultSighting:
+        """Note a result: "new", "superseding" if the job was not called by an earlier one, else "repeated".
+
+        Of a job that was not called a second result is repeated, and so is any result after one that is final.
+
+        Raises:
+          InputError: the temporary file can't grow.
+        """
+        final = outcome not in UNCALLED
+        if self._add(job_id, int(final)):
+            return "new"
+        return "superseding" if final and self._raise(job_id) else "repeated"
 
 
 def _no_room(error: sqlite3.OperationalError) -> InputError:

@@ -16,7 +16,7 @@ from worker.broker.backoff import Backoff
 from worker.broker.collector import Collector
 from worker.broker.connection import Parameters, parameters
 from worker.campaigns.results import Format, ResultsFile
-from worker.campaigns.seen import SeenJobs
+from worker.campaigns.seen import SeenResults
 from worker.cli import console, options
 from worker.cli.environment import load
 from worker.errors import BrokerError
@@ -39,9 +39,10 @@ def collect(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Write results to a file, one row per job, and acknowledge them once they are on disk.
+    """Write results to a file, a row per job, and acknowledge them once they are on disk.
 
-    An existing file is gone on with: a job that it holds is not written again. SIGTERM and Ctrl-C end it cleanly.
+    An existing file is gone on with: a job that it holds is not written again, unless it holds it as `expired` or
+    `cancelled` and the job was called after all: then the later row counts. SIGTERM and Ctrl-C end it cleanly.
 
     Example: `referrals collect --out results.csv --until-idle 30`
     """
@@ -50,7 +51,7 @@ def collect(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    with SeenJobs() as seen:
+    with SeenResults() as seen:
         target = _Target(ResultsFile(out, form), seen)
         try:
             _collect(params, target, stop, until_idle)
@@ -58,11 +59,13 @@ def collect(
             target.close()
     rows = [(outcome, f"{number:,}") for outcome, number in target.outcomes.most_common()]
     rows += [("repeated", f"{target.repeated:,}")] if target.repeated else []
+    rows += [("called after all", f"{target.superseding:,} ended without a call before")] if target.superseding else []
     rows += [("no results", f"{target.unreadable:,} moved to referrals.dead")] if target.unreadable else []
     rows.append(("results in", f"{out} ({target.known + target.outcomes.total():,} rows)"))
     data = {
         "outcomes": dict(target.outcomes),
         "repeated": target.repeated,
+        "superseding": target.superseding,
         "unreadable": target.unreadable,
         "results": str(out),
         "results_rows": target.known + target.outcomes.total(),
@@ -73,19 +76,17 @@ def collect(
 class _Target:
     """The file, and which jobs it holds."""
 
-    def __init__(self, file: ResultsFile, seen: SeenJobs) -> None:
+    def __init__(self, file: ResultsFile, seen: SeenResults) -> None:
         self._file = file
         self._seen = seen
         self.known = 0
         self.outcomes: Counter[str] = Counter()
         self.repeated = 0
+        self.superseding = 0
         self.unreadable = 0
-        seen.mark_finished(self._counted())
-
-    def _counted(self) -> Any:
-        for job_id in self._file.resume():
+        for job_id, outcome in file.resume():
             self.known += 1
-            yield job_id
+            seen.check(job_id, outcome)
 
     def take(self, bodies: list[tuple[int, bytes]]) -> list[int]:
         """Write a batch and see it onto the disk; returns the tags of what is no result."""
@@ -94,11 +95,12 @@ class _Target:
             result = _result(body)
             if result is None:
                 bad.append(tag)
-            elif self._seen.check(result["job_id"]) == "new":
+            elif (sighting := self._seen.check(result["job_id"], result["outcome"])) == "repeated":
+                self.repeated += 1
+            else:
                 self._file.add_parsed(result)
                 self.outcomes[result["outcome"]] += 1
-            else:
-                self.repeated += 1
+                self.superseding += sighting == "superseding"
         self._file.sync()
         self.unreadable += len(bad)
         return bad

@@ -44,7 +44,7 @@ def rows_of(text: str) -> list[dict[str, str]]:
 def opened(path: Path, form: Format = "csv") -> tuple[ResultsFile, list[str]]:
     """A file that is gone on with, and the job ids it held."""
     file = ResultsFile(path, form)
-    return file, list(file.resume())
+    return file, [job_id for job_id, _ in file.resume()]
 
 
 @pytest.fixture
@@ -140,6 +140,18 @@ def test_resume_goes_on_where_the_file_ends(path: Path, form: Format) -> None:
     file, known = opened(path, form)
     file.close()
     assert known == [f"{number:032x}" for number in (1, 2)]
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_resume_tells_outcomes(path: Path, form: Format) -> None:
+    """What each row of the file says became of its job is told with it, in the file's order."""
+    file, _ = opened(path, form)
+    for outcome in ("expired", "sent"):
+        file.add(body_of(1, outcome=outcome))
+    file.close()
+    file = ResultsFile(path, form)
+    assert list(file.resume()) == [(f"{1:032x}", "expired"), (f"{1:032x}", "sent")]
+    file.close()
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])

@@ -3,6 +3,8 @@
 import pytest
 
 from worker.campaigns import SeenJobs
+from worker.campaigns.seen import SeenResults
+from worker.jobs import OUTCOMES, UNCALLED
 
 ONE, TWO = "0" * 31 + "1", "0" * 31 + "2"
 
@@ -19,6 +21,18 @@ def test_finished_then_duplicate() -> None:
         seen.mark_finished([ONE, ONE])
         seen.mark_finished(iter([ONE]))
         assert [seen.check(job_id) for job_id in (ONE, ONE, TWO)] == ["finished", "duplicate", "new"]
+
+
+@pytest.mark.parametrize("first", OUTCOMES)
+@pytest.mark.parametrize("second", OUTCOMES)
+def test_results_of_one_job(first: str, second: str) -> None:
+    """Only a job that was not called has a second result that counts, and only one that tells of a call."""
+    with SeenResults() as seen:
+        assert seen.check(ONE, first) == "new"
+        supersedes = first in UNCALLED and second not in UNCALLED
+        assert seen.check(ONE, second) == ("superseding" if supersedes else "repeated")
+        assert seen.check(ONE, "expired") == "repeated"
+        assert seen.check(TWO, second) == "new"
 
 
 def test_many() -> None:
