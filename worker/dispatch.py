@@ -114,7 +114,8 @@ class Dispatcher:
         if ask.free is not None:
             return self._finish(job, ask, grant, ask.free)
         if is_expired(job, called_at):
-            return self._finish(job, ask, grant, "expired")
+            # Since it was granted its call: whether the job ends by this copy's deadline is for the ledger to say.
+            return self._give_back(ask, grant)
         if grant.unknowns and shop.on_unknown == "report":
             return self._finish(job, ask, grant, "unknown", code="interrupted")
         if grant.attempts > shop.max_attempts or grant.elapsed > shop.max_elapsed:

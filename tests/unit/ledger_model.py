@@ -1,18 +1,21 @@
 """Every order of events of one job: several copies of it, several workers, a bounded number of faults.
 
+Copies differ in their deadlines. The first kind's is over from the start, the second kind's passes at some moment, of
+which not every clock hears at once, the third has none.
+
 A breadth-first search over all reachable states. The workers follow the order that the design prescribes (answer
 recorded, result published, settled, acknowledged); the ledger is the real store's, or one that is to be shown wrong.
 """
 
 from collections import defaultdict, deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, Protocol
 
 from tests.unit.making import NOON, make_ask
 from worker.clock import ManualClock
 from worker.shopfile import OnUnknown
-from worker.store.base import Go, Seen, Wait
+from worker.store.base import NO_DEADLINE, Ask, Go, Seen, Wait
 from worker.store.memory import Answered, MemoryStore, Started, Waiting
 
 Step = Literal[
@@ -26,12 +29,26 @@ that aren't recorded yet.
 
 MAX_ATTEMPTS = 3
 
+EXPIRED, DATED, UNDATED = 1, 2, 3
+"""Kinds of copies; the later the deadline, the higher. 0 is a deadline that nobody knows."""
+
+DEADLINES = {0: -(1 << 62), EXPIRED: 1, DATED: 2, UNDATED: NO_DEADLINE}
+
+Copies = tuple[int, int, int]
+"""How many copies of each kind."""
+
+RESULTS = {False: "{}", True: '{"outcome":"expired"}'}
+"""What is recorded of a job that was called, and of one that was not."""
+
 INTERRUPTIBLE = {"calling", "final", "again", "lost"}
 """Steps at which a worker has made a call of which the ledger knows no outcome yet."""
 
 
 class Record(NamedTuple):
-    """What a ledger knows of the job. ``due``: the lease has ended, or the time to wait is over."""
+    """What a ledger knows of the job. ``due``: the lease has ended, or the time to wait is over. ``free``: who
+    was granted it makes no call. ``latest``: the highest kind of copy that was granted a call. ``uncalled``: the answer
+    tells of no call. ``ended``: a copy ended without a call before.
+    """
 
     kind: Literal["none", "started", "waiting", "answered", "done"] = "none"
     epoch: int = 0
@@ -39,11 +56,16 @@ class Record(NamedTuple):
     takeovers: int = 0
     due: bool = True
     unknown: bool = False
+    free: bool = False
+    latest: int = 0
+    uncalled: bool = False
+    ended: bool = False
 
 
 class Worker(NamedTuple):
     """A worker. ``ticket``: its copy hasn't been delivered to somebody else behind its back. ``unknown``: its grant
     tells of earlier calls that may have been carried out. ``carried``: its own call was, whatever it hears of it.
+    ``kind`` is its copy's. ``free``: it was granted an end without a call. ``uncalled``: its result tells of none.
     """
 
     step: Step = "idle"
@@ -52,17 +74,21 @@ class Worker(NamedTuple):
     ticket: bool = False
     unknown: bool = False
     carried: bool = False
+    kind: int = 0
+    free: bool = False
+    uncalled: bool = False
 
 
 class State(NamedTuple):
-    """One moment. ``tickets`` are the copies in the queue, ``result`` the epoch whose result was published (0: none).
+    """One moment. ``tickets`` are the copies in the queue, ``result`` the epoch whose final result was published (0:
+    none), ``notice`` tells that one was which tells of no call, ``late`` that the deadline of dated copies has passed.
 
     ``spare`` is how many more calls may start: one at first, one more for each repeat that the ledger or the provider
     asked for and for each call that a fault interrupted. ``carried``: some call was carried out (where the policy is
     to verify; for the others it makes no difference).
     """
 
-    tickets: int
+    tickets: Copies
     workers: tuple[Worker, ...]
     record: Record
     spare: int
@@ -70,6 +96,8 @@ class State(NamedTuple):
     result: int
     faults: int
     carried: bool = False
+    notice: bool = False
+    late: bool = False
 
 
 class Ledger(Protocol):
@@ -79,11 +107,11 @@ class Ledger(Protocol):
         """``epoch`` is the highest that was ever given."""
 
     def save(self) -> Record: ...
-    def admit(self) -> Go | Wait | Seen: ...
-    def answer(self, epoch: int) -> bool: ...
+    def admit(self, kind: int = UNDATED, *, free: bool = False) -> Go | Wait | Seen: ...
+    def answer(self, epoch: int, *, uncalled: bool = False) -> bool: ...
     def retry(self, epoch: int, *, unknown: bool = False) -> bool: ...
     def release(self, epoch: int, *, called: bool, verified: bool = False) -> None: ...
-    def settle(self, epoch: int) -> None: ...
+    def settle(self, epoch: int, *, uncalled: bool = False) -> None: ...
 
 
 class RealLedger:
@@ -97,41 +125,48 @@ class RealLedger:
     def load(self, record: Record, epoch: int) -> None:
         self._store = store = MemoryStore(ManualClock(NOON))
         store._epoch = epoch
+        if record.ended:
+            store.restore_record(self._ask.job_id, Answered(epoch, RESULTS[True]))
+            store.settle(self._ask, epoch, "expired")
         end = NOON if record.due else NOON + 1
+        latest = DEADLINES[record.latest]
         match record.kind:
             case "started":
-                store.restore_record(
-                    self._ask.job_id,
-                    Started(record.epoch, end, record.attempts, record.takeovers, NOON, record.unknown),
-                )
+                counts = (record.attempts, record.takeovers, NOON, record.unknown)
+                started = Started(record.epoch, end, *counts, deadline=latest, free=record.free)
+                store.restore_record(self._ask.job_id, started)
             case "waiting":
-                waiting = Waiting(record.attempts, record.takeovers, end, record.unknown)
+                waiting = Waiting(record.attempts, record.takeovers, end, record.unknown, deadline=latest)
                 store.restore_record(self._ask.job_id, waiting)
             case "answered" | "done":
-                store.restore_record(self._ask.job_id, Answered(record.epoch, "{}"))
+                store.restore_record(self._ask.job_id, Answered(record.epoch, RESULTS[record.uncalled]))
             case "none":
                 pass
         if record.kind == "done":
             store.settle(self._ask, record.epoch, "sent")
 
     def save(self) -> Record:
+        outcome = self._store._outcome(self._job)
+        ended = outcome == "expired"
         match self._store._open.get(self._job):
-            case Started(epoch, lease, attempts, takeovers, _, unknowns):
-                return Record("started", epoch, attempts, takeovers, lease <= NOON, unknowns > 0)
-            case Waiting(attempts, takeovers, not_before, unknowns):
-                return Record("waiting", 0, attempts, takeovers, not_before <= NOON, unknowns > 0)
-            case Answered(epoch, _):
-                return Record("answered", epoch)
+            case Started(epoch, lease, attempts, takeovers, unknowns=unknowns, deadline=latest, free=free):
+                counts = (attempts, takeovers, lease <= NOON, unknowns > 0)
+                return Record("started", epoch, *counts, free=free, latest=KINDS[latest], ended=ended)
+            case Waiting(attempts, takeovers, not_before, unknowns, deadline=latest):
+                counts = (attempts, takeovers, not_before <= NOON, unknowns > 0)
+                return Record("waiting", 0, *counts, latest=KINDS[latest], ended=ended)
+            case Answered(epoch, result):
+                return Record("answered", epoch, uncalled=result == RESULTS[True], ended=ended)
             case None:
-                return Record("done" if any(self._job in day for day in self._store._done.values()) else "none")
+                return Record("done" if outcome == "sent" else "none", ended=ended)
 
-    def admit(self) -> Go | Wait | Seen:
-        reply = self._store.admit(self._ask)
+    def admit(self, kind: int = UNDATED, *, free: bool = False) -> Go | Wait | Seen:
+        reply = self._store.admit(asking(kind, free=free))
         assert isinstance(reply, Go | Wait | Seen), "no limit is meant to matter here"
         return reply
 
-    def answer(self, epoch: int) -> bool:
-        return self._store.answer(self._ask, epoch, "{}")
+    def answer(self, epoch: int, *, uncalled: bool = False) -> bool:
+        return self._store.answer(self._ask, epoch, RESULTS[uncalled])
 
     def retry(self, epoch: int, *, unknown: bool = False) -> bool:
         return self._store.retry(self._ask, epoch, NOON + 1, unknown=unknown)
@@ -139,8 +174,16 @@ class RealLedger:
     def release(self, epoch: int, *, called: bool, verified: bool = False) -> None:
         self._store.release(self._ask, epoch, called=called, verified=verified)
 
-    def settle(self, epoch: int) -> None:
-        self._store.settle(self._ask, epoch, "sent")
+    def settle(self, epoch: int, *, uncalled: bool = False) -> None:
+        self._store.settle(self._ask, epoch, "expired" if uncalled else "sent")
+
+
+KINDS = {deadline: kind for kind, deadline in DEADLINES.items()}
+
+
+def asking(kind: int, *, free: bool) -> Ask:
+    """What a copy of this kind asks the store; ``free``: its worker takes it for expired."""
+    return replace(make_ask(), deadline=DEADLINES[kind], free="expired" if free else None)
 
 
 class BrokenPromiseError(AssertionError):
@@ -156,9 +199,10 @@ class Found:
 
 
 def search(
-    ledger: Ledger, *, faults: int, copies: int = 2, workers: int = 2, on_unknown: OnUnknown = "resend"
+    ledger: Ledger, *, faults: int, copies: Copies = (0, 0, 2), workers: int = 2, on_unknown: OnUnknown = "resend"
 ) -> Found:
-    """Visit every state.
+    """Visit every state. ``copies`` are those that have expired at the start, those that will, and those without a
+    deadline.
 
     Raises:
       BrokenPromiseError: the first broken promise, by one of the shortest ways there.
@@ -176,10 +220,10 @@ def search(
             if following not in came_from:
                 came_from[following] = (state, event)
                 todo.append(following)
-            broken = event if "BROKEN" in event else _broken(following)
+            broken = event if "BROKEN" in event else _broken(following, copies)
             if broken:
                 raise BrokenPromiseError("\n  ".join([broken, *_story(came_from, state), event]))
-    finished = [state for state in came_from if _is_over(state)]
+    finished = [state for state in came_from if _is_over(state, copies)]
     return Found(len(came_from), _not_among(came_from, finished, before))
 
 
@@ -190,11 +234,13 @@ class _Model:
 
     def events(self, state: State) -> Iterator[tuple[str, State]]:
         record = state.record
+        if not state.late and (state.tickets[DATED - 1] or any(worker.kind == DATED for worker in state.workers)):
+            yield "a deadline passes", state._replace(late=True)
         if not record.due:
             holders = [worker for worker in state.workers if record.epoch and worker.epoch == record.epoch]
             # A lease outlasts any call, so that it ends under a living worker is a fault: somebody froze.
             if not holders or state.faults:
-                interrupted = any(worker.step in INTERRUPTIBLE for worker in holders)
+                interrupted = any(_interruptible(worker) for worker in holders)
                 yield (
                     "time passes",
                     state._replace(
@@ -213,23 +259,37 @@ class _Model:
         if worker.step == "idle" or not state.faults:
             return
         faulty = state._replace(faults=state.faults - 1)
-        interrupted = worker.step in INTERRUPTIBLE and self._holds(state, worker)
+        interrupted = _interruptible(worker) and self._holds(state, worker)
         yield (
             f"worker at {worker.step}, epoch {worker.epoch}: crashes",
             _requeued(faulty._replace(spare=state.spare + interrupted), place),
         )
         if worker.ticket:
             redelivered = _with(faulty, place, worker._replace(ticket=False))
-            yield f"worker at {worker.step}: loses its connection", redelivered._replace(tickets=state.tickets + 1)
+            yield f"worker at {worker.step}: loses its connection", _offered(redelivered, worker.kind)
 
     @staticmethod
     def _holds(state: State, worker: Worker) -> bool:
         # Of an overtaken call the end of its lease has been counted already.
         return state.record == state.record._replace(kind="started", epoch=worker.epoch, due=False)
 
+    @staticmethod
+    def _ends(state: State, place: int, worker: Worker) -> tuple[str, State]:
+        # Without a call.
+        uncalled = not worker.unknown
+        event = "ends without a call"
+        if uncalled and state.carried:
+            event = "BROKEN: ended as not carried out"
+        if state.record.latest > worker.kind:
+            event = "BROKEN: ended what a copy with a later deadline had begun"
+        return event, _with(state, place, worker._replace(step="final", uncalled=uncalled))
+
     def _calls_or_reads(self, state: State, place: int, worker: Worker) -> Iterator[tuple[str, State]]:
         verify = self._on_unknown == "verify"
         if not (verify and worker.unknown):
+            if worker.free:
+                yield self._ends(state, place, worker)
+                return
             calls = state._replace(spare=state.spare - 1)
             broken = "BROKEN: a call after the final answer" if state.answered else "calls"
             yield broken, _with(calls, place, worker._replace(step="calling"))
@@ -254,8 +314,7 @@ class _Model:
         ledger, epoch = self._ledger, worker.epoch
         match worker.step:
             case "idle":
-                if state.tickets:
-                    yield self._admit(state, place)
+                yield from self._admitted(state, place)
             case "granted":
                 ledger.load(state.record, _highest(state))
                 ledger.release(epoch, called=False)
@@ -277,8 +336,8 @@ class _Model:
                 yield "is told 429", _requeued(state._replace(record=ledger.save(), spare=spare), place)
             case "final":
                 ledger.load(state.record, _highest(state))
-                if ledger.answer(epoch):
-                    recorded = state._replace(record=ledger.save(), answered=True)
+                if ledger.answer(epoch, uncalled=worker.uncalled):
+                    recorded = state._replace(record=ledger.save(), answered=state.answered or not worker.uncalled)
                     yield "records the answer", _with(recorded, place, worker._replace(step="answered"))
                     yield "records the answer and isn't told so", _requeued(recorded, place)
                 else:
@@ -290,11 +349,15 @@ class _Model:
                     waiting = state._replace(record=ledger.save(), spare=state.spare + (worker.step != "unread"))
                     yield "records the repeat; no copy is confirmed", _requeued(waiting, place)
                     copied = _with(waiting, place, worker._replace(step="copied"))
-                    yield "records the repeat and publishes a copy", copied._replace(tickets=state.tickets + 1)
+                    yield "records the repeat and publishes a copy", _offered(copied, worker.kind)
                 else:
                     yield "is fenced", _requeued(state, place)
             case "copied":
                 yield "acknowledges", _with(state, place, Worker())
+            case "answered" if worker.uncalled:
+                yield "publishes that it was not called", at("published", notice=True)
+                yield "publishes it and hears of no confirm", _requeued(state._replace(notice=True), place)
+                yield "can't publish", _requeued(state, place)
             case "answered":
                 broken = "BROKEN: two results" if state.result not in {0, epoch} else "publishes"
                 yield broken, at("published", result=state.result or epoch)
@@ -302,34 +365,57 @@ class _Model:
                 yield "can't publish", _requeued(state, place)
             case "published":
                 ledger.load(state.record, _highest(state))
-                ledger.settle(epoch)
+                ledger.settle(epoch, uncalled=worker.uncalled)
                 yield "settles", at("settled")._replace(record=ledger.save())
                 yield "can't settle", at("settled")
             case "settled":
-                broken = "BROKEN: acknowledged without a result" if not state.result else "acknowledges"
+                broken = "BROKEN: acknowledged without a result" if self._is_owed(state, worker) else "acknowledges"
                 yield broken, _with(state, place, Worker())
 
-    def _admit(self, state: State, place: int) -> tuple[str, State]:
-        taken = state._replace(tickets=state.tickets - 1)
+    @staticmethod
+    def _is_owed(state: State, worker: Worker) -> bool:
+        if state.result or (worker.free and state.notice):
+            return False
+        # A copy that has expired may leave the job to one with a later deadline.
+        others = [kind for kind, count in enumerate(state.tickets, start=1) if count]
+        others += [other.kind for other in state.workers if other.ticket]
+        return not worker.free or not any(kind > worker.kind for kind in others)
+
+    def _admitted(self, state: State, place: int) -> Iterator[tuple[str, State]]:
+        for kind, count in enumerate(state.tickets, start=1):
+            if count and (kind != EXPIRED):
+                yield self._admit(state, place, kind, free=False)
+            if count and (kind == EXPIRED or (kind == DATED and state.late)):
+                yield self._admit(state, place, kind, free=True)
+
+    def _admit(self, state: State, place: int, kind: int, *, free: bool) -> tuple[str, State]:
+        left = [count - (number == kind) for number, count in enumerate(state.tickets, start=1)]
+        taken = state._replace(tickets=(left[0], left[1], left[2]))
         self._ledger.load(state.record, _highest(state))
-        reply = self._ledger.admit()
+        reply = self._ledger.admit(kind, free=free)
+        copy = f"takes a copy of kind {kind}{' that has expired' if free else ''}"
+        base = Worker(ticket=True, kind=kind, free=free)
         match reply:
             case Wait():
-                return "takes a copy and has to wait", state
+                return f"{copy} and has to wait", state
             case Seen(_, None):
-                return "takes a copy that is done", _with(taken, place, Worker("settled", ticket=True))
-            case Seen(epoch, _):
-                worker = Worker("answered", epoch, ticket=True)
-                return "takes a copy whose result is known", _with(taken, place, worker)
-            case Go(epoch, _, _, attempts, takeovers, unknowns):
-                uncalled = attempts > MAX_ATTEMPTS or (takeovers > 0 and self._on_unknown == "report")
-                if self._on_unknown == "verify" and unknowns:
+                return f"{copy} that is done", _with(taken, place, base._replace(step="settled"))
+            case Seen(epoch, result):
+                worker = base._replace(step="answered", epoch=epoch, uncalled=result == RESULTS[True])
+                return f"{copy} whose result is known", _with(taken, place, worker)
+            case Go(epoch, _, _, attempts, _, unknowns):
+                uncalled = attempts > MAX_ATTEMPTS or (unknowns > 0 and self._on_unknown == "report")
+                if free or (self._on_unknown == "verify" and unknowns):
                     uncalled = False
                 elif uncalled and state.carried:
                     return "BROKEN: ended as not carried out", state
                 step: Step = "final" if uncalled else "granted"
-                worker = Worker(step, epoch, attempts, ticket=True, unknown=unknowns > 0)
-                return "takes a copy and is granted", _with(taken, place, worker)._replace(record=self._ledger.save())
+                worker = base._replace(step=step, epoch=epoch, attempts=attempts, unknown=unknowns > 0)
+                return f"{copy} and is granted", _with(taken, place, worker)._replace(record=self._ledger.save())
+
+
+def _interruptible(worker: Worker) -> bool:
+    return worker.step in INTERRUPTIBLE and not worker.free
 
 
 def _with(state: State, place: int, worker: Worker) -> State:
@@ -339,8 +425,14 @@ def _with(state: State, place: int, worker: Worker) -> State:
 
 
 def _requeued(state: State, place: int) -> State:
-    tickets = state.tickets + state.workers[place].ticket
-    return _with(state, place, Worker())._replace(tickets=tickets)
+    worker = state.workers[place]
+    idle = _with(state, place, Worker())
+    return _offered(idle, worker.kind) if worker.ticket else idle
+
+
+def _offered(state: State, kind: int) -> State:
+    more = [count + (number == kind) for number, count in enumerate(state.tickets, start=1)]
+    return state._replace(tickets=(more[0], more[1], more[2]))
 
 
 def _highest(state: State) -> int:
@@ -358,17 +450,26 @@ def _normal(state: State) -> State:
     )
 
 
-def _broken(state: State) -> str | None:
+def _broken(state: State, copies: Copies) -> str | None:
     if state.spare < 0:
         return "BROKEN: a call that nothing asked for"
-    if not state.result and not state.tickets and not any(worker.ticket for worker in state.workers):
+    if (
+        not any(state.tickets)
+        and not any(worker.ticket for worker in state.workers)
+        and not _is_answered(state, copies)
+    ):
         return "BROKEN: the job is gone and has no result"
     return None
 
 
-def _is_over(state: State) -> bool:
+def _is_answered(state: State, copies: Copies) -> bool:
+    # A copy without a deadline gets its call, whatever became of the others.
+    return state.result > 0 or (state.notice and not copies[UNDATED - 1])
+
+
+def _is_over(state: State, copies: Copies) -> bool:
     idle = all(worker.step == "idle" for worker in state.workers)
-    return idle and not state.tickets and state.result > 0
+    return idle and not any(state.tickets) and _is_answered(state, copies)
 
 
 def _not_among(

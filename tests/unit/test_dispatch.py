@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from tests.unit.making import LEASE, NOON, PATIENT, go, make_job, make_shop
-from worker.clock import SECOND, ManualClock, to_datetime
+from worker.clock import SECOND, ManualClock, from_datetime, to_datetime
 from worker.dispatch import (
     DEFAULT_THROTTLE,
     RETRY_BASE,
@@ -24,12 +24,13 @@ from worker.dispatch import (
     Finish,
     GiveBack,
     Later,
+    is_expired,
 )
 from worker.errors import StoreError
 from worker.jobs import Job, Outcome
 from worker.metrics import Metrics
 from worker.shops import ShopConfig
-from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, Ask, Closed, Go, Seen, Wait
+from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, NO_DEADLINE, Ask, Closed, Go, Seen, Wait
 from worker.store.memory import MemoryStore
 from worker.verdicts import Halted, Missing, Reading, Refused, Rejected, Retry, Sent, Throttled, Unknown, Verdict
 
@@ -109,7 +110,10 @@ class Bench:
 
     def ask(self) -> Ask:
         assert self.shop is not None
-        return Ask("acme", self.job.customer.key, self.job.job_id, self.shop.limits, LEASE)
+        deadline = from_datetime(self.job.not_after) if self.job.not_after else NO_DEADLINE
+        free: Literal["expired"] | None = "expired" if is_expired(self.job, self.clock.now()) else None
+        ask = Ask("acme", self.job.customer.key, self.job.job_id, self.shop.limits, LEASE)
+        return replace(ask, deadline=deadline, free=free)
 
     def refer(self, shop: ShopConfig, job: Job) -> Verdict:
         assert shop is self.shop
@@ -458,6 +462,22 @@ def test_expired(late_by: int, outcome: str) -> None:
         assert bench.calls == 0
         assert result["attempts"] == 0
         assert [result[name] for name in ("code", "status", "called_at", "latency_seconds")] == [None] * 4
+
+
+@pytest.mark.parametrize("takeovers", [0, 1])
+def test_expired_since_its_grant(takeovers: int) -> None:
+    """A job whose deadline passes between grant and call gives the grant back: the ledger says who ends it, and how."""
+    bench = Bench(burst=1, per_second=1)
+    bench.job = make_job(not_after=to_datetime(NOON + 200 * SECOND))
+    for _ in range(takeovers):
+        bench.clock.set(bench.grant().start_by + LEASE + LEASE_MARGIN)
+    bench.clock.set(NOON + 200 * SECOND)
+    ask, grant = bench.ask(), bench.grant()
+    bench.clock.advance(1)
+    assert bench.dispatcher.dispatch(bench.job, ask, grant) == GiveBack(grant.epoch)
+    assert bench.calls == 0
+    bench.job = make_job(2)
+    assert isinstance(bench.store.admit(bench.ask()), Go), "its token is there again"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.ledger_model import BrokenPromiseError, RealLedger, Record, search
+from tests.unit.ledger_model import UNDATED, BrokenPromiseError, Copies, RealLedger, Record, search
 from worker.shopfile import OnUnknown
 from worker.store.base import Go, Seen, Wait
 
@@ -27,6 +27,59 @@ def test_verify() -> None:
     found = search(RealLedger(), faults=2, on_unknown="verify")
     assert found.stuck == []
     assert found.states >= 10_000, found.states
+
+
+@pytest.mark.parametrize(
+    ("copies", "faults", "on_unknown", "states"),
+    [
+        ((1, 0, 1), 1, "resend", 9_000),
+        ((1, 0, 1), 1, "report", 9_000),
+        ((1, 0, 1), 0, "verify", 4_000),
+        ((0, 1, 1), 1, "resend", 30_000),
+        ((0, 1, 0), 1, "resend", 7_000),
+        ((1, 1, 1), 0, "report", 5_000),
+    ],
+)
+def test_copies_that_expire(copies: Copies, faults: int, on_unknown: OnUnknown, states: int) -> None:
+    """Whatever copies expire, before or meanwhile, one without a deadline is called, once, and each job ends."""
+    found = search(RealLedger(), faults=faults, copies=copies, on_unknown=on_unknown)
+    assert found.stuck == []
+    assert found.states >= states, found.states
+
+
+class HastyLedger(RealLedger):
+    """Takes a job that ended without a call for done."""
+
+    def settle(self, epoch: int, *, uncalled: bool = False) -> None:
+        del uncalled
+        super().settle(epoch)
+
+
+class GullibleLedger(RealLedger):
+    """Hands a recorded result to every copy, whatever it tells."""
+
+    def admit(self, kind: int = UNDATED, *, free: bool = False) -> Go | Wait | Seen:
+        return super().admit(kind, free=free or self.save().uncalled)
+
+
+@pytest.mark.parametrize("ledger", [HastyLedger(), GullibleLedger()])
+def test_who_is_first_does_not_decide(ledger: RealLedger) -> None:
+    """If an end without a call were final, recorded or settled, the copy that is to be called would be lost."""
+    with pytest.raises(BrokenPromiseError, match="BROKEN: acknowledged without a result"):
+        search(ledger, faults=0, copies=(1, 0, 1))
+
+
+class PushyLedger(RealLedger):
+    """Lets any copy that has expired end what was begun."""
+
+    def admit(self, kind: int = UNDATED, *, free: bool = False) -> Go | Wait | Seen:
+        return super().admit(UNDATED if free else kind, free=free)
+
+
+def test_deadlines_are_needed() -> None:
+    """If an expired copy could end any job, one that another copy is trying would be given up."""
+    with pytest.raises(BrokenPromiseError, match="BROKEN: ended what a copy with a later deadline had begun"):
+        search(PushyLedger(), faults=0, copies=(1, 0, 1))
 
 
 class CarelessLedger(RealLedger):
@@ -59,7 +112,7 @@ def test_a_release_keeps_unknowns() -> None:
 
 def test_three_workers() -> None:
     """A third worker and a third copy change nothing."""
-    found = search(RealLedger(), faults=2, copies=3, workers=3)
+    found = search(RealLedger(), faults=2, copies=(0, 0, 3), workers=3)
     assert found.stuck == []
     assert found.states >= 10_000, found.states
 
@@ -78,18 +131,19 @@ class NaiveLedger(RealLedger):
     def save(self) -> Record:
         return self._record
 
-    def admit(self) -> Go | Wait | Seen:
+    def admit(self, kind: int = UNDATED, *, free: bool = False) -> Go | Wait | Seen:
+        del kind, free
         if self._record.kind == "done":
             return Seen(0, None)
         self._record = Record("started", self._epoch + 1, due=False)
         return Go(self._epoch + 1, 0, 0, attempts=1, takeovers=0)
 
-    def answer(self, epoch: int) -> bool:
-        del epoch
+    def answer(self, epoch: int, *, uncalled: bool = False) -> bool:
+        del epoch, uncalled
         return True
 
-    def settle(self, epoch: int) -> None:
-        del epoch
+    def settle(self, epoch: int, *, uncalled: bool = False) -> None:
+        del epoch, uncalled
         self._record = Record("done")
 
 
@@ -103,10 +157,10 @@ def test_three_states_are_not_enough() -> None:
 class UnfencedLedger(RealLedger):
     """Takes any answer, whoever has the job now."""
 
-    def answer(self, epoch: int) -> bool:
+    def answer(self, epoch: int, *, uncalled: bool = False) -> bool:
         record = self.save()
         self.load(record._replace(kind="started", epoch=epoch), max(epoch, record.epoch))
-        return super().answer(epoch)
+        return super().answer(epoch, uncalled=uncalled)
 
 
 def test_fencing_is_needed() -> None:
@@ -119,10 +173,10 @@ def test_fencing_is_needed() -> None:
 class LeaselessLedger(RealLedger):
     """Hands a job that was started to the next worker at once."""
 
-    def admit(self) -> Go | Wait | Seen:
+    def admit(self, kind: int = UNDATED, *, free: bool = False) -> Go | Wait | Seen:
         record = self.save()
         self.load(record._replace(due=True), record.epoch)
-        return super().admit()
+        return super().admit(kind, free=free)
 
 
 def test_the_lease_is_needed() -> None:
@@ -134,15 +188,15 @@ def test_the_lease_is_needed() -> None:
 class ForgetfulLedger(RealLedger):
     """Records no answer: a job is started until it is done."""
 
-    def answer(self, epoch: int) -> bool:
+    def answer(self, epoch: int, *, uncalled: bool = False) -> bool:
         record = self.save()
-        accepted = super().answer(epoch)
+        accepted = super().answer(epoch, uncalled=uncalled)
         self.load(record, record.epoch)
         return accepted
 
-    def settle(self, epoch: int) -> None:
-        super().answer(epoch)
-        super().settle(epoch)
+    def settle(self, epoch: int, *, uncalled: bool = False) -> None:
+        super().answer(epoch, uncalled=uncalled)
+        super().settle(epoch, uncalled=uncalled)
 
 
 def test_the_recorded_answer_is_needed() -> None:

@@ -24,7 +24,7 @@ from worker.errors import DeadLetterError, StoreError
 from worker.gate import FOREVER, Gate
 from worker.jobs import Job
 from worker.shops import ReadyToken, ShopConfig
-from worker.store.base import LEASE_MARGIN, Ask, Closed, Go, Reply, Seen, Wait
+from worker.store.base import LEASE_MARGIN, NO_DEADLINE, Ask, Closed, Go, Reply, Seen, Wait
 from worker.verdicts import Refused
 
 HOUSEKEEPING = SECOND
@@ -153,6 +153,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             place=place,
             free=self._orders.ends_as(job, self.host.clock.now()),
             campaign=job.campaign,
+            deadline=NO_DEADLINE if job.not_after is None else min(from_datetime(job.not_after), NO_DEADLINE),
         )
 
     def configure_shops(self) -> None:

@@ -90,7 +90,7 @@ def publish(
 
 
 def _refuse_cancelled(loaded: Settings, campaign: str, shop: str | None) -> None:
-    # A job that ends as cancelled has ended for good: published again after --undo, it would not be called.
+    # Its jobs would end as cancelled, each with a result, and would have to be published again after --undo.
     controls = known_controls(loaded)
     if controls is None:
         return

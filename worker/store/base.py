@@ -3,10 +3,15 @@
 A message is only a ticket; the ledger in the store decides what becomes of its job::
 
     none ─admit─► started(epoch, lease, attempts, takeovers) ─answer─► answered(epoch, result) ─settle─► done(outcome)
-                      │  ▲                    └─release: an unused grant undoes itself
-                 retry│  │admit when due
-                      ▼  │
-                  waiting(attempts, unknowns, elapsed, not_before)
+     ▲                │  ▲                    └─release: an unused grant undoes itself       │
+     │           retry│  │admit when due                                                     │settle: it ended as
+     │                ▼  │                                                                   │expired or cancelled
+     │            waiting(attempts, unknowns, elapsed, not_before)                           ▼
+     └──────────────────admit: a copy that is to be called ──────────────────────────────uncalled
+
+Several messages can carry one job id, and who comes first doesn't decide for the others. A copy that is to be called is
+called although another one ended as expired or cancelled before (``uncalled``, or ``answered`` so). A copy that has
+expired ends nothing that another copy with a later deadline has begun. docs/messages.md has the table.
 
 Instants are microseconds of the store's clock.
 """
@@ -55,6 +60,9 @@ CLOSURE_OUTLIVES = 300_000_000
 finds out whether it may, which takes two calls at most, of 23 s each by default. As long as the longest pause, so that
 a worker that has gone is not believed for much longer than one that is there."""
 
+NO_DEADLINE = (1 << 53) - 1
+"""The deadline of a job that has none: after all others, and a whole number that Lua holds exactly (in 2255)."""
+
 ClosedReason = Literal["rate", "day_quota", "throttled"]
 
 
@@ -64,7 +72,8 @@ class Ask:
 
     ``place`` is the place in the customer's line that an earlier :class:`Wait` handed out. ``lease`` is the longest
     that the call can last, in microseconds. ``free`` is for a job that ends so without a call: no limit holds it back.
-    ``campaign`` is what the job is counted under.
+    ``campaign`` is what the job is counted under. ``deadline`` is the job's ``not_after`` as its message has it; it is
+    compared with those of other copies of the job, never with a clock.
     """
 
     shop: str
@@ -75,6 +84,7 @@ class Ask:
     place: int | None = None
     free: Literal["expired", "cancelled"] | None = None
     campaign: str = ""
+    deadline: int = NO_DEADLINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +135,19 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The job was answered before. ``result`` is its JSON while nobody has settled it, None once it is done."""
+    """There is nothing to do for this copy of the job. ``result`` is the result's JSON while nobody has settled it,
+    None once it is done, or where another copy, which has a later deadline, goes on with it.
+    """
 
     epoch: int
     result: str | None
 
 
 Reply = Go | Closed | Wait | Seen
+
+Known = Literal["answered", "under_way", "expired", "cancelled"]
+"""What the ledger knows of a job: that it has a final result; that it is being tried, or is to be tried again; or how
+it has ended without a call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +243,14 @@ class Store(Protocol):
         """Take a token for reading the customer's referrals back now; else when there will be one."""
 
     def settle(self, ask: Ask, epoch: int, outcome: Outcome, code: str | None = None) -> None:
-        """The result is in safe hands: count it under its campaign, drop what was personal."""
+        """The result is in safe hands: count it under its campaign, drop what was personal.
+
+        A job that ended as expired or cancelled is kept apart from those that are done. One whose end another copy's
+        grant has overtaken meanwhile is only counted.
+        """
+
+    def known(self, jobs: Sequence[tuple[str, str]]) -> list[Known | None]:
+        """What the ledger knows of jobs, given as shop and job id; None of those it doesn't know. Changes nothing."""
 
     def block(self, shop: str, customer: str | None, until: int) -> None:
         """Let nobody of the customer (of the whole shop if None) start before ``until``."""

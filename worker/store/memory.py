@@ -1,15 +1,16 @@
 """The store of a single process."""
 
+import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from worker.clock import DAY, Clock
 from worker.controls import Controls
 from worker.errors import StoreError
-from worker.jobs import OUTCOMES, Outcome
+from worker.jobs import OUTCOMES, UNCALLED, Outcome
 from worker.limits import Rate, ShopLimits, after, day_of, earliest, next_reset, refund
 from worker.pace import Slowdown, fall, granted, interval_of
 from worker.store.base import (
@@ -18,10 +19,12 @@ from worker.store.base import (
     GRANT_LIFETIME,
     LEASE_MARGIN,
     MOST_COUNTERS,
+    NO_DEADLINE,
     Ask,
     Closed,
     Closure,
     Go,
+    Known,
     Reply,
     Seen,
     ShopState,
@@ -31,9 +34,11 @@ from worker.store.base import (
 )
 from worker.store.campaigns import counts_of
 
+_UNKNOWN_DEADLINE = -(1 << 62)
+
 
 class Started(NamedTuple):
-    """A call was granted and has not been answered."""
+    """A call was granted and has not been answered. ``deadline`` is the latest of the copies that were granted one."""
 
     epoch: int
     lease: int
@@ -46,6 +51,8 @@ class Started(NamedTuple):
     elapsed: int = 0
     shop_interval: int = 0
     customer_interval: int = 0
+    deadline: int = _UNKNOWN_DEADLINE
+    free: bool = False
 
 
 class Waiting(NamedTuple):
@@ -56,6 +63,7 @@ class Waiting(NamedTuple):
     not_before: int
     unknowns: int = 0
     elapsed: int = 0
+    deadline: int = _UNKNOWN_DEADLINE
 
 
 class Answered(NamedTuple):
@@ -188,19 +196,28 @@ class MemoryStore:
             record = self._open.get(job)
             match record:
                 case None:
-                    if self._outcome(job) is not None:
+                    outcome = self._outcome(job)
+                    if outcome is not None and (ask.free or outcome not in UNCALLED):
                         return Seen(epoch=0, result=None)
                     record = _NEW
                 case Answered(epoch, result):
-                    return Seen(epoch, result)
+                    if ask.free or _uncalled_outcome(result) is None:
+                        return Seen(epoch, result)
+                    record = _NEW
                 case Started(lease=lease) if lease > now:
                     return Wait("job", lease)
                 case Waiting(not_before=not_before) if not_before > now:
                     return Wait("job", not_before)
+            if ask.free and record.deadline > (NO_DEADLINE if ask.free == "cancelled" else ask.deadline):
+                # Only the copy with the latest deadline may end what was begun: for another one its message is still to
+                # come.
+                return Seen(epoch=0, result=None)
             charged = _FREE._replace(at=now) if ask.free else self._take(ask, now, turn=turn, holds=holds)
             if not isinstance(charged, _Charged):
                 return charged
             overtaken = isinstance(record, Started)
+            # Whoever was to end it without a call has made none.
+            lost = isinstance(record, Started) and not record.free
             self._epoch += 1
             start_by = charged.at + GRANT_LIFETIME
             started = Started(
@@ -209,12 +226,14 @@ class MemoryStore:
                 record.attempts + 1,
                 record.takeovers + overtaken,
                 charged.at,
-                record.unknowns + overtaken,
+                record.unknowns + lost,
                 charged.shop_base,
                 charged.customer_base,
                 record.elapsed,
                 charged.shop_interval,
                 charged.customer_interval,
+                record.deadline if ask.free else max(record.deadline, ask.deadline),
+                free=bool(ask.free),
             )
             self._open[job] = started
             return Go(
@@ -248,7 +267,8 @@ class MemoryStore:
             if not isinstance(record, Started):
                 record = Started(epoch, 0, attempts=1, takeovers=0)
             attempts = record.attempts if spent else record.attempts - 1
-            self._open[job] = Waiting(attempts, record.takeovers, not_before, record.unknowns + unknown, elapsed)
+            unknowns = record.unknowns + unknown
+            self._open[job] = Waiting(attempts, record.takeovers, not_before, unknowns, elapsed, record.deadline)
             return True
 
     def release(self, ask: Ask, epoch: int, *, called: bool, verified: bool = False) -> None:
@@ -261,7 +281,9 @@ class MemoryStore:
             if record.attempts == 1 and not unknowns:
                 del self._open[job]
             else:
-                self._open[job] = Waiting(record.attempts - 1, record.takeovers, 0, unknowns, record.elapsed)
+                self._open[job] = Waiting(
+                    record.attempts - 1, record.takeovers, 0, unknowns, record.elapsed, record.deadline
+                )
             if not called and not ask.free:
                 self._refund(ask, record)
 
@@ -290,12 +312,20 @@ class MemoryStore:
         today = self._clock.now() // DAY
         with self._lock:
             record = self._open.get(job)
-            if isinstance(record, Answered) and record.epoch == epoch:
+            holds = isinstance(record, Answered) and record.epoch == epoch
+            if holds:
                 del self._open[job]
                 self._mark_done(job, today, outcome)
+            # A copy that ended without a call, while another one was granted its call, is counted all the same: its
+            # result is out.
+            if holds or outcome in UNCALLED:
                 counts = counts_of(self._shop(ask.shop).tallies, ask.campaign)
                 counter = counter_of(outcome, code if len(counts) < MOST_COUNTERS else "other")
                 counts[counter] += 1
+
+    def known(self, jobs: Sequence[tuple[str, str]]) -> list[Known | None]:
+        with self._lock:
+            return [self._known(bytes.fromhex(job_id)) for _, job_id in jobs]
 
     def tally(self, shop: str, campaign: str, counts: Mapping[str, int]) -> None:
         with self._lock:
@@ -505,15 +535,33 @@ class MemoryStore:
         # A missing record is a store that lost its data: the call was made, so its result must not be lost too.
         record = self._open.get(job)
         if record is None:
-            return self._outcome(job) is None
+            outcome = self._outcome(job)
+            return outcome is None or outcome in UNCALLED
         return isinstance(record, Started) and record.epoch == epoch
 
     def _outcome(self, job: bytes) -> Outcome | None:
+        # The final one, if there is any: a job that ended without a call may have been called later.
+        found: Outcome | None = None
         for bucket in self._done.values():
             code = bucket.get(job)
             if code is not None:
-                return OUTCOMES[code]
-        return None
+                found = OUTCOMES[code]
+                if found not in UNCALLED:
+                    return found
+        return found
+
+    def _known(self, job: bytes) -> Known | None:
+        record = self._open.get(job)
+        match record:
+            case None:
+                outcome = self._outcome(job)
+            case Answered(result=result):
+                outcome = _uncalled_outcome(result) or "sent"
+            case _:
+                return "under_way"
+        if outcome is None:
+            return None
+        return outcome if outcome == "expired" or outcome == "cancelled" else "answered"
 
     def _mark_done(self, job: bytes, today: int, outcome: Outcome) -> None:
         if not self._retention_days:
@@ -523,6 +571,16 @@ class MemoryStore:
             for day in [day for day in self._done if day < today - self._retention_days]:
                 del self._done[day]
         self._done[today][job] = _OUTCOME_CODE[outcome]
+
+
+def _uncalled_outcome(result: str) -> Literal["expired", "cancelled"] | None:
+    # As what an answered job ended without a call; None if it was called.
+    try:
+        read = json.loads(result)
+    except (ValueError, RecursionError):
+        return None
+    outcome = read.get("outcome") if isinstance(read, dict) else None
+    return outcome if outcome == "expired" or outcome == "cancelled" else None
 
 
 def _let_catch_up(state: _Shop, now: int, horizon: int, rate: Rate) -> None:

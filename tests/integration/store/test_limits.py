@@ -464,11 +464,11 @@ def go_again(world: World, ask: Ask) -> Go:
 
 
 def test_free_jobs_keep_the_ledger(world: World) -> None:
-    """Without a token, too, a job is one's own until it is answered, and done afterwards."""
+    """Without a token, too, a job is one's own until it is answered, and known to have ended so afterwards."""
     store, free = world.store, replace(make_ask(), free="expired")
     grant = go(store, free)
     assert isinstance(store.admit(free), Wait)
     assert store.answer(free, grant.epoch, "{}")
     store.settle(free, grant.epoch, "expired")
     store.block("other", None, 0)
-    assert store.admit(make_ask()) == Seen(0, None)
+    assert store.admit(free) == Seen(0, None)

@@ -7,14 +7,14 @@ from typing import TypeVar
 import pytest
 
 from tests.integration.store.worlds import AHEAD, RedisWorld
-from tests.unit.ledger_model import RealLedger, Record, search
+from tests.unit.ledger_model import DEADLINES, KINDS, RESULTS, UNDATED, Copies, RealLedger, Record, asking, search
 from tests.unit.making import NOON, make_ask
 from worker.shopfile import OnUnknown
 from worker.store.base import Go, Seen, Wait
 
 T = TypeVar("T")
 RECORD = b"rd:{acme}:j:" + make_ask().job_id[8:].encode()
-DAY_OF_NOON, NO_BASE = 0, 0
+DAY_OF_NOON, NO_BASE, UNCHARGED = 0, 0, -1
 
 
 class RedisLedger:
@@ -40,11 +40,12 @@ class RedisLedger:
     def save(self) -> Record:
         return self._state[0]
 
-    def admit(self) -> Go | Wait | Seen:
-        return self._event("admit", self._admit)
+    def admit(self, kind: int = UNDATED, *, free: bool = False) -> Go | Wait | Seen:
+        return self._event(("admit", kind, free), lambda: self._admit(kind, free=free))
 
-    def answer(self, epoch: int) -> bool:
-        return self._event(("answer", epoch), lambda: self._world.store.answer(self._ask, epoch, "{}"))
+    def answer(self, epoch: int, *, uncalled: bool = False) -> bool:
+        store = self._world.store
+        return self._event(("answer", epoch, uncalled), lambda: store.answer(self._ask, epoch, RESULTS[uncalled]))
 
     def retry(self, epoch: int, *, unknown: bool = False) -> bool:
         store = self._world.store
@@ -56,15 +57,15 @@ class RedisLedger:
             ("release", epoch, verified), lambda: store.release(self._ask, epoch, called=called, verified=verified)
         )
 
-    def settle(self, epoch: int) -> None:
-        def settle() -> None:
-            self._world.store.settle(self._ask, epoch, "sent")
-            self._world.store.block("other", None, 0)  # waits until it is settled
+    def settle(self, epoch: int, *, uncalled: bool = False) -> None:
+        self._event(("settle", epoch, uncalled), lambda: self._settle(epoch, uncalled=uncalled))
 
-        self._event(("settle", epoch), settle)
+    def _settle(self, epoch: int, *, uncalled: bool) -> None:
+        self._world.store.settle(self._ask, epoch, "expired" if uncalled else "sent")
+        self._world.store.block("other", None, 0)  # waits until it is settled
 
-    def _admit(self) -> Go | Wait | Seen:
-        reply = self._world.store.admit(self._ask)
+    def _admit(self, kind: int, *, free: bool) -> Go | Wait | Seen:
+        reply = self._world.store.admit(asking(kind, free=free))
         assert isinstance(reply, Go | Wait | Seen), "no limit is meant to matter here"
         if isinstance(reply, Go):
             # Epochs are drawn; the model counts them.
@@ -87,43 +88,64 @@ class RedisLedger:
         client, end = self._world.client, AHEAD + (NOON if record.due else NOON + 1)
         for key in client.keys("rd:*"):
             client.delete(key)
-        epoch = record.epoch.to_bytes(8)
+        epoch, latest = record.epoch.to_bytes(8), struct.pack(">q", DEADLINES[record.latest])
+        if record.ended:
+            client.set(RECORD, b"A" + epoch + RESULTS[True].encode())
+            self._settle(record.epoch, uncalled=True)
         match record.kind:
             case "started":
                 counts = (record.attempts, record.takeovers, record.unknown)
-                rest = struct.pack(">qIIIiqqq", end, *counts, DAY_OF_NOON, NO_BASE, NO_BASE, 0)
-                client.set(RECORD, b"S" + epoch + rest)
+                charged = (UNCHARGED, UNCHARGED, UNCHARGED) if record.free else (DAY_OF_NOON, NO_BASE, NO_BASE)
+                client.set(RECORD, b"S" + epoch + struct.pack(">qIIIiqqqqq", end, *counts, *charged, 0, 0, 0) + latest)
             case "waiting":
                 rest = struct.pack(">IIIqq", record.attempts, record.takeovers, record.unknown, end, 0)
-                client.set(RECORD, b"W" + epoch + rest)
+                client.set(RECORD, b"W" + epoch + rest + latest)
             case "answered":
-                client.set(RECORD, b"A" + epoch + b"{}")
+                client.set(RECORD, b"A" + epoch + RESULTS[record.uncalled].encode())
             case "done":
                 client.set(RECORD, b"A" + epoch + b"{}")
-                self._world.store.settle(self._ask, record.epoch, "sent")
+                self._settle(record.epoch, uncalled=False)
             case "none":
                 pass
 
     def _read(self) -> Record:
         packed: bytes | None = self._world.client.get(RECORD)
+        done, ended = (bool(self._world.client.keys(f"rd:*:{family}:*")) for family in ("d", "expired"))
+        ended = ended and not done
         if packed is None:
-            return Record("done" if self._world.client.keys("rd:*:d:*") else "none")
+            return Record("done" if done else "none", ended=ended)
         kind, epoch = packed[:1], int.from_bytes(packed[1:9])
         epoch = self._state[1] + 1 if epoch == self._given else epoch
+        if kind == b"A":
+            return Record("answered", epoch, uncalled=packed[9:] == RESULTS[True].encode(), ended=ended)
+        (deadline,) = struct.unpack(">q", packed[-8:])
+        latest = KINDS[deadline]
         if kind == b"S":
-            lease, attempts, takeovers, unknowns = struct.unpack(">qIII", packed[9:29])
-            return Record("started", epoch, attempts, takeovers, lease <= NOON + AHEAD, unknowns > 0)
-        if kind == b"W":
-            attempts, takeovers, unknowns, not_before, _ = struct.unpack(">IIIqq", packed[9:])
-            return Record("waiting", 0, attempts, takeovers, not_before <= NOON + AHEAD, unknowns > 0)
-        return Record("answered", epoch)
+            lease, attempts, takeovers, unknowns, day = struct.unpack(">qIIIi", packed[9:33])
+            counts = (attempts, takeovers, lease <= NOON + AHEAD, unknowns > 0)
+            return Record("started", epoch, *counts, free=day == UNCHARGED, latest=latest, ended=ended)
+        attempts, takeovers, unknowns, not_before, _ = struct.unpack(">IIIqq", packed[9:-8])
+        counts = (attempts, takeovers, not_before <= NOON + AHEAD, unknowns > 0)
+        return Record("waiting", 0, *counts, latest=latest, ended=ended)
 
 
-@pytest.mark.parametrize(("faults", "on_unknown"), [(0, "resend"), (3, "resend"), (3, "report"), (1, "verify")])
-def test_every_order_of_events(shared: RedisWorld, faults: int, on_unknown: OnUnknown) -> None:
+@pytest.mark.parametrize(
+    ("faults", "on_unknown", "copies"),
+    [
+        (0, "resend", (0, 0, 2)),
+        (3, "resend", (0, 0, 2)),
+        (3, "report", (0, 0, 2)),
+        (1, "verify", (0, 0, 2)),
+        (1, "resend", (1, 0, 1)),
+        (0, "verify", (1, 0, 1)),
+        (1, "resend", (0, 1, 0)),
+        (0, "report", (1, 1, 1)),
+    ],
+)
+def test_every_order_of_events(shared: RedisWorld, faults: int, on_unknown: OnUnknown, copies: Copies) -> None:
     """With any faults at any step no promise is broken and the job can end, as with the memory store."""
     ledger = RedisLedger(shared)
-    found = search(ledger, faults=faults, on_unknown=on_unknown)
+    found = search(ledger, faults=faults, on_unknown=on_unknown, copies=copies)
     assert found.stuck == []
-    assert found.states == search(RealLedger(), faults=faults, on_unknown=on_unknown).states
+    assert found.states == search(RealLedger(), faults=faults, on_unknown=on_unknown, copies=copies).states
     assert ledger.asked >= 10

@@ -8,7 +8,7 @@ if record then
 else
   -- The store has lost its data, or the job is finished.
   local period = math.floor(now / tonumber(ARGV[2]))
-  holds = not is_done(ARGV[1], period, finished_counts(ARGV[1], period), KEYS[1], ARGV[3])
+  holds = not is_done(ARGV[1], period, KEYS[1], ARGV[3])
 end
 if not holds then
   return 0

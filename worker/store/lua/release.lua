@@ -11,7 +11,7 @@ local _, attempts, takeovers, unknowns, day, shop_base, customer_base, elapsed =
 if ARGV[7] == '1' then
   unknowns = 0
 end
-undo_attempt(KEYS[1], ARGV[1], attempts, takeovers, unknowns, elapsed, now + tonumber(ARGV[3]))
+undo_attempt(KEYS[1], ARGV[1], attempts, takeovers, unknowns, elapsed, deadline_of(record), now + tonumber(ARGV[3]))
 
 local function refund(key, base, interval)
   local packed = redis.call('GET', key)

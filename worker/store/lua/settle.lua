@@ -1,24 +1,17 @@
 -- KEYS: record. ARGV: prefix, period length (us), id, epoch, campaign, and what the job is counted under in it.
 -- Returns 1 if the job is done now, 0 if it is not this epoch's to end.
+local prefix, period_us, counter = ARGV[1], tonumber(ARGV[2]), ARGV[6]
+local period = math.floor(now_us() / period_us)
+local family = UNCALLED[counter] or DONE
 local record = redis.call('GET', KEYS[1])
-if not record or kind_of(record) ~= 'A' or epoch_of(record) ~= ARGV[4] then
+local holds = record and kind_of(record) == 'A' and epoch_of(record) == ARGV[4]
+if holds then
+  -- The record goes last: should anything fail, the job is still known.
+  add_to(prefix, family, period, period_us, KEYS[1], ARGV[3])
+  redis.call('DEL', KEYS[1])
+elseif family == DONE then
   return 0
 end
-local prefix, period_us = ARGV[1], tonumber(ARGV[2])
-local period = math.floor(now_us() / period_us)
-local forget_at = milliseconds((period + PERIODS) * period_us)
--- The count of a period that is over. It comes first since it needs no memory: after it the rest is written also where
--- there is none left. The record goes last: should anything fail, the job is still known.
-redis.call('HDEL', prefix .. 'n', period - PERIODS)
-local count = redis.call('HINCRBY', prefix .. 'n', period, 1)
-if count == 1 then
-  redis.call('PEXPIREAT', prefix .. 'n', forget_at)
-end
-local key = done_key(prefix, period, level_of(count - 1), KEYS[1])
-redis.call('SADD', key, ARGV[3])
-if redis.call('SCARD', key) == 1 then
-  redis.call('PEXPIREAT', key, forget_at)
-end
-redis.call('DEL', KEYS[1])
-tally(prefix, ARGV[5], ARGV[6], 1, forget_at)
-return 1
+-- A copy that ended without a call, while another one was granted its call, is counted all the same: its result is out.
+tally(prefix, ARGV[5], counter, 1, milliseconds((period + PERIODS) * period_us))
+return holds and 1 or 0

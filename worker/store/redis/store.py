@@ -20,11 +20,13 @@ from worker.store.base import (
     GRANT_LIFETIME,
     HORIZON,
     LEASE_MARGIN,
+    NO_DEADLINE,
     Ask,
     Closed,
     ClosedReason,
     Closure,
     Go,
+    Known,
     Reply,
     Seen,
     ShopState,
@@ -46,6 +48,7 @@ _SCRIPTS = {
     "answer": ("records", "done"),
     "retry": ("records", "done"),
     "release": ("scopes", "records"),
+    "known": ("records", "done"),
     "settle": ("records", "done", "tallies"),
     "block": ("scopes",),
     "slow_down": ("scopes",),
@@ -63,6 +66,10 @@ _PAGE = 100
 """Campaigns of a shop that are asked for at once."""
 
 _INTEGERS = struct.Struct(">15q")
+_KNOWN: tuple[Known | None, ...] = (None, "answered", "under_way", "expired", "cancelled")
+_MOST_LOOKED_UP = 500
+"""Jobs in one look-up, which keeps the server for a millisecond at the longest."""
+
 _REASONS: dict[int, ClosedReason] = {1: "rate", 2: "day_quota", 3: "throttled"}
 
 log = structlog.get_logger(__name__)
@@ -150,8 +157,8 @@ class RedisStore:
         ]
         epochs = [self._epochs.choose(ask.job_id) for ask in asks]
         for ask, (epoch, _) in zip(asks, epochs, strict=True):
-            keys += [self._customer_key(shop, ask.customer), self._record_key(ask)]
-            arguments += [_member(ask), _token(epoch), _place(ask, asked_at)]
+            keys += [self._customer_key(shop, ask.customer), self._record_key(shop, ask.job_id)]
+            arguments += [_member(ask.job_id), _token(epoch), _place(ask, asked_at), _deadline(ask)]
 
         def done(answer: Any) -> None:
             replies: list[Reply] | StoreError
@@ -200,7 +207,7 @@ class RedisStore:
     def release(self, ask: Ask, epoch: int, *, called: bool, verified: bool = False) -> None:
         shop, limits = ask.shop, ask.limits
         keys = [
-            self._record_key(ask),
+            self._record_key(ask.shop, ask.job_id),
             self._shop_key(shop),
             self._customer_key(shop, ask.customer),
         ]
@@ -225,6 +232,28 @@ class RedisStore:
 
         keys, arguments = self._job(ask, epoch)
         self._server.send("settle", keys, [*arguments, ask.campaign.encode(), counter_of(outcome, code)], done)
+
+    def known(self, jobs: Sequence[tuple[str, str]]) -> list[Known | None]:
+        of_shops: dict[str, list[int]] = {}
+        for number, (shop, _) in enumerate(jobs):
+            of_shops.setdefault(shop, []).append(number)
+        asked: list[tuple[list[int], Future[Any]]] = []
+        for shop, numbers in of_shops.items():
+            for first in range(0, len(numbers), _MOST_LOOKED_UP):
+                part = numbers[first : first + _MOST_LOOKED_UP]
+                keys = [self._record_key(shop, jobs[number][1]) for number in part]
+                members = [_member(jobs[number][1]) for number in part]
+                future: Future[Any] = Future()
+                self._server.send("known", keys, [self._prefix(shop), self._period, *members], future.set_result)
+                asked.append((part, future))
+        found: list[Known | None] = [None] * len(jobs)
+        for part, future in asked:
+            answer = future.result()
+            if isinstance(answer, StoreError):
+                raise answer
+            for number, code in zip(part, answer, strict=True):
+                found[number] = _KNOWN[code]
+        return found
 
     def block(self, shop: str, customer: str | None, until: int) -> None:
         key = self._shop_key(shop) if customer is None else self._customer_key(shop, customer)
@@ -339,7 +368,8 @@ class RedisStore:
                 return told
 
     def _job(self, ask: Ask, epoch: int) -> tuple[list[bytes], list[Any]]:
-        return [self._record_key(ask)], [self._prefix(ask.shop), self._period, _member(ask), _token(epoch)]
+        key, member = self._record_key(ask.shop, ask.job_id), _member(ask.job_id)
+        return [key], [self._prefix(ask.shop), self._period, member, _token(epoch)]
 
     @staticmethod
     def _prefix(shop: str) -> bytes:
@@ -355,9 +385,9 @@ class RedisStore:
     def _campaigns_key(self, shop: str) -> bytes:
         return self._prefix(shop) + b"k"
 
-    def _record_key(self, ask: Ask) -> bytes:
+    def _record_key(self, shop: str, job_id: str) -> bytes:
         # 96 bits: among a thousand million jobs of a shop two collide with a probability of 1 in 10^11.
-        return self._prefix(ask.shop) + b"j:" + ask.job_id[8:].encode()
+        return self._prefix(shop) + b"j:" + job_id[8:].encode()
 
     def _customer_key(self, shop: str, customer: str) -> bytes:
         return self._prefix(shop) + b"c:" + _hashed(customer)
@@ -406,9 +436,14 @@ def _reply(item: list[Any], latest: int, earliest: int, batch: int) -> Reply:
             raise AssertionError("a script's reply has a form that only another version of it could give")
 
 
-def _member(ask: Ask) -> int:
+def _member(job_id: str) -> int:
     # Redis keeps whole numbers of 64 bits in 8 bytes. Which of the sets a job is in is told by other bits.
-    return int(ask.job_id[16:], 16) - (1 << 63)
+    return int(job_id[16:], 16) - (1 << 63)
+
+
+def _deadline(ask: Ask) -> int:
+    # A campaign is cancelled for every copy, whatever its deadline.
+    return NO_DEADLINE if ask.free == "cancelled" else ask.deadline
 
 
 def _place(ask: Ask, now: int) -> int | bytes:
