@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from worker.clock import SECOND, Clock, from_datetime, to_datetime
+from worker.clock import DAY, SECOND, Clock, from_datetime, to_datetime
 from worker.dispositions import Disposition, Fenced, Finish, GiveBack, Later
 from worker.errors import StoreError
 from worker.jobs import Job, Outcome, Result
@@ -42,6 +42,9 @@ held back (by up to 5 s) and carried out after that."""
 
 STORE_PAUSE = SECOND // 2
 """How long a store that was out of reach is left alone before an outcome is offered to it again."""
+
+LONGEST_WAIT = 30 * DAY
+"""From a job's publication to its call, as the metrics tell it; a producer that says more is hardly right."""
 
 LONGEST_OF_A_PACE = 60 * SECOND
 """A shop's 429 that asks for a longer wait speaks of a day's quota, not of its pace."""
@@ -113,7 +116,7 @@ class Dispatcher:
             return self._verify(shop, job, ask, grant, probing=probing)
         if ask.free is not None:
             return self._finish(job, ask, grant, ask.free)
-        if is_expired(job, called_at):
+        if is_expired(job, called_at + self._clock.ahead()):
             # Since it was granted its call: whether the job ends by this copy's deadline is for the ledger to say.
             return self._give_back(ask, grant)
         if grant.unknowns and shop.on_unknown == "report":
@@ -122,7 +125,9 @@ class Dispatcher:
             return self._exhausted(job, ask, grant)
 
         if grant.attempts == 1 and job.published_at is not None:
-            self._metrics.publish_to_call.observe((called_at - from_datetime(job.published_at)) / SECOND)
+            waited = called_at + self._clock.ahead() - from_datetime(job.published_at)
+            # A producer's clock may be wrong, or its word: one job of 1970 would spoil the sum for ever.
+            self._metrics.publish_to_call.observe(min(max(0, waited), LONGEST_WAIT) / SECOND)
         with self._metrics.calling(job.shop):
             verdict = self._refer(shop, job)
         answered_at = self._clock.now()
@@ -321,6 +326,8 @@ class Dispatcher:
             # This call was not carried out, but an earlier one may have been.
             outcome, code = "unknown", code or "interrupted"
         finished_at = self._clock.now()
+        # The same for both, so that a clock that was put back meanwhile doesn't end a call before it began.
+        ahead = self._clock.ahead()
         answer = verdict if isinstance(verdict, Sent) else None
         told = verdict or found
         if verdict is not None and not isinstance(verdict, Sent):
@@ -345,8 +352,8 @@ class Dispatcher:
             # Without a call this time, the attempt that the grant counted was not made.
             attempts=grant.attempts if called_at is not None else grant.attempts - 1,
             published_at=job.published_at,
-            called_at=to_datetime(called_at) if called_at is not None else None,
-            finished_at=to_datetime(finished_at),
+            called_at=to_datetime(called_at + ahead) if called_at is not None else None,
+            finished_at=to_datetime(finished_at + ahead),
             latency_seconds=(finished_at - called_at) / SECOND if called_at is not None else None,
         )
         body = result.to_json()
@@ -362,5 +369,5 @@ def _verifies(shop: ShopConfig, ask: Ask) -> bool:
 
 
 def is_expired(job: Job, now: int) -> bool:
-    """Whether the job's deadline has passed, so that it ends without a call."""
+    """Whether the job's deadline has passed on the wall clock, which shows ``now``, so that it ends without a call."""
     return job.not_after is not None and now > from_datetime(job.not_after)

@@ -132,7 +132,7 @@ class _Endpoint:
                 return await self._page_for(request)
             case "/livez":
                 values = await self._values.get()
-                return _told(_stuck(values, self._clock.now()))
+                return _told(_stuck(values, self._clock.now() + self._clock.ahead()))
             case "/readyz":
                 return _told(_unready(await self._values.get()))
             case _:

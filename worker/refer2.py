@@ -75,11 +75,15 @@ class Refer2Client:
         answer = self._transport().post(_url(shop, "Refer2"), token, _body(shop, job))
         if isinstance(answer, NoAnswer):
             return _unanswered(answer, shop, job)
-        verdict = judge(answer, self._clock.now())
+        verdict = judge(answer, self._wall())
         if shop.token == "customer" and isinstance(verdict, Halted) and verdict.code == "invalid_token":  # noqa: S105
             # Each customer has a token of its own: it may be the shop's key that is refused, or this customer.
             return Refused(verdict.status, verdict.code)
         return verdict
+
+    def _wall(self) -> int:
+        # A Retry-After may be a date.
+        return self._clock.now() + self._clock.ahead()
 
     def read_back(self, shop: ShopConfig, job: Job) -> Reading:
         """Look for the job's referral among its customer's, with the shop's token; blocks as :meth:`refer` does."""
@@ -89,7 +93,7 @@ class Refer2Client:
         if isinstance(answer, NoAnswer):
             log.warning("read_back_failed", shop=shop.slug, job_id=job.job_id, reason=answer.reason)
             return _no_verdict(answer)
-        return judge_referrals(answer, job, self._clock.now())
+        return judge_referrals(answer, job, self._wall())
 
     def status(self, shop: ShopConfig) -> Verdict | None:
         """Ask ``Status2`` about the shop's token; blocks as :meth:`refer` does.
@@ -102,7 +106,7 @@ class Refer2Client:
         answer = self._transport().post(_url(shop, "Status2"), self._token_of(shop, Customer()), b"{}")
         if isinstance(answer, NoAnswer):
             return _no_verdict(answer)
-        return judge_status(answer, self._clock.now())
+        return judge_status(answer, self._wall())
 
     def close(self) -> None:
         """Close the connections of all threads; for the end, when no call is under way."""

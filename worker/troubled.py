@@ -4,7 +4,7 @@ Pure; the time is an argument (microseconds).
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from worker.clock import SECOND
@@ -47,6 +47,10 @@ class Trouble:
     def words(self) -> str:
         """For the next worker: see :meth:`read`."""
         return f"{self.since} {min(self.refusals, 999)} {min(self.token_taken, 999)}"
+
+    def moved(self, microseconds: int) -> "Trouble":
+        """The same by another clock."""
+        return replace(self, since=self.since + microseconds if self.since else 0)
 
     @classmethod
     def read(cls, words: object, now: int) -> "Trouble | None":

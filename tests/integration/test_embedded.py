@@ -51,6 +51,9 @@ class HastyClock:
     def now(self) -> int:
         return self._began + 10 * (self._clock.now() - self._began)
 
+    def ahead(self) -> int:
+        return 0
+
 
 class MovedClock:
     """The system's clock, moved to noon of its day; :meth:`next_day` moves it on."""
@@ -61,6 +64,9 @@ class MovedClock:
 
     def now(self) -> int:
         return self._clock.now() + self._ahead
+
+    def ahead(self) -> int:
+        return 0
 
     def next_day(self) -> None:
         self._ahead += DAY
@@ -460,9 +466,9 @@ def test_a_shop_that_leaves_the_file_ends_the_run(bench: Bench) -> None:
 class _Notes:
     """A journal that keeps nothing."""
 
-    def started(self, ask: Ask, grant: Go) -> None: ...
+    def started(self, ask: Ask, grant: Go, ahead: int) -> None: ...
     def released(self, ask: Ask, grant: Go, *, called: bool) -> None: ...
-    def repeated(self, ask: Ask, grant: Go, later: Later) -> None: ...
+    def repeated(self, ask: Ask, grant: Go, later: Later, ahead: int) -> None: ...
     def finished(self, body: str) -> None: ...
 
 

@@ -37,7 +37,8 @@ class Bench:
         shop = make_shop(per_second=25, per_day=100)
         metrics.declare_shops({"acme": 25})
         shops = ShopRegistry.of(shop)
-        self.board = Board(metrics, ManualClock(NOON), shops, self.gate, prefetch=16, stuck_after=STUCK_AFTER)
+        self.clock = ManualClock(NOON)
+        self.board = Board(metrics, self.clock, shops, self.gate, prefetch=16, stuck_after=STUCK_AFTER)
 
     def shown(self, name: str, *, now: int = NOON, **labels: str) -> float | None:
         """A value after everything was shown."""
@@ -150,3 +151,10 @@ def token(claims: object) -> str:
 def test_a_ready_token_tells_its_end(made: str, expires_at: float | None) -> None:
     """The end is the token's own claim; whatever is not a JWT, or has none, tells nothing."""
     assert ReadyToken(made).expires_at == expires_at
+
+
+def test_the_beat_is_the_wall_clocks() -> None:
+    """Siblings that began before and after the clock was put right compare one time, and Prometheus its own."""
+    bench = Bench()
+    bench.clock.correct(-600 * SECOND)
+    assert bench.shown("pump_timestamp_seconds") == (NOON - 600 * SECOND) / SECOND

@@ -1,5 +1,7 @@
 """Clocks, and the way between instants and datetimes."""
 
+import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -51,3 +53,43 @@ def test_system_clock_is_the_wall_clock() -> None:
     readings = [clock.now() for _ in range(1000)]
     assert abs(readings[0] - before) < SECOND
     assert readings == sorted(readings)
+
+
+@dataclass
+class Machine:
+    """Its two clocks, in nanoseconds."""
+
+    wall: int = from_datetime(datetime(2026, 11, 2, tzinfo=UTC)) * 1000
+    boot: int = 5_000_000_000
+
+    def clock(self) -> SystemClock:
+        return SystemClock(lambda: self.wall, lambda: self.boot)
+
+    def run(self, seconds: int) -> None:
+        self.wall += seconds * 10**9
+        self.boot += seconds * 10**9
+
+
+@pytest.mark.parametrize("seconds", [600, -600, 1, -40_000_000])
+def test_a_corrected_wall_clock(seconds: int) -> None:
+    """What is measured goes on as it was, and the wall clock's time is known all the same."""
+    machine = Machine()
+    clock = machine.clock()
+    began = clock.now()
+    assert clock.ahead() == 0
+    machine.wall += seconds * 10**9
+    machine.run(10)
+    assert clock.now() - began == 10 * SECOND
+    assert clock.ahead() == seconds * SECOND
+    assert clock.now() + clock.ahead() == machine.wall // 1000
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="Linux alone has a clock that runs on in suspension")
+def test_a_suspended_machine_finds_its_time_passed() -> None:
+    """A lease and a grant run on while the machine sleeps, so the steady time is that since boot."""
+    clock = SystemClock()
+    offset = clock.now() - time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
+    before = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
+    told = clock.now() - offset
+    after = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
+    assert before - 1000 <= told <= after + 1000

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from errno import EMFILE
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from tests.unit.making import LEASE, NOON, PATIENT, go, make_job, make_shop
 from worker.clock import SECOND, ManualClock, from_datetime, to_datetime
 from worker.dispatch import (
     DEFAULT_THROTTLE,
+    LONGEST_WAIT,
     RETRY_BASE,
     RETRY_CAP,
     Dispatcher,
@@ -645,3 +646,35 @@ def test_recorded(verdict: Verdict) -> None:
     disposition = Bench(verdict).dispatch()
     assert isinstance(disposition, Finish)
     assert Finish.recorded(disposition.epoch, disposition.body) == replace(disposition, verdict=None)
+
+
+@pytest.mark.parametrize("seconds", [3600, -3600])
+def test_times_of_a_result_follow_a_corrected_clock(seconds: int) -> None:
+    """They are the right time's, also of a call that began before the correction; how long it took is measured."""
+    bench = Bench()
+    bench.during_call = lambda: bench.clock.correct(seconds * SECOND)
+    result = result_of(bench.dispatch())
+    assert datetime.fromisoformat(result["called_at"]) == to_datetime(NOON + seconds * SECOND)
+    assert datetime.fromisoformat(result["finished_at"]) == to_datetime(NOON + seconds * SECOND + CALL)
+    assert result["latency_seconds"] == 0.25
+
+
+@pytest.mark.parametrize(("corrected", "outcome"), [(0, "sent"), (2, "expired"), (-3600, "sent")])
+def test_deadlines_follow_a_corrected_clock(corrected: int, outcome: str) -> None:
+    """A deadline is a time of the world's, so it is over when the right clock says so."""
+    bench = Bench()
+    bench.job = make_job(not_after=to_datetime(NOON + SECOND))
+    bench.clock.correct(corrected * SECOND)
+    assert result_of(bench.dispatch())["outcome"] == outcome
+
+
+@pytest.mark.parametrize(
+    ("published", "waited"),
+    [(-60, 60), (60, 0), (3600 * 24 * 365, 0), (-(3600 * 24 * 365 * 50), LONGEST_WAIT // SECOND)],
+)
+def test_a_publication_from_the_future_or_antiquity(published: int, waited: int) -> None:
+    """What a producer says of its job's age counts within reason: one sum holds every job's for ever."""
+    bench = Bench()
+    bench.job = make_job(published_at=to_datetime(NOON + published * SECOND))
+    result_of(bench.dispatch())
+    assert bench.registry.get_sample_value("referral_publish_to_call_seconds_sum") == waited

@@ -937,3 +937,24 @@ def test_another_address_opens_the_shop(tmp_path: Path, changed: str) -> None:
     bench.consumer.offer(make_job(2))
     bench.consumer.take()
     assert bench.clock.now() == NOON + SECOND
+
+
+def test_a_deadline_is_the_corrected_clocks(bench: Bench) -> None:
+    """A job that waits for its shop ends as soon as the machine's clock, put right, says that its time is over."""
+    bench.store.pause("acme", "texts")
+    bench.consumer.offer(make_job(1, not_after=to_datetime(NOON + 3600 * SECOND)))
+    assert next(bench.consumer) is None
+    bench.clock.correct(3600 * SECOND)
+    delivery = bench.consumer.take()
+    assert (delivery.ask.free, bench.clock.now() < NOON + 10 * SECOND) == ("expired", True)
+
+
+def test_a_job_is_back_by_the_corrected_clocks_deadline(bench: Bench) -> None:
+    """What is deferred counts from the steady time, and its deadline from the wall's."""
+    bench.clock.correct(-50 * SECOND)
+    deadline = to_datetime(NOON + 50 * SECOND)
+    bench.store.block("acme", make_job(1).customer.key, NOON + 1000 * SECOND)
+    bench.consumer.offer(make_job(1, not_after=deadline))
+    assert next(bench.consumer) is None
+    ((_, _, until, _),) = bench.consumer.events("defer")
+    assert until == NOON + 100 * SECOND + 1

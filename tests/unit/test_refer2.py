@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,14 @@ import pytest
 import structlog
 
 from tests.unit.rawserver import CERTIFICATE, Connection, RawServer, body_of, fields_of, response, sends, server_tls
-from worker.clock import SystemClock
+from worker.clock import SECOND, ManualClock, SystemClock, from_datetime
 from worker.credentials import SigningKey, UnidentifiedCustomerError
 from worker.errors import ConfigurationError
 from worker.jobs import Customer, Job
 from worker.refer2 import Refer2Client
 from worker.shops import ShopConfig, ShopTable
 from worker.tokens import TokenMaker
-from worker.verdicts import Found, Halted, Refused, Rejected, Retry, Sent, Unknown
+from worker.verdicts import Found, Halted, Refused, Rejected, Retry, Sent, Throttled, Unknown
 
 OK = response(200, {"referral": {"link": "https://example.com/r/1"}, "message": "hi"})
 SENT = Sent(200, "hi", {"link": "https://example.com/r/1"}, None)
@@ -333,3 +334,16 @@ def test_status(client: Refer2Client) -> None:
     assert request.startswith(b"POST /api/v2023061/acme/Status2 HTTP/1.1\r\n")
     assert fields_of(request)["authorization"] == f"Bearer {TOKEN}"
     assert client.status(shop_at(server.url)) == UNREACHABLE
+
+
+def test_a_date_to_retry_after_is_the_corrected_clocks() -> None:
+    """The vendor's date is the world's time, so the wait is counted from the machine's clock as it was put right."""
+    clock = ManualClock(from_datetime(datetime(2026, 11, 2, 11, tzinfo=UTC)))
+    clock.correct(3600 * SECOND)
+    client = Refer2Client(token_of=lambda *_: TOKEN, clock=clock)
+    told = {"Retry-After": "Mon, 02 Nov 2026 12:00:30 GMT"}
+    with RawServer(sends(response(429, b'{"id":"rate_limit_exceeded"}', told))) as server:
+        verdict = client.refer(shop_at(server.url), job())
+    client.close()
+    assert isinstance(verdict, Throttled)
+    assert verdict.retry_after == 30 * SECOND

@@ -151,3 +151,21 @@ def test_credentials_are_masked() -> None:
     assert "thirty-two" not in shown
     assert "made.else" not in shown
     assert KEY.fingerprint not in shown
+
+
+@pytest.mark.parametrize("shop", [SHOP, CUSTOMER_SHOP], ids=["shop", "customer"])
+@pytest.mark.parametrize("hours", [1, -1, 24 * 365])
+def test_a_corrected_clock_is_followed(maker: TokenMaker, clock: ManualClock, shop: ShopConfig, hours: int) -> None:
+    """Once the machine's clock was put right, no token is from the future or over: another is signed by that time."""
+    maker.token(shop, CUSTOMER)
+    clock.correct(hours * 3600 * SECOND)
+    read = claims(maker.token(shop, CUSTOMER))
+    assert read["iat"] == NOW + hours * 3600 - BACKDATING_SECONDS
+    assert read["exp"] == read["iat"] + LIFETIME_SECONDS
+
+
+def test_a_small_correction_signs_nothing(maker: TokenMaker, clock: ManualClock) -> None:
+    """Clocks are put right by milliseconds all the time."""
+    token = maker.token(SHOP, CUSTOMER)
+    clock.correct(-SECOND // 2)
+    assert maker.token(SHOP, CUSTOMER) == token

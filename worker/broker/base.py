@@ -54,13 +54,6 @@ log = structlog.get_logger(__name__)
 D = TypeVar("D", bound=Delivery)
 
 
-def _by_its_deadline(delivery: Delivery, now: int, until: int) -> int:
-    # By its deadline it is back, to end then rather than at its turn.
-    if delivery.needs_call and delivery.job.not_after is not None:
-        return min(until, max(now, from_datetime(delivery.job.not_after)) + 1)
-    return until
-
-
 class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
     """Yields a job only when its shop and its customer may be called and a worker thread is free.
 
@@ -151,7 +144,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             limits=self._orders.limits_of(shop, self.host.clock.now()),
             lease=self.host.longest_call,
             place=place,
-            free=self._orders.ends_as(job, self.host.clock.now()),
+            free=self._orders.ends_as(job, self.host.clock.now(), self.host.clock.ahead()),
             campaign=job.campaign,
             deadline=NO_DEADLINE if job.not_after is None else min(from_datetime(job.not_after), NO_DEADLINE),
         )
@@ -175,7 +168,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         """Once a second: follow the shops file. Brokers add their own."""
         if self.host.shops.refresh():
             self.configure_shops()
-        if now > self._orders.next_deadline:
+        if now + self.host.clock.ahead() > self._orders.next_deadline:
             self._let_pass(now)
         self._look()
         self._paces.follow(now)
@@ -401,8 +394,14 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         delivery.ends_if_refused = others.ends_if_refused(delivery)
         delivery.waits_alone = others.waits_alone(delivery)
 
+    def _by_its_deadline(self, delivery: D, now: int, until: int) -> int:
+        # By its deadline it is back, to end then rather than at its turn.
+        if delivery.needs_call and delivery.job.not_after is not None:
+            return min(until, max(now, from_datetime(delivery.job.not_after) - self.host.clock.ahead()) + 1)
+        return until
+
     def _free(self, delivery: D, now: int) -> bool:
-        free = self._orders.ends_as(delivery.job, now)
+        free = self._orders.ends_as(delivery.job, now, self.host.clock.ahead())
         if free is not None:
             delivery.ask = replace(delivery.ask, free=free)
         return free is not None
@@ -500,12 +499,12 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         # Not to the head of its line, nor into the prefetch, which a few such jobs would fill.
         self.gate.finished(delivery)
         spread = PUT_ASIDE * int(delivery.job_id[:4], 16) >> 16
-        self.defer(delivery, _by_its_deadline(delivery, now, now + PUT_ASIDE + spread))
+        self.defer(delivery, self._by_its_deadline(delivery, now, now + PUT_ASIDE + spread))
 
     def _hold_back(self, delivery: D, now: int, until: int, *, line: bool) -> None:
         if line:
             delivery.ask = self.ask_again(delivery, until)
-        until = _by_its_deadline(delivery, now, until)
+        until = self._by_its_deadline(delivery, now, until)
         if not self.gate.set_aside(delivery, now, until):
             self.host.metrics.deferred(delivery.shop)
             self.defer(delivery, until)

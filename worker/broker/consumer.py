@@ -70,7 +70,7 @@ class AmqpDelivery(Delivery):
 class Received:
     """A message as it came by the queue of ``shop``; ``returned`` from a delay queue, it is a worker's own copy."""
 
-    __slots__ = ("at", "body", "generation", "properties", "returned", "shop", "tag")
+    __slots__ = ("ahead", "at", "body", "generation", "properties", "returned", "shop", "tag")
 
     def __init__(
         self,
@@ -80,6 +80,7 @@ class Received:
         body: bytes,
         properties: pika.BasicProperties,
         at: int,
+        ahead: int,
     ) -> None:
         self.shop = shop
         self.tag: int = method.delivery_tag
@@ -88,17 +89,21 @@ class Received:
         self.body = body
         self.properties = properties
         self.at = at
+        self.ahead = ahead
 
     @property
     def place(self) -> int | None:
         """The place in its customer's line that a worker has noted on it; anybody else's note is none."""
         place = (self.properties.headers or {}).get(PLACE_HEADER) if self.returned else None
-        return place if isinstance(place, int) else None
+        return place - self.ahead if isinstance(place, int) else None
 
     @property
     def trouble(self) -> Trouble | None:
         """What a worker has noted that the job's calls have met; anybody else's note is none."""
-        return Trouble.read((self.properties.headers or {}).get(TROUBLE_HEADER), self.at) if self.returned else None
+        if not self.returned:
+            return None
+        trouble = Trouble.read((self.properties.headers or {}).get(TROUBLE_HEADER), self.at + self.ahead)
+        return trouble.moved(-self.ahead) if trouble is not None else None
 
 
 class AmqpConsumer(GatedConsumer[AmqpDelivery]):
@@ -183,9 +188,11 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
     def defer(self, delivery: AmqpDelivery, until: int) -> None:
         wait = until - self.host.clock.now()
         message = delivery.message
-        told: dict[str, str | int] = {} if delivery.ask.place is None else {PLACE_HEADER: delivery.ask.place}
+        # Another worker reads them, whose steady time may be another.
+        ahead = self.host.clock.ahead()
+        told: dict[str, str | int] = {} if delivery.ask.place is None else {PLACE_HEADER: delivery.ask.place + ahead}
         if delivery.trouble is not None:
-            told[TROUBLE_HEADER] = delivery.trouble.words
+            told[TROUBLE_HEADER] = delivery.trouble.moved(ahead).words
         properties = kept(
             message.properties,
             add=told,
@@ -273,7 +280,9 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
     def _on_message(
         self, shop: str, method: pika.spec.Basic.Deliver, body: bytes, properties: pika.BasicProperties
     ) -> None:
-        message = Received(shop, method, self._link.generation, body, properties, self.host.clock.now())
+        message = Received(
+            shop, method, self._link.generation, body, properties, self.host.clock.now(), self.host.clock.ahead()
+        )
         if method.redelivered:
             self.host.metrics.redeliveries.inc()
         cut = cut_of(properties)
@@ -323,7 +332,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         told: dict[str, str | int] = {
             REASON_HEADER: error.reason,
             DETAIL_HEADER: error.detail,
-            DEAD_AT_HEADER: to_datetime(self.host.clock.now()).isoformat(),
+            DEAD_AT_HEADER: to_datetime(self.host.clock.now() + self.host.clock.ahead()).isoformat(),
             **{f"x-referral-{name}": number for name, number in error.history.items()},
         }
         # Published, never rejected: over some forms of x-death that a producer may write, RabbitMQ 3.10 stops to

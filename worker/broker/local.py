@@ -45,12 +45,13 @@ log = structlog.get_logger(__name__)
 class Journal(Protocol):
     """What keeps the ledger where no broker does. Each method returns once the line is with the operating system.
 
+    The wall clock, by which a later run goes on, is ``ahead`` of the grant's.
     Raises :class:`worker.errors.InputError` where it can't be written; no call may start then.
     """
 
-    def started(self, ask: Ask, grant: Go) -> None: ...
+    def started(self, ask: Ask, grant: Go, ahead: int) -> None: ...
     def released(self, ask: Ask, grant: Go, *, called: bool) -> None: ...
-    def repeated(self, ask: Ask, grant: Go, later: Later) -> None: ...
+    def repeated(self, ask: Ask, grant: Go, later: Later, ahead: int) -> None: ...
     def finished(self, body: str) -> None: ...
 
 
@@ -185,7 +186,7 @@ class LocalConsumer(GatedConsumer[Delivery]):
             self._news.notify()
 
     def granted(self, delivery: Delivery, grant: Go) -> None:
-        self._note(lambda: self._run.journal.started(delivery.ask, grant))
+        self._note(lambda: self._run.journal.started(delivery.ask, grant, self.host.clock.ahead()))
 
     def released(self, delivery: Delivery, grant: Go, *, called: bool) -> None:
         self._note(lambda: self._run.journal.released(delivery.ask, grant, called=called))
@@ -204,7 +205,7 @@ class LocalConsumer(GatedConsumer[Delivery]):
             self.acknowledge(delivery)
 
     def repeat(self, delivery: Delivery, grant: Go, later: Later) -> None:
-        self._note(lambda: self._run.journal.repeated(delivery.ask, grant, later))
+        self._note(lambda: self._run.journal.repeated(delivery.ask, grant, later, self.host.clock.ahead()))
         self.defer(delivery, later.not_before)
 
     def defer(self, delivery: Delivery, until: int) -> None:

@@ -25,7 +25,7 @@ class Orders:
     def __init__(self, store: Store, wake: Callable[[], None]) -> None:
         self.controls: Controls | None = None
         self.next_deadline = FOREVER
-        """When the next of the jobs asked about expires."""
+        """When the next of the jobs asked about expires, by the wall clock."""
         self._store = store
         self._wake = wake
         self._heard: deque[Controls | StoreError | None] = deque()
@@ -76,14 +76,14 @@ class Orders:
             self._lowered[shop.slug] = shop.limits, limit.interval, lowered
         return lowered
 
-    def ends_as(self, job: Job, now: int) -> Literal["expired", "cancelled"] | None:
-        """How the job ends without a call, if it does."""
+    def ends_as(self, job: Job, now: int, ahead: int) -> Literal["expired", "cancelled"] | None:
+        """How the job ends without a call, if it does; the wall clock is ``ahead`` of ``now``."""
         controls = self.controls
         if controls is not None and controls.cancelled and controls.is_cancelled(job.campaign, job.shop, now):
             return "cancelled"
         if job.not_after is None:
             return None
-        if is_expired(job, now):
+        if is_expired(job, now + ahead):
             return "expired"
         self.next_deadline = min(self.next_deadline, from_datetime(job.not_after))
         return None

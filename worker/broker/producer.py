@@ -64,7 +64,7 @@ class Producer:
             elif self._error is None:
                 self._error = _explain(job.shop, error)
 
-        self._publisher.publish(outgoing(job, self._clock.now(), done))
+        self._publisher.publish(outgoing(job, self._clock.now() + self._clock.ahead(), done))
 
     def flush(self) -> None:
         """Wait until every job is confirmed; raises as :meth:`send`."""
@@ -104,7 +104,7 @@ class Producer:
 
 
 def outgoing(job: Job, now: int, done: Done = unheard) -> Outgoing:
-    """The message of a job that is published at ``now`` (microseconds), unless it says since when it is."""
+    """The message of a job that is published at ``now``, by the wall clock, unless it says since when it is."""
     dated = job if job.published_at is not None else job.model_copy(update={"published_at": to_datetime(now)})
     body = encode_message(dated, published_at_ms=now // 1000)
     return Outgoing(JOBS, job.shop, body, done, message_id=job.job_id, timestamp=now // 1_000_000)

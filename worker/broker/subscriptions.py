@@ -166,7 +166,7 @@ class Subscriptions:
         self._link.unsubscribe(shop)
         deadlines = (held.job.not_after for held in self._gate.held() if held.shop == shop)
         first = min((from_datetime(deadline) for deadline in deadlines if deadline is not None), default=None)
-        self._looks.plan(shop, now, first)
+        self._looks.plan(shop, now, first - self._host.clock.ahead() if first is not None else None)
         self._give_back(shop)
 
     def _stays_closed(self, shop: str, now: int) -> bool:

@@ -121,7 +121,8 @@ class EmbeddedRun:
             with closing(results), closing(iter(importer)) as jobs:
                 run = LocalRun(jobs, journal, self._record(results), patient=self._patient)
                 self._work(run, store, importer, results, tick, every)
-        self.tally.parked, self.tally.parked_until, self.tally.halted = run.parked, run.parked_until, run.halted
+        self.tally.parked, self.tally.halted = run.parked, run.halted
+        self.tally.parked_until = run.parked_until and run.parked_until + self._clock.ahead()
         self.tally.stopped = self.stopping.is_set()
         self.tally.seconds = (self._clock.now() - started) / SECOND
         if run.failure is not None:

@@ -81,8 +81,8 @@ class Journal:
         finally:
             self._file.close()
 
-    def started(self, ask: Ask, grant: Go) -> None:
-        """A call is about to be made."""
+    def started(self, ask: Ask, grant: Go, ahead: int = 0) -> None:
+        """A call is about to be made; the wall clock, by which a later run goes on, is ``ahead`` of the grant's."""
         self._append(
             {
                 "event": "started",
@@ -93,7 +93,7 @@ class Journal:
                 "takeovers": grant.takeovers,
                 "unknowns": grant.unknowns,
                 "elapsed": grant.elapsed,
-                "at": grant.start_at,
+                "at": grant.start_at + ahead,
             }
         )
 
@@ -111,8 +111,8 @@ class Journal:
             }
         )
 
-    def repeated(self, ask: Ask, grant: Go, later: Later) -> None:
-        """The call is to be made again from ``later.not_before``."""
+    def repeated(self, ask: Ask, grant: Go, later: Later, ahead: int = 0) -> None:
+        """The call is to be made again from ``later.not_before``; ``ahead`` as for :meth:`started`."""
         self._append(
             {
                 "event": "repeat",
@@ -121,7 +121,7 @@ class Journal:
                 "takeovers": grant.takeovers,
                 "unknowns": grant.unknowns + isinstance(later.verdict, Unknown),
                 "elapsed": later.elapsed,
-                "not_before": later.not_before,
+                "not_before": later.not_before + ahead,
             }
         )
 

@@ -291,7 +291,7 @@ class MemoryStore:
         now, limits = self._clock.now(), ask.limits
         with self._lock:
             state = self._shop(ask.shop)
-            day = day_of(now, limits.resets_at)
+            day = self._day(now, limits)
             if day > state.reading_day:
                 state.reading_day = day
                 state.readers = {name: reader for name, reader in state.readers.items() if reader.tat > now}
@@ -299,7 +299,7 @@ class MemoryStore:
                     reader.reads = 0
             reader = state.readers.setdefault(ask.customer, _Reader())
             if reader.reads >= limits.reads_per_day:
-                return next_reset(now, limits.resets_at)
+                return self._reset(now, limits)
             due = earliest(reader.tat, now, limits.reads)
             if due > now:
                 return due
@@ -359,7 +359,7 @@ class MemoryStore:
         now = self._clock.now()
         with self._lock:
             state = self._shop(shop)
-            is_today = state.day == max(day_of(now, limits.resets_at), state.day)
+            is_today = state.day == max(self._day(now, limits), state.day)
             return ShopState(
                 at=now,
                 interval=self._rate(state, limits, now).interval,
@@ -411,7 +411,7 @@ class MemoryStore:
         """Count a call that an earlier process made at ``at`` against the limits; calls may come in any order."""
         with self._lock:
             state = self._shop(ask.shop)
-            self._count(state, ask, day_of(at, ask.limits.resets_at), 1)
+            self._count(state, ask, self._day(at, ask.limits), 1)
             state.tat = after(state.tat, at, ask.limits.shop)
             rate = ask.limits.customer
             if ask.customer and at > self._clock.now() - rate.interval * rate.burst:
@@ -428,8 +428,8 @@ class MemoryStore:
         limits, state = ask.limits, self._shop(ask.shop)
         # A day that has begun stays the day, also when the clock steps back or the reset is moved to later: an older
         # one would be counted by nobody.
-        day = max(day_of(now, limits.resets_at), state.day)
-        reset = next_reset(now, limits.resets_at)
+        day = max(self._day(now, limits), state.day)
+        reset = self._reset(now, limits)
         if state.blocked_until > now:
             return Closed(state.blocked_until, "throttled")
         if state.day == day and state.day_count >= limits.shop_per_day:
@@ -482,16 +482,15 @@ class MemoryStore:
             customer = state.customers[name] = _Customer()
         return customer
 
-    @staticmethod
     def _hold_back(
-        customer: _Customer, ask: Ask, state: _Shop, now: int, day: int, due: int, horizon: int
+        self, customer: _Customer, ask: Ask, state: _Shop, now: int, day: int, due: int, horizon: int
     ) -> Wait | None:
         limits = ask.limits
         if customer.blocked_until > now:
             return Wait("customer", _next_place(customer, customer.blocked_until, limits.customer))
         if state.day == day and state.customer_counts.get(hash(ask.customer), 0) >= limits.customer_per_day:
             # A place after the reset, not the reset itself: all would come at that one instant, again and again.
-            reset = next_reset(now, limits.resets_at)
+            reset = self._reset(now, limits)
             if ask.place is not None and ask.place >= reset:
                 return Wait("customer", ask.place)
             return Wait("customer", _next_place(customer, reset, limits.customer))
@@ -509,10 +508,19 @@ class MemoryStore:
         state = self._shop(ask.shop)
         if state.base == record.shop_base:
             state.tat = refund(state.tat, record.shop_interval)
-        self._count(state, ask, day_of(record.granted_at, ask.limits.resets_at), -1)
+        self._count(state, ask, self._day(record.granted_at, ask.limits), -1)
         customer = state.customers.get(ask.customer)
         if customer is not None and customer.base == record.customer_base:
             customer.tat = refund(customer.tat, record.customer_interval)
+
+    # A day begins when the provider's does, by the right time; all else goes by the steady one.
+
+    def _day(self, now: int, limits: ShopLimits) -> int:
+        return day_of(now + self._clock.ahead(), limits.resets_at)
+
+    def _reset(self, now: int, limits: ShopLimits) -> int:
+        ahead = self._clock.ahead()
+        return next_reset(now + ahead, limits.resets_at) - ahead
 
     def _count(self, state: _Shop, ask: Ask, day: int, calls: int) -> None:
         if day < state.day:

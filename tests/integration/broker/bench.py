@@ -78,6 +78,9 @@ class ShiftedClock(SystemClock):
     def now(self) -> int:
         return super().now() + self.shift
 
+    def ahead(self) -> int:
+        return 0
+
 
 @dataclass(frozen=True)
 class Call:

@@ -286,3 +286,15 @@ def test_calls_of_a_shop_that_is_gone_are_left_out(path: Path) -> None:
         journal.started(make_ask(1), grant())
         journal.finished(body_of(1))
         journal.restore(MemoryStore(ManualClock(NOON)), lambda *_: None)
+
+
+def test_a_later_run_goes_by_the_wall_clock(path: Path) -> None:
+    """A run whose clock was put right notes the right times, by which the next one's store counts days and repeats."""
+    ask = make_ask(1, limits=make_limits(per_day=1))
+    with Journal(path, "spring") as journal:
+        journal.started(ask, grant(NOON - DAY), DAY)
+        later = Later(1, NOON - DAY + 5 * SECOND, Retry(503, "http_503"))
+        journal.repeated(ask, grant(NOON - DAY), later, DAY)
+    store = restored(path, ask)
+    assert store.admit(ask) == Wait("job", NOON + 5 * SECOND)
+    assert isinstance(store.admit(make_ask(2, limits=make_limits(per_day=1))), Closed)

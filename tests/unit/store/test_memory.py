@@ -86,3 +86,16 @@ def test_customers_are_forgotten(store: MemoryStore, clock: ManualClock) -> None
         clock.advance(10_000)
         go(store, make_ask(number, customer=f"e:{number}", limits=limits))
     assert len(store._shops["acme"].customers) < 150
+
+
+@pytest.mark.parametrize("corrected", [7, -7])
+def test_a_day_begins_by_the_corrected_clock(corrected: int) -> None:
+    """Where the machine's clock is put right, the day's count begins anew when the provider's does."""
+    clock = ManualClock(NOON)
+    store = MemoryStore(clock)
+    limits = make_limits(per_day=1)
+    clock.correct(corrected * 3600 * SECOND)
+    go(store, make_ask(1, limits=limits))
+    assert store.admit(make_ask(2, limits=limits)) == Closed(NOON + (12 - corrected) * 3600 * SECOND, "day_quota")
+    clock.set(NOON + (12 - corrected) * 3600 * SECOND)
+    go(store, make_ask(2, limits=limits))

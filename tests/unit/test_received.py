@@ -1,0 +1,30 @@
+"""What workers note on a message for each other is by the wall clock, whatever steady time each of them has."""
+
+import pika
+
+from tests.unit.making import NOON
+from worker.broker.consumer import PLACE_HEADER, TROUBLE_HEADER, Received
+from worker.broker.topology import RETURN
+from worker.clock import SECOND
+from worker.troubled import Trouble
+
+
+def received(headers: dict[str, object], *, ahead: int, exchange: str = RETURN) -> Received:
+    """A message that came at noon, to a worker whose wall clock is ahead of its steady time."""
+    method = pika.spec.Basic.Deliver(delivery_tag=1, exchange=exchange)
+    return Received("acme", method, 1, b"", pika.BasicProperties(headers=headers), NOON, ahead)
+
+
+def test_a_place_is_by_the_wall_clock() -> None:
+    """A worker whose clock was put right since it began reads the place that another meant."""
+    noted: dict[str, object] = {PLACE_HEADER: NOON + 700 * SECOND}
+    assert received(noted, ahead=600 * SECOND).place == NOON + 100 * SECOND
+    assert received(noted, ahead=600 * SECOND, exchange="referrals").place is None
+
+
+def test_trouble_is_by_the_wall_clock() -> None:
+    """So is since when a job's calls have gone wrong; what would be in the future there is nobody's."""
+    noted: dict[str, object] = {TROUBLE_HEADER: Trouble(NOON + 590 * SECOND, 2, 1).words}
+    assert received(noted, ahead=600 * SECOND).trouble == Trouble(NOON - 10 * SECOND, 2, 1)
+    assert received(noted, ahead=0).trouble is None
+    assert Trouble(0, 0, 0, 3).moved(SECOND).since == 0
