@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from scripts import docs_metrics
-from worker.broker.topology import EXCHANGES, queues
+from worker.broker.topology import EXCHANGES, PRODUCER_PREFIX, Exchange, queues
 from worker.jobs import Job, Result
 from worker.settings import PREFIX, Settings
 from worker.shops import ShopTable
@@ -88,7 +88,8 @@ def _configuration() -> str:
 
 
 def _queues() -> str:
-    exchanges = [(f"`{item.name}`", item.type, _arguments(item.arguments)) for item in EXCHANGES]
+    own = Exchange(f"{PRODUCER_PREFIX}<producer>", "direct", {})
+    exchanges = [(f"`{item.name}`", item.type, _arguments(item.arguments)) for item in (*EXCHANGES, own)]
     declared = [
         (
             f"`{item.name}`",
@@ -110,6 +111,9 @@ def _queues() -> str:
             "## Exchanges",
             "",
             *_table(("exchange", "type", "arguments"), exchanges),
+            "",
+            f"`{own.name}` is there for each of the `producers` that the shops file names, bound to the queues of its",
+            "shops by `<shop>`; [who may write to which](security.md).",
             "",
             "## Queues",
             "",

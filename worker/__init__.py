@@ -14,16 +14,19 @@ from worker.jobs import Customer, Job
 __all__ = ["Customer", "Job", "publish"]
 
 
-def publish(jobs: Job | Iterable[Job], *, amqp_url: str | None = None, timeout: float = 30.0) -> int:
+def publish(
+    jobs: Job | Iterable[Job], *, amqp_url: str | None = None, producer: str | None = None, timeout: float = 30.0
+) -> int:
     """Publish a job or several to RabbitMQ and return how many: all of them, each confirmed. Blocks until then.
 
-    ``amqp_url`` defaults to ``REFERRALS_AMQP_URL``; ``timeout`` is the longest wait in seconds without any confirm.
+    ``amqp_url`` defaults to ``REFERRALS_AMQP_URL``, and ``producer``, who publishes by an exchange of its own, to
+    ``REFERRALS_PRODUCER``; ``timeout`` is the longest wait in seconds without any confirm.
     Publishing a job again is harmless: its id is made of its fields, and a job is called once. With
     ``REFERRALS_REDIS_URL`` set they are counted for `referrals status`; a store out of reach delays that by half a
     second, and the count is lost.
 
     Raises:
-      worker.errors.ConfigurationError: the URL can't be used.
+      worker.errors.ConfigurationError: the URL or the producer's name can't be used.
       worker.errors.UnroutableError: a job's shop has no queue yet; jobs of other shops may have been published.
       worker.errors.BrokerError: RabbitMQ is out of reach, refused a job or confirms nothing.
     """
@@ -39,11 +42,12 @@ def publish(jobs: Job | Iterable[Job], *, amqp_url: str | None = None, timeout: 
     url = loaded.amqp_url.get_secret_value()
     # A job is itself iterable, field by field.
     several = [jobs] if isinstance(jobs, Job) else jobs
-    producer = Producer(parameters(url, name="referral-dispatch producer"), timeout=timeout)
+    name = producer if producer is not None else loaded.producer
+    publishing = Producer(parameters(url, name="referral-dispatch producer"), name=name, timeout=timeout)
     try:
-        with producer:
+        with publishing:
             for job in several:
-                producer.send(job)
+                publishing.send(job)
     finally:
-        tally(loaded, {key: {"published": count} for key, count in producer.counted.items()})
-    return producer.confirmed
+        tally(loaded, {key: {"published": count} for key, count in publishing.counted.items()})
+    return publishing.confirmed

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from worker import plaintext
 from worker.errors import ConfigurationError
+from worker.jobs import SLUG
 from worker.masking import hide, mask
 
 PREFIX = "REFERRALS_"
@@ -150,6 +151,11 @@ class Settings(BaseSettings):
         ge=1,
         le=366,
         description="How long the ledger remembers a finished job, at least; a copy that comes later is called again.",
+    )
+    producer: Annotated[str, Field(pattern=f"^{SLUG.pattern}$")] | None = Field(
+        default=None,
+        description="Who publishes: by the exchange `referrals.from.<name>`, for shops that name it in `producers`; "
+        "unset: by `referrals`, for every shop.",
     )
     prefetch: int = Field(
         default=16, ge=1, le=1000, description="Unacknowledged messages that RabbitMQ hands out per shop and process."

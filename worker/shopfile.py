@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
 
 from worker import plaintext, quoting
 from worker.bounds import CREDENTIAL_FILE, MOST_SHOPS, MOST_VALUES, SHOPS_FILE, TooLargeError, read_file
@@ -60,6 +68,7 @@ def _not_tiny(number: float) -> float:
 # Bounded so that what is reckoned from them stays within 64 bits.
 Positive = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False), AfterValidator(_not_tiny)]
 Count = Annotated[int, Field(ge=1, le=10**9)]
+Producer = Annotated[str, StringConstraints(pattern=f"^{SLUG.pattern}$")]
 OnUnknown = Literal["resend", "verify", "report"]
 
 _VENDOR_READS_PER_SECOND = 2
@@ -121,6 +130,11 @@ class ShopTable(BaseModel):
     adapt: bool = Field(
         default=True, description="Go slower than `per_second` for a while where Refer2 answers that it is too fast."
     )
+    producers: Annotated[list[Producer], Field(max_length=100)] = Field(
+        default=[],
+        description="Names of producers that may publish jobs of this shop by an exchange of their own, "
+        "`referrals.from.<name>`, which alone their RabbitMQ user may then write to.",
+    )
     on_unknown: OnUnknown = Field(
         default="resend",
         description="What to do when an answer was lost: `resend` calls again (Refer2 reuses a referral), `verify` "
@@ -144,6 +158,7 @@ class ListedShop:
     weight: int
     max_attempts: int
     max_elapsed: int
+    producers: tuple[str, ...]
     on_unknown: OnUnknown
 
 
@@ -177,6 +192,7 @@ def _listed(slug: str, table: ShopTable) -> dict[str, Any]:
         "weight": table.weight,
         "max_attempts": table.max_attempts,
         "max_elapsed": int(table.max_elapsed_seconds * SECOND),
+        "producers": tuple(table.producers),
         "on_unknown": table.on_unknown,
     }
 

@@ -31,6 +31,8 @@ SOCKET_TIMEOUT_SECONDS = 5
 DEFAULT_DELIVERY_LIMIT = 20
 """Of quorum queues from RabbitMQ 4.0 on."""
 
+DEFAULTS_CHANGED = 4
+
 # How OpenSSL names what went wrong; pika often passes it on as text alone.
 _TLS_REASON = re.compile(r"\[SSL: (?P<reason>\w+)\]")
 
@@ -55,10 +57,14 @@ class Connection(pika.BlockingConnection):  # type: ignore[misc]  # pika has no 
         self.node = node
 
     @property
+    def major(self) -> int:
+        """RabbitMQ's version, as far as its first dot."""
+        return int(str(self._impl.server_properties.get("version", "")).partition(".")[0] or DEFAULTS_CHANGED)
+
+    @property
     def gives_up_after(self) -> int:
         """Deliveries after which a quorum queue without a limit of its own drops a message; negative for never."""
-        version = str(self._impl.server_properties.get("version", ""))
-        return DEFAULT_DELIVERY_LIMIT if int(version.partition(".")[0] or 4) >= 4 else -1
+        return DEFAULT_DELIVERY_LIMIT if self.major >= DEFAULTS_CHANGED else -1
 
 
 def parameters(urls: str, *, name: str) -> Parameters:

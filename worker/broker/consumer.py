@@ -299,19 +299,19 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
 
     def _read(self, message: Received, method: pika.spec.Basic.Deliver) -> None:
         shop = message.shop
-        try:
-            check_route(method.exchange, method.routing_key, shop)
-            job = decode_message(message.body)
-            if job.shop != shop:
-                raise DeadLetterError("bad_schema", f"a job of shop {job.shop} came by the queue {shop_queue(shop)}")
-        except DeadLetterError as error:
-            self._bury(message, error)
-            return
         config = self.host.shops.get(shop)
         if config is None:
             # The shop left the file a moment ago; its queue stays as it is.
             self._link.put_back(message.tag, message.generation)
             self.hurry()
+            return
+        try:
+            check_route(method.exchange, method.routing_key, shop, config.producers)
+            job = decode_message(message.body)
+            if job.shop != shop:
+                raise DeadLetterError("bad_schema", f"a job of shop {job.shop} came by the queue {shop_queue(shop)}")
+        except DeadLetterError as error:
+            self._bury(message, error)
             return
         ask = self.ask_for(job, config, message.place)
         if ask.free is not None:
@@ -335,8 +335,8 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
             DEAD_AT_HEADER: to_datetime(self.host.clock.now() + self.host.clock.ahead()).isoformat(),
             **{f"x-referral-{name}": number for name, number in error.history.items()},
         }
-        # Published, never rejected: over some forms of x-death that a producer may write, RabbitMQ 3.10 stops to
-        # dead-letter anything, and with that every shop's delays.
+        # Published, and not rejected as what nobody can hold: over some forms of x-death that a producer may write,
+        # RabbitMQ 3.10 stops to dead-letter anything, and with that every shop's delays.
         message.properties = kept(message.properties, add=told, returned=message.returned)
         self._publish(DEAD, message.shop, message.body, message, None, properties=message.properties)
 

@@ -12,6 +12,7 @@ import structlog
 from worker.broker.backoff import Backoff
 from worker.broker.connection import Connection, Parameters, connect, describe
 from worker.broker.declaring import declare_topology
+from worker.broker.origins import Origins, ProducersOf
 from worker.broker.topology import shop_queue, shop_queue_declaration
 from worker.errors import BrokerError, ConfigurationError, place_of
 
@@ -31,15 +32,24 @@ log = structlog.get_logger(__name__)
 class Declarer:
     """A thread with a connection of its own while there is something to declare.
 
+    ``producers_of`` names the producers whose exchanges are bound to a shop's queue.
+
     ``on_ready`` is told the shops whose queues are there, those that existed first; it runs in the declarer's thread.
     A shop whose queue can't be used is logged and tried again later; a connection that breaks is made again.
     """
 
-    def __init__(self, params: Parameters, on_ready: Callable[[list[str]], None]) -> None:
+    def __init__(
+        self,
+        params: Parameters,
+        on_ready: Callable[[list[str]], None],
+        producers_of: ProducersOf = lambda _shop: (),
+    ) -> None:
         self._params = params
         self._on_ready = on_ready
         self._wanted: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
         self._unusable: dict[str, Unusable] = {}
+        self._unbound: dict[str, Unusable] = {}
+        self._origins = Origins(producers_of)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="declarer", daemon=True)
         self._thread.start()
@@ -61,13 +71,14 @@ class Declarer:
                 self._declare_all(shops)
 
     def _next(self) -> list[str]:
-        due_at = min((unusable.again_at for unusable in self._unusable.values()), default=None)
+        again = self._unbound | self._unusable
+        due_at = min((unusable.again_at for unusable in again.values()), default=None)
         try:
             wanted = self._wanted.get(timeout=None if due_at is None else max(0.0, due_at - time.monotonic()))
         except queue.Empty:
             wanted = []
         now = time.monotonic()
-        due = [shop for shop, unusable in self._unusable.items() if unusable.again_at <= now and shop not in wanted]
+        due = [shop for shop, unusable in again.items() if unusable.again_at <= now and shop not in wanted]
         return wanted + due
 
     def _declare_all(self, shops: list[str]) -> None:
@@ -78,7 +89,9 @@ class Declarer:
                 if connection is None or not connection.is_open:
                     connection = connect(self._params)
                     shops = _existing_first(connection, shops)
-                self._on_ready(self._declare(connection, shops[:BATCH]))
+                usable = self._declare(connection, shops[:BATCH])
+                self._on_ready(usable)
+                self._bind(connection, usable)
             except (BrokerError, pika.exceptions.AMQPError, OSError) as error:
                 if connection is not None and not isinstance(error, BrokerError):
                     error = BrokerError(describe(error, connection.node))
@@ -115,6 +128,19 @@ class Declarer:
         self._has_become_usable(shop)
         return True
 
+    def _bind(self, connection: Connection, shops: Sequence[str]) -> None:
+        # Apart from the queues: a producer that can't be let in keeps no other one out.
+        for shop in shops:
+            before = self._unbound.get(shop)
+            try:
+                self._report(self._origins.follow(connection, [shop]))
+            except (ConfigurationError, BrokerError) as error:
+                if not connection.is_open:
+                    raise
+                self._unbound[shop] = Unusable.found(shop, error, before, "producer_exchange_unusable")
+            else:
+                self._unbound.pop(shop, None)
+
     def _has_become_usable(self, shop: str) -> None:
         if self._unusable.pop(shop, None) is not None:
             log.info("shop_queue_usable", shop=shop)
@@ -134,10 +160,12 @@ class Unusable:
         self.again_at = time.monotonic() + pause
 
     @classmethod
-    def found(cls, shop: str, error: Exception, before: "Unusable | None") -> "Unusable":
+    def found(
+        cls, shop: str, error: Exception, before: "Unusable | None", event: str = "shop_queue_unusable"
+    ) -> "Unusable":
         """What ``error`` tells of the shop's queue, logged where it is news; the pause is twice that ``before``."""
         if before is None or before.problem != str(error):
-            log.error("shop_queue_unusable", shop=shop, problem=str(error))
+            log.error(event, shop=shop, problem=str(error))
         return cls(str(error), FIRST_PAUSE_SECONDS if before is None else min(before.pause * 2, LONGEST_PAUSE_SECONDS))
 
 

@@ -8,7 +8,7 @@ from typing import Self
 from worker.broker.connection import Parameters, connect
 from worker.broker.declaring import declare_topology
 from worker.broker.publisher import Done, Outgoing, Publisher, unheard
-from worker.broker.topology import JOBS, queues
+from worker.broker.topology import EXCHANGES, JOBS, PRODUCER_PREFIX, producer_exchange, queues
 from worker.clock import Clock, SystemClock, to_datetime
 from worker.errors import BrokerError, UnconfirmedError, UnroutableError
 from worker.jobs import Job, encode_message
@@ -21,12 +21,16 @@ class Producer:
     """Publishes jobs over one connection, confirms pipelined. A context manager; leaving it waits for all confirms.
 
     Jobs whose confirm never came may have arrived: publish them again, the ledger calls once for one job id.
-    ``timeout`` is in seconds and counts while nothing is confirmed.
+    ``timeout`` is in seconds and counts while nothing is confirmed. One with a ``name`` publishes by its own exchange,
+    for those shops that the workers' shops file gives it.
     """
 
-    def __init__(self, params: Parameters, *, clock: Clock | None = None, timeout: float = 30.0) -> None:
+    def __init__(
+        self, params: Parameters, *, name: str | None = None, clock: Clock | None = None, timeout: float = 30.0
+    ) -> None:
         self._publisher = Publisher(params)
         self._params = params
+        self._own = producer_exchange(name) if name is not None else None
         self._clock = clock or SystemClock()
         self._timeout = timeout
         self._error: BrokerError | None = None
@@ -42,7 +46,8 @@ class Producer:
         """
         connection = connect(self._params)
         try:
-            return declare_topology(connection, queues(shops))
+            exchanges = EXCHANGES if self._own is None else (*EXCHANGES, self._own)
+            return declare_topology(connection, queues(shops), exchanges=exchanges)
         finally:
             connection.close()
 
@@ -62,9 +67,11 @@ class Producer:
                 self.confirmed += 1
                 self.counted[job.shop, job.campaign] += 1
             elif self._error is None:
-                self._error = _explain(job.shop, error)
+                self._error = _explain(exchange, job.shop, error)
 
-        self._publisher.publish(outgoing(job, self._clock.now() + self._clock.ahead(), done))
+        exchange = JOBS if self._own is None else self._own.name
+        now = self._clock.now() + self._clock.ahead()
+        self._publisher.publish(outgoing(job, now, done, exchange=exchange))
 
     def flush(self) -> None:
         """Wait until every job is confirmed; raises as :meth:`send`."""
@@ -103,11 +110,11 @@ class Producer:
         )
 
 
-def outgoing(job: Job, now: int, done: Done = unheard) -> Outgoing:
+def outgoing(job: Job, now: int, done: Done = unheard, *, exchange: str = JOBS) -> Outgoing:
     """The message of a job that is published at ``now``, by the wall clock, unless it says since when it is."""
     dated = job if job.published_at is not None else job.model_copy(update={"published_at": to_datetime(now)})
     body = encode_message(dated, published_at_ms=now // 1000)
-    return Outgoing(JOBS, job.shop, body, done, message_id=job.job_id, timestamp=now // 1_000_000)
+    return Outgoing(exchange, job.shop, body, done, message_id=job.job_id, timestamp=now // 1_000_000)
 
 
 def publish_each(
@@ -125,7 +132,7 @@ def publish_each(
         message = messages[number]
 
         def tell(error: BrokerError | None) -> None:
-            told[number] = _explain(message.routing_key, error) if error and message.exchange == JOBS else error
+            told[number] = _explain(message.exchange, message.routing_key, error) if error else None
 
         return tell
 
@@ -137,9 +144,16 @@ def publish_each(
     return told
 
 
-def _explain(shop: str, error: BrokerError) -> BrokerError:
-    if isinstance(error, UnroutableError):
+def _explain(exchange: str, shop: str, error: BrokerError) -> BrokerError:
+    if not isinstance(error, UnroutableError):
+        return error
+    if exchange == JOBS:
         return UnroutableError(
             f"shop {shop} has no queue: start a worker whose shops file names it, or run `referrals publish` once"
+        )
+    if exchange.startswith(PRODUCER_PREFIX):
+        return UnroutableError(
+            f"shop {shop} takes no jobs by the exchange {exchange}: the workers' shops file must have "
+            f"{exchange.removeprefix(PRODUCER_PREFIX)} among the shop's producers"
         )
     return error

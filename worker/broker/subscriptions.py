@@ -49,7 +49,9 @@ class Subscriptions:
         self._removed: dict[str, int] = {}
         self._looks = Looks()
         self._began_at = 0
-        self._declarer = Declarer(params, self._on_ready)
+        self._producers: dict[str, tuple[str, ...]] = {}
+        self._version = 0
+        self._declarer = Declarer(params, self._on_ready, self._producers_of)
 
     def begin(self) -> None:
         """The link is up anew. Queues are declared aside: a thousand new ones take RabbitMQ seconds.
@@ -59,6 +61,7 @@ class Subscriptions:
         """
         self._began_at = self._host.clock.now()
         self._declaring, self._declared = set(), set()
+        self._changed_producers()
         self._subscribe_missing()
 
     @property
@@ -95,6 +98,9 @@ class Subscriptions:
                     self._removed[shop] = now + FIRST_LOOK
         self._warn_of_orphans(served, now)
         self._subscribe_missing()
+        changed = self._changed_producers()
+        if changed:
+            self._declarer.declare(changed)
         for shop in {held.shop for held in self._gate.held()} - served:
             self._give_back(shop)
 
@@ -109,6 +115,23 @@ class Subscriptions:
     def close(self) -> None:
         """Declare nothing more."""
         self._declarer.close()
+
+    def _producers_of(self, shop: str) -> tuple[str, ...]:
+        config = self._host.shops.get(shop)
+        return config.producers if config is not None else ()
+
+    def _changed_producers(self) -> list[str]:
+        # Since this was last asked; of shops whose queues are declared or about to be.
+        version = self._host.shops.version
+        if version == self._version:
+            return []
+        before, self._version = self._producers, version
+        self._producers = {shop: self._producers_of(shop) for shop in self._host.shops.slugs()}
+        return [
+            shop
+            for shop, producers in self._producers.items()
+            if shop in self._declaring and producers != before.get(shop, ())
+        ]
 
     def _on_ready(self, shops: list[str]) -> None:
         # In the declarer's thread.

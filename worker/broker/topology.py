@@ -2,6 +2,7 @@
 
 ::
 
+    referrals.from.<producer> (direct) ──┐
     referrals (direct) ──► referrals.shop.<shop> ◄── referrals.return (direct) ◄─ expired ─┐
                                                           │ no such shop                   │
     referrals.delay.<seconds> (fanout) ──► referrals.delay.<seconds> (TTL) ────────────────┘
@@ -17,7 +18,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from worker.jobs import QUEUE, Outcome
+from worker.errors import ConfigurationError
+from worker.jobs import QUEUE, SLUG, Outcome
 
 JOBS = QUEUE
 RETURN = "referrals.return"
@@ -33,6 +35,9 @@ SHOP_PREFIX = "referrals.shop."
 
 SINGLE = "referrals.single"
 """The exclusive queue that a process on the memory store holds, so that there is only one of it."""
+
+PRODUCER_PREFIX = "referrals.from."
+"""Of the exchanges by which one producer publishes jobs of its own shops, and of no others."""
 
 DELAY_PREFIX = "referrals.delay."
 
@@ -90,6 +95,19 @@ def shop_queue_declaration(shop: str) -> Queue:
     """A shop's queue."""
     arguments = _QUORUM | _BOUNDED_DELIVERIES | _AT_LEAST_ONCE
     return Queue(shop_queue(shop), arguments, ((JOBS, shop), (RETURN, shop)))
+
+
+def producer_exchange(producer: str) -> Exchange:
+    """A producer's own exchange. Without an alternate one, as :data:`JOBS`.
+
+    Raises:
+      ConfigurationError: that is no producer's name.
+    """
+    if not SLUG.fullmatch(producer):
+        raise ConfigurationError(
+            f"{producer[:80]!r} is no producer's name: 1 to 63 letters, digits, - and _, the first a letter or digit"
+        )
+    return Exchange(f"{PRODUCER_PREFIX}{producer}", "direct", {})
 
 
 def delay_exchange(wait: int) -> str:

@@ -61,7 +61,7 @@ def publish(
             console.confirm(total, "Publish", yes=yes)
         began = time.monotonic()
         params = parameters(loaded.amqp_url.get_secret_value(), name="referral-dispatch publish")
-        producer = Producer(params)
+        producer = Producer(params, name=loaded.producer)
         try:
             with producer, console.Meter(total) as meter:
                 for difference in producer.declare(shops):

@@ -19,7 +19,7 @@ from worker.broker.declaring import declare_topology
 from worker.broker.delivery import Delivery
 from worker.broker.host import Host
 from worker.broker.rabbitmq import ReferralBroker
-from worker.broker.topology import queues
+from worker.broker.topology import EXCHANGES, producer_exchange, queues
 from worker.clock import SECOND, Clock, SystemClock
 from worker.dispatch import Dispatcher
 from worker.gate import Gate
@@ -59,11 +59,11 @@ def message_of(job: Job) -> bytes:
     return encode_message(job, published_at_ms=0)
 
 
-def declare(vhost: Vhost, shops: Sequence[str] = ("acme",)) -> list[str]:
-    """Declare what these shops need; says what differs."""
+def declare(vhost: Vhost, shops: Sequence[str] = ("acme",), producers: Sequence[str] = ()) -> list[str]:
+    """Declare what these shops need, and the exchanges of these producers, unbound; says what differs."""
     connection = connect(parameters(vhost.url, name="bench declare"))
     try:
-        return declare_topology(connection, queues(shops))
+        return declare_topology(connection, queues(shops), exchanges=(*EXCHANGES, *map(producer_exchange, producers)))
     finally:
         connection.close()
 

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.integration.broker.roles import Roles
 from tests.integration.broker.tap import Tap, tapping
-from tests.services import Vhost
+from tests.services import RabbitMQ, Vhost
 from worker.broker.connection import Parameters, parameters
 
 
@@ -20,3 +21,11 @@ def tap(vhost: Vhost) -> Iterator[Tap]:
 def params(vhost: Vhost) -> Parameters:
     """Parameters of the connections that are tested; RabbitMQ lists them as ``tested``."""
     return parameters(vhost.url, name="tested")
+
+
+@pytest.fixture
+def as_role(rabbitmq: RabbitMQ, vhost: Vhost) -> Iterator[Roles]:
+    """Makes users with the documented permissions of a role."""
+    roles = Roles(rabbitmq, vhost)
+    yield roles
+    roles.remove()

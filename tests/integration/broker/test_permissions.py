@@ -2,18 +2,15 @@
 
 import json
 import re
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pika.exceptions
 import pytest
 from structlog.testing import capture_logs
 
 from tests.integration.broker.bench import Bench, FakeRefer2, declare, message_of, new_job, new_shop
+from tests.integration.broker.roles import documented, refused
 from tests.integration.broker.tap import Tap, tapping
 from tests.services import RabbitMQ, Vhost, wait_until
 from worker.broker.collector import Collector
@@ -21,49 +18,13 @@ from worker.broker.connection import connect, parameters
 from worker.broker.dead import DeadQueue
 from worker.broker.producer import Producer, outgoing, publish_each
 from worker.broker.publisher import Outgoing, unheard
-from worker.broker.topology import DEAD, JOBS, RESULTS, delay_exchange, shop_queue
+from worker.broker.topology import DEAD, JOBS, RESULTS, RETURN, delay_exchange, shop_queue
 from worker.clock import SECOND
 from worker.errors import ConfigurationError
 
 ROOT = Path(__file__).parents[3]
 
-DOCUMENT = ROOT / "docs" / "rabbitmq.md"
-
 DEFINITIONS = ROOT / "k8s" / "overlays" / "dev" / "rabbitmq" / "definitions.json"
-
-PASSWORD = "made up"
-
-
-def documented(role: str) -> dict[str, str]:
-    """The role's permissions, as the table in the documentation has them."""
-    (row,) = re.findall(rf"^\| {role} \|.*$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
-    cells = [cell.strip().strip("`").replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", row)]
-    return dict(zip(("configure", "write", "read"), cells[3:6], strict=True))
-
-
-@pytest.fixture
-def as_role(rabbitmq: RabbitMQ, vhost: Vhost) -> Iterator[Callable[..., Vhost]]:
-    """Makes a user with a role's documented permissions, or others; the virtual host as that user reaches it."""
-    users: list[str] = []
-
-    def make(role: str, **changed: str) -> Vhost:
-        user = f"{role.replace(' ', '-')}-{uuid.uuid4().hex[:8]}"
-        rabbitmq.api("PUT", f"/api/users/{user}", {"password": PASSWORD, "tags": ""})
-        users.append(user)
-        rabbitmq.api("PUT", f"/api/permissions/{vhost.name}/{user}", documented(role) | changed)
-        return replace(vhost, url=vhost.url.replace("guest:guest", f"{user}:{PASSWORD.replace(' ', '%20')}"))
-
-    yield make
-    for user in users:
-        rabbitmq.api("DELETE", f"/api/users/{user}")
-
-
-@contextmanager
-def refused() -> Iterator[None]:
-    """RabbitMQ answers what is done within by 403."""
-    with pytest.raises(pika.exceptions.ChannelClosedByBroker) as caught:
-        yield
-    assert caught.value.reply_code == 403
 
 
 def consume(tap: Tap, queue: str) -> None:
@@ -85,6 +46,22 @@ FORBIDDEN: dict[str, list[Callable[[Tap], None]]] = {
         lambda tap: tap.channel.queue_declare(shop_queue("bolt"), durable=True),
         lambda tap: tap.channel.queue_purge(shop_queue("acme")),
         lambda tap: tap.channel.queue_delete(shop_queue("acme")),
+    ],
+    "tenant producer": [
+        lambda tap: send(tap, JOBS),
+        lambda tap: send(tap, RETURN),
+        lambda tap: send(tap, RESULTS),
+        lambda tap: send(tap, DEAD),
+        lambda tap: send(tap, "referrals.delay.1"),
+        lambda tap: send(tap, "referrals.from.bolt-app"),
+        lambda tap: send(tap, "referrals.from.acme-crm-2"),
+        lambda tap: send(tap, ""),
+        lambda tap: consume(tap, shop_queue("acme")),
+        lambda tap: consume(tap, RESULTS),
+        lambda tap: tap.channel.queue_bind(shop_queue("bolt"), "referrals.from.acme-crm", "bolt"),
+        lambda tap: tap.channel.exchange_bind(JOBS, "referrals.from.acme-crm", "bolt"),
+        lambda tap: tap.channel.exchange_delete("referrals.from.acme-crm"),
+        lambda tap: tap.channel.queue_purge(shop_queue("acme")),
     ],
     "collector": [
         lambda tap: send(tap, JOBS),
@@ -118,7 +95,7 @@ FORBIDDEN: dict[str, list[Callable[[Tap], None]]] = {
 @pytest.mark.parametrize("role", FORBIDDEN)
 def test_a_role_may_do_nothing_beyond_its_job(as_role: Callable[[str], Vhost], vhost: Vhost, role: str) -> None:
     """What another role does, or a vandal, RabbitMQ refuses to the user of this one."""
-    declare(vhost)
+    declare(vhost, producers=("acme-crm", "acme-crm-2", "bolt-app"))
     user = as_role(role)
     for act in FORBIDDEN[role]:
         with tapping(user) as tap, refused():
