@@ -28,7 +28,7 @@ def confirm(jobs: int, what: str, *, yes: bool) -> None:
     """Ask a person before many jobs; raises UsageError when the answer is no."""
     if yes or jobs <= ASK_ABOVE or not is_terminal():
         return
-    answer = stderr.input(f"{what} up to {jobs:,} jobs? [y/N] ")
+    answer = stderr.input(f"{what} up to {jobs:,} jobs? [y/N] ", markup=False)
     if answer.strip().lower() not in {"y", "yes"}:
         raise UsageError("nothing was done")
 

@@ -302,7 +302,7 @@ def _confirm(choice: _Choice, params: Parameters) -> int:
         raise UsageError("drop removes letters for good; where nobody can be asked, give --yes")
     with DeadQueue(params) as queue:
         count = sum(1 for _ in filter(choice.takes, queue.letters()))
-    answer = console.stderr.input(f"Drop {count:,} dead letters for good? [y/N] ")
+    answer = console.stderr.input(f"Drop {count:,} dead letters for good? [y/N] ", markup=False)
     if answer.strip().lower() not in {"y", "yes"}:
         raise UsageError("nothing was done")
     return count
