@@ -267,13 +267,13 @@ def parse_result(body: bytes) -> Result:
     try:
         # Not by pydantic alone, which takes no lone surrogate: `to_json` has let those of the vendor's through.
         result = Result.model_validate(loads(body, RESULT))
+        made_by_its_fields = job_id(
+            result.shop, result.campaign, result.run, result.customer, result.channel, result.destination
+        )
     except ValidationError as error:
         raise DeadLetterError("bad_schema", f"it is no result that this version reads: {explain(error)}") from None
     except ValueError:
         raise DeadLetterError("bad_schema", "it is no result: the body is not JSON within bounds") from None
-    made_by_its_fields = job_id(
-        result.shop, result.campaign, result.run, result.customer, result.channel, result.destination
-    )
     if made_by_its_fields != result.job_id:
         raise DeadLetterError("bad_schema", "it is a result whose fields make another job id than it carries")
     return result
