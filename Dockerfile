@@ -1,5 +1,5 @@
 # docker build -t referral-dispatch:0.1.0 --build-arg REVISION="$(git rev-parse HEAD)" .
-# docker run --rm -e REFERRALS_AMQP_URL=… -v "$PWD/shops.toml:/var/lib/referrals/shops.toml:ro" \
+# docker run --rm --env-file worker.env -v "$PWD/shops.toml:/var/lib/referrals/shops.toml:ro" \
 #     referral-dispatch:0.1.0
 # The base is yours to choose, by digest too: --build-arg PYTHON_IMAGE=registry.example.com/python@sha256:…
 # It needs Python 3.11 or newer with pip, in the same place in both stages.

@@ -3,6 +3,7 @@
 import base64
 import ipaddress
 import json
+import os
 import re
 import textwrap
 import tomllib
@@ -73,12 +74,21 @@ def named(objects: list[Object], kind: str, name: str) -> Object:
     return found
 
 
+def env_file(first_line: str) -> dict[str, str]:
+    """What the README has its reader write into a file, by the fenced block whose first line names it."""
+    found = re.findall(r"^```ini\n# (.*)\n((?:.*\n)*?)```", README, re.MULTILINE)
+    (lines,) = [lines for files, lines in found if first_line in (files, *files.split(", "))]
+    return dict(line.split("=", 1) for line in lines.splitlines())
+
+
 def made_by_hand() -> dict[str, set[str]]:
     """The Secrets that the README has its reader make, with their keys."""
     made = {}
     for name, rest in re.findall(r"create secret generic (\S+)((?: \\\n|[^\n])*)", README):
-        given = re.findall(r"--from-(?:literal|file)=([^=\s]+)", rest)
+        given = re.findall(r"--from-file=([^=\s]+)", rest)
         made[name] = {key.rsplit("/", 1)[-1] for key in given}
+        for file in re.findall(r"--from-env-file=(\S+)", rest):
+            made[name] |= env_file(file).keys()
     return made
 
 
@@ -91,9 +101,9 @@ def test_every_object_is_valid(name: str, version: str) -> None:
             kubernetes_validate.validate(each, version, strict=True)
 
 
-@pytest.mark.parametrize("component", ["collect", "keda", "monitoring"])
+@pytest.mark.parametrize("component", ["authorities", "collect", "keda", "monitoring"])
 def test_a_component_is_part_of_production(component: str) -> None:
-    """Every component is rendered with the base by the production overlay, so all tests see it."""
+    """The production overlay has every component, so that all tests see it; what it only shows has tests of its own."""
     text = (ROOT / "k8s" / "overlays" / "production" / "kustomization.yaml").read_text()
     assert f"../../components/{component}" in text
 
@@ -361,6 +371,48 @@ def test_patches_for_peers_elsewhere_apply(tmp_path: Path) -> None:
     ]
     for each in of_kind(objects, "NetworkPolicy"):
         kubernetes_validate.validate(each, OLDEST, strict=True)
+
+
+@pytest.mark.parametrize("base", ["overlays/production", "publish"])
+def test_an_authority_of_one_s_own_is_mounted_where_urls_name_it(base: str, tmp_path: Path) -> None:
+    """With the component each of ours that connects has the file, and objects stay good."""
+    component = os.path.relpath(ROOT / "k8s" / "components" / "authorities", tmp_path.resolve())
+    objects = render_on(base, tmp_path, f"components: [{component}]\n")
+    mounted = set()
+    for workload, pod, labels in workloads(objects):
+        (volume,) = [each["configMap"] for each in pod["volumes"] if each["name"] == "authorities"]
+        assert volume["name"] in re.findall(r"create configmap (\S+) .*--from-file=ca\.pem", README)
+        (mount,) = [each for each in pod["containers"][0]["volumeMounts"] if each["name"] == "authorities"]
+        for url in env_file("worker.env by TLS").values():
+            assert re.search(rf"={mount['mountPath']}/{volume['items'][0]['path']}$", url), workload
+        mounted.add(labels["app.kubernetes.io/component"])
+    assert mounted == ({"publish"} if base == "publish" else {"worker", "collect"})
+    for each in of_kind(objects, "Deployment", "Job"):
+        kubernetes_validate.validate(each, OLDEST, strict=True)
+
+
+def test_the_api_s_authority_is_a_setting(tmp_path: Path) -> None:
+    """The README's example gives the workers the file, whose path the component mounts, and rolls them."""
+    example_settings = example("configMapGenerator:\n  - name: referral-settings")
+    (settings,) = [
+        each
+        for each in of_kind(render_on("overlays/production", tmp_path, example_settings), "ConfigMap")
+        if each["metadata"]["name"].startswith("referral-settings-")
+    ]
+    path = env_file("worker.env by TLS")["REFERRALS_AMQP_URL"].partition("cacertfile=")[2]
+    assert settings["data"] == {"REFERRALS_CA_FILE": path, "REFERRALS_LOG_LEVEL": "INFO"}
+
+
+@pytest.mark.parametrize("file", ["worker.env", "publish.env", "collect.env", "worker.env by TLS"])
+def test_urls_of_the_readme_are_taken(file: str) -> None:
+    """They lead within the cluster, where the plain ones need no leave, and have options that are known."""
+    urls = env_file(file)
+    Settings.model_validate({name.removeprefix(PREFIX).lower(): value for name, value in urls.items()})
+    assert {name.partition("=")[0] for url in urls.values() for name in url.partition("?")[2].split("&")} <= {
+        "",
+        "cacertfile",
+        "ssl_ca_certs",
+    }
 
 
 def secrets_of(pod: Object) -> set[str]:

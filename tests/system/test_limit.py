@@ -73,5 +73,10 @@ def test_check_proves_a_credential(desk: Desk) -> None:
     assert bad.returncode == 1
     (line,) = bad.stderr.splitlines()
     assert "refused (invalid_token)" in line
-    for ended in (good, bad, nowhere):
+    assert told["credential"] == "key key-acme"
+    shops = desk.folder / "shops.toml"
+    shops.write_text(shops.read_text().replace('"key-acme"', f'"{kept.strip()}"'))
+    pasted = desk.run("shops", "check", "acme")
+    assert "key secret o…" in pasted.stdout
+    for ended in (good, bad, nowhere, pasted):
         assert kept.strip() not in ended.stdout + ended.stderr

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import pytest
 
 from scripts.docs_from_code import DOCS, documents
 from worker.jobs import Customer, Job, decode_message, encode_message
@@ -65,6 +66,36 @@ def test_schema_of_a_job_accepts_ours_and_refuses_others() -> None:
     jsonschema.validate(fields | {"a field of tomorrow": 1}, schema)
     del fields["channel"]
     assert not jsonschema.Draft202012Validator(schema).is_valid(fields)
+
+
+ON_A_COMMAND_LINE = {
+    "a literal for a Secret": r"--from-literal",
+    "a password in a URL": r"://[^\s/@:]*:[^\s/@]+@",
+    "a password of RabbitMQ's": r"(?:add_user|change_password)[ \t]+\S+[ \t]+[^\s#<]",
+    "a password of Redis'": r"redis-cli.*\s-a\b|valkey-cli.*\s-a\b|ACL SETUSER",
+    "a variable for a container": r"docker run.*\s(?:-e|--env)\s",
+    "a user for curl": r"curl.*\s(?:-u|--user)\b",
+}
+
+
+@pytest.mark.parametrize("pattern", ON_A_COMMAND_LINE.values(), ids=ON_A_COMMAND_LINE.keys())
+def test_no_document_has_a_key_on_a_command_line(pattern: str) -> None:
+    """Others on the machine can read it there, and the shell keeps it: examples take it from a file, or ask for it."""
+    root = DOCS.parent
+    pages = [
+        *DOCS.glob("*.md"),
+        *root.glob("*.md"),
+        *root.glob("k8s/**/*.md"),
+        root / "compose.yaml",
+        root / "Dockerfile",
+    ]
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        if page.suffix == ".md":
+            commands = "\n".join(re.findall(r"^ *```(?:sh|console|bash)?\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE))
+        else:
+            commands = "\n".join(line for line in text.splitlines() if line.startswith("#"))
+        assert not re.search(pattern, commands), f"{page.relative_to(root)}: {pattern}"
 
 
 def test_documents_name_only_files_that_exist() -> None:

@@ -15,6 +15,9 @@ from worker.errors import ReferralError
 from worker.shopfile import ShopConfig, read_shops
 from worker.verdicts import Halted, Retry, Verdict
 
+SHOWN_OF_KEY_ID = 16
+"""Characters of a key's id that are shown; a longer one is cut at half of that."""
+
 
 class CheckError(ReferralError):
     """A shop's credential is refused, or nothing was found out about it."""
@@ -61,7 +64,7 @@ def _data(config: ShopConfig) -> dict[str, Any]:
         "shop": config.slug,
         "url": config.base_url,
         "api_version": config.api_version,
-        "credential": "ready-made token" if ready else f"key {getattr(credential, 'key_id', '')}",
+        "credential": "ready-made token" if ready else f"key {_recognisable(getattr(credential, 'key_id', ''))}",
         "credential_expires": time_of(int(expires_at * SECOND)) if expires_at is not None else None,
         "token": config.token,
         "calls_per_second": round(SECOND / limits.shop.interval, 3),
@@ -71,6 +74,11 @@ def _data(config: ShopConfig) -> dict[str, Any]:
         "customer_calls_per_day": limits.customer_per_day,
         "max_in_flight": config.max_in_flight,
     }
+
+
+def _recognisable(key_id: str) -> str:
+    # Enough to tell one key from another, and of a secret that was pasted in its place no more than that.
+    return key_id if len(key_id) <= SHOWN_OF_KEY_ID else f"{key_id[: SHOWN_OF_KEY_ID // 2]}…"
 
 
 def _problem(config: ShopConfig, verdict: Verdict | None) -> str | None:
