@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -33,6 +34,12 @@ def forged_result(job: FaultJob) -> bytes:
         "finished_at": datetime.now(UTC).isoformat(),
     }
     return json.dumps(result).encode()
+
+
+def job_of(body: bytes) -> FaultJob:
+    """The job in a message."""
+    fields = json.loads(body)["kwargs"]["job"]
+    return FaultJob(fields["shop"], int(fields["customer"]["email"].partition("@")[0][1:]))
 
 
 def next_run(job: FaultJob) -> str:
@@ -76,10 +83,8 @@ def test_forged_headers(site: Site) -> None:
         site.await_calls(20)
     connection.close()
     wait_until(lambda: site.depths().get(DEAD) == letters, PATIENCE, f"{letters} dead letters")
-    for body in parked:
-        fields = json.loads(body)["kwargs"]["job"]
-        number = int(fields["customer"]["email"].partition("@")[0][1:])
-        site.published[next_run(FaultJob(fields["shop"], number))] = True
+    again = {next_run(job_of(body)) for body in parked}
+    site.published |= dict.fromkeys(again, True)
     ended = site.desk.run("dead", "replay", "--all", "--json", timeout=PATIENCE)
     told = json.loads(ended.stdout)
     assert told["replayed"] > 0
@@ -88,10 +93,11 @@ def test_forged_headers(site: Site) -> None:
 
     jobs_left = {id_of(body) for body in parked} & set(site.ended.dead)
     assert not jobs_left
-    # A parked job has ended in its next run.
-    for body in parked:
-        del site.published[id_of(body)]
+    # A parked job has ended in its next run; its call can't be told from one of the run before.
+    site.published |= {id_of(body): False for body in parked}
     site.judge(dead=len(told["left"]))
-    assert site.ended.outcomes == {"sent": len(site.ended.results)}
-    assert len(set(site.ended.results)) == len(site.ended.results)
-    assert load.published.keys() <= set(site.ended.results)
+    results = Counter(site.ended.results)
+    assert site.ended.outcomes == {"sent": len(results)}
+    assert load.published.keys() <= results.keys()
+    # Of the letters of one job each is published; a copy that comes while the result is under way repeats that result.
+    assert {job for job, count in results.items() if count > 1} <= again
