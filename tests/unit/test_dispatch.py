@@ -16,6 +16,7 @@ from tests.unit.making import LEASE, NOON, PATIENT, go, make_job, make_shop
 from worker.clock import SECOND, ManualClock, from_datetime, to_datetime
 from worker.dispatch import (
     DEFAULT_THROTTLE,
+    LONGEST_OF_A_PACE,
     LONGEST_WAIT,
     RETRY_BASE,
     RETRY_CAP,
@@ -81,7 +82,14 @@ class Forgetful(MemoryStore):
 class Bench:
     """A dispatcher whose calls end as the test says, on a real store and a clock that each call moves on."""
 
-    def __init__(self, verdict: Verdict = SENT, *, store: type[MemoryStore] = MemoryStore, **table: Any) -> None:
+    def __init__(
+        self,
+        verdict: Verdict = SENT,
+        *,
+        store: type[MemoryStore] = MemoryStore,
+        metrics: type[Metrics] = Metrics,
+        **table: Any,
+    ) -> None:
         self.clock = ManualClock(NOON)
         self.store = store(self.clock)
         self.registry = CollectorRegistry()
@@ -94,15 +102,15 @@ class Bench:
         self.reads = 0
         self.fraction = 1.0
         self.during_call: Callable[[], object] = lambda: None
-        self.metrics = metrics = Metrics(self.registry)
-        metrics.declare_shops({"acme": 1000})
+        self.metrics = metrics(self.registry)
+        self.metrics.declare_shops({"acme": 1000})
         self.dispatcher = Dispatcher(
             shop_of=lambda _: self.shop,
             refer=self.refer,
             read_back=self.read_back,
             store=self.store,
             clock=self.clock,
-            metrics=metrics,
+            metrics=self.metrics,
             stopping=lambda: self.stopping,
             random=lambda: self.fraction,
             sleep=lambda seconds: self.clock.advance(int(seconds * SECOND)),
@@ -562,14 +570,16 @@ def test_what_was_refused_is_no_lost_call(verdict: Verdict) -> None:
     assert (again.attempts, again.takeovers, again.unknowns) == (1, 0, 0)
 
 
-def test_an_answer_outlives_what_counts_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where counting fails, as without a file descriptor, the ledger has the answer all the same."""
+class Uncountable(Metrics):
+    """As where no file can be opened for a new series."""
 
-    def answered(*_: object) -> None:
+    def answered(self, *_: object) -> None:
         raise OSError(EMFILE, "Too many open files")
 
-    bench = Bench()
-    monkeypatch.setattr(bench.metrics, "answered", answered)
+
+def test_an_answer_outlives_what_counts_it() -> None:
+    """Where counting fails, as without a file descriptor, the ledger has the answer all the same."""
+    bench = Bench(metrics=Uncountable)
     with pytest.raises(OSError, match="Too many open files"):
         bench.dispatch()
 
@@ -578,7 +588,15 @@ def test_an_answer_outlives_what_counts_it(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_fast_shop_slows_down() -> None:
     """A shop's 429 lowers its pace for everybody, unless it speaks of a day's quota or adapting is switched off."""
-    for retry_after, adapt, slower in ((SECOND, True, True), (3600 * SECOND, True, False), (SECOND, False, False)):
+    minute = LONGEST_OF_A_PACE
+    assert minute == 60 * SECOND
+    for retry_after, adapt, slower in (
+        (SECOND, True, True),
+        (minute, True, True),
+        (minute + 1, True, False),
+        (3600 * SECOND, True, False),
+        (SECOND, False, False),
+    ):
         bench = Bench(Throttled(429, "rate_limit_exceeded", "shop", retry_after), per_second=1.0, burst=1, adapt=adapt)
         bench.dispatch()
         bench.clock.advance(retry_after)
@@ -589,6 +607,20 @@ def test_a_fast_shop_slows_down() -> None:
         reply = bench.store.admit(bench.ask())
         assert isinstance(reply, Closed)
         assert (reply.interval > SECOND) is slower
+
+
+@pytest.mark.parametrize("scope", ["customer", None])
+@pytest.mark.parametrize("retry_after", [SECOND, None])
+def test_a_customer_s_429_leaves_the_shop_s_pace(scope: Literal["customer"] | None, retry_after: int | None) -> None:
+    """One customer was too fast, or nobody tells who: that customer waits, and the shop goes on as it did."""
+    bench = Bench(Throttled(429, "rate_limit_exceeded", scope, retry_after), per_second=1.0, burst=1)
+    refused = bench.dispatch()
+    assert refused == GiveBack(1, scope="customer", until=bench.clock.now() + SECOND, verdict=bench.verdict)
+    state = bench.store.inspect("acme", bench.ask().limits)
+    assert (state.interval, state.blocked_until) == (SECOND, 0)
+    bench.clock.advance(SECOND - CALL)
+    bench.job = make_job(2)
+    bench.grant()
 
 
 def test_calls_booked_before_a_fall_are_no_news() -> None:

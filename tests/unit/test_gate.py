@@ -12,7 +12,17 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tests.unit.making import PATIENT
 from worker.clock import SECOND
-from worker.gate import EXTRA_GRANTS, FOREVER, LONGEST_ASIDE, MAX_ASIDE_PER_CUSTOMER, Gate, Reason
+from worker.gate import (
+    EXTRA_GRANTS,
+    FOREVER,
+    HOLDS_ALL,
+    LONGEST_ASIDE,
+    MAX_ASIDE_PER_CUSTOMER,
+    MOST_ASKING,
+    Gate,
+    Load,
+    Reason,
+)
 
 
 @dataclass(frozen=True)
@@ -543,3 +553,153 @@ def test_isolated_jobs_are_withdrawn_too() -> None:
     assert suspect in gate.withdraw("acme")
     assert gate.next(0) is None
     assert gate.in_flight == 0
+
+
+def wide_gate(jobs: int, *, threads: int = 500) -> Gate[Ticket]:
+    """A gate with many jobs of one shop that nothing but their asking holds back."""
+    gate = gate_of(*(Ticket("a", number=number) for number in range(jobs)), threads=threads)
+    gate.configure("a", weight=1, max_in_flight=threads)
+    return gate
+
+
+def test_how_many_may_ask_at_once() -> None:
+    """A shop that was never refused has so many jobs asking; each that is answered makes room for one."""
+    gate = wide_gate(200)
+    asking = drain(gate, 0)
+    assert len(asking) == MOST_ASKING
+    gate.granted(asking[0])
+    assert len(drain(gate, 0)) == 1
+    gate.give_back(asking[1])
+    gate.set_aside(asking[2], 0, SECOND)
+    gate.finished(asking[3])
+    assert len(drain(gate, 0)) == 3
+
+
+def test_asking_after_a_refusal() -> None:
+    """A shop that was told to wait begins with one job; each grant lets one more ask, other ends of an ask don't."""
+    gate = wide_gate(2000)
+    gate.close("a", 10, "rate")
+    for expected in range(1, MOST_ASKING + 1):
+        asking = drain(gate, 10)
+        assert len(asking) == expected
+        for ticket in asking[1:]:
+            gate.give_back(ticket)
+        gate.granted(asking[0])
+        gate.finished(asking[0])
+    asking = drain(gate, 10)
+    gate.granted(asking[0])
+    assert len(asking) == MOST_ASKING
+    assert len(drain(gate, 10)) == 1, "the window has reached its widest"
+
+
+@pytest.mark.parametrize(("then_ask", "asking"), [(1, 1), (5, 5), (1000, MOST_ASKING)])
+def test_asking_when_a_shop_opens(then_ask: int, asking: int) -> None:
+    """As many ask as were announced to find a token, and no more than ever."""
+    gate = wide_gate(200)
+    gate.close("a", 10, "rate", then_ask=then_ask)
+    assert drain(gate, 9) == []
+    assert len(drain(gate, 10)) == asking
+
+
+def test_one_shop_s_asking_is_its_own() -> None:
+    """A shop that begins with one job doesn't keep another's from asking, and a grant widens its own window alone."""
+    gate = wide_gate(10)
+    for number in range(10):
+        gate.offer(Ticket("b", number=number))
+    gate.close("a", 10, "rate")
+    gate.close("b", 10, "rate")
+    first = drain(gate, 10)
+    assert Counter(ticket.shop for ticket in first) == {"a": 1, "b": 1}
+    gate.granted(next(ticket for ticket in first if ticket.shop == "b"))
+    assert Counter(ticket.shop for ticket in drain(gate, 10)) == {"b": 2}
+
+
+@dataclass(eq=False)
+class Cancellable:
+    """A job at hand that may come to need no call."""
+
+    shop: str
+    customer: str
+    needs_call: bool = True
+
+
+def test_jobs_set_aside_may_pass() -> None:
+    """What needs no call any more goes at once, set aside or not, closed shop or not; the others keep their places."""
+    gate = Gate[Cancellable](threads=10, max_aside=8)
+    wall = [Cancellable("a", "wall") for _ in range(MAX_ASIDE_PER_CUSTOMER)]
+    other, elsewhere = Cancellable("a", "other"), Cancellable("b", "wall")
+    for ticket in (*wall, other, elsewhere):
+        gate.offer(ticket)
+        assert gate.next(0) is ticket
+        assert gate.set_aside(ticket, 0, 1000)
+    ready = [Cancellable("a", "ready"), Cancellable("a", "ready")]
+    for ticket in ready:
+        gate.offer(ticket)
+    gate.close("a", 500, "paused")
+    for ticket in (wall[1], wall[2], ready[1], elsewhere):
+        ticket.needs_call = False
+    gate.let_pass("a")
+    assert gate.waiting("a") == 7
+    passed = [gate.next(0) for _ in range(4)]
+    assert passed == [wall[1], wall[2], ready[1], None]
+    for ticket in passed[:3]:
+        assert ticket is not None
+        gate.finished(ticket)
+    assert gate.next(500) is ready[0]
+    gate.finished(ready[0])
+    assert gate.wake_at() == 1000
+    for _ in range(2):
+        another = Cancellable("a", "wall")
+        gate.offer(another)
+        assert gate.next(501) is another
+        assert gate.set_aside(another, 501, 1001), "those that passed have left their customer's places"
+    due: list[Cancellable] = []
+    while (ticket := gate.next(1000)) is not None:
+        due.append(ticket)
+        gate.granted(ticket)
+    assert [ticket for ticket in due if ticket.shop == "a"] == [wall[0], wall[3], other]
+    assert elsewhere in due
+
+
+def test_what_needs_no_call_waits_for_its_results_way() -> None:
+    """Only where results have nowhere to go a job that needs no call is held back too, and counts as waiting."""
+    gate = gate_of(Ticket("a", number=1, needs_call=False), Ticket("a", number=2))
+    gate.close("a", 1000, HOLDS_ALL)
+    assert gate.next(0) is None
+    assert list(gate.loads()) == [Load("a", 2, 0, 0, (HOLDS_ALL,))]
+    first = gate.next(1000)
+    assert first is not None
+    gate.granted(first)
+    second = gate.next(1000)
+    assert second is not None
+    assert [first.number, second.number] == [1, 2]
+
+
+def test_passing_jobs_are_not_counted_against_the_shop() -> None:
+    """Neither its bound of calls in flight nor its probing nor its asking keeps a job back that needs no call."""
+    gate = gate_of(*(Ticket("a", number=number) for number in range(4)))
+    gate.configure("a", weight=1, max_in_flight=2)
+    assert len(drain(gate, 0)) == 2
+    gate.probe("a", probing=True)
+    gate.close("a", 10, "rate")
+    passing = [Ticket("a", number=number, needs_call=False) for number in (10, 11, 12)]
+    for ticket in passing:
+        gate.offer(ticket)
+    assert drain(gate, 0) == passing
+
+
+def test_loads() -> None:
+    """A shop shows while it has jobs here or is closed on its own account, with what waits, is aside and in flight."""
+    gate = gate_of(*(Ticket("a", number=number) for number in range(3)), threads=0)
+    gate.configure("idle", weight=1, max_in_flight=1)
+    gate.close("closed", 10, "halted")
+    gate.close_all("store_down", 20)
+    assert drain(gate, 5) == []
+    gate.open_all("store_down")
+    first, second = drain(gate, 5)
+    assert gate.set_aside(second, 5, 100)
+    loads = sorted(gate.loads())
+    assert loads == [Load("a", 1, 1, 1, ()), Load("closed", 0, 0, 0, ("halted",))]
+    gate.finished(first)
+    assert gate.next(10) is not None
+    assert [load.shop for load in gate.loads()] == ["a"]

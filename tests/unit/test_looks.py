@@ -34,8 +34,13 @@ def test_the_first_deadline_is_looked_at() -> None:
 
 
 def test_a_cancellation_hurries() -> None:
-    """Every closed shop is due again."""
+    """Every closed shop is due again, however many there are and whenever each was looked into."""
     looks = Looks()
-    looks.begin("acme", NOON)
+    shops = [f"shop{number}" for number in range(5)]
+    for number, shop in enumerate(shops):
+        looks.begin(shop, NOON + number)
+        looks.plan(shop, NOON + number, NOON + number * 1000 * SECOND if number % 2 else None)
+    assert not any(looks.is_due(shop, NOON + 5) for shop in shops)
     looks.hurry()
-    assert looks.is_due("acme", NOON)
+    assert all(looks.is_due(shop, NOON + 5) for shop in shops)
+    assert all(looks.is_open(shop, NOON + 5) for shop in shops), "the looks under way go on"

@@ -70,6 +70,31 @@ def test_torn_last_row(run_import: Import, end: str, emails: list[str]) -> None:
     assert done.rejects == ([(3, "unreadable_row")] if len(emails) == 1 else [])
 
 
+def test_torn_last_row_of_several_lines(run_import: Import) -> None:
+    """A file that stops within quotes, lines after they were opened, loses what is torn and no row before it."""
+    done = run_import('customer_email,reference\none@example.com,x\ntwo@example.com,"a\nb\nc')
+    assert done.emails == ["one@example.com"]
+    assert done.rejects == [(3, "unreadable_row"), (4, "no_customer"), (5, "unreadable_row")]
+    whole = run_import('customer_email,reference\none@example.com,x\ntwo@example.com,"a\nb\nc"')
+    assert whole.emails == ["one@example.com", "two@example.com"]
+    assert whole.rejects == []
+
+
+@pytest.mark.parametrize(("beyond", "taken"), [(0, True), (1, False)])
+@pytest.mark.parametrize("lines", [1, 3])
+@pytest.mark.parametrize("end", ["\n", "\r\n", ""])
+def test_the_longest_row(run_import: Import, beyond: int, taken: bool, lines: int, end: str) -> None:
+    """A row of exactly the longest length, its line ends included, is read; one more character is too much."""
+    start, stop = 'one@example.com,"' + "line\n" * (lines - 1), '"' + end
+    row = start + "x" * (MAX_ROW - len(start) - len(stop) + beyond) + stop
+    after = "two@example.com,y\n" if end else ""
+    done = run_import(f"customer_email,note\n{row}{after}")
+    assert done.emails == (["one@example.com"] if taken else []) + (["two@example.com"] if end else [])
+    assert (not done.rejects) is taken
+    if taken and end:
+        assert done.jobs[1].line == 2 + lines
+
+
 def test_stray_quote_costs_one_line(run_import: Import) -> None:
     """A quote that is never closed doesn't swallow the rows after it."""
     rows = "".join(f"c{number}@example.com,x\n" for number in range(100))

@@ -1,6 +1,7 @@
 """Whole imports: duplicates, earlier runs, limits, rejects files and their errors."""
 
 import csv
+import io
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -102,6 +103,25 @@ def test_rejected_formulas_are_harmless_and_come_back(run_import: Import) -> Non
         "-bo@example.com",
         "+4915112345",
     )
+
+
+def test_rejects_are_read_back_as_often_as_one_likes(run_import: Import) -> None:
+    """Rejects of rejects hold the same cells: apostrophes neither pile up nor get lost."""
+    cells = ["'", "''=1", "=1+1", "'+2", "-3", "@x", "plain", "'plain", "＝1", "a'b", ""]
+    header = ["customer_email", *(f"c{number}" for number in range(len(cells) - 2)), "=c"]
+
+    def written(rows: list[list[str]]) -> list[list[str]]:
+        text = io.StringIO()
+        csv.writer(text).writerows(rows)
+        (file,) = run_import(text.getvalue()).importer.reject_files
+        return list(csv.reader(file.read_text().splitlines()))
+
+    first = written([header, cells])
+    assert first[0][:2] == ["line", "reason"]
+    again = written(first)
+    assert again[0][:4] == ["line", "reason", "line", "reason"]
+    assert [row[4:] for row in again] == [row[2:] for row in first]
+    assert [spreadsheet.removeprefix("'") for spreadsheet in first[1][2:]] == cells
 
 
 def test_apostrophes_of_other_exports_stay(run_import: Import) -> None:

@@ -1,5 +1,6 @@
 """JSONL: keys as columns, and lines that are no row."""
 
+import csv
 import json
 
 import pytest
@@ -28,6 +29,50 @@ def test_objects_may_differ(run_import: Import) -> None:
     assert (first.customer.shopid, first.line) == ("12345678901234567890", 1)
     assert (second.customer.bhid, second.reference, second.line) == ("b2", "1.5", 3)
     assert (third.channel, third.destination, third.line) == ("email", "friend@example.org", 5)
+
+
+def test_null_in_a_mapped_field(run_import: Import) -> None:
+    """A key that the operator has mapped may be null: the row has no such value, and is read all the same."""
+    rows: list[dict[str, object]] = [
+        {"who": None, "customer_bhid": "b1", "note": None, "where": None},
+        {"who": "two@example.com", "customer_bhid": None, "note": "two"},
+        {"who": None, "customer_bhid": None},
+    ]
+    mapping = {"customer_email": "who", "reference": "note", "destination": "where"}
+    done = run_import("\n".join(map(json.dumps, rows)), suffix=".jsonl", mapping=mapping)
+    assert [(job.customer.bhid, job.customer.email, job.reference) for job in done.jobs] == [
+        ("b1", None, None),
+        (None, "two@example.com", "two"),
+    ]
+    assert done.rejects == [(3, "no_customer")]
+
+
+@pytest.mark.parametrize("empty", ["", "  ", None])
+@pytest.mark.parametrize("keys", [("customer_email", "Customer-Email"), ("Customer-Email", "customer_email")])
+def test_two_keys_of_one_field(run_import: Import, keys: tuple[str, str], empty: str | None) -> None:
+    """Of several keys that name one field the first with a value counts, whichever of them is empty."""
+    first, second = keys
+    rows: list[dict[str, object]] = [
+        {first: "one@example.com", second: empty},
+        {first: empty, second: "two@example.com"},
+        {first: "three@example.com", second: "four@example.com"},
+        {"customer": {"email": empty}, first: "five@example.com"},
+    ]
+    done = run_import("\n".join(map(json.dumps, rows)), suffix=".jsonl")
+    assert done.emails == ["one@example.com", "two@example.com", "three@example.com", "five@example.com"]
+
+
+@pytest.mark.parametrize(("beyond", "taken"), [(0, True), (1, False)])
+@pytest.mark.parametrize("end", ["\n", ""])
+def test_the_longest_line(run_import: Import, beyond: int, taken: bool, end: str) -> None:
+    """A line of exactly the longest length, its end included, is a row; one more character is too much."""
+    start, stop = '{"customer_email": "one@example.com", "note": "', '"}' + end
+    line = start + "x" * (MAX_ROW - len(start) - len(stop) + beyond) + stop
+    after = '{"customer_email": "two@example.com"}' if end else ""
+    done = run_import(f'{{"customer_email": "zero@example.com"}}\n{line}{after}', suffix=".jsonl")
+    emails = ["zero@example.com", *(["one@example.com"] if taken else []), *(["two@example.com"] if end else [])]
+    assert done.emails == emails
+    assert done.rejects == ([] if taken else [(2, "unreadable_row")])
 
 
 @pytest.mark.parametrize(
@@ -70,6 +115,17 @@ def test_rejected_line_is_kept_whole(run_import: Import) -> None:
     assert done.importer.reject_files[0].read_text() == (
         'line,reason,row\n1,no_customer,"{""customer_email"": ""x"", ""b"": 1}"\n'
     )
+
+
+def test_long_rejected_lines(run_import: Import) -> None:
+    """A rejected row that could be read is kept whole, however long; of an overlong line its first 1,000 characters."""
+    long = json.dumps({"customer_email": "x", "note": "y" * 5000})
+    done = run_import(f'{long}\n{{"note": "{"z" * MAX_ROW}"}}\n', suffix=".jsonl")
+    (written,) = done.importer.reject_files
+    csv.field_size_limit(MAX_ROW)
+    (_, first, second) = csv.reader(written.read_text().splitlines())
+    assert first == ["1", "no_customer", long]
+    assert second == ["2", "unreadable_row", ('{"note": "' + "z" * 1000)[:1000]]
 
 
 def test_consent_by_boolean(run_import: Import) -> None:
