@@ -10,11 +10,12 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import pika.exceptions
 import pytest
 
 from tests.integration.broker.forging import RESULT_DEATH, Forged, entry
-from tests.integration.broker.tap import Tap, tapping
-from tests.services import Vhost, wait_until
+from tests.integration.broker.tap import Tap, limit, tapping
+from tests.services import RabbitMQ, Vhost, wait_until
 from tests.system.commands import Desk
 
 ADDRESS = "friend@example.com"
@@ -126,6 +127,30 @@ def test_replay(desk: Desk, tap: Tap) -> None:
     assert (job["run"], job["tier"]) == (1, "gold")
     assert job["job_id"] == queued[1].properties.message_id == job_id(["acme", "spring", 1, *IDENTITY[3:]])
     assert job["not_after"] > job["published_at"]
+
+
+def test_a_letter_stays_until_its_job_is_confirmed(desk: Desk, tap: Tap, rabbitmq: RabbitMQ, vhost: Vhost) -> None:
+    """While RabbitMQ takes no job of the shop a replay removes nothing; once it does, the letter goes with its job."""
+    limit(rabbitmq, vhost, "^referrals[.]shop[.]acme$", **{"max-length": 1, "overflow": "reject-publish"})
+    # Whether it is full is only found out by publishing.
+    for number in range(50):
+        try:
+            tap.put("referrals", "acme", b"%d" % number)
+        except pika.exceptions.NackError:
+            break
+    else:
+        raise AssertionError("the queue took everything")
+    letter = bury(tap, message("acme"), "crash_loop")
+    ended = desk.run("dead", "replay", "--all")
+    assert ended.returncode == 1
+    assert letter in ended.stderr
+    assert listed(desk) == [letter]
+    tap.channel.queue_purge("referrals.shop.acme")
+    assert desk.run("dead", "replay", "--all").returncode == 0
+    assert listed(desk) == []
+    queued = tap.peek("referrals.shop.acme")
+    assert queued is not None
+    assert json.loads(queued.body)["kwargs"]["job"]["run"] == 1
 
 
 def test_a_replayed_job_is_called(desk: Desk, tap: Tap) -> None:

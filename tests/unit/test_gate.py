@@ -642,9 +642,9 @@ def test_jobs_set_aside_may_pass() -> None:
     assert gate.waiting("a") == 7
     passed = [gate.next(0) for _ in range(4)]
     assert passed == [wall[1], wall[2], ready[1], None]
-    for ticket in passed[:3]:
-        assert ticket is not None
-        gate.finished(ticket)
+    for passing in passed[:3]:
+        assert passing is not None
+        gate.finished(passing)
     assert gate.next(500) is ready[0]
     gate.finished(ready[0])
     assert gate.wake_at() == 1000
@@ -654,9 +654,9 @@ def test_jobs_set_aside_may_pass() -> None:
         assert gate.next(501) is another
         assert gate.set_aside(another, 501, 1001), "those that passed have left their customer's places"
     due: list[Cancellable] = []
-    while (ticket := gate.next(1000)) is not None:
-        due.append(ticket)
-        gate.granted(ticket)
+    while (recalled := gate.next(1000)) is not None:
+        due.append(recalled)
+        gate.granted(recalled)
     assert [ticket for ticket in due if ticket.shop == "a"] == [wall[0], wall[3], other]
     assert elsewhere in due
 

@@ -10,9 +10,9 @@ import pika
 import pytest
 
 from tests.integration.broker.bench import Bench, FakeRefer2, declare, message_of, new_job, new_shop
-from tests.integration.broker.tap import Tap, await_listing, disconnect, limit
+from tests.integration.broker.tap import Letter, Tap, await_listing, disconnect, limit, tapping
 from tests.services import RabbitMQ, Vhost, wait_until
-from worker.broker.connection import Parameters, connect
+from worker.broker.connection import Parameters, connect, parameters
 from worker.broker.dead import DeadLetter, DeadQueue
 from worker.broker.frames import TolerantConnection
 from worker.broker.producer import outgoing, publish_each
@@ -119,6 +119,60 @@ def test_a_deferred_job_keeps_its_headers(vhost: Vhost, tap: Tap, params: Parame
         assert all(entry in raw for entry in ODD)
 
 
+def test_a_dead_letter_does_not_expire(vhost: Vhost, tap: Tap, params: Parameters) -> None:
+    """A producer's expiration ends with its job: what is buried stays, and says nothing of an expiration."""
+    for body, expiration in ((b"soon", "60000"), (b"never", None)):
+        tap.put(JOBS, "acme", body, expiration=expiration, message_id=body.decode())
+    with Bench(vhost, [new_shop()], FakeRefer2()):
+        await_letters(params, 2)
+    buried = [tap.peek(DEAD) for _ in range(2)]
+    for letter in buried:
+        assert letter is not None
+        assert letter.properties.message_id == letter.body.decode()
+        assert letter.properties.expiration is None
+
+
+def test_a_message_that_names_its_user(vhost: Vhost, tap: Tap, params: Parameters) -> None:
+    """RabbitMQ takes a user's name from that user alone: the worker's copies, buried or deferred, name nobody."""
+    user = pika.URLParameters(vhost.url).credentials.username
+    shop = new_shop(customer_per_day=1)
+    with Bench(vhost, [shop], FakeRefer2()) as bench:
+        tap.put(JOBS, "acme", message_of(new_job(1, customer="keen")), user_id=user)
+        tap.take(RESULTS, 1, 10)
+        tap.put(JOBS, "acme", message_of(new_job(2, customer="keen")), user_id=user)
+        tap.put(JOBS, "acme", b"no job", user_id=user)
+        wait_until(lambda: bench.count("deferrals", shop="acme") == 1, 10, "a deferral")
+        await_letters(params, 1)
+        deferred: list[Letter] = []
+
+        def there() -> bool:
+            deferred.extend(letter for seconds in DELAYS if (letter := tap.peek(f"referrals.delay.{seconds}")))
+            return bool(deferred)
+
+        wait_until(there, 10, "the deferred job")
+    letter = tap.peek(DEAD)
+    assert letter is not None
+    assert [copy.properties.user_id for copy in (*deferred, letter)] == [None, None]
+    assert [copy.properties.headers is not None for copy in (*deferred, letter)] == [True, True]
+
+
+def test_several_deaths(tap: Tap, params: Parameters) -> None:
+    """Of a message that RabbitMQ has moved several times, the last move tells why it is here, and from where."""
+    tap.put("referrals.delay.1", "gone", b"expired first", expiration="1")
+    wait_until(lambda: read(params), 10, "the letter")
+    tap.channel.queue_declare("by-hand", arguments={"x-dead-letter-exchange": DEAD})
+    method, properties, body = tap.channel.basic_get(DEAD)
+    tap.channel.basic_publish("", "by-hand", body, properties)
+    tap.channel.basic_ack(method.delivery_tag)
+    wait_until(lambda: tap.depth("by-hand") == 1, 10, "the message")
+    method, _, _ = tap.channel.basic_get("by-hand")
+    tap.channel.basic_reject(method.delivery_tag, requeue=False)
+    (letter,) = await_letters(params, 1)
+    assert len(letter.headers["x-death"]) == 2
+    assert (letter.reason, letter.detail) == ("rejected", "RabbitMQ took it out of by-hand")
+    assert letter.dead_at is not None
+
+
 def test_headers_without_room_for_more(vhost: Vhost, tap: Tap, params: Parameters) -> None:
     """Where headers fill a whole frame, the dead letter's own go before them, and nothing stops."""
     huge = b"\x04huge" + b"S" + struct.pack(">I", 130_900) + b"h" * 130_900
@@ -214,3 +268,16 @@ def test_each_of_several_is_told(tap: Tap, params: Parameters) -> None:
     assert [error is None for error in told] == [True, False, True]
     assert "gone" in str(told[1])
     assert {tap.peek(shop_queue("acme")) is None for _ in range(2)} == {False}
+
+
+def test_a_virtual_host_without_our_queues(rabbitmq: RabbitMQ) -> None:
+    """Looking where no worker ever was finds no letter, and leaves the queue for those to come."""
+    vhost = rabbitmq.add_vhost()
+    try:
+        params = parameters(vhost.url, name="tested")
+        assert read(params) == []
+        with tapping(vhost) as tap:
+            tap.put(DEAD, "", b"first")
+        assert [letter.body for letter in read(params)] == [b"first"]
+    finally:
+        rabbitmq.delete_vhost(vhost)

@@ -90,7 +90,14 @@ def test_an_alarm_stops_calls_and_loses_nothing(rabbitmq: RabbitMQ, vhost: Vhost
             wait_until(lambda: "broker_blocked" in bench.closed("acme"), 10, "the gate to close")
             wait_until(lambda: bench.count("results") == len(refer.calls), 10, "the calls in flight to end")
             calls = len(refer.calls)
-            rabbitmq.ctl("list_vhosts")  # takes most of a second, in which a call could start
+            # A call could start in each of its rounds.
+            beats: set[float] = set()
+
+            def went_round() -> bool:
+                beats.add(bench.count("pump_beat"))
+                return len(beats) > 3
+
+            wait_until(went_round, 20, "the consumer's rounds")
             assert len(refer.calls) == calls < 200
         results = tap.take(RESULTS, 200, 30, distinct=True)
     assert {json.loads(letter.body)["job_id"] for letter in results} == {job.job_id for job in jobs}

@@ -16,9 +16,10 @@ from tests.services import RabbitMQ, Vhost, wait_until
 from worker.broker.collector import Collector
 from worker.broker.connection import connect, parameters
 from worker.broker.dead import DeadQueue
+from worker.broker.declaring import hold_single
 from worker.broker.producer import Producer, outgoing, publish_each
 from worker.broker.publisher import Outgoing, unheard
-from worker.broker.topology import DEAD, JOBS, RESULTS, RETURN, delay_exchange, shop_queue
+from worker.broker.topology import DEAD, EXCHANGES, JOBS, RESULTS, RETURN, delay_exchange, shop_queue
 from worker.clock import SECOND
 from worker.errors import ConfigurationError
 
@@ -165,6 +166,34 @@ def test_a_confined_worker_names_what_is_missing(as_role: Callable[[str], Vhost]
         ConfigurationError, match=r"exchange referrals\.dead does not exist .*start a worker whose user"
     ):
         declare(as_role("confined worker"))
+
+
+@pytest.mark.parametrize("exchange", [exchange.name for exchange in EXCHANGES])
+def test_an_exchange_that_may_not_be_declared(
+    as_role: Callable[..., Vhost], vhost: Vhost, tap: Tap, exchange: str
+) -> None:
+    """Each is named with the remedy where it is missing, and taken as it is where another has declared it."""
+    narrow = as_role("worker", configure=rf"^referrals\.(?!{re.escape(exchange.removeprefix('referrals.'))}$).*$")
+    if exchange == JOBS:
+        narrow = as_role("worker", configure=r"^referrals\..+$")
+    declare(vhost)
+    assert declare(narrow) == []
+    tap.channel.exchange_delete(exchange)
+    with pytest.raises(ConfigurationError, match=rf"exchange {re.escape(exchange)} does not exist .*start a worker"):
+        declare(narrow)
+
+
+def test_the_single_queue_that_may_not_be_taken(as_role: Callable[..., Vhost], vhost: Vhost) -> None:
+    """A worker on the memory store that may not take the queue by which it is alone is told so, with both remedies."""
+    declare(vhost)
+    narrow = as_role("worker", configure=r"^referrals\.(shop|delay)\..+$")
+    connection = connect(parameters(narrow.url, name="tested"))
+    with pytest.raises(ConfigurationError, match=r"may not configure the queue referrals\.single.*REFERRALS_REDIS_URL"):
+        hold_single(connection)
+    connection.close()
+    allowed = connect(parameters(as_role("worker").url, name="tested"))
+    hold_single(allowed)
+    allowed.close()
 
 
 def test_a_confined_worker_finds_a_new_shop_by_itself(as_role: Callable[[str], Vhost], vhost: Vhost, tap: Tap) -> None:
