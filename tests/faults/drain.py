@@ -15,6 +15,9 @@ DEAD = "referrals.dead"
 LARGEST_JOB = 65_536
 """Bytes of a message that may be a job."""
 
+UNCALLED = ("expired", "cancelled")
+"""Outcomes of jobs that were not called; a final one supersedes them."""
+
 EPOCH = datetime.fromtimestamp(0, UTC)
 
 
@@ -23,11 +26,15 @@ class Ended:
     """What was taken so far: the job ids of results and dead letters, one for each message."""
 
     results: list[str] = field(default_factory=list)
+    """Of all results, ``uncalled`` ones included."""
+    final: list[str] = field(default_factory=list)
+    uncalled: list[str] = field(default_factory=list)
+    """Of results that tell of no call."""
     dead: list[str] = field(default_factory=list)
     outcome_of: dict[str, str] = field(default_factory=dict)
-    """Of each job's first result: ``outcome`` or ``outcome/code``."""
+    """Of each job's first final result, or else of its first: ``outcome`` or ``outcome/code``."""
     ended_at: dict[str, int] = field(default_factory=dict)
-    """When each job's first result was made, in microseconds since the epoch by its worker's clock."""
+    """When the same result was made, in microseconds since the epoch by its worker's clock."""
     latencies: list[float] = field(default_factory=list)
     """How long each result's last call took, in seconds."""
     reasons: Counter[str] = field(default_factory=Counter)
@@ -65,10 +72,15 @@ class Ended:
     def _result(self, _properties: pika.BasicProperties, body: bytes) -> None:
         result = json.loads(body)
         code = f"/{result['code']}" if result["code"] else ""
-        self.outcome_of.setdefault(result["job_id"], f"{result['outcome']}{code}")
+        job, is_final = result["job_id"], result["outcome"] not in UNCALLED
+        if is_final and self.outcome_of.get(job) in UNCALLED:
+            del self.outcome_of[job], self.ended_at[job]
         at = (datetime.fromisoformat(result["finished_at"]) - EPOCH) // timedelta(microseconds=1)
-        self.ended_at[result["job_id"]] = min(at, self.ended_at.get(result["job_id"], at))
-        self.results.append(result["job_id"])
+        if is_final or self.outcome_of.get(job, "expired") in UNCALLED:
+            self.outcome_of.setdefault(job, f"{result['outcome']}{code}")
+            self.ended_at[job] = min(at, self.ended_at.get(job, at))
+        self.results.append(job)
+        (self.final if is_final else self.uncalled).append(job)
         if result["latency_seconds"] is not None:
             self.latencies.append(result["latency_seconds"])
 

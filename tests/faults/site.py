@@ -87,6 +87,8 @@ class Site:
     workers: list[Worker] = field(default_factory=list)
     started: list[Worker] = field(default_factory=list)
     published: dict[str, bool] = field(default_factory=dict)
+    wanted: frozenset[str] = frozenset()
+    """Jobs that are to be called whatever became of other copies of them."""
     ended: Ended = field(default_factory=Ended)
     _producers: list[Producer] = field(default_factory=list)
 
@@ -240,7 +242,10 @@ class Site:
         for producer in self._producers:
             for job_id, confirmed in producer.published.items():
                 published[job_id] = confirmed or published.get(job_id, False)
-        return check(published, self.upstream.carried_out(), self.ended.results, self.ended.dead)
+        ended = self.ended
+        return check(
+            published, self.upstream.carried_out(), ended.final, ended.dead, uncalled=ended.uncalled, wanted=self.wanted
+        )
 
     def judge(self, *, repeats: int = 0, dead: int = 0) -> Verdict:
         """Fail unless the promise was kept: nothing lost or unexpected, at most so many calls twice and none after its
@@ -249,7 +254,8 @@ class Site:
         ``dead`` is how many dead letters there are to be.
         """
         verdict = self.verdict()
-        assert verdict.valid, f"lost {len(verdict.lost)}, unexpected {len(verdict.unexpected)}; {self._evidence()}"
+        broken = {name: len(getattr(verdict, name)) for name in ("lost", "unexpected", "contradicted")}
+        assert verdict.valid, f"{broken}; {self._evidence()}"
         assert verdict.repeats <= repeats, f"{verdict.repeats} repeats, at most {repeats} are due; {self._evidence()}"
         assert len(self.ended.dead) == dead, f"dead letters: {self.ended.reasons}; {self._evidence()}"
         late = called_after_the_end(((call.job_id, call.at) for call in self.upstream.calls()), self.ended.ended_at)

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 from collections import Counter
 
 import pytest
@@ -115,8 +116,55 @@ def test_a_cancelled_campaign_ends_without_calls(desk: Desk, sandbox: Sandbox) -
     assert (refused.returncode, "cancel spring --undo" in refused.stderr) == (2, True)
     desk.start("collect", "--out", "results.csv")
     worker = desk.start("work")
-    await_outcomes(desk, worker, {("acme", "cancelled"): 6, ("bolt", "cancelled"): 6})
+    ended = {("acme", "cancelled"): 6, ("bolt", "cancelled"): 6}
+    await_outcomes(desk, worker, ended)
     assert sandbox.calls() == []
+    succeed(desk, "cancel", "spring", "--undo")
+    succeed(desk, "shops", "resume", "acme")
+    again = json.loads(succeed(desk, "publish", "export.csv", "--campaign", "spring", "--json"))
+    assert again["known_before"] == {"answered": 0, "under_way": 0, "expired": 0, "cancelled": 12}
+    await_outcomes(desk, worker, {**ended, ("acme", "sent"): 6, ("bolt", "sent"): 6})
+    assert len(sandbox.calls()) == 12
+
+
+def test_an_expired_row_is_called_when_it_is_published_again(desk: Desk, sandbox: Sandbox) -> None:
+    """A deadline that was over doesn't end a row for good: without one it is called, once, and every job is accounted
+    for. `publish` tells what was known of its rows.
+    """
+    publish(desk, "spring", "--expires", "1s")
+    deadline = time.monotonic() + 1
+    wait_until(lambda: time.monotonic() > deadline, 10, "the deadline")
+    desk.start("collect", "--out", "results.csv")
+    worker = desk.start("work")
+    ended = {("acme", "expired"): 6, ("bolt", "expired"): 6}
+    await_outcomes(desk, worker, ended)
+    again = succeed(desk, "publish", "export.csv", "--campaign", "spring")
+    assert "ended before" in again
+    assert "12 (12 expired; called this time if they may be)" in " ".join(again.split())
+    everything = {**ended, ("acme", "sent"): 6, ("bolt", "sent"): 6}
+    await_outcomes(desk, worker, everything)
+    for deadline in ((), ("--expires", "1s")):
+        told = json.loads(succeed(desk, "publish", "export.csv", "--campaign", "spring", "--json", *deadline))
+        assert told["known_before"] == {"answered": 12, "under_way": 0, "expired": 0, "cancelled": 0}
+
+    def standing() -> list[tuple[int, ...]]:
+        rows = json.loads(succeed(desk, "status", "--json"))["campaigns"]
+        return [(row["published"], row["expired"], row["sent"], row["duplicates"], row["left"]) for row in rows]
+
+    wait_until(lambda: standing() == [(24, 6, 6, 12, 0)] * 2, 30, "every message to be accounted for")
+    assert len(sandbox.calls()) == 12
+    assert outcomes(desk) == everything
+
+
+def test_publish_goes_on_without_the_store(desk: Desk, sandbox: Sandbox) -> None:
+    """A store that is out of reach keeps no job back; what it knew of them is said to be unknown, in one line."""
+    del sandbox
+    desk.env["REFERRALS_REDIS_URL"] = "redis://127.0.0.1:1/0"
+    ended = desk.run("publish", "export.csv", "--campaign", "spring", "--json")
+    assert ended.returncode == 0, ended.stderr
+    told = json.loads(ended.stdout)
+    assert (told["published"], told["known_before"]) == (12, None)
+    assert ended.stderr.count("how many of these jobs were answered before can't be told") == 1
 
 
 def test_cancelling_while_a_worker_runs(desk: Desk, sandbox: Sandbox) -> None:

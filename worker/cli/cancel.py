@@ -22,15 +22,15 @@ def cancel(
     shop: Annotated[
         str | None, typer.Option("--shop", help="Only this shop's jobs. [default: every shop's]", show_default=False)
     ] = None,
-    undo: Annotated[bool, typer.Option("--undo", help="Let what has not ended yet be called again after all.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Let its jobs be called again.")] = False,
     as_json: options.Json = False,
 ) -> None:
     """Call a campaign off: its jobs that have not started end with the result `cancelled`, without a call.
 
     Every worker knows within a second; a call that is under way ends as it ends. A job ends when a worker meets it:
     one in a delay queue within the hour, one that waits behind others when its turn comes. Jobs that are published
-    later under the same name are cancelled too: the name is remembered for a year, or until --undo. How many jobs
-    wait nobody counts by campaign; their results do.
+    later under the same name are cancelled too: the name is remembered for a year, or until --undo. What has ended
+    by then is called when it is published again. How many jobs wait nobody counts by campaign; their results do.
 
     Example: `referrals cancel spring --shop acme`
     """

@@ -9,6 +9,7 @@ from worker.campaigns import Importer, SeenJobs
 from worker.cli import console, options
 from worker.cli.controls import known_controls, shop_of
 from worker.cli.environment import load
+from worker.cli.ledger import Ledger
 from worker.controls import EVERY_SHOP
 from worker.errors import UsageError
 from worker.jobs import canonical
@@ -34,7 +35,9 @@ def publish(
 ) -> None:
     """Publish a campaign as jobs, each confirmed by RabbitMQ; workers send them.
 
-    Publishing an export twice is harmless: the same row of the same campaign is one job, and a job is called once.
+    Publishing an export twice is harmless: the same row of the same campaign is one job, and a job is called once. With
+    `REFERRALS_REDIS_URL` it tells how many of the jobs were answered before, or ended without a call, which are called
+    now unless they end so again.
 
     Example: `referrals publish spring.csv --shop acme --campaign spring --channel whatsapp`
     """
@@ -63,10 +66,10 @@ def publish(
         params = parameters(loaded.amqp_url.get_secret_value(), name="referral-dispatch publish")
         producer = Producer(params, name=loaded.producer)
         try:
-            with producer, console.Meter(total) as meter:
+            with producer, Ledger(loaded) as ledger, console.Meter(total) as meter:
                 for difference in producer.declare(shops):
                     console.note(difference)
-                for sent, job in enumerate(importer, start=1):
+                for sent, job in enumerate(ledger.watch(importer), start=1):
                     producer.send(job)
                     if sent % TICK_JOBS == 0:
                         meter.show(producer.confirmed, producer.confirmed / (time.monotonic() - began), {})
@@ -78,15 +81,18 @@ def publish(
     console.warn(importer)
     rows = console.import_rows(importer)
     rows.append(("published", f"{producer.confirmed:,}"))
+    rows += ledger.rows()
     rows.append(("took", f"{seconds:.1f} s, {producer.confirmed / seconds:,.0f} jobs/s"))
     data = {
         "rows": importer.rows,
         "rejected": dict(importer.rejected),
         "published": producer.confirmed,
+        "known_before": ledger.data(),
         "seconds": round(seconds, 3),
         "reject_files": [str(path) for path in importer.reject_files],
     }
     console.summary(rows, data, as_json=as_json)
+    ledger.say()
 
 
 def _refuse_cancelled(loaded: Settings, campaign: str, shop: str | None) -> None:

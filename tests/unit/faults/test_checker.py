@@ -51,6 +51,27 @@ def test_a_call_for_a_job_that_nobody_published_is_unexpected() -> None:
     assert check({"a": True}, ["a", "x"], ["a"], []).unexpected == {"x"}
 
 
+def test_a_wanted_job_does_not_end_without_its_call() -> None:
+    """That another copy of it expired is no end; a final result is, or the dead queue."""
+    published = {"a": True, "b": True, "c": True}
+    verdict = check(published, ["a"], ["a"], ["c"], uncalled=["a", "b", "c"], wanted=published)
+
+    assert verdict.lost == {"b"}
+    assert not verdict.contradicted
+
+
+def test_an_unwanted_job_ends_without_a_call() -> None:
+    """Then its result tells so, and no other one and no call tells otherwise."""
+    published = dict.fromkeys("abcd", True)
+    verdict = check(published, ["b"], ["c"], [], uncalled=["a", "b", "c", "x"])
+
+    assert verdict.lost == {"d"}
+    assert verdict.contradicted == {"b", "c"}
+    assert verdict.unexpected == {"x"}
+    assert check({"a": True}, [], [], [], uncalled=["a"]).valid
+    assert not check({"a": True}, ["a"], [], [], uncalled=["a"]).valid
+
+
 @given(st.dictionaries(st.sampled_from("abcdef"), st.booleans()), st.lists(st.sampled_from("abcdefgh")))
 def test_every_confirmed_job_is_ok_or_lost(published: dict[str, bool], ended: list[str]) -> None:
     """Never both, never neither; and recovered ones are those that ended unconfirmed."""
