@@ -165,6 +165,22 @@ def customer(call: Call) -> str:
     return str(call.body["customer"]["email"])
 
 
+def test_what_expired_is_tried_again(bench: Bench) -> None:
+    """A row that expired in one run is called by the next, and has one row in the results: that of its call."""
+    export = bench.export(people(5))
+    past = datetime(2026, 1, 1, tzinfo=UTC)
+    assert bench.run(export, not_after=past).outcomes == {"expired": 5}
+    assert bench.run(export, not_after=past, limit=2).outcomes == {"expired": 2}
+    assert Counter(row["outcome"] for row in bench.results()) == {"expired": 5}
+    tally = bench.run(export, limit=3)
+    assert (tally.outcomes, tally.earlier) == ({"sent": 3}, 2)
+    assert Counter(row["outcome"] for row in bench.results()) == {"expired": 2, "sent": 3}
+    assert bench.run(export).outcomes == {"sent": 2}
+    assert bench.run(export).outcomes == {}
+    assert Counter(row["outcome"] for row in bench.results()) == {"sent": 5}
+    assert len({row["job_id"] for row in bench.results()}) == len(bench.sandbox.calls()) == 5
+
+
 def assert_paced(calls: Sequence[Call], *, burst: int, per_second: float, bunched: int) -> None:
     """In no stretch of time did more arrive than the bucket holds and gains, plus those that were on their way."""
     times = [call.arrived_at for call in calls]

@@ -12,7 +12,7 @@ import dramatiq
 from worker.app import App, build_local
 from worker.broker.local import LocalRun
 from worker.campaigns.importer import Importer
-from worker.campaigns.journal import Journal, finished_ids
+from worker.campaigns.journal import Journal
 from worker.campaigns.results import ResultsFile
 from worker.campaigns.seen import SeenJobs
 from worker.clock import SECOND, Clock
@@ -58,8 +58,8 @@ class Tally:
 class EmbeddedRun:
     """Runs a campaign once; ``tally`` may be read while it goes on.
 
-    Finished rows of an earlier run are skipped, its open calls are taken up. :meth:`stop` may be called from a signal
-    handler or any thread: calls under way finish, nothing new starts.
+    Finished rows of an earlier run are skipped, its open calls are taken up, what expired is tried again. :meth:`stop`
+    may be called from a signal handler or any thread: calls under way finish, nothing new starts.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class EmbeddedRun:
                 f"{self._out}: exists, and no {path.name} tells of a run to go on with; choose another --out or move it"
             )
         with Journal(path, self._campaign) as journal, SeenJobs() as seen:
-            seen.mark_finished(finished_ids(journal))
+            finished = seen.mark_finished(journal.finished_ids())
             store = MemoryStore(self._clock, retention=0)
             journal.restore(store, self._ask)
             results = ResultsFile(self._out)
@@ -121,6 +121,10 @@ class EmbeddedRun:
             with closing(results), closing(iter(importer)) as jobs:
                 run = LocalRun(jobs, journal, self._record(results), patient=self._patient)
                 self._work(run, store, importer, results, tick, every)
+                if self.tally.earlier > finished and run.failure is None:
+                    # What had ended without a call was tried again; its earlier row goes where there is another now.
+                    results.close()
+                    self.tally.earlier = results.rebuild(journal.results()) - self.tally.done
         self.tally.parked, self.tally.halted = run.parked, run.halted
         self.tally.parked_until = run.parked_until and run.parked_until + self._clock.ahead()
         self.tally.stopped = self.stopping.is_set()

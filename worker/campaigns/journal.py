@@ -13,6 +13,7 @@ from typing import Any, Self
 from worker.bounds import RESULT, loads
 from worker.dispatch import Later
 from worker.errors import InputError, UsageError
+from worker.jobs import UNCALLED
 from worker.private import private
 from worker.store.base import Ask, Go
 from worker.store.memory import MemoryStore, Started, Waiting
@@ -130,10 +131,23 @@ class Journal:
         self._write(b'{"event":"result","result":' + ascii_json(body).encode("ascii") + b"}\n")
 
     def results(self) -> Iterator[dict[str, Any]]:
-        """The final results so far."""
-        for line in self._lines():
-            if line["event"] == "result":
-                yield line["result"]
+        """The results so far, one for each job: of one that ended without a call and was tried again, the later one."""
+        last: dict[bytes, int] = {}
+        for number, result in self._results():
+            # Only of such jobs can there be several; nothing is held of all the others.
+            job = bytes.fromhex(result["job_id"])
+            if result.get("outcome") in UNCALLED or job in last:
+                last[job] = number
+        for number, result in self._results():
+            if last.get(bytes.fromhex(result["job_id"]), number) == number:
+                yield result
+
+    def finished_ids(self) -> Iterator[str]:
+        """The ids of the jobs that an earlier run finished; what ended without a call is up for another try."""
+        return (result["job_id"] for _, result in self._results() if result.get("outcome") not in UNCALLED)
+
+    def _results(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        return ((number, line["result"]) for number, line in enumerate(self._lines()) if line["event"] == "result")
 
     def restore(self, store: MemoryStore, ask_of: Callable[[str, str, str], Ask | None]) -> None:
         """Put back into the store what earlier runs left: jobs whose call was never answered, repeats, day counts.
@@ -269,8 +283,3 @@ def _is_whole(line: dict[str, Any]) -> bool:
         return False
     of_job = line.get("result", line)
     return line["event"] == "campaign" or _JOB_ID.fullmatch(str(of_job.get("job_id"))) is not None
-
-
-def finished_ids(journal: Journal) -> Iterator[str]:
-    """The ids of the jobs that an earlier run finished."""
-    return (result["job_id"] for result in journal.results())

@@ -62,15 +62,15 @@ class _RankedIds:
 class SeenJobs(_RankedIds):
     """The jobs that a run has met; those of rank 0 were finished by an earlier one."""
 
-    def mark_finished(self, job_ids: Iterable[str]) -> None:
-        """Jobs that an earlier run finished. Call it before the checks.
+    def mark_finished(self, job_ids: Iterable[str]) -> int:
+        """Jobs that an earlier run finished; returns how many are new. Call it before the checks.
 
         Raises:
           InputError: the temporary file can't grow.
         """
         ids = ((bytes.fromhex(job_id),) for job_id in job_ids)
         try:
-            self._db.executemany("INSERT OR IGNORE INTO seen VALUES (?, 0)", ids)
+            return self._db.executemany("INSERT OR IGNORE INTO seen VALUES (?, 0)", ids).rowcount
         except sqlite3.OperationalError as error:
             raise _no_room(error) from error
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.making import NOON, go, make_ask, make_limits
-from worker.campaigns.journal import Journal, finished_ids
+from worker.campaigns.journal import Journal
 from worker.clock import DAY, SECOND, ManualClock
 from worker.dispatch import Later
 from worker.errors import InputError, UsageError
@@ -63,7 +63,7 @@ def test_results_are_read_back_by_the_next_run(path: Path) -> None:
             journal.finished(body_of(number))
     with Journal(path, "spring") as journal:
         assert [result["job_id"] for result in journal.results()] == [f"{2:032x}", f"{1:032x}"]
-        assert list(finished_ids(journal)) == [f"{2:032x}", f"{1:032x}"]
+        assert list(journal.finished_ids()) == [f"{2:032x}", f"{1:032x}"]
 
 
 def test_a_line_is_in_the_file_when_its_method_returns(path: Path) -> None:
@@ -89,7 +89,7 @@ def test_a_torn_tail_is_cut_off(path: Path, tail: bytes) -> None:
     with Journal(path, "spring") as journal:
         assert path.read_bytes() == whole
         journal.finished(body_of(2))
-        assert list(finished_ids(journal)) == [f"{number:032x}" for number in (1, 2)]
+        assert list(journal.finished_ids()) == [f"{number:032x}" for number in (1, 2)]
 
 
 def test_a_cut_at_any_byte_leaves_a_journal(path: Path) -> None:
@@ -181,7 +181,7 @@ def test_a_full_disk_leaves_no_half_line(path: Path) -> None:
             with pytest.raises(InputError):
                 journal.finished(body_of(1))
         journal.finished(body_of(2))
-        assert list(finished_ids(journal)) == [f"{2:032x}"]
+        assert list(journal.finished_ids()) == [f"{2:032x}"]
 
 
 def test_an_open_call_is_taken_over_at_once(path: Path) -> None:
@@ -298,3 +298,18 @@ def test_a_later_run_goes_by_the_wall_clock(path: Path) -> None:
     store = restored(path, ask)
     assert store.admit(ask) == Wait("job", NOON + 5 * SECOND)
     assert isinstance(store.admit(make_ask(2, limits=make_limits(per_day=1))), Closed)
+
+
+def test_a_later_result_of_what_ended_without_a_call(path: Path) -> None:
+    """Of a job that expired and was tried again the later result counts; until it is final the job is not finished."""
+    outcomes = [(1, "expired"), (2, "sent"), (3, "expired"), (1, "sent"), (3, "expired"), (4, "cancelled")]
+    with Journal(path, "spring") as journal:
+        for number, outcome in outcomes:
+            journal.finished(json.dumps({"job_id": f"{number:032x}", "outcome": outcome}))
+        assert [(int(result["job_id"], 16), result["outcome"]) for result in journal.results()] == [
+            (2, "sent"),
+            (1, "sent"),
+            (3, "expired"),
+            (4, "cancelled"),
+        ]
+        assert list(journal.finished_ids()) == [f"{number:032x}" for number in (2, 1)]
