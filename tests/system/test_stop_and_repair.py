@@ -132,8 +132,8 @@ def test_an_expired_row_is_called_when_it_is_published_again(desk: Desk, sandbox
     for. `publish` tells what was known of its rows.
     """
     publish(desk, "spring", "--expires", "1s")
-    deadline = time.monotonic() + 1
-    wait_until(lambda: time.monotonic() > deadline, 10, "the deadline")
+    over = time.monotonic() + 1
+    wait_until(lambda: time.monotonic() > over, 10, "the deadline")
     desk.start("collect", "--out", "results.csv")
     worker = desk.start("work")
     ended = {("acme", "expired"): 6, ("bolt", "expired"): 6}
@@ -143,8 +143,8 @@ def test_an_expired_row_is_called_when_it_is_published_again(desk: Desk, sandbox
     assert "12 (12 expired; called this time if they may be)" in " ".join(again.split())
     everything = {**ended, ("acme", "sent"): 6, ("bolt", "sent"): 6}
     await_outcomes(desk, worker, everything)
-    for deadline in ((), ("--expires", "1s")):
-        told = json.loads(succeed(desk, "publish", "export.csv", "--campaign", "spring", "--json", *deadline))
+    for options in ([], ["--expires", "1s"]):
+        told = json.loads(succeed(desk, "publish", "export.csv", "--campaign", "spring", "--json", *options))
         assert told["known_before"] == {"answered": 12, "under_way": 0, "expired": 0, "cancelled": 0}
 
     def standing() -> list[tuple[int, ...]]:
