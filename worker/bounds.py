@@ -37,6 +37,14 @@ MESSAGE = Bounds(size=64 * 1024, depth=32, parts=1024, text=16 * 1024)
 """A job's message. One with all fields has 40 parts, and its longest text, a reference of 1,024 characters beyond
 the BMP in escapes, 12 KiB."""
 
+ORDINARY = 2 * 1024
+"""Bytes of a message with its properties that are not worth counting: four times a job's. Held as a job, the densest of
+them takes 0.05 MB."""
+
+IN_HAND = 8 * 1024 * 1024
+"""Bytes of larger messages that a worker has in hand at once, of all shops together; as jobs they take up to five times
+as much."""
+
 UNKNOWN_FIELDS = 64
 """Fields that a job, or its customer, may have beyond those that are known here."""
 

@@ -56,6 +56,10 @@ class Connection(pika.BlockingConnection):  # type: ignore[misc]  # pika has no 
         self._impl.largest = largest
         self.node = node
 
+    def keep_within(self, room: int, *, wanted: frozenset[str]) -> None:
+        """Take ``room`` bytes of messages that are more than ordinary from now on, and of headers those ``wanted``."""
+        self._impl.room, self._impl.wanted = room, wanted
+
     @property
     def major(self) -> int:
         """RabbitMQ's version, as far as its first dot."""

@@ -117,7 +117,13 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
     def __init__(
         self, host: Host, params: Parameters, *, single: bool, timeout: int, publisher: type[Publisher] = Publisher
     ) -> None:
-        self._link = Link(params, prefetch=host.prefetch, single=single, on_message=self._on_message)
+        self._link = Link(
+            params,
+            prefetch=host.prefetch,
+            single=single,
+            on_message=self._on_message,
+            wanted=frozenset({PLACE_HEADER}),
+        )
         self._publisher = publisher(params, listener=self._on_publisher)
         self._connect_at = 0
         self._backoff = Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
@@ -127,6 +133,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         self._unconfirmed = 0
         self._undeclared = False
         self._mark = _mark_in(host)
+        self._crowded: list[Received] = []
         self._unburied: list[tuple[Received, int]] = []
         super().__init__(host, timeout=timeout)
         self._subscriptions = Subscriptions(params, host, self.gate, self._link, give_back=self._give_back_waiting)
@@ -168,6 +175,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
                 until = min(until, self._connect_at)
             self._subscriptions.take_declared()
             self._link.pump(max(0, until - now) / SECOND, ready=self._has_news)
+            self._make_room()
         except (BrokerError, ConfigurationError) as error:
             self._disconnected(error)
         self._take_news()
@@ -286,7 +294,9 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         if method.redelivered:
             self.host.metrics.redeliveries.inc()
         cut = cut_of(properties)
-        if cut is not None:
+        if cut is not None and cut.crowded:
+            self._crowded.append(message)
+        elif cut is not None:
             self._reject(message, cut)
         elif self._mark is None:
             self._read(message, method)
@@ -296,6 +306,15 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         else:
             with self._mark.on(body):
                 self._read(message, method)
+
+    def _make_room(self) -> None:
+        # Given back while its shop is consumed, each would be there again at once.
+        if self._crowded:
+            for shop in {message.shop for message in self._crowded}:
+                self._subscriptions.rest(shop, self.host.clock.now())
+            while self._crowded:
+                message = self._crowded.pop()
+                self._link.put_back(message.tag, message.generation)
 
     def _read(self, message: Received, method: pika.spec.Basic.Deliver) -> None:
         shop = message.shop

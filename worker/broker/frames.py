@@ -19,7 +19,7 @@ import pika.exceptions
 import pika.frame
 import pika.spec
 
-from worker.bounds import MESSAGE
+from worker.bounds import MESSAGE, ORDINARY
 
 UNREAD_PROPERTIES = "x-referral-properties"
 """Header that stands for properties that could not be decoded, and holds them as they came."""
@@ -29,16 +29,22 @@ LONGEST_KEPT = 65_536
 
 _UNDECODABLE = (ValueError, OverflowError, OSError, IndexError, RecursionError, struct.error, pika.exceptions.AMQPError)
 
+_NO_PROPERTIES = bytes(2)
+
 _BEFORE_PROPERTIES = 12
 """Bytes of a content header's class, weight and body size."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What is known of a body that was not kept: its bytes, and its SHA-256 in hex."""
+    """What is known of a body that was not kept: its bytes, and its SHA-256 in hex.
+
+    One that is ``crowded`` is no larger than it may be, but others have left no room for it.
+    """
 
     size: int
     digest: str
+    crowded: bool = False
 
     @property
     def detail(self) -> str:
@@ -49,8 +55,9 @@ class Cut:
 class _Cutting:
     # Lets go of a body while it comes in. pika is to see a body of one byte, which comes with the last frame.
 
-    def __init__(self, size: int, properties: pika.BasicProperties) -> None:
+    def __init__(self, size: int, properties: pika.BasicProperties, *, crowded: bool) -> None:
         self._size = self._left = size
+        self._crowded = crowded
         self._digest = hashlib.sha256()
         self._properties = properties
 
@@ -59,7 +66,7 @@ class _Cutting:
         self._digest.update(fragment)
         if self._left > 0:
             return b""
-        self._properties.cut = Cut(self._size, self._digest.hexdigest())
+        self._properties.cut = Cut(self._size, self._digest.hexdigest(), self._crowded)
         return b"\0"
 
 
@@ -72,10 +79,14 @@ class TolerantConnection(pika.SelectConnection):  # type: ignore[misc]
     """pika's connection, which hands a message on whose properties it can't decode; its body is whole all the same.
 
     Those that it can decode keep their bytes as ``raw``, for :mod:`worker.broker.properties`. Bodies of more than
-    ``largest`` bytes are not kept.
+    ``largest`` bytes are not kept. With ``room`` (bytes), neither are those that it is too small for. It is counted
+    down for what is more than ordinary, whose ``properties.taken`` says by how much; and headers are kept as bytes
+    alone, but for those named in ``wanted``.
     """
 
     largest = MESSAGE.size
+    room: int | None = None
+    wanted: frozenset[str] = frozenset()
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self._cutting: dict[int, _Cutting] = {}
@@ -86,12 +97,35 @@ class TolerantConnection(pika.SelectConnection):  # type: ignore[misc]
         if isinstance(frame, pika.frame.Header):
             # What a channel that was closed has left unfinished is not this one's.
             self._cutting.pop(frame.channel_number, None)
-            if frame.body_size > self.largest:
-                self._cutting[frame.channel_number] = _Cutting(frame.body_size, frame.properties)
-                frame.body_size = 1
+            self._receive(frame)
         elif self._cutting and isinstance(frame, pika.frame.Body) and frame.channel_number in self._cutting:
             frame.fragment = self._cutting[frame.channel_number].take(frame.fragment)
         return size, frame
+
+    def _receive(self, header: pika.frame.Header) -> None:
+        properties = header.properties
+        crowded = False
+        if self.room is not None:
+            raw: bytes | None = getattr(properties, "raw", None)
+            size = header.body_size + (LONGEST_KEPT if raw is None else len(raw))
+            if raw is not None and properties.headers:
+                properties.headers = {
+                    name: properties.headers[name] for name in self.wanted & properties.headers.keys()
+                }
+            crowded = size > self.room and size > ORDINARY
+            if crowded:
+                properties.raw = _NO_PROPERTIES
+            elif size > ORDINARY and header.body_size <= self.largest:
+                self.room -= size
+                properties.taken = size
+        if header.body_size > self.largest:
+            self._cutting[header.channel_number] = _Cutting(header.body_size, properties, crowded=False)
+            header.body_size = 1
+        elif crowded and header.body_size:
+            self._cutting[header.channel_number] = _Cutting(header.body_size, properties, crowded=True)
+            header.body_size = 1
+        elif crowded:
+            properties.cut = Cut(0, "", crowded=True)
 
     def _decoded_frame(self) -> Any:
         try:

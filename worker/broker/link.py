@@ -11,6 +11,7 @@ import pika.exceptions
 import pika.spec
 from pika.adapters.blocking_connection import BlockingChannel
 
+from worker.bounds import IN_HAND
 from worker.broker.connection import Connection, Parameters, connect, describe
 from worker.broker.declaring import declare_topology, hold_single
 from worker.broker.topology import Queue, shop_queue
@@ -32,7 +33,17 @@ class Link:
     acknowledge somebody else's job.
     """
 
-    def __init__(self, params: Parameters, *, prefetch: int, single: bool, on_message: OnMessage) -> None:
+    def __init__(
+        self,
+        params: Parameters,
+        *,
+        prefetch: int,
+        single: bool,
+        on_message: OnMessage,
+        wanted: frozenset[str] = frozenset(),
+    ) -> None:
+        """``wanted`` names the headers that ``on_message`` looks at."""
+        self._wanted = wanted
         self._params = params
         self._prefetch = prefetch
         self._single = single
@@ -44,6 +55,8 @@ class Link:
         self._pumping = False
         self._wake_sent = False
         self._woken = threading.Event()
+        self._taken: dict[int, int] = {}
+        self._held = 0
         self.generation = next(_GENERATIONS)
 
     @property
@@ -70,6 +83,7 @@ class Link:
             channel = connection.channel()
             channel.basic_qos(prefetch_count=self._prefetch)
             channel.add_on_cancel_callback(self._on_cancel)
+            connection.keep_within(IN_HAND, wanted=self._wanted)
         except BaseException as error:
             # Left open it would hold what it has taken so far, against our own next attempt.
             _close(connection)
@@ -78,19 +92,28 @@ class Link:
             raise
         self._connection, self._channel = connection, channel
         self._consumers, self._cancelled = {}, []
+        self._taken, self._held = {}, 0
         self.generation = next(_GENERATIONS)
         return differences
 
-    def subscribe(self, shop: str) -> None:
-        """Begin to consume the shop's queue."""
+    def subscribe(self, shop: str, *, prefetch: int | None = None) -> None:
+        """Begin to consume the shop's queue; ``prefetch`` is its own, if it is not to be the link's."""
 
         def on_delivery(_channel: object, method: Any, properties: Any, body: bytes) -> None:
+            taken = getattr(properties, "taken", 0)
+            if taken:
+                self._taken[method.delivery_tag] = taken
+                self._held += taken
             self._on_message(shop, method, body, properties)
 
         if self._channel is None:
             return
         try:
+            if prefetch is not None:
+                self._channel.basic_qos(prefetch_count=prefetch)
             self._consumers[shop] = self._channel.basic_consume(shop_queue(shop), on_delivery)
+            if prefetch is not None:
+                self._channel.basic_qos(prefetch_count=self._prefetch)
         except (pika.exceptions.AMQPError, OSError) as error:
             raise self._lost(error) from error
 
@@ -154,6 +177,7 @@ class Link:
     def ack(self, tag: int, generation: int) -> None:
         """The delivery is done with."""
         if self._channel is not None and generation == self.generation:
+            self._let_go(tag)
             with _noticed_by_the_pump():
                 # The channel beneath: BlockingChannel's own method flushes the socket each time, which took a tenth
                 # of a worker's CPU. The pump flushes what has gathered.
@@ -162,6 +186,7 @@ class Link:
     def put_back(self, tag: int, generation: int) -> None:
         """The delivery is to be delivered again."""
         if self._channel is not None and generation == self.generation:
+            self._let_go(tag)
             with _noticed_by_the_pump():
                 self._channel.basic_nack(tag, requeue=True)
 
@@ -177,6 +202,8 @@ class Link:
             self._woken.wait(0 if ready() else seconds)
             self._woken.clear()
             return
+        # What pika itself has rejected meanwhile, of a consumer that was cancelled, nobody has let go of.
+        self._connection.keep_within(IN_HAND - self._held, wanted=self._wanted)
         self._wake_sent = False
         self._pumping = True
         try:
@@ -210,6 +237,10 @@ class Link:
         self._consumers = {}
         if connection is not None:
             _close(connection)
+
+    def _let_go(self, tag: int) -> None:
+        if self._taken:
+            self._held -= self._taken.pop(tag, 0)
 
     def _on_cancel(self, frame: Any) -> None:
         # The other shops' consumers live on, and so does the channel with the deliveries in hand.

@@ -26,6 +26,10 @@ FIRST_LOOK = 5 * SECOND
 LOOK_AGAIN = 3600 * SECOND
 """When the queue of a shop that has left the file is looked at for jobs that nobody will send; its count lags."""
 
+REST = SECOND
+NARROW = 60 * SECOND
+"""How long a shop whose messages left no room for more is not consumed, and how long by one message at a time."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -48,6 +52,8 @@ class Subscriptions:
         self._unusable: dict[str, Unusable] = {}
         self._removed: dict[str, int] = {}
         self._looks = Looks()
+        self._resting: dict[str, int] = {}
+        self._narrow: dict[str, int] = {}
         self._began_at = 0
         self._producers: dict[str, tuple[str, ...]] = {}
         self._version = 0
@@ -97,12 +103,25 @@ class Subscriptions:
                     log.info("shop_removed", shop=shop)
                     self._removed[shop] = now + FIRST_LOOK
         self._warn_of_orphans(served, now)
+        self._widen(now)
         self._subscribe_missing()
         changed = self._changed_producers()
         if changed:
             self._declarer.declare(changed)
         for shop in {held.shop for held in self._gate.held()} - served:
             self._give_back(shop)
+
+    def rest(self, shop: str, now: int) -> None:
+        """There was no room for a message of the shop: give its jobs back, and take one at a time for a while.
+
+        Raises:
+          BrokerError: the connection broke.
+        """
+        if shop not in self._narrow:
+            log.warning("shop_crowded", shop=shop, problem="its messages are so large that it gets one at a time")
+        self._link.unsubscribe(shop)
+        self._give_back(shop)
+        self._resting[shop], self._narrow[shop] = now + REST, now + NARROW
 
     def needs_no_call(self, shop: str, now: int) -> None:
         """A job of the shop has come that ends without one; where the shop is closed, there may be more behind it."""
@@ -147,7 +166,7 @@ class Subscriptions:
             self._declaring.update(new)
             self._declarer.declare(new)
         for shop in missing:
-            if shop not in self._declared or not self._is_usable(shop):
+            if shop not in self._declared or shop in self._resting or not self._is_usable(shop):
                 continue
             if self._stays_closed(shop, now):
                 if not self._looks.is_due(shop, now):
@@ -160,6 +179,13 @@ class Subscriptions:
                 shops=len(self._link.shops),
                 seconds=round((self._host.clock.now() - self._began_at) / SECOND, 1),
             )
+
+    def _widen(self, now: int) -> None:
+        self._resting = {shop: until for shop, until in self._resting.items() if until > now}
+        for shop in [shop for shop, until in self._narrow.items() if until <= now]:
+            del self._narrow[shop]
+            # To be consumed anew, with what of it is in hand left there.
+            self._link.unsubscribe(shop)
 
     def _is_usable(self, shop: str) -> bool:
         # Whether the queue that could not be consumed can be now, as far as it is time to look.
@@ -178,7 +204,7 @@ class Subscriptions:
 
     def _subscribe(self, shop: str) -> None:
         try:
-            self._link.subscribe(shop)
+            self._link.subscribe(shop, prefetch=1 if shop in self._narrow else None)
         except BrokerError as error:
             if isinstance(error.__cause__, pika.exceptions.ChannelClosedByBroker):
                 # Over this shop RabbitMQ has closed the channel, and so every shop's consumer: the others go first.

@@ -4,6 +4,7 @@ import hashlib
 import tracemalloc
 
 import pytest
+import structlog
 
 from tests.integration.broker.bench import Bench, FakeRefer2, declare, message_of, new_job, new_shop
 from tests.integration.broker.tap import Tap
@@ -12,7 +13,7 @@ from worker.bounds import LETTER, MESSAGE, RESULT
 from worker.broker.collector import Collector
 from worker.broker.connection import parameters
 from worker.broker.dead import DeadLetter, DeadQueue
-from worker.broker.topology import DEAD, JOBS, RESULTS
+from worker.broker.topology import DEAD, JOBS, RESULTS, shop_queue
 
 LARGEST_OF_RABBITMQ = 16 * 1024 * 1024
 """Bytes that RabbitMQ 4 takes; 3.10 takes more."""
@@ -98,3 +99,62 @@ def test_letters_beyond_any_take_no_memory(vhost: Vhost, tap: Tap, size: int) ->
     assert [letter.size for letter in found] == [size, 6]
     assert (found[0].id, found[1].body) == (hashlib.sha256(b"x" * size).hexdigest()[:12], b"behind")
     assert peak < LETTER.size
+
+
+ROOM = 64 * 1024 * 1024
+"""Bytes that a worker may take for what producers publish."""
+
+CROWD = 24
+"""Shops whose jobs are all as large as may be: with the usual prefetch three times what a worker takes in hand."""
+
+
+def test_a_crowd_of_large_jobs(vhost: Vhost, tap: Tap) -> None:
+    """Of many shops' largest jobs a worker holds no more than fits, and loses none; ordinary jobs go on beside them.
+
+    The large ones' shops are called once and then wait, so that all that comes stays.
+    """
+    shops = [f"crowd-{number}" for number in range(CROWD)]
+    declare(vhost, [*shops, "acme"])
+    large = {}
+    for number in range(16 * CROWD):
+        job = new_job(number, shops[number % CROWD])
+        job = job.model_copy(update={f"k{key}": "\U0001f600" + "x" * 900 for key in range(60)})
+        large[job.job_id] = message_of(job).ljust(MESSAGE.size)
+        tap.put(JOBS, job.shop, large[job.job_id])
+    slow = [new_shop(shop, per_second=0.02, burst=1) for shop in shops]
+    refer = FakeRefer2()
+    tracemalloc.start()
+    with Bench(vhost, [*slow, new_shop()], refer) as bench:
+        wait_until(lambda: len({call.job.shop for call in refer.calls}) >= CROWD // 4, 60, "the crowd's first calls")
+        ordinary = [new_job(number) for number in range(200)]
+        for job in ordinary:
+            tap.put(JOBS, "acme", message_of(job))
+        done = {job.job_id for job in ordinary}
+        wait_until(lambda: done <= {call.job.job_id for call in refer.calls}, 60, "the ordinary jobs")
+        _, peak = tracemalloc.get_traced_memory()
+        assert bench.count("dead_letters", reason="oversized") == 0
+    tracemalloc.stop()
+    assert peak < ROOM
+    called = {call.job.job_id for call in refer.calls} - done
+    missing = {job_id: body for job_id, body in large.items() if job_id not in called}
+    left = []
+    for shop in shops:
+        left += tap.take(shop_queue(shop), sum(f'"shop":"{shop}"'.encode() in body for body in missing.values()), 30)
+    assert sorted(letter.body for letter in left) == sorted(missing.values())
+
+
+def test_a_crowd_ends(vhost: Vhost, tap: Tap) -> None:
+    """Once there is room, every job of shops that were crowded out is called, once."""
+    shops = [f"crowd-{number}" for number in range(CROWD)]
+    declare(vhost, shops)
+    jobs = [new_job(number, shops[number % CROWD]) for number in range(16 * CROWD)]
+    for job in jobs:
+        tap.put(JOBS, job.shop, message_of(job).ljust(MESSAGE.size))
+    refer = FakeRefer2(hold_from=1)
+    with Bench(vhost, [new_shop(shop) for shop in shops], refer) as bench, structlog.testing.capture_logs() as logs:
+        wait_until(lambda: any(line["event"] == "shop_crowded" for line in logs), 60, "a shop to be crowded out")
+        refer.release()
+        tap.take(RESULTS, len(jobs), 120)
+        assert bench.count("dead_letters", reason="oversized") == 0
+    assert set(refer.per_job().values()) == {1}
+    assert refer.per_job().keys() == {job.job_id for job in jobs}
