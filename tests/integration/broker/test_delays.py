@@ -98,6 +98,20 @@ def test_a_long_wait_takes_several_hops(rabbitmq: RabbitMQ, vhost: Vhost, tap: T
     assert tap.peek(DEAD) is None
 
 
+def test_the_place_in_line_is_by_the_wall_clock(vhost: Vhost, tap: Tap) -> None:
+    """A worker whose machine's clock was put right since it began notes the place as others read it."""
+    corrected = 0
+    clock = SystemClock(wall=lambda: time.time_ns() + corrected)
+    corrected = 600 * 10**9
+    until = clock.now() + 7200 * SECOND
+    refer, job = FakeRefer2(), new_job(1, customer="patient")
+    with Bench(vhost, [new_shop()], refer, clock=clock) as bench:
+        bench.store.block("acme", job.customer.key, until)
+        tap.put(JOBS, "acme", message_of(job))
+        (letter,) = tap.take("referrals.delay.3600", 1, 10)
+    assert until + 599 * SECOND < letter.headers["x-referral-place"] < until + 660 * SECOND
+
+
 def test_the_place_in_line_travels_with_the_job(vhost: Vhost, tap: Tap) -> None:
     """A deferred job carries its place in its customer's line, its body untouched, and headers that don't pile up."""
     clock, refer, job = SystemClock(), FakeRefer2(), new_job(1, customer="patient")
