@@ -192,6 +192,13 @@ def version_refused(seen: Observatory) -> None:
     seen.publish("refused", 3, "inaccessible+c")
 
 
+def firewalled(seen: Observatory) -> None:
+    """A firewall answers the calls of one job by a page, and those after it get through."""
+    seen.publish("acme", 1, f"html403+at{time.time_ns()}+")
+    wait_until(lambda: "job_refused" in seen.worker.stderr, 20, "a page")
+    seen.publish("acme", 5, f"at{time.time_ns()}+")
+
+
 def throttled(seen: Observatory) -> None:
     """Refer2 finds a shop too fast."""
     seen.publish("pushed", 20, "throttledx2+c")

@@ -17,6 +17,7 @@ PROVOKED: list[tuple[str, str | None, Fault, Fault | None]] = [
     ("ReferralNoConsumer", "orphan", faults.orphaned, None),
     ("ReferralDayQuotaNearlySpent", "spent", faults.quota_spent, None),
     ("ReferralThrottled", "pushed", faults.throttled, None),
+    ("ReferralJobsRefused", None, faults.firewalled, None),
     ("ReferralApiVersionRefused", None, faults.version_refused, None),
     ("ReferralDeadLetters", None, faults.dead, None),
     ("ReferralShopsFileUnusable", None, faults.shops_file_broken, Observatory.write_shops),
