@@ -60,8 +60,12 @@ class Breaker:
         self._answers = False
         self._token_taken = False
 
-    def record(self, verdict: Verdict, now: int, job: Subject, *, ended: bool = False) -> Pause | Resume | None:
+    def record(
+        self, verdict: Verdict, now: int, job: Subject, *, ended: bool = False, read: bool = False
+    ) -> Pause | Resume | None:
         """What the verdict on the job's call changes, ``ended`` if the job has ended with it. Notes the job's trouble.
+
+        ``read``: it was no call, but a read of the customer's referrals, which a token may be refused that may call.
 
         Calls that were under way when a pause began don't lengthen it.
         """
@@ -71,6 +75,8 @@ class Breaker:
                 return None
             case Throttled():
                 self.others.throttled(job, now)
+                return None
+            case Halted() if read and self.others.refused(job, now, token_taken=self._token_taken):
                 return None
             case Halted():
                 return self.halt(verdict, now)

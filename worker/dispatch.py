@@ -113,7 +113,7 @@ class Dispatcher:
             return self._give_back(ask, grant)
         if grant.unknowns and _verifies(shop, ask) and not (paused and ask.free):
             # Also for a job that ends without a call: a read does nothing, and tells how it has ended.
-            return self._verify(shop, job, ask, grant, probing=probing)
+            return self._verify(shop, job, ask, grant, probing=probing, ends_if_refused=ends_if_refused)
         if ask.free is not None:
             return self._finish(job, ask, grant, ask.free)
         if is_expired(job, called_at + self._clock.ahead()):
@@ -185,7 +185,9 @@ class Dispatcher:
                 outcome: Outcome = "unknown" if isinstance(verdict, Unknown) else "failed"
                 return again or self._finish(job, ask, grant, outcome, verdict=verdict, called_at=called_at)
 
-    def _verify(self, shop: ShopConfig, job: Job, ask: Ask, grant: Go, *, probing: bool) -> Disposition:
+    def _verify(
+        self, shop: ShopConfig, job: Job, ask: Ask, grant: Go, *, probing: bool, ends_if_refused: bool
+    ) -> Disposition:
         # One exchange for each grant, so that neither its lease nor its start has to allow for two: what is not there
         # is released as a plain repeat, whose next grant is for the call.
         now = self._clock.now()
@@ -207,6 +209,9 @@ class Dispatcher:
             case Throttled(retry_after=wait):
                 self._release(ask, grant, called=False)
                 return GiveBack(grant.epoch, scope="customer", until=self._clock.now() + (wait or DEFAULT_THROTTLE))
+            case Halted() if ends_if_refused:
+                # The token may call, and not read.
+                return self._finish(job, ask, grant, "unknown", code=reading.code)
             case Halted():
                 # Away from the head of the shop's line: where a token may call and not read, the others go on.
                 wait = RETRY_CAP // 2 + self._wait(grant)

@@ -1,5 +1,6 @@
 """A firewall answers some calls by a page: a job's trouble is not its shop's, and everybody's trouble is no job's."""
 
+import math
 import time
 from collections.abc import Collection
 
@@ -18,10 +19,14 @@ EACH = JOBS // 3
 CALLS_EACH = 5
 """Calls of one refused job: three, and some that seemed for a moment to be refused to everybody."""
 
+GOOD = 20
+"""Calls that a shop answers well before it refuses everybody."""
+
 WATCHED_SECONDS = 20
 FLAPS = 3
-EVERYBODY = 3
-"""Different jobs that are refused in a row before a worker closes their shop."""
+
+REFUSED = 6
+"""Calls that each flap refuses: at least one of two workers closes the shop, by three different jobs."""
 
 
 def firewall(unlucky: Collection[str]) -> Plan:
@@ -29,9 +34,22 @@ def firewall(unlucky: Collection[str]) -> Plan:
     return lambda call: behaviours.FIREWALL if call.job_id in unlucky else PROMPT
 
 
-def everybody(call: Call) -> Behaviour:
-    """Refuses every call of one shop, but for Status2."""
-    return behaviours.FIREWALL if call.shop == "acme" and call.number else PROMPT
+def by_turns(*calls: float) -> Plan:
+    """Answers so many calls of one shop well, refuses the next so many whichever they are, and so on; Status2 is
+    answered."""
+    left = list(calls)
+
+    def plan(call: Call) -> Behaviour:
+        if call.shop != "acme" or not call.number:
+            return PROMPT
+        while left and left[0] <= 0:
+            del left[0]
+        refuses = bool(left) and (len(calls) - len(left)) % 2 == 1
+        if left:
+            left[0] -= 1
+        return behaviours.FIREWALL if refuses else PROMPT
+
+    return plan
 
 
 def of_acme(site: Site) -> list[FaultJob]:
@@ -39,10 +57,10 @@ def of_acme(site: Site) -> list[FaultJob]:
     return [job for job in site.jobs(JOBS) if job.shop == "acme"]
 
 
-def begin(site: Site, plan: Plan, **keys: object) -> None:
+def begin(site: Site, plan: Plan) -> None:
     """Two workers, and jobs for three shops."""
     site.upstream.plan = plan
-    site.configure(tables={"acme": keys})
+    site.configure()
     site.start(WORKERS)
     site.publish(site.jobs(JOBS))
 
@@ -65,9 +83,7 @@ def test_refused_alone(site: Site, number: int) -> None:
 
 def test_refused_everybody(site: Site) -> None:
     """A shop that answered well refuses everybody of a sudden, while Status2 takes its token: no job of it ends."""
-    begin(site, always(PROMPT), per_second=20, burst=1)
-    wait_until(lambda: len(site.upstream.calls(shop="acme")) >= EACH // 4, PATIENCE, "calls that are answered well")
-    site.upstream.plan = everybody
+    begin(site, by_turns(GOOD, math.inf))
     wait_until(lambda: site.events("shop_closed"), PATIENCE, "the shop to be closed")
     time.sleep(WATCHED_SECONDS)  # that no job ends can only be watched
     site.faults += site.upstream.treated()[behaviours.FIREWALL.name]
@@ -79,27 +95,11 @@ def test_refused_everybody(site: Site) -> None:
 
 
 def test_refused_by_turns(site: Site) -> None:
-    """A firewall that comes and goes burns no job, though some were refused each time and others served between."""
-    begin(site, always(PROMPT), per_second=10, burst=1)
-    for _ in range(FLAPS):
-        await_served(site, 10)
-        site.upstream.plan = everybody
-        refused = site.upstream.treated()[behaviours.FIREWALL.name] + EVERYBODY
-        await_treated(site, behaviours.FIREWALL, refused)
-        site.upstream.plan = always(PROMPT)
-    site.faults += site.upstream.treated()[behaviours.FIREWALL.name]
+    """A firewall that comes and goes burns no job, though some are refused each time and others served in between."""
+    begin(site, by_turns(*[GOOD, REFUSED] * FLAPS))
     site.settle()
+    site.faults += site.upstream.treated()[behaviours.FIREWALL.name]
 
     site.judge()
+    assert site.faults == FLAPS * REFUSED
     assert site.ended.outcomes == {"sent": JOBS}
-
-
-def await_served(site: Site, more: int) -> None:
-    """Wait until so many more calls of the shop were answered well."""
-    calls = len(site.upstream.calls(shop="acme")) + more
-    wait_until(lambda: len(site.upstream.calls(shop="acme")) >= calls, PATIENCE, "calls that are answered well")
-
-
-def await_treated(site: Site, behaviour: Behaviour, times: int) -> None:
-    """Wait until so many calls were treated this way."""
-    wait_until(lambda: site.upstream.treated()[behaviour.name] >= times, PATIENCE, f"{times} times {behaviour.name}")

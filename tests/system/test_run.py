@@ -308,6 +308,21 @@ def test_a_bad_credential_burns_nothing(desk: Desk) -> None:
     assert {result["attempts"] for result in desk.results()} == {"1"}
 
 
+def test_a_refused_row_ends_the_run(desk: Desk) -> None:
+    """A row whose calls a firewall answers by a page fails, under the id that the log gives; the run is done with 0."""
+    refused = "html403+ann@example.com"
+    desk.export([refused, *people(20)])
+    done = desk.run()
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert (summary["outcomes"], summary["codes"]) == ({"sent": 20, "failed": 1}, {"http_403": 1})
+    (failed,) = [result for result in desk.results() if result["outcome"] == "failed"]
+    assert failed["customer_email"] == refused
+    told = [line for line in done.stderr.splitlines() if "job_refused" in line]
+    assert all(failed["job_id"] in line for line in told)
+    assert "then=failed" in told[-1]
+
+
 def test_a_used_up_day_is_told_with_its_end(desk: Desk) -> None:
     """The rest is left until the quota's reset; no run before that sends more, a raised quota lets it go on."""
     reset = datetime.now(UTC) + timedelta(hours=12)

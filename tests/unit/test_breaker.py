@@ -238,6 +238,16 @@ def test_a_bad_token_closes_at_once() -> None:
     assert job.trouble is None
 
 
+def test_a_read_that_is_refused() -> None:
+    """A token that is refused for a read closes the shop like that of a call, unless others are called meanwhile."""
+    breaker, job = Breaker(), Job()
+    assert breaker.record(BAD_TOKEN, 1, job, read=True) == Pause("halted", 1 + FIRST_PAUSE, "invalid_token", 1)
+    breaker.record(SENT, 2, Job("z"))
+    assert [breaker.record(BAD_TOKEN, 3, job, read=True) for _ in range(2)] == [None, None]
+    assert breaker.others.ends_if_refused(job)
+    assert isinstance(breaker.record(BAD_TOKEN, 3, job), Pause)
+
+
 @pytest.mark.parametrize("verdict", [DOWN, LOST])
 def test_a_job_that_fails_alone(verdict: Retry | Unknown) -> None:
     """Calls of one job that fail while others are answered are no outage, however many follow each other; those of

@@ -906,6 +906,19 @@ def test_a_job_that_fails_alone_pays_for_its_calls(bench: Bench) -> None:
     assert not consumer.take().probing
 
 
+def test_a_read_that_alone_is_refused(bench: Bench) -> None:
+    """A job whose customer can't be read, while others are called, closes the shop once, and then no more."""
+    bench.consumer.offer(make_job(1))
+    delivery = bench.consumer.take()
+    for closed in (True, False):
+        assert delivery.grant is not None
+        assert bench.store.retry(delivery.ask, delivery.grant.epoch, NOON, spent=False)
+        bench.consumer.report(delivery, Later(delivery.grant.epoch, NOON, BAD_TOKEN, spent=False))
+        assert bool(bench.consumer.gate.reasons("acme")) == closed
+        serve(bench, 2 + closed)
+        delivery = come_back(bench, delivery)
+
+
 def test_a_429_of_one_job_alone(bench: Bench) -> None:
     """A job that is answered 429 again and again while others are answered holds back its customer, not its shop."""
     bench.consumer.offer(make_job(1))

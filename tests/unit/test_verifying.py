@@ -192,6 +192,17 @@ def test_a_read_that_nobody_could_make(reading: Retry | Halted) -> None:
     assert (again.attempts, again.unknowns, again.elapsed) == (2, 1, elapsed)
 
 
+def test_a_token_that_may_call_and_not_read() -> None:
+    """Where others are called meanwhile, a read that is refused for the last time ends the job, which stays unknown."""
+    bench = verifying()
+    bench.reading = BAD_TOKEN
+    disposition = bench.dispatch(ends_if_refused=True)
+    result = result_of(disposition)
+    assert (result["outcome"], result["code"], result["attempts"]) == ("unknown", "invalid_token", 1)
+    assert disposition.verdict is None
+    assert bench.calls == 1
+
+
 @pytest.mark.parametrize("retry_after", [7 * SECOND, None])
 def test_a_read_that_is_throttled(retry_after: int | None) -> None:
     """A read's 429 makes the job wait as it says, and neither blocks the customer's calls nor counts as an attempt."""

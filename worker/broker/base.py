@@ -521,7 +521,13 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             self.board.came_back(delivery)
             disposition, delivery.disposition = delivery.disposition, None
             if disposition is not None and disposition.verdict is not None:
-                self.closings.learn(delivery, disposition.verdict, ended=isinstance(disposition, Finish))
+                self.closings.learn(
+                    delivery,
+                    disposition.verdict,
+                    ended=isinstance(disposition, Finish),
+                    # A call that is halted gives its job back.
+                    read=isinstance(disposition, Later),
+                )
             if isinstance(disposition, GiveBack):
                 self._given_back(delivery, disposition)
             else:

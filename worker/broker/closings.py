@@ -47,13 +47,14 @@ class Closings:
         for cause in CAUSES:
             host.metrics.pauses.labels(cause)
 
-    def learn(self, job: Delivery, verdict: Verdict, *, ended: bool) -> None:
-        """The job's call came to this; ``ended``: and so did the job."""
+    def learn(self, job: Delivery, verdict: Verdict, *, ended: bool, read: bool) -> None:
+        """The job's call came to this, or its read; ``ended``: and so did the job."""
         if isinstance(verdict, Refused):
             then = "failed" if ended else "put_aside"
             self._host.metrics.refusals.labels(then).inc()
             log.warning("job_refused", shop=job.shop, job_id=job.job_id, code=verdict.code, then=then)
-        change = self._breaker(job.shop).record(verdict, self._host.clock.now(), job, ended=ended)
+        now = self._host.clock.now()
+        change = self._breaker(job.shop).record(verdict, now, job, ended=ended, read=read)
         if isinstance(change, Pause):
             self._pause(job.shop, change, job.job_id)
         else:
