@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 
 def _is_in_trouble(job: Delivery) -> bool:
-    return job.trouble is not None
+    return job.trouble is not None and job.trouble.since > 0
 
 
 class Closings:

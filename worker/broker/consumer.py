@@ -199,7 +199,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         # Another worker reads them, whose steady time may be another.
         ahead = self.host.clock.ahead()
         told: dict[str, str | int] = {} if delivery.ask.place is None else {PLACE_HEADER: delivery.ask.place + ahead}
-        if delivery.trouble is not None:
+        if delivery.trouble is not None and delivery.trouble.since:
             told[TROUBLE_HEADER] = delivery.trouble.moved(ahead).words
         properties = kept(
             message.properties,
