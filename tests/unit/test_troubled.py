@@ -95,6 +95,18 @@ def test_everybody_is_refused(shop: Shop) -> None:
     assert shop.others.ends_if_refused(job)
 
 
+def test_those_with_trouble_of_their_own_are_not_everybody(shop: Shop) -> None:
+    """However many jobs are refused that were refused alone before, and nobody is served between, each may end."""
+    jobs = [Job(f"{number}") for number in range(2 * EVERYBODY)]
+    for job in jobs:
+        shop.refuse(job)
+        shop.serve()
+    for job in jobs:
+        assert shop.refuse(job, REFUSALS - 1)
+    assert not shop.others.everybody
+    assert all(shop.others.ends_if_refused(job) for job in jobs)
+
+
 def test_nobody_else_is_there(shop: Shop) -> None:
     """Where a job is all that there is to call, it ends once Status2 has taken the token before each of a few calls."""
     job = Job("a")
