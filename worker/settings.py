@@ -52,10 +52,15 @@ def _url(*schemes: str, several: bool = False) -> AfterValidator:
 
 
 def _http(value: str) -> str:
-    parts = urlsplit(value)
-    # A password in it would be shown wherever the place is.
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in value:
-        raise ValueError("is not a URL like http://host:15692, without user and password")
+    try:
+        parts = urlsplit(value)
+        placed = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        # Its words quote the host.
+        placed = False
+    # A password or a key in it would be shown wherever the place is.
+    if not placed or re.search(r"[@?#\s]", value):
+        raise ValueError("is not a URL like http://host:15692, without user, password and query")
     return value
 
 

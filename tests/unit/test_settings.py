@@ -94,6 +94,16 @@ REFUSED = {
         "http://s3cret@proxy.internal:3128",
         "REFERRALS_HTTP_PROXY: http://",
     ),
+    "a key in a URL that is shown": (
+        "RABBITMQ_METRICS_URL",
+        "https://metrics.example.com/?key=s3cret",
+        "REFERRALS_RABBITMQ_METRICS_URL: is not a URL like http://host:15692, without user, password and query",
+    ),
+    "a host in brackets that is none": (
+        "RABBITMQ_METRICS_URL",
+        "http://[s3cret]:15692",
+        "REFERRALS_RABBITMQ_METRICS_URL: is not a URL like http://host:15692",
+    ),
     "plain hosts that are none": ("ALLOW_PLAINTEXT", "*", "REFERRALS_ALLOW_PLAINTEXT: is not a list of hosts"),
     "a URL for a plain host": ("ALLOW_PLAINTEXT", "http://s3cret@h", "REFERRALS_ALLOW_PLAINTEXT: is not a list of"),
     "a short key for logs": ("LOG_KEY", "s3cret", "REFERRALS_LOG_KEY: value should have at least 16"),
