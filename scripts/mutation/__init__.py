@@ -1,0 +1,1 @@
+"""Small mutations of the core, and which of them the tests notice."""

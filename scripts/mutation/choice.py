@@ -1,0 +1,68 @@
+"""Which tests should notice a change of a module, the most likely first."""
+
+from pathlib import Path
+
+STORE = "tests/integration/store"
+"""Where the store's Lua is tried; with the memory store beside it, which has none."""
+
+COLLECTED = ("tests/unit", STORE, "tests/integration/broker")
+
+_LUA = {
+    "admit": ["limits", "lines", "sharing", "ledger", "keys", "pace", "faults"],
+    "answer": ["ledger", "keys"],
+    "block": ["lines", "limits", "keys"],
+    "control": ["controls"],
+    "controls": ["controls"],
+    "done": ["ledger", "keys"],
+    "inspect": ["inspect", "pace"],
+    "keys": ["keys", "limits"],
+    "note": ["inspect", "keys"],
+    "records": ["ledger", "keys", "limits"],
+    "release": ["limits", "ledger", "keys"],
+    "retry": ["ledger", "keys"],
+    "scopes": ["limits", "sharing", "keys", "pace", "lines"],
+    "settle": ["ledger", "keys", "tallies"],
+    "slow_down": ["pace"],
+    "take_read": ["reads", "keys"],
+    "tallied": ["tallies"],
+    "tallies": ["tallies", "keys"],
+    "tally": ["tallies", "keys"],
+    "watch": ["controls"],
+}
+
+_CONSUMER = ["tests/unit/test_gated_consumer.py", "tests/unit/test_halted.py", "tests/unit/test_wall.py"]
+_RABBITMQ = "tests/integration/broker"
+_BROKER = [f"{_RABBITMQ}/test_{topic}.py" for topic in ("messages", "delays")]
+_CAMPAIGNS = ["tests/unit/campaigns"]
+
+_PYTHON = {
+    "worker/answers.py": ["tests/unit/test_refer2.py", "tests/unit/test_readback.py"],
+    "worker/breaker.py": _CONSUMER,
+    "worker/dispatch.py": ["tests/unit/test_verifying.py", *_CONSUMER],
+    "worker/gate.py": _CONSUMER,
+    "worker/jobs.py": ["tests/unit/test_verifying.py", *_CAMPAIGNS],
+    "worker/limits.py": [f"{STORE}/test_limits.py"],
+    "worker/pace.py": [f"{STORE}/test_pace.py"],
+    "worker/store/memory.py": [f"{STORE}/test_ledger.py", f"{STORE}/test_limits.py", STORE, *_CONSUMER],
+    "worker/broker/base.py": [*_CONSUMER, "tests/unit/test_released.py"],
+    "worker/broker/closings.py": _CONSUMER,
+    "worker/broker/consumer.py": [*_CONSUMER, *_BROKER],
+    "worker/broker/dead.py": [f"{_RABBITMQ}/test_dead_letters.py", f"{_RABBITMQ}/test_forged_headers.py"],
+    "worker/broker/properties.py": [f"{_RABBITMQ}/test_forged_headers.py", f"{_RABBITMQ}/test_dead_letters.py"],
+    "worker/broker/topology.py": [f"{_RABBITMQ}/test_topology.py"],
+    "worker/campaigns/": _CAMPAIGNS,
+}
+"""What is about a module beside the file of its name and those that import it."""
+
+
+def chosen(path: str, root: Path) -> list[str]:
+    """Files and folders of tests; of those that import the module only units, since everything imports everything."""
+    name = Path(path).stem
+    if path.endswith(".lua"):
+        return [*(f"{STORE}/test_{topic}.py" for topic in _LUA[name]), STORE]
+    units = [str(test.relative_to(root)) for test in sorted((root / "tests/unit").rglob("test_*.py"))]
+    mirrors = [test for test in units if Path(test).name == f"test_{name}.py"]
+    dotted = path.removesuffix(".py").replace("/", ".")
+    importers = [test for test in units if f"from {dotted} import" in (root / test).read_text()]
+    more = next((tests for module, tests in _PYTHON.items() if path.startswith(module)), [])
+    return [*mirrors, *more, *importers]
