@@ -47,7 +47,7 @@ can be used; its body names what is missing.
 
 Whoever reaches the port can't hold up the worker or its probes. A request has 5 s and 16 KiB, its answer 15 s. There
 are {connections} connections at most; where there are more, the oldest goes whose request is not complete. However
-often it is asked for, a page is made once for all who wait for it, by a fifth of a core at most. What is refused is
+often it is asked for, a page is made once for all who wait for it, and then none for up to 2 s. What is refused is
 logged as `requests_refused` with its `problem` (`too_many_connections`, `too_slow`, `too_long`, `not_http`, `method`)
 and how many `requests` it were since the last such line: one line in 10 s for each problem.
 

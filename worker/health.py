@@ -87,14 +87,15 @@ class MetricsServer:
         """Stop serving and give the port to a sibling."""
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
-        self._loop.close()
 
     def _run(self) -> None:
         # What asyncio has to say holds the addresses of both sides.
         self._loop.set_exception_handler(
             lambda _, said: log.warning("metrics_server_failed", error=said.get("exception"))
         )
-        self._loop.run_until_complete(self._serve())
+        # It cancels what is still to be made for those who have asked.
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
 
     async def _serve(self) -> None:
         with ThreadPoolExecutor(1, "metrics-page") as for_pages, ThreadPoolExecutor(1, "metrics-probe") as for_probes:

@@ -51,7 +51,9 @@ ANSWER_SECONDS = 15.0
 CHUNK = 64 * 1024
 
 RESTS = 4
-"""How many times as long as making an answer takes nothing is made."""
+LONGEST_REST_SECONDS = 2.0
+"""After an answer, how many times as long as making it took nothing is made, and for how long at most: a page of 1,000
+shops takes a second and more, and a second Prometheus gives up after 10."""
 
 LOG_SECONDS = 10.0
 """Requests that are refused for the same reason make one line in so many seconds."""
@@ -222,8 +224,8 @@ async def _send(writer: asyncio.StreamWriter, answer: Answer, *, body_wanted: bo
 class Gathered(Generic[T]):
     """Makes what many ask for, once for all who wait, so that nobody makes the process work by asking often.
 
-    Whoever asks gets what was begun to be made after that. Between two it rests four times as long as the last took: a
-    fifth of a core at most.
+    Whoever asks gets what was begun to be made after that. Between two it rests: who asks all the time has a fifth of a
+    core, or more where an answer takes longer than half a second.
     """
 
     def __init__(self, make: Callable[[], T], executor: Executor) -> None:
@@ -250,7 +252,7 @@ class Gathered(Generic[T]):
             try:
                 return await loop.run_in_executor(self._executor, self._make)
             finally:
-                self._rests_until = loop.time() + RESTS * (loop.time() - began)
+                self._rests_until = loop.time() + min(RESTS * (loop.time() - began), LONGEST_REST_SECONDS)
 
 
 class _Refusals:
