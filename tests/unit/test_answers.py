@@ -1,6 +1,7 @@
 """The vendor's error table, row by row, and answers that are nobody's."""
 
 import json
+import tracemalloc
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
@@ -144,6 +145,23 @@ def test_a_success_that_cannot_be_read(body: bytes) -> None:
     """A 2xx that isn't readable JSON is unknown: it may have been done. The same body under 4xx halts the shop."""
     assert verdict(200, body) == Unknown(200, "unreadable_answer")
     assert verdict(400, body) == Refused(400, "http_400")
+
+
+HEAVY = {
+    "objects": b'{"referral": {"a": [' + b"{}," * 85_000 + b"1]}}",
+    "as many parts as there may be": (b'{"referral": {"a": [' + b"{}," * 4_000 + b"1]}}").ljust(ANSWER.size),
+    "wide texts": json.dumps({"referral": {"a": ["\U0001f600" * 16_000] * 4}}, ensure_ascii=False).encode(),
+}
+
+
+@pytest.mark.parametrize("body", HEAVY.values(), ids=HEAVY.keys())
+def test_an_answer_takes_a_few_times_its_bound(body: bytes) -> None:
+    """However dense it is, what is built of an answer stays within eight times the bytes that are read of one."""
+    tracemalloc.start()
+    verdict(200, body)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 * ANSWER.size
 
 
 def test_wide_is_not_deep() -> None:
