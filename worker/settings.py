@@ -79,7 +79,12 @@ def _hosts(value: str) -> str:
 
 
 def _existing(path: Path) -> Path:
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError:
+        # Longer than any path can be, or in a folder that may not be read.
+        there = False
+    if not there:
         raise ValueError("names no file; give the path of a PEM file, or unset it to trust the public authorities")
     return path
 

@@ -109,6 +109,11 @@ REFUSED = {
     "a short key for logs": ("LOG_KEY", "s3cret", "REFERRALS_LOG_KEY: value should have at least 16"),
     "a port that is no number": ("HTTP_PROXY", "http://s3cret:x:y", "REFERRALS_HTTP_PROXY: is not a URL"),
     "a missing file": ("CA_FILE", "/nowhere/ca.pem", "REFERRALS_CA_FILE: names no file; give the path"),
+    "a file of a name that is too long": (
+        "CA_FILE",
+        "/" + "x" * 5000,
+        "REFERRALS_CA_FILE: names no file; give the path",
+    ),
     "a level that is none": ("LOG_LEVEL", "LOUD", "REFERRALS_LOG_LEVEL: input should be 'DEBUG'"),
     "a read time-out within the server's delay": (
         "READ_TIMEOUT_SECONDS",

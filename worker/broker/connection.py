@@ -89,8 +89,8 @@ def _node(url: str, name: str) -> Node:
             raise ValueError
         url, tls = take_tls(url)
         parsed = pika.URLParameters(url)
-    except (ValueError, TypeError, IndexError):
-        # Their words quote the value at fault.
+    except (ValueError, TypeError, IndexError, SyntaxError, RecursionError, MemoryError):
+        # Their words quote the value at fault. pika reads some options as Python.
         raise ConfigurationError(
             "REFERRALS_AMQP_URL: it is not an AMQP URL; expected amqp://host:5672/vhost (%2f for the vhost /), "
             "with user:password@ before the host"

@@ -13,8 +13,9 @@ from typing import Any
 
 import pika
 import pika.data
+import pika.exceptions
 
-from worker.broker.frames import UNREAD_PROPERTIES
+from worker.broker.frames import LONGEST_KEPT, UNREAD_PROPERTIES
 
 OURS = "x-referral-"
 
@@ -50,6 +51,9 @@ _FIELDS = (
 )
 """In the order of their flags, from bit 15 down."""
 
+_CUT_SHORT = (ValueError, IndexError, struct.error, pika.exceptions.AMQPError)
+"""What bytes raise that end in the midst of a property."""
+
 _SIZES = {"delivery_mode": 1, "priority": 1, "timestamp": 8}
 
 
@@ -74,15 +78,24 @@ def kept(
 
     One that has ``returned`` from a delay queue is a worker's copy, and keeps what that worker could not carry over.
 
+    Where the bytes end in the midst of a property, which pika reads as if it were whole, they become one header, as
+    those do that pika can't read: a copy that RabbitMQ can't read would cost the connection, and the message would
+    come again for ever.
+
     The copy expires as ``expiration`` says, never as the original did; ``message_id`` replaces its own if given. It
     names no user, since RabbitMQ refuses a name that is not the connection's own.
     """
     raw: bytes | None = getattr(properties, "raw", None)
     # Without raw bytes they are those that `frames` has made in place of what it can't decode.
     carried = {UNREAD_PROPERTIES, DROPPED} if returned or raw is None else set()
-    fields = dict(_split(b"".join(properties.encode()) if raw is None else raw))
-    headers = _entries(fields.pop("headers", b""))
-    entries = [entry for name, entry in headers if name in carried or not is_claim(name)]
+    came = b"".join(properties.encode()) if raw is None else raw
+    try:
+        fields = dict(_split(came))
+        headers = _entries(fields.pop("headers", b""))
+        entries = [entry for name, entry in headers if name in carried or not is_claim(name)]
+    except _CUT_SHORT:
+        fields, entries = {}, []
+        add = {**add, UNREAD_PROPERTIES: came if len(came) <= LONGEST_KEPT else b""}
     fields.pop("expiration", None)
     fields.pop("user_id", None)
     fields["delivery_mode"] = b"\x02"
@@ -106,9 +119,14 @@ def has_one_meaning(properties: pika.BasicProperties) -> bool:
     Of what is there twice RabbitMQ 3.10 reads and changes the first, and pika reads the last.
     """
     raw: bytes | None = getattr(properties, "raw", None)
-    claims = [] if raw is None else [one for one in _entries(dict(_split(raw)).get("headers", b"")) if is_claim(one[0])]
-    deaths = (table for name, entry in claims if name == DEATHS for table in _tables(entry[1 + len(DEATHS) :]))
-    tables = [[name for name, _ in claims], *([name for name, _ in _entries(table)] for table in deaths)]
+    if raw is None:
+        return True
+    try:
+        claims = [one for one in _entries(dict(_split(raw)).get("headers", b"")) if is_claim(one[0])]
+        deaths = (table for name, entry in claims if name == DEATHS for table in _tables(entry[1 + len(DEATHS) :]))
+        tables = [[name for name, _ in claims], *([name for name, _ in _entries(table)] for table in deaths)]
+    except _CUT_SHORT:
+        return False
     return all(len(set(names)) == len(names) for names in tables)
 
 
@@ -121,6 +139,8 @@ def _split(raw: bytes) -> Iterator[tuple[str, bytes]]:
             end = offset + 4 + struct.unpack_from(">I", raw, offset)[0]
         else:
             end = offset + _SIZES.get(name, 1 + raw[offset])
+        if end > len(raw):
+            raise ValueError(f"{name} ends after {end} bytes of {len(raw)}")
         yield name, raw[offset:end]
         offset = end
 
@@ -130,6 +150,8 @@ def _entries(table: bytes) -> Iterator[tuple[str, bytes]]:
     while offset < len(table):
         name, value_at = pika.data.decode_short_string(table, offset)
         _, end = pika.data.decode_value(table, value_at)
+        if end > len(table):
+            raise ValueError(f"a header ends after {end} bytes of {len(table)}")
         yield str(name), table[offset:end]
         offset = end
 

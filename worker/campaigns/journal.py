@@ -55,8 +55,9 @@ class Journal:
             raise InputError(f"{path}: {error.strerror}; choose another --out") from error
         try:
             self._lock()
-            self._mend_tail()
+            # The header first: what is no journal must not lose its end to the mending.
             self._check_header(campaign)
+            self._mend_tail()
         except BaseException:
             self._file.close()
             raise
@@ -173,7 +174,7 @@ class Journal:
                     records[job_id] = Waiting(
                         attempts, line["takeovers"], not_before, line["unknowns"], line["elapsed"]
                     )
-                case {"result": result}:
+                case {"event": "result", "result": result}:
                     records.pop(result["job_id"], None)
                     self._count(store, ask_of, calls.pop(result["job_id"], None), result["job_id"])
                 case _:
@@ -226,8 +227,11 @@ class Journal:
     def _check_header(self, campaign: str) -> None:
         self._file.seek(0)
         first = self._file.readline(65_536)
-        if not first:
-            self._append({"event": "campaign", "version": VERSION, "campaign": campaign})
+        ours = _encoded({"event": "campaign", "version": VERSION, "campaign": campaign})
+        if first != ours and ours.startswith(first):
+            # New, or a process that was killed has left half a header.
+            self._file.truncate(0)
+            self._write(ours)
             return
         header = _parse(first)
         if header is None or header.get("event") != "campaign":
@@ -251,7 +255,7 @@ class Journal:
                 yield line
 
     def _append(self, line: dict[str, Any]) -> None:
-        self._write(to_json(line, separators=(",", ":")).encode("ascii") + b"\n")
+        self._write(_encoded(line))
 
     def _write(self, raw: bytes) -> None:
         size = os.fstat(self._file.fileno()).st_size
@@ -269,6 +273,10 @@ class Journal:
         return InputError(f"{self.path}: {error.strerror}; make room, then run the same command again to go on")
 
 
+def _encoded(line: dict[str, Any]) -> bytes:
+    return to_json(line, separators=(",", ":")).encode("ascii") + b"\n"
+
+
 def _parse(raw: bytes) -> dict[str, Any] | None:
     try:
         line = loads(raw, RESULT)
@@ -281,5 +289,5 @@ def _is_whole(line: dict[str, Any]) -> bool:
     fields = _FIELDS.get(str(line.get("event")), {})
     if not fields or not all(isinstance(line.get(name), kind) for name, kind in fields.items()):
         return False
-    of_job = line.get("result", line)
+    of_job = line["result"] if line["event"] == "result" else line
     return line["event"] == "campaign" or _JOB_ID.fullmatch(str(of_job.get("job_id"))) is not None

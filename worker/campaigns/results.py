@@ -49,6 +49,8 @@ COLUMNS: tuple[str, ...] = (
 
 _OUTCOME = COLUMNS.index("outcome")
 _HEADER = ("", "")
+_OTHER = ("no", "result")
+_TORN = ("ends", "here")
 """Stands for the first line among the rows of a CSV."""
 
 _LARGEST_CELL = 4 * RESULT.size
@@ -64,13 +66,12 @@ def header() -> str:
 
 def row(result: Mapping[str, Any]) -> str:
     """One result (its parsed JSON) as a line of CSV."""
-    customer = result.get("customer") or {}
-    referral = result.get("referral")
+    customer, referral = (_object(result.get(name)) for name in ("customer", "referral"))
     derived = {
         "customer_email": customer.get("email"),
         "customer_shopid": customer.get("shopid"),
         "customer_bhid": customer.get("bhid"),
-        "link": referral.get("link") if isinstance(referral, dict) else None,
+        "link": referral.get("link"),
     }
     return _line(_cell(derived[name] if name in derived else result.get(name)) for name in COLUMNS)
 
@@ -200,47 +201,46 @@ class ResultsFile:
             file.flush()
 
     def _known(self) -> Iterator[tuple[int, tuple[str, str]]]:
-        # Whole rows as (offset of their end, job id and outcome). What isn't whole must be the file's end:
-        # anywhere else somebody edited the file, and cutting there would lose the rows that follow.
+        # Whole rows as (offset of their end, job id and outcome). What isn't whole must be the file's end, where a
+        # crash leaves a part of a row. A whole row that is no result was written by somebody else.
         with open(self.path, "rb", opener=private) as raw:
             lines = _CountedLines(raw)
             rows = self._csv_rows(lines) if self._header else map(_json_row, lines)
-            torn = False
             for number, held in enumerate(rows, start=1):
-                if torn:
-                    raise UsageError(f"{self.path}: row {number - 1} is no result; mend it or choose another --out")
-                if held is None or not lines.last.endswith("\n"):
-                    torn = True
-                    continue
+                torn = held is _TORN or not lines.last.endswith("\n")
+                if torn and (self._header or number > 1 or lines.last.startswith("{")) and not raw.read(1):
+                    return
+                if torn or (held is not _HEADER and not _JOB_ID.fullmatch(held[0])):
+                    raise UsageError(f"{self.path}: row {number} is no result; mend it or choose another --out")
                 yield lines.offset, held
 
-    def _csv_rows(self, lines: "_CountedLines") -> Iterator[tuple[str, str] | None]:
-        # The job id and outcome of each row, None for a row that isn't whole.
+    def _csv_rows(self, lines: "_CountedLines") -> Iterator[tuple[str, str]]:
+        # The job id and outcome of each row.
+        rest = iter(lines)
+        first = next(rest, "")
+        if not self._header.startswith(first) and first.rstrip("\r\n") != self._header.rstrip("\n"):
+            raise UsageError(f"{self.path}: has other columns than results of this version; choose another --out")
+        yield _HEADER
         csv.field_size_limit(max(csv.field_size_limit(), _LARGEST_CELL))
-        reader = csv.reader(lines)
-        for cells in reader:
-            if reader.line_num == 1 and cells != list(COLUMNS):
-                if not self._header.startswith(lines.last):
-                    raise UsageError(
-                        f"{self.path}: has other columns than results of this version; choose another --out"
-                    )
-                yield None
-            elif len(cells) != len(COLUMNS):
-                yield None
-            else:
-                yield _held(cells[-1], cells[_OUTCOME]) if reader.line_num > 1 else _HEADER
+        reader = csv.reader(rest, strict=True)
+        while True:
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error:
+                # Nothing of ours has quotes within a cell, or ends within them unless the file does.
+                yield _TORN if lines.ended else _OTHER
+                return
+            yield (cells[-1], cells[_OUTCOME]) if len(cells) == len(COLUMNS) else _OTHER
 
 
-def _held(job_id: str, outcome: str) -> tuple[str, str] | None:
-    return (job_id, outcome) if _JOB_ID.fullmatch(job_id) else None
-
-
-def _json_row(line: str) -> tuple[str, str] | None:
+def _json_row(line: str) -> tuple[str, str]:
     try:
         result = loads(line, RESULT)
-        return _held(str(result["job_id"]), str(result["outcome"]))
+        return str(result["job_id"]), str(result["outcome"])
     except (ValueError, TypeError, KeyError):
-        return None
+        return _OTHER
 
 
 class _CountedLines:
@@ -248,6 +248,7 @@ class _CountedLines:
 
     def __init__(self, raw: BinaryIO) -> None:
         self._raw = raw
+        self.ended = False
         self.offset = 0
         self.last = ""
 
@@ -256,12 +257,17 @@ class _CountedLines:
             self.offset += len(line)
             self.last = line.decode("utf-8", errors="replace")
             yield self.last
+        self.ended = True
 
 
 def _text(path: Path, mode: Literal["w", "a"], folder: int | None = None) -> io.TextIOWrapper:
     # The vendor's texts can hold lone surrogates, which UTF-8 doesn't take.
     opener = partial(private, folder=folder)
     return open(path, mode, encoding="utf-8", errors="backslashreplace", newline="", opener=opener)
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _json_line(result: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -445,6 +446,24 @@ def test_a_key_of_somebody_else(store: RedisStore, client: Any) -> None:
     client.lpush("rd:{acme}:s", "not a scope")
     assert "ResponseError" in refusal(store)
     assert go(store, make_ask(shop="other")).attempts == 1
+
+
+def test_a_reply_that_is_none_of_ours(store: RedisStore, client: Any) -> None:
+    """Who asks is told that what somebody else put under our keys can't be read; who looks without waiting too."""
+    client.set("rd:controls", b"\x01\xa1x\x90\x90")  # as MessagePack has 1, "x", [], []
+    client.set("rd:{acme}:g", b"\x01")
+    client.hset("rd:{acme}:k", "spring", "")
+    client.hset("rd:{acme}:k:spring", "sent", "many")
+    heard: Future[Any] = Future()
+    store.watch(0, heard.set_result)
+    asked = (store.controls, lambda: store.inspect("acme", make_ask().limits), lambda: store.tallies("acme"))
+    for ask in (*asked, lambda: _raised(heard.result(timeout=30))):
+        with pytest.raises(StoreError, match=r"^the store's answer can't be read: (Type|Value)Error$"):
+            ask()
+
+
+def _raised(error: StoreError) -> None:
+    raise error
 
 
 def test_closed(server: Valkey) -> None:

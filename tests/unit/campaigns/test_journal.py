@@ -134,6 +134,18 @@ def test_a_damaged_line_is_named(path: Path, line: bytes) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_fields_that_a_line_should_not_have_are_passed_over(path: Path) -> None:
+    """What is a result is told by the event alone; another kind of line may have a field of that name."""
+    with Journal(path, "spring") as journal:
+        journal.started(make_ask(1), grant())
+        journal.started(make_ask(2), grant())
+    first, *calls = path.read_bytes().splitlines()
+    header = first[:-1] + b',"result":5}'
+    path.write_bytes(b"\n".join([header, *(line[:-1] + b',"result":5}' for line in calls), b""]))
+    store = restored(path, make_ask(1))
+    assert isinstance(store.admit(make_ask(1)), Go)
+
+
 def test_another_campaign_is_refused(path: Path) -> None:
     """A journal belongs to one campaign; the line names both."""
     Journal(path, "spring").close()
@@ -141,7 +153,16 @@ def test_another_campaign_is_refused(path: Path) -> None:
         Journal(path, "autumn")
 
 
-@pytest.mark.parametrize("content", [b"email,channel\n", b'{"event":"result","result":{}}\n', b"\0" * 100_000 + b"\n"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"email,channel\n",
+        b"email,channel\nann@example.org,sms",
+        b"without a line end",
+        b'{"event":"result","result":{}}\n',
+        b"\0" * 100_000 + b"\n",
+    ],
+)
 def test_a_file_of_another_kind_is_refused_and_left_alone(path: Path, content: bytes) -> None:
     """What is no journal is not written to."""
     path.write_bytes(content)

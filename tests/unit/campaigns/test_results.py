@@ -102,6 +102,11 @@ def test_a_lone_surrogate_does_not_end_a_run(path: Path) -> None:
     assert rows_of(path.read_text())[0]["message"] == r"\ud83d"
 
 
+def test_a_result_with_another_customer_has_empty_cells() -> None:
+    """What is no object has no ids and no link."""
+    assert row({"customer": 5, "referral": "none"}) == row({"referral": "none"})
+
+
 def test_a_result_without_customer_or_referral_has_empty_cells() -> None:
     """What is absent, or is no object, leaves its cells empty."""
     (cells,) = rows_of(header() + row({**RESULT, "customer": None, "referral": None, "share_action": None}))
@@ -187,6 +192,26 @@ def test_an_edited_row_is_refused_and_nothing_is_cut(path: Path, form: Format, l
     with pytest.raises(UsageError, match="is no result; mend it or choose another --out"):
         opened(path, form)
     assert path.read_bytes() == edited
+
+
+@pytest.mark.parametrize(
+    ("form", "content"),
+    [
+        ("jsonl", "what I had to do today\n"),
+        ("jsonl", "what I had to do today"),
+        ("jsonl", '{"job_id":"x"}\n'),
+        ("csv", '"what I had\nto do today'),
+        ("csv", f"{header()}{',' * 20}not an id\n"),
+        ("csv", f'{header()}{"," * 20}"{1:032x}"x\n'),
+        ("csv", f"{header()}notes of mine\n"),
+    ],
+)
+def test_what_no_crash_leaves_is_refused_and_not_cut(path: Path, form: Format, content: str) -> None:
+    """A file of another kind, or an edited last row, is no part of a row: cutting it off would lose it."""
+    path.write_text(content)
+    with pytest.raises(UsageError, match=r"is no result; mend it|has other columns"):
+        opened(path, form)
+    assert path.read_text() == content
 
 
 def test_another_table_is_refused(path: Path) -> None:

@@ -2,8 +2,9 @@
 
 import hashlib
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from importlib import resources
 from typing import Any
 
@@ -167,9 +168,11 @@ class RedisStore:
             else:
                 try:
                     # What a turn can find, and one more that is told of the next turn in the same breath.
-                    replies = _replies(answer, asked_at, self._clock.now(), step // limits.shop.interval + 1)
-                except Exception as error:  # noqa: BLE001 - whoever asked holds room for these jobs until it is told
-                    replies = StoreError(f"the store's answer can't be read: {type(error).__name__}")
+                    with _readable():
+                        replies = _replies(answer, asked_at, self._clock.now(), step // limits.shop.interval + 1)
+                except StoreError as error:
+                    # Whoever asked holds room for these jobs until it is told.
+                    replies = error
             for number, (ask, (epoch, kept)) in enumerate(zip(asks, epochs, strict=True)):
                 # A kept one stays kept after a refusal: the lost question may be slower than the one that was answered.
                 lost = isinstance(replies, StoreError) or (kept and not isinstance(replies[number], Go | Seen))
@@ -219,8 +222,10 @@ class RedisStore:
     def take_read(self, ask: Ask) -> int | None:
         limits = ask.limits
         arguments = [limits.reads.interval, limits.reads.burst, limits.reads_per_day, limits.resets_at]
-        now, until = self._server.call("take_read", [self._reader_key(ask.shop, ask.customer)], arguments)
-        return until + self._clock.now() - now if until else None
+        answer = self._server.call("take_read", [self._reader_key(ask.shop, ask.customer)], arguments)
+        with _readable():
+            now, until = answer
+            return until + self._clock.now() - now if until else None
 
     def settle(self, ask: Ask, epoch: int, outcome: Outcome, code: str | None = None) -> None:
         """As :class:`worker.store.base.Store` says, without waiting; the outcome is kept as a count only."""
@@ -280,7 +285,12 @@ class RedisStore:
     def inspect(self, shop: str, limits: ShopLimits) -> ShopState:
         keys = [self._shop_key(shop), self._note_key(shop)]
         arguments = [limits.shop.interval, limits.resets_at, int(limits.adapts)]
-        now, interval, blocked_until, calls, *noted = self._server.call("inspect", keys, arguments)
+        answer = self._server.call("inspect", keys, arguments)
+        with _readable():
+            return self._to_state(answer)
+
+    def _to_state(self, answer: list[Any]) -> ShopState:
+        now, interval, blocked_until, calls, *noted = answer
         at = self._clock.now()
         ahead = at - now
         closure = None
@@ -300,7 +310,13 @@ class RedisStore:
                 case [_, version] if version == known:
                     reply(None)
                 case _:
-                    reply(self._to_controls(answer))
+                    news: Controls | StoreError
+                    try:
+                        news = self._to_controls(answer)
+                    except StoreError as error:
+                        # Whoever looks lets no call start until it has heard.
+                        news = error
+                    reply(news)
 
         self._server.send("watch", _WATCH_KEYS, [known], done)
 
@@ -329,17 +345,18 @@ class RedisStore:
         return self._to_controls(self._server.call("control", [_CONTROLS_KEY], arguments))
 
     def _to_controls(self, answer: list[Any]) -> Controls:
-        now, version, pauses, cancelled, limits = answer
-        ahead = self._clock.now() - now
-        return Controls(
-            version,
-            {shop.decode(): Pause(reason.decode(), since + ahead) for shop, reason, since in pauses},
-            {(campaign.decode(), shop.decode()): until + ahead for campaign, shop, until in cancelled},
-            {
-                shop.decode(): RateLimit(interval, reason.decode(), since + ahead, until + ahead)
-                for shop, interval, reason, since, until in limits
-            },
-        )
+        with _readable():
+            now, version, pauses, cancelled, limits = answer
+            ahead = self._clock.now() - now
+            return Controls(
+                version,
+                {shop.decode(): Pause(reason.decode(), since + ahead) for shop, reason, since in pauses},
+                {(campaign.decode(), shop.decode()): until + ahead for campaign, shop, until in cancelled},
+                {
+                    shop.decode(): RateLimit(interval, reason.decode(), since + ahead, until + ahead)
+                    for shop, interval, reason, since, until in limits
+                },
+            )
 
     def tally(self, shop: str, campaign: str, counts: Mapping[str, int]) -> None:
         """As :class:`worker.store.base.Store` says, without waiting."""
@@ -359,11 +376,12 @@ class RedisStore:
         cursor = b"0"
         while True:
             arguments = [self._prefix(shop), cursor, _PAGE]
-            cursor, *page = self._server.call("tallied", [self._campaigns_key(shop)], arguments)
-            for campaign, counters in page:
-                told[campaign.decode()] = {
-                    counter.decode(): int(number) for counter, number in zip(counters[::2], counters[1::2], strict=True)
-                }
+            answer = self._server.call("tallied", [self._campaigns_key(shop)], arguments)
+            with _readable():
+                cursor, *page = answer
+                for campaign, counters in page:
+                    pairs = zip(counters[::2], counters[1::2], strict=True)
+                    told[campaign.decode()] = {counter.decode(): int(number) for counter, number in pairs}
             if cursor == b"0":
                 return told
 
@@ -394,6 +412,15 @@ class RedisStore:
 
     def _reader_key(self, shop: str, customer: str) -> bytes:
         return self._prefix(shop) + b"r:" + _hashed(customer)
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    # Whoever can write to the server can put anything under our keys, and scripts pass on what they find.
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, AssertionError) as error:
+        raise StoreError(f"the store's answer can't be read: {type(error).__name__}") from error
 
 
 def _hashed(customer: str) -> bytes:
