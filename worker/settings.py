@@ -28,11 +28,20 @@ def urls_of(value: str) -> list[str]:
     return re.split(r"\s*,\s*(?=[a-z]+://)", value.strip())
 
 
+def _text(value: SecretStr) -> SecretStr:
+    # Bytes in the environment that are no text come as halves of pairs, which nothing that takes a secret can write.
+    try:
+        value.get_secret_value().encode()
+    except UnicodeEncodeError:
+        raise ValueError("is not UTF-8") from None
+    return value
+
+
 def _url(*schemes: str, several: bool = False) -> AfterValidator:
     expected = " or ".join(f"{scheme}://host…" for scheme in schemes)
 
     def check(value: SecretStr) -> SecretStr:
-        text = value.get_secret_value()
+        text = _text(value).get_secret_value()
         if not all(map(usable, urls_of(text) if several else [text])):
             raise ValueError(f"is not a URL like {expected}{', or several separated by commas' if several else ''}")
         return value
@@ -176,7 +185,7 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = Field(
         default="json", description="One JSON object a line, or lines for a person's eyes."
     )
-    log_key: Annotated[SecretStr, Field(min_length=16)] | None = Field(
+    log_key: Annotated[SecretStr, Field(min_length=16), AfterValidator(_text)] | None = Field(
         default=None,
         description="Key of the hashes that stand for addresses in logs; unset: random, another one in each process.",
     )

@@ -114,6 +114,8 @@ REFUSED = {
         "/" + "x" * 5000,
         "REFERRALS_CA_FILE: names no file; give the path",
     ),
+    "a URL in another encoding": ("AMQP_URL", "amqp://a\udcff:s3cret@127.0.0.1", "REFERRALS_AMQP_URL: is not UTF-8"),
+    "a key in another encoding": ("LOG_KEY", "s3cret\udcff" + "x" * 16, "REFERRALS_LOG_KEY: is not UTF-8"),
     "a level that is none": ("LOG_LEVEL", "LOUD", "REFERRALS_LOG_LEVEL: input should be 'DEBUG'"),
     "a read time-out within the server's delay": (
         "READ_TIMEOUT_SECONDS",

@@ -49,9 +49,10 @@ COLUMNS: tuple[str, ...] = (
 
 _OUTCOME = COLUMNS.index("outcome")
 _HEADER = ("", "")
-_OTHER = ("no", "result")
-_TORN = ("ends", "here")
 """Stands for the first line among the rows of a CSV."""
+
+_OTHER, _TORN = ("no", "result"), ("ends", "here")
+"""Stand for what is no row of ours, and for a row that the file ends within."""
 
 _LARGEST_CELL = 4 * RESULT.size
 """Above any answer of the vendor's; the standard library stops at 128 KiB unless told. No line is longer either."""

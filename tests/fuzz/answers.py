@@ -1,0 +1,123 @@
+"""What Refer2 answers, or whoever stands in its place."""
+
+import json
+import re
+from typing import get_args
+
+from tests.fuzz.messages import NOW
+from tests.fuzz.promises import json_again, nodes
+from tests.fuzz.target import Target, parts
+from tests.unit.making import NOON, make_job
+from worker.answers import LONGEST_CODE, LONGEST_ERROR_MESSAGE, LONGEST_RETRY_AFTER, Answer, Flaw, judge
+from worker.jobs import Result
+from worker.readback import judge_referrals, judge_status
+from worker.verdicts import Found, Halted, Missing, Rejected, Sent, Throttled, label_of
+
+_CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+_LABEL = re.compile(r"[a-z0-9_]{1,64}")
+_FLAWS: tuple[Flaw | None, ...] = (None, *get_args(Flaw))
+
+
+def answer(data: bytes) -> None:
+    """An answer has a verdict, in words that are bounded; a referral in it can be written into a result."""
+    came = _answer(data)
+    verdict = judge(came, NOON)
+    assert _LABEL.fullmatch(label_of(verdict))
+    match verdict:
+        case Sent(status, message, referral, share_action):
+            assert 200 <= status < 300
+            assert not came.flaw
+            result = Result(
+                job_id="0" * 32,
+                campaign="spring",
+                shop="acme",
+                channel="sms",
+                outcome="sent",
+                attempts=1,
+                finished_at=NOW,
+                message=message,
+                referral=dict(referral),
+                share_action=share_action,
+            )
+            written = json.loads(result.to_json())
+            assert written["referral"] == json_again(dict(referral))
+            assert written["share_action"] == json_again(share_action)
+            assert nodes(referral) <= len(came.body)
+        case Throttled(_, code, _, retry_after):
+            assert _CODE.fullmatch(code)
+            assert retry_after is None or 0 <= retry_after <= LONGEST_RETRY_AFTER
+        case Rejected(_, code, message) | Halted(_, code, message):
+            assert _CODE.fullmatch(code)
+            assert len(code) <= LONGEST_CODE
+            assert len(message or "") <= LONGEST_ERROR_MESSAGE
+        case _:
+            assert _CODE.fullmatch(verdict.code)
+
+
+def read_back(data: bytes) -> None:
+    """What a customer's referrals are answered with is found, missing or unknown; a token's state is told or not."""
+    came = _answer(data)
+    for job in (make_job(channel="email", destination="friend@example.org"), make_job(channel="sms")):
+        match judge_referrals(came, job, NOON):
+            case Found(status, referral):
+                assert 200 <= status < 300
+                assert referral["channel"] == job.channel
+                json_again(dict(referral))
+            case Missing():
+                assert not came.flaw
+            case told:
+                assert _CODE.fullmatch(told.code)
+    assert not isinstance(judge_status(came, NOON), Sent)
+
+
+def retry_after(data: bytes) -> None:
+    """The header is a wait of up to a day and an hour, or it is none."""
+    text = data.decode("latin-1")
+    verdict = judge(Answer(429, text, b""), NOON)
+    assert isinstance(verdict, Throttled)
+    assert verdict.retry_after is None or 0 <= verdict.retry_after <= LONGEST_RETRY_AFTER
+
+
+def _answer(data: bytes) -> Answer:
+    head, wait, body = parts(data, 3)
+    digits = "".join(char for char in head.decode("latin-1") if char in "0123456789")
+    # http.client takes no other status.
+    status = 100 + int(digits[:3] or 0) % 900
+    flaw = _FLAWS[len(head) % len(_FLAWS)] if head.endswith(b"!") else None
+    return Answer(status, wait.decode("latin-1") or None, body, flaw)
+
+
+_WORDS = (
+    b"\n--\n",
+    b'{"id":"rate_limit_exceeded","message":"for this customer"}',
+    b'{"referral":{',
+    b'"share_action":',
+    b'{"referrals":[{"channel":"email","destination":"',
+    b'"updated_at":',
+    b'"status":"expired"',
+    b"\\ud800",
+    b"1e999",
+    b"-0",
+    b"[[[[[[[[",
+    b"Infinity",
+    b"\xef\xbb\xbf",
+)
+_DATES = (
+    b"Mon, 02 Nov 2026 12:00:30 GMT",
+    b" +9999",
+    b" -2359",
+    b" 0001 ",
+    b" 9999 ",
+    b"Jan",
+    b":",
+    b"(",
+    b"\xb2",
+    b"0.000000001",
+    b"999999999999",
+)
+
+TARGETS = (
+    Target("answer", answer, _WORDS),
+    Target("read_back", read_back, _WORDS),
+    Target("retry_after", retry_after, _DATES, longest=200),
+)

@@ -1,0 +1,120 @@
+"""What a marketing system exports: CSV in its encodings, lines of JSON."""
+
+import csv
+import io
+from pathlib import Path
+
+from tests.fuzz.messages import NOW
+from tests.fuzz.promises import same_cells, shown, told
+from tests.fuzz.target import Target, folder
+from worker.campaigns import Importer, ImportOptions, SeenJobs
+from worker.campaigns.columns import ColumnMatcher
+from worker.campaigns.exports.detect import open_export
+from worker.campaigns.spreadsheets import REJECTS, verbatim
+from worker.errors import InputError, UsageError
+from worker.jobs import decode_message, encode_message
+
+MAPPING = {"customer_email": "Email"}
+
+_MOST_WARNINGS = 100
+
+
+def delimited(data: bytes) -> None:
+    """A CSV is refused as a whole, or each row of it is a job or lies in the rejects, which can be read again."""
+    _imported(data, "export.csv")
+
+
+def lines_of_json(data: bytes) -> None:
+    """The same of lines of JSON."""
+    _imported(data, "export.jsonl")
+
+
+def _imported(data: bytes, name: str) -> None:
+    with folder() as place, SeenJobs() as seen:
+        path = place / name
+        path.write_bytes(data)
+        options = ImportOptions(shop=None, campaign="spring", channel="sms", mapping=MAPPING)
+        importer = Importer([path], options, seen=seen, published_at=NOW, allowed_shops={"acme", "globex"})
+        jobs = 0
+        try:
+            most = importer.count()
+            for job in importer:
+                jobs += 1
+                assert decode_message(encode_message(job, published_at_ms=0)) == job
+        except (InputError, UsageError) as error:
+            told(error)
+            return
+        assert jobs == importer.accepted <= most
+        assert importer.rows == importer.accepted + importer.finished + importer.rejected.total()
+        assert len(importer.warnings) < _MOST_WARNINGS
+        for warning in importer.warnings:
+            shown(warning)
+        assert len(importer.reject_files) == bool(importer.rejected)
+        for rejects in importer.reject_files:
+            _read_again(path, rejects, importer.rejected.total())
+
+
+def _read_again(export: Path, rejects: Path, count: int) -> None:
+    # Any CSV reader sees the rows, no spreadsheet computes one, and ours gives their cells back as they were.
+    csv.field_size_limit(1 << 30)
+    rows = list(csv.reader(io.StringIO(rejects.read_bytes().decode(), newline="")))
+    assert rows[0][:2] == list(REJECTS)
+    assert len(rows) == 1 + count
+    assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) for row in rows for cell in row)
+    matcher = ColumnMatcher(MAPPING, None, has_shop=True, has_channel=True)
+    was = open_export(export, matcher)
+    cells = {record.line: list(record.cells) for record in was.records()}
+    columns = list(was.columns)
+    if export.suffix == ".csv":
+        again = open_export(rejects, matcher)
+        assert same_cells(list(again.columns), [*REJECTS, *columns])
+        found = [list(record.cells) for record in again.records()]
+    else:
+        # One cell, which only a person reads.
+        found = [verbatim(row) for row in rows[1:]]
+    assert len(found) == count
+    for line, _, *kept in found:
+        expected = cells[int(line)]
+        assert same_cells(kept, expected + [""] * (len(columns) - len(expected)))
+
+
+_CSV = (
+    b",",
+    b";",
+    b"\t",
+    b'"',
+    b'""',
+    b"\r",
+    b"\n",
+    b"\r\n",
+    b"\0",
+    b"\xff\xfe",
+    b"\xef\xbb\xbf",
+    b"\xe9",
+    b"\x81",
+    b"=1+1",
+    b"'",
+    b"Email,shop,channel,destination,reference\n",
+    b"line,reason,",
+    b"ann@example.org",
+    b"acme",
+    b"\xe2\x80\xa8",
+)
+_JSONL = (
+    b"{",
+    b"}\n",
+    b'"customer":{"email":',
+    b'"Email":"ann@example.org"',
+    b'"shop":"acme"',
+    b'"customer.email":',
+    b'"channel":null',
+    b"\\ud800",
+    b"1e999",
+    b"NaN",
+    b"true",
+    b"[",
+    b"\r",
+    b"12345678901234567890",
+)
+
+TARGETS = (Target("csv", delimited, _CSV), Target("jsonl", lines_of_json, _JSONL))

@@ -1,0 +1,156 @@
+"""What lies on disk from an earlier run, and what RabbitMQ's metrics page says."""
+
+import json
+from pathlib import Path
+
+from tests.fuzz.messages import NOW
+from tests.fuzz.promises import told
+from tests.fuzz.target import Target, folder
+from tests.unit.making import LEASE, NOON, PLENTY
+from worker.broker.depths import read
+from worker.campaigns.journal import Journal
+from worker.campaigns.results import COLUMNS, Format, ResultsFile
+from worker.campaigns.seen import SeenJobs, SeenResults
+from worker.clock import ManualClock
+from worker.errors import InputError, UsageError
+from worker.jobs import Result
+from worker.store.base import Ask
+from worker.store.memory import MemoryStore
+
+HEADER = ",".join(COLUMNS) + "\n"
+
+RESULT = Result(
+    job_id="f" * 32, campaign="spring", shop="acme", channel="sms", outcome="sent", attempts=1, finished_at=NOW
+)
+
+
+def journal(data: bytes) -> None:
+    """A journal is refused in one line, or its results make a results file and its calls a store's memory."""
+    with folder() as place, SeenJobs() as seen:
+        path = place / "results.csv.journal"
+        path.write_bytes(data)
+        try:
+            with Journal(path, "spring") as found:
+                results = list(found.results())
+                seen.mark_finished(result["job_id"] for result in results)
+                store = MemoryStore(ManualClock(NOON), retention=0)
+                found.restore(store, lambda shop, customer, job_id: Ask(shop, customer, job_id, PLENTY, lease=LEASE))
+                written = ResultsFile(place / "results.csv")
+                assert written.rebuild(results) == len(results)
+                written.close()
+                store.admit(Ask("acme", "b:1", "0" * 32, PLENTY, lease=LEASE))
+                found.finished(RESULT.to_json())
+        except (InputError, UsageError) as error:
+            told(error)
+            # What is no journal is left as it is; of one that is, at most a part of a line at its end is gone.
+            assert data.startswith(path.read_bytes())
+            assert data.startswith(b'{"event"') or path.read_bytes() == data
+            return
+        with Journal(path, "spring") as again:
+            assert [result["job_id"] for result in again.results()][-1] == RESULT.job_id
+
+
+def results_csv(data: bytes) -> None:
+    """A results file is refused in one line and left as it is, or it is gone on with: nothing in it is lost."""
+    _resumed(data, "csv")
+
+
+def results_jsonl(data: bytes) -> None:
+    """The same of lines of JSON."""
+    _resumed(data, "jsonl")
+
+
+def _resumed(data: bytes, form: Format) -> None:
+    with folder() as place:
+        path = place / "results"
+        path.write_bytes(data)
+        try:
+            known = _known(path, form)
+        except (InputError, UsageError) as error:
+            told(error)
+            assert path.read_bytes() == data
+            return
+        kept = path.read_bytes()
+        cut = data[len(kept) :]
+        if data.startswith(kept):
+            # A crash leaves a part of a row, in CSV perhaps one of several lines.
+            assert not cut.endswith(b"\n") or (form == "csv" and b'"' in cut)
+        else:
+            # Or a part of the header.
+            assert form == "csv"
+            assert kept == HEADER.encode()
+            assert HEADER.encode().startswith(data)
+        file = ResultsFile(path, form)
+        list(file.resume())
+        file.add(RESULT.to_json())
+        file.close()
+        assert _known(path, form) == [*known, RESULT.job_id]
+
+
+def _known(path: Path, form: Format) -> list[str]:
+    file = ResultsFile(path, form)
+    with SeenResults() as seen:
+        try:
+            found = list(file.resume())
+        finally:
+            file.close()
+        for job_id, outcome in found:
+            seen.check(job_id, outcome)
+    return [job_id for job_id, _ in found]
+
+
+def depths(data: bytes) -> None:
+    """Any page is read for the depths that it tells; what is no depth is none."""
+    try:
+        found = read(data.decode(errors="replace").splitlines())
+    except ValueError:
+        return
+    for depth in found.values():
+        assert json.dumps([depth.ready, depth.unacknowledged])
+        assert depth.ready >= 0
+
+
+_EVENTS = (
+    b'{"event":"campaign","version":1,"campaign":"spring"}\n',
+    b'{"event":"started","job_id":"' + b"0" * 32 + b'","shop":"acme","customer":"b:1","attempts":1,"takeovers":0,',
+    b'"unknowns":0,"elapsed":0,"at":1793620800000000}\n',
+    b'{"event":"result","result":{"job_id":"' + b"0" * 32 + b'","outcome":"sent"}}\n',
+    b'"called":false',
+    b'"not_before":1',
+    b'"event":"released"',
+    b'"event":"repeat"',
+    b'"customer":5',
+    b"1e999",
+    b"-1",
+    b"99999999999999999999",
+    b"true",
+    b"\\ud800",
+)
+_ROWS = (
+    HEADER.encode(),
+    b"," * (len(COLUMNS) - 1),
+    b"0" * 32,
+    b'"',
+    b"\n",
+    b"\r",
+    b"\0",
+    b"\xff",
+    b'{"job_id":"' + b"0" * 32 + b'"}\n',
+)
+_PAGE = (
+    b'rabbitmq_detailed_queue_messages_ready{queue="referrals.dead"} ',
+    b'rabbitmq_detailed_queue_messages_unacked{vhost="/",queue="a"} ',
+    b"1e999",
+    b"1.5e3",
+    b"...",
+    b"e",
+    b"+",
+    b"\n",
+)
+
+TARGETS = (
+    Target("journal", journal, _EVENTS),
+    Target("results_csv", results_csv, _ROWS),
+    Target("results_jsonl", results_jsonl, _ROWS),
+    Target("depths", depths, _PAGE, longest=1024),
+)

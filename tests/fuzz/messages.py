@@ -1,0 +1,152 @@
+"""What comes over RabbitMQ: jobs, results, dead letters."""
+
+import csv
+import io
+import json
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import Any, get_args
+
+from tests.fuzz.headers import content_header
+from tests.fuzz.promises import shown, told
+from tests.fuzz.target import Target, folder, parts
+from worker.bounds import LARGEST_INTEGER
+from worker.broker.dead import DeadLetter
+from worker.broker.properties import has_one_meaning
+from worker.broker.topology import RESULTS
+from worker.campaigns.results import COLUMNS, Format, ResultsFile
+from worker.campaigns.seen import SeenResults
+from worker.cli.collect import _Target as Collected
+from worker.cli.dead import _cell, _row, _whole
+from worker.cli.replay import _message
+from worker.dispatch import is_expired
+from worker.errors import DeadLetterError, DeadReason
+from worker.jobs import Result, decode_message, encode_message, parse_result
+
+NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
+
+
+def message(data: bytes) -> None:
+    """A job is refused with a reason, or it is one: it can be published, replayed and become a result."""
+    try:
+        job = decode_message(data)
+    except DeadLetterError as error:
+        told(error)
+        _reasoned(error)
+        return
+    assert job.expected_id() == job.job_id
+    body = encode_message(job, published_at_ms=0)
+    again = decode_message(body)
+    assert again == job
+    assert encode_message(again, published_at_ms=0) == body
+    if job.run < LARGEST_INTEGER:
+        replayed = job.replay(not_after=None)
+        assert replayed.run == job.run + 1
+        assert decode_message(encode_message(replayed, published_at_ms=0)) == replayed
+    is_expired(job, 0)
+    result = Result(
+        **{name: getattr(job, name) for name in _SHARED}, outcome="sent", attempts=1, finished_at=NOW, referral={}
+    )
+    written = json.loads(result.to_json())
+    assert written["job_id"] == job.job_id
+    _collected(result.to_json().encode(), known=True)
+
+
+def _reasoned(error: DeadLetterError) -> None:
+    assert error.reason in get_args(DeadReason)
+
+
+_SHARED = (
+    "job_id",
+    "campaign",
+    "shop",
+    "run",
+    "line",
+    "reference",
+    "customer",
+    "channel",
+    "destination",
+    "sender",
+    "published_at",
+)
+
+
+def result(data: bytes) -> None:
+    """A result is moved aside, or it becomes one row, which is read back as the same job when collecting goes on."""
+    _collected(data, known=False)
+
+
+def _collected(body: bytes, *, known: bool) -> None:
+    forms: tuple[Format, ...] = ("csv", "jsonl")
+    for form in forms:
+        with folder() as place:
+            path = place / f"results.{form}"
+            with SeenResults() as seen, closing(Collected(ResultsFile(path, form), seen)) as first:
+                refused = first.take([(1, body), (2, body)])
+                assert refused in ([], [1, 2])
+                assert not (known and refused)
+                rows = 0 if refused else 1
+                assert first.outcomes.total() == first.repeated == rows
+            assert len(_rows(path.read_bytes().decode(), form)) == rows
+            with SeenResults() as seen, closing(Collected(ResultsFile(path, form), seen)) as again:
+                assert again.known == rows
+                again.take([(1, body)])
+                assert again.repeated == rows
+                assert again.outcomes.total() == 0
+
+
+def _rows(text: str, form: Format) -> list[Any]:
+    if form == "jsonl":
+        return [json.loads(line) for line in text.split("\n")[:-1]]
+    rows = list(csv.reader(io.StringIO(text, newline="")))
+    assert rows[0] == list(COLUMNS)
+    assert all(len(row) == len(COLUMNS) for row in rows)
+    # None that a spreadsheet would compute.
+    assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) for row in rows for cell in row)
+    return rows[1:]
+
+
+def letter(data: bytes) -> None:
+    """A dead letter can be looked at, whatever it holds: in a list, whole, and for whether it can be replayed."""
+    exchange, key, table, body = parts(data, 4)
+    properties = content_header(b"\x20\x00" + len(table).to_bytes(4) + table).properties
+    one = DeadLetter(
+        tag=1,
+        exchange=exchange.decode(errors="replace"),
+        routing_key=key.decode(errors="replace"),
+        headers=properties.headers or {},
+        clear=has_one_meaning(properties),
+        body=body,
+    )
+    assert isinstance(one.reason, str)
+    assert isinstance(one.shop, str)
+    assert isinstance(one.is_result, bool)
+    for text in (one.detail, one.campaign, one.job_id, one.worker_reason):
+        assert isinstance(text, str | None)
+    assert one.dead_at is None or one.dead_at.tzinfo is not None
+    for value in _row(one).values():
+        shown(_cell(value))
+    for reveal in (False, True):
+        assert json.loads(json.dumps(_whole(one, reveal=reveal)))
+    made = _message(one, None, None)
+    if isinstance(made, str):
+        # Told in one cell of a line.
+        shown(_cell(made))
+    elif made.exchange == RESULTS:
+        assert parse_result(made.body).job_id == one.job_id
+    else:
+        assert decode_message(made.body).run > 0
+
+
+_JSON = (b'"', b"{", b"}", b"[", b"]", b":", b",", b"null", b"true", b"1e999", b"NaN", b"\\ud800", b"-1", b"0")
+_OF_A_JOB = tuple(f'"{name}":'.encode() for name in (*_SHARED, "schema", "not_after", "email", "bhid", "shopid"))
+
+TARGETS = (
+    Target("message", message, (*_JSON, *_OF_A_JOB, b'"kwargs":{"job":', b'"actor_name":"refer"', b'"args":[]')),
+    Target("result", result, (*_JSON, *_OF_A_JOB, b'"outcome":"sent"', b'"referral":{"link":', b'"share_action":')),
+    Target(
+        "letter",
+        letter,
+        (*_JSON, *_OF_A_JOB, b"\x07x-deathA", b"x-referral-reasonS", b"x-referral-dead-atS", b"referrals.return"),
+    ),
+)
