@@ -141,6 +141,16 @@ def test_reset() -> None:
     assert breaker.record(BAD_TOKEN, 1, Job("z")) == Pause("halted", 1 + FIRST_PAUSE, "invalid_token", 1)
 
 
+def test_reset_forgets_who_was_refused() -> None:
+    """A job that was refused under the old credential is refused for the first time under the new one."""
+    breaker = Breaker()
+    breaker.record(SENT, 0, Job("z"))
+    assert breaker.record(A_PAGE, 1, Job("a")) is None
+    breaker.reset()
+    breaker.token_was_taken()
+    assert breaker.record(A_PAGE, 2, Job("a")) is None
+
+
 def test_join() -> None:
     """A shop that another one's answers paused waits as long, and its own next good answer ends that."""
     breaker = Breaker()

@@ -1,5 +1,6 @@
 """The dead queue on a real broker: every reason, what is kept of a message, and looking without losing."""
 
+import json
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -268,6 +269,14 @@ def test_each_of_several_is_told(tap: Tap, params: Parameters) -> None:
     assert [error is None for error in told] == [True, False, True]
     assert "gone" in str(told[1])
     assert {tap.peek(shop_queue("acme")) is None for _ in range(2)} == {False}
+
+
+@pytest.mark.parametrize("value", [5, True, ["acme"], {"a": 1}, "", None])
+def test_fields_that_are_no_text(value: object) -> None:
+    """Whose a letter is, is told from texts alone: of anything else, or of an empty one, its routing key speaks."""
+    body = json.dumps({"shop": value, "campaign": value, "job_id": value}).encode()
+    letter = DeadLetter(tag=1, exchange=JOBS, routing_key="bolt.more", headers={}, clear=True, body=body)
+    assert (letter.shop, letter.campaign, letter.job_id) == ("bolt", None, None)
 
 
 def test_a_virtual_host_without_our_queues(rabbitmq: RabbitMQ) -> None:

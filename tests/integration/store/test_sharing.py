@@ -113,6 +113,16 @@ def test_processes_are_told_different_times(ahead: World, per_second: int, holds
     assert set(found) == {step // limits.shop.interval + 1}
 
 
+def test_turns_of_a_shop_whose_pace_fell(ahead: World) -> None:
+    """Turns are as far apart as the calls at the pace in force, not at the file's: each is to find a token."""
+    limits = make_limits(shop=Rate(SECOND, 1))
+    ahead.store.slow_down(make_ask(0, limits=limits), NOON - 1)
+    go(ahead.store, make_ask(1, limits=limits))
+    refusals = [submitted(ahead.store, [make_ask(10 + n, limits=limits)], holds=1)[0] for n in range(4)]
+    untils = [reply.until for reply in refusals if isinstance(reply, Closed)]
+    assert [later - untils[0] for later in untils] == [0, SECOND * 5 // 4, SECOND * 10 // 4, SECOND * 15 // 4]
+
+
 def test_a_token_on_its_way_belongs_to_those_with_a_turn(ahead: World) -> None:
     """While turns are given out a process without one gets a turn too, and one with it gets its calls."""
     limits = make_limits(shop=Rate.per_second(20, 1))
