@@ -473,6 +473,27 @@ def test_expired(late_by: int, outcome: str) -> None:
         assert [result[name] for name in ("code", "status", "called_at", "latency_seconds")] == [None] * 4
 
 
+def test_the_copy_that_is_called_counts() -> None:
+    """What copies of a job may differ in goes to Refer2 and into the result as the called one has it, none merged."""
+    bench = Bench()
+    first, second = (
+        make_job(sender=f"{name}@example.com", reference=name, line=line)
+        for line, name in enumerate(("ann", "bob"), start=1)
+    )
+    assert first.job_id == second.job_id
+    bench.job, bench.verdict = first, DOWN
+    later = bench.dispatch()
+    assert isinstance(later, Later)
+    bench.clock.set(later.not_before)
+    bench.job, bench.verdict = second, SENT
+    result = result_of(bench.dispatch())
+    assert [result[name] for name in ("sender", "reference", "line", "attempts")] == ["bob@example.com", "bob", 2, 2]
+    bench.job = first
+    assert isinstance(seen := bench.store.admit(bench.ask()), Seen)
+    assert seen.result is not None
+    assert json.loads(seen.result)["reference"] == "bob"
+
+
 @pytest.mark.parametrize("takeovers", [0, 1])
 def test_expired_since_its_grant(takeovers: int) -> None:
     """A job whose deadline passes between grant and call gives the grant back: the ledger says who ends it, and how."""

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from types import TracebackType
 from typing import Self
@@ -46,12 +47,20 @@ class Ledger:
     def watch(self, jobs: Iterable[Job]) -> Iterator[Job]:
         """The jobs as they come, each asked about before it is handed on: once it is published a worker may be faster.
 
-        Holds some hundred of them back; blocks for the store's time-out at the longest, once.
+        Holds some hundred of them back, so that the store answers while those before are published; blocks for its
+        time-out at the longest, once.
         """
-        rest = iter(jobs)
-        while batch := list(islice(rest, ASKED_AT_ONCE)):
-            self._ask(batch)
-            yield from batch
+        if self._store is None:
+            yield from jobs
+            return
+        rest, asked = iter(jobs), list[Job]()
+        with ThreadPoolExecutor(1) as asking:
+            while batch := list(islice(rest, ASKED_AT_ONCE)):
+                question = asking.submit(self._ask, batch)
+                yield from asked
+                question.result()
+                asked = batch
+        yield from asked
 
     def rows(self) -> list[tuple[str, str]]:
         """For a summary: how many are published of which the ledger knew something, and what becomes of these."""

@@ -369,6 +369,13 @@ def test_the_documented_acl_is_enough(server: Valkey, client: Any) -> None:
     store.retry(make_ask(2), go(store, make_ask(2)).epoch, NOON)
     store.block("acme", "e:ann@example.com", SystemClock().now() + SECOND)
     assert isinstance(store.admit(make_ask(3)), Wait)
+    expired = replace(make_ask(4), free="expired", customer="")
+    finish(store, expired, "expired")
+    assert store.known([("acme", make_ask(number).job_id) for number in (1, 2, 4)]) == [
+        "answered",
+        "under_way",
+        "expired",
+    ]
     fill_with_campaigns(client)
     store.tally("acme", "one more", {"sent": 1})
     assert store.tallies("acme")["one more"] == {"sent": 1}
