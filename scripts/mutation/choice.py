@@ -59,7 +59,7 @@ def chosen(path: str, root: Path) -> list[str]:
     """Files and folders of tests; of those that import the module only units, since everything imports everything."""
     name = Path(path).stem
     if path.endswith(".lua"):
-        return [*(f"{STORE}/test_{topic}.py" for topic in _LUA[name]), STORE]
+        return [*(f"{STORE}/test_{topic}.py" for topic in _LUA.get(name, ())), STORE]
     units = [str(test.relative_to(root)) for test in sorted((root / "tests/unit").rglob("test_*.py"))]
     mirrors = [test for test in units if Path(test).name == f"test_{name}.py"]
     dotted = path.removesuffix(".py").replace("/", ".")
