@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 import pika
@@ -32,6 +32,7 @@ def forged_result(job: FaultJob) -> bytes:
         "code": "forged",
         "attempts": 1,
         "finished_at": datetime.now(UTC).isoformat(),
+        "latency_seconds": 0.1,
     }
     return json.dumps(result).encode()
 
@@ -49,37 +50,62 @@ def next_run(job: FaultJob) -> str:
     return hashlib.sha256(compact.encode()).hexdigest()[:32]
 
 
-def harm(victims: Iterator[FaultJob]) -> Iterator[tuple[str | bytes, bytes, Forged, int]]:
-    """Endless messages: routing key, body, headers, and how many dead letters each becomes."""
-    claims = b"".join(entry(name, value) for name, value in CLAIMS.items() if name not in {"CC", "BCC", "x-death"})
-    death, copy = entry("x-death", [RESULT_DEATH]), entry("CC", ["acme", "bolt"])
+CLAIMED = b"".join(entry(name, value) for name, value in CLAIMS.items() if name not in {"CC", "BCC", "x-death"})
+
+Message = tuple[str | bytes, bytes, Forged, int]
+"""Routing key, body, headers, and how many dead letters it becomes."""
+
+DEATH, COPY = entry("x-death", [RESULT_DEATH]), entry("CC", ["acme", "bolt"])
+
+
+def expiring(victims: Iterator[FaultJob]) -> Iterator[Message]:
+    """Endless results that RabbitMQ itself moves, where no worker is faster."""
+    while True:
+        yield "acme", forged_result(next(victims)), Forged(CLAIMED, DEATH, expiration="1"), 1
+        yield "acme", forged_result(next(victims)), Forged(CLAIMED, DEATH, DEATH, expiration="1"), 1
+        yield "acme.rejected.forged.plain", forged_result(next(victims)), Forged(COPY, DEATH, expiration="1"), 2
+
+
+def harm(victims: Iterator[FaultJob]) -> Iterator[Message]:
+    """Endless messages of every kind."""
+    moved = expiring(victims)
     for number in itertools.count(9_000_000, 10):
-        yield "acme", forged_result(next(victims)), Forged(claims, death), 1
-        yield "acme", forged_result(next(victims)), Forged(claims, death, expiration="1"), 1
-        yield "acme", forged_result(next(victims)), Forged(claims, death, death, expiration="1"), 1
-        yield "acme.rejected.forged.plain", forged_result(next(victims)), Forged(copy, death, expiration="1"), 2
-        yield b"\xff", FaultJob("bolt", number).message(), Forged(copy, claims, death), 2
-        yield "core", FaultJob("bolt", number + 1).message(), Forged(copy, claims), 3
-        yield "core", FaultJob("core", number + 2).message(), Forged(claims, death), 0
+        yield "acme", forged_result(next(victims)), Forged(CLAIMED, DEATH), 1
+        yield from itertools.islice(moved, 3)
+        yield b"\xff", FaultJob("bolt", number).message(), Forged(COPY, CLAIMED, DEATH), 2
+        yield "core", FaultJob("bolt", number + 1).message(), Forged(COPY, CLAIMED), 3
+        yield "core", FaultJob("core", number + 2).message(), Forged(CLAIMED, DEATH), 0
 
 
 def test_forged_headers(site: Site) -> None:
     """No forged result comes out, also not of `dead replay`; everybody's jobs are sent, what was parked with them."""
     count = site.times(700, 70)
-    site.start(2)
     connection = pika.BlockingConnection(pika.URLParameters(site.vhost.url))
     channel = connection.channel()
     channel.confirm_delivery()
     letters, parked = 0, set()
-    with site.load(per_second=PER_SECOND) as load:
-        site.await_calls(20)
-        for key, body, properties, dead in itertools.islice(harm(site._endless(0)), count):
+
+    def publish(messages: Iterable[Message]) -> None:
+        nonlocal letters
+        for key, body, properties, dead in messages:
             channel.basic_publish("referrals", key, body, properties, mandatory=True)
             site.published[id_of(body)] = True
             letters += dead
             site.faults += 1
             if dead and "kwargs" in json.loads(body):
                 parked.add(body)
+
+    victims = (job for job in site.jobs(10 * count) if job.shop == "acme")
+    # Queues are declared, and nobody consumes: so RabbitMQ moves these.
+    site.start(1)
+    site.stop()
+    publish(itertools.islice(expiring(victims), 9))
+    wait_until(lambda: site.depths().get(DEAD) == letters, PATIENCE, f"{letters} dead letters")
+    site.mend()
+    site.start(1)
+    with site.load(per_second=PER_SECOND) as load:
+        site.await_calls(20)
+        publish(itertools.islice(harm(victims), count))
         site.await_calls(20)
     connection.close()
     wait_until(lambda: site.depths().get(DEAD) == letters, PATIENCE, f"{letters} dead letters")
