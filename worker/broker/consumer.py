@@ -122,7 +122,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
             prefetch=host.prefetch,
             single=single,
             on_message=self._on_message,
-            wanted=frozenset({PLACE_HEADER}),
+            wanted=frozenset({PLACE_HEADER, TROUBLE_HEADER}),
         )
         self._publisher = publisher(params, listener=self._on_publisher)
         self._connect_at = 0
