@@ -90,6 +90,9 @@ _ZEROS = bytes(ord("0") if chr(byte).isdecimal() else byte for byte in range(128
 
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[{]|[\]}]|[^\s\[\]{},:"]++|"', re.DOTALL)
 _OPENING, _CLOSING = (b"[", b"{"), (b"]", b"}")
+_NUMBER_BEGINS = b"-0123456789"
+_WORDS = (b"true", b"false", b"null", b"NaN", b"Infinity")
+"""The last two are no JSON, but pydantic's parser reads on behind them."""
 
 
 def check(text: bytes, bounds: Bounds) -> None:
@@ -158,8 +161,12 @@ def _look_through(text: bytes, bounds: Bounds) -> None:
         if token.startswith(b'"'):
             if len(token) - 2 > bounds.text:
                 raise TooLargeError(f"holds a text of more than {bounds.text:,} bytes")
-        elif len(token) > bounds.number:
-            raise TooLargeError(f"holds a number of more than {bounds.number} characters")
+        elif token[0] in _NUMBER_BEGINS:
+            if len(token) > bounds.number:
+                raise TooLargeError(f"holds a number of more than {bounds.number} characters")
+        elif token not in _OPENING and token not in _WORDS:
+            # As above.
+            return
 
 
 def _refuse(constant: str) -> NoReturn:

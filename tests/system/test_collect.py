@@ -102,7 +102,7 @@ def test_a_killed_collect_goes_on(desk: Desk, rabbitmq: RabbitMQ, vhost: Vhost, 
     wait_until(lambda: rabbitmq.depths(vhost).get(RESULTS) == 0, 10, "an empty queue")
     if form == "csv":
         row = next(row for row in desk.results(name) if row["line"] == "7")
-        assert row["reference"] == 'row 7, "quoted"\nover two lines'
+        assert row["reference"] == r'row 7, "quoted"\nover two lines', "a line break is written as an escape"
         assert json.loads(row["share_action"])["text"] == "für Dich 🎁"
         assert row["link"] == "https://example.com/r/7"
 

@@ -26,6 +26,7 @@ BEYOND: dict[str, tuple[bytes, str]] = {
     "a text with a quote": (b'["' + b'\\"' * 26 + b'"]', "holds a text of more than 50 bytes"),
     "digits": (b"[12345678901]", "holds a number of more than 10 characters"),
     "digits after a point": (b"[0.12345678901]", "holds a number of more than 10 characters"),
+    "behind what is no JSON and is read on": (b"[NaN,-Infinity,Infinity" + b",0" * 20, "more than 20 keys and values"),
 }
 
 
@@ -102,6 +103,15 @@ def test_as_a_parser_would_count(value: object, indent: int | None) -> None:
         assert not fits
     else:
         assert fits
+
+
+@pytest.mark.parametrize("text", [b"x" * 60, bytes(range(256)), b"[1," + b"y" * 60 + b"]", b"[truer" + b",0" * 20])
+def test_what_is_no_json(text: bytes) -> None:
+    """Bytes that no parser reads on behind are for it to refuse: they are called undecodable, not too large."""
+    check(text, SMALL)
+    with pytest.raises(ValueError, match=r"Expecting|Invalid|decode|delimiter") as refused:
+        loads(text, SMALL)
+    assert not isinstance(refused.value, TooLargeError)
 
 
 @PATIENT
