@@ -88,7 +88,8 @@ METRICS_PAGE = 64 * 1024 * 1024
 # Any run of digits looks the same after this, so that one search finds a long one: a seventh of a regex's time.
 _ZEROS = bytes(ord("0") if chr(byte).isdecimal() else byte for byte in range(128)) + bytes(range(128, 256))
 
-_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[{]|[\]}]|[^\s\[\]{},:"]++|"', re.DOTALL)
+# A text that doesn't end is one token too, up to the end: looked for anew from each quote on, 256 KiB took 6 s.
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[{]|[\]}]|[^\s\[\]{},:"]++', re.DOTALL)
 _OPENING, _CLOSING = (b"[", b"{"), (b"]", b"}")
 _NUMBER_BEGINS = b"-0123456789"
 _WORDS = (b"true", b"false", b"null", b"NaN", b"Infinity")

@@ -259,21 +259,33 @@ _VENDORS_OWN = {"message", "referral", "share_action"}
 
 
 def parse_result(body: bytes) -> Result:
-    """The result in a message's body, which counts only as a whole: every field of it, and its job's id.
+    """The result in a message's body; see :func:`check_result`.
 
     Raises:
       DeadLetterError: the body is no result, or is one under the id of another job (`bad_schema`).
     """
     try:
         # Not by pydantic alone, which takes no lone surrogate: `to_json` has let those of the vendor's through.
-        result = Result.model_validate(loads(body, RESULT))
+        return check_result(loads(body, RESULT))
+    except ValueError:
+        raise DeadLetterError("bad_schema", "it is no result: the body is not JSON within bounds") from None
+
+
+def check_result(document: Any) -> Result:
+    """The result in a JSON document, which counts only as a whole: every field of it, and its job's id.
+
+    Raises:
+      DeadLetterError: as :func:`parse_result`.
+    """
+    try:
+        result = Result.model_validate(document)
         made_by_its_fields = job_id(
             result.shop, result.campaign, result.run, result.customer, result.channel, result.destination
         )
     except ValidationError as error:
         raise DeadLetterError("bad_schema", f"it is no result that this version reads: {explain(error)}") from None
     except ValueError:
-        raise DeadLetterError("bad_schema", "it is no result: the body is not JSON within bounds") from None
+        raise DeadLetterError("bad_schema", "it is no result: its job's fields are no valid Unicode") from None
     if made_by_its_fields != result.job_id:
         raise DeadLetterError("bad_schema", "it is a result whose fields make another job id than it carries")
     return result

@@ -96,6 +96,7 @@ def hostile(shop: str, number: int) -> list[bytes]:
         "deep": job.message(note=0).replace(b'"note": 0', b'"note": ' + b"[" * 30_000 + b"]" * 30_000),
         "digits": job.message(note=0).replace(b'"note": 0', b'"note": ' + b"9" * 60_000),
         "wide text": job.message(note="\U0001f600" * 5000),
+        "texts without an end": b"{}" * 1000 + b'\\"' * 30_000,
     }
     return [*whole.values(), *([whole["dense"], whole["objects"]] * 3)]
 

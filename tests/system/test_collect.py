@@ -1,5 +1,6 @@
 """`referrals collect` is killed, goes on, and meets results twice: one row per job id, whatever happened."""
 
+import hashlib
 import json
 import signal
 from collections import Counter
@@ -18,12 +19,18 @@ ENOUGH = 8_000
 """Results that take `collect` some seconds, so that it is killed amid them."""
 
 
+def job_id(number: int) -> str:
+    """The id that the fields of the job of this number make, as docs/messages.md says."""
+    identity = ["acme", "spring", 0, None, f"c{number}", None, "whatsapp", None]
+    return hashlib.sha256(json.dumps(identity, separators=(",", ":")).encode()).hexdigest()[:32]
+
+
 def result(number: int, outcome: str = "sent") -> bytes:
     """A result as a worker publishes it, with characters that are awkward in a row."""
     link = f"https://example.com/r/{number}"
     body: dict[str, Any] = {
         "schema": 1,
-        "job_id": f"{number:032x}",
+        "job_id": job_id(number),
         "campaign": "spring",
         "shop": "acme",
         "run": 0,
@@ -98,7 +105,7 @@ def test_a_killed_collect_goes_on(desk: Desk, rabbitmq: RabbitMQ, vhost: Vhost, 
     told = json.loads(again.stdout)
     assert told["results_rows"] == ENOUGH
     assert told["repeated"] >= rows
-    assert Counter(job_ids(desk, name)) == {f"{number:032x}": 1 for number in range(ENOUGH)}
+    assert Counter(job_ids(desk, name)) == {job_id(number): 1 for number in range(ENOUGH)}
     wait_until(lambda: rabbitmq.depths(vhost).get(RESULTS) == 0, 10, "an empty queue")
     if form == "csv":
         row = next(row for row in desk.results(name) if row["line"] == "7")
@@ -153,10 +160,12 @@ def test_a_job_that_is_called_after_all(desk: Desk, vhost: Vhost, form: str) -> 
 
 
 def test_what_is_no_result_is_parked(desk: Desk, vhost: Vhost) -> None:
-    """What is no result, or of a newer schema, goes to `referrals.dead` untouched and leaves no row; others do."""
+    """What is no result, is another job's or of a newer schema goes to `referrals.dead` untouched; others get a row."""
     declare(desk)
     newer = result(99).replace(b'"schema": 1', b'"schema": 2')
-    strangers = [b"", b"\xff", b"[]", b'{"job_id":"1","outcome":"sent"}', b"[" * 50_000, newer]
+    # Were it taken, the true result of job 5, which comes later, would count as repeated.
+    another_s = result(98).replace(job_id(98).encode(), job_id(5).encode())
+    strangers = [another_s, b"", b"\xff", b"[]", b'{"job_id":"1","outcome":"sent"}', b"[" * 50_000, newer]
     with tapping(vhost) as tap:
         for number, body in enumerate(strangers):
             publish(tap, range(number, number + 1))
@@ -166,7 +175,8 @@ def test_what_is_no_result_is_parked(desk: Desk, vhost: Vhost) -> None:
         assert json.loads(ended.stdout)["unreadable"] == len(strangers)
         parked = tap.take("referrals.dead", len(strangers), 10)
     assert sorted(letter.body for letter in parked) == sorted(strangers)
-    assert len(desk.results()) == len(strangers)
+    assert {row["job_id"] for row in desk.results()} == {job_id(number) for number in range(len(strangers))}
+    assert {row["link"] for row in desk.results()} == {f"https://example.com/r/{n}" for n in range(len(strangers))}
 
 
 def test_two_collects_don_t_share_a_file(desk: Desk, vhost: Vhost) -> None:

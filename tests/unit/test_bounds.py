@@ -23,6 +23,8 @@ BEYOND: dict[str, tuple[bytes, str]] = {
     "a text": (json.dumps({"a": "b" * 51}).encode(), "holds a text of more than 50 bytes"),
     "a key": (json.dumps({"b" * 51: "a"}).encode(), "holds a text of more than 50 bytes"),
     "a text in escapes": (b'["' + b"\\u0001" * 9 + b'"]', "holds a text of more than 50 bytes"),
+    "a text without an end": (b'["' + b'\\"' * 26, "holds a text of more than 50 bytes"),
+    "a text that ends in an escape": (b'["' + b"a" * 51 + b"\\", "holds a text of more than 50 bytes"),
     "a text with a quote": (b'["' + b'\\"' * 26 + b'"]', "holds a text of more than 50 bytes"),
     "digits": (b"[12345678901]", "holds a number of more than 10 characters"),
     "digits after a point": (b"[0.12345678901]", "holds a number of more than 10 characters"),

@@ -19,8 +19,8 @@ from worker.campaigns.results import Format, ResultsFile
 from worker.campaigns.seen import SeenResults
 from worker.cli import console, options
 from worker.cli.environment import load
-from worker.errors import BrokerError
-from worker.jobs import Result
+from worker.errors import BrokerError, DeadLetterError
+from worker.jobs import check_result
 
 POLL_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 15.0
@@ -143,10 +143,11 @@ def _reconnect(params: Parameters, stop: threading.Event, pause: float) -> Colle
 
 
 def _result(body: bytes) -> dict[str, Any] | None:
-    # A newer schema might mean something else by the same names; it waits in the dead queue for a newer collect.
+    # A newer schema might mean something else by the same names; it waits in the dead queue for a newer collect. One
+    # under another job's id would have that job's own result dropped as repeated.
     try:
         result: dict[str, Any] = loads(body, RESULT)
-        Result.model_validate(result)
-    except ValueError:
+        check_result(result)
+    except (ValueError, DeadLetterError):
         return None
     return result
