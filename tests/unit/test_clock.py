@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.making import PATIENT
-from worker.clock import DAY, SECOND, ManualClock, SystemClock, from_datetime, to_datetime
+from worker.clock import DAY, SECOND, SLIGHT, ManualClock, SystemClock, from_datetime, to_datetime
 
 
 @pytest.mark.parametrize(
@@ -82,6 +82,19 @@ def test_a_corrected_wall_clock(seconds: int) -> None:
     assert clock.now() - began == 10 * SECOND
     assert clock.ahead() == seconds * SECOND
     assert clock.now() + clock.ahead() == machine.wall // 1000
+
+
+def test_clocks_that_drift_apart() -> None:
+    """Where the wall clock runs a little faster, an instant is told the same again and again, and never far off."""
+    machine = Machine()
+    clock = machine.clock()
+    told = []
+    for _ in range(1000):
+        machine.wall += 50_000  # 50 us a second: a clock that is being put right without a step
+        machine.run(1)
+        told.append(clock.ahead())
+        assert abs(clock.now() + told[-1] - machine.wall // 1000) < SLIGHT
+    assert len(set(told)) == 6
 
 
 @pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="Linux alone has a clock that runs on in suspension")
