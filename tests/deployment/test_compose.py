@@ -94,6 +94,13 @@ def test_keys_are_mounted_by_who_signs_alone() -> None:
     }
 
 
+def test_who_publishes_counts_in_the_workers_store() -> None:
+    """The publisher has the workers' store, so that it can tell what was answered before; the collector has none."""
+    urls = {name: service.get("environment", {}).get(f"{PREFIX}REDIS_URL") for name, service in OURS.items()}
+    assert urls.pop("publish") == urls.pop("worker") is not None
+    assert not any(urls.values())
+
+
 def test_a_worker_has_the_time_to_drain() -> None:
     """`docker compose stop` waits longer than the longest drain."""
     assert float(SERVICES["worker"]["stop_grace_period"].removesuffix("s")) > SHUTDOWN_MS / 1000 + DRAIN / SECOND

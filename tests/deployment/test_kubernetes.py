@@ -269,11 +269,11 @@ def egress(objects: list[Object], labels: dict[str, str]) -> list[tuple[dict[str
 
 @overlays
 def test_our_pods_reach_what_they_need_and_nothing_else(name: str) -> None:
-    """All our pods are denied but for DNS; broker for all that speak to it, store and API for workers alone."""
+    """All are denied but for DNS: broker for who speaks to it, store for workers and who publishes, API for workers."""
     objects = overlay(name)
     needs = {
         "worker": {53, 5671, 5672, 6379, 443} | ({8085} if name == "dev" else set()),
-        "publish": {53, 5671, 5672},
+        "publish": {53, 5671, 5672, 6379},
         "collect": {53, 5671, 5672},
         "sandbox": {53},
     }
@@ -288,6 +288,38 @@ def test_our_pods_reach_what_they_need_and_nothing_else(name: str) -> None:
     assert sorted(denied["policyTypes"]) == ["Egress", "Ingress"]
     assert "ingress" not in denied
     assert "egress" not in denied
+
+
+@overlays
+def test_who_has_the_store_s_url_reaches_the_store_and_nobody_else(name: str) -> None:
+    """Workers and the Job that publishes are given the URL and let out to the store, which lets them alone in."""
+    objects = overlay(name)
+    ours = [(pod, labels) for _, pod, labels in workloads(objects) if is_ours(labels)]
+    component = "app.kubernetes.io/component"
+    given = {
+        labels[component]
+        for pod, labels in ours
+        if any(variable["name"] == "REFERRALS_REDIS_URL" for variable in pod["containers"][0].get("env", ()))
+    }
+    let_out = {
+        labels[component] for _, labels in ours if any(6379 in allowed for _, allowed in egress(objects, labels))
+    }
+    assert given == let_out == {"worker", "publish"}
+    if name == "dev":
+        (rule,) = named(objects, "NetworkPolicy", "valkey")["spec"]["ingress"]
+        (peer,) = rule["from"]
+        assert {labels[component] for _, labels in ours if matches(peer["podSelector"], labels)} == given
+
+
+def test_who_publishes_needs_no_store() -> None:
+    """A Secret of before, without the store's URL, still starts the Job."""
+    (job,) = of_kind(render("publish"), "Job")
+    (variable,) = [
+        each
+        for each in job["spec"]["template"]["spec"]["containers"][0]["env"]
+        if each["name"] == "REFERRALS_REDIS_URL"
+    ]
+    assert variable["valueFrom"]["secretKeyRef"]["optional"] is True
 
 
 INSIDE = (
@@ -422,7 +454,7 @@ def secrets_of(pod: Object) -> set[str]:
 
 @overlays
 def test_keys_are_mounted_by_who_signs_alone(name: str) -> None:
-    """Workers have the shops' keys; whoever publishes or collects has the URL of RabbitMQ, of a user of its own."""
+    """Workers have the shops' keys; whoever publishes or collects has URLs alone, of users of its own."""
     pods = {
         labels["app.kubernetes.io/component"]: pod for _, pod, labels in workloads(overlay(name)) if is_ours(labels)
     }
