@@ -131,7 +131,7 @@ def _default(value: Any) -> str:
     if value is None:
         return "unset"
     text = value.get_secret_value() if hasattr(value, "get_secret_value") else str(value)
-    return f"`{text}`"
+    return f"`{text}`" if text else "none"
 
 
 def _arguments(arguments: Mapping[str, Any]) -> str:

@@ -15,8 +15,9 @@ PAGE = """\
 
 On `REFERRALS_METRICS_PORT`, one port for all processes of a worker: `/metrics`, `/livez` and `/readyz`. They are served
 on `REFERRALS_METRICS_HOST`: this machine alone, unless it says otherwise; in the image, all addresses. There is no
-password: let a firewall or a NetworkPolicy say who reaches the port. What is there names shops and campaigns' outcomes,
-no person and no secret.
+password: let a firewall or a NetworkPolicy say who reaches the port. What is there names shops and the outcomes of
+their jobs; no campaign, no person and no secret.
+
 Counters and histograms are summed over the processes, those that have ended included; of gauges, those of the
 living become one value as the column *of processes* says.
 

@@ -1,7 +1,10 @@
 """What docs/ says is what the code does."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import pytest
 
 from scripts.docs_from_code import DOCS, documents
 from worker.jobs import Customer, Job, decode_message, encode_message
+from worker.masking import Mask
 
 MESSAGES = (DOCS / "messages.md").read_text(encoding="utf-8")
 
@@ -75,6 +79,8 @@ ON_A_COMMAND_LINE = {
     "a password of Redis'": r"redis-cli.*\s-a\b|valkey-cli.*\s-a\b|ACL SETUSER",
     "a variable for a container": r"docker run.*\s(?:-e|--env)\s",
     "a user for curl": r"curl.*\s(?:-u|--user)\b",
+    "a key for openssl": r"openssl.*\s-(?:hmac|macopt|K|k|pass|passin|passout)\b",
+    "a variable that holds one": r"\$\{?\w*(?:KEY|PASSWORD|SECRET|TOKEN)",
 }
 
 
@@ -96,6 +102,26 @@ def test_no_document_has_a_key_on_a_command_line(pattern: str) -> None:
         else:
             commands = "\n".join(line for line in text.splitlines() if line.startswith("#"))
         assert not re.search(pattern, commands), f"{page.relative_to(root)}: {pattern}"
+
+
+def test_documented_hash_is_the_one_in_the_logs() -> None:
+    """The command that finds a customer's hash makes, of an address or a number, what a log shows for it."""
+    page = (DOCS / "personal-data.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^python3 -c '([^']*)'$", page, re.MULTILINE)
+    key = "a key of the tests, ü"
+    mask = Mask(key.encode())
+    logged_as = {" Ann@Example.com": mask("to Ann@Example.com"), "4915112345678": mask("call +49 151 12345678")}
+    for typed, logged in logged_as.items():
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            input=f"{typed}\n",
+            env=os.environ | {"REFERRALS_LOG_KEY": key},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        digits = done.stdout.removeprefix("address: ").strip()
+        assert re.search(r":([0-9a-f]+)>", logged)[1] == digits  # type: ignore[index] # fails
 
 
 def test_documents_name_only_files_that_exist() -> None:
