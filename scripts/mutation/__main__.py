@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from scripts.mutation import lua, python
 from scripts.mutation.lane import Lane, Verdict
 from scripts.mutation.mutant import Mutant
+from scripts.mutation.sampling import Source, sample
 from tests.services import attach
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +34,8 @@ _lane: Lane | None = None
 def main() -> int:
     """0 where every mutant was noticed, 1 where some survived."""
     arguments = _arguments()
-    mutants = sample(list(files(arguments.modules or CORE)), arguments.count, random.Random(arguments.seed))
+    sources = {path: _source(path) for path in files(arguments.modules or CORE)}
+    mutants = sample(sources, arguments.count, random.Random(arguments.seed))
     print(f"seed {arguments.seed}: {len(mutants)} mutants", flush=True)
     verdicts: list[Verdict] = []
     with TemporaryDirectory() as held:
@@ -63,13 +65,6 @@ def files(modules: list[str] | tuple[str, ...]) -> Iterator[str]:
         yield from (str(each.relative_to(ROOT)) for each in found if each.name != "__init__.py")
 
 
-def sample(paths: list[str], count: int, chance: random.Random) -> list[Mutant]:
-    """As many mutants of different lines, or all lines where there are fewer."""
-    sources = {path: _source(path) for path in paths}
-    places = [(path, line) for path, source in sources.items() for line in source.lines]
-    return [sources[path].mutant(line, chance) for path, line in chance.sample(places, min(count, len(places)))]
-
-
 def judged(mutants: list[Mutant], lanes: list[Lane]) -> Iterator[Verdict]:
     """Each mutant's verdict as it comes."""
     context = get_context("fork")
@@ -97,7 +92,7 @@ def _judge(mutant: Mutant) -> Verdict:
     return _lane.judge(mutant)
 
 
-def _source(path: str) -> "python.Source | lua.Source":
+def _source(path: str) -> Source:
     kind = lua.Source if path.endswith(".lua") else python.Source
     return kind(path, (ROOT / path).read_text())
 

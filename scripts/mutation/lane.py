@@ -70,14 +70,14 @@ class Lane:
         while True:
             try:
                 self._write(mutant.path, mutant.mutated)
-                told = self._run(mutant.path, tests)
+                noticed_by = self._run(mutant.path, tests)
             finally:
                 self._write(mutant.path, mutant.original)
             self._revive()
-            if told is None or "::" not in told or self._is_sound(mutant.path, told):
-                return Verdict(mutant, told, tests, time.monotonic() - began)
-            print(f"left out, since it fails without a mutation too: {told}", file=sys.stderr, flush=True)
-            self._left_out.add(told)
+            if noticed_by is None or "::" not in noticed_by or self._is_sound(mutant.path, noticed_by):
+                return Verdict(mutant, noticed_by, tests, time.monotonic() - began)
+            print(f"left out, since it fails without a mutation too: {noticed_by}", file=sys.stderr, flush=True)
+            self._left_out.add(noticed_by)
 
     def _is_sound(self, path: str, test: str) -> bool:
         # Twice, since on a busy machine a test may fail for nothing.
@@ -106,8 +106,8 @@ class Lane:
         answer = runner.stdout.readline()
         if not answer:
             raise RuntimeError(f"the tests can't be run:\n{(self._folder / kind).read_text()[-4000:]}")
-        told: str | None = json.loads(answer)
-        return self._run_anew(tests) if told == ANEW else told
+        failed: str | None = json.loads(answer)
+        return self._run_anew(tests) if failed == ANEW else failed
 
     def _run_anew(self, tests: Sequence[str]) -> str | None:
         command = [sys.executable, "-m", "pytest", *options(self._folder / "tmp"), "--no-header", "-rfE", *tests]

@@ -56,12 +56,12 @@ class Server:
             reading, writing = os.pipe()
             pid = os.fork()
             if pid == 0:
-                told: str | None = "pytest itself"
+                failed: str | None = "pytest itself"
                 try:
                     fits = path.suffix == ".lua" or exchange(path, originals[path], path.read_text())
-                    told = self._run(session, request) if fits else ANEW
+                    failed = self._run(session, request) if fits else ANEW
                 finally:
-                    os.write(writing, json.dumps(told).encode())
+                    os.write(writing, json.dumps(failed).encode())
                     os._exit(0)
             os.close(writing)
             in_time = _await(pid)
