@@ -100,16 +100,16 @@ class MetricsServer:
     async def _serve(self) -> None:
         with ThreadPoolExecutor(1, "metrics-page") as for_pages, ThreadPoolExecutor(1, "metrics-probe") as for_probes:
             server = HttpServer(_Endpoint(self._clock, for_pages, for_probes).answer)
-            told = False
+            logged = False
             while not self._stop.is_set():
                 try:
                     listening = listen(self._host, self._port)
                 except OSError as error:
-                    if not told:
+                    if not logged:
                         # A sibling has it, or some other program; an address that isn't here is a mistake.
                         tell = log.info if error.errno == EADDRINUSE else log.warning
                         tell("metrics_port_taken", host=self._host, port=self._port, problem=error.strerror)
-                    told = True
+                    logged = True
                     with suppress(TimeoutError):
                         await asyncio.wait_for(self._stop.wait(), TAKE_OVER_SECONDS)
                     continue
@@ -161,8 +161,8 @@ def _page(*, openly: bool, zipped: bool) -> bytes:
 
     _forget_the_dead()
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    text = openmetrics.exposition.generate_latest(registry) if openly else generate_latest(registry)  # type: ignore[no-untyped-call] # the first
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # no types there
+    text = openmetrics.exposition.generate_latest(registry) if openly else generate_latest(registry)  # type: ignore[no-untyped-call] # the first has no types
     return gzip.compress(text) if zipped else text
 
 
@@ -179,7 +179,7 @@ def _probed_values() -> _Values:
     files = [str(path) for path in Path(os.environ[MULTIPROCESS_VARIABLE]).glob("gauge_live*.db")]
     return {
         (sample.name, sample.labels.get("part", "")): sample.value
-        for family in MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
+        for family in MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call] # no types there
         if family.name in _PROBED
         for sample in family.samples
     }
@@ -212,7 +212,7 @@ def _forget_the_dead() -> None:
         if not _lives(pid):
             # A probe may be made beside a page, and siblings sign off.
             with suppress(FileNotFoundError):
-                mark_process_dead(pid)  # type: ignore[no-untyped-call]
+                mark_process_dead(pid)  # type: ignore[no-untyped-call] # no types there
 
 
 def _lives(pid: int) -> bool:
@@ -233,7 +233,7 @@ def mark_dead() -> None:
     from prometheus_client.multiprocess import mark_process_dead
 
     if os.environ.get(MULTIPROCESS_VARIABLE):
-        mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]
+        mark_process_dead(os.getpid())  # type: ignore[no-untyped-call] # no types there
 
 
 def shared_metrics_of_parent() -> Path:

@@ -76,7 +76,8 @@ class Refer2Client:
         if isinstance(answer, NoAnswer):
             return _unanswered(answer, shop, job)
         verdict = judge(answer, self._wall())
-        if shop.token == "customer" and isinstance(verdict, Halted) and verdict.code == "invalid_token":  # noqa: S105
+        its_own = shop.token == "customer"  # noqa: S105 - a kind of token, not a token
+        if its_own and isinstance(verdict, Halted) and verdict.code == "invalid_token":
             # Each customer has a token of its own: it may be the shop's key that is refused, or this customer.
             return Refused(verdict.status, verdict.code)
         return verdict

@@ -289,8 +289,8 @@ def _document(path: Path, read: ReadFile) -> _Document:
         content = tomllib.loads(raw.decode())
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        told = quoting.path(str(path))
-        raise ConfigurationError(f"{told}: {reason}; write the shops file or set REFERRALS_SHOPS") from None
+        shown = quoting.path(str(path))
+        raise ConfigurationError(f"{shown}: {reason}; write the shops file or set REFERRALS_SHOPS") from None
     except UnicodeDecodeError:
         raise ConfigurationError(f"{path}: not TOML: the file is not UTF-8") from None
     except TooLargeError as error:
@@ -355,15 +355,15 @@ def _credential(place: str, folder: Path, table: ShopTable, read: ReadFile) -> C
 
 
 def _from_file(place: str, folder: Path, value: str, read: ReadFile, make: Callable[[bytes], Credential]) -> Credential:
-    told = quoting.path(value, folder)
+    shown = quoting.path(value, folder)
     try:
         return make(read(folder / value, CREDENTIAL_FILE))
     except OSError as error:
         remedy = (
-            "give the path of a file with the credential" if told == quoting.NOWHERE else "put the credential there"
+            "give the path of a file with the credential" if shown == quoting.NOWHERE else "put the credential there"
         )
-        raise ConfigurationError(f"{place}: {told}: {error.strerror or type(error).__name__}; {remedy}") from None
+        raise ConfigurationError(f"{place}: {shown}: {error.strerror or type(error).__name__}; {remedy}") from None
     except ValueError as error:
         # Of a name with a zero byte Python says so itself.
-        problem = "" if told == quoting.NOWHERE else f" {error}"
-        raise ConfigurationError(f"{place}: {told}{problem}; put the credential there") from None
+        problem = "" if shown == quoting.NOWHERE else f" {error}"
+        raise ConfigurationError(f"{place}: {shown}{problem}; put the credential there") from None

@@ -159,8 +159,8 @@ def describe(error: BaseException, node: Node) -> str:
         return f"{place}: TLS failed ({reason}); is this its TLS port, and does it trust the authority of a certfile?"
     if ended:
         return f"{place} speaks no AMQP 0-9-1 there; a port for TLS takes amqps:// in REFERRALS_AMQP_URL"
-    told = next((str(cause) for cause in causes if isinstance(cause, OSError) and str(cause)), type(error).__name__)
-    return f"{place} is out of reach ({told}); is it running, is REFERRALS_AMQP_URL right?"
+    detail = next((str(cause) for cause in causes if isinstance(cause, OSError) and str(cause)), type(error).__name__)
+    return f"{place} is out of reach ({detail}); is it running, is REFERRALS_AMQP_URL right?"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

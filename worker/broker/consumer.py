@@ -198,12 +198,12 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         message = delivery.message
         # Another worker reads them, whose steady time may be another.
         ahead = self.host.clock.ahead()
-        told: dict[str, str | int] = {} if delivery.ask.place is None else {PLACE_HEADER: delivery.ask.place + ahead}
+        headers: dict[str, str | int] = {} if delivery.ask.place is None else {PLACE_HEADER: delivery.ask.place + ahead}
         if delivery.trouble is not None and delivery.trouble.since:
-            told[TROUBLE_HEADER] = delivery.trouble.moved(ahead).words
+            headers[TROUBLE_HEADER] = delivery.trouble.moved(ahead).words
         properties = kept(
             message.properties,
-            add=told,
+            add=headers,
             returned=message.returned,
             expiration=expiration(wait),
             message_id=delivery.job.job_id,
@@ -348,7 +348,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
 
     def _bury(self, message: Received, error: DeadLetterError) -> None:
         self._count_dead(message, error.reason, error.detail)
-        told: dict[str, str | int] = {
+        headers: dict[str, str | int] = {
             REASON_HEADER: error.reason,
             DETAIL_HEADER: error.detail,
             DEAD_AT_HEADER: to_datetime(self.host.clock.now() + self.host.clock.ahead()).isoformat(),
@@ -356,7 +356,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         }
         # Published, and not rejected as what nobody can hold: over some forms of x-death that a producer may write,
         # RabbitMQ 3.10 stops to dead-letter anything, and with that every shop's delays.
-        message.properties = kept(message.properties, add=told, returned=message.returned)
+        message.properties = kept(message.properties, add=headers, returned=message.returned)
         self._publish(DEAD, message.shop, message.body, message, None, properties=message.properties)
 
     def _bury_again(self, now: int) -> None:

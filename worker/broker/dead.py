@@ -111,9 +111,9 @@ class DeadLetter:
         """A line that explains the reason."""
         if self.exchange == RETURN:
             return f"no queue takes jobs of {self.routing_key!r}"
-        told = self._noted(DETAIL_HEADER)
-        if told is not None:
-            return told
+        noted = self._noted(DETAIL_HEADER)
+        if noted is not None:
+            return noted
         if self._was_too_large:
             return Cut(self.size, "").detail
         return f"RabbitMQ took it out of {self._death['queue']}" if "queue" in self._death else None
@@ -121,9 +121,9 @@ class DeadLetter:
     @property
     def dead_at(self) -> datetime | None:
         """Since when it is here; None where nobody has noted it. On RabbitMQ 3.10 a producer can forge RabbitMQ's."""
-        told = self._noted(DEAD_AT_HEADER)
+        noted = self._noted(DEAD_AT_HEADER)
         try:
-            at = datetime.fromisoformat(told) if told is not None else self._death.get("time")
+            at = datetime.fromisoformat(noted) if noted is not None else self._death.get("time")
             return at.astimezone(UTC) if isinstance(at, datetime) and at.tzinfo is not None else None
         except (ValueError, OverflowError):
             return None
@@ -171,8 +171,8 @@ class DeadLetter:
 
     def _noted(self, header: str) -> str | None:
         # By a worker. On what RabbitMQ moved, it is a claim of its producer's.
-        told = None if self._moved_by_rabbitmq else self.headers.get(header)
-        return told if isinstance(told, str) else None
+        value = None if self._moved_by_rabbitmq else self.headers.get(header)
+        return value if isinstance(value, str) else None
 
     def _text(self, field: str) -> str | None:
         fields = self.content

@@ -55,8 +55,7 @@ def depths(params: Parameters, names: Iterable[str], metrics_url: str | None) ->
     base = (metrics_url or f"http://{node.host}:{METRICS_PORT}").rstrip("/")
     query = urlencode({"vhost": node.virtual_host, "family": "queue_coarse_metrics"})
     try:
-        # The scheme is ours, or checked with the settings.
-        page = urllib.request.urlopen(  # noqa: S310
+        page = urllib.request.urlopen(  # noqa: S310 - the scheme is ours, or checked with the settings
             f"{base}/metrics/detailed?{query}", timeout=TIMEOUT_SECONDS, context=tls.context()
         )
         with page:

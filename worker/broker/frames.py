@@ -75,7 +75,7 @@ def cut_of(properties: pika.BasicProperties) -> Cut | None:
     return getattr(properties, "cut", None)
 
 
-class TolerantConnection(pika.SelectConnection):  # type: ignore[misc]
+class TolerantConnection(pika.SelectConnection):  # type: ignore[misc] # pika has no types
     """pika's connection, which hands a message on whose properties it can't decode; its body is whole all the same.
 
     Those that it can decode keep their bytes as ``raw``, for :mod:`worker.broker.properties`. Bodies of more than

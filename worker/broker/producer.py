@@ -57,6 +57,7 @@ class Producer:
         Raises:
           UnroutableError: an earlier job's shop has no queue.
           BrokerError: RabbitMQ refused an earlier job, or confirms nothing any more.
+          UsageError: the job's message is larger than a worker takes; it is not published.
         """
         self._raise_failure()
         if not self._publisher.wait(below=WINDOW, timeout=self._timeout):

@@ -57,7 +57,7 @@ _CUT_SHORT = (ValueError, IndexError, struct.error, pika.exceptions.AMQPError)
 _SIZES = {"delivery_mode": 1, "priority": 1, "timestamp": 8}
 
 
-class _Encoded(pika.BasicProperties):  # type: ignore[misc]
+class _Encoded(pika.BasicProperties):  # type: ignore[misc] # pika has no types
     def __init__(self, raw: bytes) -> None:
         super().__init__()
         self._raw = raw

@@ -43,21 +43,21 @@ def take_tls(url: str) -> tuple[str, pika.SSLOptions | None]:
     """
     parts = urlsplit(url)
     query = parse_qsl(parts.query, keep_blank_values=True)
-    told = {name: value for name, value in query if name in OPTIONS}
+    ours = {name: value for name, value in query if name in OPTIONS}
     if strange := sorted({name for name, _ in query} - OPTIONS - PIKA_OPTIONS):
         known = ", ".join(sorted(OPTIONS | PIKA_OPTIONS))
         raise _unusable(f"leave out the option {quoting.name(strange[0])}; there are {known}")
     if parts.scheme != "amqps":
-        if told:
-            raise _unusable(f"{min(told)} is for amqps://, and this URL is {parts.scheme}://")
+        if ours:
+            raise _unusable(f"{min(ours)} is for amqps://, and this URL is {parts.scheme}://")
         return url, None
     rest = urlencode([(name, value) for name, value in query if name not in OPTIONS])
-    options = pika.SSLOptions(_context(told), told.get("server_name_indication"))
+    options = pika.SSLOptions(_context(ours), ours.get("server_name_indication"))
     return urlunsplit(parts._replace(query=rest)), options
 
 
-def _context(told: dict[str, str]) -> ssl.SSLContext:
-    authorities, certificate, key = told.get("cacertfile"), told.get("certfile"), told.get("keyfile")
+def _context(options: dict[str, str]) -> ssl.SSLContext:
+    authorities, certificate, key = options.get("cacertfile"), options.get("certfile"), options.get("keyfile")
     try:
         context = tls.context(authorities)
     except (OSError, ValueError) as error:

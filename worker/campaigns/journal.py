@@ -50,12 +50,12 @@ class Journal:
     def __init__(self, path: Path, campaign: str) -> None:
         self.path = path
         try:
-            self._file = open(path, "a+b", buffering=0, opener=private)  # noqa: SIM115
+            self._file = open(path, "a+b", buffering=0, opener=private)  # noqa: SIM115 - close() closes it
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}; choose another --out") from error
         try:
             self._lock()
-            # The header first: what is no journal must not lose its end to the mending.
+            # The header first: mending the tail of what is no journal would cut off its end.
             self._check_header(campaign)
             self._mend_tail()
         except BaseException:

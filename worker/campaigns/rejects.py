@@ -83,7 +83,7 @@ class RejectsFile:
         self._text.truncate()
         try:
             if self._file is None:
-                self._file = open(self.path, "wb", buffering=0, opener=private)  # noqa: SIM115
+                self._file = open(self.path, "wb", buffering=0, opener=private)  # noqa: SIM115 - close() closes it
             while lot:
                 lot = lot[self._file.write(lot) :]
         except OSError as error:

@@ -59,8 +59,8 @@ def limit(
         until = from_datetime(after(duration, "--for", datetime.now(UTC)))
         with shared_store(loaded, "shops limit") as store:
             controls = store.limit(shop, math.ceil(SECOND / per_second), text, until)
-    told = limit_data(shop, controls, clock.now())
+    limit = limit_data(shop, controls, clock.now())
     if as_json:
-        console.print_json({"shop": shop, "limit": told})
+        console.print_json({"shop": shop, "limit": limit})
     else:
-        console.show(limit_line(shop, told) if told else f"shop {shop} is not limited")
+        console.show(limit_line(shop, limit) if limit else f"shop {shop} is not limited")

@@ -45,7 +45,7 @@ def work(
                 "--skip-logging",
             ]
         )
-        code = main(arguments)  # type: ignore[no-untyped-call]
+        code = main(arguments)  # type: ignore[no-untyped-call] # the same
     finally:
         health.discard_shared_metrics(shared)
     raise typer.Exit(code)

@@ -69,7 +69,7 @@ class CallLog:
           UsageError: it is no file of ours, see :func:`~worker.private.private`.
         """
         try:
-            self._file = open(path, "a", buffering=1, encoding="ascii", opener=private)  # noqa: SIM115
+            self._file = open(path, "a", buffering=1, encoding="ascii", opener=private)  # noqa: SIM115 - close() closes it
         except OSError as error:
             raise InputError(f"{path}: the sandbox can't write its log: {error.strerror}") from error
 

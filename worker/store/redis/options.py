@@ -40,14 +40,14 @@ def client_options(url: str) -> dict[str, Any]:
     parts = urlsplit(url)
     if parts.scheme != "rediss":
         return {}
-    told = {}
+    options = {}
     for name, (value, *more) in parse_qs(parts.query, keep_blank_values=True).items():
         if more:
             # The client takes the first, others the last.
             raise ConfigurationError(f"REFERRALS_REDIS_URL: {name}: is given twice; keep one of them")
-        told[name] = value
-    authorities, folder = told.get("ssl_ca_certs"), told.get("ssl_ca_path")
-    certificate, key = told.get("ssl_certfile"), told.get("ssl_keyfile")
+        options[name] = value
+    authorities, folder = options.get("ssl_ca_certs"), options.get("ssl_ca_path")
+    certificate, key = options.get("ssl_certfile"), options.get("ssl_keyfile")
     with _usable("ssl_ca_certs, ssl_ca_path", authorities, folder):
         context = tls.context(authorities, folder)
     if key is not None and certificate is None:
@@ -56,7 +56,7 @@ def client_options(url: str) -> dict[str, Any]:
         with _usable("ssl_certfile, ssl_keyfile", certificate, key):
             # Without a password OpenSSL would ask the terminal.
             context.load_cert_chain(certificate, key, password="")
-    wanted = told.get("ssl_min_version")
+    wanted = options.get("ssl_min_version")
     if wanted is None:
         return {"ssl_min_version": context.minimum_version}
     if not (wanted.isdecimal() and len(wanted) < 6 and int(wanted) >= tls.FLOOR):
