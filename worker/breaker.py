@@ -76,10 +76,11 @@ class Breaker:
             case Throttled():
                 self.others.throttled(job, now)
                 return None
-            case Halted() if read and self.others.refused(job, now, token_taken=self._token_taken):
-                return None
-            case Halted():
-                return self.halt(verdict, now)
+            case Halted(every_shop=every_shop):
+                # Also what Refer2 says of the token it may say to one job alone, for all that Status2 takes it.
+                about_it = read or not every_shop
+                own = about_it and self.others.refused(job, now, token_taken=self._token_taken)
+                return None if own or ended else self.halt(verdict, now)
             case Refused(code=code):
                 return self._refuse(code, now, job, ended=ended)
             case Retry(status=None, code=code):

@@ -168,7 +168,7 @@ class Dispatcher:
                 return self._finish(job, ask, grant, "rejected", verdict=verdict, called_at=called_at)
             case Throttled():
                 return self._throttled(ask, grant, verdict, alone=waits_alone)
-            case Refused() if ends_if_refused:
+            case Refused() | Halted(every_shop=False) if ends_if_refused:
                 return self._finish(job, ask, grant, "failed", verdict=verdict, called_at=called_at)
             case Halted() | Refused() | Retry(status=None):
                 # A job that never got there can't be the reason: the shop's breaker decides when to try again.

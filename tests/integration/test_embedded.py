@@ -615,6 +615,15 @@ def test_a_refused_row_does_not_stop_the_others(bench: Bench, status: int) -> No
     assert max(calls.values()) <= 5
 
 
+def test_a_row_whose_token_is_refused(bench: Bench) -> None:
+    """One row that is answered invalid_token, though Status2 takes the token, fails in the end; the others are sent."""
+    rows = [("badtoken+bad@example.com", "whatsapp", ""), *people(200)]
+    tally = bench.run(bench.export(rows), clock=HastyClock())
+    assert (tally.outcomes, tally.codes) == ({"sent": 200, "failed": 1}, {"invalid_token": 1})
+    assert (tally.halted, tally.parked) == ({}, {})
+    assert max(Counter(map(customer, bench.sandbox.calls())).values()) <= 5
+
+
 @pytest.mark.parametrize("place", ["first", "last", "between"])
 def test_thirty_refused_rows(bench: Bench, place: str) -> None:
     """However many rows are refused one after the other, more than are called at once: all others are sent."""

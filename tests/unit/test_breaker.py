@@ -245,7 +245,28 @@ def test_a_bad_token_closes_at_once() -> None:
     breaker, job = Breaker(), Job()
     breaker.record(SENT, 0, Job("z"))
     assert breaker.record(BAD_TOKEN, 0, job) == Pause("halted", FIRST_PAUSE, "invalid_token", 1)
-    assert job.trouble is None
+
+
+def test_a_token_that_is_refused_for_one_job_alone() -> None:
+    """A job that is answered so again, while others are served with the same token, doesn't close the shop: it ends."""
+    breaker, job = Breaker(), Job()
+    assert isinstance(breaker.record(BAD_TOKEN, 1, job), Pause)
+    breaker.token_was_taken()
+    assert isinstance(breaker.record(SENT, 2, Job("z")), Resume)
+    assert not breaker.others.ends_if_refused(job)
+    assert breaker.record(BAD_TOKEN, 3, job) is None
+    assert breaker.others.ends_if_refused(job)
+    assert breaker.record(BAD_TOKEN, 4, job, ended=True) is None
+
+
+def test_a_token_that_is_refused_for_everybody() -> None:
+    """Each answer closes the shop again, and no job ends, as long as nobody is served or Status2 takes no token."""
+    breaker, jobs = Breaker(), [Job("a"), Job("b")]
+    now = 1
+    for job in jobs * 5:
+        now += LONGEST_PAUSE
+        assert isinstance(breaker.record(BAD_TOKEN, now, job), Pause)
+        assert not any(map(breaker.others.ends_if_refused, jobs))
 
 
 def test_a_read_that_is_refused() -> None:
@@ -255,7 +276,7 @@ def test_a_read_that_is_refused() -> None:
     breaker.record(SENT, 2, Job("z"))
     assert [breaker.record(BAD_TOKEN, 3, job, read=True) for _ in range(2)] == [None, None]
     assert breaker.others.ends_if_refused(job)
-    assert isinstance(breaker.record(BAD_TOKEN, 3, job), Pause)
+    assert isinstance(breaker.record(OLD_VERSION, 3, job), Pause)
 
 
 @pytest.mark.parametrize("verdict", [DOWN, LOST])

@@ -43,6 +43,7 @@ SENT = Sent(200, "Thanks, Zoë \ud800", {"link": "https://example.com/r/1", "new
 PLAIN = Sent(201, None, {"link": "x"}, None)
 REJECTED = Rejected(404, "no_customers_match_customer_identity", "nobody", listed=True)
 OWN_RULE = Rejected(400, "campaign_over", "too late", listed=False)
+OLD_VERSION = Halted(400, "obsolete_global_api_version", None, every_shop=True)
 BAD_TOKEN = Halted(401, "invalid_token", None, every_shop=False)
 A_PAGE = Refused(403, "http_403")
 DOWN = Retry(503, "http_503")
@@ -380,8 +381,8 @@ def test_halted(verdict: Halted | Refused) -> None:
 
 
 def test_refused_for_the_last_time() -> None:
-    """Of a job that alone is refused a page is the end: it failed, with the page's status and without an attempt of
-    those before; a bad token is not about the job even then, and a good answer is one."""
+    """Of a job that alone is refused that is the end: it failed, with the answer's status and without an attempt of
+    those before; what every shop is refused is not about the job even then, and a good answer is one."""
     bench = Bench(A_PAGE)
     disposition = bench.dispatch(ends_if_refused=True)
     result = result_of(disposition)
@@ -389,8 +390,9 @@ def test_refused_for_the_last_time() -> None:
     assert isinstance(disposition, Finish)
     assert disposition.verdict == A_PAGE
     assert bench.store.admit(bench.ask()) == Seen(1, disposition.body)
-    bench = Bench(BAD_TOKEN)
-    assert isinstance(bench.dispatch(ends_if_refused=True), GiveBack)
+    refused = result_of(Bench(BAD_TOKEN).dispatch(ends_if_refused=True))
+    assert (refused["outcome"], refused["code"], refused["status"]) == ("failed", "invalid_token", 401)
+    assert isinstance(Bench(OLD_VERSION).dispatch(ends_if_refused=True), GiveBack)
     assert result_of(Bench(SENT).dispatch(ends_if_refused=True))["outcome"] == "sent"
 
 

@@ -515,14 +515,16 @@ def test_halted_shop(bench: Bench) -> None:
     assert consumer.gate.reasons("acme") == {"halted": NOON + FIRST_PAUSE}
     assert consumer.take().shop == "zeta"
     probe = consumer.take()
-    assert (probe.job, bench.clock.now()) == (make_job(0), NOON + FIRST_PAUSE)
+    assert (probe.job, bench.clock.now()) == (make_job(5), NOON + FIRST_PAUSE), "another than the one that was refused"
     assert next(consumer) is None
     bench.give_back(probe, BAD_TOKEN)
     assert consumer.gate.closed_until("acme") == bench.clock.now() + 2 * FIRST_PAUSE
     bench.clock.set(consumer.gate.closed_until("acme"))
-    bench.finish(consumer.take())
+    good = consumer.take()
+    assert good.job == make_job(4)
+    bench.finish(good)
     assert consumer.gate.reasons("acme") == {}
-    assert [consumer.take().job for _ in range(5)] == [make_job(number) for number in range(1, 6)]
+    assert {consumer.take().job.line for _ in range(5)} == {0, 1, 2, 3, 5}
 
 
 @pytest.mark.parametrize("elsewhere", [{"base_url": "https://other.example"}, {"api_version": "v2024010"}])

@@ -25,7 +25,7 @@ from worker.gate import FOREVER, Gate
 from worker.jobs import Job
 from worker.shops import ReadyToken, ShopConfig
 from worker.store.base import LEASE_MARGIN, NO_DEADLINE, Ask, Closed, Go, Reply, Seen, Wait
-from worker.verdicts import Refused
+from worker.verdicts import Halted, Refused
 
 HOUSEKEEPING = SECOND
 """How often the shops file is looked at and what takes too long is looked for."""
@@ -562,7 +562,8 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         if disposition.scope == "customer":
             self._hold_back(delivery, self.host.clock.now(), disposition.until, line=False)
             return
-        if isinstance(disposition.verdict, Refused):
+        own = isinstance(disposition.verdict, Halted) and self.closings.others(delivery.shop).is_own(delivery)
+        if own or isinstance(disposition.verdict, Refused):
             self._put_aside(delivery, self.host.clock.now())
             return
         self.gate.give_back(delivery)

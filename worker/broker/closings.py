@@ -13,7 +13,7 @@ from worker.clock import SECOND
 from worker.gate import Gate
 from worker.store.base import Closure
 from worker.troubled import Others
-from worker.verdicts import Refused, Verdict
+from worker.verdicts import Halted, Refused, Verdict
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +49,7 @@ class Closings:
 
     def learn(self, job: Delivery, verdict: Verdict, *, ended: bool, read: bool) -> None:
         """The job's call came to this, or its read; ``ended``: and so did the job."""
-        if isinstance(verdict, Refused):
+        if isinstance(verdict, Refused) or (ended and isinstance(verdict, Halted)):
             then = "failed" if ended else "put_aside"
             self._host.metrics.refusals.labels(then).inc()
             log.warning("job_refused", shop=job.shop, job_id=job.job_id, code=verdict.code, then=then)
