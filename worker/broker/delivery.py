@@ -14,7 +14,7 @@ class Delivery(dramatiq.MessageProxy):
     The actor sets ``disposition``; without one the job counts as not done. ``place`` is where the job stands in its
     customer's line. ``probing`` says that its call finds out whether a failing upstream works again,
     ``paused`` that its shop is paused: it may only end without a call. ``ends_if_refused`` says that a page in place of
-    an answer, or a refused customer token, is about this job alone, ``waits_alone`` that a 429 is; ``trouble`` is what
+    an answer, or a refused token, is about this job alone, ``waits_alone`` that a 429 is; ``trouble`` is what
     its calls have met so far. ``arrived_at`` is when the job came, 0 where that is of no interest.
     """
 

@@ -137,8 +137,8 @@ class Series:
         )
         self.refusals = made.counter(
             "referral_refusals_total",
-            "Calls that a page refused (3xx, or 4xx without Refer2's error id), or Refer2 for the customer's own "
-            "token, by what became of the job: put_aside, or failed where it alone was refused.",
+            "Calls that a page refused (3xx, or 4xx without Refer2's error id), or Refer2 for a token that is good for "
+            "other jobs, by what became of the job: put_aside, or failed where it alone was refused.",
             "then",
         )
         for then in ("put_aside", "failed"):
