@@ -8,7 +8,7 @@ what has more of them than it may is looked through token by token, up to the fi
 import json
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -55,11 +55,14 @@ ANSWER = Bounds(size=256 * 1024, depth=64, parts=4096, text=64 * 1024)
 """An answer to one call. A referral is some hundreds of bytes and 30 parts. Every thread may hold one."""
 
 LISTING = Bounds(size=1024 * 1024, depth=64, parts=32 * 1024, text=64 * 1024)
-"""An answer that lists all referrals of a customer, in one piece."""
+"""An answer that lists all referrals of a customer, in one piece. Each alone has the bounds of an answer to a call."""
 
 RESULT = Bounds(size=4 * 1024 * 1024, depth=128, parts=32 * 1024, text=4 * 1024 * 1024)
-"""A result: a job and what was answered to it, in escapes, which make three bytes of one. Workers before this bound
-took answers of 1 MiB, and their results must still be read."""
+"""A result: a job and what was answered to it, in escapes, which make up to six bytes of one (of DEL). Workers before
+this bound took answers of 1 MiB, and their results must still be read."""
+
+RESULT_LINE = replace(RESULT, size=6 * RESULT.size, text=6 * RESULT.text)
+"""A result in a file, where another producer's, which came without escapes, has got them."""
 
 LETTER = RESULT
 """What is read of a dead letter, which may have been meant for a job or a result."""

@@ -1,9 +1,10 @@
 """What the vendor's read calls answer: a customer's referrals, and whether a token is valid. Pure."""
 
+import json
 from typing import Any
 
 from worker.answers import Answer, judge, read_object
-from worker.bounds import LISTING
+from worker.bounds import ANSWER, LISTING, TooLargeError, check
 from worker.jobs import EMAIL_CHANNEL, Job
 from worker.verdicts import Found, Missing, Reading, Rejected, Sent, Unknown, Verdict
 
@@ -17,6 +18,8 @@ _NOBODY = frozenset(
 )
 """Refused for the customer that the request names, as Refer2 refuses it: nobody, so nobody's referrals."""
 
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
 _EXPIRED = "expired"
 """Such a referral is not what a call of a moment ago made, and Refer2 would make a new one."""
 
@@ -25,7 +28,8 @@ def judge_referrals(answer: Answer, job: Job, now: int) -> Reading:
     """Whether the job's referral is among those that ``CustomerReferrals2`` lists.
 
     Compared are the channel and, for e-mail, the destination; never the time, since Refer2 may have reused a referral.
-    An address that is still masked could be anybody's, which makes the answer one that tells nothing.
+    An address that is still masked could be anybody's, which makes the answer one that tells nothing; so does a referral
+    larger than the answer to a call may be.
     """
     if 200 <= answer.status < 300:
         document = None if answer.flaw else read_object(answer.body, LISTING)
@@ -64,7 +68,17 @@ def _search(status: int, listed: list[dict[str, Any]], job: Job) -> Reading:
     if not alike:
         return Missing()
     # A referral that several friends accepted is listed once for each of them.
-    return Found(status, max(alike, key=lambda referral: str(referral.get("updated_at") or "")))
+    found = max(alike, key=lambda referral: str(referral.get("updated_at") or ""))
+    return Found(status, found) if _is_answerable(found) else Unknown(status, "unreadable_answer")
+
+
+def _is_answerable(referral: dict[str, Any]) -> bool:
+    # Results have room for the referral of a call's answer, not for all that a listing may hold.
+    try:
+        check(_COMPACT.encode(referral).encode("utf-8", "surrogatepass"), ANSWER)
+    except TooLargeError:
+        return False
+    return True
 
 
 def _address(text: object) -> str:

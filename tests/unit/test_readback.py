@@ -7,7 +7,9 @@ import pytest
 
 from tests.unit.making import NOON, make_job
 from worker.answers import Answer
-from worker.jobs import Job
+from worker.bounds import ANSWER, LISTING
+from worker.clock import to_datetime
+from worker.jobs import Job, Result, parse_result
 from worker.readback import judge_referrals, judge_status
 from worker.verdicts import Found, Halted, Missing, Refused, Rejected, Retry, Throttled, Unknown
 
@@ -70,6 +72,38 @@ def test_a_masked_address_tells_nothing(destination: object) -> None:
 def test_an_answer_without_a_list_tells_nothing(body: bytes) -> None:
     """A 2xx that doesn't list referrals is never taken for an empty list."""
     assert judge_referrals(Answer(200, None, body), BY_PHONE, NOON) == Unknown(200, "unreadable_answer")
+
+
+def listing(*referrals: dict[str, Any]) -> Answer:
+    """An answer with these, written as short as JSON allows."""
+    text = json.dumps({"referrals": referrals}, ensure_ascii=False, separators=(",", ":"))
+    return Answer(200, None, text.replace("1000000000000000.0", "1e15").encode())
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        [0] * (ANSWER.parts - 12),
+        ["\x7f" * ANSWER.text] * 3,
+        ["\xe9" * (ANSWER.text // 2)] * 3,
+        [1e15] * (ANSWER.parts - 15) + ["\x7f" * (ANSWER.text - 99)] * 2,
+    ],
+)
+def test_the_largest_referral_makes_a_result_that_is_read(more: list[Any]) -> None:
+    """Whatever is found is within the bounds of whoever reads its job's result."""
+    found = referral(more=more)
+    assert judge_referrals(listing(found), BY_PHONE, NOON) == Found(200, found)
+    job = BY_PHONE.model_dump(include={"job_id", "campaign", "shop", "customer", "channel"})
+    result = Result(**job, outcome="sent", referral=found, attempts=1, finished_at=to_datetime(NOON))
+    assert parse_result(result.to_json().encode()).referral == found
+
+
+@pytest.mark.parametrize("more", [[0] * (LISTING.parts - 40), ["\x7f" * LISTING.text] * 15, ["x" * LISTING.text] * 4])
+def test_a_referral_that_no_call_may_answer_tells_nothing(more: list[Any]) -> None:
+    """A listing has room for one that no result has, and a result that nobody reads is none."""
+    assert judge_referrals(listing(referral(more=more)), BY_PHONE, NOON) == Unknown(200, "unreadable_answer")
+    other = referral(channel="sms", more=more)
+    assert judge_referrals(listing(referral(), other), BY_PHONE, NOON) == Found(200, referral())
 
 
 def test_half_an_answer_tells_nothing() -> None:

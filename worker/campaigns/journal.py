@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from worker.bounds import RESULT, loads
+from worker.bounds import RESULT_LINE, loads
 from worker.dispatch import Later
 from worker.errors import InputError, UsageError
 from worker.jobs import UNCALLED
@@ -245,7 +245,7 @@ class Journal:
 
     def _lines(self) -> Iterator[dict[str, Any]]:
         with open(self.path, "rb", opener=private) as file:
-            for number, raw in enumerate(iter(lambda: file.readline(RESULT.size), b""), start=1):
+            for number, raw in enumerate(iter(lambda: file.readline(RESULT_LINE.size), b""), start=1):
                 line = _parse(raw)
                 if line is None:
                     raise InputError(
@@ -279,7 +279,7 @@ def _encoded(line: dict[str, Any]) -> bytes:
 
 def _parse(raw: bytes) -> dict[str, Any] | None:
     try:
-        line = loads(raw, RESULT)
+        line = loads(raw, RESULT_LINE)
     except ValueError:
         return None
     return line if isinstance(line, dict) and _is_whole(line) else None

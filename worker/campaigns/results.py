@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from worker.bounds import RESULT, loads
+from worker.bounds import RESULT_LINE, loads
 from worker.campaigns.spreadsheets import RESULTS, harmless, harmless_json
 from worker.errors import InputError, UsageError
 from worker.private import folder_of, may_be_replaced, private
@@ -53,9 +53,6 @@ _HEADER = ("", "")
 
 _OTHER, _TORN = ("no", "result"), ("ends", "here")
 """Stand for what is no row of ours, and for a row that the file ends within."""
-
-_LARGEST_CELL = 4 * RESULT.size
-"""Above any answer of the vendor's; the standard library stops at 128 KiB unless told. No line is longer either."""
 
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -222,7 +219,8 @@ class ResultsFile:
         if not self._header.startswith(first) and first.rstrip("\r\n") != self._header.rstrip("\n"):
             raise UsageError(f"{self.path}: has other columns than results of this version; choose another --out")
         yield _HEADER
-        csv.field_size_limit(max(csv.field_size_limit(), _LARGEST_CELL))
+        # The standard library stops at 128 KiB unless told.
+        csv.field_size_limit(max(csv.field_size_limit(), RESULT_LINE.size))
         reader = csv.reader(rest, strict=True)
         while True:
             try:
@@ -238,7 +236,7 @@ class ResultsFile:
 
 def _json_row(line: str) -> tuple[str, str]:
     try:
-        result = loads(line, RESULT)
+        result = loads(line, RESULT_LINE)
         return str(result["job_id"]), str(result["outcome"])
     except (ValueError, TypeError, KeyError):
         return _OTHER
@@ -254,7 +252,7 @@ class _CountedLines:
         self.last = ""
 
     def __iter__(self) -> Iterator[str]:
-        for line in iter(lambda: self._raw.readline(_LARGEST_CELL), b""):
+        for line in iter(lambda: self._raw.readline(RESULT_LINE.size), b""):
             self.offset += len(line)
             self.last = line.decode("utf-8", errors="replace")
             yield self.last

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.making import NOON, go, make_ask, make_limits
+from worker.bounds import LISTING, RESULT
 from worker.campaigns.journal import Journal
 from worker.clock import DAY, SECOND, ManualClock
 from worker.dispatch import Later
@@ -17,6 +18,7 @@ from worker.limits import Rate
 from worker.store.base import Ask, Closed, Go, Wait
 from worker.store.memory import MemoryStore
 from worker.verdicts import Retry, Unknown
+from worker.visible import ascii_json
 
 LIMITS = make_limits()
 
@@ -64,6 +66,20 @@ def test_results_are_read_back_by_the_next_run(path: Path) -> None:
     with Journal(path, "spring") as journal:
         assert [result["job_id"] for result in journal.results()] == [f"{2:032x}", f"{1:032x}"]
         assert list(journal.finished_ids()) == [f"{2:032x}", f"{1:032x}"]
+
+
+def test_the_largest_result_is_read_back(path: Path) -> None:
+    """A result may be as large as any that is read, whatever the escapes of the file make of its characters."""
+    texts = ["\x7f" * LISTING.text] * (RESULT.size // LISTING.text - 1)
+    fields = {"job_id": f"{1:032x}", "outcome": "sent", "referral": {"more": texts}}
+    body = json.dumps(fields, ensure_ascii=False)
+    assert len(body) < RESULT.size < len(ascii_json(body))
+    with Journal(path, "spring") as journal:
+        journal.finished(body)
+        journal.finished(body_of(2))
+    with Journal(path, "spring") as journal:
+        assert [result["job_id"] for result in journal.results()] == [f"{1:032x}", f"{2:032x}"]
+        assert next(journal.results())["referral"] == {"more": texts}
 
 
 def test_a_line_is_in_the_file_when_its_method_returns(path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from worker.bounds import RESULT as LARGEST
 from worker.campaigns.results import COLUMNS, Format, ResultsFile, header, row
 from worker.campaigns.spreadsheets import verbatim
 from worker.errors import InputError, UsageError
@@ -228,6 +229,27 @@ def test_a_cell_of_any_size_is_read_back(path: Path) -> None:
     file.add(body_of(1, referral={"text": "x" * 200_000}))
     file.close()
     file, known = opened(path)
+    file.close()
+    assert known == [f"{1:032x}"]
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"message": "\x7f" * (LARGEST.size - 2000)},
+        {"referral": {"more": ["\x7f" * (LARGEST.size - 2000)]}},
+        {"referral": {"more": ['"' * (LARGEST.size // 2 - 2000)]}},
+    ],
+)
+def test_the_largest_result_is_gone_on_after(path: Path, form: Format, more: dict[str, Any]) -> None:
+    """A result may be as large as any that is read, whatever the escapes of the file make of its characters."""
+    body = json.dumps({**RESULT, "job_id": f"{1:032x}", **more}, ensure_ascii=False)
+    assert len(body) < LARGEST.size
+    file, _ = opened(path, form)
+    file.add(body)
+    file.close()
+    file, known = opened(path, form)
     file.close()
     assert known == [f"{1:032x}"]
 
