@@ -38,13 +38,15 @@ _UNKNOWN_DEADLINE = -(1 << 62)
 
 
 class Started(NamedTuple):
-    """A call was granted and has not been answered. ``deadline`` is the latest of the copies that were granted one."""
+    """A call was granted and has not been answered. ``deadline`` is the latest of the copies that were granted one;
+    ``day`` is the one whose quota was charged, whatever a corrected clock makes of the time since.
+    """
 
     epoch: int
     lease: int
     attempts: int
     takeovers: int
-    granted_at: int = 0
+    day: int = -1
     unknowns: int = 0
     shop_base: int = -1
     customer_base: int = -1
@@ -74,16 +76,17 @@ class Answered(NamedTuple):
 
 
 class _Charged(NamedTuple):
-    """When the call may start, what its tokens were charged to, and by which intervals."""
+    """When the call may start, what its tokens were charged to, by which intervals, and the day of the quota."""
 
     at: int
     shop_base: int
     customer_base: int
     shop_interval: int
     customer_interval: int
+    day: int
 
 
-_FREE = _Charged(0, -1, -1, 0, 0)
+_FREE = _Charged(0, -1, -1, 0, 0, -1)
 
 Record = Started | Waiting | Answered
 
@@ -225,7 +228,7 @@ class MemoryStore:
                 start_by + ask.lease + LEASE_MARGIN,
                 record.attempts + 1,
                 record.takeovers + overtaken,
-                charged.at,
+                charged.day,
                 record.unknowns + lost,
                 charged.shop_base,
                 charged.customer_base,
@@ -411,7 +414,7 @@ class MemoryStore:
         """Count a call that an earlier process made at ``at`` against the limits; calls may come in any order."""
         with self._lock:
             state = self._shop(ask.shop)
-            self._count(state, ask, self._day(at, ask.limits), 1)
+            self._count(state, ask, self._day(at, ask.limits))
             state.tat = after(state.tat, at, ask.limits.shop)
             rate = ask.limits.customer
             if ask.customer and at > self._clock.now() - rate.interval * rate.burst:
@@ -455,10 +458,10 @@ class MemoryStore:
         if state.slowdown.interval:
             state.slowdown = granted(state.slowdown, start_at, state.tat)
         _charge(state, start_at, rate)
-        self._count(state, ask, day, 1)
+        self._count(state, ask, day)
         if customer is None:
-            return _Charged(start_at, state.base, -1, rate.interval, 0)
-        return _Charged(start_at, state.base, customer.base, rate.interval, limits.customer.interval)
+            return _Charged(start_at, state.base, -1, rate.interval, 0, day)
+        return _Charged(start_at, state.base, customer.base, rate.interval, limits.customer.interval, day)
 
     def _turn_away(self, state: _Shop, due: int, now: int, rate: Rate, holds: int) -> Closed:
         if not self._horizon:
@@ -508,7 +511,11 @@ class MemoryStore:
         state = self._shop(ask.shop)
         if state.base == record.shop_base:
             state.tat = refund(state.tat, record.shop_interval)
-        self._count(state, ask, self._day(record.granted_at, ask.limits), -1)
+        if state.day == record.day:
+            state.day_count = max(0, state.day_count - 1)
+            calls = state.customer_counts.get(hash(ask.customer), 0) if ask.customer else 0
+            if calls:
+                state.customer_counts[hash(ask.customer)] = calls - 1
         customer = state.customers.get(ask.customer)
         if customer is not None and customer.base == record.customer_base:
             customer.tat = refund(customer.tat, record.customer_interval)
@@ -522,16 +529,16 @@ class MemoryStore:
         ahead = self._clock.ahead()
         return next_reset(now + ahead, limits.resets_at) - ahead
 
-    def _count(self, state: _Shop, ask: Ask, day: int, calls: int) -> None:
+    def _count(self, state: _Shop, ask: Ask, day: int) -> None:
         if day < state.day:
             return
         if day > state.day:
             state.day, state.day_count = day, 0
             state.customer_counts.clear()
-        state.day_count += calls
+        state.day_count += 1
         if ask.customer:
             key = hash(ask.customer)
-            state.customer_counts[key] = state.customer_counts.get(key, 0) + calls
+            state.customer_counts[key] = state.customer_counts.get(key, 0) + 1
 
     def _shop(self, shop: str) -> _Shop:
         state = self._shops.get(shop)

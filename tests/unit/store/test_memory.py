@@ -99,3 +99,19 @@ def test_a_day_begins_by_the_corrected_clock(corrected: int) -> None:
     assert store.admit(make_ask(2, limits=limits)) == Closed(NOON + (12 - corrected) * 3600 * SECOND, "day_quota")
     clock.set(NOON + (12 - corrected) * 3600 * SECOND)
     go(store, make_ask(2, limits=limits))
+
+
+@pytest.mark.parametrize("corrected", [30, -30])
+def test_a_grant_is_undone_on_the_day_that_it_was_charged_to(corrected: int) -> None:
+    """Where the clock is put right over the day's reset, an undone grant changes the count of no other day."""
+    midnight = NOON + DAY // 2
+    clock = ManualClock(midnight - 20)
+    store = MemoryStore(clock)
+    limits = make_limits(per_day=3, customer_per_day=3)
+    if corrected < 0:
+        clock.correct(-corrected)
+    undone = go(store, make_ask(1, limits=limits))
+    clock.correct(corrected)
+    store.release(make_ask(1, limits=limits), undone.epoch, called=False)
+    clock.set(midnight + SECOND)
+    assert granted(store, limits, ["e:ann@example.com"] * 5, first=10) == 3
