@@ -99,15 +99,8 @@ class Customer(BaseModel):
 
     @property
     def key(self) -> str:
-        """What limits per customer are counted by: the strongest id that is given; empty for nobody.
-
-        Addresses are case-folded as in the job id; two jobs that name one customer by different ids count apart.
-        """
-        if self.bhid:
-            return f"b:{self.bhid.strip()}"
-        if self.shopid:
-            return f"s:{self.shopid.strip()}"
-        return f"e:{self.email.strip().lower()}" if self.email else ""
+        """What limits per customer are counted by; see :func:`customer_key`."""
+        return customer_key(self.bhid, self.shopid, self.email)
 
     def __repr_args__(self) -> Iterator[tuple[str, str]]:
         return ((name, _MASK) for name in self.identity())
@@ -311,6 +304,19 @@ def job_id(shop: str, campaign: str, run: int, customer: Customer, channel: str,
         canonical(destination, address=True),
     ]
     return hashlib.sha256(_UNICODE.encode(identity).encode()).hexdigest()[:_JOB_ID_HEX_DIGITS]
+
+
+def customer_key(bhid: str | None, shopid: str | None, email: str | None) -> str:
+    """What limits per customer are counted by: the strongest id that is given, as in the job id; empty for nobody.
+
+    Two jobs that name one customer by different ids count apart.
+    """
+    if found := canonical(bhid):
+        return f"b:{found}"
+    if found := canonical(shopid):
+        return f"s:{found}"
+    found = canonical(email, address=True)
+    return f"e:{found}" if found else ""
 
 
 def canonical(text: str | None, *, address: bool = False) -> str | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from worker.answers import Answer, judge, read_object
 from worker.bounds import ANSWER, LISTING, TooLargeError, check
-from worker.jobs import EMAIL_CHANNEL, Job
+from worker.jobs import EMAIL_CHANNEL, Job, canonical
 from worker.verdicts import Found, Missing, Reading, Rejected, Sent, Unknown, Verdict
 
 _NOBODY = frozenset(
@@ -28,8 +28,8 @@ def judge_referrals(answer: Answer, job: Job, now: int) -> Reading:
     """Whether the job's referral is among those that ``CustomerReferrals2`` lists.
 
     Compared are the channel and, for e-mail, the destination; never the time, since Refer2 may have reused a referral.
-    An address that is still masked could be anybody's, which makes the answer one that tells nothing; so does a referral
-    larger than the answer to a call may be.
+    An address that is still masked could be anybody's, which makes the answer one that tells nothing. So does a
+    referral larger than the answer to a call may be.
     """
     if 200 <= answer.status < 300:
         document = None if answer.flaw else read_object(answer.body, LISTING)
@@ -60,9 +60,9 @@ def _search(status: int, listed: list[dict[str, Any]], job: Job) -> Reading:
         referral for referral in listed if referral.get("channel") == job.channel and referral.get("status") != _EXPIRED
     ]
     if job.channel == EMAIL_CHANNEL:
-        wanted = _address(job.destination)
+        wanted = canonical(job.destination, address=True)
         masked = any(_is_masked(referral.get("destination")) for referral in alike)
-        alike = [referral for referral in alike if _address(referral.get("destination")) == wanted]
+        alike = [referral for referral in alike if _address(referral) == wanted]
         if not alike and masked:
             return Unknown(status, "unreadable_answer")
     if not alike:
@@ -81,8 +81,9 @@ def _is_answerable(referral: dict[str, Any]) -> bool:
     return True
 
 
-def _address(text: object) -> str:
-    return text.strip().lower() if isinstance(text, str) else ""
+def _address(referral: dict[str, Any]) -> str | None:
+    destination = referral.get("destination")
+    return canonical(destination, address=True) if isinstance(destination, str) else None
 
 
 def _is_masked(destination: object) -> bool:

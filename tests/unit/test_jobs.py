@@ -324,10 +324,16 @@ def test_unlisted_channel_passes() -> None:
         (Customer(bhid="", shopid=" 1", email="a@example.com"), "s:1"),
         (Customer(email=" A@Example.com "), "e:a@example.com"),
         (Customer(), ""),
+        (Customer(bhid=" ", shopid="1"), "s:1"),
+        (Customer(email=" "), ""),
+        (Customer(bhid="Ame\u0301lie"), "b:Am\xe9lie"),
+        (Customer(shopid="e\u0301"), "s:\xe9"),
+        (Customer(email="AME\u0301lie@example.com"), "e:am\xe9lie@example.com"),
+        (Customer(email="am\xe9lie@example.com"), "e:am\xe9lie@example.com"),
     ],
 )
 def test_customer_key(customer: Customer, key: str) -> None:
-    """Limits per customer are counted by the strongest id that is given."""
+    """Limits per customer are counted by the strongest id that is given, in the form that it has in the job id."""
     assert customer.key == key
 
 

@@ -14,6 +14,7 @@ from worker.readback import judge_referrals, judge_status
 from worker.verdicts import Found, Halted, Missing, Refused, Rejected, Retry, Throttled, Unknown
 
 BY_MAIL = make_job(channel="email", destination="Cyd@Example.com ")
+BY_NAME = make_job(channel="email", destination="am\xe9lie@example.com")
 BY_PHONE = make_job(channel="whatsapp")
 
 
@@ -42,6 +43,7 @@ LISTS: list[tuple[Job, list[dict[str, Any]], dict[str, Any] | None]] = [
     (BY_MAIL, [mail("cyd@example.com")], mail("cyd@example.com")),
     (BY_MAIL, [mail("bob@example.com"), mail("CYD@example.com ")], mail("CYD@example.com ")),
     (BY_MAIL, [mail("bob@example.com")], None),
+    (BY_NAME, [mail("Ame\u0301lie@example.com")], mail("Ame\u0301lie@example.com")),
     (BY_MAIL, [mail("c***@example.com"), mail("cyd@example.com")], mail("cyd@example.com")),
     (BY_MAIL, [referral(), referral(destination="cyd@example.com")], None),
     (

@@ -13,7 +13,7 @@ from worker.campaigns.notices import Notices
 from worker.campaigns.options import ImportOptions
 from worker.campaigns.rejects import RejectReason
 from worker.campaigns.spread import Who
-from worker.jobs import EMAIL_CHANNEL, KNOWN_CHANNELS, SCHEMA, SLUG, Customer, Job, job_id
+from worker.jobs import EMAIL_CHANNEL, KNOWN_CHANNELS, SCHEMA, SLUG, Customer, Job, customer_key, job_id
 
 ORDINARY = 64
 """Characters up to which the job model takes any ASCII text in any of its fields; longer ones are shown to it."""
@@ -47,11 +47,7 @@ class Draft(NamedTuple):
 
     def who(self) -> Who:
         """Shop and customer, by the same id as limits go by."""
-        if self.bhid:
-            return self.shop, f"b:{self.bhid}"
-        if self.shopid:
-            return self.shop, f"s:{self.shopid}"
-        return self.shop, f"e:{self.email.lower()}"
+        return self.shop, customer_key(self.bhid, self.shopid, self.email)
 
 
 class RowRules:
