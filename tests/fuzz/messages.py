@@ -135,7 +135,9 @@ def letter(data: bytes) -> None:
     elif made.exchange == RESULTS:
         assert parse_result(made.body).job_id == one.job_id
     else:
-        assert decode_message(made.body).run > 0
+        again = decode_message(made.body)
+        assert again.run > 0
+        assert one.is_of(again.shop)
 
 
 _JSON = (b'"', b"{", b"}", b"[", b"]", b":", b",", b"null", b"true", b"1e999", b"NaN", b"\\ud800", b"-1", b"0")

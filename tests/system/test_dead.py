@@ -13,7 +13,7 @@ from typing import Any
 import pika.exceptions
 import pytest
 
-from tests.integration.broker.forging import RESULT_DEATH, Forged, entry
+from tests.integration.broker.forging import RESULT_DEATH, Forged, entry, nested
 from tests.integration.broker.tap import Tap, limit, tapping
 from tests.services import RabbitMQ, Vhost, wait_until
 from tests.system.commands import Desk
@@ -55,10 +55,10 @@ def tap(desk: Desk, vhost: Vhost) -> Iterator[Tap]:
         yield made
 
 
-def bury(tap: Tap, body: bytes, reason: str, at: str = "2026-01-02T03:04:05+00:00") -> str:
-    """Put a dead letter into the queue, as a worker does; its id."""
+def bury(tap: Tap, body: bytes, reason: str, at: str = "2026-01-02T03:04:05+00:00", *, shop: str = "acme") -> str:
+    """Put a dead letter of a shop into the queue, as a worker does; its id."""
     headers = {"x-referral-reason": reason, "x-referral-detail": "why", "x-referral-dead-at": at, "x-mine": ADDRESS}
-    tap.put("referrals.dead", "gone", body, headers=headers)
+    tap.put("referrals.dead", shop, body, headers=headers)
     return hashlib.sha256(body).hexdigest()[:12]
 
 
@@ -71,8 +71,8 @@ def listed(desk: Desk, *options: str) -> list[str]:
 
 def test_list(desk: Desk, tap: Tap) -> None:
     """Letters are listed with reason, time, shop, campaign and job, narrowed by each filter, and stay."""
-    gone = bury(tap, message(), "unknown_shop")
-    junk = bury(tap, b"\xff", "undecodable", at="2020-01-01T00:00:00+00:00")
+    gone = bury(tap, message(), "unknown_shop", shop="gone")
+    junk = bury(tap, b"\xff", "undecodable", at="2020-01-01T00:00:00+00:00", shop="gone")
     loop = bury(tap, message("acme", campaign="autumn"), "crash_loop")
     tap.put("referrals.dead", "gone", b"by hand")
     hand = hashlib.sha256(b"by hand").hexdigest()[:12]
@@ -108,11 +108,28 @@ def test_show(desk: Desk, tap: Tap) -> None:
     assert desk.run("dead", "show", "0" * 12).returncode == 2
 
 
+def test_show_headers_that_nest(desk: Desk, tap: Tap) -> None:
+    """However deep a letter's headers or its body nest, it is shown up to there, and so is the letter beside it."""
+    plain = bury(tap, b"innocent", "undecodable")
+    for levels in (40, 600, 20_000):
+        deep = entry("x-mine", ADDRESS) + b"\x04deep" + nested(levels)
+        tap.channel.basic_publish("referrals.dead", "acme", b"%d" % levels, Forged(deep), mandatory=True)
+    for levels in (100, 20_000):
+        bury(tap, message("acme").replace(b'"gold"', b"[" * levels + b"]" * levels), "oversized")
+    for options in ((), ("--json",), ("--reveal",), ("--reveal", "--json")):
+        ended = desk.run("dead", "show", *options)
+        assert (ended.returncode, plain in ended.stdout) == (0, True), ended.stderr
+        assert (ADDRESS in ended.stdout) == ("--reveal" in options)
+    shown = json.loads(desk.run("dead", "show", "--json").stdout)
+    assert len(shown) == 6
+    assert '["[nested deeper]"]' in json.dumps(shown[1]["headers"]["deep"])
+
+
 def test_replay(desk: Desk, tap: Tap) -> None:
     """A job is published as its next run, whole, before its letter goes; what can't be replayed is told and stays."""
     junk = bury(tap, b"\xff", "undecodable")
     bury(tap, message("acme"), "bad_job_id")
-    gone = bury(tap, message(), "unknown_shop")
+    gone = bury(tap, message(), "unknown_shop", shop="gone")
     other = bury(tap, message("acme", actor=ADDRESS), "unknown_actor")
     ended = desk.run("dead", "replay", "--all", "--expires", "2h")
     assert ended.returncode == 1
@@ -210,6 +227,25 @@ def test_what_would_end_at_once_is_left(desk: Desk, tap: Tap, redis_url: str) ->
     assert listed(desk) == [late, off]
     assert desk.run("dead", "replay", late, "--expires", "2h").returncode == 0
     assert listed(desk) == [off]
+
+
+def test_another_shop_is_told_and_stands_in_no_sum(desk: Desk, tap: Tap, redis_url: str) -> None:
+    """A letter of one shop's queue with a job of another is the former's, is not replayed, and counts as nobody's."""
+    desk.env["REFERRALS_REDIS_URL"] = redis_url
+    foreign = bury(tap, message("bolt", campaign="theirs"), "bad_schema")
+    own = bury(tap, message("acme", campaign="ours"), "bad_job_id")
+    assert listed(desk, "--shop", "bolt") == []
+    assert listed(desk, "--shop", "acme") == [foreign, own]
+    ended = desk.run("dead", "replay", "--all", "--expires", "2h")
+    assert ended.returncode == 1
+    assert f"{foreign} can't be replayed: its job is of another shop than acme" in ended.stderr
+    assert listed(desk) == [foreign]
+    tap.put("", "referrals.dead", message("acme", campaign="elsewhere"))
+    ended = desk.run("dead", "replay", "--all")
+    assert "RabbitMQ doesn't tell by which shop's queue it came" in ended.stderr
+    assert desk.run("dead", "drop", "--all", "--yes").returncode == 0
+    campaigns = json.loads(desk.run("status", "--json").stdout)["campaigns"]
+    assert {row["campaign"] for row in campaigns} == {"ours"}
 
 
 def result(**changed: Any) -> bytes:

@@ -65,14 +65,14 @@ def test_status(published: Desk) -> None:
 
 def test_repairs_add_up(published: Desk, rabbitmq: RabbitMQ, vhost: Vhost) -> None:
     """Letters that were dropped, or replayed as their next run, are accounted for like all else."""
-    queue, body = f"/api/queues/{vhost.name}/referrals.shop.acme/get", "referrals.dead"
+    queue = f"/api/queues/{vhost.name}/referrals.shop.acme/get"
     taken = rabbitmq.api("POST", queue, {"count": 3, "ackmode": "ack_requeue_false", "encoding": "auto"})
     assert isinstance(taken, list)
     for message in taken:
-        letter = {"payload": message["payload"], "payload_encoding": "string", "routing_key": body}
+        letter = {"payload": message["payload"], "payload_encoding": "string", "routing_key": "acme"}
         rabbitmq.api(
             "POST",
-            f"/api/exchanges/{vhost.name}/amq.default/publish",
+            f"/api/exchanges/{vhost.name}/referrals.dead/publish",
             letter | {"properties": {"headers": {"x-referral-reason": "unknown_shop"}}},
         )
     wait_until(lambda: counted(published) == (3, 0), 30, "RabbitMQ to count the letters")

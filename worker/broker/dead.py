@@ -3,7 +3,9 @@
 A letter's body and headers are its producer's, who may have written anything. What a letter is, is told by how it
 came: a worker's copy holds no foreign header that looks like RabbitMQ's or ours, and where RabbitMQ itself moved a
 message, the first entry of ``x-death`` names the queue and the cause (RabbitMQ 3.10 puts it before those that the
-producer wrote, 4 in their place). Where that can be read in two ways, nothing of it is believed.
+producer wrote, 4 in their place). Where that can be read in two ways, or in none, nothing of it is believed.
+
+Whose a letter is, its body alone doesn't tell either: who may publish for one shop may write another's name there.
 """
 
 import hashlib
@@ -31,6 +33,7 @@ from worker.broker.topology import (
     RETURN,
     SHOP_PREFIX,
     queues,
+    shop_queue,
 )
 from worker.errors import DeadLetterError
 from worker.jobs import SLUG, Job, parse_message
@@ -130,8 +133,18 @@ class DeadLetter:
 
     @property
     def shop(self) -> str:
-        """Whose it is: of its body, else of its routing key; may be anything where it is no job."""
-        return self._text("shop") or self.routing_key.partition(".")[0]
+        """Whose it is: of the shop's queue that it came by, else of its routing key, else as its body says.
+
+        May be anything where it is no job.
+        """
+        return self._queued_for or self._keyed_for or self._text("shop") or self.routing_key.partition(".")[0]
+
+    def is_of(self, shop: str) -> bool:
+        """Whether it came by that shop's queue, by all that RabbitMQ and workers state; its body is not asked."""
+        if not self.clear or self.routing_key not in {shop, shop_queue(shop)}:
+            return False
+        # A header CC brings a message to a queue by another key than the first, which it keeps when it dies there.
+        return DEATHS not in self.headers or self._queued_for == shop or self._was_delayed
 
     @property
     def campaign(self) -> str | None:
@@ -163,11 +176,31 @@ class DeadLetter:
         return rejected and str(self._death.get("queue", "")).startswith(SHOP_PREFIX)
 
     @property
-    def _moved_by_rabbitmq(self) -> bool:
+    def _queued_for(self) -> str | None:
+        # Whose queue RabbitMQ took it out of.
+        queue = str(self._death.get("queue", ""))
+        shop = queue.removeprefix(SHOP_PREFIX)
+        return shop if shop != queue and SLUG.fullmatch(shop) else None
+
+    @property
+    def _keyed_for(self) -> str | None:
+        # A worker's letter has the shop's slug as its key, a result begins with it. By the default exchange messages
+        # come by a queue's name, of which only a shop's tells whose they are.
+        word = self.routing_key.removeprefix(SHOP_PREFIX)
+        if self.exchange == "" and word == self.routing_key:
+            return None
+        word = word.partition(".")[0]
+        return word if SLUG.fullmatch(word) else None
+
+    @property
+    def _was_delayed(self) -> bool:
         # What a delay queue lets go comes to a shop's queue first, or by the exchange of returning jobs; workers of
         # before kept that death on what they buried.
-        delayed = str(self._death.get("queue", "")).startswith(DELAY_PREFIX)
-        return self.exchange == RETURN or (DEATHS in self.headers and not delayed)
+        return str(self._death.get("queue", "")).startswith(DELAY_PREFIX)
+
+    @property
+    def _moved_by_rabbitmq(self) -> bool:
+        return self.exchange == RETURN or (DEATHS in self.headers and not self._was_delayed)
 
     def _noted(self, header: str) -> str | None:
         # By a worker. On what RabbitMQ moved, it is a claim of its producer's.

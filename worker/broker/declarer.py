@@ -32,7 +32,8 @@ log = structlog.get_logger(__name__)
 class Declarer:
     """A thread with a connection of its own while there is something to declare.
 
-    ``producers_of`` names the producers whose exchanges are bound to a shop's queue.
+    ``producers_of`` names the producers whose exchanges are bound to a shop's queue. Of a shop that has left the file
+    the queue is left as it is, and its producers' exchanges are unbound.
 
     ``on_ready`` is told the shops whose queues are there, those that existed first; it runs in the declarer's thread.
     A shop whose queue can't be used is logged and tried again later; a connection that breaks is made again.
@@ -49,13 +50,14 @@ class Declarer:
         self._wanted: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
         self._unusable: dict[str, Unusable] = {}
         self._unbound: dict[str, Unusable] = {}
+        self._producers_of = producers_of
         self._origins = Origins(producers_of)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="declarer", daemon=True)
         self._thread.start()
 
     def declare(self, shops: Iterable[str]) -> None:
-        """Have these shops' queues declared; returns at once."""
+        """Have these shops' queues declared and their producers bound; returns at once."""
         self._wanted.put(list(shops))
 
     def close(self) -> None:
@@ -89,9 +91,12 @@ class Declarer:
                 if connection is None or not connection.is_open:
                     connection = connect(self._params)
                     shops = _existing_first(connection, shops)
-                usable = self._declare(connection, shops[:BATCH])
+                left = [shop for shop in shops[:BATCH] if self._producers_of(shop) is None]
+                usable = self._declare(connection, [shop for shop in shops[:BATCH] if shop not in left])
                 self._on_ready(usable)
-                self._bind(connection, usable)
+                for shop in left:
+                    self._unusable.pop(shop, None)
+                self._bind(connection, [*usable, *left])
             except (BrokerError, pika.exceptions.AMQPError, OSError) as error:
                 if connection is not None and not isinstance(error, BrokerError):
                     error = BrokerError(describe(error, connection.node))

@@ -18,8 +18,8 @@ SAFE_FROM = 4
 
 log = structlog.get_logger(__name__)
 
-ProducersOf = Callable[[str], Collection[str]]
-"""The names of a shop's producers, by the shops file as it is now."""
+ProducersOf = Callable[[str], Collection[str] | None]
+"""The names of a shop's producers, by the shops file as it is now; None where it has no such shop."""
 
 
 class Origins:
@@ -37,13 +37,15 @@ class Origins:
     def follow(self, connection: Connection, shops: Iterable[str]) -> list[str]:
         """See to it that these shops' queues are bound as the file says; returns what differs on RabbitMQ's side.
 
+        A shop that has left the file has no producers.
+
         A user that may not configure finds that others have bound them.
 
         Raises:
           ConfigurationError: an exchange is missing and can't be made by this user, or is of another type.
           BrokerError: the connection broke.
         """
-        wanted = {shop: frozenset(self._producers_of(shop)) for shop in shops}
+        wanted = {shop: frozenset(self._producers_of(shop) or ()) for shop in shops}
         names = sorted(frozenset().union(*wanted.values()))
         differences: list[str] = []
         if names:

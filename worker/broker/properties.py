@@ -51,8 +51,8 @@ _FIELDS = (
 )
 """In the order of their flags, from bit 15 down."""
 
-_CUT_SHORT = (ValueError, IndexError, struct.error, pika.exceptions.AMQPError)
-"""What bytes raise that end in the midst of a property."""
+_CUT_SHORT = (ValueError, IndexError, RecursionError, struct.error, pika.exceptions.AMQPError)
+"""What bytes raise that end in the midst of a property, or nest too deep to be looked through."""
 
 _SIZES = {"delivery_mode": 1, "priority": 1, "timestamp": 8}
 
@@ -114,13 +114,14 @@ def is_claim(header: str) -> bool:
 
 
 def has_one_meaning(properties: pika.BasicProperties) -> bool:
-    """Whether each claim among the headers is there once, and each field of a death.
+    """Whether each claim among the headers is there once, and each field of a death, and all of them can be read.
 
     Of what is there twice RabbitMQ 3.10 reads and changes the first, and pika reads the last.
     """
     raw: bytes | None = getattr(properties, "raw", None)
     if raw is None:
-        return True
+        # What stands there is not what came.
+        return False
     try:
         claims = [one for one in _entries(dict(_split(raw)).get("headers", b"")) if is_claim(one[0])]
         deaths = (table for name, entry in claims if name == DEATHS for table in _tables(entry[1 + len(DEATHS) :]))

@@ -67,7 +67,9 @@ class Subscriptions:
         """
         self._began_at = self._host.clock.now()
         self._declaring, self._declared = set(), set()
-        self._changed_producers()
+        left = self._changed_producers()
+        if left:
+            self._declarer.declare(left)
         self._subscribe_missing()
 
     @property
@@ -135,21 +137,29 @@ class Subscriptions:
         """Declare nothing more."""
         self._declarer.close()
 
-    def _producers_of(self, shop: str) -> tuple[str, ...]:
+    def _producers_of(self, shop: str) -> tuple[str, ...] | None:
         config = self._host.shops.get(shop)
-        return config.producers if config is not None else ()
+        return config.producers if config is not None else None
 
     def _changed_producers(self) -> list[str]:
-        # Since this was last asked; of shops whose queues are declared or about to be.
+        # Since this was last asked; of shops whose queues are declared or about to be, and of those that have left.
         version = self._host.shops.version
         if version == self._version:
             return []
         before, self._version = self._producers, version
-        self._producers = {shop: self._producers_of(shop) for shop in self._host.shops.slugs()}
+        now = {shop: self._producers_of(shop) for shop in self._host.shops.slugs()}
+        self._producers = {shop: producers for shop, producers in now.items() if producers is not None}
+        left = before.keys() - self._producers.keys()
+        # One that comes back is declared anew: somebody may have deleted its queue meanwhile.
+        self._declaring -= left
+        self._declared -= left
         return [
-            shop
-            for shop, producers in self._producers.items()
-            if shop in self._declaring and producers != before.get(shop, ())
+            *(shop for shop in sorted(left) if before[shop]),
+            *(
+                shop
+                for shop, producers in self._producers.items()
+                if shop in self._declaring and producers != before.get(shop, ())
+            ),
         ]
 
     def _on_ready(self, shops: list[str]) -> None:

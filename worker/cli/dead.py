@@ -270,7 +270,8 @@ def _connection(loaded: Settings | None = None) -> Parameters:
 def _removed(letters: Iterable[DeadLetter]) -> Counts:
     counts: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for letter in letters:
-        if letter.job is not None:
+        # What another shop's producer has made up stands in nobody's sums.
+        if letter.job is not None and letter.is_of(letter.job.shop):
             # The worker counts this kind of death itself, where it knows the job.
             counted_already = letter.worker_reason == "crash_loop" and TAKEOVERS_HEADER in letter.headers
             died = {} if counted_already else {"dead": 1}

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from worker.bounds import LETTER
 from worker.masking import AT
 from worker.phones import replaced
 
@@ -18,17 +19,29 @@ _WORD = re.compile(r"""(?:&#64;|[^\s"'<>(),;])++""")
 _AT = re.compile(AT, re.IGNORECASE)
 
 
-def masked(value: Any) -> Any:
+DEEPER = "[nested deeper]"
+"""What stands for all that nests deeper than is shown."""
+
+_SHOWN_LEVELS = 32
+"""Of headers. Nobody's have more than three, and RabbitMQ hands on some twenty thousand."""
+
+
+def masked(value: Any, levels: int = LETTER.depth) -> Any:
     """A value as JSON has them, with the personal fields of a job and whatever else looks like an
-    address or a telephone number masked."""
+    address or a telephone number masked, down to so many ``levels`` of nesting."""
     match value:
         case str():
             plain_words = _WORD.sub(_masked_word, value) if _AT.search(value) else value
             return replaced(plain_words, lambda _: MASK)
+        case Mapping() | list() if not levels:
+            return DEEPER
         case Mapping():
-            return {masked(name): MASK if name in _PERSONAL and item else masked(item) for name, item in value.items()}
+            return {
+                masked(name): MASK if name in _PERSONAL and item else masked(item, levels - 1)
+                for name, item in value.items()
+            }
         case list():
-            return [masked(item) for item in value]
+            return [masked(item, levels - 1) for item in value]
         case _:
             return value
 
@@ -37,17 +50,19 @@ def _masked_word(word: re.Match[str]) -> str:
     return MASK if _AT.search(word[0]) else word[0]
 
 
-def plain(value: Any) -> Any:
-    """A header's value as JSON can have it."""
+def plain(value: Any, levels: int = _SHOWN_LEVELS) -> Any:
+    """A header's value as JSON can have it, down to so many ``levels`` of nesting."""
     match value:
         case bytes():
             return value.decode(errors="backslashreplace")
         case datetime():
             return value.isoformat()
+        case Mapping() | list() if not levels:
+            return DEEPER
         case Mapping():
-            return {str(plain(name)): plain(item) for name, item in value.items()}
+            return {str(plain(name)): plain(item, levels - 1) for name, item in value.items()}
         case list():
-            return [plain(item) for item in value]
+            return [plain(item, levels - 1) for item in value]
         case str() | int() | float() | None:
             return value
         case _:

@@ -76,6 +76,8 @@ def _result(letter: DeadLetter) -> Outgoing:
 
 def _job(letter: DeadLetter, not_after: datetime | None, controls: Controls | None) -> Outgoing | str:
     job = parse_message(letter.body).replay(not_after=not_after)
+    if not letter.is_of(job.shop):
+        return _foreign(letter, job.shop)
     now = SystemClock().now()
     if is_expired(job, now):
         return "its deadline is over, so it would end as expired; give it another with --expires"
@@ -85,3 +87,11 @@ def _job(letter: DeadLetter, not_after: datetime | None, controls: Controls | No
     # What a worker would only bury again is left where it is.
     decode_message(message.body)
     return message
+
+
+def _foreign(letter: DeadLetter, shop: str) -> str:
+    # Any of a producer's own shops is good enough to bury a job of another one, which it may not publish for.
+    if letter.shop != shop:
+        return f"its job is of another shop than {letter.shop}, by whose queue it came"
+    remedy = f"if {shop} knows it, publish its body to the exchange referrals by the key {shop}"
+    return f"RabbitMQ doesn't tell by which shop's queue it came; {remedy}"

@@ -67,6 +67,13 @@ def table(*fields: bytes) -> bytes:
     return b"F" + struct.pack(">I", len(whole)) + whole
 
 
+def nested(levels: int) -> bytes:
+    """A value of so many lists, one in the other."""
+    # Each has five bytes before what is in it.
+    heads = (b"A" + struct.pack(">I", 5 * (levels - level) - 4) for level in range(levels))
+    return b"".join(heads) + b"V"
+
+
 def deaths(*tables: bytes) -> bytes:
     """The header ``x-death`` of such tables."""
     whole = b"".join(tables)

@@ -5,17 +5,21 @@ from typing import Any
 
 import pika.exceptions
 import pytest
+from pika import BasicProperties
 from structlog.testing import capture_logs
 
 from tests.integration.broker.bench import Bench, FakeRefer2, declare, message_of, new_job, new_shop
+from tests.integration.broker.forging import Forged, entry
 from tests.integration.broker.roles import Roles, refused
 from tests.integration.broker.tap import Tap, tapping
 from tests.services import RabbitMQ, Vhost, wait_until
 from worker import publish
 from worker.broker.connection import connect, parameters
+from worker.broker.dead import DeadQueue
 from worker.broker.origins import Origins
 from worker.broker.producer import Producer
 from worker.broker.topology import DEAD, DELAYS, JOBS, RESULTS, shop_queue
+from worker.cli.replay import publish_anew
 from worker.errors import ConfigurationError, UnroutableError
 from worker.shops import ShopRegistry
 
@@ -123,6 +127,78 @@ def test_a_producer_that_leaves_the_file_is_shut_out(vhost: Vhost, tap: Tap, tmp
     assert [(entry["shop"], entry["producer"]) for entry in logs if entry["event"] == "producer_removed"] == [
         ("acme", "acme-crm")
     ]
+
+
+def test_a_shop_that_comes_back_without_its_producers(vhost: Vhost, tap: Tap, tmp_path: Path) -> None:
+    """A shop that leaves the file takes its producers' bindings along, and back without them it has none."""
+    registry = ShopRegistry.load(write(tmp_path, acme=["acme-crm"], bolt=[]))
+    logs: list[Any]
+    with capture_logs() as logs, Bench(vhost, [], FakeRefer2(), registry=registry):
+
+        def takes(exchange: str, shop: str) -> bool:
+            try:
+                tap.put(exchange, shop, message_of(new_job(1, shop=shop)))
+            except pika.exceptions.UnroutableError:
+                return False
+            except pika.exceptions.ChannelClosedByBroker:
+                tap.reopen()
+                return False
+            return True
+
+        wait_until(lambda: takes(OWN, "acme"), 20, "the producer to be let in")
+        write(tmp_path, bolt=[])
+        wait_until(lambda: not takes(OWN, "acme"), 20, "it to be shut out")
+        assert takes(JOBS, "acme")
+        tap.channel.queue_delete(shop_queue("acme"))
+        write(tmp_path, acme=[], bolt=["acme-crm"])
+        wait_until(lambda: takes(OWN, "bolt"), 20, "it to be let in elsewhere")
+        wait_until(lambda: takes(JOBS, "acme"), 20, "the shop to be served again, its queue included")
+        assert not takes(OWN, "acme")
+        write(tmp_path, acme=["acme-crm"], bolt=[])
+        wait_until(lambda: takes(OWN, "acme"), 20, "the producer to be let in again")
+    assert [(entry["shop"], entry["producer"]) for entry in logs if entry["event"] == "producer_removed"] == [
+        ("acme", "acme-crm"),
+        ("bolt", "acme-crm"),
+    ]
+
+
+def test_a_replay_carries_no_job_to_another_shop(as_role: Roles, vhost: Vhost, tap: Tap) -> None:
+    """A job of another shop than the queue that it came by is left, whoever buried it, and whatever its headers say."""
+    bind(vhost, {"acme": ("acme-crm",), "bolt": ()})
+    copied, unreadable = entry("CC", ["acme"]), b"\x04when" + b"T" + b"\xff" * 8
+    forged = entry("x-death", [{"queue": shop_queue("bolt"), "reason": "expired", "count": 1}])
+    ways = {
+        "by its key": ("acme", BasicProperties(delivery_mode=2)),
+        "expired by its key": ("acme", BasicProperties(delivery_mode=2, expiration="1")),
+        "expired": ("bolt", Forged(copied, expiration="1")),
+        "expired with a death": ("bolt", Forged(copied, forged, expiration="1")),
+        "expired with two lists of deaths": ("bolt", Forged(copied, forged, forged, expiration="1")),
+        "expired, and nobody can read its headers": ("bolt", Forged(unreadable, copied, expiration="1")),
+    }
+    names: dict[bytes, str] = {}
+    with tapping(as_role("tenant producer")) as tenant:
+        for number, (name, (key, properties)) in enumerate(reversed(ways.items())):
+            body = message_of(new_job(number, shop="bolt"))
+            names[body] = name
+            tenant.channel.basic_publish(OWN, key, body, properties, mandatory=True)
+        names[mine := message_of(new_job(98))] = "its own"
+        tenant.channel.basic_publish(OWN, "acme", mine, BasicProperties(delivery_mode=2, expiration="1"))
+    params = parameters(vhost.url, name="tested")
+    with Bench(vhost, [new_shop("acme", producers=["acme-crm"]), new_shop("bolt")], FakeRefer2()):
+        wait_until(lambda: tap.depth(DEAD) == len(names), 20, "the letters")
+    with DeadQueue(params) as queue:
+        letters = list(queue.letters())
+        told = publish_anew(letters, params, None, None)
+    assert [names[letter.body] for letter in told.done] == ["its own"]
+    left = {names[letter.body]: why for letter, why in told.left}
+    assert left.keys() == ways.keys()
+    assert all("another shop than acme" in why or "by which shop's queue it came" in why for why in left.values())
+    shops = {names[letter.body]: letter.shop for letter in letters}
+    assert {name for name, shop in shops.items() if shop != "acme"} <= {
+        "expired with two lists of deaths",
+        "expired, and nobody can read its headers",
+    }
+    assert holds_nothing(tap, shop_queue("bolt"))
 
 
 def test_a_binding_of_before_carries_no_job(vhost: Vhost, tap: Tap) -> None:

@@ -1,8 +1,11 @@
 """What commands show of texts from outside."""
 
+import json
+from typing import Any
+
 import pytest
 
-from worker.cli.masking import masked
+from worker.cli.masking import DEEPER, masked, plain
 
 SHOWN: dict[str, tuple[str, str]] = {
     "an address": ("to ann@example.com, then", "to …, then"),
@@ -25,3 +28,17 @@ def test_a_text_of_megabytes() -> None:
     """A text without an end is looked through once: a letter of megabytes would hold a command up for days else."""
     assert masked("a" * 4_000_000) == "a" * 4_000_000
     assert masked("a" * 4_000_000 + "@") == "…"
+
+
+def test_what_nests_without_an_end() -> None:
+    """Lists and tables are followed for so many levels, for which any stack is large enough, and shown so far."""
+    deep: Any = "bottom"
+    for level in range(100_000):
+        deep = [deep] if level % 2 else {"a": deep}
+    for shown in (masked(deep), plain({"h": deep, "beside": 1})):
+        assert json.dumps(shown).count(DEEPER) == 1
+        assert "bottom" not in json.dumps(shown)
+    assert masked([["ann@example.com"]]) == plain([["…"]]) == [["…"]]
+    while isinstance(deep, list | dict):
+        # From the outside in: let go at once, it would be taken apart level by level in C.
+        deep = deep.popitem()[1] if isinstance(deep, dict) else deep.pop()
