@@ -1,6 +1,7 @@
 """What workers note on a message for each other is by the wall clock, whatever steady time each of them has."""
 
 import pika
+import pytest
 
 from tests.unit.making import NOON
 from worker.broker.consumer import PLACE_HEADER, TROUBLE_HEADER, Received
@@ -28,3 +29,14 @@ def test_trouble_is_by_the_wall_clock() -> None:
     assert received(noted, ahead=600 * SECOND).trouble == Trouble(NOON - 10 * SECOND, 2, 1)
     assert received(noted, ahead=0).trouble is None
     assert Trouble(0, 0, 0, 3).moved(SECOND).since == 0
+
+
+@pytest.mark.parametrize(
+    ("exchange", "expiration", "expires"),
+    [("referrals", "60000", True), ("referrals", None, False), (RETURN, "60000", False)],
+)
+def test_what_rabbitmq_may_take_away(exchange: str, expiration: str | None, expires: bool) -> None:
+    """A producer's message with an expiration of its own is nothing to wait for; a worker's copy keeps none."""
+    method = pika.spec.Basic.Deliver(delivery_tag=1, exchange=exchange)
+    message = Received("acme", method, 1, b"", pika.BasicProperties(expiration=expiration), NOON, 0)
+    assert message.expires is expires

@@ -1,6 +1,7 @@
 """RabbitMQ underneath Dramatiq: all shop queues on one connection, behind the gate."""
 
 from collections import deque
+from dataclasses import replace
 
 import pika
 import pika.spec
@@ -35,7 +36,7 @@ from worker.clock import SECOND, to_datetime
 from worker.dispatch import Finish, Later
 from worker.errors import BrokerError, ConfigurationError, DeadLetterError, DeadReason, UnroutableError, place_of
 from worker.jobs import Job, decode_message
-from worker.store.base import Ask, Go
+from worker.store.base import UNKNOWN_DEADLINE, Ask, Go
 from worker.troubled import Trouble
 
 FIRST_BACKOFF_SECONDS = 0.5
@@ -90,6 +91,11 @@ class Received:
         self.properties = properties
         self.at = at
         self.ahead = ahead
+
+    @property
+    def expires(self) -> bool:
+        """Whether RabbitMQ may take it away once it is back in its queue; a worker's copy waits there for ever."""
+        return not self.returned and self.properties.expiration is not None
 
     @property
     def place(self) -> int | None:
@@ -333,6 +339,8 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
             self._bury(message, error)
             return
         ask = self.ask_for(job, config, message.place)
+        if message.expires:
+            ask = replace(ask, deadline=UNKNOWN_DEADLINE)
         if ask.free is not None:
             self._subscriptions.needs_no_call(shop, message.at)
         self.gate.offer(AmqpDelivery(job, ask, message))

@@ -63,6 +63,9 @@ a worker that has gone is not believed for much longer than one that is there.""
 NO_DEADLINE = (1 << 53) - 1
 """The deadline of a job that has none: after all others, and a whole number that Lua holds exactly (in 2255)."""
 
+UNKNOWN_DEADLINE = -(1 << 62)
+"""Before all others: of a copy that can't be relied on to come again, so that any other may end the job."""
+
 ClosedReason = Literal["rate", "day_quota", "throttled"]
 
 

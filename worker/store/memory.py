@@ -20,6 +20,7 @@ from worker.store.base import (
     LEASE_MARGIN,
     MOST_COUNTERS,
     NO_DEADLINE,
+    UNKNOWN_DEADLINE,
     Ask,
     Closed,
     Closure,
@@ -33,8 +34,6 @@ from worker.store.base import (
     turn_of,
 )
 from worker.store.campaigns import counts_of
-
-_UNKNOWN_DEADLINE = -(1 << 62)
 
 
 class Started(NamedTuple):
@@ -53,7 +52,7 @@ class Started(NamedTuple):
     elapsed: int = 0
     shop_interval: int = 0
     customer_interval: int = 0
-    deadline: int = _UNKNOWN_DEADLINE
+    deadline: int = UNKNOWN_DEADLINE
     free: bool = False
 
 
@@ -65,7 +64,7 @@ class Waiting(NamedTuple):
     not_before: int
     unknowns: int = 0
     elapsed: int = 0
-    deadline: int = _UNKNOWN_DEADLINE
+    deadline: int = UNKNOWN_DEADLINE
 
 
 class Answered(NamedTuple):

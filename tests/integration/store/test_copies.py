@@ -11,7 +11,7 @@ import pytest
 from tests.integration.store.worlds import RESULT, RedisWorld, World, advance, finish
 from tests.unit.making import LEASE, NOON, go, make_ask
 from worker.clock import DAY, SECOND
-from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, Ask, Go, Seen, Store, Wait
+from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, UNKNOWN_DEADLINE, Ask, Go, Seen, Store, Wait
 
 WHOLE_LEASE = GRANT_LIFETIME + LEASE + LEASE_MARGIN
 UNCALLED = '{"outcome":"expired","sender":"Zoë"}'
@@ -209,6 +209,21 @@ def test_the_latest_deadline_counts(world: World) -> None:
     store.retry(dated(30), go(store, dated(30)).epoch, NOON)
     assert store.admit(dated(30, over=True)) == REPEATED
     assert isinstance(store.admit(dated(60, over=True)), Go)
+
+
+def test_a_copy_that_may_vanish_holds_up_no_other(world: World) -> None:
+    """A copy that was granted a call, and that nobody can rely on to come again, leaves the end to the others."""
+    dated_copy, vanishing = dated(1), replace(WANTED, deadline=UNKNOWN_DEADLINE)
+    world.store.retry(dated_copy, go(world.store, dated_copy).epoch, NOON, unknown=True)
+    world.store.release(vanishing, go(world.store, vanishing).epoch, called=True)
+    assert isinstance(world.store.admit(dated(1, over=True)), Go)
+
+
+def test_a_copy_that_may_vanish_ends_what_is_its_own(world: World) -> None:
+    """Where no other copy was granted a call, it ends the job itself."""
+    vanishing = replace(WANTED, deadline=UNKNOWN_DEADLINE)
+    world.store.retry(vanishing, go(world.store, vanishing).epoch, NOON)
+    assert isinstance(world.store.admit(replace(vanishing, free="expired")), Go)
 
 
 def test_deadlines_are_no_instants(world: World) -> None:
