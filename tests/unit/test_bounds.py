@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.making import PATIENT
-from worker.bounds import Bounds, TooLargeError, check, loads
+from worker.bounds import MESSAGE, ORDINARY, Bounds, TooLargeError, check, loads, marks, weight
+from worker.jobs import Customer, Job, decode_message, encode_message
 
 SMALL = Bounds(size=1000, depth=4, parts=20, text=50, number=10)
 
@@ -150,3 +151,44 @@ def test_looking_takes_no_memory(text: bytes) -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 2 * len(text)
+
+
+def nested(levels: int) -> dict[str, object]:
+    """Objects of one key within each other."""
+    made: dict[str, object] = {}
+    for _ in range(levels):
+        made = {"a": made}
+    return made
+
+
+DENSE: dict[str, dict[str, object]] = {
+    "nothing": {},
+    "lists": {"note": [[] for _ in range(300)]},
+    "objects in objects": {"note": [nested(24) for _ in range(10)]},
+    "keys of their own": {"note": [{f"{number}\u00e9": 0} for number in range(200)]},
+    "short texts": {"note": ["\u20ac\u20ac"] * 200},
+    "one wide character": {"note": "\U0001f600" + "x" * 1500},
+    "fields with a wide character": {f"k{number}": "\U0001f600" + "x" * 50 for number in range(60)},
+    "numbers": {"note": [number * 1000.5 for number in range(200)]},
+}
+
+
+@pytest.mark.parametrize("fields", DENSE.values(), ids=DENSE.keys())
+def test_a_message_weighs_what_it_takes(fields: dict[str, object]) -> None:
+    """As a job with its message no shape takes more memory than it weighs; an ordinary job weighs less than is free."""
+    job = Job.create(shop="acme", campaign="spring", customer=Customer(shopid="c1"), channel="whatsapp")
+    body = encode_message(job.model_copy(update=fields), published_at_ms=0)
+    decode_message(body)
+    copies = 20
+    tracemalloc.start()
+    held = [(copy, decode_message(copy)) for copy in (bytes(bytearray(body)) for _ in range(copies))]
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(held) == copies
+    assert taken / copies <= weight(len(body), marks(body))
+    assert fields or weight(len(body), marks(body)) < ORDINARY
+
+
+def test_marks_beyond_a_job_s_parts_weigh_nothing() -> None:
+    """What has more is refused unparsed, so a text of commas does not crowd its shop out."""
+    assert weight(100, MESSAGE.parts) == weight(100, 10 * MESSAGE.parts)

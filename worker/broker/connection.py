@@ -57,8 +57,12 @@ class Connection(pika.BlockingConnection):  # type: ignore[misc]  # pika has no 
         self.node = node
 
     def keep_within(self, room: int, *, wanted: frozenset[str]) -> None:
-        """Take ``room`` bytes of messages that are more than ordinary from now on, and of headers those ``wanted``."""
+        """From now on take messages that weigh ``room`` bytes beyond what is ordinary; of headers, those ``wanted``."""
         self._impl.room, self._impl.wanted = room, wanted
+
+    def make_room(self, room: int) -> None:
+        """``room`` bytes of those that were taken are in hand no more."""
+        self._impl.room += room
 
     @property
     def major(self) -> int:

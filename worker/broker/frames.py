@@ -19,7 +19,7 @@ import pika.exceptions
 import pika.frame
 import pika.spec
 
-from worker.bounds import MESSAGE, ORDINARY
+from worker.bounds import MESSAGE, ORDINARY, marks, weight
 
 UNREAD_PROPERTIES = "x-referral-properties"
 """Header that stands for properties that could not be decoded, and holds them as they came."""
@@ -39,7 +39,7 @@ _BEFORE_PROPERTIES = 12
 class Cut:
     """What is known of a body that was not kept: its bytes, and its SHA-256 in hex.
 
-    One that is ``crowded`` is no larger than it may be, but others have left no room for it.
+    One that is ``crowded`` is no larger than it may be, but others have left no room for it; its body may be there.
     """
 
     size: int
@@ -70,8 +70,19 @@ class _Cutting:
         return b"\0"
 
 
+class _Weighing:
+    # Of a body that is kept: how many marks are still to come in how many frames is not known before.
+
+    __slots__ = ("marks", "properties", "size")
+
+    def __init__(self, size: int, properties: pika.BasicProperties) -> None:
+        self.size = size
+        self.properties = properties
+        self.marks = 0
+
+
 def cut_of(properties: pika.BasicProperties) -> Cut | None:
-    """What a delivery's body was, in place of which it has one byte; None for a body that is whole."""
+    """What a delivery's body was that is not to be read, in place of which it may have one byte; None for others."""
     return getattr(properties, "cut", None)
 
 
@@ -79,9 +90,9 @@ class TolerantConnection(pika.SelectConnection):  # type: ignore[misc] # pika ha
     """pika's connection, which hands a message on whose properties it can't decode; its body is whole all the same.
 
     Those that it can decode keep their bytes as ``raw``, for :mod:`worker.broker.properties`. Bodies of more than
-    ``largest`` bytes are not kept. With ``room`` (bytes), neither are those that it is too small for. It is counted
-    down for what is more than ordinary, whose ``properties.taken`` says by how much; and headers are kept as bytes
-    alone, but for those named in ``wanted``.
+    ``largest`` bytes are not kept. With ``room`` (bytes), messages that weigh more than it leaves, as jobs and beyond
+    what is ordinary, are crowded; it is counted down for the others, whose ``properties.taken`` says by how much; and
+    headers are kept as bytes alone, but for those named in ``wanted``.
     """
 
     largest = MESSAGE.size
@@ -90,6 +101,7 @@ class TolerantConnection(pika.SelectConnection):  # type: ignore[misc] # pika ha
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self._cutting: dict[int, _Cutting] = {}
+        self._weighing: dict[int, _Weighing] = {}
         super().__init__(*arguments, **options)
 
     def _read_frame(self) -> Any:
@@ -97,9 +109,13 @@ class TolerantConnection(pika.SelectConnection):  # type: ignore[misc] # pika ha
         if isinstance(frame, pika.frame.Header):
             # What a channel that was closed has left unfinished is not this one's.
             self._cutting.pop(frame.channel_number, None)
+            self._weighing.pop(frame.channel_number, None)
             self._receive(frame)
-        elif self._cutting and isinstance(frame, pika.frame.Body) and frame.channel_number in self._cutting:
-            frame.fragment = self._cutting[frame.channel_number].take(frame.fragment)
+        elif isinstance(frame, pika.frame.Body):
+            if frame.channel_number in self._cutting:
+                frame.fragment = self._cutting[frame.channel_number].take(frame.fragment)
+            elif frame.channel_number in self._weighing:
+                self._weigh(self._weighing[frame.channel_number], frame.fragment)
         return size, frame
 
     def _receive(self, header: pika.frame.Header) -> None:
@@ -112,12 +128,15 @@ class TolerantConnection(pika.SelectConnection):  # type: ignore[misc] # pika ha
                 properties.headers = {
                     name: properties.headers[name] for name in self.wanted & properties.headers.keys()
                 }
-            crowded = size > self.room and size > ORDINARY
+            weighs = max(0, weight(size) - ORDINARY)
+            # Ordinary ones never are: what was half received when the room was told anew may have overdrawn it.
+            crowded = weighs > max(0, self.room)
             if crowded:
                 properties.raw = _NO_PROPERTIES
-            elif size > ORDINARY and header.body_size <= self.largest:
-                self.room -= size
-                properties.taken = size
+            elif header.body_size <= self.largest:
+                self.room -= weighs
+                properties.taken = weighs
+                self._weighing[header.channel_number] = _Weighing(size, properties)
         if header.body_size > self.largest:
             self._cutting[header.channel_number] = _Cutting(header.body_size, properties, crowded=False)
             header.body_size = 1
@@ -126,6 +145,19 @@ class TolerantConnection(pika.SelectConnection):  # type: ignore[misc] # pika ha
             header.body_size = 1
         elif crowded:
             properties.cut = Cut(0, "", crowded=True)
+
+    def _weigh(self, message: _Weighing, fragment: bytes) -> None:
+        # What it takes as a job is known only with its body; what its bytes take is counted until it is let go of.
+        message.marks += marks(fragment)
+        properties = message.properties
+        more = weight(message.size, message.marks) - ORDINARY - properties.taken
+        if more <= 0 or self.room is None:
+            return
+        if more > self.room:
+            properties.cut = Cut(message.size, "", crowded=True)
+        else:
+            self.room -= more
+            properties.taken += more
 
     def _decoded_frame(self) -> Any:
         try:

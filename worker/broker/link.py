@@ -202,8 +202,6 @@ class Link:
             self._woken.wait(0 if ready() else seconds)
             self._woken.clear()
             return
-        # What pika itself has rejected meanwhile, of a consumer that was cancelled, nobody has let go of.
-        self._connection.keep_within(IN_HAND - self._held, wanted=self._wanted)
         self._wake_sent = False
         self._pumping = True
         try:
@@ -213,6 +211,9 @@ class Link:
             raise self._lost(error) from error
         finally:
             self._pumping = False
+        # Now all that came is handed on and counted here, but for what pika itself has rejected of a consumer that was
+        # cancelled. Before, deliveries that came while others were subscribed still lay with pika.
+        self._connection.keep_within(IN_HAND - self._held, wanted=self._wanted)
         if not self._channel.is_open:
             # pika's pump says nothing when RabbitMQ closes a channel alone, as it does over an old delivery.
             raise self._lost(BrokerError("RabbitMQ closed the channel"))
@@ -239,8 +240,10 @@ class Link:
             _close(connection)
 
     def _let_go(self, tag: int) -> None:
-        if self._taken:
-            self._held -= self._taken.pop(tag, 0)
+        taken = self._taken.pop(tag, 0) if self._taken else 0
+        if taken and self._connection is not None:
+            self._held -= taken
+            self._connection.make_room(taken)
 
     def _on_cancel(self, frame: Any) -> None:
         # The other shops' consumers live on, and so does the channel with the deliveries in hand.

@@ -120,7 +120,7 @@ class Subscriptions:
           BrokerError: the connection broke.
         """
         if shop not in self._narrow:
-            log.warning("shop_crowded", shop=shop, problem="its messages are so large that it gets one at a time")
+            log.warning("shop_crowded", shop=shop, problem="its messages take much memory, so it gets one at a time")
         self._link.unsubscribe(shop)
         self._give_back(shop)
         self._resting[shop], self._narrow[shop] = now + REST, now + NARROW

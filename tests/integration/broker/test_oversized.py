@@ -2,6 +2,7 @@
 
 import hashlib
 import tracemalloc
+from collections.abc import Callable
 
 import pytest
 import structlog
@@ -14,6 +15,7 @@ from worker.broker.collector import Collector
 from worker.broker.connection import parameters
 from worker.broker.dead import DeadLetter, DeadQueue
 from worker.broker.topology import DEAD, JOBS, RESULTS, shop_queue
+from worker.jobs import Job
 
 LARGEST_OF_RABBITMQ = 16 * 1024 * 1024
 """Bytes that RabbitMQ 4 takes; 3.10 takes more."""
@@ -107,25 +109,43 @@ ROOM = 64 * 1024 * 1024
 CROWD = 24
 """Shops whose jobs are all as large as may be: with the usual prefetch three times what a worker takes in hand."""
 
+DENSE_CROWD = 160
+"""The same for shops whose jobs have less than 2 KiB, made of nothing but keys."""
 
-def test_a_crowd_of_large_jobs(vhost: Vhost, tap: Tap) -> None:
+
+def as_large_as_may_be(job: Job) -> bytes:
+    """As many bytes as there may be, and texts of the widest characters."""
+    wide = {f"k{key}": "\U0001f600" + "x" * 900 for key in range(60)}
+    return message_of(job.model_copy(update=wide)).ljust(MESSAGE.size)
+
+
+def small_and_dense(job: Job) -> bytes:
+    """What takes most memory for its bytes: thirty times as much."""
+    nested: dict[str, object] = {}
+    for _ in range(24):
+        nested = {"a": nested}
+    return message_of(job.model_copy(update={"note": [nested] * 10}))
+
+
+@pytest.mark.parametrize(("shop_count", "body_of"), [(CROWD, as_large_as_may_be), (DENSE_CROWD, small_and_dense)])
+def test_a_crowd(vhost: Vhost, tap: Tap, shop_count: int, body_of: Callable[[Job], bytes]) -> None:
     """Of many shops' largest jobs a worker holds no more than fits, and loses none; ordinary jobs go on beside them.
 
     The large ones' shops are called once and then wait, so that all that comes stays.
     """
-    shops = [f"crowd-{number}" for number in range(CROWD)]
+    shops = [f"crowd-{number}" for number in range(shop_count)]
     declare(vhost, [*shops, "acme"])
     large = {}
-    for number in range(16 * CROWD):
-        job = new_job(number, shops[number % CROWD])
-        job = job.model_copy(update={f"k{key}": "\U0001f600" + "x" * 900 for key in range(60)})
-        large[job.job_id] = message_of(job).ljust(MESSAGE.size)
+    for number in range(16 * shop_count):
+        job = new_job(number, shops[number % shop_count])
+        large[job.job_id] = body_of(job)
         tap.put(JOBS, job.shop, large[job.job_id])
     slow = [new_shop(shop, per_second=0.02, burst=1) for shop in shops]
     refer = FakeRefer2()
     tracemalloc.start()
     with Bench(vhost, [*slow, new_shop()], refer) as bench:
-        wait_until(lambda: len({call.job.shop for call in refer.calls}) >= CROWD // 4, 60, "the crowd's first calls")
+        some = shop_count // 6
+        wait_until(lambda: len({call.job.shop for call in refer.calls}) >= some, 60, "the crowd's first calls")
         ordinary = [new_job(number) for number in range(200)]
         for job in ordinary:
             tap.put(JOBS, "acme", message_of(job))

@@ -8,6 +8,7 @@ import pika.frame
 import pika.spec
 import pytest
 
+from worker.bounds import MESSAGE, ORDINARY, marks, weight
 from worker.broker.frames import Cut, TolerantConnection, cut_of
 
 LARGEST = 100
@@ -79,3 +80,30 @@ def test_a_channel_that_was_closed_amid_a_body(connection: TolerantConnection) -
     """What it left unfinished cuts nothing of the next channel that has its number."""
     frames = [header(1, 150), body(1, b"x" * 75), header(1, 50), body(1, b"y" * 50)]
     assert assembled(connection, *frames) == [(b"y" * 50, None)]
+
+
+PROPERTIES = len(b"".join(pika.BasicProperties(delivery_mode=2).encode()))
+
+DENSE = b"[" + b"[]," * 600 + b"[]]"
+
+
+@pytest.mark.parametrize("pieces", [1, 7, 1000])
+def test_a_dense_body_is_weighed(connection: TolerantConnection, pieces: int) -> None:
+    """However it is divided, a small body takes room for its marks, and one for which none is left is crowded."""
+    connection.largest = MESSAGE.size
+    weighs = weight(len(DENSE) + PROPERTIES, marks(DENSE)) - ORDINARY
+    connection.room = 2 * weighs
+    size = -(-len(DENSE) // pieces)
+    frames = [header(1, len(DENSE)), *(body(1, DENSE[at : at + size]) for at in range(0, len(DENSE), size))]
+    found = [cut is not None and cut.crowded for _, cut in assembled(connection, *frames * 3)]
+    assert found == [False, False, True]
+    assert connection.room == 0
+
+
+@pytest.mark.parametrize("room", [0, -1])
+def test_ordinary_bodies_need_no_room(connection: TolerantConnection, room: int) -> None:
+    """They are taken whatever others have left, even of a room that is overdrawn."""
+    connection.largest, connection.room = MESSAGE.size, room
+    ordinary = b"{" + b'"a":"bcdefghijklmnopqrstuvwxyz",' * 20 + b"}"
+    assert assembled(connection, header(1, len(ordinary)), body(1, ordinary)) == [(ordinary, None)]
+    assert connection.room == room
