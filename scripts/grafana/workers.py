@@ -190,6 +190,16 @@ def _history() -> list[Row]:
                         "connections": q.pace("referral_disconnects_total", where=MINE),
                     },
                 ),
+                lines(
+                    "Delivered again",
+                    "Messages a second that had been handed out before, those that were given back included, and "
+                    "workers that ended while they were reading one.",
+                    units.OpsPerSecond,
+                    {
+                        "deliveries": q.pace("referral_redeliveries_total", where=MINE),
+                        "ends while reading": q.pace("referral_reading_deaths_total", where=MINE),
+                    },
+                ),
                 _closed(),
             ],
         ),

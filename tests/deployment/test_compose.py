@@ -106,6 +106,13 @@ def test_a_worker_has_the_time_to_drain() -> None:
     assert float(SERVICES["worker"]["stop_grace_period"].removesuffix("s")) > SHUTDOWN_MS / 1000 + DRAIN / SECOND
 
 
+def test_a_worker_s_tmp_outlives_a_restart() -> None:
+    """What a worker remembers of deaths in /tmp lies in a volume: Docker empties a tmpfs when a container restarts."""
+    worker = SERVICES["worker"]
+    assert mounts(worker)["/tmp"] in COMPOSE["volumes"]
+    assert not [mount for mount in worker["tmpfs"] if mount.split(":")[0] == "/tmp"]
+
+
 def test_prometheus_scrapes_workers_and_broker_by_the_rules_of_all() -> None:
     """Targets are services on their metrics ports, and the rules file is the one of monitoring/."""
     config = configuration("prometheus.yml")

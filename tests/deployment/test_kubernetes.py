@@ -539,6 +539,16 @@ def test_workers_end_and_are_replaced_in_good_order(name: str) -> None:
 
 
 @overlays
+def test_a_worker_s_tmp_outlives_a_restart(name: str) -> None:
+    """What a worker remembers of deaths in /tmp lies in a volume, which is the pod's and not the container's."""
+    pod = named(overlay(name), "Deployment", "referral-worker")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    (volume,) = [mount["name"] for mount in container["volumeMounts"] if mount["mountPath"] == "/tmp"]
+    assert [each for each in pod["volumes"] if each["name"] == volume and "emptyDir" in each]
+    assert "TMPDIR" not in {each["name"] for each in container["env"]}
+
+
+@overlays
 def test_commands_exist(name: str) -> None:
     """Arguments of our image are commands and options that `referrals` has."""
     commands: Any = typer.main.get_command(app)

@@ -148,7 +148,8 @@ class Series:
         )
         self.redeliveries = made.counter(
             "referral_redeliveries_total",
-            "Deliveries of messages that had been handed out before: given back, or whose worker has gone.",
+            "Deliveries of messages that had been handed out before, whether granted or not: given back unstarted, by "
+            "closed or crowded shops among others, or whose worker or connection has gone.",
         )
         self.reading_deaths = made.counter(
             "referral_reading_deaths_total",
