@@ -20,7 +20,7 @@ import structlog
 
 from worker.clock import SECOND, Clock
 from worker.errors import ConfigurationError
-from worker.http_server import Answer, Gathered, HttpServer, Request, listen
+from worker.http_server import Answer, Gathered, HttpServer, Request, Workshop, listen
 from worker.private import private_folder
 
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -120,12 +120,9 @@ class MetricsServer:
 class _Endpoint:
     def __init__(self, clock: Clock, for_pages: Executor, for_probes: Executor) -> None:
         self._clock = clock
-        self._pages = {
-            (openly, zipped): Gathered(partial(_page, openly=openly, zipped=zipped), for_pages)
-            for openly in (False, True)
-            for zipped in (False, True)
-        }
-        self._values = Gathered(_probed_values, for_probes)
+        pages = Workshop(for_pages)
+        self._pages = {openly: Gathered(partial(_page, openly=openly), pages) for openly in (False, True)}
+        self._values = Gathered(_probed_values, Workshop(for_probes))
 
     async def answer(self, request: Request) -> Answer:
         match request.path:
@@ -146,8 +143,10 @@ class _Endpoint:
         # Of what may be asked for there are two forms, so that not everybody's wish is a page of its own.
         openly = "application/openmetrics-text" in request.headers.get("accept", "")
         kind = openmetrics.exposition.CONTENT_TYPE_LATEST if openly else exposition.CONTENT_TYPE_PLAIN_0_0_4
-        body = await self._pages[openly, zipped].get()
-        return Answer(HTTPStatus.OK, body, kind, {"Content-Encoding": "gzip"} if zipped else {})
+        text, compressed = await self._pages[openly].get()
+        if zipped:
+            return Answer(HTTPStatus.OK, compressed, kind, {"Content-Encoding": "gzip"})
+        return Answer(HTTPStatus.OK, text, kind)
 
 
 def _told(problems: Sequence[str]) -> Answer:
@@ -155,7 +154,8 @@ def _told(problems: Sequence[str]) -> Answer:
     return Answer(status, f"{'; '.join(problems) or 'ok'}\n".encode())
 
 
-def _page(*, openly: bool, zipped: bool) -> bytes:
+def _page(*, openly: bool) -> tuple[bytes, bytes]:
+    # As text and compressed: those who want either share a page; compressing it is a tenth of the work.
     from prometheus_client import CollectorRegistry, generate_latest, openmetrics
     from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -163,7 +163,7 @@ def _page(*, openly: bool, zipped: bool) -> bytes:
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # no types there
     text = openmetrics.exposition.generate_latest(registry) if openly else generate_latest(registry)  # type: ignore[no-untyped-call] # the first has no types
-    return gzip.compress(text) if zipped else text
+    return text, gzip.compress(text)
 
 
 _PROBED = frozenset({"referral_ready", "referral_pump_timestamp_seconds", "referral_stuck_threads"})

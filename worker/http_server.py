@@ -10,6 +10,7 @@ half sent. Of ten probes beside 1,000 half-sent requests, both answered none wit
 """
 
 import asyncio
+import errno
 import math
 import re
 import socket
@@ -117,8 +118,9 @@ class HttpServer:
                 try:
                     connection, _ = await loop.sock_accept(listening)
                 except OSError as error:
-                    # One that broke while it waited, or the process is out of files.
-                    log.warning("connection_not_accepted", problem=error.strerror)
+                    # Else it's one that broke while it waited.
+                    out_of_files = error.errno in (errno.EMFILE, errno.ENFILE)
+                    self._refusals.count("out_of_files" if out_of_files else "not_accepted")
                     break
                 self._make_room(loop.time())
                 task = asyncio.create_task(self._serve(connection))
@@ -217,42 +219,57 @@ async def _send(writer: asyncio.StreamWriter, answer: Answer, *, body_wanted: bo
     for begin in range(0, len(body), CHUNK):
         writer.write(body[begin : begin + CHUNK])
         await writer.drain()
+    # What is closed before all has left can't be aborted once it has.
+    writer.transport.set_write_buffer_limits(high=0)
+    await writer.drain()
     writer.close()
     await writer.wait_closed()
+
+
+class Workshop:
+    """Where things are made one at a time, with a rest after each: who asks all the time, for whichever of them, has a
+    fifth of a core, or more where one takes longer than half a second.
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self._under_way = asyncio.Lock()
+        self._rests_until = 0.0
+
+    async def make(self, make: Callable[[], T], begun: Callable[[], None]) -> T:
+        """Wait for its turn, say that it has ``begun``, and make it in the executor. Raises what making it raises."""
+        loop = asyncio.get_running_loop()
+        async with self._under_way:
+            await asyncio.sleep(self._rests_until - loop.time())
+            begun()
+            began = loop.time()
+            try:
+                return await loop.run_in_executor(self._executor, make)
+            finally:
+                self._rests_until = loop.time() + min(RESTS * (loop.time() - began), LONGEST_REST_SECONDS)
 
 
 class Gathered(Generic[T]):
     """Makes what many ask for, once for all who wait, so that nobody makes the process work by asking often.
 
-    Whoever asks gets what was begun to be made after that. Between two it rests: who asks all the time has a fifth of a
-    core, or more where an answer takes longer than half a second.
+    Whoever asks gets what was begun to be made after that.
     """
 
-    def __init__(self, make: Callable[[], T], executor: Executor) -> None:
-        """``make`` runs in the executor, never twice at once."""
+    def __init__(self, make: Callable[[], T], workshop: Workshop) -> None:
+        """``make`` runs in the workshop, with all else that is made there never twice at once."""
         self._make = make
-        self._executor = executor
+        self._workshop = workshop
         self._next: asyncio.Task[T] | None = None
-        self._under_way = asyncio.Lock()
-        self._rests_until = 0.0
 
     async def get(self) -> T:
         """Raises what making it raises."""
         if self._next is None:
-            self._next = asyncio.create_task(self._made())
+            self._next = asyncio.create_task(self._workshop.make(self._make, self._begun))
         # Who leaves leaves it to the others.
         return await asyncio.shield(self._next)
 
-    async def _made(self) -> T:
-        loop = asyncio.get_running_loop()
-        async with self._under_way:
-            await asyncio.sleep(self._rests_until - loop.time())
-            self._next = None
-            began = loop.time()
-            try:
-                return await loop.run_in_executor(self._executor, self._make)
-            finally:
-                self._rests_until = loop.time() + min(RESTS * (loop.time() - began), LONGEST_REST_SECONDS)
+    def _begun(self) -> None:
+        self._next = None
 
 
 class _Refusals:

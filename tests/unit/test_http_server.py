@@ -2,21 +2,36 @@
 
 import asyncio
 import contextlib
+import errno
+import gc
 import http.client
 import json
 import resource
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http import HTTPStatus
+from itertools import pairwise
 
 import pytest
 import structlog
 
 from tests.services import wait_until
-from worker.http_server import LONGEST_HEAD, MOST_CONNECTIONS, Answer, Gathered, HttpServer, Request, listen
+from worker.http_server import (
+    LONGEST_HEAD,
+    LONGEST_REST_SECONDS,
+    MOST_CONNECTIONS,
+    RESTS,
+    Answer,
+    Gathered,
+    HttpServer,
+    Request,
+    Workshop,
+    listen,
+)
 
 LONG = b"0123456789abcdef" * (1 << 18)
 """A page of 4 MiB."""
@@ -43,10 +58,12 @@ async def pages(request: Request) -> Answer:
 class Running:
     """A server in a thread of its own, and what it writes to the log."""
 
-    def __init__(self) -> None:
-        self._listening = listen("127.0.0.1", 0)
+    def __init__(self, listening: socket.socket | None = None) -> None:
+        self._listening = listening or listen("127.0.0.1", 0)
         self.port: int = self._listening.getsockname()[1]
         self._loop = asyncio.new_event_loop()
+        self.failed: list[object] = []
+        self._loop.set_exception_handler(lambda _, said: self.failed.append(said.get("exception")))
         self._stop = asyncio.Event()
         served = HttpServer(pages).serve(self._listening, self._stop)
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=(served,))
@@ -127,6 +144,40 @@ def test_what_is_asked_well_is_answered(server: Running) -> None:
     assert b"Content-Length: 3\r\n" in server.told(b"HEAD /livez HTTP/1.0\r\n\r\n")
     assert server.get("/long") == (200, LONG)
     assert server.get("/none")[0] == 404
+
+
+def test_a_long_page_is_sent_without_a_failure(server: Running) -> None:
+    """A connection whose last bytes leave late ends as every other."""
+    for _ in range(20):
+        assert server.get("/long") == (200, LONG)
+    server.close()
+    gc.collect()
+    assert server.failed == []
+
+
+class Starved(socket.socket):
+    """A listening socket of a process that may open no more files for a while."""
+
+    refused = 0
+
+    def accept(self) -> tuple[socket.socket, object]:
+        """Fails twenty times, then a connection."""
+        if self.refused < 20:
+            self.refused += 1
+            raise OSError(errno.EMFILE, "Too many open files")
+        return super().accept()
+
+
+def test_out_of_files_is_told_once(log: list[structlog.typing.EventDict]) -> None:
+    """However often the kernel refuses a connection, it makes one line, and those who wait are answered after all."""
+    plain = listen("127.0.0.1", 0)
+    starved = Starved(fileno=plain.detach())
+    starved.settimeout(0)
+    running = Running(starved)
+    assert running.get("/livez") == (200, b"ok\n")
+    running.close()
+    assert starved.refused == 20
+    assert [(line["event"], line["problem"]) for line in log] == [("requests_refused", "out_of_files")]
 
 
 ODD = {
@@ -274,7 +325,7 @@ def test_many_who_ask_at_once_make_one_answer() -> None:
 
     async def ask() -> list[int]:
         with ThreadPoolExecutor(1) as executor:
-            gathered = Gathered(make, executor)
+            gathered = Gathered(make, Workshop(executor))
             first = asyncio.create_task(gathered.get())
             await asyncio.to_thread(partial(begun.acquire, timeout=20))
             others = [asyncio.create_task(gathered.get()) for _ in range(100)]
@@ -298,9 +349,29 @@ def test_what_fails_to_be_made_is_made_anew() -> None:
 
     async def ask() -> str:
         with ThreadPoolExecutor(1) as executor:
-            gathered = Gathered(make, executor)
+            gathered = Gathered(make, Workshop(executor))
             failed = await asyncio.gather(gathered.get(), gathered.get(), return_exceptions=True)
             assert [str(error) for error in failed] == ["once", "once"]
             return await gathered.get()
 
     assert asyncio.run(ask()) == "page"
+
+
+def test_what_is_made_in_one_workshop_shares_its_rest() -> None:
+    """Who asks for many things by turns has no more of the process than who asks for one."""
+    made: list[tuple[float, float]] = []
+
+    def make() -> None:
+        began = time.monotonic()
+        while time.monotonic() < began + 0.02:
+            pass
+        made.append((began, time.monotonic()))
+
+    async def ask() -> None:
+        with ThreadPoolExecutor(4) as executor:
+            workshop = Workshop(executor)
+            await asyncio.gather(*(Gathered(make, workshop).get() for _ in range(4)))
+
+    asyncio.run(ask())
+    for (began, ended), (next_began, _) in pairwise(made):
+        assert next_began - ended >= min(RESTS * (ended - began), LONGEST_REST_SECONDS)
