@@ -25,6 +25,9 @@ from worker.private import private_folder
 
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
+ROOM = 4 * 1024 * 1024
+"""Bytes that must be free for the shared values at a process's start: those of a thousand shops take 2 MB and more."""
+
 TAKE_OVER_SECONDS = 1.0
 """How soon another process of the pod serves the port when the one that did is gone."""
 
@@ -43,7 +46,7 @@ def prepare_shared_metrics() -> Path:
     end the parent calls :func:`discard_shared_metrics`.
 
     Raises:
-      ConfigurationError: the folder can't be used.
+      ConfigurationError: the folder can't be used, or is full.
     """
     named = os.environ.get(MULTIPROCESS_VARIABLE)
     try:
@@ -52,8 +55,20 @@ def prepare_shared_metrics() -> Path:
         discard_shared_metrics(folder)
     except OSError as error:
         raise ConfigurationError(f"{MULTIPROCESS_VARIABLE}: {error.filename}: {error.strerror}") from None
+    _check_room(folder)
     os.environ[MULTIPROCESS_VARIABLE] = str(folder)
     return folder
+
+
+def _check_room(folder: Path) -> None:
+    # prometheus_client maps files with holes into memory: with the disk full, counting would be SIGBUS.
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            os.posix_fallocate(file.fileno(), 0, ROOM)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{MULTIPROCESS_VARIABLE}: {folder}: {error.strerror}; free {ROOM >> 20} MiB there or name another folder"
+        ) from None
 
 
 def discard_shared_metrics(folder: Path) -> None:
@@ -241,7 +256,7 @@ def shared_metrics_of_parent() -> Path:
     :func:`prepare_shared_metrics`. The parent's start time keeps it apart from an earlier process with its number.
 
     Raises:
-      ConfigurationError: the folder is somebody else's or can't be written to.
+      ConfigurationError: the folder is somebody else's, is full or can't be written to.
     """
     parent = os.getppid()
     try:
@@ -261,6 +276,7 @@ def shared_metrics_of_parent() -> Path:
         raise ConfigurationError(f"{MULTIPROCESS_VARIABLE}: {folder}: {error.strerror}") from None
     if folder.stat().st_uid != os.geteuid() or not os.access(folder, os.W_OK):
         raise ConfigurationError(f"{MULTIPROCESS_VARIABLE}: folder {folder} is not this user's to write to")
+    _check_room(folder)
     os.environ[MULTIPROCESS_VARIABLE] = str(folder)
     # A restarted container has its old process ids again, and would begin with what their gauges said then.
     for values in folder.glob(f"gauge_*_{os.getpid()}.db"):

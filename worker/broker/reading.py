@@ -43,7 +43,7 @@ class ReadingMark:
         """Take up what processes that are gone have left in the folder, which is made if there is none.
 
         Raises:
-          OSError: the folder can't be used, or is another user's.
+          OSError: the folder can't be used, is full, or is another user's.
         """
         private_folder(folder)
         self.found = _take_stock(folder)
@@ -53,10 +53,16 @@ class ReadingMark:
         # Locked before it has its name: nobody may take it for one without an owner.
         draft = self._path.with_suffix(".new")
         self._file = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        os.truncate(self._file, len(_NOTHING))
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        draft.rename(self._path)
-        self._map = mmap.mmap(self._file, len(_NOTHING))
+        try:
+            # Not a hole: writing to memory that no free block is left for is SIGBUS, and the end of the process.
+            os.posix_fallocate(self._file, 0, len(_NOTHING))
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            self._map = mmap.mmap(self._file, len(_NOTHING))
+            draft.rename(self._path)
+        except OSError:
+            os.close(self._file)
+            draft.unlink(missing_ok=True)
+            raise
 
     def deaths(self, body: bytes) -> int:
         """How many processes have ended while reading this body."""

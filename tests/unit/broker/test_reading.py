@@ -127,3 +127,30 @@ def test_a_planted_folder(tmp_path: Path) -> None:
     (tmp_path / "marks").symlink_to("elsewhere")
     with pytest.raises(OSError, match="marks"):
         ReadingMark(tmp_path / "marks")
+
+
+def test_a_mark_has_its_place_on_the_disk(folder: Path, start: Callable[[], ReadingMark]) -> None:
+    """A disk that fills up later takes no block from it, which would end the process as it writes there."""
+    mark = start()
+    (found,) = folder.glob("*.reading")
+    assert found.stat().st_blocks > 0
+    mark.close()
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from worker.broker.reading import ReadingMark
+resource.setrlimit(resource.RLIMIT_FSIZE, (16, 16))
+try:
+    ReadingMark(Path(sys.argv[1]))
+except OSError:
+    sys.exit(0)
+sys.exit(1)
+"""
+
+
+def test_no_place_is_an_error_that_leaves_nothing(folder: Path) -> None:
+    """Where not even a mark may be written, the caller is told, and no draft stays."""
+    subprocess.run([sys.executable, "-c", FULL, folder], check=True)
+    assert list(folder.iterdir()) == []
