@@ -2,7 +2,8 @@
 
 A producer in another language may put a value into a message's headers that pika can't decode: a time beyond Python's,
 a type it doesn't know. pika raises it out of its pump, and the message, unacknowledged, comes again after each
-reconnect: one such message would keep every shop from being served.
+reconnect: one such message would keep every shop from being served. Properties that would take too long to decode
+(`worker.broker.weighing`) are handled like those that can't be.
 
 And a message may have as many megabytes as RabbitMQ takes (128 MiB on 3.10, 16 on 4), of which a consumer may have one
 for each place of its prefetch. pika puts a body together before anybody sees it. So of one that is larger than it may
@@ -20,9 +21,10 @@ import pika.frame
 import pika.spec
 
 from worker.bounds import MESSAGE, ORDINARY, marks, weight
+from worker.broker.weighing import LIGHT, are_heavy
 
 UNREAD_PROPERTIES = "x-referral-properties"
-"""Header that stands for properties that could not be decoded, and holds them as they came."""
+"""Header that stands for properties that were not decoded, and holds them as they came."""
 
 LONGEST_KEPT = 65_536
 """Longer ones are dropped: with the headers of a dead letter around them they might not fit into a frame again."""
@@ -87,7 +89,8 @@ def cut_of(properties: pika.BasicProperties) -> Cut | None:
 
 
 class TolerantConnection(pika.SelectConnection):  # type: ignore[misc] # pika has no types
-    """pika's connection, which hands a message on whose properties it can't decode; its body is whole all the same.
+    """pika's connection, which hands a message on whose properties it can't or won't decode; its body is whole all the
+    same.
 
     Those that it can decode keep their bytes as ``raw``, for :mod:`worker.broker.properties`. Bodies of more than
     ``largest`` bytes are not kept. With ``room`` (bytes), messages that weigh more than it leaves, as jobs and beyond
@@ -160,6 +163,11 @@ class TolerantConnection(pika.SelectConnection):  # type: ignore[misc] # pika ha
             properties.taken += more
 
     def _decoded_frame(self) -> Any:
+        if len(self._frame_buffer) > LIGHT and self._frame_buffer[0] == pika.spec.FRAME_HEADER:
+            raw = _properties_in(self._frame_buffer)
+            undecoded = _header_without_properties(self._frame_buffer) if are_heavy(raw) else None
+            if undecoded is not None:
+                return undecoded
         try:
             read = super()._read_frame()
         except _UNDECODABLE:
@@ -171,6 +179,12 @@ class TolerantConnection(pika.SelectConnection):  # type: ignore[misc] # pika ha
             first, last = pika.spec.FRAME_HEADER_SIZE + _BEFORE_PROPERTIES, read[0] - pika.spec.FRAME_END_SIZE
             read[1].properties.raw = bytes(self._frame_buffer[first:last])
         return read
+
+
+def _properties_in(data: bytes) -> bytes:
+    # Of a frame that is still coming in, none.
+    end: int = pika.spec.FRAME_HEADER_SIZE + struct.unpack_from(">L", data, 3)[0]
+    return bytes(data[pika.spec.FRAME_HEADER_SIZE + _BEFORE_PROPERTIES : end]) if end < len(data) else b""
 
 
 def _header_without_properties(data: bytes) -> tuple[int, Any] | None:

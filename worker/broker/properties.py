@@ -16,6 +16,7 @@ import pika.data
 import pika.exceptions
 
 from worker.broker.frames import LONGEST_KEPT, UNREAD_PROPERTIES
+from worker.broker.weighing import are_heavy
 
 OURS = "x-referral-"
 
@@ -31,7 +32,10 @@ LONGEST = 131_072 - 64
 """Bytes of properties that go into one frame of RabbitMQ's size; with more it closes the connection."""
 
 DROPPED = "x-referral-headers-dropped"
-"""Header that stands for headers for which the dead letter's own left no room, and tells how many bytes they had."""
+"""Header that stands for headers for which a copy's own left no room, and tells how many bytes they had."""
+
+SPARE_VALUES = 64
+"""For what RabbitMQ notes on a copy's way, some ten each time it moves it: its reader must get at our headers."""
 
 _FIELDS = (
     "content_type",
@@ -103,7 +107,7 @@ def kept(
         if text is not None:
             fields[name] = bytes([len(text)]) + text.encode()
     whole = _join(fields, entries, add)
-    if len(whole) > LONGEST:
+    if len(whole) > LONGEST or are_heavy(whole, SPARE_VALUES):
         whole = _join(fields, [], {**add, DROPPED: sum(map(len, entries))})
     return _Encoded(whole)
 

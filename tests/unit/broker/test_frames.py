@@ -1,6 +1,7 @@
-"""Bodies that are let go of while they come in."""
+"""Bodies that are let go of while they come in, and properties that would take too long to read."""
 
 import hashlib
+import struct
 from collections.abc import Iterator
 
 import pika
@@ -9,7 +10,7 @@ import pika.spec
 import pytest
 
 from worker.bounds import MESSAGE, ORDINARY, marks, weight
-from worker.broker.frames import Cut, TolerantConnection, cut_of
+from worker.broker.frames import LONGEST_KEPT, UNREAD_PROPERTIES, Cut, TolerantConnection, cut_of
 
 LARGEST = 100
 
@@ -107,3 +108,84 @@ def test_ordinary_bodies_need_no_room(connection: TolerantConnection, room: int)
     ordinary = b"{" + b'"a":"bcdefghijklmnopqrstuvwxyz",' * 20 + b"}"
     assert assembled(connection, header(1, len(ordinary)), body(1, ordinary)) == [(ordinary, None)]
     assert connection.room == room
+
+
+HEADERS = 1 << 13
+"""The flag of a message's headers."""
+
+
+def properties(table: bytes, flags: int = HEADERS) -> bytes:
+    """A message's properties with these entries as its headers."""
+    return struct.pack(">HI", flags, len(table)) + table
+
+
+def array(values: bytes) -> bytes:
+    """One header that is an array."""
+    return b"\x01hA" + struct.pack(">I", len(values)) + values
+
+
+def nested(levels: int) -> bytes:
+    """Arrays one in the other."""
+    values = b""
+    for _ in range(levels - 1):
+        values = b"A" + struct.pack(">I", len(values)) + values
+    return array(values)
+
+
+def read_headers(connection: TolerantConnection, raw: bytes) -> tuple[pika.BasicProperties, bytes]:
+    """What the connection makes of a message with these properties, and of the body behind it."""
+    payload = struct.pack(">HHQ", pika.spec.Basic.INDEX, 0, 4) + raw
+    frame = struct.pack(">BHL", pika.spec.FRAME_HEADER, 1, len(payload)) + payload + b"\xce"
+    for length in (7, len(frame) - 1):
+        # Half of it waits for the rest.
+        connection._frame_buffer = frame[:length]
+        assert connection._read_frame() == (0, None)
+    connection._frame_buffer = frame + body(1, b"body")
+    size, header = connection._read_frame()
+    connection._frame_buffer = connection._frame_buffer[size:]
+    return header.properties, connection._read_frame()[1].fragment
+
+
+HEAVY = {
+    "an array of nothing": properties(array(b"V" * 130_000)),
+    "nothing by name": properties(b"\x00V" * 60_000),
+    "one value too many": properties(array(b"V" * MESSAGE.parts)),
+    "tables in an array": properties(array(b"F\x00\x00\x00\x00" * 10_000)),
+    "a level too deep": properties(nested(MESSAGE.depth)),
+    "more than the array says": properties(b"\x01hA\x00\x00\x00\x01F\x00\x00\xff\x00" + b"\x00V" * 32_640),
+    "behind other texts": b"\xe0\x00\x01a\x01b" + properties(array(b"V" * 60_000))[2:],
+    "words and words of flags": b"\x20\x01" * 30_000 + bytes(2) + properties(array(b"V" * 200))[2:],
+}
+
+
+@pytest.mark.parametrize("raw", HEAVY.values(), ids=HEAVY)
+def test_heavy_properties_are_not_decoded(connection: TolerantConnection, raw: bytes) -> None:
+    """Of more values or levels than a job may have nothing is made but one header; the body is whole."""
+    read, fragment = read_headers(connection, raw)
+    assert read.headers == {UNREAD_PROPERTIES: raw if len(raw) <= LONGEST_KEPT else b""}
+    assert fragment == b"body"
+
+
+WIDTHS = (1, 1, 1, 2, 2, 2, 4, 4, 8, 8, 4, 8, 5, 8, 0, 4, 4, 4, 4)
+
+KINDS = b"".join(
+    bytes([1, kind, kind]) + bytes(width) for kind, width in zip(b"tbBUusIilLfdDTVSxAF", WIDTHS, strict=True)
+)
+"""A header of each kind, empty or 0."""
+
+LARGE = {
+    "a long text": properties(b"\x01hS" + struct.pack(">I", 100_000) + b"V" * 100_000),
+    "as many values as there may be": properties(array(b"V" * (MESSAGE.parts - 1))),
+    "as deep as it may be": properties(nested(MESSAGE.depth - 1)),
+    "every kind": properties(KINDS + b"\x01hS\x00\x00\x00\xa0" + b"a" * 160),
+    "no headers": b"\xd0\x00\xffa".replace(b"a", b"a" * 255) + b"\x01b\x02",
+}
+
+
+@pytest.mark.parametrize("raw", LARGE.values(), ids=LARGE)
+def test_large_properties_are_decoded(connection: TolerantConnection, raw: bytes) -> None:
+    """However many bytes they have, properties within the bounds are what their producer wrote."""
+    read, fragment = read_headers(connection, raw)
+    assert read.raw == raw
+    assert UNREAD_PROPERTIES not in (read.headers or {})
+    assert fragment == b"body"

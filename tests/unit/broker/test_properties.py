@@ -4,8 +4,9 @@ import pika
 import pytest
 
 from tests.fuzz.headers import content_header
+from worker.bounds import MESSAGE
 from worker.broker.frames import UNREAD_PROPERTIES
-from worker.broker.properties import has_one_meaning, kept
+from worker.broker.properties import DROPPED, has_one_meaning, kept
 
 
 @pytest.mark.parametrize(
@@ -31,3 +32,14 @@ def test_what_ends_in_the_midst_of_a_property_becomes_one_header(raw: bytes) -> 
 def test_headers_that_are_cut_short_have_no_one_meaning() -> None:
     """Nothing of them is believed."""
     assert not has_one_meaning(content_header(b"\x80\x00\xff\xfc\x02").properties)
+
+
+@pytest.mark.parametrize("spare", [1, 2, 64])
+def test_a_copy_s_own_headers_can_be_read(spare: int) -> None:
+    """Where there are so many values that RabbitMQ's notes would make them too many, ours stay and the others go."""
+    raw = b"".join(pika.BasicProperties(headers={"h": [None] * (MESSAGE.parts - spare)}).encode())
+    came = content_header(raw).properties
+    assert came.headers.keys() == {"h"}
+    copy = kept(came, returned=False, add={"x-referral-place": 7})
+    read = content_header(b"".join(copy.encode())).properties
+    assert read.headers == {"x-referral-place": 7, DROPPED: MESSAGE.parts - spare + 7}
