@@ -75,6 +75,7 @@ def _read(data: bytes) -> tuple[int, Any]:
     # A connection that is connected to nothing: only its buffer is read.
     connection = TolerantConnection.__new__(TolerantConnection)
     connection._cutting = {}
+    connection._weighing = {}
     connection._frame_buffer = data
     read: tuple[int, Any] = connection._read_frame()
     return read
