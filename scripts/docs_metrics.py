@@ -37,10 +37,10 @@ a process shows the first {unlisted} that it meets, then `other`.
 one shop, `{other}`, which sums their counts, calls in flight, runnable jobs and closed shops; it has no rate, no
 quota and no credential. A shop keeps its label until the process ends.
 
-Worker processes count into files in `PROMETHEUS_MULTIPROC_DIR` (unless set, a folder in `$TMPDIR`) that are mapped into
-memory. A disk that is full there ends a process by SIGBUS when a file grows, as it does with new labels. So a process is
-refused at its start where 4 MiB are not free (exit code 2); give the folder a volume of its own, on which nobody else
-writes, as `k8s/` and `compose.yaml` do.
+Worker processes count into files in `PROMETHEUS_MULTIPROC_DIR` (unless set, a folder in `$TMPDIR`) that are mapped
+into memory. A disk that is full there ends a process by SIGBUS when a file grows, as it does with new labels. So a
+process is refused at its start where 4 MiB are not free (exit code 2); give the folder a volume of its own, on which
+nobody else writes, as `k8s/` and `compose.yaml` do.
 
 ## Probes
 
@@ -53,9 +53,10 @@ can be used; its body names what is missing.
 
 Whoever reaches the port can't hold up the worker or its probes. A request has 5 s and 16 KiB, its answer 15 s. There
 are {connections} connections at most; where there are more, the oldest goes whose request is not complete. However
-often it is asked for, a page is made once for all who wait for it, and then none, of either format, for up to 2 s. What
-is refused is logged as `requests_refused` with its `problem` (`too_many_connections`, `too_slow`, `too_long`, `not_http`,
-`method`, `out_of_files` where the process may open no more, `not_accepted`) and how many `requests` it were since the last such line: one line in 10 s for each problem.
+often it is asked for, a page is made once for all who wait for it, and then none, of either format, for up to 2 s.
+What is refused is logged as `requests_refused` with its `problem` (`too_many_connections`, `too_slow`, `too_long`,
+`not_http`, `method`, `out_of_files` where the process may open no more, `not_accepted`) and how many `requests` it
+were since the last such line: one line in 10 s for each problem.
 
 ## How many workers
 
