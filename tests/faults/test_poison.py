@@ -126,8 +126,13 @@ def test_a_message_that_ends_whoever_reads_it(site: Site) -> None:
         return bool(site.events("dead_letter"))
 
     wait_until(parked, PATIENCE, "the message to be parked")
-    # The last that ended over it may not have been replaced yet, by which those that ended are counted.
-    site.mend(failing=True, env=tmp)
+
+    def replaced() -> bool:
+        site.mend(failing=True, env=tmp)
+        return len(site.started) - WORKERS >= READERS
+
+    # They are counted by that; of the last one only a child may have ended so far.
+    wait_until(replaced, PATIENCE, "all that ended over it to be replaced")
     site.faults += len(site.started) - WORKERS
     site.settle()
 
