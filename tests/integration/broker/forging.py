@@ -37,7 +37,7 @@ CLAIMS: dict[str, Any] = {
 """Every header that RabbitMQ or a worker would write, or read."""
 
 
-class Forged(pika.BasicProperties):  # type: ignore[misc]
+class Forged(pika.BasicProperties):  # type: ignore[misc] # pika has no types
     """Properties whose table of headers is made of ``entries``, repeated names included."""
 
     def __init__(self, *entries: bytes, expiration: str | None = None) -> None:

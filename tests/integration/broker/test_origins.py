@@ -101,27 +101,28 @@ def test_a_worker_lets_the_producers_of_its_file_in(as_role: Roles, vhost: Vhost
     assert {call.job.line for call in refer.calls} == {1, 3}
 
 
+def takes(tap: Tap, exchange: str, shop: str) -> bool:
+    """Whether a job of the shop that is published to this exchange reaches a queue."""
+    try:
+        tap.put(exchange, shop, message_of(new_job(1, shop=shop)))
+    except pika.exceptions.UnroutableError:
+        return False
+    except pika.exceptions.ChannelClosedByBroker:
+        tap.reopen()
+        return False
+    return True
+
+
 def test_a_producer_that_leaves_the_file_is_shut_out(vhost: Vhost, tap: Tap, tmp_path: Path) -> None:
     """A worker that runs unbinds the one and binds the other, and says so; the shop is served all the time."""
     registry = ShopRegistry.load(write(tmp_path, acme=["acme-crm"], bolt=[]))
     logs: list[Any]
     with capture_logs() as logs, Bench(vhost, [], FakeRefer2(), registry=registry):
-
-        def takes(exchange: str, shop: str) -> bool:
-            try:
-                tap.put(exchange, shop, message_of(new_job(1, shop=shop)))
-            except pika.exceptions.UnroutableError:
-                return False
-            except pika.exceptions.ChannelClosedByBroker:
-                tap.reopen()
-                return False
-            return True
-
-        wait_until(lambda: takes(OWN, "acme"), 20, "the producer to be let in")
+        wait_until(lambda: takes(tap, OWN, "acme"), 20, "the producer to be let in")
         write(tmp_path, acme=["acme-app"], bolt=["acme-crm"])
-        wait_until(lambda: not takes(OWN, "acme"), 20, "it to be shut out")
-        wait_until(lambda: takes("referrals.from.acme-app", "acme"), 20, "the other to be let in")
-        wait_until(lambda: takes(OWN, "bolt"), 20, "it to be let in elsewhere")
+        wait_until(lambda: not takes(tap, OWN, "acme"), 20, "it to be shut out")
+        wait_until(lambda: takes(tap, "referrals.from.acme-app", "acme"), 20, "the other to be let in")
+        wait_until(lambda: takes(tap, OWN, "bolt"), 20, "it to be let in elsewhere")
         tap.put(JOBS, "acme", message_of(new_job(2)))
         tap.take(RESULTS, 3, 20, distinct=True)
     assert [(entry["shop"], entry["producer"]) for entry in logs if entry["event"] == "producer_removed"] == [
@@ -134,28 +135,17 @@ def test_a_shop_that_comes_back_without_its_producers(vhost: Vhost, tap: Tap, tm
     registry = ShopRegistry.load(write(tmp_path, acme=["acme-crm"], bolt=[]))
     logs: list[Any]
     with capture_logs() as logs, Bench(vhost, [], FakeRefer2(), registry=registry):
-
-        def takes(exchange: str, shop: str) -> bool:
-            try:
-                tap.put(exchange, shop, message_of(new_job(1, shop=shop)))
-            except pika.exceptions.UnroutableError:
-                return False
-            except pika.exceptions.ChannelClosedByBroker:
-                tap.reopen()
-                return False
-            return True
-
-        wait_until(lambda: takes(OWN, "acme"), 20, "the producer to be let in")
+        wait_until(lambda: takes(tap, OWN, "acme"), 20, "the producer to be let in")
         write(tmp_path, bolt=[])
-        wait_until(lambda: not takes(OWN, "acme"), 20, "it to be shut out")
-        assert takes(JOBS, "acme")
+        wait_until(lambda: not takes(tap, OWN, "acme"), 20, "it to be shut out")
+        assert takes(tap, JOBS, "acme")
         tap.channel.queue_delete(shop_queue("acme"))
         write(tmp_path, acme=[], bolt=["acme-crm"])
-        wait_until(lambda: takes(OWN, "bolt"), 20, "it to be let in elsewhere")
-        wait_until(lambda: takes(JOBS, "acme"), 20, "the shop to be served again, its queue included")
-        assert not takes(OWN, "acme")
+        wait_until(lambda: takes(tap, OWN, "bolt"), 20, "it to be let in elsewhere")
+        wait_until(lambda: takes(tap, JOBS, "acme"), 20, "the shop to be served again, its queue included")
+        assert not takes(tap, OWN, "acme")
         write(tmp_path, acme=["acme-crm"], bolt=[])
-        wait_until(lambda: takes(OWN, "acme"), 20, "the producer to be let in again")
+        wait_until(lambda: takes(tap, OWN, "acme"), 20, "the producer to be let in again")
     assert [(entry["shop"], entry["producer"]) for entry in logs if entry["event"] == "producer_removed"] == [
         ("acme", "acme-crm"),
         ("bolt", "acme-crm"),
