@@ -132,7 +132,12 @@ CASES = {
     ),
     "no-secret": Case(remove("secrets/acme.key"), WORK, 2, ("shops.toml", "acme", "secrets/acme.key", "put the")),
     "no-shops-file": Case(remove("shops.toml"), PUBLISH, 2, ("shops.toml", "REFERRALS_SHOPS")),
-    "shop-not-in-file": Case(lambda _: None, (*PUBLISH, "--shop", "bolt"), 2, ("shops.toml", "'bolt'", "acme")),
+    "shop-not-in-file": Case(
+        lambda _: None,
+        ("publish", "campaign.csv", "--shop", "bolt", "--campaign", "spring"),
+        2,
+        ("shops.toml", "'bolt'", "acme"),
+    ),
     "no-rabbitmq-work": Case(nobody_listens, WORK, 1, ("127.0.0.1:", "out of reach", "REFERRALS_AMQP_URL")),
     "no-rabbitmq-publish": Case(nobody_listens, PUBLISH, 1, ("127.0.0.1:", "out of reach", "REFERRALS_AMQP_URL")),
     "no-rabbitmq-collect": Case(nobody_listens, COLLECT, 1, ("127.0.0.1:", "out of reach", "REFERRALS_AMQP_URL")),

@@ -15,6 +15,7 @@ from worker.broker.connection import Parameters, parameters
 from worker.broker.dead import DeadLetter, DeadQueue
 from worker.broker.topology import TAKEOVERS_HEADER
 from worker.cli import console, options
+from worker.cli.commands import Commands
 from worker.cli.controls import known_controls
 from worker.cli.environment import load
 from worker.cli.masking import masked, plain
@@ -37,7 +38,7 @@ TOLD = 20
 
 _COLUMNS = ("id", "reason", "dead_at", "shop", "campaign", "job_id")
 
-dead = typer.Typer(
+dead = Commands(
     add_completion=False,
     pretty_exceptions_enable=False,
     no_args_is_help=True,

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from worker.cli.commands import Commands
 from worker.errors import ReferralError
 from worker.masking import mask
 from worker.visible import one_line
@@ -56,7 +57,7 @@ class _LazyGroup(TyperGroup):
             # By which the help lists it.
             group.name = cmd_name
             return group
-        single = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+        single = Commands(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
         single.command(cmd_name)(command)
         return typer.main.get_command(single)
 

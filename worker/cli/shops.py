@@ -7,6 +7,7 @@ import typer
 
 from worker.cli import console, options
 from worker.cli.checking import check
+from worker.cli.commands import Commands
 from worker.cli.controls import reason_of, shared_store, shop_of
 from worker.cli.environment import load
 from worker.cli.gates import gate_of, limit_data, limit_line, limits_of, time_of
@@ -25,7 +26,7 @@ _HEADINGS = ("shop", "gate", "until", "calls/s now", "of", "calls today", "left 
 ShopArgument = Annotated[str | None, typer.Argument(help="Slug of the shop.", show_default=False)]
 EveryShop = Annotated[bool, typer.Option("--all", help="Every shop.")]
 
-shops = typer.Typer(
+shops = Commands(
     add_completion=False,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
