@@ -40,12 +40,13 @@ class BreakableStore(MemoryStore):
 
     down = False
     unwatchable = False
+    silent = False
     hold: list[Callable[[], None]] | None = None
 
     def watch(self, known: int, reply: Callable[[Controls | StoreError | None], None]) -> None:
         if self.unwatchable:
             reply(StoreError("out of reach"))
-        else:
+        elif not self.silent:
             super().watch(known, reply)
 
     def submit(
@@ -81,11 +82,13 @@ class BenchConsumer(GatedConsumer[Delivery]):
         self.wakes = 0
         super().__init__(host, timeout=TIMEOUT * 1000)
 
-    def offer(self, *jobs: Job) -> None:
+    def offer(self, *jobs: Job, arrived_at: int = 0) -> None:
         for job in jobs:
             shop = self.host.shops.get(job.shop)
             assert shop is not None
-            self.gate.offer(Delivery(job, self.ask_for(job, shop)))
+            delivery = Delivery(job, self.ask_for(job, shop))
+            delivery.arrived_at = arrived_at
+            self.gate.offer(delivery)
 
     def take(self) -> Delivery:
         delivery = next(self)
@@ -685,6 +688,40 @@ def test_cancelled_jobs_end_without_a_call(bench: Bench, closed: bool) -> None:
     taken = [delivery for delivery in (next(bench.consumer) for _ in range(4)) if delivery is not None]
     ended = {delivery.job.line: delivery.ask.free for delivery in taken}
     assert ended == {1: "cancelled", 2: "cancelled"} | ({} if closed else {3: None})
+
+
+@pytest.mark.parametrize("undone", [True, False])
+@pytest.mark.parametrize("out_of_reach", [True, False])
+def test_a_job_that_comes_after_its_campaign_s_cancellation_was_heard_of(
+    bench: Bench, undone: bool, out_of_reach: bool
+) -> None:
+    """It ends by what is ordered when it comes, not by what was a second ago; nothing is decided without the store."""
+    bench.store.cancel("spring", "acme")
+    assert next(bench.consumer) is None
+    bench.clock.advance(1)
+    if undone:
+        bench.store.restore("spring", "acme")
+    bench.store.unwatchable = out_of_reach
+    bench.consumer.offer(make_job(1), arrived_at=bench.clock.now())
+    if out_of_reach:
+        assert next(bench.consumer) is None
+        bench.store.unwatchable = False
+    assert bench.consumer.take().ask.free == (None if undone else "cancelled")
+
+
+def test_what_waits_to_hear_of_its_campaign_goes_back_at_the_end(bench: Bench) -> None:
+    """Where nobody answers any more, a stop leaves no job behind."""
+    bench.store.cancel("spring", "acme")
+    assert next(bench.consumer) is None
+    bench.clock.advance(1)
+    bench.store.silent = True
+    bench.consumer.offer(job := make_job(1), arrived_at=bench.clock.now())
+    assert next(bench.consumer) is None
+    assert bench.consumer.gate.in_flight == 1
+    bench.host.stopping.set()
+    assert next(bench.consumer) is None
+    assert bench.consumer.events("put_back") == [("put_back", job)]
+    assert bench.consumer.gate.in_flight == 0
 
 
 def test_a_deadline_passes_in_a_closed_shop(bench: Bench) -> None:

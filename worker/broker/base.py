@@ -79,6 +79,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         self._replies: deque[tuple[list[D], list[Reply] | StoreError]] = deque()
         self._unanswered = 0
         self._granted: list[tuple[int, int, D]] = []
+        self._doubted: list[D] = []
         self._order = count()
         self._turns: set[str] = set()
         self._submitting = False
@@ -88,7 +89,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         self._paces = Paces(host, self.gate, self.board, self._orders, take_back=self._take_back_grants)
         self.closings = Closings(host, self.gate, wake=self.wake, take_back=self._take_back_grants, closed=self.paused)
         self.configure_shops()
-        self._look()
+        self._look(host.clock.now())
 
     def __next__(self) -> D | None:
         deadline = self.host.clock.now() + self._timeout
@@ -170,7 +171,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             self.configure_shops()
         if now + self.host.clock.ahead() > self._orders.next_deadline:
             self._let_pass(now)
-        self._look()
+        self._look(now)
         self._paces.follow(now)
         self.closings.probe(now)
         self._show_ready()
@@ -257,9 +258,9 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         """The job has left the gate for good: park it where a person finds it, then acknowledge."""
 
     def _grant(self, now: int) -> D | None:
-        if self._orders.has_news:
-            self._take_orders(now)
         while True:
+            if self._orders.has_news:
+                self._take_orders(now)
             self._take_replies(now)
             if self._granted and self._granted[0][0] <= now:
                 return heapq.heappop(self._granted)[2]
@@ -281,8 +282,11 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
                 delivery.ask = replace(delivery.ask, limits=limits)
             if delivery.needs_call:
                 self._free(delivery, now)
-            # Apart, since a shop that is told to wait has no more to say about those that need no call.
-            asking.setdefault((delivery.shop, delivery.needs_call), []).append(delivery)
+            if delivery.ask.free == "cancelled" and not self._is_cancelled(delivery, now):
+                self._doubted.append(delivery)
+            else:
+                # Apart, since a shop that is told to wait has no more to say about those that need no call.
+                asking.setdefault((delivery.shop, delivery.needs_call), []).append(delivery)
             delivery = self.gate.next(now)
         self._submitting = True
         for (shop, needs_call), deliveries in asking.items():
@@ -294,6 +298,8 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             holds = len(asks) + self.gate.waiting(shop)
             self.host.store.submit(asks, self._reply_to(deliveries), turn=turn, holds=holds)
         self._submitting = False
+        if self._doubted:
+            self._look(now, awaited=True)
         return True
 
     def _reply_to(self, deliveries: list[D]) -> Callable[[list[Reply] | StoreError], None]:
@@ -406,6 +412,12 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             delivery.ask = replace(delivery.ask, free=free)
         return free is not None
 
+    def _is_cancelled(self, delivery: D, now: int) -> bool:
+        # What came after the orders were asked for was perhaps published because its campaign is cancelled no longer.
+        # The ledger couldn't tell: for it, a second copy of what ended as cancelled is done with.
+        free = self._orders.ends_as(delivery.job, now, self.host.clock.ahead())
+        return free == "cancelled" and delivery.arrived_at <= self._orders.as_of
+
     def _let_pass(self, now: int) -> None:
         # What waits here for its shop to open, and has expired or was called off meanwhile, waits no longer.
         self._orders.next_deadline = FOREVER
@@ -413,16 +425,17 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         for shop in freed:
             self.gate.let_pass(shop)
 
-    def _look(self) -> None:
+    def _look(self, now: int, *, awaited: bool = False) -> None:
         self._submitting = True
-        self._orders.look()
+        self._orders.look(now, awaited=awaited)
         self._submitting = False
 
     def _take_orders(self, now: int) -> None:
         before = self._orders.controls
         for news in self._orders.take():
             if isinstance(news, StoreError):
-                self._store_is_down(news, [], now)
+                doubted, self._doubted = self._doubted, []
+                self._store_is_down(news, doubted, now)
                 continue
             self._store_is_up()
             if news is not None:
@@ -433,6 +446,12 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
                     self.called_off()
                 self._let_pass(now)
                 before = news
+            # Backwards, as in _take_replies.
+            while self._doubted:
+                delivery = self._doubted.pop()
+                delivery.ask = replace(delivery.ask, free=None)
+                self._free(delivery, now)
+                self.gate.give_back(delivery)
 
     def _apply_pauses(self) -> None:
         for shop in self.host.shops.slugs():
@@ -492,6 +511,10 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         while self._granted:
             delivery = heapq.heappop(self._granted)[2]
             self._undo(delivery)
+            self.gate.finished(delivery)
+            self.put_back(delivery)
+        while self._doubted:
+            delivery = self._doubted.pop()
             self.gate.finished(delivery)
             self.put_back(delivery)
 

@@ -24,12 +24,15 @@ class Orders:
 
     def __init__(self, store: Store, wake: Callable[[], None]) -> None:
         self.controls: Controls | None = None
+        self.as_of = 0
+        """What was ordered before then is known; by the process's clock, in microseconds."""
         self.next_deadline = FOREVER
         """When the next of the jobs asked about expires, by the wall clock."""
         self._store = store
         self._wake = wake
-        self._heard: deque[Controls | StoreError | None] = deque()
+        self._heard: deque[tuple[int, Controls | StoreError | None]] = deque()
         self._looking = False
+        self._awaited = False
         self._failed = False
         self._lowered: dict[str, tuple[ShopLimits, int, ShopLimits]] = {}
 
@@ -38,18 +41,23 @@ class Orders:
         """Whether :meth:`take` has something."""
         return bool(self._heard)
 
-    def look(self) -> None:
-        """Ask for what is new, unless an answer is still to come."""
+    def look(self, now: int, *, awaited: bool = False) -> None:
+        """Ask for what is new, unless an answer is still to come. Who awaits it is woken though nothing is new."""
+        self._awaited = self._awaited or awaited
         if self._looking:
             return
         self._looking = True
-        self._store.watch(self.controls.version if self.controls is not None else -1, self._hear)
+        version = self.controls.version if self.controls is not None else -1
+        self._store.watch(version, lambda news: self._hear(now, news))
 
     def take(self) -> Iterator[Controls | StoreError | None]:
         """What was answered: an error, new orders (already in force here), or that the store is there again."""
         while self._heard:
-            news = self._heard.popleft()
+            asked_at, news = self._heard.popleft()
+            self._awaited = False
             self._failed = isinstance(news, StoreError)
+            if not self._failed:
+                self.as_of = asked_at
             if isinstance(news, Controls):
                 self.controls = news
             yield news
@@ -88,9 +96,11 @@ class Orders:
         self.next_deadline = min(self.next_deadline, from_datetime(job.not_after))
         return None
 
-    def _hear(self, news: Controls | StoreError | None) -> None:
+    def _hear(self, asked_at: int, news: Controls | StoreError | None) -> None:
         self._looking = False
         # Mostly nothing has changed, and then nobody is to be woken for it.
-        if news is not None or self._failed:
-            self._heard.append(news)
+        if news is not None or self._failed or self._awaited:
+            self._heard.append((asked_at, news))
             self._wake()
+        else:
+            self.as_of = asked_at

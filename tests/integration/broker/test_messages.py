@@ -10,7 +10,16 @@ import pika
 import pytest
 from structlog.testing import capture_logs
 
-from tests.integration.broker.bench import Bench, FakeRefer2, ShiftedClock, declare, message_of, new_job, new_shop
+from tests.integration.broker.bench import (
+    CAMPAIGN,
+    Bench,
+    FakeRefer2,
+    ShiftedClock,
+    declare,
+    message_of,
+    new_job,
+    new_shop,
+)
 from tests.integration.broker.tap import Tap
 from tests.services import RabbitMQ, Vhost, wait_until
 from worker.broker.base import CRASH_LOOP
@@ -129,6 +138,21 @@ def test_the_rest_of_the_envelope_decides_nothing(vhost: Vhost, tap: Tap, envelo
             tap.put(JOBS, "acme", changed(number, **envelope))
         results = tap.take(RESULTS, 10, 10)
     assert {json.loads(letter.body)["job_id"] for letter in results} == {new_job(n).job_id for n in range(10)}
+    assert set(refer.per_job().values()) == {1}
+
+
+def test_a_campaign_is_called_as_soon_as_its_cancellation_is_undone(vhost: Vhost, tap: Tap) -> None:
+    """What ended as cancelled, and is published again the moment after, is called and not taken for done with."""
+    jobs, refer = [new_job(number) for number in range(5)], FakeRefer2()
+    bench = Bench(vhost, [new_shop()], refer)
+    bench.store.cancel(CAMPAIGN, "acme")
+    with bench:
+        for outcome in ("cancelled", "sent"):
+            for job in jobs:
+                tap.put(JOBS, "acme", message_of(job))
+            results = [json.loads(result.body) for result in tap.take(RESULTS, len(jobs), 10)]
+            assert [result["outcome"] for result in results] == [outcome] * len(jobs)
+            bench.store.restore(CAMPAIGN, "acme")
     assert set(refer.per_job().values()) == {1}
 
 
