@@ -28,6 +28,7 @@ def publish(
     Raises:
       worker.errors.ConfigurationError: the URL or the producer's name can't be used.
       worker.errors.UnroutableError: a job's shop has no queue yet; jobs of other shops may have been published.
+      worker.errors.AccessRefusedError: RabbitMQ's user may not publish so.
       worker.errors.BrokerError: RabbitMQ is out of reach, refused a job or confirms nothing.
       worker.errors.UsageError: a job's message is larger than a worker takes; those before it may have been published.
     """

@@ -8,6 +8,7 @@
     ├── UnidentifiedCustomerError ids that no customer token carries (in worker.credentials)
     ├── InputError             a file that can't be read or written: exits 1
     ├── BrokerError            RabbitMQ is out of reach or refuses: exits 1
+    │   ├── AccessRefusedError this user may not do that; trying again changes nothing
     │   ├── UnroutableError    no queue takes the message; it is in nobody's hands
     │   └── UnconfirmedError   nobody knows what became of the message
     ├── StoreError             the shared state is out of reach
@@ -71,6 +72,10 @@ class InputError(ReferralError):
 
 class BrokerError(ReferralError):
     """RabbitMQ is out of reach, refused an operation or did not confirm a message in time."""
+
+
+class AccessRefusedError(BrokerError):
+    """RabbitMQ gives our user no permission for an operation."""
 
 
 class UnroutableError(BrokerError):

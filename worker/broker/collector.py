@@ -9,7 +9,7 @@ import pika.exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 
 from worker.bounds import RESULT
-from worker.broker.connection import Parameters, connect, told_as_ours
+from worker.broker.connection import Parameters, closing_on_failure, connect, told_as_ours
 from worker.broker.declaring import declare_topology
 from worker.broker.frames import cut_of
 from worker.broker.topology import RESULTS, queues
@@ -33,7 +33,7 @@ class Collector:
         self._received: deque[tuple[int, bytes]] = deque()
         self._cancelled = False
         self._connection = connect(params, largest=RESULT.size)
-        with self._mapped():
+        with closing_on_failure(self._connection), self._mapped():
             declare_topology(self._connection, queues(()), strict=False)
             self._channel: BlockingChannel = self._connection.channel()
             self._channel.basic_qos(prefetch_count=PREFETCH)

@@ -5,7 +5,7 @@ import random
 import re
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import urlsplit
@@ -17,7 +17,7 @@ from pika.adapters.utils.connection_workflow import AMQPConnectorException, AMQP
 from worker.bounds import MESSAGE
 from worker.broker.frames import TolerantConnection
 from worker.broker.tls import take_tls
-from worker.errors import BrokerError, ConfigurationError
+from worker.errors import AccessRefusedError, BrokerError, ConfigurationError
 from worker.settings import urls_of
 
 Node: TypeAlias = pika.URLParameters
@@ -27,6 +27,8 @@ HEARTBEAT_SECONDS = 30
 """A peer that vanishes without a word is noticed after two of them."""
 
 SOCKET_TIMEOUT_SECONDS = 5
+
+ACCESS_REFUSED = 403
 
 DEFAULT_DELIVERY_LIMIT = 20
 """Of quorum queues from RabbitMQ 4.0 on."""
@@ -129,12 +131,26 @@ def connect(params: Parameters, *, largest: int = MESSAGE.size) -> Connection:
 
 
 @contextmanager
+def closing_on_failure(connection: Connection) -> Iterator[None]:
+    """Whoever can't use the connection after all leaves none behind."""
+    try:
+        yield
+    except BaseException:
+        # pika may find out only now that it has ended.
+        with suppress(pika.exceptions.AMQPError):
+            if connection.is_open:
+                connection.close()
+        raise
+
+
+@contextmanager
 def told_as_ours(node: Node) -> Iterator[None]:
     """What pika raises in the block comes out as a :class:`BrokerError` of one line."""
     try:
         yield
     except (pika.exceptions.AMQPError, OSError) as error:
-        raise BrokerError(describe(error, node)) from error
+        refused = isinstance(error, pika.exceptions.ChannelClosedByBroker) and error.reply_code == ACCESS_REFUSED
+        raise (AccessRefusedError if refused else BrokerError)(describe(error, node)) from error
 
 
 def describe(error: BaseException, node: Node) -> str:
@@ -146,6 +162,9 @@ def describe(error: BaseException, node: Node) -> str:
             return f"{place} refuses user or password; check REFERRALS_AMQP_URL"
         if isinstance(cause, pika.exceptions.ProbableAccessDeniedError):
             return f"{place} refuses the vhost {node.virtual_host!r}; check REFERRALS_AMQP_URL"
+        if isinstance(cause, pika.exceptions.ChannelClosedByBroker) and cause.reply_code == ACCESS_REFUSED:
+            told = f"{cause.reply_code} {cause.reply_text}"
+            return f"{place} refuses: {told}; give the user that permission, docs/rabbitmq.md#users lists each role's"
         if isinstance(cause, pika.exceptions.ConnectionClosed | pika.exceptions.ChannelClosed):
             what = "connection" if isinstance(cause, pika.exceptions.ConnectionClosed) else "channel"
             return f"{place} closed the {what}: {cause.reply_code} {cause.reply_text}"

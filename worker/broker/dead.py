@@ -19,7 +19,7 @@ from typing import Any, Self
 from pika.adapters.blocking_connection import BlockingChannel
 
 from worker.bounds import LETTER, MESSAGE, loads
-from worker.broker.connection import Parameters, connect, told_as_ours
+from worker.broker.connection import Parameters, closing_on_failure, connect, told_as_ours
 from worker.broker.declaring import declare_topology
 from worker.broker.frames import Cut, cut_of
 from worker.broker.properties import DEATHS, has_one_meaning
@@ -231,7 +231,7 @@ class DeadQueue:
         self._left: int | None = None
         self._held: set[int] = set()
         self._connection = connect(params, largest=LETTER.size)
-        with self._mapped():
+        with closing_on_failure(self._connection), self._mapped():
             declare_topology(self._connection, queues(()), strict=False)
             self._channel: BlockingChannel = self._connection.channel()
 
@@ -256,6 +256,10 @@ class DeadQueue:
         """Give back what was not removed."""
         with self._mapped():
             if not self._connection.is_open:
+                return
+            if not self._channel.is_open:
+                # RabbitMQ has closed it, and has everything back; why, the caller has heard.
+                self._connection.close()
                 return
             # One by one: left to the end of the connection, RabbitMQ 3.10 put 30 of them back in the order 9, 10 …
             for tag in sorted(self._held):

@@ -10,7 +10,7 @@ from worker.broker.declaring import declare_topology
 from worker.broker.publisher import Done, Outgoing, Publisher, unheard
 from worker.broker.topology import EXCHANGES, JOBS, PRODUCER_PREFIX, producer_exchange, queues
 from worker.clock import Clock, SystemClock, to_datetime
-from worker.errors import BrokerError, UnconfirmedError, UnroutableError
+from worker.errors import AccessRefusedError, BrokerError, UnconfirmedError, UnroutableError
 from worker.jobs import Job, encode_message
 
 WINDOW = 1000
@@ -28,7 +28,7 @@ class Producer:
     def __init__(
         self, params: Parameters, *, name: str | None = None, clock: Clock | None = None, timeout: float = 30.0
     ) -> None:
-        self._publisher = Publisher(params)
+        self._publisher = Publisher(params, gives_up=True)
         self._params = params
         self._own = producer_exchange(name) if name is not None else None
         self._clock = clock or SystemClock()
@@ -56,6 +56,7 @@ class Producer:
 
         Raises:
           UnroutableError: an earlier job's shop has no queue.
+          AccessRefusedError: this user may not publish.
           BrokerError: RabbitMQ refused an earlier job, or confirms nothing any more.
           UsageError: the job's message is larger than a worker takes; it is not published.
         """
@@ -125,7 +126,7 @@ def publish_each(
 
     Blocks for ``timeout`` seconds at the longest, and raises nothing for a message that was not confirmed.
     """
-    publisher = Publisher(params)
+    publisher = Publisher(params, gives_up=True)
     silent = UnconfirmedError(f"RabbitMQ did not confirm it within {timeout:g} s")
     told: list[BrokerError | None] = [silent] * len(messages)
 
@@ -146,6 +147,15 @@ def publish_each(
 
 
 def _explain(exchange: str, shop: str, error: BrokerError) -> BrokerError:
+    if isinstance(error, AccessRefusedError):
+        own = exchange.removeprefix(PRODUCER_PREFIX)
+        remedy = (
+            f"or is REFERRALS_PRODUCER not {own}?"
+            if own != exchange
+            else "or set REFERRALS_PRODUCER to the name of one that publishes for its own shops alone"
+        )
+        # RabbitMQ 3.10 doesn't say which of a user's three it is.
+        return AccessRefusedError(f"{error} (write, for {exchange}); {remedy}")
     if not isinstance(error, UnroutableError):
         return error
     if exchange == JOBS:

@@ -12,8 +12,8 @@ import pika.exceptions
 import structlog
 
 from worker.broker.backoff import Backoff
-from worker.broker.connection import Node, Parameters, describe
-from worker.errors import BrokerError, UnroutableError, place_of
+from worker.broker.connection import ACCESS_REFUSED, Node, Parameters, describe
+from worker.errors import AccessRefusedError, BrokerError, UnroutableError, place_of
 
 FIRST_BACKOFF_SECONDS = 0.2
 LONGEST_BACKOFF_SECONDS = 15.0
@@ -59,14 +59,17 @@ class Publisher:
 
     A message that was not confirmed when the connection broke is published again on the next one, so it may arrive
     twice and never gets lost while the process lives. It fails only where RabbitMQ hands it back (no queue) or
-    refuses it (a full queue).
+    refuses it (a full queue). A permission that is missing may be given while a worker waits; with ``gives_up`` all
+    messages fail for it at once, and none is taken any more.
     """
 
-    def __init__(self, params: Parameters, *, listener: Listener | None = None) -> None:
+    def __init__(self, params: Parameters, *, listener: Listener | None = None, gives_up: bool = False) -> None:
         self._params = params
         self._node = params.nodes[0]
         self._untried: list[Node] = []
         self._listener = listener or _nobody_listens
+        self._gives_up = gives_up
+        self._refusal: AccessRefusedError | None = None
         self._lock = threading.Lock()
         self._incoming: deque[Outgoing] = deque()
         self._pending: OrderedDict[int, Outgoing] = OrderedDict()
@@ -99,12 +102,16 @@ class Publisher:
         """Hand a message over; returns at once. ``message.done`` is told what became of it."""
         with self._idle:
             self._unfinished += 1
-        self._incoming.append(message)
         with self._lock:
-            if self._channel is None or self._flush_asked or self._connection is None:
-                return
-            self._flush_asked = True
-            self._connection.ioloop.add_callback_threadsafe(self._flush)
+            refusal = self._refusal
+            if refusal is None:
+                self._incoming.append(message)
+                if self._channel is None or self._flush_asked or self._connection is None:
+                    return
+                self._flush_asked = True
+                self._connection.ioloop.add_callback_threadsafe(self._flush)
+        if refusal is not None:
+            self._end(message, refusal)
 
     def wait(self, *, below: int, timeout: float) -> bool:
         """Wait until fewer than ``below`` messages are unfinished; False when ``timeout`` seconds went by first."""
@@ -133,6 +140,10 @@ class Publisher:
             # A pause once every node was tried; one that answers late would hold up the others else.
             if not self._untried:
                 self._stop.wait(self._backoff.next())
+        if self._refusal is not None:
+            # Nothing is added any more.
+            while self._incoming:
+                self._end(self._incoming.popleft(), self._refusal)
 
     def _session(self) -> None:
         self._untried = self._untried or self._params.shuffled()
@@ -177,6 +188,10 @@ class Publisher:
         # An exchange is missing or a permission: nothing can be published here. A new connection starts afresh.
         if isinstance(error, pika.exceptions.ChannelClosedByBroker):
             self._note(error)
+            if self._gives_up and error.reply_code == ACCESS_REFUSED:
+                with self._lock:
+                    self._refusal = AccessRefusedError(describe(error, self._node))
+                self._stop.set()
             self._close_connection()
 
     def _on_ready(self, channel: pika.channel.Channel) -> None:
@@ -238,12 +253,15 @@ class Publisher:
 
     def _finish(self, message: Outgoing, *, confirmed: bool) -> None:
         where = f"exchange {message.exchange}, routing key {message.routing_key}"
+        error: BrokerError | None = None
         if message.returned:
-            message.done(UnroutableError(f"no queue takes messages of {where}"))
+            error = UnroutableError(f"no queue takes messages of {where}")
         elif not confirmed:
-            message.done(BrokerError(f"RabbitMQ refused a message of {where}: its queue is full or unavailable"))
-        else:
-            message.done(None)
+            error = BrokerError(f"RabbitMQ refused a message of {where}: its queue is full or unavailable")
+        self._end(message, error)
+
+    def _end(self, message: Outgoing, error: BrokerError | None) -> None:
+        message.done(error)
         with self._idle:
             self._unfinished -= 1
             self._idle.notify_all()

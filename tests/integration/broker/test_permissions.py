@@ -17,11 +17,11 @@ from worker.broker.collector import Collector
 from worker.broker.connection import connect, parameters
 from worker.broker.dead import DeadQueue
 from worker.broker.declaring import hold_single
-from worker.broker.producer import Producer, outgoing, publish_each
+from worker.broker.producer import WINDOW, Producer, outgoing, publish_each
 from worker.broker.publisher import Outgoing, unheard
 from worker.broker.topology import DEAD, EXCHANGES, JOBS, RESULTS, RETURN, delay_exchange, shop_queue
 from worker.clock import SECOND
-from worker.errors import ConfigurationError
+from worker.errors import AccessRefusedError, ConfigurationError
 
 ROOT = Path(__file__).parents[3]
 
@@ -226,6 +226,50 @@ def test_a_producer_hears_that_a_shop_has_no_queue_yet(as_role: Callable[[str], 
     producer = Producer(parameters(as_role("producer").url, name="tested"))
     with pytest.raises(ConfigurationError, match=r"queue referrals\.shop\.bolt does not exist .*start a worker"):
         producer.declare(["acme", "bolt"])
+
+
+def send_all(producer: Producer, jobs: int) -> None:
+    """Publish so many jobs."""
+    with producer:
+        for number in range(jobs):
+            producer.send(new_job(number))
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"), [(None, "set REFERRALS_PRODUCER"), ("acme-crm", "is REFERRALS_PRODUCER not acme-crm")]
+)
+def test_a_producer_that_may_not_publish_hears_it_at_once(
+    as_role: Callable[..., Vhost], vhost: Vhost, name: str | None, remedy: str
+) -> None:
+    """A missing permission is named with its remedy after one answer: no time-out is waited for."""
+    declare(vhost, producers=("acme-crm",))
+    user = as_role("producer", write="^$")
+    producer = Producer(parameters(user.url, name="tested"), name=name, timeout=3600)
+    with pytest.raises(AccessRefusedError, match=rf"exchange 'referrals.* refused .*\(write, .*{remedy}"):
+        send_all(producer, 2 * WINDOW)
+    assert producer.confirmed == 0
+
+
+def test_what_may_not_be_replayed_is_told_of_each(as_role: Callable[..., Vhost], vhost: Vhost) -> None:
+    """Letters published anew by who may not publish are all refused, for their reason, and none waits for a confirm."""
+    declare(vhost)
+    user = as_role("operator", write="^$")
+    messages = [outgoing(new_job(number), 0) for number in range(3)]
+    errors = publish_each(messages, parameters(user.url, name="tested"), timeout=3600)
+    assert [type(error) for error in errors] == [AccessRefusedError] * 3
+
+
+def test_a_queue_that_may_not_be_read_is_told_with_its_remedy(as_role: Callable[[str], Vhost], vhost: Vhost) -> None:
+    """Who may neither read dead letters nor results hears of which queue, and where the permissions are listed."""
+    declare(vhost)
+    user = parameters(as_role("producer").url, name="tested")
+    with (
+        pytest.raises(AccessRefusedError, match=r"'referrals\.dead' .*refused .*docs/rabbitmq\.md#users"),
+        DeadQueue(user) as queue,
+    ):
+        list(queue.letters())
+    with pytest.raises(AccessRefusedError, match=r"'referrals\.results' .*refused .*docs/rabbitmq\.md#users"):
+        Collector(user)
 
 
 def test_a_collector_takes_results_and_buries_what_is_none(
