@@ -316,8 +316,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
     def _make_room(self) -> None:
         # Given back while its shop is consumed, each would be there again at once.
         if self._crowded:
-            for shop in {message.shop for message in self._crowded}:
-                self._subscriptions.rest(shop, self.host.clock.now())
+            self._subscriptions.make_room({message.shop for message in self._crowded}, self.host.clock.now())
             while self._crowded:
                 message = self._crowded.pop()
                 self._link.put_back(message.tag, message.generation)

@@ -1,6 +1,7 @@
 """The consuming connection to RabbitMQ: one channel with a consumer for each shop's queue."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, suppress
 from itertools import count
@@ -20,6 +21,7 @@ from worker.errors import BrokerError
 OnMessage = Callable[[str, pika.spec.Basic.Deliver, bytes, pika.BasicProperties], None]
 """Told of a delivery: shop of its queue, what RabbitMQ says of it, body, properties."""
 
+_NOTHING_TAKEN = "", 0
 
 # Of the process, not of a link: a worker thread may report a delivery to another consumer than the one it came from.
 _GENERATIONS = count(1)
@@ -55,7 +57,7 @@ class Link:
         self._pumping = False
         self._wake_sent = False
         self._woken = threading.Event()
-        self._taken: dict[int, int] = {}
+        self._taken: dict[int, tuple[str, int]] = {}
         self._held = 0
         self.generation = next(_GENERATIONS)
 
@@ -68,6 +70,13 @@ class Link:
     def shops(self) -> frozenset[str]:
         """The shops whose queues are being consumed."""
         return frozenset(self._consumers)
+
+    def held_by_shop(self) -> Counter[str]:
+        """What each shop's messages in hand weigh beyond what is ordinary, in bytes."""
+        held: Counter[str] = Counter()
+        for shop, taken in self._taken.values():
+            held[shop] += taken
+        return held
 
     def open(self, queues: Iterable[Queue]) -> list[str]:
         """Connect and declare; returns in what existing queues differ from ours.
@@ -102,7 +111,7 @@ class Link:
         def on_delivery(_channel: object, method: Any, properties: Any, body: bytes) -> None:
             taken = getattr(properties, "taken", 0)
             if taken:
-                self._taken[method.delivery_tag] = taken
+                self._taken[method.delivery_tag] = shop, taken
                 self._held += taken
             self._on_message(shop, method, body, properties)
 
@@ -240,7 +249,7 @@ class Link:
             _close(connection)
 
     def _let_go(self, tag: int) -> None:
-        taken = self._taken.pop(tag, 0) if self._taken else 0
+        _, taken = self._taken.pop(tag, _NOTHING_TAKEN) if self._taken else _NOTHING_TAKEN
         if taken and self._connection is not None:
             self._held -= taken
             self._connection.make_room(taken)

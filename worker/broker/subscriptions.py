@@ -2,12 +2,13 @@
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import pika.exceptions
 import structlog
 
+from worker.bounds import IN_HAND
 from worker.broker.connection import Parameters
 from worker.broker.declarer import Declarer, Unusable
 from worker.broker.host import Host
@@ -29,6 +30,10 @@ LOOK_AGAIN = 3600 * SECOND
 REST = SECOND
 NARROW = 60 * SECOND
 """How long a shop whose messages left no room for more is not consumed, and how long by one message at a time."""
+
+FEWEST_SHARES = 8
+"""No shop's share of the room is larger than one of so many, however few hold something. Three shops whose jobs were as
+large as may be, and waited, kept another's one job of 3 KB and the thirty ordinary ones behind it from being called."""
 
 log = structlog.get_logger(__name__)
 
@@ -113,12 +118,22 @@ class Subscriptions:
         for shop in {held.shop for held in self._gate.held()} - served:
             self._give_back(shop)
 
-    def rest(self, shop: str, now: int) -> None:
-        """There was no room for a message of the shop: give its jobs back, and take one at a time for a while.
+    def make_room(self, shops: Collection[str], now: int) -> None:
+        """There was no room for a message of each of these shops: let as many rest of those that hold most, if that is
+        more than their share, else these.
 
         Raises:
           BrokerError: the connection broke.
         """
+        held = self._link.held_by_shop()
+        share = IN_HAND // max(FEWEST_SHARES, len(held.keys() | set(shops)))
+        # One that gets a message at a time has given back what it could.
+        heavy = [shop for shop, weight in held.most_common() if weight > share and shop not in self._narrow]
+        for shop in heavy[: len(shops)] or shops:
+            self._rest(shop, now)
+
+    def _rest(self, shop: str, now: int) -> None:
+        # Its jobs are given back, and it gets one at a time for a while.
         if shop not in self._narrow:
             log.warning("shop_crowded", shop=shop, problem="its messages take much memory, so it gets one at a time")
         self._link.unsubscribe(shop)

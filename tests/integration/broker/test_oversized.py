@@ -10,7 +10,7 @@ import structlog
 from tests.integration.broker.bench import Bench, FakeRefer2, declare, message_of, new_job, new_shop
 from tests.integration.broker.tap import Tap
 from tests.services import Vhost, wait_until
-from worker.bounds import LETTER, MESSAGE, RESULT
+from worker.bounds import IN_HAND, LETTER, MESSAGE, ORDINARY, RESULT, marks
 from worker.broker.collector import Collector
 from worker.broker.connection import parameters
 from worker.broker.dead import DeadLetter, DeadQueue
@@ -161,6 +161,32 @@ def test_a_crowd(vhost: Vhost, tap: Tap, shop_count: int, body_of: Callable[[Job
     for shop in shops:
         left += tap.take(shop_queue(shop), sum(f'"shop":"{shop}"'.encode() in body for body in missing.values()), 30)
     assert sorted(letter.body for letter in left) == sorted(missing.values())
+
+
+def test_a_crowd_makes_room_for_who_holds_nothing(vhost: Vhost, tap: Tap) -> None:
+    """Where some shops' jobs fill the room, the one that holds most gives back, and not whoever comes next."""
+    shops = [f"crowd-{number}" for number in range(9)]
+    declare(vhost, [*shops, "acme"])
+    # One of each shop is called, and then all of them are in hand and leave less room than a job of 64 KB takes.
+    each = (IN_HAND - 100_000) // (16 * len(shops)) + ORDINARY
+    for number in range(17 * len(shops)):
+        job = new_job(number, shops[number % len(shops)])
+        body = message_of(job)
+        tap.put(JOBS, job.shop, body.ljust(each // 5 - 16 * marks(body)))
+    slow = [new_shop(shop, per_second=0.02, burst=1) for shop in shops]
+    refer = FakeRefer2()
+    with Bench(vhost, [*slow, new_shop()], refer) as bench, structlog.testing.capture_logs() as logs:
+        wait_until(lambda: len(refer.calls) == len(shops), 60, "the crowd's first calls")
+        wait_until(lambda: bench.in_hand() == 16 * len(shops), 60, "the crowd to be in hand")
+        wanted = [new_job(number) for number in range(1000, 1031)]
+        tap.put(JOBS, "acme", message_of(wanted[0]).ljust(64_000))
+        for job in wanted[1:]:
+            tap.put(JOBS, "acme", message_of(job))
+        done = {job.job_id for job in wanted}
+        wait_until(lambda: done <= {call.job.job_id for call in refer.calls}, 30, "the jobs of who held nothing")
+    crowded = {line["shop"] for line in logs if line["event"] == "shop_crowded"}
+    assert len(crowded) == 1
+    assert crowded <= set(shops)
 
 
 def test_a_crowd_ends(vhost: Vhost, tap: Tap) -> None:
