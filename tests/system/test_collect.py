@@ -49,6 +49,11 @@ def result(number: int, outcome: str = "sent") -> bytes:
     return json.dumps(body).encode()
 
 
+def rehearsed(number: int) -> bytes:
+    """The same of a shop that a worker has called at the sandbox."""
+    return result(number).replace(b"https://example.com/", b"https://sandbox.invalid/")
+
+
 def publish(tap: Tap, numbers: range) -> None:
     """These results onto the exchange, confirmed all together by a transaction: one by one would take minutes."""
     fast: Any = tap.channel.connection.channel()
@@ -121,13 +126,15 @@ def test_collecting_again_appends(desk: Desk, vhost: Vhost) -> None:
         publish(tap, range(100))
         desk.run("collect", "--out", "results.csv", "--until-idle", "0.5")
         before = (desk.folder / "results.csv").read_bytes()
-        publish(tap, range(50, 150))
+        publish(tap, range(50, 149))
+        tap.channel.basic_publish("referrals.results", KEY, rehearsed(149))
         again = desk.run("collect", "--out", "results.csv", "--until-idle", "0.5", "--json")
     assert json.loads(again.stdout) == {
         "outcomes": {"sent": 50},
         "repeated": 50,
         "superseding": 0,
         "unreadable": 0,
+        "sandbox": 1,
         "results": "results.csv",
         "results_rows": 150,
     }

@@ -194,24 +194,50 @@ def test_an_export_becomes_results(desk: Desk) -> None:
         "stopped": False,
         "results": "results.csv",
         "results_rows": 4,
+        "sandbox": False,
         "reject_files": ["export.csv.rejects.csv"],
     }
     assert (desk.folder / "export.csv.rejects.csv").read_text().splitlines()[1] == "6,no_customer,,whatsapp"
     links = {result["customer_email"]: result["link"] for result in desk.results()}
-    assert all(links[email].startswith(f"https://shop.example.com/{desk.shop}/r/") for email in people(3))
+    assert all(links[email].startswith(f"https://sandbox.invalid/{desk.shop}/r/") for email in people(3))
 
 
 def test_the_built_in_sandbox_needs_no_shops_file(tmp_path: Path) -> None:
     """`--sandbox` alone sends an export, and the summary is for a person's eyes."""
-    (tmp_path / "export.csv").write_text("customer_email\nann@example.com\nbob@example.com\n")
-    options = ["export.csv", "--campaign", "spring", "--channel", "sms", "--out", "results.csv", "--sandbox"]
-    done = subprocess.run(
-        [*REFERRALS, "run", *options], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-    )
+    (tmp_path / "export.csv").write_text("customer_email\nann@example.com\nstranger+bob@example.com\n")
+    done = rehearse(tmp_path, "--sandbox")
     assert (done.returncode, done.stderr) == (0, "")
-    shown = dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if line.startswith(("sent", "took")))
-    assert shown["sent"].strip() == "2"
+    first = "SANDBOX a rehearsal: nobody was called, and the links lead nowhere"
+    assert done.stdout.splitlines()[0].split() == first.split()
+    shown = dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if line.startswith(("sent", "rejected")))
+    assert (shown["sent"].strip(), shown["rejected"].strip()) == ("1", "1")
     assert "results.csv (2 rows)" in done.stdout
+
+
+def test_a_rehearsal_does_not_eat_the_real_run(tmp_path: Path) -> None:
+    """The same command without `--sandbox` is refused, with the remedy; each row says that nobody was called."""
+    (tmp_path / "export.csv").write_text("customer_email\nann@example.com\nstranger+bob@example.com\n")
+    (tmp_path / "acme.key").write_text(SECRET)
+    (tmp_path / "shops.toml").write_text('[shops.acme]\nkey_id = "k1"\nsecret_file = "acme.key"\n')
+    assert rehearse(tmp_path, "--sandbox", "--shop", "acme").returncode == 0
+    with (tmp_path / "results.csv").open(newline="") as file:
+        assert all(row["message"].startswith("SANDBOX: ") for row in csv.DictReader(file))
+
+    real = rehearse(tmp_path, "--shop", "acme")
+
+    assert (real.returncode, real.stdout) == (2, "")
+    assert real.stderr == (
+        "referrals: results.csv.journal: holds a rehearsal by --sandbox, in which nobody was called; choose another "
+        "--out for the real run\n"
+    )
+
+
+def rehearse(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """A run in a folder, without a desk's shops."""
+    usual = ["export.csv", "--campaign", "spring", "--channel", "sms", "--out", "results.csv"]
+    return subprocess.run(
+        [*REFERRALS, "run", *usual, *options], cwd=folder, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def test_limit_takes_the_next_rows_each_time(desk: Desk) -> None:

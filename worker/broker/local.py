@@ -52,10 +52,13 @@ class Journal(Protocol):
     def started(self, ask: Ask, grant: Go, ahead: int) -> None: ...
     def released(self, ask: Ask, grant: Go, *, called: bool) -> None: ...
     def repeated(self, ask: Ask, grant: Go, later: Later, ahead: int) -> None: ...
-    def finished(self, body: str) -> None: ...
+    def finished(self, body: str, answered_by: str | None) -> None: ...
 
 
 OnResult = Callable[[str, Outcome, str | None], None]
+
+_ANSWERED: frozenset[Outcome] = frozenset({"sent", "rejected", "unknown"})
+"""Outcomes of calls that may have had an effect where they were made."""
 
 
 class LocalRun:
@@ -199,7 +202,8 @@ class LocalConsumer(GatedConsumer[Delivery]):
         self.gate.offer(delivery)
 
     def publish_result(self, delivery: Delivery, finish: Finish) -> None:
-        if self._note(lambda: self._run.journal.finished(finish.body)):
+        answered_by = delivery.shop if finish.outcome in _ANSWERED else None
+        if self._note(lambda: self._run.journal.finished(finish.body, answered_by)):
             self.settle(delivery, finish)
             self._note(lambda: self._run.on_result(finish.body, finish.outcome, finish.code))
             self.acknowledge(delivery)

@@ -15,6 +15,7 @@ from worker.campaigns.importer import Importer
 from worker.campaigns.journal import Journal
 from worker.campaigns.results import ResultsFile
 from worker.campaigns.seen import SeenJobs
+from worker.campaigns.target import Target
 from worker.clock import SECOND, Clock
 from worker.errors import UsageError
 from worker.jobs import Outcome
@@ -59,7 +60,8 @@ class EmbeddedRun:
     """Runs a campaign once; ``tally`` may be read while it goes on.
 
     Finished rows of an earlier run are skipped, its open calls are taken up, what expired is tried again. :meth:`stop`
-    may be called from a signal handler or any thread: calls under way finish, nothing new starts.
+    may be called from a signal handler or any thread: calls under way finish, nothing new starts. ``sandbox``:
+    the shops are at the built-in emulator, which no later run finds at the same URL.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class EmbeddedRun:
         clock: Clock,
         threads: int,
         patient: bool,
+        sandbox: bool = False,
     ) -> None:
         self.tally = Tally()
         self.stopping = threading.Event()
@@ -84,6 +87,7 @@ class EmbeddedRun:
         self._clock = clock
         self._threads = threads
         self._patient = patient
+        self._target = Target(sandbox, self._base_url_of)
         self._app: App | None = None
 
     def stop(self) -> None:
@@ -110,7 +114,7 @@ class EmbeddedRun:
             raise UsageError(
                 f"{self._out}: exists, and no {path.name} tells of a run to go on with; choose another --out or move it"
             )
-        with Journal(path, self._campaign) as journal, SeenJobs() as seen:
+        with Journal(path, self._campaign, self._target) as journal, SeenJobs() as seen:
             finished = seen.mark_finished(journal.finished_ids())
             store = MemoryStore(self._clock, retention=0)
             journal.restore(store, self._ask)
@@ -167,6 +171,10 @@ class EmbeddedRun:
                 self.tally.codes[code] += 1
 
         return record
+
+    def _base_url_of(self, shop: str) -> str | None:
+        config = self._shops.get(shop)
+        return config.base_url if config is not None and not self._target.sandbox else None
 
     def _ask(self, shop: str, customer: str, job_id: str) -> Ask | None:
         config = self._shops.get(shop)

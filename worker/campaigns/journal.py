@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from worker.bounds import RESULT_LINE, loads
+from worker.campaigns.target import CalledBefore, Target
 from worker.dispatch import Later
 from worker.errors import InputError, UsageError
 from worker.jobs import UNCALLED
@@ -34,6 +35,8 @@ _FIELDS: dict[str, dict[str, type]] = {
 }
 """What each kind of line holds; a line that lacks some of it is damaged."""
 
+_BEGINS_HEADER = b'{"event":"campaign"'
+
 
 class Journal:
     """An append-only file of JSON lines, locked by one process at a time.
@@ -42,13 +45,15 @@ class Journal:
     process; :meth:`close` also sees it onto the disk.
 
     Raises:
-      UsageError: the file belongs to another campaign, another run has it open, or it is no file of ours, see
-        :func:`~worker.private.private`.
+      UsageError: the file belongs to another campaign or another target, another run has it open, or it is no file of
+        ours, see :func:`~worker.private.private`.
       InputError: it can't be read or written, or a line other than the last is damaged.
     """
 
-    def __init__(self, path: Path, campaign: str) -> None:
+    def __init__(self, path: Path, campaign: str, target: Target | None = None) -> None:
         self.path = path
+        self._campaign = campaign
+        self._target = target or Target()
         try:
             self._file = open(path, "a+b", buffering=0, opener=private)  # noqa: SIM115 - close() closes it
         except OSError as error:
@@ -58,6 +63,8 @@ class Journal:
             # The header first: mending the tail of what is no journal would cut off its end.
             self._check_header(campaign)
             self._mend_tail()
+            self._called_before = CalledBefore(path, self._headers(), (result for _, result in self._results()))
+            self._called_before.refuse_other(self._target)
         except BaseException:
             self._file.close()
             raise
@@ -84,7 +91,12 @@ class Journal:
             self._file.close()
 
     def started(self, ask: Ask, grant: Go, ahead: int = 0) -> None:
-        """A call is about to be made; the wall clock, by which a later run goes on, is ``ahead`` of the grant's."""
+        """A call is about to be made; the wall clock, by which a later run goes on, is ``ahead`` of the grant's.
+
+        Raises:
+          UsageError: the shop has another base URL than it answered at before.
+        """
+        self._called_before.refuse_moved(ask.shop, self._target)
         self._append(
             {
                 "event": "started",
@@ -127,8 +139,11 @@ class Journal:
             }
         )
 
-    def finished(self, body: str) -> None:
-        """A final result, as its JSON."""
+    def finished(self, body: str, answered_by: str | None = None) -> None:
+        """A final result, as its JSON; ``answered_by`` is the shop whose call may have had an effect."""
+        # Not before: where no call was answered, the URL may have been wrong, and is put right for the next run.
+        if answered_by is not None and (url := self._called_before.learn(answered_by, self._target)) is not None:
+            self._append(self._header | {"shop": answered_by, "base_url": url})
         self._write(b'{"event":"result","result":' + ascii_json(body).encode("ascii") + b"}\n")
 
     def results(self) -> Iterator[dict[str, Any]]:
@@ -227,11 +242,12 @@ class Journal:
     def _check_header(self, campaign: str) -> None:
         self._file.seek(0)
         first = self._file.readline(65_536)
-        ours = _encoded({"event": "campaign", "version": VERSION, "campaign": campaign})
-        if first != ours and ours.startswith(first):
+        plain = {"event": "campaign", "version": VERSION, "campaign": campaign}
+        headers = [_encoded(plain | more) for more in ({"sandbox": True}, {"sandbox": False}, {})]
+        if any(whole != first and whole.startswith(first) for whole in headers):
             # New, or a process that was killed has left half a header.
             self._file.truncate(0)
-            self._write(ours)
+            self._append(self._header)
             return
         header = _parse(first)
         if header is None or header.get("event") != "campaign":
@@ -242,6 +258,23 @@ class Journal:
             raise UsageError(
                 f"{self.path}: belongs to campaign {header.get('campaign')!r}, not {campaign!r}; choose another --out"
             )
+
+    @property
+    def _header(self) -> dict[str, Any]:
+        # An earlier version passes over what it doesn't know in it, and over such a line amid the others.
+        return {
+            "event": "campaign",
+            "version": VERSION,
+            "campaign": self._campaign,
+            "sandbox": self._target.sandbox,
+        }
+
+    def _headers(self) -> Iterator[dict[str, Any]]:
+        # Among a million lines there are as many of these as shops: only they are parsed.
+        with open(self.path, "rb", opener=private) as file:
+            for raw in iter(lambda: file.readline(RESULT_LINE.size), b""):
+                if raw.startswith(_BEGINS_HEADER) and (line := _parse(raw)) is not None:
+                    yield line
 
     def _lines(self) -> Iterator[dict[str, Any]]:
         with open(self.path, "rb", opener=private) as file:

@@ -21,6 +21,7 @@ from worker.cli import console, options
 from worker.cli.environment import load
 from worker.errors import BrokerError, DeadLetterError
 from worker.jobs import check_result
+from worker.rehearsal import is_rehearsed
 
 POLL_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 15.0
@@ -61,12 +62,16 @@ def collect(
     rows += [("repeated", f"{target.repeated:,}")] if target.repeated else []
     rows += [("called after all", f"{target.superseding:,} ended without a call before")] if target.superseding else []
     rows += [("no results", f"{target.unreadable:,} moved to referrals.dead")] if target.unreadable else []
+    rows += [("of a SANDBOX", f"{target.rehearsed:,}: nobody was called, and their links lead nowhere")] * (
+        target.rehearsed > 0
+    )
     rows.append(("results in", f"{out} ({target.known + target.outcomes.total():,} rows)"))
     data = {
         "outcomes": dict(target.outcomes),
         "repeated": target.repeated,
         "superseding": target.superseding,
         "unreadable": target.unreadable,
+        "sandbox": target.rehearsed,
         "results": str(out),
         "results_rows": target.known + target.outcomes.total(),
     }
@@ -84,6 +89,7 @@ class _Target:
         self.repeated = 0
         self.superseding = 0
         self.unreadable = 0
+        self.rehearsed = 0
         for job_id, outcome in file.resume():
             self.known += 1
             seen.check(job_id, outcome)
@@ -101,6 +107,7 @@ class _Target:
                 self._file.add_parsed(result)
                 self.outcomes[result["outcome"]] += 1
                 self.superseding += sighting == "superseding"
+                self.rehearsed += is_rehearsed(result)
         self._file.sync()
         self.unreadable += len(bad)
         return bad

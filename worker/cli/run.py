@@ -97,6 +97,7 @@ def run(
             clock=SystemClock(),
             threads=threads,
             patient=wait,
+            sandbox=sandbox,
         )
         began = time.monotonic()
         with _draining(embedded), console.Meter(total) as meter:
@@ -108,7 +109,7 @@ def run(
 
             importer = embedded(tick, every=0.2)
     console.warn(importer)
-    _summarize(importer, embedded.tally, out, as_json=as_json)
+    _summarize(importer, embedded.tally, out, sandbox=sandbox, as_json=as_json)
     _end(embedded.tally)
 
 
@@ -163,8 +164,9 @@ def _draining(embedded: EmbeddedRun) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _summarize(importer: Importer, tally: Tally, out: Path, *, as_json: bool) -> None:
-    rows = console.import_rows(importer)
+def _summarize(importer: Importer, tally: Tally, out: Path, *, sandbox: bool, as_json: bool) -> None:
+    rows = [("SANDBOX", "a rehearsal: nobody was called, and the links lead nowhere")] if sandbox else []
+    rows += console.import_rows(importer)
     rows += [(outcome, f"{number:,}") for outcome, number in tally.outcomes.most_common()]
     rows += [(f"  {code}", f"{number:,}") for code, number in tally.codes.most_common(20)]
     if tally.parked:
@@ -185,6 +187,7 @@ def _summarize(importer: Importer, tally: Tally, out: Path, *, as_json: bool) ->
         "seconds": round(tally.seconds, 3),
         "results": str(out),
         "results_rows": tally.earlier + tally.done,
+        "sandbox": sandbox,
         "reject_files": [str(path) for path in importer.reject_files],
     }
     console.summary(rows, data, as_json=as_json)

@@ -5,6 +5,8 @@ from typing import Any
 
 from aiohttp import web
 
+from worker.rehearsal import TEXTS
+
 _JSON = "application/json"
 
 
@@ -19,7 +21,7 @@ class RefusedError(Exception):
         self.retry_after = retry_after
 
     def response(self) -> web.Response:
-        response = json_response(encode({"id": self.code, "message": self.message}), self.status)
+        response = json_response(encode({"id": self.code, "message": TEXTS + self.message}), self.status)
         if self.retry_after is not None:
             response.headers["Retry-After"] = str(self.retry_after)
         return response

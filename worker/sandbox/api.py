@@ -9,6 +9,7 @@ from aiohttp import web
 
 from worker.bounds import MESSAGE, loads
 from worker.clock import SECOND, Clock
+from worker.rehearsal import TEXTS
 from worker.sandbox.answers import RefusedError, encode, json_response
 from worker.sandbox.calls import OK, CallLog, Draft
 from worker.sandbox.config import SandboxConfig
@@ -109,7 +110,7 @@ class _Api:
     def _make(self, shop: str, identity: Identity, channel: str, destination: str | None) -> bytes:
         referral = self._book.refer(shop, identity.key, channel, destination, self._clock.now())
         answer: dict[str, Any] = {
-            "message": f"Thank you for recommending {shop}!",
+            "message": f"{TEXTS}nothing was sent, and the link leads nowhere. Thank you for recommending {shop}!",
             "referral": referral.document(),
         }
         share_action = referral.share_action()

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from worker.clock import to_datetime
 from worker.jobs import EMAIL_CHANNEL
+from worker.rehearsal import LINKS
 from worker.sandbox.answers import RefusedError
 
 _PITCH = "A shop I like gives you a discount: "
@@ -35,7 +36,7 @@ class Referral:
 
     @property
     def link(self) -> str:
-        return f"https://shop.example.com/{self.shop}/r/{self.bhid}"
+        return f"{LINKS}{self.shop}/r/{self.bhid}"
 
     def document(self, *, masked: bool = False) -> dict[str, Any]:
         """The referral as Refer2 and CustomerReferrals2 show it; nobody has accepted it, and nobody will."""

@@ -8,6 +8,7 @@ import pytest
 import requests
 
 from worker.clock import SECOND, ManualClock
+from worker.rehearsal import is_rehearsed
 from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET, RunningSandbox, SandboxConfig
 from worker.verdicts import DOCUMENTED_CODES
 
@@ -71,6 +72,23 @@ def test_a_referral_has_the_documented_fields(sandbox: RunningSandbox) -> None:
     assert referral["status"] == "invited"
     assert referral["sent_at"] == "2030-03-17T17:46:40Z"
     assert referral["link"].endswith(referral["referral_bhid"])
+
+
+def test_every_answer_is_marked(sandbox: RunningSandbox) -> None:
+    """Nobody takes the emulator's results for Refer2's: links lead nowhere, and every text says where it comes from."""
+    sent, refused = refer(sandbox).json(), refer(sandbox, {"email": "nobody@example.com"}).json()
+    assert sent["referral"]["link"].startswith("https://sandbox.invalid/acme/")
+    assert sent["message"].startswith("SANDBOX: nothing was sent")
+    assert "https://sandbox.invalid/" in sent["share_action"]["text"]
+    assert refused["message"].startswith("SANDBOX: ")
+    unmarked = {"referral": {"link": "https://acme.com/r/1"}, "message": "Thank you"}
+    assert [is_rehearsed(result) for result in (sent, refused, sent | {"message": None}, unmarked, {})] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 def test_the_same_referral_is_reused(sandbox: RunningSandbox) -> None:
