@@ -111,6 +111,15 @@ def test_the_key_expires_once_nothing_is_paused(shared: RedisWorld) -> None:
     assert shared.client.keys("rd:*") == []
 
 
+def test_a_campaign_is_held_once(shared: RedisWorld) -> None:
+    """However often it is cancelled, what every worker reads grows no longer."""
+    held = []
+    for _ in range(5):
+        shared.store.cancel("spring", "acme")
+        held.append(shared.client.strlen("rd:controls"))
+    assert held == [held[0]] * 5
+
+
 def test_lost_data_are_noticed(shared: RedisWorld) -> None:
     """After a flush a worker that knew of a pause is told that there is none."""
     known = shared.store.pause("acme", "x").version

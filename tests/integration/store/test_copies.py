@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.integration.store.worlds import RESULT, RedisWorld, World, advance, finish
+from tests.integration.store.worlds import RESULT, RedisWorld, World, advance, finish, flush
 from tests.unit.making import LEASE, NOON, go, make_ask
 from worker.clock import DAY, SECOND
 from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, UNKNOWN_DEADLINE, Ask, Go, Seen, Store, Wait
@@ -29,11 +29,6 @@ CANCELLED = replace(make_ask(), free="cancelled")
 def dated(seconds: int, *, over: bool = False) -> Ask:
     """A copy with a deadline so many seconds from noon; ``over``: its worker takes it for expired."""
     return replace(make_ask(), deadline=NOON + seconds * SECOND, free="expired" if over else None)
-
-
-def flush(store: Store) -> None:
-    """Wait for what was settled: this is answered after it."""
-    store.block("other", None, 0)
 
 
 def end(store: Store, ask: Ask = EXPIRED) -> None:
@@ -287,6 +282,14 @@ def test_what_the_ledger_knows(world: World) -> None:
     store.answer(other, go(store, other).epoch, RESULT)
     assert store.known([("other", other.job_id), ("acme", asks[6].job_id)]) == ["answered", None]
     assert store.known([]) == []
+
+
+def test_a_look_up_after_a_month(world: World) -> None:
+    """It tells of a job for as long as the ledger keeps it."""
+    finish(world.store, make_ask(1))
+    end(world.store, replace(make_ask(2), free="expired"))
+    advance(world, 30 * DAY)
+    assert world.store.known([("acme", make_ask(number).job_id) for number in (1, 2)]) == ["answered", "expired"]
 
 
 def test_a_look_up_of_many(world: World) -> None:

@@ -3,11 +3,12 @@
 import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.integration.store.worlds import AHEAD, RESULT, RedisWorld, advance, ask_all, submitted
+from tests.integration.store.worlds import AHEAD, RESULT, RedisWorld, advance, ask_all, flush, submitted
 from tests.services import Valkey
 from tests.unit.making import LEASE, NOON, go, make_ask, make_limits
 from worker.clock import DAY, SECOND
@@ -68,7 +69,7 @@ def finish_many(world: RedisWorld, numbers: range, *, shop: str = "acme") -> Non
             some = range(first, min(first + 500, numbers.stop))
             asks = [Ask(shop, "", hashed(number), limits, LEASE) for number in some]
             list(threads.map(finish, asks, submitted(world.store, asks)))
-    world.store.block("other", None, 0)  # waits for all that was sent before
+    flush(world.store)
 
 
 def test_every_key_expires(shared: RedisWorld) -> None:
@@ -128,6 +129,9 @@ def test_how_long_records_live(shared: RedisWorld) -> None:
     shared.set(NOON + DAY)
     shared.store.answer(ask, go(shared.store, ask).epoch, RESULT)
     assert expiry(shared, record) == NOON + DAY + KEEP
+    go(shared.store, replace(make_ask(2), free="expired"))
+    (free,) = {*keys(shared, "*:j:*")} - {record}
+    assert expiry(shared, free) == NOON + DAY + WHOLE_LEASE + KEEP
 
 
 def test_how_long_finished_jobs_are_kept(shared: RedisWorld) -> None:

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 
-from tests.integration.store.worlds import RESULT, RedisWorld, World, advance
+from tests.integration.store.worlds import RESULT, RedisWorld, World, advance, flush
 from tests.unit.making import go, make_ask
 from worker.clock import DAY
 from worker.jobs import Outcome
@@ -41,6 +41,50 @@ def test_an_old_campaign_still_counts(world: World) -> None:
     world.store.tally("acme", "spring", {"published": 1})
     advance(world, 29 * DAY)
     assert world.store.tallies("acme") == {"spring": {"published": 1}}
+
+
+def test_how_long_counts_are_kept(shared: RedisWorld) -> None:
+    """From when the campaign was last published, or had something new, and not from each of its jobs on."""
+    store, key = shared.store, "rd:{acme}:k:spring"
+
+    def lives_until() -> int:
+        flush(store)
+        ends = {int(shared.client.pexpiretime(name)) for name in (key, "rd:{acme}:k")}
+        assert len(ends) == 1
+        return ends.pop()
+
+    store.tally("acme", "spring", {"published": 1})
+    end(shared, 1, "sent", None, "spring")
+    first = lives_until()
+    advance(shared, 20 * DAY)
+    end(shared, 2, "sent", None, "spring")
+    assert lives_until() == first
+    store.tally("acme", "spring", {"published": 1})
+    assert lives_until() > first
+
+
+def test_a_campaign_whose_counts_have_expired(shared: RedisWorld) -> None:
+    """It is told of no more, and its name is forgotten."""
+    for campaign in ("spring", "summer"):
+        shared.store.tally("acme", campaign, {"published": 1})
+    flush(shared.store)
+    shared.client.delete("rd:{acme}:k:spring")
+    assert shared.store.tallies("acme") == {"summer": {"published": 1}}
+    assert shared.client.hkeys("rd:{acme}:k") == [b"summer"]
+
+
+def test_what_made_room_is_gone(shared: RedisWorld) -> None:
+    """Of a campaign whose counts went to those without a name nothing stays behind."""
+    pipe = shared.client.pipeline()
+    for number in range(MOST_CAMPAIGNS):
+        pipe.hset("rd:{acme}:k", f"over {number}", 1)
+        pipe.hset(f"rd:{{acme}}:k:over {number}", "sent", 1)
+    pipe.execute()
+    shared.store.tally("acme", "spring", {"published": 10})
+    flush(shared.store)
+    named = {b"rd:{acme}:k:" + name for name in shared.client.hkeys("rd:{acme}:k")}
+    assert len(named) < MOST_CAMPAIGNS
+    assert set(shared.client.keys("rd:{acme}:k:*")) == named
 
 
 def test_codes_are_bounded(world: World) -> None:

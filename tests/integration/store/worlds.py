@@ -153,3 +153,8 @@ def submitted(store: Store, asks: list[Ask], *, turn: bool = False, holds: int =
     replies = future.result(timeout=10)
     assert not isinstance(replies, StoreError)
     return replies
+
+
+def flush(store: Store) -> None:
+    """Wait for what was sent without waiting: this is answered after it."""
+    store.block("other", None, 0)

@@ -5,4 +5,3 @@ if ARGV[1] then
 else
   redis.call('DEL', KEYS[1])
 end
-return 1

@@ -1,11 +1,11 @@
 -- KEYS: record, shop, customer. ARGV: epoch, '1' if the call was made, keep (us), shop interval, customer interval,
 --       '1' if the job has a customer (these three for an older version's record, which doesn't tell), '1' if no earlier
 --       call has been carried out after all.
--- Returns 1 if the grant is undone, 0 if another epoch holds the job.
+-- Does nothing where another epoch holds the job.
 local now = now_us()
 local record = redis.call('GET', KEYS[1])
 if not record or kind_of(record) ~= 'S' or epoch_of(record) ~= ARGV[1] then
-  return 0
+  return
 end
 local _, attempts, takeovers, unknowns, day, shop_base, customer_base, elapsed = unpack_started(record)
 if ARGV[7] == '1' then
@@ -28,4 +28,3 @@ if ARGV[2] ~= '1' then
     refund(KEYS[3], customer_base, c_interval)
   end
 end
-return 1

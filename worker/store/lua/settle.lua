@@ -1,5 +1,5 @@
 -- KEYS: record. ARGV: prefix, period length (us), id, epoch, campaign, and what the job is counted under in it.
--- Returns 1 if the job is done now, 0 if it is not this epoch's to end.
+-- Does nothing where it is not this epoch's to end.
 local prefix, period_us, counter = ARGV[1], tonumber(ARGV[2]), ARGV[6]
 local period = math.floor(now_us() / period_us)
 local family = UNCALLED[counter] or DONE
@@ -10,8 +10,7 @@ if holds then
   add_to(prefix, family, period, period_us, KEYS[1], ARGV[3])
   redis.call('DEL', KEYS[1])
 elseif family == DONE then
-  return 0
+  return
 end
 -- A copy that ended without a call, while another one was granted its call, is counted all the same: its result is out.
 tally(prefix, ARGV[5], counter, 1, milliseconds((period + PERIODS) * period_us))
-return holds and 1 or 0

@@ -1,5 +1,5 @@
 -- KEYS: shop. ARGV: full interval (us), how long ago the refused call was granted (us), resets at (us).
--- Returns the interval in force. How far a pace falls, and why, is in worker/pace.py.
+-- How far a pace falls, and why, is in worker/pace.py.
 local FALL, BELOW, SLOWEST = 5 / 4, 51 / 50, 100
 
 local now, full = now_us(), tonumber(ARGV[1])
@@ -14,4 +14,3 @@ if now - tonumber(ARGV[2]) > s.slowed_at then
   s.slow, s.slowed_at, s.since = math.min(math.ceil(slower), full * SLOWEST), now, 0
   save_scope(KEYS[1], s, needed_until(s, tonumber(ARGV[3])))
 end
-return pace(s, now, full)
