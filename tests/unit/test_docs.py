@@ -6,12 +6,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jsonschema
 import pytest
 
 from scripts.docs_from_code import DOCS, documents
+from worker.campaigns.rejects import RejectReason
 from worker.jobs import Customer, Job, decode_message, encode_message
 from worker.masking import Mask
 
@@ -130,3 +131,9 @@ def test_documents_name_only_files_that_exist() -> None:
     for page in [*DOCS.glob("*.md"), *root.glob("*.md")]:
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{Path(page).name}: {target}"
+
+
+def test_reasons_of_rejected_rows_are_documented() -> None:
+    """docs/exports.md has each reason for which a row is left out, and no other."""
+    told = re.findall(r"^\| `(\w+)` \|", (DOCS / "exports.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(told) == sorted(get_args(RejectReason))

@@ -109,15 +109,20 @@ class Importer:
         files = self._reject_files(exports)
         try:
             for export, (file, place) in zip(exports, files, strict=True):
+                before = self.rows
                 yield from self._drafts_of(export, file, place)
                 file.flush()
+                if self.rows == before and not self._is_full() and not self._stopped:
+                    self._notices.once(f"no rows {export.path}", f"{export.path}: has no rows")
         finally:
             for file in {id(file): file for file, _ in files}.values():
                 file.close()
 
+    def _is_full(self) -> bool:
+        return self._options.limit is not None and self.accepted >= self._options.limit
+
     def _drafts_of(self, export: Export, file: RejectsFile, place: int) -> Iterator[Draft]:
-        limit = self._options.limit
-        if limit is not None and self.accepted >= limit:
+        if self._is_full():
             return
         for line, values, cells in export.records():
             if self._stopped:
@@ -129,7 +134,7 @@ class Importer:
                 if sighting == "new":
                     self.accepted += 1
                     yield judged
-                    if self.accepted == limit:
+                    if self._is_full():
                         return
                     continue
                 if sighting == "finished":

@@ -19,8 +19,14 @@ RejectReason = Literal[
     "duplicate_row",
     "unreadable_row",
     "no_consent",
+    "bad_id",
+    "spreadsheet_error",
 ]
-"""Why a row became no job. ``no_shop``: it names none, no slug, or a shop that isn't in the shops file."""
+"""Why a row became no job.
+
+``no_shop``: it names none, no slug, or a shop that isn't in the shops file. ``bad_id``: an id that can't be one, such
+as a number that a spreadsheet shortened. ``spreadsheet_error``: a cell that a job is made of holds ``#REF!`` or alike.
+"""
 
 _FLUSH_AT = 65_536
 

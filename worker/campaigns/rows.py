@@ -1,6 +1,6 @@
 """One row of an export becomes a job, or the reason why it doesn't."""
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from worker.campaigns.addresses import is_address
 from worker.campaigns.exports.base import Values
+from worker.campaigns.identifiers import NULLS, bare, can_be_id, is_spreadsheet_error
 from worker.campaigns.notices import Notices
 from worker.campaigns.options import ImportOptions
 from worker.campaigns.rejects import RejectReason
@@ -19,6 +20,9 @@ ORDINARY = 64
 """Characters up to which the job model takes any ASCII text in any of its fields; longer ones are shown to it."""
 
 _CHANNELS_REMEMBERED = 1000
+_MARKS = ("#", "Err:", *NULLS)
+"""One of these is in every text that a spreadsheet or a database wrote in place of a value."""
+
 _REASON_OF: dict[str, RejectReason] = {
     "bhid": "no_customer",
     "shopid": "no_customer",
@@ -51,7 +55,8 @@ class Draft(NamedTuple):
 
 
 class RowRules:
-    """The rules that a row must pass, in this order: consent, shop, customer, channel, destination.
+    """The rules that a row must pass, in this order: consent, spreadsheet errors, shop, ids, customer, channel,
+    destination.
 
     ``shops`` are the slugs that may be called; None for any.
     """
@@ -66,13 +71,21 @@ class RowRules:
 
     def judge(self, path: Path, line: int, values: Values) -> Draft | RejectReason:
         """A row of the export at ``path`` as a draft, or why it can't be one."""
-        email, shopid, bhid, channel, destination, sender, reference, shop, consent = values
-        if self._consent is not None and consent.casefold() != self._consent:
+        if self._consent is not None and values.consent.casefold() != self._consent:
             return "no_consent"
+        own: Sequence[str] = values[:-1]
+        joined = "".join(own)
+        if any(mark in joined for mark in _MARKS):
+            if any(map(is_spreadsheet_error, own)):
+                return "spreadsheet_error"
+            own = self._without_nulls(path, line, own)
+        email, shopid, bhid, channel, destination, sender, reference, shop = own
         shop = shop or self._options.shop or ""
         if shop not in self._known_shops and not self._admits(shop):
             return "no_shop"
-        shopid, bhid = _bare(shopid), _bare(bhid)
+        shopid, bhid = bare(shopid), bare(bhid)
+        if not ((not shopid or can_be_id(shopid)) and (not bhid or can_be_id(bhid))):
+            return "bad_id"
         if email and not is_address(email):
             # With another id beside it the customer is still known; all that are sent must match, so it is not sent.
             email = ""
@@ -120,6 +133,12 @@ class RowRules:
             not_after=self._options.not_after,
         )
 
+    def _without_nulls(self, path: Path, line: int, cells: Sequence[str]) -> Sequence[str]:
+        if NULLS.isdisjoint(cells):
+            return cells
+        self._notices.once(f"null {path}", rf"{path}: cells NULL and \N are read as empty (first in line {line})")
+        return ["" if cell in NULLS else cell for cell in cells]
+
     def _admits(self, shop: str) -> bool:
         if not SLUG.fullmatch(shop):
             return False
@@ -139,11 +158,6 @@ class RowRules:
         if len(self._channels) < _CHANNELS_REMEMBERED:
             self._channels[given] = channel
         return channel
-
-
-def _bare(identifier: str) -> str:
-    # Shopify writes an apostrophe before ids, so that spreadsheets leave their digits alone.
-    return identifier[1:].lstrip() if identifier.startswith("'") else identifier
 
 
 def _reason(error: ValidationError) -> RejectReason:

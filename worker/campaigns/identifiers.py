@@ -1,0 +1,64 @@
+"""What an id of a customer can be, and what spreadsheets and databases write where there was one.
+
+A spreadsheet keeps 15 digits of a number and shows fewer: ``7.22312E+12`` may have been any of a million ids. Nothing
+here mends such a text, since whoever is sent by a guessed id is another customer.
+"""
+
+import re
+
+from worker.visible import is_plain
+
+NULLS = frozenset({"NULL", r"\N"})
+"""How databases write that there is no value: MySQL and PostgreSQL ``\\N``, others the word."""
+
+_ERROR = re.compile(r"#(?:[^\sa-z#]{1,20}[!?]|N/?[A-Z]{1,2}|GETTING_DATA|#{2,})|Err:\d{3}")
+"""``#REF!``, ``#N/A``, ``#NAME?`` in any language, ``####`` of a narrow column, LibreOffice's codes."""
+
+_AS_TEXT = re.compile(r'="([^"]*)"')
+"""The formula by which exports keep a spreadsheet from counting with an id."""
+
+_NUMBER = re.compile(
+    r"[+-]?(?:"
+    r"\d+(?:[.,]\d+)?[eE][+-]\d+"  # 7E+12 has its sign in every program that writes it
+    r"|\d+[.,]\d+(?:[eE]\d+)?"  # 7223120008.0; Java writes 7.22E9
+    r"|\d{1,3}(?:[.,'\u2019]\d{3})+(?:[.,]\d+)?"
+    r")"
+)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d(?:T.*)?|\d{1,2}([./])\d{1,2}\1\d{2,4}")
+_WORDS = frozenset({"true", "false", "nan", "none", "null", "nil", "undefined", "n/a", "na", "nat", "inf"})
+_FOREIGN = re.compile('[\\s"\u201c\u201d\u201e\u00ab\u00bb,;|\ufffd]')
+"""Blanks, quotes and delimiters: pieces of a row or of a sentence."""
+
+
+def bare(text: str) -> str:
+    """The id without what keeps a spreadsheet from counting with it: an apostrophe (Shopify's), or ``="…"``."""
+    if text.startswith("'"):
+        return text[1:].lstrip()
+    as_text = _AS_TEXT.fullmatch(text)
+    return as_text[1].strip() if as_text else text
+
+
+def can_be_id(text: str) -> bool:
+    """Whether a text that isn't empty can be an id.
+
+    None is a number that was shortened or formatted, a date, a formula, an error, a word for nothing, or a piece of
+    another cell.
+    """
+    if text.isascii() and text.isdecimal():
+        return True
+    return (
+        any(map(str.isalnum, text))
+        and not text.startswith("=")
+        and not text.endswith("'")
+        and text.lower() not in _WORDS
+        and not _FOREIGN.search(text)
+        and not _NUMBER.fullmatch(text)
+        and not _DATE.fullmatch(text)
+        and not _ERROR.fullmatch(text)
+        and is_plain(text)
+    )
+
+
+def is_spreadsheet_error(text: str) -> bool:
+    """Whether a spreadsheet wrote this because it could not work a cell out."""
+    return _ERROR.fullmatch(text) is not None
