@@ -27,6 +27,7 @@ from worker.broker.frames import UNREAD_PROPERTIES
 from worker.broker.topology import DEAD, JOBS, RESULTS, shop_queue
 from worker.clock import SECOND
 from worker.store.memory import Started
+from worker.verdicts import Retry
 
 
 @pytest.fixture(autouse=True)
@@ -154,6 +155,21 @@ def test_a_campaign_is_called_as_soon_as_its_cancellation_is_undone(vhost: Vhost
             assert [result["outcome"] for result in results] == [outcome] * len(jobs)
             bench.store.restore(CAMPAIGN, "acme")
     assert set(refer.per_job().values()) == {1}
+
+
+def test_a_copy_that_its_producer_lets_vanish_keeps_no_other_from_ending(vhost: Vhost, tap: Tap) -> None:
+    """While a copy with an expiration of its producer's waits to be called again, one past its deadline ends the job:
+    nobody else might ever.
+    """
+    job = new_job(1)
+    refer = FakeRefer2(lambda _: Retry(503, "http_503"))
+    tap.put(JOBS, "acme", message_of(job), expiration="3600000")
+    with Bench(vhost, [new_shop()], refer):
+        wait_until(lambda: refer.calls, 10, "the first call")
+        late = job.model_copy(update={"not_after": datetime(2026, 1, 2, tzinfo=UTC)})
+        tap.put(JOBS, "acme", message_of(late))
+        (result,) = tap.take(RESULTS, 1, 20)
+    assert json.loads(result.body)["outcome"] == "expired"
 
 
 def test_unknown_fields_of_a_job_do_no_harm(vhost: Vhost, tap: Tap) -> None:
