@@ -7,11 +7,12 @@
     ├── UsageError             a command line or an export header that can't be meant: exits 2
     ├── UnidentifiedCustomerError ids that no customer token carries (in worker.credentials)
     ├── InputError             a file that can't be read or written: exits 1
-    ├── BrokerError            RabbitMQ is out of reach or refuses: exits 1
-    │   ├── AccessRefusedError this user may not do that; trying again changes nothing
-    │   ├── UnroutableError    no queue takes the message; it is in nobody's hands
-    │   └── UnconfirmedError   nobody knows what became of the message
-    ├── StoreError             the shared state is out of reach
+    ├── UnavailableError       a server is out of reach or refuses: exits 1
+    │   ├── BrokerError        RabbitMQ
+    │   │   ├── AccessRefusedError this user may not do that; trying again changes nothing
+    │   │   ├── UnroutableError   no queue takes the message; it is in nobody's hands
+    │   │   └── UnconfirmedError  nobody knows what became of the message
+    │   └── StoreError         the shared state
     └── DeadLetterError        a message that no retry can mend; carries its reason
 
 A message is one line, names the place and the remedy, and never holds an address, a token or a secret: what slips into
@@ -70,7 +71,15 @@ class InputError(ReferralError):
     """A file given to a command can't be read or written."""
 
 
-class BrokerError(ReferralError):
+class UnavailableError(ReferralError):
+    """A server that everything depends on can't serve; ``reason`` is the word that readiness has for it, of few."""
+
+    def __init__(self, message: str, *, reason: str = "refused") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class BrokerError(UnavailableError):
     """RabbitMQ is out of reach, refused an operation or did not confirm a message in time."""
 
 
@@ -86,7 +95,7 @@ class UnconfirmedError(BrokerError):
     """RabbitMQ has not said in time what became of the message."""
 
 
-class StoreError(ReferralError):
+class StoreError(UnavailableError):
     """The store that holds limits and ledger is out of reach; no call may start."""
 
 

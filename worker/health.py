@@ -181,9 +181,10 @@ def _page(*, openly: bool) -> tuple[bytes, bytes]:
     return text, gzip.compress(text)
 
 
-_PROBED = frozenset({"referral_ready", "referral_pump_timestamp_seconds", "referral_stuck_threads"})
+_PROBED = frozenset({"referral_ready", "referral_unready", "referral_pump_timestamp_seconds", "referral_stuck_threads"})
 
-_Values = Mapping[tuple[str, str], float]
+_Values = Mapping[tuple[str, str, str], float]
+"""By the metric's name, and the part and the reason that it is about."""
 
 
 def _probed_values() -> _Values:
@@ -193,7 +194,7 @@ def _probed_values() -> _Values:
     # Those of gauges of living processes alone: all together take as long as a scrape.
     files = [str(path) for path in Path(os.environ[MULTIPROCESS_VARIABLE]).glob("gauge_live*.db")]
     return {
-        (sample.name, sample.labels.get("part", "")): sample.value
+        (sample.name, sample.labels.get("part", ""), sample.labels.get("reason", "")): sample.value
         for family in MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call] # no types there
         if family.name in _PROBED
         for sample in family.samples
@@ -201,19 +202,21 @@ def _probed_values() -> _Values:
 
 
 def _unready(values: _Values) -> list[str]:
-    parts = {part: value for (name, part), value in values.items() if name == "referral_ready"}
+    parts = {part: value for (name, part, _), value in values.items() if name == "referral_ready"}
     if not parts:
         return ["not ready: it starts"]
-    return [f"not ready: {part}" for part, value in sorted(parts.items()) if value != 1]
+    reasons = sorted((part, why) for (name, part, why), value in values.items() if name == "referral_unready" and value)
+    missing = sorted(part for part, value in parts.items() if value != 1)
+    return [f"not ready: {part} ({', '.join(why for of, why in reasons if of == part) or '?'})" for part in missing]
 
 
 def _stuck(values: _Values, now: int) -> list[str]:
     problems = []
-    beat = values.get(("referral_pump_timestamp_seconds", ""), 0)
+    beat = values.get(("referral_pump_timestamp_seconds", "", ""), 0)
     # 0: a process that has just begun.
     if beat and now / SECOND - beat > LONGEST_SILENCE_SECONDS:
         problems.append(f"stuck: a consumer last went round {now / SECOND - beat:.0f} s ago")
-    if threads := values.get(("referral_stuck_threads", ""), 0):
+    if threads := values.get(("referral_stuck_threads", "", ""), 0):
         problems.append(f"stuck: {threads:.0f} threads are busy with one job for longer than a call can last")
     return problems
 

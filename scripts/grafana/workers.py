@@ -47,9 +47,10 @@ def _running() -> Panel:
 def _missing() -> Panel:
     return states(
         "What is missing",
-        "When a worker had no RabbitMQ, no store or no shops file that can be used. Jobs wait in RabbitMQ meanwhile.",
-        f"1 - min by (part) (referral_ready{MINE})",
-        legend="{{part}}",
+        "When a worker had no RabbitMQ, no store or no shops file that can be used, and why, in a word. Jobs wait in "
+        "RabbitMQ meanwhile.",
+        f"max by (part, reason) (referral_unready{MINE})",
+        legend="{{part}}: {{reason}}",
     )
 
 

@@ -21,7 +21,7 @@ def main(port: int, jobs: int) -> None:
     metrics = Metrics(CollectorRegistry())
     metrics.declare_shops({"acme": 25})
     for part in ("rabbitmq", "store", "shops_file"):
-        metrics.ready.labels(part).set(1)
+        metrics.show_ready(part, None)
     with metrics.calling("acme"):
         for _ in range(jobs):
             metrics.finished("acme", "sent")
@@ -35,7 +35,9 @@ def main(port: int, jobs: int) -> None:
                 case ["stuck"]:
                     metrics.stuck_threads.set(1)
                 case ["lost", part]:
-                    metrics.ready.labels(part).set(0)
+                    metrics.show_ready(part, "read_only")
+                case ["found", part]:
+                    metrics.show_ready(part, None)
                 case _:
                     return
             print("done", flush=True)

@@ -97,11 +97,16 @@ def test_a_killed_process(pod: Pod) -> None:
 
 
 def test_probes(pod: Pod) -> None:
-    """A process whose pump or thread hangs fails liveness, one that misses a part readiness; a dead one neither."""
+    """A process whose pump or thread hangs fails liveness, one that misses a part readiness, with the reason; a
+    dead one neither.
+    """
     wait_until(lambda: pod.get("/livez")[0] == 200, 20, "the page")
     assert pod.get("/readyz") == (200, "ok\n")
     pod.tell(0, "lost store")
-    assert pod.get("/readyz") == (503, "not ready: store\n")
+    assert pod.get("/readyz") == (503, "not ready: store (read_only)\n")
+    pod.tell(0, "found store")
+    assert pod.get("/readyz") == (200, "ok\n")
+    pod.tell(0, "lost store")
     assert pod.get("/livez") == (200, "ok\n")
     pod.tell(1, "hang")
     status, problem = pod.get("/livez")

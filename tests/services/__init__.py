@@ -5,6 +5,7 @@ a broker that was already running is never touched. ``scripts/services`` is the 
 """
 
 from tests.services.base import Service, ServiceError
+from tests.services.forwarder import Forwarder
 from tests.services.prometheus import Prometheus, Scrape, promtool
 from tests.services.rabbitmq import RabbitMQ, Vhost
 from tests.services.stack import Stack, attach, open_rabbitmq, stop_all, up
@@ -12,6 +13,7 @@ from tests.services.valkey import Valkey
 from tests.services.wait import wait_until
 
 __all__ = [
+    "Forwarder",
     "Prometheus",
     "RabbitMQ",
     "Scrape",

@@ -83,7 +83,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         self._order = count()
         self._turns: set[str] = set()
         self._submitting = False
-        self._store_down = False
+        self._store_down: str | None = None
         self._next_housekeeping = 0
         self._orders = Orders(host.store, self._wake_unless_submitting)
         self._paces = Paces(host, self.gate, self.board, self._orders, take_back=self._take_back_grants)
@@ -183,9 +183,9 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         return 0
 
     @property
-    def connected(self) -> bool:
-        """Whether jobs can come and results go."""
-        return True
+    def disconnected(self) -> str | None:
+        """Why no jobs can come and no results go, in a word; None where they can."""
+        return None
 
     def hurry(self) -> None:
         """Look after the shops now rather than within a second."""
@@ -470,9 +470,10 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         self.host.store.tally(delivery.shop, delivery.job.campaign, {counter: 1})
 
     def _store_is_down(self, error: StoreError, deliveries: list[D], now: int) -> None:
-        if not self._store_down:
-            log.error("store_down", problem=str(error))
-        self._store_down = True
+        if error.reason != self._store_down:
+            # Again where it is another by now: it was loading, and is a replica.
+            log.error("store_down", reason=error.reason, problem=str(error))
+        self._store_down = error.reason
         for delivery in reversed(deliveries):
             self.gate.give_back(delivery)
         self.gate.close_all("store_down", now + STORE_PAUSE)
@@ -482,13 +483,13 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         if self._store_down:
             log.info("store_up")
             self.gate.open_all("store_down")
-        self._store_down = False
+        self._store_down = None
 
     def _show_ready(self) -> None:
-        parts = self.host.metrics.ready.labels
-        parts("rabbitmq").set(self.connected)
-        parts("store").set(not self._store_down)
-        parts("shops_file").set(self.host.shops.problem is None)
+        show = self.host.metrics.show_ready
+        show("rabbitmq", self.disconnected)
+        show("store", self._store_down)
+        show("shops_file", None if self.host.shops.problem is None else "unusable")
 
     def _take_back_grants(self, shop: str) -> None:
         # Backwards, as in _take_replies.

@@ -134,6 +134,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         self._connect_at = 0
         self._backoff = Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
         self._problem: str | None = None
+        self._reason = "starting"
         self._publishing: deque[bool] = deque()
         self._confirmed: deque[tuple[Received, AmqpDelivery | None, Finish | None, BrokerError | None]] = deque()
         self._unconfirmed = 0
@@ -165,8 +166,8 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
             return None
 
     @property
-    def connected(self) -> bool:
-        return self._link.up
+    def disconnected(self) -> str | None:
+        return None if self._link.up else self._reason
 
     @property
     def unconfirmed(self) -> int:
@@ -264,6 +265,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         if str(error) != self._problem:
             log.warning("consumer_disconnected", problem=str(error))
         self._problem = str(error)
+        self._reason = error.reason if isinstance(error, BrokerError) else "configuration"
         self.host.metrics.disconnects.inc()
         self._connect_at = self.host.clock.now() + int(self._backoff.next() * SECOND)
         # RabbitMQ delivers all of this again. Calls under way go on, and the ledger knows their copies.

@@ -56,6 +56,7 @@ class Metrics(Series):
         self._closed: dict[tuple[str, str], float] = {}
         self._runnable: dict[str, float] = {}
         self._quota: dict[str, float] = {}
+        self._unready: dict[str, str | None] = {}
         versions = (platform.python_version(), metadata.version("dramatiq"))
         self.build.labels(metadata.version("referral-dispatch"), *versions).set(1)
         for reason in get_args(DeadReason):
@@ -72,6 +73,17 @@ class Metrics(Series):
         self._quota_of = cache(self.quota_left.labels)
         self._answered = self.call_duration.labels("true")
         self._unanswered = self.call_duration.labels("false")
+
+    def show_ready(self, part: str, reason: str | None) -> None:
+        """Show whether a part is there: None, or else the word for what is wrong with it."""
+        self.ready.labels(part).set(reason is None)
+        before = self._unready.get(part)
+        if reason != before:
+            if before is not None:
+                self.unready.labels(part, before).set(0)
+            if reason is not None:
+                self.unready.labels(part, reason).set(1)
+            self._unready[part] = reason
 
     def declare_shops(self, rates: Mapping[str, float]) -> None:
         """Show shops at 0 before their first call, so that a rate over their series is right from the start.

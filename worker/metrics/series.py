@@ -100,6 +100,14 @@ class Series:
             "part",
             merge="min",
         )
+        self.unready = made.gauge(
+            "referral_unready",
+            "1 while the part is not there, by the reason in one word that its last answer gave, such as unreachable, "
+            "silent, credentials, read_only, limit.",
+            "part",
+            "reason",
+            merge="max",
+        )
         self.jobs_at_hand = made.gauge(
             "referral_jobs_at_hand",
             "Jobs in the worker's hands: waiting for their shop, set_aside for their customer, handed out to a "

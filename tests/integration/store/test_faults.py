@@ -305,16 +305,19 @@ def test_an_evicting_server_is_refused(store: RedisStore, client: Any, policy: s
     store.check()
 
 
-@pytest.mark.parametrize("user", ["", "worker"])
-def test_wrong_password(server: Valkey, client: Any, user: str) -> None:
+@pytest.mark.parametrize(
+    ("user", "why"),
+    [("", "has no password for its default user"), ("worker", "refuses the user or the password")],
+)
+def test_wrong_password(server: Valkey, client: Any, user: str, why: str) -> None:
     """A refused password stops the start with a line that doesn't show it; later on, it is an outage."""
     client.acl_setuser("worker", enabled=True, passwords=["+right"], keys=["rd:*"], commands=["+@all"])
     store = RedisStore(f"redis://{user}:{SECRET}@127.0.0.1:{server.record['port']}/0", SystemClock())
-    with pytest.raises(ConfigurationError, match="refuses the user or the password") as refused:
+    with pytest.raises(ConfigurationError, match=why) as refused:
         store.check()
     assert SECRET not in str(refused.value)
     text = refusal(store)
-    assert "refuses the user or the password" in text
+    assert why in text
     assert SECRET not in text
     store.close()
 

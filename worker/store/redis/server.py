@@ -13,47 +13,20 @@ from urllib.parse import urlsplit
 import redis
 import structlog
 from redis.backoff import NoBackoff
-from redis.exceptions import (
-    AuthenticationError,
-    AuthenticationWrongNumberOfArgsError,
-    BusyLoadingError,
-    MovedError,
-    NoPermissionError,
-    NoScriptError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-)
+from redis.exceptions import NoScriptError, RedisError
 from redis.retry import Retry
 
 from worker.errors import ConfigurationError, StoreError
 from worker.store.redis.options import client_options
-
-TIMEOUT_SECONDS = 0.5
-"""A server that takes longer is out of reach: no call may start, and the gate closes until it answers again."""
+from worker.store.redis.ports import wrong_scheme
+from worker.store.redis.refusals import TIMEOUT_SECONDS, UNSPOKEN, Refusal, refusal
 
 MOST_IN_A_PIPELINE = 500
 
+_SLOTS = "16384"
+"""Of a cluster's keys, as it counts them."""
+
 _EVICTING = ("allkeys", "volatile")
-
-_NO_PERMISSION = "gives this user too few permissions; docs/store.md has the ACL"
-_NO_PERMISSION_IN_A_SCRIPT = ("ACL failure in script", "The user executing the script can't")
-"""How Valkey and Redis 7, and how Redis 6.2 put it: as an error of the script."""
-
-_PROBLEMS: list[tuple[type[RedisError], str]] = [
-    (AuthenticationError, "refuses the user or the password"),
-    (AuthenticationWrongNumberOfArgsError, "refuses the user or the password"),
-    (NoPermissionError, _NO_PERMISSION),
-    (NoScriptError, "forgets the scripts it is given; may this user load them? docs/store.md has the ACL"),
-    (OutOfMemoryError, "has no memory left; raise maxmemory"),
-    (ReadOnlyError, "is a read-only replica; name the primary"),
-    (BusyLoadingError, "is still loading its data"),
-    (MovedError, "is one node of a cluster; name a single server or a proxy"),
-    (redis.TimeoutError, f"does not answer within {TIMEOUT_SECONDS:g} s"),
-]
-"""What is wrong with the server, the first that fits; all that isn't listed is told by its cause or its name."""
-
-_ANOTHER_TRY_IS_VAIN = (AuthenticationError, AuthenticationWrongNumberOfArgsError, NoPermissionError, MovedError)
 
 log = structlog.get_logger(__name__)
 
@@ -96,7 +69,7 @@ class Server:
                 socket_connect_timeout=TIMEOUT_SECONDS,
                 retry=Retry(NoBackoff(), 0),
             )
-            self._place = _place(url)
+            self._url, self._place = url, _place(url)
         except ValueError:
             raise ConfigurationError("REFERRALS_REDIS_URL: is not a URL like redis://host:6379/0") from None
         self._scripts = scripts
@@ -116,23 +89,39 @@ class Server:
 
         Raises:
           StoreError: it is out of reach, or a replica.
-          ConfigurationError: it turns us away, or may drop our keys when its memory is full.
+          ConfigurationError: it turns us away, has only some shops' keys, or may drop keys when its memory is full.
         """
         try:
-            info: Any = self._redis.info("memory")
+            memory: Any = self._redis.info("memory")
+            cluster: Any = self._redis.info("cluster")
             self._redis.set(key, b"", px=1)
             for source in self._scripts.values():
                 self._redis.script_load(source)
+            if cluster.get("cluster_enabled"):
+                self._refuse_part_of_a_cluster()
         except RedisError as error:
-            problem = self._failed(error)
-            if isinstance(error, _ANOTHER_TRY_IS_VAIN):
+            self._let_go()
+            why = refusal(error)
+            if why.reason in UNSPOKEN and (scheme := wrong_scheme(self._url)):
+                why = Refusal("tls", scheme, vain=True)
+            problem = self._told(why, error)
+            if why.vain:
                 raise ConfigurationError(str(problem)) from error
             raise problem from error
-        policy = str(info.get("maxmemory_policy", "noeviction"))
-        if policy.startswith(_EVICTING) and info.get("maxmemory"):
+        policy = str(memory.get("maxmemory_policy", "noeviction"))
+        if policy.startswith(_EVICTING) and memory.get("maxmemory"):
             raise ConfigurationError(
                 f"REFERRALS_REDIS_URL: {self._place} may drop the ledger when its memory is full (maxmemory-policy "
                 f"{policy}); set maxmemory-policy noeviction, or give this system a server of its own"
+            )
+
+    def _refuse_part_of_a_cluster(self) -> None:
+        # The check's key may be here and the second shop's not.
+        state: Any = self._redis.execute_command("CLUSTER INFO")  # type: ignore[no-untyped-call] # no types there
+        if (state.get("cluster_size"), state.get("cluster_slots_ok")) != ("1", _SLOTS):
+            raise ConfigurationError(
+                f"REFERRALS_REDIS_URL: {self._place} is a node of a cluster, and has not all of its slots: the keys of "
+                "some shops are elsewhere; name a single server, or a proxy in front of the cluster"
             )
 
     def send(self, script: str, keys: Sequence[bytes], arguments: Sequence[Any], done: Callable[[Any], None]) -> None:
@@ -194,6 +183,8 @@ class Server:
         except Exception as error:  # noqa: BLE001 - the client raises more than it documents; the thread must outlive it
             self._loaded = False
             answers = [error] * len(batch)
+        if any(isinstance(answer, Exception) and refusal(answer).moves for answer in answers):
+            self._let_go()
         try:
             self._watch(time.monotonic() - began, sum(isinstance(answer, Exception) for answer in answers))
         except Exception as error:  # noqa: BLE001 - nor may whoever counts end it
@@ -213,14 +204,17 @@ class Server:
         self._loaded = True
         return answers[len(loads) :]
 
+    def _let_go(self) -> None:
+        # A server that is not the one any more keeps answering on connections that stand; behind its name there may be
+        # another by now, which only connecting finds out. Connections that other threads use are let go by them.
+        self._loaded = False
+        self._redis.connection_pool.disconnect(inuse_connections=False)
+
     def _failed(self, error: Exception) -> StoreError:
-        problem = next((text for kind, text in _PROBLEMS if isinstance(error, kind)), None)
-        if problem is None and any(sign in str(error) for sign in _NO_PERMISSION_IN_A_SCRIPT):
-            problem = _NO_PERMISSION
-        if problem is None and isinstance(error, redis.ConnectionError):
-            problem = f"is out of reach ({_cause(error)}); is it running, is REFERRALS_REDIS_URL right?"
-        # The text of an error in a script can quote arguments, a result among them.
-        failure = StoreError(f"the store at {self._place} {problem or f'can not serve us ({type(error).__name__})'}")
+        return self._told(refusal(error), error)
+
+    def _told(self, why: Refusal, error: Exception) -> StoreError:
+        failure = StoreError(f"the store at {self._place} {why.text}", reason=why.reason)
         failure.__cause__ = error
         return failure
 
@@ -232,9 +226,5 @@ def _place(url: str) -> str:
     # A password with an unescaped / or # would be taken for the host's name and shown.
     if not parts.hostname or "@" in parts.path + parts.fragment or not (parts.path.strip("/") or "0").isdecimal():
         raise ValueError
-    return f"{parts.hostname}:{parts.port or 6379}"
-
-
-def _cause(error: BaseException) -> str:
-    cause = error.__cause__ or error.__context__
-    return (cause.strerror if isinstance(cause, OSError) else None) or type(cause or error).__name__
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{host}:{parts.port or 6379}"
