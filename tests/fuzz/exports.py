@@ -61,7 +61,7 @@ def _read_again(export: Path, rejects: Path, count: int) -> None:
     assert rows[0][:2] == list(REJECTS)
     assert len(rows) == 1 + count
     assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) for row in rows for cell in row)
-    matcher = ColumnMatcher(MAPPING, None, has_shop=True, has_channel=True)
+    matcher = ColumnMatcher(MAPPING, (), has_shop=True, has_channel=True)
     was = open_export(export, matcher)
     cells = {record.line: list(record.cells) for record in was.records()}
     columns = list(was.columns)

@@ -1,6 +1,7 @@
 """Campaign exports on their way to jobs: read, understood, cleaned of duplicates, and put in a good order."""
 
-from worker.campaigns.columns import parse_consent, parse_mapping
+from worker.campaigns.columns import parse_mapping
+from worker.campaigns.consent import parse_consent
 from worker.campaigns.importer import Importer
 from worker.campaigns.options import ImportOptions
 from worker.campaigns.seen import SeenJobs

@@ -8,23 +8,35 @@ from pathlib import Path
 from worker.campaigns.exports.base import FIELDS
 from worker.errors import UsageError
 
-CONSENT = "consent"
 _CUSTOMER_FIELDS = ("customer_email", "customer_shopid", "customer_bhid")
 _COLUMNS_SHOWN = 40
 _NAME_SHOWN = 60
-_LOOKS_LIKE_DATA = re.compile(r"@|\d{7}")
+LOOKS_LIKE_DATA = re.compile(r"@|\d{7}")
+"""What a screen is not shown: it may be an address or a telephone number."""
+
+NO_COLUMN = "-"
+"""What ``--map`` says for a field that is to be read from no column, though one has its name."""
 
 
 def normalized(name: str) -> str:
-    """A header without case, punctuation and spaces: ``Customer E-mail`` is ``customeremail``."""
-    return "".join(c for c in unicodedata.normalize("NFKC", name).casefold() if c.isalnum())
+    """A header without case, punctuation and spaces: ``Customer E-mail`` is ``customeremail``.
 
+    One that is nothing else, such as ``✓``, keeps it, so that it is not taken for a column without a name.
+    """
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    return "".join(c for c in folded if c.isalnum()) or folded.strip()
+
+
+Column = str | tuple[str, ...]
+"""A column by its name, or a nested key of JSON by its path: ``("attributes", "email")``."""
+
+_NESTED_CUSTOMER = "customer"
 
 _CANONICAL = {normalized(field): field for field in FIELDS}
 
 
 def parse_mapping(arguments: Iterable[str]) -> dict[str, str]:
-    """The columns by field of ``--map FIELD=COLUMN``, each given once.
+    """The columns by field of ``--map FIELD=COLUMN``, each given once; :data:`NO_COLUMN` for none.
 
     Raises:
       UsageError: not of that form, an unknown field, or a field given twice.
@@ -43,41 +55,45 @@ def parse_mapping(arguments: Iterable[str]) -> dict[str, str]:
     return mapping
 
 
-def parse_consent(argument: str) -> tuple[str, str]:
-    """Column and value of ``--consent COLUMN=VALUE``.
-
-    Raises:
-      UsageError: not of that form.
-    """
-    column, equals, value = argument.partition("=")
-    if not equals or not column.strip() or not value.strip():
-        raise UsageError(f"--consent {argument}: write it as COLUMN=VALUE, such as accepts_marketing=yes")
-    return column.strip(), value.strip()
-
-
 class ColumnMatcher:
-    """Finds the fields in a header. ``mapping`` is field to column; ``consent`` the column that tells consent.
+    """Finds the fields in a header. ``mapping`` is field to column; ``consent`` the columns that tell consent.
 
     ``has_shop`` and ``has_channel``: the command gives a value for rows without one, so that no column is needed.
     """
 
-    def __init__(self, mapping: Mapping[str, str], consent: str | None, *, has_shop: bool, has_channel: bool) -> None:
-        self._named: dict[str, str] = {field: mapping.get(field, field) for field in FIELDS}
-        self._required: dict[str, str] = {field: f"--map {field}={column}" for field, column in mapping.items()}
-        if consent is not None:
-            self._named[CONSENT] = consent
-            self._required[CONSENT] = f"--consent {consent}"
+    def __init__(
+        self, mapping: Mapping[str, str], consent: Sequence[str], *, has_shop: bool, has_channel: bool
+    ) -> None:
+        named = {field: mapping.get(field, field) for field in FIELDS}
+        self._named = {field: column for field, column in named.items() if column != NO_COLUMN}
+        self._required = {field: f"--map {field}={column}" for field, column in mapping.items() if field in self._named}
+        self.consent: Sequence[str] = [f"consent {number}" for number, _ in enumerate(consent)]
+        """Fields beside the canonical ones: the cells that tell consent, in the order of ``consent``."""
+        for field, column in zip(self.consent, consent, strict=True):
+            self._named[field] = column
+            self._required[field] = f"--consent {column}"
         self._has_shop = has_shop
         self._has_channel = has_channel
         self._by_name: dict[str, list[str]] = {}
+        self._by_path: dict[str, list[str]] = {}
         for field, column in self._named.items():
             self._by_name.setdefault(normalized(column), []).append(field)
+            if field in self._required:
+                self._by_path.setdefault(_path(column), []).append(field)
 
-    def fields_of(self, column: str) -> Sequence[str]:
-        """The fields that a column of this name gives: none for most, several where ``--map`` says so."""
-        return self._by_name.get(normalized(column), ())
+    def fields_of(self, column: Column) -> Sequence[str]:
+        """The fields that a column of this name gives: none for most, several where ``--map`` says so.
 
-    def match(self, path: Path, columns: Sequence[str], *, unique: bool) -> dict[str, int]:
+        A nested key is one that the command names by its path, or one in an object ``customer``: what lies deeper by a
+        canonical name, such as the id of a customer's shop, may be anything.
+        """
+        if isinstance(column, str):
+            return self._by_name.get(normalized(column), ())
+        if len(column) == 2 and column[0] == _NESTED_CUSTOMER:
+            return self._by_name.get(normalized("".join(column)), ())
+        return self._by_path.get(_path(".".join(column)), ())
+
+    def match(self, path: Path, columns: Sequence[Column], *, unique: bool) -> dict[str, int]:
         """The index of each field's column. With ``unique`` a used name may stand in the header once only.
 
         Raises:
@@ -98,10 +114,10 @@ class ColumnMatcher:
         self._refuse_incomplete(path, columns, found)
         return found
 
-    def _the_one(self, path: Path, columns: Sequence[str], field: str, indexes: Sequence[int]) -> int:
+    def _the_one(self, path: Path, columns: Sequence[Column], field: str, indexes: Sequence[int]) -> int:
         if len(indexes) == 1:
             return indexes[0]
-        exact = [index for index in indexes if columns[index].strip() == self._named[field]]
+        exact = [index for index in indexes if _name(columns[index]).strip() == self._named[field]]
         if len(exact) == 1:
             return exact[0]
         raise UsageError(
@@ -109,7 +125,7 @@ class ColumnMatcher:
             f"({', '.join(str(index + 1) for index in indexes)} from the left); rename all but one in the export"
         )
 
-    def _refuse_incomplete(self, path: Path, columns: Sequence[str], found: Mapping[str, int]) -> None:
+    def _refuse_incomplete(self, path: Path, columns: Sequence[Column], found: Mapping[str, int]) -> None:
         if not any(field in found for field in _CUSTOMER_FIELDS):
             raise UsageError(
                 f"{path}: no column for the customer; name one with --map customer_email=COLUMN "
@@ -123,11 +139,21 @@ class ColumnMatcher:
             raise UsageError(f"{path}: no column for the shop; give --shop or --map shop=COLUMN; {_seen(columns)}")
 
 
-def _seen(columns: Sequence[str]) -> str:
+def _name(column: Column) -> str:
+    return column if isinstance(column, str) else ".".join(column)
+
+
+def _path(name: str) -> str:
+    # The dots stay: `a.b` is not the nested key `ab`.
+    return ".".join(map(normalized, name.split(".")))
+
+
+def _seen(columns: Sequence[Column]) -> str:
     # A file without a header shows its first row here, so what looks like an address or a phone number is not shown.
+    names = map(_name, columns[:_COLUMNS_SHOWN])
     shown = [
-        "(looks like data)" if _LOOKS_LIKE_DATA.search(column) else " ".join(column.split())[:_NAME_SHOWN] or "(empty)"
-        for column in columns[:_COLUMNS_SHOWN]
+        "(looks like data)" if LOOKS_LIKE_DATA.search(name) else " ".join(name.split())[:_NAME_SHOWN] or "(empty)"
+        for name in names
     ]
     more = f" and {len(columns) - _COLUMNS_SHOWN} more" if len(columns) > _COLUMNS_SHOWN else ""
     return f"columns seen: {', '.join(shown)}{more}"

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from worker.campaigns.columns import ColumnMatcher
+from worker.campaigns.consent import Consent
 from worker.campaigns.exports.base import Export
 from worker.campaigns.exports.detect import open_export
 from worker.campaigns.notices import Notices
@@ -51,7 +52,8 @@ class Importer:
         self._seen = seen
         self._published_at = published_at
         self._notices = Notices()
-        self._rules = RowRules(options, allowed_shops, self._notices)
+        self._consent = Consent(options.consent)
+        self._rules = RowRules(options, allowed_shops, self._notices, self._consent)
         self._exports: tuple[Export, ...] | None = None
         self._iterated = False
         self._stopped = False
@@ -74,17 +76,19 @@ class Importer:
         """How many jobs the exports hold at most: their rows with consent, before any other rule. Reads them through.
 
         Raises:
-          UsageError, InputError: as :meth:`check`.
+          UsageError: as :meth:`check`, or no row consents as the options say.
+          InputError: as :meth:`check`.
         """
         limit = self._options.limit
-        wanted = self._options.consent
-        consent = wanted[1].strip().casefold() if wanted else ""
+        consent = Consent(self._options.consent)
         total = 0
         for export in self._opened():
             for record in export.records():
                 if limit is not None and total >= limit:
                     return total
-                total += record.values is not None and (wanted is None or record.values.consent.casefold() == consent)
+                total += record.values is not None and consent.given(record.values.consent)
+            consent.end_export(export.path, Notices())
+        consent.end()
         return total
 
     def stop(self) -> None:
@@ -95,7 +99,7 @@ class Importer:
         """The jobs. Close it where it isn't iterated to its end: the rejected rows are written then.
 
         Raises:
-          UsageError: as :meth:`check`.
+          UsageError: as :meth:`check`; or at the end, when no row consented as the options say and no job was made.
           InputError: a file can't be read or written; what came before is not affected.
         """
         if self._iterated:
@@ -114,6 +118,8 @@ class Importer:
                 file.flush()
                 if self.rows == before and not self._is_full() and not self._stopped:
                     self._notices.once(f"no rows {export.path}", f"{export.path}: has no rows")
+            if not self._stopped:
+                self._consent.end()
         finally:
             for file in {id(file): file for file, _ in files}.values():
                 file.close()
@@ -145,6 +151,7 @@ class Importer:
             file.add(place, line, judged, cells)
             if file.path not in self.reject_files:
                 self.reject_files.append(file.path)
+        self._consent.end_export(export.path, self._notices)
 
     def _opened(self) -> Sequence[Export]:
         if self._exports is None:
@@ -153,7 +160,7 @@ class Importer:
             self._refuse_overwriting()
             matcher = ColumnMatcher(
                 options.mapping,
-                options.consent[0] if options.consent else None,
+                [condition.column for condition in options.consent],
                 has_shop=options.shop is not None,
                 has_channel=options.channel is not None,
             )

@@ -1,12 +1,13 @@
 """What a command says about the exports it is given."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from worker.campaigns.consent import Condition, check_conditions
 from worker.errors import UsageError
 from worker.jobs import Customer, Job, explain
 
@@ -15,8 +16,8 @@ from worker.jobs import Customer, Job, explain
 class ImportOptions:
     """How exports become jobs.
 
-    ``shop`` and ``channel`` serve the rows that name none. ``mapping`` is canonical field to column, ``consent`` a
-    column and the value it must have (see :mod:`worker.campaigns.columns` for their command-line forms). ``limit``
+    ``shop`` and ``channel`` serve the rows that name none. ``mapping`` is canonical field to column; of ``consent`` all
+    conditions must hold (see :func:`parse_mapping` and :func:`parse_consent` for their command-line forms). ``limit``
     counts jobs. ``rejects`` is one file for all exports; None makes one beside each, ``EXPORT.rejects.csv``.
     """
 
@@ -24,7 +25,7 @@ class ImportOptions:
     campaign: str
     channel: str | None = None
     mapping: Mapping[str, str] = field(default_factory=dict)
-    consent: tuple[str, str] | None = None
+    consent: Sequence[Condition] = ()
     limit: int | None = None
     rejects: Path | None = None
     run: int = 0
@@ -49,5 +50,6 @@ class ImportOptions:
             raise UsageError(f"these options make no job: {explain(error)}") from None
         except ValueError:
             raise UsageError("these options make no job: the campaign or the channel is no valid Unicode") from None
+        check_conditions(self.consent)
         if self.limit is not None and self.limit < 0:
             raise UsageError(f"--limit {self.limit}: must be 0 or more")

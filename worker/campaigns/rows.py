@@ -8,6 +8,7 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from worker.campaigns.addresses import is_address
+from worker.campaigns.consent import Consent
 from worker.campaigns.exports.base import Values
 from worker.campaigns.identifiers import NULLS, bare, can_be_id, is_spreadsheet_error
 from worker.campaigns.notices import Notices
@@ -61,17 +62,19 @@ class RowRules:
     ``shops`` are the slugs that may be called; None for any.
     """
 
-    def __init__(self, options: ImportOptions, shops: Container[str] | None, notices: Notices) -> None:
+    def __init__(
+        self, options: ImportOptions, shops: Container[str] | None, notices: Notices, consent: Consent
+    ) -> None:
         self._options = options
         self._shops = shops
         self._notices = notices
-        self._consent = options.consent[1].strip().casefold() if options.consent else None
+        self._consent = consent
         self._known_shops: set[str] = set()
         self._channels: dict[str, str] = {}
 
     def judge(self, path: Path, line: int, values: Values) -> Draft | RejectReason:
         """A row of the export at ``path`` as a draft, or why it can't be one."""
-        if self._consent is not None and values.consent.casefold() != self._consent:
+        if not self._consent.given(values.consent):
             return "no_consent"
         own: Sequence[str] = values[:-1]
         joined = "".join(own)

@@ -33,12 +33,21 @@ Channel = Annotated[
 Map = Annotated[
     list[str] | None,
     typer.Option(
-        "--map", metavar="FIELD=COLUMN", help="Take a field from a column of another name.", show_default=False
+        "--map",
+        metavar="FIELD=COLUMN",
+        help="Take a field from a column of another name, or from none: FIELD=-. A dot leads into nested JSON.",
+        show_default=False,
     ),
 ]
 Consent = Annotated[
-    str | None,
-    typer.Option("--consent", metavar="COLUMN=VALUE", help="Keep only rows that consented.", show_default=False),
+    list[str] | None,
+    typer.Option(
+        "--consent",
+        metavar="COLUMN=VALUE",
+        help="Keep only rows that consented: COLUMN=VALUE, COLUMN!=VALUE, or COLUMN= where it must be blank. "
+        "Given several times, all must hold.",
+        show_default=False,
+    ),
 ]
 Rejects = Annotated[
     Path | None,
@@ -72,7 +81,7 @@ def import_options(
     campaign: str,
     channel: str | None,
     mapping: list[str] | None,
-    consent: str | None,
+    consent: list[str] | None,
     limit: int | None,
     rejects: Path | None,
     expires: str | None,
@@ -87,7 +96,7 @@ def import_options(
         campaign=campaign,
         channel=channel,
         mapping=parse_mapping(mapping or []),
-        consent=parse_consent(consent) if consent else None,
+        consent=[parse_consent(argument) for argument in consent or []],
         limit=limit,
         rejects=rejects,
         not_after=after(expires, "--expires", datetime.now(UTC)) if expires is not None else None,

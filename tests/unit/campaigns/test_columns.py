@@ -35,19 +35,16 @@ def test_bad_mapping(arguments: list[str], message: str) -> None:
         parse_mapping(arguments)
 
 
-@pytest.mark.parametrize("argument", ["consent", "consent=", "=yes"])
-def test_bad_consent(argument: str) -> None:
-    """A `--consent` needs a column and a value."""
-    with pytest.raises(UsageError, match="COLUMN=VALUE"):
-        parse_consent(argument)
-
-
 @pytest.mark.parametrize(
     ("header", "options", "message"),
     [
         ("Email,Name", {}, "no column for the customer; .*--map customer_email=COLUMN.*columns seen: Email, Name"),
         ("customer_email", {"mapping": {"reference": "Ref"}}, "--map reference=Ref: no such column; columns seen"),
-        ("customer_email", {"consent": ("ok", "yes")}, "--consent ok: no such column; columns seen: customer_email"),
+        (
+            "customer_email",
+            {"consent": [parse_consent("ok=yes")]},
+            "--consent ok: no such column; columns seen: customer_email",
+        ),
         ("customer_email", {"channel": None}, "give --channel or --map channel=COLUMN"),
         ("customer_email", {"shop": None}, "give --shop or --map shop=COLUMN"),
         ("CUSTOMER-EMAIL,Customer Email", {}, r"2 columns could be customer_email \(1, 2 from the left\); rename"),
@@ -59,6 +56,21 @@ def test_header_refused(run_import: Import, header: str, options: dict[str, obje
     with pytest.raises(UsageError, match=message) as caught:
         run_import(f"{header}\n", **options)
     assert "\n" not in str(caught.value)
+
+
+def test_no_column_for_a_field(run_import: Import) -> None:
+    """`--map FIELD=-` reads a field from no column, though the export has one of its name."""
+    mapping = parse_mapping(["channel=-", "reference=-"])
+    (job,) = run_import("customer_email,Channel,Reference\none@example.com,Online Store,7\n", mapping=mapping).jobs
+    assert (job.channel, job.reference) == ("whatsapp", None)
+    with pytest.raises(UsageError, match="no column for the customer"):
+        run_import("customer_email\none@example.com\n", mapping=parse_mapping(["customer_email=-"]))
+
+
+def test_a_name_without_letters(run_import: Import) -> None:
+    """A column named by a sign is that column, and none of those without a name."""
+    content = "customer_email,,✓\none@example.com,yes,no\ntwo@example.com,no,yes\n"
+    assert run_import(content, consent=[parse_consent("✓=yes")]).emails == ["two@example.com"]
 
 
 def test_unused_duplicates_are_tolerated(run_import: Import) -> None:

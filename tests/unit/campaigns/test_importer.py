@@ -52,7 +52,7 @@ def test_count(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text('customer_email,ok\na@example.com,yes\n"b@example.com","no"\nc@example.com,"YES\n"\n')
     assert make([path, path]).count() == 6
-    assert make([path], consent=("ok", "yes")).count() == 2
+    assert make([path], consent=[parse_consent("ok=yes")]).count() == 2
     assert make([path], limit=1).count() == 1
     assert [item.name for item in tmp_path.iterdir()] == ["a.csv"]
 
@@ -222,7 +222,10 @@ def test_errors_of_files(tmp_path: Path) -> None:
 def test_sample_campaign(tmp_path: Path) -> None:
     """The sample has about 2,000 rows over several channels and each kind of bad row."""
     importer = make(
-        [SAMPLES / "campaign.csv"], channel=None, consent=("marketing_consent", "yes"), rejects=tmp_path / "r"
+        [SAMPLES / "campaign.csv"],
+        channel=None,
+        consent=[parse_consent("marketing_consent=yes")],
+        rejects=tmp_path / "r",
     )
     jobs = list(importer)
     assert importer.rows == 2000
@@ -236,7 +239,7 @@ def test_sample_shopify(tmp_path: Path) -> None:
     """The Shopify sample runs with `--map` and `--consent`, also for customers without an address."""
     mapping = parse_mapping(["customer_shopid=Customer ID", "customer_email=Email"])
     consent = parse_consent("Accepts Email Marketing=yes")
-    importer = make([SAMPLES / "shopify.csv"], mapping=mapping, consent=consent, rejects=tmp_path / "r")
+    importer = make([SAMPLES / "shopify.csv"], mapping=mapping, consent=[consent], rejects=tmp_path / "r")
     jobs = list(importer)
     assert 15 < len(jobs) < 30
     assert all((job.customer.shopid or "").isdigit() for job in jobs)

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from tests.unit.campaigns.conftest import Import
+from worker.campaigns import parse_consent
 from worker.campaigns.exports.text import MAX_ROW
 from worker.errors import UsageError
 
@@ -29,6 +30,37 @@ def test_objects_may_differ(run_import: Import) -> None:
     assert (first.customer.shopid, first.line) == ("12345678901234567890", 1)
     assert (second.customer.bhid, second.reference, second.line) == ("b2", "1.5", 3)
     assert (third.channel, third.destination, third.line) == ("email", "friend@example.org", 5)
+
+
+NESTED = (
+    '{"attributes": {"email": "one@example.com", "ok": true}, "who": {"is": {"id": 7}}, "email": "x@example.com"}\n'
+    '{"attributes": {"email": "two@example.com", "ok": false}}\n'
+    '{"attributes": {"email": null, "ok": true}, "who": {"is": {"id": 8}}}\n'
+    '{"attributes": null, "who": []}\n'
+)
+
+
+def test_nested_keys_wherever_a_column_is_named(run_import: Import) -> None:
+    """`--map` and `--consent` lead into nested objects by dots, however deep, and match names loosely."""
+    mapping = {"customer_email": "Attributes.E-Mail", "customer_shopid": "who.is.id"}
+    done = run_import(NESTED, suffix=".jsonl", mapping=mapping, consent=[parse_consent("attributes.ok=true")])
+    assert [(job.customer.email, job.customer.shopid) for job in done.jobs] == [("one@example.com", "7"), (None, "8")]
+    assert done.rejects == [(2, "no_consent"), (4, "no_consent")]
+
+
+def test_nested_keys_are_no_fields_by_themselves(run_import: Import) -> None:
+    """Deeper keys that are called like a field are none: the id of a customer's shop is no customer's."""
+    deep = '{"customer_bhid": "b", "customer": {"shop": {"id": 1}}, "a": {"channel": "sms", "customer_email": "x"}}'
+    (job,) = run_import(deep, suffix=".jsonl").jobs
+    assert (job.customer.identity(), job.channel) == ({"bhid": "b"}, "whatsapp")
+
+
+def test_nested_keys_that_are_missing(run_import: Import) -> None:
+    """A path that no object has is refused, and the nested keys are among those that are shown."""
+    with pytest.raises(UsageError, match=r"--map customer_email=a\.b: no such .*attributes\.email, attributes\.ok"):
+        run_import(NESTED, suffix=".jsonl", mapping={"customer_email": "a.b"})
+    with pytest.raises(UsageError, match=r"--map customer_email=attributesemail: no such"):
+        run_import(NESTED, suffix=".jsonl", mapping={"customer_email": "attributesemail"})
 
 
 def test_null_in_a_mapped_field(run_import: Import) -> None:
@@ -85,6 +117,8 @@ def test_the_longest_line(run_import: Import, beyond: int, taken: bool, end: str
         '{"customer_email": "a@example.com", "x": NaN}',
         '{"customer_email": "a@example.com", "x": -Infinity}',
         '{"customer_email": ["a@example.com"]}',
+        '{"customer_email": "a@example.com", "customer_email": "b@example.com"}',
+        '{"customer_bhid": "a", "x": {"y": 1, "y": 1}}',
         '{"customer_bhid": "\\ud800"}',
         '{"customer_bhid": "b", "reference": "\\ud800"}',
         '{"customer_bhid": "b", "channel": "\\udfff"}',
@@ -131,7 +165,7 @@ def test_long_rejected_lines(run_import: Import) -> None:
 def test_consent_by_boolean(run_import: Import) -> None:
     """JSON's true and false can be asked for."""
     rows = '{"customer_bhid": "a", "ok": true}\n{"customer_bhid": "b", "ok": false}\n{"customer_bhid": "c"}\n'
-    done = run_import(rows, suffix=".jsonl", consent=("OK", "True"))
+    done = run_import(rows, suffix=".jsonl", consent=[parse_consent("OK=True")])
     assert [job.customer.bhid for job in done.jobs] == ["a"]
     assert done.rejects == [(2, "no_consent"), (3, "no_consent")]
 

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.unit.campaigns.conftest import Import
+from worker.campaigns import parse_consent
 from worker.campaigns.rows import ORDINARY
 from worker.jobs import Customer, Job
 
@@ -65,7 +66,7 @@ def test_invalid_address_beside_another_id(run_import: Import) -> None:
 def test_consent(run_import: Import) -> None:
     """Only rows whose column has the value are kept, whatever its case; the others are rejected before all else."""
     content = "customer_email,ok\na@example.com, Yes \nb@example.com,no\n,\n,maybe\n"
-    done = run_import(content, consent=("OK", "yes"))
+    done = run_import(content, consent=[parse_consent("OK=yes")])
     assert done.emails == ["a@example.com"]
     assert done.rejects == [(3, "no_consent"), (5, "no_consent")]
 

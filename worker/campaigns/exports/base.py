@@ -16,11 +16,11 @@ class Values(NamedTuple):
     sender: str
     reference: str
     shop: str
-    consent: str
+    consent: Sequence[str]
 
 
 FIELDS: tuple[str, ...] = Values._fields[:-1]
-"""The canonical columns; ``consent`` is no column of its own but the one that ``--consent`` names."""
+"""The canonical columns; ``consent`` is no column of its own but those that ``--consent`` names, in that order."""
 
 
 class Record(NamedTuple):

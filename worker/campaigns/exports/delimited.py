@@ -6,7 +6,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from worker.campaigns.columns import ColumnMatcher
-from worker.campaigns.exports.base import Record, Values
+from worker.campaigns.exports.base import FIELDS, Record, Values
 from worker.campaigns.exports.text import MAX_ROW, Lines, OverlongRowError, open_lines
 from worker.campaigns.spreadsheets import is_ours, verbatim
 from worker.errors import InputError, UsageError
@@ -43,12 +43,14 @@ class DelimitedExport:
         if self._ours:
             self.columns = verbatim(self.columns)
         self._places = matcher.match(path, self.columns, unique=True)
+        self._fields = (*FIELDS, *matcher.consent)
 
     def records(self) -> Iterator[Record]:
         """The rows after the header; see :class:`~worker.campaigns.exports.base.Export`."""
         width = len(self.columns)
         # A row gets one empty cell more, which is what a field without a column points at.
-        pick = itemgetter(*(self._places.get(field, width) for field in Values._fields))
+        pick = itemgetter(*(self._places.get(field, width) for field in self._fields))
+        own = len(FIELDS)
         with open_lines(self.path) as lines:
             rows = _rows(lines, self.delimiter)
             next(rows)
@@ -62,9 +64,9 @@ class DelimitedExport:
                 if not readable:
                     yield Record(line, None, cells)
                     continue
-                values = Values(*map(str.strip, pick((*cells, *("",) * (missing + 1)))))
-                if any(values) or any(map(str.strip, cells)):
-                    yield Record(line, values, cells)
+                picked = tuple(map(str.strip, pick((*cells, *("",) * (missing + 1)))))
+                if any(picked) or any(map(str.strip, cells)):
+                    yield Record(line, Values._make((*picked[:own], picked[own:])), cells)
 
 
 def _header(path: Path, delimiter: str) -> Sequence[str]:

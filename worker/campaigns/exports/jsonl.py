@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from worker.bounds import ROW, check
-from worker.campaigns.columns import ColumnMatcher
-from worker.campaigns.exports.base import Record, Values
+from worker.campaigns.columns import Column, ColumnMatcher
+from worker.campaigns.exports.base import FIELDS, Record, Values
 from worker.campaigns.exports.text import OverlongRowError, open_lines
 from worker.errors import UsageError
 
@@ -19,21 +19,29 @@ SAMPLE = 1000
 _RAW_SHOWN = 1000
 _KEYS_REMEMBERED = 10_000
 _LONGEST_REMEMBERED = 256
-_NESTED = "customer"
 _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
-_NOTHING = dict.fromkeys(Values._fields, "")
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # Python would take the last of two values: another address, or another consent, than a person may have seen.
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return row
+
+
 # Numbers keep the text they are written in: an id is a name and no quantity, and 20 digits are no float.
-_DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_refuse_constant)
+_DECODER = json.JSONDecoder(
+    parse_int=str, parse_float=str, parse_constant=_refuse_constant, object_pairs_hook=_once_each
+)
 
 
 class JsonlExport:
-    """A JSONL file: its keys are its columns; those of an object ``customer`` are ``customer.email`` and so on.
+    """A JSONL file: its keys are its columns; nested ones are ``customer.email``, ``attributes.ok`` and so on.
 
     Objects may differ in their keys. A cell that a job is made of must be a string, a number, a boolean or null. In
     the rejects file a row is one cell, the line as it is.
@@ -50,12 +58,14 @@ class JsonlExport:
         """
         self.path = path
         self._matcher = matcher
-        keys: dict[str, None] = {}
+        self._nothing = dict.fromkeys((*FIELDS, *matcher.consent), "")
+        keys: dict[Column, None] = {}
         empty = True
         for _, text, readable in islice(self._lines(), SAMPLE):
             empty = False
             row = _parse(text) if readable else None
-            keys |= dict.fromkeys(islice(_flat(row) if row else (), _KEYS_REMEMBERED - len(keys)))
+            names = (key for key, _ in _cells(row or {}))
+            keys |= dict.fromkeys(islice(names, _KEYS_REMEMBERED - len(keys)))
         if not empty and not keys:
             raise UsageError(f"{path}: no JSON object in its first {SAMPLE} lines; JSONL has one object a line")
         if keys:
@@ -63,7 +73,7 @@ class JsonlExport:
 
     def records(self) -> Iterator[Record]:
         """One record a line; see :class:`~worker.campaigns.exports.base.Export`."""
-        fields: dict[str, Sequence[str]] = {}
+        fields: dict[Column, Sequence[str]] = {}
         for line, text, readable in self._lines():
             row = _parse(text) if readable else None
             values = None if row is None else self._values(row, fields)
@@ -82,20 +92,21 @@ class JsonlExport:
                 if text := text.strip():
                     yield lines.number, text, whole and not lines.damaged
 
-    def _values(self, row: Mapping[str, Any], known: dict[str, Sequence[str]]) -> Values | None:
-        found = _NOTHING.copy()
-        for key, value in _flat(row).items():
+    def _values(self, row: Mapping[str, Any], known: dict[Column, Sequence[str]]) -> Values | None:
+        found = self._nothing.copy()
+        for key, value in _cells(row):
             fields = known.get(key)
             if fields is None:
                 fields = self._matcher.fields_of(key)
-                if len(known) < _KEYS_REMEMBERED and len(key) <= _LONGEST_REMEMBERED:
+                if len(known) < _KEYS_REMEMBERED and sum(map(len, key)) <= _LONGEST_REMEMBERED:
                     known[key] = fields
             for field in fields:
                 text = _text(value)
                 if text is None:
                     return None
                 found[field] = found[field] or text
-        return Values(**found)
+        own = map(found.__getitem__, FIELDS)
+        return Values._make((*own, tuple(map(found.__getitem__, self._matcher.consent))))
 
 
 def _parse(text: str) -> dict[str, Any] | None:
@@ -107,11 +118,19 @@ def _parse(text: str) -> dict[str, Any] | None:
     return row if isinstance(row, dict) else None
 
 
-def _flat(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    nested = row.get(_NESTED)
-    if not isinstance(nested, dict):
-        return row
-    return {**row, **{f"{_NESTED}.{key}": value for key, value in nested.items()}}
+def _cells(row: Mapping[str, Any]) -> Iterator[tuple[Column, Any]]:
+    """Every key with its value, an object's among them; those of objects after all that are less deep."""
+    nested: list[tuple[tuple[str, ...], Mapping[str, Any]]] = []
+    for key, value in row.items():
+        yield key, value
+        if isinstance(value, dict):
+            nested.append(((key,), value))
+    # Grows while it is walked.
+    for path, inner in nested:
+        for key, value in inner.items():
+            yield (*path, key), value
+            if isinstance(value, dict):
+                nested.append(((*path, key), value))
 
 
 def _text(value: object) -> str | None:

@@ -1,0 +1,153 @@
+"""Consent: the conditions of ``--consent``, all of which a row must meet, and what is said where no row does."""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.campaigns.columns import LOOKS_LIKE_DATA, normalized
+from worker.campaigns.identifiers import NULLS, is_spreadsheet_error
+from worker.campaigns.notices import Notices
+from worker.errors import UsageError
+from worker.visible import one_line
+
+_VALUES_COUNTED = 20
+"""Different values of a column that are counted. One with more is no column of consent, and may be one of names."""
+
+_VALUES_SHOWN = 8
+_VALUE_SHOWN = 40
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a row's cell in ``column`` must be: ``value``, or anything else where it is ``negated``.
+
+    Compared without case and outer spaces, in one form of Unicode. An empty ``value`` stands for a blank cell, as which
+    counts what databases write for no value. A spreadsheet's error meets no condition.
+    """
+
+    column: str
+    value: str
+    negated: bool = False
+
+    def __str__(self) -> str:
+        return f"--consent {self.column}{'!=' if self.negated else '='}{self.value}"
+
+
+def parse_consent(argument: str) -> Condition:
+    """The condition that ``COLUMN=VALUE``, ``COLUMN!=VALUE``, ``COLUMN=`` or ``COLUMN!=`` says.
+
+    Raises:
+      UsageError: not of that form.
+    """
+    column, equals, value = argument.partition("=")
+    negated = column.endswith("!")
+    column = column.removesuffix("!").strip()
+    if not equals or not column:
+        raise UsageError(
+            f"--consent {argument}: write it as COLUMN=VALUE, such as accepts_marketing=yes, or COLUMN!=VALUE; "
+            "without a VALUE it means a blank cell"
+        )
+    return Condition(column, value.strip(), negated)
+
+
+def _folded(text: str) -> str:
+    text = text.strip()
+    if text in NULLS:
+        return ""
+    return text.casefold() if text.isascii() else unicodedata.normalize("NFC", text).casefold()
+
+
+class Consent:
+    """Looks whether rows meet all conditions, an export at a time.
+
+    A condition that no row meets can't be meant: a file says ``SUBSCRIBED`` where the command says ``yes``.
+    """
+
+    def __init__(self, conditions: Sequence[Condition]) -> None:
+        self._conditions = tuple(conditions)
+        self._wanted = [(_folded(condition.value), condition.negated) for condition in conditions]
+        self._met = [False] * len(conditions)
+        self._met_before = [False] * len(conditions)
+        self._values = [Counter[str]() for _ in conditions]
+        self._rows = 0
+        self._rows_before = 0
+
+    def given(self, cells: Sequence[str]) -> bool:
+        """Whether a row with these cells, one for each condition, meets all of them."""
+        self._rows += 1
+        every = True
+        for index, (wanted, negated) in enumerate(self._wanted):
+            if (_folded(cells[index]) == wanted) == negated or is_spreadsheet_error(cells[index]):
+                every = False
+                if not self._met[index]:
+                    self._count(self._values[index], cells[index])
+            else:
+                self._met[index] = True
+        return every
+
+    def end_export(self, path: Path, notices: Notices) -> None:
+        """All rows of this export have been looked at; what only others meet is noticed."""
+        if self._rows > self._rows_before:
+            for condition, met in zip(self._conditions, self._met, strict=True):
+                if not met:
+                    notices.once(f"{condition} {path}", f"{path}: {condition}: no row meets it")
+        self._rows_before = self._rows
+        self._met_before = [before or met for before, met in zip(self._met_before, self._met, strict=True)]
+        self._met = [False] * len(self._conditions)
+
+    def end(self) -> None:
+        """All rows of all exports have been looked at.
+
+        Raises:
+          UsageError: there are rows, and none meets one of the conditions.
+        """
+        if not self._rows:
+            return
+        # An export that was read in part, up to a limit of jobs, has not ended.
+        met_by_any = [before or met for before, met in zip(self._met_before, self._met, strict=True)]
+        for condition, met, values in zip(self._conditions, met_by_any, self._values, strict=True):
+            if not met:
+                raise UsageError(
+                    f"{condition}: no row of {self._rows:,} meets it, so nothing was done; {_seen(values)}"
+                )
+
+    @staticmethod
+    def _count(values: Counter[str], cell: str) -> None:
+        # Cut, so that cells of megabytes are not kept; one more than are counted tells that there are more.
+        cell = cell[: _VALUE_SHOWN + 1]
+        if cell in values or len(values) <= _VALUES_COUNTED:
+            values[cell] += 1
+
+
+def check_conditions(conditions: Iterable[Condition]) -> None:
+    """Refuse conditions that no row can meet together.
+
+    Raises:
+      UsageError: one column would have to have two values.
+    """
+    wanted: dict[str, Condition] = {}
+    for condition in conditions:
+        if condition.negated:
+            continue
+        other = wanted.setdefault(normalized(condition.column), condition)
+        if _folded(other.value) != _folded(condition.value):
+            raise UsageError(f"{other} and {condition}: no row has both; all that are given must hold")
+
+
+def _seen(values: Counter[str]) -> str:
+    if len(values) > _VALUES_COUNTED:
+        return f"this column has more than {_VALUES_COUNTED} different values: is it the right one?"
+    shown = [f"{_shown(value)} ({number:,})" for value, number in values.most_common(_VALUES_SHOWN)]
+    more = f" and {len(values) - _VALUES_SHOWN} more" if len(values) > _VALUES_SHOWN else ""
+    return f"the values of this column: {', '.join(shown)}{more}"
+
+
+def _shown(value: str) -> str:
+    if not _folded(value):
+        return "blank"
+    if LOOKS_LIKE_DATA.search(value):
+        return "(looks like data)"
+    cut = value if len(value) <= _VALUE_SHOWN else f"{value[:_VALUE_SHOWN]}…"
+    return f"'{one_line(cut)}'"
