@@ -7,8 +7,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import structlog
-
 from worker.answers import judge
 from worker.bounds import LISTING
 from worker.clock import Clock
@@ -16,12 +14,11 @@ from worker.credentials import UnidentifiedCustomerError
 from worker.jobs import EMAIL_CHANNEL, Customer, Job
 from worker.readback import judge_referrals, judge_status
 from worker.shops import ShopConfig
+from worker.silences import Silences
 from worker.transport import LONGEST_IDLE_SECONDS, NoAnswer, Transport, tls_context
 from worker.verdicts import Halted, Reading, Refused, Rejected, Retry, Unknown, Verdict
 
 _COMPACT = json.JSONEncoder(separators=(",", ":"))
-
-log = structlog.get_logger(__name__)
 
 
 class Refer2Client:
@@ -61,6 +58,7 @@ class Refer2Client:
         self._of_thread = threading.local()
         self._transports: weakref.WeakSet[Transport] = weakref.WeakSet()
         self._lock = threading.Lock()
+        self._silences = Silences()
 
     def refer(self, shop: ShopConfig, job: Job) -> Verdict:
         """Make the call for a job and say what it came to; blocks for up to the call's deadline.
@@ -74,7 +72,10 @@ class Refer2Client:
             return Rejected(None, error.code, f"{error}; not sent", listed=True)
         answer = self._transport().post(_url(shop, "Refer2"), token, _body(shop, job))
         if isinstance(answer, NoAnswer):
-            return _unanswered(answer, shop, job)
+            event = "refer2_answer_lost" if answer.sent else "refer2_unreachable"
+            self._silences.tell(event, shop=shop.slug, job_id=job.job_id, reason=answer.reason)
+            return _no_verdict(answer)
+        self._silences.end(shop.slug)
         verdict = judge(answer, self._wall())
         its_own = shop.token == "customer"  # noqa: S105 - a kind of token, not a token
         if its_own and isinstance(verdict, Halted) and verdict.code == "invalid_token":
@@ -92,7 +93,7 @@ class Refer2Client:
         body = _COMPACT.encode({"customer": job.customer.identity(), "deanonymize": True}).encode("ascii")
         answer = self._transport().post(_url(shop, "CustomerReferrals2"), token, body, largest=LISTING.size)
         if isinstance(answer, NoAnswer):
-            log.warning("read_back_failed", shop=shop.slug, job_id=job.job_id, reason=answer.reason)
+            self._silences.tell("read_back_failed", shop=shop.slug, job_id=job.job_id, reason=answer.reason)
             return _no_verdict(answer)
         return judge_referrals(answer, job, self._wall())
 
@@ -123,12 +124,6 @@ class Refer2Client:
             with self._lock:
                 self._transports.add(transport)
         return transport
-
-
-def _unanswered(answer: NoAnswer, shop: ShopConfig, job: Job) -> Verdict:
-    event = "refer2_answer_lost" if answer.sent else "refer2_unreachable"
-    log.warning(event, shop=shop.slug, job_id=job.job_id, reason=answer.reason)
-    return _no_verdict(answer)
 
 
 def _no_verdict(answer: NoAnswer) -> Retry | Unknown:

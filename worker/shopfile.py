@@ -254,31 +254,80 @@ def listed_shops(path: Path) -> dict[str, ListedShop]:
     return {slug: ListedShop(**_listed(slug, table)) for slug, table in _tables(path, read_file)}
 
 
+@dataclass(frozen=True)
+class ReadableShops:
+    """What can be read of a shops file: the ``shops`` whose tables are right, by slug, the slugs of the ``others``, and
+    why these can't be used, or the file as a whole.
+    """
+
+    shops: Mapping[str, ListedShop]
+    others: tuple[str, ...] = ()
+    problems: tuple[ConfigurationError, ...] = ()
+
+    def __contains__(self, slug: object) -> bool:
+        return slug in self.shops or slug in self.others
+
+
+def readable_shops(path: Path) -> ReadableShops:
+    """As :func:`listed_shops`, for who looks or stops something while the file is broken: raises nothing for it.
+
+    No worker takes a part of a file: those that run go on by the last version of it that was good as a whole.
+    """
+    shops: dict[str, ListedShop] = {}
+    others: list[str] = []
+    problems: list[ConfigurationError] = []
+    try:
+        document = _checked_document(path, read_file)
+    except ConfigurationError as error:
+        return ReadableShops({}, problems=(error,))
+    try:
+        _table(f"{path}: [defaults]", document.defaults)
+    except ConfigurationError as error:
+        return ReadableShops({}, tuple(slug for slug in document.shops if SLUG.fullmatch(slug)), (error,))
+    for slug, own in document.shops.items():
+        try:
+            shops[slug] = ListedShop(**_listed(slug, _shop_table(path, document, slug, own)))
+        except ConfigurationError as error:
+            problems.append(error)
+            if SLUG.fullmatch(slug):
+                others.append(slug)
+    return ReadableShops(shops, tuple(others), tuple(problems))
+
+
 def _place(path: Path, slug: str) -> str:
     return f"{path}: [shops.{slug}]"
 
 
 def _tables(path: Path, read: ReadFile) -> Iterator[tuple[str, ShopTable]]:
-    document = _document(path, read)
+    document = _checked_document(path, read)
     _table(f"{path}: [defaults]", document.defaults)
+    for slug, own in document.shops.items():
+        yield slug, _shop_table(path, document, slug, own)
+
+
+def _checked_document(path: Path, read: ReadFile) -> _Document:
+    document = _document(path, read)
     if not document.shops:
         raise ConfigurationError(f"{path}: no shops; add a table [shops.<slug>] for each")
     if len(document.shops) > MOST_SHOPS:
         raise ConfigurationError(f"{path}: has {len(document.shops):,} shops; {MOST_SHOPS:,} is the most, use several")
-    for slug, own in document.shops.items():
-        if not SLUG.fullmatch(slug):
-            raise ConfigurationError(
-                f"{path}: [shops.{slug[:80]!r}]: a shop slug is 1 to 63 letters, digits, - and _, "
-                "the first a letter or digit; copy it from the shop's address in Bubblehouse"
-            )
-        place = _place(path, slug)
-        table = _table(place, _overridden(document.defaults, own))
-        if table.on_unknown == "verify" and table.token == "customer":  # noqa: S105 - a kind of token, not a token
-            raise ConfigurationError(
-                f'{place} on_unknown: "verify" needs a shop token, since a customer\'s sees masked addresses; '
-                'set token = "shop", or on_unknown = "resend" or "report"'
-            )
-        yield slug, table
+    return document
+
+
+def _shop_table(path: Path, document: _Document, slug: str, own: Mapping[str, Any]) -> ShopTable:
+    if not SLUG.fullmatch(slug):
+        raise ConfigurationError(
+            f"{path}: [shops.{slug[:80]!r}]: a shop slug is 1 to 63 letters, digits, - and _, "
+            "the first a letter or digit; copy it from the shop's address in Bubblehouse"
+        )
+    place = _place(path, slug)
+    table = _table(place, _overridden(document.defaults, own))
+    if table.on_unknown == "verify" and table.token == "customer":  # noqa: S105 - a kind of token, not a token
+        raise ConfigurationError(
+            f'{place} on_unknown: "verify" needs a shop token, since a customer\'s sees masked addresses; '
+            'set token = "shop", or on_unknown = "resend" or "report"'
+        )
+    return table
 
 
 def _document(path: Path, read: ReadFile) -> _Document:

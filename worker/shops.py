@@ -12,17 +12,27 @@ from worker.bounds import read_file
 from worker.credentials import Credential, ReadyToken, SigningKey
 from worker.errors import ConfigurationError
 from worker.plaintext import exposed_host
-from worker.shopfile import ListedShop, ShopConfig, ShopTable, listed_shops, read_shops
+from worker.shopfile import (
+    ListedShop,
+    ReadableShops,
+    ShopConfig,
+    ShopTable,
+    listed_shops,
+    read_shops,
+    readable_shops,
+)
 
 __all__ = [
     "Credential",
     "ListedShop",
+    "ReadableShops",
     "ReadyToken",
     "ShopConfig",
     "ShopRegistry",
     "ShopTable",
     "SigningKey",
     "listed_shops",
+    "readable_shops",
 ]
 
 log = structlog.get_logger(__name__)

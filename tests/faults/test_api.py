@@ -190,7 +190,7 @@ def test_a_bad_secret_burns_nothing(site: Site) -> None:
         assert len(site.upstream.calls(shop=shop)) <= WORKERS * THREADS + PROBES
     assert site.take() == []
     assert sum(site.depths().values()) == jobs
-    site.command("cancel", CAMPAIGN)
+    site.command("cancel", CAMPAIGN, "--yes")
     site.settle(10 * PATIENCE)
 
     site.judge()

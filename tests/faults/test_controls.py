@@ -72,7 +72,7 @@ def test_paused_and_cancelled(site: Site) -> None:
         time.sleep(max(0.0, paused_at + 2 * KNOWN_SECONDS - time.time()))  # that nobody calls can only be watched
         late = site.upstream.calls(shop="acme")[-1].at / 1_000_000 - paused_at
         assert late < KNOWN_SECONDS, f"a paused shop was called {late:.1f} s after the command"
-        site.command("cancel", CAMPAIGN, "--shop", "acme")
+        site.command("cancel", CAMPAIGN, "--shop", "acme", "--yes")
     site.command("shops", "resume", "acme")
     site.settle()
 

@@ -216,10 +216,26 @@ def test_a_replay_that_is_killed_calls_nobody_twice(desk: Desk, tap: Tap) -> Non
     assert len(sandbox.calls()) == letters + 1
 
 
+def test_an_id_that_no_letter_has(desk: Desk, tap: Tap) -> None:
+    """It is told by name, exit code 1, and 2 where nothing at all was chosen so; an option that fits nothing is 0."""
+    name = bury(tap, message("acme", not_after="2026-01-01T00:00:00Z"), "crash_loop")
+    for command in (("replay",), ("drop", "--yes")):
+        none = desk.run("dead", *command, "nosuch")
+        assert (none.returncode, "no dead letter is like that" in none.stderr) == (2, True)
+        unlike = desk.run("dead", *command, "--reason", "nosuch")
+        assert (unlike.returncode, "no dead letter is like that" in unlike.stderr) == (0, True)
+    replayed = desk.run("dead", "replay", name, "nosuch", "--expires", "2h")
+    assert (replayed.returncode, "nosuch: no dead letter is like that" in replayed.stderr) == (1, True)
+    assert listed(desk) == []
+    name = bury(tap, message("acme"), "crash_loop")
+    dropped = desk.run("dead", "drop", name, "nosuch", "--yes", "--json")
+    assert (dropped.returncode, json.loads(dropped.stdout)) == (1, {"dropped": 1})
+
+
 def test_what_would_end_at_once_is_left(desk: Desk, tap: Tap, redis_url: str) -> None:
     """A job whose deadline is over, or whose campaign is cancelled, would end for good: it is told, and stays."""
     desk.env["REFERRALS_REDIS_URL"] = redis_url
-    assert desk.run("cancel", "autumn").returncode == 0
+    assert desk.run("cancel", "autumn", "--yes").returncode == 0
     late = bury(tap, message("acme", not_after="2026-01-01T00:00:00Z"), "crash_loop")
     off = bury(tap, message("acme", campaign="autumn"), "crash_loop")
     ended = desk.run("dead", "replay", "--all")

@@ -12,9 +12,9 @@ from tests.system.commands import Desk
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ((), "--clear alone"),
-        (("--per-second", "1", "--clear"), "--clear alone"),
-        (("--per-second", "1", "--reason", "x"), "--clear alone"),
+        ((), "--per-second, --reason, --for: missing"),
+        (("--per-second", "1", "--clear"), "--clear: stands alone"),
+        (("--per-second", "1", "--reason", "x"), "referrals: --for: missing"),
         (("--per-second", "100", "--reason", "x", "--for", "1h"), "raise it there"),
         (("--per-second", "0", "--reason", "x", "--for", "1h"), "shops pause"),
         (("--per-second", "nan", "--reason", "x", "--for", "1h"), "shops pause"),
@@ -61,6 +61,8 @@ def test_check_proves_a_credential(desk: Desk) -> None:
     nowhere = desk.run("shops", "check", "acme")
     assert nowhere.returncode == 1
     assert "is out of reach" in nowhere.stderr
+    assert "unknown" in nowhere.stdout
+    assert json.loads(desk.run("shops", "check", "acme", "--json").stdout)["valid"] is None
     desk.write_shops(sandbox.url, ["acme"], per_second=25)
     good = desk.run("shops", "check", "acme", "--json")
     assert good.returncode == 0, good.stderr
@@ -73,6 +75,7 @@ def test_check_proves_a_credential(desk: Desk) -> None:
     assert bad.returncode == 1
     (line,) = bad.stderr.splitlines()
     assert "refused (invalid_token)" in line
+    assert json.loads(desk.run("shops", "check", "acme", "--json").stdout)["valid"] is False
     assert told["credential"] == "key key-acme"
     shops = desk.folder / "shops.toml"
     shops.write_text(shops.read_text().replace('"key-acme"', f'"{kept.strip()}"'))

@@ -84,9 +84,51 @@ def test_a_campaign_is_known_by_its_name_however_it_is_written(desk: Desk, sandb
     refused = desk.run("publish", "export.csv", "--campaign", "fr\u00fchling ")
     assert refused.returncode == 2
     assert "is cancelled in every shop" in refused.stderr
-    misspelt = desk.run("cancel", "fruling")
-    assert misspelt.returncode == 0
-    assert "no job of a campaign fruling has been counted" in misspelt.stderr
+
+
+def test_a_name_that_nobody_knows_is_not_cancelled(desk: Desk, sandbox: Sandbox) -> None:
+    """It is refused with the name that may be meant, unless --yes is given; undone, it is said to be none."""
+    del sandbox
+    publish(desk, "spring")
+    for command, remedy in ((("sprign",), "did you mean spring?"), (("zz", "--shop", "acme"), "there are spring.")):
+        misspelt = desk.run("cancel", *command)
+        (line,) = misspelt.stderr.splitlines()
+        assert (misspelt.returncode, misspelt.stdout) == (2, "")
+        assert f"no job of a campaign {command[0]} has been counted" in line
+        assert remedy in line
+        assert "--yes" in line
+    for _ in range(2):
+        # Once it is cancelled, the name is known.
+        succeed(desk, "cancel", "sprign", "--yes")
+        succeed(desk, "cancel", "sprign")
+    assert "no longer cancelled" in succeed(desk, "cancel", "sprign", "--undo")
+    succeed(desk, "cancel", "spring")
+    again = desk.run("cancel", "sprign", "--undo")
+    assert (again.returncode, "was not cancelled" in again.stdout) == (0, True)
+    assert "sprign was not cancelled in every shop, so nothing has changed; did you mean spring?" in again.stderr
+
+
+def test_stopping_needs_no_good_shops_file(desk: Desk, sandbox: Sandbox) -> None:
+    """While the file is broken a campaign is cancelled and a shop paused all the same; what can't be told is said."""
+    del sandbox
+    publish(desk, "spring")
+    shops = desk.folder / "shops.toml"
+    good = shops.read_text()
+    for broken in (good + "[shops.core", good.replace("[shops.bolt]", "[shops.bolt]\nweigth = 3")):
+        shops.write_text(broken)
+        paused = desk.run("shops", "pause", "acme", "--reason", "wrong texts")
+        assert (paused.returncode, "shops.toml" in paused.stderr) == (0, "core" in broken), paused.stderr
+        succeed(desk, "shops", "pause", "--all", "--reason", "wrong texts")
+        succeed(desk, "cancel", "spring")
+        succeed(desk, "cancel", "spring", "--undo")
+        succeed(desk, "shops", "resume", "--all")
+        assert "shop acme resumed" in succeed(desk, "shops", "resume", "acme")
+        assert "shop acme was not paused" in succeed(desk, "shops", "resume", "acme")
+    misspelt = desk.run("shops", "pause", "acmee", "--reason", "wrong texts")
+    assert (misspelt.returncode, "whether there is a shop acmee" in misspelt.stderr) == (0, True)
+    shops.write_text(good)
+    misspelt = desk.run("shops", "pause", "acmee", "--reason", "wrong texts")
+    assert (misspelt.returncode, "did you mean acme?" in misspelt.stderr) == (2, True)
 
 
 def test_all_shops_at_once(desk: Desk, sandbox: Sandbox) -> None:
@@ -170,7 +212,7 @@ def test_publish_goes_on_without_the_store(desk: Desk, sandbox: Sandbox) -> None
 def test_cancelling_while_a_worker_runs(desk: Desk, sandbox: Sandbox) -> None:
     """One shop's jobs of the campaign end where they wait; what is undone is called like any other's."""
     desk.write_shops(sandbox.url, ["acme", "bolt"], per_second=0.01, burst=1)
-    told = json.loads(succeed(desk, "cancel", "spring", "--shop", "bolt", "--json"))
+    told = json.loads(succeed(desk, "cancel", "spring", "--shop", "bolt", "--yes", "--json"))
     assert (told["cancelled"], told["cancelled_for"]) == (True, ["bolt"])
     assert json.loads(succeed(desk, "cancel", "spring", "--undo", "--json"))["cancelled_for"] == []
     publish(desk, "spring")
@@ -271,9 +313,9 @@ def test_cancelled_campaigns_are_bounded(desk: Desk, sandbox: Sandbox, redis_url
     redis.call('SET', 'rd:controls', cmsgpack.pack(1, {}, list, {}))"""
     with redis.Redis.from_url(redis_url) as client:
         client.eval(fill, 0)
-    refused = desk.run("cancel", "spring")
+    refused = desk.run("cancel", "spring", "--yes")
     assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
     assert "1,000 campaigns are cancelled already" in refused.stderr
     succeed(desk, "cancel", "c7")
     succeed(desk, "cancel", "c7", "--undo")
-    succeed(desk, "cancel", "spring")
+    succeed(desk, "cancel", "spring", "--yes")

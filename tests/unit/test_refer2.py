@@ -305,6 +305,20 @@ def test_logs_hold_nothing_personal(client: Refer2Client, caplog: pytest.LogCapt
     assert "POST /api/v2023061/acme/Refer2" in caplog.text
 
 
+def test_an_outage_is_told_once(client: Refer2Client) -> None:
+    """However many jobs meet it: Refer2 out of reach is one warning of a shop, and its return one line."""
+    with RawServer(sends(OK)) as server:
+        there = shop_at(server.url)
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(3):
+            assert client.refer(there, job()) == UNREACHABLE
+        with RawServer(sends(OK)) as server:
+            assert client.refer(shop_at(server.url), job()) == SENT
+            assert client.refer(shop_at(server.url), job()) == SENT
+    told = [(line["event"], line["log_level"]) for line in logs if line["log_level"] != "debug"]
+    assert told == [("refer2_unreachable", "warning"), ("refer2_answers_again", "info")]
+
+
 def test_reading_back(client: Refer2Client) -> None:
     """Referrals are asked for as the shop, by the customer's ids, with their addresses unmasked."""
     listed = {"channel": "sms", "referral_bhid": "r1"}

@@ -10,7 +10,7 @@ from worker.clock import SECOND
 from worker.credentials import ReadyToken, SigningKey
 from worker.errors import ConfigurationError
 from worker.limits import Rate, ShopLimits
-from worker.shops import ListedShop, ShopConfig, ShopRegistry, ShopTable, listed_shops
+from worker.shops import ListedShop, ShopConfig, ShopRegistry, ShopTable, listed_shops, readable_shops
 
 ACME = '[shops.acme]\nkey_id = "k1"\nsecret_file = "acme.key"\n'
 
@@ -324,6 +324,41 @@ def test_a_mistake_is_one_for_who_signs_nothing_too(folder: Path, text: str) -> 
             read(folder / "shops.toml")
         lines.append(str(refused.value))
     assert lines[0] == lines[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "shops", "others", "complaint"),
+    [
+        ("[shops.acme", [], (), "not TOML"),
+        ("", [], (), "no shops"),
+        ("[defaults]\nper_second = 0\n[shops.acme]\n", [], ("acme",), "[defaults] per_second"),
+        (
+            "[shops.acme]\nper_second = 0\n[shops.beta]\n['shops'.'a b']\n",
+            ["beta"],
+            ("acme",),
+            "[shops.acme] per_second",
+        ),
+    ],
+)
+def test_what_can_be_read_of_a_broken_file(
+    folder: Path, text: str, shops: list[str], others: tuple[str, ...], complaint: str
+) -> None:
+    """Who looks or stops something is told of the shops whose tables are right, the names of others, and each fault."""
+    (folder / "shops.toml").write_text(text)
+    found = readable_shops(folder / "shops.toml")
+    assert (list(found.shops), found.others) == (shops, others)
+    assert complaint in str(found.problems[0])
+    assert all(name in found for name in (*shops, *others))
+    assert "nobody" not in found
+
+
+def test_a_missing_file_is_a_problem_too(folder: Path) -> None:
+    """Without a shops file there are no shops, and one line says so; of a good one all are there, without a line."""
+    (problem,) = readable_shops(folder / "none.toml").problems
+    assert "write the shops file" in str(problem)
+    (folder / "shops.toml").write_text(EXAMPLE)
+    assert readable_shops(folder / "shops.toml").shops == listed_shops(folder / "shops.toml")
+    assert readable_shops(folder / "shops.toml").problems == ()
 
 
 def test_nothing_changed(folder: Path) -> None:

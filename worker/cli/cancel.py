@@ -1,18 +1,19 @@
 """``referrals cancel``: a campaign is called off."""
 
-from collections.abc import Iterable
+import difflib
+from collections.abc import Collection
 from typing import Annotated
 
 import typer
 
 from worker.cli import console, options
-from worker.cli.controls import shared_store, shop_of
+from worker.cli.controls import ask_each, check_shop, shared_store, some_of
 from worker.cli.environment import load
 from worker.controls import EVERY_SHOP, Controls
 from worker.errors import StoreError, UsageError
 from worker.jobs import canonical
-from worker.shops import listed_shops
-from worker.store.base import MOST_CANCELLED, Store
+from worker.shops import ReadableShops, readable_shops
+from worker.store.base import MOST_CANCELLED, OTHER_CAMPAIGNS, Store
 
 LONGEST_CAMPAIGN = 200
 
@@ -23,6 +24,7 @@ def cancel(
         str | None, typer.Option("--shop", help="Only this shop's jobs. [default: every shop's]", show_default=False)
     ] = None,
     undo: Annotated[bool, typer.Option("--undo", help="Let its jobs be called again.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Also a name of which no job has been counted.")] = False,
     as_json: options.Json = False,
 ) -> None:
     """Call a campaign off: its jobs that have not started end with the result `cancelled`, without a call.
@@ -32,21 +34,29 @@ def cancel(
     later under the same name are cancelled too: the name is remembered for a year, or until --undo. What has ended
     by then is called when it is published again. How many jobs wait nobody counts by campaign; their results do.
 
+    A name of which no job has been counted may be a mistake: it is refused (exit code 2) unless --yes is given, as
+    for a campaign that is yet to be published, or whose producer doesn't count. It works while the shops file is
+    broken, too.
+
     Example: `referrals cancel spring --shop acme`
     """
     if not 0 < len(campaign.strip()) <= LONGEST_CAMPAIGN:
         raise UsageError(f"{campaign!r}: is no campaign's name, which has 1 to {LONGEST_CAMPAIGN} characters")
     campaign = canonical(campaign) or ""
     loaded = load()
-    shops = listed_shops(loaded.shops)
+    shops = readable_shops(loaded.shops)
     if shop is not None:
-        shop_of(shop, shops, loaded)
+        check_shop(shop, shops, loaded)
     of = shop or EVERY_SHOP
+    where = f"in shop {shop}" if shop else "in every shop"
     with shared_store(loaded, "cancel") as store:
+        before = store.controls()
         if not undo:
-            _refuse_too_many(store.controls(), campaign, of)
+            _refuse_too_many(before, campaign, of)
+            if not yes and (campaign, of) not in before.cancelled:
+                _refuse_unknown(store, campaign, where, shops, shop)
         controls = store.restore(campaign, of) if undo else store.cancel(campaign, of)
-        known = undo or _is_known(store, campaign, [shop] if shop else shops)
+    undone = any(name == campaign for name, _ in before.cancelled.keys() - controls.cancelled.keys())
     everywhere = (campaign, EVERY_SHOP) in controls.cancelled
     data = {
         "campaign": campaign,
@@ -55,11 +65,12 @@ def cancel(
         # "*" is every shop.
         "cancelled_for": sorted(of for name, of in controls.cancelled if name == campaign),
     }
-    where = f"in shop {shop}" if shop else "in every shop"
-    rows = [("campaign", campaign), ("cancelled" if not undo else "no longer cancelled", where)]
-    console.summary(rows, data, as_json=as_json)
-    if not known:
-        console.say(f"no job of a campaign {campaign} has been counted {where} so far; is that its name?")
+    change = "cancelled" if not undo else "no longer cancelled" if undone else "was not cancelled"
+    console.summary([("campaign", campaign), (change, where)], data, as_json=as_json)
+    if undo and not undone and not everywhere:
+        console.say(
+            f"campaign {campaign} was not cancelled {where}, so nothing has changed; {_cancelled(campaign, before)}"
+        )
     if undo and shop is not None and everywhere:
         console.say(f"campaign {campaign} stays cancelled in every shop; use --undo without --shop")
 
@@ -72,9 +83,35 @@ def _refuse_too_many(controls: Controls, campaign: str, of: str) -> None:
         )
 
 
-def _is_known(store: Store, campaign: str, shops: Iterable[str]) -> bool:
+def _refuse_unknown(store: Store, campaign: str, where: str, shops: ReadableShops, shop: str | None) -> None:
+    asked = [shop] if shop else [*shops.shops, *shops.others]
     try:
-        return any(canonical(name) == campaign for slug in shops for name in store.tallies(slug))
-    except StoreError:
-        # What was ordered stands, whatever becomes of the question.
-        return True
+        names = {name for tallies in ask_each(store.tallies, asked) for name in tallies}
+    except StoreError as error:
+        # To stop calls is worth more than to be sure.
+        console.say(f"whether there is a campaign {campaign} can't be told: {error}")
+        return
+    known = {canonical(name) or "" for name in names}
+    if campaign in known or OTHER_CAMPAIGNS in known:
+        return
+    if shops.problems:
+        # Of a shop that can't be read from the file nothing has been asked.
+        console.say(f"whether there is a campaign {campaign} can't be told: {shops.problems[0]}")
+        return
+    raise UsageError(
+        f"no job of a campaign {campaign} has been counted {where}, so nothing was done; {_counted(campaign, known)}. "
+        "--yes cancels it all the same, before it is published or where its producer doesn't count"
+    )
+
+
+def _counted(campaign: str, known: Collection[str]) -> str:
+    if close := difflib.get_close_matches(campaign, known, n=1):
+        return f"did you mean {close[0]}?"
+    return f"there are {some_of(sorted(known))}" if known else "there is none of any other"
+
+
+def _cancelled(campaign: str, controls: Controls) -> str:
+    others = sorted({name for name, _ in controls.cancelled})
+    if close := difflib.get_close_matches(campaign, others, n=1):
+        return f"did you mean {close[0]}?"
+    return f"cancelled are {some_of(others)}" if others else "no campaign is"

@@ -29,8 +29,9 @@ def check(
 ) -> None:
     """Prove a shop's credential by the provider's `Status2`, which changes nothing, and show what the shop may do.
 
-    Exit code 0: it is taken. 1: it is refused, nothing answers, or what answers is not Refer2. A shop of customer
-    tokens has a token for each customer: its key is tried with a shop's token. No secret and no token is printed.
+    Exit code 0: it is taken. 1: it is refused, nothing answers, or what answers is not Refer2; in the last two cases
+    `valid` is unknown. A shop of customer tokens has a token for each customer: its key is tried with a shop's token.
+    No secret and no token is printed.
 
     Example: `referrals shops check acme`
     """
@@ -46,11 +47,12 @@ def check(
         verdict = client.status(replace(config, token="shop"))  # noqa: S106 - a kind of token, not a token
     finally:
         client.close()
-    data = _data(config) | {"valid": verdict is None, "problem": _problem(config, verdict)}
+    data = _data(config) | {"valid": _is_valid(verdict), "problem": _problem(config, verdict)}
     if as_json:
         console.summary([], data, as_json=True)
     else:
-        rows = [(name.replace("_", " "), _cell(value)) for name, value in data.items() if name != "problem"]
+        shown = data | {"valid": "unknown" if data["valid"] is None else data["valid"]}
+        rows = [(name.replace("_", " "), _cell(value)) for name, value in shown.items() if name != "problem"]
         console.summary(rows, data, as_json=False)
     if data["problem"]:
         raise CheckError(data["problem"])
@@ -79,6 +81,17 @@ def _data(config: ShopConfig) -> dict[str, Any]:
 def _recognisable(key_id: str) -> str:
     # Enough to tell one key from another, and of a secret that was pasted in its place no more than that.
     return key_id if len(key_id) <= SHOWN_OF_KEY_ID else f"{key_id[: SHOWN_OF_KEY_ID // 2]}…"
+
+
+def _is_valid(verdict: Verdict | None) -> bool | None:
+    # None: nobody who knows has been asked.
+    match verdict:
+        case None:
+            return True
+        case Halted(code="invalid_token"):
+            return False
+        case _:
+            return None
 
 
 def _problem(config: ShopConfig, verdict: Verdict | None) -> str | None:

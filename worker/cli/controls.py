@@ -1,6 +1,8 @@
 """What the commands share that stop and repair: the store that the workers share."""
 
-from collections.abc import Iterator, Mapping
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -9,13 +11,20 @@ from worker.clock import SystemClock
 from worker.controls import Controls
 from worker.errors import ConfigurationError, StoreError, UsageError
 from worker.settings import Settings
-from worker.shops import ListedShop
+from worker.shops import ListedShop, ReadableShops
 from worker.store.base import Store
 from worker.stores import build_store
 
 LONGEST_REASON = 200
 
+LISTED = 10
+"""Names that one line tells; there may be thousands."""
+
+ASKED_AT_ONCE = 32
+"""Questions about shops that wait for the store together, which then come to it in few round trips."""
+
 S = TypeVar("S", bound=ListedShop)
+T = TypeVar("T")
 
 
 def reason_of(text: str) -> str:
@@ -36,8 +45,42 @@ def shop_of(name: str, shops: Mapping[str, S], loaded: Settings) -> S:
       ConfigurationError: the shops file has none.
     """
     if name not in shops:
-        raise ConfigurationError(f"{loaded.shops}: has no shop {name!r}; it has {', '.join(shops)}")
+        raise _no_such_shop(name, shops, loaded)
     return shops[name]
+
+
+def check_shop(name: str, shops: ReadableShops, loaded: Settings) -> None:
+    """See that there is a shop of that name, for an order that goes to workers and needs nothing of the file but that.
+
+    A file that can't be used is told, and keeps nobody from stopping a shop.
+
+    Raises:
+      ConfigurationError: the shops file has none.
+    """
+    if name in shops:
+        return
+    if not shops.problems:
+        raise _no_such_shop(name, shops.shops, loaded)
+    console.say(f"whether there is a shop {name} can't be told: {shops.problems[0]}")
+
+
+def ask_each(ask: Callable[[str], T], shops: Iterable[str]) -> list[T]:
+    """What the store answers for each shop, in their order; raises what ``ask`` does."""
+    with ThreadPoolExecutor(ASKED_AT_ONCE) as asking:
+        return list(asking.map(ask, shops))
+
+
+def _no_such_shop(name: str, shops: Iterable[str], loaded: Settings) -> ConfigurationError:
+    known = sorted(shops)
+    close = difflib.get_close_matches(name, known, n=1)
+    remedy = f"did you mean {close[0]}?" if close else f"it has {some_of(known)}"
+    return ConfigurationError(f"{loaded.shops}: has no shop {name!r}; {remedy}")
+
+
+def some_of(names: Sequence[str]) -> str:
+    """Names for a line; of many the first."""
+    more = len(names) - LISTED
+    return ", ".join(names) if more <= 0 else f"{', '.join(names[:LISTED])} and {more:,} more"
 
 
 def known_controls(loaded: Settings) -> Controls | None:

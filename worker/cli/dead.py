@@ -3,7 +3,7 @@
 import base64
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -35,6 +35,8 @@ BATCH_BYTES = 16 * 1024 * 1024
 
 TOLD = 20
 """Letters that are named one by one when they could not be replayed."""
+
+_NONE = "no dead letter is like that; `referrals dead list` shows what there is"
 
 _COLUMNS = ("id", "reason", "dead_at", "shop", "campaign", "job_id")
 
@@ -96,6 +98,10 @@ class _Choice:
 
     def narrows(self) -> bool:
         return self != _Choice(frozenset(), None, None, None, None, None)
+
+    def unfound(self, letters: Collection[str | None]) -> list[str]:
+        """The ids that were asked for and that none of these letters' ids and job ids is."""
+        return sorted(self.ids.difference(letters))
 
     def takes(self, letter: DeadLetter) -> bool:
         return (
@@ -177,7 +183,7 @@ def show(
         for number, letter in enumerate(shown):
             _print_whole(letter, first=number == 0)
     if not shown:
-        raise UsageError("no dead letter is like that; `referrals dead list` shows what there is")
+        raise UsageError(_NONE)
 
 
 @dead.command()
@@ -197,8 +203,9 @@ def replay(
 
     The new run has a job id of its own, so it is called also where the old one was answered. A letter without a
     readable job, whose shop has no queue, whose deadline is over or whose campaign is cancelled is told and left; then
-    the exit code is 1. Results that RabbitMQ took out of the queue of results go back there as they are, if they
-    are valid as a whole. Breaking off is harmless: what was replayed twice is one job.
+    the exit code is 1, as for an id that no letter has (2 where that goes for all). Results that RabbitMQ took out of
+    the queue of results go back there as they are, if they are valid as a whole. Breaking off is harmless: what was
+    replayed twice is one job.
 
     Example: `referrals dead replay --reason unknown_shop --shop acme`
     """
@@ -209,10 +216,13 @@ def replay(
     params = _connection(loaded)
     replayed = 0
     left: list[tuple[str, str]] = []
+    met: set[str | None] = set()
+    stuck = False
     controls = known_controls(loaded)
     with DeadQueue(params) as queue:
         chosen = islice(filter(choice.takes, queue.letters()), limit)
         for batch in _batches(chosen):
+            met |= _names(batch)
             told = publish_anew(batch, params, not_after, controls)
             # Each as soon as it is true, so that also what breaks off in between adds up.
             tally(loaded, counted((letter.job for letter in told.done if letter.job is not None), "published"))
@@ -223,12 +233,15 @@ def replay(
             if told.stuck:
                 # Each batch would wait in vain for as long again.
                 console.say("RabbitMQ confirms nothing; what comes after these was not tried")
+                stuck = True
                 break
     data = {"replayed": replayed, "left": [{"id": name, "problem": problem} for name, problem in left]}
     console.summary([("replayed", f"{replayed:,}"), ("left", f"{len(left):,}")], data, as_json=as_json)
     for name, problem in left[:TOLD]:
         console.say(f"{name} can't be replayed: {problem}")
-    if left:
+    # An id may be that of a letter which was not looked at.
+    unfound = not stuck and replayed + len(left) != limit and _tell_unfound(choice, met)
+    if left or unfound:
         raise typer.Exit(1)
 
 
@@ -254,18 +267,38 @@ def drop(
     params = _connection(loaded)
     most = None if yes else _confirm(choice, params)
     dropped = 0
+    met: set[str | None] = set()
     with DeadQueue(params) as queue:
         # Those that came while the person thought are behind those that they were asked about.
         chosen = islice(filter(choice.takes, queue.letters()), most)
         for batch in _batches(chosen):
+            met |= _names(batch)
             queue.remove(batch)
             tally(loaded, _removed(batch))
             dropped += len(batch)
     console.summary([("dropped", f"{dropped:,}")], {"dropped": dropped}, as_json=as_json)
+    if _tell_unfound(choice, met):
+        raise typer.Exit(1)
 
 
 def _connection(loaded: Settings | None = None) -> Parameters:
     return parameters((loaded or load()).amqp_url.get_secret_value(), name="referral-dispatch dead")
+
+
+def _names(letters: Iterable[DeadLetter]) -> set[str | None]:
+    return {name for letter in letters for name in (letter.id, letter.job_id)}
+
+
+def _tell_unfound(choice: _Choice, met: Collection[str | None]) -> bool:
+    # Whether an id that was asked for was none of the letters'.
+    if not met:
+        if choice.ids:
+            raise UsageError(_NONE)
+        console.say(_NONE)
+        return False
+    for name in choice.unfound(met):
+        console.say(f"{name}: no dead letter is like that; `referrals dead list` shows what there is")
+    return bool(choice.unfound(met))
 
 
 def _removed(letters: Iterable[DeadLetter]) -> Counts:
@@ -304,6 +337,8 @@ def _confirm(choice: _Choice, params: Parameters) -> int:
         raise UsageError("drop removes letters for good; where nobody can be asked, give --yes")
     with DeadQueue(params) as queue:
         count = sum(1 for _ in filter(choice.takes, queue.letters()))
+    if not count:
+        return 0
     answer = console.stderr.input(f"Drop {count:,} dead letters for good? [y/N] ", markup=False)
     if answer.strip().lower() not in {"y", "yes"}:
         raise UsageError("nothing was done")

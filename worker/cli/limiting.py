@@ -40,9 +40,12 @@ def limit(
 
     Example: `referrals shops limit acme --per-second 5 --reason "their site is slow" --for 2h`
     """
-    given = (per_second is not None, reason is not None, duration is not None)
-    if clear == any(given) or (not clear and not all(given)):
-        raise UsageError("give --per-second, --reason and --for, or --clear alone")
+    needed = {"--per-second": per_second, "--reason": reason, "--for": duration}
+    missing = [option for option, value in needed.items() if value is None]
+    if clear and len(missing) < len(needed):
+        raise UsageError("--clear: stands alone; leave out --per-second, --reason and --for, or --clear")
+    if missing and not clear:
+        raise UsageError(f"{', '.join(missing)}: missing; a limit needs --per-second, --reason and --for, or --clear")
     loaded = load()
     config = shop_of(shop, listed_shops(loaded.shops), loaded)
     clock = SystemClock()

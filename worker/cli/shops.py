@@ -8,7 +8,7 @@ import typer
 from worker.cli import console, options
 from worker.cli.checking import check
 from worker.cli.commands import Commands
-from worker.cli.controls import reason_of, shared_store, shop_of
+from worker.cli.controls import check_shop, reason_of, shared_store
 from worker.cli.environment import load
 from worker.cli.gates import gate_of, limit_data, limit_line, limits_of, time_of
 from worker.cli.limiting import limit
@@ -17,7 +17,7 @@ from worker.controls import EVERY_SHOP, Controls
 from worker.errors import UsageError
 from worker.jobs import SLUG
 from worker.settings import Settings
-from worker.shops import ListedShop, listed_shops
+from worker.shops import ListedShop, listed_shops, readable_shops
 from worker.store.base import ShopState
 from worker.stores import build_store
 
@@ -77,16 +77,16 @@ def pause(
     """Let no call of a shop start any more, whichever worker has its jobs, until it is resumed.
 
     Every worker obeys within a second and remembers it through restarts; calls under way end, jobs stay queued. What
-    has expired or is cancelled ends meanwhile all the same. A pause of all shops holds for new ones too.
+    has expired or is cancelled ends meanwhile all the same. A pause of all shops holds for new ones too. It works while
+    the shops file is broken, too.
 
     Example: `referrals shops pause acme --reason "wrong texts, ask Kim"`
     """
     text = reason_of(reason)
     loaded = load()
     name = _named(shop, every_shop=every_shop)
-    listed = listed_shops(loaded.shops)
     if name != EVERY_SHOP:
-        shop_of(name, listed, loaded)
+        check_shop(name, readable_shops(loaded.shops), loaded)
     with shared_store(loaded, "shops pause") as store:
         controls = store.pause(name, text)
     _tell(controls, f"{_called(name)} paused", as_json=as_json)
@@ -101,8 +101,11 @@ def resume(shop: ShopArgument = None, every_shop: EveryShop = False, as_json: op
     loaded = load()
     name = _named(shop, every_shop=every_shop)
     with shared_store(loaded, "shops resume") as store:
+        was_paused = name in store.controls().pauses
         controls = store.resume(name)
-    _tell(controls, f"{_called(name)} resumed", as_json=as_json)
+    _tell(controls, f"{_called(name)} {'resumed' if was_paused else 'was not paused'}", as_json=as_json)
+    if not was_paused and name not in {EVERY_SHOP, *readable_shops(loaded.shops).shops}:
+        console.say(f"{loaded.shops} has no shop {name}; is that its name?")
     if name != EVERY_SHOP and EVERY_SHOP in controls.pauses:
         console.say("all shops are paused still; `referrals shops resume --all` lifts that")
     elif name == EVERY_SHOP and controls.pauses:
