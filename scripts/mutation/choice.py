@@ -44,7 +44,7 @@ _PYTHON = {
     "worker/limits.py": [f"{STORE}/test_limits.py"],
     "worker/pace.py": [f"{STORE}/test_pace.py"],
     "worker/store/memory.py": [f"{STORE}/test_ledger.py", f"{STORE}/test_limits.py", STORE, *_CONSUMER],
-    "worker/broker/base.py": [*_CONSUMER, "tests/unit/test_released.py"],
+    "worker/broker/base.py": [*_CONSUMER, "tests/unit/test_released.py", *_BROKER],
     "worker/broker/closings.py": _CONSUMER,
     "worker/broker/consumer.py": [*_CONSUMER, *_BROKER],
     "worker/broker/dead.py": [f"{_RABBITMQ}/test_dead_letters.py", f"{_RABBITMQ}/test_forged_headers.py"],
