@@ -37,10 +37,14 @@ a process shows the first {unlisted} that it meets, then `other`.
 one shop, `{other}`, which sums their counts, calls in flight, runnable jobs and closed shops; it has no rate, no
 quota and no credential. A shop keeps its label until the process ends.
 
-Worker processes count into files in `PROMETHEUS_MULTIPROC_DIR` (unless set, a folder in `$TMPDIR`) that are mapped
-into memory. A disk that is full there ends a process by SIGBUS when a file grows, as it does with new labels. So a
-process is refused at its start where 4 MiB are not free (exit code 2); give the folder a volume of its own, on which
-nobody else writes, as `k8s/` and `compose.yaml` do.
+Worker processes count into files in a folder below `PROMETHEUS_MULTIPROC_DIR` (unless set, below `$TMPDIR`). Each
+worker makes its own, `referral-metrics-…`, and removes those that killed ones left there; whatever else is there stays,
+so that workers may share the place. A worker whose port somebody else has goes on, asks for it once a second, and
+logs `metrics_port_taken` with the process that has it (`by`).
+
+The files are mapped into memory. A disk that is full there ends a process by SIGBUS when a file grows, as it does with
+new labels. So a process is refused at its start where 4 MiB are not free (exit code 2); give the folder a volume of its
+own, on which nobody else writes, as `k8s/` and `compose.yaml` do.
 
 ## Probes
 

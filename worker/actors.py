@@ -8,7 +8,7 @@ import sys
 
 import dramatiq
 
-from worker import health, logs, settings
+from worker import logs, metrics_folder, settings
 from worker.errors import ConfigurationError
 
 
@@ -16,7 +16,7 @@ def _build() -> dramatiq.Broker:
     try:
         loaded = settings.load()
         logs.configure(loaded.log_level, loaded.log_format)
-        health.shared_metrics_of_parent()
+        metrics_folder.shared_metrics_of_parent()
         # Only now: see worker.metrics.
         from worker.app import build_worker
 

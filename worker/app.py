@@ -30,6 +30,7 @@ from worker.errors import BrokerError, ConfigurationError, StoreError, place_of
 from worker.health import MetricsServer, mark_dead
 from worker.jobs import ACTOR, QUEUE, Job
 from worker.metrics import Metrics
+from worker.parent import end_with_parent
 from worker.refer2 import Refer2Client
 from worker.settings import Settings
 from worker.shopfile import read_shops
@@ -127,7 +128,7 @@ def preflight(settings: Settings, processes: int) -> None:
     connection = connect(_parameters(settings))
     try:
         if settings.redis_url is None:
-            hold_single(connection)
+            _look_twice(lambda: hold_single(connection))
         _look_twice(lambda: refuse_mixture(connection, shops, shared=settings.redis_url is not None))
         for difference in declare_topology(connection, queues(())):
             log.warning("queue_differs", difference=difference)
@@ -137,7 +138,7 @@ def preflight(settings: Settings, processes: int) -> None:
 
 
 def _look_twice(refuse: Callable[[], None]) -> None:
-    # RabbitMQ may take a moment to notice that a worker before this one has died.
+    # RabbitMQ may take a moment to notice that a worker before this one has died, and its child to end after it.
     deadline = time.monotonic() + SECOND_LOOK_SECONDS
     while True:
         try:
@@ -260,6 +261,7 @@ class _Lifecycle(Middleware):
             _refuse_a_second(self._alone)
         if threading.current_thread() is threading.main_thread():
             DrainSignals(self._host.stopping, self._host.clock).install(signal.SIGTERM, signal.SIGHUP)
+            end_with_parent(self._host.stopping)
 
     def before_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         del broker

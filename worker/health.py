@@ -6,7 +6,6 @@ Nothing here imports ``prometheus_client`` with the module: it decides on import
 import asyncio
 import gzip
 import os
-import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -19,14 +18,9 @@ from pathlib import Path
 import structlog
 
 from worker.clock import SECOND, Clock
-from worker.errors import ConfigurationError
 from worker.http_server import Answer, Gathered, HttpServer, Request, Workshop, listen
-from worker.private import private_folder
-
-MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-
-ROOM = 4 * 1024 * 1024
-"""Bytes that must be free for the shared values at a process's start: those of a thousand shops take 2 MB and more."""
+from worker.listeners import listener_on
+from worker.metrics_folder import VARIABLE
 
 TAKE_OVER_SECONDS = 1.0
 """How soon another process of the pod serves the port when the one that did is gone."""
@@ -36,45 +30,6 @@ LONGEST_SILENCE_SECONDS = 120.0
 answer among them, ends well before."""
 
 log = structlog.get_logger(__name__)
-
-
-def prepare_shared_metrics() -> Path:
-    """Name an empty folder for values that several processes count into: the one that the environment names, cleared
-    of what processes that are gone left in it, or a new one.
-
-    Must run before :mod:`worker.metrics` is imported, in the parent of the processes that share the folder; at the
-    end the parent calls :func:`discard_shared_metrics`.
-
-    Raises:
-      ConfigurationError: the folder can't be used, or is full.
-    """
-    named = os.environ.get(MULTIPROCESS_VARIABLE)
-    try:
-        folder = Path(named) if named else Path(tempfile.mkdtemp(prefix="referrals-metrics-"))
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        discard_shared_metrics(folder)
-    except OSError as error:
-        raise ConfigurationError(f"{MULTIPROCESS_VARIABLE}: {error.filename}: {error.strerror}") from None
-    _check_room(folder)
-    os.environ[MULTIPROCESS_VARIABLE] = str(folder)
-    return folder
-
-
-def _check_room(folder: Path) -> None:
-    # prometheus_client maps files with holes into memory: with the disk full, counting would be SIGBUS.
-    try:
-        with tempfile.TemporaryFile(dir=folder) as file:
-            os.posix_fallocate(file.fileno(), 0, ROOM)
-    except OSError as error:
-        raise ConfigurationError(
-            f"{MULTIPROCESS_VARIABLE}: {folder}: {error.strerror}; free {ROOM >> 20} MiB there or name another folder"
-        ) from None
-
-
-def discard_shared_metrics(folder: Path) -> None:
-    """Remove the values in the folder; the processes that counted into it have ended."""
-    for values in folder.glob("*.db"):
-        values.unlink(missing_ok=True)
 
 
 class MetricsServer:
@@ -121,15 +76,27 @@ class MetricsServer:
                     listening = listen(self._host, self._port)
                 except OSError as error:
                     if not logged:
-                        # A sibling has it, or some other program; an address that isn't here is a mistake.
-                        tell = log.info if error.errno == EADDRINUSE else log.warning
-                        tell("metrics_port_taken", host=self._host, port=self._port, problem=error.strerror)
+                        self._tell(error)
                     logged = True
                     with suppress(TimeoutError):
                         await asyncio.wait_for(self._stop.wait(), TAKE_OVER_SECONDS)
                     continue
                 with listening:
                     await server.serve(listening, self._stop)
+
+    def _tell(self, error: OSError) -> None:
+        taken = {"host": self._host, "port": self._port, "problem": error.strerror}
+        if error.errno != EADDRINUSE:
+            # An address that isn't here is a mistake.
+            log.warning("metrics_port_taken", **taken)
+            return
+        listener = listener_on(self._port)
+        if listener is not None and listener.parent == os.getppid():
+            # A sibling serves for this process too.
+            log.info("metrics_port_taken", by=str(listener), **taken)
+            return
+        # Whoever asks the port is answered for others than this process: probes above all.
+        log.warning("metrics_port_taken", by=str(listener or "a process that can't be seen from here"), **taken)
 
 
 class _Endpoint:
@@ -192,7 +159,7 @@ def _probed_values() -> _Values:
 
     _forget_the_dead()
     # Those of gauges of living processes alone: all together take as long as a scrape.
-    files = [str(path) for path in Path(os.environ[MULTIPROCESS_VARIABLE]).glob("gauge_live*.db")]
+    files = [str(path) for path in Path(os.environ[VARIABLE]).glob("gauge_live*.db")]
     return {
         (sample.name, sample.labels.get("part", ""), sample.labels.get("reason", "")): sample.value
         for family in MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call] # no types there
@@ -225,7 +192,7 @@ def _forget_the_dead() -> None:
     # One that was killed could not say so itself, and its gauges would stand for ever.
     from prometheus_client.multiprocess import mark_process_dead
 
-    for values in Path(os.environ[MULTIPROCESS_VARIABLE]).glob("gauge_live*.db"):
+    for values in Path(os.environ[VARIABLE]).glob("gauge_live*.db"):
         pid = int(values.stem.rpartition("_")[2])
         if not _lives(pid):
             # A probe may be made beside a page, and siblings sign off.
@@ -250,38 +217,5 @@ def mark_dead() -> None:
     """Take this process's gauges out of the shared values; its counters stay, as their sums must not fall."""
     from prometheus_client.multiprocess import mark_process_dead
 
-    if os.environ.get(MULTIPROCESS_VARIABLE):
+    if os.environ.get(VARIABLE):
         mark_process_dead(os.getpid())  # type: ignore[no-untyped-call] # no types there
-
-
-def shared_metrics_of_parent() -> Path:
-    """Name the folder that all worker processes of one parent share, where the parent did not: see
-    :func:`prepare_shared_metrics`. The parent's start time keeps it apart from an earlier process with its number.
-
-    Raises:
-      ConfigurationError: the folder is somebody else's, is full or can't be written to.
-    """
-    parent = os.getppid()
-    try:
-        started = Path(f"/proc/{parent}/stat").read_text().rsplit(")", 1)[1].split()[19]
-    except (OSError, IndexError):
-        started = "0"
-    named = os.environ.get(MULTIPROCESS_VARIABLE)
-    folder = Path(named or f"{tempfile.gettempdir()}/referrals-metrics-{parent}-{started}")
-    try:
-        if named:
-            # A volume's folder is root's, and open to all.
-            folder.mkdir(mode=0o700, exist_ok=True)
-        else:
-            # Anybody can guess this name.
-            private_folder(folder)
-    except OSError as error:
-        raise ConfigurationError(f"{MULTIPROCESS_VARIABLE}: {folder}: {error.strerror}") from None
-    if folder.stat().st_uid != os.geteuid() or not os.access(folder, os.W_OK):
-        raise ConfigurationError(f"{MULTIPROCESS_VARIABLE}: folder {folder} is not this user's to write to")
-    _check_room(folder)
-    os.environ[MULTIPROCESS_VARIABLE] = str(folder)
-    # A restarted container has its old process ids again, and would begin with what their gauges said then.
-    for values in folder.glob(f"gauge_*_{os.getpid()}.db"):
-        values.unlink(missing_ok=True)
-    return folder

@@ -173,7 +173,9 @@ def test_as_process_one_on_a_read_only_root_it_works_and_drains(built: Path, tmp
     desk.write_shops(sandbox.url, ["acme"])
     for folder in (writable, metrics):
         folder.mkdir()
-    (metrics / "counter_1.db").write_bytes(b"left by a container that was killed")
+    left = metrics / "referral-metrics-1-4711-killed"
+    left.mkdir()
+    (left / "counter_1.db").write_bytes(b"left by a container that was killed")
     root = tmp_path / "root"
     root.mkdir()
     enter = (

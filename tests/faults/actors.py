@@ -15,12 +15,12 @@ from pathlib import Path
 import dramatiq
 import pika
 
-from worker import health, logs, settings
+from worker import logs, metrics_folder, settings
 from worker.clock import DAY, SystemClock
 
 loaded = settings.load()
 logs.configure(loaded.log_level, loaded.log_format)
-health.shared_metrics_of_parent()
+metrics_folder.shared_metrics_of_parent()
 
 # Only now: see worker.metrics.
 from worker.app import Refer, build_worker  # noqa: E402

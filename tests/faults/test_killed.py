@@ -1,13 +1,17 @@
 """A worker is killed at each step of a call, under load: nothing is lost, and only a call under way may be repeated."""
 
 import json
+import signal
 from collections import Counter
+from functools import partial
 
+import psutil
 import pytest
 
 from tests.faults.site import GRANTS, PATIENCE, THREADS, Site
 from tests.faults.upstream import always, slow
 from tests.services import wait_until
+from tests.services.process import lives
 
 KILLS = 25
 WORKERS = 3
@@ -15,6 +19,8 @@ PER_SECOND = 30
 
 POINTS = ("before_send", "before_answer", "after_answer", "before_publish", "before_ack", "after_confirm")
 """The steps of a job in their order; see tests/faults/actors.py."""
+
+CALLS = "refer2_requests_in_flight"
 
 UNRECORDED = "before_answer"
 """The answer is read and nobody else knows it yet: of all of them the only one that repeats the victim's call."""
@@ -78,3 +84,37 @@ def test_killed_during_the_call(site: Site, on_unknown: str, repeated: int, outc
     assert ended[outcome] <= kills * GRANTS or outcome == "sent"
     witnesses = {"resend": verdict.repeats, "verify": len(site.upstream.reads), "report": ended[outcome]}
     assert witnesses[on_unknown], "no call was under way when a worker was killed: this row shows nothing"
+
+
+def test_parent_killed(site: Site) -> None:
+    """A worker whose parent alone is killed drains as after SIGTERM and ends: nothing is repeated, nothing is lost."""
+    site.configure(per_second=PER_SECOND / len(site.shops), burst=5)
+    site.upstream.plan = always(slow(0.25))
+    site.start(WORKERS)
+    kills = site.times(KILLS, once=2)
+    orphans: list[psutil.Process] = []
+    try:
+        with site.load(per_second=PER_SECOND):
+            for _ in range(kills):
+                worker = site.workers[0]
+                wait_until(worker.ready, PATIENCE, "the oldest worker to have become ready")
+                wait_until(partial(worker.counted, CALLS), PATIENCE, "calls of it in flight")
+                orphans += worker.children()
+                worker.process.signal(signal.SIGKILL)
+                site.faults += 1
+                site.relieve(worker)
+                wait_until(partial(no_longer, orphans), PATIENCE, "the orphan to end")
+    finally:
+        for orphan in filter(lives, orphans):
+            orphan.kill()
+    assert len(orphans) == kills
+    site.settle()
+
+    assert not site.events("job_taken_over"), "an orphan left a grant behind"
+    verdict = site.judge()
+    assert site.ended.outcomes == {"sent": len(verdict.attempted)}
+
+
+def no_longer(processes: list[psutil.Process]) -> bool:
+    """Whether all have ended."""
+    return not any(map(lives, processes))

@@ -22,16 +22,19 @@ class Pod:
 
     def __init__(self, folder: Path) -> None:
         (self.port,) = free_ports(1)
-        self.processes = [
-            subprocess.Popen(
-                [sys.executable, "-m", "tests.integration.counting", str(self.port), str(jobs)],
-                env=os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(folder)},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            for jobs in JOBS
-        ]
+        self.log = folder / "stderr"
+        with self.log.open("a") as log:
+            self.processes = [
+                subprocess.Popen(
+                    [sys.executable, "-m", "tests.integration.counting", str(self.port), str(jobs)],
+                    env=os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(folder)},
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    text=True,
+                )
+                for jobs in JOBS
+            ]
         for number in range(len(JOBS)):
             self._answer(number, "counted")
 
@@ -94,6 +97,7 @@ def test_a_killed_process(pod: Pod) -> None:
         wait_until(lambda: pod.value("referral_results_total") is not None, 20, "another process to serve the page")
         assert pod.value("referral_results_total") == sum(JOBS)
         assert pod.value("refer2_requests_in_flight") == left
+    assert pod.log.read_text() == "", "siblings share the port; only somebody else on it is worth a warning"
 
 
 def test_probes(pod: Pod) -> None:

@@ -1,6 +1,7 @@
 """What can't work is told in one line that names place and remedy, by the exit code that fits, without a secret."""
 
 import json
+import os
 import re
 import signal
 import socket
@@ -301,6 +302,9 @@ def test_a_taken_metrics_port_does_not_stop_the_work(desk: Desk, program: str) -
     with socket.create_server(("127.0.0.1", int(desk.env["REFERRALS_METRICS_PORT"]))):
         work = desk.start(*command, program=program)
         wait_until(lambda: "metrics_port_taken" in work.stderr, 20, "the line about the port")
+    (line,) = [line for line in work.stderr.splitlines() if "metrics_port_taken" in line]
+    told = json.loads(line)
+    assert (told["level"], told["by"].split(" (")[0]) == ("warning", f"process {os.getpid()}")
     wait_until(lambda: _serves_metrics(desk), 20, "the metrics")
     work.signal(signal.SIGTERM)
     assert work.wait() == 0

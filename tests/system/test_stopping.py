@@ -4,9 +4,11 @@ import signal
 from collections import Counter
 from collections.abc import Callable
 
+import psutil
 import pytest
 
 from tests.services import RabbitMQ, Vhost, wait_until
+from tests.services.process import lives
 from tests.system.commands import Desk, Process, Sandbox
 
 JOBS = 60
@@ -76,6 +78,34 @@ def test_a_worker_that_is_stopped_drains(
     assert sum(rabbitmq.depths(vhost).values()) == JOBS
     assert "Traceback" not in work.stderr
     assert "example.com" not in work.stderr
+
+
+@pytest.mark.parametrize("command", [WORK, DRAMATIQ], ids=["work", "dramatiq"])
+def test_an_orphan_ends(desk: Desk, command: tuple[str, ...]) -> None:
+    """Where the parent alone is killed its child drains and ends; the next worker calls each job that is left once."""
+    sandbox = open_campaign(desk)
+    collect = desk.start("collect", "--out", "results.csv")
+    first = start_worker(desk, command)
+    wait_until(lambda: sandbox.summary()["in_progress"] >= 10, 20, "calls in flight")
+    children = [child for child in psutil.Process(first.pid).children() if child.num_threads() > 1]
+    try:
+        first.signal(signal.SIGKILL)
+        wait_until(lambda: not any(map(lives, children)), 40, "the orphan to end")
+    finally:
+        for child in filter(lives, children):
+            child.kill()
+    assert children
+    assert sandbox.summary()["calls"] < JOBS
+    assert sandbox.summary()["in_progress"] == 0
+
+    second = desk.start("work")
+    wait_until(lambda: len(desk.results()) >= JOBS, 40, "every result")
+    by_pid(second)
+    collect.signal(signal.SIGTERM)
+    assert (second.wait(), collect.wait()) == (0, 0)
+
+    assert Counter(result["outcome"] for result in desk.results()) == {"sent": JOBS}
+    assert len(sandbox.calls()) == JOBS
 
 
 def test_the_next_worker_finishes_what_a_stopped_one_left(desk: Desk) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from worker import health, logs, settings
+from worker import logs, metrics_folder, settings
 
 SHUTDOWN_MS = 90_000
 """How long Dramatiq waits for its threads: longer than the longest call (20 s) and the wait for its confirm (30 s)."""
@@ -24,7 +24,7 @@ def work(
     """
     loaded = settings.load()
     logs.configure(loaded.log_level, loaded.log_format)
-    shared = health.prepare_shared_metrics()
+    shared = metrics_folder.prepare_shared_metrics()
     try:
         # Only now: what it imports decides on import where metrics live.
         from worker.app import preflight
@@ -47,5 +47,5 @@ def work(
         )
         code = main(arguments)  # type: ignore[no-untyped-call] # the same
     finally:
-        health.discard_shared_metrics(shared)
+        metrics_folder.discard_shared_metrics(shared)
     raise typer.Exit(code)

@@ -1,0 +1,152 @@
+"""The folder of the values that the worker processes of one parent count into.
+
+Each parent's is a new one, in the folder that ``PROMETHEUS_MULTIPROC_DIR`` names or in the temporary one, and is locked
+for as long as one of its processes lives. So several workers may be given one place, which may hold other things too:
+what is removed there are folders of this name that nobody holds. The lock counts across containers that share the
+place, whose process ids mean nothing to each other.
+"""
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from worker.errors import ConfigurationError
+from worker.private import private_folder
+
+VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+
+ROOM = 4 * 1024 * 1024
+"""Bytes that must be free for the shared values at a process's start: those of a thousand shops take 2 MB and more."""
+
+_NAME = "referral-metrics-"
+
+
+def prepare_shared_metrics() -> Path:
+    """Make an empty folder for values that several processes count into, and name it in the environment.
+
+    Must run before :mod:`worker.metrics` is imported, in the parent of the processes that share the folder; at the
+    end the parent calls :func:`discard_shared_metrics`.
+
+    Raises:
+      ConfigurationError: there is no place for it, or no room.
+    """
+    place = _place()
+    with _told(place):
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _sweep(place)
+        _check_room(place)
+        folder = Path(tempfile.mkdtemp(prefix=f"{_name_of(os.getpid())}-", dir=place))
+        while not _hold(folder):
+            folder = Path(tempfile.mkdtemp(prefix=f"{_name_of(os.getpid())}-", dir=place))
+    os.environ[VARIABLE] = str(folder)
+    return folder
+
+
+def shared_metrics_of_parent() -> Path:
+    """Name the folder that all worker processes of one parent share, where the parent did not: see
+    :func:`prepare_shared_metrics`. The parent's start time keeps it apart from an earlier process with its number.
+
+    Raises:
+      ConfigurationError: there is no place for it, or no room; or it is somebody else's.
+    """
+    name = _name_of(os.getppid())
+    place = _place()
+    prepared = Path(os.environ.get(VARIABLE, ""))
+    folder = prepared if prepared.name.startswith(f"{name}-") else place / name
+    with _told(place):
+        place.mkdir(mode=0o700, exist_ok=True)
+        if folder != prepared:
+            _sweep(place)
+        _check_room(place)
+        # Anybody can guess the name.
+        private_folder(folder)
+        while not _hold(folder):
+            private_folder(folder)
+    os.environ[VARIABLE] = str(folder)
+    return folder
+
+
+def discard_shared_metrics(folder: Path) -> None:
+    """Remove the folder with its values; the processes that counted into it have ended."""
+    for values in folder.glob("*.db"):
+        values.unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def _place() -> Path:
+    named = os.environ.get(VARIABLE)
+    if not named:
+        try:
+            return Path(tempfile.gettempdir())
+        except FileNotFoundError:
+            raise ConfigurationError(
+                f"no temporary folder can be written to: name one by TMPDIR, or one for metrics alone by {VARIABLE}"
+            ) from None
+    # One of ours: this process was started anew by SIGHUP, or by a worker.
+    return Path(named).parent if Path(named).name.startswith(_NAME) else Path(named)
+
+
+@contextmanager
+def _told(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(
+            f"{VARIABLE}: {error.filename or place}: {error.strerror}; name a folder of this user's own"
+        ) from None
+
+
+def _name_of(pid: int) -> str:
+    try:
+        started = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+    except (OSError, IndexError):
+        started = "0"
+    return f"{_NAME}{pid}-{started}"
+
+
+def _check_room(place: Path) -> None:
+    # prometheus_client maps files with holes into memory: with the disk full, counting would be SIGBUS.
+    try:
+        with tempfile.TemporaryFile(dir=place) as file:
+            os.posix_fallocate(file.fileno(), 0, ROOM)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{VARIABLE}: {place}: {error.strerror}; free {ROOM >> 20} MiB there or name another folder"
+        ) from None
+
+
+def _hold(folder: Path) -> bool:
+    # Until the process ends, since nothing closes it; a child that is forked holds it too. False: another process has
+    # swept the folder away before it was held.
+    try:
+        held = _opened(folder)
+    except FileNotFoundError:
+        return False
+    with suppress(OSError):  # a file system without locks; there nobody sweeps either
+        fcntl.flock(held, fcntl.LOCK_SH)
+    try:
+        return os.path.samestat(os.fstat(held), folder.stat())
+    except FileNotFoundError:
+        os.close(held)
+        return False
+
+
+def _sweep(place: Path) -> None:
+    # What was killed left its folder.
+    for folder in place.glob(f"{_NAME}*"):
+        with suppress(OSError):
+            left = _opened(folder)
+            try:
+                fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.fstat(left).st_uid == os.geteuid():
+                    discard_shared_metrics(folder)
+            finally:
+                os.close(left)
+
+
+def _opened(folder: Path) -> int:
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
