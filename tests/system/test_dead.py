@@ -56,11 +56,17 @@ def tap(desk: Desk, vhost: Vhost) -> Iterator[Tap]:
 
 
 def bury(
-    tap: Tap, body: bytes, reason: str, at: str = "2026-01-02T03:04:05+00:00", *, shop: str = "acme", **history: int
+    tap: Tap,
+    body: bytes,
+    reason: str,
+    at: str = "2026-01-02T03:04:05+00:00",
+    *,
+    shop: str = "acme",
+    history: dict[str, int] | None = None,
 ) -> str:
     """Put a dead letter of a shop into the queue, as a worker does; its id."""
     headers = {"x-referral-reason": reason, "x-referral-detail": "why", "x-referral-dead-at": at, "x-mine": ADDRESS}
-    tap.put("referrals.dead", shop, body, headers=headers | history)
+    tap.put("referrals.dead", shop, body, headers=headers | (history or {}))
     return hashlib.sha256(body).hexdigest()[:12]
 
 
@@ -252,8 +258,8 @@ def test_what_would_end_at_once_is_left(desk: Desk, tap: Tap, redis_url: str) ->
 def test_a_death_is_counted_once(desk: Desk, tap: Tap, redis_url: str) -> None:
     """What a worker counted as dead when it parked it is not counted again when it is dropped; anything else is."""
     desk.env["REFERRALS_REDIS_URL"] = redis_url
-    bury(tap, message("acme", campaign="spring"), "crash_loop", **{"x-referral-takeovers": 5})
-    bury(tap, message("acme", campaign="summer"), "crash_loop", **{"x-referral-readings": 3})
+    bury(tap, message("acme", campaign="spring"), "crash_loop", history={"x-referral-takeovers": 5})
+    bury(tap, message("acme", campaign="summer"), "crash_loop", history={"x-referral-readings": 3})
     assert desk.run("dead", "drop", "--all", "--yes").returncode == 0
     campaigns = json.loads(desk.run("status", "--json").stdout)["campaigns"]
     assert {row["campaign"]: row["dead"] for row in campaigns} == {"spring": 0, "summer": 1}
