@@ -1,5 +1,7 @@
 """The gate in front of Dramatiq's worker threads: what becomes of a job for each disposition and each answer."""
 
+import base64
+import json
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -8,20 +10,21 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from tests.unit.making import NOON, make_job, make_shop
+from tests.unit.making import NOON, make_ask, make_job, make_shop
 from worker.breaker import FAILURES_IN_A_ROW, FIRST_PAUSE, UNLISTED_IN_A_ROW, Pause
 from worker.broker.base import CRASH_LOOP, HOUSEKEEPING, PUT_ASIDE, GatedConsumer
 from worker.broker.delivery import Delivery
 from worker.broker.host import Host
 from worker.clock import SECOND, ManualClock, to_datetime
 from worker.controls import EVERY_SHOP, Controls
+from worker.credentials import ReadyToken
 from worker.dispatch import Disposition, Fenced, Finish, GiveBack, Later
 from worker.errors import DeadLetterError, StoreError
 from worker.gate import EXTRA_GRANTS, FOREVER, LONGEST_ASIDE, MAX_ASIDE_PER_CUSTOMER
 from worker.jobs import Customer, Job, Outcome
 from worker.metrics import Metrics
 from worker.pace import RECOVERY
-from worker.shops import ShopRegistry
+from worker.shops import ShopConfig, ShopRegistry
 from worker.store.base import GRANT_LIFETIME, HORIZON, LEASE_MARGIN, Ask, Closure, Go, Reply, Seen, Wait
 from worker.store.memory import MemoryStore, Started
 from worker.verdicts import Halted, Refused, Rejected, Retry, Sent, Throttled, Verdict
@@ -79,6 +82,7 @@ class BenchConsumer(GatedConsumer[Delivery]):
         self.clock = clock
         self.done: list[tuple[Any, ...]] = []
         self.waits: list[int] = []
+        self.while_waiting: Callable[[], None] = lambda: None
         self.wakes = 0
         super().__init__(host, timeout=TIMEOUT * 1000)
 
@@ -108,6 +112,7 @@ class BenchConsumer(GatedConsumer[Delivery]):
     def wait(self, until: int) -> None:
         assert until > self.clock.now(), "waiting for what has passed is spinning"
         self.waits.append(until)
+        self.while_waiting()
         self.clock.set(until)
 
     def wake(self) -> None:
@@ -777,6 +782,42 @@ def test_an_answer_by_the_rate_before_is_of_no_use(bench: Bench) -> None:
     bench.consumer.housekeep(bench.clock.now())
     delivery = bench.consumer.take()
     assert delivery.ask.limits.shop.interval == 60 * SECOND
+
+
+def test_a_limit_outlasts_another_shops_file(bench: Bench) -> None:
+    """What is ordered stays in force when the file is read anew."""
+    bench.store.limit("acme", 60 * SECOND, "slow site", NOON + 600 * SECOND)
+    bench.consumer.housekeep(bench.clock.now())
+    bench.consumer.offer(make_job(1))
+    bench.consumer.configure_shops()
+    assert bench.consumer.take().ask.limits.shop.interval == 60 * SECOND
+
+
+def test_until_when_a_ready_token_is_taken_is_shown() -> None:
+    """The alert goes by it; a signing key never expires."""
+    payload = base64.urlsafe_b64encode(json.dumps({"exp": 1_900_000_000}).encode()).rstrip(b"=").decode()
+    token = ShopConfig.of("acme", ReadyToken(f"e30.{payload}.c2ln"))
+    bench = Bench(ShopRegistry.of(token, make_shop("zeta")))
+    name = "refer2_credential_expiry_timestamp_seconds"
+    shown = [bench.counted.get_sample_value(name, {"shop": shop}) for shop in ("acme", "zeta")]
+    assert shown == [1_900_000_000, None]
+
+
+def test_an_answer_that_is_on_its_way_at_the_end_is_awaited(bench: Bench) -> None:
+    """Its grant is undone and its job put back, so that the next process needn't wait for the lease."""
+    bench.consumer.offer(job := make_job(1))
+    held: list[Callable[[], None]] = []
+    bench.store.hold = held
+    assert next(bench.consumer) is None
+    bench.store.hold = None
+    bench.consumer.while_waiting = held.pop()
+    bench.consumer._abandon_grants()
+    assert bench.consumer.events("granted", "released", "put_back") == [
+        ("granted", job, 1),
+        ("released", job, 1, False),
+        ("put_back", job),
+    ]
+    assert isinstance(bench.store.admit(make_ask(1)), Go)
 
 
 def test_a_limit_ends_by_itself_and_by_hand(bench: Bench) -> None:

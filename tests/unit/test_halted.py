@@ -1,5 +1,6 @@
 """Halted shops, and jobs that may kill their process, in the consumer that both brokers share."""
 
+import threading
 from collections.abc import Iterator
 from queue import SimpleQueue
 
@@ -76,6 +77,17 @@ def bench() -> Iterator[Asked]:
     made.consumer.offer(make_job())
     yield made
     made.consumer.closings.close()
+
+
+def test_whoever_asks_ends_with_the_consumer(bench: Asked) -> None:
+    """Closed, no thread is left that would ask about a halted shop."""
+    bench.halt()
+    bench.pass_by(FIRST_PAUSE)
+    bench.answer(BAD_TOKEN)
+    (asking,) = [thread for thread in threading.enumerate() if thread.name == "prober"]
+    bench.consumer.closings.close()
+    asking.join(10)
+    assert not asking.is_alive()
 
 
 def test_a_bad_token_costs_no_further_call(bench: Asked) -> None:

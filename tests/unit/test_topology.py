@@ -7,6 +7,7 @@ from worker.broker.topology import (
     EXCHANGES,
     delay_exchange,
     expiration,
+    producer_exchange,
     queues,
     result_key,
     shop_queue,
@@ -31,6 +32,11 @@ def test_exchanges_are_frozen() -> None:
         ("referrals.dead", "fanout"),
         *((f"referrals.delay.{seconds}", "fanout") for seconds in (1, 5, 15, 60, 300, 900, 3600)),
     }
+
+
+def test_a_producer_s_exchange_is_frozen() -> None:
+    """Permissions are written by its name."""
+    assert producer_exchange("acme-crm").name == "referrals.from.acme-crm"
 
 
 def test_shop_queue_is_frozen() -> None:
