@@ -787,7 +787,7 @@ def test_an_answer_by_the_rate_before_is_of_no_use(bench: Bench) -> None:
 def test_a_limit_outlasts_another_shops_file(bench: Bench) -> None:
     """What is ordered stays in force when the file is read anew."""
     bench.store.limit("acme", 60 * SECOND, "slow site", NOON + 600 * SECOND)
-    bench.consumer.housekeep(bench.clock.now())
+    assert next(bench.consumer) is None
     bench.consumer.offer(make_job(1))
     bench.consumer.configure_shops()
     assert bench.consumer.take().ask.limits.shop.interval == 60 * SECOND
