@@ -7,11 +7,15 @@ For producers, such as a web application that sends one referral or a batch::
     publish([Job.create(shop="acme", campaign="refer-a-friend", customer=Customer(shopid="1234"), channel="whatsapp")])
 """
 
+import warnings
 from collections.abc import Iterable
 
-from worker.jobs import Customer, Job
+from worker.jobs import KNOWN_CHANNELS, UNKNOWN_CHANNEL, Customer, Job
 
 __all__ = ["Customer", "Job", "publish"]
+
+MOST_TOLD = 20
+"""Unknown channels that one call of :func:`publish` warns of."""
 
 
 def publish(
@@ -25,6 +29,8 @@ def publish(
     ``REFERRALS_REDIS_URL`` set they are counted for `referrals status`; a store out of reach delays that by half a
     second, and the count is lost.
 
+    A channel that is unknown here is sent as it is, after a ``UserWarning``.
+
     Raises:
       worker.errors.ConfigurationError: the URL or the producer's name can't be used.
       worker.errors.UnroutableError: a job's shop has no queue yet; jobs of other shops may have been published.
@@ -33,7 +39,7 @@ def publish(
       worker.errors.UsageError: a job's message is larger than a worker takes; those before it may have been published.
     """
     # Imported when used: who only makes jobs needs neither pika nor an environment.
-    from worker import settings
+    from worker import quoting, settings
     from worker.broker.connection import parameters
     from worker.broker.producer import Producer
     from worker.tally import tally
@@ -45,10 +51,14 @@ def publish(
     # A job is itself iterable, field by field.
     several = [jobs] if isinstance(jobs, Job) else jobs
     name = producer if producer is not None else loaded.producer
+    told: set[str] = set()
     publishing = Producer(parameters(url, name="referral-dispatch producer"), name=name, timeout=timeout)
     try:
         with publishing:
             for job in several:
+                if job.channel not in KNOWN_CHANNELS | told and len(told) < MOST_TOLD:
+                    told.add(job.channel)
+                    warnings.warn(UNKNOWN_CHANNEL.format(quoting.word(job.channel)), stacklevel=2)
                 publishing.send(job)
     finally:
         tally(loaded, {key: {"published": count} for key, count in publishing.counted.items()})

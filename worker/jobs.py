@@ -50,6 +50,9 @@ KNOWN_CHANNELS = frozenset(
 )
 """The channels that the vendor documents; it adds others without notice, so the list only feeds warnings."""
 
+UNKNOWN_CHANNEL = "a channel {} is unknown here and is sent as it is"
+"""Such a warning; ``{}`` stands for the channel."""
+
 Outcome = Literal["sent", "rejected", "failed", "unknown", "expired", "cancelled"]
 
 OUTCOMES: tuple[Outcome, ...] = ("sent", "rejected", "failed", "unknown", "expired", "cancelled")
@@ -146,14 +149,27 @@ class Job(BaseModel):
         published_at: datetime | None = None,
         not_after: datetime | None = None,
     ) -> "Job":
-        """A job with its id worked out.
+        """A job with its id worked out, its addresses in their one spelling (see :mod:`worker.addresses`).
+
+        Workers decode and call more than this takes, since an older producer may have published it.
 
         Raises:
-          ValueError: a value can't be part of a job. Mostly a ``pydantic.ValidationError``, whose text holds no values.
-            A campaign's name is a line that can be read; what workers decode may have another, from an older producer.
+          ValueError: a value can't be part of a job, or can't be meant; the text names the field and holds no value.
+            A job has a customer, an address is one, the channel `email` has a destination, and a campaign's name is a
+            line that can be read. For a value of the wrong type or length a ``pydantic.ValidationError``.
         """
         if not is_plain(campaign):
             raise ValueError(f"campaign: {UNSEEN_IN_NAME}")
+        if not customer.key:
+            raise ValueError("customer: names nobody; give its bhid, shopid or email")
+        email = canonical(customer.email)
+        if email is not None:
+            customer = customer.model_copy(update={"email": _address("customer.email", email)})
+        if channel.strip() == EMAIL_CHANNEL:
+            sent_to = canonical(destination)
+            if sent_to is None:
+                raise ValueError("destination: is missing; the channel email needs the address that is written to")
+            destination = _address("destination", sent_to)
         return cls(
             schema_version=SCHEMA,
             job_id=job_id(shop, campaign, run, customer, channel, destination),
@@ -317,6 +333,16 @@ def customer_key(bhid: str | None, shopid: str | None, email: str | None) -> str
         return f"s:{found}"
     found = canonical(email, address=True)
     return f"e:{found}" if found else ""
+
+
+def _address(field: str, text: str) -> str:
+    # Imported when used: a worker makes no jobs, and starts faster without the library behind it.
+    from worker.addresses import spelled
+
+    address = spelled(text)
+    if address is None:
+        raise ValueError(f"{field}: is no e-mail address")
+    return address
 
 
 def canonical(text: str | None, *, address: bool = False) -> str | None:

@@ -41,6 +41,13 @@ def make_job(number: int = 1, **fields: Any) -> Job:
     return Job.create(**{**usual, **fields})
 
 
+def foreign_job(number: int = 1, **fields: Any) -> Job:
+    """A job as :func:`make_job` makes it, with fields that only another producer gives one."""
+    usual = make_job(number).model_dump(by_alias=True)
+    job = Job.model_validate({**usual, **fields})
+    return job.model_copy(update={"job_id": job.expected_id()})
+
+
 def make_shop(slug: str = "acme", **table: Any) -> ShopConfig:
     """A shop that may be called a thousand times a second, for as long as the test says nothing else."""
     usual = {"per_second": 1000.0, "burst": 1000, "customer_per_second": 1000.0}

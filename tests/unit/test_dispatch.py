@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from tests.unit.making import LEASE, NOON, PATIENT, go, make_job, make_shop
+from tests.unit.making import LEASE, NOON, PATIENT, foreign_job, go, make_job, make_shop
 from worker.clock import SECOND, ManualClock, from_datetime, to_datetime
 from worker.dispatch import (
     DEFAULT_THROTTLE,
@@ -342,7 +342,7 @@ def test_throttled(
     """A 429 blocks whom it speaks of, else the customer, until it says; it is neither an attempt nor a result."""
     bench = Bench(Throttled(429, "rate_limit_exceeded", scope, retry_after))
     if not customer:
-        bench.job = make_job(customer=make_job().customer.model_copy(update={"email": None}))
+        bench.job = foreign_job(customer={})
     until = NOON + CALL + (retry_after or DEFAULT_THROTTLE)
     grant = bench.grant()
     assert bench.dispatch(grant) == GiveBack(grant.epoch, blocked, until, bench.verdict)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import traceback
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tests.unit.making import PATIENT, make_job
+from tests.unit.making import PATIENT, foreign_job, make_job
 from worker.broker.delivery import Delivery
 from worker.errors import DeadLetterError, DeadReason, UsageError
 from worker.jobs import KNOWN_CHANNELS, SLUG, Customer, Job, Result, decode_message, encode_message, explain, job_id
@@ -59,7 +60,7 @@ IDENTITIES: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("fields", "canonical"), IDENTITIES)
 def test_job_id_formula(fields: dict[str, Any], canonical: str) -> None:
     """The id is the hash of the compact array: trimmed, NFC, addresses lower-cased, null for what is absent."""
-    job = make_job(**fields)
+    job = foreign_job(**fields)
     assert job.job_id == job.expected_id() == id_of(canonical)
 
 
@@ -101,7 +102,7 @@ def test_any_text_survives_the_message(
     bhid: str, shopid: str, email: str, destination: str | None, reference: str
 ) -> None:
     """Whatever a job's fields hold, a worker decodes the same job with the id that the producer gave it."""
-    job = make_job(
+    job = foreign_job(
         customer=Customer(bhid=bhid, shopid=shopid, email=email), destination=destination, reference=reference
     )
     assert decode_message(encode_message(job, published_at_ms=1)) == job
@@ -277,6 +278,39 @@ def test_create_refuses_without_values() -> None:
     assert explain(refusal.value).startswith("shop: ")
     assert "sender: String should have at most 320 characters" in explain(refusal.value)
     assert ADDRESS not in str(refusal.value) + explain(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "refusal"),
+    [
+        ({"customer": Customer()}, "customer: names nobody; give its bhid, shopid or email"),
+        ({"customer": Customer(bhid="", shopid=" ", email="\u00a0")}, "customer: names nobody"),
+        ({"customer": Customer(email="no at")}, "customer.email: is no e-mail address"),
+        ({"customer": Customer(shopid="7", email="c11..x@docomo.ne.jp")}, "customer.email: is no e-mail address"),
+        ({"channel": "email"}, "destination: is missing; the channel email needs the address"),
+        ({"channel": " email ", "destination": " "}, "destination: is missing"),
+        ({"channel": "email", "destination": "bob at example"}, "destination: is no e-mail address"),
+    ],
+)
+def test_create_refuses_what_nobody_means(fields: dict[str, Any], refusal: str) -> None:
+    """A job of nobody, an address that is none and an e-mail to nobody are refused by the field, without a value."""
+    with pytest.raises(ValueError, match=f"^{re.escape(refusal)}") as refused:
+        make_job(**fields)
+    assert not {"at", "docomo", "bob"} & set(re.findall(r"\w+", str(refused.value)))
+
+
+def test_one_mailbox_is_one_job() -> None:
+    """However its addresses are spelled, a job has one id and sends one spelling; plain ones stay as they are."""
+    jobs = [
+        make_job(customer=Customer(email=f" {email}"), channel="email", destination=destination)
+        for email, destination in [
+            ("c5@example.org", "d5@example.org"),
+            ("c5@example。org", "ｄ５＠ｅｘａｍｐｌｅ.org"),
+        ]
+    ]
+    assert len({job.job_id for job in jobs}) == 1
+    assert {(job.customer.email, job.destination) for job in jobs} == {("c5@example.org", "d5@example.org")}
+    assert make_job(customer=Customer(email="Ann@Example.com")).customer.email == "Ann@Example.com"
 
 
 @pytest.mark.parametrize("field", ["campaign", "channel", "reference", "destination", "sender"])

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import structlog
 
+from tests.unit.making import foreign_job
 from tests.unit.rawserver import CERTIFICATE, Connection, RawServer, body_of, fields_of, response, sends, server_tls
 from worker.clock import SECOND, ManualClock, SystemClock, from_datetime
 from worker.credentials import SigningKey, UnidentifiedCustomerError
@@ -86,7 +87,7 @@ def test_a_destination_goes_with_email_only(client: Refer2Client) -> None:
     """A destination on a channel that takes none is left out; so is an absent one."""
     with RawServer(sends(OK)) as server:
         client.refer(shop_at(server.url), job(channel="whatsapp", destination="cyd@example.com"))
-        client.refer(shop_at(server.url), job(channel="email"))
+        client.refer(shop_at(server.url), foreign_job(channel="email"))
     assert [set(body_of(request)) for request in server.requests] == [{"customer", "channel"}] * 2
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.making import LEASE, NOON, go, make_job
+from tests.unit.making import LEASE, NOON, foreign_job, go, make_job
 from tests.unit.test_dispatch import BAD_TOKEN, CALL, DOWN, LOST, REJECTED, SENT, UNREACHABLE, Bench, result_of
 from worker.clock import SECOND, to_datetime
 from worker.dispatch import DEFAULT_THROTTLE, RETRY_CAP, VERIFY_AFTER, Fenced, GiveBack, Later
@@ -262,7 +262,7 @@ def test_fenced(reading: Reading) -> None:
 def test_nobody_to_ask_about() -> None:
     """A job that names no customer can't be read back; Refer2 refuses it however often it is called."""
     bench = Bench(LOST, on_unknown="verify")
-    bench.job = make_job(customer=make_job().customer.model_copy(update={"email": None}))
+    bench.job = foreign_job(customer={})
     first = bench.dispatch()
     assert isinstance(first, Later)
     bench.clock.set(first.not_before)

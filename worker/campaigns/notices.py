@@ -1,9 +1,8 @@
 """Warnings about an import, each once, however many rows give cause for it."""
 
-import re
+from worker import quoting
 
 _VALUES = 20
-_PLAIN_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 
 
 class Notices:
@@ -21,11 +20,8 @@ class Notices:
             self.texts.append(text)
 
     def value(self, kind: str, value: str, text: str) -> None:
-        """A warning that is given one time for each ``value`` of its ``kind``; ``{}`` in ``text`` stands for it.
-
-        A value that is no plain word is not shown: with the wrong column mapped it could be a person's address.
-        """
-        shown = f"{value!r}" if _PLAIN_WORD.fullmatch(value) else "that is no plain word"
+        """A warning that is given one time for each ``value`` of its ``kind``; ``{}`` in ``text`` stands for it."""
+        shown = quoting.word(value)
         seen = self._values.setdefault(kind, set())
         if shown in seen or len(seen) > _VALUES:
             return

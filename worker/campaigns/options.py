@@ -41,8 +41,9 @@ class ImportOptions:
             Job.create(
                 shop="any" if self.shop is None else self.shop,
                 campaign=self.campaign,
-                customer=Customer(),
+                customer=Customer(shopid="any"),
                 channel="any" if self.channel is None else self.channel,
+                destination="any@example.com",
                 run=self.run,
                 not_after=self.not_after,
             )

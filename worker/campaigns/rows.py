@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from worker.campaigns.addresses import is_address
+from worker.addresses import spelled
 from worker.campaigns.consent import Consent
 from worker.campaigns.exports.base import Values
 from worker.campaigns.identifiers import NULLS, bare, can_be_id, is_spreadsheet_error
@@ -89,16 +89,17 @@ class RowRules:
         shopid, bhid = bare(shopid), bare(bhid)
         if not ((not shopid or can_be_id(shopid)) and (not bhid or can_be_id(bhid))):
             return "bad_id"
-        if email and not is_address(email):
-            # With another id beside it the customer is still known; all that are sent must match, so it is not sent.
-            email = ""
+        # With another id beside it the customer is still known where this is no address; all that are sent must match,
+        # so it is not sent.
+        email = (spelled(email) or "") if email else ""
         if not (email or shopid or bhid):
             return "no_customer"
         channel = self._channels.get(channel) or self._channel(channel)
         if not channel:
             return "no_channel"
         if channel == EMAIL_CHANNEL:
-            if not destination or not is_address(destination):
+            destination = (spelled(destination) or "") if destination else ""
+            if not destination:
                 return "bad_destination"
         elif destination:
             self._notices.once(

@@ -31,6 +31,23 @@ def test_a_batch_is_confirmed_and_arrives_in_order(vhost: Vhost, tap: Tap) -> No
         assert decode_message(letters[0].body).published_at is not None
 
 
+def test_an_unknown_channel_is_told_and_sent(vhost: Vhost) -> None:
+    """It may be new; each is told once, as the commands tell it, and one that may be an address is not shown."""
+    declare(vhost)
+    jobs = [new_job(1), *(new_job(number, customer=f"c{number}") for number in (2, 3))]
+    jobs.append(jobs[1].model_copy(update={"customer": jobs[2].customer}))
+    jobs.append(jobs[1].model_copy(update={"channel": "anna@example.com"}))
+    jobs = [job.model_copy(update={"job_id": job.expected_id()}) for job in jobs]
+    with pytest.warns(UserWarning, match="unknown here") as warned:
+        assert publish(jobs, amqp_url=vhost.url) == 5
+    assert [str(warning.message) for warning in warned] == [
+        "a channel 'custom-2' is unknown here and is sent as it is",
+        "a channel 'custom-3' is unknown here and is sent as it is",
+        "a channel that is no plain word is unknown here and is sent as it is",
+    ]
+    assert {warning.filename for warning in warned} == {__file__}
+
+
 def test_the_message_is_as_documented(vhost: Vhost, tap: Tap) -> None:
     """The envelope has the documented keys, and the job in it the documented fields."""
     declare(vhost)

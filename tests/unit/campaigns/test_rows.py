@@ -3,9 +3,9 @@
 import pytest
 
 from tests.unit.campaigns.conftest import Import
+from tests.unit.making import foreign_job
 from worker.campaigns import parse_consent
 from worker.campaigns.rows import ORDINARY
-from worker.jobs import Customer, Job
 
 HEADER = "customer_email,customer_shopid,customer_bhid,channel,destination,sender,reference,shop\n"
 
@@ -63,6 +63,16 @@ def test_invalid_address_beside_another_id(run_import: Import) -> None:
     assert job.customer.identity() == {"shopid": "77"}
 
 
+def test_one_mailbox_in_four_spellings(run_import: Import) -> None:
+    """It is one customer with one job, whose address is sent as it is usually written; a friend's address too."""
+    spellings = ["c5@example.org", "c5@example。org", "ｃ５＠ｅｘａｍｐｌｅ.org", "c5@exam\ufe0fple.org"]
+    friends = ["d5@example.org", "d5@EXAMPLE。org", "ｄ５@example.org", "d5@example.org\ufe0f"]
+    rows = "".join(f"{own},,,email,{friend},,,\n" for own, friend in zip(spellings, friends, strict=True))
+    done = run_import(HEADER + rows)
+    assert [(job.customer.email, job.destination) for job in done.jobs] == [("c5@example.org", "d5@example.org")]
+    assert done.importer.rejected == {"duplicate_row": 3}
+
+
 def test_consent(run_import: Import) -> None:
     """Only rows whose column has the value are kept, whatever its case; the others are rejected before all else."""
     content = "customer_email,ok\na@example.com, Yes \nb@example.com,no\n,\n,maybe\n"
@@ -113,12 +123,5 @@ def test_shop_outside_the_file_is_warned_of(run_import: Import) -> None:
 def test_ordinary_text_needs_no_second_look() -> None:
     """The model takes every text of the length up to which it isn't asked."""
     longest = "x" * ORDINARY
-    Job.create(
-        shop="acme",
-        campaign="spring",
-        customer=Customer(bhid=longest, shopid=longest, email=longest),
-        channel=longest,
-        destination=longest,
-        sender=longest,
-        reference=longest,
-    )
+    customer = dict.fromkeys(("bhid", "shopid", "email"), longest)
+    foreign_job(customer=customer, channel=longest, destination=longest, sender=longest, reference=longest)
