@@ -137,19 +137,20 @@ class Site:
         self,
         count: int = 1,
         *,
+        processes: int = 1,
         failing: bool = False,
         env: Mapping[str, str] | None = None,
         through: Sequence[str] | None = None,
     ) -> list[Worker]:
-        """Start workers of a process each and wait until all are ready.
+        """Start workers of so many processes each and wait until all are ready.
 
         ``failing`` ones have failpoints; ``through`` is a program that their log is piped through.
         """
-        new = [self._start(failing=failing, env=env or {}, through=through) for _ in range(count)]
+        new = [self._start(processes=processes, failing=failing, env=env or {}, through=through) for _ in range(count)]
         for worker in new:
             wait_until(worker.ready_or_ended, PATIENCE, "a worker to be ready")
             assert worker.process.running(), worker.process.stderr[-3000:]
-        wanted = len(self.shops) * len([worker for worker in self.workers if worker.process.running()])
+        wanted = len(self.shops) * sum(worker.processes for worker in self.workers if worker.process.running())
         wait_until(lambda: len(self.consumers()) >= wanted, PATIENCE, f"{wanted} consumers")
         return new
 
@@ -302,7 +303,9 @@ class Site:
                 worker.kill()
         self.desk.close()
 
-    def _start(self, *, failing: bool, env: Mapping[str, str], through: Sequence[str] | None = None) -> Worker:
+    def _start(
+        self, *, processes: int = 1, failing: bool, env: Mapping[str, str], through: Sequence[str] | None = None
+    ) -> Worker:
         (port,) = free_ports(1)
         self.armed.mkdir(exist_ok=True)
         metrics = self.desk.folder / f"metrics-{len(self.started)}"
@@ -315,9 +318,9 @@ class Site:
         if failing:
             command, program = ["tests.faults.actors", "-p", "1", "-t", str(THREADS), "--skip-logging"], "dramatiq"
         else:
-            command, program = ["work", "--threads", str(THREADS)], "worker"
+            command, program = ["work", "--processes", str(processes), "--threads", str(THREADS)], "worker"
         process = self.desk.start(*command, program=program, through=through, **(own | dict(env)))
-        worker = Worker(process, port)
+        worker = Worker(process, port, processes)
         self.workers.append(worker)
         self.started.append(worker)
         return worker

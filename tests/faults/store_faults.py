@@ -9,7 +9,8 @@ from typing import Any
 import psutil
 import redis
 
-from tests.faults.site import Heal, Site
+from tests.faults.site import PATIENCE, Heal, Site
+from tests.services import Forwarder, Valkey, wait_until
 from tests.services.process import free_ports
 
 
@@ -59,6 +60,42 @@ def read_only(site: Site) -> Heal:
             valkey.replicaof("no", "one")
 
     return heal
+
+
+class NamedPair:
+    """A primary and its replica behind one name, which workers know."""
+
+    def __init__(self, primary: Valkey, replica: Valkey, name: Forwarder) -> None:
+        self._primary, self._replica, self._name = primary, replica, name
+
+    def fail_over(self) -> None:
+        """Have them change places, no write lost; the name still leads to who is the replica now."""
+        port = self._replica.record["port"]
+        with redis.Redis.from_url(self._primary.url) as made:
+            valkey: Any = made
+            valkey.execute_command("FAILOVER", "TO", "127.0.0.1", port, "TIMEOUT", 10_000)
+            wait_until(lambda: valkey.info("replication")["role"] == "slave", PATIENCE, "the primary to be demoted")
+        self._primary, self._replica = self._replica, self._primary
+
+    def follow(self) -> None:
+        """Lead the name to the primary. Connections that stand stay where they are."""
+        self._name.target = self._primary.record["port"]
+
+
+@contextmanager
+def named_pair(site: Site) -> Iterator[NamedPair]:
+    """The row's Valkey with a replica in step, and the name that the row's workers are given for them."""
+    primary = site.valkey
+    with (
+        Valkey(site.desk.folder / "replica", appendonly="yes") as replica,
+        Forwarder(primary.record["port"]) as name,
+        redis.Redis.from_url(replica.url) as made,
+    ):
+        valkey: Any = made
+        valkey.replicaof("127.0.0.1", primary.record["port"])
+        wait_until(lambda: valkey.info("replication")["master_link_status"] == "up", PATIENCE, "a replica in step")
+        site.desk.env["REFERRALS_REDIS_URL"] = f"redis://127.0.0.1:{name.port}/0"
+        yield NamedPair(primary, replica, name)
 
 
 def _configure(site: Site, name: str, value: str) -> None:

@@ -60,6 +60,32 @@ def test_away(site: Site, fault: Callable[[Site], Heal]) -> None:
     site.assert_paced(bursts=1 if site.forgetful else 0)
 
 
+@pytest.mark.parametrize("processes", [1, 16])
+def test_demoted_behind_its_name(site: Site, processes: int) -> None:
+    """Another server becomes the primary, and the name leads there while connections to the old one stand: each process
+    lets go of its own and goes on by itself. All results are there, none twice.
+    """
+    with store_faults.named_pair(site) as name:
+        site.configure(per_second=PER_SECOND, burst=BURST)
+        site.upstream.plan = always(slow(0.02))
+        (worker,) = site.start(1, processes=processes)
+        site.publish(site.jobs(BACKLOG))
+        site.await_calls(len(SHOPS) * BURST)
+        for _ in range(site.times(3)):
+            name.fail_over()
+            site.faults += 1
+            wait_until(lambda: not worker.ready(), PATIENCE, "the worker to meet a replica")
+            name.follow()
+            wait_until(worker.ready, PATIENCE, "every process to find the new primary")
+            site.await_calls(BURST)
+        site.settle()
+
+        verdict = site.judge()
+        assert site.ended.outcomes == {"sent": len(verdict.attempted)}
+        assert {event["reason"] for event in site.events("store_down")} >= {"read_only"}
+        site.stop()
+
+
 @pytest.mark.parametrize(
     ("command", "forgetful"), [("FLUSHALL", True), ("SCRIPT FLUSH", False)], ids=["data", "scripts"]
 )

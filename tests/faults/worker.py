@@ -11,10 +11,13 @@ from tests.system.commands import Process
 
 
 class Worker:
-    """A worker, its process and its port. ``last_page`` has its metrics as they were just before it was ended."""
+    """A worker, its port and how many ``processes`` of it call. ``last_page`` has its metrics as they were just before
+    it was ended.
+    """
 
-    def __init__(self, process: Process, port: int) -> None:
+    def __init__(self, process: Process, port: int, processes: int = 1) -> None:
         self.process = process
+        self.processes = processes
         self.last_page = ""
         self.port = port
         self._url = f"http://127.0.0.1:{port}"
