@@ -71,6 +71,11 @@ def _packets_dropped(port: int) -> Iterator[None]:
         subprocess.run(["nft", "delete", "table", "inet", table], check=True)
 
 
+def limit(site: Site, name: str, value: int) -> None:
+    """The row's virtual host may have so many of these; -1: any number."""
+    site.rabbitmq.api("PUT", f"/api/vhost-limits/{site.vhost.name}/{name}", {"value": value})
+
+
 def out_of_memory(site: Site) -> Heal:
     """More in use than the watermark."""
     site.rabbitmq.ctl("set_vm_memory_high_watermark", "absolute", "1MB")

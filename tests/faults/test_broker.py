@@ -26,6 +26,9 @@ CONSUMER_TIMEOUT_SECONDS = 100
 
 QUIET_SECONDS = 3
 
+LIMITED = 'referral_unready{part="rabbitmq",reason="limit"} 1.0'
+"""In the metrics of a worker that was refused a connection because there are too many."""
+
 PATIENT = {"REFERRALS_READ_TIMEOUT_SECONDS": "300", "REFERRALS_CALL_DEADLINE_SECONDS": "300"}
 """For calls that are held until a queue is broken, on whatever machine."""
 
@@ -198,6 +201,40 @@ def test_halted_past_consumer_timeout(site: Site) -> None:
     site.judge(repeats=0)
     assert not site.events("consumer_disconnected") + site.events("consumer_cancelled")
     assert site.ended.outcomes == {"sent": len(site.verdict().attempted)}
+
+
+def test_at_its_limits(site: Site) -> None:
+    """A vhost that takes no more connections, then none but the queues that it has: both are told by RabbitMQ's reason,
+    hold up no other shop, and end by themselves once there is room.
+    """
+    site.configure(per_second=PER_SECOND / len(SHOPS), burst=5)
+    site.upstream.plan = always(slow(0.1))
+    site.start(WORKERS)
+    site.publish(site.jobs(JOBS))
+    site.await_calls(JOBS // 10)
+    for _ in range(site.times(3)):
+        broker_faults.limit(site, "max-connections", 1)
+        broker_faults.connections_closed(site)
+        site.faults += 1
+        wait_until(lambda: all(LIMITED in worker.page() for worker in site.workers), PATIENCE, "the limit to be told")
+        assert not any(worker.ready() for worker in site.workers)
+        broker_faults.limit(site, "max-connections", -1)
+        wait_until(lambda: all(worker.ready() for worker in site.workers), PATIENCE, "every worker to be ready")
+
+    broker_faults.limit(site, "max-queues", len(site.rabbitmq.depths(site.vhost)))
+    site.faults += 1
+    site.shops = (*SHOPS, "late")
+    site.configure(per_second=PER_SECOND / len(SHOPS), burst=5)
+    wait_until(lambda: site.events("shop_queue_unusable"), PATIENCE, "the limit to be met")
+    assert all("raise the vhost's max-queues" in str(told["problem"]) for told in site.events("shop_queue_unusable"))
+    site.await_calls(JOBS // 10)
+    broker_faults.limit(site, "max-queues", -1)
+    wait_until(lambda: len(site.consumers()) == WORKERS * len(site.shops), PATIENCE, "the shop to be served")
+    site.publish(FaultJob("late", JOBS + number) for number in range(JOBS // 10))
+    site.settle()
+
+    verdict = site.judge(repeats=0)
+    assert site.ended.outcomes == {"sent": len(verdict.attempted)}
 
 
 def test_orphans_in_a_delay_queue(site: Site) -> None:

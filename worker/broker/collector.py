@@ -9,8 +9,9 @@ import pika.exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 
 from worker.bounds import RESULT
-from worker.broker.connection import Parameters, closing_on_failure, connect, told_as_ours
+from worker.broker.connection import Parameters, closing_on_failure, connect
 from worker.broker.declaring import declare_topology
+from worker.broker.failures import told_as_ours
 from worker.broker.frames import cut_of
 from worker.broker.topology import RESULTS, queues
 from worker.errors import BrokerError

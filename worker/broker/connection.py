@@ -1,9 +1,7 @@
-"""The boundary to RabbitMQ: connection parameters, and pika's errors in our words."""
+"""The boundary to RabbitMQ: what a connection is made from, and connecting."""
 
 import logging
 import random
-import re
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -12,12 +10,12 @@ from urllib.parse import urlsplit
 
 import pika
 import pika.exceptions
-from pika.adapters.utils.connection_workflow import AMQPConnectorException, AMQPConnectorStackTimeout
 
 from worker.bounds import MESSAGE
+from worker.broker.failures import PIKA_ERRORS, failure
 from worker.broker.frames import TolerantConnection
 from worker.broker.tls import take_tls
-from worker.errors import AccessRefusedError, BrokerError, ConfigurationError
+from worker.errors import BrokerError, ConfigurationError
 from worker.settings import urls_of
 
 Node: TypeAlias = pika.URLParameters
@@ -28,15 +26,10 @@ HEARTBEAT_SECONDS = 30
 
 SOCKET_TIMEOUT_SECONDS = 5
 
-ACCESS_REFUSED = 403
-
 DEFAULT_DELIVERY_LIMIT = 20
 """Of quorum queues from RabbitMQ 4.0 on."""
 
 DEFAULTS_CHANGED = 4
-
-# How OpenSSL names what went wrong; pika often passes it on as text alone.
-_TLS_REASON = re.compile(r"\[SSL: (?P<reason>\w+)\]")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -123,11 +116,10 @@ def connect(params: Parameters, *, largest: int = MESSAGE.size) -> Connection:
     for node in params.shuffled():
         try:
             return Connection(node, largest)
-        except (pika.exceptions.AMQPError, AMQPConnectorException, OSError) as error:
-            # A node that takes connections and says nothing ends in an error of pika's that is none of its AMQPErrors.
-            problems.append(describe(error, node))
+        except PIKA_ERRORS as error:
+            problems.append(failure(error, node))
             cause: Exception = error
-    raise BrokerError("; ".join(problems)) from cause
+    raise BrokerError("; ".join(map(str, problems)), reason=problems[0].reason) from cause
 
 
 @contextmanager
@@ -141,54 +133,3 @@ def closing_on_failure(connection: Connection) -> Iterator[None]:
             if connection.is_open:
                 connection.close()
         raise
-
-
-@contextmanager
-def told_as_ours(node: Node) -> Iterator[None]:
-    """What pika raises in the block comes out as a :class:`BrokerError` of one line."""
-    try:
-        yield
-    except (pika.exceptions.AMQPError, OSError) as error:
-        refused = isinstance(error, pika.exceptions.ChannelClosedByBroker) and error.reply_code == ACCESS_REFUSED
-        raise (AccessRefusedError if refused else BrokerError)(describe(error, node)) from error
-
-
-def describe(error: BaseException, node: Node) -> str:
-    """One line on a connection that failed. pika nests what happened; some of its errors have no text at all."""
-    place = f"RabbitMQ at {node.host}:{node.port}"
-    causes = list(_causes(error))
-    for cause in causes:
-        if isinstance(cause, pika.exceptions.ProbableAuthenticationError | pika.exceptions.AuthenticationError):
-            return f"{place} refuses user or password; check REFERRALS_AMQP_URL"
-        if isinstance(cause, pika.exceptions.ProbableAccessDeniedError):
-            return f"{place} refuses the vhost {node.virtual_host!r}; check REFERRALS_AMQP_URL"
-        if isinstance(cause, pika.exceptions.ChannelClosedByBroker) and cause.reply_code == ACCESS_REFUSED:
-            told = f"{cause.reply_code} {cause.reply_text}"
-            return f"{place} refuses: {told}; give the user that permission, docs/rabbitmq.md#users lists each role's"
-        if isinstance(cause, pika.exceptions.ConnectionClosed | pika.exceptions.ChannelClosed):
-            what = "connection" if isinstance(cause, pika.exceptions.ConnectionClosed) else "channel"
-            return f"{place} closed the {what}: {cause.reply_code} {cause.reply_text}"
-        if isinstance(cause, AMQPConnectorStackTimeout):
-            return f"{place} takes connections and answers nothing for {node.stack_timeout:g} s; is it well?"
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return (
-                f"{place}: its certificate is not accepted ({cause.verify_message.rstrip('.')}); "
-                "check the host, cacertfile and server_name_indication of REFERRALS_AMQP_URL"
-            )
-    alert = _TLS_REASON.search(" ".join(map(str, causes)))
-    ended = any(isinstance(cause, pika.exceptions.IncompatibleProtocolError) for cause in causes)
-    if alert or (ended and node.ssl_options is not None):
-        reason = alert["reason"].lower().replace("_", " ") if alert else "connection closed"
-        return f"{place}: TLS failed ({reason}); is this its TLS port, and does it trust the authority of a certfile?"
-    if ended:
-        return f"{place} speaks no AMQP 0-9-1 there; a port for TLS takes amqps:// in REFERRALS_AMQP_URL"
-    detail = next((str(cause) for cause in causes if isinstance(cause, OSError) and str(cause)), type(error).__name__)
-    return f"{place} is out of reach ({detail}); is it running, is REFERRALS_AMQP_URL right?"
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    # The phases of pika's connecting keep theirs apart from their arguments.
-    yield error
-    for part in (*error.args, getattr(error, "exception", None), *getattr(error, "exceptions", ())):
-        if isinstance(part, BaseException):
-            yield from _causes(part)

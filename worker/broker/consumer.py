@@ -167,7 +167,10 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
 
     @property
     def disconnected(self) -> str | None:
-        return None if self._link.up else self._reason
+        if not self._link.up:
+            return self._reason
+        # Without the publisher's connection no job is called.
+        return self._publisher.problem.reason if self._publisher.problem is not None else None
 
     @property
     def unconfirmed(self) -> int:

@@ -19,8 +19,9 @@ from typing import Any, Self
 from pika.adapters.blocking_connection import BlockingChannel
 
 from worker.bounds import LETTER, MESSAGE, loads
-from worker.broker.connection import Parameters, closing_on_failure, connect, told_as_ours
+from worker.broker.connection import Parameters, closing_on_failure, connect
 from worker.broker.declaring import declare_topology
+from worker.broker.failures import told_as_ours
 from worker.broker.frames import Cut, cut_of
 from worker.broker.properties import DEATHS, has_one_meaning
 from worker.broker.topology import (

@@ -10,8 +10,9 @@ import pika.exceptions
 import structlog
 
 from worker.broker.backoff import Backoff
-from worker.broker.connection import Connection, Parameters, connect, describe
+from worker.broker.connection import Connection, Parameters, connect
 from worker.broker.declaring import declare_topology
+from worker.broker.failures import failure
 from worker.broker.origins import Origins, ProducersOf
 from worker.broker.topology import shop_queue, shop_queue_declaration
 from worker.errors import BrokerError, ConfigurationError, place_of
@@ -99,7 +100,7 @@ class Declarer:
                 self._bind(connection, [*usable, *left])
             except (BrokerError, pika.exceptions.AMQPError, OSError) as error:
                 if connection is not None and not isinstance(error, BrokerError):
-                    error = BrokerError(describe(error, connection.node))
+                    error = failure(error, connection.node)
                 log.warning("declaring_failed", problem=str(error))
                 self._stop.wait(backoff.next())
             except Exception as error:  # noqa: BLE001 - without this thread no shop would be served, and nobody told

@@ -7,11 +7,11 @@ from typing import Any
 import pika.exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 
-from worker.broker.connection import Connection, told_as_ours
+from worker.broker.connection import Connection
+from worker.broker.failures import ACCESS_REFUSED, limit_reached, told_as_ours
 from worker.broker.topology import DEAD, EXCHANGES, RESULTS, RETURN, SHOP_PREFIX, SINGLE, Exchange, Queue, shop_queue
 from worker.errors import BrokerError, ConfigurationError
 
-ACCESS_REFUSED = 403
 NOT_FOUND = 404
 RESOURCE_LOCKED = 405
 PRECONDITION_FAILED = 406
@@ -143,6 +143,8 @@ def _attempt(
     except pika.exceptions.ChannelClosedByBroker as error:
         if error.reply_code not in {ACCESS_REFUSED, PRECONDITION_FAILED}:
             raise BrokerError(f"{what}: {error.reply_code} {error.reply_text}") from error
+        if full := limit_reached(error.reply_text):
+            raise full from error
         if error.reply_code == PRECONDITION_FAILED and isinstance(item, Queue):
             return _take(connection, item, error.reply_text, differences, strict=strict), False
         if "'type'" in error.reply_text:

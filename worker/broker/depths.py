@@ -13,7 +13,8 @@ import pika.exceptions
 
 from worker import tls
 from worker.bounds import LARGEST_INTEGER, METRICS_PAGE
-from worker.broker.connection import Parameters, connect, told_as_ours
+from worker.broker.connection import Parameters, connect
+from worker.broker.failures import told_as_ours
 
 METRICS_PORT = 15692
 TIMEOUT_SECONDS = 5.0

@@ -13,8 +13,9 @@ import pika.spec
 from pika.adapters.blocking_connection import BlockingChannel
 
 from worker.bounds import IN_HAND
-from worker.broker.connection import Connection, Parameters, connect, describe
+from worker.broker.connection import Connection, Parameters, connect
 from worker.broker.declaring import declare_topology, hold_single
+from worker.broker.failures import failure
 from worker.broker.topology import Queue, shop_queue
 from worker.errors import BrokerError
 
@@ -97,7 +98,7 @@ class Link:
             # Left open it would hold what it has taken so far, against our own next attempt.
             _close(connection)
             if isinstance(error, pika.exceptions.AMQPError | OSError):
-                raise BrokerError(describe(error, connection.node)) from error
+                raise failure(error, connection.node) from error
             raise
         self._connection, self._channel = connection, channel
         self._consumers, self._cancelled = {}, []
@@ -136,7 +137,7 @@ class Link:
                 channel.basic_qos(prefetch_count=1)
                 channel.basic_consume(shop_queue(shop), _ignored)
             except pika.exceptions.ChannelClosedByBroker as error:
-                return BrokerError(describe(error, self._connection.node))
+                return failure(error, self._connection.node)
             # What has come goes back with the channel.
             channel.close()
         except (pika.exceptions.AMQPError, OSError) as error:
@@ -225,7 +226,7 @@ class Link:
         self._connection.keep_within(IN_HAND - self._held, wanted=self._wanted)
         if not self._channel.is_open:
             # pika's pump says nothing when RabbitMQ closes a channel alone, as it does over an old delivery.
-            raise self._lost(BrokerError("RabbitMQ closed the channel"))
+            raise self._lost(self._channel._closing_reason or BrokerError("the channel is closed"))
 
     def wake(self) -> None:
         """End a running :meth:`pump`. May be called from any thread."""
@@ -264,9 +265,9 @@ class Link:
     def _lost(self, error: BaseException) -> BrokerError:
         connection = self._connection
         self.close()
-        if isinstance(error, BrokerError) or connection is None:
-            return BrokerError(str(error))
-        return BrokerError(describe(error, connection.node))
+        if isinstance(error, BrokerError):
+            return error
+        return failure(error, connection.node) if connection is not None else BrokerError(str(error))
 
 
 def _close(connection: pika.BlockingConnection) -> None:

@@ -10,7 +10,8 @@ import pika.exceptions
 import structlog
 
 from worker.broker.connection import Connection
-from worker.broker.declaring import ACCESS_REFUSED, NOT_FOUND, declare_topology
+from worker.broker.declaring import NOT_FOUND, declare_topology
+from worker.broker.failures import ACCESS_REFUSED
 from worker.broker.topology import producer_exchange, shop_queue
 
 SAFE_FROM = 4

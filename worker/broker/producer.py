@@ -127,8 +127,7 @@ def publish_each(
     Blocks for ``timeout`` seconds at the longest, and raises nothing for a message that was not confirmed.
     """
     publisher = Publisher(params, gives_up=True)
-    silent = UnconfirmedError(f"RabbitMQ did not confirm it within {timeout:g} s")
-    told: list[BrokerError | None] = [silent] * len(messages)
+    told: list[BrokerError | None] = [UnconfirmedError("")] * len(messages)
 
     def done(number: int) -> Done:
         message = messages[number]
@@ -143,7 +142,9 @@ def publish_each(
         message.done = done(number)
         publisher.publish(message)
     publisher.close(timeout=timeout)
-    return told
+    why = f": {publisher.problem}" if publisher.problem is not None else ""
+    silent = UnconfirmedError(f"RabbitMQ did not confirm it within {timeout:g} s{why}")
+    return [silent if isinstance(each, UnconfirmedError) else each for each in told]
 
 
 def _explain(exchange: str, shop: str, error: BrokerError) -> BrokerError:

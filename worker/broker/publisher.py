@@ -12,8 +12,9 @@ import pika.exceptions
 import structlog
 
 from worker.broker.backoff import Backoff
-from worker.broker.connection import ACCESS_REFUSED, Node, Parameters, describe
-from worker.errors import AccessRefusedError, BrokerError, UnroutableError, place_of
+from worker.broker.connection import Node, Parameters
+from worker.broker.failures import ACCESS_REFUSED, failure, place_of_node
+from worker.errors import BrokerError, UnroutableError, place_of
 
 FIRST_BACKOFF_SECONDS = 0.2
 LONGEST_BACKOFF_SECONDS = 15.0
@@ -69,7 +70,7 @@ class Publisher:
         self._untried: list[Node] = []
         self._listener = listener or _nobody_listens
         self._gives_up = gives_up
-        self._refusal: AccessRefusedError | None = None
+        self._refusal: BrokerError | None = None
         self._lock = threading.Lock()
         self._incoming: deque[Outgoing] = deque()
         self._pending: OrderedDict[int, Outgoing] = OrderedDict()
@@ -81,7 +82,7 @@ class Publisher:
         self._idle = threading.Condition()
         self._unfinished = 0
         self._backoff = Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
-        self._problem: str | None = None
+        self._problem: BrokerError | None = None
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
 
     def start(self) -> None:
@@ -89,8 +90,8 @@ class Publisher:
         self._thread.start()
 
     @property
-    def problem(self) -> str | None:
-        """Why there is no connection now, in one line; None while there is one or none was tried yet."""
+    def problem(self) -> BrokerError | None:
+        """Why there is no connection now; None while there is one or none was tried yet."""
         return self._problem
 
     @property
@@ -190,13 +191,13 @@ class Publisher:
             self._note(error)
             if self._gives_up and error.reply_code == ACCESS_REFUSED:
                 with self._lock:
-                    self._refusal = AccessRefusedError(describe(error, self._node))
+                    self._refusal = failure(error, self._node)
                 self._stop.set()
             self._close_connection()
 
     def _on_ready(self, channel: pika.channel.Channel) -> None:
         if self._problem is not None:
-            log.info("publisher_connected", place=f"{self._node.host}:{self._node.port}")
+            log.info("publisher_connected", place=place_of_node(self._node))
         self._problem = None
         self._last_tag = 0
         with self._lock:
@@ -284,7 +285,7 @@ class Publisher:
             connection.close()
 
     def _note(self, error: BaseException) -> None:
-        problem = describe(error, self._node)
-        if problem != self._problem:
-            log.warning("publisher_disconnected", problem=problem)
+        problem = failure(error, self._node)
+        if self._problem is None or str(problem) != str(self._problem):
+            log.warning("publisher_disconnected", problem=str(problem))
         self._problem = problem

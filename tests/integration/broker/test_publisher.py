@@ -139,7 +139,7 @@ def test_messages_wait_for_a_broker_that_comes_later(params: Parameters, vhost: 
     publisher = Publisher(params, listener=journal.listen)
     publisher.start()
     publisher.publish(journal.outgoing(b"early", DEAD, "acme"))
-    wait_until(lambda: "404" in (publisher.problem or ""), 10, "the missing exchange to be noticed")
+    wait_until(lambda: "404" in str(publisher.problem), 10, "the missing exchange to be noticed")
     declare(vhost)
     assert publisher.wait(below=1, timeout=20)
     publisher.close(timeout=0)

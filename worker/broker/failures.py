@@ -1,0 +1,147 @@
+"""What RabbitMQ's refusals and the breaks of connections mean: one line with its own reason and our remedy."""
+
+import re
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pika
+import pika.exceptions
+from pika.adapters.utils.connection_workflow import AMQPConnectorException, AMQPConnectorStackTimeout
+
+from worker.errors import AccessRefusedError, BrokerError
+
+ACCESS_REFUSED = 403
+
+LONGEST_QUOTE = 255
+"""Characters of RabbitMQ's own words: what AMQP 0-9-1 has room for."""
+
+PIKA_ERRORS = (pika.exceptions.AMQPError, AMQPConnectorException, OSError)
+"""What pika raises. A node that takes connections and says nothing ends in an error that is none of its AMQPErrors."""
+
+# How OpenSSL names what went wrong; pika often passes it on as text alone.
+_TLS_REASON = re.compile(r"\[SSL: (?P<reason>\w+)\]")
+
+# pika keeps what RabbitMQ said while connecting as the text of an error within another's.
+_CLOSED = re.compile(
+    r"ConnectionClosedByBroker: \(\d+\) (?P<quote>['\"])(?:[A-Z_]+ - )?(?P<words>.*)(?P=quote)", re.DOTALL
+)
+
+_REFUSALS = (
+    ("user connection limit", "limit", "raise the user's max-connections (rabbitmqctl set_user_limits)"),
+    ("node connection limit", "limit", "raise the node's connection_max"),
+    ("connection limit", "limit", "raise the vhost's max-connections (rabbitmqctl set_vhost_limits)"),
+    ("queue limit", "limit", "raise the vhost's max-queues (rabbitmqctl set_vhost_limits)"),
+    ("channel limit", "limit", "raise the user's max-channels (rabbitmqctl set_user_limits)"),
+    ("channel_max", "limit", "raise the node's channel_max"),
+    ("not found", "vhost", "create it (rabbitmqctl add_vhost), or name another at the end of REFERRALS_AMQP_URL"),
+    ("is down", "vhost", "see to RabbitMQ's log, and start it again (rabbitmqctl restart_vhost)"),
+    ("refused for user", "permissions", "give the user permissions in it: docs/rabbitmq.md#users"),
+)
+"""By what RabbitMQ says: the word for readiness, and the remedy. The first that fits."""
+
+LIMITED = "limit"
+"""The reason of a refusal because something has as many as it may have."""
+
+
+def place_of_node(node: pika.URLParameters) -> str:
+    """Host and port as a URL has them."""
+    host = f"[{node.host}]" if ":" in node.host else node.host
+    return f"{host}:{node.port}"
+
+
+@contextmanager
+def told_as_ours(node: pika.URLParameters) -> Iterator[None]:
+    """What pika raises in the block comes out as a :class:`BrokerError` of one line."""
+    try:
+        yield
+    except (pika.exceptions.AMQPError, OSError) as error:
+        raise failure(error, node) from error
+
+
+def failure(error: BaseException, node: pika.URLParameters) -> BrokerError:
+    """Our error for one of pika's."""
+    refused = isinstance(error, pika.exceptions.ChannelClosedByBroker) and error.reply_code == ACCESS_REFUSED
+    reason, line = _described(error, node)
+    return (AccessRefusedError if refused else BrokerError)(line, reason=reason)
+
+
+def limit_reached(words: str) -> BrokerError | None:
+    """Our error where RabbitMQ refuses because something has as many as it may have; others may give room."""
+    for sign, reason, remedy in _REFUSALS:
+        if reason == LIMITED and sign in words:
+            return BrokerError(f"RabbitMQ refuses: {_bounded(words)}; {remedy}", reason=LIMITED)
+    return None
+
+
+def _described(error: BaseException, node: pika.URLParameters) -> tuple[str, str]:
+    # Why, in a word, and as a line. pika nests what happened; some of its errors have no text at all.
+    place = f"RabbitMQ at {place_of_node(node)}"
+    causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, pika.exceptions.ProbableAuthenticationError | pika.exceptions.AuthenticationError):
+            return "credentials", f"{place} refuses user or password; check REFERRALS_AMQP_URL"
+        if isinstance(cause, pika.exceptions.ProbableAccessDeniedError):
+            return _refused_vhost(place, cause, node)
+        if isinstance(cause, pika.exceptions.ChannelClosedByBroker) and cause.reply_code == ACCESS_REFUSED:
+            told = f"{cause.reply_code} {cause.reply_text}"
+            remedy = "give the user that permission, docs/rabbitmq.md#users lists each role's"
+            return "permissions", f"{place} refuses: {told}; {remedy}"
+        if isinstance(cause, pika.exceptions.ConnectionClosed | pika.exceptions.ChannelClosed):
+            what = "connection" if isinstance(cause, pika.exceptions.ConnectionClosed) else "channel"
+            reason, remedy = _found(cause.reply_text) or ("closed", "")
+            told = f"{cause.reply_code} {_bounded(cause.reply_text)}"
+            return reason, f"{place} closed the {what}: {told}{remedy and f'; {remedy}'}"
+        if isinstance(cause, AMQPConnectorStackTimeout):
+            return "silent", f"{place} takes connections and answers nothing for {node.stack_timeout:g} s; is it well?"
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return "tls", (
+                f"{place}: its certificate is not accepted ({cause.verify_message.rstrip('.')}); "
+                "check the host, cacertfile and server_name_indication of REFERRALS_AMQP_URL"
+            )
+    return _unspoken(place, error, causes, node)
+
+
+def _refused_vhost(place: str, error: BaseException, node: pika.URLParameters) -> tuple[str, str]:
+    said = _CLOSED.search(str(error))
+    words = said["words"] if said else ""
+    reason, remedy = _found(words) or ("vhost", "check REFERRALS_AMQP_URL")
+    told = f" ({_bounded(words)})" if words else ""
+    return reason, f"{place} refuses the vhost {node.virtual_host!r}{told}; {remedy}"
+
+
+def _unspoken(
+    place: str, error: BaseException, causes: list[BaseException], node: pika.URLParameters
+) -> tuple[str, str]:
+    # Nobody has said a word of AMQP.
+    alert = _TLS_REASON.search(" ".join(map(str, causes)))
+    ended = any(isinstance(cause, pika.exceptions.IncompatibleProtocolError) for cause in causes)
+    if alert and alert["reason"] in {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"}:
+        return (
+            "tls",
+            f"{place} is asked for TLS and answers without; name its port for TLS, or write amqp:// for amqps://",
+        )
+    if alert or (ended and node.ssl_options is not None):
+        reason = alert["reason"].lower().replace("_", " ") if alert else "connection closed"
+        hint = "is this its TLS port, and does it trust the authority of a certfile?"
+        return "tls", f"{place}: TLS failed ({reason}); {hint}"
+    if ended:
+        return "no_rabbitmq", f"{place} speaks no AMQP 0-9-1 there; a port for TLS takes amqps:// in REFERRALS_AMQP_URL"
+    detail = next((str(cause) for cause in causes if isinstance(cause, OSError) and str(cause)), type(error).__name__)
+    return "unreachable", f"{place} is out of reach ({detail}); is it running, is REFERRALS_AMQP_URL right?"
+
+
+def _found(words: str) -> tuple[str, str] | None:
+    return next(((reason, remedy) for sign, reason, remedy in _REFUSALS if sign in words), None)
+
+
+def _bounded(words: str) -> str:
+    return words if len(words) <= LONGEST_QUOTE else f"{words[:LONGEST_QUOTE]}…"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    # The phases of pika's connecting keep theirs apart from their arguments.
+    yield error
+    for part in (*error.args, getattr(error, "exception", None), *getattr(error, "exceptions", ())):
+        if isinstance(part, BaseException):
+            yield from _causes(part)
