@@ -7,13 +7,15 @@ this user's, under this one name, is refused. Folders on the way may be links: t
 """
 
 import errno
+import fcntl
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
-from worker.errors import UsageError
+from worker.errors import InputError, UsageError
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _CAREFULLY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -51,6 +53,23 @@ def private(path: str, flags: int, folder: int | None = None) -> int:
         os.close(file)
         raise
     return file
+
+
+def lock(file: IO[Any], path: Path) -> bool:
+    """Lock a file against other processes for as long as it is open; False where another one has locked it.
+
+    Raises:
+      InputError: its file system keeps no locks.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise InputError(
+            f"{path}: can't be locked ({error.strerror}), as on some network shares; choose an --out on a local disk"
+        ) from None
+    return True
 
 
 def may_be_replaced(path: Path, folder: int | None = None) -> bool:

@@ -239,7 +239,7 @@ def test_jobs_expire_in_a_paused_shop(desk: Desk, sandbox: Sandbox) -> None:
     ("when", "complaint"),
     [
         ("soon", "is neither a duration"),
-        ("2026-01-01", "names no time zone"),
+        ("2026-01-01", "names no time of that day"),
         ("2020-01-01T00:00:00Z", "has passed already"),
         ("0h", "has passed already"),
         ("99999999w", "is neither a duration"),

@@ -3,6 +3,7 @@
 import errno
 import os
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -109,16 +110,50 @@ def bound(path: Path) -> None:
         server.bind(str(path))
 
 
+def device(path: Path) -> None:
+    """The null device under another name, which root alone can make and replace."""
+    os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 3))
+
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a device")
+
+
 @every_writer
-@pytest.mark.parametrize("plant", [pipe, bound])
+@pytest.mark.parametrize("plant", [pipe, bound, pytest.param(device, marks=as_root)])
 def test_only_regular_files(tmp_path: Path, write: Callable[[Path], None], plant: Callable[[Path], None]) -> None:
-    """A pipe or a socket is refused at once, not waited for, and stays where it is."""
+    """A pipe, a socket or a device is refused at once, not waited for, and stays where it is."""
     plant(tmp_path / "out")
 
     with pytest.raises(UsageError, match="is no regular file"):
         write(tmp_path / "out")
 
     assert [path.is_file() for path in tmp_path.iterdir()] == [False]
+
+
+@pytest.mark.parametrize(
+    "opened",
+    ["Journal(path, 'spring')", "list(ResultsFile(path).resume())", "list(ResultsFile(path, 'jsonl').resume())"],
+)
+def test_where_there_are_no_locks(tmp_path: Path, opened: str) -> None:
+    """A file that two commands could write to at once is not begun; the line says why, and what to do."""
+    program = f"""
+import sys
+from pathlib import Path
+from worker.campaigns.journal import Journal
+from worker.campaigns.results import ResultsFile
+from worker.errors import InputError
+path = Path(sys.argv[1])
+try:
+    {opened}
+except InputError as error:
+    print(error)
+"""
+    command = [sys.executable, "-m", "tests.services.lockless", sys.executable, "-c", program, str(tmp_path / "out")]
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert told.stdout == (
+        f"{tmp_path}/out: can't be locked (No locks available), as on some network shares; choose an --out on a local "
+        "disk\n"
+    )
 
 
 def test_devices_are_no_files() -> None:

@@ -3,7 +3,6 @@
 The journal is the truth of a run; results.csv is derived from it. It holds what the results hold, addresses included.
 """
 
-import fcntl
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from worker.campaigns.target import CalledBefore, Target
 from worker.dispatch import Later
 from worker.errors import InputError, UsageError
 from worker.jobs import UNCALLED
-from worker.private import private
+from worker.private import lock, private
 from worker.store.base import Ask, Go
 from worker.store.memory import MemoryStore, Started, Waiting
 from worker.verdicts import Unknown
@@ -59,7 +58,8 @@ class Journal:
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}; choose another --out") from error
         try:
-            self._lock()
+            if not lock(self._file, path):
+                raise UsageError(f"{path}: another run has it open; wait for it, or choose another --out")
             # The header first: mending the tail of what is no journal would cut off its end.
             self._check_header(campaign)
             self._mend_tail()
@@ -212,16 +212,6 @@ class Journal:
         ask = ask_of(shop, customer, job_id)
         if ask is not None:
             store.restore_call(ask, at)
-
-    def _lock(self) -> None:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(f"{self.path}: another run has it open; wait for it, or choose another --out") from None
-        except OSError as error:
-            raise InputError(
-                f"{self.path}: can't be locked ({error.strerror}); choose an --out on a local disk"
-            ) from None
 
     def _mend_tail(self) -> None:
         # A process that was killed, or a full disk, leaves half a line. It was never acted upon: whatever follows a

@@ -1,7 +1,6 @@
 """Results as files: a row per job, in CSV or as lines of JSON."""
 
 import csv
-import fcntl
 import io
 import json
 import os
@@ -16,7 +15,7 @@ from typing import Any, BinaryIO, Literal
 from worker.bounds import RESULT_LINE, loads
 from worker.campaigns.spreadsheets import RESULTS, harmless, harmless_json
 from worker.errors import InputError, UsageError
-from worker.private import folder_of, may_be_replaced, private
+from worker.private import folder_of, lock, may_be_replaced, private
 from worker.visible import to_json
 
 Format = Literal["csv", "jsonl"]
@@ -126,8 +125,6 @@ class ResultsFile:
             if self._file is not None:
                 self._file.close()
                 self._file = None
-            if isinstance(error, BlockingIOError):
-                raise UsageError(f"{self.path}: another command writes to it; choose another --out") from None
             if isinstance(error, OSError):
                 raise self._failed(error) from error
             raise
@@ -187,7 +184,8 @@ class ResultsFile:
         return InputError(f"{self.path}: {error.strerror}; nothing is lost, mend that and run the same command again")
 
     def _resumed(self, file: io.TextIOWrapper) -> Iterator[tuple[str, str]]:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not lock(file, self.path):
+            raise UsageError(f"{self.path}: another command writes to it; choose another --out")
         end = 0
         for offset, held in self._known():
             end = offset

@@ -1,7 +1,7 @@
 """Moments as options name them."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from worker.errors import UsageError
 
@@ -40,5 +40,18 @@ def _moment(text: str, option: str, now: datetime, direction: int) -> datetime:
             f"{option} {text}: is neither a duration such as 90m, 2h or 3d nor a time such as 2026-12-01T18:00:00Z"
         ) from None
     if moment.tzinfo is None:
-        raise UsageError(f"{option} {text}: names no time zone; add one, such as {text}Z for UTC")
+        in_utc = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+        if _is_day(text):
+            raise UsageError(f"{option} {text}: names no time of that day; write {in_utc} for its beginning in UTC")
+        raise UsageError(
+            f"{option} {text}: names no time zone; write {in_utc} for UTC, or end it in one such as +02:00"
+        )
     return moment.astimezone(UTC)
+
+
+def _is_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,68 @@
+"""Moments as options name them."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from worker.cli.moments import after, ago
+from worker.errors import UsageError
+
+NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("90m", NOW + timedelta(minutes=90)),
+        ("1d12h", NOW + timedelta(hours=36)),
+        ("2027-12-01T18:00:00Z", datetime(2027, 12, 1, 18, tzinfo=UTC)),
+        ("2027-12-01 18:00+02:00", datetime(2027, 12, 1, 16, tzinfo=UTC)),
+    ],
+)
+def test_a_moment(text: str, moment: datetime) -> None:
+    """A duration counts from now, a time has its zone."""
+    assert after(text, "--expires", NOW) == moment
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2027-12-01",
+        "20271201",
+        "2027-W48-3",
+        "2027-12-01T18:00",
+        "2027-12-01 18:00:30",
+        "2027-12-01T18",
+        "20271201T1800",
+        "2027-12-01T18:00:00.5",
+        "tomorrow",
+        "2h later",
+        "1.12.2027",
+    ],
+)
+def test_its_advice_is_taken(text: str) -> None:
+    """Where a text names no moment, each form that the line proposes does."""
+    with pytest.raises(UsageError) as refused:
+        after(text, "--expires", NOW)
+    told = str(refused.value).removeprefix(f"--expires {text}: ")
+    proposed = re.findall(r"\d{4}-\S+|\b\d+[smhdw]\b", told)
+    assert proposed
+    for each in proposed:
+        after(each, "--expires", NOW)
+    for zone in re.findall(r"\+\d\d:\d\d", told):
+        after(f"{text}{zone}", "--expires", NOW)
+
+
+def test_a_day_is_no_moment() -> None:
+    """Its beginning or its end may be meant; the line says which form means which."""
+    with pytest.raises(UsageError, match="2027-12-01: names no time of that day; write 2027-12-01T00:00:00Z for its"):
+        after("2027-12-01", "--expires", NOW)
+    with pytest.raises(UsageError, match="names no time of that day"):
+        ago("2026-11-01", "--older-than", NOW)
+
+
+def test_what_has_passed() -> None:
+    """A deadline lies ahead."""
+    with pytest.raises(UsageError, match="has passed already"):
+        after("2026-11-26T11:59:00Z", "--expires", NOW)
