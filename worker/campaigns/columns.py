@@ -7,10 +7,13 @@ from pathlib import Path
 
 from worker.campaigns.exports.base import FIELDS
 from worker.errors import UsageError
+from worker.visible import one_line
 
 _CUSTOMER_FIELDS = ("customer_email", "customer_shopid", "customer_bhid")
 _COLUMNS_SHOWN = 40
 _NAME_SHOWN = 60
+VALUE_SHOWN = 40
+"""Characters of a cell that are shown."""
 LOOKS_LIKE_DATA = re.compile(r"@|\d{7}")
 """What a screen is not shown: it may be an address or a telephone number."""
 
@@ -137,6 +140,14 @@ class ColumnMatcher:
             )
         if "shop" not in found and not self._has_shop:
             raise UsageError(f"{path}: no column for the shop; give --shop or --map shop=COLUMN; {_seen(columns)}")
+
+
+def shown_value(value: str) -> str:
+    """A cell of an export for a screen: short, visible, and not if it may be an address or a telephone number."""
+    if LOOKS_LIKE_DATA.search(value):
+        return "(looks like data)"
+    cut = value if len(value) <= VALUE_SHOWN else f"{value[:VALUE_SHOWN]}…"
+    return f"'{one_line(cut)}'"
 
 
 def _name(column: Column) -> str:

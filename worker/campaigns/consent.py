@@ -6,17 +6,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.campaigns.columns import LOOKS_LIKE_DATA, normalized
+from worker.campaigns.columns import VALUE_SHOWN, normalized, shown_value
 from worker.campaigns.identifiers import NULLS, is_spreadsheet_error
 from worker.campaigns.notices import Notices
 from worker.errors import UsageError
-from worker.visible import one_line
 
 _VALUES_COUNTED = 20
 """Different values of a column that are counted. One with more is no column of consent, and may be one of names."""
 
 _VALUES_SHOWN = 8
-_VALUE_SHOWN = 40
 
 
 @dataclass(frozen=True)
@@ -116,7 +114,7 @@ class Consent:
     @staticmethod
     def _count(values: Counter[str], cell: str) -> None:
         # Cut, so that cells of megabytes are not kept; one more than are counted tells that there are more.
-        cell = cell[: _VALUE_SHOWN + 1]
+        cell = cell[: VALUE_SHOWN + 1]
         if cell in values or len(values) <= _VALUES_COUNTED:
             values[cell] += 1
 
@@ -145,9 +143,4 @@ def _seen(values: Counter[str]) -> str:
 
 
 def _shown(value: str) -> str:
-    if not _folded(value):
-        return "blank"
-    if LOOKS_LIKE_DATA.search(value):
-        return "(looks like data)"
-    cut = value if len(value) <= _VALUE_SHOWN else f"{value[:_VALUE_SHOWN]}…"
-    return f"'{one_line(cut)}'"
+    return shown_value(value) if _folded(value) else "blank"

@@ -164,7 +164,10 @@ class Importer:
                 has_shop=options.shop is not None,
                 has_channel=options.channel is not None,
             )
-            self._exports = tuple(open_export(path, matcher) for path in self._paths)
+            exports = tuple(open_export(path, matcher) for path in self._paths)
+            for export in exports:
+                self._rules.channels.check(export)
+            self._exports = exports
         return self._exports
 
     def _refuse_overwriting(self) -> None:

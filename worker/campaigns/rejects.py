@@ -20,12 +20,17 @@ RejectReason = Literal[
     "unreadable_row",
     "no_consent",
     "bad_id",
+    "bad_channel",
+    "bad_sender",
+    "bad_reference",
     "spreadsheet_error",
 ]
 """Why a row became no job.
 
 ``no_shop``: it names none, no slug, or a shop that isn't in the shops file. ``bad_id``: an id that can't be one, such
-as a number that a spreadsheet shortened. ``spreadsheet_error``: a cell that a job is made of holds ``#REF!`` or alike.
+as a number that a spreadsheet shortened. ``bad_channel``: a value that can't be one, or is none that is known where
+the command gives another. ``bad_sender``, ``bad_reference``: they are too long. ``spreadsheet_error``: a cell that a
+job is made of holds ``#REF!`` or alike.
 """
 
 _FLUSH_AT = 65_536

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from worker.addresses import spelled
+from worker.campaigns.channels import Channels
 from worker.campaigns.consent import Consent
 from worker.campaigns.exports.base import Values
 from worker.campaigns.identifiers import NULLS, bare, can_be_id, is_spreadsheet_error
@@ -15,22 +16,23 @@ from worker.campaigns.notices import Notices
 from worker.campaigns.options import ImportOptions
 from worker.campaigns.rejects import RejectReason
 from worker.campaigns.spread import Who
-from worker.jobs import EMAIL_CHANNEL, KNOWN_CHANNELS, SCHEMA, SLUG, Customer, Job, customer_key, job_id
+from worker.jobs import EMAIL_CHANNEL, SCHEMA, SLUG, Customer, Job, customer_key, job_id
 
 ORDINARY = 64
 """Characters up to which the job model takes any ASCII text in any of its fields; longer ones are shown to it."""
 
-_CHANNELS_REMEMBERED = 1000
 _MARKS = ("#", "Err:", *NULLS)
 """One of these is in every text that a spreadsheet or a database wrote in place of a value."""
 
 _REASON_OF: dict[str, RejectReason] = {
-    "bhid": "no_customer",
-    "shopid": "no_customer",
+    "bhid": "bad_id",
+    "shopid": "bad_id",
     "email": "no_customer",
     "customer": "no_customer",
-    "channel": "no_channel",
+    "channel": "bad_channel",
     "destination": "bad_destination",
+    "sender": "bad_sender",
+    "reference": "bad_reference",
     "shop": "no_shop",
 }
 
@@ -70,7 +72,7 @@ class RowRules:
         self._notices = notices
         self._consent = consent
         self._known_shops: set[str] = set()
-        self._channels: dict[str, str] = {}
+        self.channels = Channels(options.channel, mapped="channel" in options.mapping, notices=notices)
 
     def judge(self, path: Path, line: int, values: Values) -> Draft | RejectReason:
         """A row of the export at ``path`` as a draft, or why it can't be one."""
@@ -94,9 +96,9 @@ class RowRules:
         email = (spelled(email) or "") if email else ""
         if not (email or shopid or bhid):
             return "no_customer"
-        channel = self._channels.get(channel) or self._channel(channel)
+        named, channel = channel, self.channels.of(channel)
         if not channel:
-            return "no_channel"
+            return "bad_channel" if named else "no_channel"
         if channel == EMAIL_CHANNEL:
             destination = (spelled(destination) or "") if destination else ""
             if not destination:
@@ -151,17 +153,6 @@ class RowRules:
             return False
         self._known_shops.add(shop)
         return True
-
-    def _channel(self, given: str) -> str:
-        """The vendor's spelling of a channel; an unknown one as it is, after a warning."""
-        named = given or self._options.channel or ""
-        spelled = "-".join(named.lower().replace("_", " ").split())
-        channel = spelled if spelled in KNOWN_CHANNELS else named
-        if channel not in KNOWN_CHANNELS and channel:
-            self._notices.value("channel", channel, "a channel {} is unknown here and is sent as it is")
-        if len(self._channels) < _CHANNELS_REMEMBERED:
-            self._channels[given] = channel
-        return channel
 
 
 def _reason(error: ValidationError) -> RejectReason:

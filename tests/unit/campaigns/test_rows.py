@@ -4,8 +4,10 @@ import pytest
 
 from tests.unit.campaigns.conftest import Import
 from tests.unit.making import foreign_job
-from worker.campaigns import parse_consent
+from worker.campaigns import parse_consent, parse_mapping
+from worker.campaigns.channels import LOOKED_AT
 from worker.campaigns.rows import ORDINARY
+from worker.errors import UsageError
 
 HEADER = "customer_email,customer_shopid,customer_bhid,channel,destination,sender,reference,shop\n"
 
@@ -15,16 +17,17 @@ HEADER = "customer_email,customer_shopid,customer_bhid,channel,destination,sende
     [
         (",,,sms,,,,", "no_customer"),
         ("not an address,,,sms,,,,", "no_customer"),
-        (f",{'7' * 321},,sms,,,,", "no_customer"),
+        (f",{'7' * 321},,sms,,,,", "bad_id"),
+        (f"one@example.com,,{'b' * 321},sms,,,,", "bad_id"),
         (",',,sms,,,,", "no_customer"),
         ("one@example.com,,,,,,,", "no_channel"),
-        (f"one@example.com,,,{'x' * 65},,,,", "no_channel"),
+        (f"one@example.com,,,{'x' * 65},,,,", "bad_channel"),
         ("one@example.com,,,email,,,,", "bad_destination"),
         ("one@example.com,,,Email,friend@,,,", "bad_destination"),
         ("one@example.com,,,sms,,,,not a slug", "no_shop"),
         ("one@example.com,,,sms,,,,other", "no_shop"),
-        (f"one@example.com,,,sms,,,{'r' * 1025},", "unreadable_row"),
-        (f"one@example.com,,,sms,,{'s' * 321},,", "unreadable_row"),
+        (f"one@example.com,,,sms,,,{'r' * 1025},", "bad_reference"),
+        (f"one@example.com,,,sms,,{'s' * 321},,", "bad_sender"),
     ],
 )
 def test_reasons(run_import: Import, row: str, reason: str) -> None:
@@ -96,7 +99,7 @@ def test_unknown_channels_are_sent_with_one_warning_each(run_import: Import) -> 
     """An unknown channel is never refused; 20 of them are named, and nothing that might be an address."""
     values = ["carrier-pigeon", "carrier-pigeon", "anna@example.com", *(f"channel-{n}" for n in range(30))]
     rows = "".join(f"c{n}@example.com,,,{value},,,,\n" for n, value in enumerate(values))
-    done = run_import(HEADER + rows)
+    done = run_import(HEADER + rows, channel=None)
     assert sorted(job.channel for job in done.jobs) == sorted(values)
     warnings = done.importer.warnings
     assert len(warnings) == 21
@@ -105,12 +108,45 @@ def test_unknown_channels_are_sent_with_one_warning_each(run_import: Import) -> 
     assert not any("@" in warning for warning in warnings)
 
 
-@pytest.mark.parametrize("spelling", ["QR Code", "qr_code", " qr-code "])
+@pytest.mark.parametrize(("value", "shown"), [("Online Store", "'Online Store'"), ("ann@example.com", "looks like")])
+def test_a_column_called_channel_that_has_none(run_import: Import, value: str, shown: str) -> None:
+    """Beside --channel it is refused with the remedies, both of which work, before any row becomes a job."""
+    content = f"customer_email,Channel\na@example.com,\nb@example.com,SMS\nc@example.com,{value}\n"
+    with pytest.raises(UsageError, match=r"line 4, which is no channel; give --map channel=- .*, or --map") as refused:
+        run_import(content)
+    assert shown in str(refused.value)
+    assert [job.channel for job in run_import(content, mapping=parse_mapping(["channel=-"])).jobs] == ["whatsapp"] * 3
+    taken = run_import(content, mapping=parse_mapping(["channel=Channel"])).jobs
+    assert [job.channel for job in taken] == ["whatsapp", "sms", value]
+
+
+def test_a_foreign_channel_far_below(run_import: Import) -> None:
+    """What the first rows don't show is rejected row by row, and told once by its name."""
+    rows = "".join(f"c{number}@example.com,sms\n" for number in range(LOOKED_AT))
+    done = run_import(f"customer_email,channel\n{rows}a@example.com,retail\nb@example.com,retail\n")
+    assert done.rejects == [(LOOKED_AT + 2, "bad_channel"), (LOOKED_AT + 3, "bad_channel")]
+    assert list(done.importer.warnings) == ["rows of a channel 'retail' are rejected, see --map channel"]
+
+
+def test_a_channel_of_tomorrow(run_import: Import) -> None:
+    """The channel that the command gives is taken in the column too, whether it is known here or not."""
+    content = "customer_email,channel\na@example.com,carrier-pigeon\nb@example.com,\n"
+    assert {job.channel for job in run_import(content, channel="carrier-pigeon").jobs} == {"carrier-pigeon"}
+
+
+@pytest.mark.parametrize("spelling", ["QR Code", "qr_code", " qr-code ", "QRCode", "ＱＲ‐ｃｏｄｅ"])
 def test_known_channels_in_other_spellings(run_import: Import, spelling: str) -> None:
     """A known channel is recognised in the spellings of spreadsheets."""
     done = run_import(f"{HEADER}a@example.com,,,{spelling},,,,\n")
     assert [job.channel for job in done.jobs] == ["qr-code"]
     assert not done.importer.warnings
+
+
+def test_e_mail_is_email(run_import: Import) -> None:
+    """However the channel is spelled, its rows need a destination and keep it."""
+    done = run_import(f"{HEADER}a@example.com,,,E-Mail,b@example.com,,,\na@example.com,,,e mail,,,,\n")
+    assert [(job.channel, job.destination) for job in done.jobs] == [("email", "b@example.com")]
+    assert done.rejects == [(3, "bad_destination")]
 
 
 def test_shop_outside_the_file_is_warned_of(run_import: Import) -> None:

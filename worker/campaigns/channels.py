@@ -1,0 +1,72 @@
+"""Which channel a row is sent by: its own, in the vendor's spelling, or the one that the command gives."""
+
+from itertools import islice
+
+from worker.campaigns.columns import normalized, shown_value
+from worker.campaigns.exports.base import Export
+from worker.campaigns.identifiers import NULLS, is_spreadsheet_error
+from worker.campaigns.notices import Notices
+from worker.errors import UsageError
+from worker.jobs import KNOWN_CHANNELS, UNKNOWN_CHANNEL
+
+LOOKED_AT = 1000
+"""Rows at the start of an export that are looked at before any is sent."""
+
+_REMEMBERED = 1000
+_KNOWN = {normalized(channel): channel for channel in KNOWN_CHANNELS}
+
+
+class Channels:
+    """The channels of rows. ``default`` serves those that name none; ``mapped``: the command names the column.
+
+    A column that merely happens to be called so can be about something else, such as where an order came from
+    (``Online Store``). Beside a ``default`` its values must therefore be channels that are known. Otherwise an unknown
+    one is sent as it is, after a warning: the vendor adds channels without notice.
+    """
+
+    def __init__(self, default: str | None, *, mapped: bool, notices: Notices) -> None:
+        self._default = _spelled(default or "")
+        self._must_be_known = default is not None and not mapped
+        self._notices = notices
+        self._found: dict[str, str] = {}
+
+    def of(self, given: str) -> str:
+        """The channel of a row that names this one; empty where there is none, or where it can't be meant."""
+        return self._found.get(given) or self._find(given)
+
+    def check(self, export: Export) -> None:
+        """Look at the export's first :data:`LOOKED_AT` rows.
+
+        Raises:
+          UsageError: the column called so can't be meant.
+          InputError: the export can't be read.
+        """
+        if not self._must_be_known:
+            return
+        for record in islice(export.records(), LOOKED_AT):
+            given = record.values.channel if record.values is not None else ""
+            if not (given in NULLS or is_spreadsheet_error(given) or self._may_be(_spelled(given))):
+                raise UsageError(
+                    f"{export.path}: its column `channel` says {shown_value(given)} in line {record.line}, which is no "
+                    "channel; give --map channel=- to send every row by --channel, or --map channel=COLUMN to take a "
+                    "column's values as they are"
+                )
+
+    def _may_be(self, channel: str) -> bool:
+        return not channel or channel in KNOWN_CHANNELS or channel == self._default
+
+    def _find(self, given: str) -> str:
+        channel = _spelled(given) or self._default
+        if self._must_be_known and not self._may_be(channel):
+            self._notices.value("channel", channel, "rows of a channel {} are rejected, see --map channel")
+            return ""
+        if channel and channel not in KNOWN_CHANNELS:
+            self._notices.value("channel", channel, UNKNOWN_CHANNEL)
+        if len(self._found) < _REMEMBERED:
+            self._found[given] = channel
+        return channel
+
+
+def _spelled(named: str) -> str:
+    # "QR Code", "e-mail": a channel that is known under another spelling must not lose what goes with it.
+    return _KNOWN.get(normalized(named), named)
