@@ -1,12 +1,15 @@
 """`referrals status`: what an operator sees of campaigns that run."""
 
 import json
+import signal
+import urllib.request
 from typing import Any
 
 import pytest
 
 from tests.services import RabbitMQ, Vhost, wait_until
 from tests.system.commands import Desk
+from tests.system.terminal import Terminal
 
 
 def told(desk: Desk, *arguments: str) -> dict[str, Any]:
@@ -21,6 +24,13 @@ def counted(desk: Desk) -> tuple[int, int | None]:
     """How many letters are dead, and jobs unaccounted for, of one look."""
     report = told(desk)
     return report["dead"], report["unaccounted"]
+
+
+def queues_of(desk: Desk) -> str:
+    """RabbitMQ's page of metrics."""
+    url = desk.env["REFERRALS_RABBITMQ_METRICS_URL"]
+    with urllib.request.urlopen(f"{url}/metrics/detailed?family=queue_coarse_metrics", timeout=5) as page:
+        return str(page.read().decode())
 
 
 @pytest.fixture
@@ -118,3 +128,64 @@ def test_without_a_shared_store(desk: Desk) -> None:
     ended = desk.run("status")
     assert ended.returncode == 2
     assert ended.stderr.startswith("referrals: REFERRALS_REDIS_URL")
+
+
+def test_a_broken_shops_file_hides_no_count(published: Desk) -> None:
+    """What store and RabbitMQ know is shown, also of shops that the file doesn't tell; the line says what is wrong."""
+    shops = published.folder / "shops.toml"
+    shops.write_text(shops.read_text() + "weigth = 3\n")
+    ended = published.run("status", "--json")
+    assert ended.returncode == 2, ended.stderr
+    report = json.loads(ended.stdout)
+    assert [(row["campaign"], row["published"]) for row in report["campaigns"]] == [("spring", 40), ("summer", 20)]
+    (problem,) = report["problems"]
+    assert "did you mean weight?" in problem
+    assert "last good version" in problem
+    wait_until(lambda: "referrals.shop.acme" in queues_of(published), 30, "RabbitMQ to tell of the shop's queue")
+    shops.unlink()
+    shown = published.run("status")
+    assert (shown.returncode, "spring" in shown.stdout, "No such file" in shown.stderr) == (2, True, True)
+
+
+def test_what_is_out_of_reach_hides_nothing_else(published: Desk) -> None:
+    """Without RabbitMQ the counts are there, without the store the depths; either is said, with exit code 1."""
+    nowhere = "http://127.0.0.1:9"
+    deaf = published.run(
+        "status", "--json", REFERRALS_AMQP_URL="amqp://127.0.0.1:9", REFERRALS_RABBITMQ_METRICS_URL=nowhere
+    )
+    assert deaf.returncode == 1
+    report = json.loads(deaf.stdout)
+    assert [row["left"] for row in report["campaigns"]] == [40, 20]
+    assert report["shops"][0]["waiting"] is None
+    assert "RabbitMQ at 127.0.0.1:9 is out of reach" in report["problems"][0]
+    wait_until(lambda: told(published)["shops"][0]["waiting"] == 60, 30, "RabbitMQ to count the jobs")
+    blind = published.run("status", REFERRALS_REDIS_URL="redis://127.0.0.1:9/0")
+    assert blind.returncode == 1
+    assert "acme  ?" in blind.stdout
+    assert " 60 " in blind.stdout
+    assert "127.0.0.1:9 is out of reach" in blind.stderr
+
+
+def test_a_name_that_is_none(published: Desk) -> None:
+    """It is said, with the shop that may be meant; a campaign may be yet to come, a shop is not."""
+    unknown = published.run("status", "nosuch")
+    assert (unknown.returncode, "no job of a campaign nosuch" in unknown.stderr) == (0, True)
+    unknown = published.run("status", "--shop", "acmee")
+    assert (unknown.returncode, "did you mean acme?" in unknown.stderr) == (2, True)
+
+
+def test_watching_follows_the_shops_file(published: Desk) -> None:
+    """On a terminal of 80 columns each look fits it, and a shop that is added appears; Ctrl-C ends it well."""
+    with Terminal(published, "status", "--watch") as terminal:
+        terminal.wait_for("60")
+        shops = published.folder / "shops.toml"
+        shops.write_text(shops.read_text().replace("[shops.acme]", "[shops.acme-two]\n[shops.acme]"))
+        screen = terminal.wait_for("acme-two")
+        assert len(screen) < 24
+        assert max(map(len, screen)) <= 80
+        assert screen[0].startswith("campaign")
+        shops.write_text("[shops.acme")
+        screen = terminal.wait_for("not TOML")
+        assert any(line.startswith("spring") for line in screen)
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.process.wait(20) == 0

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from worker.campaigns import Importer
+from worker.cli.tables import Row, columns
 from worker.errors import UsageError
 from worker.visible import one_line, to_json
 
@@ -87,16 +88,15 @@ def summary(rows: list[tuple[str, str]], data: Mapping[str, Any], *, as_json: bo
         show(f"{name:<{width}}  {value}")
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, texts: int) -> None:
-    """Print columns; the first ``texts`` to the left, numbers to the right. Nothing is cut, however narrow it is."""
-    shown = [[one_line(cell) for cell in row] for row in (headings, *rows)]
-    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    for row in shown:
-        cells = [
-            cell.ljust(width) if number < texts else cell.rjust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        show("  ".join(cells).rstrip())
+def width() -> int | None:
+    """Places of a line on the terminal that stdout is; None where it is none."""
+    return stdout.width if stdout.is_terminal else None
+
+
+def table(headings: Sequence[str], rows: Sequence[Row], *, texts: int) -> None:
+    """Print columns, as :func:`worker.cli.tables.columns` makes them."""
+    for line in columns(headings, rows, texts=texts, width=width()):
+        show(line)
 
 
 def import_rows(importer: Importer) -> list[tuple[str, str]]:

@@ -21,6 +21,7 @@ from worker.cli.environment import load
 from worker.cli.masking import masked, plain
 from worker.cli.moments import after, ago
 from worker.cli.replay import publish_anew
+from worker.cli.tables import Row, columns
 from worker.errors import UsageError
 from worker.jobs import canonical
 from worker.settings import Settings
@@ -149,11 +150,14 @@ def list_letters(
         console.print_json({"total": reasons.total(), "reasons": dict(reasons), "letters": rows})
         return
     if rows:
-        console.table(
-            [name.replace("_", " ") for name in _COLUMNS],
-            [[_cell(row[name]) for name in _COLUMNS] for row in rows],
-            texts=len(_COLUMNS),
-        )
+        names = list(_COLUMNS)
+        table = [Row([_cell(row[name]) for name in names]) for row in rows]
+        width = console.width()
+        if width is not None and max(map(len, columns(names, table, texts=len(names)))) > width:
+            # `dead show` has it, and the id stands for it.
+            names.remove("job_id")
+            table = [Row(row.cells[: len(names)]) for row in table]
+        console.table([name.replace("_", " ") for name in names], table, texts=len(names))
     counts = ", ".join(f"{number:,} {_cell(name)}" for name, number in reasons.most_common())
     console.say(f"{reasons.total():,} dead letters{f': {counts}' if counts else ''}")
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from worker.clock import SECOND, to_datetime
+from worker.clock import SECOND, from_datetime, to_datetime
 from worker.controls import Controls
 from worker.limits import ShopLimits, next_reset
 from worker.shops import ListedShop
@@ -31,18 +32,50 @@ class GateView:
         remark = self.code or self.reason
         return f"{gate} ({remark})" if remark else gate
 
+    @property
+    def note(self) -> str | None:
+        """The same with its end, for a line of its own; None where the word says it all."""
+        if not (self.since or self.until or self.code or self.reason):
+            return None
+        end = "tried again at" if self.gate in _TRIED_AGAIN else "until"
+        return f"{self.text}, {end} {time_of(self.until)}" if self.until else self.text
 
-def gate_of(state: ShopState, config: ListedShop, controls: Controls) -> GateView:
-    """Of what closes the shop, that which a person has to do something about comes first."""
-    if (pause := controls.pause_of(config.slug)) is not None:
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether it is closed for a reason that somebody may have to do something about."""
+        return self.gate == "paused" or self.gate in _TRIED_AGAIN
+
+    @property
+    def opens_by_itself(self) -> bool:
+        """Whether it is known when: not while a person, or whoever refuses the credential, decides."""
+        return self.gate not in {"paused", "halted", "unlisted_code"}
+
+
+_TRIED_AGAIN = frozenset({"halted", "breaker", "unlisted_code"})
+
+
+def gate_of(state: ShopState | None, slug: str, limits: ShopLimits | None, controls: Controls) -> GateView:
+    """Of what closes the shop, that which a person has to do something about comes first.
+
+    Without its ``limits`` nobody can tell whether its day is spent; without its ``state``, only whether it is paused.
+    """
+    if (pause := controls.pause_of(slug)) is not None:
         return GateView("paused", reason=pause.reason, since=pause.since)
+    if state is None:
+        return GateView("?")
     if state.closure is not None:
         return GateView(state.closure.reason, code=state.closure.code, until=state.closure.until)
-    if state.calls_today >= config.limits.shop_per_day:
-        return GateView("day_quota", until=next_reset(state.at, config.limits.resets_at))
+    if limits is not None and state.calls_today >= limits.shop_per_day:
+        return GateView("day_quota", until=next_reset(state.at, limits.resets_at))
     if state.blocked_until:
         return GateView("throttled", until=state.blocked_until)
     return GateView("open")
+
+
+def gate_in(data: Mapping[str, Any]) -> GateView:
+    """The gate in what ``--json`` has of a shop."""
+    since, until = (from_datetime(datetime.fromisoformat(data[end])) if data[end] else 0 for end in ("since", "until"))
+    return GateView(data["gate"], data["code"], data["reason"], since, until)
 
 
 def limits_of(config: ListedShop, controls: Controls, now: int) -> ShopLimits:

@@ -8,16 +8,17 @@ import typer
 from worker.cli import console, options
 from worker.cli.checking import check
 from worker.cli.commands import Commands
-from worker.cli.controls import check_shop, reason_of, shared_store
+from worker.cli.controls import ask_each, check_shop, reason_of, shared_store
 from worker.cli.environment import load
-from worker.cli.gates import gate_of, limit_data, limit_line, limits_of, time_of
+from worker.cli.gates import gate_in, gate_of, limit_data, limit_line, limits_of, time_of
 from worker.cli.limiting import limit
+from worker.cli.tables import Row, columns
 from worker.clock import SECOND, SystemClock
 from worker.controls import EVERY_SHOP, Controls
-from worker.errors import UsageError
+from worker.errors import ConfigurationError, UsageError
 from worker.jobs import SLUG
 from worker.settings import Settings
-from worker.shops import ListedShop, listed_shops, readable_shops
+from worker.shops import ListedShop, readable_shops
 from worker.store.base import ShopState
 from worker.stores import build_store
 
@@ -53,18 +54,22 @@ def list_shops(as_json: options.Json = False) -> None:
     Example: `referrals shops list --json`
     """
     loaded = load()
-    configs = list(listed_shops(loaded.shops).values())
+    readable = readable_shops(loaded.shops)
+    if not readable.shops:
+        raise readable.problems[0]
+    configs = list(readable.shops.values())
     controls, states = _look(loaded, configs)
     rows = [_row(config, states.get(config.slug), controls) for config in configs]
     if as_json:
         console.print_json(rows)
-        return
-    console.table(_HEADINGS, [_cells(row) for row in rows], texts=3)
-    for row in rows:
-        if row["limit"]:
-            console.show(limit_line(row["shop"], row["limit"]))
-    if loaded.redis_url is None:
+    else:
+        _show(rows)
+    for problem in readable.problems:
+        console.say(f"{problem}; workers go on by the file's last good version")
+    if loaded.redis_url is None and not as_json:
         console.say("REFERRALS_REDIS_URL is not set: these are the file's limits; a worker's state is in its memory")
+    if readable.problems:
+        raise typer.Exit(ConfigurationError.exit_code)
 
 
 @shops.command()
@@ -142,9 +147,9 @@ def _look(loaded: Settings, configs: Sequence[ListedShop]) -> tuple[Controls, di
     store = build_store(loaded, SystemClock())
     try:
         controls, now = store.controls(), SystemClock().now()
-        return controls, {
-            config.slug: store.inspect(config.slug, limits_of(config, controls, now)) for config in configs
-        }
+        limits = {config.slug: limits_of(config, controls, now) for config in configs}
+        states = ask_each(lambda slug: store.inspect(slug, limits[slug]), limits)
+        return controls, dict(zip(limits, states, strict=True))
     finally:
         store.close()
 
@@ -169,7 +174,7 @@ def _row(config: ListedShop, state: ShopState | None, controls: Controls) -> dic
     }
     if state is None:
         return row
-    gate = gate_of(state, config, controls)
+    gate = gate_of(state, config.slug, limits, controls)
     return row | {
         "gate": gate.gate,
         "code": gate.code,
@@ -181,6 +186,25 @@ def _row(config: ListedShop, state: ShopState | None, controls: Controls) -> dic
         "calls_today": state.calls_today,
         "left_today": max(0, limits.shop_per_day - state.calls_today),
     }
+
+
+def _show(rows: list[dict[str, Any]]) -> None:
+    width = console.width()
+    table = [Row(_cells(row)) for row in rows]
+    if width is None or max(map(len, columns(_HEADINGS, table, texts=3))) <= width:
+        console.table(_HEADINGS, table, texts=3)
+    else:
+        # What explains a shop's gate gets a line of its own.
+        console.table([name for name in _HEADINGS if name != "until"], list(map(_short, rows)), texts=2)
+    for row in rows:
+        if row["limit"]:
+            console.show(limit_line(row["shop"], row["limit"]))
+
+
+def _short(row: dict[str, Any]) -> Row:
+    slug, _, _, *numbers = _cells(row)
+    note = gate_in(row).note if row["gate"] else None
+    return Row([slug, row["gate"] or "-", *numbers], [note] if note else [])
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

@@ -1,66 +1,58 @@
 """``referrals status``: how campaigns stand."""
 
 import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import Annotated, Any
+from collections.abc import Iterable
+from typing import Annotated
 
 import typer
 
 from worker.broker.connection import parameters
-from worker.broker.depths import Depth, Depths, depths
-from worker.broker.topology import DEAD, DELAYS, RESULTS, shop_queue
-from worker.campaigns.standing import Standing, seconds_to_go, unaccounted
+from worker.broker.depths import Depths, depths
+from worker.broker.topology import DEAD, DELAYS, RESULTS, SHOP_PREFIX, shop_queue
+from worker.campaigns.standing import Standing
 from worker.cli import console, options
+from worker.cli.controls import ask_each, check_shop
 from worker.cli.environment import load
-from worker.cli.gates import GateView, gate_of, limit_data, limit_line, limits_of
-from worker.clock import SECOND, SystemClock, to_datetime
+from worker.cli.gates import limits_of
+from worker.cli.status_report import Look, report
+from worker.cli.status_text import Frame, lines_of, remarks
+from worker.clock import SystemClock
 from worker.controls import Controls
-from worker.errors import ConfigurationError
+from worker.errors import BrokerError, ConfigurationError, ReferralError, StoreError
+from worker.jobs import SLUG
+from worker.limits import Rate, ShopLimits
 from worker.settings import Settings
-from worker.shops import ListedShop, listed_shops
+from worker.shops import ListedShop, ReadableShops, readable_shops
 from worker.store.base import ShopState, Store
 from worker.stores import build_store
 
 LOOK_SECONDS = 2.0
 """Between the looks of --watch, and between the two that a pace is measured by."""
 
-LAG_SECONDS = 6.0
-"""How old RabbitMQ's depths may be: it counts a quorum queue every five seconds."""
-
-_CAMPAIGN = ("campaign", "shop", "published", "sent", "rejected", "failed", "unknown", "other", "twice", "dead", "left")
-_SHOP = ("shop", "gate", "until", "waiting", "in hand", "jobs/s now", "allowed", "left today", "to go")
-
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    at: float
-    standings: list[Standing]
-    states: Mapping[str, ShopState]
-    controls: Controls
-
-    def results(self) -> Counter[str]:
-        return Counter({shop: n for shop, n in self._of_shops().items() if n})
-
-    def _of_shops(self) -> Counter[str]:
-        counts: Counter[str] = Counter()
-        for standing in self.standings:
-            counts[standing.shop] += standing.results
-        return counts
+_UNKNOWN = ShopLimits(Rate.per_second(1, 1), 1, Rate.per_second(1, 1), 1)
+"""For a shop whose limits the file doesn't tell; what the store makes of them is not shown."""
 
 
 def status(
     campaign: Annotated[str | None, typer.Argument(help="Show this campaign only.", show_default=False)] = None,
+    shop: Annotated[str | None, typer.Option("--shop", help="Show this shop only.", show_default=False)] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Show every campaign at every shop, however many there are.")
+    ] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Show it again every two seconds, until Ctrl-C.")] = False,
     as_json: options.Json = False,
 ) -> None:
     """Show what became of each campaign's jobs at each shop, what is left, how fast it goes and until when.
 
+    Of more than 20 shops those are shown that need a person, and campaigns over all shops; --all and --shop show the
+    rest, and --json has everything.
+
     Counts come from the store, so `REFERRALS_REDIS_URL` must be the workers'; depths of queues from RabbitMQ's
     Prometheus endpoint (`REFERRALS_RABBITMQ_METRICS_URL`), or else from RabbitMQ itself. It says so when jobs are
     missing: published = results + waiting + delayed + in hand + dead.
+
+    Where the store, RabbitMQ or the shops file can't be used, the rest is shown, and a line says what is missing; then
+    the exit code is 1, or 2 for the shops file. It opens no secret: whether one is wrong the shop's gate tells.
 
     Example: `referrals status spring --watch`
     """
@@ -69,150 +61,90 @@ def status(
         raise ConfigurationError(
             "REFERRALS_REDIS_URL: is not set; a worker without it keeps its counts in its memory, see its /metrics"
         )
-    configs = list(listed_shops(loaded.shops).values())
+    if shop is not None:
+        check_shop(shop, readable_shops(loaded.shops), loaded)
     store = build_store(loaded, SystemClock())
     try:
-        earlier = _look(store, configs)
+        earlier = _look(store, loaded, paced_only=True)
         while True:
-            time.sleep(LOOK_SECONDS)
-            found = _depths(loaded, configs)
-            look = _look(store, configs)
-            report = _report(earlier, look, found, configs, campaign)
+            time.sleep(max(0.0, earlier.at + LOOK_SECONDS - time.monotonic()))
+            look = _look(store, loaded)
+            found = report(earlier, look, campaign, shop)
             if as_json:
-                console.print_json(report)
+                console.print_json(found)
             else:
-                if watch and console.stdout.is_terminal:
+                framed = watch and console.stdout.is_terminal
+                frame = Frame(console.width(), console.stdout.height if framed else None, every or shop is not None)
+                if framed:
                     console.stdout.clear()
-                _show(report)
+                _print(lines_of(found, frame), () if framed else remarks(found))
             if not watch:
-                return
+                break
             earlier = look
     except KeyboardInterrupt:
         return
     finally:
         store.close()
+    if campaign is not None and not found["campaigns"] and look.standings is not None:
+        console.say(f"no job of a campaign {campaign} has been counted; is that its name?")
+    if look.problems:
+        raise typer.Exit(max(problem.exit_code for problem in look.problems))
 
 
-def _look(store: Store, configs: Sequence[ListedShop]) -> _Look:
-    standings = [
-        Standing.of(campaign, config.slug, counters)
-        for config in configs
-        for campaign, counters in sorted(store.tallies(config.slug).items())
+def _print(lines: Iterable[str], explained: Iterable[str]) -> None:
+    for line in lines:
+        console.show(line)
+    for text in explained:
+        console.say(text)
+
+
+def _look(store: Store, loaded: Settings, *, paced_only: bool = False) -> Look:
+    # With `paced_only` no more than what a pace is measured by.
+    readable = readable_shops(loaded.shops)
+    problems: list[ReferralError] = [
+        ConfigurationError(f"{problem}; workers go on by its last good version, and none can start")
+        for problem in readable.problems
     ]
-    controls, now = store.controls(), SystemClock().now()
-    states = {config.slug: store.inspect(config.slug, limits_of(config, controls, now)) for config in configs}
-    return _Look(time.monotonic(), standings, states, controls)
+    queues = None
+    if not paced_only:
+        try:
+            queues = _depths(loaded, readable)
+        except BrokerError as error:
+            problems.append(error)
+    shops = _shops(readable, queues)
+    try:
+        tallies = ask_each(store.tallies, shops)
+        standings = [
+            Standing.of(campaign, slug, counters)
+            for slug, of_shop in zip(shops, tallies, strict=True)
+            for campaign, counters in sorted(of_shop.items())
+        ]
+        at = time.monotonic()
+        if paced_only:
+            return Look(at, shops, standings)
+        controls, now = store.controls(), SystemClock().now()
+        states = ask_each(lambda slug: _state(store, slug, shops[slug], controls, now), shops)
+    except StoreError as error:
+        problems.append(error)
+        return Look(time.monotonic(), shops, None, depths=queues, problems=problems)
+    return Look(at, shops, standings, dict(zip(shops, states, strict=True)), controls, queues, problems)
 
 
-def _depths(loaded: Settings, configs: Sequence[ListedShop]) -> Depths:
+def _state(store: Store, slug: str, config: ListedShop | None, controls: Controls, now: int) -> ShopState:
+    return store.inspect(slug, limits_of(config, controls, now) if config is not None else _UNKNOWN)
+
+
+def _shops(readable: ReadableShops, queues: Depths | None) -> dict[str, ListedShop | None]:
+    shops: dict[str, ListedShop | None] = {**readable.shops, **dict.fromkeys(readable.others)}
+    if readable.problems and queues is not None:
+        # What the file doesn't tell, RabbitMQ does: each shop has a queue.
+        names = sorted(name.removeprefix(SHOP_PREFIX) for name in queues.queues if name.startswith(SHOP_PREFIX))
+        shops |= {name: None for name in names if name not in shops and SLUG.fullmatch(name)}
+    return shops
+
+
+def _depths(loaded: Settings, readable: ReadableShops) -> Depths:
     params = parameters(loaded.amqp_url.get_secret_value(), name="referral-dispatch status")
-    names = [shop_queue(config.slug) for config in configs]
+    names = [shop_queue(slug) for slug in (*readable.shops, *readable.others)]
     names += [f"referrals.delay.{seconds}" for seconds in DELAYS] + [DEAD, RESULTS]
     return depths(params, names, loaded.rabbitmq_metrics_url)
-
-
-def _report(
-    earlier: _Look, look: _Look, found: Depths, configs: Sequence[ListedShop], campaign: str | None
-) -> dict[str, Any]:
-    seconds = look.at - earlier.at
-    done = look.results() - earlier.results()
-    left: Counter[str] = Counter()
-    for standing in look.standings:
-        left[standing.shop] += max(0, standing.left)
-    none = Depth(0, 0)
-    waiting = {config.slug: found.queues.get(shop_queue(config.slug), none) for config in configs}
-    delayed = sum(_total(found.queues.get(f"referrals.delay.{level}", none)) for level in DELAYS)
-    dead = _total(found.queues.get(DEAD, none))
-    in_queues = delayed + sum(map(_total, waiting.values()))
-    gap = unaccounted(look.standings, in_queues=in_queues, dead=dead)
-    # What moved while the depths grew old is in both counts or in none.
-    slack = (sum(done.values()) / seconds) * LAG_SECONDS * 2
-    shops = []
-    for config in configs:
-        state, depth = look.states[config.slug], waiting[config.slug]
-        gate = gate_of(state, config, look.controls)
-        shops.append(
-            {
-                "shop": config.slug,
-                "gate": gate.gate,
-                "code": gate.code,
-                "reason": gate.reason,
-                "until": to_datetime(gate.until).isoformat(timespec="seconds") if gate.until else None,
-                "limit": limit_data(config.slug, look.controls, state.at),
-                "waiting": depth.ready,
-                "in_hand": depth.unacknowledged,
-                "jobs_per_second": round(done[config.slug] / seconds, 2),
-                "allowed_per_second": round(SECOND / state.interval, 3),
-                "left_today": max(0, config.limits.shop_per_day - state.calls_today),
-                "seconds_to_go": round(seconds_to_go(left[config.slug], config.limits, state, closed_until=gate.until)),
-            }
-        )
-    shown = [standing for standing in look.standings if campaign in (None, standing.campaign)]
-    names = {standing.shop for standing in shown}
-    return {
-        "campaigns": [_campaign(standing) for standing in shown],
-        "shops": [shop for shop in shops if campaign is None or shop["shop"] in names],
-        "delayed": delayed,
-        "dead": dead,
-        "results_waiting": _total(found.queues.get(RESULTS, none)),
-        "depths_from": found.source,
-        "unaccounted": None if not found.complete else gap if abs(gap) > slack else 0,
-    }
-
-
-def _campaign(standing: Standing) -> dict[str, Any]:
-    return {
-        "campaign": standing.campaign,
-        "shop": standing.shop,
-        "published": standing.published,
-        **standing.outcomes,
-        "rejected_by_code": dict(standing.rejected),
-        "duplicates": standing.duplicates,
-        "dead": standing.dead,
-        "left": standing.left,
-    }
-
-
-def _total(depth: Depth) -> int:
-    return depth.ready + (depth.unacknowledged or 0)
-
-
-def _show(report: Mapping[str, Any]) -> None:
-    rows = []
-    for row in report["campaigns"]:
-        numbers = [row["published"], row["sent"], row["rejected"], row["failed"], row["unknown"]]
-        numbers += [row["expired"] + row["cancelled"], row["duplicates"], row["dead"], row["left"]]
-        rows.append([row["campaign"], row["shop"], *(f"{number:,}" for number in numbers)])
-        rows += [[f"  {code}", "", "", "", f"{n:,}", *[""] * 6] for code, n in sorted(row["rejected_by_code"].items())]
-    console.table(_CAMPAIGN, rows, texts=2)
-    console.show("")
-    console.table(_SHOP, [_shop_cells(row) for row in report["shops"]], texts=3)
-    for row in report["shops"]:
-        if row["limit"]:
-            console.show(limit_line(row["shop"], row["limit"]))
-    console.show("")
-    console.show(
-        f"delayed {report['delayed']:,}, results not yet collected {report['results_waiting']:,}, "
-        f"dead {report['dead']:,} (depths from {report['depths_from']})"
-    )
-    gap = report["unaccounted"]
-    if gap is None:
-        console.say("whether all jobs are accounted for can't be told: RabbitMQ says nothing of those in hand")
-    elif gap > 0:
-        console.say(f"{gap:,} jobs are missing: published, and neither finished nor in any queue; see docs/queues.md")
-    elif gap < 0:
-        console.say(f"{-gap:,} jobs more than were counted: published by another program, or the store lost its data")
-
-
-def _shop_cells(row: Mapping[str, Any]) -> list[str]:
-    return [
-        row["shop"],
-        GateView(row["gate"], code=row["code"], reason=row["reason"]).text,
-        row["until"] or "-",
-        f"{row['waiting']:,}",
-        "?" if row["in_hand"] is None else f"{row['in_hand']:,}",
-        f"{row['jobs_per_second']:,g}",
-        f"{row['allowed_per_second']:,g}",
-        f"{row['left_today']:,}",
-        str(timedelta(seconds=row["seconds_to_go"])),
-    ]

@@ -1,0 +1,78 @@
+"""A command on a terminal of 80 columns and 24 lines, and what a person sees there."""
+
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+import threading
+from typing import Self
+
+from tests.services import wait_until
+from tests.system.commands import Desk
+
+CLEARED = b"\x1b[2J"
+"""By which a command begins a new screen."""
+
+
+class Terminal:
+    """Runs ``referrals``; a context manager, at whose end the command ends."""
+
+    def __init__(self, desk: Desk, *arguments: str) -> None:
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        env = {name: value for name, value in desk.env.items() if name not in {"COLUMNS", "LINES"}} | {"TERM": "xterm"}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "worker", *arguments],
+            cwd=desk.folder,
+            env=env,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+        )
+        os.close(slave)
+        self._seen = b""
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def wait_for(self, text: str, seconds: float = 40) -> list[str]:
+        """The lines of the first whole screen with that text in it."""
+        found: list[list[str]] = []
+
+        def is_there() -> bool:
+            whole = self._seen.split(CLEARED)[1:-1]
+            found[:] = [lines for lines in map(_lines, whole) if text in "\n".join(lines)]
+            return bool(found) or self.process.poll() is not None
+
+        wait_until(is_there, seconds, f"{text!r} on the terminal")
+        assert found, self._seen.decode(errors="replace")
+        return found[-1]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(10)
+        self._reader.join(10)
+        os.close(self._master)
+
+    def _read(self) -> None:
+        while True:
+            try:
+                part = os.read(self._master, 65536)
+            except OSError:
+                # Linux's way of saying that nobody has the other end any more.
+                return
+            if not part:
+                return
+            self._seen += part
+
+
+def _lines(screen: bytes) -> list[str]:
+    text = screen.decode(errors="replace").replace("\x1b[H", "").replace("\r\n", "\n")
+    return text.rstrip("\n").split("\n")

@@ -1,0 +1,133 @@
+"""How campaigns and shops stand, from what store, RabbitMQ and shops file say, or as much of it as they do. Pure."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from worker.broker.depths import Depth, Depths
+from worker.broker.topology import DEAD, DELAYS, RESULTS, shop_queue
+from worker.campaigns.standing import Standing, seconds_to_go, unaccounted
+from worker.cli.gates import gate_of, limit_data
+from worker.clock import SECOND, to_datetime
+from worker.controls import Controls
+from worker.errors import ReferralError
+from worker.jobs import canonical
+from worker.shops import ListedShop
+from worker.store.base import ShopState
+
+LAG_SECONDS = 6.0
+"""How old RabbitMQ's depths may be: it counts a quorum queue every five seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was found at ``at`` (seconds of a monotonic clock).
+
+    ``shops`` has None for those whose table in the shops file can't be used. ``standings`` is None where the store is
+    out of reach, ``depths`` where RabbitMQ is; ``problems`` say so.
+    """
+
+    at: float
+    shops: Mapping[str, ListedShop | None]
+    standings: Sequence[Standing] | None
+    states: Mapping[str, ShopState] = field(default_factory=dict)
+    controls: Controls = field(default_factory=Controls)
+    depths: Depths | None = None
+    problems: Sequence[ReferralError] = ()
+
+    def results(self) -> Counter[str]:
+        """Results by shop."""
+        counts: Counter[str] = Counter()
+        for standing in self.standings or ():
+            counts[standing.shop] += standing.results
+        return counts
+
+
+def report(earlier: Look, look: Look, campaign: str | None, shop: str | None) -> dict[str, Any]:
+    """What `referrals status --json` prints, of one campaign or shop if told so; the pace is that since ``earlier``."""
+    standings = look.standings or ()
+    found = look.depths or Depths({}, "nowhere: RabbitMQ is out of reach", complete=False)
+    seconds = look.at - earlier.at
+    paced = earlier.standings is not None and look.standings is not None and seconds > 0
+    done = look.results() - earlier.results() if paced else Counter[str]()
+    delayed = sum(_total(found.queues.get(f"referrals.delay.{level}")) for level in DELAYS)
+    dead = _total(found.queues.get(DEAD))
+    waiting = {slug: found.queues.get(shop_queue(slug)) for slug in look.shops}
+    gap = unaccounted(standings, in_queues=delayed + sum(map(_total, waiting.values())), dead=dead)
+    # What moved while the depths grew old is in both counts or in none.
+    slack = (done.total() / seconds) * LAG_SECONDS * 2 if paced else 0
+    empty = {slug for slug, depth in waiting.items() if found.complete and not delayed and not _total(depth)}
+    name = canonical(campaign)
+    shown = [
+        standing
+        for standing in standings
+        if (campaign is None or canonical(standing.campaign) == name) and shop in (None, standing.shop)
+    ]
+    named = {standing.shop for standing in shown} if campaign is not None else look.shops.keys()
+    left: Counter[str] = Counter()
+    for standing in standings:
+        left[standing.shop] += max(0, standing.left)
+    return {
+        "campaigns": [_campaign(standing, ended=standing.shop in empty) for standing in shown],
+        "shops": [
+            _shop(slug, look, waiting[slug], left[slug], done[slug] / seconds if paced else None)
+            for slug in look.shops
+            if shop in (None, slug) and slug in named
+        ],
+        "delayed": delayed if look.depths else None,
+        "dead": dead if look.depths else None,
+        "results_waiting": _total(found.queues.get(RESULTS)) if look.depths else None,
+        "depths_from": found.source,
+        "unaccounted": None if not found.complete or look.standings is None else gap if abs(gap) > slack else 0,
+        "problems": [str(problem) for problem in look.problems],
+    }
+
+
+def _shop(slug: str, look: Look, depth: Depth | None, left: int, pace: float | None) -> dict[str, Any]:
+    config, state = look.shops[slug], look.states.get(slug)
+    limits = config.limits if config is not None else None
+    gate = gate_of(state, slug, limits, look.controls)
+    known = limits is not None and state is not None
+    # Of jobs whose producer doesn't count, only the queue tells.
+    togo = max(left, _total(depth))
+    return {
+        "shop": slug,
+        "gate": gate.gate,
+        "code": gate.code,
+        "reason": gate.reason,
+        "since": to_datetime(gate.since).isoformat(timespec="seconds") if gate.since else None,
+        "until": to_datetime(gate.until).isoformat(timespec="seconds") if gate.until else None,
+        "limit": limit_data(slug, look.controls, state.at) if state is not None else None,
+        "waiting": depth.ready if depth is not None else 0 if look.depths and look.depths.complete else None,
+        "in_hand": depth.unacknowledged if depth is not None else 0 if look.depths and look.depths.complete else None,
+        "jobs_per_second": round(pace, 2) if pace is not None else None,
+        "allowed_per_second": round(SECOND / state.interval, 3) if known and state is not None else None,
+        "left_today": max(0, limits.shop_per_day - state.calls_today) if limits and state else None,
+        "seconds_to_go": (
+            round(seconds_to_go(togo, limits, state, closed_until=gate.until))
+            if limits and state and (gate.opens_by_itself or not togo)
+            else None
+        ),
+    }
+
+
+def _campaign(standing: Standing, *, ended: bool) -> dict[str, Any]:
+    # More have ended than were counted as published: how many there are yet to come nobody has counted, unless RabbitMQ
+    # has none of the shop's.
+    uncounted = max(0, -standing.left)
+    return {
+        "campaign": standing.campaign,
+        "shop": standing.shop,
+        "published": standing.published,
+        "uncounted": uncounted,
+        **standing.outcomes,
+        "rejected_by_code": dict(standing.rejected),
+        "duplicates": standing.duplicates,
+        "dead": standing.dead,
+        "left": standing.left if not uncounted else 0 if ended else None,
+    }
+
+
+def _total(depth: Depth | None) -> int:
+    return depth.ready + (depth.unacknowledged or 0) if depth is not None else 0

@@ -1,0 +1,184 @@
+"""The same for a person, in lines: what needs somebody comes first, and there is no end of what doesn't. Pure."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from worker.cli.gates import gate_in, limit_line
+from worker.cli.tables import Row, clipped, columns, height, wrapped
+
+MOST_ROWS = 20
+"""Shops, or campaigns, that are shown one by one unless all are asked for: 3,000 shops were 495 KB."""
+
+_CAMPAIGN = ("campaign", "shop", "published", "sent", "rejected", "left")
+_SHOP = ("shop", "gate", "waiting", "in hand", "jobs/s", "of", "left today", "to go")
+
+_SUMMED = (
+    "published",
+    "uncounted",
+    "sent",
+    "rejected",
+    "failed",
+    "unknown",
+    "expired",
+    "cancelled",
+    "duplicates",
+    "dead",
+)
+_REST = ("failed", "unknown", "expired", "cancelled", "duplicates", "dead")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What there is room for: ``width`` and ``height`` of the terminal, None where there is none; ``every`` shop and
+    campaign, however many they are.
+    """
+
+    width: int | None = None
+    height: int | None = None
+    every: bool = False
+
+
+def lines_of(report: Mapping[str, Any], frame: Frame) -> list[str]:
+    """The report; in a frame that has a height, no higher as far as three lines of each table allow, and with the
+    :func:`remarks`, which go elsewhere else.
+    """
+    head, foot = [], _foot(report)
+    if frame.height is not None:
+        head = [line for text in remarks(report) for line in wrapped(text, frame.width, indent="")]
+    shops, campaigns = report["shops"], _campaigns(report["campaigns"], every=frame.every)
+    if len(report["shops"]) > MOST_ROWS and not frame.every:
+        head += wrapped(_totals(shops), frame.width, indent="")
+        shops = [shop for shop in shops if gate_in(shop).needs_a_person]
+    foot = [line for text in foot for line in wrapped(text, frame.width, indent="")]
+    if frame.height is not None:
+        # What may have to be cut stands last.
+        campaigns.sort(key=lambda row: row["left"] == 0)
+        shops = sorted(shops, key=lambda shop: not gate_in(shop).needs_a_person)
+    campaign_rows = [_campaign_row(row) for row in campaigns]
+    shop_rows = [_shop_row(row) for row in shops]
+    if frame.height is not None:
+        # An empty line after each table, and one for the cursor.
+        room = max(0, frame.height - len(head) - len(foot) - 3)
+        wanted = height(shop_rows, frame.width)
+        campaign_rows = clipped(campaign_rows, max(room - wanted, room // 2, 3), frame.width, "campaigns")
+        room -= height(campaign_rows, frame.width)
+        shop_rows = clipped(shop_rows, max(room, 3), frame.width, "shops")
+    elif not frame.every:
+        campaign_rows = _first(campaign_rows, "campaigns")
+        shop_rows = _first(shop_rows, "shops that are closed")
+    return [
+        *head,
+        *columns(_CAMPAIGN, campaign_rows, texts=2, width=frame.width),
+        "",
+        *(columns(_SHOP, shop_rows, texts=2, width=frame.width) if shop_rows else []),
+        *([""] if shop_rows else []),
+        *foot,
+    ]
+
+
+def remarks(report: Mapping[str, Any]) -> list[str]:
+    """What could not be found out, and what doesn't add up, a line each."""
+    told = list(report["problems"])
+    gap = report["unaccounted"]
+    if any(row["uncounted"] for row in report["campaigns"]) or (gap is not None and gap < 0):
+        more = f" ({-gap:,} of all campaigns together)" if gap is not None and gap < 0 else ""
+        told.append(
+            f"+: more jobs than were counted as published{more}: by a program that doesn't count, by `publish` without "
+            "the store, or before the store lost its data; how many are left (?) the shop's queue alone tells"
+        )
+    if gap is not None and gap > 0:
+        told.append(f"{gap:,} jobs are missing: published, and neither finished nor in any queue; see docs/queues.md")
+    if gap is None and not report["problems"]:
+        told.append("whether all jobs are accounted for can't be told: RabbitMQ says nothing of those in hand")
+    return told
+
+
+def _first(rows: Sequence[Row], what: str) -> list[Row]:
+    if len(rows) <= MOST_ROWS:
+        return list(rows)
+    last = rows[MOST_ROWS - 1]
+    more = f"… and {len(rows) - MOST_ROWS:,} more {what}; --all shows them"
+    return [*rows[: MOST_ROWS - 1], Row(last.cells, [*last.notes, more])]
+
+
+def _campaigns(rows: Sequence[Mapping[str, Any]], *, every: bool) -> list[Mapping[str, Any]]:
+    if every or len(rows) <= MOST_ROWS:
+        return list(rows)
+    # Over all shops, those that are not over first.
+    by_name: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        by_name.setdefault(row["campaign"], []).append(row)
+    sums = [_sum(name, of_shops) for name, of_shops in by_name.items()]
+    return sorted(sums, key=lambda row: row["left"] == 0)
+
+
+def _sum(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    codes: Counter[str] = Counter()
+    for row in rows:
+        codes.update(row["rejected_by_code"])
+    lefts = [row["left"] for row in rows]
+    return {
+        "campaign": name,
+        "shop": rows[0]["shop"] if len(rows) == 1 else f"{len(rows):,} shops",
+        **{key: sum(row[key] for row in rows) for key in _SUMMED},
+        "rejected_by_code": dict(codes),
+        "left": None if None in lefts else sum(lefts),
+    }
+
+
+def _campaign_row(row: Mapping[str, Any]) -> Row:
+    # As many as have ended were published at least.
+    published = f"{row['published'] + row['uncounted']:,}{'+' if row['uncounted'] else ''}"
+    numbers = [published, *(f"{row[name]:,}" for name in ("sent", "rejected")), _number(row["left"])]
+    notes = []
+    if row["rejected_by_code"]:
+        codes = sorted(row["rejected_by_code"].items(), key=lambda item: (-item[1], item[0]))
+        notes.append(f"rejected: {', '.join(f'{number:,} {code}' for code, number in codes)}")
+    if rest := [f"{row[name]:,} {name}" for name in _REST if row[name]]:
+        notes.append(f"besides: {', '.join(rest)}")
+    return Row([row["campaign"], row["shop"], *numbers], notes)
+
+
+def _shop_row(row: Mapping[str, Any]) -> Row:
+    notes = []
+    if note := gate_in(row).note:
+        notes.append(note)
+    if row["limit"]:
+        notes.append(limit_line(row["shop"], row["limit"]))
+    cells = [row["shop"], row["gate"], _number(row["waiting"]), _number(row["in_hand"])]
+    cells += [_rate(row["jobs_per_second"]), _rate(row["allowed_per_second"]), _number(row["left_today"])]
+    return Row([*cells, _span(row["seconds_to_go"])], notes)
+
+
+def _totals(shops: Sequence[Mapping[str, Any]]) -> str:
+    gates = Counter(shop["gate"] for shop in shops)
+    waiting = [shop["waiting"] for shop in shops]
+    told = f"{sum(waiting):,} jobs wait" if None not in waiting else "how many jobs wait is not known"
+    each = ", ".join(f"{number:,} {gate}" for gate, number in gates.most_common())
+    return f"{len(shops):,} shops: {each}; {told}; those that need a person are below, --all or --shop shows others"
+
+
+def _foot(report: Mapping[str, Any]) -> list[str]:
+    if report["delayed"] is None:
+        return []
+    told = f"delayed {report['delayed']:,}, results not yet collected {report['results_waiting']:,}, "
+    return [f"{told}dead {report['dead']:,} (depths from {report['depths_from']})"]
+
+
+def _number(number: int | None) -> str:
+    return "?" if number is None else f"{number:,}"
+
+
+def _rate(rate: float | None) -> str:
+    return "?" if rate is None else f"{rate:,.0f}" if rate >= 100 or rate == int(rate) else f"{rate:,.3g}"
+
+
+def _span(seconds: int | None) -> str:
+    if seconds is None:
+        return "-"
+    minutes, second = divmod(seconds, 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    return f"{days:,}d {hour:02}:{minute:02}" if days else f"{hour}:{minute:02}:{second:02}"
