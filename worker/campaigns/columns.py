@@ -4,12 +4,19 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 
 from worker.campaigns.exports.base import FIELDS
 from worker.errors import UsageError
 from worker.visible import one_line
 
 _CUSTOMER_FIELDS = ("customer_email", "customer_shopid", "customer_bhid")
+_LIKELY = {
+    "customer_email": frozenset({"email", "emailaddress", "mail", "customeremailaddress", "useremail", "contactemail"}),
+    "customer_shopid": frozenset({"customerid", "shopifycustomerid", "shopid"}),
+}
+"""What other programs call the customer's columns. They are suggested and not taken: the address may be a friend's."""
+
 _COLUMNS_SHOWN = 40
 _NAME_SHOWN = 60
 VALUE_SHOWN = 40
@@ -131,7 +138,7 @@ class ColumnMatcher:
     def _refuse_incomplete(self, path: Path, columns: Sequence[Column], found: Mapping[str, int]) -> None:
         if not any(field in found for field in _CUSTOMER_FIELDS):
             raise UsageError(
-                f"{path}: no column for the customer; name one with --map customer_email=COLUMN "
+                f"{path}: no column for the customer; {_suggested(columns)}name one with --map customer_email=COLUMN "
                 f"(or customer_shopid, customer_bhid); {_seen(columns)}"
             )
         if "channel" not in found and not self._has_channel:
@@ -152,6 +159,16 @@ def shown_value(value: str) -> str:
 
 def _name(column: Column) -> str:
     return column if isinstance(column, str) else ".".join(column)
+
+
+def _suggested(columns: Sequence[Column]) -> str:
+    for field, likely in _LIKELY.items():
+        for column in columns:
+            last = column if isinstance(column, str) else column[-1]
+            if normalized(last) in likely:
+                meant = " ".join(_name(column).split())
+                return f"is it --map {quote(f'{field}={meant}')}? Else "
+    return ""
 
 
 def _path(name: str) -> str:

@@ -1,5 +1,7 @@
 """Headers: what is recognised, what the command can say, and what is refused."""
 
+import shlex
+
 import pytest
 
 from tests.unit.campaigns.conftest import Import
@@ -56,6 +58,30 @@ def test_header_refused(run_import: Import, header: str, options: dict[str, obje
     with pytest.raises(UsageError, match=message) as caught:
         run_import(f"{header}\n", **options)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("header", "suggestion"),
+    [
+        ("Email,Name", "customer_email=Email"),
+        ("Name,EMAIL", "customer_email=EMAIL"),
+        ("Customer ID,Email  Address", "'customer_email=Email Address'"),
+        ("Customer ID,Name", "'customer_shopid=Customer ID'"),
+        ('{"attributes": {"E-Mail": "x"}}', "customer_email=attributes.E-Mail"),
+    ],
+)
+def test_likely_columns_are_suggested(run_import: Import, header: str, suggestion: str) -> None:
+    """Where the customer's column is missed one that may be meant is named, ready to paste; none is taken unasked."""
+    with pytest.raises(UsageError) as refused:
+        run_import(f"{header}\n")
+    assert f"no column for the customer; is it --map {suggestion}? Else name one" in str(refused.value)
+    assert run_import(f"{header}\n", mapping=parse_mapping([shlex.split(suggestion)[0]])).jobs is not None
+
+
+def test_nothing_likely(run_import: Import) -> None:
+    """What merely contains such a word is not suggested."""
+    with pytest.raises(UsageError, match="no column for the customer; name one"):
+        run_import("Friend Email,Email Consent\n")
 
 
 def test_no_column_for_a_field(run_import: Import) -> None:
