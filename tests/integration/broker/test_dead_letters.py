@@ -214,6 +214,11 @@ def test_what_the_worker_does_not_see(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap
     assert [body for body, letter in letters.items() if letter.is_result] == [b"no result"]
     assert letters[gone].shop == "gone"
     assert letters[gone].campaign == "spring"
+    assert [letters[body].detail for body in (gone, b"no result", b"by hand")] == [
+        "no queue takes jobs of 'gone'",
+        "RabbitMQ took it out of referrals.results",
+        None,
+    ]
     dated = [letters[body].dead_at for body in (gone, b"looping", b"no result")]
     assert all(at is not None and before <= at <= datetime.now(UTC) for at in dated)
     assert letters[b"by hand"].dead_at is None
