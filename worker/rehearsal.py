@@ -16,6 +16,9 @@ EARLIER_LINKS = "https://shop.example.com/"
 TEXTS = "SANDBOX: "
 """What each message of the emulator begins with."""
 
+SHOP = "sandbox-shop"
+"""A shop that is meant for nothing else, where none is named."""
+
 
 def is_rehearsed(result: Mapping[str, Any]) -> bool:
     """Whether the emulator gave this result (its parsed JSON); False also where nothing answered at all."""

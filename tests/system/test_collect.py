@@ -200,3 +200,29 @@ def test_two_collects_don_t_share_a_file(desk: Desk, vhost: Vhost) -> None:
     first.signal(signal.SIGTERM)
     assert first.wait() == 0
     assert "results.csv (10 rows)" in first.stdout
+
+
+def test_nothing_came(desk: Desk, vhost: Vhost) -> None:
+    """Where no result came at all it says so, and what may be the reason: another that takes them, if there is one."""
+    declare(desk)
+    alone = desk.run("collect", "--out", "results.csv", "--until-idle", "0.5")
+    assert (alone.returncode, len(alone.stderr.splitlines())) == (0, 1)
+    assert alone.stderr.startswith("referrals: no result came within 0.5 s; start it once jobs are published and a")
+    other = desk.start("collect", "--out", "others.csv")
+    wait_until(lambda: (desk.folder / "others.csv").exists(), 20, "the other to begin")
+    with tapping(vhost) as tap:
+        wait_until(lambda: consumers(tap) == 1, 20, "the other to subscribe")
+        beside = desk.run("collect", "--out", "results.csv", "--until-idle", "0.5")
+        assert beside.stderr == (
+            "referrals: no result came within 0.5 s; other consumers take results from referrals.results: 1\n"
+        )
+        other.signal(signal.SIGTERM)
+        assert other.wait() == 0
+        publish(tap, range(3))
+    some = desk.run("collect", "--out", "results.csv", "--until-idle", "0.5")
+    assert (some.returncode, some.stderr) == (0, "")
+
+
+def consumers(tap: Tap) -> int:
+    """How many take results."""
+    return int(tap.channel.queue_declare(RESULTS, passive=True).method.consumer_count)

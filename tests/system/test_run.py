@@ -5,6 +5,8 @@ import csv
 import json
 import os
 import pty
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +22,7 @@ import pytest
 
 from tests.services.wait import wait_until
 
+ROOT = Path(__file__).parents[2]
 REFERRALS = (sys.executable, "-m", "worker")
 SECRET = "sandbox-secret-that-protects-nothing-0123456789"
 """What the sandbox takes from any shop, with the key id `sandbox`."""
@@ -230,6 +233,24 @@ def test_a_rehearsal_does_not_eat_the_real_run(tmp_path: Path) -> None:
         "referrals: results.csv.journal: holds a rehearsal by --sandbox, in which nobody was called; choose another "
         "--out for the real run\n"
     )
+
+
+def test_the_readme_s_rehearsal(tmp_path: Path) -> None:
+    """README's first block with a run does as it stands what it says, in the folder where the quickstart was run."""
+    quickstart = ["export.csv", "--campaign", "quickstart", "--channel", "sms", "--out", "results.csv", "--sandbox"]
+    (tmp_path / "export.csv").write_text("customer_email\nann@example.com\n")
+    assert subprocess.run([*REFERRALS, "run", *quickstart], cwd=tmp_path, timeout=60, check=False).returncode == 0
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    (tmp_path / "scripts" / "samples").mkdir(parents=True)
+    shutil.copy(ROOT / "scripts" / "samples" / "shopify.csv", tmp_path / "scripts" / "samples")
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    first = next(block for block in blocks if "referrals run" in block)
+
+    done = subprocess.run(["bash", "-c", first], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"^sent +22$", done.stdout, re.MULTILINE)
+    assert "rehearsal.csv (22 rows)" in done.stdout
 
 
 def rehearse(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:

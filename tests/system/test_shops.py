@@ -1,8 +1,10 @@
 """`referrals shops`: what an operator sees of the shops, with workers that share a store and without."""
 
 import json
+import subprocess
 
 from tests.services import Vhost, wait_until
+from tests.services.process import free_ports
 from tests.system.commands import Desk
 
 
@@ -64,3 +66,25 @@ def test_list_without_its_store(desk: Desk) -> None:
     assert ended.returncode == 1
     (line,) = ended.stderr.splitlines()
     assert "127.0.0.1:9 is out of reach" in line
+
+
+def test_the_sandbox_prints_a_shop_that_it_knows(desk: Desk) -> None:
+    """Its lines go into a shops file as they are, and with the command in their comment the shop's token is taken."""
+    (port,) = free_ports(1)
+    (desk.folder / "shops.toml").write_text('[shops.acme]\nkey_id = "k1"\nsecret_file = "acme.key"\n\n')
+    printed = desk.run("sandbox", "--print-shop", "--port", str(port))
+    assert (printed.returncode, printed.stderr) == (0, "")
+    with (desk.folder / "shops.toml").open("a") as file:
+        file.write(printed.stdout)
+    (command,) = [line for line in printed.stdout.splitlines() if "printf" in line]
+    subprocess.run(["sh", "-c", command.removeprefix("#")], cwd=desk.folder, check=True)
+    (desk.folder / "acme.key").write_text("a secret of acme that is long enough to sign with\n")
+
+    serving = desk.start("sandbox", "--port", str(port))
+    wait_until(lambda: serving.stdout, 20, "the sandbox")
+
+    checked = desk.run("shops", "check", "sandbox-shop", "--json")
+    assert (checked.returncode, json.loads(checked.stdout)["valid"]) == (0, True), checked.stderr
+    for options in (("--shops", "shops.toml"), ("--port", "0")):
+        refused = desk.run("sandbox", "--print-shop", *options)
+        assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (2, "", 1)

@@ -59,6 +59,12 @@ class Collector:
         self._received.clear()
         return taken
 
+    def others(self) -> int:
+        """How many other consumers take results from the queue."""
+        with self._mapped():
+            declared = self._channel.queue_declare(RESULTS, passive=True)
+        return max(0, int(declared.method.consumer_count) - 1)
+
     def ack(self, last: int) -> None:
         """Every result up to this delivery tag is safe."""
         with self._mapped():

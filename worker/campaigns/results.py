@@ -206,6 +206,10 @@ class ResultsFile:
                 torn = held is _TORN or not lines.last.endswith("\n")
                 if torn and (self._header or number > 1 or lines.last.startswith("{")) and not raw.read(1):
                     return
+                if number == 1 and not self._header and lines.last.startswith(header()[:-1]):
+                    raise UsageError(
+                        f"{self.path}: holds results as CSV; leave out --format jsonl, or choose another --out"
+                    )
                 if torn or (held is not _HEADER and not _JOB_ID.fullmatch(held[0])):
                     raise UsageError(f"{self.path}: row {number} is no result; mend it or choose another --out")
                 yield lines.offset, held
@@ -215,6 +219,10 @@ class ResultsFile:
         rest = iter(lines)
         first = next(rest, "")
         if not self._header.startswith(first) and first.rstrip("\r\n") != self._header.rstrip("\n"):
+            if _json_row(first) is not _OTHER:
+                raise UsageError(
+                    f"{self.path}: holds results as lines of JSON; add --format jsonl, or choose another --out"
+                )
             raise UsageError(f"{self.path}: has other columns than results of this version; choose another --out")
         yield _HEADER
         # The standard library stops at 128 KiB unless told.

@@ -15,6 +15,7 @@ from worker.bounds import RESULT, loads
 from worker.broker.backoff import Backoff
 from worker.broker.collector import Collector
 from worker.broker.connection import Parameters, parameters
+from worker.broker.topology import RESULTS
 from worker.campaigns.results import Format, ResultsFile
 from worker.campaigns.seen import SeenResults
 from worker.cli import console, options
@@ -35,7 +36,11 @@ def collect(
     until_idle: Annotated[
         float | None,
         typer.Option(
-            "--until-idle", metavar="SECONDS", min=0.1, help="End when nothing came for so long.", show_default=False
+            "--until-idle",
+            metavar="SECONDS",
+            min=0.1,
+            help="End when nothing came for so long, also where nothing came at all.",
+            show_default=False,
         ),
     ] = None,
     as_json: options.Json = False,
@@ -55,7 +60,7 @@ def collect(
     with SeenResults() as seen:
         target = _Target(ResultsFile(out, form), seen)
         try:
-            _collect(params, target, stop, until_idle)
+            why = _collect(params, target, stop, until_idle)
         finally:
             target.close()
     rows = [(outcome, f"{number:,}") for outcome, number in target.outcomes.most_common()]
@@ -76,6 +81,8 @@ def collect(
         "results_rows": target.known + target.outcomes.total(),
     }
     console.summary(rows, data, as_json=as_json)
+    if why is not None:
+        console.say(why)
 
 
 class _Target:
@@ -116,7 +123,10 @@ class _Target:
         self._file.close()
 
 
-def _collect(params: Parameters, target: _Target, stop: threading.Event, until_idle: float | None) -> None:
+def _collect(params: Parameters, target: _Target, stop: threading.Event, until_idle: float | None) -> str | None:
+    # Returns why it gave up, where nothing has come at all.
+    why = None
+    came = False
     backoff = Backoff(POLL_SECONDS, LONGEST_BACKOFF_SECONDS)
     collector = Collector(params)
     last = time.monotonic()
@@ -124,12 +134,13 @@ def _collect(params: Parameters, target: _Target, stop: threading.Event, until_i
         try:
             batch = collector.batch(seconds=min(POLL_SECONDS, until_idle or POLL_SECONDS))
             if batch:
-                last = time.monotonic()
+                last, came = time.monotonic(), True
                 bad = target.take(batch)
                 collector.reject(bad)
                 if len(bad) < len(batch):
                     collector.ack(max(tag for tag, _ in batch if tag not in bad))
             elif until_idle is not None and time.monotonic() - last >= until_idle:
+                why = None if came else _nothing_came(until_idle, collector.others())
                 break
             backoff.reset()
         except BrokerError as error:
@@ -138,7 +149,19 @@ def _collect(params: Parameters, target: _Target, stop: threading.Event, until_i
                 # Left open, it would keep the results that it holds from the next one.
                 collector.close()
             collector = _reconnect(params, stop, backoff.next()) or collector
+            # Without a connection nothing could come.
+            last = time.monotonic()
     collector.close()
+    return why
+
+
+def _nothing_came(seconds: float, others: int) -> str:
+    if others:
+        return f"no result came within {seconds:g} s; other consumers take results from {RESULTS}: {others}"
+    return (
+        f"no result came within {seconds:g} s; start it once jobs are published and a worker runs, which "
+        "`referrals status` shows, or give --until-idle longer; results that were collected before don't come again"
+    )
 
 
 def _reconnect(params: Parameters, stop: threading.Event, pause: float) -> Collector | None:

@@ -16,10 +16,9 @@ from worker.cli import console, options
 from worker.cli.environment import load
 from worker.clock import SECOND, SystemClock, to_datetime
 from worker.errors import ConfigurationError, UsageError
+from worker.rehearsal import SHOP
 from worker.shopfile import ShopConfig, ShopTable
 from worker.shops import ShopRegistry, SigningKey
-
-SANDBOX_SHOP = "sandbox-shop"
 
 MINUTE = 60 * SECOND
 
@@ -59,7 +58,7 @@ def run(
     """
     loaded = load()
     import_options = options.import_options(
-        shop=shop or (SANDBOX_SHOP if sandbox else None),
+        shop=shop or (SHOP if sandbox else None),
         campaign=campaign,
         channel=channel,
         mapping=mapping,
@@ -123,7 +122,7 @@ def _check_files(exports: list[Path], out: Path, rejects: Path | None) -> None:
 def _sandbox_shop(import_options: ImportOptions, url: str, key: SigningKey) -> ShopConfig:
     try:
         return ShopConfig.of(
-            import_options.shop or SANDBOX_SHOP,
+            import_options.shop or SHOP,
             key,
             ShopTable(base_url=url),
         )

@@ -1,6 +1,7 @@
 """``referrals sandbox``: the emulator of Refer2 as a program of its own."""
 
 import inspect
+import json
 import re
 from pathlib import Path
 from typing import Annotated
@@ -9,8 +10,9 @@ import typer
 
 from worker import logs
 from worker.credentials import SigningKey
-from worker.errors import ConfigurationError
-from worker.sandbox import HELP, SANDBOX_SECRET, SandboxConfig, make_limits, serve
+from worker.errors import ConfigurationError, UsageError
+from worker.rehearsal import SHOP
+from worker.sandbox import HELP, SANDBOX_KEY_ID, SANDBOX_SECRET, SandboxConfig, make_limits, serve
 from worker.shopfile import read_shops
 
 
@@ -39,14 +41,24 @@ def sandbox(
             show_default=False,
         ),
     ] = None,
+    print_shop: Annotated[
+        bool, typer.Option("--print-shop", help="Print the lines of a shop for the shops file, and serve nothing.")
+    ] = False,
 ) -> None:
     """Emulate Refer2: tokens, customers, every documented error, share actions, the vendor's limits.
 
-    Without --shops it knows any shop, by `key_id = "sandbox"` and the secret SANDBOX_SECRET.
+    Without --shops it knows any shop by one key: `referrals sandbox --print-shop >> shops.toml` adds one that has it.
 
     Example: `referrals sandbox --port 8085 --log calls.jsonl`
     """
     logs.configure("WARNING", "console")
+    if print_shop:
+        if shops is not None:
+            raise UsageError("--print-shop: with --shops it takes the keys of the shops there; leave one of them out")
+        if port == 0:
+            raise UsageError("--print-shop: --port 0 is another port each time; name one")
+        print(_shop(host, port), end="", flush=True)  # noqa: T201 - for a file
+        return
     limits = make_limits(
         per_second=per_second,
         per_day=per_day,
@@ -55,6 +67,20 @@ def sandbox(
     )
     keys = _keys(shops) if shops is not None else None
     serve(SandboxConfig(shops=keys, limits=None if no_limits else limits, log=log), host, port)
+
+
+def _shop(host: str, port: int) -> str:
+    # A table of TOML, with the command for its secret in a comment: a shops file holds no secret itself.
+    place = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - what it listens on, not we
+    url = f"http://[{place}]:{port}" if ":" in place else f"http://{place}:{port}"
+    return (
+        f"# `referrals sandbox` knows this shop. Its secret goes into a file beside this one:\n"
+        f"#   printf %s {SANDBOX_SECRET} > sandbox.key\n"
+        f"[shops.{SHOP}]\n"
+        f"base_url = {json.dumps(url)}\n"
+        f'key_id = "{SANDBOX_KEY_ID}"\n'
+        f'secret_file = "sandbox.key"\n'
+    )
 
 
 def _keys(path: Path) -> dict[str, dict[str, str]]:
@@ -74,6 +100,4 @@ def _as_markdown(text: str) -> str:
     return re.sub(r"^ *(\S+\+) +(.*)$", r"- `\1` \2", text, flags=re.MULTILINE)
 
 
-sandbox.__doc__ = f"{inspect.cleandoc(sandbox.__doc__ or '')}\n\n{_as_markdown(HELP)}".replace(
-    "SANDBOX_SECRET", f"`{SANDBOX_SECRET}`"
-)
+sandbox.__doc__ = f"{inspect.cleandoc(sandbox.__doc__ or '')}\n\n{_as_markdown(HELP)}"

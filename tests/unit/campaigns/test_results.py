@@ -215,6 +215,24 @@ def test_what_no_crash_leaves_is_refused_and_not_cut(path: Path, form: Format, c
     assert path.read_text() == content
 
 
+@pytest.mark.parametrize(
+    ("form", "other", "told"),
+    [
+        ("csv", "jsonl", "holds results as CSV; leave out --format jsonl, or choose another --out"),
+        ("jsonl", "csv", "holds results as lines of JSON; add --format jsonl, or choose another --out"),
+    ],
+)
+def test_the_other_format_is_told(path: Path, form: Format, other: Format, told: str) -> None:
+    """A results file of the other format is named as that, with the option that goes on with it, and stays as it is."""
+    file, _ = opened(path, form)
+    file.add(body_of(1))
+    file.close()
+    held = path.read_bytes()
+    with pytest.raises(UsageError, match=told):
+        opened(path, other)
+    assert path.read_bytes() == held
+
+
 def test_another_table_is_refused(path: Path) -> None:
     """A file with other columns is not written to."""
     path.write_text("email,channel\nann@example.com,sms\n")
