@@ -51,7 +51,9 @@ own, on which nobody else writes, as `k8s/` and `compose.yaml` do.
 `/livez` is 200 while every process's consumer goes round (2 minutes ago at most) and no thread is busy with one
 job for longer than any call can last. It asks neither RabbitMQ nor the store: jobs that wait, for whatever it is,
 are no reason to restart. `/readyz` is 200 while RabbitMQ and the store are there and the shops file as it is now
-can be used; its body names what is missing.
+can be used; its body names what is missing. Without RabbitMQ or the store no call starts. With a shops file that
+can't be used calls go on by its last good version, as the body says: it is 503 all the same, since a process that
+starts now would not come up, and a rollout with that file must not go on.
 
 ## Who asks badly
 

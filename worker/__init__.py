@@ -39,6 +39,8 @@ def publish(
       worker.errors.UsageError: a job's message is larger than a worker takes; those before it may have been published.
     """
     # Imported when used: who only makes jobs needs neither pika nor an environment.
+    import structlog
+
     from worker import quoting, settings
     from worker.broker.connection import parameters
     from worker.broker.producer import Producer
@@ -61,5 +63,7 @@ def publish(
                     warnings.warn(UNKNOWN_CHANNEL.format(quoting.word(job.channel)), stacklevel=2)
                 publishing.send(job)
     finally:
-        tally(loaded, {key: {"published": count} for key, count in publishing.counted.items()})
+        problem = tally(loaded, {key: {"published": count} for key, count in publishing.counted.items()})
+        if problem is not None:
+            structlog.get_logger(__name__).warning("tally_failed", problem=str(problem))
     return publishing.confirmed

@@ -148,6 +148,9 @@ def _page(*, openly: bool) -> tuple[bytes, bytes]:
     return text, gzip.compress(text)
 
 
+_MEANWHILE = {"shops_file": "; calls go on by its last good version"}
+"""What goes on while a part is not there. Without RabbitMQ or the store no call starts."""
+
 _PROBED = frozenset({"referral_ready", "referral_unready", "referral_pump_timestamp_seconds", "referral_stuck_threads"})
 
 _Values = Mapping[tuple[str, str, str], float]
@@ -174,7 +177,8 @@ def _unready(values: _Values) -> list[str]:
         return ["not ready: it starts"]
     reasons = sorted((part, why) for (name, part, why), value in values.items() if name == "referral_unready" and value)
     missing = sorted(part for part, value in parts.items() if value != 1)
-    return [f"not ready: {part} ({', '.join(why for of, why in reasons if of == part) or '?'})" for part in missing]
+    whys = {part: ", ".join(why for of, why in reasons if of == part) or "?" for part in missing}
+    return [f"not ready: {part} ({why}{_MEANWHILE.get(part, '')})" for part, why in whys.items()]
 
 
 def _stuck(values: _Values, now: int) -> list[str]:

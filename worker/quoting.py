@@ -7,7 +7,9 @@ NOWHERE = "names no file"
 
 _PLAIN_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 _WORD = re.compile(r"[A-Za-z][A-Za-z_-]{0,39}")
-_FILE_NAME = re.compile(r"[\w-]{1,40}(?:\.[\w-]{1,10}){0,2}\.(?:crt|jwt|key|pem|secret|token|toml|txt)", re.ASCII)
+_FILE_NAME = re.compile(
+    r"(?:[\w.-]{0,40}/){0,10}[\w-]{1,40}(?:\.[\w-]{1,10}){0,2}\.(?:crt|jwt|key|pem|secret|token|toml|txt)", re.ASCII
+)
 _QUOTED = re.compile(r"'[^']{2,}'|\"[^\"]{2,}\"")
 
 
@@ -27,7 +29,7 @@ def word(text: str) -> str:
 def path(value: str, folder: Path = Path()) -> str:
     """The path that a value means, for an error; :data:`NOWHERE` where the value may be anything but a path.
 
-    A path is what exists, what lies in a folder that does, and what ends as files of keys do.
+    A path is what exists, what lies in a folder that does, and what ends as files of keys do, in whichever folder.
     """
     meant = folder / value
     try:

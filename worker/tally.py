@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
 from worker.clock import SystemClock
+from worker.errors import StoreError
 from worker.jobs import Job
 from worker.settings import Settings
 from worker.stores import build_store
@@ -20,14 +21,17 @@ def counted(jobs: Iterable[Job], counter: str) -> Counts:
     return counts
 
 
-def tally(settings: Settings, counts: Counts) -> None:
+def tally(settings: Settings, counts: Counts) -> StoreError | None:
     """Add to the counters in the store that workers share, if there is one; blocks for some time-outs of it at most.
 
-    Nothing fails for it: out of reach, the store logs a warning, and the counts are lost.
+    Nothing fails for it: out of reach, the counts are lost, and why is returned.
     """
     if settings.redis_url is None or not counts:
-        return
+        return None
+    problems: list[StoreError] = []
     store = build_store(settings, SystemClock())
     for (shop, campaign), counters in counts.items():
-        store.tally(shop, campaign, counters)
+        store.tally(shop, campaign, counters, lost=problems.append)
+    # It sends what is waiting.
     store.close()
+    return problems[0] if problems else None

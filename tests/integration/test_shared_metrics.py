@@ -111,6 +111,9 @@ def test_probes(pod: Pod) -> None:
     pod.tell(0, "found store")
     assert pod.get("/readyz") == (200, "ok\n")
     pod.tell(0, "lost store")
+    pod.tell(0, "lost shops_file")
+    assert "shops_file (read_only; calls go on by its last good version)" in pod.get("/readyz")[1]
+    pod.tell(0, "found shops_file")
     assert pod.get("/livez") == (200, "ok\n")
     pod.tell(1, "hang")
     status, problem = pod.get("/livez")

@@ -207,6 +207,8 @@ def test_publish_goes_on_without_the_store(desk: Desk, sandbox: Sandbox) -> None
     told = json.loads(ended.stdout)
     assert (told["published"], told["known_before"]) == (12, None)
     assert ended.stderr.count("how many of these jobs were answered before can't be told") == 1
+    assert ended.stderr.count("could not be counted, so `referrals status` won't add up") == 1
+    assert "tally_failed" not in ended.stderr
 
 
 def test_cancelling_while_a_worker_runs(desk: Desk, sandbox: Sandbox) -> None:

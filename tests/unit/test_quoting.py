@@ -11,9 +11,28 @@ def test_paths_are_told_and_secrets_are_not(tmp_path: Path) -> None:
     """What exists, lies in a folder that exists, or is called as key files are is a path; the rest may be anything."""
     (tmp_path / "keys").mkdir()
     (tmp_path / "s3cr3t").touch()
-    for value in ("keys", "keys/acme", "s3cr3t", "acme.key", "tls.crt", f"{tmp_path}/acme"):
+    for value in (
+        "keys",
+        "keys/acme",
+        "s3cr3t",
+        "acme.key",
+        "tls.crt",
+        "no/acme.key",
+        "/no/where/tls.crt",
+        f"{tmp_path}/acme",
+    ):
         assert quoting.path(value, tmp_path) == str(tmp_path / value)
-    for value in ("", "s3cr3t1", "/s3cr3t", "no/acme", "s3cr3t\0", "x" * 5000, "eyJh.eyJz.c2ln", "k.key\n"):
+    for value in (
+        "",
+        "s3cr3t1",
+        "/s3cr3t",
+        "no/acme",
+        "s3cr3t\0",
+        "x" * 5000,
+        "eyJh.eyJz.c2ln",
+        "k.key\n",
+        "a+b=/k.key",
+    ):
         assert quoting.path(value, tmp_path / "keys") == ("names no file" if value else str(tmp_path / "keys"))
 
 

@@ -10,6 +10,7 @@ from worker.broker.declaring import declare_topology
 from worker.broker.publisher import Done, Outgoing, Publisher, unheard
 from worker.broker.topology import EXCHANGES, JOBS, PRODUCER_PREFIX, producer_exchange, queues
 from worker.clock import Clock, SystemClock, to_datetime
+from worker.dispatch import is_expired
 from worker.errors import AccessRefusedError, BrokerError, UnconfirmedError, UnroutableError
 from worker.jobs import Job, encode_message
 
@@ -35,6 +36,8 @@ class Producer:
         self._timeout = timeout
         self._error: BrokerError | None = None
         self.confirmed = 0
+        self.late = 0
+        """Jobs whose deadline had passed when they were handed over; no worker calls them."""
         self.counted: Counter[tuple[str, str]] = Counter()
         """Confirmed jobs by shop and campaign."""
 
@@ -73,6 +76,7 @@ class Producer:
 
         exchange = JOBS if self._own is None else self._own.name
         now = self._clock.now() + self._clock.ahead()
+        self.late += is_expired(job, now)
         self._publisher.publish(outgoing(job, now, done, exchange=exchange))
 
     def flush(self) -> None:

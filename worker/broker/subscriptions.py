@@ -59,7 +59,7 @@ class Subscriptions:
         self._looks = Looks()
         self._resting: dict[str, int] = {}
         self._narrow: dict[str, int] = {}
-        self._began_at = 0
+        self._began_at: int | None = None
         self._producers: dict[str, tuple[str, ...]] = {}
         self._version = 0
         self._declarer = Declarer(params, self._on_ready, self._producers_of)
@@ -188,6 +188,7 @@ class Subscriptions:
         missing = [shop for shop in self._host.shops.slugs() if shop not in before]
         new = [shop for shop in missing if shop not in self._declaring]
         if new:
+            self._began_at = now if self._began_at is None else self._began_at
             self._declaring.update(new)
             self._declarer.declare(new)
         for shop in missing:
@@ -198,12 +199,13 @@ class Subscriptions:
                     continue
                 self._looks.begin(shop, now)
             self._subscribe(shop)
-        if self._link.shops != before and self._declared.issuperset(missing):
-            log.info(
-                "subscribed",
-                shops=len(self._link.shops),
-                seconds=round((self._host.clock.now() - self._began_at) / SECOND, 1),
-            )
+        if not self._declared.issuperset(missing):
+            return
+        if self._link.shops != before:
+            took = {} if self._began_at is None else {"seconds": round((now - self._began_at) / SECOND, 1)}
+            log.info("subscribed", shops=len(self._link.shops), **took)
+        # What is subscribed to later was closed until then, which took nobody any time.
+        self._began_at = None
 
     def _widen(self, now: int) -> None:
         self._resting = {shop: until for shop, until in self._resting.items() if until > now}

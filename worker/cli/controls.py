@@ -14,6 +14,7 @@ from worker.settings import Settings
 from worker.shops import ListedShop, ReadableShops
 from worker.store.base import Store
 from worker.stores import build_store
+from worker.tally import Counts, tally
 
 LONGEST_REASON = 200
 
@@ -93,6 +94,12 @@ def known_controls(loaded: Settings) -> Controls | None:
         except StoreError as error:
             console.say(f"whether a campaign is cancelled can't be told: {error}")
             return None
+
+
+def count(loaded: Settings, counts: Counts) -> None:
+    """Count under their campaigns what was done; that it could not be counted is said, and fails nothing."""
+    if (problem := tally(loaded, counts)) is not None:
+        console.say(f"what was done could not be counted, so `referrals status` won't add up: {problem}")
 
 
 @contextmanager

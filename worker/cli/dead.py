@@ -16,7 +16,7 @@ from worker.broker.dead import DeadLetter, DeadQueue
 from worker.broker.topology import TAKEOVERS_HEADER
 from worker.cli import console, options
 from worker.cli.commands import Commands
-from worker.cli.controls import known_controls
+from worker.cli.controls import count, known_controls
 from worker.cli.environment import load
 from worker.cli.masking import masked, plain
 from worker.cli.moments import after, ago
@@ -25,7 +25,7 @@ from worker.cli.tables import Row, columns
 from worker.errors import UsageError
 from worker.jobs import canonical
 from worker.settings import Settings
-from worker.tally import Counts, counted, tally
+from worker.tally import Counts, counted
 from worker.visible import one_line
 
 BATCH = 200
@@ -229,9 +229,9 @@ def replay(
             met |= _names(batch)
             told = publish_anew(batch, params, not_after, controls)
             # Each as soon as it is true, so that also what breaks off in between adds up.
-            tally(loaded, counted((letter.job for letter in told.done if letter.job is not None), "published"))
+            count(loaded, counted((letter.job for letter in told.done if letter.job is not None), "published"))
             queue.remove(told.done)
-            tally(loaded, _removed(told.done))
+            count(loaded, _removed(told.done))
             replayed += len(told.done)
             left += [(letter.id, _cell(problem)) for letter, problem in told.left]
             if told.stuck:
@@ -278,7 +278,7 @@ def drop(
         for batch in _batches(chosen):
             met |= _names(batch)
             queue.remove(batch)
-            tally(loaded, _removed(batch))
+            count(loaded, _removed(batch))
             dropped += len(batch)
     console.summary([("dropped", f"{dropped:,}")], {"dropped": dropped}, as_json=as_json)
     if _tell_unfound(choice, met):

@@ -7,7 +7,7 @@ from worker.broker.connection import parameters
 from worker.broker.producer import Producer
 from worker.campaigns import Importer, SeenJobs
 from worker.cli import console, options
-from worker.cli.controls import known_controls, shop_of
+from worker.cli.controls import count, known_controls, shop_of
 from worker.cli.environment import load
 from worker.cli.ledger import Ledger
 from worker.controls import EVERY_SHOP
@@ -15,7 +15,6 @@ from worker.errors import UsageError
 from worker.jobs import canonical
 from worker.settings import Settings
 from worker.shops import listed_shops
-from worker.tally import tally
 
 TICK_JOBS = 500
 
@@ -37,7 +36,8 @@ def publish(
 
     Publishing an export twice is harmless: the same row of the same campaign is one job, and a job is called once. With
     `REFERRALS_REDIS_URL` it tells how many of the jobs were answered before, or ended without a call, which are called
-    now unless they end so again.
+    now unless they end so again. A duration of `--expires` counts from the command's start; how many rows were past
+    their deadline as they were published is told.
 
     Example: `referrals publish spring.csv --shop acme --campaign spring --channel whatsapp`
     """
@@ -76,17 +76,20 @@ def publish(
                 producer.flush()
         finally:
             # What was confirmed counts, also of a publication that broke off.
-            tally(loaded, {key: {"published": jobs} for key, jobs in producer.counted.items()})
+            count(loaded, {key: {"published": jobs} for key, jobs in producer.counted.items()})
     seconds = time.monotonic() - began
     console.warn(importer)
     rows = console.import_rows(importer)
     rows.append(("published", f"{producer.confirmed:,}"))
+    if producer.late:
+        rows.append(("  past their deadline", f"{producer.late:,} (they end as expired, without a call)"))
     rows += ledger.rows()
     rows.append(("took", f"{seconds:.1f} s, {producer.confirmed / seconds:,.0f} jobs/s"))
     data = {
         "rows": importer.rows,
         "rejected": dict(importer.rejected),
         "published": producer.confirmed,
+        "past_deadline": producer.late,
         "known_before": ledger.data(),
         "seconds": round(seconds, 3),
         "reject_files": [str(path) for path in importer.reject_files],

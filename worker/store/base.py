@@ -267,8 +267,13 @@ class Store(Protocol):
     def note(self, shop: str, closure: Closure | None) -> None:
         """Let everybody know that the shop is closed, or that it is open again. Without waiting; may get lost."""
 
-    def tally(self, shop: str, campaign: str, counts: Mapping[str, int]) -> None:
-        """Add to the counters of a campaign at a shop, such as ``published``. Without waiting; may get lost."""
+    def tally(
+        self, shop: str, campaign: str, counts: Mapping[str, int], *, lost: Callable[[StoreError], None] | None = None
+    ) -> None:
+        """Add to the counters of a campaign at a shop, such as ``published``. Without waiting; may get lost.
+
+        ``lost`` is told if they were, maybe from another thread; without it a warning is logged.
+        """
 
     def tallies(self, shop: str) -> dict[str, dict[str, int]]:
         """The counters of each campaign of the shop: those of :meth:`tally`, and results by :func:`counter_of`.

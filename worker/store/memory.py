@@ -329,7 +329,10 @@ class MemoryStore:
         with self._lock:
             return [self._known(bytes.fromhex(job_id)) for _, job_id in jobs]
 
-    def tally(self, shop: str, campaign: str, counts: Mapping[str, int]) -> None:
+    def tally(
+        self, shop: str, campaign: str, counts: Mapping[str, int], *, lost: Callable[[StoreError], None] | None = None
+    ) -> None:
+        del lost
         with self._lock:
             counts_of(self._shop(shop).tallies, campaign).update(counts)
 

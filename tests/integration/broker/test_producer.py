@@ -1,6 +1,7 @@
 """`worker.publish`: all jobs confirmed, or an error that says what is the matter."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
@@ -46,6 +47,18 @@ def test_an_unknown_channel_is_told_and_sent(vhost: Vhost) -> None:
         "a channel that is no plain word is unknown here and is sent as it is",
     ]
     assert {warning.filename for warning in warned} == {__file__}
+
+
+def test_jobs_past_their_deadline_are_told(vhost: Vhost, params: Parameters) -> None:
+    """They are published like any other, and the producer knows how many no worker will call."""
+    declare(vhost)
+    deadlines = (None, datetime(2020, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC))
+    jobs = [new_job(number).model_copy(update={"not_after": end}) for number, end in enumerate(deadlines)]
+    with Producer(params) as producer:
+        for job in jobs:
+            producer.send(job)
+        producer.flush()
+    assert (producer.confirmed, producer.late) == (3, 1)
 
 
 def test_the_message_is_as_documented(vhost: Vhost, tap: Tap) -> None:

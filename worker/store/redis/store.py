@@ -358,14 +358,18 @@ class RedisStore:
                 },
             )
 
-    def tally(self, shop: str, campaign: str, counts: Mapping[str, int]) -> None:
+    def tally(
+        self, shop: str, campaign: str, counts: Mapping[str, int], *, lost: Callable[[StoreError], None] | None = None
+    ) -> None:
         """As :class:`worker.store.base.Store` says, without waiting."""
         arguments: list[Any] = [self._prefix(shop), self._keep + self._period, campaign.encode()]
         for counter, number in counts.items():
             arguments += [counter, number]
 
         def done(answer: Any) -> None:
-            if isinstance(answer, StoreError):
+            if isinstance(answer, StoreError) and lost is not None:
+                lost(answer)
+            elif isinstance(answer, StoreError):
                 log.warning("tally_failed", shop=shop, problem=str(answer))
 
         self._server.send("tally", [self._campaigns_key(shop)], arguments, done)
