@@ -51,8 +51,9 @@ class Collector:
                 self._connection.process_data_events(time_limit=seconds)
             # What else has arrived by now shares the batch's sync.
             self._connection.process_data_events(time_limit=0)
-        if not self._channel.is_open:
-            raise BrokerError("RabbitMQ closed the channel of the results queue")
+            if not self._channel.is_open:
+                # pika's pump raises nothing when RabbitMQ closes a channel alone, as it does over an old delivery.
+                raise self._channel._closing_reason or BrokerError("the channel of the results queue is closed")
         if self._cancelled:
             raise BrokerError(f"the queue {RESULTS} was deleted; it is declared anew, results in it are lost")
         taken = list(self._received)
