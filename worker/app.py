@@ -81,7 +81,7 @@ def build_worker(
     host = _host(settings, shops, store or build_store(settings, clock, metrics.store_answered), clock, metrics)
     client = build_client(settings, clock, metrics)
     host.status = client.status
-    host.marks = Path(tempfile.gettempdir()) / f"referral-dispatch-{os.geteuid()}"
+    host.marks = _folder_of_marks()
     params = _parameters(settings)
     single = settings.redis_url is None
     broker = ReferralBroker(host, params, single=single, publisher=publisher)
@@ -91,6 +91,15 @@ def build_worker(
     )
     _declare_actor(broker, host, client, around_call)
     return App(host, broker, client)
+
+
+def _folder_of_marks() -> Path | None:
+    try:
+        return Path(tempfile.gettempdir()) / f"referral-dispatch-{os.geteuid()}"
+    except FileNotFoundError:
+        # Jobs are more urgent than telling which message ends a process that reads it.
+        log.warning("reading_unmarked", problem="no temporary folder can be written to; name one by TMPDIR")
+        return None
 
 
 def build_local(

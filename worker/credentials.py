@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from worker.bounds import CLAIMS, loads
+from worker.editors import without_mark
 from worker.errors import ReferralError
 from worker.masking import hide
 
@@ -62,12 +63,12 @@ Credential = SigningKey | ReadyToken
 
 
 def signing_key(key_id: str, content: bytes) -> SigningKey:
-    """The key in a secret file's content; the line end that editors add is not part of it.
+    """The key in a secret file's content; the mark and the line end that editors add are not part of it.
 
     Raises:
-      ValueError: nothing is left.
+      ValueError: nothing is left, or it is UTF-16.
     """
-    secret = content.rstrip(b"\r\n")
+    secret = without_mark(content).rstrip(b"\r\n")
     if not secret:
         raise ValueError("is empty")
     hide(secret)
@@ -78,9 +79,9 @@ def ready_token(content: bytes) -> ReadyToken:
     """The token in a token file's content.
 
     Raises:
-      ValueError: it is empty or not one word of ASCII, as a header needs.
+      ValueError: it is empty, UTF-16 or not one word of ASCII, as a header needs.
     """
-    token = content.strip()
+    token = without_mark(content).strip()
     if not token:
         raise ValueError("is empty")
     if not _TOKEN.fullmatch(token):

@@ -20,10 +20,15 @@ def is_inside(host: str) -> bool:
 
     A private address or a name such as ``*.internal`` and ``*.local`` may be anywhere in a company, and is not.
     """
+    return is_this_machine(host) or bool(_ONE_LABEL.fullmatch(host) or _IN_CLUSTER.fullmatch(host))
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether the host is loopback: an address of it, ``localhost`` or a name below that."""
     try:
         address = ip_address(host)
     except ValueError:
-        return bool(_ONE_LABEL.fullmatch(host) or _IN_CLUSTER.fullmatch(host) or host.endswith(".localhost"))
+        return host == "localhost" or host.endswith(".localhost")
     mapped = getattr(address, "ipv4_mapped", None)
     return bool((mapped or address).is_loopback)
 

@@ -4,18 +4,21 @@ import re
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from worker import plaintext
+from worker.editors import without_return
 from worker.errors import ConfigurationError
 from worker.jobs import SLUG
 from worker.masking import hide, mask
 
 PREFIX = "REFERRALS_"
+
+_SERVICE_LINK = re.compile(r"(?:tcp|udp|sctp)://[0-9a-fA-F.:\[\]]+:\d+")
 
 _HOST = re.compile(r"[a-z0-9_:](?:[a-z0-9_.:%-]{0,253}[a-z0-9_])?")
 
@@ -58,6 +61,13 @@ def _url(*schemes: str, several: bool = False) -> AfterValidator:
             return False
 
     return AfterValidator(check)
+
+
+def _proxy(value: SecretStr) -> SecretStr:
+    parts = urlsplit(value.get_secret_value())
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError("is not a URL like http://host:3128: nothing that follows the port counts")
+    return value
 
 
 def _http(value: str) -> str:
@@ -143,9 +153,10 @@ class Settings(BaseSettings):
         default=None,
         description="RabbitMQ's Prometheus endpoint, for `referrals status`; unset: port 15692 of the broker's host.",
     )
-    http_proxy: Annotated[SecretStr, _url("http", "https")] | None = Field(
+    http_proxy: Annotated[SecretStr, _url("http", "https"), AfterValidator(_proxy)] | None = Field(
         default=None,
-        description="Proxy for the calls to Refer2; `HTTP_PROXY` and the like are not read.",
+        description="Proxy for the calls to Refer2, but for those to this machine; `HTTP_PROXY` and the like are not "
+        "read.",
     )
     ca_file: Annotated[Path, AfterValidator(_existing)] | None = Field(
         default=None,
@@ -189,6 +200,23 @@ class Settings(BaseSettings):
         default=None,
         description="Key of the hashes that stand for addresses in logs; unset: random, another one in each process.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_other_systems_write(cls, variables: dict[str, Any]) -> dict[str, Any]:
+        read = {}
+        for name, value in variables.items():
+            plain = without_return(value) if isinstance(value, str) else value
+            if isinstance(plain, str) and _SERVICE_LINK.fullmatch(plain):
+                variable = f"{PREFIX}{name.upper()}"
+                service = variable.removesuffix("_PORT").lower().replace("_", "-")
+                raise ValueError(
+                    f"{variable}: is what Kubernetes sets for the address of a Service named {service}; set "
+                    "enableServiceLinks: false in the pod, or name the Service otherwise"
+                )
+            if plain != "":
+                read[name] = plain
+        return read
 
     @property
     def plaintext_hosts(self) -> frozenset[str]:

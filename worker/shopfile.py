@@ -25,6 +25,7 @@ from worker import plaintext, quoting
 from worker.bounds import CREDENTIAL_FILE, MOST_SHOPS, MOST_VALUES, SHOPS_FILE, TooLargeError, read_file
 from worker.clock import SECOND
 from worker.credentials import Credential, ready_token, signing_key
+from worker.editors import EncodingError, without_mark
 from worker.errors import ConfigurationError
 from worker.jobs import SLUG
 from worker.limits import Rate, ShopLimits
@@ -332,7 +333,7 @@ def _shop_table(path: Path, document: _Document, slug: str, own: Mapping[str, An
 
 def _document(path: Path, read: ReadFile) -> _Document:
     try:
-        raw = read(path, SHOPS_FILE)
+        raw = without_mark(read(path, SHOPS_FILE))
         if sum(map(raw.count, (b"=", b",", b"[", b"{"))) > MOST_VALUES:
             raise TooLargeError(f"has more than {MOST_VALUES:,} values")
         content = tomllib.loads(raw.decode())
@@ -340,6 +341,8 @@ def _document(path: Path, read: ReadFile) -> _Document:
         reason = error.strerror or type(error).__name__
         shown = quoting.path(str(path))
         raise ConfigurationError(f"{shown}: {reason}; write the shops file or set REFERRALS_SHOPS") from None
+    except EncodingError as error:
+        raise ConfigurationError(f"{path}: {error}") from None
     except UnicodeDecodeError:
         raise ConfigurationError(f"{path}: not TOML: the file is not UTF-8") from None
     except TooLargeError as error:

@@ -5,8 +5,10 @@ import ssl
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -19,6 +21,7 @@ from worker.answers import Answer, Flaw
 from worker.bounds import ANSWER
 from worker.connections import POOLS, exchange
 from worker.errors import ConfigurationError
+from worker.plaintext import is_this_machine
 
 _HEADERS = {
     "Accept": "application/json",
@@ -33,6 +36,8 @@ that crosses such a close is lost without a trace of whether it was done."""
 
 FOREIGN_ERRORS = (OSError, HTTPError, http.client.HTTPException, ProxySchemeUnsupported)
 """What `requests`, `urllib3`, `http.client`, `ssl` and the sockets raise; ``OSError`` is the base of requests' own."""
+
+_REFUSED_BY_THE_PROXY = f"Tunnel connection failed: {HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:d} "
 
 _TIMEOUTS = (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError)
 
@@ -61,14 +66,15 @@ class _Adapter(HTTPAdapter):
         # nobody counts, at a pace that nobody limits.
         super().__init__(pool_connections=8, pool_maxsize=1, max_retries=0)
         pools: dict[str, Any] = {"num_pools": 8, "maxsize": 1, "ssl_context": tls}
-        self._proxied = proxy is not None
-        if proxy is None:
-            self._manager = urllib3.PoolManager(**pools)
-        else:
-            self._manager = urllib3.ProxyManager(
-                proxy, proxy_headers=self.proxy_headers(proxy), proxy_ssl_context=tls, **pools
-            )
-        self._manager.pool_classes_by_scheme = POOLS
+        self._direct = urllib3.PoolManager(**pools)
+        self._proxy = (
+            urllib3.ProxyManager(proxy, proxy_headers=self.proxy_headers(proxy), proxy_ssl_context=tls, **pools)
+            if proxy is not None
+            else None
+        )
+        for manager in filter(None, (self._direct, self._proxy)):
+            manager.pool_classes_by_scheme = POOLS
+        self._through_the_proxy: set[str] = set()
         self._by_origin: dict[str, urllib3.HTTPConnectionPool] = {}
 
     def get_connection_with_tls_context(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> Any:
@@ -76,7 +82,12 @@ class _Adapter(HTTPAdapter):
         origin, _path = _split(request.url or "")
         pool = self._by_origin.get(origin)
         if pool is None or pool.pool is None:
-            pool = self._by_origin[origin] = self._manager.connection_from_url(origin)
+            manager = self._direct
+            # For a proxy loopback is another machine, which is none of the proxy's business.
+            if self._proxy is not None and not is_this_machine(urlsplit(origin).hostname or ""):
+                manager = self._proxy
+                self._through_the_proxy.add(origin)
+            pool = self._by_origin[origin] = manager.connection_from_url(origin)
         return pool
 
     def cert_verify(self, *_: Any, **__: Any) -> None:
@@ -85,7 +96,8 @@ class _Adapter(HTTPAdapter):
     def request_url(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> str:
         """What stands in the request line: the path, or the whole URL for a proxy that forwards plain HTTP."""
         url = request.url or ""
-        return url if self._proxied and url.startswith("http:") else _split(url)[1]
+        origin, path = _split(url)
+        return url if origin in self._through_the_proxy and url.startswith("http:") else path
 
     def build_response(self, req: requests.PreparedRequest, resp: Any) -> Any:
         """The raw response as it is: requests' own would add a cookie jar that nobody looks into."""
@@ -94,7 +106,8 @@ class _Adapter(HTTPAdapter):
 
     def close(self) -> None:
         """Close the connections."""
-        self._manager.clear()
+        for manager in filter(None, (self._direct, self._proxy)):
+            manager.clear()
         super().close()
 
 
@@ -151,6 +164,8 @@ class Transport:
                 request, stream=True, timeout=(self._connect_timeout, self._read_timeout), proxies={}
             )
         except FOREIGN_ERRORS as error:
+            if _is_refused_by_the_proxy(error):
+                return Answer(HTTPStatus.PROXY_AUTHENTICATION_REQUIRED, None, b"")
             return no_answer(error, sent=exchange.sent)
         return _read(response.status, response, largest)
 
@@ -185,6 +200,11 @@ def no_answer(error: Exception, *, sent: bool) -> NoAnswer:
         # Before anything was sent the system speaks of hosts and certificates; later errors can quote the answer.
         reason = f"{reason}: {chain[-1]}"
     return NoAnswer(sent, "timeout" if timed_out else "connection_lost", reason[:300])
+
+
+def _is_refused_by_the_proxy(error: Exception) -> bool:
+    # Before TLS with Refer2 there is only the proxy to answer; http.client has its status in the text alone.
+    return any(str(cause).startswith(_REFUSED_BY_THE_PROXY) for cause in _causes(error))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -8,13 +8,15 @@ from typing import Self
 
 
 class Forwarder:
-    """Listens on ``port`` of 127.0.0.1 and passes bytes on to ``target``, another port there, which may be changed."""
+    """Listens on a ``port`` and passes bytes on to ``target``, a port of 127.0.0.1, which may be changed."""
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, host: str = "127.0.0.1") -> None:
         self.target = target
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._listener = socket.create_server(
+            (host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=128
+        )
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 

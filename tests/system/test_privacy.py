@@ -1,6 +1,7 @@
 """A whole campaign at DEBUG, with trouble of every kind: no address and no secret in any log, metric or header."""
 
 import json
+import re
 import signal
 import urllib.request
 from collections.abc import Iterator
@@ -111,8 +112,16 @@ def fail(desk: Desk) -> None:
     """Run what can't work, all at once: each must say so, and none of what it was given in confidence."""
     (port,) = free_ports(1)
     local = ("run", "campaign.csv", "--campaign", "spring", "--shop", "acme")
+    shops = (desk.folder / "shops.toml").read_text()
+    (desk.folder / "beyond.toml").write_text(
+        re.sub(r'base_url = "[^"]*"', 'base_url = "https://refer2.invalid"', shops)
+    )
     proxied = desk.start(
-        *local, "--out", "proxied.csv", REFERRALS_HTTP_PROXY=f"http://canary:{PROXY_PASSWORD}@127.0.0.1:{port}"
+        *local,
+        "--out",
+        "proxied.csv",
+        REFERRALS_SHOPS="beyond.toml",
+        REFERRALS_HTTP_PROXY=f"http://canary:{PROXY_PASSWORD}@127.0.0.1:{port}",
     )
     amqp, store = (desk.env[name].replace("//canary-", "//other-") for name in (AMQP_URL, REDIS_URL))
     failing = {

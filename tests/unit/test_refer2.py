@@ -249,7 +249,30 @@ def test_a_forwarding_proxy() -> None:
     assert fields_of(request)["proxy-authorization"] == "Basic dXNlcjpwYXNz"
 
 
-@pytest.mark.parametrize("refusal", [response(403, b"<html>"), response(407), b"nonsense\r\n\r\n", b""])
+def test_a_proxy_is_none_of_loopback_s_business() -> None:
+    """What runs on this machine, the emulator above all, is called directly; a proxy could not even reach it."""
+    with RawServer(sends(OK)) as server:
+        proxied = new_client(http_proxy="http://127.0.0.1:1")
+        assert proxied.refer(shop_at(server.url), job()) == SENT
+        assert proxied.refer(shop_at(server.url.replace("127.0.0.1", "localhost")), job()) == SENT
+        assert proxied.refer(shop_at("http://refer2.example.com"), job()) == UNREACHABLE
+        proxied.close()
+    assert [request.partition(b" HTTP/")[0] for request in server.requests] == 2 * [b"POST /api/v2023061/acme/Refer2"]
+
+
+def test_a_proxy_that_wants_credentials() -> None:
+    """It halts the shop by the proxy's own status, as it does where the proxy forwards plain HTTP; it isn't told as
+    Refer2 being out of reach.
+    """
+    for url in ("https://refer2.example.com", "http://refer2.example.com"):
+        with RawServer(sends(response(407), then=Connection.close)) as proxy:
+            proxied = new_client(http_proxy=proxy.url)
+            assert proxied.refer(shop_at(url), job()) == Halted(407, "http_407", None, every_shop=False)
+            proxied.close()
+        assert TOKEN.encode() not in proxy.requests[0] or url.startswith("http:")
+
+
+@pytest.mark.parametrize("refusal", [response(403, b"<html>"), response(502), b"nonsense\r\n\r\n", b""])
 def test_a_proxy_that_refuses_the_tunnel(refusal: bytes) -> None:
     """Without a tunnel nothing reaches Refer2, so the call may be made again."""
     with RawServer(sends(refusal, then=Connection.close)) as proxy:

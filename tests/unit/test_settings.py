@@ -38,6 +38,15 @@ def test_variables_are_read_when_asked_for(environment: pytest.MonkeyPatch) -> N
     assert (loaded.metrics_port, loaded.http_proxy) == (9292, None)
 
 
+def test_line_ends_of_windows(environment: pytest.MonkeyPatch) -> None:
+    """A file of variables that was saved on Windows leaves a return at each value's end, and at each empty one's."""
+    for name, value in {"METRICS_PORT": "9292", "SHOPS": "shops.toml", "REDIS_URL": "", "LOG_LEVEL": "DEBUG"}.items():
+        environment.setenv(f"REFERRALS_{name}", f"{value}\r")
+    loaded = settings.load()
+    assert (loaded.metrics_port, loaded.shops, loaded.redis_url) == (9292, Path("shops.toml"), None)
+    assert loaded.log_level == "DEBUG"
+
+
 def test_urls_are_masked(environment: pytest.MonkeyPatch) -> None:
     """Neither repr nor str of the settings shows a URL, since URLs hold passwords."""
     for name, scheme in (("AMQP_URL", "amqps"), ("REDIS_URL", "rediss"), ("HTTP_PROXY", "https")):
@@ -108,6 +117,16 @@ REFUSED = {
     "a URL for a plain host": ("ALLOW_PLAINTEXT", "http://s3cret@h", "REFERRALS_ALLOW_PLAINTEXT: is not a list of"),
     "a short key for logs": ("LOG_KEY", "s3cret", "REFERRALS_LOG_KEY: value should have at least 16"),
     "a port that is no number": ("HTTP_PROXY", "http://s3cret:x:y", "REFERRALS_HTTP_PROXY: is not a URL"),
+    "a Service's address": (
+        "METRICS_PORT",
+        "tcp://10.0.0.5:9191",
+        "REFERRALS_METRICS_PORT: is what Kubernetes sets for the address of a Service named referrals-metrics; set",
+    ),
+    "a path behind a proxy": (
+        "HTTP_PROXY",
+        "https://me:s3cret@proxy.example.com/path",
+        "REFERRALS_HTTP_PROXY: is not a URL like http://host:3128: nothing that follows the port counts",
+    ),
     "a missing file": ("CA_FILE", "/nowhere/ca.pem", "REFERRALS_CA_FILE: names no file; give the path"),
     "a file of a name that is too long": (
         "CA_FILE",

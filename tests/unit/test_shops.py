@@ -77,6 +77,18 @@ def test_the_documented_example(folder: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("marks", [1, 2])
+def test_a_file_saved_on_windows(folder: Path, marks: int) -> None:
+    """A byte order mark and returns before line feeds are no part of it, nor of the secret's file."""
+    path = folder / "shops.toml"
+    (folder / "acme.key").write_bytes(b"\xef\xbb\xbfs3cret\r\n")
+    path.write_bytes(marks * b"\xef\xbb\xbf" + ACME.replace("\n", "\r\n").encode())
+    assert only(ShopRegistry.load(path)).credential == SigningKey("k1", b"s3cret")
+    path.write_text(ACME, encoding="utf-16")
+    with pytest.raises(ConfigurationError, match=r"shops\.toml: is saved as UTF-16; save it as UTF-8$"):
+        ShopRegistry.load(path)
+
+
 def test_defaults_may_be_left_out(folder: Path) -> None:
     """Without a defaults table the documented defaults hold."""
     without = only(load(folder, ACME))
@@ -216,7 +228,7 @@ def test_files_that_cannot_be_read(folder: Path) -> None:
         ShopRegistry.load(folder / "none.toml")
     with pytest.raises(ConfigurationError, match="Is a directory"):
         ShopRegistry.load(folder)
-    (folder / "shops.toml").write_bytes(ACME.encode("utf-16"))
+    (folder / "shops.toml").write_bytes(ACME.replace("k1", "clé").encode("latin-1"))
     with pytest.raises(ConfigurationError, match="the file is not UTF-8"):
         ShopRegistry.load(folder / "shops.toml")
 

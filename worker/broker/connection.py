@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pika
 import pika.exceptions
@@ -15,6 +15,7 @@ from worker.bounds import MESSAGE
 from worker.broker.failures import PIKA_ERRORS, failure
 from worker.broker.frames import TolerantConnection
 from worker.broker.tls import take_tls
+from worker.broker.urls import refuse_what_is_dropped
 from worker.errors import BrokerError, ConfigurationError
 from worker.settings import urls_of
 
@@ -87,6 +88,7 @@ def _node(url: str, name: str) -> Node:
             # pika would take http for amqp.
             raise ValueError
         url, tls = take_tls(url)
+        refuse_what_is_dropped(url)
         parsed = pika.URLParameters(url)
     except (ValueError, TypeError, IndexError, SyntaxError, RecursionError, MemoryError):
         # Their words quote the value at fault. pika reads some options as Python.
@@ -96,11 +98,16 @@ def _node(url: str, name: str) -> Node:
         ) from None
     if tls is not None:
         parsed.ssl_options = tls
+    # A zone, such as fe80::1%eth0, is escaped in a URL, and pika leaves it so.
+    parsed.host = unquote(parsed.host)
+    told = {option for option, _ in parse_qsl(urlsplit(url).query)}
     if parsed.heartbeat is None:
         parsed.heartbeat = HEARTBEAT_SECONDS
-    parsed.socket_timeout = SOCKET_TIMEOUT_SECONDS
-    parsed.stack_timeout = SOCKET_TIMEOUT_SECONDS * 2
-    parsed.client_properties = {"connection_name": name}
+    if "socket_timeout" not in told:
+        parsed.socket_timeout = SOCKET_TIMEOUT_SECONDS
+    if "stack_timeout" not in told:
+        parsed.stack_timeout = parsed.socket_timeout * 2
+    parsed.client_properties = {"connection_name": name} | (parsed.client_properties or {})
     return parsed
 
 

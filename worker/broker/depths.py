@@ -7,13 +7,13 @@ import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import pika.exceptions
 
 from worker import tls
 from worker.bounds import LARGEST_INTEGER, METRICS_PAGE
-from worker.broker.connection import Parameters, connect
+from worker.broker.connection import Node, Parameters, connect
 from worker.broker.failures import told_as_ours
 
 METRICS_PORT = 15692
@@ -53,16 +53,28 @@ def depths(params: Parameters, names: Iterable[str], metrics_url: str | None) ->
       BrokerError: RabbitMQ is out of reach.
     """
     node = params.nodes[0]
-    base = (metrics_url or f"http://{node.host}:{METRICS_PORT}").rstrip("/")
+    base = endpoint(node, metrics_url)
     query = urlencode({"vhost": node.virtual_host, "family": "queue_coarse_metrics"})
     try:
-        page = urllib.request.urlopen(  # noqa: S310 - the scheme is ours, or checked with the settings
-            f"{base}/metrics/detailed?{query}", timeout=TIMEOUT_SECONDS, context=tls.context()
-        )
+        page = _directly().open(f"{base}/metrics/detailed?{query}", timeout=TIMEOUT_SECONDS)
         with page:
             return Depths(read(_lines(page)), f"RabbitMQ's metrics at {base}", complete=True)
     except (OSError, ValueError, http.client.HTTPException):
         return Depths(_asked(params, names), f"RabbitMQ, asked for each queue: {base} does not answer", complete=False)
+
+
+def endpoint(node: Node, metrics_url: str | None) -> str:
+    """Where RabbitMQ's metrics are: at the URL that is set, or beside the broker; without a slash at its end."""
+    # A zone's sign is escaped in a URL.
+    host = f"[{quote(node.host, safe=':')}]" if ":" in node.host else node.host
+    return (metrics_url or f"http://{host}:{METRICS_PORT}").rstrip("/")
+
+
+def _directly() -> urllib.request.OpenerDirector:
+    # A proxy that the environment names is for the world outside: it can't reach the broker, or may not be told of it.
+    return urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls.context())
+    )
 
 
 def _lines(page: BinaryIO) -> Iterator[str]:

@@ -222,6 +222,8 @@ def _trouble(code: str) -> str:
         return f"{trouble}; mend its credential in the shops file"
     if code.endswith("_global_api_version"):
         return f"{trouble}; mend its api_version in the shops file"
+    if code == "http_407":
+        return f"{trouble}; that is the proxy's: put its user and password into REFERRALS_HTTP_PROXY"
     if code.startswith("http_"):
         return f"{trouble}; that is no answer of Refer2's: mend its base_url or its slug in the shops file"
     return f"{trouble}; settle that rule with the shop"

@@ -141,9 +141,12 @@ async def _finish(runner: web.AppRunner, listener: socket.socket) -> None:
 def _listen(host: str, port: int) -> socket.socket:
     if not 0 <= port <= _LAST_PORT:
         raise UsageError(f"sandbox: {port} is no port; choose one from 1 to {_LAST_PORT} with --port")
+    host = host.removeprefix("[").removesuffix("]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # All addresses are those of IPv4 too.
+    both = host == "::" and socket.has_dualstack_ipv6()
     try:
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG, dualstack_ipv6=both)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise UsageError(f"sandbox: port {port} is in use; choose another with --port") from None

@@ -57,6 +57,16 @@ def test_each_call_is_recorded_as_it_came() -> None:
     assert (third.key_id, third.body, third.status, third.code) == (None, None, 401, "invalid_token")
 
 
+@pytest.mark.parametrize(
+    ("host", "reached"), [("::", ["127.0.0.1", "[::1]"]), ("::1", ["[::1]"]), ("[::1]", ["[::1]"])]
+)
+def test_addresses_of_ipv6(host: str, reached: list[str]) -> None:
+    """All addresses are those of IPv4 too; brackets are the URL's."""
+    with RunningSandbox(host=host) as sandbox:
+        port = sandbox.url.rpartition(":")[2]
+        assert [refer(f"http://{each}:{port}").status_code for each in reached] == [200] * len(reached)
+
+
 def test_a_call_in_a_log_line_shows_no_address() -> None:
     """The repr of a recorded call leaves the customer out."""
     with RunningSandbox() as sandbox:

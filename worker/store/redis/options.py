@@ -29,6 +29,27 @@ def _refuse_others(url: str) -> None:
             raise ConfigurationError(f"REFERRALS_REDIS_URL: {name} is for rediss://, and this URL is {parts.scheme}://")
 
 
+def _refuse_what_is_dropped(url: str) -> None:
+    parts = urlsplit(url)
+    options = parse_qs(parts.query, keep_blank_values=True)
+    for name, (value, *more) in options.items():
+        if more:
+            # The client takes the first, others the last.
+            raise ConfigurationError(f"REFERRALS_REDIS_URL: {name}: is given twice; keep one of them")
+        if not value:
+            raise ConfigurationError(f"REFERRALS_REDIS_URL: {name}: has no value; give it one, or leave it out")
+    if "db" in options and not options["db"][0].isdecimal():
+        raise ConfigurationError("REFERRALS_REDIS_URL: db: is not the number of a database, such as 0")
+    if "#" in url:
+        raise ConfigurationError("REFERRALS_REDIS_URL: what follows a # is dropped; write %23 for it")
+    if parts.scheme == "unix" and parts.hostname:
+        raise ConfigurationError(
+            "REFERRALS_REDIS_URL: a socket's path begins with a /, so that there are three: unix:///"
+        )
+    if parts.scheme != "unix" and "db" in options and parts.path.strip("/"):
+        raise ConfigurationError("REFERRALS_REDIS_URL: names a database twice, in its path and as db; keep one of them")
+
+
 def client_options(url: str) -> dict[str, Any]:
     """What the client is told besides the URL's own options, which it reads at its first connection only.
 
@@ -37,15 +58,11 @@ def client_options(url: str) -> dict[str, Any]:
         of TLS that is too old; the line quotes what can be no secret.
     """
     _refuse_others(url)
+    _refuse_what_is_dropped(url)
     parts = urlsplit(url)
     if parts.scheme != "rediss":
         return {}
-    options = {}
-    for name, (value, *more) in parse_qs(parts.query, keep_blank_values=True).items():
-        if more:
-            # The client takes the first, others the last.
-            raise ConfigurationError(f"REFERRALS_REDIS_URL: {name}: is given twice; keep one of them")
-        options[name] = value
+    options = {name: value for name, (value,) in parse_qs(parts.query).items()}
     authorities, folder = options.get("ssl_ca_certs"), options.get("ssl_ca_path")
     certificate, key = options.get("ssl_certfile"), options.get("ssl_keyfile")
     with _usable("ssl_ca_certs, ssl_ca_path", authorities, folder):
