@@ -32,7 +32,7 @@ _LUA = {
 
 _CONSUMER = ["tests/unit/test_gated_consumer.py", "tests/unit/test_halted.py", "tests/unit/test_wall.py"]
 _RABBITMQ = "tests/integration/broker"
-_BROKER = [f"{_RABBITMQ}/test_{topic}.py" for topic in ("messages", "delays")]
+_BROKER = [f"{_RABBITMQ}/test_{topic}.py" for topic in ("messages", "delays", "shops_come_and_go")]
 _CAMPAIGNS = ["tests/unit/campaigns"]
 
 _PYTHON = {
@@ -46,7 +46,7 @@ _PYTHON = {
     "worker/store/memory.py": [f"{STORE}/test_ledger.py", f"{STORE}/test_limits.py", STORE, *_CONSUMER],
     "worker/broker/base.py": [*_CONSUMER, "tests/unit/test_released.py", *_BROKER],
     "worker/broker/closings.py": _CONSUMER,
-    "worker/broker/consumer.py": [*_CONSUMER, *_BROKER],
+    "worker/broker/consumer.py": [*_CONSUMER, *_BROKER, f"{_RABBITMQ}/test_oversized.py"],
     "worker/broker/dead.py": [f"{_RABBITMQ}/test_dead_letters.py", f"{_RABBITMQ}/test_forged_headers.py"],
     "worker/broker/properties.py": [f"{_RABBITMQ}/test_forged_headers.py", f"{_RABBITMQ}/test_dead_letters.py"],
     "worker/broker/topology.py": [f"{_RABBITMQ}/test_topology.py"],

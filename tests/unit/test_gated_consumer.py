@@ -784,6 +784,20 @@ def test_an_answer_by_the_rate_before_is_of_no_use(bench: Bench) -> None:
     assert delivery.ask.limits.shop.interval == 60 * SECOND
 
 
+def test_a_job_whose_shop_has_left_the_file(bench: Bench) -> None:
+    """It goes back, and its queue is to be let go of at once, or it would come again and again for a second."""
+    bench.consumer.offer(job := make_job(1))
+    delivery = bench.consumer.take()
+    bench.clock.advance(HOUSEKEEPING // 2)
+    bench.host.shops = ShopRegistry.of(make_shop("zeta"))
+    assert delivery.grant is not None
+    bench.consumer.report(delivery, GiveBack(delivery.grant.epoch))
+    assert bench.consumer.events("put_back") == [("put_back", job)]
+    looked = bench.clock.now()
+    assert next(bench.consumer) is None
+    assert bench.consumer.waits[0] == looked + HOUSEKEEPING
+
+
 def test_a_limit_outlasts_another_shops_file(bench: Bench) -> None:
     """What is ordered stays in force when the file is read anew."""
     bench.store.limit("acme", 60 * SECOND, "slow site", NOON + 600 * SECOND)

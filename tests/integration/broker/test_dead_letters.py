@@ -284,6 +284,19 @@ def test_fields_that_are_no_text(value: object) -> None:
     assert (letter.shop, letter.campaign, letter.job_id) == ("bolt", None, None)
 
 
+@pytest.mark.parametrize(
+    ("key", "body", "shop"),
+    [
+        ("referrals.shop.bolt", b'{"shop":"acme"}', "bolt"),
+        ("a.queue.of.theirs", b'{"shop":"acme"}', "acme"),
+        ("a.queue.of.theirs", b"no job", "a"),
+    ],
+)
+def test_whose_a_letter_by_the_default_exchange_is(key: str, body: bytes, shop: str) -> None:
+    """A shop's queue says it; another queue's name tells nothing that the body doesn't."""
+    assert DeadLetter(tag=1, exchange="", routing_key=key, headers={}, clear=True, body=body).shop == shop
+
+
 def test_a_virtual_host_without_our_queues(rabbitmq: RabbitMQ) -> None:
     """Looking where no worker ever was finds no letter, and leaves the queue for those to come."""
     vhost = rabbitmq.add_vhost()
