@@ -51,6 +51,12 @@ class Terminal:
         assert found, self._seen.decode(errors="replace")
         return found[-1]
 
+    def whole(self, seconds: float = 40) -> list[str]:
+        """All lines, once the command has ended."""
+        self.process.wait(seconds)
+        self._reader.join(10)
+        return _lines(self._seen)
+
     def __enter__(self) -> Self:
         return self
 

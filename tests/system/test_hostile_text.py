@@ -91,7 +91,9 @@ def test_no_text_reaches_a_screen_or_a_file_raw(desk: Desk, vhost: Vhost, redis_
     }
     desk.write_shops(shop_url, ["acme"])
     name = "ev\x1b[31mil\u202e.csv"
-    rows = [{"customer_shopid": f"{n}{hostile.TEXT}", "channel": "sms", hostile.TEXT: hostile.TEXT} for n in range(3)]
+    rows = [
+        {"customer_shopid": f"h{n}", "reference": hostile.TEXT, "channel": "sms", hostile.TEXT: "x"} for n in range(3)
+    ]
     desk.write_export(name, [*rows, rows[0] | {"customer_shopid": ""}])
     said: list[str] = []
 

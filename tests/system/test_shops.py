@@ -60,12 +60,29 @@ def test_list_of_a_working_fleet(desk: Desk, vhost: Vhost, redis_url: str) -> No
 
 
 def test_list_without_its_store(desk: Desk) -> None:
-    """A store out of reach is one line and exit code 1."""
+    """A store out of reach is one line and exit code 1; the file's limits are shown."""
     desk.write_shops("http://127.0.0.1:9", ["acme"])
     ended = desk.run("shops", "list", REFERRALS_REDIS_URL="redis://127.0.0.1:9/0")
     assert ended.returncode == 1
     (line,) = ended.stderr.splitlines()
     assert "127.0.0.1:9 is out of reach" in line
+    assert "acme" in ended.stdout
+
+
+def test_list_of_a_broken_file(desk: Desk) -> None:
+    """The shops whose tables are right are shown, and the fault is told with exit code 2; a good one can be limited."""
+    desk.write_shops("http://127.0.0.1:9", ["acme", "bolt"])
+    with (desk.folder / "shops.toml").open("a") as file:
+        file.write("weigth = 3\n")
+    ended = desk.run("shops", "list", "--json")
+    assert ended.returncode == 2
+    assert [row["shop"] for row in json.loads(ended.stdout)] == ["acme"]
+    assert "did you mean weight?" in ended.stderr
+    lowered = ("--per-second", "1", "--reason", "x", "--for", "1h")
+    # So far that the store is asked, which is not there.
+    for shop, code in {"acme": 1, "bolt": 2}.items():
+        limited = desk.run("shops", "limit", shop, *lowered, REFERRALS_REDIS_URL="redis://127.0.0.1:9/0")
+        assert limited.returncode == code, limited.stderr
 
 
 def test_the_sandbox_prints_a_shop_that_it_knows(desk: Desk) -> None:

@@ -97,8 +97,13 @@ def test_repairs_add_up(published: Desk, rabbitmq: RabbitMQ, vhost: Vhost) -> No
 
 
 def test_a_pause_is_told_with_its_reason(published: Desk) -> None:
-    """The gate's column says that an operator has paused the shop, and why."""
+    """The gate says that an operator has paused the shop, and why: in a line of its own on a narrow terminal."""
     assert published.run("shops", "pause", "acme", "--reason", "wrong texts").returncode == 0
+    with Terminal(published, "shops", "list") as terminal:
+        screen = terminal.whole()
+    assert max(map(len, screen)) <= 80
+    assert [line.split()[0] for line in screen if not line.startswith(" ")] == ["shop", "acme"]
+    assert "(wrong texts)" in " ".join(screen)
     try:
         (row,) = told(published)["shops"]
         assert (row["gate"], row["reason"]) == ("paused", "wrong texts")

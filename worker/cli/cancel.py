@@ -54,7 +54,7 @@ def cancel(
         if not undo:
             _refuse_too_many(before, campaign, of)
             if not yes and (campaign, of) not in before.cancelled:
-                _refuse_unknown(store, campaign, where, shops, shop)
+                _refuse_unknown(store, campaign, shops, shop)
         controls = store.restore(campaign, of) if undo else store.cancel(campaign, of)
     undone = any(name == campaign for name, _ in before.cancelled.keys() - controls.cancelled.keys())
     everywhere = (campaign, EVERY_SHOP) in controls.cancelled
@@ -83,7 +83,8 @@ def _refuse_too_many(controls: Controls, campaign: str, of: str) -> None:
         )
 
 
-def _refuse_unknown(store: Store, campaign: str, where: str, shops: ReadableShops, shop: str | None) -> None:
+def _refuse_unknown(store: Store, campaign: str, shops: ReadableShops, shop: str | None) -> None:
+    place = f"in shop {shop}" if shop else "in any shop"
     asked = [shop] if shop else [*shops.shops, *shops.others]
     try:
         names = {name for tallies in ask_each(store.tallies, asked) for name in tallies}
@@ -99,7 +100,7 @@ def _refuse_unknown(store: Store, campaign: str, where: str, shops: ReadableShop
         console.say(f"whether there is a campaign {campaign} can't be told: {shops.problems[0]}")
         return
     raise UsageError(
-        f"no job of a campaign {campaign} has been counted {where}, so nothing was done; {_counted(campaign, known)}. "
+        f"no job of a campaign {campaign} has been counted {place}, so nothing was done; {_counted(campaign, known)}. "
         "--yes cancels it all the same, before it is published or where its producer doesn't count"
     )
 

@@ -7,13 +7,13 @@ from typing import Annotated
 import typer
 
 from worker.cli import console, options
-from worker.cli.controls import reason_of, shared_store, shop_of
+from worker.cli.controls import check_shop, reason_of, shared_store
 from worker.cli.environment import load
 from worker.cli.gates import limit_data, limit_line
 from worker.cli.moments import after
 from worker.clock import SECOND, SystemClock, from_datetime
 from worker.errors import UsageError
-from worker.shops import listed_shops
+from worker.shops import readable_shops
 
 SLOWEST = 0.001
 
@@ -47,13 +47,18 @@ def limit(
     if missing and not clear:
         raise UsageError(f"{', '.join(missing)}: missing; a limit needs --per-second, --reason and --for, or --clear")
     loaded = load()
-    config = shop_of(shop, listed_shops(loaded.shops), loaded)
+    shops = readable_shops(loaded.shops)
+    check_shop(shop, shops, loaded)
     clock = SystemClock()
     if per_second is None or reason is None or duration is None:
         with shared_store(loaded, "shops limit") as store:
             controls = store.unlimit(shop)
     else:
         text = reason_of(reason)
+        if shop not in shops.shops:
+            # Without the file's rate nobody knows whether it is lowered.
+            raise shops.problems[0]
+        config = shops.shops[shop]
         if not SLOWEST <= per_second < config.per_second:
             raise UsageError(
                 f"--per-second {per_second:g}: must be from {SLOWEST:g} to below {config.per_second:g}, which "

@@ -15,7 +15,7 @@ from worker.cli.limiting import limit
 from worker.cli.tables import Row, columns
 from worker.clock import SECOND, SystemClock
 from worker.controls import EVERY_SHOP, Controls
-from worker.errors import ConfigurationError, UsageError
+from worker.errors import ConfigurationError, ReferralError, StoreError, UsageError
 from worker.jobs import SLUG
 from worker.settings import Settings
 from worker.shops import ListedShop, readable_shops
@@ -46,7 +46,8 @@ def list_shops(as_json: options.Json = False) -> None:
     """Show each shop's gate, why it is closed and until when, its rates, and what is left of its day.
 
     What workers share is read from the store, so `REFERRALS_REDIS_URL` must be theirs. A single worker without it keeps
-    all of that in its memory; then only the limits of the shops file are shown.
+    all of that in its memory; then only the limits of the shops file are shown, as while the store is out of reach
+    (exit code 1). Of a file that can't be used as a whole the shops whose tables are right are shown (exit code 2).
 
     A shop that is `halted`, or closed by `breaker` or `unlisted_code`, stays so until a call or a question about it is
     answered well; `until` is when the next one is tried, and a time that has passed means that it is under way.
@@ -58,18 +59,25 @@ def list_shops(as_json: options.Json = False) -> None:
     if not readable.shops:
         raise readable.problems[0]
     configs = list(readable.shops.values())
-    controls, states = _look(loaded, configs)
+    problems: list[ReferralError] = [
+        ConfigurationError(f"{problem}; workers go on by its last good version") for problem in readable.problems
+    ]
+    try:
+        controls, states = _look(loaded, configs)
+    except StoreError as error:
+        problems.append(error)
+        controls, states = Controls(), {}
     rows = [_row(config, states.get(config.slug), controls) for config in configs]
     if as_json:
         console.print_json(rows)
     else:
         _show(rows)
-    for problem in readable.problems:
-        console.say(f"{problem}; workers go on by the file's last good version")
+    for problem in problems:
+        console.say(str(problem))
     if loaded.redis_url is None and not as_json:
         console.say("REFERRALS_REDIS_URL is not set: these are the file's limits; a worker's state is in its memory")
-    if readable.problems:
-        raise typer.Exit(ConfigurationError.exit_code)
+    if problems:
+        raise typer.Exit(max(problem.exit_code for problem in problems))
 
 
 @shops.command()
