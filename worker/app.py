@@ -30,7 +30,7 @@ from worker.errors import BrokerError, ConfigurationError, StoreError, place_of
 from worker.health import MetricsServer, mark_dead
 from worker.jobs import ACTOR, QUEUE, Job
 from worker.metrics import Metrics
-from worker.parent import end_with_parent
+from worker.parent import end_with_parent, is_orphan
 from worker.refer2 import Refer2Client
 from worker.settings import Settings
 from worker.shopfile import read_shops
@@ -266,6 +266,9 @@ class _Lifecycle(Middleware):
 
     def after_process_boot(self, broker: dramatiq.Broker) -> None:
         del broker
+        if is_orphan():
+            # Its parent was killed while this process was being imported. Nothing has begun.
+            os._exit(1)
         if self._alone is not None:
             _refuse_a_second(self._alone)
         if threading.current_thread() is threading.main_thread():
@@ -277,6 +280,13 @@ class _Lifecycle(Middleware):
         self._host.threads = worker.worker_threads
         self._host.metrics.started.set(self._host.clock.now() / SECOND)
         self._metrics_server.start()
+
+    def after_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
+        if is_orphan():
+            # Next Dramatiq would wait for good for a parent that doesn't take note that this process has started.
+            worker.stop()
+            broker.close()
+            os._exit(1)
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         del broker, worker

@@ -27,21 +27,23 @@ def end_with_parent(stopping: threading.Event) -> None:
         threading.Thread(target=_watch, args=(stopping,), name="parent", daemon=True).start()
 
 
+def is_orphan() -> bool:
+    """Whether multiprocessing started this process and the one that did so is gone."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return False
+    # Forked siblings inherit the pipe whose end would tell, and keep it open.
+    if multiprocessing.get_start_method() == "fork":
+        return os.getppid() != parent.pid
+    return not parent.is_alive()
+
+
 def _watch(stopping: threading.Event) -> None:
     pause = threading.Event()
-    while not _orphaned():
+    while not is_orphan():
         pause.wait(LOOK_SECONDS)
     # It can't be told: the parent was the one who read this process's log.
     if not stopping.is_set():
         os.kill(os.getpid(), signal.SIGTERM)
     pause.wait(LAST_SECONDS)
     os._exit(1)
-
-
-def _orphaned() -> bool:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    # Forked siblings inherit the pipe whose end would tell, and keep it open.
-    if multiprocessing.get_start_method() == "fork":
-        return os.getppid() != parent.pid
-    return not parent.is_alive()

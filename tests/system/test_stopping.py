@@ -80,12 +80,11 @@ def test_a_worker_that_is_stopped_drains(
     assert "example.com" not in work.stderr
 
 
-@pytest.mark.parametrize("command", [WORK, DRAMATIQ], ids=["work", "dramatiq"])
-def test_an_orphan_ends(desk: Desk, command: tuple[str, ...]) -> None:
+def test_an_orphan_ends(desk: Desk) -> None:
     """Where the parent alone is killed its child drains and ends; the next worker calls each job that is left once."""
     sandbox = open_campaign(desk)
     collect = desk.start("collect", "--out", "results.csv")
-    first = start_worker(desk, command)
+    first = start_worker(desk, WORK)
     wait_until(lambda: sandbox.summary()["in_progress"] >= 10, 20, "calls in flight")
     children = [child for child in psutil.Process(first.pid).children() if child.num_threads() > 1]
     try:
@@ -106,6 +105,20 @@ def test_an_orphan_ends(desk: Desk, command: tuple[str, ...]) -> None:
 
     assert Counter(result["outcome"] for result in desk.results()) == {"sent": JOBS}
     assert len(sandbox.calls()) == JOBS
+
+
+def test_an_orphan_that_has_not_started_ends(desk: Desk) -> None:
+    """Where the parent is killed while its children are still being imported, they end before they take a job."""
+    desk.write_shops("http://127.0.0.1:9", ["acme"])
+    parent = start_worker(desk, DRAMATIQ)
+    process = psutil.Process(parent.pid)
+    children = wait_until(process.children, 20, "a child")
+    try:
+        parent.signal(signal.SIGKILL)
+        wait_until(lambda: not any(map(lives, children)), 40, "the orphan to end")
+    finally:
+        for child in filter(lives, children):
+            child.kill()
 
 
 def test_the_next_worker_finishes_what_a_stopped_one_left(desk: Desk) -> None:
