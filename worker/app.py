@@ -20,6 +20,7 @@ from worker.broker.declaring import declare_topology, hold_single, refuse_mixtur
 from worker.broker.delivery import Delivery
 from worker.broker.host import Host
 from worker.broker.local import LocalBroker, LocalRun
+from worker.broker.policies import UnknownPoliciesError, losses
 from worker.broker.publisher import Publisher
 from worker.broker.rabbitmq import ReferralBroker
 from worker.broker.topology import queues
@@ -134,7 +135,8 @@ def preflight(settings: Settings, processes: int) -> None:
         store.check()
     finally:
         store.close()
-    connection = connect(_parameters(settings))
+    params = _parameters(settings)
+    connection = connect(params)
     try:
         if settings.redis_url is None:
             _look_twice(lambda: hold_single(connection))
@@ -144,6 +146,17 @@ def preflight(settings: Settings, processes: int) -> None:
     finally:
         if connection.is_open:
             connection.close()
+    _notice_policies(params, settings)
+
+
+def _notice_policies(params: Parameters, settings: Settings) -> None:
+    # No reason to refuse: whoever sets policies may do so while workers run, and most losses end in referrals.dead.
+    try:
+        for loss in losses(params, settings.rabbitmq_management_url):
+            log.warning("policy_loses_messages", problem=loss)
+    except UnknownPoliciesError as error:
+        tell = log.info if settings.rabbitmq_management_url is None else log.warning
+        tell("policies_unknown", problem=str(error))
 
 
 def _look_twice(refuse: Callable[[], None]) -> None:

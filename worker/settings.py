@@ -153,6 +153,11 @@ class Settings(BaseSettings):
         default=None,
         description="RabbitMQ's Prometheus endpoint, for `referrals status`; unset: port 15692 of the broker's host.",
     )
+    rabbitmq_management_url: Annotated[str, AfterValidator(_http)] | None = Field(
+        default=None,
+        description="RabbitMQ's management API, where policies that lose messages are noticed, with AMQP's user, who "
+        "needs the tag `management`; unset: port 15672 of a broker on this machine, and nobody elsewhere.",
+    )
     http_proxy: Annotated[SecretStr, _url("http", "https"), AfterValidator(_proxy)] | None = Field(
         default=None,
         description="Proxy for the calls to Refer2, but for those to this machine; `HTTP_PROXY` and the like are not "
@@ -236,7 +241,9 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _plaintext_is_asked_for(self) -> "Settings":
-        for name, url in self.urls():
+        management = self.rabbitmq_management_url
+        asked = [(f"{PREFIX}RABBITMQ_MANAGEMENT_URL", management)] if management is not None else []
+        for name, url in [*self.urls(), *asked]:
             try:
                 plaintext.refuse(url, self.plaintext_hosts)
             except ValueError as error:

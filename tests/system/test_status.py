@@ -194,3 +194,16 @@ def test_watching_follows_the_shops_file(published: Desk) -> None:
         assert any(line.startswith("spring") for line in screen)
         terminal.process.send_signal(signal.SIGINT)
         assert terminal.process.wait(20) == 0
+
+
+def test_a_policy_that_loses_results(published: Desk, rabbitmq: RabbitMQ, vhost: Vhost) -> None:
+    """A policy by which results expire is a warning when a worker starts, and a line of each status."""
+    published.env["REFERRALS_RABBITMQ_MANAGEMENT_URL"] = f"http://127.0.0.1:{rabbitmq.record['management']}"
+    definition = {"pattern": ".*", "definition": {"message-ttl": 86_400_000}}
+    rabbitmq.api("PUT", f"/api/policies/{vhost.name}/a-day", definition)
+    expected = "RabbitMQ's policy 'a-day' (message-ttl 86400000) takes messages out of referrals.results"
+    wait_until(lambda: expected in published.run("status").stderr, 30, "the policy to be told")
+    assert any(problem.startswith(expected) for problem in told(published)["problems"])
+    worker = published.start("work")
+    wait_until(lambda: "policy_loses_messages" in worker.stderr or not worker.running(), 60, "the warning")
+    assert expected in worker.stderr

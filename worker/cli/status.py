@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
 from worker.broker.connection import parameters
 from worker.broker.depths import Depths, depths
+from worker.broker.policies import UnknownPoliciesError, losses
 from worker.broker.topology import DEAD, DELAYS, RESULTS, SHOP_PREFIX, shop_queue
 from worker.campaigns.standing import Standing
 from worker.cli import console, options
@@ -21,10 +23,12 @@ from worker.controls import Controls
 from worker.errors import BrokerError, ConfigurationError, ReferralError, StoreError
 from worker.jobs import SLUG
 from worker.limits import Rate, ShopLimits
+from worker.masking import mask
 from worker.settings import Settings
 from worker.shops import ListedShop, ReadableShops, readable_shops
 from worker.store.base import ShopState, Store
 from worker.stores import build_store
+from worker.visible import one_line
 
 LOOK_SECONDS = 2.0
 """Between the looks of --watch, and between the two that a pace is measured by."""
@@ -64,11 +68,12 @@ def status(
     if shop is not None:
         check_shop(shop, readable_shops(loaded.shops), loaded)
     store = build_store(loaded, SystemClock())
+    policies = _policies(loaded)
     try:
         earlier = _look(store, loaded, paced_only=True)
         while True:
             time.sleep(max(0.0, earlier.at + LOOK_SECONDS - time.monotonic()))
-            look = _look(store, loaded)
+            look = replace(_look(store, loaded), policies=policies)
             found = report(earlier, look, campaign, shop)
             if as_json:
                 console.print_json(found)
@@ -128,6 +133,15 @@ def _look(store: Store, loaded: Settings, *, paced_only: bool = False) -> Look:
         problems.append(error)
         return Look(time.monotonic(), shops, None, depths=queues, problems=problems)
     return Look(at, shops, standings, dict(zip(shops, states, strict=True)), controls, queues, problems)
+
+
+def _policies(loaded: Settings) -> list[str]:
+    # Once, not at each look: it costs RabbitMQ more than the depths do.
+    params = parameters(loaded.amqp_url.get_secret_value(), name="referral-dispatch status")
+    try:
+        return [one_line(mask(loss)) for loss in losses(params, loaded.rabbitmq_management_url)]
+    except UnknownPoliciesError as error:
+        return [] if loaded.rabbitmq_management_url is None else [one_line(mask(str(error)))]
 
 
 def _state(store: Store, slug: str, config: ListedShop | None, controls: Controls, now: int) -> ShopState:

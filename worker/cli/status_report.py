@@ -35,6 +35,8 @@ class Look:
     controls: Controls = field(default_factory=Controls)
     depths: Depths | None = None
     problems: Sequence[ReferralError] = ()
+    policies: Sequence[str] = ()
+    """Those on RabbitMQ that lose messages, a line each."""
 
     def results(self) -> Counter[str]:
         """Results by shop."""
@@ -80,7 +82,7 @@ def report(earlier: Look, look: Look, campaign: str | None, shop: str | None) ->
         "results_waiting": _total(found.queues.get(RESULTS)) if look.depths else None,
         "depths_from": found.source,
         "unaccounted": None if not found.complete or look.standings is None else gap if abs(gap) > slack else 0,
-        "problems": [str(problem) for problem in look.problems],
+        "problems": [*map(str, look.problems), *look.policies],
     }
 
 

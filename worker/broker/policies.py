@@ -1,0 +1,108 @@
+"""Policies that take messages out of our queues: AMQP tells nothing of them, RabbitMQ's management API does."""
+
+import base64
+import http.client
+import urllib.request
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from worker import plaintext, tls
+from worker.bounds import METRICS_PAGE, Bounds, loads
+from worker.broker.connection import Node, Parameters
+from worker.broker.topology import DELAY_PREFIX, DELIVERY_LIMIT
+
+MANAGEMENT_PORT = 15672
+TIMEOUT_SECONDS = 5.0
+
+PAGE = 500
+"""Queues that are asked for at once."""
+
+MOST_PAGES = 20
+"""More shops than that make a cluster of their own."""
+
+_BOUNDS = Bounds(size=METRICS_PAGE, depth=16, parts=200_000, text=4096)
+_COLUMNS = "name,arguments,policy,operator_policy,effective_policy_definition"
+
+FOREIGN_ERRORS = (OSError, ValueError, LookupError, TypeError, http.client.HTTPException)
+"""What asking and reading the answer raise; none is passed on."""
+
+
+class UnknownPoliciesError(Exception):
+    """The management API doesn't say; the message is why, without secrets."""
+
+
+def losses(params: Parameters, management_url: str | None) -> list[str]:
+    """A line for each policy by which messages of ours expire or are dropped; it names the policy and the remedy.
+
+    Without a URL a broker on this machine is asked at its usual port, and any other not at all. User and password are
+    those of AMQP; the user needs the tag ``management``. Blocks for some seconds at most.
+
+    Raises:
+      UnknownPoliciesError: nobody has told.
+    """
+    node = params.nodes[0]
+    if management_url is None and not plaintext.is_this_machine(node.host):
+        raise UnknownPoliciesError("REFERRALS_RABBITMQ_MANAGEMENT_URL is not set")
+    host = f"[{node.host}]" if ":" in node.host else node.host
+    base = (management_url or f"http://{host}:{MANAGEMENT_PORT}").rstrip("/")
+    found: dict[str, list[str]] = defaultdict(list)
+    try:
+        for queue in _queues(base, node):
+            for what in _taking(queue):
+                found[what].append(str(queue["name"]))
+    except FOREIGN_ERRORS as error:
+        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
+        raise UnknownPoliciesError(f"RabbitMQ's management API at {base}: {reason}") from None
+    return [
+        f"{what} takes messages out of {_listed(names)}; have it match none of them" for what, names in found.items()
+    ]
+
+
+def _queues(base: str, node: Node) -> Iterator[Mapping[str, Any]]:
+    login = base64.b64encode(f"{node.credentials.username}:{node.credentials.password}".encode()).decode()
+    context = node.ssl_options.context if node.ssl_options is not None else tls.context()
+    # No proxy, whatever the environment says: it would be told the password.
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context), _NoRedirect
+    )
+    for page in range(1, MOST_PAGES + 1):
+        wanted = {"page": page, "page_size": PAGE, "name": "^referrals", "use_regex": "true", "columns": _COLUMNS}
+        request = urllib.request.Request(  # noqa: S310 - the scheme is ours, or checked with the settings
+            f"{base}/api/queues/{quote(node.virtual_host, safe='')}?{urlencode(wanted)}",
+            headers={"Authorization": f"Basic {login}"},
+        )
+        with opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
+            found = loads(answer.read(METRICS_PAGE), _BOUNDS)
+        yield from found["items"]
+        if page >= found["page_count"]:
+            return
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        """Nowhere else is the password to go."""
+
+
+def _taking(queue: Mapping[str, Any]) -> list[str]:
+    # Where nothing is set the API has an empty list in place of an object.
+    policy = queue.get("effective_policy_definition") or {}
+    arguments = queue.get("arguments") or {}
+    taking = {}
+    for key in ("message-ttl", "expires"):
+        # What comes into a delay queue is to leave it early at the worst.
+        if key in policy and not (key == "message-ttl" and queue["name"].startswith(DELAY_PREFIX)):
+            taking[key] = policy[key]
+    if (arguments.get("x-overflow") or policy.get("overflow")) != "reject-publish":
+        taking |= {key: policy[key] for key in ("max-length", "max-length-bytes") if key in policy}
+    if 0 <= policy.get("delivery-limit", DELIVERY_LIMIT) < DELIVERY_LIMIT:
+        taking["delivery-limit"] = policy["delivery-limit"]
+    names = " and ".join(repr(queue[kind]) for kind in ("policy", "operator_policy") if queue.get(kind))
+    return [f"RabbitMQ's policy {names} ({key} {value})" for key, value in taking.items()]
+
+
+def _listed(names: list[str]) -> str:
+    first = "referrals.results" if "referrals.results" in names else names[0]
+    others = len(names) - 1
+    return first if not others else f"{first} and {others:,} other queue{'s' if others > 1 else ''}"
