@@ -57,3 +57,17 @@ def test_devices_and_links_stay(desk: Desk, writer: str, plant: Callable[[Path],
     assert (after.st_ino, after.st_mode, after.st_rdev) == (before.st_ino, before.st_mode, before.st_rdev)
     assert plant is device or (desk.folder / "precious").read_text() == "the only copy"
     assert not (desk.folder / "out.journal").exists()
+
+
+def test_rejected_rows_replace_no_other_file(desk: Desk) -> None:
+    """A mistyped `--rejects` costs nobody a file, nor the row that would have been sent its turn."""
+    desk.write_shops("http://127.0.0.1:9", ["acme"])
+    desk.write_export("export.csv", [{"shop": "acme", "customer_email": "", "channel": "sms"}])
+    shops = (desk.folder / "shops.toml").read_bytes()
+    for writer in ("run --rejects", "publish --rejects"):
+        ended = desk.run(*WRITERS[writer], "shops.toml")
+        assert (ended.returncode, ended.stderr) == (
+            2,
+            "referrals: shops.toml: holds no rejected rows and would be replaced; name another with --rejects\n",
+        )
+    assert (desk.folder / "shops.toml").read_bytes() == shops

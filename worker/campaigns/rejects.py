@@ -2,13 +2,14 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Literal
 
 from worker.campaigns.spreadsheets import REJECTS, harmless
-from worker.errors import InputError
+from worker.errors import InputError, UsageError
 from worker.private import may_be_replaced, private
 
 RejectReason = Literal[
@@ -35,6 +36,10 @@ job is made of holds ``#REF!`` or alike.
 
 _FLUSH_AT = 65_536
 
+_HEADER_BYTES = 64
+_OURS = re.compile(rb'(?:\xef\xbb\xbf)?"?line"?[,;\t|]"?reason"?')
+"""What a file of rejected rows begins with, also after a spreadsheet has saved it."""
+
 
 class RejectsFile:
     """A CSV file of ``line``, ``reason`` and the columns of one or more exports; made with its first row.
@@ -49,7 +54,7 @@ class RejectsFile:
 
         Raises:
           InputError: it can't be removed.
-          UsageError: what is there is no file of ours, see :func:`~worker.private.private`.
+          UsageError: what is there is no file of ours, see :func:`~worker.private.private`, or no rejected rows.
         """
         self.path = path
         self.rows = 0
@@ -62,6 +67,12 @@ class RejectsFile:
         self._writer.writerow([*REJECTS, *(harmless(name) for name, _ in columns)])
         try:
             if may_be_replaced(path):
+                with path.open("rb") as left:
+                    begins = left.readline(_HEADER_BYTES)
+                if begins and not _OURS.match(begins):
+                    raise UsageError(
+                        f"{path}: holds no rejected rows and would be replaced; name another with --rejects"
+                    )
                 path.unlink()
         except OSError as error:
             raise self._failed(error) from error

@@ -133,7 +133,7 @@ def test_apostrophes_of_other_exports_stay(run_import: Import) -> None:
 def test_old_rejects_are_replaced(run_import: Import, tmp_path: Path) -> None:
     """The file of an earlier run is gone when this one has no rejects."""
     old = tmp_path / "0.csv.rejects.csv"
-    old.write_text("old")
+    old.write_text("line,reason,email\n")
     assert run_import(TEN).importer.reject_files == []
     assert not old.exists()
 
