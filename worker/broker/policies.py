@@ -4,7 +4,7 @@ import base64
 import http.client
 import urllib.request
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -25,7 +25,7 @@ MOST_PAGES = 20
 _BOUNDS = Bounds(size=METRICS_PAGE, depth=16, parts=200_000, text=4096)
 _COLUMNS = "name,arguments,policy,operator_policy,effective_policy_definition"
 
-FOREIGN_ERRORS = (OSError, ValueError, LookupError, TypeError, http.client.HTTPException)
+FOREIGN_ERRORS = (OSError, ValueError, LookupError, TypeError, AttributeError, http.client.HTTPException)
 """What asking and reading the answer raise; none is passed on."""
 
 
@@ -47,17 +47,27 @@ def losses(params: Parameters, management_url: str | None) -> list[str]:
         raise UnknownPoliciesError("REFERRALS_RABBITMQ_MANAGEMENT_URL is not set")
     host = f"[{node.host}]" if ":" in node.host else node.host
     base = (management_url or f"http://{host}:{MANAGEMENT_PORT}").rstrip("/")
-    found: dict[str, list[str]] = defaultdict(list)
     try:
-        for queue in _queues(base, node):
-            for what in _taking(queue):
-                found[what].append(str(queue["name"]))
+        return told_of(_queues(base, node))
     except FOREIGN_ERRORS as error:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
         raise UnknownPoliciesError(f"RabbitMQ's management API at {base}: {reason}") from None
-    return [
-        f"{what} takes messages out of {_listed(names)}; have it match none of them" for what, names in found.items()
-    ]
+
+
+def told_of(queues: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The lines of :func:`losses`, of queues as the management API describes them."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for queue in queues:
+        for what in _taking(queue):
+            found[what].append(str(queue["name"]))
+    remedy = "have it match none of them"
+    return [f"{what} takes messages out of {_listed(names)}; {remedy}" for what, names in found.items()]
+
+
+def read(body: bytes) -> tuple[list[Mapping[str, Any]], int]:
+    """The queues on one page of the API, and how many pages there are. Raises one of :data:`FOREIGN_ERRORS`."""
+    page = loads(body, _BOUNDS)
+    return list(page["items"]), int(page["page_count"])
 
 
 def _queues(base: str, node: Node) -> Iterator[Mapping[str, Any]]:
@@ -74,9 +84,9 @@ def _queues(base: str, node: Node) -> Iterator[Mapping[str, Any]]:
             headers={"Authorization": f"Basic {login}"},
         )
         with opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
-            found = loads(answer.read(METRICS_PAGE), _BOUNDS)
-        yield from found["items"]
-        if page >= found["page_count"]:
+            queues, pages = read(answer.read(METRICS_PAGE))
+        yield from queues
+        if page >= pages:
             return
 
 
@@ -99,7 +109,7 @@ def _taking(queue: Mapping[str, Any]) -> list[str]:
     if 0 <= policy.get("delivery-limit", DELIVERY_LIMIT) < DELIVERY_LIMIT:
         taking["delivery-limit"] = policy["delivery-limit"]
     names = " and ".join(repr(queue[kind]) for kind in ("policy", "operator_policy") if queue.get(kind))
-    return [f"RabbitMQ's policy {names} ({key} {value})" for key, value in taking.items()]
+    return [f"RabbitMQ's policy {names} ({key} {value!s:.20})" for key, value in taking.items()]
 
 
 def _listed(names: list[str]) -> str:
