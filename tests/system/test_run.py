@@ -99,8 +99,9 @@ class Desk:
 
     def command(self, *options: str) -> list[str]:
         """The command line of a run, with further options or with others in place of the usual."""
-        usual = ["export.csv", "--campaign", "spring", "--out", "results.csv", "--json", "--shop", self.shop]
-        return [*REFERRALS, "run", *usual, *options]
+        usual = {"--campaign": "spring", "--out": "results.csv", "--shop": self.shop}
+        kept = [text for name, value in usual.items() if name not in options for text in (name, value)]
+        return [*REFERRALS, "run", "export.csv", "--json", *kept, *options]
 
     @property
     def environment(self) -> Mapping[str, str]:
