@@ -14,7 +14,6 @@ from worker.settings import Settings
 from worker.shops import ListedShop, ReadableShops
 from worker.store.base import Store
 from worker.stores import build_store
-from worker.tally import Counts, tally
 
 LONGEST_REASON = 200
 
@@ -46,7 +45,7 @@ def shop_of(name: str, shops: Mapping[str, S], loaded: Settings) -> S:
       ConfigurationError: the shops file has none.
     """
     if name not in shops:
-        raise _no_such_shop(name, shops, loaded)
+        raise no_such_shop(name, shops, loaded)
     return shops[name]
 
 
@@ -61,7 +60,7 @@ def check_shop(name: str, shops: ReadableShops, loaded: Settings) -> None:
     if name in shops:
         return
     if not shops.problems:
-        raise _no_such_shop(name, shops.shops, loaded)
+        raise no_such_shop(name, shops.shops, loaded)
     console.say(f"whether there is a shop {name} can't be told: {shops.problems[0]}")
 
 
@@ -71,7 +70,8 @@ def ask_each(ask: Callable[[str], T], shops: Iterable[str]) -> list[T]:
         return list(asking.map(ask, shops))
 
 
-def _no_such_shop(name: str, shops: Iterable[str], loaded: Settings) -> ConfigurationError:
+def no_such_shop(name: str, shops: Iterable[str], loaded: Settings) -> ConfigurationError:
+    """That the shops file has none of that name, with the one that may be meant."""
     known = sorted(shops)
     close = difflib.get_close_matches(name, known, n=1)
     remedy = f"did you mean {close[0]}?" if close else f"it has {some_of(known)}"
@@ -96,9 +96,9 @@ def known_controls(loaded: Settings) -> Controls | None:
             return None
 
 
-def count(loaded: Settings, counts: Counts) -> None:
-    """Count under their campaigns what was done; that it could not be counted is said, and fails nothing."""
-    if (problem := tally(loaded, counts)) is not None:
+def say_uncounted(problem: StoreError | None) -> None:
+    """Say that what was done could not be counted under its campaigns, if so; nothing fails for it."""
+    if problem is not None:
         console.say(f"what was done could not be counted, so `referrals status` won't add up: {problem}")
 
 

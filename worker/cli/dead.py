@@ -16,16 +16,16 @@ from worker.broker.dead import DeadLetter, DeadQueue
 from worker.broker.topology import TAKEOVERS_HEADER
 from worker.cli import console, options
 from worker.cli.commands import Commands
-from worker.cli.controls import count, known_controls
+from worker.cli.controls import known_controls, say_uncounted, some_of
 from worker.cli.environment import load
 from worker.cli.masking import masked, plain
 from worker.cli.moments import after, ago
 from worker.cli.replay import publish_anew
 from worker.cli.tables import Row, columns
-from worker.errors import UsageError
+from worker.errors import StoreError, UsageError
 from worker.jobs import canonical
 from worker.settings import Settings
-from worker.tally import Counts, counted
+from worker.tally import Counts, counted, tally
 from worker.visible import one_line
 
 BATCH = 200
@@ -35,7 +35,7 @@ BATCH_BYTES = 16 * 1024 * 1024
 """Of their bodies; one letter more makes it full."""
 
 TOLD = 20
-"""Letters that are named one by one when they could not be replayed."""
+"""Reasons why letters could not be replayed, each in a line with the first of them."""
 
 _NONE = "no dead letter is like that; `referrals dead list` shows what there is"
 
@@ -221,6 +221,7 @@ def replay(
     replayed = 0
     left: list[tuple[str, str]] = []
     met: set[str | None] = set()
+    uncounted: StoreError | None = None
     stuck = False
     controls = known_controls(loaded)
     with DeadQueue(params) as queue:
@@ -229,20 +230,21 @@ def replay(
             met |= _names(batch)
             told = publish_anew(batch, params, not_after, controls)
             # Each as soon as it is true, so that also what breaks off in between adds up.
-            count(loaded, counted((letter.job for letter in told.done if letter.job is not None), "published"))
+            jobs = (letter.job for letter in told.done if letter.job is not None)
+            uncounted = tally(loaded, counted(jobs, "published")) or uncounted
             queue.remove(told.done)
-            count(loaded, _removed(told.done))
+            uncounted = tally(loaded, _removed(told.done)) or uncounted
             replayed += len(told.done)
             left += [(letter.id, _cell(problem)) for letter, problem in told.left]
             if told.stuck:
                 # Each batch would wait in vain for as long again.
-                console.say("RabbitMQ confirms nothing; what comes after these was not tried")
+                console.say("RabbitMQ takes none of these; what comes after them was not tried")
                 stuck = True
                 break
     data = {"replayed": replayed, "left": [{"id": name, "problem": problem} for name, problem in left]}
     console.summary([("replayed", f"{replayed:,}"), ("left", f"{len(left):,}")], data, as_json=as_json)
-    for name, problem in left[:TOLD]:
-        console.say(f"{name} can't be replayed: {problem}")
+    _tell_left(left)
+    say_uncounted(uncounted)
     # An id may be that of a letter which was not looked at.
     unfound = not stuck and replayed + len(left) != limit and _tell_unfound(choice, met)
     if left or unfound:
@@ -272,21 +274,31 @@ def drop(
     most = None if yes else _confirm(choice, params)
     dropped = 0
     met: set[str | None] = set()
+    uncounted: StoreError | None = None
     with DeadQueue(params) as queue:
         # Those that came while the person thought are behind those that they were asked about.
         chosen = islice(filter(choice.takes, queue.letters()), most)
         for batch in _batches(chosen):
             met |= _names(batch)
             queue.remove(batch)
-            count(loaded, _removed(batch))
+            uncounted = tally(loaded, _removed(batch)) or uncounted
             dropped += len(batch)
     console.summary([("dropped", f"{dropped:,}")], {"dropped": dropped}, as_json=as_json)
+    say_uncounted(uncounted)
     if _tell_unfound(choice, met):
         raise typer.Exit(1)
 
 
 def _connection(loaded: Settings | None = None) -> Parameters:
     return parameters((loaded or load()).amqp_url.get_secret_value(), name="referral-dispatch dead")
+
+
+def _tell_left(left: Sequence[tuple[str, str]]) -> None:
+    names = defaultdict(list)
+    for name, problem in left:
+        names[problem].append(name)
+    for problem, named in islice(names.items(), TOLD):
+        console.say(f"{some_of(named)} can't be replayed: {problem}")
 
 
 def _names(letters: Iterable[DeadLetter]) -> set[str | None]:

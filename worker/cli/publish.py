@@ -7,7 +7,7 @@ from worker.broker.connection import parameters
 from worker.broker.producer import Producer
 from worker.campaigns import Importer, SeenJobs
 from worker.cli import console, options
-from worker.cli.controls import count, known_controls, shop_of
+from worker.cli.controls import known_controls, say_uncounted, shop_of
 from worker.cli.environment import load
 from worker.cli.ledger import Ledger
 from worker.controls import EVERY_SHOP
@@ -15,6 +15,7 @@ from worker.errors import UsageError
 from worker.jobs import canonical
 from worker.settings import Settings
 from worker.shops import listed_shops
+from worker.tally import tally
 
 TICK_JOBS = 500
 
@@ -76,7 +77,8 @@ def publish(
                 producer.flush()
         finally:
             # What was confirmed counts, also of a publication that broke off.
-            count(loaded, {key: {"published": jobs} for key, jobs in producer.counted.items()})
+            counts = {key: {"published": jobs} for key, jobs in producer.counted.items()}
+            say_uncounted(tally(loaded, counts))
     seconds = time.monotonic() - began
     console.warn(importer)
     rows = console.import_rows(importer)

@@ -12,7 +12,7 @@ from worker.broker.topology import RESULTS
 from worker.clock import SystemClock
 from worker.controls import Controls
 from worker.dispatch import is_expired
-from worker.errors import DeadLetterError, ReferralError, UnconfirmedError, place_of
+from worker.errors import AccessRefusedError, DeadLetterError, ReferralError, UnconfirmedError, place_of
 from worker.jobs import decode_message, parse_message, parse_result
 
 
@@ -20,7 +20,7 @@ from worker.jobs import decode_message, parse_message, parse_result
 class Replayed:
     """What became of some letters: ``done`` are confirmed, and why the others are ``left``.
 
-    ``stuck`` says that RabbitMQ was silent about all of them: it may be out of memory, or away.
+    ``stuck`` says that RabbitMQ refused them all, or was silent about them: it may be out of memory, or away.
     """
 
     done: list[DeadLetter] = field(default_factory=list)
@@ -51,7 +51,7 @@ def publish_anew(
             told.done.append(letter)
         else:
             told.left.append((letter, str(error)))
-    told.stuck = bool(errors) and all(isinstance(error, UnconfirmedError) for error in errors)
+    told.stuck = bool(errors) and all(isinstance(error, UnconfirmedError | AccessRefusedError) for error in errors)
     return told
 
 

@@ -13,9 +13,10 @@ import typer
 from worker.campaigns import Importer, ImportOptions, SeenJobs
 from worker.campaigns.embedded import EmbeddedRun, Tally, journal_of
 from worker.cli import console, options
+from worker.cli.controls import no_such_shop
 from worker.cli.environment import load
 from worker.clock import SECOND, SystemClock, to_datetime
-from worker.errors import ConfigurationError, UsageError
+from worker.errors import UsageError
 from worker.rehearsal import SHOP
 from worker.shopfile import ShopConfig, ShopTable
 from worker.shops import ShopRegistry, SigningKey
@@ -79,7 +80,7 @@ def run(
         else:
             shops = ShopRegistry.load(loaded.shops, plaintext_hosts=loaded.plaintext_hosts)
         if shop is not None and shops.get(shop) is None:
-            raise ConfigurationError(f"{loaded.shops}: has no shop {shop!r}; it has {', '.join(shops.slugs())}")
+            raise no_such_shop(shop, shops.slugs(), loaded)
 
         def importer_of(seen: SeenJobs) -> Importer:
             return Importer(
