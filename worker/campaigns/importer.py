@@ -130,11 +130,11 @@ class Importer:
     def _drafts_of(self, export: Export, file: RejectsFile, place: int) -> Iterator[Draft]:
         if self._is_full():
             return
-        for line, values, cells in export.records():
+        for line, values, cells, flaw in export.records():
             if self._stopped:
                 return
             self.rows += 1
-            judged = "unreadable_row" if values is None else self._rules.judge(export.path, line, values)
+            judged = flaw if values is None else self._rules.judge(export.path, line, values)
             if isinstance(judged, Draft):
                 sighting = self._seen.check(judged.job_id)
                 if sighting == "new":
@@ -148,7 +148,7 @@ class Importer:
                     continue
                 judged = "duplicate_row"
             self.rejected[judged] += 1
-            file.add(place, line, judged, cells)
+            file.add(place, line, judged, cells, apart=values is not None)
             if file.path not in self.reject_files:
                 self.reject_files.append(file.path)
         self._consent.end_export(export.path, self._notices)
@@ -164,7 +164,7 @@ class Importer:
                 has_shop=options.shop is not None,
                 has_channel=options.channel is not None,
             )
-            exports = tuple(open_export(path, matcher) for path in self._paths)
+            exports = tuple(open_export(path, matcher, self._notices) for path in self._paths)
             for export in exports:
                 self._rules.channels.check(export)
             self._exports = exports

@@ -25,6 +25,9 @@ RejectReason = Literal[
     "bad_sender",
     "bad_reference",
     "spreadsheet_error",
+    "doubtful_row",
+    "repeated_header",
+    "other_columns",
 ]
 """Why a row became no job.
 
@@ -32,6 +35,8 @@ RejectReason = Literal[
 as a number that a spreadsheet shortened. ``bad_channel``: a value that can't be one, or is none that is known where
 the command gives another. ``bad_sender``, ``bad_reference``: they are too long. ``spreadsheet_error``: a cell that a
 job is made of holds ``#REF!`` or alike.
+``doubtful_row``: it stands beside pieces of a torn row and may be one. ``other_columns``: it comes after a header of
+other columns than the file's.
 """
 
 _FLUSH_AT = 65_536
@@ -77,18 +82,24 @@ class RejectsFile:
         except OSError as error:
             raise self._failed(error) from error
 
-    def add(self, export: int, line: int, reason: RejectReason, cells: Sequence[str]) -> None:
+    def add(self, export: int, line: int, reason: RejectReason, cells: Sequence[str], *, apart: bool) -> None:
         """One row of the export with that index in ``headers``; cells beyond its header come last.
+
+        ``apart``: its cells are those of the columns. What isn't gets no empty cells to fill the row up: read again as
+        it is, it would pass for a row of its own.
 
         Raises:
           InputError: the file can't be written.
         """
         places = self._places[export]
-        row = [""] * self._width
-        for place, cell in zip(places, cells, strict=False):
-            row[place] = harmless(cell)
-        self._writer.writerow([line, reason, *row, *map(harmless, cells[len(places) :])])
         self.rows += 1
+        if len(cells) < len(places) and not apart:
+            self._writer.writerow([line, reason, *map(harmless, cells)])
+        else:
+            row = [""] * self._width
+            for place, cell in zip(places, cells, strict=False):
+                row[place] = harmless(cell)
+            self._writer.writerow([line, reason, *row, *map(harmless, cells[len(places) :])])
         if self._text.tell() >= _FLUSH_AT:
             self.flush()
 

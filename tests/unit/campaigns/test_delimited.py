@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.campaigns.conftest import Import
+from tests.unit.campaigns.conftest import Import, Imported
 from worker.campaigns.exports.text import MAX_ROW, open_lines
 from worker.errors import InputError, UsageError
 
@@ -14,7 +14,7 @@ BOMS = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}
 
 
 @pytest.mark.parametrize(
-    ("encoding", "delimiter", "newline"), list(itertools.product(ENCODINGS, ",;\t", ["\n", "\r\n", "\r"]))
+    ("encoding", "delimiter", "newline"), list(itertools.product(ENCODINGS, ",;\t|", ["\n", "\r\n", "\r"]))
 )
 def test_every_encoding_delimiter_and_line_end(run_import: Import, encoding: str, delimiter: str, newline: str) -> None:
     """Each combination gives the same jobs, with the physical line in which each row starts."""
@@ -55,26 +55,27 @@ def test_truncated_utf16(run_import: Import) -> None:
 
 
 @pytest.mark.parametrize(
-    ("end", "emails"),
+    ("end", "rejects"),
     [
-        ("two@example.com", ["one@example.com"]),
-        ('two@example.com,"torn', ["one@example.com"]),
-        ("two@example.com,y", ["one@example.com", "two@example.com"]),
-        ("two@example.com\n", ["one@example.com", "two@example.com"]),
+        ("two@example.com", [(3, "doubtful_row"), (4, "unreadable_row")]),
+        ("two@example.com,b", [(3, "doubtful_row"), (4, "unreadable_row")]),
+        ("two@example.com,b\n", [(3, "doubtful_row"), (4, "unreadable_row")]),
+        ('two@example.com,b,"torn', [(4, "unreadable_row")]),
+        ("two@example.com,b,y", []),
     ],
 )
-def test_torn_last_row(run_import: Import, end: str, emails: list[str]) -> None:
-    """A file that stops within a row loses it; one without a final newline, or with short rows, loses nothing."""
-    done = run_import(f"customer_email,reference\none@example.com,x\n{end}")
-    assert done.emails == emails
-    assert done.rejects == ([(3, "unreadable_row")] if len(emails) == 1 else [])
+def test_torn_last_row(run_import: Import, end: str, rejects: list[tuple[int, str]]) -> None:
+    """A file that stops within a row loses it, and the one before where that may be its beginning."""
+    done = run_import(f"customer_email,customer_bhid,reference\none@example.com,a,x\nzero@example.com,,\n{end}")
+    assert done.rejects == rejects
+    assert len(done.jobs) == 3 - len(rejects)
 
 
 def test_torn_last_row_of_several_lines(run_import: Import) -> None:
     """A file that stops within quotes, lines after they were opened, loses what is torn and no row before it."""
     done = run_import('customer_email,reference\none@example.com,x\ntwo@example.com,"a\nb\nc')
     assert done.emails == ["one@example.com"]
-    assert done.rejects == [(3, "unreadable_row"), (4, "no_customer"), (5, "unreadable_row")]
+    assert done.rejects == [(3, "unreadable_row"), (4, "unreadable_row"), (5, "unreadable_row")]
     whole = run_import('customer_email,reference\none@example.com,x\ntwo@example.com,"a\nb\nc"')
     assert whole.emails == ["one@example.com", "two@example.com"]
     assert whole.rejects == []
@@ -89,7 +90,9 @@ def test_the_longest_row(run_import: Import, beyond: int, taken: bool, lines: in
     row = start + "x" * (MAX_ROW - len(start) - len(stop) + beyond) + stop
     after = "two@example.com,y\n" if end else ""
     done = run_import(f"customer_email,note\n{row}{after}")
-    assert done.emails == (["one@example.com"] if taken else []) + (["two@example.com"] if end else [])
+    # What is left of a row of several lines stands before the next one, and may belong to it.
+    after_it = ["two@example.com"] if end and (taken or lines == 1) else []
+    assert done.emails == (["one@example.com"] if taken else []) + after_it
     assert (not done.rejects) is taken
     if taken and end:
         assert done.jobs[1].line == 2 + lines
@@ -131,10 +134,14 @@ def test_long_cell(run_import: Import) -> None:
 
 
 def test_extra_cells(run_import: Import) -> None:
-    """A row with more cells than the header is unreadable, unless the extra ones are blank."""
-    done = run_import("customer_email,note\none@example.com,a, b\ntwo@example.com,a,, \n")
+    """A row with more cells than the header is unreadable: a blank last one doesn't tell that none is shifted."""
+    rows = ["one@example.com,a, b", "two@example.com,a", "three@example.com,b,", ",,, "]
+    done = run_import("\n".join(["customer_email,note", *rows, ""]))
     assert done.emails == ["two@example.com"]
-    assert done.rejects == [(2, "unreadable_row")]
+    assert done.rejects == [(2, "unreadable_row"), (4, "unreadable_row")]
+    (warning,) = done.importer.warnings
+    assert "more cells than the header" in warning
+    assert warning.endswith("(first in line 2)")
 
 
 def test_blank_rows(run_import: Import) -> None:
@@ -179,3 +186,143 @@ def test_unreadable_file(tmp_path: Path) -> None:
         pass
     with pytest.raises(InputError, match="not a regular file"), open_lines(tmp_path):
         pass
+
+
+NOTES = "customer_email,note,customer_shopid\n"
+
+
+def sent(done: Imported) -> list[tuple[int | None, str | None, str | None]]:
+    return [(job.line, job.customer.email, job.customer.shopid) for job in done.jobs]
+
+
+def test_backslashes_before_quotes(run_import: Import) -> None:
+    """A row that escapes quotes by a backslash is rejected alone, and the dialect is said."""
+    rows = ['m1@example.org,"ends \\"",7223120301', "m2@example.org,plain,7223120302", 'm3@example.org,"x",7223120303']
+    done = run_import(NOTES + "\n".join(rows) + "\n")
+    assert sent(done) == [(3, "m2@example.org", "7223120302"), (4, "m3@example.org", "7223120303")]
+    assert done.rejects == [(2, "unreadable_row")]
+    (warning,) = done.importer.warnings
+    assert "escape quotes by a backslash" in warning
+    assert warning.endswith("(first in line 2)")
+
+
+def test_a_row_of_backslashes_ends_where_it_does(run_import: Import) -> None:
+    """Lines within a cell that only backslashes hold together are no rows, whatever stands in them."""
+    row = 'm1@example.org,"says \\"hi\\"\nfake@example.org,x,9\nfake@example.org,x,8\nbye",7223120301'
+    done = run_import(f"{NOTES}{row}\nm2@example.org,plain,7223120302\n")
+    assert sent(done) == [(6, "m2@example.org", "7223120302")]
+    assert done.rejects == [(line, "unreadable_row") for line in range(2, 6)]
+
+
+def test_backslashes_that_are_text(run_import: Import) -> None:
+    """A cell that ends with a backslash is one where nothing else makes sense."""
+    done = run_import(NOTES + 'm1@example.org,"C:\\",1\nm2@example.org,C:\\,2\nm3@example.org,plain,3\n')
+    assert [shopid for _, _, shopid in sent(done)] == ["1", "2", "3"]
+
+
+def test_a_line_break_without_quotes(run_import: Import) -> None:
+    """Both halves of a torn row are rejected, with their lines; the rows around it are sent."""
+    header = "customer_email,note,channel,destination\n"
+    torn = "c9@example.org,likes tea\nand cake,email,friend9@example.org"
+    done = run_import(f"{header}a@example.org,x,,\n{torn}\nb@example.org,x,,\n")
+    assert done.emails == ["a@example.org", "b@example.org"]
+    assert done.rejects == [(3, "unreadable_row"), (4, "unreadable_row")]
+    assert "fewer cells than the header" in done.importer.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "rejects"),
+    [
+        # In the last cell, in the first one, beside a delimiter of the text.
+        (["a@example.org,1,likes tea", "and cake", "b@example.org,2,x"], [(2, "doubtful_row"), (4, "doubtful_row")]),
+        (["a@example.org,1,x", "likes", "tea@example.org,2,x"], [(2, "doubtful_row"), (4, "doubtful_row")]),
+        (["a@example.org,1", "and tea, cake,x", "b@example.org,2,x"], [(3, "doubtful_row")]),
+    ],
+)
+def test_a_piece_that_has_all_cells(run_import: Import, rows: list[str], rejects: list[tuple[int, str]]) -> None:
+    """A row beside a piece may be one itself, and is rejected as doubtful."""
+    done = run_import("\n".join(["customer_email,customer_bhid,reference", *rows, "z@example.org,9,x", ""]))
+    assert [reject for reject in done.rejects if reject[1] == "doubtful_row"] == rejects
+    assert done.emails[-1] == "z@example.org"
+
+
+def test_two_rows_that_quotes_join(run_import: Import) -> None:
+    """Where quotes in the texts of two rows make them look like one, neither is sent, and each is rejected."""
+    done = run_import('customer_email\tnote\tcustomer_shopid\nm1@example.org\t"oops\t1\nm2@example.org\t5"\t2\n')
+    assert done.jobs == []
+    assert done.rejects == [(2, "unreadable_row"), (3, "unreadable_row")]
+
+
+@pytest.mark.parametrize("row", ['"a" and "b",x,1', '"a, b" x,1', ' "a",x,1', '\u00a0"a, b",1', '"a",b",1', '",",a",1'])
+def test_quotes_that_csv_does_not_know(run_import: Import, row: str) -> None:
+    """A quote within a cell in quotes, after a space, or without its other one costs its row, whatever the cells."""
+    done = run_import(f"note,customer_email,customer_shopid\n{row}\nx,m2@example.org,2\n")
+    assert done.emails == ["m2@example.org"]
+    assert done.rejects == [(2, "unreadable_row")]
+
+
+def test_quotes_that_are_text(run_import: Import) -> None:
+    """In a row without quotes around cells a quote is a sign like others."""
+    (job,) = run_import('customer_email,reference\nm1@example.org,5" pipe\n').jobs
+    assert job.reference == '5" pipe'
+
+
+def test_rejected_pieces_are_none_when_read_again(run_import: Import) -> None:
+    """A piece of a row is no row of the rejects file either."""
+    done = run_import("customer_email,note,channel\nc9@example.org,likes tea\nand cake,sms\n")
+    again = run_import(done.importer.reject_files[0].read_text())
+    assert again.jobs == []
+    assert again.rejects == [(2, "unreadable_row"), (3, "unreadable_row")]
+
+
+@pytest.mark.parametrize("again", ["customer_email,customer_shopid", "\ufeffCustomer_Email,customer_shopid"])
+def test_repeated_header(run_import: Import, again: str) -> None:
+    """The header amid the rows is no row."""
+    done = run_import(f"customer_email,customer_shopid\na@example.org,1\n{again}\nb@example.org,2\n")
+    assert [shopid for _, _, shopid in sent(done)] == ["1", "2"]
+    assert done.rejects == [(3, "repeated_header")]
+
+
+def test_another_header(run_import: Import) -> None:
+    """Rows after a header of other columns are rejected until the file's own returns."""
+    own, other = "customer_email,customer_shopid,note", "customer_shopid,customer_email,note"
+    done = run_import("\n".join([own, "a@example.org,1,", other, "2,b@example.org,", own, "c@example.org,3,", ""]))
+    assert [shopid for _, _, shopid in sent(done)] == ["1", "3"]
+    assert done.rejects == [(3, "other_columns"), (4, "other_columns"), (5, "repeated_header")]
+    (warning,) = done.importer.warnings
+    assert warning.endswith("(first in line 3)")
+
+
+def test_a_customer_named_as_a_column(run_import: Import) -> None:
+    """One cell that is a column's name is no header of other columns."""
+    done = run_import("customer_shopid,note\nnote,x\n2,y\n")
+    assert [shopid for _, _, shopid in sent(done)] == ["2"]
+    assert done.rejects == [(2, "repeated_header")]
+
+
+@pytest.mark.parametrize("first", ["sep=;", '"sep=;"', "SEP=;", "\ufeffsep=;", "\ufeff\ufeffsep=;"])
+def test_first_line_of_excel(run_import: Import, first: str) -> None:
+    """A line that tells the delimiter is no header."""
+    done = run_import(f"{first}\r\ncustomer_email;customer_shopid\r\na@example.org;1\r\n")
+    assert sent(done) == [(3, "a@example.org", "1")]
+
+
+def test_any_delimiter_that_the_file_tells(run_import: Import) -> None:
+    """An unusual delimiter needs a first line that tells it, as the error says."""
+    rows = "customer_email^customer_shopid\na@example.org^1\n"
+    with pytest.raises(UsageError, match=r"begin the file with a line sep=X$"):
+        run_import(rows)
+    assert sent(run_import(f"sep=^\n{rows}")) == [(3, "a@example.org", "1")]
+
+
+def test_the_delimiter_is_the_one_that_fits(run_import: Import) -> None:
+    """Delimiters in the names of columns don't outvote the one that gives the columns which are looked for."""
+    done = run_import("customer_email;tags, of, all, kinds;customer_shopid\na@example.org;x;1\n")
+    assert sent(done) == [(2, "a@example.org", "1")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_two_byte_order_marks(run_import: Import, encoding: str) -> None:
+    """A file that was saved twice with a mark is read, its first cell in quotes included."""
+    done = run_import('\ufeff\ufeff"customer_email","note"\n"a@example.org","x"\n'.encode(encoding))
+    assert done.emails == ["a@example.org"]

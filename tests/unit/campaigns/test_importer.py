@@ -73,10 +73,11 @@ def test_rejects_file(run_import: Import) -> None:
     """It holds line, reason and the row as it was: quotes, line ends as escapes, repeated columns and all."""
     header = "TAGS,TAGS,customer_email,note"
     row = '"a, ""b""",2, spaced ,"two\nlines"'
-    done = run_import(f"{header}\nx,y,one@example.com,z\n{row}\nshort,,\n")
+    done = run_import(f"{header}\nx,y,one@example.com,z\n{row}\nx,y,,z\nx,y,two@example.com,z\nshort,,\n")
     written = row.replace('"two\nlines"', r"two\nlines")
     assert done.importer.reject_files[0].read_text() == (
-        f"line,reason,{header}\n3,no_customer,{written}\n5,no_customer,short,,,\n"
+        f"line,reason,{header}\n3,no_customer,{written}\n5,no_customer,x,y,,z\n"
+        '6,doubtful_row,x,y,two@example.com,z\n7,unreadable_row,"short,,"\n'
     )
 
 

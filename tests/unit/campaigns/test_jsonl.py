@@ -188,8 +188,17 @@ def test_refused(run_import: Import, content: str, message: str) -> None:
         run_import(content, suffix=".jsonl")
 
 
-@pytest.mark.parametrize("content", ['[{"customer_email": "x"}]', '[\n  {"customer_email": "x"}\n]'])
-def test_json_array(run_import: Import, content: str) -> None:
-    """A JSON array is refused with the way to turn it into JSONL."""
-    with pytest.raises(UsageError, match="one object a line"):
-        run_import(content, suffix=".json")
+@pytest.mark.parametrize(
+    "content", ['{\n  "customer_email": "x"\n}', '[{"customer_email": "x"}]', '[\n  {"customer_email": "x"}\n]']
+)
+@pytest.mark.parametrize("suffix", [".json", ".jsonl", ".csv"])
+def test_json_that_is_not_lines(run_import: Import, content: str, suffix: str) -> None:
+    """An array, or an object of several lines, is refused with the way to turn it into JSONL."""
+    with pytest.raises(UsageError, match="write one object a line, as `jq -c"):
+        run_import(content, suffix=suffix)
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff", "\ufeff\ufeff"])
+def test_lines_of_json_in_a_json_file(run_import: Import, mark: str) -> None:
+    """A `.json` file with one object a line is read, however many byte order marks it has."""
+    assert run_import(f'{mark}{{"customer_bhid": "a"}}\n', suffix=".json").jobs

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from worker.campaigns.rejects import RejectReason
+
 
 class Values(NamedTuple):
     """The cells of a row that a job is made of, trimmed; empty where the row or the export has none."""
@@ -24,15 +26,16 @@ FIELDS: tuple[str, ...] = Values._fields[:-1]
 
 
 class Record(NamedTuple):
-    """One row. ``line`` is the physical line it starts in, from 1; ``values`` is None where it can't be read.
+    """One row. ``line`` is the physical line it starts in, from 1; ``values`` is None where it can't be taken.
 
-    ``cells`` is the row as the export has it, for the rejects file: in the order of ``Export.columns``, shorter or
-    longer where the row is.
+    ``cells`` is the row as the export has it, for the rejects file: in the order of ``Export.columns``. Of a row that
+    can't be taken apart they are fewer, mostly one with the text of a line. ``flaw`` is then why.
     """
 
     line: int
     values: Values | None
     cells: Sequence[str]
+    flaw: RejectReason = "unreadable_row"
 
 
 class Export(Protocol):
@@ -47,7 +50,7 @@ class Export(Protocol):
         ...
 
     def records(self) -> Iterator[Record]:
-        """The rows from the first one, blank ones left out. Reads the file as it goes and holds one row at a time.
+        """The rows from the first one, blank ones left out. Reads the file as it goes and holds a few rows at a time.
 
         Raises:
           InputError: the file can't be read any further.

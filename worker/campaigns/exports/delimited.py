@@ -5,96 +5,128 @@ from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from pathlib import Path
 
-from worker.campaigns.columns import ColumnMatcher
+from worker.campaigns.addresses import is_address
+from worker.campaigns.columns import ColumnMatcher, normalized
 from worker.campaigns.exports.base import FIELDS, Record, Values
-from worker.campaigns.exports.text import MAX_ROW, Lines, OverlongRowError, open_lines
-from worker.campaigns.spreadsheets import is_ours, verbatim
-from worker.errors import InputError, UsageError
+from worker.campaigns.exports.cells import Flaw, Row, RowReader
+from worker.campaigns.exports.dialect import DELIMITERS, read_dialect
+from worker.campaigns.exports.text import Lines, open_lines
+from worker.campaigns.exports.torn import is_blank, settled
+from worker.campaigns.identifiers import bare, can_be_id
+from worker.campaigns.notices import Notices
+from worker.campaigns.rejects import RejectReason
+from worker.campaigns.spreadsheets import verbatim
+from worker.errors import UsageError
 
-DELIMITERS = (",", ";", "\t")
+_CUSTOMER = FIELDS[:3]
+_A_HEADER = 2
+"""Names of columns by which a row is known for a header, and not for one in which a customer has such a name."""
 
-_RAW_SHOWN = 1000
-"""Characters of a row that no reader takes apart which are copied to the rejects file."""
+_SAID: dict[Flaw, str] = {
+    "short": "have fewer cells than the header, as pieces of a row do that a line break tore; where a spreadsheet left "
+    "off empty cells, fill a last column",
+    "long": "have more cells than the header; put quotes around cells with a delimiter, or end the header with one "
+    "where each row does",
+    "quotes": "have quotes that CSV doesn't know: quotes stand at both ends of a cell, and are doubled within it",
+    "backslash": "escape quotes by a backslash, for which CSV has no rule; have them doubled by what writes the export",
+}
 
 
 class DelimitedExport:
     """A CSV file: delimiter, header and columns understood when it is made.
 
-    A row with fewer cells than the header is taken (spreadsheets leave off empty cells at the end), except where
-    the file stops in the middle of it. One with more is unreadable: a delimiter in a cell without quotes shifts the
-    rest, and an address would be read from the wrong column. Rejected rows and results of ours are read as what their
-    cells were before they were made harmless for spreadsheets.
+    A row has as many cells as the header, neither fewer nor more: what is shifted or torn is unreadable, since an
+    address would be read from another column or row. Rejected rows and results of ours are read as what their cells
+    were before they were made harmless for spreadsheets.
     """
 
-    def __init__(self, path: Path, matcher: ColumnMatcher) -> None:
-        """Reads the header.
+    def __init__(self, path: Path, matcher: ColumnMatcher, notices: Notices) -> None:
+        """Reads the header and the first rows.
 
         Raises:
           InputError: the file can't be read or isn't text.
           UsageError: the header can't be understood.
         """
         self.path = path
-        headers = {delimiter: _header(path, delimiter) for delimiter in DELIMITERS}
-        self.delimiter = max(headers, key=lambda delimiter: len(headers[delimiter]))
-        self.columns: Sequence[str] = headers[self.delimiter]
-        if not self.columns:
-            raise InputError(f"{path}: the header can't be read as text; save the export as CSV in UTF-8")
-        self._ours = is_ours(self.columns)
-        if self._ours:
-            self.columns = verbatim(self.columns)
-        self._places = matcher.match(path, self.columns, unique=True)
+        self._notices = notices
+        self._dialect = read_dialect(path, matcher)
+        self.columns = self._dialect.columns
+        try:
+            self._places = matcher.match(path, self.columns, unique=True)
+        except UsageError as error:
+            if len(self.columns) > 1:
+                raise
+            known = " ".join(DELIMITERS).replace("\t", "tab")
+            raise UsageError(f"{error}; with another delimiter than {known} begin the file with a line sep=X") from None
         self._fields = (*FIELDS, *matcher.consent)
+        self._header = [normalized(name) for name in self.columns]
+        self._names = {name.strip() for name in self.columns if name.strip()} | set(FIELDS)
 
     def records(self) -> Iterator[Record]:
         """The rows after the header; see :class:`~worker.campaigns.exports.base.Export`."""
-        width = len(self.columns)
+        delimiter, columns, _, ours = self._dialect
+        width = len(columns)
         # A row gets one empty cell more, which is what a field without a column points at.
         pick = itemgetter(*(self._places.get(field, width) for field in self._fields))
         own = len(FIELDS)
+        elsewhere = False
         with open_lines(self.path) as lines:
-            rows = _rows(lines, self.delimiter)
-            next(rows)
-            for line, cells, readable in rows:
-                if self._ours:
-                    cells = verbatim(cells)
-                missing = width - len(cells)
-                if readable and missing:
-                    torn = missing > 0 and lines.held[-1][-1] not in "\r\n"
-                    readable = not torn and not any(map(str.strip, cells[width:]))
-                if not readable:
-                    yield Record(line, None, cells)
+            self._skip_header(lines)
+            rows = RowReader(lines, delimiter, width, self._is_row).rows()
+            for row, doubtful in ((row, False) for row in rows) if ours else settled(rows, width):
+                line, cells, _, flaw, _ = row
+                if flaw or doubtful:
+                    yield from self._rejected(row, doubtful=doubtful)
                     continue
-                picked = tuple(map(str.strip, pick((*cells, *("",) * (missing + 1)))))
-                if any(picked) or any(map(str.strip, cells)):
+                if ours:
+                    cells = verbatim(cells)
+                picked = tuple(map(str.strip, pick((*cells, ""))))
+                if not self._names.isdisjoint(picked[:3]):
+                    header = self._header_in(cells)
+                    elsewhere = header == "other_columns"
+                    if elsewhere:
+                        self._say("other_columns", "have other columns than the file's header, as a header says", line)
+                    yield Record(line, None, cells, header)
+                elif elsewhere:
+                    yield Record(line, None, cells, "other_columns")
+                elif any(picked) or any(map(str.strip, cells)):
                     yield Record(line, Values._make((*picked[:own], picked[own:])), cells)
 
-
-def _header(path: Path, delimiter: str) -> Sequence[str]:
-    with open_lines(path) as lines:
-        for _, cells, readable in _rows(lines, delimiter):
-            # With the wrong delimiter a good header can be unreadable: that is for the caller to see.
-            return cells if readable else ()
-    raise UsageError(f"{path}: is empty; the first line must name the columns")
-
-
-def _rows(lines: Lines, delimiter: str) -> Iterator[tuple[int, Sequence[str], bool]]:
-    # (line, cells, readable). The csv module's own bound is global to the process, so it is only ever raised, and
-    # the bound that counts is that of the lines.
-    csv.field_size_limit(max(csv.field_size_limit(), MAX_ROW))
-    reader = csv.reader(lines, delimiter=delimiter)
-    while True:
+    def _skip_header(self, lines: Lines) -> None:
+        for _ in range(self._dialect.first - 1):
+            lines.begin()
+            next(lines)
         lines.begin()
-        try:
-            cells = next(reader)
-        except StopIteration:
+        next(csv.reader(lines, delimiter=self._dialect.delimiter, strict=True))
+
+    def _rejected(self, row: Row, *, doubtful: bool) -> Iterator[Record]:
+        if is_blank(row):
             return
-        except (OverlongRowError, csv.Error):
-            whole = False
-        else:
-            # The end of the file within a row can only be within quotes.
-            whole = not lines.ended
-        if not whole:
-            first = lines.return_all_but_first()
-            yield lines.number, [first.rstrip("\r\n")[:_RAW_SHOWN]], False
-        elif cells:
-            yield lines.number - len(lines.held) + 1, cells, not lines.damaged
+        reason: RejectReason = "doubtful_row" if doubtful and not row.flaw else "unreadable_row"
+        if row.flaw == "damaged" or (reason == "doubtful_row" and len(row.texts) == 1):
+            yield Record(row.line, None, row.cells, reason)
+            return
+        if row.flaw and row.flaw in _SAID:
+            self._say(row.flaw, _SAID[row.flaw], row.line)
+        if self._dialect.ours and row.cells:
+            yield Record(row.line, None, verbatim(row.cells))
+            return
+        # Each line by itself: there may be a row in any of them.
+        for line, text in enumerate(row.texts, row.line):
+            if text.strip():
+                yield Record(line, None, [text.rstrip("\r\n")], reason)
+
+    def _say(self, kind: str, text: str, line: int) -> None:
+        self._notices.once(f"{kind} {self.path}", f"{self.path}: rows are left out that {text} (first in line {line})")
+
+    def _header_in(self, cells: Sequence[str]) -> RejectReason:
+        """What a row is in which a customer has the name of a column: a header of the same columns, or of others."""
+        names = [normalized(cell) for cell in cells]
+        known = sum(name in self._header for name in names if name)
+        same = all(names[place] == self._header[place] for place in self._places.values())
+        return "repeated_header" if same or known < _A_HEADER else "other_columns"
+
+    def _is_row(self, cells: Sequence[str]) -> bool:
+        email, *ids = (cells[self._places[field]].strip() if field in self._places else "" for field in _CUSTOMER)
+        # A word of a text could be an id, too.
+        return is_address(email) or any(can_be_id(bare(text)) for text in ids if any(map(str.isdigit, text)))

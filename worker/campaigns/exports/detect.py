@@ -7,26 +7,29 @@ from worker.campaigns.exports.base import Export
 from worker.campaigns.exports.delimited import DelimitedExport
 from worker.campaigns.exports.jsonl import JsonlExport
 from worker.campaigns.exports.text import OverlongRowError, open_lines
+from worker.campaigns.notices import Notices
 from worker.errors import UsageError
 
 _JSONL_SUFFIXES = frozenset({".jsonl", ".ndjson"})
 
 
-def open_export(path: Path, matcher: ColumnMatcher) -> Export:
+def open_export(path: Path, matcher: ColumnMatcher, notices: Notices) -> Export:
     """An export with its header understood: JSONL by its suffix or its first character, CSV otherwise.
+
+    What is found out about its rows as they are read goes to ``notices``.
 
     Raises:
       InputError: the file can't be read.
       UsageError: its header can't be understood.
     """
-    if path.suffix.lower() in _JSONL_SUFFIXES:
-        return JsonlExport(path, matcher)
     start = _first_text(path)
-    if start.startswith("{"):
-        return JsonlExport(path, matcher)
     if start == "[" or start.startswith(("[{", "[]")):
         raise UsageError(f"{path}: is one JSON array; write one object a line, as `jq -c '.[]'` does")
-    return DelimitedExport(path, matcher)
+    if start == "{":
+        raise UsageError(f"{path}: has objects of several lines; write one object a line, as `jq -c .` does")
+    if start.startswith("{") or path.suffix.lower() in _JSONL_SUFFIXES:
+        return JsonlExport(path, matcher)
+    return DelimitedExport(path, matcher, notices)
 
 
 def _first_text(path: Path) -> str:
@@ -38,6 +41,6 @@ def _first_text(path: Path) -> str:
             except StopIteration:
                 return ""
             except OverlongRowError:
-                line = lines.return_all_but_first()
+                line = lines.keep(1)[0]
             if text := line[:4096].strip():
                 return "".join(text[:64].split())

@@ -88,7 +88,7 @@ class JsonlExport:
                 except StopIteration:
                     return
                 except OverlongRowError:
-                    text, whole = lines.return_all_but_first(), False
+                    text, whole = lines.keep(1)[0], False
                 if text := text.strip():
                     yield lines.number, text, whole and not lines.damaged
 

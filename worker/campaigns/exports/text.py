@@ -8,7 +8,7 @@ capital accented letter followed by a symbol, and doesn't occur. UTF-16 is taken
 
 import io
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +18,9 @@ MAX_ROW = 4 * 1024 * 1024
 """Characters of the longest row that is read, quoted newlines included; it bounds the memory that a row can take."""
 
 _COMPRESSED = (b"PK\x03\x04", b"\x1f\x8b", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
+_MARK = "\ufeff"
+"""A byte order mark as a character: a file that was saved twice has another, and so has each part of one that was put
+together."""
 _REPLACED = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -28,8 +31,8 @@ class OverlongRowError(Exception):
 class Lines(Iterator[str]):
     """The physical lines of a file, grouped into rows by the reader that pulls them.
 
-    The reader calls :meth:`begin` before each row; the lines pulled since then are ``held``, and all but the first
-    can be given back. That is how a stray quote costs one line and not everything up to the next quote.
+    The reader calls :meth:`begin` before each row; the lines pulled since then are ``held``, and those after the first
+    ones can be given back. That is how a stray quote costs one line and not everything up to the next quote.
     """
 
     def __init__(self, stream: io.TextIOBase, *, wide: bool) -> None:
@@ -42,8 +45,6 @@ class Lines(Iterator[str]):
         self.held: list[str] = []
         self.damaged = False
         """A held line has bytes that are no text in any encoding that is read here."""
-        self.ended = False
-        """The file ended since :meth:`begin`."""
 
     def begin(self) -> None:
         """A new row starts with the next line."""
@@ -59,10 +60,9 @@ class Lines(Iterator[str]):
         """
         line = self._returned.pop() if self._returned else self._read()
         if not line:
-            self.ended = True
             raise StopIteration
         if not line.isascii():
-            line = self._mend(line)
+            line = self._mend(line).lstrip(_MARK)
         if "\0" in line:
             self.damaged = True
         self.number += 1
@@ -72,13 +72,13 @@ class Lines(Iterator[str]):
             raise OverlongRowError
         return line
 
-    def return_all_but_first(self) -> str:
-        """Take back the held lines after the first, to be read again as rows of their own; returns the first."""
-        first, *rest = self.held
+    def keep(self, count: int) -> Sequence[str]:
+        """Take back the held lines after the first ``count``, to be read again as rows of their own; returns those."""
+        kept, rest = self.held[:count], self.held[count:]
         self._returned += reversed(rest)
         self.number -= len(rest)
-        self.ended = False
-        return first
+        self.held = kept
+        return kept
 
     def _read(self) -> str:
         line = self._readline(MAX_ROW + 1)

@@ -1,0 +1,117 @@
+"""How a delimited export is written: its delimiter and its header."""
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from worker.campaigns.columns import ColumnMatcher
+from worker.campaigns.exports.text import Lines, OverlongRowError, open_lines
+from worker.campaigns.spreadsheets import is_ours, verbatim
+from worker.errors import InputError, UsageError
+
+DELIMITERS = (",", ";", "\t", "|")
+
+_SEPARATOR = re.compile(r'"?sep=([^\w"\r\n])"?[,;\t|]*\s*', re.IGNORECASE)
+"""Excel's own first line, which tells it the delimiter."""
+
+_SAMPLE_LINES = 200
+_SAMPLE_CHARACTERS = 1024 * 1024
+
+
+class Dialect(NamedTuple):
+    """``columns`` are as the header spells them, which begins in the line ``first``.
+
+    ``ours``: the file is one of rejected rows or of results.
+    """
+
+    delimiter: str
+    columns: Sequence[str]
+    first: int
+    ours: bool
+
+
+class _Table(NamedTuple):
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def agreement(self) -> float:
+        """The share of rows that have the header's cells."""
+        return sum(len(row) == len(self.header) for row in self.rows) / max(1, len(self.rows))
+
+
+def read_dialect(path: Path, matcher: ColumnMatcher) -> Dialect:
+    """How the file is written, by its header and its first rows.
+
+    Of the delimiters that give the columns that are looked for, the one with which the rows agree counts.
+
+    Raises:
+      InputError: the file can't be read or isn't text.
+      UsageError: it is empty, or the header can't be understood.
+    """
+    with open_lines(path) as lines:
+        first, given, sample = _sample(path, lines)
+    tables = {delimiter: _table(sample, delimiter) for delimiter in ([given] if given else DELIMITERS)}
+    fitting = {delimiter: table for delimiter, table in tables.items() if _fits(path, matcher, table.header)}
+    delimiter = max(
+        fitting or tables,
+        key=lambda delimiter: (tables[delimiter].agreement() if fitting else 0, len(tables[delimiter].header)),
+    )
+    table = tables[delimiter]
+    if not table.header:
+        raise InputError(f"{path}: line {first}: the header's quotes can't be read; write it as the names of columns")
+    ours = is_ours(table.header)
+    return Dialect(delimiter, verbatim(table.header) if ours else table.header, first, ours)
+
+
+def _sample(path: Path, lines: Lines) -> tuple[int, str | None, Sequence[str]]:
+    first, given = 0, None
+    sample: list[str] = []
+    characters = 0
+    for text in _texts(lines):
+        if not sample and not text.strip():
+            continue
+        separator = None if sample or given else _SEPARATOR.fullmatch(text)
+        if separator:
+            given = separator[1]
+            continue
+        if not sample:
+            first = lines.number
+            if lines.damaged or len(text) > _SAMPLE_CHARACTERS:
+                raise InputError(f"{path}: the header can't be read as text; save the export as CSV in UTF-8")
+        sample.append(text)
+        characters += len(text)
+        if len(sample) == _SAMPLE_LINES or characters > _SAMPLE_CHARACTERS:
+            break
+    if not sample:
+        raise UsageError(f"{path}: is empty; the first line must name the columns")
+    return first, given, sample
+
+
+def _texts(lines: Lines) -> Iterator[str]:
+    while True:
+        lines.begin()
+        try:
+            yield next(lines)
+        except StopIteration:
+            return
+        except OverlongRowError:
+            yield lines.keep(1)[0]
+
+
+def _table(sample: Sequence[str], delimiter: str) -> _Table:
+    rows: list[list[str]] = []
+    # A row that can't be read, or goes on after the sample, ends it: what came before tells enough.
+    with suppress(csv.Error):
+        rows.extend(filter(None, csv.reader(sample, delimiter=delimiter, strict=True)))
+    return _Table(rows[0], [row for row in rows[1:] if any(map(str.strip, row))]) if rows else _Table((), ())
+
+
+def _fits(path: Path, matcher: ColumnMatcher, header: Sequence[str]) -> bool:
+    try:
+        matcher.match(path, verbatim(header) if is_ours(header) else header, unique=True)
+    except UsageError:
+        return False
+    return True
