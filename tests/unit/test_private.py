@@ -50,7 +50,7 @@ def draft(path: Path) -> None:
 def rejects(path: Path) -> None:
     """Rows left out."""
     file = RejectsFile(path, [["name"]])
-    file.add(0, 2, "no_channel", ["Ann"])
+    file.add(0, 2, "no_channel", ["Ann"], apart=True)
     file.close()
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from pathlib import Path
 
-from worker.campaigns.addresses import is_address
+from worker.addresses import spelled
 from worker.campaigns.columns import ColumnMatcher, normalized
 from worker.campaigns.exports.base import FIELDS, Record, Values
 from worker.campaigns.exports.cells import Flaw, Row, RowReader
@@ -129,4 +129,4 @@ class DelimitedExport:
     def _is_row(self, cells: Sequence[str]) -> bool:
         email, *ids = (cells[self._places[field]].strip() if field in self._places else "" for field in _CUSTOMER)
         # A word of a text could be an id, too.
-        return is_address(email) or any(can_be_id(bare(text)) for text in ids if any(map(str.isdigit, text)))
+        return spelled(email) is not None or any(can_be_id(bare(text)) for text in ids if any(map(str.isdigit, text)))
