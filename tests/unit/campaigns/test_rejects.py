@@ -11,7 +11,7 @@ from worker.errors import UsageError
 def rejected(path: Path) -> str:
     """What is in the file after one row."""
     file = RejectsFile(path, [["name"]])
-    file.add(0, 2, "no_channel", ["Ann"])
+    file.add(0, 2, "no_channel", ["Ann"], apart=True)
     file.close()
     return path.read_text()
 
