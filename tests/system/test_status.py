@@ -153,7 +153,9 @@ def test_a_broken_shops_file_hides_no_count(published: Desk) -> None:
 
 
 def test_what_is_out_of_reach_hides_nothing_else(published: Desk) -> None:
-    """Without RabbitMQ the counts are there, without the store the depths; either is said, with exit code 1."""
+    """Without RabbitMQ the counts are there, without the store the depths; either is said, with exit code 1, or 2 where
+    its URL can't be used.
+    """
     nowhere = "http://127.0.0.1:9"
     deaf = published.run(
         "status", "--json", REFERRALS_AMQP_URL="amqp://127.0.0.1:9", REFERRALS_RABBITMQ_METRICS_URL=nowhere
@@ -163,6 +165,12 @@ def test_what_is_out_of_reach_hides_nothing_else(published: Desk) -> None:
     assert [row["left"] for row in report["campaigns"]] == [40, 20]
     assert report["shops"][0]["waiting"] is None
     assert "RabbitMQ at 127.0.0.1:9 is out of reach" in report["problems"][0]
+    misspelt = published.run("status", REFERRALS_AMQP_URL="amqps://localhost/?cacertfile=/no/where/ca.pem")
+    assert (misspelt.returncode, "spring" in misspelt.stdout) == (2, True)
+    assert "REFERRALS_AMQP_URL: cacertfile: /no/where/ca.pem" in misspelt.stderr
+    misspelt = published.run("status", REFERRALS_REDIS_URL="redis://127.0.0.1:9/0?ssl_cert_reqs=none")
+    assert (misspelt.returncode, "depths from RabbitMQ" in misspelt.stdout) == (2, True)
+    assert "REFERRALS_REDIS_URL: leave out the option" in misspelt.stderr
     wait_until(lambda: told(published)["shops"][0]["waiting"] == 60, 30, "RabbitMQ to count the jobs")
     blind = published.run("status", REFERRALS_REDIS_URL="redis://127.0.0.1:9/0")
     assert blind.returncode == 1

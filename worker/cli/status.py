@@ -56,7 +56,7 @@ def status(
     missing: published = results + waiting + delayed + in hand + dead.
 
     Where the store, RabbitMQ or the shops file can't be used, the rest is shown, and a line says what is missing; then
-    the exit code is 1, or 2 for the shops file. It opens no secret: whether one is wrong the shop's gate tells.
+    the exit code is 1, or 2 for the shops file or a URL. It opens no secret: whether one is wrong the gate tells.
 
     Example: `referrals status spring --watch`
     """
@@ -67,7 +67,7 @@ def status(
         )
     if shop is not None:
         check_shop(shop, readable_shops(loaded.shops), loaded)
-    store = build_store(loaded, SystemClock())
+    store = _store(loaded)
     policies = _policies(loaded)
     try:
         earlier = _look(store, loaded, paced_only=True)
@@ -89,7 +89,8 @@ def status(
     except KeyboardInterrupt:
         return
     finally:
-        store.close()
+        if not isinstance(store, ConfigurationError):
+            store.close()
     if campaign is not None and not found["campaigns"] and look.standings is not None:
         console.say(f"no job of a campaign {campaign} has been counted; is that its name?")
     if look.problems:
@@ -103,7 +104,15 @@ def _print(lines: Iterable[str], explained: Iterable[str]) -> None:
         console.say(text)
 
 
-def _look(store: Store, loaded: Settings, *, paced_only: bool = False) -> Look:
+def _store(loaded: Settings) -> Store | ConfigurationError:
+    try:
+        return build_store(loaded, SystemClock())
+    except ConfigurationError as error:
+        # Its URL can't be used, which keeps nobody from asking RabbitMQ.
+        return error
+
+
+def _look(store: Store | ConfigurationError, loaded: Settings, *, paced_only: bool = False) -> Look:
     # With `paced_only` no more than what a pace is measured by.
     readable = readable_shops(loaded.shops)
     problems: list[ReferralError] = [
@@ -114,10 +123,12 @@ def _look(store: Store, loaded: Settings, *, paced_only: bool = False) -> Look:
     if not paced_only:
         try:
             queues = _depths(loaded, readable)
-        except BrokerError as error:
+        except (BrokerError, ConfigurationError) as error:
             problems.append(error)
     shops = _shops(readable, queues)
     try:
+        if isinstance(store, ConfigurationError):
+            raise store
         tallies = ask_each(store.tallies, shops)
         standings = [
             Standing.of(campaign, slug, counters)
@@ -129,7 +140,7 @@ def _look(store: Store, loaded: Settings, *, paced_only: bool = False) -> Look:
             return Look(at, shops, standings)
         controls, now = store.controls(), SystemClock().now()
         states = ask_each(lambda slug: _state(store, slug, shops[slug], controls, now), shops)
-    except StoreError as error:
+    except (StoreError, ConfigurationError) as error:
         problems.append(error)
         return Look(time.monotonic(), shops, None, depths=queues, problems=problems)
     return Look(at, shops, standings, dict(zip(shops, states, strict=True)), controls, queues, problems)
@@ -137,9 +148,12 @@ def _look(store: Store, loaded: Settings, *, paced_only: bool = False) -> Look:
 
 def _policies(loaded: Settings) -> list[str]:
     # Once, not at each look: it costs RabbitMQ more than the depths do.
-    params = parameters(loaded.amqp_url.get_secret_value(), name="referral-dispatch status")
     try:
+        params = parameters(loaded.amqp_url.get_secret_value(), name="referral-dispatch status")
         return [one_line(mask(loss)) for loss in losses(params, loaded.rabbitmq_management_url)]
+    except ConfigurationError:
+        # Each look says so.
+        return []
     except UnknownPoliciesError as error:
         return [] if loaded.rabbitmq_management_url is None else [one_line(mask(str(error)))]
 
