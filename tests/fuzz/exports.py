@@ -10,6 +10,7 @@ from tests.fuzz.target import Target, folder
 from worker.campaigns import Importer, ImportOptions, SeenJobs
 from worker.campaigns.columns import ColumnMatcher
 from worker.campaigns.exports.detect import open_export
+from worker.campaigns.exports.text import Source
 from worker.campaigns.notices import Notices
 from worker.campaigns.spreadsheets import REJECTS, verbatim
 from worker.errors import InputError, UsageError
@@ -63,11 +64,11 @@ def _read_again(export: Path, rejects: Path, count: int) -> None:
     assert len(rows) == 1 + count
     assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) for row in rows for cell in row)
     matcher = ColumnMatcher(MAPPING, (), has_shop=True, has_channel=True)
-    was = open_export(export, matcher, Notices())
+    was = open_export(Source(export, None, Notices()), matcher)
     cells = {record.line: list(record.cells) for record in was.records()}
     columns = list(was.columns)
     if export.suffix == ".csv":
-        again = open_export(rejects, matcher, Notices())
+        again = open_export(Source(rejects, None, Notices()), matcher)
         assert same_cells(list(again.columns), [*REJECTS, *columns])
         found = [list(record.cells) for record in again.records()]
     else:

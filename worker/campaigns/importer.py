@@ -9,6 +9,8 @@ from worker.campaigns.columns import ColumnMatcher
 from worker.campaigns.consent import Consent
 from worker.campaigns.exports.base import Export
 from worker.campaigns.exports.detect import open_export
+from worker.campaigns.exports.encodings import parse_encoding
+from worker.campaigns.exports.text import Source
 from worker.campaigns.notices import Notices
 from worker.campaigns.options import ImportOptions
 from worker.campaigns.rejects import RejectsFile
@@ -164,7 +166,8 @@ class Importer:
                 has_shop=options.shop is not None,
                 has_channel=options.channel is not None,
             )
-            exports = tuple(open_export(path, matcher, self._notices) for path in self._paths)
+            encoding = parse_encoding(options.encoding) if options.encoding is not None else None
+            exports = tuple(open_export(Source(path, encoding, self._notices), matcher) for path in self._paths)
             for export in exports:
                 self._rules.channels.check(export)
             self._exports = exports

@@ -17,8 +17,9 @@ class ImportOptions:
     """How exports become jobs.
 
     ``shop`` and ``channel`` serve the rows that name none. ``mapping`` is canonical field to column; of ``consent`` all
-    conditions must hold (see :func:`parse_mapping` and :func:`parse_consent` for their command-line forms). ``limit``
-    counts jobs. ``rejects`` is one file for all exports; None makes one beside each, ``EXPORT.rejects.csv``.
+    conditions must hold (see :func:`parse_mapping` and :func:`parse_consent` for their command-line forms).
+    ``encoding`` is that of all exports; None leaves it to each line (see :mod:`worker.campaigns.exports.text`).
+    ``limit`` counts jobs. ``rejects`` is one file for all exports; None makes one beside each, ``EXPORT.rejects.csv``.
     """
 
     shop: str | None
@@ -26,6 +27,7 @@ class ImportOptions:
     channel: str | None = None
     mapping: Mapping[str, str] = field(default_factory=dict)
     consent: Sequence[Condition] = ()
+    encoding: str | None = None
     limit: int | None = None
     rejects: Path | None = None
     run: int = 0

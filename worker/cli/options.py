@@ -49,6 +49,15 @@ Consent = Annotated[
         show_default=False,
     ),
 ]
+Encoding = Annotated[
+    str | None,
+    typer.Option(
+        "--encoding",
+        metavar="NAME",
+        help="Encoding of the exports, such as cp1250 or cp932. [default: UTF-8, else Windows-1252, line by line]",
+        show_default=False,
+    ),
+]
 Rejects = Annotated[
     Path | None,
     typer.Option(
@@ -82,6 +91,7 @@ def import_options(
     channel: str | None,
     mapping: list[str] | None,
     consent: list[str] | None,
+    encoding: str | None,
     limit: int | None,
     rejects: Path | None,
     expires: str | None,
@@ -97,6 +107,7 @@ def import_options(
         channel=channel,
         mapping=parse_mapping(mapping or []),
         consent=[parse_consent(argument) for argument in consent or []],
+        encoding=encoding,
         limit=limit,
         rejects=rejects,
         not_after=after(expires, "--expires", datetime.now(UTC)) if expires is not None else None,

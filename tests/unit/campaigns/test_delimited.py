@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.campaigns.conftest import Import, Imported
-from worker.campaigns.exports.text import MAX_ROW, open_lines
+from worker.campaigns.exports.text import MAX_ROW, Source
+from worker.campaigns.notices import Notices
 from worker.errors import InputError, UsageError
 
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16-le", "utf-16-be", "cp1252"]
@@ -182,10 +183,9 @@ def test_not_text(run_import: Import, content: bytes) -> None:
 
 def test_unreadable_file(tmp_path: Path) -> None:
     """A missing file and a folder are refused by name."""
-    with pytest.raises(InputError, match=r"none\.csv: can't be read: No such file"), open_lines(tmp_path / "none.csv"):
-        pass
-    with pytest.raises(InputError, match="not a regular file"), open_lines(tmp_path):
-        pass
+    for path, message in ((tmp_path / "none.csv", r"none\.csv: can't be read: No such"), (tmp_path, "not a regular")):
+        with pytest.raises(InputError, match=message), Source(path, None, Notices()).lines():
+            pass
 
 
 NOTES = "customer_email,note,customer_shopid\n"

@@ -3,17 +3,15 @@
 import csv
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
-from pathlib import Path
 
 from worker.addresses import spelled
 from worker.campaigns.columns import ColumnMatcher, normalized
 from worker.campaigns.exports.base import FIELDS, Record, Values
 from worker.campaigns.exports.cells import Flaw, Row, RowReader
 from worker.campaigns.exports.dialect import DELIMITERS, read_dialect
-from worker.campaigns.exports.text import Lines, open_lines
+from worker.campaigns.exports.text import Lines, Source
 from worker.campaigns.exports.torn import is_blank, settled
 from worker.campaigns.identifiers import bare, can_be_id
-from worker.campaigns.notices import Notices
 from worker.campaigns.rejects import RejectReason
 from worker.campaigns.spreadsheets import verbatim
 from worker.errors import UsageError
@@ -40,19 +38,19 @@ class DelimitedExport:
     were before they were made harmless for spreadsheets.
     """
 
-    def __init__(self, path: Path, matcher: ColumnMatcher, notices: Notices) -> None:
+    def __init__(self, source: Source, matcher: ColumnMatcher) -> None:
         """Reads the header and the first rows.
 
         Raises:
           InputError: the file can't be read or isn't text.
           UsageError: the header can't be understood.
         """
-        self.path = path
-        self._notices = notices
-        self._dialect = read_dialect(path, matcher)
+        self._source = source
+        self.path = source.path
+        self._dialect = read_dialect(source, matcher)
         self.columns = self._dialect.columns
         try:
-            self._places = matcher.match(path, self.columns, unique=True)
+            self._places = matcher.match(self.path, self.columns, unique=True)
         except UsageError as error:
             if len(self.columns) > 1:
                 raise
@@ -70,7 +68,7 @@ class DelimitedExport:
         pick = itemgetter(*(self._places.get(field, width) for field in self._fields))
         own = len(FIELDS)
         elsewhere = False
-        with open_lines(self.path) as lines:
+        with self._source.lines() as lines:
             self._skip_header(lines)
             rows = RowReader(lines, delimiter, width, self._is_row).rows()
             for row, doubtful in ((row, False) for row in rows) if ours else settled(rows, width):
@@ -117,7 +115,8 @@ class DelimitedExport:
                 yield Record(line, None, [text.rstrip("\r\n")], reason)
 
     def _say(self, kind: str, text: str, line: int) -> None:
-        self._notices.once(f"{kind} {self.path}", f"{self.path}: rows are left out that {text} (first in line {line})")
+        said = f"{self.path}: rows are left out that {text} (first in line {line})"
+        self._source.notices.once(f"{kind} {self.path}", said)
 
     def _header_in(self, cells: Sequence[str]) -> RejectReason:
         """What a row is in which a customer has the name of a column: a header of the same columns, or of others."""

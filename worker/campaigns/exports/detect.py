@@ -1,39 +1,36 @@
 """Which format a file is in."""
 
-from pathlib import Path
-
 from worker.campaigns.columns import ColumnMatcher
 from worker.campaigns.exports.base import Export
 from worker.campaigns.exports.delimited import DelimitedExport
 from worker.campaigns.exports.jsonl import JsonlExport
-from worker.campaigns.exports.text import OverlongRowError, open_lines
-from worker.campaigns.notices import Notices
+from worker.campaigns.exports.text import OverlongRowError, Source
 from worker.errors import UsageError
 
 _JSONL_SUFFIXES = frozenset({".jsonl", ".ndjson"})
 
 
-def open_export(path: Path, matcher: ColumnMatcher, notices: Notices) -> Export:
+def open_export(source: Source, matcher: ColumnMatcher) -> Export:
     """An export with its header understood: JSONL by its suffix or its first character, CSV otherwise.
 
-    What is found out about its rows as they are read goes to ``notices``.
+    What is found out about its rows as they are read goes to its ``notices``.
 
     Raises:
       InputError: the file can't be read.
       UsageError: its header can't be understood.
     """
-    start = _first_text(path)
+    path, start = source.path, _first_text(source)
     if start == "[" or start.startswith(("[{", "[]")):
         raise UsageError(f"{path}: is one JSON array; write one object a line, as `jq -c '.[]'` does")
     if start == "{":
         raise UsageError(f"{path}: has objects of several lines; write one object a line, as `jq -c .` does")
     if start.startswith("{") or path.suffix.lower() in _JSONL_SUFFIXES:
-        return JsonlExport(path, matcher)
-    return DelimitedExport(path, matcher, notices)
+        return JsonlExport(source, matcher)
+    return DelimitedExport(source, matcher)
 
 
-def _first_text(path: Path) -> str:
-    with open_lines(path) as lines:
+def _first_text(source: Source) -> str:
+    with source.lines() as lines:
         while True:
             lines.begin()
             try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from worker.campaigns.columns import ColumnMatcher
-from worker.campaigns.exports.text import Lines, OverlongRowError, open_lines
+from worker.campaigns.exports.text import Lines, OverlongRowError, Source
 from worker.campaigns.spreadsheets import is_ours, verbatim
 from worker.errors import InputError, UsageError
 
@@ -42,7 +42,7 @@ class _Table(NamedTuple):
         return sum(len(row) == len(self.header) for row in self.rows) / max(1, len(self.rows))
 
 
-def read_dialect(path: Path, matcher: ColumnMatcher) -> Dialect:
+def read_dialect(source: Source, matcher: ColumnMatcher) -> Dialect:
     """How the file is written, by its header and its first rows.
 
     Of the delimiters that give the columns that are looked for, the one with which the rows agree counts.
@@ -51,7 +51,8 @@ def read_dialect(path: Path, matcher: ColumnMatcher) -> Dialect:
       InputError: the file can't be read or isn't text.
       UsageError: it is empty, or the header can't be understood.
     """
-    with open_lines(path) as lines:
+    path = source.path
+    with source.lines() as lines:
         first, given, sample = _sample(path, lines)
     tables = {delimiter: _table(sample, delimiter) for delimiter in ([given] if given else DELIMITERS)}
     fitting = {delimiter: table for delimiter, table in tables.items() if _fits(path, matcher, table.header)}

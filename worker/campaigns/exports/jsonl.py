@@ -4,13 +4,12 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any, NoReturn
 
 from worker.bounds import ROW, check
 from worker.campaigns.columns import Column, ColumnMatcher
 from worker.campaigns.exports.base import FIELDS, Record, Values
-from worker.campaigns.exports.text import OverlongRowError, open_lines
+from worker.campaigns.exports.text import OverlongRowError, Source
 from worker.errors import UsageError
 
 SAMPLE = 1000
@@ -49,14 +48,15 @@ class JsonlExport:
 
     columns: Sequence[str] = ("row",)
 
-    def __init__(self, path: Path, matcher: ColumnMatcher) -> None:
+    def __init__(self, source: Source, matcher: ColumnMatcher) -> None:
         """Looks at the first :data:`SAMPLE` objects.
 
         Raises:
           InputError: the file can't be read.
           UsageError: they aren't objects, or no key of theirs names the customer, the channel or the shop.
         """
-        self.path = path
+        self._source = source
+        self.path = path = source.path
         self._matcher = matcher
         self._nothing = dict.fromkeys((*FIELDS, *matcher.consent), "")
         keys: dict[Column, None] = {}
@@ -80,7 +80,7 @@ class JsonlExport:
             yield Record(line, values, (text if readable else text[:_RAW_SHOWN],))
 
     def _lines(self) -> Iterator[tuple[int, str, bool]]:
-        with open_lines(self.path) as lines:
+        with self._source.lines() as lines:
             while True:
                 lines.begin()
                 try:

@@ -3,15 +3,18 @@
 Without a byte order mark there is no telling UTF-8 from Windows-1252 by a sample: the first name with an accent may
 come after a million plain rows, and exports are put together from several sources. So every line decides for itself:
 it is UTF-8 where that works and Windows-1252 otherwise. Text in Windows-1252 that happens to be valid UTF-8 needs a
-capital accented letter followed by a symbol, and doesn't occur. UTF-16 is taken only with its byte order mark.
+capital accented letter followed by a symbol, and doesn't occur; other encodings have to be named, so the first guess is
+said. UTF-16 is taken only with its byte order mark, or by its name.
 """
 
-import io
-from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 
+from worker.campaigns.exports.encodings import LOOKED_AT, Encoding
+from worker.campaigns.notices import Notices
 from worker.errors import InputError
 
 MAX_ROW = 4 * 1024 * 1024
@@ -35,9 +38,11 @@ class Lines(Iterator[str]):
     ones can be given back. That is how a stray quote costs one line and not everything up to the next quote.
     """
 
-    def __init__(self, stream: io.TextIOBase, *, wide: bool) -> None:
+    def __init__(self, stream: TextIOWrapper, encoding: Encoding, path: Path, notices: Notices) -> None:
         self._readline = stream.readline
-        self._wide = wide
+        self._encoding = encoding
+        self._path = path
+        self._notices = notices
         self._returned: list[str] = []
         self._size = 0
         self.number = 0
@@ -89,42 +94,62 @@ class Lines(Iterator[str]):
         return line
 
     def _mend(self, line: str) -> str:
-        if self._wide:
+        if self._encoding.wide:
             self.damaged |= _REPLACED in line
             return line
         try:
             line.encode()
         except UnicodeEncodeError:
-            try:
-                return line.encode(errors="surrogateescape").decode("cp1252")
-            except UnicodeDecodeError:
-                self.damaged = True
+            if self._encoding.guessing:
+                return self._guess(line)
+            self.damaged = True
         return line
 
+    def _guess(self, line: str) -> str:
+        try:
+            guessed = line.encode(errors="surrogateescape").decode("cp1252")
+        except UnicodeDecodeError:
+            self.damaged = True
+            return line
+        self._notices.once(
+            f"encoding {self._path}",
+            f"{self._path}: line {self.number + 1} is not UTF-8 and is read as Windows-1252, as are others like it; if "
+            "they are in another encoding, name it, such as --encoding cp1250, cp1251 or cp932",
+        )
+        return guessed
 
-@contextmanager
-def open_lines(path: Path) -> Iterator[Lines]:
-    """The lines of a file, closed at the end of the ``with``.
 
-    Raises:
-      InputError: the file can't be opened or read, is not a regular file or is compressed.
+@dataclass(frozen=True)
+class Source:
+    """The file of an export and how it is read: by the ``encoding`` that the command names, or by what it shows.
+
+    What was guessed goes to ``notices``.
     """
-    try:
-        if path.exists() and not path.is_file():
-            # A pipe could be read once only, and the header is read before the rows.
-            raise InputError(f"{path}: is not a regular file; save the export to a file first")
-        with path.open("rb") as file:
-            start = file.read(8)
-            if start.startswith(_COMPRESSED):
-                raise InputError(f"{path}: is compressed or a spreadsheet; unpack it, or save it as CSV, first")
-            file.seek(0)
-            wide = start.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
-            with io.TextIOWrapper(
-                file,
-                encoding="utf-16" if wide else "utf-8-sig",
-                errors="replace" if wide else "surrogateescape",
-                newline="",
-            ) as stream:
-                yield Lines(stream, wide=wide)
-    except OSError as error:
-        raise InputError(f"{path}: can't be read: {error.strerror or 'input/output error'}") from error
+
+    path: Path
+    encoding: str | None
+    notices: Notices
+
+    @contextmanager
+    def lines(self) -> Iterator[Lines]:
+        """The lines of the file, closed at the end of the ``with``.
+
+        Raises:
+          InputError: the file can't be opened or read, is not a regular file or is compressed.
+          UsageError: it has the byte order mark of another encoding than is named.
+        """
+        path = self.path
+        try:
+            if path.exists() and not path.is_file():
+                # A pipe could be read once only, and the header is read before the rows.
+                raise InputError(f"{path}: is not a regular file; save the export to a file first")
+            with path.open("rb") as file:
+                start = file.read(LOOKED_AT)
+                if start.startswith(_COMPRESSED):
+                    raise InputError(f"{path}: is compressed or a spreadsheet; unpack it, or save it as CSV, first")
+                file.seek(0)
+                encoding = Encoding.of(path, start, self.encoding)
+                with encoding.text(file) as stream:
+                    yield Lines(stream, encoding, path, self.notices)
+        except OSError as error:
+            raise InputError(f"{path}: can't be read: {error.strerror or 'input/output error'}") from error

@@ -1,0 +1,78 @@
+"""Which encoding an export is read by: the one that the command names, or what each of its lines shows."""
+
+import codecs
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
+from dataclasses import dataclass
+from io import TextIOWrapper
+from pathlib import Path
+from typing import BinaryIO
+
+from worker.campaigns.spreadsheets import REJECTS, RESULTS
+from worker.errors import UsageError
+
+_USUAL = "cp1250 (Central Europe), cp1251 (Cyrillic), cp1252, cp932 (Japanese), gb18030 (Chinese), utf-16"
+_NOT_OF_FILES = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"})
+_PLAIN = "a,b\n"
+_MARKS = {
+    "utf-8": (BOM_UTF8,),
+    # Before UTF-16, whose mark this one begins with.
+    "utf-32": (BOM_UTF32_LE, BOM_UTF32_BE),
+    "utf-16": (BOM_UTF16_LE, BOM_UTF16_BE),
+}
+_OURS = tuple(",".join(names).encode() for names in (REJECTS, RESULTS))
+
+LOOKED_AT = 64
+"""Bytes at the start of a file by which its encoding is known."""
+
+_WIDE = ("utf-16", "utf-32", "utf-7")
+"""Bytes that are no text can't be kept as they are in these: a sign stands for them."""
+
+
+def parse_encoding(name: str) -> str:
+    """The encoding of ``--encoding NAME``, as Python calls it.
+
+    Raises:
+      UsageError: no text is written in it, or it is unknown.
+    """
+    try:
+        codec = codecs.lookup(name).name
+        usable = codec not in _NOT_OF_FILES and _PLAIN.encode(codec).decode(codec) == _PLAIN
+    except (LookupError, ValueError):
+        usable = False
+    if not usable:
+        raise UsageError(f"--encoding {name}: is no encoding of text that is known here; such are {_USUAL}")
+    return codec
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How bytes become text. ``wide``: bytes that are no text become U+FFFD; elsewhere halves of surrogate pairs.
+
+    ``guessing``: a line that is no UTF-8 is read as Windows-1252.
+    """
+
+    codec: str
+    wide: bool
+    guessing: bool
+
+    @classmethod
+    def of(cls, path: Path, start: bytes, named: str | None) -> "Encoding":
+        """The encoding of a file that starts so. A file of ours, such as one of rejected rows, is always UTF-8.
+
+        Raises:
+          UsageError: its byte order mark is that of another encoding than is named.
+        """
+        if start.startswith(_OURS):
+            return cls("utf-8", wide=False, guessing=True)
+        mark = next((codec for codec, marks in _MARKS.items() if start.startswith(marks)), None)
+        if named is not None and mark is not None and not named.startswith(mark):
+            raise UsageError(f"{path}: begins with the byte order mark of {mark.upper()}; leave --encoding out")
+        codec = mark or named or "utf-8"
+        guessing = named is None and codec == "utf-8"
+        return cls("utf-8-sig" if codec == "utf-8" else codec, codec.startswith(_WIDE), guessing)
+
+    def text(self, file: BinaryIO) -> TextIOWrapper:
+        """The file's text, its line ends as they are."""
+        return TextIOWrapper(
+            file, encoding=self.codec, errors="replace" if self.wide else "surrogateescape", newline=""
+        )
