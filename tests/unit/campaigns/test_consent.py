@@ -81,10 +81,13 @@ def test_a_condition_that_a_few_rows_meet(run_import: Import) -> None:
 
 
 def test_one_export_of_several(run_import: Import) -> None:
-    """An export in which nobody consents, beside others, is noticed by its name."""
-    done = run_import(HEADER + ROWS, HEADER + "9,x,,nope\n", consent=[parse_consent("vip=yes")])
+    """An export in which nobody consents, beside others, is noticed by its name; one without rows for having none."""
+    done = run_import(HEADER + ROWS, HEADER + "9,x,,nope\n", HEADER, consent=[parse_consent("vip=yes")])
     assert taken(done) == ["1", "2", "4"]
-    assert [text.rpartition("/")[2] for text in done.importer.warnings] == ["1.csv: --consent vip=yes: no row meets it"]
+    assert [text.rpartition("/")[2] for text in done.importer.warnings] == [
+        "1.csv: --consent vip=yes: no row meets it",
+        "2.csv: has no rows",
+    ]
 
 
 def test_a_limit_is_no_end(run_import: Import) -> None:
