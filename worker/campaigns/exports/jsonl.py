@@ -10,6 +10,7 @@ from worker.bounds import ROW, check
 from worker.campaigns.columns import Column, ColumnMatcher
 from worker.campaigns.exports.base import FIELDS, Record, Values
 from worker.campaigns.exports.text import OverlongRowError, Source
+from worker.campaigns.rejects import RejectReason
 from worker.errors import UsageError
 
 SAMPLE = 1000
@@ -77,7 +78,8 @@ class JsonlExport:
         for line, text, readable in self._lines():
             row = _parse(text) if readable else None
             values = None if row is None else self._values(row, fields)
-            yield Record(line, values, (text if readable else text[:_RAW_SHOWN],))
+            flaw: RejectReason = "unreadable_row" if row is None else "not_text"
+            yield Record(line, values, (text if readable else text[:_RAW_SHOWN],), flaw)
 
     def _lines(self) -> Iterator[tuple[int, str, bool]]:
         with self._source.lines() as lines:
