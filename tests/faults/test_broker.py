@@ -227,10 +227,12 @@ def test_at_its_limits(site: Site) -> None:
     site.configure(per_second=PER_SECOND / len(SHOPS), burst=5)
     wait_until(lambda: site.events("shop_queue_unusable"), PATIENCE, "the limit to be met")
     assert all("raise the vhost's max-queues" in str(told["problem"]) for told in site.events("shop_queue_unusable"))
-    site.await_calls(JOBS // 10)
+    more = [FaultJob(SHOPS[number % len(SHOPS)], JOBS + number) for number in range(JOBS // 3)]
+    site.publish(more)
+    site.await_calls(len(more) // 2)
     broker_faults.limit(site, "max-queues", -1)
     wait_until(lambda: len(site.consumers()) == WORKERS * len(site.shops), PATIENCE, "the shop to be served")
-    site.publish(FaultJob("late", JOBS + number) for number in range(JOBS // 10))
+    site.publish(FaultJob("late", 2 * JOBS + number) for number in range(JOBS // 10))
     site.settle()
 
     verdict = site.judge(repeats=0)
