@@ -7,9 +7,11 @@ import pytest
 
 from tests.integration.broker.bench import new_job
 from tests.services import RabbitMQ, Vhost, wait_until
+from worker.broker.collector import Collector
 from worker.broker.connection import Parameters, connect, parameters
 from worker.broker.declaring import declare_topology
 from worker.broker.failures import LIMITED
+from worker.broker.link import Link
 from worker.broker.producer import outgoing, publish_each
 from worker.broker.publisher import Publisher
 from worker.broker.topology import queues
@@ -103,3 +105,18 @@ def test_nothing_is_confirmed(rabbitmq: RabbitMQ, vhost: Vhost, params: Paramete
         (problem,) = publish_each([outgoing(new_job(1), 0)], params, timeout=1)
     assert "did not confirm it within 1 s: RabbitMQ at" in str(problem)
     assert "connection limit (0) is reached" in str(problem)
+
+
+def test_a_closed_channel_says_why(vhost: Vhost, params: Parameters) -> None:
+    """Where RabbitMQ closes a channel alone, whoever consumes on it tells RabbitMQ's reason."""
+    del vhost
+    link = Link(params, prefetch=1, single=False, on_message=lambda *_: None)
+    link.open(queues(()))
+    link.ack(999, link.generation)
+    with pytest.raises(BrokerError, match="closed the channel: 406 PRECONDITION_FAILED - unknown delivery tag 999"):
+        wait_until(lambda: link.pump(0.1, ready=lambda: False), 10, "the channel to be closed")
+    collector = Collector(params)
+    collector.ack(999)
+    with pytest.raises(BrokerError, match="closed the channel: 406 PRECONDITION_FAILED - unknown delivery tag 999"):
+        wait_until(lambda: collector.batch(seconds=0.1), 10, "the channel to be closed")
+    collector.close()
