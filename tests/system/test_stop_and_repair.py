@@ -126,7 +126,11 @@ def test_stopping_needs_no_good_shops_file(desk: Desk, sandbox: Sandbox) -> None
         assert "shop acme was not paused" in succeed(desk, "shops", "resume", "acme")
     misspelt = desk.run("shops", "pause", "acmee", "--reason", "wrong texts")
     assert (misspelt.returncode, "whether there is a shop acmee" in misspelt.stderr) == (0, True)
+    resumed = desk.run("shops", "resume", "bolt")
+    assert (resumed.returncode, resumed.stderr) == (0, ""), "its table alone is wrong"
     shops.write_text(good)
+    resumed = desk.run("shops", "resume", "nobody", "--json")
+    assert (resumed.returncode, "has no shop nobody" in resumed.stderr) == (0, True)
     misspelt = desk.run("shops", "pause", "acmee", "--reason", "wrong texts")
     assert (misspelt.returncode, "did you mean acme?" in misspelt.stderr) == (2, True)
 

@@ -117,7 +117,8 @@ def resume(shop: ShopArgument = None, every_shop: EveryShop = False, as_json: op
         was_paused = name in store.controls().pauses
         controls = store.resume(name)
     _tell(controls, f"{_called(name)} {'resumed' if was_paused else 'was not paused'}", as_json=as_json)
-    if not was_paused and name not in {EVERY_SHOP, *readable_shops(loaded.shops).shops}:
+    known = readable_shops(loaded.shops)
+    if not was_paused and name != EVERY_SHOP and name not in known and not known.problems:
         console.say(f"{loaded.shops} has no shop {name}; is that its name?")
     if name != EVERY_SHOP and EVERY_SHOP in controls.pauses:
         console.say("all shops are paused still; `referrals shops resume --all` lifts that")
