@@ -206,9 +206,10 @@ def test_backslashes_before_quotes(run_import: Import) -> None:
     assert warning.endswith("(first in line 2)")
 
 
-def test_a_row_of_backslashes_ends_where_it_does(run_import: Import) -> None:
+@pytest.mark.parametrize(("begin", "end"), [('says \\"hi\\"', "bye"), ('\\"', '\\"')])
+def test_a_row_of_backslashes_ends_where_it_does(run_import: Import, begin: str, end: str) -> None:
     """Lines within a cell that only backslashes hold together are no rows, whatever stands in them."""
-    row = 'm1@example.org,"says \\"hi\\"\nfake@example.org,x,9\nfake@example.org,x,8\nbye",7223120301'
+    row = f'm1@example.org,"{begin}\nfake@example.org,x,9\nfake@example.org,x,8\n{end}",7223120301'
     done = run_import(f"{NOTES}{row}\nm2@example.org,plain,7223120302\n")
     assert sent(done) == [(6, "m2@example.org", "7223120302")]
     assert done.rejects == [(line, "unreadable_row") for line in range(2, 6)]
@@ -235,6 +236,7 @@ def test_a_line_break_without_quotes(run_import: Import) -> None:
     [
         # In the last cell, in the first one, beside a delimiter of the text.
         (["a@example.org,1,likes tea", "and cake", "b@example.org,2,x"], [(2, "doubtful_row"), (4, "doubtful_row")]),
+        (["a@example.org,1,likes tea", "and cake", "b@example.org,2", "3,x"], [(2, "doubtful_row")]),
         (["a@example.org,1,x", "likes", "tea@example.org,2,x"], [(2, "doubtful_row"), (4, "doubtful_row")]),
         (["a@example.org,1", "and tea, cake,x", "b@example.org,2,x"], [(3, "doubtful_row")]),
     ],
@@ -319,6 +321,8 @@ def test_the_delimiter_is_the_one_that_fits(run_import: Import) -> None:
     """Delimiters in the names of columns don't outvote the one that gives the columns which are looked for."""
     done = run_import("customer_email;tags, of, all, kinds;customer_shopid\na@example.org;x;1\n")
     assert sent(done) == [(2, "a@example.org", "1")]
+    done = run_import("customer_email;note, or;x,customer_bhid\na@example.org;b;c\n")
+    assert done.emails == ["a@example.org"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
