@@ -72,6 +72,15 @@ def test_torn_last_row(run_import: Import, end: str, rejects: list[tuple[int, st
     assert len(done.jobs) == 3 - len(rejects)
 
 
+def test_a_last_line_without_an_end(run_import: Import) -> None:
+    """The last cell of such a line may be cut, which is said where a job is made of it."""
+    rows = "note,customer_shopid\nx,1\ny,72231203"
+    (warning,) = run_import(rows).importer.warnings
+    assert warning.endswith("line 3 is the last and has no line end; if the file was cut, so was its last cell")
+    for whole in (f"{rows}\n", rows.replace("72231203", ""), "customer_shopid,note\n1,x"):
+        assert not run_import(whole).importer.warnings
+
+
 def test_torn_last_row_of_several_lines(run_import: Import) -> None:
     """A file that stops within quotes, lines after they were opened, loses what is torn and no row before it."""
     done = run_import('customer_email,reference\none@example.com,x\ntwo@example.com,"a\nb\nc')

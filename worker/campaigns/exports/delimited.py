@@ -68,11 +68,12 @@ class DelimitedExport:
         pick = itemgetter(*(self._places.get(field, width) for field in self._fields))
         own = len(FIELDS)
         elsewhere = False
+        last: Row | None = None
         with self._source.lines() as lines:
             self._skip_header(lines)
             rows = RowReader(lines, delimiter, width, self._is_row).rows()
             for row, doubtful in ((row, False) for row in rows) if ours else settled(rows, width):
-                line, cells, _, flaw, _ = row
+                line, cells, _, flaw, _ = last = row
                 if flaw or doubtful:
                     yield from self._rejected(row, doubtful=doubtful)
                     continue
@@ -89,6 +90,14 @@ class DelimitedExport:
                     yield Record(line, None, cells, "other_columns")
                 elif any(picked) or any(map(str.strip, cells)):
                     yield Record(line, Values._make((*picked[:own], picked[own:])), cells)
+        if last is not None and not last.flaw:
+            self._say_open(last)
+
+    def _say_open(self, row: Row) -> None:
+        used = len(self.columns) - 1 in self._places.values()
+        if used and row.texts[-1][-1] not in "\r\n" and row.cells[-1].strip():
+            said = f"line {row.line} is the last and has no line end; if the file was cut, so was its last cell"
+            self._source.notices.once(f"open {self.path}", f"{self.path}: {said}")
 
     def _skip_header(self, lines: Lines) -> None:
         for _ in range(self._dialect.first - 1):
