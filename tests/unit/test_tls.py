@@ -95,7 +95,7 @@ BROKER_LOWERED = {
     "a secret for a file": ("cacertfile=s3cr3t", "cacertfile: names no file: No such file"),
     "a key for a file": ("certfile=s3cr3t&keyfile=s3cr3t/s3cr3t", "certfile: names no file, keyfile: names no file: "),
     "a zero byte": ("cacertfile=s3cr3t%00", "cacertfile: names no file: can't be read"),
-    "a value twice": ("heartbeat=1&heartbeat=s3cr3t", "it is not an AMQP URL; expected"),
+    "a value twice": ("heartbeat=1&heartbeat=s3cr3t", "heartbeat is given twice"),
     "a value that is none": ("heartbeat=s3cr3t", "it is not an AMQP URL; expected"),
 }
 
