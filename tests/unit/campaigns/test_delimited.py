@@ -264,7 +264,9 @@ def test_two_rows_that_quotes_join(run_import: Import) -> None:
     assert done.rejects == [(2, "unreadable_row"), (3, "unreadable_row")]
 
 
-@pytest.mark.parametrize("row", ['"a" and "b",x,1', '"a, b" x,1', ' "a",x,1', '\u00a0"a, b",1', '"a",b",1', '",",a",1'])
+@pytest.mark.parametrize(
+    "row", ['"a" and "b",x,1', '"a, b" x,1', ' "a",x,1', '\u00a0"a, b",1', '"a",b",1', '",",a",1', '\\,",",1']
+)
 def test_quotes_that_csv_does_not_know(run_import: Import, row: str) -> None:
     """A quote within a cell in quotes, after a space, or without its other one costs its row, whatever the cells."""
     done = run_import(f"note,customer_email,customer_shopid\n{row}\nx,m2@example.org,2\n")

@@ -63,6 +63,9 @@ def curled(cells: Sequence[str], sign: str) -> str:
 
 
 STYLES: list[Write] = [proper, all_quoted, backslashes, backslashed, bare, single_quoted, spaced, curled]
+GUARDED: list[Write] = [proper, all_quoted, backslashes]
+"""Those that can have a mistake beside; two that make up for each other nobody can see."""
+
 UNGUARDED = (backslashed, bare, single_quoted, curled)
 """Those in which a delimiter or a line end in a cell is none of its text."""
 
@@ -134,7 +137,7 @@ def tables(draw: st.DrawFn) -> Table:
             assume(sum(cell.count(sign) for cell in cells) < len(columns) - 2)
         raw = write(cells, sign)
         if draw(st.integers(0, 3)) == 0:
-            raw = draw(mistaken(raw, cells, sign))
+            raw = draw(mistaken(draw(st.sampled_from(GUARDED))(cells, sign), cells, sign))
         if draw(st.integers(0, 7)) == 0:
             text += draw(st.sampled_from([header, "\ufeff" + header])) + end
         first = len(LINE_END.findall(text)) + 1

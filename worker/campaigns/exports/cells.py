@@ -77,7 +77,7 @@ class RowReader:
                     len(cells) == width
                     and len(held) == 1
                     and not lines.damaged
-                    and ('"' not in held[0] or not ('\\"' in held[0] or '"' in "".join(cells)))
+                    and ('"' not in held[0] or not ("\\" in held[0] or '"' in "".join(cells)))
                 ):
                     yield Row(lines.number, cells, held, None, None)
                 elif cells:
@@ -147,6 +147,9 @@ class RowReader:
         if _clean(sign).fullmatch(text) is None:
             quoted = text.startswith('"') or f'{sign}"' in text
             return quoted or len(texts) > 1 or any(cell.lstrip().startswith('"') for cell in cells)
+        if f"\\{sign}" in _QUOTED.sub("", text):
+            # Whoever escapes delimiters by a backslash has no quotes around cells.
+            return True
         if len(texts) == 1:
             return False
         return any(any(map(self._is_row, self._readings(rest))) for rest in _ends(text))
