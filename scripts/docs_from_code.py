@@ -19,6 +19,39 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 GENERATED = "<!-- made by scripts/docs from the code: change it there -->"
 
 
+_MISSING_JOBS = """\
+## Missing jobs
+
+`referrals status` adds up what the store has counted and what lies in the queues: published = results + waiting +
+delayed + in hand + dead. It says that jobs are missing where more were counted as published than are found. Either
+jobs are lost, or only counts of them are; the sum is that of all campaigns together.
+
+- Jobs: somebody purged or deleted a queue, or RabbitMQ began with an empty data folder. Its log tells.
+- Jobs: a policy takes messages out of the queues (`message-ttl`, `max-length`, `expires`). `referrals status` names it
+  where `REFERRALS_RABBITMQ_MANAGEMENT_URL` is set.
+- Jobs: another program consumes a shop's queue, or somebody took messages out by RabbitMQ's own page. See
+  `rabbitmqctl list_consumers --vhost referrals`.
+- Counts: workers run without `REFERRALS_REDIS_URL`, or with another store than `referrals status` asks. Compare their
+  environment with yours.
+- Counts: the store lost its last seconds, or came back from an older copy. With the counts of results since then the
+  ledger's knowledge of these jobs is gone; [what each setting keeps](store.md#persistence).
+- Counts: the store was out of reach as results were counted (`tally_failed` in the workers' log), or a worker was
+  killed just then, which leaves no line.
+
+A store that lost everything has lost the published counts as well: then more jobs are found than were counted (`+`).
+
+**What to do.** Stop the cause first. Then find out whether the jobs have results: take these with `referrals collect`,
+and look for the rows of the export in them.
+
+- All have one: nothing is to be done. Counts that are lost don't come back; the line stays until the campaign's
+  counters end, one and a half times `REFERRALS_RETENTION_DAYS` after the last count.
+- Some have none: publish the export again, under the same campaign. What has ended by the ledger ends as a duplicate,
+  without a call, and the rest is sent. The line stays here as well.
+- **The store has lost data**: the ledger doesn't know what ended before, and publishing the whole export would call
+  again for jobs that have a result. Publish only the rows that have none.
+"""
+
+
 def documents() -> dict[str, str]:
     """File name to text."""
     return {
@@ -118,6 +151,8 @@ def _queues() -> str:
             "## Queues",
             "",
             *_table(("queue", "bound to", "arguments"), declared),
+            "",
+            *_MISSING_JOBS.splitlines(),
             "",
         ]
     )

@@ -129,8 +129,12 @@ class ShopRegistry:
             finally:
                 # Also after a failure: the file that was at fault is among those watched now.
                 self._watch = watch
-            self._problem = None
-            return self._adopt(shops)
+            mended, self._problem = self._problem is not None, None
+            changed = self._adopt(shops)
+            if mended:
+                # Also where nothing else tells of it: the shops may be what they were before.
+                log.info("shops_file_readable", version=self.version)
+            return changed
 
     def _refuse(self, problem: str) -> None:
         if problem != self._problem:

@@ -456,6 +456,13 @@ def test_a_bad_new_version_keeps_the_last_good_one(folder: Path, text: str) -> N
     ]
     assert (only(registry).per_second, registry.version) == (100, 1)
 
+    path.write_text(ACME)
+    with structlog.testing.capture_logs() as logs:
+        assert not registry.refresh(), "the shops are what they were"
+        path.touch()
+        assert not registry.refresh()
+    assert [(entry["event"], entry["log_level"]) for entry in logs] == [("shops_file_readable", "info")]
+    assert registry.problem is None
     path.write_text(with_acme("per_second = 7"))
     assert registry.refresh()
     assert (only(registry).per_second, registry.version, registry.problem) == (7, 2, None)

@@ -17,6 +17,7 @@ from worker.broker.connection import Node, Parameters, connect
 from worker.broker.failures import told_as_ours
 
 METRICS_PORT = 15692
+NOT_FOUND = 404
 TIMEOUT_SECONDS = 5.0
 
 LONGEST_LINE = 4096
@@ -32,6 +33,12 @@ class Depth:
 
     ready: int
     unacknowledged: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    ready: int
+    consumers: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,20 +111,42 @@ def read(lines: Iterable[str]) -> dict[str, Depth]:
     return {name: Depth(count.get("ready", 0), count.get("unacked", 0)) for name, count in counts.items()}
 
 
-def _asked(params: Parameters, names: Iterable[str]) -> dict[str, Depth]:
-    connection = connect(params)
+def consumers(params: Parameters, names: Iterable[str]) -> dict[str, int]:
+    """How many consumers each of these queues has at this moment; 0 for one that isn't there.
+
+    Without those that the user may not look at. Blocks for a round trip for each.
+
+    Raises:
+      BrokerError: RabbitMQ is out of reach.
+    """
     found = {}
+    for name, answer in _answers(params, names):
+        if isinstance(answer, _Answer):
+            found[name] = answer.consumers
+        elif answer == NOT_FOUND:
+            found[name] = 0
+    return found
+
+
+def _asked(params: Parameters, names: Iterable[str]) -> dict[str, Depth]:
+    answers = _answers(params, names)
+    return {name: Depth(answer.ready, None) for name, answer in answers if isinstance(answer, _Answer)}
+
+
+def _answers(params: Parameters, names: Iterable[str]) -> Iterator[tuple[str, _Answer | int]]:
+    # Or the number of RabbitMQ's refusal, which closes the channel.
+    connection = connect(params)
     try:
         with told_as_ours(connection.node):
+            channel = connection.channel()
             for name in names:
-                channel = connection.channel()
                 try:
-                    count = channel.queue_declare(name, passive=True).method.message_count
-                except pika.exceptions.ChannelClosedByBroker:
-                    continue
-                found[name] = Depth(count, None)
-                channel.close()
+                    method = channel.queue_declare(name, passive=True).method
+                except pika.exceptions.ChannelClosedByBroker as refusal:
+                    channel = connection.channel()
+                    yield name, refusal.reply_code
+                else:
+                    yield name, _Answer(method.message_count, method.consumer_count)
     finally:
         if connection.is_open:
             connection.close()
-    return found

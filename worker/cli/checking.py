@@ -51,8 +51,8 @@ def check(
     if as_json:
         console.summary([], data, as_json=True)
     else:
-        shown = data | {"valid": "unknown" if data["valid"] is None else data["valid"]}
-        rows = [(name.replace("_", " "), _cell(value)) for name, value in shown.items() if name != "problem"]
+        told = data | {"valid": "unknown" if data["valid"] is None else data["valid"]}
+        rows = [(name.replace("_", " "), shown(value)) for name, value in told.items() if name != "problem"]
         console.summary(rows, data, as_json=False)
     if data["problem"]:
         raise CheckError(data["problem"])
@@ -111,5 +111,16 @@ def _problem(config: ShopConfig, verdict: Verdict | None) -> str | None:
             return f"{place}: no answer of Refer2's ({status}, {told}); see base_url and the shop's slug"
 
 
-def _cell(value: object) -> str:
-    return "-" if value is None else "yes" if value is True else "no" if value is False else f"{value}"
+def shown(value: object) -> str:
+    """A value as a person reads it."""
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return f"{value:,}"
+        case float():
+            return f"{value:,g}"
+        case _:
+            return f"{value}"

@@ -102,6 +102,11 @@ def limit_line(shop: str, limit: Mapping[str, Any]) -> str:
     return f"{shop} is limited to {limit['calls_per_second']:g} calls/s until {limit['until']} ({limit['reason']})"
 
 
+def halted_line(shop: str) -> str:
+    """Where a person finds out why the shop is halted."""
+    return f"`referrals shops check {shop}` tells why"
+
+
 def time_of(at: int) -> str:
     """An instant as people and programs read it."""
     return to_datetime(at).isoformat(timespec="seconds")

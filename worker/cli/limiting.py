@@ -50,8 +50,10 @@ def limit(
     shops = readable_shops(loaded.shops)
     check_shop(shop, shops, loaded)
     clock = SystemClock()
+    was_limited = False
     if per_second is None or reason is None or duration is None:
         with shared_store(loaded, "shops limit") as store:
+            was_limited = store.controls().limit_of(shop, clock.now()) is not None
             controls = store.unlimit(shop)
     else:
         text = reason_of(reason)
@@ -71,4 +73,5 @@ def limit(
     if as_json:
         console.print_json({"shop": shop, "limit": limit})
     else:
-        console.show(limit_line(shop, limit) if limit else f"shop {shop} is not limited")
+        cleared = f"the limit of shop {shop} is lifted" if was_limited else f"shop {shop} was not limited"
+        console.show(limit_line(shop, limit) if limit else cleared)

@@ -1,6 +1,6 @@
 """``referrals shops``: what may be called, and how it is going."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -10,12 +10,13 @@ from worker.cli.checking import check
 from worker.cli.commands import Commands
 from worker.cli.controls import ask_each, check_shop, reason_of, shared_store
 from worker.cli.environment import load
-from worker.cli.gates import gate_in, gate_of, limit_data, limit_line, limits_of, time_of
+from worker.cli.gates import gate_in, gate_of, halted_line, limit_data, limit_line, limits_of, time_of
 from worker.cli.limiting import limit
+from worker.cli.serving import consumers_of, unserved, unserved_line
 from worker.cli.tables import Row, columns
 from worker.clock import SECOND, SystemClock
 from worker.controls import EVERY_SHOP, Controls
-from worker.errors import ConfigurationError, ReferralError, StoreError, UsageError
+from worker.errors import BrokerError, ConfigurationError, ReferralError, StoreError, UsageError
 from worker.jobs import SLUG
 from worker.settings import Settings
 from worker.shops import ListedShop, readable_shops
@@ -51,6 +52,7 @@ def list_shops(as_json: options.Json = False) -> None:
 
     A shop that is `halted`, or closed by `breaker` or `unlisted_code`, stays so until a call or a question about it is
     answered well; `until` is when the next one is tried, and a time that has passed means that it is under way.
+    Where RabbitMQ answers, it says so when no worker takes a shop's jobs.
 
     Example: `referrals shops list --json`
     """
@@ -67,11 +69,14 @@ def list_shops(as_json: options.Json = False) -> None:
     except StoreError as error:
         problems.append(error)
         controls, states = Controls(), {}
+    idle = _unserved(loaded, configs, controls, states)
     rows = [_row(config, states.get(config.slug), controls) for config in configs]
     if as_json:
         console.print_json(rows)
     else:
         _show(rows)
+        for text in idle:
+            console.say(text)
     for problem in problems:
         console.say(str(problem))
     if loaded.redis_url is None and not as_json:
@@ -163,6 +168,21 @@ def _look(loaded: Settings, configs: Sequence[ListedShop]) -> tuple[Controls, di
         store.close()
 
 
+def _unserved(
+    loaded: Settings, configs: Sequence[ListedShop], controls: Controls, states: Mapping[str, ShopState]
+) -> list[str]:
+    # A line about the shops that no worker serves. What `run` sends needs no RabbitMQ, so nothing is wrong without it.
+    if not states:
+        return []
+    gates = {config.slug: gate_of(states[config.slug], config.slug, config.limits, controls) for config in configs}
+    try:
+        found = consumers_of(loaded, gates)
+    except (BrokerError, ConfigurationError):
+        return []
+    idle = unserved(gates, found, max(state.at for state in states.values()))
+    return [unserved_line(idle, anybody=any(found.values()))] if idle else []
+
+
 def _row(config: ListedShop, state: ShopState | None, controls: Controls) -> dict[str, Any]:
     limits = config.limits
     row: dict[str, Any] = {
@@ -208,6 +228,8 @@ def _show(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         if row["limit"]:
             console.show(limit_line(row["shop"], row["limit"]))
+        if row["gate"] == "halted":
+            console.show(f"{row['shop']} is halted: {halted_line(row['shop'])}")
 
 
 def _short(row: dict[str, Any]) -> Row:

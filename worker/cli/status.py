@@ -16,6 +16,7 @@ from worker.cli import console, options
 from worker.cli.controls import ask_each, check_shop
 from worker.cli.environment import load
 from worker.cli.gates import limits_of
+from worker.cli.serving import consumers_of
 from worker.cli.status_report import Look, report
 from worker.cli.status_text import Frame, lines_of, remarks
 from worker.clock import SystemClock
@@ -53,7 +54,8 @@ def status(
 
     Counts come from the store, so `REFERRALS_REDIS_URL` must be the workers'; depths of queues from RabbitMQ's
     Prometheus endpoint (`REFERRALS_RABBITMQ_METRICS_URL`), or else from RabbitMQ itself. It says so when jobs are
-    missing: published = results + waiting + delayed + in hand + dead.
+    missing: published = results + waiting + delayed + in hand + dead. So it does where no worker takes a shop's jobs;
+    then nobody knows how long they take.
 
     Where the store, RabbitMQ or the shops file can't be used, the rest is shown, and a line says what is missing; then
     the exit code is 1, or 2 for the shops file or a URL. It opens no secret: whether one is wrong the gate tells.
@@ -63,7 +65,8 @@ def status(
     loaded = load()
     if loaded.redis_url is None:
         raise ConfigurationError(
-            "REFERRALS_REDIS_URL: is not set; a worker without it keeps its counts in its memory, see its /metrics"
+            "REFERRALS_REDIS_URL: is not set; set it to the workers' "
+            "(a worker without it keeps its counts in its memory, see its /metrics)"
         )
     if shop is not None:
         check_shop(shop, readable_shops(loaded.shops), loaded)
@@ -74,6 +77,7 @@ def status(
         while True:
             time.sleep(max(0.0, earlier.at + LOOK_SECONDS - time.monotonic()))
             look = replace(_look(store, loaded), policies=policies)
+            look = _asked(look, loaded, shop)
             found = report(earlier, look, campaign, shop)
             if as_json:
                 console.print_json(found)
@@ -82,7 +86,7 @@ def status(
                 frame = Frame(console.width(), console.stdout.height if framed else None, every or shop is not None)
                 if framed:
                     console.stdout.clear()
-                _print(lines_of(found, frame), () if framed else remarks(found))
+                _print(lines_of(found, frame), () if framed else remarks(found, frame))
             if not watch:
                 break
             earlier = look
@@ -120,7 +124,8 @@ def _look(store: Store | ConfigurationError, loaded: Settings, *, paced_only: bo
         for problem in readable.problems
     ]
     queues = None
-    if not paced_only:
+    if not paced_only or readable.problems:
+        # Or else the pace would be that of other shops: what the file doesn't tell RabbitMQ does.
         try:
             queues = _depths(loaded, readable)
         except (BrokerError, ConfigurationError) as error:
@@ -143,7 +148,21 @@ def _look(store: Store | ConfigurationError, loaded: Settings, *, paced_only: bo
     except (StoreError, ConfigurationError) as error:
         problems.append(error)
         return Look(time.monotonic(), shops, None, depths=queues, problems=problems)
-    return Look(at, shops, standings, dict(zip(shops, states, strict=True)), controls, queues, problems)
+    return Look(at, shops, standings, dict(zip(shops, states, strict=True)), controls, queues, problems=problems)
+
+
+def _asked(look: Look, loaded: Settings, shop: str | None) -> Look:
+    # Who takes the shops' jobs: of this shop, and of those with the longest queues, if there are many. Not where
+    # RabbitMQ can't be asked: that is said.
+    if look.depths is None:
+        return look
+    queues = look.depths.queues
+    ready = {slug: queues[shop_queue(slug)].ready if shop_queue(slug) in queues else 0 for slug in look.shops}
+    try:
+        slugs = sorted(look.shops, key=lambda slug: (slug != shop, -ready[slug]))
+        return replace(look, consumers=consumers_of(loaded, slugs))
+    except BrokerError as error:
+        return replace(look, problems=[*look.problems, error])
 
 
 def _policies(loaded: Settings) -> list[str]:

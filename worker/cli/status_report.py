@@ -8,7 +8,8 @@ from typing import Any
 from worker.broker.depths import Depth, Depths
 from worker.broker.topology import DEAD, DELAYS, RESULTS, shop_queue
 from worker.campaigns.standing import Standing, seconds_to_go, unaccounted
-from worker.cli.gates import gate_of, limit_data
+from worker.cli.gates import GateView, gate_of, limit_data
+from worker.cli.serving import unserved
 from worker.clock import SECOND, to_datetime
 from worker.controls import Controls
 from worker.errors import ReferralError
@@ -34,6 +35,8 @@ class Look:
     states: Mapping[str, ShopState] = field(default_factory=dict)
     controls: Controls = field(default_factory=Controls)
     depths: Depths | None = None
+    consumers: Mapping[str, int] | None = None
+    """Of the queues of shops that RabbitMQ was asked about, at this moment; None where it was not."""
     problems: Sequence[ReferralError] = ()
     policies: Sequence[str] = ()
     """Those on RabbitMQ that lose messages, a line each."""
@@ -52,13 +55,14 @@ def report(earlier: Look, look: Look, campaign: str | None, shop: str | None) ->
     found = look.depths or Depths({}, "nowhere: RabbitMQ is out of reach", complete=False)
     seconds = look.at - earlier.at
     paced = earlier.standings is not None and look.standings is not None and seconds > 0
-    done = look.results() - earlier.results() if paced else Counter[str]()
+    # Of a shop that the earlier look didn't know every result of its life would count as one of these seconds.
+    paces = _done(earlier, look) if paced else {}
     delayed = sum(_total(found.queues.get(f"referrals.delay.{level}")) for level in DELAYS)
     dead = _total(found.queues.get(DEAD))
     waiting = {slug: found.queues.get(shop_queue(slug)) for slug in look.shops}
     gap = unaccounted(standings, in_queues=delayed + sum(map(_total, waiting.values())), dead=dead)
     # What moved while the depths grew old is in both counts or in none.
-    slack = (done.total() / seconds) * LAG_SECONDS * 2 if paced else 0
+    slack = (sum(paces.values()) / seconds) * LAG_SECONDS * 2 if paced else 0
     empty = {slug for slug, depth in waiting.items() if found.complete and not delayed and not _total(depth)}
     name = canonical(campaign)
     shown = [
@@ -67,16 +71,27 @@ def report(earlier: Look, look: Look, campaign: str | None, shop: str | None) ->
         if (campaign is None or canonical(standing.campaign) == name) and shop in (None, standing.shop)
     ]
     named = {standing.shop for standing in shown} if campaign is not None else look.shops.keys()
+    gates = {slug: _gate(slug, look) for slug in look.shops}
+    idle = unserved(gates, look.consumers or {}, max((state.at for state in look.states.values()), default=0))
     left: Counter[str] = Counter()
     for standing in standings:
         left[standing.shop] += max(0, standing.left)
     return {
         "campaigns": [_campaign(standing, ended=standing.shop in empty) for standing in shown],
         "shops": [
-            _shop(slug, look, waiting[slug], left[slug], done[slug] / seconds if paced else None)
+            _shop(
+                slug,
+                look,
+                waiting[slug],
+                left[slug],
+                paces[slug] / seconds if slug in paces else None,
+                slug not in idle,
+            )
             for slug in look.shops
             if shop in (None, slug) and slug in named
         ],
+        "consumers": sum(look.consumers.values()) if look.consumers is not None else None,
+        "unserved": [slug for slug in idle if shop in (None, slug) and slug in named],
         "delayed": delayed if look.depths else None,
         "dead": dead if look.depths else None,
         "results_waiting": _total(found.queues.get(RESULTS)) if look.depths else None,
@@ -86,10 +101,23 @@ def report(earlier: Look, look: Look, campaign: str | None, shop: str | None) ->
     }
 
 
-def _shop(slug: str, look: Look, depth: Depth | None, left: int, pace: float | None) -> dict[str, Any]:
+def _done(earlier: Look, look: Look) -> dict[str, int]:
+    # Results since then, of the shops that both looks know; a store that has lost its data counts from 0 again.
+    before, now = earlier.results(), look.results()
+    return {
+        slug: now[slug] - before[slug] for slug in look.shops if slug in earlier.shops and now[slug] >= before[slug]
+    }
+
+
+def _gate(slug: str, look: Look) -> GateView:
+    config = look.shops[slug]
+    return gate_of(look.states.get(slug), slug, config.limits if config is not None else None, look.controls)
+
+
+def _shop(slug: str, look: Look, depth: Depth | None, left: int, pace: float | None, served: bool) -> dict[str, Any]:
     config, state = look.shops[slug], look.states.get(slug)
     limits = config.limits if config is not None else None
-    gate = gate_of(state, slug, limits, look.controls)
+    gate = _gate(slug, look)
     known = limits is not None and state is not None
     # Of jobs whose producer doesn't count, only the queue tells.
     togo = max(left, _total(depth))
@@ -103,12 +131,13 @@ def _shop(slug: str, look: Look, depth: Depth | None, left: int, pace: float | N
         "limit": limit_data(slug, look.controls, state.at) if state is not None else None,
         "waiting": depth.ready if depth is not None else 0 if look.depths and look.depths.complete else None,
         "in_hand": depth.unacknowledged if depth is not None else 0 if look.depths and look.depths.complete else None,
+        "consumers": (look.consumers or {}).get(slug),
         "jobs_per_second": round(pace, 2) if pace is not None else None,
         "allowed_per_second": round(SECOND / state.interval, 3) if known and state is not None else None,
         "left_today": max(0, limits.shop_per_day - state.calls_today) if limits and state else None,
         "seconds_to_go": (
             round(seconds_to_go(togo, limits, state, closed_until=gate.until))
-            if limits and state and (gate.opens_by_itself or not togo)
+            if limits and state and ((gate.opens_by_itself and served) or not togo)
             else None
         ),
     }

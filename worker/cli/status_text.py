@@ -5,13 +5,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from worker.cli.gates import gate_in, limit_line
+from worker.cli.gates import gate_in, halted_line, limit_line
+from worker.cli.serving import unserved_line
 from worker.cli.tables import Row, clipped, columns, height, wrapped
 
 MOST_ROWS = 20
 """Shops, or campaigns, that are shown one by one unless all are asked for: 3,000 shops were 495 KB."""
 
 _CAMPAIGN = ("campaign", "shop", "published", "sent", "rejected", "left")
+_PUBLISHED, _LEFT = _CAMPAIGN.index("published"), _CAMPAIGN.index("left")
 _SHOP = ("shop", "gate", "waiting", "in hand", "jobs/s", "of", "left today", "to go")
 
 _SUMMED = (
@@ -44,55 +46,83 @@ def lines_of(report: Mapping[str, Any], frame: Frame) -> list[str]:
     """The report; in a frame that has a height, no higher as far as three lines of each table allow, and with the
     :func:`remarks`, which go elsewhere else.
     """
-    head, foot = [], _foot(report)
-    if frame.height is not None:
-        head = [line for text in remarks(report) for line in wrapped(text, frame.width, indent="")]
-    shops, campaigns = report["shops"], _campaigns(report["campaigns"], every=frame.every)
-    if len(report["shops"]) > MOST_ROWS and not frame.every:
-        head += wrapped(_totals(shops), frame.width, indent="")
+    # What may have to be cut stands last.
+    shops = sorted(report["shops"], key=lambda shop: not gate_in(shop).needs_a_person)
+    totals, foot = [], _wrapped(_foot(report), frame)
+    if len(shops) > MOST_ROWS and not frame.every:
+        totals = _wrapped([_totals(shops)], frame)
         shops = [shop for shop in shops if gate_in(shop).needs_a_person]
-    foot = [line for text in foot for line in wrapped(text, frame.width, indent="")]
-    if frame.height is not None:
-        # What may have to be cut stands last.
-        campaigns.sort(key=lambda row: row["left"] == 0)
-        shops = sorted(shops, key=lambda shop: not gate_in(shop).needs_a_person)
-    campaign_rows = [_campaign_row(row) for row in campaigns]
+    campaign_rows, head = _campaign_rows(report, frame), []
     shop_rows = [_shop_row(row) for row in shops]
     if frame.height is not None:
+        head = _wrapped(_remarks(report, campaign_rows), frame)
         # An empty line after each table, and one for the cursor.
-        room = max(0, frame.height - len(head) - len(foot) - 3)
+        room = max(0, frame.height - len(head) - len(totals) - len(foot) - 3)
         wanted = height(shop_rows, frame.width)
         campaign_rows = clipped(campaign_rows, max(room - wanted, room // 2, 3), frame.width, "campaigns")
         room -= height(campaign_rows, frame.width)
         shop_rows = clipped(shop_rows, max(room, 3), frame.width, "shops")
+        # Of the signs that are left.
+        head = _wrapped(_remarks(report, campaign_rows), frame)
     elif not frame.every:
-        campaign_rows = _first(campaign_rows, "campaigns")
         shop_rows = _first(shop_rows, "shops that are closed")
     return [
         *head,
-        *columns(_CAMPAIGN, campaign_rows, texts=2, width=frame.width),
-        "",
+        *totals,
+        *(columns(_CAMPAIGN, campaign_rows, texts=2, width=frame.width) if campaign_rows else []),
+        *([""] if campaign_rows else []),
         *(columns(_SHOP, shop_rows, texts=2, width=frame.width) if shop_rows else []),
         *([""] if shop_rows else []),
         *foot,
     ]
 
 
-def remarks(report: Mapping[str, Any]) -> list[str]:
+def remarks(report: Mapping[str, Any], frame: Frame = Frame()) -> list[str]:
     """What could not be found out, and what doesn't add up, a line each."""
+    return _remarks(report, _campaign_rows(report, frame))
+
+
+def _remarks(report: Mapping[str, Any], campaigns: Sequence[Row]) -> list[str]:
     told = list(report["problems"])
+    if report["unserved"]:
+        told.append(unserved_line(report["unserved"], anybody=bool(report["consumers"])))
     gap = report["unaccounted"]
-    if any(row["uncounted"] for row in report["campaigns"]) or (gap is not None and gap < 0):
-        more = f" ({-gap:,} of all campaigns together)" if gap is not None and gap < 0 else ""
+    more = -gap if gap is not None and gap < 0 else 0
+    uncounted = any(row.cells[_PUBLISHED].endswith("+") for row in campaigns)
+    if uncounted or more:
+        total = f" ({more:,} of all campaigns together)" if more else ""
+        begin = f"+: more jobs than were counted as published{total}" if uncounted else _more(more)
+        unknown = any(row.cells[_LEFT] == "?" for row in campaigns)
+        end = "; how many are left (?) the shop's queue alone tells" if unknown else ""
         told.append(
-            f"+: more jobs than were counted as published{more}: by a program that doesn't count, by `publish` without "
-            "the store, or before the store lost its data; how many are left (?) the shop's queue alone tells"
+            f"{begin}: by a program that doesn't count, by `publish` without the store, or before the store lost its "
+            f"data{end}"
         )
     if gap is not None and gap > 0:
-        told.append(f"{gap:,} jobs are missing: published, and neither finished nor in any queue; see docs/queues.md")
+        are = "job is" if gap == 1 else "jobs are"
+        told.append(
+            f"{gap:,} {are} missing: counted as published, but neither as ended nor in any queue; why that can be, and "
+            "what to do: docs/queues.md#missing-jobs"
+        )
     if gap is None and not report["problems"]:
         told.append("whether all jobs are accounted for can't be told: RabbitMQ says nothing of those in hand")
     return told
+
+
+def _more(jobs: int) -> str:
+    return f"{jobs:,} more {'job' if jobs == 1 else 'jobs'} than were counted as published"
+
+
+def _wrapped(texts: Sequence[str], frame: Frame) -> list[str]:
+    return [line for text in texts for line in wrapped(text, frame.width, indent="")]
+
+
+def _campaign_rows(report: Mapping[str, Any], frame: Frame) -> list[Row]:
+    campaigns = _campaigns(report["campaigns"], every=frame.every)
+    if frame.height is not None:
+        campaigns.sort(key=lambda row: row["left"] == 0)
+    rows = [_campaign_row(row) for row in campaigns]
+    return rows if frame.every or frame.height is not None else _first(rows, "campaigns")
 
 
 def _first(rows: Sequence[Row], what: str) -> list[Row]:
@@ -143,8 +173,9 @@ def _campaign_row(row: Mapping[str, Any]) -> Row:
 
 def _shop_row(row: Mapping[str, Any]) -> Row:
     notes = []
-    if note := gate_in(row).note:
-        notes.append(note)
+    gate = gate_in(row)
+    if gate.note:
+        notes.append(f"{gate.note}; {halted_line(row['shop'])}" if gate.gate == "halted" else gate.note)
     if row["limit"]:
         notes.append(limit_line(row["shop"], row["limit"]))
     cells = [row["shop"], row["gate"], _number(row["waiting"]), _number(row["in_hand"])]

@@ -1,6 +1,8 @@
 """What `referrals status` makes of what store, RabbitMQ and shops file tell, or of as much as they do."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,8 @@ from worker.controls import Controls, Pause
 from worker.errors import BrokerError, ConfigurationError, StoreError
 from worker.shops import ListedShop
 from worker.store.base import Closure, ShopState
+
+ROOT = Path(__file__).parents[3]
 
 SENT = {"published": 100, "sent": 40}
 STATE = ShopState(at=NOON, interval=SECOND // 10, blocked_until=0, calls_today=40, closure=None)
@@ -65,10 +69,80 @@ def test_jobs_that_nobody_counted() -> None:
         ["100", "40", "0", "60"],
     ]
     (remark,) = remarks(found)
+    assert remark.startswith("+: ")
     assert "doesn't count" in remark
+    assert "(?)" in remark
     assert "-" not in "".join(cell for line in lines[1:4] for cell in line.split()[2:])
     over = told(look_at({("a", "acme"): {"sent": 20}}, waiting={}))
     assert over["campaigns"][0]["left"] == 0
+    (remark,) = remarks(over)
+    assert "?" not in remark
+    # None of the campaigns has more than were counted: no sign stands in the table.
+    (remark,) = remarks(told(look_at({("a", "acme"): SENT}, waiting={"acme": 61})))
+    assert remark.startswith("1 more job than were counted as published")
+
+
+def test_signs_in_rows_that_are_cut_off() -> None:
+    """A watched screen that has no room for the row with a sign doesn't explain it."""
+    counters: dict[tuple[str, str], dict[str, int]] = {(f"c{n:02}", "acme"): SENT for n in range(19)}
+    look = look_at(counters | {("z", "acme"): {"sent": 5}}, waiting={"acme": 60 * 19})
+    assert remarks(told(look))[0].startswith("+: ")
+    assert "+:" in "".join(lines_of(told(look), Frame(80, 60)))
+    assert "+:" not in "".join(lines_of(told(look), Frame(80, 16)))
+
+
+def test_missing_jobs() -> None:
+    """How many are counted as published and found nowhere is told, and where it says what to do."""
+    (remark,) = remarks(told(look_at({("a", "acme"): SENT}, waiting={"acme": 57})))
+    assert remark.startswith("3 jobs are missing: counted as published")
+    page, section = remark.split("docs/")[1].split("#")
+    assert f"## {section.replace('-', ' ').capitalize()}\n" in (ROOT / "docs" / page).read_text()
+
+
+def test_a_shop_that_the_earlier_look_did_not_know() -> None:
+    """Its pace is not known, rather than that of its whole life; nor does it excuse jobs that are missing."""
+    look = look_at({("a", "acme"): {"published": 9000, "sent": 4384}}, waiting={"acme": 4600})
+    found = report(Look(0.0, {}, []), look, None, None)
+    assert (found["shops"][0]["jobs_per_second"], found["unaccounted"]) == (None, 16)
+    assert " ?  10 " in " ".join(lines_of(found, Frame(80)))
+
+
+def test_a_store_that_lost_its_data_between_two_looks() -> None:
+    """Nobody knows the pace then; it is not below 0."""
+    counters = {("a", "acme"): SENT}
+    earlier, look = look_at(counters, at=0.0), look_at({("a", "acme"): {"sent": 1}})
+    assert report(earlier, look, None, None)["shops"][0]["jobs_per_second"] is None
+
+
+def test_no_worker() -> None:
+    """Where nobody takes a shop's jobs, that is said with what to do, and no time to go is claimed."""
+    counters = {("a", "acme"): SENT, ("a", "bolt"): SENT}
+    look = look_at(counters, waiting={"acme": 60, "bolt": 60}, consumers={"acme": 0, "bolt": 0})
+    found = told(look)
+    assert [row["seconds_to_go"] for row in found["shops"]] == [None, None]
+    assert remarks(found) == ["no worker takes jobs from acme, bolt; start `referrals work`"]
+    assert "no worker takes jobs from acme, bolt" in lines_of(found, Frame(80, 24))[0]
+    found = told(replace(look, consumers={"acme": 3, "bolt": 0}))
+    assert [row["seconds_to_go"] for row in found["shops"]] == [6, None]
+    assert remarks(found) == ["no worker takes jobs from bolt; are they in the workers' shops file?"]
+    assert remarks(told(replace(look, consumers={"acme": 3, "bolt": 2}))) == []
+    assert remarks(told(replace(look, consumers=None))) == []
+
+
+def test_without_campaigns() -> None:
+    """There is no heading of a table that has no rows."""
+    look = look_at({("a", "acme"): SENT}, standings=None, states={}, problems=[StoreError("away")])
+    assert lines_of(told(look), Frame(80))[0].startswith("shop")
+
+
+def test_what_needs_a_person_comes_first() -> None:
+    """Such shops stand before the others, with what to do about one that is halted."""
+    closure = Closure("halted", "invalid_token", NOON + SECOND)
+    states = {"acme": STATE, "bolt": replace(STATE, closure=closure)}
+    found = told(look_at({("a", "acme"): SENT, ("a", "bolt"): SENT}, states=states))
+    lines = lines_of(found, Frame(200))
+    assert [line.split()[0] for line in lines if line.startswith(("acme", "bolt"))] == ["bolt", "acme"]
+    assert any(line.endswith("; `referrals shops check bolt` tells why") for line in lines)
 
 
 @pytest.mark.parametrize(
