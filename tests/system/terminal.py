@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import signal
 import struct
 import subprocess
 import sys
@@ -32,6 +33,8 @@ class Terminal:
             stdout=slave,
             stderr=slave,
             start_new_session=True,
+            # Whoever runs the tests in the background may have it ignored; a terminal never has.
+            preexec_fn=_heed_ctrl_c,
         )
         os.close(slave)
         self._seen = b""
@@ -77,6 +80,10 @@ class Terminal:
             if not part:
                 return
             self._seen += part
+
+
+def _heed_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _lines(screen: bytes) -> list[str]:

@@ -109,8 +109,8 @@ ROOM = 64 * 1024 * 1024
 CROWD = 24
 """Shops whose jobs are all as large as may be: with the usual prefetch three times what a worker takes in hand."""
 
-DENSE_CROWD = 160
-"""The same for shops whose jobs have less than 2 KiB, made of nothing but keys."""
+DENSE_CROWD = 100
+"""Shops whose jobs have less than 2 KiB, made of nothing but keys: twice what a worker takes in hand."""
 
 
 def as_large_as_may_be(job: Job) -> bytes:
