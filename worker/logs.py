@@ -88,6 +88,13 @@ def configure(level: Level, form: Form) -> None:
     threading.excepthook = _uncaught_in_thread
 
 
+def follow_stderr() -> None:
+    """Write to what ``sys.stderr`` is now: beside a line of progress, records must begin on lines of their own."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, _Handler):
+            handler.setStream(sys.stderr)
+
+
 class _Handler(logging.StreamHandler[Any]):
     # The standard library's prints a record that it can't write, arguments and all, and lets a RecursionError through.
 

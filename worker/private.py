@@ -55,6 +55,13 @@ def private(path: str, flags: int, folder: int | None = None) -> int:
     return file
 
 
+def unopened(path: Path, error: OSError) -> str:
+    """Which file can't be opened, and why; where its folder is missing, that folder."""
+    if isinstance(error, FileNotFoundError) and not path.parent.is_dir():
+        return f"{path.parent}: there is no such folder for {path.name}"
+    return f"{path}: {error.strerror}"
+
+
 def lock(file: IO[Any], path: Path) -> bool:
     """Lock a file against other processes for as long as it is open; False where another one has locked it.
 

@@ -444,7 +444,7 @@ def test_stopping_while_the_export_is_read(bench: Bench) -> None:
 def test_rejects_that_cannot_be_written_end_the_run_in_one_line(bench: Bench) -> None:
     """The reader's failure is the run's: one line, and no row is missed in silence."""
     export = bench.export([("", "whatsapp", ""), *people(3)])
-    with pytest.raises(InputError, match=r"can't write the rejected rows \(No such file or directory\); name a place"):
+    with pytest.raises(InputError, match=r"no such folder for .*; can't write the rejected rows; name a place"):
         bench.run(export, rejects=bench.folder / "missing" / "rejects.csv")
 
 

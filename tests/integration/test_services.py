@@ -10,7 +10,7 @@ import pika
 import psutil
 import pytest
 
-from tests.services import RabbitMQ, ServiceError, Valkey, Vhost, open_rabbitmq, stop_all, wait_until
+from tests.services import RabbitMQ, ServiceError, Valkey, Vhost, attach, open_rabbitmq, stop_all, wait_until
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -69,6 +69,16 @@ def test_down_on_nothing_is_fine(folder: Path) -> None:
     """`down` twice, or where nothing was ever started, succeeds."""
     assert services("--dir", folder, "down").stdout.startswith("stopped 0 services")
     assert services("--dir", folder, "down").returncode == 0
+
+
+def test_one_of_two_that_is_down_is_named(folder: Path) -> None:
+    """With what `up` would lose, for it starts both anew."""
+    with Valkey(folder / "valkey"), pytest.raises(ServiceError, match=r"RabbitMQ is down .* anew, .* are lost by it"):
+        attach(folder)
+    with pytest.raises(ServiceError, match="neither RabbitMQ nor Valkey runs"):
+        attach(folder)
+    with Valkey(folder / "valkey"):
+        assert services("--dir", folder, "down").stdout == f"stopped 1 service of {folder}\n"
 
 
 def test_down_ends_what_an_interrupted_up_started(folder: Path) -> None:

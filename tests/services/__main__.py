@@ -35,7 +35,8 @@ def main(arguments: list[str]) -> int:
             case ["urls"]:
                 _print_exports(stack.attach(folder))
             case ["down"]:
-                print(f"stopped {stack.stop_all(folder)} services of {folder}")
+                count = stack.stop_all(folder)
+                print(f"stopped {count} {'service' if count == 1 else 'services'} of {folder}")
             case ["ctl", *rest]:
                 command, env = stack.attach(folder).rabbitmq.ctl_command()
                 os.execvpe(command[0], [*command, *rest], env)

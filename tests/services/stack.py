@@ -84,9 +84,19 @@ def attach(folder: Path) -> Stack:
             rabbitmq = service
         elif isinstance(service, Valkey):
             valkey = service
-    if rabbitmq is None or valkey is None:
-        raise ServiceError(f"not running in {folder}: start them with scripts/services up")
-    return Stack(rabbitmq, valkey)
+    if rabbitmq is not None and valkey is not None:
+        return Stack(rabbitmq, valkey)
+    if rabbitmq is not None:
+        raise ServiceError(
+            f"Valkey is down in {folder}, RabbitMQ runs: scripts/services up starts both anew, "
+            "and the messages that RabbitMQ holds are lost by it"
+        )
+    if valkey is not None:
+        raise ServiceError(
+            f"RabbitMQ is down in {folder}, Valkey runs: scripts/services up starts both anew, "
+            "and what Valkey holds, and the messages in RabbitMQ's folder, are lost by it"
+        )
+    raise ServiceError(f"neither RabbitMQ nor Valkey runs in {folder}: start them with scripts/services up")
 
 
 def stop_all(folder: Path) -> int:

@@ -90,7 +90,8 @@ def test_a_name_that_nobody_knows_is_not_cancelled(desk: Desk, sandbox: Sandbox)
     """It is refused with the name that may be meant, unless --yes is given; undone, it is said to be none."""
     del sandbox
     publish(desk, "spring")
-    for command, remedy in ((("sprign",), "did you mean spring?"), (("zz", "--shop", "acme"), "there are spring.")):
+    remedies = {("sprign",): "did you mean spring? --yes", ("zz", "--shop", "acme"): "there are spring. --yes"}
+    for command, remedy in remedies.items():
         misspelt = desk.run("cancel", *command)
         (line,) = misspelt.stderr.splitlines()
         assert (misspelt.returncode, misspelt.stdout) == (2, "")
@@ -100,12 +101,14 @@ def test_a_name_that_nobody_knows_is_not_cancelled(desk: Desk, sandbox: Sandbox)
     for _ in range(2):
         # Once it is cancelled, the name is known.
         succeed(desk, "cancel", "sprign", "--yes")
-        succeed(desk, "cancel", "sprign")
-    assert "no longer cancelled" in succeed(desk, "cancel", "sprign", "--undo")
+        assert "was cancelled already" in succeed(desk, "cancel", "sprign")
+    undone = desk.run("cancel", "sprign", "--undo")
+    assert (undone.returncode, "no longer cancelled" in undone.stdout) == (0, True)
+    assert "called only if they are published again" in undone.stderr
     succeed(desk, "cancel", "spring")
     again = desk.run("cancel", "sprign", "--undo")
-    assert (again.returncode, "was not cancelled" in again.stdout) == (0, True)
-    assert "sprign was not cancelled in every shop, so nothing has changed; did you mean spring?" in again.stderr
+    assert (again.returncode, again.stdout) == (2, "")
+    assert "sprign was cancelled in no shop, so nothing was undone; did you mean spring?" in again.stderr
 
 
 def test_stopping_needs_no_good_shops_file(desk: Desk, sandbox: Sandbox) -> None:

@@ -569,7 +569,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
                 log.warning("fenced", shop=delivery.shop, job_id=delivery.job.job_id)
                 self.put_back(delivery)
             case None:
-                self.back_off(delivery, "the actor ended without a disposition")
+                self.back_off(delivery, "the task ended without saying what became of the job")
 
     def _given_back(self, delivery: D, disposition: GiveBack) -> None:
         grant, delivery.grant = delivery.grant, None

@@ -67,7 +67,8 @@ class LocalRun:
     ``on_result`` is called with each result's JSON, outcome and code, in the consumer's thread, after the journal has
     it; it may raise a :class:`ReferralError`, which ends the run.
     ``patient`` keeps jobs that must wait for hours or for a person; otherwise they are ``parked``, by shop, for a
-    later run, and ``halted`` tells by which code a shop turned all of its jobs away.
+    later run, and ``halted`` tells by which code a shop turned all of its jobs away. ``failing`` tells by which code
+    Refer2 failed last for all calls of a shop, and when it is tried again.
     """
 
     def __init__(self, jobs: Iterator[Job], journal: Journal, on_result: OnResult, *, patient: bool) -> None:
@@ -78,6 +79,7 @@ class LocalRun:
         self.parked: Counter[str] = Counter()
         self.parked_until = 0
         self.halted: dict[str, str] = {}
+        self.failing: tuple[str, int] | None = None
         self.failure: ReferralError | None = None
         self.over = threading.Event()
 
@@ -240,6 +242,10 @@ class LocalConsumer(GatedConsumer[Delivery]):
     def paused(self, shops: Sequence[str], pause: Pause) -> None:
         if pause.in_a_row > (HICCUPS_OF_A_GOOD_TOKEN if pause.token_taken else HICCUPS[pause.cause]):
             self._run.halted.update(dict.fromkeys(shops, pause.code))
+            if not self._run.patient:
+                return
+        if pause.cause == "breaker":
+            self._run.failing = (pause.code, pause.until)
 
     def close(self) -> None:
         """Take up what the worker threads reported last; jobs that were not called stay for a later run."""

@@ -1,5 +1,6 @@
 """Which channel a row is sent by: its own, in the vendor's spelling, or the one that the command gives."""
 
+import difflib
 from itertools import islice
 
 from worker.campaigns.columns import normalized, shown_value
@@ -13,6 +14,9 @@ LOOKED_AT = 1000
 """Rows at the start of an export that are looked at before any is sent."""
 
 _REMEMBERED = 1000
+_ALIKE = 0.8
+"""``difflib``'s ratio from which a name passes for a misspelt one: ``emial`` has 0.8, ``wattsapp`` 0.875."""
+
 _KNOWN = {normalized(channel): channel for channel in KNOWN_CHANNELS}
 
 
@@ -26,6 +30,8 @@ class Channels:
 
     def __init__(self, default: str | None, *, mapped: bool, notices: Notices) -> None:
         self._default = _spelled(default or "")
+        if self._default and self._default not in KNOWN_CHANNELS:
+            notices.value("channel", self._default, UNKNOWN_CHANNEL)
         self._must_be_known = default is not None and not mapped
         self._notices = notices
         self._found: dict[str, str] = {}
@@ -65,6 +71,27 @@ class Channels:
         if len(self._found) < _REMEMBERED:
             self._found[given] = channel
         return channel
+
+
+def check_default(given: str) -> None:
+    """Refuse a ``--channel`` that is a known one misspelt: every row would be sent by it.
+
+    The vendor adds channels without notice, so any other that is unknown is taken, as is one in a column. So is one
+    that begins with ``custom-``: these are alike by intent.
+
+    Raises:
+      UsageError: it is a letter or two from a known channel.
+    """
+    channel = _spelled(given)
+    if channel in KNOWN_CHANNELS or channel.startswith("custom-"):
+        return
+    # A longer name that holds a known one, such as `fb-messenger`, is another channel.
+    near = [known for known in sorted(KNOWN_CHANNELS) if abs(len(known) - len(channel)) <= 1]
+    if close := difflib.get_close_matches(channel.casefold(), near, n=1, cutoff=_ALIKE):
+        raise UsageError(
+            f"--channel {given}: is none that is known here; did you mean {close[0]}? Give --channel {close[0]}; "
+            "a new one of the vendor's that is spelled so goes into a column, see --map channel"
+        )
 
 
 def _spelled(named: str) -> str:

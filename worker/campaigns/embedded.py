@@ -89,6 +89,12 @@ class EmbeddedRun:
         self._patient = patient
         self._target = Target(sandbox, self._base_url_of)
         self._app: App | None = None
+        self._run: LocalRun | None = None
+
+    @property
+    def failing(self) -> tuple[str, int] | None:
+        """By which code Refer2 failed last for all calls of a shop, and when it is tried again, by the run's clock."""
+        return self._run.failing if self._run is not None else None
 
     def stop(self) -> None:
         """Let calls under way finish and start no more."""
@@ -123,7 +129,7 @@ class EmbeddedRun:
             importer = self._importer_of(seen)
             # Closed in this order: the importer writes its rejected rows, then the results go to the disk.
             with closing(results), closing(iter(importer)) as jobs:
-                run = LocalRun(jobs, journal, self._record(results), patient=self._patient)
+                run = self._run = LocalRun(jobs, journal, self._record(results), patient=self._patient)
                 self._work(run, store, importer, results, tick, every)
                 if self.tally.earlier > finished and run.failure is None:
                     # What had ended without a call was tried again; its earlier row goes where there is another now.

@@ -59,6 +59,11 @@ def can_be_id(text: str) -> bool:
     )
 
 
+def is_shortened(text: str) -> bool:
+    """Whether a spreadsheet wrote a number in place of an id, and kept only some of its digits or put marks in."""
+    return _NUMBER.fullmatch(text) is not None
+
+
 def is_spreadsheet_error(text: str) -> bool:
     """Whether a spreadsheet wrote this because it could not work a cell out."""
     return _ERROR.fullmatch(text) is not None

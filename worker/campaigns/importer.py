@@ -5,6 +5,7 @@ from collections.abc import Container, Generator, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from worker.campaigns.channels import check_default
 from worker.campaigns.columns import ColumnMatcher
 from worker.campaigns.consent import Consent
 from worker.campaigns.exports.base import Export
@@ -150,6 +151,12 @@ class Importer:
                     continue
                 judged = "duplicate_row"
             self.rejected[judged] += 1
+            if judged == "doubtful_row":
+                self._notices.once(
+                    f"doubtful {export.path}",
+                    f"{export.path}: rows are left out as doubtful_row, since they stand beside pieces of a torn row "
+                    f"(first in line {line}); look at them in {file.path}, and run those that are whole again",
+                )
             file.add(place, line, judged, cells, apart=values is not None)
             if file.path not in self.reject_files:
                 self.reject_files.append(file.path)
@@ -159,6 +166,8 @@ class Importer:
         if self._exports is None:
             options = self._options
             options.check()
+            if options.channel is not None:
+                check_default(options.channel)
             self._refuse_overwriting()
             matcher = ColumnMatcher(
                 options.mapping,

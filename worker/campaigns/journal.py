@@ -14,7 +14,7 @@ from worker.campaigns.target import CalledBefore, Target
 from worker.dispatch import Later
 from worker.errors import InputError, UsageError
 from worker.jobs import UNCALLED
-from worker.private import lock, private
+from worker.private import lock, private, unopened
 from worker.store.base import Ask, Go
 from worker.store.memory import MemoryStore, Started, Waiting
 from worker.verdicts import Unknown
@@ -56,7 +56,7 @@ class Journal:
         try:
             self._file = open(path, "a+b", buffering=0, opener=private)  # noqa: SIM115 - close() closes it
         except OSError as error:
-            raise InputError(f"{path}: {error.strerror}; choose another --out") from error
+            raise InputError(f"{unopened(path, error)}; choose another --out") from error
         try:
             if not lock(self._file, path):
                 raise UsageError(f"{path}: another run has it open; wait for it, or choose another --out")

@@ -10,7 +10,7 @@ from typing import Literal
 
 from worker.campaigns.spreadsheets import REJECTS, harmless
 from worker.errors import InputError, UsageError
-from worker.private import may_be_replaced, private
+from worker.private import may_be_replaced, private, unopened
 
 RejectReason = Literal[
     "no_customer",
@@ -136,7 +136,7 @@ class RejectsFile:
                 self._file.close()
 
     def _failed(self, error: OSError) -> InputError:
-        return InputError(f"{self.path}: can't write the rejected rows ({error.strerror}); name a place with --rejects")
+        return InputError(f"{unopened(self.path, error)}; can't write the rejected rows; name a place with --rejects")
 
 
 def _numbered(header: Sequence[str]) -> Iterator[tuple[str, int]]:

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Literal
 from worker.bounds import RESULT_LINE, loads
 from worker.campaigns.spreadsheets import RESULTS, harmless, harmless_json
 from worker.errors import InputError, UsageError
-from worker.private import folder_of, lock, may_be_replaced, private
+from worker.private import folder_of, lock, may_be_replaced, private, unopened
 from worker.visible import to_json
 
 Format = Literal["csv", "jsonl"]
@@ -181,7 +181,7 @@ class ResultsFile:
                 self._file = None
 
     def _failed(self, error: OSError) -> InputError:
-        return InputError(f"{self.path}: {error.strerror}; nothing is lost, mend that and run the same command again")
+        return InputError(f"{unopened(self.path, error)}; nothing is lost, mend that and run the same command again")
 
     def _resumed(self, file: io.TextIOWrapper) -> Iterator[tuple[str, str]]:
         if not lock(file, self.path):

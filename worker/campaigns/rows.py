@@ -11,7 +11,7 @@ from worker.addresses import spelled
 from worker.campaigns.channels import Channels
 from worker.campaigns.consent import Consent
 from worker.campaigns.exports.base import Values
-from worker.campaigns.identifiers import NULLS, bare, can_be_id, is_spreadsheet_error
+from worker.campaigns.identifiers import NULLS, bare, can_be_id, is_shortened, is_spreadsheet_error
 from worker.campaigns.notices import Notices
 from worker.campaigns.options import ImportOptions
 from worker.campaigns.rejects import RejectReason
@@ -90,6 +90,12 @@ class RowRules:
             return "no_shop"
         shopid, bhid = bare(shopid), bare(bhid)
         if not ((not shopid or can_be_id(shopid)) and (not bhid or can_be_id(bhid))):
+            if is_shortened(shopid) or is_shortened(bhid):
+                self._notices.once(
+                    f"shortened {path}",
+                    f"{path}: a spreadsheet turned ids into numbers such as 7.2E+09 (first in line {line}), by which "
+                    "nobody can be known; format their column as text before the ids come in, and export again",
+                )
             return "bad_id"
         # With another id beside it the customer is still known where this is no address; all that are sent must match,
         # so it is not sent.

@@ -32,11 +32,12 @@ def cancel(
     Every worker knows within a second; a call that is under way ends as it ends. A job ends when a worker meets it:
     one in a delay queue within the hour, one that waits behind others when its turn comes. Jobs that are published
     later under the same name are cancelled too: the name is remembered for a year, or until --undo. What has ended
-    by then is called when it is published again. How many jobs wait nobody counts by campaign; their results do.
+    by then stays ended: after --undo it is called only if it is published again. How many jobs wait nobody counts by
+    campaign; their results do.
 
     A name of which no job has been counted may be a mistake: it is refused (exit code 2) unless --yes is given, as
-    for a campaign that is yet to be published, or whose producer doesn't count. It works while the shops file is
-    broken, too.
+    for a campaign that is yet to be published, or whose producer doesn't count. So is an --undo of what is not
+    cancelled. It works while the shops file is broken, too.
 
     Example: `referrals cancel spring --shop acme`
     """
@@ -51,13 +52,13 @@ def cancel(
     where = f"in shop {shop}" if shop else "in every shop"
     with shared_store(loaded, "cancel") as store:
         before = store.controls()
-        if not undo:
+        if undo:
+            _refuse_nothing_to_undo(before, campaign, shop)
+        else:
             _refuse_too_many(before, campaign, of)
             if not yes and (campaign, of) not in before.cancelled:
                 _refuse_unknown(store, campaign, shops, shop)
         controls = store.restore(campaign, of) if undo else store.cancel(campaign, of)
-    undone = any(name == campaign for name, _ in before.cancelled.keys() - controls.cancelled.keys())
-    everywhere = (campaign, EVERY_SHOP) in controls.cancelled
     data = {
         "campaign": campaign,
         "shop": shop,
@@ -65,14 +66,26 @@ def cancel(
         # "*" is every shop.
         "cancelled_for": sorted(of for name, of in controls.cancelled if name == campaign),
     }
-    change = "cancelled" if not undo else "no longer cancelled" if undone else "was not cancelled"
+    known = (campaign, of) in before.cancelled or (campaign, EVERY_SHOP) in before.cancelled
+    change = "no longer cancelled" if undo else "was cancelled already" if known else "cancelled"
     console.summary([("campaign", campaign), (change, where)], data, as_json=as_json)
-    if undo and not undone and not everywhere:
-        console.say(
-            f"campaign {campaign} was not cancelled {where}, so nothing has changed; {_cancelled(campaign, before)}"
-        )
-    if undo and shop is not None and everywhere:
+    if undo and shop is not None and (campaign, EVERY_SHOP) in controls.cancelled:
         console.say(f"campaign {campaign} stays cancelled in every shop; use --undo without --shop")
+    elif undo:
+        console.say("jobs that ended as cancelled meanwhile are called only if they are published again")
+
+
+def _refuse_nothing_to_undo(controls: Controls, campaign: str, shop: str | None) -> None:
+    shops = {of for name, of in controls.cancelled if name == campaign}
+    if shops and (shop is None or shop in shops):
+        return
+    if EVERY_SHOP in shops:
+        raise UsageError(
+            f"campaign {campaign} stays cancelled in every shop, so nothing was undone; use --undo without --shop"
+        )
+    where = "was cancelled in no shop" if shop is None else f"was not cancelled in shop {shop}"
+    remedy = f"it is in {some_of(sorted(shops))}" if shops else _cancelled(campaign, controls)
+    raise UsageError(f"campaign {campaign} {where}, so nothing was undone; {remedy}")
 
 
 def _refuse_too_many(controls: Controls, campaign: str, of: str) -> None:
@@ -100,7 +113,7 @@ def _refuse_unknown(store: Store, campaign: str, shops: ReadableShops, shop: str
         console.say(f"whether there is a campaign {campaign} can't be told: {shops.problems[0]}")
         return
     raise UsageError(
-        f"no job of a campaign {campaign} has been counted {place}, so nothing was done; {_counted(campaign, known)}. "
+        f"no job of a campaign {campaign} has been counted {place}, so nothing was done; {_counted(campaign, known)} "
         "--yes cancels it all the same, before it is published or where its producer doesn't count"
     )
 
@@ -108,11 +121,11 @@ def _refuse_unknown(store: Store, campaign: str, shops: ReadableShops, shop: str
 def _counted(campaign: str, known: Collection[str]) -> str:
     if close := difflib.get_close_matches(campaign, known, n=1):
         return f"did you mean {close[0]}?"
-    return f"there are {some_of(sorted(known))}" if known else "there is none of any other"
+    return f"there are {some_of(sorted(known))}." if known else "there is none of any other."
 
 
 def _cancelled(campaign: str, controls: Controls) -> str:
     others = sorted({name for name, _ in controls.cancelled})
     if close := difflib.get_close_matches(campaign, others, n=1):
         return f"did you mean {close[0]}?"
-    return f"cancelled are {some_of(others)}" if others else "no campaign is"
+    return f"cancelled are {some_of(others)}" if others else "no campaign is cancelled"

@@ -1,12 +1,13 @@
 """What the commands show: a question, a progress line, a summary."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from worker import logs
 from worker.campaigns import Importer
 from worker.cli.tables import Row, columns
 from worker.errors import UsageError
@@ -14,6 +15,10 @@ from worker.visible import one_line, to_json
 
 ASK_ABOVE = 1000
 """Jobs that are sent without a question; a typing mistake on more is costly."""
+
+LONGEST_NAME = 30
+"""Characters of a name in a summary by which the values move to the right; after a longer one its value comes at once.
+A code of 57 would wrap every line on a terminal of 80 columns."""
 
 # Neither `[…]` nor `:smile:` in what others wrote means anything.
 stdout = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
@@ -52,10 +57,13 @@ class Meter:
 
     def __enter__(self) -> Self:
         self._progress.start()
+        # Rich stands in for stderr from now on, and writes above the line.
+        logs.follow_stderr()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
+        logs.follow_stderr()
 
     def show(self, done: int, rate: float, counts: Mapping[Any, int]) -> None:
         """Update the line."""
@@ -83,7 +91,7 @@ def summary(rows: list[tuple[str, str]], data: Mapping[str, Any], *, as_json: bo
     if as_json:
         print_json(data)
         return
-    width = max(len(name) for name, _ in rows)
+    width = max((len(name) for name, _ in rows if len(name) <= LONGEST_NAME), default=0)
     for name, value in rows:
         show(f"{name:<{width}}  {value}")
 
@@ -114,10 +122,12 @@ def import_rows(importer: Importer) -> list[tuple[str, str]]:
     return rows
 
 
-def warn(importer: Importer) -> None:
-    """Print what the importer noticed."""
+def warn(importer: Importer, told: Collection[str] = ()) -> Collection[str]:
+    """Print what the importer noticed and what has not been ``told`` yet; returns all that is told now."""
     for text in importer.warnings:
-        note(text)
+        if text not in told:
+            note(text)
+    return {*told, *importer.warnings}
 
 
 def say(text: str) -> None:

@@ -207,7 +207,8 @@ def replay(
 
     The new run has a job id of its own, so it is called also where the old one was answered. A letter without a
     readable job, whose shop has no queue, whose deadline is over or whose campaign is cancelled is told and left; then
-    the exit code is 1, as for an id that no letter has (2 where that goes for all). Results that RabbitMQ took out of
+    the exit code is 1, as for an id that no letter has (2 where that goes for all, and where an option such as --reason
+    fits none). Results that RabbitMQ took out of
     the queue of results go back there as they are, if they are valid as a whole. Breaking off is harmless: what was
     replayed twice is one job.
 
@@ -247,6 +248,8 @@ def replay(
     say_uncounted(uncounted)
     # An id may be that of a letter which was not looked at.
     unfound = not stuck and replayed + len(left) != limit and _tell_unfound(choice, met)
+    if not met and choice.narrows():
+        raise typer.Exit(2)
     if left or unfound:
         raise typer.Exit(1)
 
@@ -264,6 +267,8 @@ def drop(
     as_json: options.Json = False,
 ) -> None:
     """Remove letters for good. Nothing keeps them: `referrals dead show --reveal --json` writes them down before.
+
+    Exit code 1: an id that no letter has (2 where that goes for all). Options that fit none are done with: 0.
 
     Example: `referrals dead drop --reason undecodable --older-than 30d`
     """

@@ -80,7 +80,9 @@ Expires = Annotated[
         show_default=False,
     ),
 ]
-Yes = Annotated[bool, typer.Option("--yes", help="Don't ask before more than 1,000 jobs.")]
+Yes = Annotated[
+    bool, typer.Option("--yes", help="Don't ask before more than 1,000 jobs; who has no terminal is never asked.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]
 
 

@@ -62,6 +62,7 @@ def publish(
     with SeenJobs() as seen:
         importer = Importer(exports, import_options, seen=seen, published_at=datetime.now(UTC), allowed_shops=shops)
         importer.check()
+        told = console.warn(importer)
         total = importer.count() if console.is_terminal() else None
         if total is not None:
             console.confirm(total, "Publish", yes=yes)
@@ -82,7 +83,7 @@ def publish(
             counts = {key: {"published": jobs} for key, jobs in producer.counted.items()}
             say_uncounted(tally(loaded, counts))
     seconds = time.monotonic() - began
-    console.warn(importer)
+    console.warn(importer, told)
     rows = console.import_rows(importer)
     rows.append(("published", f"{producer.confirmed:,}"))
     if producer.late:

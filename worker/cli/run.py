@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -89,30 +89,50 @@ def run(
                 exports, import_options, seen=seen, published_at=datetime.now(UTC), allowed_shops=shops.slugs()
             )
 
-        total = _ask_first(importer_of, yes=yes)
+        total, told = _ask_first(importer_of, yes=yes)
+        clock = SystemClock()
         embedded = EmbeddedRun(
             loaded,
             shops,
             importer_of,
             out=out,
             campaign=campaign,
-            clock=SystemClock(),
+            clock=clock,
             threads=threads,
             patient=wait,
             sandbox=sandbox,
         )
         began = time.monotonic()
+        outage = Outage()
         with _draining(embedded), console.Meter(total) as meter:
 
             def tick() -> None:
                 tally = embedded.tally
                 rate = tally.done / max(time.monotonic() - began, 0.001)
                 meter.show(tally.earlier + tally.done, rate, tally.outcomes.copy())
+                if (line := outage.line(embedded.failing, clock.now())) is not None:
+                    console.say(line)
 
             importer = embedded(tick, every=0.2)
-    console.warn(importer)
+    console.warn(importer, told)
     _summarize(importer, embedded.tally, out, sandbox=sandbox, as_json=as_json)
     _end(embedded.tally)
+
+
+class Outage:
+    """Tells in plain words that Refer2 fails: once for each pause, whichever of the shops it is."""
+
+    def __init__(self) -> None:
+        self._told_until = 0
+
+    def line(self, failing: tuple[str, int] | None, now: int) -> str | None:
+        """What a person should read now, if anything: ``failing`` are a code and when Refer2 is tried again."""
+        if failing is None or now < self._told_until or failing[1] <= now:
+            return None
+        code, self._told_until = failing
+        seconds = -(-(self._told_until - now) // SECOND)
+        trouble = "Refer2 is out of reach" if code == "connection" else f"Refer2 fails ({code})"
+        return f"{trouble}; tried again in {seconds} s; Ctrl-C stops"
 
 
 def _check_files(exports: list[Path], out: Path, rejects: Path | None) -> None:
@@ -133,15 +153,16 @@ def _sandbox_shop(import_options: ImportOptions, url: str, key: SigningKey) -> S
         raise UsageError(f"--shop: {error}") from None
 
 
-def _ask_first(importer_of: Any, *, yes: bool) -> int | None:
+def _ask_first(importer_of: Any, *, yes: bool) -> tuple[int | None, Collection[str]]:
     with SeenJobs() as seen:
         importer = importer_of(seen)
         importer.check()
+        told = console.warn(importer)
         if not console.is_terminal():
-            return None
+            return None, told
         total: int = importer.count()
     console.confirm(total, "Send", yes=yes)
-    return total
+    return total, told
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from worker.errors import InputError
-from worker.private import private
+from worker.private import private, unopened
 from worker.visible import to_json
 
 OK = "ok"
@@ -71,7 +71,7 @@ class CallLog:
         try:
             self._file = open(path, "a", buffering=1, encoding="ascii", opener=private)  # noqa: SIM115 - close() closes it
         except OSError as error:
-            raise InputError(f"{path}: the sandbox can't write its log: {error.strerror}") from error
+            raise InputError(f"{unopened(path, error)}; the sandbox can't write its log there") from error
 
     def close(self) -> None:
         if self._file is not None:

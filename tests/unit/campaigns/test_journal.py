@@ -202,8 +202,8 @@ def test_two_runs_at_once_are_refused(path: Path) -> None:
 
 
 def test_a_folder_that_does_not_exist_is_one_line(tmp_path: Path) -> None:
-    """The line names the file and what to do."""
-    with pytest.raises(InputError, match="journal: No such file or directory; choose another --out"):
+    """The line names the folder that is missing, and what to do."""
+    with pytest.raises(InputError, match=r"missing: there is no such folder for .*journal; choose another --out"):
         Journal(tmp_path / "missing" / "results.csv.journal", "spring")
 
 

@@ -1,10 +1,12 @@
 """The rules that make a row a job, each with its reason."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.unit.campaigns.conftest import Import
 from tests.unit.making import foreign_job
-from worker.campaigns import parse_consent, parse_mapping
+from worker.campaigns import Importer, ImportOptions, SeenJobs, parse_consent, parse_mapping
 from worker.campaigns.channels import LOOKED_AT
 from worker.campaigns.rows import ORDINARY
 from worker.errors import UsageError
@@ -132,6 +134,50 @@ def test_a_channel_of_tomorrow(run_import: Import) -> None:
     """The channel that the command gives is taken in the column too, whether it is known here or not."""
     content = "customer_email,channel\na@example.com,carrier-pigeon\nb@example.com,\n"
     assert {job.channel for job in run_import(content, channel="carrier-pigeon").jobs} == {"carrier-pigeon"}
+
+
+@pytest.mark.parametrize(("given", "meant"), [("wattsapp", "whatsapp"), ("Emial", "email"), ("thread", "threads")])
+def test_a_misspelt_channel_of_the_command(run_import: Import, given: str, meant: str) -> None:
+    """It is refused before any row becomes a job, with the one that is meant; in a column it is sent as it is."""
+    content = f"customer_email,Channel\na@example.com,{given}\n"
+    with pytest.raises(UsageError, match=rf"^--channel {given}: .* did you mean {meant}\? Give --channel {meant}"):
+        run_import(content, channel=given)
+    taken = run_import(content, channel=None, mapping=parse_mapping(["channel=Channel"]))
+    assert [job.channel for job in taken.jobs] == [given]
+
+
+@pytest.mark.parametrize("given", ["carrier-pigeon", "custom-persona", "fb-messenger", "mms"])
+def test_another_unknown_channel_of_the_command(tmp_path: Path, given: str) -> None:
+    """It is told of before the first row is read, for the vendor adds channels without notice; and it is taken."""
+    export = tmp_path / "export.csv"
+    export.write_text("customer_email\na@example.com\n")
+    options = ImportOptions(shop="acme", campaign="spring", channel=given)
+    with SeenJobs() as seen:
+        importer = Importer([export], options, seen=seen, published_at=None, allowed_shops=None)
+        importer.check()
+        assert importer.warnings == (f"a channel '{given}' is unknown here and is sent as it is",)
+        assert [job.channel for job in importer] == [given]
+        assert len(importer.warnings) == 1
+
+
+def test_ids_that_a_spreadsheet_shortened_are_told_with_the_remedy(run_import: Import) -> None:
+    """One note for an export, at the first such row; another id that can't be one has none of this kind."""
+    done = run_import("customer_shopid\nnull\n7.22312E+09\n7.22313E+09\n")
+    assert done.rejects == [(2, "bad_id"), (3, "bad_id"), (4, "bad_id")]
+    (note,) = done.importer.warnings
+    assert "(first in line 3)" in note
+    assert "format their column as text before the ids come in, and export again" in note
+    assert "7.22312E+09" not in note
+
+
+def test_doubtful_rows_are_told_with_the_remedy(run_import: Import) -> None:
+    """One note for an export says where they are and what to do with them."""
+    rows = "\n".join(("a@example.org,1,likes tea", "and cake", "b@example.org,2,x"))
+    done = run_import(f"customer_email,customer_shopid,note\n{rows}\n")
+    assert {reason for _, reason in done.rejects} >= {"doubtful_row"}
+    (note,) = [text for text in done.importer.warnings if "as doubtful_row" in text]
+    assert "(first in line 2)" in note
+    assert "0.csv.rejects.csv, and run those that are whole again" in note
 
 
 @pytest.mark.parametrize("spelling", ["QR Code", "qr_code", " qr-code ", "QRCode", "ＱＲ‐ｃｏｄｅ"])

@@ -1,0 +1,70 @@
+"""Lines for a person: beside a line of progress, in a summary, and while Refer2 fails."""
+
+import os
+import pty
+import re
+import subprocess
+import sys
+
+import pytest
+
+from worker.cli import console
+from worker.cli.run import Outage
+from worker.clock import SECOND
+
+LOGGING = """
+import structlog
+from worker import logs
+from worker.cli import console
+logs.configure("WARNING", "console")
+log = structlog.get_logger("ours")
+with console.Meter(100) as meter:
+    meter.show(15, 1.0, {"sent": 15})
+    log.warning("call_failed")
+    meter.show(16, 1.0, {"sent": 16})
+    console.say("told")
+log.warning("after_all")
+"""
+
+
+def test_records_begin_on_a_line_of_their_own() -> None:
+    """On a terminal what is logged stands above the line of progress, never behind it; afterwards too."""
+    master, slave = pty.openpty()
+    env = os.environ | {"TERM": "xterm", "COLUMNS": "80"}
+    with subprocess.Popen([sys.executable, "-c", LOGGING], stdin=slave, stdout=slave, stderr=slave, env=env):
+        os.close(slave)
+        shown = b""
+        while part := _read(master):
+            shown += part
+    os.close(master)
+    text = shown.decode()
+    assert "/100" in text
+    for event in (r"20\d\d-[^\r\n\x1b]*call_failed", "referrals: told", r"20\d\d-[^\r\n\x1b]*after_all"):
+        assert re.search(rf"(?:\n|\x1b\[2K){event}", text), text
+
+
+def test_a_long_name_does_not_move_the_others_values(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its own value comes right after it; those of the others stand as if it weren't there."""
+    console.summary([("sent", "1"), ("took", "2 s"), (f"  {'long_code' * 6}", "3")], {}, as_json=False)
+    assert capsys.readouterr().out == f"sent  1\ntook  2 s\n  {'long_code' * 6}  3\n"
+
+
+def test_an_outage_is_told_once_for_each_pause() -> None:
+    """In plain words with the seconds that are left, whichever shop meets it; and nothing of one that is over."""
+    outage = Outage()
+    assert outage.line(None, 0) is None
+    lines = [outage.line(("connection", 19 * SECOND), now) for now in (1, 2)]
+    assert lines == ["Refer2 is out of reach; tried again in 19 s; Ctrl-C stops", None]
+    assert outage.line(("connection", 20 * SECOND), 18 * SECOND) is None, "another shop's pause"
+    assert outage.line(("connection", 20 * SECOND), 21 * SECOND) is None
+    assert outage.line(("http_503", 31 * SECOND), 21 * SECOND) == (
+        "Refer2 fails (http_503); tried again in 10 s; Ctrl-C stops"
+    )
+
+
+def _read(master: int) -> bytes:
+    # Linux tells the end of a terminal by an error.
+    try:
+        return os.read(master, 4096)
+    except OSError:
+        return b""
