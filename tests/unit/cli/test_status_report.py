@@ -124,7 +124,7 @@ def test_no_worker() -> None:
     assert "no worker takes jobs from acme, bolt" in lines_of(found, Frame(80, 24))[0]
     found = told(replace(look, consumers={"acme": 3, "bolt": 0}))
     assert [row["seconds_to_go"] for row in found["shops"]] == [6, None]
-    assert remarks(found) == ["no worker takes jobs from bolt; are they in the workers' shops file?"]
+    assert remarks(found) == ["no worker takes jobs from bolt; does the workers' shops file have it?"]
     assert remarks(told(replace(look, consumers={"acme": 3, "bolt": 2}))) == []
     assert remarks(told(replace(look, consumers=None))) == []
 
