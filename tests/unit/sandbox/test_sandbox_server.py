@@ -103,8 +103,8 @@ def test_the_record_is_served_and_written(tmp_path: Path) -> None:
 
 
 def test_a_log_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
-    """The start fails with the path and the reason."""
-    with pytest.raises(InputError, match=r"missing/calls\.jsonl.*No such file"):
+    """The start fails with the folder that is missing."""
+    with pytest.raises(InputError, match=r"missing: there is no such folder for calls\.jsonl"):
         RunningSandbox(SandboxConfig(log=tmp_path / "missing" / "calls.jsonl"))
 
 
