@@ -26,8 +26,8 @@ class Command(TyperCommand):
         """As Typer's.
 
         Raises:
-          UsageError: a single-valued option stands there twice, whatever its values; a text is no UTF-8; a file is
-            ``-``.
+          UsageError: a single-valued option stands there twice, whatever its values; a text is not valid UTF-8; a file
+            is ``-``.
         """
         # The parser takes its arguments off the list. What is wrong with them it says now as it would later.
         _, _, given = self.make_parser(ctx).parse_args(args=list(args))
@@ -60,7 +60,7 @@ def _check(shown: str, value: object) -> None:
         except UnicodeEncodeError:
             # As a shell and Python write bytes: Fr\xfchling.
             text = value.encode(errors="surrogateescape").decode(errors="backslashreplace")
-            raise UsageError(f"{shown} {text}: is no UTF-8; give it in that encoding") from None
+            raise UsageError(f"{shown} {text}: is not valid UTF-8; give it in that encoding") from None
 
 
 class Commands(typer.Typer):

@@ -61,7 +61,7 @@ def test_truncated_utf16(run_import: Import) -> None:
         ("two@example.com", [(3, "doubtful_row"), (4, "unreadable_row")]),
         ("two@example.com,b", [(3, "doubtful_row"), (4, "unreadable_row")]),
         ("two@example.com,b\n", [(3, "doubtful_row"), (4, "unreadable_row")]),
-        ('two@example.com,b,"torn', [(4, "unreadable_row")]),
+        ('two@example.com,b,"torn', [(3, "doubtful_row"), (4, "unreadable_row")]),
         ("two@example.com,b,y", []),
     ],
 )
@@ -82,10 +82,10 @@ def test_a_last_line_without_an_end(run_import: Import) -> None:
 
 
 def test_torn_last_row_of_several_lines(run_import: Import) -> None:
-    """A file that stops within quotes, lines after they were opened, loses what is torn and no row before it."""
-    done = run_import('customer_email,reference\none@example.com,x\ntwo@example.com,"a\nb\nc')
-    assert done.emails == ["one@example.com"]
-    assert done.rejects == [(3, "unreadable_row"), (4, "unreadable_row"), (5, "unreadable_row")]
+    """A file that stops within quotes, lines after they were opened, loses what is torn and the row before it."""
+    done = run_import('customer_email,reference\nzero@example.com,x\none@example.com,x\ntwo@example.com,"a\nb\nc')
+    assert done.emails == ["zero@example.com"]
+    assert done.rejects == [(3, "doubtful_row"), *((line, "unreadable_row") for line in (4, 5, 6))]
     whole = run_import('customer_email,reference\none@example.com,x\ntwo@example.com,"a\nb\nc"')
     assert whole.emails == ["one@example.com", "two@example.com"]
     assert whole.rejects == []
@@ -108,13 +108,13 @@ def test_the_longest_row(run_import: Import, beyond: int, taken: bool, lines: in
         assert done.jobs[1].line == 2 + lines
 
 
-def test_stray_quote_costs_one_line(run_import: Import) -> None:
-    """A quote that is never closed doesn't swallow the rows after it."""
+def test_stray_quote_costs_two_lines(run_import: Import) -> None:
+    """A quote that is never closed doesn't swallow the rows after it, but the next one may be the rest of its cell."""
     rows = "".join(f"c{number}@example.com,x\n" for number in range(100))
     done = run_import(f'customer_email,reference\nfirst@example.com,"oops\n{rows}')
-    assert len(done.jobs) == 100
-    assert done.jobs[0].line == 3
-    assert done.rejects == [(2, "unreadable_row")]
+    assert len(done.jobs) == 99
+    assert done.jobs[0].line == 4
+    assert done.rejects == [(2, "unreadable_row"), (3, "doubtful_row")]
 
 
 @pytest.mark.parametrize("quote", ["", '"'])
@@ -145,10 +145,11 @@ def test_long_cell(run_import: Import) -> None:
 
 def test_extra_cells(run_import: Import) -> None:
     """A row with more cells than the header is unreadable: a blank last one doesn't tell that none is shifted."""
-    rows = ["one@example.com,a, b", "two@example.com,a", "three@example.com,b,", ",,, "]
-    done = run_import("\n".join(["customer_email,note", *rows, ""]))
-    assert done.emails == ["two@example.com"]
-    assert done.rejects == [(2, "unreadable_row"), (4, "unreadable_row")]
+    rows = ["one@example.com,a, b", "two@example.com,a", "three@example.com,b,", ",,, ", "four@example.com,a"]
+    done = run_import("\n".join(["customer_email,note", *rows, "five@example.com,a", ""]))
+    assert done.emails == ["five@example.com"]
+    unreadable, doubtful = "unreadable_row", "doubtful_row"
+    assert done.rejects == [(2, unreadable), (3, doubtful), (4, unreadable), (6, doubtful)]
     (warning,) = done.importer.warnings
     assert "more cells than the header" in warning
     assert warning.endswith("(first in line 2)")
@@ -262,6 +263,69 @@ def test_two_rows_that_quotes_join(run_import: Import) -> None:
     done = run_import('customer_email\tnote\tcustomer_shopid\nm1@example.org\t"oops\t1\nm2@example.org\t5"\t2\n')
     assert done.jobs == []
     assert done.rejects == [(2, "unreadable_row"), (3, "unreadable_row")]
+
+
+@pytest.mark.parametrize(
+    ("header", "rows"),
+    [
+        # The closing quote of a note was cut off, and a later note is torn and ends in one.
+        (
+            "ok,note,customer_email,customer_shopid",
+            ['yes,"Best,m0@example.org,10', "no,says", 'never",m1@example.org,11'],
+        ),
+        # So was a note of several lines: none of the lines is a row by itself.
+        ("ok,note,customer_email,customer_shopid", ['yes,"a', "b,m0@example.org,10", "no,c", 'd",m1@example.org,11']),
+        (
+            "customer_email,note,customer_shopid",
+            ['m1@example.org,"tea,1', "m2@example.org,plain,2", "m3@example.org,it is", '12",3'],
+        ),
+        ("customer_email,customer_shopid,note", ['m1@example.org,1,"tea', "m2@example.org,2,plain", 'cake"']),
+        ("customer_email,sender,note", ['m1@example.org,x,"tea', "m2@example.org,An", 'na,cake"']),
+        # A row amid the lines.
+        ("ok,note,customer_email,customer_shopid", ['yes,"Best', "no,x,m1@example.org,10", 'never",m1@example.org,11']),
+    ],
+)
+def test_rows_that_a_lost_quote_joins(run_import: Import, header: str, rows: list[str]) -> None:
+    """Lines that look like one row, and have the delimiters of two or a later one that is a row, are rejected."""
+    done = run_import("\n".join([header, *rows, ""]))
+    assert done.jobs == []
+    assert done.rejects == [(line, "unreadable_row") for line in range(2, 2 + len(rows))]
+
+
+def test_the_rest_of_an_open_cell(run_import: Import) -> None:
+    """The line after one that leaves a quote open is doubtful, also where both have the header's cells."""
+    rows = ['7223120301,"we met Bob, Ann, Eve', "Joe, too,f1@example.org,Ann", "7223120302,x,,Bob", "7223120303,x,,Bob"]
+    done = run_import("\n".join(["customer_shopid,note,destination,sender", *rows, ""]))
+    assert [shopid for _, _, shopid in sent(done)] == ["7223120302", "7223120303"]
+    assert done.rejects == [(2, "unreadable_row"), (3, "doubtful_row")]
+
+
+def test_a_half_with_too_many_cells(run_import: Import) -> None:
+    """The row after one of too many cells may be its other half."""
+    rows = ["m1@example.org,Ann,likes a, b, c", "and d, e, f,1", "m4@example.org,S,z,4"]
+    done = run_import("\n".join(["customer_email,sender,note,customer_shopid", *rows, ""]))
+    assert done.emails == ["m4@example.org"]
+    assert done.rejects == [(2, "unreadable_row"), (3, "doubtful_row")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'customer_email,"note,customer_shopid\nm1@example.org,ends",7223120301\nm2@example.org,plain,7223120302\n',
+        'customer_email,customer_shopid,"note\nm1@example.org,1,x\nm2@example.org,2,"\nm3@example.org,3,y\n',
+        '"customer_email\nm1@example.org"\nm2@example.org\n',
+    ],
+)
+def test_a_header_that_takes_rows(run_import: Import, text: str) -> None:
+    """A quote that the header leaves open is refused with its line where the next lines may be rows."""
+    with pytest.raises(InputError, match=r"0\.csv: line 1: the header has a quote that goes on over rows; close it"):
+        run_import(text)
+
+
+def test_a_header_of_several_lines(run_import: Import) -> None:
+    """Names of columns may have line ends."""
+    done = run_import('customer_email,"What, if\nanything?",customer_shopid,ok\nm1@example.org,x,1,y\n')
+    assert sent(done) == [(3, "m1@example.org", "1")]
 
 
 @pytest.mark.parametrize(

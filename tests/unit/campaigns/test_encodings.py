@@ -37,7 +37,7 @@ def test_a_named_encoding(run_import: Import, encoding: str, name: str, newline:
 
 
 def test_a_guess_is_said_with_its_line(run_import: Import) -> None:
-    """What is no UTF-8 is read as Windows-1252, and the first such line of each export is told with the remedy."""
+    """What is not valid UTF-8 is read as Windows-1252, and the first such line of an export is told with the remedy."""
     plain = "one@example.com,Zoë\n".encode()
     export = (
         HEADER.encode() + plain + "two@example.com,Łukasz\n".encode("cp1250") + "3@example.com,Żak\n".encode("cp1250")

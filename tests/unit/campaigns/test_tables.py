@@ -114,6 +114,25 @@ def mistaken(draw: st.DrawFn, raw: str, cells: Sequence[str], sign: str) -> str:
 
 
 @st.composite
+def half_quoted(draw: st.DrawFn, row: Row, columns: Sequence[str], sign: str, kind: str) -> str:
+    """A row of which a text lost its closing quote, or its opening one beside a line break: both in a table join rows.
+
+    The text has no delimiter, since with some its pieces have all cells of a row.
+    """
+    name = draw(st.sampled_from(FREE))
+    words = draw(
+        st.sampled_from(["tea", "a\nb", "12\nx", "\n", "é\n\n7"] if kind == "ended" else ["tea", "a\nb", "x y"])
+    )
+    row[name] = words
+    for other in FREE:
+        if other != name:
+            row[other] = plain(row[other]).replace(sign, "")
+    return sign.join(
+        {"opened": f'"{words}', "ended": f'{words}"'}[kind] if column == name else row[column] for column in columns
+    )
+
+
+@st.composite
 def tables(draw: st.DrawFn) -> Table:
     """Rows of different customers in one style, some of them with a mistake or a style of their own."""
     columns = draw(st.permutations(COLUMNS))
@@ -138,6 +157,8 @@ def tables(draw: st.DrawFn) -> Table:
         raw = write(cells, sign)
         if draw(st.integers(0, 3)) == 0:
             raw = draw(mistaken(draw(st.sampled_from(GUARDED))(cells, sign), cells, sign))
+        elif pair := draw(st.sampled_from(["", "", "", "opened", "ended"])):
+            raw = draw(half_quoted(row, columns, sign, pair))
         if draw(st.integers(0, 7)) == 0:
             text += draw(st.sampled_from([header, "\ufeff" + header])) + end
         first = len(LINE_END.findall(text)) + 1

@@ -78,7 +78,7 @@ def test_a_text_is_utf_8(command: Any, param: Any, is_file: bool) -> None:
     shown = param.opts[0] if param.param_type_name == "option" else param.name.upper()
     with pytest.raises(UsageError) as refused:
         given(command, param, value)
-    assert str(refused.value) == f"{shown} Fr\\xfchling: is no UTF-8; give it in that encoding"
+    assert str(refused.value) == f"{shown} Fr\\xfchling: is not valid UTF-8; give it in that encoding"
 
 
 @pytest.mark.parametrize(("command", "param", "is_file"), list(texts_and_files()))

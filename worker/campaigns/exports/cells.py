@@ -1,4 +1,4 @@
-r"""Physical lines taken apart into rows of cells, by the letter of CSV.
+r"""Physical lines taken apart into rows of cells, strictly by RFC 4180.
 
 A quote that isn't closed takes the next rows into its cell, up to the next quote. Where that one happens to stand at
 the end of a cell, the row looks right and has another's cells. So what CSV doesn't know is no row: its line is given as
@@ -8,7 +8,7 @@ it is, and those after it are read anew. A row that has the right number of cell
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
 from typing import Literal, NamedTuple
@@ -34,7 +34,7 @@ class Row(NamedTuple):
     """A row from ``line`` on, of ``texts``, its physical lines.
 
     ``cells`` are right where there is no flaw, or bytes are damaged. ``size`` is how many cells a piece of a torn row
-    has, 0 where that can't be told; None if it is no piece.
+    has, 0 where that can't be told or they are too many; None if it is no piece.
     """
 
     line: int
@@ -45,16 +45,15 @@ class Row(NamedTuple):
 
 
 class RowReader:
-    """Rows of ``width`` cells. ``is_row`` tells whether cells could be a row of the export; it is asked rarely."""
+    """Rows of ``width`` cells."""
 
-    def __init__(self, lines: Lines, delimiter: str, width: int, is_row: Callable[[Sequence[str]], bool]) -> None:
+    def __init__(self, lines: Lines, delimiter: str, width: int) -> None:
         # The csv module's own bound is global to the process, so it is only ever raised, and the bound that counts is
         # that of the lines.
         csv.field_size_limit(max(csv.field_size_limit(), MAX_ROW))
         self._lines = lines
         self._delimiter = delimiter
         self._width = width
-        self._is_row = is_row
 
     def rows(self) -> Iterator[Row]:
         """The rows that are left, without empty lines."""
@@ -67,8 +66,10 @@ class RowReader:
             except StopIteration:
                 return
             except OverlongRowError:
+                # With a quote left open, the next line may be the rest of it.
+                size = 0 if len(lines.held) > 1 else None
                 text = lines.keep(1)[0]
-                yield Row(lines.number, (), [text[:_RAW_SHOWN]], "overlong", None)
+                yield Row(lines.number, (), [text[:_RAW_SHOWN]], "overlong", size)
             except csv.Error:
                 yield self._broken()
             else:
@@ -93,7 +94,8 @@ class RowReader:
         if len(cells) < self._width:
             return self._row(cells, held, "short", len(cells))
         if not whole:
-            return self._row(cells, held, "long", None)
+            # May be the first half of a torn row, with delimiters in its text; then the next row is the other half.
+            return self._row(cells, held, "long", 0)
         if self._has_stray_quotes(cells, lines.held):
             return self._row((), held, "quotes", None)
         return self._row(cells, held, "damaged" if lines.damaged else None, None)
@@ -102,12 +104,13 @@ class RowReader:
         if extent := self._backslashed():
             return self._row((), extent, "backslash", None)
         first = self._lines.keep(1)[0]
-        # A stray quote in a line that else has its cells takes nothing from the next ones.
-        return Row(self._lines.number, (), [first[:_RAW_SHOWN]], "quotes", None if self._is_whole(first) else 0)
+        # Where a quote is left open, the next line may be the rest of its cell, however many cells either has.
+        whole = first.count('"') % 2 == 0 and is_whole(first, self._delimiter, self._width)
+        return Row(self._lines.number, (), [first[:_RAW_SHOWN]], "quotes", None if whole else 0)
 
     def _row(self, cells: Sequence[str], count: int, flaw: Flaw | None, size: int | None) -> Row:
         texts = self._lines.keep(count)
-        if flaw and flaw != "damaged" and count > 1 and self._is_whole(texts[0]):
+        if flaw and flaw != "damaged" and count > 1 and is_whole(texts[0], self._delimiter, self._width):
             # Rather several rows, the last of which may be a piece.
             size = 0
         return Row(self._lines.number - count + 1, cells, texts, flaw, size)
@@ -140,8 +143,7 @@ class RowReader:
         """Whether quotes of a row with the right number of cells may not mean what CSV says.
 
         A quote in a cell without quotes is no more than a sign, unless other cells have quotes or it stands after a
-        space: then one is missing or too many. Several lines may as well be several rows that have quotes in their
-        texts: where a line in which a cell ends looks like one.
+        space: then one is missing or too many. Several lines may as well be several rows, see :func:`may_be_several`.
         """
         sign, text = self._delimiter, "".join(texts)
         if _clean(sign).fullmatch(text) is None:
@@ -150,24 +152,39 @@ class RowReader:
         if f"\\{sign}" in _QUOTED.sub("", text):
             # Whoever escapes delimiters by a backslash has no quotes around cells.
             return True
-        if len(texts) == 1:
-            return False
-        return any(any(map(self._is_row, self._readings(rest))) for rest in _ends(text))
+        return may_be_several(texts, sign, self._width)
 
-    def _is_whole(self, text: str) -> bool:
-        return any(True for _ in self._readings(text))
 
-    def _readings(self, text: str) -> Iterator[Sequence[str]]:
-        """The cells of a line as those of a row: by its quotes, with one that it leaves open, without its first one."""
-        cells = self._alone(text)
-        opened = [*cells[:-1], *cells[-1].split(self._delimiter)]
-        for reading in (cells, opened, self._alone(text.replace('"', "", 1))):
-            if len(reading) == self._width:
-                yield reading
+def may_be_several(texts: Sequence[str], delimiter: str, width: int) -> bool:
+    """Whether lines that quotes hold together as one row of ``width`` cells may be several rows.
 
-    def _alone(self, text: str) -> Sequence[str]:
-        # An open quote ends with the line.
-        return next(csv.reader(io.StringIO(text, newline=""), delimiter=self._delimiter)) or [""]
+    A quote that lost its other one takes the rows after it into its cell, up to the next quote. Then there are the
+    delimiters of two rows, however they are torn, or a later line is a row by itself. The first line tells nothing: it
+    looks like one where its last cell goes on, and in many where a note has a delimiter.
+    """
+    if len(texts) == 1:
+        return False
+    text = "".join(texts)
+    if text.count(delimiter) >= 2 * (width - 1):
+        return True
+    return any(
+        line.count(delimiter) >= width - 1 and is_whole(line, delimiter, width) for line in (*texts[1:], *_ends(text))
+    )
+
+
+def is_whole(text: str, delimiter: str, width: int) -> bool:
+    """Whether a line may be a row: by its quotes, with one that it leaves open, or without its first one."""
+    cells = _alone(text, delimiter)
+    return (
+        len(cells) == width
+        or len(cells) + cells[-1].count(delimiter) == width
+        or len(_alone(text.replace('"', "", 1), delimiter)) == width
+    )
+
+
+def _alone(text: str, delimiter: str) -> Sequence[str]:
+    # An open quote ends with the line.
+    return next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), None) or [""]
 
 
 def _ends(text: str) -> Iterator[str]:

@@ -4,19 +4,16 @@ import csv
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
 
-from worker.addresses import spelled
 from worker.campaigns.columns import ColumnMatcher, normalized
 from worker.campaigns.exports.base import FIELDS, Record, Values
 from worker.campaigns.exports.cells import Flaw, Row, RowReader
 from worker.campaigns.exports.dialect import DELIMITERS, read_dialect
 from worker.campaigns.exports.text import Lines, Source
 from worker.campaigns.exports.torn import is_blank, settled
-from worker.campaigns.identifiers import bare, can_be_id
 from worker.campaigns.rejects import RejectReason
 from worker.campaigns.spreadsheets import verbatim
 from worker.errors import UsageError
 
-_CUSTOMER = FIELDS[:3]
 _A_HEADER = 2
 """Names of columns by which a row is known for a header, and not for one in which a customer has such a name."""
 
@@ -71,7 +68,7 @@ class DelimitedExport:
         last: Row | None = None
         with self._source.lines() as lines:
             self._skip_header(lines)
-            rows = RowReader(lines, delimiter, width, self._is_row).rows()
+            rows = RowReader(lines, delimiter, width).rows()
             for row, doubtful in ((row, False) for row in rows) if ours else settled(rows, width):
                 line, cells, _, flaw, _ = last = row
                 if flaw or doubtful:
@@ -133,8 +130,3 @@ class DelimitedExport:
         known = sum(name in self._header for name in names if name)
         same = all(names[place] == self._header[place] for place in self._places.values())
         return "repeated_header" if same or known < _A_HEADER else "other_columns"
-
-    def _is_row(self, cells: Sequence[str]) -> bool:
-        email, *ids = (cells[self._places[field]].strip() if field in self._places else "" for field in _CUSTOMER)
-        # A word of a text could be an id, too.
-        return spelled(email) is not None or any(can_be_id(bare(text)) for text in ids if any(map(str.isdigit, text)))

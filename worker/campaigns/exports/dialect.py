@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from worker.campaigns.columns import ColumnMatcher
+from worker.campaigns.exports.cells import may_be_several
 from worker.campaigns.exports.text import Lines, OverlongRowError, Source
 from worker.campaigns.spreadsheets import is_ours, verbatim
 from worker.errors import InputError, UsageError
@@ -34,8 +35,11 @@ class Dialect(NamedTuple):
 
 
 class _Table(NamedTuple):
+    """``height``: the lines of the header."""
+
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
+    height: int
 
     def agreement(self) -> float:
         """The share of rows that have the header's cells."""
@@ -63,6 +67,11 @@ def read_dialect(source: Source, matcher: ColumnMatcher) -> Dialect:
     table = tables[delimiter]
     if not table.header:
         raise InputError(f"{path}: line {first}: the header's quotes can't be read; write it as the names of columns")
+    if may_be_several(sample[: table.height], delimiter, len(table.header)):
+        raise InputError(
+            f"{path}: line {first}: the header has a quote that goes on over rows; close it, or write the names of the "
+            "columns in one line"
+        )
     ours = is_ours(table.header)
     return Dialect(delimiter, verbatim(table.header) if ours else table.header, first, ours)
 
@@ -104,10 +113,14 @@ def _texts(lines: Lines) -> Iterator[str]:
 
 def _table(sample: Sequence[str], delimiter: str) -> _Table:
     rows: list[list[str]] = []
+    height = 0
+    reader = csv.reader(sample, delimiter=delimiter, strict=True)
     # A row that can't be read, or goes on after the sample, ends it: what came before tells enough.
     with suppress(csv.Error):
-        rows.extend(filter(None, csv.reader(sample, delimiter=delimiter, strict=True)))
-    return _Table(rows[0], [row for row in rows[1:] if any(map(str.strip, row))]) if rows else _Table((), ())
+        rows.append(next(reader))
+        height = reader.line_num
+        rows.extend(filter(None, reader))
+    return _Table(rows[0] if rows else (), [row for row in rows[1:] if any(map(str.strip, row))], height)
 
 
 def _fits(path: Path, matcher: ColumnMatcher, header: Sequence[str]) -> bool:

@@ -48,7 +48,7 @@ def parse_encoding(name: str) -> str:
 class Encoding:
     """How bytes become text. ``wide``: bytes that are no text become U+FFFD; elsewhere halves of surrogate pairs.
 
-    ``guessing``: a line that is no UTF-8 is read as Windows-1252.
+    ``guessing``: a line that is not valid UTF-8 is read as Windows-1252.
     """
 
     codec: str
