@@ -298,9 +298,9 @@ def test_a_full_disk_is_one_line_and_closes(path: Path) -> None:
 
 
 def test_a_folder_that_does_not_exist_is_one_line(tmp_path: Path) -> None:
-    """Both ways to begin a file name it and say why it can't be made."""
+    """Both ways to begin a file name the folder that is missing."""
     file = ResultsFile(tmp_path / "missing" / "results.csv")
-    with pytest.raises(InputError, match=r"results\.csv: No such file or directory"):
+    with pytest.raises(InputError, match=r"missing: there is no such folder for results\.csv"):
         file.rebuild([])
-    with pytest.raises(InputError, match=r"results\.csv: No such file or directory"):
+    with pytest.raises(InputError, match=r"missing: there is no such folder for results\.csv"):
         list(file.resume())
