@@ -7,7 +7,8 @@ with one gives all cells back as they were. A program that splits at ``;`` cuts 
 a ``;``, spaces, quotes and apostrophes in between, gets an apostrophe after it too.
 
 What can't be seen (line ends, escape sequences, bidirectional controls) is written as escapes, see
-:func:`worker.visible.escaped`, so that a row is a line. A cell that is a JSON object or list has JSON's own escapes.
+:func:`worker.visible.escaped`, so that a row is a line. A cell that is a JSON object or list has JSON's own escapes;
+one that only its escapes would make one gets an apostrophe.
 """
 
 import json
@@ -34,7 +35,8 @@ def harmless(cell: str) -> str:
     cell = escaped(cell)
     if ";" in cell:
         cell = _CUT.sub(";'", cell)
-    return _APOSTROPHE + cell if cell.startswith(_BEGINNINGS) else cell
+    # What is JSON only by its escapes would be taken for the JSON that it says.
+    return _APOSTROPHE + cell if cell.startswith(_BEGINNINGS) or _is_json(cell) else cell
 
 
 def harmless_json(cell: str) -> str:

@@ -27,6 +27,7 @@ PIECES = st.sampled_from(
 @example("'=1")
 @example('{"a":";=1\\n"}')
 @example('{"a": 1,\n"b": "\u202e"}')
+@example('{"a\udc92": "\\uopid"}')
 def test_any_cell_comes_back(cell: str) -> None:
     """Taking our marks away gives the cell; one that is JSON, the same JSON."""
     (back,) = verbatim([harmless(cell)])
