@@ -103,6 +103,10 @@ class ColumnMatcher:
             return self._by_name.get(normalized("".join(column)), ())
         return self._by_path.get(_path(".".join(column)), ())
 
+    def is_exact(self, field: str, column: Column) -> bool:
+        """Whether a column of the field is spelled as it is named."""
+        return _name(column).strip() == self._named[field]
+
     def match(self, path: Path, columns: Sequence[Column], *, unique: bool) -> dict[str, int]:
         """The index of each field's column. With ``unique`` a used name may stand in the header once only.
 
@@ -127,7 +131,7 @@ class ColumnMatcher:
     def _the_one(self, path: Path, columns: Sequence[Column], field: str, indexes: Sequence[int]) -> int:
         if len(indexes) == 1:
             return indexes[0]
-        exact = [index for index in indexes if _name(columns[index]).strip() == self._named[field]]
+        exact = [index for index in indexes if self.is_exact(field, columns[index])]
         if len(exact) == 1:
             return exact[0]
         raise UsageError(

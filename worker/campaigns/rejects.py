@@ -20,6 +20,7 @@ RejectReason = Literal[
     "duplicate_row",
     "unreadable_row",
     "not_text",
+    "two_values",
     "no_consent",
     "bad_id",
     "bad_channel",
@@ -35,8 +36,9 @@ RejectReason = Literal[
 ``no_shop``: it names none, no slug, or a shop that isn't in the shops file. ``bad_id``: an id that can't be one, such
 as a number that a spreadsheet shortened. ``bad_channel``: a value that can't be one, or is none that is known where
 the command gives another. ``bad_sender``, ``bad_reference``: they are too long. ``spreadsheet_error``: a cell that a
-job is made of holds ``#REF!`` or alike. ``not_text``: such a cell is a list or an object of JSON. ``doubtful_row``: it
-stands beside pieces of a torn row and may be one. ``other_columns``: it comes after a header of other columns than the
+job is made of holds ``#REF!`` or alike. ``not_text``: such a cell is a list or an object of JSON. ``two_values``: an
+object of JSON has a column in several spellings, with different values. ``doubtful_row``: it stands beside pieces of a
+torn row and may be one. ``other_columns``: it comes after a header of other columns than the
 file's.
 """
 

