@@ -155,7 +155,8 @@ class Importer:
                 self._notices.once(
                     f"doubtful {export.path}",
                     f"{export.path}: rows are left out as doubtful_row, since they stand beside pieces of a torn row "
-                    f"(first in line {line}); look at them in {file.path}, and run those that are whole again",
+                    f"(first in line {line}); look at them in {file.path}, delete the "
+                    "reason of those that are whole, and run it",
                 )
             file.add(place, line, judged, cells, apart=values is not None)
             if file.path not in self.reject_files:

@@ -352,6 +352,19 @@ def test_rejected_pieces_are_none_when_read_again(run_import: Import) -> None:
     assert again.rejects == [(2, "unreadable_row"), (3, "unreadable_row")]
 
 
+def test_doubtful_rows_stay_out_until_their_reason_is_deleted(run_import: Import) -> None:
+    """A file of rejected rows that is run as it is sends no row whose cells may be another's, or are damaged."""
+    rows = ["a@example.org,1,tea", "and cake", "b@example.org,2,x", "c@example.org,3,\0", "d@example.org,4,x"]
+    header = "customer_email,customer_shopid,reference"
+    other = ["customer_shopid,customer_email,reference", "5,e@example.org,x"]
+    done = run_import("\n".join([header, *rows, *other, ""]))
+    assert done.emails == ["d@example.org"]
+    rejects = done.importer.reject_files[0].read_text()
+    assert run_import(rejects).jobs == []
+    mended = rejects.replace("2,doubtful_row,", "2,,").replace("4,doubtful_row,", "4,,")
+    assert run_import(mended).emails == ["a@example.org", "b@example.org"]
+
+
 @pytest.mark.parametrize(
     "again",
     ["customer_email,customer_shopid", "\ufeffCustomer_Email,customer_shopid", "CUSTOMER_EMAIL, Customer ShopID "],

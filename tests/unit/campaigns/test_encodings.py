@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.campaigns.conftest import Import
 from worker.campaigns.exports.encodings import parse_encoding
-from worker.errors import UsageError
+from worker.errors import InputError, UsageError
 
 HEADER = "customer_email,sender\n"
 LEGACY = [
@@ -67,6 +67,22 @@ def test_a_byte_order_mark_of_another_encoding(run_import: Import, encoding: str
     """The file and the command contradict each other, and neither wins."""
     with pytest.raises(UsageError, match=r"0\.csv: begins with the byte order mark of UTF-\d+; leave --encoding out"):
         run_import(mark + HEADER.encode(), encoding=encoding)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_a_missing_byte_order_mark(run_import: Import, encoding: str, suffix: str) -> None:
+    """Without it nobody can tell the order of bytes; the order that is named is taken."""
+    content = f"{HEADER}a@example.org,Zoë\n" if suffix == ".csv" else '{"customer_email": "a@example.org"}\n'
+    for order in ("le", "be"):
+        raw = content.encode(f"{encoding}-{order}")
+        message = rf"^.*: has no byte order mark; give --encoding {encoding}-le or --encoding {encoding}-be$"
+        with pytest.raises(UsageError, match=message):
+            run_import(raw, suffix=suffix, encoding=encoding)
+        assert run_import(raw, suffix=suffix, encoding=f"{encoding}-{order}").emails == ["a@example.org"]
+        if encoding == "utf-16":
+            with pytest.raises(InputError, match=f"UTF-16 without a byte order mark; give --encoding utf-16-{order},"):
+                run_import(raw, suffix=suffix)
 
 
 @pytest.mark.parametrize(

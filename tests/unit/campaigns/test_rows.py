@@ -177,7 +177,7 @@ def test_doubtful_rows_are_told_with_the_remedy(run_import: Import) -> None:
     assert {reason for _, reason in done.rejects} >= {"doubtful_row"}
     (note,) = [text for text in done.importer.warnings if "as doubtful_row" in text]
     assert "(first in line 2)" in note
-    assert "0.csv.rejects.csv, and run those that are whole again" in note
+    assert "0.csv.rejects.csv, delete the reason of those that are whole, and run it" in note
 
 
 @pytest.mark.parametrize("spelling", ["QR Code", "qr_code", " qr-code ", "QRCode", "ＱＲ‐ｃｏｄｅ"])

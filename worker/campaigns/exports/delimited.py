@@ -11,11 +11,14 @@ from worker.campaigns.exports.dialect import DELIMITERS, read_dialect
 from worker.campaigns.exports.text import Lines, Source
 from worker.campaigns.exports.torn import is_blank, settled
 from worker.campaigns.rejects import RejectReason
-from worker.campaigns.spreadsheets import verbatim
+from worker.campaigns.spreadsheets import REJECTS, verbatim
 from worker.errors import UsageError
 
 _A_HEADER = 2
 """Names of columns by which a row is known for a header, and not for one in which a customer has such a name."""
+
+_STAYS: tuple[RejectReason, ...] = ("doubtful_row", "unreadable_row", "other_columns")
+"""Reasons by which a row of a file of rejected rows may have the cells of another, or damaged ones."""
 
 _SAID: dict[Flaw, str] = {
     "short": "have fewer cells than the header, as pieces of a row do that a line break tore; where a spreadsheet left "
@@ -32,7 +35,8 @@ class DelimitedExport:
 
     A row has as many cells as the header, neither fewer nor more: what is shifted or torn is unreadable, since an
     address would be read from another column or row. Rejected rows and results of ours are read as what their cells
-    were before they were made harmless for spreadsheets.
+    were before they were made harmless for spreadsheets. A rejected row whose cells may be wrong stays out as long as
+    its reason stands there.
     """
 
     def __init__(self, source: Source, matcher: ColumnMatcher) -> None:
@@ -64,6 +68,7 @@ class DelimitedExport:
         # A row gets one empty cell more, which is what a field without a column points at.
         pick = itemgetter(*(self._places.get(field, width) for field in self._fields))
         own = len(FIELDS)
+        rejects = tuple(columns[: len(REJECTS)]) == REJECTS
         elsewhere = False
         last: Row | None = None
         with self._source.lines() as lines:
@@ -76,6 +81,10 @@ class DelimitedExport:
                     continue
                 if ours:
                     cells = verbatim(cells)
+                    stays = next((reason for reason in _STAYS if rejects and reason == cells[1].strip()), None)
+                    if stays:
+                        yield Record(line, None, cells, stays)
+                        continue
                 picked = tuple(map(str.strip, pick((*cells, ""))))
                 # An address or a number is no name of a column, and costs nothing here.
                 if any(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from worker.campaigns.spreadsheets import REJECTS, RESULTS
-from worker.errors import UsageError
+from worker.errors import InputError, UsageError
 
 _USUAL = "cp1250 (Central Europe), cp1251 (Cyrillic), cp1252, cp932 (Japanese), gb18030 (Chinese), utf-16"
 _NOT_OF_FILES = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"})
@@ -60,13 +60,20 @@ class Encoding:
         """The encoding of a file that starts so. A file of ours, such as one of rejected rows, is always UTF-8.
 
         Raises:
-          UsageError: its byte order mark is that of another encoding than is named.
+          UsageError: its byte order mark is that of another encoding than is named, or it lacks the one that it needs.
+          InputError: it looks like UTF-16 without a byte order mark, and no encoding is named.
         """
         if start.startswith(_OURS):
             return cls("utf-8", wide=False, guessing=True)
         mark = next((codec for codec, marks in _MARKS.items() if start.startswith(marks)), None)
         if named is not None and mark is not None and not named.startswith(mark):
             raise UsageError(f"{path}: begins with the byte order mark of {mark.upper()}; leave --encoding out")
+        if mark is None and named in ("utf-16", "utf-32") and start:
+            raise UsageError(f"{path}: has no byte order mark; give --encoding {named}-le or --encoding {named}-be")
+        if mark is None and named is None and (wide := _unmarked(start)):
+            raise InputError(
+                f"{path}: looks like UTF-16 without a byte order mark; give --encoding {wide}, or save it in UTF-8"
+            )
         codec = mark or named or "utf-8"
         guessing = named is None and codec == "utf-8"
         return cls("utf-8-sig" if codec == "utf-8" else codec, codec.startswith(_WIDE), guessing)
@@ -76,3 +83,12 @@ class Encoding:
         return TextIOWrapper(
             file, encoding=self.codec, errors="replace" if self.wide else "surrogateescape", newline=""
         )
+
+
+def _unmarked(start: bytes) -> str | None:
+    # Names of columns are mostly ASCII, of which every other byte is NUL.
+    even, odd = start[::2], start[1::2]
+    for codec, nuls, letters in (("utf-16-le", odd, even), ("utf-16-be", even, odd)):
+        if 2 * nuls.count(0) > len(nuls) and 0 not in letters:
+            return codec
+    return None
