@@ -24,8 +24,16 @@ _NUMBER = re.compile(
     r"|\d{1,3}(?:[.,'\u2019]\d{3})+(?:[.,]\d+)?"
     r")"
 )
-_DATE = re.compile(r"\d{4}-\d\d-\d\d(?:T.*)?|\d{1,2}([./])\d{1,2}\1\d{2,4}")
-_WORDS = frozenset({"true", "false", "nan", "none", "null", "nil", "undefined", "n/a", "na", "nat", "inf"})
+_DATE = re.compile(
+    r"\d{4}-\d\d-\d\d(?:T.*)?|\d{1,2}([./])\d{1,2}\1\d{2,4}"
+    r"|\d{1,2}-(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)-\d{2,4}"
+    r"|\d{1,2}:\d\d(?::\d\d)?",
+    re.IGNORECASE,
+)
+"""Dates and times of day, as spreadsheets make them of ``26-11-26`` and ``12-30``."""
+_WORDS = frozenset({"true", "false", "undefined", "nat"})
+_NOTHING = re.compile(r"(?i:[(<]?(?:null|nil|none|nan|empty)[)>]?|[+-]?inf(?:inity)?|n\.?a\.?|n/a)")
+"""Words for no value and no number, in the signs that programs put around them."""
 _FOREIGN = re.compile('[\\s"\u201c\u201d\u201e\u00ab\u00bb,;|\ufffd]')
 """Blanks, quotes and delimiters: pieces of a row or of a sentence."""
 
@@ -51,6 +59,7 @@ def can_be_id(text: str) -> bool:
         and not text.startswith("=")
         and not text.endswith("'")
         and text.lower() not in _WORDS
+        and not _NOTHING.fullmatch(text)
         and not _FOREIGN.search(text)
         and not _NUMBER.fullmatch(text)
         and not _DATE.fullmatch(text)

@@ -1,5 +1,6 @@
 """One row of an export becomes a job, or the reason why it doesn't."""
 
+import re
 from collections.abc import Container, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +24,9 @@ ORDINARY = 64
 
 _MARKS = ("#", "Err:", *NULLS)
 """One of these is in every text that a spreadsheet or a database wrote in place of a value."""
+
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
+"""Characters that steer a terminal or end a text; tabs and line ends are what people type."""
 
 _REASON_OF: dict[str, RejectReason] = {
     "bhid": "bad_id",
@@ -102,6 +106,11 @@ class RowRules:
         email = (spelled(email) or "") if email else ""
         if not (email or shopid or bhid):
             return "no_customer"
+        if not joined.isprintable():
+            if _CONTROL.search(sender):
+                return "bad_sender"
+            if _CONTROL.search(reference):
+                return "bad_reference"
         named, channel = channel, self.channels.of(channel)
         if not channel:
             return "bad_channel" if named else "no_channel"

@@ -11,6 +11,8 @@ HEADER = "customer_email,customer_shopid,customer_bhid,channel,destination,sende
 
 IDS = [
     "7223120301",
+    "12-abc-34",
+    "ns:12:30",
     "0",
     "007",
     "-5",
@@ -31,6 +33,17 @@ IDS = [
     "顧客12",
 ]
 NO_IDS = [
+    "(null)",
+    "<null>",
+    "<NULL>",
+    "Infinity",
+    "-Infinity",
+    "n.a.",
+    "N.A.",
+    "12:30",
+    "12:30:59",
+    "26-Nov-26",
+    "1-may-2026",
     "7.22312E+12",
     "7,22312E+12",
     "7.22312e+12",

@@ -130,6 +130,16 @@ def test_a_foreign_channel_far_below(run_import: Import) -> None:
     assert list(done.importer.warnings) == ["rows of a channel 'retail' are rejected, see --map channel"]
 
 
+@pytest.mark.parametrize("sign", ["\\u001b[31m", "\\u0000", "\\u009b", "\\u007f"])
+@pytest.mark.parametrize(("field", "reason"), [("sender", "bad_sender"), ("reference", "bad_reference")])
+def test_signs_that_steer(run_import: Import, field: str, reason: str, sign: str) -> None:
+    """Control characters in a text of a job reject its row; tabs and line ends don't."""
+    rows = [f'{{"customer_bhid": "{number}", "{field}": "a{text}b"}}' for number, text in enumerate([sign, "\\n\\t"])]
+    done = run_import("\n".join(rows), suffix=".jsonl")
+    assert [job.customer.bhid for job in done.jobs] == ["1"]
+    assert done.rejects == [(1, reason)]
+
+
 def test_a_channel_of_tomorrow(run_import: Import) -> None:
     """The channel that the command gives is taken in the column too, whether it is known here or not."""
     content = "customer_email,channel\na@example.com,carrier-pigeon\nb@example.com,\n"
