@@ -92,7 +92,9 @@ class RowReader:
             # Where the letter of CSV makes a row of it too, nobody can say which of its lines belong together.
             return self._row((), max(extent, held if whole else 0), "backslash", None)
         if len(cells) < self._width:
-            return self._row(cells, held, "short", len(cells))
+            # A stray quote in it may be the end of a cell that began in another row.
+            clean = _clean(self._delimiter).fullmatch("".join(lines.held))
+            return self._row(cells, held, "short", len(cells) if clean else 0)
         if not whole:
             # May be the first half of a torn row, with delimiters in its text; then the next row is the other half.
             return self._row(cells, held, "long", 0)
