@@ -126,6 +126,10 @@ class Upstream:
 
     def _answer(self, connection: Connection) -> None:
         path = connection.request.split(b" ", 2)[1].decode().split("/")
+        if path[:2] != ["", "api"]:
+            # It is after another server, which had this port before.
+            connection.close()
+            return
         shop, method = path[3], path[-1]
         token = connection.request.partition(b"Bearer ")[2].partition(b".")[0].decode()
         key_id = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))["kid"]
