@@ -157,7 +157,9 @@ CASES = {
         write("campaign.csv", "mail,via\na@example.com,sms\n"), PUBLISH, 2, ("mail", "via", "--map")
     ),
     "other-results": Case(write("results.csv", "a,b\n1,2\n"), COLLECT, 2, ("results.csv", "other columns", "--out")),
-    "no-results-folder": Case(lambda _: None, ("collect", "--out", "no/r.csv"), 1, ("no/r.csv", "No such file")),
+    "no-results-folder": Case(
+        lambda _: None, ("collect", "--out", "no/r.csv"), 1, ("no: there is no such folder", "r.csv")
+    ),
     "short-sandbox-secret": Case(
         write("secrets/acme.key", "short"), ("sandbox", "--shops", "shops.toml"), 2, ("'acme'", "32")
     ),
