@@ -12,6 +12,9 @@ import psutil
 
 from tests.services.wait import wait_until
 
+_OWNER = "REFERRALS_TEST_PROCESS"
+"""What a process is started with and leaves to its children: the pid file that speaks of them all."""
+
 _SAME_START_SECONDS = 1.0
 """Start times are read back from the kernel in hundredths; a reused pid starts later than this."""
 
@@ -24,7 +27,7 @@ def spawn(command: list[str], *, pid_file: Path, log: Path, env: Mapping[str, st
     pid = os.posix_spawn(
         command[0],
         command,
-        env,
+        {**env, _OWNER: str(pid_file)},
         setsid=True,
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -51,19 +54,31 @@ def find(pid_file: Path) -> psutil.Process | None:
 
 
 def end(pid_file: Path, number: signal.Signals, deadline_seconds: float) -> None:
-    """Signal the process of ``pid_file`` and wait for it and its children; what outlives the deadline is killed."""
-    if process := find(pid_file):
-        family = [process]
+    """Signal the process of ``pid_file`` and wait for it and its children; what outlives the deadline is killed.
+
+    Where it has ended by itself, its children are signalled: Erlang's outlive their node by some milliseconds.
+    """
+    family = _family(pid_file)
+    leader = find(pid_file)
+    for each in [leader] if leader else family:
         with contextlib.suppress(psutil.NoSuchProcess):
-            family += process.children(recursive=True)
-            process.send_signal(number)
-        try:
-            wait_until(lambda: all(map(_ended, family)), deadline_seconds, f"process {process.pid} to end")
-        except TimeoutError:
-            for straggler in family:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    straggler.kill()
+            each.send_signal(number)
+    try:
+        wait_until(lambda: all(map(_ended, family)), deadline_seconds, f"the processes of {pid_file} to end")
+    except TimeoutError:
+        for straggler in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                straggler.kill()
     pid_file.unlink(missing_ok=True)
+
+
+def _family(pid_file: Path) -> list[psutil.Process]:
+    family = []
+    for each in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            if each.environ().get(_OWNER) == str(pid_file):
+                family.append(each)
+    return family
 
 
 def _ended(process: psutil.Process) -> bool:
