@@ -159,12 +159,10 @@ def test_a_message_that_names_its_user(vhost: Vhost, tap: Tap, params: Parameter
 
 def test_several_deaths(tap: Tap, params: Parameters) -> None:
     """Of a message that RabbitMQ has moved several times, the last move tells why it is here, and from where."""
-    tap.put("referrals.delay.1", "gone", b"expired first", expiration="1")
-    wait_until(lambda: read(params), 10, "the letter")
+    # Each move is RabbitMQ's own: from 4.0 on it forgets those that a publisher tells of.
     tap.channel.queue_declare("by-hand", arguments={"x-dead-letter-exchange": DEAD})
-    method, properties, body = tap.channel.basic_get(DEAD)
-    tap.channel.basic_publish("", "by-hand", body, properties)
-    tap.channel.basic_ack(method.delivery_tag)
+    tap.channel.queue_bind("by-hand", RETURN, "gone")
+    tap.put("referrals.delay.1", "gone", b"expired first", expiration="1")
     wait_until(lambda: tap.depth("by-hand") == 1, 10, "the message")
     method, _, _ = tap.channel.basic_get("by-hand")
     tap.channel.basic_reject(method.delivery_tag, requeue=False)
