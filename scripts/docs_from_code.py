@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from scripts import docs_metrics
 from worker.broker.topology import EXCHANGES, PRODUCER_PREFIX, Exchange, queues
-from worker.jobs import Job, Result
+from worker.model.jobs import Job, Result
 from worker.settings import PREFIX, Settings
 from worker.shops import ShopTable
 

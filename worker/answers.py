@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from worker.bounds import ANSWER, Bounds, loads
 from worker.clock import DAY, SECOND, from_datetime
-from worker.verdicts import (
+from worker.model.verdicts import (
     DOCUMENTED_CODES,
     Halted,
     Refused,

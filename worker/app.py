@@ -29,7 +29,7 @@ from worker.dispatch import Dispatcher
 from worker.drain import DrainSignals
 from worker.errors import BrokerError, ConfigurationError, StoreError, place_of
 from worker.health import MetricsServer, mark_dead
-from worker.jobs import ACTOR, QUEUE, Job
+from worker.model.jobs import ACTOR, QUEUE, Job
 from worker.metrics import Metrics
 from worker.parent import end_with_parent, is_orphan
 from worker.refer2 import Refer2Client
@@ -39,7 +39,7 @@ from worker.shops import ShopConfig, ShopRegistry
 from worker.store.base import Store
 from worker.stores import build_store
 from worker.tokens import TokenMaker
-from worker.verdicts import Verdict
+from worker.model.verdicts import Verdict
 
 SECOND_LOOK_SECONDS = 3.0
 """How long a process that has just ended may still seem to hold what only one process may."""

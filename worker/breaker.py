@@ -8,7 +8,7 @@ from typing import Literal
 
 from worker.clock import SECOND
 from worker.troubled import EVERYBODY, Others, Subject
-from worker.verdicts import Halted, Refused, Rejected, Retry, Sent, Throttled, Unknown, Verdict
+from worker.model.verdicts import Halted, Refused, Rejected, Retry, Sent, Throttled, Unknown, Verdict
 
 FAILURES_IN_A_ROW = 10
 """Calls in a row that the upstream failed before the shop is closed: one bad job is not an outage."""

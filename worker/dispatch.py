@@ -7,13 +7,13 @@ from contextlib import suppress
 from typing import TypeVar
 
 from worker.clock import DAY, SECOND, Clock, from_datetime, to_datetime
-from worker.dispositions import Disposition, Fenced, Finish, GiveBack, Later
+from worker.model.dispositions import Disposition, Fenced, Finish, GiveBack, Later
 from worker.errors import StoreError
-from worker.jobs import Job, Outcome, Result
+from worker.model.jobs import Job, Outcome, Result
 from worker.metrics import Metrics
 from worker.shops import ShopConfig
 from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, Ask, Go, Store
-from worker.verdicts import (
+from worker.model.verdicts import (
     Found,
     Halted,
     Missing,

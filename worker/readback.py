@@ -5,8 +5,8 @@ from typing import Any
 
 from worker.answers import Answer, judge, read_object
 from worker.bounds import ANSWER, LISTING, TooLargeError, check
-from worker.jobs import EMAIL_CHANNEL, Job, canonical
-from worker.verdicts import Found, Missing, Reading, Rejected, Sent, Unknown, Verdict
+from worker.model.jobs import EMAIL_CHANNEL, Job, canonical
+from worker.model.verdicts import Found, Missing, Reading, Rejected, Sent, Unknown, Verdict
 
 _NOBODY = frozenset(
     {

@@ -11,12 +11,12 @@ from worker.answers import judge
 from worker.bounds import LISTING
 from worker.clock import Clock
 from worker.credentials import UnidentifiedCustomerError
-from worker.jobs import EMAIL_CHANNEL, Customer, Job
+from worker.model.jobs import EMAIL_CHANNEL, Customer, Job
 from worker.readback import judge_referrals, judge_status
 from worker.shops import ShopConfig
 from worker.silences import Silences
 from worker.transport import LONGEST_IDLE_SECONDS, NoAnswer, Transport, tls_context
-from worker.verdicts import Halted, Reading, Refused, Rejected, Retry, Unknown, Verdict
+from worker.model.verdicts import Halted, Reading, Refused, Rejected, Retry, Unknown, Verdict
 
 _COMPACT = json.JSONEncoder(separators=(",", ":"))
 

@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from worker import plaintext
 from worker.editors import without_return
 from worker.errors import ConfigurationError
-from worker.jobs import SLUG
+from worker.model.jobs import SLUG
 from worker.masking import hide, mask
 
 PREFIX = "REFERRALS_"

@@ -27,7 +27,7 @@ from worker.clock import SECOND
 from worker.credentials import Credential, ready_token, signing_key
 from worker.editors import EncodingError, without_mark
 from worker.errors import ConfigurationError
-from worker.jobs import SLUG
+from worker.model.jobs import SLUG
 from worker.limits import Rate, ShopLimits
 
 _HOUR_AND_MINUTE = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")

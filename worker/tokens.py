@@ -11,7 +11,7 @@ from jwt.algorithms import HMACAlgorithm
 
 from worker.clock import SECOND, Clock
 from worker.credentials import ReadyToken, SigningKey, UnidentifiedCustomerError
-from worker.jobs import Customer
+from worker.model.jobs import Customer
 from worker.shops import ShopConfig
 
 ALGORITHM = "HS256"

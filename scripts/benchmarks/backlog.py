@@ -10,7 +10,7 @@ from scripts.benchmarks.site import THREADS, Site
 from tests.services import Vhost, wait_until
 from worker.broker.connection import parameters
 from worker.broker.producer import Producer
-from worker.jobs import Customer, Job
+from worker.model.jobs import Customer, Job
 
 QUEUES = 20
 CLOSED = 0.1

@@ -17,7 +17,7 @@ from worker.broker.connection import connect, parameters
 from worker.broker.declaring import declare_topology
 from worker.broker.producer import Producer
 from worker.broker.topology import queues
-from worker.jobs import Customer, Job
+from worker.model.jobs import Customer, Job
 from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET
 
 Send = Callable[[Job], None]

@@ -11,7 +11,7 @@ from scripts.benchmarks.site import THREADS, Site
 from worker.broker.connection import parameters
 from worker.broker.producer import Producer
 from worker.clock import SystemClock
-from worker.jobs import Customer, Job
+from worker.model.jobs import Customer, Job
 
 BIG = "big"
 BIG_PER_SECOND = 1000

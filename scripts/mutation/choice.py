@@ -40,7 +40,7 @@ _PYTHON = {
     "worker/breaker.py": _CONSUMER,
     "worker/dispatch.py": ["tests/unit/test_verifying.py", *_CONSUMER],
     "worker/gate.py": _CONSUMER,
-    "worker/jobs.py": ["tests/unit/test_verifying.py", *_CAMPAIGNS],
+    "worker/model/jobs.py": ["tests/unit/test_verifying.py", *_CAMPAIGNS],
     "worker/limits.py": [f"{STORE}/test_limits.py"],
     "worker/pace.py": [f"{STORE}/test_pace.py"],
     "worker/store/memory.py": [f"{STORE}/test_ledger.py", f"{STORE}/test_limits.py", STORE, *_CONSUMER],

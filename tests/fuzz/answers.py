@@ -9,9 +9,9 @@ from tests.fuzz.promises import json_again, nodes
 from tests.fuzz.target import Target, parts
 from tests.unit.making import NOON, make_job
 from worker.answers import LONGEST_CODE, LONGEST_ERROR_MESSAGE, LONGEST_RETRY_AFTER, Answer, Flaw, judge
-from worker.jobs import Result
+from worker.model.jobs import Result
 from worker.readback import judge_referrals, judge_status
-from worker.verdicts import Found, Halted, Missing, Rejected, Sent, Throttled, label_of
+from worker.model.verdicts import Found, Halted, Missing, Rejected, Sent, Throttled, label_of
 
 _CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _LABEL = re.compile(r"[a-z0-9_]{1,64}")

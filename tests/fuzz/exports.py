@@ -14,7 +14,7 @@ from worker.campaigns.exports.text import Source
 from worker.campaigns.notices import Notices
 from worker.campaigns.spreadsheets import REJECTS, verbatim
 from worker.errors import InputError, UsageError
-from worker.jobs import decode_message, encode_message
+from worker.model.jobs import decode_message, encode_message
 
 MAPPING = {"customer_email": "Email"}
 

@@ -13,7 +13,7 @@ from worker.campaigns.results import COLUMNS, Format, ResultsFile
 from worker.campaigns.seen import SeenJobs, SeenResults
 from worker.clock import ManualClock
 from worker.errors import InputError, UsageError
-from worker.jobs import Result
+from worker.model.jobs import Result
 from worker.store.base import Ask
 from worker.store.memory import MemoryStore
 

@@ -21,7 +21,7 @@ from worker.cli.dead import _cell, _row, _whole
 from worker.cli.replay import _message
 from worker.dispatch import is_expired
 from worker.errors import DeadLetterError, DeadReason
-from worker.jobs import Result, decode_message, encode_message, parse_result
+from worker.model.jobs import Result, decode_message, encode_message, parse_result
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
 

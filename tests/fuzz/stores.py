@@ -13,9 +13,9 @@ from tests.fuzz.promises import told
 from tests.fuzz.target import Target, folder
 from tests.unit.making import LEASE, NOON, PLENTY, make_job
 from worker.clock import ManualClock
-from worker.controls import Controls
+from worker.model.controls import Controls
 from worker.errors import StoreError
-from worker.jobs import OUTCOMES
+from worker.model.jobs import OUTCOMES
 from worker.store.base import Ask, Closed, Go, Seen, Wait
 from worker.store.redis import RedisStore
 

@@ -23,7 +23,7 @@ from worker.clock import DAY, SECOND, Clock, SystemClock
 from worker.credentials import SigningKey
 from worker.dispatch import Later
 from worker.errors import ConfigurationError, InputError, ReferralError, UsageError
-from worker.jobs import Customer, Job
+from worker.model.jobs import Customer, Job
 from worker.limits import next_reset
 from worker.refer2 import Refer2Client
 from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET, Behaviour, Call, RunningSandbox, SandboxConfig
@@ -33,7 +33,7 @@ from worker.shops import ShopRegistry
 from worker.store.base import Ask, Go
 from worker.store.memory import MemoryStore
 from worker.tokens import TokenMaker
-from worker.verdicts import Sent
+from worker.model.verdicts import Sent
 
 Row = tuple[str, str, str]
 """Address, channel, destination."""

@@ -5,7 +5,7 @@ from email_validator import EmailNotValidError, validate_email
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.addresses import spelled
+from worker.model.addresses import spelled
 
 LABEL = st.text("abZ09-.é_", max_size=8) | st.sampled_from(["example", "xn--bcher-kva", "xn--a", "ab--c", "1", "com"])
 LOCAL = st.text("abZ09.+-_'\" (é", max_size=12)

@@ -11,7 +11,7 @@ import pytest
 from worker.answers import LONGEST_CODE, LONGEST_ERROR_MESSAGE, LONGEST_RETRY_AFTER, Answer, Flaw, judge
 from worker.bounds import ANSWER
 from worker.clock import SECOND
-from worker.verdicts import DOCUMENTED_CODES, Halted, Refused, Rejected, Retry, Sent, Throttled, Unknown, Verdict
+from worker.model.verdicts import DOCUMENTED_CODES, Halted, Refused, Rejected, Retry, Sent, Throttled, Unknown, Verdict
 
 NOW = 1_800_000_000 * SECOND
 REFERRAL = {"referral_bhid": "r1", "channel": "sms", "status": "invited", "reward_pts": 10, "new": {"x": [1.5, None]}}

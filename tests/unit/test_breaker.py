@@ -16,7 +16,7 @@ from worker.breaker import (
 )
 from worker.clock import SECOND
 from worker.troubled import EVERYBODY, Trouble
-from worker.verdicts import Halted, Refused, Rejected, Retry, Sent, Throttled, Unknown, Verdict
+from worker.model.verdicts import Halted, Refused, Rejected, Retry, Sent, Throttled, Unknown, Verdict
 
 NUMBERS = count()
 SENT = Sent(200, None, {}, None)

@@ -29,12 +29,12 @@ from worker.dispatch import (
     is_expired,
 )
 from worker.errors import StoreError
-from worker.jobs import Job, Outcome
+from worker.model.jobs import Job, Outcome
 from worker.metrics import Metrics
 from worker.shops import ShopConfig
 from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, NO_DEADLINE, Ask, Closed, Go, Seen, Wait
 from worker.store.memory import MemoryStore
-from worker.verdicts import Halted, Missing, Reading, Refused, Rejected, Retry, Sent, Throttled, Unknown, Verdict
+from worker.model.verdicts import Halted, Missing, Reading, Refused, Rejected, Retry, Sent, Throttled, Unknown, Verdict
 
 CALL = SECOND // 4
 """How long each call takes."""

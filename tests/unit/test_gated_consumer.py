@@ -16,18 +16,18 @@ from worker.broker.base import CRASH_LOOP, HOUSEKEEPING, PUT_ASIDE, GatedConsume
 from worker.broker.delivery import Delivery
 from worker.broker.host import Host
 from worker.clock import SECOND, ManualClock, to_datetime
-from worker.controls import EVERY_SHOP, Controls
+from worker.model.controls import EVERY_SHOP, Controls
 from worker.credentials import ReadyToken
 from worker.dispatch import Disposition, Fenced, Finish, GiveBack, Later
 from worker.errors import DeadLetterError, StoreError
 from worker.gate import EXTRA_GRANTS, FOREVER, LONGEST_ASIDE, MAX_ASIDE_PER_CUSTOMER
-from worker.jobs import Customer, Job, Outcome
+from worker.model.jobs import Customer, Job, Outcome
 from worker.metrics import Metrics
 from worker.pace import RECOVERY
 from worker.shops import ShopConfig, ShopRegistry
 from worker.store.base import GRANT_LIFETIME, HORIZON, LEASE_MARGIN, Ask, Closure, Go, Reply, Seen, Wait
 from worker.store.memory import MemoryStore, Started
-from worker.verdicts import Halted, Refused, Rejected, Retry, Sent, Throttled, Verdict
+from worker.model.verdicts import Halted, Refused, Rejected, Retry, Sent, Throttled, Verdict
 
 SENT = Sent(200, None, {}, None)
 BODY = (

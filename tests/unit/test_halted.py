@@ -14,10 +14,10 @@ from worker.broker.base import ALONE_FROM, HOUSEKEEPING
 from worker.broker.delivery import Delivery
 from worker.broker.prober import GRACE
 from worker.clock import SECOND
-from worker.jobs import Job
+from worker.model.jobs import Job
 from worker.shops import ShopConfig
 from worker.store.base import LEASE_MARGIN
-from worker.verdicts import Halted, Refused, Retry, Unknown, Verdict
+from worker.model.verdicts import Halted, Refused, Retry, Unknown, Verdict
 
 BAD_TOKEN = Halted(401, "invalid_token", None, every_shop=False)
 OBSOLETE = Halted(400, "obsolete_global_api_version", None, every_shop=True)

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from tests.unit.making import PATIENT, foreign_job, make_job
 from worker.broker.delivery import Delivery
 from worker.errors import DeadLetterError, DeadReason, UsageError
-from worker.jobs import KNOWN_CHANNELS, SLUG, Customer, Job, Result, decode_message, encode_message, explain, job_id
+from worker.model.jobs import KNOWN_CHANNELS, SLUG, Customer, Job, Result, decode_message, encode_message, explain, job_id
 from worker.limits import Rate, ShopLimits
 from worker.store.base import Ask
 

@@ -5,10 +5,10 @@ import re
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from worker.jobs import OUTCOMES
+from worker.model.jobs import OUTCOMES
 from worker.metrics import OTHER_SHOPS, RESPONSE_CODES, Metrics, ShopView
 from worker.metrics.labels import EXTRA_SERIES, UNLISTED_CODES
-from worker.verdicts import DOCUMENTED_CODES, Rejected, Retry, Sent, Unknown, Verdict
+from worker.model.verdicts import DOCUMENTED_CODES, Rejected, Retry, Sent, Unknown, Verdict
 
 SENT = Sent(200, None, {}, None)
 LIMIT_OF_SERIES = 30_000

@@ -9,9 +9,9 @@ from tests.unit.making import NOON, make_job
 from worker.answers import Answer
 from worker.bounds import ANSWER, LISTING
 from worker.clock import to_datetime
-from worker.jobs import Job, Result, parse_result
+from worker.model.jobs import Job, Result, parse_result
 from worker.readback import judge_referrals, judge_status
-from worker.verdicts import Found, Halted, Missing, Refused, Rejected, Retry, Throttled, Unknown
+from worker.model.verdicts import Found, Halted, Missing, Refused, Rejected, Retry, Throttled, Unknown
 
 BY_MAIL = make_job(channel="email", destination="Cyd@Example.com ")
 BY_NAME = make_job(channel="email", destination="am\xe9lie@example.com")

@@ -15,11 +15,11 @@ from tests.unit.rawserver import CERTIFICATE, Connection, RawServer, body_of, fi
 from worker.clock import SECOND, ManualClock, SystemClock, from_datetime
 from worker.credentials import SigningKey, UnidentifiedCustomerError
 from worker.errors import ConfigurationError
-from worker.jobs import Customer, Job
+from worker.model.jobs import Customer, Job
 from worker.refer2 import Refer2Client
 from worker.shops import ShopConfig, ShopTable
 from worker.tokens import TokenMaker
-from worker.verdicts import Found, Halted, Refused, Rejected, Retry, Sent, Throttled, Unknown
+from worker.model.verdicts import Found, Halted, Refused, Rejected, Retry, Sent, Throttled, Unknown
 
 OK = response(200, {"referral": {"link": "https://example.com/r/1"}, "message": "hi"})
 SENT = Sent(200, "hi", {"link": "https://example.com/r/1"}, None)

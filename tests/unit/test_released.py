@@ -9,7 +9,7 @@ import pytest
 
 from worker.dispatch import Finish
 from worker.errors import DeadLetterError
-from worker.jobs import SCHEMA, Result, decode_message
+from worker.model.jobs import SCHEMA, Result, decode_message
 
 MESSAGES = {
     1: (

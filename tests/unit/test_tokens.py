@@ -8,7 +8,7 @@ import pytest
 
 from worker.clock import SECOND, ManualClock
 from worker.credentials import ReadyToken, SigningKey, UnidentifiedCustomerError
-from worker.jobs import Customer
+from worker.model.jobs import Customer
 from worker.shops import ShopConfig, ShopTable
 from worker.tokens import BACKDATING_SECONDS, LIFETIME_SECONDS, MOST_CUSTOMER_TOKENS, RENEWAL_SECONDS, TokenMaker
 

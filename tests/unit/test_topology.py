@@ -14,7 +14,7 @@ from worker.broker.topology import (
     shop_queue_declaration,
 )
 from worker.clock import SECOND
-from worker.jobs import Outcome
+from worker.model.jobs import Outcome
 
 SAFE = {
     "x-queue-type": "quorum",

@@ -19,7 +19,7 @@ from tests.unit.rawserver import Connection, RawServer, Reply, drips, response, 
 from worker.answers import Answer, judge
 from worker.bounds import ANSWER
 from worker.transport import FOREIGN_ERRORS, NoAnswer, Transport, no_answer, tls_context
-from worker.verdicts import Refused, Sent, Throttled, Unknown, Verdict
+from worker.model.verdicts import Refused, Sent, Throttled, Unknown, Verdict
 
 DEADLINE = 0.6
 REFERRAL = b'{"referral": {"link": "https://example.com/r/1"}}'

@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.verdicts import (
+from worker.model.verdicts import (
     DOCUMENTED_CODES,
     Halted,
     Refused,

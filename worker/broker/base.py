@@ -22,10 +22,10 @@ from worker.clock import SECOND, from_datetime
 from worker.dispatch import Fenced, Finish, GiveBack, Later
 from worker.errors import DeadLetterError, StoreError
 from worker.gate import FOREVER, Gate
-from worker.jobs import Job
+from worker.model.jobs import Job
 from worker.shops import ReadyToken, ShopConfig
 from worker.store.base import LEASE_MARGIN, NO_DEADLINE, Ask, Closed, Go, Reply, Seen, Wait
-from worker.verdicts import Halted, Refused
+from worker.model.verdicts import Halted, Refused
 
 HOUSEKEEPING = SECOND
 """How often the shops file is looked at and what takes too long is looked for."""

@@ -13,7 +13,7 @@ from worker.clock import SECOND
 from worker.gate import Gate
 from worker.store.base import Closure
 from worker.troubled import Others
-from worker.verdicts import Halted, Refused, Verdict
+from worker.model.verdicts import Halted, Refused, Verdict
 
 log = structlog.get_logger(__name__)
 

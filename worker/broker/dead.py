@@ -37,7 +37,7 @@ from worker.broker.topology import (
     shop_queue,
 )
 from worker.errors import DeadLetterError
-from worker.jobs import SLUG, Job, parse_message
+from worker.model.jobs import SLUG, Job, parse_message
 
 _ID_HEX_DIGITS = 12
 

@@ -3,7 +3,7 @@
 import dramatiq
 
 from worker.dispatch import Disposition
-from worker.jobs import ACTOR, QUEUE, Job
+from worker.model.jobs import ACTOR, QUEUE, Job
 from worker.store.base import Ask, Go
 from worker.troubled import Trouble
 

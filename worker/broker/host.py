@@ -9,7 +9,7 @@ from worker.clock import Clock
 from worker.metrics import Metrics
 from worker.shops import ShopConfig, ShopRegistry
 from worker.store.base import Store
-from worker.verdicts import Verdict
+from worker.model.verdicts import Verdict
 
 
 @dataclass(slots=True)

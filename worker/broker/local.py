@@ -19,7 +19,7 @@ from worker.broker.host import Host
 from worker.clock import SECOND
 from worker.dispatch import Finish, Later
 from worker.errors import BrokerError, ConfigurationError, DeadLetterError, ReferralError, place_of
-from worker.jobs import QUEUE, Job, Outcome
+from worker.model.jobs import QUEUE, Job, Outcome
 from worker.store.base import Ask, Go
 
 READ_AHEAD = 2_000

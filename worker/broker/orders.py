@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 from worker.clock import from_datetime
-from worker.controls import Controls
+from worker.model.controls import Controls
 from worker.dispatch import is_expired
 from worker.errors import StoreError
 from worker.gate import FOREVER
-from worker.jobs import Job
+from worker.model.jobs import Job
 from worker.limits import ShopLimits
 from worker.shops import ShopConfig
 from worker.store.base import Store

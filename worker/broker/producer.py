@@ -12,7 +12,7 @@ from worker.broker.topology import EXCHANGES, JOBS, PRODUCER_PREFIX, producer_ex
 from worker.clock import Clock, SystemClock, to_datetime
 from worker.dispatch import is_expired
 from worker.errors import AccessRefusedError, BrokerError, UnconfirmedError, UnroutableError
-from worker.jobs import Job, encode_message
+from worker.model.jobs import Job, encode_message
 
 WINDOW = 1000
 """Unconfirmed messages in flight; enough to keep RabbitMQ's disk busy, few enough to bound memory."""

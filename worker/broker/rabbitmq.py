@@ -11,7 +11,7 @@ from worker.broker.consumer import AmqpConsumer
 from worker.broker.host import Host
 from worker.broker.producer import Producer
 from worker.broker.publisher import Publisher
-from worker.jobs import QUEUE, decode_message
+from worker.model.jobs import QUEUE, decode_message
 
 
 class ReferralBroker(RabbitmqBroker):

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.errors import ConfigurationError
-from worker.jobs import QUEUE, SLUG, Outcome
+from worker.model.jobs import QUEUE, SLUG, Outcome
 
 JOBS = QUEUE
 RETURN = "referrals.return"

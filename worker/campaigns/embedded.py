@@ -18,7 +18,7 @@ from worker.campaigns.seen import SeenJobs
 from worker.campaigns.target import Target
 from worker.clock import SECOND, Clock
 from worker.errors import UsageError
-from worker.jobs import Outcome
+from worker.model.jobs import Outcome
 from worker.private import may_be_replaced
 from worker.settings import Settings
 from worker.shops import ShopRegistry

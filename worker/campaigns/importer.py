@@ -19,7 +19,7 @@ from worker.campaigns.rows import Draft, RowRules
 from worker.campaigns.seen import SeenJobs
 from worker.campaigns.spread import spread
 from worker.errors import UsageError
-from worker.jobs import Job
+from worker.model.jobs import Job
 
 
 class Importer:

@@ -13,11 +13,11 @@ from worker.bounds import RESULT_LINE, loads
 from worker.campaigns.target import CalledBefore, Target
 from worker.dispatch import Later
 from worker.errors import InputError, UsageError
-from worker.jobs import UNCALLED
+from worker.model.jobs import UNCALLED
 from worker.private import lock, private, unopened
 from worker.store.base import Ask, Go
 from worker.store.memory import MemoryStore, Started, Waiting
-from worker.verdicts import Unknown
+from worker.model.verdicts import Unknown
 from worker.visible import ascii_json, to_json
 
 VERSION = 1

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from worker.campaigns.consent import Condition, check_conditions
 from worker.errors import UsageError
-from worker.jobs import Customer, Job, explain
+from worker.model.jobs import Customer, Job, explain
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from worker.addresses import spelled
+from worker.model.addresses import spelled
 from worker.campaigns.channels import Channels
 from worker.campaigns.consent import Consent
 from worker.campaigns.exports.base import Values
@@ -17,7 +17,7 @@ from worker.campaigns.notices import Notices
 from worker.campaigns.options import ImportOptions
 from worker.campaigns.rejects import RejectReason
 from worker.campaigns.spread import Who
-from worker.jobs import EMAIL_CHANNEL, SCHEMA, SLUG, Customer, Job, customer_key, job_id
+from worker.model.jobs import EMAIL_CHANNEL, SCHEMA, SLUG, Customer, Job, customer_key, job_id
 
 ORDINARY = 64
 """Characters up to which the job model takes any ASCII text in any of its fields; longer ones are shown to it."""
@@ -42,7 +42,7 @@ _REASON_OF: dict[str, RejectReason] = {
 
 
 class Draft(NamedTuple):
-    """A job to be: what differs from row to row. A fifth of the memory of a :class:`~worker.jobs.Job` (480 bytes
+    """A job to be: what differs from row to row. A fifth of the memory of a :class:`~worker.model.jobs.Job` (480 bytes
     against 2,290), of which a window of the spread holds 50,000. Texts are trimmed, and empty where there is none."""
 
     job_id: str

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from worker.clock import DAY, SECOND
-from worker.jobs import OUTCOMES
+from worker.model.jobs import OUTCOMES
 from worker.limits import ShopLimits, next_reset
 from worker.store.base import ShopState
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from worker.errors import UsageError
-from worker.rehearsal import is_rehearsed
+from worker.model.rehearsal import is_rehearsed
 
 
 def _no_url(shop: str) -> str | None:

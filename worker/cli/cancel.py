@@ -9,9 +9,9 @@ import typer
 from worker.cli import console, options
 from worker.cli.controls import ask_each, check_shop, shared_store, some_of
 from worker.cli.environment import load
-from worker.controls import EVERY_SHOP, Controls
+from worker.model.controls import EVERY_SHOP, Controls
 from worker.errors import StoreError, UsageError
-from worker.jobs import canonical
+from worker.model.jobs import canonical
 from worker.shops import ReadableShops, readable_shops
 from worker.store.base import MOST_CANCELLED, OTHER_CAMPAIGNS, Store
 

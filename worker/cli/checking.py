@@ -13,7 +13,7 @@ from worker.clock import SECOND, SystemClock
 from worker.credentials import ReadyToken
 from worker.errors import ReferralError
 from worker.shopfile import ShopConfig, read_shops
-from worker.verdicts import Halted, Retry, Verdict
+from worker.model.verdicts import Halted, Retry, Verdict
 
 SHOWN_OF_KEY_ID = 16
 """Characters of a key's id that are shown; a longer one is cut at half of that."""

@@ -21,8 +21,8 @@ from worker.campaigns.seen import SeenResults
 from worker.cli import console, options
 from worker.cli.environment import load
 from worker.errors import BrokerError, DeadLetterError
-from worker.jobs import check_result
-from worker.rehearsal import is_rehearsed
+from worker.model.jobs import check_result
+from worker.model.rehearsal import is_rehearsed
 
 POLL_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 15.0

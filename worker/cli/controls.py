@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from worker.cli import console
 from worker.clock import SystemClock
-from worker.controls import Controls
+from worker.model.controls import Controls
 from worker.errors import ConfigurationError, StoreError, UsageError
 from worker.settings import Settings
 from worker.shops import ListedShop, ReadableShops

@@ -23,7 +23,7 @@ from worker.cli.moments import after, ago
 from worker.cli.replay import publish_anew
 from worker.cli.tables import Row, columns
 from worker.errors import StoreError, UsageError
-from worker.jobs import canonical
+from worker.model.jobs import canonical
 from worker.settings import Settings
 from worker.tally import Counts, counted, tally
 from worker.visible import one_line

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from worker.clock import SECOND, from_datetime, to_datetime
-from worker.controls import Controls
+from worker.model.controls import Controls
 from worker.limits import ShopLimits, next_reset
 from worker.shops import ListedShop
 from worker.store.base import ShopState

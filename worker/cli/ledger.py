@@ -10,7 +10,7 @@ from typing import Self
 from worker.cli import console
 from worker.clock import SystemClock
 from worker.errors import StoreError
-from worker.jobs import Job
+from worker.model.jobs import Job
 from worker.settings import Settings
 from worker.store.base import Known, Store
 from worker.stores import build_store

@@ -9,7 +9,7 @@ import typer
 from worker.campaigns import ImportOptions, parse_consent, parse_mapping
 from worker.cli.moments import after
 from worker.errors import UsageError
-from worker.jobs import UNSEEN_IN_NAME, canonical
+from worker.model.jobs import UNSEEN_IN_NAME, canonical
 from worker.visible import is_plain
 
 Exports = Annotated[

@@ -10,9 +10,9 @@ from worker.cli import console, options
 from worker.cli.controls import known_controls, say_uncounted, shop_of
 from worker.cli.environment import load
 from worker.cli.ledger import Ledger
-from worker.controls import EVERY_SHOP
+from worker.model.controls import EVERY_SHOP
 from worker.errors import UsageError
-from worker.jobs import canonical
+from worker.model.jobs import canonical
 from worker.settings import Settings
 from worker.shops import listed_shops
 from worker.tally import tally

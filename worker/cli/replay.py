@@ -10,10 +10,10 @@ from worker.broker.producer import outgoing, publish_each
 from worker.broker.publisher import Outgoing, unheard
 from worker.broker.topology import RESULTS
 from worker.clock import SystemClock
-from worker.controls import Controls
+from worker.model.controls import Controls
 from worker.dispatch import is_expired
 from worker.errors import AccessRefusedError, DeadLetterError, ReferralError, UnconfirmedError, place_of
-from worker.jobs import decode_message, parse_message, parse_result
+from worker.model.jobs import decode_message, parse_message, parse_result
 
 
 @dataclass

@@ -17,7 +17,7 @@ from worker.cli.controls import no_such_shop
 from worker.cli.environment import load
 from worker.clock import SECOND, SystemClock, to_datetime
 from worker.errors import UsageError
-from worker.rehearsal import SHOP
+from worker.model.rehearsal import SHOP
 from worker.shopfile import ShopConfig, ShopTable
 from worker.shops import ShopRegistry, SigningKey
 

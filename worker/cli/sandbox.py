@@ -11,7 +11,7 @@ import typer
 from worker import logs
 from worker.credentials import SigningKey
 from worker.errors import ConfigurationError, UsageError
-from worker.rehearsal import SHOP
+from worker.model.rehearsal import SHOP
 from worker.sandbox import HELP, SANDBOX_KEY_ID, SANDBOX_SECRET, SandboxConfig, make_limits, serve
 from worker.shopfile import read_shops
 

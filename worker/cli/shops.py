@@ -15,9 +15,9 @@ from worker.cli.limiting import limit
 from worker.cli.serving import consumers_of, unserved, unserved_line
 from worker.cli.tables import Row, columns
 from worker.clock import SECOND, SystemClock
-from worker.controls import EVERY_SHOP, Controls
+from worker.model.controls import EVERY_SHOP, Controls
 from worker.errors import BrokerError, ConfigurationError, ReferralError, StoreError, UsageError
-from worker.jobs import SLUG
+from worker.model.jobs import SLUG
 from worker.settings import Settings
 from worker.shops import ListedShop, readable_shops
 from worker.store.base import ShopState

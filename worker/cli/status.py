@@ -20,9 +20,9 @@ from worker.cli.serving import consumers_of
 from worker.cli.status_report import Look, report
 from worker.cli.status_text import Frame, lines_of, remarks
 from worker.clock import SystemClock
-from worker.controls import Controls
+from worker.model.controls import Controls
 from worker.errors import BrokerError, ConfigurationError, ReferralError, StoreError
-from worker.jobs import SLUG
+from worker.model.jobs import SLUG
 from worker.limits import Rate, ShopLimits
 from worker.masking import mask
 from worker.settings import Settings

@@ -11,9 +11,9 @@ from worker.campaigns.standing import Standing, seconds_to_go, unaccounted
 from worker.cli.gates import GateView, gate_of, limit_data
 from worker.cli.serving import unserved
 from worker.clock import SECOND, to_datetime
-from worker.controls import Controls
+from worker.model.controls import Controls
 from worker.errors import ReferralError
-from worker.jobs import canonical
+from worker.model.jobs import canonical
 from worker.shops import ListedShop
 from worker.store.base import ShopState
 

@@ -7,7 +7,7 @@ A pod with ``SHOPS`` shops shows at most 25 series a shop from the start, ``EXTR
 import re
 from collections.abc import Mapping
 
-from worker.verdicts import DOCUMENTED_CODES, Verdict, label_of
+from worker.model.verdicts import DOCUMENTED_CODES, Verdict, label_of
 
 RESPONSE_CODES: tuple[str, ...] = ("ok", *DOCUMENTED_CODES, "other")
 """Values of the ``code`` label that every shop shows from the start, at 0."""

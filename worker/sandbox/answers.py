@@ -5,7 +5,7 @@ from typing import Any
 
 from aiohttp import web
 
-from worker.rehearsal import TEXTS
+from worker.model.rehearsal import TEXTS
 
 _JSON = "application/json"
 

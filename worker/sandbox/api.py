@@ -9,7 +9,7 @@ from aiohttp import web
 
 from worker.bounds import MESSAGE, loads
 from worker.clock import SECOND, Clock
-from worker.rehearsal import TEXTS
+from worker.model.rehearsal import TEXTS
 from worker.sandbox.answers import RefusedError, encode, json_response
 from worker.sandbox.calls import OK, CallLog, Draft
 from worker.sandbox.config import SandboxConfig

@@ -6,8 +6,8 @@ from typing import Any
 from urllib.parse import quote
 
 from worker.clock import to_datetime
-from worker.jobs import EMAIL_CHANNEL
-from worker.rehearsal import LINKS
+from worker.model.jobs import EMAIL_CHANNEL
+from worker.model.rehearsal import LINKS
 from worker.sandbox.answers import RefusedError
 
 _PITCH = "A shop I like gives you a discount: "

@@ -8,7 +8,7 @@ from worker.broker.delivery import Delivery
 from worker.broker.host import Host
 from worker.dispatch import Finish, Later
 from worker.errors import DeadLetterError
-from worker.jobs import Customer, Job
+from worker.model.jobs import Customer, Job
 from worker.store.base import Ask, Go
 
 _JOB = Job.create(shop="any", campaign="simulation", customer=Customer(bhid="any"), channel="sms")

@@ -25,7 +25,7 @@ from worker.simulator.queues import ShopQueue
 from worker.simulator.report import Report, ShopReport
 from worker.store.base import HORIZON, Ask, Reply
 from worker.store.memory import MemoryStore
-from worker.verdicts import Sent
+from worker.model.verdicts import Sent
 
 BEGIN = 1_793_620_800 * SECOND
 """Noon of some day, far from a day's end."""

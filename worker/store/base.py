@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from worker.clock import DAY
-from worker.controls import Controls
+from worker.model.controls import Controls
 from worker.errors import StoreError
-from worker.jobs import Outcome
+from worker.model.jobs import Outcome
 from worker.limits import ShopLimits
 
 GRANT_LIFETIME = 250_000
@@ -308,7 +308,7 @@ class Store(Protocol):
     def cancel(self, campaign: str, shop: str) -> Controls:
         """End the campaign's jobs, of one shop or of every one, without a call; remembered for ``CANCELLED_FOR``.
 
-        Its name is as :func:`worker.jobs.canonical` makes it.
+        Its name is as :func:`worker.model.jobs.canonical` makes it.
         """
 
     def restore(self, campaign: str, shop: str) -> Controls:

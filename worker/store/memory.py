@@ -8,9 +8,9 @@ from itertools import islice
 from typing import Literal, NamedTuple
 
 from worker.clock import DAY, Clock
-from worker.controls import Controls
+from worker.model.controls import Controls
 from worker.errors import StoreError
-from worker.jobs import OUTCOMES, UNCALLED, Outcome
+from worker.model.jobs import OUTCOMES, UNCALLED, Outcome
 from worker.limits import Rate, ShopLimits, after, day_of, earliest, next_reset, refund
 from worker.pace import Slowdown, fall, granted, interval_of
 from worker.store.base import (

@@ -23,12 +23,12 @@ from worker.broker.topology import EXCHANGES, producer_exchange, queues
 from worker.clock import SECOND, Clock, SystemClock
 from worker.dispatch import Dispatcher
 from worker.gate import Gate
-from worker.jobs import ACTOR, QUEUE, Customer, Job, encode_message
+from worker.model.jobs import ACTOR, QUEUE, Customer, Job, encode_message
 from worker.metrics import Metrics
 from worker.shopfile import ShopConfig, ShopTable
 from worker.shops import ShopRegistry, SigningKey
 from worker.store.memory import MemoryStore
-from worker.verdicts import Missing, Sent, Verdict
+from worker.model.verdicts import Missing, Sent, Verdict
 
 CONNECTION = "bench worker"
 

@@ -16,7 +16,7 @@ from worker.refer2 import Refer2Client
 from worker.sandbox import Call, RunningSandbox, SandboxConfig
 from worker.shops import ShopConfig, ShopRegistry
 from worker.tokens import TokenMaker
-from worker.verdicts import Verdict
+from worker.model.verdicts import Verdict
 
 OLD, NEW = "the old secret of forty characters or so", "the new secret of forty characters or so"
 

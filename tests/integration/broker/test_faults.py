@@ -23,8 +23,8 @@ from tests.integration.broker.tap import Letter, Tap, await_listing, disconnect,
 from tests.services import RabbitMQ, Vhost, wait_until
 from worker.broker.topology import DEAD, JOBS, RESULTS, queues, shop_queue
 from worker.clock import SECOND
-from worker.jobs import Job
-from worker.verdicts import Verdict
+from worker.model.jobs import Job
+from worker.model.verdicts import Verdict
 
 SHOPS = ("acme", "bolt", "core")
 

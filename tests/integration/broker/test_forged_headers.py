@@ -12,7 +12,7 @@ from tests.services import RabbitMQ, Vhost, wait_until
 from worker.broker.connection import Parameters
 from worker.broker.dead import DeadLetter, DeadQueue
 from worker.broker.topology import DEAD, DELAYS, JOBS, RESULTS, delay_exchange, shop_queue
-from worker.jobs import Job
+from worker.model.jobs import Job
 
 OWN_DEATH = (entry("queue", shop_queue("acme")), entry("reason", "expired"), entry("count", 1))
 

@@ -27,7 +27,7 @@ from worker.broker.frames import UNREAD_PROPERTIES
 from worker.broker.topology import DEAD, JOBS, RESULTS, shop_queue
 from worker.clock import SECOND
 from worker.store.memory import Started
-from worker.verdicts import Retry
+from worker.model.verdicts import Retry
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from worker.broker.collector import Collector
 from worker.broker.connection import parameters
 from worker.broker.dead import DeadLetter, DeadQueue
 from worker.broker.topology import DEAD, JOBS, RESULTS, shop_queue
-from worker.jobs import Job
+from worker.model.jobs import Job
 
 LARGEST_OF_RABBITMQ = 16 * 1024 * 1024
 """Bytes that RabbitMQ 4 takes; 3.10 takes more."""

@@ -17,8 +17,8 @@ from worker.broker.connection import parameters
 from worker.broker.publisher import Outgoing, Publisher
 from worker.broker.topology import JOBS, RESULTS, shop_queue
 from worker.errors import BrokerError
-from worker.jobs import Job
-from worker.verdicts import Halted, Verdict
+from worker.model.jobs import Job
+from worker.model.verdicts import Halted, Verdict
 
 CONSUMER_TIMEOUT = 4.0
 

@@ -13,7 +13,7 @@ from worker.broker.connection import Parameters
 from worker.broker.producer import Producer
 from worker.broker.topology import shop_queue
 from worker.errors import BrokerError, ConfigurationError, UnroutableError
-from worker.jobs import decode_message
+from worker.model.jobs import decode_message
 
 
 def test_a_batch_is_confirmed_and_arrives_in_order(vhost: Vhost, tap: Tap) -> None:

@@ -17,8 +17,8 @@ from tests.integration.broker.tap import Tap, limit
 from tests.services import RabbitMQ, Vhost
 from worker.broker.topology import DEAD, JOBS, RESULTS, RETURN
 from worker.clock import SECOND, SystemClock
-from worker.jobs import Job
-from worker.verdicts import Refused, Verdict
+from worker.model.jobs import Job
+from worker.model.verdicts import Refused, Verdict
 
 A_PAGE = Refused(403, "http_403")
 REFUSED = 20

@@ -30,9 +30,9 @@ from tests.integration.broker.bench import (
 from tests.integration.broker.tap import Tap, cut
 from tests.services import RabbitMQ, ServiceError, Vhost, wait_until
 from worker.broker.topology import JOBS, RESULTS, shop_queue
-from worker.jobs import Job
+from worker.model.jobs import Job
 from worker.shops import ShopConfig
-from worker.verdicts import Verdict
+from worker.model.verdicts import Verdict
 
 QUEUE = "stock"
 ACME = shop_queue("acme")

@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.integration.store.worlds import RedisWorld, World, advance
 from worker.clock import DAY, SECOND
-from worker.controls import EVERY_SHOP, Controls, Pause, RateLimit
+from worker.model.controls import EVERY_SHOP, Controls, Pause, RateLimit
 from worker.errors import StoreError
 from worker.store.base import CANCELLED_FOR, Store
 

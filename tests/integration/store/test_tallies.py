@@ -6,7 +6,7 @@ from dataclasses import replace
 from tests.integration.store.worlds import RESULT, RedisWorld, World, advance, flush
 from tests.unit.making import go, make_ask
 from worker.clock import DAY
-from worker.jobs import Outcome
+from worker.model.jobs import Outcome
 from worker.store.base import MOST_CAMPAIGNS, MOST_COUNTERS, OTHER_CAMPAIGNS
 
 

@@ -8,7 +8,7 @@ import redis
 from tests.unit.making import NOON, go, make_ask
 from worker.clock import DAY, ManualClock
 from worker.errors import StoreError
-from worker.jobs import OUTCOMES, Outcome
+from worker.model.jobs import OUTCOMES, Outcome
 from worker.limits import ShopLimits
 from worker.store.base import Ask, Go, Reply, Seen, Store
 from worker.store.memory import MemoryStore

@@ -17,7 +17,7 @@ from worker.errors import InputError, UsageError
 from worker.limits import Rate
 from worker.store.base import Ask, Closed, Go, Wait
 from worker.store.memory import MemoryStore
-from worker.verdicts import Retry, Unknown
+from worker.model.verdicts import Retry, Unknown
 from worker.visible import ascii_json
 
 LIMITS = make_limits()

@@ -13,7 +13,7 @@ from worker.campaigns.standing import Standing
 from worker.cli.status_report import Look, report
 from worker.cli.status_text import Frame, lines_of, remarks
 from worker.clock import SECOND
-from worker.controls import Controls, Pause
+from worker.model.controls import Controls, Pause
 from worker.errors import BrokerError, ConfigurationError, StoreError
 from worker.shops import ListedShop
 from worker.store.base import Closure, ShopState

@@ -8,9 +8,9 @@ import pytest
 import requests
 
 from worker.clock import SECOND, ManualClock
-from worker.rehearsal import is_rehearsed
+from worker.model.rehearsal import is_rehearsed
 from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET, RunningSandbox, SandboxConfig
-from worker.verdicts import DOCUMENTED_CODES
+from worker.model.verdicts import DOCUMENTED_CODES
 
 NOW = 1_900_000_000 * SECOND
 ACME_SECRET = "a-secret-of-acme-made-up-for-this-test-0001"

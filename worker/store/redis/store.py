@@ -11,9 +11,9 @@ from typing import Any
 import structlog
 
 from worker.clock import DAY, Clock
-from worker.controls import Controls, Pause, RateLimit
+from worker.model.controls import Controls, Pause, RateLimit
 from worker.errors import StoreError
-from worker.jobs import Outcome
+from worker.model.jobs import Outcome
 from worker.limits import ShopLimits
 from worker.store.base import (
     CANCELLED_FOR,

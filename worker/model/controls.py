@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from worker.jobs import canonical
+from worker.model.jobs import canonical
 
 EVERY_SHOP = "*"
 """Stands for all shops, those to come included; no slug looks like it."""

@@ -149,7 +149,7 @@ class Job(BaseModel):
         published_at: datetime | None = None,
         not_after: datetime | None = None,
     ) -> "Job":
-        """A job with its id worked out, its addresses in their one spelling (see :mod:`worker.addresses`).
+        """A job with its id worked out, its addresses in their one spelling (see :mod:`worker.model.addresses`).
 
         Workers decode and call more than this takes, since an older producer may have published it.
 
@@ -337,7 +337,7 @@ def customer_key(bhid: str | None, shopid: str | None, email: str | None) -> str
 
 def _address(field: str, text: str) -> str:
     # Imported when used: a worker makes no jobs, and starts faster without the library behind it.
-    from worker.addresses import spelled
+    from worker.model.addresses import spelled
 
     address = spelled(text)
     if address is None:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from worker.bounds import RESULT, loads
-from worker.jobs import Outcome, Result
-from worker.verdicts import Scope, Verdict
+from worker.model.jobs import Outcome, Result
+from worker.model.verdicts import Scope, Verdict
 
 
 @dataclass(frozen=True, slots=True)
