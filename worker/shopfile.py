@@ -28,7 +28,7 @@ from worker.credentials import Credential, ready_token, signing_key
 from worker.editors import EncodingError, without_mark
 from worker.errors import ConfigurationError
 from worker.model.jobs import SLUG
-from worker.limits import Rate, ShopLimits
+from worker.limits.token_bucket import Rate, ShopLimits
 
 _HOUR_AND_MINUTE = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 _SMALLEST = 1e-6

@@ -11,7 +11,7 @@ from scripts.benchmarks.site import THREADS, Site
 from scripts.benchmarks.stamps import most_at_once, most_over, watching
 from tests.services import wait_until
 from worker.clock import SECOND, SystemClock
-from worker.limits import Rate
+from worker.limits.token_bucket import Rate
 
 PROCESSES = 4
 LEAST_USED = 0.99

@@ -24,7 +24,7 @@ from worker.credentials import SigningKey
 from worker.dispatch import Later
 from worker.errors import ConfigurationError, InputError, ReferralError, UsageError
 from worker.model.jobs import Customer, Job
-from worker.limits import next_reset
+from worker.limits.token_bucket import next_reset
 from worker.refer2 import Refer2Client
 from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET, Behaviour, Call, RunningSandbox, SandboxConfig
 from worker.settings import Settings

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 from worker.clock import SECOND, from_datetime
 from worker.credentials import SigningKey
 from worker.model.jobs import Customer, Job
-from worker.limits import Rate, ShopLimits
+from worker.limits.token_bucket import Rate, ShopLimits
 from worker.shops import ShopConfig, ShopTable
 from worker.store.base import Ask, Closed, Go, Seen, Wait
 

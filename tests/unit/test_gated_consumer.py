@@ -23,7 +23,7 @@ from worker.errors import DeadLetterError, StoreError
 from worker.gate import EXTRA_GRANTS, FOREVER, LONGEST_ASIDE, MAX_ASIDE_PER_CUSTOMER
 from worker.model.jobs import Customer, Job, Outcome
 from worker.metrics import Metrics
-from worker.pace import RECOVERY
+from worker.limits.adaptive import RECOVERY
 from worker.shops import ShopConfig, ShopRegistry
 from worker.store.base import GRANT_LIFETIME, HORIZON, LEASE_MARGIN, Ask, Closure, Go, Reply, Seen, Wait
 from worker.store.memory import MemoryStore, Started

@@ -18,7 +18,7 @@ from tests.unit.tables import (
     tenths,
 )
 from worker.clock import DAY, SECOND
-from worker.limits import Limited, Rate, Taken, after, day_of, earliest, next_reset, refund, take
+from worker.limits.token_bucket import Limited, Rate, Taken, after, day_of, earliest, next_reset, refund, take
 
 START = 1_700_000_000 * SECOND
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.clock import SECOND
-from worker.pace import IDLE, RECOVERY, SLOWEST, UNKNOWN, Slowdown, fall, granted, interval_of
+from worker.limits.adaptive import IDLE, RECOVERY, SLOWEST, UNKNOWN, Slowdown, fall, granted, interval_of
 
 FULL = 10_000
 NOW = 1_000 * SECOND

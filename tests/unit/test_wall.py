@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tests.unit.making import NOON, make_ask, make_limits
 from worker.clock import SECOND, ManualClock
 from worker.gate import Gate
-from worker.limits import Rate
+from worker.limits.token_bucket import Rate
 from worker.store.base import Closed, Go, Seen, Wait
 from worker.store.memory import MemoryStore
 

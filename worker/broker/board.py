@@ -6,7 +6,7 @@ from typing import Any
 from worker.clock import SECOND, Clock
 from worker.demand import runnable_jobs_per_second
 from worker.gate import Gate, Load, Reason
-from worker.limits import next_reset
+from worker.limits.token_bucket import next_reset
 from worker.metrics import Metrics, ShopView
 from worker.shops import ShopConfig, ShopRegistry
 

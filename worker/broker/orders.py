@@ -10,7 +10,7 @@ from worker.dispatch import is_expired
 from worker.errors import StoreError
 from worker.gate import FOREVER
 from worker.model.jobs import Job
-from worker.limits import ShopLimits
+from worker.limits.token_bucket import ShopLimits
 from worker.shops import ShopConfig
 from worker.store.base import Store
 

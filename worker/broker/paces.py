@@ -10,8 +10,8 @@ from worker.broker.host import Host
 from worker.broker.orders import Orders
 from worker.clock import SECOND
 from worker.gate import Gate
-from worker.limits import ShopLimits
-from worker.pace import Slowdown, interval_of
+from worker.limits.token_bucket import ShopLimits
+from worker.limits.adaptive import Slowdown, interval_of
 
 log = structlog.get_logger(__name__)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from worker.clock import DAY, SECOND
 from worker.model.jobs import OUTCOMES
-from worker.limits import ShopLimits, next_reset
+from worker.limits.token_bucket import ShopLimits, next_reset
 from worker.store.base import ShopState
 
 _REJECTED = "rejected:"

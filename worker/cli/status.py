@@ -23,7 +23,7 @@ from worker.clock import SystemClock
 from worker.model.controls import Controls
 from worker.errors import BrokerError, ConfigurationError, ReferralError, StoreError
 from worker.model.jobs import SLUG
-from worker.limits import Rate, ShopLimits
+from worker.limits.token_bucket import Rate, ShopLimits
 from worker.masking import mask
 from worker.settings import Settings
 from worker.shops import ListedShop, ReadableShops, readable_shops

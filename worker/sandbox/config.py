@@ -8,7 +8,7 @@ from pathlib import Path
 
 from worker.clock import SECOND
 from worker.errors import ConfigurationError
-from worker.limits import Rate, ShopLimits
+from worker.limits.token_bucket import Rate, ShopLimits
 from worker.sandbox.misbehaviour import Behaviour
 
 SANDBOX_KEY_ID = "sandbox"

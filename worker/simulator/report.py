@@ -3,7 +3,7 @@
 from array import array
 from dataclasses import dataclass, field
 
-from worker.limits import ShopLimits, day_of
+from worker.limits.token_bucket import ShopLimits, day_of
 
 
 @dataclass(slots=True)

@@ -24,7 +24,7 @@ from worker.clock import DAY
 from worker.model.controls import Controls
 from worker.errors import StoreError
 from worker.model.jobs import Outcome
-from worker.limits import ShopLimits
+from worker.limits.token_bucket import ShopLimits
 
 GRANT_LIFETIME = 250_000
 """How long a grant may lie unused. A late start would bunch calls up against the provider's window."""
@@ -259,7 +259,7 @@ class Store(Protocol):
         """Let nobody of the customer (of the whole shop if None) start before ``until``."""
 
     def slow_down(self, ask: Ask, granted_at: int) -> None:
-        """The provider found the shop too fast: lower its pace for everybody (:mod:`worker.pace`).
+        """The provider found the shop too fast: lower its pace for everybody (:mod:`worker.limits.adaptive`).
 
         Of several calls that were granted (``granted_at``) before the pace fell, the first has said it for all.
         """

@@ -11,8 +11,8 @@ from worker.clock import DAY, Clock
 from worker.model.controls import Controls
 from worker.errors import StoreError
 from worker.model.jobs import OUTCOMES, UNCALLED, Outcome
-from worker.limits import Rate, ShopLimits, after, day_of, earliest, next_reset, refund
-from worker.pace import Slowdown, fall, granted, interval_of
+from worker.limits.token_bucket import Rate, ShopLimits, after, day_of, earliest, next_reset, refund
+from worker.limits.adaptive import Slowdown, fall, granted, interval_of
 from worker.store.base import (
     CANCELLED_FOR,
     CLOSURE_OUTLIVES,

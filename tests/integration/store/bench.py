@@ -22,7 +22,7 @@ from tests.integration.store.worlds import submitted
 from tests.services import Valkey
 from tests.unit.making import LEASE, make_limits
 from worker.clock import SystemClock
-from worker.limits import Rate
+from worker.limits.token_bucket import Rate
 from worker.store.base import Ask, Go, Reply
 from worker.store.redis import RedisStore
 

@@ -11,7 +11,7 @@ from itertools import count
 
 from tests.integration.store.worlds import World, submitted
 from tests.unit.making import make_ask
-from worker.limits import ShopLimits
+from worker.limits.token_bucket import ShopLimits
 from worker.store.base import Closed, Go
 
 MOST_ASKING = 64

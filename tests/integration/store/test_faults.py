@@ -17,7 +17,7 @@ from tests.services import Valkey, process, wait_until
 from tests.unit.making import NOON, go, make_ask, make_limits
 from worker.clock import SECOND, SystemClock
 from worker.errors import ConfigurationError, StoreError
-from worker.limits import Rate
+from worker.limits.token_bucket import Rate
 from worker.store.base import MOST_CAMPAIGNS, OTHER_CAMPAIGNS, Ask, Closed, Go, Reply, Seen, Wait
 from worker.store.redis import RedisStore
 

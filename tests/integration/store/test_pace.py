@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from tests.integration.store.worlds import RedisWorld, World, advance
 from tests.unit.making import NOON, go, make_ask, make_limits
 from worker.clock import SECOND
-from worker.limits import Rate, Taken, after, earliest, take
-from worker.pace import IDLE, RECOVERY, SLOWEST, Slowdown, fall, granted, interval_of
+from worker.limits.token_bucket import Rate, Taken, after, earliest, take
+from worker.limits.adaptive import IDLE, RECOVERY, SLOWEST, Slowdown, fall, granted, interval_of
 from worker.store.base import Ask, Closed, Go
 
 FULL = 100_000
@@ -52,7 +52,7 @@ def test_falls_and_recovers(world: World) -> None:
 
 
 class Model:
-    """A shop's bucket and pace, by the arithmetic of `worker.limits` and `worker.pace`."""
+    """A shop's bucket and pace, by the arithmetic of `worker.limits.token_bucket` and `worker.limits.adaptive`."""
 
     def __init__(self) -> None:
         self.slow = Slowdown()

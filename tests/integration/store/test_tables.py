@@ -23,7 +23,7 @@ from tests.unit.tables import (
     tenths,
 )
 from worker.clock import SECOND
-from worker.limits import Rate, ShopLimits
+from worker.limits.token_bucket import Rate, ShopLimits
 from worker.store.base import Ask, Go
 
 AMPLE = Rate(1, 10_000)

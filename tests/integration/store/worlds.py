@@ -9,7 +9,7 @@ from tests.unit.making import NOON, go, make_ask
 from worker.clock import DAY, ManualClock
 from worker.errors import StoreError
 from worker.model.jobs import OUTCOMES, Outcome
-from worker.limits import ShopLimits
+from worker.limits.token_bucket import ShopLimits
 from worker.store.base import Ask, Go, Reply, Seen, Store
 from worker.store.memory import MemoryStore
 from worker.store.redis import RedisStore

@@ -14,7 +14,7 @@ from worker.campaigns.journal import Journal
 from worker.clock import DAY, SECOND, ManualClock
 from worker.dispatch import Later
 from worker.errors import InputError, UsageError
-from worker.limits import Rate
+from worker.limits.token_bucket import Rate
 from worker.store.base import Ask, Closed, Go, Wait
 from worker.store.memory import MemoryStore
 from worker.model.verdicts import Retry, Unknown

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.unit.making import PATIENT
 from worker.clock import DAY, SECOND
-from worker.limits import Rate, day_of
+from worker.limits.token_bucket import Rate, day_of
 from worker.shopfile import ShopTable
 from worker.simulator import Fleet, Load, Report, Scenario
 from worker.simulator.fleet import BEGIN

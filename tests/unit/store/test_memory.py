@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.making import NOON, go, make_ask, make_limits
 from worker.clock import DAY, SECOND, ManualClock
-from worker.limits import Rate, ShopLimits
+from worker.limits.token_bucket import Rate, ShopLimits
 from worker.store.base import Closed, Go, Wait
 from worker.store.memory import MemoryStore, Started, Waiting
 

@@ -8,7 +8,7 @@
 
 local DAY = 86400000000
 
--- How a pace falls and recovers, and why so, is in worker/pace.py.
+-- How a pace falls and recovers, and why so, is in worker/limits/adaptive.py.
 local RECOVERY, IDLE = 3600000000, 10000000
 
 local function unpack_scope(packed)

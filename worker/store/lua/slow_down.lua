@@ -1,5 +1,5 @@
 -- KEYS: shop. ARGV: full interval (us), how long ago the refused call was granted (us), resets at (us).
--- How far a pace falls, and why, is in worker/pace.py.
+-- How far a pace falls, and why, is in worker/limits/adaptive.py.
 local FALL, BELOW, SLOWEST = 5 / 4, 51 / 50, 100
 
 local now, full = now_us(), tonumber(ARGV[1])

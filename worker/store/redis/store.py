@@ -14,7 +14,7 @@ from worker.clock import DAY, Clock
 from worker.model.controls import Controls, Pause, RateLimit
 from worker.errors import StoreError
 from worker.model.jobs import Outcome
-from worker.limits import ShopLimits
+from worker.limits.token_bucket import ShopLimits
 from worker.store.base import (
     CANCELLED_FOR,
     CLOSURE_OUTLIVES,

@@ -1,0 +1,1 @@
+"""The arithmetic of limits. Pure: integer microseconds in, integer microseconds out."""
