@@ -12,7 +12,7 @@ from scripts import docs_metrics
 from worker.broker.topology import EXCHANGES, PRODUCER_PREFIX, Exchange, queues
 from worker.model.jobs import Job, Result
 from worker.settings import PREFIX, Settings
-from worker.shops import ShopTable
+from worker.shops.registry import ShopTable
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 

@@ -34,8 +34,8 @@ from worker.metrics import Metrics
 from worker.parent import end_with_parent, is_orphan
 from worker.refer2 import Refer2Client
 from worker.settings import Settings
-from worker.shopfile import read_shops
-from worker.shops import ShopConfig, ShopRegistry
+from worker.shops.file import read_shops
+from worker.shops.registry import ShopConfig, ShopRegistry
 from worker.store.base import Store
 from worker.stores import build_store
 from worker.tokens import TokenMaker

@@ -11,7 +11,7 @@ from worker.model.dispositions import Disposition, Fenced, Finish, GiveBack, Lat
 from worker.errors import StoreError
 from worker.model.jobs import Job, Outcome, Result
 from worker.metrics import Metrics
-from worker.shops import ShopConfig
+from worker.shops.registry import ShopConfig
 from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, Ask, Go, Store
 from worker.model.verdicts import (
     Found,

@@ -5,7 +5,7 @@
     ReferralError
     ├── ConfigurationError     settings, the shops file, a secret: the command exits 2
     ├── UsageError             a command line or an export header that can't be meant: exits 2
-    ├── UnidentifiedCustomerError ids that no customer token carries (in worker.credentials)
+    ├── UnidentifiedCustomerError ids that no customer token carries (in worker.shops.credentials)
     ├── InputError             a file that can't be read or written: exits 1
     ├── UnavailableError       a server is out of reach or refuses: exits 1
     │   ├── BrokerError        RabbitMQ

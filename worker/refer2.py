@@ -10,10 +10,10 @@ from pathlib import Path
 from worker.answers import judge
 from worker.bounds import LISTING
 from worker.clock import Clock
-from worker.credentials import UnidentifiedCustomerError
+from worker.shops.credentials import UnidentifiedCustomerError
 from worker.model.jobs import EMAIL_CHANNEL, Customer, Job
 from worker.readback import judge_referrals, judge_status
-from worker.shops import ShopConfig
+from worker.shops.registry import ShopConfig
 from worker.silences import Silences
 from worker.transport import LONGEST_IDLE_SECONDS, NoAnswer, Transport, tls_context
 from worker.model.verdicts import Halted, Reading, Refused, Rejected, Retry, Unknown, Verdict

@@ -10,9 +10,9 @@ from jwt import PyJWS
 from jwt.algorithms import HMACAlgorithm
 
 from worker.clock import SECOND, Clock
-from worker.credentials import ReadyToken, SigningKey, UnidentifiedCustomerError
+from worker.shops.credentials import ReadyToken, SigningKey, UnidentifiedCustomerError
 from worker.model.jobs import Customer
-from worker.shops import ShopConfig
+from worker.shops.registry import ShopConfig
 
 ALGORITHM = "HS256"
 AUDIENCE = "BH"

@@ -16,7 +16,7 @@ from worker.cli.work import SHUTDOWN_MS
 from worker.clock import SECOND
 from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET
 from worker.settings import PREFIX, Settings
-from worker.shops import ShopRegistry, SigningKey
+from worker.shops.registry import ShopRegistry, SigningKey
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
 

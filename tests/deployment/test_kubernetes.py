@@ -36,7 +36,7 @@ from worker.cli.work import SHUTDOWN_MS
 from worker.clock import SECOND
 from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET
 from worker.settings import PREFIX, Settings
-from worker.shopfile import ShopTable
+from worker.shops.file import ShopTable
 
 README = (ROOT / "k8s" / "README.md").read_text(encoding="utf-8")
 

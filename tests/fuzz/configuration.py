@@ -16,7 +16,7 @@ from worker.campaigns import parse_consent, parse_mapping
 from worker.cli.moments import after, ago
 from worker.errors import ConfigurationError, UsageError
 from worker.settings import PREFIX, Settings, load, urls_of
-from worker.shopfile import listed_shops, read_shops
+from worker.shops.file import listed_shops, read_shops
 from worker.store.redis.server import Server
 
 _INT64 = range(-(1 << 63), 1 << 63)

@@ -20,7 +20,7 @@ from worker.campaigns import Importer, ImportOptions, SeenJobs
 from worker.campaigns.embedded import EmbeddedRun, Tally
 from worker.campaigns.journal import Journal
 from worker.clock import DAY, SECOND, Clock, SystemClock
-from worker.credentials import SigningKey
+from worker.shops.credentials import SigningKey
 from worker.dispatch import Later
 from worker.errors import ConfigurationError, InputError, ReferralError, UsageError
 from worker.model.jobs import Customer, Job
@@ -28,8 +28,8 @@ from worker.limits.token_bucket import next_reset
 from worker.refer2 import Refer2Client
 from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET, Behaviour, Call, RunningSandbox, SandboxConfig
 from worker.settings import Settings
-from worker.shopfile import ShopConfig, ShopTable
-from worker.shops import ShopRegistry
+from worker.shops.file import ShopConfig, ShopTable
+from worker.shops.registry import ShopRegistry
 from worker.store.base import Ask, Go
 from worker.store.memory import MemoryStore
 from worker.tokens import TokenMaker

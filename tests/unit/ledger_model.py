@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from tests.unit.making import NOON, make_ask
 from worker.clock import ManualClock
-from worker.shopfile import OnUnknown
+from worker.shops.file import OnUnknown
 from worker.store.base import NO_DEADLINE, Ask, Go, Seen, Wait
 from worker.store.memory import Answered, MemoryStore, Started, Waiting
 

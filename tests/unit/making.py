@@ -6,10 +6,10 @@ from typing import Any, Protocol
 from hypothesis import HealthCheck, settings
 
 from worker.clock import SECOND, from_datetime
-from worker.credentials import SigningKey
+from worker.shops.credentials import SigningKey
 from worker.model.jobs import Customer, Job
 from worker.limits.token_bucket import Rate, ShopLimits
-from worker.shops import ShopConfig, ShopTable
+from worker.shops.registry import ShopConfig, ShopTable
 from worker.store.base import Ask, Closed, Go, Seen, Wait
 
 NOON = from_datetime(datetime(2026, 11, 2, 12, tzinfo=UTC))

@@ -10,10 +10,10 @@ from prometheus_client import CollectorRegistry
 from tests.unit.making import NOON, make_shop
 from worker.broker.board import Board
 from worker.clock import DAY, SECOND, ManualClock
-from worker.credentials import ReadyToken
+from worker.shops.credentials import ReadyToken
 from worker.gate import FOREVER, Gate
 from worker.metrics import Metrics
-from worker.shops import ShopRegistry
+from worker.shops.registry import ShopRegistry
 
 STUCK_AFTER = 90 * SECOND
 

@@ -14,7 +14,7 @@ from worker.demand import runnable_jobs_per_second
 from worker.gate import FOREVER, Gate
 from worker.metrics import Metrics
 from worker.metrics.process import USUAL_CALL_SECONDS
-from worker.shops import ShopRegistry
+from worker.shops.registry import ShopRegistry
 
 
 @pytest.mark.parametrize(

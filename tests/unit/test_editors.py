@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.credentials import ReadyToken, SigningKey, ready_token, signing_key
+from worker.shops.credentials import ReadyToken, SigningKey, ready_token, signing_key
 from worker.editors import EncodingError, without_mark, without_return
 
 

@@ -17,14 +17,14 @@ from worker.broker.delivery import Delivery
 from worker.broker.host import Host
 from worker.clock import SECOND, ManualClock, to_datetime
 from worker.model.controls import EVERY_SHOP, Controls
-from worker.credentials import ReadyToken
+from worker.shops.credentials import ReadyToken
 from worker.dispatch import Disposition, Fenced, Finish, GiveBack, Later
 from worker.errors import DeadLetterError, StoreError
 from worker.gate import EXTRA_GRANTS, FOREVER, LONGEST_ASIDE, MAX_ASIDE_PER_CUSTOMER
 from worker.model.jobs import Customer, Job, Outcome
 from worker.metrics import Metrics
 from worker.limits.adaptive import RECOVERY
-from worker.shops import ShopConfig, ShopRegistry
+from worker.shops.registry import ShopConfig, ShopRegistry
 from worker.store.base import GRANT_LIFETIME, HORIZON, LEASE_MARGIN, Ask, Closure, Go, Reply, Seen, Wait
 from worker.store.memory import MemoryStore, Started
 from worker.model.verdicts import Halted, Refused, Rejected, Retry, Sent, Throttled, Verdict

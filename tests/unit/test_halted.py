@@ -15,7 +15,7 @@ from worker.broker.delivery import Delivery
 from worker.broker.prober import GRACE
 from worker.clock import SECOND
 from worker.model.jobs import Job
-from worker.shops import ShopConfig
+from worker.shops.registry import ShopConfig
 from worker.store.base import LEASE_MARGIN
 from worker.model.verdicts import Halted, Refused, Retry, Unknown, Verdict
 

@@ -13,11 +13,11 @@ import structlog
 from tests.unit.making import foreign_job
 from tests.unit.rawserver import CERTIFICATE, Connection, RawServer, body_of, fields_of, response, sends, server_tls
 from worker.clock import SECOND, ManualClock, SystemClock, from_datetime
-from worker.credentials import SigningKey, UnidentifiedCustomerError
+from worker.shops.credentials import SigningKey, UnidentifiedCustomerError
 from worker.errors import ConfigurationError
 from worker.model.jobs import Customer, Job
 from worker.refer2 import Refer2Client
-from worker.shops import ShopConfig, ShopTable
+from worker.shops.registry import ShopConfig, ShopTable
 from worker.tokens import TokenMaker
 from worker.model.verdicts import Found, Halted, Refused, Rejected, Retry, Sent, Throttled, Unknown
 

@@ -7,10 +7,10 @@ import pytest
 import structlog
 
 from worker.clock import SECOND
-from worker.credentials import ReadyToken, SigningKey
+from worker.shops.credentials import ReadyToken, SigningKey
 from worker.errors import ConfigurationError
 from worker.limits.token_bucket import Rate, ShopLimits
-from worker.shops import ListedShop, ShopConfig, ShopRegistry, ShopTable, listed_shops, readable_shops
+from worker.shops.registry import ListedShop, ShopConfig, ShopRegistry, ShopTable, listed_shops, readable_shops
 
 ACME = '[shops.acme]\nkey_id = "k1"\nsecret_file = "acme.key"\n'
 

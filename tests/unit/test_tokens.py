@@ -7,9 +7,9 @@ import jwt
 import pytest
 
 from worker.clock import SECOND, ManualClock
-from worker.credentials import ReadyToken, SigningKey, UnidentifiedCustomerError
+from worker.shops.credentials import ReadyToken, SigningKey, UnidentifiedCustomerError
 from worker.model.jobs import Customer
-from worker.shops import ShopConfig, ShopTable
+from worker.shops.registry import ShopConfig, ShopTable
 from worker.tokens import BACKDATING_SECONDS, LIFETIME_SECONDS, MOST_CUSTOMER_TOKENS, RENEWAL_SECONDS, TokenMaker
 
 NOW = 1_800_000_000

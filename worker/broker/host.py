@@ -7,7 +7,7 @@ from pathlib import Path
 
 from worker.clock import Clock
 from worker.metrics import Metrics
-from worker.shops import ShopConfig, ShopRegistry
+from worker.shops.registry import ShopConfig, ShopRegistry
 from worker.store.base import Store
 from worker.model.verdicts import Verdict
 

@@ -11,7 +11,7 @@ from worker.errors import StoreError
 from worker.gate import FOREVER
 from worker.model.jobs import Job
 from worker.limits.token_bucket import ShopLimits
-from worker.shops import ShopConfig
+from worker.shops.registry import ShopConfig
 from worker.store.base import Store
 
 

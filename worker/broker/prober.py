@@ -10,7 +10,7 @@ import structlog
 
 from worker.clock import SECOND
 from worker.errors import place_of
-from worker.shops import ShopConfig
+from worker.shops.registry import ShopConfig
 from worker.model.verdicts import Halted, Unknown, Verdict, label_of
 
 GRACE = 5 * SECOND

@@ -21,7 +21,7 @@ from worker.errors import UsageError
 from worker.model.jobs import Outcome
 from worker.private import may_be_replaced
 from worker.settings import Settings
-from worker.shops import ShopRegistry
+from worker.shops.registry import ShopRegistry
 from worker.store.base import Ask
 from worker.store.memory import MemoryStore
 

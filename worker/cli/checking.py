@@ -10,9 +10,9 @@ from worker.cli.controls import shop_of
 from worker.cli.environment import load
 from worker.cli.gates import time_of
 from worker.clock import SECOND, SystemClock
-from worker.credentials import ReadyToken
+from worker.shops.credentials import ReadyToken
 from worker.errors import ReferralError
-from worker.shopfile import ShopConfig, read_shops
+from worker.shops.file import ShopConfig, read_shops
 from worker.model.verdicts import Halted, Retry, Verdict
 
 SHOWN_OF_KEY_ID = 16

@@ -11,7 +11,7 @@ from worker.clock import SystemClock
 from worker.model.controls import Controls
 from worker.errors import ConfigurationError, StoreError, UsageError
 from worker.settings import Settings
-from worker.shops import ListedShop, ReadableShops
+from worker.shops.registry import ListedShop, ReadableShops
 from worker.store.base import Store
 from worker.stores import build_store
 

@@ -8,7 +8,7 @@ from typing import Any
 from worker.clock import SECOND, from_datetime, to_datetime
 from worker.model.controls import Controls
 from worker.limits.token_bucket import ShopLimits, next_reset
-from worker.shops import ListedShop
+from worker.shops.registry import ListedShop
 from worker.store.base import ShopState
 
 

@@ -13,7 +13,7 @@ from worker.cli.gates import limit_data, limit_line
 from worker.cli.moments import after
 from worker.clock import SECOND, SystemClock, from_datetime
 from worker.errors import UsageError
-from worker.shops import readable_shops
+from worker.shops.registry import readable_shops
 
 SLOWEST = 0.001
 

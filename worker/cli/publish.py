@@ -14,7 +14,7 @@ from worker.model.controls import EVERY_SHOP
 from worker.errors import UsageError
 from worker.model.jobs import canonical
 from worker.settings import Settings
-from worker.shops import listed_shops
+from worker.shops.registry import listed_shops
 from worker.tally import tally
 
 TICK_JOBS = 500

@@ -18,8 +18,8 @@ from worker.cli.environment import load
 from worker.clock import SECOND, SystemClock, to_datetime
 from worker.errors import UsageError
 from worker.model.rehearsal import SHOP
-from worker.shopfile import ShopConfig, ShopTable
-from worker.shops import ShopRegistry, SigningKey
+from worker.shops.file import ShopConfig, ShopTable
+from worker.shops.registry import ShopRegistry, SigningKey
 
 MINUTE = 60 * SECOND
 

@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from worker import logs
-from worker.credentials import SigningKey
+from worker.shops.credentials import SigningKey
 from worker.errors import ConfigurationError, UsageError
 from worker.model.rehearsal import SHOP
 from worker.sandbox import HELP, SANDBOX_KEY_ID, SANDBOX_SECRET, SandboxConfig, make_limits, serve
-from worker.shopfile import read_shops
+from worker.shops.file import read_shops
 
 
 def sandbox(

@@ -19,7 +19,7 @@ from worker.model.controls import EVERY_SHOP, Controls
 from worker.errors import BrokerError, ConfigurationError, ReferralError, StoreError, UsageError
 from worker.model.jobs import SLUG
 from worker.settings import Settings
-from worker.shops import ListedShop, readable_shops
+from worker.shops.registry import ListedShop, readable_shops
 from worker.store.base import ShopState
 from worker.stores import build_store
 

@@ -26,7 +26,7 @@ from worker.model.jobs import SLUG
 from worker.limits.token_bucket import Rate, ShopLimits
 from worker.masking import mask
 from worker.settings import Settings
-from worker.shops import ListedShop, ReadableShops, readable_shops
+from worker.shops.registry import ListedShop, ReadableShops, readable_shops
 from worker.store.base import ShopState, Store
 from worker.stores import build_store
 from worker.visible import one_line

@@ -14,7 +14,7 @@ from worker.clock import SECOND, to_datetime
 from worker.model.controls import Controls
 from worker.errors import ReferralError
 from worker.model.jobs import canonical
-from worker.shops import ListedShop
+from worker.shops.registry import ListedShop
 from worker.store.base import ShopState
 
 LAG_SECONDS = 6.0

@@ -14,12 +14,12 @@ from prometheus_client import CollectorRegistry
 
 from worker.broker.host import Host
 from worker.clock import SECOND, ManualClock
-from worker.credentials import SigningKey
+from worker.shops.credentials import SigningKey
 from worker.dispatch import Finish, GiveBack
 from worker.errors import StoreError
 from worker.metrics import Metrics
-from worker.shopfile import ShopConfig, ShopTable
-from worker.shops import ShopRegistry
+from worker.shops.file import ShopConfig, ShopTable
+from worker.shops.registry import ShopRegistry
 from worker.simulator.consumer import SimulatedConsumer, Ticket
 from worker.simulator.queues import ShopQueue
 from worker.simulator.report import Report, ShopReport

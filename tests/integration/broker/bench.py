@@ -25,8 +25,8 @@ from worker.dispatch import Dispatcher
 from worker.gate import Gate
 from worker.model.jobs import ACTOR, QUEUE, Customer, Job, encode_message
 from worker.metrics import Metrics
-from worker.shopfile import ShopConfig, ShopTable
-from worker.shops import ShopRegistry, SigningKey
+from worker.shops.file import ShopConfig, ShopTable
+from worker.shops.registry import ShopRegistry, SigningKey
 from worker.store.memory import MemoryStore
 from worker.model.verdicts import Missing, Sent, Verdict
 

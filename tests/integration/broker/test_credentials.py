@@ -14,7 +14,7 @@ from worker.broker.topology import JOBS, RESULTS
 from worker.clock import Clock
 from worker.refer2 import Refer2Client
 from worker.sandbox import Call, RunningSandbox, SandboxConfig
-from worker.shops import ShopConfig, ShopRegistry
+from worker.shops.registry import ShopConfig, ShopRegistry
 from worker.tokens import TokenMaker
 from worker.model.verdicts import Verdict
 

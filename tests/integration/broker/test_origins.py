@@ -21,7 +21,7 @@ from worker.broker.producer import Producer
 from worker.broker.topology import DEAD, DELAYS, JOBS, RESULTS, shop_queue
 from worker.cli.replay import publish_anew
 from worker.errors import ConfigurationError, UnroutableError
-from worker.shops import ShopRegistry
+from worker.shops.registry import ShopRegistry
 
 PRODUCERS = {"acme": ("acme-crm",), "bolt": ("bolt-app", "acme-crm-2")}
 

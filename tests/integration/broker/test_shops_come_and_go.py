@@ -12,7 +12,7 @@ from tests.services import Vhost, wait_until
 from worker.broker.subscriptions import FIRST_LOOK
 from worker.broker.topology import JOBS, RESULTS, shop_queue
 from worker.clock import SECOND
-from worker.shops import ShopRegistry
+from worker.shops.registry import ShopRegistry
 
 
 def write(folder: Path, *slugs: str) -> Path:

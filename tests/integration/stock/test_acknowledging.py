@@ -31,7 +31,7 @@ from tests.integration.broker.tap import Tap, cut
 from tests.services import RabbitMQ, ServiceError, Vhost, wait_until
 from worker.broker.topology import JOBS, RESULTS, shop_queue
 from worker.model.jobs import Job
-from worker.shops import ShopConfig
+from worker.shops.registry import ShopConfig
 from worker.model.verdicts import Verdict
 
 QUEUE = "stock"

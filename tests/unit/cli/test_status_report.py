@@ -15,7 +15,7 @@ from worker.cli.status_text import Frame, lines_of, remarks
 from worker.clock import SECOND
 from worker.model.controls import Controls, Pause
 from worker.errors import BrokerError, ConfigurationError, StoreError
-from worker.shops import ListedShop
+from worker.shops.registry import ListedShop
 from worker.store.base import Closure, ShopState
 
 ROOT = Path(__file__).parents[3]

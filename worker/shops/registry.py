@@ -9,10 +9,10 @@ from types import MappingProxyType
 import structlog
 
 from worker.bounds import read_file
-from worker.credentials import Credential, ReadyToken, SigningKey
+from worker.shops.credentials import Credential, ReadyToken, SigningKey
 from worker.errors import ConfigurationError
 from worker.plaintext import exposed_host
-from worker.shopfile import (
+from worker.shops.file import (
     ListedShop,
     ReadableShops,
     ShopConfig,

@@ -24,7 +24,7 @@ from pydantic import (
 from worker import plaintext, quoting
 from worker.bounds import CREDENTIAL_FILE, MOST_SHOPS, MOST_VALUES, SHOPS_FILE, TooLargeError, read_file
 from worker.clock import SECOND
-from worker.credentials import Credential, ready_token, signing_key
+from worker.shops.credentials import Credential, ready_token, signing_key
 from worker.editors import EncodingError, without_mark
 from worker.errors import ConfigurationError
 from worker.model.jobs import SLUG
