@@ -41,7 +41,8 @@ def publish(
     # Imported when used: who only makes jobs needs neither pika nor an environment.
     import structlog
 
-    from worker import quoting, settings
+    from worker import settings
+    from worker.text import quoting
     from worker.broker.connection import parameters
     from worker.broker.producer import Producer
     from worker.tally import tally

@@ -8,7 +8,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
-from worker.bounds import ANSWER, Bounds, loads
+from worker.text.bounds import ANSWER, Bounds, loads
 from worker.clock import DAY, SECOND, from_datetime
 from worker.model.verdicts import (
     DOCUMENTED_CODES,

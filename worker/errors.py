@@ -22,8 +22,8 @@ one is masked.
 from collections.abc import Mapping
 from typing import Literal
 
-from worker.masking import mask
-from worker.visible import one_line
+from worker.text.masking import mask
+from worker.text.visible import one_line
 
 DeadReason = Literal[
     "undecodable",

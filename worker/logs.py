@@ -17,8 +17,8 @@ from typing import Any, Literal
 import structlog
 
 from worker.errors import ReferralError
-from worker.masking import mask
-from worker.visible import one_line, to_json
+from worker.text.masking import mask
+from worker.text.visible import one_line, to_json
 
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 Form = Literal["json", "console"]

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from worker.answers import Answer, judge, read_object
-from worker.bounds import ANSWER, LISTING, TooLargeError, check
+from worker.text.bounds import ANSWER, LISTING, TooLargeError, check
 from worker.model.jobs import EMAIL_CHANNEL, Job, canonical
 from worker.model.verdicts import Found, Missing, Reading, Rejected, Sent, Unknown, Verdict
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from worker.answers import judge
-from worker.bounds import LISTING
+from worker.text.bounds import LISTING
 from worker.clock import Clock
 from worker.shops.credentials import UnidentifiedCustomerError
 from worker.model.jobs import EMAIL_CHANNEL, Customer, Job

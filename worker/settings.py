@@ -11,10 +11,10 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_va
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from worker import plaintext
-from worker.editors import without_return
+from worker.text.editors import without_return
 from worker.errors import ConfigurationError
 from worker.model.jobs import SLUG
-from worker.masking import hide, mask
+from worker.text.masking import hide, mask
 
 PREFIX = "REFERRALS_"
 

@@ -18,7 +18,7 @@ from urllib3.exceptions import HTTPError, ProxySchemeUnsupported
 
 from worker import tls
 from worker.answers import Answer, Flaw
-from worker.bounds import ANSWER
+from worker.text.bounds import ANSWER
 from worker.connections import POOLS, exchange
 from worker.errors import ConfigurationError
 from worker.plaintext import is_this_machine

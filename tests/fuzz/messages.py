@@ -10,7 +10,7 @@ from typing import Any, get_args
 from tests.fuzz.headers import content_header
 from tests.fuzz.promises import shown, told
 from tests.fuzz.target import Target, folder, parts
-from worker.bounds import LARGEST_INTEGER
+from worker.text.bounds import LARGEST_INTEGER
 from worker.broker.dead import DeadLetter
 from worker.broker.properties import has_one_meaning
 from worker.broker.topology import RESULTS

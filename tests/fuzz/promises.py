@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 from worker.errors import ReferralError
-from worker.visible import is_plain
+from worker.text.visible import is_plain
 
 LONGEST_ERROR = 2_000
 """Characters. An error names a place, what is wrong there and the remedy; it never retells its input."""

@@ -11,7 +11,7 @@ from worker.broker.failures import failure
 from worker.broker.policies import FOREIGN_ERRORS, read, told_of
 from worker.errors import StoreError
 from worker.store.redis.refusals import refusal
-from worker.visible import is_plain
+from worker.text.visible import is_plain
 
 _LONGEST_LINE = 1000
 _ARGUMENT = "s3cret-argument"

@@ -14,7 +14,7 @@ import pytest
 from scripts.docs_from_code import DOCS, documents
 from worker.campaigns.rejects import RejectReason
 from worker.model.jobs import Customer, Job, decode_message, encode_message
-from worker.masking import Mask
+from worker.text.masking import Mask
 
 MESSAGES = (DOCS / "messages.md").read_text(encoding="utf-8")
 

@@ -3,7 +3,7 @@
 import pytest
 
 from worker.shops.credentials import ReadyToken, SigningKey, ready_token, signing_key
-from worker.editors import EncodingError, without_mark, without_return
+from worker.text.editors import EncodingError, without_mark, without_return
 
 
 @pytest.mark.parametrize("content", [b"s3cret", b"\xef\xbb\xbfs3cret", b"\xef\xbb\xbf\xef\xbb\xbfs3cret\r\n"])

@@ -13,7 +13,7 @@ HEAD = """
 import logging, sys, threading, warnings
 import structlog
 from worker import logs
-from worker.masking import hide
+from worker.text.masking import hide
 hide("canary-secret-1")
 logs.configure("DEBUG", "json")
 log = structlog.get_logger("ours")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests import canaries
 from worker.errors import DeadLetterError, UsageError
-from worker.masking import Mask
+from worker.text.masking import Mask
 
 KEY = b"a key of sixteen"
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from worker import quoting
+from worker.text import quoting
 
 
 def test_paths_are_told_and_secrets_are_not(tmp_path: Path) -> None:

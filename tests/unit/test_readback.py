@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.making import NOON, make_job
 from worker.answers import Answer
-from worker.bounds import ANSWER, LISTING
+from worker.text.bounds import ANSWER, LISTING
 from worker.clock import to_datetime
 from worker.model.jobs import Job, Result, parse_result
 from worker.readback import judge_referrals, judge_status

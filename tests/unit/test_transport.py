@@ -17,7 +17,7 @@ import urllib3
 
 from tests.unit.rawserver import Connection, RawServer, Reply, drips, response, sends
 from worker.answers import Answer, judge
-from worker.bounds import ANSWER
+from worker.text.bounds import ANSWER
 from worker.transport import FOREIGN_ERRORS, NoAnswer, Transport, no_answer, tls_context
 from worker.model.verdicts import Refused, Sent, Throttled, Unknown, Verdict
 

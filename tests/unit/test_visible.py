@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests import hostile
-from worker.visible import ascii_json, escaped, is_plain, is_unseen, one_line, to_json, unescaped
+from worker.text.visible import ascii_json, escaped, is_plain, is_unseen, one_line, to_json, unescaped
 
 
 def test_what_is_unseen() -> None:

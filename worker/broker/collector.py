@@ -8,7 +8,7 @@ import pika
 import pika.exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 
-from worker.bounds import RESULT
+from worker.text.bounds import RESULT
 from worker.broker.connection import Parameters, closing_on_failure, connect
 from worker.broker.declaring import declare_topology
 from worker.broker.failures import told_as_ours

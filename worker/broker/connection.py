@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import pika
 import pika.exceptions
 
-from worker.bounds import MESSAGE
+from worker.text.bounds import MESSAGE
 from worker.broker.failures import PIKA_ERRORS, failure
 from worker.broker.frames import TolerantConnection
 from worker.broker.tls import take_tls

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from pika.adapters.blocking_connection import BlockingChannel
 
-from worker.bounds import LETTER, MESSAGE, loads
+from worker.text.bounds import LETTER, MESSAGE, loads
 from worker.broker.connection import Parameters, closing_on_failure, connect
 from worker.broker.declaring import declare_topology
 from worker.broker.failures import told_as_ours

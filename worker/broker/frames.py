@@ -20,7 +20,7 @@ import pika.exceptions
 import pika.frame
 import pika.spec
 
-from worker.bounds import MESSAGE, ORDINARY, marks, weight
+from worker.text.bounds import MESSAGE, ORDINARY, marks, weight
 from worker.broker.weighing import LIGHT, are_heavy
 
 UNREAD_PROPERTIES = "x-referral-properties"

@@ -12,7 +12,7 @@ import pika.exceptions
 import pika.spec
 from pika.adapters.blocking_connection import BlockingChannel
 
-from worker.bounds import IN_HAND
+from worker.text.bounds import IN_HAND
 from worker.broker.connection import Connection, Parameters, connect
 from worker.broker.declaring import declare_topology, hold_single
 from worker.broker.failures import failure

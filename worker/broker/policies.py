@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from worker import plaintext, tls
-from worker.bounds import METRICS_PAGE, Bounds, loads
+from worker.text.bounds import METRICS_PAGE, Bounds, loads
 from worker.broker.connection import Node, Parameters
 from worker.broker.topology import DELAY_PREFIX, DELIVERY_LIMIT
 

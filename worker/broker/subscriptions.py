@@ -8,7 +8,7 @@ from typing import Any
 import pika.exceptions
 import structlog
 
-from worker.bounds import IN_HAND
+from worker.text.bounds import IN_HAND
 from worker.broker.connection import Parameters
 from worker.broker.declarer import Declarer, Unusable
 from worker.broker.host import Host

@@ -10,7 +10,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pika
 
-from worker import quoting, tls
+from worker import tls
+from worker.text import quoting
 from worker.errors import ConfigurationError
 
 OPTIONS = frozenset({"cacertfile", "certfile", "keyfile", "server_name_indication"})

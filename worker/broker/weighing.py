@@ -7,7 +7,7 @@ producer's headers have the bounds of its body, and what is beyond them is carri
 
 import struct
 
-from worker.bounds import MESSAGE
+from worker.text.bounds import MESSAGE
 
 LIGHT = 5 * MESSAGE.depth
 """Bytes of properties that can be neither too many nor too deep: a level takes five, a value one."""

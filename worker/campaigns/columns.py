@@ -8,7 +8,7 @@ from shlex import quote
 
 from worker.campaigns.exports.base import FIELDS
 from worker.errors import UsageError
-from worker.visible import one_line
+from worker.text.visible import one_line
 
 _CUSTOMER_FIELDS = ("customer_email", "customer_shopid", "customer_bhid")
 _LIKELY = {

@@ -6,7 +6,7 @@ here mends such a text, since whoever is sent by a guessed id is another custome
 
 import re
 
-from worker.visible import is_plain
+from worker.text.visible import is_plain
 
 NULLS = frozenset({"NULL", r"\N"})
 """How databases write that there is no value: MySQL and PostgreSQL ``\\N``, others the word."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from worker.bounds import RESULT_LINE, loads
+from worker.text.bounds import RESULT_LINE, loads
 from worker.campaigns.target import CalledBefore, Target
 from worker.dispatch import Later
 from worker.errors import InputError, UsageError
@@ -18,7 +18,7 @@ from worker.private import lock, private, unopened
 from worker.store.base import Ask, Go
 from worker.store.memory import MemoryStore, Started, Waiting
 from worker.model.verdicts import Unknown
-from worker.visible import ascii_json, to_json
+from worker.text.visible import ascii_json, to_json
 
 VERSION = 1
 

@@ -1,6 +1,6 @@
 """Warnings about an import, each once, however many rows give cause for it."""
 
-from worker import quoting
+from worker.text import quoting
 
 _VALUES = 20
 

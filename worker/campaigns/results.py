@@ -12,11 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from worker.bounds import RESULT_LINE, loads
+from worker.text.bounds import RESULT_LINE, loads
 from worker.campaigns.spreadsheets import RESULTS, harmless, harmless_json
 from worker.errors import InputError, UsageError
 from worker.private import folder_of, lock, may_be_replaced, private, unopened
-from worker.visible import to_json
+from worker.text.visible import to_json
 
 Format = Literal["csv", "jsonl"]
 

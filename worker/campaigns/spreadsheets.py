@@ -7,7 +7,7 @@ with one gives all cells back as they were. A program that splits at ``;`` cuts 
 a ``;``, spaces, quotes and apostrophes in between, gets an apostrophe after it too.
 
 What can't be seen (line ends, escape sequences, bidirectional controls) is written as escapes, see
-:func:`worker.visible.escaped`, so that a row is a line. A cell that is a JSON object or list has JSON's own escapes;
+:func:`worker.text.visible.escaped`, so that a row is a line. A cell that is a JSON object or list has JSON's own escapes;
 one that only its escapes would make one gets an apostrophe.
 """
 
@@ -15,7 +15,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 
-from worker.visible import ascii_json, escaped, unescaped
+from worker.text.visible import ascii_json, escaped, unescaped
 
 REJECTS = ("line", "reason")
 RESULTS = ("line", "reference", "shop", "customer_email")

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import structlog
 import typer
 
-from worker.bounds import RESULT, loads
+from worker.text.bounds import RESULT, loads
 from worker.broker.backoff import Backoff
 from worker.broker.collector import Collector
 from worker.broker.connection import Parameters, parameters

@@ -11,7 +11,7 @@ from worker import logs
 from worker.campaigns import Importer
 from worker.cli.tables import Row, columns
 from worker.errors import UsageError
-from worker.visible import one_line, to_json
+from worker.text.visible import one_line, to_json
 
 ASK_ABOVE = 1000
 """Jobs that are sent without a question; a typing mistake on more is costly."""

@@ -26,7 +26,7 @@ from worker.errors import StoreError, UsageError
 from worker.model.jobs import canonical
 from worker.settings import Settings
 from worker.tally import Counts, counted, tally
-from worker.visible import one_line
+from worker.text.visible import one_line
 
 BATCH = 200
 """Jobs that are replayed at once: published, confirmed, then removed."""

@@ -12,8 +12,8 @@ from typer.core import TyperGroup
 
 from worker.cli.commands import Commands
 from worker.errors import ReferralError
-from worker.masking import mask
-from worker.visible import one_line
+from worker.text.masking import mask
+from worker.text.visible import one_line
 
 COMMANDS = ("run", "publish", "work", "collect", "status", "shops", "cancel", "dead", "sandbox")
 """Each is the function or the group of its name in the module of its name, in the order in which ``--help`` shows

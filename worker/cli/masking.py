@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from worker.bounds import LETTER
-from worker.masking import AT
-from worker.phones import replaced
+from worker.text.bounds import LETTER
+from worker.text.masking import AT
+from worker.text.phones import replaced
 
 MASK = "…"
 

@@ -10,7 +10,7 @@ from worker.campaigns import ImportOptions, parse_consent, parse_mapping
 from worker.cli.moments import after
 from worker.errors import UsageError
 from worker.model.jobs import UNSEEN_IN_NAME, canonical
-from worker.visible import is_plain
+from worker.text.visible import is_plain
 
 Exports = Annotated[
     list[Path],

@@ -24,12 +24,12 @@ from worker.model.controls import Controls
 from worker.errors import BrokerError, ConfigurationError, ReferralError, StoreError
 from worker.model.jobs import SLUG
 from worker.limits.token_bucket import Rate, ShopLimits
-from worker.masking import mask
+from worker.text.masking import mask
 from worker.settings import Settings
 from worker.shops.registry import ListedShop, ReadableShops, readable_shops
 from worker.store.base import ShopState, Store
 from worker.stores import build_store
-from worker.visible import one_line
+from worker.text.visible import one_line
 
 LOOK_SECONDS = 2.0
 """Between the looks of --watch, and between the two that a pace is measured by."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len, set_cell_size
 
-from worker.visible import one_line
+from worker.text.visible import one_line
 
 NARROWEST = 5
 """Places that are left of a text, its ``…`` included."""

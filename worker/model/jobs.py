@@ -1,7 +1,7 @@
 """The job, its result, the id that ties them, and the message that carries a job through RabbitMQ.
 
 These are wire formats. Unknown fields are kept, so that an older worker passes on what a newer producer wrote; how many
-and how large they may be is said in :mod:`worker.bounds`, as of everything here.
+and how large they may be is said in :mod:`worker.text.bounds`, as of everything here.
 """
 
 import hashlib
@@ -15,9 +15,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
-from worker.bounds import LARGEST_INTEGER, LARGEST_UNKNOWN, MESSAGE, RESULT, UNKNOWN_FIELDS, TooLargeError, check, loads
+from worker.text.bounds import LARGEST_INTEGER, LARGEST_UNKNOWN, MESSAGE, RESULT, UNKNOWN_FIELDS, TooLargeError, check, loads
 from worker.errors import DeadLetterError, UsageError
-from worker.visible import is_plain
+from worker.text.visible import is_plain
 
 SCHEMA = 1
 """Of jobs and results. Fields may be added without a new one; whoever brings a new one still reads the one before."""

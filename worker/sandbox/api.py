@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from worker.bounds import MESSAGE, loads
+from worker.text.bounds import MESSAGE, loads
 from worker.clock import SECOND, Clock
 from worker.model.rehearsal import TEXTS
 from worker.sandbox.answers import RefusedError, encode, json_response

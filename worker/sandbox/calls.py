@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 from worker.errors import InputError
 from worker.private import private, unopened
-from worker.visible import to_json
+from worker.text.visible import to_json
 
 OK = "ok"
 

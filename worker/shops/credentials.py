@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from worker.bounds import CLAIMS, loads
-from worker.editors import without_mark
+from worker.text.bounds import CLAIMS, loads
+from worker.text.editors import without_mark
 from worker.errors import ReferralError
-from worker.masking import hide
+from worker.text.masking import hide
 
 _TOKEN = re.compile(rb"[\x21-\x7e]+")
 

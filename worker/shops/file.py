@@ -21,11 +21,12 @@ from pydantic import (
     ValidationError,
 )
 
-from worker import plaintext, quoting
-from worker.bounds import CREDENTIAL_FILE, MOST_SHOPS, MOST_VALUES, SHOPS_FILE, TooLargeError, read_file
+from worker import plaintext
+from worker.text import quoting
+from worker.text.bounds import CREDENTIAL_FILE, MOST_SHOPS, MOST_VALUES, SHOPS_FILE, TooLargeError, read_file
 from worker.clock import SECOND
 from worker.shops.credentials import Credential, ready_token, signing_key
-from worker.editors import EncodingError, without_mark
+from worker.text.editors import EncodingError, without_mark
 from worker.errors import ConfigurationError
 from worker.model.jobs import SLUG
 from worker.limits.token_bucket import Rate, ShopLimits
@@ -35,7 +36,7 @@ _SMALLEST = 1e-6
 _CREDENTIAL_KEYS = ("secret_file", "token_file")
 
 ReadFile = Callable[[Path, int], bytes]
-"""Reads a file of so many bytes at the most, as :func:`worker.bounds.read_file` does."""
+"""Reads a file of so many bytes at the most, as :func:`worker.text.bounds.read_file` does."""
 
 
 def _base_url(text: str) -> str:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import structlog
 
-from worker.bounds import read_file
+from worker.text.bounds import read_file
 from worker.shops.credentials import Credential, ReadyToken, SigningKey
 from worker.errors import ConfigurationError
 from worker.plaintext import exposed_host

@@ -10,7 +10,7 @@ import structlog
 from tests.integration.broker.bench import Bench, FakeRefer2, declare, message_of, new_job, new_shop
 from tests.integration.broker.tap import Tap
 from tests.services import Vhost, wait_until
-from worker.bounds import IN_HAND, LETTER, MESSAGE, ORDINARY, RESULT, marks
+from worker.text.bounds import IN_HAND, LETTER, MESSAGE, ORDINARY, RESULT, marks
 from worker.broker.collector import Collector
 from worker.broker.connection import parameters
 from worker.broker.dead import DeadLetter, DeadQueue

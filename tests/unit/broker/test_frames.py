@@ -9,7 +9,7 @@ import pika.frame
 import pika.spec
 import pytest
 
-from worker.bounds import MESSAGE, ORDINARY, marks, weight
+from worker.text.bounds import MESSAGE, ORDINARY, marks, weight
 from worker.broker.frames import LONGEST_KEPT, UNREAD_PROPERTIES, Cut, TolerantConnection, cut_of
 
 LARGEST = 100

@@ -4,7 +4,7 @@ import pika
 import pytest
 
 from tests.fuzz.headers import content_header
-from worker.bounds import MESSAGE
+from worker.text.bounds import MESSAGE
 from worker.broker.frames import UNREAD_PROPERTIES
 from worker.broker.properties import DROPPED, has_one_meaning, kept
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.making import NOON, go, make_ask, make_limits
-from worker.bounds import LISTING, RESULT
+from worker.text.bounds import LISTING, RESULT
 from worker.campaigns.journal import Journal
 from worker.clock import DAY, SECOND, ManualClock
 from worker.dispatch import Later
@@ -18,7 +18,7 @@ from worker.limits.token_bucket import Rate
 from worker.store.base import Ask, Closed, Go, Wait
 from worker.store.memory import MemoryStore
 from worker.model.verdicts import Retry, Unknown
-from worker.visible import ascii_json
+from worker.text.visible import ascii_json
 
 LIMITS = make_limits()
 

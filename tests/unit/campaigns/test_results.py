@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from worker.bounds import RESULT as LARGEST
+from worker.text.bounds import RESULT as LARGEST
 from worker.campaigns.results import COLUMNS, Format, ResultsFile, header, row
 from worker.campaigns.spreadsheets import verbatim
 from worker.errors import InputError, UsageError

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NoReturn
 
-from worker.bounds import ROW, check
+from worker.text.bounds import ROW, check
 from worker.campaigns.columns import Column, ColumnMatcher
 from worker.campaigns.exports.base import FIELDS, Record, Values
 from worker.campaigns.exports.text import OverlongRowError, Source

@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Iterator
 from urllib.parse import quote
 
-from worker.phones import replaced
+from worker.text.phones import replaced
 
 SHORTEST_SECRET = 8
 """Characters. A shorter one is taken out of URLs only: elsewhere "guest" or "secret" is a word like any other."""
