@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from worker import plaintext
+from worker.network import plaintext
 from worker.text.editors import without_return
 from worker.errors import ConfigurationError
 from worker.model.jobs import SLUG

@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.plaintext import exposed_host, is_inside, refuse
+from worker.network.plaintext import exposed_host, is_inside, refuse
 
 INSIDE = (
     "localhost",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.rawserver import CERTIFICATE
-from worker import tls
+from worker.network import tls
 from worker.broker.connection import parameters
 from worker.errors import ConfigurationError
 from worker.store.redis.options import client_options

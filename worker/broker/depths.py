@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 import pika.exceptions
 
-from worker import tls
+from worker.network import tls
 from worker.text.bounds import LARGEST_INTEGER, METRICS_PAGE
 from worker.broker.connection import Node, Parameters, connect
 from worker.broker.failures import told_as_ours

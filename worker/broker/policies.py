@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from worker import plaintext, tls
+from worker.network import plaintext
+from worker.network import tls
 from worker.text.bounds import METRICS_PAGE, Bounds, loads
 from worker.broker.connection import Node, Parameters
 from worker.broker.topology import DELAY_PREFIX, DELIVERY_LIMIT

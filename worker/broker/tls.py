@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pika
 
-from worker import tls
+from worker.network import tls
 from worker.text import quoting
 from worker.errors import ConfigurationError
 

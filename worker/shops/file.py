@@ -21,7 +21,7 @@ from pydantic import (
     ValidationError,
 )
 
-from worker import plaintext
+from worker.network import plaintext
 from worker.text import quoting
 from worker.text.bounds import CREDENTIAL_FILE, MOST_SHOPS, MOST_VALUES, SHOPS_FILE, TooLargeError, read_file
 from worker.clock import SECOND

@@ -11,7 +11,7 @@ import structlog
 from worker.text.bounds import read_file
 from worker.shops.credentials import Credential, ReadyToken, SigningKey
 from worker.errors import ConfigurationError
-from worker.plaintext import exposed_host
+from worker.network.plaintext import exposed_host
 from worker.shops.file import (
     ListedShop,
     ReadableShops,

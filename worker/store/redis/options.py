@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from worker import tls
+from worker.network import tls
 from worker.text import quoting
 from worker.errors import ConfigurationError
 

@@ -4,7 +4,7 @@ import socket
 import ssl
 from urllib.parse import urlsplit
 
-from worker import tls
+from worker.network import tls
 from worker.store.redis.refusals import TIMEOUT_SECONDS
 
 _DEFAULT_PORT = 6379

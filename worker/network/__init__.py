@@ -1,0 +1,1 @@
+"""What every connection has in common: TLS, and where it may do without."""
