@@ -2,9 +2,9 @@
 
 from prometheus_client import CollectorRegistry
 
-from worker.http_server import MOST_CONNECTIONS
-from worker.metrics import OTHER_SHOPS, Metrics
-from worker.metrics.labels import EXTRA_SERIES, SHOPS, UNLISTED_CODES
+from worker.telemetry.http_server import MOST_CONNECTIONS
+from worker.telemetry.metrics import OTHER_SHOPS, Metrics
+from worker.telemetry.metrics.labels import EXTRA_SERIES, SHOPS, UNLISTED_CODES
 
 MERGED = {"sum": "sum", "min": "least", "max": "most", "latest": "latest"}
 

@@ -8,7 +8,9 @@ import sys
 
 import dramatiq
 
-from worker import logs, metrics_folder, settings
+from worker import settings
+from worker.telemetry import logs
+from worker.telemetry import metrics_folder
 from worker.errors import ConfigurationError
 
 
@@ -17,7 +19,7 @@ def _build() -> dramatiq.Broker:
         loaded = settings.load()
         logs.configure(loaded.log_level, loaded.log_format)
         metrics_folder.shared_metrics_of_parent()
-        # Only now: see worker.metrics.
+        # Only now: see worker.telemetry.metrics.
         from worker.app import build_worker
 
         return build_worker(loaded).broker

@@ -28,9 +28,9 @@ from worker.clock import SECOND, Clock, SystemClock
 from worker.dispatch import Dispatcher
 from worker.drain import DrainSignals
 from worker.errors import BrokerError, ConfigurationError, StoreError, place_of
-from worker.health import MetricsServer, mark_dead
+from worker.telemetry.health import MetricsServer, mark_dead
 from worker.model.jobs import ACTOR, QUEUE, Job
-from worker.metrics import Metrics
+from worker.telemetry.metrics import Metrics
 from worker.parent import end_with_parent, is_orphan
 from worker.refer2 import Refer2Client
 from worker.settings import Settings

@@ -10,7 +10,7 @@ from worker.clock import DAY, SECOND, Clock, from_datetime, to_datetime
 from worker.model.dispositions import Disposition, Fenced, Finish, GiveBack, Later
 from worker.errors import StoreError
 from worker.model.jobs import Job, Outcome, Result
-from worker.metrics import Metrics
+from worker.telemetry.metrics import Metrics
 from worker.shops.registry import ShopConfig
 from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, Ask, Go, Store
 from worker.model.verdicts import (

@@ -15,14 +15,16 @@ from pathlib import Path
 import dramatiq
 import pika
 
-from worker import logs, metrics_folder, settings
+from worker import settings
+from worker.telemetry import logs
+from worker.telemetry import metrics_folder
 from worker.clock import DAY, SystemClock
 
 loaded = settings.load()
 logs.configure(loaded.log_level, loaded.log_format)
 metrics_folder.shared_metrics_of_parent()
 
-# Only now: see worker.metrics.
+# Only now: see worker.telemetry.metrics.
 from worker.app import Refer, build_worker  # noqa: E402
 from worker.broker.consumer import AmqpConsumer, Received  # noqa: E402
 from worker.broker.publisher import Outgoing, Publisher  # noqa: E402

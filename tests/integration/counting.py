@@ -5,16 +5,16 @@ As `referrals work` does it, the folder of the values is named before anything i
 
 import sys
 
-from worker import logs
+from worker.telemetry import logs
 from worker.clock import SECOND, SystemClock
-from worker.health import MetricsServer
+from worker.telemetry.health import MetricsServer
 
 
 def main(port: int, jobs: int) -> None:
     """Count ``jobs`` results, then obey: ``hang`` stops the pump's beat, ``stuck`` a thread, end of input ends it."""
     from prometheus_client import CollectorRegistry
 
-    from worker.metrics import Metrics
+    from worker.telemetry.metrics import Metrics
 
     logs.configure("WARNING", "json")
     clock = SystemClock()

@@ -12,7 +12,7 @@ from worker.broker.board import Board
 from worker.clock import DAY, SECOND, ManualClock
 from worker.shops.credentials import ReadyToken
 from worker.gate import FOREVER, Gate
-from worker.metrics import Metrics
+from worker.telemetry.metrics import Metrics
 from worker.shops.registry import ShopRegistry
 
 STUCK_AFTER = 90 * SECOND

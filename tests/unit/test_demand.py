@@ -12,8 +12,8 @@ from worker.broker.board import Board
 from worker.clock import SECOND, ManualClock
 from worker.demand import runnable_jobs_per_second
 from worker.gate import FOREVER, Gate
-from worker.metrics import Metrics
-from worker.metrics.process import USUAL_CALL_SECONDS
+from worker.telemetry.metrics import Metrics
+from worker.telemetry.metrics.process import USUAL_CALL_SECONDS
 from worker.shops.registry import ShopRegistry
 
 

@@ -30,7 +30,7 @@ from worker.dispatch import (
 )
 from worker.errors import StoreError
 from worker.model.jobs import Job, Outcome
-from worker.metrics import Metrics
+from worker.telemetry.metrics import Metrics
 from worker.shops.registry import ShopConfig
 from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, NO_DEADLINE, Ask, Closed, Go, Seen, Wait
 from worker.store.memory import MemoryStore

@@ -22,7 +22,7 @@ from worker.dispatch import Disposition, Fenced, Finish, GiveBack, Later
 from worker.errors import DeadLetterError, StoreError
 from worker.gate import EXTRA_GRANTS, FOREVER, LONGEST_ASIDE, MAX_ASIDE_PER_CUSTOMER
 from worker.model.jobs import Customer, Job, Outcome
-from worker.metrics import Metrics
+from worker.telemetry.metrics import Metrics
 from worker.limits.adaptive import RECOVERY
 from worker.shops.registry import ShopConfig, ShopRegistry
 from worker.store.base import GRANT_LIFETIME, HORIZON, LEASE_MARGIN, Ask, Closure, Go, Reply, Seen, Wait

@@ -20,7 +20,7 @@ import pytest
 import structlog
 
 from tests.services import wait_until
-from worker.http_server import (
+from worker.telemetry.http_server import (
     LONGEST_HEAD,
     LONGEST_REST_SECONDS,
     MOST_CONNECTIONS,

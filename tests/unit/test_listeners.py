@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from worker.listeners import Listener, listener_on
+from worker.telemetry.listeners import Listener, listener_on
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from worker.clock import SECOND, Clock
 from worker.demand import runnable_jobs_per_second
 from worker.gate import Gate, Load, Reason
 from worker.limits.token_bucket import next_reset
-from worker.metrics import Metrics, ShopView
+from worker.telemetry.metrics import Metrics, ShopView
 from worker.shops.registry import ShopConfig, ShopRegistry
 
 WORKER_REASONS: tuple[Reason, ...] = ("store_down", "broker_blocked")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from worker.clock import Clock
-from worker.metrics import Metrics
+from worker.telemetry.metrics import Metrics
 from worker.shops.registry import ShopConfig, ShopRegistry
 from worker.store.base import Store
 from worker.model.verdicts import Verdict

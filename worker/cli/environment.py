@@ -2,7 +2,8 @@
 
 import structlog
 
-from worker import logs, settings
+from worker import settings
+from worker.telemetry import logs
 from worker.settings import Settings
 
 log = structlog.get_logger(__name__)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from worker import logs
+from worker.telemetry import logs
 from worker.shops.credentials import SigningKey
 from worker.errors import ConfigurationError, UsageError
 from worker.model.rehearsal import SHOP

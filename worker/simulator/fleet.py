@@ -17,7 +17,7 @@ from worker.clock import SECOND, ManualClock
 from worker.shops.credentials import SigningKey
 from worker.dispatch import Finish, GiveBack
 from worker.errors import StoreError
-from worker.metrics import Metrics
+from worker.telemetry.metrics import Metrics
 from worker.shops.file import ShopConfig, ShopTable
 from worker.shops.registry import ShopRegistry
 from worker.simulator.consumer import SimulatedConsumer, Ticket

@@ -24,7 +24,7 @@ from worker.clock import SECOND, Clock, SystemClock
 from worker.dispatch import Dispatcher
 from worker.gate import Gate
 from worker.model.jobs import ACTOR, QUEUE, Customer, Job, encode_message
-from worker.metrics import Metrics
+from worker.telemetry.metrics import Metrics
 from worker.shops.file import ShopConfig, ShopTable
 from worker.shops.registry import ShopRegistry, SigningKey
 from worker.store.memory import MemoryStore

@@ -18,9 +18,9 @@ from pathlib import Path
 import structlog
 
 from worker.clock import SECOND, Clock
-from worker.http_server import Answer, Gathered, HttpServer, Request, Workshop, listen
-from worker.listeners import listener_on
-from worker.metrics_folder import VARIABLE
+from worker.telemetry.http_server import Answer, Gathered, HttpServer, Request, Workshop, listen
+from worker.telemetry.listeners import listener_on
+from worker.telemetry.metrics_folder import VARIABLE
 
 TAKE_OVER_SECONDS = 1.0
 """How soon another process of the pod serves the port when the one that did is gone."""

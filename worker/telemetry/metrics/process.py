@@ -13,8 +13,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from worker.errors import DeadReason
 from worker.model.jobs import OUTCOMES, Outcome
-from worker.metrics.labels import OTHER_SHOPS, RESPONSE_CODES, SHOPS, Budget, CodeLabels, ShopLabels
-from worker.metrics.series import Series
+from worker.telemetry.metrics.labels import OTHER_SHOPS, RESPONSE_CODES, SHOPS, Budget, CodeLabels, ShopLabels
+from worker.telemetry.metrics.series import Series
 from worker.model.verdicts import Found, Missing, Reading, Retry, Unknown, Verdict
 
 USUAL_CALL_SECONDS = 0.25
@@ -41,7 +41,7 @@ class ShopView:
 
 
 class Metrics(Series):
-    """The metrics of one process. Label values are bounded: see :mod:`worker.metrics.labels`.
+    """The metrics of one process. Label values are bounded: see :mod:`worker.telemetry.metrics.labels`.
 
     ``most_shops`` is how many shops have a label of their own. Any thread may count; what shows shops is the
     consumer's.

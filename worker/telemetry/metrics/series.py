@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry
 
-from worker.metrics.catalogue import Catalogue
+from worker.telemetry.metrics.catalogue import Catalogue
 
 CALL_BUCKETS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 7.5, 10, 15, 20, 30)
 """Refer2 holds a call back for up to 5 s; 10 s is what the objective counts as good; 20 s is the deadline."""

@@ -27,7 +27,7 @@ _NAME = "referral-metrics-"
 def prepare_shared_metrics() -> Path:
     """Make an empty folder for values that several processes count into, and name it in the environment.
 
-    Must run before :mod:`worker.metrics` is imported, in the parent of the processes that share the folder; at the
+    Must run before :mod:`worker.telemetry.metrics` is imported, in the parent of the processes that share the folder; at the
     end the parent calls :func:`discard_shared_metrics`.
 
     Raises:

@@ -4,7 +4,7 @@
 process that is one of many sets ``PROMETHEUS_MULTIPROC_DIR`` before this package is imported.
 """
 
-from worker.metrics.labels import OTHER_SHOPS, RESPONSE_CODES
-from worker.metrics.process import Metrics, ShopView
+from worker.telemetry.metrics.labels import OTHER_SHOPS, RESPONSE_CODES
+from worker.telemetry.metrics.process import Metrics, ShopView
 
 __all__ = ["OTHER_SHOPS", "RESPONSE_CODES", "Metrics", "ShopView"]
