@@ -32,13 +32,13 @@ from worker.telemetry.health import MetricsServer, mark_dead
 from worker.model.jobs import ACTOR, QUEUE, Job
 from worker.telemetry.metrics import Metrics
 from worker.parent import end_with_parent, is_orphan
-from worker.refer2 import Refer2Client
+from worker.refer2.client import Refer2Client
 from worker.settings import Settings
 from worker.shops.file import read_shops
 from worker.shops.registry import ShopConfig, ShopRegistry
 from worker.store.base import Store
 from worker.stores import build_store
-from worker.tokens import TokenMaker
+from worker.refer2.tokens import TokenMaker
 from worker.model.verdicts import Verdict
 
 SECOND_LOOK_SECONDS = 3.0

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 LANES = 2
 
 CORE = (
-    *("worker/gate.py", "worker/breaker.py", "worker/dispatch.py", "worker/answers.py", "worker/limits/token_bucket.py"),
+    *("worker/gate.py", "worker/breaker.py", "worker/dispatch.py", "worker/refer2/responses.py", "worker/limits/token_bucket.py"),
     *("worker/limits/adaptive.py", "worker/model/jobs.py", "worker/store/memory.py"),
     *("worker/broker/base.py", "worker/broker/consumer.py", "worker/broker/properties.py"),
     *("worker/broker/topology.py", "worker/broker/dead.py", "worker/broker/closings.py"),

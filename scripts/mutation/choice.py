@@ -36,7 +36,7 @@ _BROKER = [f"{_RABBITMQ}/test_{topic}.py" for topic in ("messages", "delays", "s
 _CAMPAIGNS = ["tests/unit/campaigns"]
 
 _PYTHON = {
-    "worker/answers.py": ["tests/unit/test_refer2.py", "tests/unit/test_readback.py"],
+    "worker/refer2/responses.py": ["tests/unit/test_refer2.py", "tests/unit/test_readback.py"],
     "worker/breaker.py": _CONSUMER,
     "worker/dispatch.py": ["tests/unit/test_verifying.py", *_CONSUMER],
     "worker/gate.py": _CONSUMER,

@@ -25,14 +25,14 @@ from worker.dispatch import Later
 from worker.errors import ConfigurationError, InputError, ReferralError, UsageError
 from worker.model.jobs import Customer, Job
 from worker.limits.token_bucket import next_reset
-from worker.refer2 import Refer2Client
+from worker.refer2.client import Refer2Client
 from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET, Behaviour, Call, RunningSandbox, SandboxConfig
 from worker.settings import Settings
 from worker.shops.file import ShopConfig, ShopTable
 from worker.shops.registry import ShopRegistry
 from worker.store.base import Ask, Go
 from worker.store.memory import MemoryStore
-from worker.tokens import TokenMaker
+from worker.refer2.tokens import TokenMaker
 from worker.model.verdicts import Sent
 
 Row = tuple[str, str, str]

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from tests.unit.making import NOON, make_job
-from worker.answers import Answer
+from worker.refer2.responses import Answer
 from worker.text.bounds import ANSWER, LISTING
 from worker.clock import to_datetime
 from worker.model.jobs import Job, Result, parse_result
-from worker.readback import judge_referrals, judge_status
+from worker.refer2.verification import judge_referrals, judge_status
 from worker.model.verdicts import Found, Halted, Missing, Refused, Rejected, Retry, Throttled, Unknown
 
 BY_MAIL = make_job(channel="email", destination="Cyd@Example.com ")

@@ -16,9 +16,9 @@ from worker.clock import SECOND, ManualClock, SystemClock, from_datetime
 from worker.shops.credentials import SigningKey, UnidentifiedCustomerError
 from worker.errors import ConfigurationError
 from worker.model.jobs import Customer, Job
-from worker.refer2 import Refer2Client
+from worker.refer2.client import Refer2Client
 from worker.shops.registry import ShopConfig, ShopTable
-from worker.tokens import TokenMaker
+from worker.refer2.tokens import TokenMaker
 from worker.model.verdicts import Found, Halted, Refused, Rejected, Retry, Sent, Throttled, Unknown
 
 OK = response(200, {"referral": {"link": "https://example.com/r/1"}, "message": "hi"})

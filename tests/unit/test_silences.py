@@ -2,7 +2,7 @@
 
 from structlog.testing import capture_logs
 
-from worker.silences import Silences
+from worker.refer2.silences import Silences
 
 
 def test_a_line_for_each_change_of_a_shop() -> None:

@@ -10,7 +10,7 @@ from worker.network import tls
 from worker.broker.connection import parameters
 from worker.errors import ConfigurationError
 from worker.store.redis.options import client_options
-from worker.transport import tls_context
+from worker.refer2.transport import tls_context
 
 
 @pytest.fixture

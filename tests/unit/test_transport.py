@@ -16,9 +16,9 @@ import requests
 import urllib3
 
 from tests.unit.rawserver import Connection, RawServer, Reply, drips, response, sends
-from worker.answers import Answer, judge
+from worker.refer2.responses import Answer, judge
 from worker.text.bounds import ANSWER
-from worker.transport import FOREIGN_ERRORS, NoAnswer, Transport, no_answer, tls_context
+from worker.refer2.transport import FOREIGN_ERRORS, NoAnswer, Transport, no_answer, tls_context
 from worker.model.verdicts import Refused, Sent, Throttled, Unknown, Verdict
 
 DEADLINE = 0.6

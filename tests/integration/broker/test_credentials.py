@@ -12,10 +12,10 @@ from tests.services import Vhost, wait_until
 from worker.breaker import FIRST_PAUSE, LONGEST_PAUSE
 from worker.broker.topology import JOBS, RESULTS
 from worker.clock import Clock
-from worker.refer2 import Refer2Client
+from worker.refer2.client import Refer2Client
 from worker.sandbox import Call, RunningSandbox, SandboxConfig
 from worker.shops.registry import ShopConfig, ShopRegistry
-from worker.tokens import TokenMaker
+from worker.refer2.tokens import TokenMaker
 from worker.model.verdicts import Verdict
 
 OLD, NEW = "the old secret of forty characters or so", "the new secret of forty characters or so"

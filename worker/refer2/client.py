@@ -7,15 +7,15 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from worker.answers import judge
+from worker.refer2.responses import judge
 from worker.text.bounds import LISTING
 from worker.clock import Clock
 from worker.shops.credentials import UnidentifiedCustomerError
 from worker.model.jobs import EMAIL_CHANNEL, Customer, Job
-from worker.readback import judge_referrals, judge_status
+from worker.refer2.verification import judge_referrals, judge_status
 from worker.shops.registry import ShopConfig
-from worker.silences import Silences
-from worker.transport import LONGEST_IDLE_SECONDS, NoAnswer, Transport, tls_context
+from worker.refer2.silences import Silences
+from worker.refer2.transport import LONGEST_IDLE_SECONDS, NoAnswer, Transport, tls_context
 from worker.model.verdicts import Halted, Reading, Refused, Rejected, Retry, Unknown, Verdict
 
 _COMPACT = json.JSONEncoder(separators=(",", ":"))
