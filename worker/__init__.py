@@ -45,7 +45,7 @@ def publish(
     from worker.text import quoting
     from worker.broker.connection import parameters
     from worker.broker.producer import Producer
-    from worker.tally import tally
+    from worker.store.counters import tally
 
     loaded = settings.load()
     if amqp_url is not None:

@@ -36,8 +36,8 @@ from worker.refer2.client import Refer2Client
 from worker.settings import Settings
 from worker.shops.file import read_shops
 from worker.shops.registry import ShopConfig, ShopRegistry
-from worker.store.base import Store
-from worker.stores import build_store
+from worker.store.protocol import Store
+from worker.store.factory import build_store
 from worker.refer2.tokens import TokenMaker
 from worker.model.verdicts import Verdict
 

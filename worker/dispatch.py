@@ -12,7 +12,7 @@ from worker.errors import StoreError
 from worker.model.jobs import Job, Outcome, Result
 from worker.telemetry.metrics import Metrics
 from worker.shops.registry import ShopConfig
-from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, Ask, Go, Store
+from worker.store.protocol import GRANT_LIFETIME, LEASE_MARGIN, Ask, Go, Store
 from worker.model.verdicts import (
     Found,
     Halted,

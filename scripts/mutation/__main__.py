@@ -21,11 +21,11 @@ LANES = 2
 
 CORE = (
     *("worker/gate.py", "worker/breaker.py", "worker/dispatch.py", "worker/refer2/responses.py", "worker/limits/token_bucket.py"),
-    *("worker/limits/adaptive.py", "worker/model/jobs.py", "worker/store/memory.py"),
+    *("worker/limits/adaptive.py", "worker/model/jobs.py", "worker/store/memory/store.py"),
     *("worker/broker/base.py", "worker/broker/consumer.py", "worker/broker/properties.py"),
     *("worker/broker/topology.py", "worker/broker/dead.py", "worker/broker/closings.py"),
     *("worker/campaigns/rows.py", "worker/campaigns/exports", "worker/campaigns/spreadsheets.py"),
-    "worker/store/lua",
+    "worker/store/redis/lua",
 )
 
 _lane: Lane | None = None

@@ -43,7 +43,7 @@ _PYTHON = {
     "worker/model/jobs.py": ["tests/unit/test_verifying.py", *_CAMPAIGNS],
     "worker/limits/token_bucket.py": [f"{STORE}/test_limits.py"],
     "worker/limits/adaptive.py": [f"{STORE}/test_pace.py"],
-    "worker/store/memory.py": [f"{STORE}/test_ledger.py", f"{STORE}/test_limits.py", STORE, *_CONSUMER],
+    "worker/store/memory/store.py": [f"{STORE}/test_ledger.py", f"{STORE}/test_limits.py", STORE, *_CONSUMER],
     "worker/broker/base.py": [*_CONSUMER, "tests/unit/test_released.py", *_BROKER],
     "worker/broker/closings.py": _CONSUMER,
     "worker/broker/consumer.py": [*_CONSUMER, *_BROKER, f"{_RABBITMQ}/test_oversized.py"],

@@ -33,7 +33,7 @@ from worker.broker.topology import RESULTS  # noqa: E402
 from worker.errors import BrokerError  # noqa: E402
 from worker.model.jobs import Job, Outcome  # noqa: E402
 from worker.shops.registry import ShopConfig  # noqa: E402
-from worker.store.base import Ask  # noqa: E402
+from worker.store.protocol import Ask  # noqa: E402
 from worker.store.redis import RedisStore  # noqa: E402
 from worker.model.verdicts import Verdict  # noqa: E402
 

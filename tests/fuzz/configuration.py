@@ -17,7 +17,7 @@ from worker.cli.moments import after, ago
 from worker.errors import ConfigurationError, UsageError
 from worker.settings import PREFIX, Settings, load, urls_of
 from worker.shops.file import listed_shops, read_shops
-from worker.store.redis.server import Server
+from worker.store.redis.client import Server
 
 _INT64 = range(-(1 << 63), 1 << 63)
 

@@ -14,8 +14,8 @@ from worker.campaigns.seen import SeenJobs, SeenResults
 from worker.clock import ManualClock
 from worker.errors import InputError, UsageError
 from worker.model.jobs import Result
-from worker.store.base import Ask
-from worker.store.memory import MemoryStore
+from worker.store.protocol import Ask
+from worker.store.memory.store import MemoryStore
 
 HEADER = ",".join(COLUMNS) + "\n"
 

@@ -16,7 +16,7 @@ from worker.clock import ManualClock
 from worker.model.controls import Controls
 from worker.errors import StoreError
 from worker.model.jobs import OUTCOMES
-from worker.store.base import Ask, Closed, Go, Seen, Wait
+from worker.store.protocol import Ask, Closed, Go, Seen, Wait
 from worker.store.redis import RedisStore
 
 ASK = Ask("acme", "b:1", make_job().job_id, PLENTY, lease=LEASE)

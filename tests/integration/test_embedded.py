@@ -30,8 +30,8 @@ from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET, Behaviour, Call, Runn
 from worker.settings import Settings
 from worker.shops.file import ShopConfig, ShopTable
 from worker.shops.registry import ShopRegistry
-from worker.store.base import Ask, Go
-from worker.store.memory import MemoryStore
+from worker.store.protocol import Ask, Go
+from worker.store.memory.store import MemoryStore
 from worker.refer2.tokens import TokenMaker
 from worker.model.verdicts import Sent
 

@@ -10,7 +10,7 @@ from worker.shops.credentials import SigningKey
 from worker.model.jobs import Customer, Job
 from worker.limits.token_bucket import Rate, ShopLimits
 from worker.shops.registry import ShopConfig, ShopTable
-from worker.store.base import Ask, Closed, Go, Seen, Wait
+from worker.store.protocol import Ask, Closed, Go, Seen, Wait
 
 NOON = from_datetime(datetime(2026, 11, 2, 12, tzinfo=UTC))
 """When most tests begin: far from any day's end."""

@@ -32,8 +32,8 @@ from worker.errors import StoreError
 from worker.model.jobs import Job, Outcome
 from worker.telemetry.metrics import Metrics
 from worker.shops.registry import ShopConfig
-from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, NO_DEADLINE, Ask, Closed, Go, Seen, Wait
-from worker.store.memory import MemoryStore
+from worker.store.protocol import GRANT_LIFETIME, LEASE_MARGIN, NO_DEADLINE, Ask, Closed, Go, Seen, Wait
+from worker.store.memory.store import MemoryStore
 from worker.model.verdicts import Halted, Missing, Reading, Refused, Rejected, Retry, Sent, Throttled, Unknown, Verdict
 
 CALL = SECOND // 4

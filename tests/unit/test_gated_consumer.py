@@ -25,8 +25,8 @@ from worker.model.jobs import Customer, Job, Outcome
 from worker.telemetry.metrics import Metrics
 from worker.limits.adaptive import RECOVERY
 from worker.shops.registry import ShopConfig, ShopRegistry
-from worker.store.base import GRANT_LIFETIME, HORIZON, LEASE_MARGIN, Ask, Closure, Go, Reply, Seen, Wait
-from worker.store.memory import MemoryStore, Started
+from worker.store.protocol import GRANT_LIFETIME, HORIZON, LEASE_MARGIN, Ask, Closure, Go, Reply, Seen, Wait
+from worker.store.memory.store import MemoryStore, Started
 from worker.model.verdicts import Halted, Refused, Rejected, Retry, Sent, Throttled, Verdict
 
 SENT = Sent(200, None, {}, None)

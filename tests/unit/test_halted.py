@@ -16,7 +16,7 @@ from worker.broker.prober import GRACE
 from worker.clock import SECOND
 from worker.model.jobs import Job
 from worker.shops.registry import ShopConfig
-from worker.store.base import LEASE_MARGIN
+from worker.store.protocol import LEASE_MARGIN
 from worker.model.verdicts import Halted, Refused, Retry, Unknown, Verdict
 
 BAD_TOKEN = Halted(401, "invalid_token", None, every_shop=False)

@@ -17,7 +17,7 @@ from worker.broker.delivery import Delivery
 from worker.errors import DeadLetterError, DeadReason, UsageError
 from worker.model.jobs import KNOWN_CHANNELS, SLUG, Customer, Job, Result, decode_message, encode_message, explain, job_id
 from worker.limits.token_bucket import Rate, ShopLimits
-from worker.store.base import Ask
+from worker.store.protocol import Ask
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 ADDRESS = "ann@example.com"

@@ -29,7 +29,7 @@ MODULES = (
 BROKEN = {
     "a leaf imports policy": ("clock", "import worker.gate", "Imports go down only"),
     "policy imports an adapter": ("dispatch", "import worker.refer2.client", "Imports go down only"),
-    "policy imports a store": ("dispatch", "import worker.store.memory", "Imports go down only"),
+    "policy imports a store": ("dispatch", "import worker.store.memory.store", "Imports go down only"),
     "an adapter imports the wiring": ("broker/consumer", "import worker.app", "Imports go down only"),
     "the wiring imports a tool": ("app", "from worker import cli", "Imports go down only"),
     "an adapter imports another": ("refer2", "import worker.refer2.tokens", "adapters never import each other"),
@@ -44,9 +44,9 @@ BROKEN = {
 
 ALLOWED = {
     "refer2": "import requests\nimport worker.errors",
-    "broker/consumer": "import pika\nimport worker.gate\nimport worker.store.base",
-    "store/memory": "import worker.store.base",
-    "dispatch": "import worker.gate\nimport worker.store.base",
+    "broker/consumer": "import pika\nimport worker.gate\nimport worker.store.protocol",
+    "store/memory": "import worker.store.protocol",
+    "dispatch": "import worker.gate\nimport worker.store.protocol",
     "tokens": "import jwt",
     "app": "import worker.refer2.client\nimport worker.refer2.tokens\nimport worker.broker.consumer",
     "cli": "import worker.app\nimport worker.sandbox",

@@ -4,7 +4,7 @@ import pytest
 
 from tests.unit.ledger_model import UNDATED, BrokenPromiseError, Copies, RealLedger, Record, search
 from worker.shops.file import OnUnknown
-from worker.store.base import Go, Seen, Wait
+from worker.store.protocol import Go, Seen, Wait
 
 
 def test_without_a_fault() -> None:

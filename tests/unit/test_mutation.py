@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 def sampled(seed: int, count: int = 60) -> list[Mutant]:
     """Mutants of the store's scripts."""
-    paths = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "worker/store/lua").glob("*.lua"))]
+    paths = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "worker/store/redis/lua").glob("*.lua"))]
     sources = {path: lua.Source(path, (ROOT / path).read_text(encoding="utf-8")) for path in paths}
     return sample(sources, count, random.Random(seed))
 

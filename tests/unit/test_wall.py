@@ -8,8 +8,8 @@ from tests.unit.making import NOON, make_ask, make_limits
 from worker.clock import SECOND, ManualClock
 from worker.gate import Gate
 from worker.limits.token_bucket import Rate
-from worker.store.base import Closed, Go, Seen, Wait
-from worker.store.memory import MemoryStore
+from worker.store.protocol import Closed, Go, Seen, Wait
+from worker.store.memory.store import MemoryStore
 
 WALL = 300
 OTHERS = 1000

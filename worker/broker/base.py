@@ -24,7 +24,7 @@ from worker.errors import DeadLetterError, StoreError
 from worker.gate import FOREVER, Gate
 from worker.model.jobs import Job
 from worker.shops.registry import ReadyToken, ShopConfig
-from worker.store.base import LEASE_MARGIN, NO_DEADLINE, Ask, Closed, Go, Reply, Seen, Wait
+from worker.store.protocol import LEASE_MARGIN, NO_DEADLINE, Ask, Closed, Go, Reply, Seen, Wait
 from worker.model.verdicts import Halted, Refused
 
 HOUSEKEEPING = SECOND

@@ -11,7 +11,7 @@ from worker.broker.host import Host
 from worker.broker.prober import GRACE, Prober
 from worker.clock import SECOND
 from worker.gate import Gate
-from worker.store.base import Closure
+from worker.store.protocol import Closure
 from worker.troubled import Others
 from worker.model.verdicts import Halted, Refused, Verdict
 

@@ -36,7 +36,7 @@ from worker.clock import SECOND, to_datetime
 from worker.dispatch import Finish, Later
 from worker.errors import BrokerError, ConfigurationError, DeadLetterError, DeadReason, UnroutableError, place_of
 from worker.model.jobs import Job, decode_message
-from worker.store.base import UNKNOWN_DEADLINE, Ask, Go
+from worker.store.protocol import UNKNOWN_DEADLINE, Ask, Go
 from worker.troubled import Trouble
 
 FIRST_BACKOFF_SECONDS = 0.5

@@ -4,7 +4,7 @@ import dramatiq
 
 from worker.dispatch import Disposition
 from worker.model.jobs import ACTOR, QUEUE, Job
-from worker.store.base import Ask, Go
+from worker.store.protocol import Ask, Go
 from worker.troubled import Trouble
 
 

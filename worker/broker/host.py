@@ -8,7 +8,7 @@ from pathlib import Path
 from worker.clock import Clock
 from worker.telemetry.metrics import Metrics
 from worker.shops.registry import ShopConfig, ShopRegistry
-from worker.store.base import Store
+from worker.store.protocol import Store
 from worker.model.verdicts import Verdict
 
 

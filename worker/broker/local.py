@@ -20,7 +20,7 @@ from worker.clock import SECOND
 from worker.dispatch import Finish, Later
 from worker.errors import BrokerError, ConfigurationError, DeadLetterError, ReferralError, place_of
 from worker.model.jobs import QUEUE, Job, Outcome
-from worker.store.base import Ask, Go
+from worker.store.protocol import Ask, Go
 
 READ_AHEAD = 2_000
 """Jobs read from the source before there is room for them; hides the time that reading takes."""

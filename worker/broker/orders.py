@@ -12,7 +12,7 @@ from worker.gate import FOREVER
 from worker.model.jobs import Job
 from worker.limits.token_bucket import ShopLimits
 from worker.shops.registry import ShopConfig
-from worker.store.base import Store
+from worker.store.protocol import Store
 
 
 class Orders:

@@ -22,8 +22,8 @@ from worker.model.jobs import Outcome
 from worker.private import may_be_replaced
 from worker.settings import Settings
 from worker.shops.registry import ShopRegistry
-from worker.store.base import Ask
-from worker.store.memory import MemoryStore
+from worker.store.protocol import Ask
+from worker.store.memory.store import MemoryStore
 
 WORKER_TIMEOUT_MS = 100
 """How often Dramatiq's idle threads look whether to stop; short, since a person waits for it."""

@@ -15,8 +15,8 @@ from worker.dispatch import Later
 from worker.errors import InputError, UsageError
 from worker.model.jobs import UNCALLED
 from worker.private import lock, private, unopened
-from worker.store.base import Ask, Go
-from worker.store.memory import MemoryStore, Started, Waiting
+from worker.store.protocol import Ask, Go
+from worker.store.memory.store import MemoryStore, Started, Waiting
 from worker.model.verdicts import Unknown
 from worker.text.visible import ascii_json, to_json
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from worker.clock import DAY, SECOND
 from worker.model.jobs import OUTCOMES
 from worker.limits.token_bucket import ShopLimits, next_reset
-from worker.store.base import ShopState
+from worker.store.protocol import ShopState
 
 _REJECTED = "rejected:"
 

@@ -13,7 +13,7 @@ from worker.model.controls import EVERY_SHOP, Controls
 from worker.errors import StoreError, UsageError
 from worker.model.jobs import canonical
 from worker.shops.registry import ReadableShops, readable_shops
-from worker.store.base import MOST_CANCELLED, OTHER_CAMPAIGNS, Store
+from worker.store.protocol import MOST_CANCELLED, OTHER_CAMPAIGNS, Store
 
 LONGEST_CAMPAIGN = 200
 

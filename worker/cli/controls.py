@@ -12,8 +12,8 @@ from worker.model.controls import Controls
 from worker.errors import ConfigurationError, StoreError, UsageError
 from worker.settings import Settings
 from worker.shops.registry import ListedShop, ReadableShops
-from worker.store.base import Store
-from worker.stores import build_store
+from worker.store.protocol import Store
+from worker.store.factory import build_store
 
 LONGEST_REASON = 200
 

@@ -25,7 +25,7 @@ from worker.cli.tables import Row, columns
 from worker.errors import StoreError, UsageError
 from worker.model.jobs import canonical
 from worker.settings import Settings
-from worker.tally import Counts, counted, tally
+from worker.store.counters import Counts, counted, tally
 from worker.text.visible import one_line
 
 BATCH = 200

@@ -9,7 +9,7 @@ from worker.clock import SECOND, from_datetime, to_datetime
 from worker.model.controls import Controls
 from worker.limits.token_bucket import ShopLimits, next_reset
 from worker.shops.registry import ListedShop
-from worker.store.base import ShopState
+from worker.store.protocol import ShopState
 
 
 @dataclass(frozen=True, slots=True)

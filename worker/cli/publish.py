@@ -15,7 +15,7 @@ from worker.errors import UsageError
 from worker.model.jobs import canonical
 from worker.settings import Settings
 from worker.shops.registry import listed_shops
-from worker.tally import tally
+from worker.store.counters import tally
 
 TICK_JOBS = 500
 

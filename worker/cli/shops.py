@@ -20,8 +20,8 @@ from worker.errors import BrokerError, ConfigurationError, ReferralError, StoreE
 from worker.model.jobs import SLUG
 from worker.settings import Settings
 from worker.shops.registry import ListedShop, readable_shops
-from worker.store.base import ShopState
-from worker.stores import build_store
+from worker.store.protocol import ShopState
+from worker.store.factory import build_store
 
 _HEADINGS = ("shop", "gate", "until", "calls/s now", "of", "calls today", "left today", "weight")
 

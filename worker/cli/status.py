@@ -27,8 +27,8 @@ from worker.limits.token_bucket import Rate, ShopLimits
 from worker.text.masking import mask
 from worker.settings import Settings
 from worker.shops.registry import ListedShop, ReadableShops, readable_shops
-from worker.store.base import ShopState, Store
-from worker.stores import build_store
+from worker.store.protocol import ShopState, Store
+from worker.store.factory import build_store
 from worker.text.visible import one_line
 
 LOOK_SECONDS = 2.0

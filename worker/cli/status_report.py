@@ -15,7 +15,7 @@ from worker.model.controls import Controls
 from worker.errors import ReferralError
 from worker.model.jobs import canonical
 from worker.shops.registry import ListedShop
-from worker.store.base import ShopState
+from worker.store.protocol import ShopState
 
 LAG_SECONDS = 6.0
 """How old RabbitMQ's depths may be: it counts a quorum queue every five seconds."""

@@ -9,7 +9,7 @@ from worker.broker.host import Host
 from worker.dispatch import Finish, Later
 from worker.errors import DeadLetterError
 from worker.model.jobs import Customer, Job
-from worker.store.base import Ask, Go
+from worker.store.protocol import Ask, Go
 
 _JOB = Job.create(shop="any", campaign="simulation", customer=Customer(bhid="any"), channel="sms")
 """All jobs look alike to a simulation; their ids are in their questions."""

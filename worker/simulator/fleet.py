@@ -23,8 +23,8 @@ from worker.shops.registry import ShopRegistry
 from worker.simulator.consumer import SimulatedConsumer, Ticket
 from worker.simulator.queues import ShopQueue
 from worker.simulator.report import Report, ShopReport
-from worker.store.base import HORIZON, Ask, Reply
-from worker.store.memory import MemoryStore
+from worker.store.protocol import HORIZON, Ask, Reply
+from worker.store.memory.store import MemoryStore
 from worker.model.verdicts import Sent
 
 BEGIN = 1_793_620_800 * SECOND

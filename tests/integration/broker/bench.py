@@ -27,7 +27,7 @@ from worker.model.jobs import ACTOR, QUEUE, Customer, Job, encode_message
 from worker.telemetry.metrics import Metrics
 from worker.shops.file import ShopConfig, ShopTable
 from worker.shops.registry import ShopRegistry, SigningKey
-from worker.store.memory import MemoryStore
+from worker.store.memory.store import MemoryStore
 from worker.model.verdicts import Missing, Sent, Verdict
 
 CONNECTION = "bench worker"

@@ -26,7 +26,7 @@ from worker.broker.base import CRASH_LOOP
 from worker.broker.frames import UNREAD_PROPERTIES
 from worker.broker.topology import DEAD, JOBS, RESULTS, shop_queue
 from worker.clock import SECOND
-from worker.store.memory import Started
+from worker.store.memory.store import Started
 from worker.model.verdicts import Retry
 
 

@@ -23,7 +23,7 @@ from tests.services import Valkey
 from tests.unit.making import LEASE, make_limits
 from worker.clock import SystemClock
 from worker.limits.token_bucket import Rate
-from worker.store.base import Ask, Go, Reply
+from worker.store.protocol import Ask, Go, Reply
 from worker.store.redis import RedisStore
 
 SIZES = (100, 1_000, 10_000, 100_000, 300_000)

@@ -20,7 +20,7 @@ from tests.services import Valkey, wait_until
 from tests.unit.making import LEASE, make_limits
 from worker.clock import DAY, SystemClock
 from worker.limits.token_bucket import Rate
-from worker.store.base import Ask, Go
+from worker.store.protocol import Ask, Go
 from worker.store.redis import RedisStore
 
 SIZE = 5_000

@@ -12,7 +12,7 @@ from itertools import count
 from tests.integration.store.worlds import World, submitted
 from tests.unit.making import make_ask
 from worker.limits.token_bucket import ShopLimits
-from worker.store.base import Closed, Go
+from worker.store.protocol import Closed, Go
 
 MOST_ASKING = 64
 

@@ -6,7 +6,7 @@ from tests.integration.store.worlds import RedisWorld, World, advance
 from worker.clock import DAY, SECOND
 from worker.model.controls import EVERY_SHOP, Controls, Pause, RateLimit
 from worker.errors import StoreError
-from worker.store.base import CANCELLED_FOR, Store
+from worker.store.protocol import CANCELLED_FOR, Store
 
 
 def seen(store: Store, known: int = -1) -> Controls | None:

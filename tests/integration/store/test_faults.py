@@ -18,7 +18,7 @@ from tests.unit.making import NOON, go, make_ask, make_limits
 from worker.clock import SECOND, SystemClock
 from worker.errors import ConfigurationError, StoreError
 from worker.limits.token_bucket import Rate
-from worker.store.base import MOST_CAMPAIGNS, OTHER_CAMPAIGNS, Ask, Closed, Go, Reply, Seen, Wait
+from worker.store.protocol import MOST_CAMPAIGNS, OTHER_CAMPAIGNS, Ask, Closed, Go, Reply, Seen, Wait
 from worker.store.redis import RedisStore
 
 SECRET = "s3cret-of-the-store"  # what no error may show

@@ -4,7 +4,7 @@ from tests.integration.store.worlds import World, advance
 from tests.unit.making import NOON, go, make_ask, make_limits
 from worker.clock import DAY, SECOND
 from worker.limits.token_bucket import Rate
-from worker.store.base import CLOSURE_OUTLIVES, Closure, ShopState
+from worker.store.protocol import CLOSURE_OUTLIVES, Closure, ShopState
 
 LIMITS = make_limits(shop=Rate(100_000, 5), per_day=10)
 

@@ -14,7 +14,7 @@ from tests.unit.making import LEASE, NOON, go, make_ask, make_limits
 from worker.clock import DAY, SECOND
 from worker.limits.token_bucket import Rate
 from worker.limits.adaptive import RECOVERY
-from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, Ask, Closed, Go, Reply, Wait
+from worker.store.protocol import GRANT_LIFETIME, LEASE_MARGIN, Ask, Closed, Go, Reply, Wait
 
 ADDRESS = "erased@example.com"
 CUSTOMER = f"e:{ADDRESS}"

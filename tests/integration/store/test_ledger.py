@@ -9,7 +9,7 @@ from tests.integration.store.worlds import RESULT, World, advance, finish
 from tests.unit.making import LEASE, NOON, go, make_ask
 from worker.clock import DAY, SECOND
 from worker.model.jobs import OUTCOMES, UNCALLED, Outcome
-from worker.store.base import GRANT_LIFETIME, LEASE_MARGIN, Go, Seen, Wait
+from worker.store.protocol import GRANT_LIFETIME, LEASE_MARGIN, Go, Seen, Wait
 
 WHOLE_LEASE = GRANT_LIFETIME + LEASE + LEASE_MARGIN
 

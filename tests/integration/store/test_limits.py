@@ -23,7 +23,7 @@ from tests.integration.store.worlds import (
 from tests.unit.making import NOON, go, make_ask, make_limits
 from worker.clock import DAY, SECOND
 from worker.limits.token_bucket import Rate, ShopLimits, day_of
-from worker.store.base import HORIZON, Ask, Closed, Go, Seen, Wait
+from worker.store.protocol import HORIZON, Ask, Closed, Go, Seen, Wait
 
 MIDNIGHT = NOON + DAY // 2
 

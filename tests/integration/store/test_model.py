@@ -10,7 +10,7 @@ from tests.integration.store.worlds import AHEAD, RedisWorld
 from tests.unit.ledger_model import DEADLINES, KINDS, RESULTS, UNDATED, Copies, RealLedger, Record, asking, search
 from tests.unit.making import NOON, make_ask
 from worker.shops.file import OnUnknown
-from worker.store.base import Go, Seen, Wait
+from worker.store.protocol import Go, Seen, Wait
 
 T = TypeVar("T")
 RECORD = b"rd:{acme}:j:" + make_ask().job_id[8:].encode()

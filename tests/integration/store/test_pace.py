@@ -11,7 +11,7 @@ from tests.unit.making import NOON, go, make_ask, make_limits
 from worker.clock import SECOND
 from worker.limits.token_bucket import Rate, Taken, after, earliest, take
 from worker.limits.adaptive import IDLE, RECOVERY, SLOWEST, Slowdown, fall, granted, interval_of
-from worker.store.base import Ask, Closed, Go
+from worker.store.protocol import Ask, Closed, Go
 
 FULL = 100_000
 LIMITS = make_limits(shop=Rate(FULL, 1))

@@ -6,7 +6,7 @@ from tests.integration.store.worlds import RedisWorld, World, advance
 from tests.unit.making import NOON, go, make_ask, make_limits
 from worker.clock import DAY, SECOND
 from worker.limits.token_bucket import Rate, ShopLimits, next_reset
-from worker.store.base import Ask, Store
+from worker.store.protocol import Ask, Store
 
 ONE_CALL = make_limits(shop=Rate(SECOND, 1), customer=Rate(SECOND, 1))
 

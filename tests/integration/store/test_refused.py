@@ -14,7 +14,7 @@ from tests.unit.making import go, make_ask
 from tests.unit.rawserver import server_tls
 from worker.clock import SystemClock
 from worker.errors import ConfigurationError, StoreError
-from worker.store.base import Seen
+from worker.store.protocol import Seen
 from worker.store.redis import RedisStore
 
 

@@ -13,7 +13,7 @@ from tests.integration.store.worlds import AHEAD, MANY, RedisWorld, World, advan
 from tests.unit.making import NOON, go, make_ask, make_limits
 from worker.clock import DAY, SECOND, ManualClock
 from worker.limits.token_bucket import Rate
-from worker.store.base import GRANT_LIFETIME, HORIZON, SHORTEST_TURN, Closed, Go, Wait
+from worker.store.protocol import GRANT_LIFETIME, HORIZON, SHORTEST_TURN, Closed, Go, Wait
 from worker.store.redis import RedisStore
 
 MIDNIGHT = NOON + DAY // 2

@@ -24,7 +24,7 @@ from tests.unit.tables import (
 )
 from worker.clock import SECOND
 from worker.limits.token_bucket import Rate, ShopLimits
-from worker.store.base import Ask, Go
+from worker.store.protocol import Ask, Go
 
 AMPLE = Rate(1, 10_000)
 """The other scope's bucket: never the reason of a refusal."""

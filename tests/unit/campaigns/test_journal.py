@@ -15,8 +15,8 @@ from worker.clock import DAY, SECOND, ManualClock
 from worker.dispatch import Later
 from worker.errors import InputError, UsageError
 from worker.limits.token_bucket import Rate
-from worker.store.base import Ask, Closed, Go, Wait
-from worker.store.memory import MemoryStore
+from worker.store.protocol import Ask, Closed, Go, Wait
+from worker.store.memory.store import MemoryStore
 from worker.model.verdicts import Retry, Unknown
 from worker.text.visible import ascii_json
 

@@ -6,7 +6,7 @@ from tests.unit.making import NOON, make_limits
 from worker.campaigns.standing import Standing, seconds_to_go, unaccounted
 from worker.clock import DAY, SECOND
 from worker.limits.token_bucket import Rate
-from worker.store.base import ShopState
+from worker.store.protocol import ShopState
 
 COUNTERS = {
     "published": 100,

@@ -16,7 +16,7 @@ from worker.clock import SECOND
 from worker.model.controls import Controls, Pause
 from worker.errors import BrokerError, ConfigurationError, StoreError
 from worker.shops.registry import ListedShop
-from worker.store.base import Closure, ShopState
+from worker.store.protocol import Closure, ShopState
 
 ROOT = Path(__file__).parents[3]
 

@@ -15,7 +15,7 @@ from worker.model.controls import Controls, Pause, RateLimit
 from worker.errors import StoreError
 from worker.model.jobs import Outcome
 from worker.limits.token_bucket import ShopLimits
-from worker.store.base import (
+from worker.store.protocol import (
     CANCELLED_FOR,
     CLOSURE_OUTLIVES,
     GRANT_LIFETIME,
@@ -36,7 +36,7 @@ from worker.store.base import (
     turn_of,
 )
 from worker.store.redis.epochs import Epochs
-from worker.store.redis.server import Server, Watch
+from worker.store.redis.client import Server, Watch
 
 PREFIX = "rd:"
 
@@ -130,7 +130,7 @@ class RedisStore:
     def submit(
         self, asks: Sequence[Ask], reply: Callable[[list[Reply] | StoreError], None], *, turn: bool, holds: int
     ) -> None:
-        """As :class:`worker.store.base.Store` says; ``reply`` runs in the store's thread."""
+        """As :class:`worker.store.protocol.Store` says; ``reply`` runs in the store's thread."""
         asked_at = self._clock.now()
         first = asks[0]
         shop, limits, lease = first.shop, first.limits, first.lease + LEASE_MARGIN
@@ -228,7 +228,7 @@ class RedisStore:
             return until + self._clock.now() - now if until else None
 
     def settle(self, ask: Ask, epoch: int, outcome: Outcome, code: str | None = None) -> None:
-        """As :class:`worker.store.base.Store` says, without waiting; the outcome is kept as a count only."""
+        """As :class:`worker.store.protocol.Store` says, without waiting; the outcome is kept as a count only."""
 
         def done(answer: Any) -> None:
             if isinstance(answer, StoreError):
@@ -270,7 +270,7 @@ class RedisStore:
         self._server.call("slow_down", [self._shop_key(ask.shop)], [rate.interval, ago, resets_at])
 
     def note(self, shop: str, closure: Closure | None) -> None:
-        """As :class:`worker.store.base.Store` says, without waiting."""
+        """As :class:`worker.store.protocol.Store` says, without waiting."""
         arguments: list[Any] = []
         if closure is not None:
             lasts = max(0, closure.until - self._clock.now())
@@ -301,7 +301,7 @@ class RedisStore:
         return ShopState(at, interval, blocked_until + ahead if blocked_until else 0, calls, closure)
 
     def watch(self, known: int, reply: Callable[[Controls | StoreError | None], None]) -> None:
-        """As :class:`worker.store.base.Store` says; ``reply`` runs in the store's thread."""
+        """As :class:`worker.store.protocol.Store` says; ``reply`` runs in the store's thread."""
 
         def done(answer: Any) -> None:
             match answer:
@@ -361,7 +361,7 @@ class RedisStore:
     def tally(
         self, shop: str, campaign: str, counts: Mapping[str, int], *, lost: Callable[[StoreError], None] | None = None
     ) -> None:
-        """As :class:`worker.store.base.Store` says, without waiting."""
+        """As :class:`worker.store.protocol.Store` says, without waiting."""
         arguments: list[Any] = [self._prefix(shop), self._keep + self._period, campaign.encode()]
         for counter, number in counts.items():
             arguments += [counter, number]
@@ -375,7 +375,7 @@ class RedisStore:
         self._server.send("tally", [self._campaigns_key(shop)], arguments, done)
 
     def tallies(self, shop: str) -> dict[str, dict[str, int]]:
-        """As :class:`worker.store.base.Store` says, in pages: a script holds up every worker while it runs."""
+        """As :class:`worker.store.protocol.Store` says, in pages: a script holds up every worker while it runs."""
         told: dict[str, dict[str, int]] = {}
         cursor = b"0"
         while True:

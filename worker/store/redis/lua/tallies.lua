@@ -1,7 +1,7 @@
 -- How many jobs of a campaign came to what: a hash per campaign and shop, and one that names a shop's campaigns. Both
 -- are kept for as long as the ledger knows its jobs, counted from when a campaign last had something new.
 
--- As MOST_COUNTERS, MOST_CAMPAIGNS and OTHER_CAMPAIGNS in worker/store/base.py.
+-- As MOST_COUNTERS, MOST_CAMPAIGNS and OTHER_CAMPAIGNS in worker/store/protocol.py.
 local MOST_COUNTERS = 200
 local MOST_CAMPAIGNS = 1000
 local OTHER_CAMPAIGNS = '_other'
@@ -20,7 +20,7 @@ local function add(prefix, campaign, counter, number, keep_until, full)
   end
 end
 
--- As left_of in worker/store/base.py.
+-- As left_of in worker/store/protocol.py.
 local function is_over(counters)
   local left = 0
   for i = 1, #counters, 2 do

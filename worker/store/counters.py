@@ -7,7 +7,7 @@ from worker.clock import SystemClock
 from worker.errors import StoreError
 from worker.model.jobs import Job
 from worker.settings import Settings
-from worker.stores import build_store
+from worker.store.factory import build_store
 
 Counts = Mapping[tuple[str, str], Mapping[str, int]]
 """By shop and campaign: a counter's name, and by how much it grows."""

@@ -13,7 +13,7 @@ from worker.errors import StoreError
 from worker.model.jobs import OUTCOMES, UNCALLED, Outcome
 from worker.limits.token_bucket import Rate, ShopLimits, after, day_of, earliest, next_reset, refund
 from worker.limits.adaptive import Slowdown, fall, granted, interval_of
-from worker.store.base import (
+from worker.store.protocol import (
     CANCELLED_FOR,
     CLOSURE_OUTLIVES,
     GRANT_LIFETIME,
@@ -33,7 +33,7 @@ from worker.store.base import (
     counter_of,
     turn_of,
 )
-from worker.store.campaigns import counts_of
+from worker.store.memory.tallies import counts_of
 
 
 class Started(NamedTuple):
@@ -181,7 +181,7 @@ class MemoryStore:
     def submit(
         self, asks: Sequence[Ask], reply: Callable[[list[Reply] | StoreError], None], *, turn: bool, holds: int
     ) -> None:
-        """As :class:`worker.store.base.Store` says; replies at once."""
+        """As :class:`worker.store.protocol.Store` says; replies at once."""
         replies: list[Reply] = []
         for ask in asks:
             refused = replies and isinstance(replies[-1], Closed)
@@ -374,7 +374,7 @@ class MemoryStore:
             )
 
     def watch(self, known: int, reply: Callable[[Controls | StoreError | None], None]) -> None:
-        """As :class:`worker.store.base.Store` says; replies at once."""
+        """As :class:`worker.store.protocol.Store` says; replies at once."""
         controls = self._controls
         reply(None if controls.version == known else controls)
 

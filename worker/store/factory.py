@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from worker.clock import DAY, Clock
 from worker.settings import Settings
-from worker.store.base import Store
+from worker.store.protocol import Store
 
 
 def build_store(settings: Settings, clock: Clock, watch: Callable[[float, int], None] | None = None) -> Store:
@@ -12,7 +12,7 @@ def build_store(settings: Settings, clock: Clock, watch: Callable[[float, int], 
     # Imported when used: a single process needs no client of a server, and the others no store of their own.
     retention = settings.retention_days * DAY
     if settings.redis_url is None:
-        from worker.store.memory import MemoryStore
+        from worker.store.memory.store import MemoryStore
 
         return MemoryStore(clock, retention=retention)
     from worker.store.redis import RedisStore
