@@ -26,12 +26,12 @@ from worker.broker.rabbitmq import ReferralBroker
 from worker.broker.topology import queues
 from worker.clock import SECOND, Clock, SystemClock
 from worker.dispatch import Dispatcher
-from worker.drain import DrainSignals
+from worker.process.signals import DrainSignals
 from worker.errors import BrokerError, ConfigurationError, StoreError, place_of
 from worker.telemetry.health import MetricsServer, mark_dead
 from worker.model.jobs import ACTOR, QUEUE, Job
 from worker.telemetry.metrics import Metrics
-from worker.parent import end_with_parent, is_orphan
+from worker.process.parent import end_with_parent, is_orphan
 from worker.refer2.client import Refer2Client
 from worker.settings import Settings
 from worker.shops.file import read_shops
