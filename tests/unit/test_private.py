@@ -16,7 +16,7 @@ from worker.campaigns.journal import Journal
 from worker.campaigns.rejects import RejectsFile
 from worker.campaigns.results import ResultsFile
 from worker.errors import UsageError
-from worker.private import folder_of, may_be_replaced, private, private_folder
+from worker.private_files import folder_of, may_be_replaced, private, private_folder
 from worker.sandbox.calls import CallLog
 
 PRECIOUS = "the only copy\n"
@@ -182,7 +182,7 @@ def test_the_systems_files(use: str, path: str) -> None:
     program = f"""
 import os
 from pathlib import Path
-from worker.private import private, private_folder
+from worker.private_files import private, private_folder
 path = {path!r}
 os.geteuid() or os.setuid(12345)
 {use}

@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from worker.private import private_folder
+from worker.private_files import private_folder
 
 DEATHS = 3
 """Processes that may end while reading one message before it is read no more."""

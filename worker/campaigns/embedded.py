@@ -19,7 +19,7 @@ from worker.campaigns.target import Target
 from worker.clock import SECOND, Clock
 from worker.errors import UsageError
 from worker.model.jobs import Outcome
-from worker.private import may_be_replaced
+from worker.private_files import may_be_replaced
 from worker.settings import Settings
 from worker.shops.registry import ShopRegistry
 from worker.store.protocol import Ask

@@ -14,7 +14,7 @@ from worker.campaigns.target import CalledBefore, Target
 from worker.dispatch import Later
 from worker.errors import InputError, UsageError
 from worker.model.jobs import UNCALLED
-from worker.private import lock, private, unopened
+from worker.private_files import lock, private, unopened
 from worker.store.protocol import Ask, Go
 from worker.store.memory.store import MemoryStore, Started, Waiting
 from worker.model.verdicts import Unknown
@@ -45,7 +45,7 @@ class Journal:
 
     Raises:
       UsageError: the file belongs to another campaign or another target, another run has it open, or it is no file of
-        ours, see :func:`~worker.private.private`.
+        ours, see :func:`~worker.private_files.private`.
       InputError: it can't be read or written, or a line other than the last is damaged.
     """
 

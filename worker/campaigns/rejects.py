@@ -10,7 +10,7 @@ from typing import Literal
 
 from worker.campaigns.spreadsheets import REJECTS, harmless
 from worker.errors import InputError, UsageError
-from worker.private import may_be_replaced, private, unopened
+from worker.private_files import may_be_replaced, private, unopened
 
 RejectReason = Literal[
     "no_customer",
@@ -62,7 +62,7 @@ class RejectsFile:
 
         Raises:
           InputError: it can't be removed.
-          UsageError: what is there is no file of ours, see :func:`~worker.private.private`, or no rejected rows.
+          UsageError: what is there is no file of ours, see :func:`~worker.private_files.private`, or no rejected rows.
         """
         self.path = path
         self.rows = 0

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Literal
 from worker.text.bounds import RESULT_LINE, loads
 from worker.campaigns.spreadsheets import RESULTS, harmless, harmless_json
 from worker.errors import InputError, UsageError
-from worker.private import folder_of, lock, may_be_replaced, private, unopened
+from worker.private_files import folder_of, lock, may_be_replaced, private, unopened
 from worker.text.visible import to_json
 
 Format = Literal["csv", "jsonl"]
@@ -79,7 +79,7 @@ class ResultsFile:
     :meth:`add` and :meth:`flush` may be called from different threads.
 
     Raises :class:`InputError` where the file can't be read or written, :class:`UsageError` where it is another's or
-    :func:`~worker.private.private` refuses it.
+    :func:`~worker.private_files.private` refuses it.
     """
 
     def __init__(self, path: Path, form: Format = "csv") -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from worker.errors import InputError
-from worker.private import private, unopened
+from worker.private_files import private, unopened
 from worker.text.visible import to_json
 
 OK = "ok"
@@ -66,7 +66,7 @@ class CallLog:
 
         Raises:
           InputError: the file can't be opened for writing.
-          UsageError: it is no file of ours, see :func:`~worker.private.private`.
+          UsageError: it is no file of ours, see :func:`~worker.private_files.private`.
         """
         try:
             self._file = open(path, "a", buffering=1, encoding="ascii", opener=private)  # noqa: SIM115 - close() closes it

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from worker.errors import ConfigurationError
-from worker.private import private_folder
+from worker.private_files import private_folder
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
