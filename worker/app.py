@@ -17,8 +17,8 @@ from prometheus_client import CollectorRegistry
 
 from worker.broker.connection import Parameters, connect, parameters
 from worker.broker.declaring import declare_topology, hold_single, refuse_mixture
-from worker.broker.delivery import Delivery
-from worker.broker.host import Host
+from worker.scheduling.delivery import Delivery
+from worker.scheduling.context import Host
 from worker.broker.local import LocalBroker, LocalRun
 from worker.broker.policies import UnknownPoliciesError, losses
 from worker.broker.publisher import Publisher

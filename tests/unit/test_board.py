@@ -8,10 +8,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tests.unit.making import NOON, make_shop
-from worker.broker.board import Board
+from worker.scheduling.gauges import Board
 from worker.clock import DAY, SECOND, ManualClock
 from worker.shops.credentials import ReadyToken
-from worker.gate import FOREVER, Gate
+from worker.scheduling.gate import FOREVER, Gate
 from worker.telemetry.metrics import Metrics
 from worker.shops.registry import ShopRegistry
 

@@ -5,7 +5,7 @@ from itertools import count
 
 import pytest
 
-from worker.breaker import (
+from worker.scheduling.breaker import (
     FAILURES_IN_A_ROW,
     FIRST_PAUSE,
     LONGEST_PAUSE,
@@ -15,7 +15,7 @@ from worker.breaker import (
     Resume,
 )
 from worker.clock import SECOND
-from worker.troubled import EVERYBODY, Trouble
+from worker.scheduling.attribution import EVERYBODY, Trouble
 from worker.model.verdicts import Halted, Refused, Rejected, Retry, Sent, Throttled, Unknown, Verdict
 
 NUMBERS = count()

@@ -8,10 +8,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tests.unit.making import NOON, make_shop
-from worker.broker.board import Board
+from worker.scheduling.gauges import Board
 from worker.clock import SECOND, ManualClock
-from worker.demand import runnable_jobs_per_second
-from worker.gate import FOREVER, Gate
+from worker.scheduling.demand import runnable_jobs_per_second
+from worker.scheduling.gate import FOREVER, Gate
 from worker.telemetry.metrics import Metrics
 from worker.telemetry.metrics.process import USUAL_CALL_SECONDS
 from worker.shops.registry import ShopRegistry

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tests.unit.making import PATIENT
 from worker.clock import SECOND
-from worker.gate import (
+from worker.scheduling.gate import (
     EXTRA_GRANTS,
     FOREVER,
     HOLDS_ALL,

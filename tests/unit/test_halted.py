@@ -9,10 +9,10 @@ import pytest
 from tests.services.wait import wait_until
 from tests.unit.making import NOON, make_job
 from tests.unit.test_gated_consumer import Bench, BenchConsumer
-from worker.breaker import FIRST_PAUSE
-from worker.broker.base import ALONE_FROM, HOUSEKEEPING
-from worker.broker.delivery import Delivery
-from worker.broker.prober import GRACE
+from worker.scheduling.breaker import FIRST_PAUSE
+from worker.scheduling.consumer import ALONE_FROM, HOUSEKEEPING
+from worker.scheduling.delivery import Delivery
+from worker.scheduling.token_probe import GRACE
 from worker.clock import SECOND
 from worker.model.jobs import Job
 from worker.shops.registry import ShopConfig

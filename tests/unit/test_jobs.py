@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tests.unit.making import PATIENT, foreign_job, make_job
-from worker.broker.delivery import Delivery
+from worker.scheduling.delivery import Delivery
 from worker.errors import DeadLetterError, DeadReason, UsageError
 from worker.model.jobs import KNOWN_CHANNELS, SLUG, Customer, Job, Result, decode_message, encode_message, explain, job_id
 from worker.limits.token_bucket import Rate, ShopLimits

@@ -27,7 +27,7 @@ MODULES = (
 )
 
 BROKEN = {
-    "a leaf imports policy": ("clock", "import worker.gate", "Imports go down only"),
+    "a leaf imports policy": ("clock", "import worker.scheduling.gate", "Imports go down only"),
     "policy imports an adapter": ("dispatch", "import worker.refer2.client", "Imports go down only"),
     "policy imports a store": ("dispatch", "import worker.store.memory.store", "Imports go down only"),
     "an adapter imports the wiring": ("broker/consumer", "import worker.app", "Imports go down only"),
@@ -44,9 +44,9 @@ BROKEN = {
 
 ALLOWED = {
     "refer2": "import requests\nimport worker.errors",
-    "broker/consumer": "import pika\nimport worker.gate\nimport worker.store.protocol",
+    "broker/consumer": "import pika\nimport worker.scheduling.gate\nimport worker.store.protocol",
     "store/memory": "import worker.store.protocol",
-    "dispatch": "import worker.gate\nimport worker.store.protocol",
+    "dispatch": "import worker.scheduling.gate\nimport worker.store.protocol",
     "tokens": "import jwt",
     "app": "import worker.refer2.client\nimport worker.refer2.tokens\nimport worker.broker.consumer",
     "cli": "import worker.app\nimport worker.sandbox",

@@ -7,7 +7,7 @@ from tests.unit.making import NOON
 from worker.broker.consumer import PLACE_HEADER, TROUBLE_HEADER, Received
 from worker.broker.topology import RETURN
 from worker.clock import SECOND
-from worker.troubled import Trouble
+from worker.scheduling.attribution import Trouble
 
 
 def received(headers: dict[str, object], *, ahead: int, exchange: str = RETURN) -> Received:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from worker.troubled import EVERYBODY, FORGOTTEN_AFTER, REFUSALS, THROTTLES, TOKEN_TAKEN, Others, Trouble
+from worker.scheduling.attribution import EVERYBODY, FORGOTTEN_AFTER, REFUSALS, THROTTLES, TOKEN_TAKEN, Others, Trouble
 
 
 @dataclass

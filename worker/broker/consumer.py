@@ -8,11 +8,11 @@ import pika.spec
 import structlog
 
 from worker.broker.backoff import Backoff
-from worker.broker.base import GatedConsumer
+from worker.scheduling.consumer import GatedConsumer
 from worker.broker.connection import Parameters
-from worker.broker.delivery import Delivery
+from worker.scheduling.delivery import Delivery
 from worker.broker.frames import Cut, cut_of
-from worker.broker.host import Host
+from worker.scheduling.context import Host
 from worker.broker.link import Link
 from worker.broker.properties import kept
 from worker.broker.publisher import Outgoing, Publisher
@@ -37,7 +37,7 @@ from worker.dispatch import Finish, Later
 from worker.errors import BrokerError, ConfigurationError, DeadLetterError, DeadReason, UnroutableError, place_of
 from worker.model.jobs import Job, decode_message
 from worker.store.protocol import UNKNOWN_DEADLINE, Ask, Go
-from worker.troubled import Trouble
+from worker.scheduling.attribution import Trouble
 
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 15.0

@@ -12,10 +12,10 @@ import dramatiq
 import structlog
 from dramatiq.middleware import CurrentMessage
 
-from worker.breaker import Cause, Pause
-from worker.broker.base import GatedConsumer
-from worker.broker.delivery import Delivery
-from worker.broker.host import Host
+from worker.scheduling.breaker import Cause, Pause
+from worker.scheduling.consumer import GatedConsumer
+from worker.scheduling.delivery import Delivery
+from worker.scheduling.context import Host
 from worker.clock import SECOND
 from worker.dispatch import Finish, Later
 from worker.errors import BrokerError, ConfigurationError, DeadLetterError, ReferralError, place_of

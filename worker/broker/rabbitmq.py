@@ -8,7 +8,7 @@ from dramatiq.middleware import CurrentMessage
 
 from worker.broker.connection import Parameters
 from worker.broker.consumer import AmqpConsumer
-from worker.broker.host import Host
+from worker.scheduling.context import Host
 from worker.broker.producer import Producer
 from worker.broker.publisher import Publisher
 from worker.model.jobs import QUEUE, decode_message

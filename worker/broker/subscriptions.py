@@ -11,13 +11,13 @@ import structlog
 from worker.text.bounds import IN_HAND
 from worker.broker.connection import Parameters
 from worker.broker.declarer import Declarer, Unusable
-from worker.broker.host import Host
+from worker.scheduling.context import Host
 from worker.broker.link import Link
 from worker.broker.looks import Looks
 from worker.broker.topology import shop_queue
 from worker.clock import SECOND, from_datetime
 from worker.errors import BrokerError
-from worker.gate import Gate
+from worker.scheduling.gate import Gate
 
 LONG_CLOSED = 60 * SECOND
 """A shop closed for longer gives its unstarted jobs back: RabbitMQ closes a channel, and so every shop's consumer,

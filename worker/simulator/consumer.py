@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from worker.broker.base import GatedConsumer
-from worker.broker.delivery import Delivery
-from worker.broker.host import Host
+from worker.scheduling.consumer import GatedConsumer
+from worker.scheduling.delivery import Delivery
+from worker.scheduling.context import Host
 from worker.dispatch import Finish, Later
 from worker.errors import DeadLetterError
 from worker.model.jobs import Customer, Job

@@ -12,7 +12,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from worker.broker.host import Host
+from worker.scheduling.context import Host
 from worker.clock import SECOND, ManualClock
 from worker.shops.credentials import SigningKey
 from worker.dispatch import Finish, GiveBack

@@ -16,13 +16,13 @@ from tests.services import Vhost
 from worker.broker.connection import connect, parameters
 from worker.broker.consumer import AmqpConsumer, AmqpDelivery
 from worker.broker.declaring import declare_topology
-from worker.broker.delivery import Delivery
-from worker.broker.host import Host
+from worker.scheduling.delivery import Delivery
+from worker.scheduling.context import Host
 from worker.broker.rabbitmq import ReferralBroker
 from worker.broker.topology import EXCHANGES, producer_exchange, queues
 from worker.clock import SECOND, Clock, SystemClock
 from worker.dispatch import Dispatcher
-from worker.gate import Gate
+from worker.scheduling.gate import Gate
 from worker.model.jobs import ACTOR, QUEUE, Customer, Job, encode_message
 from worker.telemetry.metrics import Metrics
 from worker.shops.file import ShopConfig, ShopTable

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.integration.broker.bench import Bench, ShiftedClock, declare, message_of, new_job
 from tests.integration.broker.tap import Tap
 from tests.services import Vhost, wait_until
-from worker.breaker import FIRST_PAUSE, LONGEST_PAUSE
+from worker.scheduling.breaker import FIRST_PAUSE, LONGEST_PAUSE
 from worker.broker.topology import JOBS, RESULTS
 from worker.clock import Clock
 from worker.refer2.client import Refer2Client

@@ -22,7 +22,7 @@ from tests.integration.broker.bench import (
 )
 from tests.integration.broker.tap import Tap
 from tests.services import RabbitMQ, Vhost, wait_until
-from worker.broker.base import CRASH_LOOP
+from worker.scheduling.consumer import CRASH_LOOP
 from worker.broker.frames import UNREAD_PROPERTIES
 from worker.broker.topology import DEAD, JOBS, RESULTS, shop_queue
 from worker.clock import SECOND

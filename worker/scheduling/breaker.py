@@ -1,13 +1,13 @@
 """When calling a shop is pointless: its answers in a row decide. Pure; the time is an argument.
 
-What may be a single job's trouble doesn't close the shop: see :mod:`worker.troubled`.
+What may be a single job's trouble doesn't close the shop: see :mod:`worker.scheduling.attribution`.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
 from worker.clock import SECOND
-from worker.troubled import EVERYBODY, Others, Subject
+from worker.scheduling.attribution import EVERYBODY, Others, Subject
 from worker.model.verdicts import Halted, Refused, Rejected, Retry, Sent, Throttled, Unknown, Verdict
 
 FAILURES_IN_A_ROW = 10

@@ -5,14 +5,14 @@ from typing import Any
 
 import structlog
 
-from worker.breaker import CAUSES, Breaker, Pause, Resume
-from worker.broker.delivery import Delivery
-from worker.broker.host import Host
-from worker.broker.prober import GRACE, Prober
+from worker.scheduling.breaker import CAUSES, Breaker, Pause, Resume
+from worker.scheduling.delivery import Delivery
+from worker.scheduling.context import Host
+from worker.scheduling.token_probe import GRACE, Prober
 from worker.clock import SECOND
-from worker.gate import Gate
+from worker.scheduling.gate import Gate
 from worker.store.protocol import Closure
-from worker.troubled import Others
+from worker.scheduling.attribution import Others
 from worker.model.verdicts import Halted, Refused, Verdict
 
 log = structlog.get_logger(__name__)

@@ -5,7 +5,7 @@ import dramatiq
 from worker.dispatch import Disposition
 from worker.model.jobs import ACTOR, QUEUE, Job
 from worker.store.protocol import Ask, Go
-from worker.troubled import Trouble
+from worker.scheduling.attribution import Trouble
 
 
 class Delivery(dramatiq.MessageProxy):

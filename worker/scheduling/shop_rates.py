@@ -5,11 +5,11 @@ from typing import Any
 
 import structlog
 
-from worker.broker.board import Board
-from worker.broker.host import Host
-from worker.broker.orders import Orders
+from worker.scheduling.gauges import Board
+from worker.scheduling.context import Host
+from worker.scheduling.operator_controls import Orders
 from worker.clock import SECOND
-from worker.gate import Gate
+from worker.scheduling.gate import Gate
 from worker.limits.token_bucket import ShopLimits
 from worker.limits.adaptive import Slowdown, interval_of
 

@@ -8,7 +8,7 @@ from worker.clock import from_datetime
 from worker.model.controls import Controls
 from worker.dispatch import is_expired
 from worker.errors import StoreError
-from worker.gate import FOREVER
+from worker.scheduling.gate import FOREVER
 from worker.model.jobs import Job
 from worker.limits.token_bucket import ShopLimits
 from worker.shops.registry import ShopConfig

@@ -11,17 +11,17 @@ from typing import Any, Generic, TypeVar
 import dramatiq
 import structlog
 
-from worker.breaker import Pause
-from worker.broker.board import STUCK_MARGIN, Board
-from worker.broker.closings import Closings
-from worker.broker.delivery import Delivery
-from worker.broker.host import Host
-from worker.broker.orders import Orders
-from worker.broker.paces import Paces
+from worker.scheduling.breaker import Pause
+from worker.scheduling.gauges import STUCK_MARGIN, Board
+from worker.scheduling.breakers import Closings
+from worker.scheduling.delivery import Delivery
+from worker.scheduling.context import Host
+from worker.scheduling.operator_controls import Orders
+from worker.scheduling.shop_rates import Paces
 from worker.clock import SECOND, from_datetime
 from worker.dispatch import Fenced, Finish, GiveBack, Later
 from worker.errors import DeadLetterError, StoreError
-from worker.gate import FOREVER, Gate
+from worker.scheduling.gate import FOREVER, Gate
 from worker.model.jobs import Job
 from worker.shops.registry import ReadyToken, ShopConfig
 from worker.store.protocol import LEASE_MARGIN, NO_DEADLINE, Ask, Closed, Go, Reply, Seen, Wait
