@@ -19,7 +19,7 @@ from worker.broker.connection import Parameters, connect, parameters
 from worker.broker.declaring import declare_topology, hold_single, refuse_mixture
 from worker.scheduling.delivery import Delivery
 from worker.scheduling.context import Host
-from worker.broker.local import LocalBroker, LocalRun
+from worker.embedded.broker import LocalBroker, LocalRun
 from worker.broker.policies import UnknownPoliciesError, losses
 from worker.broker.publisher import Publisher
 from worker.broker.rabbitmq import ReferralBroker

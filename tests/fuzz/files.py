@@ -8,7 +8,7 @@ from tests.fuzz.promises import told
 from tests.fuzz.target import Target, folder
 from tests.unit.making import LEASE, NOON, PLENTY
 from worker.broker.depths import read
-from worker.campaigns.journal import Journal
+from worker.embedded.journal import Journal
 from worker.campaigns.results import COLUMNS, Format, ResultsFile
 from worker.campaigns.seen import SeenJobs, SeenResults
 from worker.clock import ManualClock

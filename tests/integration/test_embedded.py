@@ -15,10 +15,10 @@ import pytest
 
 from tests.services.wait import wait_until
 from worker.app import build_local
-from worker.broker.local import MOST_INSIDE, READ_AHEAD, LocalRun
+from worker.embedded.broker import MOST_INSIDE, READ_AHEAD, LocalRun
 from worker.campaigns import Importer, ImportOptions, SeenJobs
-from worker.campaigns.embedded import EmbeddedRun, Tally
-from worker.campaigns.journal import Journal
+from worker.embedded.run import EmbeddedRun, Tally
+from worker.embedded.journal import Journal
 from worker.clock import DAY, SECOND, Clock, SystemClock
 from worker.shops.credentials import SigningKey
 from worker.dispatch import Later

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.campaigns.journal import Journal
+from worker.embedded.journal import Journal
 from worker.campaigns.rejects import RejectsFile
 from worker.campaigns.results import ResultsFile
 from worker.errors import UsageError
@@ -139,7 +139,7 @@ def test_where_there_are_no_locks(tmp_path: Path, opened: str) -> None:
     program = f"""
 import sys
 from pathlib import Path
-from worker.campaigns.journal import Journal
+from worker.embedded.journal import Journal
 from worker.campaigns.results import ResultsFile
 from worker.errors import InputError
 path = Path(sys.argv[1])

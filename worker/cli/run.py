@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from worker.campaigns import Importer, ImportOptions, SeenJobs
-from worker.campaigns.embedded import EmbeddedRun, Tally, journal_of
+from worker.embedded.run import EmbeddedRun, Tally, journal_of
 from worker.cli import console, options
 from worker.cli.controls import no_such_shop
 from worker.cli.environment import load

@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.making import NOON, go, make_ask, make_limits
 from worker.text.bounds import LISTING, RESULT
-from worker.campaigns.journal import Journal
+from worker.embedded.journal import Journal
 from worker.clock import DAY, SECOND, ManualClock
 from worker.dispatch import Later
 from worker.errors import InputError, UsageError

@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.campaigns.test_journal import body_of, grant
 from tests.unit.making import make_ask
-from worker.campaigns.journal import Journal
+from worker.embedded.journal import Journal
 from worker.campaigns.target import Target
 from worker.errors import UsageError
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import dramatiq
 
 from worker.app import App, build_local
-from worker.broker.local import LocalRun
+from worker.embedded.broker import LocalRun
 from worker.campaigns.importer import Importer
-from worker.campaigns.journal import Journal
+from worker.embedded.journal import Journal
 from worker.campaigns.results import ResultsFile
 from worker.campaigns.seen import SeenJobs
 from worker.campaigns.target import Target

@@ -1,0 +1,1 @@
+"""A whole campaign in this process: export in, results file out, no service needed."""
