@@ -1,6 +1,6 @@
 """The pauses between attempts to connect."""
 
-from worker.broker.backoff import Backoff
+from worker.backoff import Backoff
 
 
 def test_pauses_double_up_to_the_longest_and_are_spread() -> None:

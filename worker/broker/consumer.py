@@ -7,7 +7,7 @@ import pika
 import pika.spec
 import structlog
 
-from worker.broker.backoff import Backoff
+from worker.backoff import Backoff
 from worker.scheduling.consumer import GatedConsumer
 from worker.broker.connection import Parameters
 from worker.scheduling.delivery import Delivery

@@ -9,7 +9,7 @@ import pika
 import pika.exceptions
 import structlog
 
-from worker.broker.backoff import Backoff
+from worker.backoff import Backoff
 from worker.broker.connection import Connection, Parameters, connect
 from worker.broker.declaring import declare_topology
 from worker.broker.failures import failure

@@ -11,7 +11,7 @@ import pika.channel
 import pika.exceptions
 import structlog
 
-from worker.broker.backoff import Backoff
+from worker.backoff import Backoff
 from worker.broker.connection import Node, Parameters
 from worker.broker.failures import ACCESS_REFUSED, failure, place_of_node
 from worker.errors import BrokerError, UnroutableError, place_of

@@ -12,7 +12,7 @@ import structlog
 import typer
 
 from worker.text.bounds import RESULT, loads
-from worker.broker.backoff import Backoff
+from worker.backoff import Backoff
 from worker.broker.collector import Collector
 from worker.broker.connection import Parameters, parameters
 from worker.broker.topology import RESULTS
