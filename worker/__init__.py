@@ -43,8 +43,8 @@ def publish(
 
     from worker import settings
     from worker.text import quoting
-    from worker.broker.connection import parameters
-    from worker.broker.producer import Producer
+    from worker.rabbitmq.connection import parameters
+    from worker.rabbitmq.producer import Producer
     from worker.store.counters import tally
 
     loaded = settings.load()

@@ -15,15 +15,15 @@ import structlog
 from dramatiq.middleware import CurrentMessage, Middleware
 from prometheus_client import CollectorRegistry
 
-from worker.broker.connection import Parameters, connect, parameters
-from worker.broker.declaring import declare_topology, hold_single, refuse_mixture
+from worker.rabbitmq.connection import Parameters, connect, parameters
+from worker.rabbitmq.declare import declare_topology, hold_single, refuse_mixture
 from worker.scheduling.delivery import Delivery
 from worker.scheduling.context import Host
 from worker.embedded.broker import LocalBroker, LocalRun
-from worker.broker.policies import UnknownPoliciesError, losses
-from worker.broker.publisher import Publisher
-from worker.broker.rabbitmq import ReferralBroker
-from worker.broker.topology import queues
+from worker.rabbitmq.policies import UnknownPoliciesError, losses
+from worker.rabbitmq.publisher import Publisher
+from worker.rabbitmq.broker import ReferralBroker
+from worker.rabbitmq.topology import queues
 from worker.clock import SECOND, Clock, SystemClock
 from worker.dispatch import Dispatcher
 from worker.process.signals import DrainSignals

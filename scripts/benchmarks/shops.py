@@ -10,8 +10,8 @@ from scripts.benchmarks.inputs import UNLIMITED, slugs, write_export, write_shop
 from scripts.benchmarks.process import BenchmarkError, Program, usage
 from scripts.benchmarks.report import Benchmark, Report, spread
 from scripts.benchmarks.site import THREADS, Site
-from worker.broker.connection import parameters
-from worker.broker.producer import Producer
+from worker.rabbitmq.connection import parameters
+from worker.rabbitmq.producer import Producer
 
 SIZES = (10, 100, 1000)
 MOST = 1.2

@@ -22,8 +22,8 @@ LANES = 2
 CORE = (
     *("worker/scheduling/gate.py", "worker/scheduling/breaker.py", "worker/dispatch.py", "worker/refer2/responses.py", "worker/limits/token_bucket.py"),
     *("worker/limits/adaptive.py", "worker/model/jobs.py", "worker/store/memory/store.py"),
-    *("worker/scheduling/consumer.py", "worker/broker/consumer.py", "worker/broker/properties.py"),
-    *("worker/broker/topology.py", "worker/broker/dead.py", "worker/scheduling/breakers.py"),
+    *("worker/scheduling/consumer.py", "worker/rabbitmq/consumer.py", "worker/rabbitmq/properties.py"),
+    *("worker/rabbitmq/topology.py", "worker/rabbitmq/dead_letters.py", "worker/scheduling/breakers.py"),
     *("worker/campaigns/rows.py", "worker/campaigns/exports", "worker/campaigns/spreadsheets.py"),
     "worker/store/redis/lua",
 )

@@ -46,10 +46,10 @@ _PYTHON = {
     "worker/store/memory/store.py": [f"{STORE}/test_ledger.py", f"{STORE}/test_limits.py", STORE, *_CONSUMER],
     "worker/scheduling/consumer.py": [*_CONSUMER, "tests/unit/test_released.py", *_BROKER],
     "worker/scheduling/breakers.py": _CONSUMER,
-    "worker/broker/consumer.py": [*_CONSUMER, *_BROKER, f"{_RABBITMQ}/test_oversized.py"],
-    "worker/broker/dead.py": [f"{_RABBITMQ}/test_dead_letters.py", f"{_RABBITMQ}/test_forged_headers.py"],
-    "worker/broker/properties.py": [f"{_RABBITMQ}/test_forged_headers.py", f"{_RABBITMQ}/test_dead_letters.py"],
-    "worker/broker/topology.py": [f"{_RABBITMQ}/test_topology.py"],
+    "worker/rabbitmq/consumer.py": [*_CONSUMER, *_BROKER, f"{_RABBITMQ}/test_oversized.py"],
+    "worker/rabbitmq/dead_letters.py": [f"{_RABBITMQ}/test_dead_letters.py", f"{_RABBITMQ}/test_forged_headers.py"],
+    "worker/rabbitmq/properties.py": [f"{_RABBITMQ}/test_forged_headers.py", f"{_RABBITMQ}/test_dead_letters.py"],
+    "worker/rabbitmq/topology.py": [f"{_RABBITMQ}/test_topology.py"],
     "worker/campaigns/": _CAMPAIGNS,
 }
 """What is about a module beside the file of its name and those that import it."""

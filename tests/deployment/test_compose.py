@@ -10,7 +10,7 @@ import typer.main
 import yaml
 
 from tests.deployment.rendered import ROOT
-from worker.broker.consumer import DRAIN
+from worker.rabbitmq.consumer import DRAIN
 from worker.cli.main import app
 from worker.cli.work import SHUTDOWN_MS
 from worker.clock import SECOND

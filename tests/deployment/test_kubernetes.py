@@ -30,7 +30,7 @@ from tests.deployment.rendered import (
     render_on,
     workloads,
 )
-from worker.broker.consumer import DRAIN
+from worker.rabbitmq.consumer import DRAIN
 from worker.cli.main import app
 from worker.cli.work import SHUTDOWN_MS
 from worker.clock import SECOND

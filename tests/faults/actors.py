@@ -26,10 +26,10 @@ metrics_folder.shared_metrics_of_parent()
 
 # Only now: see worker.telemetry.metrics.
 from worker.app import Refer, build_worker  # noqa: E402
-from worker.broker.consumer import AmqpConsumer, Received  # noqa: E402
-from worker.broker.publisher import Outgoing, Publisher  # noqa: E402
-from worker.broker.rabbitmq import ReferralBroker  # noqa: E402
-from worker.broker.topology import RESULTS  # noqa: E402
+from worker.rabbitmq.consumer import AmqpConsumer, Received  # noqa: E402
+from worker.rabbitmq.publisher import Outgoing, Publisher  # noqa: E402
+from worker.rabbitmq.broker import ReferralBroker  # noqa: E402
+from worker.rabbitmq.topology import RESULTS  # noqa: E402
 from worker.errors import BrokerError  # noqa: E402
 from worker.model.jobs import Job, Outcome  # noqa: E402
 from worker.shops.registry import ShopConfig  # noqa: E402

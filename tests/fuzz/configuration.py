@@ -11,7 +11,7 @@ from pydantic import SecretStr, ValidationError
 from tests.fuzz.messages import NOW
 from tests.fuzz.promises import CANARY, told
 from tests.fuzz.target import SEPARATOR, Target, folder
-from worker.broker.connection import parameters
+from worker.rabbitmq.connection import parameters
 from worker.campaigns import parse_consent, parse_mapping
 from worker.cli.moments import after, ago
 from worker.errors import ConfigurationError, UsageError

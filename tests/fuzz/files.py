@@ -7,7 +7,7 @@ from tests.fuzz.messages import NOW
 from tests.fuzz.promises import told
 from tests.fuzz.target import Target, folder
 from tests.unit.making import LEASE, NOON, PLENTY
-from worker.broker.depths import read
+from worker.rabbitmq.queue_depths import read
 from worker.embedded.journal import Journal
 from worker.campaigns.results import COLUMNS, Format, ResultsFile
 from worker.campaigns.seen import SeenJobs, SeenResults

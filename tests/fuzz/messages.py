@@ -11,9 +11,9 @@ from tests.fuzz.headers import content_header
 from tests.fuzz.promises import shown, told
 from tests.fuzz.target import Target, folder, parts
 from worker.text.bounds import LARGEST_INTEGER
-from worker.broker.dead import DeadLetter
-from worker.broker.properties import has_one_meaning
-from worker.broker.topology import RESULTS
+from worker.rabbitmq.dead_letters import DeadLetter
+from worker.rabbitmq.properties import has_one_meaning
+from worker.rabbitmq.topology import RESULTS
 from worker.campaigns.results import COLUMNS, Format, ResultsFile
 from worker.campaigns.seen import SeenResults
 from worker.cli.collect import _Target as Collected

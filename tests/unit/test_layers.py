@@ -33,11 +33,11 @@ BROKEN = {
     "an adapter imports the wiring": ("broker/consumer", "import worker.app", "Imports go down only"),
     "the wiring imports a tool": ("app", "from worker import cli", "Imports go down only"),
     "an adapter imports another": ("refer2", "import worker.refer2.tokens", "adapters never import each other"),
-    "a store imports the broker": ("store/memory", "import worker.broker.consumer", "adapters never import"),
+    "a store imports the broker": ("store/memory", "import worker.rabbitmq.consumer", "adapters never import"),
     "a module without a layer": ("novelty", "", "worker.novelty"),
     "HTTP outside its adapter": ("gate", "import requests", "Only worker.refer2.client and its transport speak HTTP"),
     "HTTP hidden in a function": ("cli", "def f():\n    import requests.adapters", "speak HTTP"),
-    "AMQP outside the broker": ("app", "import pika", "Only worker.broker speaks AMQP"),
+    "AMQP outside the broker": ("app", "import pika", "Only worker.rabbitmq speaks AMQP"),
     "Redis outside its store": ("store/memory", "import redis", "Only worker.store.redis speaks to Redis"),
     "signing outside tokens": ("refer2", "import jwt", "Only worker.refer2.tokens signs tokens"),
 }
@@ -48,7 +48,7 @@ ALLOWED = {
     "store/memory": "import worker.store.protocol",
     "dispatch": "import worker.scheduling.gate\nimport worker.store.protocol",
     "tokens": "import jwt",
-    "app": "import worker.refer2.client\nimport worker.refer2.tokens\nimport worker.broker.consumer",
+    "app": "import worker.refer2.client\nimport worker.refer2.tokens\nimport worker.rabbitmq.consumer",
     "cli": "import worker.app\nimport worker.sandbox",
 }
 

@@ -1,7 +1,7 @@
 """When a shop that stays closed is looked into."""
 
 from tests.unit.making import NOON
-from worker.broker.looks import LEAST_APART, LOOK, LOOK_AGAIN, Looks
+from worker.rabbitmq.peek_schedule import LEAST_APART, LOOK, LOOK_AGAIN, Looks
 from worker.clock import SECOND
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.rawserver import CERTIFICATE
 from worker.network import tls
-from worker.broker.connection import parameters
+from worker.rabbitmq.connection import parameters
 from worker.errors import ConfigurationError
 from worker.store.redis.options import client_options
 from worker.refer2.transport import tls_context

@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.broker.topology import (
+from worker.rabbitmq.topology import (
     DELAYS,
     EXCHANGES,
     delay_exchange,

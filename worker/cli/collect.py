@@ -13,9 +13,9 @@ import typer
 
 from worker.text.bounds import RESULT, loads
 from worker.backoff import Backoff
-from worker.broker.collector import Collector
-from worker.broker.connection import Parameters, parameters
-from worker.broker.topology import RESULTS
+from worker.rabbitmq.result_consumer import Collector
+from worker.rabbitmq.connection import Parameters, parameters
+from worker.rabbitmq.topology import RESULTS
 from worker.campaigns.results import Format, ResultsFile
 from worker.campaigns.seen import SeenResults
 from worker.cli import console, options

@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from worker.broker.connection import Parameters, parameters
-from worker.broker.dead import DeadLetter, DeadQueue
-from worker.broker.topology import TAKEOVERS_HEADER
+from worker.rabbitmq.connection import Parameters, parameters
+from worker.rabbitmq.dead_letters import DeadLetter, DeadQueue
+from worker.rabbitmq.topology import TAKEOVERS_HEADER
 from worker.cli import console, options
 from worker.cli.commands import Commands
 from worker.cli.controls import known_controls, say_uncounted, some_of

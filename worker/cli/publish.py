@@ -3,8 +3,8 @@
 import time
 from datetime import UTC, datetime
 
-from worker.broker.connection import parameters
-from worker.broker.producer import Producer
+from worker.rabbitmq.connection import parameters
+from worker.rabbitmq.producer import Producer
 from worker.campaigns import Importer, SeenJobs
 from worker.cli import console, options
 from worker.cli.controls import known_controls, say_uncounted, shop_of

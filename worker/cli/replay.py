@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from worker.broker.connection import Parameters
-from worker.broker.dead import DeadLetter
-from worker.broker.producer import outgoing, publish_each
-from worker.broker.publisher import Outgoing, unheard
-from worker.broker.topology import RESULTS
+from worker.rabbitmq.connection import Parameters
+from worker.rabbitmq.dead_letters import DeadLetter
+from worker.rabbitmq.producer import outgoing, publish_each
+from worker.rabbitmq.publisher import Outgoing, unheard
+from worker.rabbitmq.topology import RESULTS
 from worker.clock import SystemClock
 from worker.model.controls import Controls
 from worker.dispatch import is_expired

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
-from worker.broker.connection import parameters
-from worker.broker.depths import consumers
-from worker.broker.subscriptions import LONG_CLOSED
-from worker.broker.topology import shop_queue
+from worker.rabbitmq.connection import parameters
+from worker.rabbitmq.queue_depths import consumers
+from worker.rabbitmq.subscriptions import LONG_CLOSED
+from worker.rabbitmq.topology import shop_queue
 from worker.cli.controls import some_of
 from worker.cli.gates import GateView
 from worker.settings import Settings

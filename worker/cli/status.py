@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from worker.broker.connection import parameters
-from worker.broker.depths import Depths, depths
-from worker.broker.policies import UnknownPoliciesError, losses
-from worker.broker.topology import DEAD, DELAYS, RESULTS, SHOP_PREFIX, shop_queue
+from worker.rabbitmq.connection import parameters
+from worker.rabbitmq.queue_depths import Depths, depths
+from worker.rabbitmq.policies import UnknownPoliciesError, losses
+from worker.rabbitmq.topology import DEAD, DELAYS, RESULTS, SHOP_PREFIX, shop_queue
 from worker.campaigns.standing import Standing
 from worker.cli import console, options
 from worker.cli.controls import ask_each, check_shop

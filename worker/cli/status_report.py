@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.broker.depths import Depth, Depths
-from worker.broker.topology import DEAD, DELAYS, RESULTS, shop_queue
+from worker.rabbitmq.queue_depths import Depth, Depths
+from worker.rabbitmq.topology import DEAD, DELAYS, RESULTS, shop_queue
 from worker.campaigns.standing import Standing, seconds_to_go, unaccounted
 from worker.cli.gates import GateView, gate_of, limit_data
 from worker.cli.serving import unserved

@@ -17,7 +17,7 @@ class Host:
     """What a consumer works with, built by the wiring. ``longest_call`` is in microseconds.
 
     ``status`` asks whether a shop's token is taken (None: it is); without it only jobs probe a halted shop.
-    ``marks`` is the folder of :mod:`worker.broker.reading`; without it no death over a message is known of.
+    ``marks`` is the folder of :mod:`worker.rabbitmq.crash_marks`; without it no death over a message is known of.
     ``threads`` is set once Dramatiq tells it, before the first consumer is made.
     """
 

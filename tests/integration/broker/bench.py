@@ -13,13 +13,13 @@ from dramatiq.middleware import CurrentMessage
 from prometheus_client import CollectorRegistry
 
 from tests.services import Vhost
-from worker.broker.connection import connect, parameters
-from worker.broker.consumer import AmqpConsumer, AmqpDelivery
-from worker.broker.declaring import declare_topology
+from worker.rabbitmq.connection import connect, parameters
+from worker.rabbitmq.consumer import AmqpConsumer, AmqpDelivery
+from worker.rabbitmq.declare import declare_topology
 from worker.scheduling.delivery import Delivery
 from worker.scheduling.context import Host
-from worker.broker.rabbitmq import ReferralBroker
-from worker.broker.topology import EXCHANGES, producer_exchange, queues
+from worker.rabbitmq.broker import ReferralBroker
+from worker.rabbitmq.topology import EXCHANGES, producer_exchange, queues
 from worker.clock import SECOND, Clock, SystemClock
 from worker.dispatch import Dispatcher
 from worker.scheduling.gate import Gate

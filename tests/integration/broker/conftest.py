@@ -7,7 +7,7 @@ import pytest
 from tests.integration.broker.roles import Roles
 from tests.integration.broker.tap import Tap, tapping
 from tests.services import RabbitMQ, Vhost
-from worker.broker.connection import Parameters, parameters
+from worker.rabbitmq.connection import Parameters, parameters
 
 
 @pytest.fixture

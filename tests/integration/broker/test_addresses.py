@@ -3,10 +3,10 @@
 import pytest
 
 from tests.services import Forwarder, RabbitMQ, Vhost, wait_until
-from worker.broker.connection import Parameters, connect, parameters
-from worker.broker.declaring import declare_topology
-from worker.broker.depths import Depth, depths
-from worker.broker.topology import RESULTS, queues
+from worker.rabbitmq.connection import Parameters, connect, parameters
+from worker.rabbitmq.declare import declare_topology
+from worker.rabbitmq.queue_depths import Depth, depths
+from worker.rabbitmq.topology import RESULTS, queues
 from worker.errors import BrokerError
 
 

@@ -1,8 +1,8 @@
 """How many consumers queues have, as `referrals status` and `referrals shops list` ask RabbitMQ."""
 
 from tests.integration.broker.tap import Tap
-from worker.broker.connection import Parameters
-from worker.broker.depths import consumers
+from worker.rabbitmq.connection import Parameters
+from worker.rabbitmq.queue_depths import consumers
 
 
 def test_consumers(tap: Tap, params: Parameters) -> None:

@@ -13,12 +13,12 @@ import pytest
 from tests.integration.broker.bench import Bench, FakeRefer2, declare, message_of, new_job, new_shop
 from tests.integration.broker.tap import Letter, Tap, await_listing, disconnect, limit, tapping
 from tests.services import RabbitMQ, Vhost, wait_until
-from worker.broker.connection import Parameters, connect, parameters
-from worker.broker.dead import DeadLetter, DeadQueue
-from worker.broker.frames import TolerantConnection
-from worker.broker.producer import outgoing, publish_each
-from worker.broker.properties import DROPPED
-from worker.broker.topology import DEAD, DELAYS, JOBS, RESULTS, RETURN, shop_queue
+from worker.rabbitmq.connection import Parameters, connect, parameters
+from worker.rabbitmq.dead_letters import DeadLetter, DeadQueue
+from worker.rabbitmq.tolerant_connection import TolerantConnection
+from worker.rabbitmq.producer import outgoing, publish_each
+from worker.rabbitmq.properties import DROPPED
+from worker.rabbitmq.topology import DEAD, DELAYS, JOBS, RESULTS, RETURN, shop_queue
 from worker.errors import BrokerError
 
 ODD = (

@@ -12,9 +12,9 @@ from structlog.testing import capture_logs
 from tests.integration.broker.bench import declare
 from tests.integration.broker.tap import Tap
 from tests.services import Vhost, wait_until
-from worker.broker.connection import connect, parameters
-from worker.broker.declarer import BATCH, FIRST_PAUSE_SECONDS, Declarer
-from worker.broker.topology import shop_queue
+from worker.rabbitmq.connection import connect, parameters
+from worker.rabbitmq.queue_declarer import BATCH, FIRST_PAUSE_SECONDS, Declarer
+from worker.rabbitmq.topology import shop_queue
 from worker.errors import BrokerError
 
 

@@ -23,8 +23,8 @@ from tests.integration.broker.bench import (
 from tests.integration.broker.tap import Tap
 from tests.services import RabbitMQ, Vhost, wait_until
 from worker.scheduling.consumer import CRASH_LOOP
-from worker.broker.frames import UNREAD_PROPERTIES
-from worker.broker.topology import DEAD, JOBS, RESULTS, shop_queue
+from worker.rabbitmq.tolerant_connection import UNREAD_PROPERTIES
+from worker.rabbitmq.topology import DEAD, JOBS, RESULTS, shop_queue
 from worker.clock import SECOND
 from worker.store.memory.store import Started
 from worker.model.verdicts import Retry

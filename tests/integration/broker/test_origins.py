@@ -14,11 +14,11 @@ from tests.integration.broker.roles import Roles, refused
 from tests.integration.broker.tap import Tap, tapping
 from tests.services import RabbitMQ, Vhost, wait_until
 from worker import publish
-from worker.broker.connection import connect, parameters
-from worker.broker.dead import DeadQueue
-from worker.broker.origins import Origins
-from worker.broker.producer import Producer
-from worker.broker.topology import DEAD, DELAYS, JOBS, RESULTS, shop_queue
+from worker.rabbitmq.connection import connect, parameters
+from worker.rabbitmq.dead_letters import DeadQueue
+from worker.rabbitmq.producer_exchanges import Origins
+from worker.rabbitmq.producer import Producer
+from worker.rabbitmq.topology import DEAD, DELAYS, JOBS, RESULTS, shop_queue
 from worker.cli.replay import publish_anew
 from worker.errors import ConfigurationError, UnroutableError
 from worker.shops.registry import ShopRegistry

@@ -11,10 +11,10 @@ from tests.integration.broker.bench import Bench, FakeRefer2, declare, message_o
 from tests.integration.broker.tap import Tap
 from tests.services import Vhost, wait_until
 from worker.text.bounds import IN_HAND, LETTER, MESSAGE, ORDINARY, RESULT, marks
-from worker.broker.collector import Collector
-from worker.broker.connection import parameters
-from worker.broker.dead import DeadLetter, DeadQueue
-from worker.broker.topology import DEAD, JOBS, RESULTS, shop_queue
+from worker.rabbitmq.result_consumer import Collector
+from worker.rabbitmq.connection import parameters
+from worker.rabbitmq.dead_letters import DeadLetter, DeadQueue
+from worker.rabbitmq.topology import DEAD, JOBS, RESULTS, shop_queue
 from worker.model.jobs import Job
 
 LARGEST_OF_RABBITMQ = 16 * 1024 * 1024

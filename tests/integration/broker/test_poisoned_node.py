@@ -6,7 +6,7 @@ from tests.integration.broker.bench import Bench, FakeRefer2, declare, message_o
 from tests.integration.broker.forging import Forged, entry
 from tests.integration.broker.tap import Tap, tapping
 from tests.services import Vhost, open_rabbitmq, wait_until
-from worker.broker.topology import DEAD, JOBS, RESULTS, delay_exchange, shop_queue
+from worker.rabbitmq.topology import DEAD, JOBS, RESULTS, delay_exchange, shop_queue
 
 UNREADABLE = entry("x-death", ["no table"])
 """A list of deaths that RabbitMQ 3.10 stumbles over where it has to add one."""

@@ -3,10 +3,10 @@
 import pytest
 
 from tests.services import RabbitMQ, Vhost, wait_until
-from worker.broker.connection import Parameters, connect, parameters
-from worker.broker.declaring import declare_topology
-from worker.broker.policies import UnknownPoliciesError, losses
-from worker.broker.topology import queues
+from worker.rabbitmq.connection import Parameters, connect, parameters
+from worker.rabbitmq.declare import declare_topology
+from worker.rabbitmq.policies import UnknownPoliciesError, losses
+from worker.rabbitmq.topology import queues
 
 
 def management(rabbitmq: RabbitMQ) -> str:

@@ -9,9 +9,9 @@ from tests.integration.broker.bench import CAMPAIGN, declare, new_job
 from tests.integration.broker.tap import Tap, await_listing, disconnect, limit
 from tests.services import RabbitMQ, Vhost, wait_until
 from worker import publish
-from worker.broker.connection import Parameters
-from worker.broker.producer import Producer
-from worker.broker.topology import shop_queue
+from worker.rabbitmq.connection import Parameters
+from worker.rabbitmq.producer import Producer
+from worker.rabbitmq.topology import shop_queue
 from worker.errors import BrokerError, ConfigurationError, UnroutableError
 from worker.model.jobs import decode_message
 

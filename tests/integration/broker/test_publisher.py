@@ -7,9 +7,9 @@ import pytest
 from tests.integration.broker.bench import declare
 from tests.integration.broker.tap import Tap, await_listing, disconnect, limit
 from tests.services import RabbitMQ, Vhost, wait_until
-from worker.broker.connection import Parameters
-from worker.broker.publisher import Outgoing, Publisher
-from worker.broker.topology import RESULTS
+from worker.rabbitmq.connection import Parameters
+from worker.rabbitmq.publisher import Outgoing, Publisher
+from worker.rabbitmq.topology import RESULTS
 from worker.errors import BrokerError, UnroutableError
 
 KEY = "acme.sent.ok.plain"

@@ -5,10 +5,10 @@ import pytest
 from tests.integration.broker.bench import Bench, FakeRefer2, declare, message_of, new_job, new_shop
 from tests.integration.broker.tap import Tap
 from tests.services import Vhost, wait_until
-from worker.broker.connection import Parameters, connect, parameters
-from worker.broker.declaring import hold_single, refuse_mixture
-from worker.broker.link import Link
-from worker.broker.topology import JOBS, RESULTS, queues
+from worker.rabbitmq.connection import Parameters, connect, parameters
+from worker.rabbitmq.declare import hold_single, refuse_mixture
+from worker.rabbitmq.channel import Link
+from worker.rabbitmq.topology import JOBS, RESULTS, queues
 from worker.errors import ConfigurationError
 
 

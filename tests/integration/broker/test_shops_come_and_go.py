@@ -9,8 +9,8 @@ from structlog.testing import capture_logs
 from tests.integration.broker.bench import Bench, FakeRefer2, ShiftedClock, declare, message_of, new_job
 from tests.integration.broker.tap import Tap
 from tests.services import Vhost, wait_until
-from worker.broker.subscriptions import FIRST_LOOK
-from worker.broker.topology import JOBS, RESULTS, shop_queue
+from worker.rabbitmq.subscriptions import FIRST_LOOK
+from worker.rabbitmq.topology import JOBS, RESULTS, shop_queue
 from worker.clock import SECOND
 from worker.shops.registry import ShopRegistry
 

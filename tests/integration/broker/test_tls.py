@@ -12,10 +12,10 @@ from tests.integration.broker.tap import tapping
 from tests.services import RabbitMQ, Vhost, open_rabbitmq, wait_until
 from tests.services.process import free_ports
 from worker import publish
-from worker.broker.collector import Collector
-from worker.broker.connection import Parameters, connect, parameters
-from worker.broker.publisher import Publisher
-from worker.broker.topology import JOBS, RESULTS
+from worker.rabbitmq.result_consumer import Collector
+from worker.rabbitmq.connection import Parameters, connect, parameters
+from worker.rabbitmq.publisher import Publisher
+from worker.rabbitmq.topology import JOBS, RESULTS
 from worker.errors import BrokerError, ConfigurationError
 
 

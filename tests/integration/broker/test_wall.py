@@ -3,7 +3,7 @@
 from tests.integration.broker.bench import Bench, FakeRefer2, declare, message_of, new_job, new_shop
 from tests.integration.broker.tap import Tap
 from tests.services import Vhost, wait_until
-from worker.broker.topology import JOBS
+from worker.rabbitmq.topology import JOBS
 
 PER_SECOND = 100.0
 BURST = 20

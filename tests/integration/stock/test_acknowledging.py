@@ -29,7 +29,7 @@ from tests.integration.broker.bench import (
 )
 from tests.integration.broker.tap import Tap, cut
 from tests.services import RabbitMQ, ServiceError, Vhost, wait_until
-from worker.broker.topology import JOBS, RESULTS, shop_queue
+from worker.rabbitmq.topology import JOBS, RESULTS, shop_queue
 from worker.model.jobs import Job
 from worker.shops.registry import ShopConfig
 from worker.model.verdicts import Verdict

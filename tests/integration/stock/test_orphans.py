@@ -5,7 +5,7 @@ import pytest
 from tests.integration.broker.bench import declare, message_of, new_job
 from tests.integration.broker.tap import Tap
 from tests.services import Vhost
-from worker.broker.topology import DEAD, RETURN, delay_exchange, shop_queue
+from worker.rabbitmq.topology import DEAD, RETURN, delay_exchange, shop_queue
 from worker.clock import SECOND
 
 ORPHANS = 40

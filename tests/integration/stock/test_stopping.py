@@ -15,9 +15,9 @@ from tests.integration.stock.processes import QUEUE, THREADS, Running, started, 
 from tests.integration.stock.upstream import Upstream
 from tests.services import Vhost, wait_until
 from tests.services.process import free_ports
-from worker.broker.connection import parameters
-from worker.broker.producer import Producer
-from worker.broker.topology import RESULTS, shop_queue
+from worker.rabbitmq.connection import parameters
+from worker.rabbitmq.producer import Producer
+from worker.rabbitmq.topology import RESULTS, shop_queue
 
 BACKLOG = 600
 """More than a worker here does until it is stopped."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.broker.connection import parameters
+from worker.rabbitmq.connection import parameters
 from worker.errors import ConfigurationError
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.broker.depths import Depth, read
+from worker.rabbitmq.queue_depths import Depth, read
 
 QUEUE = '{vhost="/",queue="referrals.shop.acme"}'
 

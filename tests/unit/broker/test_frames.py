@@ -10,7 +10,7 @@ import pika.spec
 import pytest
 
 from worker.text.bounds import MESSAGE, ORDINARY, marks, weight
-from worker.broker.frames import LONGEST_KEPT, UNREAD_PROPERTIES, Cut, TolerantConnection, cut_of
+from worker.rabbitmq.tolerant_connection import LONGEST_KEPT, UNREAD_PROPERTIES, Cut, TolerantConnection, cut_of
 
 LARGEST = 100
 

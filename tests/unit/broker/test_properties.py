@@ -5,8 +5,8 @@ import pytest
 
 from tests.fuzz.headers import content_header
 from worker.text.bounds import MESSAGE
-from worker.broker.frames import UNREAD_PROPERTIES
-from worker.broker.properties import DROPPED, has_one_meaning, kept
+from worker.rabbitmq.tolerant_connection import UNREAD_PROPERTIES
+from worker.rabbitmq.properties import DROPPED, has_one_meaning, kept
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from worker.broker.reading import DEATHS, FORGET_AFTER_SECONDS, ReadingMark
+from worker.rabbitmq.crash_marks import DEATHS, FORGET_AFTER_SECONDS, ReadingMark
 
 POISON, HARMLESS = b"poison", b"harmless"
 
 READER = """
 import os, signal, sys
 from pathlib import Path
-from worker.broker.reading import ReadingMark
+from worker.rabbitmq.crash_marks import ReadingMark
 mark = ReadingMark(Path(sys.argv[1]))
 with mark.on(b"harmless"):
     pass
@@ -140,7 +140,7 @@ def test_a_mark_has_its_place_on_the_disk(folder: Path, start: Callable[[], Read
 FULL = """
 import resource, sys
 from pathlib import Path
-from worker.broker.reading import ReadingMark
+from worker.rabbitmq.crash_marks import ReadingMark
 resource.setrlimit(resource.RLIMIT_FSIZE, (16, 16))
 try:
     ReadingMark(Path(sys.argv[1]))

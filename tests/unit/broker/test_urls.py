@@ -2,8 +2,8 @@
 
 import pytest
 
-from worker.broker.connection import parameters
-from worker.broker.depths import endpoint
+from worker.rabbitmq.connection import parameters
+from worker.rabbitmq.queue_depths import endpoint
 from worker.errors import ConfigurationError
 
 REFUSED = {

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.unit.making import NOON, make_shop
-from worker.broker.depths import Depth, Depths
+from worker.rabbitmq.queue_depths import Depth, Depths
 from worker.campaigns.standing import Standing
 from worker.cli.status_report import Look, report
 from worker.cli.status_text import Frame, lines_of, remarks

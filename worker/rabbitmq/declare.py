@@ -7,9 +7,9 @@ from typing import Any
 import pika.exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 
-from worker.broker.connection import Connection
-from worker.broker.failures import ACCESS_REFUSED, limit_reached, told_as_ours
-from worker.broker.topology import DEAD, EXCHANGES, RESULTS, RETURN, SHOP_PREFIX, SINGLE, Exchange, Queue, shop_queue
+from worker.rabbitmq.connection import Connection
+from worker.rabbitmq.failures import ACCESS_REFUSED, limit_reached, told_as_ours
+from worker.rabbitmq.topology import DEAD, EXCHANGES, RESULTS, RETURN, SHOP_PREFIX, SINGLE, Exchange, Queue, shop_queue
 from worker.errors import BrokerError, ConfigurationError
 
 NOT_FOUND = 404

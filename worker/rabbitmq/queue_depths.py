@@ -13,8 +13,8 @@ import pika.exceptions
 
 from worker.network import tls
 from worker.text.bounds import LARGEST_INTEGER, METRICS_PAGE
-from worker.broker.connection import Node, Parameters, connect
-from worker.broker.failures import told_as_ours
+from worker.rabbitmq.connection import Node, Parameters, connect
+from worker.rabbitmq.failures import told_as_ours
 
 METRICS_PORT = 15692
 NOT_FOUND = 404

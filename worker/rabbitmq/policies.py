@@ -11,8 +11,8 @@ from urllib.parse import quote, urlencode
 from worker.network import plaintext
 from worker.network import tls
 from worker.text.bounds import METRICS_PAGE, Bounds, loads
-from worker.broker.connection import Node, Parameters
-from worker.broker.topology import DELAY_PREFIX, DELIVERY_LIMIT
+from worker.rabbitmq.connection import Node, Parameters
+from worker.rabbitmq.topology import DELAY_PREFIX, DELIVERY_LIMIT
 
 MANAGEMENT_PORT = 15672
 TIMEOUT_SECONDS = 5.0

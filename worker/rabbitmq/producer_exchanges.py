@@ -9,10 +9,10 @@ from collections.abc import Callable, Collection, Iterable
 import pika.exceptions
 import structlog
 
-from worker.broker.connection import Connection
-from worker.broker.declaring import NOT_FOUND, declare_topology
-from worker.broker.failures import ACCESS_REFUSED
-from worker.broker.topology import producer_exchange, shop_queue
+from worker.rabbitmq.connection import Connection
+from worker.rabbitmq.declare import NOT_FOUND, declare_topology
+from worker.rabbitmq.failures import ACCESS_REFUSED
+from worker.rabbitmq.topology import producer_exchange, shop_queue
 
 SAFE_FROM = 4
 """RabbitMQ's version from which on no header that a producer writes stops it from dead-lettering: 3.10 it does."""

@@ -3,7 +3,7 @@
 A producer in another language may put a value into a message's headers that pika can't decode: a time beyond Python's,
 a type it doesn't know. pika raises it out of its pump, and the message, unacknowledged, comes again after each
 reconnect: one such message would keep every shop from being served. Properties that would take too long to decode
-(`worker.broker.weighing`) are handled like those that can't be.
+(`worker.rabbitmq.property_bounds`) are handled like those that can't be.
 
 And a message may have as many megabytes as RabbitMQ takes (128 MiB on 3.10, 16 on 4), of which a consumer may have one
 for each place of its prefetch. pika puts a body together before anybody sees it. So of one that is larger than it may
@@ -21,7 +21,7 @@ import pika.frame
 import pika.spec
 
 from worker.text.bounds import MESSAGE, ORDINARY, marks, weight
-from worker.broker.weighing import LIGHT, are_heavy
+from worker.rabbitmq.property_bounds import LIGHT, are_heavy
 
 UNREAD_PROPERTIES = "x-referral-properties"
 """Header that stands for properties that were not decoded, and holds them as they came."""
@@ -92,7 +92,7 @@ class TolerantConnection(pika.SelectConnection):  # type: ignore[misc] # pika ha
     """pika's connection, which hands a message on whose properties it can't or won't decode; its body is whole all the
     same.
 
-    Those that it can decode keep their bytes as ``raw``, for :mod:`worker.broker.properties`. Bodies of more than
+    Those that it can decode keep their bytes as ``raw``, for :mod:`worker.rabbitmq.properties`. Bodies of more than
     ``largest`` bytes are not kept. With ``room`` (bytes), messages that weigh more than it leaves, as jobs and beyond
     what is ordinary, are crowded; it is counted down for the others, whose ``properties.taken`` says by how much; and
     headers are kept as bytes alone, but for those named in ``wanted``.

@@ -19,12 +19,12 @@ from typing import Any, Self
 from pika.adapters.blocking_connection import BlockingChannel
 
 from worker.text.bounds import LETTER, MESSAGE, loads
-from worker.broker.connection import Parameters, closing_on_failure, connect
-from worker.broker.declaring import declare_topology
-from worker.broker.failures import told_as_ours
-from worker.broker.frames import Cut, cut_of
-from worker.broker.properties import DEATHS, has_one_meaning
-from worker.broker.topology import (
+from worker.rabbitmq.connection import Parameters, closing_on_failure, connect
+from worker.rabbitmq.declare import declare_topology
+from worker.rabbitmq.failures import told_as_ours
+from worker.rabbitmq.tolerant_connection import Cut, cut_of
+from worker.rabbitmq.properties import DEATHS, has_one_meaning
+from worker.rabbitmq.topology import (
     DEAD,
     DEAD_AT_HEADER,
     DELAY_PREFIX,

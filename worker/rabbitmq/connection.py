@@ -12,10 +12,10 @@ import pika
 import pika.exceptions
 
 from worker.text.bounds import MESSAGE
-from worker.broker.failures import PIKA_ERRORS, failure
-from worker.broker.frames import TolerantConnection
-from worker.broker.tls import take_tls
-from worker.broker.urls import refuse_what_is_dropped
+from worker.rabbitmq.failures import PIKA_ERRORS, failure
+from worker.rabbitmq.tolerant_connection import TolerantConnection
+from worker.rabbitmq.tls import take_tls
+from worker.rabbitmq.urls import refuse_what_is_dropped
 from worker.errors import BrokerError, ConfigurationError
 from worker.settings import urls_of
 
@@ -114,7 +114,7 @@ def _node(url: str, name: str) -> Node:
 def connect(params: Parameters, *, largest: int = MESSAGE.size) -> Connection:
     """Open a connection to the first node that takes it. Blocks for some 10 s at most for each.
 
-    Of bodies of more than ``largest`` bytes it keeps what :class:`~worker.broker.frames.Cut` says.
+    Of bodies of more than ``largest`` bytes it keeps what :class:`~worker.rabbitmq.tolerant_connection.Cut` says.
 
     Raises:
       BrokerError: RabbitMQ is out of reach or turns us away; names each host and port.

@@ -2,7 +2,7 @@
 
 from collections.abc import Container
 
-from worker.broker.topology import JOBS, PRODUCER_PREFIX, RETURN, shop_queue
+from worker.rabbitmq.topology import JOBS, PRODUCER_PREFIX, RETURN, shop_queue
 from worker.errors import DeadLetterError
 
 

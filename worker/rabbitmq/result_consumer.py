@@ -9,11 +9,11 @@ import pika.exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 
 from worker.text.bounds import RESULT
-from worker.broker.connection import Parameters, closing_on_failure, connect
-from worker.broker.declaring import declare_topology
-from worker.broker.failures import told_as_ours
-from worker.broker.frames import cut_of
-from worker.broker.topology import RESULTS, queues
+from worker.rabbitmq.connection import Parameters, closing_on_failure, connect
+from worker.rabbitmq.declare import declare_topology
+from worker.rabbitmq.failures import told_as_ours
+from worker.rabbitmq.tolerant_connection import cut_of
+from worker.rabbitmq.topology import RESULTS, queues
 from worker.errors import BrokerError
 
 PREFETCH = 1000

@@ -9,12 +9,12 @@ import pika.exceptions
 import structlog
 
 from worker.text.bounds import IN_HAND
-from worker.broker.connection import Parameters
-from worker.broker.declarer import Declarer, Unusable
+from worker.rabbitmq.connection import Parameters
+from worker.rabbitmq.queue_declarer import Declarer, Unusable
 from worker.scheduling.context import Host
-from worker.broker.link import Link
-from worker.broker.looks import Looks
-from worker.broker.topology import shop_queue
+from worker.rabbitmq.channel import Link
+from worker.rabbitmq.peek_schedule import Looks
+from worker.rabbitmq.topology import shop_queue
 from worker.clock import SECOND, from_datetime
 from worker.errors import BrokerError
 from worker.scheduling.gate import Gate

@@ -13,10 +13,10 @@ import pika.spec
 from pika.adapters.blocking_connection import BlockingChannel
 
 from worker.text.bounds import IN_HAND
-from worker.broker.connection import Connection, Parameters, connect
-from worker.broker.declaring import declare_topology, hold_single
-from worker.broker.failures import failure
-from worker.broker.topology import Queue, shop_queue
+from worker.rabbitmq.connection import Connection, Parameters, connect
+from worker.rabbitmq.declare import declare_topology, hold_single
+from worker.rabbitmq.failures import failure
+from worker.rabbitmq.topology import Queue, shop_queue
 from worker.errors import BrokerError
 
 OnMessage = Callable[[str, pika.spec.Basic.Deliver, bytes, pika.BasicProperties], None]

@@ -10,11 +10,11 @@ import pika.exceptions
 import structlog
 
 from worker.backoff import Backoff
-from worker.broker.connection import Connection, Parameters, connect
-from worker.broker.declaring import declare_topology
-from worker.broker.failures import failure
-from worker.broker.origins import Origins, ProducersOf
-from worker.broker.topology import shop_queue, shop_queue_declaration
+from worker.rabbitmq.connection import Connection, Parameters, connect
+from worker.rabbitmq.declare import declare_topology
+from worker.rabbitmq.failures import failure
+from worker.rabbitmq.producer_exchanges import Origins, ProducersOf
+from worker.rabbitmq.topology import shop_queue, shop_queue_declaration
 from worker.errors import BrokerError, ConfigurationError, place_of
 
 BATCH = 20

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
-from worker.broker.connection import Parameters, connect
-from worker.broker.declaring import declare_topology
-from worker.broker.publisher import Done, Outgoing, Publisher, unheard
-from worker.broker.topology import EXCHANGES, JOBS, PRODUCER_PREFIX, producer_exchange, queues
+from worker.rabbitmq.connection import Parameters, connect
+from worker.rabbitmq.declare import declare_topology
+from worker.rabbitmq.publisher import Done, Outgoing, Publisher, unheard
+from worker.rabbitmq.topology import EXCHANGES, JOBS, PRODUCER_PREFIX, producer_exchange, queues
 from worker.clock import Clock, SystemClock, to_datetime
 from worker.dispatch import is_expired
 from worker.errors import AccessRefusedError, BrokerError, UnconfirmedError, UnroutableError

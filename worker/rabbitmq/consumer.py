@@ -9,17 +9,17 @@ import structlog
 
 from worker.backoff import Backoff
 from worker.scheduling.consumer import GatedConsumer
-from worker.broker.connection import Parameters
+from worker.rabbitmq.connection import Parameters
 from worker.scheduling.delivery import Delivery
-from worker.broker.frames import Cut, cut_of
+from worker.rabbitmq.tolerant_connection import Cut, cut_of
 from worker.scheduling.context import Host
-from worker.broker.link import Link
-from worker.broker.properties import kept
-from worker.broker.publisher import Outgoing, Publisher
-from worker.broker.reading import DEATHS, ReadingMark
-from worker.broker.routes import check_route
-from worker.broker.subscriptions import Subscriptions
-from worker.broker.topology import (
+from worker.rabbitmq.channel import Link
+from worker.rabbitmq.properties import kept
+from worker.rabbitmq.publisher import Outgoing, Publisher
+from worker.rabbitmq.crash_marks import DEATHS, ReadingMark
+from worker.rabbitmq.routes import check_route
+from worker.rabbitmq.subscriptions import Subscriptions
+from worker.rabbitmq.topology import (
     DEAD,
     DEAD_AT_HEADER,
     DETAIL_HEADER,

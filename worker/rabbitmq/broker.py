@@ -6,11 +6,11 @@ import dramatiq
 from dramatiq.brokers.rabbitmq import RabbitmqBroker
 from dramatiq.middleware import CurrentMessage
 
-from worker.broker.connection import Parameters
-from worker.broker.consumer import AmqpConsumer
+from worker.rabbitmq.connection import Parameters
+from worker.rabbitmq.consumer import AmqpConsumer
 from worker.scheduling.context import Host
-from worker.broker.producer import Producer
-from worker.broker.publisher import Publisher
+from worker.rabbitmq.producer import Producer
+from worker.rabbitmq.publisher import Publisher
 from worker.model.jobs import QUEUE, decode_message
 
 

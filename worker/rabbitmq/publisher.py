@@ -12,8 +12,8 @@ import pika.exceptions
 import structlog
 
 from worker.backoff import Backoff
-from worker.broker.connection import Node, Parameters
-from worker.broker.failures import ACCESS_REFUSED, failure, place_of_node
+from worker.rabbitmq.connection import Node, Parameters
+from worker.rabbitmq.failures import ACCESS_REFUSED, failure, place_of_node
 from worker.errors import BrokerError, UnroutableError, place_of
 
 FIRST_BACKOFF_SECONDS = 0.2
