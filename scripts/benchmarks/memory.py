@@ -8,7 +8,7 @@ from scripts.benchmarks.inputs import write_large
 from scripts.benchmarks.process import BenchmarkError, resident_mib, run_to_end
 from scripts.benchmarks.report import Benchmark, Report, share
 from scripts.benchmarks.site import SHOPS, Site
-from worker.campaigns.spread import WINDOW
+from worker.campaigns.interleave import WINDOW
 
 
 def resident(site: Site, contender: Contender, count: int) -> tuple[float, float]:

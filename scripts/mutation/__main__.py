@@ -24,7 +24,7 @@ CORE = (
     *("worker/limits/adaptive.py", "worker/model/jobs.py", "worker/store/memory/store.py"),
     *("worker/scheduling/consumer.py", "worker/rabbitmq/consumer.py", "worker/rabbitmq/properties.py"),
     *("worker/rabbitmq/topology.py", "worker/rabbitmq/dead_letters.py", "worker/scheduling/breakers.py"),
-    *("worker/campaigns/rows.py", "worker/campaigns/exports", "worker/campaigns/spreadsheets.py"),
+    *("worker/campaigns/rows.py", "worker/campaigns/exports", "worker/campaigns/csv_escaping.py"),
     "worker/store/redis/lua",
 )
 

@@ -11,8 +11,8 @@ from worker.campaigns import Importer, ImportOptions, SeenJobs
 from worker.campaigns.columns import ColumnMatcher
 from worker.campaigns.exports.detect import open_export
 from worker.campaigns.exports.text import Source
-from worker.campaigns.notices import Notices
-from worker.campaigns.spreadsheets import REJECTS, verbatim
+from worker.campaigns.warnings import Notices
+from worker.campaigns.csv_escaping import REJECTS, verbatim
 from worker.errors import InputError, UsageError
 from worker.model.jobs import decode_message, encode_message
 

@@ -9,8 +9,8 @@ from tests.fuzz.target import Target, folder
 from tests.unit.making import LEASE, NOON, PLENTY
 from worker.rabbitmq.queue_depths import read
 from worker.embedded.journal import Journal
-from worker.campaigns.results import COLUMNS, Format, ResultsFile
-from worker.campaigns.seen import SeenJobs, SeenResults
+from worker.campaigns.results_file import COLUMNS, Format, ResultsFile
+from worker.campaigns.dedup import SeenJobs, SeenResults
 from worker.clock import ManualClock
 from worker.errors import InputError, UsageError
 from worker.model.jobs import Result

@@ -14,8 +14,8 @@ from worker.text.bounds import LARGEST_INTEGER
 from worker.rabbitmq.dead_letters import DeadLetter
 from worker.rabbitmq.properties import has_one_meaning
 from worker.rabbitmq.topology import RESULTS
-from worker.campaigns.results import COLUMNS, Format, ResultsFile
-from worker.campaigns.seen import SeenResults
+from worker.campaigns.results_file import COLUMNS, Format, ResultsFile
+from worker.campaigns.dedup import SeenResults
 from worker.cli.collect import _Target as Collected
 from worker.cli.dead import _cell, _row, _whole
 from worker.cli.replay import _message

@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 from scripts.docs_from_code import DOCS, documents
-from worker.campaigns.rejects import RejectReason
+from worker.campaigns.rejects_file import RejectReason
 from worker.model.jobs import Customer, Job, decode_message, encode_message
 from worker.text.masking import Mask
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from worker.embedded.journal import Journal
-from worker.campaigns.rejects import RejectsFile
-from worker.campaigns.results import ResultsFile
+from worker.campaigns.rejects_file import RejectsFile
+from worker.campaigns.results_file import ResultsFile
 from worker.errors import UsageError
 from worker.private_files import folder_of, may_be_replaced, private, private_folder
 from worker.sandbox.calls import CallLog
@@ -140,7 +140,7 @@ def test_where_there_are_no_locks(tmp_path: Path, opened: str) -> None:
 import sys
 from pathlib import Path
 from worker.embedded.journal import Journal
-from worker.campaigns.results import ResultsFile
+from worker.campaigns.results_file import ResultsFile
 from worker.errors import InputError
 path = Path(sys.argv[1])
 try:

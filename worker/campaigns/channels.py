@@ -6,7 +6,7 @@ from itertools import islice
 from worker.campaigns.columns import normalized, shown_value
 from worker.campaigns.exports.base import Export
 from worker.campaigns.identifiers import NULLS, is_spreadsheet_error
-from worker.campaigns.notices import Notices
+from worker.campaigns.warnings import Notices
 from worker.errors import UsageError
 from worker.model.jobs import KNOWN_CHANNELS, UNKNOWN_CHANNEL
 

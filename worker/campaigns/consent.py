@@ -8,7 +8,7 @@ from pathlib import Path
 
 from worker.campaigns.columns import VALUE_SHOWN, normalized, shown_value
 from worker.campaigns.identifiers import NULLS, is_spreadsheet_error
-from worker.campaigns.notices import Notices
+from worker.campaigns.warnings import Notices
 from worker.errors import UsageError
 
 _VALUES_COUNTED = 20

@@ -13,10 +13,10 @@ from worker.campaigns.channels import Channels
 from worker.campaigns.consent import Consent
 from worker.campaigns.exports.base import Values
 from worker.campaigns.identifiers import NULLS, bare, can_be_id, is_shortened, is_spreadsheet_error
-from worker.campaigns.notices import Notices
+from worker.campaigns.warnings import Notices
 from worker.campaigns.options import ImportOptions
-from worker.campaigns.rejects import RejectReason
-from worker.campaigns.spread import Who
+from worker.campaigns.rejects_file import RejectReason
+from worker.campaigns.interleave import Who
 from worker.model.jobs import EMAIL_CHANNEL, SCHEMA, SLUG, Customer, Job, customer_key, job_id
 
 ORDINARY = 64

@@ -16,8 +16,8 @@ from worker.backoff import Backoff
 from worker.rabbitmq.result_consumer import Collector
 from worker.rabbitmq.connection import Parameters, parameters
 from worker.rabbitmq.topology import RESULTS
-from worker.campaigns.results import Format, ResultsFile
-from worker.campaigns.seen import SeenResults
+from worker.campaigns.results_file import Format, ResultsFile
+from worker.campaigns.dedup import SeenResults
 from worker.cli import console, options
 from worker.cli.environment import load
 from worker.errors import BrokerError, DeadLetterError

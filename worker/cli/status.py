@@ -11,7 +11,7 @@ from worker.rabbitmq.connection import parameters
 from worker.rabbitmq.queue_depths import Depths, depths
 from worker.rabbitmq.policies import UnknownPoliciesError, losses
 from worker.rabbitmq.topology import DEAD, DELAYS, RESULTS, SHOP_PREFIX, shop_queue
-from worker.campaigns.standing import Standing
+from worker.campaigns.progress import Standing
 from worker.cli import console, options
 from worker.cli.controls import ask_each, check_shop
 from worker.cli.environment import load

@@ -13,8 +13,8 @@ from worker.app import App, build_local
 from worker.embedded.broker import LocalRun
 from worker.campaigns.importer import Importer
 from worker.embedded.journal import Journal
-from worker.campaigns.results import ResultsFile
-from worker.campaigns.seen import SeenJobs
+from worker.campaigns.results_file import ResultsFile
+from worker.campaigns.dedup import SeenJobs
 from worker.campaigns.target import Target
 from worker.clock import SECOND, Clock
 from worker.errors import UsageError

@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.campaigns.conftest import Import, Imported
 from worker.campaigns.exports.text import MAX_ROW, Source
-from worker.campaigns.notices import Notices
+from worker.campaigns.warnings import Notices
 from worker.errors import InputError, UsageError
 
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16-le", "utf-16-be", "cp1252"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.campaigns.rejects import RejectsFile
+from worker.campaigns.rejects_file import RejectsFile
 from worker.errors import UsageError
 
 

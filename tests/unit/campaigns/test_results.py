@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from worker.text.bounds import RESULT as LARGEST
-from worker.campaigns.results import COLUMNS, Format, ResultsFile, header, row
-from worker.campaigns.spreadsheets import verbatim
+from worker.campaigns.results_file import COLUMNS, Format, ResultsFile, header, row
+from worker.campaigns.csv_escaping import verbatim
 from worker.errors import InputError, UsageError
 
 RESULT: dict[str, Any] = {

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests import hostile
-from worker.campaigns.spreadsheets import harmless, verbatim
+from worker.campaigns.csv_escaping import harmless, verbatim
 
 BEGINNINGS = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r")
 PIECES = st.sampled_from(

@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.making import NOON, make_shop
 from worker.rabbitmq.queue_depths import Depth, Depths
-from worker.campaigns.standing import Standing
+from worker.campaigns.progress import Standing
 from worker.cli.status_report import Look, report
 from worker.cli.status_text import Frame, lines_of, remarks
 from worker.clock import SECOND

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from worker.campaigns.rejects import RejectReason
+from worker.campaigns.rejects_file import RejectReason
 
 
 class Values(NamedTuple):

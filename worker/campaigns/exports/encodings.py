@@ -7,7 +7,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import BinaryIO
 
-from worker.campaigns.spreadsheets import REJECTS, RESULTS
+from worker.campaigns.csv_escaping import REJECTS, RESULTS
 from worker.errors import InputError, UsageError
 
 _USUAL = "cp1250 (Central Europe), cp1251 (Cyrillic), cp1252, cp932 (Japanese), gb18030 (Chinese), utf-16"

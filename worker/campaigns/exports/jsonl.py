@@ -10,7 +10,7 @@ from worker.text.bounds import ROW, check
 from worker.campaigns.columns import Column, ColumnMatcher
 from worker.campaigns.exports.base import FIELDS, Record, Values
 from worker.campaigns.exports.text import OverlongRowError, Source
-from worker.campaigns.rejects import RejectReason
+from worker.campaigns.rejects_file import RejectReason
 from worker.errors import UsageError
 
 SAMPLE = 1000

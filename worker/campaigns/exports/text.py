@@ -14,7 +14,7 @@ from io import TextIOWrapper
 from pathlib import Path
 
 from worker.campaigns.exports.encodings import LOOKED_AT, Encoding
-from worker.campaigns.notices import Notices
+from worker.campaigns.warnings import Notices
 from worker.errors import InputError
 
 MAX_ROW = 4 * 1024 * 1024

@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import Literal
 
-from worker.campaigns.spreadsheets import REJECTS, harmless
+from worker.campaigns.csv_escaping import REJECTS, harmless
 from worker.errors import InputError, UsageError
 from worker.private_files import may_be_replaced, private, unopened
 
