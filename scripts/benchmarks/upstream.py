@@ -13,7 +13,7 @@ import signal
 from collections import Counter
 
 from worker.clock import SystemClock
-from worker.sandbox.answers import RefusedError
+from worker.sandbox.responses import RefusedError
 from worker.sandbox.config import make_limits
 from worker.sandbox.throttle import Throttle
 

@@ -10,10 +10,10 @@ from aiohttp import web
 from worker.text.bounds import MESSAGE, loads
 from worker.clock import SECOND, Clock
 from worker.model.rehearsal import TEXTS
-from worker.sandbox.answers import RefusedError, encode, json_response
+from worker.sandbox.responses import RefusedError, encode, json_response
 from worker.sandbox.calls import OK, CallLog, Draft
 from worker.sandbox.config import SandboxConfig
-from worker.sandbox.credentials import Credentials, Token
+from worker.sandbox.tokens import Credentials, Token
 from worker.sandbox.customers import Directory, Identity, identify
 from worker.sandbox.faults import lose_answer, page
 from worker.sandbox.misbehaviour import Behaviour, Misbehaviour

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.sandbox.answers import RefusedError
+from worker.sandbox.responses import RefusedError
 from worker.sandbox.config import SandboxConfig
-from worker.sandbox.credentials import Token
+from worker.sandbox.tokens import Token
 
 _KINDS = ("bhid", "shopid", "email")
 

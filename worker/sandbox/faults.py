@@ -6,7 +6,7 @@ import struct
 
 from aiohttp import web
 
-from worker.sandbox.answers import json_response
+from worker.sandbox.responses import json_response
 from worker.sandbox.misbehaviour import Kind
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from worker.clock import to_datetime
 from worker.model.jobs import EMAIL_CHANNEL
 from worker.model.rehearsal import LINKS
-from worker.sandbox.answers import RefusedError
+from worker.sandbox.responses import RefusedError
 
 _PITCH = "A shop I like gives you a discount: "
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from worker.clock import SECOND
 from worker.limits.token_bucket import Limited, Rate, ShopLimits, Taken, day_of, next_reset, take
-from worker.sandbox.answers import RefusedError
+from worker.sandbox.responses import RefusedError
 
 
 @dataclass(slots=True)

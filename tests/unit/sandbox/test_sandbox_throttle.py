@@ -9,7 +9,7 @@ import requests
 from worker.clock import DAY, SECOND, ManualClock
 from worker.limits.token_bucket import ShopLimits
 from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET, RunningSandbox, SandboxConfig, make_limits
-from worker.sandbox.answers import RefusedError
+from worker.sandbox.responses import RefusedError
 from worker.sandbox.throttle import Throttle
 
 NOW = 20_000 * DAY

@@ -7,7 +7,7 @@ from typing import Any
 import jwt
 
 from worker.clock import SECOND
-from worker.sandbox.answers import RefusedError
+from worker.sandbox.responses import RefusedError
 from worker.sandbox.config import SANDBOX_KEY_ID, SANDBOX_SECRET, SandboxConfig
 
 _CACHED_TOKENS = 10_000
