@@ -13,7 +13,7 @@ from tests.fuzz.promises import CANARY, told
 from tests.fuzz.target import SEPARATOR, Target, folder
 from worker.rabbitmq.connection import parameters
 from worker.campaigns import parse_consent, parse_mapping
-from worker.cli.moments import after, ago
+from worker.cli.times import after, ago
 from worker.errors import ConfigurationError, UsageError
 from worker.settings import PREFIX, Settings, load, urls_of
 from worker.shops.file import listed_shops, read_shops

@@ -17,8 +17,8 @@ from worker.rabbitmq.topology import RESULTS
 from worker.campaigns.results_file import COLUMNS, Format, ResultsFile
 from worker.campaigns.dedup import SeenResults
 from worker.cli.collect import _Target as Collected
-from worker.cli.dead import _cell, _row, _whole
-from worker.cli.replay import _message
+from worker.cli.dead.commands import _cell, _row, _whole
+from worker.cli.dead.replay import _message
 from worker.dispatch import is_expired
 from worker.errors import DeadLetterError, DeadReason
 from worker.model.jobs import Result, decode_message, encode_message, parse_result

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from worker.cli import console, options
-from worker.cli.controls import ask_each, check_shop, shared_store, some_of
-from worker.cli.environment import load
+from worker.cli.store import ask_each, check_shop, shared_store, some_of
+from worker.cli.settings import load
 from worker.model.controls import EVERY_SHOP, Controls
 from worker.errors import StoreError, UsageError
 from worker.model.jobs import canonical

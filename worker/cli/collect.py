@@ -19,7 +19,7 @@ from worker.rabbitmq.topology import RESULTS
 from worker.campaigns.results_file import Format, ResultsFile
 from worker.campaigns.dedup import SeenResults
 from worker.cli import console, options
-from worker.cli.environment import load
+from worker.cli.settings import load
 from worker.errors import BrokerError, DeadLetterError
 from worker.model.jobs import check_result
 from worker.model.rehearsal import is_rehearsed

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from worker.campaigns import ImportOptions, parse_consent, parse_mapping
-from worker.cli.moments import after
+from worker.cli.times import after
 from worker.errors import UsageError
 from worker.model.jobs import UNSEEN_IN_NAME, canonical
 from worker.text.visible import is_plain

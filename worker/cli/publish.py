@@ -7,8 +7,8 @@ from worker.rabbitmq.connection import parameters
 from worker.rabbitmq.producer import Producer
 from worker.campaigns import Importer, SeenJobs
 from worker.cli import console, options
-from worker.cli.controls import known_controls, say_uncounted, shop_of
-from worker.cli.environment import load
+from worker.cli.store import known_controls, say_uncounted, shop_of
+from worker.cli.settings import load
 from worker.cli.ledger import Ledger
 from worker.model.controls import EVERY_SHOP
 from worker.errors import UsageError

@@ -13,8 +13,8 @@ import typer
 from worker.campaigns import Importer, ImportOptions, SeenJobs
 from worker.embedded.run import EmbeddedRun, Tally, journal_of
 from worker.cli import console, options
-from worker.cli.controls import no_such_shop
-from worker.cli.environment import load
+from worker.cli.store import no_such_shop
+from worker.cli.settings import load
 from worker.clock import SECOND, SystemClock, to_datetime
 from worker.errors import UsageError
 from worker.model.rehearsal import SHOP

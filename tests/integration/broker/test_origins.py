@@ -19,7 +19,7 @@ from worker.rabbitmq.dead_letters import DeadQueue
 from worker.rabbitmq.producer_exchanges import Origins
 from worker.rabbitmq.producer import Producer
 from worker.rabbitmq.topology import DEAD, DELAYS, JOBS, RESULTS, shop_queue
-from worker.cli.replay import publish_anew
+from worker.cli.dead.replay import publish_anew
 from worker.errors import ConfigurationError, UnroutableError
 from worker.shops.registry import ShopRegistry
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.cli.checking import shown
+from worker.cli.shops.check import shown
 
 
 @pytest.mark.parametrize(

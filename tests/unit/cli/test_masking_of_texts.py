@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from worker.cli.masking import DEEPER, masked, plain
+from worker.cli.redaction import DEEPER, masked, plain
 
 SHOWN: dict[str, tuple[str, str]] = {
     "an address": ("to ann@example.com, then", "to …, then"),

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from worker.cli.moments import after, ago
+from worker.cli.times import after, ago
 from worker.errors import UsageError
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)

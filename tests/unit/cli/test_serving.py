@@ -3,8 +3,8 @@
 import pytest
 
 from tests.unit.making import NOON
-from worker.cli.gates import GateView
-from worker.cli.serving import unserved
+from worker.cli.shop_view import GateView
+from worker.cli.shops.serving import unserved
 from worker.clock import SECOND
 
 SOON = NOON + 10 * SECOND

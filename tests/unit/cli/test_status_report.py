@@ -10,8 +10,8 @@ import pytest
 from tests.unit.making import NOON, make_shop
 from worker.rabbitmq.queue_depths import Depth, Depths
 from worker.campaigns.progress import Standing
-from worker.cli.status_report import Look, report
-from worker.cli.status_text import Frame, lines_of, remarks
+from worker.cli.status.report import Look, report
+from worker.cli.status.text import Frame, lines_of, remarks
 from worker.clock import SECOND
 from worker.model.controls import Controls, Pause
 from worker.errors import BrokerError, ConfigurationError, StoreError

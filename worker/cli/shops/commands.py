@@ -6,13 +6,13 @@ from typing import Annotated, Any
 import typer
 
 from worker.cli import console, options
-from worker.cli.checking import check
+from worker.cli.shops.check import check
 from worker.cli.commands import Commands
-from worker.cli.controls import ask_each, check_shop, reason_of, shared_store
-from worker.cli.environment import load
-from worker.cli.gates import gate_in, gate_of, halted_line, limit_data, limit_line, limits_of, time_of
-from worker.cli.limiting import limit
-from worker.cli.serving import consumers_of, unserved, unserved_line
+from worker.cli.store import ask_each, check_shop, reason_of, shared_store
+from worker.cli.settings import load
+from worker.cli.shop_view import gate_in, gate_of, halted_line, limit_data, limit_line, limits_of, time_of
+from worker.cli.shops.limit import limit
+from worker.cli.shops.serving import consumers_of, unserved, unserved_line
 from worker.cli.tables import Row, columns
 from worker.clock import SECOND, SystemClock
 from worker.model.controls import EVERY_SHOP, Controls

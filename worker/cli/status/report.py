@@ -8,8 +8,8 @@ from typing import Any
 from worker.rabbitmq.queue_depths import Depth, Depths
 from worker.rabbitmq.topology import DEAD, DELAYS, RESULTS, shop_queue
 from worker.campaigns.progress import Standing, seconds_to_go, unaccounted
-from worker.cli.gates import GateView, gate_of, limit_data
-from worker.cli.serving import unserved
+from worker.cli.shop_view import GateView, gate_of, limit_data
+from worker.cli.shops.serving import unserved
 from worker.clock import SECOND, to_datetime
 from worker.model.controls import Controls
 from worker.errors import ReferralError

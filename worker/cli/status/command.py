@@ -13,12 +13,12 @@ from worker.rabbitmq.policies import UnknownPoliciesError, losses
 from worker.rabbitmq.topology import DEAD, DELAYS, RESULTS, SHOP_PREFIX, shop_queue
 from worker.campaigns.progress import Standing
 from worker.cli import console, options
-from worker.cli.controls import ask_each, check_shop
-from worker.cli.environment import load
-from worker.cli.gates import limits_of
-from worker.cli.serving import consumers_of
-from worker.cli.status_report import Look, report
-from worker.cli.status_text import Frame, lines_of, remarks
+from worker.cli.store import ask_each, check_shop
+from worker.cli.settings import load
+from worker.cli.shop_view import limits_of
+from worker.cli.shops.serving import consumers_of
+from worker.cli.status.report import Look, report
+from worker.cli.status.text import Frame, lines_of, remarks
 from worker.clock import SystemClock
 from worker.model.controls import Controls
 from worker.errors import BrokerError, ConfigurationError, ReferralError, StoreError

@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from worker.cli import console, options
-from worker.cli.controls import check_shop, reason_of, shared_store
-from worker.cli.environment import load
-from worker.cli.gates import limit_data, limit_line
-from worker.cli.moments import after
+from worker.cli.store import check_shop, reason_of, shared_store
+from worker.cli.settings import load
+from worker.cli.shop_view import limit_data, limit_line
+from worker.cli.times import after
 from worker.clock import SECOND, SystemClock, from_datetime
 from worker.errors import UsageError
 from worker.shops.registry import readable_shops

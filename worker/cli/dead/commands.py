@@ -16,11 +16,11 @@ from worker.rabbitmq.dead_letters import DeadLetter, DeadQueue
 from worker.rabbitmq.topology import TAKEOVERS_HEADER
 from worker.cli import console, options
 from worker.cli.commands import Commands
-from worker.cli.controls import known_controls, say_uncounted, some_of
-from worker.cli.environment import load
-from worker.cli.masking import masked, plain
-from worker.cli.moments import after, ago
-from worker.cli.replay import publish_anew
+from worker.cli.store import known_controls, say_uncounted, some_of
+from worker.cli.settings import load
+from worker.cli.redaction import masked, plain
+from worker.cli.times import after, ago
+from worker.cli.dead.replay import publish_anew
 from worker.cli.tables import Row, columns
 from worker.errors import StoreError, UsageError
 from worker.model.jobs import canonical

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from worker.cli.gates import gate_in, halted_line, limit_line
-from worker.cli.serving import unserved_line
+from worker.cli.shop_view import gate_in, halted_line, limit_line
+from worker.cli.shops.serving import unserved_line
 from worker.cli.tables import Row, clipped, columns, height, wrapped
 
 MOST_ROWS = 20

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from worker.cli import console, options
-from worker.cli.controls import shop_of
-from worker.cli.environment import load
-from worker.cli.gates import time_of
+from worker.cli.store import shop_of
+from worker.cli.settings import load
+from worker.cli.shop_view import time_of
 from worker.clock import SECOND, SystemClock
 from worker.shops.credentials import ReadyToken
 from worker.errors import ReferralError
