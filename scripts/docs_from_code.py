@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from scripts import docs_metrics
-from worker.rabbitmq.topology import EXCHANGES, PRODUCER_PREFIX, Exchange, queues
 from worker.model.jobs import Job, Result
+from worker.rabbitmq.topology import EXCHANGES, PRODUCER_PREFIX, Exchange, queues
 from worker.settings import PREFIX, Settings
 from worker.shops.registry import ShopTable
 

@@ -42,10 +42,10 @@ def publish(
     import structlog
 
     from worker import settings
-    from worker.text import quoting
     from worker.rabbitmq.connection import parameters
     from worker.rabbitmq.producer import Producer
     from worker.store.counters import tally
+    from worker.text import quoting
 
     loaded = settings.load()
     if amqp_url is not None:

@@ -9,9 +9,8 @@ import sys
 import dramatiq
 
 from worker import settings
-from worker.telemetry import logs
-from worker.telemetry import metrics_folder
 from worker.errors import ConfigurationError
+from worker.telemetry import logs, metrics_folder
 
 
 def _build() -> dramatiq.Broker:

@@ -15,31 +15,31 @@ import structlog
 from dramatiq.middleware import CurrentMessage, Middleware
 from prometheus_client import CollectorRegistry
 
-from worker.rabbitmq.connection import Parameters, connect, parameters
-from worker.rabbitmq.declare import declare_topology, hold_single, refuse_mixture
-from worker.scheduling.delivery import Delivery
-from worker.scheduling.context import Host
-from worker.embedded.broker import LocalBroker, LocalRun
-from worker.rabbitmq.policies import UnknownPoliciesError, losses
-from worker.rabbitmq.publisher import Publisher
-from worker.rabbitmq.broker import ReferralBroker
-from worker.rabbitmq.topology import queues
 from worker.clock import SECOND, Clock, SystemClock
 from worker.dispatch import Dispatcher
-from worker.process.signals import DrainSignals
+from worker.embedded.broker import LocalBroker, LocalRun
 from worker.errors import BrokerError, ConfigurationError, StoreError, place_of
-from worker.telemetry.health import MetricsServer, mark_dead
 from worker.model.jobs import ACTOR, QUEUE, Job
-from worker.telemetry.metrics import Metrics
+from worker.model.verdicts import Verdict
 from worker.process.parent import end_with_parent, is_orphan
+from worker.process.signals import DrainSignals
+from worker.rabbitmq.broker import ReferralBroker
+from worker.rabbitmq.connection import Parameters, connect, parameters
+from worker.rabbitmq.declare import declare_topology, hold_single, refuse_mixture
+from worker.rabbitmq.policies import UnknownPoliciesError, losses
+from worker.rabbitmq.publisher import Publisher
+from worker.rabbitmq.topology import queues
 from worker.refer2.client import Refer2Client
+from worker.refer2.tokens import TokenMaker
+from worker.scheduling.context import Host
+from worker.scheduling.delivery import Delivery
 from worker.settings import Settings
 from worker.shops.file import read_shops
 from worker.shops.registry import ShopConfig, ShopRegistry
-from worker.store.protocol import Store
 from worker.store.factory import build_store
-from worker.refer2.tokens import TokenMaker
-from worker.model.verdicts import Verdict
+from worker.store.protocol import Store
+from worker.telemetry.health import MetricsServer, mark_dead
+from worker.telemetry.metrics import Metrics
 
 SECOND_LOOK_SECONDS = 3.0
 """How long a process that has just ended may still seem to hold what only one process may."""

@@ -7,12 +7,9 @@ from contextlib import suppress
 from typing import TypeVar
 
 from worker.clock import DAY, SECOND, Clock, from_datetime, to_datetime
-from worker.model.dispositions import Disposition, Fenced, Finish, GiveBack, Later
 from worker.errors import StoreError
+from worker.model.dispositions import Disposition, Fenced, Finish, GiveBack, Later
 from worker.model.jobs import Job, Outcome, Result
-from worker.telemetry.metrics import Metrics
-from worker.shops.registry import ShopConfig
-from worker.store.protocol import GRANT_LIFETIME, LEASE_MARGIN, Ask, Go, Store
 from worker.model.verdicts import (
     Found,
     Halted,
@@ -26,6 +23,9 @@ from worker.model.verdicts import (
     Unknown,
     Verdict,
 )
+from worker.shops.registry import ShopConfig
+from worker.store.protocol import GRANT_LIFETIME, LEASE_MARGIN, Ask, Go, Store
+from worker.telemetry.metrics import Metrics
 
 __all__ = ["Dispatcher", "Disposition", "Fenced", "Finish", "GiveBack", "Later", "is_expired"]
 

@@ -10,10 +10,10 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from worker.network import plaintext
-from worker.text.editors import without_return
 from worker.errors import ConfigurationError
 from worker.model.jobs import SLUG
+from worker.network import plaintext
+from worker.text.editors import without_return
 from worker.text.masking import hide, mask
 
 PREFIX = "REFERRALS_"

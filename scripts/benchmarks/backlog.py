@@ -8,9 +8,9 @@ from scripts.benchmarks.process import resident_mib
 from scripts.benchmarks.report import Benchmark, Report
 from scripts.benchmarks.site import THREADS, Site
 from tests.services import Vhost, wait_until
+from worker.model.jobs import Customer, Job
 from worker.rabbitmq.connection import parameters
 from worker.rabbitmq.producer import Producer
-from worker.model.jobs import Customer, Job
 
 QUEUES = 20
 CLOSED = 0.1

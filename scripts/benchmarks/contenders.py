@@ -13,11 +13,11 @@ from scripts.benchmarks.inputs import CHANNEL, UNLIMITED, customer, slugs, write
 from scripts.benchmarks.process import Program
 from scripts.benchmarks.site import SHOPS, THREADS, Api, Site
 from tests.services import Vhost
+from worker.model.jobs import Customer, Job
 from worker.rabbitmq.connection import connect, parameters
 from worker.rabbitmq.declare import declare_topology
 from worker.rabbitmq.producer import Producer
 from worker.rabbitmq.topology import queues
-from worker.model.jobs import Customer, Job
 from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET
 
 Send = Callable[[Job], None]

@@ -8,10 +8,10 @@ from scripts.benchmarks.fleet import PROCESSES
 from scripts.benchmarks.inputs import CHANNEL, credential, customer, slugs, write_export, write_shops
 from scripts.benchmarks.report import Benchmark, Report
 from scripts.benchmarks.site import THREADS, Site
-from worker.rabbitmq.connection import parameters
-from worker.rabbitmq.producer import Producer
 from worker.clock import SystemClock
 from worker.model.jobs import Customer, Job
+from worker.rabbitmq.connection import parameters
+from worker.rabbitmq.producer import Producer
 
 BIG = "big"
 BIG_PER_SECOND = 1000

@@ -13,8 +13,8 @@ import signal
 from collections import Counter
 
 from worker.clock import SystemClock
-from worker.sandbox.responses import RefusedError
 from worker.sandbox.config import make_limits
+from worker.sandbox.responses import RefusedError
 from worker.sandbox.throttle import Throttle
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)

@@ -20,7 +20,13 @@ ROOT = Path(__file__).parents[2]
 LANES = 2
 
 CORE = (
-    *("worker/scheduling/gate.py", "worker/scheduling/breaker.py", "worker/dispatch.py", "worker/refer2/responses.py", "worker/limits/token_bucket.py"),
+    *(
+        "worker/scheduling/gate.py",
+        "worker/scheduling/breaker.py",
+        "worker/dispatch.py",
+        "worker/refer2/responses.py",
+        "worker/limits/token_bucket.py",
+    ),
     *("worker/limits/adaptive.py", "worker/model/jobs.py", "worker/store/memory/store.py"),
     *("worker/scheduling/consumer.py", "worker/rabbitmq/consumer.py", "worker/rabbitmq/properties.py"),
     *("worker/rabbitmq/topology.py", "worker/rabbitmq/dead_letters.py", "worker/scheduling/breakers.py"),
@@ -60,7 +66,9 @@ def files(modules: list[str] | tuple[str, ...]) -> Iterator[str]:
     for module in modules:
         path = ROOT / module
         if not path.exists():
-            sys.exit(f"scripts/mutants: there is no {module}; name a file or a folder, such as worker/scheduling/gate.py")
+            sys.exit(
+                f"scripts/mutants: there is no {module}; name a file or a folder, such as worker/scheduling/gate.py"
+            )
         found = sorted([*path.rglob("*.py"), *path.rglob("*.lua")]) if path.is_dir() else [path]
         yield from (str(each.relative_to(ROOT)) for each in found if each.name != "__init__.py")
 

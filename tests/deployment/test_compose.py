@@ -10,10 +10,10 @@ import typer.main
 import yaml
 
 from tests.deployment.rendered import ROOT
-from worker.rabbitmq.consumer import DRAIN
 from worker.cli.main import app
 from worker.cli.work import SHUTDOWN_MS
 from worker.clock import SECOND
+from worker.rabbitmq.consumer import DRAIN
 from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET
 from worker.settings import PREFIX, Settings
 from worker.shops.registry import ShopRegistry, SigningKey

@@ -30,10 +30,10 @@ from tests.deployment.rendered import (
     render_on,
     workloads,
 )
-from worker.rabbitmq.consumer import DRAIN
 from worker.cli.main import app
 from worker.cli.work import SHUTDOWN_MS
 from worker.clock import SECOND
+from worker.rabbitmq.consumer import DRAIN
 from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET
 from worker.settings import PREFIX, Settings
 from worker.shops.file import ShopTable

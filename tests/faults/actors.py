@@ -16,9 +16,8 @@ import dramatiq
 import pika
 
 from worker import settings
-from worker.telemetry import logs
-from worker.telemetry import metrics_folder
 from worker.clock import DAY, SystemClock
+from worker.telemetry import logs, metrics_folder
 
 loaded = settings.load()
 logs.configure(loaded.log_level, loaded.log_format)
@@ -26,16 +25,16 @@ metrics_folder.shared_metrics_of_parent()
 
 # Only now: see worker.telemetry.metrics.
 from worker.app import Refer, build_worker  # noqa: E402
-from worker.rabbitmq.consumer import AmqpConsumer, Received  # noqa: E402
-from worker.rabbitmq.publisher import Outgoing, Publisher  # noqa: E402
-from worker.rabbitmq.broker import ReferralBroker  # noqa: E402
-from worker.rabbitmq.topology import RESULTS  # noqa: E402
 from worker.errors import BrokerError  # noqa: E402
 from worker.model.jobs import Job, Outcome  # noqa: E402
+from worker.model.verdicts import Verdict  # noqa: E402
+from worker.rabbitmq.broker import ReferralBroker  # noqa: E402
+from worker.rabbitmq.consumer import AmqpConsumer, Received  # noqa: E402
+from worker.rabbitmq.publisher import Outgoing, Publisher  # noqa: E402
+from worker.rabbitmq.topology import RESULTS  # noqa: E402
 from worker.shops.registry import ShopConfig  # noqa: E402
 from worker.store.protocol import Ask  # noqa: E402
 from worker.store.redis import RedisStore  # noqa: E402
-from worker.model.verdicts import Verdict  # noqa: E402
 
 ARMED = Path(os.environ["FAULTS_ARMED"])
 DEATHS = ARMED / "deaths"

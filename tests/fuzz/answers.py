@@ -8,10 +8,10 @@ from tests.fuzz.messages import NOW
 from tests.fuzz.promises import json_again, nodes
 from tests.fuzz.target import Target, parts
 from tests.unit.making import NOON, make_job
-from worker.refer2.responses import LONGEST_CODE, LONGEST_ERROR_MESSAGE, LONGEST_RETRY_AFTER, Answer, Flaw, judge
 from worker.model.jobs import Result
-from worker.refer2.verification import judge_referrals, judge_status
 from worker.model.verdicts import Found, Halted, Missing, Rejected, Sent, Throttled, label_of
+from worker.refer2.responses import LONGEST_CODE, LONGEST_ERROR_MESSAGE, LONGEST_RETRY_AFTER, Answer, Flaw, judge
+from worker.refer2.verification import judge_referrals, judge_status
 
 _CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _LABEL = re.compile(r"[a-z0-9_]{1,64}")

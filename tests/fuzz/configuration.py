@@ -11,10 +11,10 @@ from pydantic import SecretStr, ValidationError
 from tests.fuzz.messages import NOW
 from tests.fuzz.promises import CANARY, told
 from tests.fuzz.target import SEPARATOR, Target, folder
-from worker.rabbitmq.connection import parameters
 from worker.campaigns import parse_consent, parse_mapping
 from worker.cli.times import after, ago
 from worker.errors import ConfigurationError, UsageError
+from worker.rabbitmq.connection import parameters
 from worker.settings import PREFIX, Settings, load, urls_of
 from worker.shops.file import listed_shops, read_shops
 from worker.store.redis.client import Server

@@ -9,10 +9,10 @@ from tests.fuzz.promises import same_cells, shown, told
 from tests.fuzz.target import Target, folder
 from worker.campaigns import Importer, ImportOptions, SeenJobs
 from worker.campaigns.columns import ColumnMatcher
+from worker.campaigns.csv_escaping import REJECTS, verbatim
 from worker.campaigns.exports.detect import open_export
 from worker.campaigns.exports.text import Source
 from worker.campaigns.warnings import Notices
-from worker.campaigns.csv_escaping import REJECTS, verbatim
 from worker.errors import InputError, UsageError
 from worker.model.jobs import decode_message, encode_message
 

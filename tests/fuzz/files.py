@@ -7,15 +7,15 @@ from tests.fuzz.messages import NOW
 from tests.fuzz.promises import told
 from tests.fuzz.target import Target, folder
 from tests.unit.making import LEASE, NOON, PLENTY
-from worker.rabbitmq.queue_depths import read
-from worker.embedded.journal import Journal
-from worker.campaigns.results_file import COLUMNS, Format, ResultsFile
 from worker.campaigns.dedup import SeenJobs, SeenResults
+from worker.campaigns.results_file import COLUMNS, Format, ResultsFile
 from worker.clock import ManualClock
+from worker.embedded.journal import Journal
 from worker.errors import InputError, UsageError
 from worker.model.jobs import Result
-from worker.store.protocol import Ask
+from worker.rabbitmq.queue_depths import read
 from worker.store.memory.store import MemoryStore
+from worker.store.protocol import Ask
 
 HEADER = ",".join(COLUMNS) + "\n"
 

@@ -9,8 +9,8 @@ import pika.frame
 import pika.spec
 
 from tests.fuzz.target import Target
-from worker.rabbitmq.tolerant_connection import UNREAD_PROPERTIES, TolerantConnection
 from worker.rabbitmq.properties import DROPPED, LONGEST, has_one_meaning, is_claim, kept
+from worker.rabbitmq.tolerant_connection import UNREAD_PROPERTIES, TolerantConnection
 from worker.rabbitmq.topology import REASON_HEADER as REASON
 
 _BODY_SIZE = 7

@@ -10,18 +10,18 @@ from typing import Any, get_args
 from tests.fuzz.headers import content_header
 from tests.fuzz.promises import shown, told
 from tests.fuzz.target import Target, folder, parts
-from worker.text.bounds import LARGEST_INTEGER
-from worker.rabbitmq.dead_letters import DeadLetter
-from worker.rabbitmq.properties import has_one_meaning
-from worker.rabbitmq.topology import RESULTS
-from worker.campaigns.results_file import COLUMNS, Format, ResultsFile
 from worker.campaigns.dedup import SeenResults
+from worker.campaigns.results_file import COLUMNS, Format, ResultsFile
 from worker.cli.collect import _Target as Collected
 from worker.cli.dead.commands import _cell, _row, _whole
 from worker.cli.dead.replay import _message
 from worker.dispatch import is_expired
 from worker.errors import DeadLetterError, DeadReason
 from worker.model.jobs import Result, decode_message, encode_message, parse_result
+from worker.rabbitmq.dead_letters import DeadLetter
+from worker.rabbitmq.properties import has_one_meaning
+from worker.rabbitmq.topology import RESULTS
+from worker.text.bounds import LARGEST_INTEGER
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
 

@@ -7,9 +7,9 @@ import pika.exceptions
 from redis._parsers.base import BaseParser
 
 from tests.fuzz.target import Target
+from worker.errors import StoreError
 from worker.rabbitmq.failures import failure
 from worker.rabbitmq.policies import FOREIGN_ERRORS, read, told_of
-from worker.errors import StoreError
 from worker.store.redis.refusals import refusal
 from worker.text.visible import is_plain
 

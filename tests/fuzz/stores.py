@@ -13,8 +13,8 @@ from tests.fuzz.promises import told
 from tests.fuzz.target import Target, folder
 from tests.unit.making import LEASE, NOON, PLENTY, make_job
 from worker.clock import ManualClock
-from worker.model.controls import Controls
 from worker.errors import StoreError
+from worker.model.controls import Controls
 from worker.model.jobs import OUTCOMES
 from worker.store.protocol import Ask, Closed, Go, Seen, Wait
 from worker.store.redis import RedisStore

@@ -5,8 +5,8 @@ As `referrals work` does it, the folder of the values is named before anything i
 
 import sys
 
-from worker.telemetry import logs
 from worker.clock import SECOND, SystemClock
+from worker.telemetry import logs
 from worker.telemetry.health import MetricsServer
 
 

@@ -15,25 +15,25 @@ import pytest
 
 from tests.services.wait import wait_until
 from worker.app import build_local
-from worker.embedded.broker import MOST_INSIDE, READ_AHEAD, LocalRun
 from worker.campaigns import Importer, ImportOptions, SeenJobs
-from worker.embedded.run import EmbeddedRun, Tally
-from worker.embedded.journal import Journal
 from worker.clock import DAY, SECOND, Clock, SystemClock
-from worker.shops.credentials import SigningKey
 from worker.dispatch import Later
+from worker.embedded.broker import MOST_INSIDE, READ_AHEAD, LocalRun
+from worker.embedded.journal import Journal
+from worker.embedded.run import EmbeddedRun, Tally
 from worker.errors import ConfigurationError, InputError, ReferralError, UsageError
-from worker.model.jobs import Customer, Job
 from worker.limits.token_bucket import next_reset
+from worker.model.jobs import Customer, Job
+from worker.model.verdicts import Sent
 from worker.refer2.client import Refer2Client
+from worker.refer2.tokens import TokenMaker
 from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET, Behaviour, Call, RunningSandbox, SandboxConfig
 from worker.settings import Settings
+from worker.shops.credentials import SigningKey
 from worker.shops.file import ShopConfig, ShopTable
 from worker.shops.registry import ShopRegistry
-from worker.store.protocol import Ask, Go
 from worker.store.memory.store import MemoryStore
-from worker.refer2.tokens import TokenMaker
-from worker.model.verdicts import Sent
+from worker.store.protocol import Ask, Go
 
 Row = tuple[str, str, str]
 """Address, channel, destination."""

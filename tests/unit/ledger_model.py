@@ -15,8 +15,8 @@ from typing import Literal, NamedTuple, Protocol
 from tests.unit.making import NOON, make_ask
 from worker.clock import ManualClock
 from worker.shops.file import OnUnknown
-from worker.store.protocol import NO_DEADLINE, Ask, Go, Seen, Wait
 from worker.store.memory.store import Answered, MemoryStore, Started, Waiting
+from worker.store.protocol import NO_DEADLINE, Ask, Go, Seen, Wait
 
 Step = Literal[
     "idle", "granted", "calling", "final", "again", "lost", "unread", "copied", "answered", "published", "settled"

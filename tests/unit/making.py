@@ -6,9 +6,9 @@ from typing import Any, Protocol
 from hypothesis import HealthCheck, settings
 
 from worker.clock import SECOND, from_datetime
-from worker.shops.credentials import SigningKey
-from worker.model.jobs import Customer, Job
 from worker.limits.token_bucket import Rate, ShopLimits
+from worker.model.jobs import Customer, Job
+from worker.shops.credentials import SigningKey
 from worker.shops.registry import ShopConfig, ShopTable
 from worker.store.protocol import Ask, Closed, Go, Seen, Wait
 

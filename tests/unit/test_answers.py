@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from worker.refer2.responses import LONGEST_CODE, LONGEST_ERROR_MESSAGE, LONGEST_RETRY_AFTER, Answer, Flaw, judge
-from worker.text.bounds import ANSWER
 from worker.clock import SECOND
 from worker.model.verdicts import DOCUMENTED_CODES, Halted, Refused, Rejected, Retry, Sent, Throttled, Unknown, Verdict
+from worker.refer2.responses import LONGEST_CODE, LONGEST_ERROR_MESSAGE, LONGEST_RETRY_AFTER, Answer, Flaw, judge
+from worker.text.bounds import ANSWER
 
 NOW = 1_800_000_000 * SECOND
 REFERRAL = {"referral_bhid": "r1", "channel": "sms", "status": "invited", "reward_pts": 10, "new": {"x": [1.5, None]}}

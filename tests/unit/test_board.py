@@ -8,12 +8,12 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tests.unit.making import NOON, make_shop
-from worker.scheduling.gauges import Board
 from worker.clock import DAY, SECOND, ManualClock
-from worker.shops.credentials import ReadyToken
 from worker.scheduling.gate import FOREVER, Gate
-from worker.telemetry.metrics import Metrics
+from worker.scheduling.gauges import Board
+from worker.shops.credentials import ReadyToken
 from worker.shops.registry import ShopRegistry
+from worker.telemetry.metrics import Metrics
 
 STUCK_AFTER = 90 * SECOND
 

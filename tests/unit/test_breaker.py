@@ -5,6 +5,9 @@ from itertools import count
 
 import pytest
 
+from worker.clock import SECOND
+from worker.model.verdicts import Halted, Refused, Rejected, Retry, Sent, Throttled, Unknown, Verdict
+from worker.scheduling.attribution import EVERYBODY, Trouble
 from worker.scheduling.breaker import (
     FAILURES_IN_A_ROW,
     FIRST_PAUSE,
@@ -14,9 +17,6 @@ from worker.scheduling.breaker import (
     Pause,
     Resume,
 )
-from worker.clock import SECOND
-from worker.scheduling.attribution import EVERYBODY, Trouble
-from worker.model.verdicts import Halted, Refused, Rejected, Retry, Sent, Throttled, Unknown, Verdict
 
 NUMBERS = count()
 SENT = Sent(200, None, {}, None)

@@ -8,13 +8,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tests.unit.making import NOON, make_shop
-from worker.scheduling.gauges import Board
 from worker.clock import SECOND, ManualClock
 from worker.scheduling.demand import runnable_jobs_per_second
 from worker.scheduling.gate import FOREVER, Gate
+from worker.scheduling.gauges import Board
+from worker.shops.registry import ShopRegistry
 from worker.telemetry.metrics import Metrics
 from worker.telemetry.metrics.process import USUAL_CALL_SECONDS
-from worker.shops.registry import ShopRegistry
 
 
 @pytest.mark.parametrize(

@@ -30,11 +30,11 @@ from worker.dispatch import (
 )
 from worker.errors import StoreError
 from worker.model.jobs import Job, Outcome
-from worker.telemetry.metrics import Metrics
-from worker.shops.registry import ShopConfig
-from worker.store.protocol import GRANT_LIFETIME, LEASE_MARGIN, NO_DEADLINE, Ask, Closed, Go, Seen, Wait
-from worker.store.memory.store import MemoryStore
 from worker.model.verdicts import Halted, Missing, Reading, Refused, Rejected, Retry, Sent, Throttled, Unknown, Verdict
+from worker.shops.registry import ShopConfig
+from worker.store.memory.store import MemoryStore
+from worker.store.protocol import GRANT_LIFETIME, LEASE_MARGIN, NO_DEADLINE, Ask, Closed, Go, Seen, Wait
+from worker.telemetry.metrics import Metrics
 
 CALL = SECOND // 4
 """How long each call takes."""

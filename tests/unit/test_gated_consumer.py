@@ -11,23 +11,23 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tests.unit.making import NOON, make_ask, make_job, make_shop
-from worker.scheduling.breaker import FAILURES_IN_A_ROW, FIRST_PAUSE, UNLISTED_IN_A_ROW, Pause
-from worker.scheduling.consumer import CRASH_LOOP, HOUSEKEEPING, PUT_ASIDE, GatedConsumer
-from worker.scheduling.delivery import Delivery
-from worker.scheduling.context import Host
 from worker.clock import SECOND, ManualClock, to_datetime
-from worker.model.controls import EVERY_SHOP, Controls
-from worker.shops.credentials import ReadyToken
 from worker.dispatch import Disposition, Fenced, Finish, GiveBack, Later
 from worker.errors import DeadLetterError, StoreError
-from worker.scheduling.gate import EXTRA_GRANTS, FOREVER, LONGEST_ASIDE, MAX_ASIDE_PER_CUSTOMER
-from worker.model.jobs import Customer, Job, Outcome
-from worker.telemetry.metrics import Metrics
 from worker.limits.adaptive import RECOVERY
-from worker.shops.registry import ShopConfig, ShopRegistry
-from worker.store.protocol import GRANT_LIFETIME, HORIZON, LEASE_MARGIN, Ask, Closure, Go, Reply, Seen, Wait
-from worker.store.memory.store import MemoryStore, Started
+from worker.model.controls import EVERY_SHOP, Controls
+from worker.model.jobs import Customer, Job, Outcome
 from worker.model.verdicts import Halted, Refused, Rejected, Retry, Sent, Throttled, Verdict
+from worker.scheduling.breaker import FAILURES_IN_A_ROW, FIRST_PAUSE, UNLISTED_IN_A_ROW, Pause
+from worker.scheduling.consumer import CRASH_LOOP, HOUSEKEEPING, PUT_ASIDE, GatedConsumer
+from worker.scheduling.context import Host
+from worker.scheduling.delivery import Delivery
+from worker.scheduling.gate import EXTRA_GRANTS, FOREVER, LONGEST_ASIDE, MAX_ASIDE_PER_CUSTOMER
+from worker.shops.credentials import ReadyToken
+from worker.shops.registry import ShopConfig, ShopRegistry
+from worker.store.memory.store import MemoryStore, Started
+from worker.store.protocol import GRANT_LIFETIME, HORIZON, LEASE_MARGIN, Ask, Closure, Go, Reply, Seen, Wait
+from worker.telemetry.metrics import Metrics
 
 SENT = Sent(200, None, {}, None)
 BODY = (

@@ -13,10 +13,20 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tests.unit.making import PATIENT, foreign_job, make_job
-from worker.scheduling.delivery import Delivery
 from worker.errors import DeadLetterError, DeadReason, UsageError
-from worker.model.jobs import KNOWN_CHANNELS, SLUG, Customer, Job, Result, decode_message, encode_message, explain, job_id
 from worker.limits.token_bucket import Rate, ShopLimits
+from worker.model.jobs import (
+    KNOWN_CHANNELS,
+    SLUG,
+    Customer,
+    Job,
+    Result,
+    decode_message,
+    encode_message,
+    explain,
+    job_id,
+)
+from worker.scheduling.delivery import Delivery
 from worker.store.protocol import Ask
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)

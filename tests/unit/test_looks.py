@@ -1,8 +1,8 @@
 """When a shop that stays closed is looked into."""
 
 from tests.unit.making import NOON
-from worker.rabbitmq.peek_schedule import LEAST_APART, LOOK, LOOK_AGAIN, Looks
 from worker.clock import SECOND
+from worker.rabbitmq.peek_schedule import LEAST_APART, LOOK, LOOK_AGAIN, Looks
 
 
 def test_a_shop_that_nobody_looked_into_is_due() -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from worker.embedded.journal import Journal
 from worker.campaigns.rejects_file import RejectsFile
 from worker.campaigns.results_file import ResultsFile
+from worker.embedded.journal import Journal
 from worker.errors import UsageError
 from worker.private_files import folder_of, may_be_replaced, private, private_folder
 from worker.sandbox.calls import CallLog

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from tests.unit.making import NOON, make_job
-from worker.refer2.responses import Answer
-from worker.text.bounds import ANSWER, LISTING
 from worker.clock import to_datetime
 from worker.model.jobs import Job, Result, parse_result
-from worker.refer2.verification import judge_referrals, judge_status
 from worker.model.verdicts import Found, Halted, Missing, Refused, Rejected, Retry, Throttled, Unknown
+from worker.refer2.responses import Answer
+from worker.refer2.verification import judge_referrals, judge_status
+from worker.text.bounds import ANSWER, LISTING
 
 BY_MAIL = make_job(channel="email", destination="Cyd@Example.com ")
 BY_NAME = make_job(channel="email", destination="am\xe9lie@example.com")

@@ -4,9 +4,9 @@ import pika
 import pytest
 
 from tests.unit.making import NOON
+from worker.clock import SECOND
 from worker.rabbitmq.consumer import PLACE_HEADER, TROUBLE_HEADER, Received
 from worker.rabbitmq.topology import RETURN
-from worker.clock import SECOND
 from worker.scheduling.attribution import Trouble
 
 

@@ -7,9 +7,9 @@ import pytest
 import structlog
 
 from worker.clock import SECOND
-from worker.shops.credentials import ReadyToken, SigningKey
 from worker.errors import ConfigurationError
 from worker.limits.token_bucket import Rate, ShopLimits
+from worker.shops.credentials import ReadyToken, SigningKey
 from worker.shops.registry import ListedShop, ShopConfig, ShopRegistry, ShopTable, listed_shops, readable_shops
 
 ACME = '[shops.acme]\nkey_id = "k1"\nsecret_file = "acme.key"\n'

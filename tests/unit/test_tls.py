@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from tests.unit.rawserver import CERTIFICATE
+from worker.errors import ConfigurationError
 from worker.network import tls
 from worker.rabbitmq.connection import parameters
-from worker.errors import ConfigurationError
-from worker.store.redis.options import client_options
 from worker.refer2.transport import tls_context
+from worker.store.redis.options import client_options
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 import pytest
 
+from worker.clock import SECOND
+from worker.model.jobs import Outcome
 from worker.rabbitmq.topology import (
     DELAYS,
     EXCHANGES,
@@ -13,8 +15,6 @@ from worker.rabbitmq.topology import (
     shop_queue,
     shop_queue_declaration,
 )
-from worker.clock import SECOND
-from worker.model.jobs import Outcome
 
 SAFE = {
     "x-queue-type": "quorum",

@@ -16,10 +16,10 @@ import requests
 import urllib3
 
 from tests.unit.rawserver import Connection, RawServer, Reply, drips, response, sends
-from worker.refer2.responses import Answer, judge
-from worker.text.bounds import ANSWER
-from worker.refer2.transport import FOREIGN_ERRORS, NoAnswer, Transport, no_answer, tls_context
 from worker.model.verdicts import Refused, Sent, Throttled, Unknown, Verdict
+from worker.refer2.responses import Answer, judge
+from worker.refer2.transport import FOREIGN_ERRORS, NoAnswer, Transport, no_answer, tls_context
+from worker.text.bounds import ANSWER
 
 DEADLINE = 0.6
 REFERRAL = b'{"referral": {"link": "https://example.com/r/1"}}'

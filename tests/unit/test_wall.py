@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from tests.unit.making import NOON, make_ask, make_limits
 from worker.clock import SECOND, ManualClock
-from worker.scheduling.gate import Gate
 from worker.limits.token_bucket import Rate
-from worker.store.protocol import Closed, Go, Seen, Wait
+from worker.scheduling.gate import Gate
 from worker.store.memory.store import MemoryStore
+from worker.store.protocol import Closed, Go, Seen, Wait
 
 WALL = 300
 OTHERS = 1000

@@ -2,9 +2,9 @@
 
 from worker.campaigns.columns import parse_mapping
 from worker.campaigns.consent import parse_consent
-from worker.campaigns.importer import Importer
-from worker.campaigns.options import ImportOptions
 from worker.campaigns.dedup import SeenJobs
+from worker.campaigns.importer import Importer
 from worker.campaigns.interleave import spread
+from worker.campaigns.options import ImportOptions
 
 __all__ = ["ImportOptions", "Importer", "SeenJobs", "parse_consent", "parse_mapping", "spread"]

@@ -7,8 +7,8 @@ with one gives all cells back as they were. A program that splits at ``;`` cuts 
 a ``;``, spaces, quotes and apostrophes in between, gets an apostrophe after it too.
 
 What can't be seen (line ends, escape sequences, bidirectional controls) is written as escapes, see
-:func:`worker.text.visible.escaped`, so that a row is a line. A cell that is a JSON object or list has JSON's own escapes;
-one that only its escapes would make one gets an apostrophe.
+:func:`worker.text.visible.escaped`, so that a row is a line. A cell that is a JSON object or list has JSON's own
+escapes; one that only its escapes would make one gets an apostrophe.
 """
 
 import json

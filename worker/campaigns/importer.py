@@ -8,16 +8,16 @@ from pathlib import Path
 from worker.campaigns.channels import check_default
 from worker.campaigns.columns import ColumnMatcher
 from worker.campaigns.consent import Consent
+from worker.campaigns.dedup import SeenJobs
 from worker.campaigns.exports.base import Export
 from worker.campaigns.exports.detect import open_export
 from worker.campaigns.exports.encodings import parse_encoding
 from worker.campaigns.exports.text import Source
-from worker.campaigns.warnings import Notices
+from worker.campaigns.interleave import spread
 from worker.campaigns.options import ImportOptions
 from worker.campaigns.rejects_file import RejectsFile
 from worker.campaigns.rows import Draft, RowRules
-from worker.campaigns.dedup import SeenJobs
-from worker.campaigns.interleave import spread
+from worker.campaigns.warnings import Notices
 from worker.errors import UsageError
 from worker.model.jobs import Job
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from worker.clock import DAY, SECOND
-from worker.model.jobs import OUTCOMES
 from worker.limits.token_bucket import ShopLimits, next_reset
+from worker.model.jobs import OUTCOMES
 from worker.store.protocol import ShopState
 
 _REJECTED = "rejected:"

@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from worker.text.bounds import RESULT_LINE, loads
 from worker.campaigns.csv_escaping import RESULTS, harmless, harmless_json
 from worker.errors import InputError, UsageError
 from worker.private_files import folder_of, lock, may_be_replaced, private, unopened
+from worker.text.bounds import RESULT_LINE, loads
 from worker.text.visible import to_json
 
 Format = Literal["csv", "jsonl"]

@@ -8,15 +8,15 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from worker.model.addresses import spelled
 from worker.campaigns.channels import Channels
 from worker.campaigns.consent import Consent
 from worker.campaigns.exports.base import Values
 from worker.campaigns.identifiers import NULLS, bare, can_be_id, is_shortened, is_spreadsheet_error
-from worker.campaigns.warnings import Notices
+from worker.campaigns.interleave import Who
 from worker.campaigns.options import ImportOptions
 from worker.campaigns.rejects_file import RejectReason
-from worker.campaigns.interleave import Who
+from worker.campaigns.warnings import Notices
+from worker.model.addresses import spelled
 from worker.model.jobs import EMAIL_CHANNEL, SCHEMA, SLUG, Customer, Job, customer_key, job_id
 
 ORDINARY = 64

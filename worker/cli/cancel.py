@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from worker.cli import console, options
-from worker.cli.store import ask_each, check_shop, shared_store, some_of
 from worker.cli.settings import load
-from worker.model.controls import EVERY_SHOP, Controls
+from worker.cli.store import ask_each, check_shop, shared_store, some_of
 from worker.errors import StoreError, UsageError
+from worker.model.controls import EVERY_SHOP, Controls
 from worker.model.jobs import canonical
 from worker.shops.registry import ReadableShops, readable_shops
 from worker.store.protocol import MOST_CANCELLED, OTHER_CAMPAIGNS, Store

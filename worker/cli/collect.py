@@ -11,18 +11,18 @@ from typing import Annotated, Any
 import structlog
 import typer
 
-from worker.text.bounds import RESULT, loads
 from worker.backoff import Backoff
-from worker.rabbitmq.result_consumer import Collector
-from worker.rabbitmq.connection import Parameters, parameters
-from worker.rabbitmq.topology import RESULTS
-from worker.campaigns.results_file import Format, ResultsFile
 from worker.campaigns.dedup import SeenResults
+from worker.campaigns.results_file import Format, ResultsFile
 from worker.cli import console, options
 from worker.cli.settings import load
 from worker.errors import BrokerError, DeadLetterError
 from worker.model.jobs import check_result
 from worker.model.rehearsal import is_rehearsed
+from worker.rabbitmq.connection import Parameters, parameters
+from worker.rabbitmq.result_consumer import Collector
+from worker.rabbitmq.topology import RESULTS
+from worker.text.bounds import RESULT, loads
 
 POLL_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 15.0

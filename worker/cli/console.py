@@ -7,10 +7,10 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from worker.telemetry import logs
 from worker.campaigns import Importer
 from worker.cli.tables import Row, columns
 from worker.errors import UsageError
+from worker.telemetry import logs
 from worker.text.visible import one_line, to_json
 
 ASK_ABOVE = 1000

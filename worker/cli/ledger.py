@@ -12,8 +12,8 @@ from worker.clock import SystemClock
 from worker.errors import StoreError
 from worker.model.jobs import Job
 from worker.settings import Settings
-from worker.store.protocol import Known, Store
 from worker.store.factory import build_store
+from worker.store.protocol import Known, Store
 
 ASKED_AT_ONCE = 500
 """Jobs in one question: a round trip costs each of them some microseconds then."""

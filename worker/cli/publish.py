@@ -3,16 +3,16 @@
 import time
 from datetime import UTC, datetime
 
-from worker.rabbitmq.connection import parameters
-from worker.rabbitmq.producer import Producer
 from worker.campaigns import Importer, SeenJobs
 from worker.cli import console, options
-from worker.cli.store import known_controls, say_uncounted, shop_of
-from worker.cli.settings import load
 from worker.cli.ledger import Ledger
-from worker.model.controls import EVERY_SHOP
+from worker.cli.settings import load
+from worker.cli.store import known_controls, say_uncounted, shop_of
 from worker.errors import UsageError
+from worker.model.controls import EVERY_SHOP
 from worker.model.jobs import canonical
+from worker.rabbitmq.connection import parameters
+from worker.rabbitmq.producer import Producer
 from worker.settings import Settings
 from worker.shops.registry import listed_shops
 from worker.store.counters import tally

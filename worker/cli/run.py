@@ -11,11 +11,11 @@ from typing import Annotated, Any
 import typer
 
 from worker.campaigns import Importer, ImportOptions, SeenJobs
-from worker.embedded.run import EmbeddedRun, Tally, journal_of
 from worker.cli import console, options
-from worker.cli.store import no_such_shop
 from worker.cli.settings import load
+from worker.cli.store import no_such_shop
 from worker.clock import SECOND, SystemClock, to_datetime
+from worker.embedded.run import EmbeddedRun, Tally, journal_of
 from worker.errors import UsageError
 from worker.model.rehearsal import SHOP
 from worker.shops.file import ShopConfig, ShopTable

@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from worker.telemetry import logs
-from worker.shops.credentials import SigningKey
 from worker.errors import ConfigurationError, UsageError
 from worker.model.rehearsal import SHOP
 from worker.sandbox import HELP, SANDBOX_KEY_ID, SANDBOX_SECRET, SandboxConfig, make_limits, serve
+from worker.shops.credentials import SigningKey
 from worker.shops.file import read_shops
+from worker.telemetry import logs
 
 
 def sandbox(

@@ -3,8 +3,8 @@
 import structlog
 
 from worker import settings
-from worker.telemetry import logs
 from worker.settings import Settings
+from worker.telemetry import logs
 
 log = structlog.get_logger(__name__)
 

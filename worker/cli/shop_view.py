@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from worker.clock import SECOND, from_datetime, to_datetime
-from worker.model.controls import Controls
 from worker.limits.token_bucket import ShopLimits, next_reset
+from worker.model.controls import Controls
 from worker.shops.registry import ListedShop
 from worker.store.protocol import ShopState
 

@@ -8,12 +8,12 @@ from typing import TypeVar
 
 from worker.cli import console
 from worker.clock import SystemClock
-from worker.model.controls import Controls
 from worker.errors import ConfigurationError, StoreError, UsageError
+from worker.model.controls import Controls
 from worker.settings import Settings
 from worker.shops.registry import ListedShop, ReadableShops
-from worker.store.protocol import Store
 from worker.store.factory import build_store
+from worker.store.protocol import Store
 
 LONGEST_REASON = 200
 

@@ -5,8 +5,7 @@ from typing import Annotated
 import typer
 
 from worker import settings
-from worker.telemetry import logs
-from worker.telemetry import metrics_folder
+from worker.telemetry import logs, metrics_folder
 
 SHUTDOWN_MS = 90_000
 """How long Dramatiq waits for its threads: longer than the longest call (20 s) and the wait for its confirm (30 s)."""

@@ -12,14 +12,14 @@ import dramatiq
 import structlog
 from dramatiq.middleware import CurrentMessage
 
-from worker.scheduling.breaker import Cause, Pause
-from worker.scheduling.consumer import GatedConsumer
-from worker.scheduling.delivery import Delivery
-from worker.scheduling.context import Host
 from worker.clock import SECOND
 from worker.dispatch import Finish, Later
 from worker.errors import BrokerError, ConfigurationError, DeadLetterError, ReferralError, place_of
 from worker.model.jobs import QUEUE, Job, Outcome
+from worker.scheduling.breaker import Cause, Pause
+from worker.scheduling.consumer import GatedConsumer
+from worker.scheduling.context import Host
+from worker.scheduling.delivery import Delivery
 from worker.store.protocol import Ask, Go
 
 READ_AHEAD = 2_000

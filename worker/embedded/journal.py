@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from worker.text.bounds import RESULT_LINE, loads
 from worker.campaigns.target import CalledBefore, Target
 from worker.dispatch import Later
 from worker.errors import InputError, UsageError
 from worker.model.jobs import UNCALLED
-from worker.private_files import lock, private, unopened
-from worker.store.protocol import Ask, Go
-from worker.store.memory.store import MemoryStore, Started, Waiting
 from worker.model.verdicts import Unknown
+from worker.private_files import lock, private, unopened
+from worker.store.memory.store import MemoryStore, Started, Waiting
+from worker.store.protocol import Ask, Go
+from worker.text.bounds import RESULT_LINE, loads
 from worker.text.visible import ascii_json, to_json
 
 VERSION = 1

@@ -10,20 +10,20 @@ from pathlib import Path
 import dramatiq
 
 from worker.app import App, build_local
-from worker.embedded.broker import LocalRun
-from worker.campaigns.importer import Importer
-from worker.embedded.journal import Journal
-from worker.campaigns.results_file import ResultsFile
 from worker.campaigns.dedup import SeenJobs
+from worker.campaigns.importer import Importer
+from worker.campaigns.results_file import ResultsFile
 from worker.campaigns.target import Target
 from worker.clock import SECOND, Clock
+from worker.embedded.broker import LocalRun
+from worker.embedded.journal import Journal
 from worker.errors import UsageError
 from worker.model.jobs import Outcome
 from worker.private_files import may_be_replaced
 from worker.settings import Settings
 from worker.shops.registry import ShopRegistry
-from worker.store.protocol import Ask
 from worker.store.memory.store import MemoryStore
+from worker.store.protocol import Ask
 
 WORKER_TIMEOUT_MS = 100
 """How often Dramatiq's idle threads look whether to stop; short, since a person waits for it."""

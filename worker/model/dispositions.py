@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from worker.text.bounds import RESULT, loads
 from worker.model.jobs import Outcome, Result
 from worker.model.verdicts import Scope, Verdict
+from worker.text.bounds import RESULT, loads
 
 
 @dataclass(frozen=True, slots=True)

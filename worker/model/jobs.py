@@ -15,8 +15,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
-from worker.text.bounds import LARGEST_INTEGER, LARGEST_UNKNOWN, MESSAGE, RESULT, UNKNOWN_FIELDS, TooLargeError, check, loads
 from worker.errors import DeadLetterError, UsageError
+from worker.text.bounds import (
+    LARGEST_INTEGER,
+    LARGEST_UNKNOWN,
+    MESSAGE,
+    RESULT,
+    UNKNOWN_FIELDS,
+    TooLargeError,
+    check,
+    loads,
+)
 from worker.text.visible import is_plain
 
 SCHEMA = 1

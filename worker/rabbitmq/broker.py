@@ -6,12 +6,12 @@ import dramatiq
 from dramatiq.brokers.rabbitmq import RabbitmqBroker
 from dramatiq.middleware import CurrentMessage
 
+from worker.model.jobs import QUEUE, decode_message
 from worker.rabbitmq.connection import Parameters
 from worker.rabbitmq.consumer import AmqpConsumer
-from worker.scheduling.context import Host
 from worker.rabbitmq.producer import Producer
 from worker.rabbitmq.publisher import Publisher
-from worker.model.jobs import QUEUE, decode_message
+from worker.scheduling.context import Host
 
 
 class ReferralBroker(RabbitmqBroker):

@@ -12,12 +12,12 @@ import pika.exceptions
 import pika.spec
 from pika.adapters.blocking_connection import BlockingChannel
 
-from worker.text.bounds import IN_HAND
+from worker.errors import BrokerError
 from worker.rabbitmq.connection import Connection, Parameters, connect
 from worker.rabbitmq.declare import declare_topology, hold_single
 from worker.rabbitmq.failures import failure
 from worker.rabbitmq.topology import Queue, shop_queue
-from worker.errors import BrokerError
+from worker.text.bounds import IN_HAND
 
 OnMessage = Callable[[str, pika.spec.Basic.Deliver, bytes, pika.BasicProperties], None]
 """Told of a delivery: shop of its queue, what RabbitMQ says of it, body, properties."""

@@ -11,13 +11,13 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import pika
 import pika.exceptions
 
-from worker.text.bounds import MESSAGE
-from worker.rabbitmq.failures import PIKA_ERRORS, failure
-from worker.rabbitmq.tolerant_connection import TolerantConnection
-from worker.rabbitmq.tls import take_tls
-from worker.rabbitmq.urls import refuse_what_is_dropped
 from worker.errors import BrokerError, ConfigurationError
+from worker.rabbitmq.failures import PIKA_ERRORS, failure
+from worker.rabbitmq.tls import take_tls
+from worker.rabbitmq.tolerant_connection import TolerantConnection
+from worker.rabbitmq.urls import refuse_what_is_dropped
 from worker.settings import urls_of
+from worker.text.bounds import MESSAGE
 
 Node: TypeAlias = pika.URLParameters
 """One node of RabbitMQ; holds the password, so it is not to be printed."""

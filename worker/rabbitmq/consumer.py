@@ -8,17 +8,18 @@ import pika.spec
 import structlog
 
 from worker.backoff import Backoff
-from worker.scheduling.consumer import GatedConsumer
-from worker.rabbitmq.connection import Parameters
-from worker.scheduling.delivery import Delivery
-from worker.rabbitmq.tolerant_connection import Cut, cut_of
-from worker.scheduling.context import Host
+from worker.clock import SECOND, to_datetime
+from worker.dispatch import Finish, Later
+from worker.errors import BrokerError, ConfigurationError, DeadLetterError, DeadReason, UnroutableError, place_of
+from worker.model.jobs import Job, decode_message
 from worker.rabbitmq.channel import Link
+from worker.rabbitmq.connection import Parameters
+from worker.rabbitmq.crash_marks import DEATHS, ReadingMark
 from worker.rabbitmq.properties import kept
 from worker.rabbitmq.publisher import Outgoing, Publisher
-from worker.rabbitmq.crash_marks import DEATHS, ReadingMark
 from worker.rabbitmq.routes import check_route
 from worker.rabbitmq.subscriptions import Subscriptions
+from worker.rabbitmq.tolerant_connection import Cut, cut_of
 from worker.rabbitmq.topology import (
     DEAD,
     DEAD_AT_HEADER,
@@ -32,12 +33,11 @@ from worker.rabbitmq.topology import (
     result_key,
     shop_queue,
 )
-from worker.clock import SECOND, to_datetime
-from worker.dispatch import Finish, Later
-from worker.errors import BrokerError, ConfigurationError, DeadLetterError, DeadReason, UnroutableError, place_of
-from worker.model.jobs import Job, decode_message
-from worker.store.protocol import UNKNOWN_DEADLINE, Ask, Go
 from worker.scheduling.attribution import Trouble
+from worker.scheduling.consumer import GatedConsumer
+from worker.scheduling.context import Host
+from worker.scheduling.delivery import Delivery
+from worker.store.protocol import UNKNOWN_DEADLINE, Ask, Go
 
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 15.0

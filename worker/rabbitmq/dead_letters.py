@@ -18,12 +18,13 @@ from typing import Any, Self
 
 from pika.adapters.blocking_connection import BlockingChannel
 
-from worker.text.bounds import LETTER, MESSAGE, loads
+from worker.errors import DeadLetterError
+from worker.model.jobs import SLUG, Job, parse_message
 from worker.rabbitmq.connection import Parameters, closing_on_failure, connect
 from worker.rabbitmq.declare import declare_topology
 from worker.rabbitmq.failures import told_as_ours
-from worker.rabbitmq.tolerant_connection import Cut, cut_of
 from worker.rabbitmq.properties import DEATHS, has_one_meaning
+from worker.rabbitmq.tolerant_connection import Cut, cut_of
 from worker.rabbitmq.topology import (
     DEAD,
     DEAD_AT_HEADER,
@@ -36,8 +37,7 @@ from worker.rabbitmq.topology import (
     queues,
     shop_queue,
 )
-from worker.errors import DeadLetterError
-from worker.model.jobs import SLUG, Job, parse_message
+from worker.text.bounds import LETTER, MESSAGE, loads
 
 _ID_HEX_DIGITS = 12
 

@@ -7,10 +7,10 @@ from typing import Any
 import pika.exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 
+from worker.errors import BrokerError, ConfigurationError
 from worker.rabbitmq.connection import Connection
 from worker.rabbitmq.failures import ACCESS_REFUSED, limit_reached, told_as_ours
 from worker.rabbitmq.topology import DEAD, EXCHANGES, RESULTS, RETURN, SHOP_PREFIX, SINGLE, Exchange, Queue, shop_queue
-from worker.errors import BrokerError, ConfigurationError
 
 NOT_FOUND = 404
 RESOURCE_LOCKED = 405

@@ -8,11 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from worker.network import plaintext
-from worker.network import tls
-from worker.text.bounds import METRICS_PAGE, Bounds, loads
+from worker.network import plaintext, tls
 from worker.rabbitmq.connection import Node, Parameters
 from worker.rabbitmq.topology import DELAY_PREFIX, DELIVERY_LIMIT
+from worker.text.bounds import METRICS_PAGE, Bounds, loads
 
 MANAGEMENT_PORT = 15672
 TIMEOUT_SECONDS = 5.0

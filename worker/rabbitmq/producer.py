@@ -5,14 +5,14 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
-from worker.rabbitmq.connection import Parameters, connect
-from worker.rabbitmq.declare import declare_topology
-from worker.rabbitmq.publisher import Done, Outgoing, Publisher, unheard
-from worker.rabbitmq.topology import EXCHANGES, JOBS, PRODUCER_PREFIX, producer_exchange, queues
 from worker.clock import Clock, SystemClock, to_datetime
 from worker.dispatch import is_expired
 from worker.errors import AccessRefusedError, BrokerError, UnconfirmedError, UnroutableError
 from worker.model.jobs import Job, encode_message
+from worker.rabbitmq.connection import Parameters, connect
+from worker.rabbitmq.declare import declare_topology
+from worker.rabbitmq.publisher import Done, Outgoing, Publisher, unheard
+from worker.rabbitmq.topology import EXCHANGES, JOBS, PRODUCER_PREFIX, producer_exchange, queues
 
 WINDOW = 1000
 """Unconfirmed messages in flight; enough to keep RabbitMQ's disk busy, few enough to bound memory."""

@@ -1,7 +1,8 @@
 """A message's properties as they came, to the byte, for the copy that is made of it.
 
 pika's own way from bytes to values and back loses: a float becomes a whole number, a text that is not UTF-8 and a short
-number become another type. So the bytes are kept (by `worker.rabbitmq.tolerant_connection`), and only what must change is changed.
+number become another type. So the bytes are kept (by `worker.rabbitmq.tolerant_connection`), and only what must change
+is changed.
 
 A header is its producer's claim, whatever its name. Those that only RabbitMQ or a worker may state are not kept: on our
 copy a reader would take them for true, and RabbitMQ would route by some of them.
@@ -15,8 +16,8 @@ import pika
 import pika.data
 import pika.exceptions
 
-from worker.rabbitmq.tolerant_connection import LONGEST_KEPT, UNREAD_PROPERTIES
 from worker.rabbitmq.property_bounds import are_heavy
+from worker.rabbitmq.tolerant_connection import LONGEST_KEPT, UNREAD_PROPERTIES
 
 OURS = "x-referral-"
 

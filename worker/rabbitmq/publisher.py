@@ -12,9 +12,9 @@ import pika.exceptions
 import structlog
 
 from worker.backoff import Backoff
+from worker.errors import BrokerError, UnroutableError, place_of
 from worker.rabbitmq.connection import Node, Parameters
 from worker.rabbitmq.failures import ACCESS_REFUSED, failure, place_of_node
-from worker.errors import BrokerError, UnroutableError, place_of
 
 FIRST_BACKOFF_SECONDS = 0.2
 LONGEST_BACKOFF_SECONDS = 15.0

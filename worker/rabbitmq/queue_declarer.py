@@ -10,12 +10,12 @@ import pika.exceptions
 import structlog
 
 from worker.backoff import Backoff
+from worker.errors import BrokerError, ConfigurationError, place_of
 from worker.rabbitmq.connection import Connection, Parameters, connect
 from worker.rabbitmq.declare import declare_topology
 from worker.rabbitmq.failures import failure
 from worker.rabbitmq.producer_exchanges import Origins, ProducersOf
 from worker.rabbitmq.topology import shop_queue, shop_queue_declaration
-from worker.errors import BrokerError, ConfigurationError, place_of
 
 BATCH = 20
 """Shops declared before they are reported; the consumer subscribes to them meanwhile."""

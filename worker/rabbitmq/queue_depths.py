@@ -12,9 +12,9 @@ from urllib.parse import quote, urlencode
 import pika.exceptions
 
 from worker.network import tls
-from worker.text.bounds import LARGEST_INTEGER, METRICS_PAGE
 from worker.rabbitmq.connection import Node, Parameters, connect
 from worker.rabbitmq.failures import told_as_ours
+from worker.text.bounds import LARGEST_INTEGER, METRICS_PAGE
 
 METRICS_PORT = 15692
 NOT_FOUND = 404

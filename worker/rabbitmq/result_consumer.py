@@ -8,13 +8,13 @@ import pika
 import pika.exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 
-from worker.text.bounds import RESULT
+from worker.errors import BrokerError
 from worker.rabbitmq.connection import Parameters, closing_on_failure, connect
 from worker.rabbitmq.declare import declare_topology
 from worker.rabbitmq.failures import told_as_ours
 from worker.rabbitmq.tolerant_connection import cut_of
 from worker.rabbitmq.topology import RESULTS, queues
-from worker.errors import BrokerError
+from worker.text.bounds import RESULT
 
 PREFETCH = 1000
 """Unacknowledged results; one batch is written to disk with a single sync."""

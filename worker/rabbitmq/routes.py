@@ -2,8 +2,8 @@
 
 from collections.abc import Container
 
-from worker.rabbitmq.topology import JOBS, PRODUCER_PREFIX, RETURN, shop_queue
 from worker.errors import DeadLetterError
+from worker.rabbitmq.topology import JOBS, PRODUCER_PREFIX, RETURN, shop_queue
 
 
 def check_route(exchange: str, key: str, shop: str, producers: Container[str]) -> None:

@@ -8,16 +8,16 @@ from typing import Any
 import pika.exceptions
 import structlog
 
-from worker.text.bounds import IN_HAND
-from worker.rabbitmq.connection import Parameters
-from worker.rabbitmq.queue_declarer import Declarer, Unusable
-from worker.scheduling.context import Host
-from worker.rabbitmq.channel import Link
-from worker.rabbitmq.peek_schedule import Looks
-from worker.rabbitmq.topology import shop_queue
 from worker.clock import SECOND, from_datetime
 from worker.errors import BrokerError
+from worker.rabbitmq.channel import Link
+from worker.rabbitmq.connection import Parameters
+from worker.rabbitmq.peek_schedule import Looks
+from worker.rabbitmq.queue_declarer import Declarer, Unusable
+from worker.rabbitmq.topology import shop_queue
+from worker.scheduling.context import Host
 from worker.scheduling.gate import Gate
+from worker.text.bounds import IN_HAND
 
 LONG_CLOSED = 60 * SECOND
 """A shop closed for longer gives its unstarted jobs back: RabbitMQ closes a channel, and so every shop's consumer,

@@ -10,9 +10,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pika
 
+from worker.errors import ConfigurationError
 from worker.network import tls
 from worker.text import quoting
-from worker.errors import ConfigurationError
 
 OPTIONS = frozenset({"cacertfile", "certfile", "keyfile", "server_name_indication"})
 

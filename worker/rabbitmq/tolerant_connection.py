@@ -20,8 +20,8 @@ import pika.exceptions
 import pika.frame
 import pika.spec
 
-from worker.text.bounds import MESSAGE, ORDINARY, marks, weight
 from worker.rabbitmq.property_bounds import LIGHT, are_heavy
+from worker.text.bounds import MESSAGE, ORDINARY, marks, weight
 
 UNREAD_PROPERTIES = "x-referral-properties"
 """Header that stands for properties that were not decoded, and holds them as they came."""

@@ -8,7 +8,6 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
-from worker.text.bounds import ANSWER, Bounds, loads
 from worker.clock import DAY, SECOND, from_datetime
 from worker.model.verdicts import (
     DOCUMENTED_CODES,
@@ -22,6 +21,7 @@ from worker.model.verdicts import (
     Unknown,
     Verdict,
 )
+from worker.text.bounds import ANSWER, Bounds, loads
 
 Flaw = Literal["timeout", "connection_lost", "unreadable_answer"]
 

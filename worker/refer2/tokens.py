@@ -10,8 +10,8 @@ from jwt import PyJWS
 from jwt.algorithms import HMACAlgorithm
 
 from worker.clock import SECOND, Clock
-from worker.shops.credentials import ReadyToken, SigningKey, UnidentifiedCustomerError
 from worker.model.jobs import Customer
+from worker.shops.credentials import ReadyToken, SigningKey, UnidentifiedCustomerError
 from worker.shops.registry import ShopConfig
 
 ALGORITHM = "HS256"

@@ -16,12 +16,12 @@ from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.exceptions import HTTPError, ProxySchemeUnsupported
 
+from worker.errors import ConfigurationError
 from worker.network import tls
+from worker.network.plaintext import is_this_machine
+from worker.refer2.connections import POOLS, exchange
 from worker.refer2.responses import Answer, Flaw
 from worker.text.bounds import ANSWER
-from worker.refer2.connections import POOLS, exchange
-from worker.errors import ConfigurationError
-from worker.network.plaintext import is_this_machine
 
 _HEADERS = {
     "Accept": "application/json",

@@ -7,18 +7,18 @@ from typing import Any
 
 from aiohttp import web
 
-from worker.text.bounds import MESSAGE, loads
 from worker.clock import SECOND, Clock
 from worker.model.rehearsal import TEXTS
-from worker.sandbox.responses import RefusedError, encode, json_response
 from worker.sandbox.calls import OK, CallLog, Draft
 from worker.sandbox.config import SandboxConfig
-from worker.sandbox.tokens import Credentials, Token
 from worker.sandbox.customers import Directory, Identity, identify
 from worker.sandbox.faults import lose_answer, page
 from worker.sandbox.misbehaviour import Behaviour, Misbehaviour
 from worker.sandbox.referrals import ReferralBook, read_target
+from worker.sandbox.responses import RefusedError, encode, json_response
 from worker.sandbox.throttle import Throttle
+from worker.sandbox.tokens import Credentials, Token
+from worker.text.bounds import MESSAGE, loads
 
 CALL_LOG: web.AppKey[CallLog] = web.AppKey("call_log", CallLog)
 """Where an application keeps its record of calls."""

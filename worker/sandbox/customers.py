@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.sandbox.responses import RefusedError
 from worker.sandbox.config import SandboxConfig
+from worker.sandbox.responses import RefusedError
 from worker.sandbox.tokens import Token
 
 _KINDS = ("bhid", "shopid", "email")

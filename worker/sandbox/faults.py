@@ -6,8 +6,8 @@ import struct
 
 from aiohttp import web
 
-from worker.sandbox.responses import json_response
 from worker.sandbox.misbehaviour import Kind
+from worker.sandbox.responses import json_response
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 

@@ -7,8 +7,8 @@ from typing import Any
 import jwt
 
 from worker.clock import SECOND
-from worker.sandbox.responses import RefusedError
 from worker.sandbox.config import SANDBOX_KEY_ID, SANDBOX_SECRET, SandboxConfig
+from worker.sandbox.responses import RefusedError
 
 _CACHED_TOKENS = 10_000
 # `exp` is compared with the sandbox's own clock, which PyJWT knows nothing of.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from worker.clock import SECOND
-from worker.scheduling.attribution import EVERYBODY, Others, Subject
 from worker.model.verdicts import Halted, Refused, Rejected, Retry, Sent, Throttled, Unknown, Verdict
+from worker.scheduling.attribution import EVERYBODY, Others, Subject
 
 FAILURES_IN_A_ROW = 10
 """Calls in a row that the upstream failed before the shop is closed: one bad job is not an outage."""

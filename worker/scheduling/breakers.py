@@ -5,15 +5,15 @@ from typing import Any
 
 import structlog
 
-from worker.scheduling.breaker import CAUSES, Breaker, Pause, Resume
-from worker.scheduling.delivery import Delivery
-from worker.scheduling.context import Host
-from worker.scheduling.token_probe import GRACE, Prober
 from worker.clock import SECOND
-from worker.scheduling.gate import Gate
-from worker.store.protocol import Closure
-from worker.scheduling.attribution import Others
 from worker.model.verdicts import Halted, Refused, Verdict
+from worker.scheduling.attribution import Others
+from worker.scheduling.breaker import CAUSES, Breaker, Pause, Resume
+from worker.scheduling.context import Host
+from worker.scheduling.delivery import Delivery
+from worker.scheduling.gate import Gate
+from worker.scheduling.token_probe import GRACE, Prober
+from worker.store.protocol import Closure
 
 log = structlog.get_logger(__name__)
 

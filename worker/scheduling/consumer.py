@@ -11,21 +11,21 @@ from typing import Any, Generic, TypeVar
 import dramatiq
 import structlog
 
-from worker.scheduling.breaker import Pause
-from worker.scheduling.gauges import STUCK_MARGIN, Board
-from worker.scheduling.breakers import Closings
-from worker.scheduling.delivery import Delivery
-from worker.scheduling.context import Host
-from worker.scheduling.operator_controls import Orders
-from worker.scheduling.shop_rates import Paces
 from worker.clock import SECOND, from_datetime
 from worker.dispatch import Fenced, Finish, GiveBack, Later
 from worker.errors import DeadLetterError, StoreError
-from worker.scheduling.gate import FOREVER, Gate
 from worker.model.jobs import Job
+from worker.model.verdicts import Halted, Refused
+from worker.scheduling.breaker import Pause
+from worker.scheduling.breakers import Closings
+from worker.scheduling.context import Host
+from worker.scheduling.delivery import Delivery
+from worker.scheduling.gate import FOREVER, Gate
+from worker.scheduling.gauges import STUCK_MARGIN, Board
+from worker.scheduling.operator_controls import Orders
+from worker.scheduling.shop_rates import Paces
 from worker.shops.registry import ReadyToken, ShopConfig
 from worker.store.protocol import LEASE_MARGIN, NO_DEADLINE, Ask, Closed, Go, Reply, Seen, Wait
-from worker.model.verdicts import Halted, Refused
 
 HOUSEKEEPING = SECOND
 """How often the shops file is looked at and what takes too long is looked for."""

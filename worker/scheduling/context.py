@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from worker.clock import Clock
-from worker.telemetry.metrics import Metrics
+from worker.model.verdicts import Verdict
 from worker.shops.registry import ShopConfig, ShopRegistry
 from worker.store.protocol import Store
-from worker.model.verdicts import Verdict
+from worker.telemetry.metrics import Metrics
 
 
 @dataclass(slots=True)

@@ -4,8 +4,8 @@ import dramatiq
 
 from worker.dispatch import Disposition
 from worker.model.jobs import ACTOR, QUEUE, Job
-from worker.store.protocol import Ask, Go
 from worker.scheduling.attribution import Trouble
+from worker.store.protocol import Ask, Go
 
 
 class Delivery(dramatiq.MessageProxy):

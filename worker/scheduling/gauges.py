@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from worker.clock import SECOND, Clock
+from worker.limits.token_bucket import next_reset
 from worker.scheduling.demand import runnable_jobs_per_second
 from worker.scheduling.gate import Gate, Load, Reason
-from worker.limits.token_bucket import next_reset
-from worker.telemetry.metrics import Metrics, ShopView
 from worker.shops.registry import ShopConfig, ShopRegistry
+from worker.telemetry.metrics import Metrics, ShopView
 
 WORKER_REASONS: tuple[Reason, ...] = ("store_down", "broker_blocked")
 

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 from worker.clock import from_datetime
-from worker.model.controls import Controls
 from worker.dispatch import is_expired
 from worker.errors import StoreError
-from worker.scheduling.gate import FOREVER
-from worker.model.jobs import Job
 from worker.limits.token_bucket import ShopLimits
+from worker.model.controls import Controls
+from worker.model.jobs import Job
+from worker.scheduling.gate import FOREVER
 from worker.shops.registry import ShopConfig
 from worker.store.protocol import Store
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import structlog
 
-from worker.scheduling.gauges import Board
-from worker.scheduling.context import Host
-from worker.scheduling.operator_controls import Orders
 from worker.clock import SECOND
-from worker.scheduling.gate import Gate
-from worker.limits.token_bucket import ShopLimits
 from worker.limits.adaptive import Slowdown, interval_of
+from worker.limits.token_bucket import ShopLimits
+from worker.scheduling.context import Host
+from worker.scheduling.gate import Gate
+from worker.scheduling.gauges import Board
+from worker.scheduling.operator_controls import Orders
 
 log = structlog.get_logger(__name__)
 

@@ -7,9 +7,9 @@ import re
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from worker.errors import ReferralError
 from worker.text.bounds import CLAIMS, loads
 from worker.text.editors import without_mark
-from worker.errors import ReferralError
 from worker.text.masking import hide
 
 _TOKEN = re.compile(rb"[\x21-\x7e]+")

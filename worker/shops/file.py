@@ -21,15 +21,15 @@ from pydantic import (
     ValidationError,
 )
 
+from worker.clock import SECOND
+from worker.errors import ConfigurationError
+from worker.limits.token_bucket import Rate, ShopLimits
+from worker.model.jobs import SLUG
 from worker.network import plaintext
+from worker.shops.credentials import Credential, ready_token, signing_key
 from worker.text import quoting
 from worker.text.bounds import CREDENTIAL_FILE, MOST_SHOPS, MOST_VALUES, SHOPS_FILE, TooLargeError, read_file
-from worker.clock import SECOND
-from worker.shops.credentials import Credential, ready_token, signing_key
 from worker.text.editors import EncodingError, without_mark
-from worker.errors import ConfigurationError
-from worker.model.jobs import SLUG
-from worker.limits.token_bucket import Rate, ShopLimits
 
 _HOUR_AND_MINUTE = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 _SMALLEST = 1e-6

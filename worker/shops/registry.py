@@ -8,10 +8,9 @@ from types import MappingProxyType
 
 import structlog
 
-from worker.text.bounds import read_file
-from worker.shops.credentials import Credential, ReadyToken, SigningKey
 from worker.errors import ConfigurationError
 from worker.network.plaintext import exposed_host
+from worker.shops.credentials import Credential, ReadyToken, SigningKey
 from worker.shops.file import (
     ListedShop,
     ReadableShops,
@@ -21,6 +20,7 @@ from worker.shops.file import (
     read_shops,
     readable_shops,
 )
+from worker.text.bounds import read_file
 
 __all__ = [
     "Credential",

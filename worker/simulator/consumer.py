@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from worker.scheduling.consumer import GatedConsumer
-from worker.scheduling.delivery import Delivery
-from worker.scheduling.context import Host
 from worker.dispatch import Finish, Later
 from worker.errors import DeadLetterError
 from worker.model.jobs import Customer, Job
+from worker.scheduling.consumer import GatedConsumer
+from worker.scheduling.context import Host
+from worker.scheduling.delivery import Delivery
 from worker.store.protocol import Ask, Go
 
 _JOB = Job.create(shop="any", campaign="simulation", customer=Customer(bhid="any"), channel="sms")

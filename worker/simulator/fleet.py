@@ -12,20 +12,20 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from worker.scheduling.context import Host
 from worker.clock import SECOND, ManualClock
-from worker.shops.credentials import SigningKey
 from worker.dispatch import Finish, GiveBack
 from worker.errors import StoreError
-from worker.telemetry.metrics import Metrics
+from worker.model.verdicts import Sent
+from worker.scheduling.context import Host
+from worker.shops.credentials import SigningKey
 from worker.shops.file import ShopConfig, ShopTable
 from worker.shops.registry import ShopRegistry
 from worker.simulator.consumer import SimulatedConsumer, Ticket
 from worker.simulator.queues import ShopQueue
 from worker.simulator.report import Report, ShopReport
-from worker.store.protocol import HORIZON, Ask, Reply
 from worker.store.memory.store import MemoryStore
-from worker.model.verdicts import Sent
+from worker.store.protocol import HORIZON, Ask, Reply
+from worker.telemetry.metrics import Metrics
 
 BEGIN = 1_793_620_800 * SECOND
 """Noon of some day, far from a day's end."""

@@ -21,10 +21,10 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from worker.clock import DAY
-from worker.model.controls import Controls
 from worker.errors import StoreError
-from worker.model.jobs import Outcome
 from worker.limits.token_bucket import ShopLimits
+from worker.model.controls import Controls
+from worker.model.jobs import Outcome
 
 GRANT_LIFETIME = 250_000
 """How long a grant may lie unused. A late start would bunch calls up against the provider's window."""

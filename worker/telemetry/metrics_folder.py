@@ -27,8 +27,8 @@ _NAME = "referral-metrics-"
 def prepare_shared_metrics() -> Path:
     """Make an empty folder for values that several processes count into, and name it in the environment.
 
-    Must run before :mod:`worker.telemetry.metrics` is imported, in the parent of the processes that share the folder; at the
-    end the parent calls :func:`discard_shared_metrics`.
+    Must run before :mod:`worker.telemetry.metrics` is imported, in the parent of the processes that share the folder;
+    at the end the parent calls :func:`discard_shared_metrics`.
 
     Raises:
       ConfigurationError: there is no place for it, or no room.

@@ -13,22 +13,22 @@ from dramatiq.middleware import CurrentMessage
 from prometheus_client import CollectorRegistry
 
 from tests.services import Vhost
+from worker.clock import SECOND, Clock, SystemClock
+from worker.dispatch import Dispatcher
+from worker.model.jobs import ACTOR, QUEUE, Customer, Job, encode_message
+from worker.model.verdicts import Missing, Sent, Verdict
+from worker.rabbitmq.broker import ReferralBroker
 from worker.rabbitmq.connection import connect, parameters
 from worker.rabbitmq.consumer import AmqpConsumer, AmqpDelivery
 from worker.rabbitmq.declare import declare_topology
-from worker.scheduling.delivery import Delivery
-from worker.scheduling.context import Host
-from worker.rabbitmq.broker import ReferralBroker
 from worker.rabbitmq.topology import EXCHANGES, producer_exchange, queues
-from worker.clock import SECOND, Clock, SystemClock
-from worker.dispatch import Dispatcher
+from worker.scheduling.context import Host
+from worker.scheduling.delivery import Delivery
 from worker.scheduling.gate import Gate
-from worker.model.jobs import ACTOR, QUEUE, Customer, Job, encode_message
-from worker.telemetry.metrics import Metrics
 from worker.shops.file import ShopConfig, ShopTable
 from worker.shops.registry import ShopRegistry, SigningKey
 from worker.store.memory.store import MemoryStore
-from worker.model.verdicts import Missing, Sent, Verdict
+from worker.telemetry.metrics import Metrics
 
 CONNECTION = "bench worker"
 

@@ -3,11 +3,11 @@
 import pytest
 
 from tests.services import Forwarder, RabbitMQ, Vhost, wait_until
+from worker.errors import BrokerError
 from worker.rabbitmq.connection import Parameters, connect, parameters
 from worker.rabbitmq.declare import declare_topology
 from worker.rabbitmq.queue_depths import Depth, depths
 from worker.rabbitmq.topology import RESULTS, queues
-from worker.errors import BrokerError
 
 
 def test_ipv6(rabbitmq: RabbitMQ, vhost: Vhost) -> None:

@@ -9,14 +9,14 @@ from pathlib import Path
 from tests.integration.broker.bench import Bench, ShiftedClock, declare, message_of, new_job
 from tests.integration.broker.tap import Tap
 from tests.services import Vhost, wait_until
-from worker.scheduling.breaker import FIRST_PAUSE, LONGEST_PAUSE
-from worker.rabbitmq.topology import JOBS, RESULTS
 from worker.clock import Clock
-from worker.refer2.client import Refer2Client
-from worker.sandbox import Call, RunningSandbox, SandboxConfig
-from worker.shops.registry import ShopConfig, ShopRegistry
-from worker.refer2.tokens import TokenMaker
 from worker.model.verdicts import Verdict
+from worker.rabbitmq.topology import JOBS, RESULTS
+from worker.refer2.client import Refer2Client
+from worker.refer2.tokens import TokenMaker
+from worker.sandbox import Call, RunningSandbox, SandboxConfig
+from worker.scheduling.breaker import FIRST_PAUSE, LONGEST_PAUSE
+from worker.shops.registry import ShopConfig, ShopRegistry
 
 OLD, NEW = "the old secret of forty characters or so", "the new secret of forty characters or so"
 
@@ -84,7 +84,7 @@ def test_a_bad_secret_burns_nothing(vhost: Vhost, tap: Tap, tmp_path: Path) -> N
 
             def paused(times: int) -> bool:
                 # Once every call is over: one that began before a pause and ends after it would count as another.
-                gate = worker.rabbitmq.gate
+                gate = worker.broker.gate
                 return worker.count("pauses", cause="halted") == times and gate is not None and gate.in_flight == 0
 
             pause = FIRST_PAUSE

@@ -13,13 +13,13 @@ import pytest
 from tests.integration.broker.bench import Bench, FakeRefer2, declare, message_of, new_job, new_shop
 from tests.integration.broker.tap import Letter, Tap, await_listing, disconnect, limit, tapping
 from tests.services import RabbitMQ, Vhost, wait_until
+from worker.errors import BrokerError
 from worker.rabbitmq.connection import Parameters, connect, parameters
 from worker.rabbitmq.dead_letters import DeadLetter, DeadQueue
-from worker.rabbitmq.tolerant_connection import TolerantConnection
 from worker.rabbitmq.producer import outgoing, publish_each
 from worker.rabbitmq.properties import DROPPED
+from worker.rabbitmq.tolerant_connection import TolerantConnection
 from worker.rabbitmq.topology import DEAD, DELAYS, JOBS, RESULTS, RETURN, shop_queue
-from worker.errors import BrokerError
 
 ODD = (
     b"\x05float" + b"d" + struct.pack(">d", 1.25),

@@ -12,10 +12,10 @@ from structlog.testing import capture_logs
 from tests.integration.broker.bench import declare
 from tests.integration.broker.tap import Tap
 from tests.services import Vhost, wait_until
+from worker.errors import BrokerError
 from worker.rabbitmq.connection import connect, parameters
 from worker.rabbitmq.queue_declarer import BATCH, FIRST_PAUSE_SECONDS, Declarer
 from worker.rabbitmq.topology import shop_queue
-from worker.errors import BrokerError
 
 
 @contextmanager

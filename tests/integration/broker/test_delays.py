@@ -8,9 +8,9 @@ import pytest
 from tests.integration.broker.bench import Bench, FakeRefer2, ShiftedClock, declare, message_of, new_job, new_shop
 from tests.integration.broker.tap import Tap, limit
 from tests.services import RabbitMQ, Vhost, wait_until
+from worker.clock import SECOND, SystemClock
 from worker.rabbitmq.connection import Parameters
 from worker.rabbitmq.topology import DEAD, DELAYS, JOBS, RESULTS, delay_exchange, expiration, shop_queue
-from worker.clock import SECOND, SystemClock
 
 LATE = 1.5
 """Seconds that RabbitMQ may be late on a busy machine; trials showed 20 ms."""

@@ -7,15 +7,15 @@ import pytest
 
 from tests.integration.broker.bench import new_job
 from tests.services import RabbitMQ, Vhost, wait_until
-from worker.rabbitmq.result_consumer import Collector
+from worker.errors import BrokerError
+from worker.rabbitmq.channel import Link
 from worker.rabbitmq.connection import Parameters, connect, parameters
 from worker.rabbitmq.declare import declare_topology
 from worker.rabbitmq.failures import LIMITED
-from worker.rabbitmq.channel import Link
 from worker.rabbitmq.producer import outgoing, publish_each
 from worker.rabbitmq.publisher import Publisher
+from worker.rabbitmq.result_consumer import Collector
 from worker.rabbitmq.topology import queues
-from worker.errors import BrokerError
 
 
 @contextmanager

@@ -22,12 +22,12 @@ from tests.integration.broker.bench import (
 )
 from tests.integration.broker.tap import Tap
 from tests.services import RabbitMQ, Vhost, wait_until
-from worker.scheduling.consumer import CRASH_LOOP
+from worker.clock import SECOND
+from worker.model.verdicts import Retry
 from worker.rabbitmq.tolerant_connection import UNREAD_PROPERTIES
 from worker.rabbitmq.topology import DEAD, JOBS, RESULTS, shop_queue
-from worker.clock import SECOND
+from worker.scheduling.consumer import CRASH_LOOP
 from worker.store.memory.store import Started
-from worker.model.verdicts import Retry
 
 
 @pytest.fixture(autouse=True)

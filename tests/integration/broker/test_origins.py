@@ -14,13 +14,13 @@ from tests.integration.broker.roles import Roles, refused
 from tests.integration.broker.tap import Tap, tapping
 from tests.services import RabbitMQ, Vhost, wait_until
 from worker import publish
-from worker.rabbitmq.connection import connect, parameters
-from worker.rabbitmq.dead_letters import DeadQueue
-from worker.rabbitmq.producer_exchanges import Origins
-from worker.rabbitmq.producer import Producer
-from worker.rabbitmq.topology import DEAD, DELAYS, JOBS, RESULTS, shop_queue
 from worker.cli.dead.replay import publish_anew
 from worker.errors import ConfigurationError, UnroutableError
+from worker.rabbitmq.connection import connect, parameters
+from worker.rabbitmq.dead_letters import DeadQueue
+from worker.rabbitmq.producer import Producer
+from worker.rabbitmq.producer_exchanges import Origins
+from worker.rabbitmq.topology import DEAD, DELAYS, JOBS, RESULTS, shop_queue
 from worker.shops.registry import ShopRegistry
 
 PRODUCERS = {"acme": ("acme-crm",), "bolt": ("bolt-app", "acme-crm-2")}

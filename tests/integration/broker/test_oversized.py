@@ -10,12 +10,12 @@ import structlog
 from tests.integration.broker.bench import Bench, FakeRefer2, declare, message_of, new_job, new_shop
 from tests.integration.broker.tap import Tap
 from tests.services import Vhost, wait_until
-from worker.text.bounds import IN_HAND, LETTER, MESSAGE, ORDINARY, RESULT, marks
-from worker.rabbitmq.result_consumer import Collector
+from worker.model.jobs import Job
 from worker.rabbitmq.connection import parameters
 from worker.rabbitmq.dead_letters import DeadLetter, DeadQueue
+from worker.rabbitmq.result_consumer import Collector
 from worker.rabbitmq.topology import DEAD, JOBS, RESULTS, shop_queue
-from worker.model.jobs import Job
+from worker.text.bounds import IN_HAND, LETTER, MESSAGE, ORDINARY, RESULT, marks
 
 LARGEST_OF_RABBITMQ = 16 * 1024 * 1024
 """Bytes that RabbitMQ 4 takes; 3.10 takes more."""

@@ -13,12 +13,12 @@ from structlog.testing import capture_logs
 from tests.integration.broker.bench import SENT, Bench, FakeRefer2, declare, message_of, new_job, new_shop
 from tests.integration.broker.tap import Tap, tapping
 from tests.services import RabbitMQ, Vhost, open_rabbitmq, wait_until
-from worker.rabbitmq.connection import parameters
-from worker.rabbitmq.publisher import Outgoing, Publisher
-from worker.rabbitmq.topology import JOBS, RESULTS, shop_queue
 from worker.errors import BrokerError
 from worker.model.jobs import Job
 from worker.model.verdicts import Halted, Verdict
+from worker.rabbitmq.connection import parameters
+from worker.rabbitmq.publisher import Outgoing, Publisher
+from worker.rabbitmq.topology import JOBS, RESULTS, shop_queue
 
 CONSUMER_TIMEOUT = 4.0
 

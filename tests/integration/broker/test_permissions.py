@@ -13,15 +13,15 @@ from tests.integration.broker.bench import Bench, FakeRefer2, declare, message_o
 from tests.integration.broker.roles import documented, refused
 from tests.integration.broker.tap import Tap, tapping
 from tests.services import RabbitMQ, Vhost, wait_until
-from worker.rabbitmq.result_consumer import Collector
+from worker.clock import SECOND
+from worker.errors import AccessRefusedError, ConfigurationError
 from worker.rabbitmq.connection import connect, parameters
 from worker.rabbitmq.dead_letters import DeadQueue
 from worker.rabbitmq.declare import hold_single
 from worker.rabbitmq.producer import WINDOW, Producer, outgoing, publish_each
 from worker.rabbitmq.publisher import Outgoing, unheard
+from worker.rabbitmq.result_consumer import Collector
 from worker.rabbitmq.topology import DEAD, EXCHANGES, JOBS, RESULTS, RETURN, delay_exchange, shop_queue
-from worker.clock import SECOND
-from worker.errors import AccessRefusedError, ConfigurationError
 
 ROOT = Path(__file__).parents[3]
 

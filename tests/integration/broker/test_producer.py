@@ -9,11 +9,11 @@ from tests.integration.broker.bench import CAMPAIGN, declare, new_job
 from tests.integration.broker.tap import Tap, await_listing, disconnect, limit
 from tests.services import RabbitMQ, Vhost, wait_until
 from worker import publish
+from worker.errors import BrokerError, ConfigurationError, UnroutableError
+from worker.model.jobs import decode_message
 from worker.rabbitmq.connection import Parameters
 from worker.rabbitmq.producer import Producer
 from worker.rabbitmq.topology import shop_queue
-from worker.errors import BrokerError, ConfigurationError, UnroutableError
-from worker.model.jobs import decode_message
 
 
 def test_a_batch_is_confirmed_and_arrives_in_order(vhost: Vhost, tap: Tap) -> None:

@@ -7,10 +7,10 @@ import pytest
 from tests.integration.broker.bench import declare
 from tests.integration.broker.tap import Tap, await_listing, disconnect, limit
 from tests.services import RabbitMQ, Vhost, wait_until
+from worker.errors import BrokerError, UnroutableError
 from worker.rabbitmq.connection import Parameters
 from worker.rabbitmq.publisher import Outgoing, Publisher
 from worker.rabbitmq.topology import RESULTS
-from worker.errors import BrokerError, UnroutableError
 
 KEY = "acme.sent.ok.plain"
 

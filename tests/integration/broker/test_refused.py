@@ -15,10 +15,10 @@ from tests.integration.broker.bench import (
 )
 from tests.integration.broker.tap import Tap, limit
 from tests.services import RabbitMQ, Vhost
-from worker.rabbitmq.topology import DEAD, JOBS, RESULTS, RETURN
 from worker.clock import SECOND, SystemClock
 from worker.model.jobs import Job
 from worker.model.verdicts import Refused, Verdict
+from worker.rabbitmq.topology import DEAD, JOBS, RESULTS, RETURN
 
 A_PAGE = Refused(403, "http_403")
 REFUSED = 20

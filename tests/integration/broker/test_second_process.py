@@ -5,11 +5,11 @@ import pytest
 from tests.integration.broker.bench import Bench, FakeRefer2, declare, message_of, new_job, new_shop
 from tests.integration.broker.tap import Tap
 from tests.services import Vhost, wait_until
+from worker.errors import ConfigurationError
+from worker.rabbitmq.channel import Link
 from worker.rabbitmq.connection import Parameters, connect, parameters
 from worker.rabbitmq.declare import hold_single, refuse_mixture
-from worker.rabbitmq.channel import Link
 from worker.rabbitmq.topology import JOBS, RESULTS, queues
-from worker.errors import ConfigurationError
 
 
 def test_a_second_holder_is_refused_and_told_the_remedy(vhost: Vhost) -> None:

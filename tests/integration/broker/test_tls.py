@@ -12,11 +12,11 @@ from tests.integration.broker.tap import tapping
 from tests.services import RabbitMQ, Vhost, open_rabbitmq, wait_until
 from tests.services.process import free_ports
 from worker import publish
-from worker.rabbitmq.result_consumer import Collector
+from worker.errors import BrokerError, ConfigurationError
 from worker.rabbitmq.connection import Parameters, connect, parameters
 from worker.rabbitmq.publisher import Publisher
+from worker.rabbitmq.result_consumer import Collector
 from worker.rabbitmq.topology import JOBS, RESULTS
-from worker.errors import BrokerError, ConfigurationError
 
 
 @dataclass(frozen=True)

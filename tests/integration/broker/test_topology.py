@@ -8,10 +8,10 @@ import pytest
 from tests.integration.broker.bench import declare, message_of, new_job
 from tests.integration.broker.tap import Tap, limit
 from tests.services import RabbitMQ, Vhost, wait_until
+from worker.errors import ConfigurationError
 from worker.rabbitmq.connection import connect, parameters
 from worker.rabbitmq.dead_letters import DeadQueue
 from worker.rabbitmq.topology import DEAD, DELAYS, JOBS, RESULTS, RETURN, shop_queue
-from worker.errors import ConfigurationError
 
 QUORUM = {"x-queue-type": "quorum"}
 

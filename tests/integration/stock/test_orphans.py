@@ -5,8 +5,8 @@ import pytest
 from tests.integration.broker.bench import declare, message_of, new_job
 from tests.integration.broker.tap import Tap
 from tests.services import Vhost
-from worker.rabbitmq.topology import DEAD, RETURN, delay_exchange, shop_queue
 from worker.clock import SECOND
+from worker.rabbitmq.topology import DEAD, RETURN, delay_exchange, shop_queue
 
 ORPHANS = 40
 """More than the 32 that RabbitMQ's at-least-once dead-lettering has under way."""

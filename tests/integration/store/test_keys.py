@@ -12,8 +12,8 @@ from tests.integration.store.worlds import AHEAD, RESULT, RedisWorld, advance, a
 from tests.services import Valkey
 from tests.unit.making import LEASE, NOON, go, make_ask, make_limits
 from worker.clock import DAY, SECOND
-from worker.limits.token_bucket import Rate
 from worker.limits.adaptive import RECOVERY
+from worker.limits.token_bucket import Rate
 from worker.store.protocol import GRANT_LIFETIME, LEASE_MARGIN, Ask, Closed, Go, Reply, Wait
 
 ADDRESS = "erased@example.com"

@@ -8,10 +8,10 @@ import redis
 from tests.unit.making import NOON, go, make_ask
 from worker.clock import DAY, ManualClock
 from worker.errors import StoreError
-from worker.model.jobs import OUTCOMES, Outcome
 from worker.limits.token_bucket import ShopLimits
-from worker.store.protocol import Ask, Go, Reply, Seen, Store
+from worker.model.jobs import OUTCOMES, Outcome
 from worker.store.memory.store import MemoryStore
+from worker.store.protocol import Ask, Go, Reply, Seen, Store
 from worker.store.redis import RedisStore
 
 RESULT = '{"outcome":"sent"}'

@@ -2,8 +2,8 @@
 
 import pytest
 
-from worker.rabbitmq.connection import parameters
 from worker.errors import ConfigurationError
+from worker.rabbitmq.connection import parameters
 
 
 @pytest.mark.parametrize("option", ["client_properties=a=b", "tcp_options={", "client_properties=" + "[" * 5000])

@@ -9,8 +9,8 @@ import pika.frame
 import pika.spec
 import pytest
 
-from worker.text.bounds import MESSAGE, ORDINARY, marks, weight
 from worker.rabbitmq.tolerant_connection import LONGEST_KEPT, UNREAD_PROPERTIES, Cut, TolerantConnection, cut_of
+from worker.text.bounds import MESSAGE, ORDINARY, marks, weight
 
 LARGEST = 100
 

@@ -4,9 +4,9 @@ import pika
 import pytest
 
 from tests.fuzz.headers import content_header
-from worker.text.bounds import MESSAGE
-from worker.rabbitmq.tolerant_connection import UNREAD_PROPERTIES
 from worker.rabbitmq.properties import DROPPED, has_one_meaning, kept
+from worker.rabbitmq.tolerant_connection import UNREAD_PROPERTIES
+from worker.text.bounds import MESSAGE
 
 
 @pytest.mark.parametrize(

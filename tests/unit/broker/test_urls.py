@@ -2,9 +2,9 @@
 
 import pytest
 
+from worker.errors import ConfigurationError
 from worker.rabbitmq.connection import parameters
 from worker.rabbitmq.queue_depths import endpoint
-from worker.errors import ConfigurationError
 
 REFUSED = {
     "amqp://user:pa55w0rd@rabbit/a/b": "write %2F for each / in its name",

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from tests.unit.making import NOON, go, make_ask, make_limits
-from worker.text.bounds import LISTING, RESULT
-from worker.embedded.journal import Journal
 from worker.clock import DAY, SECOND, ManualClock
 from worker.dispatch import Later
+from worker.embedded.journal import Journal
 from worker.errors import InputError, UsageError
 from worker.limits.token_bucket import Rate
-from worker.store.protocol import Ask, Closed, Go, Wait
-from worker.store.memory.store import MemoryStore
 from worker.model.verdicts import Retry, Unknown
+from worker.store.memory.store import MemoryStore
+from worker.store.protocol import Ask, Closed, Go, Wait
+from worker.text.bounds import LISTING, RESULT
 from worker.text.visible import ascii_json
 
 LIMITS = make_limits()

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from worker.text.bounds import RESULT as LARGEST
-from worker.campaigns.results_file import COLUMNS, Format, ResultsFile, header, row
 from worker.campaigns.csv_escaping import verbatim
+from worker.campaigns.results_file import COLUMNS, Format, ResultsFile, header, row
 from worker.errors import InputError, UsageError
+from worker.text.bounds import RESULT as LARGEST
 
 RESULT: dict[str, Any] = {
     "job_id": f"{1:032x}",

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.campaigns import interleave as spread
+from worker.campaigns import spread
 from worker.campaigns.interleave import Who
 
 Row = tuple[str, str, int]

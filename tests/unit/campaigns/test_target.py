@@ -7,8 +7,8 @@ import pytest
 
 from tests.unit.campaigns.test_journal import body_of, grant
 from tests.unit.making import make_ask
-from worker.embedded.journal import Journal
 from worker.campaigns.target import Target
+from worker.embedded.journal import Journal
 from worker.errors import UsageError
 
 VENDOR, TRIAL = "https://app.bubblehouse.com", "http://127.0.0.1:8085"

@@ -7,8 +7,8 @@ import pytest
 import requests
 
 from worker.errors import UsageError
-from worker.sandbox import HELP, SANDBOX_KEY_ID, SANDBOX_SECRET, Behaviour, RunningSandbox, SandboxConfig
 from worker.model.verdicts import DOCUMENTED_CODES
+from worker.sandbox import HELP, SANDBOX_KEY_ID, SANDBOX_SECRET, Behaviour, RunningSandbox, SandboxConfig
 
 TOKEN = jwt.encode({"aud": "BH", "sub": "acme"}, SANDBOX_SECRET, "HS256", headers={"kid": SANDBOX_KEY_ID})
 

@@ -9,8 +9,8 @@ import requests
 
 from worker.clock import SECOND, ManualClock
 from worker.model.rehearsal import is_rehearsed
-from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET, RunningSandbox, SandboxConfig
 from worker.model.verdicts import DOCUMENTED_CODES
+from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET, RunningSandbox, SandboxConfig
 
 NOW = 1_900_000_000 * SECOND
 ACME_SECRET = "a-secret-of-acme-made-up-for-this-test-0001"

@@ -8,8 +8,8 @@ import pytest
 from tests.unit.making import NOON, go, make_ask, make_limits
 from worker.clock import DAY, SECOND, ManualClock
 from worker.limits.token_bucket import Rate, ShopLimits
-from worker.store.protocol import Closed, Go, Wait
 from worker.store.memory.store import MemoryStore, Started, Waiting
+from worker.store.protocol import Closed, Go, Wait
 
 MIDNIGHT = NOON + DAY // 2
 RESULT = '{"outcome":"sent"}'

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Sequence
 from operator import itemgetter
 
 from worker.campaigns.columns import ColumnMatcher, normalized
+from worker.campaigns.csv_escaping import REJECTS, verbatim
 from worker.campaigns.exports.base import FIELDS, Record, Values
 from worker.campaigns.exports.cells import Flaw, Row, RowReader
 from worker.campaigns.exports.dialect import DELIMITERS, read_dialect
 from worker.campaigns.exports.text import Lines, Source
 from worker.campaigns.exports.torn import is_blank, settled
 from worker.campaigns.rejects_file import RejectReason
-from worker.campaigns.csv_escaping import REJECTS, verbatim
 from worker.errors import UsageError
 
 _A_HEADER = 2

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from worker.campaigns.columns import ColumnMatcher
+from worker.campaigns.csv_escaping import is_ours, verbatim
 from worker.campaigns.exports.cells import may_be_several
 from worker.campaigns.exports.text import Lines, OverlongRowError, Source
-from worker.campaigns.csv_escaping import is_ours, verbatim
 from worker.errors import InputError, UsageError
 
 DELIMITERS = (",", ";", "\t", "|")

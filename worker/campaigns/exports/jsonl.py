@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NoReturn
 
-from worker.text.bounds import ROW, check
 from worker.campaigns.columns import Column, ColumnMatcher
 from worker.campaigns.exports.base import FIELDS, Record, Values
 from worker.campaigns.exports.text import OverlongRowError, Source
 from worker.campaigns.rejects_file import RejectReason
 from worker.errors import UsageError
+from worker.text.bounds import ROW, check
 
 SAMPLE = 1000
 """Objects that are looked at for the names of columns before the rows are read."""

@@ -11,19 +11,19 @@ from typing import Annotated, Any
 
 import typer
 
+from worker.cli import console, options
+from worker.cli.commands import Commands
+from worker.cli.dead.replay import publish_anew
+from worker.cli.redaction import masked, plain
+from worker.cli.settings import load
+from worker.cli.store import known_controls, say_uncounted, some_of
+from worker.cli.tables import Row, columns
+from worker.cli.times import after, ago
+from worker.errors import StoreError, UsageError
+from worker.model.jobs import canonical
 from worker.rabbitmq.connection import Parameters, parameters
 from worker.rabbitmq.dead_letters import DeadLetter, DeadQueue
 from worker.rabbitmq.topology import TAKEOVERS_HEADER
-from worker.cli import console, options
-from worker.cli.commands import Commands
-from worker.cli.store import known_controls, say_uncounted, some_of
-from worker.cli.settings import load
-from worker.cli.redaction import masked, plain
-from worker.cli.times import after, ago
-from worker.cli.dead.replay import publish_anew
-from worker.cli.tables import Row, columns
-from worker.errors import StoreError, UsageError
-from worker.model.jobs import canonical
 from worker.settings import Settings
 from worker.store.counters import Counts, counted, tally
 from worker.text.visible import one_line

@@ -4,16 +4,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from worker.clock import SystemClock
+from worker.dispatch import is_expired
+from worker.errors import AccessRefusedError, DeadLetterError, ReferralError, UnconfirmedError, place_of
+from worker.model.controls import Controls
+from worker.model.jobs import decode_message, parse_message, parse_result
 from worker.rabbitmq.connection import Parameters
 from worker.rabbitmq.dead_letters import DeadLetter
 from worker.rabbitmq.producer import outgoing, publish_each
 from worker.rabbitmq.publisher import Outgoing, unheard
 from worker.rabbitmq.topology import RESULTS
-from worker.clock import SystemClock
-from worker.model.controls import Controls
-from worker.dispatch import is_expired
-from worker.errors import AccessRefusedError, DeadLetterError, ReferralError, UnconfirmedError, place_of
-from worker.model.jobs import decode_message, parse_message, parse_result
 
 
 @dataclass

@@ -6,14 +6,14 @@ from typing import Annotated, Any
 import typer
 
 from worker.cli import console, options
-from worker.cli.store import shop_of
 from worker.cli.settings import load
 from worker.cli.shop_view import time_of
+from worker.cli.store import shop_of
 from worker.clock import SECOND, SystemClock
-from worker.shops.credentials import ReadyToken
 from worker.errors import ReferralError
-from worker.shops.file import ShopConfig, read_shops
 from worker.model.verdicts import Halted, Retry, Verdict
+from worker.shops.credentials import ReadyToken
+from worker.shops.file import ShopConfig, read_shops
 
 SHOWN_OF_KEY_ID = 16
 """Characters of a key's id that are shown; a longer one is cut at half of that."""

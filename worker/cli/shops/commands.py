@@ -6,22 +6,22 @@ from typing import Annotated, Any
 import typer
 
 from worker.cli import console, options
-from worker.cli.shops.check import check
 from worker.cli.commands import Commands
-from worker.cli.store import ask_each, check_shop, reason_of, shared_store
 from worker.cli.settings import load
 from worker.cli.shop_view import gate_in, gate_of, halted_line, limit_data, limit_line, limits_of, time_of
+from worker.cli.shops.check import check
 from worker.cli.shops.limit import limit
 from worker.cli.shops.serving import consumers_of, unserved, unserved_line
+from worker.cli.store import ask_each, check_shop, reason_of, shared_store
 from worker.cli.tables import Row, columns
 from worker.clock import SECOND, SystemClock
-from worker.model.controls import EVERY_SHOP, Controls
 from worker.errors import BrokerError, ConfigurationError, ReferralError, StoreError, UsageError
+from worker.model.controls import EVERY_SHOP, Controls
 from worker.model.jobs import SLUG
 from worker.settings import Settings
 from worker.shops.registry import ListedShop, readable_shops
-from worker.store.protocol import ShopState
 from worker.store.factory import build_store
+from worker.store.protocol import ShopState
 
 _HEADINGS = ("shop", "gate", "until", "calls/s now", "of", "calls today", "left today", "weight")
 

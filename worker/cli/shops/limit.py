@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from worker.cli import console, options
-from worker.cli.store import check_shop, reason_of, shared_store
 from worker.cli.settings import load
 from worker.cli.shop_view import limit_data, limit_line
+from worker.cli.store import check_shop, reason_of, shared_store
 from worker.cli.times import after
 from worker.clock import SECOND, SystemClock, from_datetime
 from worker.errors import UsageError

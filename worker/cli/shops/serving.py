@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
+from worker.cli.shop_view import GateView
+from worker.cli.store import some_of
 from worker.rabbitmq.connection import parameters
 from worker.rabbitmq.queue_depths import consumers
 from worker.rabbitmq.subscriptions import LONG_CLOSED
 from worker.rabbitmq.topology import shop_queue
-from worker.cli.store import some_of
-from worker.cli.shop_view import GateView
 from worker.settings import Settings
 
 MOST_ASKED = 200

@@ -7,28 +7,28 @@ from typing import Annotated
 
 import typer
 
-from worker.rabbitmq.connection import parameters
-from worker.rabbitmq.queue_depths import Depths, depths
-from worker.rabbitmq.policies import UnknownPoliciesError, losses
-from worker.rabbitmq.topology import DEAD, DELAYS, RESULTS, SHOP_PREFIX, shop_queue
 from worker.campaigns.progress import Standing
 from worker.cli import console, options
-from worker.cli.store import ask_each, check_shop
 from worker.cli.settings import load
 from worker.cli.shop_view import limits_of
 from worker.cli.shops.serving import consumers_of
 from worker.cli.status.report import Look, report
 from worker.cli.status.text import Frame, lines_of, remarks
+from worker.cli.store import ask_each, check_shop
 from worker.clock import SystemClock
-from worker.model.controls import Controls
 from worker.errors import BrokerError, ConfigurationError, ReferralError, StoreError
-from worker.model.jobs import SLUG
 from worker.limits.token_bucket import Rate, ShopLimits
-from worker.text.masking import mask
+from worker.model.controls import Controls
+from worker.model.jobs import SLUG
+from worker.rabbitmq.connection import parameters
+from worker.rabbitmq.policies import UnknownPoliciesError, losses
+from worker.rabbitmq.queue_depths import Depths, depths
+from worker.rabbitmq.topology import DEAD, DELAYS, RESULTS, SHOP_PREFIX, shop_queue
 from worker.settings import Settings
 from worker.shops.registry import ListedShop, ReadableShops, readable_shops
-from worker.store.protocol import ShopState, Store
 from worker.store.factory import build_store
+from worker.store.protocol import ShopState, Store
+from worker.text.masking import mask
 from worker.text.visible import one_line
 
 LOOK_SECONDS = 2.0

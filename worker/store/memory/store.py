@@ -8,11 +8,12 @@ from itertools import islice
 from typing import Literal, NamedTuple
 
 from worker.clock import DAY, Clock
-from worker.model.controls import Controls
 from worker.errors import StoreError
-from worker.model.jobs import OUTCOMES, UNCALLED, Outcome
-from worker.limits.token_bucket import Rate, ShopLimits, after, day_of, earliest, next_reset, refund
 from worker.limits.adaptive import Slowdown, fall, granted, interval_of
+from worker.limits.token_bucket import Rate, ShopLimits, after, day_of, earliest, next_reset, refund
+from worker.model.controls import Controls
+from worker.model.jobs import OUTCOMES, UNCALLED, Outcome
+from worker.store.memory.tallies import counts_of
 from worker.store.protocol import (
     CANCELLED_FOR,
     CLOSURE_OUTLIVES,
@@ -33,7 +34,6 @@ from worker.store.protocol import (
     counter_of,
     turn_of,
 )
-from worker.store.memory.tallies import counts_of
 
 
 class Started(NamedTuple):

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from worker.errors import ConfigurationError
 from worker.network import tls
 from worker.text import quoting
-from worker.errors import ConfigurationError
 
 _TLS_OPTIONS = frozenset({"ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_min_version"})
 

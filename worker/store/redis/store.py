@@ -11,10 +11,10 @@ from typing import Any
 import structlog
 
 from worker.clock import DAY, Clock
-from worker.model.controls import Controls, Pause, RateLimit
 from worker.errors import StoreError
-from worker.model.jobs import Outcome
 from worker.limits.token_bucket import ShopLimits
+from worker.model.controls import Controls, Pause, RateLimit
+from worker.model.jobs import Outcome
 from worker.store.protocol import (
     CANCELLED_FOR,
     CLOSURE_OUTLIVES,
@@ -35,8 +35,8 @@ from worker.store.protocol import (
     counter_of,
     turn_of,
 )
-from worker.store.redis.epochs import Epochs
 from worker.store.redis.client import Server, Watch
+from worker.store.redis.epochs import Epochs
 
 PREFIX = "rd:"
 

@@ -13,9 +13,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from worker.errors import DeadReason
 from worker.model.jobs import OUTCOMES, Outcome
+from worker.model.verdicts import Found, Missing, Reading, Retry, Unknown, Verdict
 from worker.telemetry.metrics.labels import OTHER_SHOPS, RESPONSE_CODES, SHOPS, Budget, CodeLabels, ShopLabels
 from worker.telemetry.metrics.series import Series
-from worker.model.verdicts import Found, Missing, Reading, Retry, Unknown, Verdict
 
 USUAL_CALL_SECONDS = 0.25
 """How long a call is taken to last until some have been made."""
