@@ -9,10 +9,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from scripts import docs_metrics
-from worker.model.jobs import Job, Result
+from worker.model.job import Job
+from worker.model.result import Result
 from worker.rabbitmq.topology import EXCHANGES, PRODUCER_PREFIX, Exchange, queues
 from worker.settings import PREFIX, Settings
-from worker.shops.registry import ShopTable
+from worker.shops.file import ShopTable
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 

@@ -10,7 +10,7 @@ For producers, such as a web application that sends one referral or a batch::
 import warnings
 from collections.abc import Iterable
 
-from worker.model.jobs import KNOWN_CHANNELS, UNKNOWN_CHANNEL, Customer, Job
+from worker.model.job import KNOWN_CHANNELS, UNKNOWN_CHANNEL, Customer, Job
 
 __all__ = ["Customer", "Job", "publish"]
 

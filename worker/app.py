@@ -15,11 +15,13 @@ import structlog
 from dramatiq.middleware import CurrentMessage, Middleware
 from prometheus_client import CollectorRegistry
 
-from worker.clock import SECOND, Clock, SystemClock
+from worker.clock import Clock, SystemClock
 from worker.dispatch import Dispatcher
 from worker.embedded.broker import LocalBroker, LocalRun
 from worker.errors import BrokerError, ConfigurationError, StoreError, place_of
-from worker.model.jobs import ACTOR, QUEUE, Job
+from worker.instants import SECOND
+from worker.model.job import Job
+from worker.model.message import ACTOR, QUEUE
 from worker.model.verdicts import Verdict
 from worker.process.parent import end_with_parent, is_orphan
 from worker.process.signals import DrainSignals
@@ -34,8 +36,8 @@ from worker.refer2.tokens import TokenMaker
 from worker.scheduling.context import Host
 from worker.scheduling.delivery import Delivery
 from worker.settings import Settings
-from worker.shops.file import read_shops
-from worker.shops.registry import ShopConfig, ShopRegistry
+from worker.shops.file import ShopConfig, read_shops
+from worker.shops.registry import ShopRegistry
 from worker.store.factory import build_store
 from worker.store.protocol import Store
 from worker.telemetry.health import MetricsServer, mark_dead

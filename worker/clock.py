@@ -1,22 +1,16 @@
 """Time as an argument: whatever waits or stamps is given a :class:`Clock`.
 
-All instants are integer microseconds since the Unix epoch, so that arithmetic on them is exact.
+All instants are those of :mod:`worker.instants`.
 """
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-SECOND = 1_000_000
-"""Microseconds in a second, the unit of every instant and duration here."""
-
-DAY = 86_400 * SECOND
+from worker.instants import SECOND
 
 SLIGHT = SECOND // 100
 """A difference between two clocks that nobody notices."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Clock(Protocol):
@@ -89,14 +83,3 @@ class ManualClock:
 
     def set(self, now: int) -> None:
         self._now = now
-
-
-def to_datetime(instant: int) -> datetime:
-    """The UTC datetime of an instant in microseconds."""
-    return _EPOCH + timedelta(microseconds=instant)
-
-
-def from_datetime(moment: datetime) -> int:
-    """The instant in microseconds of an aware datetime."""
-    delta = moment - _EPOCH
-    return (delta.days * 86_400 + delta.seconds) * SECOND + delta.microseconds

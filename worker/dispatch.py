@@ -6,10 +6,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from worker.clock import DAY, SECOND, Clock, from_datetime, to_datetime
+from worker.clock import Clock
 from worker.errors import StoreError
+from worker.instants import DAY, SECOND, from_datetime, to_datetime
 from worker.model.dispositions import Disposition, Fenced, Finish, GiveBack, Later
-from worker.model.jobs import Job, Outcome, Result
+from worker.model.job import Job, is_expired
+from worker.model.result import Outcome, Result
 from worker.model.verdicts import (
     Found,
     Halted,
@@ -23,11 +25,9 @@ from worker.model.verdicts import (
     Unknown,
     Verdict,
 )
-from worker.shops.registry import ShopConfig
+from worker.shops.file import ShopConfig
 from worker.store.protocol import GRANT_LIFETIME, LEASE_MARGIN, Ask, Go, Store
 from worker.telemetry.metrics import Metrics
-
-__all__ = ["Dispatcher", "Disposition", "Fenced", "Finish", "GiveBack", "Later", "is_expired"]
 
 DEFAULT_THROTTLE = SECOND
 """How long a 429 without a readable ``Retry-After`` blocks; the vendor's shortest window is a second."""
@@ -371,8 +371,3 @@ class Dispatcher:
 def _verifies(shop: ShopConfig, ask: Ask) -> bool:
     # Refer2 refuses a job that names no customer, however often it is called, and there is nobody to ask about.
     return shop.on_unknown == "verify" and bool(ask.customer)
-
-
-def is_expired(job: Job, now: int) -> bool:
-    """Whether the job's deadline has passed on the wall clock, which shows ``now``, so that it ends without a call."""
-    return job.not_after is not None and now > from_datetime(job.not_after)

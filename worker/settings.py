@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_va
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from worker.errors import ConfigurationError
-from worker.model.jobs import SLUG
+from worker.model.job import SLUG
 from worker.network import plaintext
 from worker.text.editors import without_return
 from worker.text.masking import hide, mask

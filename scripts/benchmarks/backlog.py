@@ -8,7 +8,7 @@ from scripts.benchmarks.process import resident_mib
 from scripts.benchmarks.report import Benchmark, Report
 from scripts.benchmarks.site import THREADS, Site
 from tests.services import Vhost, wait_until
-from worker.model.jobs import Customer, Job
+from worker.model.job import Customer, Job
 from worker.rabbitmq.connection import parameters
 from worker.rabbitmq.producer import Producer
 

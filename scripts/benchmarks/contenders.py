@@ -13,7 +13,7 @@ from scripts.benchmarks.inputs import CHANNEL, UNLIMITED, customer, slugs, write
 from scripts.benchmarks.process import Program
 from scripts.benchmarks.site import SHOPS, THREADS, Api, Site
 from tests.services import Vhost
-from worker.model.jobs import Customer, Job
+from worker.model.job import Customer, Job
 from worker.rabbitmq.connection import connect, parameters
 from worker.rabbitmq.declare import declare_topology
 from worker.rabbitmq.producer import Producer

@@ -10,7 +10,8 @@ from scripts.benchmarks.report import Benchmark, Report
 from scripts.benchmarks.site import THREADS, Site
 from scripts.benchmarks.stamps import most_at_once, most_over, watching
 from tests.services import wait_until
-from worker.clock import SECOND, SystemClock
+from worker.clock import SystemClock
+from worker.instants import SECOND
 from worker.limits.token_bucket import Rate
 
 PROCESSES = 4

@@ -7,7 +7,7 @@ from scripts.benchmarks.fleet import PROCESSES
 from scripts.benchmarks.inputs import write_export, write_shops
 from scripts.benchmarks.report import Benchmark, Report
 from scripts.benchmarks.site import Api, Site
-from worker.clock import SECOND
+from worker.instants import SECOND
 
 SHOP = "acme"
 CONFIGURED = 100

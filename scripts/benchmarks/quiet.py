@@ -9,7 +9,7 @@ from scripts.benchmarks.inputs import CHANNEL, credential, customer, slugs, writ
 from scripts.benchmarks.report import Benchmark, Report
 from scripts.benchmarks.site import THREADS, Site
 from worker.clock import SystemClock
-from worker.model.jobs import Customer, Job
+from worker.model.job import Customer, Job
 from worker.rabbitmq.connection import parameters
 from worker.rabbitmq.producer import Producer
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from worker.clock import SECOND
+from worker.instants import SECOND
 from worker.settings import Settings
 from worker.store.protocol import GRANT_LIFETIME, LEASE_MARGIN
 

@@ -40,7 +40,7 @@ _PYTHON = {
     "worker/scheduling/breaker.py": _CONSUMER,
     "worker/dispatch.py": ["tests/unit/test_verifying.py", *_CONSUMER],
     "worker/scheduling/gate.py": _CONSUMER,
-    "worker/model/jobs.py": ["tests/unit/test_verifying.py", *_CAMPAIGNS],
+    "worker/model/job.py": ["tests/unit/test_verifying.py", *_CAMPAIGNS],
     "worker/limits/token_bucket.py": [f"{STORE}/test_limits.py"],
     "worker/limits/adaptive.py": [f"{STORE}/test_pace.py"],
     "worker/store/memory/store.py": [f"{STORE}/test_ledger.py", f"{STORE}/test_limits.py", STORE, *_CONSUMER],

@@ -12,11 +12,12 @@ import yaml
 from tests.deployment.rendered import ROOT
 from worker.cli.main import app
 from worker.cli.work import SHUTDOWN_MS
-from worker.clock import SECOND
+from worker.instants import SECOND
 from worker.rabbitmq.consumer import DRAIN
 from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET
 from worker.settings import PREFIX, Settings
-from worker.shops.registry import ShopRegistry, SigningKey
+from worker.shops.credentials import SigningKey
+from worker.shops.registry import ShopRegistry
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
 

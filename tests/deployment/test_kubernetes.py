@@ -32,7 +32,7 @@ from tests.deployment.rendered import (
 )
 from worker.cli.main import app
 from worker.cli.work import SHUTDOWN_MS
-from worker.clock import SECOND
+from worker.instants import SECOND
 from worker.rabbitmq.consumer import DRAIN
 from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET
 from worker.settings import PREFIX, Settings

@@ -16,7 +16,8 @@ import dramatiq
 import pika
 
 from worker import settings
-from worker.clock import DAY, SystemClock
+from worker.clock import SystemClock
+from worker.instants import DAY
 from worker.telemetry import logs, metrics_folder
 
 loaded = settings.load()
@@ -26,13 +27,14 @@ metrics_folder.shared_metrics_of_parent()
 # Only now: see worker.telemetry.metrics.
 from worker.app import Refer, build_worker  # noqa: E402
 from worker.errors import BrokerError  # noqa: E402
-from worker.model.jobs import Job, Outcome  # noqa: E402
+from worker.model.job import Job  # noqa: E402
+from worker.model.result import Outcome  # noqa: E402
 from worker.model.verdicts import Verdict  # noqa: E402
 from worker.rabbitmq.broker import ReferralBroker  # noqa: E402
 from worker.rabbitmq.consumer import AmqpConsumer, Received  # noqa: E402
 from worker.rabbitmq.publisher import Outgoing, Publisher  # noqa: E402
 from worker.rabbitmq.topology import RESULTS  # noqa: E402
-from worker.shops.registry import ShopConfig  # noqa: E402
+from worker.shops.file import ShopConfig  # noqa: E402
 from worker.store.protocol import Ask  # noqa: E402
 from worker.store.redis import RedisStore  # noqa: E402
 

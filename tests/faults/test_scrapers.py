@@ -10,7 +10,7 @@ from tests.faults.crowd import CLIENTS, MANNERS
 from tests.faults.site import PATIENCE, Site
 from tests.faults.worker import Worker
 from tests.services import wait_until
-from worker.clock import SECOND
+from worker.instants import SECOND
 
 PACE = 20
 """Calls a second of each shop: the crowd is there for as long as the jobs take at that."""

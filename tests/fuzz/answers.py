@@ -8,7 +8,7 @@ from tests.fuzz.messages import NOW
 from tests.fuzz.promises import json_again, nodes
 from tests.fuzz.target import Target, parts
 from tests.unit.making import NOON, make_job
-from worker.model.jobs import Result
+from worker.model.result import Result
 from worker.model.verdicts import Found, Halted, Missing, Rejected, Sent, Throttled, label_of
 from worker.refer2.responses import LONGEST_CODE, LONGEST_ERROR_MESSAGE, LONGEST_RETRY_AFTER, Answer, Flaw, judge
 from worker.refer2.verification import judge_referrals, judge_status

@@ -14,7 +14,7 @@ from worker.campaigns.exports.detect import open_export
 from worker.campaigns.exports.text import Source
 from worker.campaigns.warnings import Notices
 from worker.errors import InputError, UsageError
-from worker.model.jobs import decode_message, encode_message
+from worker.model.message import decode_message, encode_message
 
 MAPPING = {"customer_email": "Email"}
 

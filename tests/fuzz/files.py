@@ -12,7 +12,7 @@ from worker.campaigns.results_file import COLUMNS, Format, ResultsFile
 from worker.clock import ManualClock
 from worker.embedded.journal import Journal
 from worker.errors import InputError, UsageError
-from worker.model.jobs import Result
+from worker.model.result import Result
 from worker.rabbitmq.queue_depths import read
 from worker.store.memory.store import MemoryStore
 from worker.store.protocol import Ask

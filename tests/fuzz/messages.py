@@ -15,9 +15,10 @@ from worker.campaigns.results_file import COLUMNS, Format, ResultsFile
 from worker.cli.collect import _Target as Collected
 from worker.cli.dead.commands import _cell, _row, _whole
 from worker.cli.dead.replay import _message
-from worker.dispatch import is_expired
 from worker.errors import DeadLetterError, DeadReason
-from worker.model.jobs import Result, decode_message, encode_message, parse_result
+from worker.model.job import is_expired
+from worker.model.message import decode_message, encode_message
+from worker.model.result import Result, parse_result
 from worker.rabbitmq.dead_letters import DeadLetter
 from worker.rabbitmq.properties import has_one_meaning
 from worker.rabbitmq.topology import RESULTS

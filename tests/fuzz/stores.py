@@ -15,7 +15,7 @@ from tests.unit.making import LEASE, NOON, PLENTY, make_job
 from worker.clock import ManualClock
 from worker.errors import StoreError
 from worker.model.controls import Controls
-from worker.model.jobs import OUTCOMES
+from worker.model.result import OUTCOMES
 from worker.store.protocol import Ask, Closed, Go, Seen, Wait
 from worker.store.redis import RedisStore
 

@@ -5,7 +5,8 @@ As `referrals work` does it, the folder of the values is named before anything i
 
 import sys
 
-from worker.clock import SECOND, SystemClock
+from worker.clock import SystemClock
+from worker.instants import SECOND
 from worker.telemetry import logs
 from worker.telemetry.health import MetricsServer
 

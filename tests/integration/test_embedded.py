@@ -16,14 +16,15 @@ import pytest
 from tests.services.wait import wait_until
 from worker.app import build_local
 from worker.campaigns import Importer, ImportOptions, SeenJobs
-from worker.clock import DAY, SECOND, Clock, SystemClock
-from worker.dispatch import Later
+from worker.clock import Clock, SystemClock
 from worker.embedded.broker import MOST_INSIDE, READ_AHEAD, LocalRun
 from worker.embedded.journal import Journal
 from worker.embedded.run import EmbeddedRun, Tally
 from worker.errors import ConfigurationError, InputError, ReferralError, UsageError
+from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import next_reset
-from worker.model.jobs import Customer, Job
+from worker.model.dispositions import Later
+from worker.model.job import Customer, Job
 from worker.model.verdicts import Sent
 from worker.refer2.client import Refer2Client
 from worker.refer2.tokens import TokenMaker

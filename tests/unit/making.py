@@ -5,11 +5,11 @@ from typing import Any, Protocol
 
 from hypothesis import HealthCheck, settings
 
-from worker.clock import SECOND, from_datetime
+from worker.instants import SECOND, from_datetime
 from worker.limits.token_bucket import Rate, ShopLimits
-from worker.model.jobs import Customer, Job
+from worker.model.job import Customer, Job
 from worker.shops.credentials import SigningKey
-from worker.shops.registry import ShopConfig, ShopTable
+from worker.shops.file import ShopConfig, ShopTable
 from worker.store.protocol import Ask, Closed, Go, Seen, Wait
 
 NOON = from_datetime(datetime(2026, 11, 2, 12, tzinfo=UTC))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from worker.clock import SECOND
+from worker.instants import SECOND
 from worker.model.verdicts import DOCUMENTED_CODES, Halted, Refused, Rejected, Retry, Sent, Throttled, Unknown, Verdict
 from worker.refer2.responses import LONGEST_CODE, LONGEST_ERROR_MESSAGE, LONGEST_RETRY_AFTER, Answer, Flaw, judge
 from worker.text.bounds import ANSWER

@@ -8,7 +8,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tests.unit.making import NOON, make_shop
-from worker.clock import DAY, SECOND, ManualClock
+from worker.clock import ManualClock
+from worker.instants import DAY, SECOND
 from worker.scheduling.gate import FOREVER, Gate
 from worker.scheduling.gauges import Board
 from worker.shops.credentials import ReadyToken

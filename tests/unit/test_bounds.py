@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.making import PATIENT
-from worker.model.jobs import Customer, Job, decode_message, encode_message
+from worker.model.job import Customer, Job
+from worker.model.message import decode_message, encode_message
 from worker.text.bounds import MESSAGE, ORDINARY, Bounds, TooLargeError, check, loads, marks, weight
 
 SMALL = Bounds(size=1000, depth=4, parts=20, text=50, number=10)

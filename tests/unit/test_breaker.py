@@ -5,7 +5,7 @@ from itertools import count
 
 import pytest
 
-from worker.clock import SECOND
+from worker.instants import SECOND
 from worker.model.verdicts import Halted, Refused, Rejected, Retry, Sent, Throttled, Unknown, Verdict
 from worker.scheduling.attribution import EVERYBODY, Trouble
 from worker.scheduling.breaker import (

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.making import PATIENT
-from worker.clock import DAY, SECOND, SLIGHT, ManualClock, SystemClock, from_datetime, to_datetime
+from worker.clock import SLIGHT, ManualClock, SystemClock
+from worker.instants import DAY, SECOND, from_datetime, to_datetime
 
 
 @pytest.mark.parametrize(

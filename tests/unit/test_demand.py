@@ -8,7 +8,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tests.unit.making import NOON, make_shop
-from worker.clock import SECOND, ManualClock
+from worker.clock import ManualClock
+from worker.instants import SECOND
 from worker.scheduling.demand import runnable_jobs_per_second
 from worker.scheduling.gate import FOREVER, Gate
 from worker.scheduling.gauges import Board

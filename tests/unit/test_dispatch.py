@@ -13,25 +13,15 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from tests.unit.making import LEASE, NOON, PATIENT, foreign_job, go, make_job, make_shop
-from worker.clock import SECOND, ManualClock, from_datetime, to_datetime
-from worker.dispatch import (
-    DEFAULT_THROTTLE,
-    LONGEST_OF_A_PACE,
-    LONGEST_WAIT,
-    RETRY_BASE,
-    RETRY_CAP,
-    Dispatcher,
-    Disposition,
-    Fenced,
-    Finish,
-    GiveBack,
-    Later,
-    is_expired,
-)
+from worker.clock import ManualClock
+from worker.dispatch import DEFAULT_THROTTLE, LONGEST_OF_A_PACE, LONGEST_WAIT, RETRY_BASE, RETRY_CAP, Dispatcher
 from worker.errors import StoreError
-from worker.model.jobs import Job, Outcome
+from worker.instants import SECOND, from_datetime, to_datetime
+from worker.model.dispositions import Disposition, Fenced, Finish, GiveBack, Later
+from worker.model.job import Job, is_expired
+from worker.model.result import Outcome
 from worker.model.verdicts import Halted, Missing, Reading, Refused, Rejected, Retry, Sent, Throttled, Unknown, Verdict
-from worker.shops.registry import ShopConfig
+from worker.shops.file import ShopConfig
 from worker.store.memory.store import MemoryStore
 from worker.store.protocol import GRANT_LIFETIME, LEASE_MARGIN, NO_DEADLINE, Ask, Closed, Go, Seen, Wait
 from worker.telemetry.metrics import Metrics

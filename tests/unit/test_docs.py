@@ -13,7 +13,8 @@ import pytest
 
 from scripts.docs_from_code import DOCS, documents
 from worker.campaigns.rejects_file import RejectReason
-from worker.model.jobs import Customer, Job, decode_message, encode_message
+from worker.model.job import Customer, Job
+from worker.model.message import decode_message, encode_message
 from worker.text.masking import Mask
 
 MESSAGES = (DOCS / "messages.md").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.unit.making import PATIENT
-from worker.clock import SECOND
+from worker.instants import SECOND
 from worker.scheduling.gate import (
     EXTRA_GRANTS,
     FOREVER,

@@ -11,12 +11,14 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tests.unit.making import NOON, make_ask, make_job, make_shop
-from worker.clock import SECOND, ManualClock, to_datetime
-from worker.dispatch import Disposition, Fenced, Finish, GiveBack, Later
+from worker.clock import ManualClock
 from worker.errors import DeadLetterError, StoreError
+from worker.instants import SECOND, to_datetime
 from worker.limits.adaptive import RECOVERY
 from worker.model.controls import EVERY_SHOP, Controls
-from worker.model.jobs import Customer, Job, Outcome
+from worker.model.dispositions import Disposition, Fenced, Finish, GiveBack, Later
+from worker.model.job import Customer, Job
+from worker.model.result import Outcome
 from worker.model.verdicts import Halted, Refused, Rejected, Retry, Sent, Throttled, Verdict
 from worker.scheduling.breaker import FAILURES_IN_A_ROW, FIRST_PAUSE, UNLISTED_IN_A_ROW, Pause
 from worker.scheduling.consumer import CRASH_LOOP, HOUSEKEEPING, PUT_ASIDE, GatedConsumer
@@ -24,7 +26,8 @@ from worker.scheduling.context import Host
 from worker.scheduling.delivery import Delivery
 from worker.scheduling.gate import EXTRA_GRANTS, FOREVER, LONGEST_ASIDE, MAX_ASIDE_PER_CUSTOMER
 from worker.shops.credentials import ReadyToken
-from worker.shops.registry import ShopConfig, ShopRegistry
+from worker.shops.file import ShopConfig
+from worker.shops.registry import ShopRegistry
 from worker.store.memory.store import MemoryStore, Started
 from worker.store.protocol import GRANT_LIFETIME, HORIZON, LEASE_MARGIN, Ask, Closure, Go, Reply, Seen, Wait
 from worker.telemetry.metrics import Metrics

@@ -9,14 +9,14 @@ import pytest
 from tests.services.wait import wait_until
 from tests.unit.making import NOON, make_job
 from tests.unit.test_gated_consumer import Bench, BenchConsumer
-from worker.clock import SECOND
-from worker.model.jobs import Job
+from worker.instants import SECOND
+from worker.model.job import Job
 from worker.model.verdicts import Halted, Refused, Retry, Unknown, Verdict
 from worker.scheduling.breaker import FIRST_PAUSE
 from worker.scheduling.consumer import ALONE_FROM, HOUSEKEEPING
 from worker.scheduling.delivery import Delivery
 from worker.scheduling.token_probe import GRACE
-from worker.shops.registry import ShopConfig
+from worker.shops.file import ShopConfig
 from worker.store.protocol import LEASE_MARGIN
 
 BAD_TOKEN = Halted(401, "invalid_token", None, every_shop=False)

@@ -15,17 +15,10 @@ from pydantic import ValidationError
 from tests.unit.making import PATIENT, foreign_job, make_job
 from worker.errors import DeadLetterError, DeadReason, UsageError
 from worker.limits.token_bucket import Rate, ShopLimits
-from worker.model.jobs import (
-    KNOWN_CHANNELS,
-    SLUG,
-    Customer,
-    Job,
-    Result,
-    decode_message,
-    encode_message,
-    explain,
-    job_id,
-)
+from worker.model.job import KNOWN_CHANNELS, SLUG, Customer, Job, job_id
+from worker.model.message import decode_message, encode_message
+from worker.model.result import Result
+from worker.model.validation import explain
 from worker.scheduling.delivery import Delivery
 from worker.store.protocol import Ask
 

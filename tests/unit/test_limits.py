@@ -17,7 +17,7 @@ from tests.unit.tables import (
     TEN_A_SECOND,
     tenths,
 )
-from worker.clock import DAY, SECOND
+from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import Limited, Rate, Taken, after, day_of, earliest, next_reset, refund, take
 
 START = 1_700_000_000 * SECOND

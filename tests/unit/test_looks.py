@@ -1,7 +1,7 @@
 """When a shop that stays closed is looked into."""
 
 from tests.unit.making import NOON
-from worker.clock import SECOND
+from worker.instants import SECOND
 from worker.rabbitmq.peek_schedule import LEAST_APART, LOOK, LOOK_AGAIN, Looks
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.clock import SECOND
+from worker.instants import SECOND
 from worker.limits.adaptive import IDLE, RECOVERY, SLOWEST, UNKNOWN, Slowdown, fall, granted, interval_of
 
 FULL = 10_000

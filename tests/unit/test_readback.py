@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from tests.unit.making import NOON, make_job
-from worker.clock import to_datetime
-from worker.model.jobs import Job, Result, parse_result
+from worker.instants import to_datetime
+from worker.model.job import Job
+from worker.model.result import Result, parse_result
 from worker.model.verdicts import Found, Halted, Missing, Refused, Rejected, Retry, Throttled, Unknown
 from worker.refer2.responses import Answer
 from worker.refer2.verification import judge_referrals, judge_status

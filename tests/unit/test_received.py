@@ -4,7 +4,7 @@ import pika
 import pytest
 
 from tests.unit.making import NOON
-from worker.clock import SECOND
+from worker.instants import SECOND
 from worker.rabbitmq.consumer import PLACE_HEADER, TROUBLE_HEADER, Received
 from worker.rabbitmq.topology import RETURN
 from worker.scheduling.attribution import Trouble

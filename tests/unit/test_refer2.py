@@ -12,14 +12,15 @@ import structlog
 
 from tests.unit.making import foreign_job
 from tests.unit.rawserver import CERTIFICATE, Connection, RawServer, body_of, fields_of, response, sends, server_tls
-from worker.clock import SECOND, ManualClock, SystemClock, from_datetime
+from worker.clock import ManualClock, SystemClock
 from worker.errors import ConfigurationError
-from worker.model.jobs import Customer, Job
+from worker.instants import SECOND, from_datetime
+from worker.model.job import Customer, Job
 from worker.model.verdicts import Found, Halted, Refused, Rejected, Retry, Sent, Throttled, Unknown
 from worker.refer2.client import Refer2Client
 from worker.refer2.tokens import TokenMaker
 from worker.shops.credentials import SigningKey, UnidentifiedCustomerError
-from worker.shops.registry import ShopConfig, ShopTable
+from worker.shops.file import ShopConfig, ShopTable
 
 OK = response(200, {"referral": {"link": "https://example.com/r/1"}, "message": "hi"})
 SENT = Sent(200, "hi", {"link": "https://example.com/r/1"}, None)

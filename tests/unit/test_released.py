@@ -7,9 +7,11 @@ import json
 
 import pytest
 
-from worker.dispatch import Finish
 from worker.errors import DeadLetterError
-from worker.model.jobs import SCHEMA, Result, decode_message
+from worker.model.dispositions import Finish
+from worker.model.job import SCHEMA
+from worker.model.message import decode_message
+from worker.model.result import Result
 
 MESSAGES = {
     1: (

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 import structlog
 
-from worker.clock import SECOND
 from worker.errors import ConfigurationError
+from worker.instants import SECOND
 from worker.limits.token_bucket import Rate, ShopLimits
 from worker.shops.credentials import ReadyToken, SigningKey
-from worker.shops.registry import ListedShop, ShopConfig, ShopRegistry, ShopTable, listed_shops, readable_shops
+from worker.shops.file import ListedShop, ShopConfig, ShopTable, listed_shops, readable_shops
+from worker.shops.registry import ShopRegistry
 
 ACME = '[shops.acme]\nkey_id = "k1"\nsecret_file = "acme.key"\n'
 

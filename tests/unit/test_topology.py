@@ -2,8 +2,8 @@
 
 import pytest
 
-from worker.clock import SECOND
-from worker.model.jobs import Outcome
+from worker.instants import SECOND
+from worker.model.result import Outcome
 from worker.rabbitmq.topology import (
     DELAYS,
     EXCHANGES,

@@ -5,7 +5,8 @@ from collections import Counter, deque
 from dataclasses import dataclass
 
 from tests.unit.making import NOON, make_ask, make_limits
-from worker.clock import SECOND, ManualClock
+from worker.clock import ManualClock
+from worker.instants import SECOND
 from worker.limits.token_bucket import Rate
 from worker.scheduling.gate import Gate
 from worker.store.memory.store import MemoryStore

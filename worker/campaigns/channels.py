@@ -8,7 +8,7 @@ from worker.campaigns.exports.base import Export
 from worker.campaigns.identifiers import NULLS, is_spreadsheet_error
 from worker.campaigns.warnings import Notices
 from worker.errors import UsageError
-from worker.model.jobs import KNOWN_CHANNELS, UNKNOWN_CHANNEL
+from worker.model.job import KNOWN_CHANNELS, UNKNOWN_CHANNEL
 
 LOOKED_AT = 1000
 """Rows at the start of an export that are looked at before any is sent."""

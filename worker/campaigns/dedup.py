@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Literal, Self
 
 from worker.errors import InputError
-from worker.model.jobs import UNCALLED
+from worker.model.result import UNCALLED
 
 Sighting = Literal["new", "duplicate", "finished"]
 ResultSighting = Literal["new", "superseding", "repeated"]

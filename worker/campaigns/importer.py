@@ -19,7 +19,7 @@ from worker.campaigns.rejects_file import RejectsFile
 from worker.campaigns.rows import Draft, RowRules
 from worker.campaigns.warnings import Notices
 from worker.errors import UsageError
-from worker.model.jobs import Job
+from worker.model.job import Job
 
 
 class Importer:

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from worker.campaigns.consent import Condition, check_conditions
 from worker.errors import UsageError
-from worker.model.jobs import Customer, Job, explain
+from worker.model.job import Customer, Job
+from worker.model.validation import explain
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from worker.clock import DAY, SECOND
+from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import ShopLimits, next_reset
-from worker.model.jobs import OUTCOMES
+from worker.model.result import OUTCOMES
 from worker.store.protocol import ShopState
 
 _REJECTED = "rejected:"

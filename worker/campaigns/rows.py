@@ -17,7 +17,7 @@ from worker.campaigns.options import ImportOptions
 from worker.campaigns.rejects_file import RejectReason
 from worker.campaigns.warnings import Notices
 from worker.model.addresses import spelled
-from worker.model.jobs import EMAIL_CHANNEL, SCHEMA, SLUG, Customer, Job, customer_key, job_id
+from worker.model.job import EMAIL_CHANNEL, SCHEMA, SLUG, Customer, Job, customer_key, job_id
 
 ORDINARY = 64
 """Characters up to which the job model takes any ASCII text in any of its fields; longer ones are shown to it."""
@@ -42,7 +42,7 @@ _REASON_OF: dict[str, RejectReason] = {
 
 
 class Draft(NamedTuple):
-    """A job to be: what differs from row to row. A fifth of the memory of a :class:`~worker.model.jobs.Job` (480 bytes
+    """A job to be: what differs from row to row. A fifth of the memory of a :class:`~worker.model.job.Job` (480 bytes
     against 2,290), of which a window of the spread holds 50,000. Texts are trimmed, and empty where there is none."""
 
     job_id: str

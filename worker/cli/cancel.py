@@ -11,8 +11,8 @@ from worker.cli.settings import load
 from worker.cli.store import ask_each, check_shop, shared_store, some_of
 from worker.errors import StoreError, UsageError
 from worker.model.controls import EVERY_SHOP, Controls
-from worker.model.jobs import canonical
-from worker.shops.registry import ReadableShops, readable_shops
+from worker.model.job import canonical
+from worker.shops.file import ReadableShops, readable_shops
 from worker.store.protocol import MOST_CANCELLED, OTHER_CAMPAIGNS, Store
 
 LONGEST_CAMPAIGN = 200

@@ -17,8 +17,8 @@ from worker.campaigns.results_file import Format, ResultsFile
 from worker.cli import console, options
 from worker.cli.settings import load
 from worker.errors import BrokerError, DeadLetterError
-from worker.model.jobs import check_result
 from worker.model.rehearsal import is_rehearsed
+from worker.model.result import check_result
 from worker.rabbitmq.connection import Parameters, parameters
 from worker.rabbitmq.result_consumer import Collector
 from worker.rabbitmq.topology import RESULTS

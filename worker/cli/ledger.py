@@ -10,7 +10,7 @@ from typing import Self
 from worker.cli import console
 from worker.clock import SystemClock
 from worker.errors import StoreError
-from worker.model.jobs import Job
+from worker.model.job import Job
 from worker.settings import Settings
 from worker.store.factory import build_store
 from worker.store.protocol import Known, Store

@@ -9,7 +9,7 @@ import typer
 from worker.campaigns import ImportOptions, parse_consent, parse_mapping
 from worker.cli.times import after
 from worker.errors import UsageError
-from worker.model.jobs import UNSEEN_IN_NAME, canonical
+from worker.model.job import UNSEEN_IN_NAME, canonical
 from worker.text.visible import is_plain
 
 Exports = Annotated[

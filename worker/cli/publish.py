@@ -10,11 +10,11 @@ from worker.cli.settings import load
 from worker.cli.store import known_controls, say_uncounted, shop_of
 from worker.errors import UsageError
 from worker.model.controls import EVERY_SHOP
-from worker.model.jobs import canonical
+from worker.model.job import canonical
 from worker.rabbitmq.connection import parameters
 from worker.rabbitmq.producer import Producer
 from worker.settings import Settings
-from worker.shops.registry import listed_shops
+from worker.shops.file import listed_shops
 from worker.store.counters import tally
 
 TICK_JOBS = 500

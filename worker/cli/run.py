@@ -14,12 +14,14 @@ from worker.campaigns import Importer, ImportOptions, SeenJobs
 from worker.cli import console, options
 from worker.cli.settings import load
 from worker.cli.store import no_such_shop
-from worker.clock import SECOND, SystemClock, to_datetime
+from worker.clock import SystemClock
 from worker.embedded.run import EmbeddedRun, Tally, journal_of
 from worker.errors import UsageError
+from worker.instants import SECOND, to_datetime
 from worker.model.rehearsal import SHOP
+from worker.shops.credentials import SigningKey
 from worker.shops.file import ShopConfig, ShopTable
-from worker.shops.registry import ShopRegistry, SigningKey
+from worker.shops.registry import ShopRegistry
 
 MINUTE = 60 * SECOND
 

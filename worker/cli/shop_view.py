@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from worker.clock import SECOND, from_datetime, to_datetime
+from worker.instants import SECOND, from_datetime, to_datetime
 from worker.limits.token_bucket import ShopLimits, next_reset
 from worker.model.controls import Controls
-from worker.shops.registry import ListedShop
+from worker.shops.file import ListedShop
 from worker.store.protocol import ShopState
 
 

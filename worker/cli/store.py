@@ -11,7 +11,7 @@ from worker.clock import SystemClock
 from worker.errors import ConfigurationError, StoreError, UsageError
 from worker.model.controls import Controls
 from worker.settings import Settings
-from worker.shops.registry import ListedShop, ReadableShops
+from worker.shops.file import ListedShop, ReadableShops
 from worker.store.factory import build_store
 from worker.store.protocol import Store
 

@@ -12,10 +12,12 @@ import dramatiq
 import structlog
 from dramatiq.middleware import CurrentMessage
 
-from worker.clock import SECOND
-from worker.dispatch import Finish, Later
 from worker.errors import BrokerError, ConfigurationError, DeadLetterError, ReferralError, place_of
-from worker.model.jobs import QUEUE, Job, Outcome
+from worker.instants import SECOND
+from worker.model.dispositions import Finish, Later
+from worker.model.job import Job
+from worker.model.message import QUEUE
+from worker.model.result import Outcome
 from worker.scheduling.breaker import Cause, Pause
 from worker.scheduling.consumer import GatedConsumer
 from worker.scheduling.context import Host

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from worker.campaigns.target import CalledBefore, Target
-from worker.dispatch import Later
 from worker.errors import InputError, UsageError
-from worker.model.jobs import UNCALLED
+from worker.model.dispositions import Later
+from worker.model.result import UNCALLED
 from worker.model.verdicts import Unknown
 from worker.private_files import lock, private, unopened
 from worker.store.memory.store import MemoryStore, Started, Waiting

@@ -14,11 +14,12 @@ from worker.campaigns.dedup import SeenJobs
 from worker.campaigns.importer import Importer
 from worker.campaigns.results_file import ResultsFile
 from worker.campaigns.target import Target
-from worker.clock import SECOND, Clock
+from worker.clock import Clock
 from worker.embedded.broker import LocalRun
 from worker.embedded.journal import Journal
 from worker.errors import UsageError
-from worker.model.jobs import Outcome
+from worker.instants import SECOND
+from worker.model.result import Outcome
 from worker.private_files import may_be_replaced
 from worker.settings import Settings
 from worker.shops.registry import ShopRegistry

@@ -12,7 +12,7 @@ than a fifth.
 import math
 from typing import NamedTuple
 
-from worker.clock import SECOND
+from worker.instants import SECOND
 
 RECOVERY = 3600 * SECOND
 """How long the rate takes from nothing to the whole of what the file gives. The climb is what makes the provider refuse

@@ -7,7 +7,7 @@ full again. That needs no refill and can't drift; with a clock that steps back i
 import math
 from dataclasses import dataclass, replace
 
-from worker.clock import DAY, SECOND
+from worker.instants import DAY, SECOND
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from worker.model.jobs import canonical
+from worker.model.job import canonical
 
 EVERY_SHOP = "*"
 """Stands for all shops, those to come included; no slug looks like it."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from worker.model.jobs import Outcome, Result
+from worker.model.result import Outcome, Result
 from worker.model.verdicts import Scope, Verdict
 from worker.text.bounds import RESULT, loads
 

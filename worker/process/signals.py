@@ -5,7 +5,8 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
-from worker.clock import SECOND, Clock
+from worker.clock import Clock
+from worker.instants import SECOND
 
 REPEAT = 2 * SECOND
 """A signal to a whole process group reaches a worker twice, once through Dramatiq's parent, and service managers send

@@ -6,7 +6,7 @@ import dramatiq
 from dramatiq.brokers.rabbitmq import RabbitmqBroker
 from dramatiq.middleware import CurrentMessage
 
-from worker.model.jobs import QUEUE, decode_message
+from worker.model.message import QUEUE, decode_message
 from worker.rabbitmq.connection import Parameters
 from worker.rabbitmq.consumer import AmqpConsumer
 from worker.rabbitmq.producer import Producer

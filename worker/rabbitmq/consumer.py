@@ -8,10 +8,11 @@ import pika.spec
 import structlog
 
 from worker.backoff import Backoff
-from worker.clock import SECOND, to_datetime
-from worker.dispatch import Finish, Later
 from worker.errors import BrokerError, ConfigurationError, DeadLetterError, DeadReason, UnroutableError, place_of
-from worker.model.jobs import Job, decode_message
+from worker.instants import SECOND, to_datetime
+from worker.model.dispositions import Finish, Later
+from worker.model.job import Job
+from worker.model.message import decode_message
 from worker.rabbitmq.channel import Link
 from worker.rabbitmq.connection import Parameters
 from worker.rabbitmq.crash_marks import DEATHS, ReadingMark

@@ -19,7 +19,8 @@ from typing import Any, Self
 from pika.adapters.blocking_connection import BlockingChannel
 
 from worker.errors import DeadLetterError
-from worker.model.jobs import SLUG, Job, parse_message
+from worker.model.job import SLUG, Job
+from worker.model.message import parse_message
 from worker.rabbitmq.connection import Parameters, closing_on_failure, connect
 from worker.rabbitmq.declare import declare_topology
 from worker.rabbitmq.failures import told_as_ours

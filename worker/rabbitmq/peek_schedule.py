@@ -5,7 +5,7 @@ expired or was called off ends, the rest goes back, one return nearer to its del
 one at the first deadline that was seen and one when a campaign is called off. They reach as deep as the prefetch.
 """
 
-from worker.clock import SECOND
+from worker.instants import SECOND
 
 LOOK = 2 * SECOND
 """How long a look goes on after the last job that needed no call."""

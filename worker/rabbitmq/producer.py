@@ -5,10 +5,11 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
-from worker.clock import Clock, SystemClock, to_datetime
-from worker.dispatch import is_expired
+from worker.clock import Clock, SystemClock
 from worker.errors import AccessRefusedError, BrokerError, UnconfirmedError, UnroutableError
-from worker.model.jobs import Job, encode_message
+from worker.instants import to_datetime
+from worker.model.job import Job, is_expired
+from worker.model.message import encode_message
 from worker.rabbitmq.connection import Parameters, connect
 from worker.rabbitmq.declare import declare_topology
 from worker.rabbitmq.publisher import Done, Outgoing, Publisher, unheard

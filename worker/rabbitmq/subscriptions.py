@@ -8,8 +8,8 @@ from typing import Any
 import pika.exceptions
 import structlog
 
-from worker.clock import SECOND, from_datetime
 from worker.errors import BrokerError
+from worker.instants import SECOND, from_datetime
 from worker.rabbitmq.channel import Link
 from worker.rabbitmq.connection import Parameters
 from worker.rabbitmq.peek_schedule import Looks

@@ -19,7 +19,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.errors import ConfigurationError
-from worker.model.jobs import QUEUE, SLUG, Outcome
+from worker.model.job import SLUG
+from worker.model.message import QUEUE
+from worker.model.result import Outcome
 
 JOBS = QUEUE
 RETURN = "referrals.return"

@@ -8,14 +8,14 @@ from functools import partial
 from pathlib import Path
 
 from worker.clock import Clock
-from worker.model.jobs import EMAIL_CHANNEL, Customer, Job
+from worker.model.job import EMAIL_CHANNEL, Customer, Job
 from worker.model.verdicts import Halted, Reading, Refused, Rejected, Retry, Unknown, Verdict
 from worker.refer2.responses import judge
 from worker.refer2.silences import Silences
 from worker.refer2.transport import LONGEST_IDLE_SECONDS, NoAnswer, Transport, tls_context
 from worker.refer2.verification import judge_referrals, judge_status
 from worker.shops.credentials import UnidentifiedCustomerError
-from worker.shops.registry import ShopConfig
+from worker.shops.file import ShopConfig
 from worker.text.bounds import LISTING
 
 _COMPACT = json.JSONEncoder(separators=(",", ":"))

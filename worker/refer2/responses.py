@@ -8,7 +8,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
-from worker.clock import DAY, SECOND, from_datetime
+from worker.instants import DAY, SECOND, from_datetime
 from worker.model.verdicts import (
     DOCUMENTED_CODES,
     Halted,

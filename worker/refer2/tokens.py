@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from jwt import PyJWS
 from jwt.algorithms import HMACAlgorithm
 
-from worker.clock import SECOND, Clock
-from worker.model.jobs import Customer
+from worker.clock import Clock
+from worker.instants import SECOND
+from worker.model.job import Customer
 from worker.shops.credentials import ReadyToken, SigningKey, UnidentifiedCustomerError
-from worker.shops.registry import ShopConfig
+from worker.shops.file import ShopConfig
 
 ALGORITHM = "HS256"
 AUDIENCE = "BH"

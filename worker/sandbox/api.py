@@ -7,7 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
-from worker.clock import SECOND, Clock
+from worker.clock import Clock
+from worker.instants import SECOND
 from worker.model.rehearsal import TEXTS
 from worker.sandbox.calls import OK, CallLog, Draft
 from worker.sandbox.config import SandboxConfig

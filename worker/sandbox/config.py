@@ -6,8 +6,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from worker.clock import SECOND
 from worker.errors import ConfigurationError
+from worker.instants import SECOND
 from worker.limits.token_bucket import Rate, ShopLimits
 from worker.sandbox.misbehaviour import Behaviour
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from worker.clock import to_datetime
-from worker.model.jobs import EMAIL_CHANNEL
+from worker.instants import to_datetime
+from worker.model.job import EMAIL_CHANNEL
 from worker.model.rehearsal import LINKS
 from worker.sandbox.responses import RefusedError
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from worker.clock import SECOND
+from worker.instants import SECOND
 from worker.limits.token_bucket import Limited, Rate, ShopLimits, Taken, day_of, next_reset, take
 from worker.sandbox.responses import RefusedError
 

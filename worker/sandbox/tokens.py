@@ -6,7 +6,7 @@ from typing import Any
 
 import jwt
 
-from worker.clock import SECOND
+from worker.instants import SECOND
 from worker.sandbox.config import SANDBOX_KEY_ID, SANDBOX_SECRET, SandboxConfig
 from worker.sandbox.responses import RefusedError
 

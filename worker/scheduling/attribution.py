@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from worker.clock import SECOND
+from worker.instants import SECOND
 
 EVERYBODY = 3
 """Different jobs in trouble since the shop's last good answer from which it is taken to be the shop's. One job's text

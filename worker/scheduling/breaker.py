@@ -6,7 +6,7 @@ What may be a single job's trouble doesn't close the shop: see :mod:`worker.sche
 from dataclasses import dataclass
 from typing import Literal
 
-from worker.clock import SECOND
+from worker.instants import SECOND
 from worker.model.verdicts import Halted, Refused, Rejected, Retry, Sent, Throttled, Unknown, Verdict
 from worker.scheduling.attribution import EVERYBODY, Others, Subject
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import structlog
 
-from worker.clock import SECOND
+from worker.instants import SECOND
 from worker.model.verdicts import Halted, Refused, Verdict
 from worker.scheduling.attribution import Others
 from worker.scheduling.breaker import CAUSES, Breaker, Pause, Resume

@@ -11,10 +11,10 @@ from typing import Any, Generic, TypeVar
 import dramatiq
 import structlog
 
-from worker.clock import SECOND, from_datetime
-from worker.dispatch import Fenced, Finish, GiveBack, Later
 from worker.errors import DeadLetterError, StoreError
-from worker.model.jobs import Job
+from worker.instants import SECOND, from_datetime
+from worker.model.dispositions import Fenced, Finish, GiveBack, Later
+from worker.model.job import Job
 from worker.model.verdicts import Halted, Refused
 from worker.scheduling.breaker import Pause
 from worker.scheduling.breakers import Closings
@@ -24,7 +24,8 @@ from worker.scheduling.gate import FOREVER, Gate
 from worker.scheduling.gauges import STUCK_MARGIN, Board
 from worker.scheduling.operator_controls import Orders
 from worker.scheduling.shop_rates import Paces
-from worker.shops.registry import ReadyToken, ShopConfig
+from worker.shops.credentials import ReadyToken
+from worker.shops.file import ShopConfig
 from worker.store.protocol import LEASE_MARGIN, NO_DEADLINE, Ask, Closed, Go, Reply, Seen, Wait
 
 HOUSEKEEPING = SECOND

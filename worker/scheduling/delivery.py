@@ -2,8 +2,9 @@
 
 import dramatiq
 
-from worker.dispatch import Disposition
-from worker.model.jobs import ACTOR, QUEUE, Job
+from worker.model.dispositions import Disposition
+from worker.model.job import Job
+from worker.model.message import ACTOR, QUEUE
 from worker.scheduling.attribution import Trouble
 from worker.store.protocol import Ask, Go
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
-from worker.clock import SECOND
+from worker.instants import SECOND
 
 Reason = Literal[
     "rate",

@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from worker.clock import SECOND, Clock
+from worker.clock import Clock
+from worker.instants import SECOND
 from worker.limits.token_bucket import next_reset
 from worker.scheduling.demand import runnable_jobs_per_second
 from worker.scheduling.gate import Gate, Load, Reason
-from worker.shops.registry import ShopConfig, ShopRegistry
+from worker.shops.file import ShopConfig
+from worker.shops.registry import ShopRegistry
 from worker.telemetry.metrics import Metrics, ShopView
 
 WORKER_REASONS: tuple[Reason, ...] = ("store_down", "broker_blocked")

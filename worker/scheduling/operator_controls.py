@@ -4,14 +4,13 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Literal
 
-from worker.clock import from_datetime
-from worker.dispatch import is_expired
 from worker.errors import StoreError
+from worker.instants import from_datetime
 from worker.limits.token_bucket import ShopLimits
 from worker.model.controls import Controls
-from worker.model.jobs import Job
+from worker.model.job import Job, is_expired
 from worker.scheduling.gate import FOREVER
-from worker.shops.registry import ShopConfig
+from worker.shops.file import ShopConfig
 from worker.store.protocol import Store
 
 

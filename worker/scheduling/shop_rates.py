@@ -5,7 +5,7 @@ from typing import Any
 
 import structlog
 
-from worker.clock import SECOND
+from worker.instants import SECOND
 from worker.limits.adaptive import Slowdown, interval_of
 from worker.limits.token_bucket import ShopLimits
 from worker.scheduling.context import Host

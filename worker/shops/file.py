@@ -21,10 +21,10 @@ from pydantic import (
     ValidationError,
 )
 
-from worker.clock import SECOND
 from worker.errors import ConfigurationError
+from worker.instants import SECOND
 from worker.limits.token_bucket import Rate, ShopLimits
-from worker.model.jobs import SLUG
+from worker.model.job import SLUG
 from worker.network import plaintext
 from worker.shops.credentials import Credential, ready_token, signing_key
 from worker.text import quoting

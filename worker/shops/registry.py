@@ -10,30 +10,11 @@ import structlog
 
 from worker.errors import ConfigurationError
 from worker.network.plaintext import exposed_host
-from worker.shops.credentials import Credential, ReadyToken, SigningKey
 from worker.shops.file import (
-    ListedShop,
-    ReadableShops,
     ShopConfig,
-    ShopTable,
-    listed_shops,
     read_shops,
-    readable_shops,
 )
 from worker.text.bounds import read_file
-
-__all__ = [
-    "Credential",
-    "ListedShop",
-    "ReadableShops",
-    "ReadyToken",
-    "ShopConfig",
-    "ShopRegistry",
-    "ShopTable",
-    "SigningKey",
-    "listed_shops",
-    "readable_shops",
-]
 
 log = structlog.get_logger(__name__)
 

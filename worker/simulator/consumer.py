@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from worker.dispatch import Finish, Later
 from worker.errors import DeadLetterError
-from worker.model.jobs import Customer, Job
+from worker.model.dispositions import Finish, Later
+from worker.model.job import Customer, Job
 from worker.scheduling.consumer import GatedConsumer
 from worker.scheduling.context import Host
 from worker.scheduling.delivery import Delivery

@@ -12,9 +12,10 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from worker.clock import SECOND, ManualClock
-from worker.dispatch import Finish, GiveBack
+from worker.clock import ManualClock
 from worker.errors import StoreError
+from worker.instants import SECOND
+from worker.model.dispositions import Finish, GiveBack
 from worker.model.verdicts import Sent
 from worker.scheduling.context import Host
 from worker.shops.credentials import SigningKey

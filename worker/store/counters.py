@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from worker.clock import SystemClock
 from worker.errors import StoreError
-from worker.model.jobs import Job
+from worker.model.job import Job
 from worker.settings import Settings
 from worker.store.factory import build_store
 

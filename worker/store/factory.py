@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from worker.clock import DAY, Clock
+from worker.clock import Clock
+from worker.instants import DAY
 from worker.settings import Settings
 from worker.store.protocol import Store
 

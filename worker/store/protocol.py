@@ -20,11 +20,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from worker.clock import DAY
 from worker.errors import StoreError
+from worker.instants import DAY
 from worker.limits.token_bucket import ShopLimits
 from worker.model.controls import Controls
-from worker.model.jobs import Outcome
+from worker.model.result import Outcome
 
 GRANT_LIFETIME = 250_000
 """How long a grant may lie unused. A late start would bunch calls up against the provider's window."""
@@ -308,7 +308,7 @@ class Store(Protocol):
     def cancel(self, campaign: str, shop: str) -> Controls:
         """End the campaign's jobs, of one shop or of every one, without a call; remembered for ``CANCELLED_FOR``.
 
-        Its name is as :func:`worker.model.jobs.canonical` makes it.
+        Its name is as :func:`worker.model.job.canonical` makes it.
         """
 
     def restore(self, campaign: str, shop: str) -> Controls:

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import structlog
 
-from worker.clock import SECOND, Clock
+from worker.clock import Clock
+from worker.instants import SECOND
 from worker.telemetry.http_server import Answer, Gathered, HttpServer, Request, Workshop, listen
 from worker.telemetry.listeners import listener_on
 from worker.telemetry.metrics_folder import VARIABLE

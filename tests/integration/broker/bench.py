@@ -13,9 +13,11 @@ from dramatiq.middleware import CurrentMessage
 from prometheus_client import CollectorRegistry
 
 from tests.services import Vhost
-from worker.clock import SECOND, Clock, SystemClock
+from worker.clock import Clock, SystemClock
 from worker.dispatch import Dispatcher
-from worker.model.jobs import ACTOR, QUEUE, Customer, Job, encode_message
+from worker.instants import SECOND
+from worker.model.job import Customer, Job
+from worker.model.message import ACTOR, QUEUE, encode_message
 from worker.model.verdicts import Missing, Sent, Verdict
 from worker.rabbitmq.broker import ReferralBroker
 from worker.rabbitmq.connection import connect, parameters
@@ -25,8 +27,9 @@ from worker.rabbitmq.topology import EXCHANGES, producer_exchange, queues
 from worker.scheduling.context import Host
 from worker.scheduling.delivery import Delivery
 from worker.scheduling.gate import Gate
+from worker.shops.credentials import SigningKey
 from worker.shops.file import ShopConfig, ShopTable
-from worker.shops.registry import ShopRegistry, SigningKey
+from worker.shops.registry import ShopRegistry
 from worker.store.memory.store import MemoryStore
 from worker.telemetry.metrics import Metrics
 

@@ -8,7 +8,8 @@ import pytest
 from tests.integration.broker.bench import Bench, FakeRefer2, ShiftedClock, declare, message_of, new_job, new_shop
 from tests.integration.broker.tap import Tap, limit
 from tests.services import RabbitMQ, Vhost, wait_until
-from worker.clock import SECOND, SystemClock
+from worker.clock import SystemClock
+from worker.instants import SECOND
 from worker.rabbitmq.connection import Parameters
 from worker.rabbitmq.topology import DEAD, DELAYS, JOBS, RESULTS, delay_exchange, expiration, shop_queue
 

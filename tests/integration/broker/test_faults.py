@@ -21,8 +21,8 @@ from tests.integration.broker.bench import (
 )
 from tests.integration.broker.tap import Letter, Tap, await_listing, disconnect, limit
 from tests.services import RabbitMQ, Vhost, wait_until
-from worker.clock import SECOND
-from worker.model.jobs import Job
+from worker.instants import SECOND
+from worker.model.job import Job
 from worker.model.verdicts import Verdict
 from worker.rabbitmq.topology import DEAD, JOBS, RESULTS, queues, shop_queue
 

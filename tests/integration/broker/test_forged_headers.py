@@ -9,7 +9,7 @@ from tests.integration.broker.bench import Bench, FakeRefer2, declare, message_o
 from tests.integration.broker.forging import CLAIMS, RESULT_DEATH, Forged, deaths, entry, table
 from tests.integration.broker.tap import Letter, Tap, limit
 from tests.services import RabbitMQ, Vhost, wait_until
-from worker.model.jobs import Job
+from worker.model.job import Job
 from worker.rabbitmq.connection import Parameters
 from worker.rabbitmq.dead_letters import DeadLetter, DeadQueue
 from worker.rabbitmq.topology import DEAD, DELAYS, JOBS, RESULTS, delay_exchange, shop_queue

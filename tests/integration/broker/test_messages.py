@@ -22,7 +22,7 @@ from tests.integration.broker.bench import (
 )
 from tests.integration.broker.tap import Tap
 from tests.services import RabbitMQ, Vhost, wait_until
-from worker.clock import SECOND
+from worker.instants import SECOND
 from worker.model.verdicts import Retry
 from worker.rabbitmq.tolerant_connection import UNREAD_PROPERTIES
 from worker.rabbitmq.topology import DEAD, JOBS, RESULTS, shop_queue

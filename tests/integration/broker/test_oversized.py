@@ -10,7 +10,7 @@ import structlog
 from tests.integration.broker.bench import Bench, FakeRefer2, declare, message_of, new_job, new_shop
 from tests.integration.broker.tap import Tap
 from tests.services import Vhost, wait_until
-from worker.model.jobs import Job
+from worker.model.job import Job
 from worker.rabbitmq.connection import parameters
 from worker.rabbitmq.dead_letters import DeadLetter, DeadQueue
 from worker.rabbitmq.result_consumer import Collector

@@ -14,7 +14,7 @@ from tests.integration.broker.bench import SENT, Bench, FakeRefer2, declare, mes
 from tests.integration.broker.tap import Tap, tapping
 from tests.services import RabbitMQ, Vhost, open_rabbitmq, wait_until
 from worker.errors import BrokerError
-from worker.model.jobs import Job
+from worker.model.job import Job
 from worker.model.verdicts import Halted, Verdict
 from worker.rabbitmq.connection import parameters
 from worker.rabbitmq.publisher import Outgoing, Publisher

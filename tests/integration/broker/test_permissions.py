@@ -13,8 +13,8 @@ from tests.integration.broker.bench import Bench, FakeRefer2, declare, message_o
 from tests.integration.broker.roles import documented, refused
 from tests.integration.broker.tap import Tap, tapping
 from tests.services import RabbitMQ, Vhost, wait_until
-from worker.clock import SECOND
 from worker.errors import AccessRefusedError, ConfigurationError
+from worker.instants import SECOND
 from worker.rabbitmq.connection import connect, parameters
 from worker.rabbitmq.dead_letters import DeadQueue
 from worker.rabbitmq.declare import hold_single

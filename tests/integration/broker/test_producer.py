@@ -10,7 +10,7 @@ from tests.integration.broker.tap import Tap, await_listing, disconnect, limit
 from tests.services import RabbitMQ, Vhost, wait_until
 from worker import publish
 from worker.errors import BrokerError, ConfigurationError, UnroutableError
-from worker.model.jobs import decode_message
+from worker.model.message import decode_message
 from worker.rabbitmq.connection import Parameters
 from worker.rabbitmq.producer import Producer
 from worker.rabbitmq.topology import shop_queue

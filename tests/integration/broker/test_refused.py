@@ -15,8 +15,9 @@ from tests.integration.broker.bench import (
 )
 from tests.integration.broker.tap import Tap, limit
 from tests.services import RabbitMQ, Vhost
-from worker.clock import SECOND, SystemClock
-from worker.model.jobs import Job
+from worker.clock import SystemClock
+from worker.instants import SECOND
+from worker.model.job import Job
 from worker.model.verdicts import Refused, Verdict
 from worker.rabbitmq.topology import DEAD, JOBS, RESULTS, RETURN
 

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from tests.integration.broker.bench import Bench, FakeRefer2, ShiftedClock, declare, message_of, new_job
 from tests.integration.broker.tap import Tap
 from tests.services import Vhost, wait_until
-from worker.clock import SECOND
+from worker.instants import SECOND
 from worker.rabbitmq.subscriptions import FIRST_LOOK
 from worker.rabbitmq.topology import JOBS, RESULTS, shop_queue
 from worker.shops.registry import ShopRegistry

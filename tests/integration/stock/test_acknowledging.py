@@ -29,10 +29,10 @@ from tests.integration.broker.bench import (
 )
 from tests.integration.broker.tap import Tap, cut
 from tests.services import RabbitMQ, ServiceError, Vhost, wait_until
-from worker.model.jobs import Job
+from worker.model.job import Job
 from worker.model.verdicts import Verdict
 from worker.rabbitmq.topology import JOBS, RESULTS, shop_queue
-from worker.shops.registry import ShopConfig
+from worker.shops.file import ShopConfig
 
 QUEUE = "stock"
 ACME = shop_queue("acme")

@@ -5,7 +5,7 @@ import pytest
 from tests.integration.broker.bench import declare, message_of, new_job
 from tests.integration.broker.tap import Tap
 from tests.services import Vhost
-from worker.clock import SECOND
+from worker.instants import SECOND
 from worker.rabbitmq.topology import DEAD, RETURN, delay_exchange, shop_queue
 
 ORPHANS = 40

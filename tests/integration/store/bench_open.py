@@ -18,7 +18,8 @@ from tests.integration.store.test_keys import hashed
 from tests.integration.store.worlds import submitted
 from tests.services import Valkey, wait_until
 from tests.unit.making import LEASE, make_limits
-from worker.clock import DAY, SystemClock
+from worker.clock import SystemClock
+from worker.instants import DAY
 from worker.limits.token_bucket import Rate
 from worker.store.protocol import Ask, Go
 from worker.store.redis import RedisStore

@@ -3,8 +3,8 @@
 from typing import Any
 
 from tests.integration.store.worlds import RedisWorld, World, advance
-from worker.clock import DAY, SECOND
 from worker.errors import StoreError
+from worker.instants import DAY, SECOND
 from worker.model.controls import EVERY_SHOP, Controls, Pause, RateLimit
 from worker.store.protocol import CANCELLED_FOR, Store
 

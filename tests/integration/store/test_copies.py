@@ -10,7 +10,7 @@ import pytest
 
 from tests.integration.store.worlds import RESULT, RedisWorld, World, advance, finish, flush
 from tests.unit.making import LEASE, NOON, go, make_ask
-from worker.clock import DAY, SECOND
+from worker.instants import DAY, SECOND
 from worker.store.protocol import GRANT_LIFETIME, LEASE_MARGIN, UNKNOWN_DEADLINE, Ask, Go, Seen, Store, Wait
 
 WHOLE_LEASE = GRANT_LIFETIME + LEASE + LEASE_MARGIN

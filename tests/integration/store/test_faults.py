@@ -15,8 +15,9 @@ import redis
 from tests.integration.store.worlds import RESULT, finish
 from tests.services import Valkey, process, wait_until
 from tests.unit.making import NOON, go, make_ask, make_limits
-from worker.clock import SECOND, SystemClock
+from worker.clock import SystemClock
 from worker.errors import ConfigurationError, StoreError
+from worker.instants import SECOND
 from worker.limits.token_bucket import Rate
 from worker.store.protocol import MOST_CAMPAIGNS, OTHER_CAMPAIGNS, Ask, Closed, Go, Reply, Seen, Wait
 from worker.store.redis import RedisStore

@@ -2,7 +2,7 @@
 
 from tests.integration.store.worlds import World, advance
 from tests.unit.making import NOON, go, make_ask, make_limits
-from worker.clock import DAY, SECOND
+from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import Rate
 from worker.store.protocol import CLOSURE_OUTLIVES, Closure, ShopState
 

@@ -11,7 +11,7 @@ import pytest
 from tests.integration.store.worlds import AHEAD, RESULT, RedisWorld, advance, ask_all, flush, submitted
 from tests.services import Valkey
 from tests.unit.making import LEASE, NOON, go, make_ask, make_limits
-from worker.clock import DAY, SECOND
+from worker.instants import DAY, SECOND
 from worker.limits.adaptive import RECOVERY
 from worker.limits.token_bucket import Rate
 from worker.store.protocol import GRANT_LIFETIME, LEASE_MARGIN, Ask, Closed, Go, Reply, Wait

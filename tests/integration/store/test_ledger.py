@@ -7,8 +7,8 @@ import pytest
 
 from tests.integration.store.worlds import RESULT, World, advance, finish
 from tests.unit.making import LEASE, NOON, go, make_ask
-from worker.clock import DAY, SECOND
-from worker.model.jobs import OUTCOMES, UNCALLED, Outcome
+from worker.instants import DAY, SECOND
+from worker.model.result import OUTCOMES, UNCALLED, Outcome
 from worker.store.protocol import GRANT_LIFETIME, LEASE_MARGIN, Go, Seen, Wait
 
 WHOLE_LEASE = GRANT_LIFETIME + LEASE + LEASE_MARGIN

@@ -21,7 +21,7 @@ from tests.integration.store.worlds import (
     submitted,
 )
 from tests.unit.making import NOON, go, make_ask, make_limits
-from worker.clock import DAY, SECOND
+from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import Rate, ShopLimits, day_of
 from worker.store.protocol import HORIZON, Ask, Closed, Go, Seen, Wait
 

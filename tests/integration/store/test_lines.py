@@ -2,7 +2,7 @@
 
 from tests.integration.store.worlds import World, advance, finish, granted
 from tests.unit.making import LEASE, NOON, go, make_ask, make_limits
-from worker.clock import DAY, SECOND
+from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import Rate
 from worker.store.protocol import GRANT_LIFETIME, LEASE_MARGIN, Closed, Seen, Wait
 

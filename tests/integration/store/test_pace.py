@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.integration.store.worlds import RedisWorld, World, advance
 from tests.unit.making import NOON, go, make_ask, make_limits
-from worker.clock import SECOND
+from worker.instants import SECOND
 from worker.limits.adaptive import IDLE, RECOVERY, SLOWEST, Slowdown, fall, granted, interval_of
 from worker.limits.token_bucket import Rate, Taken, after, earliest, take
 from worker.store.protocol import Ask, Closed, Go

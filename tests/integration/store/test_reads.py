@@ -4,7 +4,7 @@ import pytest
 
 from tests.integration.store.worlds import RedisWorld, World, advance
 from tests.unit.making import NOON, go, make_ask, make_limits
-from worker.clock import DAY, SECOND
+from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import Rate, ShopLimits, next_reset
 from worker.store.protocol import Ask, Store
 

@@ -11,7 +11,8 @@ import pytest
 from tests.integration.store.fleet import Fleet, Process
 from tests.integration.store.worlds import AHEAD, MANY, RedisWorld, World, advance, ask_all, submitted
 from tests.unit.making import NOON, go, make_ask, make_limits
-from worker.clock import DAY, SECOND, ManualClock
+from worker.clock import ManualClock
+from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import Rate
 from worker.store.protocol import GRANT_LIFETIME, HORIZON, SHORTEST_TURN, Closed, Go, Wait
 from worker.store.redis import RedisStore

@@ -22,7 +22,7 @@ from tests.unit.tables import (
     TEN_A_SECOND,
     tenths,
 )
-from worker.clock import SECOND
+from worker.instants import SECOND
 from worker.limits.token_bucket import Rate, ShopLimits
 from worker.store.protocol import Ask, Go
 

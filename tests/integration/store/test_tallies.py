@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from tests.integration.store.worlds import RESULT, RedisWorld, World, advance, flush
 from tests.unit.making import go, make_ask
-from worker.clock import DAY
-from worker.model.jobs import Outcome
+from worker.instants import DAY
+from worker.model.result import Outcome
 from worker.store.protocol import MOST_CAMPAIGNS, MOST_COUNTERS, OTHER_CAMPAIGNS
 
 

@@ -6,10 +6,11 @@ from typing import Any, Literal, Protocol
 import redis
 
 from tests.unit.making import NOON, go, make_ask
-from worker.clock import DAY, ManualClock
+from worker.clock import ManualClock
 from worker.errors import StoreError
+from worker.instants import DAY
 from worker.limits.token_bucket import ShopLimits
-from worker.model.jobs import OUTCOMES, Outcome
+from worker.model.result import OUTCOMES, Outcome
 from worker.store.memory.store import MemoryStore
 from worker.store.protocol import Ask, Go, Reply, Seen, Store
 from worker.store.redis import RedisStore

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from worker.campaigns import Importer, ImportOptions, SeenJobs
-from worker.model.jobs import Job
+from worker.model.job import Job
 
 
 @dataclass

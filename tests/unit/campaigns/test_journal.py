@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.unit.making import NOON, go, make_ask, make_limits
-from worker.clock import DAY, SECOND, ManualClock
-from worker.dispatch import Later
+from worker.clock import ManualClock
 from worker.embedded.journal import Journal
 from worker.errors import InputError, UsageError
+from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import Rate
+from worker.model.dispositions import Later
 from worker.model.verdicts import Retry, Unknown
 from worker.store.memory.store import MemoryStore
 from worker.store.protocol import Ask, Closed, Go, Wait

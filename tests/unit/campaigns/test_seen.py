@@ -4,7 +4,7 @@ import pytest
 
 from worker.campaigns import SeenJobs
 from worker.campaigns.dedup import SeenResults
-from worker.model.jobs import OUTCOMES, UNCALLED
+from worker.model.result import OUTCOMES, UNCALLED
 
 ONE, TWO = "0" * 31 + "1", "0" * 31 + "2"
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.unit.making import NOON, make_limits
 from worker.campaigns.progress import Standing, seconds_to_go, unaccounted
-from worker.clock import DAY, SECOND
+from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import Rate
 from worker.store.protocol import ShopState
 

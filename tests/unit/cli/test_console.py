@@ -10,7 +10,7 @@ import pytest
 
 from worker.cli import console
 from worker.cli.run import Outage
-from worker.clock import SECOND
+from worker.instants import SECOND
 
 LOGGING = """
 import structlog

@@ -5,7 +5,7 @@ import pytest
 from tests.unit.making import NOON
 from worker.cli.shop_view import GateView
 from worker.cli.shops.serving import unserved
-from worker.clock import SECOND
+from worker.instants import SECOND
 
 SOON = NOON + 10 * SECOND
 LATER = NOON + 3600 * SECOND

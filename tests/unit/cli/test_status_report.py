@@ -11,11 +11,11 @@ from tests.unit.making import NOON, make_shop
 from worker.campaigns.progress import Standing
 from worker.cli.status.report import Look, report
 from worker.cli.status.text import Frame, lines_of, remarks
-from worker.clock import SECOND
 from worker.errors import BrokerError, ConfigurationError, StoreError
+from worker.instants import SECOND
 from worker.model.controls import Controls, Pause
 from worker.rabbitmq.queue_depths import Depth, Depths
-from worker.shops.registry import ListedShop
+from worker.shops.file import ListedShop
 from worker.store.protocol import Closure, ShopState
 
 ROOT = Path(__file__).parents[3]

@@ -7,7 +7,8 @@ import jwt
 import pytest
 import requests
 
-from worker.clock import SECOND, ManualClock
+from worker.clock import ManualClock
+from worker.instants import SECOND
 from worker.model.rehearsal import is_rehearsed
 from worker.model.verdicts import DOCUMENTED_CODES
 from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET, RunningSandbox, SandboxConfig

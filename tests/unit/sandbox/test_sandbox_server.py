@@ -15,8 +15,9 @@ import jwt
 import pytest
 import requests
 
-from worker.clock import SECOND, ManualClock
+from worker.clock import ManualClock
 from worker.errors import ConfigurationError, InputError, UsageError
+from worker.instants import SECOND
 from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET, RunningSandbox, SandboxConfig, make_limits
 
 NOW = 1_900_000_000 * SECOND

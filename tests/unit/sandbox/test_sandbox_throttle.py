@@ -6,7 +6,8 @@ import jwt
 import pytest
 import requests
 
-from worker.clock import DAY, SECOND, ManualClock
+from worker.clock import ManualClock
+from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import ShopLimits
 from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET, RunningSandbox, SandboxConfig, make_limits
 from worker.sandbox.responses import RefusedError

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.making import PATIENT
-from worker.clock import DAY, SECOND
+from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import Rate, day_of
 from worker.shops.file import ShopTable
 from worker.simulator import Fleet, Load, Report, Scenario

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from threading import Thread
 
 from tests.unit.making import NOON
-from worker.clock import SECOND, ManualClock
+from worker.clock import ManualClock
+from worker.instants import SECOND
 from worker.store.redis.epochs import Epochs
 
 

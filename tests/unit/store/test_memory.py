@@ -6,7 +6,8 @@ Its limits and its ledger are tested together with the Redis store's, in tests/i
 import pytest
 
 from tests.unit.making import NOON, go, make_ask, make_limits
-from worker.clock import DAY, SECOND, ManualClock
+from worker.clock import ManualClock
+from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import Rate, ShopLimits
 from worker.store.memory.store import MemoryStore, Started, Waiting
 from worker.store.protocol import Closed, Go, Wait

@@ -20,7 +20,7 @@ from worker.cli.store import known_controls, say_uncounted, some_of
 from worker.cli.tables import Row, columns
 from worker.cli.times import after, ago
 from worker.errors import StoreError, UsageError
-from worker.model.jobs import canonical
+from worker.model.job import canonical
 from worker.rabbitmq.connection import Parameters, parameters
 from worker.rabbitmq.dead_letters import DeadLetter, DeadQueue
 from worker.rabbitmq.topology import TAKEOVERS_HEADER

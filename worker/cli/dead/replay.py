@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from worker.clock import SystemClock
-from worker.dispatch import is_expired
 from worker.errors import AccessRefusedError, DeadLetterError, ReferralError, UnconfirmedError, place_of
 from worker.model.controls import Controls
-from worker.model.jobs import decode_message, parse_message, parse_result
+from worker.model.job import is_expired
+from worker.model.message import decode_message, parse_message
+from worker.model.result import parse_result
 from worker.rabbitmq.connection import Parameters
 from worker.rabbitmq.dead_letters import DeadLetter
 from worker.rabbitmq.producer import outgoing, publish_each

@@ -9,8 +9,9 @@ from worker.cli import console, options
 from worker.cli.settings import load
 from worker.cli.shop_view import time_of
 from worker.cli.store import shop_of
-from worker.clock import SECOND, SystemClock
+from worker.clock import SystemClock
 from worker.errors import ReferralError
+from worker.instants import SECOND
 from worker.model.verdicts import Halted, Retry, Verdict
 from worker.shops.credentials import ReadyToken
 from worker.shops.file import ShopConfig, read_shops

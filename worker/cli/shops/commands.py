@@ -14,12 +14,13 @@ from worker.cli.shops.limit import limit
 from worker.cli.shops.serving import consumers_of, unserved, unserved_line
 from worker.cli.store import ask_each, check_shop, reason_of, shared_store
 from worker.cli.tables import Row, columns
-from worker.clock import SECOND, SystemClock
+from worker.clock import SystemClock
 from worker.errors import BrokerError, ConfigurationError, ReferralError, StoreError, UsageError
+from worker.instants import SECOND
 from worker.model.controls import EVERY_SHOP, Controls
-from worker.model.jobs import SLUG
+from worker.model.job import SLUG
 from worker.settings import Settings
-from worker.shops.registry import ListedShop, readable_shops
+from worker.shops.file import ListedShop, readable_shops
 from worker.store.factory import build_store
 from worker.store.protocol import ShopState
 

@@ -11,9 +11,10 @@ from worker.cli.settings import load
 from worker.cli.shop_view import limit_data, limit_line
 from worker.cli.store import check_shop, reason_of, shared_store
 from worker.cli.times import after
-from worker.clock import SECOND, SystemClock, from_datetime
+from worker.clock import SystemClock
 from worker.errors import UsageError
-from worker.shops.registry import readable_shops
+from worker.instants import SECOND, from_datetime
+from worker.shops.file import readable_shops
 
 SLOWEST = 0.001
 

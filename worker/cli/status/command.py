@@ -19,13 +19,13 @@ from worker.clock import SystemClock
 from worker.errors import BrokerError, ConfigurationError, ReferralError, StoreError
 from worker.limits.token_bucket import Rate, ShopLimits
 from worker.model.controls import Controls
-from worker.model.jobs import SLUG
+from worker.model.job import SLUG
 from worker.rabbitmq.connection import parameters
 from worker.rabbitmq.policies import UnknownPoliciesError, losses
 from worker.rabbitmq.queue_depths import Depths, depths
 from worker.rabbitmq.topology import DEAD, DELAYS, RESULTS, SHOP_PREFIX, shop_queue
 from worker.settings import Settings
-from worker.shops.registry import ListedShop, ReadableShops, readable_shops
+from worker.shops.file import ListedShop, ReadableShops, readable_shops
 from worker.store.factory import build_store
 from worker.store.protocol import ShopState, Store
 from worker.text.masking import mask

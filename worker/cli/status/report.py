@@ -8,13 +8,13 @@ from typing import Any
 from worker.campaigns.progress import Standing, seconds_to_go, unaccounted
 from worker.cli.shop_view import GateView, gate_of, limit_data
 from worker.cli.shops.serving import unserved
-from worker.clock import SECOND, to_datetime
 from worker.errors import ReferralError
+from worker.instants import SECOND, to_datetime
 from worker.model.controls import Controls
-from worker.model.jobs import canonical
+from worker.model.job import canonical
 from worker.rabbitmq.queue_depths import Depth, Depths
 from worker.rabbitmq.topology import DEAD, DELAYS, RESULTS, shop_queue
-from worker.shops.registry import ListedShop
+from worker.shops.file import ListedShop
 from worker.store.protocol import ShopState
 
 LAG_SECONDS = 6.0

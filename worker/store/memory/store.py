@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Literal, NamedTuple
 
-from worker.clock import DAY, Clock
+from worker.clock import Clock
 from worker.errors import StoreError
+from worker.instants import DAY
 from worker.limits.adaptive import Slowdown, fall, granted, interval_of
 from worker.limits.token_bucket import Rate, ShopLimits, after, day_of, earliest, next_reset, refund
 from worker.model.controls import Controls
-from worker.model.jobs import OUTCOMES, UNCALLED, Outcome
+from worker.model.result import OUTCOMES, UNCALLED, Outcome
 from worker.store.memory.tallies import counts_of
 from worker.store.protocol import (
     CANCELLED_FOR,

@@ -10,11 +10,12 @@ from typing import Any
 
 import structlog
 
-from worker.clock import DAY, Clock
+from worker.clock import Clock
 from worker.errors import StoreError
+from worker.instants import DAY
 from worker.limits.token_bucket import ShopLimits
 from worker.model.controls import Controls, Pause, RateLimit
-from worker.model.jobs import Outcome
+from worker.model.result import Outcome
 from worker.store.protocol import (
     CANCELLED_FOR,
     CLOSURE_OUTLIVES,

@@ -1,0 +1,124 @@
+"""The result of a job, as it goes to the results queue: a wire format, see :mod:`worker.model.job`."""
+
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from worker.errors import DeadLetterError
+from worker.model.job import Campaign, Channel, Customer, JobId, Number, Reference, Shop, ShortText, job_id
+from worker.model.validation import explain
+from worker.text.bounds import (
+    RESULT,
+    loads,
+)
+
+Outcome = Literal["sent", "rejected", "failed", "unknown", "expired", "cancelled"]
+
+
+OUTCOMES: tuple[Outcome, ...] = ("sent", "rejected", "failed", "unknown", "expired", "cancelled")
+
+
+UNCALLED: frozenset[str] = frozenset({"expired", "cancelled"})
+"""Outcomes of jobs that were not called. Not final: a later copy of the job may be called, and its result counts."""
+
+
+Code = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+# Made once: json.dumps makes a new encoder for each call that asks for anything but its defaults.
+_ASCII = json.JSONEncoder(separators=(",", ":"))
+
+
+class Result(BaseModel):
+    """What became of one job. A consumer that keeps one result per ``job_id`` sees one final result per job; one that
+    tells of no call (``expired``, ``cancelled``) is superseded by any other, whichever comes first.
+
+    ``referral`` and ``share_action`` are the vendor's objects as they came; times are RFC 3339 in UTC.
+    """
+
+    model_config = ConfigDict(
+        extra="allow", frozen=True, hide_input_in_errors=True, populate_by_name=True, serialize_by_alias=True
+    )
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    job_id: JobId
+    campaign: Campaign
+    shop: Shop
+    run: Number = 0
+    line: Number | None = None
+    reference: Reference | None = None
+    customer: Customer = Customer()
+    channel: Channel
+    destination: ShortText | None = None
+    sender: ShortText | None = None
+    outcome: Outcome
+    code: Code | None = None
+    status: Annotated[int, Field(ge=100, le=999)] | None = None
+    message: str | None = None
+    referral: dict[str, Any] | None = None
+    share_action: Any = None
+    attempts: Number
+    published_at: AwareDatetime | None = None
+    called_at: AwareDatetime | None = None
+    finished_at: AwareDatetime
+    latency_seconds: Seconds | None = None
+
+    def to_json(self) -> str:
+        """One line of JSON in ASCII.
+
+        The vendor's strings can hold lone surrogates, which no UTF-8 encoder takes; escapes carry them through.
+        """
+        fields = self.model_dump(mode="json", exclude=_VENDORS_OWN)
+        vendors_own = {"message": self.message, "referral": self.referral, "share_action": self.share_action}
+        # In their documented places: dict order is the order of the columns downstream.
+        return _ASCII.encode(_EVERY_FIELD | fields | vendors_own)
+
+    def __repr_args__(self) -> Iterator[tuple[str, object]]:
+        yield "job_id", self.job_id
+        yield "shop", self.shop
+        yield "outcome", self.outcome
+        yield "code", self.code
+
+
+_EVERY_FIELD = dict.fromkeys(field.alias or name for name, field in Result.model_fields.items())
+
+
+_VENDORS_OWN = {"message", "referral", "share_action"}
+
+
+def parse_result(body: bytes) -> Result:
+    """The result in a message's body; see :func:`check_result`.
+
+    Raises:
+      DeadLetterError: the body is no result, or is one under the id of another job (`bad_schema`).
+    """
+    try:
+        # Not by pydantic alone, which takes no lone surrogate: `to_json` has let those of the vendor's through.
+        return check_result(loads(body, RESULT))
+    except ValueError:
+        raise DeadLetterError("bad_schema", "it is no result: the body is not JSON within bounds") from None
+
+
+def check_result(document: Any) -> Result:
+    """The result in a JSON document, which counts only as a whole: every field of it, and its job's id.
+
+    Raises:
+      DeadLetterError: as :func:`parse_result`.
+    """
+    try:
+        result = Result.model_validate(document)
+        made_by_its_fields = job_id(
+            result.shop, result.campaign, result.run, result.customer, result.channel, result.destination
+        )
+    except ValidationError as error:
+        raise DeadLetterError("bad_schema", f"it is no result that this version reads: {explain(error)}") from None
+    except ValueError:
+        raise DeadLetterError("bad_schema", "it is no result: its job's fields are no valid Unicode") from None
+    if made_by_its_fields != result.job_id:
+        raise DeadLetterError("bad_schema", "it is a result whose fields make another job id than it carries")
+    return result
