@@ -13,7 +13,7 @@ from worker.model.job import Job
 from worker.model.result import Result
 from worker.rabbitmq.topology import EXCHANGES, PRODUCER_PREFIX, Exchange, queues
 from worker.settings import PREFIX, Settings
-from worker.shops.file import ShopTable
+from worker.shops.config import ShopTable
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from worker.shops.file import ShopTable
+from worker.shops.config import ShopTable
 from worker.simulator import Fleet, Load, Report, Scenario
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "scaling.md"

@@ -36,7 +36,8 @@ from worker.refer2.tokens import TokenMaker
 from worker.scheduling.context import Host
 from worker.scheduling.delivery import Delivery
 from worker.settings import Settings
-from worker.shops.file import ShopConfig, read_shops
+from worker.shops.config import ShopConfig
+from worker.shops.file import read_shops
 from worker.shops.registry import ShopRegistry
 from worker.store.factory import build_store
 from worker.store.protocol import Store

@@ -25,7 +25,7 @@ from worker.model.verdicts import (
     Unknown,
     Verdict,
 )
-from worker.shops.file import ShopConfig
+from worker.shops.config import ShopConfig
 from worker.store.protocol import GRANT_LIFETIME, LEASE_MARGIN, Ask, Go, Store
 from worker.telemetry.metrics import Metrics
 

@@ -36,7 +36,7 @@ from worker.instants import SECOND
 from worker.rabbitmq.consumer import DRAIN
 from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET
 from worker.settings import PREFIX, Settings
-from worker.shops.file import ShopTable
+from worker.shops.config import ShopTable
 
 README = (ROOT / "k8s" / "README.md").read_text(encoding="utf-8")
 

@@ -34,7 +34,7 @@ from worker.rabbitmq.broker import ReferralBroker  # noqa: E402
 from worker.rabbitmq.consumer import AmqpConsumer, Received  # noqa: E402
 from worker.rabbitmq.publisher import Outgoing, Publisher  # noqa: E402
 from worker.rabbitmq.topology import RESULTS  # noqa: E402
-from worker.shops.file import ShopConfig  # noqa: E402
+from worker.shops.config import ShopConfig  # noqa: E402
 from worker.store.protocol import Ask  # noqa: E402
 from worker.store.redis import RedisStore  # noqa: E402
 

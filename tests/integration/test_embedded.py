@@ -30,8 +30,8 @@ from worker.refer2.client import Refer2Client
 from worker.refer2.tokens import TokenMaker
 from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET, Behaviour, Call, RunningSandbox, SandboxConfig
 from worker.settings import Settings
+from worker.shops.config import ShopConfig, ShopTable
 from worker.shops.credentials import SigningKey
-from worker.shops.file import ShopConfig, ShopTable
 from worker.shops.registry import ShopRegistry
 from worker.store.memory.store import MemoryStore
 from worker.store.protocol import Ask, Go

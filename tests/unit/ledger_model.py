@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from tests.unit.making import NOON, make_ask
 from worker.clock import ManualClock
-from worker.shops.file import OnUnknown
+from worker.shops.config import OnUnknown
 from worker.store.memory.store import Answered, MemoryStore, Started, Waiting
 from worker.store.protocol import NO_DEADLINE, Ask, Go, Seen, Wait
 

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, settings
 from worker.instants import SECOND, from_datetime
 from worker.limits.token_bucket import Rate, ShopLimits
 from worker.model.job import Customer, Job
+from worker.shops.config import ShopConfig, ShopTable
 from worker.shops.credentials import SigningKey
-from worker.shops.file import ShopConfig, ShopTable
 from worker.store.protocol import Ask, Closed, Go, Seen, Wait
 
 NOON = from_datetime(datetime(2026, 11, 2, 12, tzinfo=UTC))

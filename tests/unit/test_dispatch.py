@@ -21,7 +21,7 @@ from worker.model.dispositions import Disposition, Fenced, Finish, GiveBack, Lat
 from worker.model.job import Job, is_expired
 from worker.model.result import Outcome
 from worker.model.verdicts import Halted, Missing, Reading, Refused, Rejected, Retry, Sent, Throttled, Unknown, Verdict
-from worker.shops.file import ShopConfig
+from worker.shops.config import ShopConfig
 from worker.store.memory.store import MemoryStore
 from worker.store.protocol import GRANT_LIFETIME, LEASE_MARGIN, NO_DEADLINE, Ask, Closed, Go, Seen, Wait
 from worker.telemetry.metrics import Metrics

@@ -25,8 +25,8 @@ from worker.scheduling.consumer import CRASH_LOOP, HOUSEKEEPING, PUT_ASIDE, Gate
 from worker.scheduling.context import Host
 from worker.scheduling.delivery import Delivery
 from worker.scheduling.gate import EXTRA_GRANTS, FOREVER, LONGEST_ASIDE, MAX_ASIDE_PER_CUSTOMER
+from worker.shops.config import ShopConfig
 from worker.shops.credentials import ReadyToken
-from worker.shops.file import ShopConfig
 from worker.shops.registry import ShopRegistry
 from worker.store.memory.store import MemoryStore, Started
 from worker.store.protocol import GRANT_LIFETIME, HORIZON, LEASE_MARGIN, Ask, Closure, Go, Reply, Seen, Wait

@@ -16,7 +16,7 @@ from worker.scheduling.breaker import FIRST_PAUSE
 from worker.scheduling.consumer import ALONE_FROM, HOUSEKEEPING
 from worker.scheduling.delivery import Delivery
 from worker.scheduling.token_probe import GRACE
-from worker.shops.file import ShopConfig
+from worker.shops.config import ShopConfig
 from worker.store.protocol import LEASE_MARGIN
 
 BAD_TOKEN = Halted(401, "invalid_token", None, every_shop=False)

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.unit.ledger_model import UNDATED, BrokenPromiseError, Copies, RealLedger, Record, search
-from worker.shops.file import OnUnknown
+from worker.shops.config import OnUnknown
 from worker.store.protocol import Go, Seen, Wait
 
 

@@ -19,8 +19,8 @@ from worker.model.job import Customer, Job
 from worker.model.verdicts import Found, Halted, Refused, Rejected, Retry, Sent, Throttled, Unknown
 from worker.refer2.client import Refer2Client
 from worker.refer2.tokens import TokenMaker
+from worker.shops.config import ShopConfig, ShopTable
 from worker.shops.credentials import SigningKey, UnidentifiedCustomerError
-from worker.shops.file import ShopConfig, ShopTable
 
 OK = response(200, {"referral": {"link": "https://example.com/r/1"}, "message": "hi"})
 SENT = Sent(200, "hi", {"link": "https://example.com/r/1"}, None)

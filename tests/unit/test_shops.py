@@ -9,8 +9,9 @@ import structlog
 from worker.errors import ConfigurationError
 from worker.instants import SECOND
 from worker.limits.token_bucket import Rate, ShopLimits
+from worker.shops.config import ListedShop, ShopConfig, ShopTable
 from worker.shops.credentials import ReadyToken, SigningKey
-from worker.shops.file import ListedShop, ShopConfig, ShopTable, listed_shops, readable_shops
+from worker.shops.file import listed_shops, readable_shops
 from worker.shops.registry import ShopRegistry
 
 ACME = '[shops.acme]\nkey_id = "k1"\nsecret_file = "acme.key"\n'

@@ -10,8 +10,8 @@ from worker.clock import ManualClock
 from worker.instants import SECOND
 from worker.model.job import Customer
 from worker.refer2.tokens import BACKDATING_SECONDS, LIFETIME_SECONDS, MOST_CUSTOMER_TOKENS, RENEWAL_SECONDS, TokenMaker
+from worker.shops.config import ShopConfig, ShopTable
 from worker.shops.credentials import ReadyToken, SigningKey, UnidentifiedCustomerError
-from worker.shops.file import ShopConfig, ShopTable
 
 NOW = 1_800_000_000
 SECRET = b"a secret of at least thirty-two bytes"

@@ -19,8 +19,8 @@ from worker.embedded.run import EmbeddedRun, Tally, journal_of
 from worker.errors import UsageError
 from worker.instants import SECOND, to_datetime
 from worker.model.rehearsal import SHOP
+from worker.shops.config import ShopConfig, ShopTable
 from worker.shops.credentials import SigningKey
-from worker.shops.file import ShopConfig, ShopTable
 from worker.shops.registry import ShopRegistry
 
 MINUTE = 60 * SECOND

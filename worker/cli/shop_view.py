@@ -8,7 +8,7 @@ from typing import Any
 from worker.instants import SECOND, from_datetime, to_datetime
 from worker.limits.token_bucket import ShopLimits, next_reset
 from worker.model.controls import Controls
-from worker.shops.file import ListedShop
+from worker.shops.config import ListedShop
 from worker.store.protocol import ShopState
 
 

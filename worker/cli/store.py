@@ -11,7 +11,8 @@ from worker.clock import SystemClock
 from worker.errors import ConfigurationError, StoreError, UsageError
 from worker.model.controls import Controls
 from worker.settings import Settings
-from worker.shops.file import ListedShop, ReadableShops
+from worker.shops.config import ListedShop
+from worker.shops.file import ReadableShops
 from worker.store.factory import build_store
 from worker.store.protocol import Store
 

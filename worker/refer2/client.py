@@ -14,8 +14,8 @@ from worker.refer2.responses import judge
 from worker.refer2.silences import Silences
 from worker.refer2.transport import LONGEST_IDLE_SECONDS, NoAnswer, Transport, tls_context
 from worker.refer2.verification import judge_referrals, judge_status
+from worker.shops.config import ShopConfig
 from worker.shops.credentials import UnidentifiedCustomerError
-from worker.shops.file import ShopConfig
 from worker.text.bounds import LISTING
 
 _COMPACT = json.JSONEncoder(separators=(",", ":"))

@@ -12,8 +12,8 @@ from jwt.algorithms import HMACAlgorithm
 from worker.clock import Clock
 from worker.instants import SECOND
 from worker.model.job import Customer
+from worker.shops.config import ShopConfig
 from worker.shops.credentials import ReadyToken, SigningKey, UnidentifiedCustomerError
-from worker.shops.file import ShopConfig
 
 ALGORITHM = "HS256"
 AUDIENCE = "BH"

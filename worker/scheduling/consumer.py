@@ -24,8 +24,8 @@ from worker.scheduling.gate import FOREVER, Gate
 from worker.scheduling.gauges import STUCK_MARGIN, Board
 from worker.scheduling.operator_controls import Orders
 from worker.scheduling.shop_rates import Paces
+from worker.shops.config import ShopConfig
 from worker.shops.credentials import ReadyToken
-from worker.shops.file import ShopConfig
 from worker.store.protocol import LEASE_MARGIN, NO_DEADLINE, Ask, Closed, Go, Reply, Seen, Wait
 
 HOUSEKEEPING = SECOND

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from worker.clock import Clock
 from worker.model.verdicts import Verdict
-from worker.shops.file import ShopConfig
+from worker.shops.config import ShopConfig
 from worker.shops.registry import ShopRegistry
 from worker.store.protocol import Store
 from worker.telemetry.metrics import Metrics

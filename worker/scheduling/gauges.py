@@ -8,7 +8,7 @@ from worker.instants import SECOND
 from worker.limits.token_bucket import next_reset
 from worker.scheduling.demand import runnable_jobs_per_second
 from worker.scheduling.gate import Gate, Load, Reason
-from worker.shops.file import ShopConfig
+from worker.shops.config import ShopConfig
 from worker.shops.registry import ShopRegistry
 from worker.telemetry.metrics import Metrics, ShopView
 

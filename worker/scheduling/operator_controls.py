@@ -10,7 +10,7 @@ from worker.limits.token_bucket import ShopLimits
 from worker.model.controls import Controls
 from worker.model.job import Job, is_expired
 from worker.scheduling.gate import FOREVER
-from worker.shops.file import ShopConfig
+from worker.shops.config import ShopConfig
 from worker.store.protocol import Store
 
 

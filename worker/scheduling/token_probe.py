@@ -11,7 +11,7 @@ import structlog
 from worker.errors import place_of
 from worker.instants import SECOND
 from worker.model.verdicts import Halted, Unknown, Verdict, label_of
-from worker.shops.file import ShopConfig
+from worker.shops.config import ShopConfig
 
 GRACE = 5 * SECOND
 """How much longer than its pause a halted shop stays closed for the question about it to be put; then a job probes."""

@@ -10,10 +10,8 @@ import structlog
 
 from worker.errors import ConfigurationError
 from worker.network.plaintext import exposed_host
-from worker.shops.file import (
-    ShopConfig,
-    read_shops,
-)
+from worker.shops.config import ShopConfig
+from worker.shops.file import read_shops
 from worker.text.bounds import read_file
 
 log = structlog.get_logger(__name__)

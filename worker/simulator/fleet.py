@@ -18,8 +18,8 @@ from worker.instants import SECOND
 from worker.model.dispositions import Finish, GiveBack
 from worker.model.verdicts import Sent
 from worker.scheduling.context import Host
+from worker.shops.config import ShopConfig, ShopTable
 from worker.shops.credentials import SigningKey
-from worker.shops.file import ShopConfig, ShopTable
 from worker.shops.registry import ShopRegistry
 from worker.simulator.consumer import SimulatedConsumer, Ticket
 from worker.simulator.queues import ShopQueue

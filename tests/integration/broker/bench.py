@@ -27,8 +27,8 @@ from worker.rabbitmq.topology import EXCHANGES, producer_exchange, queues
 from worker.scheduling.context import Host
 from worker.scheduling.delivery import Delivery
 from worker.scheduling.gate import Gate
+from worker.shops.config import ShopConfig, ShopTable
 from worker.shops.credentials import SigningKey
-from worker.shops.file import ShopConfig, ShopTable
 from worker.shops.registry import ShopRegistry
 from worker.store.memory.store import MemoryStore
 from worker.telemetry.metrics import Metrics

@@ -16,7 +16,7 @@ from worker.refer2.client import Refer2Client
 from worker.refer2.tokens import TokenMaker
 from worker.sandbox import Call, RunningSandbox, SandboxConfig
 from worker.scheduling.breaker import FIRST_PAUSE, LONGEST_PAUSE
-from worker.shops.file import ShopConfig
+from worker.shops.config import ShopConfig
 from worker.shops.registry import ShopRegistry
 
 OLD, NEW = "the old secret of forty characters or so", "the new secret of forty characters or so"

@@ -32,7 +32,7 @@ from tests.services import RabbitMQ, ServiceError, Vhost, wait_until
 from worker.model.job import Job
 from worker.model.verdicts import Verdict
 from worker.rabbitmq.topology import JOBS, RESULTS, shop_queue
-from worker.shops.file import ShopConfig
+from worker.shops.config import ShopConfig
 
 QUEUE = "stock"
 ACME = shop_queue("acme")

@@ -9,7 +9,7 @@ import pytest
 from tests.integration.store.worlds import AHEAD, RedisWorld
 from tests.unit.ledger_model import DEADLINES, KINDS, RESULTS, UNDATED, Copies, RealLedger, Record, asking, search
 from tests.unit.making import NOON, make_ask
-from worker.shops.file import OnUnknown
+from worker.shops.config import OnUnknown
 from worker.store.protocol import Go, Seen, Wait
 
 T = TypeVar("T")

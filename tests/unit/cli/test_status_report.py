@@ -15,7 +15,7 @@ from worker.errors import BrokerError, ConfigurationError, StoreError
 from worker.instants import SECOND
 from worker.model.controls import Controls, Pause
 from worker.rabbitmq.queue_depths import Depth, Depths
-from worker.shops.file import ListedShop
+from worker.shops.config import ListedShop
 from worker.store.protocol import Closure, ShopState
 
 ROOT = Path(__file__).parents[3]

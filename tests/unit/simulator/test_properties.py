@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.unit.making import PATIENT
 from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import Rate, day_of
-from worker.shops.file import ShopTable
+from worker.shops.config import ShopTable
 from worker.simulator import Fleet, Load, Report, Scenario
 from worker.simulator.fleet import BEGIN
 from worker.store.protocol import HORIZON, SHORTEST_TURN

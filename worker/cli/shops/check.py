@@ -13,8 +13,9 @@ from worker.clock import SystemClock
 from worker.errors import ReferralError
 from worker.instants import SECOND
 from worker.model.verdicts import Halted, Retry, Verdict
+from worker.shops.config import ShopConfig
 from worker.shops.credentials import ReadyToken
-from worker.shops.file import ShopConfig, read_shops
+from worker.shops.file import read_shops
 
 SHOWN_OF_KEY_ID = 16
 """Characters of a key's id that are shown; a longer one is cut at half of that."""

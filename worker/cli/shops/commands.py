@@ -20,7 +20,8 @@ from worker.instants import SECOND
 from worker.model.controls import EVERY_SHOP, Controls
 from worker.model.job import SLUG
 from worker.settings import Settings
-from worker.shops.file import ListedShop, readable_shops
+from worker.shops.config import ListedShop
+from worker.shops.file import readable_shops
 from worker.store.factory import build_store
 from worker.store.protocol import ShopState
 

@@ -25,7 +25,8 @@ from worker.rabbitmq.policies import UnknownPoliciesError, losses
 from worker.rabbitmq.queue_depths import Depths, depths
 from worker.rabbitmq.topology import DEAD, DELAYS, RESULTS, SHOP_PREFIX, shop_queue
 from worker.settings import Settings
-from worker.shops.file import ListedShop, ReadableShops, readable_shops
+from worker.shops.config import ListedShop
+from worker.shops.file import ReadableShops, readable_shops
 from worker.store.factory import build_store
 from worker.store.protocol import ShopState, Store
 from worker.text.masking import mask

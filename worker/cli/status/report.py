@@ -14,7 +14,7 @@ from worker.model.controls import Controls
 from worker.model.job import canonical
 from worker.rabbitmq.queue_depths import Depth, Depths
 from worker.rabbitmq.topology import DEAD, DELAYS, RESULTS, shop_queue
-from worker.shops.file import ListedShop
+from worker.shops.config import ListedShop
 from worker.store.protocol import ShopState
 
 LAG_SECONDS = 6.0
