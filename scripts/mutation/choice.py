@@ -5,7 +5,7 @@ from pathlib import Path
 STORE = "tests/integration/store"
 """Where the store's Lua is tried; with the memory store beside it, which has none."""
 
-COLLECTED = ("tests/unit", STORE, "tests/integration/broker")
+COLLECTED = ("tests/unit", STORE, "tests/integration/rabbitmq")
 
 _LUA = {
     "admit": ["limits", "lines", "sharing", "ledger", "keys", "pace", "faults"],
@@ -30,17 +30,21 @@ _LUA = {
     "watch": ["controls"],
 }
 
-_CONSUMER = ["tests/unit/test_gated_consumer.py", "tests/unit/test_halted.py", "tests/unit/test_wall.py"]
-_RABBITMQ = "tests/integration/broker"
+_CONSUMER = [f"tests/unit/scheduling/test_{topic}.py" for topic in ("loop", "halted", "wall")]
+    "tests/unit/scheduling/test_loop.py",
+    "tests/unit/scheduling/test_halted.py",
+    "tests/unit/scheduling/test_wall.py",
+]
+_RABBITMQ = "tests/integration/rabbitmq"
 _BROKER = [f"{_RABBITMQ}/test_{topic}.py" for topic in ("messages", "delays", "shops_come_and_go")]
 _CAMPAIGNS = ["tests/unit/campaigns"]
 
 _PYTHON = {
-    "worker/refer2/responses.py": ["tests/unit/test_refer2.py", "tests/unit/test_readback.py"],
+    "worker/refer2/responses.py": ["tests/unit/refer2/test_client.py", "tests/unit/refer2/test_verification.py"],
     "worker/scheduling/breaker.py": _CONSUMER,
-    "worker/dispatch.py": ["tests/unit/test_verifying.py", *_CONSUMER],
+    "worker/dispatch.py": ["tests/unit/test_dispatch_verifying.py", *_CONSUMER],
     "worker/scheduling/gate.py": _CONSUMER,
-    "worker/model/job.py": ["tests/unit/test_verifying.py", *_CAMPAIGNS],
+    "worker/model/job.py": ["tests/unit/test_dispatch_verifying.py", *_CAMPAIGNS],
     "worker/limits/token_bucket.py": [f"{STORE}/test_limits.py"],
     "worker/limits/adaptive.py": [f"{STORE}/test_pace.py"],
     "worker/store/memory/store.py": [f"{STORE}/test_ledger.py", f"{STORE}/test_limits.py", STORE, *_CONSUMER],

@@ -12,7 +12,7 @@ import pika
 from tests.faults.drain import DEAD, id_of
 from tests.faults.jobs import CAMPAIGN, CHANNEL, FaultJob
 from tests.faults.site import PATIENCE, Site
-from tests.integration.broker.forging import CLAIMS, RESULT_DEATH, Forged, entry
+from tests.integration.rabbitmq.forging import CLAIMS, RESULT_DEATH, Forged, entry
 from tests.services import wait_until
 
 PER_SECOND = 40

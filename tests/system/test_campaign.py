@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from tests.integration.broker.tap import await_listing, disconnect
+from tests.integration.rabbitmq.tap import await_listing, disconnect
 from tests.services import RabbitMQ, Vhost, wait_until
 from tests.system.commands import Desk, Sandbox
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.broker.tap import Tap, tapping
+from tests.integration.rabbitmq.tap import Tap, tapping
 from tests.services import RabbitMQ, Vhost, wait_until
 from tests.system.commands import Desk
 

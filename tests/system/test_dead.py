@@ -13,8 +13,8 @@ from typing import Any
 import pika.exceptions
 import pytest
 
-from tests.integration.broker.forging import RESULT_DEATH, Forged, entry, nested
-from tests.integration.broker.tap import Tap, limit, tapping
+from tests.integration.rabbitmq.forging import RESULT_DEATH, Forged, entry, nested
+from tests.integration.rabbitmq.tap import Tap, limit, tapping
 from tests.services import RabbitMQ, Vhost, wait_until
 from tests.system.commands import Desk
 

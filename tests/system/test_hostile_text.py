@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests import hostile
-from tests.integration.broker.tap import tapping
+from tests.integration.rabbitmq.tap import tapping
 from tests.services import Vhost, wait_until
 from tests.system.commands import Desk
 

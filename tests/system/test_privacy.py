@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from tests import canaries
-from tests.integration.broker.tap import tapping
+from tests.integration.rabbitmq.tap import tapping
 from tests.services import RabbitMQ, Vhost, wait_until
 from tests.services.process import free_ports
 from tests.system.commands import Desk

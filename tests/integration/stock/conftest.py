@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.broker.tap import Tap, tapping
+from tests.integration.rabbitmq.tap import Tap, tapping
 from tests.services import Vhost
 
 

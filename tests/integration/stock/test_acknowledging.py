@@ -17,7 +17,7 @@ import pika.exceptions
 import pytest
 from dramatiq.brokers.rabbitmq import RabbitmqBroker
 
-from tests.integration.broker.bench import (
+from tests.integration.rabbitmq.bench import (
     CONNECTION,
     SENT,
     Bench,
@@ -27,7 +27,7 @@ from tests.integration.broker.bench import (
     new_job,
     new_shop,
 )
-from tests.integration.broker.tap import Tap, cut
+from tests.integration.rabbitmq.tap import Tap, cut
 from tests.services import RabbitMQ, ServiceError, Vhost, wait_until
 from worker.model.job import Job
 from worker.model.verdicts import Verdict

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.integration.broker.bench import declare, message_of, new_job
-from tests.integration.broker.tap import Tap
+from tests.integration.rabbitmq.bench import declare, message_of, new_job
+from tests.integration.rabbitmq.tap import Tap
 from tests.services import Vhost
 from worker.instants import SECOND
 from worker.rabbitmq.topology import DEAD, RETURN, delay_exchange, shop_queue

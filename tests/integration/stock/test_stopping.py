@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.broker.bench import declare, new_job
-from tests.integration.broker.tap import Tap
+from tests.integration.rabbitmq.bench import declare, new_job
+from tests.integration.rabbitmq.tap import Tap
 from tests.integration.stock.processes import QUEUE, THREADS, Running, started, stock
 from tests.integration.stock.upstream import Upstream
 from tests.services import Vhost, wait_until

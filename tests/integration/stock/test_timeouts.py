@@ -1,6 +1,6 @@
 """What RabbitMQ's consumer time-out does to Dramatiq's own consumer when one shop may not be called for a while.
 
-Ours is shown free of it in tests/integration/broker/test_own_node.py.
+Ours is shown free of it in tests/integration/rabbitmq/test_own_node.py.
 """
 
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.broker.tap import Tap
+from tests.integration.rabbitmq.tap import Tap
 from tests.integration.stock.processes import QUEUE, stock
 from tests.integration.stock.upstream import Upstream
 from tests.services import RabbitMQ, Vhost, open_rabbitmq, wait_until

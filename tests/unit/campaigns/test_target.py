@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.campaigns.test_journal import body_of, grant
+from tests.unit.embedded.test_journal import body_of, grant
 from tests.unit.making import make_ask
 from worker.campaigns.target import Target
 from worker.embedded.journal import Journal
