@@ -58,6 +58,10 @@ class App:
     broker: dramatiq.Broker
     client: Refer2Client
 
+    def close(self) -> None:
+        """Let go of the connections to Refer2, once no call is under way."""
+        self.client.close()
+
 
 Refer = Callable[[ShopConfig, Job], Verdict]
 

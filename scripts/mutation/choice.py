@@ -31,10 +31,6 @@ _LUA = {
 }
 
 _CONSUMER = [f"tests/unit/scheduling/test_{topic}.py" for topic in ("loop", "halted", "wall")]
-    "tests/unit/scheduling/test_loop.py",
-    "tests/unit/scheduling/test_halted.py",
-    "tests/unit/scheduling/test_wall.py",
-]
 _RABBITMQ = "tests/integration/rabbitmq"
 _BROKER = [f"{_RABBITMQ}/test_{topic}.py" for topic in ("messages", "delays", "shops_come_and_go")]
 _CAMPAIGNS = ["tests/unit/campaigns"]

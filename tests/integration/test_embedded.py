@@ -122,13 +122,14 @@ class Bench:
                 [export], import_options, seen=seen, published_at=datetime.now(UTC), allowed_shops=known.slugs()
             )
 
+        ticking = clock or SystemClock()
         return EmbeddedRun(
-            Settings(),
+            lambda store, run: build_local(Settings(), known, store, ticking, run, threads),
             known,
             importer_of,
             out=self.out,
             campaign=import_options.campaign,
-            clock=clock or SystemClock(),
+            clock=ticking,
             threads=threads,
             patient=False,
         )
@@ -500,7 +501,7 @@ def drive(bench: Bench, run: LocalRun, until: Callable[[], object]) -> None:
     finally:
         app.host.stopping.set()
         worker.stop()
-        app.client.close()
+        app.close()
 
 
 def test_an_unexpected_error_ends_the_run_and_is_told(bench: Bench) -> None:

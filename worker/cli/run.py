@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from worker.app import build_local
 from worker.campaigns import Importer, ImportOptions, SeenJobs
 from worker.cli import console, options
 from worker.cli.settings import load
@@ -94,7 +95,7 @@ def run(
         total, told = _ask_first(importer_of, yes=yes)
         clock = SystemClock()
         embedded = EmbeddedRun(
-            loaded,
+            lambda store, run: build_local(loaded, shops, store, clock, run, threads),
             shops,
             importer_of,
             out=out,

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import dramatiq
 
-from worker.app import App, build_local
 from worker.campaigns.dedup import SeenJobs
 from worker.campaigns.importer import Importer
 from worker.campaigns.results_file import ResultsFile
@@ -21,7 +21,7 @@ from worker.errors import UsageError
 from worker.instants import SECOND
 from worker.model.result import Outcome
 from worker.private_files import may_be_replaced
-from worker.settings import Settings
+from worker.scheduling.context import Host
 from worker.shops.registry import ShopRegistry
 from worker.store.memory.store import MemoryStore
 from worker.store.protocol import Ask
@@ -36,6 +36,20 @@ def journal_of(out: Path) -> Path:
 
 
 ImporterOf = Callable[[SeenJobs], Importer]
+
+
+class App(Protocol):
+    """The parts that do the work, as the wiring has put them together."""
+
+    @property
+    def host(self) -> Host: ...
+    @property
+    def broker(self) -> dramatiq.Broker: ...
+    def close(self) -> None: ...
+
+
+BuildApp = Callable[[MemoryStore, LocalRun], App]
+"""The wiring: it stands above this room, so that whoever starts a run hands it in."""
 
 
 @dataclass
@@ -67,7 +81,7 @@ class EmbeddedRun:
 
     def __init__(
         self,
-        settings: Settings,
+        build: BuildApp,
         shops: ShopRegistry,
         importer_of: ImporterOf,
         *,
@@ -80,7 +94,7 @@ class EmbeddedRun:
     ) -> None:
         self.tally = Tally()
         self.stopping = threading.Event()
-        self._settings = settings
+        self._build = build
         self._shops = shops
         self._importer_of = importer_of
         self._out = out
@@ -153,7 +167,7 @@ class EmbeddedRun:
         tick: Callable[[], None],
         every: float,
     ) -> None:
-        app = build_local(self._settings, self._shops, store, self._clock, run, self._threads)
+        app = self._build(store, run)
         self._app = app
         if self.stopping.is_set():
             self.stop()
@@ -167,7 +181,7 @@ class EmbeddedRun:
             app.host.stopping.set()
             importer.stop()
             worker.stop()
-            app.client.close()
+            app.close()
             tick()
 
     def _record(self, results: ResultsFile) -> Callable[[str, Outcome, str | None], None]:
