@@ -152,7 +152,7 @@ def test_its_build_steps_make_it(built: Path) -> None:
     done = subprocess.run([built / "bin" / "referrals", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("referrals ")
     (packages,) = (built / "lib").glob("python*/site-packages")
-    assert (packages / "worker" / "store" / "lua" / "admit.lua").exists()
+    assert (packages / "worker" / "store" / "redis" / "lua" / "admit.lua").exists()
     assert not (packages / "pytest").exists()
     assert not (packages / "hatchling").exists()
 

@@ -107,8 +107,9 @@ class WarmCommands:
 
 def _serve() -> None:
     """Returns in each fork, as the command; never in the server itself."""
+    modules = importlib.import_module("worker.cli.main").COMMANDS
     for name in COMMANDS:
-        importlib.import_module(f"worker.cli.{name}")
+        importlib.import_module(f"worker.cli.{modules[name]}")
     importlib.import_module("worker.store.redis")
     for line in sys.stdin:
         request = Request(**json.loads(line))

@@ -15,9 +15,18 @@ from worker.errors import ReferralError
 from worker.text.masking import mask
 from worker.text.visible import one_line
 
-COMMANDS = ("run", "publish", "work", "collect", "status", "shops", "cancel", "dead", "sandbox")
-"""Each is the function or the group of its name in the module of its name, in the order in which ``--help`` shows
-them."""
+COMMANDS = {
+    "run": "run",
+    "publish": "publish",
+    "work": "work",
+    "collect": "collect",
+    "status": "status.command",
+    "shops": "shops.commands",
+    "cancel": "cancel",
+    "dead": "dead.commands",
+    "sandbox": "sandbox",
+}
+"""The module of each command, which holds a function or a group of its name; in the order of ``--help``."""
 
 
 @contextmanager
@@ -51,7 +60,7 @@ class _LazyGroup(TyperGroup):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        command = getattr(importlib.import_module(f"worker.cli.{cmd_name}"), cmd_name)
+        command = getattr(importlib.import_module(f"worker.cli.{COMMANDS[cmd_name]}"), cmd_name)
         if isinstance(command, typer.Typer):
             group = typer.main.get_command(command)
             # By which the help lists it.

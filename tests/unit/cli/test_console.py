@@ -14,7 +14,7 @@ from worker.instants import SECOND
 
 LOGGING = """
 import structlog
-from worker import logs
+from worker.telemetry import logs
 from worker.cli import console
 logs.configure("WARNING", "console")
 log = structlog.get_logger("ours")

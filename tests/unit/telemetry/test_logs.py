@@ -12,7 +12,7 @@ from typing import Any
 HEAD = """
 import logging, sys, threading, warnings
 import structlog
-from worker import logs
+from worker.telemetry import logs
 from worker.text.masking import hide
 hide("canary-secret-1")
 logs.configure("DEBUG", "json")

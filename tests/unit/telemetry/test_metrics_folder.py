@@ -11,7 +11,7 @@ import pytest
 
 BOUNDED = """
 import resource, sys
-from worker import metrics_folder
+from worker.telemetry import metrics_folder
 from worker.errors import ConfigurationError
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
 try:
@@ -22,7 +22,7 @@ except ConfigurationError as error:
 
 WORKER = """
 import subprocess, sys
-from worker import metrics_folder
+from worker.telemetry import metrics_folder
 folder = metrics_folder.{prepare}()
 (folder / "counter_1.db").write_text("counted")
 print(folder, flush=True)
@@ -31,8 +31,8 @@ sys.stdin.read()
 
 PARENT = """
 import subprocess, sys
-from worker import metrics_folder
-child = "from worker import metrics_folder; print(metrics_folder.shared_metrics_of_parent())"
+from worker.telemetry import metrics_folder
+child = "from worker.telemetry import metrics_folder; print(metrics_folder.shared_metrics_of_parent())"
 prepared = metrics_folder.prepare_shared_metrics()
 print(prepared, flush=True)
 for _ in range(2):

@@ -492,6 +492,6 @@ def _token(epoch: int) -> bytes:
 
 
 def _source(name: str, server_clock: str) -> str:
-    folder = resources.files("worker.store") / "lua"
+    folder = resources.files("worker.store.redis") / "lua"
     keys, *parts = [(folder / f"{part}.lua").read_text() for part in ("keys", *_SCRIPTS[name], name)]
     return "\n".join([keys, server_clock, *parts])
