@@ -33,7 +33,7 @@ from worker.rabbitmq.publisher import Publisher
 from worker.rabbitmq.topology import queues
 from worker.refer2.client import Refer2Client
 from worker.refer2.tokens import TokenMaker
-from worker.scheduling.context import Host
+from worker.scheduling.context import Context
 from worker.scheduling.delivery import Delivery
 from worker.settings import Settings
 from worker.shops.config import ShopConfig
@@ -54,7 +54,7 @@ log = structlog.get_logger(__name__)
 class App:
     """A broker with its actor, ready for a Dramatiq worker, and what it works with."""
 
-    host: Host
+    context: Context
     broker: dramatiq.Broker
     client: Refer2Client
 
@@ -86,19 +86,19 @@ def build_worker(
         log.warning("plaintext_allowed", setting=setting, host=exposed)
     shops = ShopRegistry.load(settings.shops, plaintext_hosts=settings.plaintext_hosts)
     metrics = _metrics(settings)
-    host = _host(settings, shops, store or build_store(settings, clock, metrics.store_answered), clock, metrics)
+    context = _context(settings, shops, store or build_store(settings, clock, metrics.store_answered), clock, metrics)
     client = build_client(settings, clock, metrics)
-    host.status = client.status
-    host.marks = _folder_of_marks()
+    context.status = client.status
+    context.marks = _folder_of_marks()
     params = _parameters(settings)
     single = settings.redis_url is None
-    broker = ReferralBroker(host, params, single=single, publisher=publisher)
+    broker = ReferralBroker(context, params, single=single, publisher=publisher)
     alone = params if single else None
     broker.add_middleware(
-        _Lifecycle(host, client, MetricsServer(settings.metrics_host, settings.metrics_port, clock), alone)
+        _Lifecycle(context, client, MetricsServer(settings.metrics_host, settings.metrics_port, clock), alone)
     )
-    _declare_actor(broker, host, client, around_call)
-    return App(host, broker, client)
+    _declare_actor(broker, context, client, around_call)
+    return App(context, broker, client)
 
 
 def _folder_of_marks() -> Path | None:
@@ -115,13 +115,13 @@ def build_local(
 ) -> App:
     """A worker of a single process over a run's own source of jobs."""
     metrics = _metrics(settings)
-    host = _host(settings, shops, store, clock, metrics)
-    host.threads = threads
+    context = _context(settings, shops, store, clock, metrics)
+    context.threads = threads
     client = build_client(settings, clock, metrics)
-    host.status = client.status
-    broker = LocalBroker(host, run)
-    _declare_actor(broker, host, client)
-    return App(host, broker, client)
+    context.status = client.status
+    broker = LocalBroker(context, run)
+    _declare_actor(broker, context, client)
+    return App(context, broker, client)
 
 
 def preflight(settings: Settings, processes: int) -> None:
@@ -188,8 +188,8 @@ def _metrics(settings: Settings) -> Metrics:
     return Metrics(CollectorRegistry(), most_shops=settings.metrics_shops)
 
 
-def _host(settings: Settings, shops: ShopRegistry, store: Store, clock: Clock, metrics: Metrics) -> Host:
-    return Host(
+def _context(settings: Settings, shops: ShopRegistry, store: Store, clock: Clock, metrics: Metrics) -> Context:
+    return Context(
         store=store,
         shops=shops,
         clock=clock,
@@ -215,16 +215,16 @@ def build_client(settings: Settings, clock: Clock, metrics: Metrics | None = Non
 
 
 def _declare_actor(
-    broker: dramatiq.Broker, host: Host, client: Refer2Client, around_call: Callable[[Refer], Refer] | None = None
+    broker: dramatiq.Broker, context: Context, client: Refer2Client, around_call: Callable[[Refer], Refer] | None = None
 ) -> None:
     dispatcher = Dispatcher(
-        shop_of=host.shops.get,
+        shop_of=context.shops.get,
         refer=client.refer if around_call is None else around_call(client.refer),
         read_back=client.read_back,
-        store=host.store,
-        clock=host.clock,
-        metrics=host.metrics,
-        stopping=host.stopping.is_set,
+        store=context.store,
+        clock=context.clock,
+        metrics=context.metrics,
+        stopping=context.stopping.is_set,
     )
 
     @dramatiq.actor(broker=broker, actor_name=ACTOR, queue_name=QUEUE)
@@ -236,7 +236,7 @@ def _declare_actor(
         try:
             delivery.disposition = dispatcher.dispatch(
                 job,
-                delivery.ask,
+                delivery.request,
                 delivery.grant,
                 probing=delivery.probing,
                 paused=delivery.paused,
@@ -277,9 +277,9 @@ class _Lifecycle(Middleware):
     """Ties the parts to the life of Dramatiq's worker process."""
 
     def __init__(
-        self, host: Host, client: Refer2Client, metrics_server: MetricsServer, alone: Parameters | None
+        self, context: Context, client: Refer2Client, metrics_server: MetricsServer, alone: Parameters | None
     ) -> None:
-        self._host = host
+        self._context = context
         self._client = client
         self._metrics_server = metrics_server
         self._alone = alone
@@ -292,13 +292,13 @@ class _Lifecycle(Middleware):
         if self._alone is not None:
             _refuse_a_second(self._alone)
         if threading.current_thread() is threading.main_thread():
-            DrainSignals(self._host.stopping, self._host.clock).install(signal.SIGTERM, signal.SIGHUP)
-            end_with_parent(self._host.stopping)
+            DrainSignals(self._context.stopping, self._context.clock).install(signal.SIGTERM, signal.SIGHUP)
+            end_with_parent(self._context.stopping)
 
     def before_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         del broker
-        self._host.threads = worker.worker_threads
-        self._host.metrics.started.set(self._host.clock.now() / SECOND)
+        self._context.threads = worker.worker_threads
+        self._context.metrics.started.set(self._context.clock.now() / SECOND)
         self._metrics_server.start()
 
     def after_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
@@ -310,11 +310,11 @@ class _Lifecycle(Middleware):
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         del broker, worker
-        self._host.stopping.set()
+        self._context.stopping.set()
 
     def after_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         del broker, worker
         self._client.close()
-        self._host.store.close()
+        self._context.store.close()
         self._metrics_server.close()
         mark_dead()

@@ -26,7 +26,7 @@ from worker.model.verdicts import (
     Verdict,
 )
 from worker.shops.config import ShopConfig
-from worker.store.protocol import GRANT_LIFETIME, LEASE_MARGIN, Ask, Go, Store
+from worker.store.protocol import GRANT_LIFETIME, LEASE_MARGIN, AdmitRequest, Grant, Store
 from worker.telemetry.metrics import Metrics
 
 DEFAULT_THROTTLE = SECOND
@@ -87,8 +87,8 @@ class Dispatcher:
     def dispatch(
         self,
         job: Job,
-        ask: Ask,
-        grant: Go,
+        request: AdmitRequest,
+        grant: Grant,
         *,
         probing: bool = False,
         paused: bool = False,
@@ -110,19 +110,19 @@ class Dispatcher:
         called_at = self._clock.now()
         shop = self._shop_of(job.shop)
         if self._stopping() or called_at > grant.start_by or shop is None:
-            return self._give_back(ask, grant)
-        if grant.unknowns and _verifies(shop, ask) and not (paused and ask.free):
+            return self._give_back(request, grant)
+        if grant.unknowns and _verifies(shop, request) and not (paused and request.uncalled):
             # Also for a job that ends without a call: a read does nothing, and tells how it has ended.
-            return self._verify(shop, job, ask, grant, probing=probing, ends_if_refused=ends_if_refused)
-        if ask.free is not None:
-            return self._finish(job, ask, grant, ask.free)
+            return self._verify(shop, job, request, grant, probing=probing, ends_if_refused=ends_if_refused)
+        if request.uncalled is not None:
+            return self._finish(job, request, grant, request.uncalled)
         if is_expired(job, called_at + self._clock.ahead()):
             # Since it was granted its call: whether the job ends by this copy's deadline is for the ledger to say.
-            return self._give_back(ask, grant)
+            return self._give_back(request, grant)
         if grant.unknowns and shop.on_unknown == "report":
-            return self._finish(job, ask, grant, "unknown", code="interrupted")
+            return self._finish(job, request, grant, "unknown", code="interrupted")
         if grant.attempts > shop.max_attempts or grant.elapsed > shop.max_elapsed:
-            return self._exhausted(job, ask, grant)
+            return self._exhausted(job, request, grant)
 
         if grant.attempts == 1 and job.published_at is not None:
             waited = called_at + self._clock.ahead() - from_datetime(job.published_at)
@@ -135,7 +135,7 @@ class Dispatcher:
             return self._conclude(
                 shop,
                 job,
-                ask,
+                request,
                 grant,
                 verdict,
                 called_at,
@@ -152,8 +152,8 @@ class Dispatcher:
         self,
         shop: ShopConfig,
         job: Job,
-        ask: Ask,
-        grant: Go,
+        request: AdmitRequest,
+        grant: Grant,
         verdict: Verdict,
         called_at: int,
         *,
@@ -163,110 +163,120 @@ class Dispatcher:
     ) -> Disposition:
         match verdict:
             case Sent():
-                return self._finish(job, ask, grant, "sent", verdict=verdict, called_at=called_at)
+                return self._finish(job, request, grant, "sent", verdict=verdict, called_at=called_at)
             case Rejected():
-                return self._finish(job, ask, grant, "rejected", verdict=verdict, called_at=called_at)
+                return self._finish(job, request, grant, "rejected", verdict=verdict, called_at=called_at)
             case Throttled():
-                return self._throttled(ask, grant, verdict, alone=waits_alone)
+                return self._throttled(request, grant, verdict, alone=waits_alone)
             case Refused() | Halted(every_shop=False) if ends_if_refused:
-                return self._finish(job, ask, grant, "failed", verdict=verdict, called_at=called_at)
+                return self._finish(job, request, grant, "failed", verdict=verdict, called_at=called_at)
             case Halted() | Refused() | Retry(status=None):
                 # A job that never got there can't be the reason: the shop's breaker decides when to try again.
-                self._release(ask, grant, called=True)
+                self._release(request, grant, called=True)
                 return GiveBack(grant.epoch, verdict=verdict)
-            case Unknown() if _verifies(shop, ask):
+            case Unknown() if _verifies(shop, request):
                 # Also after the last attempt: there is still something to find out.
                 wait = VERIFY_AFTER + self._wait(grant)
-                return self._later(ask, grant, verdict, called_at, wait=wait, spent=True)
+                return self._later(request, grant, verdict, called_at, wait=wait, spent=True)
             case Unknown() if shop.on_unknown == "report":
-                return self._finish(job, ask, grant, "unknown", verdict=verdict, called_at=called_at)
+                return self._finish(job, request, grant, "unknown", verdict=verdict, called_at=called_at)
             case Retry() | Unknown():
-                again = self._again(shop, ask, grant, verdict, called_at, most=shop.max_attempts, probing=probing)
+                again = self._again(shop, request, grant, verdict, called_at, most=shop.max_attempts, probing=probing)
                 outcome: Outcome = "unknown" if isinstance(verdict, Unknown) else "failed"
-                return again or self._finish(job, ask, grant, outcome, verdict=verdict, called_at=called_at)
+                return again or self._finish(job, request, grant, outcome, verdict=verdict, called_at=called_at)
 
     def _verify(
-        self, shop: ShopConfig, job: Job, ask: Ask, grant: Go, *, probing: bool, ends_if_refused: bool
+        self, shop: ShopConfig, job: Job, request: AdmitRequest, grant: Grant, *, probing: bool, ends_if_refused: bool
     ) -> Disposition:
         # One exchange for each grant, so that neither its lease nor its start has to allow for two: what is not there
         # is released as a plain repeat, whose next grant is for the call.
         now = self._clock.now()
-        until = self._insist(ask, grant, lambda: self._store.take_read(ask))
+        until = self._insist(request, grant, lambda: self._store.take_read(request))
         if until is not None:
-            self._release(ask, grant, called=False)
+            self._release(request, grant, called=False)
             return GiveBack(grant.epoch, scope="customer", until=until)
         reading = self._read_back(shop, job)
         self._metrics.verified(reading)
         match reading:
             case Found():
-                return self._finish(job, ask, grant, "sent", found=reading)
+                return self._finish(job, request, grant, "sent", found=reading)
             case Missing():
-                self._release(ask, grant, called=False, verified=True)
+                self._release(request, grant, called=False, verified=True)
                 return GiveBack(grant.epoch, verified=True)
             case Rejected():
                 # Another read would be refused alike, and this one doesn't tell.
-                return self._finish(job, ask, grant, "unknown", code=reading.code)
+                return self._finish(job, request, grant, "unknown", code=reading.code)
             case Throttled(retry_after=wait):
-                self._release(ask, grant, called=False)
+                self._release(request, grant, called=False)
                 return GiveBack(grant.epoch, scope="customer", until=self._clock.now() + (wait or DEFAULT_THROTTLE))
             case Halted() if ends_if_refused:
                 # The token may call, and not read.
-                return self._finish(job, ask, grant, "unknown", code=reading.code)
+                return self._finish(job, request, grant, "unknown", code=reading.code)
             case Halted():
                 # Away from the head of the shop's line: where a token may call and not read, the others go on.
                 wait = RETRY_CAP // 2 + self._wait(grant)
-                return self._later(ask, grant, reading, now, wait=wait, spent=False)
+                return self._later(request, grant, reading, now, wait=wait, spent=False)
             case Refused(status=status, code=code) | Unknown(status=status, code=code):
                 # A read does nothing, so what became of it doesn't matter.
-                return self._read_failed(shop, job, ask, grant, Retry(status, code), now, probing=probing)
+                return self._read_failed(shop, job, request, grant, Retry(status, code), now, probing=probing)
             case Retry(status=None):
-                return self._later(ask, grant, reading, now, wait=self._wait(grant), spent=False)
+                return self._later(request, grant, reading, now, wait=self._wait(grant), spent=False)
             case Retry():
-                return self._read_failed(shop, job, ask, grant, reading, now, probing=probing)
+                return self._read_failed(shop, job, request, grant, reading, now, probing=probing)
 
     def _read_failed(
-        self, shop: ShopConfig, job: Job, ask: Ask, grant: Go, verdict: Retry, began_at: int, *, probing: bool
+        self,
+        shop: ShopConfig,
+        job: Job,
+        request: AdmitRequest,
+        grant: Grant,
+        verdict: Retry,
+        began_at: int,
+        *,
+        probing: bool,
     ) -> Disposition:
         # An attempt, like a call that failed; of twice as many, so that the last call's outcome gets its turns too.
-        again = self._again(shop, ask, grant, verdict, began_at, most=2 * shop.max_attempts, probing=probing)
-        return again or self._finish(job, ask, grant, "unknown", code="unverified")
+        again = self._again(shop, request, grant, verdict, began_at, most=2 * shop.max_attempts, probing=probing)
+        return again or self._finish(job, request, grant, "unknown", code="unverified")
 
-    def _exhausted(self, job: Job, ask: Ask, grant: Go) -> Disposition:
+    def _exhausted(self, job: Job, request: AdmitRequest, grant: Grant) -> Disposition:
         # Calls that were lost without a trace may have used up the attempts; those that were verified had no effect.
         if grant.unknowns:
-            return self._finish(job, ask, grant, "unknown", code="interrupted")
-        return self._finish(job, ask, grant, "failed", code="unanswered")
+            return self._finish(job, request, grant, "unknown", code="interrupted")
+        return self._finish(job, request, grant, "failed", code="unanswered")
 
-    def _give_back(self, ask: Ask, grant: Go) -> GiveBack:
-        self._release(ask, grant, called=False)
+    def _give_back(self, request: AdmitRequest, grant: Grant) -> GiveBack:
+        self._release(request, grant, called=False)
         return GiveBack(grant.epoch)
 
-    def _release(self, ask: Ask, grant: Go, *, called: bool, verified: bool = False) -> None:
+    def _release(self, request: AdmitRequest, grant: Grant, *, called: bool, verified: bool = False) -> None:
         # A grant that its lease takes back counts as a call whose outcome nobody knows.
-        self._insist(ask, grant, lambda: self._store.release(ask, grant.epoch, called=called, verified=verified))
+        self._insist(
+            request, grant, lambda: self._store.release(request, grant.epoch, called=called, verified=verified)
+        )
 
-    def _throttled(self, ask: Ask, grant: Go, verdict: Throttled, *, alone: bool) -> GiveBack:
+    def _throttled(self, request: AdmitRequest, grant: Grant, verdict: Throttled, *, alone: bool) -> GiveBack:
         # Where the answer doesn't tell whose limit it was, blocking the customer is the smaller mistake; a shop's
         # limit then answers 429 to the next customer too.
         wait = verdict.retry_after or DEFAULT_THROTTLE
         until = self._clock.now() + wait
-        scope = verdict.scope or ("customer" if ask.customer else "shop")
-        if alone and ask.customer:
+        scope = verdict.scope or ("customer" if request.customer else "shop")
+        if alone and request.customer:
             scope = "customer"
         # This process keeps to it in any case.
         with suppress(StoreError):
-            if scope == "shop" and wait <= LONGEST_OF_A_PACE and ask.limits.adapts:
+            if scope == "shop" and wait <= LONGEST_OF_A_PACE and request.limits.adapts:
                 # Booked up to so long ahead, perhaps before an earlier refusal: that fall has allowed for it already.
-                self._store.slow_down(ask, grant.start_at - GRANT_LIFETIME)
-            self._store.block(ask.shop, ask.customer if scope == "customer" else None, until)
-        self._release(ask, grant, called=True)
+                self._store.slow_down(request, grant.start_at - GRANT_LIFETIME)
+            self._store.block(request.shop, request.customer if scope == "customer" else None, until)
+        self._release(request, grant, called=True)
         return GiveBack(grant.epoch, scope=scope, until=until, verdict=verdict)
 
     def _again(
         self,
         shop: ShopConfig,
-        ask: Ask,
-        grant: Go,
+        request: AdmitRequest,
+        grant: Grant,
         verdict: Retry | Unknown,
         began_at: int,
         *,
@@ -280,33 +290,40 @@ class Dispatcher:
         spent = not probing or isinstance(verdict, Unknown)
         if spent and (grant.attempts >= most or elapsed > shop.max_elapsed):
             return None
-        return self._later(ask, grant, verdict, began_at, wait=wait, spent=spent)
+        return self._later(request, grant, verdict, began_at, wait=wait, spent=spent)
 
-    def _wait(self, grant: Go) -> int:
+    def _wait(self, grant: Grant) -> int:
         # Full jitter: after an outage the repeats of a whole campaign must not come back at one instant.
         return int(min(RETRY_BASE << (grant.attempts - 1), RETRY_CAP) * self._random())
 
     def _later(
-        self, ask: Ask, grant: Go, verdict: Halted | Retry | Unknown, began_at: int, *, wait: int, spent: bool
+        self,
+        request: AdmitRequest,
+        grant: Grant,
+        verdict: Halted | Retry | Unknown,
+        began_at: int,
+        *,
+        wait: int,
+        spent: bool,
     ) -> Later | Fenced:
         not_before = self._clock.now() + wait
         elapsed = grant.elapsed + (not_before - began_at if spent else 0)
         unknown = isinstance(verdict, Unknown)
         recorded = self._insist(
-            ask,
+            request,
             grant,
-            lambda: self._store.retry(ask, grant.epoch, not_before, unknown=unknown, spent=spent, elapsed=elapsed),
+            lambda: self._store.retry(request, grant.epoch, not_before, unknown=unknown, spent=spent, elapsed=elapsed),
         )
         if not recorded:
             return Fenced(verdict)
         self._metrics.repeated(verdict)
         return Later(grant.epoch, not_before, verdict, spent=spent, elapsed=elapsed)
 
-    def _insist(self, ask: Ask, grant: Go, record: Callable[[], T]) -> T:
+    def _insist(self, request: AdmitRequest, grant: Grant, record: Callable[[], T]) -> T:
         # What the ledger doesn't hear would count as a call of unknown outcome once its lease is over, and be made
         # again; so the lease is used to the end.
         # What was recorded unheard is refused the second time; the job's message then finds it in the ledger.
-        lease_ends = grant.start_by + ask.lease + LEASE_MARGIN
+        lease_ends = grant.start_by + request.lease + LEASE_MARGIN
         while True:
             try:
                 return record()
@@ -318,8 +335,8 @@ class Dispatcher:
     def _finish(
         self,
         job: Job,
-        ask: Ask,
-        grant: Go,
+        request: AdmitRequest,
+        grant: Grant,
         outcome: Outcome,
         *,
         code: str | None = None,
@@ -362,12 +379,12 @@ class Dispatcher:
             latency_seconds=(finished_at - called_at) / SECOND if called_at is not None else None,
         )
         body = result.to_json()
-        if not self._insist(ask, grant, lambda: self._store.answer(ask, grant.epoch, body)):
+        if not self._insist(request, grant, lambda: self._store.answer(request, grant.epoch, body)):
             return Fenced(verdict) if verdict is not None else GiveBack(grant.epoch)
         self._metrics.finished(job.shop, outcome)
         return Finish(grant.epoch, body, outcome, code, result.share_action is not None, verdict)
 
 
-def _verifies(shop: ShopConfig, ask: Ask) -> bool:
+def _verifies(shop: ShopConfig, request: AdmitRequest) -> bool:
     # Refer2 refuses a job that names no customer, however often it is called, and there is nobody to ask about.
-    return shop.on_unknown == "verify" and bool(ask.customer)
+    return shop.on_unknown == "verify" and bool(request.customer)

@@ -35,7 +35,7 @@ from worker.rabbitmq.consumer import AmqpConsumer, Received  # noqa: E402
 from worker.rabbitmq.publisher import Outgoing, Publisher  # noqa: E402
 from worker.rabbitmq.topology import RESULTS  # noqa: E402
 from worker.shops.config import ShopConfig  # noqa: E402
-from worker.store.protocol import Ask  # noqa: E402
+from worker.store.protocol import AdmitRequest  # noqa: E402
 from worker.store.redis import RedisStore  # noqa: E402
 
 ARMED = Path(os.environ["FAULTS_ARMED"])
@@ -94,16 +94,16 @@ def reach(point: str, job_id: str) -> None:
 class FailingStore(RedisStore):
     """Dies before an answer is recorded or right after it, or once a result is confirmed and not settled."""
 
-    def answer(self, ask: Ask, epoch: int, result: str) -> bool:
-        reach("before_answer", ask.job_id)
-        recorded = super().answer(ask, epoch, result)
-        calls.end(ask.job_id)
-        reach("after_answer", ask.job_id)
+    def answer(self, request: AdmitRequest, epoch: int, result: str) -> bool:
+        reach("before_answer", request.job_id)
+        recorded = super().answer(request, epoch, result)
+        calls.end(request.job_id)
+        reach("after_answer", request.job_id)
         return recorded
 
-    def settle(self, ask: Ask, epoch: int, outcome: Outcome, code: str | None = None) -> None:
-        reach("after_confirm", ask.job_id)
-        super().settle(ask, epoch, outcome, code)
+    def settle(self, request: AdmitRequest, epoch: int, outcome: Outcome, code: str | None = None) -> None:
+        reach("after_confirm", request.job_id)
+        super().settle(request, epoch, outcome, code)
 
 
 class FailingPublisher(Publisher):

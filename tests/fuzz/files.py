@@ -15,7 +15,7 @@ from worker.errors import InputError, UsageError
 from worker.model.result import Result
 from worker.rabbitmq.queue_depths import read
 from worker.store.memory.store import MemoryStore
-from worker.store.protocol import Ask
+from worker.store.protocol import AdmitRequest
 
 HEADER = ",".join(COLUMNS) + "\n"
 
@@ -34,11 +34,13 @@ def journal(data: bytes) -> None:
                 results = list(found.results())
                 seen.mark_finished(result["job_id"] for result in results)
                 store = MemoryStore(ManualClock(NOON), retention=0)
-                found.restore(store, lambda shop, customer, job_id: Ask(shop, customer, job_id, PLENTY, lease=LEASE))
+                found.restore(
+                    store, lambda shop, customer, job_id: AdmitRequest(shop, customer, job_id, PLENTY, lease=LEASE)
+                )
                 written = ResultsFile(place / "results.csv")
                 assert written.rebuild(results) == len(results)
                 written.close()
-                store.admit(Ask("acme", "b:1", "0" * 32, PLENTY, lease=LEASE))
+                store.admit(AdmitRequest("acme", "b:1", "0" * 32, PLENTY, lease=LEASE))
                 found.finished(RESULT.to_json())
         except (InputError, UsageError) as error:
             told(error)

@@ -16,10 +16,10 @@ from worker.clock import ManualClock
 from worker.errors import StoreError
 from worker.model.controls import Controls
 from worker.model.result import OUTCOMES
-from worker.store.protocol import Ask, Closed, Go, Seen, Wait
+from worker.store.protocol import AdmitRequest, AlreadyAnswered, Grant, ShopClosed, Wait
 from worker.store.redis import RedisStore
 
-ASK = Ask("acme", "b:1", make_job().job_id, PLENTY, lease=LEASE)
+ASK = AdmitRequest("acme", "b:1", make_job().job_id, PLENTY, lease=LEASE)
 
 _LONGEST_WAIT = 10
 _MOST_PAGES = 20
@@ -30,10 +30,10 @@ def store(data: bytes) -> None:
     with _answering(data) as url:
         made = RedisStore(url, ManualClock(NOON))
         try:
-            for ask in (_admit, _controls, _watch, _inspect, _tallies, _take_read, _answer):
+            for request in (_admit, _controls, _watch, _inspect, _tallies, _take_read, _answer):
                 with suppress(StoreError):
                     try:
-                        ask(made)
+                        request(made)
                     except StoreError as error:
                         told(error)
                         raise
@@ -43,14 +43,14 @@ def store(data: bytes) -> None:
 
 def _admit(made: RedisStore) -> None:
     match made.admit(ASK):
-        case Go() as go:
+        case Grant() as go:
             _whole(go.epoch, go.start_at, go.start_by)
         case Wait(scope, until):
             assert scope in ("customer", "job")
             _whole(until)
-        case Closed() as closed:
+        case ShopClosed() as closed:
             _whole(closed.until, closed.batch)
-        case Seen(epoch, result):
+        case AlreadyAnswered(epoch, result):
             _whole(epoch)
             assert isinstance(result, str | None)
 

@@ -34,7 +34,7 @@ from worker.shops.config import ShopConfig, ShopTable
 from worker.shops.credentials import SigningKey
 from worker.shops.registry import ShopRegistry
 from worker.store.memory.store import MemoryStore
-from worker.store.protocol import Ask, Go
+from worker.store.protocol import AdmitRequest, Grant
 
 Row = tuple[str, str, str]
 """Address, channel, destination."""
@@ -394,9 +394,9 @@ def test_a_call_that_a_kill_cut_short(bench: Bench, on_unknown: str, outcome: tu
     """A call that a run started and never answered is reported, or made again as a counted attempt, as told."""
     job = Job.create(shop="acme", campaign="spring", customer=Customer(email="ann0@example.com"), channel="whatsapp")
     config = bench.shop(on_unknown=on_unknown)
-    ask = Ask("acme", job.customer.key, job.job_id, config.limits, lease=0)
+    request = AdmitRequest("acme", job.customer.key, job.job_id, config.limits, lease=0)
     with Journal(bench.journal, "spring") as journal:
-        journal.started(ask, Go(epoch=1, start_at=SystemClock().now(), start_by=0, attempts=1, takeovers=0))
+        journal.started(request, Grant(epoch=1, start_at=SystemClock().now(), start_by=0, attempts=1, takeovers=0))
     bench.run(bench.export(people(1)), config)
     (result,) = bench.results()
     assert (result["outcome"], result["code"], result["attempts"]) == outcome
@@ -406,9 +406,9 @@ def test_a_call_that_a_kill_cut_short(bench: Bench, on_unknown: str, outcome: tu
 def test_a_row_whose_call_keeps_ending_the_process(bench: Bench) -> None:
     """After five runs that ended in one row's call, the run says which row it is and makes no call of it."""
     job = Job.create(shop="acme", campaign="spring", customer=Customer(email="ann0@example.com"), channel="whatsapp")
-    ask = Ask("acme", job.customer.key, job.job_id, bench.shop().limits, lease=0)
+    request = AdmitRequest("acme", job.customer.key, job.job_id, bench.shop().limits, lease=0)
     with Journal(bench.journal, "spring") as journal:
-        journal.started(ask, Go(epoch=1, start_at=SystemClock().now(), start_by=0, attempts=5, takeovers=4))
+        journal.started(request, Grant(epoch=1, start_at=SystemClock().now(), start_by=0, attempts=5, takeovers=4))
     with pytest.raises(ReferralError, match="line 2: the process ended 5 times during this row's call; take the row"):
         bench.run(bench.export(people(1)))
     assert bench.sandbox.calls() == []
@@ -484,9 +484,9 @@ def test_a_shop_that_leaves_the_file_ends_the_run(bench: Bench) -> None:
 class _Notes:
     """A journal that keeps nothing."""
 
-    def started(self, ask: Ask, grant: Go, ahead: int) -> None: ...
-    def released(self, ask: Ask, grant: Go, *, called: bool) -> None: ...
-    def repeated(self, ask: Ask, grant: Go, later: Later, ahead: int) -> None: ...
+    def started(self, request: AdmitRequest, grant: Grant, ahead: int) -> None: ...
+    def released(self, request: AdmitRequest, grant: Grant, *, called: bool) -> None: ...
+    def repeated(self, request: AdmitRequest, grant: Grant, later: Later, ahead: int) -> None: ...
     def finished(self, body: str, answered_by: str | None) -> None: ...
 
 
@@ -499,7 +499,7 @@ def drive(bench: Bench, run: LocalRun, until: Callable[[], object]) -> None:
     try:
         wait_until(until, 20, "the run")
     finally:
-        app.host.stopping.set()
+        app.context.stopping.set()
         worker.stop()
         app.close()
 

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, Protocol
 
-from tests.unit.making import NOON, make_ask
+from tests.unit.making import NOON, make_request
 from worker.clock import ManualClock
 from worker.shops.config import OnUnknown
 from worker.store.memory.store import Answered, MemoryStore, Started, Waiting
-from worker.store.protocol import NO_DEADLINE, Ask, Go, Seen, Wait
+from worker.store.protocol import NO_DEADLINE, AdmitRequest, AlreadyAnswered, Grant, Wait
 
 Step = Literal[
     "idle", "granted", "calling", "final", "again", "lost", "unread", "copied", "answered", "published", "settled"
@@ -45,7 +45,7 @@ INTERRUPTIBLE = {"calling", "final", "again", "lost"}
 
 
 class Record(NamedTuple):
-    """What a ledger knows of the job. ``due``: the lease has ended, or the time to wait is over. ``free``: who
+    """What a ledger knows of the job. ``due``: the lease has ended, or the time to wait is over. ``without_call``: who
     was granted it makes no call. ``latest``: the highest kind of copy that was granted a call. ``uncalled``: the answer
     tells of no call. ``ended``: a copy ended without a call before.
     """
@@ -56,7 +56,7 @@ class Record(NamedTuple):
     takeovers: int = 0
     due: bool = True
     unknown: bool = False
-    free: bool = False
+    without_call: bool = False
     latest: int = 0
     uncalled: bool = False
     ended: bool = False
@@ -65,7 +65,8 @@ class Record(NamedTuple):
 class Worker(NamedTuple):
     """A worker. ``ticket``: its copy hasn't been delivered to somebody else behind its back. ``unknown``: its grant
     tells of earlier calls that may have been carried out. ``carried``: its own call was, whatever it hears of it.
-    ``kind`` is its copy's. ``free``: it was granted an end without a call. ``uncalled``: its result tells of none.
+    ``kind`` is its copy's. ``without_call``: it was granted an end without a call. ``uncalled``: its result says that
+    nobody was called.
     """
 
     step: Step = "idle"
@@ -75,7 +76,7 @@ class Worker(NamedTuple):
     unknown: bool = False
     carried: bool = False
     kind: int = 0
-    free: bool = False
+    without_call: bool = False
     uncalled: bool = False
 
 
@@ -107,7 +108,7 @@ class Ledger(Protocol):
         """``epoch`` is the highest that was ever given."""
 
     def save(self) -> Record: ...
-    def admit(self, kind: int = UNDATED, *, free: bool = False) -> Go | Wait | Seen: ...
+    def admit(self, kind: int = UNDATED, *, without_call: bool = False) -> Grant | Wait | AlreadyAnswered: ...
     def answer(self, epoch: int, *, uncalled: bool = False) -> bool: ...
     def retry(self, epoch: int, *, unknown: bool = False) -> bool: ...
     def release(self, epoch: int, *, called: bool, verified: bool = False) -> None: ...
@@ -118,40 +119,40 @@ class RealLedger:
     """The memory store's ledger. It is set and read from inside, since its states are what is searched."""
 
     def __init__(self) -> None:
-        self._ask = make_ask()
-        self._job = bytes.fromhex(self._ask.job_id)
+        self._request = make_request()
+        self._job = bytes.fromhex(self._request.job_id)
         self._store = MemoryStore(ManualClock(NOON))
 
     def load(self, record: Record, epoch: int) -> None:
         self._store = store = MemoryStore(ManualClock(NOON))
         store._epoch = epoch
         if record.ended:
-            store.restore_record(self._ask.job_id, Answered(epoch, RESULTS[True]))
-            store.settle(self._ask, epoch, "expired")
+            store.restore_record(self._request.job_id, Answered(epoch, RESULTS[True]))
+            store.settle(self._request, epoch, "expired")
         end = NOON if record.due else NOON + 1
         latest = DEADLINES[record.latest]
         match record.kind:
             case "started":
                 counts = (record.attempts, record.takeovers, NOON, record.unknown)
-                started = Started(record.epoch, end, *counts, deadline=latest, free=record.free)
-                store.restore_record(self._ask.job_id, started)
+                started = Started(record.epoch, end, *counts, deadline=latest, uncalled=record.without_call)
+                store.restore_record(self._request.job_id, started)
             case "waiting":
                 waiting = Waiting(record.attempts, record.takeovers, end, record.unknown, deadline=latest)
-                store.restore_record(self._ask.job_id, waiting)
+                store.restore_record(self._request.job_id, waiting)
             case "answered" | "done":
-                store.restore_record(self._ask.job_id, Answered(record.epoch, RESULTS[record.uncalled]))
+                store.restore_record(self._request.job_id, Answered(record.epoch, RESULTS[record.uncalled]))
             case "none":
                 pass
         if record.kind == "done":
-            store.settle(self._ask, record.epoch, "sent")
+            store.settle(self._request, record.epoch, "sent")
 
     def save(self) -> Record:
         outcome = self._store._outcome(self._job)
         ended = outcome == "expired"
         match self._store._open.get(self._job):
-            case Started(epoch, lease, attempts, takeovers, unknowns=unknowns, deadline=latest, free=free):
+            case Started(epoch, lease, attempts, takeovers, unknowns=unknowns, deadline=latest, uncalled=without_call):
                 counts = (attempts, takeovers, lease <= NOON, unknowns > 0)
-                return Record("started", epoch, *counts, free=free, latest=KINDS[latest], ended=ended)
+                return Record("started", epoch, *counts, without_call=without_call, latest=KINDS[latest], ended=ended)
             case Waiting(attempts, takeovers, not_before, unknowns, deadline=latest):
                 counts = (attempts, takeovers, not_before <= NOON, unknowns > 0)
                 return Record("waiting", 0, *counts, latest=KINDS[latest], ended=ended)
@@ -160,30 +161,30 @@ class RealLedger:
             case None:
                 return Record("done" if outcome == "sent" else "none", ended=ended)
 
-    def admit(self, kind: int = UNDATED, *, free: bool = False) -> Go | Wait | Seen:
-        reply = self._store.admit(asking(kind, free=free))
-        assert isinstance(reply, Go | Wait | Seen), "no limit is meant to matter here"
+    def admit(self, kind: int = UNDATED, *, without_call: bool = False) -> Grant | Wait | AlreadyAnswered:
+        reply = self._store.admit(asking(kind, without_call=without_call))
+        assert isinstance(reply, Grant | Wait | AlreadyAnswered), "no limit is meant to matter here"
         return reply
 
     def answer(self, epoch: int, *, uncalled: bool = False) -> bool:
-        return self._store.answer(self._ask, epoch, RESULTS[uncalled])
+        return self._store.answer(self._request, epoch, RESULTS[uncalled])
 
     def retry(self, epoch: int, *, unknown: bool = False) -> bool:
-        return self._store.retry(self._ask, epoch, NOON + 1, unknown=unknown)
+        return self._store.retry(self._request, epoch, NOON + 1, unknown=unknown)
 
     def release(self, epoch: int, *, called: bool, verified: bool = False) -> None:
-        self._store.release(self._ask, epoch, called=called, verified=verified)
+        self._store.release(self._request, epoch, called=called, verified=verified)
 
     def settle(self, epoch: int, *, uncalled: bool = False) -> None:
-        self._store.settle(self._ask, epoch, "expired" if uncalled else "sent")
+        self._store.settle(self._request, epoch, "expired" if uncalled else "sent")
 
 
 KINDS = {deadline: kind for kind, deadline in DEADLINES.items()}
 
 
-def asking(kind: int, *, free: bool) -> Ask:
-    """What a copy of this kind asks the store; ``free``: its worker takes it for expired."""
-    return replace(make_ask(), deadline=DEADLINES[kind], free="expired" if free else None)
+def asking(kind: int, *, without_call: bool) -> AdmitRequest:
+    """What a copy of this kind asks the store; ``without_call``: its worker takes it for expired."""
+    return replace(make_request(), deadline=DEADLINES[kind], uncalled="expired" if without_call else None)
 
 
 class BrokenPromiseError(AssertionError):
@@ -287,7 +288,7 @@ class _Model:
     def _calls_or_reads(self, state: State, place: int, worker: Worker) -> Iterator[tuple[str, State]]:
         verify = self._on_unknown == "verify"
         if not (verify and worker.unknown):
-            if worker.free:
+            if worker.without_call:
                 yield self._ends(state, place, worker)
                 return
             calls = state._replace(spare=state.spare - 1)
@@ -374,38 +375,38 @@ class _Model:
 
     @staticmethod
     def _is_owed(state: State, worker: Worker) -> bool:
-        if state.result or (worker.free and state.notice):
+        if state.result or (worker.without_call and state.notice):
             return False
         # A copy that has expired may leave the job to one with a later deadline.
         others = [kind for kind, count in enumerate(state.tickets, start=1) if count]
         others += [other.kind for other in state.workers if other.ticket]
-        return not worker.free or not any(kind > worker.kind for kind in others)
+        return not worker.without_call or not any(kind > worker.kind for kind in others)
 
     def _admitted(self, state: State, place: int) -> Iterator[tuple[str, State]]:
         for kind, count in enumerate(state.tickets, start=1):
             if count and (kind != EXPIRED):
-                yield self._admit(state, place, kind, free=False)
+                yield self._admit(state, place, kind, without_call=False)
             if count and (kind == EXPIRED or (kind == DATED and state.late)):
-                yield self._admit(state, place, kind, free=True)
+                yield self._admit(state, place, kind, without_call=True)
 
-    def _admit(self, state: State, place: int, kind: int, *, free: bool) -> tuple[str, State]:
+    def _admit(self, state: State, place: int, kind: int, *, without_call: bool) -> tuple[str, State]:
         left = [count - (number == kind) for number, count in enumerate(state.tickets, start=1)]
         taken = state._replace(tickets=(left[0], left[1], left[2]))
         self._ledger.load(state.record, _highest(state))
-        reply = self._ledger.admit(kind, free=free)
-        copy = f"takes a copy of kind {kind}{' that has expired' if free else ''}"
-        base = Worker(ticket=True, kind=kind, free=free)
+        reply = self._ledger.admit(kind, without_call=without_call)
+        copy = f"takes a copy of kind {kind}{' that has expired' if without_call else ''}"
+        base = Worker(ticket=True, kind=kind, without_call=without_call)
         match reply:
             case Wait():
                 return f"{copy} and has to wait", state
-            case Seen(_, None):
+            case AlreadyAnswered(_, None):
                 return f"{copy} that is done", _with(taken, place, base._replace(step="settled"))
-            case Seen(epoch, result):
+            case AlreadyAnswered(epoch, result):
                 worker = base._replace(step="answered", epoch=epoch, uncalled=result == RESULTS[True])
                 return f"{copy} whose result is known", _with(taken, place, worker)
-            case Go(epoch, _, _, attempts, _, unknowns):
+            case Grant(epoch, _, _, attempts, _, unknowns):
                 uncalled = attempts > MAX_ATTEMPTS or (unknowns > 0 and self._on_unknown == "report")
-                if free or (self._on_unknown == "verify" and unknowns):
+                if without_call or (self._on_unknown == "verify" and unknowns):
                     uncalled = False
                 elif uncalled and state.carried:
                     return "BROKEN: ended as not carried out", state
@@ -415,7 +416,7 @@ class _Model:
 
 
 def _interruptible(worker: Worker) -> bool:
-    return worker.step in INTERRUPTIBLE and not worker.free
+    return worker.step in INTERRUPTIBLE and not worker.without_call
 
 
 def _with(state: State, place: int, worker: Worker) -> State:

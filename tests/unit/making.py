@@ -10,7 +10,7 @@ from worker.limits.token_bucket import Rate, ShopLimits
 from worker.model.job import Customer, Job
 from worker.shops.config import ShopConfig, ShopTable
 from worker.shops.credentials import SigningKey
-from worker.store.protocol import Ask, Closed, Go, Seen, Wait
+from worker.store.protocol import AdmitRequest, AlreadyAnswered, Grant, ShopClosed, Wait
 
 NOON = from_datetime(datetime(2026, 11, 2, 12, tzinfo=UTC))
 """When most tests begin: far from any day's end."""
@@ -61,26 +61,26 @@ def make_limits(
     return ShopLimits(shop, per_day, customer, customer_per_day)
 
 
-def make_ask(
+def make_request(
     number: int = 1,
     *,
     shop: str = "acme",
     customer: str = "e:ann@example.com",
     limits: ShopLimits = PLENTY,
     place: int | None = None,
-) -> Ask:
+) -> AdmitRequest:
     """What a job asks the store; each number is another job."""
-    return Ask(shop, customer, f"{number:032x}", limits, LEASE, place)
+    return AdmitRequest(shop, customer, f"{number:032x}", limits, LEASE, place)
 
 
 class Admits(Protocol):
     """The part of a store that grants calls."""
 
-    def admit(self, ask: Ask) -> Go | Closed | Wait | Seen: ...
+    def admit(self, request: AdmitRequest) -> Grant | ShopClosed | Wait | AlreadyAnswered: ...
 
 
-def go(store: Admits, ask: Ask) -> Go:
+def go(store: Admits, request: AdmitRequest) -> Grant:
     """The grant that the store has to give here."""
-    reply = store.admit(ask)
-    assert isinstance(reply, Go), reply
+    reply = store.admit(request)
+    assert isinstance(reply, Grant), reply
     return reply

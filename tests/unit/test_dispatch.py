@@ -23,7 +23,16 @@ from worker.model.result import Outcome
 from worker.model.verdicts import Halted, Missing, Reading, Refused, Rejected, Retry, Sent, Throttled, Unknown, Verdict
 from worker.shops.config import ShopConfig
 from worker.store.memory.store import MemoryStore
-from worker.store.protocol import GRANT_LIFETIME, LEASE_MARGIN, NO_DEADLINE, Ask, Closed, Go, Seen, Wait
+from worker.store.protocol import (
+    GRANT_LIFETIME,
+    LEASE_MARGIN,
+    NO_DEADLINE,
+    AdmitRequest,
+    AlreadyAnswered,
+    Grant,
+    ShopClosed,
+    Wait,
+)
 from worker.telemetry.metrics import Metrics
 
 CALL = SECOND // 4
@@ -46,19 +55,26 @@ class Forgetful(MemoryStore):
 
     outages = 1 << 62
 
-    def answer(self, ask: Ask, epoch: int, result: str) -> bool:
+    def answer(self, request: AdmitRequest, epoch: int, result: str) -> bool:
         self._fail()
-        return super().answer(ask, epoch, result)
+        return super().answer(request, epoch, result)
 
     def retry(
-        self, ask: Ask, epoch: int, not_before: int, *, unknown: bool = False, spent: bool = True, elapsed: int = 0
+        self,
+        request: AdmitRequest,
+        epoch: int,
+        not_before: int,
+        *,
+        unknown: bool = False,
+        spent: bool = True,
+        elapsed: int = 0,
     ) -> bool:
         self._fail()
-        return super().retry(ask, epoch, not_before, unknown=unknown, spent=spent, elapsed=elapsed)
+        return super().retry(request, epoch, not_before, unknown=unknown, spent=spent, elapsed=elapsed)
 
-    def release(self, ask: Ask, epoch: int, *, called: bool, verified: bool = False) -> None:
+    def release(self, request: AdmitRequest, epoch: int, *, called: bool, verified: bool = False) -> None:
         self._fail()
-        super().release(ask, epoch, called=called, verified=verified)
+        super().release(request, epoch, called=called, verified=verified)
 
     def block(self, shop: str, customer: str | None, until: int) -> None:
         self._fail()
@@ -108,12 +124,12 @@ class Bench:
         )
         self.job = make_job(published_at=to_datetime(NOON - SECOND), reference="row 1", sender="cyd@example.com")
 
-    def ask(self) -> Ask:
+    def request(self) -> AdmitRequest:
         assert self.shop is not None
         deadline = from_datetime(self.job.not_after) if self.job.not_after else NO_DEADLINE
-        free: Literal["expired"] | None = "expired" if is_expired(self.job, self.clock.now()) else None
-        ask = Ask("acme", self.job.customer.key, self.job.job_id, self.shop.limits, LEASE)
-        return replace(ask, deadline=deadline, free=free)
+        uncalled: Literal["expired"] | None = "expired" if is_expired(self.job, self.clock.now()) else None
+        request = AdmitRequest("acme", self.job.customer.key, self.job.job_id, self.shop.limits, LEASE)
+        return replace(request, deadline=deadline, uncalled=uncalled)
 
     def refer(self, shop: ShopConfig, job: Job) -> Verdict:
         assert shop is self.shop
@@ -131,23 +147,23 @@ class Bench:
         self.clock.advance(CALL)
         return self.on_read(shop, job)
 
-    def grant(self) -> Go:
-        return go(self.store, self.ask())
+    def grant(self) -> Grant:
+        return go(self.store, self.request())
 
-    def dispatch(self, grant: Go | None = None, **flags: bool) -> Disposition:
-        ask = self.ask()
-        return self.dispatcher.dispatch(self.job, ask, grant or go(self.store, ask), **flags)
+    def dispatch(self, grant: Grant | None = None, **flags: bool) -> Disposition:
+        request = self.request()
+        return self.dispatcher.dispatch(self.job, request, grant or go(self.store, request), **flags)
 
-    def after_takeovers(self, number: int) -> Go:
+    def after_takeovers(self, number: int) -> Grant:
         """The grant of a job whose worker ended that often during the call."""
         for _ in range(number):
             self.clock.set(self.grant().start_by + LEASE + LEASE_MARGIN)
         return self.grant()
 
-    def at_attempt(self, number: int) -> Go:
+    def at_attempt(self, number: int) -> Grant:
         """The grant of a job that was repeated that often."""
         for _ in range(number - 1):
-            assert self.store.retry(self.ask(), self.grant().epoch, self.clock.now())
+            assert self.store.retry(self.request(), self.grant().epoch, self.clock.now())
         return self.grant()
 
     def count(self, name: str, **labels: str) -> float:
@@ -215,7 +231,7 @@ def test_final_verdicts(
     assert (result["outcome"], result["code"], result["status"]) == (outcome, code, status)
     assert result["attempts"] == attempt
     assert disposition.verdict is verdict
-    assert bench.store.admit(bench.ask()) == Seen(grant.epoch, disposition.body)
+    assert bench.store.admit(bench.request()) == AlreadyAnswered(grant.epoch, disposition.body)
     assert bench.count("referral_results_total", outcome=outcome) == 1
 
 
@@ -242,7 +258,7 @@ def test_repeat_or_end(verdict: Retry | Unknown, on_unknown: str, attempt: int, 
     if outcome is None:
         assert isinstance(disposition, Later)
         assert (disposition.epoch, disposition.verdict) == (grant.epoch, verdict)
-        assert bench.store.admit(bench.ask()) == Wait("job", disposition.not_before)
+        assert bench.store.admit(bench.request()) == Wait("job", disposition.not_before)
         assert sum(bench.count("referral_results_total", outcome=name) for name in ("failed", "unknown")) == 0
     else:
         result = result_of(disposition)
@@ -336,16 +352,16 @@ def test_throttled(
     until = NOON + CALL + (retry_after or DEFAULT_THROTTLE)
     grant = bench.grant()
     assert bench.dispatch(grant) == GiveBack(grant.epoch, blocked, until, bench.verdict)  # type: ignore[arg-type]
-    another = replace(bench.ask(), job_id="1" * 32, customer="e:bob@example.com")
+    another = replace(bench.request(), job_id="1" * 32, customer="e:bob@example.com")
     if blocked == "shop":
-        assert bench.store.admit(another) == Closed(until, "throttled")
+        assert bench.store.admit(another) == ShopClosed(until, "throttled")
     else:
-        assert isinstance(bench.store.admit(another), Go)
-        assert bench.store.admit(replace(another, job_id="2" * 32, customer=bench.ask().customer)) == Wait(
+        assert isinstance(bench.store.admit(another), Grant)
+        assert bench.store.admit(replace(another, job_id="2" * 32, customer=bench.request().customer)) == Wait(
             "customer", until
         )
     bench.clock.set(until)
-    again = go(bench.store, replace(bench.ask(), place=until))
+    again = go(bench.store, replace(bench.request(), place=until))
     assert (again.attempts, again.takeovers) == (1, 0)
 
 
@@ -379,7 +395,7 @@ def test_refused_for_the_last_time() -> None:
     assert (result["outcome"], result["code"], result["status"], result["attempts"]) == ("failed", "http_403", 403, 1)
     assert isinstance(disposition, Finish)
     assert disposition.verdict == A_PAGE
-    assert bench.store.admit(bench.ask()) == Seen(1, disposition.body)
+    assert bench.store.admit(bench.request()) == AlreadyAnswered(1, disposition.body)
     refused = result_of(Bench(BAD_TOKEN).dispatch(ends_if_refused=True))
     assert (refused["outcome"], refused["code"], refused["status"]) == ("failed", "invalid_token", 401)
     assert isinstance(Bench(OLD_VERSION).dispatch(ends_if_refused=True), GiveBack)
@@ -402,9 +418,9 @@ def test_a_429_that_one_job_gets_alone() -> None:
     disposition = bench.dispatch(waits_alone=True)
     assert isinstance(disposition, GiveBack)
     assert disposition.scope == "customer"
-    other = Ask("acme", "e:other@example.com", make_job(2).job_id, bench.ask().limits, LEASE)
-    assert isinstance(bench.store.admit(other), Go)
-    blocked = bench.store.admit(bench.ask())
+    other = AdmitRequest("acme", "e:other@example.com", make_job(2).job_id, bench.request().limits, LEASE)
+    assert isinstance(bench.store.admit(other), Grant)
+    blocked = bench.store.admit(bench.request())
     assert isinstance(blocked, Wait)
     assert blocked.scope == "customer"
 
@@ -415,8 +431,8 @@ def test_a_call_that_was_made_uses_its_tokens(verdict: Verdict) -> None:
     bench = Bench(verdict, per_day=1)
     bench.dispatch()
     bench.clock.advance(2 * SECOND)
-    reply = bench.store.admit(bench.ask())
-    assert isinstance(reply, Closed)
+    reply = bench.store.admit(bench.request())
+    assert isinstance(reply, ShopClosed)
     assert reply.reason == "day_quota"
 
 
@@ -436,11 +452,11 @@ def drop_the_shop(bench: Bench) -> None:
 def test_not_started(happens: Callable[[Bench], None]) -> None:
     """While stopping, after the grant's time and without its shop, no call starts; the grant undoes itself."""
     bench = Bench(per_day=1)
-    ask, grant = bench.ask(), bench.grant()
+    request, grant = bench.request(), bench.grant()
     happens(bench)
-    assert bench.dispatcher.dispatch(bench.job, ask, grant) == GiveBack(grant.epoch)
+    assert bench.dispatcher.dispatch(bench.job, request, grant) == GiveBack(grant.epoch)
     assert bench.calls == 0
-    again = go(bench.store, ask)
+    again = go(bench.store, request)
     assert (again.attempts, again.takeovers) == (1, 0)
 
 
@@ -481,7 +497,7 @@ def test_the_copy_that_is_called_counts() -> None:
     result = result_of(bench.dispatch())
     assert [result[name] for name in ("sender", "reference", "line", "attempts")] == ["bob@example.com", "bob", 2, 2]
     bench.job = first
-    assert isinstance(seen := bench.store.admit(bench.ask()), Seen)
+    assert isinstance(seen := bench.store.admit(bench.request()), AlreadyAnswered)
     assert seen.result is not None
     assert json.loads(seen.result)["reference"] == "bob"
 
@@ -494,12 +510,12 @@ def test_expired_since_its_grant(takeovers: int) -> None:
     for _ in range(takeovers):
         bench.clock.set(bench.grant().start_by + LEASE + LEASE_MARGIN)
     bench.clock.set(NOON + 200 * SECOND)
-    ask, grant = bench.ask(), bench.grant()
+    request, grant = bench.request(), bench.grant()
     bench.clock.advance(1)
-    assert bench.dispatcher.dispatch(bench.job, ask, grant) == GiveBack(grant.epoch)
+    assert bench.dispatcher.dispatch(bench.job, request, grant) == GiveBack(grant.epoch)
     assert bench.calls == 0
     bench.job = make_job(2)
-    assert isinstance(bench.store.admit(bench.ask()), Go), "its token is there again"
+    assert isinstance(bench.store.admit(bench.request()), Grant), "its token is there again"
 
 
 @pytest.mark.parametrize(
@@ -522,7 +538,7 @@ def test_takeover(on_unknown: str, takeovers: int, max_attempts: int, called: bo
 def test_fenced(verdict: Verdict) -> None:
     """A worker that was overtaken during its call publishes nothing, repeats nothing and counts no result."""
     bench = Bench(verdict)
-    overtaken_by: list[Go] = []
+    overtaken_by: list[Grant] = []
 
     def freeze() -> None:
         bench.clock.advance(LEASE + LEASE_MARGIN + GRANT_LIFETIME)
@@ -530,7 +546,7 @@ def test_fenced(verdict: Verdict) -> None:
 
     bench.during_call = freeze
     assert bench.dispatch() == Fenced(verdict)
-    assert bench.store.answer(bench.ask(), overtaken_by[0].epoch, "{}")
+    assert bench.store.answer(bench.request(), overtaken_by[0].epoch, "{}")
     for outcome in ("sent", "rejected", "failed", "unknown"):
         assert bench.count("referral_results_total", outcome=outcome) == 0
     assert bench.count("referral_retries_total", code="http_503") == 0
@@ -544,7 +560,7 @@ def test_fenced_before_the_call() -> None:
     bench.clock.advance(LEASE + LEASE_MARGIN + GRANT_LIFETIME)
     new = bench.grant()
     assert bench.dispatch(replace(old, start_by=new.start_by)) == GiveBack(old.epoch)
-    assert bench.store.answer(bench.ask(), new.epoch, "{}")
+    assert bench.store.answer(bench.request(), new.epoch, "{}")
 
 
 @pytest.mark.parametrize("verdict", [SENT, DOWN])
@@ -556,7 +572,7 @@ def test_store_down(verdict: Verdict) -> None:
     with pytest.raises(StoreError):
         bench.dispatch(grant)
     assert lease_ends - SECOND <= bench.clock.now() < lease_ends
-    assert isinstance(bench.store.admit(bench.ask()), Wait)
+    assert isinstance(bench.store.admit(bench.request()), Wait)
     assert bench.count("referral_results_total", outcome="sent") == 0
 
 
@@ -596,7 +612,7 @@ def test_an_answer_outlives_what_counts_it() -> None:
     with pytest.raises(OSError, match="Too many open files"):
         bench.dispatch()
 
-    assert isinstance(bench.store.admit(bench.ask()), Seen)
+    assert isinstance(bench.store.admit(bench.request()), AlreadyAnswered)
 
 
 def test_a_fast_shop_slows_down() -> None:
@@ -617,8 +633,8 @@ def test_a_fast_shop_slows_down() -> None:
         bench.job = make_job(2)
         bench.dispatch()
         bench.job = make_job(3)
-        reply = bench.store.admit(bench.ask())
-        assert isinstance(reply, Closed)
+        reply = bench.store.admit(bench.request())
+        assert isinstance(reply, ShopClosed)
         assert (reply.interval > SECOND) is slower
 
 
@@ -629,7 +645,7 @@ def test_a_customer_s_429_leaves_the_shop_s_pace(scope: Literal["customer"] | No
     bench = Bench(Throttled(429, "rate_limit_exceeded", scope, retry_after), per_second=1.0, burst=1)
     refused = bench.dispatch()
     assert refused == GiveBack(1, scope="customer", until=bench.clock.now() + SECOND, verdict=bench.verdict)
-    state = bench.store.inspect("acme", bench.ask().limits)
+    state = bench.store.inspect("acme", bench.request().limits)
     assert (state.interval, state.blocked_until) == (SECOND, 0)
     bench.clock.advance(SECOND - CALL)
     bench.job = make_job(2)
@@ -640,11 +656,11 @@ def test_calls_booked_before_a_fall_are_no_news() -> None:
     """A refusal of a call that was granted ahead, before the pace fell, doesn't lower it again."""
     bench = Bench(Throttled(429, "rate_limit_exceeded", "shop", SECOND), per_second=1.0, burst=5)
     bench.dispatch()
-    fallen = bench.store.inspect("acme", bench.ask().limits).interval
+    fallen = bench.store.inspect("acme", bench.request().limits).interval
     bench.clock.advance(SECOND)
     second = bench.grant()
     bench.dispatch(replace(second, start_at=NOON + CALL + GRANT_LIFETIME))
-    assert bench.store.inspect("acme", bench.ask().limits).interval <= fallen
+    assert bench.store.inspect("acme", bench.request().limits).interval <= fallen
 
 
 def test_counted() -> None:

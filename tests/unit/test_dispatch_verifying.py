@@ -11,7 +11,7 @@ from worker.dispatch import DEFAULT_THROTTLE, RETRY_CAP, VERIFY_AFTER
 from worker.instants import SECOND, to_datetime
 from worker.model.dispositions import Fenced, GiveBack, Later
 from worker.model.verdicts import Found, Halted, Missing, Reading, Refused, Rejected, Retry, Throttled, Unknown, Verdict
-from worker.store.protocol import GRANT_LIFETIME, LEASE_MARGIN, Go, Seen
+from worker.store.protocol import GRANT_LIFETIME, LEASE_MARGIN, AlreadyAnswered, Grant
 
 FOUND = Found(200, {"referral_bhid": "r1", "channel": "whatsapp", "new": [1, None]})
 OBSOLETE = Halted(400, "obsolete_global_api_version", None, every_shop=True)
@@ -49,7 +49,7 @@ def test_found() -> None:
     assert (result["outcome"], result["code"], result["status"], result["attempts"]) == ("sent", None, 200, 1)
     assert result["referral"] == FOUND.referral
     assert [result[name] for name in ("message", "share_action", "called_at", "latency_seconds")] == [None] * 4
-    assert isinstance(bench.store.admit(bench.ask()), Seen)
+    assert isinstance(bench.store.admit(bench.request()), AlreadyAnswered)
     assert disposition.verdict is None, "that it could be read doesn't tell whether calls work"
     assert bench.registry.get_sample_value("referral_verifications_total", {"result": "found"}) == 1
     assert bench.count("referral_results_total", outcome="sent") == 1
@@ -73,10 +73,10 @@ def test_a_paused_shop_is_not_read() -> None:
     for paused, reads, outcome in ((True, 0, "unknown"), (False, 1, "sent")):
         bench = verifying()
         bench.reading = FOUND
-        ask = replace(bench.ask(), free="cancelled")
-        grant = bench.store.admit(ask)
-        assert isinstance(grant, Go)
-        result = result_of(bench.dispatcher.dispatch(bench.job, ask, grant, paused=paused))
+        request = replace(bench.request(), uncalled="cancelled")
+        grant = bench.store.admit(request)
+        assert isinstance(grant, Grant)
+        result = result_of(bench.dispatcher.dispatch(bench.job, request, grant, paused=paused))
         assert (bench.reads, bench.calls, result["outcome"]) == (reads, 1, outcome)
         assert result["code"] == ("interrupted" if paused else None)
 
@@ -220,8 +220,8 @@ def test_a_read_that_is_throttled(retry_after: int | None) -> None:
 def test_reads_have_their_own_limit() -> None:
     """A read that its customer's limit doesn't allow is not made: the job waits for its time, its grant undone."""
     bench = verifying(per_day=2)
-    ask = bench.ask()
-    assert [bench.store.take_read(ask), bench.store.take_read(ask)] == [None, None]
+    request = bench.request()
+    assert [bench.store.take_read(request), bench.store.take_read(request)] == [None, None]
     grant = bench.grant()
     until = bench.clock.now() + SECOND // 2
     assert bench.dispatch(grant) == GiveBack(grant.epoch, scope="customer", until=until)
@@ -244,7 +244,7 @@ def test_fenced(reading: Reading) -> None:
     bench = verifying()
     bench.reading = reading
     grant = bench.grant()
-    overtaken_by: list[Go] = []
+    overtaken_by: list[Grant] = []
 
     def freeze(shop: object, job: object) -> Reading:
         del shop, job
@@ -256,7 +256,7 @@ def test_fenced(reading: Reading) -> None:
     disposition = bench.dispatch(grant)
     assert isinstance(disposition, Fenced | GiveBack)
     assert disposition.verdict is None or isinstance(disposition, Fenced)
-    bench.store.release(bench.ask(), overtaken_by[0].epoch, called=False)
+    bench.store.release(bench.request(), overtaken_by[0].epoch, called=False)
     assert bench.grant().unknowns == 2
 
 
@@ -293,7 +293,7 @@ def test_elapsed(verdict: Verdict, outcome: str, on_unknown: str) -> None:
         if isinstance(disposition, Later):
             tried = disposition.elapsed
             bench.clock.set(disposition.not_before + 3600 * SECOND)
-        disposition = bench.dispatch(go(bench.store, bench.ask()))
+        disposition = bench.dispatch(go(bench.store, bench.request()))
     result = result_of(disposition)
     if on_unknown == "verify" and verdict is LOST:
         assert (result["outcome"], result["code"]) == ("failed", "unanswered")

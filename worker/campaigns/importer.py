@@ -16,7 +16,7 @@ from worker.campaigns.exports.text import Source
 from worker.campaigns.interleave import spread
 from worker.campaigns.options import ImportOptions
 from worker.campaigns.rejects_file import RejectsFile
-from worker.campaigns.rows import Draft, RowRules
+from worker.campaigns.rows import DraftJob, RowRules
 from worker.campaigns.warnings import Notices
 from worker.errors import UsageError
 from worker.model.job import Job
@@ -109,10 +109,10 @@ class Importer:
             raise RuntimeError("an Importer is iterated once")
         self._iterated = True
         exports = self._opened()
-        for draft in spread(self._drafts(exports), who=Draft.who):
+        for draft in spread(self._drafts(exports), who=DraftJob.who):
             yield self._rules.job(draft, self._published_at)
 
-    def _drafts(self, exports: Sequence[Export]) -> Iterator[Draft]:
+    def _drafts(self, exports: Sequence[Export]) -> Iterator[DraftJob]:
         files = self._reject_files(exports)
         try:
             for export, (file, place) in zip(exports, files, strict=True):
@@ -130,7 +130,7 @@ class Importer:
     def _is_full(self) -> bool:
         return self._options.limit is not None and self.accepted >= self._options.limit
 
-    def _drafts_of(self, export: Export, file: RejectsFile, place: int) -> Iterator[Draft]:
+    def _drafts_of(self, export: Export, file: RejectsFile, place: int) -> Iterator[DraftJob]:
         if self._is_full():
             return
         for line, values, cells, flaw in export.records():
@@ -138,7 +138,7 @@ class Importer:
                 return
             self.rows += 1
             judged = flaw if values is None else self._rules.judge(export.path, line, values)
-            if isinstance(judged, Draft):
+            if isinstance(judged, DraftJob):
                 sighting = self._seen.check(judged.job_id)
                 if sighting == "new":
                     self.accepted += 1

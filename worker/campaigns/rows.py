@@ -41,7 +41,7 @@ _REASON_OF: dict[str, RejectReason] = {
 }
 
 
-class Draft(NamedTuple):
+class DraftJob(NamedTuple):
     """A job to be: what differs from row to row. A fifth of the memory of a :class:`~worker.model.job.Job` (480 bytes
     against 2,290), of which a window of the spread holds 50,000. Texts are trimmed, and empty where there is none."""
 
@@ -78,7 +78,7 @@ class RowRules:
         self._known_shops: set[str] = set()
         self.channels = Channels(options.channel, mapped="channel" in options.mapping, notices=notices)
 
-    def judge(self, path: Path, line: int, values: Values) -> Draft | RejectReason:
+    def judge(self, path: Path, line: int, values: Values) -> DraftJob | RejectReason:
         """A row of the export at ``path`` as a draft, or why it can't be one."""
         if not self._consent.given(values.consent):
             return "no_consent"
@@ -129,14 +129,14 @@ class RowRules:
         try:
             customer = Customer(bhid=bhid or None, shopid=shopid or None, email=email or None)
             identity = job_id(shop, self._options.campaign, self._options.run, customer, channel, destination or None)
-            draft = Draft(identity, line, shop, *texts)
+            draft = DraftJob(identity, line, shop, *texts)
             if not ordinary:
                 self.job(draft, None)
         except ValidationError as error:
             return _reason(error)
         return draft
 
-    def job(self, draft: Draft, published_at: datetime | None) -> Job:
+    def job(self, draft: DraftJob, published_at: datetime | None) -> Job:
         """The job of a draft that these rules made."""
         return Job(
             schema_version=SCHEMA,

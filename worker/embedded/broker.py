@@ -18,11 +18,11 @@ from worker.model.dispositions import Finish, Later
 from worker.model.job import Job
 from worker.model.message import QUEUE
 from worker.model.result import Outcome
-from worker.scheduling.breaker import Cause, Pause
+from worker.scheduling.breaker import BreakerOpen, Cause
 from worker.scheduling.consumer import GatedConsumer
-from worker.scheduling.context import Host
+from worker.scheduling.context import Context
 from worker.scheduling.delivery import Delivery
-from worker.store.protocol import Ask, Go
+from worker.store.protocol import AdmitRequest, Grant
 
 READ_AHEAD = 2_000
 """Jobs read from the source before there is room for them; hides the time that reading takes."""
@@ -51,9 +51,9 @@ class Journal(Protocol):
     Raises :class:`worker.errors.InputError` where it can't be written; no call may start then.
     """
 
-    def started(self, ask: Ask, grant: Go, ahead: int) -> None: ...
-    def released(self, ask: Ask, grant: Go, *, called: bool) -> None: ...
-    def repeated(self, ask: Ask, grant: Go, later: Later, ahead: int) -> None: ...
+    def started(self, request: AdmitRequest, grant: Grant, ahead: int) -> None: ...
+    def released(self, request: AdmitRequest, grant: Grant, *, called: bool) -> None: ...
+    def repeated(self, request: AdmitRequest, grant: Grant, later: Later, ahead: int) -> None: ...
     def finished(self, body: str, answered_by: str | None) -> None: ...
 
 
@@ -146,7 +146,7 @@ class _Reader(threading.Thread):
 class LocalConsumer(GatedConsumer[Delivery]):
     """The gate over a source of jobs. ``inside`` counts jobs that have entered and are not done."""
 
-    def __init__(self, host: Host, run: LocalRun, *, timeout: int) -> None:
+    def __init__(self, context: Context, run: LocalRun, *, timeout: int) -> None:
         self._run = run
         self._news = threading.Condition()
         self._woken = False
@@ -154,7 +154,7 @@ class LocalConsumer(GatedConsumer[Delivery]):
         self._order = count()
         self._inside = 0
         self._reader = _Reader(run, self.wake)
-        super().__init__(host, timeout=timeout)
+        super().__init__(context, timeout=timeout)
         self._reader.start()
 
     def __next__(self) -> Delivery | None:
@@ -163,7 +163,7 @@ class LocalConsumer(GatedConsumer[Delivery]):
         except Exception as error:  # noqa: BLE001 - see below
             # Dramatiq would go on with a new consumer, and the jobs in this one's hands would be missing from the
             # results without a word.
-            self.host.stopping.set()
+            self.context.stopping.set()
             self._run.fail(
                 ReferralError(
                     f"the run broke: {type(error).__name__} at {place_of(error)}; report it, please, and run the same "
@@ -173,7 +173,7 @@ class LocalConsumer(GatedConsumer[Delivery]):
             return None
 
     def wait(self, until: int) -> None:
-        now = self.host.clock.now()
+        now = self.context.clock.now()
         while self._delayed and self._delayed[0][0] <= now:
             self.gate.offer(heapq.heappop(self._delayed)[2])
             until = now
@@ -192,11 +192,11 @@ class LocalConsumer(GatedConsumer[Delivery]):
             self._woken = True
             self._news.notify()
 
-    def granted(self, delivery: Delivery, grant: Go) -> None:
-        self._note(lambda: self._run.journal.started(delivery.ask, grant, self.host.clock.ahead()))
+    def granted(self, delivery: Delivery, grant: Grant) -> None:
+        self._note(lambda: self._run.journal.started(delivery.request, grant, self.context.clock.ahead()))
 
-    def released(self, delivery: Delivery, grant: Go, *, called: bool) -> None:
-        self._note(lambda: self._run.journal.released(delivery.ask, grant, called=called))
+    def released(self, delivery: Delivery, grant: Grant, *, called: bool) -> None:
+        self._note(lambda: self._run.journal.released(delivery.request, grant, called=called))
 
     def acknowledge(self, delivery: Delivery) -> None:
         del delivery
@@ -212,8 +212,8 @@ class LocalConsumer(GatedConsumer[Delivery]):
             self._note(lambda: self._run.on_result(finish.body, finish.outcome, finish.code))
             self.acknowledge(delivery)
 
-    def repeat(self, delivery: Delivery, grant: Go, later: Later) -> None:
-        self._note(lambda: self._run.journal.repeated(delivery.ask, grant, later, self.host.clock.ahead()))
+    def repeat(self, delivery: Delivery, grant: Grant, later: Later) -> None:
+        self._note(lambda: self._run.journal.repeated(delivery.request, grant, later, self.context.clock.ahead()))
         self.defer(delivery, later.not_before)
 
     def defer(self, delivery: Delivery, until: int) -> None:
@@ -222,7 +222,7 @@ class LocalConsumer(GatedConsumer[Delivery]):
         heapq.heappush(self._delayed, (until, next(self._order), delivery))
 
     def bury(self, delivery: Delivery, error: DeadLetterError) -> None:
-        self.host.metrics.dead_letters.labels(error.reason).inc()
+        self.context.metrics.dead_letters.labels(error.reason).inc()
         self._run.fail(
             ReferralError(
                 f"line {delivery.job.line}: the process ended {error.detail.split()[0]} times during this row's call; "
@@ -232,7 +232,7 @@ class LocalConsumer(GatedConsumer[Delivery]):
 
     def housekeep(self, now: int) -> None:
         super().housekeep(now)
-        known = self.host.shops.slugs()
+        known = self.context.shops.slugs()
         for gone in {held.shop for held in self.gate.held()}.difference(known):
             self._shop_is_gone(gone)
         for shop in known:
@@ -241,7 +241,7 @@ class LocalConsumer(GatedConsumer[Delivery]):
                 for delivery in self.gate.withdraw(shop):
                     self._park(delivery, until)
 
-    def paused(self, shops: Sequence[str], pause: Pause) -> None:
+    def paused(self, shops: Sequence[str], pause: BreakerOpen) -> None:
         if pause.in_a_row > (HICCUPS_OF_A_GOOD_TOKEN if pause.token_taken else HICCUPS[pause.cause]):
             self._run.halted.update(dict.fromkeys(shops, pause.code))
             if not self._run.patient:
@@ -253,19 +253,19 @@ class LocalConsumer(GatedConsumer[Delivery]):
         """Take up what the worker threads reported last; jobs that were not called stay for a later run."""
         self._take_returned()
         self._abandon_grants()
-        self.closings.close()
+        self.breakers.close()
         self._reader.stop()
 
     def _refill(self) -> bool:
         taken = False
         while self._inside < MOST_INSIDE and (job := self._reader.take()) is not None:
-            config = self.host.shops.get(job.shop)
+            config = self.context.shops.get(job.shop)
             if config is None:
                 self._shop_is_gone(job.shop)
                 return taken
             self._inside += 1
             taken = True
-            delivery = Delivery(job, self.ask_for(job, config))
+            delivery = Delivery(job, self.request_for(job, config))
             if not delivery.needs_call or not self._park(delivery, self.gate.closed_until(job.shop)):
                 self.gate.offer(delivery)
         return taken
@@ -274,7 +274,7 @@ class LocalConsumer(GatedConsumer[Delivery]):
         if self._run.patient:
             return False
         if delivery.shop not in self._run.halted:
-            if until <= self.host.clock.now() + PARK_AFTER:
+            if until <= self.context.clock.now() + PARK_AFTER:
                 return False
             self._run.parked_until = max(self._run.parked_until, until)
         self._run.parked[delivery.shop] += 1
@@ -282,7 +282,7 @@ class LocalConsumer(GatedConsumer[Delivery]):
         return True
 
     def _shop_is_gone(self, shop: str) -> None:
-        self.host.stopping.set()
+        self.context.stopping.set()
         self._run.fail(
             ConfigurationError(
                 f"shop {shop} has left the shops file with rows still to send: put it back, or take its rows out of "
@@ -294,7 +294,7 @@ class LocalConsumer(GatedConsumer[Delivery]):
         try:
             line()
         except ReferralError as error:
-            self.host.stopping.set()
+            self.context.stopping.set()
             self._run.fail(error)
             return False
         return True
@@ -303,10 +303,10 @@ class LocalConsumer(GatedConsumer[Delivery]):
 class LocalBroker(dramatiq.Broker):
     """Dramatiq's broker for a single :class:`LocalRun`; nothing is enqueued, the run brings its jobs."""
 
-    def __init__(self, host: Host, run: LocalRun) -> None:
+    def __init__(self, context: Context, run: LocalRun) -> None:
         super().__init__(middleware=[CurrentMessage()])
         self.queues: set[str] = set()
-        self._host = host
+        self._context = context
         self._run = run
 
     def declare_queue(self, queue_name: str) -> None:
@@ -323,7 +323,7 @@ class LocalBroker(dramatiq.Broker):
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> dramatiq.Consumer:
         del queue_name, prefetch
-        return LocalConsumer(self._host, self._run, timeout=timeout)
+        return LocalConsumer(self._context, self._run, timeout=timeout)
 
     def enqueue(self, message: dramatiq.Message[Any], *, delay: int | None = None) -> dramatiq.Message[Any]:
         """Raises BrokerError: what is enqueued here would be gone with the process."""

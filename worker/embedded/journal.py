@@ -16,7 +16,7 @@ from worker.model.result import UNCALLED
 from worker.model.verdicts import Unknown
 from worker.private_files import lock, private, unopened
 from worker.store.memory.store import MemoryStore, Started, Waiting
-from worker.store.protocol import Ask, Go
+from worker.store.protocol import AdmitRequest, Grant
 from worker.text.bounds import RESULT_LINE, loads
 from worker.text.visible import ascii_json, to_json
 
@@ -90,19 +90,19 @@ class Journal:
         finally:
             self._file.close()
 
-    def started(self, ask: Ask, grant: Go, ahead: int = 0) -> None:
+    def started(self, request: AdmitRequest, grant: Grant, ahead: int = 0) -> None:
         """A call is about to be made; the wall clock, by which a later run goes on, is ``ahead`` of the grant's.
 
         Raises:
           UsageError: the shop has another base URL than it answered at before.
         """
-        self._called_before.refuse_moved(ask.shop, self._target)
+        self._called_before.refuse_moved(request.shop, self._target)
         self._append(
             {
                 "event": "started",
-                "job_id": ask.job_id,
-                "shop": ask.shop,
-                "customer": ask.customer,
+                "job_id": request.job_id,
+                "shop": request.shop,
+                "customer": request.customer,
                 "attempts": grant.attempts,
                 "takeovers": grant.takeovers,
                 "unknowns": grant.unknowns,
@@ -111,12 +111,12 @@ class Journal:
             }
         )
 
-    def released(self, ask: Ask, grant: Go, *, called: bool) -> None:
+    def released(self, request: AdmitRequest, grant: Grant, *, called: bool) -> None:
         """The attempt doesn't count; ``called`` tells whether the call was made all the same."""
         self._append(
             {
                 "event": "released",
-                "job_id": ask.job_id,
+                "job_id": request.job_id,
                 "attempts": grant.attempts - 1,
                 "takeovers": grant.takeovers,
                 "unknowns": grant.unknowns,
@@ -125,12 +125,12 @@ class Journal:
             }
         )
 
-    def repeated(self, ask: Ask, grant: Go, later: Later, ahead: int = 0) -> None:
+    def repeated(self, request: AdmitRequest, grant: Grant, later: Later, ahead: int = 0) -> None:
         """The call is to be made again from ``later.not_before``; ``ahead`` as for :meth:`started`."""
         self._append(
             {
                 "event": "repeat",
-                "job_id": ask.job_id,
+                "job_id": request.job_id,
                 "attempts": grant.attempts if later.spent else grant.attempts - 1,
                 "takeovers": grant.takeovers,
                 "unknowns": grant.unknowns + isinstance(later.verdict, Unknown),
@@ -165,7 +165,7 @@ class Journal:
     def _results(self) -> Iterator[tuple[int, dict[str, Any]]]:
         return ((number, line["result"]) for number, line in enumerate(self._lines()) if line["event"] == "result")
 
-    def restore(self, store: MemoryStore, ask_of: Callable[[str, str, str], Ask | None]) -> None:
+    def restore(self, store: MemoryStore, ask_of: Callable[[str, str, str], AdmitRequest | None]) -> None:
         """Put back into the store what earlier runs left: jobs whose call was never answered, repeats, day counts.
 
         ``ask_of(shop, customer, job_id)`` builds a question under today's limits, None for a shop that is gone.
@@ -202,16 +202,16 @@ class Journal:
     @staticmethod
     def _count(
         store: MemoryStore,
-        ask_of: Callable[[str, str, str], Ask | None],
+        ask_of: Callable[[str, str, str], AdmitRequest | None],
         call: tuple[str, str, int] | None,
         job_id: str,
     ) -> None:
         if call is None:
             return
         shop, customer, at = call
-        ask = ask_of(shop, customer, job_id)
-        if ask is not None:
-            store.restore_call(ask, at)
+        request = ask_of(shop, customer, job_id)
+        if request is not None:
+            store.restore_call(request, at)
 
     def _mend_tail(self) -> None:
         # A process that was killed, or a full disk, leaves half a line. It was never acted upon: whatever follows a

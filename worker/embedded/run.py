@@ -21,10 +21,10 @@ from worker.errors import UsageError
 from worker.instants import SECOND
 from worker.model.result import Outcome
 from worker.private_files import may_be_replaced
-from worker.scheduling.context import Host
+from worker.scheduling.context import Context
 from worker.shops.registry import ShopRegistry
 from worker.store.memory.store import MemoryStore
-from worker.store.protocol import Ask
+from worker.store.protocol import AdmitRequest
 
 WORKER_TIMEOUT_MS = 100
 """How often Dramatiq's idle threads look whether to stop; short, since a person waits for it."""
@@ -42,7 +42,7 @@ class App(Protocol):
     """The parts that do the work, as the wiring has put them together."""
 
     @property
-    def host(self) -> Host: ...
+    def context(self) -> Context: ...
     @property
     def broker(self) -> dramatiq.Broker: ...
     def close(self) -> None: ...
@@ -117,7 +117,7 @@ class EmbeddedRun:
         # it has interrupted itself in.
         self.stopping.set()
         if self._app is not None:
-            self._app.host.stopping.set()
+            self._app.context.stopping.set()
 
     def __call__(self, tick: Callable[[], None], *, every: float) -> Importer:
         """Run to the end; ``tick`` is called every ``every`` seconds meanwhile. Returns the importer with its counts.
@@ -178,7 +178,7 @@ class EmbeddedRun:
                 results.flush()
                 tick()
         finally:
-            app.host.stopping.set()
+            app.context.stopping.set()
             importer.stop()
             worker.stop()
             app.close()
@@ -197,6 +197,6 @@ class EmbeddedRun:
         config = self._shops.get(shop)
         return config.base_url if config is not None and not self._target.sandbox else None
 
-    def _ask(self, shop: str, customer: str, job_id: str) -> Ask | None:
+    def _ask(self, shop: str, customer: str, job_id: str) -> AdmitRequest | None:
         config = self._shops.get(shop)
-        return Ask(shop, customer, job_id, config.limits, lease=0) if config is not None else None
+        return AdmitRequest(shop, customer, job_id, config.limits, lease=0) if config is not None else None

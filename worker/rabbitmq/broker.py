@@ -11,7 +11,7 @@ from worker.rabbitmq.connection import Parameters
 from worker.rabbitmq.consumer import AmqpConsumer
 from worker.rabbitmq.producer import Producer
 from worker.rabbitmq.publisher import Publisher
-from worker.scheduling.context import Host
+from worker.scheduling.context import Context
 
 
 class ReferralBroker(RabbitmqBroker):
@@ -23,12 +23,14 @@ class ReferralBroker(RabbitmqBroker):
 
     consumer_type: type[AmqpConsumer] = AmqpConsumer
 
-    def __init__(self, host: Host, params: Parameters, *, single: bool, publisher: type[Publisher] = Publisher) -> None:
+    def __init__(
+        self, context: Context, params: Parameters, *, single: bool, publisher: type[Publisher] = Publisher
+    ) -> None:
         super().__init__(confirm_delivery=True, middleware=[CurrentMessage()])
         # Under this name the stock broker, for actors on other queues, expects pika's own.
         self.parameters = list(params.nodes)
         self._params = params
-        self._host = host
+        self._context = context
         self._single = single
         self._publisher = publisher
 
@@ -46,7 +48,7 @@ class ReferralBroker(RabbitmqBroker):
         if queue_name != QUEUE:
             return super().consume(queue_name, prefetch, timeout)
         return self.consumer_type(
-            self._host, self._params, single=self._single, timeout=timeout, publisher=self._publisher
+            self._context, self._params, single=self._single, timeout=timeout, publisher=self._publisher
         )
 
     def enqueue(self, message: dramatiq.Message[Any], *, delay: int | None = None) -> dramatiq.Message[Any]:

@@ -28,7 +28,7 @@ _NOTHING_TAKEN = "", 0
 _GENERATIONS = count(1)
 
 
-class Link:
+class ShopChannel:
     """Belongs to one thread; only :meth:`wake` may be called from others. Every failure is a :class:`BrokerError`.
 
     After a failure the link is down, with all its deliveries gone back to their queues; :meth:`open` starts afresh

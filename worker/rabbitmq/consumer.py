@@ -13,7 +13,7 @@ from worker.instants import SECOND, to_datetime
 from worker.model.dispositions import Finish, Later
 from worker.model.job import Job
 from worker.model.message import decode_message
-from worker.rabbitmq.channel import Link
+from worker.rabbitmq.channel import ShopChannel
 from worker.rabbitmq.connection import Parameters
 from worker.rabbitmq.crash_marks import DEATHS, ReadingMark
 from worker.rabbitmq.properties import kept
@@ -36,9 +36,9 @@ from worker.rabbitmq.topology import (
 )
 from worker.scheduling.attribution import Trouble
 from worker.scheduling.consumer import GatedConsumer
-from worker.scheduling.context import Host
+from worker.scheduling.context import Context
 from worker.scheduling.delivery import Delivery
-from worker.store.protocol import UNKNOWN_DEADLINE, Ask, Go
+from worker.store.protocol import UNKNOWN_DEADLINE, AdmitRequest, Grant
 
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 15.0
@@ -62,8 +62,8 @@ log = structlog.get_logger(__name__)
 class AmqpDelivery(Delivery):
     """A job in hand, with its message as it came and the link's ``generation`` that ``tag`` belongs to."""
 
-    def __init__(self, job: Job, ask: Ask, message: "Received") -> None:
-        super().__init__(job, ask)
+    def __init__(self, job: Job, request: AdmitRequest, message: "Received") -> None:
+        super().__init__(job, request)
         self.message = message
         self.arrived_at = message.at
         self.trouble = message.trouble
@@ -122,11 +122,17 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
     longest_held = LONGEST_HELD
 
     def __init__(
-        self, host: Host, params: Parameters, *, single: bool, timeout: int, publisher: type[Publisher] = Publisher
+        self,
+        context: Context,
+        params: Parameters,
+        *,
+        single: bool,
+        timeout: int,
+        publisher: type[Publisher] = Publisher,
     ) -> None:
-        self._link = Link(
+        self._link = ShopChannel(
             params,
-            prefetch=host.prefetch,
+            prefetch=context.prefetch,
             single=single,
             on_message=self._on_message,
             wanted=frozenset({PLACE_HEADER, TROUBLE_HEADER}),
@@ -140,21 +146,21 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         self._confirmed: deque[tuple[Received, AmqpDelivery | None, Finish | None, BrokerError | None]] = deque()
         self._unconfirmed = 0
         self._undeclared = False
-        self._mark = _mark_in(host)
+        self._mark = _mark_in(context)
         self._crowded: list[Received] = []
         self._unburied: list[tuple[Received, int]] = []
-        super().__init__(host, timeout=timeout)
-        self._subscriptions = Subscriptions(params, host, self.gate, self._link, give_back=self._give_back_waiting)
+        super().__init__(context, timeout=timeout)
+        self._subscriptions = Subscriptions(params, context, self.gate, self._link, give_back=self._give_back_waiting)
         self.gate.close_all("broker_blocked")
         self._publisher.start()
 
-    def granted(self, delivery: AmqpDelivery, grant: Go) -> None:
+    def granted(self, delivery: AmqpDelivery, grant: Grant) -> None:
         """The store's ledger knows; there is nothing to add."""
 
-    def released(self, delivery: AmqpDelivery, grant: Go, *, called: bool) -> None:
+    def released(self, delivery: AmqpDelivery, grant: Grant, *, called: bool) -> None:
         """As :meth:`granted`."""
 
-    def repeat(self, delivery: AmqpDelivery, grant: Go, later: Later) -> None:
+    def repeat(self, delivery: AmqpDelivery, grant: Grant, later: Later) -> None:
         del grant
         self.defer(delivery, later.not_before)
 
@@ -178,7 +184,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         return self._unconfirmed
 
     def wait(self, until: int) -> None:
-        now = self.host.clock.now()
+        now = self.context.clock.now()
         try:
             if not self._link.up and now >= self._connect_at:
                 self._connect()
@@ -205,11 +211,13 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         self._publish(RESULTS, key, finish.body.encode(), delivery.message, delivery, finish=finish)
 
     def defer(self, delivery: AmqpDelivery, until: int) -> None:
-        wait = until - self.host.clock.now()
+        wait = until - self.context.clock.now()
         message = delivery.message
         # Another worker reads them, whose steady time may be another.
-        ahead = self.host.clock.ahead()
-        headers: dict[str, str | int] = {} if delivery.ask.place is None else {PLACE_HEADER: delivery.ask.place + ahead}
+        ahead = self.context.clock.ahead()
+        headers: dict[str, str | int] = (
+            {} if delivery.request.place is None else {PLACE_HEADER: delivery.request.place + ahead}
+        )
         if delivery.trouble is not None and delivery.trouble.since:
             headers[TROUBLE_HEADER] = delivery.trouble.moved(ahead).words
         properties = kept(
@@ -238,14 +246,14 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
 
     def close(self) -> None:
         """Wait for the confirms of what is done, give back the rest, disconnect."""
-        deadline = self.host.clock.now() + DRAIN
+        deadline = self.context.clock.now() + DRAIN
         self._take_returned()
         self._abandon_grants()
-        while self._unconfirmed and self.host.clock.now() < deadline:
-            self.wait(min(deadline, self.host.clock.now() + SECOND))
+        while self._unconfirmed and self.context.clock.now() < deadline:
+            self.wait(min(deadline, self.context.clock.now() + SECOND))
         if self._unconfirmed:
             log.warning("unconfirmed_at_close", messages=self._unconfirmed)
-        self.closings.close()
+        self.breakers.close()
         self._publisher.close(timeout=0)
         self._subscriptions.close()
         self._link.close()
@@ -270,8 +278,8 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
             log.warning("consumer_disconnected", problem=str(error))
         self._problem = str(error)
         self._reason = error.reason if isinstance(error, BrokerError) else "configuration"
-        self.host.metrics.disconnects.inc()
-        self._connect_at = self.host.clock.now() + int(self._backoff.next() * SECOND)
+        self.context.metrics.disconnects.inc()
+        self._connect_at = self.context.clock.now() + int(self._backoff.next() * SECOND)
         # RabbitMQ delivers all of this again. Calls under way go on, and the ledger knows their copies.
         for shop in {held.shop for held in self.gate.held()}:
             self.gate.withdraw(shop)
@@ -301,10 +309,10 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         self, shop: str, method: pika.spec.Basic.Deliver, body: bytes, properties: pika.BasicProperties
     ) -> None:
         message = Received(
-            shop, method, self._link.generation, body, properties, self.host.clock.now(), self.host.clock.ahead()
+            shop, method, self._link.generation, body, properties, self.context.clock.now(), self.context.clock.ahead()
         )
         if method.redelivered:
-            self.host.metrics.redeliveries.inc()
+            self.context.metrics.redeliveries.inc()
         cut = cut_of(properties)
         if cut is not None and cut.crowded:
             self._crowded.append(message)
@@ -322,14 +330,14 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
     def _make_room(self) -> None:
         # Given back while its shop is consumed, each would be there again at once.
         if self._crowded:
-            self._subscriptions.make_room({message.shop for message in self._crowded}, self.host.clock.now())
+            self._subscriptions.make_room({message.shop for message in self._crowded}, self.context.clock.now())
             while self._crowded:
                 message = self._crowded.pop()
                 self._link.put_back(message.tag, message.generation)
 
     def _read(self, message: Received, method: pika.spec.Basic.Deliver) -> None:
         shop = message.shop
-        config = self.host.shops.get(shop)
+        config = self.context.shops.get(shop)
         if config is None:
             # The shop left the file a moment ago; its queue stays as it is.
             self._link.put_back(message.tag, message.generation)
@@ -343,12 +351,12 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         except DeadLetterError as error:
             self._bury(message, error)
             return
-        ask = self.ask_for(job, config, message.place)
+        request = self.request_for(job, config, message.place)
         if message.expires:
-            ask = replace(ask, deadline=UNKNOWN_DEADLINE)
-        if ask.free is not None:
+            request = replace(request, deadline=UNKNOWN_DEADLINE)
+        if request.uncalled is not None:
             self._subscriptions.needs_no_call(shop, message.at)
-        self.gate.offer(AmqpDelivery(job, ask, message))
+        self.gate.offer(AmqpDelivery(job, request, message))
 
     def _reject(self, message: Received, cut: Cut) -> None:
         # RabbitMQ has all of it and moves it by itself, with a guarantee of its own; here nobody holds its body.
@@ -357,14 +365,14 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
 
     def _count_dead(self, message: Received, reason: DeadReason, detail: str) -> None:
         log.error("dead_letter", shop=message.shop, reason=reason, detail=detail)
-        self.host.metrics.dead_letters.labels(reason).inc()
+        self.context.metrics.dead_letters.labels(reason).inc()
 
     def _bury(self, message: Received, error: DeadLetterError) -> None:
         self._count_dead(message, error.reason, error.detail)
         headers: dict[str, str | int] = {
             REASON_HEADER: error.reason,
             DETAIL_HEADER: error.detail,
-            DEAD_AT_HEADER: to_datetime(self.host.clock.now() + self.host.clock.ahead()).isoformat(),
+            DEAD_AT_HEADER: to_datetime(self.context.clock.now() + self.context.clock.ahead()).isoformat(),
             **{f"x-referral-{name}": number for name, number in error.history.items()},
         }
         # Published, and not rejected as what nobody can hold: over some forms of x-death that a producer may write,
@@ -396,7 +404,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         finish: Finish | None = None,
         properties: pika.BasicProperties | None = None,
     ) -> None:
-        metrics, clock = self.host.metrics, self.host.clock
+        metrics, clock = self.context.metrics, self.context.clock
         handed_over = clock.now()
 
         def done(error: BrokerError | None) -> None:
@@ -443,19 +451,19 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         else:
             # Given back it would come again at once, and so on for ever. It stays in hand, unacknowledged.
             log.warning("dead_letter_refused", problem=str(error))
-            self._unburied.append((message, self.host.clock.now() + BURY_AGAIN))
+            self._unburied.append((message, self.context.clock.now() + BURY_AGAIN))
 
 
-def _mark_in(host: Host) -> ReadingMark | None:
-    if host.marks is None:
+def _mark_in(context: Context) -> ReadingMark | None:
+    if context.marks is None:
         return None
     try:
-        mark = ReadingMark(host.marks)
+        mark = ReadingMark(context.marks)
     except OSError as error:
         # Whatever lies there in its place, jobs are more urgent.
-        log.warning("reading_unmarked", folder=str(host.marks), problem=error.strerror)
+        log.warning("reading_unmarked", folder=str(context.marks), problem=error.strerror)
         return None
     if mark.found:
         log.error("ended_while_reading", processes=mark.found)
-        host.metrics.reading_deaths.inc(mark.found)
+        context.metrics.reading_deaths.inc(mark.found)
     return mark

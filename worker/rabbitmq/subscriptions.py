@@ -10,12 +10,12 @@ import structlog
 
 from worker.errors import BrokerError
 from worker.instants import SECOND, from_datetime
-from worker.rabbitmq.channel import Link
+from worker.rabbitmq.channel import ShopChannel
 from worker.rabbitmq.connection import Parameters
 from worker.rabbitmq.peek_schedule import Looks
 from worker.rabbitmq.queue_declarer import Declarer, Unusable
 from worker.rabbitmq.topology import shop_queue
-from worker.scheduling.context import Host
+from worker.scheduling.context import Context
 from worker.scheduling.gate import Gate
 from worker.text.bounds import IN_HAND
 
@@ -45,9 +45,15 @@ class Subscriptions:
     """
 
     def __init__(
-        self, params: Parameters, host: Host, gate: Gate[Any], link: Link, *, give_back: Callable[[str], None]
+        self,
+        params: Parameters,
+        context: Context,
+        gate: Gate[Any],
+        link: ShopChannel,
+        *,
+        give_back: Callable[[str], None],
     ) -> None:
-        self._host = host
+        self._context = context
         self._gate = gate
         self._link = link
         self._give_back = give_back
@@ -70,7 +76,7 @@ class Subscriptions:
         Raises:
           BrokerError: RabbitMQ refuses one of them, and has closed the link's channel over it.
         """
-        self._began_at = self._host.clock.now()
+        self._began_at = self._context.clock.now()
         self._declaring, self._declared = set(), set()
         left = self._changed_producers()
         if left:
@@ -102,7 +108,7 @@ class Subscriptions:
             log.warning("consumer_cancelled", shop=shop, problem=problem)
             self._declared.discard(shop)
             self._declaring.discard(shop)
-        served = frozenset(self._host.shops.slugs())
+        served = frozenset(self._context.shops.slugs())
         for shop in self._link.shops:
             if shop not in served or (self._stays_closed(shop, now) and not self._looks.is_open(shop, now)):
                 self._unsubscribe(shop, now)
@@ -153,16 +159,16 @@ class Subscriptions:
         self._declarer.close()
 
     def _producers_of(self, shop: str) -> tuple[str, ...] | None:
-        config = self._host.shops.get(shop)
+        config = self._context.shops.get(shop)
         return config.producers if config is not None else None
 
     def _changed_producers(self) -> list[str]:
         # Since this was last asked; of shops whose queues are declared or about to be, and of those that have left.
-        version = self._host.shops.version
+        version = self._context.shops.version
         if version == self._version:
             return []
         before, self._version = self._producers, version
-        now = {shop: self._producers_of(shop) for shop in self._host.shops.slugs()}
+        now = {shop: self._producers_of(shop) for shop in self._context.shops.slugs()}
         self._producers = {shop: producers for shop, producers in now.items() if producers is not None}
         left = before.keys() - self._producers.keys()
         # One that comes back is declared anew: somebody may have deleted its queue meanwhile.
@@ -183,9 +189,9 @@ class Subscriptions:
         self._link.wake()
 
     def _subscribe_missing(self) -> None:
-        now = self._host.clock.now()
+        now = self._context.clock.now()
         before = self._link.shops
-        missing = [shop for shop in self._host.shops.slugs() if shop not in before]
+        missing = [shop for shop in self._context.shops.slugs() if shop not in before]
         new = [shop for shop in missing if shop not in self._declaring]
         if new:
             self._began_at = now if self._began_at is None else self._began_at
@@ -242,7 +248,7 @@ class Subscriptions:
         self._link.unsubscribe(shop)
         deadlines = (held.job.not_after for held in self._gate.held() if held.shop == shop)
         first = min((from_datetime(deadline) for deadline in deadlines if deadline is not None), default=None)
-        self._looks.plan(shop, now, first - self._host.clock.ahead() if first is not None else None)
+        self._looks.plan(shop, now, first - self._context.clock.ahead() if first is not None else None)
         self._give_back(shop)
 
     def _stays_closed(self, shop: str, now: int) -> bool:

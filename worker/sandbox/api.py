@@ -10,7 +10,7 @@ from aiohttp import web
 from worker.clock import Clock
 from worker.instants import SECOND
 from worker.model.rehearsal import TEXTS
-from worker.sandbox.calls import OK, CallLog, Draft
+from worker.sandbox.calls import OK, CallLog, OpenCall
 from worker.sandbox.config import SandboxConfig
 from worker.sandbox.customers import Directory, Identity, identify
 from worker.sandbox.faults import lose_answer, page
@@ -88,7 +88,7 @@ class _Api:
             self._log.end(draft, None, "abandoned")
             raise
 
-    async def _refer(self, request: web.Request, draft: Draft) -> web.StreamResponse:
+    async def _refer(self, request: web.Request, draft: OpenCall) -> web.StreamResponse:
         token = self._authorize(request, draft.arrived_at)
         draft.key_id, draft.subject = token.key_id, token.subject
         body = draft.body = _parse(await request.read())
@@ -120,7 +120,7 @@ class _Api:
         return encode(answer)
 
     async def _misbehave(
-        self, request: web.Request, draft: Draft, behaviour: Behaviour, identity: Identity
+        self, request: web.Request, draft: OpenCall, behaviour: Behaviour, identity: Identity
     ) -> web.StreamResponse:
         answer = b'{"message":"nothing was done"}'
         if behaviour.performed:

@@ -36,7 +36,7 @@ class Call:
 
 
 @dataclass(slots=True)
-class Draft:
+class OpenCall:
     """A call that is being answered."""
 
     number: int
@@ -78,11 +78,11 @@ class CallLog:
             self._file.close()
             self._file = None
 
-    def begin(self, arrived_at: int, shop: str, version: str) -> Draft:
+    def begin(self, arrived_at: int, shop: str, version: str) -> OpenCall:
         self._arrived += 1
-        return Draft(self._arrived, arrived_at, shop, version)
+        return OpenCall(self._arrived, arrived_at, shop, version)
 
-    def end(self, draft: Draft, status: int | None, code: str) -> None:
+    def end(self, draft: OpenCall, status: int | None, code: str) -> None:
         """Record how the call was answered; what is said of it later counts no more."""
         if draft.closed:
             return

@@ -25,7 +25,7 @@ CAUSES: tuple[Cause, ...] = ("halted", "breaker", "unlisted_code")
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
+class BreakerOpen:
     """Close the shop until ``until`` (if ``every_shop``, with all of its base URL and API version); then let one job at
     a time probe.
 
@@ -42,7 +42,7 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
-class Resume:
+class BreakerClosed:
     """The shop answers again."""
 
 
@@ -62,7 +62,7 @@ class Breaker:
 
     def record(
         self, verdict: Verdict, now: int, job: Subject, *, ended: bool = False, read: bool = False
-    ) -> Pause | Resume | None:
+    ) -> BreakerOpen | BreakerClosed | None:
         """What the verdict on the job's call changes, ``ended`` if the job has ended with it. Notes the job's trouble.
 
         ``read``: it was no call, but a read of the customer's referrals, which a token may be refused that may call.
@@ -101,7 +101,7 @@ class Breaker:
                 self._failures = self._unlisted = 0
                 return self._answers_again()
 
-    def halt(self, verdict: Halted, now: int) -> Pause | None:
+    def halt(self, verdict: Halted, now: int) -> BreakerOpen | None:
         """The verdict on whatever is asked for the shop, its token's status included."""
         return self._pause("halted", verdict.code, now, every_shop=verdict.every_shop)
 
@@ -109,7 +109,7 @@ class Breaker:
         """Status2 takes the shop's token: a page that a job gets instead of an answer may be about that job."""
         self._token_taken = True
 
-    def reset(self) -> Resume | None:
+    def reset(self) -> BreakerClosed | None:
         """Forget all that went before, since the shop is called in another way."""
         self._failures = self._unlisted = 0
         self._refused.clear()
@@ -117,14 +117,14 @@ class Breaker:
         self.others = Others()
         return self._answers_again()
 
-    def _answers_again(self) -> Resume | None:
+    def _answers_again(self) -> BreakerClosed | None:
         if not self._pauses:
             return None
         self._pauses = 0
         self._until = 0
-        return Resume()
+        return BreakerClosed()
 
-    def join(self, pause: Pause) -> None:
+    def join(self, pause: BreakerOpen) -> None:
         """Another shop's answers paused this one too; its own next good answer ends that."""
         self._pauses = max(self._pauses, 1)
         self._until = max(self._until, pause.until)
@@ -135,11 +135,11 @@ class Breaker:
         self._refused.clear()
         self._answers = True
 
-    def _fail(self, code: str, now: int) -> Pause | None:
+    def _fail(self, code: str, now: int) -> BreakerOpen | None:
         self._failures += 1
         return self._pause("breaker", code, now) if self._failures >= FAILURES_IN_A_ROW else None
 
-    def _refuse(self, code: str, now: int, job: Subject, *, ended: bool) -> Pause | None:
+    def _refuse(self, code: str, now: int, job: Subject, *, ended: bool) -> BreakerOpen | None:
         again = job.job_id in self._refused
         own = self.others.refused(job, now, token_taken=self._token_taken and not again)
         if own or ended or now < self._until:
@@ -149,13 +149,13 @@ class Breaker:
         self._refused.add(job.job_id)
         return self._pause("halted", code, now) if again or len(self._refused) >= most else None
 
-    def _pause(self, cause: Cause, code: str, now: int, *, every_shop: bool = False) -> Pause | None:
+    def _pause(self, cause: Cause, code: str, now: int, *, every_shop: bool = False) -> BreakerOpen | None:
         if now < self._until:
             return None
         length = min(FIRST_PAUSE << min(self._pauses, 10), LONGEST_PAUSE)
         self._pauses += 1
         self._until = now + length
-        pause = Pause(cause, self._until, code, self._pauses, every_shop, self._token_taken)
+        pause = BreakerOpen(cause, self._until, code, self._pauses, every_shop, self._token_taken)
         self._refused.clear()
         self._answers = self._token_taken = False
         return pause

@@ -8,11 +8,11 @@ import structlog
 from worker.instants import SECOND
 from worker.model.verdicts import Halted, Refused, Verdict
 from worker.scheduling.attribution import Others
-from worker.scheduling.breaker import CAUSES, Breaker, Pause, Resume
-from worker.scheduling.context import Host
+from worker.scheduling.breaker import CAUSES, Breaker, BreakerClosed, BreakerOpen
+from worker.scheduling.context import Context
 from worker.scheduling.delivery import Delivery
 from worker.scheduling.gate import Gate
-from worker.scheduling.token_probe import GRACE, Prober
+from worker.scheduling.token_probe import GRACE, TokenProbe
 from worker.store.protocol import Closure
 
 log = structlog.get_logger(__name__)
@@ -22,7 +22,7 @@ def _is_in_trouble(job: Delivery) -> bool:
     return job.trouble is not None and job.trouble.since > 0
 
 
-class Closings:
+class Breakers:
     """A breaker for each shop. What they find is done to the gate, noted in the store, counted and logged.
 
     For the consumer's thread alone. ``wake`` is called from another one when a question about a halted shop was
@@ -31,31 +31,31 @@ class Closings:
 
     def __init__(
         self,
-        host: Host,
+        context: Context,
         gate: Gate[Any],
         *,
         wake: Callable[[], None],
         take_back: Callable[[str], None],
-        closed: Callable[[Sequence[str], Pause], None],
+        closed: Callable[[Sequence[str], BreakerOpen], None],
     ) -> None:
-        self._host = host
+        self._context = context
         self._gate = gate
         self._take_back = take_back
         self._closed = closed
         self._breakers: dict[str, Breaker] = {}
-        self._prober = Prober(host.status, wake) if host.status is not None else None
+        self._token_probe = TokenProbe(context.status, wake) if context.status is not None else None
         for cause in CAUSES:
-            host.metrics.pauses.labels(cause)
+            context.metrics.pauses.labels(cause)
 
     def learn(self, job: Delivery, verdict: Verdict, *, ended: bool, read: bool) -> None:
         """The job's call came to this, or its read; ``ended``: and so did the job."""
         if isinstance(verdict, Refused) or (ended and isinstance(verdict, Halted)):
             then = "failed" if ended else "put_aside"
-            self._host.metrics.refusals.labels(then).inc()
+            self._context.metrics.refusals.labels(then).inc()
             log.warning("job_refused", shop=job.shop, job_id=job.job_id, code=verdict.code, then=then)
-        now = self._host.clock.now()
+        now = self._context.clock.now()
         change = self._breaker(job.shop).record(verdict, now, job, ended=ended, read=read)
-        if isinstance(change, Pause):
+        if isinstance(change, BreakerOpen):
             self._pause(job.shop, change, job.job_id)
         else:
             self._resume(job.shop, change)
@@ -70,20 +70,23 @@ class Closings:
 
     def probe(self, now: int) -> None:
         """Ask about a halted shop if one is due."""
-        if self._prober is not None and (shop := self._prober.ask_next(now, self._host.shops.get)) is not None:
-            self._gate.close(shop, now + self._host.longest_call + GRACE, "halted")
+        if (
+            self._token_probe is not None
+            and (shop := self._token_probe.ask_next(now, self._context.shops.get)) is not None
+        ):
+            self._gate.close(shop, now + self._context.longest_call + GRACE, "halted")
 
     @property
     def has_finding(self) -> bool:
         """Whether :meth:`take_finding` has something to do."""
-        return self._prober is not None and self._prober.has_finding
+        return self._token_probe is not None and self._token_probe.has_finding
 
     def take_finding(self) -> None:
         """Take up what was found out about a halted shop."""
-        if self._prober is None or (finding := self._prober.take()) is None:
+        if self._token_probe is None or (finding := self._token_probe.take()) is None:
             return
-        now = self._host.clock.now()
-        shop = self._host.shops.get(finding.shop)
+        now = self._context.clock.now()
+        shop = self._context.shops.get(finding.shop)
         if shop is not None and shop.credential.fingerprint == finding.fingerprint:
             self._gate.open(finding.shop, "halted")
             breaker = self._breaker(finding.shop)
@@ -96,8 +99,8 @@ class Closings:
 
     def close(self) -> None:
         """Ask no more about halted shops."""
-        if self._prober is not None:
-            self._prober.close()
+        if self._token_probe is not None:
+            self._token_probe.close()
 
     def _breaker(self, shop: str) -> Breaker:
         breaker = self._breakers.get(shop)
@@ -105,9 +108,9 @@ class Closings:
             breaker = self._breakers[shop] = Breaker()
         return breaker
 
-    def _pause(self, shop: str, pause: Pause, job_id: str | None = None) -> None:
+    def _pause(self, shop: str, pause: BreakerOpen, job_id: str | None = None) -> None:
         shops = self._alike(shop) if pause.every_shop else [shop]
-        self._host.metrics.pauses.labels(pause.cause).inc()
+        self._context.metrics.pauses.labels(pause.cause).inc()
         log.error(
             "shop_closed",
             shop=shop,
@@ -116,38 +119,38 @@ class Closings:
             code=pause.code,
             every_shop=pause.every_shop,
             shops=len(shops),
-            seconds=(pause.until - self._host.clock.now()) // SECOND,
+            seconds=(pause.until - self._context.clock.now()) // SECOND,
         )
         for slug in shops:
             self._breaker(slug).join(pause)
             until = pause.until
-            if pause.cause == "halted" and self._prober is not None:
-                self._prober.watch(slug, until)
+            if pause.cause == "halted" and self._token_probe is not None:
+                self._token_probe.watch(slug, until)
                 until += GRACE
             self._gate.close(slug, until, pause.cause)
             # A job that is in trouble already would find out nothing about the others.
             rather_not = _is_in_trouble if self.others(slug).in_trouble else None
             self._gate.probe(slug, probing=True, rather_not=rather_not)
             self._take_back(slug)
-            self._host.store.note(slug, Closure(pause.cause, pause.code, pause.until))
+            self._context.store.note(slug, Closure(pause.cause, pause.code, pause.until))
         self._closed(shops, pause)
 
     def _alike(self, shop: str) -> list[str]:
         # What is wrong with an API version is so for all that are called there, and for nobody else.
-        configs = {slug: config for slug in self._host.shops.slugs() if (config := self._host.shops.get(slug))}
+        configs = {slug: config for slug in self._context.shops.slugs() if (config := self._context.shops.get(slug))}
         called = configs.get(shop)
         if called is None:
             return [shop]
         place = (called.base_url, called.api_version)
         return [slug for slug, config in configs.items() if (config.base_url, config.api_version) == place]
 
-    def _resume(self, shop: str, change: Resume | None) -> None:
+    def _resume(self, shop: str, change: BreakerClosed | None) -> None:
         if change is None:
             return
         log.info("shop_reopened", shop=shop)
-        if self._prober is not None:
-            self._prober.forget(shop)
-        self._host.store.note(shop, None)
+        if self._token_probe is not None:
+            self._token_probe.forget(shop)
+        self._context.store.note(shop, None)
         for cause in CAUSES:
             self._gate.open(shop, cause)
         self._gate.probe(shop, probing=False)

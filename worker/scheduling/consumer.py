@@ -16,17 +16,26 @@ from worker.instants import SECOND, from_datetime
 from worker.model.dispositions import Fenced, Finish, GiveBack, Later
 from worker.model.job import Job
 from worker.model.verdicts import Halted, Refused
-from worker.scheduling.breaker import Pause
-from worker.scheduling.breakers import Closings
-from worker.scheduling.context import Host
+from worker.scheduling.breaker import BreakerOpen
+from worker.scheduling.breakers import Breakers
+from worker.scheduling.context import Context
 from worker.scheduling.delivery import Delivery
 from worker.scheduling.gate import FOREVER, Gate
-from worker.scheduling.gauges import STUCK_MARGIN, Board
-from worker.scheduling.operator_controls import Orders
-from worker.scheduling.shop_rates import Paces
+from worker.scheduling.gauges import STUCK_MARGIN, Gauges
+from worker.scheduling.operator_controls import OperatorControls
+from worker.scheduling.shop_rates import ShopRates
 from worker.shops.config import ShopConfig
 from worker.shops.credentials import ReadyToken
-from worker.store.protocol import LEASE_MARGIN, NO_DEADLINE, Ask, Closed, Go, Reply, Seen, Wait
+from worker.store.protocol import (
+    LEASE_MARGIN,
+    NO_DEADLINE,
+    AdmitRequest,
+    AlreadyAnswered,
+    Grant,
+    Reply,
+    ShopClosed,
+    Wait,
+)
 
 HOUSEKEEPING = SECOND
 """How often the shops file is looked at and what takes too long is looked for."""
@@ -62,16 +71,16 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
     thread, which alone touches the gate. ``__next__`` may block for ``timeout`` milliseconds.
     """
 
-    def __init__(self, host: Host, *, timeout: int) -> None:
-        self.host = host
-        self.gate: Gate[D] = Gate(threads=host.threads, max_aside=max(1, host.prefetch // 2))
-        self.board = Board(
-            host.metrics,
-            host.clock,
-            host.shops,
+    def __init__(self, context: Context, *, timeout: int) -> None:
+        self.context = context
+        self.gate: Gate[D] = Gate(threads=context.threads, max_aside=max(1, context.prefetch // 2))
+        self.gauges = Gauges(
+            context.metrics,
+            context.clock,
+            context.shops,
             self.gate,
-            prefetch=host.prefetch,
-            stuck_after=host.longest_call + LEASE_MARGIN + STUCK_MARGIN,
+            prefetch=context.prefetch,
+            stuck_after=context.longest_call + LEASE_MARGIN + STUCK_MARGIN,
         )
         self._timeout = timeout * 1000
         self._backoffs: dict[str, int] = {}
@@ -86,22 +95,24 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         self._submitting = False
         self._store_down: str | None = None
         self._next_housekeeping = 0
-        self._orders = Orders(host.store, self._wake_unless_submitting)
-        self._paces = Paces(host, self.gate, self.board, self._orders, take_back=self._take_back_grants)
-        self.closings = Closings(host, self.gate, wake=self.wake, take_back=self._take_back_grants, closed=self.paused)
+        self._controls = OperatorControls(context.store, self._wake_unless_submitting)
+        self._rates = ShopRates(context, self.gate, self.gauges, self._controls, take_back=self._take_back_grants)
+        self.breakers = Breakers(
+            context, self.gate, wake=self.wake, take_back=self._take_back_grants, closed=self.paused
+        )
         self.configure_shops()
-        self._look(host.clock.now())
+        self._look(context.clock.now())
 
     def __next__(self) -> D | None:
-        deadline = self.host.clock.now() + self._timeout
+        deadline = self.context.clock.now() + self._timeout
         while True:
             self._take_returned()
-            now = self.host.clock.now()
+            now = self.context.clock.now()
             if now >= self._next_housekeeping:
                 self._next_housekeeping = now + HOUSEKEEPING
                 self.housekeep(now)
             until = min(deadline, self._next_housekeeping)
-            if self.host.stopping.is_set():
+            if self.context.stopping.is_set():
                 # Nobody asks the gate any more, and a time of it that has passed would never go away.
                 self._take_orders(now)
                 self._take_replies(now)
@@ -109,7 +120,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             else:
                 delivery = self._grant(now)
                 if delivery is not None:
-                    self.board.handed_out(delivery, delivery.arrived_at, now)
+                    self.gauges.handed_out(delivery, delivery.arrived_at, now)
                     return delivery
                 until = min(until, self.gate.wake_at() or until, self._granted[0][0] if self._granted else until)
             if now >= deadline:
@@ -127,7 +138,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
     def requeue(self, messages: Any) -> None:
         """Dramatiq stops and has not started these: their grants are undone, the jobs go back."""
         for delivery in messages:
-            self.board.came_back(delivery)
+            self.gauges.came_back(delivery)
             self._undo(delivery)
             self.gate.finished(delivery)
             self.put_back(delivery)
@@ -135,48 +146,50 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
     @property
     def has_returned(self) -> bool:
         """Whether a worker thread or the store has reported something that is still to be taken up."""
-        return bool(self._returned or self._replies or self._orders.has_news or self.closings.has_finding)
+        return bool(self._returned or self._replies or self._controls.has_news or self.breakers.has_finding)
 
-    def ask_for(self, job: Job, shop: ShopConfig, place: int | None = None) -> Ask:
+    def request_for(self, job: Job, shop: ShopConfig, place: int | None = None) -> AdmitRequest:
         """What to ask the store for a job."""
-        return Ask(
+        return AdmitRequest(
             shop=job.shop,
             customer=job.customer.key,
             job_id=job.job_id,
-            limits=self._orders.limits_of(shop, self.host.clock.now()),
-            lease=self.host.longest_call,
+            limits=self._controls.limits_of(shop, self.context.clock.now()),
+            lease=self.context.longest_call,
             place=place,
-            free=self._orders.ends_as(job, self.host.clock.now(), self.host.clock.ahead()),
+            uncalled=self._controls.ends_as(job, self.context.clock.now(), self.context.clock.ahead()),
             campaign=job.campaign,
             deadline=NO_DEADLINE if job.not_after is None else min(from_datetime(job.not_after), NO_DEADLINE),
         )
 
     def configure_shops(self) -> None:
         """Take over what the shops file says now."""
-        shops = {slug: shop for slug in self.host.shops.slugs() if (shop := self.host.shops.get(slug)) is not None}
-        self.host.metrics.declare_shops({slug: SECOND / shop.limits.shop.interval for slug, shop in shops.items()})
+        shops = {
+            slug: shop for slug in self.context.shops.slugs() if (shop := self.context.shops.get(slug)) is not None
+        }
+        self.context.metrics.declare_shops({slug: SECOND / shop.limits.shop.interval for slug, shop in shops.items()})
         for slug, shop in shops.items():
             self.gate.configure(slug, weight=shop.weight, max_in_flight=shop.max_in_flight)
             if isinstance(shop.credential, ReadyToken) and shop.credential.expires_at is not None:
-                self.host.metrics.show_credential(slug, shop.credential.expires_at)
+                self.context.metrics.show_credential(slug, shop.credential.expires_at)
             called_by = (shop.credential.fingerprint, shop.base_url, shop.api_version)
             if self._called_by.setdefault(slug, called_by) != called_by:
                 self._called_by[slug] = called_by
-                self.closings.start_anew(slug)
+                self.breakers.start_anew(slug)
         self._apply_pauses()
-        self._paces.start_anew(self.host.clock.now())
+        self._rates.start_anew(self.context.clock.now())
 
     def housekeep(self, now: int) -> None:
         """Once a second: follow the shops file. Brokers add their own."""
-        if self.host.shops.refresh():
+        if self.context.shops.refresh():
             self.configure_shops()
-        if now + self.host.clock.ahead() > self._orders.next_deadline:
+        if now + self.context.clock.ahead() > self._controls.next_deadline:
             self._let_pass(now)
         self._look(now)
-        self._paces.follow(now)
-        self.closings.probe(now)
+        self._rates.follow(now)
+        self.breakers.probe(now)
         self._show_ready()
-        self.board.show(now, threads=self.host.threads, unconfirmed=self.unconfirmed)
+        self.gauges.show(now, threads=self.context.threads, unconfirmed=self.unconfirmed)
 
     @property
     def unconfirmed(self) -> int:
@@ -196,14 +209,14 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         """The result is in safe hands: tell the ledger. Then the delivery may be acknowledged."""
         self._backoffs.pop(delivery.shop, None)
         try:
-            self.host.store.settle(delivery.ask, finish.epoch, finish.outcome, finish.code)
+            self.context.store.settle(delivery.request, finish.epoch, finish.outcome, finish.code)
         except StoreError as error:
             # The ledger still says answered: another copy would publish the result again and call nobody.
             log.warning("settle_failed", job_id=delivery.job.job_id, problem=str(error))
 
     def back_off(self, delivery: D, problem: str) -> None:
         """The job could not be carried on for a reason that is not its own: give it back and let its shop rest."""
-        now = self.host.clock.now()
+        now = self.context.clock.now()
         # Jobs that were under way when the rest began don't lengthen it: a dozen of them would make it a minute.
         if self.gate.reasons(delivery.shop).get("backing_off", 0) <= now:
             backoff = min(self._backoffs.get(delivery.shop, FIRST_BACKOFF // 2) * 2, LONGEST_BACKOFF)
@@ -213,15 +226,15 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         self.put_back(delivery)
 
     @abstractmethod
-    def granted(self, delivery: D, grant: Go) -> None:
+    def granted(self, delivery: D, grant: Grant) -> None:
         """A call is about to start."""
 
     @abstractmethod
-    def released(self, delivery: D, grant: Go, *, called: bool) -> None:
+    def released(self, delivery: D, grant: Grant, *, called: bool) -> None:
         """The grant was undone; ``called`` tells whether the call was made all the same."""
 
     @abstractmethod
-    def repeat(self, delivery: D, grant: Go, later: Later) -> None:
+    def repeat(self, delivery: D, grant: Grant, later: Later) -> None:
         """The ledger knows that the call is to be repeated from ``later.not_before``: as :meth:`defer`."""
 
     @abstractmethod
@@ -248,7 +261,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
     def defer(self, delivery: D, until: int) -> None:
         """The job has left the gate and comes back at ``until``: keep a copy, then acknowledge."""
 
-    def paused(self, shops: Sequence[str], pause: Pause) -> None:
+    def paused(self, shops: Sequence[str], pause: BreakerOpen) -> None:
         """An answer closed these shops. Brokers whose jobs wait elsewhere have nothing to do."""
 
     def called_off(self) -> None:
@@ -260,7 +273,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
 
     def _grant(self, now: int) -> D | None:
         while True:
-            if self._orders.has_news:
+            if self._controls.has_news:
                 self._take_orders(now)
             self._take_replies(now)
             if self._granted and self._granted[0][0] <= now:
@@ -269,7 +282,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
                 return None
 
     def _ask(self, now: int) -> bool:
-        if self._orders.controls is None:
+        if self._controls.controls is None:
             # Nobody knows yet which shops are paused.
             return False
         delivery = self.gate.next(now)
@@ -278,12 +291,12 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             return False
         asking: dict[tuple[str, bool], list[D]] = {}
         while delivery is not None:
-            limits = self._paces.limits_of(delivery.shop, delivery.ask.limits, now)
-            if limits is not delivery.ask.limits:
-                delivery.ask = replace(delivery.ask, limits=limits)
+            limits = self._rates.limits_of(delivery.shop, delivery.request.limits, now)
+            if limits is not delivery.request.limits:
+                delivery.request = replace(delivery.request, limits=limits)
             if delivery.needs_call:
                 self._free(delivery, now)
-            if delivery.ask.free == "cancelled" and not self._is_cancelled(delivery, now):
+            if delivery.request.uncalled == "cancelled" and not self._is_cancelled(delivery, now):
                 self._doubted.append(delivery)
             else:
                 # Apart, since a shop that is told to wait has no more to say about those that need no call.
@@ -295,9 +308,9 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             turn = needs_call and shop in self._turns
             if turn:
                 self._turns.discard(shop)
-            asks = [delivery.ask for delivery in deliveries]
-            holds = len(asks) + self.gate.waiting(shop)
-            self.host.store.submit(asks, self._reply_to(deliveries), turn=turn, holds=holds)
+            requests = [delivery.request for delivery in deliveries]
+            holds = len(requests) + self.gate.waiting(shop)
+            self.context.store.submit(requests, self._reply_to(deliveries), turn=turn, holds=holds)
         self._submitting = False
         if self._doubted:
             self._look(now, awaited=True)
@@ -326,18 +339,18 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             refused: list[D] = []
             closed = False
             for delivery, reply in zip(deliveries, replies, strict=True):
-                limits = delivery.ask.limits
-                if isinstance(reply, Go) and self._paces.limits_of(delivery.shop, limits, now) is not limits:
+                limits = delivery.request.limits
+                if isinstance(reply, Grant) and self._rates.limits_of(delivery.shop, limits, now) is not limits:
                     # Granted by limits that are not in force any more: none of it may start.
                     delivery.grant = reply
                     self._undo(delivery)
                     refused.append(delivery)
-                elif isinstance(reply, Closed):
+                elif isinstance(reply, ShopClosed):
                     if not closed:
                         closed = True
                         self.gate.close(delivery.shop, reply.until, reply.reason, then_ask=reply.batch)
                         self._turns.add(delivery.shop)
-                        self._paces.told(delivery.shop, reply.interval, limits.shop.interval, now)
+                        self._rates.told(delivery.shop, reply.interval, limits.shop.interval, now)
                     refused.append(delivery)
                 else:
                     self._take_reply(delivery, reply, now)
@@ -345,15 +358,15 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             for delivery in reversed(refused):
                 self.gate.give_back(delivery)
 
-    def _take_reply(self, delivery: D, reply: Go | Wait | Seen, now: int) -> None:
+    def _take_reply(self, delivery: D, reply: Grant | Wait | AlreadyAnswered, now: int) -> None:
         match reply:
-            case Go():
+            case Grant():
                 delivery.grant = reply
-                self.board.called(delivery.shop, reply.calls_today, now)
+                self.gauges.called(delivery.shop, reply.calls_today, now)
                 if reply.overtaken:
-                    self.host.metrics.takeovers.inc()
+                    self.context.metrics.takeovers.inc()
                 self._weigh(delivery)
-                delivery.paused = self._orders.is_paused(delivery.shop)
+                delivery.paused = self._controls.is_paused(delivery.shop)
                 if reply.takeovers:
                     log.warning("job_taken_over", shop=delivery.shop, job_id=delivery.job.job_id, times=reply.takeovers)
                 if reply.takeovers < CRASH_LOOP:
@@ -375,9 +388,9 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
                 self.bury(delivery, DeadLetterError("crash_loop", parked, history=history))
             case Wait(scope, until):
                 self._hold_back(delivery, now, until, line=scope == "customer")
-            case Seen(epoch, result):
+            case AlreadyAnswered(epoch, result):
                 self.gate.finished(delivery)
-                self.host.metrics.ledger_hits.inc()
+                self.context.metrics.ledger_hits.inc()
                 if result is None:
                     self._tally(delivery, "duplicate")
                     self.acknowledge(delivery)
@@ -395,7 +408,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             self.publish_result(delivery, finish)
 
     def _weigh(self, delivery: D) -> None:
-        others = self.closings.others(delivery.shop)
+        others = self.breakers.others(delivery.shop)
         # What has trouble of its own finds out nothing about its shop, and pays for its calls.
         delivery.probing = self.gate.is_probing(delivery.shop) and not others.is_own(delivery)
         delivery.ends_if_refused = others.ends_if_refused(delivery)
@@ -404,36 +417,36 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
     def _by_its_deadline(self, delivery: D, now: int, until: int) -> int:
         # By its deadline it is back, to end then rather than at its turn.
         if delivery.needs_call and delivery.job.not_after is not None:
-            return min(until, max(now, from_datetime(delivery.job.not_after) - self.host.clock.ahead()) + 1)
+            return min(until, max(now, from_datetime(delivery.job.not_after) - self.context.clock.ahead()) + 1)
         return until
 
     def _free(self, delivery: D, now: int) -> bool:
-        free = self._orders.ends_as(delivery.job, now, self.host.clock.ahead())
-        if free is not None:
-            delivery.ask = replace(delivery.ask, free=free)
-        return free is not None
+        uncalled = self._controls.ends_as(delivery.job, now, self.context.clock.ahead())
+        if uncalled is not None:
+            delivery.request = replace(delivery.request, uncalled=uncalled)
+        return uncalled is not None
 
     def _is_cancelled(self, delivery: D, now: int) -> bool:
         # What came after the orders were asked for was perhaps published because its campaign is cancelled no longer.
         # The ledger couldn't tell: for it, a second copy of what ended as cancelled is done with.
-        free = self._orders.ends_as(delivery.job, now, self.host.clock.ahead())
-        return free == "cancelled" and delivery.arrived_at <= self._orders.as_of
+        uncalled = self._controls.ends_as(delivery.job, now, self.context.clock.ahead())
+        return uncalled == "cancelled" and delivery.arrived_at <= self._controls.as_of
 
     def _let_pass(self, now: int) -> None:
         # What waits here for its shop to open, and has expired or was called off meanwhile, waits no longer.
-        self._orders.next_deadline = FOREVER
+        self._controls.next_deadline = FOREVER
         freed = {held.shop for held in self.gate.held() if held.needs_call and self._free(held, now)}
         for shop in freed:
             self.gate.let_pass(shop)
 
     def _look(self, now: int, *, awaited: bool = False) -> None:
         self._submitting = True
-        self._orders.look(now, awaited=awaited)
+        self._controls.look(now, awaited=awaited)
         self._submitting = False
 
     def _take_orders(self, now: int) -> None:
-        before = self._orders.controls
-        for news in self._orders.take():
+        before = self._controls.controls
+        for news in self._controls.take():
             if isinstance(news, StoreError):
                 doubted, self._doubted = self._doubted, []
                 self._store_is_down(news, doubted, now)
@@ -441,7 +454,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             self._store_is_up()
             if news is not None:
                 self._apply_pauses()
-                self._paces.apply_limits(now)
+                self._rates.apply_limits(now)
                 if before is not None and news.cancelled != before.cancelled:
                     log.info("cancelled_campaigns_changed", campaigns=len(news.cancelled))
                     self.called_off()
@@ -450,13 +463,13 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             # Backwards, as in _take_replies.
             while self._doubted:
                 delivery = self._doubted.pop()
-                delivery.ask = replace(delivery.ask, free=None)
+                delivery.request = replace(delivery.request, uncalled=None)
                 self._free(delivery, now)
                 self.gate.give_back(delivery)
 
     def _apply_pauses(self) -> None:
-        for shop in self.host.shops.slugs():
-            paused = self._orders.is_paused(shop)
+        for shop in self.context.shops.slugs():
+            paused = self._controls.is_paused(shop)
             if paused == ("paused" in self.gate.reasons(shop)):
                 continue
             if paused:
@@ -468,7 +481,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
                 self.gate.open(shop, "paused")
 
     def _tally(self, delivery: D, counter: str) -> None:
-        self.host.store.tally(delivery.shop, delivery.job.campaign, {counter: 1})
+        self.context.store.tally(delivery.shop, delivery.job.campaign, {counter: 1})
 
     def _store_is_down(self, error: StoreError, deliveries: list[D], now: int) -> None:
         if error.reason != self._store_down:
@@ -487,10 +500,10 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         self._store_down = None
 
     def _show_ready(self) -> None:
-        show = self.host.metrics.show_ready
+        show = self.context.metrics.show_ready
         show("rabbitmq", self.disconnected)
         show("store", self._store_down)
-        show("shops_file", None if self.host.shops.problem is None else "unusable")
+        show("shops_file", None if self.context.shops.problem is None else "unusable")
 
     def _take_back_grants(self, shop: str) -> None:
         # Backwards, as in _take_replies.
@@ -503,10 +516,10 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
     def _abandon_grants(self) -> None:
         # Replies that are on their way are short of the store's time-out away; jobs that were granted and not started
         # undo themselves, so that the next process needn't wait for their leases.
-        deadline = self.host.clock.now() + STORE_PAUSE
-        while self._unanswered and self.host.clock.now() < deadline:
+        deadline = self.context.clock.now() + STORE_PAUSE
+        while self._unanswered and self.context.clock.now() < deadline:
             self.wait(deadline)
-            self._take_replies(self.host.clock.now())
+            self._take_replies(self.context.clock.now())
         self._give_up_grants()
 
     def _give_up_grants(self) -> None:
@@ -528,25 +541,25 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
 
     def _hold_back(self, delivery: D, now: int, until: int, *, line: bool) -> None:
         if line:
-            delivery.ask = self.ask_again(delivery, until)
+            delivery.request = self.request_again(delivery, until)
         until = self._by_its_deadline(delivery, now, until)
         if not self.gate.set_aside(delivery, now, until):
-            self.host.metrics.deferred(delivery.shop)
+            self.context.metrics.deferred(delivery.shop)
             self.defer(delivery, until)
 
-    def ask_again(self, delivery: D, place: int) -> Ask:
+    def request_again(self, delivery: D, place: int) -> AdmitRequest:
         """The delivery's question with the place in line that it was given."""
-        return replace(delivery.ask, place=place)
+        return replace(delivery.request, place=place)
 
     def _take_returned(self) -> None:
-        if self.closings.has_finding:
-            self.closings.take_finding()
+        if self.breakers.has_finding:
+            self.breakers.take_finding()
         while self._returned:
             delivery = self._returned.popleft()
-            self.board.came_back(delivery)
+            self.gauges.came_back(delivery)
             disposition, delivery.disposition = delivery.disposition, None
             if disposition is not None and disposition.verdict is not None:
-                self.closings.learn(
+                self.breakers.learn(
                     delivery,
                     disposition.verdict,
                     ended=isinstance(disposition, Finish),
@@ -578,18 +591,18 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             if disposition.verified:
                 grant = replace(grant, unknowns=0)
             self.released(delivery, grant, called=disposition.verdict is not None)
-        if self.host.shops.get(delivery.shop) is None:
+        if self.context.shops.get(delivery.shop) is None:
             # Its shop has left the file: it goes back to its queue, which nobody consumes from then on.
             self.gate.finished(delivery)
             self.put_back(delivery)
             self.hurry()
             return
         if disposition.scope == "customer":
-            self._hold_back(delivery, self.host.clock.now(), disposition.until, line=False)
+            self._hold_back(delivery, self.context.clock.now(), disposition.until, line=False)
             return
-        own = isinstance(disposition.verdict, Halted) and self.closings.others(delivery.shop).is_own(delivery)
+        own = isinstance(disposition.verdict, Halted) and self.breakers.others(delivery.shop).is_own(delivery)
         if own or isinstance(disposition.verdict, Refused):
-            self._put_aside(delivery, self.host.clock.now())
+            self._put_aside(delivery, self.context.clock.now())
             return
         self.gate.give_back(delivery)
         if disposition.scope == "shop":
@@ -601,7 +614,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         grant, delivery.grant = delivery.grant, None
         if grant is not None:
             try:
-                self.host.store.release(delivery.ask, grant.epoch, called=False)
+                self.context.store.release(delivery.request, grant.epoch, called=False)
             except StoreError as error:
                 # The lease ends by itself; until then the job waits, counted as a call that was never answered.
                 log.warning("release_failed", job_id=delivery.job.job_id, problem=str(error))

@@ -14,7 +14,7 @@ from worker.telemetry.metrics import Metrics
 
 
 @dataclass(slots=True)
-class Host:
+class Context:
     """What a consumer works with, built by the wiring. ``longest_call`` is in microseconds.
 
     ``status`` asks whether a shop's token is taken (None: it is); without it only jobs probe a halted shop.

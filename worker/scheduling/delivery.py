@@ -6,7 +6,7 @@ from worker.model.dispositions import Disposition
 from worker.model.job import Job
 from worker.model.message import ACTOR, QUEUE
 from worker.scheduling.attribution import Trouble
-from worker.store.protocol import Ask, Go
+from worker.store.protocol import AdmitRequest, Grant
 
 
 class Delivery(dramatiq.MessageProxy):
@@ -19,7 +19,7 @@ class Delivery(dramatiq.MessageProxy):
     its calls have met so far. ``arrived_at`` is when the job came, 0 where that is of no interest.
     """
 
-    def __init__(self, job: Job, ask: Ask) -> None:
+    def __init__(self, job: Job, request: AdmitRequest) -> None:
         # The job itself goes along as the argument: its repr is masked, and Dramatiq logs arguments.
         super().__init__(
             dramatiq.Message(
@@ -33,10 +33,10 @@ class Delivery(dramatiq.MessageProxy):
             )
         )
         self.job = job
-        self.ask = ask
+        self.request = request
         self.shop = job.shop
-        self.customer = ask.customer
-        self.grant: Go | None = None
+        self.customer = request.customer
+        self.grant: Grant | None = None
         self.probing = False
         self.paused = False
         self.ends_if_refused = False
@@ -48,9 +48,9 @@ class Delivery(dramatiq.MessageProxy):
     @property
     def job_id(self) -> str:
         """The job's id."""
-        return self.ask.job_id
+        return self.request.job_id
 
     @property
     def needs_call(self) -> bool:
         """False for a job that has expired or is called off."""
-        return self.ask.free is None
+        return self.request.uncalled is None

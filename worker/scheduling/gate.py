@@ -64,7 +64,7 @@ class Ticket(Protocol):
 T = TypeVar("T", bound=Ticket)
 
 
-class Load(NamedTuple):
+class ShopLoad(NamedTuple):
     """A shop that has jobs here or is closed: how many wait, are set aside and are in flight, and why it is closed."""
 
     shop: str
@@ -315,12 +315,12 @@ class Gate(Generic[T]):
         """Why every shop is closed; empty where there is no such reason."""
         return frozenset(self._closed)
 
-    def loads(self) -> Iterator[Load]:
+    def loads(self) -> Iterator[ShopLoad]:
         """Every shop that has jobs here or is closed on its own account, in no particular order."""
         for state in self._shops.values():
             ready, aside = len(state.passing) + len(state.ready), state.aside.total()
             if ready or state.in_flight or state.closed or aside:
-                yield Load(state.name, ready, aside, state.in_flight, tuple(state.closed))
+                yield ShopLoad(state.name, ready, aside, state.in_flight, tuple(state.closed))
 
     def wake_at(self) -> int | None:
         """When :meth:`next` is worth asking again if nothing else happens; None: not before something does."""

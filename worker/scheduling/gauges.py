@@ -7,7 +7,7 @@ from worker.clock import Clock
 from worker.instants import SECOND
 from worker.limits.token_bucket import next_reset
 from worker.scheduling.demand import runnable_jobs_per_second
-from worker.scheduling.gate import Gate, Load, Reason
+from worker.scheduling.gate import Gate, Reason, ShopLoad
 from worker.shops.config import ShopConfig
 from worker.shops.registry import ShopRegistry
 from worker.telemetry.metrics import Metrics, ShopView
@@ -18,7 +18,7 @@ STUCK_MARGIN = 60 * SECOND
 """Added to the longest call before a thread counts as stuck: it may also wait for a store that is out of reach."""
 
 
-class Board:
+class Gauges:
     """Shows shops, and the process itself, as gauges. Shops without jobs that are open cost nothing.
 
     For the consumer's thread alone. ``stuck_after`` (microseconds) is how long a thread may be busy with one job.
@@ -76,7 +76,7 @@ class Board:
         # Whoever serves the probes compares it, and Prometheus does.
         metrics.pump_beat.set((now + self._clock.ahead()) / SECOND)
 
-    def _views(self, loads: Mapping[str, Load], now: int) -> Iterator[ShopView]:
+    def _views(self, loads: Mapping[str, ShopLoad], now: int) -> Iterator[ShopView]:
         for shop in loads.keys() | self._calls.keys():
             config = self._shops.get(shop)
             if config is None:

@@ -14,7 +14,7 @@ from worker.shops.config import ShopConfig
 from worker.store.protocol import Store
 
 
-class Orders:
+class OperatorControls:
     """Asks the store what has changed, without waiting for it. For the consumer's thread, all but ``wake``.
 
     ``wake`` is called when there is something to take, from the store's thread or, where it answers at once, by

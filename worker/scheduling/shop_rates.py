@@ -8,32 +8,38 @@ import structlog
 from worker.instants import SECOND
 from worker.limits.adaptive import Slowdown, interval_of
 from worker.limits.token_bucket import ShopLimits
-from worker.scheduling.context import Host
+from worker.scheduling.context import Context
 from worker.scheduling.gate import Gate
-from worker.scheduling.gauges import Board
-from worker.scheduling.operator_controls import Orders
+from worker.scheduling.gauges import Gauges
+from worker.scheduling.operator_controls import OperatorControls
 
 log = structlog.get_logger(__name__)
 
 
-class Paces:
+class ShopRates:
     """Follows all three for the consumer's thread, and shows them. ``take_back`` undoes what a shop was granted."""
 
     def __init__(
-        self, host: Host, gate: Gate[Any], board: Board, orders: Orders, *, take_back: Callable[[str], None]
+        self,
+        context: Context,
+        gate: Gate[Any],
+        gauges: Gauges,
+        controls: OperatorControls,
+        *,
+        take_back: Callable[[str], None],
     ) -> None:
-        self._host = host
+        self._context = context
         self._gate = gate
-        self._board = board
-        self._orders = orders
+        self._gauges = gauges
+        self._controls = controls
         self._take_back = take_back
         self._fallen: dict[str, Slowdown] = {}
         self._limited: dict[str, ShopLimits] = {}
 
     def limits_of(self, shop: str, otherwise: ShopLimits, now: int) -> ShopLimits:
         """The limits in force, the same object while they are the same; ``otherwise`` for a shop that is gone."""
-        config = self._host.shops.get(shop)
-        return self._orders.limits_of(config, now) if config is not None else otherwise
+        config = self._context.shops.get(shop)
+        return self._controls.limits_of(config, now) if config is not None else otherwise
 
     def told(self, shop: str, interval: int, full: int, now: int) -> None:
         """The store says how far apart the shop's calls are, which the limits would have ``full`` apart."""
@@ -54,9 +60,9 @@ class Paces:
     def apply_limits(self, now: int) -> None:
         """As the shops file, orders and their ends have it by now."""
         limited = {}
-        for shop in self._orders.limited(now):
-            config = self._host.shops.get(shop)
-            if config is not None and (limits := self._orders.limits_of(config, now)) is not config.limits:
+        for shop in self._controls.limited(now):
+            config = self._context.shops.get(shop)
+            if config is not None and (limits := self._controls.limits_of(config, now)) is not config.limits:
                 limited[shop] = limits
         before, self._limited = self._limited, limited
         for shop in before.keys() | limited.keys():
@@ -73,13 +79,13 @@ class Paces:
 
     def _show(self, shop: str, slowdown: Slowdown, now: int) -> None:
         # It recovers by itself while nobody asks; once it is whole there is nothing left to follow.
-        config = self._host.shops.get(shop)
-        full = self._orders.limits_of(config, now).shop.interval if config is not None else slowdown.interval
+        config = self._context.shops.get(shop)
+        full = self._controls.limits_of(config, now).shop.interval if config is not None else slowdown.interval
         interval = interval_of(slowdown, now, full)
         self._fallen[shop] = slowdown
-        self._board.pace(shop, interval)
+        self._gauges.pace(shop, interval)
         if interval <= full:
             del self._fallen[shop]
             if shop not in self._limited:
-                self._board.pace(shop, None)
-        self._host.metrics.show_effective_rate(shop, SECOND / interval)
+                self._gauges.pace(shop, None)
+        self._context.metrics.show_effective_rate(shop, SECOND / interval)

@@ -31,7 +31,7 @@ class Finding:
     taken: bool
 
 
-class Prober:
+class TokenProbe:
     """Puts one question at a time, each in turn once its shop's pause is over; the thread starts with the first.
 
     ``status`` asks about a shop's token (None: it is taken) and may block for the longest call; ``wake`` is called from

@@ -7,9 +7,9 @@ from worker.errors import DeadLetterError
 from worker.model.dispositions import Finish, Later
 from worker.model.job import Customer, Job
 from worker.scheduling.consumer import GatedConsumer
-from worker.scheduling.context import Host
+from worker.scheduling.context import Context
 from worker.scheduling.delivery import Delivery
-from worker.store.protocol import Ask, Go
+from worker.store.protocol import AdmitRequest, Grant
 
 _JOB = Job.create(shop="any", campaign="simulation", customer=Customer(bhid="any"), channel="sms")
 """All jobs look alike to a simulation; their ids are in their questions."""
@@ -18,12 +18,12 @@ _JOB = Job.create(shop="any", campaign="simulation", customer=Customer(bhid="any
 class Ticket(Delivery):
     """A job in hand. A message around it would cost more than all the rest of it."""
 
-    def __init__(self, ask: Ask, published_at: int) -> None:
+    def __init__(self, request: AdmitRequest, published_at: int) -> None:
         self.job = _JOB
-        self.ask = ask
-        self.shop = ask.shop
-        self.customer = ask.customer
-        self.grant: Go | None = None
+        self.request = request
+        self.shop = request.shop
+        self.customer = request.customer
+        self.grant: Grant | None = None
         self.probing = False
         self.trouble = None
         self.disposition = None
@@ -46,18 +46,18 @@ class Queues(Protocol):
 class SimulatedConsumer(GatedConsumer[Ticket]):
     """Never blocks: :meth:`step` does what there is to do at this instant and says when to come again."""
 
-    def __init__(self, host: Host, process: int, queues: Queues, start: Callable[[int, Ticket], None]) -> None:
+    def __init__(self, context: Context, process: int, queues: Queues, start: Callable[[int, Ticket], None]) -> None:
         self._process = process
         self._queues = queues
         self._start = start
         self._known: set[str] = set()
-        super().__init__(host, timeout=0)
+        super().__init__(context, timeout=0)
 
     def offer(self, ticket: Ticket) -> None:
         """A job has been delivered."""
         if ticket.shop not in self._known:
             self._known.add(ticket.shop)
-            shop = self.host.shops.get(ticket.shop)
+            shop = self.context.shops.get(ticket.shop)
             assert shop is not None
             self.gate.configure(ticket.shop, weight=shop.weight, max_in_flight=shop.max_in_flight)
         self.gate.offer(ticket)
@@ -75,10 +75,10 @@ class SimulatedConsumer(GatedConsumer[Ticket]):
     def configure_shops(self) -> None:
         """Each shop when its first job comes: of thousands a process may see few."""
 
-    def granted(self, delivery: Ticket, grant: Go) -> None:
+    def granted(self, delivery: Ticket, grant: Grant) -> None:
         """The store's ledger knows."""
 
-    def released(self, delivery: Ticket, grant: Go, *, called: bool) -> None:
+    def released(self, delivery: Ticket, grant: Grant, *, called: bool) -> None:
         """As :meth:`granted`."""
 
     def wait(self, until: int) -> None:
@@ -97,7 +97,7 @@ class SimulatedConsumer(GatedConsumer[Ticket]):
         self.settle(delivery, finish)
         self.acknowledge(delivery)
 
-    def repeat(self, delivery: Ticket, grant: Go, later: Later) -> None:
+    def repeat(self, delivery: Ticket, grant: Grant, later: Later) -> None:
         del grant
         self.defer(delivery, later.not_before)
 

@@ -17,7 +17,7 @@ from worker.errors import StoreError
 from worker.instants import SECOND
 from worker.model.dispositions import Finish, GiveBack
 from worker.model.verdicts import Sent
-from worker.scheduling.context import Host
+from worker.scheduling.context import Context
 from worker.shops.config import ShopConfig, ShopTable
 from worker.shops.credentials import SigningKey
 from worker.shops.registry import ShopRegistry
@@ -25,7 +25,7 @@ from worker.simulator.consumer import SimulatedConsumer, Ticket
 from worker.simulator.queues import ShopQueue
 from worker.simulator.report import Report, ShopReport
 from worker.store.memory.store import MemoryStore
-from worker.store.protocol import HORIZON, Ask, Reply
+from worker.store.protocol import HORIZON, AdmitRequest, Reply
 from worker.telemetry.metrics import Metrics
 
 BEGIN = 1_793_620_800 * SECOND
@@ -70,17 +70,22 @@ class _Store(MemoryStore):
     def __init__(self, fleet: "Fleet", clock: ManualClock, *, horizon: int) -> None:
         super().__init__(clock, retention=0, horizon=horizon)
         self._fleet = fleet
-        self.asks = self.round_trips = 0
+        self.requests = self.round_trips = 0
 
     def submit(
-        self, asks: Sequence[Ask], reply: Callable[[list[Reply] | StoreError], None], *, turn: bool, holds: int
+        self,
+        requests: Sequence[AdmitRequest],
+        reply: Callable[[list[Reply] | StoreError], None],
+        *,
+        turn: bool,
+        holds: int,
     ) -> None:
-        self.asks += len(asks)
+        self.requests += len(requests)
         self.round_trips += 1
         if self._fleet.store_round_trip:
-            self._fleet.after_a_round_trip(partial(super().submit, asks, reply, turn=turn, holds=holds))
+            self._fleet.after_a_round_trip(partial(super().submit, requests, reply, turn=turn, holds=holds))
         else:
-            super().submit(asks, reply, turn=turn, holds=holds)
+            super().submit(requests, reply, turn=turn, holds=holds)
 
 
 class Fleet:
@@ -100,8 +105,8 @@ class Fleet:
             for config, load in zip(configs, scenario.loads, strict=True)
         }
         self._store = _Store(self, self._clock, horizon=HORIZON if scenario.processes > 1 else 0)
-        host = partial(
-            Host,
+        context = partial(
+            Context,
             store=self._store,
             shops=ShopRegistry.of(*configs),
             clock=self._clock,
@@ -110,7 +115,9 @@ class Fleet:
             prefetch=scenario.prefetch,
             longest_call=20 * SECOND,
         )
-        self._consumers = [SimulatedConsumer(host(), number, self, self._start) for number in range(scenario.processes)]
+        self._consumers = [
+            SimulatedConsumer(context(), number, self, self._start) for number in range(scenario.processes)
+        ]
         self._free = [scenario.threads] * scenario.processes
         self._ready: list[deque[Ticket]] = [deque() for _ in range(scenario.processes)]
         self._wakes: list[int | None] = [None] * scenario.processes
@@ -142,7 +149,7 @@ class Fleet:
             ended=self._clock.now(),
             shops=self._shops,
             calls=self._calls,
-            asks=self._store.asks,
+            requests=self._store.requests,
             round_trips=self._store.round_trips,
             deferrals=self._deferrals,
             given_back=self._given_back,
@@ -179,7 +186,7 @@ class Fleet:
     def _make(self, config: ShopConfig, load: Load, shop: int, number: int) -> Ticket:
         customer = f"c{number}" if load.customer_of is None else load.customer_of(number)
         job_id = f"{shop:016x}{number:016x}"
-        return Ticket(Ask(config.slug, customer, job_id, config.limits, 20 * SECOND), self._scenario.begin)
+        return Ticket(AdmitRequest(config.slug, customer, job_id, config.limits, 20 * SECOND), self._scenario.begin)
 
     def _deal(self, slug: str) -> None:
         queue = self._queues[slug]
@@ -218,7 +225,7 @@ class Fleet:
         assert grant is not None
         if now > grant.start_by:
             self._given_back += 1
-            self._store.release(ticket.ask, grant.epoch, called=False)
+            self._store.release(ticket.request, grant.epoch, called=False)
             ticket.disposition = GiveBack(grant.epoch)
             self._consumers[process].ack(ticket)
             self._at(now, process, None)
@@ -237,7 +244,7 @@ class Fleet:
     def _end(self, process: int, ticket: Ticket) -> None:
         grant = ticket.grant
         assert grant is not None
-        assert self._store.answer(ticket.ask, grant.epoch, "")
+        assert self._store.answer(ticket.request, grant.epoch, "")
         ticket.disposition = Finish(grant.epoch, "", "sent", None, has_share_action=False, verdict=_SENT)
         self._consumers[process].ack(ticket)
         self._free[process] += 1

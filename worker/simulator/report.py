@@ -51,7 +51,7 @@ class Report:
     ended: int
     shops: dict[str, ShopReport]
     calls: int
-    asks: int
+    requests: int
     round_trips: int
     deferrals: int
     given_back: int

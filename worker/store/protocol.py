@@ -70,11 +70,11 @@ ClosedReason = Literal["rate", "day_quota", "throttled"]
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class AdmitRequest:
     """One job that wants to be called. ``customer`` is the key its limits are counted by, empty for nobody.
 
     ``place`` is the place in the customer's line that an earlier :class:`Wait` handed out. ``lease`` is the longest
-    that the call can last, in microseconds. ``free`` is for a job that ends so without a call: no limit holds it back.
+    that the call can last, in microseconds. ``uncalled`` says as what it ends without a call: no limit holds it back.
     ``campaign`` is what the job is counted under. ``deadline`` is the job's ``not_after`` as its message has it; it is
     compared with those of other copies of the job, never with a clock.
     """
@@ -85,13 +85,13 @@ class Ask:
     limits: ShopLimits
     lease: int
     place: int | None = None
-    free: Literal["expired", "cancelled"] | None = None
+    uncalled: Literal["expired", "cancelled"] | None = None
     campaign: str = ""
     deadline: int = NO_DEADLINE
 
 
 @dataclass(frozen=True, slots=True)
-class Go:
+class Grant:
     """The call may start, from ``start_at`` and not after ``start_by``.
 
     ``attempts`` counts this call; ``takeovers`` the earlier ones that were started and whose worker was never heard of
@@ -114,7 +114,7 @@ class Go:
 
 
 @dataclass(frozen=True, slots=True)
-class Closed:
+class ShopClosed:
     """No job of the shop before ``until``; then it is worth asking for ``batch`` of them at once.
 
     ``interval`` tells, where ``reason`` is ``rate``, how far apart the shop's calls are at present.
@@ -137,7 +137,7 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class AlreadyAnswered:
     """There is nothing to do for this copy of the job. ``result`` is the result's JSON while nobody has settled it,
     None once it is done, or where another copy, which has a later deadline, goes on with it.
     """
@@ -146,7 +146,7 @@ class Seen:
     result: str | None
 
 
-Reply = Go | Closed | Wait | Seen
+Reply = Grant | ShopClosed | Wait | AlreadyAnswered
 
 Known = Literal["answered", "under_way", "expired", "cancelled"]
 """What the ledger knows of a job: that it has a final result; that it is being tried, or is to be tried again; or how
@@ -213,22 +213,34 @@ class Store(Protocol):
         """Let go of what the store holds open."""
 
     def submit(
-        self, asks: Sequence[Ask], reply: Callable[[list[Reply] | StoreError], None], *, turn: bool, holds: int
+        self,
+        requests: Sequence[AdmitRequest],
+        reply: Callable[[list[Reply] | StoreError], None],
+        *,
+        turn: bool,
+        holds: int,
     ) -> None:
-        """Ask for jobs of one shop without waiting; once a job is told :class:`Closed`, so are those after it.
+        """Ask for jobs of one shop without waiting; once a job is told :class:`ShopClosed`, so are those after it.
 
-        ``turn`` says that an earlier :class:`Closed` told this process to come now, ``holds`` how many jobs of the shop
-        it has at hand, these included. ``reply`` is called once, at once or later from another thread.
+        ``turn`` says that an earlier :class:`ShopClosed` told this process to come now, ``holds`` how many jobs of the
+        shop it has at hand, these included. ``reply`` is called once, at once or later from another thread.
         """
 
-    def admit(self, ask: Ask) -> Reply:
+    def admit(self, request: AdmitRequest) -> Reply:
         """Grant a call, with its tokens taken and its lease begun, or say why not and until when."""
 
-    def answer(self, ask: Ask, epoch: int, result: str) -> bool:
+    def answer(self, request: AdmitRequest, epoch: int, result: str) -> bool:
         """Record a final result (JSON). False: another epoch took the job over and this result must not go out."""
 
     def retry(
-        self, ask: Ask, epoch: int, not_before: int, *, unknown: bool = False, spent: bool = True, elapsed: int = 0
+        self,
+        request: AdmitRequest,
+        epoch: int,
+        not_before: int,
+        *,
+        unknown: bool = False,
+        spent: bool = True,
+        elapsed: int = 0,
     ) -> bool:
         """Record that the call is to be repeated from ``not_before``. False as in :meth:`answer`.
 
@@ -236,16 +248,16 @@ class Store(Protocol):
         the job has been tried then, in microseconds; it is kept for the grants to come.
         """
 
-    def release(self, ask: Ask, epoch: int, *, called: bool, verified: bool = False) -> None:
+    def release(self, request: AdmitRequest, epoch: int, *, called: bool, verified: bool = False) -> None:
         """Undo a grant as if it had not been. Its tokens go back unless the call was made (``called``).
 
         ``verified``: none of the earlier calls has been carried out after all.
         """
 
-    def take_read(self, ask: Ask) -> int | None:
+    def take_read(self, request: AdmitRequest) -> int | None:
         """Take a token for reading the customer's referrals back now; else when there will be one."""
 
-    def settle(self, ask: Ask, epoch: int, outcome: Outcome, code: str | None = None) -> None:
+    def settle(self, request: AdmitRequest, epoch: int, outcome: Outcome, code: str | None = None) -> None:
         """The result is in safe hands: count it under its campaign, drop what was personal.
 
         A job that ended as expired or cancelled is kept apart from those that are done. One whose end another copy's
@@ -258,7 +270,7 @@ class Store(Protocol):
     def block(self, shop: str, customer: str | None, until: int) -> None:
         """Let nobody of the customer (of the whole shop if None) start before ``until``."""
 
-    def slow_down(self, ask: Ask, granted_at: int) -> None:
+    def slow_down(self, request: AdmitRequest, granted_at: int) -> None:
         """The provider found the shop too fast: lower its pace for everybody (:mod:`worker.limits.adaptive`).
 
         Of several calls that were granted (``granted_at``) before the pace fell, the first has said it for all.

@@ -24,7 +24,7 @@ from worker.rabbitmq.connection import connect, parameters
 from worker.rabbitmq.consumer import AmqpConsumer, AmqpDelivery
 from worker.rabbitmq.declare import declare_topology
 from worker.rabbitmq.topology import EXCHANGES, producer_exchange, queues
-from worker.scheduling.context import Host
+from worker.scheduling.context import Context
 from worker.scheduling.delivery import Delivery
 from worker.scheduling.gate import Gate
 from worker.shops.config import ShopConfig, ShopTable
@@ -159,7 +159,7 @@ class Bench:
         registry = registry or ShopRegistry.of(*shops)
         self.store = MemoryStore(clock)
         self.metrics = Metrics(CollectorRegistry())
-        self.host = Host(
+        self.context = Context(
             store=self.store,
             shops=registry,
             clock=clock,
@@ -176,9 +176,9 @@ class Bench:
             store=self.store,
             clock=clock,
             metrics=self.metrics,
-            stopping=self.host.stopping.is_set,
+            stopping=self.context.stopping.is_set,
         )
-        self.broker = _WatchedBroker(self.host, parameters(vhost.url, name=CONNECTION), single=single)
+        self.broker = _WatchedBroker(self.context, parameters(vhost.url, name=CONNECTION), single=single)
 
         self.broker.longest_held = int(longest_held * SECOND) if longest_held else None
 
@@ -189,7 +189,7 @@ class Bench:
             assert delivery.grant is not None
             delivery.disposition = dispatcher.dispatch(
                 job,
-                delivery.ask,
+                delivery.request,
                 delivery.grant,
                 probing=delivery.probing,
                 ends_if_refused=delivery.ends_if_refused,
@@ -214,7 +214,7 @@ class Bench:
     def in_hand(self) -> int:
         """How many jobs wait at the gate or are being called."""
         gate = self.broker.gate
-        return gate.in_flight + sum(map(gate.waiting, self.host.shops.slugs())) if gate else 0
+        return gate.in_flight + sum(map(gate.waiting, self.context.shops.slugs())) if gate else 0
 
     def start(self) -> None:
         """Begin to consume."""
@@ -222,7 +222,7 @@ class Bench:
 
     def stop(self) -> None:
         """Drain: calls under way finish, the rest goes back."""
-        self.host.stopping.set()
+        self.context.stopping.set()
         self._worker.stop()
 
     def __enter__(self) -> Self:

@@ -89,7 +89,7 @@ def test_nothing_is_acked_that_was_not_done(rabbitmq: RabbitMQ, vhost: Vhost, ta
         wait_until(lambda: len(refer.calls) == 4, 10, "calls in flight")
         disconnect(rabbitmq, vhost, CONNECTION)
         wait_until(lambda: reconnected(logs), 10, "the consumer's new connection")
-        bench.host.stopping.set()
+        bench.context.stopping.set()
         refer.release()
         done = tap.take(RESULTS, 4, 10)
     called = {call.job.job_id for call in refer.calls}

@@ -8,7 +8,7 @@ import pytest
 from tests.integration.rabbitmq.bench import new_job
 from tests.services import RabbitMQ, Vhost, wait_until
 from worker.errors import BrokerError
-from worker.rabbitmq.channel import Link
+from worker.rabbitmq.channel import ShopChannel
 from worker.rabbitmq.connection import Parameters, connect, parameters
 from worker.rabbitmq.declare import declare_topology
 from worker.rabbitmq.failures import LIMITED
@@ -110,7 +110,7 @@ def test_nothing_is_confirmed(rabbitmq: RabbitMQ, vhost: Vhost, params: Paramete
 def test_a_closed_channel_says_why(vhost: Vhost, params: Parameters) -> None:
     """Where RabbitMQ closes a channel alone, whoever consumes on it tells RabbitMQ's reason."""
     del vhost
-    link = Link(params, prefetch=1, single=False, on_message=lambda *_: None)
+    link = ShopChannel(params, prefetch=1, single=False, on_message=lambda *_: None)
     link.open(queues(()))
     link.ack(999, link.generation)
     with pytest.raises(BrokerError, match="closed the channel: 406 PRECONDITION_FAILED - unknown delivery tag 999"):

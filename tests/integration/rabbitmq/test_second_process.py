@@ -6,7 +6,7 @@ from tests.integration.rabbitmq.bench import Bench, FakeRefer2, declare, message
 from tests.integration.rabbitmq.tap import Tap
 from tests.services import Vhost, wait_until
 from worker.errors import ConfigurationError
-from worker.rabbitmq.channel import Link
+from worker.rabbitmq.channel import ShopChannel
 from worker.rabbitmq.connection import Parameters, connect, parameters
 from worker.rabbitmq.declare import hold_single, refuse_mixture
 from worker.rabbitmq.topology import JOBS, RESULTS, queues
@@ -85,7 +85,7 @@ def test_a_waiting_process_takes_over(vhost: Vhost, tap: Tap) -> None:
 def test_a_failed_start_leaves_no_connection_behind(vhost: Vhost, tap: Tap) -> None:
     """What a start took before it failed is let go: the next attempt is not refused for it."""
     tap.channel.queue_declare(RESULTS, durable=True, arguments={"x-queue-type": "quorum", "x-max-length": 5})
-    link = Link(parameters(vhost.url, name="link"), prefetch=1, single=True, on_message=lambda *_: None)
+    link = ShopChannel(parameters(vhost.url, name="link"), prefetch=1, single=True, on_message=lambda *_: None)
     with pytest.raises(ConfigurationError, match="would lose messages"):
         link.open(queues(["acme"]))
     tap.channel.queue_delete(RESULTS)

@@ -23,7 +23,7 @@ from tests.services import Valkey
 from tests.unit.making import LEASE, make_limits
 from worker.clock import SystemClock
 from worker.limits.token_bucket import Rate
-from worker.store.protocol import Ask, Go, Reply
+from worker.store.protocol import AdmitRequest, Grant, Reply
 from worker.store.redis import RedisStore
 
 SIZES = (100, 1_000, 10_000, 100_000, 300_000)
@@ -72,16 +72,16 @@ def fill(store: RedisStore, numbers: range) -> None:
     """Take jobs through to their end as worker threads do."""
     limits = make_limits(shop=Rate(1, 10**6), customer=Rate(1, 10**6), per_day=10**9)
 
-    def finish(ask: Ask, reply: Reply) -> None:
-        assert isinstance(reply, Go)
-        assert store.answer(ask, reply.epoch, RESULT)
-        store.settle(ask, reply.epoch, "sent")
+    def finish(request: AdmitRequest, reply: Reply) -> None:
+        assert isinstance(reply, Grant)
+        assert store.answer(request, reply.epoch, RESULT)
+        store.settle(request, reply.epoch, "sent")
 
     with ThreadPoolExecutor(THREADS) as threads:
         for first in range(numbers.start, numbers.stop, ASKED_AT_ONCE):
             some = range(first, min(first + ASKED_AT_ONCE, numbers.stop))
-            asks = [Ask("bench", f"e:{number % 5000}", hashed(number), limits, LEASE) for number in some]
-            list(threads.map(finish, asks, submitted(store, asks)))
+            requests = [AdmitRequest("bench", f"e:{number % 5000}", hashed(number), limits, LEASE) for number in some]
+            list(threads.map(finish, requests, submitted(store, requests)))
     store.block("another", None, 0)
 
 

@@ -21,7 +21,7 @@ from tests.unit.making import LEASE, make_limits
 from worker.clock import SystemClock
 from worker.instants import DAY
 from worker.limits.token_bucket import Rate
-from worker.store.protocol import Ask, Go
+from worker.store.protocol import AdmitRequest, Grant
 from worker.store.redis import RedisStore
 
 SIZE = 5_000
@@ -44,39 +44,45 @@ def main() -> None:
         store.close()
 
 
-def _asks(numbers: range, *, customers: bool) -> Iterable[list[Ask]]:
+def _requests(numbers: range, *, customers: bool) -> Iterable[list[AdmitRequest]]:
     for first in range(numbers.start, numbers.stop, ASKED_AT_ONCE):
         some = range(first, min(first + ASKED_AT_ONCE, numbers.stop))
-        yield [Ask("bench", f"e:{number}" if customers else "", hashed(number), LIMITS, LEASE) for number in some]
+        yield [
+            AdmitRequest("bench", f"e:{number}" if customers else "", hashed(number), LIMITS, LEASE) for number in some
+        ]
 
 
 def _start(
-    store: RedisStore, numbers: range, then: Callable[[Ask, Go], object] = lambda *_: None, *, customers: bool = False
+    store: RedisStore,
+    numbers: range,
+    then: Callable[[AdmitRequest, Grant], object] = lambda *_: None,
+    *,
+    customers: bool = False,
 ) -> None:
-    for asks in _asks(numbers, customers=customers):
-        for ask, reply in zip(asks, submitted(store, asks), strict=True):
-            assert isinstance(reply, Go)
-            then(ask, reply)
+    for requests in _requests(numbers, customers=customers):
+        for request, reply in zip(requests, submitted(store, requests), strict=True):
+            assert isinstance(reply, Grant)
+            then(request, reply)
 
 
 def _waiting(store: RedisStore, numbers: range) -> None:
     until = SystemClock().now() + DAY
-    _start(store, numbers, lambda ask, go: store.retry(ask, go.epoch, until))
+    _start(store, numbers, lambda request, go: store.retry(request, go.epoch, until))
 
 
 def _answered(store: RedisStore, numbers: range) -> None:
-    _start(store, numbers, lambda ask, go: store.answer(ask, go.epoch, RESULT))
+    _start(store, numbers, lambda request, go: store.answer(request, go.epoch, RESULT))
 
 
 def _read(store: RedisStore, numbers: range) -> None:
-    for asks in _asks(numbers, customers=True):
-        for ask in asks:
-            store.take_read(ask)
+    for requests in _requests(numbers, customers=True):
+        for request in requests:
+            store.take_read(request)
 
 
 def _called(store: RedisStore, numbers: range) -> None:
     # What is left of a released job is its customer's bucket and day.
-    _start(store, numbers, lambda ask, go: store.release(ask, go.epoch, called=True), customers=True)
+    _start(store, numbers, lambda request, go: store.release(request, go.epoch, called=True), customers=True)
 
 
 _KEPT: dict[str, Callable[[RedisStore, range], None]] = {

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from tests.integration.store.worlds import World, submitted
-from tests.unit.making import make_ask
+from tests.unit.making import make_request
 from worker.limits.token_bucket import ShopLimits
-from worker.store.protocol import Closed, Go
+from worker.store.protocol import Grant, ShopClosed
 
 MOST_ASKING = 64
 
@@ -42,7 +42,7 @@ class Fleet:
     latency: int
     stamps: list[int] = field(default_factory=list)
     calls: Counter[int] = field(default_factory=Counter)
-    asks: int = 0
+    requests: int = 0
 
     def run(self, until: int) -> None:
         """Let all work until then."""
@@ -58,18 +58,18 @@ class Fleet:
                 self.world.set(now)
             while now < process.leaves_at and now >= process.closed_until and process.free:
                 asked = min(process.free, process.window)
-                asks = [make_ask(next(jobs), customer="", limits=self.limits) for _ in range(asked)]
-                replies = submitted(self.world.store, asks, turn=process.turn)
+                requests = [make_request(next(jobs), customer="", limits=self.limits) for _ in range(asked)]
+                replies = submitted(self.world.store, requests, turn=process.turn)
                 process.turn = False
-                self.asks += 1
+                self.requests += 1
                 for reply in replies:
-                    if isinstance(reply, Go):
+                    if isinstance(reply, Grant):
                         process.free -= 1
                         process.window = min(process.window + 1, MOST_ASKING)
                         self.stamps.append(reply.start_at)
                         self.calls[number] += 1
                         heapq.heappush(events, (reply.start_at + self.latency, next(order), number, 1))
-                    elif isinstance(reply, Closed) and process.closed_until <= now:
+                    elif isinstance(reply, ShopClosed) and process.closed_until <= now:
                         process.closed_until, process.window, process.turn = reply.until, reply.batch, True
                         heapq.heappush(events, (reply.until, next(order), number, 0))
 

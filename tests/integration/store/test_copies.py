@@ -9,34 +9,43 @@ from dataclasses import replace
 import pytest
 
 from tests.integration.store.worlds import RESULT, RedisWorld, World, advance, finish, flush
-from tests.unit.making import LEASE, NOON, go, make_ask
+from tests.unit.making import LEASE, NOON, go, make_request
 from worker.instants import DAY, SECOND
-from worker.store.protocol import GRANT_LIFETIME, LEASE_MARGIN, UNKNOWN_DEADLINE, Ask, Go, Seen, Store, Wait
+from worker.store.protocol import (
+    GRANT_LIFETIME,
+    LEASE_MARGIN,
+    UNKNOWN_DEADLINE,
+    AdmitRequest,
+    AlreadyAnswered,
+    Grant,
+    Store,
+    Wait,
+)
 
 WHOLE_LEASE = GRANT_LIFETIME + LEASE + LEASE_MARGIN
 UNCALLED = '{"outcome":"expired","sender":"Zoë"}'
 
-WANTED = make_ask()
+WANTED = make_request()
 """A copy without a deadline."""
 
-EXPIRED = replace(make_ask(), free="expired", deadline=NOON - SECOND)
+EXPIRED = replace(make_request(), uncalled="expired", deadline=NOON - SECOND)
 """A copy whose deadline was over before."""
 
-CANCELLED = replace(make_ask(), free="cancelled")
+CANCELLED = replace(make_request(), uncalled="cancelled")
 """A copy that meets a worker which takes its campaign for cancelled."""
 
 
-def dated(seconds: int, *, over: bool = False) -> Ask:
+def dated(seconds: int, *, over: bool = False) -> AdmitRequest:
     """A copy with a deadline so many seconds from noon; ``over``: its worker takes it for expired."""
-    return replace(make_ask(), deadline=NOON + seconds * SECOND, free="expired" if over else None)
+    return replace(make_request(), deadline=NOON + seconds * SECOND, uncalled="expired" if over else None)
 
 
-def end(store: Store, ask: Ask = EXPIRED) -> None:
+def end(store: Store, request: AdmitRequest = EXPIRED) -> None:
     """Take a copy through to its end without a call."""
-    assert ask.free is not None
-    grant = go(store, ask)
-    assert store.answer(ask, grant.epoch, f'{{"outcome":"{ask.free}"}}')
-    store.settle(ask, grant.epoch, ask.free)
+    assert request.uncalled is not None
+    grant = go(store, request)
+    assert store.answer(request, grant.epoch, f'{{"outcome":"{request.uncalled}"}}')
+    store.settle(request, grant.epoch, request.uncalled)
     flush(store)
 
 
@@ -95,7 +104,7 @@ def undone(world: World) -> None:
     end(world.store, CANCELLED)
 
 
-REPEATED = Seen(0, None)
+REPEATED = AlreadyAnswered(0, None)
 
 CELLS: list[tuple[Callable[[World], None], object, object]] = [
     (none, "granted", "granted"),
@@ -115,12 +124,12 @@ CELLS: list[tuple[Callable[[World], None], object, object]] = [
 """What another copy has left the job in, then what a wanted and an expired copy are told."""
 
 
-def told(store: Store, ask: Ask) -> object:
+def told(store: Store, request: AdmitRequest) -> object:
     """What the store answers a copy, in the words of the table."""
-    reply = store.admit(ask)
-    if isinstance(reply, Go):
+    reply = store.admit(request)
+    if isinstance(reply, Grant):
         return "granted"
-    return reply.result if isinstance(reply, Seen) and reply.result is not None else reply
+    return reply.result if isinstance(reply, AlreadyAnswered) and reply.result is not None else reply
 
 
 @pytest.mark.parametrize(("state", "wanted", "expired"), CELLS, ids=[cell[0].__name__ for cell in CELLS])
@@ -135,7 +144,7 @@ def test_each_cell(world: World, state: Callable[[World], None], wanted: object,
 
 
 @pytest.mark.parametrize("first", [EXPIRED, CANCELLED], ids=["expired", "cancelled"])
-def test_an_end_without_a_call_is_not_final(world: World, first: Ask) -> None:
+def test_an_end_without_a_call_is_not_final(world: World, first: AdmitRequest) -> None:
     """A job that expired, or was cancelled and is no longer, is called like a new one, once, and then it is done."""
     store = world.store
     end(store, first)
@@ -184,7 +193,7 @@ def test_an_unreadable_result_is_final(world: World, text: str) -> None:
     """What can't be read as an end without a call is handed out as it is: nobody is called twice for it."""
     grant = go(world.store, WANTED)
     assert world.store.answer(WANTED, grant.epoch, text)
-    assert world.store.admit(WANTED) == Seen(grant.epoch, text)
+    assert world.store.admit(WANTED) == AlreadyAnswered(grant.epoch, text)
 
 
 def test_a_lost_call_is_not_given_up(world: World) -> None:
@@ -203,7 +212,7 @@ def test_the_latest_deadline_counts(world: World) -> None:
     store.retry(dated(60), go(store, dated(60)).epoch, NOON)
     store.retry(dated(30), go(store, dated(30)).epoch, NOON)
     assert store.admit(dated(30, over=True)) == REPEATED
-    assert isinstance(store.admit(dated(60, over=True)), Go)
+    assert isinstance(store.admit(dated(60, over=True)), Grant)
 
 
 def test_a_copy_that_may_vanish_holds_up_no_other(world: World) -> None:
@@ -211,21 +220,21 @@ def test_a_copy_that_may_vanish_holds_up_no_other(world: World) -> None:
     dated_copy, vanishing = dated(1), replace(WANTED, deadline=UNKNOWN_DEADLINE)
     world.store.retry(dated_copy, go(world.store, dated_copy).epoch, NOON, unknown=True)
     world.store.release(vanishing, go(world.store, vanishing).epoch, called=True)
-    assert isinstance(world.store.admit(dated(1, over=True)), Go)
+    assert isinstance(world.store.admit(dated(1, over=True)), Grant)
 
 
 def test_a_copy_that_may_vanish_ends_what_is_its_own(world: World) -> None:
     """Where no other copy was granted a call, it ends the job itself."""
     vanishing = replace(WANTED, deadline=UNKNOWN_DEADLINE)
     world.store.retry(vanishing, go(world.store, vanishing).epoch, NOON)
-    assert isinstance(world.store.admit(replace(vanishing, free="expired")), Go)
+    assert isinstance(world.store.admit(replace(vanishing, uncalled="expired")), Grant)
 
 
 def test_deadlines_are_no_instants(world: World) -> None:
     """A copy is ended by its own deadline though the store's clock is far behind it: nobody else would end it."""
     store = world.store
     store.retry(dated(60), go(store, dated(60)).epoch, NOON)
-    assert isinstance(store.admit(dated(60, over=True)), Go)
+    assert isinstance(store.admit(dated(60, over=True)), Grant)
 
 
 def test_a_grant_to_end_changes_no_deadline(world: World) -> None:
@@ -233,7 +242,7 @@ def test_a_grant_to_end_changes_no_deadline(world: World) -> None:
     store = world.store
     store.retry(dated(60), go(store, dated(60)).epoch, NOON)
     store.release(CANCELLED, go(store, CANCELLED).epoch, called=False)
-    assert isinstance(store.admit(dated(60, over=True)), Go)
+    assert isinstance(store.admit(dated(60, over=True)), Grant)
 
 
 def test_a_release_keeps_the_deadline(world: World) -> None:
@@ -261,44 +270,44 @@ def test_who_ends_it_calls_nobody(world: World) -> None:
 def test_a_cancellation_is_for_every_copy(world: World) -> None:
     """A job that is being tried is ended by a cancellation, whatever its deadline."""
     due(world)
-    assert isinstance(world.store.admit(CANCELLED), Go)
+    assert isinstance(world.store.admit(CANCELLED), Grant)
 
 
 def test_what_the_ledger_knows(world: World) -> None:
     """A look-up tells of each job what the ledger knows, in the order asked, of many shops at once; changes nothing."""
     store = world.store
-    asks = {number: make_ask(number) for number in range(1, 7)}
-    other = make_ask(8, shop="other")
-    finish(store, asks[1])
-    end(store, replace(asks[2], free="expired"))
-    end(store, replace(asks[3], free="cancelled"))
-    go(store, asks[4])
-    grant = go(store, asks[5])
-    store.answer(asks[5], grant.epoch, UNCALLED)
+    requests = {number: make_request(number) for number in range(1, 7)}
+    other = make_request(8, shop="other")
+    finish(store, requests[1])
+    end(store, replace(requests[2], uncalled="expired"))
+    end(store, replace(requests[3], uncalled="cancelled"))
+    go(store, requests[4])
+    grant = go(store, requests[5])
+    store.answer(requests[5], grant.epoch, UNCALLED)
     for _ in range(2):
-        asked = [("acme", ask.job_id) for ask in asks.values()]
+        asked = [("acme", request.job_id) for request in requests.values()]
         known = store.known([*asked, ("other", other.job_id)])
         assert known == ["answered", "expired", "cancelled", "under_way", "expired", None, None]
     store.answer(other, go(store, other).epoch, RESULT)
-    assert store.known([("other", other.job_id), ("acme", asks[6].job_id)]) == ["answered", None]
+    assert store.known([("other", other.job_id), ("acme", requests[6].job_id)]) == ["answered", None]
     assert store.known([]) == []
 
 
 def test_a_look_up_after_a_month(world: World) -> None:
     """It tells of a job for as long as the ledger keeps it."""
-    finish(world.store, make_ask(1))
-    end(world.store, replace(make_ask(2), free="expired"))
+    finish(world.store, make_request(1))
+    end(world.store, replace(make_request(2), uncalled="expired"))
     advance(world, 30 * DAY)
-    assert world.store.known([("acme", make_ask(number).job_id) for number in (1, 2)]) == ["answered", "expired"]
+    assert world.store.known([("acme", make_request(number).job_id) for number in (1, 2)]) == ["answered", "expired"]
 
 
 def test_a_look_up_of_many(world: World) -> None:
     """However many jobs are asked about, each is told for itself."""
     number_of = {number: 0x9E3779B97F4A7C15F39CC0605CEDC834 * number % (1 << 128) for number in range(1, 1801)}
     for number in range(1, 601):
-        finish(world.store, make_ask(number_of[number]))
+        finish(world.store, make_request(number_of[number]))
     for number in range(601, 1201):
-        end(world.store, replace(make_ask(number_of[number]), free="expired"))
+        end(world.store, replace(make_request(number_of[number]), uncalled="expired"))
     known = world.store.known([("acme", f"{number:032x}") for number in number_of.values()])
     assert known == ["answered"] * 600 + ["expired"] * 600 + [None] * 600
 
@@ -313,4 +322,4 @@ def test_records_of_an_older_worker(shared: RedisWorld) -> None:
             state(shared)
             record = shared.client.get(key)
             shared.client.set(key, record[: {b"S": 57, b"W": 37}[record[:1]]])
-            assert isinstance(shared.store.admit(copy), Go)
+            assert isinstance(shared.store.admit(copy), Grant)

@@ -14,12 +14,21 @@ import redis
 
 from tests.integration.store.worlds import RESULT, finish
 from tests.services import Valkey, process, wait_until
-from tests.unit.making import NOON, go, make_ask, make_limits
+from tests.unit.making import NOON, go, make_limits, make_request
 from worker.clock import SystemClock
 from worker.errors import ConfigurationError, StoreError
 from worker.instants import SECOND
 from worker.limits.token_bucket import Rate
-from worker.store.protocol import MOST_CAMPAIGNS, OTHER_CAMPAIGNS, Ask, Closed, Go, Reply, Seen, Wait
+from worker.store.protocol import (
+    MOST_CAMPAIGNS,
+    OTHER_CAMPAIGNS,
+    AdmitRequest,
+    AlreadyAnswered,
+    Grant,
+    Reply,
+    ShopClosed,
+    Wait,
+)
 from worker.store.redis import RedisStore
 
 SECRET = "s3cret-of-the-store"  # what no error may show
@@ -54,10 +63,10 @@ def process_of(server: Valkey) -> psutil.Process:
     return found
 
 
-def refusal(store: RedisStore, asked: Ask | int = 1) -> str:
+def refusal(store: RedisStore, asked: AdmitRequest | int = 1) -> str:
     """What the store says when it can't admit."""
     with pytest.raises(StoreError) as refused:
-        store.admit(make_ask(asked) if isinstance(asked, int) else asked)
+        store.admit(make_request(asked) if isinstance(asked, int) else asked)
     return str(refused.value)
 
 
@@ -69,13 +78,13 @@ def test_check_passes(server: Valkey, store: RedisStore, client: Any) -> None:
 
 def test_scripts_are_gone(store: RedisStore, client: Any) -> None:
     """After SCRIPT FLUSH, or on a new server, the next command loads them and nothing is done twice."""
-    grant = go(store, make_ask())
+    grant = go(store, make_request())
     client.script_flush()
-    assert store.answer(make_ask(), grant.epoch, RESULT)
+    assert store.answer(make_request(), grant.epoch, RESULT)
     client.script_flush()
-    store.settle(make_ask(), grant.epoch, "sent")
-    assert store.admit(make_ask()) == Seen(0, None)
-    assert go(store, make_ask(2)).attempts == 1
+    store.settle(make_request(), grant.epoch, "sent")
+    assert store.admit(make_request()) == AlreadyAnswered(0, None)
+    assert go(store, make_request(2)).attempts == 1
 
 
 def test_scripts_are_gone_in_mid_run(store: RedisStore, client: Any) -> None:
@@ -92,57 +101,57 @@ def test_scripts_are_gone_in_mid_run(store: RedisStore, client: Any) -> None:
     refused = 0
     for number in range(1, 200):
         try:
-            finish(store, make_ask(number))
+            finish(store, make_request(number))
         except StoreError:
             # Flushed again between loading and running: refused, not done.
             refused += 1
     stop.set()
     flusher.join()
     assert refused < 100
-    grants = sum(isinstance(store.admit(make_ask(number)), Go) for number in range(1, 200))
+    grants = sum(isinstance(store.admit(make_request(number)), Grant) for number in range(1, 200))
     assert grants <= refused
 
 
 def test_restart(server: Valkey, store: RedisStore) -> None:
     """A server that died is out of reach; back again and empty, it takes answers to calls that were made before."""
-    grant = go(store, make_ask())
+    grant = go(store, make_request())
     server.kill()
     assert "out of reach" in refusal(store)
     with pytest.raises(StoreError):
-        store.answer(make_ask(), grant.epoch, RESULT)
-    store.settle(make_ask(), grant.epoch, "sent")
+        store.answer(make_request(), grant.epoch, RESULT)
+    store.settle(make_request(), grant.epoch, "sent")
     server.start()
-    assert store.answer(make_ask(), grant.epoch, RESULT)
-    assert store.admit(make_ask()) == Seen(grant.epoch, RESULT)
+    assert store.answer(make_request(), grant.epoch, RESULT)
+    assert store.admit(make_request()) == AlreadyAnswered(grant.epoch, RESULT)
 
 
 def test_restart_between_commands(server: Valkey, store: RedisStore) -> None:
     """A connection that died unnoticed costs no command."""
-    go(store, make_ask())
+    go(store, make_request())
     server.kill()
     server.start()
-    go(store, make_ask(2))
+    go(store, make_request(2))
 
 
 def test_flushed(store: RedisStore, client: Any) -> None:
     """After FLUSHALL whoever is under way finishes: the answer is taken and the job is done."""
-    grant = go(store, make_ask())
+    grant = go(store, make_request())
     client.flushall()
-    assert store.answer(make_ask(), grant.epoch, RESULT)
-    store.settle(make_ask(), grant.epoch, "sent")
-    assert store.admit(make_ask()) == Seen(0, None)
+    assert store.answer(make_request(), grant.epoch, RESULT)
+    store.settle(make_request(), grant.epoch, "sent")
+    assert store.admit(make_request()) == AlreadyAnswered(0, None)
 
 
 def test_frozen(server: Valkey, store: RedisStore) -> None:
     """A server that accepts and says nothing is given up after half a second, by all who wait; then it goes on."""
-    go(store, make_ask())
+    go(store, make_request())
     frozen = process_of(server)
     frozen.suspend()
     try:
         began = time.monotonic()
         refusals: list[list[Reply] | StoreError] = []
         for number in range(2, 12):
-            store.submit([make_ask(number)], refusals.append, turn=False, holds=1)
+            store.submit([make_request(number)], refusals.append, turn=False, holds=1)
         assert "does not answer within 0.5 s" in refusal(store)
         assert time.monotonic() - began < 2.5
         assert all(isinstance(each, StoreError) for each in refusals)
@@ -155,19 +164,19 @@ def test_frozen(server: Valkey, store: RedisStore) -> None:
 def answers(store: RedisStore) -> bool:
     """Whether the store is back."""
     try:
-        store.admit(make_ask(999))
+        store.admit(make_request(999))
     except StoreError:
         return False
     return True
 
 
-def lose_a_grant(server: Valkey, store: RedisStore, client: Any, ask: Ask) -> None:
+def lose_a_grant(server: Valkey, store: RedisStore, client: Any, request: AdmitRequest) -> None:
     """Have the job granted while nobody listens any more."""
     store.block("other", None, 0)  # connects
     frozen = process_of(server)
     frozen.suspend()
     try:
-        refusal(store, ask)
+        refusal(store, request)
     finally:
         frozen.resume()
     wait_until(lambda: client.keys("rd:{acme}:j:*"), 5, "the lost question to be granted")
@@ -185,62 +194,62 @@ def is_back(store: RedisStore) -> bool:
 
 def test_a_grant_whose_answer_was_lost(server: Valkey, store: RedisStore, client: Any) -> None:
     """Granted while nobody listened any more, the job goes to who asks again: no lease, no attempt, no takeover."""
-    finish(store, make_ask(1))
-    lose_a_grant(server, store, client, make_ask(2))
-    grant = go(store, make_ask(2))
+    finish(store, make_request(1))
+    lose_a_grant(server, store, client, make_request(2))
+    grant = go(store, make_request(2))
     assert (grant.attempts, grant.takeovers) == (1, 0)
-    assert store.answer(make_ask(2), grant.epoch, RESULT)
+    assert store.answer(make_request(2), grant.epoch, RESULT)
 
 
 @pytest.mark.parametrize("free", [None, "expired"])
 def test_a_lost_grant_costs_nothing(
-    server: Valkey, store: RedisStore, client: Any, free: Literal["expired"] | None
+    server: Valkey, store: RedisStore, client: Any, uncalled: Literal["expired"] | None
 ) -> None:
     """Tokens and counts of the day are as if the lost question had never come, also where the job needs none by now."""
     hour = Rate(3600 * SECOND, 3)
     limits = make_limits(shop=hour, customer=hour, per_day=4, customer_per_day=3)
-    ask = make_ask(2, limits=limits)
-    lose_a_grant(server, store, client, ask)
+    request = make_request(2, limits=limits)
+    lose_a_grant(server, store, client, request)
     assert store.inspect("acme", limits).calls_today == 1
-    grant = go(store, replace(ask, free=free))
-    taken = 0 if free else 1
+    grant = go(store, replace(request, uncalled=uncalled))
+    taken = 0 if uncalled else 1
     assert store.inspect("acme", limits).calls_today == taken
-    store.release(ask, grant.epoch, called=True)
-    again = [store.admit(make_ask(number, limits=limits)) for number in range(10, 14)]
-    assert [isinstance(reply, Go) for reply in again] == [True] * (3 - taken) + [False] * (1 + taken)
+    store.release(request, grant.epoch, called=True)
+    again = [store.admit(make_request(number, limits=limits)) for number in range(10, 14)]
+    assert [isinstance(reply, Grant) for reply in again] == [True] * (3 - taken) + [False] * (1 + taken)
     assert store.inspect("acme", limits).calls_today == 3
 
 
 def test_a_lost_grant_at_a_slower_pace_costs_nothing(server: Valkey, store: RedisStore, client: Any) -> None:
     """What was charged at a pace that fell is given back whole, so that the next call may start at once."""
-    ask = make_ask(2, limits=make_limits(shop=Rate(100 * SECOND, 1)))
-    store.slow_down(ask, SystemClock().now())
-    lose_a_grant(server, store, client, ask)
-    go(store, ask)
+    request = make_request(2, limits=make_limits(shop=Rate(100 * SECOND, 1)))
+    store.slow_down(request, SystemClock().now())
+    lose_a_grant(server, store, client, request)
+    go(store, request)
 
 
 def test_a_lost_grant_is_not_shared(server: Valkey, store: RedisStore, client: Any) -> None:
     """Two copies of a job ask again after a lost answer: one of them is granted, the other waits for it."""
-    finish(store, make_ask(1))
-    lose_a_grant(server, store, client, make_ask(2))
-    replies = [store.admit(make_ask(2)), store.admit(make_ask(2))]
-    assert [type(reply) for reply in replies] == [Go, Wait]
+    finish(store, make_request(1))
+    lose_a_grant(server, store, client, make_request(2))
+    replies = [store.admit(make_request(2)), store.admit(make_request(2))]
+    assert [type(reply) for reply in replies] == [Grant, Wait]
 
 
 def test_a_lost_grant_of_a_forgotten_customer(server: Valkey, store: RedisStore, client: Any) -> None:
     """Taking back a grant whose customer's key is gone leaves no key that never expires."""
-    finish(store, make_ask(1))
-    lose_a_grant(server, store, client, make_ask(2))
+    finish(store, make_request(1))
+    lose_a_grant(server, store, client, make_request(2))
     client.delete(*client.keys("rd:{acme}:c:*"))
     store.block("acme", None, SystemClock().now() + 60 * SECOND)
-    assert isinstance(store.admit(make_ask(2)), Closed)
+    assert isinstance(store.admit(make_request(2)), ShopClosed)
     assert [key for key in client.keys("*") if client.pttl(key) == -1] == [], "-1: it never expires"
     assert client.keys("rd:{acme}:j:*") == []
 
 
 def test_a_lost_question_that_is_slower_than_the_next(server: Valkey, store: RedisStore, client: Any) -> None:
     """Also when the lost question is carried out after a later one was refused, its grant goes to who asks again."""
-    finish(store, make_ask(1))
+    finish(store, make_request(1))
     frozen = process_of(server)
     frozen.suspend()
     try:
@@ -250,40 +259,40 @@ def test_a_lost_question_that_is_slower_than_the_next(server: Valkey, store: Red
     (record,) = wait_until(lambda: client.keys("rd:{acme}:j:*"), 5, "the lost question to be granted")
     granted_late = client.get(record)
     store.block("acme", None, SystemClock().now() + 60 * SECOND)
-    assert isinstance(store.admit(make_ask(2)), Closed)
+    assert isinstance(store.admit(make_request(2)), ShopClosed)
     client.delete("rd:{acme}:s")
     client.set(record, granted_late, ex=60)  # as if it came only now
-    assert go(store, make_ask(2)).attempts == 1
+    assert go(store, make_request(2)).attempts == 1
 
 
 def test_a_lost_grant_of_another_process(server: Valkey, store: RedisStore, client: Any) -> None:
     """Another process can't know that nobody holds the job, and waits for the lease."""
-    finish(store, make_ask(1))
-    lose_a_grant(server, store, client, make_ask(2))
+    finish(store, make_request(1))
+    lose_a_grant(server, store, client, make_request(2))
     other = RedisStore(server.url, SystemClock())
-    assert isinstance(other.admit(make_ask(2)), Wait)
+    assert isinstance(other.admit(make_request(2)), Wait)
     other.close()
 
 
 def test_no_memory_left(store: RedisStore, client: Any) -> None:
     """A full server grants nothing and says why; what is under way is recorded and ends all the same."""
-    grants = {number: go(store, make_ask(number)) for number in (1, 2, 3)}
+    grants = {number: go(store, make_request(number)) for number in (1, 2, 3)}
     client.config_set("maxmemory", "1")
     assert "no memory left" in refusal(store, 9)
-    assert store.answer(make_ask(1), grants[1].epoch, RESULT)
-    store.settle(make_ask(1), grants[1].epoch, "sent")
-    assert store.retry(make_ask(2), grants[2].epoch, NOON)
-    store.release(make_ask(3), grants[3].epoch, called=False)
-    assert store.admit(make_ask(1)) == Seen(0, None)
+    assert store.answer(make_request(1), grants[1].epoch, RESULT)
+    store.settle(make_request(1), grants[1].epoch, "sent")
+    assert store.retry(make_request(2), grants[2].epoch, NOON)
+    store.release(make_request(3), grants[3].epoch, called=False)
+    assert store.admit(make_request(1)) == AlreadyAnswered(0, None)
     client.config_set("maxmemory", "0")
-    assert go(store, make_ask(2)).attempts == 2
-    assert go(store, make_ask(3)).attempts == 1
-    assert go(store, make_ask(9)).attempts == 1
+    assert go(store, make_request(2)).attempts == 2
+    assert go(store, make_request(3)).attempts == 1
+    assert go(store, make_request(9)).attempts == 1
 
 
 def test_read_only_replica(server: Valkey, store: RedisStore, client: Any) -> None:
     """A server that became a replica grants nothing, tells no orders, and is refused at start."""
-    go(store, make_ask())
+    go(store, make_request())
     client.replicaof("127.0.0.1", "1")
     assert "read-only replica" in refusal(store, 2)
     with pytest.raises(StoreError, match="read-only replica"):
@@ -291,7 +300,7 @@ def test_read_only_replica(server: Valkey, store: RedisStore, client: Any) -> No
     with pytest.raises(StoreError, match="read-only replica"):
         store.check()
     client.replicaof("NO", "ONE")
-    go(store, make_ask(2))
+    go(store, make_request(2))
 
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "allkeys-random", "volatile-ttl", "volatile-lru"])
@@ -370,14 +379,14 @@ def test_the_documented_acl_is_enough(server: Valkey, client: Any) -> None:
     store = RedisStore(f"redis://worker:{SECRET}@127.0.0.1:{server.record['port']}/0", SystemClock())
     store.check()
     client.script_flush()
-    finish(store, make_ask(1))
-    store.release(make_ask(2), go(store, make_ask(2)).epoch, called=False)
-    store.retry(make_ask(2), go(store, make_ask(2)).epoch, NOON)
+    finish(store, make_request(1))
+    store.release(make_request(2), go(store, make_request(2)).epoch, called=False)
+    store.retry(make_request(2), go(store, make_request(2)).epoch, NOON)
     store.block("acme", "e:ann@example.com", SystemClock().now() + SECOND)
-    assert isinstance(store.admit(make_ask(3)), Wait)
-    expired = replace(make_ask(4), free="expired", customer="")
+    assert isinstance(store.admit(make_request(3)), Wait)
+    expired = replace(make_request(4), uncalled="expired", customer="")
     finish(store, expired, "expired")
-    assert store.known([("acme", make_ask(number).job_id) for number in (1, 2, 4)]) == [
+    assert store.known([("acme", make_request(number).job_id) for number in (1, 2, 4)]) == [
         "answered",
         "under_way",
         "expired",
@@ -402,12 +411,12 @@ def test_permissions_of_an_earlier_version(server: Valkey, client: Any) -> None:
     client.execute_command("ACL", "SETUSER", "worker", "on", f">{SECRET}", "~rd:*", *ACL.split(), "-hrandfield")
     store = RedisStore(f"redis://worker:{SECRET}@127.0.0.1:{server.record['port']}/0", SystemClock())
     fill_with_campaigns(client)
-    ask = replace(make_ask(1), campaign="one more")
-    epoch = go(store, ask).epoch
-    assert store.answer(ask, epoch, "{}")
-    store.settle(ask, epoch, "sent")
+    request = replace(make_request(1), campaign="one more")
+    epoch = go(store, request).epoch
+    assert store.answer(request, epoch, "{}")
+    store.settle(request, epoch, "sent")
     assert store.tallies("acme")[OTHER_CAMPAIGNS] == {"sent": 1}
-    assert store.admit(ask) == Seen(epoch=0, result=None)
+    assert store.admit(request) == AlreadyAnswered(epoch=0, result=None)
     store.close()
 
 
@@ -417,17 +426,17 @@ def test_a_missing_permission(server: Valkey, client: Any, missing: str) -> None
     client.execute_command("ACL", "SETUSER", "worker", "on", ">pw", "~rd:*", *ACL.split(), f"-{missing}")
     store = RedisStore(f"redis://worker:pw@127.0.0.1:{server.record['port']}/0", SystemClock())
     if missing == "hincrby":
-        grant = go(store, make_ask())
-        assert store.answer(make_ask(), grant.epoch, RESULT)
-        store.settle(make_ask(), grant.epoch, "sent")
-        assert store.admit(make_ask()) == Seen(grant.epoch, RESULT)
+        grant = go(store, make_request())
+        assert store.answer(make_request(), grant.epoch, RESULT)
+        store.settle(make_request(), grant.epoch, "sent")
+        assert store.admit(make_request()) == AlreadyAnswered(grant.epoch, RESULT)
     else:
         assert "docs/store.md" in refusal(store)
     if missing in {"set", "script|load"}:
         with pytest.raises(ConfigurationError, match=r"docs/store\.md"):
             store.check()
     client.execute_command("ACL", "SETUSER", "worker", f"+{missing}")
-    assert go(store, make_ask(2)).attempts == 1
+    assert go(store, make_request(2)).attempts == 1
     store.close()
 
 
@@ -437,7 +446,7 @@ def test_unix_socket(tmp_path: Path) -> None:
     with Valkey(tmp_path / "valkey", unixsocket=str(path)) as server:
         store = RedisStore(f"unix://{path}?db=2", SystemClock())
         store.check()
-        finish(store, make_ask())
+        finish(store, make_request())
         server.kill()
         assert str(path) in refusal(store, 2)
         store.close()
@@ -450,15 +459,15 @@ def test_callbacks_that_raise(store: RedisStore) -> None:
         raise RuntimeError("of the caller's making")
 
     for number in range(3):
-        store.submit([make_ask(number)], broken, turn=False, holds=1)
-    assert go(store, make_ask(9)).attempts == 1
+        store.submit([make_request(number)], broken, turn=False, holds=1)
+    assert go(store, make_request(9)).attempts == 1
 
 
 def test_a_key_of_somebody_else(store: RedisStore, client: Any) -> None:
     """A key of ours that holds something else is an error of that one command; the store lives on."""
     client.lpush("rd:{acme}:s", "not a scope")
     assert "ResponseError" in refusal(store)
-    assert go(store, make_ask(shop="other")).attempts == 1
+    assert go(store, make_request(shop="other")).attempts == 1
 
 
 def test_a_reply_that_is_none_of_ours(store: RedisStore, client: Any) -> None:
@@ -469,10 +478,10 @@ def test_a_reply_that_is_none_of_ours(store: RedisStore, client: Any) -> None:
     client.hset("rd:{acme}:k:spring", "sent", "many")
     heard: Future[Any] = Future()
     store.watch(0, heard.set_result)
-    asked = (store.controls, lambda: store.inspect("acme", make_ask().limits), lambda: store.tallies("acme"))
-    for ask in (*asked, lambda: _raised(heard.result(timeout=30))):
+    asked = (store.controls, lambda: store.inspect("acme", make_request().limits), lambda: store.tallies("acme"))
+    for request in (*asked, lambda: _raised(heard.result(timeout=30))):
         with pytest.raises(StoreError, match=r"^the store's answer can't be read: (Type|Value)Error$"):
-            ask()
+            request()
 
 
 def _raised(error: StoreError) -> None:
@@ -482,7 +491,7 @@ def _raised(error: StoreError) -> None:
 def test_closed(server: Valkey) -> None:
     """Whoever asks a store that was closed is refused at once and not left waiting."""
     store = RedisStore(server.url, SystemClock())
-    go(store, make_ask())
+    go(store, make_request())
     store.close()
     assert "closed" in refusal(store)
 
@@ -490,8 +499,8 @@ def test_closed(server: Valkey) -> None:
 def test_close_sends_what_waits(server: Valkey, client: Any) -> None:
     """Settling doesn't wait, but closing does."""
     store = RedisStore(server.url, SystemClock())
-    grant = go(store, make_ask())
-    store.answer(make_ask(), grant.epoch, RESULT)
-    store.settle(make_ask(), grant.epoch, "sent")
+    grant = go(store, make_request())
+    store.answer(make_request(), grant.epoch, RESULT)
+    store.settle(make_request(), grant.epoch, "sent")
     store.close()
     assert not client.keys("rd:{acme}:j:*")

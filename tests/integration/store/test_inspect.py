@@ -1,7 +1,7 @@
 """What a store tells of a shop, on either store alike."""
 
 from tests.integration.store.worlds import World, advance
-from tests.unit.making import NOON, go, make_ask, make_limits
+from tests.unit.making import NOON, go, make_limits, make_request
 from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import Rate
 from worker.store.protocol import CLOSURE_OUTLIVES, Closure, ShopState
@@ -16,8 +16,8 @@ def test_unknown_shop(world: World) -> None:
 
 def test_calls_of_today(world: World) -> None:
     """Calls are counted until the day's reset; unused grants don't count."""
-    grants = [go(world.store, make_ask(number, limits=LIMITS)) for number in range(3)]
-    world.store.release(make_ask(0, limits=LIMITS), grants[0].epoch, called=False)
+    grants = [go(world.store, make_request(number, limits=LIMITS)) for number in range(3)]
+    world.store.release(make_request(0, limits=LIMITS), grants[0].epoch, called=False)
     assert world.store.inspect("acme", LIMITS).calls_today == 2
     advance(world, DAY // 2)
     assert world.store.inspect("acme", LIMITS).calls_today == 0
@@ -25,7 +25,7 @@ def test_calls_of_today(world: World) -> None:
 
 def test_blocked_and_slowed(world: World) -> None:
     """A block shows while it lasts, and the pace as it is at the moment."""
-    world.store.slow_down(make_ask(limits=LIMITS), NOON - 1)
+    world.store.slow_down(make_request(limits=LIMITS), NOON - 1)
     world.store.block("acme", None, NOON + SECOND)
     state = world.store.inspect("acme", LIMITS)
     assert (state.interval, state.blocked_until) == (125_000, NOON + SECOND)
@@ -58,4 +58,4 @@ def test_looking_changes_nothing(world: World) -> None:
     for _ in range(20):
         world.store.inspect("acme", LIMITS)
     for number in range(5):
-        go(world.store, make_ask(number, limits=LIMITS))
+        go(world.store, make_request(number, limits=LIMITS))

@@ -10,11 +10,11 @@ import pytest
 
 from tests.integration.store.worlds import AHEAD, RESULT, RedisWorld, advance, ask_all, flush, submitted
 from tests.services import Valkey
-from tests.unit.making import LEASE, NOON, go, make_ask, make_limits
+from tests.unit.making import LEASE, NOON, go, make_limits, make_request
 from worker.instants import DAY, SECOND
 from worker.limits.adaptive import RECOVERY
 from worker.limits.token_bucket import Rate
-from worker.store.protocol import GRANT_LIFETIME, LEASE_MARGIN, Ask, Closed, Go, Reply, Wait
+from worker.store.protocol import GRANT_LIFETIME, LEASE_MARGIN, AdmitRequest, Grant, Reply, ShopClosed, Wait
 
 ADDRESS = "erased@example.com"
 CUSTOMER = f"e:{ADDRESS}"
@@ -58,17 +58,17 @@ def finish_many(world: RedisWorld, numbers: range, *, shop: str = "acme") -> Non
     """Take many jobs through to their end."""
     limits = make_limits(shop=Rate(1, 10**6))
 
-    def finish(ask: Ask, reply: Reply) -> None:
-        assert isinstance(reply, Go)
-        assert world.store.answer(ask, reply.epoch, "{}")
-        world.store.settle(ask, reply.epoch, "sent")
+    def finish(request: AdmitRequest, reply: Reply) -> None:
+        assert isinstance(reply, Grant)
+        assert world.store.answer(request, reply.epoch, "{}")
+        world.store.settle(request, reply.epoch, "sent")
 
     # Many threads, as in a worker: their commands go out together.
     with ThreadPoolExecutor(16) as threads:
         for first in range(numbers.start, numbers.stop, 500):
             some = range(first, min(first + 500, numbers.stop))
-            asks = [Ask(shop, "", hashed(number), limits, LEASE) for number in some]
-            list(threads.map(finish, asks, submitted(world.store, asks)))
+            requests = [AdmitRequest(shop, "", hashed(number), limits, LEASE) for number in some]
+            list(threads.map(finish, requests, submitted(world.store, requests)))
     flush(world.store)
 
 
@@ -76,17 +76,17 @@ def test_every_key_expires(shared: RedisWorld) -> None:
     """Whatever happens to jobs, no key is left without an end."""
     limits = make_limits(shop=Rate.per_second(10, 5), customer=Rate.per_second(1, 1), per_day=8)
     replies = ask_all(shared.store, limits, ["e:a", "e:b", "", "e:a", "e:c", "", "", "", ""])
-    grants = {number: reply for number, reply in enumerate(replies, start=1) if isinstance(reply, Go)}
+    grants = {number: reply for number, reply in enumerate(replies, start=1) if isinstance(reply, Grant)}
     for number, customer in ((1, "e:a"), (2, "e:b"), (5, "e:c")):
-        ask = make_ask(number, customer=customer, limits=limits)
+        request = make_request(number, customer=customer, limits=limits)
         match number:
             case 1:
-                shared.store.answer(ask, grants[number].epoch, RESULT)
-                shared.store.settle(ask, grants[number].epoch, "sent")
+                shared.store.answer(request, grants[number].epoch, RESULT)
+                shared.store.settle(request, grants[number].epoch, "sent")
             case 2:
-                shared.store.retry(ask, grants[number].epoch, NOON + SECOND)
+                shared.store.retry(request, grants[number].epoch, NOON + SECOND)
             case _:
-                shared.store.release(ask, grants[number].epoch, called=False)
+                shared.store.release(request, grants[number].epoch, called=False)
     shared.store.block("acme", None, NOON + SECOND)
     shared.store.block("acme", "e:a", NOON + SECOND)
     shared.store.block("acme", "e:never seen", NOON + SECOND)
@@ -99,19 +99,19 @@ def test_every_key_expires(shared: RedisWorld) -> None:
 
 def test_an_undone_grant_of_a_forgotten_customer(shared: RedisWorld) -> None:
     """Undoing a grant whose scopes have expired meanwhile brings no key back to life."""
-    ask = make_ask()
-    grant = go(shared.store, ask)
+    request = make_request()
+    grant = go(shared.store, request)
     for key in keys(shared, "*:[cs]*"):
         shared.client.delete(key)
-    shared.store.release(ask, grant.epoch, called=False)
+    shared.store.release(request, grant.epoch, called=False)
     assert keys(shared) == []
 
 
 def test_expiry_is_rounded_up(shared: RedisWorld) -> None:
     """Nothing is forgotten a fraction of a millisecond before its time."""
     shared.set(NOON + 1)
-    ask = make_ask(limits=make_limits(per_day=10))
-    go(shared.store, ask)
+    request = make_request(limits=make_limits(per_day=10))
+    go(shared.store, request)
     (record,) = keys(shared, "*:j:*")
     assert 0 <= expiry(shared, record) - (shared.now + WHOLE_LEASE + KEEP) < 1000
     shared.store.block("acme", "e:b", NOON + 2 * DAY + 1)
@@ -121,17 +121,17 @@ def test_expiry_is_rounded_up(shared: RedisWorld) -> None:
 
 def test_how_long_records_live(shared: RedisWorld) -> None:
     """Jobs under way are known for the retention from when they may go on, answered ones from their answer."""
-    ask = make_ask()
-    grant = go(shared.store, ask)
-    shared.store.retry(ask, grant.epoch, NOON + DAY)
+    request = make_request()
+    grant = go(shared.store, request)
+    shared.store.retry(request, grant.epoch, NOON + DAY)
     (record,) = keys(shared, "*:j:*")
     assert expiry(shared, record) == NOON + DAY + KEEP
     shared.set(NOON + DAY)
-    shared.store.answer(ask, go(shared.store, ask).epoch, RESULT)
+    shared.store.answer(request, go(shared.store, request).epoch, RESULT)
     assert expiry(shared, record) == NOON + DAY + KEEP
-    go(shared.store, replace(make_ask(2), free="expired"))
-    (free,) = {*keys(shared, "*:j:*")} - {record}
-    assert expiry(shared, free) == NOON + DAY + WHOLE_LEASE + KEEP
+    go(shared.store, replace(make_request(2), uncalled="expired"))
+    (uncalled,) = {*keys(shared, "*:j:*")} - {record}
+    assert expiry(shared, uncalled) == NOON + DAY + WHOLE_LEASE + KEEP
 
 
 def test_how_long_finished_jobs_are_kept(shared: RedisWorld) -> None:
@@ -145,12 +145,12 @@ def test_how_long_finished_jobs_are_kept(shared: RedisWorld) -> None:
 
 def test_how_long_scopes_live(shared: RedisWorld) -> None:
     """A shop's and a customer's state go with the day that counts their calls, and stay for a block beyond it."""
-    go(shared.store, make_ask())
+    go(shared.store, make_request())
     assert {expiry(shared, key) for key in keys(shared, "*:[cs]*")} == {MIDNIGHT}
     shared.store.block("acme", None, NOON + 2 * DAY)
     (shop,) = keys(shared, "*:s")
     assert expiry(shared, shop) == NOON + 2 * DAY
-    go_on = make_ask(2)
+    go_on = make_request(2)
     shared.store.admit(go_on)
     shared.store.block("acme", None, NOON + DAY)
     assert expiry(shared, shop) == NOON + 2 * DAY
@@ -159,7 +159,7 @@ def test_how_long_scopes_live(shared: RedisWorld) -> None:
 def test_a_block_keeps_the_day_s_count(shared: RedisWorld) -> None:
     """A short block doesn't shorten the memory of the calls that were made today."""
     limits = make_limits(per_day=1, customer_per_day=1)
-    go(shared.store, make_ask(limits=limits))
+    go(shared.store, make_request(limits=limits))
     shared.store.block("acme", None, NOON + SECOND)
     shared.store.block("acme", "e:ann@example.com", NOON + SECOND)
     assert {expiry(shared, key) for key in keys(shared, "*:[cs]*")} == {MIDNIGHT}
@@ -174,7 +174,7 @@ def test_two_blocks_in_a_row(shared: RedisWorld) -> None:
         (key,) = keys(shared, pattern)
         assert expiry(shared, key) == NOON + 2 * DAY
         shared.set(NOON + 2 * DAY - 1)
-        assert not isinstance(shared.store.admit(make_ask(customer="e:b")), Go)
+        assert not isinstance(shared.store.admit(make_request(customer="e:b")), Grant)
         shared.store.block("acme", customer, NOON + 3 * DAY)
         assert expiry(shared, key) == NOON + 3 * DAY
         shared.set(NOON)
@@ -183,50 +183,50 @@ def test_two_blocks_in_a_row(shared: RedisWorld) -> None:
 def test_blocks_in_a_row_keep_the_day_s_count(shared: RedisWorld) -> None:
     """Short blocks, each longer than the last, forget no call of today; the day goes on where they end."""
     limits = make_limits(per_day=2, customer_per_day=1)
-    ask = make_ask(1, limits=limits)
-    go(shared.store, ask)
+    request = make_request(1, limits=limits)
+    go(shared.store, request)
     for seconds in (1, 2, 3):
         shared.store.block("acme", None, NOON + seconds * SECOND)
-        shared.store.block("acme", ask.customer, NOON + seconds * SECOND)
+        shared.store.block("acme", request.customer, NOON + seconds * SECOND)
     assert {expiry(shared, key) for key in keys(shared, "*:[cs]*")} == {MIDNIGHT}
     advance(shared, 3 * SECOND)
-    assert shared.store.admit(make_ask(2, limits=limits)) == Wait("customer", MIDNIGHT)
-    go(shared.store, make_ask(3, customer="e:b", limits=limits))
-    assert shared.store.admit(make_ask(4, customer="e:c", limits=limits)) == Closed(MIDNIGHT, "day_quota")
+    assert shared.store.admit(make_request(2, limits=limits)) == Wait("customer", MIDNIGHT)
+    go(shared.store, make_request(3, customer="e:b", limits=limits))
+    assert shared.store.admit(make_request(4, customer="e:c", limits=limits)) == ShopClosed(MIDNIGHT, "day_quota")
 
 
 @pytest.mark.parametrize("called", [False, True])
 def test_how_long_what_a_release_leaves_is_kept(shared: RedisWorld, called: bool) -> None:
     """The job for the retention, so that its attempts are known; its shop and customer for as long as they were."""
-    ask = make_ask()
-    shared.store.retry(ask, go(shared.store, ask).epoch, NOON)
+    request = make_request()
+    shared.store.retry(request, go(shared.store, request).epoch, NOON)
     shared.store.block("acme", None, NOON + 2 * DAY)
-    shared.store.block("acme", ask.customer, NOON + 3 * DAY)
+    shared.store.block("acme", request.customer, NOON + 3 * DAY)
     shared.set(NOON + 3 * DAY)
-    grant = go(shared.store, ask)
+    grant = go(shared.store, request)
     scopes = {key: expiry(shared, key) for key in keys(shared, "*:[cs]*")}
     assert set(scopes.values()) == {MIDNIGHT + 3 * DAY}
-    shared.store.release(ask, grant.epoch, called=called)
+    shared.store.release(request, grant.epoch, called=called)
     (record,) = keys(shared, "*:j:*")
     assert expiry(shared, record) == shared.now + KEEP
     assert {key: expiry(shared, key) for key in scopes} == scopes
-    assert go(shared.store, ask).attempts == 2
+    assert go(shared.store, request).attempts == 2
 
 
 def test_a_block_outlives_a_release(shared: RedisWorld) -> None:
     """What is given back while a block of days holds leaves the block in its place."""
-    ask = make_ask()
-    grant = go(shared.store, ask)
+    request = make_request()
+    grant = go(shared.store, request)
     shared.store.block("acme", None, NOON + 2 * DAY)
-    shared.store.block("acme", ask.customer, NOON + 2 * DAY)
-    shared.store.release(ask, grant.epoch, called=False)
+    shared.store.block("acme", request.customer, NOON + 2 * DAY)
+    shared.store.release(request, grant.epoch, called=False)
     assert {expiry(shared, key) for key in keys(shared, "*:[cs]*")} == {NOON + 2 * DAY}
-    assert shared.store.admit(ask) == Closed(NOON + 2 * DAY, "throttled")
+    assert shared.store.admit(request) == ShopClosed(NOON + 2 * DAY, "throttled")
 
 
 def test_how_long_a_slower_pace_is_kept(shared: RedisWorld) -> None:
     """A pace that fell is known until it has recovered, though nobody calls meanwhile."""
-    shared.store.slow_down(make_ask(), NOON - 1)
+    shared.store.slow_down(make_request(), NOON - 1)
     (shop,) = keys(shared, "*:s")
     assert expiry(shared, shop) == NOON + RECOVERY
 
@@ -234,7 +234,7 @@ def test_how_long_a_slower_pace_is_kept(shared: RedisWorld) -> None:
 def test_keys_are_of_one_slot(shared: RedisWorld) -> None:
     """All keys of a shop carry its name in braces, so that a cluster keeps them together."""
     finish_many(shared, range(450), shop="one-shop")
-    go(shared.store, make_ask(shop="one-shop"))
+    go(shared.store, make_request(shop="one-shop"))
     shared.store.block("one-shop", "e:b", NOON + SECOND)
     found = [key for key in keys(shared) if b"other" not in key]
     assert len({key.split(b"}")[1][:2] for key in found}) == 6
@@ -243,11 +243,11 @@ def test_keys_are_of_one_slot(shared: RedisWorld) -> None:
 
 def test_nothing_personal_stays(shared: RedisWorld) -> None:
     """While a result waits for its publication it is kept; once settled, neither address nor result is anywhere."""
-    ask = make_ask(customer=CUSTOMER)
-    grant = go(shared.store, ask)
-    assert shared.store.answer(ask, grant.epoch, PERSONAL)
+    request = make_request(customer=CUSTOMER)
+    grant = go(shared.store, request)
+    assert shared.store.answer(request, grant.epoch, PERSONAL)
     assert b"ANN-42" in everything(shared)
-    shared.store.settle(ask, grant.epoch, "sent")
+    shared.store.settle(request, grant.epoch, "sent")
     shared.store.block("other", None, 0)
     left = everything(shared)
     assert b"erased" not in left
@@ -256,7 +256,7 @@ def test_nothing_personal_stays(shared: RedisWorld) -> None:
 
 def test_an_address_is_never_in_a_key(shared: RedisWorld) -> None:
     """A customer's key is a hash, and what it holds are numbers."""
-    go(shared.store, make_ask(customer=CUSTOMER))
+    go(shared.store, make_request(customer=CUSTOMER))
     shared.store.block("acme", CUSTOMER, NOON + SECOND)
     assert b"erased" not in everything(shared)
 

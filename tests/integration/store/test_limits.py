@@ -20,10 +20,10 @@ from tests.integration.store.worlds import (
     granted,
     submitted,
 )
-from tests.unit.making import NOON, go, make_ask, make_limits
+from tests.unit.making import NOON, go, make_limits, make_request
 from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import Rate, ShopLimits, day_of
-from worker.store.protocol import HORIZON, Ask, Closed, Go, Seen, Wait
+from worker.store.protocol import HORIZON, AdmitRequest, AlreadyAnswered, Grant, ShopClosed, Wait
 
 MIDNIGHT = NOON + DAY // 2
 
@@ -34,15 +34,15 @@ def test_shop_second(world: World) -> None:
     limits = make_limits(shop=Rate.per_second(4, 3))
     everyone = [f"e:{number}" for number in range(10)]
     replies = ask_all(store, limits, everyone)
-    assert [isinstance(reply, Go) for reply in replies] == [True] * 3 + [False] * 7
+    assert [isinstance(reply, Grant) for reply in replies] == [True] * 3 + [False] * 7
     refusal = replies[3]
-    assert isinstance(refusal, Closed)
+    assert isinstance(refusal, ShopClosed)
     assert (refusal.until, refusal.reason) == (NOON + SECOND // 4, "rate")
     advance(world, SECOND // 4 - 1)
     assert granted(store, limits, everyone, first=20) == 0
     advance(world, 1)
     assert granted(store, limits, everyone, first=40) == 1
-    assert isinstance(store.admit(make_ask(99, shop="other", limits=limits)), Go)
+    assert isinstance(store.admit(make_request(99, shop="other", limits=limits)), Grant)
 
 
 @pytest.mark.parametrize("now_ms", [0, 12_345, 10**6, 10**9, 1_700_000_000_000, 1_787_486_223_173])
@@ -53,9 +53,9 @@ def test_exactly_the_limit_at_one_instant(world: World, now_ms: int, limit: int)
     rate = Rate.per_second(limit, limit)
     for limits in (make_limits(shop=rate, customer=Rate(1, 10_000)), make_limits(customer=rate, shop=Rate(1, 10_000))):
         store = world.renew()
-        asks = [make_ask(number, limits=limits) for number in range(limit + 10)]
-        replies = submitted(store, asks)
-        assert [isinstance(reply, Go) for reply in replies] == [True] * limit + [False] * 10
+        requests = [make_request(number, limits=limits) for number in range(limit + 10)]
+        replies = submitted(store, requests)
+        assert [isinstance(reply, Grant) for reply in replies] == [True] * limit + [False] * 10
 
 
 def test_callers_at_one_instant(world: World) -> None:
@@ -69,7 +69,7 @@ def test_under_five_times_the_rate(world: World) -> None:
     taken = 0
     for number in range(5 * 500 + 1):
         world.set(NOON + number * SECOND // 500)
-        taken += isinstance(world.store.admit(make_ask(number, customer="", limits=limits)), Go)
+        taken += isinstance(world.store.admit(make_request(number, customer="", limits=limits)), Grant)
     assert 0.999 * 600 <= taken <= 601
 
 
@@ -103,10 +103,10 @@ def test_one_a_second_burst_five(world: World, scope: str) -> None:
         world.set(now)
         for allowed in expected:
             number += 1
-            reply = world.store.admit(make_ask(number, limits=limits, place=now))
-            assert isinstance(reply, Go) == allowed, (seconds, reply)
+            reply = world.store.admit(make_request(number, limits=limits, place=now))
+            assert isinstance(reply, Grant) == allowed, (seconds, reply)
             if number == 6:
-                assert isinstance(reply, Closed | Wait)
+                assert isinstance(reply, ShopClosed | Wait)
                 assert reply.until == NOON + SECOND
 
 
@@ -120,8 +120,8 @@ def test_ten_a_second(world: World, burst: int) -> None:
         for word in asked.split():
             for _ in range(int(word[:-1])):
                 number += 1
-                reply = world.store.admit(make_ask(number, limits=limits))
-                assert isinstance(reply, Go) == (word[-1] == "Y"), (tenths, word)
+                reply = world.store.admit(make_request(number, limits=limits))
+                assert isinstance(reply, Grant) == (word[-1] == "Y"), (tenths, word)
 
 
 def test_customer_second(world: World) -> None:
@@ -137,8 +137,8 @@ def test_a_customer_of_two_shops(world: World) -> None:
     """The same address at another shop is another customer."""
     store = world.store
     limits = make_limits(customer=Rate.per_second(1, 1))
-    assert isinstance(store.admit(make_ask(1, shop="a", limits=limits)), Go)
-    assert isinstance(store.admit(make_ask(2, shop="b", limits=limits)), Go)
+    assert isinstance(store.admit(make_request(1, shop="a", limits=limits)), Grant)
+    assert isinstance(store.admit(make_request(2, shop="b", limits=limits)), Grant)
 
 
 def test_shop_day(world: World) -> None:
@@ -146,7 +146,7 @@ def test_shop_day(world: World) -> None:
     store = world.store
     limits = make_limits(per_day=3)
     assert granted(store, limits, ["e:a"] * 5) == 3
-    assert store.admit(make_ask(9, limits=limits)) == Closed(MIDNIGHT, "day_quota")
+    assert store.admit(make_request(9, limits=limits)) == ShopClosed(MIDNIGHT, "day_quota")
     world.set(MIDNIGHT - 1)
     assert granted(store, limits, ["e:a"], first=20) == 0
     world.set(MIDNIGHT)
@@ -168,11 +168,11 @@ def test_jobs_over_a_customer_s_day_line_up_after_the_reset(world: World) -> Non
     """They are told places an interval apart, and one that comes back before its place is told the same again."""
     store = world.store
     limits = make_limits(customer_per_day=1)
-    go(store, make_ask(1, customer="e:a", limits=limits))
-    waits = [store.admit(make_ask(number, customer="e:a", limits=limits)) for number in (2, 3, 4)]
+    go(store, make_request(1, customer="e:a", limits=limits))
+    waits = [store.admit(make_request(number, customer="e:a", limits=limits)) for number in (2, 3, 4)]
     places = [wait.until for wait in waits if isinstance(wait, Wait)]
     assert places == [MIDNIGHT + number * limits.customer.interval for number in range(3)]
-    again = replace(make_ask(4, customer="e:a", limits=limits), place=places[2])
+    again = replace(make_request(4, customer="e:a", limits=limits), place=places[2])
     assert store.admit(again) == Wait("customer", places[2])
 
 
@@ -181,10 +181,10 @@ def test_days_reset_at_the_shop_s_hour(world: World) -> None:
     store = world.store
     six = 6 * 3600 * SECOND
     limits = replace(make_limits(per_day=1), resets_at=six)
-    go(store, make_ask(1, limits=limits))
-    assert store.admit(make_ask(2, limits=limits)) == Closed(MIDNIGHT + six, "day_quota")
+    go(store, make_request(1, limits=limits))
+    assert store.admit(make_request(2, limits=limits)) == ShopClosed(MIDNIGHT + six, "day_quota")
     world.set(MIDNIGHT + six)
-    go(store, make_ask(2, limits=limits))
+    go(store, make_request(2, limits=limits))
 
 
 def test_a_later_reset_opens_nothing(world: World) -> None:
@@ -217,7 +217,7 @@ def test_a_held_back_job_takes_no_token(world: World) -> None:
     limits = make_limits(shop=Rate.per_second(1, 3), customer=Rate.per_second(1, 1), per_day=3)
     assert granted(store, limits, ["e:a"] * 5 + ["e:b", "e:c", "e:d"]) == 3
     advance(world, SECOND)
-    assert store.admit(make_ask(99, customer="e:d", limits=limits)) == Closed(MIDNIGHT, "day_quota")
+    assert store.admit(make_request(99, customer="e:d", limits=limits)) == ShopClosed(MIDNIGHT, "day_quota")
 
 
 def test_release_gives_every_token_back(world: World) -> None:
@@ -230,20 +230,20 @@ def test_release_gives_every_token_back(world: World) -> None:
         make_limits(customer_per_day=1),
     ):
         store = world.renew()
-        ask = make_ask(limits=limits)
-        store.release(ask, go(store, ask).epoch, called=False)
-        store.release(ask, go(store, ask).epoch, called=True)
-        assert not isinstance(store.admit(ask), Go)
+        request = make_request(limits=limits)
+        store.release(request, go(store, request).epoch, called=False)
+        store.release(request, go(store, request).epoch, called=True)
+        assert not isinstance(store.admit(request), Grant)
 
 
 def test_releases_of_one_instant(world: World) -> None:
     """Grants of one instant that are all undone, in any order, leave the whole burst."""
     store = world.store
     limits = make_limits(shop=Rate.per_second(1, 3), customer=Rate.per_second(1, 3))
-    asks = [make_ask(number, limits=limits) for number in range(3)]
-    grants = [go(store, ask) for ask in asks]
-    for ask, grant in zip(asks, grants, strict=True):
-        store.release(ask, grant.epoch, called=False)
+    requests = [make_request(number, limits=limits) for number in range(3)]
+    grants = [go(store, request) for request in requests]
+    for request, grant in zip(requests, grants, strict=True):
+        store.release(request, grant.epoch, called=False)
     assert granted(store, limits, ["e:ann@example.com"] * 5, first=10) == 3
 
 
@@ -251,10 +251,10 @@ def test_a_late_release_gives_nothing_away(world: World) -> None:
     """A token that had come back by itself isn't put back a second time."""
     store = world.store
     limits = make_limits(shop=Rate.per_second(1, 2), customer=Rate.per_second(1, 2))
-    unused = go(store, make_ask(1, limits=limits))
+    unused = go(store, make_request(1, limits=limits))
     advance(world, 10 * SECOND)
     assert granted(store, limits, ["e:ann@example.com"] * 3, first=10) == 2
-    store.release(make_ask(1, limits=limits), unused.epoch, called=False)
+    store.release(make_request(1, limits=limits), unused.epoch, called=False)
     assert granted(store, limits, ["e:ann@example.com"] * 3, first=20) == 0
 
 
@@ -267,24 +267,24 @@ def test_a_refund_is_of_what_was_charged(world: World) -> None:
             (make_limits(customer=taken), make_limits(customer=changed)),
         ):
             store = world.renew()
-            grants = [go(store, make_ask(number, limits=limits)) for number in range(3)]
-            store.release(make_ask(1, limits=later), grants[1].epoch, called=False)
+            grants = [go(store, make_request(number, limits=limits)) for number in range(3)]
+            store.release(make_request(1, limits=later), grants[1].epoch, called=False)
             assert granted(store, limits, ["e:ann@example.com"] * 3, first=10) == 1
             advance(world, taken.interval)
             place = world.now
-            again = [store.admit(make_ask(number, limits=limits, place=place)) for number in (20, 21)]
-            assert [isinstance(reply, Go) for reply in again] == [True, False]
+            again = [store.admit(make_request(number, limits=limits, place=place)) for number in (20, 21)]
+            assert [isinstance(reply, Grant) for reply in again] == [True, False]
 
 
 @pytest.mark.parametrize("customer", ["e:ann@example.com", ""])
 def test_a_grant_of_an_older_version_is_refunded(shared: RedisWorld, customer: str) -> None:
     """A record that doesn't tell by what its tokens were charged gives them back by the limits of whoever undoes it."""
     limits = make_limits(shop=Rate(SECOND, 1), customer=Rate(SECOND, 1))
-    ask = make_ask(1, customer=customer, limits=limits)
-    grant = go(shared.store, ask)
+    request = make_request(1, customer=customer, limits=limits)
+    grant = go(shared.store, request)
     (key,) = shared.client.keys("rd:{acme}:j:*")
     shared.client.set(key, shared.client.get(key)[:57], keepttl=True)
-    shared.store.release(ask, grant.epoch, called=False)
+    shared.store.release(request, grant.epoch, called=False)
     assert granted(shared.store, limits, [customer] * 2, first=10) == 1
 
 
@@ -293,10 +293,10 @@ def test_a_release_after_the_reset(world: World) -> None:
     store = world.store
     limits = make_limits(per_day=2, customer_per_day=2)
     world.set(MIDNIGHT - 1)
-    unused = go(store, make_ask(1, limits=limits))
+    unused = go(store, make_request(1, limits=limits))
     world.set(MIDNIGHT)
     assert granted(store, limits, ["e:ann@example.com"], first=10) == 1
-    store.release(make_ask(1, limits=limits), unused.epoch, called=False)
+    store.release(make_request(1, limits=limits), unused.epoch, called=False)
     assert granted(store, limits, ["e:ann@example.com"] * 3, first=20) == 1
 
 
@@ -327,8 +327,8 @@ def test_a_step_back_is_never_looser(
         for number, gap in enumerate(gaps):
             now += gap
             world.set(now - step if number >= at else now)
-            reply = store.admit(make_ask(number, customer=CUSTOMERS[number % 2], limits=limits, place=NOON + DAY))
-            count.append(count[-1] + isinstance(reply, Go))
+            reply = store.admit(make_request(number, customer=CUSTOMERS[number % 2], limits=limits, place=NOON + DAY))
+            count.append(count[-1] + isinstance(reply, Grant))
         counts.append(count)
     assert all(stepped <= steady for steady, stepped in zip(*counts, strict=True))
 
@@ -375,28 +375,30 @@ def test_no_limit_is_ever_exceeded(
     any_world.set(NOON)
     store = any_world.renew()
     calls: list[tuple[int, str]] = []
-    unused: list[tuple[Ask, Go]] = []
+    unused: list[tuple[AdmitRequest, Grant]] = []
     for number, (pause, action, pick, customer) in enumerate(steps):
         if pause:
             advance(any_world, pause)
         if action.startswith("release"):
             if unused:
-                ask, grant = unused.pop(pick % len(unused))
+                request, grant = unused.pop(pick % len(unused))
                 called = action == "release called"
-                store.release(ask, grant.epoch, called=called)
+                store.release(request, grant.epoch, called=called)
                 if called:
-                    calls.append((grant.start_at, ask.customer))
+                    calls.append((grant.start_at, request.customer))
             continue
         place = any_world.now if action == "ask with place" else None
-        asks = [make_ask(10 * number + copy, customer=customer, limits=limits, place=place) for copy in range(pick + 1)]
-        for ask, reply in zip(asks, submitted(store, asks, turn=action == "ask in turn"), strict=True):
-            if isinstance(reply, Go):
-                unused.append((ask, reply))
+        requests = [
+            make_request(10 * number + copy, customer=customer, limits=limits, place=place) for copy in range(pick + 1)
+        ]
+        for request, reply in zip(requests, submitted(store, requests, turn=action == "ask in turn"), strict=True):
+            if isinstance(reply, Grant):
+                unused.append((request, reply))
                 assert any_world.now <= reply.start_at < reply.start_by
             else:
-                assert isinstance(reply, Closed | Wait)
+                assert isinstance(reply, ShopClosed | Wait)
                 assert reply.until > any_world.now
-    calls += [(grant.start_at, ask.customer) for ask, grant in unused]
+    calls += [(grant.start_at, request.customer) for request, grant in unused]
     check(sorted(at for at, _ in calls), limits.shop, limits.shop_per_day, limits.resets_at)
     by_customer: dict[str, list[int]] = defaultdict(list)
     for at, customer in calls:
@@ -420,20 +422,22 @@ def test_everybody_is_served_at_the_time_given(any_world: World, limits: ShopLim
     """Whoever comes back when told to is granted in the end, in no more rounds than the limits explain."""
     any_world.set(NOON)
     store = any_world.renew()
-    waiting = [(NOON, make_ask(number, customer=customer, limits=limits)) for number, customer in enumerate(customers)]
-    asks, turn = 0, False
+    waiting = [
+        (NOON, make_request(number, customer=customer, limits=limits)) for number, customer in enumerate(customers)
+    ]
+    requests, turn = 0, False
     while waiting:
         waiting.sort(key=lambda entry: entry[0])
-        until, ask = waiting.pop(0)
+        until, request = waiting.pop(0)
         any_world.set(max(until, any_world.now))
-        asks += 1
-        (reply,) = submitted(store, [ask], turn=turn)
-        turn = isinstance(reply, Closed)
+        requests += 1
+        (reply,) = submitted(store, [request], turn=turn)
+        turn = isinstance(reply, ShopClosed)
         if isinstance(reply, Wait):
-            waiting.append((reply.until, replace(ask, place=reply.until)))
-        elif isinstance(reply, Closed):
-            waiting.append((reply.until, ask))
-    assert asks <= 1 + len(customers) * (len(customers) + 1)
+            waiting.append((reply.until, replace(request, place=reply.until)))
+        elif isinstance(reply, ShopClosed):
+            waiting.append((reply.until, request))
+    assert requests <= 1 + len(customers) * (len(customers) + 1)
 
 
 def test_a_free_job_needs_no_token(world: World) -> None:
@@ -441,34 +445,34 @@ def test_a_free_job_needs_no_token(world: World) -> None:
     one = Rate.per_second(1, 1)
     limits = make_limits(shop=one, customer=one, per_day=2, customer_per_day=2)
     store = world.store
-    go(store, make_ask(1, limits=limits))
+    go(store, make_request(1, limits=limits))
     for number in (2, 3):
-        free = replace(make_ask(number, limits=limits), free="expired")
-        assert go(store, free).start_at == NOON
-        store.release(free, go_again(world, free).epoch, called=False)
-    assert isinstance(store.admit(make_ask(4, limits=limits)), Closed)
+        uncalled = replace(make_request(number, limits=limits), uncalled="expired")
+        assert go(store, uncalled).start_at == NOON
+        store.release(uncalled, go_again(world, uncalled).epoch, called=False)
+    assert isinstance(store.admit(make_request(4, limits=limits)), ShopClosed)
     advance(world, SECOND)
-    go(store, make_ask(5, limits=limits))
-    assert isinstance(store.admit(make_ask(6, limits=limits)), Closed)
+    go(store, make_request(5, limits=limits))
+    assert isinstance(store.admit(make_request(6, limits=limits)), ShopClosed)
     store.block("acme", None, world.now + DAY)
-    go(store, replace(make_ask(7, limits=limits), free="expired"))
+    go(store, replace(make_request(7, limits=limits), uncalled="expired"))
 
 
-def go_again(world: World, ask: Ask) -> Go:
+def go_again(world: World, request: AdmitRequest) -> Grant:
     """The grant after the last one's worker was never heard of again; the time is as before."""
     now = world.now
     advance(world, 3600 * SECOND)
-    grant = go(world.store, ask)
+    grant = go(world.store, request)
     world.set(now)
     return grant
 
 
 def test_free_jobs_keep_the_ledger(world: World) -> None:
     """Without a token, too, a job is one's own until it is answered, and known to have ended so afterwards."""
-    store, free = world.store, replace(make_ask(), free="expired")
-    grant = go(store, free)
-    assert isinstance(store.admit(free), Wait)
-    assert store.answer(free, grant.epoch, "{}")
-    store.settle(free, grant.epoch, "expired")
+    store, uncalled = world.store, replace(make_request(), uncalled="expired")
+    grant = go(store, uncalled)
+    assert isinstance(store.admit(uncalled), Wait)
+    assert store.answer(uncalled, grant.epoch, "{}")
+    store.settle(uncalled, grant.epoch, "expired")
     store.block("other", None, 0)
-    assert store.admit(free) == Seen(0, None)
+    assert store.admit(uncalled) == AlreadyAnswered(0, None)

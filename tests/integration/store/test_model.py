@@ -8,12 +8,12 @@ import pytest
 
 from tests.integration.store.worlds import AHEAD, RedisWorld
 from tests.unit.ledger_model import DEADLINES, KINDS, RESULTS, UNDATED, Copies, RealLedger, Record, asking, search
-from tests.unit.making import NOON, make_ask
+from tests.unit.making import NOON, make_request
 from worker.shops.config import OnUnknown
-from worker.store.protocol import Go, Seen, Wait
+from worker.store.protocol import AlreadyAnswered, Grant, Wait
 
 T = TypeVar("T")
-RECORD = b"rd:{acme}:j:" + make_ask().job_id[8:].encode()
+RECORD = b"rd:{acme}:j:" + make_request().job_id[8:].encode()
 DAY_OF_NOON, NO_BASE, UNCHARGED = 0, 0, -1
 
 
@@ -25,7 +25,7 @@ class RedisLedger:
 
     def __init__(self, world: RedisWorld) -> None:
         self._world = world
-        self._ask = make_ask()
+        self._request = make_request()
         self._state = (Record(), 0)
         self._known: dict[object, tuple[object, Record]] = {}
 
@@ -40,37 +40,39 @@ class RedisLedger:
     def save(self) -> Record:
         return self._state[0]
 
-    def admit(self, kind: int = UNDATED, *, free: bool = False) -> Go | Wait | Seen:
-        return self._event(("admit", kind, free), lambda: self._admit(kind, free=free))
+    def admit(self, kind: int = UNDATED, *, without_call: bool = False) -> Grant | Wait | AlreadyAnswered:
+        return self._event(("admit", kind, without_call), lambda: self._admit(kind, without_call=without_call))
 
     def answer(self, epoch: int, *, uncalled: bool = False) -> bool:
         store = self._world.store
-        return self._event(("answer", epoch, uncalled), lambda: store.answer(self._ask, epoch, RESULTS[uncalled]))
+        return self._event(("answer", epoch, uncalled), lambda: store.answer(self._request, epoch, RESULTS[uncalled]))
 
     def retry(self, epoch: int, *, unknown: bool = False) -> bool:
         store = self._world.store
-        return self._event(("retry", epoch, unknown), lambda: store.retry(self._ask, epoch, NOON + 1, unknown=unknown))
+        return self._event(
+            ("retry", epoch, unknown), lambda: store.retry(self._request, epoch, NOON + 1, unknown=unknown)
+        )
 
     def release(self, epoch: int, *, called: bool, verified: bool = False) -> None:
         store = self._world.store
         self._event(
-            ("release", epoch, verified), lambda: store.release(self._ask, epoch, called=called, verified=verified)
+            ("release", epoch, verified), lambda: store.release(self._request, epoch, called=called, verified=verified)
         )
 
     def settle(self, epoch: int, *, uncalled: bool = False) -> None:
         self._event(("settle", epoch, uncalled), lambda: self._settle(epoch, uncalled=uncalled))
 
     def _settle(self, epoch: int, *, uncalled: bool) -> None:
-        self._world.store.settle(self._ask, epoch, "expired" if uncalled else "sent")
+        self._world.store.settle(self._request, epoch, "expired" if uncalled else "sent")
         self._world.store.block("other", None, 0)  # waits until it is settled
 
-    def _admit(self, kind: int, *, free: bool) -> Go | Wait | Seen:
-        reply = self._world.store.admit(asking(kind, free=free))
-        assert isinstance(reply, Go | Wait | Seen), "no limit is meant to matter here"
-        if isinstance(reply, Go):
+    def _admit(self, kind: int, *, without_call: bool) -> Grant | Wait | AlreadyAnswered:
+        reply = self._world.store.admit(asking(kind, without_call=without_call))
+        assert isinstance(reply, Grant | Wait | AlreadyAnswered), "no limit is meant to matter here"
+        if isinstance(reply, Grant):
             # Epochs are drawn; the model counts them.
             self._given = reply.epoch
-            return Go(self._state[1] + 1, 0, 0, reply.attempts, reply.takeovers, reply.unknowns)
+            return Grant(self._state[1] + 1, 0, 0, reply.attempts, reply.takeovers, reply.unknowns)
         return reply
 
     def _event(self, event: object, happens: Callable[[], T]) -> T:
@@ -95,7 +97,7 @@ class RedisLedger:
         match record.kind:
             case "started":
                 counts = (record.attempts, record.takeovers, record.unknown)
-                charged = (UNCHARGED, UNCHARGED, UNCHARGED) if record.free else (DAY_OF_NOON, NO_BASE, NO_BASE)
+                charged = (UNCHARGED, UNCHARGED, UNCHARGED) if record.without_call else (DAY_OF_NOON, NO_BASE, NO_BASE)
                 client.set(RECORD, b"S" + epoch + struct.pack(">qIIIiqqqqq", end, *counts, *charged, 0, 0, 0) + latest)
             case "waiting":
                 rest = struct.pack(">IIIqq", record.attempts, record.takeovers, record.unknown, end, 0)
@@ -123,7 +125,7 @@ class RedisLedger:
         if kind == b"S":
             lease, attempts, takeovers, unknowns, day = struct.unpack(">qIIIi", packed[9:33])
             counts = (attempts, takeovers, lease <= NOON + AHEAD, unknowns > 0)
-            return Record("started", epoch, *counts, free=day == UNCHARGED, latest=latest, ended=ended)
+            return Record("started", epoch, *counts, without_call=day == UNCHARGED, latest=latest, ended=ended)
         attempts, takeovers, unknowns, not_before, _ = struct.unpack(">IIIqq", packed[9:-8])
         counts = (attempts, takeovers, not_before <= NOON + AHEAD, unknowns > 0)
         return Record("waiting", 0, *counts, latest=latest, ended=ended)

@@ -7,11 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.integration.store.worlds import RedisWorld, World, advance
-from tests.unit.making import NOON, go, make_ask, make_limits
+from tests.unit.making import NOON, go, make_limits, make_request
 from worker.instants import SECOND
 from worker.limits.adaptive import IDLE, RECOVERY, SLOWEST, Slowdown, fall, granted, interval_of
 from worker.limits.token_bucket import Rate, Taken, after, earliest, take
-from worker.store.protocol import Ask, Closed, Go
+from worker.store.protocol import AdmitRequest, Grant, ShopClosed
 
 FULL = 100_000
 LIMITS = make_limits(shop=Rate(FULL, 1))
@@ -21,9 +21,9 @@ BUSY = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 
 def pace(world: World, number: int = 99) -> int:
     """The interval in force; takes the token that is there."""
-    go(world.store, make_ask(number, limits=LIMITS))
-    reply = world.store.admit(make_ask(number + 1, limits=LIMITS))
-    assert isinstance(reply, Closed)
+    go(world.store, make_request(number, limits=LIMITS))
+    reply = world.store.admit(make_request(number + 1, limits=LIMITS))
+    assert isinstance(reply, ShopClosed)
     return reply.interval
 
 
@@ -37,17 +37,17 @@ def test_falls_and_recovers(world: World) -> None:
     slow = Slowdown()
     for number in range(3):
         advance(world, 2 * SECOND)
-        grant = go(world.store, make_ask(number, limits=LIMITS))
-        world.store.slow_down(make_ask(number, limits=LIMITS), grant.start_at)
+        grant = go(world.store, make_request(number, limits=LIMITS))
+        world.store.slow_down(make_request(number, limits=LIMITS), grant.start_at)
         slow = fall(granted(slow, world.now, world.now), world.now, FULL)
     for passed in (SECOND, RECOVERY // 10, RECOVERY // 3, RECOVERY):
         advance(world, passed)
         interval = interval_of(slow, world.now, FULL)
         assert pace(world, passed) == interval
         advance(world, interval - 1)
-        assert isinstance(world.store.admit(make_ask(passed + 5, limits=LIMITS)), Closed)
+        assert isinstance(world.store.admit(make_request(passed + 5, limits=LIMITS)), ShopClosed)
         advance(world, 1)
-        go(world.store, make_ask(passed + 5, limits=LIMITS))
+        go(world.store, make_request(passed + 5, limits=LIMITS))
     assert interval_of(slow, world.now, FULL) == FULL
 
 
@@ -58,24 +58,24 @@ class Model:
         self.slow = Slowdown()
         self.tat = 0
 
-    def ask(self, world: World, ask: Ask) -> bool:
+    def request(self, world: World, request: AdmitRequest) -> bool:
         """Whether the job is granted; the store has to say so too."""
         interval = interval_of(self.slow, world.now, FULL)
         at = earliest(self.tat, world.now, Rate(interval, 1))
-        reply = world.store.admit(ask)
+        reply = world.store.admit(request)
         if at > world.now:
-            assert isinstance(reply, Closed)
+            assert isinstance(reply, ShopClosed)
             assert (reply.reason, reply.interval) == ("rate", interval)
             assert reply.until >= at
             return False
-        assert isinstance(reply, Go)
+        assert isinstance(reply, Grant)
         self.slow = granted(self.slow, at, self.tat)
         self.tat = after(self.tat, at, Rate(interval, 1))
         return True
 
-    def refuse(self, world: World, ask: Ask) -> None:
+    def refuse(self, world: World, request: AdmitRequest) -> None:
         """The provider has refused the call that was just granted."""
-        world.store.slow_down(ask, world.now)
+        world.store.slow_down(request, world.now)
         if world.now > self.slow.at:
             self.slow = fall(self.slow, world.now, FULL)
 
@@ -101,9 +101,9 @@ def test_every_step_of_the_pace(world: World, steps: list[tuple[int, bool]]) -> 
     model = Model()
     for number, (pause, refused) in enumerate(steps):
         advance(world, pause)
-        ask = make_ask(number, limits=LIMITS)
-        if model.ask(world, ask) and refused:
-            model.refuse(world, ask)
+        request = make_request(number, limits=LIMITS)
+        if model.request(world, request) and refused:
+            model.refuse(world, request)
         model.check(world)
 
 
@@ -113,8 +113,8 @@ def test_the_fall_is_measured(world: World, allowed: Rate) -> None:
     bucket, number, refused, model = 0, 0, 0, Model()
     while refused < 8:
         number += 1
-        ask = make_ask(number, limits=LIMITS)
-        if not model.ask(world, ask):
+        request = make_request(number, limits=LIMITS)
+        if not model.request(world, request):
             advance(world, max(1, model.tat - world.now))
             continue
         answer = take(bucket, world.now, allowed)
@@ -122,7 +122,7 @@ def test_the_fall_is_measured(world: World, allowed: Rate) -> None:
             bucket = answer.tat
             continue
         refused += 1
-        model.refuse(world, ask)
+        model.refuse(world, request)
         model.check(world)
         assert model.slow.interval < 1.15 * allowed.interval
         advance(world, SECOND)
@@ -135,29 +135,29 @@ def test_the_slowest_pace(world: World) -> None:
     limits = make_limits(shop=Rate(SECOND // 1000, 1))
     for number in range(40):
         advance(world, SECOND // 10)
-        grant = go(world.store, make_ask(number, limits=limits))
-        world.store.slow_down(make_ask(number, limits=limits), grant.start_at)
+        grant = go(world.store, make_request(number, limits=limits))
+        world.store.slow_down(make_request(number, limits=limits), grant.start_at)
     assert world.store.inspect("acme", limits).interval == SECOND // 1000 * SLOWEST
 
 
 def test_an_unused_grant_of_a_slower_pace(world: World) -> None:
     """Undone, it leaves the shop as it was: what was charged at the pace in force is given back whole."""
-    world.store.slow_down(make_ask(1, limits=LIMITS), NOON - 1)
-    grant = go(world.store, make_ask(2, limits=LIMITS))
-    world.store.release(make_ask(2, limits=LIMITS), grant.epoch, called=False)
-    go(world.store, make_ask(3, limits=LIMITS))
-    assert isinstance(world.store.admit(make_ask(4, limits=LIMITS)), Closed)
+    world.store.slow_down(make_request(1, limits=LIMITS), NOON - 1)
+    grant = go(world.store, make_request(2, limits=LIMITS))
+    world.store.release(make_request(2, limits=LIMITS), grant.epoch, called=False)
+    go(world.store, make_request(3, limits=LIMITS))
+    assert isinstance(world.store.admit(make_request(4, limits=LIMITS)), ShopClosed)
 
 
 def test_an_idle_shop_measures_nothing(world: World) -> None:
     """What a shop took in hours without work doesn't tell what the provider allows: it falls by a fixed step."""
     for number in (1, 2):
         world.store.slow_down(
-            make_ask(number, limits=LIMITS), go(world.store, make_ask(number, limits=LIMITS)).start_at
+            make_request(number, limits=LIMITS), go(world.store, make_request(number, limits=LIMITS)).start_at
         )
         advance(world, 4 * 3600 * SECOND)
-    grant = go(world.store, make_ask(3, limits=LIMITS))
-    world.store.slow_down(make_ask(3, limits=LIMITS), grant.start_at)
+    grant = go(world.store, make_request(3, limits=LIMITS))
+    world.store.slow_down(make_request(3, limits=LIMITS), grant.start_at)
     assert world.store.inspect("acme", LIMITS).interval == FULL * 5 // 4
 
 
@@ -165,15 +165,15 @@ def test_an_idle_shop_measures_nothing(world: World) -> None:
 def test_what_counts_as_idle(world: World, idle: int, measured: bool) -> None:
     """A bucket that was full for ten seconds is a pause in the work, and one that was full for longer no measure."""
     model = Model()
-    assert model.ask(world, make_ask(0, limits=LIMITS))
-    model.refuse(world, make_ask(0, limits=LIMITS))
+    assert model.request(world, make_request(0, limits=LIMITS))
+    model.refuse(world, make_request(0, limits=LIMITS))
     advance(world, max(0, model.tat - world.now) + idle)
     for number in range(1, 500):
-        ask = make_ask(number, limits=LIMITS)
-        assert model.ask(world, ask)
+        request = make_request(number, limits=LIMITS)
+        assert model.request(world, request)
         advance(world, model.tat - world.now)
     before = model.slow
-    model.refuse(world, ask)
+    model.refuse(world, request)
     model.check(world)
     assert (before.calls > 0) is measured
     assert (model.slow.interval < interval_of(before, world.now, FULL) * 61 // 50) is measured
@@ -181,9 +181,9 @@ def test_what_counts_as_idle(world: World, idle: int, measured: bool) -> None:
 
 def test_calls_of_before_the_fall(world: World) -> None:
     """Of many calls that were under way when the first was refused, the others' refusals change nothing."""
-    ask = make_ask(1, limits=LIMITS)
+    request = make_request(1, limits=LIMITS)
     for _ in range(5):
-        world.store.slow_down(ask, NOON - 1)
+        world.store.slow_down(request, NOON - 1)
         advance(world, 1)
     advance(world, SECOND)
     assert pace(world) == interval_of(fall(Slowdown(), NOON, FULL), world.now, FULL)
@@ -191,17 +191,17 @@ def test_calls_of_before_the_fall(world: World) -> None:
 
 def test_switched_off(world: World) -> None:
     """A shop that isn't to adapt keeps its pace, also one that fell before."""
-    world.store.slow_down(make_ask(1, limits=LIMITS), NOON - 1)
+    world.store.slow_down(make_request(1, limits=LIMITS), NOON - 1)
     advance(world, SECOND)
     rigid = replace(LIMITS, adapts=False)
-    go(world.store, make_ask(2, limits=rigid))
+    go(world.store, make_request(2, limits=rigid))
     advance(world, FULL)
-    go(world.store, make_ask(3, limits=rigid))
+    go(world.store, make_request(3, limits=rigid))
 
 
 def test_other_shops_keep_their_pace(world: World) -> None:
     """One shop's refusals are its own."""
-    world.store.slow_down(make_ask(1, limits=LIMITS, shop="other"), NOON - 1)
+    world.store.slow_down(make_request(1, limits=LIMITS, shop="other"), NOON - 1)
     assert pace(world) == FULL
 
 
@@ -210,10 +210,10 @@ def test_shared(shared: RedisWorld) -> None:
     other = shared.another()
     try:
         limits = replace(LIMITS, shop=Rate(SECOND, 1))
-        other.slow_down(make_ask(1, limits=limits, shop="slow"), NOON - 1)
-        go(shared.store, make_ask(1, limits=limits, shop="slow"))
-        reply = shared.store.admit(make_ask(2, limits=limits, shop="slow"))
-        assert isinstance(reply, Closed)
+        other.slow_down(make_request(1, limits=limits, shop="slow"), NOON - 1)
+        go(shared.store, make_request(1, limits=limits, shop="slow"))
+        reply = shared.store.admit(make_request(2, limits=limits, shop="slow"))
+        assert isinstance(reply, ShopClosed)
         assert reply.interval > SECOND
         assert reply.until >= NOON + SECOND
     finally:

@@ -10,11 +10,11 @@ import redis
 from tests.integration.store.test_tls import Tunnel
 from tests.integration.store.worlds import RESULT
 from tests.services import Forwarder, Valkey, process, wait_until
-from tests.unit.making import go, make_ask
+from tests.unit.making import go, make_request
 from tests.unit.rawserver import server_tls
 from worker.clock import SystemClock
 from worker.errors import ConfigurationError, StoreError
-from worker.store.protocol import Seen
+from worker.store.protocol import AlreadyAnswered
 from worker.store.redis import RedisStore
 
 
@@ -26,7 +26,7 @@ def store_at(port: int, *, scheme: str = "redis", database: int = 0) -> RedisSto
 def problem_of(store: RedisStore) -> StoreError:
     """Why the next job isn't admitted."""
     with pytest.raises(StoreError) as refused:
-        store.admit(make_ask(9))
+        store.admit(make_request(9))
     return refused.value
 
 
@@ -61,14 +61,14 @@ def test_demoted_behind_its_name(pair: tuple[Valkey, Valkey]) -> None:
     with Forwarder(primary.record["port"]) as name:
         store = store_at(name.port)
         store.check()  # a connection of another thread's
-        grant = go(store, make_ask(1))
-        assert store.answer(make_ask(1), grant.epoch, RESULT)
+        grant = go(store, make_request(1))
+        assert store.answer(make_request(1), grant.epoch, RESULT)
         fail_over(primary, replica)
         # Until the name leads there nobody can be found.
         assert problem_of(store).reason == "read_only"
         name.target = replica.record["port"]
-        assert go(store, make_ask(2)).attempts == 1
-        assert store.admit(make_ask(1)) == Seen(grant.epoch, RESULT)
+        assert go(store, make_request(2)).attempts == 1
+        assert store.admit(make_request(1)) == AlreadyAnswered(grant.epoch, RESULT)
         store.check()
         wait_until(lambda: name.connections <= 2, 10, "the old server's connections to be let go")
         store.close()
@@ -89,7 +89,7 @@ def test_cannot_save(tmp_path: Path) -> None:
         in_the_way.rmdir()
         client.bgsave()
         wait_until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "ok", 20, "a snapshot to succeed")
-        go(store, make_ask())
+        go(store, make_request())
         store.close()
 
 

@@ -10,11 +10,11 @@ import pytest
 
 from tests.integration.store.fleet import Fleet, Process
 from tests.integration.store.worlds import AHEAD, MANY, RedisWorld, World, advance, ask_all, submitted
-from tests.unit.making import NOON, go, make_ask, make_limits
+from tests.unit.making import NOON, go, make_limits, make_request
 from worker.clock import ManualClock
 from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import Rate
-from worker.store.protocol import GRANT_LIFETIME, HORIZON, SHORTEST_TURN, Closed, Go, Wait
+from worker.store.protocol import GRANT_LIFETIME, HORIZON, SHORTEST_TURN, Grant, ShopClosed, Wait
 from worker.store.redis import RedisStore
 
 MIDNIGHT = NOON + DAY // 2
@@ -24,37 +24,39 @@ FOREVER = NOON + 1000 * DAY
 def starts(replies: object) -> list[int]:
     """When the calls that were granted may start."""
     assert isinstance(replies, list)
-    return [reply.start_at for reply in replies if isinstance(reply, Go)]
+    return [reply.start_at for reply in replies if isinstance(reply, Grant)]
 
 
 def test_calls_are_granted_ahead(ahead: World) -> None:
     """Tokens of the next 250 ms are granted now, each for its own instant and for the usual time from there."""
     limits = make_limits(shop=Rate.per_second(20, 2))
-    replies = submitted(ahead.store, [make_ask(number, limits=limits) for number in range(10)])
+    replies = submitted(ahead.store, [make_request(number, limits=limits) for number in range(10)])
     step = SECOND // 20
     assert starts(replies) == [NOON, NOON, *(NOON + step * number for number in range(1, 6))]
-    assert all(reply.start_by == reply.start_at + GRANT_LIFETIME for reply in replies if isinstance(reply, Go))
+    assert all(reply.start_by == reply.start_at + GRANT_LIFETIME for reply in replies if isinstance(reply, Grant))
 
 
 def test_a_customer_is_granted_ahead(ahead: World) -> None:
     """A customer's next token within the horizon is booked in both buckets for the one instant of the call."""
     limits = make_limits(shop=Rate.per_second(20, 1), customer=Rate.per_second(5, 1))
-    replies = submitted(ahead.store, [make_ask(number, limits=limits) for number in (1, 2)])
+    replies = submitted(ahead.store, [make_request(number, limits=limits) for number in (1, 2)])
     assert starts(replies) == [NOON, NOON + SECOND // 5]
-    other = submitted(ahead.store, [make_ask(3, customer="e:b", limits=limits)])
+    other = submitted(ahead.store, [make_request(3, customer="e:b", limits=limits)])
     assert starts(other) == [NOON + SECOND // 5 + SECOND // 20]
 
 
 def test_a_customer_s_next_call_follows_the_booked_one(ahead: World) -> None:
     """A customer whose call is booked ahead has its next one an interval after that, not after now."""
     limits = make_limits(shop=Rate.per_second(20, 1), customer=Rate.per_second(5, 1))
-    others = [make_ask(number, customer=f"e:{number}", limits=limits) for number in range(3)]
-    booked = starts(submitted(ahead.store, [*others, make_ask(4, customer="e:a", limits=limits)]))
+    others = [make_request(number, customer=f"e:{number}", limits=limits) for number in range(3)]
+    booked = starts(submitted(ahead.store, [*others, make_request(4, customer="e:a", limits=limits)]))
     assert booked == [NOON + number * SECOND // 20 for number in range(4)]
     due = booked[-1] + SECOND // 5
-    assert submitted(ahead.store, [make_ask(5, customer="e:a", limits=limits)], turn=True) == [Wait("customer", due)]
+    assert submitted(ahead.store, [make_request(5, customer="e:a", limits=limits)], turn=True) == [
+        Wait("customer", due)
+    ]
     ahead.set(due - HORIZON)
-    placed = make_ask(5, customer="e:a", limits=limits, place=due)
+    placed = make_request(5, customer="e:a", limits=limits, place=due)
     assert starts(submitted(ahead.store, [placed], turn=True)) == [due]
 
 
@@ -62,18 +64,18 @@ def test_turns_end_with_the_limit_that_made_them(ahead: World) -> None:
     """Once an operator's limit is lifted, turns that it had put far off are forgotten: the next calls go at once."""
     limits = make_limits(shop=Rate.per_second(20, 2))
     lowered = limits.lowered(10 * SECOND)
-    go(ahead.store, make_ask(1, limits=lowered))
+    go(ahead.store, make_request(1, limits=lowered))
     refused = ask_all(ahead.store, lowered, [""] * 20, first=100)
-    assert isinstance(refused[-1], Closed)
+    assert isinstance(refused[-1], ShopClosed)
     assert refused[-1].until > NOON + 100 * SECOND
     advance(ahead, SECOND)
-    lifted = submitted(ahead.store, [make_ask(200, limits=limits)])[0]
-    assert isinstance(lifted, Closed | Go)
+    lifted = submitted(ahead.store, [make_request(200, limits=limits)])[0]
+    assert isinstance(lifted, ShopClosed | Grant)
     soon = HORIZON + 3 * limits.shop.interval
-    if isinstance(lifted, Closed):
+    if isinstance(lifted, ShopClosed):
         assert lifted.until <= ahead.now + soon
     advance(ahead, soon)
-    replies = submitted(ahead.store, [make_ask(number, limits=limits) for number in range(300, 310)])
+    replies = submitted(ahead.store, [make_request(number, limits=limits) for number in range(300, 310)])
     assert starts(replies)[:2] == [ahead.now, ahead.now]
     assert len(starts(replies)) == 2 + HORIZON * 20 // SECOND
 
@@ -82,10 +84,10 @@ def test_nothing_is_booked_into_the_next_day(ahead: World) -> None:
     """A call that would start after the reset is not counted in the day before it."""
     limits = make_limits(shop=Rate.per_second(10, 1), per_day=3)
     ahead.set(MIDNIGHT - SECOND // 10)
-    replies = submitted(ahead.store, [make_ask(number, limits=limits) for number in range(3)])
+    replies = submitted(ahead.store, [make_request(number, limits=limits) for number in range(3)])
     assert starts(replies) == [MIDNIGHT - SECOND // 10]
     ahead.set(MIDNIGHT)
-    booked = starts(submitted(ahead.store, [make_ask(number, limits=limits) for number in range(3, 9)], turn=True))
+    booked = starts(submitted(ahead.store, [make_request(number, limits=limits) for number in range(3, 9)], turn=True))
     assert len(booked) == 3
     assert booked[0] == MIDNIGHT
 
@@ -106,52 +108,52 @@ def test_processes_are_told_different_times(ahead: World, per_second: int, holds
     may find then.
     """
     limits = make_limits(shop=Rate.per_second(per_second, 1))
-    submitted(ahead.store, [make_ask(number, limits=limits) for number in range(300)])
-    refusals = [submitted(ahead.store, [make_ask(1000 + n, limits=limits)], holds=holds)[0] for n in range(4)]
-    untils = [reply.until for reply in refusals if isinstance(reply, Closed)]
+    submitted(ahead.store, [make_request(number, limits=limits) for number in range(300)])
+    refusals = [submitted(ahead.store, [make_request(1000 + n, limits=limits)], holds=holds)[0] for n in range(4)]
+    untils = [reply.until for reply in refusals if isinstance(reply, ShopClosed)]
     assert [later - untils[0] for later in untils] == [0, step, 2 * step, 3 * step]
-    found = [reply.batch for reply in refusals if isinstance(reply, Closed)]
+    found = [reply.batch for reply in refusals if isinstance(reply, ShopClosed)]
     assert set(found) == {step // limits.shop.interval + 1}
 
 
 def test_turns_of_a_shop_whose_pace_fell(ahead: World) -> None:
     """Turns are as far apart as the calls at the pace in force, not at the file's: each is to find a token."""
     limits = make_limits(shop=Rate(SECOND, 1))
-    ahead.store.slow_down(make_ask(0, limits=limits), NOON - 1)
-    go(ahead.store, make_ask(1, limits=limits))
-    refusals = [submitted(ahead.store, [make_ask(10 + n, limits=limits)], holds=1)[0] for n in range(4)]
-    untils = [reply.until for reply in refusals if isinstance(reply, Closed)]
+    ahead.store.slow_down(make_request(0, limits=limits), NOON - 1)
+    go(ahead.store, make_request(1, limits=limits))
+    refusals = [submitted(ahead.store, [make_request(10 + n, limits=limits)], holds=1)[0] for n in range(4)]
+    untils = [reply.until for reply in refusals if isinstance(reply, ShopClosed)]
     assert [later - untils[0] for later in untils] == [0, SECOND * 5 // 4, SECOND * 10 // 4, SECOND * 15 // 4]
 
 
 def test_a_token_on_its_way_belongs_to_those_with_a_turn(ahead: World) -> None:
     """While turns are given out a process without one gets a turn too, and one with it gets its calls."""
     limits = make_limits(shop=Rate.per_second(20, 1))
-    submitted(ahead.store, [make_ask(number, limits=limits) for number in range(10)])
+    submitted(ahead.store, [make_request(number, limits=limits) for number in range(10)])
     ask_all(ahead.store, limits, ["", ""], first=100)
     advance(ahead, HORIZON // 2)
-    assert isinstance(ahead.store.admit(make_ask(200, limits=limits)), Closed)
-    assert len(starts(submitted(ahead.store, [make_ask(300, limits=limits)], turn=True))) == 1
+    assert isinstance(ahead.store.admit(make_request(200, limits=limits)), ShopClosed)
+    assert len(starts(submitted(ahead.store, [make_request(300, limits=limits)], turn=True))) == 1
 
 
 def test_a_token_that_nobody_came_for_is_anybody_s(ahead: World) -> None:
     """A process that vanished with its turn keeps nobody from calling: a token that is there goes to who asks."""
     limits = make_limits(shop=Rate.per_second(20, 1))
-    submitted(ahead.store, [make_ask(number, limits=limits) for number in range(10)])
+    submitted(ahead.store, [make_request(number, limits=limits) for number in range(10)])
     ask_all(ahead.store, limits, [""] * 100, first=100)
     advance(ahead, HORIZON + SECOND // 20)
-    assert isinstance(ahead.store.admit(make_ask(1000, limits=limits)), Go)
+    assert isinstance(ahead.store.admit(make_request(1000, limits=limits)), Grant)
 
 
 def test_a_blocked_shop_gives_no_turns(ahead: World) -> None:
     """Refused for the day's end or a block, all are told the one time, and to begin with a single job."""
     limits = make_limits(shop=Rate.per_second(50, 5), per_day=1)
-    go(ahead.store, make_ask(1, limits=limits))
+    go(ahead.store, make_request(1, limits=limits))
     day = ask_all(ahead.store, limits, ["e:a", "e:b"], first=10)
-    assert day == [Closed(MIDNIGHT, "day_quota", 1)] * 2
+    assert day == [ShopClosed(MIDNIGHT, "day_quota", 1)] * 2
     ahead.store.block("acme", None, NOON + SECOND)
     blocked = ask_all(ahead.store, limits, ["e:a", "e:b"], first=20)
-    assert blocked == [Closed(NOON + SECOND, "throttled", 1)] * 2
+    assert blocked == [ShopClosed(NOON + SECOND, "throttled", 1)] * 2
 
 
 @pytest.mark.parametrize(
@@ -181,7 +183,7 @@ def test_processes_use_all_that_a_shop_may_have(
     ideal = burst + per_second * seconds
     assert 0.98 * ideal <= fleet.between(NOON, NOON + seconds * SECOND) <= ideal
     assert min(fleet.calls[number] for number in range(processes)) >= 0.5 * ideal / processes
-    assert fleet.asks <= asks_per_call * len(fleet.stamps)
+    assert fleet.requests <= asks_per_call * len(fleet.stamps)
 
 
 def test_half_of_the_processes_vanish(shared: RedisWorld) -> None:
@@ -207,20 +209,22 @@ def test_limits_and_ledger_are_shared(both: tuple[RedisStore, RedisStore]) -> No
     """What one process was granted counts for the other, and the job is taken."""
     first, second = both
     limits = make_limits(shop=Rate.per_second(1, 2))
-    go(first, make_ask(1, limits=limits))
-    assert isinstance(second.admit(make_ask(1, limits=limits)), Wait)
-    go(second, make_ask(2, limits=limits))
-    assert isinstance(first.admit(make_ask(3, limits=limits)), Closed)
+    go(first, make_request(1, limits=limits))
+    assert isinstance(second.admit(make_request(1, limits=limits)), Wait)
+    go(second, make_request(2, limits=limits))
+    assert isinstance(first.admit(make_request(3, limits=limits)), ShopClosed)
 
 
 def test_release_while_others_book_later_instants(ahead: World) -> None:
     """A token is not put back once a call booked beyond it has overtaken the bucket: that would double an instant."""
     limits = make_limits(shop=Rate.per_second(10, 1), customer=Rate.per_second(5, 1))
-    first = make_ask(1, customer="e:a", limits=limits)
-    unused, booked = submitted(ahead.store, [first, make_ask(2, customer="e:a", limits=limits)])
-    assert isinstance(unused, Go)
+    first = make_request(1, customer="e:a", limits=limits)
+    unused, booked = submitted(ahead.store, [first, make_request(2, customer="e:a", limits=limits)])
+    assert isinstance(unused, Grant)
     ahead.store.release(first, unused.epoch, called=False)
-    others = submitted(ahead.store, [make_ask(number, customer="e:b", limits=limits) for number in (3, 4)], turn=True)
+    others = submitted(
+        ahead.store, [make_request(number, customer="e:b", limits=limits) for number in (3, 4)], turn=True
+    )
     assert len({*starts([booked]), *starts(others)}) == 1 + len(starts(others))
 
 
@@ -237,7 +241,7 @@ def test_a_slow_answer_makes_no_late_call(redis_url: str) -> None:
     clock = SlowWay(NOON)
     store = RedisStore(redis_url, clock)
     try:
-        grant = go(store, make_ask(shop="slow"))
+        grant = go(store, make_request(shop="slow"))
     finally:
         store.close()
     assert grant.start_by < clock.now() - 400_000
@@ -250,13 +254,13 @@ def test_places_hold_for_other_processes(shared: RedisWorld) -> None:
     ask_all(shared.store, limits, ["e:a", "e:a", "e:a"])
     other = shared.another()
     advance(shared, SECOND)
-    go(other, make_ask(2, customer="e:a", limits=limits, place=NOON + SECOND))
+    go(other, make_request(2, customer="e:a", limits=limits, place=NOON + SECOND))
     other.close()
 
 
 def test_the_server_s_time_is_converted(shared: RedisWorld) -> None:
     """A server whose clock is a century ahead gives instants of ours."""
-    assert go(shared.store, make_ask()).start_at == NOON
+    assert go(shared.store, make_request()).start_at == NOON
     assert AHEAD > 0
 
 
@@ -265,7 +269,7 @@ def test_changed_limits(world: World) -> None:
     store = world.store
     limits = make_limits(per_day=4)
     for number in range(3):
-        go(store, make_ask(number, limits=limits))
-    assert isinstance(store.admit(make_ask(9, limits=replace(limits, shop_per_day=2))), Closed)
+        go(store, make_request(number, limits=limits))
+    assert isinstance(store.admit(make_request(9, limits=replace(limits, shop_per_day=2))), ShopClosed)
     more = replace(limits, shop_per_day=5)
-    assert [isinstance(reply, Go) for reply in ask_all(store, more, [""] * 3, first=10)] == [True, True, False]
+    assert [isinstance(reply, Grant) for reply in ask_all(store, more, [""] * 3, first=10)] == [True, True, False]

@@ -11,7 +11,7 @@ from itertools import count
 import pytest
 
 from tests.integration.store.worlds import World, submitted
-from tests.unit.making import NOON, make_ask, make_limits
+from tests.unit.making import NOON, make_limits, make_request
 from tests.unit.tables import (
     BURST_OF_CALLERS,
     CALLERS,
@@ -24,7 +24,7 @@ from tests.unit.tables import (
 )
 from worker.instants import SECOND
 from worker.limits.token_bucket import Rate, ShopLimits
-from worker.store.protocol import Ask, Go
+from worker.store.protocol import AdmitRequest, Grant
 
 AMPLE = Rate(1, 10_000)
 """The other scope's bucket: never the reason of a refusal."""
@@ -61,17 +61,19 @@ class Bucket:
         self._put_back(taken)
         return len(taken)
 
-    def _take_up_to(self, tokens: int) -> list[tuple[Ask, int]]:
+    def _take_up_to(self, tokens: int) -> list[tuple[AdmitRequest, int]]:
         # With a place in line, so that a customer's earlier refusals don't send these to the line's end.
         now = self.world.now
-        asks = [make_ask(next(self.numbers), limits=self.limits, place=now) for _ in range(tokens)]
-        replies = submitted(self.world.store, asks) if asks else []
-        assert all(reply.start_at == now for reply in replies if isinstance(reply, Go))
-        return [(ask, reply.epoch) for ask, reply in zip(asks, replies, strict=True) if isinstance(reply, Go)]
+        requests = [make_request(next(self.numbers), limits=self.limits, place=now) for _ in range(tokens)]
+        replies = submitted(self.world.store, requests) if requests else []
+        assert all(reply.start_at == now for reply in replies if isinstance(reply, Grant))
+        return [
+            (request, reply.epoch) for request, reply in zip(requests, replies, strict=True) if isinstance(reply, Grant)
+        ]
 
-    def _put_back(self, taken: Iterable[tuple[Ask, int]]) -> None:
-        for ask, epoch in taken:
-            self.world.store.release(ask, epoch, called=False)
+    def _put_back(self, taken: Iterable[tuple[AdmitRequest, int]]) -> None:
+        for request, epoch in taken:
+            self.world.store.release(request, epoch, called=False)
 
 
 def at(seconds: float) -> int:

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import replace
 
 from tests.integration.store.worlds import RESULT, RedisWorld, World, advance, flush
-from tests.unit.making import go, make_ask
+from tests.unit.making import go, make_request
 from worker.instants import DAY
 from worker.model.result import Outcome
 from worker.store.protocol import MOST_CAMPAIGNS, MOST_COUNTERS, OTHER_CAMPAIGNS
@@ -12,11 +12,11 @@ from worker.store.protocol import MOST_CAMPAIGNS, MOST_COUNTERS, OTHER_CAMPAIGNS
 
 def end(world: World, number: int, outcome: Outcome, code: str | None, campaign: str = "frühling") -> None:
     """Take a job of a campaign through to its end, and settle it twice, as after a lost confirm."""
-    ask = replace(make_ask(number), campaign=campaign)
-    grant = go(world.store, ask)
-    assert world.store.answer(ask, grant.epoch, RESULT)
+    request = replace(make_request(number), campaign=campaign)
+    grant = go(world.store, request)
+    assert world.store.answer(request, grant.epoch, RESULT)
     for _ in range(2):
-        world.store.settle(ask, grant.epoch, outcome, code)
+        world.store.settle(request, grant.epoch, outcome, code)
 
 
 def test_tallies(world: World) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.integration.store.worlds import finish
 from tests.services import Valkey
-from tests.unit.making import make_ask
+from tests.unit.making import make_request
 from tests.unit.rawserver import server_tls
 from worker.clock import SystemClock
 from worker.errors import ConfigurationError, StoreError
@@ -87,7 +87,7 @@ def test_a_trusted_certificate(tunnel: Tunnel, redis_url: str, tmp_path: Path) -
     store = RedisStore(url, SystemClock())
     store.check()
     # A shop of its own: the server may have been kept from an earlier run, and remembers what was finished then.
-    finish(store, make_ask(shop=f"tls-{secrets.token_hex(4)}"))
+    finish(store, make_request(shop=f"tls-{secrets.token_hex(4)}"))
     store.close()
 
 

@@ -5,14 +5,14 @@ from typing import Any, Literal, Protocol
 
 import redis
 
-from tests.unit.making import NOON, go, make_ask
+from tests.unit.making import NOON, go, make_request
 from worker.clock import ManualClock
 from worker.errors import StoreError
 from worker.instants import DAY
 from worker.limits.token_bucket import ShopLimits
 from worker.model.result import OUTCOMES, Outcome
 from worker.store.memory.store import MemoryStore
-from worker.store.protocol import Ask, Go, Reply, Seen, Store
+from worker.store.protocol import AdmitRequest, AlreadyAnswered, Grant, Reply, Store
 from worker.store.redis import RedisStore
 
 RESULT = '{"outcome":"sent"}'
@@ -122,35 +122,35 @@ def ask_all(
     store: Store, limits: ShopLimits, customers: list[str], *, first: int = 1, shop: str = "acme"
 ) -> list[Reply]:
     """What these are told, asked one after the other at one instant."""
-    asks = [
-        make_ask(number, shop=shop, customer=customer, limits=limits)
+    requests = [
+        make_request(number, shop=shop, customer=customer, limits=limits)
         for number, customer in enumerate(customers, start=first)
     ]
-    return [store.admit(ask) for ask in asks]
+    return [store.admit(request) for request in requests]
 
 
 def granted(store: Store, limits: ShopLimits, customers: list[str], *, first: int = 1) -> int:
     """How many of these are granted, asked one after the other at one instant."""
-    return sum(isinstance(reply, Go) for reply in ask_all(store, limits, customers, first=first))
+    return sum(isinstance(reply, Grant) for reply in ask_all(store, limits, customers, first=first))
 
 
-def finish(store: Store, ask: Ask, outcome: Outcome = OUTCOMES[0]) -> None:
+def finish(store: Store, request: AdmitRequest, outcome: Outcome = OUTCOMES[0]) -> None:
     """Take a job through to its end."""
-    grant = go(store, ask)
-    assert store.answer(ask, grant.epoch, RESULT)
-    store.settle(ask, grant.epoch, outcome)
+    grant = go(store, request)
+    assert store.answer(request, grant.epoch, RESULT)
+    store.settle(request, grant.epoch, outcome)
     # Settling doesn't wait; this does, and is answered after it.
-    assert store.admit(ask) == Seen(0, None)
+    assert store.admit(request) == AlreadyAnswered(0, None)
 
 
 MANY = 1000
 """Jobs that a process holds, enough for every turn."""
 
 
-def submitted(store: Store, asks: list[Ask], *, turn: bool = False, holds: int = MANY) -> list[Reply]:
+def submitted(store: Store, requests: list[AdmitRequest], *, turn: bool = False, holds: int = MANY) -> list[Reply]:
     """What a process is told that asks for these at once. ``turn``: it was told to come now."""
     future: Future[list[Reply] | StoreError] = Future()
-    store.submit(asks, future.set_result, turn=turn, holds=holds)
+    store.submit(requests, future.set_result, turn=turn, holds=holds)
     replies = future.result(timeout=10)
     assert not isinstance(replies, StoreError)
     return replies

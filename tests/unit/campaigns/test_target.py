@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.embedded.test_journal import body_of, grant
-from tests.unit.making import make_ask
+from tests.unit.making import make_request
 from worker.campaigns.target import Target
 from worker.embedded.journal import Journal
 from worker.errors import UsageError
@@ -24,7 +24,7 @@ def at(url: str) -> Target:
 def run(path: Path, target: Target, *, answered: bool = True) -> None:
     """A run of one job."""
     with Journal(path, "spring", target) as journal:
-        journal.started(make_ask(1), grant())
+        journal.started(make_request(1), grant())
         journal.finished(body_of(1), "acme" if answered else None)
 
 
@@ -73,12 +73,12 @@ def test_a_url_that_changes_amid_a_run(path: Path) -> None:
     """The shops file is read again while a run goes on: no further call starts, and what was answered is kept."""
     place = [TRIAL]
     with Journal(path, "spring", Target(base_url_of=lambda _: place[0])) as journal:
-        journal.started(make_ask(1), grant())
+        journal.started(make_request(1), grant())
         journal.finished(body_of(1), "acme")
         place[0] = VENDOR
         journal.finished(body_of(2), "acme")
         with pytest.raises(UsageError, match=f"called at {TRIAL}, and its base_url is {VENDOR} now"):
-            journal.started(make_ask(3), grant())
+            journal.started(make_request(3), grant())
         assert len(list(journal.finished_ids())) == 2
 
 

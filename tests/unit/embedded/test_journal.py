@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.making import NOON, go, make_ask, make_limits
+from tests.unit.making import NOON, go, make_limits, make_request
 from worker.clock import ManualClock
 from worker.embedded.journal import Journal
 from worker.errors import InputError, UsageError
@@ -17,7 +17,7 @@ from worker.limits.token_bucket import Rate
 from worker.model.dispositions import Later
 from worker.model.verdicts import Retry, Unknown
 from worker.store.memory.store import MemoryStore
-from worker.store.protocol import Ask, Closed, Go, Wait
+from worker.store.protocol import AdmitRequest, Grant, ShopClosed, Wait
 from worker.text.bounds import LISTING, RESULT
 from worker.text.visible import ascii_json
 
@@ -29,16 +29,18 @@ def body_of(number: int) -> str:
     return json.dumps({"job_id": f"{number:032x}", "outcome": "sent"})
 
 
-def grant(at: int = NOON, *, attempts: int = 1, takeovers: int = 0) -> Go:
+def grant(at: int = NOON, *, attempts: int = 1, takeovers: int = 0) -> Grant:
     """A grant for a call at ``at``."""
-    return Go(epoch=1, start_at=at, start_by=at, attempts=attempts, takeovers=takeovers)
+    return Grant(epoch=1, start_at=at, start_by=at, attempts=attempts, takeovers=takeovers)
 
 
-def restored(path: Path, ask: Ask, *, now: int = NOON) -> MemoryStore:
-    """A new store, told by the journal at ``path``, whose every job is asked for with the limits of ``ask``."""
+def restored(path: Path, request: AdmitRequest, *, now: int = NOON) -> MemoryStore:
+    """A new store, told by the journal at ``path``, whose every job is asked for with the limits of ``request``."""
     store = MemoryStore(ManualClock(now), retention=0)
     with Journal(path, "spring") as journal:
-        journal.restore(store, lambda shop, customer, job_id: Ask(shop, customer, job_id, ask.limits, lease=0))
+        journal.restore(
+            store, lambda shop, customer, job_id: AdmitRequest(shop, customer, job_id, request.limits, lease=0)
+        )
     return store
 
 
@@ -62,7 +64,7 @@ def test_results_are_read_back_by_the_next_run(path: Path) -> None:
     """What one run finished, the next one knows, in the order it was finished."""
     with Journal(path, "spring") as journal:
         for number in (2, 1):
-            journal.started(make_ask(number), grant())
+            journal.started(make_request(number), grant())
             journal.finished(body_of(number))
     with Journal(path, "spring") as journal:
         assert [result["job_id"] for result in journal.results()] == [f"{2:032x}", f"{1:032x}"]
@@ -86,7 +88,7 @@ def test_the_largest_result_is_read_back(path: Path) -> None:
 def test_a_line_is_in_the_file_when_its_method_returns(path: Path) -> None:
     """Nothing waits in a buffer of the process: a kill right after the call loses no line."""
     with Journal(path, "spring") as journal:
-        journal.started(make_ask(1), grant())
+        journal.started(make_request(1), grant())
         assert json.loads(path.read_bytes().splitlines()[-1])["event"] == "started"
         journal.finished(body_of(1))
         assert json.loads(path.read_bytes().splitlines()[-1])["result"]["outcome"] == "sent"
@@ -113,7 +115,7 @@ def test_a_cut_at_any_byte_leaves_a_journal(path: Path) -> None:
     """Wherever a crash cuts the file, the next run opens it and finds exactly the results that were whole."""
     with Journal(path, "spring") as journal:
         for number in (1, 2):
-            journal.started(make_ask(number), grant())
+            journal.started(make_request(number), grant())
             journal.finished(body_of(number))
     content = path.read_bytes()
     for length in range(len(content)):
@@ -154,13 +156,13 @@ def test_a_damaged_line_is_named(path: Path, line: bytes) -> None:
 def test_fields_that_a_line_should_not_have_are_passed_over(path: Path) -> None:
     """What is a result is told by the event alone; another kind of line may have a field of that name."""
     with Journal(path, "spring") as journal:
-        journal.started(make_ask(1), grant())
-        journal.started(make_ask(2), grant())
+        journal.started(make_request(1), grant())
+        journal.started(make_request(2), grant())
     first, *calls = path.read_bytes().splitlines()
     header = first[:-1] + b',"result":5}'
     path.write_bytes(b"\n".join([header, *(line[:-1] + b',"result":5}' for line in calls), b""]))
-    store = restored(path, make_ask(1))
-    assert isinstance(store.admit(make_ask(1)), Go)
+    store = restored(path, make_request(1))
+    assert isinstance(store.admit(make_request(1)), Grant)
 
 
 def test_another_campaign_is_refused(path: Path) -> None:
@@ -214,7 +216,7 @@ def test_a_full_disk_leaves_no_half_line(path: Path) -> None:
         before = path.read_bytes()
         with largest_file(len(before) + 40):
             with pytest.raises(InputError, match="make room, then run the same command again to go on"):
-                journal.started(make_ask(1), grant())
+                journal.started(make_request(1), grant())
             assert path.read_bytes() == before
             with pytest.raises(InputError):
                 journal.finished(body_of(1))
@@ -224,71 +226,71 @@ def test_a_full_disk_leaves_no_half_line(path: Path) -> None:
 
 def test_an_open_call_is_taken_over_at_once(path: Path) -> None:
     """A call that was started and never answered counts as an attempt; nobody else can be making it any more."""
-    ask = make_ask(1)
+    request = make_request(1)
     with Journal(path, "spring") as journal:
-        journal.started(ask, grant(attempts=2, takeovers=1))
-    again = go(restored(path, ask), ask)
+        journal.started(request, grant(attempts=2, takeovers=1))
+    again = go(restored(path, request), request)
     assert (again.attempts, again.takeovers) == (3, 2)
 
 
 def test_a_released_call_is_no_attempt(path: Path) -> None:
     """A grant that was undone leaves the job as it was before."""
-    ask = make_ask(1)
+    request = make_request(1)
     with Journal(path, "spring") as journal:
-        journal.started(ask, grant(attempts=2))
-        journal.released(ask, grant(attempts=2), called=False)
-    again = go(restored(path, ask), ask)
+        journal.started(request, grant(attempts=2))
+        journal.released(request, grant(attempts=2), called=False)
+    again = go(restored(path, request), request)
     assert (again.attempts, again.takeovers) == (2, 0)
 
 
 def test_a_repeat_keeps_its_time(path: Path) -> None:
     """A job that waits for its repeat waits on in the next run."""
-    ask = make_ask(1)
+    request = make_request(1)
     with Journal(path, "spring") as journal:
-        journal.started(ask, grant())
-        journal.repeated(ask, grant(), Later(1, NOON + 5 * SECOND, Retry(503, "http_503")))
-    assert restored(path, ask).admit(ask) == Wait("job", NOON + 5 * SECOND)
-    assert go(restored(path, ask, now=NOON + 6 * SECOND), ask).attempts == 2
+        journal.started(request, grant())
+        journal.repeated(request, grant(), Later(1, NOON + 5 * SECOND, Retry(503, "http_503")))
+    assert restored(path, request).admit(request) == Wait("job", NOON + 5 * SECOND)
+    assert go(restored(path, request, now=NOON + 6 * SECOND), request).attempts == 2
 
 
 def test_what_a_repeat_costs(path: Path) -> None:
     """An attempt that was not spent is given again, and a call that may have been carried out stays on record."""
-    ask = make_ask(1)
+    request = make_request(1)
     with Journal(path, "spring") as journal:
-        journal.started(ask, grant())
-        journal.repeated(ask, grant(), Later(1, NOON, Unknown(None, "timeout"), spent=False))
-    again = go(restored(path, ask), ask)
+        journal.started(request, grant())
+        journal.repeated(request, grant(), Later(1, NOON, Unknown(None, "timeout"), spent=False))
+    again = go(restored(path, request), request)
     assert (again.attempts, again.takeovers, again.unknowns) == (1, 0, 1)
     with Journal(path, "spring") as journal:
-        journal.started(ask, again)
-        journal.released(ask, again, called=True)
-    again = go(restored(path, ask), ask)
+        journal.started(request, again)
+        journal.released(request, again, called=True)
+    again = go(restored(path, request), request)
     assert (again.attempts, again.unknowns) == (1, 1)
     with Journal(path, "spring") as journal:
-        journal.started(ask, again)
-    again = go(restored(path, ask), ask)
+        journal.started(request, again)
+    again = go(restored(path, request), request)
     assert (again.attempts, again.takeovers, again.unknowns) == (2, 1, 2)
 
 
 @pytest.mark.parametrize("called", [True, False])
 def test_a_days_calls_are_counted_again(path: Path, called: bool) -> None:
     """Every call that went out counts against the day, finished, open, repeated or throttled; no other does."""
-    ask = make_ask(9, limits=make_limits(per_day=5))
+    request = make_request(9, limits=make_limits(per_day=5))
     with Journal(path, "spring") as journal:
-        journal.started(make_ask(1), grant())
+        journal.started(make_request(1), grant())
         journal.finished(body_of(1))
-        journal.started(make_ask(2), grant())
-        journal.repeated(make_ask(2), grant(), Later(1, NOON, Retry(503, "http_503")))
-        journal.started(make_ask(2), grant())
-        journal.started(make_ask(3), grant())
-        journal.released(make_ask(3), grant(), called=called)
-        journal.started(make_ask(4), grant(NOON - DAY))
+        journal.started(make_request(2), grant())
+        journal.repeated(make_request(2), grant(), Later(1, NOON, Retry(503, "http_503")))
+        journal.started(make_request(2), grant())
+        journal.started(make_request(3), grant())
+        journal.released(make_request(3), grant(), called=called)
+        journal.started(make_request(4), grant(NOON - DAY))
         journal.finished(body_of(4))
-    store = restored(path, ask)
+    store = restored(path, request)
     left = 1 if called else 2
     for number in range(left):
-        go(store, make_ask(10 + number, limits=ask.limits))
-    assert store.admit(ask) == Closed(NOON + DAY // 2, "day_quota")
+        go(store, make_request(10 + number, limits=request.limits))
+    assert store.admit(request) == ShopClosed(NOON + DAY // 2, "day_quota")
 
 
 def test_a_customers_day_is_counted_again(path: Path) -> None:
@@ -296,11 +298,11 @@ def test_a_customers_day_is_counted_again(path: Path) -> None:
     limits = make_limits(customer_per_day=2)
     with Journal(path, "spring") as journal:
         for number in (1, 2):
-            journal.started(make_ask(number), grant())
+            journal.started(make_request(number), grant())
             journal.finished(body_of(number))
-    store = restored(path, make_ask(limits=limits))
-    assert store.admit(make_ask(3, limits=limits)) == Wait("customer", NOON + DAY // 2)
-    go(store, make_ask(4, limits=limits, customer="e:bob@example.com"))
+    store = restored(path, make_request(limits=limits))
+    assert store.admit(make_request(3, limits=limits)) == Wait("customer", NOON + DAY // 2)
+    go(store, make_request(4, limits=limits, customer="e:bob@example.com"))
 
 
 def test_a_second_run_right_after_keeps_the_pace(path: Path) -> None:
@@ -308,34 +310,34 @@ def test_a_second_run_right_after_keeps_the_pace(path: Path) -> None:
     for limits in (make_limits(customer=Rate.per_second(2, 2)), make_limits(shop=Rate.per_second(2, 2))):
         with Journal(path, "spring") as journal:
             for number in (1, 2):
-                journal.started(make_ask(number), grant())
+                journal.started(make_request(number), grant())
                 journal.finished(body_of(number))
-        ask = make_ask(3, limits=limits)
-        reply = restored(path, ask, now=NOON + SECOND // 10).admit(ask)
-        assert isinstance(reply, Wait | Closed)
+        request = make_request(3, limits=limits)
+        reply = restored(path, request, now=NOON + SECOND // 10).admit(request)
+        assert isinstance(reply, Wait | ShopClosed)
         assert reply.until == NOON + SECOND // 2
-        go(restored(path, ask, now=NOON + SECOND // 2), ask)
+        go(restored(path, request, now=NOON + SECOND // 2), request)
         path.unlink()
 
 
 def test_calls_of_a_shop_that_is_gone_are_left_out(path: Path) -> None:
     """A shop that left the shops file has no limits to count against."""
     with Journal(path, "spring") as journal:
-        journal.started(make_ask(1), grant())
+        journal.started(make_request(1), grant())
         journal.finished(body_of(1))
         journal.restore(MemoryStore(ManualClock(NOON)), lambda *_: None)
 
 
 def test_a_later_run_goes_by_the_wall_clock(path: Path) -> None:
     """A run whose clock was put right notes the right times, by which the next one's store counts days and repeats."""
-    ask = make_ask(1, limits=make_limits(per_day=1))
+    request = make_request(1, limits=make_limits(per_day=1))
     with Journal(path, "spring") as journal:
-        journal.started(ask, grant(NOON - DAY), DAY)
+        journal.started(request, grant(NOON - DAY), DAY)
         later = Later(1, NOON - DAY + 5 * SECOND, Retry(503, "http_503"))
-        journal.repeated(ask, grant(NOON - DAY), later, DAY)
-    store = restored(path, ask)
-    assert store.admit(ask) == Wait("job", NOON + 5 * SECOND)
-    assert isinstance(store.admit(make_ask(2, limits=make_limits(per_day=1))), Closed)
+        journal.repeated(request, grant(NOON - DAY), later, DAY)
+    store = restored(path, request)
+    assert store.admit(request) == Wait("job", NOON + 5 * SECOND)
+    assert isinstance(store.admit(make_request(2, limits=make_limits(per_day=1))), ShopClosed)
 
 
 def test_a_later_result_of_what_ended_without_a_call(path: Path) -> None:

@@ -20,7 +20,7 @@ from worker.model.message import decode_message, encode_message
 from worker.model.result import Result
 from worker.model.validation import explain
 from worker.scheduling.delivery import Delivery
-from worker.store.protocol import Ask
+from worker.store.protocol import AdmitRequest
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 ADDRESS = "ann@example.com"
@@ -400,7 +400,7 @@ def test_nothing_prints_an_address() -> None:
         reference="dan@example.com",
     )
     limits = ShopLimits(Rate(1, 1), 1, Rate(1, 1), 1)
-    delivery = Delivery(job, Ask("acme", "", job.job_id, limits, 0))
+    delivery = Delivery(job, AdmitRequest("acme", "", job.job_id, limits, 0))
     answer = result(message="for ann@example.com", referral={"destination": "bob@example.com"})
     shown = [job, job.customer, answer, delivery, delivery._message, delivery.args, delivery.kwargs, [job]]
     for thing in shown:

@@ -14,8 +14,8 @@ from worker.scheduling.breaker import (
     LONGEST_PAUSE,
     UNLISTED_IN_A_ROW,
     Breaker,
-    Pause,
-    Resume,
+    BreakerClosed,
+    BreakerOpen,
 )
 
 NUMBERS = count()
@@ -38,7 +38,7 @@ class Job:
     trouble: Trouble | None = None
 
 
-def feed(breaker: Breaker, verdict: Verdict, times: int, now: int = 0) -> list[Pause | Resume | None]:
+def feed(breaker: Breaker, verdict: Verdict, times: int, now: int = 0) -> list[BreakerOpen | BreakerClosed | None]:
     """What that many verdicts in a row change, each on a job of its own."""
     return [breaker.record(verdict, now, Job(f"{verdict}{number}")) for number in range(times)]
 
@@ -47,7 +47,7 @@ def feed(breaker: Breaker, verdict: Verdict, times: int, now: int = 0) -> list[P
 def test_failures_in_a_row(verdict: Retry | Unknown) -> None:
     """As many failures in a row as the bound close the shop; one fewer don't."""
     changes = feed(Breaker(), verdict, FAILURES_IN_A_ROW)
-    assert changes == [None] * (FAILURES_IN_A_ROW - 1) + [Pause("breaker", FIRST_PAUSE, verdict.code, 1)]
+    assert changes == [None] * (FAILURES_IN_A_ROW - 1) + [BreakerOpen("breaker", FIRST_PAUSE, verdict.code, 1)]
 
 
 @pytest.mark.parametrize("good", [SENT, LISTED, UNLISTED])
@@ -65,7 +65,7 @@ def test_throttling_changes_nothing() -> None:
     assert feed(breaker, THROTTLED, 100) == [None] * 100
     feed(breaker, DOWN, FAILURES_IN_A_ROW - 1)
     breaker.record(THROTTLED, 0, Job("z"))
-    assert isinstance(breaker.record(DOWN, 0, Job("z")), Pause)
+    assert isinstance(breaker.record(DOWN, 0, Job("z")), BreakerOpen)
 
 
 def test_a_job_that_was_not_called_tells_nothing() -> None:
@@ -74,20 +74,20 @@ def test_a_job_that_was_not_called_tells_nothing() -> None:
     breaker = Breaker()
     feed(breaker, DOWN, FAILURES_IN_A_ROW - 1)
     assert breaker.record(uncalled, 0, Job("z")) is None
-    assert isinstance(breaker.record(DOWN, 0, Job("z")), Pause)
+    assert isinstance(breaker.record(DOWN, 0, Job("z")), BreakerOpen)
     assert breaker.record(uncalled, FIRST_PAUSE, Job("z")) is None
 
 
 @pytest.mark.parametrize(("verdict", "every_shop"), [(BAD_TOKEN, False), (OLD_VERSION, True)])
 def test_halted_at_once(verdict: Halted, every_shop: bool) -> None:
     """A refusal that no job of the shop can mend closes at the first answer, and says whether every shop is meant."""
-    assert Breaker().record(verdict, 7, Job()) == Pause("halted", 7 + FIRST_PAUSE, verdict.code, 1, every_shop)
+    assert Breaker().record(verdict, 7, Job()) == BreakerOpen("halted", 7 + FIRST_PAUSE, verdict.code, 1, every_shop)
 
 
 def test_unlisted_code_in_a_row() -> None:
     """One code of the shop's own rules for job after job closes the shop; two codes in turn don't."""
     changes = feed(Breaker(), UNLISTED, UNLISTED_IN_A_ROW)
-    assert changes == [None] * (UNLISTED_IN_A_ROW - 1) + [Pause("unlisted_code", FIRST_PAUSE, "campaign_over", 1)]
+    assert changes == [None] * (UNLISTED_IN_A_ROW - 1) + [BreakerOpen("unlisted_code", FIRST_PAUSE, "campaign_over", 1)]
     breaker = Breaker()
     other = Rejected(400, "not_today", None, listed=False)
     assert not any(breaker.record(UNLISTED if turn % 2 else other, 0, Job("z")) for turn in range(200))
@@ -107,7 +107,7 @@ def test_pauses_double() -> None:
     breaker, now, lengths = Breaker(), 0, []
     for number in range(1, 16):
         pause = breaker.record(BAD_TOKEN, now, Job("z"))
-        assert isinstance(pause, Pause)
+        assert isinstance(pause, BreakerOpen)
         assert pause.in_a_row == number
         lengths.append((pause.until - now) // SECOND)
         now = pause.until
@@ -120,7 +120,9 @@ def test_calls_under_way_do_not_lengthen_a_pause() -> None:
     feed(breaker, DOWN, FAILURES_IN_A_ROW)
     assert feed(breaker, DOWN, 12, FIRST_PAUSE - 1) == [None] * 12
     assert breaker.record(BAD_TOKEN, FIRST_PAUSE - 1, Job("z")) is None
-    assert breaker.record(DOWN, FIRST_PAUSE, Job("z")) == Pause("breaker", FIRST_PAUSE + 2 * FIRST_PAUSE, "http_503", 2)
+    assert breaker.record(DOWN, FIRST_PAUSE, Job("z")) == BreakerOpen(
+        "breaker", FIRST_PAUSE + 2 * FIRST_PAUSE, "http_503", 2
+    )
 
 
 @pytest.mark.parametrize("good", [SENT, LISTED, UNLISTED])
@@ -128,8 +130,10 @@ def test_a_good_answer_resumes_once(good: Verdict) -> None:
     """The first good answer reopens and forgets the pauses; further ones change nothing."""
     breaker = Breaker()
     breaker.record(BAD_TOKEN, 0, Job("z"))
-    assert feed(breaker, good, 3, FIRST_PAUSE) == [Resume(), None, None]
-    assert breaker.record(BAD_TOKEN, FIRST_PAUSE, Job("z")) == Pause("halted", 2 * FIRST_PAUSE, "invalid_token", 1)
+    assert feed(breaker, good, 3, FIRST_PAUSE) == [BreakerClosed(), None, None]
+    assert breaker.record(BAD_TOKEN, FIRST_PAUSE, Job("z")) == BreakerOpen(
+        "halted", 2 * FIRST_PAUSE, "invalid_token", 1
+    )
 
 
 def test_reset() -> None:
@@ -137,8 +141,8 @@ def test_reset() -> None:
     breaker = Breaker()
     assert breaker.reset() is None
     breaker.record(BAD_TOKEN, 0, Job("z"))
-    assert breaker.reset() == Resume()
-    assert breaker.record(BAD_TOKEN, 1, Job("z")) == Pause("halted", 1 + FIRST_PAUSE, "invalid_token", 1)
+    assert breaker.reset() == BreakerClosed()
+    assert breaker.record(BAD_TOKEN, 1, Job("z")) == BreakerOpen("halted", 1 + FIRST_PAUSE, "invalid_token", 1)
 
 
 def test_reset_forgets_who_was_refused() -> None:
@@ -154,15 +158,15 @@ def test_reset_forgets_who_was_refused() -> None:
 def test_join() -> None:
     """A shop that another one's answers paused waits as long, and its own next good answer ends that."""
     breaker = Breaker()
-    breaker.join(Pause("halted", 100, "obsolete_global_api_version", 3, every_shop=True))
+    breaker.join(BreakerOpen("halted", 100, "obsolete_global_api_version", 3, every_shop=True))
     assert breaker.record(OLD_VERSION, 99, Job("z")) is None
-    assert breaker.record(OLD_VERSION, 100, Job("z")) == Pause(
+    assert breaker.record(OLD_VERSION, 100, Job("z")) == BreakerOpen(
         "halted", 100 + 2 * FIRST_PAUSE, "obsolete_global_api_version", 2, every_shop=True
     )
-    assert breaker.record(SENT, 100, Job("z")) == Resume()
+    assert breaker.record(SENT, 100, Job("z")) == BreakerClosed()
 
 
-def pages(breaker: Breaker, *jobs: Job, now: int = 0) -> list[Pause | Resume | None]:
+def pages(breaker: Breaker, *jobs: Job, now: int = 0) -> list[BreakerOpen | BreakerClosed | None]:
     """What it changes that each of these jobs is answered by a page."""
     return [breaker.record(A_PAGE, now, job) for job in jobs]
 
@@ -172,9 +176,9 @@ def different(number: int) -> list[Job]:
     return [Job(f"{next(NUMBERS)}") for _ in range(number)]
 
 
-def closed(until: int, in_a_row: int = 1, *, token_taken: bool = False) -> Pause:
+def closed(until: int, in_a_row: int = 1, *, token_taken: bool = False) -> BreakerOpen:
     """The pause that a page causes."""
-    return Pause("halted", until, "http_403", in_a_row, token_taken=token_taken)
+    return BreakerOpen("halted", until, "http_403", in_a_row, token_taken=token_taken)
 
 
 def test_a_page_before_any_good_answer() -> None:
@@ -232,7 +236,7 @@ def test_a_token_is_taken_once_for_a_job() -> None:
     breaker, job = Breaker(), Job()
     now = 1
     for _ in range(2):
-        assert isinstance(pages(breaker, job, now=now)[-1], Pause)
+        assert isinstance(pages(breaker, job, now=now)[-1], BreakerOpen)
         now += 10 * FIRST_PAUSE
         breaker.token_was_taken()
         assert pages(breaker, job, now=now) == [None]
@@ -244,15 +248,15 @@ def test_a_bad_token_closes_at_once() -> None:
     """What no job of the shop can mend closes it by one answer, however well it answered before."""
     breaker, job = Breaker(), Job()
     breaker.record(SENT, 0, Job("z"))
-    assert breaker.record(BAD_TOKEN, 0, job) == Pause("halted", FIRST_PAUSE, "invalid_token", 1)
+    assert breaker.record(BAD_TOKEN, 0, job) == BreakerOpen("halted", FIRST_PAUSE, "invalid_token", 1)
 
 
 def test_a_token_that_is_refused_for_one_job_alone() -> None:
     """A job that is answered so again, while others are served with the same token, doesn't close the shop: it ends."""
     breaker, job = Breaker(), Job()
-    assert isinstance(breaker.record(BAD_TOKEN, 1, job), Pause)
+    assert isinstance(breaker.record(BAD_TOKEN, 1, job), BreakerOpen)
     breaker.token_was_taken()
-    assert isinstance(breaker.record(SENT, 2, Job("z")), Resume)
+    assert isinstance(breaker.record(SENT, 2, Job("z")), BreakerClosed)
     assert not breaker.others.ends_if_refused(job)
     assert breaker.record(BAD_TOKEN, 3, job) is None
     assert breaker.others.ends_if_refused(job)
@@ -265,18 +269,18 @@ def test_a_token_that_is_refused_for_everybody() -> None:
     now = 1
     for job in jobs * 5:
         now += LONGEST_PAUSE
-        assert isinstance(breaker.record(BAD_TOKEN, now, job), Pause)
+        assert isinstance(breaker.record(BAD_TOKEN, now, job), BreakerOpen)
         assert not any(map(breaker.others.ends_if_refused, jobs))
 
 
 def test_a_read_that_is_refused() -> None:
     """A token that is refused for a read closes the shop like that of a call, unless others are called meanwhile."""
     breaker, job = Breaker(), Job()
-    assert breaker.record(BAD_TOKEN, 1, job, read=True) == Pause("halted", 1 + FIRST_PAUSE, "invalid_token", 1)
+    assert breaker.record(BAD_TOKEN, 1, job, read=True) == BreakerOpen("halted", 1 + FIRST_PAUSE, "invalid_token", 1)
     breaker.record(SENT, 2, Job("z"))
     assert [breaker.record(BAD_TOKEN, 3, job, read=True) for _ in range(2)] == [None, None]
     assert breaker.others.ends_if_refused(job)
-    assert isinstance(breaker.record(OLD_VERSION, 3, job), Pause)
+    assert isinstance(breaker.record(OLD_VERSION, 3, job), BreakerOpen)
 
 
 @pytest.mark.parametrize("verdict", [DOWN, LOST])
@@ -287,12 +291,12 @@ def test_a_job_that_fails_alone(verdict: Retry | Unknown) -> None:
     breaker.record(verdict, 1, job)
     breaker.record(SENT, 2, Job("z"))
     assert [breaker.record(verdict, 3, job) for _ in range(100)] == [None] * 100
-    assert isinstance(feed(breaker, verdict, FAILURES_IN_A_ROW, now=4)[-1], Pause)
+    assert isinstance(feed(breaker, verdict, FAILURES_IN_A_ROW, now=4)[-1], BreakerOpen)
     breaker, job = Breaker(), Job()
     breaker.record(verdict, 1, job)
     breaker.record(SENT, 2, Job("z"))
     unreachable = Retry(None, "connection")
-    assert isinstance([breaker.record(unreachable, 3, job) for _ in range(FAILURES_IN_A_ROW)][-1], Pause)
+    assert isinstance([breaker.record(unreachable, 3, job) for _ in range(FAILURES_IN_A_ROW)][-1], BreakerOpen)
 
 
 def test_start_anew() -> None:

@@ -12,7 +12,7 @@ from worker.clock import ManualClock
 from worker.instants import SECOND
 from worker.scheduling.demand import runnable_jobs_per_second
 from worker.scheduling.gate import FOREVER, Gate
-from worker.scheduling.gauges import Board
+from worker.scheduling.gauges import Gauges
 from worker.shops.registry import ShopRegistry
 from worker.telemetry.metrics import Metrics
 from worker.telemetry.metrics.process import USUAL_CALL_SECONDS
@@ -64,13 +64,13 @@ def replicas(pods: int, rates: dict[str, float], hold: Callable[[int, str], int]
         metrics.declare_shops(rates)
         shops = ShopRegistry.of(*(make_shop(slug, per_second=rate) for slug, rate in rates.items()))
         gate: Gate[Job] = Gate(threads=THREADS, max_aside=8)
-        board = Board(metrics, ManualClock(NOON), shops, gate, prefetch=16, stuck_after=SECOND)
+        gauges = Gauges(metrics, ManualClock(NOON), shops, gate, prefetch=16, stuck_after=SECOND)
         for shop in rates:
             for _ in range(hold(pod, shop)):
                 gate.offer(Job(shop))
             if shop == "closed":
                 gate.close(shop, FOREVER, "halted")
-        board.show(NOON, threads=THREADS, unconfirmed=0)
+        gauges.show(NOON, threads=THREADS, unconfirmed=0)
         (capacity,) = next(iter(metrics.capacity.collect())).samples
         capacities.append(capacity.value)
         for sample in next(iter(metrics.runnable.collect())).samples:

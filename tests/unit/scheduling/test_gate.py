@@ -20,8 +20,8 @@ from worker.scheduling.gate import (
     MAX_ASIDE_PER_CUSTOMER,
     MOST_ASKING,
     Gate,
-    Load,
     Reason,
+    ShopLoad,
 )
 
 
@@ -378,7 +378,7 @@ class GateMachine(RuleBasedStateMachine):
         self.shops[shop].cap = cap
 
     @rule(microseconds=st.sampled_from([0, 1, 10, LONGEST_ASIDE]))
-    def ask(self, microseconds: int) -> None:
+    def request(self, microseconds: int) -> None:
         self.now += microseconds
         self.come_due()
         eligible = [
@@ -666,7 +666,7 @@ def test_what_needs_no_call_waits_for_its_results_way() -> None:
     gate = gate_of(Ticket("a", number=1, needs_call=False), Ticket("a", number=2))
     gate.close("a", 1000, HOLDS_ALL)
     assert gate.next(0) is None
-    assert list(gate.loads()) == [Load("a", 2, 0, 0, (HOLDS_ALL,))]
+    assert list(gate.loads()) == [ShopLoad("a", 2, 0, 0, (HOLDS_ALL,))]
     first = gate.next(1000)
     assert first is not None
     gate.granted(first)
@@ -699,7 +699,7 @@ def test_loads() -> None:
     first, second = drain(gate, 5)
     assert gate.set_aside(second, 5, 100)
     loads = sorted(gate.loads())
-    assert loads == [Load("a", 1, 1, 1, ()), Load("closed", 0, 0, 0, ("halted",))]
+    assert loads == [ShopLoad("a", 1, 1, 1, ()), ShopLoad("closed", 0, 0, 0, ("halted",))]
     gate.finished(first)
     assert gate.next(10) is not None
     assert [load.shop for load in gate.loads()] == ["a"]

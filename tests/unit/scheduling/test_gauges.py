@@ -11,7 +11,7 @@ from tests.unit.making import NOON, make_shop
 from worker.clock import ManualClock
 from worker.instants import DAY, SECOND
 from worker.scheduling.gate import FOREVER, Gate
-from worker.scheduling.gauges import Board
+from worker.scheduling.gauges import Gauges
 from worker.shops.credentials import ReadyToken
 from worker.shops.registry import ShopRegistry
 from worker.telemetry.metrics import Metrics
@@ -39,11 +39,11 @@ class Bench:
         metrics.declare_shops({"acme": 25})
         shops = ShopRegistry.of(shop)
         self.clock = ManualClock(NOON)
-        self.board = Board(metrics, self.clock, shops, self.gate, prefetch=16, stuck_after=STUCK_AFTER)
+        self.gauges = Gauges(metrics, self.clock, shops, self.gate, prefetch=16, stuck_after=STUCK_AFTER)
 
     def shown(self, name: str, *, now: int = NOON, **labels: str) -> float | None:
         """A value after everything was shown."""
-        self.board.show(now, threads=16, unconfirmed=3)
+        self.gauges.show(now, threads=16, unconfirmed=3)
         return self.registry.get_sample_value(f"referral_{name}", labels)
 
     def offer(self, jobs: int) -> None:
@@ -65,7 +65,7 @@ def test_runnable(bench: Bench) -> None:
     assert bench.shown("runnable_jobs_per_second", shop="acme") == 4
     bench.offer(12)
     assert bench.shown("runnable_jobs_per_second", shop="acme") == 25
-    bench.board.pace("acme", SECOND // 10)
+    bench.gauges.pace("acme", SECOND // 10)
     assert bench.shown("runnable_jobs_per_second", shop="acme") == 10
     bench.gate.withdraw("acme")
     assert bench.shown("runnable_jobs_per_second", shop="acme") == 0
@@ -85,7 +85,7 @@ def test_hands(bench: Bench) -> None:
     bench.offer(3)
     ticket = bench.gate.next(NOON)
     assert ticket is not None
-    bench.board.handed_out(ticket, NOON - SECOND, NOON)
+    bench.gauges.handed_out(ticket, NOON - SECOND, NOON)
     ticket = bench.gate.next(NOON)
     assert ticket is not None
     assert bench.gate.set_aside(ticket, NOON, NOON + SECOND)
@@ -100,8 +100,8 @@ def test_hands(bench: Bench) -> None:
 def test_quota(bench: Bench) -> None:
     """What is left of a shop's day follows its calls, is nothing once spent, and whole again after the reset."""
     assert bench.shown("quota_left_calls", shop="acme") is None
-    bench.board.called("acme", 40, NOON)
-    bench.board.called("acme", None, NOON)
+    bench.gauges.called("acme", 40, NOON)
+    bench.gauges.called("acme", None, NOON)
     assert bench.shown("quota_left_calls", shop="acme") == 60
     bench.gate.close("acme", NOON + DAY, "day_quota")
     assert bench.shown("quota_left_calls", shop="acme") == 0
@@ -113,10 +113,10 @@ def test_quota(bench: Bench) -> None:
 def test_stuck_threads(bench: Bench) -> None:
     """A job that a thread keeps for longer than any call can last is told, until it comes back."""
     ticket = Ticket()
-    bench.board.handed_out(ticket, 0, NOON)
+    bench.gauges.handed_out(ticket, 0, NOON)
     assert bench.shown("stuck_threads", now=NOON + STUCK_AFTER) == 0
     assert bench.shown("stuck_threads", now=NOON + STUCK_AFTER + 1) == 1
-    bench.board.came_back(ticket)
+    bench.gauges.came_back(ticket)
     assert bench.shown("stuck_threads", now=NOON + STUCK_AFTER + 1) == 0
     assert bench.registry.get_sample_value("referral_pump_timestamp_seconds") == (NOON + STUCK_AFTER + 1) / SECOND
 

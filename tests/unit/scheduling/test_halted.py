@@ -31,8 +31,8 @@ class Asked(Bench):
         super().__init__()
         self.asked: list[str] = []
         self.answers: SimpleQueue[Verdict | None] = SimpleQueue()
-        self.host.status = self.status
-        self.consumer = BenchConsumer(self.host, self.clock)
+        self.context.status = self.status
+        self.consumer = BenchConsumer(self.context, self.clock)
 
     def status(self, shop: ShopConfig) -> Verdict | None:
         self.asked.append(shop.slug)
@@ -76,7 +76,7 @@ def bench() -> Iterator[Asked]:
     made = Asked()
     made.consumer.offer(make_job())
     yield made
-    made.consumer.closings.close()
+    made.consumer.breakers.close()
 
 
 def test_whoever_asks_ends_with_the_consumer(bench: Asked) -> None:
@@ -85,7 +85,7 @@ def test_whoever_asks_ends_with_the_consumer(bench: Asked) -> None:
     bench.pass_by(FIRST_PAUSE)
     bench.answer(BAD_TOKEN)
     (asking,) = [thread for thread in threading.enumerate() if thread.name == "prober"]
-    bench.consumer.closings.close()
+    bench.consumer.breakers.close()
     asking.join(10)
     assert not asking.is_alive()
 
@@ -152,7 +152,7 @@ def test_the_only_job_ends_after_a_few_probes(bench: Asked) -> None:
 def test_a_slow_status_holds_nobody_for_ever(bench: Asked) -> None:
     """A question that gets no answer within the longest call leaves the shop to a real job."""
     bench.halt()
-    bench.pass_by(FIRST_PAUSE + bench.host.longest_call + GRACE)
+    bench.pass_by(FIRST_PAUSE + bench.context.longest_call + GRACE)
     assert bench.consumer.take().probing
     bench.expect(1)
     bench.answers.put(None)
@@ -162,7 +162,7 @@ def test_an_answer_that_comes_too_late(bench: Asked) -> None:
     """What was found out about a shop that is open again, or halted anew, changes nothing."""
     bench.halt()
     bench.pass_by(FIRST_PAUSE)
-    bench.consumer.closings.start_anew("acme")
+    bench.consumer.breakers.start_anew("acme")
     bench.answer(BAD_TOKEN)
     assert bench.consumer.gate.reasons("acme") == {}
     bench.finish(bench.consumer.take())
@@ -191,8 +191,8 @@ def test_a_status_that_breaks(bench: Asked) -> None:
         bench.asked.append(shop.slug)
         raise ZeroDivisionError
 
-    bench.host.status = broken
-    bench.consumer = BenchConsumer(bench.host, bench.clock)
+    bench.context.status = broken
+    bench.consumer = BenchConsumer(bench.context, bench.clock)
     bench.consumer.offer(make_job())
     bench.halt()
     for number in (1, 2):
@@ -206,11 +206,11 @@ def test_a_suspect_runs_alone() -> None:
     """From the second takeover on a job waits until the process makes no other call, and no other starts beside it."""
     bench = Bench()
     suspect = make_job()
-    shop = bench.host.shops.get("acme")
+    shop = bench.context.shops.get("acme")
     assert shop is not None
     for _ in range(ALONE_FROM):
-        bench.store.admit(bench.consumer.ask_for(suspect, shop))
-        bench.clock.advance(bench.host.longest_call + LEASE_MARGIN + SECOND)
+        bench.store.admit(bench.consumer.request_for(suspect, shop))
+        bench.clock.advance(bench.context.longest_call + LEASE_MARGIN + SECOND)
     others = [make_job(2, shop="zeta"), make_job(3, shop="zeta"), make_job(4)]
     bench.consumer.offer(others[0], suspect, *others[1:])
     first = [bench.consumer.take() for _ in range(1)]
@@ -233,9 +233,9 @@ def test_one_takeover_is_no_suspicion() -> None:
     """A job that was taken over once, as after any restart, runs beside the others."""
     bench = Bench()
     job = make_job()
-    shop = bench.host.shops.get("acme")
+    shop = bench.context.shops.get("acme")
     assert shop is not None
-    bench.store.admit(bench.consumer.ask_for(job, shop))
-    bench.clock.set(NOON + bench.host.longest_call + LEASE_MARGIN + SECOND)
+    bench.store.admit(bench.consumer.request_for(job, shop))
+    bench.clock.set(NOON + bench.context.longest_call + LEASE_MARGIN + SECOND)
     bench.consumer.offer(job, make_job(2))
     assert {bench.consumer.take().job.line, bench.consumer.take().job.line} == {1, 2}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from tests.unit.making import NOON, make_ask, make_job, make_shop
+from tests.unit.making import NOON, make_job, make_request, make_shop
 from worker.clock import ManualClock
 from worker.errors import DeadLetterError, StoreError
 from worker.instants import SECOND, to_datetime
@@ -20,16 +20,26 @@ from worker.model.dispositions import Disposition, Fenced, Finish, GiveBack, Lat
 from worker.model.job import Customer, Job
 from worker.model.result import Outcome
 from worker.model.verdicts import Halted, Refused, Rejected, Retry, Sent, Throttled, Verdict
-from worker.scheduling.breaker import FAILURES_IN_A_ROW, FIRST_PAUSE, UNLISTED_IN_A_ROW, Pause
+from worker.scheduling.breaker import FAILURES_IN_A_ROW, FIRST_PAUSE, UNLISTED_IN_A_ROW, BreakerOpen
 from worker.scheduling.consumer import CRASH_LOOP, HOUSEKEEPING, PUT_ASIDE, GatedConsumer
-from worker.scheduling.context import Host
+from worker.scheduling.context import Context
 from worker.scheduling.delivery import Delivery
 from worker.scheduling.gate import EXTRA_GRANTS, FOREVER, LONGEST_ASIDE, MAX_ASIDE_PER_CUSTOMER
 from worker.shops.config import ShopConfig
 from worker.shops.credentials import ReadyToken
 from worker.shops.registry import ShopRegistry
 from worker.store.memory.store import MemoryStore, Started
-from worker.store.protocol import GRANT_LIFETIME, HORIZON, LEASE_MARGIN, Ask, Closure, Go, Reply, Seen, Wait
+from worker.store.protocol import (
+    GRANT_LIFETIME,
+    HORIZON,
+    LEASE_MARGIN,
+    AdmitRequest,
+    AlreadyAnswered,
+    Closure,
+    Grant,
+    Reply,
+    Wait,
+)
 from worker.telemetry.metrics import Metrics
 
 SENT = Sent(200, None, {}, None)
@@ -56,22 +66,27 @@ class BreakableStore(MemoryStore):
             super().watch(known, reply)
 
     def submit(
-        self, asks: Sequence[Ask], reply: Callable[[list[Reply] | StoreError], None], *, turn: bool, holds: int
+        self,
+        requests: Sequence[AdmitRequest],
+        reply: Callable[[list[Reply] | StoreError], None],
+        *,
+        turn: bool,
+        holds: int,
     ) -> None:
         if self.down:
             reply(StoreError("out of reach"))
         elif self.hold is not None:
-            self.hold.append(lambda: super(BreakableStore, self).submit(asks, reply, turn=turn, holds=holds))
+            self.hold.append(lambda: super(BreakableStore, self).submit(requests, reply, turn=turn, holds=holds))
         else:
-            super().submit(asks, reply, turn=turn, holds=holds)
+            super().submit(requests, reply, turn=turn, holds=holds)
 
-    def release(self, ask: Ask, epoch: int, *, called: bool, verified: bool = False) -> None:
+    def release(self, request: AdmitRequest, epoch: int, *, called: bool, verified: bool = False) -> None:
         self.check()
-        super().release(ask, epoch, called=called, verified=verified)
+        super().release(request, epoch, called=called, verified=verified)
 
-    def settle(self, ask: Ask, epoch: int, outcome: Outcome, code: str | None = None) -> None:
+    def settle(self, request: AdmitRequest, epoch: int, outcome: Outcome, code: str | None = None) -> None:
         self.check()
-        super().settle(ask, epoch, outcome, code)
+        super().settle(request, epoch, outcome, code)
 
     def check(self) -> None:
         if self.down:
@@ -81,19 +96,19 @@ class BreakableStore(MemoryStore):
 class BenchConsumer(GatedConsumer[Delivery]):
     """A broker that notes what it is told to do, and on which waiting moves the clock."""
 
-    def __init__(self, host: Host, clock: ManualClock) -> None:
+    def __init__(self, context: Context, clock: ManualClock) -> None:
         self.clock = clock
         self.done: list[tuple[Any, ...]] = []
         self.waits: list[int] = []
         self.while_waiting: Callable[[], None] = lambda: None
         self.wakes = 0
-        super().__init__(host, timeout=TIMEOUT * 1000)
+        super().__init__(context, timeout=TIMEOUT * 1000)
 
     def offer(self, *jobs: Job, arrived_at: int = 0) -> None:
         for job in jobs:
-            shop = self.host.shops.get(job.shop)
+            shop = self.context.shops.get(job.shop)
             assert shop is not None
-            delivery = Delivery(job, self.ask_for(job, shop))
+            delivery = Delivery(job, self.request_for(job, shop))
             delivery.arrived_at = arrived_at
             self.gate.offer(delivery)
 
@@ -121,13 +136,13 @@ class BenchConsumer(GatedConsumer[Delivery]):
     def wake(self) -> None:
         self.wakes += 1
 
-    def granted(self, delivery: Delivery, grant: Go) -> None:
+    def granted(self, delivery: Delivery, grant: Grant) -> None:
         self.done.append(("granted", delivery.job, grant.epoch))
 
-    def released(self, delivery: Delivery, grant: Go, *, called: bool) -> None:
+    def released(self, delivery: Delivery, grant: Grant, *, called: bool) -> None:
         self.done.append(("released", delivery.job, grant.epoch, called))
 
-    def repeat(self, delivery: Delivery, grant: Go, later: Later) -> None:
+    def repeat(self, delivery: Delivery, grant: Grant, later: Later) -> None:
         self.done.append(("repeat", delivery.job, grant.epoch, later.not_before))
 
     def acknowledge(self, delivery: Delivery) -> None:
@@ -142,9 +157,9 @@ class BenchConsumer(GatedConsumer[Delivery]):
         self.acknowledge(delivery)
 
     def defer(self, delivery: Delivery, until: int) -> None:
-        self.done.append(("defer", delivery.job, until, delivery.ask.place))
+        self.done.append(("defer", delivery.job, until, delivery.request.place))
 
-    def paused(self, shops: Sequence[str], pause: Pause) -> None:
+    def paused(self, shops: Sequence[str], pause: BreakerOpen) -> None:
         self.done.append(("paused", *shops, pause.cause))
 
     def bury(self, delivery: Delivery, error: DeadLetterError) -> None:
@@ -158,7 +173,7 @@ class Bench:
         self.clock = ManualClock(NOON)
         self.store = BreakableStore(self.clock)
         self.counted = CollectorRegistry()
-        self.host = Host(
+        self.context = Context(
             store=self.store,
             shops=registry or ShopRegistry.of(make_shop("acme", **table), make_shop("zeta", **table)),
             clock=self.clock,
@@ -167,12 +182,12 @@ class Bench:
             prefetch=16,
             longest_call=20 * SECOND,
         )
-        self.consumer = BenchConsumer(self.host, self.clock)
+        self.consumer = BenchConsumer(self.context, self.clock)
 
     def finish(self, delivery: Delivery, verdict: Verdict = SENT) -> Finish:
         """Report the job as done, recorded as the dispatcher does it."""
         assert delivery.grant is not None
-        assert self.store.answer(delivery.ask, delivery.grant.epoch, BODY)
+        assert self.store.answer(delivery.request, delivery.grant.epoch, BODY)
         finish = Finish(delivery.grant.epoch, BODY, "sent", None, has_share_action=True, verdict=verdict)
         self.consumer.report(delivery, finish)
         return finish
@@ -180,7 +195,7 @@ class Bench:
     def give_back(self, delivery: Delivery, verdict: Verdict) -> None:
         """Report the job as given back after a call, released as the dispatcher does it."""
         assert delivery.grant is not None
-        self.store.release(delivery.ask, delivery.grant.epoch, called=True)
+        self.store.release(delivery.request, delivery.grant.epoch, called=True)
         self.consumer.report(delivery, GiveBack(delivery.grant.epoch, verdict=verdict))
 
     def count(self, name: str) -> float | None:
@@ -205,7 +220,7 @@ def test_granted(bench: Bench) -> None:
     bench.consumer.offer(job)
     delivery = bench.consumer.take()
     assert (delivery.job, delivery.message_id, delivery.kwargs) == (job, job.job_id, {"job": job})
-    assert delivery.grant == Go(1, NOON, NOON + GRANT_LIFETIME, 1, 0)
+    assert delivery.grant == Grant(1, NOON, NOON + GRANT_LIFETIME, 1, 0)
     assert bench.consumer.done == [("granted", job, 1)]
     assert bench.consumer.waits == []
 
@@ -226,7 +241,7 @@ def test_finish(bench: Bench) -> None:
     delivery = bench.consumer.take()
     finish = bench.finish(delivery)
     assert bench.consumer.done[1:] == [("publish", make_job(), finish), ("acknowledge", make_job())]
-    assert bench.store.admit(delivery.ask) == Seen(0, None)
+    assert bench.store.admit(delivery.request) == AlreadyAnswered(0, None)
     assert bench.consumer.gate.in_flight == 0
 
 
@@ -235,12 +250,12 @@ def test_settling_fails(bench: Bench) -> None:
     bench.consumer.offer(make_job())
     delivery = bench.consumer.take()
     assert delivery.grant is not None
-    bench.store.answer(delivery.ask, delivery.grant.epoch, BODY)
+    bench.store.answer(delivery.request, delivery.grant.epoch, BODY)
     bench.store.down = True
     bench.consumer.report(delivery, Finish.recorded(delivery.grant.epoch, BODY))
     assert bench.consumer.done[-1] == ("acknowledge", make_job())
     bench.store.down = False
-    assert bench.store.admit(delivery.ask) == Seen(delivery.grant.epoch, BODY)
+    assert bench.store.admit(delivery.request) == AlreadyAnswered(delivery.grant.epoch, BODY)
 
 
 def test_later(bench: Bench) -> None:
@@ -258,7 +273,7 @@ def test_expired_jobs_ask_for_nothing(bench: Bench) -> None:
     late = [make_job(number, not_after=to_datetime(NOON - 1)) for number in range(3)]
     bench.consumer.offer(*late, make_job(7, not_after=to_datetime(NOON + SECOND)))
     taken = [bench.consumer.take() for _ in range(4)]
-    assert [delivery.ask.free for delivery in taken] == ["expired", "expired", "expired", None]
+    assert [delivery.request.uncalled for delivery in taken] == ["expired", "expired", "expired", None]
     assert bench.clock.now() == NOON
 
 
@@ -266,12 +281,12 @@ def test_a_throttled_shop_takes_its_grants_back() -> None:
     """What was granted ahead for a shop that is throttled now is undone: it would be refused too."""
     bench = Bench(per_second=1000.0, burst=1)
     bench.store = BreakableStore(bench.clock, horizon=HORIZON)
-    bench.host.store = bench.store
+    bench.context.store = bench.store
     bench.consumer.offer(*(make_job(number) for number in range(4)))
     delivery = bench.consumer.take()
     assert delivery.grant is not None
     assert len(bench.consumer._granted) > 0
-    bench.store.release(delivery.ask, delivery.grant.epoch, called=True)
+    bench.store.release(delivery.request, delivery.grant.epoch, called=True)
     throttled = Throttled(429, "rate_limit_exceeded", "shop", SECOND)
     bench.consumer.report(delivery, GiveBack(delivery.grant.epoch, "shop", NOON + SECOND, throttled))
     assert bench.consumer._granted == []
@@ -298,7 +313,7 @@ def test_the_pace_in_force_is_shown(bench: Bench) -> None:
     assert bench.counted.get_sample_value(name, labels) == 10
     bench.consumer.offer(make_job(1), make_job(2), make_job(3))
     delivery = bench.consumer.take()
-    bench.store.slow_down(delivery.ask, NOON)
+    bench.store.slow_down(delivery.request, NOON)
     bench.consumer.take()
     bench.consumer.take()
     assert bench.counted.get_sample_value(name, labels) == pytest.approx(8, abs=0.1)
@@ -317,9 +332,9 @@ def test_closures_are_noted_in_the_store(bench: Bench) -> None:
     delivery = bench.consumer.take()
     assert delivery.grant is not None
     halted = Halted(401, "invalid_token", None, every_shop=False)
-    bench.store.release(delivery.ask, delivery.grant.epoch, called=True)
+    bench.store.release(delivery.request, delivery.grant.epoch, called=True)
     bench.consumer.report(delivery, GiveBack(delivery.grant.epoch, verdict=halted))
-    limits = delivery.ask.limits
+    limits = delivery.request.limits
     assert bench.store.inspect("acme", limits).closure == Closure("halted", "invalid_token", NOON + FIRST_PAUSE)
     assert bench.store.inspect("zeta", limits).closure is None
     bench.clock.advance(FIRST_PAUSE - 1)
@@ -346,7 +361,7 @@ def test_given_back(called: bool) -> None:
     bench.consumer.offer(make_job(1), make_job(2))
     delivery = bench.consumer.take()
     assert delivery.grant is not None
-    bench.store.release(delivery.ask, delivery.grant.epoch, called=called)
+    bench.store.release(delivery.request, delivery.grant.epoch, called=called)
     verdict = Throttled(429, "rate_limit_exceeded", None, None) if called else None
     bench.consumer.report(delivery, GiveBack(1, verdict=verdict))
     assert bench.consumer.events("released") == [("released", make_job(1), 1, called)]
@@ -358,7 +373,7 @@ def test_customer_throttled(bench: Bench) -> None:
     bench.consumer.offer(make_job(1), make_job(2))
     delivery = bench.consumer.take()
     assert delivery.grant is not None
-    bench.store.release(delivery.ask, delivery.grant.epoch, called=True)
+    bench.store.release(delivery.request, delivery.grant.epoch, called=True)
     bench.consumer.report(delivery, GiveBack(1, "customer", NOON + 2 * SECOND))
     assert bench.consumer.take().job == make_job(2)
     assert bench.clock.now() == NOON
@@ -380,7 +395,7 @@ def test_shop_throttled(bench: Bench) -> None:
     bench.consumer.offer(make_job(1), make_job(2, shop="zeta"))
     delivery = bench.consumer.take()
     assert delivery.grant is not None
-    bench.store.release(delivery.ask, delivery.grant.epoch, called=True)
+    bench.store.release(delivery.request, delivery.grant.epoch, called=True)
     bench.consumer.report(delivery, GiveBack(1, "shop", NOON + 3 * SECOND))
     assert bench.consumer.gate.reasons("acme") == {"throttled": NOON + 3 * SECOND}
     assert bench.consumer.take().shop == "zeta"
@@ -451,7 +466,7 @@ def test_copies_of_a_job(bench: Bench) -> None:
     bench.consumer.offer(make_job(), make_job())
     delivery = bench.consumer.take()
     assert next(bench.consumer) is None
-    lease = NOON + GRANT_LIFETIME + bench.host.longest_call + LEASE_MARGIN
+    lease = NOON + GRANT_LIFETIME + bench.context.longest_call + LEASE_MARGIN
     assert bench.consumer.events("defer") == [("defer", make_job(), lease, None)]
     bench.finish(delivery)
     bench.consumer.offer(make_job())
@@ -466,12 +481,12 @@ def test_an_unpublished_result(bench: Bench) -> None:
     bench.consumer.offer(make_job())
     delivery = bench.consumer.take()
     assert delivery.grant is not None
-    bench.store.answer(delivery.ask, delivery.grant.epoch, BODY)
+    bench.store.answer(delivery.request, delivery.grant.epoch, BODY)
     bench.consumer.offer(make_job())
     assert next(bench.consumer) is None
     finish = Finish(delivery.grant.epoch, BODY, "sent", None, has_share_action=True)
     assert bench.consumer.events("publish") == [("publish", make_job(), finish)]
-    assert bench.store.admit(delivery.ask) == Seen(0, None)
+    assert bench.store.admit(delivery.request) == AlreadyAnswered(0, None)
 
 
 @pytest.mark.parametrize("body", ["", "null", "[]", '{"outcome":"sent"}', "[" * 1000, BODY.replace("sent", "lost")])
@@ -480,7 +495,7 @@ def test_an_answer_that_is_none(bench: Bench, body: str) -> None:
     bench.consumer.offer(make_job())
     delivery = bench.consumer.take()
     assert delivery.grant is not None
-    bench.store.answer(delivery.ask, delivery.grant.epoch, body)
+    bench.store.answer(delivery.request, delivery.grant.epoch, body)
     bench.consumer.offer(make_job(), make_job(2))
     assert bench.consumer.take().job == make_job(2)
     ((_, job, reason),) = bench.consumer.events("bury")
@@ -596,8 +611,8 @@ def test_requeue(bench: Bench, down: bool) -> None:
     ]
     assert bench.consumer.gate.in_flight == 0
     bench.store.down = False
-    reply = bench.store.admit(deliveries[0].ask)
-    assert isinstance(reply, Wait if down else Go)
+    reply = bench.store.admit(deliveries[0].request)
+    assert isinstance(reply, Wait if down else Grant)
 
 
 def test_stopping() -> None:
@@ -606,7 +621,7 @@ def test_stopping() -> None:
     bench.consumer.offer(make_job(1), make_job(2))
     delivery = bench.consumer.take()
     assert bench.consumer._grant(bench.clock.now()) is None
-    bench.host.stopping.set()
+    bench.context.stopping.set()
     bench.clock.advance(SECOND)
     delivery.disposition = Later(1, NOON, Retry(503, "http_503"))
     bench.consumer.ack(delivery)
@@ -620,11 +635,11 @@ def test_stopping() -> None:
 def test_what_was_granted_goes_back_as_soon_as_it_stops() -> None:
     """A job granted ahead of its time doesn't wait for the calls under way: whoever is killed then leaves none."""
     bench = Bench(per_second=1000.0, burst=1)
-    bench.store = bench.host.store = BreakableStore(bench.clock, horizon=HORIZON)
+    bench.store = bench.context.store = BreakableStore(bench.clock, horizon=HORIZON)
     bench.consumer.offer(make_job(1), make_job(2))
     bench.consumer.take()
     assert len(bench.consumer.events("granted")) == 2
-    bench.host.stopping.set()
+    bench.context.stopping.set()
 
     assert next(bench.consumer) is None
     assert [event[1].line for event in bench.consumer.events("put_back")] == [2]
@@ -694,7 +709,7 @@ def test_cancelled_jobs_end_without_a_call(bench: Bench, closed: bool) -> None:
         assert next(bench.consumer) is None
     bench.store.cancel("spring", "acme")
     taken = [delivery for delivery in (next(bench.consumer) for _ in range(4)) if delivery is not None]
-    ended = {delivery.job.line: delivery.ask.free for delivery in taken}
+    ended = {delivery.job.line: delivery.request.uncalled for delivery in taken}
     assert ended == {1: "cancelled", 2: "cancelled"} | ({} if closed else {3: None})
 
 
@@ -714,7 +729,7 @@ def test_a_job_that_comes_after_its_campaign_s_cancellation_was_heard_of(
     if out_of_reach:
         assert next(bench.consumer) is None
         bench.store.unwatchable = False
-    assert bench.consumer.take().ask.free == (None if undone else "cancelled")
+    assert bench.consumer.take().request.uncalled == (None if undone else "cancelled")
 
 
 def test_what_waits_to_hear_of_its_campaign_goes_back_at_the_end(bench: Bench) -> None:
@@ -726,7 +741,7 @@ def test_what_waits_to_hear_of_its_campaign_goes_back_at_the_end(bench: Bench) -
     bench.consumer.offer(job := make_job(1), arrived_at=bench.clock.now())
     assert next(bench.consumer) is None
     assert bench.consumer.gate.in_flight == 1
-    bench.host.stopping.set()
+    bench.context.stopping.set()
     assert next(bench.consumer) is None
     assert bench.consumer.events("put_back") == [("put_back", job)]
     assert bench.consumer.gate.in_flight == 0
@@ -738,7 +753,7 @@ def test_a_deadline_passes_in_a_closed_shop(bench: Bench) -> None:
     soon, late = (to_datetime(NOON + seconds * SECOND) for seconds in (3, 300))
     bench.consumer.offer(make_job(1), make_job(2, not_after=late), make_job(3, not_after=soon))
     delivery = bench.consumer.take()
-    assert (delivery.job.line, delivery.ask.free) == (3, "expired")
+    assert (delivery.job.line, delivery.request.uncalled) == (3, "expired")
     assert NOON + 3 * SECOND < bench.clock.now() <= NOON + 5 * SECOND
     assert next(bench.consumer) is None
 
@@ -747,7 +762,7 @@ def test_what_cannot_publish_its_result_holds_back_expired_jobs_too(bench: Bench
     """While results have nowhere to go, a job that needs no call waits like the others."""
     bench.consumer.gate.close("acme", NOON + 3 * SECOND, "backing_off")
     bench.consumer.offer(make_job(1, not_after=to_datetime(NOON - 1)))
-    assert bench.consumer.take().ask.free == "expired"
+    assert bench.consumer.take().request.uncalled == "expired"
     assert bench.clock.now() >= NOON + 3 * SECOND
 
 
@@ -784,7 +799,7 @@ def test_an_answer_by_the_rate_before_is_of_no_use(bench: Bench) -> None:
     answer()
     bench.consumer.housekeep(bench.clock.now())
     delivery = bench.consumer.take()
-    assert delivery.ask.limits.shop.interval == 60 * SECOND
+    assert delivery.request.limits.shop.interval == 60 * SECOND
 
 
 def test_a_job_whose_shop_has_left_the_file(bench: Bench) -> None:
@@ -792,7 +807,7 @@ def test_a_job_whose_shop_has_left_the_file(bench: Bench) -> None:
     bench.consumer.offer(job := make_job(1))
     delivery = bench.consumer.take()
     bench.clock.advance(HOUSEKEEPING // 2)
-    bench.host.shops = ShopRegistry.of(make_shop("zeta"))
+    bench.context.shops = ShopRegistry.of(make_shop("zeta"))
     assert delivery.grant is not None
     bench.consumer.report(delivery, GiveBack(delivery.grant.epoch))
     assert bench.consumer.events("put_back") == [("put_back", job)]
@@ -807,7 +822,7 @@ def test_a_limit_outlasts_another_shops_file(bench: Bench) -> None:
     assert next(bench.consumer) is None
     bench.consumer.offer(make_job(1))
     bench.consumer.configure_shops()
-    assert bench.consumer.take().ask.limits.shop.interval == 60 * SECOND
+    assert bench.consumer.take().request.limits.shop.interval == 60 * SECOND
 
 
 def test_until_when_a_ready_token_is_taken_is_shown() -> None:
@@ -834,7 +849,7 @@ def test_an_answer_that_is_on_its_way_at_the_end_is_awaited(bench: Bench) -> Non
         ("released", job, 1, False),
         ("put_back", job),
     ]
-    assert isinstance(bench.store.admit(make_ask(1)), Go)
+    assert isinstance(bench.store.admit(make_request(1)), Grant)
 
 
 def test_a_limit_ends_by_itself_and_by_hand(bench: Bench) -> None:
@@ -862,13 +877,13 @@ def test_a_limit_never_raises_a_rate(bench: Bench) -> None:
     bench.store.limit("acme", SECOND // 100, "more!", NOON + 600 * SECOND)
     bench.consumer.housekeep(bench.clock.now())
     bench.consumer.offer(make_job(1))
-    assert bench.consumer.take().ask.limits.shop.interval == SECOND
+    assert bench.consumer.take().request.limits.shop.interval == SECOND
 
 
 def test_nothing_goes_before_the_pauses_are_known(bench: Bench) -> None:
     """A worker that can't hear what is paused starts no call and is not ready; then it goes on by itself."""
     bench.store.unwatchable = True
-    consumer = BenchConsumer(bench.host, bench.clock)
+    consumer = BenchConsumer(bench.context, bench.clock)
     consumer.offer(make_job(1))
     assert next(consumer) is None
     assert bench.counted.get_sample_value("referral_ready", {"part": "store"}) == 0
@@ -901,9 +916,9 @@ def refuse(bench: Bench, delivery: Delivery) -> int:
 
 def come_back(bench: Bench, delivery: Delivery) -> Delivery:
     """The job comes back from where it was put aside, with what goes with it, and is handed out."""
-    shop = bench.host.shops.get(delivery.shop)
+    shop = bench.context.shops.get(delivery.shop)
     assert shop is not None
-    again = Delivery(delivery.job, bench.consumer.ask_for(delivery.job, shop))
+    again = Delivery(delivery.job, bench.consumer.request_for(delivery.job, shop))
     again.trouble = delivery.trouble
     bench.consumer.gate.offer(again)
     assert bench.consumer.take() is again
@@ -997,7 +1012,7 @@ def test_a_job_that_fails_alone_pays_for_its_calls(bench: Bench) -> None:
     fresh = consumer.take()
     assert fresh.probing
     bench.finish(fresh, Retry(503, "http_503"))
-    other = Delivery(make_job(4), consumer.ask_for(make_job(4), make_shop("acme")))
+    other = Delivery(make_job(4), consumer.request_for(make_job(4), make_shop("acme")))
     other.trouble = delivery.trouble
     consumer.gate.offer(other)
     assert not consumer.take().probing
@@ -1009,7 +1024,7 @@ def test_a_read_that_alone_is_refused(bench: Bench) -> None:
     delivery = bench.consumer.take()
     for closed in (True, False):
         assert delivery.grant is not None
-        assert bench.store.retry(delivery.ask, delivery.grant.epoch, NOON, spent=False)
+        assert bench.store.retry(delivery.request, delivery.grant.epoch, NOON, spent=False)
         bench.consumer.report(delivery, Later(delivery.grant.epoch, NOON, BAD_TOKEN, spent=False))
         assert bool(bench.consumer.gate.reasons("acme")) == closed
         serve(bench, 2 + closed)
@@ -1023,7 +1038,7 @@ def test_a_429_of_one_job_alone(bench: Bench) -> None:
     for number in range(3):
         assert not delivery.waits_alone
         assert delivery.grant is not None
-        bench.store.release(delivery.ask, delivery.grant.epoch, called=True)
+        bench.store.release(delivery.request, delivery.grant.epoch, called=True)
         verdict = Throttled(429, "rate_limit_exceeded", "shop", SECOND)
         hour = bench.clock.now() + 3600 * SECOND
         bench.consumer.report(delivery, GiveBack(1, scope="customer", until=hour, verdict=verdict))
@@ -1056,7 +1071,7 @@ def test_a_deadline_is_the_corrected_clocks(bench: Bench) -> None:
     assert next(bench.consumer) is None
     bench.clock.correct(3600 * SECOND)
     delivery = bench.consumer.take()
-    assert (delivery.ask.free, bench.clock.now() < NOON + 10 * SECOND) == ("expired", True)
+    assert (delivery.request.uncalled, bench.clock.now() < NOON + 10 * SECOND) == ("expired", True)
 
 
 def test_a_job_is_back_by_the_corrected_clocks_deadline(bench: Bench) -> None:

@@ -4,13 +4,13 @@ import heapq
 from collections import Counter, deque
 from dataclasses import dataclass
 
-from tests.unit.making import NOON, make_ask, make_limits
+from tests.unit.making import NOON, make_limits, make_request
 from worker.clock import ManualClock
 from worker.instants import SECOND
 from worker.limits.token_bucket import Rate
 from worker.scheduling.gate import Gate
 from worker.store.memory.store import MemoryStore
-from worker.store.protocol import Closed, Go, Seen, Wait
+from worker.store.protocol import AlreadyAnswered, Grant, ShopClosed, Wait
 
 WALL = 300
 OTHERS = 1000
@@ -51,13 +51,13 @@ def test_a_wall_behind_a_backlog_is_deferred_at_most_one_and_a_half_times_a_job(
             gate.offer(queue.popleft())
             held += 1
         while (ticket := gate.next(now)) is not None:
-            ask = make_ask(ticket.number, customer=ticket.customer, limits=LIMITS, place=ticket.place)
-            match store.admit(ask):
-                case Go():
+            request = make_request(ticket.number, customer=ticket.customer, limits=LIMITS, place=ticket.place)
+            match store.admit(request):
+                case Grant():
                     gate.finished(ticket)
                     held -= 1
                     calls.append((now, ticket.customer))
-                case Closed(until, reason):
+                case ShopClosed(until, reason):
                     gate.give_back(ticket)
                     gate.close("acme", until, reason)
                 case Wait(_, until):
@@ -66,7 +66,7 @@ def test_a_wall_behind_a_backlog_is_deferred_at_most_one_and_a_half_times_a_job(
                         held -= 1
                         deferrals[ticket.number] += 1
                         heapq.heappush(delayed, (until, ticket.number, ticket))
-                case Seen():
+                case AlreadyAnswered():
                     raise AssertionError("a job was offered twice")
 
     assert deferrals.total() <= 1.5 * WALL

@@ -4,7 +4,7 @@ import pytest
 
 from tests.unit.ledger_model import UNDATED, BrokenPromiseError, Copies, RealLedger, Record, search
 from worker.shops.config import OnUnknown
-from worker.store.protocol import Go, Seen, Wait
+from worker.store.protocol import AlreadyAnswered, Grant, Wait
 
 
 def test_without_a_fault() -> None:
@@ -58,8 +58,8 @@ class HastyLedger(RealLedger):
 class GullibleLedger(RealLedger):
     """Hands a recorded result to every copy, whatever it tells."""
 
-    def admit(self, kind: int = UNDATED, *, free: bool = False) -> Go | Wait | Seen:
-        return super().admit(kind, free=free or self.save().uncalled)
+    def admit(self, kind: int = UNDATED, *, without_call: bool = False) -> Grant | Wait | AlreadyAnswered:
+        return super().admit(kind, without_call=without_call or self.save().uncalled)
 
 
 @pytest.mark.parametrize("ledger", [HastyLedger(), GullibleLedger()])
@@ -72,8 +72,8 @@ def test_who_is_first_does_not_decide(ledger: RealLedger) -> None:
 class PushyLedger(RealLedger):
     """Lets any copy that has expired end what was begun."""
 
-    def admit(self, kind: int = UNDATED, *, free: bool = False) -> Go | Wait | Seen:
-        return super().admit(UNDATED if free else kind, free=free)
+    def admit(self, kind: int = UNDATED, *, without_call: bool = False) -> Grant | Wait | AlreadyAnswered:
+        return super().admit(UNDATED if without_call else kind, without_call=without_call)
 
 
 def test_deadlines_are_needed() -> None:
@@ -131,12 +131,12 @@ class NaiveLedger(RealLedger):
     def save(self) -> Record:
         return self._record
 
-    def admit(self, kind: int = UNDATED, *, free: bool = False) -> Go | Wait | Seen:
-        del kind, free
+    def admit(self, kind: int = UNDATED, *, without_call: bool = False) -> Grant | Wait | AlreadyAnswered:
+        del kind, without_call
         if self._record.kind == "done":
-            return Seen(0, None)
+            return AlreadyAnswered(0, None)
         self._record = Record("started", self._epoch + 1, due=False)
-        return Go(self._epoch + 1, 0, 0, attempts=1, takeovers=0)
+        return Grant(self._epoch + 1, 0, 0, attempts=1, takeovers=0)
 
     def answer(self, epoch: int, *, uncalled: bool = False) -> bool:
         del epoch, uncalled
@@ -173,10 +173,10 @@ def test_fencing_is_needed() -> None:
 class LeaselessLedger(RealLedger):
     """Hands a job that was started to the next worker at once."""
 
-    def admit(self, kind: int = UNDATED, *, free: bool = False) -> Go | Wait | Seen:
+    def admit(self, kind: int = UNDATED, *, without_call: bool = False) -> Grant | Wait | AlreadyAnswered:
         record = self.save()
         self.load(record._replace(due=True), record.epoch)
-        return super().admit(kind, free=free)
+        return super().admit(kind, without_call=without_call)
 
 
 def test_the_lease_is_needed() -> None:

@@ -23,13 +23,13 @@ from worker.store.protocol import (
     MOST_COUNTERS,
     NO_DEADLINE,
     UNKNOWN_DEADLINE,
-    Ask,
-    Closed,
+    AdmitRequest,
+    AlreadyAnswered,
     Closure,
-    Go,
+    Grant,
     Known,
     Reply,
-    Seen,
+    ShopClosed,
     ShopState,
     Wait,
     counter_of,
@@ -54,7 +54,7 @@ class Started(NamedTuple):
     shop_interval: int = 0
     customer_interval: int = 0
     deadline: int = UNKNOWN_DEADLINE
-    free: bool = False
+    uncalled: bool = False
 
 
 class Waiting(NamedTuple):
@@ -180,52 +180,59 @@ class MemoryStore:
         """Nothing is held open."""
 
     def submit(
-        self, asks: Sequence[Ask], reply: Callable[[list[Reply] | StoreError], None], *, turn: bool, holds: int
+        self,
+        requests: Sequence[AdmitRequest],
+        reply: Callable[[list[Reply] | StoreError], None],
+        *,
+        turn: bool,
+        holds: int,
     ) -> None:
         """As :class:`worker.store.protocol.Store` says; replies at once."""
         replies: list[Reply] = []
-        for ask in asks:
-            refused = replies and isinstance(replies[-1], Closed)
-            replies.append(replies[-1] if refused else self._admit(ask, turn=turn, holds=holds))
+        for request in requests:
+            refused = replies and isinstance(replies[-1], ShopClosed)
+            replies.append(replies[-1] if refused else self._admit(request, turn=turn, holds=holds))
         reply(replies)
 
-    def admit(self, ask: Ask) -> Reply:
-        return self._admit(ask, turn=False, holds=1)
+    def admit(self, request: AdmitRequest) -> Reply:
+        return self._admit(request, turn=False, holds=1)
 
-    def _admit(self, ask: Ask, *, turn: bool, holds: int) -> Reply:
+    def _admit(self, request: AdmitRequest, *, turn: bool, holds: int) -> Reply:
         now = self._clock.now()
-        job = bytes.fromhex(ask.job_id)
+        job = bytes.fromhex(request.job_id)
         with self._lock:
             record = self._open.get(job)
             match record:
                 case None:
                     outcome = self._outcome(job)
-                    if outcome is not None and (ask.free or outcome not in UNCALLED):
-                        return Seen(epoch=0, result=None)
+                    if outcome is not None and (request.uncalled or outcome not in UNCALLED):
+                        return AlreadyAnswered(epoch=0, result=None)
                     record = _NEW
                 case Answered(epoch, result):
-                    if ask.free or _uncalled_outcome(result) is None:
-                        return Seen(epoch, result)
+                    if request.uncalled or _uncalled_outcome(result) is None:
+                        return AlreadyAnswered(epoch, result)
                     record = _NEW
                 case Started(lease=lease) if lease > now:
                     return Wait("job", lease)
                 case Waiting(not_before=not_before) if not_before > now:
                     return Wait("job", not_before)
-            if ask.free and record.deadline > (NO_DEADLINE if ask.free == "cancelled" else ask.deadline):
+            if request.uncalled and record.deadline > (
+                NO_DEADLINE if request.uncalled == "cancelled" else request.deadline
+            ):
                 # Only the copy with the latest deadline may end what was begun: for another one its message is still to
                 # come.
-                return Seen(epoch=0, result=None)
-            charged = _FREE._replace(at=now) if ask.free else self._take(ask, now, turn=turn, holds=holds)
+                return AlreadyAnswered(epoch=0, result=None)
+            charged = _FREE._replace(at=now) if request.uncalled else self._take(request, now, turn=turn, holds=holds)
             if not isinstance(charged, _Charged):
                 return charged
             overtaken = isinstance(record, Started)
             # Whoever was to end it without a call has made none.
-            lost = isinstance(record, Started) and not record.free
+            lost = isinstance(record, Started) and not record.uncalled
             self._epoch += 1
             start_by = charged.at + GRANT_LIFETIME
             started = Started(
                 self._epoch,
-                start_by + ask.lease + LEASE_MARGIN,
+                start_by + request.lease + LEASE_MARGIN,
                 record.attempts + 1,
                 record.takeovers + overtaken,
                 charged.day,
@@ -235,11 +242,11 @@ class MemoryStore:
                 record.elapsed,
                 charged.shop_interval,
                 charged.customer_interval,
-                record.deadline if ask.free else max(record.deadline, ask.deadline),
-                free=bool(ask.free),
+                record.deadline if request.uncalled else max(record.deadline, request.deadline),
+                uncalled=bool(request.uncalled),
             )
             self._open[job] = started
-            return Go(
+            return Grant(
                 started.epoch,
                 charged.at,
                 start_by,
@@ -248,11 +255,11 @@ class MemoryStore:
                 started.unknowns,
                 started.elapsed,
                 overtaken,
-                None if ask.free else self._shop(ask.shop).day_count,
+                None if request.uncalled else self._shop(request.shop).day_count,
             )
 
-    def answer(self, ask: Ask, epoch: int, result: str) -> bool:
-        job = bytes.fromhex(ask.job_id)
+    def answer(self, request: AdmitRequest, epoch: int, result: str) -> bool:
+        job = bytes.fromhex(request.job_id)
         with self._lock:
             if not self._holds(job, epoch):
                 return False
@@ -260,9 +267,16 @@ class MemoryStore:
             return True
 
     def retry(
-        self, ask: Ask, epoch: int, not_before: int, *, unknown: bool = False, spent: bool = True, elapsed: int = 0
+        self,
+        request: AdmitRequest,
+        epoch: int,
+        not_before: int,
+        *,
+        unknown: bool = False,
+        spent: bool = True,
+        elapsed: int = 0,
     ) -> bool:
-        job = bytes.fromhex(ask.job_id)
+        job = bytes.fromhex(request.job_id)
         with self._lock:
             if not self._holds(job, epoch):
                 return False
@@ -274,8 +288,8 @@ class MemoryStore:
             self._open[job] = Waiting(attempts, record.takeovers, not_before, unknowns, elapsed, record.deadline)
             return True
 
-    def release(self, ask: Ask, epoch: int, *, called: bool, verified: bool = False) -> None:
-        job = bytes.fromhex(ask.job_id)
+    def release(self, request: AdmitRequest, epoch: int, *, called: bool, verified: bool = False) -> None:
+        job = bytes.fromhex(request.job_id)
         with self._lock:
             record = self._open.get(job)
             if not isinstance(record, Started) or record.epoch != epoch:
@@ -287,20 +301,20 @@ class MemoryStore:
                 self._open[job] = Waiting(
                     record.attempts - 1, record.takeovers, 0, unknowns, record.elapsed, record.deadline
                 )
-            if not called and not ask.free:
-                self._refund(ask, record)
+            if not called and not request.uncalled:
+                self._refund(request, record)
 
-    def take_read(self, ask: Ask) -> int | None:
-        now, limits = self._clock.now(), ask.limits
+    def take_read(self, request: AdmitRequest) -> int | None:
+        now, limits = self._clock.now(), request.limits
         with self._lock:
-            state = self._shop(ask.shop)
+            state = self._shop(request.shop)
             day = self._day(now, limits)
             if day > state.reading_day:
                 state.reading_day = day
                 state.readers = {name: reader for name, reader in state.readers.items() if reader.tat > now}
                 for reader in state.readers.values():
                     reader.reads = 0
-            reader = state.readers.setdefault(ask.customer, _Reader())
+            reader = state.readers.setdefault(request.customer, _Reader())
             if reader.reads >= limits.reads_per_day:
                 return self._reset(now, limits)
             due = earliest(reader.tat, now, limits.reads)
@@ -310,8 +324,8 @@ class MemoryStore:
             reader.reads += 1
             return None
 
-    def settle(self, ask: Ask, epoch: int, outcome: Outcome, code: str | None = None) -> None:
-        job = bytes.fromhex(ask.job_id)
+    def settle(self, request: AdmitRequest, epoch: int, outcome: Outcome, code: str | None = None) -> None:
+        job = bytes.fromhex(request.job_id)
         today = self._clock.now() // DAY
         with self._lock:
             record = self._open.get(job)
@@ -322,7 +336,7 @@ class MemoryStore:
             # A copy that ended without a call, while another one was granted its call, is counted all the same: its
             # result is out.
             if holds or outcome in UNCALLED:
-                counts = counts_of(self._shop(ask.shop).tallies, ask.campaign)
+                counts = counts_of(self._shop(request.shop).tallies, request.campaign)
                 counter = counter_of(outcome, code if len(counts) < MOST_COUNTERS else "other")
                 counts[counter] += 1
 
@@ -350,12 +364,12 @@ class MemoryStore:
                 entry = state.customers.setdefault(customer, _Customer())
                 entry.blocked_until = max(entry.blocked_until, until)
 
-    def slow_down(self, ask: Ask, granted_at: int) -> None:
+    def slow_down(self, request: AdmitRequest, granted_at: int) -> None:
         now = self._clock.now()
         with self._lock:
-            state = self._shop(ask.shop)
+            state = self._shop(request.shop)
             if granted_at > state.slowdown.at:
-                state.slowdown = fall(state.slowdown, now, ask.limits.shop.interval)
+                state.slowdown = fall(state.slowdown, now, request.limits.shop.interval)
 
     def note(self, shop: str, closure: Closure | None) -> None:
         with self._lock:
@@ -413,16 +427,16 @@ class MemoryStore:
             self._controls = self._controls.without_cancelled(campaign, shop, self._clock.now())
             return self._controls
 
-    def restore_call(self, ask: Ask, at: int) -> None:
+    def restore_call(self, request: AdmitRequest, at: int) -> None:
         """Count a call that an earlier process made at ``at`` against the limits; calls may come in any order."""
         with self._lock:
-            state = self._shop(ask.shop)
-            self._count(state, ask, self._day(at, ask.limits))
-            state.tat = after(state.tat, at, ask.limits.shop)
-            rate = ask.limits.customer
-            if ask.customer and at > self._clock.now() - rate.interval * rate.burst:
+            state = self._shop(request.shop)
+            self._count(state, request, self._day(at, request.limits))
+            state.tat = after(state.tat, at, request.limits.shop)
+            rate = request.limits.customer
+            if request.customer and at > self._clock.now() - rate.interval * rate.burst:
                 # Of an older call the bucket shows nothing any more.
-                customer = state.customers.setdefault(ask.customer, _Customer())
+                customer = state.customers.setdefault(request.customer, _Customer())
                 customer.tat = after(customer.tat, at, rate)
 
     def restore_record(self, job_id: str, record: Record) -> None:
@@ -430,16 +444,16 @@ class MemoryStore:
         with self._lock:
             self._open[bytes.fromhex(job_id)] = record
 
-    def _take(self, ask: Ask, now: int, *, turn: bool, holds: int) -> "_Charged | Closed | Wait":
-        limits, state = ask.limits, self._shop(ask.shop)
+    def _take(self, request: AdmitRequest, now: int, *, turn: bool, holds: int) -> "_Charged | ShopClosed | Wait":
+        limits, state = request.limits, self._shop(request.shop)
         # A day that has begun stays the day, also when the clock steps back or the reset is moved to later: an older
         # one would be counted by nobody.
         day = max(self._day(now, limits), state.day)
         reset = self._reset(now, limits)
         if state.blocked_until > now:
-            return Closed(state.blocked_until, "throttled")
+            return ShopClosed(state.blocked_until, "throttled")
         if state.day == day and state.day_count >= limits.shop_per_day:
-            return Closed(reset, "day_quota")
+            return ShopClosed(reset, "day_quota")
         rate = self._rate(state, limits, now)
         if state.tat > now:
             _let_catch_up(state, now, self._horizon, rate)
@@ -449,10 +463,10 @@ class MemoryStore:
         if start_at > now and not (start_at <= now + horizon and (turn or state.line <= now)):
             return self._turn_away(state, start_at, now, rate, holds)
         customer = None
-        if ask.customer:
-            customer = self._customer(state, ask.customer, now)
+        if request.customer:
+            customer = self._customer(state, request.customer, now)
             due = earliest(customer.tat, now, limits.customer)
-            refusal = self._hold_back(customer, ask, state, now, day, due, horizon)
+            refusal = self._hold_back(customer, request, state, now, day, due, horizon)
             if refusal is not None:
                 return refusal
             start_at = max(start_at, due)
@@ -461,18 +475,18 @@ class MemoryStore:
         if state.slowdown.interval:
             state.slowdown = granted(state.slowdown, start_at, state.tat)
         _charge(state, start_at, rate)
-        self._count(state, ask, day)
+        self._count(state, request, day)
         if customer is None:
             return _Charged(start_at, state.base, -1, rate.interval, 0, day)
         return _Charged(start_at, state.base, customer.base, rate.interval, limits.customer.interval, day)
 
-    def _turn_away(self, state: _Shop, due: int, now: int, rate: Rate, holds: int) -> Closed:
+    def _turn_away(self, state: _Shop, due: int, now: int, rate: Rate, holds: int) -> ShopClosed:
         if not self._horizon:
-            return Closed(due, "rate", interval=rate.interval)
+            return ShopClosed(due, "rate", interval=rate.interval)
         # Each process that is turned away gets a time of its own: all at once, all but one would come in vain.
         step = turn_of(rate.interval, holds)
         state.line = max(state.line + step, due - self._horizon // 2, now + 1)
-        return Closed(state.line, "rate", step // rate.interval + 1, rate.interval)
+        return ShopClosed(state.line, "rate", step // rate.interval + 1, rate.interval)
 
     @staticmethod
     def _rate(state: _Shop, limits: ShopLimits, now: int) -> Rate:
@@ -489,37 +503,37 @@ class MemoryStore:
         return customer
 
     def _hold_back(
-        self, customer: _Customer, ask: Ask, state: _Shop, now: int, day: int, due: int, horizon: int
+        self, customer: _Customer, request: AdmitRequest, state: _Shop, now: int, day: int, due: int, horizon: int
     ) -> Wait | None:
-        limits = ask.limits
+        limits = request.limits
         if customer.blocked_until > now:
             return Wait("customer", _next_place(customer, customer.blocked_until, limits.customer))
-        if state.day == day and state.customer_counts.get(hash(ask.customer), 0) >= limits.customer_per_day:
+        if state.day == day and state.customer_counts.get(hash(request.customer), 0) >= limits.customer_per_day:
             # A place after the reset, not the reset itself: all would come at that one instant, again and again.
             reset = self._reset(now, limits)
-            if ask.place is not None and ask.place >= reset:
-                return Wait("customer", ask.place)
+            if request.place is not None and request.place >= reset:
+                return Wait("customer", request.place)
             return Wait("customer", _next_place(customer, reset, limits.customer))
-        if ask.place is None and customer.line > now:
+        if request.place is None and customer.line > now:
             # Others were told to come back in turn; a newcomer that took their token would send them to the end.
             return Wait("customer", _next_place(customer, due, limits.customer))
         if due > now + horizon:
             # Jobs that come back late, after standing behind others in their queue, all missed their places: told the
             # same instant they would come back together again and again, 28 times each of 300. They line up anew.
-            on_time = ask.place is not None and now <= ask.place + limits.customer.interval
+            on_time = request.place is not None and now <= request.place + limits.customer.interval
             return Wait("customer", due if on_time else _next_place(customer, due, limits.customer))
         return None
 
-    def _refund(self, ask: Ask, record: Started) -> None:
-        state = self._shop(ask.shop)
+    def _refund(self, request: AdmitRequest, record: Started) -> None:
+        state = self._shop(request.shop)
         if state.base == record.shop_base:
             state.tat = refund(state.tat, record.shop_interval)
         if state.day == record.day:
             state.day_count = max(0, state.day_count - 1)
-            calls = state.customer_counts.get(hash(ask.customer), 0) if ask.customer else 0
+            calls = state.customer_counts.get(hash(request.customer), 0) if request.customer else 0
             if calls:
-                state.customer_counts[hash(ask.customer)] = calls - 1
-        customer = state.customers.get(ask.customer)
+                state.customer_counts[hash(request.customer)] = calls - 1
+        customer = state.customers.get(request.customer)
         if customer is not None and customer.base == record.customer_base:
             customer.tat = refund(customer.tat, record.customer_interval)
 
@@ -532,15 +546,15 @@ class MemoryStore:
         ahead = self._clock.ahead()
         return next_reset(now + ahead, limits.resets_at) - ahead
 
-    def _count(self, state: _Shop, ask: Ask, day: int) -> None:
+    def _count(self, state: _Shop, request: AdmitRequest, day: int) -> None:
         if day < state.day:
             return
         if day > state.day:
             state.day, state.day_count = day, 0
             state.customer_counts.clear()
         state.day_count += 1
-        if ask.customer:
-            key = hash(ask.customer)
+        if request.customer:
+            key = hash(request.customer)
             state.customer_counts[key] = state.customer_counts.get(key, 0) + 1
 
     def _shop(self, shop: str) -> _Shop:

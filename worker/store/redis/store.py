@@ -23,14 +23,14 @@ from worker.store.protocol import (
     HORIZON,
     LEASE_MARGIN,
     NO_DEADLINE,
-    Ask,
-    Closed,
+    AdmitRequest,
+    AlreadyAnswered,
     ClosedReason,
     Closure,
-    Go,
+    Grant,
     Known,
     Reply,
-    Seen,
+    ShopClosed,
     ShopState,
     Wait,
     counter_of,
@@ -129,11 +129,16 @@ class RedisStore:
         self._server.close()
 
     def submit(
-        self, asks: Sequence[Ask], reply: Callable[[list[Reply] | StoreError], None], *, turn: bool, holds: int
+        self,
+        requests: Sequence[AdmitRequest],
+        reply: Callable[[list[Reply] | StoreError], None],
+        *,
+        turn: bool,
+        holds: int,
     ) -> None:
         """As :class:`worker.store.protocol.Store` says; ``reply`` runs in the store's thread."""
         asked_at = self._clock.now()
-        first = asks[0]
+        first = requests[0]
         shop, limits, lease = first.shop, first.limits, first.lease + LEASE_MARGIN
         step = turn_of(limits.shop.interval, holds)
         keys = [self._shop_key(shop)]
@@ -157,10 +162,10 @@ class RedisStore:
                 limits.adapts,
             ),
         ]
-        epochs = [self._epochs.choose(ask.job_id) for ask in asks]
-        for ask, (epoch, _) in zip(asks, epochs, strict=True):
-            keys += [self._customer_key(shop, ask.customer), self._record_key(shop, ask.job_id)]
-            arguments += [_member(ask.job_id), _token(epoch), _place(ask, asked_at), _deadline(ask)]
+        epochs = [self._epochs.choose(request.job_id) for request in requests]
+        for request, (epoch, _) in zip(requests, epochs, strict=True):
+            keys += [self._customer_key(shop, request.customer), self._record_key(shop, request.job_id)]
+            arguments += [_member(request.job_id), _token(epoch), _place(request, asked_at), _deadline(request)]
 
         def done(answer: Any) -> None:
             replies: list[Reply] | StoreError
@@ -174,70 +179,79 @@ class RedisStore:
                 except StoreError as error:
                     # Whoever asked holds room for these jobs until it is told.
                     replies = error
-            for number, (ask, (epoch, kept)) in enumerate(zip(asks, epochs, strict=True)):
+            for number, (request, (epoch, kept)) in enumerate(zip(requests, epochs, strict=True)):
                 # A kept one stays kept after a refusal: the lost question may be slower than the one that was answered.
-                lost = isinstance(replies, StoreError) or (kept and not isinstance(replies[number], Go | Seen))
+                lost = isinstance(replies, StoreError) or (
+                    kept and not isinstance(replies[number], Grant | AlreadyAnswered)
+                )
                 if lost:
-                    self._epochs.keep(ask.job_id, epoch, self._horizon + GRANT_LIFETIME + lease)
+                    self._epochs.keep(request.job_id, epoch, self._horizon + GRANT_LIFETIME + lease)
             reply(replies)
 
         self._server.send("admit", keys, arguments, done)
 
-    def admit(self, ask: Ask) -> Reply:
+    def admit(self, request: AdmitRequest) -> Reply:
         """Ask for one job and wait for the answer.
 
         Raises:
           StoreError: the store is out of reach.
         """
         future: Future[list[Reply] | StoreError] = Future()
-        self.submit([ask], future.set_result, turn=False, holds=1)
+        self.submit([request], future.set_result, turn=False, holds=1)
         replies = future.result()
         if isinstance(replies, StoreError):
             raise replies
         return replies[0]
 
-    def answer(self, ask: Ask, epoch: int, result: str) -> bool:
-        keys, arguments = self._job(ask, epoch)
+    def answer(self, request: AdmitRequest, epoch: int, result: str) -> bool:
+        keys, arguments = self._job(request, epoch)
         return bool(self._server.call("answer", keys, [*arguments, self._keep, result]))
 
     def retry(
-        self, ask: Ask, epoch: int, not_before: int, *, unknown: bool = False, spent: bool = True, elapsed: int = 0
+        self,
+        request: AdmitRequest,
+        epoch: int,
+        not_before: int,
+        *,
+        unknown: bool = False,
+        spent: bool = True,
+        elapsed: int = 0,
     ) -> bool:
-        keys, arguments = self._job(ask, epoch)
+        keys, arguments = self._job(request, epoch)
         wait = max(0, not_before - self._clock.now())
         arguments += [self._keep, wait, int(unknown), int(spent), elapsed]
         return bool(self._server.call("retry", keys, arguments))
 
-    def release(self, ask: Ask, epoch: int, *, called: bool, verified: bool = False) -> None:
-        shop, limits = ask.shop, ask.limits
+    def release(self, request: AdmitRequest, epoch: int, *, called: bool, verified: bool = False) -> None:
+        shop, limits = request.shop, request.limits
         keys = [
-            self._record_key(ask.shop, ask.job_id),
+            self._record_key(request.shop, request.job_id),
             self._shop_key(shop),
-            self._customer_key(shop, ask.customer),
+            self._customer_key(shop, request.customer),
         ]
-        has_customer = int(bool(ask.customer) and not ask.free)
+        has_customer = int(bool(request.customer) and not request.uncalled)
         rates = [limits.shop.interval, limits.customer.interval]
         arguments = [_token(epoch), int(called), self._keep, *rates, has_customer, int(verified)]
         self._server.call("release", keys, arguments)
 
-    def take_read(self, ask: Ask) -> int | None:
-        limits = ask.limits
+    def take_read(self, request: AdmitRequest) -> int | None:
+        limits = request.limits
         arguments = [limits.reads.interval, limits.reads.burst, limits.reads_per_day, limits.resets_at]
-        answer = self._server.call("take_read", [self._reader_key(ask.shop, ask.customer)], arguments)
+        answer = self._server.call("take_read", [self._reader_key(request.shop, request.customer)], arguments)
         with _readable():
             now, until = answer
             return until + self._clock.now() - now if until else None
 
-    def settle(self, ask: Ask, epoch: int, outcome: Outcome, code: str | None = None) -> None:
+    def settle(self, request: AdmitRequest, epoch: int, outcome: Outcome, code: str | None = None) -> None:
         """As :class:`worker.store.protocol.Store` says, without waiting; the outcome is kept as a count only."""
 
         def done(answer: Any) -> None:
             if isinstance(answer, StoreError):
                 # The ledger still says answered: another copy would publish the result again and call nobody.
-                log.warning("settle_failed", job_id=ask.job_id, problem=str(answer))
+                log.warning("settle_failed", job_id=request.job_id, problem=str(answer))
 
-        keys, arguments = self._job(ask, epoch)
-        self._server.send("settle", keys, [*arguments, ask.campaign.encode(), counter_of(outcome, code)], done)
+        keys, arguments = self._job(request, epoch)
+        self._server.send("settle", keys, [*arguments, request.campaign.encode(), counter_of(outcome, code)], done)
 
     def known(self, jobs: Sequence[tuple[str, str]]) -> list[Known | None]:
         of_shops: dict[str, list[int]] = {}
@@ -265,10 +279,10 @@ class RedisStore:
         key = self._shop_key(shop) if customer is None else self._customer_key(shop, customer)
         self._server.call("block", [key], [max(0, until - self._clock.now())])
 
-    def slow_down(self, ask: Ask, granted_at: int) -> None:
+    def slow_down(self, request: AdmitRequest, granted_at: int) -> None:
         ago = max(0, self._clock.now() - granted_at)
-        rate, resets_at = ask.limits.shop, ask.limits.resets_at
-        self._server.call("slow_down", [self._shop_key(ask.shop)], [rate.interval, ago, resets_at])
+        rate, resets_at = request.limits.shop, request.limits.resets_at
+        self._server.call("slow_down", [self._shop_key(request.shop)], [rate.interval, ago, resets_at])
 
     def note(self, shop: str, closure: Closure | None) -> None:
         """As :class:`worker.store.protocol.Store` says, without waiting."""
@@ -390,9 +404,9 @@ class RedisStore:
             if cursor == b"0":
                 return told
 
-    def _job(self, ask: Ask, epoch: int) -> tuple[list[bytes], list[Any]]:
-        key, member = self._record_key(ask.shop, ask.job_id), _member(ask.job_id)
-        return [key], [self._prefix(ask.shop), self._period, member, _token(epoch)]
+    def _job(self, request: AdmitRequest, epoch: int) -> tuple[list[bytes], list[Any]]:
+        key, member = self._record_key(request.shop, request.job_id), _member(request.job_id)
+        return [key], [self._prefix(request.shop), self._period, member, _token(epoch)]
 
     @staticmethod
     def _prefix(shop: str) -> bytes:
@@ -444,7 +458,7 @@ def _replies(answer: list[Any], asked_at: int, answered_at: int, batch: int) -> 
 def _reply(item: list[Any], latest: int, earliest: int, batch: int) -> Reply:
     match item:
         case [1, epoch, start_at, start_by, attempts, takeovers, unknowns, elapsed, overtaken, calls]:
-            return Go(
+            return Grant(
                 int.from_bytes(epoch),
                 start_at + latest,
                 start_by + earliest,
@@ -457,13 +471,13 @@ def _reply(item: list[Any], latest: int, earliest: int, batch: int) -> Reply:
             )
         case [2, until, reason, interval]:
             by_rate = _REASONS[reason] == "rate"
-            return Closed(until + latest, _REASONS[reason], batch if by_rate else 1, interval if by_rate else 0)
+            return ShopClosed(until + latest, _REASONS[reason], batch if by_rate else 1, interval if by_rate else 0)
         case [3, scope, until]:
             return Wait("customer" if scope == 1 else "job", until + latest)
         case [4, _, None]:
-            return Seen(epoch=0, result=None)
+            return AlreadyAnswered(epoch=0, result=None)
         case [4, epoch, result]:
-            return Seen(int.from_bytes(epoch), result.decode())
+            return AlreadyAnswered(int.from_bytes(epoch), result.decode())
         case _:
             raise AssertionError("a script's reply has a form that only another version of it could give")
 
@@ -473,17 +487,17 @@ def _member(job_id: str) -> int:
     return int(job_id[16:], 16) - (1 << 63)
 
 
-def _deadline(ask: Ask) -> int:
+def _deadline(request: AdmitRequest) -> int:
     # A campaign is cancelled for every copy, whatever its deadline.
-    return NO_DEADLINE if ask.free == "cancelled" else ask.deadline
+    return NO_DEADLINE if request.uncalled == "cancelled" else request.deadline
 
 
-def _place(ask: Ask, now: int) -> int | bytes:
-    if ask.free:
+def _place(request: AdmitRequest, now: int) -> int | bytes:
+    if request.uncalled:
         return b"free"
-    if not ask.customer:
+    if not request.customer:
         return b"nobody"
-    return b"none" if ask.place is None else ask.place - now
+    return b"none" if request.place is None else request.place - now
 
 
 def _token(epoch: int) -> bytes:

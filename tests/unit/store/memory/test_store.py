@@ -5,12 +5,12 @@ Its limits and its ledger are tested together with the Redis store's, in tests/i
 
 import pytest
 
-from tests.unit.making import NOON, go, make_ask, make_limits
+from tests.unit.making import NOON, go, make_limits, make_request
 from worker.clock import ManualClock
 from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import Rate, ShopLimits
 from worker.store.memory.store import MemoryStore, Started, Waiting
-from worker.store.protocol import Closed, Go, Wait
+from worker.store.protocol import Grant, ShopClosed, Wait
 
 MIDNIGHT = NOON + DAY // 2
 RESULT = '{"outcome":"sent"}'
@@ -31,36 +31,36 @@ def store(clock: ManualClock) -> MemoryStore:
 def test_no_retention(clock: ManualClock) -> None:
     """Without retention a finished job is forgotten at once."""
     store = MemoryStore(clock, retention=0)
-    grant = go(store, make_ask())
-    assert store.answer(make_ask(), grant.epoch, RESULT)
-    store.settle(make_ask(), grant.epoch, "sent")
-    assert isinstance(store.admit(make_ask()), Go)
+    grant = go(store, make_request())
+    assert store.answer(make_request(), grant.epoch, RESULT)
+    store.settle(make_request(), grant.epoch, "sent")
+    assert isinstance(store.admit(make_request()), Grant)
 
 
 def test_restored_records(store: MemoryStore) -> None:
     """An open call of an earlier process is taken over at once; a repeat waits for its time."""
-    store.restore_record(make_ask(1).job_id, Started(epoch=0, lease=0, attempts=2, takeovers=1))
-    store.restore_record(make_ask(2).job_id, Waiting(attempts=2, takeovers=0, not_before=NOON + 5))
-    grant = go(store, make_ask(1))
+    store.restore_record(make_request(1).job_id, Started(epoch=0, lease=0, attempts=2, takeovers=1))
+    store.restore_record(make_request(2).job_id, Waiting(attempts=2, takeovers=0, not_before=NOON + 5))
+    grant = go(store, make_request(1))
     assert (grant.attempts, grant.takeovers) == (3, 2)
-    assert store.admit(make_ask(2)) == Wait("job", NOON + 5)
+    assert store.admit(make_request(2)) == Wait("job", NOON + 5)
 
 
 def granted(store: MemoryStore, limits: ShopLimits, customers: list[str], *, first: int = 1) -> int:
     """How many of these are granted, asked one after the other at one instant."""
     replies = [
-        store.admit(make_ask(number, customer=customer, limits=limits))
+        store.admit(make_request(number, customer=customer, limits=limits))
         for number, customer in enumerate(customers, start=first)
     ]
-    return sum(isinstance(reply, Go) for reply in replies)
+    return sum(isinstance(reply, Grant) for reply in replies)
 
 
 def test_restored_calls_count(store: MemoryStore, clock: ManualClock) -> None:
     """Calls that an earlier process made today count against the day; yesterday's don't."""
     limits = make_limits(per_day=3, customer_per_day=2)
     for at in (NOON - DAY, NOON - 2, NOON - 1):
-        store.restore_call(make_ask(limits=limits), at)
-    assert store.admit(make_ask(1, limits=limits)) == Wait("customer", MIDNIGHT)
+        store.restore_call(make_request(limits=limits), at)
+    assert store.admit(make_request(1, limits=limits)) == Wait("customer", MIDNIGHT)
     assert granted(store, limits, ["e:b"] * 2, first=10) == 1
     clock.set(MIDNIGHT)
     assert granted(store, limits, ["e:ann@example.com"] * 3, first=20) == 2
@@ -70,12 +70,12 @@ def test_restored_calls_keep_the_pace(clock: ManualClock) -> None:
     """Right after a restart a shop's and a customer's second still hold the calls made before it."""
     one = Rate.per_second(1, 1)
     for limits, refusal in (
-        (make_limits(shop=one), Closed(NOON - 1 + SECOND, "rate", interval=SECOND)),
+        (make_limits(shop=one), ShopClosed(NOON - 1 + SECOND, "rate", interval=SECOND)),
         (make_limits(customer=one), Wait("customer", NOON - 1 + SECOND)),
     ):
         store = MemoryStore(clock)
-        store.restore_call(make_ask(limits=limits), NOON - 1)
-        assert store.admit(make_ask(limits=limits)) == refusal
+        store.restore_call(make_request(limits=limits), NOON - 1)
+        assert store.admit(make_request(limits=limits)) == refusal
 
 
 def test_customers_are_forgotten(store: MemoryStore, clock: ManualClock) -> None:
@@ -85,7 +85,7 @@ def test_customers_are_forgotten(store: MemoryStore, clock: ManualClock) -> None
         store.block("acme", f"e:blocked{number}", NOON + DAY)
     for number in range(2000):
         clock.advance(10_000)
-        go(store, make_ask(number, customer=f"e:{number}", limits=limits))
+        go(store, make_request(number, customer=f"e:{number}", limits=limits))
     assert len(store._shops["acme"].customers) < 150
 
 
@@ -96,10 +96,12 @@ def test_a_day_begins_by_the_corrected_clock(corrected: int) -> None:
     store = MemoryStore(clock)
     limits = make_limits(per_day=1)
     clock.correct(corrected * 3600 * SECOND)
-    go(store, make_ask(1, limits=limits))
-    assert store.admit(make_ask(2, limits=limits)) == Closed(NOON + (12 - corrected) * 3600 * SECOND, "day_quota")
+    go(store, make_request(1, limits=limits))
+    assert store.admit(make_request(2, limits=limits)) == ShopClosed(
+        NOON + (12 - corrected) * 3600 * SECOND, "day_quota"
+    )
     clock.set(NOON + (12 - corrected) * 3600 * SECOND)
-    go(store, make_ask(2, limits=limits))
+    go(store, make_request(2, limits=limits))
 
 
 @pytest.mark.parametrize("corrected", [30, -30])
@@ -111,8 +113,8 @@ def test_a_grant_is_undone_on_the_day_that_it_was_charged_to(corrected: int) -> 
     limits = make_limits(per_day=3, customer_per_day=3)
     if corrected < 0:
         clock.correct(-corrected)
-    undone = go(store, make_ask(1, limits=limits))
+    undone = go(store, make_request(1, limits=limits))
     clock.correct(corrected)
-    store.release(make_ask(1, limits=limits), undone.epoch, called=False)
+    store.release(make_request(1, limits=limits), undone.epoch, called=False)
     clock.set(midnight + SECOND)
     assert granted(store, limits, ["e:ann@example.com"] * 5, first=10) == 3
