@@ -266,7 +266,7 @@ class LocalConsumer(GatedConsumer[Delivery]):
             self._inside += 1
             taken = True
             delivery = Delivery(job, self.request_for(job, config))
-            if not delivery.needs_call or not self._park(delivery, self.gate.closed_until(job.shop)):
+            if delivery.uncalled or not self._park(delivery, self.gate.closed_until(job.shop)):
                 self.gate.offer(delivery)
         return taken
 

@@ -355,7 +355,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         if message.expires:
             request = replace(request, deadline=UNKNOWN_DEADLINE)
         if request.uncalled is not None:
-            self._subscriptions.needs_no_call(shop, message.at)
+            self._subscriptions.holds_uncalled(shop, message.at)
         self.gate.offer(AmqpDelivery(job, request, message))
 
     def _reject(self, message: Received, cut: Cut) -> None:

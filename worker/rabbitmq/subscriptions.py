@@ -146,7 +146,7 @@ class Subscriptions:
         self._give_back(shop)
         self._resting[shop], self._narrow[shop] = now + REST, now + NARROW
 
-    def needs_no_call(self, shop: str, now: int) -> None:
+    def holds_uncalled(self, shop: str, now: int) -> None:
         """A job of the shop has come that ends without one; where the shop is closed, there may be more behind it."""
         self._looks.prolong(shop, now)
 

@@ -157,7 +157,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             limits=self._controls.limits_of(shop, self.context.clock.now()),
             lease=self.context.longest_call,
             place=place,
-            uncalled=self._controls.ends_as(job, self.context.clock.now(), self.context.clock.ahead()),
+            uncalled=self._controls.uncalled_as(job, self.context.clock.now(), self.context.clock.ahead()),
             campaign=job.campaign,
             deadline=NO_DEADLINE if job.not_after is None else min(from_datetime(job.not_after), NO_DEADLINE),
         )
@@ -184,7 +184,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         if self.context.shops.refresh():
             self.configure_shops()
         if now + self.context.clock.ahead() > self._controls.next_deadline:
-            self._let_pass(now)
+            self._release_uncalled(now)
         self._look(now)
         self._rates.follow(now)
         self.breakers.probe(now)
@@ -294,18 +294,18 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             limits = self._rates.limits_of(delivery.shop, delivery.request.limits, now)
             if limits is not delivery.request.limits:
                 delivery.request = replace(delivery.request, limits=limits)
-            if delivery.needs_call:
-                self._free(delivery, now)
+            if not delivery.uncalled:
+                self._mark_uncalled(delivery, now)
             if delivery.request.uncalled == "cancelled" and not self._is_cancelled(delivery, now):
                 self._doubted.append(delivery)
             else:
                 # Apart, since a shop that is told to wait has no more to say about those that need no call.
-                asking.setdefault((delivery.shop, delivery.needs_call), []).append(delivery)
+                asking.setdefault((delivery.shop, delivery.uncalled), []).append(delivery)
             delivery = self.gate.next(now)
         self._submitting = True
-        for (shop, needs_call), deliveries in asking.items():
+        for (shop, uncalled), deliveries in asking.items():
             self._unanswered += 1
-            turn = needs_call and shop in self._turns
+            turn = not uncalled and shop in self._turns
             if turn:
                 self._turns.discard(shop)
             requests = [delivery.request for delivery in deliveries]
@@ -370,7 +370,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
                 if reply.takeovers:
                     log.warning("job_taken_over", shop=delivery.shop, job_id=delivery.job.job_id, times=reply.takeovers)
                 if reply.takeovers < CRASH_LOOP:
-                    suspect = reply.takeovers >= ALONE_FROM and delivery.needs_call
+                    suspect = reply.takeovers >= ALONE_FROM and not delivery.uncalled
                     if suspect and not self.gate.is_alone(delivery):
                         self._undo(delivery)
                         self.gate.isolate(delivery)
@@ -416,12 +416,12 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
 
     def _by_its_deadline(self, delivery: D, now: int, until: int) -> int:
         # By its deadline it is back, to end then rather than at its turn.
-        if delivery.needs_call and delivery.job.not_after is not None:
+        if not delivery.uncalled and delivery.job.not_after is not None:
             return min(until, max(now, from_datetime(delivery.job.not_after) - self.context.clock.ahead()) + 1)
         return until
 
-    def _free(self, delivery: D, now: int) -> bool:
-        uncalled = self._controls.ends_as(delivery.job, now, self.context.clock.ahead())
+    def _mark_uncalled(self, delivery: D, now: int) -> bool:
+        uncalled = self._controls.uncalled_as(delivery.job, now, self.context.clock.ahead())
         if uncalled is not None:
             delivery.request = replace(delivery.request, uncalled=uncalled)
         return uncalled is not None
@@ -429,15 +429,15 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
     def _is_cancelled(self, delivery: D, now: int) -> bool:
         # What came after the orders were asked for was perhaps published because its campaign is cancelled no longer.
         # The ledger couldn't tell: for it, a second copy of what ended as cancelled is done with.
-        uncalled = self._controls.ends_as(delivery.job, now, self.context.clock.ahead())
+        uncalled = self._controls.uncalled_as(delivery.job, now, self.context.clock.ahead())
         return uncalled == "cancelled" and delivery.arrived_at <= self._controls.as_of
 
-    def _let_pass(self, now: int) -> None:
+    def _release_uncalled(self, now: int) -> None:
         # What waits here for its shop to open, and has expired or was called off meanwhile, waits no longer.
         self._controls.next_deadline = FOREVER
-        freed = {held.shop for held in self.gate.held() if held.needs_call and self._free(held, now)}
+        freed = {held.shop for held in self.gate.held() if not held.uncalled and self._mark_uncalled(held, now)}
         for shop in freed:
-            self.gate.let_pass(shop)
+            self.gate.release_uncalled(shop)
 
     def _look(self, now: int, *, awaited: bool = False) -> None:
         self._submitting = True
@@ -458,13 +458,13 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
                 if before is not None and news.cancelled != before.cancelled:
                     log.info("cancelled_campaigns_changed", campaigns=len(news.cancelled))
                     self.called_off()
-                self._let_pass(now)
+                self._release_uncalled(now)
                 before = news
             # Backwards, as in _take_replies.
             while self._doubted:
                 delivery = self._doubted.pop()
                 delivery.request = replace(delivery.request, uncalled=None)
-                self._free(delivery, now)
+                self._mark_uncalled(delivery, now)
                 self.gate.give_back(delivery)
 
     def _apply_pauses(self) -> None:

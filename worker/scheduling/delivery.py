@@ -51,6 +51,6 @@ class Delivery(dramatiq.MessageProxy):
         return self.request.job_id
 
     @property
-    def needs_call(self) -> bool:
-        """False for a job that has expired or is called off."""
-        return self.request.uncalled is None
+    def uncalled(self) -> bool:
+        """Whether the job ends without a call: it has expired, or its campaign is cancelled."""
+        return self.request.uncalled is not None

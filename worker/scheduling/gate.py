@@ -57,8 +57,8 @@ class Ticket(Protocol):
     def customer(self) -> str: ...
 
     @property
-    def needs_call(self) -> bool:
-        """False for a job that ends without one: no closed shop holds it back."""
+    def uncalled(self) -> bool:
+        """Whether the job ends without a call: no closed shop holds it back."""
 
 
 T = TypeVar("T", bound=Ticket)
@@ -80,7 +80,7 @@ class _Shop(Generic[T]):
     weight: float = 1.0
     max_in_flight: int = 12
     ready: deque[T] = field(default_factory=deque)
-    passing: deque[T] = field(default_factory=deque)
+    uncalled_jobs: deque[T] = field(default_factory=deque)
     in_flight: int = 0
     served: float = 0.0
     turn: float | None = None
@@ -96,8 +96,8 @@ class _Shop(Generic[T]):
 
     def line(self) -> deque[T] | None:
         """The jobs of which the first may ask, if any may."""
-        if self.passing and HOLDS_ALL not in self.closed:
-            return self.passing
+        if self.uncalled_jobs and HOLDS_ALL not in self.closed:
+            return self.uncalled_jobs
         cap = 1 if self.probing else self.max_in_flight
         if self.ready and not self.closed and self.in_flight < cap and len(self.asking) < self.window:
             return self.ready
@@ -115,7 +115,7 @@ class _Shop(Generic[T]):
         return line.popleft()
 
     def line_of(self, ticket: T) -> deque[T]:
-        return self.ready if ticket.needs_call else self.passing
+        return self.uncalled_jobs if ticket.uncalled else self.ready
 
 
 class Gate(Generic[T]):
@@ -159,17 +159,17 @@ class Gate(Generic[T]):
         state.line_of(ticket).append(ticket)
         self._enlist(state)
 
-    def let_pass(self, shop: str) -> None:
+    def release_uncalled(self, shop: str) -> None:
         """Some of the shop's jobs at hand need no call any more: nothing but their results' way holds them back."""
         state = self._shop(shop)
-        aside = [entry[2] for entry in self._aside if entry[2].shop == shop and not entry[2].needs_call]
+        aside = [entry[2] for entry in self._aside if entry[2].shop == shop and entry[2].uncalled]
         for ticket in aside:
             self._leave_aside(state, ticket)
         if aside:
-            self._aside = [entry for entry in self._aside if entry[2].shop != shop or entry[2].needs_call]
+            self._aside = [entry for entry in self._aside if entry[2].shop != shop or not entry[2].uncalled]
             heapq.heapify(self._aside)
-        state.passing.extend([*aside, *(ticket for ticket in state.ready if not ticket.needs_call)])
-        state.ready = deque(ticket for ticket in state.ready if ticket.needs_call)
+        state.uncalled_jobs.extend([*aside, *(ticket for ticket in state.ready if ticket.uncalled)])
+        state.ready = deque(ticket for ticket in state.ready if not ticket.uncalled)
         self._enlist(state)
 
     def next(self, now: int) -> T | None:
@@ -318,7 +318,7 @@ class Gate(Generic[T]):
     def loads(self) -> Iterator[ShopLoad]:
         """Every shop that has jobs here or is closed on its own account, in no particular order."""
         for state in self._shops.values():
-            ready, aside = len(state.passing) + len(state.ready), state.aside.total()
+            ready, aside = len(state.uncalled_jobs) + len(state.ready), state.aside.total()
             if ready or state.in_flight or state.closed or aside:
                 yield ShopLoad(state.name, ready, aside, state.in_flight, tuple(state.closed))
 
@@ -335,8 +335,8 @@ class Gate(Generic[T]):
     def withdraw(self, shop: str) -> list[T]:
         """Take out all jobs of the shop that haven't been handed out, waiting or set aside."""
         state = self._shop(shop)
-        taken = [*state.passing, *state.ready]
-        state.passing.clear()
+        taken = [*state.uncalled_jobs, *state.ready]
+        state.uncalled_jobs.clear()
         state.ready.clear()
         taken += [ticket for _, _, ticket in self._aside if ticket.shop == shop]
         if state.aside:
@@ -350,7 +350,7 @@ class Gate(Generic[T]):
     def held(self) -> Iterator[T]:
         """Every job that waits here, in no particular order."""
         for state in self._shops.values():
-            yield from state.passing
+            yield from state.uncalled_jobs
             yield from state.ready
         for _, _, ticket in self._aside:
             yield ticket
@@ -359,7 +359,7 @@ class Gate(Generic[T]):
     def waiting(self, shop: str) -> int:
         """How many jobs of the shop wait here, set aside or not."""
         state = self._shop(shop)
-        return len(state.passing) + len(state.ready) + (state.aside.total() if state.aside else 0)
+        return len(state.uncalled_jobs) + len(state.ready) + (state.aside.total() if state.aside else 0)
 
     def _next_alone(self) -> T | None:
         if self._in_flight:

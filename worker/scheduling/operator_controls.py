@@ -83,7 +83,7 @@ class OperatorControls:
             self._lowered[shop.slug] = shop.limits, limit.interval, lowered
         return lowered
 
-    def ends_as(self, job: Job, now: int, ahead: int) -> Literal["expired", "cancelled"] | None:
+    def uncalled_as(self, job: Job, now: int, ahead: int) -> Literal["expired", "cancelled"] | None:
         """How the job ends without a call, if it does; the wall clock is ``ahead`` of ``now``."""
         controls = self.controls
         if controls is not None and controls.cancelled and controls.is_cancelled(job.campaign, job.shop, now):

@@ -51,7 +51,7 @@ class Job:
 
     shop: str
     customer: str = ""
-    needs_call: bool = True
+    uncalled: bool = False
 
 
 def replicas(pods: int, rates: dict[str, float], hold: Callable[[int, str], int]) -> int:

@@ -32,7 +32,7 @@ class Ticket:
     shop: str
     customer: str = "c"
     number: int = 0
-    needs_call: bool = True
+    uncalled: bool = False
 
 
 def gate_of(*tickets: Ticket, threads: int = 10, max_aside: int = 8) -> Gate[Ticket]:
@@ -620,7 +620,7 @@ class Cancellable:
 
     shop: str
     customer: str
-    needs_call: bool = True
+    uncalled: bool = False
 
 
 def test_jobs_set_aside_may_pass() -> None:
@@ -637,8 +637,8 @@ def test_jobs_set_aside_may_pass() -> None:
         gate.offer(ticket)
     gate.close("a", 500, "paused")
     for ticket in (wall[1], wall[2], ready[1], elsewhere):
-        ticket.needs_call = False
-    gate.let_pass("a")
+        ticket.uncalled = True
+    gate.release_uncalled("a")
     assert gate.waiting("a") == 7
     passed = [gate.next(0) for _ in range(4)]
     assert passed == [wall[1], wall[2], ready[1], None]
@@ -663,7 +663,7 @@ def test_jobs_set_aside_may_pass() -> None:
 
 def test_what_needs_no_call_waits_for_its_results_way() -> None:
     """Only where results have nowhere to go a job that needs no call is held back too, and counts as waiting."""
-    gate = gate_of(Ticket("a", number=1, needs_call=False), Ticket("a", number=2))
+    gate = gate_of(Ticket("a", number=1, uncalled=True), Ticket("a", number=2))
     gate.close("a", 1000, HOLDS_ALL)
     assert gate.next(0) is None
     assert list(gate.loads()) == [ShopLoad("a", 2, 0, 0, (HOLDS_ALL,))]
@@ -682,7 +682,7 @@ def test_passing_jobs_are_not_counted_against_the_shop() -> None:
     assert len(drain(gate, 0)) == 2
     gate.probe("a", probing=True)
     gate.close("a", 10, "rate")
-    passing = [Ticket("a", number=number, needs_call=False) for number in (10, 11, 12)]
+    passing = [Ticket("a", number=number, uncalled=True) for number in (10, 11, 12)]
     for ticket in passing:
         gate.offer(ticket)
     assert drain(gate, 0) == passing

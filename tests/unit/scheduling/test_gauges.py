@@ -25,7 +25,7 @@ class Ticket:
 
     shop: str = "acme"
     customer: str = "ann"
-    needs_call: bool = True
+    uncalled: bool = False
 
 
 class Bench:

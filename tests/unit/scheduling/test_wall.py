@@ -27,7 +27,7 @@ class _Ticket:
     customer: str
     shop: str = "acme"
     place: int | None = None
-    needs_call: bool = True
+    uncalled: bool = False
 
 
 def test_a_wall_behind_a_backlog_is_deferred_at_most_one_and_a_half_times_a_job() -> None:
