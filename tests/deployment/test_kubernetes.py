@@ -15,7 +15,7 @@ import kubernetes_validate
 import pytest
 import typer.main
 
-from scripts.manifests import DASHBOARDS, manifests
+from scripts.programs.documents.manifests import DASHBOARDS, manifests
 from tests.deployment.rendered import (
     OVERLAYS,
     ROOT,

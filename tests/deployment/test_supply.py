@@ -9,8 +9,8 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from scripts.supply.__main__ import NOTICES, SBOM, documents
-from scripts.supply.licences import LicenceError, check, licence_of
+from scripts.programs.supply.__main__ import NOTICES, SBOM, documents
+from scripts.programs.supply.licences import LicenceError, check, licence_of
 from tests.deployment.rendered import ROOT
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from scripts.grafana.__main__ import FOLDER
+from scripts.programs.dashboards.__main__ import FOLDER
 
 Board = dict[str, Any]
 

@@ -16,7 +16,7 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 from prometheus_client import CollectorRegistry
 
-from scripts.grafana.__main__ import FOLDER, dashboards
+from scripts.programs.dashboards.__main__ import FOLDER, dashboards
 from tests.monitoring.dashboards import Board, Question, boards, filled_in, questions
 from tests.monitoring.promql import calls_over_ranges, selected
 from tests.monitoring.rules import ALERTS, RECORDED

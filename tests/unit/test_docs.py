@@ -11,7 +11,7 @@ from typing import Any, get_args
 import jsonschema
 import pytest
 
-from scripts.docs_from_code import DOCS, documents
+from scripts.programs.documents.from_code import DOCS, documents
 from worker.campaigns.rejects_file import RejectReason
 from worker.model.job import Customer, Job
 from worker.model.message import decode_message, encode_message

@@ -4,9 +4,9 @@ store's Lua needs none."""
 import random
 from pathlib import Path
 
-from scripts.mutation import lua
-from scripts.mutation.mutant import Mutant
-from scripts.mutation.sampling import sample
+from scripts.programs.mutation import lua
+from scripts.programs.mutation.mutant import Mutant
+from scripts.programs.mutation.sampling import sample
 
 ROOT = Path(__file__).parents[2]
 

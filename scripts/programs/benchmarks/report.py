@@ -1,0 +1,41 @@
+"""What a benchmark is and what it hands back, apart from how it measures."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from scripts.programs.benchmarks.site import Site
+
+
+@dataclass(frozen=True)
+class Report:
+    """Figures of one run: a table, and lines that say what was measured."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    lines: Sequence[str] = ()
+
+    def markdown(self) -> str:
+        """The table, then the lines as a list."""
+        table = [self.head, ["---", *["---:"] * (len(self.head) - 1)], *self.rows]
+        text = "\n".join(f"| {' | '.join(row)} |" for row in table)
+        return "\n\n".join([text, *(["\n".join(f"- {line}" for line in self.lines)] if self.lines else [])])
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A measurement with a name. ``reading`` is the paragraph that tells how to read its figures."""
+
+    name: str
+    title: str
+    reading: str
+    run: Callable[[Site], Report]
+
+
+def spread(values: Sequence[float], digits: int) -> str:
+    """All values, for a line that shows how far apart the rounds were."""
+    return ", ".join(f"{value:,.{digits}f}" for value in values)
+
+
+def share(part: float, whole: float) -> str:
+    """A ratio for a table's cell, empty where there is nothing to compare with."""
+    return f"{part / whole:.2f}" if whole else ""

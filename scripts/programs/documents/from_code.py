@@ -1,0 +1,178 @@
+"""The parts of docs/ that are derived from the code: JSON Schemas, tables of settings, shop keys, queues, metrics."""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from scripts.programs.documents import metrics
+from worker.model.job import Job
+from worker.model.result import Result
+from worker.rabbitmq.topology import EXCHANGES, PRODUCER_PREFIX, Exchange, queues
+from worker.settings import PREFIX, Settings
+from worker.shops.config import ShopTable
+
+DOCS = Path(__file__).resolve().parents[3] / "docs"
+
+GENERATED = "<!-- made by scripts/docs from the code: change it there -->"
+
+
+_MISSING_JOBS = """\
+## Missing jobs
+
+`referrals status` adds up what the store has counted and what lies in the queues: published = results + waiting +
+delayed + in hand + dead. It says that jobs are missing where more were counted as published than are found. Either
+jobs are lost, or only counts of them are; the sum is that of all campaigns together.
+
+- Jobs: somebody purged or deleted a queue, or RabbitMQ began with an empty data folder. Its log tells.
+- Jobs: a policy takes messages out of the queues (`message-ttl`, `max-length`, `expires`). `referrals status` names it
+  where `REFERRALS_RABBITMQ_MANAGEMENT_URL` is set.
+- Jobs: another program consumes a shop's queue, or somebody took messages out by RabbitMQ's own page. See
+  `rabbitmqctl list_consumers --vhost referrals`.
+- Counts: workers run without `REFERRALS_REDIS_URL`, or with another store than `referrals status` asks. Compare their
+  environment with yours.
+- Counts: the store lost its last seconds, or came back from an older copy. With the counts of results since then the
+  ledger's knowledge of these jobs is gone; [what each setting keeps](store.md#persistence).
+- Counts: the store was out of reach as results were counted (`tally_failed` in the workers' log), or a worker was
+  killed just then, which leaves no line.
+
+A store that lost everything has lost the published counts as well: then more jobs are found than were counted (`+`).
+
+**What to do.** Stop the cause first. Then find out whether the jobs have results: take these with `referrals collect`,
+and look for the rows of the export in them.
+
+- All have one: nothing is to be done. Counts that are lost don't come back; the line stays until the campaign's
+  counters end, one and a half times `REFERRALS_RETENTION_DAYS` after the last count.
+- Some have none: publish the export again, under the same campaign. What has ended by the ledger ends as a duplicate,
+  without a call, and the rest is sent. The line stays here as well.
+- **The store has lost data**: the ledger doesn't know what ended before, and publishing the whole export would call
+  again for jobs that have a result. Publish only the rows that have none.
+"""
+
+
+def documents() -> dict[str, str]:
+    """File name to text."""
+    return {
+        "job.schema.json": _schema(Job),
+        "result.schema.json": _schema(Result),
+        "configuration.md": _configuration(),
+        "queues.md": _queues(),
+        "metrics.md": metrics.text(GENERATED),
+    }
+
+
+def main() -> int:
+    """Write the files, or compare them with ``--check``; the exit code."""
+    stale = [
+        name
+        for name, text in documents().items()
+        if not (DOCS / name).exists() or (DOCS / name).read_text(encoding="utf-8") != text
+    ]
+    if "--check" in sys.argv[1:]:
+        for name in stale:
+            print(f"docs/{name} is not what the code says: run scripts/docs", file=sys.stderr)
+        return 1 if stale else 0
+    DOCS.mkdir(exist_ok=True)
+    for name in stale:
+        (DOCS / name).write_text(documents()[name], encoding="utf-8")
+        print(f"docs/{name}")
+    return 0
+
+
+def _schema(model: type[BaseModel]) -> str:
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **model.model_json_schema(by_alias=True, mode="validation"),
+    }
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _configuration() -> str:
+    settings = [
+        (f"`{PREFIX}{name.upper()}`", _default(field.default), field.description or "")
+        for name, field in Settings.model_fields.items()
+    ]
+    keys = [
+        (f"`{name}`", _default(field.default), field.description or "")
+        for name, field in ShopTable.model_fields.items()
+    ]
+    return "\n".join(
+        [
+            "# Configuration",
+            "",
+            GENERATED,
+            "",
+            "## Settings, by environment variable",
+            "",
+            *_table(("variable", "default", "meaning"), settings),
+            "",
+            "## Keys of the shops file",
+            "",
+            "Each may stand under `[defaults]` and under `[shops.<slug>]`, which goes before it. Paths are relative to",
+            "the file. The file, and every secret it names, is re-read when it changes; a bad new version keeps the",
+            "last good one.",
+            "",
+            *_table(("key", "default", "meaning"), keys),
+            "",
+        ]
+    )
+
+
+def _queues() -> str:
+    own = Exchange(f"{PRODUCER_PREFIX}<producer>", "direct", {})
+    exchanges = [(f"`{item.name}`", item.type, _arguments(item.arguments)) for item in (*EXCHANGES, own)]
+    declared = [
+        (
+            f"`{item.name}`",
+            ", ".join(f"`{exchange}` by `{key}`" if key else f"`{exchange}`" for exchange, key in item.bindings),
+            _arguments(item.arguments),
+        )
+        for item in queues(["<shop>"])
+    ]
+    return "\n".join(
+        [
+            "# Exchanges and queues, version 1",
+            "",
+            GENERATED,
+            "",
+            "All are durable; `referrals work` and `referrals publish` declare them. Arguments are frozen: RabbitMQ",
+            "refuses to declare a queue that exists with other ones. What you want to tune belongs in policies; never",
+            "let `referrals.results` drop its head. [What follows from what RabbitMQ does](rabbitmq.md).",
+            "",
+            "## Exchanges",
+            "",
+            *_table(("exchange", "type", "arguments"), exchanges),
+            "",
+            f"`{own.name}` is there for each of the `producers` that the shops file names, bound to the queues of its",
+            "shops by `<shop>`; [who may write to which](security.md).",
+            "",
+            "## Queues",
+            "",
+            *_table(("queue", "bound to", "arguments"), declared),
+            "",
+            *_MISSING_JOBS.splitlines(),
+            "",
+        ]
+    )
+
+
+def _table(head: tuple[str, str, str], rows: list[tuple[str, str, str]]) -> list[str]:
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (head, ("---",) * 3, *rows)]
+
+
+def _default(value: Any) -> str:
+    if value is None:
+        return "unset"
+    text = value.get_secret_value() if hasattr(value, "get_secret_value") else str(value)
+    return f"`{text}`" if text else "none"
+
+
+def _arguments(arguments: Mapping[str, Any]) -> str:
+    return "<br>".join(f"`{name}: {value}`" for name, value in arguments.items()) or "none"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
