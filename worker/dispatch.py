@@ -26,7 +26,8 @@ from worker.model.verdicts import (
     Verdict,
 )
 from worker.shops.config import ShopConfig
-from worker.store.protocol import GRANT_LIFETIME, LEASE_MARGIN, AdmitRequest, Grant, Store
+from worker.store.protocol import AdmitRequest, Grant, Store
+from worker.store.timing import GRANT_LIFETIME, LEASE_MARGIN
 from worker.telemetry.metrics import Metrics
 
 DEFAULT_THROTTLE = SECOND

@@ -16,7 +16,8 @@ from tests.unit.making import NOON, make_request
 from worker.clock import ManualClock
 from worker.shops.config import OnUnknown
 from worker.store.memory.store import Answered, MemoryStore, Started, Waiting
-from worker.store.protocol import NO_DEADLINE, AdmitRequest, AlreadyAnswered, Grant, Wait
+from worker.store.protocol import AdmitRequest, AlreadyAnswered, Grant, Wait
+from worker.store.timing import NO_DEADLINE
 
 Step = Literal[
     "idle", "granted", "calling", "final", "again", "lost", "unread", "copied", "answered", "published", "settled"

@@ -23,16 +23,8 @@ from worker.model.result import Outcome
 from worker.model.verdicts import Halted, Missing, Reading, Refused, Rejected, Retry, Sent, Throttled, Unknown, Verdict
 from worker.shops.config import ShopConfig
 from worker.store.memory.store import MemoryStore
-from worker.store.protocol import (
-    GRANT_LIFETIME,
-    LEASE_MARGIN,
-    NO_DEADLINE,
-    AdmitRequest,
-    AlreadyAnswered,
-    Grant,
-    ShopClosed,
-    Wait,
-)
+from worker.store.protocol import AdmitRequest, AlreadyAnswered, Grant, ShopClosed, Wait
+from worker.store.timing import GRANT_LIFETIME, LEASE_MARGIN, NO_DEADLINE
 from worker.telemetry.metrics import Metrics
 
 CALL = SECOND // 4

@@ -11,7 +11,8 @@ from worker.dispatch import DEFAULT_THROTTLE, RETRY_CAP, VERIFY_AFTER
 from worker.instants import SECOND, to_datetime
 from worker.model.dispositions import Fenced, GiveBack, Later
 from worker.model.verdicts import Found, Halted, Missing, Reading, Refused, Rejected, Retry, Throttled, Unknown, Verdict
-from worker.store.protocol import GRANT_LIFETIME, LEASE_MARGIN, AlreadyAnswered, Grant
+from worker.store.protocol import AlreadyAnswered, Grant
+from worker.store.timing import GRANT_LIFETIME, LEASE_MARGIN
 
 FOUND = Found(200, {"referral_bhid": "r1", "channel": "whatsapp", "new": [1, None]})
 OBSOLETE = Halted(400, "obsolete_global_api_version", None, every_shop=True)

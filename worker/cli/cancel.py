@@ -13,7 +13,8 @@ from worker.errors import StoreError, UsageError
 from worker.model.controls import EVERY_SHOP, Controls
 from worker.model.job import canonical
 from worker.shops.file import ReadableShops, readable_shops
-from worker.store.protocol import MOST_CANCELLED, OTHER_CAMPAIGNS, Store
+from worker.store.counting import OTHER_CAMPAIGNS
+from worker.store.protocol import MOST_CANCELLED, Store
 
 LONGEST_CAMPAIGN = 200
 

@@ -38,7 +38,8 @@ from worker.scheduling.attribution import Trouble
 from worker.scheduling.consumer import GatedConsumer
 from worker.scheduling.context import Context
 from worker.scheduling.delivery import Delivery
-from worker.store.protocol import UNKNOWN_DEADLINE, AdmitRequest, Grant
+from worker.store.protocol import AdmitRequest, Grant
+from worker.store.timing import UNKNOWN_DEADLINE
 
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 15.0

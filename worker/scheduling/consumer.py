@@ -26,16 +26,8 @@ from worker.scheduling.operator_controls import OperatorControls
 from worker.scheduling.shop_rates import ShopRates
 from worker.shops.config import ShopConfig
 from worker.shops.credentials import ReadyToken
-from worker.store.protocol import (
-    LEASE_MARGIN,
-    NO_DEADLINE,
-    AdmitRequest,
-    AlreadyAnswered,
-    Grant,
-    Reply,
-    ShopClosed,
-    Wait,
-)
+from worker.store.protocol import AdmitRequest, AlreadyAnswered, Grant, Reply, ShopClosed, Wait
+from worker.store.timing import LEASE_MARGIN, NO_DEADLINE
 
 HOUSEKEEPING = SECOND
 """How often the shops file is looked at and what takes too long is looked for."""

@@ -25,7 +25,8 @@ from worker.simulator.consumer import SimulatedConsumer, Ticket
 from worker.simulator.queues import ShopQueue
 from worker.simulator.report import Report, ShopReport
 from worker.store.memory.store import MemoryStore
-from worker.store.protocol import HORIZON, AdmitRequest, Reply
+from worker.store.protocol import AdmitRequest, Reply
+from worker.store.timing import HORIZON
 from worker.telemetry.metrics import Metrics
 
 BEGIN = 1_793_620_800 * SECOND

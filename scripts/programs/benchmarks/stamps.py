@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from worker.instants import SECOND
 from worker.settings import Settings
-from worker.store.protocol import GRANT_LIFETIME, LEASE_MARGIN
+from worker.store.timing import GRANT_LIFETIME, LEASE_MARGIN
 
 _SETTINGS = Settings.model_construct()
 LEASE = int((_SETTINGS.call_deadline_seconds + _SETTINGS.connect_timeout_seconds) * SECOND) + LEASE_MARGIN

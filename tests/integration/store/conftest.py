@@ -6,7 +6,7 @@ from typing import cast, get_args
 import pytest
 
 from tests.integration.store.worlds import Kind, MemoryWorld, RedisWorld, World
-from worker.store.protocol import HORIZON
+from worker.store.timing import HORIZON
 
 
 @pytest.fixture(params=get_args(Kind))

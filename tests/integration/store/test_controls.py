@@ -6,7 +6,8 @@ from tests.integration.store.worlds import RedisWorld, World, advance
 from worker.errors import StoreError
 from worker.instants import DAY, SECOND
 from worker.model.controls import EVERY_SHOP, Controls, Pause, RateLimit
-from worker.store.protocol import CANCELLED_FOR, Store
+from worker.store.protocol import Store
+from worker.store.timing import CANCELLED_FOR
 
 
 def seen(store: Store, known: int = -1) -> Controls | None:

@@ -11,16 +11,8 @@ import pytest
 from tests.integration.store.worlds import RESULT, RedisWorld, World, advance, finish, flush
 from tests.unit.making import LEASE, NOON, go, make_request
 from worker.instants import DAY, SECOND
-from worker.store.protocol import (
-    GRANT_LIFETIME,
-    LEASE_MARGIN,
-    UNKNOWN_DEADLINE,
-    AdmitRequest,
-    AlreadyAnswered,
-    Grant,
-    Store,
-    Wait,
-)
+from worker.store.protocol import AdmitRequest, AlreadyAnswered, Grant, Store, Wait
+from worker.store.timing import GRANT_LIFETIME, LEASE_MARGIN, UNKNOWN_DEADLINE
 
 WHOLE_LEASE = GRANT_LIFETIME + LEASE + LEASE_MARGIN
 UNCALLED = '{"outcome":"expired","sender":"Zoë"}'

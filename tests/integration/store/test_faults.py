@@ -19,16 +19,8 @@ from worker.clock import SystemClock
 from worker.errors import ConfigurationError, StoreError
 from worker.instants import SECOND
 from worker.limits.token_bucket import Rate
-from worker.store.protocol import (
-    MOST_CAMPAIGNS,
-    OTHER_CAMPAIGNS,
-    AdmitRequest,
-    AlreadyAnswered,
-    Grant,
-    Reply,
-    ShopClosed,
-    Wait,
-)
+from worker.store.counting import MOST_CAMPAIGNS, OTHER_CAMPAIGNS
+from worker.store.protocol import AdmitRequest, AlreadyAnswered, Grant, Reply, ShopClosed, Wait
 from worker.store.redis import RedisStore
 
 SECRET = "s3cret-of-the-store"  # what no error may show

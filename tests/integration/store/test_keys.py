@@ -14,7 +14,8 @@ from tests.unit.making import LEASE, NOON, go, make_limits, make_request
 from worker.instants import DAY, SECOND
 from worker.limits.adaptive import RECOVERY
 from worker.limits.token_bucket import Rate
-from worker.store.protocol import GRANT_LIFETIME, LEASE_MARGIN, AdmitRequest, Grant, Reply, ShopClosed, Wait
+from worker.store.protocol import AdmitRequest, Grant, Reply, ShopClosed, Wait
+from worker.store.timing import GRANT_LIFETIME, LEASE_MARGIN
 
 ADDRESS = "erased@example.com"
 CUSTOMER = f"e:{ADDRESS}"

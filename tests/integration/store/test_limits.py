@@ -23,7 +23,8 @@ from tests.integration.store.worlds import (
 from tests.unit.making import NOON, go, make_limits, make_request
 from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import Rate, ShopLimits, day_of
-from worker.store.protocol import HORIZON, AdmitRequest, AlreadyAnswered, Grant, ShopClosed, Wait
+from worker.store.protocol import AdmitRequest, AlreadyAnswered, Grant, ShopClosed, Wait
+from worker.store.timing import HORIZON
 
 MIDNIGHT = NOON + DAY // 2
 

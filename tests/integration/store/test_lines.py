@@ -4,7 +4,8 @@ from tests.integration.store.worlds import World, advance, finish, granted
 from tests.unit.making import LEASE, NOON, go, make_limits, make_request
 from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import Rate
-from worker.store.protocol import GRANT_LIFETIME, LEASE_MARGIN, AlreadyAnswered, ShopClosed, Wait
+from worker.store.protocol import AlreadyAnswered, ShopClosed, Wait
+from worker.store.timing import GRANT_LIFETIME, LEASE_MARGIN
 
 WHOLE_LEASE = GRANT_LIFETIME + LEASE + LEASE_MARGIN
 

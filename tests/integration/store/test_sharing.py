@@ -14,8 +14,9 @@ from tests.unit.making import NOON, go, make_limits, make_request
 from worker.clock import ManualClock
 from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import Rate
-from worker.store.protocol import GRANT_LIFETIME, HORIZON, SHORTEST_TURN, Grant, ShopClosed, Wait
+from worker.store.protocol import Grant, ShopClosed, Wait
 from worker.store.redis import RedisStore
+from worker.store.timing import GRANT_LIFETIME, HORIZON, SHORTEST_TURN
 
 MIDNIGHT = NOON + DAY // 2
 FOREVER = NOON + 1000 * DAY

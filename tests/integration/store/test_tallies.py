@@ -7,7 +7,7 @@ from tests.integration.store.worlds import RESULT, RedisWorld, World, advance, f
 from tests.unit.making import go, make_request
 from worker.instants import DAY
 from worker.model.result import Outcome
-from worker.store.protocol import MOST_CAMPAIGNS, MOST_COUNTERS, OTHER_CAMPAIGNS
+from worker.store.counting import MOST_CAMPAIGNS, MOST_COUNTERS, OTHER_CAMPAIGNS
 
 
 def end(world: World, number: int, outcome: Outcome, code: str | None, campaign: str = "frühling") -> None:

@@ -17,7 +17,7 @@ from worker.scheduling.consumer import ALONE_FROM, HOUSEKEEPING
 from worker.scheduling.delivery import Delivery
 from worker.scheduling.token_probe import GRACE
 from worker.shops.config import ShopConfig
-from worker.store.protocol import LEASE_MARGIN
+from worker.store.timing import LEASE_MARGIN
 
 BAD_TOKEN = Halted(401, "invalid_token", None, every_shop=False)
 OBSOLETE = Halted(400, "obsolete_global_api_version", None, every_shop=True)

@@ -12,7 +12,7 @@ from worker.limits.token_bucket import Rate, day_of
 from worker.shops.config import ShopTable
 from worker.simulator import Fleet, Load, Report, Scenario
 from worker.simulator.fleet import BEGIN
-from worker.store.protocol import HORIZON, SHORTEST_TURN
+from worker.store.timing import HORIZON, SHORTEST_TURN
 
 MIDNIGHT = BEGIN + DAY // 2
 

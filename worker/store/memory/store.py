@@ -14,15 +14,9 @@ from worker.limits.adaptive import Slowdown, fall, granted, interval_of
 from worker.limits.token_bucket import Rate, ShopLimits, after, day_of, earliest, next_reset, refund
 from worker.model.controls import Controls
 from worker.model.result import OUTCOMES, UNCALLED, Outcome
+from worker.store.counting import MOST_COUNTERS, counter_of
 from worker.store.memory.tallies import counts_of
 from worker.store.protocol import (
-    CANCELLED_FOR,
-    CLOSURE_OUTLIVES,
-    GRANT_LIFETIME,
-    LEASE_MARGIN,
-    MOST_COUNTERS,
-    NO_DEADLINE,
-    UNKNOWN_DEADLINE,
     AdmitRequest,
     AlreadyAnswered,
     Closure,
@@ -32,7 +26,14 @@ from worker.store.protocol import (
     ShopClosed,
     ShopState,
     Wait,
-    counter_of,
+)
+from worker.store.timing import (
+    CANCELLED_FOR,
+    CLOSURE_OUTLIVES,
+    GRANT_LIFETIME,
+    LEASE_MARGIN,
+    NO_DEADLINE,
+    UNKNOWN_DEADLINE,
     turn_of,
 )
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from itertools import islice
 
-from worker.store.protocol import MOST_CAMPAIGNS, MOST_COUNTERS, OTHER_CAMPAIGNS
+from worker.store.counting import MOST_CAMPAIGNS, MOST_COUNTERS, OTHER_CAMPAIGNS
 
 _LOOKED_AT = 10
 """Campaigns that are looked at for one that is over, so that a new name costs no more than that."""

@@ -16,13 +16,8 @@ from worker.instants import DAY
 from worker.limits.token_bucket import ShopLimits
 from worker.model.controls import Controls, Pause, RateLimit
 from worker.model.result import Outcome
+from worker.store.counting import counter_of
 from worker.store.protocol import (
-    CANCELLED_FOR,
-    CLOSURE_OUTLIVES,
-    GRANT_LIFETIME,
-    HORIZON,
-    LEASE_MARGIN,
-    NO_DEADLINE,
     AdmitRequest,
     AlreadyAnswered,
     ClosedReason,
@@ -33,11 +28,18 @@ from worker.store.protocol import (
     ShopClosed,
     ShopState,
     Wait,
-    counter_of,
-    turn_of,
 )
 from worker.store.redis.client import Server, Watch
 from worker.store.redis.epochs import Epochs
+from worker.store.timing import (
+    CANCELLED_FOR,
+    CLOSURE_OUTLIVES,
+    GRANT_LIFETIME,
+    HORIZON,
+    LEASE_MARGIN,
+    NO_DEADLINE,
+    turn_of,
+)
 
 PREFIX = "rd:"
 
