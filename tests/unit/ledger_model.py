@@ -128,7 +128,7 @@ class RealLedger:
         self._store = store = MemoryStore(ManualClock(NOON))
         store._epoch = epoch
         if record.ended:
-            store.restore_record(self._request.job_id, Answered(epoch, RESULTS[True]))
+            store.load_record(self._request.job_id, Answered(epoch, RESULTS[True]))
             store.settle(self._request, epoch, "expired")
         end = NOON if record.due else NOON + 1
         latest = DEADLINES[record.latest]
@@ -136,12 +136,12 @@ class RealLedger:
             case "started":
                 counts = (record.attempts, record.takeovers, NOON, record.unknown)
                 started = Started(record.epoch, end, *counts, deadline=latest, uncalled=record.without_call)
-                store.restore_record(self._request.job_id, started)
+                store.load_record(self._request.job_id, started)
             case "waiting":
                 waiting = Waiting(record.attempts, record.takeovers, end, record.unknown, deadline=latest)
-                store.restore_record(self._request.job_id, waiting)
+                store.load_record(self._request.job_id, waiting)
             case "answered" | "done":
-                store.restore_record(self._request.job_id, Answered(record.epoch, RESULTS[record.uncalled]))
+                store.load_record(self._request.job_id, Answered(record.epoch, RESULTS[record.uncalled]))
             case "none":
                 pass
         if record.kind == "done":

@@ -67,10 +67,10 @@ def make_request(
     shop: str = "acme",
     customer: str = "e:ann@example.com",
     limits: ShopLimits = PLENTY,
-    place: int | None = None,
+    place_in_line: int | None = None,
 ) -> AdmitRequest:
     """What a job asks the store; each number is another job."""
-    return AdmitRequest(shop, customer, f"{number:032x}", limits, LEASE, place)
+    return AdmitRequest(shop, customer, f"{number:032x}", limits, LEASE, place_in_line)
 
 
 class Admits(Protocol):

@@ -353,7 +353,7 @@ def test_throttled(
             "customer", until
         )
     bench.clock.set(until)
-    again = go(bench.store, replace(bench.request(), place=until))
+    again = go(bench.store, replace(bench.request(), place_in_line=until))
     assert (again.attempts, again.takeovers) == (1, 0)
 
 

@@ -197,7 +197,7 @@ class Journal:
         for job_id, call in calls.items():
             self._count(store, ask_of, call, job_id)
         for job_id, record in records.items():
-            store.restore_record(job_id, record)
+            store.load_record(job_id, record)
 
     @staticmethod
     def _count(
@@ -211,7 +211,7 @@ class Journal:
         shop, customer, at = call
         request = ask_of(shop, customer, job_id)
         if request is not None:
-            store.restore_call(request, at)
+            store.count_earlier_call(request, at)
 
     def _mend_tail(self) -> None:
         # A process that was killed, or a full disk, leaves half a line. It was never acted upon: whatever follows a

@@ -43,7 +43,7 @@ class Slowdown(NamedTuple):
     calls: int = 0
 
 
-def interval_of(slowdown: Slowdown, now: int, full: int) -> int:
+def pace(slowdown: Slowdown, now: int, full: int) -> int:
     """The interval in force; ``full`` is the file's, and what it comes back to."""
     if not slowdown.interval:
         return full
@@ -52,7 +52,7 @@ def interval_of(slowdown: Slowdown, now: int, full: int) -> int:
     return max(full, math.ceil(slowdown.interval / (1 + slowdown.interval / full * climbed)))
 
 
-def granted(slowdown: Slowdown, at: int, full_at: int) -> Slowdown:
+def count_since(slowdown: Slowdown, at: int, full_at: int) -> Slowdown:
     """The slowdown once a call was granted for ``at``; ``full_at`` is when the shop's bucket was full before it."""
     if not slowdown.interval or slowdown.calls == UNKNOWN:
         return slowdown
@@ -61,7 +61,7 @@ def granted(slowdown: Slowdown, at: int, full_at: int) -> Slowdown:
 
 def fall(slowdown: Slowdown, now: int, full: int) -> Slowdown:
     """The pace after a refusal at ``now``."""
-    interval = interval_of(slowdown, now, full)
+    interval = pace(slowdown, now, full)
     slower = interval * FALL
     # The refused call itself was granted too.
     if slowdown.interval and slowdown.calls > 1:

@@ -57,7 +57,6 @@ class Taken:
 
     at: int
     tat: int
-    remaining: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ def after(tat: int, at: int, rate: Rate, cost: int = 1) -> int:
     return (tat if tat > at else at) + cost * rate.interval
 
 
-def refund(tat: int, interval: int, cost: int = 1) -> int:
+def put_back(tat: int, interval: int, cost: int = 1) -> int:
     """The bucket once ``cost`` tokens that were taken at ``interval`` and not used are put back.
 
     The rate may have changed since: by another one, a token too much or too little would be there.
@@ -87,7 +86,7 @@ def refund(tat: int, interval: int, cost: int = 1) -> int:
     return tat - cost * interval
 
 
-def take(tat: int, now: int, rate: Rate, *, cost: int = 1, horizon: int = 0) -> Taken | Limited:
+def try_take(tat: int, now: int, rate: Rate, *, cost: int = 1, horizon: int = 0) -> Taken | Limited:
     """Ask a bucket for ``cost`` tokens at ``now``, or at the latest ``horizon`` microseconds later.
 
     Pure: the caller keeps ``Taken.tat`` if it goes ahead. A bucket never used has ``tat`` 0.
@@ -97,8 +96,7 @@ def take(tat: int, now: int, rate: Rate, *, cost: int = 1, horizon: int = 0) -> 
     at = earliest(tat, now, rate, cost)
     if at > now + horizon:
         return Limited(until=at)
-    bucket = after(tat, at, rate, cost)
-    return Taken(at=at, tat=bucket, remaining=(at + rate.interval * rate.burst - bucket) // rate.interval)
+    return Taken(at=at, tat=after(tat, at, rate, cost))
 
 
 def day_of(now: int, resets_at: int) -> int:

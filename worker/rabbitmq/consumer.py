@@ -217,7 +217,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         # Another worker reads them, whose steady time may be another.
         ahead = self.context.clock.ahead()
         headers: dict[str, str | int] = (
-            {} if delivery.request.place is None else {PLACE_HEADER: delivery.request.place + ahead}
+            {} if delivery.request.place_in_line is None else {PLACE_HEADER: delivery.request.place_in_line + ahead}
         )
         if delivery.trouble is not None and delivery.trouble.since:
             headers[TROUBLE_HEADER] = delivery.trouble.moved(ahead).words

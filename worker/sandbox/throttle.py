@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from worker.instants import SECOND
-from worker.limits.token_bucket import Limited, Rate, ShopLimits, Taken, day_of, next_reset, take
+from worker.limits.token_bucket import Limited, Rate, ShopLimits, Taken, day_of, next_reset, try_take
 from worker.sandbox.responses import RefusedError
 
 
@@ -53,7 +53,7 @@ class Throttle:
             raise _refused(per_day, f"per day for this {scope}", next_reset(now, self._limits.resets_at) - now)
 
     def _ask(self, meter: _Meter, rate: Rate, scope: str, now: int) -> Taken:
-        turn = take(meter.tat, now, rate, horizon=self._max_delay)
+        turn = try_take(meter.tat, now, rate, horizon=self._max_delay)
         if isinstance(turn, Limited):
             until = now if turn.until is None else turn.until
             raise _refused(SECOND / rate.interval, f"per second for this {scope}", until - now)

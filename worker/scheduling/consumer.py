@@ -140,7 +140,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         """Whether a worker thread or the store has reported something that is still to be taken up."""
         return bool(self._returned or self._replies or self._controls.has_news or self.breakers.has_finding)
 
-    def request_for(self, job: Job, shop: ShopConfig, place: int | None = None) -> AdmitRequest:
+    def request_for(self, job: Job, shop: ShopConfig, place_in_line: int | None = None) -> AdmitRequest:
         """What to ask the store for a job."""
         return AdmitRequest(
             shop=job.shop,
@@ -148,7 +148,7 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             job_id=job.job_id,
             limits=self._controls.limits_of(shop, self.context.clock.now()),
             lease=self.context.longest_call,
-            place=place,
+            place_in_line=place_in_line,
             uncalled=self._controls.uncalled_as(job, self.context.clock.now(), self.context.clock.ahead()),
             campaign=job.campaign,
             deadline=NO_DEADLINE if job.not_after is None else min(from_datetime(job.not_after), NO_DEADLINE),
@@ -539,9 +539,9 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
             self.context.metrics.deferred(delivery.shop)
             self.defer(delivery, until)
 
-    def request_again(self, delivery: D, place: int) -> AdmitRequest:
+    def request_again(self, delivery: D, place_in_line: int) -> AdmitRequest:
         """The delivery's question with the place in line that it was given."""
-        return replace(delivery.request, place=place)
+        return replace(delivery.request, place_in_line=place_in_line)
 
     def _take_returned(self) -> None:
         if self.breakers.has_finding:

@@ -6,7 +6,7 @@ from typing import Any
 import structlog
 
 from worker.instants import SECOND
-from worker.limits.adaptive import Slowdown, interval_of
+from worker.limits.adaptive import Slowdown, pace
 from worker.limits.token_bucket import ShopLimits
 from worker.scheduling.context import Context
 from worker.scheduling.gate import Gate
@@ -81,7 +81,7 @@ class ShopRates:
         # It recovers by itself while nobody asks; once it is whole there is nothing left to follow.
         config = self._context.shops.get(shop)
         full = self._controls.limits_of(config, now).shop.interval if config is not None else slowdown.interval
-        interval = interval_of(slowdown, now, full)
+        interval = pace(slowdown, now, full)
         self._fallen[shop] = slowdown
         self._gauges.pace(shop, interval)
         if interval <= full:

@@ -33,10 +33,10 @@ ClosedReason = Literal["rate", "day_quota", "throttled"]
 class AdmitRequest:
     """One job that wants to be called. ``customer`` is the key its limits are counted by, empty for nobody.
 
-    ``place`` is the place in the customer's line that an earlier :class:`Wait` handed out. ``lease`` is the longest
-    that the call can last, in microseconds. ``uncalled`` says as what it ends without a call: no limit holds it back.
-    ``campaign`` is what the job is counted under. ``deadline`` is the job's ``not_after`` as its message has it; it is
-    compared with those of other copies of the job, never with a clock.
+    ``place_in_line`` is the one in the customer's line that an earlier :class:`Wait` handed out. ``lease`` is the
+    longest that the call can last, in microseconds. ``uncalled`` is how the job ends without a call, which no limit
+    holds back. ``campaign`` is what the job is counted under. ``deadline`` is the job's ``not_after`` as its message
+    has it; it is compared with those of other copies of the job, never with a clock.
     """
 
     shop: str
@@ -44,7 +44,7 @@ class AdmitRequest:
     job_id: str
     limits: ShopLimits
     lease: int
-    place: int | None = None
+    place_in_line: int | None = None
     uncalled: Literal["expired", "cancelled"] | None = None
     campaign: str = ""
     deadline: int = NO_DEADLINE

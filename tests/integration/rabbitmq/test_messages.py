@@ -107,7 +107,7 @@ def test_a_crash_loop_is_parked_with_its_history(vhost: Vhost, tap: Tap) -> None
     """A job during whose calls five workers ended isn't called again; its headers tell how often it was."""
     poison, refer = new_job(1), FakeRefer2()
     bench = Bench(vhost, [new_shop()], refer)
-    bench.store.restore_record(poison.job_id, Started(epoch=1, lease=0, attempts=6, takeovers=CRASH_LOOP - 1))
+    bench.store.load_record(poison.job_id, Started(epoch=1, lease=0, attempts=6, takeovers=CRASH_LOOP - 1))
     tap.put(JOBS, "acme", message_of(poison))
     tap.put(JOBS, "acme", message_of(new_job(2)))
     with bench:

@@ -104,7 +104,7 @@ def test_one_a_second_burst_five(world: World, scope: str) -> None:
         world.set(now)
         for allowed in expected:
             number += 1
-            reply = world.store.admit(make_request(number, limits=limits, place=now))
+            reply = world.store.admit(make_request(number, limits=limits, place_in_line=now))
             assert isinstance(reply, Grant) == allowed, (seconds, reply)
             if number == 6:
                 assert isinstance(reply, ShopClosed | Wait)
@@ -173,7 +173,7 @@ def test_jobs_over_a_customer_s_day_line_up_after_the_reset(world: World) -> Non
     waits = [store.admit(make_request(number, customer="e:a", limits=limits)) for number in (2, 3, 4)]
     places = [wait.until for wait in waits if isinstance(wait, Wait)]
     assert places == [MIDNIGHT + number * limits.customer.interval for number in range(3)]
-    again = replace(make_request(4, customer="e:a", limits=limits), place=places[2])
+    again = replace(make_request(4, customer="e:a", limits=limits), place_in_line=places[2])
     assert store.admit(again) == Wait("customer", places[2])
 
 
@@ -273,7 +273,7 @@ def test_a_refund_is_of_what_was_charged(world: World) -> None:
             assert granted(store, limits, ["e:ann@example.com"] * 3, first=10) == 1
             advance(world, taken.interval)
             place = world.now
-            again = [store.admit(make_request(number, limits=limits, place=place)) for number in (20, 21)]
+            again = [store.admit(make_request(number, limits=limits, place_in_line=place)) for number in (20, 21)]
             assert [isinstance(reply, Grant) for reply in again] == [True, False]
 
 
@@ -328,7 +328,9 @@ def test_a_step_back_is_never_looser(
         for number, gap in enumerate(gaps):
             now += gap
             world.set(now - step if number >= at else now)
-            reply = store.admit(make_request(number, customer=CUSTOMERS[number % 2], limits=limits, place=NOON + DAY))
+            reply = store.admit(
+                make_request(number, customer=CUSTOMERS[number % 2], limits=limits, place_in_line=NOON + DAY)
+            )
             count.append(count[-1] + isinstance(reply, Grant))
         counts.append(count)
     assert all(stepped <= steady for steady, stepped in zip(*counts, strict=True))
@@ -390,7 +392,8 @@ def test_no_limit_is_ever_exceeded(
             continue
         place = any_world.now if action == "ask with place" else None
         requests = [
-            make_request(10 * number + copy, customer=customer, limits=limits, place=place) for copy in range(pick + 1)
+            make_request(10 * number + copy, customer=customer, limits=limits, place_in_line=place)
+            for copy in range(pick + 1)
         ]
         for request, reply in zip(requests, submitted(store, requests, turn=action == "ask in turn"), strict=True):
             if isinstance(reply, Grant):
@@ -435,7 +438,7 @@ def test_everybody_is_served_at_the_time_given(any_world: World, limits: ShopLim
         (reply,) = submitted(store, [request], turn=turn)
         turn = isinstance(reply, ShopClosed)
         if isinstance(reply, Wait):
-            waiting.append((reply.until, replace(request, place=reply.until)))
+            waiting.append((reply.until, replace(request, place_in_line=reply.until)))
         elif isinstance(reply, ShopClosed):
             waiting.append((reply.until, request))
     assert requests <= 1 + len(customers) * (len(customers) + 1)

@@ -21,7 +21,7 @@ def test_line(world: World) -> None:
     assert waits == [Wait("customer", place) for place in places]
     for number, place in enumerate(places, start=10):
         world.set(place)
-        go(store, make_request(number, customer="e:a", limits=limits, place=place))
+        go(store, make_request(number, customer="e:a", limits=limits, place_in_line=place))
 
 
 def test_newcomers_do_not_jump_the_line(world: World) -> None:
@@ -33,9 +33,9 @@ def test_newcomers_do_not_jump_the_line(world: World) -> None:
         store.admit(make_request(number, customer="e:a", limits=limits))
     advance(world, SECOND)
     assert store.admit(make_request(4, customer="e:a", limits=limits)) == Wait("customer", NOON + 3 * SECOND)
-    go(store, make_request(2, customer="e:a", limits=limits, place=NOON + SECOND))
+    go(store, make_request(2, customer="e:a", limits=limits, place_in_line=NOON + SECOND))
     advance(world, SECOND)
-    go(store, make_request(3, customer="e:a", limits=limits, place=NOON + 2 * SECOND))
+    go(store, make_request(3, customer="e:a", limits=limits, place_in_line=NOON + 2 * SECOND))
 
 
 def test_a_place_that_comes_too_soon(world: World) -> None:
@@ -46,7 +46,7 @@ def test_a_place_that_comes_too_soon(world: World) -> None:
     waits = [store.admit(make_request(number, customer="e:a", limits=limits)) for number in (2, 3, 4)]
     assert isinstance(waits[0], Wait)
     advance(world, SECOND // 2)
-    early = make_request(2, customer="e:a", limits=limits, place=waits[0].until)
+    early = make_request(2, customer="e:a", limits=limits, place_in_line=waits[0].until)
     assert store.admit(early) == Wait("customer", NOON + SECOND)
 
 
@@ -82,7 +82,7 @@ def test_block_customer(world: World) -> None:
     assert waits == [Wait("customer", until + number * SECOND // 2) for number in range(3)]
     assert granted(store, limits, ["e:b"], first=10) == 1
     world.set(until)
-    go(store, make_request(0, customer="e:a", limits=limits, place=until))
+    go(store, make_request(0, customer="e:a", limits=limits, place_in_line=until))
 
 
 def test_a_block_keeps_the_ledger(world: World) -> None:
@@ -105,7 +105,7 @@ def test_late_holders_of_a_place_line_up_anew(world: World) -> None:
     untils = []
     for number, place in places.items():
         assert isinstance(place, Wait)
-        late = store.admit(make_request(number, customer="e:a", limits=limits, place=place.until))
+        late = store.admit(make_request(number, customer="e:a", limits=limits, place_in_line=place.until))
         untils += [late.until] if isinstance(late, Wait) else []
     assert untils == [world.now + SECOND * number for number in range(1, 5)]
 

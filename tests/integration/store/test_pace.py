@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from tests.integration.store.worlds import RedisWorld, World, advance
 from tests.unit.making import NOON, go, make_limits, make_request
 from worker.instants import SECOND
-from worker.limits.adaptive import IDLE, RECOVERY, SLOWEST, Slowdown, fall, granted, interval_of
-from worker.limits.token_bucket import Rate, Taken, after, earliest, take
+from worker.limits.adaptive import IDLE, RECOVERY, SLOWEST, Slowdown, count_since, fall, pace
+from worker.limits.token_bucket import Rate, Taken, after, earliest, try_take
 from worker.store.protocol import AdmitRequest, Grant, ShopClosed
 
 FULL = 100_000
@@ -19,7 +19,7 @@ BUSY = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 """The fixture is one store for all examples: each begins by emptying it."""
 
 
-def pace(world: World, number: int = 99) -> int:
+def pace_of(world: World, number: int = 99) -> int:
     """The interval in force; takes the token that is there."""
     go(world.store, make_request(number, limits=LIMITS))
     reply = world.store.admit(make_request(number + 1, limits=LIMITS))
@@ -29,7 +29,7 @@ def pace(world: World, number: int = 99) -> int:
 
 def test_full_pace(world: World) -> None:
     """A shop that was never refused has the interval of its file."""
-    assert pace(world) == FULL
+    assert pace_of(world) == FULL
 
 
 def test_falls_and_recovers(world: World) -> None:
@@ -39,16 +39,16 @@ def test_falls_and_recovers(world: World) -> None:
         advance(world, 2 * SECOND)
         grant = go(world.store, make_request(number, limits=LIMITS))
         world.store.slow_down(make_request(number, limits=LIMITS), grant.start_at)
-        slow = fall(granted(slow, world.now, world.now), world.now, FULL)
+        slow = fall(count_since(slow, world.now, world.now), world.now, FULL)
     for passed in (SECOND, RECOVERY // 10, RECOVERY // 3, RECOVERY):
         advance(world, passed)
-        interval = interval_of(slow, world.now, FULL)
-        assert pace(world, passed) == interval
+        interval = pace(slow, world.now, FULL)
+        assert pace_of(world, passed) == interval
         advance(world, interval - 1)
         assert isinstance(world.store.admit(make_request(passed + 5, limits=LIMITS)), ShopClosed)
         advance(world, 1)
         go(world.store, make_request(passed + 5, limits=LIMITS))
-    assert interval_of(slow, world.now, FULL) == FULL
+    assert pace(slow, world.now, FULL) == FULL
 
 
 class Model:
@@ -60,7 +60,7 @@ class Model:
 
     def request(self, world: World, request: AdmitRequest) -> bool:
         """Whether the job is granted; the store has to say so too."""
-        interval = interval_of(self.slow, world.now, FULL)
+        interval = pace(self.slow, world.now, FULL)
         at = earliest(self.tat, world.now, Rate(interval, 1))
         reply = world.store.admit(request)
         if at > world.now:
@@ -69,7 +69,7 @@ class Model:
             assert reply.until >= at
             return False
         assert isinstance(reply, Grant)
-        self.slow = granted(self.slow, at, self.tat)
+        self.slow = count_since(self.slow, at, self.tat)
         self.tat = after(self.tat, at, Rate(interval, 1))
         return True
 
@@ -81,7 +81,7 @@ class Model:
 
     def check(self, world: World) -> None:
         """Both have the same interval."""
-        assert world.store.inspect("acme", LIMITS).interval == interval_of(self.slow, world.now, FULL)
+        assert world.store.inspect("acme", LIMITS).interval == pace(self.slow, world.now, FULL)
 
 
 @settings(deadline=None, suppress_health_check=BUSY, max_examples=40)
@@ -117,7 +117,7 @@ def test_the_fall_is_measured(world: World, allowed: Rate) -> None:
         if not model.request(world, request):
             advance(world, max(1, model.tat - world.now))
             continue
-        answer = take(bucket, world.now, allowed)
+        answer = try_take(bucket, world.now, allowed)
         if isinstance(answer, Taken):
             bucket = answer.tat
             continue
@@ -176,7 +176,7 @@ def test_what_counts_as_idle(world: World, idle: int, measured: bool) -> None:
     model.refuse(world, request)
     model.check(world)
     assert (before.calls > 0) is measured
-    assert (model.slow.interval < interval_of(before, world.now, FULL) * 61 // 50) is measured
+    assert (model.slow.interval < pace(before, world.now, FULL) * 61 // 50) is measured
 
 
 def test_calls_of_before_the_fall(world: World) -> None:
@@ -186,7 +186,7 @@ def test_calls_of_before_the_fall(world: World) -> None:
         world.store.slow_down(request, NOON - 1)
         advance(world, 1)
     advance(world, SECOND)
-    assert pace(world) == interval_of(fall(Slowdown(), NOON, FULL), world.now, FULL)
+    assert pace_of(world) == pace(fall(Slowdown(), NOON, FULL), world.now, FULL)
 
 
 def test_switched_off(world: World) -> None:
@@ -202,7 +202,7 @@ def test_switched_off(world: World) -> None:
 def test_other_shops_keep_their_pace(world: World) -> None:
     """One shop's refusals are its own."""
     world.store.slow_down(make_request(1, limits=LIMITS, shop="other"), NOON - 1)
-    assert pace(world) == FULL
+    assert pace_of(world) == FULL
 
 
 def test_shared(shared: RedisWorld) -> None:

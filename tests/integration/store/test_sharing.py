@@ -57,7 +57,7 @@ def test_a_customer_s_next_call_follows_the_booked_one(ahead: World) -> None:
         Wait("customer", due)
     ]
     ahead.set(due - HORIZON)
-    placed = make_request(5, customer="e:a", limits=limits, place=due)
+    placed = make_request(5, customer="e:a", limits=limits, place_in_line=due)
     assert starts(submitted(ahead.store, [placed], turn=True)) == [due]
 
 
@@ -255,7 +255,7 @@ def test_places_hold_for_other_processes(shared: RedisWorld) -> None:
     ask_all(shared.store, limits, ["e:a", "e:a", "e:a"])
     other = shared.another()
     advance(shared, SECOND)
-    go(other, make_request(2, customer="e:a", limits=limits, place=NOON + SECOND))
+    go(other, make_request(2, customer="e:a", limits=limits, place_in_line=NOON + SECOND))
     other.close()
 
 

@@ -64,7 +64,7 @@ class Bucket:
     def _take_up_to(self, tokens: int) -> list[tuple[AdmitRequest, int]]:
         # With a place in line, so that a customer's earlier refusals don't send these to the line's end.
         now = self.world.now
-        requests = [make_request(next(self.numbers), limits=self.limits, place=now) for _ in range(tokens)]
+        requests = [make_request(next(self.numbers), limits=self.limits, place_in_line=now) for _ in range(tokens)]
         replies = submitted(self.world.store, requests) if requests else []
         assert all(reply.start_at == now for reply in replies if isinstance(reply, Grant))
         return [

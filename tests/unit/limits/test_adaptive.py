@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.instants import SECOND
-from worker.limits.adaptive import IDLE, RECOVERY, SLOWEST, UNKNOWN, Slowdown, fall, granted, interval_of
+from worker.limits.adaptive import IDLE, RECOVERY, SLOWEST, UNKNOWN, Slowdown, count_since, fall, pace
 
 FULL = 10_000
 NOW = 1_000 * SECOND
@@ -27,18 +27,18 @@ def test_measured_fall() -> None:
 def test_calls_are_counted_between_falls() -> None:
     """Each granted call counts; one after a time without work makes the count worthless until the next fall."""
     slow = Slowdown(2 * FULL, NOW)
-    slow = granted(granted(slow, NOW + 5, NOW), NOW + IDLE, NOW)
+    slow = count_since(count_since(slow, NOW + 5, NOW), NOW + IDLE, NOW)
     assert slow.calls == 2
-    idle = granted(granted(slow, NOW + 3 * IDLE, NOW + IDLE), NOW + 3 * IDLE, NOW + 3 * IDLE)
+    idle = count_since(count_since(slow, NOW + 3 * IDLE, NOW + IDLE), NOW + 3 * IDLE, NOW + 3 * IDLE)
     assert idle.calls == UNKNOWN
     assert fall(idle, NOW + 4 * IDLE, FULL).interval < 2 * FULL * 5 // 4
-    assert granted(Slowdown(), NOW, NOW) == Slowdown()
+    assert count_since(Slowdown(), NOW, NOW) == Slowdown()
 
 
 def test_recovery() -> None:
     """The rate climbs by the same amount each second and is whole at the latest after the recovery time."""
     slow = Slowdown(4 * FULL, NOW)
-    rates = [SECOND / interval_of(slow, NOW + RECOVERY * quarter // 4, FULL) for quarter in range(5)]
+    rates = [SECOND / pace(slow, NOW + RECOVERY * quarter // 4, FULL) for quarter in range(5)]
     assert [round(rate) for rate in rates] == [25, 50, 75, 100, 100]
 
 
@@ -53,5 +53,5 @@ def test_slowest() -> None:
 @given(interval=st.integers(1, 10**9), full=st.integers(1, 10**8), passed=st.integers(-(10**9), 10**10))
 def test_never_faster_than_the_file(interval: int, full: int, passed: int) -> None:
     """No slowdown and no step of the clock makes a shop faster than its file, or slower than it fell."""
-    now = interval_of(Slowdown(interval, NOW), NOW + passed, full)
+    now = pace(Slowdown(interval, NOW), NOW + passed, full)
     assert full <= now <= max(full, interval)

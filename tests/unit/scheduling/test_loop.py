@@ -148,7 +148,7 @@ class BenchConsumer(GatedConsumer[Delivery]):
         self.acknowledge(delivery)
 
     def defer(self, delivery: Delivery, until: int) -> None:
-        self.done.append(("defer", delivery.job, until, delivery.request.place))
+        self.done.append(("defer", delivery.job, until, delivery.request.place_in_line))
 
     def paused(self, shops: Sequence[str], pause: BreakerOpen) -> None:
         self.done.append(("paused", *shops, pause.cause))
@@ -511,7 +511,7 @@ def test_store_down(bench: Bench) -> None:
 def test_crash_loop(bench: Bench, takeovers: int, buried: bool) -> None:
     """A job during whose calls five workers ended is parked; one fewer still is called."""
     lost = Started(epoch=0, lease=0, attempts=takeovers, takeovers=takeovers - 1)
-    bench.store.restore_record(make_job().job_id, lost)
+    bench.store.load_record(make_job().job_id, lost)
     bench.consumer.offer(make_job())
     delivery = next(bench.consumer)
     assert (delivery is None) == buried

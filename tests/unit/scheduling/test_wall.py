@@ -51,7 +51,7 @@ def test_a_wall_behind_a_backlog_is_deferred_at_most_one_and_a_half_times_a_job(
             gate.offer(queue.popleft())
             held += 1
         while (ticket := gate.next(now)) is not None:
-            request = make_request(ticket.number, customer=ticket.customer, limits=LIMITS, place=ticket.place)
+            request = make_request(ticket.number, customer=ticket.customer, limits=LIMITS, place_in_line=ticket.place)
             match store.admit(request):
                 case Grant():
                     gate.finished(ticket)

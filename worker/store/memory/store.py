@@ -10,8 +10,8 @@ from typing import Literal, NamedTuple
 from worker.clock import Clock
 from worker.errors import StoreError
 from worker.instants import DAY
-from worker.limits.adaptive import Slowdown, fall, granted, interval_of
-from worker.limits.token_bucket import Rate, ShopLimits, after, day_of, earliest, next_reset, refund
+from worker.limits.adaptive import Slowdown, count_since, fall, pace
+from worker.limits.token_bucket import Rate, ShopLimits, after, day_of, earliest, next_reset, put_back
 from worker.model.controls import Controls
 from worker.model.result import OUTCOMES, UNCALLED, Outcome
 from worker.store.counting import MOST_COUNTERS, counter_of
@@ -428,7 +428,7 @@ class MemoryStore:
             self._controls = self._controls.without_cancelled(campaign, shop, self._clock.now())
             return self._controls
 
-    def restore_call(self, request: AdmitRequest, at: int) -> None:
+    def count_earlier_call(self, request: AdmitRequest, at: int) -> None:
         """Count a call that an earlier process made at ``at`` against the limits; calls may come in any order."""
         with self._lock:
             state = self._shop(request.shop)
@@ -440,7 +440,7 @@ class MemoryStore:
                 customer = state.customers.setdefault(request.customer, _Customer())
                 customer.tat = after(customer.tat, at, rate)
 
-    def restore_record(self, job_id: str, record: Record) -> None:
+    def load_record(self, job_id: str, record: Record) -> None:
         """Put back a job that an earlier process left open."""
         with self._lock:
             self._open[bytes.fromhex(job_id)] = record
@@ -474,7 +474,7 @@ class MemoryStore:
             _charge(customer, start_at, limits.customer)
         # Both buckets are charged at the one instant at which the call may start, so that neither window is cheated.
         if state.slowdown.interval:
-            state.slowdown = granted(state.slowdown, start_at, state.tat)
+            state.slowdown = count_since(state.slowdown, start_at, state.tat)
         _charge(state, start_at, rate)
         self._count(state, request, day)
         if customer is None:
@@ -493,7 +493,7 @@ class MemoryStore:
     def _rate(state: _Shop, limits: ShopLimits, now: int) -> Rate:
         if not (limits.adapts and state.slowdown.interval):
             return limits.shop
-        return Rate(interval_of(state.slowdown, now, limits.shop.interval), limits.shop.burst)
+        return Rate(pace(state.slowdown, now, limits.shop.interval), limits.shop.burst)
 
     @staticmethod
     def _customer(state: _Shop, name: str, now: int) -> _Customer:
@@ -512,23 +512,23 @@ class MemoryStore:
         if state.day == day and state.customer_counts.get(hash(request.customer), 0) >= limits.customer_per_day:
             # A place after the reset, not the reset itself: all would come at that one instant, again and again.
             reset = self._reset(now, limits)
-            if request.place is not None and request.place >= reset:
-                return Wait("customer", request.place)
+            if request.place_in_line is not None and request.place_in_line >= reset:
+                return Wait("customer", request.place_in_line)
             return Wait("customer", _next_place(customer, reset, limits.customer))
-        if request.place is None and customer.line > now:
+        if request.place_in_line is None and customer.line > now:
             # Others were told to come back in turn; a newcomer that took their token would send them to the end.
             return Wait("customer", _next_place(customer, due, limits.customer))
         if due > now + horizon:
             # Jobs that come back late, after standing behind others in their queue, all missed their places: told the
             # same instant they would come back together again and again, 28 times each of 300. They line up anew.
-            on_time = request.place is not None and now <= request.place + limits.customer.interval
+            on_time = request.place_in_line is not None and now <= request.place_in_line + limits.customer.interval
             return Wait("customer", due if on_time else _next_place(customer, due, limits.customer))
         return None
 
     def _refund(self, request: AdmitRequest, record: Started) -> None:
         state = self._shop(request.shop)
         if state.base == record.shop_base:
-            state.tat = refund(state.tat, record.shop_interval)
+            state.tat = put_back(state.tat, record.shop_interval)
         if state.day == record.day:
             state.day_count = max(0, state.day_count - 1)
             calls = state.customer_counts.get(hash(request.customer), 0) if request.customer else 0
@@ -536,7 +536,7 @@ class MemoryStore:
                 state.customer_counts[hash(request.customer)] = calls - 1
         customer = state.customers.get(request.customer)
         if customer is not None and customer.base == record.customer_base:
-            customer.tat = refund(customer.tat, record.customer_interval)
+            customer.tat = put_back(customer.tat, record.customer_interval)
 
     # A day begins when the provider's does, by the right time; all else goes by the steady one.
 

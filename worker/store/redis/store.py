@@ -499,7 +499,7 @@ def _place(request: AdmitRequest, now: int) -> int | bytes:
         return b"free"
     if not request.customer:
         return b"nobody"
-    return b"none" if request.place is None else request.place - now
+    return b"none" if request.place_in_line is None else request.place_in_line - now
 
 
 def _token(epoch: int) -> bytes:

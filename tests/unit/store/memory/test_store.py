@@ -39,8 +39,8 @@ def test_no_retention(clock: ManualClock) -> None:
 
 def test_restored_records(store: MemoryStore) -> None:
     """An open call of an earlier process is taken over at once; a repeat waits for its time."""
-    store.restore_record(make_request(1).job_id, Started(epoch=0, lease=0, attempts=2, takeovers=1))
-    store.restore_record(make_request(2).job_id, Waiting(attempts=2, takeovers=0, not_before=NOON + 5))
+    store.load_record(make_request(1).job_id, Started(epoch=0, lease=0, attempts=2, takeovers=1))
+    store.load_record(make_request(2).job_id, Waiting(attempts=2, takeovers=0, not_before=NOON + 5))
     grant = go(store, make_request(1))
     assert (grant.attempts, grant.takeovers) == (3, 2)
     assert store.admit(make_request(2)) == Wait("job", NOON + 5)
@@ -59,7 +59,7 @@ def test_restored_calls_count(store: MemoryStore, clock: ManualClock) -> None:
     """Calls that an earlier process made today count against the day; yesterday's don't."""
     limits = make_limits(per_day=3, customer_per_day=2)
     for at in (NOON - DAY, NOON - 2, NOON - 1):
-        store.restore_call(make_request(limits=limits), at)
+        store.count_earlier_call(make_request(limits=limits), at)
     assert store.admit(make_request(1, limits=limits)) == Wait("customer", MIDNIGHT)
     assert granted(store, limits, ["e:b"] * 2, first=10) == 1
     clock.set(MIDNIGHT)
@@ -74,7 +74,7 @@ def test_restored_calls_keep_the_pace(clock: ManualClock) -> None:
         (make_limits(customer=one), Wait("customer", NOON - 1 + SECOND)),
     ):
         store = MemoryStore(clock)
-        store.restore_call(make_request(limits=limits), NOON - 1)
+        store.count_earlier_call(make_request(limits=limits), NOON - 1)
         assert store.admit(make_request(limits=limits)) == refusal
 
 
