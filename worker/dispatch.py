@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
+from worker.backoff import doubling_pause
 from worker.clock import Clock
 from worker.errors import StoreError
 from worker.instants import DAY, SECOND, from_datetime, to_datetime
@@ -28,7 +29,7 @@ from worker.model.verdicts import (
 from worker.shops.config import ShopConfig
 from worker.store.protocol import AdmitRequest, Grant, Store
 from worker.store.timing import GRANT_LIFETIME, LEASE_MARGIN
-from worker.telemetry.metrics import Metrics
+from worker.telemetry.metrics.process import Metrics
 
 DEFAULT_THROTTLE = SECOND
 """How long a 429 without a readable ``Retry-After`` blocks; the vendor's shortest window is a second."""
@@ -295,7 +296,7 @@ class Dispatcher:
 
     def _wait(self, grant: Grant) -> int:
         # Full jitter: after an outage the repeats of a whole campaign must not come back at one instant.
-        return int(min(RETRY_BASE << (grant.attempts - 1), RETRY_CAP) * self._random())
+        return int(doubling_pause(grant.attempts, RETRY_BASE, RETRY_CAP) * self._random())
 
     def _later(
         self,

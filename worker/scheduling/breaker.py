@@ -6,6 +6,7 @@ What may be a single job's trouble doesn't close the shop: see :mod:`worker.sche
 from dataclasses import dataclass
 from typing import Literal
 
+from worker.backoff import doubling_pause
 from worker.instants import SECOND
 from worker.model.verdicts import Halted, Refused, Rejected, Retry, Sent, Throttled, Unknown, Verdict
 from worker.scheduling.attribution import EVERYBODY, Others, Subject
@@ -152,8 +153,8 @@ class Breaker:
     def _pause(self, cause: Cause, code: str, now: int, *, every_shop: bool = False) -> BreakerOpen | None:
         if now < self._until:
             return None
-        length = min(FIRST_PAUSE << min(self._pauses, 10), LONGEST_PAUSE)
         self._pauses += 1
+        length = doubling_pause(self._pauses, FIRST_PAUSE, LONGEST_PAUSE)
         self._until = now + length
         pause = BreakerOpen(cause, self._until, code, self._pauses, every_shop, self._token_taken)
         self._refused.clear()

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 import dramatiq
 import structlog
 
+from worker.backoff import doubling_pause
 from worker.errors import DeadLetterError, StoreError
 from worker.instants import SECOND, from_datetime
 from worker.model.dispositions import Fenced, Finish, GiveBack, Later
@@ -211,8 +212,8 @@ class GatedConsumer(dramatiq.Consumer, ABC, Generic[D]):
         now = self.context.clock.now()
         # Jobs that were under way when the rest began don't lengthen it: a dozen of them would make it a minute.
         if self.gate.reasons(delivery.shop).get("backing_off", 0) <= now:
-            backoff = min(self._backoffs.get(delivery.shop, FIRST_BACKOFF // 2) * 2, LONGEST_BACKOFF)
-            self._backoffs[delivery.shop] = backoff
+            failures = self._backoffs[delivery.shop] = self._backoffs.get(delivery.shop, 0) + 1
+            backoff = doubling_pause(failures, FIRST_BACKOFF, LONGEST_BACKOFF)
             self.gate.close(delivery.shop, now + backoff, "backing_off")
         log.warning("job_given_back", shop=delivery.shop, job_id=delivery.job.job_id, problem=problem)
         self.put_back(delivery)
