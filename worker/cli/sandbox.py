@@ -10,6 +10,7 @@ import typer
 
 from worker.errors import ConfigurationError, UsageError
 from worker.model.rehearsal import SHOP
+from worker.network.addresses import authority
 from worker.sandbox import HELP, SANDBOX_KEY_ID, SANDBOX_SECRET, SandboxConfig, make_limits, serve
 from worker.shops.credentials import SigningKey
 from worker.shops.file import read_shops
@@ -72,7 +73,7 @@ def sandbox(
 def _shop(host: str, port: int) -> str:
     # A table of TOML, with the command for its secret in a comment: a shops file holds no secret itself.
     place = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - what it listens on, not we
-    url = f"http://[{place}]:{port}" if ":" in place else f"http://{place}:{port}"
+    url = f"http://{authority(place, port)}"
     return (
         f"# `referrals sandbox` knows this shop. Its secret goes into a file beside this one:\n"
         f"#   printf %s {SANDBOX_SECRET} > sandbox.key\n"

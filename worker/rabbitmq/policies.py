@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from worker.network import plaintext, tls
+from worker.network.addresses import authority
 from worker.rabbitmq.connection import Node, Parameters
 from worker.rabbitmq.topology import DELAY_PREFIX, DELIVERY_LIMIT
 from worker.text.bounds import METRICS_PAGE, Bounds, loads
@@ -45,8 +46,7 @@ def losses(params: Parameters, management_url: str | None) -> list[str]:
     node = params.nodes[0]
     if management_url is None and not plaintext.is_this_machine(node.host):
         raise UnknownPoliciesError("REFERRALS_RABBITMQ_MANAGEMENT_URL is not set")
-    host = f"[{node.host}]" if ":" in node.host else node.host
-    base = (management_url or f"http://{host}:{MANAGEMENT_PORT}").rstrip("/")
+    base = (management_url or f"http://{authority(node.host, MANAGEMENT_PORT)}").rstrip("/")
     try:
         return told_of(_queues(base, node))
     except FOREIGN_ERRORS as error:

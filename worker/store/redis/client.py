@@ -17,6 +17,7 @@ from redis.exceptions import NoScriptError, RedisError
 from redis.retry import Retry
 
 from worker.errors import ConfigurationError, StoreError
+from worker.network.addresses import authority
 from worker.store.redis.options import client_options
 from worker.store.redis.ports import wrong_scheme
 from worker.store.redis.refusals import TIMEOUT_SECONDS, UNSPOKEN, Refusal, refusal
@@ -226,5 +227,4 @@ def _place(url: str) -> str:
     # A password with an unescaped / or # would be taken for the host's name and shown.
     if not parts.hostname or "@" in parts.path + parts.fragment or not (parts.path.strip("/") or "0").isdecimal():
         raise ValueError
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{host}:{parts.port or 6379}"
+    return authority(parts.hostname, parts.port or 6379)
