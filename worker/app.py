@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 from worker.clock import Clock, SystemClock
 from worker.dispatch import Dispatcher
 from worker.embedded.broker import LocalBroker, LocalRun
-from worker.errors import BrokerError, ConfigurationError, StoreError, place_of
+from worker.errors import BrokerError, ConfigurationError, StoreError, raised_at
 from worker.instants import SECOND
 from worker.model.job import Job
 from worker.model.message import ACTOR, QUEUE
@@ -42,7 +42,7 @@ from worker.shops.registry import ShopRegistry
 from worker.store.factory import build_store
 from worker.store.protocol import Store
 from worker.telemetry.health import MetricsServer, mark_dead
-from worker.telemetry.metrics import Metrics
+from worker.telemetry.metrics.process import Metrics
 
 SECOND_LOOK_SECONDS = 3.0
 """How long a process that has just ended may still seem to hold what only one process may."""
@@ -248,7 +248,7 @@ def _declare_actor(
         except Exception as error:  # noqa: BLE001 - the job stays whole, whatever went wrong
             # Neither its text nor a traceback with values may reach a log; where it happened is what helps.
             log.error(
-                "actor_failed", shop=job.shop, job_id=job.job_id, error=type(error).__name__, where=place_of(error)
+                "actor_failed", shop=job.shop, job_id=job.job_id, error=type(error).__name__, where=raised_at(error)
             )
 
 

@@ -1,6 +1,7 @@
-"""Time as an argument: whatever waits or stamps is given a :class:`Clock`.
+"""Time as an argument: all code that waits, measures or stamps is given a :class:`Clock`.
 
-All instants are those of :mod:`worker.instants`.
+So tests and simulations move a :class:`ManualClock` and never sleep. Instants are those of :mod:`worker.instants`:
+integer microseconds since the Unix epoch.
 """
 
 import time
@@ -10,40 +11,42 @@ from typing import Protocol
 from worker.instants import SECOND
 
 SLIGHT = SECOND // 100
-"""A difference between two clocks that nobody notices."""
+"""10 ms: a difference between wall clock and steady clock that is not followed, see :meth:`SystemClock.ahead`."""
 
 
 class Clock(Protocol):
-    """Tells the time in microseconds since the epoch: two times, for a wall clock can be put right.
+    """Tells two times in microseconds since the epoch, because a wall clock can be corrected while a job is under way.
 
-    ``now`` is steady: what is measured, waited for or limited goes by it, and it is compared with nothing from outside
-    this process. What the world reads or wrote (tokens, deadlines, results, headers) goes by the wall clock, which
-    shows ``now() + ahead()``.
+    ``now`` is steady: everything that is measured, waited for or limited goes by it. It is never compared with a time
+    from outside this process. What others read or wrote (tokens, deadlines, results, headers) goes by the wall clock,
+    which shows ``now() + ahead()``. Neither blocks, and any thread may call both.
     """
 
-    def now(self) -> int: ...
+    def now(self) -> int:
+        """The steady time, which never jumps and never runs backwards."""
 
     def ahead(self) -> int:
         """By how much the wall clock is ahead of :meth:`now` at this moment; below 0 where it is behind."""
 
 
 def _nanoseconds_since_boot() -> int:
-    # While a machine or a container's host is suspended, leases and limits run on elsewhere; the monotonic clock of
-    # Linux stands still then. Where there is no other, that one.
+    # Leases and limits run on elsewhere while this machine, or a container's host, is suspended. Linux's monotonic
+    # clock stands still during that time, and its boot clock does not. Systems without a boot clock have to make do
+    # with the monotonic one.
     return time.clock_gettime_ns(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class SystemClock:
-    """The wall clock read once, carried on by one that nobody sets.
+    """The wall clock as it was at the start, carried on by a steady clock that nobody can set.
 
-    A step of the wall clock (NTP, an operator) therefore neither opens nor closes a limit in a running process, while
-    ``ahead`` follows it. A suspended machine finds its time passed.
+    A step of the wall clock (by NTP or an operator) therefore neither opens nor closes a limit in a running process,
+    while ``ahead`` follows it. Time that the machine spends suspended counts as passed.
     """
 
     def __init__(
         self, wall: Callable[[], int] = time.time_ns, steady: Callable[[], int] = _nanoseconds_since_boot
     ) -> None:
-        """``wall`` and ``steady`` tell nanoseconds."""
+        """``wall`` and ``steady`` return nanoseconds; ``steady`` may begin anywhere."""
         self._wall = wall
         self._steady = steady
         self._offset = wall() // 1000 - steady() // 1000
@@ -54,8 +57,8 @@ class SystemClock:
 
     def ahead(self) -> int:
         ahead = self._wall() // 1000 - self.now()
-        # Reading two clocks takes microseconds, and one runs a little faster. Were each of them followed, the same
-        # instant would be told otherwise each time.
+        # Reading two clocks takes microseconds, and one runs a little faster than the other. If every such difference
+        # were followed, the same instant would have another wall time at each reading.
         if abs(ahead - self._ahead) >= SLIGHT:
             self._ahead = ahead
         return self._ahead

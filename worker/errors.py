@@ -3,20 +3,23 @@
 ::
 
     ReferralError
-    ├── ConfigurationError     settings, the shops file, a secret: the command exits 2
-    ├── UsageError             a command line or an export header that can't be meant: exits 2
-    ├── UnidentifiedCustomerError ids that no customer token carries (in worker.shops.credentials)
-    ├── InputError             a file that can't be read or written: exits 1
-    ├── UnavailableError       a server is out of reach or refuses: exits 1
-    │   ├── BrokerError        RabbitMQ
-    │   │   ├── AccessRefusedError this user may not do that; trying again changes nothing
-    │   │   ├── UnroutableError   no queue takes the message; it is in nobody's hands
-    │   │   └── UnconfirmedError  nobody knows what became of the message
-    │   └── StoreError         the shared state
-    └── DeadLetterError        a message that no retry can mend; carries its reason
+    ├── ConfigurationError        settings, the shops file or a secret can't be used: the command exits 2
+    ├── UsageError                a command line or an export's header that makes no sense: exits 2
+    ├── InputError                a file that can't be read or written: exits 1
+    ├── CheckError                `referrals shops check` found a mistake (in worker.cli.shops.check): exits 1
+    ├── UnidentifiedCustomerError ids that no customer token can carry (in worker.shops.credentials)
+    ├── UnavailableError          a server is out of reach or refuses: exits 1
+    │   ├── BrokerError           RabbitMQ
+    │   │   ├── AccessRefusedError    this user may not do that; trying again changes nothing
+    │   │   ├── UnroutableError       no queue takes the message, so nothing keeps it
+    │   │   └── UnconfirmedError      the message may have been published or not
+    │   └── StoreError            the shared state
+    └── DeadLetterError           a message that no retry can process; carries its reason
 
-A message is one line, names the place and the remedy, and never holds an address, a token or a secret: what slips into
-one is masked.
+A message is one line that names the place and the remedy. It never holds an address, a token or a secret; one that
+slips in is masked. Every foreign exception is mapped to one of these at the boundary of its library: pika's in
+:mod:`worker.rabbitmq.failures`, Redis's in :mod:`worker.store.redis.refusals`. HTTP's become verdicts instead
+(:mod:`worker.refer2.transport`).
 """
 
 from collections.abc import Mapping
@@ -39,7 +42,10 @@ DeadReason = Literal[
 
 
 class ReferralError(Exception):
-    """Base of this package's errors; ``str()`` of it is the one line that a person reads."""
+    """Base of this package's errors; ``str()`` of it is the one line that a person reads.
+
+    ``exit_code`` is what a command exits with when it ends by this error.
+    """
 
     exit_code = 1
 
@@ -47,8 +53,12 @@ class ReferralError(Exception):
         super().__init__(one_line(mask(message)))
 
 
-def place_of(error: BaseException) -> str:
-    """Where in the source an unexpected error came up. Its text may hold anything, addresses included; this doesn't."""
+def raised_at(error: BaseException) -> str:
+    """File and line at which an unexpected error was raised, for a log line.
+
+    The error's own text may quote anything, addresses included, so it is not logged. A place in the source quotes
+    nothing.
+    """
     place = error.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next
@@ -62,7 +72,7 @@ class ConfigurationError(ReferralError):
 
 
 class UsageError(ReferralError):
-    """The command can't be meant as given; nothing was done."""
+    """The command makes no sense as given; nothing was done."""
 
     exit_code = 2
 
@@ -72,7 +82,11 @@ class InputError(ReferralError):
 
 
 class UnavailableError(ReferralError):
-    """A server that everything depends on can't serve; ``reason`` is the word that readiness has for it, of few."""
+    """A server that everything depends on can't serve.
+
+    ``reason`` is one word of a small set (``unreachable``, ``credentials``, ``limit`` …), which `/readyz` and the
+    metric ``referral_unready`` show.
+    """
 
     def __init__(self, message: str, *, reason: str = "refused") -> None:
         super().__init__(message)
@@ -84,15 +98,15 @@ class BrokerError(UnavailableError):
 
 
 class AccessRefusedError(BrokerError):
-    """RabbitMQ gives our user no permission for an operation."""
+    """RabbitMQ gives our user no permission for an operation; only an administrator can change that."""
 
 
 class UnroutableError(BrokerError):
-    """RabbitMQ has no queue for the message, so it was handed back and nothing keeps it."""
+    """RabbitMQ has no queue for the message and returned it, so nothing keeps it: the caller still has to."""
 
 
 class UnconfirmedError(BrokerError):
-    """RabbitMQ has not said in time what became of the message."""
+    """RabbitMQ has not confirmed the message in time: it may be in its queue, or not."""
 
 
 class StoreError(UnavailableError):
@@ -100,7 +114,10 @@ class StoreError(UnavailableError):
 
 
 class DeadLetterError(ReferralError):
-    """A message that can't be processed however often it is tried; ``history`` counts what was tried, by name."""
+    """A message that can't be processed however often it is retried: it belongs into ``referrals.dead``.
+
+    ``detail`` explains the ``reason`` to a person. ``history`` counts what was tried by name, such as takeovers.
+    """
 
     def __init__(self, reason: DeadReason, detail: str, *, history: Mapping[str, int] | None = None) -> None:
         super().__init__(f"{reason}: {detail}")

@@ -16,6 +16,6 @@ def to_datetime(instant: int) -> datetime:
 
 
 def from_datetime(moment: datetime) -> int:
-    """The instant in microseconds of an aware datetime."""
+    """The instant in microseconds of an aware datetime, whatever its time zone."""
     delta = moment - _EPOCH
     return (delta.days * 86_400 + delta.seconds) * SECOND + delta.microseconds

@@ -12,7 +12,7 @@ import dramatiq
 import structlog
 from dramatiq.middleware import CurrentMessage
 
-from worker.errors import BrokerError, ConfigurationError, DeadLetterError, ReferralError, place_of
+from worker.errors import BrokerError, ConfigurationError, DeadLetterError, ReferralError, raised_at
 from worker.instants import SECOND
 from worker.model.dispositions import Finish, Later
 from worker.model.job import Job
@@ -120,7 +120,7 @@ class _Reader(threading.Thread):
         except Exception as error:  # noqa: BLE001 - the run ends with it, in one line
             self._run.fail(
                 ReferralError(
-                    f"reading the export failed: {type(error).__name__} at {place_of(error)}; report it, please"
+                    f"reading the export failed: {type(error).__name__} at {raised_at(error)}; report it, please"
                 )
             )
         finally:
@@ -166,7 +166,7 @@ class LocalConsumer(GatedConsumer[Delivery]):
             self.context.stopping.set()
             self._run.fail(
                 ReferralError(
-                    f"the run broke: {type(error).__name__} at {place_of(error)}; report it, please, and run the same "
+                    f"the run broke: {type(error).__name__} at {raised_at(error)}; report it, please, and run the same "
                     "command again to go on"
                 )
             )

@@ -8,7 +8,7 @@ import pika.spec
 import structlog
 
 from worker.backoff import Backoff
-from worker.errors import BrokerError, ConfigurationError, DeadLetterError, DeadReason, UnroutableError, place_of
+from worker.errors import BrokerError, ConfigurationError, DeadLetterError, DeadReason, UnroutableError, raised_at
 from worker.instants import SECOND, to_datetime
 from worker.model.dispositions import Finish, Later
 from worker.model.job import Job
@@ -169,8 +169,8 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         try:
             return super().__next__()
         except Exception as error:  # noqa: BLE001 - Dramatiq would start a second consumer, and log the error's text
-            log.error("consumer_failed", error=type(error).__name__, where=place_of(error))
-            self._disconnected(BrokerError(f"the consumer failed: {type(error).__name__} at {place_of(error)}"))
+            log.error("consumer_failed", error=type(error).__name__, where=raised_at(error))
+            self._disconnected(BrokerError(f"the consumer failed: {type(error).__name__} at {raised_at(error)}"))
             return None
 
     @property

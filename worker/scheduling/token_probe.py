@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from worker.errors import place_of
+from worker.errors import raised_at
 from worker.instants import SECOND
 from worker.model.verdicts import Halted, Unknown, Verdict, label_of
 from worker.shops.config import ShopConfig
@@ -107,5 +107,5 @@ class TokenProbe:
         try:
             return self._status(shop)
         except Exception as error:  # noqa: BLE001 - a thread that ended would leave every halted shop unasked
-            log.error("probe_failed", shop=shop.slug, error=type(error).__name__, where=place_of(error))
+            log.error("probe_failed", shop=shop.slug, error=type(error).__name__, where=raised_at(error))
             return Unknown(None, "unreadable_answer")

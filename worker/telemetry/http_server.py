@@ -26,7 +26,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from worker.errors import place_of
+from worker.errors import raised_at
 
 MOST_CONNECTIONS = 200
 
@@ -172,7 +172,7 @@ class HttpServer:
         try:
             return await self._answer(request)
         except Exception as error:  # noqa: BLE001 - it is told by kind and place, and the server goes on
-            log.error("request_failed", error=type(error).__name__, where=place_of(error))
+            log.error("request_failed", error=type(error).__name__, where=raised_at(error))
             return Answer(HTTPStatus.INTERNAL_SERVER_ERROR, b"internal server error\n")
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from worker.clock import SystemClock
-from worker.errors import AccessRefusedError, DeadLetterError, ReferralError, UnconfirmedError, place_of
+from worker.errors import AccessRefusedError, DeadLetterError, ReferralError, UnconfirmedError, raised_at
 from worker.model.controls import Controls
 from worker.model.job import is_expired
 from worker.model.message import decode_message, parse_message
@@ -65,7 +65,7 @@ def _message(letter: DeadLetter, not_after: datetime | None, controls: Controls 
     except ReferralError as error:
         return str(error)
     except Exception as error:  # noqa: BLE001 - whatever its producer wrote, the letters beside it go on
-        return f"it can't be made into a message ({type(error).__name__} at {place_of(error)})"
+        return f"it can't be made into a message ({type(error).__name__} at {raised_at(error)})"
 
 
 def _result(letter: DeadLetter) -> Outgoing:
