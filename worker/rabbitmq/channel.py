@@ -16,6 +16,7 @@ from worker.errors import BrokerError
 from worker.rabbitmq.connection import Connection, Parameters, connect
 from worker.rabbitmq.declare import declare_topology, hold_single
 from worker.rabbitmq.failures import failure
+from worker.rabbitmq.queue_inspection import QueueState, inspect_queue
 from worker.rabbitmq.topology import Queue, shop_queue
 from worker.text.bounds import IN_HAND
 
@@ -173,16 +174,10 @@ class ShopChannel:
         if self._connection is None:
             return 0
         try:
-            # On a channel of its own, which is closed where there is no such queue.
-            channel = self._connection.channel()
-            try:
-                count: int = channel.queue_declare(shop_queue(shop), passive=True).method.message_count
-            except pika.exceptions.ChannelClosedByBroker:
-                return 0
-            channel.close()
+            state = inspect_queue(self._connection, shop_queue(shop))
         except (pika.exceptions.AMQPError, OSError) as error:
             raise self._lost(error) from error
-        return count
+        return state.ready if isinstance(state, QueueState) else 0
 
     def ack(self, tag: int, generation: int) -> None:
         """The delivery is done with."""

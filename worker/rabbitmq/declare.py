@@ -10,6 +10,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from worker.errors import BrokerError, ConfigurationError
 from worker.rabbitmq.connection import Connection
 from worker.rabbitmq.failures import ACCESS_REFUSED, limit_reached, told_as_ours
+from worker.rabbitmq.queue_inspection import QueueState, inspect_queue
 from worker.rabbitmq.topology import DEAD, EXCHANGES, RESULTS, RETURN, SHOP_PREFIX, SINGLE, Exchange, Queue, shop_queue
 
 NOT_FOUND = 404
@@ -92,28 +93,18 @@ def refuse_mixture(connection: Connection, shops: Iterable[str], *, shared: bool
       BrokerError: the connection broke.
     """
     with told_as_ours(connection.node):
-        if shared and _state(connection, SINGLE) is None:
+        if shared and inspect_queue(connection, SINGLE) == RESOURCE_LOCKED:
             raise ConfigurationError(
                 "a worker process on the memory store is running, which knows nothing of the store that others share: "
                 "stop it, or set REFERRALS_REDIS_URL for it too"
             )
         for queue in () if shared else map(shop_queue, shops):
-            if _state(connection, queue):
+            state = inspect_queue(connection, queue)
+            if isinstance(state, QueueState) and state.consumers:
                 raise ConfigurationError(
                     f"workers that share a store consume {queue}, and this one would know nothing of their calls: "
                     "set REFERRALS_REDIS_URL to theirs, or stop them"
                 )
-
-
-def _state(connection: Connection, queue: str) -> int | None:
-    # How many consumers it has, 0 where it doesn't exist, None where it is another connection's own.
-    channel = connection.channel()
-    try:
-        consumers: int = channel.queue_declare(queue, passive=True).method.consumer_count
-    except pika.exceptions.ChannelClosedByBroker as error:
-        return None if error.reply_code == RESOURCE_LOCKED else 0
-    channel.close()
-    return consumers
 
 
 def _declare(channel: BlockingChannel, item: Exchange | Queue, *, passive: bool) -> None:

@@ -44,7 +44,7 @@ LIMITED = "limit"
 """The reason of a refusal because something has as many as it may have."""
 
 
-def place_of_node(node: pika.URLParameters) -> str:
+def node_address(node: pika.URLParameters) -> str:
     """Host and port as a URL has them."""
     host = f"[{node.host}]" if ":" in node.host else node.host
     return f"{host}:{node.port}"
@@ -76,7 +76,7 @@ def limit_reached(words: str) -> BrokerError | None:
 
 def _described(error: BaseException, node: pika.URLParameters) -> tuple[str, str]:
     # Why, in a word, and as a line. pika nests what happened; some of its errors have no text at all.
-    place = f"RabbitMQ at {place_of_node(node)}"
+    place = f"RabbitMQ at {node_address(node)}"
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, pika.exceptions.ProbableAuthenticationError | pika.exceptions.AuthenticationError):

@@ -2,9 +2,9 @@
 
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import pika
 import pika.channel
@@ -12,9 +12,9 @@ import pika.exceptions
 import structlog
 
 from worker.backoff import Backoff
-from worker.errors import BrokerError, UnroutableError, place_of
+from worker.errors import BrokerError, UnroutableError, raised_at
 from worker.rabbitmq.connection import Node, Parameters
-from worker.rabbitmq.failures import ACCESS_REFUSED, failure, place_of_node
+from worker.rabbitmq.failures import ACCESS_REFUSED, failure, node_address
 
 FIRST_BACKOFF_SECONDS = 0.2
 LONGEST_BACKOFF_SECONDS = 15.0
@@ -31,15 +31,13 @@ def unheard(_error: BrokerError | None) -> None:
 
 @dataclass(slots=True)
 class Outgoing:
-    """A message on its way. ``headers`` may hold what AMQP's tables can; ``properties`` go in place of all others."""
+    """A message to publish. ``properties``, where given, replace all that the other fields would make."""
 
     exchange: str
     routing_key: str
     body: bytes
     done: Done
     message_id: str | None = None
-    headers: Mapping[str, Any] | None = None
-    expiration: str | None = None
     timestamp: int | None = None
     properties: pika.BasicProperties | None = None
     returned: bool = field(default=False, init=False)
@@ -137,7 +135,7 @@ class Publisher:
             except (pika.exceptions.AMQPError, OSError) as error:
                 self._note(error)
             except Exception as error:  # noqa: BLE001 - without this thread nothing could be published ever again
-                log.error("publisher_failed", error=type(error).__name__, where=place_of(error))
+                log.error("publisher_failed", error=type(error).__name__, where=raised_at(error))
             # A pause once every node was tried; one that answers late would hold up the others else.
             if not self._untried:
                 self._stop.wait(self._backoff.next())
@@ -197,7 +195,7 @@ class Publisher:
 
     def _on_ready(self, channel: pika.channel.Channel) -> None:
         if self._problem is not None:
-            log.info("publisher_connected", place=place_of_node(self._node))
+            log.info("publisher_connected", place=node_address(self._node))
         self._problem = None
         self._last_tag = 0
         with self._lock:
@@ -222,8 +220,6 @@ class Publisher:
                     content_type="application/json",
                     delivery_mode=pika.DeliveryMode.Persistent.value,
                     message_id=message.message_id,
-                    headers=dict(message.headers) if message.headers else None,
-                    expiration=message.expiration,
                     timestamp=message.timestamp,
                 ),
                 mandatory=True,

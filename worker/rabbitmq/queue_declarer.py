@@ -9,12 +9,13 @@ import pika
 import pika.exceptions
 import structlog
 
-from worker.backoff import Backoff
-from worker.errors import BrokerError, ConfigurationError, place_of
+from worker.backoff import Backoff, doubling_pause
+from worker.errors import BrokerError, ConfigurationError, raised_at
 from worker.rabbitmq.connection import Connection, Parameters, connect
 from worker.rabbitmq.declare import declare_topology
 from worker.rabbitmq.failures import failure
 from worker.rabbitmq.producer_exchanges import Origins, ProducersOf
+from worker.rabbitmq.queue_inspection import QueueState, inspect_queues
 from worker.rabbitmq.topology import shop_queue, shop_queue_declaration
 
 BATCH = 20
@@ -104,7 +105,7 @@ class Declarer:
                 log.warning("declaring_failed", problem=str(error))
                 self._stop.wait(backoff.next())
             except Exception as error:  # noqa: BLE001 - without this thread no shop would be served, and nobody told
-                log.error("declaring_failed", error=type(error).__name__, where=place_of(error))
+                log.error("declaring_failed", error=type(error).__name__, where=raised_at(error))
                 self._stop.wait(backoff.next())
             else:
                 shops = shops[BATCH:]
@@ -160,10 +161,10 @@ class Declarer:
 class Unusable:
     """A shop's queue that could not be declared or consumed, why, and when it is tried again (monotonic seconds)."""
 
-    def __init__(self, problem: str, pause: float) -> None:
+    def __init__(self, problem: str, failures: int) -> None:
         self.problem = problem
-        self.pause = pause
-        self.again_at = time.monotonic() + pause
+        self.failures = failures
+        self.again_at = time.monotonic() + doubling_pause(failures, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
 
     @classmethod
     def found(
@@ -172,25 +173,16 @@ class Unusable:
         """What ``error`` tells of the shop's queue, logged where it is news; the pause is twice that ``before``."""
         if before is None or before.problem != str(error):
             log.error(event, shop=shop, problem=str(error))
-        return cls(str(error), FIRST_PAUSE_SECONDS if before is None else min(before.pause * 2, LONGEST_PAUSE_SECONDS))
+        return cls(str(error), 1 if before is None else before.failures + 1)
 
 
 def _existing_first(connection: Connection, shops: Sequence[str]) -> list[str]:
     # To ask for a queue takes a thirtieth of the time that a new one takes, and those that exist are those with jobs.
     if len(shops) <= BATCH:
         return list(shops)
-    existing: list[str] = []
-    channel = connection.channel()
-    for shop in shops:
-        try:
-            channel.queue_declare(shop_queue(shop), passive=True)
-        except pika.exceptions.ChannelClosedByBroker:
-            channel = connection.channel()
-        else:
-            existing.append(shop)
-    channel.close()
-    known = set(existing)
-    return existing + [shop for shop in shops if shop not in known]
+    answers = [answer for _, answer in inspect_queues(connection, map(shop_queue, shops))]
+    exists = {shop: isinstance(answer, QueueState) for shop, answer in zip(shops, answers, strict=True)}
+    return sorted(shops, key=lambda shop: not exists[shop])
 
 
 def _close(connection: Connection) -> None:

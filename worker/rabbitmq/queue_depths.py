@@ -7,17 +7,17 @@ import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
-from urllib.parse import quote, urlencode
-
-import pika.exceptions
+from urllib.parse import urlencode
 
 from worker.network import tls
+from worker.network.addresses import authority
 from worker.rabbitmq.connection import Node, Parameters, connect
+from worker.rabbitmq.declare import NOT_FOUND
 from worker.rabbitmq.failures import told_as_ours
+from worker.rabbitmq.queue_inspection import QueueState, Refusal, inspect_queues
 from worker.text.bounds import LARGEST_INTEGER, METRICS_PAGE
 
 METRICS_PORT = 15692
-NOT_FOUND = 404
 TIMEOUT_SECONDS = 5.0
 
 LONGEST_LINE = 4096
@@ -33,12 +33,6 @@ class Depth:
 
     ready: int
     unacknowledged: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    ready: int
-    consumers: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +66,9 @@ def depths(params: Parameters, names: Iterable[str], metrics_url: str | None) ->
 
 def endpoint(node: Node, metrics_url: str | None) -> str:
     """Where RabbitMQ's metrics are: at the URL that is set, or beside the broker; without a slash at its end."""
-    # A zone's sign is escaped in a URL.
-    host = f"[{quote(node.host, safe=':')}]" if ":" in node.host else node.host
-    return (metrics_url or f"http://{host}:{METRICS_PORT}").rstrip("/")
+    # A URL escapes the % before the zone of a link-local address.
+    beside = authority(node.host.replace("%", "%25"), METRICS_PORT)
+    return (metrics_url or f"http://{beside}").rstrip("/")
 
 
 def _directly() -> urllib.request.OpenerDirector:
@@ -120,33 +114,24 @@ def consumers(params: Parameters, names: Iterable[str]) -> dict[str, int]:
       BrokerError: RabbitMQ is out of reach.
     """
     found = {}
-    for name, answer in _answers(params, names):
-        if isinstance(answer, _Answer):
-            found[name] = answer.consumers
-        elif answer == NOT_FOUND:
+    for name, state in _inspected(params, names):
+        if isinstance(state, QueueState):
+            found[name] = state.consumers
+        elif state == NOT_FOUND:
             found[name] = 0
     return found
 
 
 def _asked(params: Parameters, names: Iterable[str]) -> dict[str, Depth]:
-    answers = _answers(params, names)
-    return {name: Depth(answer.ready, None) for name, answer in answers if isinstance(answer, _Answer)}
+    states = _inspected(params, names)
+    return {name: Depth(state.ready, None) for name, state in states if isinstance(state, QueueState)}
 
 
-def _answers(params: Parameters, names: Iterable[str]) -> Iterator[tuple[str, _Answer | int]]:
-    # Or the number of RabbitMQ's refusal, which closes the channel.
+def _inspected(params: Parameters, names: Iterable[str]) -> list[tuple[str, QueueState | Refusal]]:
     connection = connect(params)
     try:
         with told_as_ours(connection.node):
-            channel = connection.channel()
-            for name in names:
-                try:
-                    method = channel.queue_declare(name, passive=True).method
-                except pika.exceptions.ChannelClosedByBroker as refusal:
-                    channel = connection.channel()
-                    yield name, refusal.reply_code
-                else:
-                    yield name, _Answer(method.message_count, method.consumer_count)
+            return list(inspect_queues(connection, names))
     finally:
         if connection.is_open:
             connection.close()
