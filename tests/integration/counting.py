@@ -15,7 +15,7 @@ def main(port: int, jobs: int) -> None:
     """Count ``jobs`` results, then obey: ``hang`` stops the pump's beat, ``stuck`` a thread, end of input ends it."""
     from prometheus_client import CollectorRegistry
 
-    from worker.telemetry.metrics import Metrics
+    from worker.telemetry.metrics.process import Metrics
 
     logs.configure("WARNING", "json")
     clock = SystemClock()

@@ -20,7 +20,7 @@ from scripts.programs.dashboards.__main__ import FOLDER, dashboards
 from tests.monitoring.dashboards import Board, Question, boards, filled_in, questions
 from tests.monitoring.promql import calls_over_ranges, selected
 from tests.monitoring.rules import ALERTS, RECORDED
-from worker.telemetry.metrics import Metrics
+from worker.telemetry.metrics.process import Metrics
 
 BEYOND_THE_SDK = {"titleFormat", "textFormat"}
 """Keys of annotations that Grafana's Prometheus plugin reads (annotations.ts, processEvents) and its schema lacks."""

@@ -10,7 +10,7 @@ from worker import settings
 from worker.app import build_worker
 loaded = settings.load()
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-print(build_worker(loaded).host.marks)
+print(build_worker(loaded).context.marks)
 """
 
 

@@ -25,7 +25,7 @@ from worker.shops.config import ShopConfig
 from worker.store.memory.store import MemoryStore
 from worker.store.protocol import AdmitRequest, AlreadyAnswered, Grant, ShopClosed, Wait
 from worker.store.timing import GRANT_LIFETIME, LEASE_MARGIN, NO_DEADLINE
-from worker.telemetry.metrics import Metrics
+from worker.telemetry.metrics.process import Metrics
 
 CALL = SECOND // 4
 """How long each call takes."""

@@ -10,7 +10,7 @@ from worker.model.verdicts import Verdict
 from worker.shops.config import ShopConfig
 from worker.shops.registry import ShopRegistry
 from worker.store.protocol import Store
-from worker.telemetry.metrics import Metrics
+from worker.telemetry.metrics.process import Metrics
 
 
 @dataclass(slots=True)

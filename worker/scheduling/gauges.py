@@ -10,7 +10,7 @@ from worker.scheduling.demand import runnable_jobs_per_second
 from worker.scheduling.gate import Gate, Reason, ShopLoad
 from worker.shops.config import ShopConfig
 from worker.shops.registry import ShopRegistry
-from worker.telemetry.metrics import Metrics, ShopView
+from worker.telemetry.metrics.process import Metrics, ShopView
 
 WORKER_REASONS: tuple[Reason, ...] = ("store_down", "broker_blocked")
 

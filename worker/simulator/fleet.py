@@ -27,7 +27,7 @@ from worker.simulator.report import Report, ShopReport
 from worker.store.memory.store import MemoryStore
 from worker.store.protocol import AdmitRequest, Reply
 from worker.store.timing import HORIZON
-from worker.telemetry.metrics import Metrics
+from worker.telemetry.metrics.process import Metrics
 
 BEGIN = 1_793_620_800 * SECOND
 """Noon of some day, far from a day's end."""

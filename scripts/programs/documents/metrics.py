@@ -3,8 +3,8 @@
 from prometheus_client import CollectorRegistry
 
 from worker.telemetry.http_server import MOST_CONNECTIONS
-from worker.telemetry.metrics import OTHER_SHOPS, Metrics
-from worker.telemetry.metrics.labels import EXTRA_SERIES, SHOPS, UNLISTED_CODES
+from worker.telemetry.metrics.labels import EXTRA_SERIES, OTHER_SHOPS, SHOPS, UNLISTED_CODES
+from worker.telemetry.metrics.process import Metrics
 
 MERGED = {"sum": "sum", "min": "least", "max": "most", "latest": "latest"}
 

@@ -31,7 +31,7 @@ from worker.shops.config import ShopConfig, ShopTable
 from worker.shops.credentials import SigningKey
 from worker.shops.registry import ShopRegistry
 from worker.store.memory.store import MemoryStore
-from worker.telemetry.metrics import Metrics
+from worker.telemetry.metrics.process import Metrics
 
 CONNECTION = "bench worker"
 

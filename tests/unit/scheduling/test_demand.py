@@ -14,8 +14,7 @@ from worker.scheduling.demand import runnable_jobs_per_second
 from worker.scheduling.gate import FOREVER, Gate
 from worker.scheduling.gauges import Gauges
 from worker.shops.registry import ShopRegistry
-from worker.telemetry.metrics import Metrics
-from worker.telemetry.metrics.process import USUAL_CALL_SECONDS
+from worker.telemetry.metrics.process import USUAL_CALL_SECONDS, Metrics
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from worker.scheduling.gate import FOREVER, Gate
 from worker.scheduling.gauges import Gauges
 from worker.shops.credentials import ReadyToken
 from worker.shops.registry import ShopRegistry
-from worker.telemetry.metrics import Metrics
+from worker.telemetry.metrics.process import Metrics
 
 STUCK_AFTER = 90 * SECOND
 

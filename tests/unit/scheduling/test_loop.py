@@ -31,7 +31,7 @@ from worker.shops.registry import ShopRegistry
 from worker.store.memory.store import MemoryStore, Started
 from worker.store.protocol import AdmitRequest, AlreadyAnswered, Closure, Grant, Reply, Wait
 from worker.store.timing import GRANT_LIFETIME, HORIZON, LEASE_MARGIN
-from worker.telemetry.metrics import Metrics
+from worker.telemetry.metrics.process import Metrics
 
 SENT = Sent(200, None, {}, None)
 BODY = (

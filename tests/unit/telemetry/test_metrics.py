@@ -7,8 +7,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from worker.model.result import OUTCOMES
 from worker.model.verdicts import DOCUMENTED_CODES, Rejected, Retry, Sent, Unknown, Verdict
-from worker.telemetry.metrics import OTHER_SHOPS, RESPONSE_CODES, Metrics, ShopView
-from worker.telemetry.metrics.labels import EXTRA_SERIES, UNLISTED_CODES
+from worker.telemetry.metrics.labels import EXTRA_SERIES, OTHER_SHOPS, RESPONSE_CODES, UNLISTED_CODES
+from worker.telemetry.metrics.process import Metrics, ShopView
 
 SENT = Sent(200, None, {}, None)
 LIMIT_OF_SERIES = 30_000

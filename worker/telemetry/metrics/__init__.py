@@ -1,10 +1,5 @@
-"""The metrics: what there is (:mod:`.process`), and how many series it can make (:mod:`.labels`).
+"""The metrics: all there are (:mod:`.series`), what a process counts (:mod:`.process`), the labels (:mod:`.labels`).
 
-``prometheus_client`` decides on import whether values live in this process or in files that several share, so a
-process that is one of many sets ``PROMETHEUS_MULTIPROC_DIR`` before this package is imported.
+``prometheus_client`` decides on import whether values live in this process or in files that several share. So a process
+that is one of many sets ``PROMETHEUS_MULTIPROC_DIR`` before it imports any module of this package.
 """
-
-from worker.telemetry.metrics.labels import OTHER_SHOPS, RESPONSE_CODES
-from worker.telemetry.metrics.process import Metrics, ShopView
-
-__all__ = ["OTHER_SHOPS", "RESPONSE_CODES", "Metrics", "ShopView"]
