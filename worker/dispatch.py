@@ -27,7 +27,7 @@ from worker.model.verdicts import (
     Verdict,
 )
 from worker.shops.config import ShopConfig
-from worker.store.protocol import AdmitRequest, Grant, Store
+from worker.store.protocol import AdmissionStore, AdmitRequest, Grant
 from worker.store.timing import GRANT_LIFETIME, LEASE_MARGIN
 from worker.telemetry.metrics.process import Metrics
 
@@ -69,7 +69,7 @@ class Dispatcher:
         shop_of: Callable[[str], ShopConfig | None],
         refer: Callable[[ShopConfig, Job], Verdict],
         read_back: Callable[[ShopConfig, Job], Reading],
-        store: Store,
+        store: AdmissionStore,
         clock: Clock,
         metrics: Metrics,
         stopping: Callable[[], bool],

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import ShopLimits, next_reset
 from worker.model.result import OUTCOMES
-from worker.store.protocol import ShopState
+from worker.store.shop_state import ShopState
 
 _REJECTED = "rejected:"
 

@@ -14,7 +14,7 @@ from worker.model.controls import EVERY_SHOP, Controls
 from worker.model.job import canonical
 from worker.shops.file import ReadableShops, readable_shops
 from worker.store.counting import OTHER_CAMPAIGNS
-from worker.store.protocol import MOST_CANCELLED, Store
+from worker.store.protocol import MOST_CANCELLED, CountersStore
 
 LONGEST_CAMPAIGN = 200
 
@@ -97,7 +97,7 @@ def _refuse_too_many(controls: Controls, campaign: str, of: str) -> None:
         )
 
 
-def _refuse_unknown(store: Store, campaign: str, shops: ReadableShops, shop: str | None) -> None:
+def _refuse_unknown(store: CountersStore, campaign: str, shops: ReadableShops, shop: str | None) -> None:
     place = f"in shop {shop}" if shop else "in any shop"
     asked = [shop] if shop else [*shops.shops, *shops.others]
     try:

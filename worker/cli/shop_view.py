@@ -9,7 +9,7 @@ from worker.instants import SECOND, from_datetime, to_datetime
 from worker.limits.token_bucket import ShopLimits, next_reset
 from worker.model.controls import Controls
 from worker.shops.config import ListedShop
-from worker.store.protocol import ShopState
+from worker.store.shop_state import ShopState
 
 
 @dataclass(frozen=True, slots=True)

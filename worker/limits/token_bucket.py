@@ -78,7 +78,7 @@ def after(tat: int, at: int, rate: Rate, cost: int = 1) -> int:
     return (tat if tat > at else at) + cost * rate.interval
 
 
-def put_back(tat: int, interval: int, cost: int = 1) -> int:
+def refund(tat: int, interval: int, cost: int = 1) -> int:
     """The bucket once ``cost`` tokens that were taken at ``interval`` and not used are put back.
 
     The rate may have changed since: by another one, a token too much or too little would be there.

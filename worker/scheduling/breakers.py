@@ -13,7 +13,7 @@ from worker.scheduling.context import Context
 from worker.scheduling.delivery import Delivery
 from worker.scheduling.gate import Gate
 from worker.scheduling.token_probe import GRACE, TokenProbe
-from worker.store.protocol import Closure
+from worker.store.shop_state import Closure
 
 log = structlog.get_logger(__name__)
 

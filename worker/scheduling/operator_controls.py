@@ -11,7 +11,7 @@ from worker.model.controls import Controls
 from worker.model.job import Job, is_expired
 from worker.scheduling.gate import FOREVER
 from worker.shops.config import ShopConfig
-from worker.store.protocol import Store
+from worker.store.protocol import ControlsReader
 
 
 class OperatorControls:
@@ -21,7 +21,7 @@ class OperatorControls:
     :meth:`look` itself. ``controls`` is None until the store has answered first: nobody knows yet what is paused.
     """
 
-    def __init__(self, store: Store, wake: Callable[[], None]) -> None:
+    def __init__(self, store: ControlsReader, wake: Callable[[], None]) -> None:
         self.controls: Controls | None = None
         self.as_of = 0
         """What was ordered before then is known; by the process's clock, in microseconds."""

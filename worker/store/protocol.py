@@ -1,19 +1,21 @@
-"""What a store is asked and what it answers.
+"""What the rest of the worker asks a store, and what a store answers.
 
-A message is only a ticket; the ledger in the store decides what becomes of its job::
+A message is only a ticket. The ledger in the store decides what becomes of its job::
 
-    none ─admit─► started(epoch, lease, attempts, takeovers) ─answer─► answered(epoch, result) ─settle─► done(outcome)
-     ▲                │  ▲                    └─release: an unused grant undoes itself       │
-     │           retry│  │admit when due                                                     │settle: it ended as
-     │                ▼  │                                                                   │expired or cancelled
-     │            waiting(attempts, unknowns, elapsed, not_before)                           ▼
-     └──────────────────admit: a copy that is to be called ──────────────────────────────uncalled
+    none ────admit────► started ────answer────► answered ────settle────► done
+     ▲                  │ ▲ ▲ │ ▲                │    │
+     └─────release──────┤ │ │ └─┘ admit, once    │    │ settle, where the result is
+                        │ │ │     the lease is   │    │ expired or cancelled
+         retry, release │ │ │     over: takeover │    ▼
+                        ▼ │ │                    │  uncalled
+                    waiting │                    │    │
+            admit when due  └────────────────────┴────┘
+                             admit of a copy that is to be called,
+                             where no call was made
 
-Several messages can carry one job id, and who comes first doesn't decide for the others. A copy that is to be called is
-called although another one ended as expired or cancelled before (``uncalled``, or ``answered`` so). A copy that has
-expired ends nothing that another copy with a later deadline has begun. docs/messages.md has the table.
-
-Instants are microseconds of the store's clock.
+``release`` undoes a grant: the first attempt leaves nothing, a later one leaves ``waiting``. A *takeover* grants a job
+whose lease is over: its worker may have called and is not heard of any more. The package's docstring has the rules for
+epochs, copies and clocks.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +26,7 @@ from worker.errors import StoreError
 from worker.limits.token_bucket import ShopLimits
 from worker.model.controls import Controls
 from worker.model.result import Outcome
+from worker.store.shop_state import Closure, ShopState
 from worker.store.timing import NO_DEADLINE
 
 ClosedReason = Literal["rate", "day_quota", "throttled"]
@@ -31,12 +34,12 @@ ClosedReason = Literal["rate", "day_quota", "throttled"]
 
 @dataclass(frozen=True, slots=True)
 class AdmitRequest:
-    """One job that wants to be called. ``customer`` is the key its limits are counted by, empty for nobody.
+    """One job that asks to be called. ``customer`` is the key by which its limits count, empty for nobody.
 
-    ``place_in_line`` is the one in the customer's line that an earlier :class:`Wait` handed out. ``lease`` is the
-    longest that the call can last, in microseconds. ``uncalled`` is how the job ends without a call, which no limit
-    holds back. ``campaign`` is what the job is counted under. ``deadline`` is the job's ``not_after`` as its message
-    has it; it is compared with those of other copies of the job, never with a clock.
+    ``place_in_line`` is the one that an earlier :class:`Wait` handed out in the customer's line. ``lease`` is the
+    longest that the call can last, in microseconds. ``uncalled`` is how the job ends without a call; such a job takes
+    no token, so no limit holds it back. ``campaign`` is what the job is counted under. ``deadline`` is the job's
+    ``not_after`` as its message states it; it is compared with those of other copies, never with a clock.
     """
 
     shop: str
@@ -52,14 +55,14 @@ class AdmitRequest:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The call may start, from ``start_at`` and not after ``start_by``.
+    """The call may start, from ``start_at`` and not after ``start_by``. Its tokens are taken and its lease has begun.
 
-    ``attempts`` counts this call; ``takeovers`` the earlier ones that were started and whose worker was never heard of
-    again; ``unknowns`` all earlier ones that may have been carried out for all that is known, takeovers included.
-    ``elapsed`` is what :meth:`Store.retry` was told.
+    ``attempts`` counts this call too. ``takeovers`` counts the earlier grants whose worker was not heard of again.
+    ``unknowns`` counts the earlier calls that may have been carried out, takeovers included. ``elapsed`` is the value
+    that :meth:`AdmissionStore.retry` was given last.
 
-    To be shown only: ``overtaken`` tells that this grant is such a takeover, ``calls_today`` how many calls the shop
-    has had since its day's reset, this one included (None for a job that ends without a call).
+    Two fields are only shown: ``overtaken`` says that this grant is a takeover, ``calls_today`` how many calls the
+    shop has had since its day's reset, this one included (None for a job that ends without a call).
     """
 
     epoch: int
@@ -75,9 +78,9 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class ShopClosed:
-    """No job of the shop before ``until``; then it is worth asking for ``batch`` of them at once.
+    """No job of the shop may start before ``until``. Then it is worth asking for ``batch`` of them at once.
 
-    ``interval`` tells, where ``reason`` is ``rate``, how far apart the shop's calls are at present.
+    ``interval`` is how far apart the shop's calls are at present, where ``reason`` is ``rate``; otherwise 0.
     """
 
     until: int
@@ -88,8 +91,10 @@ class ShopClosed:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Not this job before ``until``: its customer is held back, and ``until`` is its place in the customer's line;
-    or the job itself waits for a repeat or for another worker's lease. Other jobs of the shop may go.
+    """This job may not start before ``until``; other jobs of the shop may.
+
+    With scope ``customer``, its customer is over a limit and ``until`` is the job's place in the customer's line. With
+    scope ``job``, the job itself waits for a repeat or for the end of another worker's lease.
     """
 
     scope: Literal["customer", "job"]
@@ -98,8 +103,10 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class AlreadyAnswered:
-    """There is nothing to do for this copy of the job. ``result`` is the result's JSON while nobody has settled it,
-    None once it is done, or where another copy, which has a later deadline, goes on with it.
+    """There is nothing to do for this copy of the job.
+
+    ``result`` is the result's JSON while no worker has settled it, so that this one publishes it again without a call.
+    It is None once the job is done, and where another copy with a later deadline goes on with it.
     """
 
     epoch: int
@@ -109,53 +116,21 @@ class AlreadyAnswered:
 Reply = Grant | ShopClosed | Wait | AlreadyAnswered
 
 Known = Literal["answered", "under_way", "expired", "cancelled"]
-"""What the ledger knows of a job: that it has a final result; that it is being tried, or is to be tried again; or how
-it has ended without a call."""
-
-
-@dataclass(frozen=True, slots=True)
-class Closure:
-    """Why some worker closed a shop, by which code of its answers, and until when nobody tries whether it may open."""
-
-    reason: str
-    code: str
-    until: int
-
-
-@dataclass(frozen=True, slots=True)
-class ShopState:
-    """What the store knows of a shop at ``at``: the interval between its calls, until when the provider has blocked it
-    (0: it hasn't), its calls since the day's reset, and the closure that a worker has told of last, unless that
-    worker has opened the shop since.
-    """
-
-    at: int
-    interval: int
-    blocked_until: int
-    calls_today: int
-    closure: Closure | None
+"""What the ledger knows of a job: it has a final result; it is being tried, or is to be tried again; or how it ended
+without a call."""
 
 
 MOST_CANCELLED = 1000
 """Names that may be cancelled at a time: every worker reads them once a second."""
 
 
-class Store(Protocol):
-    """Limits and ledger. Every method is atomic and safe to call from any thread.
+class AdmissionStore(Protocol):
+    """What a call goes through: granted, answered or repeated, settled. For the consumer and for dispatch.
 
-    All but :meth:`submit`, :meth:`settle`, :meth:`note` and :meth:`watch` wait for the store and raise
-    :class:`worker.errors.StoreError` when it is out of reach; nothing may be called then.
+    Each method of a store is atomic and safe to call from any thread. :meth:`submit` and :meth:`settle` return at once.
+    The others block until the store has answered, a few time-outs of 0.5 s at the longest. Out of reach, they raise
+    :class:`worker.errors.StoreError`, and no call may start.
     """
-
-    def check(self) -> None:
-        """See, before anything starts, that the store can be relied on.
-
-        Raises:
-          ConfigurationError: it can't, and asking again changes nothing.
-        """
-
-    def close(self) -> None:
-        """Let go of what the store holds open."""
 
     def submit(
         self,
@@ -165,17 +140,18 @@ class Store(Protocol):
         turn: bool,
         holds: int,
     ) -> None:
-        """Ask for jobs of one shop without waiting; once a job is told :class:`ShopClosed`, so are those after it.
+        """Ask for jobs of one shop without waiting. After the first :class:`ShopClosed` all further jobs get it too.
 
-        ``turn`` says that an earlier :class:`ShopClosed` told this process to come now, ``holds`` how many jobs of the
-        shop it has at hand, these included. ``reply`` is called once, at once or later from another thread.
+        ``turn``: an earlier :class:`ShopClosed` told this process to come now. ``holds``: how many jobs of the shop the
+        process has, these included. ``reply`` is called once: at once on the caller's thread (memory), or later on the
+        store's own thread (Redis). It must not block there, for every other caller's reply waits behind it.
         """
 
     def admit(self, request: AdmitRequest) -> Reply:
         """Grant a call, with its tokens taken and its lease begun, or say why not and until when."""
 
     def answer(self, request: AdmitRequest, epoch: int, result: str) -> bool:
-        """Record a final result (JSON). False: another epoch took the job over and this result must not go out."""
+        """Record a final result (JSON). False: another epoch took the job over, and this result must not go out."""
 
     def retry(
         self,
@@ -189,84 +165,128 @@ class Store(Protocol):
     ) -> bool:
         """Record that the call is to be repeated from ``not_before``. False as in :meth:`answer`.
 
-        ``unknown``: the call may have been carried out. ``spent``: it counts as an attempt. ``elapsed``: for how long
-        the job has been tried then, in microseconds; it is kept for the grants to come.
+        ``unknown``: the call may have been carried out. ``spent``: it counts as an attempt. ``elapsed``: for how many
+        microseconds the job has been tried so far; the grants to come report it.
         """
 
     def release(self, request: AdmitRequest, epoch: int, *, called: bool, verified: bool = False) -> None:
-        """Undo a grant as if it had not been. Its tokens go back unless the call was made (``called``).
+        """Undo a grant as if it had not been. Its tokens are put back unless the call was made (``called``).
 
-        ``verified``: none of the earlier calls has been carried out after all.
+        ``verified``: reading back showed that none of the earlier calls was carried out.
         """
 
     def take_read(self, request: AdmitRequest) -> int | None:
-        """Take a token for reading the customer's referrals back now; else when there will be one."""
+        """Take a token for reading the customer's referrals back now. Otherwise return when there will be one."""
 
     def settle(self, request: AdmitRequest, epoch: int, outcome: Outcome, code: str | None = None) -> None:
-        """The result is in safe hands: count it under its campaign, drop what was personal.
+        """Count a result that RabbitMQ has confirmed under its campaign, and erase the result. Never raises.
 
-        A job that ended as expired or cancelled is kept apart from those that are done. One whose end another copy's
-        grant has overtaken meanwhile is only counted.
+        A job that ended as expired or cancelled becomes ``uncalled``. One that another copy's grant has replaced
+        meanwhile is only counted. If the store is away, a warning is logged and the record stays ``answered``: another
+        copy would publish the result again and call nobody.
         """
-
-    def known(self, jobs: Sequence[tuple[str, str]]) -> list[Known | None]:
-        """What the ledger knows of jobs, given as shop and job id; None of those it doesn't know. Changes nothing."""
 
     def block(self, shop: str, customer: str | None, until: int) -> None:
-        """Let nobody of the customer (of the whole shop if None) start before ``until``."""
+        """Grant no call of the customer (of the whole shop if None) before ``until``. A shorter one changes nothing."""
 
     def slow_down(self, request: AdmitRequest, granted_at: int) -> None:
-        """The provider found the shop too fast: lower its pace for everybody (:mod:`worker.limits.adaptive`).
+        """Lower the shop's pace for every process: the provider found it too fast (:mod:`worker.limits.adaptive`).
 
-        Of several calls that were granted (``granted_at``) before the pace fell, the first has said it for all.
+        Calls that were granted (``granted_at``) before the pace fell say nothing new when they are refused as well, so
+        only the first of them lowers it.
         """
 
+
+class ShopStateStore(Protocol):
+    """What workers tell each other, and an operator, of a shop."""
+
     def note(self, shop: str, closure: Closure | None) -> None:
-        """Let everybody know that the shop is closed, or that it is open again. Without waiting; may get lost."""
+        """Record that the shop is closed, or open again (None). Does not wait; may be lost, which a warning logs."""
+
+    def inspect(self, shop: str, limits: ShopLimits) -> ShopState:
+        """Read what the store knows of a shop. Changes nothing; blocks."""
+
+
+class CountersStore(Protocol):
+    """How many jobs of each campaign came to what, for ``referrals status``."""
 
     def tally(
         self, shop: str, campaign: str, counts: Mapping[str, int], *, lost: Callable[[StoreError], None] | None = None
     ) -> None:
-        """Add to the counters of a campaign at a shop, such as ``published``. Without waiting; may get lost.
+        """Add to the counters of a campaign at a shop, such as ``published``. Does not wait; may be lost.
 
-        ``lost`` is told if they were, maybe from another thread; without it a warning is logged.
+        ``lost`` is then called, maybe on the store's thread; without it a warning is logged.
         """
 
     def tallies(self, shop: str) -> dict[str, dict[str, int]]:
-        """The counters of each campaign of the shop: those of :meth:`tally`, and results by :func:`counter_of`.
+        """Read the counters of each campaign of the shop: those of :meth:`tally`, and results by
+        :func:`worker.store.counting.counter_of`. Blocks.
 
-        Of :data:`MOST_CAMPAIGNS` campaigns at most; the others' are together under :data:`OTHER_CAMPAIGNS`.
+        At most :data:`worker.store.counting.MOST_CAMPAIGNS` have their own; the others are counted together under
+        :data:`worker.store.counting.OTHER_CAMPAIGNS`.
         """
 
-    def inspect(self, shop: str, limits: ShopLimits) -> ShopState:
-        """What there is to know of a shop; changes nothing."""
+
+class LedgerReader(Protocol):
+    """What ``referrals publish`` asks before it sends jobs again."""
+
+    def known(self, jobs: Sequence[tuple[str, str]]) -> list[Known | None]:
+        """Look jobs up in the ledger by shop and job id; None for a job it does not know. Changes nothing; blocks."""
+
+
+class ControlsReader(Protocol):
+    """What an operator has ordered, as workers read it."""
 
     def watch(self, known: int, reply: Callable[[Controls | StoreError | None], None]) -> None:
-        """Look without waiting at what an operator has stopped.
+        """Ask for the operator's orders without waiting.
 
-        ``reply`` is called once, at once or later from another thread: with None if the version ``known`` still holds.
+        ``reply`` is called once, at once or later on the store's thread: with None if the version ``known`` is still
+        the current one.
         """
 
     def controls(self) -> Controls:
-        """What an operator has stopped."""
+        """Read the operator's orders. Blocks."""
+
+
+class ControlsStore(ControlsReader, Protocol):
+    """What an operator can order. Each order blocks until it is recorded, and returns all that are in force."""
 
     def pause(self, shop: str, reason: str) -> Controls:
-        """Let no call of the shop start (of any shop: ``EVERY_SHOP``) until :meth:`resume`; it never ends by itself."""
+        """Start no call of the shop (``EVERY_SHOP``: of any) until :meth:`resume`. A pause never ends by itself."""
 
     def resume(self, shop: str) -> Controls:
         """Lift that pause."""
 
     def limit(self, shop: str, interval: int, reason: str, until: int) -> Controls:
-        """Let the shop's calls be ``interval`` microseconds apart at least, until ``until`` or :meth:`unlimit`."""
+        """Keep the shop's calls ``interval`` microseconds apart at least, until ``until`` or :meth:`unlimit`."""
 
     def unlimit(self, shop: str) -> Controls:
         """Lift that limit."""
 
     def cancel(self, campaign: str, shop: str) -> Controls:
-        """End the campaign's jobs, of one shop or of every one, without a call; remembered for ``CANCELLED_FOR``.
+        """End the campaign's jobs, of one shop or of every one, without a call; kept for ``CANCELLED_FOR``.
 
-        Its name is as :func:`worker.model.job.canonical` makes it.
+        ``campaign`` is in the form that :func:`worker.model.job.canonical` makes.
         """
 
     def restore(self, campaign: str, shop: str) -> Controls:
-        """Let what is left of the campaign be called again, as if it had not been cancelled."""
+        """Lift that cancellation: jobs of the campaign that are still queued are called again."""
+
+
+class StoreLifecycle(Protocol):
+    """Starting and ending, for whoever builds the store."""
+
+    def check(self) -> None:
+        """Check, before anything starts, that the store can be relied on. Blocks.
+
+        Raises:
+          StoreError: it is out of reach.
+          ConfigurationError: it can't be relied on, and asking again changes nothing.
+        """
+
+    def close(self) -> None:
+        """Send what is waiting, and close what the store holds open."""
+
+
+class Store(AdmissionStore, ShopStateStore, CountersStore, LedgerReader, ControlsStore, StoreLifecycle, Protocol):
+    """All of it: what :func:`worker.store.factory.build_store` returns. Ask for the part that you use."""

@@ -4,7 +4,7 @@ from tests.integration.store.worlds import World, advance
 from tests.unit.making import NOON, go, make_limits, make_request
 from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import Rate
-from worker.store.protocol import Closure, ShopState
+from worker.store.shop_state import Closure, ShopState
 from worker.store.timing import CLOSURE_OUTLIVES
 
 LIMITS = make_limits(shop=Rate(100_000, 5), per_day=10)

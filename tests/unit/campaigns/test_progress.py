@@ -6,7 +6,7 @@ from tests.unit.making import NOON, make_limits
 from worker.campaigns.progress import Standing, seconds_to_go, unaccounted
 from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import Rate
-from worker.store.protocol import ShopState
+from worker.store.shop_state import ShopState
 
 COUNTERS = {
     "published": 100,

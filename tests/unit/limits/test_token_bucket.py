@@ -18,7 +18,7 @@ from tests.unit.tables import (
     tenths,
 )
 from worker.instants import DAY, SECOND
-from worker.limits.token_bucket import Limited, Rate, Taken, after, day_of, earliest, next_reset, put_back, try_take
+from worker.limits.token_bucket import Limited, Rate, Taken, after, day_of, earliest, next_reset, refund, try_take
 
 START = 1_700_000_000 * SECOND
 
@@ -108,12 +108,12 @@ def test_horizon() -> None:
     assert bucket.take(START, horizon=SECOND // 10) == Taken(START + SECOND // 10, START + SECOND // 5)
 
 
-def test_put_back() -> None:
+def test_refund() -> None:
     """A token that is put back can be taken again, and no more than that one."""
     bucket = Bucket(Rate.per_second(1, 2))
     bucket.take(START)
     bucket.take(START)
-    bucket.tat = put_back(bucket.tat, bucket.rate.interval)
+    bucket.tat = refund(bucket.tat, bucket.rate.interval)
     assert isinstance(bucket.take(START), Taken)
     assert isinstance(bucket.take(START), Limited)
 

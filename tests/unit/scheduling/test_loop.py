@@ -29,7 +29,8 @@ from worker.shops.config import ShopConfig
 from worker.shops.credentials import ReadyToken
 from worker.shops.registry import ShopRegistry
 from worker.store.memory.store import MemoryStore, Started
-from worker.store.protocol import AdmitRequest, AlreadyAnswered, Closure, Grant, Reply, Wait
+from worker.store.protocol import AdmitRequest, AlreadyAnswered, Grant, Reply, Wait
+from worker.store.shop_state import Closure
 from worker.store.timing import GRANT_LIFETIME, HORIZON, LEASE_MARGIN
 from worker.telemetry.metrics.process import Metrics
 

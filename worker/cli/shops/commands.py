@@ -23,7 +23,7 @@ from worker.settings import Settings
 from worker.shops.config import ListedShop
 from worker.shops.file import readable_shops
 from worker.store.factory import build_store
-from worker.store.protocol import ShopState
+from worker.store.shop_state import ShopState
 
 _HEADINGS = ("shop", "gate", "until", "calls/s now", "of", "calls today", "left today", "weight")
 

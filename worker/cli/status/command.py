@@ -28,7 +28,8 @@ from worker.settings import Settings
 from worker.shops.config import ListedShop
 from worker.shops.file import ReadableShops, readable_shops
 from worker.store.factory import build_store
-from worker.store.protocol import ShopState, Store
+from worker.store.protocol import ShopStateStore, Store
+from worker.store.shop_state import ShopState
 from worker.text.masking import mask
 from worker.text.visible import one_line
 
@@ -178,7 +179,7 @@ def _policies(loaded: Settings) -> list[str]:
         return [] if loaded.rabbitmq_management_url is None else [one_line(mask(str(error)))]
 
 
-def _state(store: Store, slug: str, config: ListedShop | None, controls: Controls, now: int) -> ShopState:
+def _state(store: ShopStateStore, slug: str, config: ListedShop | None, controls: Controls, now: int) -> ShopState:
     return store.inspect(slug, limits_of(config, controls, now) if config is not None else _UNKNOWN)
 
 

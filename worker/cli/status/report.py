@@ -15,7 +15,7 @@ from worker.model.job import canonical
 from worker.rabbitmq.queue_depths import Depth, Depths
 from worker.rabbitmq.topology import DEAD, DELAYS, RESULTS, shop_queue
 from worker.shops.config import ListedShop
-from worker.store.protocol import ShopState
+from worker.store.shop_state import ShopState
 
 LAG_SECONDS = 6.0
 """How old RabbitMQ's depths may be: it counts a quorum queue every five seconds."""

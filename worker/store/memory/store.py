@@ -11,22 +11,13 @@ from worker.clock import Clock
 from worker.errors import StoreError
 from worker.instants import DAY
 from worker.limits.adaptive import Slowdown, count_since, fall, pace
-from worker.limits.token_bucket import Rate, ShopLimits, after, day_of, earliest, next_reset, put_back
+from worker.limits.token_bucket import Rate, ShopLimits, after, day_of, earliest, next_reset, refund
 from worker.model.controls import Controls
 from worker.model.result import OUTCOMES, UNCALLED, Outcome
 from worker.store.counting import MOST_COUNTERS, counter_of
 from worker.store.memory.tallies import counts_of
-from worker.store.protocol import (
-    AdmitRequest,
-    AlreadyAnswered,
-    Closure,
-    Grant,
-    Known,
-    Reply,
-    ShopClosed,
-    ShopState,
-    Wait,
-)
+from worker.store.protocol import AdmitRequest, AlreadyAnswered, Grant, Known, Reply, ShopClosed, Wait
+from worker.store.shop_state import Closure, ShopState
 from worker.store.timing import (
     CANCELLED_FOR,
     CLOSURE_OUTLIVES,
@@ -528,7 +519,7 @@ class MemoryStore:
     def _refund(self, request: AdmitRequest, record: Started) -> None:
         state = self._shop(request.shop)
         if state.base == record.shop_base:
-            state.tat = put_back(state.tat, record.shop_interval)
+            state.tat = refund(state.tat, record.shop_interval)
         if state.day == record.day:
             state.day_count = max(0, state.day_count - 1)
             calls = state.customer_counts.get(hash(request.customer), 0) if request.customer else 0
@@ -536,7 +527,7 @@ class MemoryStore:
                 state.customer_counts[hash(request.customer)] = calls - 1
         customer = state.customers.get(request.customer)
         if customer is not None and customer.base == record.customer_base:
-            customer.tat = put_back(customer.tat, record.customer_interval)
+            customer.tat = refund(customer.tat, record.customer_interval)
 
     # A day begins when the provider's does, by the right time; all else goes by the steady one.
 

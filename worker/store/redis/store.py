@@ -17,20 +17,10 @@ from worker.limits.token_bucket import ShopLimits
 from worker.model.controls import Controls, Pause, RateLimit
 from worker.model.result import Outcome
 from worker.store.counting import counter_of
-from worker.store.protocol import (
-    AdmitRequest,
-    AlreadyAnswered,
-    ClosedReason,
-    Closure,
-    Grant,
-    Known,
-    Reply,
-    ShopClosed,
-    ShopState,
-    Wait,
-)
+from worker.store.protocol import AdmitRequest, AlreadyAnswered, ClosedReason, Grant, Known, Reply, ShopClosed, Wait
 from worker.store.redis.client import Server, Watch
 from worker.store.redis.epochs import Epochs
+from worker.store.shop_state import Closure, ShopState
 from worker.store.timing import (
     CANCELLED_FOR,
     CLOSURE_OUTLIVES,

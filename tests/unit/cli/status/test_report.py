@@ -16,7 +16,7 @@ from worker.instants import SECOND
 from worker.model.controls import Controls, Pause
 from worker.rabbitmq.queue_depths import Depth, Depths
 from worker.shops.config import ListedShop
-from worker.store.protocol import Closure, ShopState
+from worker.store.shop_state import Closure, ShopState
 
 ROOT = Path(__file__).parents[4]
 
