@@ -16,7 +16,7 @@ from dramatiq.middleware import CurrentMessage, Middleware
 from prometheus_client import CollectorRegistry
 
 from worker.clock import Clock, SystemClock
-from worker.dispatch import Dispatcher
+from worker.dispatch.dispatcher import Dispatcher
 from worker.embedded.broker import LocalBroker, LocalRun
 from worker.errors import BrokerError, ConfigurationError, StoreError, raised_at
 from worker.instants import SECOND

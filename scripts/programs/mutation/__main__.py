@@ -23,7 +23,7 @@ CORE = (
     *(
         "worker/scheduling/gate.py",
         "worker/scheduling/breaker.py",
-        "worker/dispatch.py",
+        "worker/dispatch/dispatcher.py",
         "worker/refer2/responses.py",
         "worker/limits/token_bucket.py",
     ),

@@ -38,9 +38,9 @@ _CAMPAIGNS = ["tests/unit/campaigns"]
 _PYTHON = {
     "worker/refer2/responses.py": ["tests/unit/refer2/test_client.py", "tests/unit/refer2/test_verification.py"],
     "worker/scheduling/breaker.py": _CONSUMER,
-    "worker/dispatch.py": ["tests/unit/test_dispatch_verifying.py", *_CONSUMER],
+    "worker/dispatch/": ["tests/unit/dispatch", *_CONSUMER],
     "worker/scheduling/gate.py": _CONSUMER,
-    "worker/model/job.py": ["tests/unit/test_dispatch_verifying.py", *_CAMPAIGNS],
+    "worker/model/job.py": ["tests/unit/dispatch/test_verification.py", *_CAMPAIGNS],
     "worker/limits/token_bucket.py": [f"{STORE}/test_limits.py"],
     "worker/limits/adaptive.py": [f"{STORE}/test_pace.py"],
     "worker/store/memory/store.py": [f"{STORE}/test_ledger.py", f"{STORE}/test_limits.py", STORE, *_CONSUMER],

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from tests.services import Vhost
 from worker.clock import Clock, SystemClock
-from worker.dispatch import Dispatcher
+from worker.dispatch.dispatcher import Dispatcher
 from worker.instants import SECOND
 from worker.model.job import Customer, Job
 from worker.model.message import ACTOR, QUEUE, encode_message

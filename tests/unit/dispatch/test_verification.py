@@ -5,9 +5,19 @@ from typing import Any
 
 import pytest
 
+from tests.unit.dispatch.test_dispatcher import (
+    BAD_TOKEN,
+    CALL,
+    DOWN,
+    LOST,
+    REJECTED,
+    SENT,
+    UNREACHABLE,
+    Bench,
+    result_of,
+)
 from tests.unit.making import LEASE, NOON, foreign_job, go, make_job
-from tests.unit.test_dispatch import BAD_TOKEN, CALL, DOWN, LOST, REJECTED, SENT, UNREACHABLE, Bench, result_of
-from worker.dispatch import DEFAULT_THROTTLE, RETRY_CAP, VERIFY_AFTER
+from worker.dispatch.dispatcher import DEFAULT_THROTTLE, RETRY_CAP, VERIFY_AFTER
 from worker.instants import SECOND, to_datetime
 from worker.model.dispositions import Fenced, GiveBack, Later
 from worker.model.verdicts import Found, Halted, Missing, Reading, Refused, Rejected, Retry, Throttled, Unknown, Verdict

@@ -1,0 +1,1 @@
+"""The use case: one granted job, one call, one disposition."""
