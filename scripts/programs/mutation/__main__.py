@@ -24,6 +24,8 @@ CORE = (
         "worker/scheduling/gate.py",
         "worker/scheduling/breaker.py",
         "worker/dispatch/dispatcher.py",
+        "worker/dispatch/recorder.py",
+        "worker/dispatch/verification.py",
         "worker/refer2/responses.py",
         "worker/limits/token_bucket.py",
     ),

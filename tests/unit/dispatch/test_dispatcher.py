@@ -14,14 +14,9 @@ from prometheus_client import CollectorRegistry
 
 from tests.unit.making import LEASE, NOON, PATIENT, foreign_job, go, make_job, make_shop
 from worker.clock import ManualClock
-from worker.dispatch.dispatcher import (
-    DEFAULT_THROTTLE,
-    LONGEST_OF_A_PACE,
-    LONGEST_WAIT,
-    RETRY_BASE,
-    RETRY_CAP,
-    Dispatcher,
-)
+from worker.dispatch.dispatcher import LONGEST_OF_A_PACE, LONGEST_WAIT, Dispatcher
+from worker.dispatch.recorder import RETRY_BASE, RETRY_CAP
+from worker.dispatch.verification import DEFAULT_THROTTLE
 from worker.errors import StoreError
 from worker.instants import SECOND, from_datetime, to_datetime
 from worker.model.dispositions import Disposition, Fenced, Finish, GiveBack, Later

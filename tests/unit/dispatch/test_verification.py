@@ -17,7 +17,8 @@ from tests.unit.dispatch.test_dispatcher import (
     result_of,
 )
 from tests.unit.making import LEASE, NOON, foreign_job, go, make_job
-from worker.dispatch.dispatcher import DEFAULT_THROTTLE, RETRY_CAP, VERIFY_AFTER
+from worker.dispatch.recorder import RETRY_CAP
+from worker.dispatch.verification import DEFAULT_THROTTLE, VERIFY_AFTER
 from worker.instants import SECOND, to_datetime
 from worker.model.dispositions import Fenced, GiveBack, Later
 from worker.model.verdicts import Found, Halted, Missing, Reading, Refused, Rejected, Retry, Throttled, Unknown, Verdict
