@@ -12,12 +12,15 @@ import jsonschema
 import pytest
 
 from scripts.programs.documents.from_code import DOCS, documents
+from tests.unit.rooms import LAYERS, ROOMS
 from worker.campaigns.rejects_file import RejectReason
 from worker.model.job import Customer, Job
 from worker.model.message import decode_message, encode_message
 from worker.text.masking import Mask
 
+ROOT = DOCS.parent
 MESSAGES = (DOCS / "messages.md").read_text(encoding="utf-8")
+ARCHITECTURE = (DOCS / "architecture.md").read_text(encoding="utf-8")
 
 
 def fenced(language: str) -> list[str]:
@@ -138,3 +141,53 @@ def test_reasons_of_rejected_rows_are_documented() -> None:
     """docs/exports.md has each reason for which a row is left out, and no other."""
     told = re.findall(r"^\| `(\w+)` \|", (DOCS / "exports.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert sorted(told) == sorted(get_args(RejectReason))
+
+
+def test_architecture_names_only_files_that_exist() -> None:
+    """Each path in docs/architecture.md is there, below worker/, docs/ or the repository."""
+    named = set(re.findall(r"`([\w./]+(?:/|\.(?:lua|md|py|toml|yml)))`", ARCHITECTURE))
+    assert len(named) >= 50
+    for path in named:
+        assert any((folder / path).exists() for folder in (ROOT, ROOT / "worker", DOCS)), path
+
+
+def rooms_of_table(page: str, heading: str) -> list[list[str]]:
+    """The rooms that a page's table of layers names, layer by layer: a row without a layer's name goes on with it."""
+    rows = re.findall(
+        r"^\| *([^|`]*?) *\| (`[^|]+?) \|", page.partition(f"## {heading}\n")[2].partition("\n## ")[0], re.M
+    )
+    layers: list[list[str]] = []
+    for layer, rooms in rows:
+        if layer:
+            layers.append([])
+        layers[-1] += re.findall(r"`(\w+)`", rooms)
+    return layers
+
+
+@pytest.mark.parametrize(
+    ("page", "heading"), [("docs/architecture.md", "The rooms"), ("CONTRIBUTING.md", "Where things go")]
+)
+def test_documented_layers_are_the_rule(page: str, heading: str) -> None:
+    """Every room of worker/ is in the table, in the order of .importlinter, and no layer of it is torn apart."""
+    table = rooms_of_table((ROOT / page).read_text(encoding="utf-8"), heading)
+    assert [room for layer in table for room in layer] == [room for layer in LAYERS for room in layer]
+    for layer in LAYERS:
+        assert any(set(layer) <= set(rooms) for rooms in table), layer
+
+
+def test_rule_has_every_room() -> None:
+    """What `lint-imports` is told, and the pages with it, is all that lies in worker/."""
+    assert {room for layer in LAYERS for room in layer} == ROOMS
+
+
+def test_readme_draws_the_states_of_the_ledger() -> None:
+    """A state of the ledger has the same name in README's drawing, which adds where a job waits in RabbitMQ."""
+    states = [
+        set(re.findall(r"\b[a-z]+\b(?=:| -->)|(?<=--> )[a-z]+", drawing))
+        for page in (ARCHITECTURE, (ROOT / "README.md").read_text(encoding="utf-8"))
+        for drawing in re.findall(r"```mermaid\nstateDiagram-v2\n(.*?)```", page, re.DOTALL)
+    ]
+    ledger, readme = states
+    assert ledger == {"started", "waiting", "answered", "done", "uncalled"}
+    assert readme - ledger == {"queued", "delayed", "dead"}
+    assert ledger < readme

@@ -1,4 +1,4 @@
-"""The import rule is enforced by a check that can fail."""
+"""The import rule is enforced by a check that can fail, and tests/unit mirrors what it tests."""
 
 import shutil
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
+from tests.unit.rooms import REPOSITORY
 
 MODULES = (
     "errors",
@@ -114,3 +114,34 @@ def test_a_forbidden_import_fails(package: Path, module: str, line: str, complai
     assert checked.returncode == 1, checked.stdout + checked.stderr
     assert "1 broken" in checked.stdout
     assert complaint in checked.stdout
+
+
+MIRRORED = ("worker", "scripts/programs", "tests")
+"""Where the subject of tests/unit/X/test_Y.py is: X/Y.py, or the package X/Y, below one of them."""
+
+TOPICS = {
+    "campaigns/exports/test_tables.py": "spreadsheets' mistakes, which cells, dialect and delimited meet together",
+    "scheduling/test_halted.py": "halted shops and suspect jobs: breakers, token probe and gate in one consumer",
+    "scheduling/test_loop.py": "the consumer from a delivery to its acknowledgement, whatever module a step is in",
+    "scheduling/test_wall.py": "one customer's wall of jobs: gate, store and delay queues on virtual time",
+    "store/test_ledger_model.py": "the ledger's promises over every order of events, searched by ledger_model",
+    "test_dispatch_verifying.py": "on_unknown = verify, a table of its own beside that of dispatch",
+    "test_docs.py": "docs/, README and CONTRIBUTING",
+    "test_dramatiq_contract.py": "what we lean on in Dramatiq beyond its documentation",
+    "test_layers.py": ".importlinter, and this list",
+    "test_released.py": "what released versions wrote: model and store",
+}
+"""Tests about something that no single module is, and what."""
+
+
+def subjects(test: Path) -> list[Path]:
+    """Where what the test is named after would be."""
+    name = test.relative_to(REPOSITORY / "tests" / "unit").with_name(test.stem.removeprefix("test_"))
+    return [path for root in MIRRORED for path in (REPOSITORY / root / f"{name}.py", REPOSITORY / root / name)]
+
+
+def test_unit_tests_mirror_what_they_test() -> None:
+    """A test has the name and the place of its module; the few about a topic are listed, and no more than those."""
+    tests = (REPOSITORY / "tests" / "unit").rglob("test_*.py")
+    orphans = {test for test in tests if not any(subject.exists() for subject in subjects(test))}
+    assert sorted(str(test.relative_to(REPOSITORY / "tests" / "unit")) for test in orphans) == sorted(TOPICS)
