@@ -125,7 +125,6 @@ TOPICS = {
     "scheduling/test_loop.py": "the consumer from a delivery to its acknowledgement, whatever module a step is in",
     "scheduling/test_wall.py": "one customer's wall of jobs: gate, store and delay queues on virtual time",
     "store/test_ledger_model.py": "the ledger's promises over every order of events, searched by ledger_model",
-    "test_dispatch_verifying.py": "on_unknown = verify, a table of its own beside that of dispatch",
     "test_docs.py": "docs/, README and CONTRIBUTING",
     "test_dramatiq_contract.py": "what we lean on in Dramatiq beyond its documentation",
     "test_layers.py": ".importlinter, and this list",
