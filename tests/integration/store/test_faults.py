@@ -193,7 +193,7 @@ def test_a_grant_whose_answer_was_lost(server: Valkey, store: RedisStore, client
     assert store.answer(make_request(2), grant.epoch, RESULT)
 
 
-@pytest.mark.parametrize("free", [None, "expired"])
+@pytest.mark.parametrize("uncalled", [None, "expired"])
 def test_a_lost_grant_costs_nothing(
     server: Valkey, store: RedisStore, client: Any, uncalled: Literal["expired"] | None
 ) -> None:
