@@ -15,7 +15,9 @@ from typing import Literal, NamedTuple, Protocol
 from tests.unit.making import NOON, make_request
 from worker.clock import ManualClock
 from worker.shops.config import OnUnknown
-from worker.store.memory.store import Answered, MemoryStore, Started, Waiting
+from worker.store.memory.ledger import Answered, Started, Waiting
+from worker.store.memory.ledger import Ledger as MemoryLedger
+from worker.store.memory.store import MemoryStore
 from worker.store.protocol import AdmitRequest, AlreadyAnswered, Grant, Wait
 from worker.store.timing import NO_DEADLINE
 
@@ -117,40 +119,43 @@ class Ledger(Protocol):
 
 
 class RealLedger:
-    """The memory store's ledger. It is set and read from inside, since its states are what is searched."""
+    """The memory store's ledger: set and read record by record, and asked through the store."""
 
     def __init__(self) -> None:
         self._request = make_request()
         self._job = bytes.fromhex(self._request.job_id)
-        self._store = MemoryStore(ManualClock(NOON))
+        self._renew(0)
+
+    def _renew(self, last_epoch: int) -> None:
+        self._ledger = MemoryLedger(retention_days=30, last_epoch=last_epoch)
+        self._store = MemoryStore(ManualClock(NOON), ledger=self._ledger)
 
     def load(self, record: Record, epoch: int) -> None:
-        self._store = store = MemoryStore(ManualClock(NOON))
-        store._epoch = epoch
+        self._renew(epoch)
         if record.ended:
-            store.load_record(self._request.job_id, Answered(epoch, RESULTS[True]))
-            store.settle(self._request, epoch, "expired")
+            self._ledger.load(self._job, Answered(epoch, RESULTS[True]))
+            self._store.settle(self._request, epoch, "expired")
         end = NOON if record.due else NOON + 1
         latest = DEADLINES[record.latest]
+        counts = (record.attempts, record.takeovers)
         match record.kind:
             case "started":
-                counts = (record.attempts, record.takeovers, NOON, record.unknown)
-                started = Started(record.epoch, end, *counts, deadline=latest, uncalled=record.without_call)
-                store.load_record(self._request.job_id, started)
+                started = Started(
+                    record.epoch, end, *counts, record.unknown, deadline=latest, uncalled=record.without_call
+                )
+                self._ledger.load(self._job, started)
             case "waiting":
-                waiting = Waiting(record.attempts, record.takeovers, end, record.unknown, deadline=latest)
-                store.load_record(self._request.job_id, waiting)
+                self._ledger.load(self._job, Waiting(*counts, end, record.unknown, deadline=latest))
             case "answered" | "done":
-                store.load_record(self._request.job_id, Answered(record.epoch, RESULTS[record.uncalled]))
+                self._ledger.load(self._job, Answered(record.epoch, RESULTS[record.uncalled]))
             case "none":
                 pass
         if record.kind == "done":
-            store.settle(self._request, record.epoch, "sent")
+            self._store.settle(self._request, record.epoch, "sent")
 
     def save(self) -> Record:
-        outcome = self._store._outcome(self._job)
-        ended = outcome == "expired"
-        match self._store._open.get(self._job):
+        ended = self._ledger.finished.uncalled_as(self._job) == "expired"
+        match self._ledger.record_of(self._job):
             case Started(epoch, lease, attempts, takeovers, unknowns=unknowns, deadline=latest, uncalled=without_call):
                 counts = (attempts, takeovers, lease <= NOON, unknowns > 0)
                 return Record("started", epoch, *counts, without_call=without_call, latest=KINDS[latest], ended=ended)
@@ -159,8 +164,10 @@ class RealLedger:
                 return Record("waiting", 0, *counts, latest=KINDS[latest], ended=ended)
             case Answered(epoch, result):
                 return Record("answered", epoch, uncalled=result == RESULTS[True], ended=ended)
+            case None if self._ledger.finished.is_done(self._job):
+                return Record("done")
             case None:
-                return Record("done" if outcome == "sent" else "none", ended=ended)
+                return Record(ended=ended)
 
     def admit(self, kind: int = UNDATED, *, without_call: bool = False) -> Grant | Wait | AlreadyAnswered:
         reply = self._store.admit(asking(kind, without_call=without_call))

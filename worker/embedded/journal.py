@@ -15,7 +15,8 @@ from worker.model.dispositions import Later
 from worker.model.result import UNCALLED
 from worker.model.verdicts import Unknown
 from worker.private_files import lock, private, unopened
-from worker.store.memory.store import MemoryStore, Started, Waiting
+from worker.store.memory.ledger import Started, Waiting
+from worker.store.memory.store import MemoryStore
 from worker.store.protocol import AdmitRequest, Grant
 from worker.text.bounds import RESULT_LINE, loads
 from worker.text.visible import ascii_json, to_json

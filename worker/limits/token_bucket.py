@@ -104,6 +104,11 @@ def day_of(now: int, resets_at: int) -> int:
     return (now - resets_at) // DAY
 
 
+def reset_of(day: int, resets_at: int) -> int:
+    """When a quota day ends."""
+    return (day + 1) * DAY + resets_at
+
+
 def next_reset(now: int, resets_at: int) -> int:
     """When the quota day of ``now`` ends."""
-    return (day_of(now, resets_at) + 1) * DAY + resets_at
+    return reset_of(day_of(now, resets_at), resets_at)

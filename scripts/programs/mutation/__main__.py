@@ -29,7 +29,7 @@ CORE = (
         "worker/refer2/responses.py",
         "worker/limits/token_bucket.py",
     ),
-    *("worker/limits/adaptive.py", "worker/model/job.py", "worker/store/memory/store.py"),
+    *("worker/limits/adaptive.py", "worker/model/job.py", "worker/store/memory"),
     *("worker/scheduling/consumer.py", "worker/rabbitmq/consumer.py", "worker/rabbitmq/properties.py"),
     *("worker/rabbitmq/topology.py", "worker/rabbitmq/dead_letters.py", "worker/scheduling/breakers.py"),
     *("worker/campaigns/rows.py", "worker/campaigns/exports", "worker/campaigns/csv_escaping.py"),

@@ -43,7 +43,7 @@ _PYTHON = {
     "worker/model/job.py": ["tests/unit/dispatch/test_verification.py", *_CAMPAIGNS],
     "worker/limits/token_bucket.py": [f"{STORE}/test_limits.py"],
     "worker/limits/adaptive.py": [f"{STORE}/test_pace.py"],
-    "worker/store/memory/store.py": [f"{STORE}/test_ledger.py", f"{STORE}/test_limits.py", STORE, *_CONSUMER],
+    "worker/store/memory/": [f"{STORE}/test_ledger.py", f"{STORE}/test_limits.py", STORE, *_CONSUMER],
     "worker/scheduling/consumer.py": [*_CONSUMER, "tests/unit/test_released.py", *_BROKER],
     "worker/scheduling/breakers.py": _CONSUMER,
     "worker/rabbitmq/consumer.py": [*_CONSUMER, *_BROKER, f"{_RABBITMQ}/test_oversized.py"],

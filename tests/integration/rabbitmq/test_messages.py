@@ -27,7 +27,7 @@ from worker.model.verdicts import Retry
 from worker.rabbitmq.tolerant_connection import UNREAD_PROPERTIES
 from worker.rabbitmq.topology import DEAD, JOBS, RESULTS, shop_queue
 from worker.scheduling.consumer import CRASH_LOOP
-from worker.store.memory.store import Started
+from worker.store.memory.ledger import Started
 
 
 @pytest.fixture(autouse=True)

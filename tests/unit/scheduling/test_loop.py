@@ -28,7 +28,8 @@ from worker.scheduling.gate import EXTRA_GRANTS, FOREVER, LONGEST_ASIDE, MAX_ASI
 from worker.shops.config import ShopConfig
 from worker.shops.credentials import ReadyToken
 from worker.shops.registry import ShopRegistry
-from worker.store.memory.store import MemoryStore, Started
+from worker.store.memory.ledger import Started
+from worker.store.memory.store import MemoryStore
 from worker.store.protocol import AdmitRequest, AlreadyAnswered, Grant, Reply, Wait
 from worker.store.shop_state import Closure
 from worker.store.timing import GRANT_LIFETIME, HORIZON, LEASE_MARGIN

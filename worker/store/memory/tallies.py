@@ -10,34 +10,36 @@ _LOOKED_AT = 10
 """Campaigns that are looked at for one that is over, so that a new name costs no more than that."""
 
 Tallies = dict[str, Counter[str]]
+"""A shop's counters by campaign; the campaigns looked at longest ago come first."""
 
 
-def counts_of(tallies: Tallies, campaign: str) -> Counter[str]:
-    """The counters to count a campaign's jobs in; for a new one beyond the bound another is added to the nameless."""
-    counts = tallies.get(campaign)
-    if counts is not None:
-        return counts
-    if len(tallies) >= MOST_CAMPAIGNS and not _make_room(tallies):
+def counters_for(tallies: Tallies, campaign: str) -> Counter[str]:
+    """The counters for a campaign's jobs; with no room for a new name, those of all nameless campaigns."""
+    counters = tallies.get(campaign)
+    if counters is not None:
+        return counters
+    if len(tallies) >= MOST_CAMPAIGNS and not make_room(tallies):
         campaign = OTHER_CAMPAIGNS
     return tallies.setdefault(campaign, Counter())
 
 
-def left_of(counts: Mapping[str, int]) -> int:
-    """How many of a campaign's jobs have no end yet; 0 or less where all have, or they were published uncounted."""
-    ended = sum(number for counter, number in counts.items() if counter not in {"published", "removed"})
-    return counts.get("published", 0) - ended
+def is_over(counters: Mapping[str, int]) -> bool:
+    """Whether all of a campaign's jobs have ended; also where they were published uncounted."""
+    ended = sum(number for counter, number in counters.items() if counter not in {"published", "removed"})
+    return counters.get("published", 0) <= ended
 
 
-def _make_room(tallies: Tallies) -> bool:
+def make_room(tallies: Tallies) -> bool:
+    """Add campaigns that are over to those that have no name of their own; says whether there was one."""
     made = False
     for name in list(islice(tallies, _LOOKED_AT)):
-        counts = tallies.pop(name)
-        if name == OTHER_CAMPAIGNS or left_of(counts) > 0:
-            # The last to be looked at again.
-            tallies[name] = counts
+        counters = tallies.pop(name)
+        if name == OTHER_CAMPAIGNS or not is_over(counters):
+            # To the end, so that the next new name looks at others.
+            tallies[name] = counters
             continue
         other = tallies.setdefault(OTHER_CAMPAIGNS, Counter())
-        for counter, number in counts.items():
+        for counter, number in counters.items():
             kind, colon, _ = counter.partition(":")
             other[f"{kind}:other" if colon and len(other) >= MOST_COUNTERS else counter] += number
         made = True

@@ -9,7 +9,8 @@ from tests.unit.making import NOON, go, make_limits, make_request
 from worker.clock import ManualClock
 from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import Rate, ShopLimits
-from worker.store.memory.store import MemoryStore, Started, Waiting
+from worker.store.memory.ledger import Started, Waiting
+from worker.store.memory.store import MemoryStore
 from worker.store.protocol import Grant, ShopClosed, Wait
 
 MIDNIGHT = NOON + DAY // 2
@@ -76,17 +77,6 @@ def test_restored_calls_keep_the_pace(clock: ManualClock) -> None:
         store = MemoryStore(clock)
         store.count_earlier_call(make_request(limits=limits), NOON - 1)
         assert store.admit(make_request(limits=limits)) == refusal
-
-
-def test_customers_are_forgotten(store: MemoryStore, clock: ManualClock) -> None:
-    """Customers whose bucket is full again take no memory, also while others are blocked for hours."""
-    limits = make_limits(customer=Rate.per_second(2, 2))
-    for number in range(5):
-        store.block("acme", f"e:blocked{number}", NOON + DAY)
-    for number in range(2000):
-        clock.advance(10_000)
-        go(store, make_request(number, customer=f"e:{number}", limits=limits))
-    assert len(store._shops["acme"].customers) < 150
 
 
 @pytest.mark.parametrize("corrected", [7, -7])

@@ -1,0 +1,206 @@
+"""The limits of a single process: what a call is charged to, and why one may not start yet.
+
+``worker/store/redis/lua/admit.lua`` decides alike; docs/store.md shows the units of both side by side. Nothing here
+locks: the store holds its lock around each call. ``now`` is the store's steady time in microseconds.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from worker.limits.adaptive import count_since, fall
+from worker.limits.token_bucket import Rate, ShopLimits, after, day_of, earliest, refund, reset_of
+from worker.store.memory.scopes import (
+    Bucket,
+    Reader,
+    Shop,
+    forget_idle,
+    let_catch_up,
+    next_place,
+    quota_day,
+    take,
+)
+from worker.store.protocol import AdmitRequest, ShopClosed, Wait
+from worker.store.timing import turn_of
+
+
+class Charge(NamedTuple):
+    """What a grant's tokens were taken from: enough to put them back.
+
+    ``start_at`` is when the call may start. The bases say which stand of each bucket was charged (-1: no customer), the
+    intervals by how much. ``day`` is the quota day that counted the call, whatever a corrected clock says later.
+    ``calls_today`` is the shop's count on it, this call included.
+    """
+
+    start_at: int
+    shop_base: int
+    customer_base: int
+    shop_interval: int
+    customer_interval: int
+    day: int
+    calls_today: int
+
+
+class Buckets:
+    """All shops. ``ahead`` tells by how much the wall clock is ahead of the steady one; ``horizon`` how many
+    microseconds ahead of its instant a call may be granted. With horizon 0 no turns are given either.
+    """
+
+    def __init__(self, ahead: Callable[[], int], horizon: int) -> None:
+        self._ahead = ahead
+        self._horizon = horizon
+        self._shops: dict[str, Shop] = {}
+
+    def shop(self, name: str) -> Shop:
+        """The shop of that name, as if never called where it is new."""
+        shop = self._shops.get(name)
+        if shop is None:
+            shop = self._shops[name] = Shop()
+        return shop
+
+    def charge(self, request: AdmitRequest, now: int, *, turn: bool, holds: int) -> Charge | ShopClosed | Wait:
+        """Take the tokens of a call at the first instant that shop and customer both allow, or say why not."""
+        limits, shop = request.limits, self.shop(request.shop)
+        # A day begins when the provider's does, by the wall clock; everything else goes by the steady one.
+        ahead = self._ahead()
+        today = day_of(now + ahead, limits.resets_at)
+        reset = reset_of(today, limits.resets_at) - ahead
+        day = quota_day(shop, today)
+        closed = shop_refusal(shop, now, limits.shop_per_day, day, reset)
+        if closed is not None:
+            return closed
+        rate = shop.rate(limits, now)
+        if shop.tat > now:
+            let_catch_up(shop, now, self._horizon, rate)
+        # No call is booked into the next day: it would be counted in this one.
+        horizon = min(self._horizon, reset - 1 - now)
+        start_at = earliest(shop.tat, now, rate)
+        # A token that is there now was left by those whose turn it was: any process may take it. One that is on its way
+        # belongs to the processes that were given a turn.
+        if start_at > now and not (start_at <= now + horizon and (turn or shop.last_given <= now)):
+            return self._turn_away(shop, start_at, now, rate, holds)
+        customer, interval = None, 0
+        if request.customer:
+            customer, interval = self._customer(shop, request.customer, now), limits.customer.interval
+            used_up = shop.day == day and shop.customer_calls.get(hash(request.customer), 0) >= limits.customer_per_day
+            due = earliest(customer.tat, now, limits.customer)
+            until = customer_refusal(
+                customer, due, now, request.place_in_line, interval, horizon, reset if used_up else None
+            )
+            if until is not None:
+                return Wait("customer", until)
+            start_at = max(start_at, due)
+            take(customer, start_at, limits.customer)
+        # Both buckets are charged at the one instant at which the call may start, so that neither window is cheated.
+        if shop.slowdown.interval:
+            shop.slowdown = count_since(shop.slowdown, start_at, shop.tat)
+        take(shop, start_at, rate)
+        shop.count(request.customer, day)
+        customer_base = -1 if customer is None else customer.base
+        return Charge(start_at, shop.base, customer_base, rate.interval, interval, day, shop.calls)
+
+    def refund(self, request: AdmitRequest, charge: Charge) -> None:
+        """Put the tokens of a call that was not made back, wherever that can't cheat a window (:func:`take`)."""
+        shop = self.shop(request.shop)
+        if shop.base == charge.shop_base:
+            shop.tat = refund(shop.tat, charge.shop_interval)
+        shop.uncount(request.customer, charge.day)
+        customer = shop.customers.get(request.customer)
+        if customer is not None and customer.base == charge.customer_base:
+            customer.tat = refund(customer.tat, charge.customer_interval)
+
+    def take_read(self, request: AdmitRequest, now: int) -> int | None:
+        """Take a token for reading a customer's referrals back; otherwise when there will be one."""
+        limits, shop = request.limits, self.shop(request.shop)
+        ahead = self._ahead()
+        day = day_of(now + ahead, limits.resets_at)
+        if day > shop.reading_day:
+            shop.reading_day = day
+            shop.readers = {name: reader for name, reader in shop.readers.items() if reader.tat > now}
+            for reader in shop.readers.values():
+                reader.reads = 0
+        reader = shop.readers.setdefault(request.customer, Reader())
+        if reader.reads >= limits.reads_per_day:
+            return reset_of(day, limits.resets_at) - ahead
+        due = earliest(reader.tat, now, limits.reads)
+        if due > now:
+            return due
+        reader.tat = after(reader.tat, now, limits.reads)
+        reader.reads += 1
+        return None
+
+    def block(self, shop: str, customer: str | None, until: int) -> None:
+        """Grant nothing of the customer (of the whole shop if None) before ``until``."""
+        state = self.shop(shop)
+        scope = state if customer is None else state.customers.setdefault(customer, Bucket())
+        scope.blocked_until = max(scope.blocked_until, until)
+
+    def slow_down(self, request: AdmitRequest, granted_at: int, now: int) -> None:
+        """Lower the shop's pace, unless the refused call was granted before the pace fell last."""
+        shop = self.shop(request.shop)
+        if granted_at > shop.slowdown.at:
+            shop.slowdown = fall(shop.slowdown, now, request.limits.shop.interval)
+
+    def calls_today(self, shop: str, limits: ShopLimits, now: int) -> int:
+        """How many calls the shop has had since the day's reset."""
+        state = self.shop(shop)
+        return state.calls if state.day == quota_day(state, day_of(now + self._ahead(), limits.resets_at)) else 0
+
+    def count_earlier_call(self, request: AdmitRequest, at: int, now: int) -> None:
+        """Count a call that an earlier process made at ``at`` against the limits; calls may come in any order."""
+        shop = self.shop(request.shop)
+        shop.count(request.customer, day_of(at + self._ahead(), request.limits.resets_at))
+        shop.tat = after(shop.tat, at, request.limits.shop)
+        rate = request.limits.customer
+        if request.customer and at > now - rate.interval * rate.burst:
+            # An older call has left no trace in the bucket.
+            customer = shop.customers.setdefault(request.customer, Bucket())
+            customer.tat = after(customer.tat, at, rate)
+
+    def _turn_away(self, shop: Shop, due: int, now: int, rate: Rate, holds: int) -> ShopClosed:
+        if not self._horizon:
+            return ShopClosed(due, "rate", interval=rate.interval)
+        # Each process that is turned away gets an instant of its own: if all came at once, all but one came in vain.
+        step = turn_of(rate.interval, holds)
+        shop.last_given = max(shop.last_given + step, due - self._horizon // 2, now + 1)
+        return ShopClosed(shop.last_given, "rate", step // rate.interval + 1, rate.interval)
+
+    @staticmethod
+    def _customer(shop: Shop, name: str, now: int) -> Bucket:
+        forget_idle(shop.customers, now)
+        customer = shop.customers.get(name)
+        if customer is None:
+            customer = shop.customers[name] = Bucket()
+        return customer
+
+
+def shop_refusal(shop: Shop, now: int, per_day: int, day: int, reset: int) -> ShopClosed | None:
+    """Why the shop is closed to every process: the provider's block, or a day's quota that is used up."""
+    if shop.blocked_until > now:
+        return ShopClosed(shop.blocked_until, "throttled")
+    if shop.day == day and shop.calls >= per_day:
+        return ShopClosed(reset, "day_quota")
+    return None
+
+
+def customer_refusal(
+    customer: Bucket, due: int, now: int, place: int | None, interval: int, horizon: int, reset: int | None
+) -> int | None:
+    """Until when the job must wait for its customer; None for not at all.
+
+    ``due`` is when its bucket has a token. ``place`` is the job's place in line, None for a newcomer. ``reset`` is when
+    the day ends whose quota is used up, None while it is not.
+    """
+    if customer.blocked_until > now:
+        return next_place(customer, customer.blocked_until, interval)
+    if reset is not None:
+        # A place after the reset, not the reset itself: there all would come at one instant, again and again.
+        return place if place is not None and place >= reset else next_place(customer, reset, interval)
+    if place is None and customer.last_given > now:
+        # Others were told to come back in turn. A newcomer that took their token would send them to the end.
+        return next_place(customer, due, interval)
+    if due > now + horizon:
+        # Jobs that come back late, from behind others in their queue, all missed their places. Told one instant they
+        # would come back together again and again, 28 times each of 300. They line up anew.
+        on_time = place is not None and now <= place + interval
+        return due if on_time else next_place(customer, due, interval)
+    return None
