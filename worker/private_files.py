@@ -41,7 +41,7 @@ def private(path: str, flags: int, folder: int | None = None) -> int:
         if error.errno in (errno.ELOOP, errno.EMLINK):
             raise _refused(path, "is a symbolic link") from None
         if error.errno in (errno.ENXIO, errno.ENODEV):
-            raise _refused(path, "is no regular file") from None
+            raise _refused(path, "is not a regular file") from None
         raise
     try:
         _check(path, os.fstat(file))
@@ -74,7 +74,8 @@ def lock(file: IO[Any], path: Path) -> bool:
         return False
     except OSError as error:
         raise InputError(
-            f"{path}: can't be locked ({error.strerror}), as on some network shares; choose an --out on a local disk"
+            f"{path}: can't be locked ({error.strerror}), as happens on some network shares; choose an --out on a "
+            "local disk"
         ) from None
     return True
 
@@ -124,7 +125,7 @@ def _check(path: str, found: os.stat_result) -> None:
     if stat.S_ISLNK(found.st_mode):
         raise _refused(path, "is a symbolic link")
     if not stat.S_ISREG(found.st_mode):
-        raise _refused(path, "is no regular file")
+        raise _refused(path, "is not a regular file")
     if found.st_uid != os.geteuid():
         raise _refused(path, "belongs to another user")
     if found.st_nlink > 1:
@@ -138,11 +139,14 @@ def _tighten(path: str, file: int) -> None:
     try:
         os.fchmod(file, stat.S_IMODE(mode) & ~_OTHERS)
     except OSError as error:
-        raise _refused(path, f"may be read by others, and can't be tightened ({error.strerror})") from None
+        raise _refused(path, f"can be read by others, and its rights can't be changed ({error.strerror})") from None
     # Some file systems take the call and keep no rights.
     if os.fstat(file).st_mode & _OTHERS:
-        raise _refused(path, "may be read by others on this file system, which keeps no rights")
+        raise _refused(path, "can be read by others on this file system, which keeps no access rights")
 
 
 def _refused(path: str, problem: str) -> UsageError:
-    return UsageError(f"{path}: {problem}; customers' data goes to files of this user's own only: name another file")
+    return UsageError(
+        f"{path}: {problem}; customers' data is only written to files that belong to this user alone; choose another "
+        "file"
+    )

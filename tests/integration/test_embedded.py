@@ -446,14 +446,14 @@ def test_stopping_while_the_export_is_read(bench: Bench) -> None:
 def test_rejects_that_cannot_be_written_end_the_run_in_one_line(bench: Bench) -> None:
     """The reader's failure is the run's: one line, and no row is missed in silence."""
     export = bench.export([("", "whatsapp", ""), *people(3)])
-    with pytest.raises(InputError, match=r"no such folder for .*; can't write the rejected rows; name a place"):
+    with pytest.raises(InputError, match=r"no such folder for .*; can't write the rejected rows; choose another file"):
         bench.run(export, rejects=bench.folder / "missing" / "rejects.csv")
 
 
 def test_a_foreign_results_file_is_not_overwritten(bench: Bench) -> None:
     """A file that no journal speaks for may be somebody's work; nothing is called and it stays as it is."""
     bench.out.write_text("precious")
-    with pytest.raises(UsageError, match=r"exists, and no results\.csv\.journal tells of a run"):
+    with pytest.raises(UsageError, match=r"exists, but there is no results\.csv\.journal of a run"):
         bench.run(bench.export(people(1)))
     assert bench.out.read_text() == "precious"
     assert not bench.journal.exists()

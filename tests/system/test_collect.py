@@ -207,14 +207,14 @@ def test_nothing_came(desk: Desk, vhost: Vhost) -> None:
     declare(desk)
     alone = desk.run("collect", "--out", "results.csv", "--until-idle", "0.5")
     assert (alone.returncode, len(alone.stderr.splitlines())) == (0, 1)
-    assert alone.stderr.startswith("referrals: no result came within 0.5 s; start it once jobs are published and a")
+    assert alone.stderr.startswith("referrals: no result came within 0.5 s; `referrals status` shows whether jobs are")
     other = desk.start("collect", "--out", "others.csv")
     wait_until(lambda: (desk.folder / "others.csv").exists(), 20, "the other to begin")
     with tapping(vhost) as tap:
         wait_until(lambda: consumers(tap) == 1, 20, "the other to subscribe")
         beside = desk.run("collect", "--out", "results.csv", "--until-idle", "0.5")
         assert beside.stderr == (
-            "referrals: no result came within 0.5 s; other consumers take results from referrals.results: 1\n"
+            "referrals: no result came within 0.5 s; other consumers are taking results from referrals.results: 1\n"
         )
         other.signal(signal.SIGTERM)
         assert other.wait() == 0

@@ -232,11 +232,11 @@ def test_an_id_that_no_letter_has(desk: Desk, tap: Tap) -> None:
     name = bury(tap, message("acme", not_after="2026-01-01T00:00:00Z"), "crash_loop")
     for command, code in ((("replay",), 2), (("drop", "--yes"), 0)):
         none = desk.run("dead", *command, "nosuch")
-        assert (none.returncode, "no dead letter is like that" in none.stderr) == (2, True)
+        assert (none.returncode, "no dead letter matches" in none.stderr) == (2, True)
         unlike = desk.run("dead", *command, "--reason", "nosuch")
-        assert (unlike.returncode, "no dead letter is like that" in unlike.stderr) == (code, True)
+        assert (unlike.returncode, "no dead letter matches" in unlike.stderr) == (code, True)
     replayed = desk.run("dead", "replay", name, "nosuch", "--expires", "2h")
-    assert (replayed.returncode, "nosuch: no dead letter is like that" in replayed.stderr) == (1, True)
+    assert (replayed.returncode, "nosuch: no dead letter has this id" in replayed.stderr) == (1, True)
     assert listed(desk) == []
     name = bury(tap, message("acme"), "crash_loop")
     dropped = desk.run("dead", "drop", name, "nosuch", "--yes", "--json")
@@ -251,7 +251,7 @@ def test_what_would_end_at_once_is_left(desk: Desk, tap: Tap, redis_url: str) ->
     off = bury(tap, message("acme", campaign="autumn"), "crash_loop")
     ended = desk.run("dead", "replay", "--all")
     assert ended.returncode == 1
-    assert f"{late} can't be replayed: its deadline is over" in ended.stderr
+    assert f"{late} can't be replayed: its deadline has passed" in ended.stderr
     assert f"{off} can't be replayed: its campaign is cancelled" in ended.stderr
     assert listed(desk) == [late, off]
     assert desk.run("dead", "replay", late, "--expires", "2h").returncode == 0
@@ -277,11 +277,11 @@ def test_another_shop_is_told_and_stands_in_no_sum(desk: Desk, tap: Tap, redis_u
     assert listed(desk, "--shop", "acme") == [foreign, own]
     ended = desk.run("dead", "replay", "--all", "--expires", "2h")
     assert ended.returncode == 1
-    assert f"{foreign} can't be replayed: its job is of another shop than acme" in ended.stderr
+    assert f"{foreign} can't be replayed: its job belongs to another shop than acme" in ended.stderr
     assert listed(desk) == [foreign]
     tap.put("", "referrals.dead", message("acme", campaign="elsewhere"))
     ended = desk.run("dead", "replay", "--all")
-    assert "RabbitMQ doesn't tell by which shop's queue it came" in ended.stderr
+    assert "RabbitMQ does not report which shop's queue it came from" in ended.stderr
     assert desk.run("dead", "drop", "--all", "--yes").returncode == 0
     campaigns = json.loads(desk.run("status", "--json").stdout)["campaigns"]
     assert {row["campaign"] for row in campaigns} == {"ours"}

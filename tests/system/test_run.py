@@ -231,7 +231,7 @@ def test_a_rehearsal_does_not_eat_the_real_run(tmp_path: Path) -> None:
 
     assert (real.returncode, real.stdout) == (2, "")
     assert real.stderr == (
-        "referrals: results.csv.journal: holds a rehearsal by --sandbox, in which nobody was called; choose another "
+        "referrals: results.csv.journal: holds a rehearsal with --sandbox, in which nobody was called; choose another "
         "--out for the real run\n"
     )
 
@@ -303,7 +303,7 @@ def test_a_signal_drains(desk: Desk, way: str) -> None:
             process.send_signal(signal.SIGTERM)
         stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 3
-    assert stderr == "referrals: stopped; run the same command again to go on\n"
+    assert stderr == "referrals: stopped; run the same command again to continue\n"
     summary = json.loads(stdout)
     assert summary["stopped"]
     assert summary["outcomes"]["sent"] == len(desk.results()) == len(desk.sandbox.calls(desk.shop)) < 150
@@ -339,7 +339,7 @@ def test_a_bad_credential_burns_nothing(desk: Desk) -> None:
     done = desk.run()
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
-        f"referrals: shop {bad}: every call is answered invalid_token; mend its credential in the shops file, then run "
+        f"referrals: shop {bad}: every call is answered invalid_token; fix its credential in the shops file, then run "
         "the same command again for the 30 rows left"
     )
     summary = json.loads(done.stdout)
@@ -379,7 +379,7 @@ def test_a_used_up_day_is_told_with_its_end(desk: Desk) -> None:
     for outcomes in ({"sent": 5}, {}):
         done = desk.run()
         assert done.returncode == 3
-        assert done.stderr.startswith(f"referrals: 3 rows have to wait until {reset:%Y-%m-%d %H:%M} UTC ")
+        assert done.stderr.startswith(f"referrals: 3 rows must wait until {reset:%Y-%m-%d %H:%M} UTC ")
         summary = json.loads(done.stdout)
         assert (summary["outcomes"], summary["left_for_later"]) == (outcomes, {desk.shop: 3})
         assert summary["left_until"] == f"{reset:%Y-%m-%dT%H:%M}:00+00:00"
@@ -397,7 +397,7 @@ def test_a_full_disk_stops_the_calls(desk: Desk) -> None:
     done = desk.run(prefix=["bash", "-c", 'ulimit -f 24; exec "$@"', "bash"])
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "referrals: results.csv.journal: File too large; make room, then run the same command again to go on\n"
+        "referrals: results.csv.journal: File too large; free some space, then run the same command again to continue\n"
     )
     called = desk.sandbox.customers(desk.shop)
     noted = {line["customer"].removeprefix("e:") for line in desk.lines("started")}

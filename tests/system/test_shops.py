@@ -57,7 +57,7 @@ def test_list_of_a_working_fleet(desk: Desk, vhost: Vhost, redis_url: str) -> No
     assert (rows_now["bolt"]["code"], rows_now["bolt"]["until"] is not None) == ("invalid_token", True)
     table = desk.run("shops", "list").stdout
     assert "halted (invalid_token)" in table
-    assert "bolt is halted: `referrals shops check bolt` tells why" in table
+    assert "bolt is halted: `referrals shops check bolt` shows why" in table
 
 
 def test_list_without_its_store(desk: Desk) -> None:

@@ -81,7 +81,7 @@ def test_links_are_not_followed(tmp_path: Path, precious: Path, write: Callable[
     link = tmp_path / "out"
     link.symlink_to(tmp_path / target)
 
-    with pytest.raises(UsageError, match=r"is a symbolic link; .*name another file"):
+    with pytest.raises(UsageError, match=r"is a symbolic link; .*choose another file"):
         write(link)
 
     assert precious.read_text() == PRECIOUS
@@ -124,7 +124,7 @@ def test_only_regular_files(tmp_path: Path, write: Callable[[Path], None], plant
     """A pipe, a socket or a device is refused at once, not waited for, and stays where it is."""
     plant(tmp_path / "out")
 
-    with pytest.raises(UsageError, match="is no regular file"):
+    with pytest.raises(UsageError, match="is not a regular file"):
         write(tmp_path / "out")
 
     assert [path.is_file() for path in tmp_path.iterdir()] == [False]
@@ -151,16 +151,16 @@ except InputError as error:
     command = [sys.executable, "-m", "tests.services.lockless", sys.executable, "-c", program, str(tmp_path / "out")]
     told = subprocess.run(command, capture_output=True, text=True, check=True)
     assert told.stdout == (
-        f"{tmp_path}/out: can't be locked (No locks available), as on some network shares; choose an --out on a local "
-        "disk\n"
+        f"{tmp_path}/out: can't be locked (No locks available), as happens on some network shares; choose an --out on "
+        "a local disk\n"
     )
 
 
 def test_devices_are_no_files() -> None:
     """Least of all are they replaced, which root could do."""
-    with pytest.raises(UsageError, match="/dev/null: is no regular file"):
+    with pytest.raises(UsageError, match="/dev/null: is not a regular file"):
         may_be_replaced(Path("/dev/null"))
-    with pytest.raises(UsageError, match="/dev/null: is no regular file"):
+    with pytest.raises(UsageError, match="/dev/null: is not a regular file"):
         private("/dev/null", os.O_WRONLY)
 
 

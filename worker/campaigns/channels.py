@@ -53,9 +53,9 @@ class Channels:
             given = record.values.channel if record.values is not None else ""
             if not (given in NULLS or is_spreadsheet_error(given) or self._may_be(_spelled(given))):
                 raise UsageError(
-                    f"{export.path}: its column `channel` says {shown_value(given)} in line {record.line}, which is no "
-                    "channel; give --map channel=- to send every row by --channel, or --map channel=COLUMN to take a "
-                    "column's values as they are"
+                    f"{export.path}: its column `channel` says {shown_value(given)} in line {record.line}, which is "
+                    "not a known channel; give --map channel=- to send every row by --channel, or --map "
+                    "channel=COLUMN to use a column's values as they are"
                 )
 
     def _may_be(self, channel: str) -> bool:
@@ -64,7 +64,7 @@ class Channels:
     def _find(self, given: str) -> str:
         channel = _spelled(given) or self._default
         if self._must_be_known and not self._may_be(channel):
-            self._notices.value("channel", channel, "rows of a channel {} are rejected, see --map channel")
+            self._notices.value("channel", channel, "rows with the channel {} are rejected, see --map channel")
             return ""
         if channel and channel not in KNOWN_CHANNELS:
             self._notices.value("channel", channel, UNKNOWN_CHANNEL)
@@ -89,8 +89,8 @@ def check_default(given: str) -> None:
     near = [known for known in sorted(KNOWN_CHANNELS) if abs(len(known) - len(channel)) <= 1]
     if close := difflib.get_close_matches(channel.casefold(), near, n=1, cutoff=_ALIKE):
         raise UsageError(
-            f"--channel {given}: is none that is known here; did you mean {close[0]}? Give --channel {close[0]}; "
-            "a new one of the vendor's that is spelled so goes into a column, see --map channel"
+            f"--channel {given}: is not a known channel; did you mean {close[0]}? Give --channel {close[0]}; "
+            "if the vendor has a new channel of that name, put it into a column, see --map channel"
         )
 
 

@@ -45,7 +45,7 @@ def parse_consent(argument: str) -> Condition:
     if not equals or not column:
         raise UsageError(
             f"--consent {argument}: write it as COLUMN=VALUE, such as accepts_marketing=yes, or COLUMN!=VALUE; "
-            "without a VALUE it means a blank cell"
+            "leave VALUE out for a blank cell"
         )
     return Condition(column, value.strip(), negated)
 
@@ -90,7 +90,7 @@ class Consent:
         if self._rows > self._rows_before:
             for condition, met in zip(self._conditions, self._met, strict=True):
                 if not met:
-                    notices.once(f"{condition} {path}", f"{path}: {condition}: no row meets it")
+                    notices.once(f"{condition} {path}", f"{path}: {condition}: no row meets this condition")
         self._rows_before = self._rows
         self._met_before = [before or met for before, met in zip(self._met_before, self._met, strict=True)]
         self._met = [False] * len(self._conditions)
@@ -108,7 +108,8 @@ class Consent:
         for condition, met, values in zip(self._conditions, met_by_any, self._values, strict=True):
             if not met:
                 raise UsageError(
-                    f"{condition}: no row of {self._rows:,} meets it, so nothing was done; {_seen(values)}"
+                    f"{condition}: none of {self._rows:,} rows meets this condition, so nothing was done; "
+                    f"{_seen(values)}"
                 )
 
     @staticmethod
@@ -131,7 +132,7 @@ def check_conditions(conditions: Iterable[Condition]) -> None:
             continue
         other = wanted.setdefault(normalized(condition.column), condition)
         if _folded(other.value) != _folded(condition.value):
-            raise UsageError(f"{other} and {condition}: no row has both; all that are given must hold")
+            raise UsageError(f"{other} and {condition}: no row can meet both, and a row must meet every condition")
 
 
 def _seen(values: Counter[str]) -> str:

@@ -154,9 +154,9 @@ class Importer:
             if judged == "doubtful_row":
                 self._notices.once(
                     f"doubtful {export.path}",
-                    f"{export.path}: rows are left out as doubtful_row, since they stand beside pieces of a torn row "
-                    f"(first in line {line}); look at them in {file.path}, delete the "
-                    "reason of those that are whole, and run it",
+                    f"{export.path}: rows are left out as doubtful_row, because they stand beside pieces of a torn "
+                    f"row (first in line {line}); check them in {file.path}, delete the reason of those that are "
+                    "whole, and run that file",
                 )
             file.add(place, line, judged, cells, apart=values is not None)
             if file.path not in self.reject_files:

@@ -51,9 +51,11 @@ class ImportOptions:
                 not_after=self.not_after,
             )
         except ValidationError as error:
-            raise UsageError(f"these options make no job: {explain(error)}") from None
+            raise UsageError(f"no job can be made with these options: {explain(error)}") from None
         except ValueError:
-            raise UsageError("these options make no job: the campaign or the channel is no valid Unicode") from None
+            raise UsageError(
+                "no job can be made with these options: the campaign or the channel is not valid Unicode"
+            ) from None
         check_conditions(self.consent)
         if self.limit is not None and self.limit < 0:
             raise UsageError(f"--limit {self.limit}: must be 0 or more")

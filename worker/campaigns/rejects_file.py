@@ -79,7 +79,8 @@ class RejectsFile:
                     begins = left.readline(_HEADER_BYTES)
                 if begins and not _OURS.match(begins):
                     raise UsageError(
-                        f"{path}: holds no rejected rows and would be replaced; name another with --rejects"
+                        f"{path}: is not a file of rejected rows and would be replaced; choose another file with "
+                        "--rejects"
                     )
                 path.unlink()
         except OSError as error:
@@ -138,7 +139,9 @@ class RejectsFile:
                 self._file.close()
 
     def _failed(self, error: OSError) -> InputError:
-        return InputError(f"{unopened(self.path, error)}; can't write the rejected rows; name a place with --rejects")
+        return InputError(
+            f"{unopened(self.path, error)}; can't write the rejected rows; choose another file with --rejects"
+        )
 
 
 def _numbered(header: Sequence[str]) -> Iterator[tuple[str, int]]:

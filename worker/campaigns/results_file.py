@@ -181,7 +181,7 @@ class ResultsFile:
                 self._file = None
 
     def _failed(self, error: OSError) -> InputError:
-        return InputError(f"{unopened(self.path, error)}; nothing is lost, mend that and run the same command again")
+        return InputError(f"{unopened(self.path, error)}; nothing is lost; fix that and run the same command again")
 
     def _resumed(self, file: io.TextIOWrapper) -> Iterator[tuple[str, str]]:
         if not lock(file, self.path):
@@ -211,7 +211,7 @@ class ResultsFile:
                         f"{self.path}: holds results as CSV; leave out --format jsonl, or choose another --out"
                     )
                 if torn or (held is not _HEADER and not _JOB_ID.fullmatch(held[0])):
-                    raise UsageError(f"{self.path}: row {number} is no result; mend it or choose another --out")
+                    raise UsageError(f"{self.path}: row {number} is not a result; fix it or choose another --out")
                 yield lines.offset, held
 
     def _csv_rows(self, lines: "_CountedLines") -> Iterator[tuple[str, str]]:

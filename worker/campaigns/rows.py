@@ -97,8 +97,8 @@ class RowRules:
             if is_shortened(shopid) or is_shortened(bhid):
                 self._notices.once(
                     f"shortened {path}",
-                    f"{path}: a spreadsheet turned ids into numbers such as 7.2E+09 (first in line {line}), by which "
-                    "nobody can be known; format their column as text before the ids come in, and export again",
+                    f"{path}: a spreadsheet turned ids into numbers such as 7.2E+09 (first in line {line}), which "
+                    "identify nobody; format their column as text before the ids are entered, and export again",
                 )
             return "bad_id"
         # With another id beside it the customer is still known where this is no address; all that are sent must match,
@@ -121,7 +121,7 @@ class RowRules:
         elif destination:
             self._notices.once(
                 f"destination {path}",
-                f"{path}: destinations are left out where the channel takes none (first in line {line})",
+                f"{path}: destinations are dropped where the channel takes none (first in line {line})",
             )
             destination = ""
         texts = (bhid, shopid, email, channel, destination, sender, reference)
@@ -164,7 +164,7 @@ class RowRules:
         if not SLUG.fullmatch(shop):
             return False
         if self._shops is not None and shop not in self._shops:
-            self._notices.value("shop", shop, "rows of the shop {} are rejected: it is not in the shops file")
+            self._notices.value("shop", shop, "rows of the shop {} are rejected: the shops file does not list it")
             return False
         self._known_shops.add(shop)
         return True

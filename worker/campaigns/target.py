@@ -47,12 +47,12 @@ class CalledBefore:
         """Raises UsageError where the target is another than before."""
         if self._sandbox is True and not target.sandbox:
             raise UsageError(
-                f"{self._path}: holds a rehearsal by --sandbox, in which nobody was called; choose another --out for "
+                f"{self._path}: holds a rehearsal with --sandbox, in which nobody was called; choose another --out for "
                 "the real run"
             )
         if self._sandbox is False and target.sandbox:
             raise UsageError(
-                f"{self._path}: holds the calls of a real run; choose another --out for a rehearsal by --sandbox"
+                f"{self._path}: holds the calls of a real run; choose another --out for a rehearsal with --sandbox"
             )
         for shop in self._base_urls:
             self.refuse_moved(shop, target)
@@ -62,8 +62,8 @@ class CalledBefore:
         before, now = self._base_urls.get(shop), target.base_url_of(shop)
         if None not in (before, now) and before != now:
             raise UsageError(
-                f"{self._path}: shop {shop} was called at {before}, and its base_url is {now} now; put it back to go "
-                "on, or choose another --out, by which every row is called anew"
+                f"{self._path}: shop {shop} was called at {before}, but its base_url is now {now}; set it back to "
+                "continue, or choose another --out, with which every row is called again"
             )
 
     def learn(self, shop: str, target: Target) -> str | None:

@@ -20,12 +20,12 @@ LONGEST_CAMPAIGN = 200
 
 
 def cancel(
-    campaign: Annotated[str, typer.Argument(help="Name of the campaign, as it was published.", show_default=False)],
+    campaign: Annotated[str, typer.Argument(help="Name of the campaign, as given to `publish`.", show_default=False)],
     shop: Annotated[
         str | None, typer.Option("--shop", help="Only this shop's jobs. [default: every shop's]", show_default=False)
     ] = None,
-    undo: Annotated[bool, typer.Option("--undo", help="Let its jobs be called again.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Also a name of which no job has been counted.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Lift the cancellation: its jobs may be called again.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Cancel it even if no job of that name has been counted.")] = False,
     as_json: options.Json = False,
 ) -> None:
     """Call a campaign off: its jobs that have not started end with the result `cancelled`, without a call.
@@ -43,7 +43,7 @@ def cancel(
     Example: `referrals cancel spring --shop acme`
     """
     if not 0 < len(campaign.strip()) <= LONGEST_CAMPAIGN:
-        raise UsageError(f"{campaign!r}: is no campaign's name, which has 1 to {LONGEST_CAMPAIGN} characters")
+        raise UsageError(f"{campaign!r}: is not a campaign's name; use 1 to {LONGEST_CAMPAIGN} characters")
     campaign = canonical(campaign) or ""
     loaded = load()
     shops = readable_shops(loaded.shops)
@@ -68,12 +68,12 @@ def cancel(
         "cancelled_for": sorted(of for name, of in controls.cancelled if name == campaign),
     }
     known = (campaign, of) in before.cancelled or (campaign, EVERY_SHOP) in before.cancelled
-    change = "no longer cancelled" if undo else "was cancelled already" if known else "cancelled"
+    change = "no longer cancelled" if undo else "was already cancelled" if known else "cancelled"
     console.summary([("campaign", campaign), (change, where)], data, as_json=as_json)
     if undo and shop is not None and (campaign, EVERY_SHOP) in controls.cancelled:
         console.say(f"campaign {campaign} stays cancelled in every shop; use --undo without --shop")
     elif undo:
-        console.say("jobs that ended as cancelled meanwhile are called only if they are published again")
+        console.say("jobs that already ended as cancelled are called only if they are published again")
 
 
 def _refuse_nothing_to_undo(controls: Controls, campaign: str, shop: str | None) -> None:
@@ -85,15 +85,15 @@ def _refuse_nothing_to_undo(controls: Controls, campaign: str, shop: str | None)
             f"campaign {campaign} stays cancelled in every shop, so nothing was undone; use --undo without --shop"
         )
     where = "was cancelled in no shop" if shop is None else f"was not cancelled in shop {shop}"
-    remedy = f"it is in {some_of(sorted(shops))}" if shops else _cancelled(campaign, controls)
+    remedy = f"it is cancelled in {some_of(sorted(shops))}" if shops else _cancelled(campaign, controls)
     raise UsageError(f"campaign {campaign} {where}, so nothing was undone; {remedy}")
 
 
 def _refuse_too_many(controls: Controls, campaign: str, of: str) -> None:
     if len(controls.cancelled) >= MOST_CANCELLED and (campaign, of) not in controls.cancelled:
         raise UsageError(
-            f"{MOST_CANCELLED:,} campaigns are cancelled already, and every worker reads them once a second; "
-            "--undo one that is over"
+            f"{MOST_CANCELLED:,} campaigns are already cancelled, and every worker reads them once a second; "
+            "--undo one that has ended"
         )
 
 
@@ -104,29 +104,29 @@ def _refuse_unknown(store: CountersStore, campaign: str, shops: ReadableShops, s
         names = {name for tallies in ask_each(store.tallies, asked) for name in tallies}
     except StoreError as error:
         # To stop calls is worth more than to be sure.
-        console.say(f"whether there is a campaign {campaign} can't be told: {error}")
+        console.say(f"could not check whether there is a campaign {campaign}: {error}")
         return
     known = {canonical(name) or "" for name in names}
     if campaign in known or OTHER_CAMPAIGNS in known:
         return
     if shops.problems:
         # Of a shop that can't be read from the file nothing has been asked.
-        console.say(f"whether there is a campaign {campaign} can't be told: {shops.problems[0]}")
+        console.say(f"could not check whether there is a campaign {campaign}: {shops.problems[0]}")
         return
     raise UsageError(
         f"no job of a campaign {campaign} has been counted {place}, so nothing was done; {_counted(campaign, known)} "
-        "--yes cancels it all the same, before it is published or where its producer doesn't count"
+        "--yes cancels it anyway, for a campaign that is not published yet or whose producer doesn't count its jobs"
     )
 
 
 def _counted(campaign: str, known: Collection[str]) -> str:
     if close := difflib.get_close_matches(campaign, known, n=1):
         return f"did you mean {close[0]}?"
-    return f"there are {some_of(sorted(known))}." if known else "there is none of any other."
+    return f"known campaigns: {some_of(sorted(known))}." if known else "no job of any campaign has been counted."
 
 
 def _cancelled(campaign: str, controls: Controls) -> str:
     others = sorted({name for name, _ in controls.cancelled})
     if close := difflib.get_close_matches(campaign, others, n=1):
         return f"did you mean {close[0]}?"
-    return f"cancelled are {some_of(others)}" if others else "no campaign is cancelled"
+    return f"cancelled campaigns: {some_of(others)}" if others else "no campaign is cancelled"

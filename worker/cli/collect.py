@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 
 def collect(
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="File to write, or to go on with.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="File to write; an existing one is continued.")],
     form: Annotated[Format, typer.Option("--format", help="One row or one line of JSON per job.")] = "csv",
     until_idle: Annotated[
         float | None,
@@ -39,7 +39,7 @@ def collect(
             "--until-idle",
             metavar="SECONDS",
             min=0.1,
-            help="End when nothing came for so long, also where nothing came at all.",
+            help="End after this many seconds without a result, even if there was none at all.",
             show_default=False,
         ),
     ] = None,
@@ -65,12 +65,14 @@ def collect(
             target.close()
     rows = [(outcome, f"{number:,}") for outcome, number in target.outcomes.most_common()]
     rows += [("repeated", f"{target.repeated:,}")] if target.repeated else []
-    rows += [("called after all", f"{target.superseding:,} ended without a call before")] if target.superseding else []
-    rows += [("no results", f"{target.unreadable:,} moved to referrals.dead")] if target.unreadable else []
-    rows += [("of a SANDBOX", f"{target.rehearsed:,}: nobody was called, and their links lead nowhere")] * (
+    rows += (
+        [("called after all", f"{target.superseding:,} that had ended without a call")] if target.superseding else []
+    )
+    rows += [("not a result", f"{target.unreadable:,} moved to referrals.dead")] if target.unreadable else []
+    rows += [("from a SANDBOX", f"{target.rehearsed:,}: nobody was called, and their links lead nowhere")] * (
         target.rehearsed > 0
     )
-    rows.append(("results in", f"{out} ({target.known + target.outcomes.total():,} rows)"))
+    rows.append(("results are in", f"{out} ({target.known + target.outcomes.total():,} rows)"))
     data = {
         "outcomes": dict(target.outcomes),
         "repeated": target.repeated,
@@ -157,10 +159,10 @@ def _collect(params: Parameters, target: _Target, stop: threading.Event, until_i
 
 def _nothing_came(seconds: float, others: int) -> str:
     if others:
-        return f"no result came within {seconds:g} s; other consumers take results from {RESULTS}: {others}"
+        return f"no result came within {seconds:g} s; other consumers are taking results from {RESULTS}: {others}"
     return (
-        f"no result came within {seconds:g} s; start it once jobs are published and a worker runs, which "
-        "`referrals status` shows, or give --until-idle longer; results that were collected before don't come again"
+        f"no result came within {seconds:g} s; `referrals status` shows whether jobs are published and a worker runs; "
+        "start this again then, or raise --until-idle; results that were already collected don't come again"
     )
 
 

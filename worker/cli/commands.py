@@ -34,7 +34,7 @@ class Command(TyperCommand):
         seen = set()
         for option in given:
             if option.name in seen and not (getattr(option, "multiple", False) or getattr(option, "is_flag", False)):
-                raise UsageError(f"{option.opts[0]}: is given twice, and it takes one value; keep one of them")
+                raise UsageError(f"{option.opts[0]}: is given twice and takes one value; keep one of them")
             seen.add(option.name)
         left: list[str] = super().parse_args(ctx, args)
         for param in self.get_params(ctx):

@@ -111,14 +111,14 @@ def import_rows(importer: Importer) -> list[tuple[str, str]]:
     """What became of the exports' rows, for a summary."""
     rows = [("rows read", f"{importer.rows:,}")]
     if importer.finished:
-        rows.append(("finished before", f"{importer.finished:,}"))
+        rows.append(("done in an earlier run", f"{importer.finished:,}"))
     if importer.rejected:
         # Not "rejected": that is what Refer2 does to a job.
         rows.append(("left out", f"{importer.rejected.total():,}"))
     for reason, number in importer.rejected.most_common():
         rows.append((f"  {reason}", f"{number:,}"))
     if importer.reject_files:
-        rows.append(("left out rows in", ", ".join(str(path) for path in importer.reject_files)))
+        rows.append(("rows left out are in", ", ".join(str(path) for path in importer.reject_files)))
     return rows
 
 

@@ -68,11 +68,11 @@ class Ledger:
         ended = [f"{counts[outcome]:,} {outcome}" for outcome in _UNCALLED if counts[outcome]]
         rows = [
             ("  answered before", counts["answered"], "not called again"),
-            ("  under way before", counts["under_way"], "not called twice"),
+            ("  already under way", counts["under_way"], "not called again"),
             (
-                "  ended before",
+                "  ended without a call",
                 sum(counts[outcome] for outcome in _UNCALLED),
-                f"{', '.join(ended)}; called this time if they may be",
+                f"{', '.join(ended)} before; called this time if possible",
             ),
         ]
         return [(name, f"{number:,} ({remark})") for name, number, remark in rows if number]
@@ -84,7 +84,7 @@ class Ledger:
     def say(self) -> None:
         """Tell why nobody could be asked, if so."""
         if self._problem is not None:
-            console.say(f"how many of these jobs were answered before can't be told: {self._problem}")
+            console.say(f"could not check how many of these jobs were answered before: {self._problem}")
 
     def _ask(self, batch: list[Job]) -> None:
         if self._store is None or self.counts is None:

@@ -18,24 +18,28 @@ Exports = Annotated[
 ]
 Shop = Annotated[
     str | None,
-    typer.Option("--shop", help="Shop of the rows that name none in a column `shop`.", show_default=False),
+    typer.Option("--shop", help="Shop of the rows whose column `shop` is empty or missing.", show_default=False),
 ]
 Campaign = Annotated[
     str,
     typer.Option(
-        "--campaign", help="Name of the campaign: the same row of the same campaign is one job.", show_default=False
+        "--campaign",
+        help="Name of the campaign. The same row in the same campaign is always the same job.",
+        show_default=False,
     ),
 ]
 Channel = Annotated[
     str | None,
-    typer.Option("--channel", help="Channel of the rows that name none in a column `channel`.", show_default=False),
+    typer.Option(
+        "--channel", help="Channel of the rows whose column `channel` is empty or missing.", show_default=False
+    ),
 ]
 Map = Annotated[
     list[str] | None,
     typer.Option(
         "--map",
         metavar="FIELD=COLUMN",
-        help="Take a field from a column of another name, or from none: FIELD=-. A dot leads into nested JSON.",
+        help="Read a field from a column with another name, or from none (FIELD=-). A dot leads into nested JSON.",
         show_default=False,
     ),
 ]
@@ -44,8 +48,8 @@ Consent = Annotated[
     typer.Option(
         "--consent",
         metavar="COLUMN=VALUE",
-        help="Keep only rows that consented: COLUMN=VALUE, COLUMN!=VALUE, or COLUMN= where it must be blank. "
-        "Given several times, all must hold.",
+        help="Keep only rows with consent: COLUMN=VALUE, COLUMN!=VALUE, or COLUMN= for a blank cell. "
+        "May be given several times; a row must meet all of them.",
         show_default=False,
     ),
 ]
@@ -63,25 +67,25 @@ Rejects = Annotated[
     typer.Option(
         "--rejects",
         metavar="FILE",
-        help="Where rows that can't become a job go. [default: EXPORT.rejects.csv]",
+        help="File for the rows that can't become a job. [default: EXPORT.rejects.csv]",
         show_default=False,
     ),
 ]
 Limit = Annotated[
     int | None,
-    typer.Option("--limit", min=1, help="Take no more than this many jobs.", show_default=False),
+    typer.Option("--limit", min=1, help="Stop after this many jobs.", show_default=False),
 ]
 Expires = Annotated[
     str | None,
     typer.Option(
         "--expires",
         metavar="WHEN",
-        help="Call no job after that: a duration (90m, 2h, 3d) or a time (2026-12-01T18:00:00Z).",
+        help="Deadline, after which no job is called: a duration (90m, 2h, 3d) or a time (2026-12-01T18:00:00Z).",
         show_default=False,
     ),
 ]
 Yes = Annotated[
-    bool, typer.Option("--yes", help="Don't ask before more than 1,000 jobs; who has no terminal is never asked.")
+    bool, typer.Option("--yes", help="Don't ask before more than 1,000 jobs. Without a terminal nothing is asked.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]
 
@@ -100,7 +104,7 @@ def import_options(
 ) -> ImportOptions:
     """The options as the importer takes them; raises UsageError for one that can't be meant."""
     if canonical(campaign) is None:
-        raise UsageError("--campaign: is blank; a campaign needs a name, by which it can be called off")
+        raise UsageError("--campaign: is blank; a campaign needs a name, by which it can be cancelled")
     if not is_plain(campaign):
         raise UsageError(f"--campaign {campaign}: {UNSEEN_IN_NAME}")
     return ImportOptions(

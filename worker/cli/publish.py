@@ -87,7 +87,7 @@ def publish(
     rows = console.import_rows(importer)
     rows.append(("published", f"{producer.confirmed:,}"))
     if producer.late:
-        rows.append(("  past their deadline", f"{producer.late:,} (they end as expired, without a call)"))
+        rows.append(("  past their deadline", f"{producer.late:,} (will end as expired, without a call)"))
     rows += ledger.rows()
     rows.append(("took", f"{seconds:.1f} s, {producer.confirmed / seconds:,.0f} jobs/s"))
     data = {
@@ -113,7 +113,7 @@ def _refuse_cancelled(loaded: Settings, campaign: str, shop: str | None) -> None
         where = "in every shop" if EVERY_SHOP in cancelled else f"in shop {shop}"
         raise UsageError(
             f"--campaign {campaign}: is cancelled {where}, so its jobs would end without a call; "
-            f"`referrals cancel {campaign} --undo` first, or give another name"
+            f"run `referrals cancel {campaign} --undo` first, or choose another name"
         )
     if cancelled:
         console.say(

@@ -34,7 +34,10 @@ def run(
     exports: options.Exports,
     campaign: options.Campaign,
     out: Annotated[
-        Path, typer.Option("--out", metavar="FILE", help="Results, one row per job; FILE.journal beside it.")
+        Path,
+        typer.Option(
+            "--out", metavar="FILE", help="File for the results, one row per job; FILE.journal is written beside it."
+        ),
     ],
     shop: options.Shop = None,
     channel: options.Channel = None,
@@ -46,10 +49,11 @@ def run(
     expires: options.Expires = None,
     threads: Annotated[int, typer.Option("--threads", min=1, max=500, help="Calls at once.")] = 16,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Stay until the day's quota resets or a closed shop opens.")
+        bool,
+        typer.Option("--wait", help="Wait until the day's quota resets or a closed shop opens, instead of ending."),
     ] = False,
     sandbox: Annotated[
-        bool, typer.Option("--sandbox", help="Call the built-in emulator instead of Refer2; needs no shops file.")
+        bool, typer.Option("--sandbox", help="Call the built-in emulator of Refer2; needs no shops file.")
     ] = False,
     yes: options.Yes = False,
     as_json: options.Json = False,
@@ -135,7 +139,7 @@ class Outage:
         code, self._told_until = failing
         seconds = -(-(self._told_until - now) // SECOND)
         trouble = "Refer2 is out of reach" if code == "connection" else f"Refer2 fails ({code})"
-        return f"{trouble}; tried again in {seconds} s; Ctrl-C stops"
+        return f"{trouble}; next try in {seconds} s; Ctrl-C stops"
 
 
 def _check_files(exports: list[Path], out: Path, rejects: Path | None) -> None:
@@ -199,7 +203,7 @@ def _summarize(importer: Importer, tally: Tally, out: Path, *, sandbox: bool, as
         rows.append(("left for later", f"{tally.parked.total():,}"))
     rate = tally.done / tally.seconds if tally.seconds else 0.0
     rows.append(("took", f"{tally.seconds:.1f} s, {rate:.1f} jobs/s"))
-    rows.append(("results in", f"{out} ({tally.earlier + tally.done:,} rows)"))
+    rows.append(("results are in", f"{out} ({tally.earlier + tally.done:,} rows)"))
     data = {
         "rows": importer.rows,
         "rejected": dict(importer.rejected),
@@ -228,11 +232,11 @@ def _end(tally: Tally) -> None:
     if waiting:
         until = to_datetime(tally.parked_until + MINUTE - 1).strftime("%Y-%m-%d %H:%M UTC")
         console.say(
-            f"{waiting:,} rows have to wait until {until} at the latest (a day's quota, or longer than ten minutes for "
-            "their customer); run the same command again then, or use --wait"
+            f"{waiting:,} rows must wait until {until} at the latest (the day's quota is used up, or their customer "
+            "has to wait for more than ten minutes); run the same command again then, or use --wait"
         )
     if tally.stopped:
-        console.say("stopped; run the same command again to go on")
+        console.say("stopped; run the same command again to continue")
     if tally.halted:
         raise typer.Exit(1)
     if waiting or tally.stopped:
@@ -241,16 +245,16 @@ def _end(tally: Tally) -> None:
 
 def _trouble(code: str) -> str:
     if code == "connection":
-        return "Refer2 is out of reach; see to the network, or to the shop's base_url in the shops file"
+        return "Refer2 is out of reach; check the network, and the shop's base_url in the shops file"
     if code in ("timeout", "connection_lost", "unreadable_answer") or code.startswith("http_5"):
-        return f"Refer2 fails ({code}) for every call; wait until it is well again"
+        return f"Refer2 fails ({code}) for every call; wait until it works again"
     trouble = f"every call is answered {code}"
     if code == "invalid_token":
-        return f"{trouble}; mend its credential in the shops file"
+        return f"{trouble}; fix its credential in the shops file"
     if code.endswith("_global_api_version"):
-        return f"{trouble}; mend its api_version in the shops file"
+        return f"{trouble}; fix its api_version in the shops file"
     if code == "http_407":
-        return f"{trouble}; that is the proxy's: put its user and password into REFERRALS_HTTP_PROXY"
+        return f"{trouble}, which comes from the proxy; put its user and password into REFERRALS_HTTP_PROXY"
     if code.startswith("http_"):
-        return f"{trouble}; that is no answer of Refer2's: mend its base_url or its slug in the shops file"
-    return f"{trouble}; settle that rule with the shop"
+        return f"{trouble}, which does not come from Refer2; fix its base_url or its slug in the shops file"
+    return f"{trouble}; that is a rule of the shop: clear it up with them"

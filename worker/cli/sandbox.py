@@ -22,7 +22,10 @@ def sandbox(
         int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 for any free one.")
     ] = 8085,
     host: Annotated[
-        str, typer.Option("--host", help="Address to listen on. It tells what it received: keep it local.")
+        str,
+        typer.Option(
+            "--host", help="Address to listen on. Keep it local: the sandbox shows whoever asks what it has received."
+        ),
     ] = "127.0.0.1",
     log: Annotated[
         Path | None,
@@ -32,13 +35,13 @@ def sandbox(
     per_day: Annotated[int, typer.Option("--per-day", min=1, help="Writes a day, per shop.")] = 100_000,
     customer_per_second: Annotated[float, typer.Option("--customer-per-second", min=0.001)] = 2,
     customer_per_day: Annotated[int, typer.Option("--customer-per-day", min=1)] = 200,
-    no_limits: Annotated[bool, typer.Option("--no-limits", help="Answer whatever comes, at once.")] = False,
+    no_limits: Annotated[bool, typer.Option("--no-limits", help="Answer every call at once, without limits.")] = False,
     shops: Annotated[
         Path | None,
         typer.Option(
             "--shops",
             metavar="FILE",
-            help="Know only the shops of this shops file, by their own keys.",
+            help="Accept only the shops of this shops file, with their own keys.",
             show_default=False,
         ),
     ] = None,
@@ -55,9 +58,11 @@ def sandbox(
     logs.configure("WARNING", "console")
     if print_shop:
         if shops is not None:
-            raise UsageError("--print-shop: with --shops it takes the keys of the shops there; leave one of them out")
+            raise UsageError(
+                "--print-shop: can't be used with --shops, which takes the keys from that file; leave one of them out"
+            )
         if port == 0:
-            raise UsageError("--print-shop: --port 0 is another port each time; name one")
+            raise UsageError("--print-shop: --port 0 means another port each time; name one")
         print(_shop(host, port), end="", flush=True)  # noqa: T201 - for a file
         return
     limits = make_limits(

@@ -37,7 +37,7 @@ class GateView:
         """The same with its end, for a line of its own; None where the word says it all."""
         if not (self.since or self.until or self.code or self.reason):
             return None
-        end = "tried again at" if self.gate in _TRIED_AGAIN else "until"
+        end = "next try at" if self.gate in _TRIED_AGAIN else "until"
         return f"{self.text}, {end} {time_of(self.until)}" if self.until else self.text
 
     @property
@@ -104,7 +104,7 @@ def limit_line(shop: str, limit: Mapping[str, Any]) -> str:
 
 def halted_line(shop: str) -> str:
     """Where a person finds out why the shop is halted."""
-    return f"`referrals shops check {shop}` tells why"
+    return f"`referrals shops check {shop}` shows why"
 
 
 def time_of(at: int) -> str:

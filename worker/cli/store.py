@@ -35,7 +35,7 @@ def reason_of(text: str) -> str:
       UsageError: it is no line, or too long a one.
     """
     if not text.strip() or len(text) > LONGEST_REASON or not text.isprintable():
-        raise UsageError(f"--reason: must be a line of 1 to {LONGEST_REASON} characters")
+        raise UsageError(f"--reason: must be one line of 1 to {LONGEST_REASON} characters")
     return text.strip()
 
 
@@ -62,7 +62,7 @@ def check_shop(name: str, shops: ReadableShops, loaded: Settings) -> None:
         return
     if not shops.problems:
         raise no_such_shop(name, shops.shops, loaded)
-    console.say(f"whether there is a shop {name} can't be told: {shops.problems[0]}")
+    console.say(f"could not check whether there is a shop {name}: {shops.problems[0]}")
 
 
 def ask_each(ask: Callable[[str], T], shops: Iterable[str]) -> list[T]:
@@ -93,14 +93,14 @@ def known_controls(loaded: Settings) -> Controls | None:
         try:
             return store.controls()
         except StoreError as error:
-            console.say(f"whether a campaign is cancelled can't be told: {error}")
+            console.say(f"could not check whether a campaign is cancelled: {error}")
             return None
 
 
 def say_uncounted(problem: StoreError | None) -> None:
     """Say that what was done could not be counted under its campaigns, if so; nothing fails for it."""
     if problem is not None:
-        console.say(f"what was done could not be counted, so `referrals status` won't add up: {problem}")
+        console.say(f"this could not be counted in the store, so `referrals status` won't add up: {problem}")
 
 
 @contextmanager
@@ -121,8 +121,8 @@ def shared_store(loaded: Settings, command: str) -> Iterator[Store]:
     """
     if loaded.redis_url is None:
         raise ConfigurationError(
-            f"{command} speaks to workers through the store that they share: set REFERRALS_REDIS_URL to theirs "
-            "(a single worker without one keeps everything in its memory; stop it instead)"
+            f"{command} reaches the workers through the store that they share: set REFERRALS_REDIS_URL to theirs "
+            "(a single worker without a store keeps everything in its memory; stop that worker instead)"
         )
     with _store(loaded) as store:
         yield store

@@ -18,7 +18,7 @@ def after(text: str, option: str, now: datetime) -> datetime:
     """
     moment = _moment(text, option, now, 1)
     if moment <= now:
-        raise UsageError(f"{option} {text}: has passed already")
+        raise UsageError(f"{option} {text}: has already passed")
     return moment
 
 
@@ -42,10 +42,8 @@ def _moment(text: str, option: str, now: datetime, direction: int) -> datetime:
     if moment.tzinfo is None:
         in_utc = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
         if _is_day(text):
-            raise UsageError(f"{option} {text}: names no time of that day; write {in_utc} for its beginning in UTC")
-        raise UsageError(
-            f"{option} {text}: names no time zone; write {in_utc} for UTC, or end it in one such as +02:00"
-        )
+            raise UsageError(f"{option} {text}: has no time of day; write {in_utc} for the start of that day in UTC")
+        raise UsageError(f"{option} {text}: has no time zone; write {in_utc} for UTC, or add an offset such as +02:00")
     return moment.astimezone(UTC)
 
 

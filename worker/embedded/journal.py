@@ -242,7 +242,7 @@ class Journal:
             return
         header = _parse(first)
         if header is None or header.get("event") != "campaign":
-            raise UsageError(f"{self.path}: is no journal of this command; choose another --out")
+            raise UsageError(f"{self.path}: is not a journal of this command; choose another --out")
         if header.get("version") != VERSION:
             raise UsageError(f"{self.path}: was written by another version; finish it with that one")
         if header.get("campaign") != campaign:
@@ -294,7 +294,9 @@ class Journal:
             raise self._failed(error) from error
 
     def _failed(self, error: OSError) -> InputError:
-        return InputError(f"{self.path}: {error.strerror}; make room, then run the same command again to go on")
+        return InputError(
+            f"{self.path}: {error.strerror}; free some space, then run the same command again to continue"
+        )
 
 
 def _encoded(line: dict[str, Any]) -> bytes:

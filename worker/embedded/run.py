@@ -133,7 +133,8 @@ class EmbeddedRun:
             may_be_replaced(self._out)
         if self._out.is_file() and self._out.stat().st_size and not path.exists():
             raise UsageError(
-                f"{self._out}: exists, and no {path.name} tells of a run to go on with; choose another --out or move it"
+                f"{self._out}: exists, but there is no {path.name} of a run to continue; choose another --out or move "
+                "the file"
             )
         with Journal(path, self._campaign, self._target) as journal, SeenJobs() as seen:
             finished = seen.mark_finished(journal.finished_ids())

@@ -39,7 +39,7 @@ class Behaviour:
         """
         behaviour = _named(name.strip().lower())
         if behaviour is None:
-            raise UsageError(f"sandbox: no behaviour is called {name[:32]!r}; known: {', '.join(_NAMES)}")
+            raise UsageError(f"sandbox: there is no behaviour {name[:32]!r}; known ones are {', '.join(_NAMES)}")
         return behaviour
 
 

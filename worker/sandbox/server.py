@@ -140,7 +140,7 @@ async def _finish(runner: web.AppRunner, listener: socket.socket) -> None:
 
 def _listen(host: str, port: int) -> socket.socket:
     if not 0 <= port <= _LAST_PORT:
-        raise UsageError(f"sandbox: {port} is no port; choose one from 1 to {_LAST_PORT} with --port")
+        raise UsageError(f"sandbox: {port} is not a port; choose one from 1 to {_LAST_PORT} with --port")
     host = host.removeprefix("[").removesuffix("]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # All addresses are those of IPv4 too.

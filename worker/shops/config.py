@@ -164,7 +164,7 @@ class ShopConfig(ListedShop):
           ValueError: the slug is none.
         """
         if not SLUG.fullmatch(slug):
-            raise ValueError(f"{slug[:80]!r} is no shop slug: letters, digits, - and _, at most 63")
+            raise ValueError(f"{slug[:80]!r} is not a shop slug: use letters, digits, - and _, at most 63")
         return cls(**listed_fields(slug, table or ShopTable()), credential=credential)
 
 

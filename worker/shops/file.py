@@ -124,7 +124,9 @@ def _checked_document(path: Path, read: ReadFile) -> _Document:
     if not document.shops:
         raise ConfigurationError(f"{path}: no shops; add a table [shops.<slug>] for each")
     if len(document.shops) > MOST_SHOPS:
-        raise ConfigurationError(f"{path}: has {len(document.shops):,} shops; {MOST_SHOPS:,} is the most, use several")
+        raise ConfigurationError(
+            f"{path}: has {len(document.shops):,} shops; the most is {MOST_SHOPS:,}, so use several files"
+        )
     return document
 
 

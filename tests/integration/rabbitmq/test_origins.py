@@ -182,7 +182,7 @@ def test_a_replay_carries_no_job_to_another_shop(as_role: Roles, vhost: Vhost, t
     assert [names[letter.body] for letter in told.done] == ["its own"]
     left = {names[letter.body]: why for letter, why in told.left}
     assert left.keys() == ways.keys()
-    assert all("another shop than acme" in why or "by which shop's queue it came" in why for why in left.values())
+    assert all("another shop than acme" in why or "which shop's queue it came from" in why for why in left.values())
     shops = {names[letter.body]: letter.shop for letter in letters}
     assert {name for name, shop in shops.items() if shop != "acme"} <= {
         "expired with two lists of deaths",

@@ -59,7 +59,7 @@ def test_what_is_no_value(run_import: Import) -> None:
 def test_two_values_of_one_column(run_import: Import) -> None:
     """What no row can meet is refused before anything is read."""
     both = [parse_consent("status=a"), parse_consent("Status=b")]
-    with pytest.raises(UsageError, match="--consent status=a and --consent Status=b: no row has both"):
+    with pytest.raises(UsageError, match="--consent status=a and --consent Status=b: no row can meet both"):
         run_import(HEADER + ROWS, consent=both)
 
 
@@ -68,7 +68,7 @@ def test_a_value_that_no_row_has(run_import: Import) -> None:
     with pytest.raises(UsageError) as refused:
         run_import(HEADER + ROWS, consent=[parse_consent("vip=yes"), parse_consent("status=true")])
     assert str(refused.value) == (
-        "--consent status=true: no row of 5 meets it, so nothing was done; the values of this column: "
+        "--consent status=true: none of 5 rows meets this condition, so nothing was done; the values of this column: "
         "'Subscribed' (1), 'subscribed' (1), 'cleaned' (1), blank (1), 'SUBSCRIBED' (1)"
     )
 
@@ -85,7 +85,7 @@ def test_one_export_of_several(run_import: Import) -> None:
     done = run_import(HEADER + ROWS, HEADER + "9,x,,nope\n", HEADER, consent=[parse_consent("vip=yes")])
     assert taken(done) == ["1", "2", "4"]
     assert [text.rpartition("/")[2] for text in done.importer.warnings] == [
-        "1.csv: --consent vip=yes: no row meets it",
+        "1.csv: --consent vip=yes: no row meets this condition",
         "2.csv: has no rows",
     ]
 

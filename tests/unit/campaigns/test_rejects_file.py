@@ -41,6 +41,8 @@ def test_any_other_file_stays(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "shops.toml"
     path.write_bytes(content)
     path.chmod(0o644)
-    with pytest.raises(UsageError, match="holds no rejected rows and would be replaced; name another with --rejects"):
+    with pytest.raises(
+        UsageError, match="is not a file of rejected rows and would be replaced; choose another file with --rejects"
+    ):
         rejected(path)
     assert (path.read_bytes(), path.stat().st_mode & 0o777) == (content, 0o644)

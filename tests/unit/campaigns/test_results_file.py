@@ -190,7 +190,7 @@ def test_an_edited_row_is_refused_and_nothing_is_cut(path: Path, form: Format, l
     content = path.read_text()
     path.write_text(f"{content}{line}\n{content.splitlines()[-1]}\n")
     edited = path.read_bytes()
-    with pytest.raises(UsageError, match="is no result; mend it or choose another --out"):
+    with pytest.raises(UsageError, match="is not a result; fix it or choose another --out"):
         opened(path, form)
     assert path.read_bytes() == edited
 
@@ -210,7 +210,7 @@ def test_an_edited_row_is_refused_and_nothing_is_cut(path: Path, form: Format, l
 def test_what_no_crash_leaves_is_refused_and_not_cut(path: Path, form: Format, content: str) -> None:
     """A file of another kind, or an edited last row, is no part of a row: cutting it off would lose it."""
     path.write_text(content)
-    with pytest.raises(UsageError, match=r"is no result; mend it|has other columns"):
+    with pytest.raises(UsageError, match=r"is not a result; fix it|has other columns"):
         opened(path, form)
     assert path.read_text() == content
 
@@ -290,7 +290,7 @@ def test_a_full_disk_is_one_line_and_closes(path: Path) -> None:
     try:
         file.add(body_of(1))
         for step in (file.flush, file.close):
-            with pytest.raises(InputError, match="File too large; nothing is lost, mend that and run the same command"):
+            with pytest.raises(InputError, match="File too large; nothing is lost; fix that and run the same command"):
                 step()
         file.close()
     finally:

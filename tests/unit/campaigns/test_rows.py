@@ -92,8 +92,8 @@ def test_destination_left_out_with_one_warning(run_import: Import) -> None:
     done = run_import(content, content.replace("a@", "c@").replace("b@", "d@"))
     assert [job.destination for job in done.jobs] == [None] * 4
     assert [warning.rpartition("/")[2] for warning in done.importer.warnings] == [
-        "0.csv: destinations are left out where the channel takes none (first in line 2)",
-        "1.csv: destinations are left out where the channel takes none (first in line 2)",
+        "0.csv: destinations are dropped where the channel takes none (first in line 2)",
+        "1.csv: destinations are dropped where the channel takes none (first in line 2)",
     ]
 
 
@@ -114,7 +114,9 @@ def test_unknown_channels_are_sent_with_one_warning_each(run_import: Import) -> 
 def test_a_column_called_channel_that_has_none(run_import: Import, value: str, shown: str) -> None:
     """Beside --channel it is refused with the remedies, both of which work, before any row becomes a job."""
     content = f"customer_email,Channel\na@example.com,\nb@example.com,SMS\nc@example.com,{value}\n"
-    with pytest.raises(UsageError, match=r"line 4, which is no channel; give --map channel=- .*, or --map") as refused:
+    with pytest.raises(
+        UsageError, match=r"line 4, which is not a known channel; give --map channel=- .*, or --map"
+    ) as refused:
         run_import(content)
     assert shown in str(refused.value)
     assert [job.channel for job in run_import(content, mapping=parse_mapping(["channel=-"])).jobs] == ["whatsapp"] * 3
@@ -127,7 +129,7 @@ def test_a_foreign_channel_far_below(run_import: Import) -> None:
     rows = "".join(f"c{number}@example.com,sms\n" for number in range(LOOKED_AT))
     done = run_import(f"customer_email,channel\n{rows}a@example.com,retail\nb@example.com,retail\n")
     assert done.rejects == [(LOOKED_AT + 2, "bad_channel"), (LOOKED_AT + 3, "bad_channel")]
-    assert list(done.importer.warnings) == ["rows of a channel 'retail' are rejected, see --map channel"]
+    assert list(done.importer.warnings) == ["rows with the channel 'retail' are rejected, see --map channel"]
 
 
 @pytest.mark.parametrize("sign", ["\\u001b[31m", "\\u0000", "\\u009b", "\\u007f"])
@@ -176,7 +178,7 @@ def test_ids_that_a_spreadsheet_shortened_are_told_with_the_remedy(run_import: I
     assert done.rejects == [(2, "bad_id"), (3, "bad_id"), (4, "bad_id")]
     (note,) = done.importer.warnings
     assert "(first in line 3)" in note
-    assert "format their column as text before the ids come in, and export again" in note
+    assert "format their column as text before the ids are entered, and export again" in note
     assert "7.22312E+09" not in note
 
 
@@ -187,7 +189,7 @@ def test_doubtful_rows_are_told_with_the_remedy(run_import: Import) -> None:
     assert {reason for _, reason in done.rejects} >= {"doubtful_row"}
     (note,) = [text for text in done.importer.warnings if "as doubtful_row" in text]
     assert "(first in line 2)" in note
-    assert "0.csv.rejects.csv, delete the reason of those that are whole, and run it" in note
+    assert "0.csv.rejects.csv, delete the reason of those that are whole, and run that file" in note
 
 
 @pytest.mark.parametrize("spelling", ["QR Code", "qr_code", " qr-code ", "QRCode", "ＱＲ‐ｃｏｄｅ"])
@@ -209,7 +211,7 @@ def test_shop_outside_the_file_is_warned_of(run_import: Import) -> None:
     """A rejected shop is named once, so that its missing section is noticed."""
     rows = "a@example.com,,,,,,,beta\nb@example.com,,,,,,,beta\n"
     done = run_import(HEADER + rows, shops=frozenset({"acme"}))
-    assert list(done.importer.warnings) == ["rows of the shop 'beta' are rejected: it is not in the shops file"]
+    assert list(done.importer.warnings) == ["rows of the shop 'beta' are rejected: the shops file does not list it"]
 
 
 def test_ordinary_text_needs_no_second_look() -> None:

@@ -36,9 +36,9 @@ def path(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("before", "now", "told"),
     [
-        (REHEARSAL, at(VENDOR), "holds a rehearsal by --sandbox, in which nobody was called; choose another --out"),
+        (REHEARSAL, at(VENDOR), "holds a rehearsal with --sandbox, in which nobody was called; choose another --out"),
         (at(VENDOR), REHEARSAL, "holds the calls of a real run; choose another --out for a rehearsal"),
-        (at(TRIAL), at(VENDOR), f"shop acme was called at {TRIAL}, and its base_url is {VENDOR} now; put it back"),
+        (at(TRIAL), at(VENDOR), f"shop acme was called at {TRIAL}, but its base_url is now {VENDOR}; set it back"),
     ],
     ids=["rehearsal, then real", "real, then rehearsal", "another base URL"],
 )
@@ -77,7 +77,7 @@ def test_a_url_that_changes_amid_a_run(path: Path) -> None:
         journal.finished(body_of(1), "acme")
         place[0] = VENDOR
         journal.finished(body_of(2), "acme")
-        with pytest.raises(UsageError, match=f"called at {TRIAL}, and its base_url is {VENDOR} now"):
+        with pytest.raises(UsageError, match=f"called at {TRIAL}, but its base_url is now {VENDOR}"):
             journal.started(make_request(3), grant())
         assert len(list(journal.finished_ids())) == 2
 

@@ -37,7 +37,7 @@ def test_an_option_is_given_once(command: Any, option: Any) -> None:
     if option.multiple:
         assert name in {"--map", "--consent"}
         return
-    with pytest.raises(UsageError, match=f"^{name}: is given twice, and it takes one value") as refused:
+    with pytest.raises(UsageError, match=f"^{name}: is given twice and takes one value") as refused:
         command.make_context("referrals", arguments)
     assert "\n" not in str(refused.value)
 

@@ -54,11 +54,11 @@ def test_an_outage_is_told_once_for_each_pause() -> None:
     outage = Outage()
     assert outage.line(None, 0) is None
     lines = [outage.line(("connection", 19 * SECOND), now) for now in (1, 2)]
-    assert lines == ["Refer2 is out of reach; tried again in 19 s; Ctrl-C stops", None]
+    assert lines == ["Refer2 is out of reach; next try in 19 s; Ctrl-C stops", None]
     assert outage.line(("connection", 20 * SECOND), 18 * SECOND) is None, "another shop's pause"
     assert outage.line(("connection", 20 * SECOND), 21 * SECOND) is None
     assert outage.line(("http_503", 31 * SECOND), 21 * SECOND) == (
-        "Refer2 fails (http_503); tried again in 10 s; Ctrl-C stops"
+        "Refer2 fails (http_503); next try in 10 s; Ctrl-C stops"
     )
 
 

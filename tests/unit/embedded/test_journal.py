@@ -185,7 +185,7 @@ def test_another_campaign_is_refused(path: Path) -> None:
 def test_a_file_of_another_kind_is_refused_and_left_alone(path: Path, content: bytes) -> None:
     """What is no journal is not written to."""
     path.write_bytes(content)
-    with pytest.raises(UsageError, match="is no journal of this command; choose another --out"):
+    with pytest.raises(UsageError, match="is not a journal of this command; choose another --out"):
         Journal(path, "spring")
     assert path.read_bytes() == content
 
@@ -215,7 +215,7 @@ def test_a_full_disk_leaves_no_half_line(path: Path) -> None:
     with Journal(path, "spring") as journal:
         before = path.read_bytes()
         with largest_file(len(before) + 40):
-            with pytest.raises(InputError, match="make room, then run the same command again to go on"):
+            with pytest.raises(InputError, match="free some space, then run the same command again to continue"):
                 journal.started(make_request(1), grant())
             assert path.read_bytes() == before
             with pytest.raises(InputError):

@@ -115,7 +115,7 @@ def test_a_taken_port_is_one_clear_line() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(UsageError, match=f"port {port} is in use; choose another with --port"):
             RunningSandbox(port=port)
-    with pytest.raises(UsageError, match="no port"):
+    with pytest.raises(UsageError, match="not a port"):
         RunningSandbox(port=65_536)
 
 

@@ -207,7 +207,7 @@ MISTAKES = {
     ),
     "more shops than any": (
         "".join(f"[shops.s{number}]\n" for number in range(10_001)),
-        "has 10,001 shops; 10,000 is the most, use several",
+        "has 10,001 shops; the most is 10,000, so use several files",
     ),
 }
 
@@ -498,7 +498,7 @@ def test_shops_without_a_file() -> None:
     registry = ShopRegistry.of(shop)
     assert registry.get("acme") is shop
     assert (registry.slugs(), shop.per_second, registry.refresh()) == (("acme",), 2.5, False)
-    with pytest.raises(ValueError, match="no shop slug"):
+    with pytest.raises(ValueError, match="not a shop slug"):
         ShopConfig.of("a/b", SigningKey("k1", b"s3cret"))
 
 

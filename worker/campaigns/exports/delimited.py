@@ -21,12 +21,12 @@ _STAYS: tuple[RejectReason, ...] = ("doubtful_row", "unreadable_row", "other_col
 """Reasons by which a row of a file of rejected rows may have the cells of another, or damaged ones."""
 
 _SAID: dict[Flaw, str] = {
-    "short": "have fewer cells than the header, as pieces of a row do that a line break tore; where a spreadsheet left "
-    "off empty cells, fill a last column",
-    "long": "have more cells than the header; put quotes around cells with a delimiter, or end the header with one "
-    "where each row does",
-    "quotes": "have quotes that CSV doesn't know: quotes stand at both ends of a cell, and are doubled within it",
-    "backslash": "escape quotes by a backslash, for which CSV has no rule; have them doubled by what writes the export",
+    "short": "have fewer cells than the header, like the pieces of a row torn by a line break; if a spreadsheet left "
+    "off empty cells, fill the last column",
+    "long": "have more cells than the header; put quotes around cells that hold a delimiter, or end the header with a "
+    "delimiter if each row ends with one",
+    "quotes": "have quotes that CSV does not allow: quotes belong around a whole cell, and are doubled within it",
+    "backslash": "escape quotes with a backslash, which CSV has no rule for; make the exporting program double them",
 }
 
 
@@ -56,7 +56,7 @@ class DelimitedExport:
             if len(self.columns) > 1:
                 raise
             known = " ".join(DELIMITERS).replace("\t", "tab")
-            raise UsageError(f"{error}; with another delimiter than {known} begin the file with a line sep=X") from None
+            raise UsageError(f"{error}; for another delimiter than {known}, start the file with a line sep=X") from None
         self._fields = (*FIELDS, *matcher.consent)
         self._header = [normalized(name) for name in self.columns]
         self._names = {name for name in (*self._header, *map(normalized, FIELDS)) if name}
@@ -94,7 +94,7 @@ class DelimitedExport:
                     header = self._header_in(cells)
                     elsewhere = header == "other_columns"
                     if elsewhere:
-                        self._say("other_columns", "have other columns than the file's header, as a header says", line)
+                        self._say("other_columns", "follow a header with other columns than the file's", line)
                     yield Record(line, None, cells, header)
                 elif elsewhere:
                     yield Record(line, None, cells, "other_columns")
@@ -106,7 +106,7 @@ class DelimitedExport:
     def _say_open(self, row: Row) -> None:
         used = len(self.columns) - 1 in self._places.values()
         if used and row.texts[-1][-1] not in "\r\n" and row.cells[-1].strip():
-            said = f"line {row.line} is the last and has no line end; if the file was cut, so was its last cell"
+            said = f"line {row.line} is the last and has no line end; if the file was cut off, so was its last cell"
             self._source.notices.once(f"open {self.path}", f"{self.path}: {said}")
 
     def _skip_header(self, lines: Lines) -> None:

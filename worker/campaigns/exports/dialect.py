@@ -66,11 +66,13 @@ def read_dialect(source: Source, matcher: ColumnMatcher) -> Dialect:
     )
     table = tables[delimiter]
     if not table.header:
-        raise InputError(f"{path}: line {first}: the header's quotes can't be read; write it as the names of columns")
+        raise InputError(
+            f"{path}: line {first}: the header's quotes can't be read; write the header as plain column names"
+        )
     if may_be_several(sample[: table.height], delimiter, len(table.header)):
         raise InputError(
-            f"{path}: line {first}: the header has a quote that goes on over rows; close it, or write the names of the "
-            "columns in one line"
+            f"{path}: line {first}: the header has a quote that is not closed in its row; close it, or write the "
+            "column names in one line"
         )
     ours = is_ours(table.header)
     return Dialect(delimiter, verbatim(table.header) if ours else table.header, first, ours)

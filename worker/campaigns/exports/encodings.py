@@ -40,7 +40,7 @@ def parse_encoding(name: str) -> str:
     except (LookupError, ValueError):
         usable = False
     if not usable:
-        raise UsageError(f"--encoding {name}: is no encoding of text that is known here; such are {_USUAL}")
+        raise UsageError(f"--encoding {name}: is not a known text encoding; common ones are {_USUAL}")
     return codec
 
 

@@ -113,8 +113,8 @@ class Lines(Iterator[str]):
             return line
         self._notices.once(
             f"encoding {self._path}",
-            f"{self._path}: line {self.number + 1} is not UTF-8 and is read as Windows-1252, as are others like it; if "
-            "they are in another encoding, name it, such as --encoding cp1250, cp1251 or cp932",
+            f"{self._path}: line {self.number + 1} is not UTF-8 and is read as Windows-1252, as is every other such "
+            "line; if they are in another encoding, name it, such as --encoding cp1250, cp1251 or cp932",
         )
         return guessed
 

@@ -37,7 +37,7 @@ BATCH_BYTES = 16 * 1024 * 1024
 TOLD = 20
 """Reasons why letters could not be replayed, each in a line with the first of them."""
 
-_NONE = "no dead letter is like that; `referrals dead list` shows what there is"
+_NONE = "no dead letter matches; `referrals dead list` shows what there is"
 
 _COLUMNS = ("id", "reason", "dead_at", "shop", "campaign", "job_id")
 
@@ -46,24 +46,35 @@ dead = Commands(
     pretty_exceptions_enable=False,
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="The queue `referrals.dead`: what could not be processed waits there for a person, for ever.",
+    help="The queue `referrals.dead`. Messages that could not be processed stay there until a person decides.",
 )
 
 Ids = Annotated[
-    list[str] | None, typer.Argument(metavar="[ID]...", help="Letters by their id or job id.", show_default=False)
+    list[str] | None,
+    typer.Argument(metavar="[ID]...", help="Dead letters, by their id or their job id.", show_default=False),
 ]
 Reason = Annotated[str | None, typer.Option("--reason", help="Only with this reason.", show_default=False)]
 OfShop = Annotated[str | None, typer.Option("--shop", help="Only of this shop.", show_default=False)]
 OfCampaign = Annotated[str | None, typer.Option("--campaign", help="Only of this campaign.", show_default=False)]
 OlderThan = Annotated[
     str | None,
-    typer.Option("--older-than", metavar="WHEN", help="Dead before that: 90m, 3d, a time.", show_default=False),
+    typer.Option(
+        "--older-than",
+        metavar="WHEN",
+        help="Only letters that died before this: 90m, 3d, or a time.",
+        show_default=False,
+    ),
 ]
 NewerThan = Annotated[
     str | None,
-    typer.Option("--newer-than", metavar="WHEN", help="Dead since then: 90m, 3d, a time.", show_default=False),
+    typer.Option(
+        "--newer-than",
+        metavar="WHEN",
+        help="Only letters that died since this: 90m, 3d, or a time.",
+        show_default=False,
+    ),
 ]
-All = Annotated[bool, typer.Option("--all", help="All of them.")]
+All = Annotated[bool, typer.Option("--all", help="All letters.")]
 
 
 @dataclass(frozen=True)
@@ -87,7 +98,7 @@ class _Choice:
     ) -> "_Choice":
         now = datetime.now(UTC)
         if campaign is not None and canonical(campaign) is None:
-            raise UsageError("--campaign: is empty, which no campaign's name is")
+            raise UsageError("--campaign: is empty; give a campaign's name")
         return cls(
             frozenset(ids or ()),
             reason,
@@ -128,7 +139,7 @@ def list_letters(
     campaign: OfCampaign = None,
     older_than: OlderThan = None,
     newer_than: NewerThan = None,
-    limit: Annotated[int, typer.Option("--limit", min=0, help="Show no more than this many; all are counted.")] = 100,
+    limit: Annotated[int, typer.Option("--limit", min=0, help="Show at most this many; all are counted.")] = 100,
     as_json: options.Json = False,
 ) -> None:
     """Show what is in the dead queue, the oldest first, and how many there are of each reason.
@@ -170,8 +181,8 @@ def show(
     campaign: OfCampaign = None,
     older_than: OlderThan = None,
     newer_than: NewerThan = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Show no more than this many.")] = 10,
-    reveal: Annotated[bool, typer.Option("--reveal", help="Show addresses, and the body as it is.")] = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Show at most this many.")] = 10,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Show addresses and the unchanged body.")] = False,
     as_json: options.Json = False,
 ) -> None:
     """Show letters whole: body and headers. Addresses are masked unless --reveal.
@@ -199,7 +210,9 @@ def replay(
     older_than: OlderThan = None,
     newer_than: NewerThan = None,
     every: All = False,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Replay no more.", show_default=False)] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Replay at most this many.", show_default=False)
+    ] = None,
     expires: options.Expires = None,
     as_json: options.Json = False,
 ) -> None:
@@ -239,7 +252,7 @@ def replay(
             left += [(letter.id, _cell(problem)) for letter, problem in told.left]
             if told.stuck:
                 # Each batch would wait in vain for as long again.
-                console.say("RabbitMQ takes none of these; what comes after them was not tried")
+                console.say("RabbitMQ accepts none of these; the letters after them were not tried")
                 stuck = True
                 break
     data = {"replayed": replayed, "left": [{"id": name, "problem": problem} for name, problem in left]}
@@ -318,7 +331,7 @@ def _tell_unfound(choice: _Choice, met: Collection[str | None]) -> bool:
         console.say(_NONE)
         return False
     for name in choice.unfound(met):
-        console.say(f"{name}: no dead letter is like that; `referrals dead list` shows what there is")
+        console.say(f"{name}: no dead letter has this id; `referrals dead list` shows what there is")
     return bool(choice.unfound(met))
 
 
@@ -350,12 +363,12 @@ def _batches(letters: Iterator[DeadLetter]) -> Iterator[list[DeadLetter]]:
 
 def _check(choice: _Choice, *, every: bool) -> None:
     if choice.narrows() == every:
-        raise UsageError("say which letters, by id or by an option such as --reason, or give --all")
+        raise UsageError("choose letters by id or by an option such as --reason, or give --all")
 
 
 def _confirm(choice: _Choice, params: Parameters) -> int:
     if not console.is_terminal():
-        raise UsageError("drop removes letters for good; where nobody can be asked, give --yes")
+        raise UsageError("drop removes letters for good; without a terminal to ask, give --yes")
     with DeadQueue(params) as queue:
         count = sum(1 for _ in filter(choice.takes, queue.letters()))
     if not count:

@@ -65,13 +65,13 @@ def _message(letter: DeadLetter, not_after: datetime | None, controls: Controls 
     except ReferralError as error:
         return str(error)
     except Exception as error:  # noqa: BLE001 - whatever its producer wrote, the letters beside it go on
-        return f"it can't be made into a message ({type(error).__name__} at {raised_at(error)})"
+        return f"no message can be made of it ({type(error).__name__} at {raised_at(error)})"
 
 
 def _result(letter: DeadLetter) -> Outgoing:
     result = parse_result(letter.body)
     if letter.routing_key.partition(".")[0] != result.shop:
-        raise DeadLetterError("bad_schema", "the result is of another shop than its routing key")
+        raise DeadLetterError("bad_schema", "the result belongs to another shop than its routing key")
     return Outgoing(RESULTS, letter.routing_key, letter.body, unheard)
 
 
@@ -81,9 +81,9 @@ def _job(letter: DeadLetter, not_after: datetime | None, controls: Controls | No
         return _foreign(letter, job.shop)
     now = SystemClock().now()
     if is_expired(job, now):
-        return "its deadline is over, so it would end as expired; give it another with --expires"
+        return "its deadline has passed, so it would end as expired; give it a new one with --expires"
     if controls is not None and controls.is_cancelled(job.campaign, job.shop, now):
-        return "its campaign is cancelled, so it would end so too; `referrals cancel --undo` first"
+        return "its campaign is cancelled, so it would end as cancelled; run `referrals cancel --undo` first"
     message = outgoing(job, now)
     # What a worker would only bury again is left where it is.
     decode_message(message.body)
@@ -93,6 +93,6 @@ def _job(letter: DeadLetter, not_after: datetime | None, controls: Controls | No
 def _foreign(letter: DeadLetter, shop: str) -> str:
     # Any of a producer's own shops is good enough to bury a job of another one, which it may not publish for.
     if letter.shop != shop:
-        return f"its job is of another shop than {letter.shop}, by whose queue it came"
-    remedy = f"if {shop} knows it, publish its body to the exchange referrals by the key {shop}"
-    return f"RabbitMQ doesn't tell by which shop's queue it came; {remedy}"
+        return f"its job belongs to another shop than {letter.shop}, whose queue it came from"
+    remedy = f"if {shop} recognises it, publish its body to the exchange referrals with the routing key {shop}"
+    return f"RabbitMQ does not report which shop's queue it came from; {remedy}"

@@ -102,15 +102,15 @@ def _problem(config: ShopConfig, verdict: Verdict | None) -> str | None:
         case None:
             return None
         case Halted(status=407, code=code):
-            return f"{place}: the proxy refuses the worker ({code}); see REFERRALS_HTTP_PROXY"
+            return f"{place}: the proxy refuses the worker ({code}); check REFERRALS_HTTP_PROXY"
         case Halted(code=code):
-            return f"{place}: refused ({code}); see its key_id, secret_file or token_file, and api_version"
+            return f"{place}: refused ({code}); check its key_id, secret_file or token_file, and api_version"
         case Retry(status=None):
-            return f"{place}: is out of reach (no connection); nothing is known of its credential"
+            return f"{place}: is out of reach (no connection), so its credential could not be checked"
         case _:
             status = f"status {verdict.status}" if verdict.status else "no answer"
             told = getattr(verdict, "code", "rate_limit_exceeded")
-            return f"{place}: no answer of Refer2's ({status}, {told}); see base_url and the shop's slug"
+            return f"{place}: the answer is not Refer2's ({status}, {told}); check base_url and the shop's slug"
 
 
 def shown(value: object) -> str:

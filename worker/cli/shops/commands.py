@@ -25,7 +25,7 @@ from worker.shops.file import readable_shops
 from worker.store.factory import build_store
 from worker.store.shop_state import ShopState
 
-_HEADINGS = ("shop", "gate", "until", "calls/s now", "of", "calls today", "left today", "weight")
+_HEADINGS = ("shop", "state", "next try", "calls/s now", "in file", "calls today", "left today", "weight")
 
 ShopArgument = Annotated[str | None, typer.Argument(help="Slug of the shop.", show_default=False)]
 EveryShop = Annotated[bool, typer.Option("--all", help="Every shop.")]
@@ -35,7 +35,7 @@ shops = Commands(
     pretty_exceptions_enable=False,
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="The shops of the shops file: their limits, and what has become of them.",
+    help="The shops of the shops file: their limits and their state.",
 )
 
 
@@ -64,7 +64,7 @@ def list_shops(as_json: options.Json = False) -> None:
         raise readable.problems[0]
     configs = list(readable.shops.values())
     problems: list[ReferralError] = [
-        ConfigurationError(f"{problem}; workers go on by its last good version") for problem in readable.problems
+        ConfigurationError(f"{problem}; running workers keep its last good version") for problem in readable.problems
     ]
     try:
         controls, states = _look(loaded, configs)
@@ -82,14 +82,18 @@ def list_shops(as_json: options.Json = False) -> None:
     for problem in problems:
         console.say(str(problem))
     if loaded.redis_url is None and not as_json:
-        console.say("REFERRALS_REDIS_URL is not set: these are the file's limits; a worker's state is in its memory")
+        console.say(
+            "REFERRALS_REDIS_URL is not set: only the file's limits are shown, since a worker keeps its state in memory"
+        )
     if problems:
         raise typer.Exit(max(problem.exit_code for problem in problems))
 
 
 @shops.command()
 def pause(
-    reason: Annotated[str, typer.Option("--reason", help="Why, for whoever lists the shops.", show_default=False)],
+    reason: Annotated[
+        str, typer.Option("--reason", help="Why. Shown to everybody who lists the shops.", show_default=False)
+    ],
     shop: ShopArgument = None,
     every_shop: EveryShop = False,
     as_json: options.Json = False,
@@ -126,11 +130,11 @@ def resume(shop: ShopArgument = None, every_shop: EveryShop = False, as_json: op
     _tell(controls, f"{_called(name)} {'resumed' if was_paused else 'was not paused'}", as_json=as_json)
     known = readable_shops(loaded.shops)
     if not was_paused and name != EVERY_SHOP and name not in known and not known.problems:
-        console.say(f"{loaded.shops} has no shop {name}; is that its name?")
+        console.say(f"{loaded.shops}: has no shop {name!r}; check the name")
     if name != EVERY_SHOP and EVERY_SHOP in controls.pauses:
-        console.say("all shops are paused still; `referrals shops resume --all` lifts that")
+        console.say("all shops are still paused; `referrals shops resume --all` lifts that")
     elif name == EVERY_SHOP and controls.pauses:
-        console.say(f"paused still, each for its own reason: {', '.join(sorted(controls.pauses))}")
+        console.say(f"still paused, each for its own reason: {', '.join(sorted(controls.pauses))}")
 
 
 shops.command()(limit)
@@ -141,7 +145,7 @@ def _named(shop: str | None, *, every_shop: bool) -> str:
     if (shop is None) != every_shop:
         raise UsageError("name one shop, or give --all")
     if shop is not None and not SLUG.fullmatch(shop):
-        raise UsageError(f"{shop!r}: is no shop's slug")
+        raise UsageError(f"{shop!r}: is not a shop's slug")
     return shop or EVERY_SHOP
 
 
@@ -226,7 +230,7 @@ def _show(rows: list[dict[str, Any]]) -> None:
         console.table(_HEADINGS, table, texts=3)
     else:
         # What explains a shop's gate gets a line of its own.
-        console.table([name for name in _HEADINGS if name != "until"], list(map(_short, rows)), texts=2)
+        console.table([name for name in _HEADINGS if name != "next try"], list(map(_short, rows)), texts=2)
     for row in rows:
         if row["limit"]:
             console.show(limit_line(row["shop"], row["limit"]))

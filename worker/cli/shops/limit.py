@@ -22,16 +22,17 @@ SLOWEST = 0.001
 def limit(
     shop: Annotated[str, typer.Argument(help="Slug of the shop.", show_default=False)],
     per_second: Annotated[
-        float | None, typer.Option("--per-second", help="Calls a second, less than the file's.", show_default=False)
+        float | None,
+        typer.Option("--per-second", help="Calls a second; must be below the shops file's rate.", show_default=False),
     ] = None,
     reason: Annotated[
-        str | None, typer.Option("--reason", help="Why, for whoever lists the shops.", show_default=False)
+        str | None, typer.Option("--reason", help="Why. Shown to everybody who lists the shops.", show_default=False)
     ] = None,
     duration: Annotated[
         str | None,
-        typer.Option("--for", metavar="DURATION", help="For how long: 30m, 2h, 3d.", show_default=False),
+        typer.Option("--for", metavar="DURATION", help="How long the limit lasts: 30m, 2h, 3d.", show_default=False),
     ] = None,
-    clear: Annotated[bool, typer.Option("--clear", help="Back to the shops file's rate.")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Lift the limit: back to the shops file's rate.")] = False,
     as_json: options.Json = False,
 ) -> None:
     """Lower a shop's rate for all workers until a time, with its burst in proportion.
@@ -44,7 +45,7 @@ def limit(
     needed = {"--per-second": per_second, "--reason": reason, "--for": duration}
     missing = [option for option, value in needed.items() if value is None]
     if clear and len(missing) < len(needed):
-        raise UsageError("--clear: stands alone; leave out --per-second, --reason and --for, or --clear")
+        raise UsageError("--clear: can't be combined; leave out --per-second, --reason and --for, or --clear")
     if missing and not clear:
         raise UsageError(f"{', '.join(missing)}: missing; a limit needs --per-second, --reason and --for, or --clear")
     loaded = load()

@@ -41,7 +41,7 @@ def unserved(gates: Mapping[str, GateView], found: Mapping[str, int], now: int) 
 def unserved_line(slugs: Sequence[str], *, anybody: bool) -> str:
     """The same for a person, with what to do; ``anybody``: other shops have a worker."""
     them = "it" if len(slugs) == 1 else "them"
-    remedy = f"does the workers' shops file have {them}?" if anybody else "start `referrals work`"
+    remedy = f"check that the workers' shops file has {them}" if anybody else "start `referrals work`"
     return f"no worker takes jobs from {some_of(slugs)}; {remedy}"
 
 

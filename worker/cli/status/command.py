@@ -46,7 +46,7 @@ def status(
     every: Annotated[
         bool, typer.Option("--all", help="Show every campaign at every shop, however many there are.")
     ] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Show it again every two seconds, until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh every two seconds, until Ctrl-C.")] = False,
     as_json: options.Json = False,
 ) -> None:
     """Show what became of each campaign's jobs at each shop, what is left, how fast it goes and until when.
@@ -68,7 +68,7 @@ def status(
     if loaded.redis_url is None:
         raise ConfigurationError(
             "REFERRALS_REDIS_URL: is not set; set it to the workers' "
-            "(a worker without it keeps its counts in its memory, see its /metrics)"
+            "(a worker without a store keeps its counts in memory; see its /metrics)"
         )
     if shop is not None:
         check_shop(shop, readable_shops(loaded.shops), loaded)
@@ -98,7 +98,7 @@ def status(
         if not isinstance(store, ConfigurationError):
             store.close()
     if campaign is not None and not found["campaigns"] and look.standings is not None:
-        console.say(f"no job of a campaign {campaign} has been counted; is that its name?")
+        console.say(f"no job of a campaign {campaign} has been counted; check the name")
     if look.problems:
         raise typer.Exit(max(problem.exit_code for problem in look.problems))
 
@@ -122,7 +122,7 @@ def _look(store: Store | ConfigurationError, loaded: Settings, *, paced_only: bo
     # With `paced_only` no more than what a pace is measured by.
     readable = readable_shops(loaded.shops)
     problems: list[ReferralError] = [
-        ConfigurationError(f"{problem}; workers go on by its last good version, and none can start")
+        ConfigurationError(f"{problem}; running workers keep its last good version, and no new one can start")
         for problem in readable.problems
     ]
     queues = None

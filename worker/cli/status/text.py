@@ -14,7 +14,7 @@ MOST_ROWS = 20
 
 _CAMPAIGN = ("campaign", "shop", "published", "sent", "rejected", "left")
 _PUBLISHED, _LEFT = _CAMPAIGN.index("published"), _CAMPAIGN.index("left")
-_SHOP = ("shop", "gate", "waiting", "in hand", "jobs/s", "of", "left today", "to go")
+_SHOP = ("shop", "state", "waiting", "at worker", "jobs/s", "max/s", "left today", "time left")
 
 _SUMMED = (
     "published",
@@ -93,19 +93,21 @@ def _remarks(report: Mapping[str, Any], campaigns: Sequence[Row]) -> list[str]:
         total = f" ({more:,} of all campaigns together)" if more else ""
         begin = f"+: more jobs than were counted as published{total}" if uncounted else _more(more)
         unknown = any(row.cells[_LEFT] == "?" for row in campaigns)
-        end = "; how many are left (?) the shop's queue alone tells" if unknown else ""
+        end = "; only the shop's queue shows how many are left (?)" if unknown else ""
         told.append(
-            f"{begin}: by a program that doesn't count, by `publish` without the store, or before the store lost its "
-            f"data{end}"
+            f"{begin}: published by a program that doesn't count, by `publish` without the store, or before the store "
+            f"lost its data{end}"
         )
     if gap is not None and gap > 0:
         are = "job is" if gap == 1 else "jobs are"
         told.append(
-            f"{gap:,} {are} missing: counted as published, but neither as ended nor in any queue; why that can be, and "
-            "what to do: docs/queues.md#missing-jobs"
+            f"{gap:,} {are} missing: counted as published, but not as ended and not in any queue; for causes and "
+            "remedies see docs/queues.md#missing-jobs"
         )
     if gap is None and not report["problems"]:
-        told.append("whether all jobs are accounted for can't be told: RabbitMQ says nothing of those in hand")
+        told.append(
+            "could not check that all jobs are accounted for: RabbitMQ does not report the jobs that workers hold"
+        )
     return told
 
 
@@ -167,7 +169,7 @@ def _campaign_row(row: Mapping[str, Any]) -> Row:
         codes = sorted(row["rejected_by_code"].items(), key=lambda item: (-item[1], item[0]))
         notes.append(f"rejected: {', '.join(f'{number:,} {code}' for code, number in codes)}")
     if rest := [f"{row[name]:,} {name}" for name in _REST if row[name]]:
-        notes.append(f"besides: {', '.join(rest)}")
+        notes.append(f"also: {', '.join(rest)}")
     return Row([row["campaign"], row["shop"], *numbers], notes)
 
 
@@ -186,9 +188,11 @@ def _shop_row(row: Mapping[str, Any]) -> Row:
 def _totals(shops: Sequence[Mapping[str, Any]]) -> str:
     gates = Counter(shop["gate"] for shop in shops)
     waiting = [shop["waiting"] for shop in shops]
-    told = f"{sum(waiting):,} jobs wait" if None not in waiting else "how many jobs wait is not known"
+    told = f"{sum(waiting):,} jobs wait" if None not in waiting else "the number of waiting jobs is unknown"
     each = ", ".join(f"{number:,} {gate}" for gate, number in gates.most_common())
-    return f"{len(shops):,} shops: {each}; {told}; those that need a person are below, --all or --shop shows others"
+    return (
+        f"{len(shops):,} shops: {each}; {told}; the shops that need attention follow, --all or --shop shows the others"
+    )
 
 
 def _foot(report: Mapping[str, Any]) -> list[str]:

@@ -76,7 +76,7 @@ def test_a_last_line_without_an_end(run_import: Import) -> None:
     """The last cell of such a line may be cut, which is said where a job is made of it."""
     rows = "note,customer_shopid\nx,1\ny,72231203"
     (warning,) = run_import(rows).importer.warnings
-    assert warning.endswith("line 3 is the last and has no line end; if the file was cut, so was its last cell")
+    assert warning.endswith("line 3 is the last and has no line end; if the file was cut off, so was its last cell")
     for whole in (f"{rows}\n", rows.replace("72231203", ""), "customer_shopid,note\n1,x"):
         assert not run_import(whole).importer.warnings
 
@@ -212,7 +212,7 @@ def test_backslashes_before_quotes(run_import: Import) -> None:
     assert sent(done) == [(3, "m2@example.org", "7223120302"), (4, "m3@example.org", "7223120303")]
     assert done.rejects == [(2, "unreadable_row")]
     (warning,) = done.importer.warnings
-    assert "escape quotes by a backslash" in warning
+    assert "escape quotes with a backslash" in warning
     assert warning.endswith("(first in line 2)")
 
 
@@ -318,7 +318,9 @@ def test_a_half_with_too_many_cells(run_import: Import) -> None:
 )
 def test_a_header_that_takes_rows(run_import: Import, text: str) -> None:
     """A quote that the header leaves open is refused with its line where the next lines may be rows."""
-    with pytest.raises(InputError, match=r"0\.csv: line 1: the header has a quote that goes on over rows; close it"):
+    with pytest.raises(
+        InputError, match=r"0\.csv: line 1: the header has a quote that is not closed in its row; close it"
+    ):
         run_import(text)
 
 
@@ -419,7 +421,7 @@ def test_first_line_of_excel(run_import: Import, first: str) -> None:
 def test_any_delimiter_that_the_file_tells(run_import: Import) -> None:
     """An unusual delimiter needs a first line that tells it, as the error says."""
     rows = "customer_email^customer_shopid\na@example.org^1\n"
-    with pytest.raises(UsageError, match=r"begin the file with a line sep=X$"):
+    with pytest.raises(UsageError, match=r"start the file with a line sep=X$"):
         run_import(rows)
     assert sent(run_import(f"sep=^\n{rows}")) == [(3, "a@example.org", "1")]
 

@@ -44,8 +44,8 @@ def test_a_guess_is_said_with_its_line(run_import: Import) -> None:
     )
     done = run_import(export, HEADER.encode() + plain, HEADER.encode() + "four@example.com,Zoë\n".encode("cp1252"))
     assert [text.rpartition("/")[2] for text in done.importer.warnings] == [
-        f"{number}.csv: line {line} is not UTF-8 and is read as Windows-1252, as are others like it; if they are in "
-        "another encoding, name it, such as --encoding cp1250, cp1251 or cp932"
+        f"{number}.csv: line {line} is not UTF-8 and is read as Windows-1252, as is every other such line; if they "
+        "are in another encoding, name it, such as --encoding cp1250, cp1251 or cp932"
         for number, line in ((0, 3), (2, 2))
     ]
     assert [job.sender for job in done.jobs] == ["Zoë", "£ukasz", "¯ak", "Zoë"]
@@ -90,7 +90,7 @@ def test_a_missing_byte_order_mark(run_import: Import, encoding: str, suffix: st
 )
 def test_what_is_no_encoding(run_import: Import, name: str) -> None:
     """It is refused before anything is read, with some that are usual."""
-    with pytest.raises(UsageError, match=r"^--encoding .*is no encoding of text .*cp1250 \(Central Europe\)"):
+    with pytest.raises(UsageError, match=r"^--encoding .*is not a known text encoding; .*cp1250 \(Central Europe\)"):
         parse_encoding(name)
     with pytest.raises(UsageError, match="--encoding"):
         run_import(HEADER, encoding=name)

@@ -104,7 +104,7 @@ def test_a_shop_that_the_earlier_look_did_not_know() -> None:
     look = look_at({("a", "acme"): {"published": 9000, "sent": 4384}}, waiting={"acme": 4600})
     found = report(Look(0.0, {}, []), look, None, None)
     assert (found["shops"][0]["jobs_per_second"], found["unaccounted"]) == (None, 16)
-    assert " ?  10 " in " ".join(lines_of(found, Frame(80)))
+    assert " ?     10 " in " ".join(lines_of(found, Frame(80)))
 
 
 def test_a_store_that_lost_its_data_between_two_looks() -> None:
@@ -124,7 +124,7 @@ def test_no_worker() -> None:
     assert "no worker takes jobs from acme, bolt" in lines_of(found, Frame(80, 24))[0]
     found = told(replace(look, consumers={"acme": 3, "bolt": 0}))
     assert [row["seconds_to_go"] for row in found["shops"]] == [6, None]
-    assert remarks(found) == ["no worker takes jobs from bolt; does the workers' shops file have it?"]
+    assert remarks(found) == ["no worker takes jobs from bolt; check that the workers' shops file has it"]
     assert remarks(told(replace(look, consumers={"acme": 3, "bolt": 2}))) == []
     assert remarks(told(replace(look, consumers=None))) == []
 
@@ -142,7 +142,7 @@ def test_what_needs_a_person_comes_first() -> None:
     found = told(look_at({("a", "acme"): SENT, ("a", "bolt"): SENT}, states=states))
     lines = lines_of(found, Frame(200))
     assert [line.split()[0] for line in lines if line.startswith(("acme", "bolt"))] == ["bolt", "acme"]
-    assert any(line.endswith("; `referrals shops check bolt` tells why") for line in lines)
+    assert any(line.endswith("; `referrals shops check bolt` shows why") for line in lines)
 
 
 @pytest.mark.parametrize(
@@ -232,5 +232,5 @@ def test_a_watched_screen_does_not_scroll(campaigns: int, shops: int) -> None:
     lines = lines_of(told(look), Frame(80, 24))
     assert len(lines) < 24
     assert max(map(len, lines)) <= 80
-    assert [line.split()[0] for line in lines if line.endswith(("left", "to go"))] == ["campaign", "shop"]
+    assert [line.split()[0] for line in lines if line.endswith(("left", "time left"))] == ["campaign", "shop"]
     assert lines[-1].endswith("RabbitMQ's metrics)")
