@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from worker.errors import ConfigurationError
 from worker.model.job import SLUG
 from worker.network import plaintext
-from worker.text.editors import without_return
+from worker.text.editors import without_line_end
 from worker.text.masking import hide, mask
 
 PREFIX = "REFERRALS_"
@@ -211,7 +211,7 @@ class Settings(BaseSettings):
     def _as_other_systems_write(cls, variables: dict[str, Any]) -> dict[str, Any]:
         read = {}
         for name, value in variables.items():
-            plain = without_return(value) if isinstance(value, str) else value
+            plain = without_line_end(value) if isinstance(value, str) else value
             if isinstance(plain, str) and _SERVICE_LINK.fullmatch(plain):
                 variable = f"{PREFIX}{name.upper()}"
                 service = variable.removesuffix("_PORT").lower().replace("_", "-")

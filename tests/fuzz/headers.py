@@ -9,8 +9,8 @@ import pika.frame
 import pika.spec
 
 from tests.fuzz.target import Target
-from worker.rabbitmq.properties import DROPPED, LONGEST, has_one_meaning, is_claim, kept
-from worker.rabbitmq.tolerant_connection import UNREAD_PROPERTIES, TolerantConnection
+from worker.rabbitmq.frame_reader import UNREAD_PROPERTIES, FrameReader
+from worker.rabbitmq.properties import DROPPED, LONGEST, copy_properties, is_reserved, is_unambiguous
 from worker.rabbitmq.topology import REASON_HEADER as REASON
 
 _BODY_SIZE = 7
@@ -31,15 +31,15 @@ def frame(data: bytes) -> None:
 def properties(data: bytes) -> None:
     """A copy keeps what is no claim, to the byte, fits into a frame, and can be read again."""
     came = content_header(data).properties
-    has_one_meaning(came)
+    is_unambiguous(came)
     for returned in (False, True):
-        copy = kept(came, returned=returned, add={REASON: "bad_schema"}, expiration="1000", message_id="m1")
+        copy = copy_properties(came, returned=returned, add={REASON: "bad_schema"}, expiration="1000", message_id="m1")
         again = b"".join(copy.encode())
         assert len(again) <= LONGEST
         read = content_header(again).properties
         assert (read.expiration, read.message_id, read.user_id, read.delivery_mode) == ("1000", "m1", None, 2)
         assert read.headers[REASON] == "bad_schema"
-        assert returned or has_one_meaning(read)
+        assert returned or is_unambiguous(read)
         # RabbitMQ passes over the last two flags, of which pika reads the last as one word of flags more.
         strange = len(data) < 2 or data[1] & 3
         if strange or DROPPED in read.headers or UNREAD_PROPERTIES in read.headers:
@@ -51,7 +51,7 @@ def properties(data: bytes) -> None:
 
 def _foreign(headers: Mapping[Any, Any]) -> dict[Any, Any]:
     # A name that is not UTF-8 comes as bytes.
-    return {name: value for name, value in headers.items() if not is_claim(str(name))}
+    return {name: value for name, value in headers.items() if not is_reserved(str(name))}
 
 
 _KEPT = ("content_type", "content_encoding", "priority", "correlation_id", "reply_to", "timestamp", "type", "app_id")
@@ -72,12 +72,7 @@ def _framed(data: bytes) -> bytes:
 
 
 def _read(data: bytes) -> tuple[int, Any]:
-    # A connection that is connected to nothing: only its buffer is read.
-    connection = TolerantConnection.__new__(TolerantConnection)
-    connection._cutting = {}
-    connection._weighing = {}
-    connection._frame_buffer = data
-    read: tuple[int, Any] = connection._read_frame()
+    read: tuple[int, Any] = FrameReader().read(data)
     return read
 
 

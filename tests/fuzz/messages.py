@@ -20,7 +20,7 @@ from worker.model.job import is_expired
 from worker.model.message import decode_message, encode_message
 from worker.model.result import Result, parse_result
 from worker.rabbitmq.dead_letters import DeadLetter
-from worker.rabbitmq.properties import has_one_meaning
+from worker.rabbitmq.properties import is_unambiguous
 from worker.rabbitmq.topology import RESULTS
 from worker.text.bounds import LARGEST_INTEGER
 
@@ -116,7 +116,7 @@ def letter(data: bytes) -> None:
         exchange=exchange.decode(errors="replace"),
         routing_key=key.decode(errors="replace"),
         headers=properties.headers or {},
-        clear=has_one_meaning(properties),
+        clear=is_unambiguous(properties),
         body=body,
     )
     assert isinstance(one.reason, str)

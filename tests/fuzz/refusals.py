@@ -9,7 +9,7 @@ from redis._parsers.base import BaseParser
 from tests.fuzz.target import Target
 from worker.errors import StoreError
 from worker.rabbitmq.failures import failure
-from worker.rabbitmq.policies import FOREIGN_ERRORS, read, told_of
+from worker.rabbitmq.policies import FOREIGN_ERRORS, describe_losses, read
 from worker.store.redis.refusals import refusal
 from worker.text.visible import is_plain
 
@@ -49,7 +49,7 @@ def policies(data: bytes) -> None:
     """A page of queues is told of in lines, or it is none."""
     with suppress(*FOREIGN_ERRORS):
         queues, _pages = read(data)
-        assert all(line.startswith("RabbitMQ's policy ") for line in told_of(queues))
+        assert all(line.startswith("RabbitMQ's policy ") for line in describe_losses(queues))
 
 
 _CODES = (

@@ -20,7 +20,7 @@ from worker.errors import BrokerError, DeadLetterError
 from worker.model.rehearsal import is_rehearsed
 from worker.model.result import check_result
 from worker.rabbitmq.connection import Parameters, parameters
-from worker.rabbitmq.result_consumer import Collector
+from worker.rabbitmq.result_consumer import ResultConsumer
 from worker.rabbitmq.topology import RESULTS
 from worker.text.bounds import RESULT, loads
 
@@ -130,7 +130,7 @@ def _collect(params: Parameters, target: _Target, stop: threading.Event, until_i
     why = None
     came = False
     backoff = Backoff(POLL_SECONDS, LONGEST_BACKOFF_SECONDS)
-    collector = Collector(params)
+    collector = ResultConsumer(params)
     last = time.monotonic()
     while not stop.is_set():
         try:
@@ -166,10 +166,10 @@ def _nothing_came(seconds: float, others: int) -> str:
     )
 
 
-def _reconnect(params: Parameters, stop: threading.Event, pause: float) -> Collector | None:
+def _reconnect(params: Parameters, stop: threading.Event, pause: float) -> ResultConsumer | None:
     stop.wait(pause)
     try:
-        return Collector(params)
+        return ResultConsumer(params)
     except BrokerError:
         return None
 

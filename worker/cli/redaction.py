@@ -7,7 +7,7 @@ from typing import Any
 
 from worker.text.bounds import LETTER
 from worker.text.masking import AT
-from worker.text.phones import replaced
+from worker.text.phones import replace_numbers
 
 MASK = "…"
 
@@ -32,7 +32,7 @@ def masked(value: Any, levels: int = LETTER.depth) -> Any:
     match value:
         case str():
             plain_words = _WORD.sub(_masked_word, value) if _AT.search(value) else value
-            return replaced(plain_words, lambda _: MASK)
+            return replace_numbers(plain_words, lambda _: MASK)
         case Mapping() | list() if not levels:
             return DEEPER
         case Mapping():

@@ -5,7 +5,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pika
@@ -13,9 +13,9 @@ import pika.exceptions
 
 from worker.errors import BrokerError, ConfigurationError
 from worker.rabbitmq.failures import PIKA_ERRORS, failure
-from worker.rabbitmq.tls import take_tls
-from worker.rabbitmq.tolerant_connection import TolerantConnection
-from worker.rabbitmq.urls import refuse_what_is_dropped
+from worker.rabbitmq.frame_reader import FrameReader
+from worker.rabbitmq.tls import split_off_tls
+from worker.rabbitmq.urls import refuse_ignored_parts
 from worker.settings import urls_of
 from worker.text.bounds import MESSAGE
 
@@ -44,21 +44,41 @@ class Parameters:
         return random.sample(self.nodes, len(self.nodes))
 
 
+class _TolerantConnection(pika.SelectConnection):  # type: ignore[misc]  # pika has no types
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        # Before pika's own, which may read at once.
+        self.frames = FrameReader()
+        super().__init__(*arguments, **options)
+
+    def _read_frame(self) -> Any:
+        # pika's one place that decodes, and so the one to replace.
+        return self.frames.read(self._frame_buffer)
+
+
 class Connection(pika.BlockingConnection):  # type: ignore[misc]  # pika has no types
-    """A connection that knows its ``node``, and keeps no body of more than ``largest`` bytes."""
+    """A connection that knows its ``node``, and that no message can end or fill the memory of.
+
+    Bodies of more than ``largest`` bytes are discarded, see :mod:`worker.rabbitmq.frame_reader`. For one thread, as all
+    of pika's: every call may block until RabbitMQ answers, or until the connection's time-out.
+    """
 
     def __init__(self, node: Node, largest: int) -> None:
-        super().__init__(node, _impl_class=TolerantConnection)
-        self._impl.largest = largest
+        super().__init__(node, _impl_class=_TolerantConnection)
+        self._frames: FrameReader = self._impl.frames
+        self._frames.largest = largest
         self.node = node
 
     def keep_within(self, room: int, *, wanted: frozenset[str]) -> None:
-        """From now on take messages that weigh ``room`` bytes beyond what is ordinary; of headers, those ``wanted``."""
-        self._impl.room, self._impl.wanted = room, wanted
+        """Bound the memory of messages in hand to ``room`` bytes beyond what is ordinary for each.
+
+        Of their headers only those ``wanted`` are kept as values. Counts from now on.
+        """
+        self._frames.room, self._frames.wanted = room, wanted
 
     def make_room(self, room: int) -> None:
-        """``room`` bytes of those that were taken are in hand no more."""
-        self._impl.room += room
+        """Return ``room`` bytes: the messages that took them are in hand no more."""
+        if self._frames.room is not None:
+            self._frames.room += room
 
     @property
     def major(self) -> int:
@@ -66,7 +86,7 @@ class Connection(pika.BlockingConnection):  # type: ignore[misc]  # pika has no 
         return int(str(self._impl.server_properties.get("version", "")).partition(".")[0] or DEFAULTS_CHANGED)
 
     @property
-    def gives_up_after(self) -> int:
+    def default_delivery_limit(self) -> int:
         """Deliveries after which a quorum queue without a limit of its own drops a message; negative for never."""
         return DEFAULT_DELIVERY_LIMIT if self.major >= DEFAULTS_CHANGED else -1
 
@@ -87,8 +107,8 @@ def _node(url: str, name: str) -> Node:
         if urlsplit(url).scheme not in {"amqp", "amqps"}:
             # pika would take http for amqp.
             raise ValueError
-        url, tls = take_tls(url)
-        refuse_what_is_dropped(url)
+        url, tls = split_off_tls(url)
+        refuse_ignored_parts(url)
         parsed = pika.URLParameters(url)
     except (ValueError, TypeError, IndexError, SyntaxError, RecursionError, MemoryError):
         # Their words quote the value at fault. pika reads some options as Python.
@@ -114,7 +134,7 @@ def _node(url: str, name: str) -> Node:
 def connect(params: Parameters, *, largest: int = MESSAGE.size) -> Connection:
     """Open a connection to the first node that takes it. Blocks for some 10 s at most for each.
 
-    Of bodies of more than ``largest`` bytes it keeps what :class:`~worker.rabbitmq.tolerant_connection.Cut` says.
+    Of a body of more than ``largest`` bytes only size and digest are kept: see `frame_reader`.
 
     Raises:
       BrokerError: RabbitMQ is out of reach or turns us away; names each host and port.

@@ -15,12 +15,12 @@ from worker.model.job import Job
 from worker.model.message import decode_message
 from worker.rabbitmq.channel import ShopChannel
 from worker.rabbitmq.connection import Parameters
-from worker.rabbitmq.crash_marks import DEATHS, ReadingMark
-from worker.rabbitmq.properties import kept
+from worker.rabbitmq.crash_marks import DEATHS, CrashMark
+from worker.rabbitmq.frame_reader import DiscardedBody, discarded_body
+from worker.rabbitmq.properties import copy_properties
 from worker.rabbitmq.publisher import Outgoing, Publisher
 from worker.rabbitmq.routes import check_route
 from worker.rabbitmq.subscriptions import Subscriptions
-from worker.rabbitmq.tolerant_connection import Cut, cut_of
 from worker.rabbitmq.topology import (
     DEAD,
     DEAD_AT_HEADER,
@@ -221,7 +221,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         )
         if delivery.trouble is not None and delivery.trouble.since:
             headers[TROUBLE_HEADER] = delivery.trouble.moved(ahead).words
-        properties = kept(
+        properties = copy_properties(
             message.properties,
             add=headers,
             returned=message.returned,
@@ -314,11 +314,11 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         )
         if method.redelivered:
             self.context.metrics.redeliveries.inc()
-        cut = cut_of(properties)
-        if cut is not None and cut.crowded:
+        discarded = discarded_body(properties)
+        if discarded is not None and discarded.no_room:
             self._crowded.append(message)
-        elif cut is not None:
-            self._reject(message, cut)
+        elif discarded is not None:
+            self._reject(message, discarded)
         elif self._mark is None:
             self._read(message, method)
         elif (deaths := self._mark.deaths(body)) >= DEATHS:
@@ -359,9 +359,9 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
             self._subscriptions.holds_uncalled(shop, message.at)
         self.gate.offer(AmqpDelivery(job, request, message))
 
-    def _reject(self, message: Received, cut: Cut) -> None:
+    def _reject(self, message: Received, discarded: DiscardedBody) -> None:
         # RabbitMQ has all of it and moves it by itself, with a guarantee of its own; here nobody holds its body.
-        self._count_dead(message, "oversized", cut.detail)
+        self._count_dead(message, "oversized", discarded.detail)
         self._link.reject(message.tag, message.generation)
 
     def _count_dead(self, message: Received, reason: DeadReason, detail: str) -> None:
@@ -378,7 +378,7 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
         }
         # Published, and not rejected as what nobody can hold: over some forms of x-death that a producer may write,
         # RabbitMQ 3.10 stops to dead-letter anything, and with that every shop's delays.
-        message.properties = kept(message.properties, add=headers, returned=message.returned)
+        message.properties = copy_properties(message.properties, add=headers, returned=message.returned)
         self._publish(DEAD, message.shop, message.body, message, None, properties=message.properties)
 
     def _bury_again(self, now: int) -> None:
@@ -455,11 +455,11 @@ class AmqpConsumer(GatedConsumer[AmqpDelivery]):
             self._unburied.append((message, self.context.clock.now() + BURY_AGAIN))
 
 
-def _mark_in(context: Context) -> ReadingMark | None:
+def _mark_in(context: Context) -> CrashMark | None:
     if context.marks is None:
         return None
     try:
-        mark = ReadingMark(context.marks)
+        mark = CrashMark(context.marks)
     except OSError as error:
         # Whatever lies there in its place, jobs are more urgent.
         log.warning("reading_unmarked", folder=str(context.marks), problem=error.strerror)

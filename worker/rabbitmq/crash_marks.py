@@ -33,7 +33,7 @@ _MARK, _DEATH = ".reading", ".deaths"
 _NOTHING = bytes(hashlib.sha256().digest_size)
 
 
-class ReadingMark:
+class CrashMark:
     """The mark of one process, and the deaths that earlier ones have left. For one thread.
 
     ``found`` is how many of them were found at its start.

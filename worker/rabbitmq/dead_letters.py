@@ -23,9 +23,9 @@ from worker.model.job import SLUG, Job
 from worker.model.message import parse_message
 from worker.rabbitmq.connection import Parameters, closing_on_failure, connect
 from worker.rabbitmq.declare import declare_topology
-from worker.rabbitmq.failures import told_as_ours
-from worker.rabbitmq.properties import DEATHS, has_one_meaning
-from worker.rabbitmq.tolerant_connection import Cut, cut_of
+from worker.rabbitmq.failures import as_broker_errors
+from worker.rabbitmq.frame_reader import DiscardedBody, discarded_body
+from worker.rabbitmq.properties import DEATHS, is_unambiguous
 from worker.rabbitmq.topology import (
     DEAD,
     DEAD_AT_HEADER,
@@ -48,7 +48,7 @@ class DeadLetter:
     """A message of the dead queue; ``tag`` is its delivery tag.
 
     ``clear`` tells whether its headers can be read in one way alone, as far as they tell how it came. A ``body`` beyond
-    any bound is empty, and ``cut`` tells what it was.
+    any bound is empty, and ``discarded`` tells what it was.
     """
 
     tag: int
@@ -57,18 +57,18 @@ class DeadLetter:
     headers: Mapping[str, Any]
     clear: bool
     body: bytes
-    cut: Cut | None = None
+    discarded: DiscardedBody | None = None
 
     @cached_property
     def id(self) -> str:
         """What a person names it by: of its body's SHA-256 the first 12 hex digits. Equal bodies have the same."""
-        digest = hashlib.sha256(self.body).hexdigest() if self.cut is None else self.cut.digest
+        digest = hashlib.sha256(self.body).hexdigest() if self.discarded is None else self.discarded.digest
         return digest[:_ID_HEX_DIGITS]
 
     @property
     def size(self) -> int:
         """Bytes of its body, also where that was not kept."""
-        return len(self.body) if self.cut is None else self.cut.size
+        return len(self.body) if self.discarded is None else self.discarded.size
 
     @cached_property
     def job(self) -> Job | None:
@@ -120,7 +120,7 @@ class DeadLetter:
         if noted is not None:
             return noted
         if self._was_too_large:
-            return Cut(self.size, "").detail
+            return DiscardedBody(self.size, "").detail
         return f"RabbitMQ took it out of {self._death['queue']}" if "queue" in self._death else None
 
     @property
@@ -289,16 +289,16 @@ class DeadQueue:
             return None
         self._left = method.message_count if self._left is None else self._left - 1
         self._held.add(method.delivery_tag)
-        key, headers, cut = _text(method.routing_key), properties.headers or {}, cut_of(properties)
-        clear, body = has_one_meaning(properties), body if cut is None else b""
-        return DeadLetter(method.delivery_tag, method.exchange, key, headers, clear, body, cut)
+        key, headers, discarded = _text(method.routing_key), properties.headers or {}, discarded_body(properties)
+        clear, body = is_unambiguous(properties), body if discarded is None else b""
+        return DeadLetter(method.delivery_tag, method.exchange, key, headers, clear, body, discarded)
 
     def _settle(self) -> None:
         # Answered after all that went before it on this channel.
         self._channel.queue_declare(DEAD, passive=True)
 
     def _mapped(self) -> AbstractContextManager[None]:
-        return told_as_ours(self._connection.node)
+        return as_broker_errors(self._connection.node)
 
 
 def _text(key: str | bytes) -> str:

@@ -9,7 +9,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from worker.errors import BrokerError, ConfigurationError
 from worker.rabbitmq.connection import Connection
-from worker.rabbitmq.failures import ACCESS_REFUSED, limit_reached, told_as_ours
+from worker.rabbitmq.failures import ACCESS_REFUSED, as_broker_errors, limit_reached
 from worker.rabbitmq.queue_inspection import QueueState, inspect_queue
 from worker.rabbitmq.topology import DEAD, EXCHANGES, RESULTS, RETURN, SHOP_PREFIX, SINGLE, Exchange, Queue, shop_queue
 
@@ -46,7 +46,7 @@ def declare_topology(
     """
     differences: list[str] = []
     items: tuple[Exchange | Queue, ...] = (*exchanges, *queues)
-    with told_as_ours(connection.node):
+    with as_broker_errors(connection.node):
         channel = connection.channel()
         may_configure = True
         for item in items:
@@ -68,7 +68,7 @@ def hold_single(connection: Connection) -> None:
       ConfigurationError: another process holds it, or this user may not take it.
       BrokerError: the connection broke.
     """
-    with told_as_ours(connection.node):
+    with as_broker_errors(connection.node):
         try:
             connection.channel().queue_declare(SINGLE, exclusive=True)
         except pika.exceptions.ChannelClosedByBroker as error:
@@ -92,7 +92,7 @@ def refuse_mixture(connection: Connection, shops: Iterable[str], *, shared: bool
       ConfigurationError: they are; neither would know of the other's calls.
       BrokerError: the connection broke.
     """
-    with told_as_ours(connection.node):
+    with as_broker_errors(connection.node):
         if shared and inspect_queue(connection, SINGLE) == RESOURCE_LOCKED:
             raise ConfigurationError(
                 "a worker process on the memory store is running, which knows nothing of the store that others share: "
@@ -198,7 +198,7 @@ def _take(
         else:
             break
     found = ", ".join(f"{name} is {value}, not {wanted.arguments.get(name)}" for name, value in told.items())
-    if strict and _loses(wanted, arguments, connection.gives_up_after):
+    if strict and _loses(wanted, arguments, connection.default_delivery_limit):
         channel.close()
         raise ConfigurationError(
             f"{what} would lose messages ({found}): move them away, delete it, start again to have it declared anew"
@@ -209,12 +209,12 @@ def _take(
     return channel
 
 
-def _loses(wanted: Queue, arguments: Mapping[str, Any], gives_up_after: int) -> bool:
+def _loses(wanted: Queue, arguments: Mapping[str, Any], default_delivery_limit: int) -> bool:
     # Whether a message may leave a queue with these arguments for another place than the one that version 1 has for it.
     full = bool(_LENGTHS & arguments.keys()) and arguments.get("x-overflow") != "reject-publish"
     # What comes into a delay queue has an expiry of its own.
     drops = full or "x-message-ttl" in arguments or "x-message-ttl" in wanted.arguments
-    most = arguments.get("x-delivery-limit", gives_up_after)
+    most = arguments.get("x-delivery-limit", default_delivery_limit)
     gives_up = 0 <= most < wanted.arguments.get("x-delivery-limit", 0)
     place, key = arguments.get("x-dead-letter-exchange"), arguments.get("x-dead-letter-routing-key")
     parks = place is not None and place == wanted.arguments.get("x-dead-letter-exchange") and key is None

@@ -51,7 +51,7 @@ def node_address(node: pika.URLParameters) -> str:
 
 
 @contextmanager
-def told_as_ours(node: pika.URLParameters) -> Iterator[None]:
+def as_broker_errors(node: pika.URLParameters) -> Iterator[None]:
     """What pika raises in the block comes out as a :class:`BrokerError` of one line."""
     try:
         yield

@@ -48,13 +48,13 @@ def losses(params: Parameters, management_url: str | None) -> list[str]:
         raise UnknownPoliciesError("REFERRALS_RABBITMQ_MANAGEMENT_URL is not set")
     base = (management_url or f"http://{authority(node.host, MANAGEMENT_PORT)}").rstrip("/")
     try:
-        return told_of(_queues(base, node))
+        return describe_losses(_queues(base, node))
     except FOREIGN_ERRORS as error:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
         raise UnknownPoliciesError(f"RabbitMQ's management API at {base}: {reason}") from None
 
 
-def told_of(queues: Iterable[Mapping[str, Any]]) -> list[str]:
+def describe_losses(queues: Iterable[Mapping[str, Any]]) -> list[str]:
     """The lines of :func:`losses`, of queues as the management API describes them."""
     found: dict[str, list[str]] = defaultdict(list)
     for queue in queues:

@@ -12,7 +12,7 @@ from worker.model.job import Job, is_expired
 from worker.model.message import encode_message
 from worker.rabbitmq.connection import Parameters, connect
 from worker.rabbitmq.declare import declare_topology
-from worker.rabbitmq.publisher import Done, Outgoing, Publisher, unheard
+from worker.rabbitmq.publisher import Done, Outgoing, Publisher, ignore_outcome
 from worker.rabbitmq.topology import EXCHANGES, JOBS, PRODUCER_PREFIX, producer_exchange, queues
 
 WINDOW = 1000
@@ -117,7 +117,7 @@ class Producer:
         )
 
 
-def outgoing(job: Job, now: int, done: Done = unheard, *, exchange: str = JOBS) -> Outgoing:
+def outgoing(job: Job, now: int, done: Done = ignore_outcome, *, exchange: str = JOBS) -> Outgoing:
     """The message of a job that is published at ``now``, by the wall clock, unless it says since when it is."""
     dated = job if job.published_at is not None else job.model_copy(update={"published_at": to_datetime(now)})
     body = encode_message(dated, published_at_ms=now // 1000)

@@ -23,7 +23,7 @@ ProducersOf = Callable[[str], Collection[str] | None]
 """The names of a shop's producers, by the shops file as it is now; None where it has no such shop."""
 
 
-class Origins:
+class ProducerBindings:
     """Binds and unbinds as the shops file changes. For the declarer's thread.
 
     What an earlier process has bound it doesn't know, since AMQP tells of no bindings: what comes by such a one the

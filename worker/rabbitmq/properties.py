@@ -1,7 +1,7 @@
 """A message's properties as they came, to the byte, for the copy that is made of it.
 
 pika's own way from bytes to values and back loses: a float becomes a whole number, a text that is not UTF-8 and a short
-number become another type. So the bytes are kept (by `worker.rabbitmq.tolerant_connection`), and only what must change
+number become another type. So the bytes are kept (by `worker.rabbitmq.frame_reader`), and only what must change
 is changed.
 
 A header is its producer's claim, whatever its name. Those that only RabbitMQ or a worker may state are not kept: on our
@@ -16,8 +16,8 @@ import pika
 import pika.data
 import pika.exceptions
 
+from worker.rabbitmq.frame_reader import LONGEST_KEPT, UNREAD_PROPERTIES
 from worker.rabbitmq.property_bounds import are_heavy
-from worker.rabbitmq.tolerant_connection import LONGEST_KEPT, UNREAD_PROPERTIES
 
 OURS = "x-referral-"
 
@@ -71,7 +71,7 @@ class _Encoded(pika.BasicProperties):  # type: ignore[misc] # pika has no types
         return [self._raw]
 
 
-def kept(
+def copy_properties(
     properties: pika.BasicProperties,
     *,
     add: Mapping[str, Any],
@@ -97,7 +97,7 @@ def kept(
     try:
         fields = dict(_split(came))
         headers = _entries(fields.pop("headers", b""))
-        entries = [entry for name, entry in headers if name in carried or not is_claim(name)]
+        entries = [entry for name, entry in headers if name in carried or not is_reserved(name)]
     except _CUT_SHORT:
         fields, entries = {}, []
         add = {**add, UNREAD_PROPERTIES: came if len(came) <= LONGEST_KEPT else b""}
@@ -113,12 +113,12 @@ def kept(
     return _Encoded(whole)
 
 
-def is_claim(header: str) -> bool:
+def is_reserved(header: str) -> bool:
     """Whether a producer's header of this name would be taken for RabbitMQ's or a worker's, or would route."""
     return header in _ROUTING or header.startswith((OURS, *_NOTED_BY_RABBITMQ))
 
 
-def has_one_meaning(properties: pika.BasicProperties) -> bool:
+def is_unambiguous(properties: pika.BasicProperties) -> bool:
     """Whether each claim among the headers is there once, and each field of a death, and all of them can be read.
 
     Of what is there twice RabbitMQ 3.10 reads and changes the first, and pika reads the last.
@@ -128,7 +128,7 @@ def has_one_meaning(properties: pika.BasicProperties) -> bool:
         # What stands there is not what came.
         return False
     try:
-        claims = [one for one in _entries(dict(_split(raw)).get("headers", b"")) if is_claim(one[0])]
+        claims = [one for one in _entries(dict(_split(raw)).get("headers", b"")) if is_reserved(one[0])]
         deaths = (table for name, entry in claims if name == DEATHS for table in _tables(entry[1 + len(DEATHS) :]))
         tables = [[name for name, _ in claims], *([name for name, _ in _entries(table)] for table in deaths)]
     except _CUT_SHORT:

@@ -25,7 +25,7 @@ Done = Callable[[BrokerError | None], None]
 """Told once what became of a message: None when RabbitMQ confirmed it. Runs in the publisher's thread: be brief."""
 
 
-def unheard(_error: BrokerError | None) -> None:
+def ignore_outcome(_error: BrokerError | None) -> None:
     """For a message that nobody has asked about yet."""
 
 

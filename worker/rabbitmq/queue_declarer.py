@@ -14,7 +14,7 @@ from worker.errors import BrokerError, ConfigurationError, raised_at
 from worker.rabbitmq.connection import Connection, Parameters, connect
 from worker.rabbitmq.declare import declare_topology
 from worker.rabbitmq.failures import failure
-from worker.rabbitmq.producer_exchanges import Origins, ProducersOf
+from worker.rabbitmq.producer_exchanges import ProducerBindings, ProducersOf
 from worker.rabbitmq.queue_inspection import QueueState, inspect_queues
 from worker.rabbitmq.topology import shop_queue, shop_queue_declaration
 
@@ -31,7 +31,7 @@ LONGEST_BACKOFF_SECONDS = 15.0
 log = structlog.get_logger(__name__)
 
 
-class Declarer:
+class QueueDeclarer:
     """A thread with a connection of its own while there is something to declare.
 
     ``producers_of`` names the producers whose exchanges are bound to a shop's queue. Of a shop that has left the file
@@ -53,7 +53,7 @@ class Declarer:
         self._unusable: dict[str, Unusable] = {}
         self._unbound: dict[str, Unusable] = {}
         self._producers_of = producers_of
-        self._origins = Origins(producers_of)
+        self._bindings = ProducerBindings(producers_of)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="declarer", daemon=True)
         self._thread.start()
@@ -140,7 +140,7 @@ class Declarer:
         for shop in shops:
             before = self._unbound.get(shop)
             try:
-                self._report(self._origins.follow(connection, [shop]))
+                self._report(self._bindings.follow(connection, [shop]))
             except (ConfigurationError, BrokerError) as error:
                 if not connection.is_open:
                     raise

@@ -13,7 +13,7 @@ from worker.network import tls
 from worker.network.addresses import authority
 from worker.rabbitmq.connection import Node, Parameters, connect
 from worker.rabbitmq.declare import NOT_FOUND
-from worker.rabbitmq.failures import told_as_ours
+from worker.rabbitmq.failures import as_broker_errors
 from worker.rabbitmq.queue_inspection import QueueState, Refusal, inspect_queues
 from worker.text.bounds import LARGEST_INTEGER, METRICS_PAGE
 
@@ -130,7 +130,7 @@ def _asked(params: Parameters, names: Iterable[str]) -> dict[str, Depth]:
 def _inspected(params: Parameters, names: Iterable[str]) -> list[tuple[str, QueueState | Refusal]]:
     connection = connect(params)
     try:
-        with told_as_ours(connection.node):
+        with as_broker_errors(connection.node):
             return list(inspect_queues(connection, names))
     finally:
         if connection.is_open:

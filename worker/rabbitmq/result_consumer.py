@@ -11,8 +11,8 @@ from pika.adapters.blocking_connection import BlockingChannel
 from worker.errors import BrokerError
 from worker.rabbitmq.connection import Parameters, closing_on_failure, connect
 from worker.rabbitmq.declare import declare_topology
-from worker.rabbitmq.failures import told_as_ours
-from worker.rabbitmq.tolerant_connection import cut_of
+from worker.rabbitmq.failures import as_broker_errors
+from worker.rabbitmq.frame_reader import discarded_body
 from worker.rabbitmq.topology import RESULTS, queues
 from worker.text.bounds import RESULT
 
@@ -20,7 +20,7 @@ PREFETCH = 1000
 """Unacknowledged results; one batch is written to disk with a single sync."""
 
 
-class Collector:
+class ResultConsumer:
     """Consumes the queue ``referrals.results``; belongs to one thread. After a :class:`BrokerError` make a new one:
     what was not acknowledged is delivered again.
     """
@@ -88,7 +88,7 @@ class Collector:
         self._cancelled = True
 
     def _mapped(self) -> AbstractContextManager[None]:
-        return told_as_ours(self._connection.node)
+        return as_broker_errors(self._connection.node)
 
     def _on_message(self, _channel: object, method: pika.spec.Basic.Deliver, properties: object, body: bytes) -> None:
-        self._received.append((method.delivery_tag, body if cut_of(properties) is None else b""))
+        self._received.append((method.delivery_tag, body if discarded_body(properties) is None else b""))

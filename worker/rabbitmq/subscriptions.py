@@ -13,7 +13,7 @@ from worker.instants import SECOND, from_datetime
 from worker.rabbitmq.channel import ShopChannel
 from worker.rabbitmq.connection import Parameters
 from worker.rabbitmq.peek_schedule import Looks
-from worker.rabbitmq.queue_declarer import Declarer, Unusable
+from worker.rabbitmq.queue_declarer import QueueDeclarer, Unusable
 from worker.rabbitmq.topology import shop_queue
 from worker.scheduling.context import Context
 from worker.scheduling.gate import Gate
@@ -68,7 +68,7 @@ class Subscriptions:
         self._began_at: int | None = None
         self._producers: dict[str, tuple[str, ...]] = {}
         self._version = 0
-        self._declarer = Declarer(params, self._on_ready, self._producers_of)
+        self._declarer = QueueDeclarer(params, self._on_ready, self._producers_of)
 
     def begin(self) -> None:
         """The link is up anew. Queues are declared aside: a thousand new ones take RabbitMQ seconds.

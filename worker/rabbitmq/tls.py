@@ -35,7 +35,7 @@ PIKA_OPTIONS = frozenset(
 """
 
 
-def take_tls(url: str) -> tuple[str, pika.SSLOptions | None]:
+def split_off_tls(url: str) -> tuple[str, pika.SSLOptions | None]:
     """The URL without these options, and the TLS that it asks for: None for ``amqp``.
 
     Raises:

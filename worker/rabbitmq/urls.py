@@ -8,7 +8,7 @@ from worker.errors import ConfigurationError
 _ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
-def refuse_what_is_dropped(url: str) -> None:
+def refuse_ignored_parts(url: str) -> None:
     """Accept a URL of which everything counts.
 
     Raises:

@@ -11,8 +11,8 @@ from worker.clock import Clock
 from worker.model.job import EMAIL_CHANNEL, Customer, Job
 from worker.model.verdicts import Halted, Reading, Refused, Rejected, Retry, Unknown, Verdict
 from worker.refer2.responses import judge
-from worker.refer2.silences import Silences
 from worker.refer2.transport import LONGEST_IDLE_SECONDS, NoAnswer, Transport, tls_context
+from worker.refer2.unanswered_calls import UnansweredCalls
 from worker.refer2.verification import judge_referrals, judge_status
 from worker.shops.config import ShopConfig
 from worker.shops.credentials import UnidentifiedCustomerError
@@ -58,7 +58,7 @@ class Refer2Client:
         self._of_thread = threading.local()
         self._transports: weakref.WeakSet[Transport] = weakref.WeakSet()
         self._lock = threading.Lock()
-        self._silences = Silences()
+        self._unanswered = UnansweredCalls()
 
     def refer(self, shop: ShopConfig, job: Job) -> Verdict:
         """Make the call for a job and say what it came to; blocks for up to the call's deadline.
@@ -73,9 +73,9 @@ class Refer2Client:
         answer = self._transport().post(_url(shop, "Refer2"), token, _body(shop, job))
         if isinstance(answer, NoAnswer):
             event = "refer2_answer_lost" if answer.sent else "refer2_unreachable"
-            self._silences.tell(event, shop=shop.slug, job_id=job.job_id, reason=answer.reason)
+            self._unanswered.report(event, shop=shop.slug, job_id=job.job_id, reason=answer.reason)
             return _no_verdict(answer)
-        self._silences.end(shop.slug)
+        self._unanswered.answered(shop.slug)
         verdict = judge(answer, self._wall())
         its_own = shop.token == "customer"  # noqa: S105 - a kind of token, not a token
         if its_own and isinstance(verdict, Halted) and verdict.code == "invalid_token":
@@ -93,7 +93,7 @@ class Refer2Client:
         body = _COMPACT.encode({"customer": job.customer.identity(), "deanonymize": True}).encode("ascii")
         answer = self._transport().post(_url(shop, "CustomerReferrals2"), token, body, largest=LISTING.size)
         if isinstance(answer, NoAnswer):
-            self._silences.tell("read_back_failed", shop=shop.slug, job_id=job.job_id, reason=answer.reason)
+            self._unanswered.report("read_back_failed", shop=shop.slug, job_id=job.job_id, reason=answer.reason)
             return _no_verdict(answer)
         return judge_referrals(answer, job, self._wall())
 

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from worker.errors import ReferralError
 from worker.text.bounds import CLAIMS, loads
-from worker.text.editors import without_mark
+from worker.text.editors import without_bom
 from worker.text.masking import hide
 
 _TOKEN = re.compile(rb"[\x21-\x7e]+")
@@ -68,7 +68,7 @@ def signing_key(key_id: str, content: bytes) -> SigningKey:
     Raises:
       ValueError: nothing is left, or it is UTF-16.
     """
-    secret = without_mark(content).rstrip(b"\r\n")
+    secret = without_bom(content).rstrip(b"\r\n")
     if not secret:
         raise ValueError("is empty")
     hide(secret)
@@ -81,7 +81,7 @@ def ready_token(content: bytes) -> ReadyToken:
     Raises:
       ValueError: it is empty, UTF-16 or not one word of ASCII, as a header needs.
     """
-    token = without_mark(content).strip()
+    token = without_bom(content).strip()
     if not token:
         raise ValueError("is empty")
     if not _TOKEN.fullmatch(token):

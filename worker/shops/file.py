@@ -20,7 +20,7 @@ from worker.shops.config import ListedShop, ShopConfig, ShopTable, listed_fields
 from worker.shops.credentials import Credential, ready_token, signing_key
 from worker.text import quoting
 from worker.text.bounds import CREDENTIAL_FILE, MOST_SHOPS, MOST_VALUES, SHOPS_FILE, TooLargeError, read_file
-from worker.text.editors import EncodingError, without_mark
+from worker.text.editors import EncodingError, without_bom
 
 _CREDENTIAL_KEYS = ("secret_file", "token_file")
 
@@ -148,7 +148,7 @@ def _shop_table(path: Path, document: _Document, slug: str, own: Mapping[str, An
 
 def _document(path: Path, read: ReadFile) -> _Document:
     try:
-        raw = without_mark(read(path, SHOPS_FILE))
+        raw = without_bom(read(path, SHOPS_FILE))
         if sum(map(raw.count, (b"=", b",", b"[", b"{"))) > MOST_VALUES:
             raise TooLargeError(f"has more than {MOST_VALUES:,} values")
         content = tomllib.loads(raw.decode())

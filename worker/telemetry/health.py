@@ -19,7 +19,7 @@ import structlog
 
 from worker.clock import Clock
 from worker.instants import SECOND
-from worker.telemetry.http_server import Answer, Gathered, HttpServer, Request, Workshop, listen
+from worker.telemetry.http_server import Answer, Coalesced, HttpServer, PacedExecutor, Request, listen
 from worker.telemetry.listeners import listener_on
 from worker.telemetry.metrics_folder import VARIABLE
 
@@ -103,9 +103,9 @@ class MetricsServer:
 class _Endpoint:
     def __init__(self, clock: Clock, for_pages: Executor, for_probes: Executor) -> None:
         self._clock = clock
-        pages = Workshop(for_pages)
-        self._pages = {openly: Gathered(partial(_page, openly=openly), pages) for openly in (False, True)}
-        self._values = Gathered(_probed_values, Workshop(for_probes))
+        pages = PacedExecutor(for_pages)
+        self._pages = {openly: Coalesced(partial(_page, openly=openly), pages) for openly in (False, True)}
+        self._values = Coalesced(_probed_values, PacedExecutor(for_probes))
 
     async def answer(self, request: Request) -> Answer:
         match request.path:

@@ -226,7 +226,7 @@ async def _send(writer: asyncio.StreamWriter, answer: Answer, *, body_wanted: bo
     await writer.wait_closed()
 
 
-class Workshop:
+class PacedExecutor:
     """Where things are made one at a time, with a rest after each: who asks all the time, for whichever of them, has a
     fifth of a core, or more where one takes longer than half a second.
     """
@@ -249,13 +249,13 @@ class Workshop:
                 self._rests_until = loop.time() + min(RESTS * (loop.time() - began), LONGEST_REST_SECONDS)
 
 
-class Gathered(Generic[T]):
+class Coalesced(Generic[T]):
     """Makes what many ask for, once for all who wait, so that nobody makes the process work by asking often.
 
     Whoever asks gets what was begun to be made after that.
     """
 
-    def __init__(self, make: Callable[[], T], workshop: Workshop) -> None:
+    def __init__(self, make: Callable[[], T], workshop: PacedExecutor) -> None:
         """``make`` runs in the workshop, with all else that is made there never twice at once."""
         self._make = make
         self._workshop = workshop

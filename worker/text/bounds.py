@@ -117,17 +117,17 @@ def check(text: bytes, bounds: Bounds) -> None:
         _look_through(text, bounds)
 
 
-def weight(size: int, marks: int = 0) -> int:
-    """The most memory, in bytes, that a message of ``size`` bytes with its properties takes as a job, by :func:`marks`.
+def weight(size: int, structural_characters: int = 0) -> int:
+    """The most memory that a message takes as a job, in bytes: ``size`` is its body and properties in bytes.
 
     Measured: the message itself and four bytes for each of its characters, one of which may be beyond the BMP; 80 for
     each mark, in objects of one key that nest, where it is the most. For the smallest jobs it says about twice as much
     as they take.
     """
-    return 5 * size + 80 * min(marks, MESSAGE.parts)
+    return 5 * size + 80 * min(structural_characters, MESSAGE.parts)
 
 
-def marks(text: bytes) -> int:
+def structural_characters(text: bytes) -> int:
     """How often JSON's text begins a list or an object, or goes on to another part: 1 µs for an ordinary job."""
     return len(text) - len(text.translate(None, b"[{,:"))
 

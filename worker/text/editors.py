@@ -9,7 +9,7 @@ class EncodingError(ValueError):
     """A text is not UTF-8; the message goes behind the file's name."""
 
 
-def without_mark(raw: bytes) -> bytes:
+def without_bom(raw: bytes) -> bytes:
     """The content of a UTF-8 file without the byte order marks at its beginning, of which some programs add another.
 
     Raises:
@@ -23,6 +23,6 @@ def without_mark(raw: bytes) -> bytes:
     return raw
 
 
-def without_return(value: str) -> str:
+def without_line_end(value: str) -> str:
     """A variable's value without the line end that a file of variables from Windows leaves in it."""
     return value.rstrip(_LINE_ENDS)

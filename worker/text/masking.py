@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Iterator
 from urllib.parse import quote
 
-from worker.text.phones import replaced
+from worker.text.phones import replace_numbers
 
 SHORTEST_SECRET = 8
 """Characters. A shorter one is taken out of URLs only: elsewhere "guest" or "secret" is a word like any other."""
@@ -71,7 +71,7 @@ class Mask:
         text = _JWT.sub(_HIDDEN, _AUTHORIZATION.sub(rf"\1 {_HIDDEN}", text))
         if any(sign in text for sign in _BEGINS_SIGN):
             text = "".join(self._without_addresses(text))
-        return replaced(text, self._pseudonym_of_number)
+        return replace_numbers(text, self._pseudonym_of_number)
 
     def _without_addresses(self, text: str) -> Iterator[str]:
         # From sign to sign, each with what stands before it down to the address before: so a text is read once, however

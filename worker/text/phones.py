@@ -29,7 +29,7 @@ _SHORTEST, _LONGEST = 8, 17
 """Digits; E.164 allows 15, after 00 they are 17."""
 
 
-def replaced(text: str, stand_in: Callable[[str], str]) -> str:
+def replace_numbers(text: str, stand_in: Callable[[str], str]) -> str:
     """The text with ``stand_in(digits)`` in each number's place. Takes time in proportion to its length."""
 
     def replace(found: re.Match[str]) -> str:

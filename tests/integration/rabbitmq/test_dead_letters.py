@@ -18,7 +18,6 @@ from worker.rabbitmq.connection import Parameters, connect, parameters
 from worker.rabbitmq.dead_letters import DeadLetter, DeadQueue
 from worker.rabbitmq.producer import outgoing, publish_each
 from worker.rabbitmq.properties import DROPPED
-from worker.rabbitmq.tolerant_connection import TolerantConnection
 from worker.rabbitmq.topology import DEAD, DELAYS, JOBS, RESULTS, RETURN, shop_queue
 
 ODD = (
@@ -76,7 +75,6 @@ def raw_properties(params: Parameters, *queues: str) -> Iterator[bytes]:
     connection = connect(params)
     try:
         channel = connection.channel()
-        assert connection._impl.__class__ is TolerantConnection
         found: list[Any] = []
 
         def there() -> bool:

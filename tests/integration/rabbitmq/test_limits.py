@@ -14,7 +14,7 @@ from worker.rabbitmq.declare import declare_topology
 from worker.rabbitmq.failures import LIMITED
 from worker.rabbitmq.producer import outgoing, publish_each
 from worker.rabbitmq.publisher import Publisher
-from worker.rabbitmq.result_consumer import Collector
+from worker.rabbitmq.result_consumer import ResultConsumer
 from worker.rabbitmq.topology import queues
 
 
@@ -115,7 +115,7 @@ def test_a_closed_channel_says_why(vhost: Vhost, params: Parameters) -> None:
     link.ack(999, link.generation)
     with pytest.raises(BrokerError, match="closed the channel: 406 PRECONDITION_FAILED - unknown delivery tag 999"):
         wait_until(lambda: link.pump(0.1, ready=lambda: False), 10, "the channel to be closed")
-    collector = Collector(params)
+    collector = ResultConsumer(params)
     collector.ack(999)
     with pytest.raises(BrokerError, match="closed the channel: 406 PRECONDITION_FAILED - unknown delivery tag 999"):
         wait_until(lambda: collector.batch(seconds=0.1), 10, "the channel to be closed")

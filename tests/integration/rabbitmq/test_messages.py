@@ -24,7 +24,7 @@ from tests.integration.rabbitmq.tap import Tap
 from tests.services import RabbitMQ, Vhost, wait_until
 from worker.instants import SECOND
 from worker.model.verdicts import Retry
-from worker.rabbitmq.tolerant_connection import UNREAD_PROPERTIES
+from worker.rabbitmq.frame_reader import UNREAD_PROPERTIES
 from worker.rabbitmq.topology import DEAD, JOBS, RESULTS, shop_queue
 from worker.scheduling.consumer import CRASH_LOOP
 from worker.store.memory.ledger import Started

@@ -13,9 +13,9 @@ from tests.services import Vhost, wait_until
 from worker.model.job import Job
 from worker.rabbitmq.connection import parameters
 from worker.rabbitmq.dead_letters import DeadLetter, DeadQueue
-from worker.rabbitmq.result_consumer import Collector
+from worker.rabbitmq.result_consumer import ResultConsumer
 from worker.rabbitmq.topology import DEAD, JOBS, RESULTS, shop_queue
-from worker.text.bounds import IN_HAND, LETTER, MESSAGE, ORDINARY, RESULT, marks
+from worker.text.bounds import IN_HAND, LETTER, MESSAGE, ORDINARY, RESULT, structural_characters
 
 LARGEST_OF_RABBITMQ = 16 * 1024 * 1024
 """Bytes that RabbitMQ 4 takes; 3.10 takes more."""
@@ -76,7 +76,7 @@ def test_a_result_beyond_any(vhost: Vhost, tap: Tap) -> None:
     large = b"[]".ljust(RESULT.size + 1)
     for body in (b"1", large, b"2"):
         tap.put(RESULTS, "acme.sent.ok.plain", body)
-    collector = Collector(parameters(vhost.url, name="tested"))
+    collector = ResultConsumer(parameters(vhost.url, name="tested"))
     batch: list[tuple[int, bytes]] = []
     while len(batch) < 3:
         batch += collector.batch(seconds=1)
@@ -172,7 +172,7 @@ def test_a_crowd_makes_room_for_who_holds_nothing(vhost: Vhost, tap: Tap) -> Non
     for number in range(17 * len(shops)):
         job = new_job(number, shops[number % len(shops)])
         body = message_of(job)
-        tap.put(JOBS, job.shop, body.ljust(each // 5 - 16 * marks(body)))
+        tap.put(JOBS, job.shop, body.ljust(each // 5 - 16 * structural_characters(body)))
     slow = [new_shop(shop, per_second=0.02, burst=1) for shop in shops]
     refer = FakeRefer2()
     with Bench(vhost, [*slow, new_shop()], refer) as bench, structlog.testing.capture_logs() as logs:

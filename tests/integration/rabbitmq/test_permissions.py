@@ -19,8 +19,8 @@ from worker.rabbitmq.connection import connect, parameters
 from worker.rabbitmq.dead_letters import DeadQueue
 from worker.rabbitmq.declare import hold_single
 from worker.rabbitmq.producer import WINDOW, Producer, outgoing, publish_each
-from worker.rabbitmq.publisher import Outgoing, unheard
-from worker.rabbitmq.result_consumer import Collector
+from worker.rabbitmq.publisher import Outgoing, ignore_outcome
+from worker.rabbitmq.result_consumer import ResultConsumer
 from worker.rabbitmq.topology import DEAD, EXCHANGES, JOBS, RESULTS, RETURN, delay_exchange, shop_queue
 
 ROOT = Path(__file__).parents[3]
@@ -269,7 +269,7 @@ def test_a_queue_that_may_not_be_read_is_told_with_its_remedy(as_role: Callable[
     ):
         list(queue.letters())
     with pytest.raises(AccessRefusedError, match=r"'referrals\.results' .*refused .*docs/rabbitmq\.md#users"):
-        Collector(user)
+        ResultConsumer(user)
 
 
 def test_a_collector_takes_results_and_buries_what_is_none(
@@ -279,7 +279,7 @@ def test_a_collector_takes_results_and_buries_what_is_none(
     declare(vhost)
     for body in (b"no result", b"{}"):
         tap.put(RESULTS, "acme.sent.ok.plain", body)
-    collector = Collector(parameters(as_role("collector").url, name="tested"))
+    collector = ResultConsumer(parameters(as_role("collector").url, name="tested"))
     taken: list[tuple[int, bytes]] = []
 
     def both() -> bool:
@@ -319,7 +319,7 @@ def test_an_operator_replays_what_is_dead(as_role: Callable[[str], Vhost], vhost
     params = parameters(as_role("operator").url, name="tested")
     with DeadQueue(params) as dead:
         (letter,) = dead.letters()
-        result = Outgoing(RESULTS, "acme.sent.ok.plain", b"{}", unheard)
+        result = Outgoing(RESULTS, "acme.sent.ok.plain", b"{}", ignore_outcome)
         assert publish_each([outgoing(new_job(1), 0), result], params) == [None, None]
         dead.remove([letter])
     assert tap.take(shop_queue("acme"), 1, 5)

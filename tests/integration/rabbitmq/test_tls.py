@@ -15,7 +15,7 @@ from worker import publish
 from worker.errors import BrokerError, ConfigurationError
 from worker.rabbitmq.connection import Parameters, connect, parameters
 from worker.rabbitmq.publisher import Publisher
-from worker.rabbitmq.result_consumer import Collector
+from worker.rabbitmq.result_consumer import ResultConsumer
 from worker.rabbitmq.topology import JOBS, RESULTS
 
 
@@ -72,7 +72,7 @@ def test_everything_works_over_mutual_tls(node: TLSNode) -> None:
     over_tls = Vhost(vhost.name, url)
     declare(over_tls)
     assert publish([new_job(number) for number in range(20)], amqp_url=url) == 20
-    collector = Collector(parameters(url, name="tested"))
+    collector = ResultConsumer(parameters(url, name="tested"))
     results: list[tuple[int, bytes]] = []
 
     def all_there() -> bool:
@@ -161,7 +161,7 @@ def test_another_node_serves_where_one_is_gone(vhost: Vhost) -> None:
     with tapping(vhost) as tap, Bench(several, [new_shop()], FakeRefer2()):
         tap.put(JOBS, "acme", message_of(new_job(10)))
         tap.take(RESULTS, 11, 15)
-    Collector(parameters(several.url, name="tested")).close()
+    ResultConsumer(parameters(several.url, name="tested")).close()
 
 
 def test_every_node_that_was_tried_is_named() -> None:

@@ -134,7 +134,7 @@ def test_a_plain_results_queue_of_an_operator(vhost: Vhost, tap: Tap) -> None:
     """Without any bound it drops nothing: it is used, its differences named. From RabbitMQ 4 on it has a bound."""
     tap.channel.queue_declare(RESULTS, durable=True, arguments=QUORUM)
     connection = connect(parameters(vhost.url, name="tested"))
-    bounded = connection.gives_up_after >= 0
+    bounded = connection.default_delivery_limit >= 0
     connection.close()
     if bounded:
         with pytest.raises(ConfigurationError, match=r"queue referrals\.results would lose messages"):

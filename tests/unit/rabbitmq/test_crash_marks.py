@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from worker.rabbitmq.crash_marks import DEATHS, FORGET_AFTER_SECONDS, ReadingMark
+from worker.rabbitmq.crash_marks import DEATHS, FORGET_AFTER_SECONDS, CrashMark
 
 POISON, HARMLESS = b"poison", b"harmless"
 
 READER = """
 import os, signal, sys
 from pathlib import Path
-from worker.rabbitmq.crash_marks import ReadingMark
-mark = ReadingMark(Path(sys.argv[1]))
+from worker.rabbitmq.crash_marks import CrashMark
+mark = CrashMark(Path(sys.argv[1]))
 with mark.on(b"harmless"):
     pass
 with mark.on(sys.argv[2].encode()):
@@ -32,9 +32,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def start(folder: Path) -> Callable[[], ReadingMark]:
+def start(folder: Path) -> Callable[[], CrashMark]:
     """Starts a reader in this process."""
-    return lambda: ReadingMark(folder)
+    return lambda: CrashMark(folder)
 
 
 def die(folder: Path, *, reading: bytes = POISON, end: str = "os.kill(os.getpid(), signal.SIGKILL)") -> None:
@@ -46,7 +46,7 @@ def die(folder: Path, *, reading: bytes = POISON, end: str = "os.kill(os.getpid(
 @pytest.mark.parametrize(
     "end", ["os.kill(os.getpid(), signal.SIGKILL)", "os._exit(1)", "os.kill(os.getpid(), signal.SIGSEGV)"]
 )
-def test_a_death_is_counted(folder: Path, start: Callable[[], ReadingMark], end: str) -> None:
+def test_a_death_is_counted(folder: Path, start: Callable[[], CrashMark], end: str) -> None:
     """However a process ends, the next one knows over what, and only that."""
     die(folder, end=end)
     mark = start()
@@ -55,7 +55,7 @@ def test_a_death_is_counted(folder: Path, start: Callable[[], ReadingMark], end:
     assert start().found == 0
 
 
-def test_deaths_add_up(folder: Path, start: Callable[[], ReadingMark]) -> None:
+def test_deaths_add_up(folder: Path, start: Callable[[], CrashMark]) -> None:
     """Each death counts once, whoever comes in between and whoever lives beside."""
     sibling = start()
     for number in range(DEATHS):
@@ -72,7 +72,7 @@ def test_deaths_add_up(folder: Path, start: Callable[[], ReadingMark]) -> None:
     sibling.close()
 
 
-def test_what_is_read_after_all_is_no_poison(folder: Path, start: Callable[[], ReadingMark]) -> None:
+def test_what_is_read_after_all_is_no_poison(folder: Path, start: Callable[[], CrashMark]) -> None:
     """A message that is read whole has its deaths forgotten, also where reading it raises; others keep theirs."""
     die(folder)
     die(folder, reading=b"another")
@@ -85,7 +85,7 @@ def test_what_is_read_after_all_is_no_poison(folder: Path, start: Callable[[], R
     assert (again.deaths(POISON), again.deaths(b"another")) == (0, 1)
 
 
-def test_an_orderly_end_leaves_nothing(folder: Path, start: Callable[[], ReadingMark]) -> None:
+def test_an_orderly_end_leaves_nothing(folder: Path, start: Callable[[], CrashMark]) -> None:
     """Neither a process that closes its mark nor one that ends between two messages is counted."""
     mark = start()
     with mark.on(HARMLESS):
@@ -96,7 +96,7 @@ def test_an_orderly_end_leaves_nothing(folder: Path, start: Callable[[], Reading
     assert start().found == 0
 
 
-def test_old_deaths_are_forgotten(folder: Path, start: Callable[[], ReadingMark]) -> None:
+def test_old_deaths_are_forgotten(folder: Path, start: Callable[[], CrashMark]) -> None:
     """A week later nobody remembers."""
     die(folder)
     start().close()
@@ -107,7 +107,7 @@ def test_old_deaths_are_forgotten(folder: Path, start: Callable[[], ReadingMark]
     assert not noted.exists()
 
 
-def test_foreign_files(folder: Path, start: Callable[[], ReadingMark], tmp_path: Path) -> None:
+def test_foreign_files(folder: Path, start: Callable[[], CrashMark], tmp_path: Path) -> None:
     """Whatever else lies there neither counts nor harms, and no link is followed; others may not look inside."""
     folder.mkdir(mode=0o755)
     (tmp_path / "precious").write_bytes(b"x" * 32)
@@ -126,10 +126,10 @@ def test_a_planted_folder(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "marks").symlink_to("elsewhere")
     with pytest.raises(OSError, match="marks"):
-        ReadingMark(tmp_path / "marks")
+        CrashMark(tmp_path / "marks")
 
 
-def test_a_mark_has_its_place_on_the_disk(folder: Path, start: Callable[[], ReadingMark]) -> None:
+def test_a_mark_has_its_place_on_the_disk(folder: Path, start: Callable[[], CrashMark]) -> None:
     """A disk that fills up later takes no block from it, which would end the process as it writes there."""
     mark = start()
     (found,) = folder.glob("*.reading")
@@ -140,10 +140,10 @@ def test_a_mark_has_its_place_on_the_disk(folder: Path, start: Callable[[], Read
 FULL = """
 import resource, sys
 from pathlib import Path
-from worker.rabbitmq.crash_marks import ReadingMark
+from worker.rabbitmq.crash_marks import CrashMark
 resource.setrlimit(resource.RLIMIT_FSIZE, (16, 16))
 try:
-    ReadingMark(Path(sys.argv[1]))
+    CrashMark(Path(sys.argv[1]))
 except OSError:
     sys.exit(0)
 sys.exit(1)

@@ -4,8 +4,8 @@ import pika
 import pytest
 
 from tests.fuzz.headers import content_header
-from worker.rabbitmq.properties import DROPPED, has_one_meaning, kept
-from worker.rabbitmq.tolerant_connection import UNREAD_PROPERTIES
+from worker.rabbitmq.frame_reader import UNREAD_PROPERTIES
+from worker.rabbitmq.properties import DROPPED, copy_properties, is_unambiguous
 from worker.text.bounds import MESSAGE
 
 
@@ -23,7 +23,7 @@ def test_what_ends_in_the_midst_of_a_property_becomes_one_header(raw: bytes) -> 
     """pika reads it as if it were whole; a copy of it, RabbitMQ could not read, and would close the connection."""
     came = content_header(raw).properties
     assert isinstance(came, pika.BasicProperties)
-    copy = kept(came, returned=False, add={"x-referral-reason": "bad_schema"})
+    copy = copy_properties(came, returned=False, add={"x-referral-reason": "bad_schema"})
     read = content_header(b"".join(copy.encode())).properties
     assert read.headers == {"x-referral-reason": "bad_schema", UNREAD_PROPERTIES: raw}
     assert (read.content_type, read.delivery_mode) == (None, 2)
@@ -31,7 +31,7 @@ def test_what_ends_in_the_midst_of_a_property_becomes_one_header(raw: bytes) -> 
 
 def test_headers_that_are_cut_short_have_no_one_meaning() -> None:
     """Nothing of them is believed."""
-    assert not has_one_meaning(content_header(b"\x80\x00\xff\xfc\x02").properties)
+    assert not is_unambiguous(content_header(b"\x80\x00\xff\xfc\x02").properties)
 
 
 @pytest.mark.parametrize("spare", [1, 2, 64])
@@ -40,6 +40,6 @@ def test_a_copy_s_own_headers_can_be_read(spare: int) -> None:
     raw = b"".join(pika.BasicProperties(headers={"h": [None] * (MESSAGE.parts - spare)}).encode())
     came = content_header(raw).properties
     assert came.headers.keys() == {"h"}
-    copy = kept(came, returned=False, add={"x-referral-place": 7})
+    copy = copy_properties(came, returned=False, add={"x-referral-place": 7})
     read = content_header(b"".join(copy.encode())).properties
     assert read.headers == {"x-referral-place": 7, DROPPED: MESSAGE.parts - spare + 7}

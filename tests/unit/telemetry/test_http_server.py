@@ -26,10 +26,10 @@ from worker.telemetry.http_server import (
     MOST_CONNECTIONS,
     RESTS,
     Answer,
-    Gathered,
+    Coalesced,
     HttpServer,
+    PacedExecutor,
     Request,
-    Workshop,
     listen,
 )
 
@@ -325,7 +325,7 @@ def test_many_who_ask_at_once_make_one_answer() -> None:
 
     async def ask() -> list[int]:
         with ThreadPoolExecutor(1) as executor:
-            gathered = Gathered(make, Workshop(executor))
+            gathered = Coalesced(make, PacedExecutor(executor))
             first = asyncio.create_task(gathered.get())
             await asyncio.to_thread(partial(begun.acquire, timeout=20))
             others = [asyncio.create_task(gathered.get()) for _ in range(100)]
@@ -349,7 +349,7 @@ def test_what_fails_to_be_made_is_made_anew() -> None:
 
     async def ask() -> str:
         with ThreadPoolExecutor(1) as executor:
-            gathered = Gathered(make, Workshop(executor))
+            gathered = Coalesced(make, PacedExecutor(executor))
             failed = await asyncio.gather(gathered.get(), gathered.get(), return_exceptions=True)
             assert [str(error) for error in failed] == ["once", "once"]
             return await gathered.get()
@@ -369,8 +369,8 @@ def test_what_is_made_in_one_workshop_shares_its_rest() -> None:
 
     async def ask() -> None:
         with ThreadPoolExecutor(4) as executor:
-            workshop = Workshop(executor)
-            await asyncio.gather(*(Gathered(make, workshop).get() for _ in range(4)))
+            workshop = PacedExecutor(executor)
+            await asyncio.gather(*(Coalesced(make, workshop).get() for _ in range(4)))
 
     asyncio.run(ask())
     for (began, ended), (next_began, _) in pairwise(made):

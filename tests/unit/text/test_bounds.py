@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.unit.making import PATIENT
 from worker.model.job import Customer, Job
 from worker.model.message import decode_message, encode_message
-from worker.text.bounds import MESSAGE, ORDINARY, Bounds, TooLargeError, check, loads, marks, weight
+from worker.text.bounds import MESSAGE, ORDINARY, Bounds, TooLargeError, check, loads, structural_characters, weight
 
 SMALL = Bounds(size=1000, depth=4, parts=20, text=50, number=10)
 
@@ -186,8 +186,8 @@ def test_a_message_weighs_what_it_takes(fields: dict[str, object]) -> None:
     taken, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(held) == copies
-    assert taken / copies <= weight(len(body), marks(body))
-    assert fields or weight(len(body), marks(body)) < ORDINARY
+    assert taken / copies <= weight(len(body), structural_characters(body))
+    assert fields or weight(len(body), structural_characters(body)) < ORDINARY
 
 
 def test_marks_beyond_a_job_s_parts_weigh_nothing() -> None:

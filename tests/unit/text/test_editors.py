@@ -3,7 +3,7 @@
 import pytest
 
 from worker.shops.credentials import ReadyToken, SigningKey, ready_token, signing_key
-from worker.text.editors import EncodingError, without_mark, without_return
+from worker.text.editors import EncodingError, without_bom, without_line_end
 
 
 @pytest.mark.parametrize("content", [b"s3cret", b"\xef\xbb\xbfs3cret", b"\xef\xbb\xbf\xef\xbb\xbfs3cret\r\n"])
@@ -24,10 +24,10 @@ def test_utf_16_is_named(encoding: str) -> None:
 
 def test_bytes_that_look_like_a_mark_stay() -> None:
     """A secret of any bytes may begin as UTF-16 does."""
-    assert without_mark(b"\xff\xfeof any bytes") == b"\xff\xfeof any bytes"
+    assert without_bom(b"\xff\xfeof any bytes") == b"\xff\xfeof any bytes"
 
 
 def test_returns_end_a_variable_only() -> None:
     """A line end within a value is the value's own."""
-    assert without_return("redis://host/0\r") == "redis://host/0"
-    assert without_return("one\r\ntwo\r\n") == "one\r\ntwo"
+    assert without_line_end("redis://host/0\r") == "redis://host/0"
+    assert without_line_end("one\r\ntwo\r\n") == "one\r\ntwo"

@@ -399,7 +399,7 @@ def _cell(value: str | None) -> str:
 def _whole(letter: DeadLetter, *, reveal: bool) -> dict[str, Any]:
     headers = plain(letter.headers)
     whole = _row(letter) | {"routing_key": letter.routing_key, "bytes": letter.size}
-    if letter.cut is not None:
+    if letter.discarded is not None:
         return whole | {
             "routing_key": letter.routing_key if reveal else masked(letter.routing_key),
             "headers": headers if reveal else masked(headers),

@@ -13,7 +13,7 @@ from worker.model.result import parse_result
 from worker.rabbitmq.connection import Parameters
 from worker.rabbitmq.dead_letters import DeadLetter
 from worker.rabbitmq.producer import outgoing, publish_each
-from worker.rabbitmq.publisher import Outgoing, unheard
+from worker.rabbitmq.publisher import Outgoing, ignore_outcome
 from worker.rabbitmq.topology import RESULTS
 
 
@@ -58,8 +58,8 @@ def publish_anew(
 
 def _message(letter: DeadLetter, not_after: datetime | None, controls: Controls | None) -> Outgoing | str:
     # Or why there is none.
-    if letter.cut is not None:
-        return letter.cut.detail
+    if letter.discarded is not None:
+        return letter.discarded.detail
     try:
         return _result(letter) if letter.is_result else _job(letter, not_after, controls)
     except ReferralError as error:
@@ -72,7 +72,7 @@ def _result(letter: DeadLetter) -> Outgoing:
     result = parse_result(letter.body)
     if letter.routing_key.partition(".")[0] != result.shop:
         raise DeadLetterError("bad_schema", "the result belongs to another shop than its routing key")
-    return Outgoing(RESULTS, letter.routing_key, letter.body, unheard)
+    return Outgoing(RESULTS, letter.routing_key, letter.body, ignore_outcome)
 
 
 def _job(letter: DeadLetter, not_after: datetime | None, controls: Controls | None) -> Outgoing | str:

@@ -2,26 +2,28 @@
 
 import hashlib
 import struct
-from collections.abc import Iterator
 
 import pika
 import pika.frame
 import pika.spec
 import pytest
 
-from worker.rabbitmq.tolerant_connection import LONGEST_KEPT, UNREAD_PROPERTIES, Cut, TolerantConnection, cut_of
-from worker.text.bounds import MESSAGE, ORDINARY, marks, weight
+from worker.rabbitmq.frame_reader import (
+    LONGEST_KEPT,
+    UNREAD_PROPERTIES,
+    DiscardedBody,
+    FrameReader,
+    discarded_body,
+)
+from worker.text.bounds import MESSAGE, ORDINARY, structural_characters, weight
 
 LARGEST = 100
 
 
 @pytest.fixture
-def connection() -> Iterator[TolerantConnection]:
-    """A connection to nobody, whose bytes are the test's."""
-    made = TolerantConnection(pika.ConnectionParameters(), internal_connection_workflow=False)
-    made.largest = LARGEST
-    yield made
-    made.ioloop.close()
+def reader() -> FrameReader:
+    """The reader of a connection whose bytes are the test's."""
+    return FrameReader(LARGEST)
 
 
 def header(channel: int, size: int) -> bytes:
@@ -34,53 +36,53 @@ def body(channel: int, fragment: bytes) -> bytes:
     return bytes(pika.frame.Body(channel, fragment).marshal())
 
 
-def assembled(connection: TolerantConnection, *frames: bytes) -> list[tuple[bytes, Cut | None]]:
+def assembled(reader: FrameReader, *frames: bytes) -> list[tuple[bytes, DiscardedBody | None]]:
     """The bodies that come of frames as pika puts them together, and what was cut of each."""
     bodies = []
     by_channel: dict[int, tuple[pika.frame.Header, bytes]] = {}
-    connection._frame_buffer = b"".join(frames)
-    while connection._frame_buffer:
-        size, frame = connection._read_frame()
-        connection._frame_buffer = connection._frame_buffer[size:]
+    data = b"".join(frames)
+    while data:
+        size, frame = reader.read(data)
+        data = data[size:]
         if isinstance(frame, pika.frame.Header):
             by_channel[frame.channel_number] = (frame, b"")
             continue
         announced, before = by_channel[frame.channel_number]
         by_channel[frame.channel_number] = (announced, before + frame.fragment)
         if len(before + frame.fragment) == announced.body_size:
-            bodies.append((before + frame.fragment, cut_of(announced.properties)))
+            bodies.append((before + frame.fragment, discarded_body(announced.properties)))
     return bodies
 
 
-def cut(whole: bytes) -> tuple[bytes, Cut]:
+def discarded(whole: bytes) -> tuple[bytes, DiscardedBody]:
     """A body that was let go of."""
-    return b"\0", Cut(len(whole), hashlib.sha256(whole).hexdigest())
+    return b"\0", DiscardedBody(len(whole), hashlib.sha256(whole).hexdigest())
 
 
 @pytest.mark.parametrize("pieces", [[LARGEST + 1], [LARGEST, 1], [1] * (LARGEST + 1), [60, 60, 60]])
-def test_a_body_is_cut(connection: TolerantConnection, pieces: list[int]) -> None:
+def test_a_body_is_cut(reader: FrameReader, pieces: list[int]) -> None:
     """However it is divided, of a body that is too large one byte is left, and what it was is known."""
     parts = [bytes([65 + number % 26]) * size for number, size in enumerate(pieces)]
     frames = [header(1, sum(pieces)), *(body(1, part) for part in parts)]
     whole = [header(1, LARGEST), body(1, b"z" * LARGEST)]
-    assert assembled(connection, *frames, *whole, *frames) == [
-        cut(b"".join(parts)),
+    assert assembled(reader, *frames, *whole, *frames) == [
+        discarded(b"".join(parts)),
         (b"z" * LARGEST, None),
-        cut(b"".join(parts)),
+        discarded(b"".join(parts)),
     ]
 
 
-def test_channels_have_nothing_to_do_with_each_other(connection: TolerantConnection) -> None:
+def test_channels_have_nothing_to_do_with_each_other(reader: FrameReader) -> None:
     """Bodies of two channels may come by turns; each is cut or kept by its own size."""
     large, small = b"x" * 150, b"y" * 50
     frames = [header(1, 150), header(2, 50), body(1, large[:75]), body(2, small[:25]), body(1, large[75:])]
-    assert assembled(connection, *frames, body(2, small[25:])) == [cut(large), (small, None)]
+    assert assembled(reader, *frames, body(2, small[25:])) == [discarded(large), (small, None)]
 
 
-def test_a_channel_that_was_closed_amid_a_body(connection: TolerantConnection) -> None:
+def test_a_channel_that_was_closed_amid_a_body(reader: FrameReader) -> None:
     """What it left unfinished cuts nothing of the next channel that has its number."""
     frames = [header(1, 150), body(1, b"x" * 75), header(1, 50), body(1, b"y" * 50)]
-    assert assembled(connection, *frames) == [(b"y" * 50, None)]
+    assert assembled(reader, *frames) == [(b"y" * 50, None)]
 
 
 PROPERTIES = len(b"".join(pika.BasicProperties(delivery_mode=2).encode()))
@@ -89,25 +91,25 @@ DENSE = b"[" + b"[]," * 600 + b"[]]"
 
 
 @pytest.mark.parametrize("pieces", [1, 7, 1000])
-def test_a_dense_body_is_weighed(connection: TolerantConnection, pieces: int) -> None:
+def test_a_dense_body_is_weighed(reader: FrameReader, pieces: int) -> None:
     """However it is divided, a small body takes room for its marks, and one for which none is left is crowded."""
-    connection.largest = MESSAGE.size
-    weighs = weight(len(DENSE) + PROPERTIES, marks(DENSE)) - ORDINARY
-    connection.room = 2 * weighs
+    reader.largest = MESSAGE.size
+    weighs = weight(len(DENSE) + PROPERTIES, structural_characters(DENSE)) - ORDINARY
+    reader.room = 2 * weighs
     size = -(-len(DENSE) // pieces)
     frames = [header(1, len(DENSE)), *(body(1, DENSE[at : at + size]) for at in range(0, len(DENSE), size))]
-    found = [cut is not None and cut.crowded for _, cut in assembled(connection, *frames * 3)]
+    found = [discarded is not None and discarded.no_room for _, discarded in assembled(reader, *frames * 3)]
     assert found == [False, False, True]
-    assert connection.room == 0
+    assert reader.room == 0
 
 
 @pytest.mark.parametrize("room", [0, -1])
-def test_ordinary_bodies_need_no_room(connection: TolerantConnection, room: int) -> None:
+def test_ordinary_bodies_need_no_room(reader: FrameReader, room: int) -> None:
     """They are taken whatever others have left, even of a room that is overdrawn."""
-    connection.largest, connection.room = MESSAGE.size, room
+    reader.largest, reader.room = MESSAGE.size, room
     ordinary = b"{" + b'"a":"bcdefghijklmnopqrstuvwxyz",' * 20 + b"}"
-    assert assembled(connection, header(1, len(ordinary)), body(1, ordinary)) == [(ordinary, None)]
-    assert connection.room == room
+    assert assembled(reader, header(1, len(ordinary)), body(1, ordinary)) == [(ordinary, None)]
+    assert reader.room == room
 
 
 HEADERS = 1 << 13
@@ -132,18 +134,16 @@ def nested(levels: int) -> bytes:
     return array(values)
 
 
-def read_headers(connection: TolerantConnection, raw: bytes) -> tuple[pika.BasicProperties, bytes]:
-    """What the connection makes of a message with these properties, and of the body behind it."""
+def read_headers(reader: FrameReader, raw: bytes) -> tuple[pika.BasicProperties, bytes]:
+    """What the reader makes of a message with these properties, and of the body behind it."""
     payload = struct.pack(">HHQ", pika.spec.Basic.INDEX, 0, 4) + raw
     frame = struct.pack(">BHL", pika.spec.FRAME_HEADER, 1, len(payload)) + payload + b"\xce"
     for length in (7, len(frame) - 1):
         # Half of it waits for the rest.
-        connection._frame_buffer = frame[:length]
-        assert connection._read_frame() == (0, None)
-    connection._frame_buffer = frame + body(1, b"body")
-    size, header = connection._read_frame()
-    connection._frame_buffer = connection._frame_buffer[size:]
-    return header.properties, connection._read_frame()[1].fragment
+        assert reader.read(frame[:length]) == (0, None)
+    size, header = reader.read(frame + body(1, b"body"))
+    assert size == len(frame)
+    return header.properties, reader.read(body(1, b"body"))[1].fragment
 
 
 HEAVY = {
@@ -159,9 +159,9 @@ HEAVY = {
 
 
 @pytest.mark.parametrize("raw", HEAVY.values(), ids=HEAVY)
-def test_heavy_properties_are_not_decoded(connection: TolerantConnection, raw: bytes) -> None:
+def test_heavy_properties_are_not_decoded(reader: FrameReader, raw: bytes) -> None:
     """Of more values or levels than a job may have nothing is made but one header; the body is whole."""
-    read, fragment = read_headers(connection, raw)
+    read, fragment = read_headers(reader, raw)
     assert read.headers == {UNREAD_PROPERTIES: raw if len(raw) <= LONGEST_KEPT else b""}
     assert fragment == b"body"
 
@@ -183,9 +183,9 @@ LARGE = {
 
 
 @pytest.mark.parametrize("raw", LARGE.values(), ids=LARGE)
-def test_large_properties_are_decoded(connection: TolerantConnection, raw: bytes) -> None:
+def test_large_properties_are_decoded(reader: FrameReader, raw: bytes) -> None:
     """However many bytes they have, properties within the bounds are what their producer wrote."""
-    read, fragment = read_headers(connection, raw)
+    read, fragment = read_headers(reader, raw)
     assert read.raw == raw
     assert UNREAD_PROPERTIES not in (read.headers or {})
     assert fragment == b"body"

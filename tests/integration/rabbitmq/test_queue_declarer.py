@@ -14,17 +14,17 @@ from tests.integration.rabbitmq.tap import Tap
 from tests.services import Vhost, wait_until
 from worker.errors import BrokerError
 from worker.rabbitmq.connection import connect, parameters
-from worker.rabbitmq.queue_declarer import BATCH, FIRST_PAUSE_SECONDS, Declarer
+from worker.rabbitmq.queue_declarer import BATCH, FIRST_PAUSE_SECONDS, QueueDeclarer
 from worker.rabbitmq.topology import shop_queue
 
 
 @contextmanager
-def declaring(urls: str, ready: list[str]) -> Iterator[Declarer]:
+def declaring(urls: str, ready: list[str]) -> Iterator[QueueDeclarer]:
     """A declarer that tells of its shops in ``ready``, and soon gives up on a node that says nothing."""
     params = parameters(urls, name="declarer")
     for node in params.nodes:
         node.stack_timeout = 0.5
-    declarer = Declarer(params, ready.extend)
+    declarer = QueueDeclarer(params, ready.extend)
     try:
         yield declarer
     finally:

@@ -19,7 +19,7 @@ from worker.errors import ConfigurationError, UnroutableError
 from worker.rabbitmq.connection import connect, parameters
 from worker.rabbitmq.dead_letters import DeadQueue
 from worker.rabbitmq.producer import Producer
-from worker.rabbitmq.producer_exchanges import Origins
+from worker.rabbitmq.producer_exchanges import ProducerBindings
 from worker.rabbitmq.topology import DEAD, DELAYS, JOBS, RESULTS, shop_queue
 from worker.shops.registry import ShopRegistry
 
@@ -32,7 +32,7 @@ def bind(vhost: Vhost, producers: dict[str, tuple[str, ...]]) -> None:
     """Declare and bind as a worker does whose shops file says so."""
     declare(vhost, list(producers))
     connection = connect(parameters(vhost.url, name="bench bind"))
-    Origins(lambda shop: producers[shop]).follow(connection, producers)
+    ProducerBindings(lambda shop: producers[shop]).follow(connection, producers)
     connection.close()
 
 
@@ -244,7 +244,7 @@ def test_an_older_rabbitmq_is_told_of(rabbitmq: RabbitMQ, vhost: Vhost) -> None:
     declare(vhost)
     connection = connect(parameters(vhost.url, name="tested"))
     with capture_logs() as logs:
-        origins = Origins(lambda _shop: ("acme-crm",))
+        origins = ProducerBindings(lambda _shop: ("acme-crm",))
         for _ in range(2):
             origins.follow(connection, ["acme"])
     connection.close()
