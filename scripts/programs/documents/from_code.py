@@ -23,32 +23,32 @@ GENERATED = "<!-- made by scripts/docs from the code: change it there -->"
 _MISSING_JOBS = """\
 ## Missing jobs
 
-`referrals status` adds up what the store has counted and what lies in the queues: published = results + waiting +
-delayed + in hand + dead. It says that jobs are missing where more were counted as published than are found. Either
-jobs are lost, or only counts of them are; the sum is that of all campaigns together.
+`referrals status` compares the store's counters with the queues: published = results + waiting + delayed + in hand +
+dead. It says that jobs are missing if more were counted as published than are found. Either jobs are lost, or only
+counts of them are; the sum covers all campaigns together.
 
-- Jobs: somebody purged or deleted a queue, or RabbitMQ began with an empty data folder. Its log tells.
+- Jobs: somebody purged or deleted a queue, or RabbitMQ began with an empty data folder. Its log shows that.
 - Jobs: a policy takes messages out of the queues (`message-ttl`, `max-length`, `expires`). `referrals status` names it
-  where `REFERRALS_RABBITMQ_MANAGEMENT_URL` is set.
+  if `REFERRALS_RABBITMQ_MANAGEMENT_URL` is set.
 - Jobs: another program consumes a shop's queue, or somebody took messages out by RabbitMQ's own page. See
   `rabbitmqctl list_consumers --vhost referrals`.
 - Counts: workers run without `REFERRALS_REDIS_URL`, or with another store than `referrals status` asks. Compare their
   environment with yours.
-- Counts: the store lost its last seconds, or came back from an older copy. With the counts of results since then the
-  ledger's knowledge of these jobs is gone; [what each setting keeps](store.md#persistence).
-- Counts: the store was out of reach as results were counted (`tally_failed` in the workers' log), or a worker was
-  killed just then, which leaves no line.
+- Counts: the store lost its last seconds, or came back from an older copy. It has then lost the counts of results since
+  then, and the ledger's records of these jobs; [what each setting keeps](store.md#persistence).
+- Counts: the store was out of reach when results were counted (`tally_failed` in the workers' log), or a worker was
+  killed at that moment, which leaves no line.
 
 A store that lost everything has lost the published counts as well: then more jobs are found than were counted (`+`).
 
-**What to do.** Stop the cause first. Then find out whether the jobs have results: take these with `referrals collect`,
+**What to do.** Stop the cause first. Then find out whether the jobs have results: fetch these with `referrals collect`,
 and look for the rows of the export in them.
 
-- All have one: nothing is to be done. Counts that are lost don't come back; the line stays until the campaign's
-  counters end, one and a half times `REFERRALS_RETENTION_DAYS` after the last count.
-- Some have none: publish the export again, under the same campaign. What has ended by the ledger ends as a duplicate,
-  without a call, and the rest is sent. The line stays here as well.
-- **The store has lost data**: the ledger doesn't know what ended before, and publishing the whole export would call
+- All have one: nothing is to be done. Lost counts don't come back. The line stays until the campaign's counters end,
+  one and a half times `REFERRALS_RETENTION_DAYS` after the last count.
+- Some have none: publish the export again, under the same campaign. A job that has ended by the ledger ends as a
+  duplicate, without a call, and the rest is sent. The line stays here as well.
+- **The store has lost data**: the ledger doesn't know which jobs have ended, and publishing the whole export would call
   again for jobs that have a result. Publish only the rows that have none.
 """
 
@@ -111,9 +111,9 @@ def _configuration() -> str:
             "",
             "## Keys of the shops file",
             "",
-            "Each may stand under `[defaults]` and under `[shops.<slug>]`, which goes before it. Paths are relative to",
-            "the file. The file, and every secret it names, is re-read when it changes; a bad new version keeps the",
-            "last good one.",
+            "Each may stand under `[defaults]` and under `[shops.<slug>]`, which overrides it. Paths are relative to",
+            "the file. The file, and every secret it names, is re-read when it changes. While the new version is",
+            "faulty, workers keep the last good one.",
             "",
             *_table(("key", "default", "meaning"), keys),
             "",
@@ -139,14 +139,14 @@ def _queues() -> str:
             GENERATED,
             "",
             "All are durable; `referrals work` and `referrals publish` declare them. Arguments are frozen: RabbitMQ",
-            "refuses to declare a queue that exists with other ones. What you want to tune belongs in policies; never",
-            "let `referrals.results` drop its head. [What follows from what RabbitMQ does](rabbitmq.md).",
+            "refuses to declare a queue that exists with other ones. Tune queues by policies, and never let",
+            "`referrals.results` drop its head. [What RabbitMQ may do, and what follows](rabbitmq.md).",
             "",
             "## Exchanges",
             "",
             *_table(("exchange", "type", "arguments"), exchanges),
             "",
-            f"`{own.name}` is there for each of the `producers` that the shops file names, bound to the queues of its",
+            f"There is one `{own.name}` for each of the `producers` in the shops file, bound to the queues of its",
             "shops by `<shop>`; [who may write to which](security.md).",
             "",
             "## Queues",

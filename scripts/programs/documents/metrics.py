@@ -14,12 +14,12 @@ PAGE = """\
 {generated}
 
 On `REFERRALS_METRICS_PORT`, one port for all processes of a worker: `/metrics`, `/livez` and `/readyz`. They are served
-on `REFERRALS_METRICS_HOST`: this machine alone, unless it says otherwise; in the image, all addresses. There is no
-password: let a firewall or a NetworkPolicy say who reaches the port. What is there names shops and the outcomes of
-their jobs; no campaign, no person and no secret.
+on `REFERRALS_METRICS_HOST`: by default this machine alone; in the image, all addresses. There is no password: let a
+firewall or a NetworkPolicy decide who reaches the port. The pages name shops and the outcomes of their jobs, but no
+campaign, no person and no secret.
 
-Counters and histograms are summed over the processes, those that have ended included; of gauges, those of the
-living become one value as the column *of processes* says.
+Counters and histograms are summed over the processes, including those that have ended. Gauges of the living processes
+become one value, as the column *of processes* says.
 
 | metric | type | labels | of processes | meaning |
 |---|---|---|---|---|
@@ -28,57 +28,58 @@ living become one value as the column *of processes* says.
 ## How many series
 
 {shops:,} shops make under 30,000 series a pod. A shop shows 23 from the start, at 0: every documented error code,
-every outcome, its gauges; then the quota it has left, and the end of its token where that was made elsewhere. What
-comes with use, such as another code or a reason to be closed, is bounded by {extra:,} series a process; the rest
-is counted under the code `other` or the shop `{other}`. Of codes that nobody documents, which are each shop's own,
-a process shows the first {unlisted} that it meets, then `other`.
+every outcome, its gauges; then the quota it has left, and the end of a ready-made token. Series that come with use,
+such as another code or a reason to be closed, are bounded by {extra:,} a process; the rest is counted under the
+code `other` or the shop `{other}`. Of undocumented codes, which are each shop's own, a process shows the first
+{unlisted} that it meets, then `other`.
 
-`REFERRALS_METRICS_SHOPS` is how many shops have a label of their own: the fastest by the shops file. The rest is
-one shop, `{other}`, which sums their counts, calls in flight, runnable jobs and closed shops; it has no rate, no
-quota and no credential. A shop keeps its label until the process ends.
+`REFERRALS_METRICS_SHOPS` shops have a label of their own: the fastest by the shops file. The others share the label
+`{other}`, which sums their counts, calls in flight, runnable jobs and closed shops; it has no rate, no quota and
+no credential. A shop keeps its label until the process ends.
 
 Worker processes count into files in a folder below `PROMETHEUS_MULTIPROC_DIR` (unless set, below `$TMPDIR`). Each
-worker makes its own, `referral-metrics-…`, and removes those that killed ones left there; whatever else is there stays,
-so that workers may share the place. A worker whose port somebody else has goes on, asks for it once a second, and
-logs `metrics_port_taken` with the process that has it (`by`).
+worker makes its own, `referral-metrics-…`, and removes those that killed workers left there. It leaves everything else
+there, so that workers may share the place. A worker whose port is taken continues without it, tries again once a
+second, and logs `metrics_port_taken` with the process that has it (`by`).
 
-The files are mapped into memory. A disk that is full there ends a process by SIGBUS when a file grows, as it does with
-new labels. So a process is refused at its start where 4 MiB are not free (exit code 2); give the folder a volume of its
-own, on which nobody else writes, as `k8s/` and `compose.yaml` do.
+The files are mapped into memory. If the disk is full, a process ends by SIGBUS when a file grows, as it does with new
+labels. So a process doesn't start unless 4 MiB are free (exit code 2). Give the folder a volume of its own, which
+nobody else writes to, as `k8s/` and `compose.yaml` do.
 
 ## Probes
 
-`/livez` is 200 while every process's consumer goes round (2 minutes ago at most) and no thread is busy with one
-job for longer than any call can last. It asks neither RabbitMQ nor the store: jobs that wait, for whatever it is,
-are no reason to restart. `/readyz` is 200 while RabbitMQ and the store are there and the shops file as it is now
-can be used; its body names what is missing. Without RabbitMQ or the store no call starts. With a shops file that
-can't be used calls go on by its last good version, as the body says: it is 503 all the same, since a process that
-starts now would not come up, and a rollout with that file must not go on.
+`/livez` is 200 while the consumer of every process has gone round within the last 2 minutes, and no thread is busy
+with one job for longer than any call can last. It asks neither RabbitMQ nor the store: waiting jobs are no reason to
+restart, whatever they wait for. `/readyz` is 200 while RabbitMQ and the store are reachable and the current shops file
+can be used; its body names what is missing. Without RabbitMQ or the store no call starts. With an unusable shops
+file, calls continue by its last good version, as the body says. `/readyz` is 503 all the same, since a process that
+starts now would fail, and a rollout with that file must stop.
 
-## Who asks badly
+## Abusive requests
 
-Whoever reaches the port can't hold up the worker or its probes. A request has 5 s and 16 KiB, its answer 15 s. There
-are {connections} connections at most; where there are more, the oldest goes whose request is not complete. However
-often it is asked for, a page is made once for all who wait for it, and then none, of either format, for up to 2 s.
-What is refused is logged as `requests_refused` with its `problem` (`too_many_connections`, `too_slow`, `too_long`,
-`not_http`, `method`, `out_of_files` where the process may open no more, `not_accepted`) and how many `requests` it
-were since the last such line: one line in 10 s for each problem.
+Nobody who reaches the port can hold up the worker or its probes. A request has 5 s and 16 KiB, its answer 15 s. There
+are {connections} connections at most; beyond that, the oldest one without a complete request is closed. However
+often it is requested, a page is made once for all who wait for it, and then none, of either format, for up to 2 s.
+Refused requests are logged as `requests_refused` with their `problem` (`too_many_connections`, `too_slow`, `too_long`,
+`not_http`, `method`, `out_of_files` if the process may open no more, `not_accepted`) and their number since the last
+such line (`requests`): one line in 10 s for each problem.
 
 ## How many workers
 
-The jobs a second that limits would let run, by the jobs a second that a pod can do:
+The jobs a second that limits allow, divided by the jobs a second that a pod can do:
 
 ```promql
 sum(max by (shop) (referral_runnable_jobs_per_second)) / avg(referral_capacity_jobs_per_second)
 ```
 
-Every pod holds a few jobs of every shop that has some, and says for each what the shop's pace would let run: the
-pace itself where its hands are full, so that more lies in the queue, else no more than it holds; 0 for a closed
-shop, and for jobs that only wait for their customers. Pods say it of the same shops, so the most by shop counts,
-never the sum over pods. A million jobs of a shop at 25 a second ask for 25 jobs a second, as a hundred do.
+Every pod holds a few jobs of every shop that has some, and reports for each shop what its pace would let run: the
+pace itself if the pod's prefetch is full, since more then waits in the queue, otherwise no more than it holds; 0
+for a closed shop, and for jobs that only wait for their customers. All pods report the same shops, so take the
+maximum by shop, never the sum over pods. A million jobs of a shop at 25 a second need 25 jobs a second, as a hundred
+do.
 
-Where arrivals are worked off at once hardly anything waits; then the pace of calls is the demand. Who scales by it
-takes the larger of the two:
+If arrivals are worked off at once, hardly anything waits; then the pace of calls is the demand. To scale by it, take
+the larger of the two:
 
 ```promql
   sum(max by (shop) (max_over_time(referral_runnable_jobs_per_second[1m])))

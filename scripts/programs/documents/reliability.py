@@ -20,32 +20,31 @@ HEAD = """\
 
 Every job that RabbitMQ confirmed ends in at least one confirmed result that carries its job id, or in the dead queue,
 which never expires; no job is in neither. After a final answer Refer2 is never called again for that job while the
-store keeps its ledger. Where the outcome of a call is unknown, because a process died or an answer was lost, such
-repeats never exceed the calls that were in flight. No fault makes a shop exceed its limits by more than one burst; a
-store that loses its data forgets the day's calls with it, so that a limit per day begins anew.
+store keeps its ledger. If the outcome of a call is unknown, because a process died or an answer was lost, repeats
+never exceed the calls that were in flight. No fault makes a shop exceed its limits by more than one burst. A store that
+loses its data forgets the day's calls too, so that a limit per day begins anew.
 
-This is what the fault suite found when it broke things. Each row is one command, `scripts/faults --only NAME`, and
-`scripts/faults --list` says what each shows. A judge that knows the producer's confirms, the receiving side's log, the
-results and the dead queue counts, for each row:
+The fault suite breaks things under load, and these are its findings. Each row is one command, `scripts/faults --only
+NAME`, and `scripts/faults --list` says what each shows. For each row a judge compares the producer's confirms, the
+receiving side's log, the results and the dead queue. It counts:
 
 - **jobs** handed to RabbitMQ, and **faults** injected;
 - **lost**: confirmed by RabbitMQ, and neither a result nor a dead letter;
-- **repeats**: calls carried out beyond a job's first, none of them after the job's result; where a process died, they
-  are those that it had under way, whichever job the fault struck;
+- **repeats**: calls carried out beyond a job's first, none of them after the job's result; if a process died, these
+  are the calls that it had under way, whichever job the fault struck;
 - **unknown**: results that say so (`on_unknown = "report"`); **dead**: parked on purpose.
 
-A row that failed is marked so; its figures are those of the moment at which it gave up, when jobs were still on their
-way.
+A failed row is marked; its figures are from the moment at which it gave up, when jobs were still on their way.
 """
 
 
 SOAK = """\
 ## Soak
 
-`scripts/faults --soak` strikes three workers under load with whatever fault comes next, for half an hour: workers are
-killed, stopped and frozen, RabbitMQ crashes, is restarted, unreachable or full, the store is killed, frozen, full or a
-replica, Refer2 misbehaves in nine ways. Repeats are calls that were under way when a worker died or froze, and calls
-whose answer was lost.
+`scripts/faults --soak` strikes three workers under load with random faults, for half an hour: workers are killed,
+stopped and frozen; RabbitMQ crashes, is restarted, unreachable or full; the store is killed, frozen, full or a replica;
+Refer2 misbehaves in nine ways. Repeats are calls that were under way when a worker died or froze, and calls whose
+answer was lost.
 """
 
 
