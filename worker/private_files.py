@@ -22,9 +22,9 @@ _CAREFULLY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 """A pipe without a reader must not hold us up, a terminal not become ours."""
 
 
-def private(path: str, flags: int, folder: int | None = None) -> int:
+def private_opener(path: str, flags: int, folder: int | None = None) -> int:
     """The ``opener`` of files that only their owner may read: a new one is made so, one of ours that others may read
-    is tightened first. With ``folder``, a descriptor of :func:`folder_of`, the name alone counts.
+    is tightened first. With ``folder``, a descriptor of :func:`opened_folder`, the name alone counts.
 
     Raises:
       UsageError: what is there is a link, no regular file, another user's, or has a second name (a hard link); or its
@@ -55,7 +55,7 @@ def private(path: str, flags: int, folder: int | None = None) -> int:
     return file
 
 
-def unopened(path: Path, error: OSError) -> str:
+def open_problem(path: Path, error: OSError) -> str:
     """Which file can't be opened, and why; where its folder is missing, that folder."""
     if isinstance(error, FileNotFoundError) and not path.parent.is_dir():
         return f"{path.parent}: there is no such folder for {path.name}"
@@ -80,11 +80,11 @@ def lock(file: IO[Any], path: Path) -> bool:
     return True
 
 
-def may_be_replaced(path: Path, folder: int | None = None) -> bool:
+def is_own_file(path: Path, folder: int | None = None) -> bool:
     """Whether there is a file of ours at the path; one that isn't ours is not to be removed or replaced.
 
     Raises:
-      UsageError: as :func:`private`.
+      UsageError: as :func:`private_opener`.
       OSError: as ``os.stat``.
     """
     try:
@@ -96,7 +96,7 @@ def may_be_replaced(path: Path, folder: int | None = None) -> bool:
 
 
 @contextmanager
-def folder_of(path: Path) -> Iterator[int]:
+def opened_folder(path: Path) -> Iterator[int]:
     """A descriptor of the folder that the path is in: it stays the same folder whatever its name comes to mean."""
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -11,7 +11,8 @@ from pydantic import SecretStr, ValidationError
 from tests.fuzz.messages import NOW
 from tests.fuzz.promises import CANARY, told
 from tests.fuzz.target import SEPARATOR, Target, folder
-from worker.campaigns import parse_consent, parse_mapping
+from worker.campaigns.columns import parse_mapping
+from worker.campaigns.consent import parse_consent
 from worker.cli.times import after, ago
 from worker.errors import ConfigurationError, UsageError
 from worker.rabbitmq.connection import parameters

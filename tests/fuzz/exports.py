@@ -7,12 +7,14 @@ from pathlib import Path
 from tests.fuzz.messages import NOW
 from tests.fuzz.promises import same_cells, shown, told
 from tests.fuzz.target import Target, folder
-from worker.campaigns import Importer, ImportOptions, SeenJobs
 from worker.campaigns.columns import ColumnMatcher
-from worker.campaigns.csv_escaping import REJECTS, verbatim
+from worker.campaigns.csv_escaping import REJECTS, unescape_cells
+from worker.campaigns.dedup import JobIndex
 from worker.campaigns.exports.detect import open_export
 from worker.campaigns.exports.text import Source
-from worker.campaigns.warnings import Notices
+from worker.campaigns.importer import Importer
+from worker.campaigns.options import ImportOptions
+from worker.campaigns.warnings import ImportWarnings
 from worker.errors import InputError, UsageError
 from worker.model.message import decode_message, encode_message
 
@@ -32,11 +34,11 @@ def lines_of_json(data: bytes) -> None:
 
 
 def _imported(data: bytes, name: str) -> None:
-    with folder() as place, SeenJobs() as seen:
+    with folder() as place, JobIndex() as index:
         path = place / name
         path.write_bytes(data)
         options = ImportOptions(shop=None, campaign="spring", channel="sms", mapping=MAPPING)
-        importer = Importer([path], options, seen=seen, published_at=NOW, allowed_shops={"acme", "globex"})
+        importer = Importer([path], options, index=index, published_at=NOW, allowed_shops={"acme", "globex"})
         jobs = 0
         try:
             most = importer.count()
@@ -64,16 +66,16 @@ def _read_again(export: Path, rejects: Path, count: int) -> None:
     assert len(rows) == 1 + count
     assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) for row in rows for cell in row)
     matcher = ColumnMatcher(MAPPING, (), has_shop=True, has_channel=True)
-    was = open_export(Source(export, None, Notices()), matcher)
+    was = open_export(Source(export, None, ImportWarnings()), matcher)
     cells = {record.line: list(record.cells) for record in was.records()}
     columns = list(was.columns)
     if export.suffix == ".csv":
-        again = open_export(Source(rejects, None, Notices()), matcher)
+        again = open_export(Source(rejects, None, ImportWarnings()), matcher)
         assert same_cells(list(again.columns), [*REJECTS, *columns])
         found = [list(record.cells) for record in again.records()]
     else:
         # One cell, which only a person reads.
-        found = [verbatim(row) for row in rows[1:]]
+        found = [unescape_cells(row) for row in rows[1:]]
     assert len(found) == count
     for line, _, *kept in found:
         expected = cells[int(line)]

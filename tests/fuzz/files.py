@@ -7,7 +7,7 @@ from tests.fuzz.messages import NOW
 from tests.fuzz.promises import told
 from tests.fuzz.target import Target, folder
 from tests.unit.making import LEASE, NOON, PLENTY
-from worker.campaigns.dedup import SeenJobs, SeenResults
+from worker.campaigns.dedup import JobIndex, ResultIndex
 from worker.campaigns.results_file import COLUMNS, Format, ResultsFile
 from worker.clock import ManualClock
 from worker.embedded.journal import Journal
@@ -26,13 +26,13 @@ RESULT = Result(
 
 def journal(data: bytes) -> None:
     """A journal is refused in one line, or its results make a results file and its calls a store's memory."""
-    with folder() as place, SeenJobs() as seen:
+    with folder() as place, JobIndex() as index:
         path = place / "results.csv.journal"
         path.write_bytes(data)
         try:
             with Journal(path, "spring") as found:
                 results = list(found.results())
-                seen.mark_finished(result["job_id"] for result in results)
+                index.mark_finished(result["job_id"] for result in results)
                 store = MemoryStore(ManualClock(NOON), retention=0)
                 found.restore(
                     store, lambda shop, customer, job_id: AdmitRequest(shop, customer, job_id, PLENTY, lease=LEASE)
@@ -91,13 +91,13 @@ def _resumed(data: bytes, form: Format) -> None:
 
 def _known(path: Path, form: Format) -> list[str]:
     file = ResultsFile(path, form)
-    with SeenResults() as seen:
+    with ResultIndex() as index:
         try:
             found = list(file.resume())
         finally:
             file.close()
         for job_id, outcome in found:
-            seen.check(job_id, outcome)
+            index.check(job_id, outcome)
     return [job_id for job_id, _ in found]
 
 

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from tests.fuzz.headers import content_header
 from tests.fuzz.promises import shown, told
 from tests.fuzz.target import Target, folder, parts
-from worker.campaigns.dedup import SeenResults
+from worker.campaigns.dedup import ResultIndex
 from worker.campaigns.results_file import COLUMNS, Format, ResultsFile
 from worker.cli.collect import _Target as Collected
 from worker.cli.dead.commands import _cell, _row, _whole
@@ -82,14 +82,14 @@ def _collected(body: bytes, *, known: bool) -> None:
     for form in forms:
         with folder() as place:
             path = place / f"results.{form}"
-            with SeenResults() as seen, closing(Collected(ResultsFile(path, form), seen)) as first:
+            with ResultIndex() as seen, closing(Collected(ResultsFile(path, form), seen)) as first:
                 refused = first.take([(1, body), (2, body)])
                 assert refused in ([], [1, 2])
                 assert not (known and refused)
                 rows = 0 if refused else 1
                 assert first.outcomes.total() == first.repeated == rows
             assert len(_rows(path.read_bytes().decode(), form)) == rows
-            with SeenResults() as seen, closing(Collected(ResultsFile(path, form), seen)) as again:
+            with ResultIndex() as seen, closing(Collected(ResultsFile(path, form), seen)) as again:
                 assert again.known == rows
                 again.take([(1, body)])
                 assert again.repeated == rows

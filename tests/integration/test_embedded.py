@@ -15,7 +15,9 @@ import pytest
 
 from tests.services.wait import wait_until
 from worker.app import build_local
-from worker.campaigns import Importer, ImportOptions, SeenJobs
+from worker.campaigns.dedup import JobIndex
+from worker.campaigns.importer import Importer
+from worker.campaigns.options import ImportOptions
 from worker.clock import Clock, SystemClock
 from worker.embedded.broker import MOST_INSIDE, READ_AHEAD, LocalRun
 from worker.embedded.journal import Journal
@@ -28,7 +30,10 @@ from worker.model.job import Customer, Job
 from worker.model.verdicts import Sent
 from worker.refer2.client import Refer2Client
 from worker.refer2.tokens import TokenMaker
-from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET, Behaviour, Call, RunningSandbox, SandboxConfig
+from worker.sandbox.calls import Call
+from worker.sandbox.config import SANDBOX_KEY_ID, SANDBOX_SECRET, SandboxConfig
+from worker.sandbox.misbehaviour import Behaviour
+from worker.sandbox.server import RunningSandbox
 from worker.settings import Settings
 from worker.shops.config import ShopConfig, ShopTable
 from worker.shops.credentials import SigningKey
@@ -117,9 +122,9 @@ class Bench:
         known = registry or ShopRegistry.of(*(shops or [self.shop()]))
         import_options = ImportOptions(**{"shop": "acme", "campaign": "spring"} | options)
 
-        def importer_of(seen: SeenJobs) -> Importer:
+        def importer_of(index: JobIndex) -> Importer:
             return Importer(
-                [export], import_options, seen=seen, published_at=datetime.now(UTC), allowed_shops=known.slugs()
+                [export], import_options, index=index, published_at=datetime.now(UTC), allowed_shops=known.slugs()
             )
 
         ticking = clock or SystemClock()

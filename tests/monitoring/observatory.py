@@ -18,7 +18,7 @@ import psutil
 from tests.monitoring.rules import hasty_rules
 from tests.services import Prometheus, RabbitMQ, Scrape, Valkey, open_rabbitmq, wait_until
 from tests.system.commands import Desk, Process
-from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET
+from worker.sandbox.config import SANDBOX_KEY_ID, SANDBOX_SECRET
 
 FAILING = tuple(f"failing-{number}" for number in range(6))
 """A breaker lets only ten calls of a shop fail: of several shops, they are enough among the good ones."""

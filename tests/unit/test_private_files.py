@@ -16,7 +16,7 @@ from worker.campaigns.rejects_file import RejectsFile
 from worker.campaigns.results_file import ResultsFile
 from worker.embedded.journal import Journal
 from worker.errors import UsageError
-from worker.private_files import folder_of, may_be_replaced, private, private_folder
+from worker.private_files import is_own_file, opened_folder, private_folder, private_opener
 from worker.sandbox.calls import CallLog
 
 PRECIOUS = "the only copy\n"
@@ -159,9 +159,9 @@ except InputError as error:
 def test_devices_are_no_files() -> None:
     """Least of all are they replaced, which root could do."""
     with pytest.raises(UsageError, match="/dev/null: is not a regular file"):
-        may_be_replaced(Path("/dev/null"))
+        is_own_file(Path("/dev/null"))
     with pytest.raises(UsageError, match="/dev/null: is not a regular file"):
-        private("/dev/null", os.O_WRONLY)
+        private_opener("/dev/null", os.O_WRONLY)
 
 
 @every_writer
@@ -175,14 +175,14 @@ def test_another_users_files(tmp_path: Path, precious: Path, write: Callable[[Pa
 
 
 @pytest.mark.parametrize(
-    ("use", "path"), [("private(path, os.O_RDONLY)", "/etc/passwd"), ("private_folder(Path(path))", "/usr")]
+    ("use", "path"), [("private_opener(path, os.O_RDONLY)", "/etc/passwd"), ("private_folder(Path(path))", "/usr")]
 )
 def test_the_systems_files(use: str, path: str) -> None:
     """As any user but root: what is the system's is refused, a folder that we would take for ours too."""
     program = f"""
 import os
 from pathlib import Path
-from worker.private_files import private, private_folder
+from worker.private_files import private_opener, private_folder
 path = {path!r}
 os.geteuid() or os.setuid(12345)
 {use}
@@ -220,18 +220,18 @@ def test_wider_files_are_tightened(tmp_path: Path, write: Callable[[Path], None]
 def test_only_the_right_to_read_it_is_taken_from_others(precious: Path) -> None:
     """Its owner's rights stay as they are, and so does what is in it."""
     precious.chmod(0o744)
-    os.close(private(str(precious), os.O_RDONLY))
+    os.close(private_opener(str(precious), os.O_RDONLY))
     assert (precious.stat().st_mode & 0o777, precious.read_text()) == (0o700, PRECIOUS)
 
 
 def test_what_is_refused_is_not_cut_off(tmp_path: Path, precious: Path) -> None:
     """A file is looked at before O_TRUNC takes what is in it."""
     os.link(precious, tmp_path / "second")
-    with pytest.raises(UsageError, match="second name"), open(precious, "w", opener=private):
+    with pytest.raises(UsageError, match="second name"), open(precious, "w", opener=private_opener):
         pass
     assert precious.read_text() == PRECIOUS
     (tmp_path / "second").unlink()
-    with open(precious, "w", opener=private):
+    with open(precious, "w", opener=private_opener):
         pass
     assert precious.read_text() == ""
 
@@ -254,7 +254,7 @@ def test_a_name_that_changes_hands(tmp_path: Path, precious: Path) -> None:
     try:
         while taken < 200 or refused < 200:
             try:
-                with open(out, "w", opener=private) as file:
+                with open(out, "w", opener=private_opener) as file:
                     file.write("a customer")
                 taken += 1
             except (UsageError, FileNotFoundError):
@@ -270,10 +270,10 @@ def test_a_folder_that_changes_hands(tmp_path: Path) -> None:
     meant, planted = tmp_path / "meant", tmp_path / "planted"
     meant.mkdir()
     planted.mkdir()
-    with folder_of(meant / "x") as folder:
+    with opened_folder(meant / "x") as folder:
         meant.rename(tmp_path / "moved")
         meant.symlink_to(planted)
-        os.close(private(str(meant / "x"), os.O_WRONLY | os.O_CREAT, folder))
+        os.close(private_opener(str(meant / "x"), os.O_WRONLY | os.O_CREAT, folder))
     assert [path.name for path in planted.iterdir()] == []
     assert [path.name for path in (tmp_path / "moved").iterdir()] == ["x"]
 

@@ -6,7 +6,7 @@ from itertools import islice
 from worker.campaigns.columns import normalized, shown_value
 from worker.campaigns.exports.base import Export
 from worker.campaigns.identifiers import NULLS, is_spreadsheet_error
-from worker.campaigns.warnings import Notices
+from worker.campaigns.warnings import ImportWarnings
 from worker.errors import UsageError
 from worker.model.job import KNOWN_CHANNELS, UNKNOWN_CHANNEL
 
@@ -28,12 +28,12 @@ class Channels:
     one is sent as it is, after a warning: the vendor adds channels without notice.
     """
 
-    def __init__(self, default: str | None, *, mapped: bool, notices: Notices) -> None:
+    def __init__(self, default: str | None, *, mapped: bool, warnings: ImportWarnings) -> None:
         self._default = _spelled(default or "")
         if self._default and self._default not in KNOWN_CHANNELS:
-            notices.value("channel", self._default, UNKNOWN_CHANNEL)
+            warnings.value("channel", self._default, UNKNOWN_CHANNEL)
         self._must_be_known = default is not None and not mapped
-        self._notices = notices
+        self._warnings = warnings
         self._found: dict[str, str] = {}
 
     def of(self, given: str) -> str:
@@ -64,10 +64,10 @@ class Channels:
     def _find(self, given: str) -> str:
         channel = _spelled(given) or self._default
         if self._must_be_known and not self._may_be(channel):
-            self._notices.value("channel", channel, "rows with the channel {} are rejected, see --map channel")
+            self._warnings.value("channel", channel, "rows with the channel {} are rejected, see --map channel")
             return ""
         if channel and channel not in KNOWN_CHANNELS:
-            self._notices.value("channel", channel, UNKNOWN_CHANNEL)
+            self._warnings.value("channel", channel, UNKNOWN_CHANNEL)
         if len(self._found) < _REMEMBERED:
             self._found[given] = channel
         return channel

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from worker.campaigns.columns import VALUE_SHOWN, normalized, shown_value
 from worker.campaigns.identifiers import NULLS, is_spreadsheet_error
-from worker.campaigns.warnings import Notices
+from worker.campaigns.warnings import ImportWarnings
 from worker.errors import UsageError
 
 _VALUES_COUNTED = 20
@@ -85,12 +85,12 @@ class Consent:
                 self._met[index] = True
         return every
 
-    def end_export(self, path: Path, notices: Notices) -> None:
+    def end_export(self, path: Path, warnings: ImportWarnings) -> None:
         """All rows of this export have been looked at; what only others meet is noticed."""
         if self._rows > self._rows_before:
             for condition, met in zip(self._conditions, self._met, strict=True):
                 if not met:
-                    notices.once(f"{condition} {path}", f"{path}: {condition}: no row meets this condition")
+                    warnings.once(f"{condition} {path}", f"{path}: {condition}: no row meets this condition")
         self._rows_before = self._rows
         self._met_before = [before or met for before, met in zip(self._met_before, self._met, strict=True)]
         self._met = [False] * len(self._conditions)

@@ -28,10 +28,10 @@ _CUT = re.compile(rf";{_FOLLOWS}")
 _GUARDED = re.compile(rf";'{_FOLLOWS}")
 
 
-def harmless(cell: str) -> str:
+def escape_cell(cell: str) -> str:
     """The cell as it is written."""
     if _is_json(cell):
-        return harmless_json(cell)
+        return escape_json_cell(cell)
     cell = escaped(cell)
     if ";" in cell:
         cell = _CUT.sub(";'", cell)
@@ -39,7 +39,7 @@ def harmless(cell: str) -> str:
     return _APOSTROPHE + cell if cell.startswith(_BEGINNINGS) or _is_json(cell) else cell
 
 
-def harmless_json(cell: str) -> str:
+def escape_json_cell(cell: str) -> str:
     """A JSON object, list, number or boolean as it is written: the same value."""
     cell = ascii_json(cell)
     # An apostrophe would be no JSON.
@@ -51,12 +51,12 @@ def is_ours(header: Sequence[str]) -> bool:
     return any(tuple(header[: len(first)]) == first for first in (REJECTS, RESULTS))
 
 
-def verbatim(cells: Iterable[str]) -> list[str]:
+def unescape_cells(cells: Iterable[str]) -> list[str]:
     """The cells of a row that was written so, as they were; JSON among them as JSON of the same value."""
-    return [cell if _is_json(cell) else _verbatim(cell) for cell in cells]
+    return [cell if _is_json(cell) else _unescaped_cell(cell) for cell in cells]
 
 
-def _verbatim(cell: str) -> str:
+def _unescaped_cell(cell: str) -> str:
     return unescaped(_GUARDED.sub(";", cell.removeprefix(_APOSTROPHE)))
 
 

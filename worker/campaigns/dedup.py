@@ -21,7 +21,7 @@ _SETUP = f"""
 """
 
 
-class _RankedIds:
+class _RankedIndex:
     """Job ids of one run, each with a rank: in memory up to 64 MiB, beyond that in a temporary file.
 
     The file is SQLite's, has no name, and is gone with the process, however that ends; about 30 bytes a job. It is
@@ -59,7 +59,7 @@ class _RankedIds:
             raise _no_room(error) from error
 
 
-class SeenJobs(_RankedIds):
+class JobIndex(_RankedIndex):
     """The jobs that a run has met; those of rank 0 were finished by an earlier one."""
 
     def mark_finished(self, job_ids: Iterable[str]) -> int:
@@ -85,7 +85,7 @@ class SeenJobs(_RankedIds):
         return "finished" if self._raise(job_id) else "duplicate"
 
 
-class SeenResults(_RankedIds):
+class ResultIndex(_RankedIndex):
     """The jobs of which a file holds a result; those of rank 0 were not called by it."""
 
     def check(self, job_id: str, outcome: str) -> ResultSighting:

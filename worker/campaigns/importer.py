@@ -8,16 +8,16 @@ from pathlib import Path
 from worker.campaigns.channels import check_default
 from worker.campaigns.columns import ColumnMatcher
 from worker.campaigns.consent import Consent
-from worker.campaigns.dedup import SeenJobs
+from worker.campaigns.dedup import JobIndex
 from worker.campaigns.exports.base import Export
 from worker.campaigns.exports.detect import open_export
 from worker.campaigns.exports.encodings import parse_encoding
 from worker.campaigns.exports.text import Source
-from worker.campaigns.interleave import spread
+from worker.campaigns.interleave import interleave
 from worker.campaigns.options import ImportOptions
 from worker.campaigns.rejects_file import RejectsFile
 from worker.campaigns.rows import DraftJob, RowRules
-from worker.campaigns.warnings import Notices
+from worker.campaigns.warnings import ImportWarnings
 from worker.errors import UsageError
 from worker.model.job import Job
 
@@ -36,7 +36,7 @@ class Importer:
         exports: Sequence[Path],
         options: ImportOptions,
         *,
-        seen: SeenJobs,
+        index: JobIndex,
         published_at: datetime | None,
         allowed_shops: Container[str] | None,
     ) -> None:
@@ -52,11 +52,11 @@ class Importer:
         """The files that hold them, as far as there are any."""
         self._paths = tuple(exports)
         self._options = options
-        self._seen = seen
+        self._index = index
         self._published_at = published_at
-        self._notices = Notices()
+        self._warnings = ImportWarnings()
         self._consent = Consent(options.consent)
-        self._rules = RowRules(options, allowed_shops, self._notices, self._consent)
+        self._rules = RowRules(options, allowed_shops, self._warnings, self._consent)
         self._exports: tuple[Export, ...] | None = None
         self._iterated = False
         self._stopped = False
@@ -64,7 +64,7 @@ class Importer:
     @property
     def warnings(self) -> Sequence[str]:
         """One line for each thing that a person should know and that stops nothing; grows while rows are read."""
-        return tuple(self._notices.texts)
+        return tuple(self._warnings.texts)
 
     def check(self) -> None:
         """Open each export and understand its header, without reading it through and without writing anything.
@@ -90,7 +90,7 @@ class Importer:
                 if limit is not None and total >= limit:
                     return total
                 total += record.values is not None and consent.given(record.values.consent)
-            consent.end_export(export.path, Notices())
+            consent.end_export(export.path, ImportWarnings())
         consent.end()
         return total
 
@@ -109,7 +109,7 @@ class Importer:
             raise RuntimeError("an Importer is iterated once")
         self._iterated = True
         exports = self._opened()
-        for draft in spread(self._drafts(exports), who=DraftJob.who):
+        for draft in interleave(self._drafts(exports), who=DraftJob.who):
             yield self._rules.job(draft, self._published_at)
 
     def _drafts(self, exports: Sequence[Export]) -> Iterator[DraftJob]:
@@ -120,7 +120,7 @@ class Importer:
                 yield from self._drafts_of(export, file, place)
                 file.flush()
                 if self.rows == before and not self._is_full() and not self._stopped:
-                    self._notices.once(f"no rows {export.path}", f"{export.path}: has no rows")
+                    self._warnings.once(f"no rows {export.path}", f"{export.path}: has no rows")
             if not self._stopped:
                 self._consent.end()
         finally:
@@ -139,7 +139,7 @@ class Importer:
             self.rows += 1
             judged = flaw if values is None else self._rules.judge(export.path, line, values)
             if isinstance(judged, DraftJob):
-                sighting = self._seen.check(judged.job_id)
+                sighting = self._index.check(judged.job_id)
                 if sighting == "new":
                     self.accepted += 1
                     yield judged
@@ -152,7 +152,7 @@ class Importer:
                 judged = "duplicate_row"
             self.rejected[judged] += 1
             if judged == "doubtful_row":
-                self._notices.once(
+                self._warnings.once(
                     f"doubtful {export.path}",
                     f"{export.path}: rows are left out as doubtful_row, because they stand beside pieces of a torn "
                     f"row (first in line {line}); check them in {file.path}, delete the reason of those that are "
@@ -161,7 +161,7 @@ class Importer:
             file.add(place, line, judged, cells, apart=values is not None)
             if file.path not in self.reject_files:
                 self.reject_files.append(file.path)
-        self._consent.end_export(export.path, self._notices)
+        self._consent.end_export(export.path, self._warnings)
 
     def _opened(self) -> Sequence[Export]:
         if self._exports is None:
@@ -177,7 +177,7 @@ class Importer:
                 has_channel=options.channel is not None,
             )
             encoding = parse_encoding(options.encoding) if options.encoding is not None else None
-            exports = tuple(open_export(Source(path, encoding, self._notices), matcher) for path in self._paths)
+            exports = tuple(open_export(Source(path, encoding, self._warnings), matcher) for path in self._paths)
             for export in exports:
                 self._rules.channels.check(export)
             self._exports = exports

@@ -11,13 +11,13 @@ from itertools import chain, islice, pairwise
 from typing import TypeVar
 
 T = TypeVar("T")
-Who = tuple[str, str]
+ShopCustomer = tuple[str, str]
 """Shop and customer."""
 
 WINDOW = 50_000
 
 
-def spread(jobs: Iterable[T], window: int = WINDOW, *, who: Callable[[T], Who]) -> Iterator[T]:
+def interleave(jobs: Iterable[T], window: int = WINDOW, *, who: Callable[[T], ShopCustomer]) -> Iterator[T]:
     """The jobs, reordered within each ``window`` of them; the same input gives the same order.
 
     A customer's jobs lie evenly over the window, a shop's too, and no customer's follow each other where that can
@@ -32,9 +32,9 @@ def spread(jobs: Iterable[T], window: int = WINDOW, *, who: Callable[[T], Who]) 
             yield batch.pop()  # a slow consumer should not keep what it has had
 
 
-def _arranged(whose: Sequence[Who]) -> list[int]:
+def _arranged(whose: Sequence[ShopCustomer]) -> list[int]:
     total = len(whose)
-    by_customer: dict[Who, list[int]] = {}
+    by_customer: dict[ShopCustomer, list[int]] = {}
     for index, customer in enumerate(whose):
         by_customer.setdefault(customer, []).append(index)
     alike: dict[tuple[str, int], list[list[int]]] = {}
@@ -60,12 +60,12 @@ def _arranged(whose: Sequence[Who]) -> list[int]:
     return order
 
 
-def _apart(order: list[int], whose: Sequence[Who]) -> list[int]:
+def _apart(order: list[int], whose: Sequence[ShopCustomer]) -> list[int]:
     """The order with as few changes as it takes to part equal neighbours; as it is where one owns over half of it."""
     left = Counter(whose)
     if max(left.values()) > (len(order) + 1) // 2:
         return order
-    turns: dict[Who, list[int]] = {}
+    turns: dict[ShopCustomer, list[int]] = {}
     for rank in range(len(order) - 1, -1, -1):
         turns.setdefault(whose[order[rank]], []).append(rank)  # the next one last
     upcoming = [(ranks[-1], customer) for customer, ranks in turns.items()]
@@ -74,7 +74,7 @@ def _apart(order: list[int], whose: Sequence[Who]) -> list[int]:
     heapify(upcoming)
     heapify(frequent)
     result: list[int] = []
-    last: Who | None = None
+    last: ShopCustomer | None = None
     for remaining in range(len(order), 0, -1):
         while -frequent[0][0] != left[frequent[0][2]]:
             _, rank, customer = heappop(frequent)
@@ -91,9 +91,11 @@ def _apart(order: list[int], whose: Sequence[Who]) -> list[int]:
     return result
 
 
-def _next_other(upcoming: list[tuple[int, Who]], turns: dict[Who, list[int]], last: Who | None) -> Who:
+def _next_other(
+    upcoming: list[tuple[int, ShopCustomer]], turns: dict[ShopCustomer, list[int]], last: ShopCustomer | None
+) -> ShopCustomer:
     """The customer other than the last one whose turn comes first; drops turns that were taken out of line."""
-    kept: tuple[int, Who] | None = None
+    kept: tuple[int, ShopCustomer] | None = None
     while True:
         rank, customer = heappop(upcoming)
         if not turns[customer] or turns[customer][-1] != rank:

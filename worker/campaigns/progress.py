@@ -12,7 +12,7 @@ _REJECTED = "rejected:"
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Progress:
     """What became of a campaign's jobs at one shop.
 
     ``duplicates`` are messages of jobs that were answered before, ``dead`` those that were counted as they went to the
@@ -29,7 +29,7 @@ class Standing:
     rejected: Mapping[str, int]
 
     @classmethod
-    def of(cls, campaign: str, shop: str, counters: Mapping[str, int]) -> "Standing":
+    def of(cls, campaign: str, shop: str, counters: Mapping[str, int]) -> "Progress":
         """From the store's counters."""
         rejected = {key.removeprefix(_REJECTED): n for key, n in counters.items() if key.startswith(_REJECTED)}
         outcomes: dict[str, int] = {outcome: counters.get(outcome, 0) for outcome in OUTCOMES}
@@ -50,14 +50,14 @@ class Standing:
         return self.published - self.duplicates - self.dead - self.results
 
 
-def unaccounted(standings: Iterable[Standing], *, in_queues: int, dead: int) -> int:
+def unaccounted(campaigns: Iterable[Progress], *, in_queues: int, dead: int) -> int:
     """By how many jobs published = results + waiting + delayed + in hand + dead fails to add up.
 
     ``in_queues`` are the messages in shops' and delay queues, in hand or not, ``dead`` those in the dead queue. Above
     0, jobs are missing; below, there are more than were counted.
     """
     # Not every death is counted where it happens, but each letter lies in the queue or was taken out.
-    return sum(standing.left + standing.dead - standing.removed for standing in standings) - in_queues - dead
+    return sum(progress.left + progress.dead - progress.removed for progress in campaigns) - in_queues - dead
 
 
 def seconds_to_go(jobs: int, limits: ShopLimits, state: ShopState, *, closed_until: int) -> float:

@@ -8,9 +8,9 @@ from itertools import count
 from pathlib import Path
 from typing import Literal
 
-from worker.campaigns.csv_escaping import REJECTS, harmless
+from worker.campaigns.csv_escaping import REJECTS, escape_cell
 from worker.errors import InputError, UsageError
-from worker.private_files import may_be_replaced, private, unopened
+from worker.private_files import is_own_file, open_problem, private_opener
 
 RejectReason = Literal[
     "no_customer",
@@ -62,7 +62,7 @@ class RejectsFile:
 
         Raises:
           InputError: it can't be removed.
-          UsageError: what is there is no file of ours, see :func:`~worker.private_files.private`, or no rejected rows.
+          UsageError: another file is there, or :func:`~worker.private_files.private_opener` refuses it.
         """
         self.path = path
         self.rows = 0
@@ -72,9 +72,9 @@ class RejectsFile:
         self._file: io.FileIO | None = None
         self._text = io.StringIO()
         self._writer = csv.writer(self._text, lineterminator="\n")
-        self._writer.writerow([*REJECTS, *(harmless(name) for name, _ in columns)])
+        self._writer.writerow([*REJECTS, *(escape_cell(name) for name, _ in columns)])
         try:
-            if may_be_replaced(path):
+            if is_own_file(path):
                 with path.open("rb") as left:
                     begins = left.readline(_HEADER_BYTES)
                 if begins and not _OURS.match(begins):
@@ -98,12 +98,12 @@ class RejectsFile:
         places = self._places[export]
         self.rows += 1
         if len(cells) < len(places) and not apart:
-            self._writer.writerow([line, reason, *map(harmless, cells)])
+            self._writer.writerow([line, reason, *map(escape_cell, cells)])
         else:
             row = [""] * self._width
             for place, cell in zip(places, cells, strict=False):
-                row[place] = harmless(cell)
-            self._writer.writerow([line, reason, *row, *map(harmless, cells[len(places) :])])
+                row[place] = escape_cell(cell)
+            self._writer.writerow([line, reason, *row, *map(escape_cell, cells[len(places) :])])
         if self._text.tell() >= _FLUSH_AT:
             self.flush()
 
@@ -120,7 +120,7 @@ class RejectsFile:
         self._text.truncate()
         try:
             if self._file is None:
-                self._file = open(self.path, "wb", buffering=0, opener=private)  # noqa: SIM115 - close() closes it
+                self._file = open(self.path, "wb", buffering=0, opener=private_opener)  # noqa: SIM115 - close() closes it
             while lot:
                 lot = lot[self._file.write(lot) :]
         except OSError as error:
@@ -140,7 +140,7 @@ class RejectsFile:
 
     def _failed(self, error: OSError) -> InputError:
         return InputError(
-            f"{unopened(self.path, error)}; can't write the rejected rows; choose another file with --rejects"
+            f"{open_problem(self.path, error)}; can't write the rejected rows; choose another file with --rejects"
         )
 
 

@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from worker.campaigns.csv_escaping import RESULTS, harmless, harmless_json
+from worker.campaigns.csv_escaping import RESULTS, escape_cell, escape_json_cell
 from worker.errors import InputError, UsageError
-from worker.private_files import folder_of, lock, may_be_replaced, private, unopened
+from worker.private_files import is_own_file, lock, open_problem, opened_folder, private_opener
 from worker.text.bounds import RESULT_LINE, loads
 from worker.text.visible import to_json
 
@@ -79,7 +79,7 @@ class ResultsFile:
     :meth:`add` and :meth:`flush` may be called from different threads.
 
     Raises :class:`InputError` where the file can't be read or written, :class:`UsageError` where it is another's or
-    :func:`~worker.private_files.private` refuses it.
+    :func:`~worker.private_files.private_opener` refuses it.
     """
 
     def __init__(self, path: Path, form: Format = "csv") -> None:
@@ -94,8 +94,8 @@ class ResultsFile:
         draft = self.path.with_name(self.path.name + ".part")
         rows = 0
         try:
-            with folder_of(self.path) as folder:
-                may_be_replaced(self.path, folder)
+            with opened_folder(self.path) as folder:
+                is_own_file(self.path, folder)
                 try:
                     with _text(draft, "w", folder) as file:
                         file.write(self._header)
@@ -181,7 +181,7 @@ class ResultsFile:
                 self._file = None
 
     def _failed(self, error: OSError) -> InputError:
-        return InputError(f"{unopened(self.path, error)}; nothing is lost; fix that and run the same command again")
+        return InputError(f"{open_problem(self.path, error)}; nothing is lost; fix that and run the same command again")
 
     def _resumed(self, file: io.TextIOWrapper) -> Iterator[tuple[str, str]]:
         if not lock(file, self.path):
@@ -199,7 +199,7 @@ class ResultsFile:
     def _known(self) -> Iterator[tuple[int, tuple[str, str]]]:
         # Whole rows as (offset of their end, job id and outcome). What isn't whole must be the file's end, where a
         # crash leaves a part of a row. A whole row that is no result was written by somebody else.
-        with open(self.path, "rb", opener=private) as raw:
+        with open(self.path, "rb", opener=private_opener) as raw:
             lines = _CountedLines(raw)
             rows = self._csv_rows(lines) if self._header else map(_json_row, lines)
             for number, held in enumerate(rows, start=1):
@@ -267,7 +267,7 @@ class _CountedLines:
 
 def _text(path: Path, mode: Literal["w", "a"], folder: int | None = None) -> io.TextIOWrapper:
     # The vendor's texts can hold lone surrogates, which UTF-8 doesn't take.
-    opener = partial(private, folder=folder)
+    opener = partial(private_opener, folder=folder)
     return open(path, mode, encoding="utf-8", errors="backslashreplace", newline="", opener=opener)
 
 
@@ -282,7 +282,7 @@ def _json_line(result: Mapping[str, Any]) -> str:
 def _cell(value: object) -> str:
     if value is None:
         return ""
-    return harmless(value) if isinstance(value, str) else harmless_json(json.dumps(value, separators=(",", ":")))
+    return escape_cell(value) if isinstance(value, str) else escape_json_cell(json.dumps(value, separators=(",", ":")))
 
 
 def _line(cells: Iterable[str]) -> str:

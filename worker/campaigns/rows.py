@@ -12,11 +12,11 @@ from worker.campaigns.channels import Channels
 from worker.campaigns.consent import Consent
 from worker.campaigns.exports.base import Values
 from worker.campaigns.identifiers import NULLS, bare, can_be_id, is_shortened, is_spreadsheet_error
-from worker.campaigns.interleave import Who
+from worker.campaigns.interleave import ShopCustomer
 from worker.campaigns.options import ImportOptions
 from worker.campaigns.rejects_file import RejectReason
-from worker.campaigns.warnings import Notices
-from worker.model.addresses import spelled
+from worker.campaigns.warnings import ImportWarnings
+from worker.model.addresses import normalized_email
 from worker.model.job import EMAIL_CHANNEL, SCHEMA, SLUG, Customer, Job, customer_key, job_id
 
 ORDINARY = 64
@@ -56,7 +56,7 @@ class DraftJob(NamedTuple):
     sender: str
     reference: str
 
-    def who(self) -> Who:
+    def who(self) -> ShopCustomer:
         """Shop and customer, by the same id as limits go by."""
         return self.shop, customer_key(self.bhid, self.shopid, self.email)
 
@@ -69,14 +69,14 @@ class RowRules:
     """
 
     def __init__(
-        self, options: ImportOptions, shops: Container[str] | None, notices: Notices, consent: Consent
+        self, options: ImportOptions, shops: Container[str] | None, warnings: ImportWarnings, consent: Consent
     ) -> None:
         self._options = options
         self._shops = shops
-        self._notices = notices
+        self._warnings = warnings
         self._consent = consent
         self._known_shops: set[str] = set()
-        self.channels = Channels(options.channel, mapped="channel" in options.mapping, notices=notices)
+        self.channels = Channels(options.channel, mapped="channel" in options.mapping, warnings=warnings)
 
     def judge(self, path: Path, line: int, values: Values) -> DraftJob | RejectReason:
         """A row of the export at ``path`` as a draft, or why it can't be one."""
@@ -95,7 +95,7 @@ class RowRules:
         shopid, bhid = bare(shopid), bare(bhid)
         if not ((not shopid or can_be_id(shopid)) and (not bhid or can_be_id(bhid))):
             if is_shortened(shopid) or is_shortened(bhid):
-                self._notices.once(
+                self._warnings.once(
                     f"shortened {path}",
                     f"{path}: a spreadsheet turned ids into numbers such as 7.2E+09 (first in line {line}), which "
                     "identify nobody; format their column as text before the ids are entered, and export again",
@@ -103,7 +103,7 @@ class RowRules:
             return "bad_id"
         # With another id beside it the customer is still known where this is no address; all that are sent must match,
         # so it is not sent.
-        email = (spelled(email) or "") if email else ""
+        email = (normalized_email(email) or "") if email else ""
         if not (email or shopid or bhid):
             return "no_customer"
         if not joined.isprintable():
@@ -115,11 +115,11 @@ class RowRules:
         if not channel:
             return "bad_channel" if named else "no_channel"
         if channel == EMAIL_CHANNEL:
-            destination = (spelled(destination) or "") if destination else ""
+            destination = (normalized_email(destination) or "") if destination else ""
             if not destination:
                 return "bad_destination"
         elif destination:
-            self._notices.once(
+            self._warnings.once(
                 f"destination {path}",
                 f"{path}: destinations are dropped where the channel takes none (first in line {line})",
             )
@@ -157,14 +157,14 @@ class RowRules:
     def _without_nulls(self, path: Path, line: int, cells: Sequence[str]) -> Sequence[str]:
         if NULLS.isdisjoint(cells):
             return cells
-        self._notices.once(f"null {path}", rf"{path}: cells NULL and \N are read as empty (first in line {line})")
+        self._warnings.once(f"null {path}", rf"{path}: cells NULL and \N are read as empty (first in line {line})")
         return ["" if cell in NULLS else cell for cell in cells]
 
     def _admits(self, shop: str) -> bool:
         if not SLUG.fullmatch(shop):
             return False
         if self._shops is not None and shop not in self._shops:
-            self._notices.value("shop", shop, "rows of the shop {} are rejected: the shops file does not list it")
+            self._warnings.value("shop", shop, "rows of the shop {} are rejected: the shops file does not list it")
             return False
         self._known_shops.add(shop)
         return True

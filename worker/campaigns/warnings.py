@@ -5,7 +5,7 @@ from worker.text import quoting
 _VALUES = 20
 
 
-class Notices:
+class ImportWarnings:
     """Collects the lines in :attr:`texts`. What rows say is bounded to 20 values of each kind."""
 
     def __init__(self) -> None:

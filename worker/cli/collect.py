@@ -12,7 +12,7 @@ import structlog
 import typer
 
 from worker.backoff import Backoff
-from worker.campaigns.dedup import SeenResults
+from worker.campaigns.dedup import ResultIndex
 from worker.campaigns.results_file import Format, ResultsFile
 from worker.cli import console, options
 from worker.cli.settings import load
@@ -57,7 +57,7 @@ def collect(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    with SeenResults() as seen:
+    with ResultIndex() as seen:
         target = _Target(ResultsFile(out, form), seen)
         try:
             why = _collect(params, target, stop, until_idle)
@@ -90,7 +90,7 @@ def collect(
 class _Target:
     """The file, and which jobs it holds."""
 
-    def __init__(self, file: ResultsFile, seen: SeenResults) -> None:
+    def __init__(self, file: ResultsFile, seen: ResultIndex) -> None:
         self._file = file
         self._seen = seen
         self.known = 0

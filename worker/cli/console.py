@@ -7,7 +7,7 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from worker.campaigns import Importer
+from worker.campaigns.importer import Importer
 from worker.cli.tables import Row, columns
 from worker.errors import UsageError
 from worker.telemetry import logs

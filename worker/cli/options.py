@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
-from worker.campaigns import ImportOptions, parse_consent, parse_mapping
+from worker.campaigns.columns import parse_mapping
+from worker.campaigns.consent import parse_consent
+from worker.campaigns.options import ImportOptions
 from worker.cli.times import after
 from worker.errors import UsageError
 from worker.model.job import UNSEEN_IN_NAME, canonical

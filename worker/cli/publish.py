@@ -3,7 +3,8 @@
 import time
 from datetime import UTC, datetime
 
-from worker.campaigns import Importer, SeenJobs
+from worker.campaigns.dedup import JobIndex
+from worker.campaigns.importer import Importer
 from worker.cli import console, options
 from worker.cli.ledger import Ledger
 from worker.cli.settings import load
@@ -59,8 +60,8 @@ def publish(
         expires=expires,
     )
     _refuse_cancelled(loaded, campaign, shop)
-    with SeenJobs() as seen:
-        importer = Importer(exports, import_options, seen=seen, published_at=datetime.now(UTC), allowed_shops=shops)
+    with JobIndex() as index:
+        importer = Importer(exports, import_options, index=index, published_at=datetime.now(UTC), allowed_shops=shops)
         importer.check()
         told = console.warn(importer)
         total = importer.count() if console.is_terminal() else None

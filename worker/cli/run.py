@@ -11,7 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from worker.app import build_local
-from worker.campaigns import Importer, ImportOptions, SeenJobs
+from worker.campaigns.dedup import JobIndex
+from worker.campaigns.importer import Importer
+from worker.campaigns.options import ImportOptions
 from worker.cli import console, options
 from worker.cli.settings import load
 from worker.cli.store import no_such_shop
@@ -81,7 +83,8 @@ def run(
     with ExitStack() as stack:
         if sandbox:
             # Only now: the library that serves it would make every other run start a fifth slower.
-            from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET, RunningSandbox
+            from worker.sandbox.config import SANDBOX_KEY_ID, SANDBOX_SECRET
+            from worker.sandbox.server import RunningSandbox
 
             url = stack.enter_context(RunningSandbox()).url
             key = SigningKey(SANDBOX_KEY_ID, SANDBOX_SECRET.encode())
@@ -91,9 +94,9 @@ def run(
         if shop is not None and shops.get(shop) is None:
             raise no_such_shop(shop, shops.slugs(), loaded)
 
-        def importer_of(seen: SeenJobs) -> Importer:
+        def importer_of(index: JobIndex) -> Importer:
             return Importer(
-                exports, import_options, seen=seen, published_at=datetime.now(UTC), allowed_shops=shops.slugs()
+                exports, import_options, index=index, published_at=datetime.now(UTC), allowed_shops=shops.slugs()
             )
 
         total, told = _ask_first(importer_of, yes=yes)
@@ -161,8 +164,8 @@ def _sandbox_shop(import_options: ImportOptions, url: str, key: SigningKey) -> S
 
 
 def _ask_first(importer_of: Any, *, yes: bool) -> tuple[int | None, Collection[str]]:
-    with SeenJobs() as seen:
-        importer = importer_of(seen)
+    with JobIndex() as index:
+        importer = importer_of(index)
         importer.check()
         told = console.warn(importer)
         if not console.is_terminal():

@@ -11,7 +11,9 @@ import typer
 from worker.errors import ConfigurationError, UsageError
 from worker.model.rehearsal import SHOP
 from worker.network.addresses import authority
-from worker.sandbox import HELP, SANDBOX_KEY_ID, SANDBOX_SECRET, SandboxConfig, make_limits, serve
+from worker.sandbox.config import SANDBOX_KEY_ID, SANDBOX_SECRET, SandboxConfig, make_limits
+from worker.sandbox.misbehaviour import HELP
+from worker.sandbox.server import serve
 from worker.shops.credentials import SigningKey
 from worker.shops.file import read_shops
 from worker.telemetry import logs

@@ -14,7 +14,7 @@ from worker.errors import InputError, UsageError
 from worker.model.dispositions import Later
 from worker.model.result import UNCALLED
 from worker.model.verdicts import Unknown
-from worker.private_files import lock, private, unopened
+from worker.private_files import lock, open_problem, private_opener
 from worker.store.memory.ledger import Started, Waiting
 from worker.store.memory.store import MemoryStore
 from worker.store.protocol import AdmitRequest, Grant
@@ -46,7 +46,7 @@ class Journal:
 
     Raises:
       UsageError: the file belongs to another campaign or another target, another run has it open, or it is no file of
-        ours, see :func:`~worker.private_files.private`.
+        ours, see :func:`~worker.private_files.private_opener`.
       InputError: it can't be read or written, or a line other than the last is damaged.
     """
 
@@ -55,9 +55,9 @@ class Journal:
         self._campaign = campaign
         self._target = target or Target()
         try:
-            self._file = open(path, "a+b", buffering=0, opener=private)  # noqa: SIM115 - close() closes it
+            self._file = open(path, "a+b", buffering=0, opener=private_opener)  # noqa: SIM115 - close() closes it
         except OSError as error:
-            raise InputError(f"{unopened(path, error)}; choose another --out") from error
+            raise InputError(f"{open_problem(path, error)}; choose another --out") from error
         try:
             if not lock(self._file, path):
                 raise UsageError(f"{path}: another run has it open; wait for it, or choose another --out")
@@ -262,13 +262,13 @@ class Journal:
 
     def _headers(self) -> Iterator[dict[str, Any]]:
         # Among a million lines there are as many of these as shops: only they are parsed.
-        with open(self.path, "rb", opener=private) as file:
+        with open(self.path, "rb", opener=private_opener) as file:
             for raw in iter(lambda: file.readline(RESULT_LINE.size), b""):
                 if raw.startswith(_BEGINS_HEADER) and (line := _parse(raw)) is not None:
                     yield line
 
     def _lines(self) -> Iterator[dict[str, Any]]:
-        with open(self.path, "rb", opener=private) as file:
+        with open(self.path, "rb", opener=private_opener) as file:
             for number, raw in enumerate(iter(lambda: file.readline(RESULT_LINE.size), b""), start=1):
                 line = _parse(raw)
                 if line is None:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import dramatiq
 
-from worker.campaigns.dedup import SeenJobs
+from worker.campaigns.dedup import JobIndex
 from worker.campaigns.importer import Importer
 from worker.campaigns.results_file import ResultsFile
 from worker.campaigns.target import Target
@@ -20,7 +20,7 @@ from worker.embedded.journal import Journal
 from worker.errors import UsageError
 from worker.instants import SECOND
 from worker.model.result import Outcome
-from worker.private_files import may_be_replaced
+from worker.private_files import is_own_file
 from worker.scheduling.context import Context
 from worker.shops.registry import ShopRegistry
 from worker.store.memory.store import MemoryStore
@@ -35,7 +35,7 @@ def journal_of(out: Path) -> Path:
     return out.with_name(out.name + ".journal")
 
 
-ImporterOf = Callable[[SeenJobs], Importer]
+ImporterOf = Callable[[JobIndex], Importer]
 
 
 class App(Protocol):
@@ -130,19 +130,19 @@ class EmbeddedRun:
         path = journal_of(self._out)
         # Before anything is made; what else is wrong with the place is the journal's to tell.
         with suppress(OSError):
-            may_be_replaced(self._out)
+            is_own_file(self._out)
         if self._out.is_file() and self._out.stat().st_size and not path.exists():
             raise UsageError(
                 f"{self._out}: exists, but there is no {path.name} of a run to continue; choose another --out or move "
                 "the file"
             )
-        with Journal(path, self._campaign, self._target) as journal, SeenJobs() as seen:
-            finished = seen.mark_finished(journal.finished_ids())
+        with Journal(path, self._campaign, self._target) as journal, JobIndex() as index:
+            finished = index.mark_finished(journal.finished_ids())
             store = MemoryStore(self._clock, retention=0)
             journal.restore(store, self._ask)
             results = ResultsFile(self._out)
             self.tally.earlier = results.rebuild(journal.results())
-            importer = self._importer_of(seen)
+            importer = self._importer_of(index)
             # Closed in this order: the importer writes its rejected rows, then the results go to the disk.
             with closing(results), closing(iter(importer)) as jobs:
                 run = self._run = LocalRun(jobs, journal, self._record(results), patient=self._patient)

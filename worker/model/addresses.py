@@ -19,7 +19,7 @@ _VARIATION = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 """They choose between two drawings of the character before them and are no part of a name."""
 
 
-def spelled(text: str) -> str | None:
+def normalized_email(text: str) -> str | None:
     """The address as it is sent; None where the text is none. Blocks for nothing.
 
     One in ASCII stays as it is, case included. In others letters have their usual width, the local part is in NFC, and

@@ -253,9 +253,9 @@ def customer_key(bhid: str | None, shopid: str | None, email: str | None) -> str
 
 def _address(field: str, text: str) -> str:
     # Imported when used: a worker makes no jobs, and starts faster without the library behind it.
-    from worker.model.addresses import spelled
+    from worker.model.addresses import normalized_email
 
-    address = spelled(text)
+    address = normalized_email(text)
     if address is None:
         raise ValueError(f"{field}: is no e-mail address")
     return address

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from worker.errors import InputError
-from worker.private_files import private, unopened
+from worker.private_files import open_problem, private_opener
 from worker.text.visible import to_json
 
 OK = "ok"
@@ -66,12 +66,12 @@ class CallLog:
 
         Raises:
           InputError: the file can't be opened for writing.
-          UsageError: it is no file of ours, see :func:`~worker.private_files.private`.
+          UsageError: it is no file of ours, see :func:`~worker.private_files.private_opener`.
         """
         try:
-            self._file = open(path, "a", buffering=1, encoding="ascii", opener=private)  # noqa: SIM115 - close() closes it
+            self._file = open(path, "a", buffering=1, encoding="ascii", opener=private_opener)  # noqa: SIM115 - close() closes it
         except OSError as error:
-            raise InputError(f"{unopened(path, error)}; the sandbox can't write its log there") from error
+            raise InputError(f"{open_problem(path, error)}; the sandbox can't write its log there") from error
 
     def close(self) -> None:
         if self._file is not None:

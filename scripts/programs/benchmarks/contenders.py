@@ -18,7 +18,7 @@ from worker.rabbitmq.connection import connect, parameters
 from worker.rabbitmq.declare import declare_topology
 from worker.rabbitmq.producer import Producer
 from worker.rabbitmq.topology import queues
-from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET
+from worker.sandbox.config import SANDBOX_KEY_ID, SANDBOX_SECRET
 
 Send = Callable[[Job], None]
 """Publishes one job; returns once RabbitMQ has confirmed it."""

@@ -6,7 +6,9 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from worker.campaigns import Importer, ImportOptions, SeenJobs
+from worker.campaigns.dedup import JobIndex
+from worker.campaigns.importer import Importer
+from worker.campaigns.options import ImportOptions
 
 MAPPING = {"customer_email": "Email", "customer_shopid": "Customer ID"}
 
@@ -15,8 +17,8 @@ def main(export: Path) -> None:
     """Print rows, seconds and the peak of resident memory in KiB, which the kernel counts from the program's start."""
     options = ImportOptions(shop="shop", campaign="bench", channel="whatsapp", mapping=MAPPING)
     began = time.monotonic()
-    with SeenJobs() as seen:
-        importer = Importer([export], options, seen=seen, published_at=datetime.now(UTC), allowed_shops=None)
+    with JobIndex() as index:
+        importer = Importer([export], options, index=index, published_at=datetime.now(UTC), allowed_shops=None)
         jobs = sum(1 for _ in importer)
     seconds = time.monotonic() - began
     status = Path("/proc/self/status").read_text()

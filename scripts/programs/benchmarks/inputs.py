@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET
+from worker.sandbox.config import SANDBOX_KEY_ID, SANDBOX_SECRET
 
 UNLIMITED = {"per_second": 100_000, "burst": 100_000, "per_day": 100_000_000}
 """Keys of a shop that is never held back; its customers have one job each and so aren't either."""

@@ -14,7 +14,9 @@ from worker.model.verdicts import Verdict
 from worker.rabbitmq.topology import JOBS, RESULTS
 from worker.refer2.client import Refer2Client
 from worker.refer2.tokens import TokenMaker
-from worker.sandbox import Call, RunningSandbox, SandboxConfig
+from worker.sandbox.calls import Call
+from worker.sandbox.config import SandboxConfig
+from worker.sandbox.server import RunningSandbox
 from worker.scheduling.breaker import FIRST_PAUSE, LONGEST_PAUSE
 from worker.shops.config import ShopConfig
 from worker.shops.registry import ShopRegistry

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from worker.campaigns import Importer, ImportOptions, SeenJobs
+from worker.campaigns.dedup import JobIndex
+from worker.campaigns.importer import Importer
+from worker.campaigns.options import ImportOptions
 from worker.model.job import Job
 
 
@@ -46,9 +48,9 @@ def run_import(tmp_path: Path) -> Import:
         for path, content in zip(paths, contents, strict=True):
             path.write_bytes(content.encode() if isinstance(content, str) else content)
         asked = ImportOptions(**{"shop": "acme", "campaign": "spring", "channel": "whatsapp"} | options)
-        with SeenJobs() as seen:
-            seen.mark_finished(finished)
-            importer = Importer(paths, asked, seen=seen, published_at=None, allowed_shops=shops)
+        with JobIndex() as index:
+            index.mark_finished(finished)
+            importer = Importer(paths, asked, index=index, published_at=None, allowed_shops=shops)
             return Imported(importer, list(importer))
 
     return imported

@@ -5,7 +5,8 @@ import shlex
 import pytest
 
 from tests.unit.campaigns.conftest import Import
-from worker.campaigns import parse_consent, parse_mapping
+from worker.campaigns.columns import parse_mapping
+from worker.campaigns.consent import parse_consent
 from worker.errors import UsageError
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.unit.campaigns.conftest import Import, Imported
-from worker.campaigns import parse_consent
+from worker.campaigns.consent import parse_consent
 from worker.errors import UsageError
 
 HEADER = "customer_shopid,status,unsubscribed_at,vip\n"

@@ -2,8 +2,7 @@
 
 import pytest
 
-from worker.campaigns import SeenJobs
-from worker.campaigns.dedup import SeenResults
+from worker.campaigns.dedup import JobIndex, ResultIndex
 from worker.model.result import OUTCOMES, UNCALLED
 
 ONE, TWO = "0" * 31 + "1", "0" * 31 + "2"
@@ -11,41 +10,41 @@ ONE, TWO = "0" * 31 + "1", "0" * 31 + "2"
 
 def test_new_then_duplicate() -> None:
     """A job is new once and a duplicate from then on."""
-    with SeenJobs() as seen:
-        assert [seen.check(job_id) for job_id in (ONE, TWO, ONE, ONE)] == ["new", "new", "duplicate", "duplicate"]
+    with JobIndex() as index:
+        assert [index.check(job_id) for job_id in (ONE, TWO, ONE, ONE)] == ["new", "new", "duplicate", "duplicate"]
 
 
 def test_finished_then_duplicate() -> None:
     """A job that an earlier run finished is said to be so once; marking it again changes nothing."""
-    with SeenJobs() as seen:
-        seen.mark_finished([ONE, ONE])
-        seen.mark_finished(iter([ONE]))
-        assert [seen.check(job_id) for job_id in (ONE, ONE, TWO)] == ["finished", "duplicate", "new"]
+    with JobIndex() as index:
+        index.mark_finished([ONE, ONE])
+        index.mark_finished(iter([ONE]))
+        assert [index.check(job_id) for job_id in (ONE, ONE, TWO)] == ["finished", "duplicate", "new"]
 
 
 @pytest.mark.parametrize("first", OUTCOMES)
 @pytest.mark.parametrize("second", OUTCOMES)
 def test_results_of_one_job(first: str, second: str) -> None:
     """Only a job that was not called has a second result that counts, and only one that tells of a call."""
-    with SeenResults() as seen:
-        assert seen.check(ONE, first) == "new"
+    with ResultIndex() as index:
+        assert index.check(ONE, first) == "new"
         supersedes = first in UNCALLED and second not in UNCALLED
-        assert seen.check(ONE, second) == ("superseding" if supersedes else "repeated")
-        assert seen.check(ONE, "expired") == "repeated"
-        assert seen.check(TWO, second) == "new"
+        assert index.check(ONE, second) == ("superseding" if supersedes else "repeated")
+        assert index.check(ONE, "expired") == "repeated"
+        assert index.check(TWO, second) == "new"
 
 
 def test_many() -> None:
     """A hundred thousand ids keep apart."""
-    with SeenJobs() as seen:
+    with JobIndex() as index:
         ids = [f"{number * 2**100:032x}" for number in range(100_000)]
-        seen.mark_finished(ids[:50_000])
-        assert {seen.check(job_id) for job_id in ids[:50_000]} == {"finished"}
-        assert {seen.check(job_id) for job_id in ids[50_000:]} == {"new"}
-        assert {seen.check(job_id) for job_id in ids} == {"duplicate"}
+        index.mark_finished(ids[:50_000])
+        assert {index.check(job_id) for job_id in ids[:50_000]} == {"finished"}
+        assert {index.check(job_id) for job_id in ids[50_000:]} == {"new"}
+        assert {index.check(job_id) for job_id in ids} == {"duplicate"}
 
 
 def test_no_id() -> None:
     """What is no job id is a mistake of the caller's."""
-    with SeenJobs() as seen, pytest.raises(ValueError, match="non-hexadecimal"):
-        seen.check("xy")
+    with JobIndex() as index, pytest.raises(ValueError, match="non-hexadecimal"):
+        index.check("xy")

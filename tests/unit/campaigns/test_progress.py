@@ -3,7 +3,7 @@
 import pytest
 
 from tests.unit.making import NOON, make_limits
-from worker.campaigns.progress import Standing, seconds_to_go, unaccounted
+from worker.campaigns.progress import Progress, seconds_to_go, unaccounted
 from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import Rate
 from worker.store.shop_state import ShopState
@@ -23,26 +23,26 @@ COUNTERS = {
 
 def test_standing() -> None:
     """What is left is what was published less duplicates, dead ones and results."""
-    standing = Standing.of("spring", "acme", COUNTERS)
-    assert standing.rejected == {"no_customers_match_customer_identity": 7, "rule": 1}
-    assert standing.outcomes["rejected"] == 8
-    assert standing.results == 53
-    assert standing.left == 40
+    progress = Progress.of("spring", "acme", COUNTERS)
+    assert progress.rejected == {"no_customers_match_customer_identity": 7, "rule": 1}
+    assert progress.outcomes["rejected"] == 8
+    assert progress.results == 53
+    assert progress.left == 40
 
 
 @pytest.mark.parametrize(("in_queues", "dead", "gap"), [(40, 2, 0), (39, 2, 1), (41, 2, -1), (38, 4, 0), (40, 0, 2)])
 def test_unaccounted(in_queues: int, dead: int, gap: int) -> None:
     """Jobs in the queues and dead ones make up for what is left, dead ones that nobody has counted too."""
-    assert unaccounted([Standing.of("spring", "acme", COUNTERS)], in_queues=in_queues, dead=dead) == gap
+    assert unaccounted([Progress.of("spring", "acme", COUNTERS)], in_queues=in_queues, dead=dead) == gap
 
 
 def test_letters_taken_out_are_accounted_for() -> None:
     """A letter that was dropped or replayed is missing nowhere, whether its death was counted before or not."""
     # Two deaths were counted by workers; a third, which RabbitMQ alone knew of, as its letter was removed.
     counters = COUNTERS | {"dead": 3, "removed": 2}
-    standing = Standing.of("spring", "acme", counters)
-    assert standing.left == 39
-    assert unaccounted([standing], in_queues=39, dead=1) == 0
+    progress = Progress.of("spring", "acme", counters)
+    assert progress.left == 39
+    assert unaccounted([progress], in_queues=39, dead=1) == 0
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from worker.campaigns.csv_escaping import verbatim
+from worker.campaigns.csv_escaping import unescape_cells
 from worker.campaigns.results_file import COLUMNS, Format, ResultsFile, header, row
 from worker.errors import InputError, UsageError
 from worker.text.bounds import RESULT as LARGEST
@@ -70,7 +70,7 @@ def test_any_text_comes_back_from_the_csv(message: str) -> None:
     text = row({**RESULT, "message": message})
     assert len(text.splitlines()) == 1
     (cells,) = rows_of(header() + text)
-    assert verbatim([cells["message"]]) == [message]
+    assert unescape_cells([cells["message"]]) == [message]
     assert cells["job_id"] == RESULT["job_id"]
 
 
@@ -84,7 +84,7 @@ def test_no_cell_is_a_formula(text: str) -> None:
     (cells,) = rows_of(header() + row(result))
     for name in ("message", "reference", "customer_shopid", "link"):
         assert cells[name] == f"'{text}"
-    assert verbatim(cells.values()).count(text) == 4
+    assert unescape_cells(cells.values()).count(text) == 4
 
 
 def test_json_lines_are_verbatim(path: Path) -> None:

@@ -6,8 +6,12 @@ import pytest
 
 from tests.unit.campaigns.conftest import Import
 from tests.unit.making import foreign_job
-from worker.campaigns import Importer, ImportOptions, SeenJobs, parse_consent, parse_mapping
 from worker.campaigns.channels import LOOKED_AT
+from worker.campaigns.columns import parse_mapping
+from worker.campaigns.consent import parse_consent
+from worker.campaigns.dedup import JobIndex
+from worker.campaigns.importer import Importer
+from worker.campaigns.options import ImportOptions
 from worker.campaigns.rows import ORDINARY
 from worker.errors import UsageError
 
@@ -164,8 +168,8 @@ def test_another_unknown_channel_of_the_command(tmp_path: Path, given: str) -> N
     export = tmp_path / "export.csv"
     export.write_text("customer_email\na@example.com\n")
     options = ImportOptions(shop="acme", campaign="spring", channel=given)
-    with SeenJobs() as seen:
-        importer = Importer([export], options, seen=seen, published_at=None, allowed_shops=None)
+    with JobIndex() as index:
+        importer = Importer([export], options, index=index, published_at=None, allowed_shops=None)
         importer.check()
         assert importer.warnings == (f"a channel '{given}' is unknown here and is sent as it is",)
         assert [job.channel for job in importer] == [given]

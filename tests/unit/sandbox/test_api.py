@@ -11,7 +11,8 @@ from worker.clock import ManualClock
 from worker.instants import SECOND
 from worker.model.rehearsal import is_rehearsed
 from worker.model.verdicts import DOCUMENTED_CODES
-from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET, RunningSandbox, SandboxConfig
+from worker.sandbox.config import SANDBOX_KEY_ID, SANDBOX_SECRET, SandboxConfig
+from worker.sandbox.server import RunningSandbox
 
 NOW = 1_900_000_000 * SECOND
 ACME_SECRET = "a-secret-of-acme-made-up-for-this-test-0001"

@@ -8,7 +8,9 @@ import requests
 
 from worker.errors import UsageError
 from worker.model.verdicts import DOCUMENTED_CODES
-from worker.sandbox import HELP, SANDBOX_KEY_ID, SANDBOX_SECRET, Behaviour, RunningSandbox, SandboxConfig
+from worker.sandbox.config import SANDBOX_KEY_ID, SANDBOX_SECRET, SandboxConfig
+from worker.sandbox.misbehaviour import HELP, Behaviour
+from worker.sandbox.server import RunningSandbox
 
 TOKEN = jwt.encode({"aud": "BH", "sub": "acme"}, SANDBOX_SECRET, "HS256", headers={"kid": SANDBOX_KEY_ID})
 

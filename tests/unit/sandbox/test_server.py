@@ -18,7 +18,8 @@ import requests
 from worker.clock import ManualClock
 from worker.errors import ConfigurationError, InputError, UsageError
 from worker.instants import SECOND
-from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET, RunningSandbox, SandboxConfig, make_limits
+from worker.sandbox.config import SANDBOX_KEY_ID, SANDBOX_SECRET, SandboxConfig, make_limits
+from worker.sandbox.server import RunningSandbox
 
 NOW = 1_900_000_000 * SECOND
 BODY = {"customer": {"email": "jane@example.com"}, "channel": "sms"}
@@ -181,7 +182,7 @@ def test_closing_twice_is_fine() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_serve_prints_its_url_and_stops_at_a_signal(number: signal.Signals) -> None:
     """As a program it says where it listens in one line and ends cleanly."""
-    program = "from worker.sandbox import *; serve(SandboxConfig(), '127.0.0.1', 0)"
+    program = "from worker.sandbox.server import SandboxConfig, serve; serve(SandboxConfig(), '127.0.0.1', 0)"
     # Not by `-X dev`: asyncio then writes a line about each step that takes 0.1 s, as any does on a busy machine.
     with subprocess.Popen(
         [sys.executable, "-W", "error", "-c", program],

@@ -9,8 +9,9 @@ import requests
 from worker.clock import ManualClock
 from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import ShopLimits
-from worker.sandbox import SANDBOX_KEY_ID, SANDBOX_SECRET, RunningSandbox, SandboxConfig, make_limits
+from worker.sandbox.config import SANDBOX_KEY_ID, SANDBOX_SECRET, SandboxConfig, make_limits
 from worker.sandbox.responses import RefusedError
+from worker.sandbox.server import RunningSandbox
 from worker.sandbox.throttle import Throttle
 
 NOW = 20_000 * DAY

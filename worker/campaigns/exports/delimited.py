@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from operator import itemgetter
 
 from worker.campaigns.columns import ColumnMatcher, normalized
-from worker.campaigns.csv_escaping import REJECTS, verbatim
+from worker.campaigns.csv_escaping import REJECTS, unescape_cells
 from worker.campaigns.exports.base import FIELDS, Record, Values
 from worker.campaigns.exports.cells import Flaw, Row, RowReader
 from worker.campaigns.exports.dialect import DELIMITERS, read_dialect
@@ -80,7 +80,7 @@ class DelimitedExport:
                     yield from self._rejected(row, doubtful=doubtful)
                     continue
                 if ours:
-                    cells = verbatim(cells)
+                    cells = unescape_cells(cells)
                     stays = next((reason for reason in _STAYS if rejects and reason == cells[1].strip()), None)
                     if stays:
                         yield Record(line, None, cells, stays)
@@ -107,7 +107,7 @@ class DelimitedExport:
         used = len(self.columns) - 1 in self._places.values()
         if used and row.texts[-1][-1] not in "\r\n" and row.cells[-1].strip():
             said = f"line {row.line} is the last and has no line end; if the file was cut off, so was its last cell"
-            self._source.notices.once(f"open {self.path}", f"{self.path}: {said}")
+            self._source.warnings.once(f"open {self.path}", f"{self.path}: {said}")
 
     def _skip_header(self, lines: Lines) -> None:
         for _ in range(self._dialect.first - 1):
@@ -126,7 +126,7 @@ class DelimitedExport:
         if row.flaw and row.flaw in _SAID:
             self._say(row.flaw, _SAID[row.flaw], row.line)
         if self._dialect.ours and row.cells:
-            yield Record(row.line, None, verbatim(row.cells))
+            yield Record(row.line, None, unescape_cells(row.cells))
             return
         # Each line by itself: there may be a row in any of them.
         for line, text in enumerate(row.texts, row.line):
@@ -135,7 +135,7 @@ class DelimitedExport:
 
     def _say(self, kind: str, text: str, line: int) -> None:
         said = f"{self.path}: rows are left out that {text} (first in line {line})"
-        self._source.notices.once(f"{kind} {self.path}", said)
+        self._source.warnings.once(f"{kind} {self.path}", said)
 
     def _header_in(self, cells: Sequence[str]) -> RejectReason:
         """What a row is in which a customer has the name of a column: a header of the same columns, or of others."""

@@ -13,7 +13,7 @@ _JSONL_SUFFIXES = frozenset({".jsonl", ".ndjson"})
 def open_export(source: Source, matcher: ColumnMatcher) -> Export:
     """An export with its header understood: JSONL by its suffix or its first character, CSV otherwise.
 
-    What is found out about its rows as they are read goes to its ``notices``.
+    What is found out about its rows as they are read goes to its ``warnings``.
 
     Raises:
       InputError: the file can't be read.

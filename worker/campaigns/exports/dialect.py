@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from worker.campaigns.columns import ColumnMatcher
-from worker.campaigns.csv_escaping import is_ours, verbatim
+from worker.campaigns.csv_escaping import is_ours, unescape_cells
 from worker.campaigns.exports.cells import may_be_several
 from worker.campaigns.exports.text import Lines, OverlongRowError, Source
 from worker.errors import InputError, UsageError
@@ -75,7 +75,7 @@ def read_dialect(source: Source, matcher: ColumnMatcher) -> Dialect:
             "column names in one line"
         )
     ours = is_ours(table.header)
-    return Dialect(delimiter, verbatim(table.header) if ours else table.header, first, ours)
+    return Dialect(delimiter, unescape_cells(table.header) if ours else table.header, first, ours)
 
 
 def _sample(path: Path, lines: Lines) -> tuple[int, str | None, Sequence[str]]:
@@ -127,7 +127,7 @@ def _table(sample: Sequence[str], delimiter: str) -> _Table:
 
 def _fits(path: Path, matcher: ColumnMatcher, header: Sequence[str]) -> bool:
     try:
-        matcher.match(path, verbatim(header) if is_ours(header) else header, unique=True)
+        matcher.match(path, unescape_cells(header) if is_ours(header) else header, unique=True)
     except UsageError:
         return False
     return True

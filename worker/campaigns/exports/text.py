@@ -14,7 +14,7 @@ from io import TextIOWrapper
 from pathlib import Path
 
 from worker.campaigns.exports.encodings import LOOKED_AT, Encoding
-from worker.campaigns.warnings import Notices
+from worker.campaigns.warnings import ImportWarnings
 from worker.errors import InputError
 
 MAX_ROW = 4 * 1024 * 1024
@@ -38,11 +38,11 @@ class Lines(Iterator[str]):
     ones can be given back. That is how a stray quote costs one line and not everything up to the next quote.
     """
 
-    def __init__(self, stream: TextIOWrapper, encoding: Encoding, path: Path, notices: Notices) -> None:
+    def __init__(self, stream: TextIOWrapper, encoding: Encoding, path: Path, warnings: ImportWarnings) -> None:
         self._readline = stream.readline
         self._encoding = encoding
         self._path = path
-        self._notices = notices
+        self._warnings = warnings
         self._returned: list[str] = []
         self._size = 0
         self.number = 0
@@ -111,7 +111,7 @@ class Lines(Iterator[str]):
         except UnicodeDecodeError:
             self.damaged = True
             return line
-        self._notices.once(
+        self._warnings.once(
             f"encoding {self._path}",
             f"{self._path}: line {self.number + 1} is not UTF-8 and is read as Windows-1252, as is every other such "
             "line; if they are in another encoding, name it, such as --encoding cp1250, cp1251 or cp932",
@@ -123,12 +123,12 @@ class Lines(Iterator[str]):
 class Source:
     """The file of an export and how it is read: by the ``encoding`` that the command names, or by what it shows.
 
-    What was guessed goes to ``notices``.
+    What was guessed goes to ``warnings``.
     """
 
     path: Path
     encoding: str | None
-    notices: Notices
+    warnings: ImportWarnings
 
     @contextmanager
     def lines(self) -> Iterator[Lines]:
@@ -150,6 +150,6 @@ class Source:
                 file.seek(0)
                 encoding = Encoding.of(path, start, self.encoding)
                 with encoding.text(file) as stream:
-                    yield Lines(stream, encoding, path, self.notices)
+                    yield Lines(stream, encoding, path, self.warnings)
         except OSError as error:
             raise InputError(f"{path}: can't be read: {error.strerror or 'input/output error'}") from error

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from worker.campaigns.progress import Standing
+from worker.campaigns.progress import Progress
 from worker.cli import console, options
 from worker.cli.settings import load
 from worker.cli.shop_view import limits_of
@@ -97,7 +97,7 @@ def status(
     finally:
         if not isinstance(store, ConfigurationError):
             store.close()
-    if campaign is not None and not found["campaigns"] and look.standings is not None:
+    if campaign is not None and not found["campaigns"] and look.campaigns is not None:
         console.say(f"no job of a campaign {campaign} has been counted; check the name")
     if look.problems:
         raise typer.Exit(max(problem.exit_code for problem in look.problems))
@@ -137,20 +137,20 @@ def _look(store: Store | ConfigurationError, loaded: Settings, *, paced_only: bo
         if isinstance(store, ConfigurationError):
             raise store
         tallies = ask_each(store.tallies, shops)
-        standings = [
-            Standing.of(campaign, slug, counters)
+        campaigns = [
+            Progress.of(campaign, slug, counters)
             for slug, of_shop in zip(shops, tallies, strict=True)
             for campaign, counters in sorted(of_shop.items())
         ]
         at = time.monotonic()
         if paced_only:
-            return Look(at, shops, standings)
+            return Look(at, shops, campaigns)
         controls, now = store.controls(), SystemClock().now()
         states = ask_each(lambda slug: _state(store, slug, shops[slug], controls, now), shops)
     except (StoreError, ConfigurationError) as error:
         problems.append(error)
         return Look(time.monotonic(), shops, None, depths=queues, problems=problems)
-    return Look(at, shops, standings, dict(zip(shops, states, strict=True)), controls, queues, problems=problems)
+    return Look(at, shops, campaigns, dict(zip(shops, states, strict=True)), controls, queues, problems=problems)
 
 
 def _asked(look: Look, loaded: Settings, shop: str | None) -> Look:

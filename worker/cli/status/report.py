@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.campaigns.progress import Standing, seconds_to_go, unaccounted
+from worker.campaigns.progress import Progress, seconds_to_go, unaccounted
 from worker.cli.shop_view import GateView, gate_of, limit_data
 from worker.cli.shops.serving import unserved
 from worker.errors import ReferralError
@@ -25,13 +25,13 @@ LAG_SECONDS = 6.0
 class Look:
     """What was found at ``at`` (seconds of a monotonic clock).
 
-    ``shops`` has None for those whose table in the shops file can't be used. ``standings`` is None where the store is
+    ``shops`` has None for those whose table in the shops file can't be used. ``campaigns`` is None where the store is
     out of reach, ``depths`` where RabbitMQ is; ``problems`` say so.
     """
 
     at: float
     shops: Mapping[str, ListedShop | None]
-    standings: Sequence[Standing] | None
+    campaigns: Sequence[Progress] | None
     states: Mapping[str, ShopState] = field(default_factory=dict)
     controls: Controls = field(default_factory=Controls)
     depths: Depths | None = None
@@ -44,40 +44,40 @@ class Look:
     def results(self) -> Counter[str]:
         """Results by shop."""
         counts: Counter[str] = Counter()
-        for standing in self.standings or ():
-            counts[standing.shop] += standing.results
+        for progress in self.campaigns or ():
+            counts[progress.shop] += progress.results
         return counts
 
 
 def report(earlier: Look, look: Look, campaign: str | None, shop: str | None) -> dict[str, Any]:
     """What `referrals status --json` prints, of one campaign or shop if told so; the pace is that since ``earlier``."""
-    standings = look.standings or ()
+    campaigns = look.campaigns or ()
     found = look.depths or Depths({}, "nowhere: RabbitMQ is out of reach", complete=False)
     seconds = look.at - earlier.at
-    paced = earlier.standings is not None and look.standings is not None and seconds > 0
+    paced = earlier.campaigns is not None and look.campaigns is not None and seconds > 0
     # Of a shop that the earlier look didn't know every result of its life would count as one of these seconds.
     paces = _done(earlier, look) if paced else {}
     delayed = sum(_total(found.queues.get(f"referrals.delay.{level}")) for level in DELAYS)
     dead = _total(found.queues.get(DEAD))
     waiting = {slug: found.queues.get(shop_queue(slug)) for slug in look.shops}
-    gap = unaccounted(standings, in_queues=delayed + sum(map(_total, waiting.values())), dead=dead)
+    gap = unaccounted(campaigns, in_queues=delayed + sum(map(_total, waiting.values())), dead=dead)
     # What moved while the depths grew old is in both counts or in none.
     slack = (sum(paces.values()) / seconds) * LAG_SECONDS * 2 if paced else 0
     empty = {slug for slug, depth in waiting.items() if found.complete and not delayed and not _total(depth)}
     name = canonical(campaign)
     shown = [
-        standing
-        for standing in standings
-        if (campaign is None or canonical(standing.campaign) == name) and shop in (None, standing.shop)
+        progress
+        for progress in campaigns
+        if (campaign is None or canonical(progress.campaign) == name) and shop in (None, progress.shop)
     ]
-    named = {standing.shop for standing in shown} if campaign is not None else look.shops.keys()
+    named = {progress.shop for progress in shown} if campaign is not None else look.shops.keys()
     gates = {slug: _gate(slug, look) for slug in look.shops}
     idle = unserved(gates, look.consumers or {}, max((state.at for state in look.states.values()), default=0))
     left: Counter[str] = Counter()
-    for standing in standings:
-        left[standing.shop] += max(0, standing.left)
+    for progress in campaigns:
+        left[progress.shop] += max(0, progress.left)
     return {
-        "campaigns": [_campaign(standing, ended=standing.shop in empty) for standing in shown],
+        "campaigns": [_campaign(progress, ended=progress.shop in empty) for progress in shown],
         "shops": [
             _shop(
                 slug,
@@ -96,7 +96,7 @@ def report(earlier: Look, look: Look, campaign: str | None, shop: str | None) ->
         "dead": dead if look.depths else None,
         "results_waiting": _total(found.queues.get(RESULTS)) if look.depths else None,
         "depths_from": found.source,
-        "unaccounted": None if not found.complete or look.standings is None else gap if abs(gap) > slack else 0,
+        "unaccounted": None if not found.complete or look.campaigns is None else gap if abs(gap) > slack else 0,
         "problems": [*map(str, look.problems), *look.policies],
     }
 
@@ -143,20 +143,20 @@ def _shop(slug: str, look: Look, depth: Depth | None, left: int, pace: float | N
     }
 
 
-def _campaign(standing: Standing, *, ended: bool) -> dict[str, Any]:
+def _campaign(progress: Progress, *, ended: bool) -> dict[str, Any]:
     # More have ended than were counted as published: how many there are yet to come nobody has counted, unless RabbitMQ
     # has none of the shop's.
-    uncounted = max(0, -standing.left)
+    uncounted = max(0, -progress.left)
     return {
-        "campaign": standing.campaign,
-        "shop": standing.shop,
-        "published": standing.published,
+        "campaign": progress.campaign,
+        "shop": progress.shop,
+        "published": progress.published,
         "uncounted": uncounted,
-        **standing.outcomes,
-        "rejected_by_code": dict(standing.rejected),
-        "duplicates": standing.duplicates,
-        "dead": standing.dead,
-        "left": standing.left if not uncounted else 0 if ended else None,
+        **progress.outcomes,
+        "rejected_by_code": dict(progress.rejected),
+        "duplicates": progress.duplicates,
+        "dead": progress.dead,
+        "left": progress.left if not uncounted else 0 if ended else None,
     }
 
 

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from tests.unit.campaigns.conftest import Import
-from worker.campaigns import parse_consent
+from worker.campaigns.consent import parse_consent
 from worker.campaigns.exports.text import MAX_ROW
 from worker.errors import UsageError
 

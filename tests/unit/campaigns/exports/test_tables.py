@@ -10,7 +10,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.unit.making import PATIENT
-from worker.campaigns import Importer, ImportOptions, SeenJobs
+from worker.campaigns.dedup import JobIndex
+from worker.campaigns.importer import Importer
+from worker.campaigns.options import ImportOptions
 
 COLUMNS = ["customer_email", "customer_shopid", "sender", "reference", "note"]
 FREE = ("sender", "reference", "note")
@@ -183,11 +185,11 @@ def plain(text: str) -> str:
 @PATIENT
 def test_each_row_is_sent_as_it_is_or_rejected_with_its_line(table: Table, encoding: str) -> None:
     """Whatever mistakes a table has, no job has a cell of another row or column, and no row vanishes."""
-    with tempfile.TemporaryDirectory() as folder, SeenJobs() as seen:
+    with tempfile.TemporaryDirectory() as folder, JobIndex() as index:
         path = Path(folder, "a.csv")
         path.write_bytes(table.text.encode(encoding))
         options = ImportOptions(shop="acme", campaign="spring", channel="sms")
-        importer = Importer([path], options, seen=seen, published_at=None, allowed_shops=None)
+        importer = Importer([path], options, index=index, published_at=None, allowed_shops=None)
         jobs = list(importer)
         rejects = {
             int(line.partition(",")[0]) for file in importer.reject_files for line in file.read_text().splitlines()[1:]

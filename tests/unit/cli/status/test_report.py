@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.unit.making import NOON, make_shop
-from worker.campaigns.progress import Standing
+from worker.campaigns.progress import Progress
 from worker.cli.status.report import Look, report
 from worker.cli.status.text import Frame, lines_of, remarks
 from worker.errors import BrokerError, ConfigurationError, StoreError
@@ -37,7 +37,7 @@ def look_at(
     queues = {f"referrals.shop.{slug}": Depth(jobs, 0) for slug, jobs in (waiting or {}).items()}
     usual = {
         "shops": shops,
-        "standings": [Standing.of(campaign, shop, counted) for (campaign, shop), counted in counters.items()],
+        "campaigns": [Progress.of(campaign, shop, counted) for (campaign, shop), counted in counters.items()],
         "states": dict.fromkeys(slugs, STATE),
         "depths": Depths(queues, "RabbitMQ's metrics", complete=True),
     }
@@ -46,7 +46,7 @@ def look_at(
 
 def told(look: Look, campaign: str | None = None, shop: str | None = None) -> dict[str, Any]:
     """The report, after a first look at which all was as it is now."""
-    return report(Look(0.0, look.shops, look.standings), look, campaign, shop)
+    return report(Look(0.0, look.shops, look.campaigns), look, campaign, shop)
 
 
 def test_jobs_that_nobody_counted() -> None:
@@ -131,7 +131,7 @@ def test_no_worker() -> None:
 
 def test_without_campaigns() -> None:
     """There is no heading of a table that has no rows."""
-    look = look_at({("a", "acme"): SENT}, standings=None, states={}, problems=[StoreError("away")])
+    look = look_at({("a", "acme"): SENT}, campaigns=None, states={}, problems=[StoreError("away")])
     assert lines_of(told(look), Frame(80))[0].startswith("shop")
 
 
@@ -177,7 +177,7 @@ def test_a_shop_whose_table_is_wrong() -> None:
 def test_without_the_store_or_rabbitmq() -> None:
     """The one's numbers are shown without the other's, and none is made up."""
     counters = {("a", "acme"): SENT}
-    blind = told(look_at(counters, standings=None, states={}, waiting={"acme": 60}, problems=[StoreError("away")]))
+    blind = told(look_at(counters, campaigns=None, states={}, waiting={"acme": 60}, problems=[StoreError("away")]))
     assert (blind["campaigns"], blind["shops"][0]["waiting"], blind["shops"][0]["gate"]) == ([], 60, "?")
     assert (blind["unaccounted"], blind["problems"]) == (None, ["away"])
     deaf = told(look_at(counters, depths=None, problems=[BrokerError("away")]))
