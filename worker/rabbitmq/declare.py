@@ -1,4 +1,9 @@
-"""What this system needs on RabbitMQ is declared, or found to be there as somebody else has declared it."""
+"""Declares what this system needs on RabbitMQ, or accepts what somebody else has declared.
+
+RabbitMQ answers a declaration that differs from what exists, or that the user may not make, by closing the channel. So
+every attempt here may cost a channel, and each function that attempts returns the channel to go on with. All of it
+blocks, a round trip for each item.
+"""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -17,11 +22,11 @@ NOT_FOUND = 404
 RESOURCE_LOCKED = 405
 PRECONDITION_FAILED = 406
 
-# How RabbitMQ words the first difference it finds between a declaration and what exists, cut off at 255 bytes.
+# How RabbitMQ words the first difference between a declaration and what exists; it cuts its words off at 255 bytes.
 _INEQUIVALENT = re.compile(
     r"inequivalent arg '(?P<name>[^']+)'.* but current is (none|(the value )?('(?P<number>-?\d+)'|'(?P<text>[^']*)'))"
 )
-# Only a classic queue can differ in these.
+# A queue that differs in one of these is a classic one, whose messages one broken node can lose.
 _TYPE_OF_QUEUE = {"x-queue-type", "durable", "auto_delete", "exclusive"}
 _LENGTHS = {"x-max-length", "x-max-length-bytes"}
 
@@ -33,12 +38,11 @@ def declare_topology(
     exchanges: Iterable[Exchange] = EXCHANGES,
     strict: bool = True,
 ) -> list[str]:
-    """Declare the exchanges and the given queues; returns what differs from version 1 but can be lived with.
+    """Declare the exchanges and queues; returns a line for each difference from version 1 that does no harm.
 
-    A queue that exists with other arguments is taken if it is a quorum queue. For a user that may not configure,
-    everything must have been declared by another; what exists is then taken as it is.
-
-    Unless ``strict``, one that would lose messages is taken too: for those who only take out of it.
+    A quorum queue that exists with other arguments is accepted, unless it would lose messages. With ``strict`` off such
+    a one is accepted too: a caller that only takes messages out of it loses none. For a user that may not configure,
+    another user must have declared everything, and what exists is accepted as it is.
 
     Raises:
       ConfigurationError: a queue exists that this system can't run on, or is missing and can't be made by this user.
@@ -51,7 +55,8 @@ def declare_topology(
         may_configure = True
         for item in items:
             if not may_configure:
-                # RabbitMQ logs an error for each refusal, and there may be a thousand shops.
+                # Asked passively from here on: RabbitMQ logs an error for each refusal, and a thousand shops would
+                # make a thousand.
                 channel, exists = _look(connection, channel, item)
                 if exists:
                     continue
@@ -63,6 +68,10 @@ def declare_topology(
 
 def hold_single(connection: Connection) -> None:
     """Take the exclusive queue of a process on the memory store, for as long as the connection lasts.
+
+    Limits and ledger in one process's memory hold for that process alone. A second one would call again what the first
+    has called, so RabbitMQ, which both share, refuses it (405).
+
 
     Raises:
       ConfigurationError: another process holds it, or this user may not take it.
@@ -86,10 +95,14 @@ def hold_single(connection: Connection) -> None:
 
 
 def refuse_mixture(connection: Connection, shops: Iterable[str], *, shared: bool) -> None:
-    """Find out whether workers of the other kind are at work: by ``shared`` limits, or by those in one's own memory.
+    """Refuse to work beside workers of the other kind of store: ``shared``, or each process's own memory.
+
+    A process on the memory store holds :data:`SINGLE`. Workers on a shared store are recognised by their consumers on
+    the shops' queues.
+
 
     Raises:
-      ConfigurationError: they are; neither would know of the other's calls.
+      ConfigurationError: there are such workers; neither would know of the other's calls.
       BrokerError: the connection broke.
     """
     with as_broker_errors(connection.node):
@@ -126,8 +139,7 @@ def _attempt(
     *,
     strict: bool,
 ) -> tuple[BlockingChannel, bool]:
-    # Also says whether this user may not configure the item. RabbitMQ answers a refused declaration by closing the
-    # channel, so each attempt may leave us with a new one.
+    # The channel to go on with, and whether this user may not configure the item.
     what = f"{'exchange' if isinstance(item, Exchange) else 'queue'} {item.name}"
     try:
         _declare(channel, item, passive=False)
@@ -159,7 +171,7 @@ def _attempt(
 
 
 def _look(connection: Connection, channel: BlockingChannel, item: Exchange | Queue) -> tuple[BlockingChannel, bool]:
-    # Whether the item exists, which anybody may ask; and the channel to go on with.
+    # The channel to go on with, and whether the item exists. Asking that needs no permission.
     try:
         _declare(channel, item, passive=True)
     except pika.exceptions.ChannelClosedByBroker as error:
@@ -172,9 +184,9 @@ def _look(connection: Connection, channel: BlockingChannel, item: Exchange | Que
 def _take(
     connection: Connection, wanted: Queue, refusal: str, differences: list[str], *, strict: bool
 ) -> BlockingChannel:
-    # RabbitMQ tells one difference at a time, in an order of its own: a classic queue may first be told by its
-    # dead-letter exchange. So what is told is put into the declaration until it fits the queue. That is bound last:
-    # nothing may come into one that would lose it.
+    # RabbitMQ names one difference at a time, in an order of its own: for a classic queue the first may be its
+    # dead-letter exchange. So each difference is copied into the declaration until that fits the queue. Only then is
+    # the queue bound: no message may reach a queue that would lose it.
     what = f"queue {wanted.name}"
     arguments, told = dict(wanted.arguments), {}
     while True:
@@ -210,17 +222,18 @@ def _take(
 
 
 def _loses(wanted: Queue, arguments: Mapping[str, Any], default_delivery_limit: int) -> bool:
-    # Whether a message may leave a queue with these arguments for another place than the one that version 1 has for it.
+    # Whether a queue with these arguments can let a message go to another place than version 1 has for it, or nowhere.
     full = bool(_LENGTHS & arguments.keys()) and arguments.get("x-overflow") != "reject-publish"
-    # What comes into a delay queue has an expiry of its own.
+    # A delay queue's messages are meant to expire.
     drops = full or "x-message-ttl" in arguments or "x-message-ttl" in wanted.arguments
     most = arguments.get("x-delivery-limit", default_delivery_limit)
     gives_up = 0 <= most < wanted.arguments.get("x-delivery-limit", 0)
     place, key = arguments.get("x-dead-letter-exchange"), arguments.get("x-dead-letter-routing-key")
     parks = place is not None and place == wanted.arguments.get("x-dead-letter-exchange") and key is None
-    # What is a result or dead already has nowhere else to be; and what expires with its queue goes nowhere.
+    # Results and dead letters have no other place to be parked in. And what expires with its queue (x-expires) goes
+    # nowhere.
     never = drops and wanted.name in {RESULTS, DEAD}
-    # A worker rejects what is too large to hold.
+    # A worker rejects a message that is too large for it, so a shop's queue must dead-letter to the right place.
     rejects = wanted.name.startswith(SHOP_PREFIX)
     return never or "x-expires" in arguments or ((drops or gives_up or rejects) and not parks)
 

@@ -1,4 +1,4 @@
-"""The producing side: jobs go out confirmed, or the caller hears that they did not."""
+"""The producing side: each job is confirmed by RabbitMQ, or the caller gets an error."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,15 +16,16 @@ from worker.rabbitmq.publisher import Done, Outgoing, Publisher, ignore_outcome
 from worker.rabbitmq.topology import EXCHANGES, JOBS, PRODUCER_PREFIX, producer_exchange, queues
 
 WINDOW = 1000
-"""Unconfirmed messages in flight; enough to keep RabbitMQ's disk busy, few enough to bound memory."""
+"""Unconfirmed messages in flight: enough to keep RabbitMQ's disk busy, and few enough to bound memory (64 MiB)."""
 
 
 class Producer:
-    """Publishes jobs over one connection, confirms pipelined. A context manager; leaving it waits for all confirms.
+    """Publishes jobs over one connection with pipelined confirms. A context manager; leaving it waits for all confirms.
 
-    Jobs whose confirm never came may have arrived: publish them again, the ledger calls once for one job id.
-    ``timeout`` is in seconds and counts while nothing is confirmed. One with a ``name`` publishes by its own exchange,
-    for those shops that the workers' shops file gives it.
+    For one thread. A job whose confirm never came may have arrived all the same; publishing it again is safe, since the
+    ledger lets one job id be called once. ``timeout`` (seconds) counts while nothing is confirmed. A producer with a
+    ``name`` publishes by an exchange of its own, and reaches only the shops whose table in the workers' shops file
+    names it.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Producer:
         """Confirmed jobs by shop and campaign."""
 
     def declare(self, shops: Iterable[str]) -> list[str]:
-        """Declare everything these shops need; returns what differs on RabbitMQ's side.
+        """Declare everything that these shops need; returns a line for each difference on RabbitMQ's side. Blocks.
 
         Raises:
           BrokerError, ConfigurationError: as `declare_topology` says.
@@ -56,7 +57,7 @@ class Producer:
             connection.close()
 
     def send(self, job: Job) -> None:
-        """Hand a job over. May block while the window of unconfirmed messages is full.
+        """Hand a job over. Blocks while the window of unconfirmed messages is full.
 
         Raises:
           UnroutableError: an earlier job's shop has no queue.
@@ -91,7 +92,8 @@ class Producer:
                 raise self._stuck()
 
     def __enter__(self) -> Self:
-        # A connection that can't be made is the caller's to hear of at once, not after the time-out.
+        # The publisher connects in the background and retries for ever. A first connection here raises at once what
+        # the caller would else learn only by the time-out.
         connect(self._params).close()
         self._publisher.start()
         return self
@@ -118,7 +120,7 @@ class Producer:
 
 
 def outgoing(job: Job, now: int, done: Done = ignore_outcome, *, exchange: str = JOBS) -> Outgoing:
-    """The message of a job that is published at ``now``, by the wall clock, unless it says since when it is."""
+    """The message of a job. ``now`` (the wall clock) becomes its ``published_at`` unless it has one already."""
     dated = job if job.published_at is not None else job.model_copy(update={"published_at": to_datetime(now)})
     body = encode_message(dated, published_at_ms=now // 1000)
     return Outgoing(exchange, job.shop, body, done, message_id=job.job_id, timestamp=now // 1_000_000)
@@ -127,20 +129,20 @@ def outgoing(job: Job, now: int, done: Done = ignore_outcome, *, exchange: str =
 def publish_each(
     messages: Sequence[Outgoing], params: Parameters, *, timeout: float = 30.0
 ) -> list[BrokerError | None]:
-    """Publish messages and tell of each what became of it: None where it was confirmed.
+    """Publish messages and return the outcome of each, in their order: None where it was confirmed.
 
-    Blocks for ``timeout`` seconds at the longest, and raises nothing for a message that was not confirmed.
+    Blocks for at most ``timeout`` seconds, and raises nothing for a message that was not confirmed.
     """
     publisher = Publisher(params, gives_up=True)
-    told: list[BrokerError | None] = [UnconfirmedError("")] * len(messages)
+    outcomes: list[BrokerError | None] = [UnconfirmedError("")] * len(messages)
 
     def done(number: int) -> Done:
         message = messages[number]
 
-        def tell(error: BrokerError | None) -> None:
-            told[number] = _explain(message.exchange, message.routing_key, error) if error else None
+        def note(error: BrokerError | None) -> None:
+            outcomes[number] = _explain(message.exchange, message.routing_key, error) if error else None
 
-        return tell
+        return note
 
     publisher.start()
     for number, message in enumerate(messages):
@@ -149,7 +151,7 @@ def publish_each(
     publisher.close(timeout=timeout)
     why = f": {publisher.problem}" if publisher.problem is not None else ""
     silent = UnconfirmedError(f"RabbitMQ did not confirm it within {timeout:g} s{why}")
-    return [silent if isinstance(each, UnconfirmedError) else each for each in told]
+    return [silent if isinstance(each, UnconfirmedError) else each for each in outcomes]
 
 
 def _explain(exchange: str, shop: str, error: BrokerError) -> BrokerError:
@@ -160,7 +162,7 @@ def _explain(exchange: str, shop: str, error: BrokerError) -> BrokerError:
             if own != exchange
             else "or set REFERRALS_PRODUCER to the name of one that publishes for its own shops alone"
         )
-        # RabbitMQ 3.10 doesn't say which of a user's three it is.
+        # A user has three permissions (configure, write, read), and RabbitMQ 3.10 doesn't say which is missing.
         return AccessRefusedError(f"{error} (write, for {exchange}); {remedy}")
     if not isinstance(error, UnroutableError):
         return error

@@ -1,7 +1,8 @@
-"""Which producers' exchanges lead to which shops' queues: RabbitMQ lets a user write to the one, and to nothing beyond.
+"""Which producers' exchanges are bound to which shops' queues.
 
-A producer's exchange is bound to the queues themselves. Bound to the exchange of all jobs, it would hand on a message's
-headers CC and BCC, and these would reach every shop.
+RabbitMQ's permissions are per exchange. A producer that may write to its own exchange alone reaches only the shops
+whose queues are bound to it. These bindings lead to the queues themselves: through the exchange of all jobs, a
+message's headers CC and BCC would be routed too, and would reach every shop.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -15,7 +16,7 @@ from worker.rabbitmq.failures import ACCESS_REFUSED
 from worker.rabbitmq.topology import producer_exchange, shop_queue
 
 SAFE_FROM = 4
-"""RabbitMQ's version from which on no header that a producer writes stops it from dead-lettering: 3.10 it does."""
+"""The first RabbitMQ whose dead-lettering no header of a producer can stop; on 3.10 one can."""
 
 log = structlog.get_logger(__name__)
 
@@ -24,10 +25,10 @@ ProducersOf = Callable[[str], Collection[str] | None]
 
 
 class ProducerBindings:
-    """Binds and unbinds as the shops file changes. For the declarer's thread.
+    """Binds and unbinds as the shops file changes. For the declarer's thread; each call blocks for round trips.
 
-    What an earlier process has bound it doesn't know, since AMQP tells of no bindings: what comes by such a one the
-    consumer refuses.
+    AMQP has no way to list bindings, so this doesn't know what an earlier process bound. The consumer refuses messages
+    that come by such a binding (:mod:`worker.rabbitmq.routes`).
     """
 
     def __init__(self, producers_of: ProducersOf) -> None:
@@ -36,11 +37,10 @@ class ProducerBindings:
         self._warned = False
 
     def follow(self, connection: Connection, shops: Iterable[str]) -> list[str]:
-        """See to it that these shops' queues are bound as the file says; returns what differs on RabbitMQ's side.
+        """Bind these shops' queues as the file says; returns a line for each difference on RabbitMQ's side.
 
-        A shop that has left the file has no producers.
-
-        A user that may not configure finds that others have bound them.
+        A shop that has left the file has no producers, so its bindings go. A user that may not configure changes
+        nothing: another user must have bound them.
 
         Raises:
           ConfigurationError: an exchange is missing and can't be made by this user, or is of another type.
@@ -57,7 +57,7 @@ class ProducerBindings:
             for producer in before - producers:
                 log.info("producer_removed", shop=shop, producer=producer)
                 _change(connection, shop, producer, bind=False)
-            # Anew each time: somebody may have deleted queue or exchange meanwhile.
+            # Bound again each time, which costs a round trip: queue or exchange may have been deleted meanwhile.
             if not all(_change(connection, shop, producer, bind=True) for producer in producers):
                 break
             self._bound[shop] = producers
@@ -74,13 +74,14 @@ class ProducerBindings:
 
 
 def _change(connection: Connection, shop: str, producer: str, *, bind: bool) -> bool:
-    # Whether this user may.
+    # Returns whether this user may change bindings.
     channel = connection.channel()
     act = channel.queue_bind if bind else channel.queue_unbind
     try:
         act(shop_queue(shop), producer_exchange(producer).name, shop)
     except pika.exceptions.ChannelClosedByBroker as error:
         if error.reply_code == NOT_FOUND and not bind:
+            # Queue or exchange is gone, and the binding with it.
             return True
         if error.reply_code != ACCESS_REFUSED:
             raise

@@ -1,4 +1,9 @@
-"""Confirmed publishing from many threads over one connection."""
+"""Confirmed publishing from many threads over one connection.
+
+A job may be acknowledged only after RabbitMQ has confirmed its result, and RabbitMQ confirms once most of the queue's
+nodes have the result on disk. Waiting for each confirm in turn would bound the throughput by that, so one thread
+publishes for all others and takes the confirms as they come.
+"""
 
 import threading
 from collections import OrderedDict, deque
@@ -22,11 +27,11 @@ LONGEST_BACKOFF_SECONDS = 15.0
 log = structlog.get_logger(__name__)
 
 Done = Callable[[BrokerError | None], None]
-"""Told once what became of a message: None when RabbitMQ confirmed it. Runs in the publisher's thread: be brief."""
+"""Called once when a message's outcome is known: None for confirmed. Runs in the publisher's thread: don't block."""
 
 
 def ignore_outcome(_error: BrokerError | None) -> None:
-    """For a message that nobody has asked about yet."""
+    """The callback of a message whose sender needs no outcome, or sets another callback before it is published."""
 
 
 @dataclass(slots=True)
@@ -40,11 +45,12 @@ class Outgoing:
     message_id: str | None = None
     timestamp: int | None = None
     properties: pika.BasicProperties | None = None
+    # RabbitMQ has handed it back; its confirm is still to come.
     returned: bool = field(default=False, init=False)
 
 
 class Listener(Protocol):
-    """Hears whether messages can go out now: not while disconnected, nor while RabbitMQ blocks publishers."""
+    """Called with whether messages can go out now: not while disconnected, nor while RabbitMQ blocks publishers."""
 
     def __call__(self, ready: bool) -> None: ...
 
@@ -54,12 +60,15 @@ def _nobody_listens(ready: bool) -> None:
 
 
 class Publisher:
-    """Publishes persistent, mandatory messages and pipelines their confirms.
+    """Publishes persistent, mandatory messages and pipelines their confirms. Any thread may use it.
 
-    A message that was not confirmed when the connection broke is published again on the next one, so it may arrive
-    twice and never gets lost while the process lives. It fails only where RabbitMQ hands it back (no queue) or
-    refuses it (a full queue). A permission that is missing may be given while a worker waits; with ``gives_up`` all
-    messages fail for it at once, and none is taken any more.
+    A message that was not confirmed when the connection broke is published again on the next connection. So it may
+    arrive twice, and it is never lost while the process lives. It fails only where RabbitMQ returns it (no queue takes
+    it) or refuses it (its queue is full). A missing permission may be granted while a worker waits; with ``gives_up``
+    it fails all messages at once, and no further one is taken.
+
+    The connection, its callbacks and ``done`` run on the publisher's own thread; ``_lock`` guards what other threads
+    hand over.
     """
 
     def __init__(self, params: Parameters, *, listener: Listener | None = None, gives_up: bool = False) -> None:
@@ -84,7 +93,7 @@ class Publisher:
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
 
     def start(self) -> None:
-        """Begin to connect; messages may be handed over at once."""
+        """Start the thread, which connects; messages may be published at once and wait for the connection."""
         self._thread.start()
 
     @property
@@ -94,17 +103,18 @@ class Publisher:
 
     @property
     def unfinished(self) -> int:
-        """Messages handed over of which ``done`` hasn't been told yet."""
+        """Messages handed over whose outcome is not known yet."""
         return self._unfinished
 
     def publish(self, message: Outgoing) -> None:
-        """Hand a message over; returns at once. ``message.done`` is told what became of it."""
+        """Hand a message over; returns at once. ``message.done`` is called when its outcome is known."""
         with self._idle:
             self._unfinished += 1
         with self._lock:
             refusal = self._refusal
             if refusal is None:
                 self._incoming.append(message)
+                # One wake-up takes all that has gathered: each is a system call.
                 if self._channel is None or self._flush_asked or self._connection is None:
                     return
                 self._flush_asked = True
@@ -136,11 +146,11 @@ class Publisher:
                 self._note(error)
             except Exception as error:  # noqa: BLE001 - without this thread nothing could be published ever again
                 log.error("publisher_failed", error=type(error).__name__, where=raised_at(error))
-            # A pause once every node was tried; one that answers late would hold up the others else.
+            # A pause only after every node was tried: a cluster with one node down is then reached at once.
             if not self._untried:
                 self._stop.wait(self._backoff.next())
         if self._refusal is not None:
-            # Nothing is added any more.
+            # publish() adds no more once there is a refusal.
             while self._incoming:
                 self._end(self._incoming.popleft(), self._refusal)
 
@@ -173,7 +183,7 @@ class Publisher:
         connection.ioloop.stop()
 
     def _on_connection_closed(self, connection: pika.SelectConnection, error: BaseException) -> None:
-        # Where we closed it ourselves, the reason is noted already.
+        # When we closed it ourselves, the reason was noted before.
         if not isinstance(error, pika.exceptions.ConnectionClosedByClient):
             self._note(error)
         connection.ioloop.stop()
@@ -184,7 +194,8 @@ class Publisher:
         channel.confirm_delivery(self._on_confirm, callback=lambda _frame: self._on_ready(channel))
 
     def _on_channel_closed(self, _channel: pika.channel.Channel, error: BaseException) -> None:
-        # An exchange is missing or a permission: nothing can be published here. A new connection starts afresh.
+        # An exchange or a permission is missing, and RabbitMQ has closed the channel for it: nothing more can be
+        # published here. All of it is tried again on a new connection, after a pause.
         if isinstance(error, pika.exceptions.ChannelClosedByBroker):
             self._note(error)
             if self._gives_up and error.reply_code == ACCESS_REFUSED:
@@ -211,6 +222,7 @@ class Publisher:
             message = self._incoming.popleft()
             self._last_tag += 1
             self._pending[self._last_tag] = message
+            # mandatory: RabbitMQ returns what no queue takes, in place of dropping it and confirming.
             channel.basic_publish(
                 message.exchange,
                 message.routing_key,
@@ -228,7 +240,8 @@ class Publisher:
     def _on_return(
         self, _channel: pika.channel.Channel, method: pika.spec.Basic.Return, _properties: object, body: bytes
     ) -> None:
-        # RabbitMQ hands a message back before it confirms it, without saying which of ours it was.
+        # RabbitMQ returns a message before it confirms it, and doesn't say by which tag it was published. The first
+        # pending one that is equal will do: equal messages share their outcome.
         for message in self._pending.values():
             if (
                 not message.returned
@@ -239,6 +252,7 @@ class Publisher:
                 return
 
     def _on_confirm(self, frame: pika.frame.Method) -> None:
+        # A confirm proves that publishing works; a connection alone doesn't, where each is closed over a permission.
         self._backoff.reset()
         confirmed = isinstance(frame.method, pika.spec.Basic.Ack)
         last = frame.method.delivery_tag
@@ -270,12 +284,13 @@ class Publisher:
             self._flush_asked = False
         for message in self._pending.values():
             message.returned = False
+        # In front and in their order: what was not confirmed goes out first on the next connection.
         self._incoming.extendleft(reversed(self._pending.values()))
         self._pending.clear()
         self._listener(ready=False)
 
     def _close_connection(self) -> None:
-        # The loop is left to end by itself, or the socket would stay open behind it.
+        # The loop ends once RabbitMQ has agreed to the close. Stopping it here would leave the socket open.
         connection = self._connection
         if connection is not None and not (connection.is_closing or connection.is_closed):
             connection.close()

@@ -1,4 +1,8 @@
-"""Declares shops' queues away from the consumer's thread: a new quorum queue takes RabbitMQ some 10 ms."""
+"""Declares shops' queues away from the consumer's thread.
+
+A new quorum queue takes RabbitMQ some 10 ms. The consumer can't wait for that: a thousand new ones took 6 s, in which
+no job of any shop would start.
+"""
 
 import queue
 import threading
@@ -19,11 +23,11 @@ from worker.rabbitmq.queue_inspection import QueueState, inspect_queues
 from worker.rabbitmq.topology import shop_queue, shop_queue_declaration
 
 BATCH = 20
-"""Shops declared before they are reported; the consumer subscribes to them meanwhile."""
+"""Shops that are declared before they are reported, so that the consumer subscribes while the next are declared."""
 
 FIRST_PAUSE_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 60.0
-"""Bounds of the wait before a queue that could not be declared is tried again."""
+"""Bounds of the pause before a queue that could not be declared is tried again."""
 
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 15.0
@@ -32,13 +36,13 @@ log = structlog.get_logger(__name__)
 
 
 class QueueDeclarer:
-    """A thread with a connection of its own while there is something to declare.
+    """A thread that has a connection of its own while there is something to declare.
 
-    ``producers_of`` names the producers whose exchanges are bound to a shop's queue. Of a shop that has left the file
-    the queue is left as it is, and its producers' exchanges are unbound.
+    ``producers_of`` names the producers whose exchanges are bound to a shop's queue. A shop that has left the file
+    keeps its queue, with the jobs in it, and its producers' exchanges are unbound.
 
-    ``on_ready`` is told the shops whose queues are there, those that existed first; it runs in the declarer's thread.
-    A shop whose queue can't be used is logged and tried again later; a connection that breaks is made again.
+    ``on_ready`` is called with the shops whose queues exist, those that existed before first; it runs in the declarer's
+    thread. A shop whose queue can't be used is logged and tried again later. A connection that breaks is made again.
     """
 
     def __init__(
@@ -117,7 +121,7 @@ class QueueDeclarer:
         try:
             self._report(declare_topology(connection, map(shop_queue_declaration, batch), exchanges=()))
         except (ConfigurationError, BrokerError):
-            # One of them can't be used; which one is found out one by one, so that it alone is left out.
+            # A queue of the batch can't be used. They are declared one by one, so that only that one is left out.
             return [shop for shop in batch if self._declare_one(connection, shop)]
         for shop in batch:
             self._has_become_usable(shop)
@@ -136,7 +140,7 @@ class QueueDeclarer:
         return True
 
     def _bind(self, connection: Connection, shops: Sequence[str]) -> None:
-        # Apart from the queues: a producer that can't be let in keeps no other one out.
+        # Shop by shop, and apart from the queues: one producer that can't be bound must keep no other one out.
         for shop in shops:
             before = self._unbound.get(shop)
             try:
@@ -159,7 +163,7 @@ class QueueDeclarer:
 
 
 class Unusable:
-    """A shop's queue that could not be declared or consumed, why, and when it is tried again (monotonic seconds)."""
+    """A shop's queue that could not be declared or consumed: why, how often, when it is due (monotonic seconds)."""
 
     def __init__(self, problem: str, failures: int) -> None:
         self.problem = problem
@@ -170,14 +174,14 @@ class Unusable:
     def found(
         cls, shop: str, error: Exception, before: "Unusable | None", event: str = "shop_queue_unusable"
     ) -> "Unusable":
-        """What ``error`` tells of the shop's queue, logged where it is news; the pause is twice that ``before``."""
+        """The state after one more failure; logged unless ``before`` failed alike. The pause doubles each time."""
         if before is None or before.problem != str(error):
             log.error(event, shop=shop, problem=str(error))
         return cls(str(error), 1 if before is None else before.failures + 1)
 
 
 def _existing_first(connection: Connection, shops: Sequence[str]) -> list[str]:
-    # To ask for a queue takes a thirtieth of the time that a new one takes, and those that exist are those with jobs.
+    # Asking for a queue takes a thirtieth of the time that a new one takes, and jobs can only wait in those that exist.
     if len(shops) <= BATCH:
         return list(shops)
     answers = [answer for _, answer in inspect_queues(connection, map(shop_queue, shops))]
@@ -186,7 +190,8 @@ def _existing_first(connection: Connection, shops: Sequence[str]) -> list[str]:
 
 
 def _close(connection: Connection) -> None:
-    # Between campaigns there is nothing to declare, and an unpumped connection would miss its heartbeats.
+    # Nothing is declared for days, and nobody pumps this connection meanwhile: RabbitMQ would drop it for missed
+    # heartbeats and log an error.
     try:
         if connection.is_open:
             connection.close()

@@ -15,7 +15,8 @@ from tests.integration.rabbitmq.tap import Letter, Tap, await_listing, disconnec
 from tests.services import RabbitMQ, Vhost, wait_until
 from worker.errors import BrokerError
 from worker.rabbitmq.connection import Parameters, connect, parameters
-from worker.rabbitmq.dead_letters import DeadLetter, DeadQueue
+from worker.rabbitmq.dead_letters import DeadLetter
+from worker.rabbitmq.dead_queue import DeadQueue
 from worker.rabbitmq.producer import outgoing, publish_each
 from worker.rabbitmq.properties import DROPPED
 from worker.rabbitmq.topology import DEAD, DELAYS, JOBS, RESULTS, RETURN, shop_queue

@@ -11,7 +11,8 @@ from tests.integration.rabbitmq.tap import Letter, Tap, limit
 from tests.services import RabbitMQ, Vhost, wait_until
 from worker.model.job import Job
 from worker.rabbitmq.connection import Parameters
-from worker.rabbitmq.dead_letters import DeadLetter, DeadQueue
+from worker.rabbitmq.dead_letters import DeadLetter
+from worker.rabbitmq.dead_queue import DeadQueue
 from worker.rabbitmq.topology import DEAD, DELAYS, JOBS, RESULTS, delay_exchange, shop_queue
 
 OWN_DEATH = (entry("queue", shop_queue("acme")), entry("reason", "expired"), entry("count", 1))

@@ -12,7 +12,8 @@ from tests.integration.rabbitmq.tap import Tap
 from tests.services import Vhost, wait_until
 from worker.model.job import Job
 from worker.rabbitmq.connection import parameters
-from worker.rabbitmq.dead_letters import DeadLetter, DeadQueue
+from worker.rabbitmq.dead_letters import DeadLetter
+from worker.rabbitmq.dead_queue import DeadQueue
 from worker.rabbitmq.result_consumer import ResultConsumer
 from worker.rabbitmq.topology import DEAD, JOBS, RESULTS, shop_queue
 from worker.text.bounds import IN_HAND, LETTER, MESSAGE, ORDINARY, RESULT, structural_characters

@@ -16,7 +16,7 @@ from tests.services import RabbitMQ, Vhost, wait_until
 from worker.errors import AccessRefusedError, ConfigurationError
 from worker.instants import SECOND
 from worker.rabbitmq.connection import connect, parameters
-from worker.rabbitmq.dead_letters import DeadQueue
+from worker.rabbitmq.dead_queue import DeadQueue
 from worker.rabbitmq.declare import hold_single
 from worker.rabbitmq.producer import WINDOW, Producer, outgoing, publish_each
 from worker.rabbitmq.publisher import Outgoing, ignore_outcome

@@ -17,7 +17,7 @@ from worker import publish
 from worker.cli.dead.replay import publish_anew
 from worker.errors import ConfigurationError, UnroutableError
 from worker.rabbitmq.connection import connect, parameters
-from worker.rabbitmq.dead_letters import DeadQueue
+from worker.rabbitmq.dead_queue import DeadQueue
 from worker.rabbitmq.producer import Producer
 from worker.rabbitmq.producer_exchanges import ProducerBindings
 from worker.rabbitmq.topology import DEAD, DELAYS, JOBS, RESULTS, shop_queue

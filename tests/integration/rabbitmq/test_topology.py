@@ -10,7 +10,7 @@ from tests.integration.rabbitmq.tap import Tap, limit
 from tests.services import RabbitMQ, Vhost, wait_until
 from worker.errors import ConfigurationError
 from worker.rabbitmq.connection import connect, parameters
-from worker.rabbitmq.dead_letters import DeadQueue
+from worker.rabbitmq.dead_queue import DeadQueue
 from worker.rabbitmq.topology import DEAD, DELAYS, JOBS, RESULTS, RETURN, shop_queue
 
 QUORUM = {"x-queue-type": "quorum"}

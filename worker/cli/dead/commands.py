@@ -22,7 +22,8 @@ from worker.cli.times import after, ago
 from worker.errors import StoreError, UsageError
 from worker.model.job import canonical
 from worker.rabbitmq.connection import Parameters, parameters
-from worker.rabbitmq.dead_letters import DeadLetter, DeadQueue
+from worker.rabbitmq.dead_letters import DeadLetter
+from worker.rabbitmq.dead_queue import DeadQueue
 from worker.rabbitmq.topology import TAKEOVERS_HEADER
 from worker.settings import Settings
 from worker.store.counters import Counts, counted, tally
