@@ -36,7 +36,7 @@ from worker.rabbitmq.publisher import Outgoing, Publisher  # noqa: E402
 from worker.rabbitmq.topology import RESULTS  # noqa: E402
 from worker.shops.config import ShopConfig  # noqa: E402
 from worker.store.protocol import AdmitRequest  # noqa: E402
-from worker.store.redis import RedisStore  # noqa: E402
+from worker.store.redis.store import RedisStore  # noqa: E402
 
 ARMED = Path(os.environ["FAULTS_ARMED"])
 DEATHS = ARMED / "deaths"

@@ -17,7 +17,7 @@ from worker.errors import StoreError
 from worker.model.controls import Controls
 from worker.model.result import OUTCOMES
 from worker.store.protocol import AdmitRequest, AlreadyAnswered, Grant, ShopClosed, Wait
-from worker.store.redis import RedisStore
+from worker.store.redis.store import RedisStore
 
 ASK = AdmitRequest("acme", "b:1", make_job().job_id, PLENTY, lease=LEASE)
 

@@ -110,7 +110,7 @@ def _serve() -> None:
     modules = importlib.import_module("worker.cli.main").COMMANDS
     for name in COMMANDS:
         importlib.import_module(f"worker.cli.{modules[name]}")
-    importlib.import_module("worker.store.redis")
+    importlib.import_module("worker.store.redis.store")
     for line in sys.stdin:
         request = Request(**json.loads(line))
         pid = os.fork()

@@ -16,6 +16,6 @@ def build_store(settings: Settings, clock: Clock, watch: Callable[[float, int], 
         from worker.store.memory.store import MemoryStore
 
         return MemoryStore(clock, retention=retention)
-    from worker.store.redis import RedisStore
+    from worker.store.redis.store import RedisStore
 
     return RedisStore(settings.redis_url.get_secret_value(), clock, retention=retention, watch=watch)

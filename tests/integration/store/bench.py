@@ -24,7 +24,7 @@ from tests.unit.making import LEASE, make_limits
 from worker.clock import SystemClock
 from worker.limits.token_bucket import Rate
 from worker.store.protocol import AdmitRequest, Grant, Reply
-from worker.store.redis import RedisStore
+from worker.store.redis.store import RedisStore
 
 SIZES = (100, 1_000, 10_000, 100_000, 300_000)
 RESULT = '{"outcome":"sent","referral":"' + 600 * "x" + '"}'

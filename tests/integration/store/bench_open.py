@@ -22,7 +22,7 @@ from worker.clock import SystemClock
 from worker.instants import DAY
 from worker.limits.token_bucket import Rate
 from worker.store.protocol import AdmitRequest, Grant
-from worker.store.redis import RedisStore
+from worker.store.redis.store import RedisStore
 
 SIZE = 5_000
 LIMITS = make_limits(shop=Rate(1, 10**6), customer=Rate(1, 10**6), per_day=10**9)

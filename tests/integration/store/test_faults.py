@@ -21,7 +21,7 @@ from worker.instants import SECOND
 from worker.limits.token_bucket import Rate
 from worker.store.counting import MOST_CAMPAIGNS, OTHER_CAMPAIGNS
 from worker.store.protocol import AdmitRequest, AlreadyAnswered, Grant, Reply, ShopClosed, Wait
-from worker.store.redis import RedisStore
+from worker.store.redis.store import RedisStore
 
 SECRET = "s3cret-of-the-store"  # what no error may show
 

@@ -15,7 +15,7 @@ from tests.unit.rawserver import server_tls
 from worker.clock import SystemClock
 from worker.errors import ConfigurationError, StoreError
 from worker.store.protocol import AlreadyAnswered
-from worker.store.redis import RedisStore
+from worker.store.redis.store import RedisStore
 
 
 def store_at(port: int, *, scheme: str = "redis", database: int = 0) -> RedisStore:

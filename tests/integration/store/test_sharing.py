@@ -15,7 +15,7 @@ from worker.clock import ManualClock
 from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import Rate
 from worker.store.protocol import Grant, ShopClosed, Wait
-from worker.store.redis import RedisStore
+from worker.store.redis.store import RedisStore
 from worker.store.timing import GRANT_LIFETIME, HORIZON, SHORTEST_TURN
 
 MIDNIGHT = NOON + DAY // 2

@@ -16,7 +16,7 @@ from tests.unit.making import make_request
 from tests.unit.rawserver import server_tls
 from worker.clock import SystemClock
 from worker.errors import ConfigurationError, StoreError
-from worker.store.redis import RedisStore
+from worker.store.redis.store import RedisStore
 
 
 class Tunnel:

@@ -13,7 +13,7 @@ from worker.limits.token_bucket import ShopLimits
 from worker.model.result import OUTCOMES, Outcome
 from worker.store.memory.store import MemoryStore
 from worker.store.protocol import AdmitRequest, AlreadyAnswered, Grant, Reply, Store
-from worker.store.redis import RedisStore
+from worker.store.redis.store import RedisStore
 
 RESULT = '{"outcome":"sent"}'
 

@@ -4,7 +4,7 @@ import pytest
 
 from worker.clock import SystemClock
 from worker.errors import ConfigurationError
-from worker.store.redis import RedisStore
+from worker.store.redis.store import RedisStore
 
 REFUSED = {
     "redis://:s3cret@valkey/0#1": "what follows a # is dropped; write %23",

@@ -1,11 +1,12 @@
 -- KEYS: shop, then for each job: its customer, its record.
--- ARGV: prefix; packed integers: period length, horizon, grant lifetime, lease, keep (all us), 1 if it is this process's
---       turn, shop interval, burst, per day, customer interval, burst, per day, resets at, step between turns, 1 if
---       the pace adapts; then for each job: its id, an epoch, its place in its customer's line as us from now,
---       'none' if it has no place, 'nobody' if it has no customer, 'free' if it ends without a call, and its deadline.
--- Returns the time, then for each job: {1 go, epoch, start_at, start_by, attempts, takeovers, unknowns, elapsed, 1 if this
---   is a takeover, the shop's calls of the day or nothing}, {2 closed, until, reason: 1 rate 2 day 3 throttled,
---   interval}, {3 wait, scope: 1 customer 2 job, until}, {4 seen, epoch, result}.
+-- ARGV: prefix; packed integers: period length, horizon, grant lifetime, lease, keep (all us), 1 if it is the process's
+--       turn, shop interval, burst, per day, customer interval, burst, per day, resets at, step between turns, 1 if the
+--       pace adapts; then for each job: its id, an epoch, its place in its customer's line as us from now ('none' if it
+--       has no place, 'nobody' if it has no customer, 'uncalled' if it ends without a call), and its deadline.
+-- Returns the time, then for each job: {1 grant, epoch, start_at, start_by, attempts, takeovers, unknowns, elapsed, 1
+--   if this is a takeover, the shop's calls of the day or nothing}, {2 closed, until, reason: 1 rate 2 day 3 throttled,
+--   interval}, {3 wait, scope: 1 customer 2 job, until}, {4 already answered, epoch, result}.
+-- Asked again with the same epoch, after a lost reply, it takes its first grant back and decides anew.
 
 local prefix = ARGV[1]
 local period_us, horizon, lifetime, lease_us, keep, turn, s_interval, s_burst, s_day, c_interval, c_burst, c_day,
@@ -25,52 +26,63 @@ local next_day = (day + 1) * DAY + resets_at
 horizon = math.min(horizon, next_day - 1 - now)
 local closed = nil
 
--- Whether the shop is closed to whoever asks now; nil for open.
-local function shop_refusal(due)
-  if shop.blocked > now then
-    return { 2, shop.blocked, 3, interval }
+-- Why the shop is closed to every process: the provider's block, or a day's quota that is used up. Nil for neither.
+local function shop_refusal()
+  if shop.blocked_until > now then
+    return { 2, shop.blocked_until, 3, interval }
   end
   if shop.day == day and shop.calls >= s_day then
     return { 2, next_day, 2, interval }
   end
-  -- A token that is there now was left by those whose turn it was: whoever comes may have it. One that is on its way
-  -- belongs to those who were given a turn.
-  if due <= now or (due <= now + horizon and (turn == 1 or shop.line <= now)) then
-    return nil
-  end
-  -- Each process that is turned away gets a time of its own: all at once, all but one would come in vain.
-  shop.line = math.max(shop.line + step, due - horizon / 2, now + 1)
-  shop_changed = true
-  return { 2, shop.line, 1, interval }
+  return nil
 end
 
--- Until when the job's customer must wait; nil for not at all. `place` is nil for a newcomer.
-local function customer_refusal(c, due, place)
-  local from = math.max(due, c.blocked)
-  if c.blocked <= now then
-    if c.day == day and c.calls >= c_day then
-      -- Places after the reset, not the reset itself: there they would all come at one instant, and again and again.
-      if place and place >= next_day then
-        return place
-      end
-      from = next_day
-    elseif due <= now + horizon and (place or c.line <= now) then
-      -- Not for a newcomer while a line stands: it would send to the end those who were told to come back in turn.
-      return nil
-    elseif place and now <= place + c_interval then
-      return due
-    end
-    -- Who comes late lines up anew: after standing behind others in their queue they all do, and together.
+-- Sends a process away that has come before its turn; nil if it may go on.
+local function turn_away(due)
+  -- A token that is there now was left by those whose turn it was: any process may take it. One that is on its way
+  -- belongs to the processes that were given a turn.
+  if due <= now or (due <= now + horizon and (turn == 1 or shop.last_given <= now)) then
+    return nil
   end
-  c.line = math.max(c.line + c_interval, from)
-  return c.line
+  -- Each process that is turned away gets an instant of its own: if all came at once, all but one came in vain.
+  shop.last_given = math.max(shop.last_given + step, due - horizon / 2, now + 1)
+  shop_changed = true
+  return { 2, shop.last_given, 1, interval }
+end
+
+-- Gives the next place in the customer's line: the first when a token is there, each other one an interval later.
+local function next_place(c, due)
+  c.last_given = math.max(c.last_given + c_interval, due)
+  return c.last_given
+end
+
+-- Until when the job must wait for its customer; nil for not at all. `due` is when its bucket has a token, `place` the
+-- job's place in line, nil for a newcomer.
+local function customer_refusal(c, due, place)
+  if c.blocked_until > now then
+    return next_place(c, math.max(due, c.blocked_until))
+  end
+  if c.day == day and c.calls >= c_day then
+    -- A place after the reset, not the reset itself: there all would come at one instant, again and again.
+    return place and place >= next_day and place or next_place(c, next_day)
+  end
+  if not place and c.last_given > now then
+    -- Others were told to come back in turn. A newcomer that took their token would send them to the end.
+    return next_place(c, due)
+  end
+  if due > now + horizon then
+    -- Jobs that come back late, from behind others in their queue, all missed their places. Told one instant they would
+    -- come back together again and again, 28 times each of 300. They line up anew.
+    return place and now <= place + c_interval and due or next_place(c, due)
+  end
+  return nil
 end
 
 local function admit(job_key, customer_key, id, epoch, place, deadline)
-  local free = place == 'free'
+  local uncalled = place == 'uncalled'
   local record = redis.call('GET', job_key)
   local kind = record and kind_of(record)
-  if kind == 'A' and (free or not uncalled_outcome(record)) then
+  if kind == 'A' and (uncalled or not uncalled_outcome(record)) then
     return { 4, epoch_of(record), string.sub(record, 10) }
   end
   local attempts, takeovers, unknowns, elapsed, latest = 0, 0, 0, 0, UNKNOWN_DEADLINE
@@ -80,21 +92,22 @@ local function admit(job_key, customer_key, id, epoch, place, deadline)
     lease, attempts, takeovers, unknowns, charged_day, shop_base, customer_base, elapsed = unpack_started(record)
     latest = deadline_of(record)
     if epoch_of(record) == epoch then
-      -- This very question was granted before and the answer was lost on its way: nobody has started anything.
+      -- The same request was granted before, and the reply was lost on its way: no call has started.
       undo_attempt(job_key, epoch, attempts, takeovers, unknowns, elapsed, latest, now + keep)
       attempts, shop_changed = attempts - 1, true
-      local s_charged, c_charged = unpack_charged(record, s_interval, place ~= 'nobody' and not free and c_interval or 0)
-      put_back(shop, shop_base, s_charged, charged_day)
+      local has_customer = place ~= 'nobody' and not uncalled
+      local s_charged, c_charged = unpack_charged(record, s_interval, has_customer and c_interval or 0)
+      refund(shop, shop_base, s_charged, charged_day)
       if c_charged > 0 then
         customer = unpack_scope(redis.call('GET', customer_key))
-        put_back(customer, customer_base, c_charged, charged_day)
+        refund(customer, customer_base, c_charged, charged_day)
         save_scope(customer_key, customer, needed_until(customer, resets_at))
       end
     elseif lease > now then
       return { 3, 2, lease }
     else
       takeovers, overtaken = takeovers + 1, 1
-      -- Whoever was to end it without a call has made none.
+      -- A worker that was to end the job without a call has made none, so none is lost with it.
       unknowns = unknowns + (charged_day == UNCHARGED and 0 or 1)
     end
   elseif kind == 'W' then
@@ -108,8 +121,8 @@ local function admit(job_key, customer_key, id, epoch, place, deadline)
     return { 4, epoch, false }
   end
 
-  if free then
-    -- Only the copy with the latest deadline may end what was begun: for another one its message is still to come.
+  if uncalled then
+    -- Only the copy with the latest deadline may end what was begun: its message is still to come.
     if latest > deadline or not record and uncalled_as(prefix, period, job_key, id) then
       return { 4, epoch, false }
     end
@@ -122,7 +135,7 @@ local function admit(job_key, customer_key, id, epoch, place, deadline)
 
   attempts = attempts + 1
   local start_at = earliest(shop.tat, now, interval, s_burst)
-  closed = shop_refusal(start_at)
+  closed = shop_refusal() or turn_away(start_at)
   if closed then
     return closed
   end

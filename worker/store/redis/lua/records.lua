@@ -5,7 +5,7 @@
 --   W waiting: attempts, takeovers, unknowns, not before, elapsed; its epoch is over and means nothing.
 --   A answered: the result.
 -- S and W end with a deadline: the latest of the copies that were granted a call. A worker of an older version neither
--- reads nor writes it; of its records nobody knows.
+-- reads nor writes it, so the deadline of its records is unknown.
 
 local STARTED, CHARGED, WAITING = '>i8I4I4I4i4i8i8i8', '>i8i8', '>I4I4I4i8i8'
 local CHARGED_AT = 10 + struct.size(STARTED)
@@ -29,7 +29,7 @@ local function epoch_of(record)
   return string.sub(record, 2, 9)
 end
 
--- As what an answered job ended without a call; nil if it was called. Only who would call it pays for the reading.
+-- How an answered job ended without a call; nil if it was called. Read only for a copy that is to be called.
 local function uncalled_outcome(record)
   local readable, result = pcall(cjson.decode, string.sub(record, 10))
   local outcome = readable and type(result) == 'table' and result.outcome
@@ -63,14 +63,14 @@ local function unpack_waiting(record)
   return struct.unpack(WAITING, record, 10)
 end
 
--- Writes a record over another, also when the memory is full: a script that has written something may go on. What was
--- called must be recorded, and what is under way must end, so that there is room again.
+-- Writes a record over another, also when the memory is full: once a script has written something, Redis lets it go on.
+-- A call that was made must be recorded, and a job under way must end, so that there is room again.
 local function replace(key, record, keep_until)
   redis.call('DEL', key)
   put(key, record, keep_until)
 end
 
--- Undoes the attempt of a grant: the first leaves nothing.
+-- What is left of a grant that is undone: of the first one nothing.
 local function undo_attempt(key, epoch, attempts, takeovers, unknowns, elapsed, deadline, keep_until)
   if attempts > 1 or unknowns > 0 then
     replace(key, waiting(epoch, attempts - 1, takeovers, unknowns, 0, elapsed, deadline), keep_until)

@@ -1,7 +1,7 @@
 -- KEYS: record, shop, customer. ARGV: epoch, '1' if the call was made, keep (us), shop interval, customer interval,
---       '1' if the job has a customer (these three for an older version's record, which doesn't tell), '1' if no earlier
---       call has been carried out after all.
--- Does nothing where another epoch holds the job.
+--       '1' if the job has a customer (these three for an older version's record, which doesn't tell), '1' if none of
+--       the earlier calls was carried out.
+-- Does nothing where another epoch holds the job, so a second release refunds nothing.
 local now = now_us()
 local record = redis.call('GET', KEYS[1])
 if not record or kind_of(record) ~= 'S' or epoch_of(record) ~= ARGV[1] then
@@ -13,18 +13,19 @@ if ARGV[7] == '1' then
 end
 undo_attempt(KEYS[1], ARGV[1], attempts, takeovers, unknowns, elapsed, deadline_of(record), now + tonumber(ARGV[3]))
 
-local function refund(key, base, interval)
+-- A scope that has expired meanwhile has nothing to put back, and must not come to life without an expiry.
+local function refund_at(key, base, interval)
   local packed = redis.call('GET', key)
   if packed then
     local s = unpack_scope(packed)
-    put_back(s, base, interval, day)
+    refund(s, base, interval, day)
     save_scope(key, s, s.kept)
   end
 end
 if ARGV[2] ~= '1' then
   local s_interval, c_interval = unpack_charged(record, tonumber(ARGV[4]), ARGV[6] == '1' and tonumber(ARGV[5]) or 0)
-  refund(KEYS[2], shop_base, s_interval)
+  refund_at(KEYS[2], shop_base, s_interval)
   if c_interval > 0 then
-    refund(KEYS[3], customer_base, c_interval)
+    refund_at(KEYS[3], customer_base, c_interval)
   end
 end

@@ -1,36 +1,37 @@
--- A shop's or a customer's limits, packed into one string.
+-- A scope is what is kept of a shop or a customer, packed into one string; worker/store/memory/scopes.py has the same.
 --   tat: when the bucket is full again. base: see `take`.
---   line: the last turn or place in line that was given (of a shop: to a process; of a customer: to a job).
---   blocked: until when.
+--   last_given: the last turn (of a shop, given to a process) or place in line (of a customer, given to a job).
+--   blocked_until: the end of the provider's block.
 --   day, calls: the quota day and how many calls it has had. kept: when the key expires.
---   slow, slowed_at, since: of a shop, the interval of its calls after the last fall of its pace (0 for none), when that
---     was, and how many calls were granted since (-1: the shop was idle meanwhile).
+--   slow, slowed_at, since: of a shop, the interval of its calls after the last fall of its pace (0 for none), when
+--     that was, and how many calls were granted since (-1: the shop was idle meanwhile).
 
 local DAY = 86400000000
 
--- How a pace falls and recovers, and why so, is in worker/limits/adaptive.py.
+-- worker/limits/adaptive.py says how a pace falls and recovers, and gives the reasons for these numbers.
 local RECOVERY, IDLE = 3600000000, 10000000
 
 local function unpack_scope(packed)
   if packed then
-    local tat, base, line, blocked, day, calls, kept, slow, slowed_at, since = cmsgpack.unpack(packed)
-    return { tat = tat, base = base, line = line, blocked = blocked, day = day, calls = calls, kept = kept,
-             slow = slow or 0, slowed_at = slowed_at or 0, since = since or 0 }
+    local tat, base, last_given, blocked_until, day, calls, kept, slow, slowed_at, since = cmsgpack.unpack(packed)
+    return { tat = tat, base = base, last_given = last_given, blocked_until = blocked_until, day = day, calls = calls,
+             kept = kept, slow = slow or 0, slowed_at = slowed_at or 0, since = since or 0 }
   end
-  return { tat = 0, base = 0, line = 0, blocked = 0, day = -1, calls = 0, kept = 0, slow = 0, slowed_at = 0,
+  return { tat = 0, base = 0, last_given = 0, blocked_until = 0, day = -1, calls = 0, kept = 0, slow = 0, slowed_at = 0,
            since = 0 }
 end
 
--- Keeps it until then at least. An expiry that is late enough stays, which costs half as much.
+-- Keeps the scope until then at least. An expiry that is late enough stays, which costs half as much. The last three
+-- fields are left out while the pace has not fallen: they would take a third more memory for every customer.
 local function save_scope(key, s, keep_until)
   local late_enough = keep_until <= s.kept
   s.kept = math.max(s.kept, keep_until)
   local packed
   if s.slow > 0 then
-    packed = cmsgpack.pack(s.tat, s.base, s.line, s.blocked, s.day, s.calls, s.kept, s.slow, s.slowed_at,
+    packed = cmsgpack.pack(s.tat, s.base, s.last_given, s.blocked_until, s.day, s.calls, s.kept, s.slow, s.slowed_at,
                            s.since)
   else
-    packed = cmsgpack.pack(s.tat, s.base, s.line, s.blocked, s.day, s.calls, s.kept)
+    packed = cmsgpack.pack(s.tat, s.base, s.last_given, s.blocked_until, s.day, s.calls, s.kept)
   end
   if not late_enough then
     put(key, packed, keep_until)
@@ -39,9 +40,9 @@ local function save_scope(key, s, keep_until)
   end
 end
 
--- For as long as it can hold anybody back. A full bucket in no day with calls is the same as none.
+-- For as long as it can hold anything back. A full bucket in no day with calls is the same as none.
 local function needed_until(s, resets_at)
-  return math.max(s.tat, s.line, s.blocked, s.calls > 0 and (s.day + 1) * DAY + resets_at or 0,
+  return math.max(s.tat, s.last_given, s.blocked_until, s.calls > 0 and (s.day + 1) * DAY + resets_at or 0,
                   s.slow > 0 and s.slowed_at + RECOVERY or 0)
 end
 
@@ -52,7 +53,8 @@ local function count_since(s, at)
   end
 end
 
--- The interval between a shop's calls at present; `full` is what it comes back to.
+-- The interval between a shop's calls at present; `full` is what it comes back to. The order of the operations is that
+-- of worker/limits/adaptive.py, so that both round alike.
 local function pace(s, now, full)
   if s.slow > 0 and now < s.slowed_at + RECOVERY then
     return math.max(full, math.ceil(s.slow / (1 + s.slow / full * (math.max(0, now - s.slowed_at) / RECOVERY))))
@@ -60,18 +62,19 @@ local function pace(s, now, full)
   return full
 end
 
--- A bucket is emptier than empty where its rate was raised since: a limit of an operator's has ended. Charges that were
--- cut off can't be taken out any more, and turns were counted by the slower pace. Returns whether it was so.
+-- Empties a bucket that is emptier than empty, where its rate was raised since: an operator's limit has ended. Charges
+-- that are cut off can't be refunded any more (`take`), and turns were given by the slower pace. Returns whether so.
 local function let_catch_up(s, now, horizon, interval, burst)
   local empty = now + horizon + interval * burst
   if s.tat <= empty then
     return false
   end
-  s.tat, s.base, s.line = empty, empty, math.min(s.line, empty)
+  s.tat, s.base, s.last_given = empty, empty, math.min(s.last_given, empty)
   return true
 end
 
--- A day that has begun stays the day, also when the clock steps back or the reset is moved to later.
+-- The day whose quota counts. A day that has begun stays the day, also when the clock steps back or the reset is moved
+-- to later: no process would count a call in an older one.
 local function quota_day(s, now, resets_at)
   return math.max(math.floor((now - resets_at) / DAY), s.day)
 end
@@ -80,12 +83,12 @@ local function earliest(tat, now, interval, burst)
   return math.max(now, math.max(tat, now) + interval - interval * burst)
 end
 
--- Takes a token for a call that starts at `at`, an instant that `earliest` allows.
+-- Takes a token for a call that starts at `at`, an instant that `earliest` allows, and counts it in the day.
 --
--- Tokens can be put back for as long as that can't cheat a window. `base` is where the bucket stood when it was last
--- overtaken by a call; calls that start at or before it have only added to it, so that one of them can be taken out,
+-- Tokens can be refunded for as long as that can't cheat a window. `base` is where the bucket stood when a call last
+-- overtook it. Calls that start at or before it have only added to it, so that each of them can be taken out,
 -- whichever and in any order. Once a later call overtakes the bucket, tokens of the earlier ones have come back by
--- themselves, and nothing is put back twice.
+-- themselves, and none is refunded: nothing comes back twice.
 local function take(s, at, interval, day)
   if at > s.base then
     s.base = math.max(s.tat, at)
@@ -97,7 +100,8 @@ local function take(s, at, interval, day)
   s.calls = s.calls + 1
 end
 
-local function put_back(s, base, interval, day)
+-- Puts back what `take` took at that base, by that interval, on that day; each part only where it is still there.
+local function refund(s, base, interval, day)
   if s.base == base then
     s.tat = s.tat - interval
   end

@@ -1,13 +1,13 @@
 -- KEYS: record. ARGV: prefix, period length (us), id, epoch, campaign, and what the job is counted under in it.
--- Does nothing where it is not this epoch's to end.
+-- Where this epoch's answer is not what is recorded, nothing is erased: a second settling counts no called job twice.
 local prefix, period_us, counter = ARGV[1], tonumber(ARGV[2]), ARGV[6]
 local period = math.floor(now_us() / period_us)
 local family = UNCALLED[counter] or DONE
 local record = redis.call('GET', KEYS[1])
-local holds = record and kind_of(record) == 'A' and epoch_of(record) == ARGV[4]
-if holds then
+local recorded = record and kind_of(record) == 'A' and epoch_of(record) == ARGV[4]
+if recorded then
   -- The record goes last: should anything fail, the job is still known.
-  add_to(prefix, family, period, period_us, KEYS[1], ARGV[3])
+  remember(prefix, family, period, period_us, KEYS[1], ARGV[3])
   redis.call('DEL', KEYS[1])
 elseif family == DONE then
   return

@@ -1,7 +1,7 @@
 -- How many jobs of a campaign came to what: a hash per campaign and shop, and one that names a shop's campaigns. Both
 -- are kept for as long as the ledger knows its jobs, counted from when a campaign last had something new.
 
--- As MOST_COUNTERS, MOST_CAMPAIGNS and OTHER_CAMPAIGNS in worker/store/protocol.py.
+-- As in worker/store/counting.py.
 local MOST_COUNTERS = 200
 local MOST_CAMPAIGNS = 1000
 local OTHER_CAMPAIGNS = '_other'
@@ -20,7 +20,7 @@ local function add(prefix, campaign, counter, number, keep_until, full)
   end
 end
 
--- As left_of in worker/store/protocol.py.
+-- Whether all of a campaign's jobs have ended; also where they were published uncounted.
 local function is_over(counters)
   local left = 0
   for i = 1, #counters, 2 do
@@ -36,7 +36,7 @@ end
 
 -- Adds campaigns that are over to those that have no name of their own; says whether there was one.
 local function make_room(prefix, keep_until)
-  -- A user whose rights are of an earlier version may not ask; the new campaign then has no name of its own.
+  -- A user with the rights of an earlier version may not ask this. The new campaign then has no name of its own.
   local names = redis.pcall('HRANDFIELD', prefix .. 'k', LOOKED_AT)
   local made = false
   for _, name in ipairs(names.err and {} or names) do

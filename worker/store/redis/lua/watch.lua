@@ -1,8 +1,8 @@
 -- KEYS: controls, a key that never exists. ARGV: the version that the caller knows.
 -- Returns the time and the version; pauses, cancelled campaigns and limits too if it is another one.
 
--- Fails on a replica, which takes no grant and no answer. A worker that heard of its orders there would think that its
--- store is back, once a second, and stay ready for as long as the failover lasts.
+-- The write makes this fail on a replica, which takes no grant and no answer. A worker that read its orders there would
+-- believe once a second that its store is back, and stay ready for as long as the failover lasts.
 redis.call('DEL', KEYS[2])
 
 local version, pauses, cancelled, limits = load_controls(KEYS[1])

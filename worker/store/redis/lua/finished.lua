@@ -2,8 +2,8 @@
 -- job and a binary search. A level of sets is used once those before it are full, with PER_SET in each on average; it
 -- has 16 times the sets of the last, so that new ones never weigh much and few levels have to be searched.
 --
--- Jobs that ended without a call are no part of these: they have families of sets of their own, one for each such
--- outcome. A copy that would be called finds them by none of its questions, so that it is called.
+-- Jobs that ended without a call are no part of these: each such outcome has a family of sets of its own. A copy that
+-- is to be called does not look there, so that it is called.
 
 local PER_SET = 400
 local PERIODS = 3
@@ -53,7 +53,7 @@ local function is_done(prefix, period, job_key, id)
   return is_in(prefix, DONE, period, counts_of(prefix, DONE, period), job_key, id)
 end
 
--- As what the job ended without a call; nil if it did not.
+-- How the job ended without a call, nil if it did not. Only a copy that is about to end so pays for the look.
 local function uncalled_as(prefix, period, job_key, id)
   for outcome, family in pairs(UNCALLED) do
     if is_in(prefix, family, period, counts_of(prefix, family, period), job_key, id) then
@@ -63,11 +63,12 @@ local function uncalled_as(prefix, period, job_key, id)
   return nil
 end
 
-local function add_to(prefix, family, period, period_us, job_key, id)
+-- Adds a job that ended just now.
+local function remember(prefix, family, period, period_us, job_key, id)
   local forget_at = milliseconds((period + PERIODS) * period_us)
   local counts = prefix .. family.counts
-  -- The count of a period that is over. It comes first since it needs no memory: after it the rest is written also
-  -- where there is none left.
+  -- The count of a period that is over goes first, since that needs no memory: once a script has written something,
+  -- Redis lets it write the rest also when the memory is full.
   redis.call('HDEL', counts, period - PERIODS)
   local count = redis.call('HINCRBY', counts, period, 1)
   if count == 1 then

@@ -1,0 +1,80 @@
+"""What ``admit.lua`` is asked, packed: the one script that runs for every job more than once."""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from worker.store.protocol import AdmitRequest
+from worker.store.redis.keys import customer_key, member, prefix, record_key, shop_key, token
+from worker.store.timing import GRANT_LIFETIME, LEASE_MARGIN, NO_DEADLINE, turn_of
+
+_INTEGERS = struct.Struct(">15q")
+"""One argument in place of 15: each costs the client, the server and the script a conversion."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdmitCall:
+    """One run of the script, for some jobs of one shop. ``batch`` is what a process that is turned away should come
+    back for: what its turn can find, and one more, whose refusal gives it the next turn in the same round trip.
+    """
+
+    keys: list[bytes]
+    arguments: list[Any]
+    lease: int
+    batch: int
+
+
+def admit_call(
+    requests: Sequence[AdmitRequest],
+    epochs: Sequence[int],
+    now: int,
+    *,
+    turn: bool,
+    holds: int,
+    period: int,
+    horizon: int,
+    keep: int,
+) -> AdmitCall:
+    """Ask for these jobs under these epochs. ``now`` is our clock's: what depends on it goes as a duration."""
+    first = requests[0]
+    shop, limits, lease = first.shop, first.limits, first.lease + LEASE_MARGIN
+    step = turn_of(limits.shop.interval, holds)
+    keys = [shop_key(shop)]
+    arguments: list[Any] = [
+        prefix(shop),
+        _INTEGERS.pack(
+            period,
+            horizon,
+            GRANT_LIFETIME,
+            lease,
+            keep,
+            turn,
+            limits.shop.interval,
+            limits.shop.burst,
+            limits.shop_per_day,
+            limits.customer.interval,
+            limits.customer.burst,
+            limits.customer_per_day,
+            limits.resets_at,
+            step,
+            limits.adapts,
+        ),
+    ]
+    for request, epoch in zip(requests, epochs, strict=True):
+        keys += [customer_key(shop, request.customer), record_key(shop, request.job_id)]
+        arguments += [member(request.job_id), token(epoch), _place(request, now), _deadline(request)]
+    return AdmitCall(keys, arguments, lease, step // limits.shop.interval + 1)
+
+
+def _deadline(request: AdmitRequest) -> int:
+    # A campaign is cancelled for every copy, whatever its deadline.
+    return NO_DEADLINE if request.uncalled == "cancelled" else request.deadline
+
+
+def _place(request: AdmitRequest, now: int) -> int | bytes:
+    if request.uncalled:
+        return b"uncalled"
+    if not request.customer:
+        return b"nobody"
+    return b"none" if request.place_in_line is None else request.place_in_line - now

@@ -1,0 +1,63 @@
+"""The names under which the server keeps what it keeps: a format that workers of two versions share.
+
+docs/store.md lists them. A shop's keys begin with its name in braces, so that a cluster keeps them together.
+"""
+
+import hashlib
+
+PREFIX = "rd:"
+
+CONTROLS_KEY = f"{PREFIX}controls".encode()
+
+WATCH_KEYS = [CONTROLS_KEY, f"{PREFIX}none:{{{PREFIX}controls}}".encode()]
+"""The second one is never there, and its braces put it where the first is: see lua/watch.lua."""
+
+
+def prefix(shop: str) -> bytes:
+    """What all keys of a shop begin with."""
+    return f"{PREFIX}{{{shop}}}:".encode()
+
+
+def shop_key(shop: str) -> bytes:
+    """The shop's limits."""
+    return prefix(shop) + b"s"
+
+
+def closure_key(shop: str) -> bytes:
+    """Why a worker has closed the shop."""
+    return prefix(shop) + b"g"
+
+
+def campaigns_key(shop: str) -> bytes:
+    """The names of the shop's campaigns that have counters."""
+    return prefix(shop) + b"k"
+
+
+def record_key(shop: str, job_id: str) -> bytes:
+    """A job under way. 96 bits: among 10^9 jobs of a shop two collide with a probability of 1 in 10^11."""
+    return prefix(shop) + b"j:" + job_id[8:].encode()
+
+
+def customer_key(shop: str, customer: str) -> bytes:
+    """A customer's limits."""
+    return prefix(shop) + b"c:" + _hashed(customer)
+
+
+def reader_key(shop: str, customer: str) -> bytes:
+    """The limits on reading a customer's referrals back."""
+    return prefix(shop) + b"r:" + _hashed(customer)
+
+
+def _hashed(customer: str) -> bytes:
+    # No address may be read in a key, and one may be long.
+    return hashlib.blake2b(customer.encode(), digest_size=12).digest()
+
+
+def member(job_id: str) -> int:
+    """A finished job in its set: Redis keeps whole numbers of 64 bits in 8 bytes. Other bits choose the set."""
+    return int(job_id[16:], 16) - (1 << 63)
+
+
+def token(epoch: int) -> bytes:
+    """An epoch as scripts compare it, and as records hold it."""
+    return epoch.to_bytes(8)

@@ -1,0 +1,118 @@
+"""What the scripts reply, read: from the server's clock to ours, and never trusted to have the right form."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from worker.errors import StoreError
+from worker.model.controls import Controls, Pause, RateLimit
+from worker.store.protocol import AlreadyAnswered, ClosedReason, Grant, Known, Reply, ShopClosed, Wait
+from worker.store.shop_state import Closure, ShopState
+from worker.store.timing import CLOSURE_OUTLIVES
+
+KNOWN: tuple[Known | None, ...] = (None, "answered", "under_way", "expired", "cancelled")
+"""By the numbers of known.lua."""
+
+_REASONS: dict[int, ClosedReason] = {1: "rate", 2: "day_quota", 3: "throttled"}
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Reading a reply in here fails as a StoreError.
+
+    Anyone who can write to the server can put anything under our keys, and scripts pass on what they find.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, AssertionError) as error:
+        raise StoreError(f"the store's answer can't be read: {type(error).__name__}") from error
+
+
+def read_replies(answer: list[Any], asked_at: int, answered_at: int, batch: int) -> list[Reply]:
+    """What ``admit.lua`` replied for each job.
+
+    The server's time lies between our question and its answer. What may not be too early is counted from the answer,
+    what may not be too late from the question: a round trip makes a grant shorter, never longer.
+    """
+    server_now = answer[0]
+    latest, earliest = answered_at - server_now, asked_at - server_now
+    return [_reply(item, latest, earliest, batch) for item in answer[1:]]
+
+
+def _reply(item: list[Any], latest: int, earliest: int, batch: int) -> Reply:
+    match item:
+        case [1, epoch, start_at, start_by, attempts, takeovers, unknowns, elapsed, overtaken, calls]:
+            return Grant(
+                int.from_bytes(epoch),
+                start_at + latest,
+                start_by + earliest,
+                attempts,
+                takeovers,
+                unknowns,
+                elapsed,
+                overtaken=bool(overtaken),
+                calls_today=calls,
+            )
+        case [2, until, reason, interval]:
+            by_rate = _REASONS[reason] == "rate"
+            return ShopClosed(until + latest, _REASONS[reason], batch if by_rate else 1, interval if by_rate else 0)
+        case [3, scope, until]:
+            return Wait("customer" if scope == 1 else "job", until + latest)
+        case [4, _, None]:
+            return AlreadyAnswered(epoch=0, result=None)
+        case [4, epoch, result]:
+            return AlreadyAnswered(int.from_bytes(epoch), result.decode())
+        case _:
+            raise AssertionError("a script's reply has a form that only another version of it could give")
+
+
+def read_state(answer: list[Any], at: int) -> ShopState:
+    """What ``inspect.lua`` replied; ``at`` is our clock's now.
+
+    Raises:
+      StoreError: it can't be read.
+    """
+    with readable():
+        now, interval, blocked_until, calls, *noted = answer
+        ahead = at - now
+        closure = None
+        if noted:
+            until, reason, code = noted
+            if now < until + CLOSURE_OUTLIVES:
+                closure = Closure(reason.decode(), code.decode(), until + ahead)
+        return ShopState(at, interval, blocked_until + ahead if blocked_until else 0, calls, closure)
+
+
+def read_controls(answer: list[Any], at: int) -> Controls:
+    """What ``watch.lua`` or ``control.lua`` replied; ``at`` is our clock's now.
+
+    Raises:
+      StoreError: it can't be read.
+    """
+    with readable():
+        now, version, pauses, cancelled, limits = answer
+        ahead = at - now
+        return Controls(
+            version,
+            {shop.decode(): Pause(reason.decode(), since + ahead) for shop, reason, since in pauses},
+            {(campaign.decode(), shop.decode()): until + ahead for campaign, shop, until in cancelled},
+            {
+                shop.decode(): RateLimit(interval, reason.decode(), since + ahead, until + ahead)
+                for shop, interval, reason, since, until in limits
+            },
+        )
+
+
+def read_page(answer: list[Any]) -> tuple[bytes, dict[str, dict[str, int]]]:
+    """What ``tallied.lua`` replied: the next cursor, and the counters of each campaign of the page.
+
+    Raises:
+      StoreError: it can't be read.
+    """
+    with readable():
+        cursor, *page = answer
+        counters_of = {}
+        for campaign, counters in page:
+            pairs = zip(counters[::2], counters[1::2], strict=True)
+            counters_of[campaign.decode()] = {counter.decode(): int(number) for counter, number in pairs}
+        return cursor, counters_of
