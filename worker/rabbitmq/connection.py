@@ -1,4 +1,4 @@
-"""The boundary to RabbitMQ: what a connection is made from, and connecting."""
+"""The boundary to RabbitMQ: what a connection is made from, and how one is opened."""
 
 import logging
 import random
@@ -20,27 +20,29 @@ from worker.settings import urls_of
 from worker.text.bounds import MESSAGE
 
 Node: TypeAlias = pika.URLParameters
-"""One node of RabbitMQ; holds the password, so it is not to be printed."""
+"""One node of RabbitMQ. It holds the password, so it must not be printed."""
 
 HEARTBEAT_SECONDS = 30
-"""A peer that vanishes without a word is noticed after two of them."""
+"""A peer that vanishes without closing the connection is noticed after two missed heartbeats, so within a minute."""
 
 SOCKET_TIMEOUT_SECONDS = 5
+"""For the TCP connection to one node; TLS and AMQP together get twice that. A URL may set both."""
 
 DEFAULT_DELIVERY_LIMIT = 20
-"""Of quorum queues from RabbitMQ 4.0 on."""
+"""What a quorum queue without a limit of its own has from RabbitMQ 4.0 on; before that, none."""
 
 DEFAULTS_CHANGED = 4
+"""The first major version with that default."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Parameters:
-    """What a connection is made from: RabbitMQ's nodes, any of which will do; holds passwords."""
+    """What a connection is made from: RabbitMQ's nodes, any of which will do. Holds passwords."""
 
     nodes: tuple[Node, ...]
 
     def shuffled(self) -> list[Node]:
-        """The nodes in the order to try them in, another one each time: so that clients spread over a cluster."""
+        """The nodes in random order, in which to try them: so clients spread over a cluster."""
         return random.sample(self.nodes, len(self.nodes))
 
 
@@ -82,7 +84,7 @@ class Connection(pika.BlockingConnection):  # type: ignore[misc]  # pika has no 
 
     @property
     def major(self) -> int:
-        """RabbitMQ's version, as far as its first dot."""
+        """RabbitMQ's major version; a server that doesn't state one counts as new."""
         return int(str(self._impl.server_properties.get("version", "")).partition(".")[0] or DEFAULTS_CHANGED)
 
     @property
@@ -97,7 +99,7 @@ def parameters(urls: str, *, name: str) -> Parameters:
     Raises:
       ConfigurationError: a URL can't be used; its text names no password.
     """
-    # pika logs connection attempts with whole tracebacks; what matters of them is raised and logged once by us.
+    # pika logs each failed attempt with a whole traceback. We raise what matters of it, and log that once.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
     return Parameters(tuple(_node(url, name) for url in urls_of(urls)))
 
@@ -105,39 +107,40 @@ def parameters(urls: str, *, name: str) -> Parameters:
 def _node(url: str, name: str) -> Node:
     try:
         if urlsplit(url).scheme not in {"amqp", "amqps"}:
-            # pika would take http for amqp.
+            # pika accepts http as amqp.
             raise ValueError
         url, tls = split_off_tls(url)
         refuse_ignored_parts(url)
         parsed = pika.URLParameters(url)
     except (ValueError, TypeError, IndexError, SyntaxError, RecursionError, MemoryError):
-        # Their words quote the value at fault. pika reads some options as Python.
+        # Their texts quote the value at fault, which may be the password. The odd ones among these errors come from
+        # options that pika reads as Python literals.
         raise ConfigurationError(
             "REFERRALS_AMQP_URL: it is not an AMQP URL; expected amqp://host:5672/vhost (%2f for the vhost /), "
             "with user:password@ before the host"
         ) from None
     if tls is not None:
         parsed.ssl_options = tls
-    # A zone, such as fe80::1%eth0, is escaped in a URL, and pika leaves it so.
+    # A URL escapes the zone of an address such as fe80::1%eth0, and pika keeps the escape.
     parsed.host = unquote(parsed.host)
-    told = {option for option, _ in parse_qsl(urlsplit(url).query)}
+    given = {option for option, _ in parse_qsl(urlsplit(url).query)}
     if parsed.heartbeat is None:
         parsed.heartbeat = HEARTBEAT_SECONDS
-    if "socket_timeout" not in told:
+    if "socket_timeout" not in given:
         parsed.socket_timeout = SOCKET_TIMEOUT_SECONDS
-    if "stack_timeout" not in told:
+    if "stack_timeout" not in given:
         parsed.stack_timeout = parsed.socket_timeout * 2
     parsed.client_properties = {"connection_name": name} | (parsed.client_properties or {})
     return parsed
 
 
 def connect(params: Parameters, *, largest: int = MESSAGE.size) -> Connection:
-    """Open a connection to the first node that takes it. Blocks for some 10 s at most for each.
+    """Open a connection to the first node that accepts it. Blocks for up to about 10 s for each node.
 
     Of a body of more than ``largest`` bytes only size and digest are kept: see `frame_reader`.
 
     Raises:
-      BrokerError: RabbitMQ is out of reach or turns us away; names each host and port.
+      BrokerError: no node can be reached, or all refuse; names each host and port.
     """
     problems = []
     for node in params.shuffled():
@@ -151,11 +154,11 @@ def connect(params: Parameters, *, largest: int = MESSAGE.size) -> Connection:
 
 @contextmanager
 def closing_on_failure(connection: Connection) -> Iterator[None]:
-    """Whoever can't use the connection after all leaves none behind."""
+    """Close the connection where the block raises: a constructor that fails must leave none open."""
     try:
         yield
     except BaseException:
-        # pika may find out only now that it has ended.
+        # pika may notice only here that the connection has ended.
         with suppress(pika.exceptions.AMQPError):
             if connection.is_open:
                 connection.close()

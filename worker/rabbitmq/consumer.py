@@ -17,8 +17,9 @@ from worker.rabbitmq.channel import ShopChannel
 from worker.rabbitmq.connection import Parameters
 from worker.rabbitmq.crash_marks import DEATHS, CrashMark
 from worker.rabbitmq.frame_reader import DiscardedBody, discarded_body
+from worker.rabbitmq.outgoing import Outgoing
 from worker.rabbitmq.properties import copy_properties
-from worker.rabbitmq.publisher import Outgoing, Publisher
+from worker.rabbitmq.publisher import Publisher
 from worker.rabbitmq.routes import check_route
 from worker.rabbitmq.subscriptions import Subscriptions
 from worker.rabbitmq.topology import (

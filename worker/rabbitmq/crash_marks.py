@@ -1,15 +1,15 @@
-"""What ends a process while it is being read: noted beforehand, counted by the next process, parked after a few.
+"""Finds messages that kill the process which reads them: marked beforehand, counted by the next process.
 
-A message that ended its worker before any grant would come again for ever: nothing in the ledger tells of it, and
+A message that kills its worker before any grant would be redelivered for ever. The ledger has no record of it. And
 RabbitMQ's count of deliveries (``x-delivery-count``, which on 4 a producer can write for the first one) grows alike for
-jobs that were only given back, as those of a closed shop are by the thousand. Bounds are there to make such a message
-impossible, but they know the deaths that were thought of.
+jobs that were only requeued, as those of a closed shop are by the thousand. Bounds make such messages impossible, as
+far as their authors could foresee what kills.
 
-So the digest of what is being read stands in a file that is mapped into memory. Writing there is writing to memory (a
-few µs a message, most of it the digest), and what is written outlives any death of the process, SIGKILL included. Each
-process holds a lock on its file, which ends with it: whoever starts in the same folder finds files without an owner
-and counts a death for the message in each. A message that is read whole has its deaths forgotten, as then they had
-another cause. Each folder counts for itself: with several machines or pods, a message may end each as often.
+So the digest of the message being read is written into a file that is mapped into memory. That costs a few µs a
+message, most of it for the digest, and it survives any death of the process, SIGKILL included. Each process locks its
+file, and the lock ends with it. A process that starts in the same folder finds files without an owner, and counts a
+death for the message in each. When a message is read whole after all, its deaths are forgotten: they had another cause.
+Each folder counts for itself, so with several machines or pods a message may kill each of them as often.
 """
 
 import fcntl
@@ -24,23 +24,23 @@ from typing import Self
 from worker.private_files import private_folder
 
 DEATHS = 3
-"""Processes that may end while reading one message before it is read no more."""
+"""Processes that may die while reading one message before it is read no more."""
 
 FORGET_AFTER_SECONDS = 7 * 86_400
-"""How long a death counts. What RabbitMQ still has to deliver comes again long before."""
+"""How long a death counts. RabbitMQ redelivers a message that is still there long before that."""
 
 _MARK, _DEATH = ".reading", ".deaths"
 _NOTHING = bytes(hashlib.sha256().digest_size)
 
 
 class CrashMark:
-    """The mark of one process, and the deaths that earlier ones have left. For one thread.
+    """The mark of one process, and the deaths that earlier processes left. For the consumer's thread alone.
 
-    ``found`` is how many of them were found at its start.
+    ``found`` is how many new deaths were counted at its start.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Take up what processes that are gone have left in the folder, which is made if there is none.
+        """Count what dead processes left in the folder, which is made if it doesn't exist, and place a mark of its own.
 
         Raises:
           OSError: the folder can't be used, is full, or is another user's.
@@ -50,11 +50,11 @@ class CrashMark:
         self._deaths = _noted(folder)
         self._folder = folder
         self._path = folder / f"{os.getpid()}-{time.monotonic_ns():x}{_MARK}"
-        # Locked before it has its name: nobody may take it for one without an owner.
+        # Locked before it gets its name, or a starting process could take it for one without an owner.
         draft = self._path.with_suffix(".new")
         self._file = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            # Not a hole: writing to memory that no free block is left for is SIGBUS, and the end of the process.
+            # Its block is allocated now. Writing into a hole with the disk full would be SIGBUS, which kills.
             os.posix_fallocate(self._file, 0, len(_NOTHING))
             fcntl.flock(self._file, fcntl.LOCK_EX)
             self._map = mmap.mmap(self._file, len(_NOTHING))
@@ -65,11 +65,11 @@ class CrashMark:
             raise
 
     def deaths(self, body: bytes) -> int:
-        """How many processes have ended while reading this body."""
+        """How many processes died while reading this body."""
         return self._deaths.get(hashlib.sha256(body).digest(), 0) if self._deaths else 0
 
     def on(self, body: bytes) -> Self:
-        """The body is being read for as long as the ``with`` of this lasts, whatever is raised there."""
+        """Mark the body as being read for the length of a ``with``, whatever is raised there."""
         self._map[:] = hashlib.sha256(body).digest()
         return self
 
@@ -77,14 +77,14 @@ class CrashMark:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # A generator's context manager would take twice as long as all the rest.
+        # A class in place of a generator's context manager, which would take twice as long as all the rest.
         digest = self._map[:]
         self._map[:] = _NOTHING
         if self._deaths:
             self._forget(digest)
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Remove the mark: this process ends in order."""
         self._path.unlink(missing_ok=True)
         self._map.close()
         os.close(self._file)
@@ -98,7 +98,7 @@ class CrashMark:
 def _take_stock(folder: Path) -> int:
     found = 0
     for mark in folder.glob(f"*{_MARK}"):
-        # One whose process lives is locked.
+        # A mark whose process lives is locked, and is left alone.
         with suppress(OSError):
             found += _count(folder, mark)
     return found
@@ -121,7 +121,7 @@ def _count(folder: Path, mark: Path) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         digest = os.read(file, len(_NOTHING))
-        # Two that start at once may have found it: whoever removes it counts.
+        # Two processes that start at once may both have found it. The one that removes it counts.
         mark.unlink()
     finally:
         os.close(file)
@@ -129,7 +129,7 @@ def _count(folder: Path, mark: Path) -> bool:
         return False
     noted = os.open(folder / f"{digest.hex()}{_DEATH}", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
     try:
-        # A byte for each: appending is atomic.
+        # One byte for each death: appending is atomic, so several processes can count at once.
         os.write(noted, b"+")
     finally:
         os.close(noted)

@@ -1,4 +1,8 @@
-"""What RabbitMQ's refusals and the breaks of connections mean: one line with its own reason and our remedy."""
+"""Maps pika's exceptions to ours: one line with RabbitMQ's own reason and our remedy.
+
+pika nests what happened in several layers of exceptions, some of them without a text. The innermost that means
+something decides.
+"""
 
 import re
 import ssl
@@ -17,12 +21,12 @@ LONGEST_QUOTE = 255
 """Characters of RabbitMQ's own words: what AMQP 0-9-1 has room for."""
 
 PIKA_ERRORS = (pika.exceptions.AMQPError, AMQPConnectorException, OSError)
-"""What pika raises. A node that takes connections and says nothing ends in an error that is none of its AMQPErrors."""
+"""What pika raises. A node that connects and never answers ends in an error that is no AMQPError."""
 
-# How OpenSSL names what went wrong; pika often passes it on as text alone.
+# How OpenSSL names a failure; pika often passes it on only as text.
 _TLS_REASON = re.compile(r"\[SSL: (?P<reason>\w+)\]")
 
-# pika keeps what RabbitMQ said while connecting as the text of an error within another's.
+# While connecting, pika keeps what RabbitMQ said only as the text of one error within the text of another.
 _CLOSED = re.compile(
     r"ConnectionClosedByBroker: \(\d+\) (?P<quote>['\"])(?:[A-Z_]+ - )?(?P<words>.*)(?P=quote)", re.DOTALL
 )
@@ -35,13 +39,13 @@ _REFUSALS = (
     ("channel limit", "limit", "raise the user's max-channels (rabbitmqctl set_user_limits)"),
     ("channel_max", "limit", "raise the node's channel_max"),
     ("not found", "vhost", "create it (rabbitmqctl add_vhost), or name another at the end of REFERRALS_AMQP_URL"),
-    ("is down", "vhost", "see to RabbitMQ's log, and start it again (rabbitmqctl restart_vhost)"),
+    ("is down", "vhost", "read RabbitMQ's log, and start it again (rabbitmqctl restart_vhost)"),
     ("refused for user", "permissions", "give the user permissions in it: docs/rabbitmq.md#users"),
 )
-"""By what RabbitMQ says: the word for readiness, and the remedy. The first that fits."""
+"""What RabbitMQ says, the word that readiness shows for it, and the remedy. The first row that matches counts."""
 
 LIMITED = "limit"
-"""The reason of a refusal because something has as many as it may have."""
+"""The reason of refusals because a limit of RabbitMQ's is reached: connections, channels or queues."""
 
 
 def node_address(node: pika.URLParameters) -> str:
@@ -52,7 +56,7 @@ def node_address(node: pika.URLParameters) -> str:
 
 @contextmanager
 def as_broker_errors(node: pika.URLParameters) -> Iterator[None]:
-    """What pika raises in the block comes out as a :class:`BrokerError` of one line."""
+    """Raise what pika raises in the block as a :class:`BrokerError` of one line, with pika's error as its cause."""
     try:
         yield
     except (pika.exceptions.AMQPError, OSError) as error:
@@ -60,14 +64,17 @@ def as_broker_errors(node: pika.URLParameters) -> Iterator[None]:
 
 
 def failure(error: BaseException, node: pika.URLParameters) -> BrokerError:
-    """Our error for one of pika's."""
+    """Our error for one of pika's, or for one of the system's that came through pika. Pure."""
     refused = isinstance(error, pika.exceptions.ChannelClosedByBroker) and error.reply_code == ACCESS_REFUSED
     reason, line = _described(error, node)
     return (AccessRefusedError if refused else BrokerError)(line, reason=reason)
 
 
 def limit_reached(words: str) -> BrokerError | None:
-    """Our error where RabbitMQ refuses because something has as many as it may have; others may give room."""
+    """Our error if RabbitMQ's words say that a limit is reached; None for other words.
+
+    Such a refusal can pass: others may close a connection or delete a queue.
+    """
     for sign, reason, remedy in _REFUSALS:
         if reason == LIMITED and sign in words:
             return BrokerError(f"RabbitMQ refuses: {_bounded(words)}; {remedy}", reason=LIMITED)
@@ -75,7 +82,7 @@ def limit_reached(words: str) -> BrokerError | None:
 
 
 def _described(error: BaseException, node: pika.URLParameters) -> tuple[str, str]:
-    # Why, in a word, and as a line. pika nests what happened; some of its errors have no text at all.
+    # The reason in one word, and the line. The outermost cause that is recognised decides.
     place = f"RabbitMQ at {node_address(node)}"
     causes = list(_causes(error))
     for cause in causes:
@@ -113,7 +120,7 @@ def _refused_vhost(place: str, error: BaseException, node: pika.URLParameters) -
 def _unspoken(
     place: str, error: BaseException, causes: list[BaseException], node: pika.URLParameters
 ) -> tuple[str, str]:
-    # Nobody has said a word of AMQP.
+    # The connection ended before anybody spoke AMQP: a wrong port, TLS on one side alone, or nobody listening.
     alert = _TLS_REASON.search(" ".join(map(str, causes)))
     ended = any(isinstance(cause, pika.exceptions.IncompatibleProtocolError) for cause in causes)
     if alert and alert["reason"] in {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"}:
@@ -140,7 +147,7 @@ def _bounded(words: str) -> str:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    # The phases of pika's connecting keep theirs apart from their arguments.
+    # pika's connection workflow keeps its errors in attributes, and other errors keep theirs in their arguments.
     yield error
     for part in (*error.args, getattr(error, "exception", None), *getattr(error, "exceptions", ())):
         if isinstance(part, BaseException):

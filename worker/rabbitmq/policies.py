@@ -1,4 +1,8 @@
-"""Policies that take messages out of our queues: AMQP tells nothing of them, RabbitMQ's management API does."""
+"""Policies that take messages out of our queues.
+
+An operator may limit or expire queues by policies, and results or jobs would then vanish without a trace. AMQP shows no
+policies, so RabbitMQ's management API is asked where it can be reached.
+"""
 
 import base64
 import http.client
@@ -18,30 +22,30 @@ MANAGEMENT_PORT = 15672
 TIMEOUT_SECONDS = 5.0
 
 PAGE = 500
-"""Queues that are asked for at once."""
+"""Queues that one request asks for; the API allows 500."""
 
 MOST_PAGES = 20
-"""More shops than that make a cluster of their own."""
+"""Pages that are read: 10,000 queues, twice the shops that one cluster is good for."""
 
 _BOUNDS = Bounds(size=METRICS_PAGE, depth=16, parts=200_000, text=4096)
 _COLUMNS = "name,arguments,policy,operator_policy,effective_policy_definition"
 
 FOREIGN_ERRORS = (OSError, ValueError, LookupError, TypeError, AttributeError, http.client.HTTPException)
-"""What asking and reading the answer raise; none is passed on."""
+"""What asking and reading the answer raise. Each becomes an :class:`UnknownPoliciesError`."""
 
 
 class UnknownPoliciesError(Exception):
-    """The management API doesn't say; the message is why, without secrets."""
+    """The management API can't be asked or gives no clear answer; the message says why, without secrets."""
 
 
 def losses(params: Parameters, management_url: str | None) -> list[str]:
-    """A line for each policy by which messages of ours expire or are dropped; it names the policy and the remedy.
+    """A line for each policy by which messages of ours expire or are dropped, with the policy's name and the remedy.
 
-    Without a URL a broker on this machine is asked at its usual port, and any other not at all. User and password are
-    those of AMQP; the user needs the tag ``management``. Blocks for some seconds at most.
+    Without a URL, a broker on this machine is asked at its usual port, and another not at all. User and password are
+    AMQP's; the user needs the tag ``management``. Blocks for up to 5 s between two packets of each page.
 
     Raises:
-      UnknownPoliciesError: nobody has told.
+      UnknownPoliciesError: the API did not answer the question.
     """
     node = params.nodes[0]
     if management_url is None and not plaintext.is_this_machine(node.host):
@@ -55,7 +59,7 @@ def losses(params: Parameters, management_url: str | None) -> list[str]:
 
 
 def describe_losses(queues: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The lines of :func:`losses`, of queues as the management API describes them."""
+    """The lines of :func:`losses` for queues as the management API describes them. Pure."""
     found: dict[str, list[str]] = defaultdict(list)
     for queue in queues:
         for what in _taking(queue):
@@ -73,7 +77,7 @@ def read(body: bytes) -> tuple[list[Mapping[str, Any]], int]:
 def _queues(base: str, node: Node) -> Iterator[Mapping[str, Any]]:
     login = base64.b64encode(f"{node.credentials.username}:{node.credentials.password}".encode()).decode()
     context = node.ssl_options.context if node.ssl_options is not None else tls.context()
-    # No proxy, whatever the environment says: it would be told the password.
+    # No proxy, whatever the environment names: it would read the password.
     opener = urllib.request.build_opener(
         urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context), _NoRedirect
     )
@@ -92,16 +96,16 @@ def _queues(base: str, node: Node) -> Iterator[Mapping[str, Any]]:
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: Any) -> None:
-        """Nowhere else is the password to go."""
+        """Follow none: the password goes to the configured host alone."""
 
 
 def _taking(queue: Mapping[str, Any]) -> list[str]:
-    # Where nothing is set the API has an empty list in place of an object.
+    # Where nothing is set, the API sends an empty list in place of an object.
     policy = queue.get("effective_policy_definition") or {}
     arguments = queue.get("arguments") or {}
     taking = {}
     for key in ("message-ttl", "expires"):
-        # What comes into a delay queue is to leave it early at the worst.
+        # A shorter TTL on a delay queue only brings its jobs back early, where the store makes them wait again.
         if key in policy and not (key == "message-ttl" and queue["name"].startswith(DELAY_PREFIX)):
             taking[key] = policy[key]
     if (arguments.get("x-overflow") or policy.get("overflow")) != "reject-publish":

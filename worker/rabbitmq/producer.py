@@ -12,7 +12,8 @@ from worker.model.job import Job, is_expired
 from worker.model.message import encode_message
 from worker.rabbitmq.connection import Parameters, connect
 from worker.rabbitmq.declare import declare_topology
-from worker.rabbitmq.publisher import Done, Outgoing, Publisher, ignore_outcome
+from worker.rabbitmq.outgoing import Done, Outgoing, ignore_outcome
+from worker.rabbitmq.publisher import Publisher
 from worker.rabbitmq.topology import EXCHANGES, JOBS, PRODUCER_PREFIX, producer_exchange, queues
 
 WINDOW = 1000

@@ -1,11 +1,10 @@
-"""A message's properties as they came, to the byte, for the copy that is made of it.
+"""A message's properties, copied byte for byte onto the copy that a worker publishes of it. Pure.
 
-pika's own way from bytes to values and back loses: a float becomes a whole number, a text that is not UTF-8 and a short
-number become another type. So the bytes are kept (by `worker.rabbitmq.frame_reader`), and only what must change
-is changed.
+Decoding by pika and encoding again loses: a float becomes an integer, and a text that is not UTF-8 or a short integer
+changes its type. So :mod:`worker.rabbitmq.frame_reader` keeps the bytes, and only what must change is changed here.
 
-A header is its producer's claim, whatever its name. Those that only RabbitMQ or a worker may state are not kept: on our
-copy a reader would take them for true, and RabbitMQ would route by some of them.
+A header is its producer's claim, whatever its name. Headers that only RabbitMQ or a worker may state are left out of
+the copy: a reader would believe them there, and RabbitMQ would route by some of them.
 """
 
 import struct
@@ -20,23 +19,26 @@ from worker.rabbitmq.frame_reader import LONGEST_KEPT, UNREAD_PROPERTIES
 from worker.rabbitmq.property_bounds import are_heavy
 
 OURS = "x-referral-"
+"""What the headers of this system begin with; only a worker may state them."""
 
 DEATHS = "x-death"
+"""RabbitMQ's header with one entry for each queue and cause by which it moved the message."""
 
 _ROUTING = frozenset({"CC", "BCC"})
 """Routing keys that RabbitMQ reads in addition to a message's own, on every exchange that the message passes."""
 
 _NOTED_BY_RABBITMQ = (DEATHS, "x-first-death-", "x-last-death-", "x-delivery-count")
-"""What it notes on a message's way. Beside misleading readers, it would pile up on a job that goes round."""
+"""What RabbitMQ notes on a message's way. Kept, it would mislead readers and pile up on a job that is delayed often."""
 
 LONGEST = 131_072 - 64
-"""Bytes of properties that go into one frame of RabbitMQ's size; with more it closes the connection."""
+"""Bytes of properties that fit into one frame of RabbitMQ's usual size; given more, it closes the connection."""
 
 DROPPED = "x-referral-headers-dropped"
-"""Header that stands for headers for which a copy's own left no room, and tells how many bytes they had."""
+"""Header that replaces headers for which a copy's own left no room; its value is how many bytes they had."""
 
 SPARE_VALUES = 64
-"""For what RabbitMQ notes on a copy's way, some ten each time it moves it: its reader must get at our headers."""
+"""Values kept free for RabbitMQ's own notes, some ten each time it moves the copy. Without them the copy could become
+too heavy to be decoded, and its next reader would not see our headers."""
 
 _FIELDS = (
     "content_type",
@@ -54,15 +56,17 @@ _FIELDS = (
     "app_id",
     "cluster_id",
 )
-"""In the order of their flags, from bit 15 down."""
+"""AMQP's properties in the order of their flags, from bit 15 down."""
 
 _CUT_SHORT = (ValueError, IndexError, RecursionError, struct.error, pika.exceptions.AMQPError)
-"""What bytes raise that end in the midst of a property, or nest too deep to be looked through."""
+"""Raised by bytes that end in the midst of a property, or that nest too deep to be read."""
 
+# Of fixed size; all others but the headers are short texts with their length in one byte.
 _SIZES = {"delivery_mode": 1, "priority": 1, "timestamp": 8}
 
 
 class _Encoded(pika.BasicProperties):  # type: ignore[misc] # pika has no types
+    # Properties whose bytes are ready: pika asks for nothing but their encoding.
     def __init__(self, raw: bytes) -> None:
         super().__init__()
         self._raw = raw
@@ -79,19 +83,20 @@ def copy_properties(
     expiration: str | None = None,
     message_id: str | None = None,
 ) -> pika.BasicProperties:
-    """The properties of a persistent copy: without its producer's claims, with the headers of ``add``.
+    """The properties of a persistent copy: without its producer's claims, and with the headers of ``add``.
 
-    One that has ``returned`` from a delay queue is a worker's copy, and keeps what that worker could not carry over.
+    A message that ``returned`` from a delay queue is itself a worker's copy, so it keeps the headers in which that
+    worker put what it could not carry over.
 
-    Where the bytes end in the midst of a property, which pika reads as if it were whole, they become one header, as
-    those do that pika can't read: a copy that RabbitMQ can't read would cost the connection, and the message would
+    Bytes that end in the midst of a property are read by pika as if the property were whole. They become one header, as
+    properties that pika can't read do. A copy that RabbitMQ can't read would cost the connection, and the message would
     come again for ever.
 
-    The copy expires as ``expiration`` says, never as the original did; ``message_id`` replaces its own if given. It
-    names no user, since RabbitMQ refuses a name that is not the connection's own.
+    The copy expires as ``expiration`` says, never as the original did. ``message_id`` replaces the original's if given.
+    The copy names no user, since RabbitMQ refuses a name that is not the connection's own.
     """
     raw: bytes | None = getattr(properties, "raw", None)
-    # Without raw bytes they are those that `frames` has made in place of what it can't decode.
+    # Without raw bytes, these properties are the ones that the frame reader made for a message that it can't decode.
     carried = {UNREAD_PROPERTIES, DROPPED} if returned or raw is None else set()
     came = b"".join(properties.encode()) if raw is None else raw
     try:
@@ -114,29 +119,30 @@ def copy_properties(
 
 
 def is_reserved(header: str) -> bool:
-    """Whether a producer's header of this name would be taken for RabbitMQ's or a worker's, or would route."""
+    """Whether only RabbitMQ or a worker may state a header of this name, or RabbitMQ routes by it."""
     return header in _ROUTING or header.startswith((OURS, *_NOTED_BY_RABBITMQ))
 
 
 def is_unambiguous(properties: pika.BasicProperties) -> bool:
-    """Whether each claim among the headers is there once, and each field of a death, and all of them can be read.
+    """Whether all reserved headers can be read, and each of them and each field of a death is there only once.
 
-    Of what is there twice RabbitMQ 3.10 reads and changes the first, and pika reads the last.
+    Of a header that is there twice RabbitMQ 3.10 reads and changes the first, and pika reads the last.
     """
     raw: bytes | None = getattr(properties, "raw", None)
     if raw is None:
-        # What stands there is not what came.
+        # The frame reader made these, so they are not what came.
         return False
     try:
-        claims = [one for one in _entries(dict(_split(raw)).get("headers", b"")) if is_reserved(one[0])]
-        deaths = (table for name, entry in claims if name == DEATHS for table in _tables(entry[1 + len(DEATHS) :]))
-        tables = [[name for name, _ in claims], *([name for name, _ in _entries(table)] for table in deaths)]
+        reserved = [one for one in _entries(dict(_split(raw)).get("headers", b"")) if is_reserved(one[0])]
+        deaths = (table for name, entry in reserved if name == DEATHS for table in _tables(entry[1 + len(DEATHS) :]))
+        tables = [[name for name, _ in reserved], *([name for name, _ in _entries(table)] for table in deaths)]
     except _CUT_SHORT:
         return False
     return all(len(set(names)) == len(names) for names in tables)
 
 
 def _split(raw: bytes) -> Iterator[tuple[str, bytes]]:
+    # Each property's name and its bytes as they travel, length included.
     flags, offset = struct.unpack_from(">H", raw)[0], 2
     for number, name in enumerate(_FIELDS):
         if not flags >> (15 - number) & 1:
@@ -152,6 +158,7 @@ def _split(raw: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def _entries(table: bytes) -> Iterator[tuple[str, bytes]]:
+    # Each header's name, and its bytes with the name.
     offset = 4
     while offset < len(table):
         name, value_at = pika.data.decode_short_string(table, offset)
@@ -163,7 +170,7 @@ def _entries(table: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def _tables(value: bytes) -> Iterator[bytes]:
-    # Those of an array, each with its length before it.
+    # The tables of an array, each with its length before it; none of another value.
     offset = 5 if value.startswith(b"A") else len(value)
     while offset < len(value):
         end: int = pika.data.decode_value(value, offset)[1]

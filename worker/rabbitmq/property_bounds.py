@@ -1,8 +1,8 @@
-"""Properties that would take longer to read than a message may cost, told before anything is made of them.
+"""Finds properties that would take too long to decode, before anything decodes them. Pure.
 
-A value may be one byte of a header: decoded, a frame full of them takes 150 ms, and taking them off a copy as long
-again. And pika makes one number of all words of flags, in a time that grows with the square of their count. So a
-producer's headers have the bounds of its body, and what is beyond them is carried along unread.
+A value may be a single byte of a header. Decoding a frame full of such values takes 150 ms, and leaving them out of a
+copy takes as long again. And pika joins all words of flags into one number, in a time that grows with the square of
+their count. So the bounds of a message's body hold for its headers too, and heavier ones are carried along unread.
 """
 
 import struct
@@ -10,7 +10,7 @@ import struct
 from worker.text.bounds import MESSAGE
 
 LIGHT = 5 * MESSAGE.depth
-"""Bytes of properties that can be neither too many nor too deep: a level takes five, a value one."""
+"""Bytes of properties that can't be heavy: a level of nesting takes five bytes, and a value one."""
 
 _TABLE, _ARRAY, _TEXTS = ord("F"), ord("A"), b"Sx"
 
@@ -22,10 +22,9 @@ _MORE_FLAGS = 1
 
 
 def are_heavy(raw: bytes, spare: int = 0) -> bool:
-    """Whether properties have more values or levels than a job's message, or end where a value should begin; so many
-    values are to be ``spare`` besides.
+    """Whether properties have more values or levels than a job's message may, or end where a value should begin.
 
-    It goes the way that pika goes, also where lengths contradict each other.
+    ``spare`` values must be left besides. Lengths may contradict each other: then this reads on where pika would.
     """
     try:
         return len(raw) > LIGHT and _are_heavy(raw, MESSAGE.parts - spare)
@@ -38,12 +37,12 @@ def _are_heavy(raw: bytes, most: int) -> bool:
     if flags & _MORE_FLAGS:
         return True
     for bit in (15, 14):
-        # What comes before the headers: two short texts.
+        # Two short texts may come before the headers.
         if flags >> bit & 1:
             offset += 1 + raw[offset]
     if not flags >> 13 & 1:
         return False
-    # The innermost last: where each ends, and whether its values have names.
+    # Where each open table or array ends, and whether its values have names; the innermost is the last.
     opened = [(offset + 4 + _length(raw, offset), True)]
     offset += 4
     values = 0

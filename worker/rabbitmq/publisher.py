@@ -7,8 +7,6 @@ publishes for all others and takes the confirms as they come.
 
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Protocol
 
 import pika
@@ -20,33 +18,12 @@ from worker.backoff import Backoff
 from worker.errors import BrokerError, UnroutableError, raised_at
 from worker.rabbitmq.connection import Node, Parameters
 from worker.rabbitmq.failures import ACCESS_REFUSED, failure, node_address
+from worker.rabbitmq.outgoing import Outgoing
 
 FIRST_BACKOFF_SECONDS = 0.2
 LONGEST_BACKOFF_SECONDS = 15.0
 
 log = structlog.get_logger(__name__)
-
-Done = Callable[[BrokerError | None], None]
-"""Called once when a message's outcome is known: None for confirmed. Runs in the publisher's thread: don't block."""
-
-
-def ignore_outcome(_error: BrokerError | None) -> None:
-    """The callback of a message whose sender needs no outcome, or sets another callback before it is published."""
-
-
-@dataclass(slots=True)
-class Outgoing:
-    """A message to publish. ``properties``, where given, replace all that the other fields would make."""
-
-    exchange: str
-    routing_key: str
-    body: bytes
-    done: Done
-    message_id: str | None = None
-    timestamp: int | None = None
-    properties: pika.BasicProperties | None = None
-    # RabbitMQ has handed it back; its confirm is still to come.
-    returned: bool = field(default=False, init=False)
 
 
 class Listener(Protocol):

@@ -1,4 +1,8 @@
-"""How many messages lie in which queue."""
+"""How many messages each queue holds, for `referrals status`.
+
+RabbitMQ's Prometheus endpoint counts every message of every queue in one request. A passive declare needs no second
+port and can miss messages: it reported 0 of 45 in a delay queue.
+"""
 
 import http.client
 import math
@@ -21,7 +25,7 @@ METRICS_PORT = 15692
 TIMEOUT_SECONDS = 5.0
 
 LONGEST_LINE = 4096
-"""Bytes. Names of queues and virtual hosts have 255 each; what a longer one goes on with counts as another line."""
+"""Bytes. Names of queues and virtual hosts have 255 at most. The rest of a longer line is read as another line."""
 
 _LINE = re.compile(r"rabbitmq_detailed_queue_messages_(ready|unacked)\{(.*)\} ([0-9.e+]+)$")
 _QUEUE = re.compile(r'queue="([^"]*)"')
@@ -29,7 +33,7 @@ _QUEUE = re.compile(r'queue="([^"]*)"')
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """Messages that wait in a queue, and those that somebody has in hand (None: not known)."""
+    """Messages that are ready in a queue, and those that are delivered and unacknowledged (None: not known)."""
 
     ready: int
     unacknowledged: int | None
@@ -37,7 +41,7 @@ class Depth:
 
 @dataclass(frozen=True, slots=True)
 class Depths:
-    """Queues by name, in words where that was read, and whether it tells of every message."""
+    """Depths by queue, ``source`` (in words, for a person), and whether they count every message."""
 
     queues: Mapping[str, Depth]
     source: str
@@ -45,10 +49,10 @@ class Depths:
 
 
 def depths(params: Parameters, names: Iterable[str], metrics_url: str | None) -> Depths:
-    """The depths of all queues from RabbitMQ's Prometheus endpoint, or else of these by asking for each.
+    """The depths of all queues from RabbitMQ's Prometheus endpoint, or else of ``names`` by asking for each.
 
-    The endpoint is some seconds old; asking tells nothing of what is in hand, and can miss what lies in a delay queue.
-    Blocks for some seconds at most for each.
+    The endpoint's values are some seconds old. Asking doesn't show what is unacknowledged, and can miss what a delay
+    queue holds. Blocks for up to 5 s between two packets of the endpoint, and for a round trip for each queue asked.
 
     Raises:
       BrokerError: RabbitMQ is out of reach.
@@ -72,13 +76,14 @@ def endpoint(node: Node, metrics_url: str | None) -> str:
 
 
 def _directly() -> urllib.request.OpenerDirector:
-    # A proxy that the environment names is for the world outside: it can't reach the broker, or may not be told of it.
+    # A proxy that the environment names is for the outside world: it can't reach the broker, or must not know of it.
     return urllib.request.build_opener(
         urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls.context())
     )
 
 
 def _lines(page: BinaryIO) -> Iterator[str]:
+    # Read line by line: a page of thousands of queues would else be in memory twice.
     room = METRICS_PAGE
     while line := page.readline(LONGEST_LINE):
         room -= len(line)
@@ -88,10 +93,10 @@ def _lines(page: BinaryIO) -> Iterator[str]:
 
 
 def read(lines: Iterable[str]) -> dict[str, Depth]:
-    """The depths in the lines of a page of RabbitMQ's per-object metrics.
+    """The depths in the lines of a page of RabbitMQ's per-object metrics. Pure.
 
     Raises:
-      ValueError: they are none.
+      ValueError: they are no such page.
     """
     counts: dict[str, dict[str, int]] = {}
     for line in lines:
@@ -106,9 +111,9 @@ def read(lines: Iterable[str]) -> dict[str, Depth]:
 
 
 def consumers(params: Parameters, names: Iterable[str]) -> dict[str, int]:
-    """How many consumers each of these queues has at this moment; 0 for one that isn't there.
+    """How many consumers each of these queues has at this moment; 0 for one that doesn't exist.
 
-    Without those that the user may not look at. Blocks for a round trip for each.
+    Queues that the user may not read are left out. Blocks for a round trip for each queue.
 
     Raises:
       BrokerError: RabbitMQ is out of reach.

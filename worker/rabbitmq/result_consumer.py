@@ -1,4 +1,4 @@
-"""The consuming side of results: batches that are acknowledged once their taker has them safe."""
+"""The consuming side of results: batches that are acknowledged once the caller has stored them."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -17,12 +17,14 @@ from worker.rabbitmq.topology import RESULTS, queues
 from worker.text.bounds import RESULT
 
 PREFETCH = 1000
-"""Unacknowledged results; one batch is written to disk with a single sync."""
+"""Unacknowledged results: the most in a batch, which the caller writes to disk with a single sync."""
 
 
 class ResultConsumer:
-    """Consumes the queue ``referrals.results``; belongs to one thread. After a :class:`BrokerError` make a new one:
-    what was not acknowledged is delivered again.
+    """Consumes the queue ``referrals.results``. Belongs to one thread, and every call may block.
+
+    After a :class:`BrokerError` make a new one: results that were not acknowledged are redelivered, so the caller
+    deduplicates by job id.
     """
 
     def __init__(self, params: Parameters) -> None:
@@ -42,17 +44,21 @@ class ResultConsumer:
             self._channel.basic_consume(RESULTS, self._on_message)
 
     def batch(self, *, seconds: float) -> list[tuple[int, bytes]]:
-        """Up to :data:`PREFETCH` results as (delivery tag, body), after at most ``seconds``; may be empty.
+        """Up to :data:`PREFETCH` results as (delivery tag, body), after at most ``seconds``; the list may be empty.
 
-        The body of what is larger than any result is empty.
+        The body of a message that is larger than any result is empty.
+
+        Raises:
+          BrokerError: the connection or the channel broke, or the queue was deleted.
         """
         with self._mapped():
             if not self._received:
                 self._connection.process_data_events(time_limit=seconds)
-            # What else has arrived by now shares the batch's sync.
+            # Everything that has arrived by now shares the batch's sync.
             self._connection.process_data_events(time_limit=0)
             if not self._channel.is_open:
-                # pika's pump raises nothing when RabbitMQ closes a channel alone, as it does over an old delivery.
+                # pika's pump raises nothing when RabbitMQ closes only the channel, as it does over a delivery that was
+                # held past consumer_timeout.
                 raise self._channel._closing_reason or BrokerError("the channel of the results queue is closed")
         if self._cancelled:
             raise BrokerError(f"the queue {RESULTS} was deleted; it is declared anew, results in it are lost")
@@ -67,12 +73,12 @@ class ResultConsumer:
         return max(0, int(declared.method.consumer_count) - 1)
 
     def ack(self, last: int) -> None:
-        """Every result up to this delivery tag is safe."""
+        """Acknowledge every result up to this delivery tag: the caller has stored them."""
         with self._mapped():
             self._channel.basic_ack(last, multiple=True)
 
     def reject(self, tags: Iterable[int]) -> None:
-        """These are no results: RabbitMQ moves them to ``referrals.dead``. Before :meth:`ack` of a later one."""
+        """Have RabbitMQ move these to ``referrals.dead``, as no results. Call it before :meth:`ack` of a later tag."""
         with self._mapped():
             for tag in tags:
                 self._channel.basic_reject(tag, requeue=False)
@@ -84,7 +90,7 @@ class ResultConsumer:
                 self._connection.close()
 
     def _on_cancel(self, _frame: object) -> None:
-        # pika's pump raises nothing here: nothing would ever come again.
+        # RabbitMQ cancels the consumer when the queue is deleted. pika's pump raises nothing then, and waits for ever.
         self._cancelled = True
 
     def _mapped(self) -> AbstractContextManager[None]:

@@ -1,4 +1,8 @@
-"""By which way a message came to a shop's queue: RabbitMQ says that, and no producer can write it into a message."""
+"""The way by which a message came to a shop's queue.
+
+RabbitMQ states exchange and routing key of each delivery, and no producer can forge them. So they decide whether a
+message was meant for this queue, whatever the message says of itself.
+"""
 
 from collections.abc import Container
 
@@ -7,15 +11,14 @@ from worker.rabbitmq.topology import JOBS, PRODUCER_PREFIX, RETURN, shop_queue
 
 
 def check_route(exchange: str, key: str, shop: str, producers: Container[str]) -> None:
-    """See that a delivery was meant for the queue of ``shop`` by its own routing key, and by one of its ``producers``.
+    """Accept a delivery that was published for ``shop`` by its own routing key, and by one of the shop's ``producers``.
 
-    A producer's exchange may still be bound to the queue of a shop that the file no longer gives it.
-
-    A header CC or BCC brings copies to the queues of other keys, past what permissions say of exchanges; each copy
-    still carries its first key. An administrator's tools put messages back by the queue's name.
+    A header CC or BCC brings copies to the queues of other shops, whatever RabbitMQ's permissions say of exchanges; but
+    each copy still carries its own routing key. An administrator's tools put messages back by the queue's name, through
+    the default exchange. A producer's exchange may still be bound to a shop that the file no longer gives it.
 
     Raises:
-      DeadLetterError: it was not (`bad_schema`).
+      DeadLetterError: it was not published so (`bad_schema`).
     """
     if key != shop and (exchange, key) != ("", shop_queue(shop)):
         problem = f"its routing key is not {shop}: it came by a header CC or BCC, or a binding"

@@ -1,8 +1,8 @@
 """TLS of an ``amqps`` URL: which authorities it trusts, and which certificate it shows.
 
-Told in the URL's query, by the names that RabbitMQ gives them in its own clients' URLs: ``cacertfile``, ``certfile``,
-``keyfile``, ``server_name_indication``. The server's certificate and name are always verified, by TLS 1.2 or later: no
-option of a URL can change that, since only those listed here are taken.
+Both stand in the URL's query, under the names that RabbitMQ's own clients use: ``cacertfile``, ``certfile``,
+``keyfile``, ``server_name_indication``. The server's certificate and name are always verified, with TLS 1.2 or later.
+No option of a URL can change that, since only the options listed here are accepted.
 """
 
 import ssl
@@ -31,16 +31,16 @@ PIKA_OPTIONS = frozenset(
         "tcp_options",
     }
 )
-"""What pika takes besides. Its ``ssl_options`` are left out: a protocol version in them switches the verification off.
-"""
+"""What pika accepts besides. Its ``ssl_options`` are not among them: a protocol version there switches the verification
+off."""
 
 
 def split_off_tls(url: str) -> tuple[str, pika.SSLOptions | None]:
-    """The URL without these options, and the TLS that it asks for: None for ``amqp``.
+    """The URL without its TLS options, and the TLS that they ask for: None for ``amqp``. Reads the files they name.
 
     Raises:
-      ConfigurationError: a file can't be used, or the options make no sense; names the option, and the file where it is
-        sure that the value is a file's name.
+      ConfigurationError: a file can't be used, or the options make no sense. Names the option, and the file only where
+        the value is surely a file's name: it might be a pasted secret.
     """
     parts = urlsplit(url)
     query = parse_qsl(parts.query, keep_blank_values=True)
@@ -75,15 +75,15 @@ def _context(options: dict[str, str]) -> ssl.SSLContext:
 
 
 def _no_password() -> str:
-    # Else OpenSSL would ask the terminal.
+    # Without this OpenSSL would ask the terminal for the password of an encrypted key, and block.
     return ""
 
 
 def _reason(error: Exception, wanted: str) -> str:
-    # What isn't PEM, or doesn't fit together, is an SSLError: its text names a line of OpenSSL's source.
+    # A file that isn't PEM, or a key of another certificate, is an SSLError. Its text names a line of OpenSSL's source.
     if isinstance(error, ssl.SSLError):
         return f"does not hold {wanted} in PEM"
-    # Of a ValueError, for a zero byte in it, there is none.
+    # A ValueError, for a path with a zero byte, has no strerror.
     return getattr(error, "strerror", None) or "can't be read"
 
 

@@ -10,7 +10,7 @@
     referrals.results (topic) ──► referrals.results     referrals.dead (fanout) ──► referrals.dead
 
 Everything is durable and every queue a quorum queue. Arguments are frozen: RabbitMQ refuses to declare a queue that
-exists with other ones. What an operator may want to tune belongs into policies.
+exists with other ones. What an operator may want to tune is left to policies.
 """
 
 import re
@@ -24,6 +24,8 @@ from worker.model.message import QUEUE
 from worker.model.result import Outcome
 
 JOBS = QUEUE
+"""The exchange by which producers publish jobs, with the shop as the routing key."""
+
 RETURN = "referrals.return"
 RESULTS = "referrals.results"
 DEAD = "referrals.dead"
@@ -31,32 +33,35 @@ REASON_HEADER = "x-referral-reason"
 DETAIL_HEADER = "x-referral-detail"
 DEAD_AT_HEADER = "x-referral-dead-at"
 TAKEOVERS_HEADER = "x-referral-takeovers"
-"""What a worker adds to the headers of a message that it moves to :data:`DEAD`."""
+"""Headers that a worker adds to a message that it moves to :data:`DEAD`."""
 
 SHOP_PREFIX = "referrals.shop."
 
 SINGLE = "referrals.single"
-"""The exclusive queue that a process on the memory store holds, so that there is only one of it."""
+"""The exclusive queue that a process on the memory store holds, so that there is only one such process."""
 
 PRODUCER_PREFIX = "referrals.from."
-"""Of the exchanges by which one producer publishes jobs of its own shops, and of no others."""
+"""What the exchanges begin with by which one producer publishes jobs for its own shops, and for no others."""
 
 DELAY_PREFIX = "referrals.delay."
 
 DELAYS = (1, 5, 15, 60, 300, 900, 3600)
-"""Seconds. Each message also carries its own expiry, so a level only bounds how long one may block those behind it."""
+"""Seconds. Each message also carries its own expiry, and a queue expires messages only at its head: a level bounds how
+long one message may block those behind it. Longer waits take several hops."""
 
 DELIVERY_LIMIT = 100_000
-"""RabbitMQ 3.10 counts every return and every dropped connection as a delivery, also of jobs that never ran; 4.x
-drops a message after 20 unless told otherwise."""
+"""Deliveries after which RabbitMQ gives a message up. RabbitMQ 3.10 counts every requeue and every dropped connection
+as one, also for jobs that never ran. RabbitMQ 4 gives a message up after 20 unless a limit is set."""
 
 _QUORUM = {"x-queue-type": "quorum"}
-# At-least-once dead-lettering is what makes a delay queue safe over a broker crash; it demands reject-publish.
+# At-least-once: a queue keeps a message until the queue that it is dead-lettered to has confirmed it, so a crash of the
+# broker loses none. It requires reject-publish.
 _AT_LEAST_ONCE = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
 _BOUNDED_DELIVERIES = {"x-delivery-limit": DELIVERY_LIMIT, "x-dead-letter-exchange": DEAD}
 
 _NOT_A_WORD = re.compile(r"[^A-Za-z0-9_-]")
-_LONGEST_WORD = 64  # a slug has 63 characters at most, and AMQP gives a whole key 255
+# A slug has 63 characters at most, and AMQP allows 255 for a whole routing key.
+_LONGEST_WORD = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +84,10 @@ class Queue:
 
 EXCHANGES: tuple[Exchange, ...] = (
     Exchange(DEAD, "fanout", {}),
-    # No alternate exchange here: a producer's mandatory publish must hear that a shop has no queue.
+    # No alternate exchange here: then RabbitMQ returns a producer's mandatory message if the shop has no queue.
     Exchange(JOBS, "direct", {}),
-    # Without one here, the jobs of a shop that is gone stop at the head of a delay queue, and every shop's with them.
+    # Without an alternate exchange here, the jobs of a removed shop would stay at the head of a delay queue, and block
+    # every shop's: 40 of them stopped all retries.
     Exchange(RETURN, "direct", {"alternate-exchange": DEAD}),
     Exchange(RESULTS, "topic", {}),
     *(Exchange(f"{DELAY_PREFIX}{seconds}", "fanout", {}) for seconds in DELAYS),
@@ -94,13 +100,13 @@ def shop_queue(shop: str) -> str:
 
 
 def shop_queue_declaration(shop: str) -> Queue:
-    """A shop's queue."""
+    """A shop's queue, which takes new jobs and those that return from a delay queue."""
     arguments = _QUORUM | _BOUNDED_DELIVERIES | _AT_LEAST_ONCE
     return Queue(shop_queue(shop), arguments, ((JOBS, shop), (RETURN, shop)))
 
 
 def producer_exchange(producer: str) -> Exchange:
-    """A producer's own exchange. Without an alternate one, as :data:`JOBS`.
+    """A producer's own exchange; without an alternate exchange, for the same reason as :data:`JOBS`.
 
     Raises:
       ConfigurationError: that is no producer's name.
@@ -113,12 +119,12 @@ def producer_exchange(producer: str) -> Exchange:
 
 
 def delay_exchange(wait: int) -> str:
-    """The exchange of the shortest delay that covers ``wait`` (microseconds); of the longest for what is beyond."""
+    """The exchange of the shortest delay that covers ``wait`` (microseconds), or of the longest delay there is."""
     return f"{DELAY_PREFIX}{next((s for s in DELAYS if wait <= s * 1_000_000), DELAYS[-1])}"
 
 
 def expiration(wait: int) -> str:
-    """``wait`` (microseconds) as a message's own expiry: whole milliseconds, rounded up."""
+    """``wait`` (microseconds) as a message's own expiry: whole milliseconds, rounded up, at most the longest delay."""
     return str(max(1, -(-min(wait, DELAYS[-1] * 1_000_000) // 1000)))
 
 
@@ -129,7 +135,7 @@ def result_key(shop: str, outcome: Outcome, code: str | None, *, has_share_actio
 
 
 def queues(shops: Iterable[str]) -> list[Queue]:
-    """Every queue that is there for these shops, in the order to declare them in."""
+    """Every queue that these shops need, in the order to declare them in."""
     return [
         Queue(DEAD, _QUORUM | {"x-delivery-limit": DELIVERY_LIMIT}, ((DEAD, ""),)),
         Queue(RESULTS, _QUORUM | _BOUNDED_DELIVERIES | _AT_LEAST_ONCE, ((RESULTS, "#"),)),

@@ -1,4 +1,7 @@
-"""What of an AMQP URL pika would drop or take for something else: refused, with how to write it."""
+"""Parts of an AMQP URL that pika would ignore or misread: they are refused, with how to write them.
+
+A URL that is half understood connects to another virtual host, or as another user, without a word.
+"""
 
 import re
 from urllib.parse import parse_qsl, urlsplit
@@ -9,10 +12,10 @@ _ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 def refuse_ignored_parts(url: str) -> None:
-    """Accept a URL of which everything counts.
+    """Accept a URL if pika uses all of it.
 
     Raises:
-      ConfigurationError: part of it would not; the line quotes nothing that may be a secret.
+      ConfigurationError: pika would ignore or misread a part. The line quotes nothing that may be a secret.
     """
     parts = urlsplit(url)
     vhost = parts.path.removeprefix("/")
@@ -38,7 +41,7 @@ def refuse_ignored_parts(url: str) -> None:
 def _refuse_odd_options(query: str) -> None:
     seen = set()
     for name, value in parse_qsl(query, keep_blank_values=True):
-        # Their names are known already.
+        # Unknown options were refused before, so a name can be quoted.
         if name in seen:
             raise _unusable(f"{name} is given twice; keep one of them")
         if not value:

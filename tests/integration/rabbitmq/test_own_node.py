@@ -17,7 +17,8 @@ from worker.errors import BrokerError
 from worker.model.job import Job
 from worker.model.verdicts import Halted, Verdict
 from worker.rabbitmq.connection import parameters
-from worker.rabbitmq.publisher import Outgoing, Publisher
+from worker.rabbitmq.outgoing import Outgoing
+from worker.rabbitmq.publisher import Publisher
 from worker.rabbitmq.topology import JOBS, RESULTS, shop_queue
 
 CONSUMER_TIMEOUT = 4.0

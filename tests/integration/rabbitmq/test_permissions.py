@@ -18,8 +18,8 @@ from worker.instants import SECOND
 from worker.rabbitmq.connection import connect, parameters
 from worker.rabbitmq.dead_queue import DeadQueue
 from worker.rabbitmq.declare import hold_single
+from worker.rabbitmq.outgoing import Outgoing, ignore_outcome
 from worker.rabbitmq.producer import WINDOW, Producer, outgoing, publish_each
-from worker.rabbitmq.publisher import Outgoing, ignore_outcome
 from worker.rabbitmq.result_consumer import ResultConsumer
 from worker.rabbitmq.topology import DEAD, EXCHANGES, JOBS, RESULTS, RETURN, delay_exchange, shop_queue
 

@@ -9,7 +9,8 @@ from tests.integration.rabbitmq.tap import Tap, await_listing, disconnect, limit
 from tests.services import RabbitMQ, Vhost, wait_until
 from worker.errors import BrokerError, UnroutableError
 from worker.rabbitmq.connection import Parameters
-from worker.rabbitmq.publisher import Outgoing, Publisher
+from worker.rabbitmq.outgoing import Outgoing
+from worker.rabbitmq.publisher import Publisher
 from worker.rabbitmq.topology import RESULTS
 
 KEY = "acme.sent.ok.plain"

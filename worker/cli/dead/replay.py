@@ -12,8 +12,8 @@ from worker.model.message import decode_message, parse_message
 from worker.model.result import parse_result
 from worker.rabbitmq.connection import Parameters
 from worker.rabbitmq.dead_letters import DeadLetter
+from worker.rabbitmq.outgoing import Outgoing, ignore_outcome
 from worker.rabbitmq.producer import outgoing, publish_each
-from worker.rabbitmq.publisher import Outgoing, ignore_outcome
 from worker.rabbitmq.topology import RESULTS
 
 

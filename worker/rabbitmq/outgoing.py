@@ -1,0 +1,30 @@
+"""A message on its way to RabbitMQ, and whom its outcome is reported to."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pika
+
+from worker.errors import BrokerError
+
+Done = Callable[[BrokerError | None], None]
+"""Called once when a message's outcome is known: None for confirmed. Runs in the publisher's thread: don't block."""
+
+
+def ignore_outcome(_error: BrokerError | None) -> None:
+    """The callback of a message whose sender needs no outcome, or sets another callback before it is published."""
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """A message to publish. ``properties``, where given, replace all that the other fields would make."""
+
+    exchange: str
+    routing_key: str
+    body: bytes
+    done: Done
+    message_id: str | None = None
+    timestamp: int | None = None
+    properties: pika.BasicProperties | None = None
+    # RabbitMQ has handed it back; its confirm is still to come.
+    returned: bool = field(default=False, init=False)
