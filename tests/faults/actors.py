@@ -33,7 +33,7 @@ from worker.model.verdicts import Verdict  # noqa: E402
 from worker.rabbitmq.broker import ReferralBroker  # noqa: E402
 from worker.rabbitmq.consumer import AmqpConsumer, Received  # noqa: E402
 from worker.rabbitmq.outgoing import Outgoing  # noqa: E402
-from worker.rabbitmq.publisher import Publisher
+from worker.rabbitmq.publisher import Publisher  # noqa: E402
 from worker.rabbitmq.topology import RESULTS  # noqa: E402
 from worker.shops.config import ShopConfig  # noqa: E402
 from worker.store.protocol import AdmitRequest  # noqa: E402
