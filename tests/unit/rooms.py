@@ -24,3 +24,6 @@ ROOMS = {
     if path.name not in ("__init__.py", "__pycache__", "py.typed") and (path.suffix == ".py" or path.is_dir())
 }
 """Modules and packages right below worker/."""
+
+PACKAGES = sorted(str(path.parent.relative_to(WORKER)) for path in WORKER.glob("*/**/__init__.py"))
+"""Every package below worker/, as a path."""

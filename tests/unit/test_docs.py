@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 from scripts.programs.documents.from_code import DOCS, documents
-from tests.unit.rooms import LAYERS, ROOMS
+from tests.unit.rooms import LAYERS, PACKAGES, ROOMS
 from worker.campaigns.rejects_file import RejectReason
 from worker.model.job import Customer, Job
 from worker.model.message import decode_message, encode_message
@@ -151,6 +151,12 @@ def test_architecture_names_only_files_that_exist() -> None:
         assert any((folder / path).exists() for folder in (ROOT, ROOT / "worker", DOCS)), path
 
 
+@pytest.mark.parametrize("package", PACKAGES)
+def test_architecture_names_every_package(package: str) -> None:
+    """A package of worker/ is a room of the table, or is named with the room that it lies in."""
+    assert package in ROOMS or f"`{package}/`" in ARCHITECTURE
+
+
 def rooms_of_table(page: str, heading: str) -> list[list[str]]:
     """The rooms that a page's table of layers names, layer by layer: a row without a layer's name goes on with it."""
     rows = re.findall(
@@ -191,3 +197,13 @@ def test_readme_draws_the_states_of_the_ledger() -> None:
     assert ledger == {"started", "waiting", "answered", "done", "uncalled"}
     assert readme - ledger == {"queued", "delayed", "dead"}
     assert ledger < readme
+
+
+def test_contributing_lists_every_script() -> None:
+    """scripts/ holds commands, samples, their programs and the locked build tools; each command is in the table."""
+    files = {path.name for path in (ROOT / "scripts").iterdir() if path.name != "__pycache__"}
+    commands = files - {"build-requirements.txt", "programs", "samples"}
+    table = re.findall(r"^\| (`.*?) \|", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.MULTILINE)
+    listed = {name for row in table for name in re.findall(r"`scripts/([\w-]+)", row)}
+    assert listed == commands
+    assert all(os.access(ROOT / "scripts" / name, os.X_OK) for name in commands)
