@@ -31,7 +31,7 @@ from worker.model.job import Job  # noqa: E402
 from worker.model.result import Outcome  # noqa: E402
 from worker.model.verdicts import Verdict  # noqa: E402
 from worker.rabbitmq.broker import ReferralBroker  # noqa: E402
-from worker.rabbitmq.consumer import AmqpConsumer, Received  # noqa: E402
+from worker.rabbitmq.port import AmqpConsumer, Received  # noqa: E402
 from worker.rabbitmq.outgoing import Outgoing  # noqa: E402
 from worker.rabbitmq.publisher import Publisher  # noqa: E402
 from worker.rabbitmq.topology import RESULTS  # noqa: E402

@@ -43,12 +43,12 @@ _PURE = "do no I/O, read no clock and start no thread"
 
 BROKEN = {
     "a leaf imports a room": ("clock", "import worker.scheduling.gate", _DOWN),
-    "policy imports a broker": ("dispatch", "import worker.rabbitmq.consumer", _DOWN),
+    "policy imports a broker": ("dispatch", "import worker.rabbitmq.port", _DOWN),
     "the use case imports HTTP's room": ("dispatch", "import worker.refer2.client", _DOWN),
     "a broker imports the wiring": ("rabbitmq/consumer", "import worker.app", _DOWN),
     "the wiring imports a command": ("app", "from worker import cli", _DOWN),
-    "a broker imports the other": ("embedded/__init__", "import worker.rabbitmq.consumer", _DOWN),
-    "a store imports the broker": ("store/memory/store", "import worker.rabbitmq.consumer", _DOWN),
+    "a broker imports the other": ("embedded/__init__", "import worker.rabbitmq.port", _DOWN),
+    "a store imports the broker": ("store/memory/store", "import worker.rabbitmq.port", _DOWN),
     "a store imports the other": ("store/memory/store", "import worker.store.redis", "A store knows the protocol"),
     "a room without a layer": ("novelty", "", "worker.novelty"),
     "a store without a layer": ("store/novelty", "", "worker.store.novelty"),
@@ -71,7 +71,7 @@ ALLOWED = {
     "store/memory/store": "import worker.store.protocol",
     "store/factory": "import worker.store.memory.store\nimport worker.store.redis",
     "dispatch": "import worker.store.protocol",
-    "app": "import worker.refer2.client\nimport worker.refer2.tokens\nimport worker.rabbitmq.consumer",
+    "app": "import worker.refer2.client\nimport worker.refer2.tokens\nimport worker.rabbitmq.port",
     "cli": "import worker.app\nimport worker.sandbox",
 }
 

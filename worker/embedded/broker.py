@@ -19,9 +19,9 @@ from worker.model.job import Job
 from worker.model.message import QUEUE
 from worker.model.result import Outcome
 from worker.scheduling.breaker import BreakerOpen, Cause
-from worker.scheduling.consumer import GatedConsumer
 from worker.scheduling.context import Context
 from worker.scheduling.delivery import Delivery
+from worker.scheduling.loop import GatedConsumer
 from worker.store.protocol import AdmitRequest, Grant
 
 READ_AHEAD = 2_000

@@ -8,7 +8,7 @@ from dramatiq.middleware import CurrentMessage
 
 from worker.model.message import QUEUE, decode_message
 from worker.rabbitmq.connection import Parameters
-from worker.rabbitmq.consumer import AmqpConsumer
+from worker.rabbitmq.port import AmqpConsumer
 from worker.rabbitmq.producer import Producer
 from worker.rabbitmq.publisher import Publisher
 from worker.scheduling.context import Context

@@ -21,7 +21,7 @@ from worker.scheduling.context import Context
 from worker.shops.config import ShopConfig, ShopTable
 from worker.shops.credentials import SigningKey
 from worker.shops.registry import ShopRegistry
-from worker.simulator.consumer import SimulatedConsumer, Ticket
+from worker.simulator.port import SimulatedConsumer, Ticket
 from worker.simulator.queues import ShopQueue
 from worker.simulator.report import Report, ShopReport
 from worker.store.memory.store import MemoryStore

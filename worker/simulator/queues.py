@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from worker.simulator.consumer import Ticket
+from worker.simulator.port import Ticket
 
 
 @dataclass(slots=True)

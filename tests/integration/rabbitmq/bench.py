@@ -21,8 +21,8 @@ from worker.model.message import ACTOR, QUEUE, encode_message
 from worker.model.verdicts import Missing, Sent, Verdict
 from worker.rabbitmq.broker import ReferralBroker
 from worker.rabbitmq.connection import connect, parameters
-from worker.rabbitmq.consumer import AmqpConsumer, AmqpDelivery
 from worker.rabbitmq.declare import declare_topology
+from worker.rabbitmq.port import AmqpConsumer, AmqpDelivery
 from worker.rabbitmq.topology import EXCHANGES, producer_exchange, queues
 from worker.scheduling.context import Context
 from worker.scheduling.delivery import Delivery

@@ -5,7 +5,7 @@ import pytest
 
 from tests.unit.making import NOON
 from worker.instants import SECOND
-from worker.rabbitmq.consumer import PLACE_HEADER, TROUBLE_HEADER, Received
+from worker.rabbitmq.port import PLACE_HEADER, TROUBLE_HEADER, Received
 from worker.rabbitmq.topology import RETURN
 from worker.scheduling.attribution import Trouble
 

@@ -13,8 +13,8 @@ from worker.instants import SECOND
 from worker.model.job import Job
 from worker.model.verdicts import Halted, Refused, Retry, Unknown, Verdict
 from worker.scheduling.breaker import FIRST_PAUSE
-from worker.scheduling.consumer import ALONE_FROM, HOUSEKEEPING
 from worker.scheduling.delivery import Delivery
+from worker.scheduling.loop import ALONE_FROM, HOUSEKEEPING
 from worker.scheduling.token_probe import GRACE
 from worker.shops.config import ShopConfig
 from worker.store.timing import LEASE_MARGIN

@@ -21,10 +21,10 @@ from worker.model.job import Customer, Job
 from worker.model.result import Outcome
 from worker.model.verdicts import Halted, Refused, Rejected, Retry, Sent, Throttled, Verdict
 from worker.scheduling.breaker import FAILURES_IN_A_ROW, FIRST_PAUSE, UNLISTED_IN_A_ROW, BreakerOpen
-from worker.scheduling.consumer import CRASH_LOOP, HOUSEKEEPING, PUT_ASIDE, GatedConsumer
 from worker.scheduling.context import Context
 from worker.scheduling.delivery import Delivery
 from worker.scheduling.gate import EXTRA_GRANTS, FOREVER, LONGEST_ASIDE, MAX_ASIDE_PER_CUSTOMER
+from worker.scheduling.loop import CRASH_LOOP, HOUSEKEEPING, PUT_ASIDE, GatedConsumer
 from worker.shops.config import ShopConfig
 from worker.shops.credentials import ReadyToken
 from worker.shops.registry import ShopRegistry

@@ -36,9 +36,9 @@ from worker.rabbitmq.topology import (
     shop_queue,
 )
 from worker.scheduling.attribution import Trouble
-from worker.scheduling.consumer import GatedConsumer
 from worker.scheduling.context import Context
 from worker.scheduling.delivery import Delivery
+from worker.scheduling.loop import GatedConsumer
 from worker.store.protocol import AdmitRequest, Grant
 from worker.store.timing import UNKNOWN_DEADLINE
 

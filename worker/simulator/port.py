@@ -6,9 +6,9 @@ from typing import Protocol
 from worker.errors import DeadLetterError
 from worker.model.dispositions import Finish, Later
 from worker.model.job import Customer, Job
-from worker.scheduling.consumer import GatedConsumer
 from worker.scheduling.context import Context
 from worker.scheduling.delivery import Delivery
+from worker.scheduling.loop import GatedConsumer
 from worker.store.protocol import AdmitRequest, Grant
 
 _JOB = Job.create(shop="any", campaign="simulation", customer=Customer(bhid="any"), channel="sms")
