@@ -17,17 +17,19 @@ from prometheus_client import CollectorRegistry
 
 from worker.clock import Clock, SystemClock
 from worker.dispatch.dispatcher import Dispatcher
-from worker.embedded.broker import LocalBroker, LocalRun
+from worker.embedded.broker import EmbeddedBroker
+from worker.embedded.state import RunState
 from worker.errors import BrokerError, ConfigurationError, StoreError, raised_at
 from worker.instants import SECOND
 from worker.model.job import Job
-from worker.model.message import ACTOR, QUEUE
+from worker.model.message import ACTOR, QUEUE, decode_message
 from worker.model.verdicts import Verdict
 from worker.process.parent import end_with_parent, is_orphan
 from worker.process.signals import DrainSignals
 from worker.rabbitmq.broker import ReferralBroker
 from worker.rabbitmq.connection import Parameters, connect, parameters
 from worker.rabbitmq.declare import declare_topology, hold_single, refuse_mixture
+from worker.rabbitmq.message_reader import Decode
 from worker.rabbitmq.policies import UnknownPoliciesError, losses
 from worker.rabbitmq.publisher import Publisher
 from worker.rabbitmq.topology import queues
@@ -72,11 +74,13 @@ def build_worker(
     store: Store | None = None,
     around_call: Callable[[Refer], Refer] | None = None,
     publisher: type[Publisher] = Publisher,
+    decode: Decode = decode_message,
 ) -> App:
     """A worker on RabbitMQ. Connects to nothing yet.
 
-    ``store`` in place of the one that the settings ask for, ``around_call``, which wraps the call to Refer2, and
-    another kind of ``publisher`` are for an entry of one's own, such as that of the fault suite.
+    ``store`` in place of the one that the settings ask for, ``around_call``, which wraps the call to Refer2, another
+    kind of ``publisher`` and another ``decode`` for messages are for an entry of one's own, such as that of the fault
+    suite.
 
     Raises:
       ConfigurationError: settings or shops file can't be used.
@@ -92,7 +96,7 @@ def build_worker(
     context.marks = _folder_of_marks()
     params = _parameters(settings)
     single = settings.redis_url is None
-    broker = ReferralBroker(context, params, single=single, publisher=publisher)
+    broker = ReferralBroker(context, params, single=single, publisher=publisher, decode=decode)
     alone = params if single else None
     broker.add_middleware(
         _Lifecycle(context, client, MetricsServer(settings.metrics_host, settings.metrics_port, clock), alone)
@@ -110,8 +114,8 @@ def _folder_of_marks() -> Path | None:
         return None
 
 
-def build_local(
-    settings: Settings, shops: ShopRegistry, store: Store, clock: Clock, run: LocalRun, threads: int
+def build_embedded(
+    settings: Settings, shops: ShopRegistry, store: Store, clock: Clock, state: RunState, threads: int
 ) -> App:
     """A worker of a single process over a run's own source of jobs."""
     metrics = _metrics(settings)
@@ -119,7 +123,7 @@ def build_local(
     context.threads = threads
     client = build_client(settings, clock, metrics)
     context.status = client.status
-    broker = LocalBroker(context, run)
+    broker = EmbeddedBroker(context, state)
     _declare_actor(broker, context, client)
     return App(context, broker, client)
 

@@ -33,8 +33,8 @@ from tests.deployment.rendered import (
 from worker.cli.main import app
 from worker.cli.work import SHUTDOWN_MS
 from worker.instants import SECOND
-from worker.rabbitmq.port import DRAIN
 from worker.sandbox.config import SANDBOX_KEY_ID, SANDBOX_SECRET
+from worker.scheduling.loop import DRAIN
 from worker.settings import PREFIX, Settings
 from worker.shops.config import ShopTable
 

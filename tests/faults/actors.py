@@ -13,7 +13,6 @@ import threading
 from pathlib import Path
 
 import dramatiq
-import pika
 
 from worker import settings
 from worker.clock import SystemClock
@@ -28,10 +27,9 @@ metrics_folder.shared_metrics_of_parent()
 from worker.app import Refer, build_worker  # noqa: E402
 from worker.errors import BrokerError  # noqa: E402
 from worker.model.job import Job  # noqa: E402
+from worker.model.message import decode_message  # noqa: E402
 from worker.model.result import Outcome  # noqa: E402
 from worker.model.verdicts import Verdict  # noqa: E402
-from worker.rabbitmq.broker import ReferralBroker  # noqa: E402
-from worker.rabbitmq.port import AmqpConsumer, Received  # noqa: E402
 from worker.rabbitmq.outgoing import Outgoing  # noqa: E402
 from worker.rabbitmq.publisher import Publisher  # noqa: E402
 from worker.rabbitmq.topology import RESULTS  # noqa: E402
@@ -127,13 +125,11 @@ class FailingPublisher(Publisher):
         super().publish(message)
 
 
-class FailingConsumer(AmqpConsumer):
+def failing_decode(body: bytes) -> Job:
     """Dies while it reads a message that says so."""
-
-    def _read(self, message: Received, method: pika.spec.Basic.Deliver) -> None:
-        if b'"reference": "unreadable"' in message.body:
-            os._exit(3)
-        super()._read(message, method)
+    if b'"reference": "unreadable"' in body:
+        os._exit(3)
+    return decode_message(body)
 
 
 def failing(refer: Refer) -> Refer:
@@ -151,7 +147,7 @@ def failing(refer: Refer) -> Refer:
 
 assert loaded.redis_url is not None
 store = FailingStore(loaded.redis_url.get_secret_value(), SystemClock(), retention=loaded.retention_days * DAY)
-broker = build_worker(loaded, store=store, around_call=failing, publisher=FailingPublisher).broker
-assert isinstance(broker, ReferralBroker)
-broker.consumer_type = FailingConsumer
+broker = build_worker(
+    loaded, store=store, around_call=failing, publisher=FailingPublisher, decode=failing_decode
+).broker
 dramatiq.set_broker(broker)

@@ -14,14 +14,16 @@ import dramatiq
 import pytest
 
 from tests.services.wait import wait_until
-from worker.app import build_local
+from worker.app import build_embedded
 from worker.campaigns.dedup import JobIndex
 from worker.campaigns.importer import Importer
 from worker.campaigns.options import ImportOptions
 from worker.clock import Clock, SystemClock
-from worker.embedded.broker import MOST_INSIDE, READ_AHEAD, LocalRun
+from worker.embedded.job_reader import READ_AHEAD
 from worker.embedded.journal import Journal
+from worker.embedded.port import MOST_INSIDE
 from worker.embedded.run import EmbeddedRun, Tally
+from worker.embedded.state import RunState
 from worker.errors import ConfigurationError, InputError, ReferralError, UsageError
 from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import next_reset
@@ -129,7 +131,7 @@ class Bench:
 
         ticking = clock or SystemClock()
         return EmbeddedRun(
-            lambda store, run: build_local(Settings(), known, store, ticking, run, threads),
+            lambda store, run: build_embedded(Settings(), known, store, ticking, run, threads),
             known,
             importer_of,
             out=self.out,
@@ -495,10 +497,10 @@ class _Notes:
     def finished(self, body: str, answered_by: str | None) -> None: ...
 
 
-def drive(bench: Bench, run: LocalRun, until: Callable[[], object]) -> None:
+def drive(bench: Bench, run: RunState, until: Callable[[], object]) -> None:
     """A real Dramatiq worker over a run, stopped as soon as ``until`` says so."""
     clock = SystemClock()
-    app = build_local(Settings(), ShopRegistry.of(bench.shop()), MemoryStore(clock), clock, run, threads=4)
+    app = build_embedded(Settings(), ShopRegistry.of(bench.shop()), MemoryStore(clock), clock, run, threads=4)
     worker = dramatiq.Worker(app.broker, worker_threads=4, worker_timeout=50)
     worker.start()
     try:
@@ -519,7 +521,7 @@ def test_an_unexpected_error_ends_the_run_and_is_told(bench: Bench) -> None:
         Job.create(shop="acme", campaign="spring", customer=Customer(email=email), channel=channel)
         for email, channel, _ in people(20)
     )
-    run = LocalRun(jobs, _Notes(), broken, patient=False)
+    run = RunState(jobs, _Notes(), broken, patient=False)
     drive(bench, run, run.over.is_set)
     assert "the run broke: ZeroDivisionError at " in str(run.failure)
     assert "ann@" not in str(run.failure)
@@ -532,7 +534,7 @@ def test_a_source_that_breaks_ends_the_run_and_is_told(bench: Bench) -> None:
         yield Job.create(shop="acme", campaign="spring", customer=Customer(email="a@example.com"), channel="sms")
         raise ZeroDivisionError("ann@example.com")
 
-    run = LocalRun(jobs(), _Notes(), lambda *_: None, patient=False)
+    run = RunState(jobs(), _Notes(), lambda *_: None, patient=False)
     drive(bench, run, run.over.is_set)
     assert "reading the export failed: ZeroDivisionError at " in str(run.failure)
     assert "ann@" not in str(run.failure)
@@ -550,7 +552,7 @@ def test_jobs_in_memory_are_bounded(bench: Bench) -> None:
             yield Job.create(shop="acme", campaign="spring", customer=Customer(email=email), channel="sms")
 
     done: Counter[str] = Counter()
-    run = LocalRun(endless(), _Notes(), lambda _body, outcome, _code: done.update([outcome]), patient=False)
+    run = RunState(endless(), _Notes(), lambda _body, outcome, _code: done.update([outcome]), patient=False)
     drive(bench, run, lambda: reached[0] >= MOST_INSIDE and done.total() > 20)
     assert reached[0] <= READ_AHEAD + MOST_INSIDE + done.total() + 10
 

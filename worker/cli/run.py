@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from worker.app import build_local
+from worker.app import build_embedded
 from worker.campaigns.dedup import JobIndex
 from worker.campaigns.importer import Importer
 from worker.campaigns.options import ImportOptions
@@ -102,7 +102,7 @@ def run(
         total, told = _ask_first(importer_of, yes=yes)
         clock = SystemClock()
         embedded = EmbeddedRun(
-            lambda store, run: build_local(loaded, shops, store, clock, run, threads),
+            lambda store, state: build_embedded(loaded, shops, store, clock, state, threads),
             shops,
             importer_of,
             out=out,

@@ -15,8 +15,8 @@ from worker.campaigns.importer import Importer
 from worker.campaigns.results_file import ResultsFile
 from worker.campaigns.target import Target
 from worker.clock import Clock
-from worker.embedded.broker import LocalRun
 from worker.embedded.journal import Journal
+from worker.embedded.state import RunState
 from worker.errors import UsageError
 from worker.instants import SECOND
 from worker.model.result import Outcome
@@ -48,7 +48,7 @@ class App(Protocol):
     def close(self) -> None: ...
 
 
-BuildApp = Callable[[MemoryStore, LocalRun], App]
+BuildApp = Callable[[MemoryStore, RunState], App]
 """The wiring: it stands above this room, so that whoever starts a run hands it in."""
 
 
@@ -104,7 +104,7 @@ class EmbeddedRun:
         self._patient = patient
         self._target = Target(sandbox, self._base_url_of)
         self._app: App | None = None
-        self._run: LocalRun | None = None
+        self._run: RunState | None = None
 
     @property
     def failing(self) -> tuple[str, int] | None:
@@ -145,7 +145,7 @@ class EmbeddedRun:
             importer = self._importer_of(index)
             # Closed in this order: the importer writes its rejected rows, then the results go to the disk.
             with closing(results), closing(iter(importer)) as jobs:
-                run = self._run = LocalRun(jobs, journal, self._record(results), patient=self._patient)
+                run = self._run = RunState(jobs, journal, self._record(results), patient=self._patient)
                 self._work(run, store, importer, results, tick, every)
                 if self.tally.earlier > finished and run.failure is None:
                     # What had ended without a call was tried again; its earlier row goes where there is another now.
@@ -161,7 +161,7 @@ class EmbeddedRun:
 
     def _work(
         self,
-        run: LocalRun,
+        run: RunState,
         store: MemoryStore,
         importer: Importer,
         results: ResultsFile,

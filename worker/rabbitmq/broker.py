@@ -1,5 +1,6 @@
 """Dramatiq's RabbitMQ broker with our consumer on the queue of referrals."""
 
+from functools import partial
 from typing import Any
 
 import dramatiq
@@ -8,10 +9,12 @@ from dramatiq.middleware import CurrentMessage
 
 from worker.model.message import QUEUE, decode_message
 from worker.rabbitmq.connection import Parameters
-from worker.rabbitmq.port import AmqpConsumer
+from worker.rabbitmq.message_reader import Decode
+from worker.rabbitmq.port import LONGEST_HELD, RabbitmqPort
 from worker.rabbitmq.producer import Producer
 from worker.rabbitmq.publisher import Publisher
 from worker.scheduling.context import Context
+from worker.scheduling.loop import GatedConsumer
 
 
 class ReferralBroker(RabbitmqBroker):
@@ -21,18 +24,25 @@ class ReferralBroker(RabbitmqBroker):
     behind the ledger's back.
     """
 
-    consumer_type: type[AmqpConsumer] = AmqpConsumer
-
     def __init__(
-        self, context: Context, params: Parameters, *, single: bool, publisher: type[Publisher] = Publisher
+        self,
+        context: Context,
+        params: Parameters,
+        *,
+        single: bool,
+        publisher: type[Publisher] = Publisher,
+        decode: Decode = decode_message,
+        longest_held: int = LONGEST_HELD,
     ) -> None:
+        """``publisher``, ``decode`` and ``longest_held`` are those of :class:`RabbitmqPort`."""
         super().__init__(confirm_delivery=True, middleware=[CurrentMessage()])
         # Under this name the stock broker, for actors on other queues, expects pika's own.
         self.parameters = list(params.nodes)
         self._params = params
         self._context = context
-        self._single = single
-        self._publisher = publisher
+        self._connect = partial(
+            RabbitmqPort, params=params, single=single, publisher=publisher, decode=decode, longest_held=longest_held
+        )
 
     def declare_queue(self, queue_name: str, *, ensure: bool = False) -> None:
         """As the stock broker, but the queue of referrals announces no delay queue: that would start a consumer."""
@@ -47,9 +57,7 @@ class ReferralBroker(RabbitmqBroker):
         """The gated consumer of every shop's queue, or a stock one for another queue."""
         if queue_name != QUEUE:
             return super().consume(queue_name, prefetch, timeout)
-        return self.consumer_type(
-            self._context, self._params, single=self._single, timeout=timeout, publisher=self._publisher
-        )
+        return GatedConsumer(self._context, self._connect, timeout=timeout)
 
     def enqueue(self, message: dramatiq.Message[Any], *, delay: int | None = None) -> dramatiq.Message[Any]:
         """Publish a job sent through its actor, confirmed; it may not be delayed, since its shop's pace decides.

@@ -188,7 +188,7 @@ class ShopChannel:
                 # of a worker's CPU. The pump flushes what has gathered.
                 self._channel._impl.basic_ack(tag)
 
-    def put_back(self, tag: int, generation: int) -> None:
+    def requeue(self, tag: int, generation: int) -> None:
         """The delivery is to be delivered again."""
         if self._channel is not None and generation == self.generation:
             self._let_go(tag)

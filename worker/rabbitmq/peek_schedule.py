@@ -15,7 +15,7 @@ LOOK_AGAIN = 3600 * SECOND
 """With 50 processes a job that stays is returned 1,200 times a day: 83 days until RabbitMQ parks it."""
 
 
-class Looks:
+class PeekSchedule:
     """Keeps the times, in microseconds, by shop. A shop that is not known yet is due."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from worker.errors import BrokerError
 from worker.instants import SECOND, from_datetime
 from worker.rabbitmq.channel import ShopChannel
 from worker.rabbitmq.connection import Parameters
-from worker.rabbitmq.peek_schedule import Looks
+from worker.rabbitmq.peek_schedule import PeekSchedule
 from worker.rabbitmq.queue_declarer import QueueDeclarer, Unusable
 from worker.rabbitmq.topology import shop_queue
 from worker.scheduling.context import Context
@@ -41,7 +41,7 @@ log = structlog.get_logger(__name__)
 class Subscriptions:
     """Keeps a link's consumers in step with the shops file and the gate. For the consumer's thread.
 
-    ``give_back`` returns what of a shop waits at the gate.
+    ``requeue_shop`` requeues the jobs of a shop that wait at the gate.
     """
 
     def __init__(
@@ -51,18 +51,18 @@ class Subscriptions:
         gate: Gate[Any],
         link: ShopChannel,
         *,
-        give_back: Callable[[str], None],
+        requeue_shop: Callable[[str], None],
     ) -> None:
         self._context = context
         self._gate = gate
         self._link = link
-        self._give_back = give_back
+        self._requeue_shop = requeue_shop
         self._declaring: set[str] = set()
         self._declared: set[str] = set()
         self._ready: deque[list[str]] = deque()
         self._unusable: dict[str, Unusable] = {}
         self._removed: dict[str, int] = {}
-        self._looks = Looks()
+        self._peeks = PeekSchedule()
         self._resting: dict[str, int] = {}
         self._narrow: dict[str, int] = {}
         self._began_at: int | None = None
@@ -110,7 +110,7 @@ class Subscriptions:
             self._declaring.discard(shop)
         served = frozenset(self._context.shops.slugs())
         for shop in self._link.shops:
-            if shop not in served or (self._stays_closed(shop, now) and not self._looks.is_open(shop, now)):
+            if shop not in served or (self._stays_closed(shop, now) and not self._peeks.is_open(shop, now)):
                 self._unsubscribe(shop, now)
                 if shop not in served:
                     log.info("shop_removed", shop=shop)
@@ -122,7 +122,7 @@ class Subscriptions:
         if changed:
             self._declarer.declare(changed)
         for shop in {held.shop for held in self._gate.held()} - served:
-            self._give_back(shop)
+            self._requeue_shop(shop)
 
     def make_room(self, shops: Collection[str], now: int) -> None:
         """There was no room for a message of each of these shops: let as many rest of those that hold most, if that is
@@ -143,16 +143,16 @@ class Subscriptions:
         if shop not in self._narrow:
             log.warning("shop_crowded", shop=shop, problem="its messages take much memory, so it gets one at a time")
         self._link.unsubscribe(shop)
-        self._give_back(shop)
+        self._requeue_shop(shop)
         self._resting[shop], self._narrow[shop] = now + REST, now + NARROW
 
     def holds_uncalled(self, shop: str, now: int) -> None:
         """A job of the shop has come that ends without one; where the shop is closed, there may be more behind it."""
-        self._looks.prolong(shop, now)
+        self._peeks.prolong(shop, now)
 
-    def hurry(self) -> None:
-        """Look into every closed shop's queue for such jobs."""
-        self._looks.hurry()
+    def peek_everywhere(self) -> None:
+        """Peek into every closed shop's queue for such jobs."""
+        self._peeks.hurry()
 
     def close(self) -> None:
         """Declare nothing more."""
@@ -201,9 +201,9 @@ class Subscriptions:
             if shop not in self._declared or shop in self._resting or not self._is_usable(shop):
                 continue
             if self._stays_closed(shop, now):
-                if not self._looks.is_due(shop, now):
+                if not self._peeks.is_due(shop, now):
                     continue
-                self._looks.begin(shop, now)
+                self._peeks.begin(shop, now)
             self._subscribe(shop)
         if not self._declared.issuperset(missing):
             return
@@ -248,8 +248,8 @@ class Subscriptions:
         self._link.unsubscribe(shop)
         deadlines = (held.job.not_after for held in self._gate.held() if held.shop == shop)
         first = min((from_datetime(deadline) for deadline in deadlines if deadline is not None), default=None)
-        self._looks.plan(shop, now, first - self._context.clock.ahead() if first is not None else None)
-        self._give_back(shop)
+        self._peeks.plan(shop, now, first - self._context.clock.ahead() if first is not None else None)
+        self._requeue_shop(shop)
 
     def _stays_closed(self, shop: str, now: int) -> bool:
         return self._gate.closed_until(shop) > now + LONG_CLOSED

@@ -1,6 +1,6 @@
 """Closes a shop where its answers say that calling it is pointless, and opens it again."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -12,6 +12,8 @@ from worker.scheduling.breaker import CAUSES, Breaker, BreakerClosed, BreakerOpe
 from worker.scheduling.context import Context
 from worker.scheduling.delivery import Delivery
 from worker.scheduling.gate import Gate
+from worker.scheduling.grants import Grants
+from worker.scheduling.port import Observer
 from worker.scheduling.token_probe import GRACE, TokenProbe
 from worker.store.shop_state import Closure
 
@@ -25,23 +27,23 @@ def _is_in_trouble(job: Delivery) -> bool:
 class Breakers:
     """A breaker for each shop. What they find is done to the gate, noted in the store, counted and logged.
 
-    For the consumer's thread alone. ``wake`` is called from another one when a question about a halted shop was
-    answered. ``take_back`` undoes what a shop was granted, and ``closed`` hears which shops an answer closed.
+    Runs on the consumer's thread. ``wake`` is called from the token probe's thread once it has asked about a halted
+    shop. ``observer`` hears which shops an answer closed.
     """
 
     def __init__(
         self,
         context: Context,
         gate: Gate[Any],
+        grants: Grants[Any],
+        observer: Observer,
         *,
         wake: Callable[[], None],
-        take_back: Callable[[str], None],
-        closed: Callable[[Sequence[str], BreakerOpen], None],
     ) -> None:
         self._context = context
         self._gate = gate
-        self._take_back = take_back
-        self._closed = closed
+        self._grants = grants
+        self._observer = observer
         self._breakers: dict[str, Breaker] = {}
         self._token_probe = TokenProbe(context.status, wake) if context.status is not None else None
         for cause in CAUSES:
@@ -131,9 +133,9 @@ class Breakers:
             # A job that is in trouble already would find out nothing about the others.
             rather_not = _is_in_trouble if self.others(slug).in_trouble else None
             self._gate.probe(slug, probing=True, rather_not=rather_not)
-            self._take_back(slug)
+            self._grants.release_shop(slug)
             self._context.store.note(slug, Closure(pause.cause, pause.code, pause.until))
-        self._closed(shops, pause)
+        self._observer.shops_closed(shops, pause)
 
     def _alike(self, shop: str) -> list[str]:
         # What is wrong with an API version is so for all that are called there, and for nobody else.

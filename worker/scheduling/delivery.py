@@ -1,5 +1,7 @@
 """A job in a worker's hands."""
 
+from typing import TypeVar
+
 import dramatiq
 
 from worker.model.dispositions import Disposition
@@ -54,3 +56,7 @@ class Delivery(dramatiq.MessageProxy):
     def uncalled(self) -> bool:
         """Whether the job ends without a call: it has expired, or its campaign is cancelled."""
         return self.request.uncalled is not None
+
+
+D = TypeVar("D", bound=Delivery)
+"""What a port hands out: RabbitMQ's carries its message along."""

@@ -159,7 +159,7 @@ class Gate(Generic[T]):
         state.line_of(ticket).append(ticket)
         self._enlist(state)
 
-    def release_uncalled(self, shop: str) -> None:
+    def regroup(self, shop: str) -> None:
         """Some of the shop's jobs at hand need no call any more: nothing but their results' way holds them back."""
         state = self._shop(shop)
         aside = [entry[2] for entry in self._aside if entry[2].shop == shop and entry[2].uncalled]
@@ -175,7 +175,7 @@ class Gate(Generic[T]):
     def next(self, now: int) -> T | None:
         """The job that may ask for a call now, or None.
 
-        The caller says what came of it: `granted` and later one of the others, or `finished`, `give_back` or
+        The caller says what came of it: `granted` and later one of the others, or `finished`, `returned` or
         `set_aside` at once.
         """
         # Asked after every grant, and mostly nothing has become due since.
@@ -238,7 +238,7 @@ class Gate(Generic[T]):
         self._in_flight -= 1
         self._enlist(state)
 
-    def give_back(self, ticket: T) -> None:
+    def returned(self, ticket: T) -> None:
         """The job did not run; it is the first of its shop when the shop's turn comes again."""
         state = self._shop(ticket.shop)
         state.served -= 1 / state.weight
@@ -332,7 +332,7 @@ class Gate(Generic[T]):
             first = min(first, *self._closed.values())
         return first if first < FOREVER else None
 
-    def withdraw(self, shop: str) -> list[T]:
+    def remove(self, shop: str) -> list[T]:
         """Take out all jobs of the shop that haven't been handed out, waiting or set aside."""
         state = self._shop(shop)
         taken = [*state.uncalled_jobs, *state.ready]

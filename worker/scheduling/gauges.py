@@ -1,4 +1,11 @@
-"""What a consumer shows of itself once a second."""
+"""What a consumer shows of itself once a second, as gauges.
+
+Runs on the consumer's thread.
+
+Worker pods share shops, and each holds only what RabbitMQ has handed it: up to its prefetch of every shop. What a
+process says of a shop's runnable jobs is therefore a bound that all share, never a part to be added up: the largest
+value that any process shows is what the fleet could run of the shop. A sum over shops takes that maximum first.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -6,11 +13,14 @@ from typing import Any
 from worker.clock import Clock
 from worker.instants import SECOND
 from worker.limits.token_bucket import next_reset
-from worker.scheduling.demand import runnable_jobs_per_second
 from worker.scheduling.gate import Gate, Reason, ShopLoad
 from worker.shops.config import ShopConfig
 from worker.shops.registry import ShopRegistry
 from worker.telemetry.metrics.process import Metrics, ShopView
+
+FULL = 0.75
+"""The share of the prefetch in hand from which more is taken to lie in the queue behind: confirms that are on their way
+hold the rest."""
 
 WORKER_REASONS: tuple[Reason, ...] = ("store_down", "broker_blocked")
 
@@ -18,10 +28,24 @@ STUCK_MARGIN = 60 * SECOND
 """Added to the longest call before a thread counts as stuck: it may also wait for a store that is out of reach."""
 
 
-class Gauges:
-    """Shows shops, and the process itself, as gauges. Shops without jobs that are open cost nothing.
+def runnable_jobs_per_second(rate: float, *, ready: int, in_flight: int, set_aside: int, prefetch: int) -> float:
+    """How many jobs of an open shop could run in the next second if there were threads enough. Pure.
 
-    For the consumer's thread alone. ``stuck_after`` (microseconds) is how long a thread may be busy with one job.
+    ``rate`` is its pace in calls a second; ``ready`` jobs wait only for their shop, ``set_aside`` ones for their
+    customers, ``in_flight`` ones are being called. A process whose hands are full has more behind it, so the pace
+    decides; otherwise there is no more than what is ready here. Jobs that only wait for their customers need nothing.
+    """
+    if not ready and not in_flight:
+        return 0.0
+    if ready + in_flight + set_aside >= FULL * prefetch:
+        return rate
+    return min(rate, float(ready))
+
+
+class Gauges:
+    """Shows each shop and the process itself. Open shops without jobs cost nothing.
+
+    ``stuck_after`` (microseconds) is how long a thread may be busy with one job before it counts as stuck.
     """
 
     def __init__(

@@ -1,36 +1,46 @@
-"""What an operator has ordered, as a consumer hears of it: shops paused or slowed, campaigns called off."""
+"""What operators have stopped, as a consumer hears of it: shops paused or slowed, campaigns cancelled.
+
+Runs on the consumer's thread. The store's answer comes on the store's thread and waits in a deque until it is taken.
+"""
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Literal
 
+from worker.clock import Clock
 from worker.errors import StoreError
 from worker.instants import from_datetime
 from worker.limits.token_bucket import ShopLimits
 from worker.model.controls import Controls
 from worker.model.job import Job, is_expired
+from worker.scheduling.delivery import Delivery
 from worker.scheduling.gate import FOREVER
 from worker.shops.config import ShopConfig
 from worker.store.protocol import ControlsReader
 
 
 class OperatorControls:
-    """Asks the store what has changed, without waiting for it. For the consumer's thread, all but ``wake``.
+    """Asks the store what has changed, without waiting for it.
 
-    ``wake`` is called when there is something to take, from the store's thread or, where it answers at once, by
-    :meth:`look` itself. ``controls`` is None until the store has answered first: nobody knows yet what is paused.
+    ``wake`` is called from the store's thread when there is an answer to take. ``controls`` is None until the store
+    has answered for the first time: until then nobody knows what is paused, so no call may start.
     """
 
-    def __init__(self, store: ControlsReader, wake: Callable[[], None]) -> None:
+    def __init__(self, store: ControlsReader, clock: Clock, wake: Callable[[], None]) -> None:
         self.controls: Controls | None = None
         self.as_of = 0
-        """What was ordered before then is known; by the process's clock, in microseconds."""
+        """The answer in force covers everything that was ordered before then (microseconds of the process's clock)."""
         self.next_deadline = FOREVER
-        """When the next of the jobs asked about expires, by the wall clock."""
+        """When the next of the jobs that were checked expires, by the wall clock (microseconds)."""
+        self.cancellations = 0
+        """How often the set of cancelled campaigns has changed since the first answer."""
         self._store = store
+        self._clock = clock
         self._wake = wake
-        self._heard: deque[tuple[int, Controls | StoreError | None]] = deque()
-        self._looking = False
+        self._answers: deque[tuple[int, Controls | StoreError | None]] = deque()
+        self._asked = False
+        self._asking = False
         self._awaited = False
         self._failed = False
         self._lowered: dict[str, tuple[ShopLimits, int, ShopLimits]] = {}
@@ -38,26 +48,33 @@ class OperatorControls:
     @property
     def has_news(self) -> bool:
         """Whether :meth:`take` has something."""
-        return bool(self._heard)
+        return bool(self._answers)
 
-    def look(self, now: int, *, awaited: bool = False) -> None:
-        """Ask for what is new, unless an answer is still to come. Who awaits it is woken though nothing is new."""
+    def refresh(self, now: int, *, awaited: bool = False) -> None:
+        """Ask for what is new, unless an answer is still to come.
+
+        With ``awaited`` an answer is reported even where nothing is new, since jobs wait for it.
+        """
         self._awaited = self._awaited or awaited
-        if self._looking:
+        if self._asked:
             return
-        self._looking = True
+        self._asked = True
         version = self.controls.version if self.controls is not None else -1
+        self._asking = True
         self._store.watch(version, lambda news: self._hear(now, news))
+        self._asking = False
 
     def take(self) -> Iterator[Controls | StoreError | None]:
-        """What was answered: an error, new orders (already in force here), or that the store is there again."""
-        while self._heard:
-            asked_at, news = self._heard.popleft()
+        """The answers: an error, new controls (in force here from now on), or None: nothing new, the store is there."""
+        while self._answers:
+            asked_at, news = self._answers.popleft()
             self._awaited = False
             self._failed = isinstance(news, StoreError)
             if not self._failed:
                 self.as_of = asked_at
             if isinstance(news, Controls):
+                if self.controls is not None and self.controls.cancelled != news.cancelled:
+                    self.cancellations += 1
                 self.controls = news
             yield news
 
@@ -70,8 +87,8 @@ class OperatorControls:
         if self.controls is not None:
             yield from (shop for shop, limit in self.controls.limits.items() if limit.until > now)
 
-    def limits_of(self, shop: ShopConfig, now: int) -> ShopLimits:
-        """The limits in force: the shops file's, or lowered. The same object for as long as they are the same."""
+    def limits_in_force(self, shop: ShopConfig, now: int) -> ShopLimits:
+        """The shops file's limits, or lowered ones. The same object for as long as they are the same."""
         if self.controls is None or not self.controls.limits:
             return shop.limits
         limit = self.controls.limit_of(shop.slug, now)
@@ -83,23 +100,40 @@ class OperatorControls:
             self._lowered[shop.slug] = shop.limits, limit.interval, lowered
         return lowered
 
-    def uncalled_as(self, job: Job, now: int, ahead: int) -> Literal["expired", "cancelled"] | None:
-        """How the job ends without a call, if it does; the wall clock is ``ahead`` of ``now``."""
+    def uncalled_as(self, job: Job, now: int) -> Literal["expired", "cancelled"] | None:
+        """How the job ends without a call, if it does; deadlines are compared with the wall clock."""
         controls = self.controls
         if controls is not None and controls.cancelled and controls.is_cancelled(job.campaign, job.shop, now):
             return "cancelled"
         if job.not_after is None:
             return None
-        if is_expired(job, now + ahead):
+        if is_expired(job, now + self._clock.ahead()):
             return "expired"
         self.next_deadline = min(self.next_deadline, from_datetime(job.not_after))
         return None
 
+    def mark_uncalled(self, delivery: Delivery, now: int) -> bool:
+        """Note on a job that was to be called that it ends without a call, if it does; whether it does."""
+        uncalled = self.uncalled_as(delivery.job, now)
+        if uncalled is not None:
+            delivery.request = replace(delivery.request, uncalled=uncalled)
+        return uncalled is not None
+
+    def is_surely_cancelled(self, delivery: Delivery, now: int) -> bool:
+        """Whether the job's campaign is cancelled by an answer that was asked for after the job had come.
+
+        A job that came later was perhaps published because its campaign is cancelled no longer. The ledger could not
+        tell: for it, a second copy of what ended as cancelled is done.
+        """
+        return self.uncalled_as(delivery.job, now) == "cancelled" and delivery.arrived_at <= self.as_of
+
     def _hear(self, asked_at: int, news: Controls | StoreError | None) -> None:
-        self._looking = False
-        # Mostly nothing has changed, and then nobody is to be woken for it.
+        # On the store's thread, or in the midst of `refresh` where the store answers at once.
+        self._asked = False
+        # Mostly nothing has changed, and then nobody needs to be woken for it.
         if news is not None or self._failed or self._awaited:
-            self._heard.append((asked_at, news))
-            self._wake()
+            self._answers.append((asked_at, news))
+            if not self._asking:
+                self._wake()
         else:
             self.as_of = asked_at

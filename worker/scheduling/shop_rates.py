@@ -1,6 +1,5 @@
 """At which pace each shop may be called: as the shops file says, as an operator has it, or as its 429s have it."""
 
-from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -11,6 +10,7 @@ from worker.limits.token_bucket import ShopLimits
 from worker.scheduling.context import Context
 from worker.scheduling.gate import Gate
 from worker.scheduling.gauges import Gauges
+from worker.scheduling.grants import Grants
 from worker.scheduling.operator_controls import OperatorControls
 
 log = structlog.get_logger(__name__)
@@ -25,23 +25,22 @@ class ShopRates:
         gate: Gate[Any],
         gauges: Gauges,
         controls: OperatorControls,
-        *,
-        take_back: Callable[[str], None],
+        grants: Grants[Any],
     ) -> None:
         self._context = context
         self._gate = gate
         self._gauges = gauges
         self._controls = controls
-        self._take_back = take_back
+        self._grants = grants
         self._fallen: dict[str, Slowdown] = {}
         self._limited: dict[str, ShopLimits] = {}
 
-    def limits_of(self, shop: str, otherwise: ShopLimits, now: int) -> ShopLimits:
-        """The limits in force, the same object while they are the same; ``otherwise`` for a shop that is gone."""
+    def limits_in_force(self, shop: str, now: int) -> ShopLimits | None:
+        """The limits in force, the same object for as long as they are the same; None for a shop that is gone."""
         config = self._context.shops.get(shop)
-        return self._controls.limits_of(config, now) if config is not None else otherwise
+        return self._controls.limits_in_force(config, now) if config is not None else None
 
-    def told(self, shop: str, interval: int, full: int, now: int) -> None:
+    def pace_reported(self, shop: str, interval: int, full: int, now: int) -> None:
         """The store says how far apart the shop's calls are, which the limits would have ``full`` apart."""
         if interval > full or shop in self._fallen:
             self._show(shop, Slowdown(interval, now), now)
@@ -62,7 +61,7 @@ class ShopRates:
         limited = {}
         for shop in self._controls.limited(now):
             config = self._context.shops.get(shop)
-            if config is not None and (limits := self._controls.limits_of(config, now)) is not config.limits:
+            if config is not None and (limits := self._controls.limits_in_force(config, now)) is not config.limits:
                 limited[shop] = limits
         before, self._limited = self._limited, limited
         for shop in before.keys() | limited.keys():
@@ -73,14 +72,14 @@ class ShopRates:
             else:
                 log.info("shop_not_limited", shop=shop)
             # What was granted ahead, and when the shop is to be asked about again, was by another rate.
-            self._take_back(shop)
+            self._grants.release_shop(shop)
             self._gate.open(shop, "rate")
             self._show(shop, self._fallen.get(shop, Slowdown()), now)
 
     def _show(self, shop: str, slowdown: Slowdown, now: int) -> None:
         # It recovers by itself while nobody asks; once it is whole there is nothing left to follow.
         config = self._context.shops.get(shop)
-        full = self._controls.limits_of(config, now).shop.interval if config is not None else slowdown.interval
+        full = self._controls.limits_in_force(config, now).shop.interval if config is not None else slowdown.interval
         interval = pace(slowdown, now, full)
         self._fallen[shop] = slowdown
         self._gauges.pace(shop, interval)

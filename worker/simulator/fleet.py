@@ -21,7 +21,8 @@ from worker.scheduling.context import Context
 from worker.shops.config import ShopConfig, ShopTable
 from worker.shops.credentials import SigningKey
 from worker.shops.registry import ShopRegistry
-from worker.simulator.port import SimulatedConsumer, Ticket
+from worker.simulator.port import Ticket
+from worker.simulator.process import SimulatedProcess
 from worker.simulator.queues import ShopQueue
 from worker.simulator.report import Report, ShopReport
 from worker.store.memory.store import MemoryStore
@@ -116,8 +117,8 @@ class Fleet:
             prefetch=scenario.prefetch,
             longest_call=20 * SECOND,
         )
-        self._consumers = [
-            SimulatedConsumer(context(), number, self, self._start) for number in range(scenario.processes)
+        self._processes = [
+            SimulatedProcess(context(), number, self, self._start) for number in range(scenario.processes)
         ]
         self._free = [scenario.threads] * scenario.processes
         self._ready: list[deque[Ticket]] = [deque() for _ in range(scenario.processes)]
@@ -136,7 +137,7 @@ class Fleet:
         began = time.perf_counter()
         for slug in self._queues:
             self._deal(slug)
-        for process in range(len(self._consumers)):
+        for process in range(len(self._processes)):
             self._step(process)
         while self._left:
             now, _, process, event = heapq.heappop(self._events)
@@ -168,7 +169,7 @@ class Fleet:
         self._queues[ticket.shop].free(process)
         self._deal(ticket.shop)
 
-    def back(self, process: int, ticket: Ticket) -> None:
+    def requeued(self, process: int, ticket: Ticket) -> None:
         queue = self._queues[ticket.shop]
         queue.back.appendleft(ticket)
         queue.free(process)
@@ -193,7 +194,7 @@ class Fleet:
         queue = self._queues[slug]
         while (dealt := queue.deal()) is not None:
             process, ticket = dealt
-            self._consumers[process].offer(ticket)
+            self._processes[process].offer(ticket)
             if process != self._stepping:
                 self._wake_at(process, self._clock.now())
 
@@ -203,7 +204,7 @@ class Fleet:
         known = self._wakes[process]
         if known is not None and known <= now:
             self._wakes[process] = None
-        wake_at = self._consumers[process].step(now)
+        wake_at = self._processes[process].step(now)
         if wake_at is not None:
             self._wake_at(process, max(wake_at, now))
 
@@ -228,7 +229,7 @@ class Fleet:
             self._given_back += 1
             self._store.release(ticket.request, grant.epoch, called=False)
             ticket.disposition = GiveBack(grant.epoch)
-            self._consumers[process].ack(ticket)
+            self._processes[process].report(ticket)
             self._at(now, process, None)
             return
         self._free[process] -= 1
@@ -247,7 +248,7 @@ class Fleet:
         assert grant is not None
         assert self._store.answer(ticket.request, grant.epoch, "")
         ticket.disposition = Finish(grant.epoch, "", "sent", None, has_share_action=False, verdict=_SENT)
-        self._consumers[process].ack(ticket)
+        self._processes[process].report(ticket)
         self._free[process] += 1
         # One that is too late to start leaves the thread to the next.
         while self._free[process] and self._ready[process]:

@@ -22,11 +22,12 @@ from worker.model.verdicts import Missing, Sent, Verdict
 from worker.rabbitmq.broker import ReferralBroker
 from worker.rabbitmq.connection import connect, parameters
 from worker.rabbitmq.declare import declare_topology
-from worker.rabbitmq.port import AmqpConsumer, AmqpDelivery
+from worker.rabbitmq.port import LONGEST_HELD
 from worker.rabbitmq.topology import EXCHANGES, producer_exchange, queues
 from worker.scheduling.context import Context
 from worker.scheduling.delivery import Delivery
 from worker.scheduling.gate import Gate
+from worker.scheduling.loop import GatedConsumer
 from worker.shops.config import ShopConfig, ShopTable
 from worker.shops.credentials import SigningKey
 from worker.shops.registry import ShopRegistry
@@ -123,14 +124,12 @@ class FakeRefer2:
 class _WatchedBroker(ReferralBroker):
     # Hands out the gate of its consumer, to be looked at.
 
-    gate: Gate[AmqpDelivery] | None = None
-    longest_held: int | None = None
+    gate: Gate[Any] | None = None
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> dramatiq.Consumer:
         consumer = super().consume(queue_name, prefetch, timeout)
-        assert isinstance(consumer, AmqpConsumer)
+        assert isinstance(consumer, GatedConsumer)
         self.gate = consumer.gate
-        consumer.longest_held = self.longest_held or consumer.longest_held
         return consumer
 
 
@@ -178,9 +177,12 @@ class Bench:
             metrics=self.metrics,
             stopping=self.context.stopping.is_set,
         )
-        self.broker = _WatchedBroker(self.context, parameters(vhost.url, name=CONNECTION), single=single)
-
-        self.broker.longest_held = int(longest_held * SECOND) if longest_held else None
+        self.broker = _WatchedBroker(
+            self.context,
+            parameters(vhost.url, name=CONNECTION),
+            single=single,
+            longest_held=int(longest_held * SECOND) if longest_held else LONGEST_HELD,
+        )
 
         @dramatiq.actor(broker=self.broker, actor_name=ACTOR, queue_name=QUEUE)
         def refer_job(job: Job) -> None:

@@ -26,7 +26,7 @@ from worker.instants import SECOND
 from worker.model.verdicts import Retry
 from worker.rabbitmq.frame_reader import UNREAD_PROPERTIES
 from worker.rabbitmq.topology import DEAD, JOBS, RESULTS, shop_queue
-from worker.scheduling.loop import CRASH_LOOP
+from worker.scheduling.admission import CRASH_LOOP
 from worker.store.memory.ledger import Started
 
 

@@ -129,7 +129,7 @@ def test_given_back_goes_first() -> None:
     gate = gate_of(Ticket("a", number=1), Ticket("a", number=2))
     first = gate.next(0)
     assert first is not None
-    gate.give_back(first)
+    gate.returned(first)
     assert drain(gate, 0) == [Ticket("a", number=1), Ticket("a", number=2)]
 
 
@@ -196,13 +196,13 @@ def test_withdraw() -> None:
     assert aside is not None
     gate.set_aside(aside, 0, 1000)
     gate.offer(Ticket("b"))
-    assert [ticket.number for ticket in gate.withdraw("a")] == [2, 3, aside.number]
+    assert [ticket.number for ticket in gate.remove("a")] == [2, 3, aside.number]
     assert (gate.waiting("a"), list(gate.held())) == (0, [Ticket("b")])
     assert gate.wake_at() is None
-    assert gate.withdraw("a") == []
+    assert gate.remove("a") == []
     assert drain(gate, 2000) == [Ticket("b")]
     assert handed_out is not None
-    gate.give_back(handed_out)
+    gate.returned(handed_out)
     assert drain(gate, 2000) == [handed_out]
 
 
@@ -275,7 +275,7 @@ def test_busy_shops_get_their_share(weights: list[int], threads: int, rounds: in
         while (ticket := gate.next(now)) is not None:
             fate = chance.random()
             if fate < 0.1:
-                gate.give_back(ticket)
+                gate.returned(ticket)
                 continue
             if fate < 0.2:
                 gate.set_aside(ticket, now, now + 3)
@@ -316,7 +316,7 @@ def test_nobody_starves(sizes: list[int], caps: list[int], threads: int, seed: i
             assert closed[ticket.shop] <= now
             match chance.randrange(6):
                 case 0:
-                    gate.give_back(ticket)
+                    gate.returned(ticket)
                     closed[ticket.shop] = now + chance.randint(1, 20)
                     gate.close(ticket.shop, closed[ticket.shop], "rate")
                 case 1:
@@ -410,7 +410,7 @@ class GateMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def give_back(self, data: st.DataObject) -> None:
         ticket = self.leave(data)
-        self.gate.give_back(ticket)
+        self.gate.returned(ticket)
         self.shops[ticket.shop].ready.insert(0, ticket)
 
     @precondition(lambda self: self.out)
@@ -456,7 +456,7 @@ class GateMachine(RuleBasedStateMachine):
     def withdraw(self, shop: str) -> None:
         model = self.shops[shop]
         expected = Counter(model.ready) + Counter(ticket for _, ticket in model.aside)
-        assert Counter(self.gate.withdraw(shop)) == expected
+        assert Counter(self.gate.remove(shop)) == expected
         model.ready, model.aside = [], []
 
     @invariant()
@@ -550,7 +550,7 @@ def test_isolated_jobs_are_withdrawn_too() -> None:
     suspect = gate.next(0)
     assert suspect is not None
     gate.isolate(suspect)
-    assert suspect in gate.withdraw("acme")
+    assert suspect in gate.remove("acme")
     assert gate.next(0) is None
     assert gate.in_flight == 0
 
@@ -569,7 +569,7 @@ def test_how_many_may_ask_at_once() -> None:
     assert len(asking) == MOST_ASKING
     gate.granted(asking[0])
     assert len(drain(gate, 0)) == 1
-    gate.give_back(asking[1])
+    gate.returned(asking[1])
     gate.set_aside(asking[2], 0, SECOND)
     gate.finished(asking[3])
     assert len(drain(gate, 0)) == 3
@@ -583,7 +583,7 @@ def test_asking_after_a_refusal() -> None:
         asking = drain(gate, 10)
         assert len(asking) == expected
         for ticket in asking[1:]:
-            gate.give_back(ticket)
+            gate.returned(ticket)
         gate.granted(asking[0])
         gate.finished(asking[0])
     asking = drain(gate, 10)
@@ -638,7 +638,7 @@ def test_jobs_set_aside_may_pass() -> None:
     gate.close("a", 500, "paused")
     for ticket in (wall[1], wall[2], ready[1], elsewhere):
         ticket.uncalled = True
-    gate.release_uncalled("a")
+    gate.regroup("a")
     assert gate.waiting("a") == 7
     passed = [gate.next(0) for _ in range(4)]
     assert passed == [wall[1], wall[2], ready[1], None]

@@ -8,13 +8,14 @@ import pytest
 
 from tests.services.wait import wait_until
 from tests.unit.making import NOON, make_job
-from tests.unit.scheduling.test_loop import Bench, BenchConsumer
+from tests.unit.scheduling.test_loop import Bench
 from worker.instants import SECOND
 from worker.model.job import Job
 from worker.model.verdicts import Halted, Refused, Retry, Unknown, Verdict
+from worker.scheduling.admission import ALONE_FROM
 from worker.scheduling.breaker import FIRST_PAUSE
 from worker.scheduling.delivery import Delivery
-from worker.scheduling.loop import ALONE_FROM, HOUSEKEEPING
+from worker.scheduling.loop import HOUSEKEEPING
 from worker.scheduling.token_probe import GRACE
 from worker.shops.config import ShopConfig
 from worker.store.timing import LEASE_MARGIN
@@ -32,7 +33,7 @@ class Asked(Bench):
         self.asked: list[str] = []
         self.answers: SimpleQueue[Verdict | None] = SimpleQueue()
         self.context.status = self.status
-        self.consumer = BenchConsumer(self.context, self.clock)
+        self.start()
 
     def status(self, shop: ShopConfig) -> Verdict | None:
         self.asked.append(shop.slug)
@@ -40,11 +41,11 @@ class Asked(Bench):
 
     def halt(self, verdict: Halted = BAD_TOKEN) -> None:
         """Have a job of acme answered like this; it stays the shop's first."""
-        self.give_back(self.consumer.take(), verdict)
+        self.give_back(self.take(), verdict)
 
     def refuse(self, job: Job) -> Delivery:
         """Have the job that goes next, which is to be this one, answered by a page."""
-        delivery = self.consumer.take()
+        delivery = self.take()
         assert delivery.job == job
         self.give_back(delivery, A_PAGE)
         return delivery
@@ -66,17 +67,17 @@ class Asked(Bench):
     def answer(self, verdict: Verdict | None) -> None:
         """Answer the question that is under way, and let the consumer take it up."""
         self.answers.put(verdict)
-        wait_until(lambda: self.consumer.has_returned, 10, "a finding")
-        self.consumer._take_returned()
+        wait_until(lambda: self.consumer.has_news, 10, "a finding")
+        self.consumer.take_reports()
 
 
 @pytest.fixture
 def bench() -> Iterator[Asked]:
     """A consumer with a job of acme in hand."""
     made = Asked()
-    made.consumer.offer(make_job())
+    made.offer(make_job())
     yield made
-    made.consumer.breakers.close()
+    made.consumer.close()
 
 
 def test_whoever_asks_ends_with_the_consumer(bench: Asked) -> None:
@@ -107,20 +108,20 @@ def test_a_bad_token_costs_no_further_call(bench: Asked) -> None:
 @pytest.mark.parametrize("answer", [None, A_PAGE, Unknown(200, "unreadable_answer"), Retry(503, "http_503")])
 def test_then_one_job_probes(bench: Asked, answer: Verdict | None) -> None:
     """Once Status2 takes the token, or where it tells nothing, one real job goes; its good answer opens the shop."""
-    bench.consumer.offer(make_job(2))
+    bench.offer(make_job(2))
     bench.halt()
     bench.pass_by(FIRST_PAUSE)
     bench.answer(answer)
-    probe = bench.consumer.take()
+    probe = bench.take()
     assert probe.probing
     assert bench.consumer.gate.next(bench.clock.now()) is None
     bench.finish(probe)
-    assert not bench.consumer.take().probing
+    assert not bench.take().probing
 
 
 def test_three_jobs_are_tried_while_the_token_is_taken(bench: Asked) -> None:
     """A shop that a page closed tries three other jobs once Status2 takes its token, else one."""
-    bench.consumer.offer(*(make_job(number) for number in range(2, 9)))
+    bench.offer(*(make_job(number) for number in range(2, 9)))
     bench.refuse(make_job(1))
     bench.pass_by(FIRST_PAUSE)
     bench.answer(None)
@@ -146,14 +147,14 @@ def test_the_only_job_ends_after_a_few_probes(bench: Asked) -> None:
             bench.consumer.gate.offer(bench.refuse(job))
         bench.pass_by(bench.consumer.gate.closed_until("acme") - GRACE - bench.clock.now())
         bench.answer(answer)
-    assert bench.consumer.take().ends_if_refused
+    assert bench.take().ends_if_refused
 
 
 def test_a_slow_status_holds_nobody_for_ever(bench: Asked) -> None:
     """A question that gets no answer within the longest call leaves the shop to a real job."""
     bench.halt()
     bench.pass_by(FIRST_PAUSE + bench.context.longest_call + GRACE)
-    assert bench.consumer.take().probing
+    assert bench.take().probing
     bench.expect(1)
     bench.answers.put(None)
 
@@ -165,7 +166,7 @@ def test_an_answer_that_comes_too_late(bench: Asked) -> None:
     bench.consumer.breakers.start_anew("acme")
     bench.answer(BAD_TOKEN)
     assert bench.consumer.gate.reasons("acme") == {}
-    bench.finish(bench.consumer.take())
+    bench.finish(bench.take())
 
 
 def test_one_question_for_all_shops(bench: Asked) -> None:
@@ -181,7 +182,7 @@ def test_one_question_for_all_shops(bench: Asked) -> None:
     bench.expect(3)
     assert sorted(bench.asked[1:]) == ["acme", "zeta"]
     bench.answer(None)
-    assert bench.consumer.take().probing
+    assert bench.take().probing
 
 
 def test_a_status_that_breaks(bench: Asked) -> None:
@@ -192,12 +193,12 @@ def test_a_status_that_breaks(bench: Asked) -> None:
         raise ZeroDivisionError
 
     bench.context.status = broken
-    bench.consumer = BenchConsumer(bench.context, bench.clock)
-    bench.consumer.offer(make_job())
+    bench.start()
+    bench.offer(make_job())
     bench.halt()
     for number in (1, 2):
         bench.pass_by(FIRST_PAUSE * number)
-        wait_until(lambda: bench.consumer.has_returned, 10, "a finding")
+        wait_until(lambda: bench.consumer.has_news, 10, "a finding")
         bench.halt()
         assert len(bench.asked) == number
 
@@ -212,21 +213,21 @@ def test_a_suspect_runs_alone() -> None:
         bench.store.admit(bench.consumer.request_for(suspect, shop))
         bench.clock.advance(bench.context.longest_call + LEASE_MARGIN + SECOND)
     others = [make_job(2, shop="zeta"), make_job(3, shop="zeta"), make_job(4)]
-    bench.consumer.offer(others[0], suspect, *others[1:])
-    first = [bench.consumer.take() for _ in range(1)]
+    bench.offer(others[0], suspect, *others[1:])
+    first = [bench.take() for _ in range(1)]
     while (delivery := next(bench.consumer)) is not None:
         first.append(delivery)
     assert suspect not in [delivery.job for delivery in first]
     for delivery in first:
         bench.finish(delivery)
-    alone = bench.consumer.take()
+    alone = bench.take()
     assert alone.job is suspect
     assert alone.grant is not None
     assert (alone.grant.takeovers, alone.grant.attempts) == (ALONE_FROM, ALONE_FROM + 1)
-    bench.consumer.offer(make_job(5), make_job(6, shop="zeta"))
+    bench.offer(make_job(5), make_job(6, shop="zeta"))
     assert next(bench.consumer) is None
     bench.finish(alone)
-    assert {bench.consumer.take().job.line, bench.consumer.take().job.line} >= {5, 6} - {4}
+    assert {bench.take().job.line, bench.take().job.line} >= {5, 6} - {4}
 
 
 def test_one_takeover_is_no_suspicion() -> None:
@@ -237,5 +238,5 @@ def test_one_takeover_is_no_suspicion() -> None:
     assert shop is not None
     bench.store.admit(bench.consumer.request_for(job, shop))
     bench.clock.set(NOON + bench.context.longest_call + LEASE_MARGIN + SECOND)
-    bench.consumer.offer(job, make_job(2))
-    assert {bench.consumer.take().job.line, bench.consumer.take().job.line} == {1, 2}
+    bench.offer(job, make_job(2))
+    assert {bench.take().job.line, bench.take().job.line} == {1, 2}

@@ -20,11 +20,14 @@ from worker.model.dispositions import Disposition, Fenced, Finish, GiveBack, Lat
 from worker.model.job import Customer, Job
 from worker.model.result import Outcome
 from worker.model.verdicts import Halted, Refused, Rejected, Retry, Sent, Throttled, Verdict
+from worker.scheduling.admission import CRASH_LOOP
 from worker.scheduling.breaker import FAILURES_IN_A_ROW, FIRST_PAUSE, UNLISTED_IN_A_ROW, BreakerOpen
 from worker.scheduling.context import Context
 from worker.scheduling.delivery import Delivery
 from worker.scheduling.gate import EXTRA_GRANTS, FOREVER, LONGEST_ASIDE, MAX_ASIDE_PER_CUSTOMER
-from worker.scheduling.loop import CRASH_LOOP, HOUSEKEEPING, PUT_ASIDE, GatedConsumer
+from worker.scheduling.loop import HOUSEKEEPING, GatedConsumer
+from worker.scheduling.outcomes import REFUSED_DELAY
+from worker.scheduling.port import Intake
 from worker.shops.config import ShopConfig
 from worker.shops.credentials import ReadyToken
 from worker.shops.registry import ShopRegistry
@@ -86,48 +89,62 @@ class BreakableStore(MemoryStore):
             raise StoreError("out of reach")
 
 
-class BenchConsumer(GatedConsumer[Delivery]):
-    """A broker that notes what it is told to do, and on which waiting moves the clock."""
+class BenchPort:
+    """A port and an observer that note what they hear, and on which waiting moves the clock."""
 
-    def __init__(self, context: Context, clock: ManualClock) -> None:
-        self.clock = clock
+    def __init__(self, clock: ManualClock) -> None:
         self.done: list[tuple[Any, ...]] = []
         self.waits: list[int] = []
         self.while_waiting: Callable[[], None] = lambda: None
         self.wakes = 0
-        super().__init__(context, timeout=TIMEOUT * 1000)
+        self.unconfirmed = 0
+        self.disconnected: str | None = None
+        self.intake: Intake[Delivery] | None = None
+        self._clock = clock
 
-    def offer(self, *jobs: Job, arrived_at: int = 0) -> None:
-        for job in jobs:
-            shop = self.context.shops.get(job.shop)
-            assert shop is not None
-            delivery = Delivery(job, self.request_for(job, shop))
-            delivery.arrived_at = arrived_at
-            self.gate.offer(delivery)
-
-    def take(self) -> Delivery:
-        delivery = next(self)
-        assert delivery is not None
-        assert delivery.grant is not None
-        return delivery
-
-    def report(self, delivery: Delivery, disposition: Disposition | None) -> None:
-        """What a worker thread does at the end, and the consumer's thread next."""
-        delivery.disposition = disposition
-        self.ack(delivery)
-        self._take_returned()
+    def connect(self, intake: Intake[Delivery]) -> "BenchPort":
+        """Be the port of this loop."""
+        self.intake = intake
+        return self
 
     def events(self, *names: str) -> list[tuple[Any, ...]]:
         return [event for event in self.done if event[0] in names]
 
-    def wait(self, until: int) -> None:
-        assert until > self.clock.now(), "waiting for what has passed is spinning"
+    def poll(self, until: int) -> None:
+        assert until > self._clock.now(), "waiting for what has passed is spinning"
         self.waits.append(until)
         self.while_waiting()
-        self.clock.set(until)
+        self._clock.set(until)
 
     def wake(self) -> None:
         self.wakes += 1
+
+    def housekeep(self, now: int) -> None:
+        pass
+
+    def ack(self, delivery: Delivery) -> None:
+        self.done.append(("ack", delivery.job))
+
+    def requeue(self, delivery: Delivery) -> None:
+        self.done.append(("requeue", delivery.job))
+
+    def publish_result(self, delivery: Delivery, finish: Finish) -> None:
+        self.done.append(("publish", delivery.job, finish))
+        assert self.intake is not None
+        self.intake.settle(delivery, finish)
+        self.ack(delivery)
+
+    def publish_delayed(self, delivery: Delivery, until: int) -> None:
+        self.done.append(("delayed", delivery.job, until, delivery.request.place_in_line))
+
+    def dead_letter(self, delivery: Delivery, error: DeadLetterError) -> None:
+        self.done.append(("dead_letter", delivery.job, error.reason))
+
+    def failed(self, error: Exception) -> None:
+        raise error
+
+    def close(self) -> None:
+        self.done.append(("closed",))
 
     def granted(self, delivery: Delivery, grant: Grant) -> None:
         self.done.append(("granted", delivery.job, grant.epoch))
@@ -135,28 +152,11 @@ class BenchConsumer(GatedConsumer[Delivery]):
     def released(self, delivery: Delivery, grant: Grant, *, called: bool) -> None:
         self.done.append(("released", delivery.job, grant.epoch, called))
 
-    def repeat(self, delivery: Delivery, grant: Grant, later: Later) -> None:
-        self.done.append(("repeat", delivery.job, grant.epoch, later.not_before))
+    def repeated(self, delivery: Delivery, grant: Grant, later: Later) -> None:
+        self.done.append(("repeated", delivery.job, grant.epoch, later.not_before))
 
-    def acknowledge(self, delivery: Delivery) -> None:
-        self.done.append(("acknowledge", delivery.job))
-
-    def put_back(self, delivery: Delivery) -> None:
-        self.done.append(("put_back", delivery.job))
-
-    def publish_result(self, delivery: Delivery, finish: Finish) -> None:
-        self.done.append(("publish", delivery.job, finish))
-        self.settle(delivery, finish)
-        self.acknowledge(delivery)
-
-    def defer(self, delivery: Delivery, until: int) -> None:
-        self.done.append(("defer", delivery.job, until, delivery.request.place_in_line))
-
-    def paused(self, shops: Sequence[str], pause: BreakerOpen) -> None:
-        self.done.append(("paused", *shops, pause.cause))
-
-    def bury(self, delivery: Delivery, error: DeadLetterError) -> None:
-        self.done.append(("bury", delivery.job, error.reason))
+    def shops_closed(self, shops: Sequence[str], opening: BreakerOpen) -> None:
+        self.done.append(("shops_closed", *shops, opening.cause))
 
 
 class Bench:
@@ -175,21 +175,50 @@ class Bench:
             prefetch=16,
             longest_call=20 * SECOND,
         )
-        self.consumer = BenchConsumer(self.context, self.clock)
+        self.start()
+
+    def start(self) -> None:
+        """Make the consumer, or another one in its place."""
+        self.port = BenchPort(self.clock)
+        self.consumer: GatedConsumer[Delivery] = GatedConsumer(
+            self.context, self.port.connect, timeout=TIMEOUT * 1000, observer=self.port
+        )
+
+    def offer(self, *jobs: Job, arrived_at: int = 0) -> None:
+        """Have these jobs delivered."""
+        for job in jobs:
+            shop = self.context.shops.get(job.shop)
+            assert shop is not None
+            delivery = Delivery(job, self.consumer.request_for(job, shop))
+            delivery.arrived_at = arrived_at
+            self.consumer.gate.offer(delivery)
+
+    def take(self) -> Delivery:
+        """What a worker thread gets next."""
+        delivery = next(self.consumer)
+        assert delivery is not None
+        assert delivery.grant is not None
+        return delivery
+
+    def report(self, delivery: Delivery, disposition: Disposition | None) -> None:
+        """What a worker thread does at the end, and the loop next."""
+        delivery.disposition = disposition
+        self.consumer.ack(delivery)
+        self.consumer.take_reports()
 
     def finish(self, delivery: Delivery, verdict: Verdict = SENT) -> Finish:
         """Report the job as done, recorded as the dispatcher does it."""
         assert delivery.grant is not None
         assert self.store.answer(delivery.request, delivery.grant.epoch, BODY)
         finish = Finish(delivery.grant.epoch, BODY, "sent", None, has_share_action=True, verdict=verdict)
-        self.consumer.report(delivery, finish)
+        self.report(delivery, finish)
         return finish
 
     def give_back(self, delivery: Delivery, verdict: Verdict) -> None:
         """Report the job as given back after a call, released as the dispatcher does it."""
         assert delivery.grant is not None
         self.store.release(delivery.request, delivery.grant.epoch, called=True)
-        self.consumer.report(delivery, GiveBack(delivery.grant.epoch, verdict=verdict))
+        self.report(delivery, GiveBack(delivery.grant.epoch, verdict=verdict))
 
     def count(self, name: str) -> float | None:
         return self.counted.get_sample_value(name, {"shop": "acme"})
@@ -204,59 +233,62 @@ def bench() -> Bench:
 def test_idle(bench: Bench) -> None:
     """With nothing to do it sleeps from one look at the shops file to the next, and gives up at its time-out."""
     assert next(bench.consumer) is None
-    assert bench.consumer.waits == [NOON + SECOND * number for number in range(1, TIMEOUT + 1)]
+    assert bench.port.waits == [NOON + SECOND * number for number in range(1, TIMEOUT + 1)]
 
 
 def test_granted(bench: Bench) -> None:
     """A job that may go is handed out at once, with its grant."""
     job = make_job()
-    bench.consumer.offer(job)
-    delivery = bench.consumer.take()
+    bench.offer(job)
+    delivery = bench.take()
     assert (delivery.job, delivery.message_id, delivery.kwargs) == (job, job.job_id, {"job": job})
     assert delivery.grant == Grant(1, NOON, NOON + GRANT_LIFETIME, 1, 0)
-    assert bench.consumer.done == [("granted", job, 1)]
-    assert bench.consumer.waits == []
+    assert bench.port.done == [("granted", job, 1)]
+    assert bench.port.waits == []
 
 
 def test_no_more_than_the_threads_need(bench: Bench) -> None:
     """Jobs beyond the free threads aren't granted; a report makes room and wakes the consumer."""
-    bench.consumer.offer(*(make_job(number) for number in range(10)))
-    deliveries = [bench.consumer.take() for _ in range(THREADS + EXTRA_GRANTS)]
+    bench.offer(*(make_job(number) for number in range(10)))
+    deliveries = [bench.take() for _ in range(THREADS + EXTRA_GRANTS)]
     assert next(bench.consumer) is None
     bench.finish(deliveries[0])
-    assert bench.consumer.wakes == 1
-    assert bench.consumer.take().job == make_job(THREADS + EXTRA_GRANTS)
+    assert bench.port.wakes == 1
+    assert bench.take().job == make_job(THREADS + EXTRA_GRANTS)
 
 
 def test_finish(bench: Bench) -> None:
     """A final result is published, then settled, then acknowledged."""
-    bench.consumer.offer(make_job())
-    delivery = bench.consumer.take()
+    bench.offer(make_job())
+    delivery = bench.take()
     finish = bench.finish(delivery)
-    assert bench.consumer.done[1:] == [("publish", make_job(), finish), ("acknowledge", make_job())]
+    assert bench.port.done[1:] == [("publish", make_job(), finish), ("ack", make_job())]
     assert bench.store.admit(delivery.request) == AlreadyAnswered(0, None)
     assert bench.consumer.gate.in_flight == 0
 
 
 def test_settling_fails(bench: Bench) -> None:
     """A store that is out of reach when the result is safe keeps nobody from acknowledging."""
-    bench.consumer.offer(make_job())
-    delivery = bench.consumer.take()
+    bench.offer(make_job())
+    delivery = bench.take()
     assert delivery.grant is not None
     bench.store.answer(delivery.request, delivery.grant.epoch, BODY)
     bench.store.down = True
-    bench.consumer.report(delivery, Finish.recorded(delivery.grant.epoch, BODY))
-    assert bench.consumer.done[-1] == ("acknowledge", make_job())
+    bench.report(delivery, Finish.recorded(delivery.grant.epoch, BODY))
+    assert bench.port.done[-1] == ("ack", make_job())
     bench.store.down = False
     assert bench.store.admit(delivery.request) == AlreadyAnswered(delivery.grant.epoch, BODY)
 
 
 def test_later(bench: Bench) -> None:
     """A job to be repeated goes where it waits, and its place is free."""
-    bench.consumer.offer(make_job())
-    delivery = bench.consumer.take()
-    bench.consumer.report(delivery, Later(1, NOON + 7, Retry(503, "http_503")))
-    assert bench.consumer.done[1:] == [("repeat", make_job(), 1, NOON + 7)]
+    bench.offer(make_job())
+    delivery = bench.take()
+    bench.report(delivery, Later(1, NOON + 7, Retry(503, "http_503")))
+    assert bench.port.done[1:] == [
+        ("repeated", make_job(), 1, NOON + 7),
+        ("delayed", make_job(), NOON + 7, None),
+    ]
     assert (bench.consumer.gate.in_flight, bench.consumer.gate.waiting("acme")) == (0, 0)
 
 
@@ -264,8 +296,8 @@ def test_expired_jobs_ask_for_nothing(bench: Bench) -> None:
     """A job past its deadline needs no token: a campaign that is over doesn't hold up the next one."""
     bench = Bench(per_second=1.0, burst=1)
     late = [make_job(number, not_after=to_datetime(NOON - 1)) for number in range(3)]
-    bench.consumer.offer(*late, make_job(7, not_after=to_datetime(NOON + SECOND)))
-    taken = [bench.consumer.take() for _ in range(4)]
+    bench.offer(*late, make_job(7, not_after=to_datetime(NOON + SECOND)))
+    taken = [bench.take() for _ in range(4)]
     assert [delivery.request.uncalled for delivery in taken] == ["expired", "expired", "expired", None]
     assert bench.clock.now() == NOON
 
@@ -275,27 +307,28 @@ def test_a_throttled_shop_takes_its_grants_back() -> None:
     bench = Bench(per_second=1000.0, burst=1)
     bench.store = BreakableStore(bench.clock, horizon=HORIZON)
     bench.context.store = bench.store
-    bench.consumer.offer(*(make_job(number) for number in range(4)))
-    delivery = bench.consumer.take()
+    bench.offer(*(make_job(number) for number in range(4)))
+    delivery = bench.take()
     assert delivery.grant is not None
-    assert len(bench.consumer._granted) > 0
+    granted = len(bench.port.events("granted"))
+    assert granted > 1
     bench.store.release(delivery.request, delivery.grant.epoch, called=True)
     throttled = Throttled(429, "rate_limit_exceeded", "shop", SECOND)
-    bench.consumer.report(delivery, GiveBack(delivery.grant.epoch, "shop", NOON + SECOND, throttled))
-    assert bench.consumer._granted == []
+    bench.report(delivery, GiveBack(delivery.grant.epoch, "shop", NOON + SECOND, throttled))
+    assert len(bench.port.events("released")) == granted
     assert bench.consumer.gate.waiting("acme") == 4
 
 
 def test_probes_are_told(bench: Bench) -> None:
     """A call that finds out whether a failing upstream works again knows that it does."""
-    bench.consumer.offer(*(make_job(number) for number in range(FAILURES_IN_A_ROW + 2)))
+    bench.offer(*(make_job(number) for number in range(FAILURES_IN_A_ROW + 2)))
     for _ in range(FAILURES_IN_A_ROW):
-        delivery = bench.consumer.take()
+        delivery = bench.take()
         assert not delivery.probing
         assert delivery.grant is not None
-        bench.consumer.report(delivery, Later(delivery.grant.epoch, NOON, Retry(503, "http_503")))
+        bench.report(delivery, Later(delivery.grant.epoch, NOON, Retry(503, "http_503")))
     bench.clock.advance(FIRST_PAUSE)
-    assert bench.consumer.take().probing
+    assert bench.take().probing
 
 
 def test_the_pace_in_force_is_shown(bench: Bench) -> None:
@@ -303,12 +336,13 @@ def test_the_pace_in_force_is_shown(bench: Bench) -> None:
     bench = Bench(per_second=10.0, burst=1)
     labels = {"shop": "acme"}
     name = "referral_effective_rate_calls_per_second"
+    bench.consumer.housekeep(bench.clock.now())
     assert bench.counted.get_sample_value(name, labels) == 10
-    bench.consumer.offer(make_job(1), make_job(2), make_job(3))
-    delivery = bench.consumer.take()
+    bench.offer(make_job(1), make_job(2), make_job(3))
+    delivery = bench.take()
     bench.store.slow_down(delivery.request, NOON)
-    bench.consumer.take()
-    bench.consumer.take()
+    bench.take()
+    bench.take()
     assert bench.counted.get_sample_value(name, labels) == pytest.approx(8, abs=0.1)
     bench.clock.advance(RECOVERY // 20)
     bench.consumer.housekeep(bench.clock.now())
@@ -321,29 +355,29 @@ def test_the_pace_in_force_is_shown(bench: Bench) -> None:
 
 def test_closures_are_noted_in_the_store(bench: Bench) -> None:
     """What closes a shop is known to whoever asks the store, until the shop answers again."""
-    bench.consumer.offer(make_job(1), make_job(2))
-    delivery = bench.consumer.take()
+    bench.offer(make_job(1), make_job(2))
+    delivery = bench.take()
     assert delivery.grant is not None
     halted = Halted(401, "invalid_token", None, every_shop=False)
     bench.store.release(delivery.request, delivery.grant.epoch, called=True)
-    bench.consumer.report(delivery, GiveBack(delivery.grant.epoch, verdict=halted))
+    bench.report(delivery, GiveBack(delivery.grant.epoch, verdict=halted))
     limits = delivery.request.limits
     assert bench.store.inspect("acme", limits).closure == Closure("halted", "invalid_token", NOON + FIRST_PAUSE)
     assert bench.store.inspect("zeta", limits).closure is None
     bench.clock.advance(FIRST_PAUSE - 1)
     assert bench.store.inspect("acme", limits).closure is not None
     bench.clock.advance(1)
-    probe = bench.consumer.take()
+    probe = bench.take()
     assert probe.grant is not None
-    bench.consumer.report(probe, Finish(probe.grant.epoch, BODY, "sent", None, has_share_action=True, verdict=SENT))
+    bench.report(probe, Finish(probe.grant.epoch, BODY, "sent", None, has_share_action=True, verdict=SENT))
     assert bench.store.inspect("acme", limits).closure is None
 
 
 def test_fenced(bench: Bench) -> None:
     """An overtaken job is given back without a word to anybody else."""
-    bench.consumer.offer(make_job())
-    bench.consumer.report(bench.consumer.take(), Fenced(SENT))
-    assert bench.consumer.done[1:] == [("put_back", make_job())]
+    bench.offer(make_job())
+    bench.report(bench.take(), Fenced(SENT))
+    assert bench.port.done[1:] == [("requeue", make_job())]
     assert bench.consumer.gate.in_flight == 0
 
 
@@ -351,48 +385,48 @@ def test_fenced(bench: Bench) -> None:
 def test_given_back(called: bool) -> None:
     """A job that was not done is the next of its shop."""
     bench = Bench(max_in_flight=1)
-    bench.consumer.offer(make_job(1), make_job(2))
-    delivery = bench.consumer.take()
+    bench.offer(make_job(1), make_job(2))
+    delivery = bench.take()
     assert delivery.grant is not None
     bench.store.release(delivery.request, delivery.grant.epoch, called=called)
     verdict = Throttled(429, "rate_limit_exceeded", None, None) if called else None
-    bench.consumer.report(delivery, GiveBack(1, verdict=verdict))
-    assert bench.consumer.events("released") == [("released", make_job(1), 1, called)]
-    assert bench.consumer.take().job == make_job(1)
+    bench.report(delivery, GiveBack(1, verdict=verdict))
+    assert bench.port.events("released") == [("released", make_job(1), 1, called)]
+    assert bench.take().job == make_job(1)
 
 
 def test_customer_throttled(bench: Bench) -> None:
     """A throttled customer's job waits in memory until its time; the shop's other jobs go on meanwhile."""
-    bench.consumer.offer(make_job(1), make_job(2))
-    delivery = bench.consumer.take()
+    bench.offer(make_job(1), make_job(2))
+    delivery = bench.take()
     assert delivery.grant is not None
     bench.store.release(delivery.request, delivery.grant.epoch, called=True)
-    bench.consumer.report(delivery, GiveBack(1, "customer", NOON + 2 * SECOND))
-    assert bench.consumer.take().job == make_job(2)
+    bench.report(delivery, GiveBack(1, "customer", NOON + 2 * SECOND))
+    assert bench.take().job == make_job(2)
     assert bench.clock.now() == NOON
-    assert bench.consumer.take().job == make_job(1)
+    assert bench.take().job == make_job(1)
     assert bench.clock.now() == NOON + 2 * SECOND
 
 
 def test_customer_throttled_for_long(bench: Bench) -> None:
     """A customer that is throttled for long has its job deferred, and that is counted."""
-    bench.consumer.offer(make_job())
+    bench.offer(make_job())
     until = NOON + LONGEST_ASIDE + 1
-    bench.consumer.report(bench.consumer.take(), GiveBack(1, "customer", until))
-    assert bench.consumer.events("defer") == [("defer", make_job(), until, None)]
+    bench.report(bench.take(), GiveBack(1, "customer", until))
+    assert bench.port.events("delayed") == [("delayed", make_job(), until, None)]
     assert bench.count("referral_deferrals_total") == 1
 
 
 def test_shop_throttled(bench: Bench) -> None:
     """A throttled shop is closed until its time, and the other shops aren't."""
-    bench.consumer.offer(make_job(1), make_job(2, shop="zeta"))
-    delivery = bench.consumer.take()
+    bench.offer(make_job(1), make_job(2, shop="zeta"))
+    delivery = bench.take()
     assert delivery.grant is not None
     bench.store.release(delivery.request, delivery.grant.epoch, called=True)
-    bench.consumer.report(delivery, GiveBack(1, "shop", NOON + 3 * SECOND))
+    bench.report(delivery, GiveBack(1, "shop", NOON + 3 * SECOND))
     assert bench.consumer.gate.reasons("acme") == {"throttled": NOON + 3 * SECOND}
-    assert bench.consumer.take().shop == "zeta"
-    assert bench.consumer.take().shop == "acme"
+    assert bench.take().shop == "zeta"
+    assert bench.take().shop == "acme"
     assert bench.clock.now() == NOON + 3 * SECOND
 
 
@@ -400,39 +434,39 @@ def test_no_disposition(bench: Bench) -> None:
     """An actor that raised has its job given back, and the shop rests longer each time, up to a minute."""
     rests = []
     for number in range(8):
-        bench.consumer.offer(make_job(number))
-        delivery = bench.consumer.take()
+        bench.offer(make_job(number))
+        delivery = bench.take()
         bench.consumer.nack(delivery)
-        bench.consumer._take_returned()
+        bench.consumer.take_reports()
         rests.append((bench.consumer.gate.reasons("acme")["backing_off"] - bench.clock.now()) // SECOND)
         bench.clock.set(bench.consumer.gate.closed_until("acme"))
     assert rests == [1, 2, 4, 8, 16, 32, 60, 60]
-    assert len(bench.consumer.events("put_back")) == 8
-    bench.consumer.offer(make_job(9))
-    bench.finish(bench.consumer.take())
-    bench.consumer.offer(make_job(10))
-    bench.consumer.report(bench.consumer.take(), None)
+    assert len(bench.port.events("requeue")) == 8
+    bench.offer(make_job(9))
+    bench.finish(bench.take())
+    bench.offer(make_job(10))
+    bench.report(bench.take(), None)
     assert bench.consumer.gate.reasons("acme")["backing_off"] == bench.clock.now() + SECOND
 
 
 def test_rate() -> None:
     """At its limit a shop is asked for again at the instant of its next token, and not once in between."""
     bench = Bench(per_second=4, burst=1)
-    bench.consumer.offer(*(make_job(number) for number in range(4)))
+    bench.offer(*(make_job(number) for number in range(4)))
     for number in range(4):
-        bench.finish(bench.consumer.take())
+        bench.finish(bench.take())
         assert bench.clock.now() == NOON + number * SECOND // 4
-    assert len(bench.consumer.waits) == 3
+    assert len(bench.port.waits) == 3
 
 
 def test_day_quota() -> None:
     """A shop whose day is full costs nothing but the look at the shops file."""
     bench = Bench(per_day=1)
-    bench.consumer.offer(make_job(1), make_job(2))
-    bench.finish(bench.consumer.take())
+    bench.offer(make_job(1), make_job(2))
+    bench.finish(bench.take())
     assert next(bench.consumer) is None
     assert bench.consumer.gate.reasons("acme") == {"day_quota": NOON + 12 * 3600 * SECOND}
-    assert len(bench.consumer.waits) == TIMEOUT
+    assert len(bench.port.waits) == TIMEOUT
 
 
 def test_a_customer_s_wall() -> None:
@@ -442,71 +476,71 @@ def test_a_customer_s_wall() -> None:
         make_job(number, customer=Customer(shopid="wall"), reference=str(number), destination=f"{number}@example.com")
         for number in range(10)
     ]
-    bench.consumer.offer(*wall, make_job(99))
-    assert bench.consumer.take().job == wall[0]
-    assert bench.consumer.take().job == make_job(99)
+    bench.offer(*wall, make_job(99))
+    assert bench.take().job == wall[0]
+    assert bench.take().job == make_job(99)
     places = [NOON + SECOND * number for number in range(1, 10)]
     deferred = list(zip(wall[1:], places, strict=True))[MAX_ASIDE_PER_CUSTOMER:]
-    assert bench.consumer.events("defer") == [("defer", job, place, place) for job, place in deferred]
+    assert bench.port.events("delayed") == [("delayed", job, place, place) for job, place in deferred]
     assert bench.count("referral_deferrals_total") == len(deferred)
     for job, place in zip(wall[1 : 1 + MAX_ASIDE_PER_CUSTOMER], places, strict=False):
-        delivery = bench.consumer.take()
+        delivery = bench.take()
         assert (delivery.job, bench.clock.now()) == (job, place)
 
 
 def test_copies_of_a_job(bench: Bench) -> None:
     """A copy waits for the call under way, then is done with without a call of its own."""
-    bench.consumer.offer(make_job(), make_job())
-    delivery = bench.consumer.take()
+    bench.offer(make_job(), make_job())
+    delivery = bench.take()
     assert next(bench.consumer) is None
     lease = NOON + GRANT_LIFETIME + bench.context.longest_call + LEASE_MARGIN
-    assert bench.consumer.events("defer") == [("defer", make_job(), lease, None)]
+    assert bench.port.events("delayed") == [("delayed", make_job(), lease, None)]
     bench.finish(delivery)
-    bench.consumer.offer(make_job())
+    bench.offer(make_job())
     assert next(bench.consumer) is None
-    assert len(bench.consumer.events("granted")) == 1
-    assert len(bench.consumer.events("acknowledge")) == 2
+    assert len(bench.port.events("granted")) == 1
+    assert len(bench.port.events("ack")) == 2
     assert bench.counted.get_sample_value("referral_ledger_hits_total") == 1
 
 
 def test_an_unpublished_result(bench: Bench) -> None:
     """A job whose result was recorded and not published is published without a call."""
-    bench.consumer.offer(make_job())
-    delivery = bench.consumer.take()
+    bench.offer(make_job())
+    delivery = bench.take()
     assert delivery.grant is not None
     bench.store.answer(delivery.request, delivery.grant.epoch, BODY)
-    bench.consumer.offer(make_job())
+    bench.offer(make_job())
     assert next(bench.consumer) is None
     finish = Finish(delivery.grant.epoch, BODY, "sent", None, has_share_action=True)
-    assert bench.consumer.events("publish") == [("publish", make_job(), finish)]
+    assert bench.port.events("publish") == [("publish", make_job(), finish)]
     assert bench.store.admit(delivery.request) == AlreadyAnswered(0, None)
 
 
 @pytest.mark.parametrize("body", ["", "null", "[]", '{"outcome":"sent"}', "[" * 1000, BODY.replace("sent", "lost")])
 def test_an_answer_that_is_none(bench: Bench, body: str) -> None:
     """What the store holds for a result and is none is published as nothing; the job is parked, and others go on."""
-    bench.consumer.offer(make_job())
-    delivery = bench.consumer.take()
+    bench.offer(make_job())
+    delivery = bench.take()
     assert delivery.grant is not None
     bench.store.answer(delivery.request, delivery.grant.epoch, body)
-    bench.consumer.offer(make_job(), make_job(2))
-    assert bench.consumer.take().job == make_job(2)
-    ((_, job, reason),) = bench.consumer.events("bury")
+    bench.offer(make_job(), make_job(2))
+    assert bench.take().job == make_job(2)
+    ((_, job, reason),) = bench.port.events("dead_letter")
     assert (job, reason) == (make_job(), "unreadable_result")
-    assert bench.consumer.events("publish") == []
+    assert bench.port.events("publish") == []
 
 
 def test_store_down(bench: Bench) -> None:
     """While the store is out of reach nothing is granted or lost, and it is asked once a second."""
-    bench.consumer.offer(make_job(1), make_job(2, shop="zeta"))
+    bench.offer(make_job(1), make_job(2, shop="zeta"))
     bench.store.down = True
     assert next(bench.consumer) is None
-    assert len(bench.consumer.waits) <= 2 * TIMEOUT
+    assert len(bench.port.waits) <= 2 * TIMEOUT
     assert (bench.consumer.gate.waiting("acme"), bench.consumer.gate.waiting("zeta")) == (1, 1)
-    assert bench.consumer.done == []
+    assert bench.port.done == []
     assert set(bench.consumer.gate.reasons("acme")) == {"store_down"}
     bench.store.down = False
-    assert {bench.consumer.take().shop, bench.consumer.take().shop} == {"acme", "zeta"}
+    assert {bench.take().shop, bench.take().shop} == {"acme", "zeta"}
 
 
 @pytest.mark.parametrize(("takeovers", "buried"), [(CRASH_LOOP - 1, False), (CRASH_LOOP, True)])
@@ -514,10 +548,10 @@ def test_crash_loop(bench: Bench, takeovers: int, buried: bool) -> None:
     """A job during whose calls five workers ended is parked; one fewer still is called."""
     lost = Started(epoch=0, lease=0, attempts=takeovers, takeovers=takeovers - 1)
     bench.store.load_record(make_job().job_id, lost)
-    bench.consumer.offer(make_job())
+    bench.offer(make_job())
     delivery = next(bench.consumer)
     assert (delivery is None) == buried
-    assert bench.consumer.events("bury") == ([("bury", make_job(), "crash_loop")] if buried else [])
+    assert bench.port.events("dead_letter") == ([("dead_letter", make_job(), "crash_loop")] if buried else [])
     assert bench.consumer.gate.in_flight == (0 if buried else 1)
 
 
@@ -528,22 +562,22 @@ OLD_VERSION = Halted(400, "obsolete_global_api_version", None, every_shop=True)
 def test_halted_shop(bench: Bench) -> None:
     """A shop with a bad token is closed, probed by one job at a time, and open again after a good answer."""
     consumer = bench.consumer
-    consumer.offer(*(make_job(number) for number in range(6)), make_job(9, shop="zeta"))
-    bench.give_back(consumer.take(), BAD_TOKEN)
-    assert consumer.events("paused") == [("paused", "acme", "halted")]
+    bench.offer(*(make_job(number) for number in range(6)), make_job(9, shop="zeta"))
+    bench.give_back(bench.take(), BAD_TOKEN)
+    assert bench.port.events("shops_closed") == [("shops_closed", "acme", "halted")]
     assert consumer.gate.reasons("acme") == {"halted": NOON + FIRST_PAUSE}
-    assert consumer.take().shop == "zeta"
-    probe = consumer.take()
+    assert bench.take().shop == "zeta"
+    probe = bench.take()
     assert (probe.job, bench.clock.now()) == (make_job(5), NOON + FIRST_PAUSE), "another than the one that was refused"
     assert next(consumer) is None
     bench.give_back(probe, BAD_TOKEN)
     assert consumer.gate.closed_until("acme") == bench.clock.now() + 2 * FIRST_PAUSE
     bench.clock.set(consumer.gate.closed_until("acme"))
-    good = consumer.take()
+    good = bench.take()
     assert good.job == make_job(4)
     bench.finish(good)
     assert consumer.gate.reasons("acme") == {}
-    assert {consumer.take().job.line for _ in range(5)} == {0, 1, 2, 3, 5}
+    assert {bench.take().job.line for _ in range(5)} == {0, 1, 2, 3, 5}
 
 
 @pytest.mark.parametrize("elsewhere", [{"base_url": "https://other.example"}, {"api_version": "v2024010"}])
@@ -551,25 +585,25 @@ def test_a_version_is_refused_where_it_is_called(elsewhere: dict[str, str]) -> N
     """A version that is refused is so for the shops of that base URL and version, and for no other."""
     shops = [make_shop("acme"), make_shop("beta"), make_shop("zeta", **elsewhere)]
     bench = Bench(ShopRegistry.of(*shops))
-    bench.consumer.offer(make_job(), make_job(shop="beta"), make_job(shop="zeta"))
-    bench.give_back(bench.consumer.take(), OLD_VERSION)
-    assert bench.consumer.events("paused") == [("paused", "acme", "beta", "halted")]
+    bench.offer(make_job(), make_job(shop="beta"), make_job(shop="zeta"))
+    bench.give_back(bench.take(), OLD_VERSION)
+    assert bench.port.events("shops_closed") == [("shops_closed", "acme", "beta", "halted")]
     assert [bool(bench.consumer.gate.reasons(shop.slug)) for shop in shops] == [True, True, False]
-    assert bench.consumer.take().shop == "zeta"
+    assert bench.take().shop == "zeta"
 
 
 def test_every_shop_halted(bench: Bench) -> None:
     """An answer that concerns every shop closes them all; each opens by its own good answer."""
     consumer = bench.consumer
-    consumer.offer(*(make_job(number, shop=shop) for number in range(3) for shop in ("acme", "zeta")))
-    bench.give_back(consumer.take(), OLD_VERSION)
+    bench.offer(*(make_job(number, shop=shop) for number in range(3) for shop in ("acme", "zeta")))
+    bench.give_back(bench.take(), OLD_VERSION)
     for shop in ("acme", "zeta"):
         assert consumer.gate.reasons(shop) == {"halted": NOON + FIRST_PAUSE}
-    probes = [consumer.take(), consumer.take()]
+    probes = [bench.take(), bench.take()]
     assert {probe.shop for probe in probes} == {"acme", "zeta"}
     assert next(consumer) is None
     bench.finish(probes[0])
-    assert [consumer.take().shop for _ in range(2)] == [probes[0].shop] * 2
+    assert [bench.take().shop for _ in range(2)] == [probes[0].shop] * 2
     assert next(consumer) is None
 
 
@@ -584,8 +618,8 @@ def test_breaker(bench: Bench, verdict: Verdict, times: int, cause: str) -> None
     """As many bad answers in a row as the bound close the shop, whatever became of their jobs."""
     for number in range(times):
         assert bench.consumer.gate.reasons("acme") == {}
-        bench.consumer.offer(make_job(number))
-        bench.finish(bench.consumer.take(), verdict)
+        bench.offer(make_job(number))
+        bench.finish(bench.take(), verdict)
     assert set(bench.consumer.gate.reasons("acme")) == {cause}
     assert bench.consumer.gate.reasons("zeta") == {}
 
@@ -593,12 +627,12 @@ def test_breaker(bench: Bench, verdict: Verdict, times: int, cause: str) -> None
 @pytest.mark.parametrize("down", [False, True])
 def test_requeue(bench: Bench, down: bool) -> None:
     """What Dramatiq never started goes back with its grant undone, also when the store is out of reach."""
-    bench.consumer.offer(make_job(1), make_job(2))
-    deliveries = [bench.consumer.take(), bench.consumer.take()]
+    bench.offer(make_job(1), make_job(2))
+    deliveries = [bench.take(), bench.take()]
     bench.store.down = down
     bench.consumer.requeue(deliveries)
-    assert bench.consumer.events("put_back") == [("put_back", make_job(1)), ("put_back", make_job(2))]
-    assert bench.consumer.events("released") == [
+    assert bench.port.events("requeue") == [("requeue", make_job(1)), ("requeue", make_job(2))]
+    assert bench.port.events("released") == [
         ("released", make_job(1), 1, False),
         ("released", make_job(2), 2, False),
     ]
@@ -611,17 +645,17 @@ def test_requeue(bench: Bench, down: bool) -> None:
 def test_stopping() -> None:
     """Once stopping, nothing is granted; reports are still taken up, and a shop's time that has come isn't spun on."""
     bench = Bench(per_second=100, burst=1)
-    bench.consumer.offer(make_job(1), make_job(2))
-    delivery = bench.consumer.take()
-    assert bench.consumer._grant(bench.clock.now()) is None
+    bench.offer(make_job(1), make_job(2))
+    delivery = bench.take()
+    assert bench.consumer.next_granted(bench.clock.now()) is None
     bench.context.stopping.set()
     bench.clock.advance(SECOND)
     delivery.disposition = Later(1, NOON, Retry(503, "http_503"))
     bench.consumer.ack(delivery)
     assert next(bench.consumer) is None
-    assert len(bench.consumer.events("granted")) == 1
-    assert len(bench.consumer.events("repeat")) == 1
-    assert len(bench.consumer.waits) <= TIMEOUT + 1
+    assert len(bench.port.events("granted")) == 1
+    assert len(bench.port.events("repeated")) == 1
+    assert len(bench.port.waits) <= TIMEOUT + 1
     assert bench.consumer.gate.waiting("acme") == 1
 
 
@@ -629,14 +663,14 @@ def test_what_was_granted_goes_back_as_soon_as_it_stops() -> None:
     """A job granted ahead of its time doesn't wait for the calls under way: whoever is killed then leaves none."""
     bench = Bench(per_second=1000.0, burst=1)
     bench.store = bench.context.store = BreakableStore(bench.clock, horizon=HORIZON)
-    bench.consumer.offer(make_job(1), make_job(2))
-    bench.consumer.take()
-    assert len(bench.consumer.events("granted")) == 2
+    bench.offer(make_job(1), make_job(2))
+    bench.take()
+    assert len(bench.port.events("granted")) == 2
     bench.context.stopping.set()
 
     assert next(bench.consumer) is None
-    assert [event[1].line for event in bench.consumer.events("put_back")] == [2]
-    assert [event[1].line for event in bench.consumer.events("released")] == [2]
+    assert [event[1].line for event in bench.port.events("requeue")] == [2]
+    assert [event[1].line for event in bench.port.events("released")] == [2]
 
 
 def test_a_new_credential_reopens(tmp_path: Path) -> None:
@@ -645,11 +679,11 @@ def test_a_new_credential_reopens(tmp_path: Path) -> None:
     shops = tmp_path / "shops.toml"
     shops.write_text('[shops.acme]\nkey_id = "k1"\nsecret_file = "acme.key"\n')
     bench = Bench(ShopRegistry.load(shops))
-    bench.consumer.offer(*(make_job(number) for number in range(3)))
-    bench.give_back(bench.consumer.take(), BAD_TOKEN)
+    bench.offer(*(make_job(number) for number in range(3)))
+    bench.give_back(bench.take(), BAD_TOKEN)
     assert bench.consumer.gate.reasons("acme") == {"halted": NOON + FIRST_PAUSE}
     (tmp_path / "acme.key").write_text("newer")
-    deliveries = [bench.consumer.take() for _ in range(3)]
+    deliveries = [bench.take() for _ in range(3)]
     assert bench.clock.now() == NOON + SECOND
     assert [delivery.job.line for delivery in deliveries] == [0, 1, 2]
 
@@ -661,23 +695,23 @@ def test_max_in_flight_follows_the_file(tmp_path: Path) -> None:
     table = '[shops.acme]\nkey_id = "k1"\nsecret_file = "acme.key"\n'
     shops.write_text(f"{table}max_in_flight = 1\n")
     bench = Bench(ShopRegistry.load(shops))
-    bench.consumer.offer(make_job(1), make_job(2))
-    bench.consumer.take()
+    bench.offer(make_job(1), make_job(2))
+    bench.take()
     shops.write_text(f"{table}max_in_flight = 2\n")
-    bench.consumer.take()
+    bench.take()
     assert bench.clock.now() == NOON + SECOND
 
 
 def test_a_pause_closes_the_gate_and_its_end_opens_it(bench: Bench) -> None:
     """Within a second of a pause no job of the shop goes, others go on; its end is heard as quickly."""
-    bench.consumer.offer(make_job(1), make_job(2, shop="zeta"))
+    bench.offer(make_job(1), make_job(2, shop="zeta"))
     bench.store.pause("acme", "texts")
     bench.clock.set(NOON + HOUSEKEEPING)
-    assert bench.consumer.take().shop == "zeta"
+    assert bench.take().shop == "zeta"
     assert next(bench.consumer) is None
     assert bench.consumer.gate.reasons("acme") == {"paused": FOREVER}
     bench.store.resume("acme")
-    assert bench.consumer.take().shop == "acme"
+    assert bench.take().shop == "acme"
     assert bench.clock.now() <= NOON + 2 * HOUSEKEEPING + TIMEOUT * SECOND
 
 
@@ -685,10 +719,10 @@ def test_a_shop_s_own_pause_outlasts_that_of_all(bench: Bench) -> None:
     """All shops stop; resumed together, one that has a pause of its own stays paused."""
     bench.store.pause(EVERY_SHOP, "incident")
     bench.store.pause("acme", "texts")
-    bench.consumer.offer(make_job(1), make_job(2, shop="zeta"))
+    bench.offer(make_job(1), make_job(2, shop="zeta"))
     assert next(bench.consumer) is None
     bench.store.resume(EVERY_SHOP)
-    assert bench.consumer.take().shop == "zeta"
+    assert bench.take().shop == "zeta"
     assert next(bench.consumer) is None
 
 
@@ -697,7 +731,7 @@ def test_cancelled_jobs_end_without_a_call(bench: Bench, closed: bool) -> None:
     """Jobs of a cancelled campaign come out as such, by no limit and no pause held back; other campaigns' stay."""
     if closed:
         bench.store.pause("acme", "texts")
-    bench.consumer.offer(make_job(1), make_job(2), make_job(3, campaign="autumn"))
+    bench.offer(make_job(1), make_job(2), make_job(3, campaign="autumn"))
     if closed:
         assert next(bench.consumer) is None
     bench.store.cancel("spring", "acme")
@@ -718,11 +752,11 @@ def test_a_job_that_comes_after_its_campaign_s_cancellation_was_heard_of(
     if undone:
         bench.store.restore("spring", "acme")
     bench.store.unwatchable = out_of_reach
-    bench.consumer.offer(make_job(1), arrived_at=bench.clock.now())
+    bench.offer(make_job(1), arrived_at=bench.clock.now())
     if out_of_reach:
         assert next(bench.consumer) is None
         bench.store.unwatchable = False
-    assert bench.consumer.take().request.uncalled == (None if undone else "cancelled")
+    assert bench.take().request.uncalled == (None if undone else "cancelled")
 
 
 def test_what_waits_to_hear_of_its_campaign_goes_back_at_the_end(bench: Bench) -> None:
@@ -731,12 +765,12 @@ def test_what_waits_to_hear_of_its_campaign_goes_back_at_the_end(bench: Bench) -
     assert next(bench.consumer) is None
     bench.clock.advance(1)
     bench.store.silent = True
-    bench.consumer.offer(job := make_job(1), arrived_at=bench.clock.now())
+    bench.offer(job := make_job(1), arrived_at=bench.clock.now())
     assert next(bench.consumer) is None
     assert bench.consumer.gate.in_flight == 1
     bench.context.stopping.set()
     assert next(bench.consumer) is None
-    assert bench.consumer.events("put_back") == [("put_back", job)]
+    assert bench.port.events("requeue") == [("requeue", job)]
     assert bench.consumer.gate.in_flight == 0
 
 
@@ -744,8 +778,8 @@ def test_a_deadline_passes_in_a_closed_shop(bench: Bench) -> None:
     """A job that waits for its shop to open ends once its time is over; those with more time go on waiting."""
     bench.store.pause("acme", "texts")
     soon, late = (to_datetime(NOON + seconds * SECOND) for seconds in (3, 300))
-    bench.consumer.offer(make_job(1), make_job(2, not_after=late), make_job(3, not_after=soon))
-    delivery = bench.consumer.take()
+    bench.offer(make_job(1), make_job(2, not_after=late), make_job(3, not_after=soon))
+    delivery = bench.take()
     assert (delivery.job.line, delivery.request.uncalled) == (3, "expired")
     assert NOON + 3 * SECOND < bench.clock.now() <= NOON + 5 * SECOND
     assert next(bench.consumer) is None
@@ -754,17 +788,17 @@ def test_a_deadline_passes_in_a_closed_shop(bench: Bench) -> None:
 def test_what_cannot_publish_its_result_holds_back_expired_jobs_too(bench: Bench) -> None:
     """While results have nowhere to go, a job that needs no call waits like the others."""
     bench.consumer.gate.close("acme", NOON + 3 * SECOND, "backing_off")
-    bench.consumer.offer(make_job(1, not_after=to_datetime(NOON - 1)))
-    assert bench.consumer.take().request.uncalled == "expired"
+    bench.offer(make_job(1, not_after=to_datetime(NOON - 1)))
+    assert bench.take().request.uncalled == "expired"
     assert bench.clock.now() >= NOON + 3 * SECOND
 
 
 def test_no_call_starts_by_a_rate_that_was_lowered_since(bench: Bench) -> None:
     """What was granted by the shops file's rate is undone once a limit is heard of; then calls keep its distance."""
     bench = Bench(per_second=100, burst=20)
-    bench.consumer.offer(*(make_job(line, customer=Customer(shopid=f"c{line}")) for line in range(THREADS)))
-    assert bench.consumer.take().grant is not None
-    held = len(bench.consumer._granted)
+    bench.offer(*(make_job(line, customer=Customer(shopid=f"c{line}")) for line in range(THREADS)))
+    assert bench.take().grant is not None
+    held = len(bench.port.events("granted")) - 1
     assert held == THREADS - 1
     bench.store.limit("acme", 2 * SECOND, "slow site", NOON + 600 * SECOND)
     bench.clock.set(NOON + HOUSEKEEPING)
@@ -782,7 +816,7 @@ def test_no_call_starts_by_a_rate_that_was_lowered_since(bench: Bench) -> None:
 
 def test_an_answer_by_the_rate_before_is_of_no_use(bench: Bench) -> None:
     """A grant that was asked for before a limit was heard of, and answered after it, is undone and asked for anew."""
-    bench.consumer.offer(make_job(1))
+    bench.offer(make_job(1))
     held: list[Callable[[], None]] = []
     bench.store.hold = held
     assert next(bench.consumer) is None
@@ -791,31 +825,31 @@ def test_an_answer_by_the_rate_before_is_of_no_use(bench: Bench) -> None:
     bench.store.limit("acme", 60 * SECOND, "slow site", NOON + 600 * SECOND)
     answer()
     bench.consumer.housekeep(bench.clock.now())
-    delivery = bench.consumer.take()
+    delivery = bench.take()
     assert delivery.request.limits.shop.interval == 60 * SECOND
 
 
 def test_a_job_whose_shop_has_left_the_file(bench: Bench) -> None:
     """It goes back, and its queue is to be let go of at once, or it would come again and again for a second."""
-    bench.consumer.offer(job := make_job(1))
-    delivery = bench.consumer.take()
+    bench.offer(job := make_job(1))
+    delivery = bench.take()
     bench.clock.advance(HOUSEKEEPING // 2)
     bench.context.shops = ShopRegistry.of(make_shop("zeta"))
     assert delivery.grant is not None
-    bench.consumer.report(delivery, GiveBack(delivery.grant.epoch))
-    assert bench.consumer.events("put_back") == [("put_back", job)]
+    bench.report(delivery, GiveBack(delivery.grant.epoch))
+    assert bench.port.events("requeue") == [("requeue", job)]
     looked = bench.clock.now()
     assert next(bench.consumer) is None
-    assert bench.consumer.waits[0] == looked + HOUSEKEEPING
+    assert bench.port.waits[0] == looked + HOUSEKEEPING
 
 
 def test_a_limit_outlasts_another_shops_file(bench: Bench) -> None:
     """What is ordered stays in force when the file is read anew."""
     bench.store.limit("acme", 60 * SECOND, "slow site", NOON + 600 * SECOND)
     assert next(bench.consumer) is None
-    bench.consumer.offer(make_job(1))
-    bench.consumer.configure_shops()
-    assert bench.consumer.take().request.limits.shop.interval == 60 * SECOND
+    bench.offer(make_job(1))
+    bench.consumer.housekeep(bench.clock.now())
+    assert bench.take().request.limits.shop.interval == 60 * SECOND
 
 
 def test_until_when_a_ready_token_is_taken_is_shown() -> None:
@@ -824,23 +858,24 @@ def test_until_when_a_ready_token_is_taken_is_shown() -> None:
     token = ShopConfig.of("acme", ReadyToken(f"e30.{payload}.c2ln"))
     bench = Bench(ShopRegistry.of(token, make_shop("zeta")))
     name = "refer2_credential_expiry_timestamp_seconds"
+    bench.consumer.housekeep(bench.clock.now())
     shown = [bench.counted.get_sample_value(name, {"shop": shop}) for shop in ("acme", "zeta")]
     assert shown == [1_900_000_000, None]
 
 
 def test_an_answer_that_is_on_its_way_at_the_end_is_awaited(bench: Bench) -> None:
     """Its grant is undone and its job put back, so that the next process needn't wait for the lease."""
-    bench.consumer.offer(job := make_job(1))
+    bench.offer(job := make_job(1))
     held: list[Callable[[], None]] = []
     bench.store.hold = held
     assert next(bench.consumer) is None
     bench.store.hold = None
-    bench.consumer.while_waiting = held.pop()
-    bench.consumer._abandon_grants()
-    assert bench.consumer.events("granted", "released", "put_back") == [
+    bench.port.while_waiting = held.pop()
+    bench.consumer.close()
+    assert bench.port.events("granted", "released", "requeue") == [
         ("granted", job, 1),
         ("released", job, 1, False),
-        ("put_back", job),
+        ("requeue", job),
     ]
     assert isinstance(bench.store.admit(make_request(1)), Grant)
 
@@ -848,19 +883,19 @@ def test_an_answer_that_is_on_its_way_at_the_end_is_awaited(bench: Bench) -> Non
 def test_a_limit_ends_by_itself_and_by_hand(bench: Bench) -> None:
     """At its end, or once it is lifted, the shop is at the file's rate within a second, however slow it was."""
     bench = Bench(per_second=100, burst=1)
-    bench.consumer.offer(*(make_job(line, customer=Customer(shopid=f"c{line}")) for line in range(THREADS)))
+    bench.offer(*(make_job(line, customer=Customer(shopid=f"c{line}")) for line in range(THREADS)))
     bench.store.limit("acme", 500 * SECOND, "a", NOON + 20 * SECOND)
     bench.consumer.housekeep(bench.clock.now())
-    bench.consumer.take()
+    bench.take()
     while bench.clock.now() < NOON + 19 * SECOND:
         assert next(bench.consumer) is None
-    bench.consumer.take()
+    bench.take()
     assert bench.clock.now() <= NOON + 20 * SECOND + HOUSEKEEPING + TIMEOUT * SECOND
     bench.store.limit("acme", 500 * SECOND, "b", bench.clock.now() + 3600 * SECOND)
     bench.consumer.housekeep(bench.clock.now())
     bench.clock.set(bench.clock.now() + HOUSEKEEPING)
     bench.store.unlimit("acme")
-    bench.consumer.take()
+    bench.take()
     assert bench.clock.now() <= NOON + 30 * SECOND
 
 
@@ -869,20 +904,20 @@ def test_a_limit_never_raises_a_rate(bench: Bench) -> None:
     bench = Bench(per_second=1, burst=1)
     bench.store.limit("acme", SECOND // 100, "more!", NOON + 600 * SECOND)
     bench.consumer.housekeep(bench.clock.now())
-    bench.consumer.offer(make_job(1))
-    assert bench.consumer.take().request.limits.shop.interval == SECOND
+    bench.offer(make_job(1))
+    assert bench.take().request.limits.shop.interval == SECOND
 
 
 def test_nothing_goes_before_the_pauses_are_known(bench: Bench) -> None:
     """A worker that can't hear what is paused starts no call and is not ready; then it goes on by itself."""
     bench.store.unwatchable = True
-    consumer = BenchConsumer(bench.context, bench.clock)
-    consumer.offer(make_job(1))
-    assert next(consumer) is None
+    bench.start()
+    bench.offer(make_job(1))
+    assert next(bench.consumer) is None
     assert bench.counted.get_sample_value("referral_ready", {"part": "store"}) == 0
     bench.store.unwatchable = False
-    assert next(consumer) is not None
-    next(consumer)
+    assert next(bench.consumer) is not None
+    next(bench.consumer)
     assert bench.counted.get_sample_value("referral_ready", {"part": "store"}) == 1
 
 
@@ -890,9 +925,9 @@ def test_a_job_of_a_held_back_customer_is_back_by_its_deadline(bench: Bench) -> 
     """It is deferred to its deadline and not to its customer's later turn."""
     deadline = to_datetime(NOON + 100 * SECOND)
     bench.store.block("acme", make_job(1).customer.key, NOON + 1000 * SECOND)
-    bench.consumer.offer(make_job(1, not_after=deadline))
+    bench.offer(make_job(1, not_after=deadline))
     assert next(bench.consumer) is None
-    ((_, _, until, _),) = bench.consumer.events("defer")
+    ((_, _, until, _),) = bench.port.events("delayed")
     assert until == NOON + 100 * SECOND + 1
 
 
@@ -902,7 +937,7 @@ A_PAGE = Refused(403, "http_403")
 def refuse(bench: Bench, delivery: Delivery) -> int:
     """Report that a page answered the call, as the dispatcher does; when the job is to come back."""
     bench.give_back(delivery, A_PAGE)
-    ((_, job, until, _),) = bench.consumer.events("defer")[-1:]
+    ((_, job, until, _),) = bench.port.events("delayed")[-1:]
     assert job == delivery.job
     return int(until)
 
@@ -914,31 +949,31 @@ def come_back(bench: Bench, delivery: Delivery) -> Delivery:
     again = Delivery(delivery.job, bench.consumer.request_for(delivery.job, shop))
     again.trouble = delivery.trouble
     bench.consumer.gate.offer(again)
-    assert bench.consumer.take() is again
+    assert bench.take() is again
     return again
 
 
 def serve(bench: Bench, number: int) -> None:
     """A job that has no trouble is answered well, a moment later."""
     bench.clock.advance(1)
-    bench.consumer.offer(make_job(number))
-    bench.finish(bench.consumer.take())
+    bench.offer(make_job(number))
+    bench.finish(bench.take())
     bench.clock.advance(1)
 
 
 def test_a_refused_job_is_put_aside(bench: Bench) -> None:
     """A job whose call a page answered leaves the gate for a delay queue, no attempt spent; the shop goes on."""
     consumer = bench.consumer
-    consumer.offer(*(make_job(number) for number in range(20)))
-    bench.finish(consumer.take())
-    delivery = consumer.take()
+    bench.offer(*(make_job(number) for number in range(20)))
+    bench.finish(bench.take())
+    delivery = bench.take()
     until = refuse(bench, delivery)
-    assert PUT_ASIDE <= until - NOON <= 2 * PUT_ASIDE
-    assert [event[1::2] for event in consumer.events("released")] == [(delivery.job, True)]
+    assert REFUSED_DELAY <= until - NOON <= 2 * REFUSED_DELAY
+    assert [event[1::2] for event in bench.port.events("released")] == [(delivery.job, True)]
     assert consumer.gate.reasons("acme") == {}
     assert bench.counted.get_sample_value("referral_refusals_total", {"then": "put_aside"}) == 1
     for _ in range(18):
-        bench.finish(consumer.take())
+        bench.finish(bench.take())
     again = come_back(bench, delivery)
     assert again.grant is not None
     assert again.grant.attempts == 1
@@ -949,8 +984,8 @@ def test_refused_jobs_come_back_apart(bench: Bench) -> None:
     times = set()
     for number in range(8):
         serve(bench, 100 + number)
-        bench.consumer.offer(make_job(number))
-        times.add(refuse(bench, bench.consumer.take()) - bench.clock.now())
+        bench.offer(make_job(number))
+        times.add(refuse(bench, bench.take()) - bench.clock.now())
     assert len(times) == 8
 
 
@@ -958,15 +993,15 @@ def test_a_refused_job_is_back_by_its_deadline(bench: Bench) -> None:
     """A job that expires while it is put aside comes back then, to end."""
     serve(bench, 1)
     deadline = NOON + SECOND
-    bench.consumer.offer(make_job(2, not_after=to_datetime(deadline)))
-    assert refuse(bench, bench.consumer.take()) == deadline + 1
+    bench.offer(make_job(2, not_after=to_datetime(deadline)))
+    assert refuse(bench, bench.take()) == deadline + 1
 
 
 def test_a_job_that_alone_is_refused_may_end(bench: Bench) -> None:
     """A job that was refused twice, while others were answered, is granted a call that ends it if it is refused."""
     serve(bench, 1)
-    bench.consumer.offer(make_job(2))
-    delivery = bench.consumer.take()
+    bench.offer(make_job(2))
+    delivery = bench.take()
     for number in range(2):
         assert not delivery.ends_if_refused
         refuse(bench, delivery)
@@ -981,44 +1016,44 @@ def test_a_job_that_alone_is_refused_may_end(bench: Bench) -> None:
 def test_the_probe_is_another_job(bench: Bench) -> None:
     """A shop that a page closed is tried with a job that hasn't been refused, though that one has come back."""
     consumer = bench.consumer
-    consumer.offer(make_job(1))
-    delivery = consumer.take()
+    bench.offer(make_job(1))
+    delivery = bench.take()
     refuse(bench, delivery)
     assert set(consumer.gate.reasons("acme")) == {"halted"}
-    consumer.offer(make_job(2))
+    bench.offer(make_job(2))
     consumer.gate.offer(delivery)
-    probe = consumer.take()
+    probe = bench.take()
     assert (probe.job, probe.probing) == (make_job(2), True)
     bench.finish(probe)
-    assert consumer.take() is delivery
+    assert bench.take() is delivery
 
 
 def test_a_job_that_fails_alone_pays_for_its_calls(bench: Bench) -> None:
     """A job that failed while others were answered finds out nothing about a failing upstream: its calls count."""
     consumer = bench.consumer
-    consumer.offer(make_job(1))
-    delivery = consumer.take()
+    bench.offer(make_job(1))
+    delivery = bench.take()
     bench.finish(delivery, Retry(503, "http_503"))
     serve(bench, 2)
     consumer.gate.probe("acme", probing=True)
-    consumer.offer(make_job(3))
-    fresh = consumer.take()
+    bench.offer(make_job(3))
+    fresh = bench.take()
     assert fresh.probing
     bench.finish(fresh, Retry(503, "http_503"))
     other = Delivery(make_job(4), consumer.request_for(make_job(4), make_shop("acme")))
     other.trouble = delivery.trouble
     consumer.gate.offer(other)
-    assert not consumer.take().probing
+    assert not bench.take().probing
 
 
 def test_a_read_that_alone_is_refused(bench: Bench) -> None:
     """A job whose customer can't be read, while others are called, closes the shop once, and then no more."""
-    bench.consumer.offer(make_job(1))
-    delivery = bench.consumer.take()
+    bench.offer(make_job(1))
+    delivery = bench.take()
     for closed in (True, False):
         assert delivery.grant is not None
         assert bench.store.retry(delivery.request, delivery.grant.epoch, NOON, spent=False)
-        bench.consumer.report(delivery, Later(delivery.grant.epoch, NOON, BAD_TOKEN, spent=False))
+        bench.report(delivery, Later(delivery.grant.epoch, NOON, BAD_TOKEN, spent=False))
         assert bool(bench.consumer.gate.reasons("acme")) == closed
         serve(bench, 2 + closed)
         delivery = come_back(bench, delivery)
@@ -1026,15 +1061,15 @@ def test_a_read_that_alone_is_refused(bench: Bench) -> None:
 
 def test_a_429_of_one_job_alone(bench: Bench) -> None:
     """A job that is answered 429 again and again while others are answered holds back its customer, not its shop."""
-    bench.consumer.offer(make_job(1))
-    delivery = bench.consumer.take()
+    bench.offer(make_job(1))
+    delivery = bench.take()
     for number in range(3):
         assert not delivery.waits_alone
         assert delivery.grant is not None
         bench.store.release(delivery.request, delivery.grant.epoch, called=True)
         verdict = Throttled(429, "rate_limit_exceeded", "shop", SECOND)
         hour = bench.clock.now() + 3600 * SECOND
-        bench.consumer.report(delivery, GiveBack(1, scope="customer", until=hour, verdict=verdict))
+        bench.report(delivery, GiveBack(1, scope="customer", until=hour, verdict=verdict))
         serve(bench, 10 + number)
         delivery = come_back(bench, delivery)
     assert delivery.waits_alone
@@ -1048,22 +1083,22 @@ def test_another_address_opens_the_shop(tmp_path: Path, changed: str) -> None:
     table = '[shops.acme]\nkey_id = "k1"\nsecret_file = "acme.key"\n'
     shops.write_text(table)
     bench = Bench(ShopRegistry.load(shops))
-    bench.consumer.offer(make_job(1))
-    refuse(bench, bench.consumer.take())
+    bench.offer(make_job(1))
+    refuse(bench, bench.take())
     assert bench.consumer.gate.reasons("acme") == {"halted": NOON + FIRST_PAUSE}
     shops.write_text(f"{table}{changed}\n")
-    bench.consumer.offer(make_job(2))
-    bench.consumer.take()
+    bench.offer(make_job(2))
+    bench.take()
     assert bench.clock.now() == NOON + SECOND
 
 
 def test_a_deadline_is_the_corrected_clocks(bench: Bench) -> None:
     """A job that waits for its shop ends as soon as the machine's clock, put right, says that its time is over."""
     bench.store.pause("acme", "texts")
-    bench.consumer.offer(make_job(1, not_after=to_datetime(NOON + 3600 * SECOND)))
+    bench.offer(make_job(1, not_after=to_datetime(NOON + 3600 * SECOND)))
     assert next(bench.consumer) is None
     bench.clock.correct(3600 * SECOND)
-    delivery = bench.consumer.take()
+    delivery = bench.take()
     assert (delivery.request.uncalled, bench.clock.now() < NOON + 10 * SECOND) == ("expired", True)
 
 
@@ -1072,7 +1107,7 @@ def test_a_job_is_back_by_the_corrected_clocks_deadline(bench: Bench) -> None:
     bench.clock.correct(-50 * SECOND)
     deadline = to_datetime(NOON + 50 * SECOND)
     bench.store.block("acme", make_job(1).customer.key, NOON + 1000 * SECOND)
-    bench.consumer.offer(make_job(1, not_after=deadline))
+    bench.offer(make_job(1, not_after=deadline))
     assert next(bench.consumer) is None
-    ((_, _, until, _),) = bench.consumer.events("defer")
+    ((_, _, until, _),) = bench.port.events("delayed")
     assert until == NOON + 100 * SECOND + 1

@@ -58,7 +58,7 @@ def test_a_wall_behind_a_backlog_is_deferred_at_most_one_and_a_half_times_a_job(
                     held -= 1
                     calls.append((now, ticket.customer))
                 case ShopClosed(until, reason):
-                    gate.give_back(ticket)
+                    gate.returned(ticket)
                     gate.close("acme", until, reason)
                 case Wait(_, until):
                     ticket.place = until

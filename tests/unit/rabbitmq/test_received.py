@@ -5,7 +5,7 @@ import pytest
 
 from tests.unit.making import NOON
 from worker.instants import SECOND
-from worker.rabbitmq.port import PLACE_HEADER, TROUBLE_HEADER, Received
+from worker.rabbitmq.received import PLACE_HEADER, TROUBLE_HEADER, Received
 from worker.rabbitmq.topology import RETURN
 from worker.scheduling.attribution import Trouble
 
@@ -19,8 +19,8 @@ def received(headers: dict[str, object], *, ahead: int, exchange: str = RETURN) 
 def test_a_place_is_by_the_wall_clock() -> None:
     """A worker whose clock was put right since it began reads the place that another meant."""
     noted: dict[str, object] = {PLACE_HEADER: NOON + 700 * SECOND}
-    assert received(noted, ahead=600 * SECOND).place == NOON + 100 * SECOND
-    assert received(noted, ahead=600 * SECOND, exchange="referrals").place is None
+    assert received(noted, ahead=600 * SECOND).place_in_line == NOON + 100 * SECOND
+    assert received(noted, ahead=600 * SECOND, exchange="referrals").place_in_line is None
 
 
 def test_trouble_is_by_the_wall_clock() -> None:

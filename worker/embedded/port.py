@@ -1,0 +1,164 @@
+"""The embedded run underneath the loop: jobs from an iterator, results into a journal, delays in memory.
+
+Runs on the consumer's thread. Only the :mod:`worker.embedded.job_reader` runs beside it.
+"""
+
+import heapq
+import threading
+from itertools import count
+
+from worker.embedded.job_reader import JobReader
+from worker.embedded.observer import noted
+from worker.embedded.state import RunState
+from worker.errors import ConfigurationError, DeadLetterError, ReferralError, raised_at
+from worker.instants import SECOND
+from worker.model.dispositions import Finish
+from worker.model.result import Outcome
+from worker.scheduling.delivery import Delivery
+from worker.scheduling.port import Intake
+
+MOST_INSIDE = 10_000
+"""Jobs in hand, waiting ones included: enough to find an open shop among many, and a few megabytes."""
+
+PARK_AFTER = 600 * SECOND
+"""A job that has to wait longer is left to a later run, unless the run is to wait."""
+
+_ANSWERED: frozenset[Outcome] = frozenset({"sent", "rejected", "unknown"})
+"""Outcomes of calls that may have had an effect where they were made."""
+
+
+class EmbeddedPort:
+    """Implements :class:`worker.scheduling.port.Port`. ``_inside`` counts jobs that have entered and are not done."""
+
+    def __init__(self, intake: Intake[Delivery], state: RunState) -> None:
+        self._intake = intake
+        self._context = intake.context
+        self._gate = intake.gate
+        self._state = state
+        self._news = threading.Condition()
+        self._woken = False
+        self._delayed: list[tuple[int, int, Delivery]] = []
+        self._order = count()
+        self._inside = 0
+        self._reader = JobReader(state, self.wake)
+        self._reader.start()
+
+    @property
+    def unconfirmed(self) -> int:
+        """Nothing is ever on its way: a result is published by writing it into the journal."""
+        return 0
+
+    @property
+    def disconnected(self) -> str | None:
+        """Never: there is nothing to connect to."""
+        return None
+
+    def poll(self, until: int) -> None:
+        now = self._context.clock.now()
+        while self._delayed and self._delayed[0][0] <= now:
+            self._gate.offer(heapq.heappop(self._delayed)[2])
+            until = now
+        if self._refill():
+            until = now
+        if self._inside == 0 and not self._reader.has_more():
+            self._state.over.set()
+        if self._delayed:
+            until = min(until, self._delayed[0][0])
+        with self._news:
+            self._news.wait_for(lambda: self._woken, max(0, until - now) / SECOND)
+            self._woken = False
+
+    def wake(self) -> None:
+        with self._news:
+            self._woken = True
+            self._news.notify()
+
+    def housekeep(self, now: int) -> None:
+        known = self._context.shops.slugs()
+        for gone in {held.shop for held in self._gate.held()}.difference(known):
+            self._shop_is_gone(gone)
+        for shop in known:
+            until = self._gate.closed_until(shop)
+            if (until > now + PARK_AFTER or shop in self._state.halted) and not self._state.patient:
+                for delivery in self._gate.remove(shop):
+                    self._park(delivery, until)
+
+    def ack(self, delivery: Delivery) -> None:
+        del delivery
+        self._inside -= 1
+
+    def requeue(self, delivery: Delivery) -> None:
+        self._gate.offer(delivery)
+
+    def publish_result(self, delivery: Delivery, finish: Finish) -> None:
+        state = self._state
+        answered_by = delivery.shop if finish.outcome in _ANSWERED else None
+        if noted(self._context, state, lambda: state.journal.finished(finish.body, answered_by)):
+            self._intake.settle(delivery, finish)
+            noted(self._context, state, lambda: state.on_result(finish.body, finish.outcome, finish.code))
+            self.ack(delivery)
+
+    def publish_delayed(self, delivery: Delivery, until: int) -> None:
+        if not self._park(delivery, until):
+            heapq.heappush(self._delayed, (until, next(self._order), delivery))
+
+    def dead_letter(self, delivery: Delivery, error: DeadLetterError) -> None:
+        """End the run: there is no dead queue, and nobody else would hear of the row."""
+        self._context.metrics.dead_letters.labels(error.reason).inc()
+        self._state.fail(
+            ReferralError(
+                f"line {delivery.job.line}: the process ended {error.detail.split()[0]} times during this row's call; "
+                "take the row out of the export and run again for the others"
+            )
+        )
+
+    def failed(self, error: Exception) -> None:
+        # Dramatiq would go on with a new consumer, and the jobs in this one's hands would be missing from the results
+        # without a word.
+        self._context.stopping.set()
+        self._state.fail(
+            ReferralError(
+                f"the run broke: {type(error).__name__} at {raised_at(error)}; report it, please, and run the same "
+                "command again to go on"
+            )
+        )
+
+    def close(self) -> None:
+        """Jobs that were not called stay for a later run."""
+        self._reader.stop()
+
+    def _refill(self) -> bool:
+        taken = False
+        while self._inside < MOST_INSIDE and (job := self._reader.take()) is not None:
+            config = self._context.shops.get(job.shop)
+            if config is None:
+                self._shop_is_gone(job.shop)
+                return taken
+            self._inside += 1
+            taken = True
+            delivery = Delivery(job, self._intake.request_for(job, config))
+            if delivery.uncalled or not self._park(delivery, self._gate.closed_until(job.shop)):
+                self._gate.offer(delivery)
+        return taken
+
+    def _park(self, delivery: Delivery, until: int) -> bool:
+        # Whether the job is left to a later run.
+        state = self._state
+        if state.patient:
+            return False
+        if delivery.shop not in state.halted:
+            if until <= self._context.clock.now() + PARK_AFTER:
+                return False
+            state.parked_until = max(state.parked_until, until)
+        state.parked[delivery.shop] += 1
+        self.ack(delivery)
+        return True
+
+    def _shop_is_gone(self, shop: str) -> None:
+        self._context.stopping.set()
+        self._state.fail(
+            ConfigurationError(
+                f"shop {shop} has left the shops file with rows still to send: put it back, or take its rows out of "
+                "the export, then run the same command again to go on"
+            )
+        )

@@ -1,0 +1,78 @@
+"""A message as RabbitMQ delivered it, and the job in hand that was read from it.
+
+Runs on the consumer's thread. Notes that workers leave on a message for each other travel as headers, by the wall
+clock: the steady time of two processes differs.
+"""
+
+import pika
+import pika.spec
+
+from worker.model.job import Job
+from worker.rabbitmq.topology import RETURN
+from worker.scheduling.attribution import Trouble
+from worker.scheduling.delivery import Delivery
+from worker.store.protocol import AdmitRequest
+
+PLACE_HEADER = "x-referral-place"
+"""The instant that the store has reserved for the job's customer (microseconds of the wall clock)."""
+
+TROUBLE_HEADER = "x-referral-trouble"
+"""What the job's calls have met, for the worker that meets it next."""
+
+
+class Received:
+    """A message from the queue of ``shop``. ``returned`` from a delay queue, it is a worker's own copy.
+
+    ``tag`` is the delivery tag, valid on the channel of that ``generation`` alone. ``at`` is when it came
+    (microseconds), and the wall clock was ``ahead`` of that.
+    """
+
+    __slots__ = ("ahead", "at", "body", "generation", "properties", "returned", "shop", "tag")
+
+    def __init__(
+        self,
+        shop: str,
+        method: pika.spec.Basic.Deliver,
+        generation: int,
+        body: bytes,
+        properties: pika.BasicProperties,
+        at: int,
+        ahead: int,
+    ) -> None:
+        self.shop = shop
+        self.tag: int = method.delivery_tag
+        self.returned: bool = method.exchange == RETURN
+        self.generation = generation
+        self.body = body
+        self.properties = properties
+        self.at = at
+        self.ahead = ahead
+
+    @property
+    def expires(self) -> bool:
+        """Whether RabbitMQ may drop it once it is back in its queue; a worker's copy never expires there."""
+        return not self.returned and self.properties.expiration is not None
+
+    @property
+    def place_in_line(self) -> int | None:
+        """The place in its customer's line that a worker has noted; what a producer writes there counts for nothing."""
+        place = (self.properties.headers or {}).get(PLACE_HEADER) if self.returned else None
+        return place - self.ahead if isinstance(place, int) else None
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """What the job's calls have met, as a worker has noted it; what a producer writes there counts for nothing."""
+        if not self.returned:
+            return None
+        trouble = Trouble.read((self.properties.headers or {}).get(TROUBLE_HEADER), self.at + self.ahead)
+        return trouble.moved(-self.ahead) if trouble is not None else None
+
+
+class RabbitmqDelivery(Delivery):
+    """A job in hand, with the message that it came by."""
+
+    def __init__(self, job: Job, request: AdmitRequest, message: Received) -> None:
+        super().__init__(job, request)
+        self.message = message
+        self.arrived_at = message.at
+        self.trouble = message.trouble

@@ -1,0 +1,264 @@
+"""Asks the store for calls and takes its replies.
+
+Runs on the consumer's thread, which never waits for the store: replies come on the store's thread into a deque, and the
+loop takes them from there. A store that answers at once (memory) replies in the midst of asking; such a reply is taken
+right after it and wakes nobody.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Generic
+
+import structlog
+
+from worker.errors import DeadLetterError, StoreError
+from worker.limits.token_bucket import ShopLimits
+from worker.scheduling.breakers import Breakers
+from worker.scheduling.context import Context
+from worker.scheduling.delivery import D
+from worker.scheduling.gate import Gate
+from worker.scheduling.gauges import Gauges
+from worker.scheduling.grants import Grants
+from worker.scheduling.operator_controls import OperatorControls
+from worker.scheduling.outcomes import Outcomes
+from worker.scheduling.port import Port
+from worker.scheduling.readiness import STORE_PAUSE, Readiness
+from worker.scheduling.shop_rates import ShopRates
+from worker.scheduling.shop_settings import ShopSettings
+from worker.store.protocol import AlreadyAnswered, Grant, Reply, ShopClosed, Wait
+
+ALONE_FROM = 2
+"""Takeovers of one job from which it runs alone in its process: if it is what kills its workers, then no other call is
+cut short by it."""
+
+CRASH_LOOP = 5
+"""Takeovers of one job after which it is dead-lettered: whatever kills its workers is likely to be the job."""
+
+log = structlog.get_logger(__name__)
+
+
+class Admission(Generic[D]):
+    """Turns jobs that the gate lets ask into granted ones, and hands the others to the gate or to outcomes."""
+
+    def __init__(
+        self,
+        context: Context,
+        gate: Gate[D],
+        gauges: Gauges,
+        grants: Grants[D],
+        controls: OperatorControls,
+        rates: ShopRates,
+        breakers: Breakers,
+        settings: ShopSettings,
+        readiness: Readiness,
+        outcomes: Outcomes[D],
+        port: Port[D],
+    ) -> None:
+        self._context = context
+        self._gate = gate
+        self._gauges = gauges
+        self._grants = grants
+        self._controls = controls
+        self._rates = rates
+        self._breakers = breakers
+        self._settings = settings
+        self._readiness = readiness
+        self._outcomes = outcomes
+        self._port = port
+        self._replies: deque[tuple[list[D], ShopLimits | None, list[Reply] | StoreError]] = deque()
+        self._unanswered = 0
+        self._doubted: list[D] = []
+        self._turns: set[str] = set()
+        self._submitting = False
+
+    @property
+    def has_replies(self) -> bool:
+        """Whether :meth:`take_replies` has something."""
+        return bool(self._replies)
+
+    def ask(self, now: int) -> bool:
+        """Ask for every job that the gate lets ask now, one question for each shop; False where there was none."""
+        if self._controls.controls is None:
+            # Nobody knows yet which shops are paused.
+            return False
+        delivery = self._gate.next(now)
+        if delivery is None:
+            # Mostly so: it is asked again after every grant.
+            return False
+        asking: dict[tuple[str, bool], list[D]] = {}
+        while delivery is not None:
+            if not delivery.uncalled:
+                self._controls.mark_uncalled(delivery, now)
+            if delivery.request.uncalled == "cancelled" and not self._controls.is_surely_cancelled(delivery, now):
+                self._doubted.append(delivery)
+            else:
+                # Uncalled ones apart, since a shop that is told to wait has no more to say about those.
+                asking.setdefault((delivery.shop, delivery.uncalled), []).append(delivery)
+            delivery = self._gate.next(now)
+        self._submitting = True
+        for (shop, uncalled), deliveries in asking.items():
+            self._submit(shop, deliveries, now, uncalled=uncalled)
+        self._submitting = False
+        if self._doubted:
+            self._controls.refresh(now, awaited=True)
+        return True
+
+    def take_replies(self, now: int) -> None:
+        """Act on what the store has answered."""
+        while self._replies:
+            deliveries, limits, replies = self._replies.popleft()
+            self._unanswered -= 1
+            if isinstance(replies, StoreError):
+                self._store_failed(replies, deliveries, now)
+            else:
+                self._readiness.store_answered()
+                self._take_batch(deliveries, limits, replies, now)
+
+    def take_controls(self, now: int) -> None:
+        """Act on what the store has answered about the operators' controls."""
+        for news in self._controls.take():
+            if isinstance(news, StoreError):
+                doubted, self._doubted = self._doubted, []
+                self._store_failed(news, doubted, now)
+                continue
+            self._readiness.store_answered()
+            if news is not None:
+                self._settings.apply_controls(now)
+            # Backwards, since what is returned goes to the front of its shop's queue.
+            while self._doubted:
+                delivery = self._doubted.pop()
+                delivery.request = replace(delivery.request, uncalled=None)
+                self._controls.mark_uncalled(delivery, now)
+                self._gate.returned(delivery)
+
+    def requeue_unstarted(self) -> None:
+        """The process stops: requeue what was granted and not started, with its grant released."""
+        while (granted := self._grants.pop()) is not None:
+            self._grants.release(granted)
+            self._gate.finished(granted)
+            self._port.requeue(granted)
+        while self._doubted:
+            doubted = self._doubted.pop()
+            self._gate.finished(doubted)
+            self._port.requeue(doubted)
+
+    def drain(self) -> None:
+        """The process ends: wait for the store's last replies, then requeue what they granted. Blocks for a second at
+        most.
+        """
+        # Replies that are on their way are short of the store's time-out (0.5 s) away. Jobs that were granted and not
+        # started have their grants released, so that the next process need not wait for their leases.
+        deadline = self._context.clock.now() + STORE_PAUSE
+        while self._unanswered and self._context.clock.now() < deadline:
+            self._port.poll(deadline)
+            self.take_replies(self._context.clock.now())
+        self.requeue_unstarted()
+
+    def _submit(self, shop: str, deliveries: list[D], now: int, *, uncalled: bool) -> None:
+        limits = self._rates.limits_in_force(shop, now)
+        if limits is not None:
+            for delivery in deliveries:
+                if delivery.request.limits is not limits:
+                    delivery.request = replace(delivery.request, limits=limits)
+        self._unanswered += 1
+        turn = not uncalled and shop in self._turns
+        if turn:
+            self._turns.discard(shop)
+        requests = [delivery.request for delivery in deliveries]
+        holds = len(requests) + self._gate.waiting(shop)
+        self._context.store.submit(requests, self._reply_to(deliveries, limits), turn=turn, holds=holds)
+
+    def _reply_to(self, deliveries: list[D], limits: ShopLimits | None) -> Callable[[list[Reply] | StoreError], None]:
+        def reply(replies: list[Reply] | StoreError) -> None:
+            # On the store's thread, or in the midst of `submit` where the store answers at once.
+            self._replies.append((deliveries, limits, replies))
+            if not self._submitting:
+                self._port.wake()
+
+        return reply
+
+    def _take_batch(self, deliveries: list[D], limits: ShopLimits | None, replies: list[Reply], now: int) -> None:
+        # All of one shop, and asked for by the same limits.
+        shop = deliveries[0].shop
+        in_force = self._rates.limits_in_force(shop, now)
+        outdated = in_force is not None and in_force is not limits
+        returned: list[D] = []
+        closed = False
+        for delivery, reply in zip(deliveries, replies, strict=True):
+            match reply:
+                case Grant() if outdated:
+                    # Granted by limits that are not in force any more: none of it may start.
+                    delivery.grant = reply
+                    self._grants.release(delivery)
+                    returned.append(delivery)
+                case Grant():
+                    self._take_grant(delivery, reply, now)
+                case ShopClosed():
+                    if not closed:
+                        closed = True
+                        self._gate.close(shop, reply.until, reply.reason, then_ask=reply.batch)
+                        self._turns.add(shop)
+                        self._rates.pace_reported(shop, reply.interval, delivery.request.limits.shop.interval, now)
+                    returned.append(delivery)
+                case Wait(scope, until):
+                    if scope == "customer":
+                        # The store has reserved that instant for it, so it must not ask for another one.
+                        delivery.request = replace(delivery.request, place_in_line=until)
+                    self._outcomes.hold_back(delivery, now, until)
+                case AlreadyAnswered(epoch, result):
+                    self._take_answered(delivery, epoch, result)
+        # Backwards, since what is returned goes to the front of its shop's queue.
+        for delivery in reversed(returned):
+            self._gate.returned(delivery)
+
+    def _take_grant(self, delivery: D, grant: Grant, now: int) -> None:
+        delivery.grant = grant
+        self._gauges.called(delivery.shop, grant.calls_today, now)
+        if grant.overtaken:
+            self._context.metrics.takeovers.inc()
+        self._weigh(delivery)
+        delivery.paused = self._controls.is_paused(delivery.shop)
+        if grant.takeovers:
+            log.warning("job_taken_over", shop=delivery.shop, job_id=delivery.job.job_id, times=grant.takeovers)
+        if grant.takeovers >= CRASH_LOOP:
+            self._dead_letter(delivery, grant)
+        elif grant.takeovers >= ALONE_FROM and not delivery.uncalled and not self._gate.is_alone(delivery):
+            self._grants.release(delivery)
+            self._gate.isolate(delivery)
+        else:
+            self._grants.add(delivery, grant)
+
+    def _weigh(self, delivery: D) -> None:
+        others = self._breakers.others(delivery.shop)
+        # A job that has trouble of its own finds out nothing about its shop, and pays for its calls.
+        delivery.probing = self._gate.is_probing(delivery.shop) and not others.is_own(delivery)
+        delivery.ends_if_refused = others.ends_if_refused(delivery)
+        delivery.waits_alone = others.waits_alone(delivery)
+
+    def _dead_letter(self, delivery: D, grant: Grant) -> None:
+        self._grants.release(delivery)
+        self._gate.finished(delivery)
+        detail = f"{grant.takeovers} workers ended during this job's call"
+        # The grant counted a call that was not made.
+        history = {"takeovers": grant.takeovers, "attempts": grant.attempts - 1}
+        self._count(delivery, "dead")
+        self._port.dead_letter(delivery, DeadLetterError("crash_loop", detail, history=history))
+
+    def _take_answered(self, delivery: D, epoch: int, result: str | None) -> None:
+        self._gate.finished(delivery)
+        self._context.metrics.ledger_hits.inc()
+        if result is None:
+            self._count(delivery, "duplicate")
+            self._port.ack(delivery)
+        else:
+            self._outcomes.publish_recorded(delivery, epoch, result)
+
+    def _count(self, delivery: D, counter: str) -> None:
+        self._context.store.tally(delivery.shop, delivery.job.campaign, {counter: 1})
+
+    def _store_failed(self, error: StoreError, deliveries: list[D], now: int) -> None:
+        self._readiness.store_failed(error, now)
+        # Backwards, as in `_take_batch`.
+        for delivery in reversed(deliveries):
+            self._gate.returned(delivery)
