@@ -3,11 +3,11 @@
 from worker.model.result import Outcome
 
 MOST_COUNTERS = 200
-"""Of a campaign at a shop. Codes are words from outside: beyond so many counters all other codes are one."""
+"""Counters of a campaign at a shop. Codes come from outside: beyond so many counters, all further codes are one."""
 
 MOST_CAMPAIGNS = 1000
-"""Of a shop that have counters of their own. Names come from whoever publishes; beyond so many, those whose jobs have
-all ended, and else the newest, are counted together."""
+"""Campaigns of a shop that have counters of their own. Producers choose the names. Beyond so many, campaigns whose jobs
+have all ended are counted together; where none has, the newest are."""
 
 OTHER_CAMPAIGNS = "_other"
 """The name that these are counted under."""

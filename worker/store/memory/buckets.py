@@ -77,7 +77,7 @@ class Buckets:
         # A token that is there now was left by those whose turn it was: any process may take it. One that is on its way
         # belongs to the processes that were given a turn.
         if start_at > now and not (start_at <= now + horizon and (turn or shop.last_given <= now)):
-            return self._turn_away(shop, start_at, now, rate, holds)
+            return turn_away(shop, start_at, now, rate, self._horizon, holds)
         customer, interval = None, 0
         if request.customer:
             customer, interval = self._customer(shop, request.customer, now), limits.customer.interval
@@ -156,14 +156,6 @@ class Buckets:
             customer = shop.customers.setdefault(request.customer, Bucket())
             customer.tat = after(customer.tat, at, rate)
 
-    def _turn_away(self, shop: Shop, due: int, now: int, rate: Rate, holds: int) -> ShopClosed:
-        if not self._horizon:
-            return ShopClosed(due, "rate", interval=rate.interval)
-        # Each process that is turned away gets an instant of its own: if all came at once, all but one came in vain.
-        step = turn_of(rate.interval, holds)
-        shop.last_given = max(shop.last_given + step, due - self._horizon // 2, now + 1)
-        return ShopClosed(shop.last_given, "rate", step // rate.interval + 1, rate.interval)
-
     @staticmethod
     def _customer(shop: Shop, name: str, now: int) -> Bucket:
         forget_idle(shop.customers, now)
@@ -180,6 +172,18 @@ def shop_refusal(shop: Shop, now: int, per_day: int, day: int, reset: int) -> Sh
     if shop.day == day and shop.calls >= per_day:
         return ShopClosed(reset, "day_quota")
     return None
+
+
+def turn_away(shop: Shop, due: int, now: int, rate: Rate, horizon: int, holds: int) -> ShopClosed:
+    """Send a process away that has come before its turn, with an instant of its own to come back at.
+
+    If all came back at once, all but one came in vain. With horizon 0 there is one process, and it comes at ``due``.
+    """
+    if not horizon:
+        return ShopClosed(due, "rate", interval=rate.interval)
+    step = turn_of(rate.interval, holds)
+    shop.last_given = max(shop.last_given + step, due - horizon // 2, now + 1)
+    return ShopClosed(shop.last_given, "rate", step // rate.interval + 1, rate.interval)
 
 
 def customer_refusal(
