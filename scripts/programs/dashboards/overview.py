@@ -11,7 +11,7 @@ REASONS = {
     "halted": ("halted: refused, see the error", "red"),
     "breaker": ("upstream fails", "orange"),
     "unlisted_code": ("one unlisted error, over and over", "orange"),
-    "backing_off": ("jobs were given back", "yellow"),
+    "backing_off": ("jobs were requeued", "yellow"),
     "paused": ("paused by hand", "blue"),
     "day_quota": ("today's calls are spent", "blue"),
     "throttled": ("Refer2 said to wait", "yellow"),
@@ -32,7 +32,7 @@ def closed_shops(shop: str, none: str) -> Panel:
     return rows(
         "Shops that are closed" if shop == ".+" else "Why the shop is closed",
         "Shops whose jobs don't start, limits aside: why, since when, the error code they met most in the last hour, "
-        "the jobs that wait, and how long these take from when the shop opens. Jobs are not lost meanwhile.",
+        "the jobs that wait, and how long these take once the shop opens. No job is lost meanwhile.",
         {
             "Since": (units.DateTimeFromNow, f"1000 * ({q.CLOSED_SINCE} and on (shop, reason) {q.closed(shop)})"),
             "Jobs waiting": (units.Short, q.of_closed(q.WAITING, shop)),
@@ -74,14 +74,14 @@ def _numbers() -> list[Panel]:
         number(
             "Done in",
             "Until the last shop has worked off what waits now: at its pace of the last five minutes, or at what its "
-            "limits allow where nothing moves. Another day, where the quota ends first, comes on top.",
+            "limits allow if nothing moves. If the quota ends first, another day comes on top.",
             units.DurationSeconds,
             f"max({q.ETA})",
             none="nothing waits",
         ),
         number(
             "Oldest job",
-            "For how long the job that waits longest has waited, at least: 5 or 15 minutes, 1 or 6 hours, a day.",
+            "How long the oldest job has waited, at least: 5 or 15 minutes, 1 or 6 hours, a day.",
             units.DurationSeconds,
             f"max({q.OLDEST})",
             none="nothing waits",
@@ -90,7 +90,7 @@ def _numbers() -> list[Panel]:
         number(
             "Answered within 10 s",
             "Of all calls in the last hour, those that Refer2 answered within 10 s, whatever the answer. "
-            "The objective is 99 %; at 94 % the budget goes six times as fast as it may.",
+            "The objective is 99 %; at 94 % the error budget burns six times too fast.",
             units.PercentUnit,
             q.GOOD_CALLS,
             steps=((None, "red"), (0.94, "orange"), (0.99, "green")),
@@ -184,7 +184,7 @@ def _history() -> list[Row]:
                 ),
                 bars(
                     "Calls left today, the ten least",
-                    "Calls that the day's quota leaves to each shop; 0 waits until the shop's day begins anew.",
+                    "Calls that the day's quota leaves to each shop; at 0, jobs wait for the daily reset.",
                     units.Short,
                     "bottomk(10, min by (shop) (referral_quota_left_calls))",
                     by="shop",
@@ -215,7 +215,7 @@ def _history() -> list[Row]:
                 ),
                 lines(
                     "Shops that closed",
-                    "How often the answers of a shop closed it: refused (halted), a failing upstream "
+                    "How often a shop's answers closed it: refused (halted), a failing upstream "
                     "(breaker), one unlisted error over and over (unlisted_code).",
                     units.Short,
                     {"{{cause}}": "sum by (cause) (increase(referral_pauses_total[$__rate_interval]))"},

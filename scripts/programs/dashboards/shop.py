@@ -33,7 +33,7 @@ def _why() -> Panel:
 def _errors() -> Panel:
     return rows(
         "Errors in the last hour",
-        "Calls of the shop that came to anything but ok, by code. Those that concern a single job are its result; the "
+        "The shop's calls that did not come to ok, by code. Those that concern a single job are its result; the "
         "others hold the shop back.",
         {
             "Calls": (
@@ -62,7 +62,7 @@ def _numbers() -> list[Panel]:
         ),
         number(
             "Oldest job",
-            "For how long the job that waits longest has waited, at least: 5 or 15 minutes, 1 or 6 hours, a day.",
+            "How long the oldest job has waited, at least: 5 or 15 minutes, 1 or 6 hours, a day.",
             units.DurationSeconds,
             f"{q.OLDEST}{ONE}",
             none="nothing waits",
@@ -81,7 +81,7 @@ def _numbers() -> list[Panel]:
         ),
         number(
             "Calls left today",
-            "Until the shop's day begins anew, as of its last call.",
+            "Until the shop's daily reset, as of its last call.",
             units.Short,
             f"min(referral_quota_left_calls{ONE})",
             steps=((None, "red"), (1, "orange"), (1000, "green")),
@@ -125,7 +125,7 @@ def _history() -> list[Row]:
                 ),
                 lines(
                     "Done in, over time",
-                    "A straight fall is a backlog that is worked off as it should be.",
+                    "A straight fall means that the backlog is worked off as planned.",
                     units.DurationSeconds,
                     {"done in": f"{q.ETA}{ONE}"},
                 ),
@@ -144,7 +144,7 @@ def _history() -> list[Row]:
                 lines(
                     "Pace",
                     "Calls a second: made, allowed at present, allowed by the shops file, and what would run now "
-                    "if there were workers enough.",
+                    "with enough workers.",
                     units.RequestsPerSecond,
                     {
                         "made": q.pace("refer2_responses_total", where=ONE),

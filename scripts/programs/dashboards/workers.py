@@ -26,7 +26,7 @@ def dashboard() -> models.Dashboard:
 def _running() -> Panel:
     return rows(
         "Workers",
-        "One row a worker (a pod). Ready is 0 where RabbitMQ, the store or the shops file is missing; a consumer that "
+        "One row a worker (a pod). Ready is 0 if RabbitMQ, the store or the shops file is missing; a consumer that "
         "has not gone round for two minutes is restarted by its probe.",
         {
             "Ready": (units.Short, f"min by (instance) (referral_ready{MINE})"),
@@ -47,7 +47,7 @@ def _running() -> Panel:
 def _missing() -> Panel:
     return states(
         "What is missing",
-        "When a worker had no RabbitMQ, no store or no shops file that can be used, and why, in a word. Jobs wait in "
+        "When a worker had no RabbitMQ, no store or no usable shops file, and why, in a word. Jobs wait in "
         "RabbitMQ meanwhile.",
         f"max by (part, reason) (referral_unready{MINE})",
         legend="{{part}}: {{reason}}",
@@ -76,7 +76,7 @@ def _numbers() -> list[Panel]:
         ),
         number(
             "Workers that demand asks for",
-            "What the limits would let run now or, if that is more, what is being called, by what a worker can do.",
+            "What the limits allow now or, if that is more, the calls being made, divided by a worker's capacity.",
             units.Short,
             f"ceil({q.DEMAND} / {q.CAPACITY})",
         ),
@@ -103,7 +103,7 @@ def _numbers() -> list[Panel]:
         ),
         number(
             "Jobs taken over",
-            "In the last hour, from workers that were not heard of again during a call.",
+            "In the last hour, from workers that never reported back from a call.",
             units.Short,
             f"sum(increase(referral_takeovers_total{MINE}[1h]))",
             steps=((None, "green"), (1, "orange")),
@@ -184,7 +184,7 @@ def _history() -> list[Row]:
                 lines(
                     "Refused and lost",
                     "Messages a second that RabbitMQ handed back or refused, and connections that were "
-                    "lost or not to be had.",
+                    "lost or could not be made.",
                     units.OpsPerSecond,
                     {
                         "refused": q.pace("referral_publish_refusals_total", where=MINE),
@@ -193,8 +193,8 @@ def _history() -> list[Row]:
                 ),
                 lines(
                     "Delivered again",
-                    "Messages a second that had been handed out before, those that were given back included, and "
-                    "workers that ended while they were reading one.",
+                    "Messages a second that were delivered before, including requeued ones, and "
+                    "workers that ended while reading one.",
                     units.OpsPerSecond,
                     {
                         "deliveries": q.pace("referral_redeliveries_total", where=MINE),
@@ -218,7 +218,7 @@ def _history() -> list[Row]:
                 ),
                 lines(
                     "Errors",
-                    "Commands a second that the store did not carry out for all that is known.",
+                    "Commands a second that failed, or whose reply was lost.",
                     units.OpsPerSecond,
                     {"errors": q.pace("referral_store_errors_total", where=MINE)},
                 ),
