@@ -11,7 +11,7 @@ from worker.dispatch.recorder import Recorder
 from worker.dispatch.verification import DEFAULT_THROTTLE, VERIFY_AFTER, Verifier
 from worker.errors import StoreError
 from worker.instants import DAY, SECOND, from_datetime
-from worker.model.dispositions import Disposition, GiveBack
+from worker.model.dispositions import Disposition, Return
 from worker.model.job import Job, is_expired
 from worker.model.result import Outcome
 from worker.model.verdicts import Halted, Reading, Refused, Rejected, Retry, Sent, Throttled, Unknown, Verdict
@@ -89,7 +89,7 @@ class Dispatcher:
         shop = self._shop_of(job.shop)
         if shop is None or self._stopping() or called_at > grant.start_by:
             # A late start would bunch calls up against the vendor's window, and could outlast the lease.
-            return self._recorder.give_back(request, grant)
+            return self._recorder.return_unused(request, grant)
         granted = GrantedJob(job, shop, request, grant, probing, ends_if_refused, waits_alone)
         if grant.unknowns and granted.verifies and not (paused and request.uncalled):
             # Also for a job that ends without a call: a read changes nothing, and shows whether it ended as sent.
@@ -99,7 +99,7 @@ class Dispatcher:
         if is_expired(job, called_at + self._clock.ahead()):
             # The deadline has passed since the grant. Other copies may have a later one, which only the ledger knows:
             # the job asks again and ends, or doesn't, by its answer.
-            return self._recorder.give_back(request, grant)
+            return self._recorder.return_unused(request, grant)
         if grant.unknowns and shop.on_unknown == "report":
             return self._recorder.finish(granted, "unknown", code="interrupted")
         if grant.attempts > shop.max_attempts or grant.elapsed > shop.max_elapsed:
@@ -143,7 +143,7 @@ class Dispatcher:
                 # The call did no harm and the job is not to blame, so no attempt is spent: the shop's breaker decides
                 # when to try again.
                 recorder.release(granted.request, granted.grant, called=True)
-                return GiveBack(granted.grant.epoch, verdict=verdict)
+                return Return(granted.grant.epoch, verdict=verdict)
             case Unknown() if granted.verifies:
                 # Also after the last attempt, since there is still something to find out.
                 wait = VERIFY_AFTER + recorder.wait(granted)
@@ -155,7 +155,7 @@ class Dispatcher:
                 outcome: Outcome = "unknown" if isinstance(verdict, Unknown) else "failed"
                 return again or recorder.finish(granted, outcome, verdict=verdict, called_at=called_at)
 
-    def _throttled(self, granted: GrantedJob, verdict: Throttled) -> GiveBack:
+    def _throttled(self, granted: GrantedJob, verdict: Throttled) -> Return:
         # A 429 without a scope blocks the customer, the smaller mistake: if the limit was the shop's, the next
         # customer's call is answered 429 too.
         request, grant = granted.request, granted.grant
@@ -172,4 +172,4 @@ class Dispatcher:
                 self._store.slow_down(request, grant.start_at - GRANT_LIFETIME)
             self._store.block(request.shop, request.customer if scope == "customer" else None, until)
         self._recorder.release(request, grant, called=True)
-        return GiveBack(grant.epoch, scope=scope, until=until, verdict=verdict)
+        return Return(grant.epoch, scope=scope, until=until, verdict=verdict)

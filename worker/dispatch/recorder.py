@@ -9,7 +9,7 @@ from worker.dispatch.granted import GrantedJob
 from worker.dispatch.results import make_result
 from worker.errors import StoreError
 from worker.instants import SECOND
-from worker.model.dispositions import Disposition, Fenced, Finish, GiveBack, Later
+from worker.model.dispositions import Disposition, Fenced, Finish, Later, Return
 from worker.model.result import Outcome
 from worker.model.verdicts import Found, Halted, Retry, Sent, Unknown, Verdict
 from worker.store.protocol import AdmissionStore, AdmitRequest, Grant
@@ -51,10 +51,10 @@ class Recorder:
         self._random = random
         self._sleep = sleep
 
-    def give_back(self, request: AdmitRequest, grant: Grant) -> GiveBack:
+    def return_unused(self, request: AdmitRequest, grant: Grant) -> Return:
         """Undo a grant that was not used: nothing was called, and no attempt is counted."""
         self.release(request, grant, called=False)
-        return GiveBack(grant.epoch)
+        return Return(grant.epoch)
 
     def release(self, request: AdmitRequest, grant: Grant, *, called: bool, verified: bool = False) -> None:
         """Give the grant back; ``called`` keeps the tokens that the call has used, ``verified`` forgets earlier calls.
@@ -143,7 +143,7 @@ class Recorder:
         )
         body = result.to_json()
         if not self.insist(granted.request, grant, lambda: self._store.answer(granted.request, grant.epoch, body)):
-            return Fenced(verdict) if verdict is not None else GiveBack(grant.epoch)
+            return Fenced(verdict) if verdict is not None else Return(grant.epoch)
         self._metrics.finished(granted.job.shop, outcome)
         return Finish(grant.epoch, body, outcome, code, result.share_action is not None, verdict)
 

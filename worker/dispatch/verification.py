@@ -6,7 +6,7 @@ from worker.clock import Clock
 from worker.dispatch.granted import GrantedJob
 from worker.dispatch.recorder import RETRY_CAP, Recorder
 from worker.instants import SECOND
-from worker.model.dispositions import Disposition, GiveBack
+from worker.model.dispositions import Disposition, Return
 from worker.model.job import Job
 from worker.model.verdicts import Found, Halted, Missing, Reading, Refused, Rejected, Retry, Throttled, Unknown
 from worker.shops.config import ShopConfig
@@ -57,7 +57,7 @@ class Verifier:
         until = recorder.insist(request, grant, lambda: self._store.take_read(request))
         if until is not None:
             recorder.release(request, grant, called=False)
-            return GiveBack(grant.epoch, scope="customer", until=until)
+            return Return(grant.epoch, scope="customer", until=until)
         reading = self._read_back(granted.shop, granted.job)
         self._metrics.verified(reading)
         match reading:
@@ -65,13 +65,13 @@ class Verifier:
                 return recorder.finish(granted, "sent", found=reading)
             case Missing():
                 recorder.release(request, grant, called=False, verified=True)
-                return GiveBack(grant.epoch, verified=True)
+                return Return(grant.epoch, verified=True)
             case Rejected():
                 # Another read would be refused alike, and this one says nothing about the call.
                 return recorder.finish(granted, "unknown", code=reading.code)
             case Throttled(retry_after=wait):
                 recorder.release(request, grant, called=False)
-                return GiveBack(grant.epoch, scope="customer", until=self._clock.now() + (wait or DEFAULT_THROTTLE))
+                return Return(grant.epoch, scope="customer", until=self._clock.now() + (wait or DEFAULT_THROTTLE))
             case Halted() if granted.ends_if_refused:
                 # The token may call, and may not read.
                 return recorder.finish(granted, "unknown", code=reading.code)

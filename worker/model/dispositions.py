@@ -1,4 +1,4 @@
-"""What is to be done with a job's message after its grant: a closed set, carried out by the broker."""
+"""What is to be done with a job's message after its grant: a closed set, carried out by scheduling's outcomes."""
 
 from dataclasses import dataclass
 
@@ -44,11 +44,11 @@ class Later:
 
 
 @dataclass(frozen=True, slots=True)
-class GiveBack:
-    """Nothing became of it, and no attempt was spent: the job stays a job.
+class Return:
+    """The grant is released in the ledger and no attempt was spent: the job returns to its shop in the gate.
 
-    ``scope`` and ``until`` tell who waits and until when; None where it may ask again at once. A call was made all the
-    same where there is a ``verdict``. ``verified`` says that none of the earlier ones has been carried out.
+    ``scope`` says who has to wait until ``until``: the customer, or the whole shop; None where the job may ask again at
+    once. With a ``verdict`` a call was made all the same. ``verified``: none of the earlier calls was carried out.
     """
 
     epoch: int
@@ -65,4 +65,4 @@ class Fenced:
     verdict: Verdict
 
 
-Disposition = Finish | Later | GiveBack | Fenced
+Disposition = Finish | Later | Return | Fenced

@@ -11,7 +11,7 @@ import structlog
 
 from worker.errors import DeadLetterError, StoreError
 from worker.instants import SECOND, from_datetime
-from worker.model.dispositions import Fenced, Finish, GiveBack, Later
+from worker.model.dispositions import Fenced, Finish, Later, Return
 from worker.model.verdicts import Halted, Refused
 from worker.scheduling.breakers import Breakers
 from worker.scheduling.context import Context
@@ -70,7 +70,7 @@ class Outcomes(Generic[D]):
                 # A call that is halted returns its job; only a read of the customer's referrals is put off.
                 read=isinstance(disposition, Later),
             )
-        if isinstance(disposition, GiveBack):
+        if isinstance(disposition, Return):
             self._return(delivery, disposition)
             return
         self._gate.finished(delivery)
@@ -126,7 +126,7 @@ class Outcomes(Generic[D]):
             self._context.metrics.deferred(delivery.shop)
             self._port.publish_delayed(delivery, until)
 
-    def _return(self, delivery: D, disposition: GiveBack) -> None:
+    def _return(self, delivery: D, disposition: Return) -> None:
         grant, delivery.grant = delivery.grant, None
         if grant is not None:
             if disposition.verified:

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from worker.clock import ManualClock
 from worker.errors import StoreError
 from worker.instants import SECOND
-from worker.model.dispositions import Finish, GiveBack
+from worker.model.dispositions import Finish, Return
 from worker.model.verdicts import Sent
 from worker.scheduling.context import Context
 from worker.shops.config import ShopConfig, ShopTable
@@ -130,7 +130,7 @@ class Fleet:
             for number, (config, load) in enumerate(zip(configs, scenario.loads, strict=True))
         }
         self._left = sum(load.jobs for load in scenario.loads)
-        self._calls = self._deferrals = self._given_back = self._busy = 0
+        self._calls = self._deferrals = self._returned = self._busy = 0
 
     def run(self) -> Report:
         """Until every job is done."""
@@ -154,7 +154,7 @@ class Fleet:
             requests=self._store.requests,
             round_trips=self._store.round_trips,
             deferrals=self._deferrals,
-            given_back=self._given_back,
+            returned=self._returned,
             busy=self._busy,
             threads=self._scenario.threads * self._scenario.processes,
             seconds=time.perf_counter() - began,
@@ -226,9 +226,9 @@ class Fleet:
         grant = ticket.grant
         assert grant is not None
         if now > grant.start_by:
-            self._given_back += 1
+            self._returned += 1
             self._store.release(ticket.request, grant.epoch, called=False)
-            ticket.disposition = GiveBack(grant.epoch)
+            ticket.disposition = Return(grant.epoch)
             self._processes[process].report(ticket)
             self._at(now, process, None)
             return

@@ -54,7 +54,7 @@ class Report:
     requests: int
     round_trips: int
     deferrals: int
-    given_back: int
+    returned: int
     busy: int
     threads: int
     seconds: float

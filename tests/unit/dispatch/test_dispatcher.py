@@ -19,7 +19,7 @@ from worker.dispatch.recorder import RETRY_BASE, RETRY_CAP
 from worker.dispatch.verification import DEFAULT_THROTTLE
 from worker.errors import StoreError
 from worker.instants import SECOND, from_datetime, to_datetime
-from worker.model.dispositions import Disposition, Fenced, Finish, GiveBack, Later
+from worker.model.dispositions import Disposition, Fenced, Finish, Later, Return
 from worker.model.job import Job, is_expired
 from worker.model.result import Outcome
 from worker.model.verdicts import Halted, Missing, Reading, Refused, Rejected, Retry, Sent, Throttled, Unknown, Verdict
@@ -267,7 +267,7 @@ def test_unreachable(attempt: int) -> None:
     """A call that never left is no attempt: its job is given back as it was, for the shop's breaker to decide."""
     bench = Bench(UNREACHABLE, max_attempts=5)
     grant = bench.at_attempt(attempt)
-    assert bench.dispatch(grant) == GiveBack(grant.epoch, verdict=UNREACHABLE)
+    assert bench.dispatch(grant) == Return(grant.epoch, verdict=UNREACHABLE)
     assert bench.grant().attempts == attempt
     assert bench.count("referral_results_total", outcome="failed") == 0
 
@@ -345,7 +345,7 @@ def test_throttled(
         bench.job = foreign_job(customer={})
     until = NOON + CALL + (retry_after or DEFAULT_THROTTLE)
     grant = bench.grant()
-    assert bench.dispatch(grant) == GiveBack(grant.epoch, blocked, until, bench.verdict)  # type: ignore[arg-type]
+    assert bench.dispatch(grant) == Return(grant.epoch, blocked, until, bench.verdict)  # type: ignore[arg-type]
     another = replace(bench.request(), job_id="1" * 32, customer="e:bob@example.com")
     if blocked == "shop":
         assert bench.store.admit(another) == ShopClosed(until, "throttled")
@@ -376,7 +376,7 @@ def test_halted(verdict: Halted | Refused) -> None:
     """An answer that may not be about the job gives the job back, without an attempt and without a result."""
     bench = Bench(verdict)
     grant = bench.grant()
-    assert bench.dispatch(grant) == GiveBack(grant.epoch, verdict=verdict)
+    assert bench.dispatch(grant) == Return(grant.epoch, verdict=verdict)
     assert bench.grant().attempts == 1
 
 
@@ -392,7 +392,7 @@ def test_refused_for_the_last_time() -> None:
     assert bench.store.admit(bench.request()) == AlreadyAnswered(1, disposition.body)
     refused = result_of(Bench(BAD_TOKEN).dispatch(ends_if_refused=True))
     assert (refused["outcome"], refused["code"], refused["status"]) == ("failed", "invalid_token", 401)
-    assert isinstance(Bench(OLD_VERSION).dispatch(ends_if_refused=True), GiveBack)
+    assert isinstance(Bench(OLD_VERSION).dispatch(ends_if_refused=True), Return)
     assert result_of(Bench(SENT).dispatch(ends_if_refused=True))["outcome"] == "sent"
 
 
@@ -410,7 +410,7 @@ def test_a_429_that_one_job_gets_alone() -> None:
     """Where it is known that others are answered, a 429 for the shop blocks nobody but the job's customer."""
     bench = Bench(Throttled(429, "rate_limit_exceeded", "shop", 5 * SECOND))
     disposition = bench.dispatch(waits_alone=True)
-    assert isinstance(disposition, GiveBack)
+    assert isinstance(disposition, Return)
     assert disposition.scope == "customer"
     other = AdmitRequest("acme", "e:other@example.com", make_job(2).job_id, bench.request().limits, LEASE)
     assert isinstance(bench.store.admit(other), Grant)
@@ -448,7 +448,7 @@ def test_not_started(happens: Callable[[Bench], None]) -> None:
     bench = Bench(per_day=1)
     request, grant = bench.request(), bench.grant()
     happens(bench)
-    assert bench.dispatcher.dispatch(bench.job, request, grant) == GiveBack(grant.epoch)
+    assert bench.dispatcher.dispatch(bench.job, request, grant) == Return(grant.epoch)
     assert bench.calls == 0
     again = go(bench.store, request)
     assert (again.attempts, again.takeovers) == (1, 0)
@@ -506,7 +506,7 @@ def test_expired_since_its_grant(takeovers: int) -> None:
     bench.clock.set(NOON + 200 * SECOND)
     request, grant = bench.request(), bench.grant()
     bench.clock.advance(1)
-    assert bench.dispatcher.dispatch(bench.job, request, grant) == GiveBack(grant.epoch)
+    assert bench.dispatcher.dispatch(bench.job, request, grant) == Return(grant.epoch)
     assert bench.calls == 0
     bench.job = make_job(2)
     assert isinstance(bench.store.admit(bench.request()), Grant), "its token is there again"
@@ -553,7 +553,7 @@ def test_fenced_before_the_call() -> None:
     old = bench.grant()
     bench.clock.advance(LEASE + LEASE_MARGIN + GRANT_LIFETIME)
     new = bench.grant()
-    assert bench.dispatch(replace(old, start_by=new.start_by)) == GiveBack(old.epoch)
+    assert bench.dispatch(replace(old, start_by=new.start_by)) == Return(old.epoch)
     assert bench.store.answer(bench.request(), new.epoch, "{}")
 
 
@@ -586,7 +586,7 @@ def test_what_was_refused_is_no_lost_call(verdict: Verdict) -> None:
     bench = Bench(verdict, store=Forgetful, on_unknown="report")
     assert isinstance(bench.store, Forgetful)
     bench.store.outages = 9
-    assert isinstance(bench.dispatch(), GiveBack)
+    assert isinstance(bench.dispatch(), Return)
     bench.clock.advance(LEASE + LEASE_MARGIN)
 
     again = bench.grant()
@@ -638,7 +638,7 @@ def test_a_customer_s_429_leaves_the_shop_s_pace(scope: Literal["customer"] | No
     """One customer was too fast, or nobody tells who: that customer waits, and the shop goes on as it did."""
     bench = Bench(Throttled(429, "rate_limit_exceeded", scope, retry_after), per_second=1.0, burst=1)
     refused = bench.dispatch()
-    assert refused == GiveBack(1, scope="customer", until=bench.clock.now() + SECOND, verdict=bench.verdict)
+    assert refused == Return(1, scope="customer", until=bench.clock.now() + SECOND, verdict=bench.verdict)
     state = bench.store.inspect("acme", bench.request().limits)
     assert (state.interval, state.blocked_until) == (SECOND, 0)
     bench.clock.advance(SECOND - CALL)
@@ -720,7 +720,7 @@ def test_deadlines_follow_a_corrected_clock(corrected: int, called: bool) -> Non
     bench = Bench()
     bench.job = make_job(not_after=to_datetime(NOON + SECOND))
     bench.clock.correct(corrected * SECOND)
-    assert isinstance(bench.dispatch(), Finish if called else GiveBack)
+    assert isinstance(bench.dispatch(), Finish if called else Return)
     assert bench.calls == called
 
 

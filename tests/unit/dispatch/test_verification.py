@@ -20,7 +20,7 @@ from tests.unit.making import LEASE, NOON, foreign_job, go, make_job
 from worker.dispatch.recorder import RETRY_CAP
 from worker.dispatch.verification import DEFAULT_THROTTLE, VERIFY_AFTER
 from worker.instants import SECOND, to_datetime
-from worker.model.dispositions import Fenced, GiveBack, Later
+from worker.model.dispositions import Fenced, Later, Return
 from worker.model.verdicts import Found, Halted, Missing, Reading, Refused, Rejected, Retry, Throttled, Unknown, Verdict
 from worker.store.protocol import AlreadyAnswered, Grant
 from worker.store.timing import GRANT_LIFETIME, LEASE_MARGIN
@@ -71,7 +71,7 @@ def test_missing() -> None:
     """What is not there is called again by a grant of its own, as a counted attempt, and not read again."""
     bench = verifying(per_day=2)
     grant = bench.grant()
-    assert bench.dispatch(grant) == GiveBack(grant.epoch, verified=True)
+    assert bench.dispatch(grant) == Return(grant.epoch, verified=True)
     assert (bench.calls, bench.reads) == (1, 1)
     again = bench.grant()
     assert (again.attempts, again.unknowns) == (2, 0)
@@ -125,7 +125,7 @@ def test_expired(reading: Reading, expected: tuple[str, str | None]) -> None:
     bench.job = make_job(not_after=to_datetime(NOON + SECOND))
     bench.reading = reading
     disposition = bench.dispatch()
-    while isinstance(disposition, Later | GiveBack):
+    while isinstance(disposition, Later | Return):
         bench.clock.advance(RETRY_CAP)
         disposition = bench.dispatch()
     result = result_of(disposition)
@@ -223,7 +223,7 @@ def test_a_read_that_is_throttled(retry_after: int | None) -> None:
     bench.reading = Throttled(429, "rate_limit_exceeded", "customer", retry_after)
     grant = bench.grant()
     until = bench.clock.now() + CALL + (retry_after or DEFAULT_THROTTLE)
-    assert bench.dispatch(grant) == GiveBack(grant.epoch, scope="customer", until=until)
+    assert bench.dispatch(grant) == Return(grant.epoch, scope="customer", until=until)
     assert (bench.calls, bench.reads) == (1, 1)
     again = bench.grant()
     assert (again.attempts, again.unknowns) == (2, 1)
@@ -236,7 +236,7 @@ def test_reads_have_their_own_limit() -> None:
     assert [bench.store.take_read(request), bench.store.take_read(request)] == [None, None]
     grant = bench.grant()
     until = bench.clock.now() + SECOND // 2
-    assert bench.dispatch(grant) == GiveBack(grant.epoch, scope="customer", until=until)
+    assert bench.dispatch(grant) == Return(grant.epoch, scope="customer", until=until)
     assert (bench.calls, bench.reads) == (1, 0)
     assert bench.grant().unknowns == 1
 
@@ -266,7 +266,7 @@ def test_fenced(reading: Reading) -> None:
 
     bench.on_read = freeze
     disposition = bench.dispatch(grant)
-    assert isinstance(disposition, Fenced | GiveBack)
+    assert isinstance(disposition, Fenced | Return)
     assert disposition.verdict is None or isinstance(disposition, Fenced)
     bench.store.release(bench.request(), overtaken_by[0].epoch, called=False)
     assert bench.grant().unknowns == 2
@@ -301,7 +301,7 @@ def test_elapsed(verdict: Verdict, outcome: str, on_unknown: str) -> None:
     bench.reading = Missing()
     disposition = bench.dispatch()
     tried = 0
-    while isinstance(disposition, Later | GiveBack):
+    while isinstance(disposition, Later | Return):
         if isinstance(disposition, Later):
             tried = disposition.elapsed
             bench.clock.set(disposition.not_before + 3600 * SECOND)

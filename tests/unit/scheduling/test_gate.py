@@ -124,7 +124,7 @@ def test_every_shop_closed_for_a_while() -> None:
     assert gate.next(500) == Ticket("a")
 
 
-def test_given_back_goes_first() -> None:
+def test_returned_goes_first() -> None:
     """A job that did not run keeps its place at the head of its shop."""
     gate = gate_of(Ticket("a", number=1), Ticket("a", number=2))
     first = gate.next(0)
@@ -134,7 +134,7 @@ def test_given_back_goes_first() -> None:
 
 
 def test_a_refused_ask_costs_no_turn() -> None:
-    """A shop whose jobs are set aside or given back is still the one served least, so it isn't behind for it."""
+    """A shop whose jobs are set aside or returned is still the one served least, so it isn't behind for it."""
     wall = [Ticket("a", customer="wall", number=number) for number in range(6)]
     gate = gate_of(*wall, *(Ticket("a", customer=f"c{number}") for number in range(3)))
     for number in range(20):
@@ -260,7 +260,7 @@ weights = st.lists(st.integers(1, 5), min_size=2, max_size=6)
 def test_busy_shops_get_their_share(weights: list[int], threads: int, rounds: int, seed: int) -> None:
     """Shops that always have jobs are served in proportion to their weights, at any time to within one turn each.
 
-    Jobs take any time, and some are given back or set aside instead of served.
+    Jobs take any time, and some are returned or set aside instead of served.
     """
     chance = random.Random(seed)
     gate = Gate[Ticket](threads=threads, max_aside=4)
@@ -408,7 +408,7 @@ class GateMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.out)
     @rule(data=st.data())
-    def give_back(self, data: st.DataObject) -> None:
+    def return_job(self, data: st.DataObject) -> None:
         ticket = self.leave(data)
         self.gate.returned(ticket)
         self.shops[ticket.shop].ready.insert(0, ticket)

@@ -41,13 +41,13 @@ class Asked(Bench):
 
     def halt(self, verdict: Halted = BAD_TOKEN) -> None:
         """Have a job of acme answered like this; it stays the shop's first."""
-        self.give_back(self.take(), verdict)
+        self.return_job(self.take(), verdict)
 
     def refuse(self, job: Job) -> Delivery:
         """Have the job that goes next, which is to be this one, answered by a page."""
         delivery = self.take()
         assert delivery.job == job
-        self.give_back(delivery, A_PAGE)
+        self.return_job(delivery, A_PAGE)
         return delivery
 
     def pass_by(self, microseconds: int) -> None:

@@ -16,7 +16,7 @@ from worker.errors import DeadLetterError, StoreError
 from worker.instants import SECOND, to_datetime
 from worker.limits.adaptive import RECOVERY
 from worker.model.controls import EVERY_SHOP, Controls
-from worker.model.dispositions import Disposition, Fenced, Finish, GiveBack, Later
+from worker.model.dispositions import Disposition, Fenced, Finish, Later, Return
 from worker.model.job import Customer, Job
 from worker.model.result import Outcome
 from worker.model.verdicts import Halted, Refused, Rejected, Retry, Sent, Throttled, Verdict
@@ -214,11 +214,11 @@ class Bench:
         self.report(delivery, finish)
         return finish
 
-    def give_back(self, delivery: Delivery, verdict: Verdict) -> None:
-        """Report the job as given back after a call, released as the dispatcher does it."""
+    def return_job(self, delivery: Delivery, verdict: Verdict) -> None:
+        """Report the job as returned after a call, released as the dispatcher does it."""
         assert delivery.grant is not None
         self.store.release(delivery.request, delivery.grant.epoch, called=True)
-        self.report(delivery, GiveBack(delivery.grant.epoch, verdict=verdict))
+        self.report(delivery, Return(delivery.grant.epoch, verdict=verdict))
 
     def count(self, name: str) -> float | None:
         return self.counted.get_sample_value(name, {"shop": "acme"})
@@ -314,7 +314,7 @@ def test_a_throttled_shop_takes_its_grants_back() -> None:
     assert granted > 1
     bench.store.release(delivery.request, delivery.grant.epoch, called=True)
     throttled = Throttled(429, "rate_limit_exceeded", "shop", SECOND)
-    bench.report(delivery, GiveBack(delivery.grant.epoch, "shop", NOON + SECOND, throttled))
+    bench.report(delivery, Return(delivery.grant.epoch, "shop", NOON + SECOND, throttled))
     assert len(bench.port.events("released")) == granted
     assert bench.consumer.gate.waiting("acme") == 4
 
@@ -360,7 +360,7 @@ def test_closures_are_noted_in_the_store(bench: Bench) -> None:
     assert delivery.grant is not None
     halted = Halted(401, "invalid_token", None, every_shop=False)
     bench.store.release(delivery.request, delivery.grant.epoch, called=True)
-    bench.report(delivery, GiveBack(delivery.grant.epoch, verdict=halted))
+    bench.report(delivery, Return(delivery.grant.epoch, verdict=halted))
     limits = delivery.request.limits
     assert bench.store.inspect("acme", limits).closure == Closure("halted", "invalid_token", NOON + FIRST_PAUSE)
     assert bench.store.inspect("zeta", limits).closure is None
@@ -374,7 +374,7 @@ def test_closures_are_noted_in_the_store(bench: Bench) -> None:
 
 
 def test_fenced(bench: Bench) -> None:
-    """An overtaken job is given back without a word to anybody else."""
+    """A job that another worker took over is requeued, and nothing is published about it."""
     bench.offer(make_job())
     bench.report(bench.take(), Fenced(SENT))
     assert bench.port.done[1:] == [("requeue", make_job())]
@@ -382,7 +382,7 @@ def test_fenced(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("called", [True, False])
-def test_given_back(called: bool) -> None:
+def test_returned(called: bool) -> None:
     """A job that was not done is the next of its shop."""
     bench = Bench(max_in_flight=1)
     bench.offer(make_job(1), make_job(2))
@@ -390,7 +390,7 @@ def test_given_back(called: bool) -> None:
     assert delivery.grant is not None
     bench.store.release(delivery.request, delivery.grant.epoch, called=called)
     verdict = Throttled(429, "rate_limit_exceeded", None, None) if called else None
-    bench.report(delivery, GiveBack(1, verdict=verdict))
+    bench.report(delivery, Return(1, verdict=verdict))
     assert bench.port.events("released") == [("released", make_job(1), 1, called)]
     assert bench.take().job == make_job(1)
 
@@ -401,7 +401,7 @@ def test_customer_throttled(bench: Bench) -> None:
     delivery = bench.take()
     assert delivery.grant is not None
     bench.store.release(delivery.request, delivery.grant.epoch, called=True)
-    bench.report(delivery, GiveBack(1, "customer", NOON + 2 * SECOND))
+    bench.report(delivery, Return(1, "customer", NOON + 2 * SECOND))
     assert bench.take().job == make_job(2)
     assert bench.clock.now() == NOON
     assert bench.take().job == make_job(1)
@@ -412,7 +412,7 @@ def test_customer_throttled_for_long(bench: Bench) -> None:
     """A customer that is throttled for long has its job deferred, and that is counted."""
     bench.offer(make_job())
     until = NOON + LONGEST_ASIDE + 1
-    bench.report(bench.take(), GiveBack(1, "customer", until))
+    bench.report(bench.take(), Return(1, "customer", until))
     assert bench.port.events("delayed") == [("delayed", make_job(), until, None)]
     assert bench.count("referral_deferrals_total") == 1
 
@@ -423,7 +423,7 @@ def test_shop_throttled(bench: Bench) -> None:
     delivery = bench.take()
     assert delivery.grant is not None
     bench.store.release(delivery.request, delivery.grant.epoch, called=True)
-    bench.report(delivery, GiveBack(1, "shop", NOON + 3 * SECOND))
+    bench.report(delivery, Return(1, "shop", NOON + 3 * SECOND))
     assert bench.consumer.gate.reasons("acme") == {"throttled": NOON + 3 * SECOND}
     assert bench.take().shop == "zeta"
     assert bench.take().shop == "acme"
@@ -431,7 +431,7 @@ def test_shop_throttled(bench: Bench) -> None:
 
 
 def test_no_disposition(bench: Bench) -> None:
-    """An actor that raised has its job given back, and the shop rests longer each time, up to a minute."""
+    """An actor that raised has its job requeued, and the shop rests longer each time, up to a minute."""
     rests = []
     for number in range(8):
         bench.offer(make_job(number))
@@ -563,14 +563,14 @@ def test_halted_shop(bench: Bench) -> None:
     """A shop with a bad token is closed, probed by one job at a time, and open again after a good answer."""
     consumer = bench.consumer
     bench.offer(*(make_job(number) for number in range(6)), make_job(9, shop="zeta"))
-    bench.give_back(bench.take(), BAD_TOKEN)
+    bench.return_job(bench.take(), BAD_TOKEN)
     assert bench.port.events("shops_closed") == [("shops_closed", "acme", "halted")]
     assert consumer.gate.reasons("acme") == {"halted": NOON + FIRST_PAUSE}
     assert bench.take().shop == "zeta"
     probe = bench.take()
     assert (probe.job, bench.clock.now()) == (make_job(5), NOON + FIRST_PAUSE), "another than the one that was refused"
     assert next(consumer) is None
-    bench.give_back(probe, BAD_TOKEN)
+    bench.return_job(probe, BAD_TOKEN)
     assert consumer.gate.closed_until("acme") == bench.clock.now() + 2 * FIRST_PAUSE
     bench.clock.set(consumer.gate.closed_until("acme"))
     good = bench.take()
@@ -586,7 +586,7 @@ def test_a_version_is_refused_where_it_is_called(elsewhere: dict[str, str]) -> N
     shops = [make_shop("acme"), make_shop("beta"), make_shop("zeta", **elsewhere)]
     bench = Bench(ShopRegistry.of(*shops))
     bench.offer(make_job(), make_job(shop="beta"), make_job(shop="zeta"))
-    bench.give_back(bench.take(), OLD_VERSION)
+    bench.return_job(bench.take(), OLD_VERSION)
     assert bench.port.events("shops_closed") == [("shops_closed", "acme", "beta", "halted")]
     assert [bool(bench.consumer.gate.reasons(shop.slug)) for shop in shops] == [True, True, False]
     assert bench.take().shop == "zeta"
@@ -596,7 +596,7 @@ def test_every_shop_halted(bench: Bench) -> None:
     """An answer that concerns every shop closes them all; each opens by its own good answer."""
     consumer = bench.consumer
     bench.offer(*(make_job(number, shop=shop) for number in range(3) for shop in ("acme", "zeta")))
-    bench.give_back(bench.take(), OLD_VERSION)
+    bench.return_job(bench.take(), OLD_VERSION)
     for shop in ("acme", "zeta"):
         assert consumer.gate.reasons(shop) == {"halted": NOON + FIRST_PAUSE}
     probes = [bench.take(), bench.take()]
@@ -680,7 +680,7 @@ def test_a_new_credential_reopens(tmp_path: Path) -> None:
     shops.write_text('[shops.acme]\nkey_id = "k1"\nsecret_file = "acme.key"\n')
     bench = Bench(ShopRegistry.load(shops))
     bench.offer(*(make_job(number) for number in range(3)))
-    bench.give_back(bench.take(), BAD_TOKEN)
+    bench.return_job(bench.take(), BAD_TOKEN)
     assert bench.consumer.gate.reasons("acme") == {"halted": NOON + FIRST_PAUSE}
     (tmp_path / "acme.key").write_text("newer")
     deliveries = [bench.take() for _ in range(3)]
@@ -836,7 +836,7 @@ def test_a_job_whose_shop_has_left_the_file(bench: Bench) -> None:
     bench.clock.advance(HOUSEKEEPING // 2)
     bench.context.shops = ShopRegistry.of(make_shop("zeta"))
     assert delivery.grant is not None
-    bench.report(delivery, GiveBack(delivery.grant.epoch))
+    bench.report(delivery, Return(delivery.grant.epoch))
     assert bench.port.events("requeue") == [("requeue", job)]
     looked = bench.clock.now()
     assert next(bench.consumer) is None
@@ -936,7 +936,7 @@ A_PAGE = Refused(403, "http_403")
 
 def refuse(bench: Bench, delivery: Delivery) -> int:
     """Report that a page answered the call, as the dispatcher does; when the job is to come back."""
-    bench.give_back(delivery, A_PAGE)
+    bench.return_job(delivery, A_PAGE)
     ((_, job, until, _),) = bench.port.events("delayed")[-1:]
     assert job == delivery.job
     return int(until)
@@ -1069,7 +1069,7 @@ def test_a_429_of_one_job_alone(bench: Bench) -> None:
         bench.store.release(delivery.request, delivery.grant.epoch, called=True)
         verdict = Throttled(429, "rate_limit_exceeded", "shop", SECOND)
         hour = bench.clock.now() + 3600 * SECOND
-        bench.report(delivery, GiveBack(1, scope="customer", until=hour, verdict=verdict))
+        bench.report(delivery, Return(1, scope="customer", until=hour, verdict=verdict))
         serve(bench, 10 + number)
         delivery = come_back(bench, delivery)
     assert delivery.waits_alone
