@@ -1,6 +1,6 @@
 """The metrics endpoint of one process or of several that share a port.
 
-Nothing here imports ``prometheus_client`` with the module: it decides on import where values live.
+``prometheus_client`` decides on import where values live, so it is imported only inside the functions here.
 """
 
 import asyncio
@@ -19,26 +19,27 @@ import structlog
 
 from worker.clock import Clock
 from worker.instants import SECOND
-from worker.telemetry.http_server import Answer, Coalesced, HttpServer, PacedExecutor, Request, listen
+from worker.telemetry.coalescing import Coalesced, PacedExecutor
+from worker.telemetry.http_server import Answer, HttpServer, Request, listen
 from worker.telemetry.listeners import listener_on
 from worker.telemetry.metrics_folder import VARIABLE
 
 TAKE_OVER_SECONDS = 1.0
-"""How soon another process of the pod serves the port when the one that did is gone."""
+"""How soon another process of the pod serves the port when the one that served it has gone."""
 
 LONGEST_SILENCE_SECONDS = 120.0
-"""A consumer goes round once a second. What holds it up for longer than a few, connecting to a row of nodes that don't
-answer among them, ends well before."""
+"""How long a consumer's loop may be silent before `/livez` fails. It goes round once a second. Whatever holds it up for
+longer than a few seconds, such as connecting to several nodes that don't answer, ends well before this."""
 
 log = structlog.get_logger(__name__)
 
 
 class MetricsServer:
-    """Serves ``/metrics``, ``/livez`` and ``/readyz`` for all processes that share the folder; whichever binds the port
-    first.
+    """Serves ``/metrics``, ``/livez`` and ``/readyz`` for all processes that share the folder of values.
 
-    What they answer is told by the shared values alone, so that a process that hangs can't keep its siblings' probes.
-    Pages and probes are made in a thread each: a scrape, however long, holds up no probe.
+    The process that binds the port first serves it; the others wait until it has gone. Answers come from the shared
+    values alone, so a process that hangs can't falsify its siblings' probes. The server runs in a thread of its own,
+    and pages and probes are made in one more thread each: a scrape, however long, holds up no probe.
     """
 
     def __init__(self, host: str, port: int, clock: Clock) -> None:
@@ -50,21 +51,21 @@ class MetricsServer:
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
 
     def start(self) -> None:
-        """Begin to serve, or to wait for the port."""
+        """Start the thread, which serves or waits for the port; returns at once."""
         self._loop = asyncio.new_event_loop()
         self._thread.start()
 
     def close(self) -> None:
-        """Stop serving and give the port to a sibling."""
+        """Stop serving, so that a sibling can take the port; blocks until the thread has ended."""
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
 
     def _run(self) -> None:
-        # What asyncio has to say holds the addresses of both sides.
+        # asyncio's own messages hold the IP addresses of both sides.
         self._loop.set_exception_handler(
             lambda _, said: log.warning("metrics_server_failed", error=said.get("exception"))
         )
-        # It cancels what is still to be made for those who have asked.
+        # On leaving, the runner cancels pages that clients still wait for.
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
             runner.run(self._serve())
 
@@ -77,7 +78,7 @@ class MetricsServer:
                     listening = listen(self._host, self._port)
                 except OSError as error:
                     if not logged:
-                        self._tell(error)
+                        self._warn(error)
                     logged = True
                     with suppress(TimeoutError):
                         await asyncio.wait_for(self._stop.wait(), TAKE_OVER_SECONDS)
@@ -85,18 +86,18 @@ class MetricsServer:
                 with listening:
                     await server.serve(listening, self._stop)
 
-    def _tell(self, error: OSError) -> None:
+    def _warn(self, error: OSError) -> None:
         taken = {"host": self._host, "port": self._port, "problem": error.strerror}
         if error.errno != EADDRINUSE:
-            # An address that isn't here is a mistake.
+            # Not taken: this machine has no such address, which is a mistake in the configuration.
             log.warning("metrics_port_taken", **taken)
             return
         listener = listener_on(self._port)
         if listener is not None and listener.parent == os.getppid():
-            # A sibling serves for this process too.
+            # A sibling of the same parent serves for this process too.
             log.info("metrics_port_taken", by=str(listener), **taken)
             return
-        # Whoever asks the port is answered for others than this process: probes above all.
+        # Another program answers on the port, so probes and scrapes of it say nothing about this process.
         log.warning("metrics_port_taken", by=str(listener or "a process that can't be seen from here"), **taken)
 
 
@@ -113,9 +114,9 @@ class _Endpoint:
                 return await self._page_for(request)
             case "/livez":
                 values = await self._values.get()
-                return _told(_stuck(values, self._clock.now() + self._clock.ahead()))
+                return _probe_answer(_stuck(values, self._clock.now() + self._clock.ahead()))
             case "/readyz":
-                return _told(_unready(await self._values.get()))
+                return _probe_answer(_unready(await self._values.get()))
             case _:
                 return Answer(HTTPStatus.NOT_FOUND, b"there are /metrics, /livez and /readyz\n")
 
@@ -123,7 +124,7 @@ class _Endpoint:
         from prometheus_client import exposition, openmetrics
 
         zipped = exposition.gzip_accepted(request.headers.get("accept-encoding", ""))
-        # Of what may be asked for there are two forms, so that not everybody's wish is a page of its own.
+        # Two forms only, so that clients with odd wishes don't each make a page of their own.
         openly = "application/openmetrics-text" in request.headers.get("accept", "")
         kind = openmetrics.exposition.CONTENT_TYPE_LATEST if openly else exposition.CONTENT_TYPE_PLAIN_0_0_4
         text, compressed = await self._pages[openly].get()
@@ -132,17 +133,17 @@ class _Endpoint:
         return Answer(HTTPStatus.OK, text, kind)
 
 
-def _told(problems: Sequence[str]) -> Answer:
+def _probe_answer(problems: Sequence[str]) -> Answer:
     status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
     return Answer(status, f"{'; '.join(problems) or 'ok'}\n".encode())
 
 
 def _page(*, openly: bool) -> tuple[bytes, bytes]:
-    # As text and compressed: those who want either share a page; compressing it is a tenth of the work.
+    # As text and compressed, so that all clients share one page; compressing is a tenth of the work.
     from prometheus_client import CollectorRegistry, generate_latest, openmetrics
     from prometheus_client.multiprocess import MultiProcessCollector
 
-    _forget_the_dead()
+    _drop_dead_processes()
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # no types there
     text = openmetrics.exposition.generate_latest(registry) if openly else generate_latest(registry)  # type: ignore[no-untyped-call] # the first has no types
@@ -150,19 +151,19 @@ def _page(*, openly: bool) -> tuple[bytes, bytes]:
 
 
 _MEANWHILE = {"shops_file": "; calls go on by its last good version"}
-"""What goes on while a part is not there. Without RabbitMQ or the store no call starts."""
+"""What still works while a part is missing. Without RabbitMQ or the store no call starts."""
 
 _PROBED = frozenset({"referral_ready", "referral_unready", "referral_pump_timestamp_seconds", "referral_stuck_threads"})
 
 _Values = Mapping[tuple[str, str, str], float]
-"""By the metric's name, and the part and the reason that it is about."""
+"""Values by the metric's name, and by its labels ``part`` and ``reason``, empty where it has none."""
 
 
 def _probed_values() -> _Values:
     from prometheus_client.multiprocess import MultiProcessCollector
 
-    _forget_the_dead()
-    # Those of gauges of living processes alone: all together take as long as a scrape.
+    _drop_dead_processes()
+    # Only the files with living processes' gauges: reading all of them takes as long as a scrape.
     files = [str(path) for path in Path(os.environ[VARIABLE]).glob("gauge_live*.db")]
     return {
         (sample.name, sample.labels.get("part", ""), sample.labels.get("reason", "")): sample.value
@@ -185,7 +186,7 @@ def _unready(values: _Values) -> list[str]:
 def _stuck(values: _Values, now: int) -> list[str]:
     problems = []
     beat = values.get(("referral_pump_timestamp_seconds", "", ""), 0)
-    # 0: a process that has just begun.
+    # 0 means that a process has just started.
     if beat and now / SECOND - beat > LONGEST_SILENCE_SECONDS:
         problems.append(f"stuck: a consumer last went round {now / SECOND - beat:.0f} s ago")
     if threads := values.get(("referral_stuck_threads", "", ""), 0):
@@ -193,14 +194,14 @@ def _stuck(values: _Values, now: int) -> list[str]:
     return problems
 
 
-def _forget_the_dead() -> None:
-    # One that was killed could not say so itself, and its gauges would stand for ever.
+def _drop_dead_processes() -> None:
+    # A process that was killed could not sign off, and its gauges would be shown for ever.
     from prometheus_client.multiprocess import mark_process_dead
 
     for values in Path(os.environ[VARIABLE]).glob("gauge_live*.db"):
         pid = int(values.stem.rpartition("_")[2])
         if not _lives(pid):
-            # A probe may be made beside a page, and siblings sign off.
+            # The file may just be gone: a page and a probe run this at once, and siblings sign off.
             with suppress(FileNotFoundError):
                 mark_process_dead(pid)  # type: ignore[no-untyped-call] # no types there
 
@@ -212,14 +213,14 @@ def _lives(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    # A child that has ended and whose parent hasn't looked yet.
+    # A zombie still has its id: a child that has ended and that its parent hasn't waited for.
     with suppress(OSError, IndexError):
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     return True
 
 
 def mark_dead() -> None:
-    """Take this process's gauges out of the shared values; its counters stay, as their sums must not fall."""
+    """Take this process's gauges out of the shared values. Its counters stay, since their sums must not fall."""
     from prometheus_client.multiprocess import mark_process_dead
 
     if os.environ.get(VARIABLE):

@@ -1,12 +1,14 @@
-"""A small HTTP server that anybody on the network may try to hold up, and can't.
+"""A small HTTP server that no client on the network can hold up.
 
-It is for short questions about a process that has better things to do: GET and HEAD, one request a connection. What a
-connection costs is bounded from all sides: the length of a request, the seconds that it may take, the seconds that its
-answer may take, how many there are, and how many are taken a second. Where there are too many, the oldest that has not
-completed its request goes, and else the oldest: whoever asks in one piece, as probes do, is answered in time.
+It answers short questions about a process that has better things to do: GET and HEAD, one request a connection. What
+connections cost is bounded from all sides: the length of a request, the seconds that it and its answer may take, how
+many are open, and how many are accepted a second. Where too many are open, the oldest without a complete request is
+dropped, or else the oldest of all. So a client that sends its request in one piece, as probes do, is answered in time.
 
-Why none of the usual servers: waitress takes no further connection at its limit, and cheroot's threads wait for what is
-half sent. Of ten probes beside 1,000 half-sent requests, both answered none within 5 s.
+None of the usual servers does that: waitress accepts no further connection at its limit, and cheroot's threads wait for
+requests that are half sent. Of ten probes beside 1,000 half-sent requests, both answered none within 5 s.
+
+All of it runs in one asyncio loop, in the thread of whoever runs that.
 """
 
 import asyncio
@@ -17,58 +19,54 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
-from typing import Generic, TypeVar
 
 import structlog
 
 from worker.errors import raised_at
 
 MOST_CONNECTIONS = 200
+"""Open at once; beyond them one is dropped for each that is accepted."""
 
 ACCEPTED_AT_ONCE = 50
+"""Accepted in a row before the loop turns to the connections that are open."""
 
 ACCEPTED_PER_SECOND = 1000
-"""Taking one and dropping another costs 0.1 ms; at any pace, those who come again at once would have the process to
-themselves."""
+"""Accepting one and dropping another costs 0.1 ms. Without this bound, clients that reconnect at once would take the
+whole process."""
 
 WAITING_CONNECTIONS = 1024
-"""Connections that the kernel holds until they are taken: at most about a second."""
+"""Connections that the kernel holds until they are accepted: at most about a second."""
 
 LONGEST_HEAD = 16 * 1024
+"""Bytes of a request's first line and headers."""
 
 REQUEST_SECONDS = 5.0
+"""From accepting a connection to the end of its request."""
 
 GRACE_SECONDS = 0.1
-"""So much even the worst crowd leaves a request: it is on its way when its connection is taken."""
+"""Nobody is dropped as late within this time: an honest request is on its way when its connection is accepted."""
 
 ANSWER_SECONDS = 15.0
 """From the request to the last byte of its answer; Prometheus gives up after 10 s."""
 
 CHUNK = 64 * 1024
-
-RESTS = 4
-LONGEST_REST_SECONDS = 2.0
-"""After an answer, how many times as long as making it took nothing is made, and for how long at most: a page of 1,000
-shops takes a second and more, and a second Prometheus gives up after 10."""
+"""Bytes of an answer that are written at once, and that the kernel may hold of it."""
 
 LOG_SECONDS = 10.0
-"""Requests that are refused for the same reason make one line in so many seconds."""
+"""Requests that are refused for the same reason write one log line in so many seconds."""
 
 _REQUEST_LINE = re.compile(rb"([A-Z]{1,16}) (/[\x21-\x7e]*) HTTP/1\.[01]")
-
-T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A path without its query, and headers by their name in lower case."""
+    """A path without its query, and the headers by their names in lower case."""
 
     path: str
     headers: Mapping[str, str]
@@ -76,7 +74,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is sent; ``headers`` besides those of type, length and connection."""
+    """A response; ``headers`` are added to those of type, length and connection."""
 
     status: HTTPStatus
     body: bytes
@@ -92,23 +90,24 @@ class _RefusedError(Exception):
 
 
 class HttpServer:
-    """Answers on one listening socket; ``answer`` may take its time, and holds up nobody while it waits."""
+    """Answers on one listening socket. ``answer`` is a coroutine, so it holds up nobody while it waits."""
 
     def __init__(self, answer: Callable[[Request], Awaitable[Answer]]) -> None:
         self._answer = answer
-        # By their age: when the request of each is to be complete by where there are too many; inf: it is.
+        # In the order of their age: the time by which each request must be complete where too many are open; inf once
+        # it is complete.
         self._open: dict[asyncio.Task[None], float] = {}
         self._refusals = _Refusals()
 
     async def serve(self, listening: socket.socket, stop: asyncio.Event) -> None:
-        """Serve until told to stop; then every connection is dropped. The socket stays open."""
+        """Serve until ``stop`` is set, then drop every connection. The listening socket stays open."""
         accepting = asyncio.create_task(self._accept(listening))
         await stop.wait()
         tasks = [accepting, *self._open]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        # What is aborted is closed in the loop's next round.
+        # asyncio closes aborted connections in the loop's next round.
         await asyncio.sleep(0)
 
     async def _accept(self, listening: socket.socket) -> None:
@@ -118,7 +117,7 @@ class HttpServer:
                 try:
                     connection, _ = await loop.sock_accept(listening)
                 except OSError as error:
-                    # Else it's one that broke while it waited.
+                    # Another error belongs to one connection, which broke while it waited.
                     out_of_files = error.errno in (errno.EMFILE, errno.ENFILE)
                     self._refusals.count("out_of_files" if out_of_files else "not_accepted")
                     break
@@ -138,7 +137,7 @@ class HttpServer:
 
     def _forget(self, connection: socket.socket, task: asyncio.Task[None]) -> None:
         self._open.pop(task, None)
-        # Also of a task that had no time to begin.
+        # The task may have been cancelled before it began, so it can't close the connection itself.
         connection.close()
 
     async def _serve(self, connection: socket.socket) -> None:
@@ -146,7 +145,7 @@ class HttpServer:
         try:
             await self._converse(reader, writer)
         except (OSError, asyncio.IncompleteReadError):
-            # The other side has left, or is too slow to be told so.
+            # The client has left, or reads too slowly even to be told that.
             return
         finally:
             writer.transport.abort()
@@ -205,7 +204,7 @@ def _parsed(head: bytes) -> tuple[str, Request]:
 
 
 async def _send(writer: asyncio.StreamWriter, answer: Answer, *, body_wanted: bool) -> None:
-    """Send it and close; of a long one a part at a time, so that slow readers hold no copies of it."""
+    """Send the answer and close; a long one goes in parts, so that slow readers hold no copies of it."""
     lines = [
         f"HTTP/1.1 {answer.status.value} {answer.status.phrase}",
         f"Content-Type: {answer.content_type}",
@@ -219,61 +218,15 @@ async def _send(writer: asyncio.StreamWriter, answer: Answer, *, body_wanted: bo
     for begin in range(0, len(body), CHUNK):
         writer.write(body[begin : begin + CHUNK])
         await writer.drain()
-    # What is closed before all has left can't be aborted once it has.
+    # Everything must have left before the close: asyncio can't abort a closing connection that still has data.
     writer.transport.set_write_buffer_limits(high=0)
     await writer.drain()
     writer.close()
     await writer.wait_closed()
 
 
-class PacedExecutor:
-    """Where things are made one at a time, with a rest after each: who asks all the time, for whichever of them, has a
-    fifth of a core, or more where one takes longer than half a second.
-    """
-
-    def __init__(self, executor: Executor) -> None:
-        self._executor = executor
-        self._under_way = asyncio.Lock()
-        self._rests_until = 0.0
-
-    async def make(self, make: Callable[[], T], begun: Callable[[], None]) -> T:
-        """Wait for its turn, say that it has ``begun``, and make it in the executor. Raises what making it raises."""
-        loop = asyncio.get_running_loop()
-        async with self._under_way:
-            await asyncio.sleep(self._rests_until - loop.time())
-            begun()
-            began = loop.time()
-            try:
-                return await loop.run_in_executor(self._executor, make)
-            finally:
-                self._rests_until = loop.time() + min(RESTS * (loop.time() - began), LONGEST_REST_SECONDS)
-
-
-class Coalesced(Generic[T]):
-    """Makes what many ask for, once for all who wait, so that nobody makes the process work by asking often.
-
-    Whoever asks gets what was begun to be made after that.
-    """
-
-    def __init__(self, make: Callable[[], T], workshop: PacedExecutor) -> None:
-        """``make`` runs in the workshop, with all else that is made there never twice at once."""
-        self._make = make
-        self._workshop = workshop
-        self._next: asyncio.Task[T] | None = None
-
-    async def get(self) -> T:
-        """Raises what making it raises."""
-        if self._next is None:
-            self._next = asyncio.create_task(self._workshop.make(self._make, self._begun))
-        # Who leaves leaves it to the others.
-        return await asyncio.shield(self._next)
-
-    def _begun(self) -> None:
-        self._next = None
-
-
 class _Refusals:
-    """Tells in the log what was refused, a line for each kind once in a while: who asks too much is not to fill it."""
+    """Logs what was refused, one line for each reason in ten seconds, so that no client can fill the log."""
 
     def __init__(self) -> None:
         self._untold: Counter[str] = Counter()
@@ -296,7 +249,7 @@ def listen(host: str, port: int) -> socket.socket:
     if host == "::":
         with suppress(OSError):
             return _listen(socket.AF_INET6, host, port, dualstack=True)
-        # A kernel without IPv6; where it's the port that is taken, that is told now.
+        # Either the kernel has no IPv6, or the port is taken; then this second attempt raises that.
         host = "0.0.0.0"  # noqa: S104 - all addresses are asked for
     return _listen(socket.AF_INET6 if ":" in host else socket.AF_INET, host, port)
 
@@ -308,7 +261,8 @@ def _listen(family: int, host: str, port: int, *, dualstack: bool = False) -> so
         backlog=WAITING_CONNECTIONS,
         dualstack_ipv6=dualstack and socket.has_dualstack_ipv6(),
     )
-    # Connections inherit them: else the kernel keeps megabytes for each of those who don't read.
+    # Accepted connections inherit these bounds. Without them the kernel holds megabytes for each client that doesn't
+    # read.
     made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, CHUNK)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, LONGEST_HEAD)
     made.settimeout(0)

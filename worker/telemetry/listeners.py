@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+# The state LISTEN in /proc/net/tcp.
 _LISTENING = "0A"
 
 
@@ -21,13 +22,13 @@ class Listener:
 
 
 def listener_on(port: int) -> Listener | None:
-    """Who accepts TCP connections on the port, on whichever address; None where that can't be seen.
+    """The process that accepts TCP connections on the port, on whichever address; None where that can't be seen.
 
-    Reads some files per process of the machine: for once, not for a loop.
+    Reads several files of each process on the machine, so call it once for an error message, never in a loop.
     """
     sockets = {f"socket:[{inode}]" for inode in _inodes(port)}
     for process in Path("/proc").glob("[0-9]*") if sockets else ():
-        # Others' processes can't be looked into, and any may end meanwhile.
+        # Other users' processes can't be read, and any process may end meanwhile.
         with suppress(OSError):
             if any(_target(file) in sockets for file in (process / "fd").iterdir()):
                 head, _, rest = (process / "stat").read_text().rpartition(")")

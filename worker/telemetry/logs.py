@@ -1,7 +1,8 @@
 """Structured logs on stderr: one record a line, whatever it holds, without addresses and secrets.
 
-Every record of every library passes here. Writing one never raises and never ends the process: what can't be shown is
-named instead, and a line for which nobody listens any more is dropped.
+Every record of every library passes here, on the thread that logs it. Writing a record never raises: one that can't be
+shown is replaced by a line that says so, and a line that nobody reads any more is dropped. Writing may block while
+whoever reads stderr is slow.
 """
 
 import logging
@@ -27,28 +28,29 @@ LONGEST_TEXT = 4096
 """Characters of one value that are written."""
 
 LONGEST_LINE = 65_536
-"""A longer record is told by its place only; many collectors of logs cut or drop longer lines."""
+"""Of a longer record only its place is written; many log collectors cut or drop longer lines."""
 
+# Of what one value of a record may hold: levels of nesting, items of a level, and of an exception frames and causes.
 _DEEPEST = 4
 _MOST_ITEMS = 100
 _MOST_FRAMES = 20
 _MOST_CAUSES = 5
 
 _SPEAKS_PLAINLY = (ReferralError, OSError, ImportError)
-"""Whose text is written: ours and the system's. Any other's may quote what it was working on, a customer included."""
+"""Errors whose text is written: ours and the system's. Another's text may quote its input, a customer included."""
 
 
 def configure(level: Level, form: Form) -> None:
-    """Send structlog's and the standard library's records to stderr as it is now; replaces what was set before.
+    """Send structlog's and the standard library's records to what ``sys.stderr`` is now; replaces an earlier setup.
 
-    Exceptions that nobody catches become a record too, in the main thread and in any other.
+    Exceptions that nobody catches become records too, in every thread.
     """
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    # Plain strings and numbers are all that is left to render, so that no renderer asks a foreign object for its repr.
+    # `_present` leaves only plain strings and numbers, so no renderer calls a foreign object's repr.
     renderer: list[structlog.typing.Processor] = (
         [structlog.processors.JSONRenderer(to_json)]
         if form == "json"
@@ -62,7 +64,7 @@ def configure(level: Level, form: Form) -> None:
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
-        # Loggers are made at import; what is configured later must reach them too.
+        # Loggers are made at import, before this configuration, and must follow it all the same.
         cache_logger_on_first_use=False,
     )
     handler = _Handler(sys.stderr)
@@ -71,7 +73,7 @@ def configure(level: Level, form: Form) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                _tell_exception,
+                _describe_exception,
                 _present,
                 *renderer,
             ],
@@ -80,7 +82,7 @@ def configure(level: Level, form: Form) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # Dramatiq tells of every message it moves, urllib3 of every connection: at DEBUG, and only when asked for.
+    # At DEBUG Dramatiq logs every message that it moves, and urllib3 every connection: too much even for DEBUG.
     for noisy in ("dramatiq", "urllib3"):
         logging.getLogger(noisy).setLevel(max(logging.getLevelName(level), logging.INFO))
     logging.captureWarnings(capture=True)
@@ -89,14 +91,15 @@ def configure(level: Level, form: Form) -> None:
 
 
 def follow_stderr() -> None:
-    """Write to what ``sys.stderr`` is now: beside a line of progress, records must begin on lines of their own."""
+    """Write to what ``sys.stderr`` is now: a progress line replaces it, so that records begin on lines of their own."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, _Handler):
             handler.setStream(sys.stderr)
 
 
 class _Handler(logging.StreamHandler[Any]):
-    # The standard library's prints a record that it can't write, arguments and all, and lets a RecursionError through.
+    # The standard library's handler prints a record that it can't format, with its arguments, which may be personal;
+    # and it lets a RecursionError through.
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -105,7 +108,7 @@ class _Handler(logging.StreamHandler[Any]):
             line = _substitute(record, f"can't be written: {type(error).__name__}")
         if len(line) > LONGEST_LINE:
             line = _substitute(record, f"is {len(line)} characters long")
-        # A pipe that nobody reads any more, a full disk, a stream that is closed or was never there: whom to tell?
+        # A pipe without a reader, a full disk, a stream that is closed or never existed: nobody is left to be told.
         with suppress(OSError, ValueError, AttributeError):
             self.stream.write(line + self.terminator)
             self.stream.flush()
@@ -124,7 +127,7 @@ def _substitute(record: logging.LogRecord, problem: str) -> str:
     )
 
 
-def _tell_exception(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+def _describe_exception(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     told = event.pop("exc_info", None)
     error = sys.exc_info()[1] if told is True else told[1] if isinstance(told, tuple) else told
     if isinstance(error, BaseException):
@@ -133,7 +136,7 @@ def _tell_exception(_logger: Any, _method: str, event: structlog.typing.EventDic
 
 
 def describe(error: BaseException) -> str:
-    """An exception and its causes in one line: kinds and places, and the words of those that quote nobody."""
+    """An exception and its causes in one line: their kinds and places, and the texts of those that quote no input."""
     told = []
     for cause in _causes(error):
         text = f": {cause}" if isinstance(cause, _SPEAKS_PLAINLY) else ""
@@ -153,7 +156,8 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _present(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    # Before rendering: a line of JSON that is masked afterwards would lose its escapes' ends with the addresses.
+    # Masked before rendering: in a rendered line of JSON, an address may end within an escape, and masking would cut
+    # it.
     return {_text(key): _plain(value, _DEEPEST) for key, value in event.items()}
 
 
@@ -178,7 +182,7 @@ def _text(value: object) -> str:
 
 
 def _in_one_line(_logger: Any, _method: str, line: Any) -> str:
-    # A terminal would carry out what is in it, and a newline would begin a record that isn't one.
+    # A terminal would execute escape sequences in the line, and a newline would begin a forged record.
     return one_line(line)
 
 

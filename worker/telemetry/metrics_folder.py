@@ -1,9 +1,9 @@
-"""The folder of the values that the worker processes of one parent count into.
+"""The folder of the values that all worker processes of one parent count into.
 
-Each parent's is a new one, in the folder that ``PROMETHEUS_MULTIPROC_DIR`` names or in the temporary one, and is locked
-for as long as one of its processes lives. So several workers may be given one place, which may hold other things too:
-what is removed there are folders of this name that nobody holds. The lock counts across containers that share the
-place, whose process ids mean nothing to each other.
+Each parent gets a new folder, inside the one that ``PROMETHEUS_MULTIPROC_DIR`` names or the temporary one. It is locked
+for as long as one of its processes lives. So several workers can be given one place, which may hold other things too:
+only folders of this module's name that nobody has locked are removed there. A lock also counts between containers that
+share the place, whose process ids mean nothing to each other.
 """
 
 import fcntl
@@ -19,58 +19,60 @@ from worker.private_files import private_folder
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 ROOM = 4 * 1024 * 1024
-"""Bytes that must be free for the shared values at a process's start: those of a thousand shops take 2 MB and more."""
+"""Bytes that must be free at a process's start: the shared values of a thousand shops take 2 MB and more."""
 
 _NAME = "referral-metrics-"
 
 
 def prepare_shared_metrics() -> Path:
-    """Make an empty folder for values that several processes count into, and name it in the environment.
+    """Make an empty folder for the shared values, and name it in the environment for the processes to come.
 
-    Must run before :mod:`worker.telemetry.metrics` is imported, in the parent of the processes that share the folder;
-    at the end the parent calls :func:`discard_shared_metrics`.
+    Must run in the parent of the processes that share the folder, before a module of :mod:`worker.telemetry.metrics` is
+    imported. At the end the parent calls :func:`discard_shared_metrics`.
 
     Raises:
       ConfigurationError: there is no place for it, or no room.
     """
     place = _place()
-    with _told(place):
+    with _as_configuration_errors(place):
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         _sweep(place)
         _check_room(place)
         folder = Path(tempfile.mkdtemp(prefix=f"{_name_of(os.getpid())}-", dir=place))
-        while not _hold(folder):
+        while not _lock(folder):
             folder = Path(tempfile.mkdtemp(prefix=f"{_name_of(os.getpid())}-", dir=place))
     os.environ[VARIABLE] = str(folder)
     return folder
 
 
 def shared_metrics_of_parent() -> Path:
-    """Name the folder that all worker processes of one parent share, where the parent did not: see
-    :func:`prepare_shared_metrics`. The parent's start time keeps it apart from an earlier process with its number.
+    """Name the folder that all worker processes of one parent share, where the parent has not prepared one.
+
+    That is so under Dramatiq's own command. The folder's name is made of the parent's process id and start time, which
+    keep it apart from that of an earlier process with the same id.
 
     Raises:
-      ConfigurationError: there is no place for it, or no room; or it is somebody else's.
+      ConfigurationError: there is no place or no room for it, or another user owns it.
     """
     name = _name_of(os.getppid())
     place = _place()
     prepared = Path(os.environ.get(VARIABLE, ""))
     folder = prepared if prepared.name.startswith(f"{name}-") else place / name
-    with _told(place):
+    with _as_configuration_errors(place):
         place.mkdir(mode=0o700, exist_ok=True)
         if folder != prepared:
             _sweep(place)
         _check_room(place)
-        # Anybody can guess the name.
+        # Anybody can guess the name and make the folder first; that is refused.
         private_folder(folder)
-        while not _hold(folder):
+        while not _lock(folder):
             private_folder(folder)
     os.environ[VARIABLE] = str(folder)
     return folder
 
 
 def discard_shared_metrics(folder: Path) -> None:
-    """Remove the folder with its values; the processes that counted into it have ended."""
+    """Remove the folder with its values, once the processes that counted into it have ended."""
     for values in folder.glob("*.db"):
         values.unlink(missing_ok=True)
     with suppress(OSError):
@@ -86,12 +88,12 @@ def _place() -> Path:
             raise ConfigurationError(
                 f"no temporary folder can be written to: name one by TMPDIR, or one for metrics alone by {VARIABLE}"
             ) from None
-    # One of ours: this process was started anew by SIGHUP, or by a worker.
+    # A folder of ours in the variable: this process was restarted by SIGHUP, or started by a worker.
     return Path(named).parent if Path(named).name.startswith(_NAME) else Path(named)
 
 
 @contextmanager
-def _told(place: Path) -> Iterator[None]:
+def _as_configuration_errors(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -109,7 +111,7 @@ def _name_of(pid: int) -> str:
 
 
 def _check_room(place: Path) -> None:
-    # prometheus_client maps files with holes into memory: with the disk full, counting would be SIGBUS.
+    # prometheus_client maps files with holes into memory. With the disk full, counting would raise SIGBUS, which kills.
     try:
         with tempfile.TemporaryFile(dir=place) as file:
             os.posix_fallocate(file.fileno(), 0, ROOM)
@@ -119,9 +121,9 @@ def _check_room(place: Path) -> None:
         ) from None
 
 
-def _hold(folder: Path) -> bool:
-    # Until the process ends, since nothing closes it; a child that is forked holds it too. False: another process has
-    # swept the folder away before it was held.
+def _lock(folder: Path) -> bool:
+    # Locks the folder until this process ends: nothing closes the descriptor, and forked children inherit it. False if
+    # another process removed the folder before it was locked.
     try:
         held = _opened(folder)
     except FileNotFoundError:
@@ -136,7 +138,7 @@ def _hold(folder: Path) -> bool:
 
 
 def _sweep(place: Path) -> None:
-    # What was killed left its folder.
+    # A worker that was killed could not remove its folder.
     for folder in place.glob(f"{_NAME}*"):
         with suppress(OSError):
             left = _opened(folder)

@@ -1,4 +1,4 @@
-"""A catalogue that fills itself as metrics are made: what docs/metrics.md, dashboards and alerts are held to."""
+"""A catalogue that fills itself as metrics are made; docs/metrics.md, dashboards and alerts are tested against it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _MODES: dict[Merge, Literal["livesum", "livemin", "livemax", "livemostrecent"]] 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One metric as Prometheus shows it. ``merge`` is how the values of a pod's processes become one."""
+    """One metric as Prometheus shows it. ``merge`` says how the values of a pod's processes become one."""
 
     name: str
     kind: Kind
@@ -29,7 +29,10 @@ class Entry:
 
 
 class Catalogue:
-    """Makes metrics in a registry and remembers them. A process that has ended leaves its counts and no gauge."""
+    """Makes metrics in a registry and remembers them.
+
+    A process that has ended leaves its counts, so that sums never fall, and none of its gauges.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
@@ -41,7 +44,7 @@ class Catalogue:
         return Counter(name, text, labels, registry=self._registry)
 
     def gauge(self, name: str, text: str, *labels: str, merge: Merge) -> Gauge:
-        """A gauge."""
+        """A gauge, which is merged only from processes that live."""
         self.entries.append(Entry(name, "gauge", text, labels, merge))
         return Gauge(name, text, labels, registry=self._registry, multiprocess_mode=_MODES[merge])
 

@@ -1,7 +1,7 @@
-"""How many series there can be, whatever shops come and whatever codes the outside world makes up.
+"""Bounds the number of series, however many shops there are and whatever codes the outside world makes up.
 
-A pod with ``SHOPS`` shops shows at most 25 series a shop from the start, ``EXTRA_SERIES`` that come with use and about
-300 that tell no shop: under 30,000.
+A pod with ``SHOPS`` shops shows at most 25 series a shop from the start, ``EXTRA_SERIES`` that appear with use, and
+about 300 without a shop: under 30,000.
 """
 
 import re
@@ -13,30 +13,30 @@ RESPONSE_CODES: tuple[str, ...] = ("ok", *DOCUMENTED_CODES, "other")
 """Values of the ``code`` label that every shop shows from the start, at 0."""
 
 SHOPS = 1000
-"""Shops that have a label of their own unless a setting says fewer."""
+"""Shops that have a label of their own, unless a setting allows fewer."""
 
 OTHER_SHOPS = "_other"
-"""The label of the shops beyond; no slug begins like that."""
+"""The label that all further shops share; no slug begins with an underscore."""
 
 UNLISTED_CODES = 20
-"""Codes of the shops' own rules that are shown by name: the first that a process meets. The rest is ``other``."""
+"""Codes of shops' own rules that are shown by name: the first that a process meets. The rest count as ``other``."""
 
 EXTRA_SERIES = 4000
-"""Series of a shop that come with use (another code, a reason to be closed): so many in a process, then they are
-counted under ``other`` or :data:`OTHER_SHOPS`."""
+"""Series with a shop that appear with use, such as another code or a reason to be closed. A process shows so many; then
+it counts under ``other`` or :data:`OTHER_SHOPS`."""
 
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 class ShopLabels:
-    """Which shops have a label of their own: the fastest by the shops file, for as long as the process lives."""
+    """Which shops have a label of their own: the fastest by the shops file. They keep it while the process lives."""
 
     def __init__(self, most: int) -> None:
         self._free = most
         self._labels: dict[str, str] = {}
 
     def admit(self, rates: Mapping[str, float]) -> None:
-        """Give what labels there are to shops (calls a second by slug) that have none yet, the fastest first."""
+        """Give the labels that are left to shops without one, the fastest first (``rates``: calls a second)."""
         new = sorted((slug for slug in rates if slug not in self._labels), key=lambda slug: -rates[slug])
         for slug in new[: self._free]:
             self._labels[slug] = slug
@@ -48,7 +48,7 @@ class ShopLabels:
 
 
 class CodeLabels:
-    """Labels of verdicts: documented codes and our own, and a few of those that nobody has listed."""
+    """Labels of verdicts: documented codes, our own, and a few of the codes that nobody documents."""
 
     def __init__(self) -> None:
         self._unlisted: set[str] = set()
@@ -66,14 +66,14 @@ class CodeLabels:
 
 
 class Budget:
-    """Series that come with use, up to a number."""
+    """Series that appear with use, up to a number."""
 
     def __init__(self, most: int = EXTRA_SERIES) -> None:
         self._most = most
         self._taken: set[tuple[str, ...]] = set()
 
     def has(self, *series: str) -> bool:
-        """Whether the series may be shown: it is already, or there is room for it now."""
+        """Whether the series may be shown: it is shown already, or there is room for it, which is then taken."""
         if series in self._taken:
             return True
         if len(self._taken) >= self._most:

@@ -18,7 +18,7 @@ from worker.telemetry.metrics.labels import OTHER_SHOPS, RESPONSE_CODES, SHOPS, 
 from worker.telemetry.metrics.series import Series
 
 USUAL_CALL_SECONDS = 0.25
-"""How long a call is taken to last until some have been made."""
+"""The length of a call that is assumed until some have been made."""
 
 NEWEST_CALL = 0.02
 """The share of a call in the mean length of recent ones: it follows a change within about fifty calls."""
@@ -31,8 +31,8 @@ K = TypeVar("K")
 
 @dataclass(frozen=True, slots=True)
 class ShopView:
-    """A shop at a moment: why it is closed besides its pace, what the limits would let run, the calls left today (None:
-    not known)."""
+    """A shop at one moment: why it is closed (its pace apart), what its limits would let run, and today's remaining
+    calls (None: not known)."""
 
     shop: str
     closed: frozenset[str]
@@ -43,8 +43,8 @@ class ShopView:
 class Metrics(Series):
     """The metrics of one process. Label values are bounded: see :mod:`worker.telemetry.metrics.labels`.
 
-    ``most_shops`` is how many shops have a label of their own. Any thread may count; what shows shops is the
-    consumer's.
+    ``most_shops`` is how many shops have a label of their own. Any thread may count. Methods named ``show_…`` are for
+    the consumer's thread alone. Nothing here blocks; with shared values it writes to a file that is mapped into memory.
     """
 
     def __init__(self, registry: CollectorRegistry, *, most_shops: int = SHOPS) -> None:
@@ -65,7 +65,8 @@ class Metrics(Series):
             self.verifications.labels(result)
         for part in READY_PARTS:
             self.ready.labels(part)
-        # Finding a series by its labels takes as long as counting into it, so what each job counts is found once.
+        # Finding a series by its labels takes as long as counting into it. So the series that every job counts into are
+        # found once and kept.
         self._responses_of = cache(self._find_response)
         self._results_of = cache(self._find_result)
         self._in_flight_of = cache(self._find_in_flight)
@@ -75,7 +76,7 @@ class Metrics(Series):
         self._unanswered = self.call_duration.labels("false")
 
     def show_ready(self, part: str, reason: str | None) -> None:
-        """Show whether a part is there: None, or else the word for what is wrong with it."""
+        """Show whether a part works: None, or the word for what is wrong with it."""
         self.ready.labels(part).set(reason is None)
         before = self._unready.get(part)
         if reason != before:
@@ -113,7 +114,7 @@ class Metrics(Series):
         self._responses_of(shop, self._code_of.of(verdict)).inc()
         unanswered = isinstance(verdict, Retry | Unknown)
         (self._unanswered if unanswered else self._answered).observe(seconds)
-        # Two threads at once may lose a call of it, which a mean of fifty bears.
+        # Not locked: two threads at once may lose one call, which hardly moves a mean of fifty.
         self._call_seconds += (seconds - self._call_seconds) * NEWEST_CALL
         if isinstance(verdict, Unknown):
             self.unknowns.labels(verdict.code).inc()
@@ -123,7 +124,7 @@ class Metrics(Series):
         self.verifications.labels({Found: "found", Missing: "missing"}.get(type(reading), "failed")).inc()
 
     def repeated(self, verdict: Verdict) -> None:
-        """Count a call that is to be made again."""
+        """Count a call that will be repeated, by the verdict of the last one."""
         self.retries.labels(self._code_of.of(verdict)).inc()
 
     def finished(self, shop: str, outcome: Outcome) -> None:
@@ -135,7 +136,7 @@ class Metrics(Series):
         self.deferrals.labels(self._label_of.of(shop)).inc()
 
     def store_answered(self, seconds: float, failed: int) -> None:
-        """Count a round trip to the store, ``failed`` commands of which it did not carry out."""
+        """Count a round trip to the store, of which ``failed`` commands were not carried out."""
         self.store_duration.observe(seconds)
         if failed:
             self.store_errors.inc(failed)
@@ -146,7 +147,7 @@ class Metrics(Series):
             self.effective_rate.labels(shop).set(rate)
 
     def show_credential(self, shop: str, expires_at: float) -> None:
-        """Show when a shop's token ends (Unix time)."""
+        """Show when a shop's ready-made token expires (Unix time)."""
         if self._label_of.of(shop) == shop:
             self.credential_expiry.labels(shop).set(expires_at)
 
@@ -155,7 +156,7 @@ class Metrics(Series):
         self.capacity.set(threads / max(self._call_seconds, 0.001))
 
     def show_shops(self, views: Iterable[ShopView]) -> None:
-        """Show shops as they are; one that is not among them has nothing to run and is open."""
+        """Show shops as they are now; a shop that is left out is shown as open, with nothing to run."""
         closed: dict[tuple[str, str], float] = defaultdict(float)
         runnable: dict[str, float] = defaultdict(float)
         quota: dict[str, float] = {}
@@ -168,7 +169,7 @@ class Metrics(Series):
                 runnable[label] += view.runnable_jobs_per_second
             if view.quota_left is not None and label != OTHER_SHOPS:
                 quota[label] = view.quota_left
-        # Only what has changed: finding a series and writing it costs as much as all the rest, a thousand times over.
+        # Only changes are written: for a thousand shops, finding and writing each series costs as much as all the rest.
         for pair, number in _changes(self._closed, closed):
             self.shop_closed.labels(*pair).set(number)
         for label, rate in _changes(self._runnable, runnable):
@@ -192,7 +193,7 @@ class Metrics(Series):
 
 
 def _changes(before: Mapping[K, float], now: Mapping[K, float]) -> Iterator[tuple[K, float]]:
-    # What is gone is 0.
+    # A key that is missing now counts as 0: a gauge keeps its last value until it is set.
     for key in before.keys() | now.keys():
         value = now.get(key, 0)
         if value != before.get(key):

@@ -7,9 +7,13 @@ from worker.telemetry.metrics.catalogue import Catalogue
 CALL_BUCKETS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 7.5, 10, 15, 20, 30)
 """Refer2 holds a call back for up to 5 s; 10 s is what the objective counts as good; 20 s is the deadline."""
 
+# In queues: up to the week that a paused campaign may wait.
 QUEUE_BUCKETS = (0.01, 0.1, 1, 10, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 86_400, 3 * 86_400, 7 * 86_400)
+# In a worker's hands: a grant is used within milliseconds, and no delivery is held over 10 minutes.
 HELD_BUCKETS = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 30, 60, 300, 600)
+# Confirms: a write to disk on most of a queue's nodes.
 BROKER_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30)
+# Round trips to the store, up to its time-out of 0.5 s.
 STORE_BUCKETS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5)
 
 
@@ -180,7 +184,7 @@ class Series:
             buckets=STORE_BUCKETS,
         )
         self.store_errors = made.counter(
-            "referral_store_errors_total", "Commands that the store did not carry out for all that is known."
+            "referral_store_errors_total", "Commands to the store that failed, or whose reply was lost."
         )
         self.started = made.gauge(
             "referral_start_timestamp_seconds", "Unix time when the newest process of the worker began.", merge="max"
