@@ -124,6 +124,7 @@ TOPICS = {
     "scheduling/test_halted.py": "halted shops and suspect jobs: breakers, token probe and gate in one consumer",
     "scheduling/test_wall.py": "one customer's wall of jobs: gate, store and delay queues on virtual time",
     "store/test_ledger_model.py": "the ledger's promises over every order of events, searched by ledger_model",
+    "store/test_units.py": "the table of docs/store.md that shows both stores' units side by side",
     "test_docs.py": "docs/, README and CONTRIBUTING",
     "test_dramatiq_contract.py": "what we lean on in Dramatiq beyond its documentation",
     "test_layers.py": ".importlinter, and this list",
