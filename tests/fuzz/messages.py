@@ -12,9 +12,9 @@ from tests.fuzz.promises import shown, told
 from tests.fuzz.target import Target, folder, parts
 from worker.campaigns.dedup import ResultIndex
 from worker.campaigns.results_file import COLUMNS, Format, ResultsFile
-from worker.cli.collect import _Target as Collected
-from worker.cli.dead.commands import _cell, _row, _whole
-from worker.cli.dead.replay import _message
+from worker.cli.collect import Output
+from worker.cli.dead.republish import message_of
+from worker.cli.dead.view import cell_of, row_of, whole_of
 from worker.errors import DeadLetterError, DeadReason
 from worker.model.job import is_expired
 from worker.model.message import decode_message, encode_message
@@ -82,14 +82,14 @@ def _collected(body: bytes, *, known: bool) -> None:
     for form in forms:
         with folder() as place:
             path = place / f"results.{form}"
-            with ResultIndex() as seen, closing(Collected(ResultsFile(path, form), seen)) as first:
+            with ResultIndex() as seen, closing(Output(ResultsFile(path, form), seen)) as first:
                 refused = first.take([(1, body), (2, body)])
                 assert refused in ([], [1, 2])
                 assert not (known and refused)
                 rows = 0 if refused else 1
                 assert first.outcomes.total() == first.repeated == rows
             assert len(_rows(path.read_bytes().decode(), form)) == rows
-            with ResultIndex() as seen, closing(Collected(ResultsFile(path, form), seen)) as again:
+            with ResultIndex() as seen, closing(Output(ResultsFile(path, form), seen)) as again:
                 assert again.known == rows
                 again.take([(1, body)])
                 assert again.repeated == rows
@@ -125,14 +125,14 @@ def letter(data: bytes) -> None:
     for text in (one.detail, one.campaign, one.job_id, one.worker_reason):
         assert isinstance(text, str | None)
     assert one.dead_at is None or one.dead_at.tzinfo is not None
-    for value in _row(one).values():
-        shown(_cell(value))
+    for value in row_of(one).values():
+        shown(cell_of(value))
     for reveal in (False, True):
-        assert json.loads(json.dumps(_whole(one, reveal=reveal)))
-    made = _message(one, None, None)
+        assert json.loads(json.dumps(whole_of(one, reveal=reveal)))
+    made = message_of(one, None, None)
     if isinstance(made, str):
         # Told in one cell of a line.
-        shown(_cell(made))
+        shown(cell_of(made))
     elif made.exchange == RESULTS:
         assert parse_result(made.body).job_id == one.job_id
     else:

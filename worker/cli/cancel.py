@@ -1,4 +1,4 @@
-"""``referrals cancel``: a campaign is called off."""
+"""``referrals cancel``: a campaign's jobs end without a call."""
 
 import difflib
 from collections.abc import Collection
@@ -8,7 +8,8 @@ import typer
 
 from worker.cli import console, options
 from worker.cli.settings import load
-from worker.cli.store import ask_each, check_shop, shared_store, some_of
+from worker.cli.shop_lookup import require_shop
+from worker.cli.store import ask_each, shared_store, some_of
 from worker.errors import StoreError, UsageError
 from worker.model.controls import EVERY_SHOP, Controls
 from worker.model.job import canonical
@@ -28,17 +29,17 @@ def cancel(
     yes: Annotated[bool, typer.Option("--yes", help="Cancel it even if no job of that name has been counted.")] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Call a campaign off: its jobs that have not started end with the result `cancelled`, without a call.
+    """Cancel a campaign: jobs that have not started end with the result `cancelled`, without a call.
 
-    Every worker knows within a second; a call that is under way ends as it ends. A job ends when a worker meets it:
-    one in a delay queue within the hour, one that waits behind others when its turn comes. Jobs that are published
-    later under the same name are cancelled too: the name is remembered for a year, or until --undo. What has ended
-    by then stays ended: after --undo it is called only if it is published again. How many jobs wait nobody counts by
-    campaign; their results do.
+    Every worker obeys within a second; calls under way finish normally. A job ends when a worker gets it: from a delay
+    queue within the hour, from a shop's queue when its turn comes. Jobs that are published later under the same name
+    are cancelled too: the name is remembered for a year, or until --undo. A job that has ended as cancelled stays so:
+    after --undo it is called only if it is published again. How many jobs are still to end can't be counted by
+    campaign; their results show it.
 
-    A name of which no job has been counted may be a mistake: it is refused (exit code 2) unless --yes is given, as
-    for a campaign that is yet to be published, or whose producer doesn't count. So is an --undo of what is not
-    cancelled. It works while the shops file is broken, too.
+    If no job of that name has been counted, the name may be a mistake. It is refused (exit code 2) unless --yes is
+    given, for a campaign that is not published yet or whose producer doesn't count its jobs. So is --undo of a campaign
+    that is not cancelled. This works even while the shops file is broken.
 
     Example: `referrals cancel spring --shop acme`
     """
@@ -48,10 +49,11 @@ def cancel(
     loaded = load()
     shops = readable_shops(loaded.shops)
     if shop is not None:
-        check_shop(shop, shops, loaded)
+        require_shop(shop, shops, loaded)
     of = shop or EVERY_SHOP
     where = f"in shop {shop}" if shop else "in every shop"
     with shared_store(loaded, "cancel") as store:
+        # A slip of the pen in a name would stop nothing while people believe that it did. So the name is checked first.
         before = store.controls()
         if undo:
             _refuse_nothing_to_undo(before, campaign, shop)
@@ -64,7 +66,7 @@ def cancel(
         "campaign": campaign,
         "shop": shop,
         "cancelled": not undo,
-        # "*" is every shop.
+        # "*" stands for every shop.
         "cancelled_for": sorted(of for name, of in controls.cancelled if name == campaign),
     }
     known = (campaign, of) in before.cancelled or (campaign, EVERY_SHOP) in before.cancelled
@@ -98,23 +100,24 @@ def _refuse_too_many(controls: Controls, campaign: str, of: str) -> None:
 
 
 def _refuse_unknown(store: CountersStore, campaign: str, shops: ReadableShops, shop: str | None) -> None:
-    place = f"in shop {shop}" if shop else "in any shop"
+    where = f"in shop {shop}" if shop else "in any shop"
     asked = [shop] if shop else [*shops.shops, *shops.others]
     try:
         names = {name for tallies in ask_each(store.tallies, asked) for name in tallies}
     except StoreError as error:
-        # To stop calls is worth more than to be sure.
+        # Stopping calls matters more than being sure of the name.
         console.say(f"could not check whether there is a campaign {campaign}: {error}")
         return
     known = {canonical(name) or "" for name in names}
+    # A shop counts a bounded number of campaigns by name and the others together: then any name may be right.
     if campaign in known or OTHER_CAMPAIGNS in known:
         return
     if shops.problems:
-        # Of a shop that can't be read from the file nothing has been asked.
+        # Shops that can't be read from the file were not asked, so the campaign may be one of theirs.
         console.say(f"could not check whether there is a campaign {campaign}: {shops.problems[0]}")
         return
     raise UsageError(
-        f"no job of a campaign {campaign} has been counted {place}, so nothing was done; {_counted(campaign, known)} "
+        f"no job of a campaign {campaign} has been counted {where}, so nothing was done; {_counted(campaign, known)} "
         "--yes cancels it anyway, for a campaign that is not published yet or whose producer doesn't count its jobs"
     )
 

@@ -1,4 +1,4 @@
-"""``referrals collect``: results from RabbitMQ into a file."""
+"""``referrals collect``: writes results from RabbitMQ to a file."""
 
 import signal
 import threading
@@ -25,7 +25,10 @@ from worker.rabbitmq.topology import RESULTS
 from worker.text.bounds import RESULT, loads
 
 POLL_SECONDS = 0.5
+"""Longest wait for results, after which a signal to stop is obeyed."""
+
 LONGEST_BACKOFF_SECONDS = 15.0
+"""Longest pause before RabbitMQ is tried again."""
 
 log = structlog.get_logger(__name__)
 
@@ -45,10 +48,11 @@ def collect(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Write results to a file, a row per job, and acknowledge them once they are on disk.
+    """Write results to a file, one row per job, and acknowledge them once they are on disk.
 
-    An existing file is gone on with: a job that it holds is not written again, unless it holds it as `expired` or
-    `cancelled` and the job was called after all: then the later row counts. SIGTERM and Ctrl-C end it cleanly.
+    An existing file is continued: a job that it holds is not written again. If the file has the job as `expired` or
+    `cancelled` and the job was called later, a second row is added, and that row counts. SIGTERM and Ctrl-C end the
+    command cleanly.
 
     Example: `referrals collect --out results.csv --until-idle 30`
     """
@@ -58,37 +62,37 @@ def collect(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     with ResultIndex() as seen:
-        target = _Target(ResultsFile(out, form), seen)
+        output = Output(ResultsFile(out, form), seen)
         try:
-            why = _collect(params, target, stop, until_idle)
+            why = _collect(params, output, stop, until_idle)
         finally:
-            target.close()
-    rows = [(outcome, f"{number:,}") for outcome, number in target.outcomes.most_common()]
-    rows += [("repeated", f"{target.repeated:,}")] if target.repeated else []
+            output.close()
+    rows = [(outcome, f"{number:,}") for outcome, number in output.outcomes.most_common()]
+    rows += [("repeated", f"{output.repeated:,}")] if output.repeated else []
     rows += (
-        [("called after all", f"{target.superseding:,} that had ended without a call")] if target.superseding else []
+        [("called after all", f"{output.superseding:,} that had ended without a call")] if output.superseding else []
     )
-    rows += [("not a result", f"{target.unreadable:,} moved to referrals.dead")] if target.unreadable else []
-    rows += [("from a SANDBOX", f"{target.rehearsed:,}: nobody was called, and their links lead nowhere")] * (
-        target.rehearsed > 0
+    rows += [("not a result", f"{output.unreadable:,} moved to referrals.dead")] if output.unreadable else []
+    rows += [("from a SANDBOX", f"{output.rehearsed:,}: nobody was called, and their links lead nowhere")] * (
+        output.rehearsed > 0
     )
-    rows.append(("results are in", f"{out} ({target.known + target.outcomes.total():,} rows)"))
+    rows.append(("results are in", f"{out} ({output.known + output.outcomes.total():,} rows)"))
     data = {
-        "outcomes": dict(target.outcomes),
-        "repeated": target.repeated,
-        "superseding": target.superseding,
-        "unreadable": target.unreadable,
-        "sandbox": target.rehearsed,
+        "outcomes": dict(output.outcomes),
+        "repeated": output.repeated,
+        "superseding": output.superseding,
+        "unreadable": output.unreadable,
+        "sandbox": output.rehearsed,
         "results": str(out),
-        "results_rows": target.known + target.outcomes.total(),
+        "results_rows": output.known + output.outcomes.total(),
     }
     console.summary(rows, data, as_json=as_json)
     if why is not None:
         console.say(why)
 
 
-class _Target:
-    """The file, and which jobs it holds."""
+class Output:
+    """The results file, the jobs that it holds, and counts for the summary. Used by the main thread alone."""
 
     def __init__(self, file: ResultsFile, seen: ResultIndex) -> None:
         self._file = file
@@ -104,7 +108,10 @@ class _Target:
             seen.check(job_id, outcome)
 
     def take(self, bodies: list[tuple[int, bytes]]) -> list[int]:
-        """Write a batch and see it onto the disk; returns the tags of what is no result."""
+        """Write a batch of bodies with their delivery tags, and sync it to disk; returns the tags of what is no result.
+
+        What is acknowledged after this can't get lost. One fsync serves the whole batch, since it takes milliseconds.
+        """
         bad = []
         for tag, body in bodies:
             result = _result(body)
@@ -125,8 +132,8 @@ class _Target:
         self._file.close()
 
 
-def _collect(params: Parameters, target: _Target, stop: threading.Event, until_idle: float | None) -> str | None:
-    # Returns why it gave up, where nothing has come at all.
+def _collect(params: Parameters, output: Output, stop: threading.Event, until_idle: float | None) -> str | None:
+    # Returns why it ended, if no result came at all.
     why = None
     came = False
     backoff = Backoff(POLL_SECONDS, LONGEST_BACKOFF_SECONDS)
@@ -137,8 +144,9 @@ def _collect(params: Parameters, target: _Target, stop: threading.Event, until_i
             batch = collector.batch(seconds=min(POLL_SECONDS, until_idle or POLL_SECONDS))
             if batch:
                 last, came = time.monotonic(), True
-                bad = target.take(batch)
+                bad = output.take(batch)
                 collector.reject(bad)
+                # One acknowledgement covers every tag up to its own; the bad ones are already rejected.
                 if len(bad) < len(batch):
                     collector.ack(max(tag for tag, _ in batch if tag not in bad))
             elif until_idle is not None and time.monotonic() - last >= until_idle:
@@ -148,10 +156,10 @@ def _collect(params: Parameters, target: _Target, stop: threading.Event, until_i
         except BrokerError as error:
             log.warning("collector_disconnected", problem=str(error))
             with suppress(BrokerError):
-                # Left open, it would keep the results that it holds from the next one.
+                # An open channel would keep its unacknowledged results from the next one.
                 collector.close()
             collector = _reconnect(params, stop, backoff.next()) or collector
-            # Without a connection nothing could come.
+            # While the connection was away no result could come, so that time doesn't count as idle.
             last = time.monotonic()
     collector.close()
     return why
@@ -175,8 +183,8 @@ def _reconnect(params: Parameters, stop: threading.Event, pause: float) -> Resul
 
 
 def _result(body: bytes) -> dict[str, Any] | None:
-    # A newer schema might mean something else by the same names; it waits in the dead queue for a newer collect. One
-    # under another job's id would have that job's own result dropped as repeated.
+    # A newer schema might use the same names for other things, so its results wait in the dead queue for a newer
+    # collect. A result under another job's id is refused too: that job's own result would be dropped as repeated.
     try:
         result: dict[str, Any] = loads(body, RESULT)
         check_result(result)

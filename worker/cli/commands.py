@@ -1,4 +1,4 @@
-"""What every command has in common: an option that takes one value is given once, and every value can be meant."""
+"""What every command checks: an option with one value is given once, and every value can be used."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,23 +13,23 @@ Body = TypeVar("Body", bound=Callable[..., None])
 
 
 class Command(TyperCommand):
-    """A command that refuses a single-valued option given twice, and values that can't be meant.
+    """A command that refuses a single-valued option given twice, and values that it can't use.
 
-    Typer takes the last value. A second ``--shop`` in an alias or a script would then decide without a word for which
-    shop people are called. A flag says the same thing however often it is given.
+    Typer takes the last value. A second ``--shop`` in an alias or a script would silently decide for which shop people
+    are called. A flag may be repeated, since it means the same each time.
 
-    Bytes that are no UTF-8 may be in the name of a file. In any other text they would fail wherever it is written
-    first, the store or RabbitMQ, as if that were broken. (Any: see ``worker.cli.main``.)
+    A file's name may hold bytes that are not UTF-8. In any other text they would fail later, in the store or in
+    RabbitMQ, as if that were broken. (Any: see ``worker.cli.main``.)
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """As Typer's.
+        """Parse as Typer does, and check what was given.
 
         Raises:
-          UsageError: a single-valued option stands there twice, whatever its values; a text is not valid UTF-8; a file
+          UsageError: a single-valued option is given twice, even with equal values; a text is not valid UTF-8; a file
             is ``-``.
         """
-        # The parser takes its arguments off the list. What is wrong with them it says now as it would later.
+        # The parser empties the list that it gets, so it gets a copy. Its own errors are the same now as later.
         _, _, given = self.make_parser(ctx).parse_args(args=list(args))
         seen = set()
         for option in given:
@@ -58,7 +58,7 @@ def _check(shown: str, value: object) -> None:
         try:
             value.encode()
         except UnicodeEncodeError:
-            # As a shell and Python write bytes: Fr\xfchling.
+            # Shown as a shell and Python write bytes: Fr\xfchling.
             text = value.encode(errors="surrogateescape").decode(errors="backslashreplace")
             raise UsageError(f"{shown} {text}: is not valid UTF-8; give it in that encoding") from None
 
@@ -69,5 +69,5 @@ class Commands(typer.Typer):
     def command(
         self, name: str | None = None, *, cls: type[TyperCommand] | None = Command, **options: Any
     ) -> Callable[[Body], Body]:
-        """As Typer's."""
+        """Register a command as Typer does, as a :class:`Command`."""
         return super().command(name, cls=cls, **options)

@@ -1,4 +1,4 @@
-"""What the commands show: a question, a progress line, a summary."""
+"""What the commands show a person: questions, a line of progress, tables and summaries. Used by the main thread."""
 
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -14,24 +14,28 @@ from worker.telemetry import logs
 from worker.text.visible import one_line, to_json
 
 ASK_ABOVE = 1000
-"""Jobs that are sent without a question; a typing mistake on more is costly."""
+"""Jobs that are sent without a question. With more, a typing mistake is costly."""
 
 LONGEST_NAME = 30
-"""Characters of a name in a summary by which the values move to the right; after a longer one its value comes at once.
-A code of 57 would wrap every line on a terminal of 80 columns."""
+"""Longest name in a summary that the values are aligned with; a longer name's value follows it directly. One code has
+57 characters: aligned with it, every line would wrap on a terminal of 80 columns."""
 
-# Neither `[…]` nor `:smile:` in what others wrote means anything.
+# Texts from outside are printed as they are: rich would take `[…]` for markup and `:smile:` for an emoji.
 stdout = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
 stderr = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
 def is_terminal() -> bool:
-    """Whether a person is there to answer a question; what goes to stdout may well go to a file or a program."""
+    """Whether a person can answer a question. Stdout doesn't matter: it may well go to a file."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def confirm(jobs: int, what: str, *, yes: bool) -> None:
-    """Ask a person before many jobs; raises UsageError when the answer is no."""
+    """Ask a person before many jobs are sent. Blocks until the person answers.
+
+    Raises:
+      UsageError: the answer is no.
+    """
     if yes or jobs <= ASK_ABOVE or not is_terminal():
         return
     answer = stderr.input(f"{what} up to {jobs:,} jobs? [y/N] ", markup=False)
@@ -40,7 +44,7 @@ def confirm(jobs: int, what: str, *, yes: bool) -> None:
 
 
 class Meter:
-    """A line of progress on a terminal: done, rate, time left, counts. Elsewhere silent."""
+    """A line of progress on a terminal: done, rate, time left, counts. Without a terminal it prints nothing."""
 
     def __init__(self, total: int | None) -> None:
         self._progress = Progress(
@@ -57,7 +61,7 @@ class Meter:
 
     def __enter__(self) -> Self:
         self._progress.start()
-        # Rich stands in for stderr from now on, and writes above the line.
+        # From now on rich stands in for stderr and writes above the line. Log lines must go the same way.
         logs.follow_stderr()
         return self
 
@@ -72,7 +76,7 @@ class Meter:
 
 
 def show(line: str) -> None:
-    """Print a line for a person, whatever it holds."""
+    """Print a line for a person; what could steer a terminal is escaped."""
     stdout.print(one_line(line))
 
 
@@ -82,12 +86,12 @@ def print_json(data: Any) -> None:
 
 
 def note(text: str) -> None:
-    """Print what a person should know and need not act on."""
+    """Print what a person should know but need not act on."""
     stderr.print(one_line(f"note: {text}"))
 
 
 def summary(rows: list[tuple[str, str]], data: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print the end of a command, as lines of name and value or as one JSON object."""
+    """Print a command's result: lines of name and value, or one JSON object."""
     if as_json:
         print_json(data)
         return
@@ -97,7 +101,7 @@ def summary(rows: list[tuple[str, str]], data: Mapping[str, Any], *, as_json: bo
 
 
 def width() -> int | None:
-    """Places of a line on the terminal that stdout is; None where it is none."""
+    """Columns of the terminal that stdout is; None if it is not a terminal."""
     return stdout.width if stdout.is_terminal else None
 
 
@@ -108,12 +112,12 @@ def table(headings: Sequence[str], rows: Sequence[Row], *, texts: int) -> None:
 
 
 def import_rows(importer: Importer) -> list[tuple[str, str]]:
-    """What became of the exports' rows, for a summary."""
+    """What became of the rows of the exports, for a summary."""
     rows = [("rows read", f"{importer.rows:,}")]
     if importer.finished:
         rows.append(("done in an earlier run", f"{importer.finished:,}"))
     if importer.rejected:
-        # Not "rejected": that is what Refer2 does to a job.
+        # Not "rejected", which is what Refer2 does to a job.
         rows.append(("left out", f"{importer.rejected.total():,}"))
     for reason, number in importer.rejected.most_common():
         rows.append((f"  {reason}", f"{number:,}"))
@@ -122,14 +126,14 @@ def import_rows(importer: Importer) -> list[tuple[str, str]]:
     return rows
 
 
-def warn(importer: Importer, told: Collection[str] = ()) -> Collection[str]:
-    """Print what the importer noticed and what has not been ``told`` yet; returns all that is told now."""
+def warn(importer: Importer, shown: Collection[str] = ()) -> Collection[str]:
+    """Print the importer's warnings that have not been ``shown`` yet; returns all that have been shown now."""
     for text in importer.warnings:
-        if text not in told:
+        if text not in shown:
             note(text)
-    return {*told, *importer.warnings}
+    return {*shown, *importer.warnings}
 
 
 def say(text: str) -> None:
-    """Print a line that explains how a command ended, after its summary."""
+    """Print a line that explains how a command ended; it follows the summary."""
     stderr.print(one_line(f"referrals: {text}"))

@@ -1,4 +1,4 @@
-"""What the ledger knows of jobs that are about to be published."""
+"""Asks the ledger what it knows about jobs that are about to be published."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -16,14 +16,14 @@ from worker.store.factory import build_store
 from worker.store.protocol import Known, Store
 
 ASKED_AT_ONCE = 500
-"""Jobs in one question: a round trip costs each of them some microseconds then."""
+"""Jobs in one request. Shared by so many, a round trip costs each of them some microseconds."""
 
 
 class Ledger:
-    """Asks the store that workers share about jobs on their way to RabbitMQ. A context manager.
+    """Asks the shared store about jobs on their way to RabbitMQ. A context manager, for one thread.
 
-    ``counts`` is None where there is no such store, or once it was out of reach: then nothing stops, and :meth:`say`
-    tells so.
+    ``counts`` is None if there is no shared store, or once the store was out of reach. Publishing goes on without it,
+    and :meth:`say` reports why.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -45,25 +45,27 @@ class Ledger:
             self._store.close()
 
     def watch(self, jobs: Iterable[Job]) -> Iterator[Job]:
-        """The jobs as they come, each asked about before it is handed on: once it is published a worker may be faster.
+        """The jobs in their order, each looked up in the ledger before it is yielded.
 
-        Holds some hundred of them back, so that the store answers while those before are published; blocks for its
-        time-out at the longest, once.
+        Holds back up to 1,000 jobs: the store is asked about a batch, on a thread of its own, while the batch before is
+        published. Blocks at most once for the store's time-out.
         """
         if self._store is None:
             yield from jobs
             return
-        rest, asked = iter(jobs), list[Job]()
+        rest, checked = iter(jobs), list[Job]()
         with ThreadPoolExecutor(1) as asking:
             while batch := list(islice(rest, ASKED_AT_ONCE)):
-                question = asking.submit(self._ask, batch)
-                yield from asked
-                question.result()
-                asked = batch
-        yield from asked
+                # Looked up before it is published: a worker may be done with the job a few milliseconds later, and the
+                # job would count as answered before.
+                request = asking.submit(self._look_up, batch)
+                yield from checked
+                request.result()
+                checked = batch
+        yield from checked
 
     def rows(self) -> list[tuple[str, str]]:
-        """For a summary: how many are published of which the ledger knew something, and what becomes of these."""
+        """For a summary: how many published jobs the ledger knew, and what happens to them."""
         counts = self.counts or Counter()
         ended = [f"{counts[outcome]:,} {outcome}" for outcome in _UNCALLED if counts[outcome]]
         rows = [
@@ -78,20 +80,21 @@ class Ledger:
         return [(name, f"{number:,} ({remark})") for name, number, remark in rows if number]
 
     def data(self) -> dict[str, int] | None:
-        """The same for another program; None where nobody could be asked."""
+        """The same counts for `--json`; None if the store could not be asked."""
         return None if self.counts is None else {known: self.counts[known] for known in _EVERY}
 
     def say(self) -> None:
-        """Tell why nobody could be asked, if so."""
+        """Print why the store could not be asked, if that is so."""
         if self._problem is not None:
             console.say(f"could not check how many of these jobs were answered before: {self._problem}")
 
-    def _ask(self, batch: list[Job]) -> None:
+    def _look_up(self, batch: list[Job]) -> None:
         if self._store is None or self.counts is None:
             return
         try:
             found = self._store.known([(job.shop, job.job_id) for job in batch])
         except StoreError as error:
+            # Counts of a part would mislead, and the next batches would each wait for the time-out.
             self._problem, self.counts = error, None
             return
         self.counts.update(known for known in found if known is not None)

@@ -1,4 +1,4 @@
-"""The commands, and how each of them ends: 0 done, 1 a failure told in one line, 2 bad usage or configuration."""
+"""The commands, and their exit codes: 0 done, 1 a failure explained in one line, 2 bad usage or configuration."""
 
 import importlib
 import sys
@@ -26,12 +26,12 @@ COMMANDS = {
     "dead": "dead.commands",
     "sandbox": "sandbox",
 }
-"""The module of each command, which holds a function or a group of its name; in the order of ``--help``."""
+"""The module of each command, in the order of ``--help``. It holds a function or a group with the command's name."""
 
 
 @contextmanager
 def _masked() -> Iterator[None]:
-    # Typer quotes what was given to it, and what a scheduler runs ends up in a log.
+    # Typer's error quotes what was given, which may hold an address or a password, and a scheduler's output is logged.
     try:
         yield
     except typer.TyperException as error:
@@ -40,9 +40,9 @@ def _masked() -> Iterator[None]:
 
 
 class _LazyGroup(TyperGroup):
-    # A command's module is imported when the command is used: the others' libraries would cost it a second, and a
-    # worker must not import prometheus_client before it has said where metrics live. (Any: Typer carries a Click of
-    # its own under a private name.)
+    # A command's module is imported only when the command is used. The libraries of the other commands would take a
+    # second, and a worker must say where metrics live before prometheus_client is imported. (Any: Typer has its own
+    # copy of Click under a private name.)
 
     def make_context(self, *args: Any, **extra: Any) -> Any:
         with _masked():
@@ -63,7 +63,7 @@ class _LazyGroup(TyperGroup):
         command = getattr(importlib.import_module(f"worker.cli.{COMMANDS[cmd_name]}"), cmd_name)
         if isinstance(command, typer.Typer):
             group = typer.main.get_command(command)
-            # By which the help lists it.
+            # The name under which the help lists it.
             group.name = cmd_name
             return group
         single = Commands(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
@@ -104,6 +104,6 @@ def main() -> None:
         print(f"referrals: {error}", file=sys.stderr)  # noqa: T201 - the one line that explains the failure
         sys.exit(error.exit_code)
     except BrokenPipeError:
-        # Whoever read our output has left; there is nobody to tell.
+        # The reader of our output is gone (`| head`). Python would print a traceback as it closes stderr.
         sys.stderr.close()
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options that several commands share, and the import options that they make together."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -104,7 +104,12 @@ def import_options(
     rejects: Path | None,
     expires: str | None,
 ) -> ImportOptions:
-    """The options as the importer takes them; raises UsageError for one that can't be meant."""
+    """The options in the form that the importer takes.
+
+    Raises:
+      UsageError: a value can't be used.
+    """
+    # A campaign is cancelled and counted by its name, so one must be there, and look like what it is.
     if canonical(campaign) is None:
         raise UsageError("--campaign: is blank; a campaign needs a name, by which it can be cancelled")
     if not is_plain(campaign):

@@ -1,4 +1,4 @@
-"""``referrals publish``: a campaign onto RabbitMQ."""
+"""``referrals publish``: puts a campaign's jobs into RabbitMQ."""
 
 import time
 from datetime import UTC, datetime
@@ -8,7 +8,8 @@ from worker.campaigns.importer import Importer
 from worker.cli import console, options
 from worker.cli.ledger import Ledger
 from worker.cli.settings import load
-from worker.cli.store import known_controls, say_uncounted, shop_of
+from worker.cli.shop_lookup import shop_of
+from worker.cli.store import known_controls, say_uncounted
 from worker.errors import UsageError
 from worker.model.controls import EVERY_SHOP
 from worker.model.job import canonical
@@ -19,6 +20,7 @@ from worker.shops.file import listed_shops
 from worker.store.counters import tally
 
 TICK_JOBS = 500
+"""Jobs between two updates of the line of progress."""
 
 
 def publish(
@@ -35,12 +37,12 @@ def publish(
     yes: options.Yes = False,
     as_json: options.Json = False,
 ) -> None:
-    """Publish a campaign as jobs, each confirmed by RabbitMQ; workers send them.
+    """Publish a campaign as jobs, each confirmed by RabbitMQ. Workers then call Refer2 for them.
 
-    Publishing an export twice is harmless: the same row of the same campaign is one job, and a job is called once. With
-    `REFERRALS_REDIS_URL` it tells how many of the jobs were answered before, or ended without a call, which are called
-    now unless they end so again. A duration of `--expires` counts from the command's start; how many rows were past
-    their deadline as they were published is told.
+    Publishing an export twice is safe: the same row of the same campaign is one job, and a job that has its answer is
+    not called again. With `REFERRALS_REDIS_URL` the summary says how many jobs were answered before, and how many had
+    ended without a call; those are called now if possible. A duration of `--expires` starts with the command; the
+    summary says how many jobs were past their deadline when they were published.
 
     Example: `referrals publish spring.csv --shop acme --campaign spring --channel whatsapp`
     """
@@ -63,7 +65,7 @@ def publish(
     with JobIndex() as index:
         importer = Importer(exports, import_options, index=index, published_at=datetime.now(UTC), allowed_shops=shops)
         importer.check()
-        told = console.warn(importer)
+        shown = console.warn(importer)
         total = importer.count() if console.is_terminal() else None
         if total is not None:
             console.confirm(total, "Publish", yes=yes)
@@ -80,11 +82,11 @@ def publish(
                         meter.show(producer.confirmed, producer.confirmed / (time.monotonic() - began), {})
                 producer.flush()
         finally:
-            # What was confirmed counts, also of a publication that broke off.
+            # Confirmed jobs are in RabbitMQ and count, even if publishing was interrupted.
             counts = {key: {"published": jobs} for key, jobs in producer.counted.items()}
             say_uncounted(tally(loaded, counts))
     seconds = time.monotonic() - began
-    console.warn(importer, told)
+    console.warn(importer, shown)
     rows = console.import_rows(importer)
     rows.append(("published", f"{producer.confirmed:,}"))
     if producer.late:
@@ -105,7 +107,7 @@ def publish(
 
 
 def _refuse_cancelled(loaded: Settings, campaign: str, shop: str | None) -> None:
-    # Its jobs would end as cancelled, each with a result, and would have to be published again after --undo.
+    # Each job would end as cancelled, with a result, and would have to be published again after --undo.
     controls = known_controls(loaded)
     if controls is None:
         return

@@ -1,4 +1,4 @@
-"""Text from outside on a person's terminal: no address in it unless asked for."""
+"""Masks addresses and numbers in what is shown on a terminal, unless a person asks for them."""
 
 import re
 from collections.abc import Mapping
@@ -13,22 +13,22 @@ MASK = "…"
 
 _PERSONAL = frozenset({"email", "destination", "sender"})
 
-# Whatever stands around the sign of an address. Word by word: looked for from each place on, a megabyte without one
+# The whole word around an address's @ is masked. Possessive (`++`): with backtracking, a megabyte without an address
 # would take a day.
 _WORD = re.compile(r"""(?:&#64;|[^\s"'<>(),;])++""")
 _AT = re.compile(AT, re.IGNORECASE)
 
 
 DEEPER = "[nested deeper]"
-"""What stands for all that nests deeper than is shown."""
+"""Stands for everything that is nested deeper than is shown."""
 
 _SHOWN_LEVELS = 32
-"""Of headers. Nobody's have more than three, and RabbitMQ hands on some twenty thousand."""
+"""Levels of headers. Real ones have at most three, but RabbitMQ delivers some twenty thousand."""
 
 
 def masked(value: Any, levels: int = LETTER.depth) -> Any:
-    """A value as JSON has them, with the personal fields of a job and whatever else looks like an
-    address or a telephone number masked, down to so many ``levels`` of nesting."""
+    """A JSON value with masks in place of a job's personal fields and of all that looks like an address or a telephone
+    number. What is nested deeper than ``levels`` becomes :data:`DEEPER`."""
     match value:
         case str():
             plain_words = _WORD.sub(_masked_word, value) if _AT.search(value) else value
@@ -51,7 +51,10 @@ def _masked_word(word: re.Match[str]) -> str:
 
 
 def plain(value: Any, levels: int = _SHOWN_LEVELS) -> Any:
-    """A header's value as JSON can have it, down to so many ``levels`` of nesting."""
+    """A header's value as JSON can hold it. What is nested deeper than ``levels`` becomes :data:`DEEPER`.
+
+    AMQP's tables hold bytes, times and decimals, which JSON doesn't have.
+    """
     match value:
         case bytes():
             return value.decode(errors="backslashreplace")

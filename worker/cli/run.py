@@ -1,4 +1,4 @@
-"""``referrals run``: a campaign in one process."""
+"""``referrals run``: sends a campaign from one process, without RabbitMQ or a store."""
 
 import signal
 import time
@@ -15,8 +15,9 @@ from worker.campaigns.dedup import JobIndex
 from worker.campaigns.importer import Importer
 from worker.campaigns.options import ImportOptions
 from worker.cli import console, options
+from worker.cli.outage import Outage, trouble_of
 from worker.cli.settings import load
-from worker.cli.store import no_such_shop
+from worker.cli.shop_lookup import no_such_shop
 from worker.clock import SystemClock
 from worker.embedded.run import EmbeddedRun, Tally, journal_of
 from worker.errors import UsageError
@@ -29,7 +30,7 @@ from worker.shops.registry import ShopRegistry
 MINUTE = 60 * SECOND
 
 LEFT_FOR_LATER = 3
-"""Exit code of a run that ended well and left rows for a later one."""
+"""Exit code of a run that ended well and left rows for a later run."""
 
 
 def run(
@@ -60,10 +61,10 @@ def run(
     yes: options.Yes = False,
     as_json: options.Json = False,
 ) -> None:
-    """Send a campaign from this process alone: no broker, no store, nothing to install.
+    """Send a campaign from this process alone. It needs no RabbitMQ, no store and no other service.
 
-    Ctrl-C lets the calls under way finish; run it again and it goes on where it was. Exit code 3: some rows are left
-    for a later run, and the last line says why.
+    Ctrl-C lets the calls under way finish. Run the same command again to continue. Exit code 3: some rows are left for
+    a later run; the last line says why.
 
     Example: `referrals run spring.csv --shop acme --campaign spring --channel whatsapp --out results.csv`
     """
@@ -82,7 +83,7 @@ def run(
     _check_files(exports, out, rejects)
     with ExitStack() as stack:
         if sandbox:
-            # Only now: the library that serves it would make every other run start a fifth slower.
+            # Imported only now: its HTTP library would make the start of every other run a fifth slower.
             from worker.sandbox.config import SANDBOX_KEY_ID, SANDBOX_SECRET
             from worker.sandbox.server import RunningSandbox
 
@@ -99,7 +100,7 @@ def run(
                 exports, import_options, index=index, published_at=datetime.now(UTC), allowed_shops=shops.slugs()
             )
 
-        total, told = _ask_first(importer_of, yes=yes)
+        total, shown = _ask_first(importer_of, yes=yes)
         clock = SystemClock()
         embedded = EmbeddedRun(
             lambda store, state: build_embedded(loaded, shops, store, clock, state, threads),
@@ -124,25 +125,9 @@ def run(
                     console.say(line)
 
             importer = embedded(tick, every=0.2)
-    console.warn(importer, told)
+    console.warn(importer, shown)
     _summarize(importer, embedded.tally, out, sandbox=sandbox, as_json=as_json)
     _end(embedded.tally)
-
-
-class Outage:
-    """Tells in plain words that Refer2 fails: once for each pause, whichever of the shops it is."""
-
-    def __init__(self) -> None:
-        self._told_until = 0
-
-    def line(self, failing: tuple[str, int] | None, now: int) -> str | None:
-        """What a person should read now, if anything: ``failing`` are a code and when Refer2 is tried again."""
-        if failing is None or now < self._told_until or failing[1] <= now:
-            return None
-        code, self._told_until = failing
-        seconds = -(-(self._told_until - now) // SECOND)
-        trouble = "Refer2 is out of reach" if code == "connection" else f"Refer2 fails ({code})"
-        return f"{trouble}; next try in {seconds} s; Ctrl-C stops"
 
 
 def _check_files(exports: list[Path], out: Path, rejects: Path | None) -> None:
@@ -164,21 +149,22 @@ def _sandbox_shop(import_options: ImportOptions, url: str, key: SigningKey) -> S
 
 
 def _ask_first(importer_of: Any, *, yes: bool) -> tuple[int | None, Collection[str]]:
+    # A first pass over the exports, with an index of its own: it finds mistakes before anything is called.
     with JobIndex() as index:
         importer = importer_of(index)
         importer.check()
-        told = console.warn(importer)
+        shown = console.warn(importer)
         if not console.is_terminal():
-            return None, told
+            return None, shown
         total: int = importer.count()
     console.confirm(total, "Send", yes=yes)
-    return total, told
+    return total, shown
 
 
 @contextmanager
 def _draining(embedded: EmbeddedRun) -> Iterator[None]:
-    # The first signal drains. A second one more than two seconds later ends the process at once, as a kill would:
-    # the journal then says which calls were under way. Groups and terminals deliver one signal twice.
+    # The first signal drains. A second one ends the process at once, like a kill: the journal says which calls were
+    # under way. It must come more than two seconds later, since process groups and terminals deliver one signal twice.
     first: list[float] = []
 
     def stop(number: int, _frame: object) -> None:
@@ -229,7 +215,7 @@ def _summarize(importer: Importer, tally: Tally, out: Path, *, sandbox: bool, as
 def _end(tally: Tally) -> None:
     for shop, code in sorted(tally.halted.items()):
         console.say(
-            f"shop {shop}: {_trouble(code)}, then run the same command again for the {tally.parked[shop]:,} rows left"
+            f"shop {shop}: {trouble_of(code)}, then run the same command again for the {tally.parked[shop]:,} rows left"
         )
     waiting = sum(number for shop, number in tally.parked.items() if shop not in tally.halted)
     if waiting:
@@ -244,20 +230,3 @@ def _end(tally: Tally) -> None:
         raise typer.Exit(1)
     if waiting or tally.stopped:
         raise typer.Exit(LEFT_FOR_LATER)
-
-
-def _trouble(code: str) -> str:
-    if code == "connection":
-        return "Refer2 is out of reach; check the network, and the shop's base_url in the shops file"
-    if code in ("timeout", "connection_lost", "unreadable_answer") or code.startswith("http_5"):
-        return f"Refer2 fails ({code}) for every call; wait until it works again"
-    trouble = f"every call is answered {code}"
-    if code == "invalid_token":
-        return f"{trouble}; fix its credential in the shops file"
-    if code.endswith("_global_api_version"):
-        return f"{trouble}; fix its api_version in the shops file"
-    if code == "http_407":
-        return f"{trouble}, which comes from the proxy; put its user and password into REFERRALS_HTTP_PROXY"
-    if code.startswith("http_"):
-        return f"{trouble}, which does not come from Refer2; fix its base_url or its slug in the shops file"
-    return f"{trouble}; that is a rule of the shop: clear it up with them"

@@ -1,4 +1,4 @@
-"""``referrals sandbox``: the emulator of Refer2 as a program of its own."""
+"""``referrals sandbox``: runs the emulator of Refer2 as a program of its own."""
 
 import inspect
 import json
@@ -51,9 +51,10 @@ def sandbox(
         bool, typer.Option("--print-shop", help="Print the lines of a shop for the shops file, and serve nothing.")
     ] = False,
 ) -> None:
-    """Emulate Refer2: tokens, customers, every documented error, share actions, the vendor's limits.
+    """Emulate Refer2: tokens, customers, every documented error, share actions and the vendor's limits.
 
-    Without --shops it knows any shop by one key: `referrals sandbox --print-shop >> shops.toml` adds one that has it.
+    Without --shops it accepts every shop with one public key. `referrals sandbox --print-shop >> shops.toml` adds a
+    shop that has this key.
 
     Example: `referrals sandbox --port 8085 --log calls.jsonl`
     """
@@ -78,9 +79,9 @@ def sandbox(
 
 
 def _shop(host: str, port: int) -> str:
-    # A table of TOML, with the command for its secret in a comment: a shops file holds no secret itself.
-    place = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - what it listens on, not we
-    url = f"http://{authority(place, port)}"
+    # A shops file holds no secret itself, so the command that writes the secret's file stands in a comment.
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - what it listens on, not we
+    url = f"http://{authority(reached, port)}"
     return (
         f"# `referrals sandbox` knows this shop. Its secret goes into a file beside this one:\n"
         f"#   printf %s {SANDBOX_SECRET} > sandbox.key\n"
@@ -93,7 +94,7 @@ def _shop(host: str, port: int) -> str:
 
 def _keys(path: Path) -> dict[str, dict[str, str]]:
     keys = {}
-    # It calls nobody: wherever the file's URLs lead, no key goes there from here.
+    # The sandbox calls nobody, so it doesn't matter whether the file's URLs are safe for a key.
     for slug, shop in read_shops(path, plaintext_hosts=None).items():
         if not isinstance(shop.credential, SigningKey) or not shop.credential.secret.isascii():
             raise ConfigurationError(
@@ -104,7 +105,7 @@ def _keys(path: Path) -> dict[str, dict[str, str]]:
 
 
 def _as_markdown(text: str) -> str:
-    # The address convention is laid out for a terminal; as a list it survives being wrapped.
+    # The text is aligned for a terminal. As a Markdown list it keeps its lines when the help is wrapped.
     return re.sub(r"^ *(\S+\+) +(.*)$", r"- `\1` \2", text, flags=re.MULTILINE)
 
 

@@ -1,4 +1,4 @@
-"""What a command for a person takes from its environment."""
+"""Settings and logging of the commands that people run."""
 
 import structlog
 
@@ -10,8 +10,13 @@ log = structlog.get_logger(__name__)
 
 
 def load() -> Settings:
-    """The settings, with logs as a command for a person writes them."""
+    """The settings of the environment; from then on logs are written as lines for a person.
+
+    Raises:
+      ConfigurationError: as :func:`worker.settings.load`.
+    """
     loaded = settings.load()
+    # A person reads the command's own lines; INFO is for workers. A level that is asked for holds.
     logs.configure("WARNING" if loaded.log_level == "INFO" else loaded.log_level, "console")
     for name, host in loaded.exposed_hosts():
         log.warning("plaintext_allowed", setting=name, host=host)

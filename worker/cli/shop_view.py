@@ -1,4 +1,4 @@
-"""Whether a shop is open, and at which rate, in a person's words."""
+"""Whether a shop is open, why not, and at which rate it may be called: for tables and for ``--json``. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from worker.store.shop_state import ShopState
 
 @dataclass(frozen=True, slots=True)
 class GateView:
-    """Why the shop is closed (``open``: it isn't), by which code or for which reason, since when and until when.
+    """A shop's state: ``gate`` is ``open``, or why it is closed, with Refer2's code or the operator's reason.
 
-    Instants are microseconds; 0 is not known, or without an end.
+    ``since`` and ``until`` are instants in microseconds; 0 means unknown, or without an end.
     """
 
     gate: str
@@ -27,14 +27,14 @@ class GateView:
 
     @property
     def text(self) -> str:
-        """For a table's cell."""
+        """The state for a cell of a table."""
         gate = f"{self.gate} since {time_of(self.since)}" if self.since else self.gate
         remark = self.code or self.reason
         return f"{gate} ({remark})" if remark else gate
 
     @property
     def note(self) -> str | None:
-        """The same with its end, for a line of its own; None where the word says it all."""
+        """The state with its end, for a line of its own; None if the word in the table says it all."""
         if not (self.since or self.until or self.code or self.reason):
             return None
         end = "next try at" if self.gate in _TRIED_AGAIN else "until"
@@ -42,22 +42,23 @@ class GateView:
 
     @property
     def needs_a_person(self) -> bool:
-        """Whether it is closed for a reason that somebody may have to do something about."""
+        """Whether a person may have to do something before the shop opens."""
         return self.gate == "paused" or self.gate in _TRIED_AGAIN
 
     @property
     def opens_by_itself(self) -> bool:
-        """Whether it is known when: not while a person, or whoever refuses the credential, decides."""
+        """Whether it is known when the shop opens. It isn't while a person or Refer2's refusal decides that."""
         return self.gate not in {"paused", "halted", "unlisted_code"}
 
 
 _TRIED_AGAIN = frozenset({"halted", "breaker", "unlisted_code"})
+"""Closed until a call is answered well. ``until`` is then the time of the next try, not the end."""
 
 
 def gate_of(state: ShopState | None, slug: str, limits: ShopLimits | None, controls: Controls) -> GateView:
-    """Of what closes the shop, that which a person has to do something about comes first.
+    """The state of a shop. If several things close it, the one that a person must act on is returned.
 
-    Without its ``limits`` nobody can tell whether its day is spent; without its ``state``, only whether it is paused.
+    Without ``limits`` a spent day is not noticed. Without ``state`` only a pause is known.
     """
     if (pause := controls.pause_of(slug)) is not None:
         return GateView("paused", reason=pause.reason, since=pause.since)
@@ -73,19 +74,19 @@ def gate_of(state: ShopState | None, slug: str, limits: ShopLimits | None, contr
 
 
 def gate_in(data: Mapping[str, Any]) -> GateView:
-    """The gate in what ``--json`` has of a shop."""
+    """The state, read back from a shop's ``--json``."""
     since, until = (from_datetime(datetime.fromisoformat(data[end])) if data[end] else 0 for end in ("since", "until"))
     return GateView(data["gate"], data["code"], data["reason"], since, until)
 
 
 def limits_of(config: ListedShop, controls: Controls, now: int) -> ShopLimits:
-    """The shop's limits in force."""
+    """The limits in force: the shops file's, lowered by an operator's limit if there is one."""
     limit = controls.limit_of(config.slug, now)
     return config.limits.lowered(limit.interval) if limit is not None else config.limits
 
 
 def limit_data(shop: str, controls: Controls, now: int) -> dict[str, Any] | None:
-    """By what an operator has lowered the shop's rate, for --json."""
+    """The operator's limit on the shop's rate for ``--json``; None if there is none."""
     limit = controls.limit_of(shop, now)
     if limit is None:
         return None
@@ -98,15 +99,15 @@ def limit_data(shop: str, controls: Controls, now: int) -> dict[str, Any] | None
 
 
 def limit_line(shop: str, limit: Mapping[str, Any]) -> str:
-    """The same for a person."""
+    """The operator's limit as a line for a person."""
     return f"{shop} is limited to {limit['calls_per_second']:g} calls/s until {limit['until']} ({limit['reason']})"
 
 
 def halted_line(shop: str) -> str:
-    """Where a person finds out why the shop is halted."""
+    """Which command shows why the shop is halted."""
     return f"`referrals shops check {shop}` shows why"
 
 
 def time_of(at: int) -> str:
-    """An instant as people and programs read it."""
+    """An instant in microseconds as RFC 3339, which people and programs read."""
     return to_datetime(at).isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""Columns for a person: into a file or a pipe as wide as they are, on a terminal as wide as it is. Pure."""
+"""Tables for a person: at full width in a file or pipe, fitted to the width of a terminal. Pure."""
 
 import textwrap
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from rich.cells import cell_len, set_cell_size
 from worker.text.visible import one_line
 
 NARROWEST = 5
-"""Places that are left of a text, its ``…`` included."""
+"""Columns to which a text is shortened at most, its ``…`` included."""
 
 _GAP = "  "
 _INDENT = "    "
@@ -17,17 +17,17 @@ _INDENT = "    "
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a table, and ``notes`` that explain it on lines of their own."""
+    """A row of a table, with ``notes`` that explain it on lines of their own."""
 
     cells: Sequence[str]
     notes: Sequence[str] = ()
 
 
 def columns(headings: Sequence[str], rows: Sequence[Row], *, texts: int, width: int | None = None) -> list[str]:
-    """Lines of columns, the first ``texts`` to the left, numbers to the right.
+    """The lines of a table: the first ``texts`` columns are texts, aligned left; the others are numbers, aligned right.
 
-    What is wider than ``width`` places has its texts shortened in the middle, the longest first; numbers are never cut.
-    Notes are wrapped.
+    If the table is wider than ``width``, its texts are shortened in the middle, the longest first. Numbers are never
+    cut: half a number would be a wrong one. Notes are wrapped.
     """
     shown = [[one_line(cell) for cell in cells] for cells in (headings, *(row.cells for row in rows))]
     widths = [max(map(cell_len, column)) for column in zip(*shown, strict=True)]
@@ -43,7 +43,7 @@ def columns(headings: Sequence[str], rows: Sequence[Row], *, texts: int, width: 
 
 
 def wrapped(text: str, width: int | None, *, indent: str = _INDENT) -> list[str]:
-    """A text on lines of ``width`` places at most; None: on one."""
+    """A text on lines of at most ``width`` columns; on one line if ``width`` is None."""
     line = one_line(text)
     if width is None:
         return [f"{indent}{line}"]
@@ -51,13 +51,14 @@ def wrapped(text: str, width: int | None, *, indent: str = _INDENT) -> list[str]
 
 
 def height(rows: Sequence[Row], width: int | None) -> int:
-    """Lines that they take with their heading."""
+    """How many lines the rows take, with notes and heading."""
     return 1 + sum(1 + sum(len(wrapped(note, width)) for note in row.notes) for row in rows)
 
 
 def clipped(rows: Sequence[Row], room: int, width: int | None, what: str) -> list[Row]:
-    """So many rows that they and the heading take ``room`` lines, or three: notes go first, then rows, of which the
-    last note tells how many.
+    """The rows, cut so that they and the heading take at most ``room`` lines, but never fewer than three.
+
+    Notes are dropped first, then rows. A last note says how many more there are of ``what``.
     """
     if height(rows, width) <= room:
         return list(rows)
@@ -69,6 +70,7 @@ def clipped(rows: Sequence[Row], room: int, width: int | None, what: str) -> lis
 
 
 def _shrink(widths: list[int], texts: int, width: int) -> None:
+    # Terminals show some characters two columns wide, so widths are counted in cells and not in characters.
     over = sum(widths) + len(_GAP) * (len(widths) - 1) - width
     while over > 0:
         longest = max(range(texts), key=lambda number: widths[number])
@@ -80,7 +82,7 @@ def _shrink(widths: list[int], texts: int, width: int) -> None:
 
 def _fitted(cell: str, width: int, *, left: bool) -> str:
     if cell_len(cell) > width:
-        # In the middle: names of a kind mostly begin alike.
+        # Shortened in the middle, since similar names mostly begin alike.
         end = (width - 1) // 2
         cell = set_cell_size(cell, width - 1 - end).rstrip() + "…" + cell[len(cell) - end :]
         while cell_len(cell) > width:

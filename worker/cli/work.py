@@ -1,4 +1,4 @@
-"""``referrals work``: a worker on RabbitMQ."""
+"""``referrals work``: runs a worker on RabbitMQ."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from worker import settings
 from worker.telemetry import logs, metrics_folder
 
 SHUTDOWN_MS = 90_000
-"""How long Dramatiq waits for its threads: longer than the longest call (20 s) and the wait for its confirm (30 s)."""
+"""How long Dramatiq waits for its threads: more than the longest call (20 s) and the wait for its confirm (30 s)."""
 
 
 def work(
@@ -19,7 +19,8 @@ def work(
 ) -> None:
     """Take jobs from every shop's queue and call Refer2 at the pace that each shop allows.
 
-    SIGTERM drains: calls under way finish, their results are confirmed, the rest goes back, exit code 0.
+    SIGTERM drains: calls under way finish, their results are confirmed, all other jobs are requeued. The exit code is
+    0 then.
 
     Example: `referrals work --threads 32`
     """
@@ -27,7 +28,7 @@ def work(
     logs.configure(loaded.log_level, loaded.log_format)
     shared = metrics_folder.prepare_shared_metrics()
     try:
-        # Only now: what it imports decides on import where metrics live.
+        # Imported only now: it imports prometheus_client, which decides on import where metrics live.
         from worker.app import preflight
 
         preflight(loaded, processes)

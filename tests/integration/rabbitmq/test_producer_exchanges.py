@@ -14,7 +14,7 @@ from tests.integration.rabbitmq.roles import Roles, refused
 from tests.integration.rabbitmq.tap import Tap, tapping
 from tests.services import RabbitMQ, Vhost, wait_until
 from worker import publish
-from worker.cli.dead.replay import publish_anew
+from worker.cli.dead.republish import publish_anew
 from worker.errors import ConfigurationError, UnroutableError
 from worker.rabbitmq.connection import connect, parameters
 from worker.rabbitmq.dead_queue import DeadQueue

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from worker.cli import console
-from worker.cli.run import Outage
+from worker.cli.outage import Outage
 from worker.instants import SECOND
 
 LOGGING = """

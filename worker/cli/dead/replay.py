@@ -1,98 +1,94 @@
-"""Dead letters published anew: which of them can be, as what, and whether RabbitMQ has confirmed it."""
+"""``referrals dead replay``: dead letters become jobs again."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Annotated
 
-from worker.clock import SystemClock
-from worker.errors import AccessRefusedError, DeadLetterError, ReferralError, UnconfirmedError, raised_at
-from worker.model.controls import Controls
-from worker.model.job import is_expired
-from worker.model.message import decode_message, parse_message
-from worker.model.result import parse_result
-from worker.rabbitmq.connection import Parameters
-from worker.rabbitmq.dead_letters import DeadLetter
-from worker.rabbitmq.outgoing import Outgoing, ignore_outcome
-from worker.rabbitmq.producer import outgoing, publish_each
-from worker.rabbitmq.topology import RESULTS
+import typer
+
+from worker.cli import console, options
+from worker.cli.dead.queue import batches, connection, names_of, removed, report_unfound, require_choice
+from worker.cli.dead.republish import publish_anew
+from worker.cli.dead.selection import Selection, selecting
+from worker.cli.dead.view import cell_of
+from worker.cli.settings import load
+from worker.cli.store import known_controls, say_uncounted, some_of
+from worker.cli.times import after
+from worker.errors import StoreError
+from worker.rabbitmq.dead_queue import DeadQueue
+from worker.store.counters import counted, tally
+
+MOST_PROBLEMS = 20
+"""Reasons why letters could not be replayed. Each is printed as one line, with the first of its letters."""
 
 
-@dataclass
-class Replayed:
-    """What became of some letters: ``done`` are confirmed, and why the others are ``left``.
+@selecting()
+def replay(
+    selection: Selection,
+    every: Annotated[bool, typer.Option("--all", help="All letters.")] = False,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Replay at most this many.", show_default=False)
+    ] = None,
+    expires: options.Expires = None,
+    as_json: options.Json = False,
+) -> None:
+    """Publish the jobs of letters again as their next run. A letter is removed once RabbitMQ has confirmed its job.
 
-    ``stuck`` says that RabbitMQ refused them all, or was silent about them: it may be out of memory, or away.
+    The new run has its own job id, so it is called even if the old run was answered. Letters stay, with the reason on
+    the screen, if they hold no readable job, if their shop has no queue, if their deadline has passed or if their
+    campaign is cancelled.
+
+    Results that RabbitMQ dropped from the results queue go back there unchanged, if they are valid. Interrupting is
+    safe: a job that is replayed twice is one job.
+
+    Exit code 1: a letter stays, or no letter has one of the ids. Exit code 2: no letter matches at all.
+
+    Example: `referrals dead replay --reason unknown_shop --shop acme`
     """
-
-    done: list[DeadLetter] = field(default_factory=list)
-    left: list[tuple[DeadLetter, str]] = field(default_factory=list)
-    stuck: bool = False
-
-
-def publish_anew(
-    letters: Iterable[DeadLetter], params: Parameters, not_after: datetime | None, controls: Controls | None
-) -> Replayed:
-    """Publish jobs as their next run, with another deadline if there is one, and results as they are.
-
-    A result is one that RabbitMQ took out of the queue of results, and that is valid as a whole.
-
-    Blocks for 30 s at the longest. Removes nothing.
-    """
-    told = Replayed()
-    messages: list[tuple[DeadLetter, Outgoing]] = []
-    for letter in letters:
-        message = _message(letter, not_after, controls)
-        if isinstance(message, str):
-            told.left.append((letter, message))
-        else:
-            messages.append((letter, message))
-    errors = publish_each([message for _, message in messages], params) if messages else []
-    for (letter, _), error in zip(messages, errors, strict=True):
-        if error is None:
-            told.done.append(letter)
-        else:
-            told.left.append((letter, str(error)))
-    told.stuck = bool(errors) and all(isinstance(error, UnconfirmedError | AccessRefusedError) for error in errors)
-    return told
-
-
-def _message(letter: DeadLetter, not_after: datetime | None, controls: Controls | None) -> Outgoing | str:
-    # Or why there is none.
-    if letter.discarded is not None:
-        return letter.discarded.detail
-    try:
-        return _result(letter) if letter.is_result else _job(letter, not_after, controls)
-    except ReferralError as error:
-        return str(error)
-    except Exception as error:  # noqa: BLE001 - whatever its producer wrote, the letters beside it go on
-        return f"no message can be made of it ({type(error).__name__} at {raised_at(error)})"
+    require_choice(selection, every=every)
+    not_after = after(expires, "--expires", datetime.now(UTC)) if expires is not None else None
+    loaded = load()
+    params = connection(loaded)
+    replayed = 0
+    left: list[tuple[str, str]] = []
+    met: set[str | None] = set()
+    uncounted: StoreError | None = None
+    stuck = False
+    controls = known_controls(loaded)
+    with DeadQueue(params) as queue:
+        chosen = islice(filter(selection.matches, queue.letters()), limit)
+        for batch in batches(chosen):
+            met |= names_of(batch)
+            outcome = publish_anew(batch, params, not_after, controls)
+            # Each count is written as soon as it is true. So the sums are right even if the command is killed between.
+            jobs = (letter.job for letter in outcome.done if letter.job is not None)
+            uncounted = tally(loaded, counted(jobs, "published")) or uncounted
+            queue.remove(outcome.done)
+            uncounted = tally(loaded, removed(outcome.done)) or uncounted
+            replayed += len(outcome.done)
+            left += [(letter.id, cell_of(problem)) for letter, problem in outcome.left]
+            if outcome.stuck:
+                # Every further batch would wait for the same time-out.
+                console.say("RabbitMQ accepts none of these; the letters after them were not tried")
+                stuck = True
+                break
+    data = {"replayed": replayed, "left": [{"id": name, "problem": problem} for name, problem in left]}
+    console.summary([("replayed", f"{replayed:,}"), ("left", f"{len(left):,}")], data, as_json=as_json)
+    _report_left(left)
+    say_uncounted(uncounted)
+    # After a limit or a stop not every letter was looked at, so an id that was not met may still exist.
+    unfound = not stuck and replayed + len(left) != limit and report_unfound(selection, met)
+    if not met and not selection.is_everything:
+        raise typer.Exit(2)
+    if left or unfound:
+        raise typer.Exit(1)
 
 
-def _result(letter: DeadLetter) -> Outgoing:
-    result = parse_result(letter.body)
-    if letter.routing_key.partition(".")[0] != result.shop:
-        raise DeadLetterError("bad_schema", "the result belongs to another shop than its routing key")
-    return Outgoing(RESULTS, letter.routing_key, letter.body, ignore_outcome)
-
-
-def _job(letter: DeadLetter, not_after: datetime | None, controls: Controls | None) -> Outgoing | str:
-    job = parse_message(letter.body).replay(not_after=not_after)
-    if not letter.is_of(job.shop):
-        return _foreign(letter, job.shop)
-    now = SystemClock().now()
-    if is_expired(job, now):
-        return "its deadline has passed, so it would end as expired; give it a new one with --expires"
-    if controls is not None and controls.is_cancelled(job.campaign, job.shop, now):
-        return "its campaign is cancelled, so it would end as cancelled; run `referrals cancel --undo` first"
-    message = outgoing(job, now)
-    # What a worker would only bury again is left where it is.
-    decode_message(message.body)
-    return message
-
-
-def _foreign(letter: DeadLetter, shop: str) -> str:
-    # Any of a producer's own shops is good enough to bury a job of another one, which it may not publish for.
-    if letter.shop != shop:
-        return f"its job belongs to another shop than {letter.shop}, whose queue it came from"
-    remedy = f"if {shop} recognises it, publish its body to the exchange referrals with the routing key {shop}"
-    return f"RabbitMQ does not report which shop's queue it came from; {remedy}"
+def _report_left(left: Sequence[tuple[str, str]]) -> None:
+    names = defaultdict(list)
+    for name, problem in left:
+        names[problem].append(name)
+    for problem, named in islice(names.items(), MOST_PROBLEMS):
+        console.say(f"{some_of(named)} can't be replayed: {problem}")

@@ -1,4 +1,4 @@
-"""``referrals shops check``: whether a shop may be called, and how much."""
+"""``referrals shops check``: tests a shop's credential and shows its limits."""
 
 from dataclasses import replace
 from typing import Annotated, Any
@@ -7,8 +7,8 @@ import typer
 
 from worker.cli import console, options
 from worker.cli.settings import load
+from worker.cli.shop_lookup import shop_of
 from worker.cli.shop_view import time_of
-from worker.cli.store import shop_of
 from worker.clock import SystemClock
 from worker.errors import ReferralError
 from worker.instants import SECOND
@@ -18,26 +18,26 @@ from worker.shops.credentials import ReadyToken
 from worker.shops.file import read_shops
 
 SHOWN_OF_KEY_ID = 16
-"""Characters of a key's id that are shown; a longer one is cut at half of that."""
+"""Longest key id that is shown in full; of a longer one half as many characters are shown."""
 
 
 class CheckError(ReferralError):
-    """A shop's credential is refused, or nothing was found out about it."""
+    """A shop's credential is refused, or could not be tested."""
 
 
 def check(
     shop: Annotated[str, typer.Argument(help="Slug of the shop.", show_default=False)],
     as_json: options.Json = False,
 ) -> None:
-    """Prove a shop's credential by the provider's `Status2`, which changes nothing, and show what the shop may do.
+    """Test a shop's credential with the provider's `Status2`, which changes nothing, and show the shop's limits.
 
-    Exit code 0: it is taken. 1: it is refused, nothing answers, or what answers is not Refer2; in the last two cases
-    `valid` is unknown. A shop of customer tokens has a token for each customer: its key is tried with a shop's token.
-    No secret and no token is printed.
+    Exit code 0: the credential is accepted. Exit code 1: it is refused, nothing answers, or the answer is not Refer2's;
+    in the last two cases `valid` is unknown. If the shop uses customer tokens, its key is tested with a shop token. No
+    secret and no token is printed.
 
     Example: `referrals shops check acme`
     """
-    # Imported when used: the other commands about shops call nobody.
+    # Imported only when used: the other commands about shops call nobody and need no HTTP library.
     from worker.app import build_client
 
     loaded = load()
@@ -45,7 +45,7 @@ def check(
     clock = SystemClock()
     client = build_client(loaded, clock)
     try:
-        # A customer's token would have to name one.
+        # A customer token would have to name a customer.
         verdict = client.status(replace(config, token="shop"))  # noqa: S106 - a kind of token, not a token
     finally:
         client.close()
@@ -53,8 +53,8 @@ def check(
     if as_json:
         console.summary([], data, as_json=True)
     else:
-        told = data | {"valid": "unknown" if data["valid"] is None else data["valid"]}
-        rows = [(name.replace("_", " "), shown(value)) for name, value in told.items() if name != "problem"]
+        shown_data = data | {"valid": "unknown" if data["valid"] is None else data["valid"]}
+        rows = [(name.replace("_", " "), shown(value)) for name, value in shown_data.items() if name != "problem"]
         console.summary(rows, data, as_json=False)
     if data["problem"]:
         raise CheckError(data["problem"])
@@ -81,12 +81,12 @@ def _data(config: ShopConfig) -> dict[str, Any]:
 
 
 def _recognisable(key_id: str) -> str:
-    # Enough to tell one key from another, and of a secret that was pasted in its place no more than that.
+    # Enough to tell two keys apart. If somebody pasted the secret here by mistake, most of it stays hidden.
     return key_id if len(key_id) <= SHOWN_OF_KEY_ID else f"{key_id[: SHOWN_OF_KEY_ID // 2]}…"
 
 
 def _is_valid(verdict: Verdict | None) -> bool | None:
-    # None: nobody who knows has been asked.
+    # None: no answer that says anything about the credential.
     match verdict:
         case None:
             return True
@@ -97,24 +97,24 @@ def _is_valid(verdict: Verdict | None) -> bool | None:
 
 
 def _problem(config: ShopConfig, verdict: Verdict | None) -> str | None:
-    place = f"shop {config.slug} at {config.base_url}"
+    where = f"shop {config.slug} at {config.base_url}"
     match verdict:
         case None:
             return None
         case Halted(status=407, code=code):
-            return f"{place}: the proxy refuses the worker ({code}); check REFERRALS_HTTP_PROXY"
+            return f"{where}: the proxy refuses the worker ({code}); check REFERRALS_HTTP_PROXY"
         case Halted(code=code):
-            return f"{place}: refused ({code}); check its key_id, secret_file or token_file, and api_version"
+            return f"{where}: refused ({code}); check its key_id, secret_file or token_file, and api_version"
         case Retry(status=None):
-            return f"{place}: is out of reach (no connection), so its credential could not be checked"
+            return f"{where}: is out of reach (no connection), so its credential could not be checked"
         case _:
             status = f"status {verdict.status}" if verdict.status else "no answer"
-            told = getattr(verdict, "code", "rate_limit_exceeded")
-            return f"{place}: the answer is not Refer2's ({status}, {told}); check base_url and the shop's slug"
+            code = getattr(verdict, "code", "rate_limit_exceeded")
+            return f"{where}: the answer is not Refer2's ({status}, {code}); check base_url and the shop's slug"
 
 
 def shown(value: object) -> str:
-    """A value as a person reads it."""
+    """A value as text for a person: `yes`, `no`, `-` for None, numbers with separators."""
     match value:
         case None:
             return "-"

@@ -1,4 +1,4 @@
-"""``referrals shops limit``: a shop goes slower for a while."""
+"""``referrals shops limit``: an operator slows a shop down for a while."""
 
 import math
 from datetime import UTC, datetime
@@ -8,8 +8,9 @@ import typer
 
 from worker.cli import console, options
 from worker.cli.settings import load
+from worker.cli.shop_lookup import require_shop
 from worker.cli.shop_view import limit_data, limit_line
-from worker.cli.store import check_shop, reason_of, shared_store
+from worker.cli.store import reason_of, shared_store
 from worker.cli.times import after
 from worker.clock import SystemClock
 from worker.errors import UsageError
@@ -17,6 +18,7 @@ from worker.instants import SECOND, from_datetime
 from worker.shops.file import readable_shops
 
 SLOWEST = 0.001
+"""Calls a second: one in 17 minutes. To go slower than that, an operator pauses the shop."""
 
 
 def limit(
@@ -35,10 +37,11 @@ def limit(
     clear: Annotated[bool, typer.Option("--clear", help="Lift the limit: back to the shops file's rate.")] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Lower a shop's rate for all workers until a time, with its burst in proportion.
+    """Lower a shop's rate in all workers for a time, and its burst in proportion.
 
-    Every worker obeys within a second and remembers it through restarts; calls under way end. It only lowers: a higher
-    rate is for the shops file. At its end, or by --clear, the file's rate is in force again. To stop a shop, pause it.
+    Every worker obeys within a second, and still does after a restart. Calls under way finish. A limit can only lower
+    the rate; to raise it, change the shops file. When the limit ends, or with --clear, the file's rate is in force
+    again. To stop a shop, pause it.
 
     Example: `referrals shops limit acme --per-second 5 --reason "their site is slow" --for 2h`
     """
@@ -50,7 +53,7 @@ def limit(
         raise UsageError(f"{', '.join(missing)}: missing; a limit needs --per-second, --reason and --for, or --clear")
     loaded = load()
     shops = readable_shops(loaded.shops)
-    check_shop(shop, shops, loaded)
+    require_shop(shop, shops, loaded)
     clock = SystemClock()
     was_limited = False
     if per_second is None or reason is None or duration is None:
@@ -60,7 +63,7 @@ def limit(
     else:
         text = reason_of(reason)
         if shop not in shops.shops:
-            # Without the file's rate nobody knows whether it is lowered.
+            # The table can't be read, so it is unknown whether this would lower the rate.
             raise shops.problems[0]
         config = shops.shops[shop]
         if not SLOWEST <= per_second < config.per_second:

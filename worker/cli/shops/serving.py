@@ -1,4 +1,4 @@
-"""Which shops no worker takes jobs from, and how that is said."""
+"""Finds the shops whose jobs no worker takes."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
@@ -12,11 +12,11 @@ from worker.rabbitmq.topology import shop_queue
 from worker.settings import Settings
 
 MOST_ASKED = 200
-"""Shops whose queues RabbitMQ is asked about in one look: each is a round trip."""
+"""Queues that RabbitMQ is asked about in one look; each is a round trip."""
 
 
 def consumers_of(loaded: Settings, slugs: Iterable[str]) -> dict[str, int]:
-    """How many consumers the shops' queues have, of the first :data:`MOST_ASKED` that the user may look at.
+    """The number of consumers by shop, for the first :data:`MOST_ASKED` shops whose queues the user may look at.
 
     Raises:
       BrokerError: RabbitMQ is out of reach.
@@ -28,10 +28,11 @@ def consumers_of(loaded: Settings, slugs: Iterable[str]) -> dict[str, int]:
 
 
 def unserved(gates: Mapping[str, GateView], found: Mapping[str, int], now: int) -> list[str]:
-    """The shops whose queue has no consumer though a worker would consume it; of others nobody can tell.
+    """The shops whose queue has no consumer although a worker would consume it.
 
-    ``found`` has the consumers of each shop whose queue was looked at. A worker leaves the queue of a shop that stays
-    closed for long, so that of a closed shop proves nothing, unless an open one has none either, nor any other.
+    ``found`` is the number of consumers by shop; shops whose queue was not looked at are missing. A worker cancels its
+    consumer on a shop that stays closed for long, so a closed shop without one proves nothing. But if an open shop has
+    none and no other shop has any, no worker is there at all, and the closed shops count too.
     """
     idle = [slug for slug in gates if found.get(slug) == 0]
     proven = [slug for slug in idle if _would_be_consumed(gates[slug], now)]
@@ -39,12 +40,12 @@ def unserved(gates: Mapping[str, GateView], found: Mapping[str, int], now: int) 
 
 
 def unserved_line(slugs: Sequence[str], *, anybody: bool) -> str:
-    """The same for a person, with what to do; ``anybody``: other shops have a worker."""
+    """A line for a person about such shops, with what to do; ``anybody``: a worker serves other shops."""
     them = "it" if len(slugs) == 1 else "them"
     remedy = f"check that the workers' shops file has {them}" if anybody else "start `referrals work`"
     return f"no worker takes jobs from {some_of(slugs)}; {remedy}"
 
 
 def _would_be_consumed(gate: GateView, now: int) -> bool:
-    # Half of it, since a worker takes the queue up again a moment later than that.
+    # Half of the time, since a worker subscribes again a moment after the shop has opened.
     return gate.gate == "open" or 0 < gate.until <= now + LONG_CLOSED // 2

@@ -1,4 +1,4 @@
-"""``referrals status``: how campaigns stand."""
+"""``referrals status``: the progress of campaigns, and the state of shops and queues."""
 
 import time
 from collections.abc import Iterable
@@ -10,11 +10,12 @@ import typer
 from worker.campaigns.progress import Progress
 from worker.cli import console, options
 from worker.cli.settings import load
+from worker.cli.shop_lookup import require_shop
 from worker.cli.shop_view import limits_of
 from worker.cli.shops.serving import consumers_of
 from worker.cli.status.report import Look, report
 from worker.cli.status.text import Frame, lines_of, remarks
-from worker.cli.store import ask_each, check_shop
+from worker.cli.store import ask_each
 from worker.clock import SystemClock
 from worker.errors import BrokerError, ConfigurationError, ReferralError, StoreError
 from worker.limits.token_bucket import Rate, ShopLimits
@@ -34,10 +35,10 @@ from worker.text.masking import mask
 from worker.text.visible import one_line
 
 LOOK_SECONDS = 2.0
-"""Between the looks of --watch, and between the two that a pace is measured by."""
+"""Seconds between two looks of --watch, and between the two looks that a rate is measured by."""
 
 _UNKNOWN = ShopLimits(Rate.per_second(1, 1), 1, Rate.per_second(1, 1), 1)
-"""For a shop whose limits the file doesn't tell; what the store makes of them is not shown."""
+"""Limits for a shop that can't be read from the file. The store needs some; what it derives from them is not shown."""
 
 
 def status(
@@ -49,18 +50,21 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Refresh every two seconds, until Ctrl-C.")] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Show what became of each campaign's jobs at each shop, what is left, how fast it goes and until when.
+    """Show for each campaign and shop what became of the jobs, how many are left, how fast it goes and for how long.
 
-    Of more than 20 shops those are shown that need a person, and campaigns over all shops; --all and --shop show the
-    rest, and --json has everything.
+    If there are more than 20 shops, only those that need attention are shown, and campaigns as sums over all shops.
+    --all and --shop show the rest, and --json has everything.
 
-    Counts come from the store, so `REFERRALS_REDIS_URL` must be the workers'; depths of queues from RabbitMQ's
-    Prometheus endpoint (`REFERRALS_RABBITMQ_METRICS_URL`), or else from RabbitMQ itself. It says so when jobs are
-    missing: published = results + waiting + delayed + in hand + dead. So it does where no worker takes a shop's jobs;
-    then nobody knows how long they take.
+    Counts come from the store, so `REFERRALS_REDIS_URL` must be the workers'. Queue depths come from RabbitMQ's
+    Prometheus endpoint (`REFERRALS_RABBITMQ_METRICS_URL`), or else from RabbitMQ itself. A line says when jobs are
+    missing, that is when published is more than results + waiting + delayed + with a worker + dead. Another line says
+    when no worker takes a shop's jobs; the time left is unknown then.
 
-    Where the store, RabbitMQ or the shops file can't be used, the rest is shown, and a line says what is missing; then
-    the exit code is 1, or 2 for the shops file or a URL. It opens no secret: whether one is wrong the gate tells.
+    Columns: `at worker` are jobs that a worker has and has not finished; `max/s` is the rate that is allowed now;
+    `time left` is an estimate.
+
+    If the store, RabbitMQ or the shops file can't be used, the rest is shown, and a line says what is missing. The exit
+    code is then 1, or 2 for the shops file or a URL. No secret is read: whether one is wrong shows in the shop's state.
 
     Example: `referrals status spring --watch`
     """
@@ -71,7 +75,7 @@ def status(
             "(a worker without a store keeps its counts in memory; see its /metrics)"
         )
     if shop is not None:
-        check_shop(shop, readable_shops(loaded.shops), loaded)
+        require_shop(shop, readable_shops(loaded.shops), loaded)
     store = _store(loaded)
     policies = _policies(loaded)
     try:
@@ -114,12 +118,12 @@ def _store(loaded: Settings) -> Store | ConfigurationError:
     try:
         return build_store(loaded, SystemClock())
     except ConfigurationError as error:
-        # Its URL can't be used, which keeps nobody from asking RabbitMQ.
+        # The URL can't be used. RabbitMQ can still be asked.
         return error
 
 
 def _look(store: Store | ConfigurationError, loaded: Settings, *, paced_only: bool = False) -> Look:
-    # With `paced_only` no more than what a pace is measured by.
+    # `paced_only`: only what the rate is measured by, for the first of two looks.
     readable = readable_shops(loaded.shops)
     problems: list[ReferralError] = [
         ConfigurationError(f"{problem}; running workers keep its last good version, and no new one can start")
@@ -127,7 +131,8 @@ def _look(store: Store | ConfigurationError, loaded: Settings, *, paced_only: bo
     ]
     queues = None
     if not paced_only or readable.problems:
-        # Or else the pace would be that of other shops: what the file doesn't tell RabbitMQ does.
+        # With a broken file, RabbitMQ's queues say which shops there are. Both looks must see the same shops, or the
+        # rate would be that of others.
         try:
             queues = _depths(loaded, readable)
         except (BrokerError, ConfigurationError) as error:
@@ -154,8 +159,8 @@ def _look(store: Store | ConfigurationError, loaded: Settings, *, paced_only: bo
 
 
 def _asked(look: Look, loaded: Settings, shop: str | None) -> Look:
-    # Who takes the shops' jobs: of this shop, and of those with the longest queues, if there are many. Not where
-    # RabbitMQ can't be asked: that is said.
+    # Adds who takes the shops' jobs: this shop's first, then those with the longest queues, since only a bounded number
+    # is asked about. Nothing if RabbitMQ is out of reach, which is reported already.
     if look.depths is None:
         return look
     queues = look.depths.queues
@@ -168,12 +173,12 @@ def _asked(look: Look, loaded: Settings, shop: str | None) -> Look:
 
 
 def _policies(loaded: Settings) -> list[str]:
-    # Once, not at each look: it costs RabbitMQ more than the depths do.
+    # Asked once and not at each look, since it costs RabbitMQ more than the depths do.
     try:
         params = parameters(loaded.amqp_url.get_secret_value(), name="referral-dispatch status")
         return [one_line(mask(loss)) for loss in losses(params, loaded.rabbitmq_management_url)]
     except ConfigurationError:
-        # Each look says so.
+        # Each look reports that.
         return []
     except UnknownPoliciesError as error:
         return [] if loaded.rabbitmq_management_url is None else [one_line(mask(str(error)))]
@@ -186,7 +191,7 @@ def _state(store: ShopStateStore, slug: str, config: ListedShop | None, controls
 def _shops(readable: ReadableShops, queues: Depths | None) -> dict[str, ListedShop | None]:
     shops: dict[str, ListedShop | None] = {**readable.shops, **dict.fromkeys(readable.others)}
     if readable.problems and queues is not None:
-        # What the file doesn't tell, RabbitMQ does: each shop has a queue.
+        # Shops that can't be read from the file still have their queues in RabbitMQ.
         names = sorted(name.removeprefix(SHOP_PREFIX) for name in queues.queues if name.startswith(SHOP_PREFIX))
         shops |= {name: None for name in names if name not in shops and SLUG.fullmatch(name)}
     return shops

@@ -1,4 +1,4 @@
-"""How campaigns and shops stand, from what store, RabbitMQ and shops file say, or as much of it as they do. Pure."""
+"""The report of `referrals status`, from whatever the store, RabbitMQ and the shops file could say. Pure."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,15 +18,15 @@ from worker.shops.config import ListedShop
 from worker.store.shop_state import ShopState
 
 LAG_SECONDS = 6.0
-"""How old RabbitMQ's depths may be: it counts a quorum queue every five seconds."""
+"""How old RabbitMQ's depths may be, in seconds: it counts a quorum queue every five."""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What was found at ``at`` (seconds of a monotonic clock).
+    """What was found at ``at``, in seconds of a monotonic clock.
 
-    ``shops`` has None for those whose table in the shops file can't be used. ``campaigns`` is None where the store is
-    out of reach, ``depths`` where RabbitMQ is; ``problems`` say so.
+    ``shops`` has None for a shop whose table in the shops file can't be used. ``campaigns`` is None if the store is
+    out of reach, ``depths`` is None if RabbitMQ is; ``problems`` then say so.
     """
 
     at: float
@@ -36,13 +36,13 @@ class Look:
     controls: Controls = field(default_factory=Controls)
     depths: Depths | None = None
     consumers: Mapping[str, int] | None = None
-    """Of the queues of shops that RabbitMQ was asked about, at this moment; None where it was not."""
+    """Consumers by shop, of the queues that RabbitMQ was asked about; None if it was not asked."""
     problems: Sequence[ReferralError] = ()
     policies: Sequence[str] = ()
-    """Those on RabbitMQ that lose messages, a line each."""
+    """One line for each policy in RabbitMQ that loses messages."""
 
     def results(self) -> Counter[str]:
-        """Results by shop."""
+        """The number of final results by shop."""
         counts: Counter[str] = Counter()
         for progress in self.campaigns or ():
             counts[progress.shop] += progress.results
@@ -50,18 +50,22 @@ class Look:
 
 
 def report(earlier: Look, look: Look, campaign: str | None, shop: str | None) -> dict[str, Any]:
-    """What `referrals status --json` prints, of one campaign or shop if told so; the pace is that since ``earlier``."""
+    """What `referrals status --json` prints, for one ``campaign`` or ``shop`` if given.
+
+    Rates are measured from ``earlier`` to ``look``.
+    """
     campaigns = look.campaigns or ()
     found = look.depths or Depths({}, "nowhere: RabbitMQ is out of reach", complete=False)
     seconds = look.at - earlier.at
     paced = earlier.campaigns is not None and look.campaigns is not None and seconds > 0
-    # Of a shop that the earlier look didn't know every result of its life would count as one of these seconds.
+    # Without an earlier count, every result that a shop ever had would count as one of these seconds.
     paces = _done(earlier, look) if paced else {}
     delayed = sum(_total(found.queues.get(f"referrals.delay.{level}")) for level in DELAYS)
     dead = _total(found.queues.get(DEAD))
     waiting = {slug: found.queues.get(shop_queue(slug)) for slug in look.shops}
     gap = unaccounted(campaigns, in_queues=delayed + sum(map(_total, waiting.values())), dead=dead)
-    # What moved while the depths grew old is in both counts or in none.
+    # Counts are of now and depths up to LAG_SECONDS old. A job that moved in between is counted twice or not at all, so
+    # a gap up to the jobs of that time is no loss.
     slack = (sum(paces.values()) / seconds) * LAG_SECONDS * 2 if paced else 0
     empty = {slug for slug, depth in waiting.items() if found.complete and not delayed and not _total(depth)}
     name = canonical(campaign)
@@ -102,7 +106,8 @@ def report(earlier: Look, look: Look, campaign: str | None, shop: str | None) ->
 
 
 def _done(earlier: Look, look: Look) -> dict[str, int]:
-    # Results since then, of the shops that both looks know; a store that has lost its data counts from 0 again.
+    # Results since the earlier look, of the shops in both looks. A store that lost its data counts from 0 again: its
+    # shops have no rate this time.
     before, now = earlier.results(), look.results()
     return {
         slug: now[slug] - before[slug] for slug in look.shops if slug in earlier.shops and now[slug] >= before[slug]
@@ -119,8 +124,8 @@ def _shop(slug: str, look: Look, depth: Depth | None, left: int, pace: float | N
     limits = config.limits if config is not None else None
     gate = _gate(slug, look)
     known = limits is not None and state is not None
-    # Of jobs whose producer doesn't count, only the queue tells.
-    togo = max(left, _total(depth))
+    # A producer that doesn't count its jobs leaves too few; the queue then has more.
+    remaining = max(left, _total(depth))
     return {
         "shop": slug,
         "gate": gate.gate,
@@ -136,16 +141,16 @@ def _shop(slug: str, look: Look, depth: Depth | None, left: int, pace: float | N
         "allowed_per_second": round(SECOND / state.interval, 3) if known and state is not None else None,
         "left_today": max(0, limits.shop_per_day - state.calls_today) if limits and state else None,
         "seconds_to_go": (
-            round(seconds_to_go(togo, limits, state, closed_until=gate.until))
-            if limits and state and ((gate.opens_by_itself and served) or not togo)
+            round(seconds_to_go(remaining, limits, state, closed_until=gate.until))
+            if limits and state and ((gate.opens_by_itself and served) or not remaining)
             else None
         ),
     }
 
 
 def _campaign(progress: Progress, *, ended: bool) -> dict[str, Any]:
-    # More have ended than were counted as published: how many there are yet to come nobody has counted, unless RabbitMQ
-    # has none of the shop's.
+    # More jobs ended than were counted as published, so some were published without being counted. How many of these
+    # are left is unknown, unless RabbitMQ has no job of the shop at all.
     uncounted = max(0, -progress.left)
     return {
         "campaign": progress.campaign,

@@ -1,4 +1,4 @@
-"""The same for a person, in lines: what needs somebody comes first, and there is no end of what doesn't. Pure."""
+"""The report of `referrals status` as lines for a person; what needs attention comes first. Pure."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from worker.cli.shops.serving import unserved_line
 from worker.cli.tables import Row, clipped, columns, height, wrapped
 
 MOST_ROWS = 20
-"""Shops, or campaigns, that are shown one by one unless all are asked for: 3,000 shops were 495 KB."""
+"""Shops, or campaigns, that are shown one by one unless --all is given: 3,000 shops were 495 KB."""
 
 _CAMPAIGN = ("campaign", "shop", "published", "sent", "rejected", "left")
 _PUBLISHED, _LEFT = _CAMPAIGN.index("published"), _CAMPAIGN.index("left")
@@ -33,8 +33,9 @@ _REST = ("failed", "unknown", "expired", "cancelled", "duplicates", "dead")
 
 @dataclass(frozen=True)
 class Frame:
-    """What there is room for: ``width`` and ``height`` of the terminal, None where there is none; ``every`` shop and
-    campaign, however many they are.
+    """The room for the report: ``width`` and ``height`` of the terminal, None without one.
+
+    ``every``: show each shop and campaign, however many there are.
     """
 
     width: int | None = None
@@ -43,10 +44,11 @@ class Frame:
 
 
 def lines_of(report: Mapping[str, Any], frame: Frame) -> list[str]:
-    """The report; in a frame that has a height, no higher as far as three lines of each table allow, and with the
-    :func:`remarks`, which go elsewhere else.
+    """The lines of the report. In a frame with a height they fit it, as far as three lines of each table allow.
+
+    Such a frame also includes the :func:`remarks`; without a height the caller prints them on stderr.
     """
-    # What may have to be cut stands last.
+    # Tables are cut at their ends, so shops that need attention come first.
     shops = sorted(report["shops"], key=lambda shop: not gate_in(shop).needs_a_person)
     totals, foot = [], _wrapped(_foot(report), frame)
     if len(shops) > MOST_ROWS and not frame.every:
@@ -56,13 +58,13 @@ def lines_of(report: Mapping[str, Any], frame: Frame) -> list[str]:
     shop_rows = [_shop_row(row) for row in shops]
     if frame.height is not None:
         head = _wrapped(_remarks(report, campaign_rows), frame)
-        # An empty line after each table, and one for the cursor.
+        # Three more lines: an empty one after each table, and one for the cursor.
         room = max(0, frame.height - len(head) - len(totals) - len(foot) - 3)
         wanted = height(shop_rows, frame.width)
         campaign_rows = clipped(campaign_rows, max(room - wanted, room // 2, 3), frame.width, "campaigns")
         room -= height(campaign_rows, frame.width)
         shop_rows = clipped(shop_rows, max(room, 3), frame.width, "shops")
-        # Of the signs that are left.
+        # Again, now that rows are cut: a sign is explained only if a row with it is shown.
         head = _wrapped(_remarks(report, campaign_rows), frame)
     elif not frame.every:
         shop_rows = _first(shop_rows, "shops that are closed")
@@ -78,14 +80,14 @@ def lines_of(report: Mapping[str, Any], frame: Frame) -> list[str]:
 
 
 def remarks(report: Mapping[str, Any], frame: Frame = Frame()) -> list[str]:
-    """What could not be found out, and what doesn't add up, a line each."""
+    """One line for each thing that could not be found out, or that doesn't add up."""
     return _remarks(report, _campaign_rows(report, frame))
 
 
 def _remarks(report: Mapping[str, Any], campaigns: Sequence[Row]) -> list[str]:
-    told = list(report["problems"])
+    remarks = list(report["problems"])
     if report["unserved"]:
-        told.append(unserved_line(report["unserved"], anybody=bool(report["consumers"])))
+        remarks.append(unserved_line(report["unserved"], anybody=bool(report["consumers"])))
     gap = report["unaccounted"]
     more = -gap if gap is not None and gap < 0 else 0
     uncounted = any(row.cells[_PUBLISHED].endswith("+") for row in campaigns)
@@ -94,21 +96,21 @@ def _remarks(report: Mapping[str, Any], campaigns: Sequence[Row]) -> list[str]:
         begin = f"+: more jobs than were counted as published{total}" if uncounted else _more(more)
         unknown = any(row.cells[_LEFT] == "?" for row in campaigns)
         end = "; only the shop's queue shows how many are left (?)" if unknown else ""
-        told.append(
+        remarks.append(
             f"{begin}: published by a program that doesn't count, by `publish` without the store, or before the store "
             f"lost its data{end}"
         )
     if gap is not None and gap > 0:
         are = "job is" if gap == 1 else "jobs are"
-        told.append(
+        remarks.append(
             f"{gap:,} {are} missing: counted as published, but not as ended and not in any queue; for causes and "
             "remedies see docs/queues.md#missing-jobs"
         )
     if gap is None and not report["problems"]:
-        told.append(
+        remarks.append(
             "could not check that all jobs are accounted for: RabbitMQ does not report the jobs that workers hold"
         )
-    return told
+    return remarks
 
 
 def _more(jobs: int) -> str:
@@ -138,7 +140,7 @@ def _first(rows: Sequence[Row], what: str) -> list[Row]:
 def _campaigns(rows: Sequence[Mapping[str, Any]], *, every: bool) -> list[Mapping[str, Any]]:
     if every or len(rows) <= MOST_ROWS:
         return list(rows)
-    # Over all shops, those that are not over first.
+    # One row for each campaign over all shops; those that still have jobs come first.
     by_name: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         by_name.setdefault(row["campaign"], []).append(row)
@@ -161,7 +163,7 @@ def _sum(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _campaign_row(row: Mapping[str, Any]) -> Row:
-    # As many as have ended were published at least.
+    # At least as many were published as have ended; the + marks that some were not counted.
     published = f"{row['published'] + row['uncounted']:,}{'+' if row['uncounted'] else ''}"
     numbers = [published, *(f"{row[name]:,}" for name in ("sent", "rejected")), _number(row["left"])]
     notes = []
@@ -188,18 +190,18 @@ def _shop_row(row: Mapping[str, Any]) -> Row:
 def _totals(shops: Sequence[Mapping[str, Any]]) -> str:
     gates = Counter(shop["gate"] for shop in shops)
     waiting = [shop["waiting"] for shop in shops]
-    told = f"{sum(waiting):,} jobs wait" if None not in waiting else "the number of waiting jobs is unknown"
+    jobs = f"{sum(waiting):,} jobs wait" if None not in waiting else "the number of waiting jobs is unknown"
     each = ", ".join(f"{number:,} {gate}" for gate, number in gates.most_common())
     return (
-        f"{len(shops):,} shops: {each}; {told}; the shops that need attention follow, --all or --shop shows the others"
+        f"{len(shops):,} shops: {each}; {jobs}; the shops that need attention follow, --all or --shop shows the others"
     )
 
 
 def _foot(report: Mapping[str, Any]) -> list[str]:
     if report["delayed"] is None:
         return []
-    told = f"delayed {report['delayed']:,}, results not yet collected {report['results_waiting']:,}, "
-    return [f"{told}dead {report['dead']:,} (depths from {report['depths_from']})"]
+    elsewhere = f"delayed {report['delayed']:,}, results not yet collected {report['results_waiting']:,}, "
+    return [f"{elsewhere}dead {report['dead']:,} (depths from {report['depths_from']})"]
 
 
 def _number(number: int | None) -> str:
