@@ -11,6 +11,7 @@ from worker.campaigns.dedup import JobIndex, ResultIndex
 from worker.campaigns.results_file import COLUMNS, Format, ResultsFile
 from worker.clock import ManualClock
 from worker.embedded.journal import Journal
+from worker.embedded.restore import restore
 from worker.errors import InputError, UsageError
 from worker.model.result import Result
 from worker.rabbitmq.queue_depths import read
@@ -34,8 +35,10 @@ def journal(data: bytes) -> None:
                 results = list(found.results())
                 index.mark_finished(result["job_id"] for result in results)
                 store = MemoryStore(ManualClock(NOON), retention=0)
-                found.restore(
-                    store, lambda shop, customer, job_id: AdmitRequest(shop, customer, job_id, PLENTY, lease=LEASE)
+                restore(
+                    found.lines(),
+                    store,
+                    lambda shop, customer, job_id: AdmitRequest(shop, customer, job_id, PLENTY, lease=LEASE),
                 )
                 written = ResultsFile(place / "results.csv")
                 assert written.rebuild(results) == len(results)

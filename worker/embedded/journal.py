@@ -1,52 +1,36 @@
-"""The ledger of an embedded run on disk: a line before and a line after each call.
+"""The ledger of an embedded run on disk: one line before and one line after each call.
 
-The journal is the truth of a run; results.csv is derived from it. It holds what the results hold, addresses included.
+The journal is the truth about a run; results.csv is derived from it. It holds everything that the results hold,
+addresses included. Its lines are those of :mod:`worker.embedded.journal_lines`.
 """
 
 import os
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
 from worker.campaigns.target import CalledBefore, Target
+from worker.embedded.journal_lines import HEADER_STARTS, VERSION, encoded, header, parsed
 from worker.errors import InputError, UsageError
 from worker.model.dispositions import Later
 from worker.model.result import UNCALLED
 from worker.model.verdicts import Unknown
 from worker.private_files import lock, open_problem, private_opener
-from worker.store.memory.ledger import Started, Waiting
-from worker.store.memory.store import MemoryStore
 from worker.store.protocol import AdmitRequest, Grant
-from worker.text.bounds import RESULT_LINE, loads
-from worker.text.visible import ascii_json, to_json
-
-VERSION = 1
-
-_JOB_ID = re.compile(r"[0-9a-f]{32}")
-
-_OF_A_JOB: dict[str, type] = {"job_id": str, "attempts": int, "takeovers": int, "unknowns": int, "elapsed": int}
-_FIELDS: dict[str, dict[str, type]] = {
-    "campaign": {"version": int, "campaign": str},
-    "started": _OF_A_JOB | {"shop": str, "customer": str, "at": int},
-    "released": _OF_A_JOB | {"called": bool},
-    "repeat": _OF_A_JOB | {"not_before": int},
-    "result": {"result": dict},
-}
-"""What each kind of line holds; a line that lacks some of it is damaged."""
-
-_BEGINS_HEADER = b'{"event":"campaign"'
+from worker.text.bounds import RESULT_LINE
+from worker.text.visible import ascii_json
 
 
 class Journal:
-    """An append-only file of JSON lines, locked by one process at a time.
+    """An append-only file of JSON lines that one process at a time has locked. A context manager.
 
-    Use it as a context manager. Every line is with the operating system when its method returns, so it outlives the
-    process; :meth:`close` also sees it onto the disk.
+    Lines are written by the consumer's thread alone. A line has reached the operating system when its method returns,
+    so it survives a kill of the process. It survives a loss of power only after :meth:`close`, which syncs the file: an
+    fsync for each line would hold up the consumer's thread at each call.
 
     Raises:
-      UsageError: the file belongs to another campaign or another target, another run has it open, or it is no file of
-        ours, see :func:`~worker.private_files.private_opener`.
+      UsageError: the file belongs to another campaign or target, another run has it open, or
+        :func:`~worker.private_files.private_opener` refuses it.
       InputError: it can't be read or written, or a line other than the last is damaged.
     """
 
@@ -61,9 +45,9 @@ class Journal:
         try:
             if not lock(self._file, path):
                 raise UsageError(f"{path}: another run has it open; wait for it, or choose another --out")
-            # The header first: mending the tail of what is no journal would cut off its end.
+            # The header is checked first: if the file is no journal, cutting its tail would damage it.
             self._check_header(campaign)
-            self._mend_tail()
+            self._cut_torn_tail()
             self._called_before = CalledBefore(path, self._headers(), (result for _, result in self._results()))
             self._called_before.refuse_other(self._target)
         except BaseException:
@@ -77,7 +61,7 @@ class Journal:
         self.close()
 
     def close(self) -> None:
-        """Sync and unlock.
+        """Sync the file to disk, unlock and close it. May block on the disk.
 
         Raises:
           InputError: the disk is full or broken.
@@ -92,7 +76,10 @@ class Journal:
             self._file.close()
 
     def started(self, request: AdmitRequest, grant: Grant, ahead: int = 0) -> None:
-        """A call is about to be made; the wall clock, by which a later run goes on, is ``ahead`` of the grant's.
+        """Write that a call is about to be made.
+
+        ``ahead`` is what the wall clock is ahead of the grant's clock, in microseconds. Lines have the wall clock's
+        time, since a later run has no other.
 
         Raises:
           UsageError: the shop has another base URL than it answered at before.
@@ -113,7 +100,7 @@ class Journal:
         )
 
     def released(self, request: AdmitRequest, grant: Grant, *, called: bool) -> None:
-        """The attempt doesn't count; ``called`` tells whether the call was made all the same."""
+        """Write that the attempt doesn't count; ``called``: the call was made nevertheless, as with a 429."""
         self._append(
             {
                 "event": "released",
@@ -127,7 +114,7 @@ class Journal:
         )
 
     def repeated(self, request: AdmitRequest, grant: Grant, later: Later, ahead: int = 0) -> None:
-        """The call is to be made again from ``later.not_before``; ``ahead`` as for :meth:`started`."""
+        """Write that the call is to be made again at ``later.not_before``; ``ahead`` as for :meth:`started`."""
         self._append(
             {
                 "event": "repeat",
@@ -141,17 +128,18 @@ class Journal:
         )
 
     def finished(self, body: str, answered_by: str | None = None) -> None:
-        """A final result, as its JSON; ``answered_by`` is the shop whose call may have had an effect."""
-        # Not before: where no call was answered, the URL may have been wrong, and is put right for the next run.
+        """Write a final result, given as its JSON; ``answered_by`` is the shop whose call may have had an effect."""
+        # The URL is written with the first answer and not before: without one it may be wrong, and be corrected for the
+        # next run.
         if answered_by is not None and (url := self._called_before.learn(answered_by, self._target)) is not None:
-            self._append(self._header | {"shop": answered_by, "base_url": url})
+            self._append(header(self._campaign, sandbox=self._target.sandbox, shop=answered_by, base_url=url))
         self._write(b'{"event":"result","result":' + ascii_json(body).encode("ascii") + b"}\n")
 
     def results(self) -> Iterator[dict[str, Any]]:
-        """The results so far, one for each job: of one that ended without a call and was tried again, the later one."""
+        """The results so far, one for each job; a job that ended without a call may have a later one, which counts."""
         last: dict[bytes, int] = {}
         for number, result in self._results():
-            # Only of such jobs can there be several; nothing is held of all the others.
+            # Only such jobs can have several results. The others are not held in memory, however many they are.
             job = bytes.fromhex(result["job_id"])
             if result.get("outcome") in UNCALLED or job in last:
                 last[job] = number
@@ -160,63 +148,15 @@ class Journal:
                 yield result
 
     def finished_ids(self) -> Iterator[str]:
-        """The ids of the jobs that an earlier run finished; what ended without a call is up for another try."""
+        """The ids of jobs that an earlier run finished. Jobs that ended without a call are tried again."""
         return (result["job_id"] for _, result in self._results() if result.get("outcome") not in UNCALLED)
 
     def _results(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        return ((number, line["result"]) for number, line in enumerate(self._lines()) if line["event"] == "result")
+        return ((number, line["result"]) for number, line in enumerate(self.lines()) if line["event"] == "result")
 
-    def restore(self, store: MemoryStore, ask_of: Callable[[str, str, str], AdmitRequest | None]) -> None:
-        """Put back into the store what earlier runs left: jobs whose call was never answered, repeats, day counts.
-
-        ``ask_of(shop, customer, job_id)`` builds a question under today's limits, None for a shop that is gone.
-        """
-        records: dict[str, Started | Waiting] = {}
-        calls: dict[str, tuple[str, str, int]] = {}
-        for line in self._lines():
-            match line:
-                case {"event": "started", "job_id": job_id, "shop": shop, "customer": customer, "at": at}:
-                    # An open call of a process that is gone is up for takeover at once: nobody else can be making it.
-                    records[job_id] = Started(
-                        0, 0, line["attempts"], line["takeovers"], unknowns=line["unknowns"], elapsed=line["elapsed"]
-                    )
-                    self._count(store, ask_of, calls.pop(job_id, None), job_id)
-                    calls[job_id] = (shop, customer, at)
-                case {"event": "released", "job_id": job_id, "attempts": attempts, "called": called}:
-                    records[job_id] = Waiting(attempts, line["takeovers"], 0, line["unknowns"], line["elapsed"])
-                    if not called:
-                        calls.pop(job_id, None)
-                case {"event": "repeat", "job_id": job_id, "attempts": attempts, "not_before": not_before}:
-                    records[job_id] = Waiting(
-                        attempts, line["takeovers"], not_before, line["unknowns"], line["elapsed"]
-                    )
-                case {"event": "result", "result": result}:
-                    records.pop(result["job_id"], None)
-                    self._count(store, ask_of, calls.pop(result["job_id"], None), result["job_id"])
-                case _:
-                    continue
-        for job_id, call in calls.items():
-            self._count(store, ask_of, call, job_id)
-        for job_id, record in records.items():
-            store.load_record(job_id, record)
-
-    @staticmethod
-    def _count(
-        store: MemoryStore,
-        ask_of: Callable[[str, str, str], AdmitRequest | None],
-        call: tuple[str, str, int] | None,
-        job_id: str,
-    ) -> None:
-        if call is None:
-            return
-        shop, customer, at = call
-        request = ask_of(shop, customer, job_id)
-        if request is not None:
-            store.count_earlier_call(request, at)
-
-    def _mend_tail(self) -> None:
-        # A process that was killed, or a full disk, leaves half a line. It was never acted upon: whatever follows a
-        # line happens after it is whole.
+    def _cut_torn_tail(self) -> None:
+        # A kill or a full disk leaves half a line at the end. Nothing that a line announces happens before the whole
+        # line is written, so cutting it off loses nothing.
         size = self._file.seek(0, os.SEEK_END)
         position = size
         while position > 0:
@@ -233,44 +173,39 @@ class Journal:
     def _check_header(self, campaign: str) -> None:
         self._file.seek(0)
         first = self._file.readline(65_536)
-        plain = {"event": "campaign", "version": VERSION, "campaign": campaign}
-        headers = [_encoded(plain | more) for more in ({"sandbox": True}, {"sandbox": False}, {})]
-        if any(whole != first and whole.startswith(first) for whole in headers):
-            # New, or a process that was killed has left half a header.
+        # An earlier version wrote headers without `sandbox`.
+        headers = [header(campaign, sandbox=True), header(campaign, sandbox=False), header(campaign)]
+        if any(whole != first and whole.startswith(first) for whole in map(encoded, headers)):
+            # The file is new and empty, or a process that was killed has left half a header.
             self._file.truncate(0)
-            self._append(self._header)
+            self._append(header(campaign, sandbox=self._target.sandbox))
             return
-        header = _parse(first)
-        if header is None or header.get("event") != "campaign":
+        found = parsed(first)
+        if found is None or found.get("event") != "campaign":
             raise UsageError(f"{self.path}: is not a journal of this command; choose another --out")
-        if header.get("version") != VERSION:
+        if found.get("version") != VERSION:
             raise UsageError(f"{self.path}: was written by another version; finish it with that one")
-        if header.get("campaign") != campaign:
+        if found.get("campaign") != campaign:
             raise UsageError(
-                f"{self.path}: belongs to campaign {header.get('campaign')!r}, not {campaign!r}; choose another --out"
+                f"{self.path}: belongs to campaign {found.get('campaign')!r}, not {campaign!r}; choose another --out"
             )
 
-    @property
-    def _header(self) -> dict[str, Any]:
-        # An earlier version passes over what it doesn't know in it, and over such a line amid the others.
-        return {
-            "event": "campaign",
-            "version": VERSION,
-            "campaign": self._campaign,
-            "sandbox": self._target.sandbox,
-        }
-
     def _headers(self) -> Iterator[dict[str, Any]]:
-        # Among a million lines there are as many of these as shops: only they are parsed.
+        # One for each shop, among as many as a million lines. Parsing only these saves seconds at the start.
         with open(self.path, "rb", opener=private_opener) as file:
             for raw in iter(lambda: file.readline(RESULT_LINE.size), b""):
-                if raw.startswith(_BEGINS_HEADER) and (line := _parse(raw)) is not None:
+                if raw.startswith(HEADER_STARTS) and (line := parsed(raw)) is not None:
                     yield line
 
-    def _lines(self) -> Iterator[dict[str, Any]]:
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """Every line of the file in its order, parsed. Reads the file as it goes.
+
+        Raises:
+          InputError: a line is damaged.
+        """
         with open(self.path, "rb", opener=private_opener) as file:
             for number, raw in enumerate(iter(lambda: file.readline(RESULT_LINE.size), b""), start=1):
-                line = _parse(raw)
+                line = parsed(raw)
                 if line is None:
                     raise InputError(
                         f"{self.path}, line {number}: is damaged; restore the file, or delete this line (its row may "
@@ -279,17 +214,17 @@ class Journal:
                 yield line
 
     def _append(self, line: dict[str, Any]) -> None:
-        self._write(_encoded(line))
+        self._write(encoded(line))
 
     def _write(self, raw: bytes) -> None:
         size = os.fstat(self._file.fileno()).st_size
         rest = memoryview(raw)
         try:
-            # A full disk takes a part first, and only says why it takes no more when it is asked again.
+            # A full disk takes a part of the line, and reports its error only at the next write.
             while rest:
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
-            # Half a line in the file would swallow the next one, and calls under way still have theirs to write.
+            # The next line would be appended to half a line and be lost. Calls under way still have theirs to write.
             os.ftruncate(self._file.fileno(), size)
             raise self._failed(error) from error
 
@@ -297,23 +232,3 @@ class Journal:
         return InputError(
             f"{self.path}: {error.strerror}; free some space, then run the same command again to continue"
         )
-
-
-def _encoded(line: dict[str, Any]) -> bytes:
-    return to_json(line, separators=(",", ":")).encode("ascii") + b"\n"
-
-
-def _parse(raw: bytes) -> dict[str, Any] | None:
-    try:
-        line = loads(raw, RESULT_LINE)
-    except ValueError:
-        return None
-    return line if isinstance(line, dict) and _is_whole(line) else None
-
-
-def _is_whole(line: dict[str, Any]) -> bool:
-    fields = _FIELDS.get(str(line.get("event")), {})
-    if not fields or not all(isinstance(line.get(name), kind) for name, kind in fields.items()):
-        return False
-    of_job = line["result"] if line["event"] == "result" else line
-    return line["event"] == "campaign" or _JOB_ID.fullmatch(str(of_job.get("job_id"))) is not None

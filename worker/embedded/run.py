@@ -1,4 +1,8 @@
-"""A whole campaign in this process: export in, results file out, no service needed."""
+"""A whole campaign in this process: an export in, a results file out, and no other service.
+
+The main thread writes progress and waits. Dramatiq's consumer thread decides and writes the journal, its worker threads
+make the calls, and a reader thread reads the export ahead.
+"""
 
 import threading
 from collections import Counter
@@ -16,6 +20,7 @@ from worker.campaigns.results_file import ResultsFile
 from worker.campaigns.target import Target
 from worker.clock import Clock
 from worker.embedded.journal import Journal
+from worker.embedded.restore import restore
 from worker.embedded.state import RunState
 from worker.errors import UsageError
 from worker.instants import SECOND
@@ -27,11 +32,11 @@ from worker.store.memory.store import MemoryStore
 from worker.store.protocol import AdmitRequest
 
 WORKER_TIMEOUT_MS = 100
-"""How often Dramatiq's idle threads look whether to stop; short, since a person waits for it."""
+"""How often Dramatiq's idle threads check whether to stop. Short, since a person waits for the end."""
 
 
 def journal_of(out: Path) -> Path:
-    """Where the journal of a results file is."""
+    """The path of the journal that belongs to a results file."""
     return out.with_name(out.name + ".journal")
 
 
@@ -39,7 +44,7 @@ ImporterOf = Callable[[JobIndex], Importer]
 
 
 class App(Protocol):
-    """The parts that do the work, as the wiring has put them together."""
+    """The parts that do the work, as the wiring builds them."""
 
     @property
     def context(self) -> Context: ...
@@ -49,12 +54,17 @@ class App(Protocol):
 
 
 BuildApp = Callable[[MemoryStore, RunState], App]
-"""The wiring: it stands above this room, so that whoever starts a run hands it in."""
+"""The wiring. It is a layer above this room, so the caller passes it in."""
 
 
 @dataclass
 class Tally:
-    """What a run has come to. ``codes`` counts the codes of results that were not sent."""
+    """The result of a run, and its progress meanwhile.
+
+    ``codes`` counts the codes of results that are not `sent`; ``earlier`` the results of earlier runs in the file;
+    ``parked`` the rows by shop that are left for a later run, at the latest until ``parked_until``; ``halted`` has the
+    code of each shop that was given up.
+    """
 
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     codes: Counter[str] = field(default_factory=Counter)
@@ -72,11 +82,12 @@ class Tally:
 
 
 class EmbeddedRun:
-    """Runs a campaign once; ``tally`` may be read while it goes on.
+    """Runs a campaign once. ``tally`` may be read meanwhile, from any thread.
 
-    Finished rows of an earlier run are skipped, its open calls are taken up, what expired is tried again. :meth:`stop`
-    may be called from a signal handler or any thread: calls under way finish, nothing new starts. ``sandbox``:
-    the shops are at the built-in emulator, which no later run finds at the same URL.
+    Rows that an earlier run finished are skipped, its open calls are taken over, and what expired is tried again.
+    :meth:`stop` may be called from a signal handler or any thread: calls under way finish, and no new one starts.
+    ``patient``: wait for the day's quota and for closed shops. ``sandbox``: the shops are at the built-in emulator,
+    whose URL is another one in each run.
     """
 
     def __init__(
@@ -108,27 +119,27 @@ class EmbeddedRun:
 
     @property
     def failing(self) -> tuple[str, int] | None:
-        """By which code Refer2 failed last for all calls of a shop, and when it is tried again, by the run's clock."""
+        """The code by which Refer2 fails for a shop's calls, and the instant of the next try; None while it doesn't."""
         return self._run.failing if self._run is not None else None
 
     def stop(self) -> None:
-        """Let calls under way finish and start no more."""
-        # Nothing that the main thread waits for may be set here: its handler would wait for the lock of an event that
-        # it has interrupted itself in.
+        """Start no more calls; those under way finish. Returns at once."""
+        # Called in a signal handler, which interrupts the main thread anywhere. So nothing that the main thread waits
+        # for may be set here: the handler could wait for a lock that its own thread holds.
         self.stopping.set()
         if self._app is not None:
             self._app.context.stopping.set()
 
     def __call__(self, tick: Callable[[], None], *, every: float) -> Importer:
-        """Run to the end; ``tick`` is called every ``every`` seconds meanwhile. Returns the importer with its counts.
+        """Run to the end and return the importer with its counts. Blocks; calls ``tick`` every ``every`` seconds.
 
         Raises:
           UsageError, InputError: as :class:`Importer` and :class:`Journal` say.
-          ReferralError: the run could not go on; what is done is in the journal and the results file.
+          ReferralError: the run could not continue; what is done is in the journal and in the results file.
         """
         started = self._clock.now()
         path = journal_of(self._out)
-        # Before anything is made; what else is wrong with the place is the journal's to tell.
+        # Checked before anything is written. Other problems of the path are reported when the journal is opened.
         with suppress(OSError):
             is_own_file(self._out)
         if self._out.is_file() and self._out.stat().st_size and not path.exists():
@@ -139,16 +150,17 @@ class EmbeddedRun:
         with Journal(path, self._campaign, self._target) as journal, JobIndex() as index:
             finished = index.mark_finished(journal.finished_ids())
             store = MemoryStore(self._clock, retention=0)
-            journal.restore(store, self._ask)
+            restore(journal.lines(), store, self._request_of)
             results = ResultsFile(self._out)
             self.tally.earlier = results.rebuild(journal.results())
             importer = self._importer_of(index)
-            # Closed in this order: the importer writes its rejected rows, then the results go to the disk.
+            # Closed from the right: first the importer writes its rejected rows, then the results are synced to disk.
             with closing(results), closing(iter(importer)) as jobs:
                 run = self._run = RunState(jobs, journal, self._record(results), patient=self._patient)
                 self._work(run, store, importer, results, tick, every)
                 if self.tally.earlier > finished and run.failure is None:
-                    # What had ended without a call was tried again; its earlier row goes where there is another now.
+                    # Jobs that had ended without a call were tried again. The file has both rows; rebuilt, it has the
+                    # later one alone.
                     results.close()
                     self.tally.earlier = results.rebuild(journal.results()) - self.tally.done
         self.tally.parked, self.tally.halted = run.parked, run.halted
@@ -170,6 +182,7 @@ class EmbeddedRun:
     ) -> None:
         app = self._build(store, run)
         self._app = app
+        # A signal that came while the parts were built has found no parts to stop.
         if self.stopping.is_set():
             self.stop()
         worker = dramatiq.Worker(app.broker, worker_threads=self._threads, worker_timeout=WORKER_TIMEOUT_MS)
@@ -198,6 +211,6 @@ class EmbeddedRun:
         config = self._shops.get(shop)
         return config.base_url if config is not None and not self._target.sandbox else None
 
-    def _ask(self, shop: str, customer: str, job_id: str) -> AdmitRequest | None:
+    def _request_of(self, shop: str, customer: str, job_id: str) -> AdmitRequest | None:
         config = self._shops.get(shop)
         return AdmitRequest(shop, customer, job_id, config.limits, lease=0) if config is not None else None

@@ -11,6 +11,7 @@ import pytest
 from tests.unit.making import NOON, go, make_limits, make_request
 from worker.clock import ManualClock
 from worker.embedded.journal import Journal
+from worker.embedded.restore import restore
 from worker.errors import InputError, UsageError
 from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import Rate
@@ -38,8 +39,10 @@ def restored(path: Path, request: AdmitRequest, *, now: int = NOON) -> MemorySto
     """A new store, told by the journal at ``path``, whose every job is asked for with the limits of ``request``."""
     store = MemoryStore(ManualClock(now), retention=0)
     with Journal(path, "spring") as journal:
-        journal.restore(
-            store, lambda shop, customer, job_id: AdmitRequest(shop, customer, job_id, request.limits, lease=0)
+        restore(
+            journal.lines(),
+            store,
+            lambda shop, customer, job_id: AdmitRequest(shop, customer, job_id, request.limits, lease=0),
         )
     return store
 
@@ -148,7 +151,7 @@ def test_a_damaged_line_is_named(path: Path, line: bytes) -> None:
         with pytest.raises(InputError) as caught:
             list(journal.results())
         with pytest.raises(InputError):
-            journal.restore(MemoryStore(ManualClock(NOON)), lambda *_: None)
+            restore(journal.lines(), MemoryStore(ManualClock(NOON)), lambda *_: None)
     assert f"{path}, line 3: is damaged; restore the file, or delete this line" in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -325,7 +328,7 @@ def test_calls_of_a_shop_that_is_gone_are_left_out(path: Path) -> None:
     with Journal(path, "spring") as journal:
         journal.started(make_request(1), grant())
         journal.finished(body_of(1))
-        journal.restore(MemoryStore(ManualClock(NOON)), lambda *_: None)
+        restore(journal.lines(), MemoryStore(ManualClock(NOON)), lambda *_: None)
 
 
 def test_a_later_run_goes_by_the_wall_clock(path: Path) -> None:
