@@ -1,4 +1,4 @@
-"""Which channel a row is sent by: its own, in the vendor's spelling, or the one that the command gives."""
+"""The channel of a row: its own, in the vendor's spelling, or the one that the command gives."""
 
 import difflib
 from itertools import islice
@@ -11,21 +11,23 @@ from worker.errors import UsageError
 from worker.model.job import KNOWN_CHANNELS, UNKNOWN_CHANNEL
 
 LOOKED_AT = 1000
-"""Rows at the start of an export that are looked at before any is sent."""
+"""Rows at the start of an export that are checked before any row is sent."""
 
 _REMEMBERED = 1000
+"""Spellings that are remembered. A column of free texts must not fill the memory."""
+
 _ALIKE = 0.8
-"""``difflib``'s ratio from which a name passes for a misspelt one: ``emial`` has 0.8, ``wattsapp`` 0.875."""
+"""``difflib``'s ratio above which a name counts as misspelt: ``emial`` has 0.8, ``wattsapp`` 0.875."""
 
 _KNOWN = {normalized(channel): channel for channel in KNOWN_CHANNELS}
 
 
 class Channels:
-    """The channels of rows. ``default`` serves those that name none; ``mapped``: the command names the column.
+    """The channels of rows. Rows that name none get ``default``. ``mapped``: the command names the column itself.
 
-    A column that merely happens to be called so can be about something else, such as where an order came from
-    (``Online Store``). Beside a ``default`` its values must therefore be channels that are known. Otherwise an unknown
-    one is sent as it is, after a warning: the vendor adds channels without notice.
+    A column that is called `channel` by chance may be about something else, such as where an order came from (``Online
+    Store``). So beside a ``default`` its values must be known channels. In all other cases an unknown channel is sent
+    unchanged, after a warning: the vendor adds channels without notice.
     """
 
     def __init__(self, default: str | None, *, mapped: bool, warnings: ImportWarnings) -> None:
@@ -37,14 +39,14 @@ class Channels:
         self._found: dict[str, str] = {}
 
     def of(self, given: str) -> str:
-        """The channel of a row that names this one; empty where there is none, or where it can't be meant."""
+        """The channel of a row whose cell is ``given``; empty if there is none, or if it can't be one."""
         return self._found.get(given) or self._find(given)
 
     def check(self, export: Export) -> None:
-        """Look at the export's first :data:`LOOKED_AT` rows.
+        """Check the export's first :data:`LOOKED_AT` rows. Reads them from the file.
 
         Raises:
-          UsageError: the column called so can't be meant.
+          UsageError: the column `channel` holds something else.
           InputError: the export can't be read.
         """
         if not self._must_be_known:
@@ -74,18 +76,18 @@ class Channels:
 
 
 def check_default(given: str) -> None:
-    """Refuse a ``--channel`` that is a known one misspelt: every row would be sent by it.
+    """Refuse a ``--channel`` that looks like a misspelt known one, since every row would be sent by it.
 
-    The vendor adds channels without notice, so any other that is unknown is taken, as is one in a column. So is one
-    that begins with ``custom-``: these are alike by intent.
+    Any other unknown channel is accepted, because the vendor adds channels without notice. So is one that starts with
+    ``custom-``, since shops name these alike on purpose.
 
     Raises:
-      UsageError: it is a letter or two from a known channel.
+      UsageError: it differs from a known channel by a letter or two.
     """
     channel = _spelled(given)
     if channel in KNOWN_CHANNELS or channel.startswith("custom-"):
         return
-    # A longer name that holds a known one, such as `fb-messenger`, is another channel.
+    # Only names of about the same length: `fb-messenger` holds a known name and is another channel.
     near = [known for known in sorted(KNOWN_CHANNELS) if abs(len(known) - len(channel)) <= 1]
     if close := difflib.get_close_matches(channel.casefold(), near, n=1, cutoff=_ALIKE):
         raise UsageError(
@@ -95,5 +97,6 @@ def check_default(given: str) -> None:
 
 
 def _spelled(named: str) -> str:
-    # "QR Code", "e-mail": a channel that is known under another spelling must not lose what goes with it.
+    # "QR Code", "e-mail": in another spelling a known channel must still be treated as that channel, for example by
+    # requiring a destination for e-mail.
     return _KNOWN.get(normalized(named), named)

@@ -1,4 +1,4 @@
-"""Which column of an export means what: headers matched to the canonical names and to what the command names."""
+"""Which column of an export is which field: by its canonical name, or by the name that ``--map`` gives. Pure."""
 
 import re
 import unicodedata
@@ -15,30 +15,32 @@ _LIKELY = {
     "customer_email": frozenset({"email", "emailaddress", "mail", "customeremailaddress", "useremail", "contactemail"}),
     "customer_shopid": frozenset({"customerid", "shopifycustomerid", "shopid"}),
 }
-"""What other programs call the customer's columns. They are suggested and not taken: the address may be a friend's."""
+"""What other programs call the customer's columns. They are only suggested: such an address may be a friend's."""
 
 _COLUMNS_SHOWN = 40
 _NAME_SHOWN = 60
+"""Characters of a column's name in an error."""
+
 VALUE_SHOWN = 40
-"""Characters of a cell that are shown."""
+"""Characters of a cell in an error or a warning."""
 LOOKS_LIKE_DATA = re.compile(r"@|\d{7}")
-"""What a screen is not shown: it may be an address or a telephone number."""
+"""Text that is not shown on a screen, since it may be an address or a telephone number."""
 
 NO_COLUMN = "-"
-"""What ``--map`` says for a field that is to be read from no column, though one has its name."""
+"""The column in ``--map`` for a field that is read from no column, even if one has its name."""
 
 
 def normalized(name: str) -> str:
     """A header without case, punctuation and spaces: ``Customer E-mail`` is ``customeremail``.
 
-    One that is nothing else, such as ``✓``, keeps it, so that it is not taken for a column without a name.
+    A header of punctuation alone, such as ``✓``, keeps it, or it would look like a column without a name.
     """
     folded = unicodedata.normalize("NFKC", name).casefold()
     return "".join(c for c in folded if c.isalnum()) or folded.strip()
 
 
 Column = str | tuple[str, ...]
-"""A column by its name, or a nested key of JSON by its path: ``("attributes", "email")``."""
+"""A column's name, or the path of a nested key in JSON: ``("attributes", "email")``."""
 
 _NESTED_CUSTOMER = "customer"
 
@@ -46,10 +48,10 @@ _CANONICAL = {normalized(field): field for field in FIELDS}
 
 
 def parse_mapping(arguments: Iterable[str]) -> dict[str, str]:
-    """The columns by field of ``--map FIELD=COLUMN``, each given once; :data:`NO_COLUMN` for none.
+    """The column of each field in ``--map FIELD=COLUMN``; :data:`NO_COLUMN` for a field that has none.
 
     Raises:
-      UsageError: not of that form, an unknown field, or a field given twice.
+      UsageError: an argument has another form, names an unknown field, or a field is given twice.
     """
     mapping: dict[str, str] = {}
     for argument in arguments:
@@ -66,9 +68,9 @@ def parse_mapping(arguments: Iterable[str]) -> dict[str, str]:
 
 
 class ColumnMatcher:
-    """Finds the fields in a header. ``mapping`` is field to column; ``consent`` the columns that tell consent.
+    """Finds the fields in a header. ``mapping`` is the column by field; ``consent`` are the columns of ``--consent``.
 
-    ``has_shop`` and ``has_channel``: the command gives a value for rows without one, so that no column is needed.
+    ``has_shop`` and ``has_channel``: the command gives a value for all rows, so that no such column is needed.
     """
 
     def __init__(
@@ -78,7 +80,7 @@ class ColumnMatcher:
         self._named = {field: column for field, column in named.items() if column != NO_COLUMN}
         self._required = {field: f"--map {field}={column}" for field, column in mapping.items() if field in self._named}
         self.consent: Sequence[str] = [f"consent {number}" for number, _ in enumerate(consent)]
-        """Fields beside the canonical ones: the cells that tell consent, in the order of ``consent``."""
+        """Names for the columns of consent, beside the canonical fields, in the order of ``consent``."""
         for field, column in zip(self.consent, consent, strict=True):
             self._named[field] = column
             self._required[field] = f"--consent {column}"
@@ -92,10 +94,10 @@ class ColumnMatcher:
                 self._by_path.setdefault(_path(column), []).append(field)
 
     def fields_of(self, column: Column) -> Sequence[str]:
-        """The fields that a column of this name gives: none for most, several where ``--map`` says so.
+        """The fields that a column gives: none for most columns, several if ``--map`` says so.
 
-        A nested key is one that the command names by its path, or one in an object ``customer``: what lies deeper by a
-        canonical name, such as the id of a customer's shop, may be anything.
+        A nested key counts if the command names its path, or if it is in an object ``customer``. A canonical name that
+        is nested elsewhere, such as the id of a customer's shop, may mean anything.
         """
         if isinstance(column, str):
             return self._by_name.get(normalized(column), ())
@@ -104,14 +106,14 @@ class ColumnMatcher:
         return self._by_path.get(_path(".".join(column)), ())
 
     def is_exact(self, field: str, column: Column) -> bool:
-        """Whether a column of the field is spelled as it is named."""
+        """Whether the column has the field's name letter by letter, and not just after :func:`normalized`."""
         return _name(column).strip() == self._named[field]
 
     def match(self, path: Path, columns: Sequence[Column], *, unique: bool) -> dict[str, int]:
-        """The index of each field's column. With ``unique`` a used name may stand in the header once only.
+        """The index of each field's column. ``unique``: a name that is used may be in the header only once.
 
         Raises:
-          UsageError: a column that the command names isn't there, one that is used is there twice, or there is no
+          UsageError: a column that the command names is missing, a column that is used exists twice, or there is no
             column for the customer, the channel or the shop.
         """
         candidates: dict[str, list[int]] = {}
@@ -131,6 +133,7 @@ class ColumnMatcher:
     def _the_one(self, path: Path, columns: Sequence[Column], field: str, indexes: Sequence[int]) -> int:
         if len(indexes) == 1:
             return indexes[0]
+        # Guessing between two columns would send somebody else's referral, so only an exact name decides.
         exact = [index for index in indexes if self.is_exact(field, columns[index])]
         if len(exact) == 1:
             return exact[0]
@@ -154,7 +157,7 @@ class ColumnMatcher:
 
 
 def shown_value(value: str) -> str:
-    """A cell of an export for a screen: short, visible, and not if it may be an address or a telephone number."""
+    """A cell as a screen shows it: short, visible, and hidden if it may be an address or a telephone number."""
     if LOOKS_LIKE_DATA.search(value):
         return "(looks like data)"
     cut = value if len(value) <= VALUE_SHOWN else f"{value[:VALUE_SHOWN]}…"
@@ -176,12 +179,12 @@ def _suggested(columns: Sequence[Column]) -> str:
 
 
 def _path(name: str) -> str:
-    # The dots stay: `a.b` is not the nested key `ab`.
+    # The dots are kept: `a.b` is not the key `ab`.
     return ".".join(map(normalized, name.split(".")))
 
 
 def _seen(columns: Sequence[Column]) -> str:
-    # A file without a header shows its first row here, so what looks like an address or a phone number is not shown.
+    # If the file has no header, this is its first row. So anything like an address or a phone number is hidden.
     names = map(_name, columns[:_COLUMNS_SHOWN])
     shown = [
         "(looks like data)" if LOOKS_LIKE_DATA.search(name) else " ".join(name.split())[:_NAME_SHOWN] or "(empty)"

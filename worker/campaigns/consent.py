@@ -1,4 +1,4 @@
-"""Consent: the conditions of ``--consent``, all of which a row must meet, and what is said where no row does."""
+"""The conditions of ``--consent``, all of which a row must meet, and what is reported if no row does."""
 
 import unicodedata
 from collections import Counter
@@ -12,17 +12,18 @@ from worker.campaigns.warnings import ImportWarnings
 from worker.errors import UsageError
 
 _VALUES_COUNTED = 20
-"""Different values of a column that are counted. One with more is no column of consent, and may be one of names."""
+"""Different values of a column that are counted. A column with more is not about consent; it may hold names."""
 
 _VALUES_SHOWN = 8
+"""Values that the error lists; the rest are counted."""
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What a row's cell in ``column`` must be: ``value``, or anything else where it is ``negated``.
+    """A row's cell in ``column`` must be ``value``, or, if ``negated``, anything else.
 
-    Compared without case and outer spaces, in one form of Unicode. An empty ``value`` stands for a blank cell, as which
-    counts what databases write for no value. A spreadsheet's error meets no condition.
+    Cells are compared without case and outer spaces, in one form of Unicode. An empty ``value`` means a blank cell;
+    what databases write for no value counts as blank. A spreadsheet's error meets no condition.
     """
 
     column: str
@@ -34,10 +35,10 @@ class Condition:
 
 
 def parse_consent(argument: str) -> Condition:
-    """The condition that ``COLUMN=VALUE``, ``COLUMN!=VALUE``, ``COLUMN=`` or ``COLUMN!=`` says.
+    """The condition in ``COLUMN=VALUE``, ``COLUMN!=VALUE``, ``COLUMN=`` or ``COLUMN!=``.
 
     Raises:
-      UsageError: not of that form.
+      UsageError: the argument has another form.
     """
     column, equals, value = argument.partition("=")
     negated = column.endswith("!")
@@ -54,13 +55,15 @@ def _folded(text: str) -> str:
     text = text.strip()
     if text in NULLS:
         return ""
+    # Most cells are ASCII, which has one form of Unicode only and needs no normalizing.
     return text.casefold() if text.isascii() else unicodedata.normalize("NFC", text).casefold()
 
 
 class Consent:
-    """Looks whether rows meet all conditions, an export at a time.
+    """Checks rows against all conditions, one export after the other, and counts which conditions were met.
 
-    A condition that no row meets can't be meant: a file says ``SUBSCRIBED`` where the command says ``yes``.
+    A condition that no row meets is a mistake: the file says ``SUBSCRIBED`` and the command says ``yes``. Without this
+    check such a run would look like a campaign in which nobody consented.
     """
 
     def __init__(self, conditions: Sequence[Condition]) -> None:
@@ -73,7 +76,7 @@ class Consent:
         self._rows_before = 0
 
     def given(self, cells: Sequence[str]) -> bool:
-        """Whether a row with these cells, one for each condition, meets all of them."""
+        """Whether a row meets all conditions; ``cells`` has one cell for each."""
         self._rows += 1
         every = True
         for index, (wanted, negated) in enumerate(self._wanted):
@@ -86,7 +89,7 @@ class Consent:
         return every
 
     def end_export(self, path: Path, warnings: ImportWarnings) -> None:
-        """All rows of this export have been looked at; what only others meet is noticed."""
+        """End an export: add a warning for each condition that none of its rows met."""
         if self._rows > self._rows_before:
             for condition, met in zip(self._conditions, self._met, strict=True):
                 if not met:
@@ -96,14 +99,14 @@ class Consent:
         self._met = [False] * len(self._conditions)
 
     def end(self) -> None:
-        """All rows of all exports have been looked at.
+        """End all exports.
 
         Raises:
-          UsageError: there are rows, and none meets one of the conditions.
+          UsageError: there were rows, and none of them met one of the conditions.
         """
         if not self._rows:
             return
-        # An export that was read in part, up to a limit of jobs, has not ended.
+        # If a limit of jobs stopped the reading, the last export has not ended: what its rows met counts too.
         met_by_any = [before or met for before, met in zip(self._met_before, self._met, strict=True)]
         for condition, met, values in zip(self._conditions, met_by_any, self._values, strict=True):
             if not met:
@@ -114,7 +117,7 @@ class Consent:
 
     @staticmethod
     def _count(values: Counter[str], cell: str) -> None:
-        # Cut, so that cells of megabytes are not kept; one more than are counted tells that there are more.
+        # Cut, since a cell may have megabytes. One value more than the bound is kept, to know that there are more.
         cell = cell[: VALUE_SHOWN + 1]
         if cell in values or len(values) <= _VALUES_COUNTED:
             values[cell] += 1
@@ -124,7 +127,7 @@ def check_conditions(conditions: Iterable[Condition]) -> None:
     """Refuse conditions that no row can meet together.
 
     Raises:
-      UsageError: one column would have to have two values.
+      UsageError: one column would need two values.
     """
     wanted: dict[str, Condition] = {}
     for condition in conditions:

@@ -1,14 +1,14 @@
-r"""Cells of the CSV files that we write, made harmless for spreadsheets and terminals, and back.
+r"""Escapes the cells of the CSV files that we write for spreadsheets and terminals, and reads them back. Pure.
 
-Excel and its like compute what begins with ``=``, ``+``, ``-`` or ``@``, also in wide forms. A customer chooses a name,
-a shop a text; whoever opens the file would run it. So a cell that begins with one of these gets an apostrophe in
-front. One that begins with an apostrophe gets another, so that taking one apostrophe away from every cell that begins
-with one gives all cells back as they were. A program that splits at ``;`` cuts cells in two: what would begin so after
-a ``;``, spaces, quotes and apostrophes in between, gets an apostrophe after it too.
+Excel and similar programs run a cell that starts with ``=``, ``+``, ``-`` or ``@``, also in full-width forms. Customers
+choose names and shops choose texts, so opening the file could run a formula of theirs. Such a cell gets an apostrophe
+in front. A cell that starts with an apostrophe gets another one; so removing one apostrophe from every cell that has
+one restores all cells. Some programs split lines at ``;`` and cut a cell in two. So an apostrophe is also put after a
+``;`` if what follows, after spaces, quotes and apostrophes, starts with one of these characters.
 
-What can't be seen (line ends, escape sequences, bidirectional controls) is written as escapes, see
-:func:`worker.text.visible.escaped`, so that a row is a line. A cell that is a JSON object or list has JSON's own
-escapes; one that only its escapes would make one gets an apostrophe.
+Invisible characters (line ends, escape sequences, bidirectional controls) are written as escapes, see
+:func:`worker.text.visible.escaped`; a row is then always one line. A cell that holds a JSON object or list uses JSON's
+own escapes. A cell that only looks like JSON once it is escaped gets an apostrophe.
 """
 
 import json
@@ -19,7 +19,7 @@ from worker.text.visible import ascii_json, escaped, unescaped
 
 REJECTS = ("line", "reason")
 RESULTS = ("line", "reference", "shop", "customer_email")
-"""What the header of a file of ours begins with: of rejected rows, of results."""
+"""The first columns of our own files: of rejected rows, and of results."""
 
 _APOSTROPHE = "'"
 _BEGINNINGS = tuple("=+-@\t\r\n＝＋－＠" + _APOSTROPHE)
@@ -29,30 +29,30 @@ _GUARDED = re.compile(rf";'{_FOLLOWS}")
 
 
 def escape_cell(cell: str) -> str:
-    """The cell as it is written."""
+    """The cell as it is written to a file."""
     if _is_json(cell):
         return escape_json_cell(cell)
     cell = escaped(cell)
     if ";" in cell:
         cell = _CUT.sub(";'", cell)
-    # What is JSON only by its escapes would be taken for the JSON that it says.
+    # A text that becomes JSON only by its escapes would be read back as JSON.
     return _APOSTROPHE + cell if cell.startswith(_BEGINNINGS) or _is_json(cell) else cell
 
 
 def escape_json_cell(cell: str) -> str:
-    """A JSON object, list, number or boolean as it is written: the same value."""
+    """A JSON object, list, number or boolean as it is written to a file: other text, but the same value."""
     cell = ascii_json(cell)
-    # An apostrophe would be no JSON.
+    # An apostrophe would break the JSON, so the semicolon is written as an escape.
     return _CUT.sub(r"\\u003b", cell) if ";" in cell else cell
 
 
 def is_ours(header: Sequence[str]) -> bool:
-    """Whether a file with this header was written so; one from elsewhere keeps its apostrophes and backslashes."""
+    """Whether a file with this header is one of ours. In other files apostrophes and backslashes mean themselves."""
     return any(tuple(header[: len(first)]) == first for first in (REJECTS, RESULTS))
 
 
 def unescape_cells(cells: Iterable[str]) -> list[str]:
-    """The cells of a row that was written so, as they were; JSON among them as JSON of the same value."""
+    """The original cells of a row that was written with :func:`escape_cell`; JSON cells keep their value."""
     return [cell if _is_json(cell) else _unescaped_cell(cell) for cell in cells]
 
 

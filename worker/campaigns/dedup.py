@@ -1,4 +1,4 @@
-"""Which jobs a run has met already, and of which results a file holds, without holding them in memory."""
+"""Which jobs a run has already met, and which results a file already holds, without keeping all in memory."""
 
 import sqlite3
 from collections.abc import Iterable
@@ -11,6 +11,8 @@ Sighting = Literal["new", "duplicate", "finished"]
 ResultSighting = Literal["new", "superseding", "repeated"]
 
 _CACHE_KIB = 65_536
+# Nothing of it has to outlive the process. So there is no journal and no sync, and all of it is one transaction that is
+# never committed.
 _SETUP = f"""
     PRAGMA journal_mode = OFF;
     PRAGMA synchronous = OFF;
@@ -22,11 +24,11 @@ _SETUP = f"""
 
 
 class _RankedIndex:
-    """Job ids of one run, each with a rank: in memory up to 64 MiB, beyond that in a temporary file.
+    """The job ids of one run, each with a rank: in memory up to 64 MiB, beyond that in a temporary file.
 
-    The file is SQLite's, has no name, and is gone with the process, however that ends; about 30 bytes a job. It is
-    one transaction that is never committed, since nothing of it has to outlive the run. May be handed from thread to
-    thread, for one of them at a time. Measured: 150,000 checks a second up to 1,000,000 jobs, 130,000 at 3,000,000.
+    The file is SQLite's and has no name, so it is gone with the process however that ends; about 30 bytes a job. May be
+    used by several threads, but only by one at a time. Measured: 150,000 checks a second up to 1,000,000 jobs, 130,000
+    at 3,000,000.
     """
 
     def __init__(self) -> None:
@@ -35,7 +37,7 @@ class _RankedIndex:
         self._cursor = self._db.cursor()
 
     def close(self) -> None:
-        """Let go of the temporary file."""
+        """Close and remove the temporary file."""
         self._db.close()
 
     def __enter__(self) -> Self:
@@ -45,7 +47,7 @@ class _RankedIndex:
         self.close()
 
     def _add(self, job_id: str, rank: int) -> bool:
-        # False if the job is known, whatever its rank.
+        # False if the job is known, at whatever rank.
         return self._change("INSERT OR IGNORE INTO seen VALUES (?, ?)", (bytes.fromhex(job_id), rank))
 
     def _raise(self, job_id: str) -> bool:
@@ -60,10 +62,10 @@ class _RankedIndex:
 
 
 class JobIndex(_RankedIndex):
-    """The jobs that a run has met; those of rank 0 were finished by an earlier one."""
+    """The jobs that a run has met; jobs of rank 0 were finished by an earlier run."""
 
     def mark_finished(self, job_ids: Iterable[str]) -> int:
-        """Jobs that an earlier run finished; returns how many are new. Call it before the checks.
+        """Add jobs that an earlier run finished; returns how many were new. To be called before any check.
 
         Raises:
           InputError: the temporary file can't grow.
@@ -75,7 +77,7 @@ class JobIndex(_RankedIndex):
             raise _no_room(error) from error
 
     def check(self, job_id: str) -> Sighting:
-        """Note a job: "new", or "finished" by an earlier run; from the second time on "duplicate".
+        """Add a job: "new", or "finished" by an earlier run, or "duplicate" if it was added before.
 
         Raises:
           InputError: the temporary file can't grow.
@@ -86,12 +88,12 @@ class JobIndex(_RankedIndex):
 
 
 class ResultIndex(_RankedIndex):
-    """The jobs of which a file holds a result; those of rank 0 were not called by it."""
+    """The jobs of which a file holds a result; jobs of rank 0 ended without a call."""
 
     def check(self, job_id: str, outcome: str) -> ResultSighting:
-        """Note a result: "new", "superseding" if the job was not called by an earlier one, else "repeated".
+        """Add a result: "new", "superseding" if it replaces an end without a call, or "repeated".
 
-        Of a job that was not called a second result is repeated, and so is any result after one that is final.
+        `expired` and `cancelled` are ends without a call: such a job may be called later, and that result counts.
 
         Raises:
           InputError: the temporary file can't grow.

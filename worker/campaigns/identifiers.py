@@ -1,7 +1,7 @@
-"""What an id of a customer can be, and what spreadsheets and databases write where there was one.
+"""Which texts can be a customer's id, and what spreadsheets and databases write in place of one. Pure.
 
-A spreadsheet keeps 15 digits of a number and shows fewer: ``7.22312E+12`` may have been any of a million ids. Nothing
-here mends such a text, since whoever is sent by a guessed id is another customer.
+A spreadsheet keeps 15 digits of a number and shows fewer: ``7.22312E+12`` may have been any of a million ids. Such a
+text is never repaired by a guess, because a guessed id is another customer.
 """
 
 import re
@@ -9,13 +9,13 @@ import re
 from worker.text.visible import is_plain
 
 NULLS = frozenset({"NULL", r"\N"})
-"""How databases write that there is no value: MySQL and PostgreSQL ``\\N``, others the word."""
+"""What databases write for no value: MySQL and PostgreSQL ``\\N``, others the word."""
 
 _ERROR = re.compile(r"#(?:[^\sa-z#]{1,20}[!?]|N/?[A-Z]{1,2}|GETTING_DATA|#{2,})|Err:\d{3}")
 """``#REF!``, ``#N/A``, ``#NAME?`` in any language, ``####`` of a narrow column, LibreOffice's codes."""
 
 _AS_TEXT = re.compile(r'="([^"]*)"')
-"""The formula by which exports keep a spreadsheet from counting with an id."""
+"""The formula by which exports keep a spreadsheet from turning an id into a number."""
 
 _NUMBER = re.compile(
     r"[+-]?(?:"
@@ -30,16 +30,16 @@ _DATE = re.compile(
     r"|\d{1,2}:\d\d(?::\d\d)?",
     re.IGNORECASE,
 )
-"""Dates and times of day, as spreadsheets make them of ``26-11-26`` and ``12-30``."""
+"""Dates and times of day, which spreadsheets make of ``26-11-26`` and ``12-30``."""
 _WORDS = frozenset({"true", "false", "undefined", "nat"})
 _NOTHING = re.compile(r"(?i:[(<]?(?:null|nil|none|nan|empty)[)>]?|[+-]?inf(?:inity)?|n\.?a\.?|n/a)")
-"""Words for no value and no number, in the signs that programs put around them."""
+"""Words for no value or no number, with the brackets that programs put around them."""
 _FOREIGN = re.compile('[\\s"\u201c\u201d\u201e\u00ab\u00bb,;|\ufffd]')
-"""Blanks, quotes and delimiters: pieces of a row or of a sentence."""
+"""Blanks, quotes and delimiters: such a text is a piece of a row or of a sentence."""
 
 
 def bare(text: str) -> str:
-    """The id without what keeps a spreadsheet from counting with it: an apostrophe (Shopify's), or ``="…"``."""
+    """The id without what protects it from a spreadsheet: an apostrophe (Shopify's), or ``="…"``."""
     if text.startswith("'"):
         return text[1:].lstrip()
     as_text = _AS_TEXT.fullmatch(text)
@@ -49,9 +49,10 @@ def bare(text: str) -> str:
 def can_be_id(text: str) -> bool:
     """Whether a text that isn't empty can be an id.
 
-    None is a number that was shortened or formatted, a date, a formula, an error, a word for nothing, or a piece of
-    another cell.
+    It can't if it is a number that was shortened or formatted, a date, a formula, an error, a word for no value, or a
+    piece of another cell.
     """
+    # Nearly all ids are digits, and this is asked for each row.
     if text.isascii() and text.isdecimal():
         return True
     return (
@@ -69,10 +70,10 @@ def can_be_id(text: str) -> bool:
 
 
 def is_shortened(text: str) -> bool:
-    """Whether a spreadsheet wrote a number in place of an id, and kept only some of its digits or put marks in."""
+    """Whether a spreadsheet turned an id into a number, and dropped digits or put in separators."""
     return _NUMBER.fullmatch(text) is not None
 
 
 def is_spreadsheet_error(text: str) -> bool:
-    """Whether a spreadsheet wrote this because it could not work a cell out."""
+    """Whether this is what a spreadsheet writes for a cell that it could not compute."""
     return _ERROR.fullmatch(text) is not None

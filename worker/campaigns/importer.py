@@ -1,4 +1,4 @@
-"""From exports to jobs: the whole way, as the commands use it."""
+"""From exports to jobs: reads, validates, deduplicates and interleaves the rows, as the commands use it."""
 
 from collections import Counter
 from collections.abc import Container, Generator, Iterator, Sequence
@@ -23,12 +23,12 @@ from worker.model.job import Job
 
 
 class Importer:
-    """The jobs of some exports, spread and without duplicates; iterate it once.
+    """The jobs of some exports, interleaved and without duplicates. To be iterated once.
 
-    Reads as it is iterated, up to a window of 50,000 jobs ahead, and writes the rejected rows on the way; the counts
-    below tell of the rows read so far, so ``rows`` is ``accepted + finished + rejected``. ``published_at`` is put on
-    each job. ``allowed_shops`` are the slugs that rows may name (None: any); a row that names another is rejected,
-    for one bad row doesn't end a campaign.
+    Iterating it reads the exports, up to a window of 50,000 jobs ahead, and writes the rejected rows. The counts are
+    those of the rows read so far: ``rows`` is ``accepted + finished + rejected``. ``index`` has the jobs that were
+    already met. ``published_at`` is put on each job. ``allowed_shops`` are the slugs that rows may name (None: any). A
+    row that names another shop is rejected; it doesn't end the campaign.
     """
 
     def __init__(
@@ -41,15 +41,15 @@ class Importer:
         allowed_shops: Container[str] | None,
     ) -> None:
         self.rows = 0
-        """Rows read, blank ones left out."""
+        """Rows read, without blank ones."""
         self.accepted = 0
         """Rows that became a job."""
         self.finished = 0
-        """Rows whose job an earlier run finished."""
+        """Rows whose job was done in an earlier run."""
         self.rejected: Counter[str] = Counter()
         """Rows that became no job, by reason."""
         self.reject_files: list[Path] = []
-        """The files that hold them, as far as there are any."""
+        """The files that hold the rejected rows."""
         self._paths = tuple(exports)
         self._options = options
         self._index = index
@@ -63,23 +63,25 @@ class Importer:
 
     @property
     def warnings(self) -> Sequence[str]:
-        """One line for each thing that a person should know and that stops nothing; grows while rows are read."""
+        """One line for each problem that doesn't stop the import. More may come while rows are read."""
         return tuple(self._warnings.texts)
 
     def check(self) -> None:
-        """Open each export and understand its header, without reading it through and without writing anything.
+        """Open each export and match its header. Reads only the first rows and writes nothing.
 
         Raises:
-          UsageError: an option or a header that can't be meant.
-          InputError: a file that can't be read.
+          UsageError: an option or a header can't be used.
+          InputError: a file can't be read.
         """
         self._opened()
 
     def count(self) -> int:
-        """How many jobs the exports hold at most: their rows with consent, before any other rule. Reads them through.
+        """How many jobs the exports can make at most: their rows with consent, before any other rule.
+
+        Reads all exports, so it may take seconds.
 
         Raises:
-          UsageError: as :meth:`check`, or no row consents as the options say.
+          UsageError: as :meth:`check`, or no row has the consent that the options ask for.
           InputError: as :meth:`check`.
         """
         limit = self._options.limit
@@ -95,15 +97,15 @@ class Importer:
         return total
 
     def stop(self) -> None:
-        """Read no further row. What was read still comes. May be called from any thread."""
+        """Stop reading. Jobs that were already read are still yielded. May be called from any thread."""
         self._stopped = True
 
     def __iter__(self) -> Generator[Job, None, None]:
-        """The jobs. Close it where it isn't iterated to its end: the rejected rows are written then.
+        """The jobs. If it isn't iterated to its end, it must be closed: then the last rejected rows are written.
 
         Raises:
-          UsageError: as :meth:`check`; or at the end, when no row consented as the options say and no job was made.
-          InputError: a file can't be read or written; what came before is not affected.
+          UsageError: as :meth:`check`; or, at the end, no row had the consent that the options ask for.
+          InputError: a file can't be read or written; the jobs before are not affected.
         """
         if self._iterated:
             raise RuntimeError("an Importer is iterated once")
@@ -115,12 +117,13 @@ class Importer:
     def _drafts(self, exports: Sequence[Export]) -> Iterator[DraftJob]:
         files = self._reject_files(exports)
         try:
-            for export, (file, place) in zip(exports, files, strict=True):
+            for export, (file, position) in zip(exports, files, strict=True):
                 before = self.rows
-                yield from self._drafts_of(export, file, place)
+                yield from self._drafts_of(export, file, position)
                 file.flush()
                 if self.rows == before and not self._is_full() and not self._stopped:
                     self._warnings.once(f"no rows {export.path}", f"{export.path}: has no rows")
+            # After a stop the rows with consent may be among those that were not read.
             if not self._stopped:
                 self._consent.end()
         finally:
@@ -130,7 +133,7 @@ class Importer:
     def _is_full(self) -> bool:
         return self._options.limit is not None and self.accepted >= self._options.limit
 
-    def _drafts_of(self, export: Export, file: RejectsFile, place: int) -> Iterator[DraftJob]:
+    def _drafts_of(self, export: Export, file: RejectsFile, position: int) -> Iterator[DraftJob]:
         if self._is_full():
             return
         for line, values, cells, flaw in export.records():
@@ -158,7 +161,7 @@ class Importer:
                     f"row (first in line {line}); check them in {file.path}, delete the reason of those that are "
                     "whole, and run that file",
                 )
-            file.add(place, line, judged, cells, apart=values is not None)
+            file.add(position, line, judged, cells, apart=values is not None)
             if file.path not in self.reject_files:
                 self.reject_files.append(file.path)
         self._consent.end_export(export.path, self._warnings)
@@ -192,11 +195,12 @@ class Importer:
                 )
 
     def _rejects_of(self, export: Path) -> Path:
-        # Of a path without a name there is none; opening it says what is wrong with it.
+        # Built by hand, since `with_name` raises for a path without a name; opening it reports what is wrong.
         return self._options.rejects or export.parent / f"{export.name}.rejects.csv"
 
     def _reject_files(self, exports: Sequence[Export]) -> list[tuple[RejectsFile, int]]:
-        # Exports that share a file (an explicit one, or one export given twice) share its columns.
+        # Each export with its rejects file and its position among the exports that share the file. They share it with
+        # --rejects, or if one export is given twice.
         shared: dict[Path, list[Export]] = {}
         for export in exports:
             shared.setdefault(self._rejects_of(export.path), []).append(export)

@@ -1,4 +1,4 @@
-"""What a command says about the exports it is given."""
+"""What a command says about its exports."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,10 +17,11 @@ from worker.model.validation import explain
 class ImportOptions:
     """How exports become jobs.
 
-    ``shop`` and ``channel`` serve the rows that name none. ``mapping`` is canonical field to column; of ``consent`` all
-    conditions must hold (see :func:`parse_mapping` and :func:`parse_consent` for their command-line forms).
-    ``encoding`` is that of all exports; None leaves it to each line (see :mod:`worker.campaigns.exports.text`).
-    ``limit`` counts jobs. ``rejects`` is one file for all exports; None makes one beside each, ``EXPORT.rejects.csv``.
+    ``shop`` and ``channel`` are for rows that name none. ``mapping`` is the column by canonical field; a row must meet
+    every condition of ``consent`` (see :func:`parse_mapping` and :func:`parse_consent` for their command-line forms).
+    ``encoding`` is that of all exports; with None each line decides (see :mod:`worker.campaigns.exports.text`).
+    ``limit`` is a number of jobs. ``rejects`` is one file for all exports; with None each export has its own,
+    ``EXPORT.rejects.csv``. ``run`` is 0 but for replays.
     """
 
     shop: str | None
@@ -35,11 +36,12 @@ class ImportOptions:
     not_after: datetime | None = None
 
     def check(self) -> None:
-        """See whether jobs can be made with these.
+        """Check that jobs can be made with these options.
 
         Raises:
-          UsageError: a value that no job can have.
+          UsageError: no job can have one of the values.
         """
+        # The job model has the rules, so a sample job is made with these values, and with good ones for the rest.
         try:
             Job.create(
                 shop="any" if self.shop is None else self.shop,

@@ -1,4 +1,4 @@
-"""How a campaign stands at a shop, and whether all its jobs are accounted for. Pure."""
+"""The progress of a campaign at a shop, and whether all its jobs are accounted for. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ _REJECTED = "rejected:"
 class Progress:
     """What became of a campaign's jobs at one shop.
 
-    ``duplicates`` are messages of jobs that were answered before, ``dead`` those that were counted as they went to the
-    dead queue or left it, ``removed`` those that a person has taken out of it.
+    ``duplicates`` are messages of jobs that were already answered. ``dead`` are messages that were counted when they
+    went into the dead queue or left it, and ``removed`` those that a person took out of it.
     """
 
     campaign: str
@@ -30,7 +30,7 @@ class Progress:
 
     @classmethod
     def of(cls, campaign: str, shop: str, counters: Mapping[str, int]) -> "Progress":
-        """From the store's counters."""
+        """The progress by the store's counters, whose keys are outcomes, ``rejected:<code>`` and some more."""
         rejected = {key.removeprefix(_REJECTED): n for key, n in counters.items() if key.startswith(_REJECTED)}
         outcomes: dict[str, int] = {outcome: counters.get(outcome, 0) for outcome in OUTCOMES}
         outcomes["rejected"] = sum(rejected.values())
@@ -41,27 +41,28 @@ class Progress:
 
     @property
     def results(self) -> int:
-        """Final results, confirmed by RabbitMQ."""
+        """The number of final results that RabbitMQ has confirmed."""
         return sum(self.outcomes.values())
 
     @property
     def left(self) -> int:
-        """Jobs that have no end yet: below 0 where some were published without being counted."""
+        """Jobs without an end yet. Below 0 if some were published without being counted."""
         return self.published - self.duplicates - self.dead - self.results
 
 
 def unaccounted(campaigns: Iterable[Progress], *, in_queues: int, dead: int) -> int:
-    """By how many jobs published = results + waiting + delayed + in hand + dead fails to add up.
+    """By how many jobs the sum published = results + waiting + delayed + with a worker + dead is wrong.
 
-    ``in_queues`` are the messages in shops' and delay queues, in hand or not, ``dead`` those in the dead queue. Above
-    0, jobs are missing; below, there are more than were counted.
+    ``in_queues`` are the messages in the shops' queues and the delay queues, delivered to a worker or not; ``dead`` are
+    those in the dead queue. Above 0, jobs are missing; below 0, there are more jobs than were counted.
     """
-    # Not every death is counted where it happens, but each letter lies in the queue or was taken out.
+    # RabbitMQ dead-letters some messages itself, and these deaths are counted only when the letter is removed. But each
+    # letter is in the queue or was removed, so the queue's depth and `removed` are used in place of `dead`.
     return sum(progress.left + progress.dead - progress.removed for progress in campaigns) - in_queues - dead
 
 
 def seconds_to_go(jobs: int, limits: ShopLimits, state: ShopState, *, closed_until: int) -> float:
-    """How long so many jobs of a shop take at the pace that it is allowed now, days that are spent included."""
+    """Seconds that so many jobs of a shop take at the rate allowed now, with waits for the next day's quota."""
     if jobs <= 0:
         return 0.0
     begin = max(state.at, closed_until)

@@ -1,4 +1,4 @@
-"""The rows of an export that became no job, for a person to mend and to run again."""
+"""The rows of an export that became no job, for a person to fix and to run again."""
 
 import csv
 import io
@@ -33,32 +33,33 @@ RejectReason = Literal[
 ]
 """Why a row became no job.
 
-``no_shop``: it names none, no slug, or a shop that isn't in the shops file. ``bad_id``: an id that can't be one, such
-as a number that a spreadsheet shortened. ``bad_channel``: a value that can't be one, or is none that is known where
-the command gives another. ``bad_sender``, ``bad_reference``: they are too long. ``spreadsheet_error``: a cell that a
-job is made of holds ``#REF!`` or alike. ``not_text``: such a cell is a list or an object of JSON. ``two_values``: an
-object of JSON has a column in several spellings, with different values. ``doubtful_row``: it stands beside pieces of a
-torn row and may be one. ``other_columns``: it comes after a header of other columns than the
-file's.
+``no_shop``: no shop, not a slug, or a shop that isn't in the shops file. ``bad_id``: a text that can't be an id, such
+as a number that a spreadsheet shortened. ``bad_channel``: a text that can't be a channel, or an unknown one although
+the command gives a channel. ``bad_sender``, ``bad_reference``: too long, or with control characters.
+``spreadsheet_error``: a cell that is needed holds ``#REF!`` or the like. ``not_text``: such a cell is a list or an
+object of JSON. ``two_values``: a JSON object has a column in several spellings with different values. ``doubtful_row``:
+the row stands beside pieces of a torn row and may be one itself. ``other_columns``: the row follows a header with other
+columns than the file's.
 """
 
 _FLUSH_AT = 65_536
+"""Characters of rows that are written at once."""
 
 _HEADER_BYTES = 64
 _OURS = re.compile(rb'(?:\xef\xbb\xbf)?"?line"?[,;\t|]"?reason"?')
-"""What a file of rejected rows begins with, also after a spreadsheet has saved it."""
+"""How a file of rejected rows starts, also after a spreadsheet has saved it with other quotes and delimiters."""
 
 
 class RejectsFile:
-    """A CSV file of ``line``, ``reason`` and the columns of one or more exports; made with its first row.
+    """A CSV file of ``line``, ``reason`` and the columns of one or more exports. It is created with its first row.
 
-    Several exports share it under the union of their columns; a name that an export has twice stays twice. Rows go
-    to the file in whole lots of at least 64 KiB and at the end, so what a crash leaves has whole rows only. UTF-8;
-    bytes that are no text are written as escapes, and cells so that no spreadsheet runs them.
+    Several exports share it under the union of their columns; a name that one export has twice is there twice. Rows are
+    written in batches of at least 64 KiB and at the end, so a crash leaves whole rows. UTF-8; bytes that are no text
+    are written as escapes, and cells so that no spreadsheet runs them. For one thread.
     """
 
     def __init__(self, path: Path, headers: Sequence[Sequence[str]]) -> None:
-        """Removes what an earlier run left there.
+        """Remove the file that an earlier run left there.
 
         Raises:
           InputError: it can't be removed.
@@ -67,7 +68,7 @@ class RejectsFile:
         self.path = path
         self.rows = 0
         columns: dict[tuple[str, int], int] = {}
-        self._places = [[columns.setdefault(key, len(columns)) for key in _numbered(header)] for header in headers]
+        self._positions = [[columns.setdefault(key, len(columns)) for key in _numbered(header)] for header in headers]
         self._width = len(columns)
         self._file: io.FileIO | None = None
         self._text = io.StringIO()
@@ -87,28 +88,28 @@ class RejectsFile:
             raise self._failed(error) from error
 
     def add(self, export: int, line: int, reason: RejectReason, cells: Sequence[str], *, apart: bool) -> None:
-        """One row of the export with that index in ``headers``; cells beyond its header come last.
+        """Add a row of the export with this index in ``headers``; cells beyond its header come last.
 
-        ``apart``: its cells are those of the columns. What isn't gets no empty cells to fill the row up: read again as
-        it is, it would pass for a row of its own.
+        ``apart``: the cells belong to the columns. A row that could not be taken apart is not filled up with empty
+        cells: if it were read again unchanged, it would pass for a row with all its columns.
 
         Raises:
           InputError: the file can't be written.
         """
-        places = self._places[export]
+        positions = self._positions[export]
         self.rows += 1
-        if len(cells) < len(places) and not apart:
+        if len(cells) < len(positions) and not apart:
             self._writer.writerow([line, reason, *map(escape_cell, cells)])
         else:
             row = [""] * self._width
-            for place, cell in zip(places, cells, strict=False):
-                row[place] = escape_cell(cell)
-            self._writer.writerow([line, reason, *row, *map(escape_cell, cells[len(places) :])])
+            for position, cell in zip(positions, cells, strict=False):
+                row[position] = escape_cell(cell)
+            self._writer.writerow([line, reason, *row, *map(escape_cell, cells[len(positions) :])])
         if self._text.tell() >= _FLUSH_AT:
             self.flush()
 
     def flush(self) -> None:
-        """Write what has come since the last time.
+        """Write the rows that were added since the last time.
 
         Raises:
           InputError: the file can't be written.
@@ -127,7 +128,7 @@ class RejectsFile:
             raise self._failed(error) from error
 
     def close(self) -> None:
-        """Write the rest and close the file.
+        """Write the remaining rows and close the file.
 
         Raises:
           InputError: the file can't be written.
@@ -145,7 +146,7 @@ class RejectsFile:
 
 
 def _numbered(header: Sequence[str]) -> Iterator[tuple[str, int]]:
-    # The second column of a name is another one than the first.
+    # Each column by its name and its number among the columns of that name, so that two of one name stay two.
     times: dict[str, Iterator[int]] = {}
     for name in header:
         yield name, next(times.setdefault(name, count()))

@@ -1,4 +1,4 @@
-"""Results as files: a row per job, in CSV or as lines of JSON."""
+"""Results files: one row per job, in CSV or as lines of JSON."""
 
 import csv
 import io
@@ -43,15 +43,15 @@ COLUMNS: tuple[str, ...] = (
     "run",
     "job_id",
 )
-"""Columns of a results file: what a mailing needs first. ``link`` is the referral's own; ``referral`` and
-``share_action`` are the vendor's objects in JSON."""
+"""Columns of a results file, those that a mailing needs first. ``link`` is taken from the referral; ``referral`` and
+``share_action`` are the vendor's objects as JSON."""
 
 _OUTCOME = COLUMNS.index("outcome")
 _HEADER = ("", "")
-"""Stands for the first line among the rows of a CSV."""
+"""Stands for the header line among the rows of a CSV."""
 
 _OTHER, _TORN = ("no", "result"), ("ends", "here")
-"""Stand for what is no row of ours, and for a row that the file ends within."""
+"""Stand for a row that is not ours, and for a row that is cut off by the end of the file."""
 
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -62,7 +62,7 @@ def header() -> str:
 
 
 def row(result: Mapping[str, Any]) -> str:
-    """One result (its parsed JSON) as a line of CSV."""
+    """One result, given as its parsed JSON, as a line of CSV."""
     customer, referral = (_object(result.get(name)) for name in ("customer", "referral"))
     derived = {
         "customer_email": customer.get("email"),
@@ -74,11 +74,12 @@ def row(result: Mapping[str, Any]) -> str:
 
 
 class ResultsFile:
-    """A results file that grows: :meth:`rebuild` starts it anew, :meth:`resume` goes on with one that is there.
+    """A results file that grows. :meth:`rebuild` starts it anew, :meth:`resume` continues an existing one.
 
-    :meth:`add` and :meth:`flush` may be called from different threads.
+    :meth:`add` and :meth:`flush` may be called from different threads: in an embedded run the consumer's thread adds
+    and the main thread flushes. Every method may block on the disk.
 
-    Raises :class:`InputError` where the file can't be read or written, :class:`UsageError` where it is another's or
+    Raises :class:`InputError` if the file can't be read or written, and :class:`UsageError` if it is no results file or
     :func:`~worker.private_files.private_opener` refuses it.
     """
 
@@ -90,10 +91,11 @@ class ResultsFile:
         self._lock = threading.Lock()
 
     def rebuild(self, results: Iterable[Mapping[str, Any]]) -> int:
-        """Replace the file in one step, so that nobody reads half of one; returns how many rows it has."""
+        """Replace the file in one step, so that no reader sees half of it; returns its number of rows."""
         draft = self.path.with_name(self.path.name + ".part")
         rows = 0
         try:
+            # By the folder's descriptor: if the folder is renamed meanwhile, both files are still in the same one.
             with opened_folder(self.path) as folder:
                 is_own_file(self.path, folder)
                 try:
@@ -113,10 +115,12 @@ class ResultsFile:
         return rows
 
     def resume(self) -> Iterator[tuple[str, str]]:
-        """Open the file, cut off a row that a crash left unfinished at its end, and yield each row's job and outcome.
+        """Open the file, cut off an unfinished row at its end, and yield the job id and outcome of each row.
+
+        Must be iterated to its end before rows are added. A crash can leave an unfinished row.
 
         Raises:
-          UsageError: it is no results file, somebody edited it, or another command writes to it.
+          UsageError: it is no results file, a row was edited, or another command writes to it.
         """
         try:
             self._file = _text(self.path, "a")
@@ -138,7 +142,7 @@ class ResultsFile:
         self.add_parsed(json.loads(body))
 
     def add_parsed(self, result: Mapping[str, Any]) -> None:
-        """As :meth:`add`, of a result whose JSON was parsed already."""
+        """Append a result, given as its parsed JSON; raises as :meth:`add`."""
         assert self._file is not None, "rebuild or resume comes first"
         text = self._row(result)
         with self._lock:
@@ -148,7 +152,7 @@ class ResultsFile:
                 raise self._failed(error) from error
 
     def flush(self) -> None:
-        """Let readers see what was added; raises as :meth:`add`."""
+        """Write what was added to the file, so that readers see it; raises as :meth:`add`."""
         if self._file is not None:
             with self._lock:
                 try:
@@ -157,10 +161,10 @@ class ResultsFile:
                     raise self._failed(error) from error
 
     def sync(self) -> None:
-        """See what was added onto the disk.
+        """Sync what was added to the disk. Blocks for some milliseconds or more.
 
         Raises:
-          InputError: it is full or broken.
+          InputError: the disk is full or broken.
         """
         self.flush()
         if self._file is not None:
@@ -175,7 +179,7 @@ class ResultsFile:
             self.sync()
         finally:
             if self._file is not None:
-                # It tries once more to write what could not be written, and closes all the same.
+                # Closing tries once more to write what could not be written, fails again, and closes nevertheless.
                 with suppress(OSError):
                     self._file.close()
                 self._file = None
@@ -197,8 +201,8 @@ class ResultsFile:
             file.flush()
 
     def _known(self) -> Iterator[tuple[int, tuple[str, str]]]:
-        # Whole rows as (offset of their end, job id and outcome). What isn't whole must be the file's end, where a
-        # crash leaves a part of a row. A whole row that is no result was written by somebody else.
+        # Each whole row, as the offset of its end and its job id and outcome. A row that isn't whole must be at the end
+        # of the file, where a crash leaves one. A whole row that is no result was written by somebody else.
         with open(self.path, "rb", opener=private_opener) as raw:
             lines = _CountedLines(raw)
             rows = self._csv_rows(lines) if self._header else map(_json_row, lines)
@@ -215,7 +219,7 @@ class ResultsFile:
                 yield lines.offset, held
 
     def _csv_rows(self, lines: "_CountedLines") -> Iterator[tuple[str, str]]:
-        # The job id and outcome of each row.
+        # The job id and outcome of each row, after the header.
         rest = iter(lines)
         first = next(rest, "")
         if not self._header.startswith(first) and first.rstrip("\r\n") != self._header.rstrip("\n"):
@@ -225,7 +229,7 @@ class ResultsFile:
                 )
             raise UsageError(f"{self.path}: has other columns than results of this version; choose another --out")
         yield _HEADER
-        # The standard library stops at 128 KiB unless told.
+        # The standard library refuses cells over 128 KiB by default, and a referral's JSON may be longer.
         csv.field_size_limit(max(csv.field_size_limit(), RESULT_LINE.size))
         reader = csv.reader(rest, strict=True)
         while True:
@@ -234,7 +238,7 @@ class ResultsFile:
             except StopIteration:
                 return
             except csv.Error:
-                # Nothing of ours has quotes within a cell, or ends within them unless the file does.
+                # Our rows have no such quotes. Quotes that are still open at the end of the file mean a torn row.
                 yield _TORN if lines.ended else _OTHER
                 return
             yield (cells[-1], cells[_OUTCOME]) if len(cells) == len(COLUMNS) else _OTHER
@@ -249,7 +253,7 @@ def _json_row(line: str) -> tuple[str, str]:
 
 
 class _CountedLines:
-    # Lines of a binary file as text, and how many bytes of it have been read.
+    # The lines of a binary file as text, and how many bytes they had: the offset at which a torn row is cut off.
 
     def __init__(self, raw: BinaryIO) -> None:
         self._raw = raw
@@ -266,7 +270,7 @@ class _CountedLines:
 
 
 def _text(path: Path, mode: Literal["w", "a"], folder: int | None = None) -> io.TextIOWrapper:
-    # The vendor's texts can hold lone surrogates, which UTF-8 doesn't take.
+    # The vendor's texts can hold lone surrogates, which UTF-8 can't encode; they are written as escapes.
     opener = partial(private_opener, folder=folder)
     return open(path, mode, encoding="utf-8", errors="backslashreplace", newline="", opener=opener)
 
@@ -287,6 +291,7 @@ def _cell(value: object) -> str:
 
 def _line(cells: Iterable[str]) -> str:
     buffer = io.StringIO()
-    # The writer puts a cell into quotes for the characters of its line terminator only; a bare CR must be in them too.
+    # The writer quotes a cell that holds a character of its line terminator. With CR LF it also quotes a cell with a
+    # bare CR; the line then ends in LF alone.
     csv.writer(buffer, lineterminator="\r\n").writerow(cells)
     return buffer.getvalue()[:-2] + "\n"

@@ -1,4 +1,4 @@
-"""One row of an export becomes a job, or the reason why it doesn't."""
+"""Turns one row of an export into a job, or into the reason why it can't be one. No I/O."""
 
 import re
 from collections.abc import Container, Sequence
@@ -20,13 +20,13 @@ from worker.model.addresses import normalized_email
 from worker.model.job import EMAIL_CHANNEL, SCHEMA, SLUG, Customer, Job, customer_key, job_id
 
 ORDINARY = 64
-"""Characters up to which the job model takes any ASCII text in any of its fields; longer ones are shown to it."""
+"""Length up to which the job model accepts any ASCII text in any field. Only longer texts are validated by it."""
 
 _MARKS = ("#", "Err:", *NULLS)
-"""One of these is in every text that a spreadsheet or a database wrote in place of a value."""
+"""Every text that a spreadsheet or a database writes in place of a value contains one of these."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
-"""Characters that steer a terminal or end a text; tabs and line ends are what people type."""
+"""Characters that steer a terminal or end a text. Tabs and line ends are allowed, since people type them."""
 
 _REASON_OF: dict[str, RejectReason] = {
     "bhid": "bad_id",
@@ -42,8 +42,10 @@ _REASON_OF: dict[str, RejectReason] = {
 
 
 class DraftJob(NamedTuple):
-    """A job to be: what differs from row to row. A fifth of the memory of a :class:`~worker.model.job.Job` (480 bytes
-    against 2,290), of which a window of the spread holds 50,000. Texts are trimmed, and empty where there is none."""
+    """What differs from row to row in a job. Texts are trimmed, and empty if the row has none.
+
+    It takes 480 bytes, a fifth of a :class:`~worker.model.job.Job` (2,290). Interleaving holds 50,000 of them.
+    """
 
     job_id: str
     line: int
@@ -57,15 +59,14 @@ class DraftJob(NamedTuple):
     reference: str
 
     def who(self) -> ShopCustomer:
-        """Shop and customer, by the same id as limits go by."""
+        """Shop and customer, by the same id that the limits use."""
         return self.shop, customer_key(self.bhid, self.shopid, self.email)
 
 
 class RowRules:
-    """The rules that a row must pass, in this order: consent, spreadsheet errors, shop, ids, customer, channel,
-    destination.
+    """The rules for a row, in this order: consent, spreadsheet errors, shop, ids, customer, channel, destination.
 
-    ``shops`` are the slugs that may be called; None for any.
+    The first rule that a row breaks is its reason. ``shops`` are the slugs that may be called; None for any.
     """
 
     def __init__(
@@ -79,10 +80,12 @@ class RowRules:
         self.channels = Channels(options.channel, mapped="channel" in options.mapping, warnings=warnings)
 
     def judge(self, path: Path, line: int, values: Values) -> DraftJob | RejectReason:
-        """A row of the export at ``path`` as a draft, or why it can't be one."""
+        """The row as a draft of a job, or the reason why it can't be one; ``path`` and ``line`` are for warnings."""
+        # Consent first: of a person who didn't consent nothing else is looked at or reported.
         if not self._consent.given(values.consent):
             return "no_consent"
         own: Sequence[str] = values[:-1]
+        # One search in the joined text is cheaper than one in each of eight cells, and nearly all rows have no mark.
         joined = "".join(own)
         if any(mark in joined for mark in _MARKS):
             if any(map(is_spreadsheet_error, own)):
@@ -101,8 +104,8 @@ class RowRules:
                     "identify nobody; format their column as text before the ids are entered, and export again",
                 )
             return "bad_id"
-        # With another id beside it the customer is still known where this is no address; all that are sent must match,
-        # so it is not sent.
+        # Refer2 requires that all given ids match one customer. So a text that is no address is dropped if another id
+        # identifies the customer.
         email = (normalized_email(email) or "") if email else ""
         if not (email or shopid or bhid):
             return "no_customer"
@@ -125,6 +128,7 @@ class RowRules:
             )
             destination = ""
         texts = (bhid, shopid, email, channel, destination, sender, reference)
+        # The job model accepts every ordinary text, so only the few other rows pay for its validation.
         ordinary = max(map(len, texts)) <= ORDINARY and "".join(texts).isascii()
         try:
             customer = Customer(bhid=bhid or None, shopid=shopid or None, email=email or None)
@@ -137,7 +141,7 @@ class RowRules:
         return draft
 
     def job(self, draft: DraftJob, published_at: datetime | None) -> Job:
-        """The job of a draft that these rules made."""
+        """The job of a draft that :meth:`judge` returned."""
         return Job(
             schema_version=SCHEMA,
             job_id=draft.job_id,

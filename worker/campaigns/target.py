@@ -1,4 +1,4 @@
-"""Whom a run calls, and whether that is whom an earlier run called into the same files."""
+"""Whom a run calls, and whether an earlier run with the same files called somebody else."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -16,17 +16,21 @@ def _no_url(shop: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The built-in emulator, which is somewhere else each time, or each shop at its base URL (None: not known)."""
+    """Whom a run calls: the built-in emulator, or each shop at its base URL.
+
+    ``base_url_of`` returns None if the shop's URL is unknown. The emulator has another URL in each run, so its URLs are
+    not compared.
+    """
 
     sandbox: bool = False
     base_url_of: Callable[[str], str | None] = _no_url
 
 
 class CalledBefore:
-    """Whom the calls of a journal went to: what it says itself, in the lines of the event ``campaign``.
+    """Whom the calls of a journal went to, by its lines of the event ``campaign``.
 
-    A journal from before that was written down says it by the links of its results, if it has any. One that doesn't
-    say is gone on with.
+    Journals of earlier versions don't have that. For them the links of their results tell the emulator from Refer2; a
+    journal without links is accepted.
     """
 
     def __init__(self, path: Path, headers: Iterable[Mapping[str, Any]], results: Iterable[Mapping[str, Any]]) -> None:
@@ -44,7 +48,13 @@ class CalledBefore:
             self._sandbox = next(map(is_rehearsed, linked), None)
 
     def refuse_other(self, target: Target) -> None:
-        """Raises UsageError where the target is another than before."""
+        """Check that the target is the same as before.
+
+        Mixed with results of a rehearsal, a results file would have links that lead nowhere.
+
+        Raises:
+          UsageError: the earlier calls went to the emulator and these don't, or the other way round, or a shop moved.
+        """
         if self._sandbox is True and not target.sandbox:
             raise UsageError(
                 f"{self._path}: holds a rehearsal with --sandbox, in which nobody was called; choose another --out for "
@@ -58,7 +68,11 @@ class CalledBefore:
             self.refuse_moved(shop, target)
 
     def refuse_moved(self, shop: str, target: Target) -> None:
-        """Raises UsageError where the shop answered at another URL before."""
+        """Check that the shop is called where it answered before.
+
+        Raises:
+          UsageError: it answered at another base URL.
+        """
         before, now = self._base_urls.get(shop), target.base_url_of(shop)
         if None not in (before, now) and before != now:
             raise UsageError(
@@ -67,7 +81,7 @@ class CalledBefore:
             )
 
     def learn(self, shop: str, target: Target) -> str | None:
-        """The base URL at which a shop has answered, to be written down; None where that is done."""
+        """The base URL at which the shop has answered, to be written to the journal; None if it is already there."""
         now = target.base_url_of(shop)
         if now is None or shop in self._base_urls:
             return None

@@ -1,12 +1,13 @@
-"""Warnings about an import, each once, however many rows give cause for it."""
+"""Warnings about an import, each once, however many rows cause it."""
 
 from worker.text import quoting
 
 _VALUES = 20
+"""Values of a kind that are listed. A column of a million different texts must not become a million lines."""
 
 
 class ImportWarnings:
-    """Collects the lines in :attr:`texts`. What rows say is bounded to 20 values of each kind."""
+    """Collects warnings as lines in :attr:`texts`; at most :data:`_VALUES` values of each kind are listed."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
@@ -14,13 +15,13 @@ class ImportWarnings:
         self._values: dict[str, set[str]] = {}
 
     def once(self, kind: str, text: str) -> None:
-        """A warning that is given one time for its ``kind``."""
+        """Add a warning, unless there is one of this ``kind``."""
         if kind not in self._kinds:
             self._kinds.add(kind)
             self.texts.append(text)
 
     def value(self, kind: str, value: str, text: str) -> None:
-        """A warning that is given one time for each ``value`` of its ``kind``; ``{}`` in ``text`` stands for it."""
+        """Add a warning about a ``value``, unless its ``kind`` has one; ``{}`` in ``text`` stands for the value."""
         shown = quoting.word(value)
         seen = self._values.setdefault(kind, set())
         if shown in seen or len(seen) > _VALUES:

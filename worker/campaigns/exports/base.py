@@ -1,4 +1,4 @@
-"""What every export format gives: its columns, and its rows one at a time."""
+"""What every export format provides: its columns, and its rows one at a time."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from worker.campaigns.rejects_file import RejectReason
 
 
 class Values(NamedTuple):
-    """The cells of a row that a job is made of, trimmed; empty where the row or the export has none."""
+    """The cells of a row that a job is made of, trimmed; empty if the row or the export has none."""
 
     customer_email: str
     customer_shopid: str
@@ -22,14 +22,14 @@ class Values(NamedTuple):
 
 
 FIELDS: tuple[str, ...] = Values._fields[:-1]
-"""The canonical columns; ``consent`` is no column of its own but those that ``--consent`` names, in that order."""
+"""The canonical columns. ``consent`` is not one of them: it has the columns of ``--consent``, in that order."""
 
 
 class Record(NamedTuple):
-    """One row. ``line`` is the physical line it starts in, from 1; ``values`` is None where it can't be taken.
+    """One row. ``line`` is the physical line where it starts, from 1; ``values`` is None for a row that is rejected.
 
-    ``cells`` is the row as the export has it, for the rejects file: in the order of ``Export.columns``. Of a row that
-    can't be taken apart they are fewer, mostly one with the text of a line. ``flaw`` is then why.
+    ``cells`` is the row as it is in the export, in the order of ``Export.columns``, for the rejects file. A row that
+    can't be taken apart has fewer cells, mostly one that holds the line. ``flaw`` is the reason of a rejected row.
     """
 
     line: int
@@ -39,18 +39,18 @@ class Record(NamedTuple):
 
 
 class Export(Protocol):
-    """A file whose header has been understood; its rows may be read more than once."""
+    """A file whose header has been matched. Its rows may be read several times."""
 
     @property
     def path(self) -> Path: ...
 
     @property
     def columns(self) -> Sequence[str]:
-        """The export's own columns as it spells them, in its order; repeated and empty names included."""
+        """The export's columns in its own spelling and order, with repeated and empty names."""
         ...
 
     def records(self) -> Iterator[Record]:
-        """The rows from the first one, blank ones left out. Reads the file as it goes and holds a few rows at a time.
+        """The rows from the first one, without blank ones. Reads the file meanwhile, and holds a few rows at a time.
 
         Raises:
           InputError: the file can't be read any further.

@@ -1,8 +1,9 @@
-r"""Physical lines taken apart into rows of cells, strictly by RFC 4180.
+r"""Takes physical lines apart into rows of cells, strictly by RFC 4180. Pure but for the lines that it pulls.
 
-A quote that isn't closed takes the next rows into its cell, up to the next quote. Where that one happens to stand at
-the end of a cell, the row looks right and has another's cells. So what CSV doesn't know is no row: its line is given as
-it is, and those after it are read anew. A row that has the right number of cells but may be two is no row either.
+A quote that isn't closed takes the following rows into its cell, up to the next quote. If that quote happens to be at
+the end of a cell, the row looks right and has another row's cells: another customer's address. So a line that breaks
+the rules of CSV is not a row. It is yielded unchanged, and the lines after it are read again. A row that has the right
+number of cells but may be two rows is refused too.
 """
 
 import csv
@@ -16,14 +17,14 @@ from typing import Literal, NamedTuple
 from worker.campaigns.exports.text import MAX_ROW, Lines, OverlongRowError
 
 Flaw = Literal["short", "long", "quotes", "backslash", "overlong", "damaged"]
-"""Why a row can't be taken: fewer or more cells than the header, quotes that CSV doesn't know, such as those that a
-backslash escapes, longer than is read, bytes that are no text."""
+"""Why a row is refused: fewer or more cells than the header, quotes that CSV doesn't allow, quotes that a backslash
+escapes, longer than :data:`~worker.campaigns.exports.text.MAX_ROW`, or bytes that are no text."""
 
 _RAW_SHOWN = 1000
-"""Characters of a line that no reader takes apart which are kept."""
+"""Characters that are kept of a line which can't be taken apart."""
 
 _LOOK_AHEAD = 50
-"""Lines that a row with a backslash before a quote is looked for in."""
+"""Lines within which a row with a backslash before a quote must end."""
 
 
 _QUOTED = re.compile(r'"(?:[^"]++|"")*+"')
@@ -31,10 +32,10 @@ _LINE_END = re.compile(r"\r\n?|\n")
 
 
 class Row(NamedTuple):
-    """A row from ``line`` on, of ``texts``, its physical lines.
+    """A row that starts in ``line``; ``texts`` are its physical lines.
 
-    ``cells`` are right where there is no flaw, or bytes are damaged. ``size`` is how many cells a piece of a torn row
-    has, 0 where that can't be told or they are too many; None if it is no piece.
+    ``cells`` are right if there is no flaw, or if the flaw is ``damaged``. ``size`` is the number of cells of a piece
+    of a torn row; 0 if that is unknown or too large; None if the row is no piece.
     """
 
     line: int
@@ -45,18 +46,18 @@ class Row(NamedTuple):
 
 
 class RowReader:
-    """Rows of ``width`` cells."""
+    """Reads rows of ``width`` cells from lines."""
 
     def __init__(self, lines: Lines, delimiter: str, width: int) -> None:
-        # The csv module's own bound is global to the process, so it is only ever raised, and the bound that counts is
-        # that of the lines.
+        # The csv module's bound is global to the process, so it is only raised here. The lines have the bound that
+        # counts.
         csv.field_size_limit(max(csv.field_size_limit(), MAX_ROW))
         self._lines = lines
         self._delimiter = delimiter
         self._width = width
 
     def rows(self) -> Iterator[Row]:
-        """The rows that are left, without empty lines."""
+        """The remaining rows, without empty lines."""
         lines, width = self._lines, self._width
         reader = csv.reader(lines, delimiter=self._delimiter, strict=True)
         while True:
@@ -66,7 +67,7 @@ class RowReader:
             except StopIteration:
                 return
             except OverlongRowError:
-                # With a quote left open, the next line may be the rest of it.
+                # If a quote is open, the next line may be the rest of this row.
                 size = 0 if len(lines.held) > 1 else None
                 text = lines.keep(1)[0]
                 yield Row(lines.number, (), [text[:_RAW_SHOWN]], "overlong", size)
@@ -74,6 +75,7 @@ class RowReader:
                 yield self._broken()
             else:
                 held = lines.held
+                # The common case first, and cheaply: one line, the right number of cells, and no quote in doubt.
                 if (
                     len(cells) == width
                     and len(held) == 1
@@ -89,14 +91,14 @@ class RowReader:
         whole = len(cells) == self._width
         held = len(lines.held)
         if extent := self._backslashed():
-            # Where the letter of CSV makes a row of it too, nobody can say which of its lines belong together.
+            # By the rules of CSV these lines may be a row as well, so it is unknown which lines belong together.
             return self._row((), max(extent, held if whole else 0), "backslash", None)
         if len(cells) < self._width:
-            # A stray quote in it may be the end of a cell that began in another row.
+            # A stray quote may be the end of a cell that began in another row: then the number of cells says nothing.
             clean = _clean(self._delimiter).fullmatch("".join(lines.held))
             return self._row(cells, held, "short", len(cells) if clean else 0)
         if not whole:
-            # May be the first half of a torn row, with delimiters in its text; then the next row is the other half.
+            # It may be the first half of a torn row with delimiters in its text; the next row is then the other half.
             return self._row(cells, held, "long", 0)
         if self._has_stray_quotes(cells, lines.held):
             return self._row((), held, "quotes", None)
@@ -106,20 +108,22 @@ class RowReader:
         if extent := self._backslashed():
             return self._row((), extent, "backslash", None)
         first = self._lines.keep(1)[0]
-        # Where a quote is left open, the next line may be the rest of its cell, however many cells either has.
+        # If a quote is open, the next line may be the rest of its cell, however many cells each of them has.
         whole = first.count('"') % 2 == 0 and is_whole(first, self._delimiter, self._width)
         return Row(self._lines.number, (), [first[:_RAW_SHOWN]], "quotes", None if whole else 0)
 
     def _row(self, cells: Sequence[str], count: int, flaw: Flaw | None, size: int | None) -> Row:
         texts = self._lines.keep(count)
         if flaw and flaw != "damaged" and count > 1 and is_whole(texts[0], self._delimiter, self._width):
-            # Rather several rows, the last of which may be a piece.
+            # More likely several rows, the last of which may be a piece.
             size = 0
         return Row(self._lines.number - count + 1, cells, texts, flaw, size)
 
     def _backslashed(self) -> int:
-        r"""How many lines the row has where ``\"`` is a quote in a cell; 0 if there is none, or no such row. At least
-        as many lines as before are held then."""
+        r"""How many lines the row has if ``\"`` is read as a quote in a cell; 0 if that makes no row.
+
+        At least as many lines are held afterwards as before.
+        """
         lines = self._lines
         if not any('\\"' in text for text in lines.held):
             return 0
@@ -142,27 +146,29 @@ class RowReader:
         self._lines.begin()
 
     def _has_stray_quotes(self, cells: Sequence[str], texts: Sequence[str]) -> bool:
-        """Whether quotes of a row with the right number of cells may not mean what CSV says.
+        """Whether the quotes of a row with the right number of cells may mean something else than in CSV.
 
-        A quote in a cell without quotes is no more than a sign, unless other cells have quotes or it stands after a
-        space: then one is missing or too many. Several lines may as well be several rows, see :func:`may_be_several`.
+        A quote within a cell is an ordinary character, as in `5" pipe`. But if other cells are quoted, or if it stands
+        after a space, a quote is missing or too many. Several lines may also be several rows, see
+        :func:`may_be_several`.
         """
         sign, text = self._delimiter, "".join(texts)
         if _clean(sign).fullmatch(text) is None:
             quoted = text.startswith('"') or f'{sign}"' in text
             return quoted or len(texts) > 1 or any(cell.lstrip().startswith('"') for cell in cells)
         if f"\\{sign}" in _QUOTED.sub("", text):
-            # Whoever escapes delimiters by a backslash has no quotes around cells.
+            # A program that escapes delimiters with a backslash doesn't quote cells, so here quotes mean something
+            # else.
             return True
         return may_be_several(texts, sign, self._width)
 
 
 def may_be_several(texts: Sequence[str], delimiter: str, width: int) -> bool:
-    """Whether lines that quotes hold together as one row of ``width`` cells may be several rows.
+    """Whether lines that are one row of ``width`` cells because of their quotes may be several rows.
 
-    A quote that lost its other one takes the rows after it into its cell, up to the next quote. Then there are the
-    delimiters of two rows, however they are torn, or a later line is a row by itself. The first line tells nothing: it
-    looks like one where its last cell goes on, and in many where a note has a delimiter.
+    A quote without its partner takes the following rows into its cell, up to the next quote. Then there are the
+    delimiters of two rows, however they are torn, or a later line is a row by itself. The first line proves nothing: it
+    looks like a row if its last cell continues, or if a note in it has delimiters.
     """
     if len(texts) == 1:
         return False
@@ -175,7 +181,7 @@ def may_be_several(texts: Sequence[str], delimiter: str, width: int) -> bool:
 
 
 def is_whole(text: str, delimiter: str, width: int) -> bool:
-    """Whether a line may be a row: by its quotes, with one that it leaves open, or without its first one."""
+    """Whether a line alone may be a row: by its quotes, with its last quote left open, or without its first quote."""
     cells = _alone(text, delimiter)
     return (
         len(cells) == width
@@ -185,12 +191,12 @@ def is_whole(text: str, delimiter: str, width: int) -> bool:
 
 
 def _alone(text: str, delimiter: str) -> Sequence[str]:
-    # An open quote ends with the line.
+    # Not strict: a quote that is still open ends with the line.
     return next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), None) or [""]
 
 
 def _ends(text: str) -> Iterator[str]:
-    """What is left of a row from the beginning of each line on in which a cell of several lines ends."""
+    """The rests of a row, each from the start of the line in which a cell of several lines ends."""
     for cell in _QUOTED.finditer(text):
         ends = list(_LINE_END.finditer(cell[0]))
         if ends:
@@ -199,7 +205,7 @@ def _ends(text: str) -> Iterator[str]:
 
 @lru_cache(maxsize=8)
 def _clean(delimiter: str) -> re.Pattern[str]:
-    """A row in which quotes stand around whole cells only."""
+    """Matches a row in which quotes stand only around whole cells. Possessive, so it takes linear time."""
     sign = re.escape(delimiter)
     cell = rf'(?:"(?:[^"]++|"")*+"|[^"{sign}\r\n]*+)'
     return re.compile(rf"{cell}(?:{sign}{cell})*+[\r\n]*")

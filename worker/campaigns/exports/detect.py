@@ -1,4 +1,4 @@
-"""Which format a file is in."""
+"""Finds out which format an export is in."""
 
 from worker.campaigns.columns import ColumnMatcher
 from worker.campaigns.exports.base import Export
@@ -11,14 +11,15 @@ _JSONL_SUFFIXES = frozenset({".jsonl", ".ndjson"})
 
 
 def open_export(source: Source, matcher: ColumnMatcher) -> Export:
-    """An export with its header understood: JSONL by its suffix or its first character, CSV otherwise.
+    """The export in the file, with its header matched: JSONL by its suffix or first character, otherwise CSV.
 
-    What is found out about its rows as they are read goes to its ``warnings``.
+    Problems of its rows are added to ``source.warnings`` as they are read.
 
     Raises:
       InputError: the file can't be read.
-      UsageError: its header can't be understood.
+      UsageError: its header can't be used.
     """
+    # JSON of other shapes would be read as CSV with one strange column, so it is refused with the command that helps.
     path, start = source.path, _first_text(source)
     if start == "[" or start.startswith(("[{", "[]")):
         raise UsageError(f"{path}: is one JSON array; write one object a line, as `jq -c '.[]'` does")

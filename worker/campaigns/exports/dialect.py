@@ -1,4 +1,4 @@
-"""How a delimited export is written: its delimiter and its header."""
+"""Finds out how a delimited export is written: its delimiter and its header."""
 
 import csv
 import re
@@ -16,16 +16,17 @@ from worker.errors import InputError, UsageError
 DELIMITERS = (",", ";", "\t", "|")
 
 _SEPARATOR = re.compile(r'"?sep=([^\w"\r\n])"?[,;\t|]*\s*', re.IGNORECASE)
-"""Excel's own first line, which tells it the delimiter."""
+"""The first line by which Excel states the delimiter."""
 
 _SAMPLE_LINES = 200
 _SAMPLE_CHARACTERS = 1024 * 1024
+"""The first lines, by which the delimiter is chosen: whichever bound is reached first."""
 
 
 class Dialect(NamedTuple):
-    """``columns`` are as the header spells them, which begins in the line ``first``.
+    """How a file is written. ``columns`` are spelled as in the header, which starts in line ``first``.
 
-    ``ours``: the file is one of rejected rows or of results.
+    ``ours``: the file is one of our own, of rejected rows or of results.
     """
 
     delimiter: str
@@ -35,29 +36,30 @@ class Dialect(NamedTuple):
 
 
 class _Table(NamedTuple):
-    """``height``: the lines of the header."""
+    """The sample taken apart by one delimiter; ``height`` is the number of lines of the header."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     height: int
 
     def agreement(self) -> float:
-        """The share of rows that have the header's cells."""
+        """The share of rows that have as many cells as the header."""
         return sum(len(row) == len(self.header) for row in self.rows) / max(1, len(self.rows))
 
 
 def read_dialect(source: Source, matcher: ColumnMatcher) -> Dialect:
-    """How the file is written, by its header and its first rows.
+    """How the file is written, judged by its header and first rows.
 
-    Of the delimiters that give the columns that are looked for, the one with which the rows agree counts.
+    Among the delimiters that give the columns we look for, the one that splits most rows like the header is chosen.
 
     Raises:
       InputError: the file can't be read or isn't text.
-      UsageError: it is empty, or the header can't be understood.
+      UsageError: it is empty, or the header can't be used.
     """
     path = source.path
     with source.lines() as lines:
         first, given, sample = _sample(path, lines)
+    # Names with a delimiter in them must not outvote the delimiter that gives the columns, so all are tried.
     tables = {delimiter: _table(sample, delimiter) for delimiter in ([given] if given else DELIMITERS)}
     fitting = {delimiter: table for delimiter, table in tables.items() if _fits(path, matcher, table.header)}
     delimiter = max(
@@ -117,7 +119,7 @@ def _table(sample: Sequence[str], delimiter: str) -> _Table:
     rows: list[list[str]] = []
     height = 0
     reader = csv.reader(sample, delimiter=delimiter, strict=True)
-    # A row that can't be read, or goes on after the sample, ends it: what came before tells enough.
+    # A row that can't be read, or that continues after the sample, ends the table. The rows before are enough.
     with suppress(csv.Error):
         rows.append(next(reader))
         height = reader.line_num

@@ -1,4 +1,4 @@
-"""Which encoding an export is read by: the one that the command names, or what each of its lines shows."""
+"""The encoding of an export: the one that the command names, or what each line shows."""
 
 import codecs
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
@@ -22,20 +22,21 @@ _MARKS = {
 _OURS = tuple(",".join(names).encode() for names in (REJECTS, RESULTS))
 
 LOOKED_AT = 64
-"""Bytes at the start of a file by which its encoding is known."""
+"""Bytes at the start of a file that its encoding is judged by."""
 
 _WIDE = ("utf-16", "utf-32", "utf-7")
-"""Bytes that are no text can't be kept as they are in these: a sign stands for them."""
+"""Encodings in which bytes that are no text can't be kept; U+FFFD stands for them."""
 
 
 def parse_encoding(name: str) -> str:
-    """The encoding of ``--encoding NAME``, as Python calls it.
+    """Python's name for the encoding of ``--encoding NAME``.
 
     Raises:
-      UsageError: no text is written in it, or it is unknown.
+      UsageError: it is unknown, or not an encoding of text.
     """
     try:
         codec = codecs.lookup(name).name
+        # A codec that can't carry a plain header back and forth is none for files: Python also has some for bytes.
         usable = codec not in _NOT_OF_FILES and _PLAIN.encode(codec).decode(codec) == _PLAIN
     except (LookupError, ValueError):
         usable = False
@@ -46,9 +47,10 @@ def parse_encoding(name: str) -> str:
 
 @dataclass(frozen=True)
 class Encoding:
-    """How bytes become text. ``wide``: bytes that are no text become U+FFFD; elsewhere halves of surrogate pairs.
+    """How bytes become text.
 
-    ``guessing``: a line that is not valid UTF-8 is read as Windows-1252.
+    ``wide``: bytes that are no text become U+FFFD; in the other encodings they become lone surrogates, which can be
+    turned back. ``guessing``: a line that is not valid UTF-8 is read as Windows-1252.
     """
 
     codec: str
@@ -57,10 +59,10 @@ class Encoding:
 
     @classmethod
     def of(cls, path: Path, start: bytes, named: str | None) -> "Encoding":
-        """The encoding of a file that starts so. A file of ours, such as one of rejected rows, is always UTF-8.
+        """The encoding of a file with these first bytes; ``named`` is that of ``--encoding``. Our own files are UTF-8.
 
         Raises:
-          UsageError: its byte order mark is that of another encoding than is named, or it lacks the one that it needs.
+          UsageError: its byte order mark contradicts the named encoding, or the named encoding needs a mark.
           InputError: it looks like UTF-16 without a byte order mark, and no encoding is named.
         """
         if start.startswith(_OURS):
@@ -79,14 +81,14 @@ class Encoding:
         return cls("utf-8-sig" if codec == "utf-8" else codec, codec.startswith(_WIDE), guessing)
 
     def text(self, file: BinaryIO) -> TextIOWrapper:
-        """The file's text, its line ends as they are."""
+        """The file's text with its line ends unchanged."""
         return TextIOWrapper(
             file, encoding=self.codec, errors="replace" if self.wide else "surrogateescape", newline=""
         )
 
 
 def _unmarked(start: bytes) -> str | None:
-    # Names of columns are mostly ASCII, of which every other byte is NUL.
+    # Column names are mostly ASCII, and in UTF-16 every other byte of ASCII is NUL.
     even, odd = start[::2], start[1::2]
     for codec, nuls, letters in (("utf-16-le", odd, even), ("utf-16-be", even, odd)):
         if 2 * nuls.count(0) > len(nuls) and 0 not in letters:

@@ -1,4 +1,4 @@
-"""Exports with one JSON object a line."""
+"""Exports with one JSON object per line."""
 
 import json
 import re
@@ -14,11 +14,15 @@ from worker.errors import UsageError
 from worker.text.bounds import ROW, check
 
 SAMPLE = 1000
-"""Objects that are looked at for the names of columns before the rows are read."""
+"""Objects whose keys are collected before the rows are read."""
 
 _RAW_SHOWN = 1000
+"""Characters that are kept of a line which can't be read."""
+
 _KEYS_REMEMBERED = 10_000
 _LONGEST_REMEMBERED = 256
+"""Keys, and characters of a key, that are remembered. Objects may have ever new keys, such as ids."""
+
 _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
@@ -27,37 +31,38 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Python would take the last of two values: another address, or another consent, than a person may have seen.
+    # Of two values Python keeps the last. That may be another address or consent than the one a person sees in the
+    # file.
     row = dict(pairs)
     if len(row) < len(pairs):
         raise ValueError("a key stands twice in one object")
     return row
 
 
-# Numbers keep the text they are written in: an id is a name and no quantity, and 20 digits are no float.
+# Numbers keep their text: an id is a name and not a quantity, and a float would lose digits of a long one.
 _DECODER = json.JSONDecoder(
     parse_int=str, parse_float=str, parse_constant=_refuse_constant, object_pairs_hook=_once_each
 )
 
 
 class JsonlExport:
-    """A JSONL file: its keys are its columns; nested ones are ``customer.email``, ``attributes.ok`` and so on.
+    """A JSONL file. Its keys are its columns; nested keys are ``customer.email``, ``attributes.ok`` and so on.
 
-    Objects may differ in their keys. Where one has several for a field, the one that is spelled exactly counts, though
-    it is blank; if they contradict each other, the row is rejected. What tells consent must be the same in all.
+    Objects may have different keys. If an object has several keys for one field, the key with the exact spelling
+    counts, even if it is blank; if they contradict each other, the row is rejected. Values for consent must all agree.
 
-    A cell that a job is made of must be a string, a number, a boolean or null. In the rejects file a row is one cell,
-    the line as it is.
+    A cell that a job is made of must be a string, a number, a boolean or null. In the rejects file a row has one cell,
+    the unchanged line.
     """
 
     columns: Sequence[str] = ("row",)
 
     def __init__(self, source: Source, matcher: ColumnMatcher) -> None:
-        """Looks at the first :data:`SAMPLE` objects.
+        """Read the first :data:`SAMPLE` objects and match their keys.
 
         Raises:
           InputError: the file can't be read.
-          UsageError: they aren't objects, or no key of theirs names the customer, the channel or the shop.
+          UsageError: they aren't objects, or no key names the customer, the channel or the shop.
         """
         self._source = source
         self.path = path = source.path
@@ -76,7 +81,7 @@ class JsonlExport:
             matcher.match(path, list(keys), unique=False)
 
     def records(self) -> Iterator[Record]:
-        """One record a line; see :class:`~worker.campaigns.exports.base.Export`."""
+        """One record per line, as :class:`~worker.campaigns.exports.base.Export` describes."""
         fields: dict[Column, Sequence[tuple[str, bool]]] = {}
         for line, text, readable in self._lines():
             row = _parse(text) if readable else None
@@ -136,13 +141,13 @@ def _parse(text: str) -> dict[str, Any] | None:
 
 
 def _cells(row: Mapping[str, Any]) -> Iterator[tuple[Column, Any]]:
-    """Every key with its value, an object's among them; those of objects after all that are less deep."""
+    """Every key with its value, also those of nested objects; keys come in the order of their depth."""
     nested: list[tuple[tuple[str, ...], Mapping[str, Any]]] = []
     for key, value in row.items():
         yield key, value
         if isinstance(value, dict):
             nested.append(((key,), value))
-    # Grows while it is walked.
+    # A queue: the list grows while it is walked. Recursion would be bounded by the depth of the JSON.
     for path, inner in nested:
         for key, value in inner.items():
             yield (*path, key), value
@@ -152,7 +157,7 @@ def _cells(row: Mapping[str, Any]) -> Iterator[tuple[Column, Any]]:
 
 def _text(value: object) -> str | None:
     if isinstance(value, str):
-        # JSON can escape half a surrogate pair, which is no text and has no UTF-8.
+        # JSON can escape a lone surrogate, which is no text and can't be encoded in UTF-8.
         return None if _LONE_SURROGATE.search(value) else value.strip()
     if value is None:
         return ""

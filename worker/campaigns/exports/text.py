@@ -1,10 +1,10 @@
-"""An export's bytes as physical lines, whatever their encoding and their line ends.
+"""Reads an export's bytes as physical lines, in whatever encoding and with whatever line ends.
 
-Without a byte order mark there is no telling UTF-8 from Windows-1252 by a sample: the first name with an accent may
-come after a million plain rows, and exports are put together from several sources. So every line decides for itself:
-it is UTF-8 where that works and Windows-1252 otherwise. Text in Windows-1252 that happens to be valid UTF-8 needs a
-capital accented letter followed by a symbol, and doesn't occur; other encodings have to be named, so the first guess is
-said. UTF-16 is taken only with its byte order mark, or by its name.
+Without a byte order mark a sample can't tell UTF-8 from Windows-1252: the first name with an accent may come after a
+million plain rows, and exports are put together from several sources. So each line is judged by itself: it is UTF-8 if
+that works, otherwise Windows-1252. Windows-1252 that happens to be valid UTF-8 would need a capital accented letter
+followed by a symbol, which doesn't occur. Other encodings must be named, so the first guess is reported. UTF-16 is read
+only with a byte order mark, or if it is named.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,24 +18,25 @@ from worker.campaigns.warnings import ImportWarnings
 from worker.errors import InputError
 
 MAX_ROW = 4 * 1024 * 1024
-"""Characters of the longest row that is read, quoted newlines included; it bounds the memory that a row can take."""
+"""Characters of the longest row that is read, with its quoted line ends. It bounds the memory of a row."""
 
 _COMPRESSED = (b"PK\x03\x04", b"\x1f\x8b", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 _MARK = "\ufeff"
-"""A byte order mark as a character: a file that was saved twice has another, and so has each part of one that was put
-together."""
+"""A byte order mark as a character. A file that was saved twice has a second one, and a file that was put together has
+one at the start of each part."""
 _REPLACED = "\N{REPLACEMENT CHARACTER}"
 
 
 class OverlongRowError(Exception):
-    """A row has grown beyond :data:`MAX_ROW`; for the readers of this package only."""
+    """A row is longer than :data:`MAX_ROW`. Only the readers of this package see it."""
 
 
 class Lines(Iterator[str]):
-    """The physical lines of a file, grouped into rows by the reader that pulls them.
+    """The physical lines of a file. The reader that pulls them groups them into rows. For one thread.
 
-    The reader calls :meth:`begin` before each row; the lines pulled since then are ``held``, and those after the first
-    ones can be given back. That is how a stray quote costs one line and not everything up to the next quote.
+    The reader calls :meth:`begin` before each row. The lines pulled since then are ``held``, and all but the first of
+    them can be returned with :meth:`keep`, to be read again. So a stray quote costs one line, and not all lines up to
+    the next quote.
     """
 
     def __init__(self, stream: TextIOWrapper, encoding: Encoding, path: Path, warnings: ImportWarnings) -> None:
@@ -46,28 +47,28 @@ class Lines(Iterator[str]):
         self._returned: list[str] = []
         self._size = 0
         self.number = 0
-        """The line last pulled, from 1."""
+        """The number of the last line pulled, from 1."""
         self.held: list[str] = []
         self.damaged = False
-        """A held line has bytes that are no text in any encoding that is read here."""
+        """Whether a held line has bytes that are no text in the file's encoding."""
 
     def begin(self) -> None:
-        """A new row starts with the next line."""
+        """Start a new row with the next line."""
         self.held = []
         self._size = 0
         self.damaged = False
 
     def __next__(self) -> str:
-        """The next line with its line end.
+        """The next line, with its line end.
 
         Raises:
-          OverlongRowError: the row is longer than :data:`MAX_ROW` with this line, which is held all the same.
+          OverlongRowError: with this line the row is longer than :data:`MAX_ROW`. The line is held nevertheless.
         """
         line = self._returned.pop() if self._returned else self._read()
         if not line:
             raise StopIteration
         if not line.isascii():
-            line = self._mend(line).lstrip(_MARK)
+            line = self._decoded(line).lstrip(_MARK)
         if "\0" in line:
             self.damaged = True
         self.number += 1
@@ -78,7 +79,7 @@ class Lines(Iterator[str]):
         return line
 
     def keep(self, count: int) -> Sequence[str]:
-        """Take back the held lines after the first ``count``, to be read again as rows of their own; returns those."""
+        """Hold only the first ``count`` lines, and return them; the others are read again as rows of their own."""
         kept, rest = self.held[:count], self.held[count:]
         self._returned += reversed(rest)
         self.number -= len(rest)
@@ -88,12 +89,12 @@ class Lines(Iterator[str]):
     def _read(self) -> str:
         line = self._readline(MAX_ROW + 1)
         if len(line) > MAX_ROW and line[-1] not in "\r\n":
-            # What is kept is enough to be found overlong; the rest of the line is let go.
+            # What was read is enough to raise OverlongRowError; the rest of the line is skipped.
             while (rest := self._readline(MAX_ROW)) and rest[-1] not in "\r\n":
                 pass
         return line
 
-    def _mend(self, line: str) -> str:
+    def _decoded(self, line: str) -> str:
         if self._encoding.wide:
             self.damaged |= _REPLACED in line
             return line
@@ -121,9 +122,9 @@ class Lines(Iterator[str]):
 
 @dataclass(frozen=True)
 class Source:
-    """The file of an export and how it is read: by the ``encoding`` that the command names, or by what it shows.
+    """An export's file and how it is read: in the ``encoding`` that the command names, or as its bytes suggest.
 
-    What was guessed goes to ``warnings``.
+    A guess is added to ``warnings``.
     """
 
     path: Path
@@ -136,12 +137,12 @@ class Source:
 
         Raises:
           InputError: the file can't be opened or read, is not a regular file or is compressed.
-          UsageError: it has the byte order mark of another encoding than is named.
+          UsageError: its byte order mark contradicts the named encoding.
         """
         path = self.path
         try:
             if path.exists() and not path.is_file():
-                # A pipe could be read once only, and the header is read before the rows.
+                # A pipe can be read only once, and the header is read before the rows.
                 raise InputError(f"{path}: is not a regular file; save the export to a file first")
             with path.open("rb") as file:
                 start = file.read(LOOKED_AT)

@@ -1,8 +1,9 @@
-"""Rows beside the pieces of a torn one.
+"""Finds rows that stand beside the pieces of a torn row, and may be pieces themselves. Pure.
 
-A line break in a cell without quotes tears its row: the pieces have too few cells and are known by that. But a piece
-can have as many as a row, where the cell was the first or the last one, or had delimiters in it; then it stands beside
-one with too few. So a row beside such pieces is doubtful, unless these make up a row by themselves.
+A line break in a cell without quotes tears its row. The pieces have too few cells and are recognised by that. But a
+piece can have as many cells as a row, if the broken cell was the first or the last one, or had delimiters in it. Such a
+piece stands beside one with too few cells. So a row beside pieces is doubtful, unless the pieces make up a row by
+themselves.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,21 +11,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from worker.campaigns.exports.cells import Row
 
 _MOST_PIECES = 100
-"""Held to see whether they make up rows; more in succession are what a spreadsheet leaves off at the end of rows."""
+"""Pieces that are held. More in a row come from a spreadsheet that leaves off empty cells at the end of rows."""
 
 _BLANK = " \t\r\n\x1a\u00a0"
-"""``\\x1a`` is the end of a file in DOS."""
+"""Characters of a blank cell. ``\\x1a`` is the end of a file in DOS."""
 
 
 def is_blank(row: Row) -> bool:
-    """Whether the row has cells and nothing in them."""
+    """Whether the row has cells, but nothing in them."""
     return bool(row.cells) and not any(cell.strip(_BLANK) for cell in row.cells)
 
 
-def settled(rows: Iterable[Row], width: int) -> Iterator[tuple[Row, bool]]:
-    """The rows in their order, pieces among them, each with whether it may be a piece of another row.
+def with_doubts(rows: Iterable[Row], width: int) -> Iterator[tuple[Row, bool]]:
+    """The rows and pieces in their order, each with whether it is a row that may be a piece of another row.
 
-    One row and the pieces after it are held back.
+    Holds back one row and the pieces after it, since these decide about it.
     """
     waiting: Row | None = None
     doubt = False
@@ -51,12 +52,13 @@ def settled(rows: Iterable[Row], width: int) -> Iterator[tuple[Row, bool]]:
 
 
 def _doubts(pieces: Sequence[Row], width: int) -> tuple[bool, bool]:
-    """Whether the row before and the one after these pieces may belong to them.
+    """Whether the row before and the row after these pieces may belong to them.
 
-    Pieces make up a row where they have its cells together, the torn ones counted once. One of a single cell may also
-    be the end of the row before, or the beginning of the next.
+    Pieces make up a row if together they have its cells; a torn cell is in two pieces and counts once. A piece of one
+    cell may also be the end of the row before, or the start of the next.
     """
     joined = 0
+    # A piece of unknown size counts as too large, so that it never completes a row.
     for piece in pieces:
         size = piece.size or width + 1
         joined = joined + size - 1 if joined else size
