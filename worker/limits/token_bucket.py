@@ -1,7 +1,9 @@
 """The arithmetic of limits: token buckets for a second, counters for a day. Integer microseconds, no I/O.
 
-A token bucket is kept as one number, its *theoretical arrival time* (GCRA): the instant at which the bucket would be
-full again. That needs no refill and can't drift; with a clock that steps back it only gets stricter.
+A token bucket is kept as one number, its *theoretical arrival time* (``tat``, GCRA): the instant at which the bucket
+would be full again. That needs no refill and can't drift. With a clock that steps back it only gets stricter.
+
+A day's quota is a counter and no bucket: as buckets, the quotas let 399 of 200 calls through in a day.
 """
 
 import math
@@ -14,8 +16,8 @@ from worker.instants import DAY, SECOND
 class Rate:
     """A token bucket: one token every ``interval`` microseconds, at most ``burst`` in store.
 
-    ``interval`` is rounded up, so a rate that doesn't divide a second is never exceeded: at 3,000 a second this
-    gives away 0.2 %, below 1,000 a second less than 0.1 %.
+    ``interval`` is rounded up, so that a rate that doesn't divide a second is never exceeded. At 3,000 a second this
+    loses 0.2 % of the rate, below 1,000 a second less than 0.1 %.
     """
 
     interval: int
@@ -29,10 +31,10 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class ShopLimits:
-    """What one shop may be called, and one customer of it. ``resets_at`` is microseconds after midnight UTC.
+    """How often one shop, and one customer of it, may be called. ``resets_at`` is microseconds after midnight UTC.
 
-    ``adapts`` tells whether the shop's pace gives way where the provider allows less. ``reads`` and ``reads_per_day``
-    are of one customer, for reading its referrals back; by default the vendor's.
+    ``adapts``: the shop's pace gives way where the provider allows less. ``reads`` and ``reads_per_day`` limit how
+    often one customer's referrals are read back; the defaults are the vendor's.
     """
 
     shop: Rate
@@ -45,7 +47,7 @@ class ShopLimits:
     reads_per_day: int = 1000
 
     def lowered(self, interval: int) -> "ShopLimits":
-        """With the shop's calls ``interval`` microseconds apart and its burst less in proportion; never looser."""
+        """With the shop's calls ``interval`` microseconds apart and its burst reduced in proportion; never looser."""
         if interval <= self.shop.interval:
             return self
         return replace(self, shop=Rate(interval, max(1, self.shop.burst * self.shop.interval // interval)))
@@ -53,7 +55,7 @@ class ShopLimits:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """Tokens may be taken, first at ``at`` (now, or within the horizon); ``tat`` is the bucket afterwards."""
+    """Tokens are there at ``at`` (now, or within the horizon); ``tat`` is the bucket once they are taken."""
 
     at: int
     tat: int
@@ -61,14 +63,14 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Limited:
-    """Not now; first at ``until``, or never (None) where more tokens are asked for than the bucket holds."""
+    """No tokens before ``until``; None for never, where more are asked for than the bucket holds."""
 
     until: int | None
 
 
 def earliest(tat: int, now: int, rate: Rate, cost: int = 1) -> int:
     """The first instant, ``now`` or later, at which ``cost`` tokens (at most the burst) may be taken."""
-    # Conditions, since `max` takes as long as all the rest and this is asked for every job, twice.
+    # Conditions in place of `max`, which takes as long as all the rest: every job asks this twice.
     at = (tat if tat > now else now) + (cost - rate.burst) * rate.interval
     return at if at > now else now
 
@@ -79,9 +81,10 @@ def after(tat: int, at: int, rate: Rate, cost: int = 1) -> int:
 
 
 def refund(tat: int, interval: int, cost: int = 1) -> int:
-    """The bucket once ``cost`` tokens that were taken at ``interval`` and not used are put back.
+    """The bucket once ``cost`` tokens are put back that were taken by ``interval`` and not used.
 
-    The rate may have changed since: by another one, a token too much or too little would be there.
+    The interval is the one that was charged, since the rate may have changed meanwhile. By the rate in force a token
+    too many or too few would come back.
     """
     return tat - cost * interval
 
@@ -89,7 +92,7 @@ def refund(tat: int, interval: int, cost: int = 1) -> int:
 def try_take(tat: int, now: int, rate: Rate, *, cost: int = 1, horizon: int = 0) -> Taken | Limited:
     """Ask a bucket for ``cost`` tokens at ``now``, or at the latest ``horizon`` microseconds later.
 
-    Pure: the caller keeps ``Taken.tat`` if it goes ahead. A bucket never used has ``tat`` 0.
+    Changes nothing: a caller that goes ahead keeps ``Taken.tat``. A bucket that was never used has ``tat`` 0.
     """
     if cost > rate.burst:
         return Limited(until=None)

@@ -1,4 +1,8 @@
-"""What an operator has ordered: shops that are paused or go slower, campaigns that are called off."""
+"""What an operator has ordered: paused shops, slower shops, cancelled campaigns.
+
+The orders are immutable data. Both stores keep them, ``worker/store/redis/lua/control.lua`` changes them alike, and
+workers read them once a second. Times are microseconds of the reader's steady clock.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -29,10 +33,10 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class Controls:
-    """All of it at one moment. ``version`` tells it from every earlier one.
+    """All orders at one moment. ``version`` differs from that of every earlier moment.
 
-    ``pauses`` and ``limits`` are by shop; ``cancelled`` says by campaign and shop until when it is remembered
-    (microseconds).
+    ``pauses`` and ``limits`` are by shop. ``cancelled`` has, by campaign and shop, until when the cancellation is
+    remembered.
     """
 
     version: int = 0
@@ -41,42 +45,42 @@ class Controls:
     limits: Mapping[str, RateLimit] = field(default_factory=dict)
 
     def pause_of(self, shop: str) -> Pause | None:
-        """Why the shop may not be called; its own pause goes before that of all shops."""
+        """Why the shop may not be called, None if it may. Its own pause is named before that of all shops."""
         return self.pauses.get(shop) or self.pauses.get(EVERY_SHOP)
 
     def limit_of(self, shop: str, now: int) -> RateLimit | None:
-        """By what the shop's rate is lowered."""
+        """The limit that lowers the shop's rate, None if there is none or it has ended."""
         limit = self.limits.get(shop)
         return limit if limit is not None and limit.until > now else None
 
     def is_cancelled(self, campaign: str, shop: str, now: int) -> bool:
-        """Whether the shop's jobs of the campaign are called off; names are compared as job ids take them."""
+        """Whether the shop's jobs of the campaign are cancelled. Names are compared in the form that job ids use."""
         name = canonical(campaign) or ""
         return any(self.cancelled.get((name, of), 0) > now for of in (shop, EVERY_SHOP))
 
     def with_pause(self, shop: str, reason: str, now: int) -> "Controls":
-        """Another reason for what is paused already doesn't change since when it is."""
+        """With the shop paused. A new reason for a shop that is already paused keeps the time of its first."""
         since = self.pauses[shop].since if shop in self.pauses else now
         return self._next(now, pauses={**self.pauses, shop: Pause(reason, since)})
 
     def without_pause(self, shop: str, now: int) -> "Controls":
-        """A pause of all shops and those of single ones are lifted apart."""
+        """Without the shop's pause. A pause of all shops and those of single ones are lifted separately."""
         return self._next(now, pauses={name: pause for name, pause in self.pauses.items() if name != shop})
 
     def with_limit(self, shop: str, interval: int, reason: str, now: int, until: int) -> "Controls":
-        """In place of one that the shop has already."""
+        """With this limit in place of the shop's earlier one."""
         return self._next(now, limits={**self.limits, shop: RateLimit(interval, reason, now, until)})
 
     def without_limit(self, shop: str, now: int) -> "Controls":
-        """The shops file's rate is in force again."""
+        """Without the shop's limit: the rate of the shops file is in force again."""
         return self._next(now, limits={name: limit for name, limit in self.limits.items() if name != shop})
 
     def with_cancelled(self, campaign: str, shop: str, now: int, until: int) -> "Controls":
-        """Remembered until ``until``."""
+        """With the campaign cancelled, in one shop or in all; remembered until ``until``."""
         return self._next(now, cancelled={**self.cancelled, (campaign, shop): until})
 
     def without_cancelled(self, campaign: str, shop: str, now: int) -> "Controls":
-        """For all shops, that of single ones goes along."""
+        """With that cancellation lifted. For all shops, those of single shops are lifted too."""
         kept = {key: until for key, until in self.cancelled.items() if key[0] != campaign or shop not in {key[1], "*"}}
         return self._next(now, cancelled=kept)
 
@@ -88,6 +92,8 @@ class Controls:
         cancelled: Mapping[tuple[str, str], int] | None = None,
         limits: Mapping[str, RateLimit] | None = None,
     ) -> "Controls":
+        # A time as version: whatever version a worker remembers, it sees the orders that follow after a store has lost
+        # its data. Orders that have ended are dropped here, so that they stay few.
         return replace(
             self,
             version=max(now, self.version + 1),

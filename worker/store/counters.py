@@ -1,4 +1,4 @@
-"""Counting what producers and repairs do under their campaigns, for ``referrals status``."""
+"""Counts what producers and repairs do to each campaign's jobs, for ``referrals status``."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
@@ -10,11 +10,11 @@ from worker.settings import Settings
 from worker.store.factory import build_store
 
 Counts = Mapping[tuple[str, str], Mapping[str, int]]
-"""By shop and campaign: a counter's name, and by how much it grows."""
+"""By shop and campaign: how much each counter grows, by its name."""
 
 
 def counted(jobs: Iterable[Job], counter: str) -> Counts:
-    """One for each job."""
+    """The growth of one counter, by one for each job."""
     counts: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for job in jobs:
         counts[job.shop, job.campaign][counter] += 1
@@ -22,9 +22,10 @@ def counted(jobs: Iterable[Job], counter: str) -> Counts:
 
 
 def tally(settings: Settings, counts: Counts) -> StoreError | None:
-    """Add to the counters in the store that workers share, if there is one; blocks for some time-outs of it at most.
+    """Add to the counters in the store that workers share, if there is one. Blocks for a few time-outs at most.
 
-    Nothing fails for it: out of reach, the counts are lost, and why is returned.
+    A command does not fail because it could not count. If the store is out of reach, the counts are lost, and the
+    reason is returned.
     """
     if settings.redis_url is None or not counts:
         return None
@@ -32,6 +33,6 @@ def tally(settings: Settings, counts: Counts) -> StoreError | None:
     store = build_store(settings, SystemClock())
     for (shop, campaign), counters in counts.items():
         store.tally(shop, campaign, counters, lost=problems.append)
-    # It sends what is waiting.
+    # Closing sends what is waiting, and waits for the replies.
     store.close()
     return problems[0] if problems else None

@@ -1,4 +1,4 @@
-"""Which store the settings ask for. Commands that need no more than that are spared the wiring and its libraries."""
+"""Builds the store that the settings ask for. A command that needs only that imports no wiring and no other library."""
 
 from collections.abc import Callable
 
@@ -9,8 +9,11 @@ from worker.store.protocol import Store
 
 
 def build_store(settings: Settings, clock: Clock, watch: Callable[[float, int], None] | None = None) -> Store:
-    """The store that the settings ask for; ``watch`` hears of a shared one's round trips: seconds, failed commands."""
-    # Imported when used: a single process needs no client of a server, and the others no store of their own.
+    """The store that the settings ask for.
+
+    ``watch`` is called after each round trip of a shared store, with its seconds and how many commands failed.
+    """
+    # Imported when used: a single process needs no client of a server, and the others no store in memory.
     retention = settings.retention_days * DAY
     if settings.redis_url is None:
         from worker.store.memory.store import MemoryStore

@@ -1,4 +1,4 @@
-"""The connection to Redis: scripts by name, gathered into pipelines by a thread of its own."""
+"""The connection to Redis: one thread of its own gathers scripts into pipelines and runs them."""
 
 import hashlib
 import threading
@@ -23,9 +23,11 @@ from worker.store.redis.ports import wrong_scheme
 from worker.store.redis.refusals import TIMEOUT_SECONDS, UNSPOKEN, Refusal, refusal
 
 MOST_IN_A_PIPELINE = 500
+"""Commands that one round trip carries. At some 20 us each (docs/store.md) they take the server 10 ms, far below the
+time-out."""
 
 _SLOTS = "16384"
-"""Of a cluster's keys, as it counts them."""
+"""All slots of a cluster, as its INFO counts them."""
 
 _EVICTING = ("allkeys", "volatile")
 
@@ -41,7 +43,7 @@ class _Operation:
 
 
 Watch = Callable[[float, int], None]
-"""Told after a round trip of its length in seconds, and how many of its commands failed; runs in the store's thread."""
+"""Called after each round trip with its length in seconds and how many commands failed; runs on the store's thread."""
 
 
 def _nobody_watches(seconds: float, failed: int) -> None:
@@ -51,15 +53,18 @@ def _nobody_watches(seconds: float, failed: int) -> None:
 class Server:
     """Runs scripts on one Redis. Safe to use from any thread.
 
-    One thread sends what all others ask for, gathered into pipelines: a command costs a tenth of a round trip of its
-    own. Nothing is tried again here; a time-out is a :class:`StoreError`, and the command may have run.
+    One thread, named ``store``, sends what all others ask for. What waits at one moment goes as one pipeline: gathered
+    so, a command costs a tenth of what it costs alone.
+
+    Only the caller retries: the client library's own retries are off. A time-out is a :class:`StoreError`, and the
+    command may have run all the same. The caller may send it again: :mod:`worker.store` says why that is safe.
     """
 
     def __init__(self, url: str, scripts: Mapping[str, str], watch: Watch = _nobody_watches) -> None:
-        """``scripts`` is the Lua source of each script by its name; ``watch`` hears of each round trip.
+        """``scripts`` has the Lua source of each script by its name. ``watch`` is called after each round trip.
 
         Raises:
-          ConfigurationError: the URL can't be meant; nothing connects yet.
+          ConfigurationError: no address can be read from the URL. Nothing is connected yet.
         """
         try:
             self._redis = redis.Redis.from_url(
@@ -86,11 +91,13 @@ class Server:
         self._thread.start()
 
     def check(self, key: str) -> None:
-        """See that the server can be relied on and lets us in; ``key`` is written and expires at once.
+        """Check that the server accepts us and can be relied on. Writes ``key``, which expires at once. Blocks.
+
+        Runs on the caller's thread, before the store's has anything to send.
 
         Raises:
-          StoreError: it is out of reach, or a replica.
-          ConfigurationError: it turns us away, has only some shops' keys, or may drop keys when its memory is full.
+          StoreError: the server is out of reach, or a replica.
+          ConfigurationError: it refuses us, has only some shops' keys, or may drop keys when its memory is full.
         """
         try:
             memory: Any = self._redis.info("memory")
@@ -113,20 +120,20 @@ class Server:
         if policy.startswith(_EVICTING) and memory.get("maxmemory"):
             raise ConfigurationError(
                 f"REFERRALS_REDIS_URL: {self._place} may drop the ledger when its memory is full (maxmemory-policy "
-                f"{policy}); set maxmemory-policy noeviction, or give this system a server of its own"
+                f"{policy}); set maxmemory-policy noeviction, or give this system its own server"
             )
 
     def _refuse_part_of_a_cluster(self) -> None:
-        # The check's key may be here and the second shop's not.
+        # The key of this check may be on this node while a shop's keys are on another.
         state: Any = self._redis.execute_command("CLUSTER INFO")  # type: ignore[no-untyped-call] # no types there
         if (state.get("cluster_size"), state.get("cluster_slots_ok")) != ("1", _SLOTS):
             raise ConfigurationError(
-                f"REFERRALS_REDIS_URL: {self._place} is a node of a cluster, and has not all of its slots: the keys of "
-                "some shops are elsewhere; name a single server, or a proxy in front of the cluster"
+                f"REFERRALS_REDIS_URL: {self._place} is a node of a cluster and does not have all of its slots: the "
+                "keys of some shops are elsewhere; name a single server, or a proxy in front of the cluster"
             )
 
     def send(self, script: str, keys: Sequence[bytes], arguments: Sequence[Any], done: Callable[[Any], None]) -> None:
-        """Run a script without waiting. ``done`` is told its reply, or a StoreError, in this server's thread."""
+        """Run a script without waiting. ``done`` gets its reply, or a StoreError, on the store's thread."""
         with self._news:
             closed = self._closed
             if not closed:
@@ -167,7 +174,7 @@ class Server:
             for operation, answer in zip(batch, self._exchange(batch), strict=True):
                 try:
                     operation.done(answer)
-                except Exception as error:  # noqa: BLE001 - whatever a caller does wrong, the others are to be served
+                except Exception as error:  # noqa: BLE001 - one caller's mistake must not keep replies from the others
                     log.error("store_callback_failed", script=operation.script, error=type(error).__name__)
 
     def _exchange(self, batch: list[_Operation]) -> list[Any]:
@@ -176,7 +183,8 @@ class Server:
             answers = self._pipeline(batch)
             missing = [number for number, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
             if missing:
-                # A new server, a failover or SCRIPT FLUSH; what was refused for it has not run.
+                # A new server, a failover or SCRIPT FLUSH. A command that was refused for it has not run, so it may be
+                # sent again here.
                 self._loaded = False
                 again = self._pipeline([batch[number] for number in missing])
                 for number, answer in zip(missing, again, strict=True):
@@ -188,13 +196,13 @@ class Server:
             self._let_go()
         try:
             self._watch(time.monotonic() - began, sum(isinstance(answer, Exception) for answer in answers))
-        except Exception as error:  # noqa: BLE001 - nor may whoever counts end it
+        except Exception as error:  # noqa: BLE001 - nor may a counter end it
             log.error("store_watch_failed", error=type(error).__name__)
         return [self._failed(answer) if isinstance(answer, Exception) else answer for answer in answers]
 
     def _pipeline(self, batch: list[_Operation]) -> list[Any]:
         pipeline = self._redis.pipeline(transaction=False)
-        # All of them at once: were only one missing, its commands would run after others that were sent later.
+        # All scripts at once: if only one were missing, its commands would run after others that were sent later.
         loads = [] if self._loaded else list(self._scripts.values())
         for source in loads:
             pipeline.script_load(source)
@@ -206,8 +214,9 @@ class Server:
         return answers[len(loads) :]
 
     def _let_go(self) -> None:
-        # A server that is not the one any more keeps answering on connections that stand; behind its name there may be
-        # another by now, which only connecting finds out. Connections that other threads use are let go by them.
+        # A server that is no longer the primary keeps answering on open connections. Behind its name there may be
+        # another server by now, which only a new connection finds. Connections in use on other threads are theirs to
+        # close.
         self._loaded = False
         self._redis.connection_pool.disconnect(inuse_connections=False)
 
@@ -224,7 +233,7 @@ def _place(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme == "unix":
         return parts.path
-    # A password with an unescaped / or # would be taken for the host's name and shown.
+    # With an unescaped / or # in a password, a part of it would be taken for the host's name and shown.
     if not parts.hostname or "@" in parts.path + parts.fragment or not (parts.path.strip("/") or "0").isdecimal():
         raise ValueError
     return authority(parts.hostname, parts.port or 6379)

@@ -1,4 +1,4 @@
-"""The options of the store's URL: which are taken, and TLS by them, of which none can be switched off."""
+"""The options of the store's URL: which are accepted, and what they say about TLS. None switches verification off."""
 
 import ssl
 from collections.abc import Iterator
@@ -13,8 +13,8 @@ from worker.text import quoting
 _TLS_OPTIONS = frozenset({"ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_min_version"})
 
 _URL_OPTIONS = _TLS_OPTIONS | {"db"}
-"""What a URL may say beside the address. The client takes more, and by some of it (``ssl_cert_reqs=none``) an
-encrypted connection to whoever answers."""
+"""Options that a URL may have. The client accepts more, some of which (``ssl_cert_reqs=none``) would encrypt a
+connection to any server that answers."""
 
 
 def _refuse_others(url: str) -> None:
@@ -35,7 +35,7 @@ def _refuse_what_is_dropped(url: str) -> None:
     options = parse_qs(parts.query, keep_blank_values=True)
     for name, (value, *more) in options.items():
         if more:
-            # The client takes the first, others the last.
+            # Which one counts is no matter of course: the client takes the first, other programs the last.
             raise ConfigurationError(f"REFERRALS_REDIS_URL: {name}: is given twice; keep one of them")
         if not value:
             raise ConfigurationError(f"REFERRALS_REDIS_URL: {name}: has no value; give it one, or leave it out")
@@ -52,11 +52,11 @@ def _refuse_what_is_dropped(url: str) -> None:
 
 
 def client_options(url: str) -> dict[str, Any]:
-    """What the client is told besides the URL's own options, which it reads at its first connection only.
+    """What to give the client besides the URL, whose own options it reads only when it first connects.
 
     Raises:
-      ConfigurationError: the URL has an option that isn't taken, a file of it can't be used, or it asks for a version
-        of TLS that is too old; the line quotes what can be no secret.
+      ConfigurationError: the URL has an option that is not accepted, names a file that can't be used, or requires a
+        version of TLS that is too old. The line quotes only what can be no secret.
     """
     _refuse_others(url)
     _refuse_what_is_dropped(url)

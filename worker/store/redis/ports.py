@@ -1,4 +1,4 @@
-"""Whether a port that gave no usable answer is one for TLS, or one without: looked at, not guessed."""
+"""Whether a port that gave no usable answer is one for TLS or one without: tested by a connection, not guessed."""
 
 import socket
 import ssl
@@ -11,9 +11,9 @@ _DEFAULT_PORT = 6379
 
 
 def wrong_scheme(url: str) -> str | None:
-    """What is wrong with the URL's scheme, and the remedy; None where nothing shows. Shows nobody a password.
+    """What is wrong with the URL's scheme, and the remedy; None where nothing shows. Sends no password.
 
-    Blocks for a second at most.
+    Blocks for a second at most, two time-outs of 0.5 s: connecting, and the first byte.
     """
     parts = urlsplit(url)
     place = (parts.hostname or "", parts.port or _DEFAULT_PORT)

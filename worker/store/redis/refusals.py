@@ -1,4 +1,4 @@
-"""What is wrong with the server, by its own answer or by what became of the connection."""
+"""What is wrong with the server, by its own words or by how the connection failed."""
 
 import re
 import ssl
@@ -8,18 +8,18 @@ import redis
 from redis.exceptions import AuthenticationError, AuthenticationWrongNumberOfArgsError, InvalidResponse
 
 TIMEOUT_SECONDS = 0.5
-"""A server that takes longer is out of reach: no call may start, and the gate closes until it answers again."""
+"""A server that takes longer counts as out of reach: no call may start, and the gate closes until it answers again."""
 
 LONGEST_QUOTE = 160
-"""Characters of the server's own words: the reason is among the first."""
+"""Characters of the server's own words that are quoted: the reason is among the first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why the server could not serve: ``reason`` is one of few words, ``text`` follows the server's place.
+    """Why the server could not serve. ``reason`` is one of few words; ``text`` follows the server's address in a line.
 
-    ``moves``: by now another server may be the one to ask behind the same name, so connections are to be let go.
-    ``vain``: nothing changes before somebody changes something.
+    ``moves``: another server may be behind the same name by now, so connections are closed. ``vain``: asking again
+    changes nothing until a person changes something.
     """
 
     reason: str
@@ -41,7 +41,7 @@ _BY_CODE = {
     ),
     "MISCONF": Refusal(
         "not_saving",
-        "takes no writes while it can't save its data; see to its disk, its folder and its log",
+        "takes no writes while it can't save its data; check its disk, its folder and its log",
         moves=True,
     ),
     "NOREPLICAS": Refusal(
@@ -55,15 +55,15 @@ _BY_CODE = {
     "TRYAGAIN": _CLUSTER,
     "CROSSSLOT": _CLUSTER,
     "OOM": Refusal("no_memory", "has no memory left; raise maxmemory"),
-    "BUSY": Refusal("busy", "is busy with somebody's script; end it by SCRIPT KILL"),
+    "BUSY": Refusal("busy", "is busy with another client's script; end it with SCRIPT KILL"),
     "NOPERM": _PERMISSIONS,
     "NOSCRIPT": Refusal(
-        "permissions", "forgets the scripts it is given; may this user load them? docs/store.md has the ACL"
+        "permissions", "forgets the scripts that were loaded; may this user load them? docs/store.md has the ACL"
     ),
     "WRONGPASS": _CREDENTIALS,
-    "NOAUTH": Refusal("credentials", "wants a user and a password; put them into the URL", vain=True),
+    "NOAUTH": Refusal("credentials", "requires a user and a password; put them into the URL", vain=True),
 }
-"""By the first word of the server's answer."""
+"""By the first word of the server's error."""
 
 _BY_PHRASE = {
     "DB index is out of range": Refusal(
@@ -73,28 +73,31 @@ _BY_PHRASE = {
     "unknown command": Refusal(
         "unknown_command", "lacks a command that is needed; it must be Redis 6.2 or later, or Valkey", vain=True
     ),
-    # How Valkey and Redis 7, and how Redis 6.2 put it: as an error of the script.
+    # Valkey and Redis 7 word it the first way, Redis 6.2 the second: as an error of the script.
     "ACL failure in script": _PERMISSIONS,
     "The user executing the script can't": _PERMISSIONS,
 }
-"""By what an answer says that has no such word."""
+"""By a phrase, of errors that begin with no such word."""
 
 _SILENT = Refusal("silent", f"does not answer within {TIMEOUT_SECONDS:g} s", moves=True)
-_FOREIGN = Refusal("no_redis", "answers what no Redis does; is this its port?", moves=True)
+_FOREIGN = Refusal("no_redis", "gives an answer that no Redis gives; is this its port?", moves=True)
 _TLS = Refusal("tls", "fails at TLS; is this its port for TLS?", moves=True)
 
 UNSPOKEN = frozenset({"silent", "no_redis", "tls", "unreachable"})
-"""Reasons for which no server has said a word that we understand."""
+"""Reasons where the server has said nothing that we understand."""
 
-# Redis 6.2 has what happens within a script as an error of its own, which quotes.
+# Redis 6.2 wraps an error within a script into an error of its own, which quotes it.
 _IN_A_SCRIPT = re.compile(rf"^Error running script.* -({'|'.join(_BY_CODE)}) ")
 
 _ARGUMENTS = re.compile(r"\W*\b(?:script: |with args beginning with).*", re.DOTALL)
-"""What follows the reason: where in a script it came up, or what the command was called with, a password maybe."""
+"""What follows the reason: the place in a script, or the arguments of the command, maybe a password."""
 
 
 def refusal(error: Exception) -> Refusal:
-    """What an error of the client's means. The server's own words are quoted where they can hold nothing of ours."""
+    """What an error of the client library means.
+
+    The server's own words are quoted where they can contain nothing of ours: no argument, no password, no result.
+    """
     if isinstance(error, AuthenticationError | AuthenticationWrongNumberOfArgsError):
         if any(sign in str(error) for sign in ("called without any password", "no password is set")):
             return _NO_PASSWORD
@@ -113,7 +116,7 @@ def refusal(error: Exception) -> Refusal:
     if isinstance(error, redis.ConnectionError):
         return _unreachable(error)
     # The text of an error in a script can quote arguments, a result among them.
-    return Refusal("refused", f"can not serve us ({type(error).__name__})")
+    return Refusal("refused", f"can't serve us ({type(error).__name__})")
 
 
 def _quoted(code: str, words: str) -> str:

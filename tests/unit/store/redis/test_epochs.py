@@ -26,11 +26,11 @@ class Interrupted(dict[str, tuple[int, int]]):
 def test_taken_back_while_another_is_kept() -> None:
     """The very entry that is being looked at, as when every shop asks again after an outage."""
     clock = ManualClock(NOON)
-    epochs = Epochs(clock)
     taken: list[tuple[int, bool]] = []
     other = Thread(target=lambda: taken.append(epochs.choose("a")))
-    epochs._unheard = Interrupted(other)
-    epochs._unheard["a"] = (7, NOON + SECOND)
+    kept = Interrupted(other)
+    kept["a"] = (7, NOON + SECOND)
+    epochs = Epochs(clock, kept)
 
     epochs.keep("b", 8, SECOND)
     other.join(10)
