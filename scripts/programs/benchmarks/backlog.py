@@ -88,8 +88,8 @@ BENCHMARK = Benchmark(
     name="backlog",
     title="Memory and the backlog",
     reading="""\
-Resident memory of the worker process, without Dramatiq's parent, over a fresh virtual host each. At first the shops may
-hardly be called, so that the worker holds as many jobs as it takes in advance; then the shops file is changed, which it
-follows, and it works for a while.""",
+Resident memory of the worker process, without Dramatiq's parent, over a fresh virtual host each. At first the shops'
+limits allow hardly any call, so that the worker holds a full prefetch; then the shops file is changed, the worker
+follows it, and it works for a while.""",
     run=run,
 )

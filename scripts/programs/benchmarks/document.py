@@ -9,9 +9,9 @@ HEADER = """\
 
 <!-- made by scripts/bench: run it again instead of editing -->
 
-Every figure was printed by `scripts/bench`, which measures on a private RabbitMQ and Valkey on the same machine;
-compare the columns of one table, not figures of different machines. `scripts/bench NAME…` renews single sections,
-`--quick` tries with a fraction of the work and only prints."""
+Every figure was printed by `scripts/bench`, which measures on a private RabbitMQ and Valkey on the same machine. So
+compare the columns of one table, not figures of different machines. `scripts/bench NAME…` renews single sections;
+`--quick` does a fraction of the work and only prints."""
 
 
 def section(benchmark: Benchmark, report: Report, circumstances: str) -> str:

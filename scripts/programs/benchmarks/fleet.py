@@ -116,11 +116,11 @@ def run(site: Site) -> Report:
 
 
 READING = """\
-The share of the limit is that of a window that begins when every process consumes every queue; the burst is used up
-by then, so the limit allows the rate times its length. Grants are stamped by the store: Valkey's own account of what it
-wrote into the ledger (`MONITOR`), on its own clock. Grants and arrivals are looked at from the first call on, in
-windows of every length. An arrival may be late, and the next ones not, so arrivals may bunch up by as many calls as
-were in flight at once, also counted by the store's stamps. The receiving side judges by the sandbox's throttle with the
-same rate and a burst of a second's worth, and answers 429 at once instead of delaying first."""
+The share of the limit is that of a window that begins when every process consumes every queue; the burst is used up by
+then, so the limit allows the rate times its length. The store timestamps the grants: Valkey's own record of its writes
+to the ledger (`MONITOR`), by its own clock. Grants and arrivals are checked from the first call on, in windows of every
+length. One arrival may be late and the next ones not, so arrivals may bunch up by as many calls as were in flight at
+once, also counted by the store's timestamps. The receiving side judges by the sandbox's throttle with the same rate and
+a burst of a second's worth, and answers 429 at once instead of delaying first."""
 
 BENCHMARK = Benchmark(name="fleet", title="One shop, several processes", reading=READING, run=run)

@@ -30,7 +30,7 @@ BENCHMARK = Benchmark(
     name="hundred",
     title="A hundred shops, several processes",
     reading=f"""\
-As `fleet`, with {SHOPS} shops: together {SHOPS * PER_SECOND} calls a second, which is near what the machine can do with
+As `fleet`, with {SHOPS} shops: {SHOPS * PER_SECOND} calls a second in total, which is close to the machine's limit with
 RabbitMQ, Valkey and the receiving side on the same cores.""",
     run=run,
 )

@@ -75,8 +75,8 @@ BENCHMARK = Benchmark(
     title="An idle worker",
     reading="""\
 The latency of a single job runs from just before it is published to its arrival at the sandbox: RabbitMQ's write to
-disk, the delivery, the store's grant, the hand-over to a thread and the HTTP request. Both stamps are of the same
-machine's clock. Ours goes through a quorum queue, stock's through a classic one, which delivers before it has written.
-The CPU is that of a worker process that consumes the queues of all shops while no job comes.""",
+disk, the delivery, the store's grant, the hand-over to a thread and the HTTP request. Both timestamps are from the same
+machine's clock. Our jobs go through a quorum queue; stock's go through a classic one, which delivers before it has
+written to disk. The CPU is that of a worker process that consumes the queues of all shops while no job arrives.""",
     run=run,
 )

@@ -104,12 +104,12 @@ BENCHMARK = Benchmark(
     name="judge",
     title="A provider that allows less than the file says",
     reading="""\
-The provider's limit judges, not ours: the sandbox with the vendor's way (it holds a call back for up to 5 s and answers
-429 only beyond that), and the sandbox's throttle without delays. The pace is that of the calls that were carried out.
-The first minute, in which the pace falls from the file's, is left out; from then on it is measured from the first
-refusal to the last, where the provider's bucket is as empty at the end as at the beginning, so that its burst adds
-nothing. The pace climbs until the provider refuses again: between two refusals it is below the limit first and above
-it later, on what the bucket has kept. Every job must have its result in RabbitMQ at the end, and no message be left
-anywhere else.""",
+The provider's limit applies, not ours: the sandbox as the vendor does it (it holds a call back for up to 5 s and
+answers 429 only beyond that), and the sandbox's throttle without delays. The pace is that of the calls that were
+carried out. The first minute, in which the pace falls from the file's, is left out. From then on it is measured from
+the first refusal to the last, when the provider's bucket is as empty at the end as at the beginning, so that its burst
+adds nothing. The pace climbs until the provider refuses again: between two refusals it is first below the limit and
+later above it, from what the bucket has saved. At the end every job must have its result in RabbitMQ, and no message
+may be left anywhere else.""",
     run=run,
 )

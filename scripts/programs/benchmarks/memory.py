@@ -60,7 +60,7 @@ BENCHMARK = Benchmark(
     reading=f"""\
 Resident memory of a worker process, without Dramatiq's parent, on the memory store. Both workers grow with their first
 backlog, when buffers fill and each thread opens its session; ours also keeps the ledger of finished jobs for its
-retention. The importer is run alone, in a process of its own. Its peak is made of its window of {WINDOW:,} jobs and the
-cache of the job ids that it has met, both of fixed size: it must not follow the size of the export.""",
+retention. The importer is run alone, in a process of its own. Its peak consists of its window of {WINDOW:,} jobs and
+the cache of job ids, both of fixed size: it must not grow with the export.""",
     run=run,
 )

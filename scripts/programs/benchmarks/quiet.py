@@ -103,7 +103,7 @@ BENCHMARK = Benchmark(
     name="quiet",
     title="Quiet shops beside a big campaign",
     reading="""\
-The campaign's shop may take all that the machine can do, and has been at work for a while when the quiet shops' jobs
-are published. The time runs from the publication of their first job to the arrival of their last call.""",
+The campaign's shop may use the whole machine, and has been running for a while when the quiet shops' jobs are
+published. The time runs from the publication of their first job to the arrival of their last call.""",
     run=run,
 )

@@ -111,9 +111,9 @@ BENCHMARK = Benchmark(
     name="shops",
     title="More shops in one process",
     reading="""\
-The queues exist before the worker starts, as after the first time. The worker logs when it is ready and when it has
-subscribed to every shop's queue; RabbitMQ is then asked whether it has. The command's start includes Python and its
-imports, twice, and the check of what the worker needs. Then jobs are published for all shops by turns while the worker
-takes them; the first tenth, when each thread opens its session, is left out of the CPU per job.""",
+The queues exist before the worker starts, as after a first start. The worker logs when it is ready and when it has
+subscribed to every shop's queue; RabbitMQ is then asked to confirm that. The command's start includes Python and its
+imports, twice, and the check of the worker's prerequisites. Then jobs are published for all shops by turns while the
+worker takes them; the first tenth, when each thread opens its session, is left out of the CPU per job.""",
     run=run,
 )

@@ -32,7 +32,7 @@ BENCHMARK = Benchmark(
     name="stampede",
     title="Many processes at one shop",
     reading="""\
-As `fleet`, with so many processes that most would find nothing when they ask. A question is one run of the store's
-script `admit`, which may ask for several jobs; they are counted from the start on.""",
+As `fleet`, with so many processes that most would get nothing when they ask. A question is one run of the store's
+script `admit`, which may ask for several jobs; questions are counted from the start.""",
     run=run,
 )

@@ -85,9 +85,9 @@ BENCHMARK = Benchmark(
     title="A wall of one customer",
     reading="""\
 One customer with many friends may be called twice a second; its jobs stand at the head of the shop's queue. The share
-is the pace at which the shop's other customers are called, from the first call to the last of theirs, against the
-shop's configured pace; the burst that a shop may make at first is taken off. The customer's own calls come out of the
-same pace, so 100 % can't be had behind a wall. A deferral is one trip of a job through a delay queue; without places
-in line each job of the wall would make many.""",
+is the pace at which the shop's other customers are called, from their first call to their last, divided by the shop's
+configured pace; the shop's initial burst is subtracted. The customer's own calls use the same pace, so 100 % is not
+possible behind a wall. A deferral is one trip of a job through a delay queue; without places in line each job of the
+wall would make many.""",
     run=run,
 )
