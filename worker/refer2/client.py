@@ -1,4 +1,4 @@
-"""The client of Refer2 and of the vendor's read calls: one request, one verdict."""
+"""The client of Refer2 and of the vendor's two read calls: one request, one verdict."""
 
 import json
 import threading
@@ -22,9 +22,10 @@ _COMPACT = json.JSONEncoder(separators=(",", ":"))
 
 
 class Refer2Client:
-    """Calls Refer2. Safe to use from many threads: each has its own session, whose connections stay open.
+    """Calls Refer2. Safe to use from many threads: each has a session of its own, whose connections stay open.
 
-    Nothing is retried here, and nothing of a token, a body or an address is logged.
+    A call blocks its thread for up to the call's deadline, 20 s by default. Nothing is retried here. No token, body or
+    address is logged.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class Refer2Client:
         http_proxy: str | None = None,
         ca_file: Path | None = None,
     ) -> None:
-        """``token_of`` gives the token for a call; the rest is as in :class:`worker.settings.Settings`.
+        """``token_of`` returns the token for a call; the other values are those of :class:`worker.settings.Settings`.
 
         Raises:
           ConfigurationError: ``ca_file`` holds no certificates.
@@ -61,10 +62,10 @@ class Refer2Client:
         self._unanswered = UnansweredCalls()
 
     def refer(self, shop: ShopConfig, job: Job) -> Verdict:
-        """Make the call for a job and say what it came to; blocks for up to the call's deadline.
+        """Make the call for a job and return its verdict; blocks for up to the call's deadline.
 
-        At a shop that uses customer tokens a job with ids that such a token can't carry is rejected without a call,
-        with the code that Refer2 has for it: all ids that are given must match one customer.
+        All ids of a job must match one customer, and a customer token can't carry every kind of id. So at a shop with
+        customer tokens, a job with other ids is rejected without a call, with the code that Refer2 would answer.
         """
         try:
             token = self._token_of(shop, job.customer)
@@ -79,12 +80,13 @@ class Refer2Client:
         verdict = judge(answer, self._wall())
         its_own = shop.token == "customer"  # noqa: S105 - a kind of token, not a token
         if its_own and isinstance(verdict, Halted) and verdict.code == "invalid_token":
-            # Each customer has a token of its own: it may be the shop's key that is refused, or this customer.
+            # Each customer has a token of its own, so either the shop's key is refused or only this customer. Refused
+            # leaves that open: the breaker decides by how many customers it happens to.
             return Refused(verdict.status, verdict.code)
         return verdict
 
     def _wall(self) -> int:
-        # A Retry-After may be a date.
+        # A Retry-After may be a date, which goes by the wall clock.
         return self._clock.now() + self._clock.ahead()
 
     def read_back(self, shop: ShopConfig, job: Job) -> Reading:
@@ -100,8 +102,9 @@ class Refer2Client:
     def status(self, shop: ShopConfig) -> Verdict | None:
         """Ask ``Status2`` about the shop's token; blocks as :meth:`refer` does.
 
-        None where the token is taken; a verdict other than ``Halted`` where nothing was found out, as for a shop of
-        customer tokens, which are each of their own.
+        None says that the token is accepted, and ``Halted`` that it is refused. Any other verdict says nothing about
+        the token. A shop with customer tokens has no token of its own to ask about, so its answer is always such a
+        verdict.
         """
         if shop.token == "customer":  # noqa: S105 - a kind of token, not a token
             return Unknown(None, "unreadable_answer")
@@ -111,7 +114,7 @@ class Refer2Client:
         return judge_status(answer, self._wall())
 
     def close(self) -> None:
-        """Close the connections of all threads; for the end, when no call is under way."""
+        """Close the connections of all threads. Call it at the end, when no call is under way."""
         with self._lock:
             transports = list(self._transports)
         for transport in transports:
@@ -127,6 +130,7 @@ class Refer2Client:
 
 
 def _no_verdict(answer: NoAnswer) -> Retry | Unknown:
+    # Once the whole request has left, the call may have been carried out, whatever broke after that.
     return Unknown(None, answer.flaw) if answer.sent else Retry(None, "connection")
 
 
@@ -135,7 +139,8 @@ def _url(shop: ShopConfig, call: str) -> str:
 
 
 def _body(shop: ShopConfig, job: Job) -> bytes:
-    # A customer's token names the customer itself. Escapes carry characters beyond ASCII, lone surrogates included.
+    # A customer's token names the customer, so the body doesn't. JSON's escapes carry every character beyond ASCII,
+    # lone surrogates included, which UTF-8 could not.
     fields: dict[str, object] = {}
     if shop.token == "shop":  # noqa: S105 - a kind of token, not a token
         fields["customer"] = job.customer.identity()

@@ -1,7 +1,7 @@
-"""HTTP connections that read against a deadline, from the first header on, and are not used again when stale.
+"""HTTP connections that read against a deadline, from the first header on, and that are not reused when stale.
 
-`requests` bounds the silence between two reads, not the exchange: a server that sends a byte every few seconds would
-hold a thread, and the job's lease, for ever.
+The time-outs of `requests` bound the silence between two reads, and not the exchange. A server that sends one byte
+every few seconds would hold a thread for ever, and the call would outlast the job's lease.
 """
 
 import http.client
@@ -18,11 +18,11 @@ from urllib3.exceptions import ConnectTimeoutError
 
 
 class Exchange(threading.local):
-    """The exchange that this thread is at.
+    """The exchange that the current thread is making.
 
-    Thread-local because neither requests nor http.client has a way to hand anything to the connection that it picks.
-    Real time, not a Clock's: it bounds what the kernel does. ``sent`` turns true once the kernel has taken the whole
-    request; before that no server can have more than a part of it.
+    It is thread-local because neither requests nor http.client can pass anything to the connection that it picks. It
+    goes by real time and not by a Clock, since it bounds what the kernel does. ``sent`` becomes true once the kernel
+    has taken the whole request; before that, no server can have more than a part of it.
     """
 
     deadline = math.inf
@@ -31,21 +31,21 @@ class Exchange(threading.local):
     sent = False
 
     def start(self, *, read_timeout: float, longest_idle: float, seconds: float) -> None:
-        """Begin anew, with ``seconds`` for all of it, on no connection that was idle for ``longest_idle`` or more."""
+        """Begin an exchange of at most ``seconds``, on a connection that was idle for less than ``longest_idle``."""
         self.sent = False
         self.read_timeout = read_timeout
         self.longest_idle = longest_idle
         self.deadline = time.monotonic() + seconds
 
     def expired(self) -> bool:
-        """Whether its time is over."""
+        """Whether its deadline has passed."""
         return time.monotonic() >= self.deadline
 
     def wait(self) -> float:
-        """Seconds that the next read may take.
+        """Seconds that the next read may block.
 
         Raises:
-          TimeoutError: none are left.
+          TimeoutError: the deadline has passed.
         """
         left = self.deadline - time.monotonic()
         if left <= 0:
@@ -54,9 +54,12 @@ class Exchange(threading.local):
 
 
 exchange = Exchange()
+"""Each thread sees its own."""
 
 
 class _DeadlineReader(io.RawIOBase):
+    # Sets the socket's time-out before each read to what is left of the exchange.
+
     def __init__(self, sock: socket.socket, raw: io.RawIOBase) -> None:
         self._sock = sock
         self._raw = raw
@@ -66,7 +69,8 @@ class _DeadlineReader(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int | None:
         left = exchange.wait()
-        # A system call, for which a thread also gives up the interpreter's lock; mostly the time-out stands already.
+        # Setting a time-out is a system call, for which the thread also releases the interpreter's lock. Mostly the
+        # right one is set already.
         if left != self._sock.gettimeout():
             self._sock.settimeout(left)
         return self._raw.readinto(buffer)
@@ -77,7 +81,7 @@ class _DeadlineReader(io.RawIOBase):
 
 
 class _DeadlineResponse(http.client.HTTPResponse):
-    # Also what http.client reads a proxy's answer to CONNECT with.
+    # http.client also reads a proxy's answer to CONNECT by this class, so that read is bounded too.
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self.fp = io.BufferedReader(_DeadlineReader(sock, self.fp.detach()))
@@ -90,21 +94,22 @@ class _BoundedConnection(HTTPConnection):
 
     def connect(self) -> None:
         super().connect()
-        # A slow resolver and several addresses, each with its own time-out, can use up the time of the exchange; what
-        # has not been sent yet is better not sent than given up on half-way.
+        # A slow resolver and several addresses, each with a time-out of its own, can use up the exchange's time. Then
+        # nothing is sent: a request that is abandoned half-way would be a call of unknown outcome.
         if exchange.expired():
             self.close()
             raise ConnectTimeoutError(self, "connecting took longer than the whole exchange may")
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        # Headers and body leave in one piece: one system call and one packet in place of two.
+        # Headers and body are collected and sent in one piece: one system call and one packet in place of two.
         self._unsent = []
         try:
             super().request(*args, **kwargs)
             whole = b"".join(self._unsent)
         finally:
             self._unsent = None
-        # A process that was frozen since may have lost the job to another, which a connection that is open can't tell.
+        # Checked last of all: a process that was frozen until now may have lost the job to another worker, and its open
+        # connection would carry the call all the same.
         if exchange.expired():
             self.close()
             raise ConnectTimeoutError(self, "nothing was sent in the time of the whole exchange")
@@ -119,6 +124,7 @@ class _BoundedConnection(HTTPConnection):
 
     @property
     def is_connected(self) -> bool:
+        # urllib3 asks this before it reuses a connection, and opens a new one for False.
         return time.monotonic() - self.idle_since < exchange.longest_idle and super().is_connected
 
 
@@ -140,4 +146,4 @@ class _TLSPool(_Pool, urllib3.HTTPSConnectionPool):
 
 
 POOLS = {"http": _Pool, "https": _TLSPool}
-"""The pools of such connections by scheme, as `urllib3`'s pool managers take them."""
+"""Pools of such connections by scheme, in the form that `urllib3`'s pool managers take."""

@@ -1,4 +1,8 @@
-"""What an HTTP answer means: the vendor's error table as one pure function from an answer to a verdict."""
+"""What an HTTP answer means: the vendor's error table as one pure function from an answer to a verdict.
+
+A new documented error code goes into :data:`worker.model.verdicts.DOCUMENTED_CODES`, and into one of the sets here if
+it is about more than its job.
+"""
 
 import math
 import re
@@ -26,10 +30,15 @@ from worker.text.bounds import ANSWER, Bounds, loads
 Flaw = Literal["timeout", "connection_lost", "unreadable_answer"]
 
 LONGEST_CODE = 64
-LONGEST_ERROR_MESSAGE = 500
-LONGEST_RETRY_AFTER = DAY + 3600 * SECOND
-"""No limit of the vendor's lasts longer than a day; the hour is for clocks that differ."""
+"""Characters of an error id that are kept: a code goes into metrics' labels and routing keys."""
 
+LONGEST_ERROR_MESSAGE = 500
+"""Characters of an error's message that are kept: it goes into the result."""
+
+LONGEST_RETRY_AFTER = DAY + 3600 * SECOND
+"""No limit of the vendor's lasts longer than a day; the hour allows for clocks that differ."""
+
+# Codes that are not about the job: no other job of the shop, or of any shop, would be answered otherwise.
 _HALTS_THE_SHOP = frozenset({"invalid_token", "inaccessible_global_api_version"})
 _HALTS_EVERY_SHOP = frozenset({"obsolete_global_api_version", "invalid_global_api_version"})
 _THROTTLES = "rate_limit_exceeded"
@@ -44,7 +53,7 @@ _MENTIONED = re.compile(r"\b(customer|shop)s?\b")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response as far as it could be read. ``flaw`` says why ``body`` is not the whole of it."""
+    """A response, as far as it could be read. ``flaw`` says why ``body`` is not whole; None where it is."""
 
     status: int
     retry_after: str | None
@@ -53,28 +62,28 @@ class Answer:
 
 
 def judge(answer: Answer, now: int) -> Verdict:
-    """The verdict on an answer that came at ``now``: every row of the vendor's error table."""
+    """The verdict on an answer that came at ``now`` (wall clock, microseconds), by the vendor's error table."""
     document = None if answer.flaw else read_object(answer.body)
     if 200 <= answer.status < 300:
         return _success(answer, document)
     code = _code(document)
     message = _text(document, LONGEST_ERROR_MESSAGE)
-    # The code decides whatever the error status beside it: the code is the vendor's statement about this request,
-    # while the same code is documented under 400, 403 and 404 without a rule that tells them apart.
+    # The code decides, not the status: the code is the vendor's statement about this request, while one and the same
+    # code is documented under 400, 403 and 404 without a rule.
     if code and answer.status >= 400 and (code in DOCUMENTED_CODES or answer.status < 500):
         return _coded(answer, code, message, now)
     if answer.status == 429:
         return Throttled(429, "http_429", _scope(message), _microseconds(answer.retry_after, now))
     if answer.status < 200:
-        # An interim status where a final one is due: what happened to the request is not said.
+        # An interim status in place of a final one doesn't say what happened to the request.
         return Unknown(answer.status, "unreadable_answer")
     if answer.status >= 500 or answer.status in _TRANSIENT:
         return Retry(answer.status, f"http_{answer.status}")
     if answer.status >= 400 and answer.flaw in ("timeout", "connection_lost"):
-        # Refused, so nothing was done; but whether it was the job or the shop stood in the part that got lost.
+        # Refused, so nothing was done. Whether the job or the shop was refused stood in the part that got lost.
         return Retry(answer.status, answer.flaw)
     if answer.status == _PROXY_AUTHENTICATION_REQUIRED:
-        # Of the worker, by the proxy that its settings name: whatever the job, none gets past it.
+        # The proxy of the worker's settings asks for a login: no job at all gets past it.
         return Halted(answer.status, f"http_{answer.status}", None, every_shop=False)
     return Refused(answer.status, f"http_{answer.status}")
 
@@ -95,7 +104,7 @@ def _coded(answer: Answer, code: str, message: str | None, now: int) -> Verdict:
 
 
 def read_object(body: bytes, bounds: Bounds = ANSWER) -> dict[str, Any] | None:
-    """The JSON object in a body, None where there is none that can be written again."""
+    """The JSON object in a body; None where it holds none, or one that JSON can't express again (``NaN``, 1e400)."""
     try:
         document = loads(body.removeprefix(BOM_UTF8), bounds)
     except ValueError:
@@ -116,7 +125,8 @@ def _text(document: dict[str, Any] | None, longest: int | None = None) -> str | 
 
 
 def _scope(message: str | None) -> Scope | None:
-    # "... for this customer" names the scope even where the text goes on about the shop.
+    # "… for this customer" names whose limit it is, even where the text mentions the shop further on. Words that only
+    # occur decide where no such phrase does.
     text = (message or "").lower()
     named = set(_LIMITED.findall(text)) or set(_MENTIONED.findall(text))
     if named == {"customer"}:
@@ -125,6 +135,7 @@ def _scope(message: str | None) -> Scope | None:
 
 
 def _microseconds(retry_after: str | None, now: int) -> int | None:
+    # RFC 9110 allows seconds and a date. None for a header that is missing, unreadable or in the past.
     text = (retry_after or "").strip()
     if _SECONDS.fullmatch(text):
         wait = math.ceil(float(text) * SECOND)

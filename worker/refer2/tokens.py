@@ -1,4 +1,4 @@
-"""Tokens for the calls to Refer2: short-lived HS256 JWTs signed with the shop's secret, made when they are needed."""
+"""Tokens for the calls to Refer2: short-lived HS256 JWTs, signed with the shop's secret when they are needed."""
 
 import json
 import threading
@@ -17,15 +17,17 @@ from worker.shops.credentials import ReadyToken, SigningKey, UnidentifiedCustome
 
 ALGORITHM = "HS256"
 AUDIENCE = "BH"
+"""The vendor's own value for ``aud``."""
+
 LIFETIME_SECONDS = 600
 RENEWAL_SECONDS = 480
-"""A token is used for four fifths of its life, so that none ends on its way or while the server holds a call back."""
+"""A token is used for four fifths of its life, so that none expires on its way or while a call is held back."""
 
 BACKDATING_SECONDS = 30
-"""``iat`` lies this far back: servers refuse a token from the future, and clocks differ."""
+"""``iat`` lies this far in the past: servers refuse a token from the future, and clocks differ."""
 
 MOST_CUSTOMER_TOKENS = 4096
-"""Customers whose tokens are kept. A campaign meets most customers once; the cache is for those with many friends."""
+"""Customers whose tokens are kept. A campaign has most customers once; the cache helps those with many friends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,26 +37,26 @@ class _Made:
     good_until: int
 
     def is_good(self, now: int) -> bool:
-        # One from the future was signed by a wall clock that was put back since, and a server may refuse it.
+        # A token from the future was signed before the wall clock was put back, and a server may refuse it.
         return self.good_from <= now < self.good_until
 
 
 class _AnyLength(HMACAlgorithm):
-    # The vendor chooses the secret. A warning that it is short would go to stderr and help nobody.
+    # The vendor chooses the secret, so PyJWT's warning about its length would go to stderr and help nobody.
     def check_key_length(self, key: bytes) -> str | None:
         del key
         return None
 
 
 def _nobody_counts() -> None:
-    """For those who don't watch."""
+    """The callback of a maker whose tokens nobody counts."""
 
 
 class TokenMaker:
-    """Makes and keeps tokens. Safe to use from many threads; never blocks for long (signing takes 40 µs)."""
+    """Makes and keeps tokens. Safe to use from many threads. Does no I/O; signing takes 40 µs."""
 
     def __init__(self, clock: Clock, signed: Callable[[], None] = _nobody_counts) -> None:
-        """``signed`` is called after each token that was signed."""
+        """``signed`` is called once for each token that is signed, on the thread that signs it."""
         self._clock = clock
         self._signed = signed
         self._signer = PyJWS()
@@ -65,11 +67,12 @@ class TokenMaker:
         self._lock = threading.Lock()
 
     def token(self, shop: ShopConfig, customer: Customer) -> str:
-        """The token to call with for a customer of a shop: a ready-made one as it is, else a signed one.
+        """The token for a call: the shop's ready-made one as it is, else one that is signed here and kept.
 
         Raises:
-          UnidentifiedCustomerError: the shop uses customer tokens, and the customer has no ``shopid``, or a ``bhid``:
-            a token carries ``shopid`` and ``email``, and an id that it left out would never be compared.
+          UnidentifiedCustomerError: the shop uses customer tokens, and the customer has no ``shopid``, or has a
+            ``bhid``. Such a token carries ``shopid`` and ``email`` only, and Refer2 would never compare an id that it
+            leaves out.
         """
         credential = shop.credential
         if isinstance(credential, ReadyToken):
@@ -79,12 +82,13 @@ class TokenMaker:
         return self._for_customer(shop.slug, credential, customer)
 
     def _wall(self) -> int:
-        # The servers' clocks are right, as far as anybody knows.
+        # Servers check tokens by their own wall clocks.
         return self._clock.now() + self._clock.ahead()
 
     def _for_shop(self, slug: str, key: SigningKey) -> str:
         now = self._wall()
-        # One slot per shop: a rotated key replaces what the old one signed.
+        # One token per shop: after a key was rotated, its first token replaces the old key's. Without the lock: two
+        # threads that sign at once cost 40 µs.
         fingerprint, made = self._shop_tokens.get(slug, ("", None))
         if made is None or fingerprint != key.fingerprint or not made.is_good(now):
             made = self._sign(key, slug, now)

@@ -1,4 +1,8 @@
-"""One HTTP exchange on `requests`, bounded in time and size; whatever the library raises becomes a value here."""
+"""One HTTP exchange on `requests`, bounded in time and size.
+
+This is the boundary of the HTTP libraries: whatever they raise becomes a value here. What matters about a failure is
+whether the whole request had left, since then the call may have been carried out.
+"""
 
 import http.client
 import ssl
@@ -31,11 +35,11 @@ _HEADERS = {
 }
 
 LONGEST_IDLE_SECONDS = 4.0
-"""A connection idle for longer isn't used again. Servers close theirs after 5 s (Node, uvicorn) or more, and a request
-that crosses such a close is lost without a trace of whether it was done."""
+"""A connection that was idle for longer isn't reused. Servers close idle ones after 5 s (Node, uvicorn) or more. A
+request that crosses such a close is lost, and nobody knows whether it was carried out."""
 
 FOREIGN_ERRORS = (OSError, HTTPError, http.client.HTTPException, ProxySchemeUnsupported)
-"""What `requests`, `urllib3`, `http.client`, `ssl` and the sockets raise; ``OSError`` is the base of requests' own."""
+"""What `requests`, `urllib3`, `http.client`, `ssl` and sockets raise; ``OSError`` is the base of requests' own."""
 
 _REFUSED_BY_THE_PROXY = f"Tunnel connection failed: {HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:d} "
 
@@ -44,7 +48,7 @@ _TIMEOUTS = (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError)
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """No status came. ``sent`` tells whether the whole request had left by then, so that it may have been done.
+    """No status came. ``sent`` says whether the whole request had left, so that it may have been carried out.
 
     ``reason`` is for a log line: the kinds of the errors, and the system's own words where nothing was sent.
     """
@@ -57,13 +61,14 @@ class NoAnswer:
 class _Adapter(HTTPAdapter):
     """Keeps one connection per origin, directly or through one proxy, with one TLS configuration.
 
-    requests itself would take the URL apart several times a call and load the trusted certificates, 35 ms of CPU, for
-    each connection. Without that and its session's `send` a call takes 0.42 ms in place of 1.42 on busy cores.
+    requests itself parses the URL several times a call, and loads the trusted certificates for each connection, which
+    costs 35 ms of CPU. Without that, and without its session's `send`, a call takes 0.42 ms in place of 1.42 on busy
+    cores.
     """
 
     def __init__(self, tls: ssl.SSLContext, proxy: str | None) -> None:
-        # One layer retries, and that is the dispatcher with its ledger: a retry down here would be an attempt that
-        # nobody counts, at a pace that nobody limits.
+        # One layer retries, and that is the dispatcher with its ledger. A retry down here would be a call that nobody
+        # counts and no limit holds back.
         super().__init__(pool_connections=8, pool_maxsize=1, max_retries=0)
         pools: dict[str, Any] = {"num_pools": 8, "maxsize": 1, "ssl_context": tls}
         self._direct = urllib3.PoolManager(**pools)
@@ -83,7 +88,7 @@ class _Adapter(HTTPAdapter):
         pool = self._by_origin.get(origin)
         if pool is None or pool.pool is None:
             manager = self._direct
-            # For a proxy loopback is another machine, which is none of the proxy's business.
+            # For the proxy, loopback is its own machine. A base URL on loopback means this one.
             if self._proxy is not None and not is_this_machine(urlsplit(origin).hostname or ""):
                 manager = self._proxy
                 self._through_the_proxy.add(origin)
@@ -91,16 +96,16 @@ class _Adapter(HTTPAdapter):
         return pool
 
     def cert_verify(self, *_: Any, **__: Any) -> None:
-        """Nothing to set: the TLS configuration demands a valid certificate for the host whatever a call says."""
+        """Set nothing: the TLS configuration requires a valid certificate for the host, whatever a call asks for."""
 
     def request_url(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> str:
-        """What stands in the request line: the path, or the whole URL for a proxy that forwards plain HTTP."""
+        """The target in the request line: the path, or the whole URL for a proxy that forwards plain HTTP."""
         url = request.url or ""
         origin, path = _split(url)
         return url if origin in self._through_the_proxy and url.startswith("http:") else path
 
     def build_response(self, req: requests.PreparedRequest, resp: Any) -> Any:
-        """The raw response as it is: requests' own would add a cookie jar that nobody looks into."""
+        """The raw response: requests' own would add a cookie jar that nobody reads."""
         del req
         return resp
 
@@ -112,11 +117,11 @@ class _Adapter(HTTPAdapter):
 
 
 class Transport:
-    """Posts JSON and reads what comes back. For one thread: it holds that thread's session and its connections.
+    """Posts JSON and reads the answer. Belongs to one thread: it holds that thread's session and connections.
 
-    Times are in seconds: ``connect_timeout`` per address, ``read_timeout`` the longest silence, ``deadline`` the
-    whole exchange (a resolver that hangs comes on top of it, but then nothing is sent), ``longest_idle`` a connection's
-    pause before it is not used again.
+    Times are in seconds. ``connect_timeout`` holds for each address of a host, ``read_timeout`` for the longest silence
+    and ``deadline`` for the whole exchange. A resolver that hangs comes on top of it, but then nothing is sent. A
+    connection that was idle for ``longest_idle`` is not reused.
     """
 
     def __init__(
@@ -131,35 +136,34 @@ class Transport:
     ) -> None:
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
-        self._deadline = deadline
+        self.deadline = deadline
         self._longest_idle = longest_idle
         self._session = requests.Session()
-        # Neither a proxy nor credentials from the environment or a .netrc: the adapter knows the proxy.
+        # Take neither a proxy nor credentials from the environment or a .netrc: the settings name the proxy.
         self._session.trust_env = False
         adapter = _Adapter(tls, proxy)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
-        # One prepared request serves every call of the thread, since preparing one takes as long as sending it. Its
-        # headers are a plain dict: nobody looks them up in another case, and it saves 7 % of the call's CPU.
+        # One prepared request serves all calls of the thread, since preparing one takes as long as sending it. Its
+        # headers are a plain dict, which saves 7 % of a call's CPU; nobody looks them up in another case.
         self._request = requests.Request("POST", "http://localhost/").prepare()
         self._request.headers = dict(_HEADERS)  # type: ignore[assignment] # a plain dict serves
 
     def post(self, url: str, token: str, body: bytes, *, largest: int = ANSWER.size) -> Answer | NoAnswer:
         """Post ``body`` and read the answer; blocks for up to the deadline. Redirects are answers, never followed.
 
-        An answer of more than ``largest`` bytes, before or after decompression, counts as unreadable.
-
-        Raises nothing of the outside world's: what goes wrong there is told by the value.
+        An answer of more than ``largest`` bytes, before or after decompression, counts as unreadable. Whatever goes
+        wrong outside this process is in the value that is returned, and nothing of it is raised.
         """
         request = self._request
         request.url = url
         request.body = body
         request.headers["Authorization"] = f"Bearer {token}"
         request.headers["Content-Length"] = str(len(body))
-        exchange.start(read_timeout=self._read_timeout, longest_idle=self._longest_idle, seconds=self._deadline)
+        exchange.start(read_timeout=self._read_timeout, longest_idle=self._longest_idle, seconds=self.deadline)
         try:
-            # Past the session's own `send`, which keeps cookies and resolves redirects, also those that it was told not
-            # to follow, whose body it then reads however large: a sixth of the call's CPU for nothing.
+            # Not by the session's own `send`. It keeps cookies, and resolves redirects even if told not to follow them,
+            # reading their bodies however large: a sixth of the call's CPU for nothing.
             response: Any = self._session.get_adapter(url).send(
                 request, stream=True, timeout=(self._connect_timeout, self._read_timeout), proxies={}
             )
@@ -175,7 +179,7 @@ class Transport:
 
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """A configuration that trusts the authorities of a PEM file, or the public ones; one serves all threads.
+    """A TLS configuration that trusts the authorities of a PEM file, or the public ones; one serves all threads.
 
     Raises:
       ConfigurationError: the file holds no certificates.
@@ -189,21 +193,22 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
 def no_answer(error: Exception, *, sent: bool) -> NoAnswer:
     """What an error of the libraries means, for any of :data:`FOREIGN_ERRORS`.
 
-    Whether the request had left decides, not the error's class: one and the same class stands for a refused
-    connection and for one that was reset after the request. That holds for the classic race too, a server that closes
-    an idle connection while a request is on its way to it: nothing tells it from a server that died at work.
+    Whether the request had left decides, and not the error's class: one class stands for a refused connection and for
+    one that was reset after the request. So it is with the classic race, a server that closes an idle connection while
+    a request is on its way: nothing distinguishes it from a server that died at work.
     """
     chain = list(_causes(error))
     timed_out = any(isinstance(cause, _TIMEOUTS) for cause in chain)
     reason = " < ".join(type(cause).__name__ for cause in chain)
     if not sent and isinstance(chain[-1], OSError) and not isinstance(chain[-1], requests.RequestException):
-        # Before anything was sent the system speaks of hosts and certificates; later errors can quote the answer.
+        # Before anything was sent, the system's words are about hosts and certificates. Later ones can quote the
+        # answer, and with it a customer.
         reason = f"{reason}: {chain[-1]}"
     return NoAnswer(sent, "timeout" if timed_out else "connection_lost", reason[:300])
 
 
 def _is_refused_by_the_proxy(error: Exception) -> bool:
-    # Before TLS with Refer2 there is only the proxy to answer; http.client has its status in the text alone.
+    # Before TLS begins, only the proxy can have answered. http.client has its status only in the error's text.
     return any(str(cause).startswith(_REFUSED_BY_THE_PROXY) for cause in _causes(error))
 
 
@@ -220,7 +225,7 @@ def _read(status: int, raw: urllib3.HTTPResponse, largest: int) -> Answer:
     body = b""
     flaw: Flaw | None = None
     if status < 200:
-        # The final answer is still to come on this connection, where the next request would take it for its own.
+        # The final answer may still come on this connection, and the next request would take it for its own.
         raw.close()
         return Answer(status, None, b"", "unreadable_answer")
     try:
@@ -235,13 +240,13 @@ def _read(status: int, raw: urllib3.HTTPResponse, largest: int) -> Answer:
 
 
 class _UnreadableError(Exception):
-    """The body is larger than any answer or in a coding that wasn't asked for."""
+    """The body is larger than any answer, or in a coding that was not asked for."""
 
 
 def _read_body(raw: urllib3.HTTPResponse, largest: int) -> bytes:
     parts = []
     room = largest
-    # One byte more than there is room for tells a body that fits from one that goes on.
+    # One byte more than there is room for is asked for: if it comes, the body is too large.
     while part := raw.read(room + 1, decode_content=False):
         parts.append(part)
         room -= len(part)
@@ -255,7 +260,8 @@ def _read_body(raw: urllib3.HTTPResponse, largest: int) -> bytes:
 
 
 def _inflate(body: bytes, coding: str, largest: int) -> bytes:
-    # Compression is declined, but a proxy may not listen. The bound holds while inflating: 1 MiB can hold a gigabyte.
+    # The request declines compression, but a proxy may compress all the same. The bound holds while inflating: 1 MiB
+    # can hold a gigabyte.
     if coding not in ("gzip", "x-gzip", "deflate"):
         raise _UnreadableError
     inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)

@@ -1,4 +1,4 @@
-"""What the vendor's read calls answer: a customer's referrals, and whether a token is valid. Pure."""
+"""Judges the answers to the vendor's read calls: a customer's referrals, and whether a token is valid. Pure."""
 
 import json
 from typing import Any
@@ -16,20 +16,20 @@ _NOBODY = frozenset(
         "no_customers_match_customer_identity",
     }
 )
-"""Refused for the customer that the request names, as Refer2 refuses it: nobody, so nobody's referrals."""
+"""Codes that refuse the customer of the request. Refer2 refuses the same customer, so no call was carried out."""
 
 _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 _EXPIRED = "expired"
-"""Such a referral is not what a call of a moment ago made, and Refer2 would make a new one."""
+"""The status of a referral that no recent call can have made: for it, Refer2 would make a new one."""
 
 
 def judge_referrals(answer: Answer, job: Job, now: int) -> Reading:
     """Whether the job's referral is among those that ``CustomerReferrals2`` lists.
 
-    Compared are the channel and, for e-mail, the destination; never the time, since Refer2 may have reused a referral.
-    An address that is still masked could be anybody's, which makes the answer one that tells nothing. So does a
-    referral larger than the answer to a call may be.
+    The channel must match, and for e-mail the destination. The time is not compared, since Refer2 may have reused an
+    older referral. A masked address could be anybody's, so such an answer is ``Unknown``. So is one whose referral is
+    larger than the answer to a call may be.
     """
     if 200 <= answer.status < 300:
         document = None if answer.flaw else read_object(answer.body, LISTING)
@@ -45,9 +45,9 @@ def judge_referrals(answer: Answer, job: Job, now: int) -> Reading:
 
 
 def judge_status(answer: Answer, now: int) -> Verdict | None:
-    """What ``Status2`` says against the token, as the verdict that a call would come to; None where it takes the token.
+    """The verdict that a call with this token would get, by ``Status2``'s answer; None where the token is accepted.
 
-    A verdict other than ``Halted`` found nothing out.
+    A verdict other than ``Halted`` says nothing about the token.
     """
     if 200 <= answer.status < 300:
         readable = not answer.flaw and read_object(answer.body) is not None
@@ -67,13 +67,13 @@ def _search(status: int, listed: list[dict[str, Any]], job: Job) -> Reading:
             return Unknown(status, "unreadable_answer")
     if not alike:
         return Missing()
-    # A referral that several friends accepted is listed once for each of them.
+    # A referral that several friends accepted is listed once for each friend.
     found = max(alike, key=lambda referral: str(referral.get("updated_at") or ""))
     return Found(status, found) if _is_answerable(found) else Unknown(status, "unreadable_answer")
 
 
 def _is_answerable(referral: dict[str, Any]) -> bool:
-    # Results have room for the referral of a call's answer, not for all that a listing may hold.
+    # A result's bound allows for the referral in a call's answer, not for everything that a listing may hold.
     try:
         check(_COMPACT.encode(referral).encode("utf-8", "surrogatepass"), ANSWER)
     except TooLargeError:

@@ -1,8 +1,9 @@
-"""How large input from outside may be: the one place that says so, and what checks it before anything is built of it.
+"""Bounds on all input from outside, in one place, and their check before anything is built of the input.
 
-JSON swells: a body of two-byte values takes some thirty times its size as Python objects, so a bound on bytes alone
-bounds little. :func:`check` looks at the bytes only. It costs 2 µs for an ordinary job, where counting marks is enough;
-what has more of them than it may is looked through token by token, up to the first that is too much.
+JSON grows when it is read: a body of two-byte values takes some thirty times its size as Python objects, so a bound on
+bytes alone bounds little. :func:`check` looks at the bytes only. For an ordinary job it costs 2 µs, since counting
+JSON's structural characters is enough. Input with more of them than allowed is read token by token, up to the first
+that is too much.
 """
 
 import json
@@ -13,17 +14,17 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 LARGEST_INTEGER = 2**53 - 1
-"""Of a job's and a result's own numbers: the largest that every consumer of JSON holds exactly."""
+"""The largest of a job's and a result's own numbers: the largest integer that every reader of JSON holds exactly."""
 
 
 class TooLargeError(ValueError):
-    """Input is larger, deeper or longer than it may be; its text says in what, and holds nothing of the input."""
+    """Input is larger, deeper or longer than allowed; the text says which, and quotes nothing of the input."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What JSON from outside may have: ``size`` in bytes, levels of nesting, ``parts`` (keys and values), and the bytes
-    of one ``text`` and of one number as they are written.
+    """What JSON from outside may have at most: ``size`` in bytes, ``depth`` in levels of nesting, ``parts`` (keys and
+    values together), and the bytes of one ``text`` and of one ``number`` as they are written.
     """
 
     size: int
@@ -38,46 +39,46 @@ MESSAGE = Bounds(size=64 * 1024, depth=32, parts=1024, text=16 * 1024)
 the BMP in escapes, 12 KiB."""
 
 ORDINARY = 9 * 1024
-"""Of what :func:`weight` says of each message that a worker has in hand, the bytes that are not counted. A job with all
-fields weighs 8,500, one with what is required 4,700."""
+"""Bytes of each message's :func:`weight` that are not counted against :data:`IN_HAND`. A job with all fields weighs
+8,500, one with only the required fields 4,700."""
 
 IN_HAND = 40 * 1024 * 1024
-"""Bytes that a worker has in hand at once beyond those, of all shops together. A thousand shops' jobs of twice the
+"""Bytes that all messages in a worker's hands may weigh beyond what is ordinary. A thousand shops' jobs of twice the
 ordinary size fit."""
 
 UNKNOWN_FIELDS = 64
-"""Fields that a job, or its customer, may have beyond those that are known here."""
+"""Unknown fields that a job may have, and its customer as many."""
 
 LARGEST_UNKNOWN = 8 * 1024
-"""Characters of the value of one of them as compact JSON."""
+"""Characters of an unknown field's name and its value as compact JSON, together."""
 
 ANSWER = Bounds(size=256 * 1024, depth=64, parts=4096, text=64 * 1024)
 """An answer to one call. A referral is some hundreds of bytes and 30 parts. Every thread may hold one."""
 
 LISTING = Bounds(size=1024 * 1024, depth=64, parts=32 * 1024, text=64 * 1024)
-"""An answer that lists all referrals of a customer, in one piece. Each alone has the bounds of an answer to a call."""
+"""An answer that lists all referrals of a customer. Each referral in it has the bounds of an answer to a call."""
 
 RESULT = Bounds(size=4 * 1024 * 1024, depth=128, parts=32 * 1024, text=4 * 1024 * 1024)
-"""A result: a job and what was answered to it, in escapes, which make up to six bytes of one (of DEL). Workers before
-this bound took answers of 1 MiB, and their results must still be read."""
+"""A result: a job and the answer to its call. JSON's escapes make up to six bytes of one (DEL). Workers older than this
+bound accepted answers of 1 MiB, and their results must still be read."""
 
 RESULT_LINE = replace(RESULT, size=6 * RESULT.size, text=6 * RESULT.text)
-"""A result in a file, where another producer's, which came without escapes, has got them."""
+"""A result in a file, where a result that another producer wrote without escapes has got them."""
 
 LETTER = RESULT
-"""What is read of a dead letter, which may have been meant for a job or a result."""
+"""A dead letter, which may be a job or a result."""
 
 ROW = Bounds(size=4 * 1024 * 1024, depth=32, parts=16 * 1024, text=4 * 1024 * 1024)
 """A line of an export in JSON."""
 
 CLAIMS = Bounds(size=16 * 1024, depth=16, parts=512, text=16 * 1024)
-"""What a ready-made token says of itself."""
+"""The claims in a ready-made token."""
 
 SHOPS_FILE = 4 * 1024 * 1024
-"""Bytes of the shops file, which a running worker reads again: 400 for each of the most shops."""
+"""Bytes of the shops file, which a running worker reads again when it changes: 400 for each of the most shops."""
 
 MOST_SHOPS = 10_000
-"""In a shops file: twice what one RabbitMQ cluster is good for."""
+"""Shops in a shops file: twice as many as one RabbitMQ cluster can serve."""
 
 MOST_VALUES = 250_000
 """Values in a shops file: every key for each of the most shops."""
@@ -88,22 +89,23 @@ CREDENTIAL_FILE = 64 * 1024
 METRICS_PAGE = 64 * 1024 * 1024
 """Bytes of RabbitMQ's page of metrics: about 100 for each of two lines a queue."""
 
-# Any run of digits looks the same after this, so that one search finds a long one: a seventh of a regex's time.
+# Maps every digit to 0, so that one search for a run of zeros finds any long number, in a seventh of a regex's time.
 _ZEROS = bytes(ord("0") if chr(byte).isdecimal() else byte for byte in range(128)) + bytes(range(128, 256))
 
-# A text that doesn't end is one token too, up to the end: looked for anew from each quote on, 256 KiB took 6 s.
+# A string without its end is one token too, up to the end of the input. When the search began anew at each quote,
+# 256 KiB took 6 s.
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[{]|[\]}]|[^\s\[\]{},:"]++', re.DOTALL)
 _OPENING, _CLOSING = (b"[", b"{"), (b"]", b"}")
 _NUMBER_BEGINS = b"-0123456789"
 _WORDS = (b"true", b"false", b"null", b"NaN", b"Infinity")
-"""The last two are no JSON, but pydantic's parser reads on behind them."""
+"""The last two are no JSON, but pydantic's parser accepts them and reads on."""
 
 
 def check(text: bytes, bounds: Bounds) -> None:
-    """Look whether JSON keeps within the bounds; says nothing about whether it is JSON. Holds nothing but the text.
+    """Check that JSON keeps within the bounds, without building anything of it. It may still be no JSON at all.
 
     Raises:
-      TooLargeError: it does not.
+      TooLargeError: it exceeds one of them.
     """
     if len(text) > bounds.size:
         raise TooLargeError(f"has {len(text):,} bytes, and {bounds.size:,} is the most")
@@ -120,23 +122,23 @@ def check(text: bytes, bounds: Bounds) -> None:
 def weight(size: int, structural_characters: int = 0) -> int:
     """The most memory that a message takes as a job, in bytes: ``size`` is its body and properties in bytes.
 
-    Measured: the message itself and four bytes for each of its characters, one of which may be beyond the BMP; 80 for
-    each mark, in objects of one key that nest, where it is the most. For the smallest jobs it says about twice as much
-    as they take.
+    Measured: the message itself, four bytes for each of its characters (one of which may be beyond the BMP), and 80 for
+    each structural character, which is the most, in nested objects of one key. The smallest jobs take about half of
+    what this says.
     """
     return 5 * size + 80 * min(structural_characters, MESSAGE.parts)
 
 
 def structural_characters(text: bytes) -> int:
-    """How often JSON's text begins a list or an object, or goes on to another part: 1 µs for an ordinary job."""
+    """How many of ``[ { , :`` a piece of JSON holds, those in strings included: 1 µs for an ordinary job."""
     return len(text) - len(text.translate(None, b"[{,:"))
 
 
 def read_file(path: Path, most: int) -> bytes:
-    """What is in a file of ``most`` bytes at the most; reads no more than that of a larger one, or of a device.
+    """The content of a file of at most ``most`` bytes. Of a larger file, or a device, it reads no more than that.
 
     Raises:
-      TooLargeError: it is larger.
+      TooLargeError: the file is larger.
       OSError: it can't be read.
     """
     with path.open("rb") as file:
@@ -147,10 +149,10 @@ def read_file(path: Path, most: int) -> bytes:
 
 
 def loads(text: bytes | str, bounds: Bounds) -> Any:
-    """Strict JSON in UTF-8 within the bounds: neither ``NaN`` nor numbers that could only be written as ``Infinity``.
+    """The value of strict JSON in UTF-8 within the bounds: no ``NaN``, and no number too large for a float.
 
     Raises:
-      ValueError: it is none; a :class:`TooLargeError` where it is beyond the bounds.
+      ValueError: it is no such JSON; a :class:`TooLargeError` if it exceeds the bounds.
     """
     raw = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
     check(raw, bounds)
@@ -167,7 +169,7 @@ def _look_through(text: bytes, bounds: Bounds) -> None:
         if token in _CLOSING:
             depth -= 1
             if depth < 0:
-                # It is no JSON from here on, which is for the parser to say.
+                # No JSON from here on. The parser will say so, and it stops here too.
                 return
             continue
         parts += 1
@@ -184,7 +186,7 @@ def _look_through(text: bytes, bounds: Bounds) -> None:
             if len(token) > bounds.number:
                 raise TooLargeError(f"holds a number of more than {bounds.number} characters")
         elif token not in _OPENING and token not in _WORDS:
-            # As above.
+            # No JSON either.
             return
 
 
@@ -193,7 +195,7 @@ def _refuse(constant: str) -> NoReturn:
 
 
 def _finite(digits: str) -> float:
-    # 1e400 is JSON, but it would be written on as Infinity, which is not.
+    # 1e400 is JSON, but Python would write it as Infinity, which is not.
     number = float(digits)
     if not math.isfinite(number):
         raise ValueError("a number beyond any that can be written again")

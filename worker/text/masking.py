@@ -1,9 +1,9 @@
-"""Addresses and secrets taken out of texts: the last line of defence behind logs and error messages.
+"""Masks addresses and secrets in texts: the last line of defence behind logs and error messages.
 
-Whoever writes a log line or an error leaves them out to begin with; this is for what nobody thought of: a library that
-quotes its input, a proxy that quotes ours, a column mapped wrongly. A secret is told to :func:`hide` where it enters
-the process. An address becomes ``<address:3f9a1c04d2b7>``, a telephone number ``<phone:…>``, the same for the same one
-and key, so that one customer can be followed through the logs without being named.
+Code that writes a log line or an error leaves them out in the first place. This is for what nobody foresaw: a library
+that quotes its input, a proxy that quotes our request, a column that was mapped wrongly. A secret is passed to
+:func:`hide` where it enters the process. An address becomes ``<address:3f9a1c04d2b7>`` and a telephone number
+``<phone:…>``, always the same under one key, so that one customer can be followed through the logs without being named.
 """
 
 import hmac
@@ -17,20 +17,20 @@ from urllib.parse import quote
 from worker.text.phones import replace_numbers
 
 SHORTEST_SECRET = 8
-"""Characters. A shorter one is taken out of URLs only: elsewhere "guest" or "secret" is a word like any other."""
+"""Characters. A shorter secret is masked in URLs only: elsewhere "guest" or "secret" is a word like any other."""
 
 _HEX_DIGITS = 12
 _HIDDEN = "***"
 
 AT = r"(?:@|＠|%(?:25)*40|\\u0040|&#(?:64|x40);|&commat;|=40(?=[\w-]+(?:\.[\w-]+)*\.[^\W\d_]{2,}))"
-"""The sign in an address, as a regular expression: in the forms that it takes in URLs, JSON, pages and mails. ``=40``
-is one before a domain only: "status=401" and "took=401.5" are none."""
+"""The @ of an address as a regular expression, in the forms that it takes in URLs, JSON, HTML and mail. ``=40`` counts
+only before a domain: in "status=401" and "took=401.5" it is none."""
 
-# Several in a row are one: what follows the first sign may be the name before the second.
+# Several in a row are one match: what follows the first @ may be the name before the second.
 _AT_DOMAIN = re.compile(rf"(?:{AT}(?:\w[\w-]*(?:\.[\w-]+)*|\[[^\]\s]{{1,64}}\]))+", re.IGNORECASE)
-# What RabbitMQ says of its nodes is no address, and is needed.
+# The name of a RabbitMQ node is no address, and an operator needs it.
 _NODE = re.compile(r"rabbit[\w-]*@[\w-]+")
-# "=" and the like may stand before the sign, but mostly stand before an address.
+# Without "=", "/" and the like: an address may hold them, but mostly they stand before one ("to=ann@…").
 _LOCAL = re.compile(r"[\w.+%~!#$*^{|}'-]")
 _SIGN = re.compile(AT, re.IGNORECASE)
 _BEGINS_SIGN = ("@", "＠", "%", "\\u0040", "&", "=40")
@@ -41,28 +41,28 @@ _JWT = re.compile(r"\beyJ[\w-]{6,}(?:\.[\w-]*)*")
 
 
 class Mask:
-    """Takes addresses and the secrets that it was told of out of texts. Safe to use from any thread."""
+    """Masks addresses, telephone numbers and the secrets that it knows. Safe to use from any thread."""
 
     def __init__(self, key: bytes | None = None) -> None:
-        """``key`` is what addresses are hashed with; without one it is random, and nobody can tell later who it was."""
+        """``key`` is the HMAC key for addresses. Without one it is random, and nobody can find out later who it was."""
         self._key = key or secrets.token_bytes(32)
         self._secrets: tuple[str, ...] = ()
 
     def rekey(self, key: bytes) -> None:
-        """Hash addresses with this key from now on."""
+        """Hash addresses with this key from now on, so that processes write the same pseudonyms."""
         self._key = key
 
     def hide(self, secret: str | bytes) -> None:
-        """Let this text appear nowhere from now on, also as URLs, JSON and Python write it."""
+        """Mask this text from now on, also in the forms in which URLs, JSON and Python write it."""
         raw = secret.encode(errors="surrogateescape") if isinstance(secret, str) else secret
         text = raw.decode(errors="backslashreplace")
         if len(text) >= SHORTEST_SECRET:
             spellings = {text, quote(raw, safe=""), json.dumps(text)[1:-1], repr(text)[1:-1], repr(raw)[2:-1]}
-            # The longest first: one may be part of another.
+            # The longest first, since one spelling may be part of another.
             self._secrets = tuple(sorted({*self._secrets, *spellings}, key=len, reverse=True))
 
     def __call__(self, text: str) -> str:
-        """The text without them; what is masked already stays as it is. Takes time in proportion to its length."""
+        """The masked text; masking it again changes nothing. Takes time in proportion to its length."""
         for secret in self._secrets:
             if secret in text:
                 text = text.replace(secret, _HIDDEN)
@@ -74,21 +74,21 @@ class Mask:
         return replace_numbers(text, self._pseudonym_of_number)
 
     def _without_addresses(self, text: str) -> Iterator[str]:
-        # From sign to sign, each with what stands before it down to the address before: so a text is read once, however
-        # long, and no address hides behind another.
-        told = 0
+        # From one @ to the next, each with what stands before it down to the previous address. So a text is read once,
+        # however long it is, and no address hides behind another.
+        done = 0
         for found in _AT_DOMAIN.finditer(text):
-            begin = _begin_of_local(text, told, found.start())
-            # Without a name before the first sign of several, the second has one.
+            begin = _begin_of_local(text, done, found.start())
+            # If no name stands before the first @ of several, the text between two of them is one.
             named = begin < found.start() or _SIGN.search(text, found.start() + 1, found.end())
             if named and not _NODE.fullmatch(text, begin, found.end()):
-                yield text[told:begin]
+                yield text[done:begin]
                 yield self.pseudonym(text[begin : found.end()])
-                told = found.end()
-        yield text[told:]
+                done = found.end()
+        yield text[done:]
 
     def pseudonym(self, address: str) -> str:
-        """What stands for an address: the first digits of HMAC-SHA256 over it, trimmed, NFC and in lower case."""
+        """Hash addresses with this key from now on, so that several processes write equal pseudonyms."""
         plain = _SIGN.sub("@", unicodedata.normalize("NFC", address.strip())).lower()
         return f"<address:{self._digits_of(plain)}>"
 
@@ -106,12 +106,13 @@ def _begin_of_local(text: str, first: int, end: int) -> int:
     while end > first and _LOCAL.match(text[end - 1]):
         end -= 1
     while text[end] == "'":
-        # Python's quote around it.
+        # A quote that Python's repr put around it.
         end += 1
     return end
 
 
 mask = Mask()
-"""The process's own, since a log line may come from any library: what enters it in one place must show in none."""
+"""The process's own mask. It is global because a log line may come from any library: a secret that enters the process
+in one place must appear in none."""
 
 hide = mask.hide

@@ -1,4 +1,7 @@
-"""What of a configured value an error may quote: where a name or a path belongs, somebody may have pasted a secret."""
+"""How much of a configured value an error may quote.
+
+Where a name or a path belongs, somebody may have pasted a secret, and an error line ends up in logs and tickets.
+"""
 
 import re
 from pathlib import Path
@@ -14,32 +17,32 @@ _QUOTED = re.compile(r"'[^']{2,}'|\"[^\"]{2,}\"")
 
 
 def name(text: str) -> str:
-    """The text in quotes where it is a word, as names of keys and options are; else only how long it is."""
+    """The text in quotes if it is a word, as names of keys and options are; else only its length."""
     return repr(text) if _WORD.fullmatch(text) else f"a name of {len(text)} characters"
 
 
 def word(text: str) -> str:
-    """The text in quotes where it is a word, as channels and shops are; else that it is none.
+    """The text in quotes if it is a word, as channels and shops are; else a remark that it is none.
 
-    What stands in its place, with the wrong column mapped, could be a person's address.
+    If the wrong column was mapped, the text could be a person's address.
     """
     return repr(text) if _PLAIN_WORD.fullmatch(text) else "that is no plain word"
 
 
 def path(value: str, folder: Path = Path()) -> str:
-    """The path that a value means, for an error; :data:`NOWHERE` where the value may be anything but a path.
+    """The path that a value means, for an error; :data:`NOWHERE` if the value may be something else.
 
-    A path is what exists, what lies in a folder that does, and what ends as files of keys do, in whichever folder.
+    It counts as a path if it exists, if its folder exists, or if it ends as files of keys do, whatever its folder.
     """
     meant = folder / value
     try:
         known = meant.exists() or ("/" in value.strip("/") and meant.parent.is_dir())
     except (OSError, ValueError):
-        # A name that is too long, or has a zero byte.
+        # The name is too long, or holds a zero byte.
         known = False
     return str(meant) if known or _FILE_NAME.fullmatch(value) else NOWHERE
 
 
 def without_quotes(text: str) -> str:
-    """A library's message without what it quotes of its input, but for single characters."""
+    """A library's message without what it quotes of its input; quoted single characters stay."""
     return _QUOTED.sub("'…'", text)

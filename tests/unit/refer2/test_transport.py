@@ -55,7 +55,7 @@ def test_nothing_is_sent_past_the_deadline_on_an_open_connection() -> None:
     with RawServer(sends(response(200, REFERRAL))) as server:
         transport = new_transport()
         assert isinstance(transport.post(f"{server.url}/a", "t", b"{}"), Answer)
-        transport._deadline = 0.0
+        transport.deadline = 0.0
         late = transport.post(f"{server.url}/a", "t", b"{}")
         transport.close()
 
