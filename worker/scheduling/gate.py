@@ -1,33 +1,17 @@
 """Which job of those at hand may ask for a call next: fair between shops, closed where calling is pointless.
 
-Pure: no I/O, no thread, the time is an argument (microseconds). Limits are the store's to judge; the gate remembers
-what the store said, so that a closed shop costs no round trip.
+Pure: no I/O, no thread, the time is an argument (microseconds). Runs on the consumer's thread. The limits are the
+store's; the gate only remembers what the store said, so that a closed shop costs no round trip.
 """
 
 import heapq
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from itertools import count
-from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
+from typing import Generic
 
-from worker.instants import SECOND
-
-Reason = Literal[
-    "rate",
-    "throttled",
-    "day_quota",
-    "halted",
-    "breaker",
-    "unlisted_code",
-    "backing_off",
-    "paused",
-    "store_down",
-    "broker_blocked",
-]
-
-HOLDS_ALL: Reason = "backing_off"
-"""The reason of a shop that holds back also what needs no call: its results have nowhere to go."""
+from worker.scheduling.gate_shop import MOST_ASKING, GateShop, Reason, ShopLoad, T
+from worker.scheduling.set_aside import SetAside
 
 FOREVER = 1 << 62
 """Until somebody opens it again."""
@@ -35,87 +19,6 @@ FOREVER = 1 << 62
 EXTRA_GRANTS = 2
 """Jobs granted beyond the free threads, so that none idles while the next grant is on its way: worth 8 % of the
 capacity on short calls, and a grant still starts within milliseconds."""
-
-MAX_ASIDE_PER_CUSTOMER = 4
-"""Jobs of one customer that wait in memory; more would fill the prefetch with a single customer's wall."""
-
-MOST_ASKING = 64
-"""Jobs of one shop that may ask at once, after as many were granted in a row. A shop that was just told to wait begins
-with one: whatever else it asked would be told the same."""
-
-LONGEST_ASIDE = 30 * SECOND
-"""A job that waits longer is better off in a delay queue, where it costs no process anything."""
-
-
-class Ticket(Protocol):
-    """A job at hand."""
-
-    @property
-    def shop(self) -> str: ...
-
-    @property
-    def customer(self) -> str: ...
-
-    @property
-    def uncalled(self) -> bool:
-        """Whether the job ends without a call: no closed shop holds it back."""
-
-
-T = TypeVar("T", bound=Ticket)
-
-
-class ShopLoad(NamedTuple):
-    """A shop that has jobs here or is closed: how many wait, are set aside and are in flight, and why it is closed."""
-
-    shop: str
-    ready: int
-    set_aside: int
-    in_flight: int
-    closed: tuple[Reason, ...]
-
-
-@dataclass(slots=True)
-class _Shop(Generic[T]):
-    name: str
-    weight: float = 1.0
-    max_in_flight: int = 12
-    ready: deque[T] = field(default_factory=deque)
-    uncalled_jobs: deque[T] = field(default_factory=deque)
-    in_flight: int = 0
-    served: float = 0.0
-    turn: float | None = None
-    probing: bool = False
-    rather_not: Callable[[T], bool] | None = None
-    window: int = MOST_ASKING
-    asking: set[int] = field(default_factory=set)
-    closed: dict[Reason, int] = field(default_factory=dict)
-    aside: Counter[str] = field(default_factory=Counter)
-
-    def closed_until(self) -> int:
-        return max(self.closed.values(), default=0)
-
-    def line(self) -> deque[T] | None:
-        """The jobs of which the first may ask, if any may."""
-        if self.uncalled_jobs and HOLDS_ALL not in self.closed:
-            return self.uncalled_jobs
-        cap = 1 if self.probing else self.max_in_flight
-        if self.ready and not self.closed and self.in_flight < cap and len(self.asking) < self.window:
-            return self.ready
-        return None
-
-    def take(self, line: deque[T]) -> T:
-        """The job of the line that is to go."""
-        if self.rather_not is not None and line is self.ready:
-            # From the end: what is alike mostly comes one after the other, and those before it have been tried.
-            for index in reversed(range(len(line))):
-                ticket = line[index]
-                if not self.rather_not(ticket):
-                    del line[index]
-                    return ticket
-        return line.popleft()
-
-    def line_of(self, ticket: T) -> deque[T]:
-        return self.uncalled_jobs if ticket.uncalled else self.ready
 
 
 class Gate(Generic[T]):
@@ -130,21 +33,20 @@ class Gate(Generic[T]):
 
     def __init__(self, *, threads: int, max_aside: int) -> None:
         self._capacity = threads + EXTRA_GRANTS
-        self._max_aside = max_aside
-        self._shops: dict[str, _Shop[T]] = {}
+        self._set_aside: SetAside[T] = SetAside(max_aside)
+        self._shops: dict[str, GateShop[T]] = {}
         self._closed: dict[Reason, int] = {}
         self._in_flight = 0
-        self._clock = 0.0
+        self._virtual_time = 0.0
         self._order = count()
-        self._turns: list[tuple[float, int, str]] = []
+        self._start_tags: list[tuple[float, int, str]] = []
         self._openings: list[tuple[int, int, str]] = []
-        self._aside: list[tuple[int, int, T]] = []
         self._suspects: deque[T] = deque()
         self._alone: T | None = None
 
     @property
     def in_flight(self) -> int:
-        """Jobs handed out by :meth:`next` and not yet finished, given back or set aside."""
+        """Jobs handed out by :meth:`next` and not yet finished, returned or set aside."""
         return self._in_flight
 
     def configure(self, shop: str, *, weight: float, max_in_flight: int) -> None:
@@ -156,19 +58,14 @@ class Gate(Generic[T]):
     def offer(self, ticket: T) -> None:
         """A job has arrived."""
         state = self._shop(ticket.shop)
-        state.line_of(ticket).append(ticket)
+        state.queue_of(ticket).append(ticket)
         self._enlist(state)
 
     def regroup(self, shop: str) -> None:
-        """Some of the shop's jobs at hand need no call any more: nothing but their results' way holds them back."""
+        """Some of the shop's jobs at hand have become uncalled: they wait no longer for the shop or a customer."""
         state = self._shop(shop)
-        aside = [entry[2] for entry in self._aside if entry[2].shop == shop and entry[2].uncalled]
-        for ticket in aside:
-            self._leave_aside(state, ticket)
-        if aside:
-            self._aside = [entry for entry in self._aside if entry[2].shop != shop or not entry[2].uncalled]
-            heapq.heapify(self._aside)
-        state.uncalled_jobs.extend([*aside, *(ticket for ticket in state.ready if ticket.uncalled)])
+        state.uncalled_jobs.extend(self._set_aside.remove(shop, only_uncalled=True))
+        state.uncalled_jobs.extend(ticket for ticket in state.ready if ticket.uncalled)
         state.ready = deque(ticket for ticket in state.ready if not ticket.uncalled)
         self._enlist(state)
 
@@ -181,7 +78,8 @@ class Gate(Generic[T]):
         # Asked after every grant, and mostly nothing has become due since.
         if self._closed or (self._openings and self._openings[0][0] <= now):
             self._reopen(now)
-        if self._aside and self._aside[0][0] <= now:
+        due_at = self._set_aside.next_at
+        if due_at is not None and due_at <= now:
             self._recall(now)
         if self._closed or self._in_flight >= self._capacity:
             return None
@@ -189,20 +87,20 @@ class Gate(Generic[T]):
             self._drop_closed_suspects()
         if self._suspects or self._alone is not None:
             return self._next_alone()
-        while self._turns:
-            turn, _, name = heapq.heappop(self._turns)
+        while self._start_tags:
+            tag, _, name = heapq.heappop(self._start_tags)
             state = self._shops[name]
-            if turn != state.turn:
+            if tag != state.start_tag:
                 continue
-            state.turn = None
-            line = state.line()
-            if line is None:
+            state.start_tag = None
+            queue = state.askable()
+            if queue is None:
                 continue
-            self._clock = max(self._clock, turn)
-            state.served = max(state.served, self._clock) + 1 / state.weight
+            self._virtual_time = max(self._virtual_time, tag)
+            state.served = max(state.served, self._virtual_time) + 1 / state.weight
             state.in_flight += 1
             self._in_flight += 1
-            ticket = state.take(line)
+            ticket = state.take(queue)
             state.asking.add(id(ticket))
             self._enlist(state)
             return ticket
@@ -218,7 +116,7 @@ class Gate(Generic[T]):
     def isolate(self, ticket: T) -> None:
         """The job did not run, and is not to run beside others: it is next once nothing is in flight, then on its own.
 
-        Should its shop be closed by then, it waits in its shop's line like any other.
+        Should its shop be closed by then, it waits in its shop's queue like any other.
         """
         self._shop(ticket.shop).served -= 1 / self._shop(ticket.shop).weight
         self.finished(ticket)
@@ -239,10 +137,10 @@ class Gate(Generic[T]):
         self._enlist(state)
 
     def returned(self, ticket: T) -> None:
-        """The job did not run; it is the first of its shop when the shop's turn comes again."""
+        """The job did not run: it is its shop's first again, and its shop is not charged for it."""
         state = self._shop(ticket.shop)
         state.served -= 1 / state.weight
-        state.line_of(ticket).appendleft(ticket)
+        state.queue_of(ticket).appendleft(ticket)
         self.finished(ticket)
 
     def set_aside(self, ticket: T, now: int, until: int) -> bool:
@@ -254,15 +152,7 @@ class Gate(Generic[T]):
         state = self._shop(ticket.shop)
         state.served -= 1 / state.weight
         self.finished(ticket)
-        if (
-            until > now + LONGEST_ASIDE
-            or state.aside[ticket.customer] >= MAX_ASIDE_PER_CUSTOMER
-            or state.aside.total() >= self._max_aside
-        ):
-            return False
-        state.aside[ticket.customer] += 1
-        heapq.heappush(self._aside, (until, next(self._order), ticket))
-        return True
+        return self._set_aside.add(ticket, now, until)
 
     def close(self, shop: str, until: int, reason: Reason, *, then_ask: int = 1) -> None:
         """No job of the shop may ask before ``until`` (see :data:`FOREVER`); several reasons add up.
@@ -318,7 +208,7 @@ class Gate(Generic[T]):
     def loads(self) -> Iterator[ShopLoad]:
         """Every shop that has jobs here or is closed on its own account, in no particular order."""
         for state in self._shops.values():
-            ready, aside = len(state.uncalled_jobs) + len(state.ready), state.aside.total()
+            ready, aside = len(state.uncalled_jobs) + len(state.ready), self._set_aside.of(state.name)
             if ready or state.in_flight or state.closed or aside:
                 yield ShopLoad(state.name, ready, aside, state.in_flight, tuple(state.closed))
 
@@ -326,8 +216,9 @@ class Gate(Generic[T]):
         """When :meth:`next` is worth asking again if nothing else happens; None: not before something does."""
         # Asked after every grant too.
         first = self._openings[0][0] if self._openings else FOREVER
-        if self._aside and self._aside[0][0] < first:
-            first = self._aside[0][0]
+        due_at = self._set_aside.next_at
+        if due_at is not None and due_at < first:
+            first = due_at
         if self._closed:
             first = min(first, *self._closed.values())
         return first if first < FOREVER else None
@@ -338,11 +229,7 @@ class Gate(Generic[T]):
         taken = [*state.uncalled_jobs, *state.ready]
         state.uncalled_jobs.clear()
         state.ready.clear()
-        taken += [ticket for _, _, ticket in self._aside if ticket.shop == shop]
-        if state.aside:
-            self._aside = [entry for entry in self._aside if entry[2].shop != shop]
-            heapq.heapify(self._aside)
-            state.aside.clear()
+        taken += self._set_aside.remove(shop)
         taken += [ticket for ticket in self._suspects if ticket.shop == shop]
         self._suspects = deque(ticket for ticket in self._suspects if ticket.shop != shop)
         return taken
@@ -352,21 +239,20 @@ class Gate(Generic[T]):
         for state in self._shops.values():
             yield from state.uncalled_jobs
             yield from state.ready
-        for _, _, ticket in self._aside:
-            yield ticket
+        yield from self._set_aside
         yield from self._suspects
 
     def waiting(self, shop: str) -> int:
         """How many jobs of the shop wait here, set aside or not."""
         state = self._shop(shop)
-        return len(state.uncalled_jobs) + len(state.ready) + (state.aside.total() if state.aside else 0)
+        return len(state.uncalled_jobs) + len(state.ready) + self._set_aside.of(shop)
 
     def _next_alone(self) -> T | None:
         if self._in_flight:
             return None
         ticket = self._alone = self._suspects.popleft()
         state = self._shop(ticket.shop)
-        state.served = max(state.served, self._clock) + 1 / state.weight
+        state.served = max(state.served, self._virtual_time) + 1 / state.weight
         state.in_flight += 1
         self._in_flight += 1
         state.asking.add(id(ticket))
@@ -378,7 +264,7 @@ class Gate(Generic[T]):
             state = self._shop(ticket.shop)
             if state.closed:
                 self._suspects.remove(ticket)
-                state.line_of(ticket).appendleft(ticket)
+                state.queue_of(ticket).appendleft(ticket)
                 self._enlist(state)
 
     def _reopen(self, now: int) -> None:
@@ -392,31 +278,22 @@ class Gate(Generic[T]):
             self._enlist(state)
 
     def _recall(self, now: int) -> None:
-        due: list[T] = []
-        while self._aside and self._aside[0][0] <= now:
-            due.append(heapq.heappop(self._aside)[2])
-        for ticket in reversed(due):
+        # Backwards, so that the one that was due first is its shop's first.
+        for ticket in reversed(self._set_aside.due(now)):
             state = self._shops[ticket.shop]
-            self._leave_aside(state, ticket)
-            state.line_of(ticket).appendleft(ticket)
+            state.queue_of(ticket).appendleft(ticket)
             self._enlist(state)
 
-    @staticmethod
-    def _leave_aside(state: _Shop[T], ticket: T) -> None:
-        state.aside[ticket.customer] -= 1
-        if not state.aside[ticket.customer]:
-            del state.aside[ticket.customer]
-
-    def _shop(self, name: str) -> _Shop[T]:
+    def _shop(self, name: str) -> GateShop[T]:
         state = self._shops.get(name)
         if state is None:
-            state = self._shops[name] = _Shop(name)
+            state = self._shops[name] = GateShop(name)
         return state
 
-    def _enlist(self, state: _Shop[T]) -> None:
-        # A shop stands in line with the service it has had; whatever lets it run again puts it there. One that was
-        # not served after all moves forward, and `turn` tells its place from the one it leaves behind.
-        turn = max(state.served, self._clock)
-        if (state.turn is None or turn < state.turn) and state.line() is not None:
-            state.turn = turn
-            heapq.heappush(self._turns, (turn, next(self._order), state.name))
+    def _enlist(self, state: GateShop[T]) -> None:
+        # A shop has one valid entry in the heap, that of its start tag; whatever lets it run again adds it. A shop that
+        # was not served after all gets an earlier tag, and the entry of the later one is skipped when it comes up.
+        tag = max(state.served, self._virtual_time)
+        if (state.start_tag is None or tag < state.start_tag) and state.askable() is not None:
+            state.start_tag = tag
+            heapq.heappush(self._start_tags, (tag, next(self._order), state.name))

@@ -13,7 +13,8 @@ from typing import Any
 from worker.clock import Clock
 from worker.instants import SECOND
 from worker.limits.token_bucket import next_reset
-from worker.scheduling.gate import Gate, Reason, ShopLoad
+from worker.scheduling.gate import Gate
+from worker.scheduling.gate_shop import Reason, ShopLoad
 from worker.shops.config import ShopConfig
 from worker.shops.registry import ShopRegistry
 from worker.telemetry.metrics.process import Metrics, ShopView

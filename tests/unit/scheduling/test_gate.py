@@ -12,17 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tests.unit.making import PATIENT
 from worker.instants import SECOND
-from worker.scheduling.gate import (
-    EXTRA_GRANTS,
-    FOREVER,
-    HOLDS_ALL,
-    LONGEST_ASIDE,
-    MAX_ASIDE_PER_CUSTOMER,
-    MOST_ASKING,
-    Gate,
-    Reason,
-    ShopLoad,
-)
+from worker.scheduling.gate import EXTRA_GRANTS, FOREVER, Gate
+from worker.scheduling.gate_shop import HOLDS_ALL, MOST_ASKING, Reason, ShopLoad
+from worker.scheduling.set_aside import LONGEST_ASIDE, MAX_ASIDE_PER_CUSTOMER
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,11 @@ from worker.scheduling.admission import CRASH_LOOP
 from worker.scheduling.breaker import FAILURES_IN_A_ROW, FIRST_PAUSE, UNLISTED_IN_A_ROW, BreakerOpen
 from worker.scheduling.context import Context
 from worker.scheduling.delivery import Delivery
-from worker.scheduling.gate import EXTRA_GRANTS, FOREVER, LONGEST_ASIDE, MAX_ASIDE_PER_CUSTOMER
+from worker.scheduling.gate import EXTRA_GRANTS, FOREVER
 from worker.scheduling.loop import HOUSEKEEPING, GatedConsumer
 from worker.scheduling.outcomes import REFUSED_DELAY
 from worker.scheduling.port import Intake
+from worker.scheduling.set_aside import LONGEST_ASIDE, MAX_ASIDE_PER_CUSTOMER
 from worker.shops.config import ShopConfig
 from worker.shops.credentials import ReadyToken
 from worker.shops.registry import ShopRegistry

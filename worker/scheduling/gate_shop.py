@@ -1,0 +1,106 @@
+"""One shop at the gate: the jobs that wait for it, why it is closed, and how it stands in the fair order.
+
+Pure: no I/O, no thread, no clock. Runs on the consumer's thread.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
+
+Reason = Literal[
+    "rate",
+    "throttled",
+    "day_quota",
+    "halted",
+    "breaker",
+    "unlisted_code",
+    "backing_off",
+    "paused",
+    "store_down",
+    "broker_blocked",
+]
+
+HOLDS_ALL: Reason = "backing_off"
+"""The reason of a shop that holds back uncalled jobs too: its results have nowhere to go."""
+
+MOST_ASKING = 64
+"""Jobs of one shop that may ask at once, after as many were granted in a row. A shop that was just told to wait begins
+with one: whatever else it asked would be told the same."""
+
+
+class Ticket(Protocol):
+    """A job at hand."""
+
+    @property
+    def shop(self) -> str: ...
+
+    @property
+    def customer(self) -> str: ...
+
+    @property
+    def uncalled(self) -> bool:
+        """Whether the job ends without a call: no closed shop holds it back."""
+
+
+T = TypeVar("T", bound=Ticket)
+
+
+class ShopLoad(NamedTuple):
+    """A shop that has jobs here or is closed: how many wait, are set aside and are in flight, and why it is closed."""
+
+    shop: str
+    ready: int
+    set_aside: int
+    in_flight: int
+    closed: tuple[Reason, ...]
+
+
+@dataclass(slots=True)
+class GateShop(Generic[T]):
+    """``served`` is the shop's virtual service, ``start_tag`` where it stands in the fair order (None: it doesn't).
+
+    ``window`` is how many of its jobs may ask at once, ``asking`` which do. ``closed`` holds until when, by reason.
+    """
+
+    name: str
+    weight: float = 1.0
+    max_in_flight: int = 12
+    ready: deque[T] = field(default_factory=deque)
+    uncalled_jobs: deque[T] = field(default_factory=deque)
+    in_flight: int = 0
+    served: float = 0.0
+    start_tag: float | None = None
+    probing: bool = False
+    rather_not: Callable[[T], bool] | None = None
+    window: int = MOST_ASKING
+    asking: set[int] = field(default_factory=set)
+    closed: dict[Reason, int] = field(default_factory=dict)
+
+    def closed_until(self) -> int:
+        """When the last reason ends by itself; 0 for an open shop."""
+        return max(self.closed.values(), default=0)
+
+    def askable(self) -> deque[T] | None:
+        """The queue of which a job may ask now, if any may."""
+        if self.uncalled_jobs and HOLDS_ALL not in self.closed:
+            return self.uncalled_jobs
+        cap = 1 if self.probing else self.max_in_flight
+        if self.ready and not self.closed and self.in_flight < cap and len(self.asking) < self.window:
+            return self.ready
+        return None
+
+    def take(self, queue: deque[T]) -> T:
+        """Take the job that goes next out of the queue that :meth:`askable` gave."""
+        if self.rather_not is not None and queue is self.ready:
+            # From the end: similar jobs mostly come one after the other, and the earlier ones have been tried.
+            for index in reversed(range(len(queue))):
+                ticket = queue[index]
+                if not self.rather_not(ticket):
+                    del queue[index]
+                    return ticket
+        return queue.popleft()
+
+    def queue_of(self, ticket: T) -> deque[T]:
+        """The queue that the job belongs in."""
+        return self.uncalled_jobs if ticket.uncalled else self.ready
