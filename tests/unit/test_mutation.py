@@ -5,6 +5,7 @@ import random
 from pathlib import Path
 
 from scripts.programs.mutation import lua
+from scripts.programs.mutation.choice import MODULES, SCRIPTS, STORE
 from scripts.programs.mutation.mutant import Mutant
 from scripts.programs.mutation.sampling import sample
 
@@ -34,3 +35,12 @@ def test_a_mutant_differs_from_its_source_in_one_place() -> None:
         assert mutant.original == (ROOT / mutant.path).read_text(encoding="utf-8")
         changed = [number for number, pair in enumerate(zip(before, after, strict=True), 1) if pair[0] != pair[1]]
         assert changed == [mutant.line], mutant.diff()
+
+
+def test_choice_names_what_exists() -> None:
+    """Modules, scripts and tests that the choice of tests goes by are there: a moved one would be tried by too few."""
+    scripts = {path.stem for path in (ROOT / "worker/store/redis/lua").glob("*.lua")}
+    assert set(SCRIPTS) == scripts
+    topics = {topic for topics in SCRIPTS.values() for topic in topics}
+    tests = {test for tests in MODULES.values() for test in tests} | {f"{STORE}/test_{topic}.py" for topic in topics}
+    assert [path for path in sorted({*MODULES, *tests}) if not (ROOT / path).exists()] == []

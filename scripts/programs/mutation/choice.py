@@ -1,13 +1,13 @@
-"""Which tests should notice a change of a module, the most likely first."""
+"""Which tests should notice a change of a module, the likeliest first."""
 
 from pathlib import Path
 
 STORE = "tests/integration/store"
-"""Where the store's Lua is tried; with the memory store beside it, which has none."""
+"""Where the store's Lua is tested, beside the memory store, which has none."""
 
 COLLECTED = ("tests/unit", STORE, "tests/integration/rabbitmq")
 
-_LUA = {
+SCRIPTS = {
     "admit": ["limits", "lines", "sharing", "ledger", "keys", "pace", "faults"],
     "answer": ["ledger", "keys"],
     "block": ["lines", "limits", "keys"],
@@ -17,6 +17,7 @@ _LUA = {
     "finished": ["ledger", "keys"],
     "inspect": ["inspect", "pace"],
     "keys": ["keys", "limits"],
+    "known": ["copies", "keys"],
     "note": ["inspect", "keys"],
     "records": ["ledger", "keys", "limits"],
     "release": ["limits", "ledger", "keys"],
@@ -30,13 +31,14 @@ _LUA = {
     "tally": ["tallies", "keys"],
     "watch": ["controls"],
 }
+"""The topics of tests/integration/store for each script."""
 
 _CONSUMER = [f"tests/unit/scheduling/test_{topic}.py" for topic in ("loop", "halted", "wall")]
 _RABBITMQ = "tests/integration/rabbitmq"
 _BROKER = [f"{_RABBITMQ}/test_{topic}.py" for topic in ("messages", "delays", "shops_come_and_go")]
 _CAMPAIGNS = ["tests/unit/campaigns"]
 
-_PYTHON = {
+MODULES = {
     "worker/refer2/responses.py": ["tests/unit/refer2/test_client.py", "tests/unit/refer2/test_verification.py"],
     "worker/scheduling/breaker.py": _CONSUMER,
     "worker/dispatch/": ["tests/unit/dispatch", *_CONSUMER],
@@ -55,17 +57,17 @@ _PYTHON = {
     "worker/rabbitmq/topology.py": [f"{_RABBITMQ}/test_topology.py"],
     "worker/campaigns/": _CAMPAIGNS,
 }
-"""What is about a module beside the file of its name and those that import it."""
+"""The tests about a module or a folder, beside the test of its name and those that import it."""
 
 
 def chosen(path: str, root: Path) -> list[str]:
     """Files and folders of tests; of those that import the module only units, since everything imports everything."""
     name = Path(path).stem
     if path.endswith(".lua"):
-        return [*(f"{STORE}/test_{topic}.py" for topic in _LUA.get(name, ())), STORE]
+        return [*(f"{STORE}/test_{topic}.py" for topic in SCRIPTS.get(name, ())), STORE]
     units = [str(test.relative_to(root)) for test in sorted((root / "tests/unit").rglob("test_*.py"))]
     mirrors = [test for test in units if Path(test).name == f"test_{name}.py"]
     dotted = path.removesuffix(".py").replace("/", ".")
     importers = [test for test in units if f"from {dotted} import" in (root / test).read_text()]
-    more = next((tests for module, tests in _PYTHON.items() if path.startswith(module)), [])
+    more = next((tests for module, tests in MODULES.items() if path.startswith(module)), [])
     return [*mirrors, *more, *importers]
