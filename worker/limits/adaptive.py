@@ -53,6 +53,7 @@ def pace(slowdown: Slowdown, now: int, full: int) -> int:
     """The interval in force; ``full`` is the file's, and what it comes back to."""
     if not slowdown.interval:
         return full
+    # A clock that steps back must not make the pace slower than it fell to.
     climbed = max(0, now - slowdown.at) / RECOVERY
     # The script computes it in this order too, so that both round alike.
     return max(full, math.ceil(slowdown.interval / (1 + slowdown.interval / full * climbed)))

@@ -86,6 +86,7 @@ def refund(tat: int, interval: int, cost: int = 1) -> int:
     The interval is the one that was charged, since the rate may have changed meanwhile. By the rate in force a token
     too many or too few would come back.
     """
+    # No bound below: a bucket that lies in the past is full, however far.
     return tat - cost * interval
 
 

@@ -60,6 +60,7 @@ class Controls:
 
     def with_pause(self, shop: str, reason: str, now: int) -> "Controls":
         """With the shop paused. A new reason for a shop that is already paused keeps the time of its first."""
+        # An operator corrects a reason; the shop has been paused all the while.
         since = self.pauses[shop].since if shop in self.pauses else now
         return self._next(now, pauses={**self.pauses, shop: Pause(reason, since)})
 

@@ -64,11 +64,13 @@ class Buckets:
         ahead = self._ahead()
         today = day_of(now + ahead, limits.resets_at)
         reset = reset_of(today, limits.resets_at) - ahead
+        # The reset in steady time: where the wall clock was corrected, the two differ by as much.
         day = quota_day(shop, today)
         closed = shop_refusal(shop, now, limits.shop_per_day, day, reset)
         if closed is not None:
             return closed
         rate = shop.rate(limits, now)
+        # Only a bucket that is not full can be emptier than empty: the common case pays for a comparison.
         if shop.tat > now:
             let_catch_up(shop, now, self._horizon, rate)
         # No call is booked into the next day: it would be counted in this one.
@@ -101,6 +103,7 @@ class Buckets:
     def refund(self, request: AdmitRequest, charge: Charge) -> None:
         """Put the tokens of a call that was not made back, wherever that can't cheat a window (:func:`take`)."""
         shop = self.shop(request.shop)
+        # A bucket that a later call has overtaken since has this token back already (`take`).
         if shop.base == charge.shop_base:
             shop.tat = refund(shop.tat, charge.shop_interval)
         shop.uncount(request.customer, charge.day)
@@ -113,6 +116,7 @@ class Buckets:
         limits, shop = request.limits, self.shop(request.shop)
         ahead = self._ahead()
         day = day_of(now + ahead, limits.resets_at)
+        # A new day forgets the readers whose bucket is full, so the table holds those of one day.
         if day > shop.reading_day:
             shop.reading_day = day
             shop.readers = {name: reader for name, reader in shop.readers.items() if reader.tat > now}
@@ -137,6 +141,7 @@ class Buckets:
     def slow_down(self, request: AdmitRequest, granted_at: int, now: int) -> None:
         """Lower the shop's pace, unless the refused call was granted before the pace fell last."""
         shop = self.shop(request.shop)
+        # Calls that were granted before the fall are refused by the old pace, and say nothing of the new one.
         if granted_at > shop.slowdown.at:
             shop.slowdown = fall(shop.slowdown, now, request.limits.shop.interval)
 
@@ -149,6 +154,7 @@ class Buckets:
         """Count a call that an earlier process made at ``at`` against the limits; calls may come in any order."""
         shop = self.shop(request.shop)
         shop.count(request.customer, day_of(at + self._ahead(), request.limits.resets_at))
+        # The base stays: these calls were made, so that their tokens are never refunded.
         shop.tat = after(shop.tat, at, request.limits.shop)
         rate = request.limits.customer
         if request.customer and at > now - rate.interval * rate.burst:

@@ -19,6 +19,7 @@ class MemoryControls:
 
     def watch(self, known: int, reply: Callable[[Controls | StoreError | None], None]) -> None:
         """As :class:`worker.store.protocol.ControlsReader` says; replies at once, on the caller's thread."""
+        # Read once: another thread may replace it between the comparison and the reply.
         controls = self._controls
         reply(None if controls.version == known else controls)
 
@@ -44,6 +45,7 @@ class MemoryControls:
         return self._change(lambda controls, now: controls.without_cancelled(campaign, shop, now))
 
     def _change(self, change: Callable[[Controls, int], Controls]) -> Controls:
+        # The time is read under the lock, so that versions, which are times, never go back.
         with self._changing:
             self._controls = change(self._controls, self._clock.now())
             return self._controls

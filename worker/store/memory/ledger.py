@@ -80,10 +80,14 @@ class Ledger:
                     return AlreadyAnswered(epoch=0, result=None)
                 record = _NEW
             case Answered(epoch, result):
+                # An end without a call is not final: a copy that is to be called is called all the same. With any other
+                # answer this copy publishes the result again, since the worker that recorded it may have ended before
+                # RabbitMQ confirmed it.
                 if request.uncalled or uncalled_outcome(result) is None:
                     return AlreadyAnswered(epoch, result)
                 record = _NEW
             case Started(lease=lease) if lease > now:
+                # The call may be under way, so its outcome is not unknown yet: this copy waits for the other worker.
                 return Wait("job", lease)
             case Waiting(not_before=not_before) if not_before > now:
                 return Wait("job", not_before)
@@ -102,15 +106,18 @@ class Ledger:
         overtaken = isinstance(earlier, Started)
         # A worker that was to end the job without a call has made none, so none is lost with it.
         lost = isinstance(earlier, Started) and not earlier.uncalled
+        # The fencing token: from now on an answer under an earlier epoch is refused.
         self._epoch += 1
         start_at = now if charge is None else charge.start_at
         start_by = start_at + GRANT_LIFETIME
         started = self._open[job] = Started(
             self._epoch,
+            # From the latest start, since a grant may lie unused until then.
             start_by + request.lease + LEASE_MARGIN,
             earlier.attempts + 1,
             earlier.takeovers + overtaken,
             earlier.unknowns + lost,
+            # What dispatch measured of the earlier tries; the ledger only keeps it.
             earlier.elapsed,
             # A copy that ends without a call is no reason to wait for its deadline.
             earlier.deadline if charge is None else max(earlier.deadline, request.deadline),
@@ -144,6 +151,7 @@ class Ledger:
         if not isinstance(record, Started):
             # The store has lost the record, so this counts as the first attempt.
             record = Started(epoch, 0, attempts=1, takeovers=0)
+        # The grant counted this attempt. Reading referrals back, to verify an earlier call, is none.
         attempts = record.attempts if spent else record.attempts - 1
         unknowns = record.unknowns + unknown
         self._open[job] = Waiting(attempts, record.takeovers, not_before, unknowns, elapsed, record.deadline)
@@ -166,6 +174,7 @@ class Ledger:
         record = self._open.get(job)
         if not isinstance(record, Answered) or record.epoch != epoch:
             return False
+        # The result goes with the record: only the outcome is kept of a job that has ended.
         del self._open[job]
         self.finished.remember(job, outcome, now // DAY)
         return True
@@ -204,6 +213,8 @@ def undo_attempt(record: Started, unknowns: int) -> Waiting | None:
     """What is left of a grant that is undone: of the first one nothing."""
     if record.attempts == 1 and not unknowns:
         return None
+    # From instant 0 on, which has passed: the next copy may be granted at once. Takeovers stay counted, since a job
+    # during whose calls workers ended is dead-lettered after five.
     return Waiting(record.attempts - 1, record.takeovers, 0, unknowns, record.elapsed, record.deadline)
 
 
@@ -212,6 +223,7 @@ def uncalled_outcome(result: str) -> Literal["expired", "cancelled"] | None:
     try:
         read = json.loads(result)
     except (ValueError, RecursionError):
+        # Taken for the result of a call: then no customer is called twice.
         return None
     outcome = read.get("outcome") if isinstance(read, dict) else None
     return outcome if outcome == "expired" or outcome == "cancelled" else None

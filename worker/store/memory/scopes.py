@@ -110,6 +110,7 @@ def take(bucket: Bucket, at: int, rate: Rate) -> None:
     whichever and in any order. Once a later call overtakes the bucket, tokens of the earlier ones have come back by
     themselves, and none is refunded.
     """
+    # The start overtakes the bucket: tokens of earlier calls can't be put back from here on.
     if at > bucket.base:
         bucket.base = max(bucket.tat, at)
     bucket.tat = after(bucket.tat, at, rate)
@@ -126,6 +127,7 @@ def forget_idle(customers: dict[str, Bucket], now: int, most: int = 2) -> None:
 
     Those that stay go to the end, so that two customers blocked for hours don't hide the others.
     """
+    # A dict keeps the order of insertion: the first are those that were looked at longest ago.
     for name in list(islice(customers, most)):
         customer = customers.pop(name)
         if not customer.idle(now):

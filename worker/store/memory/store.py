@@ -66,6 +66,8 @@ class MemoryStore(MemoryControls):
         return self._admit(request, turn=False, holds=1)
 
     def _admit(self, request: AdmitRequest, *, turn: bool, holds: int) -> Reply:
+        # Read before the lock, so that two threads may enter in the other order: to limits that is a clock that steps
+        # back, which only makes them stricter.
         now = self._clock.now()
         job = bytes.fromhex(request.job_id)
         with self._lock:
@@ -73,6 +75,7 @@ class MemoryStore(MemoryControls):
             earlier = self._ledger.find(request, job, now)
             if isinstance(earlier, (Wait, AlreadyAnswered)):
                 return earlier
+            # It makes no call, so no limit holds it back and no token is taken.
             if request.uncalled:
                 return self._ledger.start(request, job, earlier, None, now)
             charge = self._buckets.charge(request, now, turn=turn, holds=holds)
@@ -81,6 +84,7 @@ class MemoryStore(MemoryControls):
             return charge
 
     def answer(self, request: AdmitRequest, epoch: int, result: str) -> bool:
+        # The epoch is compared under the lock: no takeover can come between.
         with self._lock:
             return self._ledger.answer(bytes.fromhex(request.job_id), epoch, result)
 
@@ -101,6 +105,7 @@ class MemoryStore(MemoryControls):
     def release(self, request: AdmitRequest, epoch: int, *, called: bool, verified: bool = False) -> None:
         with self._lock:
             undone = self._ledger.release(bytes.fromhex(request.job_id), epoch, verified=verified)
+            # A call that was made has used its tokens, whatever became of it. A second release finds no grant.
             if undone is not None and undone.charge is not None and not called:
                 self._buckets.refund(request, undone.charge)
 

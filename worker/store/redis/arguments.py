@@ -39,6 +39,7 @@ def admit_call(
     """Ask for these jobs under these epochs. ``now`` is our clock's: what depends on it goes as a duration."""
     first = requests[0]
     shop, limits, lease = first.shop, first.limits, first.lease + LEASE_MARGIN
+    # By the file's pace; the script takes the present one where that is slower.
     step = turn_of(limits.shop.interval, holds)
     keys = [shop_key(shop)]
     arguments: list[Any] = [
@@ -61,6 +62,7 @@ def admit_call(
             limits.adapts,
         ),
     ]
+    # The customer's key is sent for nobody's jobs too, so that each job has two keys; the script leaves it alone.
     for request, epoch in zip(requests, epochs, strict=True):
         keys += [customer_key(shop, request.customer), record_key(shop, request.job_id)]
         arguments += [member(request.job_id), token(epoch), _place(request, now), _deadline(request)]
@@ -77,4 +79,5 @@ def _place(request: AdmitRequest, now: int) -> int | bytes:
         return b"uncalled"
     if not request.customer:
         return b"nobody"
+    # From now on, since a place is an instant of our clock and the server compares it with its own.
     return b"none" if request.place_in_line is None else request.place_in_line - now

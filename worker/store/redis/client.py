@@ -73,6 +73,7 @@ class Server:
                 protocol=2,
                 socket_timeout=TIMEOUT_SECONDS,
                 socket_connect_timeout=TIMEOUT_SECONDS,
+                # Only the caller retries: it alone knows whether the call may still start.
                 retry=Retry(NoBackoff(), 0),
             )
             self._url, self._place = url, _place(url)
@@ -138,6 +139,7 @@ class Server:
             closed = self._closed
             if not closed:
                 self._waiting.append(_Operation(script, keys, arguments, done))
+                # With more than one waiting the thread has been notified, or is busy and looks again by itself.
                 if len(self._waiting) == 1:
                     self._news.notify()
         if closed:
@@ -161,6 +163,7 @@ class Server:
         with self._news:
             self._closed = True
             self._news.notify()
+        # The thread ends once nothing is waiting any more.
         self._thread.join()
         self._redis.close()
 
@@ -170,6 +173,7 @@ class Server:
                 self._news.wait_for(lambda: self._waiting or self._closed)
                 if not self._waiting:
                     return
+                # Whatever came while the last round trip was under way: the busier, the larger the pipelines.
                 batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_IN_A_PIPELINE))]
             for operation, answer in zip(batch, self._exchange(batch), strict=True):
                 try:
@@ -210,6 +214,7 @@ class Server:
             digest = self._digests[operation.script]
             pipeline.evalsha(digest, len(operation.keys), *operation.keys, *operation.arguments)
         answers: list[Any] = pipeline.execute(raise_on_error=False)
+        # Also where some answers are errors: the caller of this looks for NOSCRIPT among them.
         self._loaded = True
         return answers[len(loads) :]
 

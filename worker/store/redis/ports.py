@@ -27,6 +27,7 @@ def wrong_scheme(url: str) -> str | None:
 def _speaks_plainly(place: tuple[str, int]) -> bool:
     try:
         with socket.create_connection(place, TIMEOUT_SECONDS) as connection:
+            # An inline command: a server without TLS answers +PONG, or -NOAUTH where it wants a password first.
             connection.sendall(b"PING\r\n")
             return connection.recv(1) in (b"+", b"-")
     except OSError:
@@ -40,6 +41,7 @@ def _speaks_tls(place: tuple[str, int]) -> bool:
             tls.context().wrap_socket(connection, server_hostname=place[0]),
         ):
             return True
+    # It has shown a certificate, though none that is trusted: it speaks TLS.
     except ssl.SSLCertVerificationError:
         return True
     except OSError:

@@ -34,6 +34,7 @@ def read_replies(answer: list[Any], asked_at: int, answered_at: int, batch: int)
     The server's time lies between our question and its answer. What may not be too early is counted from the answer,
     what may not be too late from the question: a round trip makes a grant shorter, never longer.
     """
+    # A slow reply leaves less of a grant's lifetime, or nothing; the grant is then released unused.
     server_now = answer[0]
     latest, earliest = answered_at - server_now, asked_at - server_now
     return [_reply(item, latest, earliest, batch) for item in answer[1:]]
@@ -58,6 +59,7 @@ def _reply(item: list[Any], latest: int, earliest: int, batch: int) -> Reply:
             return ShopClosed(until + latest, _REASONS[reason], batch if by_rate else 1, interval if by_rate else 0)
         case [3, scope, until]:
             return Wait("customer" if scope == 1 else "job", until + latest)
+        # The epoch of such a reply is the request's own, and names no record.
         case [4, _, None]:
             return AlreadyAnswered(epoch=0, result=None)
         case [4, epoch, result]:
@@ -78,6 +80,7 @@ def read_state(answer: list[Any], at: int) -> ShopState:
         closure = None
         if noted:
             until, reason, code = noted
+            # The key expires by the millisecond, rounded up; this is exact.
             if now < until + CLOSURE_OUTLIVES:
                 closure = Closure(reason.decode(), code.decode(), until + ahead)
         return ShopState(at, interval, blocked_until + ahead if blocked_until else 0, calls, closure)
@@ -91,6 +94,7 @@ def read_controls(answer: list[Any], at: int) -> Controls:
     """
     with readable():
         now, version, pauses, cancelled, limits = answer
+        # Late by a part of the round trip, which is nothing beside the minutes and days that orders last.
         ahead = at - now
         return Controls(
             version,

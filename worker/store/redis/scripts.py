@@ -26,6 +26,7 @@ def sources(server_clock: str = "") -> dict[str, str]:
     """The source of each script by its name. ``server_clock`` is Lua that defines ``now_us()`` anew: for tests that
     move the server's time. It comes after the part that defines it, and before all that use it.
     """
+    # Read when a store is built, not at import: a worker without a server needs none of them.
     folder = resources.files("worker.store.redis") / "lua"
     texts = {part: (folder / f"{part}.lua").read_text() for part in {"keys", *_PARTS, *sum(_PARTS.values(), ())}}
     return {

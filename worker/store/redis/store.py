@@ -102,6 +102,7 @@ class RedisStore(RedisControls):
     ) -> None:
         """As :class:`worker.store.protocol.AdmissionStore` says; ``reply`` runs on the store's thread."""
         asked_at = self._clock.now()
+        # A kept epoch takes back the grant whose reply was lost; the ledger then counts no attempt for it.
         epochs = [self._epochs.choose(request.job_id) for request in requests]
         call = admit_call(
             requests,
@@ -131,6 +132,7 @@ class RedisStore(RedisControls):
                     kept and not isinstance(replies[number], Grant | AlreadyAnswered)
                 )
                 if lost:
+                    # For as long as such a grant can hold the job: until the latest start, and its lease from there.
                     self._epochs.keep(request.job_id, epoch, self._horizon + GRANT_LIFETIME + call.lease)
             reply(replies)
 
@@ -164,6 +166,7 @@ class RedisStore(RedisControls):
         elapsed: int = 0,
     ) -> bool:
         keys, arguments = self._job(request, epoch)
+        # As a duration, like all that follow: the server's clock may differ from ours by any amount.
         wait = max(0, not_before - self._clock.now())
         arguments += [self._keep, wait, int(unknown), int(spent), elapsed]
         return bool(self._server.call("retry", keys, arguments))
@@ -171,6 +174,7 @@ class RedisStore(RedisControls):
     def release(self, request: AdmitRequest, epoch: int, *, called: bool, verified: bool = False) -> None:
         shop, limits = request.shop, request.limits
         keys = [record_key(shop, request.job_id), shop_key(shop), customer_key(shop, request.customer)]
+        # The record says what was charged. Only records of an older version don't, and take today's rates for it.
         has_customer = int(bool(request.customer) and not request.uncalled)
         rates = [limits.shop.interval, limits.customer.interval]
         arguments = [token(epoch), int(called), self._keep, *rates, has_customer, int(verified)]
@@ -223,6 +227,7 @@ class RedisStore(RedisControls):
         self._server.call("block", [key], [max(0, until - self._clock.now())])
 
     def slow_down(self, request: AdmitRequest, granted_at: int) -> None:
+        # The script compares it with the last fall on the server's clock.
         ago = max(0, self._clock.now() - granted_at)
         rate, resets_at = request.limits.shop, request.limits.resets_at
         self._server.call("slow_down", [shop_key(request.shop)], [rate.interval, ago, resets_at])
