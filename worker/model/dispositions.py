@@ -1,4 +1,8 @@
-"""What is to be done with a job's message after its grant: a closed set, carried out by scheduling's outcomes."""
+"""What to do with a job's message after its grant: a closed set. Pure.
+
+The dispatch decides and has recorded it in the ledger; :mod:`worker.scheduling.outcomes` carries it out. ``epoch`` is
+that of the grant, by which the ledger recognises a worker that was overtaken.
+"""
 
 from dataclasses import dataclass
 
@@ -9,7 +13,7 @@ from worker.text.bounds import RESULT, loads
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """A final result is recorded in the ledger: publish ``body``, then settle and acknowledge."""
+    """The final result is recorded in the ledger: publish ``body``, wait for its confirm, settle, acknowledge."""
 
     epoch: int
     body: str
@@ -20,7 +24,9 @@ class Finish:
 
     @classmethod
     def recorded(cls, epoch: int, body: str) -> "Finish":
-        """The disposition of a job whose result (its JSON) was recorded earlier and has yet to be published.
+        """The disposition of a job whose result (``body``, JSON) was recorded before and must still be published.
+
+        A worker died, or lost RabbitMQ, between recording and publishing it.
 
         Raises:
           ValueError: it is no result; somebody else has written into the store.
@@ -31,9 +37,10 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """The repeat is recorded in the ledger: put a copy into a delay queue until ``not_before``, then acknowledge.
+    """The repeat is recorded in the ledger: publish a copy into a delay queue until ``not_before``, then acknowledge.
 
-    ``spent`` tells whether the call counts as an attempt, ``elapsed`` for how long the job has been tried by then.
+    ``spent`` says whether the call counts as an attempt, ``elapsed`` for how long the job will have been tried by then
+    (both times in microseconds).
     """
 
     epoch: int
@@ -60,7 +67,7 @@ class Return:
 
 @dataclass(frozen=True, slots=True)
 class Fenced:
-    """Another worker took the job over while this call was under way: publish nothing, acknowledge nothing."""
+    """Another worker took the job over during this call: publish nothing, acknowledge nothing."""
 
     verdict: Verdict
 

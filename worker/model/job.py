@@ -1,7 +1,7 @@
 """The job: one referral to make, and the id that ties it to its result.
 
-This is a wire format. Unknown fields are kept, so that an older worker passes on what a newer producer wrote; how many
-and how large they may be is said in :mod:`worker.text.bounds`, as of everything in this package.
+This is a wire format. Unknown fields are kept, so that an older worker passes on what a newer producer wrote. Their
+number and size is bounded in :mod:`worker.text.bounds`, as all input is. Pure.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from worker.text.bounds import (
 from worker.text.visible import is_plain
 
 SCHEMA = 1
-"""Of jobs and results. Fields may be added without a new one; whoever brings a new one still reads the one before."""
+"""The version of jobs and results. New fields need no new version; a worker that has a new one still reads the old."""
 
 
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
@@ -30,6 +30,7 @@ SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 
 EMAIL_CHANNEL = "email"
+"""The one channel that needs a destination: the vendor writes to it."""
 
 
 KNOWN_CHANNELS = frozenset(
@@ -48,11 +49,11 @@ KNOWN_CHANNELS = frozenset(
         "custom-social",
     }
 )
-"""The channels that the vendor documents; it adds others without notice, so the list only feeds warnings."""
+"""Channels that the vendor documents. It adds others without notice, so the list only decides about warnings."""
 
 
 UNKNOWN_CHANNEL = "a channel {} is unknown here and is sent as it is"
-"""Such a warning; ``{}`` stands for the channel."""
+"""The warning for another channel; ``{}`` stands for it."""
 
 
 _JOB_ID_HEX_DIGITS = 32
@@ -62,7 +63,7 @@ Shop = Annotated[str, StringConstraints(pattern=f"^{SLUG.pattern}$")]
 
 
 ShortText = Annotated[str, StringConstraints(max_length=320)]
-"""Ids and addresses; 320 characters is the longest address that SMTP allows (64 + @ + 255)."""
+"""Ids and addresses. SMTP allows addresses of 320 characters (64 + @ + 255)."""
 
 
 JobId = Annotated[str, StringConstraints(pattern=rf"^[0-9a-f]{{{_JOB_ID_HEX_DIGITS}}}$")]
@@ -84,14 +85,14 @@ _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 UNSEEN_IN_NAME = "holds control, bidirectional or zero-width characters, which nobody can see; give a name without them"
-"""What is wrong with such a campaign's name."""
+"""The problem with a campaign's name that holds such characters."""
 
 
 _MASK = "…"
 
 
 class Customer(BaseModel):
-    """Whom to refer from; all ids that are given must match one customer."""
+    """The customer who refers. All ids that are given must match one customer, or Refer2 rejects the job."""
 
     model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
 
@@ -100,13 +101,13 @@ class Customer(BaseModel):
     email: ShortText | None = None
 
     def identity(self) -> dict[str, str]:
-        """The ids that are not empty, by name, in the order bhid, shopid, email."""
+        """The ids that are not empty, by name, in the order bhid, shopid, email: what Refer2 gets."""
         named = {"bhid": self.bhid, "shopid": self.shopid, "email": self.email}
         return {name: value for name, value in named.items() if value}
 
     @property
     def key(self) -> str:
-        """What limits per customer are counted by; see :func:`customer_key`."""
+        """The key by which limits per customer count; see :func:`customer_key`."""
         return customer_key(self.bhid, self.shopid, self.email)
 
     def __repr_args__(self) -> Iterator[tuple[str, str]]:
@@ -153,14 +154,14 @@ class Job(BaseModel):
         published_at: datetime | None = None,
         not_after: datetime | None = None,
     ) -> "Job":
-        """A job with its id worked out, its addresses in their one spelling (see :mod:`worker.model.addresses`).
+        """A job with its id computed, and its addresses normalised (see :mod:`worker.model.addresses`).
 
-        Workers decode and call more than this takes, since an older producer may have published it.
+        This is stricter than what workers decode and call, since an older producer may have published looser jobs.
 
         Raises:
-          ValueError: a value can't be part of a job, or can't be meant; the text names the field and holds no value.
-            A job has a customer, an address is one, the channel `email` has a destination, and a campaign's name is a
-            line that can be read. For a value of the wrong type or length a ``pydantic.ValidationError``.
+          ValueError: a value can't be part of a job or makes no sense. The text names the field and quotes no value. A
+            job needs a customer, addresses must be valid, the channel `email` needs a destination, and a campaign's
+            name must be visible text. A value of the wrong type or length raises a ``pydantic.ValidationError``.
         """
         if not is_plain(campaign):
             raise ValueError(f"campaign: {UNSEEN_IN_NAME}")
@@ -191,14 +192,16 @@ class Job(BaseModel):
         )
 
     def expected_id(self) -> str:
-        """The id that this job's own fields make; differs from ``job_id`` where somebody changed one of them."""
+        """The id that this job's fields make; it differs from ``job_id`` if somebody has changed one of them."""
         return job_id(self.shop, self.campaign, self.run, self.customer, self.channel, self.destination)
 
     def replay(self, *, not_after: datetime | None) -> "Job":
-        """The same job as one more run of it, so that the ledger takes it for another; ``not_after`` if given.
+        """The same job with the next ``run`` and so another id: the ledger takes it for a new job.
+
+        ``not_after`` replaces the deadline if given; otherwise the old one stays.
 
         Raises:
-          DeadLetterError: it is in its last run (`bad_schema`).
+          DeadLetterError: its run is the largest there is (`bad_schema`).
         """
         if self.run >= LARGEST_INTEGER:
             raise DeadLetterError("bad_schema", f"its run is {self.run}, and there is none after that")
@@ -239,9 +242,9 @@ def job_id(shop: str, campaign: str, run: int, customer: Customer, channel: str,
 
 
 def customer_key(bhid: str | None, shopid: str | None, email: str | None) -> str:
-    """What limits per customer are counted by: the strongest id that is given, as in the job id; empty for nobody.
+    """The key by which limits per customer count: the strongest id that is given, as in the job id. Empty for nobody.
 
-    Two jobs that name one customer by different ids count apart.
+    Two jobs that name one customer by different ids count as two customers.
     """
     if found := canonical(bhid):
         return f"b:{found}"
@@ -252,7 +255,7 @@ def customer_key(bhid: str | None, shopid: str | None, email: str | None) -> str
 
 
 def _address(field: str, text: str) -> str:
-    # Imported when used: a worker makes no jobs, and starts faster without the library behind it.
+    # Imported when used: a worker creates no jobs, and starts faster without the e-mail library behind this.
     from worker.model.addresses import normalized_email
 
     address = normalized_email(text)
@@ -262,15 +265,16 @@ def _address(field: str, text: str) -> str:
 
 
 def canonical(text: str | None, *, address: bool = False) -> str | None:
-    """The form in which texts are compared: trimmed and NFC, an ``address`` in lower case; None for an empty one."""
+    """The form in which texts are compared: trimmed, NFC, and lower case for an ``address``. None for an empty text."""
     if text is None:
         return None
     trimmed = text.strip()
+    # ASCII is NFC already, and most texts are ASCII; this runs eight times for each job.
     if not trimmed.isascii():
         trimmed = unicodedata.normalize("NFC", trimmed)
     return (trimmed.lower() if address else trimmed) or None
 
 
 def is_expired(job: Job, now: int) -> bool:
-    """Whether the job's deadline has passed on the wall clock, which shows ``now``, so that it ends without a call."""
+    """Whether the job's deadline has passed at ``now`` (wall clock, microseconds), so that it ends without a call."""
     return job.not_after is not None and now > from_datetime(job.not_after)

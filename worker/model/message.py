@@ -1,4 +1,4 @@
-"""The message that carries a job through RabbitMQ: Dramatiq's envelope around it, written and read."""
+"""The message that carries a job through RabbitMQ: writes and reads Dramatiq's envelope around it. Pure."""
 
 import json
 import re
@@ -19,10 +19,10 @@ from worker.text.bounds import (
 )
 
 QUEUE = "referrals"
-
+"""The one queue that Dramatiq knows; behind it are all shops' queues."""
 
 ACTOR = "refer"
-
+"""The one actor; its keyword argument ``job`` is the job."""
 
 _ACTOR_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 
@@ -32,10 +32,10 @@ _STRICT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",",
 
 
 def encode_message(job: Job, *, published_at_ms: int) -> bytes:
-    """The Dramatiq message of a job, in JSON with the keys in their documented order; absent fields are left out.
+    """The Dramatiq message of a job: JSON with the keys in their documented order, without the fields that are None.
 
     Raises:
-      UsageError: its unknown fields make it larger than a worker takes.
+      UsageError: its unknown fields make it larger than a worker accepts.
     """
     envelope = {
         "queue_name": QUEUE,
@@ -62,9 +62,9 @@ class _Arguments:
 
 @dataclass
 class _Message:
-    # What a worker needs of a message. `queue_name`, `options` and the rest of Dramatiq's envelope are the producer's
-    # and decide nothing here: a foreign queue name kills Dramatiq's worker threads, an `eta` would park the job in a
-    # worker's memory.
+    # What a worker needs of a message. `queue_name`, `options` and the rest of Dramatiq's envelope come from the
+    # producer and are ignored: a foreign queue name would kill Dramatiq's worker threads with a KeyError, and an `eta`
+    # would hold the job in a worker's memory.
     actor_name: str
     kwargs: _Arguments
 
@@ -85,8 +85,7 @@ def decode_message(body: bytes) -> Job:
     """The job in a message's body.
 
     Raises:
-      DeadLetterError: as :func:`parse_message` says, or the job carries an id that its fields don't make
-        (`bad_job_id`).
+      DeadLetterError: as :func:`parse_message`, or the job's fields make another id than it carries (`bad_job_id`).
     """
     job = parse_message(body)
     if job.expected_id() != job.job_id:
@@ -98,8 +97,8 @@ def parse_message(body: bytes) -> Job:
     """The job in a message's body, whatever id it carries.
 
     Raises:
-      DeadLetterError: the body is larger than any job's (`oversized`) or not JSON (`undecodable`), asks for another
-        actor (`unknown_actor`) or is not a job (`bad_schema`).
+      DeadLetterError: the body is larger than a job may be (`oversized`), is not JSON (`undecodable`), names another
+        actor (`unknown_actor`) or holds no job (`bad_schema`).
     """
     try:
         check(body, MESSAGE)
@@ -121,7 +120,7 @@ def parse_message(body: bytes) -> Job:
 
 
 def _check_unknown(job: Job) -> None:
-    # Known fields are bounded by their types.
+    # Known fields are bounded by their types. Raises TooLargeError, and ValueError for a NaN.
     for unknown in (job.model_extra, job.customer.model_extra):
         if not unknown:
             continue
@@ -133,13 +132,13 @@ def _check_unknown(job: Job) -> None:
 
 
 def _unknown_actor(name: str) -> DeadLetterError:
-    # A producer that mixes up its fields may have put anything there.
+    # The name is quoted only if it looks like one: a producer that mixes up its fields may put an address there.
     shown = repr(name) if _ACTOR_NAME.fullmatch(name) else "of that name"
     return DeadLetterError("unknown_actor", f"no actor {shown} here, only {ACTOR!r}")
 
 
 def _diagnose(body: bytes, error: ValidationError) -> DeadLetterError:
-    # Only messages that failed pay for a second look.
+    # Parses again for the reason, which only messages that failed pay for.
     try:
         envelope = _ENVELOPE.validate_json(body)
     except ValidationError as broken:

@@ -1,4 +1,4 @@
-"""The result of a job, as it goes to the results queue: a wire format, see :mod:`worker.model.job`."""
+"""The result of a job, as it goes to the results queue: a wire format, see :mod:`worker.model.job`. Pure."""
 
 import json
 from collections.abc import Iterator
@@ -21,7 +21,8 @@ OUTCOMES: tuple[Outcome, ...] = ("sent", "rejected", "failed", "unknown", "expir
 
 
 UNCALLED: frozenset[str] = frozenset({"expired", "cancelled"})
-"""Outcomes of jobs that were not called. Not final: a later copy of the job may be called, and its result counts."""
+"""Outcomes of jobs that were not called. They are not final: a later copy of the job may be called, and then its result
+counts."""
 
 
 Code = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -30,15 +31,15 @@ Code = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-# Made once: json.dumps makes a new encoder for each call that asks for anything but its defaults.
+# Made once: json.dumps makes a new encoder for every call with options.
 _ASCII = json.JSONEncoder(separators=(",", ":"))
 
 
 class Result(BaseModel):
-    """What became of one job. A consumer that keeps one result per ``job_id`` sees one final result per job; one that
-    tells of no call (``expired``, ``cancelled``) is superseded by any other, whichever comes first.
+    """How one job ended. A consumer that keeps one result per ``job_id`` has one final result per job. A result without
+    a call (``expired``, ``cancelled``) is superseded by any other, whichever comes first.
 
-    ``referral`` and ``share_action`` are the vendor's objects as they came; times are RFC 3339 in UTC.
+    ``referral`` and ``share_action`` are the vendor's objects as they came. Times are RFC 3339 in UTC.
     """
 
     model_config = ConfigDict(
@@ -71,11 +72,11 @@ class Result(BaseModel):
     def to_json(self) -> str:
         """One line of JSON in ASCII.
 
-        The vendor's strings can hold lone surrogates, which no UTF-8 encoder takes; escapes carry them through.
+        The vendor's strings may hold lone surrogates, which UTF-8 can't encode; JSON's escapes can.
         """
         fields = self.model_dump(mode="json", exclude=_VENDORS_OWN)
         vendors_own = {"message": self.message, "referral": self.referral, "share_action": self.share_action}
-        # In their documented places: dict order is the order of the columns downstream.
+        # All keys in their documented order, since the order of the keys is the order of the columns downstream.
         return _ASCII.encode(_EVERY_FIELD | fields | vendors_own)
 
     def __repr_args__(self) -> Iterator[tuple[str, object]]:
@@ -87,7 +88,7 @@ class Result(BaseModel):
 
 _EVERY_FIELD = dict.fromkeys(field.alias or name for name, field in Result.model_fields.items())
 
-
+# Written as they came: pydantic would refuse lone surrogates in them.
 _VENDORS_OWN = {"message", "referral", "share_action"}
 
 
@@ -95,17 +96,17 @@ def parse_result(body: bytes) -> Result:
     """The result in a message's body; see :func:`check_result`.
 
     Raises:
-      DeadLetterError: the body is no result, or is one under the id of another job (`bad_schema`).
+      DeadLetterError: the body is no result, or it carries another job's id (`bad_schema`).
     """
     try:
-        # Not by pydantic alone, which takes no lone surrogate: `to_json` has let those of the vendor's through.
+        # Python's own parser reads it first: pydantic's refuses lone surrogates, and `to_json` writes the vendor's.
         return check_result(loads(body, RESULT))
     except ValueError:
         raise DeadLetterError("bad_schema", "it is no result: the body is not JSON within bounds") from None
 
 
 def check_result(document: Any) -> Result:
-    """The result in a JSON document, which counts only as a whole: every field of it, and its job's id.
+    """The result in a JSON document. It counts only as a whole: every field must be valid, and they must make its id.
 
     Raises:
       DeadLetterError: as :func:`parse_result`.

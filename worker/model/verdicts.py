@@ -1,4 +1,7 @@
-"""What one call to Refer2 came to: a closed set, so that the type checker points at every place that must decide."""
+"""The verdicts on one call to Refer2: a closed set.
+
+A new verdict makes the type checker point at every ``match`` that must decide about it. Pure.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,12 +21,13 @@ DOCUMENTED_CODES: tuple[str, ...] = (
     "invalid_global_api_version",
     "rate_limit_exceeded",
 )
-"""Error ids that the vendor documents for Refer2 (public API pages, read 2026-11)."""
+"""Error ids that the vendor documents for Refer2 (public API pages, read 2026-11). Each has a series in the metrics
+that is 0 from the start."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """2xx with a ``referral``: it was created or reused."""
+    """2xx with a ``referral``: Refer2 created it, or reused one that existed."""
 
     status: int
     message: str | None
@@ -33,10 +37,10 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A final error of the job itself; another call would be answered alike.
+    """A final error of the job itself; another call would get the same answer.
 
-    ``listed`` tells a documented code from one of the shop's own rules. ``status`` is None where the error was plain
-    without a call.
+    ``listed`` is true for a documented code, and false for one of the shop's own rules. ``status`` is None for an error
+    that was found without a call.
     """
 
     status: int | None
@@ -47,9 +51,9 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """429: nothing was done. ``scope`` is None where the message doesn't tell whose limit it was.
+    """429: Refer2 did nothing. ``scope`` is whose limit it was, None where the message doesn't say.
 
-    ``retry_after`` is in microseconds, None where the header is missing or can't be read.
+    ``retry_after`` is in microseconds; None where the header is missing or can't be read.
     """
 
     status: int
@@ -60,9 +64,9 @@ class Throttled:
 
 @dataclass(frozen=True, slots=True)
 class Halted:
-    """Nothing was done, and no job of the shop would fare better: its credential or the configuration is refused.
+    """Refer2 did nothing, and would do nothing for any job of the shop: it refuses its credential or configuration.
 
-    ``every_shop``: nor would a job of any shop with the same base URL and API version.
+    ``every_shop``: so it would for every shop with the same base URL and API version.
     """
 
     status: int
@@ -73,9 +77,10 @@ class Halted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Nothing was done, and the answer doesn't tell whether it is about this job or about its shop.
+    """Refer2 did nothing, and the answer doesn't say whether that is about this job or about its shop.
 
-    Mostly a page in place of Refer2's answer (3xx, or 4xx without an error id), by a proxy, a firewall, a wrong URL.
+    Mostly it is a page in place of Refer2's answer (3xx, or 4xx without an error id), from a proxy, a firewall or a
+    wrong URL. See :mod:`worker.scheduling.attribution` for how the two are told apart.
     """
 
     status: int
@@ -84,7 +89,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Nothing was done, and it may well work later: 5xx, or no connection came about."""
+    """Refer2 did nothing, and a later call may well work: 5xx, or no connection could be opened (``status`` None)."""
 
     status: int | None
     code: str
@@ -92,7 +97,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """The request went out and no readable answer came back: it may have been done."""
+    """The whole request was sent and no readable answer came back: the call may have been carried out."""
 
     status: int | None
     code: str
@@ -103,7 +108,7 @@ Verdict = Sent | Rejected | Throttled | Halted | Refused | Retry | Unknown
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The referral is among the customer's: a call whose outcome was unknown had been carried out."""
+    """The referral is among the customer's, so a call whose outcome was unknown was carried out."""
 
     status: int
     referral: Mapping[str, Any]
@@ -111,17 +116,18 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """The customer has no such referral: no call has been carried out."""
+    """The customer has no such referral, so no call was carried out."""
 
 
 Reading = Found | Missing | Rejected | Throttled | Halted | Refused | Retry | Unknown
-"""What reading a customer's referrals back came to; all but the first two found nothing out."""
+"""The outcomes of reading a customer's referrals back. Only the first two answer the question."""
 
+# Codes of ours, for calls that got no readable answer.
 _OWN_CODES = frozenset({"timeout", "connection", "connection_lost", "unreadable_answer"})
 
 
 def label_of(verdict: Verdict) -> str:
-    """The verdict's code as a metric label: a bounded set, whatever the outside world answers."""
+    """The verdict's code as a metric label: one of a bounded set, whatever a server answers."""
     if isinstance(verdict, Sent):
         return "ok"
     if verdict.code in DOCUMENTED_CODES or verdict.code in _OWN_CODES:

@@ -1,1 +1,1 @@
-"""What every connection has in common: TLS, and where it may do without."""
+"""What all connections have in common: TLS, where a connection may do without it, and how hosts are written."""

@@ -1,1 +1,1 @@
-"""The life of a worker process: how it is told to stop, and whom it ends with."""
+"""The life of a worker process: it stops on signals, and it ends with its parent."""
