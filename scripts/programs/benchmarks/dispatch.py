@@ -55,7 +55,7 @@ def measure(site: Site, contender: Contender, count: int) -> Round:
 
 
 def run(site: Site) -> Report:
-    """Some rounds of each, by turns, so that whatever else the machine does meets both."""
+    """Some rounds of each, by turns, so that the machine's other load affects both."""
     count, rounds = site.of(10_000, 2_000), site.of(3, 1)
     taken: dict[str, list[Round]] = {contender.name: [] for contender in CONTENDERS}
     for _ in range(rounds):

@@ -81,7 +81,7 @@ class Program:
 
 
 def usage(process: psutil.Process) -> Usage:
-    """The process's use of the processor, all threads together; the kernel tells it in hundredths of a second."""
+    """The process's CPU time, all threads together; the kernel counts it in hundredths of a second."""
     times = process.cpu_times()
     return Usage(time.monotonic(), times.user + times.system)
 

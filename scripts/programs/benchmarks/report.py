@@ -23,7 +23,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A measurement with a name. ``reading`` is the paragraph that tells how to read its figures."""
+    """A measurement with a name. ``reading`` is the paragraph that explains its figures."""
 
     name: str
     title: str

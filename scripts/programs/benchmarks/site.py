@@ -124,7 +124,7 @@ class Site:
 
 @dataclass(frozen=True)
 class Api:
-    """The sandbox as the receiving side tells of itself."""
+    """The sandbox, as it reports itself."""
 
     url: str
 

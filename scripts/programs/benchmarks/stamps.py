@@ -41,7 +41,7 @@ class Stamps:
 
 
 class Watch:
-    """The server's account of its own commands (``MONITOR``), as far as it tells of grants and answers."""
+    """The server's record of its own commands (``MONITOR``), as far as it shows grants and answers."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)

@@ -2,7 +2,7 @@
 
 It answers a call within 0.1 ms of CPU where the sandbox takes ten times as long, checks no token, and keeps when each
 call arrived. With a limit it judges by the sandbox's own throttle, but answers 429 at once instead of delaying first.
-It tells what it received under the sandbox's paths.
+It reports what it received under the sandbox's paths.
 """
 
 import argparse

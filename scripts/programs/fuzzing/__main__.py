@@ -1,4 +1,4 @@
-"""``scripts/bench fuzz``: run targets, tell what they found, keep the corpus small."""
+"""``scripts/bench fuzz``: run targets, report what they found, keep the corpus small."""
 
 import argparse
 import hashlib

@@ -38,7 +38,7 @@ def main() -> None:
             target.run(data)
             if time.process_time() - began > SLOW_SECONDS:
                 raise SlowError(f"{time.process_time() - began:.1f} s of CPU")
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is what is looked for
+        except Exception as error:  # noqa: BLE001 - any exception is a finding
             _keep(folder, data, error)
 
     # To merge, libFuzzer starts its program by name once more.

@@ -20,7 +20,7 @@ def documents() -> dict[str, str]:
     """Path in the repository to text.
 
     Raises:
-      LicenceError: a part's licence is not told, or may not be shipped.
+      LicenceError: a part's licence is unknown, or may not be shipped.
     """
     parts = shipped()
     group = ("--only-group", "build", "--no-emit-project", "--format", "requirements.txt", "--no-header")

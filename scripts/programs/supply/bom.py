@@ -22,7 +22,7 @@ def bom(parts: Sequence[Shipped]) -> str:
     """The SBOM as JSON. It names no time and no place, so that it changes only with what it lists.
 
     Raises:
-      LicenceError: a part's licence is not told, or may not be shipped.
+      LicenceError: a part's licence is unknown, or may not be shipped.
     """
     components = {one.name: _component(one) for one in parts}
     about = project()

@@ -13,7 +13,7 @@ ALLOWED = frozenset(
         "BSD-2-Clause",
         "BSD-3-Clause",
         "ISC",
-        "LGPL-3.0-or-later",  # Dramatiq: used as it comes, and whoever has the image may install another over it
+        "LGPL-3.0-or-later",  # Dramatiq: used unchanged, and a user of the image may install another over it
         "MIT",
         "MPL-2.0",  # certifi: its files are shipped unchanged
         "PSF-2.0",
@@ -35,14 +35,14 @@ _OLDER_NAMES = {
 
 
 class LicenceError(Exception):
-    """A part whose licence is not told, or may not be shipped."""
+    """A part whose licence is unknown, or may not be shipped."""
 
 
 def licence_of(installed: Distribution) -> str:
     """The SPDX expression of a distribution.
 
     Raises:
-      LicenceError: its metadata names none that can be told.
+      LicenceError: its metadata names no licence as SPDX.
     """
     fields = ("License-Expression", "License", "Classifier")
     names: list[str] = [name for field in fields for name in installed.metadata.get_all(field) or ()]
@@ -52,7 +52,7 @@ def licence_of(installed: Distribution) -> str:
         if not _licensing().validate(expression).errors:
             return expression
     raise LicenceError(
-        f"{installed.name}: its licence is not told as SPDX ({', '.join(names)[:200]!r}); "
+        f"{installed.name}: its metadata names no licence as SPDX ({', '.join(names)[:200]!r}); "
         "read it, then name it in scripts/programs/supply/licences.py"
     )
 
