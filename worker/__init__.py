@@ -14,31 +14,33 @@ from worker.model.job import KNOWN_CHANNELS, UNKNOWN_CHANNEL, Customer, Job
 
 __all__ = ["Customer", "Job", "publish"]
 
-MOST_TOLD = 20
-"""Unknown channels that one call of :func:`publish` warns of."""
+MOST_WARNED = 20
+"""Unknown channels that one call of :func:`publish` warns about."""
 
 
 def publish(
     jobs: Job | Iterable[Job], *, amqp_url: str | None = None, producer: str | None = None, timeout: float = 30.0
 ) -> int:
-    """Publish a job or several to RabbitMQ and return how many: all of them, each confirmed. Blocks until then.
+    """Publish one or several jobs to RabbitMQ and return how many. Blocks until RabbitMQ has confirmed each of them.
 
-    ``amqp_url`` defaults to ``REFERRALS_AMQP_URL``, and ``producer``, who publishes by an exchange of its own, to
-    ``REFERRALS_PRODUCER``; ``timeout`` is the longest wait in seconds without any confirm.
-    Publishing a job again is harmless: its id is made of its fields, and a job is called once. With
-    ``REFERRALS_REDIS_URL`` set they are counted for `referrals status`; a store out of reach delays that by half a
-    second, and the count is lost.
+    ``amqp_url`` defaults to ``REFERRALS_AMQP_URL``. ``producer`` is the name of a producer with an exchange of its own,
+    and defaults to ``REFERRALS_PRODUCER``. ``timeout`` is the longest wait in seconds without any confirm. May be
+    called from any thread; each call opens a connection of its own.
 
-    A channel that is unknown here is sent as it is, after a ``UserWarning``.
+    Publishing a job again is safe: its id is made from its fields, and a job that has its answer is not called again.
+    With ``REFERRALS_REDIS_URL`` the jobs are counted for `referrals status`; if the store is out of reach, that takes
+    half a second longer and the count is lost.
+
+    A channel that is unknown here is sent unchanged, after a ``UserWarning``.
 
     Raises:
       worker.errors.ConfigurationError: the URL or the producer's name can't be used.
       worker.errors.UnroutableError: a job's shop has no queue yet; jobs of other shops may have been published.
       worker.errors.AccessRefusedError: RabbitMQ's user may not publish so.
-      worker.errors.BrokerError: RabbitMQ is out of reach, refused a job or confirms nothing.
+      worker.errors.BrokerError: RabbitMQ is out of reach, refuses a job or confirms nothing.
       worker.errors.UsageError: a job's message is larger than a worker takes; those before it may have been published.
     """
-    # Imported when used: who only makes jobs needs neither pika nor an environment.
+    # Imported when used: a program that only builds jobs needs neither pika nor an environment.
     import structlog
 
     from worker import settings
@@ -54,16 +56,17 @@ def publish(
     # A job is itself iterable, field by field.
     several = [jobs] if isinstance(jobs, Job) else jobs
     name = producer if producer is not None else loaded.producer
-    told: set[str] = set()
+    warned: set[str] = set()
     publishing = Producer(parameters(url, name="referral-dispatch producer"), name=name, timeout=timeout)
     try:
         with publishing:
             for job in several:
-                if job.channel not in KNOWN_CHANNELS | told and len(told) < MOST_TOLD:
-                    told.add(job.channel)
+                if job.channel not in KNOWN_CHANNELS | warned and len(warned) < MOST_WARNED:
+                    warned.add(job.channel)
                     warnings.warn(UNKNOWN_CHANNEL.format(quoting.word(job.channel)), stacklevel=2)
                 publishing.send(job)
     finally:
+        # Also after an error: confirmed jobs are in RabbitMQ and will be called.
         problem = tally(loaded, {key: {"published": count} for key, count in publishing.counted.items()})
         if problem is not None:
             structlog.get_logger(__name__).warning("tally_failed", problem=str(problem))

@@ -1,6 +1,6 @@
-"""The entry of the dramatiq command: ``dramatiq worker.actors --processes 1``, or `referrals work` around it.
+"""The entry point of the dramatiq command: ``dramatiq worker.actors --processes 1``, which `referrals work` runs.
 
-The one module that reads the environment and builds things when it is imported, since that is what Dramatiq's worker
+The one module that reads the environment and builds things on import, because that is all that Dramatiq's worker
 processes do with it.
 """
 
@@ -18,7 +18,7 @@ def _build() -> dramatiq.Broker:
         loaded = settings.load()
         logs.configure(loaded.log_level, loaded.log_format)
         metrics_folder.shared_metrics_of_parent()
-        # Only now: see worker.telemetry.metrics.
+        # Imported only now, since it imports prometheus_client: see worker.telemetry.metrics.
         from worker.app import build_worker
 
         return build_worker(loaded).broker

@@ -1,9 +1,9 @@
-"""Files and folders of ours alone: the one place that opens what holds customers' addresses.
+"""Opens files and folders that belong to this user alone: everything that holds customers' addresses.
 
-Whoever may write to the folder may plant something under the name that we are about to use: a link to a file of ours
-or of the system's, a pipe, a device, a file of their own that they can go on reading. So the last component of a path
-is never followed, what was opened is looked at before a byte is written or cut off, and what isn't a regular file of
-this user's, under this one name, is refused. Folders on the way may be links: they are for the system to guard.
+Anybody who may write to the folder can plant something under the name that we are about to use: a link to another
+file of ours or of the system, a pipe, a device, or a file of their own that they can keep reading. So the last
+component of a path is never followed. What was opened is checked before a byte is written or cut off, and anything but
+a regular file of this user, with this one name, is refused. Folders on the way may be links; the system guards them.
 """
 
 import errno
@@ -19,25 +19,27 @@ from worker.errors import InputError, UsageError
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _CAREFULLY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-"""A pipe without a reader must not hold us up, a terminal not become ours."""
+"""Opening must not wait for a pipe's reader, and must not make a terminal ours."""
 
 
 def private_opener(path: str, flags: int, folder: int | None = None) -> int:
-    """The ``opener`` of files that only their owner may read: a new one is made so, one of ours that others may read
-    is tightened first. With ``folder``, a descriptor of :func:`opened_folder`, the name alone counts.
+    """An ``opener`` for files that only their owner may read.
+
+    A new file is created with such rights. An existing file of ours that others may read gets them first. With
+    ``folder``, a descriptor of :func:`opened_folder`, only the path's last component is used.
 
     Raises:
-      UsageError: what is there is a link, no regular file, another user's, or has a second name (a hard link); or its
-        rights can't be tightened, as on a file system that keeps none.
+      UsageError: the path is a link, not a regular file, another user's, or has a second name (a hard link); or its
+        rights can't be changed, as on a file system that keeps none.
       OSError: as ``os.open``.
     """
     try:
-        # Cut off only what has been looked at.
+        # Without O_TRUNC: the file is checked before anything of it is cut off.
         file = os.open(
             path if folder is None else Path(path).name, flags & ~os.O_TRUNC | _CAREFULLY, 0o600, dir_fd=folder
         )
     except OSError as error:
-        # EMLINK is what BSD says of a link; ENXIO is a pipe without a reader, or a socket.
+        # EMLINK is BSD's error for a link. ENXIO is a pipe without a reader, or a socket.
         if error.errno in (errno.ELOOP, errno.EMLINK):
             raise _refused(path, "is a symbolic link") from None
         if error.errno in (errno.ENXIO, errno.ENODEV):
@@ -56,17 +58,19 @@ def private_opener(path: str, flags: int, folder: int | None = None) -> int:
 
 
 def open_problem(path: Path, error: OSError) -> str:
-    """Which file can't be opened, and why; where its folder is missing, that folder."""
+    """Which file can't be opened and why, for an error; if its folder is missing, which folder."""
     if isinstance(error, FileNotFoundError) and not path.parent.is_dir():
         return f"{path.parent}: there is no such folder for {path.name}"
     return f"{path}: {error.strerror}"
 
 
 def lock(file: IO[Any], path: Path) -> bool:
-    """Lock a file against other processes for as long as it is open; False where another one has locked it.
+    """Lock a file against other processes for as long as it is open; False if another process has locked it.
+
+    Doesn't wait.
 
     Raises:
-      InputError: its file system keeps no locks.
+      InputError: the file system has no locks.
     """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -81,7 +85,7 @@ def lock(file: IO[Any], path: Path) -> bool:
 
 
 def is_own_file(path: Path, folder: int | None = None) -> bool:
-    """Whether there is a file of ours at the path; one that isn't ours is not to be removed or replaced.
+    """Whether there is a file of ours at the path. A file that isn't ours must not be removed or replaced.
 
     Raises:
       UsageError: as :func:`private_opener`.
@@ -97,7 +101,7 @@ def is_own_file(path: Path, folder: int | None = None) -> bool:
 
 @contextmanager
 def opened_folder(path: Path) -> Iterator[int]:
-    """A descriptor of the folder that the path is in: it stays the same folder whatever its name comes to mean."""
+    """A descriptor of the path's folder. It means the same folder even after its name is given to another one."""
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield folder
@@ -106,11 +110,12 @@ def opened_folder(path: Path) -> Iterator[int]:
 
 
 def private_folder(path: Path) -> None:
-    """Make a folder that this user alone may enter, or see that the one that is there is such a one.
+    """Create a folder that this user alone may enter, or check an existing one and set its rights.
 
     Raises:
-      OSError: it can't be made, or what is there is a link or no folder (ENOTDIR, ELOOP), or another user's (EPERM).
+      OSError: it can't be created, or the path is a link or no folder (ENOTDIR, ELOOP), or another user's (EPERM).
     """
+    # Opened without following a link, and then changed by its descriptor, so that nothing can be put there in between.
     path.mkdir(mode=0o700, exist_ok=True)
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
@@ -128,6 +133,7 @@ def _check(path: str, found: os.stat_result) -> None:
         raise _refused(path, "is not a regular file")
     if found.st_uid != os.geteuid():
         raise _refused(path, "belongs to another user")
+    # Under a second name in another folder somebody else may be able to read what we write.
     if found.st_nlink > 1:
         raise _refused(path, "has a second name (a hard link)")
 
@@ -140,7 +146,7 @@ def _tighten(path: str, file: int) -> None:
         os.fchmod(file, stat.S_IMODE(mode) & ~_OTHERS)
     except OSError as error:
         raise _refused(path, f"can be read by others, and its rights can't be changed ({error.strerror})") from None
-    # Some file systems take the call and keep no rights.
+    # Some file systems accept the call and keep no rights.
     if os.fstat(file).st_mode & _OTHERS:
         raise _refused(path, "can be read by others on this file system, which keeps no access rights")
 

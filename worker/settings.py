@@ -1,4 +1,4 @@
-"""Settings of a process, from ``REFERRALS_*`` environment variables. What differs per shop is in the shops file."""
+"""The settings of a process, from ``REFERRALS_*`` environment variables. The shops file has what differs per shop."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -19,20 +19,21 @@ from worker.text.masking import hide, mask
 PREFIX = "REFERRALS_"
 
 _SERVICE_LINK = re.compile(r"(?:tcp|udp|sctp)://[0-9a-fA-F.:\[\]]+:\d+")
+"""What Kubernetes puts into ``<SERVICE>_PORT``. A Service `referrals-metrics` would set our metrics port."""
 
 _HOST = re.compile(r"[a-z0-9_:](?:[a-z0-9_.:%-]{0,253}[a-z0-9_])?")
 
 SERVER_DELAY_SECONDS = 5.0
-"""How long Refer2 itself holds back a call that is over a limit before it answers (public API pages, read 2026-11)."""
+"""How long Refer2 holds back a call over a limit before it answers (public API pages, read 2026-11)."""
 
 
 def urls_of(value: str) -> list[str]:
-    """The URLs of a setting that takes several, separated by commas; a password may hold a comma too."""
+    """The URLs of a setting with several, separated by commas. A comma in a password doesn't separate."""
     return re.split(r"\s*,\s*(?=[a-z]+://)", value.strip())
 
 
 def _text(value: SecretStr) -> SecretStr:
-    # Bytes in the environment that are no text come as halves of pairs, which nothing that takes a secret can write.
+    # Bytes that are no text come from the environment as lone surrogates, which can't be written to any connection.
     try:
         value.get_secret_value().encode()
     except UnicodeEncodeError:
@@ -53,7 +54,8 @@ def _url(*schemes: str, several: bool = False) -> AfterValidator:
         try:
             parts = urlsplit(url)
             placed = parts.path if parts.scheme == "unix" else parts.hostname
-            # What follows a password's unescaped / ? or # is none of the host's, and would be shown as if it were.
+            # An unescaped / ? or # in a password ends the host for the parser. The rest of the password would then be
+            # in the path, and be shown in errors.
             if parts.scheme != "unix" and "@" in parts.path + parts.query + parts.fragment:
                 return False
             return parts.scheme in schemes and bool(placed) and parts.port != 0
@@ -75,9 +77,9 @@ def _http(value: str) -> str:
         parts = urlsplit(value)
         placed = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        # Its words quote the host.
+        # The parser's own error would quote the host.
         placed = False
-    # A password or a key in it would be shown wherever the place is.
+    # This URL is shown in errors and in `status`, so it must not hold a password or a key.
     if not placed or re.search(r"[@?#\s]", value):
         raise ValueError("is not a URL like http://host:15692, without user, password and query")
     return value
@@ -101,7 +103,7 @@ def _existing(path: Path) -> Path:
     try:
         there = path.is_file()
     except OSError:
-        # Longer than any path can be, or in a folder that may not be read.
+        # The path is too long, or its folder may not be read.
         there = False
     if not there:
         raise ValueError("names no file; give the path of a PEM file, or unset it to trust the public authorities")
@@ -122,7 +124,10 @@ PatientSeconds = Annotated[Seconds, AfterValidator(_beyond_server_delay)]
 
 
 class Settings(BaseSettings):
-    """One process's settings; each field is the variable ``REFERRALS_<NAME>``. URLs are masked: they hold passwords."""
+    """The settings of one process. Each field is the variable ``REFERRALS_<NAME>``. Frozen, so any thread may read it.
+
+    URLs with passwords are :class:`SecretStr`, which no log shows. docs/configuration.md is made from the descriptions.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
@@ -130,24 +135,23 @@ class Settings(BaseSettings):
 
     amqp_url: Annotated[SecretStr, _url("amqp", "amqps", several=True)] = Field(
         default=SecretStr("amqp://guest:guest@127.0.0.1:5672/%2f"),
-        description="RabbitMQ, with user, password and virtual host; the nodes of a cluster separated by commas.",
+        description="RabbitMQ, with user, password and virtual host. The nodes of a cluster are separated by commas.",
     )
     redis_url: Annotated[SecretStr, _url("redis", "rediss", "unix")] | None = Field(
         default=None,
-        description="Redis or Valkey for limits and ledger shared by several processes; unset: this process's memory.",
+        description="Redis or Valkey for the limits and ledger that processes share; unset: this process's memory.",
     )
-    shops: Path = Field(default=Path("shops.toml"), description="The shops file (TOML); re-read when it changes.")
+    shops: Path = Field(default=Path("shops.toml"), description="The shops file (TOML); read again when it changes.")
     metrics_host: Annotated[str, AfterValidator(_address)] = Field(
         default="127.0.0.1",
-        description="Address of this machine on which the metrics are served; `::` is every one, of IPv4 too, as the "
-        "image has it.",
+        description="Address on which the metrics are served; `::` is every address, of IPv4 too, as set in the image.",
     )
     metrics_port: int = Field(default=9191, ge=1, le=65535, description="Port of `/metrics`, `/livez` and `/readyz`.")
     metrics_shops: int = Field(
         default=1000,
         ge=0,
         le=100_000,
-        description="Shops with a `shop` label of their own in `/metrics`, the fastest first; the rest is `_other`.",
+        description="Shops with a `shop` label of their own in `/metrics`, the fastest first; the others are `_other`.",
     )
     rabbitmq_metrics_url: Annotated[str, AfterValidator(_http)] | None = Field(
         default=None,
@@ -155,60 +159,62 @@ class Settings(BaseSettings):
     )
     rabbitmq_management_url: Annotated[str, AfterValidator(_http)] | None = Field(
         default=None,
-        description="RabbitMQ's management API, where policies that lose messages are noticed, with AMQP's user, who "
-        "needs the tag `management`; unset: port 15672 of a broker on this machine, and nobody elsewhere.",
+        description="RabbitMQ's management API, which is asked for policies that lose messages, as AMQP's user, who "
+        "needs the tag `management`; unset: port 15672 of a broker on this machine, and none for other brokers.",
     )
     http_proxy: Annotated[SecretStr, _url("http", "https"), AfterValidator(_proxy)] | None = Field(
         default=None,
-        description="Proxy for the calls to Refer2, but for those to this machine; `HTTP_PROXY` and the like are not "
+        description="Proxy for the calls to Refer2, except calls to this machine; `HTTP_PROXY` and the like are not "
         "read.",
     )
     ca_file: Annotated[Path, AfterValidator(_existing)] | None = Field(
         default=None,
-        description="PEM file of the authorities to trust for Refer2's certificate; unset: the public ones.",
+        description="PEM file of the authorities that may sign Refer2's certificate; unset: the public ones.",
     )
     allow_plaintext: Annotated[str, AfterValidator(_hosts)] = Field(
         default="",
-        description="Hosts, separated by commas, that may be reached by plain `amqp`, `redis` or `http` though they "
-        "are outside of this machine and its cluster; each is logged as `plaintext_allowed`.",
+        description="Hosts, separated by commas, that may be reached by plain `amqp`, `redis` or `http` although they "
+        "are outside this machine and its cluster; each is logged as `plaintext_allowed`.",
     )
     connect_timeout_seconds: Seconds = Field(
         default=3.05, description="Longest wait for a connection to one address of Refer2, and for its TLS handshake."
     )
     read_timeout_seconds: PatientSeconds = Field(
-        default=12.0, description="Longest silence of Refer2 within an answer; above its own 5 s delay."
+        default=12.0, description="Longest silence of Refer2 during an answer; must be above Refer2's own delay of 5 s."
     )
     call_deadline_seconds: PatientSeconds = Field(
-        default=20.0, description="Longest whole call, an answer that drips included; above Refer2's own 5 s delay."
+        default=20.0,
+        description="Longest whole call, also if the answer comes in drips; must be above Refer2's own delay of 5 s.",
     )
     retention_days: int = Field(
         default=30,
         ge=1,
         le=366,
-        description="How long the ledger remembers a finished job, at least; a copy that comes later is called again.",
+        description="Least time that the ledger remembers a finished job. A copy that comes later is called again.",
     )
     producer: Annotated[str, Field(pattern=f"^{SLUG.pattern}$")] | None = Field(
         default=None,
-        description="Who publishes: by the exchange `referrals.from.<name>`, for shops that name it in `producers`; "
-        "unset: by `referrals`, for every shop.",
+        description="Name of the producer, which publishes through the exchange `referrals.from.<name>` for shops that "
+        "list it in `producers`; unset: through `referrals`, for every shop.",
     )
     prefetch: int = Field(
-        default=16, ge=1, le=1000, description="Unacknowledged messages that RabbitMQ hands out per shop and process."
+        default=16, ge=1, le=1000, description="Unacknowledged messages that RabbitMQ delivers per shop and process."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        default="INFO", description="Least severe log line that is written."
+        default="INFO", description="Lowest level of the log lines that are written."
     )
     log_format: Literal["json", "console"] = Field(
-        default="json", description="One JSON object a line, or lines for a person's eyes."
+        default="json", description="One JSON object per line, or lines for a person."
     )
     log_key: Annotated[SecretStr, Field(min_length=16), AfterValidator(_text)] | None = Field(
         default=None,
-        description="Key of the hashes that stand for addresses in logs; unset: random, another one in each process.",
+        description="Key of the hashes that stand for addresses in logs; unset: a random key in each process.",
     )
 
     @model_validator(mode="before")
     @classmethod
     def _as_other_systems_write(cls, variables: dict[str, Any]) -> dict[str, Any]:
+        # Editors and `--env-file` leave a CR at the end of a value, and a variable that is empty after that is unset.
         read = {}
         for name, value in variables.items():
             plain = without_line_end(value) if isinstance(value, str) else value
@@ -225,15 +231,15 @@ class Settings(BaseSettings):
 
     @property
     def plaintext_hosts(self) -> frozenset[str]:
-        """Those of ``allow_plaintext``."""
+        """The hosts of ``allow_plaintext``."""
         return frozenset(self.allow_plaintext.split(",")) - {""}
 
     def exposed_hosts(self) -> list[tuple[str, str]]:
-        """Setting and host of each URL that leads out of this machine and its cluster without TLS, as is allowed."""
+        """Variable and host of each URL that leaves this machine and its cluster without TLS."""
         return [(name, host) for name, url in self.urls() if (host := plaintext.exposed_host(url)) is not None]
 
     def urls(self) -> Iterator[tuple[str, str]]:
-        """Setting and URL of each that is set; they hold passwords."""
+        """Variable and URL of each URL that is set. They hold passwords."""
         for field in ("amqp_url", "redis_url", "http_proxy"):
             value: SecretStr | None = getattr(self, field)
             for url in urls_of(value.get_secret_value()) if value is not None else ():
@@ -242,6 +248,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _plaintext_is_asked_for(self) -> "Settings":
         management = self.rabbitmq_management_url
+        # It is not among the URLs with passwords, but AMQP's user and password are sent to it.
         asked = [(f"{PREFIX}RABBITMQ_MANAGEMENT_URL", management)] if management is not None else []
         for name, url in [*self.urls(), *asked]:
             try:
@@ -261,19 +268,19 @@ class Settings(BaseSettings):
 
 
 def load() -> Settings:
-    """The settings of the environment as it is now; their secrets appear in no log line and no error from then on.
+    """The settings of the current environment. From now on their secrets are masked in every log line and error.
 
     Raises:
-      ConfigurationError: a variable can't be used; the line names it but not its value, which may be a secret.
+      ConfigurationError: a variable can't be used. The error names the variable but not its value, which may be secret.
     """
     return _checked(Settings)
 
 
 def with_amqp_url(loaded: Settings, amqp_url: str) -> Settings:
-    """The settings with another ``amqp_url``, which is checked as if the environment had named it.
+    """The settings with another ``amqp_url``, which is checked like the variable.
 
     Raises:
-      ConfigurationError: it can't be used.
+      ConfigurationError: the URL can't be used.
     """
     return _checked(lambda: Settings.model_validate(loaded.model_dump() | {"amqp_url": amqp_url}))
 

@@ -30,7 +30,7 @@ def interleave(jobs: Iterable[T], window: int = WINDOW, *, who: Callable[[T], Sh
         order = _arranged([who(job) for job in batch])
         batch = [batch[index] for index in reversed(order)]
         while batch:
-            yield batch.pop()  # frees each job as it is taken: the consumer may take hours for a window
+            yield batch.pop()  # frees each job as it is taken: a slow consumer must not hold the whole window
 
 
 def _arranged(whose: Sequence[ShopCustomer]) -> list[int]:

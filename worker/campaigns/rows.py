@@ -81,7 +81,7 @@ class RowRules:
 
     def judge(self, path: Path, line: int, values: Values) -> DraftJob | RejectReason:
         """The row as a draft of a job, or the reason why it can't be one; ``path`` and ``line`` are for warnings."""
-        # Consent first: of a person who didn't consent nothing else is looked at or reported.
+        # Consent first: a row without it is not looked at any further.
         if not self._consent.given(values.consent):
             return "no_consent"
         own: Sequence[str] = values[:-1]

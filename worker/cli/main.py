@@ -104,6 +104,7 @@ def main() -> None:
         print(f"referrals: {error}", file=sys.stderr)  # noqa: T201 - the one line that explains the failure
         sys.exit(error.exit_code)
     except BrokenPipeError:
-        # The reader of our output is gone (`| head`). Python would print a traceback as it closes stderr.
+        # The reader of our output is gone (`| head`). With stderr closed, Python can't report that once more as it
+        # exits.
         sys.stderr.close()
         sys.exit(1)

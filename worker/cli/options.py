@@ -109,7 +109,7 @@ def import_options(
     Raises:
       UsageError: a value can't be used.
     """
-    # A campaign is cancelled and counted by its name, so one must be there, and look like what it is.
+    # A campaign is cancelled and counted by its name, so it needs one that people can read and type.
     if canonical(campaign) is None:
         raise UsageError("--campaign: is blank; a campaign needs a name, by which it can be cancelled")
     if not is_plain(campaign):

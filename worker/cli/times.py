@@ -44,7 +44,7 @@ def _time(text: str, option: str, now: datetime, direction: int) -> datetime:
             f"{option} {text}: is neither a duration such as 90m, 2h or 3d nor a time such as 2026-12-01T18:00:00Z"
         ) from None
     if time.tzinfo is None:
-        # Nobody knows whose time is meant, and some hours decide whether people are called at night.
+        # Without a zone the same text would mean another instant on another machine.
         in_utc = time.strftime("%Y-%m-%dT%H:%M:%SZ")
         if _is_day(text):
             raise UsageError(f"{option} {text}: has no time of day; write {in_utc} for the start of that day in UTC")

@@ -1,8 +1,9 @@
-"""E-mail addresses: whether a text is one, and how it is spelled, without DNS and at the speed of a row.
+"""E-mail addresses: whether a text is one, and its normal spelling. Pure: no DNS.
 
 One mailbox can be written in several ways: in full-width letters, with an ideographic full stop, with a domain in
-Unicode or in ASCII. It is one customer, so it has one spelling, in the call as in the job's id. What is an address is
-said by email-validator, which keeps to RFC 5321 and 6531: ``a..b@docomo.ne.jp``, which exists all the same, is none.
+Unicode or in ASCII. It belongs to one customer, so it gets one spelling, in the call and in the job's id.
+email-validator decides what an address is. It follows RFC 5321 and 6531, so ``a..b@docomo.ne.jp`` is refused although
+such mailboxes exist.
 """
 
 import re
@@ -16,18 +17,19 @@ _ATOM = r"[A-Za-z0-9_!#$%&'*+\-/=?^`{|}~]+"
 _PLAIN = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@([A-Za-z0-9.\-]+)")
 _WIDTHS = ("<wide>", "<narrow>")
 _VARIATION = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
-"""They choose between two drawings of the character before them and are no part of a name."""
+"""Variation selectors. They choose between two drawings of a character and are no part of a name."""
 
 
 def normalized_email(text: str) -> str | None:
-    """The address as it is sent; None where the text is none. Blocks for nothing.
+    """The address in its normal spelling; None if the text is no address.
 
-    One in ASCII stays as it is, case included. In others letters have their usual width, the local part is in NFC, and
-    the domain, by IDNA's rules (UTS 46), in ASCII: so browsers and mail servers pass it on, and so shops know it.
+    An ASCII address stays unchanged, with its case. In other addresses letters get their usual width, the local part is
+    in NFC, and the domain is in ASCII by IDNA's rules (UTS 46): that is how browsers and mail servers send it, and how
+    shops know it.
 
-    Plain ASCII addresses, which nearly all are, need email-validator's 35 µs once per domain only: there the local part
-    is right if it is a dot-atom, and the domain's answer doesn't depend on it; with an `xn--` the bound on the length
-    would, for it counts the characters that stands for. Tests hold the two ways against each other.
+    email-validator takes 35 µs. Nearly all addresses are plain ASCII, and for these it is called only once per domain:
+    the local part is right if it is a dot-atom, and the domain's answer doesn't depend on it. A domain with `xn--` is
+    an exception, since the bound on the length counts the characters that it stands for. A test compares both ways.
     """
     if len(text) > _LONGEST:
         return None
@@ -53,6 +55,7 @@ def _of_usual_width(character: str) -> str:
     return unicodedata.normalize("NFKC", character) if decomposition.startswith(_WIDTHS) else character
 
 
+# An export has few domains among many addresses.
 @lru_cache(maxsize=4096)
 def _takes_domain(domain: str) -> bool:
     return _validated(f"a@{domain}") is not None

@@ -1,27 +1,28 @@
-"""What tells results of the built-in emulator of Refer2 from results of Refer2, whichever way they came.
+"""Tells results of the built-in emulator from results of Refer2, in whatever file or queue they are. Pure.
 
-The emulator marks its own answers, so that the mark is in every file and on every screen that they reach: its links
-lead to a name that can't exist, and its texts begin with a word that Refer2's don't.
+The emulator marks its answers, so that the mark is in every file and on every screen that they reach: its links lead to
+a name that can't exist, and its texts start with a word that Refer2's don't have.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 LINKS = "https://sandbox.invalid/"
-"""What each link of the emulator begins with. RFC 2606 keeps the domain from ever being anybody's."""
+"""The start of each link of the emulator. RFC 2606 reserves the domain, so it never belongs to anybody."""
 
 EARLIER_LINKS = "https://shop.example.com/"
-"""The same of an earlier emulator, whose files are still about."""
+"""The start of the links of an earlier emulator, whose files still exist."""
 
 TEXTS = "SANDBOX: "
-"""What each message of the emulator begins with."""
+"""The start of each message of the emulator."""
 
 SHOP = "sandbox-shop"
-"""A shop that is meant for nothing else, where none is named."""
+"""The shop of a rehearsal that names none."""
 
 
 def is_rehearsed(result: Mapping[str, Any]) -> bool:
-    """Whether the emulator gave this result (its parsed JSON); False also where nothing answered at all."""
+    """Whether this result, given as its parsed JSON, comes from the emulator; False if nothing answered at all."""
+    # Errors have no link, and some answers no text, so either mark is enough.
     referral, message = result.get("referral"), result.get("message")
     link = referral.get("link") if isinstance(referral, dict) else None
     return (isinstance(link, str) and link.startswith((LINKS, EARLIER_LINKS))) or (

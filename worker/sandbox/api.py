@@ -1,4 +1,7 @@
-"""The emulator's HTTP side: Refer2 and its neighbours as an aiohttp application."""
+"""The emulator's HTTP side: Refer2 and its neighbours as an aiohttp application.
+
+All handlers run on one event loop, in one thread, so their state needs no locks.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,20 +18,21 @@ from worker.sandbox.config import SandboxConfig
 from worker.sandbox.customers import Directory, Identity, identify
 from worker.sandbox.faults import lose_answer, page
 from worker.sandbox.misbehaviour import Behaviour, Misbehaviour
-from worker.sandbox.referrals import ReferralBook, read_target
+from worker.sandbox.referrals import ReferralBook, read_channel
 from worker.sandbox.responses import RefusedError, encode, json_response
 from worker.sandbox.throttle import Throttle
 from worker.sandbox.tokens import Credentials, Token
 from worker.text.bounds import MESSAGE, loads
 
 CALL_LOG: web.AppKey[CallLog] = web.AppKey("call_log", CallLog)
-"""Where an application keeps its record of calls."""
+"""The key under which an application keeps its record of calls."""
 
 
 def create_app(config: SandboxConfig, clock: Clock) -> web.Application:
-    """The emulator as an application; serve it with ``handler_cancellation`` so that callers may give up.
+    """The emulator as an application. It must be served with ``handler_cancellation``, so that callers may give up.
 
-    Its start raises InputError where the log file can't be written.
+    Raises, at its start:
+      InputError: the log file can't be written.
     """
     log = CallLog(config.keep_calls)
     api = _Api(config, clock, log)
@@ -85,9 +89,11 @@ class _Api:
             self._log.end(draft, error.status, f"http_{error.status}")
             raise
         except asyncio.CancelledError:
+            # The caller hung up. A held call that nobody waits for must not stay in progress for ever.
             self._log.end(draft, None, "abandoned")
             raise
 
+    # A call with a bad token is refused before it is counted by the limits. Its own fields are checked last.
     async def _refer(self, request: web.Request, draft: OpenCall) -> web.StreamResponse:
         token = self._authorize(request, draft.arrived_at)
         draft.key_id, draft.subject = token.key_id, token.subject
@@ -101,7 +107,7 @@ class _Api:
             self._log.end(draft, behaviour.status, f"http_{behaviour.status}")
             return page(behaviour.status, behaviour.retry_after)
         self._directory.check(identity)
-        channel, destination = read_target(body)
+        channel, destination = read_channel(body)
         if behaviour is not None:
             return await self._misbehave(request, draft, behaviour, identity)
         answer = self._make(token.shop, identity, channel, destination)
@@ -122,9 +128,10 @@ class _Api:
     async def _misbehave(
         self, request: web.Request, draft: OpenCall, behaviour: Behaviour, identity: Identity
     ) -> web.StreamResponse:
+        # A caller whose answer gets lost can't tell whether the referral was made. So both must be testable.
         answer = b'{"message":"nothing was done"}'
         if behaviour.performed:
-            answer = self._make(draft.shop, identity, *read_target(draft.body or {}))
+            answer = self._make(draft.shop, identity, *read_channel(draft.body or {}))
         unanswered = behaviour.kind in ("timeout", "reset")
         self._log.end(draft, None if unanswered else 200, behaviour.kind)
         return await lose_answer(request, behaviour.kind, answer, self._stopping)
@@ -146,6 +153,7 @@ class _Api:
             self._directory.check(identity)
         except RefusedError as refused:
             return refused.response()
+        # As the vendor's: only a shop token that asks for it sees addresses, which is why `verify` needs a shop token.
         masked = token.customer is not None or query.get("deanonymize") is not True
         found = self._book.of(token.shop, identity.key)
         return json_response(encode({"referrals": [referral.document(masked=masked) for referral in found]}))
@@ -175,12 +183,13 @@ class _Api:
         return RefusedError(400, "invalid_global_api_version", "there is no such API version")
 
     async def _hold(self, throttle: Throttle | None, shop: str, identity: Identity) -> float:
-        """Hold a call over its limits back; returns for how many seconds."""
+        """Hold back a call that is over its limits, as Refer2 does; returns for how many seconds."""
         if throttle is None:
             return 0.0
         now = self._clock.now()
         seconds = (throttle.admit(shop, identity.key, now) - now) / SECOND
         if seconds > 0:
+            # The wait ends early only if the sandbox stops; otherwise the time-out is the normal end.
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._stopping.wait()

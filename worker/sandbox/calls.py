@@ -1,4 +1,4 @@
-"""The receiving side's record: every Refer2 call that arrived and how it was answered."""
+"""The record of the receiving side: every Refer2 call that arrived, and how it was answered."""
 
 import threading
 from collections import Counter, deque
@@ -15,12 +15,12 @@ OK = "ok"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call; ``number`` counts arrivals from 1, ``arrived_at`` is in microseconds since the epoch.
+    """One call. ``number`` counts arrivals from 1; ``arrived_at`` is in microseconds since the epoch.
 
-    ``status`` is None where no answer was given at all. ``code`` is ``ok``, the error id, or what was done to the
-    call: ``http_<status>`` for a page, ``timeout``, ``reset``, ``truncated``, ``not_json``, ``no_referral``, or
-    ``abandoned`` where the caller went away while it was held back. ``key_id`` and ``subject`` are None where the
-    token wasn't valid, ``body`` where it was never read or is not a JSON object.
+    ``status`` is None if no answer was given. ``code`` is ``ok``, the error id, or what was done to the call:
+    ``http_<status>`` for a page, ``timeout``, ``reset``, ``truncated``, ``not_json``, ``no_referral``, or ``abandoned``
+    if the caller hung up while the call was held back. ``key_id`` and ``subject`` are None if the token wasn't valid;
+    ``body`` is None if it was never read or is not a JSON object.
     """
 
     number: int
@@ -37,7 +37,7 @@ class Call:
 
 @dataclass(slots=True)
 class OpenCall:
-    """A call that is being answered."""
+    """A call that is not answered yet. Handlers fill it in as they learn more."""
 
     number: int
     arrived_at: int
@@ -51,7 +51,7 @@ class OpenCall:
 
 
 class CallLog:
-    """Keeps the latest calls and counts all of them. Safe to read from any thread."""
+    """Keeps the latest calls and counts all of them. Written by the event loop; may be read from any thread."""
 
     def __init__(self, keep: int) -> None:
         self._lock = threading.Lock()
@@ -62,11 +62,11 @@ class CallLog:
         self._file: TextIO | None = None
 
     def open(self, path: Path) -> None:
-        """Append each call to a file from now on, one JSON object a line, flushed with each.
+        """Append each call to a file from now on, as one JSON object per line. Each line is flushed.
 
         Raises:
           InputError: the file can't be opened for writing.
-          UsageError: it is no file of ours, see :func:`~worker.private_files.private_opener`.
+          UsageError: :func:`~worker.private_files.private_opener` refuses it.
         """
         try:
             self._file = open(path, "a", buffering=1, encoding="ascii", opener=private_opener)  # noqa: SIM115 - close() closes it
@@ -78,12 +78,13 @@ class CallLog:
             self._file.close()
             self._file = None
 
+    # Called on the event loop alone, so the counters need no lock.
     def begin(self, arrived_at: int, shop: str, version: str) -> OpenCall:
         self._arrived += 1
         return OpenCall(self._arrived, arrived_at, shop, version)
 
     def end(self, draft: OpenCall, status: int | None, code: str) -> None:
-        """Record how the call was answered; what is said of it later counts no more."""
+        """Record how the call was answered. Only the first report counts: a cut connection may be reported twice."""
         if draft.closed:
             return
         draft.closed = True
@@ -108,21 +109,21 @@ class CallLog:
 
     @property
     def in_progress(self) -> int:
-        """How many calls have arrived of which nothing is recorded yet; most of them are held back by a limit."""
+        """How many calls are not answered yet. Most of them are held back by a limit."""
         return self._arrived - self._answered
 
     def calls(self) -> list[Call]:
-        """The latest answered calls in the order of their arrival."""
+        """The latest answered calls, in the order in which they arrived."""
         with self._lock:
             latest = list(self._latest)
         return sorted(latest, key=lambda call: call.number)
 
     def lines(self) -> str:
-        """The same as lines of JSON."""
+        """The latest answered calls, one JSON object per line."""
         return "".join(_line(call) for call in self.calls())
 
     def summary(self) -> dict[str, dict[str, int]]:
-        """How many calls were answered, by shop and code."""
+        """The number of answered calls by shop and code."""
         with self._lock:
             counts = sorted(self._counts.items())
         summary: dict[str, dict[str, int]] = {}

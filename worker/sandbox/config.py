@@ -1,4 +1,4 @@
-"""What a sandbox is told before it starts."""
+"""The settings of a sandbox, and the vendor's limits."""
 
 import math
 from collections.abc import Mapping
@@ -13,9 +13,10 @@ from worker.sandbox.misbehaviour import Behaviour
 
 SANDBOX_KEY_ID = "sandbox"
 SANDBOX_SECRET = "sandbox-secret-that-protects-nothing-0123456789"  # noqa: S105 - public on purpose
-"""The credential of every shop of a sandbox that was given no shops."""
+"""The credential of every shop, if the sandbox is given no shops."""
 
 _SHORTEST_SECRET = 32
+"""Bytes: for HS256, RFC 7518 asks for a key at least as long as the hash."""
 
 
 def make_limits(
@@ -26,9 +27,9 @@ def make_limits(
     customer_per_day: int = 200,
     resets_at: int = 0,
 ) -> ShopLimits:
-    """The four limits, by default the vendor's initial ones; each bucket's burst is its rate.
+    """The four limits, by default the vendor's initial ones. The burst of each bucket is its rate.
 
-    ``resets_at`` is microseconds after midnight UTC.
+    ``resets_at`` is in microseconds after midnight UTC.
     """
     return ShopLimits(
         shop=Rate.per_second(per_second, math.floor(per_second)),
@@ -40,50 +41,48 @@ def make_limits(
 
 
 VENDOR_LIMITS = make_limits()
-"""The vendor's initial limits of writes (public API pages, read 2026-11)."""
+"""The vendor's initial limits for writes (public API pages, read 2026-11)."""
 
 VENDOR_READ_LIMITS = make_limits(per_second=SECOND, per_day=10**12, customer_per_day=1000)
-"""The vendor's limits of reads, which are per customer only: 2 a second and 1,000 a day."""
+"""The vendor's limits for reads. They are per customer only, 2 a second and 1,000 a day."""
 
 
 @dataclass(frozen=True)
 class SandboxConfig:
-    """Everything that can be set about a sandbox.
-
-    Ids and addresses are compared trimmed and without regard to case.
+    """The settings of a sandbox. Ids and addresses are compared trimmed and without case.
 
     Raises:
-      ConfigurationError: a secret is shorter than the 32 bytes that HS256 asks for.
+      ConfigurationError: a secret has fewer than the 32 bytes that HS256 needs.
     """
 
     shops: Mapping[str, Mapping[str, str]] | None = field(default=None, repr=False)
-    """Key ids and secrets by shop; None takes any shop, with :data:`SANDBOX_KEY_ID` and its secret."""
+    """Key ids and secrets by shop. None accepts any shop, with :data:`SANDBOX_KEY_ID` and its secret."""
 
     limits: ShopLimits | None = VENDOR_LIMITS
-    """Limits of writes, each shop's own; None for no limits."""
+    """Limits for writes, for each shop separately; None for no limits."""
 
     read_limits: ShopLimits | None = VENDOR_READ_LIMITS
-    """Limits of ``CustomerReferrals2``; None for no limits."""
+    """Limits for ``CustomerReferrals2``; None for no limits."""
 
     max_delay: int = 5 * SECOND
-    """The longest that a call over a limit is held back before it is answered 429 instead, in microseconds."""
+    """Longest that a call over a limit is held back, in microseconds. If it would take longer, the answer is 429."""
 
     versions: AbstractSet[str] = frozenset({"v2023061", "v20230601"})
     obsolete_versions: AbstractSet[str] = frozenset()
     inaccessible_versions: AbstractSet[str] = frozenset()
-    """API versions; one that is in none of the three sets is invalid."""
+    """API versions. A version in none of the three sets is invalid."""
 
     strangers: AbstractSet[str] = frozenset()
-    """Ids and addresses that are no customer's."""
+    """Ids and addresses of nobody. All others are customers'."""
 
     mismatches: AbstractSet[tuple[str, str]] = frozenset()
     """Pairs of ids that belong to different customers."""
 
     behaviours: Mapping[str, Behaviour] = field(default_factory=dict)
-    """How to misbehave, by a customer's id or address; goes before what the address itself asks for."""
+    """How to misbehave, by a customer's id or address. It has precedence over what the address itself asks for."""
 
     keep_calls: int = 100_000
-    """How many of the latest calls are kept in memory; they are counted beyond that."""
+    """How many of the latest calls are kept in memory. Older ones are only counted."""
 
     log: Path | None = None
     """A file to which each call is appended as a line of JSON."""

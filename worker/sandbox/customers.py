@@ -1,4 +1,4 @@
-"""Who a call is for: the rules of customer identity."""
+"""Which customer a call is for: the rules of customer identity. Pure."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +12,7 @@ _KINDS = ("bhid", "shopid", "email")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """``key`` is what limits and reuse go by; ``ids`` are all that were given, lower-cased."""
+    """A customer. Limits and reuse go by ``key``; ``ids`` are all ids that were given, in lower case."""
 
     key: str = field(repr=False)
     ids: tuple[str, ...] = field(repr=False)
@@ -21,12 +21,12 @@ class Identity:
 def identify(given: Any, token: Token) -> Identity:
     """The customer that a request's ``customer`` and its token name.
 
-    A customer who is named by different ids in different calls counts as several: the sandbox has no customer data
-    to tell. For the same reason a customer token is only held against `shopid` (its subject) and, where it has the
-    claim `ce`, against `email`.
+    The sandbox has no customer data. So a customer who is named by different ids in different calls counts as several.
+    For the same reason a customer token is only compared with `shopid`, its subject, and, if it has the claim `ce`,
+    with `email`.
 
     Raises:
-      RefusedError: nobody is named, the object can't be read, or it is not the token's customer.
+      RefusedError: nobody is named, the object can't be read, or the token is another customer's.
     """
     if given is not None and not isinstance(given, dict):
         raise RefusedError(400, "invalid_request", "customer is not an object")
@@ -37,6 +37,7 @@ def identify(given: Any, token: Token) -> Identity:
         raise RefusedError(400, "missing_customer_identity", "a call with a shop token needs a customer")
     if not ids:
         raise RefusedError(404, "empty_customer_identity", "customer names neither bhid, shopid nor email")
+    # The kinds are in the order of their strength, so that a call with more ids still has the same key.
     kind, strongest = next(iter(ids.items()))
     return Identity(key=f"{kind}:{strongest}", ids=tuple(ids.values()))
 
@@ -61,7 +62,7 @@ def _of_token(ids: dict[str, str], customer: str, email: str | None) -> Identity
 
 
 class Directory:
-    """Everybody is a customer except the strangers that were listed."""
+    """Knows who is a customer: everybody except the listed strangers."""
 
     def __init__(self, config: SandboxConfig) -> None:
         self._strangers = {stranger.strip().lower() for stranger in config.strangers}
@@ -71,7 +72,7 @@ class Directory:
         """Look the ids up.
 
         Raises:
-          RefusedError: 404, none of them is a customer's or they are not all the same customer's.
+          RefusedError: 404, none of them is a customer's, or they don't all belong to one customer.
         """
         strange = [one in self._strangers for one in identity.ids]
         if all(strange):

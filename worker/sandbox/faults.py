@@ -1,4 +1,4 @@
-"""Bad answers on the wire."""
+"""Bad answers on the wire: pages of a proxy, and answers that get lost."""
 
 import asyncio
 import socket
@@ -13,7 +13,7 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 def page(status: int, retry_after: int | None) -> web.Response:
-    """What a proxy or a firewall in between would say."""
+    """An HTML page, as a proxy or a firewall in between sends it; 3xx redirects elsewhere."""
     headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
     if status // 100 == 3:
         headers["Location"] = "/_sandbox/elsewhere"
@@ -23,9 +23,9 @@ def page(status: int, retry_after: int | None) -> web.Response:
 
 
 async def lose_answer(request: web.Request, kind: Kind, answer: bytes, stopping: asyncio.Event) -> web.StreamResponse:
-    """Answer a call in a way that tells the caller nothing. `timeout` blocks until the sandbox stops.
+    """Answer a call so that the caller learns nothing from it. `timeout` waits until the sandbox stops.
 
-    The response returned after a cut connection is for aiohttp, which finds nobody to send it to.
+    After the connection is cut, aiohttp still needs a response, which it then can't send.
     """
     match kind:
         case "not_json":
@@ -43,6 +43,7 @@ async def lose_answer(request: web.Request, kind: Kind, answer: bytes, stopping:
 
 
 def _cut(request: web.Request, answer: bytes) -> None:
+    # Past aiohttp, which would correct the length: the header promises twice the bytes that are sent.
     if request.transport is not None:
         head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(answer)}\r\n\r\n"
         request.transport.write(head.encode() + answer[: len(answer) // 2])
@@ -51,7 +52,7 @@ def _cut(request: web.Request, answer: bytes) -> None:
 
 def _reset(request: web.Request) -> None:
     if request.transport is not None:
-        # Without lingering, a close sends RST instead of an orderly FIN.
+        # With SO_LINGER of 0 s a close sends RST, and not the FIN of an orderly end.
         connection = request.transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         request.transport.abort()

@@ -1,4 +1,4 @@
-"""Faults on demand: which customers' calls go wrong, how, and how often."""
+"""Faults on demand: whose calls go wrong, how, and how often."""
 
 import re
 from collections import Counter
@@ -16,10 +16,10 @@ Kind = Literal["error", "page", "timeout", "reset", "truncated", "not_json", "no
 class Behaviour:
     """One way to answer badly.
 
-    ``error`` is a JSON error with ``status`` and ``code``; ``page`` an HTML page as proxies and firewalls send.
-    The others lose the answer: ``timeout`` never answers, ``reset`` cuts the connection, ``truncated`` cuts the
-    body, ``not_json`` and ``no_referral`` answer 200 with nothing of use. ``performed`` says whether these made the
-    referral nevertheless, which the caller can't tell. ``times`` bounds how many calls of a customer are hit;
+    ``error`` is a JSON error with ``status`` and ``code``; ``page`` is an HTML page, as proxies and firewalls send. The
+    other kinds lose the answer: ``timeout`` never answers, ``reset`` cuts the connection, ``truncated`` cuts the body,
+    ``not_json`` and ``no_referral`` answer 200 without a referral. ``performed`` says whether such a call made the
+    referral; the caller can't know. ``times`` is for how many calls of a customer this happens (None: all);
     ``retry_after`` is in whole seconds.
     """
 
@@ -32,10 +32,10 @@ class Behaviour:
 
     @classmethod
     def parse(cls, name: str) -> "Behaviour":
-        """The behaviour of a name from :data:`HELP`, such as ``timeout`` or ``fail503x2``.
+        """The behaviour with a name from :data:`HELP`, such as ``timeout`` or ``fail503x2``.
 
         Raises:
-          UsageError: there is none of this name.
+          UsageError: there is no behaviour of this name.
         """
         behaviour = _named(name.strip().lower())
         if behaviour is None:
@@ -89,11 +89,12 @@ HELP = "\n".join(
         *(f"  {name + 'NNN+':<14}{text}" for name, (_, text) in _BY_STATUS.items()),
     ]
 )
-"""The convention for people, one line a name, for ``referrals sandbox --help``."""
+"""The names for people, one per line, for ``referrals sandbox --help``."""
 
 _NAME = re.compile(r"(?P<name>[a-z]+?)(?P<status>[3-5]\d\d)?(?:x(?P<times>\d{1,6}))?")
 
 
+# Each call's address is looked up, and a campaign has few names among many addresses.
 @lru_cache(maxsize=1024)
 def _named(name: str) -> Behaviour | None:
     parts = _NAME.fullmatch(name)
@@ -108,14 +109,14 @@ def _named(name: str) -> Behaviour | None:
 
 
 class Misbehaviour:
-    """Decides for each call whether it goes wrong, and counts the calls that did."""
+    """Decides for each call whether it goes wrong, and counts the calls that did. For one thread."""
 
     def __init__(self, configured: Mapping[str, Behaviour]) -> None:
         self._configured = {who.strip().lower(): behaviour for who, behaviour in configured.items()}
         self._shown: Counter[tuple[str, str]] = Counter()
 
     def next(self, shop: str, ids: Iterable[str]) -> Behaviour | None:
-        """What to do to this call of the customer with these lower-cased ids; None to behave."""
+        """The behaviour for a call of the customer with these lower-case ids; None for a good answer."""
         for who in ids:
             behaviour = self._configured.get(who)
             if behaviour is None and "+" in who:

@@ -1,4 +1,4 @@
-"""The referrals that were made, and what remains to be done to share them."""
+"""The referrals that were made, and the share actions that remain to be done. Pure."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -21,12 +21,12 @@ _SHARE_URLS = {
     "threads": "https://www.threads.net/intent/post?text={text}",
     "telegram": "https://t.me/share/url?url={link}",
 }
-"""Where a channel can be opened with the text ready; on every other channel the text is to be copied."""
+"""URLs that open a channel with the text filled in. On every other channel the text is to be copied."""
 
 
 @dataclass(frozen=True, slots=True)
 class Referral:
-    """One referral; ``sent_at`` is in microseconds."""
+    """One referral. ``sent_at`` is an instant in microseconds."""
 
     bhid: str
     shop: str
@@ -39,7 +39,7 @@ class Referral:
         return f"{LINKS}{self.shop}/r/{self.bhid}"
 
     def document(self, *, masked: bool = False) -> dict[str, Any]:
-        """The referral as Refer2 and CustomerReferrals2 show it; nobody has accepted it, and nobody will."""
+        """The referral as Refer2 and CustomerReferrals2 show it. Nobody has accepted it, and nobody will."""
         sent_at = to_datetime(self.sent_at).strftime("%Y-%m-%dT%H:%M:%SZ")
         return {
             "referral_bhid": self.bhid,
@@ -57,7 +57,7 @@ class Referral:
         }
 
     def share_action(self) -> dict[str, str] | None:
-        """What the customer is to do next; None for e-mail, which the shop sends itself."""
+        """What the customer has to do next; None for e-mail, which the shop sends itself."""
         if self.channel == EMAIL_CHANNEL:
             return None
         text = _PITCH + self.link
@@ -70,8 +70,8 @@ class Referral:
         return {"type": "copy_text", "text": text}
 
 
-def read_target(body: dict[str, Any]) -> tuple[str, str | None]:
-    """The channel and the destination of a request.
+def read_channel(body: dict[str, Any]) -> tuple[str, str | None]:
+    """The channel and the destination of a request; only e-mail has a destination.
 
     Raises:
       RefusedError: there is no channel, an e-mail has no address, or another channel has one.
@@ -89,7 +89,7 @@ def read_target(body: dict[str, Any]) -> tuple[str, str | None]:
 
 
 class ReferralBook:
-    """Every referral by customer; the same one asked for again is the one that exists."""
+    """All referrals by customer. Asked for again, a referral is the one that exists: Refer2 reuses it too."""
 
     def __init__(self) -> None:
         self._by_customer: dict[tuple[str, str], dict[tuple[str, str], Referral]] = {}
@@ -109,8 +109,8 @@ class ReferralBook:
 
 
 def _bhid(*parts: str) -> str:
-    # A digest, so that a sandbox that was restarted gives a referral the bhid it had. Names and ids may hold
-    # surrogates from JSON, which have no UTF-8 of their own.
+    # A digest, so that a restarted sandbox gives a referral the same bhid as before. Ids may hold lone surrogates from
+    # JSON, which plain UTF-8 can't encode.
     whole = "\0".join(parts).encode("utf-8", "surrogatepass")
     return "rf" + hashlib.blake2b(whole, digest_size=8).hexdigest()
 

@@ -1,4 +1,4 @@
-"""Answers as Refer2 words them: JSON, and ``{"id", "message"}`` for an error."""
+"""Answers in Refer2's form: JSON, and ``{"id", "message"}`` for an error."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ _JSON = "application/json"
 
 
 class RefusedError(Exception):
-    """Ends a call with an error answer. ``retry_after`` is in whole seconds."""
+    """Ends a call with an error answer. ``code`` is Refer2's error id; ``retry_after`` is in whole seconds."""
 
     def __init__(self, status: int, code: str, message: str, retry_after: int | None = None) -> None:
         super().__init__(code)
@@ -21,6 +21,7 @@ class RefusedError(Exception):
         self.retry_after = retry_after
 
     def response(self) -> web.Response:
+        """The answer; its message says that it comes from the sandbox."""
         response = json_response(encode({"id": self.code, "message": TEXTS + self.message}), self.status)
         if self.retry_after is not None:
             response.headers["Retry-After"] = str(self.retry_after)
@@ -28,9 +29,10 @@ class RefusedError(Exception):
 
 
 def encode(value: Any) -> bytes:
-    """Compact JSON in ASCII, which carries lone surrogates through."""
+    """Compact JSON in ASCII, in which lone surrogates survive as escapes."""
     return json.dumps(value, separators=(",", ":")).encode()
 
 
 def json_response(body: bytes, status: int = 200) -> web.Response:
+    """An answer with a body that is JSON already."""
     return web.Response(body=body, status=status, content_type=_JSON)

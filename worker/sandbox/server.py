@@ -1,4 +1,4 @@
-"""Runs the emulator: in a thread beside the code that calls it, or as a program."""
+"""Runs the emulator: in a thread of the calling process, or as a program."""
 
 import asyncio
 import errno
@@ -19,13 +19,18 @@ from worker.sandbox.calls import Call
 from worker.sandbox.config import SandboxConfig
 
 _BACKLOG = 1024
-_LAST_ANSWERS_SECONDS = 0.25  # aiohttp waits in vain for a body that comes after the end began; others need none
+_LAST_ANSWERS_SECONDS = 0.25
+"""How long the last answers may take. At the end aiohttp waits in vain for bodies that are still on their way, so this
+is short; the other answers need no time."""
+
 _LAST_PORT = 65_535
-_TURNS_TO_ACCEPT = 10  # three in CPython 3.11 to 3.13
+
+_TURNS_TO_ACCEPT = 10
+"""Turns of the event loop after which an accepted connection has been handed over: three in CPython 3.11 to 3.13."""
 
 
 def serve(config: SandboxConfig, host: str, port: int) -> None:
-    """Serve until SIGINT or SIGTERM; prints one line with the URL once connections are accepted.
+    """Serve until SIGINT or SIGTERM. Prints one line with the URL as soon as connections are accepted. Blocks.
 
     Raises:
       UsageError: the address can't be listened on.
@@ -48,7 +53,7 @@ async def _serve(app: web.Application, listener: socket.socket) -> None:
 
 
 class RunningSandbox:
-    """A sandbox in a daemon thread with its own event loop; it accepts calls once this is constructed.
+    """A sandbox in a daemon thread with its own event loop. It accepts calls as soon as it is constructed.
 
     Use it as a context manager, or :meth:`close` it.
 
@@ -69,7 +74,7 @@ class RunningSandbox:
         self._log = app[CALL_LOG]
         listener = _listen(host, port)
         self.url = _url(listener)
-        """The base URL, without a slash at its end."""
+        """The base URL, without a trailing slash."""
         started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
         self._thread = threading.Thread(
             target=lambda: asyncio.run(_run(app, listener, started)), name="sandbox", daemon=True
@@ -78,15 +83,15 @@ class RunningSandbox:
         self._loop, self._stop = started.result()
 
     def calls(self) -> list[Call]:
-        """The calls answered so far, in the order of their arrival."""
+        """The calls that were answered so far, in the order in which they arrived."""
         return self._log.calls()
 
     def summary(self) -> dict[str, dict[str, int]]:
-        """How many calls were answered so far, by shop and code."""
+        """The number of calls that were answered so far, by shop and code."""
         return self._log.summary()
 
     def close(self) -> None:
-        """Stop serving; calls that are held back are answered 503, silent ones are cut. Blocks until it is done."""
+        """Stop serving: calls that are held back are answered 503, silent ones are cut. Blocks until that is done."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join()
@@ -129,9 +134,9 @@ async def _start(app: web.Application, listener: socket.socket) -> web.AppRunner
 
 
 async def _finish(runner: web.AppRunner, listener: socket.socket) -> None:
-    # asyncio hands a connection over some turns of its loop after it has accepted it. One that is on its way when the
-    # listener is closed fails an assertion in CPython 3.11 and is never closed, so its caller would wait for good:
-    # accept no more, let those arrive, then close.
+    # asyncio hands a connection over some turns of its loop after it was accepted. If the listener is closed in
+    # between, CPython 3.11 fails an assertion and never closes the connection, so its caller would wait for ever.
+    # Therefore: stop accepting, let these connections arrive, then close.
     asyncio.get_running_loop().remove_reader(listener)
     for _ in range(_TURNS_TO_ACCEPT):
         await asyncio.sleep(0)
@@ -143,7 +148,7 @@ def _listen(host: str, port: int) -> socket.socket:
         raise UsageError(f"sandbox: {port} is not a port; choose one from 1 to {_LAST_PORT} with --port")
     host = host.removeprefix("[").removesuffix("]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # All addresses are those of IPv4 too.
+    # `::` is meant to be every address of this machine, those of IPv4 too.
     both = host == "::" and socket.has_dualstack_ipv6()
     try:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG, dualstack_ipv6=both)

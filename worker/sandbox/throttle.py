@@ -1,4 +1,4 @@
-"""The four limits, as the vendor applies them: first a delay, then 429."""
+"""The four limits as the vendor applies them: first a delay, then 429. Pure."""
 
 from dataclasses import dataclass
 
@@ -9,15 +9,16 @@ from worker.sandbox.responses import RefusedError
 
 @dataclass(slots=True)
 class _Meter:
+    # `tat`: the theoretical arrival time of GCRA, as in worker.limits.token_bucket.
     tat: int = 0
     day: int = 0
     used_today: int = 0
 
 
 class Throttle:
-    """Counts the calls of every shop and customer. Pure: it says how long to hold a call and waits for nothing.
+    """Counts the calls of every shop and customer. It says how long to hold a call back, and does not wait itself.
 
-    ``max_delay`` is in microseconds. What is refused is not counted.
+    ``max_delay`` is in microseconds. Refused calls are not counted. For one thread.
     """
 
     def __init__(self, limits: ShopLimits, max_delay: int) -> None:
@@ -27,7 +28,7 @@ class Throttle:
         self._customers: dict[tuple[str, str], _Meter] = {}
 
     def admit(self, shop: str, customer: str, now: int) -> int:
-        """Count a call and say until which instant to hold it back; ``now`` for not at all.
+        """Count a call and return the instant until which it is held back: ``now`` if it isn't.
 
         Raises:
           RefusedError: 429 `rate_limit_exceeded` with the scope in its message.
@@ -37,7 +38,8 @@ class Throttle:
         of_shop = self._shops.setdefault(shop, _Meter())
         self._check_day(of_customer, limits.customer_per_day, "customer", now)
         self._check_day(of_shop, limits.shop_per_day, "shop", now)
-        # Each bucket is charged at its own time: charged together, one customer's delay would empty the shop's.
+        # Each bucket is charged at its own time. Charged at the later one, a customer's delay would also use up the
+        # shop's tokens of that time.
         customer_turn = self._ask(of_customer, limits.customer, "customer", now)
         shop_turn = self._ask(of_shop, limits.shop, "shop", now)
         for meter, turn in ((of_customer, customer_turn), (of_shop, shop_turn)):
@@ -61,6 +63,6 @@ class Throttle:
 
 
 def _refused(number: float, what: str, wait: int) -> RefusedError:
-    # Rounded up: a caller that comes back a moment early would be refused once more.
+    # Rounded up: a caller that comes back a moment too early would be refused again.
     seconds = max(1, -(-wait // SECOND))
     return RefusedError(429, "rate_limit_exceeded", f"Over the limit of {number:.6g} writes {what}", seconds)

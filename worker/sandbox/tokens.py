@@ -1,4 +1,4 @@
-"""Checks the Bearer tokens of calls."""
+"""Verifies the Bearer tokens of calls. The one other place than worker.refer2.tokens that uses PyJWT."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,15 +11,17 @@ from worker.sandbox.config import SANDBOX_KEY_ID, SANDBOX_SECRET, SandboxConfig
 from worker.sandbox.responses import RefusedError
 
 _CACHED_TOKENS = 10_000
-# `exp` is compared with the sandbox's own clock, which PyJWT knows nothing of.
+"""Tokens whose signature is not verified again."""
+
+# `exp` is compared with the sandbox's own clock, which tests move; PyJWT would use the system's.
 _OPTIONS: Any = {"verify_exp": False, "verify_iat": False, "verify_nbf": False, "require": ["aud", "sub"]}
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What a valid token says; ``customer`` and ``email`` are None in a shop token.
+    """The claims of a valid token; ``customer`` and ``email`` are None in a shop token.
 
-    ``expires_at`` is an instant in microseconds, None where the token doesn't expire.
+    ``expires_at`` is an instant in microseconds; None if the token doesn't expire.
     """
 
     key_id: str
@@ -31,13 +33,14 @@ class Token:
 
 
 class Credentials:
-    """Knows each shop's keys and verifies what was signed with them."""
+    """The keys of each shop. Verifies tokens that were signed with them."""
 
     def __init__(self, config: SandboxConfig) -> None:
         self._shops = config.shops
         self._verified: dict[str, Token] = {}
 
     def knows(self, shop: str) -> bool:
+        """Whether the sandbox has this shop; one without a list has every shop."""
         return self._shops is None or shop in self._shops
 
     def verify(self, authorization: str | None, shop: str, now: int) -> Token:
@@ -50,7 +53,7 @@ class Credentials:
         if scheme.lower() != "bearer" or not raw:
             raise _invalid("an Authorization header with a Bearer token is needed")
         token = self._verified.get(raw) or self._decode(raw, shop)
-        # Before it is remembered: what one shop's key has signed must never be taken for another shop.
+        # Checked before it is remembered, and each time: a token of one shop must never be accepted for another.
         if token.shop != shop:
             raise _invalid("the token is another shop's")
         self._remember(raw, token)
@@ -73,7 +76,7 @@ class Credentials:
         return _read(claims, key_id)
 
     def _remember(self, raw: str, token: Token) -> None:
-        # Verifying costs more than the rest of a call; the oldest token goes first since tokens are short-lived.
+        # Verifying a token costs more than the rest of a call. The oldest one goes first, since tokens are short-lived.
         if raw not in self._verified and len(self._verified) >= _CACHED_TOKENS:
             del self._verified[next(iter(self._verified))]
         self._verified[raw] = token

@@ -1,1 +1,1 @@
-"""The shops: what the shops file says of each, and what its calls are authorised with."""
+"""The shops: what the shops file says about each, and the credentials of their calls."""

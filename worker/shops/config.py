@@ -1,4 +1,4 @@
-"""What the shops file may say of a shop, and what that comes to."""
+"""What the shops file may say about a shop, and the configuration that follows from it. Pure."""
 
 import math
 import re
@@ -23,6 +23,7 @@ from worker.shops.credentials import Credential
 
 _HOUR_AND_MINUTE = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 _SMALLEST = 1e-6
+"""Calls a second: one in eleven days. It bounds the interval between calls, as the limits below bound the counts."""
 
 
 def _base_url(text: str) -> str:
@@ -37,7 +38,7 @@ def _base_url(text: str) -> str:
 
 
 def _time_of_day(value: object) -> object:
-    # TOML has a type of its own for 00:00:00 without quotes.
+    # TOML has a type of its own for a time without quotes, such as 00:00:00.
     return value.isoformat("minutes") if isinstance(value, time) and not value.second else value
 
 
@@ -53,7 +54,7 @@ def _not_tiny(number: float) -> float:
     return number
 
 
-# Bounded so that what is reckoned from them stays within 64 bits.
+# Bounded, so that what is computed from them stays within 64 bits.
 Positive = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False), AfterValidator(_not_tiny)]
 Count = Annotated[int, Field(ge=1, le=10**9)]
 Producer = Annotated[str, StringConstraints(pattern=f"^{SLUG.pattern}$")]
@@ -61,10 +62,14 @@ OnUnknown = Literal["resend", "verify", "report"]
 
 _VENDOR_READS_PER_SECOND = 2
 _VENDOR_READS_PER_DAY = 1000
+"""The vendor's limits for reads of one customer (public API pages, read 2026-11). They can't be configured."""
 
 
 class ShopTable(BaseModel):
-    """The keys of ``[defaults]`` and of each ``[shops.<slug>]``, which overrides the defaults."""
+    """The keys of ``[defaults]`` and of each ``[shops.<slug>]``; the latter override the defaults.
+
+    docs/configuration.md is made from the descriptions.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
@@ -75,7 +80,7 @@ class ShopTable(BaseModel):
         default="v2023061", description="Version in the path of each call."
     )
     key_id: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
-        default=None, description="Id of the signing key, as the vendor knows it; goes with `secret_file`."
+        default=None, description="Id of the signing key, as the vendor knows it; needed with `secret_file`."
     )
     secret_file: Annotated[str, Field(min_length=1)] | None = Field(
         default=None, description="File with the shop's shared secret, relative to the shops file."
@@ -85,55 +90,57 @@ class ShopTable(BaseModel):
     )
     token: Literal["shop", "customer"] = Field(
         default="shop",
-        description="Whether a token speaks for the whole shop or for the job's customer alone, who must then have a "
-        "`shopid` and no `bhid`: what such a token can't carry is `rejected` without a call.",
+        description="Whether a token speaks for the whole shop or only for the job's customer, who must then have a "
+        "`shopid` and no `bhid`. A job whose ids such a token can't carry is `rejected` without a call.",
     )
-    per_second: Positive = Field(default=100.0, description="Calls a second of the shop, in the long run.")
-    burst: Count = Field(default=20, description="Any second may hold this many calls on top of `per_second`.")
+    per_second: Positive = Field(default=100.0, description="Calls a second of the shop, on average.")
+    burst: Count = Field(default=20, description="How many calls above `per_second` any one second may have.")
     per_day: Count = Field(default=100_000, description="Calls a day of the shop.")
     customer_per_second: Positive = Field(
         default=2.0, description="Calls a second of one customer; its burst is the same number."
     )
     customer_per_day: Count = Field(default=200, description="Calls a day of one customer.")
     day_resets_at: Annotated[str, BeforeValidator(_time_of_day), AfterValidator(_reset)] = Field(
-        default="00:00", description="When a day's counts start again, in UTC."
+        default="00:00", description="Time of day in UTC at which the day's counts start again."
     )
     share: Annotated[float, Field(gt=0, le=1)] = Field(
         default=1.0,
-        description="Part of all these limits that this worker may use; the shop's own storefront needs the rest.",
+        description="Part of all these limits that the workers may use; the shop's own storefront needs the rest.",
     )
     max_in_flight: Count = Field(
-        default=12, description="Calls at once per process; below the threads, and at most `REFERRALS_PREFETCH`."
+        default=12,
+        description="Calls at the same time per process; fewer than the threads, and at most `REFERRALS_PREFETCH`.",
     )
     weight: Annotated[int, Field(ge=1, le=1000)] = Field(
-        default=1, description="Share of the worker's time when several shops wait: 2 gets twice as much as 1."
+        default=1, description="Share of the calls when several shops wait: 2 gets twice as many as 1."
     )
     max_attempts: Annotated[int, Field(ge=1, le=100)] = Field(
-        default=5, description="Calls for one job before a failing upstream makes its result `failed`."
+        default=5, description="Calls for one job; if Refer2 fails at all of them, the result is `failed`."
     )
     max_elapsed_seconds: Positive = Field(
         default=3600.0,
-        description="Longest that one job is tried for, calls and the waits between them; queueing doesn't count.",
+        description="Longest time that one job is tried: its calls and the waits between them, without time in queues.",
     )
     adapt: bool = Field(
-        default=True, description="Go slower than `per_second` for a while where Refer2 answers that it is too fast."
+        default=True, description="Go slower than `per_second` for a while when Refer2 answers that calls are too fast."
     )
     producers: Annotated[list[Producer], Field(max_length=100)] = Field(
         default=[],
-        description="Names of producers that may publish jobs of this shop by an exchange of their own, "
-        "`referrals.from.<name>`, which alone their RabbitMQ user may then write to.",
+        description="Producers that may publish jobs of this shop through an exchange of their own, "
+        "`referrals.from.<name>`. Their RabbitMQ user then needs the right to write to no other exchange.",
     )
     on_unknown: OnUnknown = Field(
         default="resend",
-        description="What to do when an answer was lost: `resend` calls again (Refer2 reuses a referral), `verify` "
-        "asks CustomerReferrals2 first and calls only for what is not there, `report` ends with result `unknown`.",
+        description="What to do after a lost answer: `resend` calls again (Refer2 reuses a referral); `verify` asks "
+        "CustomerReferrals2 first and calls only if the referral is not there; `report` ends with result `unknown`.",
     )
 
 
 @dataclass(frozen=True)
 class ListedShop:
-    """One shop as the file lists it, without its credential. ``share`` is already taken out of limits and
-    ``per_second``; ``max_elapsed`` is in microseconds.
+    """One shop as the file lists it, without its credential.
+
+    Limits and ``per_second`` are already multiplied by ``share``; ``max_elapsed`` is in microseconds.
     """
 
     slug: str
@@ -152,16 +159,16 @@ class ListedShop:
 
 @dataclass(frozen=True)
 class ShopConfig(ListedShop):
-    """One shop with what its calls are authorised with."""
+    """One shop with the credential of its calls."""
 
     credential: Credential
 
     @classmethod
     def of(cls, slug: str, credential: Credential, table: ShopTable | None = None) -> "ShopConfig":
-        """A shop without a file, for what is built in and for tests; ``table`` may override the usual values.
+        """A shop without a file, for the built-in emulator and for tests; ``table`` may override the defaults.
 
         Raises:
-          ValueError: the slug is none.
+          ValueError: the slug is not a shop's slug.
         """
         if not SLUG.fullmatch(slug):
             raise ValueError(f"{slug[:80]!r} is not a shop slug: use letters, digits, - and _, at most 63")
@@ -169,7 +176,7 @@ class ShopConfig(ListedShop):
 
 
 def listed_fields(slug: str, table: ShopTable) -> dict[str, Any]:
-    """The fields of a :class:`ListedShop` as its table gives them."""
+    """The fields of a :class:`ListedShop`, from its table."""
     return {
         "slug": slug,
         "base_url": table.base_url,
@@ -187,6 +194,7 @@ def listed_fields(slug: str, table: ShopTable) -> dict[str, Any]:
 
 
 def _limits(table: ShopTable) -> ShopLimits:
+    # Rounded down, to stay within the share; but at least 1, or the shop could never be called.
     def part(count: float) -> int:
         return max(1, math.floor(count * table.share))
 

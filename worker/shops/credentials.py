@@ -1,4 +1,4 @@
-"""What a shop's calls are authorised with: a key to sign tokens, or a token made elsewhere. Neither is ever printed."""
+"""The credential of a shop's calls: a key to sign tokens, or a ready-made token. Neither is ever printed."""
 
 import base64
 import binascii
@@ -16,7 +16,7 @@ _TOKEN = re.compile(rb"[\x21-\x7e]+")
 
 
 class UnidentifiedCustomerError(ReferralError):
-    """A customer's token is asked for, and it can't carry the ids that are given. ``code`` is Refer2's for that."""
+    """A customer token is needed and can't carry the given ids. ``code`` is Refer2's code for that."""
 
     def __init__(self, code: str, problem: str) -> None:
         super().__init__(problem)
@@ -25,31 +25,32 @@ class UnidentifiedCustomerError(ReferralError):
 
 @dataclass(frozen=True)
 class SigningKey:
-    """The shared secret of a shop and the id that the vendor knows it by."""
+    """The shared secret of a shop, and the id by which the vendor knows it."""
 
     key_id: str
     secret: bytes = field(repr=False)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Differs when the key does. For comparing and caching only: never to be shown."""
+        """Differs if the key differs. Only for comparing and caching; it must never be shown."""
         return _digest("key", self.key_id.encode(), self.secret)
 
 
 @dataclass(frozen=True)
 class ReadyToken:
-    """A token as it was handed to us; it says itself for whom and until when it is good."""
+    """A token that was made elsewhere. Its claims say for whom and until when it is valid."""
 
     token: str = field(repr=False)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Differs when the token does. For comparing and caching only: never to be shown."""
+        """Differs if the token differs. Only for comparing and caching; it must never be shown."""
         return _digest("token", self.token.encode())
 
     @cached_property
     def expires_at(self) -> float | None:
-        """The Unix time at which it ends by its own ``exp``, unverified; None where it has none or isn't a JWT."""
+        """The Unix time of its claim ``exp``, unverified; None if it has none or isn't a JWT."""
+        # Only for `shops check` and the metric of its expiry, so a token that can't be read is no error.
         try:
             claims = loads(base64.urlsafe_b64decode(self.token.split(".")[1] + "=="), CLAIMS)
             expires_at = claims.get("exp")
@@ -63,10 +64,12 @@ Credential = SigningKey | ReadyToken
 
 
 def signing_key(key_id: str, content: bytes) -> SigningKey:
-    """The key in a secret file's content; the mark and the line end that editors add are not part of it.
+    """The key in a secret file's content, without the byte order mark and the line end that editors add.
+
+    Logs mask the secret from now on.
 
     Raises:
-      ValueError: nothing is left, or it is UTF-16.
+      ValueError: the file is empty, or UTF-16.
     """
     secret = without_bom(content).rstrip(b"\r\n")
     if not secret:
@@ -76,10 +79,10 @@ def signing_key(key_id: str, content: bytes) -> SigningKey:
 
 
 def ready_token(content: bytes) -> ReadyToken:
-    """The token in a token file's content.
+    """The token in a token file's content. Logs mask it from now on.
 
     Raises:
-      ValueError: it is empty, UTF-16 or not one word of ASCII, as a header needs.
+      ValueError: it is empty, UTF-16, or not one word of ASCII, which an HTTP header needs.
     """
     token = without_bom(content).strip()
     if not token:
@@ -91,5 +94,6 @@ def ready_token(content: bytes) -> ReadyToken:
 
 
 def _digest(kind: str, *parts: bytes) -> str:
+    # With the lengths, so that no two pairs of id and secret make the same bytes.
     lengths = ",".join(str(len(part)) for part in parts)
     return hashlib.sha256(f"{kind}:{lengths}:".encode() + b"".join(parts)).hexdigest()

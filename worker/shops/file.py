@@ -1,4 +1,4 @@
-"""The shops file, read: one clear line for each way to get it wrong."""
+"""Reads the shops file, with one clear line for each mistake in it. May block on the disk."""
 
 import difflib
 import tomllib
@@ -25,7 +25,7 @@ from worker.text.editors import EncodingError, without_bom
 _CREDENTIAL_KEYS = ("secret_file", "token_file")
 
 ReadFile = Callable[[Path, int], bytes]
-"""Reads a file of so many bytes at the most, as :func:`worker.text.bounds.read_file` does."""
+"""Reads a file of at most so many bytes, as :func:`worker.text.bounds.read_file` does."""
 
 
 class _Document(BaseModel):
@@ -38,29 +38,29 @@ class _Document(BaseModel):
 def read_shops(
     path: Path, read: ReadFile = read_file, *, plaintext_hosts: Container[str] | None = ()
 ) -> dict[str, ShopConfig]:
-    """The shops of a file, by slug in the file's order. ``read`` is called for it and for each credential file.
+    """The shops of a file by slug, in the file's order. ``read`` is called for the file and for each credential file.
 
-    Calls carry the credential, so a ``base_url`` without TLS must lead inside, or to one of ``plaintext_hosts`` (None:
-    anywhere, for who makes none).
+    Calls carry the credential, so a ``base_url`` without TLS must lead to this machine or its cluster, or to one of
+    ``plaintext_hosts`` (None: anywhere, for a caller that makes no calls).
 
     Raises:
-      ConfigurationError: one line that names the file, the table and the key at fault, and the remedy; of a value it
-        quotes what can be no secret.
+      ConfigurationError: one line that names the file, the table, the key at fault and the remedy. It quotes a value
+        only if that can't be a secret.
     """
     shops = {}
     for slug, table in _tables(path, read):
-        place = _place(path, slug)
+        location = _location(path, slug)
         try:
             if plaintext_hosts is not None:
                 plaintext.refuse(table.base_url, plaintext_hosts)
         except ValueError as error:
-            raise ConfigurationError(f"{place} base_url: {error}") from None
-        shops[slug] = ShopConfig.of(slug, _credential(place, path.parent, table, read), table)
+            raise ConfigurationError(f"{location} base_url: {error}") from None
+        shops[slug] = ShopConfig.of(slug, _credential(location, path.parent, table, read), table)
     return shops
 
 
 def listed_shops(path: Path) -> dict[str, ListedShop]:
-    """The same for who signs nothing: no credential file is opened, and none need be named.
+    """The shops without their credentials, for callers that sign nothing: no credential file is opened or needed.
 
     Raises:
       ConfigurationError: as :func:`read_shops`.
@@ -70,8 +70,10 @@ def listed_shops(path: Path) -> dict[str, ListedShop]:
 
 @dataclass(frozen=True)
 class ReadableShops:
-    """What can be read of a shops file: the ``shops`` whose tables are right, by slug, the slugs of the ``others``, and
-    why these can't be used, or the file as a whole.
+    """What can be read of a shops file.
+
+    ``shops`` are those whose tables are right, by slug; ``others`` are the slugs of the other tables; ``problems`` say
+    why these, or the whole file, can't be used.
     """
 
     shops: Mapping[str, ListedShop]
@@ -83,9 +85,9 @@ class ReadableShops:
 
 
 def readable_shops(path: Path) -> ReadableShops:
-    """As :func:`listed_shops`, for who looks or stops something while the file is broken: raises nothing for it.
+    """As :func:`listed_shops`, but without an error: for commands that show or stop something while the file is broken.
 
-    No worker takes a part of a file: those that run go on by the last version of it that was good as a whole.
+    Workers never use a part of a file. Running ones keep the last version that was right as a whole.
     """
     shops: dict[str, ListedShop] = {}
     others: list[str] = []
@@ -108,7 +110,7 @@ def readable_shops(path: Path) -> ReadableShops:
     return ReadableShops(shops, tuple(others), tuple(problems))
 
 
-def _place(path: Path, slug: str) -> str:
+def _location(path: Path, slug: str) -> str:
     return f"{path}: [shops.{slug}]"
 
 
@@ -136,11 +138,11 @@ def _shop_table(path: Path, document: _Document, slug: str, own: Mapping[str, An
             f"{path}: [shops.{slug[:80]!r}]: a shop slug is 1 to 63 letters, digits, - and _, "
             "the first a letter or digit; copy it from the shop's address in Bubblehouse"
         )
-    place = _place(path, slug)
-    table = _table(place, _overridden(document.defaults, own))
+    location = _location(path, slug)
+    table = _table(location, _overridden(document.defaults, own))
     if table.on_unknown == "verify" and table.token == "customer":  # noqa: S105 - a kind of token, not a token
         raise ConfigurationError(
-            f'{place} on_unknown: "verify" needs a shop token, since a customer\'s sees masked addresses; '
+            f'{location} on_unknown: "verify" needs a shop token, since a customer\'s sees masked addresses; '
             'set token = "shop", or on_unknown = "resend" or "report"'
         )
     return table
@@ -149,6 +151,7 @@ def _shop_table(path: Path, document: _Document, slug: str, own: Mapping[str, An
 def _document(path: Path, read: ReadFile) -> _Document:
     try:
         raw = without_bom(read(path, SHOPS_FILE))
+        # Counted in the bytes, before the parser makes an object of each value.
         if sum(map(raw.count, (b"=", b",", b"[", b"{"))) > MOST_VALUES:
             raise TooLargeError(f"has more than {MOST_VALUES:,} values")
         content = tomllib.loads(raw.decode())
@@ -165,7 +168,7 @@ def _document(path: Path, read: ReadFile) -> _Document:
     except RecursionError:
         raise ConfigurationError(f"{path}: not TOML: it nests too deep") from None
     except ValueError as error:
-        # Over a number of thousands of digits the parser lets Python's own error through.
+        # For a number of thousands of digits the parser lets Python's own error through, which quotes the file.
         reason = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "a number has too many digits"
         raise ConfigurationError(f"{path}: not TOML: {quoting.without_quotes(' '.join(reason.split()))}") from None
     try:
@@ -173,7 +176,7 @@ def _document(path: Path, read: ReadFile) -> _Document:
     except ValidationError as error:
         where = error.errors()[0]["loc"]
         if where[0] in _Document.model_fields:
-            # A shop's slug is public, and its own rule has not been looked at yet.
+            # A shop's slug is public, so it may be quoted; it is cut because it hasn't been checked yet.
             name, wanted = ".".join(str(part) for part in where)[:80], "must be a table"
         else:
             name, wanted = quoting.name(str(where[0])), "unknown key"
@@ -181,13 +184,13 @@ def _document(path: Path, read: ReadFile) -> _Document:
 
 
 def _overridden(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    # A shop that names its own kind of credential replaces the default one, whichever kind that is.
+    # If a shop names a credential of its own, the default one is dropped, also if it is of the other kind.
     named = any(key in own for key in _CREDENTIAL_KEYS)
     kept = {key: value for key, value in defaults.items() if not (named and key in _CREDENTIAL_KEYS)}
     return {**kept, **own}
 
 
-def _table(place: str, content: Mapping[str, Any]) -> ShopTable:
+def _table(location: str, content: Mapping[str, Any]) -> ShopTable:
     try:
         return ShopTable.model_validate(content)
     except ValidationError as error:
@@ -196,32 +199,34 @@ def _table(place: str, content: Mapping[str, Any]) -> ShopTable:
         if problem["type"] == "extra_forbidden":
             close = difflib.get_close_matches(key, ShopTable.model_fields, n=1)
             remedy = f"did you mean {close[0]}?" if close else f"known are {', '.join(ShopTable.model_fields)}"
-            raise ConfigurationError(f"{place} {quoting.name(key)}: unknown key; {remedy}") from None
+            raise ConfigurationError(f"{location} {quoting.name(key)}: unknown key; {remedy}") from None
         message = problem["msg"].removeprefix("Value error, ")
-        raise ConfigurationError(f"{place} {key}: {message[:1].lower()}{message[1:]}") from None
+        raise ConfigurationError(f"{location} {key}: {message[:1].lower()}{message[1:]}") from None
 
 
-def _credential(place: str, folder: Path, table: ShopTable, read: ReadFile) -> Credential:
+def _credential(location: str, folder: Path, table: ShopTable, read: ReadFile) -> Credential:
     if table.secret_file and table.token_file:
-        raise ConfigurationError(f"{place} secret_file, token_file: both are given; keep one of them")
+        raise ConfigurationError(f"{location} secret_file, token_file: both are given; keep one of them")
     if table.token_file:
         if table.token == "customer":  # noqa: S105 - a kind of token, not a token
             raise ConfigurationError(
-                f"{place} token_file: a ready-made token can't speak for every customer; "
+                f"{location} token_file: a ready-made token can't speak for every customer; "
                 'give key_id and secret_file, or set token = "shop"'
             )
-        return _from_file(f"{place} token_file", folder, table.token_file, read, ready_token)
+        return _from_file(f"{location} token_file", folder, table.token_file, read, ready_token)
     if not table.secret_file:
-        raise ConfigurationError(f"{place} secret_file: missing; give key_id and secret_file, or token_file")
+        raise ConfigurationError(f"{location} secret_file: missing; give key_id and secret_file, or token_file")
     if not table.key_id:
-        raise ConfigurationError(f"{place} key_id: missing; secret_file needs the id of its key")
+        raise ConfigurationError(f"{location} key_id: missing; secret_file needs the id of its key")
     key_id = table.key_id
     return _from_file(
-        f"{place} secret_file", folder, table.secret_file, read, lambda content: signing_key(key_id, content)
+        f"{location} secret_file", folder, table.secret_file, read, lambda content: signing_key(key_id, content)
     )
 
 
-def _from_file(place: str, folder: Path, value: str, read: ReadFile, make: Callable[[bytes], Credential]) -> Credential:
+def _from_file(
+    location: str, folder: Path, value: str, read: ReadFile, make: Callable[[bytes], Credential]
+) -> Credential:
     shown = quoting.path(value, folder)
     try:
         return make(read(folder / value, CREDENTIAL_FILE))
@@ -229,8 +234,8 @@ def _from_file(place: str, folder: Path, value: str, read: ReadFile, make: Calla
         remedy = (
             "give the path of a file with the credential" if shown == quoting.NOWHERE else "put the credential there"
         )
-        raise ConfigurationError(f"{place}: {shown}: {error.strerror or type(error).__name__}; {remedy}") from None
+        raise ConfigurationError(f"{location}: {shown}: {error.strerror or type(error).__name__}; {remedy}") from None
     except ValueError as error:
-        # Of a name with a zero byte Python says so itself.
+        # For a name with a zero byte Python's error says it all.
         problem = "" if shown == quoting.NOWHERE else f" {error}"
-        raise ConfigurationError(f"{place}: {shown}{problem}; put the credential there") from None
+        raise ConfigurationError(f"{location}: {shown}{problem}; put the credential there") from None

@@ -1,4 +1,4 @@
-"""The shops that this process serves, kept in step with the shops file while it runs."""
+"""The shops that this process serves. They follow the shops file while the process runs."""
 
 import threading
 from collections.abc import Container, Mapping
@@ -26,7 +26,7 @@ class _Snapshot:
 
 
 class _Watch:
-    """Reads files and remembers what each looked like just before, so that a change during the read shows too."""
+    """Reads files and remembers the state of each just before, so that a change during the read is noticed too."""
 
     def __init__(self) -> None:
         self._seen: dict[Path, _Stamp] = {}
@@ -40,14 +40,15 @@ class _Watch:
 
 
 class ShopRegistry:
-    """The shops by slug, with their credentials: for who signs; for others there is :func:`listed_shops`. Readers never
-    wait: they see one whole version or the next.
+    """The shops by slug, with their credentials. Callers that sign nothing use :func:`listed_shops` instead.
+
+    May be read from any thread. Readers never wait: they see one whole version or the next.
     """
 
     def __init__(
         self, shops: Mapping[str, ShopConfig], path: Path | None, watch: _Watch, plaintext_hosts: Container[str] = ()
     ) -> None:
-        """Not for callers: see :meth:`load` and :meth:`of`."""
+        """Use :meth:`load` or :meth:`of` instead."""
         self._snapshot = _Snapshot(MappingProxyType(dict(shops)), version=1)
         self._path = path
         self._watch = watch
@@ -58,7 +59,7 @@ class ShopRegistry:
 
     @classmethod
     def load(cls, path: Path, *, plaintext_hosts: Container[str] = ()) -> "ShopRegistry":
-        """The shops of a file, also of its later versions; ``plaintext_hosts`` as :func:`read_shops` takes them.
+        """The shops of a file, which :meth:`refresh` reads again; ``plaintext_hosts`` as for :func:`read_shops`.
 
         Raises:
           ConfigurationError: one line that names the file, the table and the key at fault, and the remedy.
@@ -69,32 +70,33 @@ class ShopRegistry:
 
     @classmethod
     def of(cls, *shops: ShopConfig) -> "ShopRegistry":
-        """Shops without a file; they never change."""
+        """Shops without a file. They never change."""
         return cls({shop.slug: shop for shop in shops}, None, _Watch())
 
     def get(self, slug: str) -> ShopConfig | None:
-        """The shop of that slug, None where the file has none."""
+        """The shop with that slug; None if the file has none."""
         return self._snapshot.shops.get(slug)
 
     def slugs(self) -> tuple[str, ...]:
-        """Every shop's slug, in the file's order."""
+        """The slugs of all shops, in the file's order."""
         return tuple(self._snapshot.shops)
 
     @property
     def version(self) -> int:
-        """1 at first, one more with each change of any shop."""
+        """1 at first, and one more with each change of any shop."""
         return self._snapshot.version
 
     @property
     def problem(self) -> str | None:
-        """Why the files as they are now can't be used; None while the registry follows them."""
+        """Why the current files can't be used; None while the registry follows them."""
         return self._problem
 
     def refresh(self) -> bool:
-        """Look at the files and read them again if one changed; True when a shop is now different.
+        """Read the files again if one of them changed; returns whether a shop is different now.
 
-        A version that can't be used leaves the last good one in force, sets :attr:`problem` and logs one warning.
-        Costs one ``stat`` per file (5 µs), so once a second is fine; may block on the disk.
+        If the new version can't be used, the last good one stays in force, :attr:`problem` is set and one warning is
+        logged. Costs one ``stat`` per file (5 µs), so it may be called every second. May block on the disk; callers of
+        several threads wait for each other.
         """
         with self._refreshing:
             if self._path is None or not self._watch.changed():
@@ -106,12 +108,12 @@ class ShopRegistry:
                 self._refuse(str(error))
                 return False
             finally:
-                # Also after a failure: the file that was at fault is among those watched now.
+                # Also after a failure: the file at fault may not have been watched before.
                 self._watch = watch
-            mended, self._problem = self._problem is not None, None
+            repaired, self._problem = self._problem is not None, None
             changed = self._adopt(shops)
-            if mended:
-                # Also where nothing else tells of it: the shops may be what they were before.
+            if repaired:
+                # The shops may be the same as before, so nothing else would say that the file is right again.
                 log.info("shops_file_readable", version=self.version)
             return changed
 
@@ -141,9 +143,9 @@ def _exposed_hosts(shops: Mapping[str, ShopConfig]) -> list[str]:
 
 
 def _stamp(path: Path) -> _Stamp:
-    # `stat` follows symbolic links, so it tells the swap of a directory link above the file (how Kubernetes
-    # updates a mounted Secret) by the inode. The change time catches a rewrite that keeps size and modification
-    # time, and an inode number that is used again.
+    # `stat` follows symbolic links, so the inode shows when a link to a directory above the file is swapped, which is
+    # how Kubernetes updates a mounted Secret. The change time shows a rewrite that keeps size and modification time,
+    # and an inode number that is used again.
     try:
         status = path.stat()
     except OSError:

@@ -13,7 +13,7 @@ COLUMNS = ("id", "reason", "dead_at", "shop", "campaign", "job_id")
 """The columns of the list, which are also the first lines of a whole letter."""
 
 LONGEST_CELL = 200
-"""Characters of a cell. Producers choose these texts, and a letter may hold a megabyte."""
+"""Characters of a cell. Producers choose these texts, so they may be of any length."""
 
 
 def row_of(letter: DeadLetter) -> dict[str, Any]:
