@@ -59,10 +59,10 @@ def raised_at(error: BaseException) -> str:
     The error's own text may quote anything, addresses included, so it is not logged. A place in the source quotes
     nothing.
     """
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    return f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place is not None else "?"
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else "?"
 
 
 class ConfigurationError(ReferralError):

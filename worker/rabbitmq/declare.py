@@ -188,17 +188,17 @@ def _take(
     # dead-letter exchange. So each difference is copied into the declaration until that fits the queue. Only then is
     # the queue bound: no message may reach a queue that would lose it.
     what = f"queue {wanted.name}"
-    arguments, told = dict(wanted.arguments), {}
+    arguments, differing = dict(wanted.arguments), {}
     while True:
         if any(f"'{name}'" in refusal for name in _TYPE_OF_QUEUE):
             raise _wrong_type(what, refusal)
         difference = _INEQUIVALENT.search(refusal)
-        if difference is None or difference["name"] in told:
+        if difference is None or difference["name"] in differing:
             raise ConfigurationError(
                 f"{what} can't be used ({refusal}): move its messages away, delete it, start again"
             )
         name, value = difference["name"], difference["text"] or difference["number"]
-        told[name] = value
+        differing[name] = value
         arguments.pop(name, None)
         if value is not None:
             arguments[name] = int(value) if difference["number"] else value
@@ -209,7 +209,7 @@ def _take(
             refusal = error.reply_text
         else:
             break
-    found = ", ".join(f"{name} is {value}, not {wanted.arguments.get(name)}" for name, value in told.items())
+    found = ", ".join(f"{name} is {value}, not {wanted.arguments.get(name)}" for name, value in differing.items())
     if strict and _loses(wanted, arguments, connection.default_delivery_limit):
         channel.close()
         raise ConfigurationError(
@@ -228,8 +228,12 @@ def _loses(wanted: Queue, arguments: Mapping[str, Any], default_delivery_limit: 
     drops = full or "x-message-ttl" in arguments or "x-message-ttl" in wanted.arguments
     most = arguments.get("x-delivery-limit", default_delivery_limit)
     gives_up = 0 <= most < wanted.arguments.get("x-delivery-limit", 0)
-    place, key = arguments.get("x-dead-letter-exchange"), arguments.get("x-dead-letter-routing-key")
-    parks = place is not None and place == wanted.arguments.get("x-dead-letter-exchange") and key is None
+    parking_exchange, key = arguments.get("x-dead-letter-exchange"), arguments.get("x-dead-letter-routing-key")
+    parks = (
+        parking_exchange is not None
+        and parking_exchange == wanted.arguments.get("x-dead-letter-exchange")
+        and key is None
+    )
     # Results and dead letters have no other place to be parked in. And what expires with its queue (x-expires) goes
     # nowhere.
     never = drops and wanted.name in {RESULTS, DEAD}

@@ -83,42 +83,42 @@ def limit_reached(words: str) -> BrokerError | None:
 
 def _described(error: BaseException, node: pika.URLParameters) -> tuple[str, str]:
     # The reason in one word, and the line. The outermost cause that is recognised decides.
-    place = f"RabbitMQ at {node_address(node)}"
+    where = f"RabbitMQ at {node_address(node)}"
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, pika.exceptions.ProbableAuthenticationError | pika.exceptions.AuthenticationError):
-            return "credentials", f"{place} refuses user or password; check REFERRALS_AMQP_URL"
+            return "credentials", f"{where} refuses user or password; check REFERRALS_AMQP_URL"
         if isinstance(cause, pika.exceptions.ProbableAccessDeniedError):
-            return _refused_vhost(place, cause, node)
+            return _refused_vhost(where, cause, node)
         if isinstance(cause, pika.exceptions.ChannelClosedByBroker) and cause.reply_code == ACCESS_REFUSED:
-            told = f"{cause.reply_code} {cause.reply_text}"
+            quoted = f"{cause.reply_code} {cause.reply_text}"
             remedy = "give the user that permission, docs/rabbitmq.md#users lists each role's"
-            return "permissions", f"{place} refuses: {told}; {remedy}"
+            return "permissions", f"{where} refuses: {quoted}; {remedy}"
         if isinstance(cause, pika.exceptions.ConnectionClosed | pika.exceptions.ChannelClosed):
             what = "connection" if isinstance(cause, pika.exceptions.ConnectionClosed) else "channel"
             reason, remedy = _found(cause.reply_text) or ("closed", "")
-            told = f"{cause.reply_code} {_bounded(cause.reply_text)}"
-            return reason, f"{place} closed the {what}: {told}{remedy and f'; {remedy}'}"
+            quoted = f"{cause.reply_code} {_bounded(cause.reply_text)}"
+            return reason, f"{where} closed the {what}: {quoted}{remedy and f'; {remedy}'}"
         if isinstance(cause, AMQPConnectorStackTimeout):
-            return "silent", f"{place} takes connections and answers nothing for {node.stack_timeout:g} s; is it well?"
+            return "silent", f"{where} takes connections and answers nothing for {node.stack_timeout:g} s; is it well?"
         if isinstance(cause, ssl.SSLCertVerificationError):
             return "tls", (
-                f"{place}: its certificate is not accepted ({cause.verify_message.rstrip('.')}); "
+                f"{where}: its certificate is not accepted ({cause.verify_message.rstrip('.')}); "
                 "check the host, cacertfile and server_name_indication of REFERRALS_AMQP_URL"
             )
-    return _unspoken(place, error, causes, node)
+    return _unspoken(where, error, causes, node)
 
 
-def _refused_vhost(place: str, error: BaseException, node: pika.URLParameters) -> tuple[str, str]:
+def _refused_vhost(where: str, error: BaseException, node: pika.URLParameters) -> tuple[str, str]:
     said = _CLOSED.search(str(error))
     words = said["words"] if said else ""
     reason, remedy = _found(words) or ("vhost", "check REFERRALS_AMQP_URL")
-    told = f" ({_bounded(words)})" if words else ""
-    return reason, f"{place} refuses the vhost {node.virtual_host!r}{told}; {remedy}"
+    quoted = f" ({_bounded(words)})" if words else ""
+    return reason, f"{where} refuses the vhost {node.virtual_host!r}{quoted}; {remedy}"
 
 
 def _unspoken(
-    place: str, error: BaseException, causes: list[BaseException], node: pika.URLParameters
+    where: str, error: BaseException, causes: list[BaseException], node: pika.URLParameters
 ) -> tuple[str, str]:
     # The connection ended before anybody spoke AMQP: a wrong port, TLS on one side alone, or nobody listening.
     alert = _TLS_REASON.search(" ".join(map(str, causes)))
@@ -126,16 +126,16 @@ def _unspoken(
     if alert and alert["reason"] in {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"}:
         return (
             "tls",
-            f"{place} is asked for TLS and answers without; name its port for TLS, or write amqp:// for amqps://",
+            f"{where} is asked for TLS and answers without; name its port for TLS, or write amqp:// for amqps://",
         )
     if alert or (ended and node.ssl_options is not None):
         reason = alert["reason"].lower().replace("_", " ") if alert else "connection closed"
         hint = "is this its TLS port, and does it trust the authority of a certfile?"
-        return "tls", f"{place}: TLS failed ({reason}); {hint}"
+        return "tls", f"{where}: TLS failed ({reason}); {hint}"
     if ended:
-        return "no_rabbitmq", f"{place} speaks no AMQP 0-9-1 there; a port for TLS takes amqps:// in REFERRALS_AMQP_URL"
+        return "no_rabbitmq", f"{where} speaks no AMQP 0-9-1 there; a port for TLS takes amqps:// in REFERRALS_AMQP_URL"
     detail = next((str(cause) for cause in causes if isinstance(cause, OSError) and str(cause)), type(error).__name__)
-    return "unreachable", f"{place} is out of reach ({detail}); is it running, is REFERRALS_AMQP_URL right?"
+    return "unreachable", f"{where} is out of reach ({detail}); is it running, is REFERRALS_AMQP_URL right?"
 
 
 def _found(words: str) -> tuple[str, str] | None:

@@ -20,9 +20,9 @@ class UnansweredCalls:
     def report(self, event: str, *, shop: str, job_id: str, reason: str) -> None:
         """Log that a call had no answer: at WARNING the first time since the shop's last answer, then at DEBUG."""
         with self._lock:
-            told = self._reported.setdefault(shop, set())
-            is_new = (event, reason) not in told
-            told.add((event, reason))
+            seen = self._reported.setdefault(shop, set())
+            is_new = (event, reason) not in seen
+            seen.add((event, reason))
         (log.warning if is_new else log.debug)(event, shop=shop, job_id=job_id, reason=reason)
 
     def answered(self, shop: str) -> None:

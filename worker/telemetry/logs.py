@@ -128,8 +128,8 @@ def _substitute(record: logging.LogRecord, problem: str) -> str:
 
 
 def _describe_exception(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    told = event.pop("exc_info", None)
-    error = sys.exc_info()[1] if told is True else told[1] if isinstance(told, tuple) else told
+    exc_info = event.pop("exc_info", None)
+    error = sys.exc_info()[1] if exc_info is True else exc_info[1] if isinstance(exc_info, tuple) else exc_info
     if isinstance(error, BaseException):
         event["exception"] = describe(error)
     return event
@@ -137,13 +137,13 @@ def _describe_exception(_logger: Any, _method: str, event: structlog.typing.Even
 
 def describe(error: BaseException) -> str:
     """An exception and its causes in one line: their kinds and places, and the texts of those that quote no input."""
-    told = []
+    parts = []
     for cause in _causes(error):
         text = f": {cause}" if isinstance(cause, _SPEAKS_PLAINLY) else ""
         frames = extract_tb(cause.__traceback__)[-_MOST_FRAMES:]
         places = " < ".join(f"{frame.filename}:{frame.lineno}" for frame in reversed(frames))
-        told.append(f"{type(cause).__name__}{text}" + (f" ({places})" if places else ""))
-    return ", from ".join(told)
+        parts.append(f"{type(cause).__name__}{text}" + (f" ({places})" if places else ""))
+    return ", from ".join(parts)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -193,8 +193,8 @@ def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackT
         sys.__excepthook__(kind, error, trace)
 
 
-def _uncaught_in_thread(told: threading.ExceptHookArgs) -> None:
-    if told.exc_value is not None and issubclass(told.exc_type, Exception):
+def _uncaught_in_thread(uncaught: threading.ExceptHookArgs) -> None:
+    if uncaught.exc_value is not None and issubclass(uncaught.exc_type, Exception):
         logging.getLogger(__name__).critical(
-            "unexpected_error", exc_info=(told.exc_type, told.exc_value, told.exc_traceback)
+            "unexpected_error", exc_info=(uncaught.exc_type, uncaught.exc_value, uncaught.exc_traceback)
         )

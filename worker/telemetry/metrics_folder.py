@@ -33,14 +33,14 @@ def prepare_shared_metrics() -> Path:
     Raises:
       ConfigurationError: there is no place for it, or no room.
     """
-    place = _place()
-    with _as_configuration_errors(place):
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _sweep(place)
-        _check_room(place)
-        folder = Path(tempfile.mkdtemp(prefix=f"{_name_of(os.getpid())}-", dir=place))
+    base = _base_folder()
+    with _as_configuration_errors(base):
+        base.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _sweep(base)
+        _check_room(base)
+        folder = Path(tempfile.mkdtemp(prefix=f"{_name_of(os.getpid())}-", dir=base))
         while not _lock(folder):
-            folder = Path(tempfile.mkdtemp(prefix=f"{_name_of(os.getpid())}-", dir=place))
+            folder = Path(tempfile.mkdtemp(prefix=f"{_name_of(os.getpid())}-", dir=base))
     os.environ[VARIABLE] = str(folder)
     return folder
 
@@ -55,14 +55,14 @@ def shared_metrics_of_parent() -> Path:
       ConfigurationError: there is no place or no room for it, or another user owns it.
     """
     name = _name_of(os.getppid())
-    place = _place()
+    base = _base_folder()
     prepared = Path(os.environ.get(VARIABLE, ""))
-    folder = prepared if prepared.name.startswith(f"{name}-") else place / name
-    with _as_configuration_errors(place):
-        place.mkdir(mode=0o700, exist_ok=True)
+    folder = prepared if prepared.name.startswith(f"{name}-") else base / name
+    with _as_configuration_errors(base):
+        base.mkdir(mode=0o700, exist_ok=True)
         if folder != prepared:
-            _sweep(place)
-        _check_room(place)
+            _sweep(base)
+        _check_room(base)
         # Anybody can guess the name and make the folder first; that is refused.
         private_folder(folder)
         while not _lock(folder):
@@ -79,7 +79,7 @@ def discard_shared_metrics(folder: Path) -> None:
         folder.rmdir()
 
 
-def _place() -> Path:
+def _base_folder() -> Path:
     named = os.environ.get(VARIABLE)
     if not named:
         try:
@@ -93,12 +93,12 @@ def _place() -> Path:
 
 
 @contextmanager
-def _as_configuration_errors(place: Path) -> Iterator[None]:
+def _as_configuration_errors(base: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise ConfigurationError(
-            f"{VARIABLE}: {error.filename or place}: {error.strerror}; name a folder of this user's own"
+            f"{VARIABLE}: {error.filename or base}: {error.strerror}; name a folder of this user's own"
         ) from None
 
 
@@ -110,14 +110,14 @@ def _name_of(pid: int) -> str:
     return f"{_NAME}{pid}-{started}"
 
 
-def _check_room(place: Path) -> None:
+def _check_room(base: Path) -> None:
     # prometheus_client maps files with holes into memory. With the disk full, counting would raise SIGBUS, which kills.
     try:
-        with tempfile.TemporaryFile(dir=place) as file:
+        with tempfile.TemporaryFile(dir=base) as file:
             os.posix_fallocate(file.fileno(), 0, ROOM)
     except OSError as error:
         raise ConfigurationError(
-            f"{VARIABLE}: {place}: {error.strerror}; free {ROOM >> 20} MiB there or name another folder"
+            f"{VARIABLE}: {base}: {error.strerror}; free {ROOM >> 20} MiB there or name another folder"
         ) from None
 
 
@@ -137,9 +137,9 @@ def _lock(folder: Path) -> bool:
         return False
 
 
-def _sweep(place: Path) -> None:
+def _sweep(base: Path) -> None:
     # A worker that was killed could not remove its folder.
-    for folder in place.glob(f"{_NAME}*"):
+    for folder in base.glob(f"{_NAME}*"):
         with suppress(OSError):
             left = _opened(folder)
             try:

@@ -120,20 +120,20 @@ def test_a_deferred_job_keeps_its_headers(vhost: Vhost, tap: Tap, params: Parame
 
 
 def test_a_dead_letter_does_not_expire(vhost: Vhost, tap: Tap, params: Parameters) -> None:
-    """A producer's expiration ends with its job: what is buried stays, and says nothing of an expiration."""
+    """A producer's expiration ends with its job: a dead letter stays, and shows no expiration."""
     for body, expiration in ((b"soon", "60000"), (b"never", None)):
         tap.put(JOBS, "acme", body, expiration=expiration, message_id=body.decode())
     with Bench(vhost, [new_shop()], FakeRefer2()):
         await_letters(params, 2)
-    buried = [tap.peek(DEAD) for _ in range(2)]
-    for letter in buried:
+    letters = [tap.peek(DEAD) for _ in range(2)]
+    for letter in letters:
         assert letter is not None
         assert letter.properties.message_id == letter.body.decode()
         assert letter.properties.expiration is None
 
 
 def test_a_message_that_names_its_user(vhost: Vhost, tap: Tap, params: Parameters) -> None:
-    """RabbitMQ takes a user's name from that user alone: the worker's copies, buried or deferred, name nobody."""
+    """RabbitMQ takes a user's name from that user alone: copies by a worker, dead or deferred, name nobody."""
     user = pika.URLParameters(vhost.url).credentials.username
     shop = new_shop(customer_per_day=1)
     with Bench(vhost, [shop], FakeRefer2()) as bench:

@@ -202,7 +202,7 @@ def test_a_result_that_rabbitmq_moved_is_one(rabbitmq: RabbitMQ, vhost: Vhost, t
 
 
 def test_a_letter_of_an_older_worker_is_no_result(tap: Tap, params: Parameters) -> None:
-    """Workers of before kept a forged death on what they buried, beside their own note; the note decides."""
+    """Older workers kept a forged death on their dead letters, beside their own note; the note decides."""
     headers = {"x-death": [RESULT_DEATH], "x-referral-reason": "undecodable", "x-referral-detail": "why"}
     tap.put(DEAD, "acme", b"forged", headers=headers)
     (letter,) = await_letters(params, 1)
@@ -210,7 +210,7 @@ def test_a_letter_of_an_older_worker_is_no_result(tap: Tap, params: Parameters) 
 
 
 def test_a_note_on_what_has_come_round_is_believed(tap: Tap, params: Parameters) -> None:
-    """Workers of before kept the death in a delay queue on what they buried: such a letter is theirs all the same."""
+    """Older workers kept the death in a delay queue on their dead letters: such a letter is a worker's all the same."""
     death = {"queue": "referrals.delay.5", "reason": "expired", "count": 1, "exchange": "referrals.delay.5"}
     headers = {"x-death": [death], "x-referral-reason": "crash_loop", "x-referral-detail": "why"}
     tap.put(DEAD, "acme", b"mine", headers=headers)

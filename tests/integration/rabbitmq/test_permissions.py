@@ -106,7 +106,7 @@ def test_a_role_may_do_nothing_beyond_its_job(as_role: Callable[[str], Vhost], v
 
 
 def work_through(user: Vhost, tap: Tap) -> list[Any]:
-    """Have a worker send jobs of one customer, some of which must wait, and bury one more; returns its logs."""
+    """Have a worker send jobs of one customer, some of which must wait, and dead-letter one more; returns its logs."""
     jobs = [new_job(number, customer="c1") for number in range(14)]
     for body in (*map(message_of, jobs), b"no job"):
         tap.put(JOBS, "acme", body)
@@ -114,16 +114,16 @@ def work_through(user: Vhost, tap: Tap) -> list[Any]:
     refer = FakeRefer2()
     with capture_logs() as logs, Bench(user, [new_shop(customer_per_second=4.0)], refer) as bench:
         results = tap.take(RESULTS, len(jobs), 30)
-        buried = tap.take(DEAD, 1, 10)
+        dead = tap.take(DEAD, 1, 10)
         assert bench.count("deferrals") >= 1
     assert {json.loads(letter.body)["job_id"] for letter in results} == {job.job_id for job in jobs}
-    assert [letter.body for letter in buried] == [b"no job"]
+    assert [letter.body for letter in dead] == [b"no job"]
     assert set(refer.per_job().values()) == {1}
     return logs
 
 
 def test_a_worker_declares_and_does_its_job(as_role: Callable[[str], Vhost], vhost: Vhost, tap: Tap) -> None:
-    """On an empty virtual host the worker's user declares all there is, then calls, defers, buries and reports."""
+    """On an empty virtual host the worker's user declares everything, then calls, defers, dead-letters, publishes."""
     user = as_role("worker")
     assert declare(user) == []
     work_through(user, tap)

@@ -23,7 +23,7 @@ def comes_round(tap: Tap) -> bool:
 
 
 def test_what_a_worker_moves_does_rabbitmq_no_harm(tmp_path: Path) -> None:
-    """A job and a letter with a list of deaths that no RabbitMQ wrote are deferred and buried, and delays go on."""
+    """A job and a letter with a forged list of deaths are deferred and dead-lettered, and delays go on."""
     with open_rabbitmq(tmp_path / "rabbitmq") as node:
         vhost = Vhost("/", node.url)
         declare(vhost, ["acme", "bolt"])

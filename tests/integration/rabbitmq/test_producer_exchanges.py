@@ -153,7 +153,7 @@ def test_a_shop_that_comes_back_without_its_producers(vhost: Vhost, tap: Tap, tm
 
 
 def test_a_replay_carries_no_job_to_another_shop(as_role: Roles, vhost: Vhost, tap: Tap) -> None:
-    """A job of another shop than the queue that it came by is left, whoever buried it, and whatever its headers say."""
+    """A job of another shop than its queue's is left alone, whoever dead-lettered it, whatever its headers say."""
     bind(vhost, {"acme": ("acme-crm",), "bolt": ()})
     copied, unreadable = entry("CC", ["acme"]), b"\x04when" + b"T" + b"\xff" * 8
     forged = entry("x-death", [{"queue": shop_queue("bolt"), "reason": "expired", "count": 1}])
