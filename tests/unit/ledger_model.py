@@ -1,7 +1,7 @@
 """Every order of events of one job: several copies of it, several workers, a bounded number of faults.
 
 Copies differ in their deadlines. The first kind's is over from the start, the second kind's passes at some moment, of
-which not every clock hears at once, the third has none.
+which not every clock shows at once, the third has none.
 
 A breadth-first search over all reachable states. The workers follow the order that the design prescribes (answer
 recorded, result published, settled, acknowledged); the ledger is the real store's, or one that is to be shown wrong.
@@ -50,7 +50,7 @@ INTERRUPTIBLE = {"calling", "final", "again", "lost"}
 class Record(NamedTuple):
     """What a ledger knows of the job. ``due``: the lease has ended, or the time to wait is over. ``without_call``: who
     was granted it makes no call. ``latest``: the highest kind of copy that was granted a call. ``uncalled``: the answer
-    tells of no call. ``ended``: a copy ended without a call before.
+    says that no call was made. ``ended``: a copy ended without a call before.
     """
 
     kind: Literal["none", "started", "waiting", "answered", "done"] = "none"
@@ -66,8 +66,8 @@ class Record(NamedTuple):
 
 
 class Worker(NamedTuple):
-    """A worker. ``ticket``: its copy hasn't been delivered to somebody else behind its back. ``unknown``: its grant
-    tells of earlier calls that may have been carried out. ``carried``: its own call was, whatever it hears of it.
+    """A worker. ``ticket``: its copy hasn't been redelivered to another worker meanwhile. ``unknown``: its grant
+    reports earlier calls that may have been carried out. ``carried``: its own call was, whatever answer it gets.
     ``kind`` is its copy's. ``without_call``: it was granted an end without a call. ``uncalled``: its result says that
     nobody was called.
     """
@@ -85,7 +85,7 @@ class Worker(NamedTuple):
 
 class State(NamedTuple):
     """One moment. ``tickets`` are the copies in the queue, ``result`` the epoch whose final result was published (0:
-    none), ``notice`` tells that one was which tells of no call, ``late`` that the deadline of dated copies has passed.
+    none), ``notice`` that one without a call was published, ``late`` that the deadline of dated copies has passed.
 
     ``spare`` is how many more calls may start: one at first, one more for each repeat that the ledger or the provider
     asked for and for each call that a fault interrupted. ``carried``: some call was carried out (where the policy is
@@ -247,7 +247,7 @@ class _Model:
             yield "a deadline passes", state._replace(late=True)
         if not record.due:
             holders = [worker for worker in state.workers if record.epoch and worker.epoch == record.epoch]
-            # A lease outlasts any call, so that it ends under a living worker is a fault: somebody froze.
+            # A lease outlasts any call. That it ends under a living worker is a fault: the worker froze.
             if not holders or state.faults:
                 interrupted = any(_interruptible(worker) for worker in holders)
                 yield (
@@ -342,13 +342,13 @@ class _Model:
                 ledger.load(state.record, _highest(state))
                 ledger.release(epoch, called=True)
                 spare = state.spare + self._holds(state, worker)
-                yield "is told 429", _requeued(state._replace(record=ledger.save(), spare=spare), place)
+                yield "is answered 429", _requeued(state._replace(record=ledger.save(), spare=spare), place)
             case "final":
                 ledger.load(state.record, _highest(state))
                 if ledger.answer(epoch, uncalled=worker.uncalled):
                     recorded = state._replace(record=ledger.save(), answered=state.answered or not worker.uncalled)
                     yield "records the answer", _with(recorded, place, worker._replace(step="answered"))
-                    yield "records the answer and isn't told so", _requeued(recorded, place)
+                    yield "records the answer and gets no reply", _requeued(recorded, place)
                 else:
                     yield "is fenced", _requeued(state, place)
             case "again" | "lost" | "unread":
@@ -365,12 +365,12 @@ class _Model:
                 yield "acknowledges", _with(state, place, Worker())
             case "answered" if worker.uncalled:
                 yield "publishes that it was not called", at("published", notice=True)
-                yield "publishes it and hears of no confirm", _requeued(state._replace(notice=True), place)
+                yield "publishes it and gets no confirm", _requeued(state._replace(notice=True), place)
                 yield "can't publish", _requeued(state, place)
             case "answered":
                 broken = "BROKEN: two results" if state.result not in {0, epoch} else "publishes"
                 yield broken, at("published", result=state.result or epoch)
-                yield "publishes and hears of no confirm", _requeued(state._replace(result=epoch), place)
+                yield "publishes and gets no confirm", _requeued(state._replace(result=epoch), place)
                 yield "can't publish", _requeued(state, place)
             case "published":
                 ledger.load(state.record, _highest(state))

@@ -8,9 +8,9 @@ STORE = "tests/integration/store"
 COLLECTED = ("tests/unit", STORE, "tests/integration/rabbitmq")
 
 SCRIPTS = {
-    "admit": ["limits", "lines", "sharing", "ledger", "keys", "pace", "faults"],
+    "admit": ["limits", "places", "sharing", "ledger", "keys", "pace", "faults"],
     "answer": ["ledger", "keys"],
-    "block": ["lines", "limits", "keys"],
+    "block": ["places", "limits", "keys"],
     "control": ["controls"],
     "controls": ["controls"],
     "fence": ["ledger", "model"],
@@ -22,7 +22,7 @@ SCRIPTS = {
     "records": ["ledger", "keys", "limits"],
     "release": ["limits", "ledger", "keys"],
     "retry": ["ledger", "keys"],
-    "scopes": ["limits", "sharing", "keys", "pace", "lines"],
+    "scopes": ["limits", "sharing", "keys", "pace", "places"],
     "settle": ["ledger", "keys", "tallies"],
     "slow_down": ["pace"],
     "take_read": ["reads", "keys"],

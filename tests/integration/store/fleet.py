@@ -1,7 +1,7 @@
 """Processes that share one shop's limits through a store, on virtual time.
 
-Each does what the gate does: asks while it has a free thread, begins with as few jobs as it was told after a refusal,
-asks for one more after each grant, and comes back when it was told to, with its turn.
+Each does what the gate does: asks while it has a free thread, begins with as few jobs as the refusal says,
+asks for one more after each grant, and comes back when its turn is.
 """
 
 import heapq

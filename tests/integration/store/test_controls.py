@@ -11,7 +11,7 @@ from worker.store.timing import CANCELLED_FOR
 
 
 def seen(store: Store, known: int = -1) -> Controls | None:
-    """What a worker is told that knows this version."""
+    """What a worker that knows this version gets."""
     heard: list[Any] = []
     store.watch(known, heard.append)
     # Answered after it.
@@ -52,7 +52,7 @@ def test_pauses_never_end_by_themselves(world: World) -> None:
 
 
 def test_versions(world: World) -> None:
-    """Whoever knows the version is told that nothing is new; each change makes another one, also of the first kind."""
+    """A worker that knows the version gets nothing; each change makes another version, also one back."""
     known = world.store.pause("acme", "a").version
     heard: list[Any] = []
     world.store.watch(known, heard.append)
@@ -65,7 +65,7 @@ def test_versions(world: World) -> None:
 
 
 def test_cancelled_campaigns(world: World) -> None:
-    """A campaign is called off for one shop or for all, for a year; undone for all, nothing of it is left."""
+    """A campaign is cancelled for one shop or for all, for a year; undone for all, nothing of it is left."""
     world.store.cancel("spring", "acme")
     controls = world.store.cancel("sümmer", EVERY_SHOP)
     now = world.now
@@ -122,7 +122,7 @@ def test_a_campaign_is_held_once(shared: RedisWorld) -> None:
 
 
 def test_lost_data_are_noticed(shared: RedisWorld) -> None:
-    """After a flush a worker that knew of a pause is told that there is none."""
+    """After a flush a worker that knew of a pause learns that there is none."""
     known = shared.store.pause("acme", "x").version
     shared.client.delete("rd:controls")
     heard: list[Any] = []
@@ -132,7 +132,7 @@ def test_lost_data_are_noticed(shared: RedisWorld) -> None:
 
 
 def test_orders_after_data_were_lost(world: World) -> None:
-    """Whatever version a worker remembers, it hears what is ordered after the store is empty."""
+    """Whatever version a worker remembers, it gets the orders that are given after the store was emptied."""
     known = [world.store.pause("acme", f"reason {number}").version for number in range(5)]
     store = world.renew()
     advance(world, SECOND)

@@ -113,7 +113,7 @@ CELLS: list[tuple[Callable[[World], None], object, object]] = [
     (uncalled, "granted", REPEATED),
     (undone, "granted", REPEATED),
 ]
-"""What another copy has left the job in, then what a wanted and an expired copy are told."""
+"""The state in which another copy has left the job, then what a wanted and an expired copy get."""
 
 
 def told(store: Store, request: AdmitRequest) -> object:
@@ -126,7 +126,7 @@ def told(store: Store, request: AdmitRequest) -> object:
 
 @pytest.mark.parametrize(("state", "wanted", "expired"), CELLS, ids=[cell[0].__name__ for cell in CELLS])
 def test_each_cell(world: World, state: Callable[[World], None], wanted: object, expired: object) -> None:
-    """A wanted copy and an expired one are each told what the table says, whatever another copy did before."""
+    """A wanted copy and an expired one each get what the table says, whatever another copy did before."""
     state(world)
     assert told(world.store, WANTED) == wanted
     world.renew()
@@ -199,7 +199,7 @@ def test_a_lost_call_is_not_given_up(world: World) -> None:
 
 
 def test_the_latest_deadline_counts(world: World) -> None:
-    """Of copies that were granted a call the one with the latest deadline may end the job, whoever was granted last."""
+    """Of copies that were granted a call the one with the latest deadline may end the job, granted last or not."""
     store = world.store
     store.retry(dated(60), go(store, dated(60)).epoch, NOON)
     store.retry(dated(30), go(store, dated(30)).epoch, NOON)
@@ -266,7 +266,7 @@ def test_a_cancellation_is_for_every_copy(world: World) -> None:
 
 
 def test_what_the_ledger_knows(world: World) -> None:
-    """A look-up tells of each job what the ledger knows, in the order asked, of many shops at once; changes nothing."""
+    """A look-up returns what is known of each job, in the order asked, of many shops at once; changes nothing."""
     store = world.store
     requests = {number: make_request(number) for number in range(1, 7)}
     other = make_request(8, shop="other")
@@ -286,7 +286,7 @@ def test_what_the_ledger_knows(world: World) -> None:
 
 
 def test_a_look_up_after_a_month(world: World) -> None:
-    """It tells of a job for as long as the ledger keeps it."""
+    """A job is found for as long as the ledger keeps it."""
     finish(world.store, make_request(1))
     end(world.store, replace(make_request(2), uncalled="expired"))
     advance(world, 30 * DAY)
@@ -294,7 +294,7 @@ def test_a_look_up_after_a_month(world: World) -> None:
 
 
 def test_a_look_up_of_many(world: World) -> None:
-    """However many jobs are asked about, each is told for itself."""
+    """However many jobs are looked up, each has its own answer."""
     number_of = {number: 0x9E3779B97F4A7C15F39CC0605CEDC834 * number % (1 << 128) for number in range(1, 1801)}
     for number in range(1, 601):
         finish(world.store, make_request(number_of[number]))

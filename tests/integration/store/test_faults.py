@@ -126,7 +126,7 @@ def test_restart_between_commands(server: Valkey, store: RedisStore) -> None:
 
 
 def test_flushed(store: RedisStore, client: Any) -> None:
-    """After FLUSHALL whoever is under way finishes: the answer is taken and the job is done."""
+    """After FLUSHALL a job under way is finished: its answer is accepted and the job is done."""
     grant = go(store, make_request())
     client.flushall()
     assert store.answer(make_request(), grant.epoch, RESULT)
@@ -213,7 +213,7 @@ def test_a_lost_grant_costs_nothing(
 
 
 def test_a_lost_grant_at_a_slower_pace_costs_nothing(server: Valkey, store: RedisStore, client: Any) -> None:
-    """What was charged at a pace that fell is given back whole, so that the next call may start at once."""
+    """What was charged at a pace that fell is refunded whole, so that the next call may start at once."""
     request = make_request(2, limits=make_limits(shop=Rate(100 * SECOND, 1)))
     store.slow_down(request, SystemClock().now())
     lose_a_grant(server, store, client, request)
@@ -283,7 +283,7 @@ def test_no_memory_left(store: RedisStore, client: Any) -> None:
 
 
 def test_read_only_replica(server: Valkey, store: RedisStore, client: Any) -> None:
-    """A server that became a replica grants nothing, tells no orders, and is refused at start."""
+    """A server that became a replica grants nothing, returns no orders, and is refused at start."""
     go(store, make_request())
     client.replicaof("127.0.0.1", "1")
     assert "read-only replica" in refusal(store, 2)
@@ -414,7 +414,7 @@ def test_permissions_of_an_earlier_version(server: Valkey, client: Any) -> None:
 
 @pytest.mark.parametrize("missing", ["evalsha", "set", "hincrby", "script|load"])
 def test_a_missing_permission(server: Valkey, client: Any, missing: str) -> None:
-    """A user who may too little is told where the permissions are listed; no job is forgotten by half a script."""
+    """For a user with too few permissions the error says where they are listed; half a script forgets no job."""
     client.execute_command("ACL", "SETUSER", "worker", "on", ">pw", "~rd:*", *ACL.split(), f"-{missing}")
     store = RedisStore(f"redis://worker:pw@127.0.0.1:{server.record['port']}/0", SystemClock())
     if missing == "hincrby":
@@ -455,7 +455,7 @@ def test_callbacks_that_raise(store: RedisStore) -> None:
     assert go(store, make_request(9)).attempts == 1
 
 
-def test_a_key_of_somebody_else(store: RedisStore, client: Any) -> None:
+def test_a_key_of_another_program(store: RedisStore, client: Any) -> None:
     """A key of ours that holds something else is an error of that one command; the store lives on."""
     client.lpush("rd:{acme}:s", "not a scope")
     assert "ResponseError" in refusal(store)
@@ -463,7 +463,7 @@ def test_a_key_of_somebody_else(store: RedisStore, client: Any) -> None:
 
 
 def test_a_reply_that_is_none_of_ours(store: RedisStore, client: Any) -> None:
-    """Who asks is told that what somebody else put under our keys can't be read; who looks without waiting too."""
+    """Every caller learns that another program's value under our keys can't be read, those that don't wait too."""
     client.set("rd:controls", b"\x01\xa1x\x90\x90")  # as MessagePack has 1, "x", [], []
     client.set("rd:{acme}:g", b"\x01")
     client.hset("rd:{acme}:k", "spring", "")
@@ -481,7 +481,7 @@ def _raised(error: StoreError) -> None:
 
 
 def test_closed(server: Valkey) -> None:
-    """Whoever asks a store that was closed is refused at once and not left waiting."""
+    """A caller of a store that was closed is refused at once and not left waiting."""
     store = RedisStore(server.url, SystemClock())
     go(store, make_request())
     store.close()

@@ -1,4 +1,4 @@
-"""What a store tells of a shop, on either store alike."""
+"""What can be read of a shop, on either store alike."""
 
 from tests.integration.store.worlds import World, advance
 from tests.unit.making import NOON, go, make_limits, make_request
@@ -37,7 +37,7 @@ def test_blocked_and_slowed(world: World) -> None:
 
 
 def test_closure(world: World) -> None:
-    """A worker's note shows while its time lasts and while the shop is tried after it, or until it is taken back; the
+    """A worker's note shows while its time lasts and while the shop is tried after it, or until it is withdrawn; the
     newest counts.
     """
     store = world.store
@@ -55,7 +55,7 @@ def test_closure(world: World) -> None:
 
 
 def test_looking_changes_nothing(world: World) -> None:
-    """However often somebody looks, no token is taken."""
+    """However often it is read, no token is taken."""
     for _ in range(20):
         world.store.inspect("acme", LIMITS)
     for number in range(5):

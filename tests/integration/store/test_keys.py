@@ -215,7 +215,7 @@ def test_how_long_what_a_release_leaves_is_kept(shared: RedisWorld, called: bool
 
 
 def test_a_block_outlives_a_release(shared: RedisWorld) -> None:
-    """What is given back while a block of days holds leaves the block in its place."""
+    """A grant that is released during a block of days leaves the block as it is."""
     request = make_request()
     grant = go(shared.store, request)
     shared.store.block("acme", None, NOON + 2 * DAY)

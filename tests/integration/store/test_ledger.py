@@ -114,11 +114,11 @@ def test_verified(world: World) -> None:
     go(store, request)
     store.release(request, late.epoch, called=False, verified=True)
     advance(world, WHOLE_LEASE)
-    assert go(store, request).unknowns == 3, "whoever was overtaken has verified nothing"
+    assert go(store, request).unknowns == 3, "a worker that was overtaken has verified nothing"
 
 
 def test_elapsed(world: World) -> None:
-    """For how long a job has been tried stays on record through repeats, releases and takeovers, as it was told."""
+    """For how long a job has been tried stays on record through repeats, releases and takeovers."""
     store, request = world.store, make_request()
     first = go(store, request)
     assert first.elapsed == 0
@@ -159,7 +159,7 @@ def test_release_undoes_the_attempt(world: World, called: bool) -> None:
 
 
 def test_release_by_a_fenced_worker(world: World) -> None:
-    """Whoever was overtaken, or has answered, undoes nothing by a late release."""
+    """A worker that was overtaken, or has answered, undoes nothing by a late release."""
     store = world.store
     old = go(store, make_request())
     advance(world, WHOLE_LEASE)

@@ -30,7 +30,7 @@ MIDNIGHT = NOON + DAY // 2
 
 
 def test_shop_second(world: World) -> None:
-    """At one instant a shop's burst goes through; then one each interval, whoever the customers are."""
+    """At one instant a shop's burst goes through; then one each interval, for any customers."""
     store = world.store
     limits = make_limits(shop=Rate.per_second(4, 3))
     everyone = [f"e:{number}" for number in range(10)]
@@ -166,7 +166,7 @@ def test_customer_day(world: World) -> None:
 
 
 def test_jobs_over_a_customer_s_day_line_up_after_the_reset(world: World) -> None:
-    """They are told places an interval apart, and one that comes back before its place is told the same again."""
+    """They get places an interval apart, and one that comes back before its place gets the same again."""
     store = world.store
     limits = make_limits(customer_per_day=1)
     go(store, make_request(1, customer="e:a", limits=limits))
@@ -279,7 +279,7 @@ def test_a_refund_is_of_what_was_charged(world: World) -> None:
 
 @pytest.mark.parametrize("customer", ["e:ann@example.com", ""])
 def test_a_grant_of_an_older_version_is_refunded(shared: RedisWorld, customer: str) -> None:
-    """A record that doesn't tell by what its tokens were charged gives them back by the limits of whoever undoes it."""
+    """Tokens of a record that doesn't say by what they were charged are refunded by the releasing worker's limits."""
     limits = make_limits(shop=Rate(SECOND, 1), customer=Rate(SECOND, 1))
     request = make_request(1, customer=customer, limits=limits)
     grant = go(shared.store, request)
@@ -423,7 +423,7 @@ def check(calls: list[int], rate: Rate, per_day: int, resets_at: int) -> None:
 @settings(deadline=None, suppress_health_check=BUSY, max_examples=30)
 @given(limits=shop_limits, customers=st.lists(st.sampled_from(CUSTOMERS), max_size=25))
 def test_everybody_is_served_at_the_time_given(any_world: World, limits: ShopLimits, customers: list[str]) -> None:
-    """Whoever comes back when told to is granted in the end, in no more rounds than the limits explain."""
+    """A job that comes back in time is granted in the end, in no more rounds than the limits explain."""
     any_world.set(NOON)
     store = any_world.renew()
     waiting = [
@@ -463,7 +463,7 @@ def test_a_free_job_needs_no_token(world: World) -> None:
 
 
 def go_again(world: World, request: AdmitRequest) -> Grant:
-    """The grant after the last one's worker was never heard of again; the time is as before."""
+    """The grant after one whose worker was not heard of again; the time is as before."""
     now = world.now
     advance(world, 3600 * SECOND)
     grant = go(world.store, request)

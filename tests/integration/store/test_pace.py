@@ -141,7 +141,7 @@ def test_the_slowest_pace(world: World) -> None:
 
 
 def test_an_unused_grant_of_a_slower_pace(world: World) -> None:
-    """Undone, it leaves the shop as it was: what was charged at the pace in force is given back whole."""
+    """Undone, it leaves the shop as it was: what was charged at the pace in force is refunded whole."""
     world.store.slow_down(make_request(1, limits=LIMITS), NOON - 1)
     grant = go(world.store, make_request(2, limits=LIMITS))
     world.store.release(make_request(2, limits=LIMITS), grant.epoch, called=False)

@@ -1,4 +1,4 @@
-"""The server answers "not here, not now": its reason is told, and behind the same name the next one is found."""
+"""The server answers "not here, not now": the error has its reason, and behind the same name the next one is found."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,7 +56,7 @@ def fail_over(primary: Valkey, replica: Valkey) -> None:
 
 
 def test_demoted_behind_its_name(pair: tuple[Valkey, Valkey]) -> None:
-    """The standing connection leads to what is a replica by now: it is let go, and the name's new server is found."""
+    """The open connection leads to a replica by now: it is closed, and the name's new server is found."""
     primary, replica = pair
     with Forwarder(primary.record["port"]) as name:
         store = store_at(name.port)
@@ -70,7 +70,7 @@ def test_demoted_behind_its_name(pair: tuple[Valkey, Valkey]) -> None:
         assert go(store, make_request(2)).attempts == 1
         assert store.admit(make_request(1)) == AlreadyAnswered(grant.epoch, RESULT)
         store.check()
-        wait_until(lambda: name.connections <= 2, 10, "the old server's connections to be let go")
+        wait_until(lambda: name.connections <= 2, 10, "the old server's connections to be closed")
         store.close()
 
 
@@ -165,7 +165,7 @@ def test_without_tls_at_a_port_for_it(valkey: Valkey, tmp_path: Path) -> None:
 
 
 def test_tls_at_a_port_without_it(valkey: Valkey) -> None:
-    """A server without TLS waits for more of what it can't read; the port answers plainly, and that is told."""
+    """A server without TLS waits for more of what it can't read; its port answers in plain text: so says the error."""
     store = store_at(valkey.record["port"], scheme="rediss")
     with pytest.raises(ConfigurationError, match="is asked for TLS at a port without it"):
         store.check()

@@ -105,8 +105,8 @@ def test_nothing_is_booked_into_the_next_day(ahead: World) -> None:
     ],
 )
 def test_processes_are_told_different_times(ahead: World, per_second: int, holds: int, step: int) -> None:
-    """Whoever finds the shop closed gets a turn of its own, no longer than it has jobs for, and is told how much it
-    may find then.
+    """A process that finds the shop closed gets a turn of its own, no longer than it has jobs for, and learns how
+    many tokens it may find then.
     """
     limits = make_limits(shop=Rate.per_second(per_second, 1))
     submitted(ahead.store, [make_request(number, limits=limits) for number in range(300)])
@@ -147,7 +147,7 @@ def test_a_token_that_nobody_came_for_is_anybody_s(ahead: World) -> None:
 
 
 def test_a_blocked_shop_gives_no_turns(ahead: World) -> None:
-    """Refused for the day's end or a block, all are told the one time, and to begin with a single job."""
+    """Refused for the day's end or a block, all get one and the same time, and begin with a single job then."""
     limits = make_limits(shop=Rate.per_second(50, 5), per_day=1)
     go(ahead.store, make_request(1, limits=limits))
     day = ask_all(ahead.store, limits, ["e:a", "e:b"], first=10)

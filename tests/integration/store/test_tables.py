@@ -94,7 +94,7 @@ def test_one_a_second_burst_five(world: World, scope: str) -> None:
 @SCOPES
 @pytest.mark.parametrize("refused", [number for number, row in enumerate(ONE_A_SECOND_BURST_FIVE) if row.left is None])
 def test_when_to_come_back(world: World, scope: str, refused: int) -> None:
-    """Whoever is refused gets its tokens when the table says, not a microsecond before; or never."""
+    """A refused caller gets its tokens when the table says, not a microsecond earlier; or never."""
     *before, row = ONE_A_SECOND_BURST_FIVE[: refused + 1]
     bucket = Bucket.of(world, scope, Rate.per_second(1, 5))
     for earlier in before:

@@ -64,7 +64,7 @@ def test_how_long_counts_are_kept(shared: RedisWorld) -> None:
 
 
 def test_a_campaign_whose_counts_have_expired(shared: RedisWorld) -> None:
-    """It is told of no more, and its name is forgotten."""
+    """It is listed no more, and its name is forgotten."""
     for campaign in ("spring", "summer"):
         shared.store.tally("acme", campaign, {"published": 1})
     flush(shared.store)
@@ -97,7 +97,7 @@ def test_codes_are_bounded(world: World) -> None:
 
 
 def test_campaigns_are_bounded(world: World) -> None:
-    """However many names somebody makes up, a shop has so many; campaigns under way keep theirs, and no job is lost."""
+    """However many names a producer makes up, a shop keeps so many; campaigns under way keep theirs, no job is lost."""
     store = world.store
     store.tally("acme", "spring", {"published": 10})
     for number in range(3 * MOST_CAMPAIGNS):

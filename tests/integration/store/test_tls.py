@@ -112,7 +112,7 @@ def test_a_certificate_of_another_host(tunnel: Tunnel, tmp_path: Path) -> None:
     "option", ["ssl_cert_reqs=none", "ssl_check_hostname=false", "ssl_ciphers=NULL", "ssl_exclude_verify_flags=x"]
 )
 def test_nothing_switches_verification_off(option: str) -> None:
-    """An option that would trust whoever answers is refused in one line that names it."""
+    """An option that would trust any server is refused in one line that names it."""
     with pytest.raises(
         ConfigurationError, match=rf"^REFERRALS_REDIS_URL: leave out the option '{option.split('=')[0]}'; "
     ):

@@ -121,7 +121,7 @@ def advance(world: World, microseconds: int) -> None:
 def ask_all(
     store: Store, limits: ShopLimits, customers: list[str], *, first: int = 1, shop: str = "acme"
 ) -> list[Reply]:
-    """What these are told, asked one after the other at one instant."""
+    """What these get, asked one after the other at one instant."""
     requests = [
         make_request(number, shop=shop, customer=customer, limits=limits)
         for number, customer in enumerate(customers, start=first)
@@ -148,7 +148,7 @@ MANY = 1000
 
 
 def submitted(store: Store, requests: list[AdmitRequest], *, turn: bool = False, holds: int = MANY) -> list[Reply]:
-    """What a process is told that asks for these at once. ``turn``: it was told to come now."""
+    """What a process gets that asks for these at once. ``turn``: its turn is now."""
     future: Future[list[Reply] | StoreError] = Future()
     store.submit(requests, future.set_result, turn=turn, holds=holds)
     replies = future.result(timeout=10)

@@ -38,7 +38,7 @@ class Bucket:
 
 
 def test_one_a_second_burst_five() -> None:
-    """A bucket of 1/s and burst 5 leaves what the table says, step by step, and tells when to come back."""
+    """A bucket of 1/s and burst 5 leaves what the table says, step by step, and says when to come back."""
     bucket = Bucket(Rate.per_second(1, 5))
     for row in ONE_A_SECOND_BURST_FIVE:
         now = START + round(row.seconds * SECOND)
@@ -101,7 +101,7 @@ def test_burst_of_at_least_one() -> None:
 
 
 def test_horizon() -> None:
-    """Within the horizon a later token may be taken now; the grant tells from when."""
+    """Within the horizon a later token may be taken now; the answer says from when it counts."""
     bucket = Bucket(Rate.per_second(10, 1))
     assert bucket.take(START) == Taken(START, START + SECOND // 10)
     assert bucket.take(START, horizon=SECOND // 10 - 1) == Limited(START + SECOND // 10)
@@ -142,7 +142,7 @@ def test_no_window_holds_more(rate: Rate, gaps: list[tuple[int, int, int]]) -> N
 @PATIENT
 @given(rate=rates, tat_after=st.integers(0, 10 * SECOND), cost=st.integers(1, 8))
 def test_until_is_the_first_instant(rate: Rate, tat_after: int, cost: int) -> None:
-    """Whoever comes back at ``until`` gets its tokens, and a microsecond before it doesn't."""
+    """A caller that comes back at ``until`` gets its tokens; a microsecond earlier it doesn't."""
     answer = try_take(START + tat_after, START, rate, cost=cost)
     if isinstance(answer, Limited) and answer.until is not None:
         assert isinstance(try_take(START + tat_after, answer.until, rate, cost=cost), Taken)

@@ -56,7 +56,7 @@ class HastyLedger(RealLedger):
 
 
 class GullibleLedger(RealLedger):
-    """Hands a recorded result to every copy, whatever it tells."""
+    """Hands a recorded result to every copy, whatever the result says."""
 
     def admit(self, kind: int = UNDATED, *, without_call: bool = False) -> Grant | Wait | AlreadyAnswered:
         return super().admit(kind, without_call=without_call or self.save().uncalled)
@@ -155,7 +155,7 @@ def test_three_states_are_not_enough() -> None:
 
 
 class UnfencedLedger(RealLedger):
-    """Takes any answer, whoever has the job now."""
+    """Accepts any answer, whichever worker has the job now."""
 
     def answer(self, epoch: int, *, uncalled: bool = False) -> bool:
         record = self.save()

@@ -81,7 +81,7 @@ def test_restored_calls_keep_the_pace(clock: ManualClock) -> None:
 
 @pytest.mark.parametrize("corrected", [7, -7])
 def test_a_day_begins_by_the_corrected_clock(corrected: int) -> None:
-    """Where the machine's clock is put right, the day's count begins anew when the provider's does."""
+    """Where the machine's clock is corrected, the day's count begins again when the provider's does."""
     clock = ManualClock(NOON)
     store = MemoryStore(clock)
     limits = make_limits(per_day=1)
@@ -96,7 +96,7 @@ def test_a_day_begins_by_the_corrected_clock(corrected: int) -> None:
 
 @pytest.mark.parametrize("corrected", [30, -30])
 def test_a_grant_is_undone_on_the_day_that_it_was_charged_to(corrected: int) -> None:
-    """Where the clock is put right over the day's reset, an undone grant changes the count of no other day."""
+    """Where the clock is corrected across the day's reset, an undone grant changes the count of no other day."""
     midnight = NOON + DAY // 2
     clock = ManualClock(midnight - 20)
     store = MemoryStore(clock)

@@ -56,7 +56,7 @@ def error_of(answer: str) -> Exception:
 
 @pytest.mark.parametrize(("answer", "reason"), NOT_HERE_NOT_NOW.items())
 def test_not_here_not_now(answer: str, reason: str) -> None:
-    """Another server may be the right one behind the name by now, so the connection is let go."""
+    """Another server may be behind the name by now, so the connection is closed."""
     why = refusal(error_of(answer))
     assert (why.reason, why.moves) == (reason, True)
 
@@ -95,7 +95,7 @@ def test_no_argument_is_quoted(answer: str) -> None:
 
 
 def test_what_the_server_says_can_not_steer_a_terminal() -> None:
-    """Whoever answers may send anything; as an error it is one visible line."""
+    """A server may send anything; as an error it is one visible line."""
     why = refusal(error_of("MISCONF \x1b[2J\u202eno space\r\nleft"))
     assert str(StoreError(f"the store {why.text}")).isprintable()
 

@@ -25,7 +25,7 @@ def test_line(world: World) -> None:
 
 
 def test_newcomers_do_not_jump_the_line(world: World) -> None:
-    """A job without a place leaves the token to those that were told to come back, and goes to the end."""
+    """A job without a place leaves the token to those that have one, and goes to the end."""
     store = world.store
     limits = make_limits(customer=Rate.per_second(1, 1))
     go(store, make_request(1, customer="e:a", limits=limits))
@@ -96,7 +96,7 @@ def test_a_block_keeps_the_ledger(world: World) -> None:
 
 
 def test_late_holders_of_a_place_line_up_anew(world: World) -> None:
-    """Jobs that come back together, all after their places, aren't told to come back together once more."""
+    """Jobs that come back together, all after their places, get places of their own again."""
     store = world.store
     limits = make_limits(customer=Rate.per_second(1, 1))
     go(store, make_request(1, customer="e:a", limits=limits))
