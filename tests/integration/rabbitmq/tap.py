@@ -43,7 +43,7 @@ class Tap:
         self.channel.basic_publish(exchange, key, body, described, mandatory=True)
 
     def depth(self, queue: str) -> int:
-        """How many messages of a queue nobody has in hand, as far as RabbitMQ tells at the moment."""
+        """How many messages of a queue are ready, as RabbitMQ reports it at the moment."""
         count: int = self.channel.queue_declare(queue, passive=True).method.message_count
         return count
 

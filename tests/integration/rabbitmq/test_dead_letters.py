@@ -157,7 +157,7 @@ def test_a_message_that_names_its_user(vhost: Vhost, tap: Tap, params: Parameter
 
 
 def test_several_deaths(tap: Tap, params: Parameters) -> None:
-    """Of a message that RabbitMQ has moved several times, the last move tells why it is here, and from where."""
+    """If RabbitMQ moved a message several times, the last move states why it is here, and from where."""
     # Each move is RabbitMQ's own: from 4.0 on it forgets those that a publisher tells of.
     tap.channel.queue_declare("by-hand", arguments={"x-dead-letter-exchange": DEAD})
     tap.channel.queue_bind("by-hand", RETURN, "gone")
@@ -184,7 +184,7 @@ def test_headers_without_room_for_more(vhost: Vhost, tap: Tap, params: Parameter
 
 
 def test_what_the_worker_does_not_see(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap, params: Parameters) -> None:
-    """Letters that RabbitMQ itself has moved have their reason and time too, told from what it noted."""
+    """Letters that RabbitMQ itself moved have a reason and a time too, taken from its notes."""
     before = datetime.now(UTC).replace(microsecond=0)
     gone, stray = message_of(new_job(1, shop="gone")), message_of(new_job(2))
     tap.channel.basic_publish("referrals.delay.1", "gone", gone, pika.BasicProperties(delivery_mode=2, expiration="1"))
@@ -250,7 +250,7 @@ def test_reading_ends_at_what_was_there(tap: Tap, params: Parameters) -> None:
 def test_a_connection_that_breaks_is_told_in_a_line(
     rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap, params: Parameters
 ) -> None:
-    """Closed in the midst of reading: the error names the place, and every letter is there still."""
+    """The connection breaks while letters are read: the error names the node, and every letter is still there."""
     for number in range(3):
         tap.put(DEAD, "", b"%d" % number)
     queue = DeadQueue(params)
@@ -275,7 +275,7 @@ def test_each_of_several_is_told(tap: Tap, params: Parameters) -> None:
 
 @pytest.mark.parametrize("value", [5, True, ["acme"], {"a": 1}, "", None])
 def test_fields_that_are_no_text(value: object) -> None:
-    """Whose a letter is, is told from texts alone: of anything else, or of an empty one, its routing key speaks."""
+    """Only a text in the body names a letter's shop; for anything else, or an empty text, the routing key counts."""
     body = json.dumps({"shop": value, "campaign": value, "job_id": value}).encode()
     letter = DeadLetter(tag=1, exchange=JOBS, routing_key="bolt.more", headers={}, clear=True, body=body)
     assert (letter.shop, letter.campaign, letter.job_id) == ("bolt", None, None)
@@ -290,7 +290,7 @@ def test_fields_that_are_no_text(value: object) -> None:
     ],
 )
 def test_whose_a_letter_by_the_default_exchange_is(key: str, body: bytes, shop: str) -> None:
-    """A shop's queue says it; another queue's name tells nothing that the body doesn't."""
+    """The name of a shop's queue names the shop; the name of another queue adds nothing to the body."""
     assert DeadLetter(tag=1, exchange="", routing_key=key, headers={}, clear=True, body=body).shop == shop
 
 

@@ -83,7 +83,7 @@ def test_a_wait_takes_the_level_that_covers_it(rabbitmq: RabbitMQ, vhost: Vhost,
 
 
 def test_a_long_wait_takes_several_hops(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap, params: Parameters) -> None:
-    """A job whose customer waits two hours goes round the longest level until its time, and is called once then."""
+    """A job whose customer waits two hours passes the longest level several times, and is called once at its time."""
     # A policy makes this level's hour half a second: RabbitMQ takes the shorter one.
     limit(rabbitmq, vhost, "referrals.delay.3600", **{"message-ttl": 500})
     clock, refer, job = ShiftedClock(), FakeRefer2(), new_job(1, customer="patient")

@@ -55,14 +55,14 @@ def logs() -> Iterator[list[Any]]:
 
 
 def reconnected(logs: list[Any]) -> bool:
-    """Whether the consumer has told that it is connected again."""
+    """Whether the consumer has logged that it is connected again."""
     return any(entry["event"] == "consumer_connected" for entry in list(logs))
 
 
 def test_a_closed_connection_in_mid_run_loses_nothing(
     rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap, logs: list[Any]
 ) -> None:
-    """RabbitMQ closes both connections amid calls: every job has its result and was called once, no copy stays."""
+    """RabbitMQ closes both connections during calls: every job has its result and was called once, no copy stays."""
     jobs = publish(tap, 600)
     refer, clock = FakeRefer2(hold_from=300), ShiftedClock()
     with Bench(vhost, [new_shop(shop) for shop in SHOPS], refer, longest_call=0.5, clock=clock):
@@ -100,7 +100,7 @@ def test_nothing_is_acked_that_was_not_done(rabbitmq: RabbitMQ, vhost: Vhost, ta
 
 
 def test_a_results_queue_that_cannot_be_used_strands_nobody(vhost: Vhost, tap: Tap, logs: list[Any]) -> None:
-    """Somebody made another one of its name: jobs are given back, not forgotten, and go on once it is mended."""
+    """The exchange has another type: jobs are requeued, none is lost, and they go on once it is fixed."""
     refer = FakeRefer2(hold_from=1)
     with Bench(vhost, [new_shop(shop) for shop in SHOPS], refer, threads=4):
         jobs = publish(tap, 60)

@@ -49,7 +49,7 @@ def await_letters(params: Parameters, count: int) -> list[DeadLetter]:
 
 
 def await_copy(tap: Tap, bench: Bench) -> Letter:
-    """The one job that was deferred, taken out of its delay queue."""
+    """The one job that was deferred, consumed from its delay queue."""
     wait_until(lambda: bench.count("deferrals", shop="acme") == 1, 10, "a deferral")
     copies: list[Letter] = []
 
@@ -163,7 +163,7 @@ def test_what_an_administrator_puts_back_is_taken(vhost: Vhost, tap: Tap) -> Non
 
 
 def test_what_rabbitmq_moves_is_told_by_rabbitmq(tap: Tap, params: Parameters) -> None:
-    """However its producer dresses it, a message that expired in a shop's queue is no result and no worker's letter."""
+    """A message that expired in a shop's queue is no result and no worker's letter, whatever its headers claim."""
     before = datetime.now(UTC) - timedelta(minutes=1)
     jobs: dict[bytes, str] = {}
     for number, (name, entries) in enumerate(FORGERIES.items()):
@@ -188,7 +188,7 @@ def test_what_rabbitmq_moves_is_told_by_rabbitmq(tap: Tap, params: Parameters) -
 
 
 def test_a_result_that_rabbitmq_moved_is_one(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap, params: Parameters) -> None:
-    """What was rejected by a collector, or fell to a policy, came out of the queue of results, and is told so."""
+    """A message that a collector rejected, or a policy removed, is shown as one from the queue of results."""
     tap.put(RESULTS, "acme.sent.ok.plain", b"rejected")
     method, _, _ = tap.channel.basic_get(RESULTS)
     tap.channel.basic_reject(method.delivery_tag, requeue=False)

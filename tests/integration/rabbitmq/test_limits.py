@@ -30,7 +30,7 @@ def limited(rabbitmq: RabbitMQ, vhost: Vhost, name: str, value: int) -> Iterator
 
 
 def by_connection(params: Parameters) -> BrokerError:
-    """What whoever connects hears."""
+    """The error of an attempt to connect."""
     with pytest.raises(BrokerError) as refused:
         connect(params)
     return refused.value
@@ -78,7 +78,7 @@ def test_connections_of_a_user(rabbitmq: RabbitMQ, vhost: Vhost) -> None:
     ],
 )
 def test_a_vhost_that_refuses(rabbitmq: RabbitMQ, vhost: Vhost, wrong: str, told: str) -> None:
-    """Whether it is missing or closed to this user is told by RabbitMQ's own words."""
+    """RabbitMQ's own words say whether the virtual host is missing or closed to this user."""
     rabbitmq.api("PUT", f"/api/users/{vhost.name}", {"password": "pa55w0rd-of-ours", "tags": ""})
     url = vhost.url.rpartition("/")[0].replace("guest:guest@", f"{vhost.name}:pa55w0rd-of-ours@") + wrong
     with pytest.raises(BrokerError, match=told):
@@ -87,7 +87,7 @@ def test_a_vhost_that_refuses(rabbitmq: RabbitMQ, vhost: Vhost, wrong: str, told
 
 
 def test_queues(rabbitmq: RabbitMQ, vhost: Vhost, params: Parameters) -> None:
-    """A queue that is one too many is no queue that differs from ours: nothing is to be deleted, the limit is told."""
+    """A queue beyond the limit is not taken for one that differs: the error names the limit."""
     connection = connect(params)
     with (
         limited(rabbitmq, vhost, "max-queues", 3),
@@ -100,7 +100,7 @@ def test_queues(rabbitmq: RabbitMQ, vhost: Vhost, params: Parameters) -> None:
 
 
 def test_nothing_is_confirmed(rabbitmq: RabbitMQ, vhost: Vhost, params: Parameters) -> None:
-    """Whoever waits for a confirm that can't come hears why."""
+    """A producer that waits for a confirm that can't come gets the reason."""
     with limited(rabbitmq, vhost, "max-connections", 0):
         (problem,) = publish_each([outgoing(new_job(1), 0)], params, timeout=1)
     assert "did not confirm it within 1 s: RabbitMQ at" in str(problem)
@@ -108,7 +108,7 @@ def test_nothing_is_confirmed(rabbitmq: RabbitMQ, vhost: Vhost, params: Paramete
 
 
 def test_a_closed_channel_says_why(vhost: Vhost, params: Parameters) -> None:
-    """Where RabbitMQ closes a channel alone, whoever consumes on it tells RabbitMQ's reason."""
+    """If RabbitMQ closes only the channel, the consumer on it reports RabbitMQ's reason."""
     del vhost
     link = ShopChannel(params, prefetch=1, single=False, on_message=lambda *_: None)
     link.open(queues(()))

@@ -104,7 +104,7 @@ def test_what_is_no_job_is_parked_and_its_neighbours_go_on(vhost: Vhost, tap: Ta
 
 
 def test_a_crash_loop_is_parked_with_its_history(vhost: Vhost, tap: Tap) -> None:
-    """A job during whose calls five workers ended isn't called again; its headers tell how often it was."""
+    """A job during whose calls five workers died isn't called again; its headers count them."""
     poison, refer = new_job(1), FakeRefer2()
     bench = Bench(vhost, [new_shop()], refer)
     bench.store.load_record(poison.job_id, Started(epoch=1, lease=0, attempts=6, takeovers=CRASH_LOOP - 1))

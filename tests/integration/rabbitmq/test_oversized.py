@@ -165,7 +165,7 @@ def test_a_crowd(vhost: Vhost, tap: Tap, shop_count: int, body_of: Callable[[Job
 
 
 def test_a_crowd_makes_room_for_who_holds_nothing(vhost: Vhost, tap: Tap) -> None:
-    """Where some shops' jobs fill the room, the one that holds most gives back, and not whoever comes next."""
+    """When jobs fill the memory, the shop that holds most of it gives some back, not the one that comes next."""
     shops = [f"crowd-{number}" for number in range(9)]
     declare(vhost, [*shops, "acme"])
     # One of each shop is called, and then all of them are in hand and leave less room than a job of 64 KB takes.
@@ -191,7 +191,7 @@ def test_a_crowd_makes_room_for_who_holds_nothing(vhost: Vhost, tap: Tap) -> Non
 
 
 def test_a_crowd_ends(vhost: Vhost, tap: Tap) -> None:
-    """Once there is room, every job of shops that were crowded out is called, once."""
+    """Once there is room, every job of a shop that found none is called, once."""
     shops = [f"crowd-{number}" for number in range(CROWD)]
     declare(vhost, shops)
     jobs = [new_job(number, shops[number % CROWD]) for number in range(16 * CROWD)]

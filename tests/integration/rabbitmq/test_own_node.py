@@ -55,7 +55,7 @@ def alarm(node: RabbitMQ, resource: str) -> Iterator[None]:
 
 
 def test_a_publisher_hears_of_a_memory_alarm_and_outlives_it(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap) -> None:
-    """While RabbitMQ is out of memory the listener hears "not ready"; afterwards it hears "ready", and all is there."""
+    """While RabbitMQ is out of memory the listener gets "not ready"; afterwards "ready", and every message is there."""
     declare(vhost)
     heard: list[bool] = []
     ends: list[BrokerError | None] = []

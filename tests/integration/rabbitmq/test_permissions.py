@@ -161,7 +161,7 @@ def test_a_confined_worker_asks_rabbitmq_once_for_what_it_may_not(
 
 
 def test_a_confined_worker_names_what_is_missing(as_role: Callable[[str], Vhost]) -> None:
-    """Where nothing is declared yet, a user that may not configure hears what is missing and the remedy."""
+    """Where nothing is declared yet, a user that may not configure gets what is missing and the remedy."""
     with pytest.raises(
         ConfigurationError, match=r"exchange referrals\.dead does not exist .*start a worker whose user"
     ):
@@ -184,7 +184,7 @@ def test_an_exchange_that_may_not_be_declared(
 
 
 def test_the_single_queue_that_may_not_be_taken(as_role: Callable[..., Vhost], vhost: Vhost) -> None:
-    """A worker on the memory store that may not take the queue by which it is alone is told so, with both remedies."""
+    """A worker on the memory store that may not take its exclusive queue gets an error with both remedies."""
     declare(vhost)
     narrow = as_role("worker", configure=r"^referrals\.(shop|delay)\..+$")
     connection = connect(parameters(narrow.url, name="tested"))
@@ -221,7 +221,7 @@ def test_a_producer_publishes(as_role: Callable[[str], Vhost], vhost: Vhost, tap
 
 
 def test_a_producer_hears_that_a_shop_has_no_queue_yet(as_role: Callable[[str], Vhost], vhost: Vhost) -> None:
-    """For a shop that no worker has seen, the producer is told what to do, before it publishes anything."""
+    """For a shop that no worker has seen, the producer gets the remedy before it publishes anything."""
     declare(vhost)
     producer = Producer(parameters(as_role("producer").url, name="tested"))
     with pytest.raises(ConfigurationError, match=r"queue referrals\.shop\.bolt does not exist .*start a worker"):
@@ -260,7 +260,7 @@ def test_what_may_not_be_replayed_is_told_of_each(as_role: Callable[..., Vhost],
 
 
 def test_a_queue_that_may_not_be_read_is_told_with_its_remedy(as_role: Callable[[str], Vhost], vhost: Vhost) -> None:
-    """Who may neither read dead letters nor results hears of which queue, and where the permissions are listed."""
+    """A user that may read neither dead letters nor results gets the queue's name and where permissions are listed."""
     declare(vhost)
     user = parameters(as_role("producer").url, name="tested")
     with (

@@ -1,4 +1,4 @@
-"""A policy on RabbitMQ that takes messages out of our queues is noticed, by whoever may look."""
+"""A policy on RabbitMQ that takes messages out of our queues is noticed by a user that may see policies."""
 
 import pytest
 
@@ -40,7 +40,7 @@ LOSING = {
 
 
 def test_what_loses_is_named(rabbitmq: RabbitMQ, vhost: Vhost, declared: Parameters) -> None:
-    """Each setting is told with the policy's name, its value and the queues; a policy for others is none of ours."""
+    """Each setting is reported with the policy's name, its value and the queues; policies for other queues are not."""
     set_policy(rabbitmq, vhost, "^other", message_ttl=1000)
     assert losses(declared, management(rabbitmq)) == []
     definition = {"message_ttl": 60_000, "expires": 60_000, "max_length": 9, "max_length_bytes": 9000}
@@ -54,7 +54,7 @@ def test_what_loses_is_named(rabbitmq: RabbitMQ, vhost: Vhost, declared: Paramet
 
 
 def test_who_may_not_look_is_told(rabbitmq: RabbitMQ, vhost: Vhost) -> None:
-    """A user without the tag, a port where nobody is, a broker elsewhere: why nothing is known is told."""
+    """A user without the tag, a port without a server, a broker elsewhere: the error says why nothing is known."""
     rabbitmq.api("PUT", f"/api/users/{vhost.name}", {"password": "pa55w0rd-of-ours", "tags": ""})
     everything = {"configure": ".*", "write": ".*", "read": ".*"}
     rabbitmq.api("PUT", f"/api/permissions/{vhost.name}/{vhost.name}", everything)

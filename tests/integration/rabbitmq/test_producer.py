@@ -33,7 +33,7 @@ def test_a_batch_is_confirmed_and_arrives_in_order(vhost: Vhost, tap: Tap) -> No
 
 
 def test_an_unknown_channel_is_told_and_sent(vhost: Vhost) -> None:
-    """It may be new; each is told once, as the commands tell it, and one that may be an address is not shown."""
+    """It may be new; each gets one warning, as from the commands, and one that may be an address is not shown."""
     declare(vhost)
     jobs = [new_job(1), *(new_job(number, customer=f"c{number}") for number in (2, 3))]
     jobs.append(jobs[1].model_copy(update={"customer": jobs[2].customer}))

@@ -216,7 +216,7 @@ def test_the_documented_command_unbinds(rabbitmq: RabbitMQ, vhost: Vhost, tap: T
 
 
 def test_a_confined_worker_serves_a_shop_whose_producer_is_missing(as_role: Roles, vhost: Vhost, tap: Tap) -> None:
-    """Who may not configure tells once that a producer's exchange is missing, and the shop's other jobs go on."""
+    """A user that may not configure logs once that a producer's exchange is missing; the shop's other jobs go on."""
     declare(vhost)
     shop = new_shop("acme", producers=["acme-crm"])
     with capture_logs() as logs, Bench(as_role("confined worker"), [shop], FakeRefer2()):

@@ -1,4 +1,4 @@
-"""Confirmed publishing: what RabbitMQ has taken, refused or handed back is told once, and nothing is lost."""
+"""Confirmed publishing: each message's outcome (confirmed, refused, returned) is reported once, and none is lost."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ KEY = "acme.sent.ok.plain"
 
 
 class Journal:
-    """What a publisher told: each message's end in order, and when it was ready to publish."""
+    """What a publisher reported: each message's outcome in order, and when it was ready to publish."""
 
     def __init__(self) -> None:
         self.ends: dict[bytes, list[BrokerError | None]] = {}
@@ -118,7 +118,7 @@ def test_a_full_queue_is_an_error_and_recovers(
 def test_nothing_is_lost_when_the_connection_is_closed(
     rabbitmq: RabbitMQ, vhost: Vhost, publisher: Publisher, journal: Journal, tap: Tap
 ) -> None:
-    """RabbitMQ closes the connection amid 5,000 messages: every one is confirmed in the end and is in the queue."""
+    """RabbitMQ closes the connection among 5,000 messages: each is confirmed in the end and is in the queue."""
     await_listing(rabbitmq, vhost, "tested")
     bodies = [b"%d" % number for number in range(5000)]
     for number, body in enumerate(bodies):

@@ -20,7 +20,7 @@ from worker.rabbitmq.topology import shop_queue
 
 @contextmanager
 def declaring(urls: str, ready: list[str]) -> Iterator[QueueDeclarer]:
-    """A declarer that tells of its shops in ``ready``, and soon gives up on a node that says nothing."""
+    """A declarer that puts its shops into ``ready``, and soon gives up on a node that doesn't answer."""
     params = parameters(urls, name="declarer")
     for node in params.nodes:
         node.stack_timeout = 0.5
@@ -33,7 +33,7 @@ def declaring(urls: str, ready: list[str]) -> Iterator[QueueDeclarer]:
 
 
 def test_existing_queues_do_not_wait_for_new_ones(vhost: Vhost) -> None:
-    """Of many shops those whose queues are there are told first, wherever they stand in the file."""
+    """Of many shops those whose queues exist are reported first, whatever their order in the file."""
     shops = [f"shop-{number}" for number in range(3 * BATCH)]
     existing = shops[2::3]
     declare(vhost, existing)
@@ -63,7 +63,7 @@ def test_a_node_that_says_nothing_holds_nobody_up(vhost: Vhost) -> None:
 
 
 def test_an_unusable_queue_is_tried_again(vhost: Vhost, tap: Tap) -> None:
-    """A queue of another type leaves its shop out, told once; when it is gone the shop is there by itself."""
+    """A queue of another type leaves its shop out, logged once; once it is deleted, the shop is served."""
     tap.channel.queue_declare(shop_queue("odd"), durable=True)
     ready: list[str] = []
     with capture_logs() as logs, declaring(vhost.url, ready) as declarer:

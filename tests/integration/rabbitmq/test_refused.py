@@ -88,7 +88,7 @@ def test_the_next_worker_knows_a_refused_job(vhost: Vhost, tap: Tap) -> None:
 
 @pytest.mark.parametrize("exchange", [JOBS, RETURN])
 def test_a_header_that_no_worker_wrote(vhost: Vhost, tap: Tap, exchange: str) -> None:
-    """What can't be read where a job's trouble is told is as if nothing stood there, and so is what a producer says."""
+    """A note about a job's refusals that can't be read, or that its producer wrote, counts as none."""
     refer, told = FakeRefer2(), ["x", "1 2", 7, b"\xff", "9" * 500, None, {"a": 1}]
     for number, words in enumerate(told):
         tap.put(exchange, "acme", message_of(new_job(number)), headers={"x-referral-trouble": words})

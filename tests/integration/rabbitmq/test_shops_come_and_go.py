@@ -1,4 +1,4 @@
-"""Shops that are added to the file and taken out of it while a worker runs."""
+"""Shops that are added to the file and removed from it while a worker runs."""
 
 from collections import Counter
 from pathlib import Path
@@ -53,7 +53,7 @@ def test_a_shop_that_is_added_is_served(vhost: Vhost, tap: Tap, tmp_path: Path) 
 
 
 def test_a_shop_that_is_removed_finishes_its_calls_and_keeps_its_queue(vhost: Vhost, tap: Tap, tmp_path: Path) -> None:
-    """Calls under way end with their results, the rest stays in the queue untouched, and a warning tells how much."""
+    """Calls under way end with their results, the rest stays in the queue untouched, and a warning counts it."""
     declare(vhost, ["acme", "bolt"])
     jobs = [new_job(number) for number in range(40)]
     for job in jobs:

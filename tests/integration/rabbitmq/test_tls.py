@@ -128,7 +128,7 @@ def test_what_is_not_trusted_is_one_line(
 
 
 def test_a_port_of_the_other_kind_is_named(node: TLSNode) -> None:
-    """TLS to the plain port, and plain AMQP to the port for TLS, end in a line that tells one from the other."""
+    """TLS to the plain port, and plain AMQP to the port for TLS, end in two different lines."""
     plain = parameters(f"amqp://guest:guest@localhost:{node.port}/%2f", name="tested")
     assert "a port for TLS takes amqps://" in by_connection(plain)
     tls = parameters(node.url().replace(str(node.port), str(node.rabbitmq.record["amqp"])), name="tested")

@@ -113,7 +113,7 @@ def test_whoever_takes_out_of_a_queue_that_loses_may_go_on(vhost: Vhost, tap: Ta
 
 
 def test_a_bound_that_refuses_or_parks_loses_nothing(vhost: Vhost, tap: Tap) -> None:
-    """A full queue that refuses tells its publisher, and what a shop's queue gives up lies in the dead queue."""
+    """A full queue refuses, which its publisher learns; a message that a shop's queue gives up is in the dead queue."""
     tap.channel.exchange_declare(DEAD, "fanout", durable=True)
     refusing = QUORUM | {"x-max-length": 1000, "x-overflow": "reject-publish", "x-dead-letter-exchange": DEAD}
     tap.channel.queue_declare(RESULTS, durable=True, arguments=refusing)
@@ -146,7 +146,7 @@ def test_a_plain_results_queue_of_an_operator(vhost: Vhost, tap: Tap) -> None:
 
 
 def test_what_a_policy_drops_from_the_results_is_parked(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap) -> None:
-    """AMQP doesn't tell of an operator's policy that drops results; what it drops lies in the dead queue."""
+    """AMQP doesn't show an operator's policy that drops results; the results that it drops are in the dead queue."""
     declare(vhost)
     limit(rabbitmq, vhost, "referrals.results", **{"max-length": 5, "overflow": "drop-head"})
     bodies = {b"%d" % number for number in range(30)}

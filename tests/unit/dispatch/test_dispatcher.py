@@ -1,4 +1,4 @@
-"""The use case, by a table: what each verdict comes to in the disposition, the ledger, the result and the metrics."""
+"""The use case, by a table: each verdict's disposition, ledger entry, result and metrics."""
 
 import json
 from collections.abc import Callable
@@ -285,7 +285,7 @@ def test_a_probe_spends_no_attempt() -> None:
 
 @pytest.mark.parametrize(("last", "code"), [(DOWN, "http_503"), (LOST, "timeout")])
 def test_an_earlier_unknown_is_not_forgotten(last: Retry | Unknown, code: str) -> None:
-    """Once a call may have been carried out, the job is never called failed, whatever its later calls come to."""
+    """Once a call may have been carried out, the job's outcome is never failed, whatever its later calls return."""
     bench = Bench(LOST, max_attempts=2)
     first = bench.dispatch()
     assert isinstance(first, Later)
@@ -339,7 +339,7 @@ def test_jitter(attempt: int, fraction: float) -> None:
 def test_throttled(
     scope: Literal["customer", "shop"] | None, customer: bool, blocked: str, retry_after: int | None
 ) -> None:
-    """A 429 blocks whom it speaks of, else the customer, until it says; it is neither an attempt nor a result."""
+    """A 429 blocks whom it names, or else the customer, for as long as it says; it is no attempt and no result."""
     bench = Bench(Throttled(429, "rate_limit_exceeded", scope, retry_after))
     if not customer:
         bench.job = foreign_job(customer={})
@@ -610,7 +610,7 @@ def test_an_answer_outlives_what_counts_it() -> None:
 
 
 def test_a_fast_shop_slows_down() -> None:
-    """A shop's 429 lowers its pace for everybody, unless it speaks of a day's quota or adapting is switched off."""
+    """A shop's 429 lowers its pace for everybody, unless it is about a day's quota or adapting is switched off."""
     minute = LONGEST_OF_A_PACE
     assert minute == 60 * SECOND
     for retry_after, adapt, slower in (
@@ -635,7 +635,7 @@ def test_a_fast_shop_slows_down() -> None:
 @pytest.mark.parametrize("scope", ["customer", None])
 @pytest.mark.parametrize("retry_after", [SECOND, None])
 def test_a_customer_s_429_leaves_the_shop_s_pace(scope: Literal["customer"] | None, retry_after: int | None) -> None:
-    """One customer was too fast, or nobody tells who: that customer waits, and the shop goes on as it did."""
+    """One customer was too fast, or the answer doesn't say who: that customer waits, and the shop keeps its pace."""
     bench = Bench(Throttled(429, "rate_limit_exceeded", scope, retry_after), per_second=1.0, burst=1)
     refused = bench.dispatch()
     assert refused == Return(1, scope="customer", until=bench.clock.now() + SECOND, verdict=bench.verdict)

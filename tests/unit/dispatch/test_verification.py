@@ -1,4 +1,4 @@
-"""``on_unknown = "verify"``, by a table: what each reading of a customer's referrals comes to after a lost answer."""
+"""``on_unknown = "verify"``, by a table: the disposition of each reading of a customer's referrals."""
 
 from dataclasses import replace
 from typing import Any
@@ -145,7 +145,7 @@ FAILED: list[Reading] = [
 
 @pytest.mark.parametrize("reading", FAILED)
 def test_a_read_that_fails(reading: Retry | Unknown | Halted) -> None:
-    """A read that tells nothing is repeated as an attempt; after the last the job is unknown, and never called."""
+    """A read that finds nothing out is repeated as an attempt; after the last the job is unknown, and never called."""
     bench = verifying(max_attempts=2)
     bench.reading = reading
     disposition = bench.dispatch()
@@ -252,7 +252,7 @@ def test_a_read_that_is_refused() -> None:
 
 @pytest.mark.parametrize("reading", [FOUND, Missing(), DOWN, BAD_TOKEN])
 def test_fenced(reading: Reading) -> None:
-    """Whoever was overtaken while reading publishes nothing, repeats nothing and hides no lost answer."""
+    """A worker that was overtaken while reading publishes nothing, repeats nothing and hides no lost answer."""
     bench = verifying()
     bench.reading = reading
     grant = bench.grant()
@@ -285,7 +285,7 @@ def test_nobody_to_ask_about() -> None:
 
 
 def test_a_policy_that_changed() -> None:
-    """A shop that is told to report ends what it had meant to verify as unknown, without a call."""
+    """A shop that is switched from verify to report ends the job as unknown, without a call."""
     bench = verifying()
     bench.shop = Bench(on_unknown="report").shop
     result = result_of(bench.dispatch())

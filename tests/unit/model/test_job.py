@@ -223,7 +223,7 @@ DEAD: list[tuple[DeadReason, bytes]] = [
 
 @pytest.mark.parametrize(("reason", "body"), DEAD, ids=lambda value: value if isinstance(value, str) else "body")
 def test_dead_letter_reasons(reason: DeadReason, body: bytes) -> None:
-    """A body that no retry can mend is refused with its reason in one short line, and nothing else is raised."""
+    """A body that no retry can process is refused with its reason in one short line, and nothing else is raised."""
     with pytest.raises(DeadLetterError) as refusal:
         decode_message(body)
     assert refusal.value.reason == reason

@@ -39,7 +39,7 @@ from worker.model.verdicts import (
     ],
 )
 def test_label(verdict: Verdict, label: str) -> None:
-    """A verdict's label is its code where the code is one of ours or the vendor's, else one word for all others."""
+    """A verdict's label is its code if that is ours or documented by the vendor; all others share one label."""
     assert label_of(verdict) == label
 
 

@@ -56,7 +56,7 @@ def test_a_death_is_counted(folder: Path, start: Callable[[], CrashMark], end: s
 
 
 def test_deaths_add_up(folder: Path, start: Callable[[], CrashMark]) -> None:
-    """Each death counts once, whoever comes in between and whoever lives beside."""
+    """Each death counts once, whatever other processes start in between or live beside it."""
     sibling = start()
     for number in range(DEATHS):
         die(folder)
@@ -151,6 +151,6 @@ sys.exit(1)
 
 
 def test_no_place_is_an_error_that_leaves_nothing(folder: Path) -> None:
-    """Where not even a mark may be written, the caller is told, and no draft stays."""
+    """If no mark can be written, the caller gets the error, and no draft stays."""
     subprocess.run([sys.executable, "-c", FULL, folder], check=True)
     assert list(folder.iterdir()) == []

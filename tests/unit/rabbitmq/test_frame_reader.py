@@ -1,4 +1,4 @@
-"""Bodies that are let go of while they come in, and properties that would take too long to read."""
+"""Bodies that are discarded while they come in, and properties that would take too long to decode."""
 
 import hashlib
 import struct
@@ -37,7 +37,7 @@ def body(channel: int, fragment: bytes) -> bytes:
 
 
 def assembled(reader: FrameReader, *frames: bytes) -> list[tuple[bytes, DiscardedBody | None]]:
-    """The bodies that come of frames as pika puts them together, and what was cut of each."""
+    """The bodies that pika makes of these frames, and what is known of each that was discarded."""
     bodies = []
     by_channel: dict[int, tuple[pika.frame.Header, bytes]] = {}
     data = b"".join(frames)
@@ -55,7 +55,7 @@ def assembled(reader: FrameReader, *frames: bytes) -> list[tuple[bytes, Discarde
 
 
 def discarded(whole: bytes) -> tuple[bytes, DiscardedBody]:
-    """A body that was let go of."""
+    """What is left of a body that was discarded."""
     return b"\0", DiscardedBody(len(whole), hashlib.sha256(whole).hexdigest())
 
 
@@ -73,7 +73,7 @@ def test_a_body_is_cut(reader: FrameReader, pieces: list[int]) -> None:
 
 
 def test_channels_have_nothing_to_do_with_each_other(reader: FrameReader) -> None:
-    """Bodies of two channels may come by turns; each is cut or kept by its own size."""
+    """Frames of two channels may alternate; each body is discarded or kept by its own size."""
     large, small = b"x" * 150, b"y" * 50
     frames = [header(1, 150), header(2, 50), body(1, large[:75]), body(2, small[:25]), body(1, large[75:])]
     assert assembled(reader, *frames, body(2, small[25:])) == [discarded(large), (small, None)]
@@ -92,7 +92,7 @@ DENSE = b"[" + b"[]," * 600 + b"[]]"
 
 @pytest.mark.parametrize("pieces", [1, 7, 1000])
 def test_a_dense_body_is_weighed(reader: FrameReader, pieces: int) -> None:
-    """However it is divided, a small body takes room for its marks, and one for which none is left is crowded."""
+    """However it is divided, a small body takes room for its JSON structure, and one that finds none is marked so."""
     reader.largest = MESSAGE.size
     weighs = weight(len(DENSE) + PROPERTIES, structural_characters(DENSE)) - ORDINARY
     reader.room = 2 * weighs

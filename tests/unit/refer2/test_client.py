@@ -357,7 +357,7 @@ def test_reading_back(client: Refer2Client) -> None:
 
 
 def test_reading_back_in_vain(client: Refer2Client) -> None:
-    """A read without an answer is no finding; one that never left tells so."""
+    """A read without an answer finds nothing out, and one that never left is a Retry."""
     with RawServer(lambda connection: connection.reset()) as server:
         assert client.read_back(shop_at(server.url), job()) == LOST
     assert client.read_back(shop_at(server.url), job()) == UNREACHABLE

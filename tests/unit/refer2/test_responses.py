@@ -102,7 +102,7 @@ TABLE: dict[str, tuple[int, object, Verdict]] = {
 
 @pytest.mark.parametrize(("status", "body", "expected"), TABLE.values(), ids=TABLE.keys())
 def test_the_table(status: int, body: object, expected: Verdict) -> None:
-    """Each row of the vendor's error table, and each answer beside it, comes to its verdict."""
+    """Each row of the vendor's error table, and each answer beside it, gets its verdict."""
     assert verdict(status, body) == expected
 
 
@@ -207,7 +207,7 @@ SCOPES = {
 
 @pytest.mark.parametrize(("message", "scope"), SCOPES.items())
 def test_whose_limit_it_was(message: str, scope: str | None) -> None:
-    """The message tells whose limit was met; where it names both or none, nobody is guessed."""
+    """The message says whose limit was met; where it names both or none, nobody is guessed."""
     answered = verdict(429, error("rate_limit_exceeded", message))
     assert isinstance(answered, Throttled)
     assert answered.scope == scope

@@ -126,7 +126,7 @@ MISBEHAVIOURS: dict[str, tuple[Reply, Verdict]] = {
 
 @pytest.mark.parametrize(("reply", "expected"), MISBEHAVIOURS.values(), ids=MISBEHAVIOURS.keys())
 def test_misbehaviour(transport: Transport, reply: Reply, expected: Verdict) -> None:
-    """Each misbehaviour comes to its verdict within the deadline, and the next exchange isn't touched by it."""
+    """Each misbehaviour gets its verdict within the deadline, and doesn't affect the next exchange."""
     with RawServer(reply) as server:
         started = time.monotonic()
         answer = transport.post(server.url + "/", "t", b"{}")

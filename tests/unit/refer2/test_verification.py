@@ -93,7 +93,7 @@ def listing(*referrals: dict[str, Any]) -> Answer:
     ],
 )
 def test_the_largest_referral_makes_a_result_that_is_read(more: list[Any]) -> None:
-    """Whatever is found is within the bounds of whoever reads its job's result."""
+    """Whatever is found fits into the bounds of a result."""
     found = referral(more=more)
     assert judge_referrals(listing(found), BY_PHONE, NOON) == Found(200, found)
     job = BY_PHONE.model_dump(include={"job_id", "campaign", "shop", "customer", "channel"})
@@ -163,5 +163,5 @@ def test_a_token_that_is_taken(body: bytes) -> None:
     ],
 )
 def test_status(given: Answer, expected: object) -> None:
-    """Whatever else it answers is the verdict that a call would come to."""
+    """Any other answer is the verdict that a call would get."""
     assert judge_status(given, NOON) == expected

@@ -39,7 +39,7 @@ def test_many_who_ask_at_once_make_one_answer() -> None:
 
 
 def test_what_fails_to_be_made_is_made_anew() -> None:
-    """All who wait are told, and the next to ask gets an answer."""
+    """All who wait get the error, and the next to ask gets an answer."""
     results: Iterator[ValueError | str] = iter([ValueError("once"), "page"])
 
     def make() -> str:

@@ -216,7 +216,7 @@ def test_pipelined_requests_get_one_answer(server: Running) -> None:
 
 
 def test_a_client_that_leaves_is_no_problem(server: Running, log: list[structlog.typing.EventDict]) -> None:
-    """Connecting alone, as some probes do, and leaving amid request or answer make no line in the log."""
+    """Only connecting, as some probes do, or leaving during a request or answer writes no line to the log."""
     for sent in (b"", HALF, b"GET /long HTTP/1.1\r\n\r\n"):
         for _ in range(20):
             server.connect(sent).close()

@@ -12,7 +12,7 @@ from worker.telemetry.listeners import Listener, listener_on
     ("host", "reached"), [("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("0.0.0.0", "127.0.0.1"), ("::", "::1")]
 )
 def test_this_process(host: str, reached: str) -> None:
-    """A listener is found on whichever address; once it is closed nobody is."""
+    """A listener is found on whichever address; once it is closed, none is found."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, 0), family=family) as server:
         port = server.getsockname()[1]
@@ -26,5 +26,5 @@ def test_this_process(host: str, reached: str) -> None:
 
 
 def test_a_name_of_any_kind() -> None:
-    """Who listens is told by id and name."""
+    """A listener is shown by its process id and name."""
     assert str(Listener(7, 1, "a) (b")) == "process 7 (a) (b)"

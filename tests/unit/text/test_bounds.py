@@ -59,7 +59,7 @@ WITHIN: dict[str, bytes] = {
 
 @pytest.mark.parametrize("text", WITHIN.values(), ids=WITHIN.keys())
 def test_within_the_bounds(text: bytes) -> None:
-    """What reaches a bound is taken, and marks within texts count for nothing."""
+    """Input that reaches a bound is accepted, and structural characters within strings don't count."""
     check(text, SMALL)
     assert loads(text, SMALL) == json.loads(text)
 
@@ -90,7 +90,7 @@ def _atoms(value: object) -> list[str]:
 @PATIENT
 @given(values, st.sampled_from([None, 1]))
 def test_as_a_parser_would_count(value: object, indent: int | None) -> None:
-    """For any JSON the bytes tell what counting its parts, levels and texts after parsing would have told."""
+    """For any JSON the check of its bytes agrees with counting its parts, levels and texts after parsing."""
     text = json.dumps(value, indent=indent).encode()
     longest = max((len(atom) - 2 for atom in _atoms(value) if atom.startswith('"')), default=0)
     digits = max((len(atom) for atom in _atoms(value) if not atom.startswith('"')), default=0)

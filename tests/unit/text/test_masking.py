@@ -1,4 +1,4 @@
-"""Addresses and secrets are taken out of any text, and the same address is known again."""
+"""Addresses and secrets are masked in any text, and the same address gets the same pseudonym."""
 
 import hashlib
 import hmac
@@ -141,7 +141,7 @@ def test_other_digits_stay(kind: str) -> None:
 
 
 def test_another_key_makes_another_hash() -> None:
-    """Without the key nobody can tell whom a hash stands for; without a setting each process has its own."""
+    """Without the key nobody can find out whom a hash stands for; without a setting each process has its own key."""
     assert (
         len({Mask(KEY)("a@b.example"), Mask(KEY[::-1])("a@b.example"), Mask()("a@b.example"), Mask()("a@b.example")})
         == 4
@@ -149,7 +149,7 @@ def test_another_key_makes_another_hash() -> None:
 
 
 def test_names_of_nodes_stay() -> None:
-    """What RabbitMQ says of its nodes is no address; by a name with a dot it can't be told from one."""
+    """The name of a RabbitMQ node is no address; with a dot in it, it can't be distinguished from one."""
     text = "home node 'rabbit@node1' is down, rabbit@localhost, rabbit-2@node_2"
     assert Mask()(text) == text
     assert "rabbit" not in Mask()("rabbit@example.com")
@@ -197,7 +197,7 @@ def test_words_are_no_secrets() -> None:
     ],
 )
 def test_what_looks_like_a_secret(text: str, masked: str) -> None:
-    """Users of URLs, authorization headers and tokens are hidden though nobody told of them."""
+    """Users in URLs, authorization headers and tokens are masked, though nobody passed them to hide()."""
     assert Mask()(text) == masked
 
 
