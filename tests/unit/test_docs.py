@@ -199,6 +199,25 @@ def test_readme_draws_the_states_of_the_ledger() -> None:
     assert ledger < readme
 
 
+def test_architecture_lists_every_thread() -> None:
+    """A thread that worker/ starts has its row, by its name: what it may touch and what it must never do."""
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "worker").rglob("*.py")]
+    names = {name for source in sources for name in re.findall(r'\bname="([\w-]+)", daemon=True', source)}
+    assert len(names) >= 8
+    assert sum(source.count("threading.Thread(") + source.count("(threading.Thread)") for source in sources) == len(
+        names
+    )
+    assert [name for name in sorted(names) if f"| **{name}**" not in ARCHITECTURE] == []
+
+
+def test_architecture_lists_who_asks_for_a_shared_store() -> None:
+    """The steps to a new store name every module that goes by whether the setting of the shared one is there."""
+    steps = ARCHITECTURE.partition("### A new store\n")[2].partition("\n## ")[0]
+    paths = [path for path in (ROOT / "worker").rglob("*.py") if "redis_url" in path.read_text(encoding="utf-8")]
+    assert paths
+    assert [path for path in paths if f"`{path.relative_to(ROOT / 'worker')}`" not in steps] == []
+
+
 def test_contributing_lists_every_script() -> None:
     """scripts/ holds commands, samples, their programs and the locked build tools; each command is in the table."""
     files = {path.name for path in (ROOT / "scripts").iterdir() if path.name != "__pycache__"}
