@@ -72,6 +72,7 @@ def lock(file: IO[Any], path: Path) -> bool:
     Raises:
       InputError: the file system has no locks.
     """
+    # The kernel releases such a lock when the process ends, however it ends, so no stale one can be left.
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -42,6 +42,10 @@ def _text(value: SecretStr) -> SecretStr:
 
 
 def _url(*schemes: str, several: bool = False) -> AfterValidator:
+    """A validator for a secret URL with one of these schemes; ``several``: or for URLs separated by commas.
+
+    Its errors name the expected form and never quote the value.
+    """
     expected = " or ".join(f"{scheme}://host…" for scheme in schemes)
 
     def check(value: SecretStr) -> SecretStr:
@@ -53,12 +57,12 @@ def _url(*schemes: str, several: bool = False) -> AfterValidator:
     def usable(url: str) -> bool:
         try:
             parts = urlsplit(url)
-            placed = parts.path if parts.scheme == "unix" else parts.hostname
+            reachable = parts.path if parts.scheme == "unix" else parts.hostname
             # An unescaped / ? or # in a password ends the host for the parser. The rest of the password would then be
             # in the path, and be shown in errors.
             if parts.scheme != "unix" and "@" in parts.path + parts.query + parts.fragment:
                 return False
-            return parts.scheme in schemes and bool(placed) and parts.port != 0
+            return parts.scheme in schemes and bool(reachable) and parts.port != 0
         except ValueError:
             return False
 
@@ -66,6 +70,7 @@ def _url(*schemes: str, several: bool = False) -> AfterValidator:
 
 
 def _proxy(value: SecretStr) -> SecretStr:
+    """Refuse a proxy's URL with anything after its port."""
     parts = urlsplit(value.get_secret_value())
     if parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError("is not a URL like http://host:3128: nothing that follows the port counts")
@@ -73,14 +78,15 @@ def _proxy(value: SecretStr) -> SecretStr:
 
 
 def _http(value: str) -> str:
+    """Check the URL of one of RabbitMQ's HTTP endpoints."""
     try:
         parts = urlsplit(value)
-        placed = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         # The parser's own error would quote the host.
-        placed = False
+        usable = False
     # This URL is shown in errors and in `status`, so it must not hold a password or a key.
-    if not placed or re.search(r"[@?#\s]", value):
+    if not usable or re.search(r"[@?#\s]", value):
         raise ValueError("is not a URL like http://host:15692, without user, password and query")
     return value
 
@@ -93,6 +99,7 @@ def _address(value: str) -> str:
 
 
 def _hosts(value: str) -> str:
+    """The hosts in lower case, without blanks and brackets, separated by commas."""
     hosts = [host.strip().strip("[]").lower() for host in value.split(",")]
     if not all(_HOST.fullmatch(host) for host in hosts if host):
         raise ValueError("is not a list of hosts separated by commas, such as rabbit.example.com,10.0.0.7")
@@ -100,6 +107,7 @@ def _hosts(value: str) -> str:
 
 
 def _existing(path: Path) -> Path:
+    # Checked at the start: requests would report a missing file only at the first call, as a failure of Refer2.
     try:
         there = path.is_file()
     except OSError:
@@ -111,6 +119,7 @@ def _existing(path: Path) -> Path:
 
 
 def _beyond_server_delay(seconds: float) -> float:
+    """Check that a time-out is longer than the time for which Refer2 itself holds back a call."""
     if seconds <= SERVER_DELAY_SECONDS:
         raise ValueError(
             f"must be above {SERVER_DELAY_SECONDS:g}: Refer2 holds back a call over a limit for that long before "
@@ -142,11 +151,13 @@ class Settings(BaseSettings):
         description="Redis or Valkey for the limits and ledger that processes share; unset: this process's memory.",
     )
     shops: Path = Field(default=Path("shops.toml"), description="The shops file (TOML); read again when it changes.")
+    # Metrics name shops and are served without a password, so by default only to this machine.
     metrics_host: Annotated[str, AfterValidator(_address)] = Field(
         default="127.0.0.1",
         description="Address on which the metrics are served; `::` is every address, of IPv4 too, as set in the image.",
     )
     metrics_port: int = Field(default=9191, ge=1, le=65535, description="Port of `/metrics`, `/livez` and `/readyz`.")
+    # Each shop has up to 25 series, see worker.telemetry.metrics.labels; Prometheus pays for all of them.
     metrics_shops: int = Field(
         default=1000,
         ge=0,
@@ -162,6 +173,7 @@ class Settings(BaseSettings):
         description="RabbitMQ's management API, which is asked for policies that lose messages, as AMQP's user, who "
         "needs the tag `management`; unset: port 15672 of a broker on this machine, and none for other brokers.",
     )
+    # HTTP_PROXY of the environment is ignored: the calls carry credentials and must not take a route that nobody chose.
     http_proxy: Annotated[SecretStr, _url("http", "https"), AfterValidator(_proxy)] | None = Field(
         default=None,
         description="Proxy for the calls to Refer2, except calls to this machine; `HTTP_PROXY` and the like are not "
@@ -176,9 +188,12 @@ class Settings(BaseSettings):
         description="Hosts, separated by commas, that may be reached by plain `amqp`, `redis` or `http` although they "
         "are outside this machine and its cluster; each is logged as `plaintext_allowed`.",
     )
+    # Just above 3 s: by then Linux has sent a lost SYN again twice, so one lost packet doesn't fail a call.
     connect_timeout_seconds: Seconds = Field(
         default=3.05, description="Longest wait for a connection to one address of Refer2, and for its TLS handshake."
     )
+    # Refer2 may hold a call back for 5 s before it answers. A shorter time-out would give up on calls that are being
+    # done, and each of them would be an unknown outcome.
     read_timeout_seconds: PatientSeconds = Field(
         default=12.0, description="Longest silence of Refer2 during an answer; must be above Refer2's own delay of 5 s."
     )
@@ -186,6 +201,7 @@ class Settings(BaseSettings):
         default=20.0,
         description="Longest whole call, also if the answer comes in drips; must be above Refer2's own delay of 5 s.",
     )
+    # A finished job takes 20 bytes in the store for so long. After that, a copy of its message would be called again.
     retention_days: int = Field(
         default=30,
         ge=1,
@@ -197,6 +213,7 @@ class Settings(BaseSettings):
         description="Name of the producer, which publishes through the exchange `referrals.from.<name>` for shops that "
         "list it in `producers`; unset: through `referrals`, for every shop.",
     )
+    # The gate chooses among these jobs, and half of them may be set aside for customers who have to wait.
     prefetch: int = Field(
         default=16, ge=1, le=1000, description="Unacknowledged messages that RabbitMQ delivers per shop and process."
     )
@@ -206,6 +223,7 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = Field(
         default="json", description="One JSON object per line, or lines for a person."
     )
+    # A key that all processes share makes the hash of a customer the same in every log, so that it can be searched for.
     log_key: Annotated[SecretStr, Field(min_length=16), AfterValidator(_text)] | None = Field(
         default=None,
         description="Key of the hashes that stand for addresses in logs; unset: a random key in each process.",
@@ -214,6 +232,7 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _as_other_systems_write(cls, variables: dict[str, Any]) -> dict[str, Any]:
+        """The variables without what editors add; one that Kubernetes has set by itself is refused."""
         # Editors and `--env-file` leave a CR at the end of a value, and a variable that is empty after that is unset.
         read = {}
         for name, value in variables.items():
@@ -247,6 +266,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _plaintext_is_asked_for(self) -> "Settings":
+        """Refuse a URL without TLS that leaves this machine and its cluster, unless its host is allowed."""
         management = self.rabbitmq_management_url
         # It is not among the URLs with passwords, but AMQP's user and password are sent to it.
         asked = [(f"{PREFIX}RABBITMQ_MANAGEMENT_URL", management)] if management is not None else []
@@ -259,6 +279,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _deadline_holds_a_read(self) -> "Settings":
+        """Refuse a deadline of a whole call that is below the time-out of a read within it."""
         if self.call_deadline_seconds < self.read_timeout_seconds:
             raise ValueError(
                 f"{PREFIX}CALL_DEADLINE_SECONDS: must be at least {PREFIX}READ_TIMEOUT_SECONDS "
@@ -286,6 +307,7 @@ def with_amqp_url(loaded: Settings, amqp_url: str) -> Settings:
 
 
 def _checked(make: Callable[[], Settings]) -> Settings:
+    """The settings that ``make`` builds, with pydantic's errors turned into one line and secrets masked from now on."""
     try:
         loaded = make()
     except ValidationError as error:
@@ -299,6 +321,7 @@ def _checked(make: Callable[[], Settings]) -> Settings:
 
 
 def _hide_secrets(loaded: Settings) -> None:
+    """Mask the passwords of the URLs, also as they are written in a URL, and hash by the log's key from now on."""
     for _, url in loaded.urls():
         hide(urlsplit(url).password or "")
         hide(unquote(urlsplit(url).password or ""))

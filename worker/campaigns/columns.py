@@ -53,6 +53,7 @@ def parse_mapping(arguments: Iterable[str]) -> dict[str, str]:
     Raises:
       UsageError: an argument has another form, names an unknown field, or a field is given twice.
     """
+    # A field given twice is refused: the last one would silently decide whose address is used.
     mapping: dict[str, str] = {}
     for argument in arguments:
         name, equals, column = argument.partition("=")
@@ -86,6 +87,8 @@ class ColumnMatcher:
             self._required[field] = f"--consent {column}"
         self._has_shop = has_shop
         self._has_channel = has_channel
+        # Two indexes, so that each column of a row costs one look-up. Only columns that the command names may be
+        # nested.
         self._by_name: dict[str, list[str]] = {}
         self._by_path: dict[str, list[str]] = {}
         for field, column in self._named.items():
@@ -169,6 +172,7 @@ def _name(column: Column) -> str:
 
 
 def _suggested(columns: Sequence[Column]) -> str:
+    # The most likely mistake is an export with the shop system's own names, so the option is spelled out to be copied.
     for field, likely in _LIKELY.items():
         for column in columns:
             last = column if isinstance(column, str) else column[-1]

@@ -79,6 +79,7 @@ class Consent:
         """Whether a row meets all conditions; ``cells`` has one cell for each."""
         self._rows += 1
         every = True
+        # All conditions are checked, even after one fails: each must know whether any row ever met it.
         for index, (wanted, negated) in enumerate(self._wanted):
             if (_folded(cells[index]) == wanted) == negated or is_spreadsheet_error(cells[index]):
                 every = False

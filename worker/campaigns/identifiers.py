@@ -40,6 +40,7 @@ _FOREIGN = re.compile('[\\s"\u201c\u201d\u201e\u00ab\u00bb,;|\ufffd]')
 
 def bare(text: str) -> str:
     """The id without what protects it from a spreadsheet: an apostrophe (Shopify's), or ``="…"``."""
+    # Only these two are removed. Quotes or brackets around an id would mean that the row was taken apart wrongly.
     if text.startswith("'"):
         return text[1:].lstrip()
     as_text = _AS_TEXT.fullmatch(text)

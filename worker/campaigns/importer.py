@@ -87,6 +87,7 @@ class Importer:
         limit = self._options.limit
         consent = Consent(self._options.consent)
         total = 0
+        # Consent alone is cheap to check. The other rules would make the count exact and take as long as the import.
         for export in self._opened():
             for record in export.records():
                 if limit is not None and total >= limit:
@@ -149,6 +150,7 @@ class Importer:
                     if self._is_full():
                         return
                     continue
+                # Not rejected: the same command run again after an interruption must not list all its done rows.
                 if sighting == "finished":
                     self.finished += 1
                     continue
@@ -181,12 +183,14 @@ class Importer:
             )
             encoding = parse_encoding(options.encoding) if options.encoding is not None else None
             exports = tuple(open_export(Source(path, encoding, self._warnings), matcher) for path in self._paths)
+            # With the headers matched, and before any job is made: one bad column would concern every row.
             for export in exports:
                 self._rules.channels.check(export)
             self._exports = exports
         return self._exports
 
     def _refuse_overwriting(self) -> None:
+        # An export may be the rejects file of an earlier run, but not the file that this run writes.
         exports = {path.resolve() for path in self._paths}
         for path in self._paths:
             if self._rejects_of(path).resolve() in exports:

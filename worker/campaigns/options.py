@@ -58,6 +58,7 @@ class ImportOptions:
             raise UsageError(
                 "no job can be made with these options: the campaign or the channel is not valid Unicode"
             ) from None
+        # Conditions that no row can meet would look like a campaign without consent.
         check_conditions(self.consent)
         if self.limit is not None and self.limit < 0:
             raise UsageError(f"--limit {self.limit}: must be 0 or more")

@@ -71,9 +71,11 @@ class RejectsFile:
         self._positions = [[columns.setdefault(key, len(columns)) for key in _numbered(header)] for header in headers]
         self._width = len(columns)
         self._file: io.FileIO | None = None
+        # Rows are collected as text and written in whole batches, so that a crash can't leave half a row.
         self._text = io.StringIO()
         self._writer = csv.writer(self._text, lineterminator="\n")
         self._writer.writerow([*REJECTS, *(escape_cell(name) for name, _ in columns)])
+        # Replaced only if it looks like a rejects file: `--rejects shops.toml` must not cost the shops file.
         try:
             if is_own_file(path):
                 with path.open("rb") as left:
@@ -122,6 +124,7 @@ class RejectsFile:
         try:
             if self._file is None:
                 self._file = open(self.path, "wb", buffering=0, opener=private_opener)  # noqa: SIM115 - close() closes it
+            # An unbuffered file may write a part only; then the rest is written in the next turn.
             while lot:
                 lot = lot[self._file.write(lot) :]
         except OSError as error:

@@ -144,6 +144,7 @@ class ResultsFile:
     def add_parsed(self, result: Mapping[str, Any]) -> None:
         """Append a result, given as its parsed JSON; raises as :meth:`add`."""
         assert self._file is not None, "rebuild or resume comes first"
+        # Made before the lock is taken, which is for the file alone.
         text = self._row(result)
         with self._lock:
             try:
@@ -188,6 +189,7 @@ class ResultsFile:
         return InputError(f"{open_problem(self.path, error)}; nothing is lost; fix that and run the same command again")
 
     def _resumed(self, file: io.TextIOWrapper) -> Iterator[tuple[str, str]]:
+        """Lock the file, yield the job id and outcome of each row, and cut off a torn row at the end."""
         if not lock(file, self.path):
             raise UsageError(f"{self.path}: another command writes to it; choose another --out")
         end = 0
@@ -201,8 +203,14 @@ class ResultsFile:
             file.flush()
 
     def _known(self) -> Iterator[tuple[int, tuple[str, str]]]:
-        # Each whole row, as the offset of its end and its job id and outcome. A row that isn't whole must be at the end
-        # of the file, where a crash leaves one. A whole row that is no result was written by somebody else.
+        """Each whole row, as the offset of its end and its job id and outcome.
+
+        A row that isn't whole must be at the end of the file, where a crash leaves one. A whole row that is no result
+        was written by somebody else.
+
+        Raises:
+          UsageError: a row is no result, or the file is in the other format.
+        """
         with open(self.path, "rb", opener=private_opener) as raw:
             lines = _CountedLines(raw)
             rows = self._csv_rows(lines) if self._header else map(_json_row, lines)
@@ -219,7 +227,7 @@ class ResultsFile:
                 yield lines.offset, held
 
     def _csv_rows(self, lines: "_CountedLines") -> Iterator[tuple[str, str]]:
-        # The job id and outcome of each row, after the header.
+        """The header, then the job id and outcome of each row, or what stands for them."""
         rest = iter(lines)
         first = next(rest, "")
         if not self._header.startswith(first) and first.rstrip("\r\n") != self._header.rstrip("\n"):
@@ -245,6 +253,7 @@ class ResultsFile:
 
 
 def _json_row(line: str) -> tuple[str, str]:
+    """The job id and outcome in a line of JSON."""
     try:
         result = loads(line, RESULT_LINE)
         return str(result["job_id"]), str(result["outcome"])
@@ -253,7 +262,10 @@ def _json_row(line: str) -> tuple[str, str]:
 
 
 class _CountedLines:
-    # The lines of a binary file as text, and how many bytes they had: the offset at which a torn row is cut off.
+    """The lines of a binary file as text.
+
+    ``offset`` is how many bytes they had, which is where a torn row is cut off; ``ended``: the file has no more.
+    """
 
     def __init__(self, raw: BinaryIO) -> None:
         self._raw = raw
@@ -290,6 +302,7 @@ def _cell(value: object) -> str:
 
 
 def _line(cells: Iterable[str]) -> str:
+    """The cells as a line of CSV."""
     buffer = io.StringIO()
     # The writer quotes a cell that holds a character of its line terminator. With CR LF it also quotes a cell with a
     # bare CR; the line then ends in LF alone.

@@ -93,8 +93,10 @@ class RowRules:
             own = self._without_nulls(path, line, own)
         email, shopid, bhid, channel, destination, sender, reference, shop = own
         shop = shop or self._options.shop or ""
+        # Most rows name a shop that was met before, so the slug's rule and the warning are for the first one only.
         if shop not in self._known_shops and not self._admits(shop):
             return "no_shop"
+        # An id that can't be one is never dropped in favour of another id: the row may be torn or shifted.
         shopid, bhid = bare(shopid), bare(bhid)
         if not ((not shopid or can_be_id(shopid)) and (not bhid or can_be_id(bhid))):
             if is_shortened(shopid) or is_shortened(bhid):
@@ -109,6 +111,7 @@ class RowRules:
         email = (normalized_email(email) or "") if email else ""
         if not (email or shopid or bhid):
             return "no_customer"
+        # Sender and reference are free texts that reach mails and files; a control character there can only do harm.
         if not joined.isprintable():
             if _CONTROL.search(sender):
                 return "bad_sender"
@@ -159,12 +162,14 @@ class RowRules:
         )
 
     def _without_nulls(self, path: Path, line: int, cells: Sequence[str]) -> Sequence[str]:
+        """The cells with empty ones in place of what databases write for no value."""
         if NULLS.isdisjoint(cells):
             return cells
         self._warnings.once(f"null {path}", rf"{path}: cells NULL and \N are read as empty (first in line {line})")
         return ["" if cell in NULLS else cell for cell in cells]
 
     def _admits(self, shop: str) -> bool:
+        """Whether the shop may be named; adds a warning for an unknown one."""
         if not SLUG.fullmatch(shop):
             return False
         if self._shops is not None and shop not in self._shops:
@@ -175,5 +180,6 @@ class RowRules:
 
 
 def _reason(error: ValidationError) -> RejectReason:
+    """The reason of a row whose job the model refuses, by the field at fault."""
     problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
     return _REASON_OF.get(str(problem["loc"][0]), "unreadable_row")

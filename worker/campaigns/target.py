@@ -37,6 +37,7 @@ class CalledBefore:
         self._path = path
         self._sandbox: bool | None = None
         self._base_urls: dict[str, str] = {}
+        # Later lines win: a shop's URL is written at its first answer, in a line after the first one.
         for line in headers:
             sandbox, shop, url = line.get("sandbox"), line.get("shop"), line.get("base_url")
             if isinstance(sandbox, bool):
@@ -73,6 +74,7 @@ class CalledBefore:
         Raises:
           UsageError: it answered at another base URL.
         """
+        # An unknown URL on either side is accepted: the shop was never answered, or is gone from the shops file.
         before, now = self._base_urls.get(shop), target.base_url_of(shop)
         if None not in (before, now) and before != now:
             raise UsageError(

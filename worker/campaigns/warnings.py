@@ -22,6 +22,7 @@ class ImportWarnings:
 
     def value(self, kind: str, value: str, text: str) -> None:
         """Add a warning about a ``value``, unless its ``kind`` has one; ``{}`` in ``text`` stands for the value."""
+        # Quoted first: two values that look alike on the screen count as one.
         shown = quoting.word(value)
         seen = self._values.setdefault(kind, set())
         if shown in seen or len(seen) > _VALUES:

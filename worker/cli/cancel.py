@@ -45,6 +45,7 @@ def cancel(
     """
     if not 0 < len(campaign.strip()) <= LONGEST_CAMPAIGN:
         raise UsageError(f"{campaign!r}: is not a campaign's name; use 1 to {LONGEST_CAMPAIGN} characters")
+    # In the form in which jobs carry it: trimmed, and in one form of Unicode.
     campaign = canonical(campaign) or ""
     loaded = load()
     shops = readable_shops(loaded.shops)
@@ -79,6 +80,11 @@ def cancel(
 
 
 def _refuse_nothing_to_undo(controls: Controls, campaign: str, shop: str | None) -> None:
+    """Check that the campaign is cancelled where the cancellation is to be lifted.
+
+    Raises:
+      UsageError: it isn't; the error says where it is, or which campaign may be meant.
+    """
     shops = {of for name, of in controls.cancelled if name == campaign}
     if shops and (shop is None or shop in shops):
         return
@@ -92,6 +98,7 @@ def _refuse_nothing_to_undo(controls: Controls, campaign: str, shop: str | None)
 
 
 def _refuse_too_many(controls: Controls, campaign: str, of: str) -> None:
+    """Refuse one more cancelled campaign than workers can read each second."""
     if len(controls.cancelled) >= MOST_CANCELLED and (campaign, of) not in controls.cancelled:
         raise UsageError(
             f"{MOST_CANCELLED:,} campaigns are already cancelled, and every worker reads them once a second; "
@@ -100,6 +107,11 @@ def _refuse_too_many(controls: Controls, campaign: str, of: str) -> None:
 
 
 def _refuse_unknown(store: CountersStore, campaign: str, shops: ReadableShops, shop: str | None) -> None:
+    """Check that a job of the campaign has been counted.
+
+    Raises:
+      UsageError: none has, and every shop could be asked.
+    """
     where = f"in shop {shop}" if shop else "in any shop"
     asked = [shop] if shop else [*shops.shops, *shops.others]
     try:

@@ -58,6 +58,7 @@ def collect(
     """
     loaded = load()
     params = parameters(loaded.amqp_url.get_secret_value(), name="referral-dispatch collect")
+    # A signal only sets a flag: what is being written is finished, synced and acknowledged before the command ends.
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -133,7 +134,10 @@ class Output:
 
 
 def _collect(params: Parameters, output: Output, stop: threading.Event, until_idle: float | None) -> str | None:
-    # Returns why it ended, if no result came at all.
+    """Take results until a signal or, with ``until_idle``, until none came for so long. Blocks.
+
+    Reconnects by itself, and returns why it ended if no result came at all.
+    """
     why = None
     came = False
     backoff = Backoff(POLL_SECONDS, LONGEST_BACKOFF_SECONDS)
@@ -166,6 +170,7 @@ def _collect(params: Parameters, output: Output, stop: threading.Event, until_id
 
 
 def _nothing_came(seconds: float, others: int) -> str:
+    """Why no result came, as far as RabbitMQ tells: ``others`` are other consumers of the results."""
     if others:
         return f"no result came within {seconds:g} s; other consumers are taking results from {RESULTS}: {others}"
     return (
@@ -175,6 +180,7 @@ def _nothing_came(seconds: float, others: int) -> str:
 
 
 def _reconnect(params: Parameters, stop: threading.Event, pause: float) -> ResultConsumer | None:
+    """A new connection after a pause; None if RabbitMQ is still out of reach. A signal ends the pause."""
     stop.wait(pause)
     try:
         return ResultConsumer(params)
@@ -183,6 +189,7 @@ def _reconnect(params: Parameters, stop: threading.Event, pause: float) -> Resul
 
 
 def _result(body: bytes) -> dict[str, Any] | None:
+    """The result in a body; None if it is no valid result of this schema."""
     # A newer schema might use the same names for other things, so its results wait in the dead queue for a newer
     # collect. A result under another job's id is refused too: that job's own result would be dropped as repeated.
     try:

@@ -95,6 +95,7 @@ def summary(rows: list[tuple[str, str]], data: Mapping[str, Any], *, as_json: bo
     if as_json:
         print_json(data)
         return
+    # Values are aligned, since people compare them; see LONGEST_NAME for the exception.
     width = max((len(name) for name, _ in rows if len(name) <= LONGEST_NAME), default=0)
     for name, value in rows:
         show(f"{name:<{width}}  {value}")

@@ -31,6 +31,7 @@ COMMANDS = {
 
 @contextmanager
 def _masked() -> Iterator[None]:
+    """Mask addresses and secrets in Typer's errors."""
     # Typer's error quotes what was given, which may hold an address or a password, and a scheduler's output is logged.
     try:
         yield
@@ -43,6 +44,8 @@ class _LazyGroup(TyperGroup):
     # A command's module is imported only when the command is used. The libraries of the other commands would take a
     # second, and a worker must say where metrics live before prometheus_client is imported. (Any: Typer has its own
     # copy of Click under a private name.)
+
+    """The group of all commands, which imports a command's module only when the command is used."""
 
     def make_context(self, *args: Any, **extra: Any) -> Any:
         with _masked():

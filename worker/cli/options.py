@@ -14,6 +14,7 @@ from worker.errors import UsageError
 from worker.model.job import UNSEEN_IN_NAME, canonical
 from worker.text.visible import is_plain
 
+# Shop and channel have no default value: a row of an unnamed shop or channel must be rejected, and not be guessed.
 Exports = Annotated[
     list[Path],
     typer.Argument(metavar="EXPORT...", help="Campaign exports: CSV or JSON lines.", show_default=False),
@@ -45,6 +46,7 @@ Map = Annotated[
         show_default=False,
     ),
 ]
+# No option means that every row has consent: some exports have only such rows, and then no column says so.
 Consent = Annotated[
     list[str] | None,
     typer.Option(
@@ -55,6 +57,7 @@ Consent = Annotated[
         show_default=False,
     ),
 ]
+# Central European, Cyrillic and Japanese encodings can't be told from Windows-1252 by their bytes, so they are named.
 Encoding = Annotated[
     str | None,
     typer.Option(
@@ -77,6 +80,7 @@ Limit = Annotated[
     int | None,
     typer.Option("--limit", min=1, help="Stop after this many jobs.", show_default=False),
 ]
+# A time or a duration is required to have a zone or a unit, see worker.cli.times.
 Expires = Annotated[
     str | None,
     typer.Option(
@@ -86,6 +90,7 @@ Expires = Annotated[
         show_default=False,
     ),
 ]
+# Without a terminal nobody can answer: a scheduled command would wait for ever.
 Yes = Annotated[
     bool, typer.Option("--yes", help="Don't ask before more than 1,000 jobs. Without a terminal nothing is asked.")
 ]

@@ -64,8 +64,10 @@ def publish(
     _refuse_cancelled(loaded, campaign, shop)
     with JobIndex() as index:
         importer = Importer(exports, import_options, index=index, published_at=datetime.now(UTC), allowed_shops=shops)
+        # Mistakes in options and headers are found before anything is published.
         importer.check()
         shown = console.warn(importer)
+        # Counting reads the exports once more, which only a person's question and line of progress are worth.
         total = importer.count() if console.is_terminal() else None
         if total is not None:
             console.confirm(total, "Publish", yes=yes)
@@ -107,6 +109,11 @@ def publish(
 
 
 def _refuse_cancelled(loaded: Settings, campaign: str, shop: str | None) -> None:
+    """Refuse a campaign that is cancelled for all the jobs, and say so if it is cancelled in some shops.
+
+    Raises:
+      UsageError: it is cancelled in every shop, or in the shop that the command names.
+    """
     # Each job would end as cancelled, with a result, and would have to be published again after --undo.
     controls = known_controls(loaded)
     if controls is None:

@@ -119,6 +119,7 @@ def run(
 
             def tick() -> None:
                 tally = embedded.tally
+                # The consumer's thread adds to the counts meanwhile, so a copy of them is shown.
                 rate = tally.done / max(time.monotonic() - began, 0.001)
                 meter.show(tally.earlier + tally.done, rate, tally.outcomes.copy())
                 if (line := outage.line(embedded.failing, clock.now())) is not None:
@@ -131,6 +132,12 @@ def run(
 
 
 def _check_files(exports: list[Path], out: Path, rejects: Path | None) -> None:
+    """Check that the results and the journal don't replace a file that the run reads or writes otherwise.
+
+    Raises:
+      UsageError: they would.
+    """
+    # Resolved, so that a link or another spelling of the path counts as the same file.
     written = {out.resolve(), journal_of(out).resolve()}
     for path in exports if rejects is None else [*exports, rejects]:
         if path.resolve() in written:
@@ -138,6 +145,7 @@ def _check_files(exports: list[Path], out: Path, rejects: Path | None) -> None:
 
 
 def _sandbox_shop(import_options: ImportOptions, url: str, key: SigningKey) -> ShopConfig:
+    # With the vendor's initial limits, which are the defaults and which the emulator applies too.
     try:
         return ShopConfig.of(
             import_options.shop or SHOP,
@@ -149,6 +157,10 @@ def _sandbox_shop(import_options: ImportOptions, url: str, key: SigningKey) -> S
 
 
 def _ask_first(importer_of: Any, *, yes: bool) -> tuple[int | None, Collection[str]]:
+    """Check the exports and ask a person before many jobs are sent.
+
+    Returns the number of jobs, None without a terminal, and the warnings that were shown.
+    """
     # A first pass over the exports, with an index of its own: it finds mistakes before anything is called.
     with JobIndex() as index:
         importer = importer_of(index)
@@ -184,6 +196,8 @@ def _draining(embedded: EmbeddedRun) -> Iterator[None]:
 
 
 def _summarize(importer: Importer, tally: Tally, out: Path, *, sandbox: bool, as_json: bool) -> None:
+    """Print what became of the rows, the results by outcome, and where the files are."""
+    # A rehearsal is marked in the first line, so that nobody takes its results for sent referrals.
     rows = [("SANDBOX", "a rehearsal: nobody was called, and the links lead nowhere")] if sandbox else []
     rows += console.import_rows(importer)
     rows += [(outcome, f"{number:,}") for outcome, number in tally.outcomes.most_common()]
@@ -213,12 +227,14 @@ def _summarize(importer: Importer, tally: Tally, out: Path, *, sandbox: bool, as
 
 
 def _end(tally: Tally) -> None:
+    """Print what is left to do, and end with the exit code for it: 1 if a person must act first, 3 for a later run."""
     for shop, code in sorted(tally.halted.items()):
         console.say(
             f"shop {shop}: {trouble_of(code)}, then run the same command again for the {tally.parked[shop]:,} rows left"
         )
     waiting = sum(number for shop, number in tally.parked.items() if shop not in tally.halted)
     if waiting:
+        # Rounded up to the minute: a run that starts too early would end at once with the same line.
         until = to_datetime(tally.parked_until + MINUTE - 1).strftime("%Y-%m-%d %H:%M UTC")
         console.say(
             f"{waiting:,} rows must wait until {until} at the latest (the day's quota is used up, or their customer "

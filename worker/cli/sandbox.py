@@ -79,6 +79,7 @@ def sandbox(
 
 
 def _shop(host: str, port: int) -> str:
+    """The table of a shop that the sandbox knows, for the shops file."""
     # A shops file holds no secret itself, so the command that writes the secret's file stands in a comment.
     reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - what it listens on, not we
     url = f"http://{authority(reached, port)}"
@@ -93,6 +94,11 @@ def _shop(host: str, port: int) -> str:
 
 
 def _keys(path: Path) -> dict[str, dict[str, str]]:
+    """The key of each shop in a shops file, as the sandbox takes it.
+
+    Raises:
+      ConfigurationError: a shop has a ready-made token, or a secret that is not ASCII.
+    """
     keys = {}
     # The sandbox calls nobody, so it doesn't matter whether the file's URLs are safe for a key.
     for slug, shop in read_shops(path, plaintext_hosts=None).items():

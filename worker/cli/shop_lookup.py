@@ -42,6 +42,7 @@ def require_shop(name: str, shops: ReadableShops, loaded: Settings) -> None:
 
 def no_such_shop(name: str, shops: Iterable[str], loaded: Settings) -> ConfigurationError:
     """The error that the shops file has no shop of that name, with the shop that may be meant."""
+    # A slip of the pen is the usual cause. Listing thousands of shops would hide it.
     known = sorted(shops)
     close = difflib.get_close_matches(name, known, n=1)
     remedy = f"did you mean {close[0]}?" if close else f"it has {some_of(known)}"

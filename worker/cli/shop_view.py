@@ -60,6 +60,8 @@ def gate_of(state: ShopState | None, slug: str, limits: ShopLimits | None, contr
 
     Without ``limits`` a spent day is not noticed. Without ``state`` only a pause is known.
     """
+    # In the order of who has to act: an operator resumes a pause, a person or Refer2 ends a closure, and the day's
+    # quota and a 429 end by themselves.
     if (pause := controls.pause_of(slug)) is not None:
         return GateView("paused", reason=pause.reason, since=pause.since)
     if state is None:
@@ -81,6 +83,7 @@ def gate_in(data: Mapping[str, Any]) -> GateView:
 
 def limits_of(config: ListedShop, controls: Controls, now: int) -> ShopLimits:
     """The limits in force: the shops file's, lowered by an operator's limit if there is one."""
+    # The store's state depends on the rate, so it must be asked with the rate that workers use now.
     limit = controls.limit_of(config.slug, now)
     return config.limits.lowered(limit.interval) if limit is not None else config.limits
 

@@ -31,6 +31,7 @@ def work(
         # Imported only now: it imports prometheus_client, which decides on import where metrics live.
         from worker.app import preflight
 
+        # Mistakes end here in one line. In Dramatiq's processes they would be reported once for each process.
         preflight(loaded, processes)
 
         from dramatiq.cli import main, make_argument_parser

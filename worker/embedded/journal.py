@@ -137,6 +137,7 @@ class Journal:
 
     def results(self) -> Iterator[dict[str, Any]]:
         """The results so far, one for each job; a job that ended without a call may have a later one, which counts."""
+        # Two passes over the file, so that a million results need not be in memory at once.
         last: dict[bytes, int] = {}
         for number, result in self._results():
             # Only such jobs can have several results. The others are not held in memory, however many they are.

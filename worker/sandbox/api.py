@@ -65,6 +65,7 @@ class _Api:
         self._stopping = asyncio.Event()
 
     def routes(self) -> list[web.RouteDef]:
+        """Refer2's paths, and two of the sandbox's own that show what was received."""
         prefix = "/api/{version}/{shop}"
         return [
             web.post(f"{prefix}/Refer2", self.refer2),
@@ -75,46 +76,50 @@ class _Api:
         ]
 
     async def stop(self, _: web.Application) -> None:
+        """Let held calls end: they are answered 503."""
         self._stopping.set()
 
     async def refer2(self, request: web.Request) -> web.StreamResponse:
+        """Make a referral. Every call that arrives is recorded once, however it ends."""
         info = request.match_info
-        draft = self._log.begin(self._clock.now(), info["shop"], info["version"])
+        open_call = self._log.begin(self._clock.now(), info["shop"], info["version"])
         try:
-            return await self._refer(request, draft)
+            return await self._refer(request, open_call)
         except RefusedError as refused:
-            self._log.end(draft, refused.status, refused.code)
+            self._log.end(open_call, refused.status, refused.code)
             return refused.response()
         except web.HTTPException as error:
-            self._log.end(draft, error.status, f"http_{error.status}")
+            self._log.end(open_call, error.status, f"http_{error.status}")
             raise
         except asyncio.CancelledError:
             # The caller hung up. A held call that nobody waits for must not stay in progress for ever.
-            self._log.end(draft, None, "abandoned")
+            self._log.end(open_call, None, "abandoned")
             raise
 
     # A call with a bad token is refused before it is counted by the limits. Its own fields are checked last.
-    async def _refer(self, request: web.Request, draft: OpenCall) -> web.StreamResponse:
-        token = self._authorize(request, draft.arrived_at)
-        draft.key_id, draft.subject = token.key_id, token.subject
-        body = draft.body = _parse(await request.read())
+    async def _refer(self, request: web.Request, open_call: OpenCall) -> web.StreamResponse:
+        """The steps of a call up to its answer."""
+        token = self._authorize(request, open_call.arrived_at)
+        open_call.key_id, open_call.subject = token.key_id, token.subject
+        body = open_call.body = _parse(await request.read())
         identity = identify(body.get("customer"), token)
-        draft.delayed_seconds = await self._hold(self._writes, token.shop, identity)
+        open_call.delayed_seconds = await self._hold(self._writes, token.shop, identity)
         behaviour = self._misbehaviour.next(token.shop, identity.ids)
         if behaviour is not None and behaviour.kind == "error":
             raise RefusedError(behaviour.status, behaviour.code, "asked for by the sandbox", behaviour.retry_after)
         if behaviour is not None and behaviour.kind == "page":
-            self._log.end(draft, behaviour.status, f"http_{behaviour.status}")
+            self._log.end(open_call, behaviour.status, f"http_{behaviour.status}")
             return page(behaviour.status, behaviour.retry_after)
         self._directory.check(identity)
         channel, destination = read_channel(body)
         if behaviour is not None:
-            return await self._misbehave(request, draft, behaviour, identity)
+            return await self._misbehave(request, open_call, behaviour, identity)
         answer = self._make(token.shop, identity, channel, destination)
-        self._log.end(draft, 200, OK)
+        self._log.end(open_call, 200, OK)
         return json_response(answer)
 
     def _make(self, shop: str, identity: Identity, channel: str, destination: str | None) -> bytes:
+        """Make the referral, and return the answer's body."""
         referral = self._book.refer(shop, identity.key, channel, destination, self._clock.now())
         answer: dict[str, Any] = {
             "message": f"{TEXTS}nothing was sent, and the link leads nowhere. Thank you for recommending {shop}!",
@@ -126,17 +131,19 @@ class _Api:
         return encode(answer)
 
     async def _misbehave(
-        self, request: web.Request, draft: OpenCall, behaviour: Behaviour, identity: Identity
+        self, request: web.Request, open_call: OpenCall, behaviour: Behaviour, identity: Identity
     ) -> web.StreamResponse:
+        """Answer a good call badly, with or without its referral."""
         # A caller whose answer gets lost can't tell whether the referral was made. So both must be testable.
         answer = b'{"message":"nothing was done"}'
         if behaviour.performed:
-            answer = self._make(draft.shop, identity, *read_channel(draft.body or {}))
+            answer = self._make(open_call.shop, identity, *read_channel(open_call.body or {}))
         unanswered = behaviour.kind in ("timeout", "reset")
-        self._log.end(draft, None if unanswered else 200, behaviour.kind)
+        self._log.end(open_call, None if unanswered else 200, behaviour.kind)
         return await lose_answer(request, behaviour.kind, answer, self._stopping)
 
     async def status2(self, request: web.Request) -> web.StreamResponse:
+        """Check the token. It counts for no limit and is not recorded."""
         try:
             token = self._authorize(request, self._clock.now())
         except RefusedError as refused:
@@ -144,6 +151,7 @@ class _Api:
         return json_response(encode({"valid": True, "shop": token.shop}))
 
     async def referrals2(self, request: web.Request) -> web.StreamResponse:
+        """The customer's referrals; the customer may be in the URL or in a JSON body."""
         try:
             token = self._authorize(request, self._clock.now())
             raw = await request.read()
@@ -159,15 +167,24 @@ class _Api:
         return json_response(encode({"referrals": [referral.document(masked=masked) for referral in found]}))
 
     async def calls(self, _: web.Request) -> web.StreamResponse:
+        """The latest calls, one JSON object per line, with addresses and bodies."""
         return web.Response(text=self._log.lines(), content_type="application/x-ndjson")
 
     async def summary(self, _: web.Request) -> web.StreamResponse:
+        """The number of calls by shop and code, and of those that are not answered yet."""
         shops = self._log.summary()
         total = sum(sum(codes.values()) for codes in shops.values())
         return json_response(encode({"calls": total, "in_progress": self._log.in_progress, "shops": shops}))
 
     def _authorize(self, request: web.Request, now: int) -> Token:
+        """The token of a request.
+
+        Raises:
+          HTTPNotFound: the sandbox doesn't have the shop.
+          RefusedError: the token or the API version is refused.
+        """
         shop, version = request.match_info["shop"], request.match_info["version"]
+        # Without Refer2's error form: that is what a wrong slug gets, and the worker must notice the difference.
         if not self._credentials.knows(shop):
             raise web.HTTPNotFound(text="the sandbox has no shop of this name")
         token = self._credentials.verify(request.headers.get("Authorization"), shop, now)
@@ -198,6 +215,11 @@ class _Api:
 
 
 def _parse(raw: bytes) -> dict[str, Any]:
+    """The JSON object in a body.
+
+    Raises:
+      RefusedError: there is none.
+    """
     try:
         body = loads(raw, MESSAGE)
     except ValueError:

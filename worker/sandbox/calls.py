@@ -83,23 +83,24 @@ class CallLog:
         self._arrived += 1
         return OpenCall(self._arrived, arrived_at, shop, version)
 
-    def end(self, draft: OpenCall, status: int | None, code: str) -> None:
+    def end(self, open_call: OpenCall, status: int | None, code: str) -> None:
         """Record how the call was answered. Only the first report counts: a cut connection may be reported twice."""
-        if draft.closed:
+        if open_call.closed:
             return
-        draft.closed = True
+        open_call.closed = True
         self._answered += 1
+        # A frozen copy, since readers on other threads get it.
         call = Call(
-            draft.number,
-            draft.arrived_at,
-            draft.shop,
-            draft.version,
-            draft.key_id,
-            draft.subject,
-            draft.body,
+            open_call.number,
+            open_call.arrived_at,
+            open_call.shop,
+            open_call.version,
+            open_call.key_id,
+            open_call.subject,
+            open_call.body,
             status,
             code,
-            draft.delayed_seconds,
+            open_call.delayed_seconds,
         )
         with self._lock:
             self._latest.append(call)

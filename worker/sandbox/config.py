@@ -78,6 +78,7 @@ class SandboxConfig:
     mismatches: AbstractSet[tuple[str, str]] = frozenset()
     """Pairs of ids that belong to different customers."""
 
+    # Tests and benchmarks set this; people use the addresses of the convention, which need no configuration.
     behaviours: Mapping[str, Behaviour] = field(default_factory=dict)
     """How to misbehave, by a customer's id or address. It has precedence over what the address itself asks for."""
 
@@ -88,6 +89,7 @@ class SandboxConfig:
     """A file to which each call is appended as a line of JSON."""
 
     def __post_init__(self) -> None:
+        # Checked here, so that a short secret is one line at the start and no surprise at a call.
         for shop, keys in (self.shops or {}).items():
             for key_id, secret in keys.items():
                 if len(secret.encode()) < _SHORTEST_SECRET:

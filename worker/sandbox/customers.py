@@ -54,6 +54,7 @@ def _ids(given: dict[str, Any]) -> dict[str, str]:
 
 
 def _of_token(ids: dict[str, str], customer: str, email: str | None) -> Identity:
+    # An absent id matches: a customer token names the customer by itself.
     other_id = ids.get("shopid", customer) != customer
     other_email = email is not None and ids.get("email", email.lower()) != email.lower()
     if other_id or other_email:
@@ -77,6 +78,7 @@ class Directory:
         strange = [one in self._strangers for one in identity.ids]
         if all(strange):
             raise RefusedError(404, "no_customers_match_customer_identity", "no customer has this identity")
+        # A stranger's id beside a customer's is a mismatch, as with Refer2, and not an unknown customer.
         apart = any(pair <= set(identity.ids) for pair in self._mismatches)
         if apart or any(strange):
             raise RefusedError(

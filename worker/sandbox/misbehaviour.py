@@ -97,6 +97,7 @@ _NAME = re.compile(r"(?P<name>[a-z]+?)(?P<status>[3-5]\d\d)?(?:x(?P<times>\d{1,6
 # Each call's address is looked up, and a campaign has few names among many addresses.
 @lru_cache(maxsize=1024)
 def _named(name: str) -> Behaviour | None:
+    """The behaviour of a name such as ``fail503x2``; None if there is none."""
     parts = _NAME.fullmatch(name)
     if parts is None:
         return None
@@ -117,6 +118,7 @@ class Misbehaviour:
 
     def next(self, shop: str, ids: Iterable[str]) -> Behaviour | None:
         """The behaviour for a call of the customer with these lower-case ids; None for a good answer."""
+        # The first id with a behaviour decides. For one id, a configured behaviour goes before the convention.
         for who in ids:
             behaviour = self._configured.get(who)
             if behaviour is None and "+" in who:
@@ -126,7 +128,9 @@ class Misbehaviour:
         return None
 
     def _take(self, shop: str, who: str, behaviour: Behaviour) -> bool:
+        """Count the call, and tell whether the behaviour still applies to it."""
         if behaviour.times is None:
             return True
+        # Counted by shop and id, so that one address misbehaves as often in each shop of a test.
         self._shown[shop, who] += 1
         return self._shown[shop, who] <= behaviour.times

@@ -58,6 +58,7 @@ class Referral:
 
     def share_action(self) -> dict[str, str] | None:
         """What the customer has to do next; None for e-mail, which the shop sends itself."""
+        # The shop e-mails the friend. On every other channel the customer has to act.
         if self.channel == EMAIL_CHANNEL:
             return None
         text = _PITCH + self.link
@@ -95,7 +96,9 @@ class ReferralBook:
         self._by_customer: dict[tuple[str, str], dict[tuple[str, str], Referral]] = {}
 
     def refer(self, shop: str, customer: str, channel: str, destination: str | None, now: int) -> Referral:
+        """The customer's referral for this channel and destination, made now if there is none."""
         made = self._by_customer.setdefault((shop, customer), {})
+        # One referral for each channel and destination, as Refer2 does it.
         target = (channel, (destination or "").lower())
         referral = made.get(target)
         if referral is None:
@@ -109,6 +112,7 @@ class ReferralBook:
 
 
 def _bhid(*parts: str) -> str:
+    """The id of a referral."""
     # A digest, so that a restarted sandbox gives a referral the same bhid as before. Ids may hold lone surrogates from
     # JSON, which plain UTF-8 can't encode.
     whole = "\0".join(parts).encode("utf-8", "surrogatepass")
@@ -116,6 +120,7 @@ def _bhid(*parts: str) -> str:
 
 
 def _mask(destination: str | None) -> str | None:
+    """The destination as a customer token sees it: its first letter and its domain."""
     if destination is None:
         return None
     local, at, domain = destination.partition("@")

@@ -41,6 +41,7 @@ def serve(config: SandboxConfig, host: str, port: int) -> None:
 
 
 async def _serve(app: web.Application, listener: socket.socket) -> None:
+    """Serve on this thread's event loop until a signal."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -110,6 +111,7 @@ async def _run(
     listener: socket.socket,
     started: "Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]]",
 ) -> None:
+    """Serve until the event that ``started`` hands over is set. Runs on the sandbox's own thread."""
     try:
         runner = await _start(app, listener)
     except BaseException as error:  # noqa: BLE001 - it is raised in the thread that waits for the start
@@ -122,6 +124,7 @@ async def _run(
 
 
 async def _start(app: web.Application, listener: socket.socket) -> web.AppRunner:
+    """Start serving; the listener is closed if that fails."""
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=_LAST_ANSWERS_SECONDS)
     try:
         await runner.setup()
@@ -134,6 +137,7 @@ async def _start(app: web.Application, listener: socket.socket) -> web.AppRunner
 
 
 async def _finish(runner: web.AppRunner, listener: socket.socket) -> None:
+    """Stop serving without losing a connection that was just accepted."""
     # asyncio hands a connection over some turns of its loop after it was accepted. If the listener is closed in
     # between, CPython 3.11 fails an assertion and never closes the connection, so its caller would wait for ever.
     # Therefore: stop accepting, let these connections arrive, then close.
@@ -144,8 +148,14 @@ async def _finish(runner: web.AppRunner, listener: socket.socket) -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket; ``host`` may be an IPv6 address in brackets.
+
+    Raises:
+      UsageError: the port is none, is taken, or the address can't be listened on.
+    """
     if not 0 <= port <= _LAST_PORT:
         raise UsageError(f"sandbox: {port} is not a port; choose one from 1 to {_LAST_PORT} with --port")
+    # People copy the address from a URL, where IPv6 has brackets.
     host = host.removeprefix("[").removesuffix("]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # `::` is meant to be every address of this machine, those of IPv4 too.

@@ -27,6 +27,9 @@ _SMALLEST = 1e-6
 
 
 def _base_url(text: str) -> str:
+    """The URL without a slash at its end; raises ValueError if a credential must not be sent there."""
+    # A credential is sent there. So nothing in the URL may be read differently by different parsers: no user, no query,
+    # no backslash, and ASCII only.
     try:
         parts = urlsplit(text)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -103,10 +106,13 @@ class ShopTable(BaseModel):
     day_resets_at: Annotated[str, BeforeValidator(_time_of_day), AfterValidator(_reset)] = Field(
         default="00:00", description="Time of day in UTC at which the day's counts start again."
     )
+    # Refer2 counts the calls of the shop's own storefront by the same limits, so a worker may have to leave some of
+    # them.
     share: Annotated[float, Field(gt=0, le=1)] = Field(
         default=1.0,
         description="Part of all these limits that the workers may use; the shop's own storefront needs the rest.",
     )
+    # Below the 16 threads of a worker, so that one slow shop can't occupy all of them.
     max_in_flight: Count = Field(
         default=12,
         description="Calls at the same time per process; fewer than the threads, and at most `REFERRALS_PREFETCH`.",
@@ -117,6 +123,7 @@ class ShopTable(BaseModel):
     max_attempts: Annotated[int, Field(ge=1, le=100)] = Field(
         default=5, description="Calls for one job; if Refer2 fails at all of them, the result is `failed`."
     )
+    # A retry goes behind the shop's backlog, which may take hours, so time in queues must not count.
     max_elapsed_seconds: Positive = Field(
         default=3600.0,
         description="Longest time that one job is tried: its calls and the waits between them, without time in queues.",
@@ -129,6 +136,7 @@ class ShopTable(BaseModel):
         description="Producers that may publish jobs of this shop through an exchange of their own, "
         "`referrals.from.<name>`. Their RabbitMQ user then needs the right to write to no other exchange.",
     )
+    # `resend` is safe by default, since Refer2 reuses a referral that exists.
     on_unknown: OnUnknown = Field(
         default="resend",
         description="What to do after a lost answer: `resend` calls again (Refer2 reuses a referral); `verify` asks "
@@ -154,6 +162,7 @@ class ListedShop:
     max_attempts: int
     max_elapsed: int
     producers: tuple[str, ...]
+    # `resend` is safe by default, since Refer2 reuses a referral that exists.
     on_unknown: OnUnknown
 
 
@@ -194,6 +203,8 @@ def listed_fields(slug: str, table: ShopTable) -> dict[str, Any]:
 
 
 def _limits(table: ShopTable) -> ShopLimits:
+    """The limits of the table, multiplied by its share."""
+
     # Rounded down, to stay within the share; but at least 1, or the shop could never be called.
     def part(count: float) -> int:
         return max(1, math.floor(count * table.share))

@@ -87,6 +87,7 @@ def ready_token(content: bytes) -> ReadyToken:
     token = without_bom(content).strip()
     if not token:
         raise ValueError("is empty")
+    # A line break in a header would end it, so requests refuses the call; better one clear line at the start.
     if not _TOKEN.fullmatch(token):
         raise ValueError("is not one token: it holds spaces, line breaks or characters beyond ASCII")
     hide(token)

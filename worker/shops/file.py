@@ -115,6 +115,7 @@ def _location(path: Path, slug: str) -> str:
 
 
 def _tables(path: Path, read: ReadFile) -> Iterator[tuple[str, ShopTable]]:
+    """The slug and the checked table of each shop."""
     document = _checked_document(path, read)
     _table(f"{path}: [defaults]", document.defaults)
     for slug, own in document.shops.items():
@@ -122,6 +123,8 @@ def _tables(path: Path, read: ReadFile) -> Iterator[tuple[str, ShopTable]]:
 
 
 def _checked_document(path: Path, read: ReadFile) -> _Document:
+    """The file's tables, with a number of shops that is possible. Their keys are not checked yet."""
+    # An empty file is refused: a worker that serves nobody would look healthy.
     document = _document(path, read)
     if not document.shops:
         raise ConfigurationError(f"{path}: no shops; add a table [shops.<slug>] for each")
@@ -132,7 +135,9 @@ def _checked_document(path: Path, read: ReadFile) -> _Document:
     return document
 
 
+# `verify` reads a customer's referrals with the shop's token; with a customer's it would compare masked addresses.
 def _shop_table(path: Path, document: _Document, slug: str, own: Mapping[str, Any]) -> ShopTable:
+    """The checked table of one shop, with the defaults."""
     if not SLUG.fullmatch(slug):
         raise ConfigurationError(
             f"{path}: [shops.{slug[:80]!r}]: a shop slug is 1 to 63 letters, digits, - and _, "
@@ -149,6 +154,10 @@ def _shop_table(path: Path, document: _Document, slug: str, own: Mapping[str, An
 
 
 def _document(path: Path, read: ReadFile) -> _Document:
+    """The file as TOML with the two known tables; one clear line for each way in which it can't be read.
+
+    Errors never quote the file's content: a secret may have been pasted into it.
+    """
     try:
         raw = without_bom(read(path, SHOPS_FILE))
         # Counted in the bytes, before the parser makes an object of each value.
@@ -184,6 +193,7 @@ def _document(path: Path, read: ReadFile) -> _Document:
 
 
 def _overridden(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The shop's keys over the defaults."""
     # If a shop names a credential of its own, the default one is dropped, also if it is of the other kind.
     named = any(key in own for key in _CREDENTIAL_KEYS)
     kept = {key: value for key, value in defaults.items() if not (named and key in _CREDENTIAL_KEYS)}
@@ -191,6 +201,11 @@ def _overridden(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str
 
 
 def _table(location: str, content: Mapping[str, Any]) -> ShopTable:
+    """The keys of a table, checked.
+
+    Raises:
+      ConfigurationError: a key is unknown or has a value that can't be used.
+    """
     try:
         return ShopTable.model_validate(content)
     except ValidationError as error:
@@ -204,7 +219,13 @@ def _table(location: str, content: Mapping[str, Any]) -> ShopTable:
         raise ConfigurationError(f"{location} {key}: {message[:1].lower()}{message[1:]}") from None
 
 
+# Exactly one kind of credential, with all that it needs: a missing half would only show at the first call.
 def _credential(location: str, folder: Path, table: ShopTable, read: ReadFile) -> Credential:
+    """The credential that a table names, read from its file.
+
+    Raises:
+      ConfigurationError: it names none, two, or a file that can't be used.
+    """
     if table.secret_file and table.token_file:
         raise ConfigurationError(f"{location} secret_file, token_file: both are given; keep one of them")
     if table.token_file:
@@ -227,6 +248,7 @@ def _credential(location: str, folder: Path, table: ShopTable, read: ReadFile) -
 def _from_file(
     location: str, folder: Path, value: str, read: ReadFile, make: Callable[[bytes], Credential]
 ) -> Credential:
+    """The credential that ``make`` finds in a file; errors show the path only as far as that can't be a secret."""
     shown = quoting.path(value, folder)
     try:
         return make(read(folder / value, CREDENTIAL_FILE))

@@ -173,6 +173,7 @@ def may_be_several(texts: Sequence[str], delimiter: str, width: int) -> bool:
     if len(texts) == 1:
         return False
     text = "".join(texts)
+    # Counting is cheap. Taking every later line apart, as below, is only for rows that pass this.
     if text.count(delimiter) >= 2 * (width - 1):
         return True
     return any(

@@ -104,6 +104,7 @@ class DelimitedExport:
             self._warn_if_open(last)
 
     def _warn_if_open(self, row: Row) -> None:
+        """Warn if the file ends within its last row, whose last cell is used."""
         # A download that broke off may have cut the last cell in two, for example an address.
         used = len(self.columns) - 1 in self._positions.values()
         if used and row.texts[-1][-1] not in "\r\n" and row.cells[-1].strip():
@@ -118,6 +119,7 @@ class DelimitedExport:
         next(csv.reader(lines, delimiter=self._dialect.delimiter, strict=True))
 
     def _rejected(self, row: Row, *, doubtful: bool) -> Iterator[Record]:
+        """The records of a row that is refused: one row, or one for each of its lines."""
         if is_blank(row):
             return
         reason: RejectReason = "doubtful_row" if doubtful and not row.flaw else "unreadable_row"

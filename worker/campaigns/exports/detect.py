@@ -31,6 +31,7 @@ def open_export(source: Source, matcher: ColumnMatcher) -> Export:
 
 
 def _first_text(source: Source) -> str:
+    # Blank lines at the start are skipped, and only the first characters of a long line are looked at.
     with source.lines() as lines:
         while True:
             lines.begin()

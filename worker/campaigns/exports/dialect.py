@@ -71,6 +71,7 @@ def read_dialect(source: Source, matcher: ColumnMatcher) -> Dialect:
         raise InputError(
             f"{path}: line {first}: the header's quotes can't be read; write the header as plain column names"
         )
+    # A header over several lines is allowed in CSV, but an open quote would swallow the first rows.
     if may_be_several(sample[: table.height], delimiter, len(table.header)):
         raise InputError(
             f"{path}: line {first}: the header has a quote that is not closed in its row; close it, or write the "
@@ -81,12 +82,19 @@ def read_dialect(source: Source, matcher: ColumnMatcher) -> Dialect:
 
 
 def _sample(path: Path, lines: Lines) -> tuple[int, str | None, Sequence[str]]:
+    """The line where the header starts, the delimiter that the file states, and its first lines.
+
+    Raises:
+      InputError: the header isn't text.
+      UsageError: the file is empty.
+    """
     first, given = 0, None
     sample: list[str] = []
     characters = 0
     for text in _texts(lines):
         if not sample and not text.strip():
             continue
+        # Only before the header: later such a line would be a row.
         separator = None if sample or given else _SEPARATOR.fullmatch(text)
         if separator:
             given = separator[1]
@@ -105,6 +113,7 @@ def _sample(path: Path, lines: Lines) -> tuple[int, str | None, Sequence[str]]:
 
 
 def _texts(lines: Lines) -> Iterator[str]:
+    """The physical lines; of one that is too long, its start."""
     while True:
         lines.begin()
         try:
@@ -116,6 +125,7 @@ def _texts(lines: Lines) -> Iterator[str]:
 
 
 def _table(sample: Sequence[str], delimiter: str) -> _Table:
+    """The sample taken apart by this delimiter."""
     rows: list[list[str]] = []
     height = 0
     reader = csv.reader(sample, delimiter=delimiter, strict=True)
@@ -128,6 +138,7 @@ def _table(sample: Sequence[str], delimiter: str) -> _Table:
 
 
 def _fits(path: Path, matcher: ColumnMatcher, header: Sequence[str]) -> bool:
+    """Whether the header has the columns that we look for."""
     try:
         matcher.match(path, unescape_cells(header) if is_ours(header) else header, unique=True)
     except UsageError:

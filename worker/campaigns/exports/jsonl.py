@@ -31,6 +31,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these pairs; raises ValueError if a key is there twice."""
     # Of two values Python keeps the last. That may be another address or consent than the one a person sees in the
     # file.
     row = dict(pairs)
@@ -93,6 +94,7 @@ class JsonlExport:
                 yield Record(line, None, cells, values)
 
     def _lines(self) -> Iterator[tuple[int, str, bool]]:
+        """The number and text of each line that isn't blank, and whether it is whole and readable."""
         with self._source.lines() as lines:
             while True:
                 lines.begin()
@@ -106,6 +108,7 @@ class JsonlExport:
                     yield lines.number, text, whole and not lines.damaged
 
     def _values(self, row: Mapping[str, Any], known: dict[Column, Sequence[tuple[str, bool]]]) -> Values | RejectReason:
+        """The cells of an object, or why it is rejected. ``known`` remembers the fields of a key."""
         found = self._nothing.copy()
         spelled: dict[str, bool] = {}
         for key, value in _cells(row):
@@ -132,6 +135,7 @@ class JsonlExport:
 
 
 def _parse(text: str) -> dict[str, Any] | None:
+    """The object in a line; None if the line holds none, or one that is too large to read."""
     try:
         check(text.encode(errors="surrogatepass"), ROW)
         row = _DECODER.decode(text)
@@ -156,6 +160,7 @@ def _cells(row: Mapping[str, Any]) -> Iterator[tuple[Column, Any]]:
 
 
 def _text(value: object) -> str | None:
+    """A value as a cell; None for a list or an object, which is no text."""
     if isinstance(value, str):
         # JSON can escape a lone surrogate, which is no text and can't be encoded in UTF-8.
         return None if _LONE_SURROGATE.search(value) else value.strip()

@@ -67,8 +67,10 @@ class Lines(Iterator[str]):
         line = self._returned.pop() if self._returned else self._read()
         if not line:
             raise StopIteration
+        # Nearly all lines are ASCII, which needs no decoding and has no byte order mark.
         if not line.isascii():
             line = self._decoded(line).lstrip(_MARK)
+        # NUL is in no text. It comes from UTF-16 that is read as bytes, or from a damaged file.
         if "\0" in line:
             self.damaged = True
         self.number += 1
@@ -107,6 +109,7 @@ class Lines(Iterator[str]):
         return line
 
     def _guess(self, line: str) -> str:
+        # The bytes that were not UTF-8 came as lone surrogates, so the line can be turned back into its bytes.
         try:
             guessed = line.encode(errors="surrogateescape").decode("cp1252")
         except UnicodeDecodeError:

@@ -38,8 +38,10 @@ def with_doubts(rows: Iterable[Row], width: int) -> Iterator[tuple[Row, bool]]:
             yield from ((piece, False) for piece in pieces)
             pieces.clear()
             waiting, doubt = row, after
+        # A blank line is one empty cell. It parts rows and belongs to none.
         elif row.size != 1 or not is_blank(row):
             pieces.append(row)
+            # Too many to be one torn row. The row before them stays in doubt, and memory stays bounded.
             if len(pieces) == _MOST_PIECES:
                 if waiting is not None:
                     yield waiting, True

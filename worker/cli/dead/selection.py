@@ -89,6 +89,7 @@ def selection(
     Raises:
       UsageError: a time or the campaign's name can't be used.
     """
+    # `--campaign ""` would become None and select every campaign, which `drop` must not do by mistake.
     now = datetime.now(UTC)
     if campaign is not None and canonical(campaign) is None:
         raise UsageError("--campaign: is empty; give a campaign's name")

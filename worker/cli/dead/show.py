@@ -32,5 +32,6 @@ def show(
     else:
         for number, letter in enumerate(shown):
             print_whole(letter, first=number == 0)
+    # After the output: `--json` prints an empty list for a program, and the exit code says that nothing matched.
     if not shown:
         raise UsageError(NO_MATCH)

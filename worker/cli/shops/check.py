@@ -42,6 +42,7 @@ def check(
 
     loaded = load()
     config = shop_of(shop, read_shops(loaded.shops, plaintext_hosts=loaded.plaintext_hosts), loaded)
+    # The workers' own client, so that proxy, authorities and time-outs are tested as well.
     clock = SystemClock()
     client = build_client(loaded, clock)
     try:

@@ -71,8 +71,10 @@ def limit(
                 f"--per-second {per_second:g}: must be from {SLOWEST:g} to below {config.per_second:g}, which "
                 f"{loaded.shops} gives; raise it there, and use `referrals shops pause` to stop the shop"
             )
+        # Every limit has an end: a forgotten one would slow a shop down for good.
         until = from_datetime(after(duration, "--for", datetime.now(UTC)))
         with shared_store(loaded, "shops limit") as store:
+            # Rounded up to whole microseconds between calls, so that the rate is never above the one asked for.
             controls = store.limit(shop, math.ceil(SECOND / per_second), text, until)
     limit = limit_data(shop, controls, clock.now())
     if as_json:

@@ -72,6 +72,7 @@ def list_shops(as_json: options.Json = False) -> None:
 
 
 def _read_store(loaded: Settings, configs: Sequence[ListedShop]) -> tuple[Controls, dict[str, ShopState]]:
+    """Operators' controls and the state of each shop; both empty without a shared store."""
     if loaded.redis_url is None:
         return Controls(), {}
     store = build_store(loaded, SystemClock())
@@ -87,8 +88,10 @@ def _read_store(loaded: Settings, configs: Sequence[ListedShop]) -> tuple[Contro
 def _unserved(
     loaded: Settings, configs: Sequence[ListedShop], controls: Controls, states: Mapping[str, ShopState]
 ) -> list[str]:
-    # At most one line, about the shops that no worker serves. `referrals run` needs no RabbitMQ, so it is no problem
-    # if RabbitMQ is out of reach.
+    """At most one line, about the shops that no worker serves; none if RabbitMQ is out of reach.
+
+    `referrals run` needs no RabbitMQ, so that is no problem.
+    """
     if not states:
         return []
     gates = {config.slug: gate_of(states[config.slug], config.slug, config.limits, controls) for config in configs}
@@ -102,6 +105,7 @@ def _unserved(
 
 
 def _row(config: ListedShop, state: ShopState | None, controls: Controls) -> dict[str, Any]:
+    """A shop as `--json` shows it."""
     # Without the shop's state, what the file says and None for the rest: a program finds each key in each case.
     limits = config.limits
     row: dict[str, Any] = {
@@ -137,6 +141,7 @@ def _row(config: ListedShop, state: ShopState | None, controls: Controls) -> dic
 
 
 def _show(rows: list[dict[str, Any]]) -> None:
+    """Print the table, fitted to the terminal, and lines on limits and halted shops."""
     width = console.width()
     table = [Row(_cells(row)) for row in rows]
     if width is None or max(map(len, columns(_HEADINGS, table, texts=_TEXTS))) <= width:

@@ -39,6 +39,7 @@ def pause(
     name = _named(shop, every_shop=every_shop)
     if name != EVERY_SHOP:
         require_shop(name, readable_shops(loaded.shops), loaded)
+    # Through the store and not through RabbitMQ: every worker reads it once a second, also after a restart.
     with shared_store(loaded, "shops pause") as store:
         controls = store.pause(name, text)
     _report(controls, f"{_called(name)} paused", as_json=as_json)

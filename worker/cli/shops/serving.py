@@ -34,6 +34,7 @@ def unserved(gates: Mapping[str, GateView], found: Mapping[str, int], now: int) 
     consumer on a shop that stays closed for long, so a closed shop without one proves nothing. But if an open shop has
     none and no other shop has any, no worker is there at all, and the closed shops count too.
     """
+    # A shop that was not looked at is missing in `found` and is never idle.
     idle = [slug for slug in gates if found.get(slug) == 0]
     proven = [slug for slug in idle if _would_be_consumed(gates[slug], now)]
     return idle if proven and not any(found.values()) else proven

@@ -79,6 +79,7 @@ def status(
     store = _store(loaded)
     policies = _policies(loaded)
     try:
+        # Rates need two looks; the first one only counts.
         earlier = _look(store, loaded, paced_only=True)
         while True:
             time.sleep(max(0.0, earlier.at + LOOK_SECONDS - time.monotonic()))
@@ -115,6 +116,7 @@ def _print(lines: Iterable[str], explained: Iterable[str]) -> None:
 
 
 def _store(loaded: Settings) -> Store | ConfigurationError:
+    """The store, or why its URL can't be used."""
     try:
         return build_store(loaded, SystemClock())
     except ConfigurationError as error:
@@ -123,6 +125,7 @@ def _store(loaded: Settings) -> Store | ConfigurationError:
 
 
 def _look(store: Store | ConfigurationError, loaded: Settings, *, paced_only: bool = False) -> Look:
+    """Ask the shops file, the store and RabbitMQ once. What fails is in the look's ``problems``; nothing is raised."""
     # `paced_only`: only what the rate is measured by, for the first of two looks.
     readable = readable_shops(loaded.shops)
     problems: list[ReferralError] = [
@@ -159,6 +162,7 @@ def _look(store: Store | ConfigurationError, loaded: Settings, *, paced_only: bo
 
 
 def _asked(look: Look, loaded: Settings, shop: str | None) -> Look:
+    """The look with the number of consumers of the shops' queues."""
     # Adds who takes the shops' jobs: this shop's first, then those with the longest queues, since only a bounded number
     # is asked about. Nothing if RabbitMQ is out of reach, which is reported already.
     if look.depths is None:
@@ -173,6 +177,7 @@ def _asked(look: Look, loaded: Settings, shop: str | None) -> Look:
 
 
 def _policies(loaded: Settings) -> list[str]:
+    """One line for each policy in RabbitMQ that loses messages, or on why these are unknown."""
     # Asked once and not at each look, since it costs RabbitMQ more than the depths do.
     try:
         params = parameters(loaded.amqp_url.get_secret_value(), name="referral-dispatch status")
@@ -189,6 +194,7 @@ def _state(store: ShopStateStore, slug: str, config: ListedShop | None, controls
 
 
 def _shops(readable: ReadableShops, queues: Depths | None) -> dict[str, ListedShop | None]:
+    """The shops of the file, None for an unreadable table; with a broken file also those with a queue in RabbitMQ."""
     shops: dict[str, ListedShop | None] = {**readable.shops, **dict.fromkeys(readable.others)}
     if readable.problems and queues is not None:
         # Shops that can't be read from the file still have their queues in RabbitMQ.

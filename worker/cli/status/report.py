@@ -67,6 +67,7 @@ def report(earlier: Look, look: Look, campaign: str | None, shop: str | None) ->
     # Counts are of now and depths up to LAG_SECONDS old. A job that moved in between is counted twice or not at all, so
     # a gap up to the jobs of that time is no loss.
     slack = (sum(paces.values()) / seconds) * LAG_SECONDS * 2 if paced else 0
+    # Only with complete depths is a missing queue an empty one.
     empty = {slug for slug, depth in waiting.items() if found.complete and not delayed and not _total(depth)}
     name = canonical(campaign)
     shown = [
@@ -106,8 +107,8 @@ def report(earlier: Look, look: Look, campaign: str | None, shop: str | None) ->
 
 
 def _done(earlier: Look, look: Look) -> dict[str, int]:
-    # Results since the earlier look, of the shops in both looks. A store that lost its data counts from 0 again: its
-    # shops have no rate this time.
+    """The number of results since the earlier look, by shop, of the shops in both looks."""
+    # A store that lost its data counts from 0 again: its shops have no rate this time.
     before, now = earlier.results(), look.results()
     return {
         slug: now[slug] - before[slug] for slug in look.shops if slug in earlier.shops and now[slug] >= before[slug]
@@ -119,7 +120,9 @@ def _gate(slug: str, look: Look) -> GateView:
     return gate_of(look.states.get(slug), slug, config.limits if config is not None else None, look.controls)
 
 
+# `left` counts the campaigns' jobs, `depth` the queue's. `served`: a worker takes the shop's jobs.
 def _shop(slug: str, look: Look, depth: Depth | None, left: int, pace: float | None, served: bool) -> dict[str, Any]:
+    """A shop's part of the report: its state, its queue, its rates, and how long its jobs take."""
     config, state = look.shops[slug], look.states.get(slug)
     limits = config.limits if config is not None else None
     gate = _gate(slug, look)
@@ -149,6 +152,7 @@ def _shop(slug: str, look: Look, depth: Depth | None, left: int, pace: float | N
 
 
 def _campaign(progress: Progress, *, ended: bool) -> dict[str, Any]:
+    """A campaign's part of the report at one shop; ``ended``: RabbitMQ has no job of the shop."""
     # More jobs ended than were counted as published, so some were published without being counted. How many of these
     # are left is unknown, unless RabbitMQ has no job of the shop at all.
     uncounted = max(0, -progress.left)

@@ -113,6 +113,7 @@ def _remarks(report: Mapping[str, Any], campaigns: Sequence[Row]) -> list[str]:
     return remarks
 
 
+# A sum below 0 means that jobs were published without being counted; it is no loss.
 def _more(jobs: int) -> str:
     return f"{jobs:,} more {'job' if jobs == 1 else 'jobs'} than were counted as published"
 
@@ -130,6 +131,7 @@ def _campaign_rows(report: Mapping[str, Any], frame: Frame) -> list[Row]:
 
 
 def _first(rows: Sequence[Row], what: str) -> list[Row]:
+    """The first :data:`MOST_ROWS` rows; the last one's notes say how many more there are of ``what``."""
     if len(rows) <= MOST_ROWS:
         return list(rows)
     last = rows[MOST_ROWS - 1]
@@ -148,6 +150,7 @@ def _campaigns(rows: Sequence[Mapping[str, Any]], *, every: bool) -> list[Mappin
     return sorted(sums, key=lambda row: row["left"] == 0)
 
 
+# A sum is unknown as soon as one of its parts is: None in `left` is shown as ?.
 def _sum(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     codes: Counter[str] = Counter()
     for row in rows:
@@ -163,6 +166,10 @@ def _sum(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _campaign_row(row: Mapping[str, Any]) -> Row:
+    """A campaign's row, with notes on the codes of rejections and on the rarer outcomes.
+
+    The columns are few, so that they fit a terminal of 80; the notes have only what is not 0.
+    """
     # At least as many were published as have ended; the + marks that some were not counted.
     published = f"{row['published'] + row['uncounted']:,}{'+' if row['uncounted'] else ''}"
     numbers = [published, *(f"{row[name]:,}" for name in ("sent", "rejected")), _number(row["left"])]
@@ -176,6 +183,7 @@ def _campaign_row(row: Mapping[str, Any]) -> Row:
 
 
 def _shop_row(row: Mapping[str, Any]) -> Row:
+    """A shop's row, with notes on why it is closed and on an operator's limit."""
     notes = []
     gate = gate_in(row)
     if gate.note:
@@ -188,6 +196,7 @@ def _shop_row(row: Mapping[str, Any]) -> Row:
 
 
 def _totals(shops: Sequence[Mapping[str, Any]]) -> str:
+    """One line in place of many shops: how many there are in each state, and how many jobs wait."""
     gates = Counter(shop["gate"] for shop in shops)
     waiting = [shop["waiting"] for shop in shops]
     jobs = f"{sum(waiting):,} jobs wait" if None not in waiting else "the number of waiting jobs is unknown"
@@ -209,10 +218,12 @@ def _number(number: int | None) -> str:
 
 
 def _rate(rate: float | None) -> str:
+    """A rate with three significant digits below 100; larger and whole ones without a point."""
     return "?" if rate is None else f"{rate:,.0f}" if rate >= 100 or rate == int(rate) else f"{rate:,.3g}"
 
 
 def _span(seconds: int | None) -> str:
+    """A duration as ``h:mm:ss``, or ``days hh:mm`` from a day on; ``-`` if it is unknown."""
     if seconds is None:
         return "-"
     minutes, second = divmod(seconds, 60)
