@@ -78,7 +78,7 @@ class EmbeddedPort:
         for gone in {held.shop for held in self._gate.held()}.difference(known):
             self._shop_is_gone(gone)
         for shop in known:
-            until = self._gate.closed_until(shop)
+            until = self._gate.shop(shop).closed_until()
             if (until > now + PARK_AFTER or shop in self._state.halted) and not self._state.patient:
                 for delivery in self._gate.remove(shop):
                     self._park(delivery, until)
@@ -137,7 +137,7 @@ class EmbeddedPort:
             self._inside += 1
             taken = True
             delivery = Delivery(job, self._intake.request_for(job, config))
-            if delivery.uncalled or not self._park(delivery, self._gate.closed_until(job.shop)):
+            if delivery.uncalled or not self._park(delivery, self._gate.shop(job.shop).closed_until()):
                 self._gate.offer(delivery)
         return taken
 

@@ -252,7 +252,7 @@ class Subscriptions:
         self._requeue_shop(shop)
 
     def _stays_closed(self, shop: str, now: int) -> bool:
-        return self._gate.closed_until(shop) > now + LONG_CLOSED
+        return self._gate.shop(shop).closed_until() > now + LONG_CLOSED
 
     def _warn_of_orphans(self, served: frozenset[str], now: int) -> None:
         for shop, look_at in list(self._removed.items()):

@@ -223,7 +223,7 @@ class Admission(Generic[D]):
             log.warning("job_taken_over", shop=delivery.shop, job_id=delivery.job.job_id, times=grant.takeovers)
         if grant.takeovers >= CRASH_LOOP:
             self._dead_letter(delivery, grant)
-        elif grant.takeovers >= ALONE_FROM and not delivery.uncalled and not self._gate.is_alone(delivery):
+        elif grant.takeovers >= ALONE_FROM and not delivery.uncalled and self._gate.alone is not delivery:
             self._grants.release(delivery)
             self._gate.isolate(delivery)
         else:
@@ -232,7 +232,7 @@ class Admission(Generic[D]):
     def _weigh(self, delivery: D) -> None:
         others = self._breakers.others(delivery.shop)
         # A job that has trouble of its own finds out nothing about its shop, and pays for its calls.
-        delivery.probing = self._gate.is_probing(delivery.shop) and not others.is_own(delivery)
+        delivery.probing = self._gate.shop(delivery.shop).probing and not others.is_own(delivery)
         delivery.ends_if_refused = others.ends_if_refused(delivery)
         delivery.waits_alone = others.waits_alone(delivery)
 

@@ -35,35 +35,40 @@ class Gate(Generic[T]):
         self._capacity = threads + EXTRA_GRANTS
         self._set_aside: SetAside[T] = SetAside(max_aside)
         self._shops: dict[str, GateShop[T]] = {}
-        self._closed: dict[Reason, int] = {}
-        self._in_flight = 0
+        self.in_flight = 0
+        """Jobs handed out by :meth:`next` and not yet finished, returned or set aside."""
+        self.alone: T | None = None
+        """The job that runs on its own at present, if one does."""
+        self.closed: dict[Reason, int] = {}
+        """Why every shop is closed, and until when for each reason."""
         self._virtual_time = 0.0
         self._order = count()
         self._start_tags: list[tuple[float, int, str]] = []
         self._openings: list[tuple[int, int, str]] = []
         self._suspects: deque[T] = deque()
-        self._alone: T | None = None
 
-    @property
-    def in_flight(self) -> int:
-        """Jobs handed out by :meth:`next` and not yet finished, returned or set aside."""
-        return self._in_flight
+    def shop(self, name: str) -> GateShop[T]:
+        """The shop of that name, to look at; one that is not known yet is open and without jobs."""
+        state = self._shops.get(name)
+        if state is None:
+            state = self._shops[name] = GateShop(name)
+        return state
 
     def configure(self, shop: str, *, weight: float, max_in_flight: int) -> None:
         """Make a shop known, or change its share."""
-        state = self._shop(shop)
+        state = self.shop(shop)
         state.weight, state.max_in_flight = weight, max_in_flight
         self._enlist(state)
 
     def offer(self, ticket: T) -> None:
         """A job has arrived."""
-        state = self._shop(ticket.shop)
+        state = self.shop(ticket.shop)
         state.queue_of(ticket).append(ticket)
         self._enlist(state)
 
     def regroup(self, shop: str) -> None:
         """Some of the shop's jobs at hand have become uncalled: they wait no longer for the shop or a customer."""
-        state = self._shop(shop)
+        state = self.shop(shop)
         state.uncalled_jobs.extend(self._set_aside.remove(shop, only_uncalled=True))
         state.uncalled_jobs.extend(ticket for ticket in state.ready if ticket.uncalled)
         state.ready = deque(ticket for ticket in state.ready if not ticket.uncalled)
@@ -76,16 +81,14 @@ class Gate(Generic[T]):
         `set_aside` at once.
         """
         # Asked after every grant, and mostly nothing has become due since.
-        if self._closed or (self._openings and self._openings[0][0] <= now):
-            self._reopen(now)
         due_at = self._set_aside.next_at
-        if due_at is not None and due_at <= now:
-            self._recall(now)
-        if self._closed or self._in_flight >= self._capacity:
+        if self.closed or (self._openings and self._openings[0][0] <= now) or (due_at is not None and due_at <= now):
+            self._come_due(now)
+        if self.closed or self.in_flight >= self._capacity:
             return None
         if self._suspects:
             self._drop_closed_suspects()
-        if self._suspects or self._alone is not None:
+        if self._suspects or self.alone is not None:
             return self._next_alone()
         while self._start_tags:
             tag, _, name = heapq.heappop(self._start_tags)
@@ -97,18 +100,15 @@ class Gate(Generic[T]):
             if queue is None:
                 continue
             self._virtual_time = max(self._virtual_time, tag)
-            state.served = max(state.served, self._virtual_time) + 1 / state.weight
-            state.in_flight += 1
-            self._in_flight += 1
             ticket = state.take(queue)
-            state.asking.add(id(ticket))
+            self._hand_out(state, ticket)
             self._enlist(state)
             return ticket
         return None
 
     def granted(self, ticket: T) -> None:
         """The call may start; the next time, one more job of the shop may ask along with the others."""
-        state = self._shop(ticket.shop)
+        state = self.shop(ticket.shop)
         state.asking.discard(id(ticket))
         state.window = min(state.window + 1, MOST_ASKING)
         self._enlist(state)
@@ -118,27 +118,23 @@ class Gate(Generic[T]):
 
         Should its shop be closed by then, it waits in its shop's queue like any other.
         """
-        self._shop(ticket.shop).served -= 1 / self._shop(ticket.shop).weight
+        self.shop(ticket.shop).served -= 1 / self.shop(ticket.shop).weight
         self.finished(ticket)
         self._suspects.append(ticket)
 
-    def is_alone(self, ticket: T) -> bool:
-        """Whether this is the job that runs on its own."""
-        return self._alone is ticket
-
     def finished(self, ticket: T) -> None:
         """The call is over, or the job needed none: its place is free again."""
-        if ticket is self._alone:
-            self._alone = None
-        state = self._shop(ticket.shop)
+        if ticket is self.alone:
+            self.alone = None
+        state = self.shop(ticket.shop)
         state.asking.discard(id(ticket))
         state.in_flight -= 1
-        self._in_flight -= 1
+        self.in_flight -= 1
         self._enlist(state)
 
     def returned(self, ticket: T) -> None:
         """The job did not run: it is its shop's first again, and its shop is not charged for it."""
-        state = self._shop(ticket.shop)
+        state = self.shop(ticket.shop)
         state.served -= 1 / state.weight
         state.queue_of(ticket).appendleft(ticket)
         self.finished(ticket)
@@ -147,9 +143,9 @@ class Gate(Generic[T]):
         """Keep the job in memory until its customer may be called.
 
         False where that would crowd out the shop's other customers or last too long: the job has left the gate and
-        is the caller's to defer.
+        is the caller's to delay.
         """
-        state = self._shop(ticket.shop)
+        state = self.shop(ticket.shop)
         state.served -= 1 / state.weight
         self.finished(ticket)
         return self._set_aside.add(ticket, now, until)
@@ -159,24 +155,24 @@ class Gate(Generic[T]):
 
         ``then_ask`` is how many may ask at once when it opens.
         """
-        state = self._shop(shop)
+        state = self.shop(shop)
         state.window = min(then_ask, MOST_ASKING)
         state.closed[reason] = max(until, state.closed.get(reason, 0))
         heapq.heappush(self._openings, (state.closed[reason], next(self._order), shop))
 
     def open(self, shop: str, reason: Reason) -> None:
         """The reason holds no longer."""
-        state = self._shop(shop)
+        state = self.shop(shop)
         if state.closed.pop(reason, None) is not None:
             self._enlist(state)
 
     def close_all(self, reason: Reason, until: int = FOREVER) -> None:
         """No job of any shop may ask until ``until``, or until :meth:`open_all`."""
-        self._closed[reason] = max(until, self._closed.get(reason, 0))
+        self.closed[reason] = max(until, self.closed.get(reason, 0))
 
     def open_all(self, reason: Reason) -> None:
         """The reason that closed every shop holds no longer."""
-        self._closed.pop(reason, None)
+        self.closed.pop(reason, None)
 
     def probe(self, shop: str, *, probing: bool, rather_not: Callable[[T], bool] | None = None) -> None:
         """Let one job of the shop go at a time, or as many as it may.
@@ -184,26 +180,14 @@ class Gate(Generic[T]):
         With ``rather_not`` it is the last that has come of those that this doesn't hold for, the first where it holds
         for all.
         """
-        state = self._shop(shop)
+        state = self.shop(shop)
         state.probing = probing
         state.rather_not = rather_not
         self._enlist(state)
 
-    def is_probing(self, shop: str) -> bool:
-        """Whether the shop's jobs go one at a time to find out whether its calls work again."""
-        return self._shop(shop).probing
-
-    def closed_until(self, shop: str) -> int:
-        """When the shop opens by itself; 0 for an open one."""
-        return self._shop(shop).closed_until()
-
     def reasons(self, shop: str) -> dict[Reason, int]:
         """Why the shop is closed, and until when for each reason; empty for an open one."""
-        return dict(self._shop(shop).closed) | self._closed
-
-    def reasons_for_all(self) -> frozenset[Reason]:
-        """Why every shop is closed; empty where there is no such reason."""
-        return frozenset(self._closed)
+        return dict(self.shop(shop).closed) | self.closed
 
     def loads(self) -> Iterator[ShopLoad]:
         """Every shop that has jobs here or is closed on its own account, in no particular order."""
@@ -219,13 +203,13 @@ class Gate(Generic[T]):
         due_at = self._set_aside.next_at
         if due_at is not None and due_at < first:
             first = due_at
-        if self._closed:
-            first = min(first, *self._closed.values())
+        if self.closed:
+            first = min(first, *self.closed.values())
         return first if first < FOREVER else None
 
     def remove(self, shop: str) -> list[T]:
         """Take out all jobs of the shop that haven't been handed out, waiting or set aside."""
-        state = self._shop(shop)
+        state = self.shop(shop)
         taken = [*state.uncalled_jobs, *state.ready]
         state.uncalled_jobs.clear()
         state.ready.clear()
@@ -244,51 +228,48 @@ class Gate(Generic[T]):
 
     def waiting(self, shop: str) -> int:
         """How many jobs of the shop wait here, set aside or not."""
-        state = self._shop(shop)
+        state = self.shop(shop)
         return len(state.uncalled_jobs) + len(state.ready) + self._set_aside.of(shop)
 
     def _next_alone(self) -> T | None:
-        if self._in_flight:
+        if self.in_flight:
             return None
-        ticket = self._alone = self._suspects.popleft()
-        state = self._shop(ticket.shop)
+        ticket = self.alone = self._suspects.popleft()
+        self._hand_out(self.shop(ticket.shop), ticket)
+        return ticket
+
+    def _hand_out(self, state: GateShop[T], ticket: T) -> None:
+        # The shop is charged now. For a job that did not run after all, `returned`, `isolate` and `set_aside` take the
+        # charge back.
         state.served = max(state.served, self._virtual_time) + 1 / state.weight
         state.in_flight += 1
-        self._in_flight += 1
+        self.in_flight += 1
         state.asking.add(id(ticket))
-        return ticket
 
     def _drop_closed_suspects(self) -> None:
         # The other shops needn't wait for one that is closed.
         for ticket in list(self._suspects):
-            state = self._shop(ticket.shop)
+            state = self.shop(ticket.shop)
             if state.closed:
                 self._suspects.remove(ticket)
                 state.queue_of(ticket).appendleft(ticket)
                 self._enlist(state)
 
-    def _reopen(self, now: int) -> None:
-        for reason in [reason for reason, until in self._closed.items() if until <= now]:
-            del self._closed[reason]
+    def _come_due(self, now: int) -> None:
+        # What ends by itself: reasons of all shops, reasons of one shop, and waits for customers.
+        for reason in [reason for reason, until in self.closed.items() if until <= now]:
+            del self.closed[reason]
         while self._openings and self._openings[0][0] <= now:
             _, _, name = heapq.heappop(self._openings)
             state = self._shops[name]
             for reason in [reason for reason, until in state.closed.items() if until <= now]:
                 del state.closed[reason]
             self._enlist(state)
-
-    def _recall(self, now: int) -> None:
         # Backwards, so that the one that was due first is its shop's first.
         for ticket in reversed(self._set_aside.due(now)):
             state = self._shops[ticket.shop]
             state.queue_of(ticket).appendleft(ticket)
             self._enlist(state)
-
-    def _shop(self, name: str) -> GateShop[T]:
-        state = self._shops.get(name)
-        if state is None:
-            state = self._shops[name] = GateShop(name)
-        return state
 
     def _enlist(self, state: GateShop[T]) -> None:
         # A shop has one valid entry in the heap, that of its start tag; whatever lets it run again adds it. A shop that

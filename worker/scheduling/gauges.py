@@ -90,7 +90,7 @@ class Gauges:
         loads = {load.shop: load for load in self._gate.loads()}
         metrics.show_shops(self._views(loads, now))
         metrics.show_capacity(threads)
-        closed = self._gate.reasons_for_all()
+        closed = self._gate.closed
         for reason in WORKER_REASONS:
             metrics.worker_closed.labels(reason).set(reason in closed)
         metrics.jobs_at_hand.labels("waiting").set(sum(load.ready for load in loads.values()))

@@ -74,9 +74,9 @@ def test_closed_until_its_time() -> None:
     gate = gate_of(Ticket("a"))
     gate.close("a", 1000, "rate")
     assert gate.next(999) is None
-    assert (gate.wake_at(), gate.closed_until("a"), gate.reasons("a")) == (1000, 1000, {"rate": 1000})
+    assert (gate.wake_at(), gate.shop("a").closed_until(), gate.reasons("a")) == (1000, 1000, {"rate": 1000})
     assert gate.next(1000) == Ticket("a")
-    assert (gate.closed_until("a"), gate.reasons("a")) == (0, {})
+    assert (gate.shop("a").closed_until(), gate.reasons("a")) == (0, {})
 
 
 def test_reasons_add_up() -> None:
@@ -88,7 +88,7 @@ def test_reasons_add_up() -> None:
     assert gate.next(2999) is None
     assert gate.reasons("a") == {"halted": 3000}
     gate.close("a", 2500, "rate")
-    assert gate.closed_until("a") == 3000
+    assert gate.shop("a").closed_until() == 3000
     gate.open("a", "rate")
     gate.open("a", "halted")
     assert gate.next(2999) == Ticket("a")
@@ -514,11 +514,11 @@ def test_a_job_that_runs_alone() -> None:
     assert suspect in list(gate.held())
     gate.finished(first)
     assert gate.next(0) is suspect
-    assert gate.is_alone(suspect)
+    assert gate.alone is suspect
     gate.granted(suspect)
     assert gate.next(0) is None
     gate.finished(suspect)
-    assert not gate.is_alone(suspect)
+    assert gate.alone is not suspect
     assert [gate.next(0), gate.next(0)] != [None, None]
 
 

@@ -145,7 +145,7 @@ def test_the_only_job_ends_after_a_few_probes(bench: Asked) -> None:
         bench.consumer.gate.offer(delivery)
         if bench.consumer.gate.reasons("acme") == {}:
             bench.consumer.gate.offer(bench.refuse(job))
-        bench.pass_by(bench.consumer.gate.closed_until("acme") - GRACE - bench.clock.now())
+        bench.pass_by(bench.consumer.gate.shop("acme").closed_until() - GRACE - bench.clock.now())
         bench.answer(answer)
     assert bench.take().ends_if_refused
 

@@ -440,7 +440,7 @@ def test_no_disposition(bench: Bench) -> None:
         bench.consumer.nack(delivery)
         bench.consumer.take_reports()
         rests.append((bench.consumer.gate.reasons("acme")["backing_off"] - bench.clock.now()) // SECOND)
-        bench.clock.set(bench.consumer.gate.closed_until("acme"))
+        bench.clock.set(bench.consumer.gate.shop("acme").closed_until())
     assert rests == [1, 2, 4, 8, 16, 32, 60, 60]
     assert len(bench.port.events("requeue")) == 8
     bench.offer(make_job(9))
@@ -572,8 +572,8 @@ def test_halted_shop(bench: Bench) -> None:
     assert (probe.job, bench.clock.now()) == (make_job(5), NOON + FIRST_PAUSE), "another than the one that was refused"
     assert next(consumer) is None
     bench.return_job(probe, BAD_TOKEN)
-    assert consumer.gate.closed_until("acme") == bench.clock.now() + 2 * FIRST_PAUSE
-    bench.clock.set(consumer.gate.closed_until("acme"))
+    assert consumer.gate.shop("acme").closed_until() == bench.clock.now() + 2 * FIRST_PAUSE
+    bench.clock.set(consumer.gate.shop("acme").closed_until())
     good = bench.take()
     assert good.job == make_job(4)
     bench.finish(good)
