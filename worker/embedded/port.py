@@ -54,12 +54,14 @@ class EmbeddedPort:
         return None
 
     def poll(self, until: int) -> None:
+        """Offer what is due and what has been read, then sleep; ends the run when no job is left or can come."""
         now = self._context.clock.now()
         while self._delayed and self._delayed[0][0] <= now:
             self._gate.offer(heapq.heappop(self._delayed)[2])
             until = now
         if self._refill():
             until = now
+        # Asked after the refill: a job that the reader has just put must be counted first.
         if self._inside == 0 and not self._reader.has_more():
             self._state.over.set()
         if self._delayed:
@@ -74,6 +76,7 @@ class EmbeddedPort:
             self._news.notify()
 
     def housekeep(self, now: int) -> None:
+        """End the run if a shop with jobs has left the file; park the jobs of shops that stay closed for long."""
         known = self._context.shops.slugs()
         for gone in {held.shop for held in self._gate.held()}.difference(known):
             self._shop_is_gone(gone)
@@ -88,9 +91,11 @@ class EmbeddedPort:
         self._inside -= 1
 
     def requeue(self, delivery: Delivery) -> None:
+        """There is no queue to go back to but the gate itself: the job waits there behind its shop's others."""
         self._gate.offer(delivery)
 
     def publish_result(self, delivery: Delivery, finish: Finish) -> None:
+        """Write the result into the journal, then settle; the results file comes last, since it is derived from it."""
         state = self._state
         answered_by = delivery.shop if finish.outcome in _ANSWERED else None
         if noted(self._context, state, lambda: state.journal.finished(finish.body, answered_by)):
@@ -99,6 +104,7 @@ class EmbeddedPort:
             self.ack(delivery)
 
     def publish_delayed(self, delivery: Delivery, until: int) -> None:
+        """Keep the job in memory until then, or park it for a later run if that is too long."""
         if not self._park(delivery, until):
             heapq.heappush(self._delayed, (until, next(self._order), delivery))
 
@@ -113,6 +119,7 @@ class EmbeddedPort:
         )
 
     def failed(self, error: Exception) -> None:
+        """End the run, in one line."""
         # Dramatiq would go on with a new consumer, and the jobs in this one's hands would be missing from the results
         # without a word.
         self._context.stopping.set()

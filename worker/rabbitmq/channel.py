@@ -1,4 +1,7 @@
-"""The consuming connection to RabbitMQ: one channel with a consumer for each shop's queue."""
+"""The consuming connection to RabbitMQ: one channel with a consumer for each shop's queue.
+
+Runs on the consumer's thread; only :meth:`ShopChannel.wake` may be called from others.
+"""
 
 import threading
 from collections import Counter
@@ -21,20 +24,21 @@ from worker.rabbitmq.topology import Queue, shop_queue
 from worker.text.bounds import IN_HAND
 
 OnMessage = Callable[[str, pika.spec.Basic.Deliver, bytes, pika.BasicProperties], None]
-"""Told of a delivery: shop of its queue, what RabbitMQ says of it, body, properties."""
+"""Called with each delivery: the shop of its queue, RabbitMQ's method frame, body, properties."""
 
 _NOTHING_TAKEN = "", 0
 
-# Of the process, not of a link: a worker thread may report a delivery to another consumer than the one it came from.
+# One sequence for the whole process: after Dramatiq has replaced a consumer, a worker thread may report a delivery to
+# another one than the delivery came from.
 _GENERATIONS = count(1)
 
 
 class ShopChannel:
-    """Belongs to one thread; only :meth:`wake` may be called from others. Every failure is a :class:`BrokerError`.
+    """Every failure is a :class:`BrokerError`.
 
-    After a failure the link is down, with all its deliveries gone back to their queues; :meth:`open` starts afresh
-    under the next ``generation``. Tags of an earlier generation are ignored: on the new channel they would
-    acknowledge somebody else's job.
+    After a failure the channel is closed, and RabbitMQ requeues all its deliveries. :meth:`open` connects again under
+    the next ``generation``. A delivery tag is a number that counts from 1 on every channel: one of an earlier
+    generation would acknowledge another job on the new channel, so it is ignored.
     """
 
     def __init__(
@@ -74,14 +78,14 @@ class ShopChannel:
         return frozenset(self._consumers)
 
     def held_by_shop(self) -> Counter[str]:
-        """What each shop's messages in hand weigh beyond what is ordinary, in bytes."""
+        """How much memory each shop's messages in hand take beyond the ordinary, in bytes."""
         held: Counter[str] = Counter()
         for shop, taken in self._taken.values():
             held[shop] += taken
         return held
 
     def open(self, queues: Iterable[Queue]) -> list[str]:
-        """Connect and declare; returns in what existing queues differ from ours.
+        """Connect and declare; returns how existing queues differ from ours. Blocks while it connects.
 
         Raises:
           BrokerError, ConfigurationError: as `connect`, `declare_topology` and `hold_single` say.
@@ -96,7 +100,7 @@ class ShopChannel:
             channel.add_on_cancel_callback(self._on_cancel)
             connection.keep_within(IN_HAND, wanted=self._wanted)
         except BaseException as error:
-            # Left open it would hold what it has taken so far, against our own next attempt.
+            # Left open it would hold the exclusive queue against our own next attempt.
             _close(connection)
             if isinstance(error, pika.exceptions.AMQPError | OSError):
                 raise failure(error, connection.node) from error
@@ -108,7 +112,7 @@ class ShopChannel:
         return differences
 
     def subscribe(self, shop: str, *, prefetch: int | None = None) -> None:
-        """Begin to consume the shop's queue; ``prefetch`` is its own, if it is not to be the link's."""
+        """Consume the shop's queue, with a ``prefetch`` of its own if one is given."""
 
         def on_delivery(_channel: object, method: Any, properties: Any, body: bytes) -> None:
             taken = getattr(properties, "taken", 0)
@@ -139,14 +143,14 @@ class ShopChannel:
                 channel.basic_consume(shop_queue(shop), _ignored)
             except pika.exceptions.ChannelClosedByBroker as error:
                 return failure(error, self._connection.node)
-            # What has come goes back with the channel.
+            # RabbitMQ requeues what was delivered on it.
             channel.close()
         except (pika.exceptions.AMQPError, OSError) as error:
             raise self._lost(error) from error
         return None
 
     def unsubscribe(self, shop: str) -> None:
-        """Stop consuming the shop's queue. Deliveries that are in hand stay with the caller."""
+        """Stop consuming the shop's queue. Deliveries in hand stay unacknowledged, and are the caller's."""
         tag = self._consumers.pop(shop, None)
         if self._channel is None or tag is None:
             return
@@ -156,7 +160,7 @@ class ShopChannel:
             raise self._lost(error) from error
 
     def take_cancelled(self) -> list[str]:
-        """The shops whose consumer RabbitMQ has cancelled since this was last asked: their queue was deleted."""
+        """The shops whose consumer RabbitMQ has cancelled since the last call: their queue was deleted."""
         cancelled, self._cancelled = self._cancelled, []
         return cancelled
 
@@ -180,7 +184,7 @@ class ShopChannel:
         return state.ready if isinstance(state, QueueState) else 0
 
     def ack(self, tag: int, generation: int) -> None:
-        """The delivery is done with."""
+        """Acknowledge the delivery."""
         if self._channel is not None and generation == self.generation:
             self._let_go(tag)
             with _noticed_by_the_pump():
@@ -189,20 +193,20 @@ class ShopChannel:
                 self._channel._impl.basic_ack(tag)
 
     def requeue(self, tag: int, generation: int) -> None:
-        """The delivery is to be delivered again."""
+        """Requeue the delivery."""
         if self._channel is not None and generation == self.generation:
             self._let_go(tag)
             with _noticed_by_the_pump():
                 self._channel.basic_nack(tag, requeue=True)
 
     def reject(self, tag: int, generation: int) -> None:
-        """RabbitMQ is to move the delivery from the shop's queue to the dead queue, as it is."""
+        """Have RabbitMQ move the message from the shop's queue to the dead queue, unchanged."""
         if self._channel is not None and generation == self.generation:
             with _noticed_by_the_pump():
                 self._channel.basic_reject(tag, requeue=False)
 
     def pump(self, seconds: float, *, ready: Callable[[], bool]) -> None:
-        """Do I/O for up to ``seconds``, until something arrives or :meth:`wake`. Doesn't block while ``ready()``."""
+        """Do I/O for up to ``seconds``, until something arrives or :meth:`wake`. Does not block while ``ready()``."""
         if self._connection is None or self._channel is None:
             self._woken.wait(0 if ready() else seconds)
             self._woken.clear()
@@ -210,17 +214,17 @@ class ShopChannel:
         self._wake_sent = False
         self._pumping = True
         try:
-            # Asked after the flag is up: whoever has something to say from now on wakes the pump.
+            # Asked after the flag is set: a thread that reports something from now on wakes the pump.
             self._connection.process_data_events(time_limit=0 if ready() else seconds)
         except (pika.exceptions.AMQPError, OSError) as error:
             raise self._lost(error) from error
         finally:
             self._pumping = False
-        # Now all that came is handed on and counted here, but for what pika itself has rejected of a consumer that was
-        # cancelled. Before, deliveries that came while others were subscribed still lay with pika.
+        # By now every delivery is handed on and counted, except those that pika has rejected itself for a cancelled
+        # consumer. Earlier, deliveries that came during a subscription would still lie in pika's own buffers.
         self._connection.keep_within(IN_HAND - self._held, wanted=self._wanted)
         if not self._channel.is_open:
-            # pika's pump says nothing when RabbitMQ closes a channel alone, as it does over an old delivery.
+            # pika's pump raises nothing when RabbitMQ closes only the channel, as it does over an old delivery.
             raise self._lost(self._channel._closing_reason or BrokerError("the channel is closed"))
 
     def wake(self) -> None:
@@ -229,16 +233,16 @@ class ShopChannel:
         if connection is None:
             self._woken.set()
         elif self._pumping and not self._wake_sent:
-            # Once is enough, however many threads report while the pump finds its way out.
+            # One wake-up is enough, however many threads report before the pump has returned.
             self._wake_sent = True
             try:
                 connection.add_callback_threadsafe(_nothing)
             except pika.exceptions.AMQPError:
-                # It broke in this instant; the pump has noticed by itself.
+                # The connection broke at this moment; the pump has noticed by itself.
                 self._woken.set()
 
     def close(self) -> None:
-        """Close the connection; RabbitMQ takes back what was not acknowledged."""
+        """Close the connection; RabbitMQ requeues what was not acknowledged."""
         connection, self._connection, self._channel = self._connection, None, None
         self._consumers = {}
         if connection is not None:
@@ -251,7 +255,7 @@ class ShopChannel:
             self._connection.make_room(taken)
 
     def _on_cancel(self, frame: Any) -> None:
-        # The other shops' consumers live on, and so does the channel with the deliveries in hand.
+        # The other shops' consumers go on, and so does the channel with the deliveries in hand.
         for shop, tag in list(self._consumers.items()):
             if tag == frame.method.consumer_tag:
                 del self._consumers[shop]
@@ -266,14 +270,14 @@ class ShopChannel:
 
 
 def _close(connection: pika.BlockingConnection) -> None:
-    # One that was going away anyhow takes the deliveries back all the same.
+    # Where closing fails, RabbitMQ notices the broken connection and requeues the deliveries all the same.
     with suppress(pika.exceptions.AMQPError, OSError):
         if connection.is_open:
             connection.close()
 
 
 def _noticed_by_the_pump() -> AbstractContextManager[None]:
-    # On a broken channel there is nothing left to acknowledge: RabbitMQ has the delivery back already.
+    # On a broken channel there is nothing left to acknowledge: RabbitMQ has requeued the delivery already.
     return suppress(pika.exceptions.AMQPError, OSError)
 
 
@@ -282,4 +286,4 @@ def _ignored(*_: object) -> None:
 
 
 def _nothing() -> None:
-    """What wakes the pump: pika returns from its wait after any callback."""
+    """Wakes the pump: pika returns from its wait after any callback."""

@@ -65,6 +65,7 @@ class MessageReader:
         elif self._mark is None:
             self._read(message, method)
         elif (deaths := self._mark.deaths(message.body)) >= DEATHS:
+            # Whatever ended those processes, reading this message again would end this one too.
             parked = f"{deaths} processes ended while they were reading it"
             self._dead_lettering.send(message, DeadLetterError("crash_loop", parked, history={"readings": deaths}))
         else:

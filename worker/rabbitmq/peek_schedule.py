@@ -1,29 +1,32 @@
-"""When to look into the queue of a shop that stays closed: jobs in it that need no call are to end all the same.
+"""When to peek into the queue of a shop that stays closed, so that uncalled jobs in it end all the same.
 
-Such a shop is not consumed, since a delivery may not be held for long. A look consumes it for a moment: what has
-expired or was called off ends, the rest goes back, one return nearer to its delivery limit. So looks are rare, but for
-one at the first deadline that was seen and one when a campaign is called off. They reach as deep as the prefetch.
+A shop that stays closed is not consumed, since RabbitMQ does not let a delivery be held for long. A peek consumes it
+for a moment. Jobs that have expired or are cancelled end; the others are requeued, and each requeue brings a message
+nearer to its queue's delivery limit of 100,000. So peeks are rare: one an hour, one soon after the first deadline that
+was seen, and one when a campaign is cancelled. A peek sees as many jobs as the prefetch.
+
+Pure; runs on the consumer's thread.
 """
 
 from worker.instants import SECOND
 
-LOOK = 2 * SECOND
-"""How long a look goes on after the last job that needed no call."""
+PEEK = 2 * SECOND
+"""How long a peek goes on after the last uncalled job."""
 
 LEAST_APART = 300 * SECOND
-LOOK_AGAIN = 3600 * SECOND
-"""With 50 processes a job that stays is returned 1,200 times a day: 83 days until RabbitMQ parks it."""
+PEEK_AGAIN = 3600 * SECOND
+"""With 50 processes a job that stays is requeued 1,200 times a day: it takes 83 days until RabbitMQ dead-letters it."""
 
 
 class PeekSchedule:
-    """Keeps the times, in microseconds, by shop. A shop that is not known yet is due."""
+    """Keeps the times (microseconds) by shop. A shop that is not known yet is due."""
 
     def __init__(self) -> None:
         self._next: dict[str, int] = {}
         self._until: dict[str, int] = {}
 
     def is_due(self, shop: str, now: int) -> bool:
-        """Whether to begin a look."""
+        """Whether to begin a peek."""
         return self._next.get(shop, 0) <= now
 
     def begin(self, shop: str, now: int) -> None:
@@ -32,18 +35,18 @@ class PeekSchedule:
         self.plan(shop, now, None)
 
     def prolong(self, shop: str, now: int) -> None:
-        """A job has come that needs no call; there may be more behind it."""
-        self._until[shop] = now + LOOK
+        """An uncalled job has come; there may be more behind it."""
+        self._until[shop] = now + PEEK
 
     def is_open(self, shop: str, now: int) -> bool:
-        """Whether the look goes on."""
+        """Whether the peek goes on."""
         return now < self._until.get(shop, 0)
 
     def plan(self, shop: str, now: int, deadline: int | None) -> None:
-        """Look again soon after ``deadline``, the first of the jobs that went back, if any has one."""
-        at = now + LOOK_AGAIN
+        """Peek again soon after ``deadline``, the earliest of the requeued jobs; None where none has a deadline."""
+        at = now + PEEK_AGAIN
         self._next[shop] = at if deadline is None else min(at, max(deadline + 1, now + LEAST_APART))
 
     def hurry(self) -> None:
-        """Look into every closed shop now."""
+        """Peek into every closed shop now."""
         self._next.clear()

@@ -92,6 +92,9 @@ class RabbitmqPort:
         return self._outbox.unconfirmed
 
     def poll(self, until: int) -> None:
+        """Connect if it is time to, pump the channel, and act on confirms. While disconnected it waits for the time of
+        the next attempt: 0.5 s doubling to 15 s, with jitter.
+        """
         now = self._context.clock.now()
         try:
             if not self._link.up and now >= self._connect_at:
@@ -109,6 +112,9 @@ class RabbitmqPort:
         self._link.wake()
 
     def housekeep(self, now: int) -> None:
+        """Follow shops, producers and closed gates; requeue what has been held for ten minutes; send refused dead letters
+        again.
+        """
         if self._cancellations != self._intake.controls.cancellations:
             # Jobs of a campaign that was cancelled end also where their shop is closed and not consumed.
             self._cancellations = self._intake.controls.cancellations
@@ -120,6 +126,7 @@ class RabbitmqPort:
                 self._disconnect(error)
 
     def ack(self, delivery: RabbitmqDelivery) -> None:
+        """By tag and generation: after a reconnect RabbitMQ has requeued the message, and the tag is another one's."""
         self._link.ack(delivery.message.tag, delivery.message.generation)
 
     def requeue(self, delivery: RabbitmqDelivery) -> None:
@@ -140,6 +147,7 @@ class RabbitmqPort:
         self._disconnect(BrokerError(f"the consumer failed: {type(error).__name__} at {raised_at(error)}"))
 
     def close(self) -> None:
+        """Disconnect; may block for 5 s until the publisher's thread has ended."""
         # The publisher first: what it has not confirmed by now comes again, from the queue that the link gives up.
         self._publisher.close(timeout=0)
         self._subscriptions.close()

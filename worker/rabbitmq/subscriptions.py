@@ -1,4 +1,7 @@
-"""Which shops' queues a worker consumes: those that are served, declared and not closed for long."""
+"""Which shops' queues a worker consumes: those of shops that are in the file, declared, and not closed for long.
+
+Runs on the consumer's thread. Queues are declared on the declarer's thread, which reports by a deque.
+"""
 
 import time
 from collections import deque
@@ -20,26 +23,28 @@ from worker.scheduling.gate import Gate
 from worker.text.bounds import IN_HAND
 
 LONG_CLOSED = 60 * SECOND
-"""A shop closed for longer gives its unstarted jobs back: RabbitMQ closes a channel, and so every shop's consumer,
-over one delivery that stays unacknowledged for its ``consumer_timeout`` (30 minutes by default)."""
+"""A shop that is closed for longer is not consumed, and its unstarted jobs are requeued: over one delivery that stays
+unacknowledged for ``consumer_timeout`` (30 minutes by default) RabbitMQ closes the channel, and with it every shop's
+consumer."""
 
 FIRST_LOOK = 5 * SECOND
 LOOK_AGAIN = 3600 * SECOND
-"""When the queue of a shop that has left the file is looked at for jobs that nobody will send; its count lags."""
+"""When the queue of a shop that has left the file is checked for jobs that nobody will send. RabbitMQ's count lags, so
+not at once."""
 
 REST = SECOND
 NARROW = 60 * SECOND
-"""How long a shop whose messages left no room for more is not consumed, and how long by one message at a time."""
+"""How long a shop whose messages filled the memory is not consumed, and how long it then gets one message at a time."""
 
 FEWEST_SHARES = 8
-"""No shop's share of the room is larger than one of so many, however few hold something. Three shops whose jobs were as
-large as may be, and waited, kept another's one job of 3 KB and the thirty ordinary ones behind it from being called."""
+"""A shop's share of the memory is at most one of so many, however few shops hold something. Three shops whose waiting
+jobs were as large as allowed kept another shop's job of 3 KB, and thirty ordinary ones behind it, from being called."""
 
 log = structlog.get_logger(__name__)
 
 
 class Subscriptions:
-    """Keeps a link's consumers in step with the shops file and the gate. For the consumer's thread.
+    """Keeps the channel's consumers in step with the shops file and the gate.
 
     ``requeue_shop`` requeues the jobs of a shop that wait at the gate.
     """
@@ -71,10 +76,10 @@ class Subscriptions:
         self._declarer = QueueDeclarer(params, self._on_ready, self._producers_of)
 
     def begin(self) -> None:
-        """The link is up anew. Queues are declared aside: a thousand new ones take RabbitMQ seconds.
+        """The channel is open again. Queues are declared on another thread: a thousand new ones take RabbitMQ seconds.
 
         Raises:
-          BrokerError: RabbitMQ refuses one of them, and has closed the link's channel over it.
+          BrokerError: RabbitMQ refuses one of them, and has closed the channel over it.
         """
         self._began_at = self._context.clock.now()
         self._declaring, self._declared = set(), set()
@@ -85,11 +90,11 @@ class Subscriptions:
 
     @property
     def has_news(self) -> bool:
-        """Whether queues were declared since :meth:`take_declared`."""
+        """Whether queues have been declared since :meth:`take_declared`."""
         return bool(self._ready)
 
     def take_declared(self) -> None:
-        """Consume what was declared meanwhile; raises as :meth:`begin`."""
+        """Consume the queues that were declared meanwhile; raises as :meth:`begin` does."""
         if self._ready:
             while self._ready:
                 self._declared.update(self._ready.popleft())
@@ -97,13 +102,13 @@ class Subscriptions:
                 self._subscribe_missing()
 
     def follow(self, now: int) -> None:
-        """Once a second: take up with the shops file, with what RabbitMQ cancelled, and with what the gate has closed.
+        """Once a second: follow the shops file, RabbitMQ's cancellations of consumers, and what the gate has closed.
 
         Raises:
           BrokerError: as :meth:`begin`, or the connection broke.
         """
         for shop in self._link.take_cancelled():
-            # What of it is in hand is carried on with; a queue of that name takes up with the next look at the shops.
+            # Its jobs in hand are carried on. If a queue of that name exists again, the next round consumes it.
             problem = f"RabbitMQ gave up on {shop_queue(shop)}: it was deleted, or a delivery lay too long"
             log.warning("consumer_cancelled", shop=shop, problem=problem)
             self._declared.discard(shop)
@@ -125,21 +130,21 @@ class Subscriptions:
             self._requeue_shop(shop)
 
     def make_room(self, shops: Collection[str], now: int) -> None:
-        """There was no room for a message of each of these shops: let as many rest of those that hold most, if that is
-        more than their share, else these.
+        """There was no memory for a message of each of these shops. Stop consuming as many shops for a moment: those
+        that hold most, if that is more than their share, else these.
 
         Raises:
           BrokerError: the connection broke.
         """
         held = self._link.held_by_shop()
         share = IN_HAND // max(FEWEST_SHARES, len(held.keys() | set(shops)))
-        # One that gets a message at a time has given back what it could.
+        # A shop that gets one message at a time has nothing left to requeue.
         heavy = [shop for shop, weight in held.most_common() if weight > share and shop not in self._narrow]
         for shop in heavy[: len(shops)] or shops:
             self._rest(shop, now)
 
     def _rest(self, shop: str, now: int) -> None:
-        # Its jobs are given back, and it gets one at a time for a while.
+        # Its waiting jobs are requeued, and for a while it gets one at a time.
         if shop not in self._narrow:
             log.warning("shop_crowded", shop=shop, problem="its messages take much memory, so it gets one at a time")
         self._link.unsubscribe(shop)
@@ -147,7 +152,7 @@ class Subscriptions:
         self._resting[shop], self._narrow[shop] = now + REST, now + NARROW
 
     def holds_uncalled(self, shop: str, now: int) -> None:
-        """A job of the shop has come that ends without one; where the shop is closed, there may be more behind it."""
+        """An uncalled job of the shop has come; where the shop is closed, there may be more behind it."""
         self._peeks.prolong(shop, now)
 
     def peek_everywhere(self) -> None:
@@ -155,7 +160,7 @@ class Subscriptions:
         self._peeks.hurry()
 
     def close(self) -> None:
-        """Declare nothing more."""
+        """Declare no more queues; waits for the batch that is under way."""
         self._declarer.close()
 
     def _producers_of(self, shop: str) -> tuple[str, ...] | None:
@@ -163,7 +168,8 @@ class Subscriptions:
         return config.producers if config is not None else None
 
     def _changed_producers(self) -> list[str]:
-        # Since this was last asked; of shops whose queues are declared or about to be, and of those that have left.
+        # Shops whose producers have changed since the last time: those whose queues are declared or about to be, and
+        # those that have left the file.
         version = self._context.shops.version
         if version == self._version:
             return []
@@ -171,7 +177,7 @@ class Subscriptions:
         now = {shop: self._producers_of(shop) for shop in self._context.shops.slugs()}
         self._producers = {shop: producers for shop, producers in now.items() if producers is not None}
         left = before.keys() - self._producers.keys()
-        # One that comes back is declared anew: somebody may have deleted its queue meanwhile.
+        # A shop that comes back is declared again: somebody may have deleted its queue meanwhile.
         self._declaring -= left
         self._declared -= left
         return [
@@ -184,7 +190,7 @@ class Subscriptions:
         ]
 
     def _on_ready(self, shops: list[str]) -> None:
-        # In the declarer's thread.
+        # On the declarer's thread.
         self._ready.append(shops)
         self._link.wake()
 
@@ -210,18 +216,18 @@ class Subscriptions:
         if self._link.shops != before:
             took = {} if self._began_at is None else {"seconds": round((now - self._began_at) / SECOND, 1)}
             log.info("subscribed", shops=len(self._link.shops), **took)
-        # What is subscribed to later was closed until then, which took nobody any time.
+        # A shop that is consumed later was closed until then, so its time says nothing about RabbitMQ.
         self._began_at = None
 
     def _widen(self, now: int) -> None:
         self._resting = {shop: until for shop, until in self._resting.items() if until > now}
         for shop in [shop for shop, until in self._narrow.items() if until <= now]:
             del self._narrow[shop]
-            # To be consumed anew, with what of it is in hand left there.
+            # Consumed again with the full prefetch; its deliveries in hand stay.
             self._link.unsubscribe(shop)
 
     def _is_usable(self, shop: str) -> bool:
-        # Whether the queue that could not be consumed can be now, as far as it is time to look.
+        # Whether a queue that could not be consumed can be now, if it is time to check.
         before = self._unusable.get(shop)
         if before is None:
             return True
@@ -240,7 +246,8 @@ class Subscriptions:
             self._link.subscribe(shop, prefetch=1 if shop in self._narrow else None)
         except BrokerError as error:
             if isinstance(error.__cause__, pika.exceptions.ChannelClosedByBroker):
-                # Over this shop RabbitMQ has closed the channel, and so every shop's consumer: the others go first.
+                # Over this shop's queue RabbitMQ has closed the channel, and with it every shop's consumer. Next time
+                # the others are consumed first.
                 self._unusable[shop] = Unusable.found(shop, error, None)
             raise
 

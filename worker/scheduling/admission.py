@@ -39,7 +39,12 @@ log = structlog.get_logger(__name__)
 
 
 class Admission(Generic[D]):
-    """Turns jobs that the gate lets ask into granted ones, and hands the others to the gate or to outcomes."""
+    """Turns jobs that the gate lets ask into granted ones, and hands the others to the gate or to outcomes.
+
+    *Doubted* jobs look cancelled by controls that were asked for before they came; they wait for a fresh answer. A
+    *turn* is the store's word that this process may ask about a busy shop now: it is claimed once, with the next
+    question about the shop.
+    """
 
     def __init__(
         self,
@@ -78,7 +83,10 @@ class Admission(Generic[D]):
         return bool(self._replies)
 
     def ask(self, now: int) -> bool:
-        """Ask for every job that the gate lets ask now, one question for each shop; False where there was none."""
+        """Ask for every job that the gate lets ask now, in one question for each shop; False where there was none.
+
+        Never waits. Jobs of one shop go together, since a command of a batch costs 11 µs of CPU and one alone 96.
+        """
         if self._controls.controls is None:
             # Nobody knows yet which shops are paused.
             return False
@@ -162,6 +170,7 @@ class Admission(Generic[D]):
                 if delivery.request.limits is not limits:
                     delivery.request = replace(delivery.request, limits=limits)
         self._unanswered += 1
+        # Uncalled jobs take no tokens, so they neither have nor use up a turn.
         turn = not uncalled and shop in self._turns
         if turn:
             self._turns.discard(shop)
@@ -188,7 +197,7 @@ class Admission(Generic[D]):
         for delivery, reply in zip(deliveries, replies, strict=True):
             match reply:
                 case Grant() if outdated:
-                    # Granted by limits that are not in force any more: none of it may start.
+                    # Granted by limits that are no longer in force: no such call may start.
                     delivery.grant = reply
                     self._grants.release(delivery)
                     returned.append(delivery)
@@ -230,6 +239,7 @@ class Admission(Generic[D]):
             self._grants.add(delivery, grant)
 
     def _weigh(self, delivery: D) -> None:
+        # What the worker thread must know about the shop, as it is at the grant: it may not look at it itself.
         others = self._breakers.others(delivery.shop)
         # A job that has trouble of its own finds out nothing about its shop, and pays for its calls.
         delivery.probing = self._gate.shop(delivery.shop).probing and not others.is_own(delivery)
@@ -240,7 +250,7 @@ class Admission(Generic[D]):
         self._grants.release(delivery)
         self._gate.finished(delivery)
         detail = f"{grant.takeovers} workers ended during this job's call"
-        # The grant counted a call that was not made.
+        # The grant counted this attempt, but no call was made.
         history = {"takeovers": grant.takeovers, "attempts": grant.attempts - 1}
         self._count(delivery, "dead")
         self._port.dead_letter(delivery, DeadLetterError("crash_loop", detail, history=history))

@@ -1,6 +1,9 @@
-"""Whose trouble it is that a job's calls go wrong: its own, or everybody's. How the others fare since tells.
+"""Whether a job's failing calls are its own trouble or its shop's.
 
-Pure; the time is an argument (microseconds).
+A job whose text displeases a firewall is refused for ever; a shop with a wrong token refuses everybody. What other jobs
+of the shop were answered meanwhile tells the two apart: nobody else can.
+
+Pure; the time is an argument (microseconds). Runs on the consumer's thread.
 """
 
 import re
@@ -10,31 +13,32 @@ from typing import Protocol
 from worker.instants import SECOND
 
 EVERYBODY = 3
-"""Different jobs in trouble since the shop's last good answer from which it is taken to be the shop's. One job's text
-can displease a firewall; three in a row are hardly chance, and closing the shop costs the others five seconds."""
+"""So many different jobs in trouble since the shop's last good answer count as the shop's trouble. One job's text can
+displease a firewall; three in a row are hardly chance, and closing the shop costs the others five seconds."""
 
 REFUSALS = 3
-"""Calls of one job that are refused before it ends. Twice may be a firewall that comes and goes: the second time, too,
-it may have refused everybody, and this job was only the first to notice."""
+"""Calls of one job that are refused before it ends. Two may be a firewall that comes and goes: the second time, too, it
+may have refused everybody, and this job was only the first to notice."""
 
 TOKEN_TAKEN = 2
-"""Refusals of a job that nobody was served beside, each after Status2 had taken the token, after which one more ends
-it."""
+"""A job may be refused while no other job of the shop is answered. After so many refusals, each of them after Status2 had
+accepted the token, one more ends the job."""
 
 THROTTLES = 3
-"""429s of one job, with others served after each, from which a further one is its customer's and not its shop's."""
+"""After so many 429s of one job, each followed by good answers to others, a further one counts for its customer and not
+for its shop."""
 
 FORGOTTEN_AFTER = 3600 * SECOND
-"""What is older tells nothing of how others fare now."""
+"""Older trouble says nothing about how others fare now."""
 
 _WORDS = re.compile(r"\d{1,17} \d{1,3} \d{1,3}", re.ASCII)
 
 
 @dataclass(slots=True)
 class Trouble:
-    """A job's trouble, ``since`` its first call that went wrong (0: none has, it was only throttled).
+    """A job's trouble, ``since`` its first call that went wrong (0: none has, the job was only throttled).
 
-    It goes with the job from worker to worker, as words beside its message.
+    It travels with the job from worker to worker, as a header of its message.
     """
 
     since: int = 0
@@ -45,16 +49,16 @@ class Trouble:
 
     @property
     def words(self) -> str:
-        """For the next worker: see :meth:`read`."""
+        """The header's text for the next worker: see :meth:`read`."""
         return f"{self.since} {min(self.refusals, 999)} {min(self.token_taken, 999)}"
 
     def moved(self, microseconds: int) -> "Trouble":
-        """The same by another clock."""
+        """The same trouble by a clock that is so far ahead."""
         return replace(self, since=self.since + microseconds if self.since else 0)
 
     @classmethod
     def read(cls, words: object, now: int) -> "Trouble | None":
-        """What another worker wrote; None where that is nothing, or was too long ago to tell anything."""
+        """What another worker wrote; None where it wrote nothing, or too long ago."""
         if not isinstance(words, str) or not _WORDS.fullmatch(words):
             return None
         since, refusals, token_taken = map(int, words.split())
@@ -73,8 +77,7 @@ class Subject(Protocol):
 class Others:
     """How the jobs of one shop fare, as far as one process has seen.
 
-    A job's trouble is its own once others were answered well since it began, for as long as not everybody is in
-    trouble.
+    A job's trouble is its own once others have been answered well since it began, unless everybody is in trouble.
     """
 
     def __init__(self) -> None:
@@ -88,7 +91,7 @@ class Others:
 
     @property
     def everybody(self) -> bool:
-        """Whether so many have that it is the shop's."""
+        """Whether so many jobs are in trouble that it is the shop's."""
         return len(self._alike) >= EVERYBODY
 
     def served(self, job: Subject, now: int) -> None:
@@ -108,8 +111,9 @@ class Others:
         return self.is_own(job)
 
     def refused(self, job: Subject, now: int, *, token_taken: bool) -> bool:
-        """The job's call was refused, ``token_taken`` says: after Status2 had taken the token; whether that is its own
-        trouble.
+        """The job's call was refused; whether that is its own trouble.
+
+        ``token_taken``: Status2 had accepted the shop's token just before.
         """
         trouble = self._meet(job, now)
         trouble.refusals += 1
@@ -117,26 +121,26 @@ class Others:
         return self.is_own(job)
 
     def throttled(self, job: Subject, now: int) -> None:
-        """The job's call was answered 429, which is no trouble unless it stays so."""
+        """The job's call was answered 429, which is no trouble unless it goes on."""
         trouble = job.trouble = job.trouble or Trouble()
         if not trouble.throttles or self._served_at > trouble.throttled_at:
             trouble.throttles += 1
         trouble.throttled_at = now
 
     def ends_if_refused(self, job: Subject) -> bool:
-        """Whether another refusal would tell for certain that it is about this job alone."""
+        """Whether one more refusal would prove that it is about this job alone."""
         trouble = job.trouble
         if trouble is None or self.everybody:
             return False
         if self._served_at > trouble.since:
             return trouble.refusals >= REFUSALS - 1
-        # Nobody was served beside it: because there was nobody else, or because everybody is refused. At a shop that
-        # has never answered well, a second job is everybody.
+        # No other job was answered since: there was none, or everybody is refused. At a shop that has never answered
+        # well, two jobs are everybody.
         alone = len(self._alike | {job.job_id}) < (EVERYBODY if self._served_at else 2)
         return alone and trouble.token_taken >= TOKEN_TAKEN
 
     def waits_alone(self, job: Subject) -> bool:
-        """Whether a 429 of the job's is to hold back its customer and not its shop."""
+        """Whether a 429 to this job is to hold back its customer and not its shop."""
         trouble = job.trouble
         return trouble is not None and trouble.throttles >= THROTTLES and self._served_at > trouble.throttled_at
 

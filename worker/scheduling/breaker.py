@@ -1,6 +1,7 @@
-"""When calling a shop is pointless: its answers in a row decide. Pure; the time is an argument.
+"""When calling a shop is pointless: a row of bad answers closes it for a while.
 
-What may be a single job's trouble doesn't close the shop: see :mod:`worker.scheduling.attribution`.
+What may be a single job's trouble does not close the shop: see :mod:`worker.scheduling.attribution`.
+Pure; the time is an argument (microseconds). Runs on the consumer's thread.
 """
 
 from dataclasses import dataclass
@@ -12,10 +13,11 @@ from worker.model.verdicts import Halted, Refused, Rejected, Retry, Sent, Thrott
 from worker.scheduling.attribution import EVERYBODY, Others, Subject
 
 FAILURES_IN_A_ROW = 10
-"""Calls in a row that the upstream failed before the shop is closed: one bad job is not an outage."""
+"""Failed calls in a row that close the shop: one bad job is not an outage."""
 
 UNLISTED_IN_A_ROW = 50
-"""Rejections in a row with one code that nobody documents: a campaign that a shop's rule turns down as a whole."""
+"""Rejections in a row, all with one undocumented code, that close the shop: a rule of the shop's rejects the whole
+campaign."""
 
 FIRST_PAUSE = 5 * SECOND
 LONGEST_PAUSE = 300 * SECOND
@@ -27,11 +29,11 @@ CAUSES: tuple[Cause, ...] = ("halted", "breaker", "unlisted_code")
 
 @dataclass(frozen=True, slots=True)
 class BreakerOpen:
-    """Close the shop until ``until`` (if ``every_shop``, with all of its base URL and API version); then let one job at
-    a time probe.
+    """Close the shop until ``until``, then let one job at a time probe it.
 
-    ``in_a_row`` counts the pauses since the shop last gave a good answer, this one included. ``token_taken``: Status2
-    had taken the shop's token since the one before.
+    With ``every_shop`` all shops of its base URL and API version are closed. ``in_a_row`` counts the pauses since the
+    shop's last good answer, this one included. ``token_taken``: Status2 has accepted the shop's token since the pause
+    before.
     """
 
     cause: Cause
@@ -64,28 +66,28 @@ class Breaker:
     def record(
         self, verdict: Verdict, now: int, job: Subject, *, ended: bool = False, read: bool = False
     ) -> BreakerOpen | BreakerClosed | None:
-        """What the verdict on the job's call changes, ``ended`` if the job has ended with it. Notes the job's trouble.
+        """Take note of the verdict on a job's call, and of the job's trouble; what it changes for the shop.
 
-        ``read``: it was no call, but a read of the customer's referrals, which a token may be refused that may call.
-
-        Calls that were under way when a pause began don't lengthen it.
+        ``ended``: the job has ended with this verdict. ``read``: it was not a call but a read of the customer's
+        referrals, which a token may be refused although it may call.
+        The verdicts on calls that were under way when a pause began don't lengthen the pause.
         """
         match verdict:
-            # It was not called: that tells nothing of how calls fare.
+            # Nothing was called, so it says nothing about calls.
             case Rejected(status=None):
                 return None
             case Throttled():
                 self.others.throttled(job, now)
                 return None
             case Halted(every_shop=every_shop):
-                # Also what Refer2 says of the token it may say to one job alone, for all that Status2 takes it.
+                # Refer2 may refuse the token to one job alone although Status2 accepts it.
                 about_it = read or not every_shop
                 own = about_it and self.others.refused(job, now, token_taken=self._token_taken)
                 return None if own or ended else self.halt(verdict, now)
             case Refused(code=code):
                 return self._refuse(code, now, job, ended=ended)
             case Retry(status=None, code=code):
-                # What never got there can't be about the job.
+                # A call that never reached Refer2 can't have failed because of the job.
                 return self._fail(code, now)
             case Retry(code=code) | Unknown(code=code):
                 return None if self.others.failed(job, now) else self._fail(code, now)
@@ -103,15 +105,15 @@ class Breaker:
                 return self._answers_again()
 
     def halt(self, verdict: Halted, now: int) -> BreakerOpen | None:
-        """The verdict on whatever is asked for the shop, its token's status included."""
+        """A verdict that halts the shop, whether a job's call or the question about its token was answered so."""
         return self._pause("halted", verdict.code, now, every_shop=verdict.every_shop)
 
     def token_was_taken(self) -> None:
-        """Status2 takes the shop's token: a page that a job gets instead of an answer may be about that job."""
+        """Status2 accepts the shop's token: a page that a job gets in place of an answer may be about that job."""
         self._token_taken = True
 
     def reset(self) -> BreakerClosed | None:
-        """Forget all that went before, since the shop is called in another way."""
+        """Forget everything: the shop is called by another credential, URL or version from now on."""
         self._failures = self._unlisted = 0
         self._refused.clear()
         self._answers = self._token_taken = False
@@ -145,7 +147,7 @@ class Breaker:
         own = self.others.refused(job, now, token_taken=self._token_taken and not again)
         if own or ended or now < self._until:
             return None
-        # A shop that has not answered since it started, or was closed, may well have a wrong URL.
+        # A shop that has not answered since it started or was closed may well have a wrong URL, so one job is enough.
         most = EVERYBODY if self._answers or self._token_taken else 1
         self._refused.add(job.job_id)
         return self._pause("halted", code, now) if again or len(self._refused) >= most else None

@@ -1,4 +1,7 @@
-"""Closes a shop where its answers say that calling it is pointless, and opens it again."""
+"""Closes a shop while its answers show that calling it is pointless, and opens it again.
+
+Runs on the consumer's thread. Only the token probe asks from a thread of its own.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,9 +28,9 @@ def _is_in_trouble(job: Delivery) -> bool:
 
 
 class Breakers:
-    """A breaker for each shop. What they find is done to the gate, noted in the store, counted and logged.
+    """A breaker for each shop; what it decides is done in the gate, noted in the store, counted and logged.
 
-    Runs on the consumer's thread. ``wake`` is called from the token probe's thread once it has asked about a halted
+    ``wake`` is called from the token probe's thread once it has asked about a halted
     shop. ``observer`` hears which shops an answer closed.
     """
 
@@ -50,7 +53,7 @@ class Breakers:
             context.metrics.pauses.labels(cause)
 
     def learn(self, job: Delivery, verdict: Verdict, *, ended: bool, read: bool) -> None:
-        """The job's call came to this, or its read; ``ended``: and so did the job."""
+        """Learn from the verdict on the job's call. ``ended`` and ``read`` are those of :meth:`Breaker.record`."""
         if isinstance(verdict, Refused) or (ended and isinstance(verdict, Halted)):
             then = "failed" if ended else "put_aside"
             self._context.metrics.refusals.labels(then).inc()
@@ -67,11 +70,11 @@ class Breakers:
         return self._breaker(shop).others
 
     def start_anew(self, shop: str) -> None:
-        """The shop's credential or address is another one: what went wrong with the old one is forgotten."""
+        """The shop has another credential or address: what went wrong with the old one is forgotten."""
         self._resume(shop, self._breaker(shop).reset())
 
     def probe(self, now: int) -> None:
-        """Ask about a halted shop if one is due."""
+        """Ask about a halted shop's token if one is due."""
         if (
             self._token_probe is not None
             and (shop := self._token_probe.ask_next(now, self._context.shops.get)) is not None
@@ -84,7 +87,7 @@ class Breakers:
         return self._token_probe is not None and self._token_probe.has_finding
 
     def take_finding(self) -> None:
-        """Take up what was found out about a halted shop."""
+        """Act on what the token probe has found out about a halted shop."""
         if self._token_probe is None or (finding := self._token_probe.take()) is None:
             return
         now = self._context.clock.now()
@@ -138,13 +141,13 @@ class Breakers:
         self._observer.shops_closed(shops, pause)
 
     def _alike(self, shop: str) -> list[str]:
-        # What is wrong with an API version is so for all that are called there, and for nobody else.
+        # An API version that is refused is refused to every shop that is called there by it, and to no other.
         configs = {slug: config for slug in self._context.shops.slugs() if (config := self._context.shops.get(slug))}
         called = configs.get(shop)
         if called is None:
             return [shop]
-        place = (called.base_url, called.api_version)
-        return [slug for slug, config in configs.items() if (config.base_url, config.api_version) == place]
+        endpoint = (called.base_url, called.api_version)
+        return [slug for slug, config in configs.items() if (config.base_url, config.api_version) == endpoint]
 
     def _resume(self, shop: str, change: BreakerClosed | None) -> None:
         if change is None:

@@ -1,4 +1,4 @@
-"""What surrounds a consumer."""
+"""What a consumer works with: the parts that the wiring hands to it."""
 
 import threading
 from collections.abc import Callable
@@ -15,11 +15,11 @@ from worker.telemetry.metrics.process import Metrics
 
 @dataclass(slots=True)
 class Context:
-    """What a consumer works with, built by the wiring. ``longest_call`` is in microseconds.
+    """Built by the wiring (:mod:`worker.app`). ``longest_call`` is in microseconds.
 
-    ``status`` asks whether a shop's token is taken (None: it is); without it only jobs probe a halted shop.
-    ``marks`` is the folder of :mod:`worker.rabbitmq.crash_marks`; without it no death over a message is known of.
-    ``threads`` is set once Dramatiq tells it, before the first consumer is made.
+    ``status`` asks Refer2 whether it accepts a shop's token (None: it does); without it only jobs probe a halted shop.
+    ``marks`` is the folder of :mod:`worker.rabbitmq.crash_marks`; without it the deaths of processes that were reading a
+    message are not counted. ``threads`` is set when Dramatiq's worker boots, before the first consumer is made.
     """
 
     store: Store

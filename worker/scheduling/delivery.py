@@ -14,11 +14,12 @@ from worker.store.protocol import AdmitRequest, Grant
 class Delivery(dramatiq.MessageProxy):
     """A job in hand: Dramatiq's message, the gate's ticket, and what became of it.
 
-    The actor sets ``disposition``; without one the job counts as not done. ``place`` is where the job stands in its
-    customer's line. ``probing`` says that its call finds out whether a failing upstream works again,
-    ``paused`` that its shop is paused: it may only end without a call. ``ends_if_refused`` says that a page in place of
-    an answer, or a refused token, is about this job alone, ``waits_alone`` that a 429 is; ``trouble`` is what
-    its calls have met so far. ``arrived_at`` is when the job came, 0 where that is of no interest.
+    The consumer's thread fills it and hands it to one worker thread, which sets ``disposition`` and reports it.
+
+    Without a ``disposition`` the job counts as not done. ``probing``: its call finds out whether a failing upstream
+    works again. ``paused``: its shop is paused, so it may only end without a call. ``ends_if_refused``: a page in place
+    of an answer, or a refused token, is about this job alone; ``waits_alone``: a 429 is. ``trouble`` is what its calls
+    have met so far. ``arrived_at`` is when the job came, 0 where nobody needs to know.
     """
 
     def __init__(self, job: Job, request: AdmitRequest) -> None:

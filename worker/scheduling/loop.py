@@ -73,7 +73,7 @@ class GatedConsumer(dramatiq.Consumer, Generic[D]):
         self._rates = rates = ShopRates(context, gate, self._gauges, controls, grants)
         self.breakers = breakers = Breakers(context, gate, grants, observer, wake=self.wake)
         self._settings = settings = ShopSettings(context, gate, grants, controls, rates, breakers, hurry=self.hurry)
-        # All that a port may use of its intake from the beginning is there by now.
+        # The port comes after all that it may use at once (gate, controls, context) and before what uses the port.
         self._port = port = connect(self)
         self._readiness = readiness = Readiness(context, gate, port)
         self._outcomes = outcomes = Outcomes(context, gate, grants, breakers, port, observer, hurry=self.hurry)
@@ -91,7 +91,10 @@ class GatedConsumer(dramatiq.Consumer, Generic[D]):
             return None
 
     def ack(self, message: Any) -> None:
-        """A worker thread is done with the job; what to do with it is in its disposition. From any thread."""
+        """A worker thread is done with the job; its disposition says what to do with the message. From any thread.
+
+        Dramatiq acknowledges whatever its actor has not raised for; here only the disposition decides.
+        """
         self._reported.append(message)
         self._port.wake()
 
@@ -189,7 +192,8 @@ class GatedConsumer(dramatiq.Consumer, Generic[D]):
     def housekeep(self, now: int) -> None:
         """Once a second: follow the shops file, the operators and the token probe, and show everything."""
         if not self._configured:
-            # At its first turn and not when it is made: a simulated process never keeps house.
+            # At the first turn and not when the loop is made: what only steps the loop keeps no house, and 200 such
+            # processes of 5,000 shops each would declare a million shops to the metrics.
             self._configured = True
             self._settings.read_shops()
         self._settings.follow(now)

@@ -1,4 +1,7 @@
-"""At which pace each shop may be called: as the shops file says, as an operator has it, or as its 429s have it."""
+"""How fast each shop may be called: by the shops file, by an operator's limit, or by the pace that its 429s enforce.
+
+Runs on the consumer's thread.
+"""
 
 from typing import Any
 
@@ -17,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 
 class ShopRates:
-    """Follows all three for the consumer's thread, and shows them. ``take_back`` undoes what a shop was granted."""
+    """Follows all three and shows the slowest as the shop's rate."""
 
     def __init__(
         self,
@@ -41,23 +44,25 @@ class ShopRates:
         return self._controls.limits_in_force(config, now) if config is not None else None
 
     def pace_reported(self, shop: str, interval: int, full: int, now: int) -> None:
-        """The store says how far apart the shop's calls are, which the limits would have ``full`` apart."""
+        """The store has the shop's calls ``interval`` microseconds apart, where its limits alone would have them ``full``
+        apart.
+        """
         if interval > full or shop in self._fallen:
             self._show(shop, Slowdown(interval, now), now)
 
     def follow(self, now: int) -> None:
-        """Paces climb back by themselves, and limits end, while nobody asks."""
+        """Once a second: a lowered pace climbs back by itself, and limits end, also while no job asks."""
         for shop, slowdown in list(self._fallen.items()):
             self._show(shop, slowdown, now)
         self.apply_limits(now)
 
     def start_anew(self, now: int) -> None:
-        """The shops file is another one."""
+        """The shops file has changed."""
         self._limited = {}
         self.apply_limits(now)
 
     def apply_limits(self, now: int) -> None:
-        """As the shops file, orders and their ends have it by now."""
+        """Put operators' limits into force, and their ends."""
         limited = {}
         for shop in self._controls.limited(now):
             config = self._context.shops.get(shop)
@@ -71,13 +76,13 @@ class ShopRates:
                 log.warning("shop_limited", shop=shop, calls_per_second=SECOND / limited[shop].shop.interval)
             else:
                 log.info("shop_not_limited", shop=shop)
-            # What was granted ahead, and when the shop is to be asked about again, was by another rate.
+            # Grants ahead of their time, and the time at which the shop asks again, are by the former rate.
             self._grants.release_shop(shop)
             self._gate.open(shop, "rate")
             self._show(shop, self._fallen.get(shop, Slowdown()), now)
 
     def _show(self, shop: str, slowdown: Slowdown, now: int) -> None:
-        # It recovers by itself while nobody asks; once it is whole there is nothing left to follow.
+        # It climbs back by itself while nobody asks; at full pace there is nothing left to follow.
         config = self._context.shops.get(shop)
         full = self._controls.limits_in_force(config, now).shop.interval if config is not None else slowdown.interval
         interval = pace(slowdown, now, full)

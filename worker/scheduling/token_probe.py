@@ -1,4 +1,7 @@
-"""Asks whether the tokens of halted shops are taken again, away from the consumer's thread."""
+"""Asks Refer2 whether it accepts the tokens of halted shops again, on a thread of its own.
+
+A question may take as long as a call (23 s by default), and the consumer's thread must not wait for it.
+"""
 
 import queue
 import threading
@@ -14,15 +17,16 @@ from worker.model.verdicts import Halted, Unknown, Verdict, label_of
 from worker.shops.config import ShopConfig
 
 GRACE = 5 * SECOND
-"""How much longer than its pause a halted shop stays closed for the question about it to be put; then a job probes."""
+"""A halted shop stays closed so much longer than its pause, for the question about its token; then a job probes it."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found out about a shop's token: ``refused`` is what its calls would come to, None where one should be
-    tried: the token is ``taken``, or nothing was found out.
+    """The answer about a shop's token. ``refused`` is the verdict that its calls would get.
+
+    It is None where a call should be tried: the token is ``taken`` (accepted), or nothing was found out.
     """
 
     shop: str
@@ -32,10 +36,10 @@ class Finding:
 
 
 class TokenProbe:
-    """Puts one question at a time, each in turn once its shop's pause is over; the thread starts with the first.
+    """Asks one question at a time, each once its shop's pause is over. The thread starts with the first question.
 
-    ``status`` asks about a shop's token (None: it is taken) and may block for the longest call; ``wake`` is called from
-    that thread when there is a finding. The other methods are the consumer's and never block.
+    ``status`` asks about a shop's token (None: accepted) and may block for the longest call; it and ``wake``, which
+    reports a finding, are called on the probe's thread. The methods are for the consumer's thread and never block.
     """
 
     def __init__(self, status: Callable[[ShopConfig], Verdict | None], wake: Callable[[], None]) -> None:
@@ -48,15 +52,15 @@ class TokenProbe:
         self._thread: threading.Thread | None = None
 
     def watch(self, shop: str, until: int) -> None:
-        """The shop is halted: it is to be asked about from ``until`` on."""
+        """The shop is halted: ask about its token from ``until`` on."""
         self._due[shop] = until
 
     def forget(self, shop: str) -> None:
-        """The shop is not halted any more; a finding about it is of no use."""
+        """The shop is not halted any more: drop the question, and a finding about it."""
         self._due.pop(shop, None)
 
     def ask_next(self, now: int, shop_of: Callable[[str], ShopConfig | None]) -> str | None:
-        """Put the next question that is due unless one is under way; the shop it is about."""
+        """Ask the next question that is due, unless one is under way; returns the shop that it is about."""
         if self._asking is not None:
             return None
         due = [(until, slug) for slug, until in self._due.items() if until <= now]
@@ -80,7 +84,7 @@ class TokenProbe:
         return bool(self._findings)
 
     def take(self) -> Finding | None:
-        """What was found out, unless its shop was opened or halted anew since. The shop is not asked about again."""
+        """The next finding; None where its shop has been opened or halted again since. The question is done."""
         if not self._findings:
             return None
         finding = self._findings.popleft()
@@ -97,7 +101,7 @@ class TokenProbe:
     def _run(self) -> None:
         while (shop := self._questions.get()) is not None:
             verdict = self._ask(shop)
-            # A page instead of an answer says nothing of the token, and Refer2 itself may well answer.
+            # A page in place of an answer says nothing about the token, and Refer2 itself may well answer calls.
             refused = verdict if isinstance(verdict, Halted) else None
             log.info("shop_probed", shop=shop.slug, answer="ok" if verdict is None else label_of(verdict))
             self._findings.append(Finding(shop.slug, shop.credential.fingerprint, refused, verdict is None))
