@@ -112,9 +112,7 @@ class RabbitmqPort:
         self._link.wake()
 
     def housekeep(self, now: int) -> None:
-        """Follow shops, producers and closed gates; requeue what has been held for ten minutes; send refused dead letters
-        again.
-        """
+        """Follow shops, producers and the gate; requeue what was held for long; send refused dead letters again."""
         if self._cancellations != self._intake.controls.cancellations:
             # Jobs of a campaign that was cancelled end also where their shop is closed and not consumed.
             self._cancellations = self._intake.controls.cancellations

@@ -21,7 +21,7 @@ REFUSALS = 3
 may have refused everybody, and this job was only the first to notice."""
 
 TOKEN_TAKEN = 2
-"""A job may be refused while no other job of the shop is answered. After so many refusals, each of them after Status2 had
+"""A job may be refused while no other job of the shop is answered. After so many refusals, each after Status2 had
 accepted the token, one more ends the job."""
 
 THROTTLES = 3

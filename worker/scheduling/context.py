@@ -18,8 +18,8 @@ class Context:
     """Built by the wiring (:mod:`worker.app`). ``longest_call`` is in microseconds.
 
     ``status`` asks Refer2 whether it accepts a shop's token (None: it does); without it only jobs probe a halted shop.
-    ``marks`` is the folder of :mod:`worker.rabbitmq.crash_marks`; without it the deaths of processes that were reading a
-    message are not counted. ``threads`` is set when Dramatiq's worker boots, before the first consumer is made.
+    ``marks`` is the folder of :mod:`worker.rabbitmq.crash_marks`; without it nobody counts processes that ended while
+    they were reading a message. ``threads`` is set when Dramatiq's worker boots, before the first consumer is made.
     """
 
     store: Store

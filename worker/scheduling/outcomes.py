@@ -9,6 +9,7 @@ from typing import Generic
 
 import structlog
 
+from worker.backoff import doubling_pause
 from worker.errors import DeadLetterError, StoreError
 from worker.instants import SECOND, from_datetime
 from worker.model.dispositions import Fenced, Finish, Later, Return
@@ -57,7 +58,7 @@ class Outcomes(Generic[D]):
         self._port = port
         self._observer = observer
         self._hurry = hurry
-        self._backoffs: dict[str, int] = {}
+        self._failures: dict[str, int] = {}
 
     def carry_out(self, delivery: D) -> None:
         """A worker thread is done with the job; its disposition says what is to become of it."""
@@ -90,7 +91,7 @@ class Outcomes(Generic[D]):
 
     def settle(self, delivery: D, finish: Finish) -> None:
         """The result is confirmed: tell the ledger, without waiting. Then the message may be acknowledged."""
-        self._backoffs.pop(delivery.shop, None)
+        self._failures.pop(delivery.shop, None)
         try:
             self._context.store.settle(delivery.request, finish.epoch, finish.outcome, finish.code)
         except StoreError as error:
@@ -102,8 +103,8 @@ class Outcomes(Generic[D]):
         now = self._context.clock.now()
         # Jobs that were under way when the rest began don't lengthen it: a dozen of them would make it a minute.
         if self._gate.reasons(delivery.shop).get("backing_off", 0) <= now:
-            backoff = min(self._backoffs.get(delivery.shop, FIRST_BACKOFF // 2) * 2, LONGEST_BACKOFF)
-            self._backoffs[delivery.shop] = backoff
+            failures = self._failures[delivery.shop] = self._failures.get(delivery.shop, 0) + 1
+            backoff = doubling_pause(failures, FIRST_BACKOFF, LONGEST_BACKOFF)
             self._gate.close(delivery.shop, now + backoff, "backing_off")
         log.warning("job_given_back", shop=delivery.shop, job_id=delivery.job.job_id, problem=problem)
         self._port.requeue(delivery)

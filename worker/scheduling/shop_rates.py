@@ -44,9 +44,7 @@ class ShopRates:
         return self._controls.limits_in_force(config, now) if config is not None else None
 
     def pace_reported(self, shop: str, interval: int, full: int, now: int) -> None:
-        """The store has the shop's calls ``interval`` microseconds apart, where its limits alone would have them ``full``
-        apart.
-        """
+        """The store has the shop's calls ``interval`` microseconds apart; by its limits alone it would be ``full``."""
         if interval > full or shop in self._fallen:
             self._show(shop, Slowdown(interval, now), now)
 

@@ -2,8 +2,3 @@
 
 For property tests, and for planning beyond what one machine can show.
 """
-
-from worker.simulator.fleet import Fleet, Load, Scenario
-from worker.simulator.report import Report, ShopReport
-
-__all__ = ["Fleet", "Load", "Report", "Scenario", "ShopReport"]

@@ -71,11 +71,6 @@ class Report:
         took = max((shop.took(self.began) for shop in self.shops.values()), default=0)
         return longest / took if took else 1.0
 
-    @property
-    def busy_share(self) -> float:
-        """Share of the threads' time in which they were calling."""
-        return self.busy / max(1, (self.ended - self.began) * self.threads)
-
     def over(self) -> int:
         """The worst excess over any shop's limits; 0 where none was exceeded."""
         return max((shop.over() for shop in self.shops.values()), default=0)

@@ -11,7 +11,8 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from worker.shops.config import ShopTable
-from worker.simulator import Fleet, Load, Report, Scenario
+from worker.simulator.fleet import Fleet, Load, Scenario
+from worker.simulator.report import Report
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "scaling.md"
 
