@@ -123,7 +123,8 @@ class Dispatcher:
         try:
             return self._conclude(granted, verdict, called_at)
         finally:
-            # Counted after the outcome is recorded: counting can fail too (a full disk), and must not cost an answer.
+            # Counted after the outcome is recorded: counting can fail too (no file descriptor left), and must not cost
+            # an answer.
             # A job that was rejected without a call has no response to count.
             if not (isinstance(verdict, Rejected) and verdict.status is None):
                 self._metrics.answered(job.shop, verdict, (answered_at - called_at) / SECOND)

@@ -71,7 +71,7 @@ class Recorder:
         wait = self.wait(granted)
         elapsed = grant.elapsed + self._clock.now() + wait - began_at
         # A probe spends no attempt of the job that it happens to use. One that may have been carried out does, or an
-        # outage of an hour would repeat it without end.
+        # outage would repeat it without end.
         spent = not granted.probing or isinstance(verdict, Unknown)
         if spent and (grant.attempts >= most or elapsed > granted.shop.max_elapsed):
             return None

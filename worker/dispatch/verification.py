@@ -53,7 +53,7 @@ class Verifier:
         """
         recorder, request, grant = self._recorder, granted.request, granted.grant
         began_at = self._clock.now()
-        # Reads have a limit of their own at the vendor, so they take tokens from a bucket of their own.
+        # Reads count against limits of their own at the vendor, so their tokens come from a bucket of their own.
         until = recorder.insist(request, grant, lambda: self._store.take_read(request))
         if until is not None:
             recorder.release(request, grant, called=False)

@@ -26,7 +26,7 @@ HEARTBEAT_SECONDS = 30
 """A peer that vanishes without closing the connection is noticed after two missed heartbeats, so within a minute."""
 
 SOCKET_TIMEOUT_SECONDS = 5
-"""For the TCP connection to one node; TLS and AMQP together get twice that. A URL may set both."""
+"""For the TCP connection to one node. TCP, TLS and AMQP's handshake together get twice that. A URL may set both."""
 
 DEFAULT_DELIVERY_LIMIT = 20
 """What a quorum queue without a limit of its own has from RabbitMQ 4.0 on; before that, none."""

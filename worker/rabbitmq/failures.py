@@ -1,7 +1,7 @@
 """Maps pika's exceptions to ours: one line with RabbitMQ's own reason and our remedy.
 
-pika nests what happened in several layers of exceptions, some of them without a text. The innermost that means
-something decides.
+pika nests what happened in several layers of exceptions, some of them without a text. The outermost that is
+recognised decides.
 """
 
 import re

@@ -40,7 +40,8 @@ _NO_PROPERTIES = bytes(2)
 _BEFORE_PROPERTIES = 12
 """Bytes of a content header's class, weight and body size."""
 
-# What pika gets as the body of a message whose own is discarded. An empty one would make it wait for no frame at all.
+# What pika gets as the body of a message whose own is discarded. Announced as empty, the message would be complete for
+# pika at its header, and the frames of the body that still come would be an error.
 _PLACEHOLDER = b"\0"
 
 

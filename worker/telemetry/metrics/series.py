@@ -7,7 +7,7 @@ from worker.telemetry.metrics.catalogue import Catalogue
 CALL_BUCKETS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 7.5, 10, 15, 20, 30)
 """Refer2 holds a call back for up to 5 s; 10 s is what the objective counts as good; 20 s is the deadline."""
 
-# In queues: up to the week that a paused campaign may wait.
+# From publication to call: milliseconds on an idle system, days behind a daily quota.
 QUEUE_BUCKETS = (0.01, 0.1, 1, 10, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 86_400, 3 * 86_400, 7 * 86_400)
 # In a worker's hands: a grant is used within milliseconds, and no delivery is held over 10 minutes.
 HELD_BUCKETS = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 30, 60, 300, 600)
