@@ -126,7 +126,7 @@ class EmbeddedPort:
         self._state.fail(
             ReferralError(
                 f"the run broke: {type(error).__name__} at {raised_at(error)}; report it, please, and run the same "
-                "command again to go on"
+                "command again to continue"
             )
         )
 
@@ -166,6 +166,6 @@ class EmbeddedPort:
         self._state.fail(
             ConfigurationError(
                 f"shop {shop} has left the shops file with rows still to send: put it back, or take its rows out of "
-                "the export, then run the same command again to go on"
+                "the export, then run the same command again to continue"
             )
         )

@@ -1,4 +1,4 @@
-"""Lines for a person: beside a line of progress, in a summary, and while Refer2 fails."""
+"""Lines for a person: beside a line of progress, and in a summary."""
 
 import os
 import pty
@@ -9,8 +9,6 @@ import sys
 import pytest
 
 from worker.cli import console
-from worker.cli.outage import Outage
-from worker.instants import SECOND
 
 LOGGING = """
 import structlog
@@ -47,19 +45,6 @@ def test_a_long_name_does_not_move_the_others_values(capsys: pytest.CaptureFixtu
     """Its own value comes right after it; those of the others stand as if it weren't there."""
     console.summary([("sent", "1"), ("took", "2 s"), (f"  {'long_code' * 6}", "3")], {}, as_json=False)
     assert capsys.readouterr().out == f"sent  1\ntook  2 s\n  {'long_code' * 6}  3\n"
-
-
-def test_an_outage_is_told_once_for_each_pause() -> None:
-    """In plain words with the seconds that are left, whichever shop meets it; and nothing of one that is over."""
-    outage = Outage()
-    assert outage.line(None, 0) is None
-    lines = [outage.line(("connection", 19 * SECOND), now) for now in (1, 2)]
-    assert lines == ["Refer2 is out of reach; next try in 19 s; Ctrl-C stops", None]
-    assert outage.line(("connection", 20 * SECOND), 18 * SECOND) is None, "another shop's pause"
-    assert outage.line(("connection", 20 * SECOND), 21 * SECOND) is None
-    assert outage.line(("http_503", 31 * SECOND), 21 * SECOND) == (
-        "Refer2 fails (http_503); next try in 10 s; Ctrl-C stops"
-    )
 
 
 def _read(master: int) -> bytes:
