@@ -86,7 +86,7 @@ class Process:
         return self._process.poll() is None
 
     def signal(self, number: signal.Signals, *, group: bool = False) -> float:
-        """Send a signal, to the whole process group if told so; returns the wall clock's seconds just before."""
+        """Send a signal, with ``group`` to the whole process group; returns the wall clock's seconds just before."""
         at = time.time()
         if group:
             os.killpg(self.pid, number)
@@ -212,7 +212,7 @@ class Desk:
 
 @dataclass(frozen=True)
 class Sandbox:
-    """A running sandbox, as its receiving side tells it."""
+    """A running sandbox, and its record of the calls."""
 
     url: str
     log: Path

@@ -33,7 +33,7 @@ class Terminal:
             stdout=slave,
             stderr=slave,
             start_new_session=True,
-            # Whoever runs the tests in the background may have it ignored; a terminal never has.
+            # A shell that runs the tests in the background may have it ignored; a terminal never has.
             preexec_fn=_heed_ctrl_c,
         )
         os.close(slave)
@@ -75,7 +75,7 @@ class Terminal:
             try:
                 part = os.read(self._master, 65536)
             except OSError:
-                # Linux's way of saying that nobody has the other end any more.
+                # Linux's error for a terminal whose other end is closed.
                 return
             if not part:
                 return

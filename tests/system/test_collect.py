@@ -1,4 +1,4 @@
-"""`referrals collect` is killed, goes on, and meets results twice: one row per job id, whatever happened."""
+"""`referrals collect` is killed, continues, and meets results twice: one row per job id in every case."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What can't work is told in one line that names place and remedy, by the exit code that fits, without a secret."""
+"""A configuration that can't work ends in one line with place and remedy, with its exit code and no secret."""
 
 import json
 import os
@@ -252,7 +252,7 @@ def test_a_worker_of_the_other_kind_is_refused(desk: Desk, redis_url: str) -> No
 
 
 def test_a_blank_campaign_is_refused(desk: Desk) -> None:
-    """It could not be called off by its name."""
+    """It could not be cancelled by its name."""
     desk.write_shops("http://127.0.0.1:9", ["acme"])
     desk.write_export("campaign.csv", [{"customer_shopid": "c1", "channel": "sms"}])
     for blank in ("", "  "):
@@ -299,7 +299,7 @@ def exclusive_queues(vhost: Vhost) -> str:
 
 @pytest.mark.parametrize("program", ["worker", "dramatiq"])
 def test_a_taken_metrics_port_does_not_stop_the_work(desk: Desk, program: str) -> None:
-    """A worker goes on without its metrics while somebody holds the port, says so, and serves them afterwards."""
+    """A worker works without its metrics while another process has the port, says so, and serves them afterwards."""
     command = ("work",) if program == "worker" else ("worker.actors", "-p", "1", "-t", "4")
     with socket.create_server(("127.0.0.1", int(desk.env["REFERRALS_METRICS_PORT"]))):
         work = desk.start(*command, program=program)

@@ -136,7 +136,7 @@ def test_show_headers_that_nest(desk: Desk, tap: Tap) -> None:
 
 
 def test_replay(desk: Desk, tap: Tap) -> None:
-    """A job is published as its next run, whole, before its letter goes; what can't be replayed is told and stays."""
+    """A job is published whole as its next run before its letter is removed; others stay and are reported."""
     junk = bury(tap, b"\xff", "undecodable")
     bury(tap, message("acme"), "bad_job_id")
     gone = bury(tap, message(), "unknown_shop", shop="gone")
@@ -225,7 +225,7 @@ def test_a_replay_that_is_killed_calls_nobody_twice(desk: Desk, tap: Tap) -> Non
 
 
 def test_an_id_that_no_letter_has(desk: Desk, tap: Tap) -> None:
-    """It is told by name, exit code 1, and 2 where nothing at all was chosen so.
+    """It is reported by name with exit code 1, and with 2 if nothing at all was selected.
 
     An option that fits nothing is 2 for a replay, and for a drop 0: what was to go isn't there.
     """
@@ -244,7 +244,7 @@ def test_an_id_that_no_letter_has(desk: Desk, tap: Tap) -> None:
 
 
 def test_what_would_end_at_once_is_left(desk: Desk, tap: Tap, redis_url: str) -> None:
-    """A job whose deadline is over, or whose campaign is cancelled, would end for good: it is told, and stays."""
+    """A job whose deadline has passed, or whose campaign is cancelled, would end for good: it stays, with a line."""
     desk.env["REFERRALS_REDIS_URL"] = redis_url
     assert desk.run("cancel", "autumn", "--yes").returncode == 0
     late = bury(tap, message("acme", not_after="2026-01-01T00:00:00Z"), "crash_loop")
@@ -331,7 +331,7 @@ def test_what_collect_can_not_read_is_moved(desk: Desk, tap: Tap) -> None:
 
 
 def test_results_go_back_to_the_results(desk: Desk, tap: Tap) -> None:
-    """A result that RabbitMQ took out of the results goes back as it is; what is none as a whole is told and stays."""
+    """A result that RabbitMQ dropped from the results goes back unchanged; one that isn't valid stays, with a line."""
     reject_result(tap, result())
     broken = {
         "attempts: Field required": result(attempts=None).replace(b'"attempts": null, ', b""),
@@ -377,7 +377,7 @@ def test_a_producer_makes_no_results(desk: Desk, tap: Tap) -> None:
 
 
 def test_one_bad_letter_ends_nothing(desk: Desk, tap: Tap) -> None:
-    """Whatever a letter holds, it is told and stays, and those after it are replayed."""
+    """Whatever a letter holds, it stays with a line, and those after it are replayed."""
     last_run = message("acme").replace(b'"run": 0', b'"run": ' + b"9" * 4300)
     odd = {
         "no next run": last_run,
@@ -403,7 +403,7 @@ def test_one_bad_letter_ends_nothing(desk: Desk, tap: Tap) -> None:
 
 
 def test_drop(desk: Desk, tap: Tap) -> None:
-    """Letters are dropped by choice and only with --yes where nobody can be asked."""
+    """Letters are dropped by selection, and without a terminal only with --yes."""
     bury(tap, b"a", "undecodable", at="2020-01-01T00:00:00+00:00")
     kept = bury(tap, b"b", "undecodable")
     for arguments, complaint in (
@@ -422,7 +422,7 @@ def test_drop(desk: Desk, tap: Tap) -> None:
 
 @pytest.mark.parametrize(("answer", "code", "left"), [(b"y\n", 0, 0), (b"\n", 2, 2)], ids=["yes", "no"])
 def test_drop_asks_a_person(desk: Desk, tap: Tap, answer: bytes, code: int, left: int) -> None:
-    """On a terminal the number is told and a yes awaited; anything else drops nothing."""
+    """On a terminal the number is shown and a yes is awaited; anything else drops nothing."""
     bury(tap, b"a", "undecodable")
     bury(tap, b"b", "undecodable")
     controller, terminal = pty.openpty()

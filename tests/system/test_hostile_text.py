@@ -1,4 +1,4 @@
-"""Whoever chooses names, texts and headers steers nobody's terminal by them, and runs nothing in a spreadsheet."""
+"""Names, texts and headers from outside can't steer a terminal and run nothing in a spreadsheet."""
 
 import hashlib
 import json
@@ -35,7 +35,7 @@ class HostileShop(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Nothing is said."""
+        """No output."""
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_no_text_reaches_a_screen_or_a_file_raw(desk: Desk, vhost: Vhost, redis_
     }
     desk.write_shops(shop_url, ["acme"])
     name = "ev\x1b[31mil\u202e.csv"
-    # A reference with a control character is no reference; what else is hostile goes on.
+    # A reference with a control character is refused; the other hostile texts are sent.
     sent = "".join(sign for sign in hostile.TEXT if unicodedata.category(sign) != "Cc")
     rows = [{"customer_shopid": f"h{n}", "reference": sent, "channel": "sms", hostile.TEXT: "x"} for n in range(3)]
     desk.write_export(name, [*rows, rows[0] | {"customer_shopid": ""}, rows[0] | {"reference": hostile.TEXT}])
@@ -159,7 +159,7 @@ def test_no_text_reaches_a_screen_or_a_file_raw(desk: Desk, vhost: Vhost, redis_
 
 
 def assert_given_back(desk: Desk, name: str, column: str) -> None:
-    """By the rule in docs/personal-data.md, done here by hand: what the shop said is what it had said."""
+    """By the rule in docs/personal-data.md, done here by hand, the shop's text is restored."""
     texts = {row[column] for row in desk.results(name)}
     marks = {"\\n": "\n", "\\r": "\r", "\\t": "\t", "\\\\": "\\"}
     escape = re.compile(r"\\(?:[\\nrt]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})")

@@ -1,4 +1,4 @@
-"""Who signs nothing needs no secret: the commands of producers and operators work where the shops' keys are not."""
+"""Commands that sign nothing need no secret: producers and operators work without the shops' keys."""
 
 import pytest
 
@@ -57,7 +57,7 @@ def test_who_signs_fails_in_one_line(desk: Desk, name: str) -> None:
 
 
 def test_a_mistake_in_the_file_is_told_to_all(desk: Desk) -> None:
-    """What can be seen without a secret is told to a producer too, and to who stops a campaign, which is stopped."""
+    """Mistakes that need no secret to be seen are reported to a producer and to an operator, who can still cancel."""
     with (desk.folder / "shops.toml").open("a") as file:
         file.write("per_secnd = 5\n")
     for name, code in {"publish": 2, "status": 2, "cancel": 0}.items():

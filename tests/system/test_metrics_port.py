@@ -23,7 +23,7 @@ def ask(desk: Desk, host: str, sent: bytes) -> bytes:
 
 
 def test_it_is_this_machine_s_and_tells_of_odd_requests_in_json(desk: Desk) -> None:
-    """Unless told otherwise it is open on loopback alone; whatever is sent, stderr holds nothing but lines of JSON."""
+    """By default it is open on loopback alone; whatever is sent, stderr holds nothing but lines of JSON."""
     desk.write_shops("http://127.0.0.1:9", ["acme"])
     work = desk.start("work")
     wait_until(lambda: '"subscribed"' in work.stderr or not work.running(), 30, "the worker")

@@ -1,4 +1,4 @@
-"""What a command is told to write to is a file of its own, or it is refused before anything is read or called."""
+"""A command writes only to files of its own; others are refused before anything is read or called."""
 
 import os
 import stat
@@ -37,7 +37,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a dev
 @pytest.mark.parametrize("plant", [pytest.param(device, marks=as_root), link])
 @pytest.mark.parametrize("writer", WRITERS)
 def test_devices_and_links_stay(desk: Desk, writer: str, plant: Callable[[Path], None]) -> None:
-    """A device and a link are refused with the remedy and are the same afterwards, whoever runs the command."""
+    """A device and a link are refused with the remedy and stay unchanged, whichever user runs the command."""
     desk.write_shops("http://127.0.0.1:9", ["acme"])
     # A row that would be left out, and one that would be sent.
     desk.write_export(
@@ -62,7 +62,7 @@ def test_devices_and_links_stay(desk: Desk, writer: str, plant: Callable[[Path],
 
 
 def test_rejected_rows_replace_no_other_file(desk: Desk) -> None:
-    """A mistyped `--rejects` costs nobody a file, nor the row that would have been sent its turn."""
+    """A mistyped `--rejects` costs no file, and no row is sent."""
     desk.write_shops("http://127.0.0.1:9", ["acme"])
     desk.write_export("export.csv", [{"shop": "acme", "customer_email": "", "channel": "sms"}])
     shops = (desk.folder / "shops.toml").read_bytes()

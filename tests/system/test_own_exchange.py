@@ -25,7 +25,7 @@ def test_a_campaign_of_one_producer(desk: Desk) -> None:
 
 @pytest.mark.parametrize("name", ["acme.crm", "-crm", "x" * 64])
 def test_a_name_that_is_none(desk: Desk, name: str) -> None:
-    """It is told before anything is done, from the environment as from the shops file."""
+    """It is refused before anything is done, from the environment as from the shops file."""
     desk.write_shops("http://127.0.0.1:9", ["acme"], producers=["crm"])
     desk.write_export("export.csv", [{"shop": "acme", "customer_shopid": "c1", "channel": "sms"}])
     ended = desk.run(*PUBLISH, REFERRALS_PRODUCER=name)

@@ -317,7 +317,7 @@ def test_a_signal_drains(desk: Desk, way: str) -> None:
 
 
 def test_a_later_second_signal_ends_at_once(desk: Desk) -> None:
-    """Whoever asks again after two seconds is not made to wait for a silent upstream; the row is not lost."""
+    """A second signal after two seconds doesn't wait for a silent upstream; the row is not lost."""
     desk.export([*people(10), "timeoutx1+ann@example.com"])
     with desk.running() as process:
         os.killpg(process.pid, signal.SIGINT)
@@ -331,7 +331,7 @@ def test_a_later_second_signal_ends_at_once(desk: Desk) -> None:
 
 
 def test_a_bad_credential_burns_nothing(desk: Desk) -> None:
-    """The shop with the wrong secret is named and left, the other one is finished; mended, the same command goes on."""
+    """The shop with the wrong secret is named and left, the other is finished; once fixed, the command continues."""
     good, bad = f"{desk.shop}-good", f"{desk.shop}-bad"
     desk.serve(good)
     desk.serve(bad, secret="x" * 40)
@@ -488,7 +488,7 @@ def test_a_person_is_asked_before_many_jobs(
 
 
 def _read(master: int) -> bytes:
-    # Linux tells the end of a terminal by an error, others by nothing left to read.
+    # Linux reports the end of a terminal as an error, others as nothing left to read.
     try:
         return os.read(master, 4096)
     except OSError:

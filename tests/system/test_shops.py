@@ -71,7 +71,7 @@ def test_list_without_its_store(desk: Desk) -> None:
 
 
 def test_list_of_a_broken_file(desk: Desk) -> None:
-    """The shops whose tables are right are shown, and the fault is told with exit code 2; a good one can be limited."""
+    """The shops whose tables are right are shown, with a line and exit code 2; such a shop can be limited."""
     desk.write_shops("http://127.0.0.1:9", ["acme", "bolt"])
     with (desk.folder / "shops.toml").open("a") as file:
         file.write("weigth = 3\n")

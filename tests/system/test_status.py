@@ -142,7 +142,7 @@ def test_without_a_shared_store(desk: Desk) -> None:
 
 
 def test_a_broken_shops_file_hides_no_count(published: Desk) -> None:
-    """What store and RabbitMQ know is shown, also of shops that the file doesn't tell; the line says what is wrong."""
+    """What the store and RabbitMQ know is shown, also about shops that can't be read; the line says what is wrong."""
     shops = published.folder / "shops.toml"
     shops.write_text(shops.read_text() + "weigth = 3\n")
     ended = published.run("status", "--json")
@@ -156,13 +156,13 @@ def test_a_broken_shops_file_hides_no_count(published: Desk) -> None:
     shops.unlink()
     shown = published.run("status")
     assert (shown.returncode, "spring" in shown.stdout, "No such file" in shown.stderr) == (2, True, True)
-    # Both looks have the shops that RabbitMQ tells of.
+    # Both looks have the shops that RabbitMQ knows.
     (row,) = json.loads(published.run("status", "--json").stdout)["shops"]
     assert (row["shop"], row["jobs_per_second"]) == ("acme", 0)
 
 
 def test_what_is_out_of_reach_hides_nothing_else(published: Desk) -> None:
-    """Without RabbitMQ the counts are there, without the store the depths; either is said, with exit code 1, or 2 where
+    """Without RabbitMQ the counts are shown, without the store the depths; a line says so, with exit code 1, or 2 if
     its URL can't be used.
     """
     nowhere = "http://127.0.0.1:9"
@@ -189,7 +189,7 @@ def test_what_is_out_of_reach_hides_nothing_else(published: Desk) -> None:
 
 
 def test_a_name_that_is_none(published: Desk) -> None:
-    """It is said, with the shop that may be meant; a campaign may be yet to come, a shop is not."""
+    """A line says so, with the shop that may be meant; a campaign may not be published yet, but a shop must exist."""
     unknown = published.run("status", "nosuch")
     assert (unknown.returncode, "no job of a campaign nosuch" in unknown.stderr) == (0, True)
     unknown = published.run("status", "--shop", "acmee")

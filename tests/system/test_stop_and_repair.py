@@ -87,7 +87,7 @@ def test_a_campaign_is_known_by_its_name_however_it_is_written(desk: Desk, sandb
 
 
 def test_a_name_that_nobody_knows_is_not_cancelled(desk: Desk, sandbox: Sandbox) -> None:
-    """It is refused with the name that may be meant, unless --yes is given; undone, it is said to be none."""
+    """It is refused with the name that may be meant, unless --yes is given; so is its --undo."""
     del sandbox
     publish(desk, "spring")
     remedies = {("sprign",): "did you mean spring? --yes", ("zz", "--shop", "acme"): "known campaigns: spring. --yes"}
@@ -112,7 +112,7 @@ def test_a_name_that_nobody_knows_is_not_cancelled(desk: Desk, sandbox: Sandbox)
 
 
 def test_stopping_needs_no_good_shops_file(desk: Desk, sandbox: Sandbox) -> None:
-    """While the file is broken a campaign is cancelled and a shop paused all the same; what can't be told is said."""
+    """A campaign is cancelled and a shop paused even while the file is broken; a line says what can't be checked."""
     del sandbox
     publish(desk, "spring")
     shops = desk.folder / "shops.toml"
@@ -206,7 +206,7 @@ def test_an_expired_row_is_called_when_it_is_published_again(desk: Desk, sandbox
 
 
 def test_publish_goes_on_without_the_store(desk: Desk, sandbox: Sandbox) -> None:
-    """A store that is out of reach keeps no job back; what it knew of them is said to be unknown, in one line."""
+    """A store that is out of reach holds back no job; one line says that its knowledge of them is missing."""
     del sandbox
     desk.env["REFERRALS_REDIS_URL"] = "redis://127.0.0.1:1/0"
     ended = desk.run("publish", "export.csv", "--campaign", "spring", "--json")
@@ -306,7 +306,7 @@ def test_without_a_shared_store(desk: Desk, command: tuple[str, ...]) -> None:
     ],
 )
 def test_what_cannot_be_meant(desk: Desk, command: tuple[str, ...], complaint: str) -> None:
-    """A command that can't be meant is one line and exit code 2."""
+    """A command that can't be right ends in one line and exit code 2."""
     desk.env["REFERRALS_REDIS_URL"] = "redis://127.0.0.1:9/0"
     desk.write_shops("http://127.0.0.1:9", ["acme"])
     ended = desk.run(*command)

@@ -1,4 +1,4 @@
-"""SIGTERM amid calls: they finish, none starts any more, nothing is lost, and the next worker goes on."""
+"""SIGTERM amid calls: they finish, none starts any more, nothing is lost, and the next worker continues."""
 
 import signal
 from collections import Counter

@@ -1,4 +1,4 @@
-"""A shared store that goes away under working processes: nothing is called, nothing is lost, all goes on by itself."""
+"""A shared store that goes away under working processes: nothing is called or lost, and all continues by itself."""
 
 import urllib.error
 import urllib.request

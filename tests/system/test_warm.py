@@ -35,7 +35,7 @@ def test_a_fork_ends_as_the_program_does(desk: Desk, tmp_path: Path) -> None:
 
 
 def test_a_fork_that_takes_too_long_is_killed(desk: Desk, tmp_path: Path) -> None:
-    """What it wrote is told, and the next command has its own answer."""
+    """Its output is returned, and the next command has its own."""
     with closing(WarmCommands()) as warm:
         with pytest.raises(subprocess.TimeoutExpired):
             warm.run(["collect", "--out", "results.csv"], tmp_path, desk.env, 2)

@@ -28,7 +28,7 @@ def journal(path: Path) -> None:
 
 
 def gone_on_with(path: Path) -> None:
-    """A results file that is gone on with."""
+    """A results file that is continued."""
     file = ResultsFile(path)
     list(file.resume())
     file.close()

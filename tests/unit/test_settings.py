@@ -56,7 +56,7 @@ def test_urls_are_masked(environment: pytest.MonkeyPatch) -> None:
 
 
 def test_secrets_show_in_no_error_from_then_on(environment: pytest.MonkeyPatch) -> None:
-    """What the environment told in confidence is masked wherever a text quotes it, also percent-decoded."""
+    """Secrets of the environment are masked wherever a text quotes them, also percent-decoded."""
     environment.setenv(
         "REFERRALS_AMQP_URL", "amqps://me:first-c%40nary@one.example.com,amqps://me:second-canary@two.example.com"
     )
@@ -157,7 +157,7 @@ REFUSED = {
 
 
 def test_plaintext_is_had_for_the_asking(environment: pytest.MonkeyPatch) -> None:
-    """Hosts that the operator names may be reached without TLS, and are told; those inside need no naming."""
+    """Hosts that the operator names may be reached without TLS, and are reported; inside hosts need no naming."""
     environment.setenv("REFERRALS_AMQP_URL", "amqp://rabbit.example.com,amqp://rabbitmq,amqps://two.example.com")
     environment.setenv("REFERRALS_REDIS_URL", "redis://[fd00::7]:6379/0")
     environment.setenv("REFERRALS_HTTP_PROXY", "http://10.0.0.7:3128")

@@ -33,7 +33,7 @@ def test_mapping(run_import: Import) -> None:
     ],
 )
 def test_bad_mapping(arguments: list[str], message: str) -> None:
-    """A `--map` that can't be meant is refused with the remedy."""
+    """A `--map` that can't be used is refused with the remedy."""
     with pytest.raises(UsageError, match=message):
         parse_mapping(arguments)
 

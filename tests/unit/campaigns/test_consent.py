@@ -1,4 +1,4 @@
-"""What `--consent` can say, that all of it must hold, and what is told where no row meets it."""
+"""The forms of `--consent`, that a row must meet all conditions, and the error if no row meets one."""
 
 import pytest
 
@@ -49,7 +49,7 @@ def test_values_are_compared_as_they_look(run_import: Import) -> None:
 
 
 def test_what_is_no_value(run_import: Import) -> None:
-    """A database's word for nothing is blank, and a spreadsheet's error tells neither of consent nor of none."""
+    """A database's word for no value is blank, and a spreadsheet's error is neither consent nor refusal."""
     content = "customer_shopid,opted_in_at\n1,2026-01-01\n2,NULL\n3,\\N\n4,#REF!\n5,\n"
     assert taken(run_import(content, consent=[parse_consent("opted_in_at!=")])) == ["1"]
     assert taken(run_import(content, consent=[parse_consent("opted_in_at=")])) == ["2", "3", "5"]
@@ -74,14 +74,14 @@ def test_a_value_that_no_row_has(run_import: Import) -> None:
 
 
 def test_a_condition_that_a_few_rows_meet(run_import: Import) -> None:
-    """That nobody meets all conditions is no error where each of them is met by somebody."""
+    """It is no error that no row meets all conditions, if each of them is met by some row."""
     done = run_import(HEADER + ROWS, consent=[parse_consent("vip=no"), parse_consent("status=subscribed")])
     assert taken(done) == []
     assert run_import(HEADER, consent=[parse_consent("vip=no")]).jobs == []
 
 
 def test_one_export_of_several(run_import: Import) -> None:
-    """An export in which nobody consents, beside others, is noticed by its name; one without rows for having none."""
+    """An export without consent beside others is warned about by name; one without rows is reported as that."""
     done = run_import(HEADER + ROWS, HEADER + "9,x,,nope\n", HEADER, consent=[parse_consent("vip=yes")])
     assert taken(done) == ["1", "2", "4"]
     assert [text.rpartition("/")[2] for text in done.importer.warnings] == [

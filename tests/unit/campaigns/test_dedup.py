@@ -15,7 +15,7 @@ def test_new_then_duplicate() -> None:
 
 
 def test_finished_then_duplicate() -> None:
-    """A job that an earlier run finished is said to be so once; marking it again changes nothing."""
+    """A job that an earlier run finished is reported so once; marking it again changes nothing."""
     with JobIndex() as index:
         index.mark_finished([ONE, ONE])
         index.mark_finished(iter([ONE]))
@@ -25,7 +25,7 @@ def test_finished_then_duplicate() -> None:
 @pytest.mark.parametrize("first", OUTCOMES)
 @pytest.mark.parametrize("second", OUTCOMES)
 def test_results_of_one_job(first: str, second: str) -> None:
-    """Only a job that was not called has a second result that counts, and only one that tells of a call."""
+    """Only a job that ended without a call has a second result that counts, and only if that is from a call."""
     with ResultIndex() as index:
         assert index.check(ONE, first) == "new"
         supersedes = first in UNCALLED and second not in UNCALLED

@@ -158,7 +158,7 @@ def test_nulls_of_databases(run_import: Import, null: str) -> None:
 
 
 def test_an_export_without_rows_is_said(run_import: Import) -> None:
-    """A header with nothing below it is no error, and is said by name; a limit that is reached is no such case."""
+    """A header without rows is a warning with the file's name; a limit that is reached is no such case."""
     done = run_import("customer_email\n", "customer_email\none@example.com\n", "customer_email\n", limit=1)
     assert [warning.rpartition("/")[2] for warning in done.importer.warnings] == ["0.csv: has no rows"]
     done = run_import("\n", suffix=".jsonl")

@@ -52,7 +52,7 @@ def test_limit_counts_jobs(run_import: Import) -> None:
 
 
 def test_count(tmp_path: Path) -> None:
-    """Counting tells the rows with consent, at most the limit, and starts nothing."""
+    """Counting returns the rows with consent, at most the limit, and starts nothing."""
     path = tmp_path / "a.csv"
     path.write_text('customer_email,ok\na@example.com,yes\n"b@example.com","no"\nc@example.com,"YES\n"\n')
     assert make([path, path]).count() == 6
@@ -62,7 +62,7 @@ def test_count(tmp_path: Path) -> None:
 
 
 def test_jobs_are_stamped(tmp_path: Path) -> None:
-    """The time of publishing and the last moment are on each job."""
+    """The time of publishing and the deadline are on each job."""
     path = tmp_path / "a.csv"
     path.write_text(TEN)
     now, later = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
@@ -86,7 +86,7 @@ def test_rejects_file(run_import: Import) -> None:
 
 
 def test_rejects_can_be_run_again(run_import: Import, tmp_path: Path) -> None:
-    """A mended rejects file is an export."""
+    """A fixed rejects file is an export."""
     done = run_import("customer_email,note\none(at)example.com,x\n")
     mended = done.importer.reject_files[0].read_text().replace("(at)", "@")
     assert run_import(mended).emails == ["one@example.com"]

@@ -32,7 +32,7 @@ def test_standing() -> None:
 
 @pytest.mark.parametrize(("in_queues", "dead", "gap"), [(40, 2, 0), (39, 2, 1), (41, 2, -1), (38, 4, 0), (40, 0, 2)])
 def test_unaccounted(in_queues: int, dead: int, gap: int) -> None:
-    """Jobs in the queues and dead ones make up for what is left, dead ones that nobody has counted too."""
+    """Jobs in the queues and dead ones account for what is left, also dead ones that were never counted."""
     assert unaccounted([Progress.of("spring", "acme", COUNTERS)], in_queues=in_queues, dead=dead) == gap
 
 
@@ -56,7 +56,7 @@ def test_letters_taken_out_are_accounted_for() -> None:
     ],
 )
 def test_seconds_to_go(jobs: int, calls_today: int, closed_until: int, seconds: float) -> None:
-    """The rest takes its pace, from when the shop opens, and goes on after each day's reset."""
+    """The rest takes its rate, from when the shop opens, and continues after each day's reset."""
     limits = make_limits(shop=Rate.per_second(10, 1), per_day=100)
     state = ShopState(at=NOON, interval=SECOND // 10, blocked_until=0, calls_today=calls_today, closure=None)
     assert seconds_to_go(jobs, limits, state, closed_until=closed_until) == pytest.approx(seconds)

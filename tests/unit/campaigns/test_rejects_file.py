@@ -37,7 +37,7 @@ def test_an_earlier_one_is_replaced(tmp_path: Path, left: bytes) -> None:
     "content", [b"[shops.acme]\n", b"email,line,reason\n", b"line by line\n", b"\0\1", b"line,reference,shop\n"]
 )
 def test_any_other_file_stays(tmp_path: Path, content: bytes) -> None:
-    """A mistyped name costs nobody a file: it is refused as it is, its rights included."""
+    """A mistyped name costs no file: the file is refused and stays unchanged, its rights included."""
     path = tmp_path / "shops.toml"
     path.write_bytes(content)
     path.chmod(0o644)

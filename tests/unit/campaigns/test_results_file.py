@@ -43,7 +43,7 @@ def rows_of(text: str) -> list[dict[str, str]]:
 
 
 def opened(path: Path, form: Format = "csv") -> tuple[ResultsFile, list[str]]:
-    """A file that is gone on with, and the job ids it held."""
+    """A file that is continued, and the job ids that it held."""
     file = ResultsFile(path, form)
     return file, [job_id for job_id, _ in file.resume()]
 
@@ -126,7 +126,7 @@ def test_rebuild_replaces_what_was_there(path: Path) -> None:
 
 
 def test_readers_see_rows_after_a_flush(path: Path) -> None:
-    """A person may look at the file while the run goes on."""
+    """A person may look at the file during the run."""
     file = ResultsFile(path)
     file.rebuild([])
     file.add(body_of(1))
@@ -137,7 +137,7 @@ def test_readers_see_rows_after_a_flush(path: Path) -> None:
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 def test_resume_goes_on_where_the_file_ends(path: Path, form: Format) -> None:
-    """The ids that the file holds are told, and rows go behind them."""
+    """The ids that the file holds are yielded, and new rows are appended."""
     for number in (1, 2):
         file, known = opened(path, form)
         assert known == [f"{earlier:032x}" for earlier in range(1, number)]
@@ -150,7 +150,7 @@ def test_resume_goes_on_where_the_file_ends(path: Path, form: Format) -> None:
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 def test_resume_tells_outcomes(path: Path, form: Format) -> None:
-    """What each row of the file says became of its job is told with it, in the file's order."""
+    """Each row's outcome is yielded with its id, in the file's order."""
     file, _ = opened(path, form)
     for outcome in ("expired", "sent"):
         file.add(body_of(1, outcome=outcome))
@@ -223,7 +223,7 @@ def test_what_no_crash_leaves_is_refused_and_not_cut(path: Path, form: Format, c
     ],
 )
 def test_the_other_format_is_told(path: Path, form: Format, other: Format, told: str) -> None:
-    """A results file of the other format is named as that, with the option that goes on with it, and stays as it is."""
+    """A results file of the other format is refused with the option that continues it, and stays unchanged."""
     file, _ = opened(path, form)
     file.add(body_of(1))
     file.close()
@@ -273,7 +273,7 @@ def test_the_largest_result_is_gone_on_after(path: Path, form: Format, more: dic
 
 
 def test_two_writers_are_refused(path: Path) -> None:
-    """A file that a command goes on with is locked against a second one."""
+    """A file that a command continues is locked against a second one."""
     file, _ = opened(path)
     with pytest.raises(UsageError, match="another command writes to it"):
         opened(path)
@@ -282,7 +282,7 @@ def test_two_writers_are_refused(path: Path) -> None:
 
 
 def test_a_full_disk_is_one_line_and_closes(path: Path) -> None:
-    """What can't be written is told by add, flush or close, and the file is closed for good."""
+    """A failed write is raised by add, flush or close, and the file is closed nevertheless."""
     file = ResultsFile(path)
     file.rebuild([])
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

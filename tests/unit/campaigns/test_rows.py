@@ -67,7 +67,7 @@ def test_no_shop_at_all(run_import: Import) -> None:
 
 
 def test_invalid_address_beside_another_id(run_import: Import) -> None:
-    """An address that is none is left out where another id names the customer."""
+    """A text that is no address is dropped if another id names the customer."""
     (job,) = run_import(HEADER + "nonsense,77,,,,,,\n").jobs
     assert job.customer.identity() == {"shopid": "77"}
 
@@ -129,7 +129,7 @@ def test_a_column_called_channel_that_has_none(run_import: Import, value: str, s
 
 
 def test_a_foreign_channel_far_below(run_import: Import) -> None:
-    """What the first rows don't show is rejected row by row, and told once by its name."""
+    """An unknown channel after the first rows is rejected row by row, with one warning."""
     rows = "".join(f"c{number}@example.com,sms\n" for number in range(LOOKED_AT))
     done = run_import(f"customer_email,channel\n{rows}a@example.com,retail\nb@example.com,retail\n")
     assert done.rejects == [(LOOKED_AT + 2, "bad_channel"), (LOOKED_AT + 3, "bad_channel")]
@@ -164,7 +164,7 @@ def test_a_misspelt_channel_of_the_command(run_import: Import, given: str, meant
 
 @pytest.mark.parametrize("given", ["carrier-pigeon", "custom-persona", "fb-messenger", "mms"])
 def test_another_unknown_channel_of_the_command(tmp_path: Path, given: str) -> None:
-    """It is told of before the first row is read, for the vendor adds channels without notice; and it is taken."""
+    """It is accepted, since the vendor adds channels without notice, with a warning before the first row is read."""
     export = tmp_path / "export.csv"
     export.write_text("customer_email\na@example.com\n")
     options = ImportOptions(shop="acme", campaign="spring", channel=given)

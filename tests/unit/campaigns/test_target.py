@@ -55,7 +55,7 @@ def test_a_mixture_is_refused(path: Path, before: Target, now: Target, told: str
 
 
 def test_a_rehearsal_without_a_call_is_one(path: Path) -> None:
-    """Whoever stopped it before its first call has the file all the same."""
+    """A run that was stopped before its first call leaves the file too."""
     Journal(path, "spring", REHEARSAL).close()
     with pytest.raises(UsageError, match="holds a rehearsal"):
         Journal(path, "spring", at(VENDOR))
@@ -70,7 +70,7 @@ def test_a_wrong_url_is_put_right(path: Path) -> None:
 
 
 def test_a_url_that_changes_amid_a_run(path: Path) -> None:
-    """The shops file is read again while a run goes on: no further call starts, and what was answered is kept."""
+    """The shops file is read again during a run: no further call starts, and answers are kept."""
     place = [TRIAL]
     with Journal(path, "spring", Target(base_url_of=lambda _: place[0])) as journal:
         journal.started(make_request(1), grant())
@@ -96,7 +96,7 @@ def earlier(path: Path, *links: str | None) -> None:
 
 
 def test_earlier_journals_are_read(path: Path) -> None:
-    """One that doesn't say whom it called is gone on with, and says so from then on."""
+    """A journal that doesn't say whom it called is continued, and says so from then on."""
     earlier(path)
     with Journal(path, "spring", at(VENDOR)) as journal:
         journal.finished(body_of(1), "acme")

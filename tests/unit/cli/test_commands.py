@@ -43,7 +43,7 @@ def test_an_option_is_given_once(command: Any, option: Any) -> None:
 
 
 def test_a_flag_says_the_same_thing_twice() -> None:
-    """What takes no value can't be meant in two ways."""
+    """A flag means the same however often it is given."""
     (command,) = (one for name, one in every_command() if name == "shops list")
     assert command.make_context("referrals", ["--json", "--json"]).params["as_json"]
 

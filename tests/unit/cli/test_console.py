@@ -48,7 +48,7 @@ def test_a_long_name_does_not_move_the_others_values(capsys: pytest.CaptureFixtu
 
 
 def _read(master: int) -> bytes:
-    # Linux tells the end of a terminal by an error.
+    # Linux reports the end of a terminal as an error.
     try:
         return os.read(master, 4096)
     except OSError:

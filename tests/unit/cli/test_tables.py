@@ -35,7 +35,7 @@ def test_nothing_is_cut_where_there_is_no_terminal() -> None:
 
 
 def test_what_there_is_no_room_for() -> None:
-    """Notes go first, then rows, and how many these are is told; some lines there are however low the terminal."""
+    """Notes are dropped first, then rows, and their number is shown; some lines stay however low the terminal is."""
     rows = [Row([f"c{number}", "acme", "1", "0"], ["a note"]) for number in range(10)]
     assert clipped(rows, 21, 80, "campaigns") == rows
     assert [row.notes for row in clipped(rows, 20, 80, "campaigns")] == [()] * 10

@@ -42,7 +42,7 @@ def test_a_moment(text: str, moment: datetime) -> None:
     ],
 )
 def test_its_advice_is_taken(text: str) -> None:
-    """Where a text names no moment, each form that the line proposes does."""
+    """If a text names no time, each form that the error proposes does."""
     with pytest.raises(UsageError) as refused:
         after(text, "--expires", NOW)
     told = str(refused.value).removeprefix(f"--expires {text}: ")

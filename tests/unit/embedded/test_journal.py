@@ -36,7 +36,7 @@ def grant(at: int = NOON, *, attempts: int = 1, takeovers: int = 0) -> Grant:
 
 
 def restored(path: Path, request: AdmitRequest, *, now: int = NOON) -> MemoryStore:
-    """A new store, told by the journal at ``path``, whose every job is asked for with the limits of ``request``."""
+    """A new store, restored from the journal at ``path``, with the limits of ``request`` for every job."""
     store = MemoryStore(ManualClock(now), retention=0)
     with Journal(path, "spring") as journal:
         restore(
@@ -157,7 +157,7 @@ def test_a_damaged_line_is_named(path: Path, line: bytes) -> None:
 
 
 def test_fields_that_a_line_should_not_have_are_passed_over(path: Path) -> None:
-    """What is a result is told by the event alone; another kind of line may have a field of that name."""
+    """The event alone decides what is a result; another kind of line may have a field of that name."""
     with Journal(path, "spring") as journal:
         journal.started(make_request(1), grant())
         journal.started(make_request(2), grant())
@@ -201,7 +201,7 @@ def test_another_version_is_refused(path: Path) -> None:
 
 
 def test_two_runs_at_once_are_refused(path: Path) -> None:
-    """The second one is told; when the first is done, its lock is too."""
+    """The second run is refused; when the first one ends, so does its lock."""
     with Journal(path, "spring"), pytest.raises(UsageError, match="another run has it open"):
         Journal(path, "spring")
     Journal(path, "spring").close()
@@ -228,7 +228,7 @@ def test_a_full_disk_leaves_no_half_line(path: Path) -> None:
 
 
 def test_an_open_call_is_taken_over_at_once(path: Path) -> None:
-    """A call that was started and never answered counts as an attempt; nobody else can be making it any more."""
+    """A call that was started and never answered counts as an attempt, and is taken over at once."""
     request = make_request(1)
     with Journal(path, "spring") as journal:
         journal.started(request, grant(attempts=2, takeovers=1))

@@ -43,7 +43,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
 
 
 def test_each_call_is_recorded_as_it_came() -> None:
-    """The record tells when and for whom each call came, what it said and how it was answered."""
+    """The record has the time, customer, body and answer of each call."""
     clock = ManualClock(NOW)
     with RunningSandbox(SandboxConfig(), clock) as sandbox:
         refer(sandbox.url)
@@ -88,7 +88,7 @@ def test_only_the_latest_calls_are_kept_but_all_are_counted() -> None:
 
 
 def test_the_record_is_served_and_written(tmp_path: Path) -> None:
-    """Calls are told as lines of JSON over HTTP and in the log file, which is appended to; counts over HTTP."""
+    """Calls are shown as lines of JSON over HTTP and in the log file, which is appended to; counts over HTTP."""
     log = tmp_path / "calls.jsonl"
     config = SandboxConfig(limits=None, log=log)
     for _ in range(2):
@@ -161,7 +161,7 @@ def test_a_caller_that_gives_up_while_it_is_held_back_is_recorded() -> None:
 
 
 def test_closing_while_callers_connect_leaves_nothing_behind() -> None:
-    """Whoever connects at the moment of the end is answered or refused, but never left waiting."""
+    """A caller that connects while the sandbox stops is answered or refused, but never left waiting."""
     for _ in range(20):
         with ThreadPoolExecutor() as pool, RunningSandbox(SandboxConfig(limits=None)) as sandbox:
             callers = [pool.submit(refer, sandbox.url) for _ in range(4)]

@@ -102,7 +102,7 @@ def test_the_day_ends_when_it_is_said_to() -> None:
 
 
 def test_retry_after_is_enough() -> None:
-    """A caller that waits as long as it was told is let through."""
+    """A caller that waits as long as `Retry-After` says is let through."""
     throttle = Throttle(make_limits(customer_per_second=0.7), SECOND)
     while not isinstance(result := outcome(throttle, NOW), RefusedError):
         pass

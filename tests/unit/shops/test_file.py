@@ -316,7 +316,7 @@ def test_plain_http_leads_nowhere_unasked(folder: Path) -> None:
 
 
 def test_shops_are_listed_without_their_credentials(folder: Path) -> None:
-    """Who signs nothing gets the same limits, in the same order, and opens no file but the shops file."""
+    """Without credentials the limits and their order are the same, and only the shops file is opened."""
     shop = only(load(folder, EXAMPLE))
     for name in ("acme.key", "beta.token"):
         (folder / name).unlink()
@@ -330,7 +330,7 @@ def test_shops_are_listed_without_their_credentials(folder: Path) -> None:
 
 @pytest.mark.parametrize("text", ["[shops.acme", with_acme("per_second = 0"), "", "[shops.'a b']"])
 def test_a_mistake_is_one_for_who_signs_nothing_too(folder: Path, text: str) -> None:
-    """What can be told without a credential is told in the very same line."""
+    """Mistakes that need no credential to be found are reported in the same line."""
     (folder / "shops.toml").write_text(text)
     lines = []
     for read in (listed_shops, ShopRegistry.load):
@@ -357,7 +357,7 @@ def test_a_mistake_is_one_for_who_signs_nothing_too(folder: Path, text: str) -> 
 def test_what_can_be_read_of_a_broken_file(
     folder: Path, text: str, shops: list[str], others: tuple[str, ...], complaint: str
 ) -> None:
-    """Who looks or stops something is told of the shops whose tables are right, the names of others, and each fault."""
+    """A broken file still gives the shops whose tables are right, the slugs of the others, and each mistake."""
     (folder / "shops.toml").write_text(text)
     found = readable_shops(folder / "shops.toml")
     assert (list(found.shops), found.others) == (shops, others)
@@ -441,7 +441,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN.keys())
 def test_a_bad_new_version_keeps_the_last_good_one(folder: Path, text: str) -> None:
-    """While the file can't be used the last good version holds, with one warning; mended, it is followed again."""
+    """While the file can't be used, the last good version holds, with one warning; once fixed, it is followed."""
     registry = load(folder, ACME)
     path = folder / "shops.toml"
     path.write_text(text)

@@ -73,7 +73,7 @@ def test_torn_last_row(run_import: Import, end: str, rejects: list[tuple[int, st
 
 
 def test_a_last_line_without_an_end(run_import: Import) -> None:
-    """The last cell of such a line may be cut, which is said where a job is made of it."""
+    """The last cell of such a line may be cut; that is a warning if a job is made of it."""
     rows = "note,customer_shopid\nx,1\ny,72231203"
     (warning,) = run_import(rows).importer.warnings
     assert warning.endswith("line 3 is the last and has no line end; if the file was cut off, so was its last cell")
@@ -119,7 +119,7 @@ def test_stray_quote_costs_two_lines(run_import: Import) -> None:
 
 @pytest.mark.parametrize("quote", ["", '"'])
 def test_overlong_row(run_import: Import, quote: str) -> None:
-    """A row beyond the bound is rejected, cut short in the rejects file, and the rest goes on."""
+    """A row beyond the bound is rejected, cut short in the rejects file, and the other rows are read."""
     long = quote + "x" * (2 * MAX_ROW + 10) + quote
     done = run_import(f"customer_email,note\none@example.com,{long}\ntwo@example.com,y\nthree@example.com,z\n")
     assert done.emails == ["two@example.com", "three@example.com"]
@@ -144,7 +144,7 @@ def test_long_cell(run_import: Import) -> None:
 
 
 def test_extra_cells(run_import: Import) -> None:
-    """A row with more cells than the header is unreadable: a blank last one doesn't tell that none is shifted."""
+    """A row with more cells than the header is unreadable: a blank last cell doesn't prove that none is shifted."""
     rows = ["one@example.com,a, b", "two@example.com,a", "three@example.com,b,", ",,, ", "four@example.com,a"]
     done = run_import("\n".join(["customer_email,note", *rows, "five@example.com,a", ""]))
     assert done.emails == ["five@example.com"]
@@ -206,7 +206,7 @@ def sent(done: Imported) -> list[tuple[int | None, str | None, str | None]]:
 
 
 def test_backslashes_before_quotes(run_import: Import) -> None:
-    """A row that escapes quotes by a backslash is rejected alone, and the dialect is said."""
+    """A row that escapes quotes with a backslash is rejected alone, and a warning names the dialect."""
     rows = ['m1@example.org,"ends \\"",7223120301', "m2@example.org,plain,7223120302", 'm3@example.org,"x",7223120303']
     done = run_import(NOTES + "\n".join(rows) + "\n")
     assert sent(done) == [(3, "m2@example.org", "7223120302"), (4, "m3@example.org", "7223120303")]
@@ -413,13 +413,13 @@ def test_a_customer_named_as_a_column(run_import: Import) -> None:
 
 @pytest.mark.parametrize("first", ["sep=;", '"sep=;"', "SEP=;", "\ufeffsep=;", "\ufeff\ufeffsep=;"])
 def test_first_line_of_excel(run_import: Import, first: str) -> None:
-    """A line that tells the delimiter is no header."""
+    """A line that states the delimiter is not the header."""
     done = run_import(f"{first}\r\ncustomer_email;customer_shopid\r\na@example.org;1\r\n")
     assert sent(done) == [(3, "a@example.org", "1")]
 
 
 def test_any_delimiter_that_the_file_tells(run_import: Import) -> None:
-    """An unusual delimiter needs a first line that tells it, as the error says."""
+    """An unusual delimiter needs a first line that states it, as the error says."""
     rows = "customer_email^customer_shopid\na@example.org^1\n"
     with pytest.raises(UsageError, match=r"start the file with a line sep=X$"):
         run_import(rows)

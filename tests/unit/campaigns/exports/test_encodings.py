@@ -1,4 +1,4 @@
-"""Encodings that a command names, and what is said where one is guessed."""
+"""Encodings that a command names, and the warning about a guessed one."""
 
 import json
 
@@ -37,7 +37,7 @@ def test_a_named_encoding(run_import: Import, encoding: str, name: str, newline:
 
 
 def test_a_guess_is_said_with_its_line(run_import: Import) -> None:
-    """What is not valid UTF-8 is read as Windows-1252, and the first such line of an export is told with the remedy."""
+    """A line that is not valid UTF-8 is read as Windows-1252, with a warning about the first one of an export."""
     plain = "one@example.com,Zoë\n".encode()
     export = (
         HEADER.encode() + plain + "two@example.com,Łukasz\n".encode("cp1250") + "3@example.com,Żak\n".encode("cp1250")
@@ -72,7 +72,7 @@ def test_a_byte_order_mark_of_another_encoding(run_import: Import, encoding: str
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
 def test_a_missing_byte_order_mark(run_import: Import, encoding: str, suffix: str) -> None:
-    """Without it nobody can tell the order of bytes; the order that is named is taken."""
+    """Without the mark the order of bytes is unknown; the order that is named is used."""
     content = f"{HEADER}a@example.org,Zoë\n" if suffix == ".csv" else '{"customer_email": "a@example.org"}\n'
     for order in ("le", "be"):
         raw = content.encode(f"{encoding}-{order}")

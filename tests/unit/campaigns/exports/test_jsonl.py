@@ -64,7 +64,7 @@ def test_nested_keys_that_are_missing(run_import: Import) -> None:
 
 
 def test_null_in_a_mapped_field(run_import: Import) -> None:
-    """A key that the operator has mapped may be null: the row has no such value, and is read all the same."""
+    """A key that the operator has mapped may be null: the row has no such value, and is still read."""
     rows: list[dict[str, object]] = [
         {"who": None, "customer_bhid": "b1", "note": None, "where": None},
         {"who": "two@example.com", "customer_bhid": None, "note": "two"},
@@ -111,7 +111,7 @@ def test_two_keys_of_one_field(run_import: Import, keys: tuple[str, str], empty:
     ],
 )
 def test_spellings_that_contradict_each_other(run_import: Import, row: str) -> None:
-    """They reject their row, nested ones too; those that tell consent also where one of them is blank."""
+    """They reject their row, nested ones too; those for consent also if one of them is blank."""
     same = '{"customer_bhid": "c", "Customer-BhId": "c", "ok": "yes", "OK": "yes", "a": {"ok": "yes"}}'
     consent = [parse_consent("ok!=no"), parse_consent("a.ok!=no")]
     done = run_import(f"{row}\n{same}\n", suffix=".jsonl", consent=consent)
@@ -150,7 +150,7 @@ def test_the_longest_line(run_import: Import, beyond: int, taken: bool, end: str
     ],
 )
 def test_unreadable_lines(run_import: Import, bad: str) -> None:
-    """A line that is no readable object is rejected and the rest goes on."""
+    """A line that is no readable object is rejected, and the other lines are read."""
     done = run_import(f'{{"customer_email": "one@example.com"}}\n{bad}\n{{"customer_email": "two@example.com"}}')
     assert done.emails == ["one@example.com", "two@example.com"]
     assert done.rejects == [(2, "unreadable_row")]

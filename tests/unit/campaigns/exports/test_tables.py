@@ -47,7 +47,7 @@ def backslashed(cells: Sequence[str], sign: str) -> str:
 
 
 def bare(cells: Sequence[str], sign: str) -> str:
-    """As whoever knows of no quotes."""
+    """As a program that knows no quotes."""
     return sign.join(cells)
 
 
@@ -66,7 +66,7 @@ def curled(cells: Sequence[str], sign: str) -> str:
 
 STYLES: list[Write] = [proper, all_quoted, backslashes, backslashed, bare, single_quoted, spaced, curled]
 GUARDED: list[Write] = [proper, all_quoted, backslashes]
-"""Those that can have a mistake beside; two that make up for each other nobody can see."""
+"""Those that can have one more mistake; two that cancel each other out can't be seen."""
 
 UNGUARDED = (backslashed, bare, single_quoted, curled)
 """Those in which a delimiter or a line end in a cell is none of its text."""

@@ -1,4 +1,4 @@
-"""What `referrals status` makes of what store, RabbitMQ and shops file tell, or of as much as they do."""
+"""What `referrals status` reports from the store, RabbitMQ and the shops file, or from those that answer."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -92,7 +92,7 @@ def test_signs_in_rows_that_are_cut_off() -> None:
 
 
 def test_missing_jobs() -> None:
-    """How many are counted as published and found nowhere is told, and where it says what to do."""
+    """The number of missing jobs is reported, with the page that says what to do."""
     (remark,) = remarks(told(look_at({("a", "acme"): SENT}, waiting={"acme": 57})))
     assert remark.startswith("3 jobs are missing: counted as published")
     page, section = remark.split("docs/")[1].split("#")
@@ -115,7 +115,7 @@ def test_a_store_that_lost_its_data_between_two_looks() -> None:
 
 
 def test_no_worker() -> None:
-    """Where nobody takes a shop's jobs, that is said with what to do, and no time to go is claimed."""
+    """If no worker takes a shop's jobs, a line says so with a remedy, and no time left is claimed."""
     counters = {("a", "acme"): SENT, ("a", "bolt"): SENT}
     look = look_at(counters, waiting={"acme": 60, "bolt": 60}, consumers={"acme": 0, "bolt": 0})
     found = told(look)
@@ -155,7 +155,7 @@ def test_what_needs_a_person_comes_first() -> None:
     ],
 )
 def test_how_long_a_closed_shop_takes(controls: Controls, closure: Closure | None, seconds: int | None) -> None:
-    """While a person decides when a shop opens, nobody can say when its jobs will be done."""
+    """While a person decides when a shop opens, the time left is unknown."""
     state = ShopState(NOON, SECOND // 10, 0, 40, closure)
     look = look_at({("a", "acme"): SENT}, waiting={"acme": 60}, controls=controls, states={"acme": state})
     found = told(look)
@@ -165,7 +165,7 @@ def test_how_long_a_closed_shop_takes(controls: Controls, closure: Closure | Non
 
 
 def test_a_shop_whose_table_is_wrong() -> None:
-    """What the file doesn't tell is not known; what store and RabbitMQ tell of the shop is there."""
+    """What only the file knows is unknown; what the store and RabbitMQ know about the shop is shown."""
     problem = ConfigurationError("shops.toml: [shops.acme] weigth: unknown key")
     look = look_at({("a", "acme"): SENT}, waiting={"acme": 60}, shops={"acme": None}, problems=[problem])
     (row,) = told(look)["shops"]
