@@ -5,7 +5,6 @@ import signal
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from worker.process.signals import DrainSignals
 from worker.rabbitmq.broker import ReferralBroker
 from worker.rabbitmq.connection import Parameters, connect, parameters
 from worker.rabbitmq.declare import declare_topology, hold_single, refuse_mixture
+from worker.rabbitmq.exclusion import check_alone, patiently
 from worker.rabbitmq.message_reader import Decode
 from worker.rabbitmq.policies import UnknownPoliciesError, losses
 from worker.rabbitmq.publisher import Publisher
@@ -46,22 +46,19 @@ from worker.store.protocol import Store
 from worker.telemetry.health import MetricsServer, mark_dead
 from worker.telemetry.metrics.process import Metrics
 
-SECOND_LOOK_SECONDS = 3.0
-"""How long a process that has just ended may still seem to hold what only one process may."""
-
 log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
 class App:
-    """A broker with its actor, ready for a Dramatiq worker, and what it works with."""
+    """A broker with its actor, ready for a Dramatiq worker, and the parts that it works with."""
 
     context: Context
     broker: dramatiq.Broker
     client: Refer2Client
 
     def close(self) -> None:
-        """Let go of the connections to Refer2, once no call is under way."""
+        """Close the connections to Refer2; only once no call is under way."""
         self.client.close()
 
 
@@ -109,7 +106,7 @@ def _folder_of_marks() -> Path | None:
     try:
         return Path(tempfile.gettempdir()) / f"referral-dispatch-{os.geteuid()}"
     except FileNotFoundError:
-        # Jobs are more urgent than telling which message ends a process that reads it.
+        # The worker runs without crash marks: jobs are more urgent than finding the message that ends its reader.
         log.warning("reading_unmarked", problem="no temporary folder can be written to; name one by TMPDIR")
         return None
 
@@ -150,8 +147,8 @@ def preflight(settings: Settings, processes: int) -> None:
     connection = connect(params)
     try:
         if settings.redis_url is None:
-            _look_twice(lambda: hold_single(connection))
-        _look_twice(lambda: refuse_mixture(connection, shops, shared=settings.redis_url is not None))
+            patiently(lambda: hold_single(connection))
+        patiently(lambda: refuse_mixture(connection, shops, shared=settings.redis_url is not None))
         for difference in declare_topology(connection, queues(())):
             log.warning("queue_differs", difference=difference)
     finally:
@@ -161,27 +158,13 @@ def preflight(settings: Settings, processes: int) -> None:
 
 
 def _notice_policies(params: Parameters, settings: Settings) -> None:
-    # No reason to refuse: whoever sets policies may do so while workers run, and most losses end in referrals.dead.
+    # A warning and no refusal: policies may be changed while workers run, and most losses end in referrals.dead.
     try:
         for loss in losses(params, settings.rabbitmq_management_url):
             log.warning("policy_loses_messages", problem=loss)
     except UnknownPoliciesError as error:
         tell = log.info if settings.rabbitmq_management_url is None else log.warning
         tell("policies_unknown", problem=str(error))
-
-
-def _look_twice(refuse: Callable[[], None]) -> None:
-    # RabbitMQ may take a moment to notice that a worker before this one has died, and its child to end after it.
-    deadline = time.monotonic() + SECOND_LOOK_SECONDS
-    while True:
-        try:
-            refuse()
-        except ConfigurationError:
-            if time.monotonic() > deadline:
-                raise
-        else:
-            return
-        time.sleep(SECOND_LOOK_SECONDS / 10)
 
 
 def _parameters(settings: Settings) -> Parameters:
@@ -233,7 +216,7 @@ def _declare_actor(
 
     @dramatiq.actor(broker=broker, actor_name=ACTOR, queue_name=QUEUE)
     def refer(job: Job) -> None:
-        """Make one referral. What became of it is left on the delivery, which alone decides about its message."""
+        """Make one referral, on a worker thread. The disposition that it leaves decides what happens to the message."""
         delivery: object = CurrentMessage.get_current_message()
         assert isinstance(delivery, Delivery)
         assert delivery.grant is not None
@@ -250,35 +233,27 @@ def _declare_actor(
         except StoreError as error:
             log.warning("store_down", shop=job.shop, job_id=job.job_id, problem=str(error))
         except Exception as error:  # noqa: BLE001 - the job stays whole, whatever went wrong
-            # Neither its text nor a traceback with values may reach a log; where it happened is what helps.
+            # The error's text, and a traceback with values, may hold personal data, so neither may reach a log.
             log.error(
                 "actor_failed", shop=job.shop, job_id=job.job_id, error=type(error).__name__, where=raised_at(error)
             )
 
 
 def _refuse_a_second(params: Parameters) -> None:
-    # `referrals work` has found out already; by the dramatiq command each process comes here first. Dramatiq swallows
+    # `referrals work` has found out already; with the dramatiq command each process comes here first. Dramatiq swallows
     # what a hook raises, but lets an exit through, and then stops the other processes with the same code.
-    def refuse() -> None:
-        connection = connect(params)
-        try:
-            hold_single(connection)
-        finally:
-            if connection.is_open:
-                connection.close()
-
     try:
-        _look_twice(refuse)
+        check_alone(params)
     except ConfigurationError as error:
         print(error, file=sys.stderr, flush=True)  # noqa: T201 - for the person who started it
         sys.exit(error.exit_code)
     except BrokerError:
-        # The consumer says so, and goes on trying.
+        # The consumer logs it, and goes on trying.
         return
 
 
 class _Lifecycle(Middleware):
-    """Ties the parts to the life of Dramatiq's worker process."""
+    """Starts and ends the parts with Dramatiq's worker process. Its hooks run on the main thread."""
 
     def __init__(
         self, context: Context, client: Refer2Client, metrics_server: MetricsServer, alone: Parameters | None
@@ -291,7 +266,7 @@ class _Lifecycle(Middleware):
     def after_process_boot(self, broker: dramatiq.Broker) -> None:
         del broker
         if is_orphan():
-            # Its parent was killed while this process was being imported. Nothing has begun.
+            # Its parent was killed while this process was importing. Nothing has begun, so nothing is lost.
             os._exit(1)
         if self._alone is not None:
             _refuse_a_second(self._alone)
@@ -307,7 +282,7 @@ class _Lifecycle(Middleware):
 
     def after_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         if is_orphan():
-            # Next Dramatiq would wait for good for a parent that doesn't take note that this process has started.
+            # Next Dramatiq would wait for its parent to notice that this process has started, and would wait for ever.
             worker.stop()
             broker.close()
             os._exit(1)

@@ -54,6 +54,7 @@ class RunObserver:
     def shops_closed(self, shops: Sequence[str], opening: BreakerOpen) -> None:
         """A shop that has been closed too often in a row is left to a person; see :data:`HICCUPS`."""
         if opening.in_a_row > (HICCUPS_OF_A_GOOD_TOKEN if opening.token_taken else HICCUPS[opening.cause]):
+            # For the rest of the run: its jobs are parked for a later one, by which time a person has acted.
             self._state.halted.update(dict.fromkeys(shops, opening.code))
             if not self._state.patient:
                 return

@@ -56,6 +56,7 @@ class Received:
     @property
     def place_in_line(self) -> int | None:
         """The place in its customer's line that a worker has noted; what a producer writes there counts for nothing."""
+        # A producer could give its job any place; only workers' copies come by the return exchange.
         place = (self.properties.headers or {}).get(PLACE_HEADER) if self.returned else None
         return place - self.ahead if isinstance(place, int) else None
 

@@ -77,10 +77,10 @@ class Gate(Generic[T]):
     def next(self, now: int) -> T | None:
         """The job that may ask for a call now, or None.
 
-        The caller says what came of it: `granted` and later one of the others, or `finished`, `returned` or
-        `set_aside` at once.
+        The caller reports what became of it: :meth:`granted` and later one of the others, or at once :meth:`finished`,
+        :meth:`returned`, :meth:`set_aside` or :meth:`isolate`.
         """
-        # Asked after every grant, and mostly nothing has become due since.
+        # Asked after every grant, and mostly nothing has become due since, so only the first of each heap is looked at.
         due_at = self._set_aside.next_at
         if self.closed or (self._openings and self._openings[0][0] <= now) or (due_at is not None and due_at <= now):
             self._come_due(now)
@@ -94,6 +94,7 @@ class Gate(Generic[T]):
             tag, _, name = heapq.heappop(self._start_tags)
             state = self._shops[name]
             if tag != state.start_tag:
+                # An entry that an earlier tag has replaced; see `_enlist`.
                 continue
             state.start_tag = None
             queue = state.askable()
@@ -123,7 +124,7 @@ class Gate(Generic[T]):
         self._suspects.append(ticket)
 
     def finished(self, ticket: T) -> None:
-        """The call is over, or the job needed none: its place is free again."""
+        """The call is over, or the job needed none: another job may ask in its stead."""
         if ticket is self.alone:
             self.alone = None
         state = self.shop(ticket.shop)
@@ -161,7 +162,7 @@ class Gate(Generic[T]):
         heapq.heappush(self._openings, (state.closed[reason], next(self._order), shop))
 
     def open(self, shop: str, reason: Reason) -> None:
-        """The reason holds no longer."""
+        """This reason no longer closes the shop."""
         state = self.shop(shop)
         if state.closed.pop(reason, None) is not None:
             self._enlist(state)
@@ -171,14 +172,13 @@ class Gate(Generic[T]):
         self.closed[reason] = max(until, self.closed.get(reason, 0))
 
     def open_all(self, reason: Reason) -> None:
-        """The reason that closed every shop holds no longer."""
+        """This reason no longer closes every shop."""
         self.closed.pop(reason, None)
 
     def probe(self, shop: str, *, probing: bool, rather_not: Callable[[T], bool] | None = None) -> None:
-        """Let one job of the shop go at a time, or as many as it may.
+        """Let one job of the shop go at a time (``probing``), or as many as usual.
 
-        With ``rather_not`` it is the last that has come of those that this doesn't hold for, the first where it holds
-        for all.
+        With ``rather_not`` the probe is the newest job for which this is false; the oldest job if it is true for all.
         """
         state = self.shop(shop)
         state.probing = probing
@@ -198,7 +198,7 @@ class Gate(Generic[T]):
 
     def wake_at(self) -> int | None:
         """When :meth:`next` is worth asking again if nothing else happens; None: not before something does."""
-        # Asked after every grant too.
+        # Asked after every grant too: the first of each heap is enough.
         first = self._openings[0][0] if self._openings else FOREVER
         due_at = self._set_aside.next_at
         if due_at is not None and due_at < first:
@@ -247,7 +247,7 @@ class Gate(Generic[T]):
         state.asking.add(id(ticket))
 
     def _drop_closed_suspects(self) -> None:
-        # The other shops needn't wait for one that is closed.
+        # A suspect keeps every other job from starting, and must not do so while its own shop is closed.
         for ticket in list(self._suspects):
             state = self.shop(ticket.shop)
             if state.closed:

@@ -63,7 +63,7 @@ class Gauges:
         self._out: dict[int, int] = {}
 
     def handed_out(self, job: object, arrived_at: int, now: int) -> None:
-        """A thread gets the job, which came at ``arrived_at`` (0: not known)."""
+        """A worker thread gets the job, which came at ``arrived_at`` (0: not known)."""
         self._out[id(job)] = now
         if arrived_at:
             self._metrics.held_back.observe((now - arrived_at) / SECOND)
@@ -98,7 +98,7 @@ class Gauges:
         metrics.jobs_at_hand.labels("handed_out").set(len(self._out))
         metrics.jobs_at_hand.labels("unconfirmed").set(unconfirmed)
         metrics.stuck_threads.set(sum(since < now - self._stuck_after for since in list(self._out.values())))
-        # Whoever serves the probes compares it, and Prometheus does.
+        # The probes compare it with the wall clock: after 120 s without a new value, `/livez` fails.
         metrics.pump_beat.set((now + self._clock.ahead()) / SECOND)
 
     def _views(self, loads: Mapping[str, ShopLoad], now: int) -> Iterator[ShopView]:
@@ -127,7 +127,7 @@ class Gauges:
             return None
         ahead = self._clock.ahead()
         if now + ahead >= next_reset(at + ahead, shop.limits.resets_at):
-            # Nobody says so while the shop has no jobs here; what it had left yesterday would be wrong.
+            # The day has turned while the shop had no jobs here, so no grant has said so.
             del self._calls[shop.slug]
             return shop.limits.shop_per_day
         return max(0, shop.limits.shop_per_day - calls)

@@ -38,6 +38,7 @@ class Grants(Generic[D]):
 
     def add(self, delivery: D, grant: Grant) -> None:
         """The job may start at ``grant.start_at``."""
+        # The observer before the heap: once a job is in it a thread may get it, and its call must be noted by then.
         self._gate.granted(delivery)
         self._observer.granted(delivery, grant)
         heapq.heappush(self._heap, (grant.start_at, next(self._order), delivery))

@@ -60,6 +60,7 @@ class OperatorControls:
             return
         self._asked = True
         version = self.controls.version if self.controls is not None else -1
+        # The memory store answers inside this call; the loop takes that answer next, so nobody needs to be woken.
         self._asking = True
         self._store.watch(version, lambda news: self._hear(now, news))
         self._asking = False
@@ -94,6 +95,7 @@ class OperatorControls:
         limit = self.controls.limit_of(shop.slug, now)
         if limit is None:
             return shop.limits
+        # Kept, so that callers can tell by identity whether a job's limits are still those in force.
         of, interval, lowered = self._lowered.get(shop.slug, (None, 0, shop.limits))
         if of is not shop.limits or interval != limit.interval:
             lowered = shop.limits.lowered(limit.interval)

@@ -49,12 +49,14 @@ class ShopSettings:
         context = self._context
         shops = {slug: shop for slug in context.shops.slugs() if (shop := context.shops.get(slug)) is not None}
         context.metrics.declare_shops({slug: SECOND / shop.limits.shop.interval for slug, shop in shops.items()})
+        # A shop that has left the file keeps its state in the gate: its jobs in hand still have to go somewhere.
         for slug, shop in shops.items():
             self._gate.configure(slug, weight=shop.weight, max_in_flight=shop.max_in_flight)
             if isinstance(shop.credential, ReadyToken) and shop.credential.expires_at is not None:
                 context.metrics.show_credential(slug, shop.credential.expires_at)
             called_by = (shop.credential.fingerprint, shop.base_url, shop.api_version)
             if self._called_by.setdefault(slug, called_by) != called_by:
+                # A new token, URL or version may well be the fix that a halted shop waits for.
                 self._called_by[slug] = called_by
                 self._breakers.start_anew(slug)
         self._apply_pauses()

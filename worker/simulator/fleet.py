@@ -52,8 +52,9 @@ class Load:
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is simulated. Times are in microseconds; a call takes ``call`` on average, exponentially distributed above
-    a fifth of it.
+    """What is simulated. Times are in microseconds.
+
+    A call takes ``call`` on average: a fifth of it at least, the rest exponentially distributed.
     """
 
     loads: Sequence[Load]
@@ -67,7 +68,7 @@ class Scenario:
 
 
 class _Store(MemoryStore):
-    """The memory store, a round trip away."""
+    """The memory store, a round trip away in virtual time."""
 
     def __init__(self, fleet: "Fleet", clock: ManualClock, *, horizon: int) -> None:
         super().__init__(clock, retention=0, horizon=horizon)
@@ -91,7 +92,7 @@ class _Store(MemoryStore):
 
 
 class Fleet:
-    """Runs a scenario once, event by event."""
+    """Runs a scenario once, event by event, on one real thread. The same seed gives the same run."""
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
@@ -133,7 +134,7 @@ class Fleet:
         self._calls = self._deferrals = self._returned = self._busy = 0
 
     def run(self) -> Report:
-        """Until every job is done."""
+        """Run until every job is done."""
         began = time.perf_counter()
         for slug in self._queues:
             self._deal(slug)
@@ -161,7 +162,7 @@ class Fleet:
         )
 
     def after_a_round_trip(self, answer: Callable[[], None]) -> None:
-        """What the stepping process asked is answered."""
+        """Answer what the process that is being stepped has asked, one round trip from now."""
         self._at(self._clock.now() + self.store_round_trip, self._stepping, answer)
 
     def done(self, process: int, ticket: Ticket) -> None:
@@ -215,7 +216,7 @@ class Fleet:
             self._at(at, process, None)
 
     def _at(self, at: int, process: int, event: Callable[[], Any] | None) -> None:
-        # None: the process is only woken.
+        # None: nothing happens, the process is only stepped.
         heapq.heappush(self._events, (at, next(self._order), process, event))
 
     def _start(self, process: int, ticket: Ticket) -> None:
@@ -225,6 +226,7 @@ class Fleet:
         now = self._clock.now()
         grant = ticket.grant
         assert grant is not None
+        # As the dispatcher does it: a grant that has lain too long is released and not used.
         if now > grant.start_by:
             self._returned += 1
             self._store.release(ticket.request, grant.epoch, called=False)
@@ -250,6 +252,6 @@ class Fleet:
         ticket.disposition = Finish(grant.epoch, "", "sent", None, has_share_action=False, verdict=_SENT)
         self._processes[process].report(ticket)
         self._free[process] += 1
-        # One that is too late to start leaves the thread to the next.
+        # A job that is too late to start leaves the thread to the next one.
         while self._free[process] and self._ready[process]:
             self._start(process, self._ready[process].popleft())

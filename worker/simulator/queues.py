@@ -1,4 +1,4 @@
-"""The shops' queues as RabbitMQ deals them out: to each process in turn, up to its prefetch."""
+"""The shops' queues as RabbitMQ delivers from them: to each process in turn, up to its prefetch."""
 
 from collections import deque
 from collections.abc import Callable
@@ -9,7 +9,11 @@ from worker.simulator.port import Ticket
 
 @dataclass(slots=True)
 class ShopQueue:
-    """One shop's backlog. ``make`` makes the job of a number; ``total`` jobs are there from the beginning."""
+    """One shop's backlog. ``make`` makes the job of a number; ``total`` jobs are there from the beginning.
+
+    Jobs are made when they are delivered and not before. ``back`` holds those that were requeued or have come back
+    from a delay.
+    """
 
     make: Callable[[int], Ticket]
     total: int
@@ -38,7 +42,7 @@ class ShopQueue:
         self.freed.append(process)
 
     def _room(self) -> int | None:
-        # Round after round, so that the first jobs of a short queue go to as many processes as there are.
+        # Round after round, so that the first jobs of a short queue go to as many processes as possible.
         if self.dealt < self.processes * self.prefetch:
             self.dealt += 1
             return (self.offset + self.dealt) % self.processes

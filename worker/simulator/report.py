@@ -8,9 +8,9 @@ from worker.limits.token_bucket import ShopLimits, day_of
 
 @dataclass(slots=True)
 class ShopReport:
-    """One shop. ``starts`` are the instants that its calls were granted for, ``customers`` whose they were.
+    """One shop. ``starts`` are the instants for which its calls were granted, ``customers`` their customers.
 
-    ``longest_wait`` is how long after its publication the last of its jobs began, at most.
+    ``longest_wait`` is the longest time from a job's publication to its call.
     """
 
     jobs: int
@@ -28,9 +28,12 @@ class ShopReport:
         return (max(self.starts) if self.starts else began) - began
 
     def over(self) -> int:
-        """By how many calls the worst window or day of the shop exceeds its limits; 0 where none does."""
+        """By how many calls the worst window or day of the shop exceeds its limits; 0 where none does.
+
+        Recomputed from the starts alone, so that it does not share an error with the buckets that it checks.
+        """
         rate, worst = self.limits.shop, 0
-        # A bucket filled by the calls and drained at the rate: what stands in it beyond the burst was too much.
+        # A bucket that calls fill and the rate drains: what is in it beyond the burst was too much.
         full_until = 0
         for start in sorted(self.starts):
             full_until = max(full_until, start) + rate.interval
@@ -66,7 +69,7 @@ class Report:
 
     @property
     def used(self) -> float:
-        """Share of the time in which the slowest shop's limit let it finish that it was not kept longer: 1 is ideal."""
+        """The shortest time that the slowest shop's limit allows, as a share of the time that it took: 1 is ideal."""
         longest = max((shop.ideal() for shop in self.shops.values()), default=0)
         took = max((shop.took(self.began) for shop in self.shops.values()), default=0)
         return longest / took if took else 1.0
