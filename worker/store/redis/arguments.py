@@ -2,8 +2,7 @@
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from worker.store.protocol import AdmitRequest
 from worker.store.redis.keys import customer_key, member, prefix, record_key, shop_key, token
@@ -13,8 +12,7 @@ _INTEGERS = struct.Struct(">15q")
 """One argument in place of 15: each costs the client, the server and the script a conversion."""
 
 
-@dataclass(frozen=True, slots=True)
-class AdmitCall:
+class AdmitCall(NamedTuple):
     """One run of the script, for some jobs of one shop. ``batch`` is what a process that is turned away should come
     back for: what its turn can find, and one more, whose refusal gives it the next turn in the same round trip.
     """

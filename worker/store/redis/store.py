@@ -121,7 +121,7 @@ class RedisStore(RedisControls):
                 replies = answer
             else:
                 try:
-                    with readable():
+                    with readable:
                         replies = read_replies(answer, asked_at, self._clock.now(), call.batch)
                 except StoreError as error:
                     # The caller holds room for these jobs until it has a reply, so an unreadable one is a reply too.
@@ -184,7 +184,7 @@ class RedisStore(RedisControls):
         limits = request.limits
         arguments = [limits.reads.interval, limits.reads.burst, limits.reads_per_day, limits.resets_at]
         answer = self._server.call("take_read", [reader_key(request.shop, request.customer)], arguments)
-        with readable():
+        with readable:
             now, until = answer
             return until + self._clock.now() - now if until else None
 
