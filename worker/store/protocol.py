@@ -2,20 +2,20 @@
 
 A message is only a ticket. The ledger in the store decides what becomes of its job::
 
-    none ────admit────► started ────answer────► answered ────settle────► done
-     ▲                  │ ▲ ▲ │ ▲                │    │
-     └─────release──────┤ │ │ └─┘ admit, once    │    │ settle, where the result is
-                        │ │ │     the lease is   │    │ expired or cancelled
-         retry, release │ │ │     over: takeover │    ▼
-                        ▼ │ │                    │  uncalled
-                    waiting │                    │    │
-            admit when due  └────────────────────┴────┘
-                             admit of a copy that is to be called,
-                             where no call was made
+    none ───────admit───────► started ───────answer──────► answered ───────settle──────► done
+     ▲                        │ ▲ ▲ ▲                       │   │
+     └────────release─────────┤ │ │ └────────admit*─────────┘   │ settle*
+                              │ │ │                             ▼
+               retry, release │ │ └─────────admit*────────── uncalled
+                              ▼ │ admit when due
+                            waiting
 
-``release`` undoes a grant: the first attempt leaves nothing, a later one leaves ``waiting``. A *takeover* grants a job
-whose lease is over: its worker may have called and is not heard of any more. The package's docstring has the rules for
-epochs, copies and clocks.
+    *  where the job ended as expired or cancelled, without a call; the copy that is admitted then is to be called
+    started ───admit once the lease is over: a takeover───► started
+
+``release`` undoes a grant: the first attempt leaves nothing, a later one leaves ``waiting``. A takeover replaces a
+grant whose worker may have called and is not heard of any more. The package's docstring has the rules for epochs,
+copies and clocks.
 """
 
 from collections.abc import Callable, Mapping, Sequence
