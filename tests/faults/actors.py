@@ -41,7 +41,7 @@ ARMED = Path(os.environ["FAULTS_ARMED"])
 DEATHS = ARMED / "deaths"
 
 HELD_BACK_SECONDS = 0.5
-"""How long a result that is never sent lets its process go on: whoever acknowledged its job too early has done so."""
+"""How long a process goes on with a result that it never sends: long enough to acknowledge the job too early."""
 
 
 class Calls:

@@ -1,4 +1,7 @@
-"""Dramatiq's RabbitMQ broker with our consumer on the queue of referrals."""
+"""Dramatiq's RabbitMQ broker with our consumer on the queue of referrals.
+
+``consume`` runs on the consumer's thread, ``enqueue`` on any.
+"""
 
 from functools import partial
 from typing import Any
@@ -20,8 +23,8 @@ from worker.scheduling.loop import GatedConsumer
 class ReferralBroker(RabbitmqBroker):
     """Consumes the queue ``referrals`` through the gate; actors on other queues are served as by the stock broker.
 
-    Dramatiq's retrying, age- and time-limiting middleware is left out: each would acknowledge, repeat or cut a job
-    behind the ledger's back.
+    Dramatiq's middleware for retries, age limits and time limits is left out: each would acknowledge, repeat or cut
+    off a job without the ledger knowing.
     """
 
     def __init__(

@@ -174,7 +174,7 @@ class ShopChannel:
             raise self._lost(error) from error
 
     def waiting(self, shop: str) -> int:
-        """How many messages the shop's queue holds that nobody has in hand, as far as RabbitMQ tells at the moment."""
+        """How many messages the shop's queue holds that no consumer holds, by RabbitMQ's count, which lags."""
         if self._connection is None:
             return 0
         try:

@@ -101,7 +101,7 @@ class Admission(Generic[D]):
             if delivery.request.uncalled == "cancelled" and not self._controls.is_surely_cancelled(delivery, now):
                 self._doubted.append(delivery)
             else:
-                # Uncalled ones apart, since a shop that is told to wait has no more to say about those.
+                # Uncalled ones in a question of their own: they take no tokens, and a closed shop must not stop them.
                 asking.setdefault((delivery.shop, delivery.uncalled), []).append(delivery)
             delivery = self._gate.next(now)
         self._submitting = True

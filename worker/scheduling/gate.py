@@ -108,16 +108,16 @@ class Gate(Generic[T]):
         return None
 
     def granted(self, ticket: T) -> None:
-        """The call may start; the next time, one more job of the shop may ask along with the others."""
+        """The call may start. From now on one more job of the shop may ask at the same time."""
         state = self.shop(ticket.shop)
         state.asking.discard(id(ticket))
         state.window = min(state.window + 1, MOST_ASKING)
         self._enlist(state)
 
     def isolate(self, ticket: T) -> None:
-        """The job did not run, and is not to run beside others: it is next once nothing is in flight, then on its own.
+        """The job is a suspect: it did not run, and is next once nothing is in flight, then alone.
 
-        Should its shop be closed by then, it waits in its shop's queue like any other.
+        If its shop is closed by then, it waits in its shop's queue like any other job.
         """
         self.shop(ticket.shop).served -= 1 / self.shop(ticket.shop).weight
         self.finished(ticket)
@@ -152,9 +152,9 @@ class Gate(Generic[T]):
         return self._set_aside.add(ticket, now, until)
 
     def close(self, shop: str, until: int, reason: Reason, *, then_ask: int = 1) -> None:
-        """No job of the shop may ask before ``until`` (see :data:`FOREVER`); several reasons add up.
+        """No job of the shop may ask before ``until`` (see :data:`FOREVER`). The shop opens once no reason is left.
 
-        ``then_ask`` is how many may ask at once when it opens.
+        ``then_ask`` is how many jobs may ask at once when it opens.
         """
         state = self.shop(shop)
         state.window = min(then_ask, MOST_ASKING)

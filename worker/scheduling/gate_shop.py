@@ -25,8 +25,8 @@ HOLDS_ALL: Reason = "backing_off"
 """The reason of a shop that holds back uncalled jobs too: its results have nowhere to go."""
 
 MOST_ASKING = 64
-"""Jobs of one shop that may ask at once, after as many were granted in a row. A shop that was just told to wait begins
-with one: whatever else it asked would be told the same."""
+"""Jobs of one shop that may ask at once, after as many were granted in a row. A shop that the store has just closed
+begins with one: all others would get the same answer."""
 
 
 class Ticket(Protocol):

@@ -20,8 +20,8 @@ from worker.shops.registry import ShopRegistry
 from worker.telemetry.metrics.process import Metrics, ShopView
 
 FULL = 0.75
-"""The share of the prefetch in hand from which more is taken to lie in the queue behind: confirms that are on their way
-hold the rest."""
+"""A process that holds this share of its prefetch is assumed to have more in the queue behind: the rest of the prefetch
+is taken up by jobs whose confirms are on their way."""
 
 WORKER_REASONS: tuple[Reason, ...] = ("store_down", "broker_blocked")
 
@@ -69,11 +69,11 @@ class Gauges:
             self._metrics.held_back.observe((now - arrived_at) / SECOND)
 
     def came_back(self, job: object) -> None:
-        """The thread is done with it, or never began."""
+        """The thread is done with the job, or has never started it."""
         self._out.pop(id(job), None)
 
     def called(self, shop: str, calls_today: int | None, now: int) -> None:
-        """The store granted a call, the ``calls_today``-th of the shop's day."""
+        """The store granted a call, the ``calls_today``-th since the reset of the shop's day."""
         if calls_today is not None:
             self._calls[shop] = (calls_today, now)
 

@@ -122,7 +122,7 @@ class GatedConsumer(dramatiq.Consumer, Generic[D]):
         self.breakers.close()
         self._port.close()
 
-    # What follows serves the port and whoever steps the loop without blocking.
+    # What follows is for the port, and for a caller that steps the loop without blocking.
 
     def wake(self) -> None:
         """End a poll of the port that is under way. From any thread."""
@@ -130,7 +130,7 @@ class GatedConsumer(dramatiq.Consumer, Generic[D]):
 
     @property
     def has_news(self) -> bool:
-        """Whether a worker thread, the store or the token probe has reported something that is still to be taken up."""
+        """Whether a worker thread, the store or the token probe has reported something that is not seen yet."""
         return bool(
             self._reported or self._admission.has_replies or self.controls.has_news or self.breakers.has_finding
         )

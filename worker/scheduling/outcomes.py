@@ -80,7 +80,7 @@ class Outcomes(Generic[D]):
                 # Recorded in the ledger already: if this process dies now, the next copy publishes the same result.
                 self._port.publish_result(delivery, disposition)
             case Later():
-                # Recorded too: a copy that comes before its time is told to wait.
+                # Recorded too: the store makes a copy that comes too early wait.
                 assert delivery.grant is not None
                 self._observer.repeated(delivery, delivery.grant, disposition)
                 self._port.publish_delayed(delivery, disposition.not_before)

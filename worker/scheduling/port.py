@@ -97,7 +97,7 @@ class Intake(Protocol[D]):
 
     @property
     def has_news(self) -> bool:
-        """Whether another thread has reported something that is still to be taken up."""
+        """Whether another thread has reported something that is not seen yet."""
 
     def request_for(self, job: Job, shop: ShopConfig, *, place_in_line: int | None = None) -> AdmitRequest:
         """What the store is to be asked for the job; ``place_in_line`` is what a worker noted on its message."""

@@ -55,7 +55,7 @@ class ShopRates:
         self.apply_limits(now)
 
     def start_anew(self, now: int) -> None:
-        """The shops file has changed."""
+        """The shops file has changed: compare all limits with it again."""
         self._limited = {}
         self.apply_limits(now)
 

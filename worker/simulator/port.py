@@ -63,7 +63,7 @@ class SimulatedPort:
         """Nothing here waits; time is the simulation's."""
 
     def wake(self) -> None:
-        """The simulation steps each process that it has told something."""
+        """Nothing sleeps: the simulation steps each process when it is due."""
 
     def housekeep(self, now: int) -> None:
         """Shops stay as they are."""

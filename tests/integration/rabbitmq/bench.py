@@ -223,7 +223,7 @@ class Bench:
         self._worker.start()
 
     def stop(self) -> None:
-        """Drain: calls under way finish, the rest goes back."""
+        """Drain: calls under way finish, all other jobs are requeued."""
         self.context.stopping.set()
         self._worker.stop()
 

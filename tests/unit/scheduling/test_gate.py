@@ -537,7 +537,7 @@ def test_an_isolated_job_of_a_closed_shop() -> None:
 
 
 def test_isolated_jobs_are_withdrawn_too() -> None:
-    """What goes back to its queue includes jobs that wait to run alone."""
+    """Removing a shop's jobs includes those that wait to run alone."""
     gate = gate_of(Ticket("acme", number=0))
     suspect = gate.next(0)
     assert suspect is not None
@@ -568,7 +568,7 @@ def test_how_many_may_ask_at_once() -> None:
 
 
 def test_asking_after_a_refusal() -> None:
-    """A shop that was told to wait begins with one job; each grant lets one more ask, other ends of an ask don't."""
+    """A shop that was closed begins with one job; each grant lets one more ask, and no other reply does."""
     gate = wide_gate(2000)
     gate.close("a", 10, "rate")
     for expected in range(1, MOST_ASKING + 1):

@@ -75,7 +75,7 @@ def test_runnable(bench: Bench) -> None:
 
 @pytest.mark.parametrize(("reason", "shown"), [("rate", 25), ("throttled", 0), ("halted", 0), ("paused", 0)])
 def test_a_closed_shop_asks_for_nothing(bench: Bench, reason: str, shown: int) -> None:
-    """Whatever closes a shop, but its pace, takes its jobs out of the demand and is told."""
+    """Every reason but the pace takes a closed shop's jobs out of the demand and is shown."""
     bench.offer(16)
     bench.gate.close("acme", FOREVER, reason)  # type: ignore[arg-type] # a parameter's type is not that narrow
     assert bench.shown("runnable_jobs_per_second", shop="acme") == shown
@@ -83,7 +83,7 @@ def test_a_closed_shop_asks_for_nothing(bench: Bench, reason: str, shown: int) -
 
 
 def test_hands(bench: Bench) -> None:
-    """Jobs at hand are told apart by what they wait for."""
+    """Jobs at hand are counted by what they wait for."""
     bench.offer(3)
     ticket = bench.gate.next(NOON)
     assert ticket is not None
@@ -113,7 +113,7 @@ def test_quota(bench: Bench) -> None:
 
 
 def test_stuck_threads(bench: Bench) -> None:
-    """A job that a thread keeps for longer than any call can last is told, until it comes back."""
+    """A thread that keeps a job for longer than any call can last is shown as stuck until the job comes back."""
     ticket = Ticket()
     bench.gauges.handed_out(ticket, 0, NOON)
     assert bench.shown("stuck_threads", now=NOON + STUCK_AFTER) == 0
@@ -124,7 +124,7 @@ def test_stuck_threads(bench: Bench) -> None:
 
 
 def test_closed_for_all(bench: Bench) -> None:
-    """What closes every shop is told of the worker, not of each shop."""
+    """A reason that closes every shop is shown for the worker, not for each shop."""
     assert bench.shown("worker_closed", reason="store_down") == 0
     bench.gate.close_all("store_down")
     assert bench.shown("worker_closed", reason="store_down") == 1

@@ -355,7 +355,7 @@ def test_the_pace_in_force_is_shown(bench: Bench) -> None:
 
 
 def test_closures_are_noted_in_the_store(bench: Bench) -> None:
-    """What closes a shop is known to whoever asks the store, until the shop answers again."""
+    """A closure is in the store for everybody to see, until the shop answers again."""
     bench.offer(make_job(1), make_job(2))
     delivery = bench.take()
     assert delivery.grant is not None
@@ -627,7 +627,7 @@ def test_breaker(bench: Bench, verdict: Verdict, times: int, cause: str) -> None
 
 @pytest.mark.parametrize("down", [False, True])
 def test_requeue(bench: Bench, down: bool) -> None:
-    """What Dramatiq never started goes back with its grant undone, also when the store is out of reach."""
+    """A job that Dramatiq never started is requeued and its grant released, also when the store is out of reach."""
     bench.offer(make_job(1), make_job(2))
     deliveries = [bench.take(), bench.take()]
     bench.store.down = down
@@ -661,7 +661,7 @@ def test_stopping() -> None:
 
 
 def test_what_was_granted_goes_back_as_soon_as_it_stops() -> None:
-    """A job granted ahead of its time doesn't wait for the calls under way: whoever is killed then leaves none."""
+    """A job granted ahead of its time is requeued at once, not after the calls under way: a kill leaves no lease."""
     bench = Bench(per_second=1000.0, burst=1)
     bench.store = bench.context.store = BreakableStore(bench.clock, horizon=HORIZON)
     bench.offer(make_job(1), make_job(2))
@@ -831,7 +831,7 @@ def test_an_answer_by_the_rate_before_is_of_no_use(bench: Bench) -> None:
 
 
 def test_a_job_whose_shop_has_left_the_file(bench: Bench) -> None:
-    """It goes back, and its queue is to be let go of at once, or it would come again and again for a second."""
+    """It is requeued, and housekeeping follows at once, or it would be delivered again and again for a second."""
     bench.offer(job := make_job(1))
     delivery = bench.take()
     bench.clock.advance(HOUSEKEEPING // 2)
@@ -944,7 +944,7 @@ def refuse(bench: Bench, delivery: Delivery) -> int:
 
 
 def come_back(bench: Bench, delivery: Delivery) -> Delivery:
-    """The job comes back from where it was put aside, with what goes with it, and is handed out."""
+    """The job comes back from its delay queue, with the trouble noted on it, and is handed out."""
     shop = bench.context.shops.get(delivery.shop)
     assert shop is not None
     again = Delivery(delivery.job, bench.consumer.request_for(delivery.job, shop))
@@ -991,7 +991,7 @@ def test_refused_jobs_come_back_apart(bench: Bench) -> None:
 
 
 def test_a_refused_job_is_back_by_its_deadline(bench: Bench) -> None:
-    """A job that expires while it is put aside comes back then, to end."""
+    """A refused job that expires while it is delayed comes back at its deadline, to end."""
     serve(bench, 1)
     deadline = NOON + SECOND
     bench.offer(make_job(2, not_after=to_datetime(deadline)))
