@@ -14,7 +14,7 @@ A message is only a ticket. The ledger in the store decides what becomes of its 
     started ───admit once the lease is over: a takeover───► started
 
 ``release`` undoes a grant: the first attempt leaves nothing, a later one leaves ``waiting``. A takeover replaces a
-grant whose worker may have called and is not heard of any more. The package's docstring has the rules for epochs,
+grant whose worker may have called and did not report in time. The package's docstring has the rules for epochs,
 copies and clocks.
 """
 
@@ -34,7 +34,7 @@ ClosedReason = Literal["rate", "day_quota", "throttled"]
 
 @dataclass(frozen=True, slots=True)
 class AdmitRequest:
-    """One job that asks to be called. ``customer`` is the key by which its limits count, empty for nobody.
+    """One job that asks to be called. ``customer`` is the key by which its limits count, empty if it has none.
 
     ``place_in_line`` is the one that an earlier :class:`Wait` handed out in the customer's line. ``lease`` is the
     longest that the call can last, in microseconds. ``uncalled`` is how the job ends without a call; such a job takes
@@ -57,7 +57,7 @@ class AdmitRequest:
 class Grant:
     """The call may start, from ``start_at`` and not after ``start_by``. Its tokens are taken and its lease has begun.
 
-    ``attempts`` counts this call too. ``takeovers`` counts the earlier grants whose worker was not heard of again.
+    ``attempts`` counts this call too. ``takeovers`` counts the earlier grants whose worker never reported.
     ``unknowns`` counts the earlier calls that may have been carried out, takeovers included. ``elapsed`` is the value
     that :meth:`AdmissionStore.retry` was given last.
 
@@ -106,7 +106,7 @@ class AlreadyAnswered:
     """There is nothing to do for this copy of the job.
 
     ``result`` is the result's JSON while no worker has settled it, so that this one publishes it again without a call.
-    It is None once the job is done, and where another copy with a later deadline goes on with it.
+    It is None once the job is done, and where another copy, with a later deadline, continues it.
     """
 
     epoch: int
@@ -183,7 +183,7 @@ class AdmissionStore(Protocol):
 
         A job that ended as expired or cancelled becomes ``uncalled``. One that another copy's grant has replaced
         meanwhile is only counted. If the store is away, a warning is logged and the record stays ``answered``: another
-        copy would publish the result again and call nobody.
+        copy would publish the result again without a call.
         """
 
     def block(self, shop: str, customer: str | None, until: int) -> None:
@@ -198,7 +198,7 @@ class AdmissionStore(Protocol):
 
 
 class ShopStateStore(Protocol):
-    """What workers tell each other, and an operator, of a shop."""
+    """What workers record of a shop, for each other and for an operator."""
 
     def note(self, shop: str, closure: Closure | None) -> None:
         """Record that the shop is closed, or open again (None). Does not wait; may be lost, which a warning logs."""
@@ -274,7 +274,7 @@ class ControlsStore(ControlsReader, Protocol):
 
 
 class StoreLifecycle(Protocol):
-    """Starting and ending, for whoever builds the store."""
+    """Starting and ending, for the code that builds the store."""
 
     def check(self) -> None:
         """Check, before anything starts, that the store can be relied on. Blocks.

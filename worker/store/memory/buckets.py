@@ -206,11 +206,11 @@ def customer_refusal(
         # A place after the reset, not the reset itself: there all would come at one instant, again and again.
         return place if place is not None and place >= reset else next_place(customer, reset, interval)
     if place is None and customer.last_given > now:
-        # Others were told to come back in turn. A newcomer that took their token would send them to the end.
+        # Others have places in line. A newcomer that took their token would send them to the end.
         return next_place(customer, due, interval)
     if due > now + horizon:
-        # Jobs that come back late, from behind others in their queue, all missed their places. Told one instant they
-        # would come back together again and again, 28 times each of 300. They line up anew.
+        # Jobs that come back late, from behind others in their queue, all missed their places. At one instant they
+        # would come back together again and again, 28 times each of 300. They get new places.
         on_time = place is not None and now <= place + interval
         return due if on_time else next_place(customer, due, interval)
     return None

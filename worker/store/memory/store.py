@@ -24,7 +24,7 @@ class MemoryStore(MemoryControls):
 
     A finished job costs about 100 bytes until ``retention`` (microseconds) has passed; with 0 it is forgotten at
     once, which suits a caller that offers each job once only. ``horizon`` is how far ahead calls are granted; with 0
-    nobody takes turns either, which suits one process: several come up in simulations only. ``ledger`` is one that has
+    no turns are given either, which suits one process; only simulations have several. ``ledger`` is one that has
     records already, in place of an empty one.
 
     Nothing here waits for more than the lock, which is held for some microseconds. Replies come at once, on the

@@ -60,7 +60,7 @@ def admit_call(
             limits.adapts,
         ),
     ]
-    # The customer's key is sent for nobody's jobs too, so that each job has two keys; the script leaves it alone.
+    # A job without a customer sends a customer's key too, so that each job has two keys; the script leaves it alone.
     for request, epoch in zip(requests, epochs, strict=True):
         keys += [customer_key(shop, request.customer), record_key(shop, request.job_id)]
         arguments += [member(request.job_id), token(epoch), _place(request, now), _deadline(request)]

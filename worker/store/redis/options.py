@@ -45,7 +45,7 @@ def _refuse_what_is_dropped(url: str) -> None:
         raise ConfigurationError("REFERRALS_REDIS_URL: what follows a # is dropped; write %23 for it")
     if parts.scheme == "unix" and parts.hostname:
         raise ConfigurationError(
-            "REFERRALS_REDIS_URL: a socket's path begins with a /, so that there are three: unix:///"
+            "REFERRALS_REDIS_URL: a socket's path begins with a /, so write three of them: unix:///"
         )
     if parts.scheme != "unix" and "db" in options and parts.path.strip("/"):
         raise ConfigurationError("REFERRALS_REDIS_URL: names a database twice, in its path and as db; keep one of them")

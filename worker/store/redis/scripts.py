@@ -23,7 +23,7 @@ _PARTS = {
 
 
 def sources(server_clock: str = "") -> dict[str, str]:
-    """The source of each script by its name. ``server_clock`` is Lua that defines ``now_us()`` anew: for tests that
+    """The source of each script by its name. ``server_clock`` is Lua that redefines ``now_us()``, for tests that
     move the server's time. It comes after the part that defines it, and before all that use it.
     """
     # Read when a store is built, not at import: a worker without a server needs none of them.

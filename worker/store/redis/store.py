@@ -193,7 +193,7 @@ class RedisStore(RedisControls):
 
         def done(answer: Any) -> None:
             if isinstance(answer, StoreError):
-                # The record stays answered: another copy would publish the result again and call nobody.
+                # The record stays answered: another copy would publish the result again without a call.
                 log.warning("settle_failed", job_id=request.job_id, problem=str(answer))
 
         keys, arguments = self._job(request, epoch)

@@ -6,7 +6,7 @@
 -- Returns the time, then for each job: {1 grant, epoch, start_at, start_by, attempts, takeovers, unknowns, elapsed, 1
 --   if this is a takeover, the shop's calls of the day or nothing}, {2 closed, until, reason: 1 rate 2 day 3 throttled,
 --   interval}, {3 wait, scope: 1 customer 2 job, until}, {4 already answered, epoch, result}.
--- Asked again with the same epoch, after a lost reply, it takes its first grant back and decides anew.
+-- Asked again with the same epoch, after a lost reply, it undoes its first grant and decides again.
 
 local prefix = ARGV[1]
 local period_us, horizon, lifetime, lease_us, keep, turn, s_interval, s_burst, s_day, c_interval, c_burst, c_day,
@@ -37,7 +37,7 @@ local function shop_refusal()
   return nil
 end
 
--- Sends a process away that has come before its turn; nil if it may go on.
+-- Sends a process away that has come before its turn; nil if it has not.
 local function turn_away(due)
   -- A token that is there now was left by those whose turn it was: any process may take it. One that is on its way
   -- belongs to the processes that were given a turn.
@@ -67,12 +67,12 @@ local function customer_refusal(c, due, place)
     return place and place >= next_day and place or next_place(c, next_day)
   end
   if not place and c.last_given > now then
-    -- Others were told to come back in turn. A newcomer that took their token would send them to the end.
+    -- Others have places in line. A newcomer that took their token would send them to the end.
     return next_place(c, due)
   end
   if due > now + horizon then
-    -- Jobs that come back late, from behind others in their queue, all missed their places. Told one instant they would
-    -- come back together again and again, 28 times each of 300. They line up anew.
+    -- Jobs that come back late, from behind others in their queue, all missed their places. At one instant they would
+    -- come back together again and again, 28 times each of 300. They get new places.
     return place and now <= place + c_interval and due or next_place(c, due)
   end
   return nil

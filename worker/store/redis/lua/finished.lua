@@ -24,7 +24,7 @@ local function level_of(n)
   return level
 end
 
--- A level's sets are told apart by as many hex digits of the job's record key, from the first of its 24 on.
+-- The sets of level n are named by the first n of the 24 hex digits in the job's record key.
 local function set_key(prefix, family, period, level, job_key)
   return prefix .. family.sets .. int(period) .. ':' .. string.sub(job_key, -24, level - 25)
 end

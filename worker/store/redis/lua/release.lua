@@ -1,5 +1,5 @@
 -- KEYS: record, shop, customer. ARGV: epoch, '1' if the call was made, keep (us), shop interval, customer interval,
---       '1' if the job has a customer (these three for an older version's record, which doesn't tell), '1' if none of
+--       '1' if the job has a customer (these three for an older version's record, which lacks them), '1' if none of
 --       the earlier calls was carried out.
 -- Does nothing where another epoch holds the job, so a second release refunds nothing.
 local now = now_us()
