@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterator
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -12,7 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from worker.errors import ConfigurationError
 from worker.model.job import SLUG
-from worker.network import plaintext
+from worker.network import checks, plaintext
 from worker.text.editors import without_line_end
 from worker.text.masking import hide, mask
 
@@ -21,7 +20,6 @@ PREFIX = "REFERRALS_"
 _SERVICE_LINK = re.compile(r"(?:tcp|udp|sctp)://[0-9a-fA-F.:\[\]]+:\d+")
 """What Kubernetes puts into ``<SERVICE>_PORT``. A Service `referrals-metrics` would set our metrics port."""
 
-_HOST = re.compile(r"[a-z0-9_:](?:[a-z0-9_.:%-]{0,253}[a-z0-9_])?")
 
 SERVER_DELAY_SECONDS = 5.0
 """How long Refer2 holds back a call over a limit before it answers (public API pages, read 2026-11)."""
@@ -77,35 +75,6 @@ def _proxy(value: SecretStr) -> SecretStr:
     return value
 
 
-def _http(value: str) -> str:
-    """Check the URL of one of RabbitMQ's HTTP endpoints."""
-    try:
-        parts = urlsplit(value)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        # The parser's own error would quote the host.
-        usable = False
-    # This URL is shown in errors and in `status`, so it must not hold a password or a key.
-    if not usable or re.search(r"[@?#\s]", value):
-        raise ValueError("is not a URL like http://host:15692, without user, password and query")
-    return value
-
-
-def _address(value: str) -> str:
-    try:
-        return str(ip_address(value))
-    except ValueError:
-        raise ValueError("is not an IP address such as 127.0.0.1, or :: for all of this machine's") from None
-
-
-def _hosts(value: str) -> str:
-    """The hosts in lower case, without blanks and brackets, separated by commas."""
-    hosts = [host.strip().strip("[]").lower() for host in value.split(",")]
-    if not all(_HOST.fullmatch(host) for host in hosts if host):
-        raise ValueError("is not a list of hosts separated by commas, such as rabbit.example.com,10.0.0.7")
-    return ",".join(host for host in hosts if host)
-
-
 def _existing(path: Path) -> Path:
     # Checked at the start: requests would report a missing file only at the first call, as a failure of Refer2.
     try:
@@ -152,7 +121,7 @@ class Settings(BaseSettings):
     )
     shops: Path = Field(default=Path("shops.toml"), description="The shops file (TOML); read again when it changes.")
     # Metrics name shops and are served without a password, so by default only to this machine.
-    metrics_host: Annotated[str, AfterValidator(_address)] = Field(
+    metrics_host: Annotated[str, AfterValidator(checks.ip_text)] = Field(
         default="127.0.0.1",
         description="Address on which the metrics are served; `::` is every address, of IPv4 too, as set in the image.",
     )
@@ -164,11 +133,11 @@ class Settings(BaseSettings):
         le=100_000,
         description="Shops with a `shop` label of their own in `/metrics`, the fastest first; the others are `_other`.",
     )
-    rabbitmq_metrics_url: Annotated[str, AfterValidator(_http)] | None = Field(
+    rabbitmq_metrics_url: Annotated[str, AfterValidator(checks.http_endpoint)] | None = Field(
         default=None,
         description="RabbitMQ's Prometheus endpoint, for `referrals status`; unset: port 15692 of the broker's host.",
     )
-    rabbitmq_management_url: Annotated[str, AfterValidator(_http)] | None = Field(
+    rabbitmq_management_url: Annotated[str, AfterValidator(checks.http_endpoint)] | None = Field(
         default=None,
         description="RabbitMQ's management API, which is asked for policies that lose messages, as AMQP's user, who "
         "needs the tag `management`; unset: port 15672 of a broker on this machine, and none for other brokers.",
@@ -183,7 +152,7 @@ class Settings(BaseSettings):
         default=None,
         description="PEM file of the authorities that may sign Refer2's certificate; unset: the public ones.",
     )
-    allow_plaintext: Annotated[str, AfterValidator(_hosts)] = Field(
+    allow_plaintext: Annotated[str, AfterValidator(checks.host_list)] = Field(
         default="",
         description="Hosts, separated by commas, that may be reached by plain `amqp`, `redis` or `http` although they "
         "are outside this machine and its cluster; each is logged as `plaintext_allowed`.",

@@ -8,7 +8,8 @@ from tests.fuzz.promises import told
 from tests.fuzz.target import Target, folder
 from tests.unit.making import LEASE, NOON, PLENTY
 from worker.campaigns.dedup import JobIndex, ResultIndex
-from worker.campaigns.results_file import COLUMNS, Format, ResultsFile
+from worker.campaigns.results_file import Format, ResultsFile
+from worker.campaigns.results_rows import COLUMNS
 from worker.clock import ManualClock
 from worker.embedded.journal import Journal
 from worker.embedded.restore import restore

@@ -11,7 +11,8 @@ from tests.fuzz.headers import content_header
 from tests.fuzz.promises import shown, told
 from tests.fuzz.target import Target, folder, parts
 from worker.campaigns.dedup import ResultIndex
-from worker.campaigns.results_file import COLUMNS, Format, ResultsFile
+from worker.campaigns.results_file import Format, ResultsFile
+from worker.campaigns.results_rows import COLUMNS
 from worker.cli.collect import Output
 from worker.cli.dead.republish import message_of
 from worker.cli.dead.view import cell_of, row_of, whole_of

@@ -1,76 +1,21 @@
 """Results files: one row per job, in CSV or as lines of JSON."""
 
-import csv
 import io
 import json
 import os
-import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
-from worker.campaigns.csv_escaping import RESULTS, escape_cell, escape_json_cell
+from worker.campaigns.results_reader import whole_rows
+from worker.campaigns.results_rows import header, json_line, row
 from worker.errors import InputError, UsageError
 from worker.private_files import is_own_file, lock, open_problem, opened_folder, private_opener
-from worker.text.bounds import RESULT_LINE, loads
-from worker.text.visible import to_json
 
 Format = Literal["csv", "jsonl"]
-
-COLUMNS: tuple[str, ...] = (
-    *RESULTS,
-    "customer_shopid",
-    "customer_bhid",
-    "channel",
-    "destination",
-    "outcome",
-    "code",
-    "link",
-    "message",
-    "share_action",
-    "referral",
-    "sender",
-    "status",
-    "attempts",
-    "called_at",
-    "finished_at",
-    "latency_seconds",
-    "published_at",
-    "campaign",
-    "run",
-    "job_id",
-)
-"""Columns of a results file, those that a mailing needs first. ``link`` is taken from the referral; ``referral`` and
-``share_action`` are the vendor's objects as JSON."""
-
-_OUTCOME = COLUMNS.index("outcome")
-_HEADER = ("", "")
-"""Stands for the header line among the rows of a CSV."""
-
-_OTHER, _TORN = ("no", "result"), ("ends", "here")
-"""Stand for a row that is not ours, and for a row that is cut off by the end of the file."""
-
-_JOB_ID = re.compile(r"[0-9a-f]{32}")
-
-
-def header() -> str:
-    """The CSV's first line."""
-    return _line(COLUMNS)
-
-
-def row(result: Mapping[str, Any]) -> str:
-    """One result, given as its parsed JSON, as a line of CSV."""
-    customer, referral = (_object(result.get(name)) for name in ("customer", "referral"))
-    derived = {
-        "customer_email": customer.get("email"),
-        "customer_shopid": customer.get("shopid"),
-        "customer_bhid": customer.get("bhid"),
-        "link": referral.get("link"),
-    }
-    return _line(_cell(derived[name] if name in derived else result.get(name)) for name in COLUMNS)
 
 
 class ResultsFile:
@@ -85,7 +30,7 @@ class ResultsFile:
 
     def __init__(self, path: Path, form: Format = "csv") -> None:
         self.path = path
-        self._row = row if form == "csv" else _json_line
+        self._row = row if form == "csv" else json_line
         self._header = header() if form == "csv" else ""
         self._file: io.TextIOWrapper | None = None
         self._lock = threading.Lock()
@@ -193,118 +138,17 @@ class ResultsFile:
         if not lock(file, self.path):
             raise UsageError(f"{self.path}: another command writes to it; choose another --out")
         end = 0
-        for offset, held in self._known():
+        for offset, found in whole_rows(self.path, csv_header=bool(self._header)):
             end = offset
-            if held is not _HEADER:
-                yield held
+            if found is not None:
+                yield found
         os.ftruncate(file.fileno(), end)
         if end == 0:
             file.write(self._header)
             file.flush()
-
-    def _known(self) -> Iterator[tuple[int, tuple[str, str]]]:
-        """Each whole row, as the offset of its end and its job id and outcome.
-
-        A row that isn't whole must be at the end of the file, where a crash leaves one. A whole row that is no result
-        was written by somebody else.
-
-        Raises:
-          UsageError: a row is no result, or the file is in the other format.
-        """
-        with open(self.path, "rb", opener=private_opener) as raw:
-            lines = _CountedLines(raw)
-            rows = self._csv_rows(lines) if self._header else map(_json_row, lines)
-            for number, held in enumerate(rows, start=1):
-                torn = held is _TORN or not lines.last.endswith("\n")
-                if torn and (self._header or number > 1 or lines.last.startswith("{")) and not raw.read(1):
-                    return
-                if number == 1 and not self._header and lines.last.startswith(header()[:-1]):
-                    raise UsageError(
-                        f"{self.path}: holds results as CSV; leave out --format jsonl, or choose another --out"
-                    )
-                if torn or (held is not _HEADER and not _JOB_ID.fullmatch(held[0])):
-                    raise UsageError(f"{self.path}: row {number} is not a result; fix it or choose another --out")
-                yield lines.offset, held
-
-    def _csv_rows(self, lines: "_CountedLines") -> Iterator[tuple[str, str]]:
-        """The header, then the job id and outcome of each row, or what stands for them."""
-        rest = iter(lines)
-        first = next(rest, "")
-        if not self._header.startswith(first) and first.rstrip("\r\n") != self._header.rstrip("\n"):
-            if _json_row(first) is not _OTHER:
-                raise UsageError(
-                    f"{self.path}: holds results as lines of JSON; add --format jsonl, or choose another --out"
-                )
-            raise UsageError(f"{self.path}: has other columns than results of this version; choose another --out")
-        yield _HEADER
-        # The standard library refuses cells over 128 KiB by default, and a referral's JSON may be longer.
-        csv.field_size_limit(max(csv.field_size_limit(), RESULT_LINE.size))
-        reader = csv.reader(rest, strict=True)
-        while True:
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except csv.Error:
-                # Our rows have no such quotes. Quotes that are still open at the end of the file mean a torn row.
-                yield _TORN if lines.ended else _OTHER
-                return
-            yield (cells[-1], cells[_OUTCOME]) if len(cells) == len(COLUMNS) else _OTHER
-
-
-def _json_row(line: str) -> tuple[str, str]:
-    """The job id and outcome in a line of JSON."""
-    try:
-        result = loads(line, RESULT_LINE)
-        return str(result["job_id"]), str(result["outcome"])
-    except (ValueError, TypeError, KeyError):
-        return _OTHER
-
-
-class _CountedLines:
-    """The lines of a binary file as text.
-
-    ``offset`` is how many bytes they had, which is where a torn row is cut off; ``ended``: the file has no more.
-    """
-
-    def __init__(self, raw: BinaryIO) -> None:
-        self._raw = raw
-        self.ended = False
-        self.offset = 0
-        self.last = ""
-
-    def __iter__(self) -> Iterator[str]:
-        for line in iter(lambda: self._raw.readline(RESULT_LINE.size), b""):
-            self.offset += len(line)
-            self.last = line.decode("utf-8", errors="replace")
-            yield self.last
-        self.ended = True
 
 
 def _text(path: Path, mode: Literal["w", "a"], folder: int | None = None) -> io.TextIOWrapper:
     # The vendor's texts can hold lone surrogates, which UTF-8 can't encode; they are written as escapes.
     opener = partial(private_opener, folder=folder)
     return open(path, mode, encoding="utf-8", errors="backslashreplace", newline="", opener=opener)
-
-
-def _object(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _json_line(result: Mapping[str, Any]) -> str:
-    return to_json(result, separators=(",", ":")) + "\n"
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    return escape_cell(value) if isinstance(value, str) else escape_json_cell(json.dumps(value, separators=(",", ":")))
-
-
-def _line(cells: Iterable[str]) -> str:
-    """The cells as a line of CSV."""
-    buffer = io.StringIO()
-    # The writer quotes a cell that holds a character of its line terminator. With CR LF it also quotes a cell with a
-    # bare CR; the line then ends in LF alone.
-    csv.writer(buffer, lineterminator="\r\n").writerow(cells)
-    return buffer.getvalue()[:-2] + "\n"
