@@ -24,7 +24,7 @@ class Series:
         made = Catalogue(registry)
         self.responses = made.counter(
             "refer2_responses_total",
-            "Calls to Refer2 by what they came to: ok, the error code, or ours where no answer was readable.",
+            "Calls to Refer2 by outcome: ok, the error code, or a code of ours where no answer was readable.",
             "shop",
             "code",
         )
@@ -39,7 +39,7 @@ class Series:
         )
         self.credential_expiry = made.gauge(
             "refer2_credential_expiry_timestamp_seconds",
-            "Unix time when a shop's ready-made token ends, as it says itself; shops that sign their own have none.",
+            "Unix time when a shop's ready-made token expires, by its own claim; shops that sign have none.",
             "shop",
             merge="min",
         )
@@ -75,22 +75,24 @@ class Series:
         )
         self.quota_left = made.gauge(
             "referral_quota_left_calls",
-            "Calls left to the shop until its day's reset, as of this pod's last; the least of all pods is right.",
+            "Calls left to the shop until its day's reset, as of this pod's last call; take the minimum over pods.",
             "shop",
             merge="min",
         )
         self.runnable = made.gauge(
             "referral_runnable_jobs_per_second",
-            "What limits would let run of the shop's jobs that wait here; pods share shops: take the max by shop.",
+            "Jobs a second of the shop that wait here and that its limits would allow; pods share shops: take the max.",
             "shop",
             merge="max",
         )
         self.capacity = made.gauge(
-            "referral_capacity_jobs_per_second", "Threads by the mean length of recent calls.", merge="sum"
+            "referral_capacity_jobs_per_second",
+            "Jobs a second that the threads can do: their number divided by the mean length of recent calls.",
+            merge="sum",
         )
         self.shop_closed = made.gauge(
             "referral_shop_closed",
-            "1 while no job of the shop may start, by reason; its pace alone is none.",
+            "1 while no job of the shop may start, by reason; its rate limit alone is no reason.",
             "shop",
             "reason",
             merge="max",
@@ -100,13 +102,13 @@ class Series:
         )
         self.ready = made.gauge(
             "referral_ready",
-            "1 while the part is there: rabbitmq, store, shops_file (0: as it is now it can't be used).",
+            "1 while the part works: rabbitmq, store, shops_file (0: the file as it is now can't be used).",
             "part",
             merge="min",
         )
         self.unready = made.gauge(
             "referral_unready",
-            "1 while the part is not there, by the reason in one word that its last answer gave, such as unreachable, "
+            "1 while the part does not work, by the reason of its last failure in one word, such as unreachable, "
             "silent, credentials, read_only, limit.",
             "part",
             "reason",
@@ -125,7 +127,7 @@ class Series:
             "shop",
         )
         self.retries = made.counter(
-            "referral_retries_total", "Calls that are to be repeated, by what the last one came to.", "code"
+            "referral_retries_total", "Calls that will be repeated, by the code of the last one.", "code"
         )
         self.unknowns = made.counter(
             "referral_unknown_calls_total", "Calls that may have been carried out without a readable answer.", "code"
@@ -160,12 +162,12 @@ class Series:
         )
         self.redeliveries = made.counter(
             "referral_redeliveries_total",
-            "Deliveries of messages that had been handed out before, whether granted or not: given back unstarted, by "
-            "closed or crowded shops among others, or whose worker or connection has gone.",
+            "Deliveries of messages that were delivered before, whether granted or not: requeued unstarted, as by "
+            "a closed shop or for want of memory, or their worker or connection has gone.",
         )
         self.reading_deaths = made.counter(
             "referral_reading_deaths_total",
-            "Processes that ended while they were reading a message, as the next one has found.",
+            "Processes that died while they were reading a message, counted by the next process.",
         )
         self.confirm_duration = made.histogram(
             "referral_confirm_duration_seconds",
@@ -176,7 +178,8 @@ class Series:
             "referral_publish_refusals_total", "Messages that RabbitMQ handed back or refused to take."
         )
         self.disconnects = made.counter(
-            "referral_disconnects_total", "Times that the consumer's connection to RabbitMQ was lost or not to be had."
+            "referral_disconnects_total",
+            "Times that the consumer's connection to RabbitMQ was lost or could not be opened.",
         )
         self.store_duration = made.histogram(
             "referral_store_duration_seconds",
