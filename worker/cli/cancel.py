@@ -38,8 +38,8 @@ def cancel(
     campaign; their results show it.
 
     If no job of that name has been counted, the name may be a mistake. It is refused (exit code 2) unless --yes is
-    given, for a campaign that is not published yet or whose producer doesn't count its jobs. So is --undo of a campaign
-    that is not cancelled. This works even while the shops file is broken.
+    given, for a campaign that is not published yet or whose producer doesn't count its jobs. --undo of a campaign that
+    is not cancelled is refused too. This works even while the shops file is broken.
 
     Example: `referrals cancel spring --shop acme`
     """
