@@ -25,7 +25,7 @@ from worker.scheduling.breaker import FAILURES_IN_A_ROW, FIRST_PAUSE, UNLISTED_I
 from worker.scheduling.context import Context
 from worker.scheduling.delivery import Delivery
 from worker.scheduling.gate import EXTRA_GRANTS, FOREVER
-from worker.scheduling.loop import HOUSEKEEPING, GatedConsumer
+from worker.scheduling.loop import DRAIN, HOUSEKEEPING, GatedConsumer
 from worker.scheduling.outcomes import REFUSED_DELAY
 from worker.scheduling.port import Intake
 from worker.scheduling.set_aside import LONGEST_ASIDE, MAX_ASIDE_PER_CUSTOMER
@@ -98,6 +98,7 @@ class BenchPort:
         self.waits: list[int] = []
         self.while_waiting: Callable[[], None] = lambda: None
         self.wakes = 0
+        self.fails = False
         self.unconfirmed = 0
         self.disconnected: str | None = None
         self.intake: Intake[Delivery] | None = None
@@ -142,7 +143,9 @@ class BenchPort:
         self.done.append(("dead_letter", delivery.job, error.reason))
 
     def failed(self, error: Exception) -> None:
-        raise error
+        if not self.fails:
+            raise error
+        self.done.append(("failed", type(error).__name__))
 
     def close(self) -> None:
         self.done.append(("closed",))
@@ -1112,3 +1115,48 @@ def test_a_job_is_back_by_the_corrected_clocks_deadline(bench: Bench) -> None:
     assert next(bench.consumer) is None
     ((_, _, until, _),) = bench.port.events("delayed")
     assert until == NOON + 100 * SECOND + 1
+
+
+def test_it_closes_once_everything_is_confirmed(bench: Bench) -> None:
+    """A consumer that closes polls its port while confirms are on their way, and closes it then."""
+    bench.port.unconfirmed = 1
+
+    def confirmed() -> None:
+        bench.port.unconfirmed = 0 if len(bench.port.waits) == 3 else 1
+
+    bench.port.while_waiting = confirmed
+    bench.consumer.close()
+    assert len(bench.port.waits) == 3
+    assert bench.port.done == [("closed",)]
+
+
+def test_it_does_not_wait_for_confirms_for_ever(bench: Bench) -> None:
+    """After half a minute without the last confirm the port is closed: RabbitMQ has the message still."""
+    bench.port.unconfirmed = 1
+    bench.consumer.close()
+    assert bench.clock.now() == NOON + DRAIN
+    assert bench.port.done == [("closed",)]
+
+
+def test_an_unexpected_error_is_the_ports(bench: Bench) -> None:
+    """Dramatiq sees no error, of which it would log the text and start a second consumer; the port hears of it."""
+    bench.port.fails = True
+
+    def broken() -> None:
+        raise ZeroDivisionError
+
+    bench.port.while_waiting = broken
+    assert next(bench.consumer) is None
+    assert bench.port.done == [("failed", "ZeroDivisionError")]
+
+
+def test_what_follows_a_cancellation_is_for_everybody_to_see(bench: Bench) -> None:
+    """Each change to the cancelled campaigns is counted once, and nothing that was cancelled before the start."""
+    bench.store.cancel("winter", "acme")
+    bench.start()
+    assert next(bench.consumer) is None
+    assert bench.consumer.controls.cancellations == 0
+    bench.store.cancel("spring", "acme")
+    bench.store.pause("acme", "texts")
+    assert next(bench.consumer) is None
+    assert bench.consumer.controls.cancellations == 1
