@@ -24,9 +24,9 @@ log = structlog.get_logger(__name__)
 class DeadLettering:
     """Publishes dead letters, and publishes again those that RabbitMQ has refused."""
 
-    def __init__(self, context: Context, link: ShopChannel, outbox: Outbox) -> None:
+    def __init__(self, context: Context, channel: ShopChannel, outbox: Outbox) -> None:
         self._context = context
-        self._link = link
+        self._channel = channel
         self._outbox = outbox
         self._refused: list[tuple[Received, int]] = []
 
@@ -49,7 +49,7 @@ class DeadLettering:
         """Have RabbitMQ itself move a message that is too large to be held here."""
         # RabbitMQ has all of it and moves it by itself, with a guarantee of its own.
         self._count(message, "oversized", discarded.detail)
-        self._link.reject(message.tag, message.generation)
+        self._channel.reject(message.tag, message.generation)
 
     def refused(self, message: Received, error: BrokerError) -> None:
         """RabbitMQ has refused the dead letter: publish it again in ten seconds."""
@@ -63,11 +63,11 @@ class DeadLettering:
         self._refused = [(message, at) for message, at in self._refused if at > now]
         for message in due:
             # After a reconnect RabbitMQ delivers it anew.
-            if message.generation != self._link.generation:
+            if message.generation != self._channel.generation:
                 continue
             if message.at < now - longest_held:
                 # Before RabbitMQ closes the channel over it. It comes again at once, but no sooner than after this.
-                self._link.requeue(message.tag, message.generation)
+                self._channel.requeue(message.tag, message.generation)
             else:
                 self._publish(message)
 

@@ -39,14 +39,14 @@ class MessageReader:
     def __init__(
         self,
         intake: Intake[RabbitmqDelivery],
-        link: ShopChannel,
+        channel: ShopChannel,
         subscriptions: Subscriptions,
         dead_lettering: DeadLettering,
         decode: Decode,
     ) -> None:
         self._intake = intake
         self._context = intake.context
-        self._link = link
+        self._channel = channel
         self._subscriptions = subscriptions
         self._dead_lettering = dead_lettering
         self._decode = decode
@@ -83,7 +83,7 @@ class MessageReader:
             self._subscriptions.make_room({message.shop for message in self._crowded}, self._context.clock.now())
             while self._crowded:
                 message = self._crowded.pop()
-                self._link.requeue(message.tag, message.generation)
+                self._channel.requeue(message.tag, message.generation)
 
     def close(self) -> None:
         """Leave no mark behind."""
@@ -95,7 +95,7 @@ class MessageReader:
         config = self._context.shops.get(shop)
         if config is None:
             # The shop left the file a moment ago; its queue stays as it is.
-            self._link.requeue(message.tag, message.generation)
+            self._channel.requeue(message.tag, message.generation)
             self._intake.hurry()
             return
         try:

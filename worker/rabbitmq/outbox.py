@@ -36,10 +36,10 @@ class Confirm(NamedTuple):
 class Outbox:
     """Hands messages to the publisher and collects their confirms. Never waits."""
 
-    def __init__(self, context: Context, link: ShopChannel, publisher: Publisher) -> None:
+    def __init__(self, context: Context, channel: ShopChannel, publisher: Publisher) -> None:
         self._metrics = context.metrics
         self._clock = context.clock
-        self._link = link
+        self._channel = channel
         self._publisher = publisher
         self._confirms: deque[Confirm] = deque()
         self._unconfirmed = 0
@@ -107,7 +107,7 @@ class Outbox:
             if error is not None:
                 metrics.publish_refusals.inc()
             self._confirms.append(Confirm(message, delivery, finish, error))
-            self._link.wake()
+            self._channel.wake()
 
         self._unconfirmed += 1
         job_id = delivery.job.job_id if delivery is not None else None

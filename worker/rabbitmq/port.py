@@ -58,7 +58,7 @@ class RabbitmqPort:
         self._context = context
         self._gate = intake.gate
         self._longest_held = longest_held
-        self._link = ShopChannel(
+        self._channel = ShopChannel(
             params,
             prefetch=context.prefetch,
             single=single,
@@ -66,10 +66,10 @@ class RabbitmqPort:
             wanted=frozenset({PLACE_HEADER, TROUBLE_HEADER}),
         )
         self._publisher = publisher(params, listener=self._on_publisher)
-        self._outbox = Outbox(context, self._link, self._publisher)
-        self._dead_lettering = DeadLettering(context, self._link, self._outbox)
-        self._subscriptions = Subscriptions(params, context, self._gate, self._link, requeue_shop=self._requeue_shop)
-        self._reader = MessageReader(intake, self._link, self._subscriptions, self._dead_lettering, decode)
+        self._outbox = Outbox(context, self._channel, self._publisher)
+        self._dead_lettering = DeadLettering(context, self._channel, self._outbox)
+        self._subscriptions = Subscriptions(params, context, self._gate, self._channel, requeue_shop=self._requeue_shop)
+        self._reader = MessageReader(intake, self._channel, self._subscriptions, self._dead_lettering, decode)
         self._connect_at = 0
         self._backoff = Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
         self._problem: str | None = None
@@ -82,7 +82,7 @@ class RabbitmqPort:
 
     @property
     def disconnected(self) -> str | None:
-        if not self._link.up:
+        if not self._channel.up:
             return self._reason
         # Without the publisher's connection no job is called.
         return self._publisher.problem.reason if self._publisher.problem is not None else None
@@ -97,19 +97,19 @@ class RabbitmqPort:
         """
         now = self._context.clock.now()
         try:
-            if not self._link.up and now >= self._connect_at:
+            if not self._channel.up and now >= self._connect_at:
                 self._connect()
-            elif not self._link.up:
+            elif not self._channel.up:
                 until = min(until, self._connect_at)
             self._subscriptions.take_declared()
-            self._link.pump(max(0, until - now) / SECOND, ready=self._has_news)
+            self._channel.pump(max(0, until - now) / SECOND, ready=self._has_news)
             self._reader.make_room()
         except (BrokerError, ConfigurationError) as error:
             self._disconnect(error)
         self._take_news()
 
     def wake(self) -> None:
-        self._link.wake()
+        self._channel.wake()
 
     def housekeep(self, now: int) -> None:
         """Follow shops, producers and the gate; requeue what was held for long; send refused dead letters again."""
@@ -117,7 +117,7 @@ class RabbitmqPort:
             # Jobs of a campaign that was cancelled end also where their shop is closed and not consumed.
             self._cancellations = self._intake.controls.cancellations
             self._subscriptions.peek_everywhere()
-        if self._link.up:
+        if self._channel.up:
             try:
                 self._follow(now)
             except BrokerError as error:
@@ -125,10 +125,10 @@ class RabbitmqPort:
 
     def ack(self, delivery: RabbitmqDelivery) -> None:
         """By tag and generation: after a reconnect RabbitMQ has requeued the message, and the tag is another one's."""
-        self._link.ack(delivery.message.tag, delivery.message.generation)
+        self._channel.ack(delivery.message.tag, delivery.message.generation)
 
     def requeue(self, delivery: RabbitmqDelivery) -> None:
-        self._link.requeue(delivery.message.tag, delivery.message.generation)
+        self._channel.requeue(delivery.message.tag, delivery.message.generation)
 
     def publish_result(self, delivery: RabbitmqDelivery, finish: Finish) -> None:
         self._outbox.publish_result(delivery, finish)
@@ -146,14 +146,14 @@ class RabbitmqPort:
 
     def close(self) -> None:
         """Disconnect; may block for 5 s until the publisher's thread has ended."""
-        # The publisher first: what it has not confirmed by now comes again, from the queue that the link gives up.
+        # The publisher first. What is unconfirmed by now is delivered again once the consuming connection is closed.
         self._publisher.close(timeout=0)
         self._subscriptions.close()
-        self._link.close()
+        self._channel.close()
         self._reader.close()
 
     def _connect(self) -> None:
-        for difference in self._link.open(queues(())):
+        for difference in self._channel.open(queues(())):
             log.warning("queue_differs", difference=difference)
         if self._problem is not None:
             log.info("consumer_connected")
@@ -163,7 +163,7 @@ class RabbitmqPort:
 
     def _disconnect(self, error: BrokerError | ConfigurationError) -> None:
         # Whatever of it still stands would keep what is in hand from being delivered again.
-        self._link.close()
+        self._channel.close()
         if str(error) != self._problem:
             log.warning("consumer_disconnected", problem=str(error))
         self._problem = str(error)
@@ -185,7 +185,7 @@ class RabbitmqPort:
 
     def _declare_again(self) -> None:
         try:
-            for difference in self._link.declare(queues(())):
+            for difference in self._channel.declare(queues(())):
                 log.warning("queue_differs", difference=difference)
         except ConfigurationError as error:
             # What needs it is refused and requeued, shop by shop; the rest goes on.
@@ -199,13 +199,13 @@ class RabbitmqPort:
         self, shop: str, method: pika.spec.Basic.Deliver, body: bytes, properties: pika.BasicProperties
     ) -> None:
         clock = self._context.clock
-        message = Received(shop, method, self._link.generation, body, properties, clock.now(), clock.ahead())
+        message = Received(shop, method, self._channel.generation, body, properties, clock.now(), clock.ahead())
         self._reader.take(message, method)
 
     def _on_publisher(self, ready: bool) -> None:
         # On the publisher's thread.
         self._publishing.append(ready)
-        self._link.wake()
+        self._channel.wake()
 
     def _has_news(self) -> bool:
         return bool(
@@ -227,7 +227,7 @@ class RabbitmqPort:
                 continue
             if delivery is not None and finish is not None:
                 self._intake.settle(delivery, finish)
-            self._link.ack(message.tag, message.generation)
+            self._channel.ack(message.tag, message.generation)
 
     def _take_refusal(self, message: Received, delivery: RabbitmqDelivery | None, error: BrokerError) -> None:
         if isinstance(error, UnroutableError):

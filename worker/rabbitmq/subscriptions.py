@@ -54,13 +54,13 @@ class Subscriptions:
         params: Parameters,
         context: Context,
         gate: Gate[Any],
-        link: ShopChannel,
+        channel: ShopChannel,
         *,
         requeue_shop: Callable[[str], None],
     ) -> None:
         self._context = context
         self._gate = gate
-        self._link = link
+        self._channel = channel
         self._requeue_shop = requeue_shop
         self._declaring: set[str] = set()
         self._declared: set[str] = set()
@@ -98,7 +98,7 @@ class Subscriptions:
         if self._ready:
             while self._ready:
                 self._declared.update(self._ready.popleft())
-            if self._link.up:
+            if self._channel.up:
                 self._subscribe_missing()
 
     def follow(self, now: int) -> None:
@@ -107,14 +107,14 @@ class Subscriptions:
         Raises:
           BrokerError: as :meth:`begin`, or the connection broke.
         """
-        for shop in self._link.take_cancelled():
+        for shop in self._channel.take_cancelled():
             # Its jobs in hand are carried on. If a queue of that name exists again, the next round consumes it.
             problem = f"RabbitMQ gave up on {shop_queue(shop)}: it was deleted, or a delivery lay too long"
             log.warning("consumer_cancelled", shop=shop, problem=problem)
             self._declared.discard(shop)
             self._declaring.discard(shop)
         served = frozenset(self._context.shops.slugs())
-        for shop in self._link.shops:
+        for shop in self._channel.shops:
             if shop not in served or (self._stays_closed(shop, now) and not self._peeks.is_open(shop, now)):
                 self._unsubscribe(shop, now)
                 if shop not in served:
@@ -136,7 +136,7 @@ class Subscriptions:
         Raises:
           BrokerError: the connection broke.
         """
-        held = self._link.held_by_shop()
+        held = self._channel.held_by_shop()
         share = IN_HAND // max(FEWEST_SHARES, len(held.keys() | set(shops)))
         # A shop that gets one message at a time has nothing left to requeue.
         heavy = [shop for shop, weight in held.most_common() if weight > share and shop not in self._narrow]
@@ -147,7 +147,7 @@ class Subscriptions:
         # Its waiting jobs are requeued, and for a while it gets one at a time.
         if shop not in self._narrow:
             log.warning("shop_crowded", shop=shop, problem="its messages take much memory, so it gets one at a time")
-        self._link.unsubscribe(shop)
+        self._channel.unsubscribe(shop)
         self._requeue_shop(shop)
         self._resting[shop], self._narrow[shop] = now + REST, now + NARROW
 
@@ -192,11 +192,11 @@ class Subscriptions:
     def _on_ready(self, shops: list[str]) -> None:
         # On the declarer's thread.
         self._ready.append(shops)
-        self._link.wake()
+        self._channel.wake()
 
     def _subscribe_missing(self) -> None:
         now = self._context.clock.now()
-        before = self._link.shops
+        before = self._channel.shops
         missing = [shop for shop in self._context.shops.slugs() if shop not in before]
         new = [shop for shop in missing if shop not in self._declaring]
         if new:
@@ -213,9 +213,9 @@ class Subscriptions:
             self._subscribe(shop)
         if not self._declared.issuperset(missing):
             return
-        if self._link.shops != before:
+        if self._channel.shops != before:
             took = {} if self._began_at is None else {"seconds": round((now - self._began_at) / SECOND, 1)}
-            log.info("subscribed", shops=len(self._link.shops), **took)
+            log.info("subscribed", shops=len(self._channel.shops), **took)
         # A shop that is consumed later was closed until then, so its time says nothing about RabbitMQ.
         self._began_at = None
 
@@ -224,7 +224,7 @@ class Subscriptions:
         for shop in [shop for shop, until in self._narrow.items() if until <= now]:
             del self._narrow[shop]
             # Consumed again with the full prefetch; its deliveries in hand stay.
-            self._link.unsubscribe(shop)
+            self._channel.unsubscribe(shop)
 
     def _is_usable(self, shop: str) -> bool:
         # Whether a queue that could not be consumed can be now, if it is time to check.
@@ -233,7 +233,7 @@ class Subscriptions:
             return True
         if before.again_at > time.monotonic():
             return False
-        problem = self._link.problem_with(shop)
+        problem = self._channel.problem_with(shop)
         if problem is None:
             log.info("shop_queue_usable", shop=shop)
             del self._unusable[shop]
@@ -243,7 +243,7 @@ class Subscriptions:
 
     def _subscribe(self, shop: str) -> None:
         try:
-            self._link.subscribe(shop, prefetch=1 if shop in self._narrow else None)
+            self._channel.subscribe(shop, prefetch=1 if shop in self._narrow else None)
         except BrokerError as error:
             if isinstance(error.__cause__, pika.exceptions.ChannelClosedByBroker):
                 # Over this shop's queue RabbitMQ has closed the channel, and with it every shop's consumer. Next time
@@ -252,7 +252,7 @@ class Subscriptions:
             raise
 
     def _unsubscribe(self, shop: str, now: int) -> None:
-        self._link.unsubscribe(shop)
+        self._channel.unsubscribe(shop)
         deadlines = (held.job.not_after for held in self._gate.held() if held.shop == shop)
         first = min((from_datetime(deadline) for deadline in deadlines if deadline is not None), default=None)
         self._peeks.plan(shop, now, first - self._context.clock.ahead() if first is not None else None)
@@ -267,6 +267,6 @@ class Subscriptions:
                 del self._removed[shop]
             elif look_at <= now:
                 self._removed[shop] = now + LOOK_AGAIN
-                messages = self._link.waiting(shop)
+                messages = self._channel.waiting(shop)
                 if messages:
                     log.warning("removed_shop_has_jobs", shop=shop, messages=messages, queue=shop_queue(shop))

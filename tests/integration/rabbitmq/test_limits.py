@@ -110,11 +110,11 @@ def test_nothing_is_confirmed(rabbitmq: RabbitMQ, vhost: Vhost, params: Paramete
 def test_a_closed_channel_says_why(vhost: Vhost, params: Parameters) -> None:
     """If RabbitMQ closes only the channel, the consumer on it reports RabbitMQ's reason."""
     del vhost
-    link = ShopChannel(params, prefetch=1, single=False, on_message=lambda *_: None)
-    link.open(queues(()))
-    link.ack(999, link.generation)
+    channel = ShopChannel(params, prefetch=1, single=False, on_message=lambda *_: None)
+    channel.open(queues(()))
+    channel.ack(999, channel.generation)
     with pytest.raises(BrokerError, match="closed the channel: 406 PRECONDITION_FAILED - unknown delivery tag 999"):
-        wait_until(lambda: link.pump(0.1, ready=lambda: False), 10, "the channel to be closed")
+        wait_until(lambda: channel.pump(0.1, ready=lambda: False), 10, "the channel to be closed")
     collector = ResultConsumer(params)
     collector.ack(999)
     with pytest.raises(BrokerError, match="closed the channel: 406 PRECONDITION_FAILED - unknown delivery tag 999"):

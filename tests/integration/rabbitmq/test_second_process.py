@@ -85,9 +85,9 @@ def test_a_waiting_process_takes_over(vhost: Vhost, tap: Tap) -> None:
 def test_a_failed_start_leaves_no_connection_behind(vhost: Vhost, tap: Tap) -> None:
     """A start that fails releases what it took: the next attempt is not refused for it."""
     tap.channel.queue_declare(RESULTS, durable=True, arguments={"x-queue-type": "quorum", "x-max-length": 5})
-    link = ShopChannel(parameters(vhost.url, name="link"), prefetch=1, single=True, on_message=lambda *_: None)
+    channel = ShopChannel(parameters(vhost.url, name="link"), prefetch=1, single=True, on_message=lambda *_: None)
     with pytest.raises(ConfigurationError, match="would lose messages"):
-        link.open(queues(["acme"]))
+        channel.open(queues(["acme"]))
     tap.channel.queue_delete(RESULTS)
-    assert link.open(queues(["acme"])) == []
-    link.close()
+    assert channel.open(queues(["acme"])) == []
+    channel.close()
