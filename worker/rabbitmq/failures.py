@@ -82,7 +82,7 @@ def limit_reached(words: str) -> BrokerError | None:
 
 
 def _described(error: BaseException, node: pika.URLParameters) -> tuple[str, str]:
-    # The reason in one word, and the line. The outermost cause that is recognised decides.
+    """The reason in one word, and the line for a person."""
     where = f"RabbitMQ at {node_address(node)}"
     causes = list(_causes(error))
     for cause in causes:
@@ -120,7 +120,7 @@ def _refused_vhost(where: str, error: BaseException, node: pika.URLParameters) -
 def _unspoken(
     where: str, error: BaseException, causes: list[BaseException], node: pika.URLParameters
 ) -> tuple[str, str]:
-    # The connection ended before anybody spoke AMQP: a wrong port, TLS on one side alone, or nobody listening.
+    """Of a connection that ended before anybody spoke AMQP: a wrong port, TLS on one side alone, or nobody listens."""
     alert = _TLS_REASON.search(" ".join(map(str, causes)))
     ended = any(isinstance(cause, pika.exceptions.IncompatibleProtocolError) for cause in causes)
     if alert and alert["reason"] in {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"}:

@@ -116,6 +116,7 @@ class Publisher:
         return finished
 
     def _run(self) -> None:
+        """The publisher's thread: one session after the other, until it is closed or refused."""
         while not self._stop.is_set():
             try:
                 self._session()
@@ -132,6 +133,10 @@ class Publisher:
                 self._end(self._incoming.popleft(), self._refusal)
 
     def _session(self) -> None:
+        """Connect to one node and publish there until the connection ends; what is unconfirmed then goes out anew.
+
+        Each cluster node is tried once before the thread pauses.
+        """
         self._untried = self._untried or self._params.shuffled()
         self._node = self._untried.pop()
         with self._lock:
@@ -192,6 +197,7 @@ class Publisher:
         self._flush()
 
     def _flush(self) -> None:
+        """Publish all that has gathered. Delivery tags count from 1 on each channel, in the order of publishing."""
         with self._lock:
             self._flush_asked = False
             channel = self._channel
@@ -229,6 +235,7 @@ class Publisher:
                 return
 
     def _on_confirm(self, frame: pika.frame.Method) -> None:
+        """RabbitMQ confirms or refuses one message, or with ``multiple`` all up to its tag."""
         # A confirm proves that publishing works; a connection alone doesn't, where each is closed over a permission.
         self._backoff.reset()
         confirmed = isinstance(frame.method, pika.spec.Basic.Ack)
@@ -255,6 +262,7 @@ class Publisher:
             self._idle.notify_all()
 
     def _disconnected(self) -> None:
+        """The session is over: take back what was not confirmed, which may have arrived or not."""
         with self._lock:
             self._channel = None
             self._connection = None
@@ -273,6 +281,7 @@ class Publisher:
             connection.close()
 
     def _note(self, error: BaseException) -> None:
+        """Remember why there is no connection; logged when it changes, not at every attempt."""
         problem = failure(error, self._node)
         if self._problem is None or str(problem) != str(self._problem):
             log.warning("publisher_disconnected", problem=str(problem))

@@ -79,6 +79,7 @@ class QueueDeclarer:
                 self._declare_all(shops)
 
     def _next(self) -> list[str]:
+        """Wait for shops to declare, or until those that failed are due again."""
         again = self._unbound | self._unusable
         due_at = min((unusable.again_at for unusable in again.values()), default=None)
         try:
@@ -90,6 +91,7 @@ class QueueDeclarer:
         return wanted + due
 
     def _declare_all(self, shops: list[str]) -> None:
+        """Declare these shops in batches over one connection, however often that has to be made anew."""
         connection: Connection | None = None
         backoff = Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
         while shops and not self._stop.is_set():
@@ -118,6 +120,7 @@ class QueueDeclarer:
             _close(connection)
 
     def _declare(self, connection: Connection, batch: Sequence[str]) -> list[str]:
+        """Declare the queues of a batch; returns the shops whose queues can be used."""
         try:
             self._report(declare_topology(connection, map(shop_queue_declaration, batch), exchanges=()))
         except (ConfigurationError, BrokerError):
@@ -181,6 +184,7 @@ class Unusable:
 
 
 def _existing_first(connection: Connection, shops: Sequence[str]) -> list[str]:
+    """The shops in the order to declare them in: those whose queues exist first."""
     # Asking for a queue takes a thirtieth of the time that a new one takes, and jobs can only wait in those that exist.
     if len(shops) <= BATCH:
         return list(shops)

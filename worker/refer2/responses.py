@@ -89,6 +89,7 @@ def judge(answer: Answer, now: int) -> Verdict:
 
 
 def _success(answer: Answer, document: dict[str, Any] | None) -> Verdict:
+    """A 2xx counts as sent only with a referral in it; without one nobody knows whether the call was carried out."""
     referral = document.get("referral") if document is not None else None
     if document is None or not isinstance(referral, dict):
         return Unknown(answer.status, answer.flaw or "unreadable_answer")
@@ -96,6 +97,7 @@ def _success(answer: Answer, document: dict[str, Any] | None) -> Verdict:
 
 
 def _coded(answer: Answer, code: str, message: str | None, now: int) -> Verdict:
+    """The verdict on an error with an id of Refer2's, which is about the customer, the shop, every shop or the job."""
     if code == _THROTTLES or answer.status == 429:
         return Throttled(answer.status, code, _scope(message), _microseconds(answer.retry_after, now))
     if code in _HALTS_EVERY_SHOP or code in _HALTS_THE_SHOP:
@@ -113,6 +115,7 @@ def read_object(body: bytes, bounds: Bounds = ANSWER) -> dict[str, Any] | None:
 
 
 def _code(document: dict[str, Any] | None) -> str | None:
+    """The error id, bounded and without characters that no id has; None where there is none."""
     code = document.get("id") if document is not None else None
     if not isinstance(code, str) or not code.strip():
         return None
@@ -125,6 +128,7 @@ def _text(document: dict[str, Any] | None, longest: int | None = None) -> str | 
 
 
 def _scope(message: str | None) -> Scope | None:
+    """Whose limit a 429's message names; None where it names both or neither."""
     # "… for this customer" names whose limit it is, even where the text mentions the shop further on. Words that only
     # occur decide where no such phrase does.
     text = (message or "").lower()
@@ -135,7 +139,10 @@ def _scope(message: str | None) -> Scope | None:
 
 
 def _microseconds(retry_after: str | None, now: int) -> int | None:
-    # RFC 9110 allows seconds and a date. None for a header that is missing, unreadable or in the past.
+    """``Retry-After`` in microseconds from now. RFC 9110 allows seconds and a date.
+
+    None for a header that is missing, unreadable or in the past.
+    """
     text = (retry_after or "").strip()
     if _SECONDS.fullmatch(text):
         wait = math.ceil(float(text) * SECOND)

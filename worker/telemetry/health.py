@@ -102,6 +102,8 @@ class MetricsServer:
 
 
 class _Endpoint:
+    """The three paths. Runs in the server's loop; pages and probes are made in their executors' threads."""
+
     def __init__(self, clock: Clock, for_pages: Executor, for_probes: Executor) -> None:
         self._clock = clock
         pages = PacedExecutor(for_pages)
@@ -139,7 +141,10 @@ def _probe_answer(problems: Sequence[str]) -> Answer:
 
 
 def _page(*, openly: bool) -> tuple[bytes, bytes]:
-    # As text and compressed, so that all clients share one page; compressing is a tenth of the work.
+    """The metrics of all processes, in Prometheus' format or (``openly``) in OpenMetrics', as text and compressed.
+
+    Both forms are made each time, so that all clients share one page; compressing is a tenth of the work.
+    """
     from prometheus_client import CollectorRegistry, generate_latest, openmetrics
     from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -160,6 +165,7 @@ _Values = Mapping[tuple[str, str, str], float]
 
 
 def _probed_values() -> _Values:
+    """The few values that probes depend on, merged over all living processes."""
     from prometheus_client.multiprocess import MultiProcessCollector
 
     _drop_dead_processes()
@@ -174,6 +180,7 @@ def _probed_values() -> _Values:
 
 
 def _unready(values: _Values) -> list[str]:
+    """A line for each part that does not work; empty if the processes are ready."""
     parts = {part: value for (name, part, _), value in values.items() if name == "referral_ready"}
     if not parts:
         return ["not ready: it starts"]
@@ -184,6 +191,7 @@ def _unready(values: _Values) -> list[str]:
 
 
 def _stuck(values: _Values, now: int) -> list[str]:
+    """A line for each sign that a process hangs, so that restarting it helps; ``now`` is the wall clock."""
     problems = []
     beat = values.get(("referral_pump_timestamp_seconds", "", ""), 0)
     # 0 means that a process has just started.
@@ -207,6 +215,7 @@ def _drop_dead_processes() -> None:
 
 
 def _lives(pid: int) -> bool:
+    """Whether a process has this id and has not ended."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -98,6 +98,8 @@ def follow_stderr() -> None:
 
 
 class _Handler(logging.StreamHandler[Any]):
+    """Writes a record, or a substitute for it, and never raises."""
+
     # The standard library's handler prints a record that it can't format, with its arguments, which may be personal;
     # and it lets a RecursionError through.
 
@@ -115,6 +117,7 @@ class _Handler(logging.StreamHandler[Any]):
 
 
 def _substitute(record: logging.LogRecord, problem: str) -> str:
+    """The line in place of a record that can't be written: where it was logged, and nothing that it held."""
     return to_json(
         {
             "event": "log_record_left_out",
@@ -162,6 +165,7 @@ def _present(_logger: Any, _method: str, event: structlog.typing.EventDict) -> s
 
 
 def _plain(value: object, depth: int) -> Any:
+    """The value as masked strings, numbers and collections of them, bounded in depth and number."""
     if value is None or isinstance(value, bool) or (isinstance(value, int | float) and abs(value) < 2**63):
         return value
     if isinstance(value, Mapping) and depth:
@@ -172,6 +176,7 @@ def _plain(value: object, depth: int) -> Any:
 
 
 def _text(value: object) -> str:
+    """The value as a masked text of bounded length; of an object whose repr raises, the class."""
     try:
         if isinstance(value, BaseException):
             value = describe(value)
