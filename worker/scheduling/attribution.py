@@ -50,6 +50,7 @@ class Trouble:
     @property
     def words(self) -> str:
         """The header's text for the next worker: see :meth:`read`."""
+        # No more digits than `read` accepts: its pattern bounds what a forged header can make a worker compute with.
         return f"{self.since} {min(self.refusals, 999)} {min(self.token_taken, 999)}"
 
     def moved(self, microseconds: int) -> "Trouble":
@@ -147,6 +148,7 @@ class Others:
     def _meet(self, job: Subject, now: int) -> Trouble:
         trouble = job.trouble = job.trouble or Trouble()
         trouble.since = trouble.since or now
+        # Only jobs in trouble since the last good answer count, and no more of them than it takes to decide.
         if self._served_at <= trouble.since and not self.everybody:
             self._alike.add(job.job_id)
         return trouble

@@ -92,6 +92,7 @@ class Breakers:
             return
         now = self._context.clock.now()
         shop = self._context.shops.get(finding.shop)
+        # With another credential by now, the answer is about one that nobody uses any more.
         if shop is not None and shop.credential.fingerprint == finding.fingerprint:
             self._gate.open(finding.shop, "halted")
             breaker = self._breaker(finding.shop)
@@ -137,6 +138,7 @@ class Breakers:
             rather_not = _is_in_trouble if self.others(slug).in_trouble else None
             self._gate.probe(slug, probing=True, rather_not=rather_not)
             self._grants.release_shop(slug)
+            # For a person who asks by `referrals shops`; other processes find out by the answers to their own calls.
             self._context.store.note(slug, Closure(pause.cause, pause.code, pause.until))
         self._observer.shops_closed(shops, pause)
 

@@ -71,6 +71,7 @@ class SetAside(Generic[T]):
                 self._forget(ticket)
             else:
                 kept.append(entry)
+        # Rebuilt as a whole, since an entry cannot be taken out of the middle of a heap; half a prefetch a shop is few.
         heapq.heapify(kept)
         self._heap = kept
         return taken

@@ -88,6 +88,7 @@ class TokenProbe:
         if not self._findings:
             return None
         finding = self._findings.popleft()
+        # A shop that was opened and halted again meanwhile is due at another time: then the finding is out of date.
         asked, self._asking = self._asking, None
         if (finding.shop, self._due.get(finding.shop)) != asked:
             return None
