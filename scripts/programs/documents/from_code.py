@@ -23,7 +23,7 @@ GENERATED = "<!-- made by scripts/docs from the code: change it there -->"
 _MISSING_JOBS = """\
 ## Missing jobs
 
-`referrals status` compares the store's counters with the queues: published = results + waiting + delayed + in hand +
+`referrals status` compares the store's counters with the queues: published = results + waiting + delayed + at worker +
 dead. It says that jobs are missing if more were counted as published than are found. Either jobs are lost, or only
 counts of them are; the sum covers all campaigns together.
 
