@@ -154,7 +154,7 @@ class Site:
         wait_until(lambda: len(self.consumers()) >= wanted, PATIENCE, f"{wanted} consumers")
         return new
 
-    def mend(self, *, failing: bool = False, env: Mapping[str, str] | None = None) -> None:
+    def revive(self, *, failing: bool = False, env: Mapping[str, str] | None = None) -> None:
         """Start a worker in place of each that has ended, as whoever runs them would."""
         gone = [worker for worker in self.workers if not worker.process.running()]
         for worker in gone:

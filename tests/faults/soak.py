@@ -130,7 +130,7 @@ def test_soak(site: Site, request: pytest.FixtureRequest) -> None:
         while time.monotonic() < end:
             soak.dice.choice(faults)()
             site.faults += 1
-            site.mend()
+            site.revive()
             wait_until(lambda: all(worker.ready() for worker in site.workers), PATIENCE, "every worker to be ready")
             time.sleep(soak.dice.uniform(0, 5))
     site.settle(3 * PATIENCE)

@@ -175,7 +175,7 @@ def test_closed_everywhere(site: Site) -> None:
 
 
 def test_a_bad_secret_burns_nothing(site: Site) -> None:
-    """However many jobs are queued: a handful of calls, no result, and every job is there to be called off."""
+    """However many jobs are queued: a handful of calls, no result, and every job is there to be cancelled."""
     jobs = site.times(100_000, once=3_000)
     site.configure(per_second=1000, burst=100)
     site.upstream.plan = always(behaviours.BAD_TOKEN)

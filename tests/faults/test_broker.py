@@ -35,7 +35,7 @@ PATIENT = {"REFERRALS_READ_TIMEOUT_SECONDS": "300", "REFERRALS_CALL_DEADLINE_SEC
 
 @pytest.fixture(scope="session")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
-    """A node of these rows alone, which they may break as long as they mend it."""
+    """A node of these rows alone, which they may break as long as they repair it."""
     config = [f"consumer_timeout = {CONSUMER_TIMEOUT_SECONDS * 1000}"]
     folder = tmp_path_factory.mktemp("breakable")
     made = Nodes(

@@ -25,7 +25,7 @@ def killed(site: Site) -> None:
     wait_until(lambda: site.upstream.in_progress, PATIENCE, "a call under way")
     site.workers[0].kill()
     site.faults += 1
-    site.mend()
+    site.revive()
     wait_until(lambda: all(worker.ready() for worker in site.workers), PATIENCE, "the next worker")
 
 
@@ -54,7 +54,7 @@ def test_expired(site: Site) -> None:
 
 
 def test_paused_and_cancelled(site: Site) -> None:
-    """A paused shop is not called, whoever is started meanwhile; a campaign called off ends without its calls."""
+    """A paused shop is not called, whoever is started meanwhile; a cancelled campaign ends without its calls."""
     site.configure(tables={"acme": {"per_second": 1, "burst": 1}})
     site.upstream.plan = always(slow(0.1))
     site.start(WORKERS)

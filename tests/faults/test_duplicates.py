@@ -70,7 +70,7 @@ def test_copies_that_have_expired(site: Site) -> None:
     wait_until(lambda: site.upstream.in_progress, PATIENCE, "a call under way")
     site.workers[0].kill()
     site.faults += 1
-    site.mend()
+    site.revive()
     site.put(expired)
     site.settle()
 

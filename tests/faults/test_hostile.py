@@ -101,7 +101,7 @@ def test_forged_headers(site: Site) -> None:
     site.stop()
     publish(itertools.islice(expiring(victims), 9))
     wait_until(lambda: site.depths().get(DEAD) == letters, PATIENCE, f"{letters} dead letters")
-    site.mend()
+    site.revive()
     site.start(1)
     with site.load(per_second=PER_SECOND) as load:
         site.await_calls(20)

@@ -41,7 +41,7 @@ def test_killed_at(site: Site, point: str) -> None:
             wait_until(
                 lambda: any(not worker.process.running() for worker in site.workers), PATIENCE, "its parent to end"
             )
-            site.mend(failing=True)
+            site.revive(failing=True)
     site.settle()
 
     deaths = [json.loads(line) for line in (site.armed / "deaths").read_text().splitlines()]
@@ -72,7 +72,7 @@ def test_killed_during_the_call(site: Site, on_unknown: str, repeated: int, outc
             wait_until(lambda: site.upstream.in_progress >= WORKERS, PATIENCE, "calls in flight")
             site.workers[number % WORKERS].kill()
             site.faults += 1
-            site.mend()
+            site.revive()
             wait_until(lambda: all(worker.ready() for worker in site.workers), PATIENCE, "the next worker")
     site.settle()
 

@@ -122,13 +122,13 @@ def test_a_message_that_ends_whoever_reads_it(site: Site) -> None:
     site.publish([poison, *site.jobs(NEIGHBOURS)])
 
     def parked() -> bool:
-        site.mend(failing=True, env=tmp)
+        site.revive(failing=True, env=tmp)
         return bool(site.events("dead_letter"))
 
     wait_until(parked, PATIENCE, "the message to be parked")
 
     def replaced() -> bool:
-        site.mend(failing=True, env=tmp)
+        site.revive(failing=True, env=tmp)
         return len(site.started) - WORKERS >= READERS
 
     # They are counted by that; of the last one only a child may have ended so far.
@@ -152,7 +152,7 @@ def test_a_job_that_ends_its_worker(site: Site) -> None:
     deadline = (TAKEOVERS + 1) * LEASE_SECONDS + PATIENCE
 
     def parked() -> bool:
-        site.mend(failing=True)
+        site.revive(failing=True)
         return bool(site.events("dead_letter"))
 
     wait_until(parked, deadline, "the job to be parked")

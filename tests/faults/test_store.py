@@ -123,7 +123,7 @@ def test_flushed_as_a_worker_dies(site: Site) -> None:
             site.workers[0].kill()
             valkey.flushall()
             site.faults += 1
-            site.mend()
+            site.revive()
             wait_until(lambda: all(worker.ready() for worker in site.workers), PATIENCE, "the next worker")
     site.settle()
 

@@ -228,7 +228,7 @@ def test_every_row_is_one_call_and_one_result(bench: Bench) -> None:
 
 
 def test_each_outcome_is_told_with_its_code(bench: Bench) -> None:
-    """What the shop turns down, what fails to the end, what stays unknown, and what a repeat or a wait mends."""
+    """What the shop turns down, what fails to the end, what stays unknown, and what a repeat or a wait fixes."""
     expected = {
         "stranger": ("rejected", "no_customers_match_customer_identity", "404", "1"),
         "mismatch": ("rejected", "customer_identity_partially_mismatches_matched_customer", "404", "1"),

@@ -1,4 +1,4 @@
-"""``scripts/drill``: break a shop's credential under load, watch its alert fire, mend it, watch the alert resolve.
+"""``scripts/drill``: break a shop's credential under load, watch its alert fire, repair it, watch the alert resolve.
 
 Everything is real and private: RabbitMQ, Valkey, two workers, the sandbox, Prometheus. What happens is told as it does.
 """
@@ -27,7 +27,7 @@ CALLS_BEFORE = 50
 _USAGE = """\
 usage: scripts/drill [--hasty]
 
-  Breaks a shop's credential under load, waits for the alert ReferralShopHalted, mends the credential, waits until the
+  Breaks a shop's credential under load, waits for the alert ReferralShopHalted, repairs the credential, waits until the
   alert is over, and counts that no job was lost or done twice. On private services; takes about four minutes.
   --hasty: alerts that don't wait for what they see to last; one minute
 """

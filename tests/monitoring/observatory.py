@@ -182,7 +182,7 @@ def halted(seen: Observatory) -> None:
     seen.publish("broken", 3, f"at{time.time_ns()}+")
 
 
-def mended(seen: Observatory) -> None:
+def repaired(seen: Observatory) -> None:
     """It is again."""
     (seen.desk.folder / "secrets" / "broken.key").write_text(SANDBOX_SECRET)
 

@@ -13,7 +13,7 @@ from tests.services import promtool
 PROVOKED: list[tuple[str, str | None, Fault, Fault | None]] = [
     ("ReferralConfirmsSlow", None, faults.confirms_slow, None),
     ("ReferralUpstreamFailing", None, faults.upstream_failing, None),
-    ("ReferralShopHalted", "broken", faults.halted, faults.mended),
+    ("ReferralShopHalted", "broken", faults.halted, faults.repaired),
     ("ReferralNoConsumer", "orphan", faults.orphaned, None),
     ("ReferralDayQuotaNearlySpent", "spent", faults.quota_spent, None),
     ("ReferralThrottled", "pushed", faults.throttled, None),
@@ -29,7 +29,7 @@ PROVOKED: list[tuple[str, str | None, Fault, Fault | None]] = [
     ("ReferralWorkerCrashLoop", None, faults.crashing, None),
     ("ReferralNoWorkers", None, faults.workers_gone, faults.workers_back),
 ]
-"""Alert, the shop that it names, the fault, and what mends it where the alert is over soon after. The first two come
+"""Alert, the shop that it names, the fault, and what repairs it where the alert is over soon after. The first two come
 while few calls and confirms have gone well, of which they are a share."""
 
 ALWAYS = {"ReferralCredentialNearItsEnd"}
@@ -53,10 +53,11 @@ def test_the_page_is_well_formed(observatory: Observatory) -> None:
 
 
 @pytest.mark.parametrize(
-    ("alert", "shop", "fault", "mend"), [pytest.param(*each, id=each[0].removeprefix("Referral")) for each in PROVOKED]
+    ("alert", "shop", "fault", "repair"),
+    [pytest.param(*each, id=each[0].removeprefix("Referral")) for each in PROVOKED],
 )
-def test_fires(observatory: Observatory, alert: str, shop: str | None, fault: Fault, mend: Fault | None) -> None:
-    """The alert fires after its fault, with its links filled in, and is over once that is mended."""
+def test_fires(observatory: Observatory, alert: str, shop: str | None, fault: Fault, repair: Fault | None) -> None:
+    """The alert fires after its fault, with its links filled in, and is over once that is repaired."""
     fault(observatory)
     fired = observatory.wait_for(alert, shop=shop)
     notes = fired["annotations"]
@@ -65,8 +66,8 @@ def test_fires(observatory: Observatory, alert: str, shop: str | None, fault: Fa
     assert re.fullmatch(r"/d/referrals-(overview|shop|workers)(\?var-\w+=[\w.%-]+)?", dashboard)
     assert shop is None or f"var-shop={shop}" in dashboard
     assert "no value" not in " ".join(notes.values())
-    if mend is not None:
-        mend(observatory)
+    if repair is not None:
+        repair(observatory)
         observatory.wait_until_over(alert)
 
 

@@ -1,6 +1,6 @@
 """What Dramatiq's own RabbitMQ consumer acknowledges, and what ours does in the same place.
 
-The tests of the stock side assert its defect: when one of them fails, upstream has mended it, and what we do about it
+The tests of the stock side assert its defect: when one of them fails, upstream has fixed it, and what we do about it
 can be looked at again.
 """
 

@@ -88,8 +88,8 @@ def test_rejects_file(run_import: Import) -> None:
 def test_rejects_can_be_run_again(run_import: Import, tmp_path: Path) -> None:
     """A fixed rejects file is an export."""
     done = run_import("customer_email,note\none(at)example.com,x\n")
-    mended = done.importer.reject_files[0].read_text().replace("(at)", "@")
-    assert run_import(mended).emails == ["one@example.com"]
+    fixed = done.importer.reject_files[0].read_text().replace("(at)", "@")
+    assert run_import(fixed).emails == ["one@example.com"]
 
 
 def test_rejected_formulas_are_harmless_and_come_back(run_import: Import) -> None:
@@ -100,8 +100,8 @@ def test_rejected_formulas_are_harmless_and_come_back(run_import: Import) -> Non
         written
         == "line,reason,customer_email,'=1+1,destination,channel\n2,no_customer,'=HYPERLINK(1),'+4915112345,x,email\n"
     )
-    mended = written.replace("HYPERLINK(1)", "ann@example.com").replace(",x,", ",'-bo@example.com,")
-    again = run_import(mended, mapping={"reference": "=1+1"}, channel=None)
+    fixed = written.replace("HYPERLINK(1)", "ann@example.com").replace(",x,", ",'-bo@example.com,")
+    again = run_import(fixed, mapping={"reference": "=1+1"}, channel=None)
     (job,) = again.jobs
     assert (job.customer.email, job.destination, job.reference) == (
         "=ann@example.com",

@@ -80,7 +80,7 @@ def test_a_job_that_was_not_called_tells_nothing() -> None:
 
 @pytest.mark.parametrize(("verdict", "every_shop"), [(BAD_TOKEN, False), (OLD_VERSION, True)])
 def test_halted_at_once(verdict: Halted, every_shop: bool) -> None:
-    """A refusal that no job of the shop can mend closes at the first answer, and says whether every shop is meant."""
+    """A refusal that no job of the shop can fix closes at the first answer, and says whether every shop is meant."""
     assert Breaker().record(verdict, 7, Job()) == BreakerOpen("halted", 7 + FIRST_PAUSE, verdict.code, 1, every_shop)
 
 
@@ -245,7 +245,7 @@ def test_a_token_is_taken_once_for_a_job() -> None:
 
 
 def test_a_bad_token_closes_at_once() -> None:
-    """What no job of the shop can mend closes it by one answer, however well it answered before."""
+    """What no job of the shop can fix closes it by one answer, however well it answered before."""
     breaker, job = Breaker(), Job()
     breaker.record(SENT, 0, Job("z"))
     assert breaker.record(BAD_TOKEN, 0, job) == BreakerOpen("halted", FIRST_PAUSE, "invalid_token", 1)

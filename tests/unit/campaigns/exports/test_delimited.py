@@ -363,8 +363,8 @@ def test_doubtful_rows_stay_out_until_their_reason_is_deleted(run_import: Import
     assert done.emails == ["d@example.org"]
     rejects = done.importer.reject_files[0].read_text()
     assert run_import(rejects).jobs == []
-    mended = rejects.replace("2,doubtful_row,", "2,,").replace("4,doubtful_row,", "4,,")
-    assert run_import(mended).emails == ["a@example.org", "b@example.org"]
+    fixed = rejects.replace("2,doubtful_row,", "2,,").replace("4,doubtful_row,", "4,,")
+    assert run_import(fixed).emails == ["a@example.org", "b@example.org"]
 
 
 @pytest.mark.parametrize(

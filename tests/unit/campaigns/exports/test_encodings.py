@@ -100,5 +100,5 @@ def test_rejects_are_run_again_by_the_same_command(run_import: Import) -> None:
     """A file of rejected rows is in UTF-8, whatever its export was in, and --encoding doesn't change that."""
     for encoding in ("cp1250", "utf-16"):
         done = run_import(f"{HEADER}one(at)example.com,Łukasz\n".encode(encoding), encoding=encoding)
-        mended = done.importer.reject_files[0].read_text(encoding="utf-8").replace("(at)", "@")
-        assert [job.sender for job in run_import(mended, encoding=encoding).jobs] == ["Łukasz"]
+        fixed = done.importer.reject_files[0].read_text(encoding="utf-8").replace("(at)", "@")
+        assert [job.sender for job in run_import(fixed, encoding=encoding).jobs] == ["Łukasz"]
