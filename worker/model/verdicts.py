@@ -51,7 +51,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """429: Refer2 did nothing. ``scope`` is whose limit it was, None where the message doesn't say.
+    """Not now, mostly 429: Refer2 did nothing. ``scope`` is whose limit it was, None where the message doesn't say.
 
     ``retry_after`` is in microseconds; None where the header is missing or can't be read.
     """

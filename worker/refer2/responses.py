@@ -1,7 +1,7 @@
 """What an HTTP answer means: the vendor's error table as one pure function from an answer to a verdict.
 
 A new documented error code goes into :data:`worker.model.verdicts.DOCUMENTED_CODES`, and into one of the sets here if
-it is about more than its job.
+it is about more than its job. docs/architecture.md, "A new error code", has all steps.
 """
 
 import math
@@ -128,7 +128,7 @@ def _text(document: dict[str, Any] | None, longest: int | None = None) -> str | 
 
 
 def _scope(message: str | None) -> Scope | None:
-    """Whose limit a 429's message names; None where it names both or neither."""
+    """Whose limit the message names; None where it names both or neither."""
     # "… for this customer" names whose limit it is, even where the text mentions the shop further on. Words that only
     # occur decide where no such phrase does.
     text = (message or "").lower()

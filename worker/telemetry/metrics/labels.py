@@ -1,7 +1,7 @@
 """Bounds the number of series, however many shops there are and whatever codes the outside world makes up.
 
-A pod with ``SHOPS`` shops shows at most 25 series a shop from the start, ``EXTRA_SERIES`` that appear with use, and
-about 300 without a shop: under 30,000.
+A pod with ``SHOPS`` shops shows at most ``SHOP_SERIES`` series a shop from the start, ``EXTRA_SERIES`` that appear with
+use, and about 300 without a shop: under 30,000.
 """
 
 import re
@@ -15,15 +15,18 @@ RESPONSE_CODES: tuple[str, ...] = ("ok", *DOCUMENTED_CODES, "other")
 SHOPS = 1000
 """Shops that have a label of their own, unless a setting allows fewer."""
 
+SHOP_SERIES = len(RESPONSE_CODES) + 13
+"""Series that a shop shows from the start: one for each code, and 13 others (25 in all)."""
+
 OTHER_SHOPS = "_other"
 """The label that all further shops share; no slug begins with an underscore."""
 
 UNLISTED_CODES = 20
 """Codes of shops' own rules that are shown by name: the first that a process meets. The rest count as ``other``."""
 
-EXTRA_SERIES = 4000
-"""Series with a shop that appear with use, such as another code or a reason to be closed. A process shows so many; then
-it counts under ``other`` or :data:`OTHER_SHOPS`."""
+EXTRA_SERIES = 29_000 - SHOPS * SHOP_SERIES
+"""Series with a shop that appear with use, such as another code or a reason to be closed (4,000). A process shows so
+many; then it counts under ``other`` or :data:`OTHER_SHOPS`. A new documented code takes its series from these."""
 
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
