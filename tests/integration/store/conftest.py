@@ -1,34 +1,26 @@
 """What the tests of the stores share."""
 
 from collections.abc import Iterator
-from typing import cast, get_args
+from typing import get_args
 
 import pytest
 
-from tests.integration.store.worlds import Kind, MemoryWorld, RedisWorld, World
+from tests.integration.store.worlds import Kind, RedisWorld, World, make_world
 from worker.store.timing import HORIZON
 
 
 @pytest.fixture(params=get_args(Kind))
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    """Either store, empty, at noon; neither grants anything ahead of its time."""
-    made: World
-    if cast("Kind", request.param) == "memory":
-        made = MemoryWorld()
-    else:
-        made = RedisWorld(request.getfixturevalue("redis_url"), horizon=0)
+    """Each store, empty, at noon; none grants anything ahead of its time."""
+    made = make_world(request.param, request, horizon=0)
     yield made
     made.close()
 
 
 @pytest.fixture(params=get_args(Kind))
 def ahead(request: pytest.FixtureRequest) -> Iterator[World]:
-    """Either store, empty, at noon, as processes share it: with its horizon and with turns."""
-    made: World
-    if cast("Kind", request.param) == "memory":
-        made = MemoryWorld(horizon=HORIZON)
-    else:
-        made = RedisWorld(request.getfixturevalue("redis_url"), horizon=HORIZON)
+    """Each store, empty, at noon, as processes share it: with its horizon and with turns."""
+    made = make_world(request.param, request, horizon=HORIZON)
     yield made
     made.close()
 

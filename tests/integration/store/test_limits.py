@@ -6,20 +6,14 @@ Neither store grants ahead here; what the Redis store adds to that is in test_sh
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
+from typing import get_args
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.integration.store.worlds import (
-    MemoryWorld,
-    RedisWorld,
-    World,
-    advance,
-    ask_all,
-    granted,
-    submitted,
-)
+from tests.integration.store.worlds import Kind, RedisWorld, World, advance, ask_all, granted, make_world, submitted
 from tests.unit.making import NOON, go, make_limits, make_request
 from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import Rate, ShopLimits, day_of
@@ -356,15 +350,11 @@ steps = st.lists(
 )
 
 
-@pytest.fixture(params=["memory", "memory ahead", "redis", "redis ahead"])
+@pytest.fixture(params=product(get_args(Kind), [0, HORIZON]), ids=str)
 def any_world(request: pytest.FixtureRequest) -> Iterator[World]:
-    """Either store, and either granting ahead, as processes share it."""
-    horizon = HORIZON if request.param.endswith("ahead") else 0
-    made: World
-    if request.param.startswith("memory"):
-        made = MemoryWorld(horizon=horizon)
-    else:
-        made = RedisWorld(request.getfixturevalue("redis_url"), horizon=horizon)
+    """Each store, granting at the instant, and granting ahead as processes share it."""
+    kind, horizon = request.param
+    made = make_world(kind, request, horizon=horizon)
     yield made
     made.close()
 

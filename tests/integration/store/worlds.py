@@ -1,8 +1,9 @@
 """A store and the time it goes by, both in the test's hand; the memory store's and the Redis store's look alike."""
 
 from concurrent.futures import Future
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, assert_never
 
+import pytest
 import redis
 
 from tests.unit.making import NOON, go, make_request
@@ -159,3 +160,14 @@ def submitted(store: Store, requests: list[AdmitRequest], *, turn: bool = False,
 def flush(store: Store) -> None:
     """Wait for what was sent without waiting: this is answered after it."""
     store.block("other", None, 0)
+
+
+def make_world(kind: Kind, request: pytest.FixtureRequest, *, horizon: int) -> World:
+    """A world of this kind, empty, at noon; the server that it needs is one of the session's fixtures."""
+    match kind:
+        case "memory":
+            return MemoryWorld(horizon=horizon)
+        case "redis":
+            return RedisWorld(request.getfixturevalue("redis_url"), horizon=horizon)
+        case _:
+            assert_never(kind)
