@@ -194,8 +194,10 @@ class GatedConsumer(dramatiq.Consumer, Generic[D]):
         if not self._configured:
             # At the first turn and not when the loop is made: what only steps the loop keeps no house, and 200 such
             # processes of 5,000 shops each would declare a million shops to the metrics.
-            self._configured = True
             self._settings.read_shops()
+            # Only now: where that fails, as it does without a file descriptor left for a metric, the next turn tries
+            # again. Otherwise no shop would have its own weight and `max_in_flight` until the shops file changes.
+            self._configured = True
         self._settings.follow(now)
         self.controls.refresh(now)
         self._rates.follow(now)

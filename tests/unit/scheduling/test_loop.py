@@ -1160,3 +1160,28 @@ def test_what_follows_a_cancellation_is_for_everybody_to_see(bench: Bench) -> No
     bench.store.pause("acme", "texts")
     assert next(bench.consumer) is None
     assert bench.consumer.controls.cancellations == 1
+
+
+class UnreadableOnce(ShopRegistry):
+    """Fails the first time that somebody asks which shops there are."""
+
+    failed = False
+
+    def slugs(self) -> tuple[str, ...]:
+        if not self.failed:
+            self.failed = True
+            raise OSError("no file descriptor left")
+        return super().slugs()
+
+
+def test_an_error_while_shops_are_taken_over_is_made_good() -> None:
+    """The next turn takes them over, so that no shop goes on without its own limit of calls at once."""
+    bench = Bench(UnreadableOnce.of(make_shop("acme", max_in_flight=1)))
+    bench.port.fails = True
+    assert next(bench.consumer) is None
+    assert bench.port.done == [("failed", "OSError")]
+    bench.clock.advance(HOUSEKEEPING)
+    bench.offer(make_job(1), make_job(2))
+    bench.take()
+    assert next(bench.consumer) is None
+    assert bench.count("referral_rate_calls_per_second") == 1000
