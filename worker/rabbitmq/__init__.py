@@ -1,1 +1,1 @@
-"""The brokers that Dramatiq runs on: RabbitMQ (``consumer``, ``publisher``, ``topology``) and ``local``."""
+"""Everything AMQP: the port underneath the loop, publishing, declaring, the dead queue, and what commands ask."""

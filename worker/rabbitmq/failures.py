@@ -14,6 +14,7 @@ import pika.exceptions
 from pika.adapters.utils.connection_workflow import AMQPConnectorException, AMQPConnectorStackTimeout
 
 from worker.errors import AccessRefusedError, BrokerError
+from worker.network.addresses import authority
 
 ACCESS_REFUSED = 403
 
@@ -50,8 +51,7 @@ LIMITED = "limit"
 
 def node_address(node: pika.URLParameters) -> str:
     """Host and port as a URL has them."""
-    host = f"[{node.host}]" if ":" in node.host else node.host
-    return f"{host}:{node.port}"
+    return authority(node.host, node.port)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from worker.clock import Clock, SystemClock
 from worker.errors import UsageError
+from worker.network.addresses import authority
 from worker.sandbox.api import CALL_LOG, create_app
 from worker.sandbox.calls import Call
 from worker.sandbox.config import SandboxConfig
@@ -170,4 +171,4 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"http://{authority(host, port)}"

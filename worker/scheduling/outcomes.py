@@ -10,7 +10,7 @@ from typing import Generic
 import structlog
 
 from worker.backoff import doubling_pause
-from worker.errors import DeadLetterError, StoreError
+from worker.errors import DeadLetterError
 from worker.instants import SECOND, from_datetime
 from worker.model.dispositions import Fenced, Finish, Later, Return
 from worker.model.verdicts import Halted, Refused
@@ -94,11 +94,9 @@ class Outcomes(Generic[D]):
     def settle(self, delivery: D, finish: Finish) -> None:
         """The result is confirmed: tell the ledger, without waiting. Then the message may be acknowledged."""
         self._failures.pop(delivery.shop, None)
-        try:
-            self._context.store.settle(delivery.request, finish.epoch, finish.outcome, finish.code)
-        except StoreError as error:
-            # The ledger still says answered: another copy would publish the result again and call nobody.
-            log.warning("settle_failed", job_id=delivery.job.job_id, problem=str(error))
+        # Never raises. If the store is away the ledger still says answered: another copy would publish the result again
+        # and call nobody.
+        self._context.store.settle(delivery.request, finish.epoch, finish.outcome, finish.code)
 
     def back_off(self, delivery: D, problem: str) -> None:
         """The job could not be carried on for a reason that is not its own: requeue it and let its shop rest."""

@@ -40,7 +40,7 @@ class _Watch:
 
 
 class ShopRegistry:
-    """The shops by slug, with their credentials. Callers that sign nothing use :func:`listed_shops` instead.
+    """The shops by slug, with their credentials; who signs nothing uses :func:`worker.shops.file.listed_shops` instead.
 
     May be read from any thread. Readers never wait: they see one whole version or the next.
     """

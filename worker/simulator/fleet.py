@@ -157,7 +157,6 @@ class Fleet:
             deferrals=self._deferrals,
             returned=self._returned,
             busy=self._busy,
-            threads=self._scenario.threads * self._scenario.processes,
             seconds=time.perf_counter() - began,
         )
 

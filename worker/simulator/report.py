@@ -59,7 +59,6 @@ class Report:
     deferrals: int
     returned: int
     busy: int
-    threads: int
     seconds: float
 
     @property

@@ -82,8 +82,9 @@ class BreakableStore(MemoryStore):
         super().release(request, epoch, called=called, verified=verified)
 
     def settle(self, request: AdmitRequest, epoch: int, outcome: Outcome, code: str | None = None) -> None:
-        self.check()
-        super().settle(request, epoch, outcome, code)
+        # As every store: it never raises, and what is not settled stays answered.
+        if not self.down:
+            super().settle(request, epoch, outcome, code)
 
     def check(self) -> None:
         if self.down:
