@@ -14,7 +14,7 @@ from worker.scheduling.delivery import Delivery
 from worker.store.protocol import Grant
 
 HICCUPS: dict[Cause, int] = {"unlisted_code": 0, "halted": 1, "breaker": 3}
-"""Pauses in a row that a shop's answers may cause before a person has to act. A refusal is reported at the second; an
+"""Closures in a row that a shop's answers may cause before a person has to act. A refusal is reported at the second; an
 upstream that fails, or is out of reach, has half a minute to come back."""
 
 HICCUPS_OF_A_GOOD_TOKEN = 3

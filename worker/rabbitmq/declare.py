@@ -234,7 +234,7 @@ def _loses(wanted: Queue, arguments: Mapping[str, Any], default_delivery_limit: 
         and parking_exchange == wanted.arguments.get("x-dead-letter-exchange")
         and key is None
     )
-    # Results and dead letters have no other place to be parked in. And what expires with its queue (x-expires) goes
+    # Results and dead letters have no other queue to go to. And what expires with its queue (x-expires) goes
     # nowhere.
     never = drops and wanted.name in {RESULTS, DEAD}
     # A worker rejects a message that is too large for it, so a shop's queue must dead-letter to the right place.

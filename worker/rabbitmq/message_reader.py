@@ -66,8 +66,8 @@ class MessageReader:
             self._read(message, method)
         elif (deaths := self._mark.deaths(message.body)) >= DEATHS:
             # Whatever ended those processes, reading this message again would end this one too.
-            parked = f"{deaths} processes ended while they were reading it"
-            self._dead_lettering.send(message, DeadLetterError("crash_loop", parked, history={"readings": deaths}))
+            detail = f"{deaths} processes ended while they were reading it"
+            self._dead_lettering.send(message, DeadLetterError("crash_loop", detail, history={"readings": deaths}))
         else:
             with self._mark.on(message.body):
                 self._read(message, method)

@@ -1,7 +1,8 @@
 """RabbitMQ underneath the loop: all shop queues on one connection.
 
-Runs on the consumer's thread. Two other threads report to it by deques and wake it: the publisher's (confirms, and
-whether messages can go out) and the declarer's (queues that are ready).
+Runs on the consumer's thread; once that has ended, ``requeue`` and ``close`` run on the main thread. Two other threads
+report to it by deques and wake it: the publisher's (confirms, and whether messages can go out) and the declarer's
+(queues that are ready).
 """
 
 from collections import deque

@@ -19,8 +19,8 @@ UNLISTED_IN_A_ROW = 50
 """Rejections in a row, all with one undocumented code, that close the shop: a rule of the shop's rejects the whole
 campaign."""
 
-FIRST_PAUSE = 5 * SECOND
-LONGEST_PAUSE = 300 * SECOND
+FIRST_CLOSURE = 5 * SECOND
+LONGEST_CLOSURE = 300 * SECOND
 
 Cause = Literal["halted", "breaker", "unlisted_code"]
 
@@ -31,8 +31,8 @@ CAUSES: tuple[Cause, ...] = ("halted", "breaker", "unlisted_code")
 class BreakerOpen:
     """Close the shop until ``until``, then let one job at a time probe it.
 
-    With ``every_shop`` all shops of its base URL and API version are closed. ``in_a_row`` counts the pauses since the
-    shop's last good answer, this one included. ``token_taken``: Status2 has accepted the shop's token since the pause
+    With ``every_shop`` all shops of its base URL and API version are closed. ``in_a_row`` counts the closures since the
+    shop's last good answer, this one included. ``token_taken``: Status2 has accepted the shop's token since the closure
     before.
     """
 
@@ -50,14 +50,14 @@ class BreakerClosed:
 
 
 class Breaker:
-    """Watches one shop's verdicts. Each pause in a row is twice as long as the one before, up to five minutes."""
+    """Watches one shop's verdicts. Each closure in a row is twice as long as the one before, up to five minutes."""
 
     def __init__(self) -> None:
         self.others = Others()
         self._failures = 0
         self._unlisted = 0
         self._unlisted_code = ""
-        self._pauses = 0
+        self._openings = 0
         self._until = 0
         self._refused: set[str] = set()
         self._answers = False
@@ -70,7 +70,7 @@ class Breaker:
 
         ``ended``: the job has ended with this verdict. ``read``: it was not a call but a read of the customer's
         referrals, which a token may be refused although it may call.
-        The verdicts on calls that were under way when a pause began don't lengthen the pause.
+        The verdicts on calls that were under way when a closure began don't lengthen it.
         """
         match verdict:
             # Nothing was called, so it says nothing about calls.
@@ -97,7 +97,7 @@ class Breaker:
                 self._unlisted = self._unlisted + 1 if code == self._unlisted_code else 1
                 self._unlisted_code = code
                 if self._unlisted >= UNLISTED_IN_A_ROW:
-                    return self._pause("unlisted_code", code, now)
+                    return self._open("unlisted_code", code, now)
                 return self._answers_again()
             case Sent() | Rejected():
                 self._served(job, now)
@@ -106,7 +106,7 @@ class Breaker:
 
     def halt(self, verdict: Halted, now: int) -> BreakerOpen | None:
         """A verdict that halts the shop, whether a job's call or the question about its token was answered so."""
-        return self._pause("halted", verdict.code, now, every_shop=verdict.every_shop)
+        return self._open("halted", verdict.code, now, every_shop=verdict.every_shop)
 
     def token_was_taken(self) -> None:
         """Status2 accepts the shop's token: a page that a job gets in place of an answer may be about that job."""
@@ -121,16 +121,16 @@ class Breaker:
         return self._answers_again()
 
     def _answers_again(self) -> BreakerClosed | None:
-        if not self._pauses:
+        if not self._openings:
             return None
-        self._pauses = 0
+        self._openings = 0
         self._until = 0
         return BreakerClosed()
 
-    def join(self, pause: BreakerOpen) -> None:
-        """Another shop's answers paused this one too; its own next good answer ends that."""
-        self._pauses = max(self._pauses, 1)
-        self._until = max(self._until, pause.until)
+    def join(self, opening: BreakerOpen) -> None:
+        """Another shop's answers closed this one too; its own next good answer ends that."""
+        self._openings = max(self._openings, 1)
+        self._until = max(self._until, opening.until)
         self._answers = self._token_taken = False
 
     def _served(self, job: Subject, now: int) -> None:
@@ -140,7 +140,7 @@ class Breaker:
 
     def _fail(self, code: str, now: int) -> BreakerOpen | None:
         self._failures += 1
-        return self._pause("breaker", code, now) if self._failures >= FAILURES_IN_A_ROW else None
+        return self._open("breaker", code, now) if self._failures >= FAILURES_IN_A_ROW else None
 
     def _refuse(self, code: str, now: int, job: Subject, *, ended: bool) -> BreakerOpen | None:
         again = job.job_id in self._refused
@@ -150,15 +150,15 @@ class Breaker:
         # A shop that has not answered since it started or was closed may well have a wrong URL, so one job is enough.
         most = EVERYBODY if self._answers or self._token_taken else 1
         self._refused.add(job.job_id)
-        return self._pause("halted", code, now) if again or len(self._refused) >= most else None
+        return self._open("halted", code, now) if again or len(self._refused) >= most else None
 
-    def _pause(self, cause: Cause, code: str, now: int, *, every_shop: bool = False) -> BreakerOpen | None:
+    def _open(self, cause: Cause, code: str, now: int, *, every_shop: bool = False) -> BreakerOpen | None:
         if now < self._until:
             return None
-        self._pauses += 1
-        length = doubling_pause(self._pauses, FIRST_PAUSE, LONGEST_PAUSE)
+        self._openings += 1
+        length = doubling_pause(self._openings, FIRST_CLOSURE, LONGEST_CLOSURE)
         self._until = now + length
-        pause = BreakerOpen(cause, self._until, code, self._pauses, every_shop, self._token_taken)
+        opening = BreakerOpen(cause, self._until, code, self._openings, every_shop, self._token_taken)
         self._refused.clear()
         self._answers = self._token_taken = False
-        return pause
+        return opening

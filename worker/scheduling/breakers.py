@@ -30,8 +30,8 @@ def _is_in_trouble(job: Delivery) -> bool:
 class Breakers:
     """A breaker for each shop; what it decides is done in the gate, noted in the store, counted and logged.
 
-    ``wake`` is called from the token probe's thread once it has asked about a halted
-    shop. ``observer`` hears which shops an answer closed.
+    ``wake`` is called from the token probe's thread once it has asked about a halted shop. ``observer`` hears which
+    shops an answer closed.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Breakers:
         now = self._context.clock.now()
         change = self._breaker(job.shop).record(verdict, now, job, ended=ended, read=read)
         if isinstance(change, BreakerOpen):
-            self._pause(job.shop, change, job.job_id)
+            self._close_shops(job.shop, change, job.job_id)
         else:
             self._resume(job.shop, change)
 
@@ -100,7 +100,7 @@ class Breakers:
                 breaker.token_was_taken()
             change = breaker.halt(finding.refused, now) if finding.refused else None
             if change is not None:
-                self._pause(finding.shop, change)
+                self._close_shops(finding.shop, change)
         self.probe(now)
 
     def close(self) -> None:
@@ -114,33 +114,33 @@ class Breakers:
             breaker = self._breakers[shop] = Breaker()
         return breaker
 
-    def _pause(self, shop: str, pause: BreakerOpen, job_id: str | None = None) -> None:
-        shops = self._alike(shop) if pause.every_shop else [shop]
-        self._context.metrics.pauses.labels(pause.cause).inc()
+    def _close_shops(self, shop: str, opening: BreakerOpen, job_id: str | None = None) -> None:
+        shops = self._alike(shop) if opening.every_shop else [shop]
+        self._context.metrics.pauses.labels(opening.cause).inc()
         log.error(
             "shop_closed",
             shop=shop,
             job_id=job_id,
-            cause=pause.cause,
-            code=pause.code,
-            every_shop=pause.every_shop,
+            cause=opening.cause,
+            code=opening.code,
+            every_shop=opening.every_shop,
             shops=len(shops),
-            seconds=(pause.until - self._context.clock.now()) // SECOND,
+            seconds=(opening.until - self._context.clock.now()) // SECOND,
         )
         for slug in shops:
-            self._breaker(slug).join(pause)
-            until = pause.until
-            if pause.cause == "halted" and self._token_probe is not None:
+            self._breaker(slug).join(opening)
+            until = opening.until
+            if opening.cause == "halted" and self._token_probe is not None:
                 self._token_probe.watch(slug, until)
                 until += GRACE
-            self._gate.close(slug, until, pause.cause)
+            self._gate.close(slug, until, opening.cause)
             # A job that is in trouble already would find out nothing about the others.
             rather_not = _is_in_trouble if self.others(slug).in_trouble else None
             self._gate.probe(slug, probing=True, rather_not=rather_not)
             self._grants.release_shop(slug)
             # For a person who asks by `referrals shops`; other processes find out by the answers to their own calls.
-            self._context.store.note(slug, Closure(pause.cause, pause.code, pause.until))
-        self._observer.shops_closed(shops, pause)
+            self._context.store.note(slug, Closure(opening.cause, opening.code, opening.until))
+        self._observer.shops_closed(shops, opening)
 
     def _alike(self, shop: str) -> list[str]:
         # An API version that is refused is refused to every shop that is called there by it, and to no other.

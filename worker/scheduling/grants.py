@@ -38,7 +38,7 @@ class Grants(Generic[D]):
 
     def add(self, delivery: D, grant: Grant) -> None:
         """The job may start at ``grant.start_at``."""
-        # The observer before the heap: once a job is in it a thread may get it, and its call must be noted by then.
+        # The observer before the heap: the journal must hold a call before the job is handed to a worker thread.
         self._gate.granted(delivery)
         self._observer.granted(delivery, grant)
         heapq.heappush(self._heap, (grant.start_at, next(self._order), delivery))

@@ -1,7 +1,8 @@
 """Dramatiq's consumer of referrals: the gate in front of the worker threads, and the loop around it.
 
-Runs on the consumer's thread, which Dramatiq starts, one for each process. It alone touches the gate. Worker threads
-report by :meth:`GatedConsumer.ack` and :meth:`GatedConsumer.nack`, which only append to a deque and wake the loop.
+Runs on the consumer's thread, which Dramatiq starts, one for each process. It alone touches the gate. After that thread
+has ended, Dramatiq calls ``requeue`` and ``close`` on the main thread. Worker threads report by
+:meth:`GatedConsumer.ack` and :meth:`GatedConsumer.nack`, which only append to a deque and wake the loop.
 """
 
 from collections import deque

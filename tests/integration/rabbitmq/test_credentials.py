@@ -17,7 +17,7 @@ from worker.refer2.tokens import TokenMaker
 from worker.sandbox.calls import Call
 from worker.sandbox.config import SandboxConfig
 from worker.sandbox.server import RunningSandbox
-from worker.scheduling.breaker import FIRST_PAUSE, LONGEST_PAUSE
+from worker.scheduling.breaker import FIRST_CLOSURE, LONGEST_CLOSURE
 from worker.shops.config import ShopConfig
 from worker.shops.registry import ShopRegistry
 
@@ -90,11 +90,11 @@ def test_a_bad_secret_burns_nothing(vhost: Vhost, tap: Tap, tmp_path: Path) -> N
                 gate = worker.broker.gate
                 return worker.count("pauses", cause="halted") == times and gate is not None and gate.in_flight == 0
 
-            pause = FIRST_PAUSE
+            pause = FIRST_CLOSURE
             for number in range(1, 10):
                 wait_until(partial(paused, number), 20, "the next pause")
                 clock.shift += pause
-                pause = min(pause * 2, LONGEST_PAUSE)
+                pause = min(pause * 2, LONGEST_CLOSURE)
             wait_until(partial(paused, 10), 20, "the last pause")
             assert client.questions == 9
             assert told(sandbox.calls()).keys() == {"invalid_token"}

@@ -10,8 +10,8 @@ from worker.model.verdicts import Halted, Refused, Rejected, Retry, Sent, Thrott
 from worker.scheduling.attribution import EVERYBODY, Trouble
 from worker.scheduling.breaker import (
     FAILURES_IN_A_ROW,
-    FIRST_PAUSE,
-    LONGEST_PAUSE,
+    FIRST_CLOSURE,
+    LONGEST_CLOSURE,
     UNLISTED_IN_A_ROW,
     Breaker,
     BreakerClosed,
@@ -47,7 +47,7 @@ def feed(breaker: Breaker, verdict: Verdict, times: int, now: int = 0) -> list[B
 def test_failures_in_a_row(verdict: Retry | Unknown) -> None:
     """As many failures in a row as the bound close the shop; one fewer don't."""
     changes = feed(Breaker(), verdict, FAILURES_IN_A_ROW)
-    assert changes == [None] * (FAILURES_IN_A_ROW - 1) + [BreakerOpen("breaker", FIRST_PAUSE, verdict.code, 1)]
+    assert changes == [None] * (FAILURES_IN_A_ROW - 1) + [BreakerOpen("breaker", FIRST_CLOSURE, verdict.code, 1)]
 
 
 @pytest.mark.parametrize("good", [SENT, LISTED, UNLISTED])
@@ -75,19 +75,21 @@ def test_a_job_that_was_not_called_tells_nothing() -> None:
     feed(breaker, DOWN, FAILURES_IN_A_ROW - 1)
     assert breaker.record(uncalled, 0, Job("z")) is None
     assert isinstance(breaker.record(DOWN, 0, Job("z")), BreakerOpen)
-    assert breaker.record(uncalled, FIRST_PAUSE, Job("z")) is None
+    assert breaker.record(uncalled, FIRST_CLOSURE, Job("z")) is None
 
 
 @pytest.mark.parametrize(("verdict", "every_shop"), [(BAD_TOKEN, False), (OLD_VERSION, True)])
 def test_halted_at_once(verdict: Halted, every_shop: bool) -> None:
     """A refusal that no job of the shop can fix closes at the first answer, and says whether every shop is meant."""
-    assert Breaker().record(verdict, 7, Job()) == BreakerOpen("halted", 7 + FIRST_PAUSE, verdict.code, 1, every_shop)
+    assert Breaker().record(verdict, 7, Job()) == BreakerOpen("halted", 7 + FIRST_CLOSURE, verdict.code, 1, every_shop)
 
 
 def test_unlisted_code_in_a_row() -> None:
     """One code of the shop's own rules for job after job closes the shop; two codes in turn don't."""
     changes = feed(Breaker(), UNLISTED, UNLISTED_IN_A_ROW)
-    assert changes == [None] * (UNLISTED_IN_A_ROW - 1) + [BreakerOpen("unlisted_code", FIRST_PAUSE, "campaign_over", 1)]
+    assert changes == [None] * (UNLISTED_IN_A_ROW - 1) + [
+        BreakerOpen("unlisted_code", FIRST_CLOSURE, "campaign_over", 1)
+    ]
     breaker = Breaker()
     other = Rejected(400, "not_today", None, listed=False)
     assert not any(breaker.record(UNLISTED if turn % 2 else other, 0, Job("z")) for turn in range(200))
@@ -111,17 +113,17 @@ def test_pauses_double() -> None:
         assert pause.in_a_row == number
         lengths.append((pause.until - now) // SECOND)
         now = pause.until
-    assert lengths == [5, 10, 20, 40, 80, 160, *([LONGEST_PAUSE // SECOND] * 9)]
+    assert lengths == [5, 10, 20, 40, 80, 160, *([LONGEST_CLOSURE // SECOND] * 9)]
 
 
 def test_calls_under_way_do_not_lengthen_a_pause() -> None:
     """Answers to calls that were under way when the pause began change nothing; the first one after its end does."""
     breaker = Breaker()
     feed(breaker, DOWN, FAILURES_IN_A_ROW)
-    assert feed(breaker, DOWN, 12, FIRST_PAUSE - 1) == [None] * 12
-    assert breaker.record(BAD_TOKEN, FIRST_PAUSE - 1, Job("z")) is None
-    assert breaker.record(DOWN, FIRST_PAUSE, Job("z")) == BreakerOpen(
-        "breaker", FIRST_PAUSE + 2 * FIRST_PAUSE, "http_503", 2
+    assert feed(breaker, DOWN, 12, FIRST_CLOSURE - 1) == [None] * 12
+    assert breaker.record(BAD_TOKEN, FIRST_CLOSURE - 1, Job("z")) is None
+    assert breaker.record(DOWN, FIRST_CLOSURE, Job("z")) == BreakerOpen(
+        "breaker", FIRST_CLOSURE + 2 * FIRST_CLOSURE, "http_503", 2
     )
 
 
@@ -130,9 +132,9 @@ def test_a_good_answer_resumes_once(good: Verdict) -> None:
     """The first good answer reopens and forgets the pauses; further ones change nothing."""
     breaker = Breaker()
     breaker.record(BAD_TOKEN, 0, Job("z"))
-    assert feed(breaker, good, 3, FIRST_PAUSE) == [BreakerClosed(), None, None]
-    assert breaker.record(BAD_TOKEN, FIRST_PAUSE, Job("z")) == BreakerOpen(
-        "halted", 2 * FIRST_PAUSE, "invalid_token", 1
+    assert feed(breaker, good, 3, FIRST_CLOSURE) == [BreakerClosed(), None, None]
+    assert breaker.record(BAD_TOKEN, FIRST_CLOSURE, Job("z")) == BreakerOpen(
+        "halted", 2 * FIRST_CLOSURE, "invalid_token", 1
     )
 
 
@@ -142,7 +144,7 @@ def test_reset() -> None:
     assert breaker.reset() is None
     breaker.record(BAD_TOKEN, 0, Job("z"))
     assert breaker.reset() == BreakerClosed()
-    assert breaker.record(BAD_TOKEN, 1, Job("z")) == BreakerOpen("halted", 1 + FIRST_PAUSE, "invalid_token", 1)
+    assert breaker.record(BAD_TOKEN, 1, Job("z")) == BreakerOpen("halted", 1 + FIRST_CLOSURE, "invalid_token", 1)
 
 
 def test_reset_forgets_who_was_refused() -> None:
@@ -161,7 +163,7 @@ def test_join() -> None:
     breaker.join(BreakerOpen("halted", 100, "obsolete_global_api_version", 3, every_shop=True))
     assert breaker.record(OLD_VERSION, 99, Job("z")) is None
     assert breaker.record(OLD_VERSION, 100, Job("z")) == BreakerOpen(
-        "halted", 100 + 2 * FIRST_PAUSE, "obsolete_global_api_version", 2, every_shop=True
+        "halted", 100 + 2 * FIRST_CLOSURE, "obsolete_global_api_version", 2, every_shop=True
     )
     assert breaker.record(SENT, 100, Job("z")) == BreakerClosed()
 
@@ -183,7 +185,7 @@ def closed(until: int, in_a_row: int = 1, *, token_taken: bool = False) -> Break
 
 def test_a_page_before_any_good_answer() -> None:
     """A shop that has not answered since it started is closed by the first page: its URL may be wrong."""
-    assert pages(Breaker(), Job()) == [closed(FIRST_PAUSE)]
+    assert pages(Breaker(), Job()) == [closed(FIRST_CLOSURE)]
 
 
 @pytest.mark.parametrize("good", [SENT, LISTED, UNLISTED])
@@ -194,14 +196,14 @@ def test_pages_of_different_jobs(good: Verdict) -> None:
     assert pages(breaker, *different(2)) == [None, None]
     breaker.record(good, 0, Job("z"))
     assert EVERYBODY == 3
-    assert pages(breaker, *different(3)) == [None, None, closed(FIRST_PAUSE)]
+    assert pages(breaker, *different(3)) == [None, None, closed(FIRST_CLOSURE)]
 
 
 def test_a_page_again() -> None:
     """A job that comes back to be refused again, while nobody else was answered, closes the shop to ask Status2."""
     breaker, job = Breaker(), Job()
     breaker.record(SENT, 0, Job("z"))
-    assert pages(breaker, job, job) == [None, closed(FIRST_PAUSE)]
+    assert pages(breaker, job, job) == [None, closed(FIRST_CLOSURE)]
 
 
 def test_a_job_that_is_refused_alone() -> None:
@@ -221,14 +223,14 @@ def test_a_refusal_that_ends_the_job() -> None:
 def test_probes_after_a_page() -> None:
     """While Status2 takes the token three other jobs are tried between two pauses, one where it tells nothing."""
     breaker = Breaker()
-    assert pages(breaker, Job()) == [closed(FIRST_PAUSE)]
-    assert pages(breaker, *different(4), now=FIRST_PAUSE - 1) == [None] * 4, "they were under way"
+    assert pages(breaker, Job()) == [closed(FIRST_CLOSURE)]
+    assert pages(breaker, *different(4), now=FIRST_CLOSURE - 1) == [None] * 4, "they were under way"
     breaker.token_was_taken()
-    now = FIRST_PAUSE
+    now = FIRST_CLOSURE
     changes = pages(breaker, *different(3), now=now)
-    assert changes == [None, None, closed(now + 2 * FIRST_PAUSE, 2, token_taken=True)]
-    now += 2 * FIRST_PAUSE
-    assert pages(breaker, *different(1), now=now) == [closed(now + 4 * FIRST_PAUSE, 3)]
+    assert changes == [None, None, closed(now + 2 * FIRST_CLOSURE, 2, token_taken=True)]
+    now += 2 * FIRST_CLOSURE
+    assert pages(breaker, *different(1), now=now) == [closed(now + 4 * FIRST_CLOSURE, 3)]
 
 
 def test_a_token_is_taken_once_for_a_job() -> None:
@@ -237,7 +239,7 @@ def test_a_token_is_taken_once_for_a_job() -> None:
     now = 1
     for _ in range(2):
         assert isinstance(pages(breaker, job, now=now)[-1], BreakerOpen)
-        now += 10 * FIRST_PAUSE
+        now += 10 * FIRST_CLOSURE
         breaker.token_was_taken()
         assert pages(breaker, job, now=now) == [None]
     assert job.trouble is not None
@@ -248,7 +250,7 @@ def test_a_bad_token_closes_at_once() -> None:
     """What no job of the shop can fix closes it by one answer, however well it answered before."""
     breaker, job = Breaker(), Job()
     breaker.record(SENT, 0, Job("z"))
-    assert breaker.record(BAD_TOKEN, 0, job) == BreakerOpen("halted", FIRST_PAUSE, "invalid_token", 1)
+    assert breaker.record(BAD_TOKEN, 0, job) == BreakerOpen("halted", FIRST_CLOSURE, "invalid_token", 1)
 
 
 def test_a_token_that_is_refused_for_one_job_alone() -> None:
@@ -268,7 +270,7 @@ def test_a_token_that_is_refused_for_everybody() -> None:
     breaker, jobs = Breaker(), [Job("a"), Job("b")]
     now = 1
     for job in jobs * 5:
-        now += LONGEST_PAUSE
+        now += LONGEST_CLOSURE
         assert isinstance(breaker.record(BAD_TOKEN, now, job), BreakerOpen)
         assert not any(map(breaker.others.ends_if_refused, jobs))
 
@@ -276,7 +278,7 @@ def test_a_token_that_is_refused_for_everybody() -> None:
 def test_a_read_that_is_refused() -> None:
     """A token that is refused for a read closes the shop like that of a call, unless others are called meanwhile."""
     breaker, job = Breaker(), Job()
-    assert breaker.record(BAD_TOKEN, 1, job, read=True) == BreakerOpen("halted", 1 + FIRST_PAUSE, "invalid_token", 1)
+    assert breaker.record(BAD_TOKEN, 1, job, read=True) == BreakerOpen("halted", 1 + FIRST_CLOSURE, "invalid_token", 1)
     breaker.record(SENT, 2, Job("z"))
     assert [breaker.record(BAD_TOKEN, 3, job, read=True) for _ in range(2)] == [None, None]
     assert breaker.others.ends_if_refused(job)
@@ -306,4 +308,4 @@ def test_start_anew() -> None:
     pages(breaker, *different(1))
     breaker.reset()
     assert not breaker.others.in_trouble
-    assert pages(breaker, *different(1)) == [closed(FIRST_PAUSE)]
+    assert pages(breaker, *different(1)) == [closed(FIRST_CLOSURE)]

@@ -13,7 +13,7 @@ from worker.instants import SECOND
 from worker.model.job import Job
 from worker.model.verdicts import Halted, Refused, Retry, Unknown, Verdict
 from worker.scheduling.admission import ALONE_FROM
-from worker.scheduling.breaker import FIRST_PAUSE
+from worker.scheduling.breaker import FIRST_CLOSURE
 from worker.scheduling.delivery import Delivery
 from worker.scheduling.loop import HOUSEKEEPING
 from worker.scheduling.token_probe import GRACE
@@ -83,7 +83,7 @@ def bench() -> Iterator[Asked]:
 def test_whoever_asks_ends_with_the_consumer(bench: Asked) -> None:
     """Closed, no thread is left that would ask about a halted shop."""
     bench.halt()
-    bench.pass_by(FIRST_PAUSE)
+    bench.pass_by(FIRST_CLOSURE)
     bench.answer(BAD_TOKEN)
     (asking,) = [thread for thread in threading.enumerate() if thread.name == "prober"]
     bench.consumer.breakers.close()
@@ -94,7 +94,7 @@ def test_whoever_asks_ends_with_the_consumer(bench: Asked) -> None:
 def test_a_bad_token_costs_no_further_call(bench: Asked) -> None:
     """While Status2 refuses the token no job is tried, and the pauses between the questions grow."""
     bench.halt()
-    pause = FIRST_PAUSE
+    pause = FIRST_CLOSURE
     for number in range(1, 9):
         bench.pass_by(pause - 1)
         assert len(bench.asked) == number - 1
@@ -110,7 +110,7 @@ def test_then_one_job_probes(bench: Asked, answer: Verdict | None) -> None:
     """Once Status2 takes the token, or where it tells nothing, one real job goes; its good answer opens the shop."""
     bench.offer(make_job(2))
     bench.halt()
-    bench.pass_by(FIRST_PAUSE)
+    bench.pass_by(FIRST_CLOSURE)
     bench.answer(answer)
     probe = bench.take()
     assert probe.probing
@@ -123,14 +123,14 @@ def test_three_jobs_are_tried_while_the_token_is_taken(bench: Asked) -> None:
     """A shop that a page closed tries three other jobs once Status2 takes its token, else one."""
     bench.offer(*(make_job(number) for number in range(2, 9)))
     bench.refuse(make_job(1))
-    bench.pass_by(FIRST_PAUSE)
+    bench.pass_by(FIRST_CLOSURE)
     bench.answer(None)
     for number in (8, 7, 6):
         bench.refuse(make_job(number))
-    bench.pass_by(2 * FIRST_PAUSE)
+    bench.pass_by(2 * FIRST_CLOSURE)
     bench.answer(A_PAGE)
     bench.refuse(make_job(5))
-    bench.pass_by(4 * FIRST_PAUSE)
+    bench.pass_by(4 * FIRST_CLOSURE)
     bench.expect(3)
     bench.answers.put(None)
 
@@ -153,7 +153,7 @@ def test_the_only_job_ends_after_a_few_probes(bench: Asked) -> None:
 def test_a_slow_status_holds_nobody_for_ever(bench: Asked) -> None:
     """A question that gets no answer within the longest call leaves the shop to a real job."""
     bench.halt()
-    bench.pass_by(FIRST_PAUSE + bench.context.longest_call + GRACE)
+    bench.pass_by(FIRST_CLOSURE + bench.context.longest_call + GRACE)
     assert bench.take().probing
     bench.expect(1)
     bench.answers.put(None)
@@ -162,7 +162,7 @@ def test_a_slow_status_holds_nobody_for_ever(bench: Asked) -> None:
 def test_an_answer_that_comes_too_late(bench: Asked) -> None:
     """What was found out about a shop that is open again, or halted anew, changes nothing."""
     bench.halt()
-    bench.pass_by(FIRST_PAUSE)
+    bench.pass_by(FIRST_CLOSURE)
     bench.consumer.breakers.start_anew("acme")
     bench.answer(BAD_TOKEN)
     assert bench.consumer.gate.reasons("acme") == {}
@@ -172,10 +172,10 @@ def test_an_answer_that_comes_too_late(bench: Asked) -> None:
 def test_one_question_for_all_shops(bench: Asked) -> None:
     """Where every shop is halted one answer stands for all: a thousand shops don't ask a thousand times."""
     bench.halt(OBSOLETE)
-    bench.pass_by(FIRST_PAUSE)
+    bench.pass_by(FIRST_CLOSURE)
     bench.answer(OBSOLETE)
     assert len(bench.asked) == 1
-    bench.pass_by(2 * FIRST_PAUSE - 1)
+    bench.pass_by(2 * FIRST_CLOSURE - 1)
     assert len(bench.asked) == 1
     bench.pass_by(1)
     bench.answer(None)
@@ -197,7 +197,7 @@ def test_a_status_that_breaks(bench: Asked) -> None:
     bench.offer(make_job())
     bench.halt()
     for number in (1, 2):
-        bench.pass_by(FIRST_PAUSE * number)
+        bench.pass_by(FIRST_CLOSURE * number)
         wait_until(lambda: bench.consumer.has_news, 10, "a finding")
         bench.halt()
         assert len(bench.asked) == number

@@ -21,7 +21,7 @@ from worker.model.job import Customer, Job
 from worker.model.result import Outcome
 from worker.model.verdicts import Halted, Refused, Rejected, Retry, Sent, Throttled, Verdict
 from worker.scheduling.admission import CRASH_LOOP
-from worker.scheduling.breaker import FAILURES_IN_A_ROW, FIRST_PAUSE, UNLISTED_IN_A_ROW, BreakerOpen
+from worker.scheduling.breaker import FAILURES_IN_A_ROW, FIRST_CLOSURE, UNLISTED_IN_A_ROW, BreakerOpen
 from worker.scheduling.context import Context
 from worker.scheduling.delivery import Delivery
 from worker.scheduling.gate import EXTRA_GRANTS, FOREVER
@@ -332,7 +332,7 @@ def test_probes_are_told(bench: Bench) -> None:
         assert not delivery.probing
         assert delivery.grant is not None
         bench.report(delivery, Later(delivery.grant.epoch, NOON, Retry(503, "http_503")))
-    bench.clock.advance(FIRST_PAUSE)
+    bench.clock.advance(FIRST_CLOSURE)
     assert bench.take().probing
 
 
@@ -367,9 +367,9 @@ def test_closures_are_noted_in_the_store(bench: Bench) -> None:
     bench.store.release(delivery.request, delivery.grant.epoch, called=True)
     bench.report(delivery, Return(delivery.grant.epoch, verdict=halted))
     limits = delivery.request.limits
-    assert bench.store.inspect("acme", limits).closure == Closure("halted", "invalid_token", NOON + FIRST_PAUSE)
+    assert bench.store.inspect("acme", limits).closure == Closure("halted", "invalid_token", NOON + FIRST_CLOSURE)
     assert bench.store.inspect("zeta", limits).closure is None
-    bench.clock.advance(FIRST_PAUSE - 1)
+    bench.clock.advance(FIRST_CLOSURE - 1)
     assert bench.store.inspect("acme", limits).closure is not None
     bench.clock.advance(1)
     probe = bench.take()
@@ -570,13 +570,15 @@ def test_halted_shop(bench: Bench) -> None:
     bench.offer(*(make_job(number) for number in range(6)), make_job(9, shop="zeta"))
     bench.return_job(bench.take(), BAD_TOKEN)
     assert bench.port.events("shops_closed") == [("shops_closed", "acme", "halted")]
-    assert consumer.gate.reasons("acme") == {"halted": NOON + FIRST_PAUSE}
+    assert consumer.gate.reasons("acme") == {"halted": NOON + FIRST_CLOSURE}
     assert bench.take().shop == "zeta"
     probe = bench.take()
-    assert (probe.job, bench.clock.now()) == (make_job(5), NOON + FIRST_PAUSE), "another than the one that was refused"
+    assert (probe.job, bench.clock.now()) == (make_job(5), NOON + FIRST_CLOSURE), (
+        "another than the one that was refused"
+    )
     assert next(consumer) is None
     bench.return_job(probe, BAD_TOKEN)
-    assert consumer.gate.shop("acme").closed_until() == bench.clock.now() + 2 * FIRST_PAUSE
+    assert consumer.gate.shop("acme").closed_until() == bench.clock.now() + 2 * FIRST_CLOSURE
     bench.clock.set(consumer.gate.shop("acme").closed_until())
     good = bench.take()
     assert good.job == make_job(4)
@@ -603,7 +605,7 @@ def test_every_shop_halted(bench: Bench) -> None:
     bench.offer(*(make_job(number, shop=shop) for number in range(3) for shop in ("acme", "zeta")))
     bench.return_job(bench.take(), OLD_VERSION)
     for shop in ("acme", "zeta"):
-        assert consumer.gate.reasons(shop) == {"halted": NOON + FIRST_PAUSE}
+        assert consumer.gate.reasons(shop) == {"halted": NOON + FIRST_CLOSURE}
     probes = [bench.take(), bench.take()]
     assert {probe.shop for probe in probes} == {"acme", "zeta"}
     assert next(consumer) is None
@@ -686,7 +688,7 @@ def test_a_new_credential_reopens(tmp_path: Path) -> None:
     bench = Bench(ShopRegistry.load(shops))
     bench.offer(*(make_job(number) for number in range(3)))
     bench.return_job(bench.take(), BAD_TOKEN)
-    assert bench.consumer.gate.reasons("acme") == {"halted": NOON + FIRST_PAUSE}
+    assert bench.consumer.gate.reasons("acme") == {"halted": NOON + FIRST_CLOSURE}
     (tmp_path / "acme.key").write_text("newer")
     deliveries = [bench.take() for _ in range(3)]
     assert bench.clock.now() == NOON + SECOND
@@ -1090,7 +1092,7 @@ def test_another_address_opens_the_shop(tmp_path: Path, changed: str) -> None:
     bench = Bench(ShopRegistry.load(shops))
     bench.offer(make_job(1))
     refuse(bench, bench.take())
-    assert bench.consumer.gate.reasons("acme") == {"halted": NOON + FIRST_PAUSE}
+    assert bench.consumer.gate.reasons("acme") == {"halted": NOON + FIRST_CLOSURE}
     shops.write_text(f"{table}{changed}\n")
     bench.offer(make_job(2))
     bench.take()

@@ -109,8 +109,10 @@ def _problem(config: ShopConfig, verdict: Verdict | None) -> str | None:
         case Retry(status=None):
             return f"{where}: is out of reach (no connection), so its credential could not be checked"
         case _:
-            status = f"status {verdict.status}" if verdict.status else "no answer"
             code = getattr(verdict, "code", "rate_limit_exceeded")
+            if not verdict.status:
+                return f"{where}: no answer ({code}); check base_url, and try again"
+            status = f"status {verdict.status}"
             return f"{where}: the answer is not Refer2's ({status}, {code}); check base_url and the shop's slug"
 
 

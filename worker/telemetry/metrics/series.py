@@ -158,7 +158,7 @@ class Series:
         for then in ("put_aside", "failed"):
             self.refusals.labels(then)
         self.dead_letters = made.counter(
-            "referral_dead_letters_total", "Messages parked in referrals.dead, by reason.", "reason"
+            "referral_dead_letters_total", "Messages put into referrals.dead, by reason.", "reason"
         )
         self.redeliveries = made.counter(
             "referral_redeliveries_total",
