@@ -35,8 +35,12 @@ def sandbox(
     ] = None,
     per_second: Annotated[float, typer.Option("--per-second", min=0.001, help="Writes a second, per shop.")] = 100,
     per_day: Annotated[int, typer.Option("--per-day", min=1, help="Writes a day, per shop.")] = 100_000,
-    customer_per_second: Annotated[float, typer.Option("--customer-per-second", min=0.001)] = 2,
-    customer_per_day: Annotated[int, typer.Option("--customer-per-day", min=1)] = 200,
+    customer_per_second: Annotated[
+        float, typer.Option("--customer-per-second", min=0.001, help="Writes a second, per customer.")
+    ] = 2,
+    customer_per_day: Annotated[
+        int, typer.Option("--customer-per-day", min=1, help="Writes a day, per customer.")
+    ] = 200,
     no_limits: Annotated[bool, typer.Option("--no-limits", help="Answer every call at once, without limits.")] = False,
     shops: Annotated[
         Path | None,

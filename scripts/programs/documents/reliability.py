@@ -19,7 +19,7 @@ HEAD = """\
 <!-- made by scripts/faults --report: run it again rather than edit -->
 
 Every job that RabbitMQ confirmed ends in at least one confirmed result that carries its job id, or in the dead queue,
-which never expires; no job is in neither. After a final answer Refer2 is never called again for that job while the
+which never expires. After a final answer Refer2 is never called again for that job while the
 store keeps its ledger. If the outcome of a call is unknown, because a process died or an answer was lost, repeats
 never exceed the calls that were in flight. No fault makes a shop exceed its limits by more than one burst. A store that
 loses its data forgets the day's calls too, so that a limit per day begins anew.

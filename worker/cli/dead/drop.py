@@ -25,7 +25,7 @@ def drop(
 ) -> None:
     """Remove letters for good. No copy is kept: `referrals dead show --reveal --json` can write them down first.
 
-    Exit code 1: no letter has one of the ids. Exit code 2: no letter has any of them. Other options may match nothing:
+    Exit code 1: some of the ids belong to no letter. Exit code 2: none of them does. Other options may match nothing:
     then there is nothing to remove, and the exit code is 0.
 
     Example: `referrals dead drop --reason undecodable --older-than 30d`

@@ -43,7 +43,7 @@ def replay(
     Results that RabbitMQ dropped from the results queue go back there unchanged, if they are valid. Interrupting is
     safe: a job that is replayed twice is one job.
 
-    Exit code 1: a letter stays, or no letter has one of the ids. Exit code 2: no letter matches at all.
+    Exit code 1: a letter stays, or some of the ids belong to no letter. Exit code 2: no letter matches at all.
 
     Example: `referrals dead replay --reason unknown_shop --shop acme`
     """
