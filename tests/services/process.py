@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 from collections.abc import Mapping
@@ -14,6 +15,9 @@ from tests.services.wait import wait_until
 
 _OWNER = "REFERRALS_TEST_PROCESS"
 """What a process is started with and leaves to its children: the pid file that speaks of them all."""
+
+_PORTS = range(10_000, 32_768)
+"""Linux's own begin after these, those of macOS at 49,152."""
 
 _SAME_START_SECONDS = 1.0
 """Start times are read back from the kernel in hundredths; a reused pid starts later than this."""
@@ -92,12 +96,20 @@ def _ended(process: psutil.Process) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Different TCP ports of 127.0.0.1 that nobody listens on at this moment."""
+    """Different TCP ports of 127.0.0.1 that nobody listens on at this moment.
+
+    Below those that the kernel gives to outgoing connections: of them one could be taken before its service has it.
+    """
     with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
+        ports: list[int] = []
+        while len(ports) < count:
+            candidate = held.enter_context(socket.socket())
+            try:
+                candidate.bind(("127.0.0.1", random.choice(_PORTS)))
+            except OSError:
+                continue
+            ports.append(int(candidate.getsockname()[1]))
+        return ports
 
 
 def lives(process: psutil.Process) -> bool:
