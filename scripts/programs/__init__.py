@@ -4,7 +4,7 @@
 |---|---|
 | ``scripts/bench`` | ``benchmarks``; ``scripts/bench fuzz``: ``fuzzing`` |
 | ``scripts/dashboards`` | ``dashboards`` |
-| ``scripts/docs`` | ``documents.from_code``, ``documents.metrics``, ``documents.manifests`` |
+| ``scripts/docs`` | ``documents.from_code`` with ``.commands`` and ``.metrics``, ``documents.manifests`` |
 | ``scripts/faults`` | ``documents.reliability``, for ``--list`` and ``--report``; the rows are in tests/faults |
 | ``scripts/mutants`` | ``mutation`` |
 | ``scripts/prometheus``, ``scripts/rabbitmq`` | ``unstarted``, a shell script |

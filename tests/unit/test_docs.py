@@ -14,6 +14,7 @@ import pytest
 from scripts.programs.documents.from_code import DOCS, documents
 from tests.unit.rooms import LAYERS, PACKAGES, ROOMS
 from worker.campaigns.rejects_file import RejectReason
+from worker.cli.main import COMMANDS
 from worker.model.job import Customer, Job
 from worker.model.message import decode_message, encode_message
 from worker.text.masking import Mask
@@ -32,6 +33,16 @@ def test_derived_documents_are_current() -> None:
     """Every file that is made from the code is what the code makes now."""
     for name, text in documents().items():
         assert (DOCS / name).read_text(encoding="utf-8") == text, f"run scripts/docs for docs/{name}"
+
+
+def test_every_command_has_its_page() -> None:
+    """A page for each command that `referrals --help` lists, from its first sentence to its last option; no other."""
+    index = (DOCS / "commands" / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| \[`(\w+)`\]\(\1\.md\) \|", index, re.MULTILINE) == list(COMMANDS)
+    assert {path.stem for path in (DOCS / "commands").iterdir()} == {*COMMANDS, "README"}
+    page = (DOCS / "commands" / "publish.md").read_text(encoding="utf-8")
+    assert "\nreferrals publish EXPORT... [OPTIONS]\n" in page
+    assert "\n| `--json` | Print the summary as one JSON object. |\n" in page
 
 
 def test_documented_message_is_ours_to_the_byte() -> None:
@@ -94,7 +105,7 @@ def test_no_document_has_a_key_on_a_command_line(pattern: str) -> None:
     """Others on the machine can read it there, and the shell keeps it: examples take it from a file, or ask for it."""
     root = DOCS.parent
     pages = [
-        *DOCS.glob("*.md"),
+        *DOCS.glob("**/*.md"),
         *root.glob("*.md"),
         *root.glob("k8s/**/*.md"),
         root / "compose.yaml",
@@ -132,7 +143,7 @@ def test_documented_hash_is_the_one_in_the_logs() -> None:
 def test_documents_name_only_files_that_exist() -> None:
     """Links between the documents lead somewhere."""
     root = DOCS.parent
-    for page in [*DOCS.glob("*.md"), *root.glob("*.md")]:
+    for page in [*DOCS.glob("**/*.md"), *root.glob("*.md")]:
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{Path(page).name}: {target}"
 

@@ -1,4 +1,4 @@
-"""The parts of docs/ that are derived from the code: JSON Schemas, tables of settings, shop keys, queues, metrics."""
+"""What in docs/ is derived from the code: schemas, commands, and tables of settings, shop keys, queues, metrics."""
 
 import json
 import sys
@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from scripts.programs.documents import metrics
+from scripts.programs.documents import commands, metrics
 from worker.model.job import Job
 from worker.model.result import Result
 from worker.rabbitmq.topology import EXCHANGES, PRODUCER_PREFIX, Exchange, queues
@@ -61,6 +61,7 @@ def documents() -> dict[str, str]:
         "configuration.md": _configuration(),
         "queues.md": _queues(),
         "metrics.md": metrics.text(GENERATED),
+        **commands.pages(GENERATED),
     }
 
 
@@ -75,8 +76,8 @@ def main() -> int:
         for name in stale:
             print(f"docs/{name} is not what the code says: run scripts/docs", file=sys.stderr)
         return 1 if stale else 0
-    DOCS.mkdir(exist_ok=True)
     for name in stale:
+        (DOCS / name).parent.mkdir(parents=True, exist_ok=True)
         (DOCS / name).write_text(documents()[name], encoding="utf-8")
         print(f"docs/{name}")
     return 0
