@@ -8,6 +8,7 @@ from tests.fuzz.messages import NOW
 from tests.fuzz.promises import same_cells, shown, told
 from tests.fuzz.target import Target, folder
 from worker.campaigns.columns import ColumnMatcher
+from worker.campaigns.containers.plain import PlainFile
 from worker.campaigns.csv_escaping import REJECTS, unescape_cells
 from worker.campaigns.dedup import JobIndex
 from worker.campaigns.exports.detect import open_export
@@ -38,7 +39,7 @@ def _imported(data: bytes, name: str) -> None:
         path = place / name
         path.write_bytes(data)
         options = ImportOptions(shop=None, campaign="spring", channel="sms", mapping=MAPPING)
-        importer = Importer([path], options, index=index, published_at=NOW, allowed_shops={"acme", "globex"})
+        importer = Importer([PlainFile(path)], options, index=index, published_at=NOW, allowed_shops={"acme", "globex"})
         jobs = 0
         try:
             most = importer.count()
@@ -66,11 +67,11 @@ def _read_again(export: Path, rejects: Path, count: int) -> None:
     assert len(rows) == 1 + count
     assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) for row in rows for cell in row)
     matcher = ColumnMatcher(MAPPING, (), has_shop=True, has_channel=True)
-    was = open_export(Source(export, None, ImportWarnings()), matcher)
+    was = open_export(Source(PlainFile(export), None, ImportWarnings()), matcher)
     cells = {record.line: list(record.cells) for record in was.records()}
     columns = list(was.columns)
     if export.suffix == ".csv":
-        again = open_export(Source(rejects, None, ImportWarnings()), matcher)
+        again = open_export(Source(PlainFile(rejects), None, ImportWarnings()), matcher)
         assert same_cells(list(again.columns), [*REJECTS, *columns])
         found = [list(record.cells) for record in again.records()]
     else:

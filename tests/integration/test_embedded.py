@@ -15,6 +15,7 @@ import pytest
 
 from tests.services.wait import wait_until
 from worker.app import build_embedded
+from worker.campaigns.containers.plain import PlainFile
 from worker.campaigns.dedup import JobIndex
 from worker.campaigns.importer import Importer
 from worker.campaigns.options import ImportOptions
@@ -126,7 +127,11 @@ class Bench:
 
         def importer_of(index: JobIndex) -> Importer:
             return Importer(
-                [export], import_options, index=index, published_at=datetime.now(UTC), allowed_shops=known.slugs()
+                [PlainFile(export)],
+                import_options,
+                index=index,
+                published_at=datetime.now(UTC),
+                allowed_shops=known.slugs(),
             )
 
         ticking = clock or SystemClock()

@@ -55,8 +55,8 @@ class Channels:
             given = record.values.channel if record.values is not None else ""
             if not (given in NULLS or is_spreadsheet_error(given) or self._may_be(_spelled(given))):
                 raise UsageError(
-                    f"{export.path}: its column `channel` says {shown_value(given)} in line {record.line}, which is "
-                    "not a known channel; give --map channel=- to send every row by --channel, or --map "
+                    f"{export.file.name}: its column `channel` says {shown_value(given)} in line {record.line}, which "
+                    "is not a known channel; give --map channel=- to send every row by --channel, or --map "
                     "channel=COLUMN to use a column's values as they are"
                 )
 

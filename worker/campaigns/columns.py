@@ -3,7 +3,6 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from shlex import quote
 
 from worker.campaigns.exports.base import FIELDS
@@ -112,7 +111,7 @@ class ColumnMatcher:
         """Whether the column has the field's name letter by letter, and not just after :func:`normalized`."""
         return _name(column).strip() == self._named[field]
 
-    def match(self, path: Path, columns: Sequence[Column], *, unique: bool) -> dict[str, int]:
+    def match(self, export: str, columns: Sequence[Column], *, unique: bool) -> dict[str, int]:
         """The index of each field's column. ``unique``: a name that is used may be in the header only once.
 
         Raises:
@@ -125,15 +124,15 @@ class ColumnMatcher:
                 candidates.setdefault(field, []).append(index)
         for field, option in self._required.items():
             if field not in candidates:
-                raise UsageError(f"{path}: {option}: no such column; {_seen(columns)}")
+                raise UsageError(f"{export}: {option}: no such column; {_seen(columns)}")
         found = {
-            field: self._the_one(path, columns, field, indexes) if unique else indexes[0]
+            field: self._the_one(export, columns, field, indexes) if unique else indexes[0]
             for field, indexes in candidates.items()
         }
-        self._refuse_incomplete(path, columns, found)
+        self._refuse_incomplete(export, columns, found)
         return found
 
-    def _the_one(self, path: Path, columns: Sequence[Column], field: str, indexes: Sequence[int]) -> int:
+    def _the_one(self, export: str, columns: Sequence[Column], field: str, indexes: Sequence[int]) -> int:
         if len(indexes) == 1:
             return indexes[0]
         # Guessing between two columns would send somebody else's referral, so only an exact name decides.
@@ -141,22 +140,22 @@ class ColumnMatcher:
         if len(exact) == 1:
             return exact[0]
         raise UsageError(
-            f"{path}: {len(indexes)} columns could be {self._required.get(field, field)} "
+            f"{export}: {len(indexes)} columns could be {self._required.get(field, field)} "
             f"({', '.join(str(index + 1) for index in indexes)} from the left); rename all but one in the export"
         )
 
-    def _refuse_incomplete(self, path: Path, columns: Sequence[Column], found: Mapping[str, int]) -> None:
+    def _refuse_incomplete(self, export: str, columns: Sequence[Column], found: Mapping[str, int]) -> None:
         if not any(field in found for field in _CUSTOMER_FIELDS):
             raise UsageError(
-                f"{path}: no column for the customer; {_suggested(columns)}name one with --map customer_email=COLUMN "
+                f"{export}: no column for the customer; {_suggested(columns)}name one with --map customer_email=COLUMN "
                 f"(or customer_shopid, customer_bhid); {_seen(columns)}"
             )
         if "channel" not in found and not self._has_channel:
             raise UsageError(
-                f"{path}: no column for the channel; give --channel or --map channel=COLUMN; {_seen(columns)}"
+                f"{export}: no column for the channel; give --channel or --map channel=COLUMN; {_seen(columns)}"
             )
         if "shop" not in found and not self._has_shop:
-            raise UsageError(f"{path}: no column for the shop; give --shop or --map shop=COLUMN; {_seen(columns)}")
+            raise UsageError(f"{export}: no column for the shop; give --shop or --map shop=COLUMN; {_seen(columns)}")
 
 
 def shown_value(value: str) -> str:

@@ -4,7 +4,6 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from worker.campaigns.columns import VALUE_SHOWN, normalized, shown_value
 from worker.campaigns.identifiers import NULLS, is_spreadsheet_error
@@ -89,12 +88,12 @@ class Consent:
                 self._met[index] = True
         return every
 
-    def end_export(self, path: Path, warnings: ImportWarnings) -> None:
+    def end_export(self, name: str, warnings: ImportWarnings) -> None:
         """End an export: add a warning for each condition that none of its rows met."""
         if self._rows > self._rows_before:
             for condition, met in zip(self._conditions, self._met, strict=True):
                 if not met:
-                    warnings.once(f"{condition} {path}", f"{path}: {condition}: no row meets this condition")
+                    warnings.once(f"{condition} {name}", f"{name}: {condition}: no row meets this condition")
         self._rows_before = self._rows
         self._met_before = [before or met for before, met in zip(self._met_before, self._met, strict=True)]
         self._met = [False] * len(self._conditions)

@@ -8,6 +8,7 @@ from pathlib import Path
 from worker.campaigns.channels import check_default
 from worker.campaigns.columns import ColumnMatcher
 from worker.campaigns.consent import Consent
+from worker.campaigns.containers.base import ExportFile
 from worker.campaigns.dedup import JobIndex
 from worker.campaigns.exports.base import Export
 from worker.campaigns.exports.detect import open_export
@@ -33,7 +34,7 @@ class Importer:
 
     def __init__(
         self,
-        exports: Sequence[Path],
+        exports: Sequence[ExportFile],
         options: ImportOptions,
         *,
         index: JobIndex,
@@ -50,7 +51,7 @@ class Importer:
         """Rows that became no job, by reason."""
         self.reject_files: list[Path] = []
         """The files that hold the rejected rows."""
-        self._paths = tuple(exports)
+        self._files = tuple(exports)
         self._options = options
         self._index = index
         self._published_at = published_at
@@ -93,7 +94,7 @@ class Importer:
                 if limit is not None and total >= limit:
                     return total
                 total += record.values is not None and consent.given(record.values.consent)
-            consent.end_export(export.path, ImportWarnings())
+            consent.end_export(export.file.name, ImportWarnings())
         consent.end()
         return total
 
@@ -123,7 +124,7 @@ class Importer:
                 yield from self._drafts_of(export, file, position)
                 file.flush()
                 if self.rows == before and not self._is_full() and not self._stopped:
-                    self._warnings.once(f"no rows {export.path}", f"{export.path}: has no rows")
+                    self._warnings.once(f"no rows {export.file.name}", f"{export.file.name}: has no rows")
             # After a stop the rows with consent may be among those that were not read.
             if not self._stopped:
                 self._consent.end()
@@ -137,11 +138,12 @@ class Importer:
     def _drafts_of(self, export: Export, file: RejectsFile, position: int) -> Iterator[DraftJob]:
         if self._is_full():
             return
+        name = export.file.name
         for line, values, cells, flaw in export.records():
             if self._stopped:
                 return
             self.rows += 1
-            judged = flaw if values is None else self._rules.judge(export.path, line, values)
+            judged = flaw if values is None else self._rules.judge(name, line, values)
             if isinstance(judged, DraftJob):
                 sighting = self._index.check(judged.job_id)
                 if sighting == "new":
@@ -158,15 +160,15 @@ class Importer:
             self.rejected[judged] += 1
             if judged == "doubtful_row":
                 self._warnings.once(
-                    f"doubtful {export.path}",
-                    f"{export.path}: rows are left out as doubtful_row, because they stand beside pieces of a torn "
+                    f"doubtful {name}",
+                    f"{name}: rows are left out as doubtful_row, because they stand beside pieces of a torn "
                     f"row (first in line {line}); check them in {file.path}, delete the reason of those that are "
                     "whole, and run that file",
                 )
             file.add(position, line, judged, cells, apart=values is not None)
             if file.path not in self.reject_files:
                 self.reject_files.append(file.path)
-        self._consent.end_export(export.path, self._warnings)
+        self._consent.end_export(name, self._warnings)
 
     def _opened(self) -> Sequence[Export]:
         if self._exports is None:
@@ -182,7 +184,7 @@ class Importer:
                 has_channel=options.channel is not None,
             )
             encoding = parse_encoding(options.encoding) if options.encoding is not None else None
-            exports = tuple(open_export(Source(path, encoding, self._warnings), matcher) for path in self._paths)
+            exports = tuple(open_export(Source(file, encoding, self._warnings), matcher) for file in self._files)
             # With the headers matched, and before any job is made: one bad column would concern every row.
             for export in exports:
                 self._rules.channels.check(export)
@@ -191,28 +193,29 @@ class Importer:
 
     def _refuse_overwriting(self) -> None:
         # An export may be the rejects file of an earlier run, but not the file that this run writes.
-        exports = {path.resolve() for path in self._paths}
-        for path in self._paths:
-            if self._rejects_of(path).resolve() in exports:
+        exports = {file.on_disk.resolve() for file in self._files if file.on_disk is not None}
+        for file in self._files:
+            if self._rejects_of(file).resolve() in exports:
                 raise UsageError(
-                    f"{self._rejects_of(path)}: is an export of this run; name another file with --rejects"
+                    f"{self._rejects_of(file)}: is an export of this run; name another file with --rejects"
                 )
 
-    def _rejects_of(self, export: Path) -> Path:
+    def _rejects_of(self, export: ExportFile) -> Path:
         # Built by hand, since `with_name` raises for a path without a name; opening it reports what is wrong.
-        return self._options.rejects or export.parent / f"{export.name}.rejects.csv"
+        path = export.path
+        return self._options.rejects or path.parent / f"{path.name}.rejects.csv"
 
     def _reject_files(self, exports: Sequence[Export]) -> list[tuple[RejectsFile, int]]:
         # Each export with its rejects file and its position among the exports that share the file. They share it with
-        # --rejects, or if one export is given twice.
+        # --rejects, if they are of one folder or archive, or if one export is given twice.
         shared: dict[Path, list[Export]] = {}
         for export in exports:
-            shared.setdefault(self._rejects_of(export.path), []).append(export)
+            shared.setdefault(self._rejects_of(export.file), []).append(export)
         files = {path: RejectsFile(path, [one.columns for one in sharing]) for path, sharing in shared.items()}
         taken: Counter[Path] = Counter()
         result = []
         for export in exports:
-            path = self._rejects_of(export.path)
+            path = self._rejects_of(export.file)
             result.append((files[path], taken[path]))
             taken[path] += 1
         return result

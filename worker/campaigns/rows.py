@@ -3,7 +3,6 @@
 import re
 from collections.abc import Container, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import NamedTuple
 
 from pydantic import ValidationError
@@ -79,8 +78,11 @@ class RowRules:
         self._known_shops: set[str] = set()
         self.channels = Channels(options.channel, mapped="channel" in options.mapping, warnings=warnings)
 
-    def judge(self, path: Path, line: int, values: Values) -> DraftJob | RejectReason:
-        """The row as a draft of a job, or the reason why it can't be one; ``path`` and ``line`` are for warnings."""
+    def judge(self, export: str, line: int, values: Values) -> DraftJob | RejectReason:
+        """The row as a draft of a job, or the reason why it can't be one.
+
+        ``export``, the name of its file, and ``line`` are for warnings.
+        """
         # Consent first: a row without it is not looked at any further.
         if not self._consent.given(values.consent):
             return "no_consent"
@@ -90,7 +92,7 @@ class RowRules:
         if any(mark in joined for mark in _MARKS):
             if any(map(is_spreadsheet_error, own)):
                 return "spreadsheet_error"
-            own = self._without_nulls(path, line, own)
+            own = self._without_nulls(export, line, own)
         email, shopid, bhid, channel, destination, sender, reference, shop = own
         shop = shop or self._options.shop or ""
         # Most rows name a shop that was met before, so the slug's rule and the warning are for the first one only.
@@ -101,8 +103,8 @@ class RowRules:
         if not ((not shopid or can_be_id(shopid)) and (not bhid or can_be_id(bhid))):
             if is_shortened(shopid) or is_shortened(bhid):
                 self._warnings.once(
-                    f"shortened {path}",
-                    f"{path}: a spreadsheet turned ids into numbers such as 7.2E+09 (first in line {line}), which "
+                    f"shortened {export}",
+                    f"{export}: a spreadsheet turned ids into numbers such as 7.2E+09 (first in line {line}), which "
                     "identify nobody; format their column as text before the ids are entered, and export again",
                 )
             return "bad_id"
@@ -126,8 +128,8 @@ class RowRules:
                 return "bad_destination"
         elif destination:
             self._warnings.once(
-                f"destination {path}",
-                f"{path}: destinations are dropped where the channel takes none (first in line {line})",
+                f"destination {export}",
+                f"{export}: destinations are dropped where the channel takes none (first in line {line})",
             )
             destination = ""
         texts = (bhid, shopid, email, channel, destination, sender, reference)
@@ -161,11 +163,11 @@ class RowRules:
             not_after=self._options.not_after,
         )
 
-    def _without_nulls(self, path: Path, line: int, cells: Sequence[str]) -> Sequence[str]:
+    def _without_nulls(self, export: str, line: int, cells: Sequence[str]) -> Sequence[str]:
         """The cells with empty ones in place of what databases write for no value."""
         if NULLS.isdisjoint(cells):
             return cells
-        self._warnings.once(f"null {path}", rf"{path}: cells NULL and \N are read as empty (first in line {line})")
+        self._warnings.once(f"null {export}", rf"{export}: cells NULL and \N are read as empty (first in line {line})")
         return ["" if cell in NULLS else cell for cell in cells]
 
     def _admits(self, shop: str) -> bool:

@@ -3,6 +3,7 @@
 import time
 from datetime import UTC, datetime
 
+from worker.campaigns.containers.expand import expand
 from worker.campaigns.dedup import JobIndex
 from worker.campaigns.importer import Importer
 from worker.cli import console, options
@@ -62,8 +63,9 @@ def publish(
         expires=expires,
     )
     _refuse_cancelled(loaded, campaign, shop)
+    files = expand(exports, console.note)
     with JobIndex() as index:
-        importer = Importer(exports, import_options, index=index, published_at=datetime.now(UTC), allowed_shops=shops)
+        importer = Importer(files, import_options, index=index, published_at=datetime.now(UTC), allowed_shops=shops)
         # Mistakes in options and headers are found before anything is published.
         importer.check()
         shown = console.warn(importer)

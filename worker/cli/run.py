@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from worker.app import build_embedded
+from worker.campaigns.containers.base import ExportFile
+from worker.campaigns.containers.expand import expand
 from worker.campaigns.dedup import JobIndex
 from worker.campaigns.importer import Importer
 from worker.campaigns.options import ImportOptions
@@ -80,7 +82,8 @@ def run(
         rejects=rejects,
         expires=expires,
     )
-    _check_files(exports, out, rejects)
+    files = expand(exports, console.note)
+    _check_files(files, out, rejects)
     with ExitStack() as stack:
         if sandbox:
             # Imported only now: its HTTP library would make the start of every other run a fifth slower.
@@ -97,7 +100,7 @@ def run(
 
         def importer_of(index: JobIndex) -> Importer:
             return Importer(
-                exports, import_options, index=index, published_at=datetime.now(UTC), allowed_shops=shops.slugs()
+                files, import_options, index=index, published_at=datetime.now(UTC), allowed_shops=shops.slugs()
             )
 
         total, shown = _ask_first(importer_of, yes=yes)
@@ -131,7 +134,7 @@ def run(
     _end(embedded.tally)
 
 
-def _check_files(exports: list[Path], out: Path, rejects: Path | None) -> None:
+def _check_files(exports: Sequence[ExportFile], out: Path, rejects: Path | None) -> None:
     """Check that the results and the journal don't replace a file that the run reads or writes otherwise.
 
     Raises:
@@ -139,8 +142,8 @@ def _check_files(exports: list[Path], out: Path, rejects: Path | None) -> None:
     """
     # Resolved, so that a link or another spelling of the path counts as the same file.
     written = {out.resolve(), journal_of(out).resolve()}
-    for path in exports if rejects is None else [*exports, rejects]:
-        if path.resolve() in written:
+    for path in (*(file.on_disk for file in exports), rejects):
+        if path is not None and path.resolve() in written:
             raise UsageError(f"{path}: --out would overwrite it; choose another --out")
 
 

@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from worker.campaigns.containers.expand import expand
 from worker.campaigns.dedup import JobIndex
 from worker.campaigns.importer import Importer
 from worker.campaigns.options import ImportOptions
@@ -18,7 +19,9 @@ def main(export: Path) -> None:
     options = ImportOptions(shop="shop", campaign="bench", channel="whatsapp", mapping=MAPPING)
     began = time.monotonic()
     with JobIndex() as index:
-        importer = Importer([export], options, index=index, published_at=datetime.now(UTC), allowed_shops=None)
+        importer = Importer(
+            expand([export], print), options, index=index, published_at=datetime.now(UTC), allowed_shops=None
+        )
         jobs = sum(1 for _ in importer)
     seconds = time.monotonic() - began
     status = Path("/proc/self/status").read_text()

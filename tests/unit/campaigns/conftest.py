@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from worker.campaigns.containers.plain import PlainFile
 from worker.campaigns.dedup import JobIndex
 from worker.campaigns.importer import Importer
 from worker.campaigns.options import ImportOptions
@@ -50,7 +51,9 @@ def run_import(tmp_path: Path) -> Import:
         asked = ImportOptions(**{"shop": "acme", "campaign": "spring", "channel": "whatsapp"} | options)
         with JobIndex() as index:
             index.mark_finished(finished)
-            importer = Importer(paths, asked, index=index, published_at=None, allowed_shops=shops)
+            importer = Importer(
+                [PlainFile(path) for path in paths], asked, index=index, published_at=None, allowed_shops=shops
+            )
             return Imported(importer, list(importer))
 
     return imported

@@ -10,6 +10,7 @@ import pytest
 from tests.unit.campaigns.conftest import Import
 from worker.campaigns.columns import parse_mapping
 from worker.campaigns.consent import parse_consent
+from worker.campaigns.containers.plain import PlainFile
 from worker.campaigns.dedup import JobIndex
 from worker.campaigns.importer import Importer
 from worker.campaigns.options import ImportOptions
@@ -21,7 +22,7 @@ TEN = "customer_email,note\n" + "".join(f"c{n}@example.com,n{n}\n" for n in rang
 
 def make(paths: list[Path], **options: object) -> Importer:
     asked = ImportOptions(**{"shop": "acme", "campaign": "spring", "channel": "whatsapp"} | options)  # type: ignore[arg-type]
-    return Importer(paths, asked, index=JobIndex(), published_at=None, allowed_shops=None)
+    return Importer([PlainFile(path) for path in paths], asked, index=JobIndex(), published_at=None, allowed_shops=None)
 
 
 def test_duplicates_within_and_across_exports(run_import: Import) -> None:
@@ -67,7 +68,7 @@ def test_jobs_are_stamped(tmp_path: Path) -> None:
     path.write_text(TEN)
     now, later = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
     options = ImportOptions(shop="acme", campaign="spring", channel="sms", not_after=later)
-    importer = Importer([path], options, index=JobIndex(), published_at=now, allowed_shops=None)
+    importer = Importer([PlainFile(path)], options, index=JobIndex(), published_at=now, allowed_shops=None)
     assert {(job.published_at, job.not_after) for job in importer} == {(now, later)}
     with pytest.raises(RuntimeError, match="once"):
         list(importer)

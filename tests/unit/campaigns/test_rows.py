@@ -9,6 +9,7 @@ from tests.unit.making import foreign_job
 from worker.campaigns.channels import LOOKED_AT
 from worker.campaigns.columns import parse_mapping
 from worker.campaigns.consent import parse_consent
+from worker.campaigns.containers.plain import PlainFile
 from worker.campaigns.dedup import JobIndex
 from worker.campaigns.importer import Importer
 from worker.campaigns.options import ImportOptions
@@ -169,7 +170,7 @@ def test_another_unknown_channel_of_the_command(tmp_path: Path, given: str) -> N
     export.write_text("customer_email\na@example.com\n")
     options = ImportOptions(shop="acme", campaign="spring", channel=given)
     with JobIndex() as index:
-        importer = Importer([export], options, index=index, published_at=None, allowed_shops=None)
+        importer = Importer([PlainFile(export)], options, index=index, published_at=None, allowed_shops=None)
         importer.check()
         assert importer.warnings == (f"a channel '{given}' is unknown here and is sent as it is",)
         assert [job.channel for job in importer] == [given]

@@ -1,9 +1,9 @@
 """What every export format provides: its columns, and its rows one at a time."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from worker.campaigns.containers.base import ExportFile
 from worker.campaigns.rejects_file import RejectReason
 
 
@@ -43,11 +43,21 @@ class Export(Protocol):
     """A file whose header has been matched. Its rows may be read several times."""
 
     @property
-    def path(self) -> Path: ...
+    def file(self) -> ExportFile: ...
 
     @property
     def columns(self) -> Sequence[str]:
         """The export's columns in its own spelling and order, with repeated and empty names."""
+        ...
+
+    @property
+    def encoding(self) -> str:
+        """The encodings met so far, such as ``utf-8`` or ``utf-8, windows-1252``."""
+        ...
+
+    @property
+    def delimiter(self) -> str:
+        """What separates the cells; empty if the format has no such character."""
         ...
 
     def records(self) -> Iterator[Record]:

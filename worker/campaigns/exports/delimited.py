@@ -46,11 +46,12 @@ class DelimitedExport:
           UsageError: the header can't be used.
         """
         self._source = source
-        self.path = source.path
+        self.file = source.file
+        self._name = source.file.name
         self._dialect = read_dialect(source, matcher)
         self.columns = self._dialect.columns
         try:
-            self._positions = matcher.match(self.path, self.columns, unique=True)
+            self._positions = matcher.match(self._name, self.columns, unique=True)
         except UsageError as error:
             if len(self.columns) > 1:
                 raise
@@ -59,6 +60,14 @@ class DelimitedExport:
         self._fields = (*FIELDS, *matcher.consent)
         self._header = [normalized(name) for name in self.columns]
         self._names = {name for name in (*self._header, *map(normalized, FIELDS)) if name}
+
+    @property
+    def encoding(self) -> str:
+        return self._source.encodings
+
+    @property
+    def delimiter(self) -> str:
+        return self._dialect.delimiter
 
     def records(self) -> Iterator[Record]:
         """The rows after the header, as :class:`~worker.campaigns.exports.base.Export` describes."""
@@ -109,7 +118,7 @@ class DelimitedExport:
         used = len(self.columns) - 1 in self._positions.values()
         if used and row.texts[-1][-1] not in "\r\n" and row.cells[-1].strip():
             problem = f"line {row.line} is the last and has no line end; if the file was cut off, so was its last cell"
-            self._source.warnings.once(f"open {self.path}", f"{self.path}: {problem}")
+            self._source.warnings.once(f"open {self._name}", f"{self._name}: {problem}")
 
     def _skip_header(self, lines: Lines) -> None:
         for _ in range(self._dialect.first - 1):
@@ -137,8 +146,8 @@ class DelimitedExport:
                 yield Record(line, None, [text.rstrip("\r\n")], reason)
 
     def _warn(self, kind: str, text: str, line: int) -> None:
-        text = f"{self.path}: rows are left out that {text} (first in line {line})"
-        self._source.warnings.once(f"{kind} {self.path}", text)
+        text = f"{self._name}: rows are left out that {text} (first in line {line})"
+        self._source.warnings.once(f"{kind} {self._name}", text)
 
     def _header_in(self, cells: Sequence[str]) -> RejectReason:
         """What a row with column names is: a header with the same columns, or with others."""

@@ -1,5 +1,7 @@
 """Finds out which format an export is in."""
 
+from pathlib import PurePath
+
 from worker.campaigns.columns import ColumnMatcher
 from worker.campaigns.exports.base import Export
 from worker.campaigns.exports.delimited import DelimitedExport
@@ -20,12 +22,12 @@ def open_export(source: Source, matcher: ColumnMatcher) -> Export:
       UsageError: its header can't be used.
     """
     # JSON of other shapes would be read as CSV with one strange column, so it is refused with the command that helps.
-    path, start = source.path, _first_text(source)
+    name, start = source.file.name, _first_text(source)
     if start == "[" or start.startswith(("[{", "[]")):
-        raise UsageError(f"{path}: is one JSON array; write one object a line, as `jq -c '.[]'` does")
+        raise UsageError(f"{name}: is one JSON array; write one object a line, as `jq -c '.[]'` does")
     if start == "{":
-        raise UsageError(f"{path}: has objects of several lines; write one object a line, as `jq -c .` does")
-    if start.startswith("{") or path.suffix.lower() in _JSONL_SUFFIXES:
+        raise UsageError(f"{name}: has objects of several lines; write one object a line, as `jq -c .` does")
+    if start.startswith("{") or PurePath(source.file.member or source.file.path).suffix.lower() in _JSONL_SUFFIXES:
         return JsonlExport(source, matcher)
     return DelimitedExport(source, matcher)
 

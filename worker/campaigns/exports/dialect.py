@@ -4,7 +4,6 @@ import csv
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import NamedTuple
 
 from worker.campaigns.columns import ColumnMatcher
@@ -56,12 +55,12 @@ def read_dialect(source: Source, matcher: ColumnMatcher) -> Dialect:
       InputError: the file can't be read or isn't text.
       UsageError: it is empty, or the header can't be used.
     """
-    path = source.path
+    name = source.file.name
     with source.lines() as lines:
-        first, given, sample = _sample(path, lines)
+        first, given, sample = _sample(name, lines)
     # Names with a delimiter in them must not outvote the delimiter that gives the columns, so all are tried.
     tables = {delimiter: _table(sample, delimiter) for delimiter in ([given] if given else DELIMITERS)}
-    fitting = {delimiter: table for delimiter, table in tables.items() if _fits(path, matcher, table.header)}
+    fitting = {delimiter: table for delimiter, table in tables.items() if _fits(name, matcher, table.header)}
     delimiter = max(
         fitting or tables,
         key=lambda delimiter: (tables[delimiter].agreement() if fitting else 0, len(tables[delimiter].header)),
@@ -69,19 +68,19 @@ def read_dialect(source: Source, matcher: ColumnMatcher) -> Dialect:
     table = tables[delimiter]
     if not table.header:
         raise InputError(
-            f"{path}: line {first}: the header's quotes can't be read; write the header as plain column names"
+            f"{name}: line {first}: the header's quotes can't be read; write the header as plain column names"
         )
     # A header over several lines is allowed in CSV, but an open quote would swallow the first rows.
     if may_be_several(sample[: table.height], delimiter, len(table.header)):
         raise InputError(
-            f"{path}: line {first}: the header has a quote that is not closed in its row; close it, or write the "
+            f"{name}: line {first}: the header has a quote that is not closed in its row; close it, or write the "
             "column names in one line"
         )
     ours = is_ours(table.header)
     return Dialect(delimiter, unescape_cells(table.header) if ours else table.header, first, ours)
 
 
-def _sample(path: Path, lines: Lines) -> tuple[int, str | None, Sequence[str]]:
+def _sample(name: str, lines: Lines) -> tuple[int, str | None, Sequence[str]]:
     """The line where the header starts, the delimiter that the file states, and its first lines.
 
     Raises:
@@ -102,13 +101,13 @@ def _sample(path: Path, lines: Lines) -> tuple[int, str | None, Sequence[str]]:
         if not sample:
             first = lines.number
             if lines.damaged or len(text) > _SAMPLE_CHARACTERS:
-                raise InputError(f"{path}: the header can't be read as text; save the export as CSV in UTF-8")
+                raise InputError(f"{name}: the header can't be read as text; save the export as CSV in UTF-8")
         sample.append(text)
         characters += len(text)
         if len(sample) == _SAMPLE_LINES or characters > _SAMPLE_CHARACTERS:
             break
     if not sample:
-        raise UsageError(f"{path}: is empty; the first line must name the columns")
+        raise UsageError(f"{name}: is empty; the first line must name the columns")
     return first, given, sample
 
 
@@ -137,10 +136,10 @@ def _table(sample: Sequence[str], delimiter: str) -> _Table:
     return _Table(rows[0] if rows else (), [row for row in rows[1:] if any(map(str.strip, row))], height)
 
 
-def _fits(path: Path, matcher: ColumnMatcher, header: Sequence[str]) -> bool:
+def _fits(name: str, matcher: ColumnMatcher, header: Sequence[str]) -> bool:
     """Whether the header has the columns that we look for."""
     try:
-        matcher.match(path, unescape_cells(header) if is_ours(header) else header, unique=True)
+        matcher.match(name, unescape_cells(header) if is_ours(header) else header, unique=True)
     except UsageError:
         return False
     return True

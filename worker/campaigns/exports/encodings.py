@@ -4,7 +4,6 @@ import codecs
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
 from dataclasses import dataclass
 from io import TextIOWrapper
-from pathlib import Path
 from typing import BinaryIO
 
 from worker.campaigns.csv_escaping import REJECTS, RESULTS
@@ -58,7 +57,7 @@ class Encoding:
     guessing: bool
 
     @classmethod
-    def of(cls, path: Path, start: bytes, named: str | None) -> "Encoding":
+    def of(cls, name: str, start: bytes, named: str | None) -> "Encoding":
         """The encoding of a file with these first bytes; ``named`` is that of ``--encoding``. Our own files are UTF-8.
 
         Raises:
@@ -69,16 +68,21 @@ class Encoding:
             return cls("utf-8", wide=False, guessing=True)
         mark = next((codec for codec, marks in _MARKS.items() if start.startswith(marks)), None)
         if named is not None and mark is not None and not named.startswith(mark):
-            raise UsageError(f"{path}: begins with the byte order mark of {mark.upper()}; leave --encoding out")
+            raise UsageError(f"{name}: begins with the byte order mark of {mark.upper()}; leave --encoding out")
         if mark is None and named in ("utf-16", "utf-32") and start:
-            raise UsageError(f"{path}: has no byte order mark; give --encoding {named}-le or --encoding {named}-be")
+            raise UsageError(f"{name}: has no byte order mark; give --encoding {named}-le or --encoding {named}-be")
         if mark is None and named is None and (wide := _unmarked(start)):
             raise InputError(
-                f"{path}: looks like UTF-16 without a byte order mark; give --encoding {wide}, or save it in UTF-8"
+                f"{name}: looks like UTF-16 without a byte order mark; give --encoding {wide}, or save it in UTF-8"
             )
         codec = mark or named or "utf-8"
         guessing = named is None and codec == "utf-8"
         return cls("utf-8-sig" if codec == "utf-8" else codec, codec.startswith(_WIDE), guessing)
+
+    @property
+    def name(self) -> str:
+        """What a person calls it, such as ``utf-8``."""
+        return self.codec.removesuffix("-sig")
 
     def text(self, file: BinaryIO) -> TextIOWrapper:
         """The file's text with its line ends unchanged."""

@@ -66,7 +66,8 @@ class JsonlExport:
           UsageError: they aren't objects, or no key names the customer, the channel or the shop.
         """
         self._source = source
-        self.path = path = source.path
+        self.file = source.file
+        name = source.file.name
         self._matcher = matcher
         self._nothing = dict.fromkeys((*FIELDS, *matcher.consent), "")
         keys: dict[Column, None] = {}
@@ -77,9 +78,17 @@ class JsonlExport:
             names = (key for key, _ in _cells(row or {}))
             keys |= dict.fromkeys(islice(names, _KEYS_REMEMBERED - len(keys)))
         if not empty and not keys:
-            raise UsageError(f"{path}: no JSON object in its first {SAMPLE} lines; JSONL has one object a line")
+            raise UsageError(f"{name}: no JSON object in its first {SAMPLE} lines; JSONL has one object a line")
         if keys:
-            matcher.match(path, list(keys), unique=False)
+            matcher.match(name, list(keys), unique=False)
+
+    @property
+    def encoding(self) -> str:
+        return self._source.encodings
+
+    @property
+    def delimiter(self) -> str:
+        return ""
 
     def records(self) -> Iterator[Record]:
         """One record per line, as :class:`~worker.campaigns.exports.base.Export` describes."""

@@ -9,10 +9,10 @@ only with a byte order mark, or if it is named.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import TextIOWrapper
-from pathlib import Path
 
+from worker.campaigns.containers.base import ExportFile
 from worker.campaigns.exports.encodings import LOOKED_AT, Encoding
 from worker.campaigns.warnings import ImportWarnings
 from worker.errors import InputError
@@ -21,6 +21,7 @@ MAX_ROW = 4 * 1024 * 1024
 """Characters of the longest row that is read, with its quoted line ends. It bounds the memory of a row."""
 
 _COMPRESSED = (b"PK\x03\x04", b"\x1f\x8b", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
+_GUESS = "windows-1252"
 _MARK = "\ufeff"
 """A byte order mark as a character. A file that was saved twice has a second one, and a file that was put together has
 one at the start of each part."""
@@ -39,11 +40,10 @@ class Lines(Iterator[str]):
     the next quote.
     """
 
-    def __init__(self, stream: TextIOWrapper, encoding: Encoding, path: Path, warnings: ImportWarnings) -> None:
+    def __init__(self, stream: TextIOWrapper, encoding: Encoding, source: "Source") -> None:
         self._readline = stream.readline
         self._encoding = encoding
-        self._path = path
-        self._warnings = warnings
+        self._source = source
         self._returned: list[str] = []
         self._size = 0
         self.number = 0
@@ -115,9 +115,11 @@ class Lines(Iterator[str]):
         except UnicodeDecodeError:
             self.damaged = True
             return line
-        self._warnings.once(
-            f"encoding {self._path}",
-            f"{self._path}: line {self.number + 1} is not UTF-8 and is read as Windows-1252, as is every other such "
+        name = self._source.file.name
+        self._source.met[_GUESS] = None
+        self._source.warnings.once(
+            f"encoding {name}",
+            f"{name}: line {self.number + 1} is not UTF-8 and is read as Windows-1252, as is every other such "
             "line; if they are in another encoding, name it, such as --encoding cp1250, cp1251 or cp932",
         )
         return guessed
@@ -127,12 +129,18 @@ class Lines(Iterator[str]):
 class Source:
     """An export's file and how it is read: in the ``encoding`` that the command names, or as its bytes suggest.
 
-    A guess is added to ``warnings``.
+    A guess is added to ``warnings``. ``met`` are the encodings that were met, in that order.
     """
 
-    path: Path
+    file: ExportFile
     encoding: str | None
     warnings: ImportWarnings
+    met: dict[str, None] = field(default_factory=dict)
+
+    @property
+    def encodings(self) -> str:
+        """The encodings that the lines read so far are in."""
+        return ", ".join(self.met)
 
     @contextmanager
     def lines(self) -> Iterator[Lines]:
@@ -142,18 +150,16 @@ class Source:
           InputError: the file can't be opened or read, is not a regular file or is compressed.
           UsageError: its byte order mark contradicts the named encoding.
         """
-        path = self.path
+        name = self.file.name
         try:
-            if path.exists() and not path.is_file():
-                # A pipe can be read only once, and the header is read before the rows.
-                raise InputError(f"{path}: is not a regular file; save the export to a file first")
-            with path.open("rb") as file:
+            with self.file.open() as file:
                 start = file.read(LOOKED_AT)
                 if start.startswith(_COMPRESSED):
-                    raise InputError(f"{path}: is compressed or a spreadsheet; unpack it, or save it as CSV, first")
+                    raise InputError(f"{name}: is compressed or a spreadsheet; unpack it, or save it as CSV, first")
                 file.seek(0)
-                encoding = Encoding.of(path, start, self.encoding)
+                encoding = Encoding.of(name, start, self.encoding)
+                self.met[encoding.name] = None
                 with encoding.text(file) as stream:
-                    yield Lines(stream, encoding, path, self.warnings)
+                    yield Lines(stream, encoding, self)
         except OSError as error:
-            raise InputError(f"{path}: can't be read: {error.strerror or 'input/output error'}") from error
+            raise InputError(f"{name}: can't be read: {error.strerror or 'input/output error'}") from error

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.campaigns.conftest import Import, Imported
+from worker.campaigns.containers.plain import PlainFile
 from worker.campaigns.exports.text import MAX_ROW, Source
 from worker.campaigns.warnings import ImportWarnings
 from worker.errors import InputError, UsageError
@@ -194,7 +195,7 @@ def test_not_text(run_import: Import, content: bytes) -> None:
 def test_unreadable_file(tmp_path: Path) -> None:
     """A missing file and a folder are refused by name."""
     for path, message in ((tmp_path / "none.csv", r"none\.csv: can't be read: No such"), (tmp_path, "not a regular")):
-        with pytest.raises(InputError, match=message), Source(path, None, ImportWarnings()).lines():
+        with pytest.raises(InputError, match=message), Source(PlainFile(path), None, ImportWarnings()).lines():
             pass
 
 

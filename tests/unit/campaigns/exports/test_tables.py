@@ -10,6 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.unit.making import PATIENT
+from worker.campaigns.containers.plain import PlainFile
 from worker.campaigns.dedup import JobIndex
 from worker.campaigns.importer import Importer
 from worker.campaigns.options import ImportOptions
@@ -189,7 +190,7 @@ def test_each_row_is_sent_as_it_is_or_rejected_with_its_line(table: Table, encod
         path = Path(folder, "a.csv")
         path.write_bytes(table.text.encode(encoding))
         options = ImportOptions(shop="acme", campaign="spring", channel="sms")
-        importer = Importer([path], options, index=index, published_at=None, allowed_shops=None)
+        importer = Importer([PlainFile(path)], options, index=index, published_at=None, allowed_shops=None)
         jobs = list(importer)
         rejects = {
             int(line.partition(",")[0]) for file in importer.reject_files for line in file.read_text().splitlines()[1:]
