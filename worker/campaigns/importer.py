@@ -1,16 +1,17 @@
 """From exports to jobs: reads, validates, deduplicates and interleaves the rows, as the commands use it."""
 
 from collections import Counter
-from collections.abc import Container, Generator, Iterator, Sequence
+from collections.abc import Callable, Container, Generator, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from worker.campaigns.channels import check_default
 from worker.campaigns.columns import ColumnMatcher
 from worker.campaigns.consent import Consent
 from worker.campaigns.containers.base import ExportFile
 from worker.campaigns.dedup import JobIndex
-from worker.campaigns.exports.base import Export
+from worker.campaigns.exports.base import Export, Values
 from worker.campaigns.exports.detect import open_export
 from worker.campaigns.exports.encodings import parse_encoding
 from worker.campaigns.exports.text import Source
@@ -23,13 +24,23 @@ from worker.errors import UsageError
 from worker.model.job import Job
 
 
+class Reject(NamedTuple):
+    """A row that became no job. ``export`` is its export's name; ``values`` is None if it could not be taken apart."""
+
+    export: str
+    line: int
+    reason: str
+    values: Values | None
+
+
 class Importer:
     """The jobs of some exports, interleaved and without duplicates. To be iterated once.
 
     Iterating it reads the exports, up to a window of 50,000 jobs ahead, and writes the rejected rows. The counts are
     those of the rows read so far: ``rows`` is ``accepted + finished + rejected``. ``index`` has the jobs that were
     already met. ``published_at`` is put on each job. ``allowed_shops`` are the slugs that rows may name (None: any). A
-    row that names another shop is rejected; it doesn't end the campaign.
+    row that names another shop is rejected; it doesn't end the campaign. ``on_reject`` is called with each row that
+    became no job. Without ``keep_rejects`` no file is written.
     """
 
     def __init__(
@@ -40,6 +51,8 @@ class Importer:
         index: JobIndex,
         published_at: datetime | None,
         allowed_shops: Container[str] | None,
+        on_reject: Callable[[Reject], None] | None = None,
+        keep_rejects: bool = True,
     ) -> None:
         self.rows = 0
         """Rows read, without blank ones."""
@@ -51,6 +64,8 @@ class Importer:
         """Rows that became no job, by reason."""
         self.reject_files: list[Path] = []
         """The files that hold the rejected rows."""
+        self.rows_of: list[int] = [0] * len(exports)
+        """Rows read of each export."""
         self._files = tuple(exports)
         self._options = options
         self._index = index
@@ -58,6 +73,8 @@ class Importer:
         self._warnings = ImportWarnings()
         self._consent = Consent(options.consent)
         self._rules = RowRules(options, allowed_shops, self._warnings, self._consent)
+        self._on_reject = on_reject
+        self._keep_rejects = keep_rejects
         self._exports: tuple[Export, ...] | None = None
         self._iterated = False
         self._stopped = False
@@ -66,6 +83,11 @@ class Importer:
     def warnings(self) -> Sequence[str]:
         """One line for each problem that doesn't stop the import. More may come while rows are read."""
         return tuple(self._warnings.texts)
+
+    @property
+    def exports(self) -> Sequence[Export]:
+        """The exports; raises as :meth:`check`."""
+        return self._opened()
 
     def check(self) -> None:
         """Open each export and match its header. Reads only the first rows and writes nothing.
@@ -109,33 +131,42 @@ class Importer:
           UsageError: as :meth:`check`; or, at the end, no row had the consent that the options ask for.
           InputError: a file can't be read or written; the jobs before are not affected.
         """
+        for draft in interleave(self.drafts(), who=DraftJob.who):
+            yield self._rules.job(draft, self._published_at)
+
+    def drafts(self) -> Generator[DraftJob, None, None]:
+        """The jobs as drafts, in the order of the rows, in place of iterating the importer; for counting them.
+
+        Raises:
+          UsageError, InputError: as iterating it.
+        """
         if self._iterated:
             raise RuntimeError("an Importer is iterated once")
         self._iterated = True
         exports = self._opened()
-        for draft in interleave(self._drafts(exports), who=DraftJob.who):
-            yield self._rules.job(draft, self._published_at)
-
-    def _drafts(self, exports: Sequence[Export]) -> Iterator[DraftJob]:
-        files = self._reject_files(exports)
+        files: Sequence[tuple[RejectsFile, int] | None] = [None] * len(exports)
+        if self._keep_rejects:
+            files = self._reject_files(exports)
         try:
-            for export, (file, position) in zip(exports, files, strict=True):
+            for index, (export, kept) in enumerate(zip(exports, files, strict=True)):
                 before = self.rows
-                yield from self._drafts_of(export, file, position)
-                file.flush()
+                yield from self._drafts_of(export, kept)
+                self.rows_of[index] = self.rows - before
+                if kept is not None:
+                    kept[0].flush()
                 if self.rows == before and not self._is_full() and not self._stopped:
                     self._warnings.once(f"no rows {export.file.name}", f"{export.file.name}: has no rows")
             # After a stop the rows with consent may be among those that were not read.
             if not self._stopped:
                 self._consent.end()
         finally:
-            for file in {id(file): file for file, _ in files}.values():
+            for file in {id(kept[0]): kept[0] for kept in files if kept is not None}.values():
                 file.close()
 
     def _is_full(self) -> bool:
         return self._options.limit is not None and self.accepted >= self._options.limit
 
-    def _drafts_of(self, export: Export, file: RejectsFile, position: int) -> Iterator[DraftJob]:
+    def _drafts_of(self, export: Export, kept: tuple[RejectsFile, int] | None) -> Iterator[DraftJob]:
         if self._is_full():
             return
         name = export.file.name
@@ -159,15 +190,20 @@ class Importer:
                 judged = "duplicate_row"
             self.rejected[judged] += 1
             if judged == "doubtful_row":
+                rejects = kept[0].path if kept is not None else "the file that --rejects names"
                 self._warnings.once(
                     f"doubtful {name}",
                     f"{name}: rows are left out as doubtful_row, because they stand beside pieces of a torn "
-                    f"row (first in line {line}); check them in {file.path}, delete the reason of those that are "
+                    f"row (first in line {line}); check them in {rejects}, delete the reason of those that are "
                     "whole, and run that file",
                 )
-            file.add(position, line, judged, cells, apart=values is not None)
-            if file.path not in self.reject_files:
-                self.reject_files.append(file.path)
+            if self._on_reject is not None:
+                self._on_reject(Reject(name, line, judged, values))
+            if kept is not None:
+                file, position = kept
+                file.add(position, line, judged, cells, apart=values is not None)
+                if file.path not in self.reject_files:
+                    self.reject_files.append(file.path)
         self._consent.end_export(name, self._warnings)
 
     def _opened(self) -> Sequence[Export]:
@@ -193,6 +229,8 @@ class Importer:
 
     def _refuse_overwriting(self) -> None:
         # An export may be the rejects file of an earlier run, but not the file that this run writes.
+        if not self._keep_rejects:
+            return
         exports = {file.on_disk.resolve() for file in self._files if file.on_disk is not None}
         for file in self._files:
             if self._rejects_of(file).resolve() in exports:

@@ -12,7 +12,7 @@ from worker.campaigns.columns import parse_mapping
 from worker.campaigns.consent import parse_consent
 from worker.campaigns.containers.plain import PlainFile
 from worker.campaigns.dedup import JobIndex
-from worker.campaigns.importer import Importer
+from worker.campaigns.importer import Importer, Reject
 from worker.campaigns.options import ImportOptions
 from worker.errors import InputError, UsageError
 
@@ -252,3 +252,24 @@ def test_sample_shopify(tmp_path: Path) -> None:
     assert 15 < len(jobs) < 30
     assert all((job.customer.shopid or "").isdigit() for job in jobs)
     assert set(importer.rejected) == {"no_consent"}
+
+
+def test_rejects_are_reported_and_need_no_file(tmp_path: Path) -> None:
+    """A plan hears of each rejected row and leaves no file behind."""
+    path = tmp_path / "spring.csv"
+    path.write_text("customer_email,note\na@example.org,\nnobody,\na@example.org,\n")
+    seen: list[Reject] = []
+    options = ImportOptions(shop="acme", campaign="spring", channel="sms")
+    importer = Importer(
+        [PlainFile(path)],
+        options,
+        index=JobIndex(),
+        published_at=None,
+        allowed_shops=None,
+        on_reject=seen.append,
+        keep_rejects=False,
+    )
+    assert [draft.line for draft in importer.drafts()] == [2]
+    assert [(reject.line, reject.reason) for reject in seen] == [(3, "no_customer"), (4, "duplicate_row")]
+    assert importer.rows_of == [3]
+    assert list(tmp_path.iterdir()) == [path]

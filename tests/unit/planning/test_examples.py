@@ -1,0 +1,47 @@
+"""The few rows of each reason that a plan shows."""
+
+import pytest
+
+from worker.campaigns.exports.base import Values
+from worker.campaigns.importer import Reject
+from worker.planning.examples import Examples, masked
+
+ROW = Values("ann@mail.example.org", "7.22312E+12", "", "whatsapp", "", "", "", "acme", ())
+
+
+def test_the_first_three_rows_of_a_reason_are_kept() -> None:
+    """The fourth row of a reason is counted elsewhere and not shown."""
+    examples = Examples(several=False)
+    for line in range(2, 8):
+        examples.add(Reject("spring.csv", line, "no_consent", ROW))
+    assert [text.partition(" (")[0] for text in examples.of("no_consent")] == ["line 2", "line 3", "line 4"]
+
+
+def test_an_example_names_its_export_if_there_are_several() -> None:
+    """A line alone would not say in which file it is."""
+    examples = Examples(several=True)
+    examples.add(Reject("spring.csv", 1204, "unreadable_row", None))
+    assert examples.of("unreadable_row") == ["spring.csv line 1,204"]
+
+
+def test_an_example_shows_what_its_reason_is_about() -> None:
+    """Of a row with a bad id the id is shown, though the row has an address too."""
+    examples = Examples(several=False)
+    examples.add(Reject("spring.csv", 2, "bad_id", ROW))
+    examples.add(Reject("spring.csv", 3, "unsubscribed", ROW))
+    assert examples.of("bad_id") == ["line 2 (7.2…+12)"]
+    assert examples.of("unsubscribed") == ["line 3 (a…@m….org)"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("ann.lee@mail.example.org", "a…@m….org"),
+        ("7223120301", "722…301"),
+        ("4711", "4…1"),
+        ("#REF!", "#REF!"),
+    ],
+)
+def test_nobody_can_be_found_by_what_is_shown(text: str, shown: str) -> None:
+    """Ids and addresses are shown by their ends; an error of a spreadsheet is shown whole."""
+    assert masked(text) == shown

@@ -1,0 +1,68 @@
+"""A few rows that are left out, for a person who looks them up in the export. Pure."""
+
+from collections.abc import Mapping
+
+from worker.campaigns.exports.base import Values
+from worker.campaigns.importer import Reject
+
+EXAMPLES = 3
+"""Rows that are shown for each reason: enough to recognise what they have in common."""
+
+_FIELDS: Mapping[str, tuple[str, ...]] = {
+    "bad_id": ("customer_shopid", "customer_bhid"),
+    "shortened_id": ("customer_shopid", "customer_bhid"),
+    "bad_destination": ("destination",),
+    "bad_channel": ("channel",),
+    "no_shop": ("shop",),
+}
+"""What is shown of a row by its reason. For the other reasons it is the customer."""
+
+_CUSTOMER = ("customer_email", "customer_shopid", "customer_bhid")
+
+_LONG = 8
+
+
+class Examples:
+    """The first :data:`EXAMPLES` rows of each reason, each as one text: its line, and something of it, masked."""
+
+    def __init__(self, *, several: bool) -> None:
+        """``several``: there are several exports, so that a line needs its export's name."""
+        self._several = several
+        self._found: dict[str, list[str]] = {}
+
+    def add(self, reject: Reject) -> None:
+        """A row that became no job."""
+        found = self._found.setdefault(reject.reason, [])
+        if len(found) < EXAMPLES:
+            where = f"line {reject.line:,}"
+            if self._several:
+                where = f"{reject.export} {where}"
+            shown = _shown(reject.reason, reject.values) if reject.values is not None else ""
+            found.append(f"{where} ({shown})" if shown else where)
+
+    def of(self, reason: str) -> list[str]:
+        """The rows of a reason, in the order of the exports."""
+        return self._found.get(reason, [])
+
+
+def _shown(reason: str, values: Values) -> str:
+    for field in _FIELDS.get(reason, _CUSTOMER):
+        text: str = getattr(values, field)
+        if text:
+            return masked(text)
+    return ""
+
+
+def masked(text: str) -> str:
+    """A cell as an example shows it: what it begins and ends with, so that only who has the export knows it.
+
+    Of an address nothing is shown but the first letters of its parts, and the last part of its domain.
+    """
+    name, at, domain = text.rpartition("@")
+    if at:
+        ending = domain.rpartition(".")[2]
+        return f"{name[:1]}…@{domain[:1]}….{ending[:4]}"
+    if text.startswith("#") or len(text) <= 2:
+        # What a spreadsheet writes for an error is nobody's secret.
+        return text[:_LONG]
+    return f"{text[:3]}…{text[-3:]}" if len(text) > _LONG else f"{text[:1]}…{text[-1:]}"
