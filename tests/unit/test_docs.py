@@ -13,7 +13,7 @@ import pytest
 
 from scripts.programs.documents.from_code import DOCS, documents
 from tests.unit.rooms import LAYERS, PACKAGES, ROOMS
-from worker.campaigns.rejects_file import RejectReason
+from worker.campaigns.reject_reasons import RejectReason
 from worker.cli.main import COMMANDS
 from worker.model.job import Customer, Job
 from worker.model.message import decode_message, encode_message

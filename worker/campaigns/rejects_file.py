@@ -6,41 +6,11 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Literal
 
 from worker.campaigns.csv_escaping import REJECTS, escape_cell
+from worker.campaigns.reject_reasons import RejectReason
 from worker.errors import InputError, UsageError
 from worker.private_files import is_own_file, open_problem, private_opener
-
-RejectReason = Literal[
-    "no_customer",
-    "no_channel",
-    "no_shop",
-    "bad_destination",
-    "duplicate_row",
-    "unreadable_row",
-    "not_text",
-    "two_values",
-    "no_consent",
-    "bad_id",
-    "bad_channel",
-    "bad_sender",
-    "bad_reference",
-    "spreadsheet_error",
-    "doubtful_row",
-    "repeated_header",
-    "other_columns",
-]
-"""Why a row became no job.
-
-``no_shop``: no shop, not a slug, or a shop that isn't in the shops file. ``bad_id``: a text that can't be an id, such
-as a number that a spreadsheet shortened. ``bad_channel``: a text that can't be a channel, or an unknown one although
-the command gives a channel. ``bad_sender``, ``bad_reference``: too long, or with control characters.
-``spreadsheet_error``: a cell that is needed holds ``#REF!`` or the like. ``not_text``: such a cell is a list or an
-object of JSON. ``two_values``: a JSON object has a column in several spellings with different values. ``doubtful_row``:
-the row stands beside pieces of a torn row and may be one itself. ``other_columns``: the row follows a header with other
-columns than the file's.
-"""
 
 _FLUSH_AT = 65_536
 """Characters of rows that are written at once."""

@@ -13,7 +13,7 @@ from worker.campaigns.exports.base import Values
 from worker.campaigns.identifiers import NULLS, bare, can_be_id, is_shortened, is_spreadsheet_error
 from worker.campaigns.interleave import ShopCustomer
 from worker.campaigns.options import ImportOptions
-from worker.campaigns.rejects_file import RejectReason
+from worker.campaigns.reject_reasons import RejectReason
 from worker.campaigns.warnings import ImportWarnings
 from worker.model.addresses import normalized_email
 from worker.model.job import EMAIL_CHANNEL, SCHEMA, SLUG, Customer, Job, customer_key, job_id
@@ -107,6 +107,7 @@ class RowRules:
                     f"{export}: a spreadsheet turned ids into numbers such as 7.2E+09 (first in line {line}), which "
                     "identify nobody; format their column as text before the ids are entered, and export again",
                 )
+                return "shortened_id"
             return "bad_id"
         # Refer2 requires that all given ids match one customer. So a text that is no address is dropped if another id
         # identifies the customer.

@@ -1,4 +1,6 @@
-"""What in docs/ is derived from the code: schemas, commands, and tables of settings, shop keys, queues, metrics."""
+"""What in docs/ is derived from the code: schemas, commands, and tables of settings, shop keys, queues, metrics and
+reasons of rejected rows.
+"""
 
 import json
 import sys
@@ -8,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from scripts.programs.documents import commands, metrics
+from scripts.programs.documents import commands, metrics, reject_reasons
 from worker.model.job import Job
 from worker.model.result import Result
 from worker.rabbitmq.topology import EXCHANGES, PRODUCER_PREFIX, Exchange, queues
@@ -62,6 +64,7 @@ def documents() -> dict[str, str]:
         "queues.md": _queues(),
         "metrics.md": metrics.text(GENERATED),
         **commands.pages(GENERATED),
+        **reject_reasons.pages(DOCS),
     }
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.unit.campaigns.conftest import Import
-from worker.campaigns.identifiers import bare, can_be_id, is_spreadsheet_error
+from worker.campaigns.identifiers import bare, can_be_id, is_shortened, is_spreadsheet_error
 
 HEADER = "customer_email,customer_shopid,customer_bhid,channel,destination,sender,reference,shop\n"
 
@@ -105,7 +105,8 @@ def test_no_id(run_import: Import, text: str) -> None:
     row = json.dumps({"customer_email": "one@example.com", "customer_bhid": text})
     done = run_import(row + "\n", suffix=".jsonl")
     (rejected,) = done.importer.rejected
-    assert rejected == ("spreadsheet_error" if is_spreadsheet_error(text) else "bad_id")
+    told = "spreadsheet_error" if is_spreadsheet_error(text) else "shortened_id" if is_shortened(text) else "bad_id"
+    assert rejected == told
 
 
 @pytest.mark.parametrize(
@@ -122,10 +123,10 @@ def test_a_row_with_a_bad_id_is_rejected(run_import: Import, field: str) -> None
     """An id that can't be one costs its row with a reason of its own, beside a good address or as a JSON number."""
     done = run_import(f"customer_email,{field}\none@example.com,7.22312E+12\ntwo@example.com,7\n")
     assert done.emails == ["two@example.com"]
-    assert done.rejects == [(2, "bad_id")]
+    assert done.rejects == [(2, "shortened_id")]
     rows = f'{{"{field}": 7.22312E+12}}\n{{"{field}": 7223120008.0}}\n{{"{field}": 7}}\n'
     done = run_import(rows, suffix=".jsonl")
-    assert done.rejects == [(1, "bad_id"), (2, "bad_id")]
+    assert done.rejects == [(1, "shortened_id"), (2, "shortened_id")]
 
 
 @pytest.mark.parametrize("column", range(8))

@@ -180,7 +180,7 @@ def test_another_unknown_channel_of_the_command(tmp_path: Path, given: str) -> N
 def test_ids_that_a_spreadsheet_shortened_are_told_with_the_remedy(run_import: Import) -> None:
     """One note for an export, at the first such row; another id that can't be one has none of this kind."""
     done = run_import("customer_shopid\nnull\n7.22312E+09\n7.22313E+09\n")
-    assert done.rejects == [(2, "bad_id"), (3, "bad_id"), (4, "bad_id")]
+    assert done.rejects == [(2, "bad_id"), (3, "shortened_id"), (4, "shortened_id")]
     (note,) = done.importer.warnings
     assert "(first in line 3)" in note
     assert "format their column as text before the ids are entered, and export again" in note

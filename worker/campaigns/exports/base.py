@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from worker.campaigns.containers.base import ExportFile
-from worker.campaigns.rejects_file import RejectReason
+from worker.campaigns.reject_reasons import RejectReason
 
 
 # A named tuple, since its cells are picked by index, joined and sliced for every row.

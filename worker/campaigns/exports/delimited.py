@@ -11,7 +11,7 @@ from worker.campaigns.exports.cells import Flaw, Row, RowReader
 from worker.campaigns.exports.dialect import DELIMITERS, read_dialect
 from worker.campaigns.exports.text import Lines, Source
 from worker.campaigns.exports.torn import is_blank, with_doubts
-from worker.campaigns.rejects_file import RejectReason
+from worker.campaigns.reject_reasons import RejectReason
 from worker.errors import UsageError
 
 _A_HEADER = 2

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from worker.campaigns.columns import Column, ColumnMatcher
 from worker.campaigns.exports.base import FIELDS, Record, Values
 from worker.campaigns.exports.text import OverlongRowError, Source
-from worker.campaigns.rejects_file import RejectReason
+from worker.campaigns.reject_reasons import RejectReason
 from worker.errors import UsageError
 from worker.text.bounds import ROW, check
 
