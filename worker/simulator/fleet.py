@@ -4,8 +4,8 @@ import heapq
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import Any
@@ -18,61 +18,39 @@ from worker.instants import SECOND
 from worker.model.dispositions import Finish, Return
 from worker.model.verdicts import Sent
 from worker.scheduling.context import Context
-from worker.shops.config import ShopConfig, ShopTable
+from worker.shops.config import ShopConfig
 from worker.shops.credentials import SigningKey
 from worker.shops.registry import ShopRegistry
 from worker.simulator.port import Ticket
 from worker.simulator.process import SimulatedProcess
 from worker.simulator.queues import ShopQueue
 from worker.simulator.report import Report, ShopReport
+from worker.simulator.scenario import Load, Scenario
 from worker.store.memory.store import MemoryStore
 from worker.store.protocol import AdmitRequest, Reply
 from worker.store.timing import HORIZON
 from worker.telemetry.metrics.process import Metrics
 
-BEGIN = 1_793_620_800 * SECOND
-"""Noon of some day, far from a day's end."""
-
 _SENT = Sent(200, None, {}, None)
 _KEY = SigningKey("simulation", b"none")
 
 
-@dataclass(frozen=True)
-class Load:
-    """A shop with its jobs, all published before the simulation begins.
-
-    ``table`` is its table in a shops file. ``customer_of`` gives the customer of each job by its number, "" for nobody;
-    None: each job has one of its own.
-    """
-
-    jobs: int
-    table: ShopTable = field(default_factory=ShopTable)
-    customer_of: Callable[[int], str] | None = None
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """What is simulated. Times are in microseconds.
-
-    A call takes ``call`` on average: a fifth of it at least, the rest exponentially distributed.
-    """
-
-    loads: Sequence[Load]
-    processes: int = 1
-    threads: int = 16
-    prefetch: int = 16
-    call: int = 100_000
-    store_round_trip: int = 500
-    begin: int = BEGIN
-    seed: int = 1
+def _config(slug: str, load: Load) -> ShopConfig:
+    config = ShopConfig.of(slug, _KEY, load.table)
+    limits = config.limits if load.limits is None else load.limits
+    return replace(config, limits=limits, weight=config.weight if load.weight is None else load.weight)
 
 
 class _Store(MemoryStore):
     """The memory store, a round trip away in virtual time."""
 
-    def __init__(self, fleet: "Fleet", clock: ManualClock, *, horizon: int) -> None:
+    def __init__(
+        self, fleet: "Fleet", clock: ManualClock, *, horizon: int, slowed: Mapping[str, tuple[int, int]]
+    ) -> None:
         super().__init__(clock, retention=0, horizon=horizon)
         self._fleet = fleet
+        self._now = clock.now
+        self._slowed = slowed
         self.requests = self.round_trips = 0
 
     def submit(
@@ -85,6 +63,11 @@ class _Store(MemoryStore):
     ) -> None:
         self.requests += len(requests)
         self.round_trips += 1
+        interval, until = self._slowed.get(requests[0].shop, (0, 0))
+        if self._now() < until:
+            # In here and not by an operator's order, which the loop would log.
+            limits = requests[0].limits.lowered(interval)
+            requests = [replace(request, limits=limits) for request in requests]
         if self._fleet.store_round_trip:
             self._fleet.after_a_round_trip(partial(super().submit, requests, reply, turn=turn, holds=holds))
         else:
@@ -102,12 +85,19 @@ class Fleet:
         self._order = count()
         self._events: list[tuple[int, int, int, Callable[[], Any] | None]] = []
         self._stepping = 0
-        configs = [ShopConfig.of(f"s{number}", _KEY, load.table) for number, load in enumerate(scenario.loads)]
-        self._shops = {
-            config.slug: ShopReport(load.jobs, config.limits)
-            for config, load in zip(configs, scenario.loads, strict=True)
-        }
-        self._store = _Store(self, self._clock, horizon=HORIZON if scenario.processes > 1 else 0)
+        configs = [_config(f"s{number}", load) for number, load in enumerate(scenario.loads)]
+        loads = dict(zip((config.slug for config in configs), scenario.loads, strict=True))
+        self._stretch = {slug: load.stretch for slug, load in loads.items()}
+        self._shops = {config.slug: ShopReport(loads[config.slug].jobs, config.limits) for config in configs}
+        self._store = _Store(
+            self,
+            self._clock,
+            horizon=HORIZON if scenario.processes > 1 else 0,
+            slowed={slug: load.slowed for slug, load in loads.items() if load.slowed is not None},
+        )
+        for config in configs:
+            if (state := loads[config.slug].state) is not None:
+                self._store.load_shop(config.slug, config.limits, state)
         context = partial(
             Context,
             store=self._store,
@@ -126,7 +116,11 @@ class Fleet:
         self._wakes: list[int | None] = [None] * scenario.processes
         self._queues = {
             config.slug: ShopQueue(
-                partial(self._make, config, load, number), load.jobs, scenario.processes, scenario.prefetch, number
+                partial(self._make, config, load, number),
+                load.ahead + load.jobs,
+                scenario.processes,
+                scenario.prefetch,
+                number,
             )
             for number, (config, load) in enumerate(zip(configs, scenario.loads, strict=True))
         }
@@ -134,7 +128,7 @@ class Fleet:
         self._calls = self._deferrals = self._returned = self._busy = 0
 
     def run(self) -> Report:
-        """Run until every job is done."""
+        """Run until every job is done but those that are ``ahead``."""
         began = time.perf_counter()
         for slug in self._queues:
             self._deal(slug)
@@ -165,7 +159,9 @@ class Fleet:
         self._at(self._clock.now() + self.store_round_trip, self._stepping, answer)
 
     def done(self, process: int, ticket: Ticket) -> None:
-        self._left -= 1
+        if not ticket.ahead:
+            self._left -= 1
+            self._shops[ticket.shop].ended = self._clock.now()
         self._queues[ticket.shop].free(process)
         self._deal(ticket.shop)
 
@@ -186,9 +182,11 @@ class Fleet:
         self._deal(ticket.shop)
 
     def _make(self, config: ShopConfig, load: Load, shop: int, number: int) -> Ticket:
-        customer = f"c{number}" if load.customer_of is None else load.customer_of(number)
-        job_id = f"{shop:016x}{number:016x}"
-        return Ticket(AdmitRequest(config.slug, customer, job_id, config.limits, 20 * SECOND), self._scenario.begin)
+        ahead = number < load.ahead
+        own = number - load.ahead
+        customer = "" if ahead else f"c{own}" if load.customer_of is None else load.customer_of(own)
+        request = AdmitRequest(config.slug, customer, f"{shop:016x}{number:016x}", config.limits, 20 * SECOND)
+        return Ticket(request, self._scenario.begin, ahead=ahead)
 
     def _deal(self, slug: str) -> None:
         queue = self._queues[slug]
@@ -239,7 +237,7 @@ class Fleet:
         shop.starts.append(grant.start_at)
         shop.customers.append(ticket.customer)
         shop.longest_wait = max(shop.longest_wait, now - ticket.published_at)
-        mean = self._scenario.call
+        mean = self._scenario.call * self._stretch[ticket.shop]
         duration = mean // 5 + int(self._random.expovariate(1.0) * mean * 0.8)
         self._busy += duration
         self._at(now + duration, process, partial(self._end, process, ticket))

@@ -14,9 +14,13 @@ _JOB = Job.create(shop="any", campaign="simulation", customer=Customer(bhid="any
 
 
 class Ticket(Delivery):
-    """A job in hand. A message around it would cost more than all the rest of it."""
+    """A job in hand. A message around it would cost more than all the rest of it.
 
-    def __init__(self, request: AdmitRequest, published_at: int) -> None:
+    ``ahead``: nobody waits for its end.
+    """
+
+    def __init__(self, request: AdmitRequest, published_at: int, *, ahead: bool = False) -> None:
+        self.ahead = ahead
         self.job = _JOB
         self.request = request
         self.shop = request.shop

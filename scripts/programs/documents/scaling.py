@@ -11,8 +11,9 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from worker.shops.config import ShopTable
-from worker.simulator.fleet import Fleet, Load, Scenario
+from worker.simulator.fleet import Fleet
 from worker.simulator.report import Report
+from worker.simulator.scenario import Load, Scenario
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "scaling.md"
 

@@ -10,8 +10,9 @@ from tests.unit.making import PATIENT
 from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import Rate, day_of
 from worker.shops.config import ShopTable
-from worker.simulator.fleet import BEGIN, Fleet, Load, Scenario
+from worker.simulator.fleet import Fleet
 from worker.simulator.report import Report
+from worker.simulator.scenario import BEGIN, Load, Scenario
 from worker.store.timing import HORIZON, SHORTEST_TURN
 
 MIDNIGHT = BEGIN + DAY // 2

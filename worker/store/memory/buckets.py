@@ -7,7 +7,7 @@ locks: the store holds its lock around each call. ``now`` is the store's steady 
 from collections.abc import Callable
 from typing import NamedTuple
 
-from worker.limits.adaptive import count_since, fall
+from worker.limits.adaptive import Slowdown, count_since, fall
 from worker.limits.token_bucket import Rate, ShopLimits, after, day_of, earliest, refund, reset_of
 from worker.store.memory.scopes import (
     Bucket,
@@ -20,6 +20,7 @@ from worker.store.memory.scopes import (
     take,
 )
 from worker.store.protocol import AdmitRequest, ShopClosed, Wait
+from worker.store.shop_state import ShopState
 from worker.store.timing import turn_of
 
 
@@ -149,6 +150,14 @@ class Buckets:
         """How many calls the shop has had since the day's reset."""
         state = self.shop(shop)
         return state.calls if state.day == quota_day(state, day_of(now + self._ahead(), limits.resets_at)) else 0
+
+    def load_shop(self, name: str, limits: ShopLimits, state: ShopState, now: int) -> None:
+        """Put in what another store knows of the shop."""
+        shop = self.shop(name)
+        shop.day, shop.calls = day_of(now + self._ahead(), limits.resets_at), state.calls_today
+        shop.blocked_until = state.blocked_until
+        if state.interval > limits.shop.interval:
+            shop.slowdown = Slowdown(state.interval, now)
 
     def count_earlier_call(self, request: AdmitRequest, at: int, now: int) -> None:
         """Count a call that an earlier process made at ``at`` against the limits; calls may come in any order."""

@@ -168,6 +168,12 @@ class MemoryStore(MemoryControls):
                 closure=closure if closure and now < closure.until + CLOSURE_OUTLIVES else None,
             )
 
+    def load_shop(self, shop: str, limits: ShopLimits, state: ShopState) -> None:
+        """Put in what another store knows of the shop (:meth:`inspect`), as of now; closures are left out."""
+        now = self._clock.now()
+        with self._lock:
+            self._buckets.load_shop(shop, limits, state, now)
+
     def count_earlier_call(self, request: AdmitRequest, at: int) -> None:
         """Count a call that an earlier process made at ``at`` against the limits; calls may come in any order."""
         now = self._clock.now()

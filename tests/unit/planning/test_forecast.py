@@ -1,0 +1,150 @@
+"""A campaign's end, as the forecast says it and as a simulation of each of its jobs comes to it."""
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from worker.instants import DAY, SECOND
+from worker.limits.token_bucket import day_of
+from worker.planning.circumstances import Shop, Workers
+from worker.planning.forecast import customer_done_at, forecast, least_that_count, with_one_more
+from worker.planning.lumps import lumps_of
+from worker.shops.config import ShopTable, listed_fields
+from worker.simulator.fleet import Fleet
+from worker.simulator.scenario import BEGIN, Load, Scenario
+from worker.store.shop_state import ShopState
+
+MIDNIGHT = BEGIN + DAY // 2
+
+
+def shop(ahead: int = 0, state: ShopState | None = None, **table: object) -> Shop:
+    fields = listed_fields("any", ShopTable.model_validate(table))
+    return Shop(fields["limits"], fields["max_in_flight"], fields["weight"], ahead, state)
+
+
+def each(jobs: Sequence[int], shops: Sequence[Shop], workers: Workers, owners: Sequence[int]) -> list[int]:
+    """When each shop is done, by a simulation of each job; the first shop's customers have so many jobs each."""
+    loads = [
+        Load(
+            number,
+            ShopTable(max_in_flight=one.max_in_flight),
+            None if index or not owners else customers_of(number, owners).__getitem__,
+            ahead=one.ahead,
+            limits=one.limits,
+            state=one.state,
+        )
+        for index, (number, one) in enumerate(zip(jobs, shops, strict=True))
+    ]
+    report = Fleet(Scenario(loads, processes=workers.processes, threads=workers.threads, call=workers.call)).run()
+    return [found.ended for found in report.shops.values()]
+
+
+def customers_of(jobs: int, owners: Sequence[int]) -> list[str]:
+    """The customer of each job, spread evenly; those of nobody in particular are each another's."""
+    places = [((turn + 0.5) / own, f"big{number}") for number, own in enumerate(owners) for turn in range(own)]
+    rest = jobs - sum(owners)
+    places += [((turn + 0.5) / rest, f"c{turn}") for turn in range(rest)]
+    return [name for _, name in sorted(places)]
+
+
+@pytest.mark.parametrize(
+    ("jobs", "shops", "workers", "owners"),
+    [
+        pytest.param([300], [shop()], Workers(), [], id="small"),
+        pytest.param([26_000], [shop()], Workers(), [], id="by the shop's rate"),
+        pytest.param([26_000], [shop(per_second=1000)], Workers(), [], id="by threads"),
+        pytest.param([26_000], [shop()], Workers(processes=2, call=300_000), [], id="by threads of two workers"),
+        pytest.param([26_000], [shop(per_day=7001)], Workers(), [], id="over four days"),
+        pytest.param(
+            [26_000],
+            [shop(per_day=9000, state=ShopState(BEGIN, 10_000, BEGIN + 3600 * SECOND, 8765, None))],
+            Workers(),
+            [],
+            id="with most of today's quota used",
+        ),
+        pytest.param([3000, 500], [shop(ahead=20_000), shop(ahead=4000, per_second=30)], Workers(), [], id="a queue"),
+        pytest.param([20_000, 900, 4000], [shop(), shop(per_second=5), shop(per_second=30)], Workers(), [], id="shops"),
+        pytest.param([14_000], [shop()], Workers(), [450, 210], id="over a customer's day"),
+        pytest.param([600], [shop()], Workers(), [300], id="one customer has half of it"),
+    ],
+)
+def test_a_forecast_is_what_a_simulation_of_each_job_comes_to(
+    jobs: Sequence[int], shops: Sequence[Shop], workers: Workers, owners: Sequence[int]
+) -> None:
+    """Within 5 %, whatever decides: rates, threads, days, a customer, or what is queued ahead."""
+    names = [f"s{number}" for number in range(len(jobs))]
+    found = forecast(
+        dict(zip(names, jobs, strict=True)),
+        {"s0": owners},
+        dict(zip(names, shops, strict=True)),
+        workers,
+        BEGIN,
+    )
+    for name, done_at in zip(names, each(jobs, shops, workers, owners), strict=True):
+        assert found.shops[name].done_at - BEGIN == pytest.approx(done_at - BEGIN, rel=0.05)
+        assert found.shops[name].days == day_of(done_at, 0) - day_of(BEGIN, 0) + 1
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 1000])
+def test_no_lump_holds_jobs_of_two_days(size: int) -> None:
+    """As many days of lumps as of jobs: one lump more than a day's would cost the whole of another day."""
+    per_day = 100
+    a_day = -(-per_day // size)
+    for left in (0, 1, 50, 100):
+        for jobs in range(1, 500):
+            lumps = lumps_of(jobs, size, left, per_day)
+            days = -(-max(0, jobs - left) // per_day)
+            assert -(-max(0, lumps - -(-left // size)) // a_day) == days
+
+
+@pytest.mark.parametrize(
+    ("jobs", "done_at"),
+    [
+        (0, BEGIN),
+        (2, BEGIN),
+        (4, BEGIN + SECOND),
+        (200, BEGIN + 99 * SECOND),
+        (201, MIDNIGHT),
+        (404, MIDNIGHT + DAY + SECOND),
+    ],
+)
+def test_a_customer_is_done_by_its_own_limits_at_the_earliest(jobs: int, done_at: int) -> None:
+    """Two at once, two a second, 200 a day."""
+    assert customer_done_at(jobs, shop().limits, BEGIN) == done_at
+
+
+def test_a_customer_with_thousands_of_jobs_costs_no_more_time() -> None:
+    """It is done after as many days as it has quotas, which nobody has to simulate."""
+    found = forecast({"acme": 60_000}, {"acme": [50_000]}, {"acme": shop()}, Workers(), BEGIN)
+    assert found.shops["acme"].days == 250
+
+
+def test_customers_whose_limits_hold_nothing_back_need_not_be_counted() -> None:
+    """Of a large campaign only those over their daily quota matter, of a small one everybody with two jobs."""
+    limits = shop().limits
+    assert least_that_count(1_000_000, limits) == 200
+    assert least_that_count(100, limits) == 1
+
+
+def test_one_more_worker_helps_where_threads_are_short() -> None:
+    """And nothing where the shop's own rate decides."""
+    slow = Workers(call=400_000)
+    shops: Mapping[str, Shop] = {"acme": shop()}
+    one, two = (forecast({"acme": 5000}, {}, shops, workers, BEGIN) for workers in (slow, with_one_more(slow)))
+    assert two.done_at - BEGIN < 0.6 * (one.done_at - BEGIN)
+    fast = Workers(call=50_000)
+    one, two = (forecast({"acme": 5000}, {}, shops, workers, BEGIN) for workers in (fast, with_one_more(fast)))
+    assert two.done_at - BEGIN == pytest.approx(one.done_at - BEGIN, rel=0.02)
+
+
+def test_an_operators_limit_slows_until_it_ends() -> None:
+    """Ten a second for 100 s, then the file's hundred."""
+    slowed = Shop(shop().limits, slowed=(SECOND // 10, BEGIN + 100 * SECOND))
+    found = forecast({"acme": 3000}, {}, {"acme": slowed}, Workers(call=50_000), BEGIN)
+    assert found.done_at - BEGIN == pytest.approx(120 * SECOND, rel=0.05)
+
+
+def test_nothing_to_send_is_done_at_once() -> None:
+    """Also where other shops' queues are long."""
+    found = forecast({"acme": 0}, {}, {"acme": shop(ahead=100)}, Workers(), BEGIN)
+    assert (found.shops, found.done_at, found.last) == ({}, BEGIN, None)

@@ -1,0 +1,38 @@
+"""What a forecast starts from: who makes the calls, and how each shop stands. Pure."""
+
+from dataclasses import dataclass
+
+from worker.limits.token_bucket import ShopLimits
+from worker.store.shop_state import ShopState
+
+CALL = 100_000
+"""How long a call takes on average, in microseconds, if nobody says otherwise; docs/scaling.md counts with the same."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Processes with so many threads each. A call takes ``call`` microseconds on average."""
+
+    processes: int = 1
+    threads: int = 16
+    prefetch: int = 16
+    call: int = CALL
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A shop's limits by the shops file, and how it stands now.
+
+    ``ahead`` are the jobs that are queued before the campaign's. ``state`` is what the store knows of it, None if it
+    could not be asked; a shop that Refer2 turns away counts as blocked until the next try. ``slowed`` is how far apart
+    its calls are at least, in microseconds, by an operator's order, and until when. ``paused`` is an operator's reason
+    for a pause, which has no known end.
+    """
+
+    limits: ShopLimits
+    max_in_flight: int = 12
+    weight: int = 1
+    ahead: int = 0
+    state: ShopState | None = None
+    slowed: tuple[int, int] | None = None
+    paused: str | None = None

@@ -1,0 +1,111 @@
+"""When a campaign would be done: a simulation of the workers with the shops' limits, as they stand now."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from worker.instants import DAY
+from worker.limits.token_bucket import ShopLimits, day_of, next_reset
+from worker.planning.circumstances import Shop, Workers
+from worker.planning.lumps import lumped, size_for
+from worker.simulator.fleet import Fleet
+from worker.simulator.scenario import Scenario
+
+
+@dataclass(frozen=True, slots=True)
+class ShopForecast:
+    """When a shop's jobs would be done (microseconds), and on how many days of its quota its calls would be made."""
+
+    jobs: int
+    done_at: int
+    days: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """A campaign's future from ``began`` on, by shop. A paused shop's counts as if it were resumed now."""
+
+    began: int
+    shops: Mapping[str, ShopForecast]
+
+    @property
+    def done_at(self) -> int:
+        """When the last shop's jobs are done."""
+        return max((shop.done_at for shop in self.shops.values()), default=self.began)
+
+    @property
+    def last(self) -> str | None:
+        """The shop that is done last."""
+        return max(self.shops, key=lambda slug: self.shops[slug].done_at, default=None)
+
+
+def forecast(
+    jobs: Mapping[str, int],
+    customers: Mapping[str, Sequence[int]],
+    shops: Mapping[str, Shop],
+    workers: Workers,
+    now: int,
+) -> Forecast:
+    """Simulate the campaign's ``jobs`` by shop, published ``now``; all its shops are in ``shops``.
+
+    ``customers`` has, by shop, how many jobs each of the customers has whose limits may hold jobs back, see
+    :func:`least_that_count`. Takes about a second of CPU, however many jobs there are.
+    """
+    # Other shops' queues are in it too: they share the workers' threads.
+    busy = {slug: shop for slug, shop in shops.items() if jobs.get(slug) or (shop.ahead and shop.paused is None)}
+    mine = {slug: number for slug, number in jobs.items() if number}
+    if not mine:
+        return Forecast(now, {})
+    sizes = {slug: size_for(mine.get(slug, 0) + shop.ahead, len(busy)) for slug, shop in busy.items()}
+    largest = max(sizes.values())
+    loads = [
+        lumped(
+            shop,
+            mine.get(slug, 0),
+            customers.get(slug, ()),
+            sizes[slug],
+            # A shop is served job by job in turn with the others, so one with large lumps must have fewer turns.
+            max(1, shop.weight * largest // sizes[slug]),
+        )
+        for slug, shop in busy.items()
+    ]
+    report = Fleet(
+        Scenario(
+            loads,
+            processes=workers.processes,
+            threads=workers.threads,
+            prefetch=workers.prefetch,
+            call=workers.call,
+            begin=now,
+        )
+    ).run()
+    found = {}
+    for slug, shop in zip(busy, report.shops.values(), strict=True):
+        if slug in mine:
+            most = max(customers.get(slug, ()), default=0)
+            limits = busy[slug].limits
+            done_at = max(shop.ended, customer_done_at(most, limits, now))
+            days = day_of(done_at, limits.resets_at) - day_of(now, limits.resets_at) + 1
+            found[slug] = ShopForecast(mine[slug], done_at, days)
+    return Forecast(now, found)
+
+
+def customer_done_at(jobs: int, limits: ShopLimits, now: int) -> int:
+    """The earliest instant at which a customer's jobs can be done by the customer's own limits."""
+    days, rest = divmod(max(0, jobs - 1), limits.customer_per_day)
+    begin = now if not days else next_reset(now, limits.resets_at) + (days - 1) * DAY
+    return begin + max(0, rest + 1 - limits.customer.burst) * limits.customer.interval
+
+
+def least_that_count(jobs: int, limits: ShopLimits) -> int:
+    """How many jobs a customer has at most whose limits hold nothing back, in a shop with so many jobs.
+
+    Its jobs are spread over the shop's. So they only wait for each other if the customer's limit lets them through more
+    slowly than the shop's limit lets through all.
+    """
+    whole = jobs * limits.shop.interval
+    return max(1, min(limits.customer_per_day, whole // (2 * limits.customer.interval)))
+
+
+def with_one_more(workers: Workers) -> Workers:
+    """The same workers and one more process."""
+    return replace(workers, processes=workers.processes + 1)

@@ -1,0 +1,109 @@
+"""One simulated job for several real ones, so that a million of them are simulated within seconds. Pure.
+
+A lump of k jobs is one job of a shop whose calls are k times as far apart and take k times as long, with a k-th of the
+quotas. So it keeps as many threads busy as k jobs do, one after the other. Days are what rounding could spoil: one job
+too many for a day would cost the whole of the next. So lumps are counted day by day: no lump holds jobs of two days.
+
+Measured against a simulation of each of 60,000 jobs: at most 0.8 % off, or 3.5 % for a fast shop beside slower ones,
+in 0.7 s of CPU in place of 4.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from worker.limits.token_bucket import Rate, ShopLimits
+from worker.planning.circumstances import Shop
+from worker.shops.config import ShopTable
+from worker.simulator.scenario import Load
+
+MOST = 12_000
+"""Lumps of all shops together, as far as :data:`FEWEST` allows; a lump takes 70 µs to simulate."""
+
+FEWEST = 32
+"""Lumps of a shop with so many jobs. Beside many shops it is one of many, and its end need not be known so well."""
+
+DAYS_OF_A_CUSTOMER = 5
+"""Days of a customer's jobs that are simulated. All that are left come once a day, so more would take the square of
+their time; what exceeds them is computed, see :func:`worker.planning.forecast.customer_done_at`."""
+
+
+def size_for(jobs: int, shops: int) -> int:
+    """How many jobs of a shop one lump stands for, with so many shops in the simulation."""
+    return max(1, -(-jobs // max(FEWEST, MOST // shops)))
+
+
+def lumps_of(jobs: int, size: int, left: int, per_day: int) -> int:
+    """How many lumps the jobs make if ``left`` of them can be called today, and ``per_day`` on each day after it."""
+    if jobs <= left:
+        return _parts(jobs, size)
+    days, rest = divmod(jobs - left - 1, per_day)
+    return _parts(left, size) + days * _parts(per_day, size) + _parts(rest + 1, size)
+
+
+def lumped(shop: Shop, jobs: int, customers: Sequence[int], size: int, weight: int) -> Load:
+    """The shop's jobs as a load of a simulation. ``customers`` has the number of jobs of each customer that counts."""
+    limits = shop.limits
+    state = shop.state
+    left = max(0, limits.shop_per_day - (state.calls_today if state is not None else 0))
+    if state is not None:
+        used = _parts(limits.shop_per_day, size) - _parts(left, size)
+        state = replace(state, calls_today=used, interval=state.interval * size)
+    ahead = lumps_of(shop.ahead, size, left, limits.shop_per_day)
+    own = lumps_of(shop.ahead + jobs, size, left, limits.shop_per_day) - ahead if jobs else 0
+    # A few jobs may fit into the last lump of those ahead.
+    own = max(own, min(jobs, 1))
+    order = _order(own, _per_customer(own, customers, size, limits.customer_per_day))
+    return Load(
+        own,
+        ShopTable(max_in_flight=shop.max_in_flight),
+        order.__getitem__,
+        ahead=ahead,
+        limits=_lumped(limits, size),
+        state=state,
+        slowed=(shop.slowed[0] * size, shop.slowed[1]) if shop.slowed is not None else None,
+        stretch=size,
+        weight=weight,
+    )
+
+
+def _lumped(limits: ShopLimits, size: int) -> ShopLimits:
+    return replace(
+        limits,
+        shop=_slower(limits.shop, size),
+        shop_per_day=_parts(limits.shop_per_day, size),
+        customer=_slower(limits.customer, size),
+        customer_per_day=_parts(limits.customer_per_day, size),
+    )
+
+
+def _slower(rate: Rate, size: int) -> Rate:
+    return Rate(rate.interval * size, max(1, rate.burst // size))
+
+
+def _per_customer(own: int, customers: Sequence[int], size: int, per_day: int) -> list[int]:
+    """The lumps of each customer; together no more than there are. Those with the most jobs come first."""
+    lumps: list[int] = []
+    room = own
+    for jobs in sorted(customers, reverse=True):
+        needed = lumps_of(min(jobs, DAYS_OF_A_CUSTOMER * per_day), size, per_day, per_day)
+        if needed > room:
+            break
+        room -= needed
+        lumps.append(needed)
+    return lumps
+
+
+def _order(own: int, per_customer: Sequence[int]) -> list[str]:
+    """The customer of each lump, "" where no customer's limit matters; each customer's are spread evenly."""
+    counts = [*per_customer, own - sum(per_customer)]
+    names = [*(f"c{number}" for number in range(len(per_customer))), ""]
+    places = [
+        ((turn + 0.5) / count, number)
+        for number, count in enumerate(counts)
+        for turn in range(count)
+    ]  # fmt: skip
+    return [names[number] for _, number in sorted(places)]
+
+
+def _parts(jobs: int, size: int) -> int:
+    return -(-jobs // size)
