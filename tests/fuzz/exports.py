@@ -7,7 +7,6 @@ from pathlib import Path
 from tests.fuzz.messages import NOW
 from tests.fuzz.promises import same_cells, shown, told
 from tests.fuzz.target import Target, folder
-from worker.campaigns.columns import ColumnMatcher
 from worker.campaigns.containers.plain import PlainFile
 from worker.campaigns.csv_escaping import REJECTS, unescape_cells
 from worker.campaigns.dedup import JobIndex
@@ -15,6 +14,7 @@ from worker.campaigns.exports.detect import open_export
 from worker.campaigns.exports.text import Source
 from worker.campaigns.importer import Importer
 from worker.campaigns.options import ImportOptions
+from worker.campaigns.presets.recognition import Recognition
 from worker.campaigns.warnings import ImportWarnings
 from worker.errors import InputError, UsageError
 from worker.model.message import decode_message, encode_message
@@ -66,12 +66,12 @@ def _read_again(export: Path, rejects: Path, count: int) -> None:
     assert rows[0][:2] == list(REJECTS)
     assert len(rows) == 1 + count
     assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) for row in rows for cell in row)
-    matcher = ColumnMatcher(MAPPING, (), has_shop=True, has_channel=True)
-    was = open_export(Source(PlainFile(export), None, ImportWarnings()), matcher)
+    recognition = Recognition(MAPPING, (), has_shop=True, channel="sms")
+    was = open_export(Source(PlainFile(export), None, ImportWarnings()), recognition)
     cells = {record.line: list(record.cells) for record in was.records()}
     columns = list(was.columns)
     if export.suffix == ".csv":
-        again = open_export(Source(PlainFile(rejects), None, ImportWarnings()), matcher)
+        again = open_export(Source(PlainFile(rejects), None, ImportWarnings()), recognition)
         assert same_cells(list(again.columns), [*REJECTS, *columns])
         found = [list(record.cells) for record in again.records()]
     else:

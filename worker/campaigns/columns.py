@@ -71,19 +71,27 @@ class ColumnMatcher:
     """Finds the fields in a header. ``mapping`` is the column by field; ``consent`` are the columns of ``--consent``.
 
     ``has_shop`` and ``has_channel``: the command gives a value for all rows, so that no such column is needed.
+    ``known`` is the column by field that an export of a known tool has, where ``mapping`` names none; ``asked`` are its
+    columns about consent. Both are in the header.
     """
 
     def __init__(
-        self, mapping: Mapping[str, str], consent: Sequence[str], *, has_shop: bool, has_channel: bool
+        self,
+        mapping: Mapping[str, str],
+        consent: Sequence[str],
+        *,
+        has_shop: bool,
+        has_channel: bool,
+        known: Mapping[str, str] | None = None,
+        asked: Sequence[str] = (),
     ) -> None:
-        named = {field: mapping.get(field, field) for field in FIELDS}
+        named = dict(zip(FIELDS, FIELDS, strict=True)) | dict(known or {}) | dict(mapping)
         self._named = {field: column for field, column in named.items() if column != NO_COLUMN}
         self._required = {field: f"--map {field}={column}" for field, column in mapping.items() if field in self._named}
-        self.consent: Sequence[str] = [f"consent {number}" for number, _ in enumerate(consent)]
-        """Names for the columns of consent, beside the canonical fields, in the order of ``consent``."""
-        for field, column in zip(self.consent, consent, strict=True):
-            self._named[field] = column
-            self._required[field] = f"--consent {column}"
+        self.consent: Sequence[str] = [f"consent {number}" for number in range(len(consent) + len(asked))]
+        """Names for the columns of consent, beside the canonical fields: those of ``consent``, then ``asked``."""
+        self._named |= zip(self.consent, (*consent, *asked), strict=True)
+        self._required |= {self.consent[number]: f"--consent {column}" for number, column in enumerate(consent)}
         self._has_shop = has_shop
         self._has_channel = has_channel
         # Two indexes, so that each column of a row costs one look-up. Only columns that the command names may be
@@ -140,9 +148,14 @@ class ColumnMatcher:
         if len(exact) == 1:
             return exact[0]
         raise UsageError(
-            f"{export}: {len(indexes)} columns could be {self._required.get(field, field)} "
+            f"{export}: {len(indexes)} columns could be {self._called(field)} "
             f"({', '.join(str(index + 1) for index in indexes)} from the left); rename all but one in the export"
         )
+
+    def _called(self, field: str) -> str:
+        if field in self._required:
+            return self._required[field]
+        return f"the column {self._named[field]}" if field in self.consent else field
 
     def _refuse_incomplete(self, export: str, columns: Sequence[Column], found: Mapping[str, int]) -> None:
         if not any(field in found for field in _CUSTOMER_FIELDS):

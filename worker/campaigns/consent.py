@@ -1,12 +1,12 @@
 """The conditions of ``--consent``, all of which a row must meet, and what is reported if no row does."""
 
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from worker.campaigns.cell_text import folded
 from worker.campaigns.columns import VALUE_SHOWN, normalized, shown_value
-from worker.campaigns.identifiers import NULLS, is_spreadsheet_error
+from worker.campaigns.identifiers import is_spreadsheet_error
 from worker.campaigns.warnings import ImportWarnings
 from worker.errors import UsageError
 
@@ -50,14 +50,6 @@ def parse_consent(argument: str) -> Condition:
     return Condition(column, value.strip(), negated)
 
 
-def _folded(text: str) -> str:
-    text = text.strip()
-    if text in NULLS:
-        return ""
-    # Most cells are ASCII, which has one form of Unicode only and needs no normalizing.
-    return text.casefold() if text.isascii() else unicodedata.normalize("NFC", text).casefold()
-
-
 class Consent:
     """Checks rows against all conditions, one export after the other, and counts which conditions were met.
 
@@ -67,7 +59,7 @@ class Consent:
 
     def __init__(self, conditions: Sequence[Condition]) -> None:
         self._conditions = tuple(conditions)
-        self._wanted = [(_folded(condition.value), condition.negated) for condition in conditions]
+        self._wanted = [(folded(condition.value), condition.negated) for condition in conditions]
         self._met = [False] * len(conditions)
         self._met_before = [False] * len(conditions)
         self._values = [Counter[str]() for _ in conditions]
@@ -75,12 +67,12 @@ class Consent:
         self._rows_before = 0
 
     def given(self, cells: Sequence[str]) -> bool:
-        """Whether a row meets all conditions; ``cells`` has one cell for each."""
+        """Whether a row meets all conditions; ``cells`` has one cell for each, and may have more after them."""
         self._rows += 1
         every = True
         # All conditions are checked, even after one fails: each must know whether any row ever met it.
         for index, (wanted, negated) in enumerate(self._wanted):
-            if (_folded(cells[index]) == wanted) == negated or is_spreadsheet_error(cells[index]):
+            if (folded(cells[index]) == wanted) == negated or is_spreadsheet_error(cells[index]):
                 every = False
                 if not self._met[index]:
                     self._count(self._values[index], cells[index])
@@ -134,7 +126,7 @@ def check_conditions(conditions: Iterable[Condition]) -> None:
         if condition.negated:
             continue
         other = wanted.setdefault(normalized(condition.column), condition)
-        if _folded(other.value) != _folded(condition.value):
+        if folded(other.value) != folded(condition.value):
             raise UsageError(f"{other} and {condition}: no row can meet both, and a row must meet every condition")
 
 
@@ -147,4 +139,4 @@ def _seen(values: Counter[str]) -> str:
 
 
 def _shown(value: str) -> str:
-    return shown_value(value) if _folded(value) else "blank"
+    return shown_value(value) if folded(value) else "blank"

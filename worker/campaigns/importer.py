@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from worker.campaigns.channels import check_default
-from worker.campaigns.columns import ColumnMatcher
 from worker.campaigns.consent import Consent
 from worker.campaigns.containers.base import ExportFile
 from worker.campaigns.dedup import JobIndex
@@ -17,6 +16,10 @@ from worker.campaigns.exports.encodings import parse_encoding
 from worker.campaigns.exports.text import Source
 from worker.campaigns.interleave import interleave
 from worker.campaigns.options import ImportOptions
+from worker.campaigns.presets.announcement import announced
+from worker.campaigns.presets.recognition import Recognition
+from worker.campaigns.presets.suppression import Suppressed, listed_reason, read_list
+from worker.campaigns.reject_reasons import RejectReason
 from worker.campaigns.rejects_file import RejectsFile
 from worker.campaigns.rows import DraftJob, RowRules
 from worker.campaigns.warnings import ImportWarnings
@@ -65,7 +68,9 @@ class Importer:
         self.reject_files: list[Path] = []
         """The files that hold the rejected rows."""
         self.rows_of: list[int] = [0] * len(exports)
-        """Rows read of each export."""
+        """Rows read of each export; those of a suppression list, which become no jobs, are in no other count."""
+        self.suppressed = 0
+        """Addresses of the suppression lists."""
         self._files = tuple(exports)
         self._options = options
         self._index = index
@@ -76,6 +81,7 @@ class Importer:
         self._on_reject = on_reject
         self._keep_rejects = keep_rejects
         self._exports: tuple[Export, ...] | None = None
+        self._suppressed: Suppressed | None = None
         self._iterated = False
         self._stopped = False
 
@@ -83,6 +89,11 @@ class Importer:
     def warnings(self) -> Sequence[str]:
         """One line for each problem that doesn't stop the import. More may come while rows are read."""
         return tuple(self._warnings.texts)
+
+    @property
+    def untold(self) -> Sequence[str]:
+        """The names of the exports that don't tell consent although their tool does, and are read nevertheless."""
+        return [export.file.name for export in self._opened() if export.recognised.untold]
 
     @property
     def exports(self) -> Sequence[Export]:
@@ -111,11 +122,17 @@ class Importer:
         consent = Consent(self._options.consent)
         total = 0
         # Consent alone is cheap to check. The other rules would make the count exact and take as long as the import.
-        for export in self._opened():
+        exports = self._opened()
+        suppressed = self._suppression(exports)
+        for export in exports:
+            if export.recognised.suppresses:
+                continue
             for record in export.records():
                 if limit is not None and total >= limit:
                     return total
-                total += record.values is not None and consent.given(record.values.consent)
+                values = record.values
+                if values is not None and _veto(export, values, suppressed) is None:
+                    total += consent.given(values.consent)
             consent.end_export(export.file.name, ImportWarnings())
         consent.end()
         return total
@@ -144,11 +161,14 @@ class Importer:
             raise RuntimeError("an Importer is iterated once")
         self._iterated = True
         exports = self._opened()
+        self._suppression(exports)
         files: Sequence[tuple[RejectsFile, int] | None] = [None] * len(exports)
         if self._keep_rejects:
             files = self._reject_files(exports)
         try:
             for index, (export, kept) in enumerate(zip(exports, files, strict=True)):
+                if export.recognised.suppresses:
+                    continue
                 before = self.rows
                 yield from self._drafts_of(export, kept)
                 self.rows_of[index] = self.rows - before
@@ -174,7 +194,12 @@ class Importer:
             if self._stopped:
                 return
             self.rows += 1
-            judged = flaw if values is None else self._rules.judge(name, line, values)
+            judged: DraftJob | RejectReason
+            if values is None:
+                # If nobody in the file may be written to, neither may who is in a row that can't be read.
+                judged = export.recognised.every_row or flaw
+            else:
+                judged = _veto(export, values, self._suppressed) or self._rules.judge(name, line, values)
             if isinstance(judged, DraftJob):
                 sighting = self._index.check(judged.job_id)
                 if sighting == "new":
@@ -213,19 +238,42 @@ class Importer:
             if options.channel is not None:
                 check_default(options.channel)
             self._refuse_overwriting()
-            matcher = ColumnMatcher(
+            recognition = Recognition(
                 options.mapping,
                 [condition.column for condition in options.consent],
                 has_shop=options.shop is not None,
-                has_channel=options.channel is not None,
+                channel=options.channel,
+                preset=options.preset,
+                ignore_consent=options.ignore_consent,
             )
             encoding = parse_encoding(options.encoding) if options.encoding is not None else None
-            exports = tuple(open_export(Source(file, encoding, self._warnings), matcher) for file in self._files)
+            exports = tuple(open_export(Source(file, encoding, self._warnings), recognition) for file in self._files)
+            if exports and all(export.recognised.suppresses for export in exports):
+                raise UsageError(
+                    f"{exports[0].file.name}: is a suppression list, whose rows become no jobs; give the export of the "
+                    "customers beside it"
+                )
+            for line in announced(exports):
+                self._warnings.once(line, line)
             # With the headers matched, and before any job is made: one bad column would concern every row.
             for export in exports:
-                self._rules.channels.check(export)
+                if not export.recognised.suppresses:
+                    self._rules.channels.check(export)
             self._exports = exports
         return self._exports
+
+    def _suppression(self, exports: Sequence[Export]) -> Suppressed | None:
+        """Read whom no export may write to; None if nobody is on a list. Reads these exports whole, once."""
+        if self._suppressed is None and (lists := [one for one in exports if listed_reason(one) is not None]):
+            suppressed = Suppressed()
+            for export in lists:
+                rows = read_list(export, suppressed)
+                if export.recognised.suppresses:
+                    self.rows_of[exports.index(export)] = rows
+                    self.suppressed += rows
+            suppressed.seal()
+            self._suppressed = suppressed
+        return self._suppressed
 
     def _refuse_overwriting(self) -> None:
         # An export may be the rejects file of an earlier run, but not the file that this run writes.
@@ -257,3 +305,12 @@ class Importer:
             result.append((files[path], taken[path]))
             taken[path] += 1
         return result
+
+
+def _veto(export: Export, values: Values, suppressed: Suppressed | None) -> RejectReason | None:
+    """Why the row must not become a job, whatever else is in it: by its export, or by a suppression list beside it."""
+    reason = export.recognised.veto(values.consent, values.channel)
+    if reason is None and suppressed is not None:
+        # The friend too: who gets the e-mail of such a job is the destination.
+        return suppressed.reason(values.customer_email, values.destination)
+    return reason

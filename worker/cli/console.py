@@ -115,6 +115,11 @@ def table(headings: Sequence[str], rows: Sequence[Row], *, texts: int) -> None:
 def import_rows(importer: Importer) -> list[tuple[str, str]]:
     """What became of the rows of the exports, for a summary."""
     rows = [("rows read", f"{importer.rows:,}")]
+    if importer.untold:
+        # In every summary, since whoever reads it must know that nobody looked at the consent of these rows.
+        rows.append(("consent ignored", f"--ignore-consent, for {_few(importer.untold)}"))
+    if importer.suppressed:
+        rows.append(("on suppression lists", f"{importer.suppressed:,}"))
     if importer.finished:
         rows.append(("done in an earlier run", f"{importer.finished:,}"))
     if importer.rejected:
@@ -125,6 +130,11 @@ def import_rows(importer: Importer) -> list[tuple[str, str]]:
     if importer.reject_files:
         rows.append(("rows left out are in", ", ".join(str(path) for path in importer.reject_files)))
     return rows
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{', '.join(names[:3])}{more}"
 
 
 def warn(importer: Importer, shown: Collection[str] = ()) -> Collection[str]:

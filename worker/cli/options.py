@@ -9,6 +9,7 @@ import typer
 from worker.campaigns.columns import parse_mapping
 from worker.campaigns.consent import parse_consent
 from worker.campaigns.options import ImportOptions
+from worker.campaigns.presets.table import PRESETS
 from worker.cli.times import after
 from worker.errors import UsageError
 from worker.model.job import UNSEEN_IN_NAME, canonical
@@ -55,6 +56,25 @@ Consent = Annotated[
         help="Keep only rows with consent: COLUMN=VALUE, COLUMN!=VALUE, or COLUMN= for a blank cell. "
         "May be given several times; a row must meet all of them.",
         show_default=False,
+    ),
+]
+# A preset that is recognised wrongly maps wrong columns, so each can be overruled, for all exports of the command.
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        metavar="NAME|none",
+        help=f"Tool that the exports come from: {', '.join(PRESETS)}; or none. [default: recognised by the columns]",
+        show_default=False,
+    ),
+]
+# Only what is missing is ignored. A row that says no stays out, or one export without the column would open all others.
+IgnoreConsent = Annotated[
+    bool,
+    typer.Option(
+        "--ignore-consent",
+        help="Read exports that lack the column by which their tool tells consent. Rows that say no are still left "
+        "out.",
     ),
 ]
 # Central European, Cyrillic and Japanese encodings can't be told from Windows-1252 by their bytes, so they are named.
@@ -104,6 +124,8 @@ def import_options(
     channel: str | None,
     mapping: list[str] | None,
     consent: list[str] | None,
+    preset: str | None,
+    ignore_consent: bool,
     encoding: str | None,
     limit: int | None,
     rejects: Path | None,
@@ -125,6 +147,8 @@ def import_options(
         channel=channel,
         mapping=parse_mapping(mapping or []),
         consent=[parse_consent(argument) for argument in consent or []],
+        preset=preset.strip().casefold() if preset is not None else None,
+        ignore_consent=ignore_consent,
         encoding=encoding,
         limit=limit,
         rejects=rejects,

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from worker.campaigns.containers.base import ExportFile
+from worker.campaigns.presets.recognised import Recognised
 from worker.campaigns.reject_reasons import RejectReason
 
 
@@ -23,7 +24,7 @@ class Values(NamedTuple):
 
 
 FIELDS: tuple[str, ...] = Values._fields[:-1]
-"""The canonical columns. ``consent`` is not one of them: it has the columns of ``--consent``, in that order."""
+"""The canonical columns. ``consent`` is none of them: it has the columns of ``--consent`` and those of the preset."""
 
 
 class Record(NamedTuple):
@@ -58,6 +59,16 @@ class Export(Protocol):
     @property
     def delimiter(self) -> str:
         """What separates the cells; empty if the format has no such character."""
+        ...
+
+    @property
+    def recognised(self) -> Recognised:
+        """What the export was recognised as, and what it tells about the consent of its rows."""
+        ...
+
+    @property
+    def preset(self) -> str | None:
+        """The name of its preset; None if it is of no known tool."""
         ...
 
     def records(self) -> Iterator[Record]:

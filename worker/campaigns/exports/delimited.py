@@ -4,13 +4,14 @@ import csv
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
 
-from worker.campaigns.columns import ColumnMatcher, normalized
+from worker.campaigns.columns import normalized
 from worker.campaigns.csv_escaping import REJECTS, unescape_cells
 from worker.campaigns.exports.base import FIELDS, Record, Values
 from worker.campaigns.exports.cells import Flaw, Row, RowReader
 from worker.campaigns.exports.dialect import DELIMITERS, read_dialect
 from worker.campaigns.exports.text import Lines, Source
 from worker.campaigns.exports.torn import is_blank, with_doubts
+from worker.campaigns.presets.recognition import Recognition
 from worker.campaigns.reject_reasons import RejectReason
 from worker.errors import UsageError
 
@@ -38,7 +39,7 @@ class DelimitedExport:
     escapes for spreadsheets. A rejected row whose cells may be wrong is rejected again as long as its reason is there.
     """
 
-    def __init__(self, source: Source, matcher: ColumnMatcher) -> None:
+    def __init__(self, source: Source, recognition: Recognition) -> None:
         """Read the header and the first rows.
 
         Raises:
@@ -48,10 +49,12 @@ class DelimitedExport:
         self._source = source
         self.file = source.file
         self._name = source.file.name
-        self._dialect = read_dialect(source, matcher)
+        self._dialect = read_dialect(source, recognition)
         self.columns = self._dialect.columns
         try:
-            self._positions = matcher.match(self._name, self.columns, unique=True)
+            matcher, self._positions, self.recognised = recognition.match(
+                self.file, self.columns, unique=True, ours=self._dialect.ours
+            )
         except UsageError as error:
             if len(self.columns) > 1:
                 raise
@@ -69,14 +72,19 @@ class DelimitedExport:
     def delimiter(self) -> str:
         return self._dialect.delimiter
 
+    @property
+    def preset(self) -> str | None:
+        return self.recognised.name
+
     def records(self) -> Iterator[Record]:
         """The rows after the header, as :class:`~worker.campaigns.exports.base.Export` describes."""
-        delimiter, columns, _, ours = self._dialect
+        delimiter, columns, _, ours, _ = self._dialect
         width = len(columns)
         # Each row gets one more cell, an empty one. A field without a column points at it.
         pick = itemgetter(*(self._positions.get(field, width) for field in self._fields))
         own = len(FIELDS)
         rejects = tuple(columns[: len(REJECTS)]) == REJECTS
+        staying = (*_STAYS, *self.recognised.staying)
         other_columns = False
         last: Row | None = None
         with self._source.lines() as lines:
@@ -89,7 +97,7 @@ class DelimitedExport:
                     continue
                 if ours:
                     cells = unescape_cells(cells)
-                    stays = next((reason for reason in _STAYS if rejects and reason == cells[1].strip()), None)
+                    stays = next((reason for reason in staying if rejects and reason == cells[1].strip()), None)
                     if stays:
                         yield Record(line, None, cells, stays)
                         continue
@@ -124,6 +132,8 @@ class DelimitedExport:
         for _ in range(self._dialect.first - 1):
             lines.begin()
             next(lines)
+        if self._dialect.headless:
+            return
         lines.begin()
         next(csv.reader(lines, delimiter=self._dialect.delimiter, strict=True))
 

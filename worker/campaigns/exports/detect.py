@@ -2,17 +2,17 @@
 
 from pathlib import PurePath
 
-from worker.campaigns.columns import ColumnMatcher
 from worker.campaigns.exports.base import Export
 from worker.campaigns.exports.delimited import DelimitedExport
 from worker.campaigns.exports.jsonl import JsonlExport
 from worker.campaigns.exports.text import OverlongRowError, Source
+from worker.campaigns.presets.recognition import Recognition
 from worker.errors import UsageError
 
 _JSONL_SUFFIXES = frozenset({".jsonl", ".ndjson"})
 
 
-def open_export(source: Source, matcher: ColumnMatcher) -> Export:
+def open_export(source: Source, recognition: Recognition) -> Export:
     """The export in the file, with its header matched: JSONL by its suffix or first character, otherwise CSV.
 
     Problems of its rows are added to ``source.warnings`` as they are read.
@@ -28,8 +28,8 @@ def open_export(source: Source, matcher: ColumnMatcher) -> Export:
     if start == "{":
         raise UsageError(f"{name}: has objects of several lines; write one object a line, as `jq -c .` does")
     if start.startswith("{") or PurePath(source.file.member or source.file.path).suffix.lower() in _JSONL_SUFFIXES:
-        return JsonlExport(source, matcher)
-    return DelimitedExport(source, matcher)
+        return JsonlExport(source, recognition)
+    return DelimitedExport(source, recognition)
 
 
 def _first_text(source: Source) -> str:

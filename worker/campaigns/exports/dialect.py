@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from worker.campaigns.columns import ColumnMatcher
 from worker.campaigns.csv_escaping import is_ours, unescape_cells
 from worker.campaigns.exports.cells import may_be_several
 from worker.campaigns.exports.text import Lines, OverlongRowError, Source
+from worker.campaigns.presets.recognition import Recognition
 from worker.errors import InputError, UsageError
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -25,13 +25,15 @@ _SAMPLE_CHARACTERS = 1024 * 1024
 class Dialect(NamedTuple):
     """How a file is written. ``columns`` are spelled as in the header, which starts in line ``first``.
 
-    ``ours``: the file is one of our own, of rejected rows or of results.
+    ``ours``: the file is one of our own, of rejected rows or of results. ``headless``: line ``first`` is a row, and the
+    columns have the names that the preset gives them.
     """
 
     delimiter: str
     columns: Sequence[str]
     first: int
     ours: bool
+    headless: bool
 
 
 class _Table(NamedTuple):
@@ -46,7 +48,7 @@ class _Table(NamedTuple):
         return sum(len(row) == len(self.header) for row in self.rows) / max(1, len(self.rows))
 
 
-def read_dialect(source: Source, matcher: ColumnMatcher) -> Dialect:
+def read_dialect(source: Source, recognition: Recognition) -> Dialect:
     """How the file is written, judged by its header and first rows.
 
     Among the delimiters that give the columns we look for, the one that splits most rows like the header is chosen.
@@ -60,7 +62,7 @@ def read_dialect(source: Source, matcher: ColumnMatcher) -> Dialect:
         first, given, sample = _sample(name, lines)
     # Names with a delimiter in them must not outvote the delimiter that gives the columns, so all are tried.
     tables = {delimiter: _table(sample, delimiter) for delimiter in ([given] if given else DELIMITERS)}
-    fitting = {delimiter: table for delimiter, table in tables.items() if _fits(name, matcher, table.header)}
+    fitting = {delimiter: table for delimiter, table in tables.items() if _fits(source, recognition, table.header)}
     delimiter = max(
         fitting or tables,
         key=lambda delimiter: (tables[delimiter].agreement() if fitting else 0, len(tables[delimiter].header)),
@@ -76,8 +78,10 @@ def read_dialect(source: Source, matcher: ColumnMatcher) -> Dialect:
             f"{name}: line {first}: the header has a quote that is not closed in its row; close it, or write the "
             "column names in one line"
         )
+    if preset := recognition.headerless(source.file, table.header):
+        return Dialect(delimiter, preset.header(len(table.header)), first, ours=False, headless=True)
     ours = is_ours(table.header)
-    return Dialect(delimiter, unescape_cells(table.header) if ours else table.header, first, ours)
+    return Dialect(delimiter, unescape_cells(table.header) if ours else table.header, first, ours, headless=False)
 
 
 def _sample(name: str, lines: Lines) -> tuple[int, str | None, Sequence[str]]:
@@ -136,10 +140,11 @@ def _table(sample: Sequence[str], delimiter: str) -> _Table:
     return _Table(rows[0] if rows else (), [row for row in rows[1:] if any(map(str.strip, row))], height)
 
 
-def _fits(name: str, matcher: ColumnMatcher, header: Sequence[str]) -> bool:
+def _fits(source: Source, recognition: Recognition, header: Sequence[str]) -> bool:
     """Whether the header has the columns that we look for."""
+    ours = is_ours(header)
     try:
-        matcher.match(name, unescape_cells(header) if is_ours(header) else header, unique=True)
+        recognition.match(source.file, unescape_cells(header) if ours else header, unique=True, ours=ours)
     except UsageError:
         return False
     return True

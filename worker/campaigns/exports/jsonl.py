@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NoReturn
 
-from worker.campaigns.columns import Column, ColumnMatcher
+from worker.campaigns.columns import Column
 from worker.campaigns.exports.base import FIELDS, Record, Values
 from worker.campaigns.exports.text import OverlongRowError, Source
+from worker.campaigns.presets.recognised import Recognised
+from worker.campaigns.presets.recognition import Recognition
 from worker.campaigns.reject_reasons import RejectReason
 from worker.errors import UsageError
 from worker.text.bounds import ROW, check
@@ -58,7 +60,7 @@ class JsonlExport:
 
     columns: Sequence[str] = ("row",)
 
-    def __init__(self, source: Source, matcher: ColumnMatcher) -> None:
+    def __init__(self, source: Source, recognition: Recognition) -> None:
         """Read the first :data:`SAMPLE` objects and match their keys.
 
         Raises:
@@ -68,8 +70,6 @@ class JsonlExport:
         self._source = source
         self.file = source.file
         name = source.file.name
-        self._matcher = matcher
-        self._nothing = dict.fromkeys((*FIELDS, *matcher.consent), "")
         keys: dict[Column, None] = {}
         empty = True
         for _, text, readable in islice(self._lines(), SAMPLE):
@@ -79,8 +79,11 @@ class JsonlExport:
             keys |= dict.fromkeys(islice(names, _KEYS_REMEMBERED - len(keys)))
         if not empty and not keys:
             raise UsageError(f"{name}: no JSON object in its first {SAMPLE} lines; JSONL has one object a line")
+        self.recognised = Recognised()
+        self._matcher = recognition.unmatched()
         if keys:
-            matcher.match(name, list(keys), unique=False)
+            self._matcher, _, self.recognised = recognition.match(self.file, list(keys), unique=False)
+        self._nothing = dict.fromkeys((*FIELDS, *self._matcher.consent), "")
 
     @property
     def encoding(self) -> str:
@@ -89,6 +92,10 @@ class JsonlExport:
     @property
     def delimiter(self) -> str:
         return ""
+
+    @property
+    def preset(self) -> str | None:
+        return self.recognised.name
 
     def records(self) -> Iterator[Record]:
         """One record per line, as :class:`~worker.campaigns.exports.base.Export` describes."""

@@ -1,0 +1,1 @@
+"""The exports of well-known tools: how they are recognised, which column is what, and what they tell about consent."""

@@ -1,0 +1,69 @@
+"""What an export was recognised as, and what it tells about the consent of its rows. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from worker.campaigns.identifiers import NULLS
+from worker.campaigns.presets.preset import Preset
+from worker.campaigns.presets.rules import Rule
+from worker.campaigns.reject_reasons import CONSENT, RejectReason
+
+_SMS = "sms"
+
+_SAID: frozenset[RejectReason] = frozenset({"unsubscribed", "suppressed"})
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """An export's preset, with the rules whose columns it has.
+
+    Each rule comes with the index of its first cell among the cells of consent. ``every_row`` is the reason of all
+    rows, if the whole file has one status. ``untold``: the export doesn't tell consent, and the command ignores that.
+    """
+
+    preset: Preset | None = None
+    why: str = ""
+    every_row: RejectReason | None = None
+    untold: bool = False
+    rules: Sequence[tuple[Rule, int]] = ()
+    sms: Sequence[tuple[Rule, int]] = ()
+    default_channel: str = ""
+
+    @property
+    def name(self) -> str | None:
+        """The preset's name; None if the export is of no known tool."""
+        return self.preset.name if self.preset is not None else None
+
+    @property
+    def suppresses(self) -> bool:
+        """Whether the export is nothing but a list of people who must not be written to."""
+        return self.preset is not None and self.preset.suppression
+
+    @property
+    def staying(self) -> frozenset[RejectReason]:
+        """The reasons in a file of rejected rows for which its rows stay out as long as they are there.
+
+        They may come from the name of another file or from a suppression list, which the rejects file knows nothing of.
+        ``no_consent`` mostly comes from cells, which are judged anew: perhaps with another ``--consent``.
+        """
+        by_file = self.preset is not None and self.preset.status == "file name"
+        return CONSENT if by_file else _SAID
+
+    def veto(self, cells: Sequence[str], channel: str) -> RejectReason | None:
+        """Why nobody may write to the row's person; None if nothing is known against it.
+
+        ``cells`` are those of the row's columns of consent, ``channel`` is the row's own or empty. The consent to
+        e-mails counts whatever the channel is: a link of any channel goes back into the tool, whose next mailing brings
+        it to the customer. In rows for sms, the consent to text messages must be there as well, where the export tells
+        it, since such a link is made to be sent by one.
+        """
+        if self.every_row is not None:
+            return self.every_row
+        for rule, first in self.rules:
+            if (reason := rule.judge(cells, first)) is not None:
+                return reason
+        if self.sms and ("" if channel in NULLS else channel or self.default_channel).casefold() == _SMS:
+            for rule, first in self.sms:
+                if (reason := rule.judge(cells, first)) is not None:
+                    return reason
+        return None
