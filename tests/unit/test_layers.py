@@ -123,6 +123,7 @@ MIRRORED = ("worker", "scripts/programs", "tests")
 """Where the subject of tests/unit/X/test_Y.py is: X/Y.py, or the package X/Y, below one of them."""
 
 TOPICS = {
+    "campaigns/containers/test_containers.py": "containers of every kind, from the arguments to the jobs",
     "campaigns/exports/test_tables.py": "spreadsheets' mistakes, which cells, dialect and delimited meet together",
     "scheduling/test_halted.py": "halted shops and suspect jobs: breakers, token probe and gate in one consumer",
     "scheduling/test_wall.py": "one customer's wall of jobs: gate, store and delay queues on virtual time",

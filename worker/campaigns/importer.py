@@ -247,7 +247,10 @@ class Importer:
                 ignore_consent=options.ignore_consent,
             )
             encoding = parse_encoding(options.encoding) if options.encoding is not None else None
-            exports = tuple(open_export(Source(file, encoding, self._warnings), recognition) for file in self._files)
+            sources = [Source(file, encoding, self._warnings) for file in self._files]
+            for source in sources:
+                source.check()
+            exports = tuple(open_export(source, recognition) for source in sources)
             if exports and all(export.recognised.suppresses for export in exports):
                 raise UsageError(
                     f"{exports[0].file.name}: is a suppression list, whose rows become no jobs; give the export of the "

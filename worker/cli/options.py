@@ -18,7 +18,11 @@ from worker.text.visible import is_plain
 # Shop and channel have no default value: a row of an unnamed shop or channel must be rejected, and not be guessed.
 Exports = Annotated[
     list[Path],
-    typer.Argument(metavar="EXPORT...", help="Campaign exports: CSV or JSON lines.", show_default=False),
+    typer.Argument(
+        metavar="EXPORT...",
+        help="Campaign exports: CSV or JSON, also in gzip, zip or a folder; - is standard input.",
+        show_default=False,
+    ),
 ]
 Shop = Annotated[
     str | None,

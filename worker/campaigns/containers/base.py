@@ -1,7 +1,8 @@
 """One export as bytes, whatever holds it."""
 
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 
 class ExportFile(Protocol):
@@ -27,13 +28,24 @@ class ExportFile(Protocol):
         """The file that its bytes are read from, which no command may overwrite; None for a pipe."""
         ...
 
-    def open(self) -> BinaryIO:
+    def open(self) -> BufferedReader:
         """The bytes from the first one on. May be called any number of times. The caller closes it.
 
         Opening and reading may block on the disk; both hold a bounded part of the bytes at a time.
 
         Raises:
-          InputError: it can't be opened or read, also while the bytes are read.
+          InputError: it can't be unpacked, also while the bytes are read.
+          OSError: as for any file.
+        """
+        ...
+
+    def check(self) -> None:
+        """Read an archive to its end, so that a broken one is refused before any row of it is used.
+
+        For a million rows of 150 bytes this takes half a second, of the 90 seconds that publishing them takes.
+
+        Raises:
+          InputError: it can't be unpacked.
           OSError: as for any file.
         """
         ...

@@ -21,7 +21,9 @@ _OURS = (*(",".join(names).encode() for names in (REJECTS, RESULTS)), b'{"event"
 
 def is_hidden(member: str) -> bool:
     """Whether a file is none of the user's own: a dot file, or what macOS adds to an archive."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in Path(member).parts)
+    # `..` is no name but a way out, which a member of an archive may have in its name.
+    parts = member.replace("\\", "/").split("/")
+    return any((part.startswith(".") and not part.startswith("..")) or part == "__MACOSX" for part in parts)
 
 
 def files_in(folder: Path, note: Callable[[str], None]) -> Iterator[str]:

@@ -1,15 +1,15 @@
 """A file on disk that is an export as it stands."""
 
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from worker.errors import InputError
 
 
 @dataclass(frozen=True)
 class PlainFile:
-    """The file ``argument``, or ``argument / member`` if the argument is a folder; as :class:`ExportFile` describes."""
+    """The file ``path``, or ``path / member`` if the path is a folder; as :class:`ExportFile` describes."""
 
     path: Path
     member: str | None = None
@@ -22,9 +22,11 @@ class PlainFile:
     def name(self) -> str:
         return str(self.on_disk)
 
-    def open(self) -> BinaryIO:
+    def open(self) -> BufferedReader:
         path = self.on_disk
         if path.exists() and not path.is_file():
-            # A pipe can be read only once, and the header is read before the rows.
             raise InputError(f"{path}: is not a regular file; save the export to a file first")
         return path.open("rb")
+
+    def check(self) -> None:
+        """Nothing to do: a file that is not packed is read for the first time when its rows are."""

@@ -10,6 +10,7 @@ from worker.campaigns.presets.recognition import Recognition
 from worker.errors import UsageError
 
 _JSONL_SUFFIXES = frozenset({".jsonl", ".ndjson"})
+_PACKED = frozenset({".gz", ".gzip"})
 
 
 def open_export(source: Source, recognition: Recognition) -> Export:
@@ -27,9 +28,14 @@ def open_export(source: Source, recognition: Recognition) -> Export:
         raise UsageError(f"{name}: is one JSON array; write one object a line, as `jq -c '.[]'` does")
     if start == "{":
         raise UsageError(f"{name}: has objects of several lines; write one object a line, as `jq -c .` does")
-    if start.startswith("{") or PurePath(source.file.member or source.file.path).suffix.lower() in _JSONL_SUFFIXES:
+    if start.startswith("{") or _suffix(source) in _JSONL_SUFFIXES:
         return JsonlExport(source, recognition)
     return DelimitedExport(source, recognition)
+
+
+def _suffix(source: Source) -> str:
+    path = PurePath(source.file.member or source.file.path)
+    return (PurePath(path.stem) if path.suffix.lower() in _PACKED else path).suffix.lower()
 
 
 def _first_text(source: Source) -> str:

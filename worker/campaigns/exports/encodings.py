@@ -7,7 +7,7 @@ from io import TextIOWrapper
 from typing import BinaryIO
 
 from worker.campaigns.csv_escaping import REJECTS, RESULTS
-from worker.errors import InputError, UsageError
+from worker.errors import UsageError
 
 _USUAL = "cp1250 (Central Europe), cp1251 (Cyrillic), cp1252, cp932 (Japanese), gb18030 (Chinese), utf-16"
 _NOT_OF_FILES = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"})
@@ -49,12 +49,14 @@ class Encoding:
     """How bytes become text.
 
     ``wide``: bytes that are no text become U+FFFD; in the other encodings they become lone surrogates, which can be
-    turned back. ``guessing``: a line that is not valid UTF-8 is read as Windows-1252.
+    turned back. ``guessing``: a line that is not valid UTF-8 is read as Windows-1252. ``unmarked``: it is known by its
+    bytes to be UTF-16, although it has no mark.
     """
 
     codec: str
     wide: bool
     guessing: bool
+    unmarked: bool = False
 
     @classmethod
     def of(cls, name: str, start: bytes, named: str | None) -> "Encoding":
@@ -62,7 +64,6 @@ class Encoding:
 
         Raises:
           UsageError: its byte order mark contradicts the named encoding, or the named encoding needs a mark.
-          InputError: it looks like UTF-16 without a byte order mark, and no encoding is named.
         """
         if start.startswith(_OURS):
             return cls("utf-8", wide=False, guessing=True)
@@ -71,13 +72,10 @@ class Encoding:
             raise UsageError(f"{name}: begins with the byte order mark of {mark.upper()}; leave --encoding out")
         if mark is None and named in ("utf-16", "utf-32") and start:
             raise UsageError(f"{name}: has no byte order mark; give --encoding {named}-le or --encoding {named}-be")
-        if mark is None and named is None and (wide := _unmarked(start)):
-            raise InputError(
-                f"{name}: looks like UTF-16 without a byte order mark; give --encoding {wide}, or save it in UTF-8"
-            )
-        codec = mark or named or "utf-8"
+        unmarked = _unmarked(start) if mark is None and named is None else None
+        codec = mark or named or unmarked or "utf-8"
         guessing = named is None and codec == "utf-8"
-        return cls("utf-8-sig" if codec == "utf-8" else codec, codec.startswith(_WIDE), guessing)
+        return cls("utf-8-sig" if codec == "utf-8" else codec, codec.startswith(_WIDE), guessing, unmarked is not None)
 
     @property
     def name(self) -> str:

@@ -4,7 +4,7 @@ Without a byte order mark a sample can't tell UTF-8 from Windows-1252: the first
 million plain rows, and exports are put together from several sources. So each line is judged by itself: it is UTF-8 if
 that works, otherwise Windows-1252. Windows-1252 that happens to be valid UTF-8 would need a capital accented letter
 followed by a symbol, which doesn't occur. Other encodings must be named, so the first guess is reported. UTF-16 is read
-only with a byte order mark, or if it is named.
+with a byte order mark, if it is named, or if its first bytes are plain letters in it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,6 @@ from worker.errors import InputError
 MAX_ROW = 4 * 1024 * 1024
 """Characters of the longest row that is read, with its quoted line ends. It bounds the memory of a row."""
 
-_COMPRESSED = (b"PK\x03\x04", b"\x1f\x8b", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 _GUESS = "windows-1252"
 _MARK = "\ufeff"
 """A byte order mark as a character. A file that was saved twice has a second one, and a file that was put together has
@@ -142,24 +141,41 @@ class Source:
         """The encodings that the lines read so far are in."""
         return ", ".join(self.met)
 
+    def check(self) -> None:
+        """Read an archive to its end, before any of its rows is used.
+
+        Raises:
+          InputError: it can't be read.
+        """
+        try:
+            self.file.check()
+        except OSError as error:
+            raise self._unreadable(error) from error
+
     @contextmanager
     def lines(self) -> Iterator[Lines]:
         """The lines of the file, closed at the end of the ``with``.
 
         Raises:
-          InputError: the file can't be opened or read, is not a regular file or is compressed.
+          InputError: the file can't be opened, unpacked or read.
           UsageError: its byte order mark contradicts the named encoding.
         """
         name = self.file.name
         try:
+            # Opened twice, since a file that is unpacked while it is read has no way back.
             with self.file.open() as file:
-                start = file.read(LOOKED_AT)
-                if start.startswith(_COMPRESSED):
-                    raise InputError(f"{name}: is compressed or a spreadsheet; unpack it, or save it as CSV, first")
-                file.seek(0)
-                encoding = Encoding.of(name, start, self.encoding)
-                self.met[encoding.name] = None
-                with encoding.text(file) as stream:
-                    yield Lines(stream, encoding, self)
+                encoding = Encoding.of(name, file.read(LOOKED_AT), self.encoding)
+            self.met[encoding.name] = None
+            if encoding.unmarked:
+                self.warnings.once(
+                    f"unmarked {name}",
+                    f"{name}: has no byte order mark and is read as {encoding.name.upper()}, as its first bytes are; "
+                    "if it is in another encoding, name it with --encoding",
+                )
+            with self.file.open() as file, encoding.text(file) as stream:
+                yield Lines(stream, encoding, self)
         except OSError as error:
-            raise InputError(f"{name}: can't be read: {error.strerror or 'input/output error'}") from error
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: OSError) -> InputError:
+        return InputError(f"{self.file.name}: can't be read: {error.strerror or 'input/output error'}")

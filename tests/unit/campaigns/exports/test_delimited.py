@@ -185,13 +185,6 @@ def test_empty_file(run_import: Import, content: str) -> None:
         run_import(content)
 
 
-@pytest.mark.parametrize("content", [b"PK\x03\x04zip", b"\x1f\x8bgzip", "customer_email\n".encode("utf-16-le")])
-def test_not_text(run_import: Import, content: bytes) -> None:
-    """Compressed files, spreadsheets and UTF-16 without its mark are refused with a remedy."""
-    with pytest.raises(InputError, match=r"0\.csv: .*(unpack|UTF-8)"):
-        run_import(content)
-
-
 def test_unreadable_file(tmp_path: Path) -> None:
     """A missing file and a folder are refused by name."""
     for path, message in ((tmp_path / "none.csv", r"none\.csv: can't be read: No such"), (tmp_path, "not a regular")):

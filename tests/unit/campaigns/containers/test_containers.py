@@ -1,0 +1,215 @@
+"""Every container gives the rows that the plain file has, and a broken or hostile one costs one line."""
+
+import gzip
+import io
+import os
+import stat
+import threading
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.unit.campaigns.containers.packing import overlapping, with_password, zipped
+from worker.campaigns.containers.expand import expand
+from worker.campaigns.dedup import JobIndex
+from worker.campaigns.importer import Importer
+from worker.campaigns.options import ImportOptions
+from worker.errors import InputError, ReferralError, UsageError
+
+CSV = b"customer_email\nann@example.org\nbob@example.org\n"
+EMAILS = ["ann@example.org", "bob@example.org"]
+
+
+class Read:
+    """What reading some arguments came to."""
+
+    def __init__(self, *arguments: Path) -> None:
+        self.notes: list[str] = []
+        options = ImportOptions(shop="acme", campaign="spring", channel="sms")
+        self.files = expand(arguments, self.notes.append)
+        with JobIndex() as index:
+            self.importer = Importer(self.files, options, index=index, published_at=None, allowed_shops=None)
+            self.importer.check()
+            self.emails = sorted(str(job.customer.email) for job in self.importer)
+
+    @property
+    def names(self) -> list[str]:
+        return [file.name for file in self.files]
+
+
+@pytest.fixture
+def put(tmp_path: Path) -> Callable[[str, bytes], Path]:
+    """Writes a file."""
+
+    def put(name: str, content: bytes) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+        return path
+
+    return put
+
+
+Put = Callable[[str, bytes], Path]
+
+
+@pytest.mark.parametrize("name", ["export.csv.gz", "export.csv", "export"])
+def test_gzip_is_known_by_its_bytes(put: Put, name: str) -> None:
+    """A gzip file of several parts is read to its end, whatever it is called."""
+    parts = gzip.compress(CSV[:20]) + gzip.compress(CSV[20:]) + bytes(512)
+    read = Read(put(name, parts))
+    assert read.emails == EMAILS
+    assert read.names == [str(read.files[0].path)]
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_zip_is_its_members_in_its_order(put: Put, compression: int) -> None:
+    """All exports of an archive are read, without what macOS and others add; the rest is named."""
+    members = {
+        "z/second.csv": b"customer_email\nann@example.org\n",
+        "__MACOSX/._second.csv": b"\0",
+        ".DS_Store": b"\0",
+        "logo.png": b"\x89PNG",
+        "a.jsonl": b'{"customer_email": "bob@example.org"}\n',
+    }
+    read = Read(put("lists", zipped(members, compression=compression)))
+    assert read.emails == EMAILS
+    assert [file.member for file in read.files] == ["z/second.csv", "a.jsonl"]
+    assert read.names == [f"{read.files[0].path}/{name}" for name in ("z/second.csv", "a.jsonl")]
+    assert read.notes == [f"{read.files[0].path}/logo.png: is no kind of export and is left out"]
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "..\\passwd", "c:/passwd", "a/../../passwd"])
+def test_a_member_that_leads_out_has_its_last_name_alone(put: Put, name: str) -> None:
+    """A member is read where it lies, and nothing shows or uses a path that leads out of the archive."""
+    read = Read(put("lists.zip", zipped({name: CSV})))
+    assert read.emails == EMAILS
+    assert [file.member for file in read.files] == ["passwd"]
+    assert list(read.files[0].path.parent.iterdir()) == [read.files[0].path]
+
+
+def test_links_in_a_zip_are_left_out(put: Put) -> None:
+    """A link is no export, and is named."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        link = zipfile.ZipInfo("link.csv")
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(link, "/etc/passwd")
+        archive.writestr("export.csv", CSV)
+    read = Read(put("lists.zip", buffer.getvalue()))
+    assert read.emails == EMAILS
+    assert read.notes == [f"{read.files[0].path}/link.csv: is a link and is left out"]
+
+
+def test_rejects_of_an_archive_lie_beside_it(put: Put) -> None:
+    """The members of an archive share one rejects file."""
+    bad = b"customer_email\nnobody\n"
+    read = Read(path := put("lists.zip", zipped({"a.csv": bad, "b.csv": bad})))
+    assert read.importer.reject_files == [path.with_name("lists.zip.rejects.csv")]
+    assert read.importer.rejected == {"no_customer": 2}
+
+
+def test_containers_in_a_folder_are_opened(put: Put) -> None:
+    """A folder may hold archives too; each row comes once."""
+    put("lists/a.csv.gz", gzip.compress(b"customer_email\nann@example.org\n"))
+    path = put("lists/b.zip", zipped({"b.csv": b"customer_email\nbob@example.org\n"}))
+    read = Read(path.parent)
+    assert read.emails == EMAILS
+    assert read.importer.reject_files == []
+
+
+def _deep(content: bytes, repeats: int) -> bytes:
+    buffer = io.BytesIO()
+    with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=1) as file:
+        for _ in range(repeats):
+            file.write(content)
+    return buffer.getvalue()
+
+
+_PLENTY = b"customer_email\n" + b"\n" * (1024 * 1024)
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504)
+_TAR = b"export.csv" + bytes(247) + b"ustar\x0000" + bytes(248)
+_HOSTILE: dict[str, tuple[bytes, str]] = {
+    "truncated gzip": (gzip.compress(CSV * 1000)[:-100], "is cut off"),
+    "gzip without its end": (gzip.compress(CSV)[:-4], "is cut off"),
+    "gzip with a wrong sum": (gzip.compress(CSV)[:-8] + bytes(8), "is damaged"),
+    "gzip with something behind": (gzip.compress(CSV) + b"more", "is damaged"),
+    "gzip of a zip": (gzip.compress(zipped({"a.csv": CSV})), "an archive within an archive"),
+    "gzip of a gzip": (gzip.compress(gzip.compress(CSV)), "an archive within an archive"),
+    "gzip of a tar": (gzip.compress(_TAR), "is a tar archive"),
+    "gzip bomb": (_deep(_PLENTY, 80), "unpacks to more than 200 times its size"),
+    "zip bomb": (zipped({"a.csv": _PLENTY * 80}), "unpacks to more than 200 times its size"),
+    "zip bomb of overlaps": (overlapping(_PLENTY, 80), "unpacks to more than 200 times its size"),
+    "zip with a password": (with_password(zipped({"a.csv": CSV})), "a.csv: needs a password"),
+    "zip within a zip": (zipped({"a.zip": zipped({"a.csv": CSV})}), "a.zip: is an archive within an archive"),
+    "gzip within a zip": (zipped({"a.csv.gz": gzip.compress(CSV)}), "a.csv.gz: is an archive within an archive"),
+    "zip by bzip2": (zipped({"a.csv": CSV}, compression=zipfile.ZIP_BZIP2), "a.csv: is compressed in an unusual way"),
+    "zip with a wrong sum": (
+        zipped({"a.csv": CSV}, compression=zipfile.ZIP_STORED).replace(b"ann@", b"eve@"),
+        "damaged",
+    ),
+    "zip without its end": (zipped({"a.csv": CSV * 1000})[:-30], "is damaged"),
+    "zip of nothing": (zipped({}), "holds no export"),
+    "zip of pictures": (zipped({"logo.png": b""}), "holds no export"),
+    "zip of hidden files": (zipped({".a.csv": CSV, "__MACOSX/a.csv": CSV}), "holds no export"),
+    "zip of too many": (zipped({f"{n}.csv": b"" for n in range(10_001)}), "holds more than 10,000 files"),
+    "encrypted or old spreadsheet": (_OLE, "is a spreadsheet with a password, or of a format before .xlsx"),
+    "tar": (_TAR, "is a tar archive"),
+    "xz": (b"\xfd7zXZ\x00" + bytes(64), "is compressed by xz"),
+    "zstd": (b"\x28\xb5\x2f\xfd" + bytes(64), "is compressed by zstd"),
+}
+
+
+@pytest.mark.parametrize("case", _HOSTILE)
+def test_what_cannot_be_unpacked_costs_one_line(put: Put, case: str) -> None:
+    """A broken or hostile archive is refused before any row of it is used, and the line names it."""
+    content, message = _HOSTILE[case]
+    path = put("export.csv", content)
+    with pytest.raises(ReferralError) as refused:
+        Read(path)
+    line = str(refused.value)
+    assert line.startswith(f"{path}")
+    assert message in line
+    assert "\n" not in line
+    assert sorted(path.parent.iterdir()) == [path]
+
+
+def test_a_long_list_of_members_is_not_read(put: Put) -> None:
+    """The list of members is bounded by its bytes before it is read."""
+    names = {f"{'x' * 60_000}{n}": b"" for n in range(100)}
+    with pytest.raises(InputError, match="is damaged"):
+        Read(put("lists.zip", zipped(names)))
+
+
+def test_a_million_empty_rows_are_no_bomb(put: Put) -> None:
+    """Blank rows are skipped, however many they are."""
+    assert Read(put("export.csv.gz", gzip.compress(CSV + b"\n" * 1_000_000))).emails == EMAILS
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, lambda content: zipped({"a.csv": content})])
+def test_a_pipe_is_read_once_and_kept(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    """What comes through a pipe is an export, packed or not, and its rejects lie beside the pipe."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    content = pack(CSV + b"nobody\n")
+    with_writer = threading.Thread(target=path.write_bytes, args=[content])
+    with_writer.start()
+    read = Read(path)
+    with_writer.join()
+    assert read.emails == EMAILS
+    assert read.importer.reject_files == [tmp_path / "pipe.rejects.csv"]
+    assert read.files[0].on_disk is None
+
+
+def test_standard_input_is_named_once() -> None:
+    """A second reader of standard input would find nothing."""
+    with pytest.raises(UsageError, match="can be read only once"):
+        expand([Path("-"), Path("-")], print)
+
+
+def test_a_device_is_no_export() -> None:
+    """A device may never end."""
+    with pytest.raises(InputError, match="is not a regular file"):
+        Read(Path("/dev/zero"))

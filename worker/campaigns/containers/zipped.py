@@ -1,0 +1,142 @@
+"""The exports in a zip archive."""
+
+import io
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
+
+from worker.campaigns.containers.base import ExportFile
+from worker.campaigns.containers.bounds import check_size, read_through, unpacked
+from worker.campaigns.containers.folder import MOST_FILES, SUFFIXES, is_hidden
+from worker.errors import InputError
+
+_LONGEST_DIRECTORY = 4 * 1024**2
+"""Bytes of the list of members, which is read whole. 10,000 members with names of 300 characters fit in."""
+
+_ENCRYPTED = 0x1
+
+
+class _SmallReads(io.BufferedReader):
+    """A file of which only so much is read at once; ``zipfile`` reads the list of members in one go."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > _LONGEST_DIRECTORY:
+            raise BadZipFile("the list of members is too long")
+        return super().read(_LONGEST_DIRECTORY if size is None or size < 0 else size)
+
+
+@dataclass
+class ZipMember:
+    """One member of a zip archive, as :class:`ExportFile` describes. It is unpacked while it is read."""
+
+    packed: ExportFile
+    info: ZipInfo
+    _checked: bool = field(default=False, init=False)
+
+    @property
+    def name(self) -> str:
+        return f"{self.packed.name}/{self.member}"
+
+    @property
+    def path(self) -> Path:
+        return self.packed.path
+
+    @property
+    def member(self) -> str:
+        return _shown(self.info.filename)
+
+    @property
+    def on_disk(self) -> Path | None:
+        return self.packed.on_disk
+
+    def open(self) -> io.BufferedReader:
+        with ExitStack() as stack:
+            archive = stack.enter_context(_opened(self.packed))
+            try:
+                stream = stack.enter_context(archive.open(self.info))
+            except (BadZipFile, EOFError, NotImplementedError):
+                raise _damaged(self.name) from None
+            # Not more than it says can come out, and what it says was checked with the other members.
+            return unpacked(self.name, stream, lambda _: None, stack.pop_all())
+
+    def check(self) -> None:
+        if not self._checked:
+            read_through(self.open())
+            self._checked = True
+
+
+def is_spreadsheet(packed: ExportFile) -> bool:
+    """Whether a zip archive is an Excel file.
+
+    Raises:
+      InputError: it is no zip archive that can be read.
+    """
+    with _opened(packed) as archive:
+        return any(info.filename.startswith("xl/") for info in archive.infolist())
+
+
+def members_of(packed: ExportFile, note: Callable[[str], None]) -> Iterator[ZipMember]:
+    """The exports in a zip archive, in its order.
+
+    Left out are hidden files, and, with a ``note``, links and files of other kinds. Nothing is written to disk, so that
+    a name that leads out of the archive does no harm.
+
+    Raises:
+      InputError: it can't be read, needs a password, or would unpack to too much.
+    """
+    with packed.open() as file:
+        size = file.seek(0, os.SEEK_END)
+    with _opened(packed) as archive:
+        members = [info for info in archive.infolist() if not info.is_dir() and not is_hidden(info.filename)]
+    if len(members) > MOST_FILES:
+        raise InputError(f"{packed.name}: holds more than {MOST_FILES:,} files; unpack it, and name the exports")
+    read = list(_readable(packed, members, note))
+    check_size(packed.name, sum(member.info.file_size for member in read), size)
+    yield from read
+
+
+def _readable(packed: ExportFile, members: Sequence[ZipInfo], note: Callable[[str], None]) -> Iterator[ZipMember]:
+    for info in members:
+        member = ZipMember(packed, info)
+        if stat.S_ISLNK(info.external_attr >> 16):
+            note(f"{member.name}: is a link and is left out")
+        elif PurePosixPath(member.member).suffix.lower() not in SUFFIXES:
+            note(f"{member.name}: is no kind of export and is left out")
+        elif info.flag_bits & _ENCRYPTED:
+            raise InputError(f"{member.name}: needs a password; unpack the archive first")
+        elif info.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
+            # The others may give megabytes for each kilobyte at once.
+            raise InputError(f"{member.name}: is compressed in an unusual way; unpack the archive first")
+        else:
+            yield member
+
+
+@contextmanager
+def _opened(packed: ExportFile) -> Iterator[ZipFile]:
+    """The archive.
+
+    Raises:
+      InputError: it is damaged.
+    """
+    with packed.open() as raw, _SmallReads(raw) as file:
+        try:
+            archive = ZipFile(file)
+        except (BadZipFile, EOFError, NotImplementedError, ValueError):
+            raise _damaged(packed.name) from None
+        with archive:
+            yield archive
+
+
+def _damaged(name: str) -> InputError:
+    return InputError(f"{name}: is damaged and can't be unpacked; download or copy it again")
+
+
+def _shown(name: str) -> str:
+    """A member's name, or only its last part if it leads out of the archive."""
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    leads_out = name.startswith("/") or "\\" in name or ".." in parts or any(":" in part for part in parts)
+    return parts[-1] if leads_out and parts else name
