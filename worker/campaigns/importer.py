@@ -18,7 +18,7 @@ from worker.campaigns.interleave import interleave
 from worker.campaigns.options import ImportOptions
 from worker.campaigns.presets.announcement import announced
 from worker.campaigns.presets.recognition import Recognition
-from worker.campaigns.presets.suppression import Suppressed, listed_reason, read_list
+from worker.campaigns.presets.suppression import Suppressed, read_lists
 from worker.campaigns.reject_reasons import RejectReason
 from worker.campaigns.rejects_file import RejectsFile
 from worker.campaigns.rows import DraftJob, RowRules
@@ -161,7 +161,7 @@ class Importer:
             raise RuntimeError("an Importer is iterated once")
         self._iterated = True
         exports = self._opened()
-        self._suppression(exports)
+        suppressed = self._suppression(exports)
         files: Sequence[tuple[RejectsFile, int] | None] = [None] * len(exports)
         if self._keep_rejects:
             files = self._reject_files(exports)
@@ -170,7 +170,7 @@ class Importer:
                 if export.recognised.suppresses:
                     continue
                 before = self.rows
-                yield from self._drafts_of(export, kept)
+                yield from self._drafts_of(export, kept, suppressed)
                 self.rows_of[index] = self.rows - before
                 if kept is not None:
                     kept[0].flush()
@@ -186,7 +186,9 @@ class Importer:
     def _is_full(self) -> bool:
         return self._options.limit is not None and self.accepted >= self._options.limit
 
-    def _drafts_of(self, export: Export, kept: tuple[RejectsFile, int] | None) -> Iterator[DraftJob]:
+    def _drafts_of(
+        self, export: Export, kept: tuple[RejectsFile, int] | None, suppressed: Suppressed
+    ) -> Iterator[DraftJob]:
         if self._is_full():
             return
         name = export.file.name
@@ -199,7 +201,7 @@ class Importer:
                 # If nobody in the file may be written to, neither may who is in a row that can't be read.
                 judged = export.recognised.every_row or flaw
             else:
-                judged = _veto(export, values, self._suppressed) or self._rules.judge(name, line, values)
+                judged = _veto(export, values, suppressed) or self._rules.judge(name, line, values)
             if isinstance(judged, DraftJob):
                 sighting = self._index.check(judged.job_id)
                 if sighting == "new":
@@ -265,17 +267,13 @@ class Importer:
             self._exports = exports
         return self._exports
 
-    def _suppression(self, exports: Sequence[Export]) -> Suppressed | None:
-        """Read whom no export may write to; None if nobody is on a list. Reads these exports whole, once."""
-        if self._suppressed is None and (lists := [one for one in exports if listed_reason(one) is not None]):
-            suppressed = Suppressed()
-            for export in lists:
-                rows = read_list(export, suppressed)
-                if export.recognised.suppresses:
-                    self.rows_of[exports.index(export)] = rows
-                    self.suppressed += rows
-            suppressed.seal()
-            self._suppressed = suppressed
+    def _suppression(self, exports: Sequence[Export]) -> Suppressed:
+        """Whom no export may write to. Reads the exports that say so whole, once."""
+        if self._suppressed is None:
+            self._suppressed, rows = read_lists(exports)
+            for index, number in rows.items():
+                self.rows_of[index] = number
+            self.suppressed = rows.total()
         return self._suppressed
 
     def _refuse_overwriting(self) -> None:
@@ -294,26 +292,31 @@ class Importer:
         path = export.path
         return self._options.rejects or path.parent / f"{path.name}.rejects.csv"
 
-    def _reject_files(self, exports: Sequence[Export]) -> list[tuple[RejectsFile, int]]:
+    def _reject_files(self, exports: Sequence[Export]) -> list[tuple[RejectsFile, int] | None]:
         # Each export with its rejects file and its position among the exports that share the file. They share it with
-        # --rejects, if they are of one folder or archive, or if one export is given twice.
+        # --rejects, if they are of one folder or archive, or if one export is given twice. The columns of a suppression
+        # list must not be among theirs: the file would be recognised as one.
         shared: dict[Path, list[Export]] = {}
         for export in exports:
+            if export.recognised.suppresses:
+                continue
             shared.setdefault(self._rejects_of(export.file), []).append(export)
         files = {path: RejectsFile(path, [one.columns for one in sharing]) for path, sharing in shared.items()}
         taken: Counter[Path] = Counter()
-        result = []
+        result: list[tuple[RejectsFile, int] | None] = []
         for export in exports:
+            if export.recognised.suppresses:
+                result.append(None)
+                continue
             path = self._rejects_of(export.file)
             result.append((files[path], taken[path]))
             taken[path] += 1
         return result
 
 
-def _veto(export: Export, values: Values, suppressed: Suppressed | None) -> RejectReason | None:
+def _veto(export: Export, values: Values, suppressed: Suppressed) -> RejectReason | None:
     """Why the row must not become a job, whatever else is in it: by its export, or by a suppression list beside it."""
-    reason = export.recognised.veto(values.consent, values.channel)
-    if reason is None and suppressed is not None:
-        # The friend too: who gets the e-mail of such a job is the destination.
-        return suppressed.reason(values.customer_email, values.destination)
-    return reason
+    # The friend too: who gets the e-mail of such a job is the destination.
+    return export.recognised.veto(values.consent, values.channel) or suppressed.reason(
+        values.customer_email, values.destination
+    )

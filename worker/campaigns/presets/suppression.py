@@ -3,6 +3,8 @@
 import secrets
 from array import array
 from bisect import bisect_left
+from collections import Counter
+from collections.abc import Sequence
 from hashlib import blake2b
 
 from worker.campaigns.exports.base import Export
@@ -54,6 +56,8 @@ class Suppressed:
 
     def reason(self, *addresses: str) -> RejectReason | None:
         """Why nobody may write to one of these addresses; None if none of them is on a list. Blank ones are not."""
+        if not self._runs:
+            return None
         for address in addresses:
             if address:
                 wanted = self._hash(address)
@@ -77,30 +81,39 @@ class Suppressed:
         return int.from_bytes(digest, "little")
 
 
-def listed_reason(export: Export) -> RejectReason | None:
-    """The reason of the people whom an export says not to write to, if it says so of all of them; None otherwise.
+def read_lists(exports: Sequence[Export]) -> tuple[Suppressed, Counter[int]]:
+    """The people whom some of the exports say not to write to, and the rows of the suppression lists by their index.
 
-    Besides suppression lists these are the files of members who unsubscribed or were cleaned. Given beside others, they
-    count for these too: a person who said no to one list of a shop is in the file of another by mistake.
+    Besides these lists, the files of members who unsubscribed or were cleaned say so. They count for the other exports
+    too: a person who said no to one list of a shop is in the file of another by mistake. Reads these exports whole.
+
+    Raises:
+      InputError: one can't be read, or a row of a suppression list can't be: somebody would be written to.
+      UsageError: they have too many addresses.
     """
+    suppressed, rows = Suppressed(), Counter[int]()
+    for index, export in enumerate(exports):
+        if (reason := _reason_of_all(export)) is not None:
+            number = _read(export, reason, suppressed)
+            if export.recognised.suppresses:
+                rows[index] = number
+    suppressed.seal()
+    return suppressed, rows
+
+
+def _reason_of_all(export: Export) -> RejectReason | None:
+    """The reason of the people whom an export says not to write to, if it says so of all of them; None otherwise."""
     told = export.recognised
     if told.suppresses:
         return "unsubscribed"
     return told.every_row if told.every_row in ("unsubscribed", "suppressed") else None
 
 
-def read_list(export: Export, suppressed: Suppressed) -> int:
-    """Add the addresses of such an export; returns its rows. Reads it whole.
-
-    Raises:
-      InputError: it can't be read, or a row of a suppression list can't be: somebody would be written to.
-      UsageError: the lists have too many addresses.
-    """
-    told, reason = export.recognised, listed_reason(export)
-    rows = 0
+def _read(export: Export, reason: RejectReason, suppressed: Suppressed) -> int:
+    told, rows = export.recognised, 0
     for line, values, _, flaw in export.records():
         rows += 1
-        if values is not None and values.customer_email and reason is not None:
+        if values is not None and values.customer_email:
             suppressed.add(values.customer_email, told.veto(values.consent, "") or reason)
         elif values is None and told.suppresses and flaw != "repeated_header":
             raise InputError(

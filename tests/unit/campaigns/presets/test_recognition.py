@@ -1,0 +1,261 @@
+"""Whose export a header is, which column is what, and what refuses to be guessed."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.campaigns.conftest import Import
+from worker.campaigns.columns import parse_mapping
+from worker.campaigns.consent import parse_consent
+from worker.campaigns.containers.plain import PlainFile
+from worker.campaigns.dedup import JobIndex
+from worker.campaigns.importer import Importer
+from worker.campaigns.options import ImportOptions
+from worker.errors import InputError, UsageError
+from worker.model.job import Job
+
+KLAVIYO = "Email,Klaviyo ID,Email Marketing Consent,Email Suppressions\n"
+SHOPIFY = "Customer ID,Email,Accepts Email Marketing,Accepts SMS Marketing\n"
+CONTACTS = "Record ID,Email,Unsubscribed from all email\n"
+BOUNCES = "Email,Portal Bounce,Portal Unsubscribe,Portal Spam Report,Global Bounce\n"
+MAILCHIMP = "Email Address,LEID,EUID"
+
+
+def run_files(place: Path, files: dict[str, str], **options: object) -> tuple[list[Job], Importer]:
+    """An import of files with these names, whose rejects lie in `rejects.csv`."""
+    for name, text in files.items():
+        (place / name).write_text(text)
+    asked = ImportOptions(
+        **{"shop": "acme", "campaign": "spring", "channel": "whatsapp", "rejects": place / "rejects.csv"} | options  # type: ignore[arg-type] # each test gives what the class takes
+    )
+    with JobIndex() as index:
+        importer = Importer(
+            [PlainFile(place / name) for name in files], asked, index=index, published_at=None, allowed_shops=None
+        )
+        return list(importer), importer
+
+
+@pytest.mark.parametrize("spelled", [KLAVIYO, KLAVIYO.upper(), KLAVIYO.replace(" ", "_").lower()])
+def test_headers_are_recognised_however_they_are_spelled(run_import: Import, spelled: str) -> None:
+    """Case, spaces and punctuation of a header don't decide whether a suppressed profile is written to."""
+    done = run_import(spelled + 'a@example.com,1,SUBSCRIBED,[]\nb@example.com,2,SUBSCRIBED,"[""BOUNCED""]"\n')
+    assert done.emails == ["a@example.com"]
+    assert done.rejects == [(3, "suppressed")]
+
+
+def test_suppression_wins_over_consent(run_import: Import) -> None:
+    """A profile of Klaviyo that is suppressed keeps SUBSCRIBED, and is not written to."""
+    done = run_import(KLAVIYO + 'a@example.com,1,SUBSCRIBED,"[""USER_SUPPRESSED""]"\n')
+    assert done.rejects == [(2, "suppressed")]
+
+
+def test_what_was_recognised_is_told_once(run_import: Import) -> None:
+    """One line for all exports that are alike, with the columns that decided and those that tell consent."""
+    row = "a@example.com,1,SUBSCRIBED,[]\n"
+    (note,) = run_import(KLAVIYO + row, KLAVIYO + row.replace("a@", "b@")).importer.warnings
+    assert "0.csv and 1 more: read as klaviyo, by Klaviyo ID; --preset none switches this off" in note
+    assert "consent is told by Email Suppressions, Email Marketing Consent" in note
+
+
+def test_an_export_of_two_tools_is_refused(run_import: Import) -> None:
+    """A header that fits two is not decided by chance; `--preset` decides."""
+    both = KLAVIYO.replace("\n", ",EMAIL_BLACKLISTED\n") + "a@example.com,1,SUBSCRIBED,[],Yes\n"
+    with pytest.raises(UsageError, match="looks like an export of klaviyo and of brevo; say which with --preset"):
+        run_import(both)
+    assert run_import(both, preset="klaviyo").emails == ["a@example.com"]
+    assert run_import(both, preset="brevo").rejects == [(2, "unsubscribed")]
+
+
+def test_no_preset(run_import: Import) -> None:
+    """`--preset none` switches mapping and consent off; an unknown one is refused with all names."""
+    text = KLAVIYO + "a@example.com,1,UNSUBSCRIBED,[]\n"
+    with pytest.raises(UsageError, match="no column for the customer"):
+        run_import(text, preset="none")
+    assert run_import(text, preset="none", mapping={"customer_email": "Email"}).emails == ["a@example.com"]
+    with pytest.raises(UsageError, match=r"--preset klavio: is not known; give klaviyo, mailchimp, .* or none"):
+        run_import(text, preset="klavio")
+
+
+def test_map_overrules_field_by_field(run_import: Import) -> None:
+    """`--map` and a canonical column win over the preset's; what they don't name is still the preset's."""
+    text = "Customer ID,Email,Accepts Email Marketing,customer_shopid,Other\n'1,a@example.com,yes,2,b@example.com\n"
+    (job,) = run_import(text, mapping=parse_mapping(["customer_email=Other"])).jobs
+    assert (job.customer.email, job.customer.shopid) == ("b@example.com", "2")
+    (job,) = run_import(text, mapping=parse_mapping(["customer_shopid=-"])).jobs
+    assert (job.customer.email, job.customer.shopid) == ("a@example.com", None)
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "lacking"),
+    [
+        ("Email,Klaviyo ID,Email Marketing Consent", "a@example.com,1,SUBSCRIBED", "Email Suppressions"),
+        ("Customer ID,Email,Default Address Zip", "'1,a@example.com,'0123", "Accepts Email Marketing"),
+        ("Record ID,Email", "1,a@example.com", "Unsubscribed from all email"),
+        ("SubscriberKey,EmailAddress", "1,a@example.com", "Status"),
+        ("EMAIL,SMS_BLACKLISTED", "a@example.com,No", "EMAIL_BLACKLISTED"),
+        ("user_id,email,opted_in_to_emails_at", "1,a@example.com,2024-01-01", "unsubscribed_from_emails_at"),
+        ("Email,Email opt-in date,SMS opt-in date", "a@example.com,2024-01-01,", "Email subscription status"),
+    ],
+)
+def test_a_missing_consent_column_is_no_consent(run_import: Import, header: str, row: str, lacking: str) -> None:
+    """The export is refused before its first row; `--ignore-consent` is the only way past, and is told."""
+    with pytest.raises(UsageError, match=rf"has no column {lacking}, which .* or give --ignore-consent"):
+        run_import(f"{header}\n{row}\n")
+    done = run_import(f"{header}\n{row}\n", ignore_consent=True)
+    assert done.emails == ["a@example.com"]
+    assert [Path(name).name for name in done.importer.untold] == ["0.csv"]
+    assert any("it doesn't tell consent, which --ignore-consent ignores" in note for note in done.importer.warnings)
+
+
+def test_ignoring_consent_ignores_only_what_is_missing(run_import: Import) -> None:
+    """A row that says no stays out, also in an export that lacks another column."""
+    done = run_import(
+        "Email,Klaviyo ID,Email Marketing Consent\na@example.com,1,UNSUBSCRIBED\nb@example.com,2,SUBSCRIBED\n",
+        ignore_consent=True,
+    )
+    assert done.emails == ["b@example.com"]
+    assert done.rejects == [(2, "unsubscribed")]
+
+
+def test_conditions_apply_beside_the_preset(run_import: Import) -> None:
+    """A row needs the consent that the tool tells and that which the command asks for."""
+    text = KLAVIYO.replace("\n", ",vip\n") + "a@example.com,1,SUBSCRIBED,[],no\nb@example.com,2,SUBSCRIBED,[],yes\n"
+    done = run_import(text + "c@example.com,3,UNSUBSCRIBED,[],yes\n", consent=[parse_consent("vip=yes")])
+    assert done.emails == ["b@example.com"]
+    assert done.rejects == [(2, "no_consent"), (4, "unsubscribed")]
+
+
+@pytest.mark.parametrize(
+    ("channel", "own", "jobs"), [("whatsapp", "", 1), ("sms", "", 0), ("whatsapp", "sms", 0), ("sms", "whatsapp", 1)]
+)
+def test_text_messages_need_their_own_consent(run_import: Import, channel: str, own: str, jobs: int) -> None:
+    """In rows for sms the export must tell consent to e-mails and to text messages."""
+    text = SHOPIFY.replace("\n", ",channel\n") + f"'1,a@example.com,yes,no,{own}\n'2,b@example.com,no,yes,{own}\n"
+    done = run_import(text, channel=channel)
+    assert len(done.jobs) == jobs
+    assert done.importer.rejected["no_consent"] == 2 - jobs
+
+
+def test_nulls_are_blank_and_errors_no_consent(run_import: Import) -> None:
+    """What a database writes for no value is blank, and what a spreadsheet writes for an error is no consent."""
+    text = "email,unsubscribed_from_emails_at\na@example.com,NULL\nb@example.com,\\N\nc@example.com,#REF!\n"
+    done = run_import(text)
+    assert done.emails == ["a@example.com", "b@example.com"]
+    assert done.rejects == [(4, "unsubscribed")]
+    assert run_import(SHOPIFY + "1,a@example.com,#N/A,yes\n").rejects == [(2, "no_consent")]
+
+
+def test_two_columns_of_consent_are_refused(run_import: Import) -> None:
+    """Which of two columns of one name tells consent is not guessed."""
+    with pytest.raises(UsageError, match=r"2 columns could be the column Email Suppressions \(4, 5 from the left\)"):
+        run_import(KLAVIYO.replace("\n", ",Email Suppressions\n") + "a@example.com,1,SUBSCRIBED,[],[]\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "reasons"),
+    [
+        ("subscribed_members_export_1.csv", set()),
+        ("Subscribed Members.CSV", set()),
+        ("unsubscribed_members_export_1.csv", {"unsubscribed"}),
+        ("cleaned_email_audience_export_1.csv", {"suppressed"}),
+        ("nonsubscribed_members_export_1.csv", {"no_consent"}),
+        ("non-subscribed.csv", {"no_consent"}),
+    ],
+)
+def test_status_in_the_name(tmp_path: Path, name: str, reasons: set[str]) -> None:
+    """Mailchimp tells the status of a file's members by its name alone; a torn row of such a file is no exception."""
+    jobs, importer = run_files(tmp_path, {name: f"{MAILCHIMP}\na@example.com,1,2\nb@example.com,1,2\nc@\n"})
+    assert len(jobs) == (0 if reasons else 1)
+    assert set(importer.rejected) == (reasons or {"doubtful_row", "unreadable_row"})
+
+
+@pytest.mark.parametrize("name", ["members.csv", "subscribed_and_unsubscribed.csv", "unsubscribed_or_cleaned.csv"])
+def test_unknown_status(tmp_path: Path, name: str) -> None:
+    """A file whose status can't be told is refused with the remedy."""
+    files = {name: f"{MAILCHIMP}\na@example.com,1,2\n"}
+    with pytest.raises(UsageError, match=r"its name doesn't say whether .* or give --ignore-consent"):
+        run_files(tmp_path, files)
+    jobs, importer = run_files(tmp_path, files, ignore_consent=True)
+    assert len(jobs) == len(importer.untold) == 1
+
+
+@pytest.mark.parametrize(("column", "reason"), [("UNSUB_TIME", "unsubscribed"), ("CLEAN_TIME", "suppressed")])
+def test_status_by_columns(tmp_path: Path, column: str, reason: str) -> None:
+    """A renamed file is known by its columns, and a row with such a time stays out of any file."""
+    rows = f"{MAILCHIMP},{column}\na@example.com,1,2,2024-01-01\nb@example.com,1,2,\n"
+    jobs, importer = run_files(tmp_path, {"members.csv": rows})
+    assert (len(jobs), importer.rejected) == (0, {reason: 2})
+    jobs, importer = run_files(tmp_path, {"subscribed.csv": rows})
+    assert (len(jobs), importer.rejected) == (1, {reason: 1})
+
+
+def test_corrected_rows_of_a_status_in_the_name(tmp_path: Path) -> None:
+    """In a rejects file whose name tells no status, a row is sent if another reason than its status kept it out."""
+    files = {
+        "subscribed.csv": f"{MAILCHIMP}\nno address,1,2\n",
+        "nonsubscribed.csv": f"{MAILCHIMP}\nb@example.com,1,2\n",
+        "cleaned.csv": f"{MAILCHIMP},CLEAN_TIME\nc@example.com,1,2,2024-01-01\n",
+    }
+    run_files(tmp_path, files)
+    corrected = (tmp_path / "rejects.csv").read_text().replace("no address", "a@example.com")
+    jobs, importer = run_files(tmp_path, {"corrected.csv": corrected}, rejects=tmp_path / "again.csv")
+    assert [job.customer.email for job in jobs] == ["a@example.com"]
+    assert importer.rejected == {"no_consent": 1, "suppressed": 1}
+
+
+def test_a_suppression_list_beside_contacts(tmp_path: Path) -> None:
+    """Nobody on it is written to, as a customer or as a friend; it makes no jobs and counts as no rejected rows."""
+    files = {
+        "contacts.csv": CONTACTS.replace("\n", ",destination\n")
+        + "1,a@example.com,,x@example.org\n2,B@example.com,,y@example.org\n3,c@example.com,,Z@Example.org\n",
+        "bounces.csv": BOUNCES + "b@example.com,,TRUE,,\nz@example.org,mailbox full,,,\n",
+    }
+    jobs, importer = run_files(tmp_path, files, channel="email")
+    assert [job.customer.email for job in jobs] == ["a@example.com"]
+    assert importer.rejected == {"unsubscribed": 1, "suppressed": 1}
+    assert (importer.rows, importer.rows_of, importer.suppressed) == (3, [3, 2], 2)
+    assert any("bounces.csv: read as hubspot-suppressions" in note for note in importer.warnings)
+
+
+def test_a_suppression_list_stays_one_under_another_preset(tmp_path: Path) -> None:
+    """`--preset hubspot` for all exports doesn't turn a list of bounces into contacts; `--map` need not fit it."""
+    files = {
+        "contacts.csv": "Record ID,Mail,Unsubscribed from all email\n1,a@example.com,\n2,b@example.com,\n",
+        "bounces.csv": BOUNCES + "b@example.com,,TRUE,,\n",
+    }
+    jobs, _ = run_files(tmp_path, files, preset="hubspot", mapping={"customer_email": "Mail"})
+    assert [job.customer.email for job in jobs] == ["a@example.com"]
+
+
+def test_a_suppression_list_alone(tmp_path: Path) -> None:
+    """It is not run as a campaign."""
+    with pytest.raises(UsageError, match="is a suppression list, whose rows become no jobs; give the export"):
+        run_files(tmp_path, {"bounces.csv": BOUNCES + "b@example.com,,TRUE,,\n"})
+
+
+def test_a_suppression_list_that_is_damaged(tmp_path: Path) -> None:
+    """A row of it that can't be read is somebody who would be written to, so nothing is sent."""
+    files = {"contacts.csv": CONTACTS + "1,b@example.com,\n", "bounces.csv": BOUNCES + "b@example.com,,TRUE\n"}
+    with pytest.raises(InputError, match=r"bounces.csv: line 2 can't be read \(unreadable_row\)"):
+        run_files(tmp_path, files)
+
+
+def test_unsubscribed_members_veto_other_exports(tmp_path: Path) -> None:
+    """Who unsubscribed by one file of a command is not written to by another one."""
+    files = {
+        "shopify.csv": SHOPIFY + "'1,a@example.com,yes,no\n'2,b@example.com,yes,no\n",
+        "unsubscribed.csv": f"{MAILCHIMP}\nB@example.com,1,2\n",
+    }
+    jobs, importer = run_files(tmp_path, files)
+    assert [job.customer.email for job in jobs] == ["a@example.com"]
+    assert importer.rejected == {"unsubscribed": 2}
+
+
+def test_files_without_a_header(tmp_path: Path) -> None:
+    """They are known by Attentive's names of files or by `--preset`; a file that has a header keeps it."""
+    name = "acme_subscriber_segment_20260901.csv"
+    assert len(run_files(tmp_path, {name: "a@example.com\nb@example.com\n"})[0]) == 2
+    assert len(run_files(tmp_path, {"list.csv": "a@example.com\nb@example.com\n"}, preset="attentive")[0]) == 2
+    assert len(run_files(tmp_path, {name: "customer_email\na@example.com\n"})[0]) == 1
+    with pytest.raises(UsageError, match="no column for the customer"):
+        run_files(tmp_path, {"list.csv": "a@example.com\nb@example.com\n"})
