@@ -13,6 +13,7 @@ import pytest
 
 from scripts.programs.documents.from_code import DOCS, documents
 from tests.unit.rooms import LAYERS, PACKAGES, ROOMS
+from worker.campaigns.presets.table import PRESETS
 from worker.campaigns.reject_reasons import RejectReason
 from worker.cli.main import COMMANDS
 from worker.model.job import Customer, Job
@@ -150,8 +151,15 @@ def test_documents_name_only_files_that_exist() -> None:
 
 def test_reasons_of_rejected_rows_are_documented() -> None:
     """docs/exports.md has each reason for which a row is left out, and no other."""
-    told = re.findall(r"^\| `(\w+)` \|", (DOCS / "exports.md").read_text(encoding="utf-8"), re.MULTILINE)
+    page = (DOCS / "exports.md").read_text(encoding="utf-8").partition("## Why a row is left out")[2]
+    told = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
     assert sorted(told) == sorted(get_args(RejectReason))
+
+
+def test_presets_are_documented() -> None:
+    """docs/exports.md has a row for each tool whose exports are recognised, and for no other."""
+    page = (DOCS / "exports.md").read_text(encoding="utf-8").partition("## Well-known tools")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `([\w-]+)` \|", page, re.MULTILINE)[1:] == list(PRESETS)
 
 
 def test_architecture_names_only_files_that_exist() -> None:
