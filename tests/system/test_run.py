@@ -249,10 +249,31 @@ def test_the_readme_s_rehearsal(tmp_path: Path) -> None:
 
     done = subprocess.run(["bash", "-c", first], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
 
-    assert (done.returncode, done.stderr) == (0, "")
-    assert re.search(r"^sent +22$", done.stdout, re.MULTILINE)
-    assert "rehearsal.csv (22 rows)" in done.stdout
+    assert done.returncode == 0
+    assert done.stderr == (
+        "note: scripts/samples/shopify.csv: read as shopify, by Accepts Email Marketing, Customer ID; --preset none "
+        "switches this off; consent is told by Accepts Email Marketing\n"
+    )
+    assert re.search(r"^sent +24$", done.stdout, re.MULTILINE)
+    assert "rehearsal.csv (24 rows)" in done.stdout
 
+
+def test_consent_that_an_export_lacks(tmp_path: Path) -> None:
+    """Such an export is refused in one line; with `--ignore-consent` the summary says so each time."""
+    (tmp_path / "export.csv").write_text("Email,Klaviyo ID,Email Marketing Consent\nann@example.com,1,SUBSCRIBED\n")
+
+    refused = rehearse(tmp_path, "--sandbox")
+    ignored = rehearse(tmp_path, "--sandbox", "--ignore-consent")
+    counted = rehearse(tmp_path, "--sandbox", "--ignore-consent", "--json")
+
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr == (
+        "referrals: export.csv: is recognised as klaviyo by Klaviyo ID, but has no column Email Suppressions, which "
+        "tells who agreed to be written to; export it again with that column, or give --ignore-consent to treat every "
+        "row of it as consented\n"
+    )
+    assert "consent ignored  --ignore-consent, for export.csv" in " ".join(ignored.stdout.split("\n"))
+    assert json.loads(counted.stdout)["consent_ignored"] == ["export.csv"]
 
 def rehearse(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """A run in a folder, without a desk's shops."""

@@ -1,11 +1,13 @@
 """A golden export of every tool: real headers, made-up rows, its quirks. Each entry of the table must have one."""
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from worker.campaigns.containers.expand import expand
 from worker.campaigns.containers.plain import PlainFile
 from worker.campaigns.dedup import JobIndex
 from worker.campaigns.importer import Importer, Reject
@@ -62,6 +64,22 @@ def test_what_stays_out_of_a_rejects_file(tmp_path: Path, name: str) -> None:
     # Alone, the copy of a row is no duplicate any more.
     assert len(jobs) == reasons.count("duplicate_row")
     assert importer.rejected.total() == len(reasons) - len(jobs)
+
+
+def test_mailchimps_zip(tmp_path: Path) -> None:
+    """The files of a zip are told apart by their names in it; what lies in its rejects file stays out as well."""
+    archive = tmp_path / "audience_export.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in sorted((GOLDEN / "mailchimp").glob("*.csv")):
+            file.write(path, f"audience_export/{path.name}")
+            file.writestr(f"__MACOSX/audience_export/._{path.name}", b"not an export")
+    asked = ImportOptions(shop="acme", campaign="spring", channel="whatsapp")
+    for argument, emails in ((archive, ["ann@example.com", "ben@example.com"]), (Path(f"{archive}.rejects.csv"), [])):
+        with JobIndex() as index:
+            files = expand([argument], pytest.fail)
+            importer = Importer(files, asked, index=index, published_at=None, allowed_shops=None)
+            assert [job.customer.email for job in importer] == emails
+        assert importer.rejected == {"unsubscribed": 1, "suppressed": 1, "no_consent": 1, "no_customer": 1}
 
 
 def test_every_golden_export_is_of_a_preset() -> None:
