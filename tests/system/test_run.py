@@ -270,10 +270,11 @@ def test_consent_that_an_export_lacks(tmp_path: Path) -> None:
     assert refused.stderr == (
         "referrals: export.csv: is recognised as klaviyo by Klaviyo ID, but has no column Email Suppressions, which "
         "tells who agreed to be written to; export it again with that column, or give --ignore-consent to treat every "
-        "row of it as consented\n"
+        "row of it as consented; if it is no export of klaviyo, give --preset none\n"
     )
     assert "consent ignored  --ignore-consent, for export.csv" in " ".join(ignored.stdout.split("\n"))
     assert json.loads(counted.stdout)["consent_ignored"] == ["export.csv"]
+
 
 def rehearse(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """A run in a folder, without a desk's shops."""

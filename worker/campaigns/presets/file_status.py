@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Collection
-from pathlib import PurePath
 from typing import Final, Literal
 
 from worker.campaigns.reject_reasons import RejectReason
@@ -25,10 +24,10 @@ _PREFIXES: Final = {"non": "nonsubscribed", "un": "unsubscribed", "not": "nonsub
 def status_of(name: str) -> FileStatus | None:
     """The status that a file's name states; None if it states none, or several.
 
-    ``name`` may have folders in it, of which none counts: a folder `unsubscribed` may hold the whole archive.
+    ``name`` is without folders: a folder `unsubscribed` may hold the whole archive.
     """
     # Words are compared whole: `unsubscribed` contains `subscribed`.
-    words = re.findall(r"[a-z]+", PurePath(name).name.casefold())
+    words = re.findall(r"[a-z]+", name.casefold())
     found = set()
     for before, word in zip(["", *words], words, strict=False):
         if word == "subscribed" and before in _PREFIXES:

@@ -185,7 +185,10 @@ class Recognition:
         if problem is None:
             return None, False
         if not self.ignore_consent:
-            raise UsageError(f"{file.name}: is recognised as {preset.name} by {why}, but {problem}")
+            raise UsageError(
+                f"{file.name}: is recognised as {preset.name} by {why}, but {problem}; if it is no export of "
+                f"{preset.name}, give --preset {NO_PRESET}"
+            )
         return None, True
 
 
