@@ -4,7 +4,7 @@ from pathlib import PurePath
 
 from worker.campaigns.exports.base import Export
 from worker.campaigns.exports.delimited import DelimitedExport
-from worker.campaigns.exports.jsonl import JsonlExport
+from worker.campaigns.exports.jsonl import JsonExport
 from worker.campaigns.exports.text import OverlongRowError, Source
 from worker.campaigns.presets.recognition import Recognition
 from worker.errors import UsageError
@@ -14,7 +14,7 @@ _PACKED = frozenset({".gz", ".gzip"})
 
 
 def open_export(source: Source, recognition: Recognition) -> Export:
-    """The export in the file, with its header matched: JSONL by its suffix or first character, otherwise CSV.
+    """The export in the file, with its header matched: JSON by its first characters or its suffix, otherwise CSV.
 
     Problems of its rows are added to ``source.warnings`` as they are read.
 
@@ -25,11 +25,11 @@ def open_export(source: Source, recognition: Recognition) -> Export:
     # JSON of other shapes would be read as CSV with one strange column, so it is refused with the command that helps.
     name, start = source.file.name, _first_text(source)
     if start == "[" or start.startswith(("[{", "[]")):
-        raise UsageError(f"{name}: is one JSON array; write one object a line, as `jq -c '.[]'` does")
+        return JsonExport(source, recognition, array=True)
     if start == "{":
         raise UsageError(f"{name}: has objects of several lines; write one object a line, as `jq -c .` does")
     if start.startswith("{") or _suffix(source) in _JSONL_SUFFIXES:
-        return JsonlExport(source, recognition)
+        return JsonExport(source, recognition, array=False)
     return DelimitedExport(source, recognition)
 
 

@@ -1,4 +1,4 @@
-"""Exports with one JSON object per line."""
+"""Exports in JSON: one object per line, or one array of objects."""
 
 import json
 import re
@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from worker.campaigns.columns import Column
 from worker.campaigns.exports.base import FIELDS, Record, Values
+from worker.campaigns.exports.json_array import elements
 from worker.campaigns.exports.text import OverlongRowError, Source
 from worker.campaigns.presets.recognised import Recognised
 from worker.campaigns.presets.recognition import Recognition
@@ -48,8 +49,10 @@ _DECODER = json.JSONDecoder(
 )
 
 
-class JsonlExport:
-    """A JSONL file. Its keys are its columns; nested keys are ``customer.email``, ``attributes.ok`` and so on.
+class JsonExport:
+    """Lines of JSON, or one array.
+
+    Its keys are its columns; nested keys are ``customer.email``, ``attributes.ok`` and so on.
 
     Objects may have different keys. If an object has several keys for one field, the key with the exact spelling
     counts, even if it is blank; if they contradict each other, the row is rejected. Values for consent must all agree.
@@ -60,25 +63,26 @@ class JsonlExport:
 
     columns: Sequence[str] = ("row",)
 
-    def __init__(self, source: Source, recognition: Recognition) -> None:
-        """Read the first :data:`SAMPLE` objects and match their keys.
+    def __init__(self, source: Source, recognition: Recognition, *, array: bool) -> None:
+        """Read the first :data:`SAMPLE` objects and match their keys; ``array``: they are the elements of one.
 
         Raises:
           InputError: the file can't be read.
           UsageError: they aren't objects, or no key names the customer, the channel or the shop.
         """
         self._source = source
+        self._array = array
         self.file = source.file
         name = source.file.name
         keys: dict[Column, None] = {}
         empty = True
-        for _, text, readable in islice(self._lines(), SAMPLE):
+        for _, text, readable in islice(self._texts(), SAMPLE):
             empty = False
             row = _parse(text) if readable else None
             names = (key for key, _ in _cells(row or {}))
             keys |= dict.fromkeys(islice(names, _KEYS_REMEMBERED - len(keys)))
         if not empty and not keys:
-            raise UsageError(f"{name}: no JSON object in its first {SAMPLE} lines; JSONL has one object a line")
+            raise UsageError(f"{name}: no JSON object in its first {SAMPLE} rows; write one object a line")
         self.recognised = Recognised()
         self._matcher = recognition.unmatched()
         if keys:
@@ -98,9 +102,9 @@ class JsonlExport:
         return self.recognised.name
 
     def records(self) -> Iterator[Record]:
-        """One record per line, as :class:`~worker.campaigns.exports.base.Export` describes."""
+        """One record per object, as :class:`~worker.campaigns.exports.base.Export` describes."""
         fields: dict[Column, Sequence[tuple[str, bool]]] = {}
-        for line, text, readable in self._lines():
+        for line, text, readable in self._texts():
             row = _parse(text) if readable else None
             values = "unreadable_row" if row is None else self._values(row, fields)
             cells = (text if readable else text[:_RAW_SHOWN],)
@@ -108,6 +112,10 @@ class JsonlExport:
                 yield Record(line, values, cells)
             else:
                 yield Record(line, None, cells, values)
+
+    def _texts(self) -> Iterator[tuple[int, str, bool]]:
+        """The line, the text and the readability of each object."""
+        return elements(self._source) if self._array else self._lines()
 
     def _lines(self) -> Iterator[tuple[int, str, bool]]:
         """The number and text of each line that isn't blank, and whether it is whole and readable."""

@@ -21,7 +21,7 @@ MAX_ROW = 4 * 1024 * 1024
 """Characters of the longest row that is read, with its quoted line ends. It bounds the memory of a row."""
 
 _GUESS = "windows-1252"
-_MARK = "\ufeff"
+MARK = "\ufeff"
 """A byte order mark as a character. A file that was saved twice has a second one, and a file that was put together has
 one at the start of each part."""
 _REPLACED = "\N{REPLACEMENT CHARACTER}"
@@ -68,7 +68,7 @@ class Lines(Iterator[str]):
             raise StopIteration
         # Nearly all lines are ASCII, which needs no decoding and has no byte order mark.
         if not line.isascii():
-            line = self._decoded(line).lstrip(_MARK)
+            line = self._decoded(line).lstrip(MARK)
         # NUL is in no text. It comes from UTF-16 that is read as bytes, or from a damaged file.
         if "\0" in line:
             self.damaged = True
@@ -154,7 +154,13 @@ class Source:
 
     @contextmanager
     def lines(self) -> Iterator[Lines]:
-        """The lines of the file, closed at the end of the ``with``.
+        """The lines of the file, closed at the end of the ``with``; raises as :meth:`text`."""
+        with self.text() as (stream, encoding):
+            yield Lines(stream, encoding, self)
+
+    @contextmanager
+    def text(self) -> Iterator[tuple[TextIOWrapper, Encoding]]:
+        """The text of the file with its line ends unchanged, and its encoding; closed at the end of the ``with``.
 
         Raises:
           InputError: the file can't be opened, unpacked or read.
@@ -173,7 +179,7 @@ class Source:
                     "if it is in another encoding, name it with --encoding",
                 )
             with self.file.open() as file, encoding.text(file) as stream:
-                yield Lines(stream, encoding, self)
+                yield stream, encoding
         except OSError as error:
             raise self._unreadable(error) from error
 

@@ -220,7 +220,7 @@ def test_empty_jsonl(run_import: Import) -> None:
     ("content", "message"),
     [
         ('{"a": 1}\n', "no column for the customer.*columns seen: a$"),
-        ("x,y\n", "no JSON object in its first 1000 lines"),
+        ("x,y\n", "no JSON object in its first 1000 rows"),
     ],
 )
 def test_refused(run_import: Import, content: str, message: str) -> None:
@@ -229,14 +229,11 @@ def test_refused(run_import: Import, content: str, message: str) -> None:
         run_import(content, suffix=".jsonl")
 
 
-@pytest.mark.parametrize(
-    "content", ['{\n  "customer_email": "x"\n}', '[{"customer_email": "x"}]', '[\n  {"customer_email": "x"}\n]']
-)
 @pytest.mark.parametrize("suffix", [".json", ".jsonl", ".csv"])
-def test_json_that_is_not_lines(run_import: Import, content: str, suffix: str) -> None:
-    """An array, or an object of several lines, is refused with the way to turn it into JSONL."""
+def test_json_that_is_not_lines(run_import: Import, suffix: str) -> None:
+    """An object of several lines is refused with the way to turn it into JSONL."""
     with pytest.raises(UsageError, match="write one object a line, as `jq -c"):
-        run_import(content, suffix=suffix)
+        run_import('{\n  "customer_email": "x"\n}', suffix=suffix)
 
 
 @pytest.mark.parametrize("mark", ["", "\ufeff", "\ufeff\ufeff"])
