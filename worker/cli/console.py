@@ -85,6 +85,11 @@ def print_json(data: Any) -> None:
     print(to_json(data), flush=True)  # noqa: T201 - not for a person's eyes
 
 
+def ask_about(line: str) -> None:
+    """Print a line that a question follows: on stderr, as the question is, since stdout may go to a file."""
+    stderr.print(one_line(line))
+
+
 def note(text: str) -> None:
     """Print what a person should know but need not act on."""
     stderr.print(one_line(f"note: {text}"))

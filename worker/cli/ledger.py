@@ -1,22 +1,33 @@
 """Asks the ledger what it knows about jobs that are about to be published."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self, TypeVar
 
 from worker.cli import console
 from worker.clock import SystemClock
 from worker.errors import StoreError
-from worker.model.job import Job
 from worker.settings import Settings
 from worker.store.factory import build_store
 from worker.store.protocol import Known, Store
 
 ASKED_AT_ONCE = 500
 """Jobs in one request. Shared by so many, a round trip costs each of them some microseconds."""
+
+
+class Identified(Protocol):
+    """A job, or the draft of one."""
+
+    @property
+    def shop(self) -> str: ...
+    @property
+    def job_id(self) -> str: ...
+
+
+J = TypeVar("J", bound=Identified)
 
 
 class Ledger:
@@ -44,24 +55,27 @@ class Ledger:
         if self._store is not None:
             self._store.close()
 
-    def watch(self, jobs: Iterable[Job]) -> Iterator[Job]:
-        """The jobs in their order, each looked up in the ledger before it is yielded.
+    def watch(self, jobs: Iterable[J]) -> Iterator[J]:
+        """The jobs in their order, each looked up in the ledger before it is yielded."""
+        return (job for job, _ in self.look_up(jobs))
+
+    def look_up(self, jobs: Iterable[J]) -> Iterator[tuple[J, Known | None]]:
+        """The jobs in their order, each with what the ledger knows of it; None also where it could not be asked.
 
         Holds back up to 1,000 jobs: the store is asked about a batch, on a thread of its own, while the batch before is
         published. Blocks at most once for the store's time-out.
         """
         if self._store is None:
-            yield from jobs
+            yield from ((job, None) for job in jobs)
             return
-        rest, checked = iter(jobs), list[Job]()
+        rest, checked = iter(jobs), list[tuple[J, Known | None]]()
         with ThreadPoolExecutor(1) as asking:
             while batch := list(islice(rest, ASKED_AT_ONCE)):
                 # Looked up before it is published: a worker may be done with the job a few milliseconds later, and the
                 # job would count as answered before.
                 request = asking.submit(self._look_up, batch)
                 yield from checked
-                request.result()
-                checked = batch
+                checked = list(zip(batch, request.result(), strict=True))
         yield from checked
 
     def rows(self) -> list[tuple[str, str]]:
@@ -83,21 +97,30 @@ class Ledger:
         """The same counts for `--json`; None if the store could not be asked."""
         return None if self.counts is None else {known: self.counts[known] for known in _EVERY}
 
+    @property
+    def problem(self) -> str | None:
+        """One line on why the store could not be asked, if that is so."""
+        if self._problem is None:
+            return None
+        return f"could not check how many of these jobs were answered before: {self._problem}"
+
     def say(self) -> None:
         """Print why the store could not be asked, if that is so."""
-        if self._problem is not None:
-            console.say(f"could not check how many of these jobs were answered before: {self._problem}")
+        if self.problem is not None:
+            console.say(self.problem)
 
-    def _look_up(self, batch: list[Job]) -> None:
+    def _look_up(self, batch: Sequence[Identified]) -> Sequence[Known | None]:
+        unknown = [None] * len(batch)
         if self._store is None or self.counts is None:
-            return
+            return unknown
         try:
             found = self._store.known([(job.shop, job.job_id) for job in batch])
         except StoreError as error:
             # Counts of a part would mislead, and the next batches would each wait for the time-out.
             self._problem, self.counts = error, None
-            return
+            return unknown
         self.counts.update(known for known in found if known is not None)
+        return found
 
 
 _UNCALLED: tuple[Known, ...] = ("expired", "cancelled")

@@ -16,6 +16,7 @@ from worker.text.masking import mask
 from worker.text.visible import one_line
 
 COMMANDS = {
+    "plan": "plan.command",
     "run": "run",
     "publish": "publish",
     "work": "work",

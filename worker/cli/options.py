@@ -100,6 +100,16 @@ Rejects = Annotated[
         show_default=False,
     ),
 ]
+MaxRejects = Annotated[
+    str | None,
+    typer.Option(
+        "--max-rejects",
+        metavar="N|P%",
+        help="Send nothing and end with exit code 1 if more rows than that are left out, for whatever reason.",
+        show_default=False,
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show the plan, as `referrals plan` does; send nothing.")]
 Limit = Annotated[
     int | None,
     typer.Option("--limit", min=1, help="Stop after this many jobs.", show_default=False),

@@ -7,16 +7,13 @@ from worker.campaigns.containers.expand import expand
 from worker.campaigns.dedup import JobIndex
 from worker.campaigns.importer import Importer
 from worker.cli import console, options
+from worker.cli.cancelled import refuse_cancelled
 from worker.cli.ledger import Ledger
 from worker.cli.settings import load
 from worker.cli.shop_lookup import shop_of
-from worker.cli.store import known_controls, say_uncounted
-from worker.errors import UsageError
-from worker.model.controls import EVERY_SHOP
-from worker.model.job import canonical
+from worker.cli.store import say_uncounted
 from worker.rabbitmq.connection import parameters
 from worker.rabbitmq.producer import Producer
-from worker.settings import Settings
 from worker.shops.file import listed_shops
 from worker.store.counters import tally
 
@@ -66,7 +63,7 @@ def publish(
         rejects=rejects,
         expires=expires,
     )
-    _refuse_cancelled(loaded, campaign, shop)
+    refuse_cancelled(loaded, campaign, shop)
     files = expand(exports, console.note)
     with JobIndex() as index:
         importer = Importer(files, import_options, index=index, published_at=datetime.now(UTC), allowed_shops=shops)
@@ -113,26 +110,3 @@ def publish(
     }
     console.summary(rows, data, as_json=as_json)
     ledger.say()
-
-
-def _refuse_cancelled(loaded: Settings, campaign: str, shop: str | None) -> None:
-    """Refuse a campaign that is cancelled for all the jobs, and say so if it is cancelled in some shops.
-
-    Raises:
-      UsageError: it is cancelled in every shop, or in the shop that the command names.
-    """
-    # Each job would end as cancelled, with a result, and would have to be published again after --undo.
-    controls = known_controls(loaded)
-    if controls is None:
-        return
-    cancelled = {of for name, of in controls.cancelled if name == canonical(campaign)}
-    if cancelled & {EVERY_SHOP, shop}:
-        where = "in every shop" if EVERY_SHOP in cancelled else f"in shop {shop}"
-        raise UsageError(
-            f"--campaign {campaign}: is cancelled {where}, so its jobs would end without a call; "
-            f"run `referrals cancel {campaign} --undo` first, or choose another name"
-        )
-    if cancelled:
-        console.say(
-            f"campaign {campaign} is cancelled in {', '.join(sorted(cancelled))}: jobs there end without a call"
-        )

@@ -21,6 +21,9 @@ _CUSTOMER = ("customer_email", "customer_shopid", "customer_bhid")
 
 _LONG = 8
 
+_NOBODYS = 14
+"""Characters of an id that a spreadsheet shortened: such a text identifies nobody, and is shown as it is."""
+
 
 class Examples:
     """The first :data:`EXAMPLES` rows of each reason, each as one text: its line, and something of it, masked."""
@@ -49,7 +52,7 @@ def _shown(reason: str, values: Values) -> str:
     for field in _FIELDS.get(reason, _CUSTOMER):
         text: str = getattr(values, field)
         if text:
-            return masked(text)
+            return text[:_NOBODYS] if reason == "shortened_id" else masked(text)
     return ""
 
 

@@ -109,3 +109,8 @@ def least_that_count(jobs: int, limits: ShopLimits) -> int:
 def with_one_more(workers: Workers) -> Workers:
     """The same workers and one more process."""
     return replace(workers, processes=workers.processes + 1)
+
+
+def with_twice_the_threads(workers: Workers) -> Workers:
+    """The same workers with twice as many threads each."""
+    return replace(workers, threads=2 * workers.threads)

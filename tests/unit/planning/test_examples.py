@@ -29,6 +29,8 @@ def test_an_example_shows_what_its_reason_is_about() -> None:
     examples = Examples(several=False)
     examples.add(Reject("spring.csv", 2, "bad_id", ROW))
     examples.add(Reject("spring.csv", 3, "unsubscribed", ROW))
+    examples.add(Reject("spring.csv", 4, "shortened_id", ROW))
+    assert examples.of("shortened_id") == ["line 4 (7.22312E+12)"]
     assert examples.of("bad_id") == ["line 2 (7.2…+12)"]
     assert examples.of("unsubscribed") == ["line 3 (a…@m….org)"]
 

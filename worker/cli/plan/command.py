@@ -1,0 +1,112 @@
+"""``referrals plan``: what a campaign would come to; nothing is sent."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from worker.campaigns.containers.expand import expand
+from worker.cli import console, options
+from worker.cli.cancelled import refuse_cancelled
+from worker.cli.plan.making import Campaign, make_plan
+from worker.cli.plan.most_rejects import check_most, refuse_more
+from worker.cli.plan.outlook import is_distributed, outlook, outlook_of_run
+from worker.cli.plan.showing import show_plan
+from worker.cli.settings import load
+from worker.cli.shop_lookup import shop_of
+from worker.instants import SECOND
+from worker.planning.circumstances import CALL, Workers
+from worker.shops.file import listed_shops
+
+
+def plan(
+    exports: options.Exports,
+    campaign: options.Campaign,
+    shop: options.Shop = None,
+    channel: options.Channel = None,
+    mapping: options.Map = None,
+    consent: options.Consent = None,
+    preset: options.Preset = None,
+    ignore_consent: options.IgnoreConsent = False,
+    encoding: options.Encoding = None,
+    rejects: Annotated[
+        Path | None,
+        typer.Option(
+            "--rejects",
+            metavar="FILE",
+            help="File for the rows that can't become a job. [default: none is written]",
+            show_default=False,
+        ),
+    ] = None,
+    max_rejects: options.MaxRejects = None,
+    limit: options.Limit = None,
+    expires: options.Expires = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            min=1,
+            max=1000,
+            help="Worker processes to count with. [default: those that RabbitMQ sees; without it, `referrals run`]",
+            show_default=False,
+        ),
+    ] = None,
+    threads: Annotated[
+        int, typer.Option("--threads", min=1, max=500, help="Threads of each process to count with.")
+    ] = 16,
+    call_seconds: Annotated[
+        float,
+        typer.Option("--call-seconds", min=0.001, max=60.0, help="How long a call takes on average, to count with."),
+    ] = CALL / SECOND,
+    as_json: options.Json = False,
+) -> None:
+    """Show what a campaign would come to: its jobs, the rows left out, and when it would be done. Sends nothing.
+
+    The exports are read as `referrals publish` and `referrals run` read them. Of each reason the first three rows are
+    shown by their lines; a file of all rows that are left out is written only if --rejects names it.
+
+    How long it takes is simulated with the shops' limits. If RabbitMQ or a store is configured, the plan is for
+    workers, and knows the jobs that are queued before, the calls made today, pauses and limits; a line says what could
+    not be asked. Otherwise it is for `referrals run` with --wait, and knows no earlier calls. Exit code 1: more rows
+    are left out than --max-rejects allows.
+
+    Example: `referrals plan spring.csv --shop acme --campaign spring --channel whatsapp`
+    """
+    check_most(max_rejects)
+    loaded = load()
+    listed = listed_shops(loaded.shops)
+    if shop is not None:
+        shop_of(shop, listed, loaded)
+    import_options = options.import_options(
+        shop=shop,
+        campaign=campaign,
+        channel=channel,
+        mapping=mapping,
+        consent=consent,
+        preset=preset,
+        ignore_consent=ignore_consent,
+        encoding=encoding,
+        limit=limit,
+        rejects=rejects,
+        expires=expires,
+    )
+    distributed = is_distributed(loaded) or workers is not None
+    if distributed:
+        refuse_cancelled(loaded, campaign, shop)
+    made, importer = make_plan(
+        Campaign(
+            expand(exports, console.note),
+            import_options,
+            listed,
+            (lambda shops: outlook(loaded, listed, shops))
+            if distributed
+            else (lambda shops: outlook_of_run(listed, shops, None)),
+            Workers(threads=threads, prefetch=loaded.prefetch, call=round(call_seconds * SECOND)),
+            processes=workers,
+            ledger=loaded if distributed else None,
+            in_one_process=not distributed,
+        )
+    )
+    console.warn(importer)
+    show_plan(made, importer, as_json=as_json)
+    refuse_more(max_rejects, made.rejected.total(), made.rows)

@@ -1,0 +1,133 @@
+"""Makes a plan: reads the exports as `publish` and `run` do, looks at shops and workers, and forecasts."""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+
+from worker.campaigns.containers.base import ExportFile
+from worker.campaigns.dedup import JobIndex
+from worker.campaigns.importer import Importer
+from worker.campaigns.options import ImportOptions
+from worker.campaigns.rows import DraftJob
+from worker.cli import console
+from worker.cli.ledger import Ledger
+from worker.cli.plan.outlook import Outlook
+from worker.clock import SystemClock
+from worker.planning.circumstances import Workers
+from worker.planning.collector import Collector, Predictor
+from worker.planning.examples import Examples
+from worker.planning.forecast import forecast, least_that_count, with_one_more, with_twice_the_threads
+from worker.planning.plan import ExportRead, Plan
+from worker.settings import Settings
+from worker.shops.config import ListedShop
+
+TICK_ROWS = 500
+"""Jobs between two updates of the line of progress."""
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """What a plan is made for. ``done`` are the ids of jobs that an earlier run has done.
+
+    ``ledger`` are the settings by which the workers' ledger is asked, None to ask nobody. ``look`` finds out how the
+    shops stand whose jobs would be called. ``processes`` overrules what ``look`` says of the workers, None if it
+    doesn't; ``workers`` has their threads.
+    """
+
+    files: Sequence[ExportFile]
+    options: ImportOptions
+    listed: Mapping[str, ListedShop]
+    look: Callable[[Collection[str]], Outlook]
+    workers: Workers
+    processes: int | None = None
+    ledger: Settings | None = None
+    done: Iterable[str] = ()
+    in_one_process: bool = False
+
+
+def make_plan(campaign: Campaign, predictor: Predictor | None = None) -> tuple[Plan, Importer]:
+    """Read the exports and plan. Returns the importer too, for its warnings; blocks as long as reading takes.
+
+    Rejected rows are written to a file only if the options name one.
+
+    Raises:
+      UsageError, InputError: as :class:`Importer` says.
+    """
+    examples = Examples(several=len(campaign.files) > 1)
+    collector = Collector(predictor)
+    problem = None
+    with JobIndex() as index:
+        index.mark_finished(campaign.done)
+        importer = Importer(
+            campaign.files,
+            campaign.options,
+            index=index,
+            published_at=None,
+            allowed_shops=campaign.listed,
+            on_reject=examples.add,
+            keep_rejects=campaign.options.rejects is not None,
+        )
+        importer.check()
+        with closing(importer.drafts()) as drafts:
+            if campaign.ledger is None:
+                collector.collect((draft, None) for draft in _shown(drafts, importer))
+            else:
+                with Ledger(campaign.ledger) as ledger:
+                    collector.collect(ledger.look_up(_shown(drafts, importer)))
+                    problem = ledger.problem
+    jobs = collector.shops
+    outlook = campaign.look(jobs.keys())
+    remarks = [*outlook.remarks, *([problem] if problem else [])]
+    processes = campaign.processes or outlook.processes
+    if processes is None:
+        processes = 1
+        remarks.append("no worker takes these shops' jobs at present, so it is counted with one; see --workers")
+    workers = replace(campaign.workers, processes=processes)
+    least = {slug: least_that_count(number, outlook.shops[slug].limits) for slug, number in jobs.items()}
+    customers = collector.customers.above(least)
+    now = SystemClock().now()
+    more = with_twice_the_threads(workers) if campaign.in_one_process else with_one_more(workers)
+    plan = Plan(
+        exports=[
+            ExportRead(export.file.name, export.preset, export.encoding, export.delimiter, rows)
+            for export, rows in zip(importer.exports, importer.rows_of, strict=True)
+        ],
+        rows=importer.rows,
+        jobs=importer.accepted + importer.finished,
+        rejected=importer.rejected,
+        examples={reason: examples.of(reason) for reason in importer.rejected},
+        done_already=importer.finished + collector.known["answered"],
+        under_way=collector.known["under_way"],
+        to_call=collector.to_call,
+        over_quota=_over_quota(customers, outlook),
+        predicted=collector.predicted(),
+        shops=outlook.shops,
+        workers=workers,
+        forecast=forecast(jobs, customers, outlook.shops, workers, now),
+        more=forecast(jobs, customers, outlook.shops, more, now),
+        more_by=f"--threads {more.threads}" if campaign.in_one_process else "one more worker",
+        remarks=remarks,
+        untold=importer.untold,
+        suppressed=importer.suppressed,
+    )
+    return plan, importer
+
+
+def _shown(drafts: Iterable[DraftJob], importer: Importer) -> Iterator[DraftJob]:
+    """The drafts, with a line of progress that counts the rows read."""
+    began = time.monotonic()
+    with console.Meter(None) as meter:
+        for number, draft in enumerate(drafts, start=1):
+            if number % TICK_ROWS == 0:
+                meter.show(importer.rows, importer.rows / (time.monotonic() - began), importer.rejected)
+            yield draft
+
+
+def _over_quota(customers: Mapping[str, Sequence[int]], outlook: Outlook) -> dict[str, tuple[int, int]]:
+    found = {}
+    for slug, counts in customers.items():
+        over = [jobs for jobs in counts if jobs > outlook.shops[slug].limits.customer_per_day]
+        if over:
+            found[slug] = (len(over), sum(over))
+    return found

@@ -1,0 +1,189 @@
+"""A plan as lines for a person: one screen for a usual campaign. Pure."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, tzinfo
+
+from worker.cli.tables import wrapped
+from worker.instants import SECOND, to_datetime
+from worker.limits.token_bucket import ShopLimits
+from worker.planning.forecast import ShopForecast
+from worker.planning.plan import ExportRead, Plan
+
+MOST_EXPORTS = 3
+MOST_REASONS = 7
+MOST_SHOPS = 3
+MOST_CHANNELS = 3
+MOST_CODES = 3
+"""Lines of each kind. The rest is one line: a plan is to fit a screen of 24."""
+
+SOONER = 0.02
+"""The part of the time by which more workers must be done sooner to be worth a word."""
+
+_DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+
+
+def lines_of(plan: Plan, width: int | None, zone: tzinfo | None = None) -> list[str]:
+    """The plan's lines, at most ``width`` columns wide. Times are in ``zone`` (None: the machine's) and in UTC."""
+    return [line for text in _texts(plan, width, zone) for line in wrapped(text, width, indent="")]
+
+
+def _texts(plan: Plan, width: int | None, zone: tzinfo | None) -> Iterator[str]:
+    yield from map(_export, plan.exports[:MOST_EXPORTS])
+    if rest := plan.exports[MOST_EXPORTS:]:
+        yield f"and {len(rest):,} more exports: {sum(read.rows for read in rest):,} rows"
+    yield from _rows(plan, width)
+    over = [f"{customers:,} of {slug} ({jobs:,} jobs)" for slug, (customers, jobs) in plan.over_quota.items()]
+    if over:
+        yield f"customers with more jobs than their day's calls: {', '.join(over[:MOST_SHOPS])}; the rest waits a day"
+    if plan.predicted is not None:
+        yield from _predicted(plan.predicted)
+    yield from _forecast(plan, zone)
+
+
+def _export(read: ExportRead) -> str:
+    how = [read.preset or "no preset", read.encoding]
+    if read.delimiter:
+        how.append(_DELIMITERS.get(read.delimiter, read.delimiter))
+    return f"{read.name}: {read.rows:,} rows ({', '.join(how)})"
+
+
+def _rows(plan: Plan, width: int | None) -> Iterator[str]:
+    left_out = plan.rejected.total()
+    named = max(map(len, ["rows read", "done already", *(f"  {reason}" for reason in plan.rejected)]))
+
+    def line(name: str, number: int, remark: str = "") -> str:
+        return f"{name:<{named}}  {number:>{len(f'{plan.rows:,}')},}  {remark}".rstrip()
+
+    yield line("rows read", plan.rows)
+    if plan.untold:
+        yield f"consent ignored (--ignore-consent) for {', '.join(plan.untold[:MOST_EXPORTS])}"
+    if plan.suppressed:
+        yield line("suppressed", plan.suppressed, "on suppression lists")
+    yield line("jobs", plan.jobs, _channels(plan.to_call))
+    if plan.done_already:
+        yield line("done already", plan.done_already, "not called again")
+    if plan.under_way:
+        yield line("under way", plan.under_way, "published before and not called again")
+    if left_out:
+        yield line("left out", left_out)
+    reasons = plan.rejected.most_common()
+    shown = reasons if len(reasons) <= MOST_REASONS else reasons[: MOST_REASONS - 1]
+    for reason, number in shown:
+        head = line(f"  {reason}", number)
+        yield f"{head}  {_fitting(plan.examples.get(reason, ()), width, len(head) + 2)}".rstrip()
+    if len(shown) < len(reasons):
+        rest = reasons[len(shown) :]
+        yield line("  other reasons", sum(number for _, number in rest), ", ".join(reason for reason, _ in rest))
+
+
+def _fitting(examples: Sequence[str], width: int | None, used: int) -> str:
+    """As many examples as fit the line, one at least: a line that breaks is hard to read in a column."""
+    text = ""
+    for example in examples:
+        longer = f"{text}, {example}" if text else example
+        if text and width is not None and used + len(longer) > width:
+            break
+        text = longer
+    return text
+
+
+def _channels(to_call: Counter[tuple[str, str]]) -> str:
+    shown = [f"{shop} {channel} {jobs:,}" for (shop, channel), jobs in to_call.most_common(MOST_CHANNELS)]
+    rest = len(to_call) - len(shown)
+    return ", ".join([*shown, *([f"and {rest:,} more shops and channels"] if rest else [])])
+
+
+def _predicted(predicted: Mapping[str, int]) -> Iterator[str]:
+    codes = Counter(dict(predicted)).most_common()
+    for code, number in codes[:MOST_CODES]:
+        yield f"predicted {code}: {number:,}"
+    if rest := codes[MOST_CODES:]:
+        yield f"predicted other codes: {sum(number for _, number in rest):,}"
+
+
+def _forecast(plan: Plan, zone: tzinfo | None) -> Iterator[str]:
+    shops = plan.forecast.shops
+    if not shops:
+        yield "nothing would be called"
+        return
+    # The last ones to be done come first: they decide when the campaign is.
+    order = sorted(shops, key=lambda slug: -shops[slug].done_at)
+    for slug in order[:MOST_SHOPS]:
+        yield _shop(plan, slug, shops[slug], zone)
+    if rest := order[MOST_SHOPS:]:
+        yield f"and {len(rest):,} more shops, done before"
+    yield _more(plan)
+
+
+def _shop(plan: Plan, slug: str, found: ShopForecast, zone: tzinfo | None) -> str:
+    shop = plan.shops[slug]
+    text = f"{slug}: {_jobs(found.jobs)}"
+    if shop.ahead:
+        text += f" behind {shop.ahead:,} that are queued"
+    took = span((found.done_at - plan.forecast.began) / SECOND)
+    if shop.paused is not None:
+        text += f", {took} once it is open again; it is {shop.paused}"
+    else:
+        text += f", done in {took}, at {moment(found.done_at, zone)}"
+    if found.days > 1:
+        text += f"; over {found.days} days, since a day's quota is {shop.limits.shop_per_day:,} calls"
+    return text
+
+
+def _more(plan: Plan) -> str:
+    """What more workers would change."""
+    last = plan.forecast.last
+    assert last is not None
+    took = plan.forecast.done_at - plan.forecast.began
+    if plan.more is not None:
+        sooner = plan.forecast.done_at - plan.more.done_at
+        if sooner > max(SECOND, SOONER * took):
+            return f"{plan.more_by}: done {span(sooner / SECOND)} earlier"
+    return f"{plan.more_by} changes nothing: {_bound(plan, last)}"
+
+
+def _bound(plan: Plan, slug: str) -> str:
+    """What decides when the shop is done, if it is not the workers."""
+    limits = plan.shops[slug].limits
+    if plan.forecast.shops[slug].days > 1:
+        if slug in plan.over_quota:
+            return f"a customer of {slug} may be called {limits.customer_per_day:,} times a day"
+        return f"{slug}'s limit is {limits.shop_per_day:,} calls a day"
+    if plan.forecast.done_at - plan.forecast.began <= SECOND:
+        return "it takes a second"
+    return f"{slug}'s limit is {_rate(plan, slug, limits)} calls a second"
+
+
+def _rate(plan: Plan, slug: str, limits: ShopLimits) -> str:
+    slowed = plan.shops[slug].slowed
+    return f"{SECOND / max(limits.shop.interval, slowed[0] if slowed is not None else 0):,.3g}"
+
+
+def _jobs(number: int) -> str:
+    return f"{number:,} {'job' if number == 1 else 'jobs'}"
+
+
+def moment(at: int, zone: tzinfo | None = None) -> str:
+    """An instant to the minute in local time and in UTC; once where they are the same."""
+    in_utc = to_datetime(at).astimezone(UTC)
+    local = in_utc.astimezone(zone)
+    shown = in_utc.strftime("%Y-%m-%d %H:%M UTC")
+    if not local.utcoffset():
+        return shown
+    same_day = local.date() == in_utc.date()
+    return f"{local.strftime('%Y-%m-%d %H:%M %Z')} ({shown[11:] if same_day else shown})"
+
+
+def span(seconds: float) -> str:
+    """A duration in its two largest units, such as ``1 h 59 min``."""
+    left = max(1, round(seconds))
+    if left >= 60:
+        left = round(left / 60) * 60 if left >= 3600 else left
+    units = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+    parts: list[tuple[int, str]] = []
+    for name, size in units:
+        number, left = divmod(left, size)
+        if number or parts:
+            parts.append((number, name))
+    return " ".join(f"{number:,} {name}" for number, name in parts[:2] if number)

@@ -1,0 +1,88 @@
+"""A campaign's plan: everything that is known of it before anything is sent, and its form for ``--json``. Pure."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from worker.instants import SECOND, to_datetime
+from worker.planning.circumstances import Shop, Workers
+from worker.planning.forecast import Forecast
+
+
+@dataclass(frozen=True)
+class ExportRead:
+    """One export: its name, the preset that it was read by (None: by none), its encoding and delimiter, its rows."""
+
+    name: str
+    preset: str | None
+    encoding: str
+    delimiter: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What exports would come to.
+
+    ``jobs`` are all that the rows make, and ``done_already`` those of them that have an answer. ``under_way`` are jobs
+    that an earlier publish has queued and a worker is trying. ``to_call`` are the others by shop and channel.
+    ``rejected`` are rows by reason, with ``examples``. ``over_quota`` are customers by shop that have more jobs than a
+    day's calls, and how many jobs these have together. ``predicted`` are jobs by the code that they would end with,
+    None if nobody asked. ``more`` is the forecast with more workers, as ``more_by`` says, None if that was not counted.
+    ``remarks`` are lines on what could not be found out. ``untold`` are the exports whose consent nobody looked at, and
+    ``suppressed`` counts the addresses of suppression lists.
+    """
+
+    exports: Sequence[ExportRead]
+    rows: int
+    jobs: int
+    rejected: Counter[str]
+    examples: Mapping[str, Sequence[str]]
+    done_already: int
+    under_way: int
+    to_call: Counter[tuple[str, str]]
+    over_quota: Mapping[str, tuple[int, int]]
+    predicted: Mapping[str, int] | None
+    shops: Mapping[str, Shop]
+    workers: Workers
+    forecast: Forecast
+    more: Forecast | None
+    more_by: str
+    remarks: Sequence[str] = ()
+    untold: Sequence[str] = ()
+    suppressed: int = 0
+
+    def data(self) -> dict[str, Any]:
+        """The plan for ``--json``. A shop's ``jobs`` are those that would be called."""
+        return {
+            "exports": [
+                {
+                    "file": read.name,
+                    "preset": read.preset,
+                    "encoding": read.encoding,
+                    "delimiter": read.delimiter,
+                    "rows": read.rows,
+                }
+                for read in self.exports
+            ],
+            "rows": self.rows,
+            "jobs": self.jobs,
+            "rejected": dict(self.rejected),
+            "done_already": self.done_already,
+            "predicted": None if self.predicted is None else dict(self.predicted),
+            "shops": {
+                slug: {
+                    "jobs": shop.jobs,
+                    "seconds": round((shop.done_at - self.forecast.began) / SECOND),
+                    "days": shop.days,
+                    # Nobody knows when a person lets a shop's calls go on.
+                    "done_at": (
+                        None
+                        if self.shops[slug].paused is not None
+                        else to_datetime(shop.done_at).isoformat(timespec="seconds")
+                    ),
+                }
+                for slug, shop in self.forecast.shops.items()
+            },
+        }
