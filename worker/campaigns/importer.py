@@ -216,6 +216,8 @@ class Importer:
                     continue
                 judged = "duplicate_row"
             self.rejected[judged] += 1
+            if judged == "no_consent" and values is not None:
+                self._note_unknown(export, values)
             if judged == "doubtful_row":
                 rejects = kept[0].path if kept is not None else "the file that --rejects names"
                 self._warnings.once(
@@ -266,6 +268,17 @@ class Importer:
                     self._rules.channels.check(export)
             self._exports = exports
         return self._exports
+
+    def _note_unknown(self, export: Export, values: Values) -> None:
+        # The text is a template, and a file may be called anything.
+        name = export.file.name.replace("{", "{{").replace("}", "}}")
+        for column, value in export.recognised.unknown(values.consent):
+            self._warnings.value(
+                f"{column} of {export.file.name}",
+                value,
+                f"{name}: rows with the {column} {{}} are left out, since {export.preset} is not known to "
+                "mean consent by it",
+            )
 
     def _suppression(self, exports: Sequence[Export]) -> Suppressed:
         """Whom no export may write to. Reads the exports that say so whole, once."""

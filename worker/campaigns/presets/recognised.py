@@ -1,14 +1,18 @@
 """What an export was recognised as, and what it tells about the consent of its rows. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from worker.campaigns.cell_text import folded
 from worker.campaigns.identifiers import NULLS
 from worker.campaigns.presets.preset import Preset
-from worker.campaigns.presets.rules import Rule
+from worker.campaigns.presets.rules import ByValue, Rule
 from worker.campaigns.reject_reasons import CONSENT, RejectReason
 
 _SMS = "sms"
+
+_NO_VALUES = frozenset({"no", "false", "0"})
+"""Values that plainly say no, also where a table leaves them to ``otherwise``."""
 
 _SAID: frozenset[RejectReason] = frozenset({"unsubscribed", "suppressed"})
 
@@ -67,3 +71,14 @@ class Recognised:
                 if (reason := rule.judge(cells, first)) is not None:
                     return reason
         return None
+
+    def unknown(self, cells: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """Column and value of each cell that counts as no consent because the value isn't known.
+
+        If a tool names its values anew, every row stays out, and a person must learn why.
+        """
+        for rule, first in (*self.rules, *self.sms):
+            if isinstance(rule, ByValue) and rule.otherwise == "no_consent":
+                value = folded(cells[first])
+                if value and value not in rule.verdicts and value not in _NO_VALUES:
+                    yield rule.column, cells[first].strip()

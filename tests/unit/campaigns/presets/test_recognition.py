@@ -145,6 +145,27 @@ def test_nulls_are_blank_and_errors_no_consent(run_import: Import) -> None:
     assert run_import(SHOPIFY + "1,a@example.com,#N/A,yes\n").rejects == [(2, "no_consent")]
 
 
+def test_unknown_values_are_told(tmp_path: Path, run_import: Import) -> None:
+    """A value that nobody knows keeps its rows out with one note for each value; what is known or blank needs none."""
+    rows = "".join(
+        f"p{number}@example.com,{number},{value},[]\n"
+        for number, value in enumerate(("EXPLICIT", "explicit", "NEVER_SUBSCRIBED", "", "+15555550101"))
+    )
+    done = run_import(KLAVIYO + rows)
+    assert done.importer.rejected == {"no_consent": 5}
+    notes = [note for note in done.importer.warnings if "left out" in note]
+    assert len(notes) == 3
+    assert (
+        "rows with the Email Marketing Consent 'EXPLICIT' are left out, since klaviyo is not known to mean" in notes[0]
+    )
+    assert "5550101" not in "".join(notes)
+    _, importer = run_files(tmp_path, {"{0}.csv": KLAVIYO + rows})
+    assert f"{tmp_path}/{{0}}.csv: rows with the Email Marketing Consent 'EXPLICIT'" in importer.warnings[1]
+    text = "EMAIL,EMAIL_BLACKLISTED\na@example.com,no\nb@example.com,yes\n"
+    assert len(run_import(text).importer.warnings) == 1
+    assert len(run_import(SHOPIFY + "1,a@example.com,no,yes\n").importer.warnings) == 1
+
+
 def test_two_columns_of_consent_are_refused(run_import: Import) -> None:
     """Which of two columns of one name tells consent is not guessed."""
     with pytest.raises(UsageError, match=r"2 columns could be the column Email Suppressions \(4, 5 from the left\)"):
@@ -223,7 +244,8 @@ def test_a_suppression_list_stays_one_under_another_preset(tmp_path: Path) -> No
         "contacts.csv": "Record ID,Mail,Unsubscribed from all email\n1,a@example.com,\n2,b@example.com,\n",
         "bounces.csv": BOUNCES + "b@example.com,,TRUE,,\n",
     }
-    jobs, _ = run_files(tmp_path, files, preset="hubspot", mapping={"customer_email": "Mail"})
+    conditions = [parse_consent("Record ID!=")]
+    jobs, _ = run_files(tmp_path, files, preset="hubspot", mapping={"customer_email": "Mail"}, consent=conditions)
     assert [job.customer.email for job in jobs] == ["a@example.com"]
 
 
