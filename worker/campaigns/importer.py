@@ -19,6 +19,7 @@ from worker.campaigns.options import ImportOptions
 from worker.campaigns.presets.announcement import announced
 from worker.campaigns.presets.recognition import Recognition
 from worker.campaigns.presets.suppression import Suppressed, read_lists
+from worker.campaigns.reject_files import refuse_overwriting, reject_files
 from worker.campaigns.reject_reasons import RejectReason
 from worker.campaigns.rejects_file import RejectsFile
 from worker.campaigns.rows import DraftJob, RowRules
@@ -164,7 +165,7 @@ class Importer:
         suppressed = self._suppression(exports)
         files: Sequence[tuple[RejectsFile, int] | None] = [None] * len(exports)
         if self._keep_rejects:
-            files = self._reject_files(exports)
+            files = reject_files(exports, self._options.rejects)
         try:
             for index, (export, kept) in enumerate(zip(exports, files, strict=True)):
                 if export.recognised.suppresses:
@@ -241,7 +242,8 @@ class Importer:
             options.check()
             if options.channel is not None:
                 check_default(options.channel)
-            self._refuse_overwriting()
+            if self._keep_rejects:
+                refuse_overwriting(self._files, options.rejects)
             recognition = Recognition(
                 options.mapping,
                 [condition.column for condition in options.consent],
@@ -288,43 +290,6 @@ class Importer:
                 self.rows_of[index] = number
             self.suppressed = rows.total()
         return self._suppressed
-
-    def _refuse_overwriting(self) -> None:
-        # An export may be the rejects file of an earlier run, but not the file that this run writes.
-        if not self._keep_rejects:
-            return
-        exports = {file.on_disk.resolve() for file in self._files if file.on_disk is not None}
-        for file in self._files:
-            if self._rejects_of(file).resolve() in exports:
-                raise UsageError(
-                    f"{self._rejects_of(file)}: is an export of this run; name another file with --rejects"
-                )
-
-    def _rejects_of(self, export: ExportFile) -> Path:
-        # Built by hand, since `with_name` raises for a path without a name; opening it reports what is wrong.
-        path = export.path
-        return self._options.rejects or path.parent / f"{path.name}.rejects.csv"
-
-    def _reject_files(self, exports: Sequence[Export]) -> list[tuple[RejectsFile, int] | None]:
-        # Each export with its rejects file and its position among the exports that share the file. They share it with
-        # --rejects, if they are of one folder or archive, or if one export is given twice. The columns of a suppression
-        # list must not be among theirs: the file would be recognised as one.
-        shared: dict[Path, list[Export]] = {}
-        for export in exports:
-            if export.recognised.suppresses:
-                continue
-            shared.setdefault(self._rejects_of(export.file), []).append(export)
-        files = {path: RejectsFile(path, [one.columns for one in sharing]) for path, sharing in shared.items()}
-        taken: Counter[Path] = Counter()
-        result: list[tuple[RejectsFile, int] | None] = []
-        for export in exports:
-            if export.recognised.suppresses:
-                result.append(None)
-                continue
-            path = self._rejects_of(export.file)
-            result.append((files[path], taken[path]))
-            taken[path] += 1
-        return result
 
 
 def _veto(export: Export, values: Values, suppressed: Suppressed) -> RejectReason | None:
