@@ -59,6 +59,9 @@ class Recognition:
         """
         names = {normalized(column) for column in columns if isinstance(column, str)}
         preset, why = self._preset_of(file, names)
+        if preset is not None and preset.headerless is not None and self.preset is None and not ours:
+            # The names of its columns are made up, and in no file.
+            why = "its name"
         if preset is None:
             matcher = self.unmatched()
             return Matched(matcher, matcher.match(file.name, columns, unique=unique), Recognised())

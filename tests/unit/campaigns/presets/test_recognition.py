@@ -276,7 +276,9 @@ def test_unsubscribed_members_veto_other_exports(tmp_path: Path) -> None:
 def test_files_without_a_header(tmp_path: Path) -> None:
     """They are known by Attentive's names of files or by `--preset`; a file that has a header keeps it."""
     name = "acme_subscriber_segment_20260901.csv"
-    assert len(run_files(tmp_path, {name: "a@example.com\nb@example.com\n"})[0]) == 2
+    jobs, importer = run_files(tmp_path, {name: "a@example.com\nb@example.com\n"})
+    assert len(jobs) == 2
+    assert "read as attentive, by its name; --preset none switches this off" in importer.warnings[0]
     assert len(run_files(tmp_path, {"list.csv": "a@example.com\nb@example.com\n"}, preset="attentive")[0]) == 2
     assert len(run_files(tmp_path, {name: "customer_email\na@example.com\n"})[0]) == 1
     with pytest.raises(UsageError, match="no column for the customer"):
