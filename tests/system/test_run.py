@@ -189,6 +189,7 @@ def test_an_export_becomes_results(desk: Desk) -> None:
     assert summary == {
         "rows": 5,
         "rejected": {"no_customer": 1},
+        "consent_ignored": [],
         "finished_before": 0,
         "outcomes": {"sent": 3, "rejected": 1},
         "codes": {"no_customers_match_customer_identity": 1},
