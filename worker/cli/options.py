@@ -124,6 +124,15 @@ Expires = Annotated[
         show_default=False,
     ),
 ]
+Customers = Annotated[
+    Path | None,
+    typer.Option(
+        "--customers",
+        metavar="FILE",
+        help="CSV file of the sandbox's customers, with bhid, shopid and email. [default: any id is a customer's]",
+        show_default=False,
+    ),
+]
 # Without a terminal nobody can answer: a scheduled command would wait for ever.
 Yes = Annotated[
     bool, typer.Option("--yes", help="Don't ask before more than 1,000 jobs. Without a terminal nothing is asked.")

@@ -62,6 +62,7 @@ def run(
     sandbox: Annotated[
         bool, typer.Option("--sandbox", help="Call the built-in emulator of Refer2; needs no shops file.")
     ] = False,
+    customers: options.Customers = None,
     yes: options.Yes = False,
     as_json: options.Json = False,
 ) -> None:
@@ -72,6 +73,8 @@ def run(
 
     Example: `referrals run spring.csv --shop acme --campaign spring --channel whatsapp --out results.csv`
     """
+    if customers is not None and not sandbox:
+        raise UsageError("--customers: are the customers of a rehearsal; give --sandbox with it, or leave it out")
     loaded = load()
     import_options = options.import_options(
         shop=shop or (SHOP if sandbox else None),
@@ -91,10 +94,10 @@ def run(
     with ExitStack() as stack:
         if sandbox:
             # Imported only now: its HTTP library would make the start of every other run a fifth slower.
-            from worker.sandbox.config import SANDBOX_KEY_ID, SANDBOX_SECRET
+            from worker.sandbox.config import SANDBOX_KEY_ID, SANDBOX_SECRET, SandboxConfig
             from worker.sandbox.server import RunningSandbox
 
-            url = stack.enter_context(RunningSandbox()).url
+            url = stack.enter_context(RunningSandbox(SandboxConfig(customers=customers))).url
             key = SigningKey(SANDBOX_KEY_ID, SANDBOX_SECRET.encode())
             shops = ShopRegistry.of(_sandbox_shop(import_options, url, key))
         else:

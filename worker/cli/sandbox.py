@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from worker.cli import options
 from worker.errors import ConfigurationError, UsageError
 from worker.model.rehearsal import SHOP
 from worker.network.addresses import authority
@@ -51,14 +52,16 @@ def sandbox(
             show_default=False,
         ),
     ] = None,
+    customers: options.Customers = None,
     print_shop: Annotated[
         bool, typer.Option("--print-shop", help="Print the lines of a shop for the shops file, and serve nothing.")
     ] = False,
 ) -> None:
     """Emulate Refer2: tokens, customers, every documented error, share actions and the vendor's limits.
 
-    Without --shops it accepts every shop with one public key. `referrals sandbox --print-shop >> shops.toml` adds a
-    shop that has this key.
+    Without --customers any id is a customer's; with it, only those of the file are, and their list is served. Without
+    --shops it accepts every shop with one public key. `referrals sandbox --print-shop >> shops.toml` adds a shop that
+    has this key.
 
     Example: `referrals sandbox --port 8085 --log calls.jsonl`
     """
@@ -79,7 +82,8 @@ def sandbox(
         customer_per_day=customer_per_day,
     )
     keys = _keys(shops) if shops is not None else None
-    serve(SandboxConfig(shops=keys, limits=None if no_limits else limits, log=log), host, port)
+    config = SandboxConfig(shops=keys, limits=None if no_limits else limits, log=log, customers=customers)
+    serve(config, host, port)
 
 
 def _shop(host: str, port: int) -> str:

@@ -37,6 +37,10 @@ class Exchange(threading.local):
         self.longest_idle = longest_idle
         self.deadline = time.monotonic() + seconds
 
+    def extend(self, *, seconds: float) -> None:
+        """Let the exchange go on for ``seconds`` from now: a part of a long answer has come."""
+        self.deadline = time.monotonic() + seconds
+
     def expired(self) -> bool:
         """Whether its deadline has passed."""
         return time.monotonic() >= self.deadline

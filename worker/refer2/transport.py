@@ -155,6 +155,11 @@ class Transport:
         An answer of more than ``largest`` bytes, before or after decompression, counts as unreadable. Whatever goes
         wrong outside this process is in the value that is returned, and nothing of it is raised.
         """
+        opened = self.open(url, token, body)
+        return opened if isinstance(opened, Answer | NoAnswer) else read_answer(opened, largest)
+
+    def open(self, url: str, token: str, body: bytes) -> urllib3.HTTPResponse | Answer | NoAnswer:
+        """Post ``body`` and read the answer's head, as :meth:`post` does; the caller reads its body, or closes it."""
         request = self._request
         request.url = url
         request.body = body
@@ -171,7 +176,8 @@ class Transport:
             if _is_refused_by_the_proxy(error):
                 return Answer(HTTPStatus.PROXY_AUTHENTICATION_REQUIRED, None, b"")
             return no_answer(error, sent=exchange.sent)
-        return _read(response.status, response, largest)
+        opened: urllib3.HTTPResponse = response
+        return opened
 
     def close(self) -> None:
         """Close the connections."""
@@ -221,9 +227,11 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         cause = cause.__cause__ or cause.__context__
 
 
-def _read(status: int, raw: urllib3.HTTPResponse, largest: int) -> Answer:
+def read_answer(raw: urllib3.HTTPResponse, largest: int) -> Answer:
+    """The answer whose head was read, with its body; bounds and errors are those of :meth:`Transport.post`."""
     body = b""
     flaw: Flaw | None = None
+    status = raw.status
     if status < 200:
         # The final answer may still come on this connection, and the next request would take it for its own.
         raw.close()

@@ -15,6 +15,7 @@ from worker.instants import SECOND
 from worker.model.rehearsal import TEXTS
 from worker.sandbox.calls import OK, CallLog, OpenCall
 from worker.sandbox.config import SandboxConfig
+from worker.sandbox.customer_lists import CustomerLists
 from worker.sandbox.customers import Directory, Identity, identify
 from worker.sandbox.faults import lose_answer, page
 from worker.sandbox.misbehaviour import Behaviour, Misbehaviour
@@ -31,8 +32,8 @@ CALL_LOG: web.AppKey[CallLog] = web.AppKey("call_log", CallLog)
 def create_app(config: SandboxConfig, clock: Clock) -> web.Application:
     """The emulator as an application. It must be served with ``handler_cancellation``, so that callers may give up.
 
-    Raises, at its start:
-      InputError: the log file can't be written.
+    Raises:
+      InputError: the file of customers can't be read; or, at the application's start, the log can't be written.
     """
     log = CallLog(config.keep_calls)
     api = _Api(config, clock, log)
@@ -58,6 +59,7 @@ class _Api:
         self._log = log
         self._credentials = Credentials(config)
         self._directory = Directory(config)
+        self._lists = CustomerLists(self._directory.file)
         self._misbehaviour = Misbehaviour(config.behaviours)
         self._writes = Throttle(config.limits, config.max_delay) if config.limits else None
         self._reads = Throttle(config.read_limits, config.max_delay) if config.read_limits else None
@@ -65,12 +67,13 @@ class _Api:
         self._stopping = asyncio.Event()
 
     def routes(self) -> list[web.RouteDef]:
-        """Refer2's paths, and two of the sandbox's own that show what was received."""
+        """Refer2's and its neighbours' paths, and two of the sandbox's own that show what was received."""
         prefix = "/api/{version}/{shop}"
         return [
             web.post(f"{prefix}/Refer2", self.refer2),
             *(web.route(verb, f"{prefix}/Status2", self.status2) for verb in ("GET", "POST")),
             *(web.route(verb, f"{prefix}/CustomerReferrals2", self.referrals2) for verb in ("GET", "POST")),
+            *(web.route(verb, f"{prefix}/{{call:ListCustomers[23]}}", self.list_customers) for verb in ("GET", "POST")),
             web.get("/_sandbox/calls", self.calls),
             web.get("/_sandbox/summary", self.summary),
         ]
@@ -166,15 +169,27 @@ class _Api:
         found = self._book.of(token.shop, identity.key)
         return json_response(encode({"referrals": [referral.document(masked=masked) for referral in found]}))
 
+    async def list_customers(self, request: web.Request) -> web.StreamResponse:
+        """Every customer of the shop; it changes nothing, and is counted apart from the calls."""
+        try:
+            token = self._authorize(request, self._clock.now())
+            if token.customer is not None:
+                raise RefusedError(403, "access_denied", "a list of customers needs a shop token")
+            raw = await request.read()
+            return await self._lists.answer(request, token.shop, _parse(raw) if raw else dict(request.query))
+        except RefusedError as refused:
+            return refused.response()
+
     async def calls(self, _: web.Request) -> web.StreamResponse:
         """The latest calls, one JSON object per line, with addresses and bodies."""
         return web.Response(text=self._log.lines(), content_type="application/x-ndjson")
 
     async def summary(self, _: web.Request) -> web.StreamResponse:
-        """The number of calls by shop and code, and of those that are not answered yet."""
+        """The number of calls by shop and code, of those that are not answered yet, and of customer lists by shop."""
         shops = self._log.summary()
         total = sum(sum(codes.values()) for codes in shops.values())
-        return json_response(encode({"calls": total, "in_progress": self._log.in_progress, "shops": shops}))
+        counts = {"calls": total, "in_progress": self._log.in_progress, "shops": shops, "lists": self._lists.read}
+        return json_response(encode(counts))
 
     def _authorize(self, request: web.Request, now: int) -> Token:
         """The token of a request.

@@ -49,7 +49,8 @@ VENDOR_READ_LIMITS = make_limits(per_second=SECOND, per_day=10**12, customer_per
 
 @dataclass(frozen=True)
 class SandboxConfig:
-    """The settings of a sandbox. Ids and addresses are compared trimmed and without case.
+    """The settings of a sandbox. Ids and addresses are compared trimmed and without case, but those of ``customers``
+    as Refer2 is assumed to compare: only addresses without case.
 
     Raises:
       ConfigurationError: a secret has fewer than the 32 bytes that HS256 needs.
@@ -72,8 +73,11 @@ class SandboxConfig:
     inaccessible_versions: AbstractSet[str] = frozenset()
     """API versions. A version in none of the three sets is invalid."""
 
+    customers: Path | None = None
+    """A file of every shop's customers; see :mod:`worker.sandbox.customer_file`. None: any id is a customer's."""
+
     strangers: AbstractSet[str] = frozenset()
-    """Ids and addresses of nobody. All others are customers'."""
+    """Ids and addresses of nobody. Without a file of customers, all others are customers'."""
 
     mismatches: AbstractSet[tuple[str, str]] = frozenset()
     """Pairs of ids that belong to different customers."""

@@ -6,6 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from worker.errors import ReferralError
 from worker.text.bounds import CLAIMS, loads
@@ -51,13 +52,21 @@ class ReadyToken:
     def expires_at(self) -> float | None:
         """The Unix time of its claim ``exp``, unverified; None if it has none or isn't a JWT."""
         # Only for `shops check` and the metric of its expiry, so a token that can't be read is no error.
-        try:
-            claims = loads(base64.urlsafe_b64decode(self.token.split(".")[1] + "=="), CLAIMS)
-            expires_at = claims.get("exp")
-        except (IndexError, AttributeError, ValueError, binascii.Error):
-            return None
+        expires_at = self._claim("exp")
         usable = isinstance(expires_at, int | float) and not isinstance(expires_at, bool) and 0 < expires_at < 1e11
         return float(expires_at) if usable else None
+
+    @cached_property
+    def names_customer(self) -> bool:
+        """Whether its claim ``sub``, unverified, is ``<shop>/<customer>``, so that it speaks for one customer only."""
+        subject = self._claim("sub")
+        return isinstance(subject, str) and "/" in subject
+
+    def _claim(self, name: str) -> Any:
+        try:
+            return loads(base64.urlsafe_b64decode(self.token.split(".")[1] + "=="), CLAIMS).get(name)
+        except (IndexError, AttributeError, ValueError, binascii.Error):
+            return None
 
 
 Credential = SigningKey | ReadyToken

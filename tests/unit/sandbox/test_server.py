@@ -101,7 +101,7 @@ def test_the_record_is_served_and_written(tmp_path: Path) -> None:
     lines: list[dict[str, Any]] = [json.loads(line) for line in log.read_text().splitlines()]
     assert [line["number"] for line in lines] == [1, 2, 1, 2]
     assert lines[0]["body"] == BODY
-    assert summary == {"calls": 2, "in_progress": 0, "shops": {"acme": {"ok": 2}}}
+    assert summary == {"calls": 2, "in_progress": 0, "shops": {"acme": {"ok": 2}}, "lists": {}}
 
 
 def test_a_log_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
