@@ -1,8 +1,9 @@
 """The tools whose exports are recognised: one entry each. To add a tool, add an entry and a golden export.
 
 The golden export lies in tests/unit/campaigns/presets/golden/NAME/, with what should become of each row; the test finds
-it by the entry's name. Sources are named beside what they say: a vendor's help page with its year, or headers of files
-that programs in public repositories read. Values that no source names are left to ``otherwise``, so that they veto.
+it by the entry's name. Sources are named beside what they say: a vendor's help page, with its year if it has one, or
+headers of files that programs in public repositories read. All were read in 2026. Values that no source names are left
+to ``otherwise``, so that they veto.
 """
 
 import re
@@ -25,8 +26,8 @@ _NOTHING: Final[Mapping[str, RejectReason | None]] = {"": None}
 _NEITHER: Final[Mapping[str, RejectReason | None]] = {"": None, **dict.fromkeys(_NO)}
 
 KLAVIYO: Final = Preset(
-    # Headers by programs in public repositories that read exports of lists and segments (2024 to 2025). A profile that
-    # was suppressed by hand or for bounces keeps its consent, so the suppressions are asked first. `[]` means none.
+    # Headers by programs in public repositories that read exports of lists and segments. A profile that was suppressed
+    # by hand or for bounces keeps its consent, so the suppressions are asked first. `[]` means none.
     name="klaviyo",
     signatures=[{"Klaviyo ID"}, {"Email Marketing Consent", "Email Suppressions"}, {"Email Suppressions Timestamp"}],
     fields={"customer_email": ["Email"], "reference": ["Klaviyo ID"]},
@@ -42,8 +43,9 @@ KLAVIYO: Final = Preset(
 )
 
 MAILCHIMP: Final = Preset(
-    # Mailchimp's help on exporting an audience (2019 to 2023): a zip of one file for each status, which is in the
-    # names of the files. The files of unsubscribed and cleaned members have the columns of the rules in addition.
+    # Mailchimp's help on exporting an audience, and a user's notes on it (2019): a zip of one file for each status,
+    # which is in the names of the files. The files of unsubscribed and cleaned members have the columns of the rules in
+    # addition.
     name="mailchimp",
     signatures=[{"LEID", "EUID"}, {"MEMBER_RATING", "OPTIN_TIME"}],
     fields={"customer_email": ["Email Address"]},
@@ -52,7 +54,7 @@ MAILCHIMP: Final = Preset(
 )
 
 SHOPIFY: Final = Preset(
-    # Shopify's help on exporting customers (2024), with the same headers in public fixtures. Ids have an apostrophe.
+    # Shopify's help on exporting customers, and the same headers in public fixtures. Ids have an apostrophe.
     name="shopify",
     signatures=[
         {"Customer ID", "Accepts Email Marketing"},
@@ -67,8 +69,9 @@ SHOPIFY: Final = Preset(
 )
 
 HUBSPOT: Final = Preset(
-    # HubSpot's help on exporting records (2024): labels of columns can be changed and are translated, then the column
-    # is missing. A contact who never opted out has a blank cell or `false`.
+    # The label is that of `hs_email_optout` in HubSpot's default properties of contacts. By its help, labels of columns
+    # can be changed and are translated, then the column is missing. A contact who never opted out has a blank cell or
+    # `false`.
     name="hubspot",
     signatures=[{"Record ID", "Unsubscribed from all email"}, {"Record ID", "Email"}],
     fields={"customer_email": ["Email"], "reference": ["Record ID"]},
@@ -96,11 +99,11 @@ HUBSPOT_SUPPRESSIONS: Final = Preset(
 )
 
 BRAZE: Final = Preset(
-    # Braze's help on exporting segments to CSV (2024), and on its API's export, which is lines of JSON with
-    # `email_subscribe` (2024). The help doesn't say whether the date of an opt-out goes away with a new opt-in. Where
-    # it is there, the person once said no, and a newer `opted_in_to_emails_at` may be a default, so it vetoes.
-    # Without either date a user is `subscribed`, which is Braze's default. `user_id` is the shop's id only where the
-    # shop chose it so, so that it isn't sent as one: --map customer_shopid=user_id.
+    # Braze's help on exporting segments to CSV, and on its API's export, which is lines of JSON with `email_subscribe`.
+    # The help doesn't say whether the date of an opt-out goes away with a new opt-in. Where it is there, the person
+    # once said no, and a newer `opted_in_to_emails_at` doesn't outweigh that. Without either date a user is
+    # `subscribed`, which is Braze's default. `user_id` is the shop's id only where the shop chose it so, so that it
+    # isn't sent as one: --map customer_shopid=user_id.
     name="braze",
     signatures=[
         {"unsubscribed_from_emails_at"},
@@ -122,8 +125,8 @@ BRAZE: Final = Preset(
 )
 
 OMNISEND: Final = Preset(
-    # Headers by a program in a public repository that reads exported contacts (2025); statuses and the meaning of the
-    # dates by Omnisend's help (2020 to 2024).
+    # Headers by a program in a public repository that reads exported contacts; statuses and the meaning of the dates by
+    # Omnisend's help: each change of a status sets a date, so that whoever is subscribed has an opt-in.
     name="omnisend",
     signatures=[
         {"Email subscription status", "Email opt-in date"},
@@ -154,8 +157,8 @@ OMNISEND: Final = Preset(
 )
 
 ATTENTIVE: Final = Preset(
-    # Attentive's guide for lists of a segment (2023): no header, a telephone number or an address in the first column,
-    # the segment's name in the second. The list is of subscribers and has no column about consent.
+    # Attentive's guide for lists of a segment: no header, a telephone number or an address in the first column, the
+    # segment's name in the second. The list is of subscribers and has no column about consent.
     name="attentive",
     signatures=[{"attentive subscriber"}],
     fields={"customer_email": ["attentive subscriber"]},
@@ -163,15 +166,15 @@ ATTENTIVE: Final = Preset(
 )
 
 YOTPO: Final = Preset(
-    # Yotpo's help on importing and exporting points and customers (2023). It has no column about consent.
+    # Yotpo's help on exporting customers from its loyalty programme. It has no column about consent.
     name="yotpo",
     signatures=[{"Points Balance", "Referral Link"}],
     fields={"customer_email": ["Email", "Email Address"]},
 )
 
 SALESFORCE: Final = Preset(
-    # Salesforce's help on exporting All Subscribers (2023). The file has commas or tabs. A SubscriberKey is the shop's
-    # id only where the shop chose it so, as with Braze.
+    # Headers by queries on all subscribers in public repositories. The file has commas or tabs. A SubscriberKey is the
+    # shop's id only where the shop chose it so, as with Braze.
     name="salesforce",
     signatures=[{"SubscriberKey"}, {"SubscriberID", "EmailAddress"}],
     fields={"customer_email": ["EmailAddress", "Email Address"], "reference": ["SubscriberKey"]},
@@ -192,7 +195,7 @@ SALESFORCE: Final = Preset(
 )
 
 BREVO: Final = Preset(
-    # Headers by programs in public repositories that read exported contacts (2024 to 2025); semicolons, Yes and No.
+    # Headers by programs in public repositories that read exported contacts; semicolons, Yes and No.
     name="brevo",
     signatures=[{"EMAIL_BLACKLISTED"}, {"EMAIL", "SMS_BLACKLISTED"}, {"EMAIL", "ADDED_TIME", "MODIFIED_TIME"}],
     fields={"customer_email": ["EMAIL"]},
