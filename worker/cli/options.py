@@ -20,7 +20,7 @@ Exports = Annotated[
     list[Path],
     typer.Argument(
         metavar="EXPORT...",
-        help="Campaign exports: CSV or JSON, also in gzip, zip or a folder; - is standard input.",
+        help="Campaign exports: CSV, JSON or .xlsx, also in gzip, zip or a folder; - is standard input.",
         show_default=False,
     ),
 ]

@@ -55,7 +55,7 @@ class ZipMember:
 
     def open(self) -> io.BufferedReader:
         with ExitStack() as stack:
-            archive = stack.enter_context(_opened(self.packed))
+            archive = stack.enter_context(opened(self.packed))
             try:
                 stream = stack.enter_context(archive.open(self.info))
             except (BadZipFile, EOFError, NotImplementedError):
@@ -75,7 +75,7 @@ def is_spreadsheet(packed: ExportFile) -> bool:
     Raises:
       InputError: it is no zip archive that can be read.
     """
-    with _opened(packed) as archive:
+    with opened(packed) as archive:
         return any(info.filename.startswith("xl/") for info in archive.infolist())
 
 
@@ -90,7 +90,7 @@ def members_of(packed: ExportFile, note: Callable[[str], None]) -> Iterator[ZipM
     """
     with packed.open() as file:
         size = file.seek(0, os.SEEK_END)
-    with _opened(packed) as archive:
+    with opened(packed) as archive:
         members = [info for info in archive.infolist() if not info.is_dir() and not is_hidden(info.filename)]
     if len(members) > MOST_FILES:
         raise InputError(f"{packed.name}: holds more than {MOST_FILES:,} files; unpack it, and name the exports")
@@ -116,7 +116,7 @@ def _readable(packed: ExportFile, members: Sequence[ZipInfo], note: Callable[[st
 
 
 @contextmanager
-def _opened(packed: ExportFile) -> Iterator[ZipFile]:
+def opened(packed: ExportFile) -> Iterator[ZipFile]:
     """The archive.
 
     Raises:

@@ -1,25 +1,18 @@
 """Exports with a header line and a delimiter: CSV and its relatives."""
 
 import csv
-from collections.abc import Iterator, Sequence
-from operator import itemgetter
+from collections.abc import Iterator
 
-from worker.campaigns.columns import normalized
-from worker.campaigns.csv_escaping import REJECTS, unescape_cells
-from worker.campaigns.exports.base import FIELDS, Record, Values
+from worker.campaigns.csv_escaping import unescape_cells
+from worker.campaigns.exports.base import Record
 from worker.campaigns.exports.cells import Flaw, Row, RowReader
 from worker.campaigns.exports.dialect import DELIMITERS, read_dialect
+from worker.campaigns.exports.table_rows import TableRows
 from worker.campaigns.exports.text import Lines, Source
 from worker.campaigns.exports.torn import is_blank, with_doubts
 from worker.campaigns.presets.recognition import Recognition
 from worker.campaigns.reject_reasons import RejectReason
 from worker.errors import UsageError
-
-_A_HEADER = 2
-"""Column names in a row from which it counts as a header. With fewer, a customer may just have such a name."""
-
-_STAYS: tuple[RejectReason, ...] = ("doubtful_row", "unreadable_row", "other_columns")
-"""Reasons in a rejects file for which a row may have another row's cells, or damaged ones."""
 
 _WARNINGS: dict[Flaw, str] = {
     "short": "have fewer cells than the header, like the pieces of a row torn by a line break; if a spreadsheet left "
@@ -60,9 +53,7 @@ class DelimitedExport:
                 raise
             known = " ".join(DELIMITERS).replace("\t", "tab")
             raise UsageError(f"{error}; for another delimiter than {known}, start the file with a line sep=X") from None
-        self._fields = (*FIELDS, *matcher.consent)
-        self._header = [normalized(name) for name in self.columns]
-        self._names = {name for name in (*self._header, *map(normalized, FIELDS)) if name}
+        self._consent = matcher.consent
 
     @property
     def encoding(self) -> str:
@@ -80,12 +71,7 @@ class DelimitedExport:
         """The rows after the header, as :class:`~worker.campaigns.exports.base.Export` describes."""
         delimiter, columns, _, ours, _ = self._dialect
         width = len(columns)
-        # Each row gets one more cell, an empty one. A field without a column points at it.
-        pick = itemgetter(*(self._positions.get(field, width) for field in self._fields))
-        own = len(FIELDS)
-        rejects = tuple(columns[: len(REJECTS)]) == REJECTS
-        staying = (*_STAYS, *self.recognised.staying)
-        other_columns = False
+        table = TableRows(self._source, columns, self._positions, self._consent, self.recognised.staying)
         last: Row | None = None
         with self._source.lines() as lines:
             self._skip_header(lines)
@@ -94,29 +80,8 @@ class DelimitedExport:
                 line, cells, _, flaw, _ = last = row
                 if flaw or doubtful:
                     yield from self._rejected(row, doubtful=doubtful)
-                    continue
-                if ours:
-                    cells = unescape_cells(cells)
-                    stays = next((reason for reason in staying if rejects and reason == cells[1].strip()), None)
-                    if stays:
-                        yield Record(line, None, cells, stays)
-                        continue
-                picked = tuple(map(str.strip, pick((*cells, ""))))
-                # Files are put together from several exports, so a header may come again, with other columns. Addresses
-                # and numbers are no column names and cost nothing here.
-                if any(
-                    cell and "@" not in cell and not cell.isdecimal() and normalized(cell) in self._names
-                    for cell in picked[:3]
-                ):
-                    header = self._header_in(cells)
-                    other_columns = header == "other_columns"
-                    if other_columns:
-                        self._warn("other_columns", "follow a header with other columns than the file's", line)
-                    yield Record(line, None, cells, header)
-                elif other_columns:
-                    yield Record(line, None, cells, "other_columns")
-                elif any(picked) or any(map(str.strip, cells)):
-                    yield Record(line, Values._make((*picked[:own], picked[own:])), cells)
+                elif (record := table.record(line, cells)) is not None:
+                    yield record
         if last is not None and not last.flaw:
             self._warn_if_open(last)
 
@@ -146,7 +111,7 @@ class DelimitedExport:
             yield Record(row.line, None, row.cells, reason)
             return
         if row.flaw and row.flaw in _WARNINGS:
-            self._warn(row.flaw, _WARNINGS[row.flaw], row.line)
+            self._source.left_out(row.flaw, _WARNINGS[row.flaw], row.line)
         if self._dialect.ours and row.cells:
             yield Record(row.line, None, unescape_cells(row.cells))
             return
@@ -154,14 +119,3 @@ class DelimitedExport:
         for line, text in enumerate(row.texts, row.line):
             if text.strip():
                 yield Record(line, None, [text.rstrip("\r\n")], reason)
-
-    def _warn(self, kind: str, text: str, line: int) -> None:
-        text = f"{self._name}: rows are left out that {text} (first in line {line})"
-        self._source.warnings.once(f"{kind} {self._name}", text)
-
-    def _header_in(self, cells: Sequence[str]) -> RejectReason:
-        """What a row with column names is: a header with the same columns, or with others."""
-        names = [normalized(cell) for cell in cells]
-        known = sum(name in self._header for name in names if name)
-        same = all(names[position] == self._header[position] for position in self._positions.values())
-        return "repeated_header" if same or known < _A_HEADER else "other_columns"

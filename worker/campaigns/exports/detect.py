@@ -22,6 +22,11 @@ def open_export(source: Source, recognition: Recognition) -> Export:
       InputError: the file can't be read.
       UsageError: its header can't be used.
     """
+    if source.is_spreadsheet():
+        # Imported only now: its library would make the start of every other command a third slower.
+        from worker.campaigns.exports.xlsx.export import XlsxExport
+
+        return XlsxExport(source, recognition)
     # JSON of other shapes would be read as CSV with one strange column, so it is refused with the command that helps.
     name, start = source.file.name, _first_text(source)
     if start == "[" or start.startswith(("[{", "[]")):

@@ -20,6 +20,9 @@ from worker.errors import InputError
 MAX_ROW = 4 * 1024 * 1024
 """Characters of the longest row that is read, with its quoted line ends. It bounds the memory of a row."""
 
+ZIP = b"PK\x03\x04"
+"""How a zip archive starts."""
+
 _GUESS = "windows-1252"
 MARK = "\ufeff"
 """A byte order mark as a character. A file that was saved twice has a second one, and a file that was put together has
@@ -140,6 +143,23 @@ class Source:
     def encodings(self) -> str:
         """The encodings that the lines read so far are in."""
         return ", ".join(self.met)
+
+    def left_out(self, kind: str, text: str, line: int) -> None:
+        """Add a warning, once for each ``kind``, that the file's rows that ``text`` describes are left out."""
+        name = self.file.name
+        self.warnings.once(f"{kind} {name}", f"{name}: rows are left out that {text} (first in line {line})")
+
+    def is_spreadsheet(self) -> bool:
+        """Whether the file is a zip archive, which only a spreadsheet is by now.
+
+        Raises:
+          InputError: it can't be read.
+        """
+        try:
+            with self.file.open() as file:
+                return file.read(len(ZIP)) == ZIP
+        except OSError as error:
+            raise self._unreadable(error) from error
 
     def check(self) -> None:
         """Read an archive to its end, before any of its rows is used.
