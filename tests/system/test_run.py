@@ -485,13 +485,13 @@ def test_no_terminal_no_question(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "answer", "code", "calls"), [((), "n\n", 2, 0), ((), "y\n", 0, 1), (("--yes",), None, 0, 1)]
+    ("options", "answer", "code", "calls"), [((), "n\n", 2, 0), ((), "y\n", 0, 1001), (("--yes",), None, 0, 1001)]
 )
 def test_a_person_is_asked_before_many_jobs(
     desk: Desk, options: Sequence[str], answer: str | None, code: int, calls: int
 ) -> None:
-    """In a terminal more than 1,000 rows are asked about; no is no, and `--yes` answers beforehand."""
-    desk.export(["ann@example.com"] * 1001)
+    """In a terminal more than 1,000 jobs are asked about, below their plan; no is no, `--yes` answers beforehand."""
+    desk.export(people(1001))
     shown = bytearray()
     master, slave = pty.openpty()
     with subprocess.Popen(
@@ -506,6 +506,7 @@ def test_a_person_is_asked_before_many_jobs(
     os.close(master)
     assert process.returncode == code
     assert (b"Send up to 1,001 jobs? [y/N] " in shown) == (not options)
+    assert (b"1,001 jobs, done in " in shown) == (not options)
     assert len(desk.sandbox.calls(desk.shop)) == calls
     assert desk.out.exists() == desk.journal.exists() == (calls > 0)
 

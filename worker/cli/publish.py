@@ -9,9 +9,14 @@ from worker.campaigns.importer import Importer
 from worker.cli import console, options
 from worker.cli.cancelled import refuse_cancelled
 from worker.cli.ledger import Ledger
+from worker.cli.plan.first import plan_first
+from worker.cli.plan.making import Campaign
+from worker.cli.plan.most_rejects import check_most
+from worker.cli.plan.outlook import outlook
 from worker.cli.settings import load
 from worker.cli.shop_lookup import shop_of
 from worker.cli.store import say_uncounted
+from worker.planning.circumstances import Workers
 from worker.rabbitmq.connection import parameters
 from worker.rabbitmq.producer import Producer
 from worker.shops.file import listed_shops
@@ -32,8 +37,10 @@ def publish(
     ignore_consent: options.IgnoreConsent = False,
     encoding: options.Encoding = None,
     rejects: options.Rejects = None,
+    max_rejects: options.MaxRejects = None,
     limit: options.Limit = None,
     expires: options.Expires = None,
+    dry_run: options.DryRun = False,
     yes: options.Yes = False,
     as_json: options.Json = False,
 ) -> None:
@@ -44,8 +51,11 @@ def publish(
     ended without a call; those are called now if possible. A duration of `--expires` starts with the command; the
     summary says how many jobs were past their deadline when they were published.
 
+    On a terminal, a plan of more than 1,000 jobs is shown before you are asked.
+
     Example: `referrals publish spring.csv --shop acme --campaign spring --channel whatsapp`
     """
+    check_most(max_rejects)
     loaded = load()
     shops = listed_shops(loaded.shops)
     if shop is not None:
@@ -65,15 +75,29 @@ def publish(
     )
     refuse_cancelled(loaded, campaign, shop)
     files = expand(exports, console.note)
+    total, shown = plan_first(
+        Campaign(
+            files,
+            import_options,
+            shops,
+            lambda slugs: outlook(loaded, shops, slugs),
+            Workers(prefetch=loaded.prefetch),
+            ledger=loaded,
+        ),
+        "Publish",
+        dry_run=dry_run,
+        yes=yes,
+        max_rejects=max_rejects,
+        as_json=as_json,
+    )
     with JobIndex() as index:
         importer = Importer(files, import_options, index=index, published_at=datetime.now(UTC), allowed_shops=shops)
         # Mistakes in options and headers are found before anything is published.
         importer.check()
-        shown = console.warn(importer)
-        # Counting reads the exports once more, which only a person's question and line of progress are worth.
-        total = importer.count() if console.is_terminal() else None
-        if total is not None:
-            console.confirm(total, "Publish", yes=yes)
+        shown = console.warn(importer, shown)
+        if total is None and console.is_terminal():
+            # Counting reads the exports once more, which only a line of progress is worth.
+            total = importer.count()
         began = time.monotonic()
         params = parameters(loaded.amqp_url.get_secret_value(), name="referral-dispatch publish")
         producer = Producer(params, name=loaded.producer)

@@ -2,11 +2,11 @@
 
 import signal
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -18,13 +18,19 @@ from worker.campaigns.importer import Importer
 from worker.campaigns.options import ImportOptions
 from worker.cli import console, options
 from worker.cli.outage import Outage, trouble_of
+from worker.cli.plan.first import plan_first
+from worker.cli.plan.making import Campaign
+from worker.cli.plan.most_rejects import check_most
+from worker.cli.plan.outlook import outlook_of_run
 from worker.cli.settings import load
 from worker.cli.shop_lookup import no_such_shop
 from worker.clock import SystemClock
+from worker.embedded.past import finished_in
 from worker.embedded.run import EmbeddedRun, Tally, journal_of
 from worker.errors import UsageError
 from worker.instants import SECOND, to_datetime
 from worker.model.rehearsal import SHOP
+from worker.planning.circumstances import Workers
 from worker.shops.config import ShopConfig, ShopTable
 from worker.shops.credentials import SigningKey
 from worker.shops.registry import ShopRegistry
@@ -52,6 +58,7 @@ def run(
     ignore_consent: options.IgnoreConsent = False,
     encoding: options.Encoding = None,
     rejects: options.Rejects = None,
+    max_rejects: options.MaxRejects = None,
     limit: options.Limit = None,
     expires: options.Expires = None,
     threads: Annotated[int, typer.Option("--threads", min=1, max=500, help="Calls at once.")] = 16,
@@ -63,18 +70,20 @@ def run(
         bool, typer.Option("--sandbox", help="Call the built-in emulator of Refer2; needs no shops file.")
     ] = False,
     customers: options.Customers = None,
+    dry_run: options.DryRun = False,
     yes: options.Yes = False,
     as_json: options.Json = False,
 ) -> None:
     """Send a campaign from this process alone. It needs no RabbitMQ, no store and no other service.
 
     Ctrl-C lets the calls under way finish. Run the same command again to continue. Exit code 3: some rows are left for
-    a later run; the last line says why.
+    a later run; the last line says why. On a terminal, a plan of more than 1,000 jobs is shown before you are asked.
 
     Example: `referrals run spring.csv --shop acme --campaign spring --channel whatsapp --out results.csv`
     """
     if customers is not None and not sandbox:
         raise UsageError("--customers: are the customers of a rehearsal; give --sandbox with it, or leave it out")
+    check_most(max_rejects)
     loaded = load()
     import_options = options.import_options(
         shop=shop or (SHOP if sandbox else None),
@@ -110,7 +119,28 @@ def run(
                 files, import_options, index=index, published_at=datetime.now(UTC), allowed_shops=shops.slugs()
             )
 
-        total, shown = _ask_first(importer_of, yes=yes)
+        listed = {slug: config for slug in shops.slugs() if (config := shops.get(slug)) is not None}
+        journal = journal_of(out)
+        earlier = journal if journal.is_file() else None
+        total, shown = plan_first(
+            Campaign(
+                files,
+                import_options,
+                listed,
+                lambda slugs: outlook_of_run(listed, slugs, earlier),
+                Workers(threads=threads, prefetch=loaded.prefetch),
+                done=finished_in(earlier) if earlier is not None else (),
+                in_one_process=True,
+                waits=wait,
+            ),
+            "Send",
+            dry_run=dry_run,
+            yes=yes,
+            max_rejects=max_rejects,
+            as_json=as_json,
+        )
+        if total is None:
+            total, shown = _checked(importer_of)
         clock = SystemClock()
         embedded = EmbeddedRun(
             lambda store, state: build_embedded(loaded, shops, store, clock, state, threads),
@@ -166,21 +196,15 @@ def _sandbox_shop(import_options: ImportOptions, url: str, key: SigningKey) -> S
         raise UsageError(f"--shop: {error}") from None
 
 
-def _ask_first(importer_of: Any, *, yes: bool) -> tuple[int | None, Collection[str]]:
-    """Check the exports and ask a person before many jobs are sent.
-
-    Returns the number of jobs, None without a terminal, and the warnings that were shown.
+def _checked(importer_of: Callable[[JobIndex], Importer]) -> tuple[int | None, Collection[str]]:
+    """Check the exports before anything is called. Returns the number of jobs, None without a terminal, and the
+    warnings that were shown.
     """
-    # A first pass over the exports, with an index of its own: it finds mistakes before anything is called.
     with JobIndex() as index:
         importer = importer_of(index)
         importer.check()
         shown = console.warn(importer)
-        if not console.is_terminal():
-            return None, shown
-        total: int = importer.count()
-    console.confirm(total, "Send", yes=yes)
-    return total, shown
+        return importer.count() if console.is_terminal() else None, shown
 
 
 @contextmanager

@@ -32,7 +32,8 @@ class Campaign:
 
     ``ledger`` are the settings by which the workers' ledger is asked, None to ask nobody. ``look`` finds out how the
     shops stand whose jobs would be called. ``processes`` overrules what ``look`` says of the workers, None if it
-    doesn't; ``workers`` has their threads.
+    doesn't; ``workers`` has their threads. ``in_one_process``: it is for `referrals run`, which ``waits`` for the next
+    day or doesn't.
     """
 
     files: Sequence[ExportFile]
@@ -44,12 +45,15 @@ class Campaign:
     ledger: Settings | None = None
     done: Iterable[str] = ()
     in_one_process: bool = False
+    waits: bool = False
 
 
-def make_plan(campaign: Campaign, predictor: Predictor | None = None) -> tuple[Plan, Importer]:
+def make_plan(
+    campaign: Campaign, predictor: Predictor | None = None, *, keep_rejects: bool = True
+) -> tuple[Plan, Importer]:
     """Read the exports and plan. Returns the importer too, for its warnings; blocks as long as reading takes.
 
-    Rejected rows are written to a file only if the options name one.
+    Rejected rows are written to a file only with ``keep_rejects`` and if the options name one.
 
     Raises:
       UsageError, InputError: as :class:`Importer` says.
@@ -66,7 +70,7 @@ def make_plan(campaign: Campaign, predictor: Predictor | None = None) -> tuple[P
             published_at=None,
             allowed_shops=campaign.listed,
             on_reject=examples.add,
-            keep_rejects=campaign.options.rejects is not None,
+            keep_rejects=keep_rejects and campaign.options.rejects is not None,
         )
         importer.check()
         with closing(importer.drafts()) as drafts:
@@ -79,15 +83,16 @@ def make_plan(campaign: Campaign, predictor: Predictor | None = None) -> tuple[P
     jobs = collector.shops
     outlook = campaign.look(jobs.keys())
     remarks = [*outlook.remarks, *([problem] if problem else [])]
-    processes = campaign.processes or outlook.processes
-    if processes is None:
-        processes = 1
-        remarks.append("no worker takes these shops' jobs at present, so it is counted with one; see --workers")
-    workers = replace(campaign.workers, processes=processes)
+    if outlook.processes == 0 and campaign.processes is None:
+        remarks.append("no worker takes these shops' jobs at present; it is counted with one")
+    workers = replace(campaign.workers, processes=campaign.processes or outlook.processes or 1)
     least = {slug: least_that_count(number, outlook.shops[slug].limits) for slug, number in jobs.items()}
     customers = collector.customers.above(least)
     now = SystemClock().now()
     more = with_twice_the_threads(workers) if campaign.in_one_process else with_one_more(workers)
+    planned = forecast(jobs, customers, outlook.shops, workers, now)
+    if campaign.in_one_process and not campaign.waits and any(shop.days > 1 for shop in planned.shops.values()):
+        remarks.append("`referrals run` ends once a day's quota is used up; run it again then, or give it --wait")
     plan = Plan(
         exports=[
             ExportRead(export.file.name, export.preset, export.encoding, export.delimiter, rows)
@@ -104,7 +109,7 @@ def make_plan(campaign: Campaign, predictor: Predictor | None = None) -> tuple[P
         predicted=collector.predicted(),
         shops=outlook.shops,
         workers=workers,
-        forecast=forecast(jobs, customers, outlook.shops, workers, now),
+        forecast=planned,
         more=forecast(jobs, customers, outlook.shops, more, now),
         more_by=f"--threads {more.threads}" if campaign.in_one_process else "one more worker",
         remarks=remarks,

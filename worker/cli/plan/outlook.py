@@ -71,7 +71,7 @@ def outlook(loaded: Settings, listed: Mapping[str, ListedShop], campaign: Collec
 def outlook_of_run(listed: Mapping[str, ListedShop], campaign: Iterable[str], journal: Path | None) -> Outlook:
     """The shops as a run in one process finds them: with the calls of today that its journal knows, and no others."""
     store = MemoryStore(SystemClock(), retention=0)
-    if journal is not None and journal.exists():
+    if journal is not None:
 
         def request_of(shop: str, customer: str, job_id: str) -> AdmitRequest | None:
             config = listed.get(shop)
@@ -90,14 +90,14 @@ def _depths(loaded: Settings, campaign: Collection[str]) -> tuple[Mapping[str, D
         params = parameters(loaded.amqp_url.get_secret_value(), name="referral-dispatch plan")
         return depths(params, [shop_queue(slug) for slug in campaign], loaded.rabbitmq_metrics_url).queues, None
     except (BrokerError, ConfigurationError) as error:
-        return {}, f"counted without the jobs that are queued already: {error}"
+        return {}, f"counted with one worker and without the jobs that are queued already: {error}"
 
 
 def _serving(loaded: Settings, campaign: Sequence[str]) -> int | None:
-    """How many processes take the campaign's jobs; None if nobody does, or if RabbitMQ can't be asked."""
+    """How many processes take the campaign's jobs; None if RabbitMQ can't be asked."""
     try:
         # Each process has one consumer on each shop's queue, and none on a shop that stays closed.
-        return max(consumers_of(loaded, campaign[:MOST_ASKED]).values(), default=0) or None
+        return max(consumers_of(loaded, campaign[:MOST_ASKED]).values(), default=0)
     except (BrokerError, ConfigurationError):
         return None
 
