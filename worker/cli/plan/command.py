@@ -11,6 +11,7 @@ from worker.cli.cancelled import refuse_cancelled
 from worker.cli.plan.making import Campaign, make_plan
 from worker.cli.plan.most_rejects import check_most, refuse_more
 from worker.cli.plan.outlook import is_distributed, outlook, outlook_of_run
+from worker.cli.plan.predicting import predicting
 from worker.cli.plan.showing import show_plan
 from worker.cli.settings import load
 from worker.cli.shop_lookup import shop_of
@@ -58,6 +59,10 @@ def plan(
         float,
         typer.Option("--call-seconds", min=0.001, max=60.0, help="How long a call takes on average, to count with."),
     ] = CALL / SECOND,
+    match: Annotated[
+        bool,
+        typer.Option("--match", help="Read the shops' customer lists and predict which jobs Refer2 would reject."),
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Show what a campaign would come to: its jobs, the rows left out, and when it would be done. Sends nothing.
@@ -69,6 +74,10 @@ def plan(
     workers, and knows the jobs that are queued before, the calls made today, pauses and limits; a line says what could
     not be asked. Otherwise it is for `referrals run` with --wait, and knows no earlier calls. Exit code 1: more rows
     are left out than --max-rejects allows.
+
+    With --match each shop's list is read once from the shop's `base_url`, which takes minutes for a million customers,
+    and nothing but keyed hashes of it is held until the command ends. A job whose ids are all one customer's counts as
+    `sent`; whether the shop's own rules reject it, only a call can tell. It needs a shop token that may read the list.
 
     Example: `referrals plan spring.csv --shop acme --campaign spring --channel whatsapp`
     """
@@ -93,20 +102,25 @@ def plan(
     distributed = is_distributed(loaded) or workers is not None
     if distributed:
         refuse_cancelled(loaded, campaign, shop)
-    made, importer = make_plan(
-        Campaign(
-            expand(exports, console.note),
-            import_options,
-            listed,
-            (lambda shops: outlook(loaded, listed, shops))
-            if distributed
-            else (lambda shops: outlook_of_run(listed, shops, None)),
-            Workers(threads=threads, prefetch=loaded.prefetch, call=round(call_seconds * SECOND)),
-            processes=workers,
-            ledger=loaded if distributed else None,
-            in_one_process=not distributed,
+    with predicting(loaded, match=match) as predictor:
+        made, importer = make_plan(
+            Campaign(
+                expand(exports, console.note),
+                import_options,
+                listed,
+                (lambda shops: outlook(loaded, listed, shops))
+                if distributed
+                else (lambda shops: outlook_of_run(listed, shops, None)),
+                Workers(threads=threads, prefetch=loaded.prefetch, call=round(call_seconds * SECOND)),
+                processes=workers,
+                ledger=loaded if distributed else None,
+                in_one_process=not distributed,
+            ),
+            predictor,
         )
-    )
     console.warn(importer)
+    if predictor is not None:
+        for text in predictor.warnings:
+            console.note(text)
     show_plan(made, importer, as_json=as_json)
     refuse_more(max_rejects, made.rejected.total(), made.rows)
