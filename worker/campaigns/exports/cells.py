@@ -173,6 +173,10 @@ def may_be_several(texts: Sequence[str], delimiter: str, width: int) -> bool:
     if len(texts) == 1:
         return False
     text = "".join(texts)
+    # Where all of several cells are quoted, a few quotes too many or too few can't join two rows: the quote that opens
+    # the second row would close the open cell, and something else than a delimiter would follow.
+    if _quoted_throughout(delimiter).fullmatch(text):
+        return False
     # Counting is cheap. Taking every later line apart, as below, is only for rows that pass this.
     if text.count(delimiter) >= 2 * (width - 1):
         return True
@@ -210,3 +214,14 @@ def _clean(delimiter: str) -> re.Pattern[str]:
     sign = re.escape(delimiter)
     cell = rf'(?:"(?:[^"]++|"")*+"|[^"{sign}\r\n]*+)'
     return re.compile(rf"{cell}(?:{sign}{cell})*+[\r\n]*")
+
+
+@lru_cache(maxsize=8)
+def _quoted_throughout(delimiter: str) -> re.Pattern[str]:
+    """Matches a row of several cells, all of them quoted. Possessive, so it takes linear time.
+
+    A quote within a cell doesn't stand beside a delimiter or a line end, as the quotes of another row's cells would.
+    """
+    sign = re.escape(delimiter)
+    cell = rf'"(?:[^"]++|(?<![{sign}\r\n])""(?![{sign}\r\n]))*+"'
+    return re.compile(rf"{cell}(?:{sign}{cell})++[\r\n]*")
