@@ -1,0 +1,145 @@
+"""A plan as a person reads it."""
+
+from collections import Counter
+from dataclasses import replace
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from tests.unit.making import NOON, make_shop
+from worker.cli.plan.text import lines_of, moment, span
+from worker.instants import DAY, SECOND
+from worker.planning.circumstances import Shop, Workers
+from worker.planning.forecast import Forecast, ShopForecast
+from worker.planning.plan import ExportRead, Plan
+
+VIENNA = ZoneInfo("Europe/Vienna")
+LIMITS = make_shop(per_second=100.0, per_day=1000, customer_per_day=200).limits
+
+
+def forecast(seconds: int, days: int = 1) -> Forecast:
+    return Forecast(NOON, {"acme": ShopForecast(1200, NOON + seconds * SECOND, days)})
+
+
+def plan(**changed: object) -> Plan:
+    usual = Plan(
+        exports=[ExportRead("spring.csv", "klaviyo", "utf-8", ";", 1250)],
+        rows=1250,
+        jobs=1210,
+        rejected=Counter({"unsubscribed": 30, "bad_id": 10}),
+        examples={
+            "unsubscribed": [f"line {line} (a…@e….org)" for line in (2, 30, 400)],
+            "bad_id": ["line 3 (7.2…+12)"],
+        },
+        done_already=10,
+        under_way=0,
+        to_call=Counter({("acme", "whatsapp"): 1200}),
+        over_quota={},
+        predicted=None,
+        shops={"acme": Shop(LIMITS)},
+        workers=Workers(),
+        forecast=forecast(12),
+        more=forecast(12),
+        more_by="one more worker",
+    )
+    return replace(usual, **changed)  # type: ignore[arg-type]
+
+
+def test_a_usual_plan() -> None:
+    """What is read, what becomes of it, when it is done, and what a worker would change."""
+    assert lines_of(plan(), 80, VIENNA) == [
+        "spring.csv: 1,250 rows (klaviyo, utf-8, semicolon)",
+        "rows read       1,250",
+        "jobs            1,210  acme whatsapp 1,200",
+        "done already       10  not called again",
+        "left out           40",
+        "  unsubscribed     30  line 2 (a…@e….org), line 30 (a…@e….org)",
+        "  bad_id           10  line 3 (7.2…+12)",
+        "acme: 1,200 jobs, done in 12 s, at 2026-11-02 13:00 CET (12:00 UTC)",
+        "one more worker changes nothing: acme's limit is 100 calls a second",
+    ]
+
+
+def test_more_than_a_day() -> None:
+    """The days are named with the quota that makes them."""
+    lines = lines_of(plan(forecast=forecast(43_202, 2), more=forecast(43_202, 2)), None, VIENNA)
+    assert lines[-2:] == [
+        (
+            "acme: 1,200 jobs, done in 12 h, at 2026-11-03 01:00 CET (00:00 UTC); over 2 days, since a day's quota is "
+            "1,000 calls"
+        ),
+        "one more worker changes nothing: acme's limit is 1,000 calls a day",
+    ]
+
+
+def test_one_more_worker_that_helps() -> None:
+    """By how much sooner it is done."""
+    assert (
+        lines_of(plan(forecast=forecast(7200), more=forecast(4800)), None)[-1] == "one more worker: done 40 min earlier"
+    )
+
+
+def test_customers_over_their_quota() -> None:
+    """How many there are, and that their rest waits."""
+    lines = lines_of(plan(over_quota={"acme": (3, 900)}, forecast=forecast(DAY // SECOND, 2), more=None), None)
+    assert "customers with more jobs than their day's calls: 3 of acme (900 jobs); the rest waits a day" in lines
+    assert lines[-1] == "one more worker changes nothing: a customer of acme may be called 200 times a day"
+
+
+def test_a_paused_shop_has_no_end() -> None:
+    """How long it takes is counted from its resumption."""
+    paused = Shop(LIMITS, paused="paused since 2026-11-02T11:00:00+00:00 (stocktaking)")
+    assert lines_of(plan(shops={"acme": paused}), None)[-2] == (
+        "acme: 1,200 jobs, 12 s once it is open again; it is paused since 2026-11-02T11:00:00+00:00 (stocktaking)"
+    )
+    assert plan(shops={"acme": paused}).data()["shops"]["acme"]["done_at"] is None
+
+
+def test_many_of_everything_still_fit_a_screen() -> None:
+    """Twenty exports, reasons and shops are shown by the first of them and the number of the rest."""
+    shops = {f"s{number}": ShopForecast(10, NOON + number * SECOND, 1) for number in range(20)}
+    many = plan(
+        exports=[ExportRead(f"{number}.csv", None, "utf-8", "\t", 100) for number in range(20)],
+        rejected=Counter({f"reason_{number:02}": 100 - number for number in range(20)}),
+        to_call=Counter({(slug, "sms"): 10 for slug in shops}),
+        shops=dict.fromkeys(shops, Shop(LIMITS)),
+        predicted=Counter({f"code_{number}": 5 for number in range(9)}),
+        forecast=Forecast(NOON, shops),
+        more=None,
+    )
+    lines = lines_of(many, 80, VIENNA)
+    assert len(lines) <= 30
+    assert max(map(len, lines)) <= 80
+    assert "and 17 more exports: 1,700 rows" in lines
+    assert "and 17 more shops, done before" in lines
+    assert "predicted other codes: 30" in lines
+
+
+def test_nothing_to_call() -> None:
+    """All is done already."""
+    assert lines_of(plan(forecast=Forecast(NOON, {})), None)[-1] == "nothing would be called"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0, "1 s"),
+        (59, "59 s"),
+        (60, "1 min"),
+        (101, "1 min 41 s"),
+        (3599, "59 min 59 s"),
+        (7140, "1 h 59 min"),
+        (86_400, "1 d"),
+        (90_000 + 3600 * 24, "2 d 1 h"),
+    ],
+)
+def test_a_duration_has_its_two_largest_units(seconds: int, shown: str) -> None:
+    """Seconds of a campaign of hours would only look exact."""
+    assert span(seconds) == shown
+
+
+def test_a_moment_is_in_local_time_and_in_utc() -> None:
+    """With the date of both where they differ, and once where the zone is UTC."""
+    assert moment(NOON, VIENNA) == "2026-11-02 13:00 CET (12:00 UTC)"
+    assert moment(NOON + DAY // 2 - 1800 * SECOND, VIENNA) == "2026-11-03 00:30 CET (2026-11-02 23:30 UTC)"
+    assert moment(NOON, ZoneInfo("UTC")) == "2026-11-02 12:00 UTC"
