@@ -274,7 +274,7 @@ class Importer:
     def _note_unknown(self, export: Export, values: Values) -> None:
         # The text is a template, and a file may be called anything.
         name = export.file.name.replace("{", "{{").replace("}", "}}")
-        for column, value in export.recognised.unknown(values.consent):
+        for column, value in export.recognised.unknown(values.consent, values.channel):
             self._warnings.value(
                 f"{column} of {export.file.name}",
                 value,

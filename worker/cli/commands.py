@@ -27,7 +27,7 @@ class Command(TyperCommand):
 
         Raises:
           UsageError: a single-valued option is given twice, even with equal values; a text is not valid UTF-8; a file
-            is ``-``.
+            is ``-`` where that stands for nothing.
         """
         # The parser empties the list that it gets, so it gets a copy. Its own errors are the same now as later.
         _, _, given = self.make_parser(ctx).parse_args(args=list(args))
@@ -37,10 +37,11 @@ class Command(TyperCommand):
                 raise UsageError(f"{option.opts[0]}: is given twice and takes one value; keep one of them")
             seen.add(option.name)
         left: list[str] = super().parse_args(ctx, args)
-        for param in self.get_params(ctx):
+        params: list[Any] = self.get_params(ctx)
+        for param in params:
             shown = param.opts[0] if param.param_type_name == "option" else (param.name or "").upper()
             for value in _each(ctx.params.get(param.name)):
-                _check(shown, value)
+                _check(shown, value, may_be_dash=param.type_descriptor.parameter_info.allow_dash)
         return left
 
 
@@ -51,8 +52,8 @@ def _each(value: object) -> Iterator[object]:
         yield value
 
 
-def _check(shown: str, value: object) -> None:
-    if isinstance(value, Path) and str(value) == "-":
+def _check(shown: str, value: object, *, may_be_dash: bool) -> None:
+    if isinstance(value, Path) and str(value) == "-" and not may_be_dash:
         raise UsageError(f"{shown} -: standard input and output can't be used here; name a file")
     if isinstance(value, str):
         try:

@@ -21,6 +21,7 @@ Exports = Annotated[
     typer.Argument(
         metavar="EXPORT...",
         help="Campaign exports: CSV, JSON or .xlsx, also in gzip, zip or a folder; - is standard input.",
+        allow_dash=True,
         show_default=False,
     ),
 ]

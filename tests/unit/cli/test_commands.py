@@ -83,9 +83,12 @@ def test_a_text_is_utf_8(command: Any, param: Any, is_file: bool) -> None:
 
 @pytest.mark.parametrize(("command", "param", "is_file"), list(texts_and_files()))
 def test_standard_input_and_output_are_no_files(command: Any, param: Any, is_file: bool) -> None:
-    """A minus stands for them elsewhere; here it would be read or written as a file of that name."""
+    """A minus stands for them elsewhere; here it would be read or written as a file of that name, but for exports."""
     if not is_file:
         assert given(command, param, "-")[param.name] in ("-", ["-"])
+        return
+    if param.name == "exports":
+        assert given(command, param, "-")[param.name] == [Path("-")]
         return
     with pytest.raises(UsageError, match="standard input and output can't be used here; name a file"):
         given(command, param, "-")

@@ -63,22 +63,24 @@ class Recognised:
         """
         if self.every_row is not None:
             return self.every_row
-        for rule, first in self.rules:
+        for rule, first in self._asked(channel):
             if (reason := rule.judge(cells, first)) is not None:
                 return reason
-        if self.sms and ("" if channel in NULLS else channel or self.default_channel).casefold() == _SMS:
-            for rule, first in self.sms:
-                if (reason := rule.judge(cells, first)) is not None:
-                    return reason
         return None
 
-    def unknown(self, cells: Sequence[str]) -> Iterator[tuple[str, str]]:
-        """Column and value of each cell that counts as no consent because the value isn't known.
+    def unknown(self, cells: Sequence[str], channel: str) -> Iterator[tuple[str, str]]:
+        """Column and value of each cell that counts as no consent because the value isn't known; as :meth:`veto`.
 
         If a tool names its values anew, every row stays out, and a person must learn why.
         """
-        for rule, first in (*self.rules, *self.sms):
+        for rule, first in self._asked(channel):
             if isinstance(rule, ByValue) and rule.otherwise == "no_consent":
                 value = folded(cells[first])
                 if value and value not in rule.verdicts and value not in _NO_VALUES:
                     yield rule.column, cells[first].strip()
+
+    def _asked(self, channel: str) -> Sequence[tuple[Rule, int]]:
+        """The rules that count in a row of this channel."""
+        if self.sms and ("" if channel in NULLS else channel or self.default_channel).casefold() == _SMS:
+            return (*self.rules, *self.sms)
+        return self.rules

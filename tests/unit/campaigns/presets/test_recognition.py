@@ -164,6 +164,10 @@ def test_unknown_values_are_told(tmp_path: Path, run_import: Import) -> None:
     text = "EMAIL,EMAIL_BLACKLISTED\na@example.com,no\nb@example.com,yes\n"
     assert len(run_import(text).importer.warnings) == 1
     assert len(run_import(SHOPIFY + "1,a@example.com,no,yes\n").importer.warnings) == 1
+    omnisend = "Email,Email subscription status,Email opt-in date,SMS subscription status\n"
+    assert not any(
+        "SMS" in note for note in run_import(omnisend + "a@example.com,Pending,,Other\n").importer.warnings[1:]
+    )
 
 
 def test_two_columns_of_consent_are_refused(run_import: Import) -> None:
