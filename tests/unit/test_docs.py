@@ -150,8 +150,8 @@ def test_documents_name_only_files_that_exist() -> None:
 
 
 def test_reasons_of_rejected_rows_are_documented() -> None:
-    """docs/exports.md has each reason for which a row is left out, and no other."""
-    page = (DOCS / "exports.md").read_text(encoding="utf-8").partition("## Why a row is left out")[2]
+    """docs/campaigns.md has each reason for which a row is left out, and no other."""
+    page = (DOCS / "campaigns.md").read_text(encoding="utf-8").partition("## Why a row is left out")[2]
     told = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
     assert sorted(told) == sorted(get_args(RejectReason))
 
