@@ -1,4 +1,4 @@
-"""A command on a terminal of 80 columns and 24 lines, and what a person sees there."""
+"""A command on a terminal, by default of 80 columns and 24 lines, and what a person sees there."""
 
 import fcntl
 import os
@@ -9,6 +9,7 @@ import subprocess
 import sys
 import termios
 import threading
+from collections.abc import Mapping
 from typing import Self
 
 from tests.services import wait_until
@@ -21,14 +22,14 @@ CLEARED = b"\x1b[2J"
 class Terminal:
     """Runs ``referrals``; a context manager, at whose end the command ends."""
 
-    def __init__(self, desk: Desk, *arguments: str) -> None:
+    def __init__(self, desk: Desk, *arguments: str, columns: int = 80, env: Mapping[str, str] | None = None) -> None:
         self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-        env = {name: value for name, value in desk.env.items() if name not in {"COLUMNS", "LINES"}} | {"TERM": "xterm"}
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        clean = {name: value for name, value in desk.env.items() if name not in {"COLUMNS", "LINES", "NO_COLOR"}}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "worker", *arguments],
             cwd=desk.folder,
-            env=env,
+            env=clean | {"TERM": "xterm"} | dict(env or {}),
             stdin=slave,
             stdout=slave,
             stderr=slave,
@@ -54,11 +55,22 @@ class Terminal:
         assert found, self._seen.decode(errors="replace")
         return found[-1]
 
-    def whole(self, seconds: float = 40) -> list[str]:
-        """All lines, once the command has ended."""
+    def answer(self, question: str, text: str, seconds: float = 40) -> None:
+        """Type a line once the question is there."""
+        asked = question.encode()
+        wait_until(lambda: asked in self._seen or self.process.poll() is not None, seconds, f"{question!r}")
+        assert asked in self._seen, self._seen.decode(errors="replace")
+        os.write(self._master, f"{text}\n".encode())
+
+    def raw(self, seconds: float = 40) -> str:
+        """All that was written to the terminal, once the command has ended."""
         self.process.wait(seconds)
         self._reader.join(10)
-        return _lines(self._seen)
+        return self._seen.decode(errors="replace")
+
+    def whole(self, seconds: float = 40) -> list[str]:
+        """All lines, once the command has ended."""
+        return _lines(self.raw(seconds).encode())
 
     def __enter__(self) -> Self:
         return self
