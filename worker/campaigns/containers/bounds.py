@@ -1,5 +1,6 @@
 """How much an archive may hold, and its bytes within these bounds."""
 
+import errno
 import io
 import zlib
 from collections.abc import Callable
@@ -64,9 +65,9 @@ class _Unpacking(io.RawIOBase):
             data = self._stream.read(len(view))
         except EOFError:
             raise InputError(f"{self._name}: is cut off; download or copy it again") from None
-        # A gzip file's error of its format is an OSError without a number, unlike one of the disk.
+        # An error of the format may be an OSError: gzip's has no number, and zipfile's is an offset before the start.
         except (zlib.error, BadZipFile, OSError) as error:
-            if isinstance(error, OSError) and error.errno is not None:
+            if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
                 raise
             raise InputError(f"{self._name}: is damaged and can't be unpacked; download or copy it again") from None
         self._total += len(data)

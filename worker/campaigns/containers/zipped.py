@@ -1,8 +1,10 @@
 """The exports in a zip archive."""
 
+import errno
 import io
 import os
 import stat
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +15,8 @@ from worker.campaigns.containers.base import ExportFile
 from worker.campaigns.containers.bounds import check_size, read_through, unpacked
 from worker.campaigns.containers.folder import MOST_FILES, SUFFIXES, is_hidden
 from worker.errors import InputError
+from worker.text.masking import mask
+from worker.text.visible import one_line
 
 _LONGEST_DIRECTORY = 4 * 1024**2
 """Bytes of the list of members, which is read whole. 10,000 members with names of 300 characters fit in."""
@@ -39,7 +43,8 @@ class ZipMember:
 
     @property
     def name(self) -> str:
-        return f"{self.packed.name}/{self.member}"
+        # Whoever packed the archive chose the name; it may hold an address, or what steers a terminal.
+        return f"{self.packed.name}/{one_line(mask(self.member))}"
 
     @property
     def path(self) -> Path:
@@ -56,10 +61,8 @@ class ZipMember:
     def open(self) -> io.BufferedReader:
         with ExitStack() as stack:
             archive = stack.enter_context(opened(self.packed))
-            try:
+            with refusing_damage(self.name):
                 stream = stack.enter_context(archive.open(self.info))
-            except (BadZipFile, EOFError, NotImplementedError):
-                raise _damaged(self.name) from None
             # Not more than it says can come out, and what it says was checked with the other members.
             return unpacked(self.name, stream, lambda _: None, stack.pop_all())
 
@@ -123,12 +126,24 @@ def opened(packed: ExportFile) -> Iterator[ZipFile]:
       InputError: it is damaged.
     """
     with packed.open() as raw, _SmallReads(raw) as file:
-        try:
+        with refusing_damage(packed.name):
             archive = ZipFile(file)
-        except (BadZipFile, EOFError, NotImplementedError, ValueError):
-            raise _damaged(packed.name) from None
         with archive:
             yield archive
+
+
+@contextmanager
+def refusing_damage(name: str) -> Iterator[None]:
+    """Map what ``zipfile`` raises for bytes that are no archive to InputError."""
+    try:
+        yield
+    except (BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError, struct.error):
+        raise _damaged(name) from None
+    except OSError as error:
+        # An offset before the start of the file.
+        if error.errno != errno.EINVAL:
+            raise
+        raise _damaged(name) from None
 
 
 def _damaged(name: str) -> InputError:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import IO
-from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
 from worker.campaigns.containers.base import ExportFile
 from worker.campaigns.containers.bounds import check_size, read_through, unpacked
-from worker.campaigns.containers.zipped import opened
+from worker.campaigns.containers.zipped import opened, refusing_damage
 from worker.campaigns.exports.xlsx.xml import parse
 from worker.errors import InputError
 
@@ -87,12 +87,10 @@ class Package:
 
     def _part(self, archive: ZipFile, path: str, stack: ExitStack) -> IO[bytes] | None:
         try:
-            stream = archive.open(path)
+            with refusing_damage(self._name):
+                stream = stack.enter_context(archive.open(path))
         except KeyError:
             return None
-        except (BadZipFile, NotImplementedError, RuntimeError):
-            raise self._damaged() from None
-        stack.enter_context(stream)
         return stack.enter_context(unpacked(self._name, stream, lambda _: None, ExitStack()))
 
     def _check(self, archive: ZipFile) -> None:
