@@ -19,6 +19,7 @@ from worker.campaigns.options import ImportOptions
 from worker.errors import InputError, ReferralError, UsageError
 
 CSV = b"customer_email\nann@example.org\nbob@example.org\n"
+_PACKS: list[Callable[[bytes], bytes]] = [bytes, gzip.compress, lambda content: zipped({"a.csv": content})]
 EMAILS = ["ann@example.org", "bob@example.org"]
 
 
@@ -188,7 +189,7 @@ def test_a_million_empty_rows_are_no_bomb(put: Put) -> None:
     assert Read(put("export.csv.gz", gzip.compress(CSV + b"\n" * 1_000_000))).emails == EMAILS
 
 
-@pytest.mark.parametrize("pack", [bytes, gzip.compress, lambda content: zipped({"a.csv": content})])
+@pytest.mark.parametrize("pack", _PACKS, ids=["plain", "gzip", "zip"])
 def test_a_pipe_is_read_once_and_kept(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
     """What comes through a pipe is an export, packed or not, and its rejects lie beside the pipe."""
     path = tmp_path / "pipe"
@@ -213,3 +214,67 @@ def test_a_device_is_no_export() -> None:
     """A device may never end."""
     with pytest.raises(InputError, match="is not a regular file"):
         Read(Path("/dev/zero"))
+
+
+_MARK = b"\xef\xbb\xbf"
+_NAUGHTY: dict[str, tuple[bytes, list[str], dict[str, int]]] = {
+    "byte order marks": (
+        b"\xef\xbb\xbf\xef\xbb\xbfcustomer_email\n\xef\xbb\xbfann@example.org\n",
+        ["ann@example.org"],
+        {},
+    ),
+    "NUL": (CSV + b"eve\0@example.org\n\0\0\0\n", EMAILS, {"unreadable_row": 2}),
+    "lone CR": (CSV.replace(b"\n", b"\r"), EMAILS, {}),
+    "CR within a cell": (
+        b"customer_email,x\nann@example.org,a\rb\nbob@example.org,c\n",
+        [],
+        {"unreadable_row": 1, "doubtful_row": 2},
+    ),
+    "open quote at the end": (
+        CSV + b'"eve@example.org\n',
+        ["ann@example.org"],
+        {"unreadable_row": 1, "doubtful_row": 1},
+    ),
+    "10 MB cell": (
+        b"customer_email,x\nann@example.org,1\neve@example.org," + b"x" * 10 * 1024 * 1024 + b"\nbob@example.org,2\n",
+        EMAILS,
+        {"unreadable_row": 1},
+    ),
+    "mixed encodings": (
+        b"customer_email,sender\nann@example.org,Zo\xc3\xab\nbob@example.org,Zo\xeb\neve@example.org,\x81\n",
+        EMAILS,
+        {"unreadable_row": 1},
+    ),
+    "look-alike addresses": (
+        "customer_email\nann@example.org\nＡＮＮ＠example.org\nаnn@example.org\n".encode(),
+        ["ann@example.org", "аnn@example.org"],
+        {"duplicate_row": 1},
+    ),
+    "a million empty rows": (
+        b"customer_email,x\nann@example.org,\n" + b",\n" * 100_000 + b"\n" * 1_000_000 + b"bob@example.org,",
+        EMAILS,
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", _NAUGHTY)
+@pytest.mark.parametrize("pack", _PACKS, ids=["plain", "gzip", "zip"])
+def test_naughty_rows_cost_themselves(put: Put, pack: Callable[[bytes], bytes], case: str) -> None:
+    """Packed or not, the good rows become jobs, and each other row is rejected with its reason: none is lost."""
+    content, emails, rejected = _NAUGHTY[case]
+    importer = (read := Read(put("export.csv", pack(content)))).importer
+    assert read.emails == emails
+    assert dict(importer.rejected) == rejected
+    assert importer.rows == len(emails) + sum(rejected.values())
+    for path in importer.reject_files:
+        assert path.read_bytes().count(b"\n") == 1 + sum(rejected.values())
+    assert not any("\n" in warning for warning in importer.warnings)
+
+
+@pytest.mark.parametrize("pack", _PACKS, ids=["plain", "gzip", "zip"])
+def test_a_header_with_a_name_twice_is_refused(put: Put, pack: Callable[[bytes], bytes]) -> None:
+    """Nobody knows which of two columns holds the address."""
+    content = pack(b"customer_email,customer_email\nann@example.org,bob@example.org\n")
+    with pytest.raises(UsageError, match="rename all but one in the export"):
+        Read(put("export.csv", content))
