@@ -54,4 +54,6 @@ def reject_files(exports: Sequence[Export], asked: Path | None) -> list[tuple[Re
 
 def _path_of(export: ExportFile, asked: Path | None) -> Path:
     # Built by hand, since `with_name` raises for a path without a name; opening it reports what is wrong.
-    return asked or export.path.parent / f"{export.path.name}.rejects.csv"
+    # A folder that is given as `.` or `..` has no name of its own, and its file would be hidden.
+    named = export.path.resolve() if export.path.name in ("", "..") else export.path
+    return asked or export.path.parent / f"{named.name}.rejects.csv"

@@ -94,7 +94,7 @@ def spooled(argument: Path) -> SpooledFile:
     """
     if argument != STDIN:
         # A file of rejected rows can't lie beside a pipe in /dev or /proc, so it lies in the working directory.
-        path = Path(argument.name) if str(argument).startswith(_NOT_NAMED) else argument
+        path = Path(f"pipe-{argument.name}") if str(argument).startswith(_NOT_NAMED) else argument
         with argument.open("rb") as stream:
             return SpooledFile(str(argument), path, None, None, copied(str(argument), stream))
     if sys.stdin.isatty():

@@ -121,6 +121,17 @@ def test_containers_in_a_folder_are_opened(put: Put) -> None:
     assert read.importer.reject_files == []
 
 
+def test_rejects_of_a_folder_lie_beside_it(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So they do if the folder is given as `.`, where they lie in it, and the next run leaves them out."""
+    path = put("lists/a.csv", b"customer_email\nnobody\n").parent
+    assert Read(path).importer.reject_files == [path.with_name("lists.rejects.csv")]
+    monkeypatch.chdir(path)
+    for notes in ([], ["lists.rejects.csv: was written by an earlier command and is left out"]):
+        read = Read(Path())
+        assert read.importer.reject_files == [Path("lists.rejects.csv")]
+        assert read.notes == notes
+
+
 def _deep(content: bytes, repeats: int) -> bytes:
     buffer = io.BytesIO()
     with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=1) as file:
@@ -202,6 +213,18 @@ def test_a_pipe_is_read_once_and_kept(tmp_path: Path, pack: Callable[[bytes], by
     assert read.emails == EMAILS
     assert read.importer.reject_files == [tmp_path / "pipe.rejects.csv"]
     assert read.files[0].on_disk is None
+
+
+def test_a_pipe_of_the_shell_has_its_rejects_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside /dev/fd/63 no file can be written, so they are in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    reading, writing = os.pipe()
+    os.write(writing, CSV + b"nobody\n")
+    os.close(writing)
+    read = Read(Path(f"/dev/fd/{reading}"))
+    os.close(reading)
+    assert read.emails == EMAILS
+    assert read.importer.reject_files == [Path(f"pipe-{reading}.rejects.csv")]
 
 
 def test_standard_input_is_named_once() -> None:
