@@ -19,7 +19,7 @@ from worker.text.visible import is_plain
 Exports = Annotated[
     list[Path],
     typer.Argument(
-        metavar="EXPORT...",
+        metavar="EXPORT",
         help="Campaign exports: CSV, JSON or .xlsx, also in gzip, zip or a folder; - is standard input.",
         allow_dash=True,
         show_default=False,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from scripts.programs.benchmarks import (
     backlog,
+    containers,
     dispatch,
     document,
     fleet,
@@ -16,6 +17,7 @@ from scripts.programs.benchmarks import (
     judge,
     machine,
     memory,
+    million,
     publish,
     quiet,
     shops,
@@ -29,7 +31,22 @@ from tests.services import ServiceError, Valkey, open_rabbitmq
 
 BENCHMARKS: tuple[Benchmark, ...] = tuple(
     module.BENCHMARK
-    for module in (dispatch, publish, memory, idle, wall, fleet, hundred, quiet, stampede, judge, shops, backlog)
+    for module in (
+        dispatch,
+        publish,
+        million,
+        containers,
+        memory,
+        idle,
+        wall,
+        fleet,
+        hundred,
+        quiet,
+        stampede,
+        judge,
+        shops,
+        backlog,
+    )
 )
 
 DOCUMENT = ROOT / "docs" / "benchmarks.md"

@@ -52,20 +52,34 @@ def write_wall(path: Path, jobs: int, shop: str) -> None:
         file.writelines(f"{shop},wall@example.com,email,friend-{number}@example.com\n" for number in range(jobs))
 
 
+WIDE = (
+    "Customer ID,First Name,Last Name,Email,Accepts Email Marketing,Default Address City,"
+    "Default Address Country Code,Phone,Total Spent,Total Orders,Note,Tags\n"
+)
+"""The header of an export as wide as a shop system's."""
+
+
+def write_wide(path: Path, rows: int) -> None:
+    """An export with that header and so many rows."""
+    with path.open("w") as file:
+        file.write(WIDE)
+        file.writelines(map(_wide, range(rows)))
+
+
 def write_large(path: Path, megabytes: int) -> int:
-    """An export as wide as a shop system's, of at least that size; returns its rows."""
+    """The same, of at least that size; returns its rows."""
     rows = 0
     with path.open("w") as file:
-        file.write(
-            "Customer ID,First Name,Last Name,Email,Accepts Email Marketing,Default Address City,"
-            "Default Address Country Code,Phone,Total Spent,Total Orders,Note,Tags\n"
-        )
+        file.write(WIDE)
         while file.tell() < megabytes * 1_000_000:
-            file.writelines(
-                f"'{number:013},First{number % 997},Last{number % 7919},{customer(number)},yes,Springfield,US,"
-                f"'+1555{number % 10_000_000:07},{number % 90_000 / 100:.2f},{number % 23},"
-                f'"a note of no use to the campaign, with a comma",newsletter\n'
-                for number in range(rows, rows + 10_000)
-            )
+            file.writelines(map(_wide, range(rows, rows + 10_000)))
             rows += 10_000
     return rows
+
+
+def _wide(number: int) -> str:
+    return (
+        f"'{number:013},First{number % 997},Last{number % 7919},{customer(number)},yes,Springfield,US,"
+        f"'+1555{number % 10_000_000:07},{number % 90_000 / 100:.2f},{number % 23},"
+        f'"a note of no use to the campaign, with a comma",newsletter\n'
+    )

@@ -56,7 +56,7 @@ def _arguments(parameters: list[Any]) -> Iterator[str]:
     for parameter in parameters:
         if parameter.param_type_name == "argument":
             name = parameter.display_name_raw
-            yield name if parameter.required else f"[{name}]"
+            yield (name if parameter.required else f"[{name}]") + ("..." if parameter.nargs != 1 else "")
 
 
 def _row(parameter: Any, context: Any) -> str:

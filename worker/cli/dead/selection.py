@@ -56,7 +56,7 @@ class Selection:
 def selection(
     ids: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ID]...", help="Dead letters, by their id or their job id.", show_default=False),
+        typer.Argument(metavar="ID", help="Dead letters, by their id or their job id.", show_default=False),
     ] = None,
     reason: Annotated[
         str | None, typer.Option("--reason", help="Only letters with this reason.", show_default=False)

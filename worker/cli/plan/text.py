@@ -31,7 +31,8 @@ def lines_of(plan: Plan, width: int | None, zone: tzinfo | None = None) -> list[
 def _texts(plan: Plan, width: int | None, zone: tzinfo | None) -> Iterator[str]:
     yield from map(_export, plan.exports[:MOST_EXPORTS])
     if rest := plan.exports[MOST_EXPORTS:]:
-        yield f"and {len(rest):,} more exports: {sum(read.rows for read in rest):,} rows"
+        more = "1 more export" if len(rest) == 1 else f"{len(rest):,} more exports"
+        yield f"and {more}: {_counted(sum(read.rows for read in rest), 'row')}"
     yield from _rows(plan, width)
     over = [f"{customers:,} of {slug} ({jobs:,} jobs)" for slug, (customers, jobs) in plan.over_quota.items()]
     if over:
@@ -45,7 +46,7 @@ def _export(read: ExportRead) -> str:
     how = [read.preset or "no preset", read.encoding]
     if read.delimiter:
         how.append(_DELIMITERS.get(read.delimiter, read.delimiter))
-    return f"{read.name}: {read.rows:,} rows ({', '.join(how)})"
+    return f"{read.name}: {_counted(read.rows, 'row')} ({', '.join(how)})"
 
 
 def _rows(plan: Plan, width: int | None) -> Iterator[str]:
@@ -118,7 +119,7 @@ def _forecast(plan: Plan, zone: tzinfo | None) -> Iterator[str]:
 
 def _shop(plan: Plan, slug: str, found: ShopForecast, zone: tzinfo | None) -> str:
     shop = plan.shops[slug]
-    text = f"{slug}: {_jobs(found.jobs)}"
+    text = f"{slug}: {_counted(found.jobs, 'job')}"
     if shop.ahead:
         text += f" behind {shop.ahead:,} that are queued"
     took = span((found.done_at - plan.forecast.began) / SECOND)
@@ -160,8 +161,8 @@ def _rate(plan: Plan, slug: str, limits: ShopLimits) -> str:
     return f"{SECOND / max(limits.shop.interval, slowed[0] if slowed is not None else 0):,.3g}"
 
 
-def _jobs(number: int) -> str:
-    return f"{number:,} {'job' if number == 1 else 'jobs'}"
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what if number == 1 else f'{what}s'}"
 
 
 def moment(at: int, zone: tzinfo | None = None) -> str:
