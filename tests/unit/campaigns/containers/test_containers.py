@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.campaigns.containers.packing import overlapping, with_password, zipped
+from tests.unit.campaigns.exports.xlsx.sheets import row, workbook
 from worker.campaigns.containers.expand import expand
 from worker.campaigns.dedup import JobIndex
 from worker.campaigns.importer import Importer
@@ -102,6 +103,19 @@ def test_links_in_a_zip_are_left_out(put: Put) -> None:
     read = Read(put("lists.zip", buffer.getvalue()))
     assert read.emails == EMAILS
     assert read.notes == [f"{read.files[0].path}/link.csv: is a link and is left out"]
+
+
+def test_a_workbook_may_be_a_member_or_come_through_a_pipe(put: Put, tmp_path: Path) -> None:
+    """A workbook is a zip archive too, and is read where no archive within an archive is."""
+    book = workbook(row(1, "customer_email") + row(2, "ann@example.org") + row(3, "bob@example.org"))
+    read = Read(put("lists.zip", zipped({"a.xlsx": book})))
+    assert read.emails == EMAILS
+    assert read.names == [f"{read.files[0].path}/a.xlsx"]
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=[book])
+    writer.start()
+    assert Read(tmp_path / "pipe").emails == EMAILS
+    writer.join()
 
 
 def test_rejects_of_an_archive_lie_beside_it(put: Put) -> None:

@@ -7,7 +7,7 @@ from typing import IO, NamedTuple
 from openpyxl.utils.escape import unescape
 
 from worker.campaigns.exports.text import MAX_ROW
-from worker.campaigns.exports.xlsx.strings import SharedStrings, TextCollector
+from worker.campaigns.exports.xlsx.strings import LONGEST, SharedStrings, TextCollector
 from worker.campaigns.exports.xlsx.xml import parse
 from worker.errors import InputError
 
@@ -138,8 +138,8 @@ class _Reading:
             text = inline if self._kind == "inlineStr" else "".join(self._value)
             if text and self._size <= MAX_ROW:
                 text = self._sheet.value(self._kind, self._style, text)
-                # A shared text counts by its length, or one of 4 MB could come again in each cell.
-                self._size += len(text)
+                # A shared text counts by its length, since one text can stand in every cell.
+                self._size += len(text) if len(text) <= LONGEST else MAX_ROW + 1
                 self._cells.extend([""] * (self._column - len(self._cells)))
                 self._cells.append(text)
         elif tag == "row":

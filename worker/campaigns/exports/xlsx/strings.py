@@ -7,12 +7,15 @@ from array import array
 from collections.abc import Mapping
 from typing import IO
 
-from worker.campaigns.exports.text import MAX_ROW
 from worker.campaigns.exports.xlsx.xml import parse
 from worker.errors import InputError
 
 MOST = 1 << 24
 """Texts that are read: 16 for each row of the longest sheet. Their places take 134 MB."""
+
+LONGEST = 32_767
+"""Characters that a cell can have. One that has more makes its row unreadable. It bounds the memory of rows that share
+a text: a few bytes of XML name it, and each row gets it whole."""
 
 _REMEMBERED, _SHORT = 20_000, 100
 """Texts that are kept in memory, and characters of one: countries, tags and other words that come again and again."""
@@ -93,10 +96,10 @@ class TextCollector:
             self._skipping = False
 
     def text(self, text: str) -> None:
-        # What is beyond the bound is not kept; the row is too long anyhow.
-        if self._in_text and self._size <= MAX_ROW:
-            self._pieces.append(text)
-            self._size += len(text)
+        # Of what is beyond the bound one character is kept, by which it is known.
+        if self._in_text and (kept := text[: LONGEST + 1 - self._size]):
+            self._pieces.append(kept)
+            self._size += len(kept)
 
     def take(self) -> str:
         """The text, to begin anew."""

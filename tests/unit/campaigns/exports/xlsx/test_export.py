@@ -178,6 +178,18 @@ def test_a_huge_cell_costs_its_row(run_import: Import) -> None:
     assert (done.emails, done.rejects) == (["b@example.org"], [(2, "unreadable_row")])
 
 
+def test_a_long_text_is_read_up_to_what_a_cell_can_have(run_import: Import) -> None:
+    """Beyond that a few bytes that name a shared text could fill the memory."""
+    strings = (
+        f"<si><t>customer_email</t></si><si><t>x</t></si><si><t>{'y' * 32_767}</t></si><si><t>{'y' * 32_768}</t></si>"
+    )
+    rows = '<row r="1"><c r="A1" t="s"><v>0</v></c><c r="B1" t="s"><v>1</v></c></row>'
+    for number in (2, 3):
+        rows += row(number, f"{number}@example.org", more=f'<c r="B{number}" t="s"><v>{number}</v></c>')
+    done = run_import(workbook(rows, strings=strings, compression=0))
+    assert (done.emails, done.rejects) == (["2@example.org"], [(3, "unreadable_row")])
+
+
 _LAUGHS = '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">]>'
 _GOOD = row(1, "customer_email") + row(2, "a@example.org")
 _HOSTILE: dict[str, tuple[bytes, str]] = {
