@@ -1,6 +1,7 @@
 """What a plan says of the time that a campaign takes is what it then takes."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -67,6 +68,21 @@ def test_a_run_takes_as_long_as_planned(desk: Desk, sandbox: Sandbox) -> None:
         assert run.wait(90) == 0, run.stderr
         took = json.loads(run.stdout)["seconds"]
         assert plans[name] == pytest.approx(took, rel=CLOSE, abs=1.0), name
+
+
+def test_a_day_s_quota_is_counted(desk: Desk, sandbox: Sandbox) -> None:
+    """A campaign of more jobs than are left today goes on when the quota is reset, at the instant that a plan says."""
+    del desk.env["REFERRALS_AMQP_URL"]
+    # The next full minute that leaves enough time for today's calls.
+    reset = (datetime.now(UTC) + timedelta(seconds=75)).strftime("%H:%M")
+    with (desk.folder / "shops.toml").open("a") as file:
+        file.write(f'[shops.daily]\nper_second = 10\nburst = 1\nper_day = 60\nday_resets_at = "{reset}"\n')
+    desk.write_export("daily.csv", rows_of("daily", 100))
+    plan = planned(desk, "daily.csv", "daily")
+    run = desk.start("run", "daily.csv", "--campaign", "daily", "--out", "daily.results.csv", "--wait", "--json")
+    assert run.wait(120) == 0, run.stderr
+    assert len(sandbox.calls()) == 100
+    assert plan == pytest.approx(json.loads(run.stdout)["seconds"], rel=CLOSE, abs=1)
 
 
 def test_a_queue_ahead_is_counted(desk: Desk, sandbox: Sandbox, rabbitmq: RabbitMQ, vhost: Vhost) -> None:
