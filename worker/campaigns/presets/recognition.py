@@ -20,7 +20,7 @@ from worker.errors import UsageError
 NO_PRESET = "none"
 """The preset in ``--preset`` that switches the presets off."""
 
-_REMEDY = "export it again with that column, or give --ignore-consent to treat every row of it as consented"
+_REMEDY = "or give --ignore-consent to treat every row of it as consented"
 
 
 class Matched(NamedTuple):
@@ -184,7 +184,12 @@ class Recognition:
             )
         elif preset.telling and not any(_has(names, columns) for columns in preset.telling):
             lacking = [column for column in sorted(preset.telling[0]) if normalized(column) not in names]
-            problem = f"has no column {' and '.join(lacking)}, which tells who agreed to be written to; {_REMEDY}"
+            who = "who agreed to be written to; export it again with"
+            problem = (
+                f"has no column {lacking[0]}, which tells {who} that column, {_REMEDY}"
+                if len(lacking) == 1
+                else f"has no columns {' and '.join(lacking)}, which tell {who} them, {_REMEDY}"
+            )
         if problem is None:
             return None, False
         if not self.ignore_consent:

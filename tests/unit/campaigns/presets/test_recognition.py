@@ -107,6 +107,13 @@ def test_a_missing_consent_column_is_no_consent(run_import: Import, header: str,
     assert any("it doesn't tell consent, which --ignore-consent ignores" in note for note in done.importer.warnings)
 
 
+def test_several_missing_consent_columns_are_all_named(run_import: Import) -> None:
+    """An export that lacks both columns by which its tool tells consent needs both again."""
+    lacking = "has no columns Email Marketing Consent and Email Suppressions, which tell who .* again with them, or"
+    with pytest.raises(UsageError, match=lacking):
+        run_import("Email,Klaviyo ID\na@example.com,1\n")
+
+
 def test_ignoring_consent_ignores_only_what_is_missing(run_import: Import) -> None:
     """A row that says no stays out, also in an export that lacks another column."""
     done = run_import(
