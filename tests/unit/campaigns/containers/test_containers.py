@@ -202,6 +202,30 @@ def test_what_cannot_be_unpacked_costs_one_line(put: Put, case: str) -> None:
     assert sorted(path.parent.iterdir()) == [path]
 
 
+_LONG = b"customer_email\n" + b"".join(b"customer%d@example.org\n" % number for number in range(100_000))
+_SHEET = row(1, "customer_email") + "".join(row(number, f"customer{number}@example.org") for number in range(2, 20_000))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        gzip.compress(_LONG)[:-8] + bytes(8),
+        zipped({"a.csv": _LONG}, compression=zipfile.ZIP_STORED).replace(b"customer99999@", b"customer99998@"),
+        workbook(_SHEET, compression=zipfile.ZIP_STORED).replace(b"customer19999@", b"customer19998@"),
+    ],
+    ids=["gzip", "zip", "xlsx"],
+)
+def test_damage_at_the_end_is_found_before_the_first_row(put: Put, content: bytes) -> None:
+    """What can't be read to its end is refused when its header is looked at, so that nothing of it was sent."""
+    options = ImportOptions(shop="acme", campaign="spring", channel="sms")
+    with JobIndex() as index:
+        importer = Importer(
+            expand([put("export", content)], print), options, index=index, published_at=None, allowed_shops=None
+        )
+        with pytest.raises(InputError, match="is damaged"):
+            importer.check()
+
+
 def test_a_long_list_of_members_is_not_read(put: Put) -> None:
     """The list of members is bounded by its bytes before it is read."""
     names = {f"{'x' * 60_000}{n}": b"" for n in range(100)}
