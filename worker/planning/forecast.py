@@ -13,11 +13,15 @@ from worker.simulator.scenario import Scenario
 
 @dataclass(frozen=True, slots=True)
 class ShopForecast:
-    """When a shop's jobs would be done (microseconds), and on how many days of its quota its calls would be made."""
+    """When a shop's jobs would be done (microseconds), and on how many days of its quota its calls would be made.
+
+    ``late`` of the jobs would not have been called by their deadline, about.
+    """
 
     jobs: int
     done_at: int
     days: int
+    late: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +48,11 @@ def forecast(
     shops: Mapping[str, Shop],
     workers: Workers,
     now: int,
+    deadline: int | None = None,
 ) -> Forecast:
     """Simulate the campaign's ``jobs`` by shop, published ``now``; all its shops are in ``shops``.
+
+    Jobs that are not called by the ``deadline`` end then, without a call.
 
     ``customers`` has, by shop, how many jobs each of the customers has whose limits may hold jobs back, see
     :func:`least_that_count`. Takes about a second of CPU, however many jobs there are.
@@ -76,6 +83,7 @@ def forecast(
             prefetch=workers.prefetch,
             call=workers.call,
             begin=now,
+            deadline=deadline,
         )
     ).run()
     found = {}
@@ -84,8 +92,11 @@ def forecast(
             most = max(customers.get(slug, ()), default=0)
             limits = busy[slug].limits
             done_at = max(shop.ended, customer_done_at(most, limits, now))
+            late = min(mine[slug], shop.late * sizes[slug])
+            if deadline is not None and late:
+                done_at = deadline
             days = day_of(done_at, limits.resets_at) - day_of(now, limits.resets_at) + 1
-            found[slug] = ShopForecast(mine[slug], done_at, days)
+            found[slug] = ShopForecast(mine[slug], done_at, days, late)
     return Forecast(now, found)
 
 

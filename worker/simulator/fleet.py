@@ -236,6 +236,8 @@ class Fleet:
         shop = self._shops[ticket.shop]
         shop.starts.append(grant.start_at)
         shop.customers.append(ticket.customer)
+        if self._scenario.deadline is not None and now > self._scenario.deadline and not ticket.ahead:
+            shop.late += 1
         shop.longest_wait = max(shop.longest_wait, now - ticket.published_at)
         mean = self._scenario.call * self._stretch[ticket.shop]
         duration = mean // 5 + int(self._random.expovariate(1.0) * mean * 0.8)

@@ -10,7 +10,8 @@ from worker.limits.token_bucket import ShopLimits, day_of
 class ShopReport:
     """One shop. ``starts`` are the instants for which its calls were granted, ``customers`` their customers.
 
-    ``longest_wait`` is the longest time from a job's publication to its call, ``ended`` when its last job was done.
+    ``longest_wait`` is the longest time from a job's publication to its call, ``ended`` when its last job was done,
+    ``late`` how many of its jobs were called after the scenario's deadline.
     ``jobs`` leaves out those that were ahead; the other figures don't.
     """
 
@@ -20,6 +21,7 @@ class ShopReport:
     customers: list[str] = field(default_factory=list)
     longest_wait: int = 0
     ended: int = 0
+    late: int = 0
 
     def ideal(self) -> int:
         """The shortest time, in microseconds, in which the shop's own limit lets all of its jobs start."""

@@ -38,7 +38,8 @@ class Load:
 class Scenario:
     """What is simulated. Times are in microseconds.
 
-    A call takes ``call`` on average: a fifth of it at least, the rest exponentially distributed.
+    A call takes ``call`` on average: a fifth of it at least, the rest exponentially distributed. Calls after
+    ``deadline`` are counted as late; None: there is none.
     """
 
     loads: Sequence[Load]
@@ -49,3 +50,4 @@ class Scenario:
     store_round_trip: int = 500
     begin: int = BEGIN
     seed: int = 1
+    deadline: int | None = None

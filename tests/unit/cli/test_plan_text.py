@@ -115,6 +115,18 @@ def test_many_of_everything_still_fit_a_screen() -> None:
     assert "predicted other codes: 30" in lines
 
 
+def test_jobs_past_their_deadline() -> None:
+    """How many of them end without a call, and how many more calls another worker would make in time."""
+    late, sooner = (Forecast(NOON, {"acme": ShopForecast(1200, NOON + 9 * SECOND, 1, left)}) for left in (300, 100))
+    assert lines_of(plan(forecast=late, more=sooner), None)[-2:] == [
+        (
+            "acme: 1,200 jobs, done in 9 s, at 2026-11-02 12:00 UTC; about 300 of them end without a call then, by "
+            "--expires"
+        ),
+        "one more worker: 200 more jobs are called in time",
+    ]
+
+
 def test_nothing_to_call() -> None:
     """All is done already."""
     assert lines_of(plan(forecast=Forecast(NOON, {})), None)[-1] == "nothing would be called"

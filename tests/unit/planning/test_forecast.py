@@ -144,6 +144,13 @@ def test_an_operators_limit_slows_until_it_ends() -> None:
     assert found.done_at - BEGIN == pytest.approx(120 * SECOND, rel=0.05)
 
 
+def test_jobs_that_are_not_called_in_time_end_at_their_deadline() -> None:
+    """A hundred a second for 30 s; the others end without a call."""
+    found = forecast({"acme": 20_000}, {}, {"acme": shop()}, Workers(call=50_000), BEGIN, BEGIN + 30 * SECOND)
+    assert found.done_at == BEGIN + 30 * SECOND
+    assert found.shops["acme"].late == pytest.approx(17_000, rel=0.05)
+
+
 def test_nothing_to_send_is_done_at_once() -> None:
     """Also where other shops' queues are long."""
     found = forecast({"acme": 0}, {}, {"acme": shop(ahead=100)}, Workers(), BEGIN)

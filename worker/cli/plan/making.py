@@ -14,6 +14,7 @@ from worker.cli import console
 from worker.cli.ledger import Ledger
 from worker.cli.plan.outlook import Outlook
 from worker.clock import SystemClock
+from worker.instants import from_datetime
 from worker.planning.circumstances import Workers
 from worker.planning.collector import Collector, Predictor
 from worker.planning.examples import Examples
@@ -90,7 +91,8 @@ def make_plan(
     customers = collector.customers.above(least)
     now = SystemClock().now()
     more = with_twice_the_threads(workers) if campaign.in_one_process else with_one_more(workers)
-    planned = forecast(jobs, customers, outlook.shops, workers, now)
+    deadline = from_datetime(campaign.options.not_after) if campaign.options.not_after is not None else None
+    planned = forecast(jobs, customers, outlook.shops, workers, now, deadline)
     if campaign.in_one_process and not campaign.waits and any(shop.days > 1 for shop in planned.shops.values()):
         remarks.append("`referrals run` ends once a day's quota is used up; run it again then, or give it --wait")
     plan = Plan(
@@ -110,7 +112,7 @@ def make_plan(
         shops=outlook.shops,
         workers=workers,
         forecast=planned,
-        more=forecast(jobs, customers, outlook.shops, more, now),
+        more=forecast(jobs, customers, outlook.shops, more, now, deadline),
         more_by=f"--threads {more.threads}" if campaign.in_one_process else "one more worker",
         remarks=remarks,
         untold=importer.untold,

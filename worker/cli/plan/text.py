@@ -127,6 +127,8 @@ def _shop(plan: Plan, slug: str, found: ShopForecast, zone: tzinfo | None) -> st
         text += f", {took} once it is open again; it is {shop.paused}"
     else:
         text += f", done in {took}, at {moment(found.done_at, zone)}"
+    if found.late:
+        text += f"; about {found.late:,} of them end without a call then, by --expires"
     if found.days > 1:
         text += f"; over {found.days} days, since a day's quota is {shop.limits.shop_per_day:,} calls"
     return text
@@ -137,7 +139,12 @@ def _more(plan: Plan) -> str:
     last = plan.forecast.last
     assert last is not None
     took = plan.forecast.done_at - plan.forecast.began
-    if plan.more is not None:
+    late = sum(shop.late for shop in plan.forecast.shops.values())
+    if plan.more is not None and late:
+        fewer = late - sum(shop.late for shop in plan.more.shops.values())
+        if fewer > SOONER * late:
+            return f"{plan.more_by}: {fewer:,} more jobs are called in time"
+    elif plan.more is not None:
         sooner = plan.forecast.done_at - plan.more.done_at
         if sooner > max(SECOND, SOONER * took):
             return f"{plan.more_by}: done {span(sooner / SECOND)} earlier"
