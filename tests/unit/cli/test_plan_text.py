@@ -118,7 +118,7 @@ def test_many_of_everything_still_fit_a_screen() -> None:
 def test_jobs_past_their_deadline() -> None:
     """How many of them end without a call, and how many more calls another worker would make in time."""
     late, sooner = (Forecast(NOON, {"acme": ShopForecast(1200, NOON + 9 * SECOND, 1, left)}) for left in (300, 100))
-    assert lines_of(plan(forecast=late, more=sooner), None)[-2:] == [
+    assert lines_of(plan(forecast=late, more=sooner), None, ZoneInfo("UTC"))[-2:] == [
         (
             "acme: 1,200 jobs, done in 9 s, at 2026-11-02 12:00 UTC; about 300 of them end without a call then, by "
             "--expires"
