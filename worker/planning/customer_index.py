@@ -9,10 +9,8 @@ dictionary takes eight times the memory.
 import secrets
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
 from functools import lru_cache
 from hashlib import blake2b
-from itertools import islice
 from typing import Literal
 
 from worker.model.job import canonical
@@ -20,7 +18,8 @@ from worker.model.job import canonical
 Match = Literal["all", "none", "some"]
 """Whether all of the ids are one customer's, none is anybody's, or neither."""
 
-_KINDS: Mapping[str, bytes] = {"bhid": b"b", "shopid": b"s", "email": b"e"}
+_Place = tuple["array[int]", int, int]
+"""Owners of an id: a part's owners, the first of them, and the end."""
 
 _PARTS = 256
 """The ids are kept and sorted in so many parts, since sorting takes ten times the memory of what is sorted."""
@@ -29,7 +28,7 @@ _REMEMBERED = 1024
 """Answers that are kept. Friends of one customer follow each other closely, and an id that thousands of customers
 share, such as ``0``, takes long to look up."""
 
-_HASH_BYTES = 8
+_from_bytes = int.from_bytes
 _OWNER_MASK = (1 << 32) - 1
 
 
@@ -80,34 +79,40 @@ class CustomerIndex:
         return self._remembered(*self._hashes(bhid, shopid, email))
 
     def _match(self, *ids: int) -> Match:
-        found = [self._found(one) for one in ids]
-        empty = [first == end for _, first, end in found]
-        if all(empty):
-            return "none"
-        if any(empty):
-            return "some"
+        found = [place for place in map(self._found, ids) if place is not None]
+        if len(found) < len(ids):
+            return "some" if found else "none"
         # The rarest id has the fewest customers to try.
-        rarest, *others = sorted(found, key=lambda place: place[2] - place[1])
+        rarest, *others = sorted(found, key=_size) if len(found) > 1 else found
         owners, first, end = rarest
-        tried = islice(owners, first, end)
-        return "all" if any(all(_holds(other, owner) for other in others) for owner in tried) else "some"
+        for place in range(first, end):
+            owner = owners[place]
+            if all(_holds(other, owner) for other in others):
+                return "all"
+        return "some"
 
-    def _found(self, one: int) -> tuple["array[int]", int, int]:
-        # The owners of an id: from the first to before the end.
-        ids, owners = self._ids[one % _PARTS], self._owners[one % _PARTS]
+    def _found(self, one: int) -> _Place | None:
+        """Where the owners of an id are; None if it is nobody's."""
+        part = one % _PARTS
+        ids = self._ids[part]
         first = bisect_left(ids, one)
-        end = first
-        if first < len(ids) and ids[first] == one:
-            end = bisect_right(ids, one, lo=first)
-        return owners, first, end
+        if first == len(ids) or ids[first] != one:
+            return None
+        end = first + 1
+        if end < len(ids) and ids[end] == one:
+            end = bisect_right(ids, one, end)
+        return self._owners[part], first, end
 
-    def _hashes(self, *values: str) -> list[int]:
+    def _hashes(self, bhid: str, shopid: str, email: str) -> list[int]:
+        """The hashes of the ids that there are, in the order bhid, shopid, email."""
         hashes = []
-        for (kind, prefix), value in zip(_KINDS.items(), values, strict=True):
-            text = canonical(value, address=kind == "email")
+        for prefix, text in (("b", canonical(bhid)), ("s", canonical(shopid)), ("e", canonical(email, address=True))):
             if text is not None:
-                digest = blake2b(prefix + text.encode("utf-8", "surrogatepass"), digest_size=_HASH_BYTES, key=self._key)
-                hashes.append(int.from_bytes(digest.digest(), "big", signed=True))
+                # The prefix keeps an address from being taken for an id.
+                digest = blake2b(
+                    (prefix + text).encode("utf-8", "surrogatepass"), digest_size=8, key=self._key
+                ).digest()
+                hashes.append(_from_bytes(digest, "big", signed=True))
         return hashes
 
     def _sort(self) -> None:
@@ -118,7 +123,11 @@ class CustomerIndex:
         self._is_sorted = True
 
 
-def _holds(place: tuple["array[int]", int, int], owner: int) -> bool:
+def _size(place: _Place) -> int:
+    return place[2] - place[1]
+
+
+def _holds(place: _Place, owner: int) -> bool:
     owners, first, end = place
     found = bisect_left(owners, owner, first, end)
     return found < end and owners[found] == owner
