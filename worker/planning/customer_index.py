@@ -3,7 +3,7 @@
 Twelve bytes for each id, so 36 MB for 1,000,000 customers with three ids each, whatever their ids look like. Sorted
 arrays, since the alternatives were worse (600,000 ids, one core): a temporary file of SQLite took twice the time to
 fill, four times the time for a look-up (22 µs in place of 6), and held as much memory for its cache and its sort; a
-dictionary takes eight times the memory.
+dictionary takes 114 bytes for an id.
 """
 
 import secrets
