@@ -194,6 +194,24 @@ def test_texts_of_several_lines_are_read_back_if_all_is_quoted(folder: Path, wri
     assert_same(read(folder, ALL_QUOTED[writer](table).encode()), table)
 
 
+@pytest.mark.parametrize("writer", ALL_QUOTED)
+@FEWER
+@given(data=st.data(), table=tables(["", "a", ",", '"', "\n", '","', '\n"', '",'], fewest=2))
+def test_a_quote_too_many_or_too_few_joins_no_rows(
+    folder: Path, writer: str, data: st.DataObject, table: Table
+) -> None:
+    """Where every cell is quoted, a damaged quote may cost rows, but none is read that is about two people."""
+    written = ALL_QUOTED[writer](table)
+    rows = written.index("customer-0@example.com")
+    quotes = [place for place, sign in enumerate(written) if sign == '"' and place > rows]
+    place = data.draw(st.sampled_from(quotes))
+    damaged = written[:place] + data.draw(st.sampled_from(["", '""'])) + written[place + 1 :]
+    for record in read(folder, damaged.encode()):
+        if record.values:
+            told = "".join(record.cells)
+            assert sum(f"customer-{number}@" in told for number, _ in enumerate(table[1:])) <= 1
+
+
 @pytest.mark.parametrize("writer", QUOTED_WHERE_NEEDED)
 @FEWER
 @given(data=st.data(), text=cells(["a", "b c", "'", "é", " ", *LINE_ENDS]))
