@@ -19,6 +19,11 @@ LIMITS: dict[str, dict[str, float]] = {
 
 CLOSE = 0.05
 
+STALL = 2.0
+"""Seconds for which a busy machine may hold a run back. How close plans are without that is held by the tests of the
+forecast, against simulations of each job.
+"""
+
 
 def rows_of(shop: str, jobs: int, of_one: int = 0) -> list[dict[str, str]]:
     """Rows of so many customers; one of them has several jobs, with a channel of its own each."""
@@ -53,6 +58,11 @@ def planned(desk: Desk, export: str, campaign: str) -> float:
     return float(max(shop["seconds"] for shop in json.loads(done.stdout)["shops"].values()))
 
 
+def assert_close(plan: float, took: float) -> None:
+    """A plan may be 5 % off and a second, to which it is rounded; a run may be held back besides."""
+    assert took * (1 - CLOSE) - 1 - STALL <= plan <= took * (1 + CLOSE) + 1, f"planned {plan} s, took {took} s"
+
+
 def test_a_run_takes_as_long_as_planned(desk: Desk, sandbox: Sandbox) -> None:
     """Within 5 % and the second to which a plan is rounded: by rate, with several shops, and by one customer."""
     assert sandbox.url
@@ -67,7 +77,7 @@ def test_a_run_takes_as_long_as_planned(desk: Desk, sandbox: Sandbox) -> None:
     for name, run in runs.items():
         assert run.wait(90) == 0, run.stderr
         took = json.loads(run.stdout)["seconds"]
-        assert plans[name] == pytest.approx(took, rel=CLOSE, abs=1.0), name
+        assert_close(plans[name], took)
 
 
 def test_a_day_s_quota_is_counted(desk: Desk, sandbox: Sandbox) -> None:
@@ -78,11 +88,15 @@ def test_a_day_s_quota_is_counted(desk: Desk, sandbox: Sandbox) -> None:
     with (desk.folder / "shops.toml").open("a") as file:
         file.write(f'[shops.daily]\nper_second = 10\nburst = 1\nper_day = 60\nday_resets_at = "{reset}"\n')
     desk.write_export("daily.csv", rows_of("daily", 100))
-    plan = planned(desk, "daily.csv", "daily")
+    done = desk.run("plan", "daily.csv", "--campaign", "daily", "--json")
+    planned_end = datetime.fromisoformat(json.loads(done.stdout)["shops"]["daily"]["done_at"]).timestamp()
     run = desk.start("run", "daily.csv", "--campaign", "daily", "--out", "daily.results.csv", "--wait", "--json")
     assert run.wait(120) == 0, run.stderr
-    assert len(sandbox.calls()) == 100
-    assert plan == pytest.approx(json.loads(run.stdout)["seconds"], rel=CLOSE, abs=1)
+    stamps = [call["arrived_at"] / 1e6 for call in sandbox.calls()]
+    assert len(stamps) == 100
+    # The instant counts, not the time: what is left for the next day begins at its reset, whenever the run began.
+    after_reset = 4.0
+    assert planned_end == pytest.approx(max(stamps), abs=1 + CLOSE * after_reset + STALL)
 
 
 def test_a_queue_ahead_is_counted(desk: Desk, sandbox: Sandbox, rabbitmq: RabbitMQ, vhost: Vhost) -> None:
@@ -96,4 +110,4 @@ def test_a_queue_ahead_is_counted(desk: Desk, sandbox: Sandbox, rabbitmq: Rabbit
     desk.start("work")
     wait_until(lambda: len(sandbox.calls()) == 210, 90, "all calls")
     stamps = [call["arrived_at"] / 1e6 for call in sandbox.calls()]
-    assert plan == pytest.approx(max(stamps) - min(stamps), rel=CLOSE, abs=1)
+    assert_close(plan, max(stamps) - min(stamps))

@@ -97,14 +97,15 @@ def _rows(path: Path, file: IO[str]) -> Iterator[tuple[str, str | None, str | No
 
 
 def _csv_rows(path: Path, file: IO[str]) -> Iterator[Mapping[str, Any]]:
-    reader = csv.DictReader(file)
+    # The csv module's own bound is the process's, and other readers raise it.
+    reader = csv.DictReader(line for _, line in _lines(path, file))
     if not set(_COLUMNS) & set(reader.fieldnames or ()):
         raise InputError(f"{path}: its first line names none of the columns bhid, shopid and email")
     yield from reader
 
 
 def _json_rows(path: Path, file: IO[str]) -> Iterator[Mapping[str, Any]]:
-    for number, line in enumerate(iter(lambda: file.readline(LISTED_CUSTOMER.size), ""), 1):
+    for number, line in _lines(path, file):
         try:
             row = loads(line, LISTED_CUSTOMER)
         except ValueError:
@@ -112,6 +113,13 @@ def _json_rows(path: Path, file: IO[str]) -> Iterator[Mapping[str, Any]]:
         if not isinstance(row, dict):
             raise InputError(f"{path}, line {number}: is no JSON object")
         yield row
+
+
+def _lines(path: Path, file: IO[str]) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(iter(lambda: file.readline(LISTED_CUSTOMER.size + 1), ""), 1):
+        if len(line) > LISTED_CUSTOMER.size:
+            raise InputError(f"{path}, line {number}: is longer than {LISTED_CUSTOMER.size:,} characters")
+        yield number, line
 
 
 def _text(value: object) -> str | None:

@@ -157,7 +157,8 @@ def test_the_file_may_be_a_customer_list_in_json_lines(tmp_path: Path) -> None:
         (b"bhid,email\n,\n", "holds no customers"),
         (b"", "holds no customers"),
         (b"email\nj\xe9@example.com\n", "can't be read as UTF-8 and CSV or JSON"),
-        (b"email\n" + b"a" * 200_000 + b"\n", "can't be read as UTF-8 and CSV or JSON"),
+        (b"email\n" + b"a" * 200_000 + b"\n", "line 2: is longer than"),
+        (b"{" + b" " * 200_000 + b"}\n", "line 1: is longer than"),
         (b'{"bhid": "B1"}\n[]\n', "line 2: is no JSON object"),
     ],
 )
