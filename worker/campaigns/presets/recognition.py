@@ -67,7 +67,7 @@ class Recognition:
             return Matched(matcher, matcher.match(file.name, columns, unique=unique), Recognised())
         if preset.suppression:
             return self._match_list(file, columns, names, preset, why, unique=unique)
-        rules, sms = _usable(preset.rules, names), _usable(preset.sms, names)
+        rules, sms = (_usable(some, names, fixed=unique) for some in (preset.rules, preset.sms))
         known = self._known(preset, columns, names)
         matcher = self._matcher(known, [column for rule in (*rules, *sms) for column in rule.columns])
         positions = matcher.match(file.name, columns, unique=unique)
@@ -135,7 +135,7 @@ class Recognition:
                 f"{file.name}: is recognised as {preset.name} by {why}, but no column is known to have the addresses; "
                 f"name it with --map {field}=COLUMN"
             )
-        rules = _usable(preset.rules, names)
+        rules = _usable(preset.rules, names, fixed=unique)
         asked = [column for rule in rules for column in rule.columns]
         matcher = ColumnMatcher(
             dict.fromkeys(FIELDS, "-") | {field: known.get(field, field)},
@@ -209,8 +209,12 @@ def _has(names: Collection[str], columns: Iterable[str]) -> bool:
     return all(normalized(column) in names for column in columns)
 
 
-def _usable(rules: Sequence[Rule], names: Collection[str]) -> Sequence[Rule]:
-    return [rule for rule in rules if _has(names, rule.columns)]
+def _usable(rules: Sequence[Rule], names: Collection[str], *, fixed: bool) -> Sequence[Rule]:
+    """The rules that can be asked. Unless the columns are ``fixed``, later rows may have more than these names.
+
+    Tools leave keys without a value out of JSON, so the first opt-out may come after a million rows without one.
+    """
+    return [rule for rule in rules if _has(names, rule.columns if fixed else rule.needed)]
 
 
 def _numbered(rules: Sequence[Rule], first: int) -> Sequence[tuple[Rule, int]]:

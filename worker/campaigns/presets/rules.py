@@ -26,6 +26,11 @@ class ByValue(NamedTuple):
     def columns(self) -> Sequence[str]:
         return (self.column,)
 
+    @property
+    def needed(self) -> Sequence[str]:
+        """The columns without which it would veto every row."""
+        return () if self.verdicts.get("", self.otherwise) is None else self.columns
+
     def judge(self, cells: Sequence[str], first: int) -> RejectReason | None:
         """The reason by the cell at ``first``; None if there is none."""
         return self.verdicts.get(folded(cells[first]), self.otherwise)
@@ -40,6 +45,11 @@ class ByDates(NamedTuple):
     @property
     def columns(self) -> Sequence[str]:
         return (self.opted_in, self.opted_out)
+
+    @property
+    def needed(self) -> Sequence[str]:
+        """The columns without which it would veto every row."""
+        return (self.opted_in,)
 
     def judge(self, cells: Sequence[str], first: int) -> RejectReason | None:
         """The reason by the cells at ``first`` and after it; None if there is none."""

@@ -9,6 +9,7 @@ from worker.campaigns.columns import parse_mapping
 from worker.campaigns.consent import parse_consent
 from worker.campaigns.containers.plain import PlainFile
 from worker.campaigns.dedup import JobIndex
+from worker.campaigns.exports.jsonl import SAMPLE
 from worker.campaigns.importer import Importer
 from worker.campaigns.options import ImportOptions
 from worker.errors import InputError, UsageError
@@ -150,6 +151,16 @@ def test_nulls_are_blank_and_errors_no_consent(run_import: Import) -> None:
     assert done.emails == ["a@example.com", "b@example.com"]
     assert done.rejects == [(4, "unsubscribed")]
     assert run_import(SHOPIFY + "1,a@example.com,#N/A,yes\n").rejects == [(2, "no_consent")]
+
+
+def test_an_opt_out_that_comes_late_in_json(tmp_path: Path) -> None:
+    """JSON leaves blank keys out, so an opt-out counts although no object at the start of the file has its key."""
+    row = '{{"braze_id": "{0}", "email": "u{0}@example.com", "email_subscribe": "opted_in"{1}}}'
+    late = ', "unsubscribed_from_emails_at": "2025-01-01T00:00:00Z"'
+    lines = [row.format(number, late if number == SAMPLE + 1 else "") for number in range(SAMPLE + 3)]
+    jobs, importer = run_files(tmp_path, {"users.jsonl": "\n".join(lines)})
+    assert len(jobs) == SAMPLE + 2
+    assert importer.rejected == {"unsubscribed": 1}
 
 
 def test_unknown_values_are_told(tmp_path: Path, run_import: Import) -> None:
