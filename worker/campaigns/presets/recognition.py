@@ -108,6 +108,7 @@ class Recognition:
             # A suppression list stays one, or the people on it would be written to.
             return PRESETS[lists[0]], fitting[lists[0]]
         if self.preset is not None:
+            self._refuse_untold(file, PRESETS[self.preset], fitting)
             return PRESETS[self.preset], "--preset"
         if len(fitting) > 1:
             raise UsageError(
@@ -115,6 +116,22 @@ class Recognition:
                 f"--preset {NO_PRESET}"
             )
         return next(((PRESETS[name], why) for name, why in fitting.items()), (None, ""))
+
+    def _refuse_untold(self, file: ExportFile, preset: Preset, fitting: Mapping[str, str]) -> None:
+        """Refuse ``--preset`` for an export of another tool if its columns of consent would be passed over.
+
+        Raises:
+          UsageError: they would be.
+        """
+        # A preset that tells consent refuses an export without its columns; these have none that could be missing.
+        if preset.telling or preset.suppression or (preset.rules and preset.name in fitting):
+            return
+        for name, why in fitting.items():
+            if name != preset.name and PRESETS[name].rules:
+                raise UsageError(
+                    f"{file.name}: --preset {preset.name} would pass over the consent that {name} tells, whose export "
+                    f"it looks like by {why}; give --preset {name}, or --preset {NO_PRESET} with --consent"
+                )
 
     def _match_list(
         self,

@@ -305,3 +305,17 @@ def test_files_without_a_header(tmp_path: Path) -> None:
     assert len(run_files(tmp_path, {name: "customer_email\na@example.com\n"})[0]) == 1
     with pytest.raises(UsageError, match="no column for the customer"):
         run_files(tmp_path, {"list.csv": "a@example.com\nb@example.com\n"})
+
+
+@pytest.mark.parametrize("preset", ["yotpo", "attentive", "mailchimp"])
+def test_a_preset_without_columns_of_consent_passes_over_no_other_tools(run_import: Import, preset: str) -> None:
+    """`--preset yotpo` for an export of Klaviyo would write to people whose row says UNSUBSCRIBED."""
+    with pytest.raises(UsageError, match=f"--preset {preset} would pass over the consent that klaviyo tells"):
+        run_import(KLAVIYO + "a@example.com,1,UNSUBSCRIBED,[]\n", preset=preset, mapping={"customer_email": "Email"})
+
+
+def test_two_columns_of_consent_that_differ_in_case_are_refused(run_import: Import) -> None:
+    """Either of them may hold the no, so the one that is spelled as the preset spells it doesn't decide."""
+    header = KLAVIYO.replace("Consent,", "Consent,email marketing consent,")
+    with pytest.raises(UsageError, match="2 columns could be the column Email Marketing Consent"):
+        run_import(header + "a@example.com,1,SUBSCRIBED,UNSUBSCRIBED,[]\n")
