@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -131,3 +133,18 @@ def test_what_can_not_be_asked_is_one_line_each(alone: Desk) -> None:
         " counted with one worker and without the jobs that are queued already",
         " counted without pauses and the calls made today",
     ]
+
+
+def test_standard_input_that_is_closed(alone: Desk) -> None:
+    """Without a standard input there is one line that says so, and no fault."""
+    command = [sys.executable, "-m", "worker", "plan", "-", "--shop", "acme", "--campaign", "spring"]
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$@" <&-', "sh", *command],
+        cwd=alone.folder,
+        env=alone.env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("referrals: -: standard input is closed")

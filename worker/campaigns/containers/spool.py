@@ -90,13 +90,15 @@ def spooled(argument: Path) -> SpooledFile:
 
     Raises:
       InputError: it can't be read, or is too large.
-      UsageError: standard input is a terminal.
+      UsageError: standard input is a terminal, or closed.
     """
     if argument != STDIN:
         # A file of rejected rows can't lie beside a pipe in /dev or /proc, so it lies in the working directory.
         path = Path(f"pipe-{argument.name}") if str(argument).startswith(_NOT_NAMED) else argument
         with argument.open("rb") as stream:
             return SpooledFile(str(argument), path, None, None, copied(str(argument), stream))
+    if sys.stdin is None:
+        raise UsageError("-: standard input is closed; send an export to it, as in `zcat FILE | referrals …`")
     if sys.stdin.isatty():
         raise UsageError("-: standard input is a terminal; send an export to it, as in `zcat FILE | referrals …`")
     return SpooledFile("standard input", Path("stdin"), None, None, copied("standard input", sys.stdin.buffer))
