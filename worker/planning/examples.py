@@ -21,7 +21,7 @@ _CUSTOMER = ("customer_email", "customer_shopid", "customer_bhid")
 
 _LONG = 8
 
-_NOBODYS = 14
+_NOBODYS = 24
 """Characters of an id that a spreadsheet shortened: such a text identifies nobody, and is shown as it is."""
 
 

@@ -23,6 +23,16 @@ NO_PRESET = "none"
 _REMEDY = "or give --ignore-consent to treat every row of it as consented"
 
 
+_OPT_OUTS = [
+    rule
+    for preset in PRESETS.values()
+    for rule in preset.rules
+    if not rule.needed and set(rule.columns) in map(set, preset.signatures)
+]
+"""The rules whose column alone tells the tool, and that veto no row without it. In JSON without blank keys the first
+opt-out may come after the objects by which the file is recognised."""
+
+
 class Matched(NamedTuple):
     """A header with its columns found: the index of each field's column, and what the export is."""
 
@@ -63,8 +73,10 @@ class Recognition:
             # The names of its columns are made up, and in no file.
             why = "its name"
         if preset is None:
-            matcher = self.unmatched()
-            return Matched(matcher, matcher.match(file.name, columns, unique=unique), Recognised())
+            late = () if unique or self.preset == NO_PRESET else _OPT_OUTS
+            matcher = self._matcher({}, [column for rule in late for column in rule.columns])
+            positions = matcher.match(file.name, columns, unique=unique)
+            return Matched(matcher, positions, Recognised(rules=_numbered(late, len(self.consent))))
         if preset.suppression:
             return self._match_list(file, columns, names, preset, why, unique=unique)
         rules, sms = (_usable(some, names, fixed=unique) for some in (preset.rules, preset.sms))

@@ -1,5 +1,6 @@
 """The addresses of suppression lists, which no other export of a command may write to."""
 
+import re
 import secrets
 from array import array
 from bisect import bisect_left
@@ -14,6 +15,12 @@ from worker.model.addresses import normalized_email
 
 MOST = 20_000_000
 """Addresses of all lists together. They take 160 MB."""
+
+_ADDRESS = re.compile(r"(?:mailto:)?([^\s<>(),;:\"]+@[^\s<>(),;:\"]+)", re.IGNORECASE)
+"""An address within another text."""
+
+_LONGEST_CELL = 1_000
+"""Characters of a cell in which addresses are looked for."""
 
 _RUN = 500_000
 """Addresses that are sorted together; sorting takes 40 bytes of each for a moment."""
@@ -115,10 +122,20 @@ def _read(export: Export, reason: RejectReason, suppressed: Suppressed) -> int:
     for line, values, _, flaw in export.records():
         rows += 1
         if values is not None and values.customer_email:
-            suppressed.add(values.customer_email, told.veto(values.consent, "") or reason)
+            said = told.veto(values.consent, "") or reason
+            for address in _addresses(values.customer_email):
+                suppressed.add(address, said)
         elif values is None and told.suppresses and flaw != "repeated_header":
             raise InputError(
                 f"{export.file.name}: line {line} can't be read ({flaw}), and the person in it would be written to; "
                 "correct this line, or export the list again"
             )
     return rows
+
+
+def _addresses(cell: str) -> Sequence[str]:
+    """The address in a cell, or those within a text such as ``mailto:ann@example.com`` or ``Ann <ann@example.com>``."""
+    if normalized_email(cell) is not None:
+        return [cell]
+    # Such a text is no customer's address, so without this it would keep nobody out.
+    return _ADDRESS.findall(cell[:_LONGEST_CELL]) or [cell]

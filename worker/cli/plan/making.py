@@ -84,7 +84,7 @@ def make_plan(
     jobs = collector.shops
     outlook = campaign.look(jobs.keys())
     remarks = [*outlook.remarks, *([problem] if problem else [])]
-    if outlook.processes == 0 and campaign.processes is None:
+    if jobs and outlook.processes == 0 and campaign.processes is None:
         remarks.append("no worker takes these shops' jobs at present; it is counted with one")
     workers = replace(campaign.workers, processes=campaign.processes or outlook.processes or 1)
     least = {slug: least_that_count(number, outlook.shops[slug].limits) for slug, number in jobs.items()}

@@ -51,7 +51,8 @@ def _export(read: ExportRead) -> str:
 
 def _rows(plan: Plan, width: int | None) -> Iterator[str]:
     left_out = plan.rejected.total()
-    named = max(map(len, ["rows read", "done already", *(f"  {reason}" for reason in plan.rejected)]))
+    names = ["rows read", "done already", *(f"  {reason}" for reason in plan.rejected)]
+    named = max(map(len, [*names, *(["on suppression lists"] if plan.suppressed else [])]))
 
     def line(name: str, number: int, remark: str = "") -> str:
         return f"{name:<{named}}  {number:>{len(f'{plan.rows:,}')},}  {remark}".rstrip()
@@ -60,7 +61,7 @@ def _rows(plan: Plan, width: int | None) -> Iterator[str]:
     if plan.untold:
         yield f"consent ignored (--ignore-consent) for {', '.join(plan.untold[:MOST_EXPORTS])}"
     if plan.suppressed:
-        yield line("suppressed", plan.suppressed, "on suppression lists")
+        yield line("on suppression lists", plan.suppressed)
     yield line("jobs", plan.jobs, _channels(plan.to_call))
     if plan.done_already:
         yield line("done already", plan.done_already, "not called again")

@@ -163,6 +163,20 @@ def test_an_opt_out_that_comes_late_in_json(tmp_path: Path) -> None:
     assert importer.rejected == {"unsubscribed": 1}
 
 
+def test_the_first_sign_of_a_tool_that_comes_late_in_json(tmp_path: Path) -> None:
+    """An opt-out counts too where nothing else in the file tells the tool, unless `--preset none` switches it off."""
+    late = ', "unsubscribed_from_emails_at": "2025-01-01T00:00:00Z"'
+    lines = [
+        f'{{"customer_email": "u{number}@example.com"{late if number == SAMPLE + 1 else ""}}}'
+        for number in range(SAMPLE + 3)
+    ]
+    jobs, importer = run_files(tmp_path, {"users.jsonl": "\n".join(lines)})
+    assert len(jobs) == SAMPLE + 2
+    assert importer.rejected == {"unsubscribed": 1}
+    jobs, importer = run_files(tmp_path, {"users.jsonl": "\n".join(lines)}, preset="none")
+    assert len(jobs) == SAMPLE + 3
+
+
 def test_unknown_values_are_told(tmp_path: Path, run_import: Import) -> None:
     """A value that nobody knows keeps its rows out with one note for each value; what is known or blank needs none."""
     rows = "".join(
@@ -258,6 +272,18 @@ def test_a_suppression_list_beside_contacts(tmp_path: Path) -> None:
     assert importer.rejected == {"unsubscribed": 1, "suppressed": 1}
     assert (importer.rows, importer.rows_of, importer.suppressed) == (3, [3, 2], 2)
     assert any("bounces.csv: read as hubspot-suppressions" in note for note in importer.warnings)
+
+
+def test_an_address_within_another_text_is_on_the_list(tmp_path: Path) -> None:
+    """`mailto:` and a name around an address keep nobody from being found on a suppression list."""
+    spelled = ("mailto:b@example.com", "<c@example.com>", '"Dora <D@example.com>"')
+    files = {
+        "contacts.csv": CONTACTS + "".join(f"{number},{name}@example.com,\n" for number, name in enumerate("abcd")),
+        "bounces.csv": BOUNCES + "".join(f"{address},,TRUE,,\n" for address in spelled),
+    }
+    jobs, importer = run_files(tmp_path, files)
+    assert [job.customer.email for job in jobs] == ["a@example.com"]
+    assert importer.suppressed == 3
 
 
 def test_a_suppression_list_stays_one_under_another_preset(tmp_path: Path) -> None:
