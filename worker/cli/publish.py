@@ -1,7 +1,9 @@
 """``referrals publish``: puts a campaign's jobs into RabbitMQ."""
 
 import time
+from collections.abc import Collection
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from worker.campaigns.containers.expand import expand
 from worker.campaigns.dedup import JobIndex
@@ -12,7 +14,6 @@ from worker.cli.ledger import Ledger
 from worker.cli.plan.first import plan_first
 from worker.cli.plan.making import Campaign
 from worker.cli.plan.most_rejects import check_most
-from worker.cli.plan.outlook import outlook
 from worker.cli.settings import load
 from worker.cli.shop_lookup import shop_of
 from worker.cli.store import say_uncounted
@@ -21,6 +22,9 @@ from worker.rabbitmq.connection import parameters
 from worker.rabbitmq.producer import Producer
 from worker.shops.file import listed_shops
 from worker.store.counters import tally
+
+if TYPE_CHECKING:
+    from worker.cli.plan.outlook import Outlook
 
 TICK_JOBS = 500
 """Jobs between two updates of the line of progress."""
@@ -75,12 +79,19 @@ def publish(
     )
     refuse_cancelled(loaded, campaign, shop)
     files = expand(exports, console.note)
+
+    def look(slugs: Collection[str]) -> "Outlook":
+        # Imported only now, as the forecast is: most publishes ask nobody how the shops stand.
+        from worker.cli.plan.outlook import outlook
+
+        return outlook(loaded, shops, slugs)
+
     total, shown = plan_first(
         Campaign(
             files,
             import_options,
             shops,
-            lambda slugs: outlook(loaded, shops, slugs),
+            look,
             Workers(prefetch=loaded.prefetch),
             ledger=loaded,
         ),

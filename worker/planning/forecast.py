@@ -1,45 +1,15 @@
 """When a campaign would be done: a simulation of the workers with the shops' limits, as they stand now."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from worker.instants import DAY
 from worker.limits.token_bucket import ShopLimits, day_of, next_reset
 from worker.planning.circumstances import Shop, Workers
 from worker.planning.lumps import lumped, size_for
+from worker.planning.plan import Forecast, ShopForecast
 from worker.simulator.fleet import Fleet
 from worker.simulator.scenario import Scenario
-
-
-@dataclass(frozen=True, slots=True)
-class ShopForecast:
-    """When a shop's jobs would be done (microseconds), and on how many days of its quota its calls would be made.
-
-    ``late`` of the jobs would not have been called by their deadline, about.
-    """
-
-    jobs: int
-    done_at: int
-    days: int
-    late: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """A campaign's future from ``began`` on, by shop. A paused shop's counts as if it were resumed now."""
-
-    began: int
-    shops: Mapping[str, ShopForecast]
-
-    @property
-    def done_at(self) -> int:
-        """When the last shop's jobs are done."""
-        return max((shop.done_at for shop in self.shops.values()), default=self.began)
-
-    @property
-    def last(self) -> str | None:
-        """The shop that is done last."""
-        return max(self.shops, key=lambda slug: self.shops[slug].done_at, default=None)
 
 
 def forecast(

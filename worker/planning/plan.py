@@ -7,7 +7,6 @@ from typing import Any
 
 from worker.instants import SECOND, to_datetime
 from worker.planning.circumstances import Shop, Workers
-from worker.planning.forecast import Forecast
 
 
 @dataclass(frozen=True)
@@ -19,6 +18,37 @@ class ExportRead:
     encoding: str
     delimiter: str
     rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShopForecast:
+    """When a shop's jobs would be done (microseconds), and on how many days of its quota its calls would be made.
+
+    ``late`` of the jobs would not have been called by their deadline, about.
+    """
+
+    jobs: int
+    done_at: int
+    days: int
+    late: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """A campaign's future from ``began`` on, by shop. A paused shop's counts as if it were resumed now."""
+
+    began: int
+    shops: Mapping[str, ShopForecast]
+
+    @property
+    def done_at(self) -> int:
+        """When the last shop's jobs are done."""
+        return max((shop.done_at for shop in self.shops.values()), default=self.began)
+
+    @property
+    def last(self) -> str | None:
+        """The shop that is done last."""
+        return max(self.shops, key=lambda slug: self.shops[slug].done_at, default=None)
 
 
 @dataclass(frozen=True)

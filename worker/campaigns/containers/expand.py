@@ -8,7 +8,7 @@ from worker.campaigns.containers.folder import files_in
 from worker.campaigns.containers.gzipped import GzippedFile
 from worker.campaigns.containers.plain import PlainFile
 from worker.campaigns.containers.spool import STDIN, SpooledFile, copied, is_pipe, spooled
-from worker.campaigns.containers.zipped import ZipMember, is_spreadsheet, members_of
+from worker.campaigns.containers.zipped import LatestArchive, ZipMember, is_spreadsheet, members_of
 from worker.errors import InputError, UsageError
 
 _LOOKED_AT = 512
@@ -34,17 +34,18 @@ def expand(arguments: Sequence[Path], note: Callable[[str], None]) -> Sequence[E
     """
     if arguments.count(STDIN) > 1:
         raise UsageError("-: standard input can be read only once; name it once")
-    return [file for argument in arguments for file in _expand(argument, note)]
+    latest = LatestArchive()
+    return [file for argument in arguments for file in _expand(argument, latest, note)]
 
 
-def _expand(argument: Path, note: Callable[[str], None]) -> Iterator[ExportFile]:
+def _expand(argument: Path, latest: LatestArchive, note: Callable[[str], None]) -> Iterator[ExportFile]:
     try:
         if argument.is_dir():
             files: Iterable[ExportFile] = (PlainFile(argument, member) for member in files_in(argument, note))
-            yield from _some(str(argument), [held for file in files for held in _held(file, note)])
+            yield from _some(str(argument), [held for file in files for held in _held(file, latest, note)])
         else:
             file = spooled(argument) if is_pipe(argument) else PlainFile(argument)
-            yield from _some(file.name, list(_held(file, note)))
+            yield from _some(file.name, list(_held(file, latest, note)))
     except OSError as error:
         raise InputError(f"{argument}: can't be read: {error.strerror or 'input/output error'}") from error
 
@@ -55,7 +56,7 @@ def _some(name: str, files: Sequence[ExportFile]) -> Sequence[ExportFile]:
     return files
 
 
-def _held(file: ExportFile, note: Callable[[str], None]) -> Iterator[ExportFile]:
+def _held(file: ExportFile, latest: LatestArchive, note: Callable[[str], None]) -> Iterator[ExportFile]:
     """The exports that a file holds: the file itself, what it unpacks to, or its members."""
     start = _start(file)
     if start.startswith(_GZIP):
@@ -63,7 +64,7 @@ def _held(file: ExportFile, note: Callable[[str], None]) -> Iterator[ExportFile]
         _refuse_archive(unpacked.name, _start(unpacked), nested=True)
         yield unpacked
     elif start.startswith(_ZIP) and not is_spreadsheet(file):
-        for member in members_of(file, note):
+        for member in members_of(file, latest, note):
             yield _unwrapped(member)
     else:
         _refuse_archive(file.name, start, nested=False)

@@ -5,6 +5,7 @@ import io
 import os
 import stat
 import struct
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -33,12 +34,40 @@ class _SmallReads(io.BufferedReader):
         return super().read(_LONGEST_DIRECTORY if size is None or size < 0 else size)
 
 
+class _Archive:
+    """An open archive, which is closed once nobody refers to it any more."""
+
+    def __init__(self, packed: ExportFile) -> None:
+        with ExitStack() as stack:
+            self.zip = stack.enter_context(opened(packed))
+            weakref.finalize(self, stack.pop_all().close)
+
+
+class LatestArchive:
+    """Keeps the archive open whose member was opened last. For one thread at a time.
+
+    Opening an archive reads its list of members, and each pass over the exports opens each of them. Without this, an
+    archive of 800 members of one row took a minute. One is enough, since members are read in their order.
+    """
+
+    def __init__(self) -> None:
+        self._packed: ExportFile | None = None
+        self._archive: _Archive | None = None
+
+    def of(self, packed: ExportFile) -> _Archive:
+        """The archive; raises as :func:`opened`."""
+        if self._archive is None or self._packed is not packed:
+            self._packed, self._archive = packed, _Archive(packed)
+        return self._archive
+
+
 @dataclass
 class ZipMember:
     """One member of a zip archive, as :class:`ExportFile` describes. It is unpacked while it is read."""
 
     packed: ExportFile
     info: ZipInfo
+    latest: LatestArchive
     _checked: bool = field(default=False, init=False)
 
     @property
@@ -60,9 +89,11 @@ class ZipMember:
 
     def open(self) -> io.BufferedReader:
         with ExitStack() as stack:
-            archive = stack.enter_context(opened(self.packed))
+            archive = self.latest.of(self.packed)
             with refusing_damage(self.name):
-                stream = stack.enter_context(archive.open(self.info))
+                stream = stack.enter_context(archive.zip.open(self.info))
+            # Another archive may become the latest one meanwhile; this one stays open for its stream.
+            stack.callback(id, archive)
             # Not more than it says can come out, and what it says was checked with the other members.
             return unpacked(self.name, stream, lambda _: None, stack.pop_all())
 
@@ -82,8 +113,8 @@ def is_spreadsheet(packed: ExportFile) -> bool:
         return any(info.filename.startswith("xl/") for info in archive.infolist())
 
 
-def members_of(packed: ExportFile, note: Callable[[str], None]) -> Iterator[ZipMember]:
-    """The exports in a zip archive, in its order.
+def members_of(packed: ExportFile, latest: LatestArchive, note: Callable[[str], None]) -> Iterator[ZipMember]:
+    """The exports in a zip archive, in its order. The archives of a command share ``latest``.
 
     Left out are hidden files, and, with a ``note``, links and files of other kinds. Nothing is written to disk, so that
     a name that leads out of the archive does no harm.
@@ -97,14 +128,14 @@ def members_of(packed: ExportFile, note: Callable[[str], None]) -> Iterator[ZipM
         members = [info for info in archive.infolist() if not info.is_dir() and not is_hidden(info.filename)]
     if len(members) > MOST_FILES:
         raise InputError(f"{packed.name}: holds more than {MOST_FILES:,} files; unpack it, and name the exports")
-    read = list(_readable(packed, members, note))
+    read = list(_readable([ZipMember(packed, info, latest) for info in members], note))
     check_size(packed.name, sum(member.info.file_size for member in read), size)
     yield from read
 
 
-def _readable(packed: ExportFile, members: Sequence[ZipInfo], note: Callable[[str], None]) -> Iterator[ZipMember]:
-    for info in members:
-        member = ZipMember(packed, info)
+def _readable(members: Sequence[ZipMember], note: Callable[[str], None]) -> Iterator[ZipMember]:
+    for member in members:
+        info = member.info
         if stat.S_ISLNK(info.external_attr >> 16):
             note(f"{member.name}: is a link and is left out")
         elif PurePosixPath(member.member).suffix.lower() not in SUFFIXES:

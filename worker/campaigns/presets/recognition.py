@@ -112,13 +112,13 @@ class Recognition:
 
     def _preset_of(self, file: ExportFile, names: Collection[str]) -> tuple[Preset | None, str]:
         """The export's preset, and by what it was chosen."""
-        if self.preset == NO_PRESET:
-            return None, ""
         fitting = {preset.name: why for preset in PRESETS.values() if (why := _signature(preset, names))}
         lists = [name for name in fitting if PRESETS[name].suppression]
         if self.preset is not None and self.preset not in fitting and len(fitting) == len(lists) == 1:
             # A suppression list stays one, or the people on it would be written to.
             return PRESETS[lists[0]], fitting[lists[0]]
+        if self.preset == NO_PRESET:
+            return None, ""
         if self.preset is not None:
             self._refuse_untold(file, PRESETS[self.preset], fitting)
             return PRESETS[self.preset], "--preset"

@@ -7,8 +7,7 @@ from datetime import UTC, tzinfo
 from worker.cli.tables import wrapped
 from worker.instants import SECOND, to_datetime
 from worker.limits.token_bucket import ShopLimits
-from worker.planning.forecast import ShopForecast
-from worker.planning.plan import ExportRead, Plan
+from worker.planning.plan import ExportRead, Plan, ShopForecast
 
 MOST_EXPORTS = 3
 MOST_REASONS = 7

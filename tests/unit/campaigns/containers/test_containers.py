@@ -14,6 +14,7 @@ import pytest
 from tests.unit.campaigns.containers.packing import overlapping, with_password, zipped
 from tests.unit.campaigns.exports.xlsx.sheets import row, workbook
 from worker.campaigns.containers.expand import expand
+from worker.campaigns.containers.zipped import LatestArchive, members_of
 from worker.campaigns.dedup import JobIndex
 from worker.campaigns.importer import Importer
 from worker.campaigns.options import ImportOptions
@@ -64,6 +65,35 @@ def test_gzip_is_known_by_its_bytes(put: Put, name: str) -> None:
     read = Read(put(name, parts))
     assert read.emails == EMAILS
     assert read.names == [str(read.files[0].path)]
+
+
+class Counting:
+    """A file that counts how often it is opened."""
+
+    member = None
+
+    def __init__(self, path: Path) -> None:
+        self.path = self.on_disk = path
+        self.name = str(path)
+        self.opened = 0
+
+    def open(self) -> io.BufferedReader:
+        self.opened += 1
+        return io.BufferedReader(io.FileIO(self.path))
+
+    def check(self) -> None:
+        """Nothing to do."""
+
+
+def test_a_zip_is_opened_once_for_all_its_members(put: Put) -> None:
+    """Its list of members is not read for each member and pass, which would take the square of their number."""
+    file = Counting(put("many.zip", zipped({f"{number}.csv": CSV for number in range(50)})))
+    for _ in range(2):
+        for member in members_of(file, LatestArchive(), pytest.fail):
+            for _ in range(3):
+                with member.open() as stream:
+                    assert stream.read() == CSV
+    assert file.opened == 2 * 3
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])

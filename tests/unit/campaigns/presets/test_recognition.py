@@ -274,6 +274,16 @@ def test_a_suppression_list_beside_contacts(tmp_path: Path) -> None:
     assert any("bounces.csv: read as hubspot-suppressions" in note for note in importer.warnings)
 
 
+def test_a_suppression_list_stays_one_without_presets(tmp_path: Path) -> None:
+    """`--preset none` for the contacts doesn't turn the people of a list beside them into jobs."""
+    files = {
+        "contacts.csv": "Mail\na@example.com\nb@example.com\n",
+        "bounces.csv": BOUNCES + "b@example.com,,TRUE,,\n",
+    }
+    jobs, _ = run_files(tmp_path, files, preset="none", mapping={"customer_email": "Mail"})
+    assert [job.customer.email for job in jobs] == ["a@example.com"]
+
+
 def test_an_address_within_another_text_is_on_the_list(tmp_path: Path) -> None:
     """`mailto:` and a name around an address keep nobody from being found on a suppression list."""
     spelled = ("mailto:b@example.com", "<c@example.com>", '"Dora <D@example.com>"')

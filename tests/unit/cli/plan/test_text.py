@@ -10,8 +10,7 @@ from tests.unit.making import NOON, make_shop
 from worker.cli.plan.text import lines_of, moment, span
 from worker.instants import DAY, SECOND
 from worker.planning.circumstances import Shop, Workers
-from worker.planning.forecast import Forecast, ShopForecast
-from worker.planning.plan import ExportRead, Plan
+from worker.planning.plan import ExportRead, Forecast, Plan, ShopForecast
 
 VIENNA = ZoneInfo("Europe/Vienna")
 LIMITS = make_shop(per_second=100.0, per_day=1000, customer_per_day=200).limits
