@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 SECOND = 1_000_000
 
+CLOCKS_DIFFER = SECOND // 100
+"""By how much a worker's stamps may be behind the receiving side's: it follows the wall clock by steps of 10 ms."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -80,13 +83,16 @@ def called_after_the_end(calls: Iterable[tuple[str, int]], ended: Mapping[str, i
     """The jobs that were called once more after they had ended.
 
     ``calls`` has job id and arrival of each call, whatever its answer, ``ended`` when a job's first final result was
-    made; both in microseconds of one clock. A job's first call is none of these, whatever its worker's clock said.
+    made; both in microseconds, by clocks that differ by at most :data:`CLOCKS_DIFFER`. A job's first call is none of
+    these, whatever its worker's clock said.
     """
     arrivals: dict[str, list[int]] = {}
     for job, at in calls:
         arrivals.setdefault(job, []).append(at)
     return frozenset(
-        job for job, times in arrivals.items() if job in ended and any(at > ended[job] for at in sorted(times)[1:])
+        job
+        for job, times in arrivals.items()
+        if job in ended and any(at > ended[job] + CLOCKS_DIFFER for at in sorted(times)[1:])
     )
 
 
