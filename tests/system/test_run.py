@@ -238,7 +238,9 @@ def test_a_rehearsal_does_not_eat_the_real_run(tmp_path: Path) -> None:
 
 
 def test_the_readme_s_rehearsal(tmp_path: Path) -> None:
-    """README's first block with a run does as it stands what it says, in the folder where the quickstart was run."""
+    """README's first block with a run does as it stands what it says, in the folder where the quickstart was run and in
+    the shell of the blocks before it.
+    """
     quickstart = ["export.csv", "--campaign", "quickstart", "--channel", "sms", "--out", "results.csv", "--sandbox"]
     (tmp_path / "export.csv").write_text("customer_email\nann@example.com\n")
     assert subprocess.run([*REFERRALS, "run", *quickstart], cwd=tmp_path, timeout=60, check=False).returncode == 0
@@ -246,9 +248,12 @@ def test_the_readme_s_rehearsal(tmp_path: Path) -> None:
     (tmp_path / "scripts" / "samples").mkdir(parents=True)
     shutil.copy(ROOT / "scripts" / "samples" / "shopify.csv", tmp_path / "scripts" / "samples")
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    first = next(block for block in blocks if "referrals run" in block)
+    (activating,) = (number for number, block in enumerate(blocks) if "activate" in block)
+    running = next(number for number, block in enumerate(blocks) if "referrals run" in block)
+    assert activating < running
+    script = blocks[activating] + blocks[running]
 
-    done = subprocess.run(["bash", "-c", first], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
 
     assert done.returncode == 0
     assert done.stderr == (
