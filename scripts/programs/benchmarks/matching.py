@@ -78,8 +78,8 @@ BENCHMARK = Benchmark(
     name="matching",
     title="A plan that reads the customer list",
     reading="""\
-`referrals plan --match` from its start to its end, and the same plan without. Of the list nothing is held but twelve
-bytes for each id, three to a customer here: 36 MB for a million customers, whatever else the list says of them. Each
+`referrals plan --match` from its start to its end, and the same plan without. Of the list nothing is held but sixteen
+bytes for each id, three to a customer here: 48 MB for a million customers, whatever else the list says of them. Each
 run must predict what was made up, and the sandbox must have met no call.""",
     run=run,
 )
