@@ -75,9 +75,10 @@ def plan(
     not be asked. Otherwise it is for `referrals run` with --wait, and knows no earlier calls. Exit code 1: more rows
     are left out than --max-rejects allows.
 
-    With --match each shop's list is read once from the shop's `base_url`, which takes minutes for a million customers,
-    and nothing but keyed hashes of it is held until the command ends. A job whose ids are all one customer's counts as
-    `sent`; whether the shop's own rules reject it, only a call can tell. It needs a shop token that may read the list.
+    With --match each shop's list is read once from the shop's `base_url`, which may take minutes for a million
+    customers, and nothing but keyed hashes of it is held until the command ends. A job whose ids are all one customer's
+    counts as `sent`; whether the shop's own rules reject it, only a call can tell. It needs a shop token that may read
+    the list.
 
     Example: `referrals plan spring.csv --shop acme --campaign spring --channel whatsapp`
     """

@@ -41,7 +41,7 @@ def plan(**changed: object) -> Plan:
         more=forecast(12),
         more_by="one more worker",
     )
-    return replace(usual, **changed)  # type: ignore[arg-type]
+    return replace(usual, **changed)  # type: ignore[arg-type] # each test gives what the class takes
 
 
 def test_a_usual_plan() -> None:
