@@ -7,15 +7,16 @@ from tests.fuzz.messages import NOW
 from tests.fuzz.promises import told
 from tests.fuzz.target import Target, folder
 from tests.unit.making import LEASE, NOON, PLENTY
-from worker.campaigns.dedup import JobIndex, ResultIndex
-from worker.campaigns.results_file import Format, ResultsFile
-from worker.campaigns.results_rows import COLUMNS
+from worker.campaigns.dedup import JobIndex
 from worker.clock import ManualClock
 from worker.embedded.journal import Journal
 from worker.embedded.restore import restore
 from worker.errors import InputError, UsageError
 from worker.model.result import Result
 from worker.rabbitmq.queue_depths import read
+from worker.results.file import Format, ResultsFile
+from worker.results.index import ResultIndex
+from worker.results.rows import COLUMNS
 from worker.store.memory.store import MemoryStore
 from worker.store.protocol import AdmitRequest
 

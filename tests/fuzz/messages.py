@@ -10,9 +10,6 @@ from typing import Any, get_args
 from tests.fuzz.headers import content_header
 from tests.fuzz.promises import shown, told
 from tests.fuzz.target import Target, folder, parts
-from worker.campaigns.dedup import ResultIndex
-from worker.campaigns.results_file import Format, ResultsFile
-from worker.campaigns.results_rows import COLUMNS
 from worker.cli.collect import Output
 from worker.cli.dead.republish import message_of
 from worker.cli.dead.view import cell_of, row_of, whole_of
@@ -23,6 +20,9 @@ from worker.model.result import Result, parse_result
 from worker.rabbitmq.dead_letters import DeadLetter
 from worker.rabbitmq.properties import is_unambiguous
 from worker.rabbitmq.topology import RESULTS
+from worker.results.file import Format, ResultsFile
+from worker.results.index import ResultIndex
+from worker.results.rows import COLUMNS
 from worker.text.bounds import LARGEST_INTEGER
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from worker.campaigns.rejects_file import RejectsFile
-from worker.campaigns.results_file import ResultsFile
 from worker.embedded.journal import Journal
 from worker.errors import UsageError
 from worker.private_files import is_own_file, opened_folder, private_folder, private_opener
+from worker.results.file import ResultsFile
 from worker.sandbox.calls import CallLog
 
 PRECIOUS = "the only copy\n"
@@ -140,7 +140,7 @@ def test_where_there_are_no_locks(tmp_path: Path, opened: str) -> None:
 import sys
 from pathlib import Path
 from worker.embedded.journal import Journal
-from worker.campaigns.results_file import ResultsFile
+from worker.results.file import ResultsFile
 from worker.errors import InputError
 path = Path(sys.argv[1])
 try:

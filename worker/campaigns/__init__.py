@@ -1,1 +1,1 @@
-"""Campaign exports on their way to jobs: read, validated, deduplicated, interleaved; and results on their way back."""
+"""Campaign exports on their way to jobs: read, validated, deduplicated, interleaved."""

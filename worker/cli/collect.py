@@ -12,8 +12,6 @@ import structlog
 import typer
 
 from worker.backoff import Backoff
-from worker.campaigns.dedup import ResultIndex
-from worker.campaigns.results_file import Format, ResultsFile
 from worker.cli import console, options
 from worker.cli.settings import load
 from worker.errors import BrokerError, DeadLetterError
@@ -22,6 +20,8 @@ from worker.model.result import check_result
 from worker.rabbitmq.connection import Parameters, parameters
 from worker.rabbitmq.result_consumer import ResultConsumer
 from worker.rabbitmq.topology import RESULTS
+from worker.results.file import Format, ResultsFile
+from worker.results.index import ResultIndex
 from worker.text.bounds import RESULT, loads
 
 POLL_SECONDS = 0.5

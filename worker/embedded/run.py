@@ -16,7 +16,6 @@ import dramatiq
 
 from worker.campaigns.dedup import JobIndex
 from worker.campaigns.importer import Importer
-from worker.campaigns.results_file import ResultsFile
 from worker.campaigns.target import Target
 from worker.clock import Clock
 from worker.embedded.journal import Journal
@@ -26,6 +25,7 @@ from worker.errors import UsageError
 from worker.instants import SECOND
 from worker.model.result import Outcome
 from worker.private_files import is_own_file
+from worker.results.file import ResultsFile
 from worker.scheduling.context import Context
 from worker.shops.registry import ShopRegistry
 from worker.store.memory.store import MemoryStore

@@ -2,8 +2,7 @@
 
 import pytest
 
-from worker.campaigns.dedup import JobIndex, ResultIndex
-from worker.model.result import OUTCOMES, UNCALLED
+from worker.campaigns.dedup import JobIndex
 
 ONE, TWO = "0" * 31 + "1", "0" * 31 + "2"
 
@@ -20,18 +19,6 @@ def test_finished_then_duplicate() -> None:
         index.mark_finished([ONE, ONE])
         index.mark_finished(iter([ONE]))
         assert [index.check(job_id) for job_id in (ONE, ONE, TWO)] == ["finished", "duplicate", "new"]
-
-
-@pytest.mark.parametrize("first", OUTCOMES)
-@pytest.mark.parametrize("second", OUTCOMES)
-def test_results_of_one_job(first: str, second: str) -> None:
-    """Only a job that ended without a call has a second result that counts, and only if that is from a call."""
-    with ResultIndex() as index:
-        assert index.check(ONE, first) == "new"
-        supersedes = first in UNCALLED and second not in UNCALLED
-        assert index.check(ONE, second) == ("superseding" if supersedes else "repeated")
-        assert index.check(ONE, "expired") == "repeated"
-        assert index.check(TWO, second) == "new"
 
 
 def test_many() -> None:

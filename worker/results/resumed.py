@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from worker.campaigns.results_rows import COLUMNS, header
 from worker.errors import UsageError
 from worker.private_files import private_opener
+from worker.results.rows import COLUMNS, header
 from worker.text.bounds import RESULT_LINE, loads
 
 Row = tuple[str, str]

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from worker.campaigns.csv_escaping import unescape_cells
-from worker.campaigns.results_file import Format, ResultsFile
-from worker.campaigns.results_rows import COLUMNS, header, row
 from worker.errors import InputError, UsageError
+from worker.results.file import Format, ResultsFile
+from worker.results.rows import COLUMNS, header, row
 from worker.text.bounds import RESULT as LARGEST
 
 RESULT: dict[str, Any] = {

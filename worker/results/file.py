@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from worker.campaigns.results_reader import whole_rows
-from worker.campaigns.results_rows import header, json_line, row
 from worker.errors import InputError, UsageError
 from worker.private_files import is_own_file, lock, open_problem, opened_folder, private_opener
+from worker.results.resumed import whole_rows
+from worker.results.rows import header, json_line, row
 
 Format = Literal["csv", "jsonl"]
 

@@ -1,0 +1,1 @@
+"""What became of a campaign: its figures, and the page made from them."""

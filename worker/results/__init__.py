@@ -1,0 +1,1 @@
+"""Results on their way back: written to files, and read from wherever they are kept."""
