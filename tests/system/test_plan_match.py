@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.commands import Desk
+from tests.system.terminal import Terminal
 
 OPTIONS = ("--campaign", "spring", "--channel", "whatsapp")
 UNKNOWN = "no_customers_match_customer_identity"
@@ -117,3 +119,67 @@ def test_a_list_that_can_not_be_read_ends_the_plan_in_one_line(alone: Desk) -> N
         "customer list; check base_url and the shop's slug (a sandbox has one with --customers), or leave --match "
         "out\n"
     )
+
+
+@pytest.mark.parametrize("command", [("run", "--out", "results.csv"), ("publish",)])
+def test_dry_runs_predict_as_the_plan_does(alone: Desk, command: tuple[str, ...]) -> None:
+    """``publish`` and ``run`` read the same lists, and call nobody."""
+    slugs = ["acme", "other"]
+    write_customers(alone, 2000)
+    write_campaign(alone)
+    alone.write_shops("http://127.0.0.1:1", slugs)
+    sandbox = alone.start_sandbox("--shops", "shops.toml", "--customers", "customers.csv")
+    alone.write_shops(sandbox.url, slugs)
+    dry = alone.run(*command, "spring.csv", *OPTIONS, "--dry-run", "--match", "--json")
+    assert dry.returncode == 0, dry.stderr
+    assert json.loads(dry.stdout)["predicted"] == {"sent": 8, UNKNOWN: 6, MISMATCH: 6}
+    assert sandbox.summary() == {"calls": 0, "in_progress": 0, "shops": {}, "lists": {"acme": 1, "other": 1}}
+    assert not (alone.folder / "results.csv").exists()
+
+
+def test_a_rehearsal_predicts_by_its_own_customers(alone: Desk) -> None:
+    """Its list is that of --customers, whatever the shops file says; without one there is nothing to predict by."""
+    write_customers(alone, 20)
+    write_campaign(alone)
+    rehearsal = ("run", "spring.csv", *OPTIONS, "--out", "r.csv", "--shop", "acme", "--sandbox", "--dry-run", "--match")
+    dry = alone.run(*rehearsal, "--customers", "customers.csv", "--json")
+    assert dry.returncode == 0, dry.stderr
+    assert json.loads(dry.stdout)["predicted"] == {"sent": 4, UNKNOWN: 3, MISMATCH: 3}
+    refused = alone.run(*rehearsal)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr == (
+        "referrals: --match: a rehearsal has no customer list without --customers; give it, or leave --match out\n"
+    )
+
+
+@pytest.mark.parametrize("command", [("run", "--out", "results.csv"), ("publish", "--yes")])
+def test_a_prediction_that_nobody_would_see_is_refused(alone: Desk, command: tuple[str, ...]) -> None:
+    """Where no plan is shown ``--match`` could only be ignored, and nothing is read or called."""
+    write_campaign(alone)
+    alone.write_shops("http://127.0.0.1:1", ["acme", "other"])
+    refused = alone.run(*command, "spring.csv", *OPTIONS, "--match")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr == (
+        "referrals: --match: predicts in the plan, and none is shown with --yes or without a terminal; give --dry-run "
+        "with it, or leave it out\n"
+    )
+
+
+def test_a_person_is_asked_by_the_prediction(alone: Desk) -> None:
+    """On a terminal the prediction stands above the question, however few jobs there are; a no calls nobody."""
+    write_customers(alone, 40_000)
+    write_campaign(alone)
+    alone.write_shops("http://127.0.0.1:1", ["acme", "other"])
+    sandbox = alone.start_sandbox("--shops", "shops.toml", "--customers", "customers.csv")
+    alone.write_shops(sandbox.url, ["acme", "other"])
+    with Terminal(alone, "run", "spring.csv", *OPTIONS, "--out", "results.csv", "--match") as terminal:
+        terminal.answer("? [y/N] ", "n")
+        raw = terminal.raw()
+        assert terminal.process.returncode == 2, raw
+    before, question, after = raw.partition("Send up to 20 jobs? [y/N] ")
+    assert question
+    assert f"predicted {UNKNOWN}: 6" in before
+    assert re.search(r"customers of acme \d+,000", before)
+    assert "nothing was done" in after
+    assert sandbox.calls() == []
+    assert not (alone.folder / "results.csv").exists()

@@ -30,13 +30,13 @@ def is_terminal() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def confirm(jobs: int, what: str, *, yes: bool) -> None:
-    """Ask a person before many jobs are sent. Blocks until the person answers.
+def confirm(jobs: int, what: str, *, yes: bool, above: int = ASK_ABOVE) -> None:
+    """Ask a person before more jobs than ``above`` are sent. Blocks until the person answers.
 
     Raises:
       UsageError: the answer is no.
     """
-    if yes or jobs <= ASK_ABOVE or not is_terminal():
+    if yes or jobs <= above or not is_terminal():
         return
     answer = stderr.input(f"{what} up to {jobs:,} jobs? [y/N] ", markup=False)
     if answer.strip().lower() not in {"y", "yes"}:

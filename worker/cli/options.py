@@ -111,6 +111,10 @@ MaxRejects = Annotated[
     ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show the plan, as `referrals plan` does; send nothing.")]
+Match = Annotated[
+    bool,
+    typer.Option("--match", help="Read the shops' customer lists and predict which jobs Refer2 would reject."),
+]
 Limit = Annotated[
     int | None,
     typer.Option("--limit", min=1, help="Stop after this many jobs.", show_default=False),

@@ -14,6 +14,7 @@ from worker.cli.ledger import Ledger
 from worker.cli.plan.first import plan_first
 from worker.cli.plan.making import Campaign
 from worker.cli.plan.most_rejects import check_most
+from worker.cli.plan.predicting import check_match, predicting
 from worker.cli.settings import load
 from worker.cli.shop_lookup import shop_of
 from worker.cli.store import say_uncounted
@@ -45,6 +46,7 @@ def publish(
     limit: options.Limit = None,
     expires: options.Expires = None,
     dry_run: options.DryRun = False,
+    match: options.Match = False,
     yes: options.Yes = False,
     as_json: options.Json = False,
 ) -> None:
@@ -55,11 +57,13 @@ def publish(
     ended without a call; those are called now if possible. A duration of `--expires` starts with the command; the
     summary says how many jobs were past their deadline when they were published.
 
-    On a terminal, a plan of more than 1,000 jobs is shown before you are asked.
+    On a terminal, a plan of more than 1,000 jobs is shown before you are asked. With --match it predicts, as
+    `referrals plan` does, and you are asked about fewer jobs too; where no plan is shown, --match is refused.
 
     Example: `referrals publish spring.csv --shop acme --campaign spring --channel whatsapp`
     """
     check_most(max_rejects)
+    check_match(match=match, dry_run=dry_run, yes=yes)
     loaded = load()
     shops = listed_shops(loaded.shops)
     if shop is not None:
@@ -100,6 +104,7 @@ def publish(
         yes=yes,
         max_rejects=max_rejects,
         as_json=as_json,
+        prediction=predicting(loaded, match=match),
     )
     with JobIndex() as index:
         importer = Importer(files, import_options, index=index, published_at=datetime.now(UTC), allowed_shops=shops)

@@ -22,6 +22,7 @@ from worker.cli.plan.first import plan_first
 from worker.cli.plan.making import Campaign
 from worker.cli.plan.most_rejects import check_most
 from worker.cli.plan.outlook import outlook_of_run
+from worker.cli.plan.predicting import check_match, predicting
 from worker.cli.settings import load
 from worker.cli.shop_lookup import no_such_shop
 from worker.clock import SystemClock
@@ -71,6 +72,7 @@ def run(
     ] = False,
     customers: options.Customers = None,
     dry_run: options.DryRun = False,
+    match: options.Match = False,
     yes: options.Yes = False,
     as_json: options.Json = False,
 ) -> None:
@@ -78,12 +80,17 @@ def run(
 
     Ctrl-C lets the calls under way finish. Run the same command again to continue. Exit code 3: some rows are left for
     a later run; the last line says why. On a terminal, a plan of more than 1,000 jobs is shown before you are asked.
+    With --match it predicts, as `referrals plan` does, and you are asked about fewer jobs too; where no plan is shown,
+    --match is refused. A rehearsal's list is that of --customers.
 
     Example: `referrals run spring.csv --shop acme --campaign spring --channel whatsapp --out results.csv`
     """
     if customers is not None and not sandbox:
         raise UsageError("--customers: are the customers of a rehearsal; give --sandbox with it, or leave it out")
+    if match and sandbox and customers is None:
+        raise UsageError("--match: a rehearsal has no customer list without --customers; give it, or leave --match out")
     check_most(max_rejects)
+    check_match(match=match, dry_run=dry_run, yes=yes)
     loaded = load()
     import_options = options.import_options(
         shop=shop or (SHOP if sandbox else None),
@@ -138,6 +145,7 @@ def run(
             yes=yes,
             max_rejects=max_rejects,
             as_json=as_json,
+            prediction=predicting(loaded, match=match, shops=listed),
         )
         if total is None:
             total, shown = _checked(importer_of)

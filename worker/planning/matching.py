@@ -31,7 +31,8 @@ class NamesCustomer(Protocol):
 class ShopCustomers(Protocol):
     """A shop's customers as bhid, shopid and email, to be iterated once; ``bad_lines`` of the list hold nobody."""
 
-    bad_lines: int
+    @property
+    def bad_lines(self) -> int: ...
 
     def __iter__(self) -> Iterator[tuple[str, str, str]]: ...
 

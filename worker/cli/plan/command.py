@@ -11,7 +11,7 @@ from worker.cli.cancelled import refuse_cancelled
 from worker.cli.plan.making import Campaign, make_plan
 from worker.cli.plan.most_rejects import check_most, refuse_more
 from worker.cli.plan.outlook import is_distributed, outlook, outlook_of_run
-from worker.cli.plan.predicting import predicting
+from worker.cli.plan.predicting import predicting, say_doubts
 from worker.cli.plan.showing import show_plan
 from worker.cli.settings import load
 from worker.cli.shop_lookup import shop_of
@@ -59,10 +59,7 @@ def plan(
         float,
         typer.Option("--call-seconds", min=0.001, max=60.0, help="How long a call takes on average, to count with."),
     ] = CALL / SECOND,
-    match: Annotated[
-        bool,
-        typer.Option("--match", help="Read the shops' customer lists and predict which jobs Refer2 would reject."),
-    ] = False,
+    match: options.Match = False,
     as_json: options.Json = False,
 ) -> None:
     """Show what a campaign would come to: its jobs, the rows left out, and when it would be done. Sends nothing.
@@ -120,8 +117,6 @@ def plan(
             predictor,
         )
     console.warn(importer)
-    if predictor is not None:
-        for text in predictor.warnings:
-            console.note(text)
+    say_doubts(predictor)
     show_plan(made, importer, as_json=as_json)
     refuse_more(max_rejects, made.rejected.total(), made.rows)

@@ -1,18 +1,46 @@
 """``--match``: predicts by the provider's customer lists, which are read as the workers would read them."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from worker.cli import console
 from worker.clock import SystemClock
+from worker.errors import UsageError
 from worker.planning.matching import Matching, ShopCustomers
 from worker.settings import Settings
+from worker.shops.config import ShopConfig
 from worker.shops.file import read_shops
+
+if TYPE_CHECKING:
+    from worker.refer2.customer_list import CustomerList
+    from worker.refer2.listed_customer import ListedCustomer
+
+TICK_CUSTOMERS = 1000
+"""Customers between two updates of the line of progress."""
+
+
+def check_match(*, match: bool, dry_run: bool, yes: bool) -> None:
+    """Refuse ``--match`` in a command that would show nobody what it predicts.
+
+    Raises:
+      UsageError: no plan is shown.
+    """
+    if match and not dry_run and (yes or not console.is_terminal()):
+        raise UsageError(
+            "--match: predicts in the plan, and none is shown with --yes or without a terminal; give --dry-run with "
+            "it, or leave it out"
+        )
 
 
 @contextmanager
-def predicting(loaded: Settings, *, match: bool) -> Iterator[Matching | None]:
+def predicting(
+    loaded: Settings, *, match: bool, shops: Mapping[str, ShopConfig] | None = None
+) -> Iterator[Matching | None]:
     """What predicts each job, or None without ``match``. A shop's list is read at its first job.
+
+    ``shops`` are those whose lists are read; None: those of the shops file.
 
     Raises:
       ConfigurationError: the shops file or a credential in it can't be used.
@@ -24,7 +52,7 @@ def predicting(loaded: Settings, *, match: bool) -> Iterator[Matching | None]:
     from worker.refer2.customer_list import CustomerLists
     from worker.refer2.tokens import TokenMaker
 
-    shops = read_shops(loaded.shops, plaintext_hosts=loaded.plaintext_hosts)
+    listed = read_shops(loaded.shops, plaintext_hosts=loaded.plaintext_hosts) if shops is None else shops
     clock = SystemClock()
     lists = CustomerLists(
         token_of=TokenMaker(clock).token,
@@ -36,11 +64,39 @@ def predicting(loaded: Settings, *, match: bool) -> Iterator[Matching | None]:
     )
 
     def read(slug: str) -> ShopCustomers:
-        if console.stderr.is_terminal:
-            console.say(f"shop {slug}: reading its customer list")
-        return lists.read(shops[slug])
+        customers = lists.read(listed[slug])
+        if not console.stderr.is_terminal:
+            return customers
+        console.say(f"shop {slug}: reading its customer list")
+        return _Counted(slug, customers)
 
     try:
         yield Matching(read)
     finally:
         lists.close()
+
+
+def say_doubts(predictor: Matching | None) -> None:
+    """Print what makes the predictions doubtful."""
+    for text in predictor.warnings if predictor is not None else ():
+        console.note(text)
+
+
+class _Counted:
+    """A shop's customers, with a line of progress that counts them while they are read."""
+
+    def __init__(self, slug: str, customers: "CustomerList") -> None:
+        self._slug = slug
+        self._customers = customers
+
+    @property
+    def bad_lines(self) -> int:
+        return self._customers.bad_lines
+
+    def __iter__(self) -> Iterator["ListedCustomer"]:
+        began = time.monotonic()
+        with console.Meter(None) as meter:
+            for number, customer in enumerate(self._customers, start=1):
+                if number % TICK_CUSTOMERS == 0:
+                    meter.show(number, number / (time.monotonic() - began), {f"customers of {self._slug}": number})
+                yield customer
