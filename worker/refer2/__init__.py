@@ -2,5 +2,5 @@
 
 :mod:`.client` makes the vendor's three calls; :mod:`.transport` and :mod:`.connections` bound one exchange in time and
 size; :mod:`.responses` and :mod:`.verification` judge the answers; :mod:`.tokens` signs. Nothing here retries a call:
-the dispatcher does, with its ledger. :mod:`.customer_list` reads a whole shop's customers, for a plan.
+the dispatcher does, with its ledger. :mod:`.shop_lists` reads lists of a whole shop, for a plan or a report.
 """

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from worker.text.bounds import LISTED_CUSTOMER, loads
+from worker.refer2.shop_lists import ListKind
+from worker.text.bounds import LISTED_ROW, loads
 
 _BHIDS = ("bhid", "bh_id")
 """The vendor's own id in ListCustomers3 and in ListCustomers2."""
@@ -34,7 +35,7 @@ class ListedCustomer(NamedTuple):
 def read_customer(line: bytes) -> ListedCustomer | None:
     """The customer in a line of the list; None where the line is unreadable or names nobody. Pure."""
     try:
-        row = loads(line, LISTED_CUSTOMER)
+        row = loads(line, LISTED_ROW)
     except ValueError:
         return None
     if not isinstance(row, dict):
@@ -55,3 +56,16 @@ def _id(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return value if isinstance(value, str) else ""
+
+
+CUSTOMERS: ListKind[ListedCustomer] = ListKind(
+    # The older call is for shops that are not served the newer one.
+    calls=("ListCustomers3", "ListCustomers2"),
+    read_row=read_customer,
+    name="customer list",
+    row="customer",
+    rows="customers",
+    way_out="leave --match out",
+    hint=" (a sandbox has one with --customers)",
+    inputs={"fields": "ids,email"},
+)

@@ -13,7 +13,7 @@ from typing import IO, Any, Literal
 
 from worker.errors import InputError
 from worker.model.job import canonical
-from worker.text.bounds import LISTED_CUSTOMER, loads
+from worker.text.bounds import LISTED_ROW, loads
 
 _COLUMNS = ("bhid", "shopid", "email")
 _AT_ONCE = 1000
@@ -107,7 +107,7 @@ def _csv_rows(path: Path, file: IO[str]) -> Iterator[Mapping[str, Any]]:
 def _json_rows(path: Path, file: IO[str]) -> Iterator[Mapping[str, Any]]:
     for number, line in _lines(path, file):
         try:
-            row = loads(line, LISTED_CUSTOMER)
+            row = loads(line, LISTED_ROW)
         except ValueError:
             row = None
         if not isinstance(row, dict):
@@ -116,9 +116,9 @@ def _json_rows(path: Path, file: IO[str]) -> Iterator[Mapping[str, Any]]:
 
 
 def _lines(path: Path, file: IO[str]) -> Iterator[tuple[int, str]]:
-    for number, line in enumerate(iter(lambda: file.readline(LISTED_CUSTOMER.size + 1), ""), 1):
-        if len(line) > LISTED_CUSTOMER.size:
-            raise InputError(f"{path}, line {number}: is longer than {LISTED_CUSTOMER.size:,} characters")
+    for number, line in enumerate(iter(lambda: file.readline(LISTED_ROW.size + 1), ""), 1):
+        if len(line) > LISTED_ROW.size:
+            raise InputError(f"{path}, line {number}: is longer than {LISTED_ROW.size:,} characters")
         yield number, line
 
 

@@ -58,8 +58,8 @@ ANSWER = Bounds(size=256 * 1024, depth=64, parts=4096, text=64 * 1024)
 LISTING = Bounds(size=1024 * 1024, depth=64, parts=32 * 1024, text=64 * 1024)
 """An answer that lists all referrals of a customer. Each referral in it has the bounds of an answer to a call."""
 
-LISTED_CUSTOMER = Bounds(size=64 * 1024, depth=16, parts=2048, text=16 * 1024)
-"""A line of a shop's customer list. With ids and address it has 150 bytes, with all fields some thousands."""
+LISTED_ROW = Bounds(size=64 * 1024, depth=16, parts=2048, text=16 * 1024)
+"""A line of a list of a whole shop. A customer with ids and address has 150 bytes, with all fields some thousands."""
 
 RESULT = Bounds(size=4 * 1024 * 1024, depth=128, parts=32 * 1024, text=4 * 1024 * 1024)
 """A result: a job and the answer to its call. JSON's escapes make up to six bytes of one (DEL). Workers older than this

@@ -49,12 +49,13 @@ def predicting(
         yield None
         return
     # Imported only when used: no other plan calls anybody and needs an HTTP library.
-    from worker.refer2.customer_list import CustomerLists
+    from worker.refer2.listed_customer import CUSTOMERS
+    from worker.refer2.shop_lists import ShopLists
     from worker.refer2.tokens import TokenMaker
 
     listed = read_shops(loaded.shops, plaintext_hosts=loaded.plaintext_hosts) if shops is None else shops
     clock = SystemClock()
-    lists = CustomerLists(
+    lists = ShopLists(
         token_of=TokenMaker(clock).token,
         clock=clock,
         connect_timeout_seconds=loaded.connect_timeout_seconds,
@@ -64,7 +65,7 @@ def predicting(
     )
 
     def read(slug: str) -> ShopCustomers:
-        customers = lists.read(listed[slug])
+        customers = lists.read(listed[slug], CUSTOMERS)
         if not console.stderr.is_terminal:
             return customers
         console.say(f"shop {slug}: reading its customer list")

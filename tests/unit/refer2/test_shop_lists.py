@@ -11,12 +11,12 @@ import pytest
 from tests.unit.rawserver import Connection, RawServer, Reply, body_of, drips, fields_of, response, sends
 from worker.clock import ManualClock
 from worker.errors import UnavailableError, UsageError
-from worker.refer2.customer_list import MOST_BAD_LINES, CustomerLists
-from worker.refer2.listed_customer import ListedCustomer, read_customer
+from worker.refer2.listed_customer import CUSTOMERS, ListedCustomer, read_customer
+from worker.refer2.shop_lists import MOST_BAD_LINES, ShopLists
 from worker.refer2.tokens import TokenMaker
 from worker.shops.config import ShopConfig, ShopTable
 from worker.shops.credentials import SigningKey, ready_token
-from worker.text.bounds import LISTED_CUSTOMER
+from worker.text.bounds import LISTED_ROW
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 KEY = SigningKey("key", b"a secret that is long enough to sign")
@@ -45,7 +45,7 @@ class Reader:
         clock = ManualClock(1_900_000_000_000_000)
         self.waits: list[float] = []
         self.said: list[str] = []
-        self.lists = CustomerLists(
+        self.lists = ShopLists(
             token_of=TokenMaker(clock).token,
             clock=clock,
             silence_seconds=0.3,
@@ -55,7 +55,7 @@ class Reader:
         )
 
     def read(self, server: RawServer, **table: Any) -> list[ListedCustomer]:
-        return list(self.lists.read(shop_at(server, **table)))
+        return list(self.lists.read(shop_at(server, **table), CUSTOMERS))
 
     def refusal(self, server: RawServer) -> str:
         """The one line that it ends with."""
@@ -114,7 +114,7 @@ def test_a_list_may_end_with_or_without_a_line_end(reader: Reader, last: bytes) 
     pieces = [body[:5], body[5:70], body[70:]]
     answer = CHUNKED + b"".join(chunk(piece) for piece in pieces) + chunk(b"")
     with RawServer(sends(answer)) as server:
-        reading = reader.lists.read(shop_at(server))
+        reading = reader.lists.read(shop_at(server), CUSTOMERS)
         assert list(reading) == [JANE, JOE]
     assert (reading.rows, reading.bad_lines) == (2, 0)
 
@@ -129,7 +129,7 @@ def test_bad_lines_are_counted_and_left_out(reader: Reader) -> None:
     """A line that is no JSON, has a number beyond JSON, or names nobody is no customer; the others count."""
     bad = b'{"bhid": NaN}\n[]\n{"email": ""}\n{"bhid": "b3"\n'
     with RawServer(sends(response(200, TWO + bad + line(bhid="b4")))) as server:
-        reading = reader.lists.read(shop_at(server))
+        reading = reader.lists.read(shop_at(server), CUSTOMERS)
         assert list(reading) == [JANE, JOE, ListedCustomer("b4", "", "")]
     assert (reading.rows, reading.bad_lines) == (3, 4)
 
@@ -329,7 +329,7 @@ def test_a_line_of_100_mb_is_refused_at_its_first_64_kib(reader: Reader) -> None
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-    assert refused.startswith(f"its customer list has a line of more than {LISTED_CUSTOMER.size:,} bytes (after 0 ")
+    assert refused.startswith(f"its customer list has a line of more than {LISTED_ROW.size:,} bytes (after 0 ")
     assert peak < 4_000_000
 
 
@@ -383,7 +383,7 @@ def one_customer() -> ShopConfig:
 def test_a_token_of_one_customer_reads_no_list(reader: Reader, shop: Callable[[], ShopConfig]) -> None:
     """It is refused before anything is asked."""
     with pytest.raises(UsageError, match="has customer tokens, which can't read the shop's customer list; use a shop"):
-        reader.lists.read(shop())
+        reader.lists.read(shop(), CUSTOMERS)
 
 
 @pytest.mark.parametrize(
