@@ -14,8 +14,8 @@ from worker.shops.config import ShopConfig
 from worker.shops.file import read_shops
 
 if TYPE_CHECKING:
-    from worker.refer2.customer_list import CustomerList
     from worker.refer2.listed_customer import ListedCustomer
+    from worker.refer2.shop_lists import ShopList
 
 TICK_CUSTOMERS = 1000
 """Customers between two updates of the line of progress."""
@@ -86,7 +86,7 @@ def say_doubts(predictor: Matching | None) -> None:
 class _Counted:
     """A shop's customers, with a line of progress that counts them while they are read."""
 
-    def __init__(self, slug: str, customers: "CustomerList") -> None:
+    def __init__(self, slug: str, customers: "ShopList[ListedCustomer]") -> None:
         self._slug = slug
         self._customers = customers
 
