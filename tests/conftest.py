@@ -8,7 +8,7 @@ import pytest
 import redis
 from hypothesis import HealthCheck, settings
 
-from tests.services import RabbitMQ, Stack, Valkey, Vhost, attach, stop_all, up
+from tests.services import PostgreSQL, RabbitMQ, Stack, Valkey, Vhost, attach, stop_all, up
 
 SERVICES_FOLDER = "REFERRALS_TEST_SERVICES"
 """Names the folder of services that run already (`scripts/services up` fills `.services`) and are left running."""
@@ -20,7 +20,7 @@ settings.load_profile("shared")
 
 @pytest.fixture(scope="session")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A RabbitMQ and a Valkey for the whole session; without them the test fails, it is never skipped."""
+    """A RabbitMQ, a Valkey and a PostgreSQL for the whole session; without them the test fails, it is never skipped."""
     if chosen := os.environ.get(SERVICES_FOLDER):
         yield attach(Path(chosen))
         return
@@ -41,6 +41,20 @@ def rabbitmq(services: Stack) -> RabbitMQ:
 def valkey(services: Stack) -> Valkey:
     """The session's Valkey. A test that stops it opens one of its own."""
     return services.valkey
+
+
+@pytest.fixture(scope="session")
+def postgresql(services: Stack) -> PostgreSQL:
+    """The session's PostgreSQL. A test that stops it or needs other settings opens one of its own."""
+    return services.postgresql
+
+
+@pytest.fixture
+def postgres_url(postgresql: PostgreSQL) -> Iterator[str]:
+    """An empty database of the session's PostgreSQL; it and its connections are gone after the test."""
+    made = postgresql.add_database()
+    yield made
+    postgresql.delete_database(made)
 
 
 @pytest.fixture

@@ -10,7 +10,17 @@ import pika
 import psutil
 import pytest
 
-from tests.services import RabbitMQ, ServiceError, Valkey, Vhost, attach, open_rabbitmq, stop_all, wait_until
+from tests.services import (
+    PostgreSQL,
+    RabbitMQ,
+    ServiceError,
+    Valkey,
+    Vhost,
+    attach,
+    open_rabbitmq,
+    stop_all,
+    wait_until,
+)
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -42,7 +52,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_up_and_down_leave_no_process_behind(folder: Path) -> None:
-    """`up` starts both once and prints where they are, `ctl` speaks to the node, `down` ends every process.
+    """`up` starts all once and prints where they are, `ctl` and `psql` speak to the servers, `down` ends every process.
 
     To somebody who wants another RabbitMQ it doesn't pass off the one that runs.
     """
@@ -57,7 +67,9 @@ def test_up_and_down_leave_no_process_behind(folder: Path) -> None:
         connection.channel().queue_declare("seen", arguments={"x-queue-type": "quorum"}, durable=True)
     assert "seen" in services("--dir", folder, "ctl", "list_queues", "name").stdout
     assert urls["REFERRALS_REDIS_URL"].startswith("'redis://127.0.0.1:")
-    assert len(processes_of(folder)) >= 3
+    assert urls["REFERRALS_POSTGRES_URL"].startswith("'postgresql://")
+    assert services("--dir", folder, "psql", "--tuples-only", "--command=SELECT 6 * 7").stdout.strip() == "42"
+    assert len(processes_of(folder)) >= 4
 
     assert services("--dir", folder, "down").returncode == 0
 
@@ -71,11 +83,12 @@ def test_down_on_nothing_is_fine(folder: Path) -> None:
     assert services("--dir", folder, "down").returncode == 0
 
 
-def test_one_of_two_that_is_down_is_named(folder: Path) -> None:
-    """With what `up` would lose, for it starts both anew."""
-    with Valkey(folder / "valkey"), pytest.raises(ServiceError, match=r"RabbitMQ is down .* anew, .* are lost by it"):
+def test_what_is_down_is_named(folder: Path) -> None:
+    """With what runs, which `up` would lose, for it starts all anew."""
+    told = r"RabbitMQ, PostgreSQL; running: Valkey; .* starts all anew, and what they hold is lost by it"
+    with Valkey(folder / "valkey"), pytest.raises(ServiceError, match=told):
         attach(folder)
-    with pytest.raises(ServiceError, match="neither RabbitMQ nor Valkey runs"):
+    with pytest.raises(ServiceError, match="none of RabbitMQ, Valkey, PostgreSQL runs"):
         attach(folder)
     with Valkey(folder / "valkey"):
         assert services("--dir", folder, "down").stdout == f"stopped 1 service of {folder}\n"
@@ -174,6 +187,25 @@ def test_a_killed_valkey_comes_back_empty_on_its_port(folder: Path) -> None:
         assert not valkey.running()
         valkey.start()
         assert valkey.url == url
+
+
+def test_a_killed_postgresql_keeps_what_was_committed(folder: Path) -> None:
+    """A server of a test's own takes settings, survives SIGKILL amid a statement, and leaves nothing when stopped."""
+    with PostgreSQL(folder / "postgresql", max_connections="7") as server:
+        database = server.add_database()
+        assert server.sql("SHOW max_connections") == "7"
+        assert server.sql("SHOW fsync") == "on"
+        server.sql("CREATE TABLE kept AS SELECT 1 AS number", database)
+        command, env = server.psql_command(database)
+        with subprocess.Popen([*command, "--command=SELECT pg_sleep(60)"], env=env, stderr=subprocess.DEVNULL):
+            wait_until(lambda: "pg_sleep" in server.sql("SELECT query FROM pg_stat_activity"), 10, "the statement")
+            server.kill()
+        assert not server.running()
+        server.start()
+        assert server.sql("SELECT number FROM kept", database) == "1"
+        data = Path(server.record["data"])
+    assert processes_of(folder) == set()
+    assert not data.exists()
 
 
 def test_waiting_in_vain_names_what_was_waited_for() -> None:

@@ -1,4 +1,4 @@
-"""Private services for tests and for a developer's machine: a RabbitMQ, a Valkey and a Prometheus of our own.
+"""Private services for tests and for a developer's machine: brokers, stores and databases of our own.
 
 They listen on free ports of 127.0.0.1, keep everything in one folder and are ended by the pids that were started;
 a broker that was already running is never touched. ``scripts/services`` is the same from a shell.
@@ -6,6 +6,7 @@ a broker that was already running is never touched. ``scripts/services`` is the 
 
 from tests.services.base import Service, ServiceError
 from tests.services.forwarder import Forwarder
+from tests.services.postgresql import PostgreSQL
 from tests.services.prometheus import Prometheus, Scrape, promtool
 from tests.services.rabbitmq import RabbitMQ, Vhost
 from tests.services.stack import Stack, attach, open_rabbitmq, stop_all, up
@@ -14,6 +15,7 @@ from tests.services.wait import wait_until
 
 __all__ = [
     "Forwarder",
+    "PostgreSQL",
     "Prometheus",
     "RabbitMQ",
     "Scrape",

@@ -1,4 +1,4 @@
-"""``scripts/services``: start and stop a private RabbitMQ and Valkey from a shell."""
+"""``scripts/services``: start and stop a private RabbitMQ, Valkey and PostgreSQL from a shell."""
 
 import os
 import signal
@@ -6,15 +6,16 @@ import sys
 from pathlib import Path
 
 from tests.services import stack
-from tests.services.base import Service, ServiceError
+from tests.services.base import ServiceError
 
 _USAGE = """\
-usage: scripts/services [--dir DIR] up [--rabbitmq 4]|urls|down|ctl …
+usage: scripts/services [--dir DIR] up [--rabbitmq 4]|urls|down|ctl …|psql …
 
-  up     start a private RabbitMQ and Valkey on free ports, print their URLs as shell exports;
+  up     start a private RabbitMQ, Valkey and PostgreSQL on free ports, print their URLs as shell exports;
          --rabbitmq 4: not the RabbitMQ of this machine, but 4 from Debian trixie (as root on Debian, made once)
   urls   print them again
   ctl …  run rabbitmqctl on the private node: scripts/services ctl list_queues name messages
+  psql … run psql on the private PostgreSQL: scripts/services psql -c 'SELECT version()'
   down   stop what `up` started; its data is not kept
 
 DIR holds all they write and defaults to .services; in a shell: eval "$(scripts/services up)"
@@ -40,6 +41,9 @@ def main(arguments: list[str]) -> int:
             case ["ctl", *rest]:
                 command, env = stack.attach(folder).rabbitmq.ctl_command()
                 os.execvpe(command[0], [*command, *rest], env)
+            case ["psql", *rest]:
+                command, env = stack.attach(folder).postgresql.psql_command()
+                os.execvpe(command[0], [*command, *rest], os.environ | env)
             case _:
                 print(_USAGE, end="", file=sys.stderr)
                 return 2
@@ -50,8 +54,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _print_exports(running: stack.Stack) -> None:
-    services: tuple[Service, ...] = (running.rabbitmq, running.valkey)
-    for service in services:
+    for service in running.services:
         for name, value in service.exports().items():
             print(f"export {name}='{value}'")
     print("# rabbitmqctl of this node: scripts/services ctl …")

@@ -1,27 +1,37 @@
-"""Both services under one folder, as a shell or a test session wants them."""
+"""All services under one folder, as a shell or a test session wants them."""
 
 import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from tests.services.base import RECORD, Service, ServiceError
 from tests.services.container import RabbitMQContainer, engine_runs
+from tests.services.postgresql import PostgreSQL
 from tests.services.prometheus import Prometheus
 from tests.services.rabbitmq import RabbitMQ, find_sbin
 from tests.services.valkey import Valkey
 
-_KINDS: dict[str, type[Service]] = {each.kind: each for each in (RabbitMQ, RabbitMQContainer, Valkey, Prometheus)}
+_KINDS: dict[str, type[Service]] = {
+    each.kind: each for each in (RabbitMQ, RabbitMQContainer, Valkey, PostgreSQL, Prometheus)
+}
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A RabbitMQ and a Valkey that run."""
+    """A RabbitMQ, a Valkey and a PostgreSQL that run."""
 
     rabbitmq: RabbitMQ
     valkey: Valkey
+    postgresql: PostgreSQL
+
+    @property
+    def services(self) -> tuple[Service, ...]:
+        return self.rabbitmq, self.valkey, self.postgresql
 
 
 def open_rabbitmq(folder: Path, *, config: Sequence[str] = (), advanced: Mapping[str, str] | None = None) -> RabbitMQ:
@@ -41,7 +51,7 @@ def open_rabbitmq(folder: Path, *, config: Sequence[str] = (), advanced: Mapping
 
 
 def up(folder: Path) -> Stack:
-    """Both services running under ``folder``; starts those that don't, and none where one of them fails.
+    """All services running under ``folder``; starts those that don't, and none where one of them fails.
 
     Raises:
       ServiceError: one of them can't be had, or another RabbitMQ than the one that ``RABBITMQ_SBIN`` names runs there.
@@ -56,12 +66,13 @@ def up(folder: Path) -> Stack:
         else:
             _refuse_another(running.rabbitmq, folder)
             return running
-        valkey = Valkey(folder / "valkey").create()
-        try:
-            return Stack(open_rabbitmq(folder / "rabbitmq").create(), valkey)
-        except BaseException:
-            valkey.stop()
-            raise
+        with ExitStack() as started:
+            # RabbitMQ is the last, since it takes the longest and fails for the most reasons.
+            valkey = started.enter_context(Valkey(folder / "valkey"))
+            postgresql = started.enter_context(PostgreSQL(folder / "postgresql"))
+            made = Stack(open_rabbitmq(folder / "rabbitmq").create(), valkey, postgresql)
+            started.pop_all()
+            return made
 
 
 def _refuse_another(running: RabbitMQ, folder: Path) -> None:
@@ -76,27 +87,25 @@ def attach(folder: Path) -> Stack:
     Raises:
       ServiceError: one of them doesn't run.
     """
-    rabbitmq = valkey = None
-    for service in _found(folder.glob(f"*/{RECORD}")):
-        if not service.running():
-            continue
-        if isinstance(service, RabbitMQ):
-            rabbitmq = service
-        elif isinstance(service, Valkey):
-            valkey = service
-    if rabbitmq is not None and valkey is not None:
-        return Stack(rabbitmq, valkey)
-    if rabbitmq is not None:
-        raise ServiceError(
-            f"Valkey is down in {folder}, RabbitMQ runs: scripts/services up starts both anew, "
-            "and the messages that RabbitMQ holds are lost by it"
-        )
-    if valkey is not None:
-        raise ServiceError(
-            f"RabbitMQ is down in {folder}, Valkey runs: scripts/services up starts both anew, "
-            "and what Valkey holds, and the messages in RabbitMQ's folder, are lost by it"
-        )
-    raise ServiceError(f"neither RabbitMQ nor Valkey runs in {folder}: start them with scripts/services up")
+    running = [service for service in _found(folder.glob(f"*/{RECORD}")) if service.running()]
+    rabbitmq, valkey, postgresql = _first(RabbitMQ, running), _first(Valkey, running), _first(PostgreSQL, running)
+    if rabbitmq and valkey and postgresql:
+        return Stack(rabbitmq, valkey, postgresql)
+    named = {"RabbitMQ": rabbitmq, "Valkey": valkey, "PostgreSQL": postgresql}
+    up, down = ([name for name, service in named.items() if bool(service) is wanted] for wanted in (True, False))
+    if not up:
+        raise ServiceError(f"none of {', '.join(down)} runs in {folder}: start them with scripts/services up")
+    raise ServiceError(
+        f"not running in {folder}: {', '.join(down)}; running: {', '.join(up)}; scripts/services up starts all anew, "
+        "and what they hold is lost by it"
+    )
+
+
+Kind = TypeVar("Kind", bound=Service)
+
+
+def _first(kind: type[Kind], services: Iterable[Service]) -> Kind | None:
+    return next((each for each in services if isinstance(each, kind)), None)
 
 
 def stop_all(folder: Path) -> int:
