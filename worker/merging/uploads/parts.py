@@ -1,0 +1,169 @@
+"""Writes the upload files: parts of a bounded size, which appear whole and together, or not at all."""
+
+import csv
+import os
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from io import BufferedWriter
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from worker.errors import InputError, UsageError
+from worker.merging.uploads.selection import Upload
+from worker.merging.uploads.tool import Identifier, Tool
+from worker.private_files import open_problem, private_opener
+
+
+class Part(NamedTuple):
+    """A file that was written: ``rows`` without its header, ``size`` in bytes."""
+
+    path: Path
+    identifier: str
+    rows: int
+    size: int
+
+
+@dataclass
+class _Draft:
+    path: Path
+    identifier: Identifier
+    file: BufferedWriter
+    rows: int = 0
+    size: int = 0
+
+    def close(self) -> None:
+        """Sync to the disk and close; raises OSError."""
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        self.file.close()
+
+
+class UploadParts:
+    """The files of one upload. They get their names in :meth:`finish`; without it nothing of them is left.
+
+    ``out`` is the file's name if one is enough, otherwise its parts are called ``NAME-1.csv``, ``NAME-2.csv`` … beside
+    it, also those with another identifier: a file has only one. Writing may block on the disk.
+    """
+
+    def __init__(self, tool: Tool, link_column: str, out: Path) -> None:
+        self._tool = tool
+        self._link_column = link_column
+        self._out = out
+        self._constants = list(tool.constants.values())
+        self._to_line = csv.writer(_Line(), delimiter=tool.delimiter, lineterminator="\n")
+        self._open: dict[int, _Draft] = {}
+        self._drafts: list[_Draft] = []
+
+    def __enter__(self) -> Self:
+        """Check that the files can be written before anything is read.
+
+        Raises:
+          UsageError: a file is there that one of these would replace, or that would be taken for a part of them; or
+            ``out`` is no name for a CSV file.
+          InputError: the folder can't be read.
+        """
+        self._check()
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _t: TracebackType | None
+    ) -> None:
+        for draft in self._drafts:
+            with suppress(OSError):
+                draft.file.close()
+            with suppress(OSError):
+                draft.path.unlink()
+
+    def add(self, upload: Upload) -> None:
+        """Add a line.
+
+        Raises:
+          InputError: the disk is full or broken.
+        """
+        line = self._line([upload.identifier, *self._constants, upload.link])
+        draft = self._open.get(upload.kind)
+        try:
+            if draft is None or self._is_full(draft, len(line)):
+                draft = self._next(upload.kind)
+            draft.file.write(line)
+        except OSError as error:
+            raise self._failed(error) from error
+        draft.rows += 1
+        draft.size += len(line)
+
+    def finish(self) -> Sequence[Part]:
+        """Give the files their names; returns them, none if no line was added.
+
+        Raises:
+          UsageError: a file is there by now that one of these would replace.
+          InputError: the disk is full or broken; then none of them is left.
+        """
+        if not self._drafts:
+            return []
+        self._check()
+        parts: list[Part] = []
+        try:
+            for draft in self._open.values():
+                draft.close()
+            for number, draft in enumerate(self._drafts, start=1):
+                name = self._out.name if len(self._drafts) == 1 else f"{self._out.stem}-{number}{self._out.suffix}"
+                path = self._out.with_name(name)
+                draft.path.replace(path)
+                parts.append(Part(path, draft.identifier.name, draft.rows, draft.size))
+        except OSError as error:
+            for part in parts:
+                with suppress(OSError):
+                    part.path.unlink()
+            raise self._failed(error) from error
+        return parts
+
+    def _check(self) -> None:
+        if self._out.suffix.lower() != ".csv":
+            raise UsageError(f"--out {self._out}: importers know a file by its name; let it end in .csv")
+        names = re.compile(rf"{re.escape(self._out.stem)}(?:-\d+)?{re.escape(self._out.suffix)}")
+        try:
+            there = sorted(path for path in self._out.parent.iterdir() if names.fullmatch(path.name))
+        except OSError as error:
+            raise self._failed(error) from error
+        if there:
+            raise UsageError(
+                f"{there[0]}: is there already, and would be replaced or taken for a part of this upload; remove it, "
+                "or choose another --out"
+            )
+
+    def _is_full(self, draft: _Draft, more: int) -> bool:
+        if draft.size + more > self._tool.most_bytes:
+            return True
+        return self._tool.most_rows is not None and draft.rows >= self._tool.most_rows
+
+    def _next(self, kind: int) -> _Draft:
+        """Begin a further file of an identifier, in place of the one that is full."""
+        identifier = self._tool.identifiers[kind]
+        path = self._out.with_name(f"{self._out.name}.{len(self._drafts) + 1}.part")
+        # Closed when it is full: of hundreds of parts only one for each identifier may be open.
+        draft = _Draft(path, identifier, open(path, "wb", opener=private_opener))  # noqa: SIM115 - _Draft.close closes it
+        self._drafts.append(draft)
+        if kind in self._open:
+            self._open[kind].close()
+        self._open[kind] = draft
+        header = self._line(self._tool.header(identifier, self._link_column))
+        draft.file.write(header)
+        draft.size = len(header)
+        return draft
+
+    def _line(self, cells: Sequence[str]) -> bytes:
+        line: str = self._to_line.writerow(cells)
+        return line.encode()
+
+    def _failed(self, error: OSError) -> InputError:
+        return InputError(f"{open_problem(self._out, error)}; no upload file was written")
+
+
+class _Line:
+    """What the standard library's writer writes to: it hands each line back, so that its bytes can be counted."""
+
+    def write(self, text: str) -> str:
+        return text
