@@ -1,5 +1,6 @@
 """Jobs, shops and questions to the store, with everything that a test doesn't care about filled in."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -8,6 +9,7 @@ from hypothesis import HealthCheck, settings
 from worker.instants import SECOND, from_datetime
 from worker.limits.token_bucket import Rate, ShopLimits
 from worker.model.job import Customer, Job
+from worker.model.result import Result
 from worker.shops.config import ShopConfig, ShopTable
 from worker.shops.credentials import SigningKey
 from worker.store.protocol import AdmitRequest, AlreadyAnswered, Grant, ShopClosed, Wait
@@ -84,3 +86,19 @@ def go(store: Admits, request: AdmitRequest) -> Grant:
     reply = store.admit(request)
     assert isinstance(reply, Grant), reply
     return reply
+
+
+def make_result(number: int = 1, outcome: str = "sent", **fields: Any) -> dict[str, Any]:
+    """The result of the job of that number, as its parsed JSON; ``fields`` of a job make it another job's."""
+    of_job = {name: fields.pop(name) for name in tuple(fields) if name in Job.model_fields}
+    job = make_job(number, **of_job)
+    link = f"https://shop.example.com/r/{number}"
+    usual = {
+        "outcome": outcome,
+        "attempts": 1,
+        "referral": {"referral_bhid": f"rf{number}", "link": link} if outcome == "sent" else None,
+        "finished_at": "2026-11-02T12:00:00Z",
+    }
+    shared = job.model_dump(mode="json", exclude={"schema_version", "not_after"})
+    result: dict[str, Any] = json.loads(Result.model_validate({**shared, **usual, **fields}).to_json())
+    return result

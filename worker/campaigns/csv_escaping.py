@@ -30,13 +30,16 @@ _GUARDED = re.compile(rf";'{_FOLLOWS}")
 
 def escape_cell(cell: str) -> str:
     """The cell as it is written to a file."""
-    if _is_json(cell):
-        return escape_json_cell(cell)
-    cell = escaped(cell)
+    return escape_json_cell(cell) if _is_json(cell) else escape_text(cell)
+
+
+def escape_text(text: str) -> str:
+    """A text as it is written to a file, so that it is read back as it was, even if it is JSON."""
+    cell = escaped(text)
     if ";" in cell:
         cell = _CUT.sub(";'", cell)
-    # A text that becomes JSON only by its escapes would be read back as JSON.
-    return _APOSTROPHE + cell if cell.startswith(_BEGINNINGS) or _is_json(cell) else cell
+    # A text that is JSON, if only by its escapes, would be read back as JSON.
+    return _APOSTROPHE + cell if cell.startswith(_BEGINNINGS) or _is_json(cell) or _is_json(text) else cell
 
 
 def escape_json_cell(cell: str) -> str:

@@ -7,16 +7,17 @@ from typing import Self
 from worker.errors import InputError
 
 _CACHE_KIB = 65_536
-# Nothing of it has to outlive the process. So there is no journal and no sync, and all of it is one transaction that is
-# never committed.
-_SETUP = f"""
+
+SCRATCH = f"""
     PRAGMA journal_mode = OFF;
     PRAGMA synchronous = OFF;
     PRAGMA locking_mode = EXCLUSIVE;
     PRAGMA cache_size = -{_CACHE_KIB};
-    CREATE TABLE seen (id BLOB PRIMARY KEY, rank INTEGER NOT NULL) WITHOUT ROWID;
-    BEGIN;
 """
+"""How a database is set up of which nothing has to outlive the process: without a journal and without a sync. All of it
+is one transaction that is never committed."""
+
+_SETUP = f"{SCRATCH} CREATE TABLE seen (id BLOB PRIMARY KEY, rank INTEGER NOT NULL) WITHOUT ROWID; BEGIN;"
 
 
 class RankedIds:
@@ -56,7 +57,7 @@ class RankedIds:
         try:
             return self._db.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?)", rows).rowcount
         except sqlite3.OperationalError as error:
-            raise _no_room(error) from error
+            raise no_room(error) from error
 
     def promote(self, job_id: str) -> bool:
         """Raise a job from rank 0 to 1; False if it has that rank. Raises as :meth:`add`."""
@@ -66,8 +67,9 @@ class RankedIds:
         try:
             return self._cursor.execute(statement, values).rowcount > 0
         except sqlite3.OperationalError as error:
-            raise _no_room(error) from error
+            raise no_room(error) from error
 
 
-def _no_room(error: sqlite3.OperationalError) -> InputError:
+def no_room(error: sqlite3.OperationalError) -> InputError:
+    """The error of a temporary database that can't grow."""
     return InputError(f"the temporary file of job ids can't grow ({error}); point TMPDIR to a folder with room")

@@ -110,6 +110,15 @@ MaxRejects = Annotated[
         show_default=False,
     ),
 ]
+From = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--from",
+        metavar="RESULTS",
+        help="Results file that `referrals collect` or `referrals run` wrote. May be given several times.",
+        show_default=False,
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show the plan, as `referrals plan` does; send nothing.")]
 Match = Annotated[
     bool,

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from worker.campaigns.csv_escaping import RESULTS, escape_cell, escape_json_cell
+from worker.campaigns.csv_escaping import RESULTS, escape_cell, escape_json_cell, escape_text
 from worker.text.visible import to_json
 
 COLUMNS: tuple[str, ...] = (
@@ -35,6 +35,9 @@ COLUMNS: tuple[str, ...] = (
 """Columns of a results file, those that a mailing needs first. ``link`` is taken from the referral; ``referral`` and
 ``share_action`` are the vendor's objects as JSON."""
 
+JSON_COLUMNS = ("referral", "share_action")
+"""Columns whose cells hold values, so that a text in them is told from a number or an object."""
+
 
 def header() -> str:
     """The CSV's first line."""
@@ -50,7 +53,7 @@ def row(result: Mapping[str, Any]) -> str:
         "customer_bhid": customer.get("bhid"),
         "link": referral.get("link"),
     }
-    return _line(_cell(derived[name] if name in derived else result.get(name)) for name in COLUMNS)
+    return _line(_cell(name, derived[name] if name in derived else result.get(name)) for name in COLUMNS)
 
 
 def _object(value: object) -> Mapping[str, Any]:
@@ -62,10 +65,26 @@ def json_line(result: Mapping[str, Any]) -> str:
     return to_json(result, separators=(",", ":")) + "\n"
 
 
-def _cell(value: object) -> str:
+def _cell(name: str, value: object) -> str:
     if value is None:
         return ""
-    return escape_cell(value) if isinstance(value, str) else escape_json_cell(json.dumps(value, separators=(",", ":")))
+    if not isinstance(value, str):
+        return escape_json_cell(json.dumps(value, separators=(",", ":")))
+    if name in JSON_COLUMNS:
+        # Among JSON values a text is told by its apostrophe, if it could be taken for one of them.
+        cell = escape_text(value)
+        return f"'{cell}" if _is_value(cell) else cell
+    cell = escape_cell(value)
+    # The escapes of JSON keep its value, but a text must come back as it was.
+    return escape_text(value) if cell != value and cell.startswith(("{", "[")) else cell
+
+
+def _is_value(cell: str) -> bool:
+    try:
+        json.loads(cell)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _line(cells: Iterable[str]) -> str:

@@ -1,0 +1,95 @@
+"""A row of a results file as a result again: the inverse of :mod:`worker.results.rows`. Pure."""
+
+import csv
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from worker.campaigns.csv_escaping import unescape_cells
+from worker.errors import DeadLetterError
+from worker.model.job import SCHEMA
+from worker.model.result import check_result
+from worker.results.rows import COLUMNS, JSON_COLUMNS
+from worker.text.bounds import RESULT_LINE, loads
+
+_TEXTS = ("reference", "shop", "channel", "destination", "outcome", "code", "message", "sender", "campaign", "job_id")
+_TIMES = ("published_at", "called_at", "finished_at")
+_NUMBERS = ("run", "line", "status", "attempts", "latency_seconds")
+_IDS = ("bhid", "shopid", "email")
+
+Parse = Callable[[bytes], dict[str, Any]]
+"""Makes a result of a line without its end."""
+
+
+def from_csv(line: bytes) -> dict[str, Any]:
+    """The result in a line of CSV, with each text and JSON value as it was before :func:`worker.results.rows.row`.
+
+    An empty cell is None. A text that was empty is None too: the CSV doesn't tell them apart, nor does a job's id.
+    Fields that have no column are missing.
+
+    Raises:
+      ValueError: it is no result; the text says why and quotes nothing of it.
+    """
+    # The standard library refuses cells over 128 KiB by default, and a referral's JSON may be longer.
+    csv.field_size_limit(max(csv.field_size_limit(), RESULT_LINE.size))
+    try:
+        (cells,) = csv.reader((line.decode(),), strict=True)
+    except (csv.Error, ValueError):
+        raise ValueError("it is not one line of CSV in UTF-8") from None
+    if len(cells) != len(COLUMNS):
+        raise ValueError(f"it has {len(cells)} cells, and a result has {len(COLUMNS)}")
+    of = dict(zip(COLUMNS, cells, strict=True))
+    found: dict[str, Any] = {"schema": SCHEMA, "customer": {name: _text(of[f"customer_{name}"]) for name in _IDS}}
+    found |= {name: _text(of[name]) for name in _TEXTS}
+    found |= {name: of[name] or None for name in _TIMES}
+    found |= {name: _number(of[name]) for name in _NUMBERS}
+    found |= {name: _json(of[name]) for name in JSON_COLUMNS}
+    return _checked(found)
+
+
+def from_json(line: bytes) -> dict[str, Any]:
+    """The result in a line of JSON.
+
+    Raises:
+      ValueError: it is no result; the text says why and quotes nothing of it.
+    """
+    try:
+        found = loads(line, RESULT_LINE)
+    except ValueError:
+        raise ValueError("it is not JSON within bounds") from None
+    return _checked(found)
+
+
+def _checked(found: Any) -> dict[str, Any]:
+    # The fields must make the job's id. So a cell that a spreadsheet has changed (an id without its leading zeros)
+    # can't pass as another customer's.
+    try:
+        check_result(found)
+    except DeadLetterError as error:
+        raise ValueError(error.detail) from None
+    result: dict[str, Any] = found
+    return result
+
+
+def _text(cell: str) -> str | None:
+    return unescape_cells((cell,))[0] or None
+
+
+def _number(cell: str) -> int | float | None:
+    if not cell:
+        return None
+    with suppress(ValueError):
+        number = loads(cell, RESULT_LINE)
+        if isinstance(number, int | float) and not isinstance(number, bool):
+            return number
+    raise ValueError("a cell that must be a number is none")
+
+
+def _json(cell: str) -> Any:
+    # A text here begins with an apostrophe if it could be taken for JSON.
+    if not cell:
+        return None
+    try:
+        return loads(cell, RESULT_LINE)
+    except ValueError:
+        return _text(cell)
