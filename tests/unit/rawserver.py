@@ -186,6 +186,16 @@ def sends(data: bytes, *, then: Reply | None = None) -> Reply:
     return reply
 
 
+def in_turn(*replies: Reply) -> Reply:
+    """Answers each request by the next reply, and all further ones by the last."""
+    left = list(replies)
+
+    def reply(connection: Connection) -> None:
+        (left.pop(0) if len(left) > 1 else left[0])(connection)
+
+    return reply
+
+
 def drips(data: bytes, *, at_once: int, every: float) -> Reply:
     """Sends the first ``at_once`` bytes, then the others one by one ``every`` so many seconds."""
 

@@ -53,6 +53,10 @@ def sandbox(
         ),
     ] = None,
     customers: options.Customers = None,
+    accepted: Annotated[
+        float,
+        typer.Option("--accepted", min=0, max=100, help="Percent of referrals that friends accept at once."),
+    ] = 0,
     print_shop: Annotated[
         bool, typer.Option("--print-shop", help="Print the lines of a shop for the shops file, and serve nothing.")
     ] = False,
@@ -82,7 +86,9 @@ def sandbox(
         customer_per_day=customer_per_day,
     )
     keys = _keys(shops) if shops is not None else None
-    config = SandboxConfig(shops=keys, limits=None if no_limits else limits, log=log, customers=customers)
+    config = SandboxConfig(
+        shops=keys, limits=None if no_limits else limits, log=log, customers=customers, accepted=accepted / 100
+    )
     serve(config, host, port)
 
 

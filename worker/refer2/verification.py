@@ -8,7 +8,7 @@ from worker.model.verdicts import Found, Missing, Reading, Rejected, Sent, Unkno
 from worker.refer2.responses import Answer, judge, read_object
 from worker.text.bounds import ANSWER, LISTING, TooLargeError, check
 
-_NOBODY = frozenset(
+NOBODY = frozenset(
     {
         "missing_customer_identity",
         "empty_customer_identity",
@@ -38,7 +38,7 @@ def judge_referrals(answer: Answer, job: Job, now: int) -> Reading:
             return Unknown(answer.status, answer.flaw or "unreadable_answer")
         return _search(answer.status, listed, job)
     verdict = judge(answer, now)
-    if isinstance(verdict, Rejected) and verdict.code in _NOBODY:
+    if isinstance(verdict, Rejected) and verdict.code in NOBODY:
         return Missing()
     assert not isinstance(verdict, Sent)
     return verdict

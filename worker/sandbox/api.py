@@ -18,6 +18,7 @@ from worker.sandbox.config import SandboxConfig
 from worker.sandbox.customer_lists import CustomerLists
 from worker.sandbox.customers import Directory, Identity, identify
 from worker.sandbox.faults import lose_answer, page
+from worker.sandbox.history import rewards_of
 from worker.sandbox.misbehaviour import Behaviour, Misbehaviour
 from worker.sandbox.referrals import ReferralBook, read_channel
 from worker.sandbox.responses import RefusedError, encode, json_response
@@ -74,6 +75,7 @@ class _Api:
             *(web.route(verb, f"{prefix}/Status2", self.status2) for verb in ("GET", "POST")),
             *(web.route(verb, f"{prefix}/CustomerReferrals2", self.referrals2) for verb in ("GET", "POST")),
             *(web.route(verb, f"{prefix}/{{call:ListCustomers[23]}}", self.list_customers) for verb in ("GET", "POST")),
+            *(web.route(verb, f"{prefix}/ListHistory1", self.history) for verb in ("GET", "POST")),
             web.get("/_sandbox/calls", self.calls),
             web.get("/_sandbox/summary", self.summary),
         ]
@@ -166,8 +168,28 @@ class _Api:
             return refused.response()
         # As the vendor's: only a shop token that asks for it sees addresses, which is why `verify` needs a shop token.
         masked = token.customer is not None or query.get("deanonymize") is not True
-        found = self._book.of(token.shop, identity.key)
-        return json_response(encode({"referrals": [referral.document(masked=masked) for referral in found]}))
+        entries = [
+            entry
+            for referral in self._book.of(token.shop, identity.key)
+            for entry in referral.acceptances(self._config.accepted, masked=masked)
+            or [referral.document(masked=masked)]
+        ]
+        return json_response(encode({"referrals": entries}))
+
+    async def history(self, request: web.Request) -> web.StreamResponse:
+        """The rewards for referrals, a line of JSON each; of the history's topics the sandbox has no other."""
+        try:
+            token = self._authorize(request, self._clock.now())
+            if token.customer is not None:
+                raise RefusedError(403, "access_denied", "the history needs a shop token")
+            raw = await request.read()
+            query = _parse(raw) if raw else dict(request.query)
+            if str(query.get("format", "JSON")).upper() != "JSONL":
+                raise RefusedError(400, "invalid_request", "the sandbox writes the history as JSONL only")
+        except RefusedError as refused:
+            return refused.response()
+        rows = rewards_of(self._book, token.shop, self._config.accepted, str(query.get("start_time") or ""))
+        return web.Response(body=b"".join(encode(row) + b"\n" for row in rows), content_type="application/x-ndjson")
 
     async def list_customers(self, request: web.Request) -> web.StreamResponse:
         """Every customer of the shop; it changes nothing, and is counted apart from the calls."""

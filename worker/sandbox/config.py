@@ -76,6 +76,9 @@ class SandboxConfig:
     customers: Path | None = None
     """A file of every shop's customers; see :mod:`worker.sandbox.customer_file`. None: any id is a customer's."""
 
+    accepted: float = 0.0
+    """The share of referrals, from 0 to 1, that friends have accepted as soon as they are made."""
+
     strangers: AbstractSet[str] = frozenset()
     """Ids and addresses of nobody. Without a file of customers, all others are customers'."""
 

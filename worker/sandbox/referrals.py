@@ -23,6 +23,9 @@ _SHARE_URLS = {
 }
 """URLs that open a channel with the text filled in. On every other channel the text is to be copied."""
 
+_STATUSES = ("approved", "qualified", "approved", "rejected", "qualified")
+"""What an acceptance can have come to; consecutive ones are those of one referral."""
+
 
 @dataclass(frozen=True, slots=True)
 class Referral:
@@ -39,7 +42,7 @@ class Referral:
         return f"{LINKS}{self.shop}/r/{self.bhid}"
 
     def document(self, *, masked: bool = False) -> dict[str, Any]:
-        """The referral as Refer2 and CustomerReferrals2 show it. Nobody has accepted it, and nobody will."""
+        """The referral as Refer2 shows it, and CustomerReferrals2 as long as nobody has accepted it."""
         sent_at = to_datetime(self.sent_at).strftime("%Y-%m-%dT%H:%M:%SZ")
         return {
             "referral_bhid": self.bhid,
@@ -55,6 +58,26 @@ class Referral:
             "reward_pts_value": "5.000000",
             "coupon_code": None,
         }
+
+    def acceptances(self, share: float, *, masked: bool = False) -> list[dict[str, Any]]:
+        """An entry for each friend who accepted it, as CustomerReferrals2 shows them; none of most referrals.
+
+        ``share`` of all referrals are accepted, by one to three friends, whose entries differ in their status.
+        """
+        # By a digest, so that the same referral is accepted by as many whenever somebody asks.
+        digest = hashlib.blake2b(self.bhid.encode(), digest_size=4).digest()
+        if int.from_bytes(digest[:2]) >= share * 2**16:
+            return []
+        entries = []
+        for number, status in enumerate(_STATUSES[digest[2] % 3 :][: 1 + digest[3] % 3]):
+            shown = self.document(masked=masked)
+            shown["acceptance_bhid"] = f"{self.bhid}a{number}"
+            shown["accepted_at"] = shown["sent_at"]
+            shown["status"] = status
+            if status != "approved":
+                del shown["reward_pts"], shown["reward_pts_value"]
+            entries.append(shown)
+        return entries
 
     def share_action(self) -> dict[str, str] | None:
         """What the customer has to do next; None for e-mail, which the shop sends itself."""
@@ -109,6 +132,15 @@ class ReferralBook:
     def of(self, shop: str, customer: str) -> list[Referral]:
         """The customer's referrals, oldest first."""
         return list(self._by_customer.get((shop, customer), {}).values())
+
+    def all_of(self, shop: str) -> list[Referral]:
+        """The referrals of all customers of a shop."""
+        return [
+            referral
+            for (of_shop, _), made in self._by_customer.items()
+            if of_shop == shop
+            for referral in made.values()
+        ]
 
 
 def _bhid(*parts: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.rawserver import Connection, RawServer, Reply, body_of, drips, fields_of, response, sends
+from tests.unit.rawserver import Connection, RawServer, Reply, body_of, drips, fields_of, in_turn, response, sends
 from worker.clock import ManualClock
 from worker.errors import UnavailableError, UsageError
 from worker.refer2.listed_customer import CUSTOMERS, ListedCustomer, read_customer
@@ -74,16 +74,6 @@ def reader() -> Iterator[Reader]:
     made = Reader()
     yield made
     made.lists.close()
-
-
-def in_turn(*replies: Reply) -> Reply:
-    """Answers each request by the next reply, and all further ones by the last."""
-    left = list(replies)
-
-    def reply(connection: Connection) -> None:
-        (left.pop(0) if len(left) > 1 else left[0])(connection)
-
-    return reply
 
 
 def test_the_whole_list_is_asked_for_once(reader: Reader) -> None:

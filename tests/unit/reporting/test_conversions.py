@@ -1,0 +1,81 @@
+"""What came of a campaign's referrals, by day."""
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+
+from worker.reporting.conversions import Conversions, conversion_of
+
+FIRST, SECOND = "2026-11-01T23:30:00Z", "2026-11-03T08:00:00Z"
+ONE, TWO, THREE = date(2026, 11, 1), date(2026, 11, 2), date(2026, 11, 3)
+START = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def entry(status: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "referral_bhid": "r1",
+        "acceptance_bhid": "a1",
+        "status": status,
+        "accepted_at": FIRST,
+        "updated_at": SECOND,
+    } | fields
+
+
+NOBODY = {"acceptance_bhid": None, "accepted_at": None}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (entry("invited", **NOBODY, reward_pts=500), None),
+        (entry("pending"), None),
+        (entry("expired"), None),
+        (entry("invited"), (ONE, None, None)),
+        (entry("accepted"), (ONE, None, None)),
+        (entry("qualified"), (ONE, THREE, None)),
+        (entry("qualified", reward_pts=0, reward_amount="0.000000"), (ONE, THREE, None)),
+        (entry("qualified", reward_pts=5), (ONE, THREE, THREE)),
+        (entry("approved"), (ONE, THREE, THREE)),
+        (entry("accepted", reward_amount=["2.500000", "EUR"]), (ONE, THREE, THREE)),
+        (entry("accepted", reward_amount="1.000000"), (ONE, THREE, THREE)),
+        (entry("accepted", coupon_code="SPRING"), (ONE, THREE, THREE)),
+        (entry("rejected", reward_pts=5), (ONE, None, None)),
+        (entry("of another kind"), (ONE, None, None)),
+        (entry("approved", accepted_at=None), (THREE, THREE, THREE)),
+        (entry("approved", updated_at="yesterday"), (ONE, ONE, ONE)),
+        (entry("qualified", rewarded_at="2026-11-02T00:00:00Z"), (ONE, THREE, TWO)),
+        (entry("approved", reward_pts=10**400), (ONE, THREE, THREE)),
+        ({"acceptance_bhid": 7, "status": ["approved"], "accepted_at": 3}, (None, None, None)),
+    ],
+)
+def test_what_an_entry_says(given: dict[str, Any], expected: tuple[date | None, ...] | None) -> None:
+    """Accepted on the friend's day, qualified and rewarded on that of the last change; the rejected earn nothing."""
+    assert conversion_of(given) == expected
+
+
+def test_one_link_accepted_by_several_is_several_acceptances() -> None:
+    """Entries of one referral count by their acceptance; one that comes twice counts once, on its earliest days."""
+    found = Conversions()
+    for given in (
+        entry("approved"),
+        entry("invited", acceptance_bhid="a2"),
+        entry("qualified", acceptance_bhid="a3", accepted_at=SECOND),
+        entry("approved", rewarded_at="2026-11-02T12:00:00Z"),
+        entry("invited", **NOBODY),
+    ):
+        found.add(given, START)
+    assert found.totals() == {"accepted": 3, "qualified": 2, "rewarded": 1}
+    assert found.by_day() == {
+        ONE: {"accepted": 2, "qualified": 0, "rewarded": 0},
+        TWO: {"accepted": 0, "qualified": 0, "rewarded": 1},
+        THREE: {"accepted": 1, "qualified": 2, "rewarded": 0},
+    }
+
+
+def test_who_accepted_before_the_campaign_is_not_its_own() -> None:
+    """Refer2 reuses a referral that exists, with all who accepted it in years before."""
+    found = Conversions()
+    found.add(entry("approved", accepted_at="2024-05-05T00:00:00Z"), START)
+    assert found.totals() == {"accepted": 0, "qualified": 0, "rewarded": 0}
+    assert found.by_day() == {}

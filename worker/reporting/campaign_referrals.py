@@ -1,0 +1,88 @@
+"""A campaign's referrals and their customers, without keeping all in memory."""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, Self
+
+from worker.errors import InputError
+from worker.model.job import Customer
+
+_CACHE_KIB = 32_768
+# Gone with the process, so there is no journal and no sync; one transaction, since a commit for each row takes longer.
+_SETUP = f"""
+    PRAGMA journal_mode = OFF;
+    PRAGMA synchronous = OFF;
+    PRAGMA locking_mode = EXCLUSIVE;
+    PRAGMA cache_size = -{_CACHE_KIB};
+    CREATE TABLE referrals (shop TEXT, id TEXT, PRIMARY KEY (shop, id)) WITHOUT ROWID;
+    CREATE TABLE customers (shop TEXT, ids TEXT, PRIMARY KEY (shop, ids)) WITHOUT ROWID;
+    BEGIN;
+"""
+
+
+class CampaignReferrals:
+    """Which referrals a campaign made, for whom, and since when: in memory up to 32 MiB, then in a temporary file.
+
+    The file has no name and is gone with the process. For one thread.
+    """
+
+    def __init__(self) -> None:
+        self._db = sqlite3.connect("", isolation_level=None)
+        self._db.executescript(_SETUP)
+        self._since: dict[str, datetime] = {}
+
+    def add(self, result: Mapping[str, Any]) -> None:
+        """Take a result, given as its parsed JSON; one without a referral is passed over.
+
+        Raises:
+          InputError: the temporary file can't grow.
+        """
+        referral, shop = result.get("referral"), result["shop"]
+        bhid = referral.get("referral_bhid") if isinstance(referral, dict) else None
+        if not isinstance(bhid, str):
+            return
+        # Not the referral's own time: Refer2 reuses referrals, and who accepted before is not the campaign's.
+        called = datetime.fromisoformat(result.get("called_at") or result["finished_at"])
+        self._since[shop] = min(self._since.get(shop, called), called)
+        ids = Customer.model_validate(result.get("customer") or {}).identity()
+        try:
+            self._db.execute("INSERT OR IGNORE INTO referrals VALUES (?, ?)", (shop, bhid))
+            self._db.execute("INSERT OR IGNORE INTO customers VALUES (?, ?)", (shop, json.dumps(ids)))
+        except sqlite3.OperationalError as error:
+            raise InputError(
+                f"the temporary file of referrals can't grow ({error}); point TMPDIR to a folder with room"
+            ) from error
+
+    @property
+    def since(self) -> Mapping[str, datetime]:
+        """When each shop's first referral was called for."""
+        return self._since
+
+    def has(self, shop: str, bhid: object) -> bool:
+        """Whether it is a referral of this campaign."""
+        if not isinstance(bhid, str):
+            return False
+        found = self._db.execute("SELECT 1 FROM referrals WHERE shop = ? AND id = ?", (shop, bhid))
+        return found.fetchone() is not None
+
+    def count(self, shop: str) -> int:
+        """Customers of the shop who have a referral."""
+        (count,) = self._db.execute("SELECT count(*) FROM customers WHERE shop = ?", (shop,)).fetchone()
+        return int(count)
+
+    def customers(self, shop: str) -> Iterator[Customer]:
+        """Each customer of the shop who has a referral, once."""
+        for (ids,) in self._db.execute("SELECT ids FROM customers WHERE shop = ?", (shop,)):
+            yield Customer(**json.loads(ids))
+
+    def close(self) -> None:
+        """Close and remove the temporary file."""
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
