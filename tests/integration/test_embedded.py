@@ -623,7 +623,7 @@ def test_a_refused_row_does_not_stop_the_others(bench: Bench, status: int) -> No
     """A page that one row's calls are answered by is that row's trouble: it fails, and the others are sent."""
     tally = bench.run(bench.export([*refused(1, status), *people(200)]), clock=HastyClock())
     assert tally.outcomes == {"sent": 200, "failed": 1}
-    assert (tally.codes, tally.halted, tally.parked) == ({f"http_{status}": 1}, {}, {})
+    assert (tally.codes, tally.halted, tally.parked) == ({("failed", f"http_{status}"): 1}, {}, {})
     (failed,) = [result for result in bench.results() if result["outcome"] == "failed"]
     assert (failed["status"], failed["attempts"]) == (str(status), "1")
     calls = Counter(map(customer, bench.sandbox.calls()))
@@ -634,7 +634,7 @@ def test_a_row_whose_token_is_refused(bench: Bench) -> None:
     """One row that is answered invalid_token, though Status2 takes the token, fails in the end; the others are sent."""
     rows = [("badtoken+bad@example.com", "whatsapp", ""), *people(200)]
     tally = bench.run(bench.export(rows), clock=HastyClock())
-    assert (tally.outcomes, tally.codes) == ({"sent": 200, "failed": 1}, {"invalid_token": 1})
+    assert (tally.outcomes, tally.codes) == ({"sent": 200, "failed": 1}, {("failed", "invalid_token"): 1})
     assert (tally.halted, tally.parked) == ({}, {})
     assert max(Counter(map(customer, bench.sandbox.calls())).values()) <= 5
 
@@ -659,7 +659,7 @@ def test_rows_that_fail_alone(bench: Bench) -> None:
     after their attempts, and no breaker leaves them for ever to later runs."""
     failing = [(f"fail500+bad{each}@example.com", "whatsapp", "") for each in range(6)]
     tally = bench.run(bench.export([*failing, *people(30)]), bench.shop(max_attempts=5), clock=HastyClock())
-    assert (tally.outcomes, tally.codes) == ({"sent": 30, "failed": 6}, {"http_500": 6})
+    assert (tally.outcomes, tally.codes) == ({"sent": 30, "failed": 6}, {("failed", "http_500"): 6})
     assert tally.halted == {}
 
 

@@ -4,7 +4,9 @@ The reasons are written to rejects files and to `--json`, so their names stay.
 """
 
 from collections.abc import Mapping
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
+
+from worker.model.explanation import Explanation
 
 RejectReason = Literal[
     "unsubscribed",
@@ -28,13 +30,6 @@ RejectReason = Literal[
     "repeated_header",
     "other_columns",
 ]
-
-
-class Explanation(NamedTuple):
-    """A reason for a person: ``meaning`` goes on from "the row …", ``remedy`` is a sentence. Both are Markdown."""
-
-    meaning: str
-    remedy: str
 
 
 REASONS: Final[Mapping[RejectReason, Explanation]] = {
@@ -107,7 +102,7 @@ REASONS: Final[Mapping[RejectReason, Explanation]] = {
         "Run the parts by themselves.",
     ),
 }
-"""Every reason, those about consent first."""
+"""Every reason, those about consent first. Each meaning goes on from "the row …"."""
 
 CONSENT: Final[frozenset[RejectReason]] = frozenset({"unsubscribed", "suppressed", "no_consent"})
 """The reasons for which a row must not be sent although it is well formed."""

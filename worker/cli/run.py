@@ -2,7 +2,8 @@
 
 import signal
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +31,9 @@ from worker.embedded.past import finished_in
 from worker.embedded.run import EmbeddedRun, Tally, journal_of
 from worker.errors import UsageError
 from worker.instants import SECOND, to_datetime
+from worker.model.codes import explain
 from worker.model.rehearsal import SHOP
+from worker.model.result import Outcome
 from worker.planning.circumstances import Workers
 from worker.shops.config import ShopConfig, ShopTable
 from worker.shops.credentials import SigningKey
@@ -243,7 +246,10 @@ def _summarize(importer: Importer, tally: Tally, out: Path, *, sandbox: bool, as
     rows = [("SANDBOX", "a rehearsal: nobody was called, and the links lead nowhere")] if sandbox else []
     rows += console.import_rows(importer)
     rows += [(outcome, f"{number:,}") for outcome, number in tally.outcomes.most_common()]
-    rows += [(f"  {code}", f"{number:,}") for code, number in tally.codes.most_common(20)]
+    rows += [
+        (f"  {code}", f"{number:,}  {explain(outcome, code).short}")
+        for (outcome, code), number in tally.codes.most_common(20)
+    ]
     if tally.parked:
         rows.append(("left for later", f"{tally.parked.total():,}"))
     rate = tally.done / tally.seconds if tally.seconds else 0.0
@@ -255,7 +261,7 @@ def _summarize(importer: Importer, tally: Tally, out: Path, *, sandbox: bool, as
         "consent_ignored": list(importer.untold),
         "finished_before": importer.finished,
         "outcomes": dict(tally.outcomes),
-        "codes": dict(tally.codes),
+        "codes": _by_code(tally.codes),
         "left_for_later": dict(tally.parked),
         "left_until": to_datetime(tally.parked_until).isoformat() if tally.parked_until else None,
         "halted": tally.halted,
@@ -267,6 +273,13 @@ def _summarize(importer: Importer, tally: Tally, out: Path, *, sandbox: bool, as
         "reject_files": [str(path) for path in importer.reject_files],
     }
     console.summary(rows, data, as_json=as_json)
+
+
+def _by_code(codes: Mapping[tuple[Outcome, str], int]) -> dict[str, int]:
+    counted: Counter[str] = Counter()
+    for (_, code), number in codes.items():
+        counted[code] += number
+    return dict(counted)
 
 
 def _end(tally: Tally) -> None:

@@ -61,13 +61,13 @@ BuildApp = Callable[[MemoryStore, RunState], App]
 class Tally:
     """The result of a run, and its progress meanwhile.
 
-    ``codes`` counts the codes of results that are not `sent`; ``earlier`` the results of earlier runs in the file;
+    ``codes`` counts results that have a code, by outcome and code; ``earlier`` the results of earlier runs in the file;
     ``parked`` the rows by shop that are left for a later run, at the latest until ``parked_until``; ``halted`` has the
     code of each shop that was given up.
     """
 
     outcomes: Counter[Outcome] = field(default_factory=Counter)
-    codes: Counter[str] = field(default_factory=Counter)
+    codes: Counter[tuple[Outcome, str]] = field(default_factory=Counter)
     earlier: int = 0
     parked: Counter[str] = field(default_factory=Counter)
     parked_until: int = 0
@@ -203,7 +203,7 @@ class EmbeddedRun:
             results.add(body)
             self.tally.outcomes[outcome] += 1
             if code is not None:
-                self.tally.codes[code] += 1
+                self.tally.codes[outcome, code] += 1
 
         return record
 

@@ -1,5 +1,5 @@
-"""What in docs/ is derived from the code: schemas, commands, and tables of settings, shop keys, queues, metrics and
-reasons of rejected rows.
+"""What in docs/ is derived from the code: schemas, commands, and tables of settings, shop keys, queues, metrics,
+reasons of rejected rows, outcomes and error codes.
 """
 
 import json
@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from scripts.programs.documents import commands, metrics, reject_reasons
+from scripts.programs.documents import commands, metrics, tables
 from worker.model.job import Job
 from worker.model.result import Result
 from worker.rabbitmq.topology import EXCHANGES, PRODUCER_PREFIX, Exchange, queues
@@ -64,7 +64,7 @@ def documents() -> dict[str, str]:
         "queues.md": _queues(),
         "metrics.md": metrics.text(GENERATED),
         **commands.pages(GENERATED),
-        **reject_reasons.pages(DOCS),
+        **tables.pages(DOCS),
     }
 
 
