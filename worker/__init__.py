@@ -7,15 +7,30 @@ For producers, such as a web application that sends one referral or a batch::
     publish([Job.create(shop="acme", campaign="refer-a-friend", customer=Customer(shopid="1234"), channel="whatsapp")])
 """
 
-import warnings
-from collections.abc import Iterable
+from __future__ import annotations
 
-from worker.model.job import KNOWN_CHANNELS, UNKNOWN_CHANNEL, Customer, Job
+import warnings
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from worker.model.job import Customer, Job
 
 __all__ = ["Customer", "Job", "publish"]
 
 MOST_WARNED = 20
 """Unknown channels that one call of :func:`publish` warns about."""
+
+
+def __getattr__(name: str) -> object:
+    # A job brings pydantic, which is most of a command's start: imported here, Ctrl-C during the start would end in a
+    # traceback before any line of the command could catch it.
+    if name in ("Customer", "Job"):
+        from worker.model import job
+
+        return getattr(job, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def publish(
@@ -44,6 +59,7 @@ def publish(
     import structlog
 
     from worker import settings
+    from worker.model.job import KNOWN_CHANNELS, UNKNOWN_CHANNEL, Job
     from worker.rabbitmq.connection import parameters
     from worker.rabbitmq.producer import Producer
     from worker.store.counters import tally

@@ -100,6 +100,19 @@ def test_publish_shows_the_plan_before_it_asks(campaign: Desk, rabbitmq: RabbitM
     assert not rabbitmq.depths(vhost)
 
 
+@pytest.mark.parametrize(("answer", "encoding"), [("\x04", "utf-8"), ("ÿ", "ascii")], ids=["end of input", "no text"])
+def test_what_is_no_answer_is_a_no(
+    campaign: Desk, rabbitmq: RabbitMQ, vhost: Vhost, answer: str, encoding: str
+) -> None:
+    """Ctrl-D, and bytes that are no text, end the command as a no does: one line, exit code 2, nothing published."""
+    with Terminal(campaign, "publish", *OPTIONS, env={"PYTHONIOENCODING": encoding}) as terminal:
+        terminal.answer("? [y/N] ", answer)
+        raw = terminal.raw()
+        assert terminal.process.returncode == 2, raw
+    assert raw.partition("? [y/N] ")[2].splitlines()[-1].strip() == "referrals: nothing was done"
+    assert not rabbitmq.depths(vhost)
+
+
 def test_publish_publishes_after_a_yes(campaign: Desk, rabbitmq: RabbitMQ, vhost: Vhost) -> None:
     """A yes publishes what the plan said."""
     with Terminal(campaign, "publish", *OPTIONS, "--consent", "newsletter=yes") as terminal:

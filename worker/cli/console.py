@@ -38,7 +38,20 @@ def confirm(jobs: int, what: str, *, yes: bool, above: int = ASK_ABOVE) -> None:
     """
     if yes or jobs <= above or not is_terminal():
         return
-    answer = stderr.input(f"{what} up to {jobs:,} jobs? [y/N] ", markup=False)
+    ask(f"{what} up to {jobs:,} jobs?")
+
+
+def ask(question: str) -> None:
+    """Ask a person on a terminal whether to go on. Blocks until the person answers.
+
+    Raises:
+      UsageError: the answer is no, or none: the terminal is gone, or what was typed is no text.
+    """
+    try:
+        answer = stderr.input(f"{question} [y/N] ", markup=False)
+    except (EOFError, UnicodeDecodeError):
+        stderr.print()
+        answer = ""
     if answer.strip().lower() not in {"y", "yes"}:
         raise UsageError("nothing was done")
 

@@ -126,6 +126,12 @@ def publish(
                     if sent % TICK_JOBS == 0:
                         meter.show(producer.confirmed, producer.confirmed / (time.monotonic() - began), {})
                 producer.flush()
+        except KeyboardInterrupt:
+            console.say(
+                f"stopped after {producer.confirmed:,} jobs were published, which will be called; run the same command "
+                "again for the rest, or cancel the campaign"
+            )
+            raise
         finally:
             # Confirmed jobs are in RabbitMQ and count, even if publishing was interrupted.
             counts = {key: {"published": jobs} for key, jobs in producer.counted.items()}

@@ -123,7 +123,9 @@ class Publisher:
             except (pika.exceptions.AMQPError, OSError) as error:
                 self._note(error)
             except Exception as error:  # noqa: BLE001 - without this thread nothing could be published ever again
-                log.error("publisher_failed", error=type(error).__name__, where=raised_at(error))
+                # pika fails by an assertion where a connection is closed while it opens, which then does no harm.
+                if not self._stop.is_set():
+                    log.error("publisher_failed", error=type(error).__name__, where=raised_at(error))
             # A pause only after every node was tried: a cluster with one node down is then reached at once.
             if not self._untried:
                 self._stop.wait(self._backoff.next())

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.integration.rabbitmq.bench import declare
 from tests.integration.rabbitmq.tap import Tap, await_listing, disconnect, limit
@@ -151,3 +152,15 @@ def test_messages_wait_for_a_broker_that_comes_later(params: Parameters, tap: Ta
     assert journal.ends == {b"early": [None]}
     assert tap.take("behind", 1, 5)[0].body == b"early"
     assert publisher.problem is None
+
+
+def test_closed_while_it_connects(params: Parameters) -> None:
+    """A publisher that is closed before its connection is open ends at once, and logs no failure."""
+    with capture_logs() as logs:
+        for milliseconds in range(24):
+            publisher = Publisher(params)
+            publisher.start()
+            # A connection opens in about 12 ms, step by step; each step may be the one at which it is closed.
+            publisher.wait(below=0, timeout=milliseconds / 2000)
+            publisher.close(timeout=0)
+    assert logs == []

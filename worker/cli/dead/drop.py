@@ -59,7 +59,5 @@ def _confirm(selection: Selection, params: Parameters) -> int:
         count = sum(1 for _ in filter(selection.matches, queue.letters()))
     if not count:
         return 0
-    answer = console.stderr.input(f"Drop {count:,} dead letters for good? [y/N] ", markup=False)
-    if answer.strip().lower() not in {"y", "yes"}:
-        raise UsageError("nothing was done")
+    console.ask(f"Drop {count:,} dead letters for good?")
     return count
