@@ -19,6 +19,9 @@ _ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 """Excel's format before .xlsx, in which an .xlsx with a password is wrapped too."""
 
+_OPEN_DOCUMENT, _OPEN_DOCUMENT_AT = b"mimetypeapplication/vnd.oasis.opendocument", 30
+"""LibreOffice's own format: a zip archive whose first member, which is not packed, says so."""
+
 _TAR, _TAR_AT = b"ustar", 257
 _OTHERS = {b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"7z\xbc\xaf": "7z", b"Rar!": "rar"}
 
@@ -63,7 +66,7 @@ def _held(file: ExportFile, latest: LatestArchive, note: Callable[[str], None]) 
         unpacked = GzippedFile(file)
         _refuse_archive(unpacked.name, _start(unpacked), nested=True)
         yield unpacked
-    elif start.startswith(_ZIP) and not is_spreadsheet(file):
+    elif start.startswith(_ZIP) and not _is_open_document(start) and not is_spreadsheet(file):
         for member in members_of(file, latest, note):
             yield _unwrapped(member)
     else:
@@ -74,7 +77,7 @@ def _held(file: ExportFile, latest: LatestArchive, note: Callable[[str], None]) 
 def _unwrapped(member: ZipMember) -> ExportFile:
     """The member; a copy of it if it is a spreadsheet, which can't be read while it is unpacked."""
     start = _start(member)
-    if not start.startswith(_ZIP):
+    if not start.startswith(_ZIP) or _is_open_document(start):
         _refuse_archive(member.name, start, nested=True)
         return member
     with member.open() as stream:
@@ -95,6 +98,8 @@ def _refuse_archive(name: str, start: bytes, *, nested: bool) -> None:
             f"{name}: is a spreadsheet with a password, or of a format before .xlsx; save it as .xlsx or CSV, without "
             "a password"
         )
+    if _is_open_document(start):
+        raise InputError(f"{name}: is of LibreOffice's own format (.ods), which is not read; save it as .xlsx or CSV")
     if start.startswith((_GZIP, *_ZIP)) and nested:
         raise _nested(name)
     if start[_TAR_AT:].startswith(_TAR):
@@ -102,6 +107,10 @@ def _refuse_archive(name: str, start: bytes, *, nested: bool) -> None:
     for mark, kind in _OTHERS.items():
         if start.startswith(mark):
             raise InputError(f"{name}: is compressed by {kind}, which is not read; unpack it first")
+
+
+def _is_open_document(start: bytes) -> bool:
+    return start.startswith(_ZIP) and start[_OPEN_DOCUMENT_AT:].startswith(_OPEN_DOCUMENT)
 
 
 def _nested(name: str) -> InputError:

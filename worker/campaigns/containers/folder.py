@@ -20,10 +20,13 @@ _OURS = (*(",".join(names).encode() for names in (REJECTS, RESULTS)), b'{"event"
 
 
 def is_hidden(member: str) -> bool:
-    """Whether a file is none of the user's own: a dot file, or what macOS adds to an archive."""
+    """Whether a file is none of the user's own: a dot file, what macOS adds, or Excel's lock on a file."""
     # `..` is no name but a way out, which a member of an archive may have in its name.
     parts = member.replace("\\", "/").split("/")
-    return any((part.startswith(".") and not part.startswith("..")) or part == "__MACOSX" for part in parts)
+    return any(
+        (part.startswith(".") and not part.startswith("..")) or part == "__MACOSX" or part.startswith("~$")
+        for part in parts
+    )
 
 
 def files_in(folder: Path, note: Callable[[str], None]) -> Iterator[str]:
@@ -55,8 +58,12 @@ def files_in(folder: Path, note: Callable[[str], None]) -> Iterator[str]:
 def _unfit(path: Path, root: Path) -> str | None:
     """Why a file in a folder is not read; None if it is."""
     try:
-        if path.is_symlink() and not path.resolve().is_relative_to(root):
-            return "is a link that leads out of the folder"
+        if path.is_symlink():
+            if not Path(os.path.realpath(path)).is_relative_to(root):
+                return "is a link that leads out of the folder"
+            if not path.exists():
+                # An export may be missing. A link into a circle doesn't exist either.
+                raise InputError(f"{path}: is a link to nothing; delete it, or put back the file that it names")
         if not stat.S_ISREG(path.stat().st_mode):
             return "is not a regular file"
         if path.suffix.lower() not in SUFFIXES:

@@ -104,6 +104,13 @@ def spooled(argument: Path) -> SpooledFile:
     return SpooledFile("standard input", Path("stdin"), None, None, copied("standard input", sys.stdin.buffer))
 
 
+def _read(name: str, stream: IO[bytes]) -> bytes:
+    try:
+        return stream.read(_CHUNK)
+    except OSError as error:
+        raise InputError(f"{name}: can't be read: {error.strerror or 'input/output error'}") from error
+
+
 def copied(name: str, stream: IO[bytes]) -> IO[bytes]:
     """A private file with the bytes of a stream, which nobody else can open.
 
@@ -113,7 +120,7 @@ def copied(name: str, stream: IO[bytes]) -> IO[bytes]:
     file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - it lives as long as the export
     size = 0
     try:
-        while data := stream.read(_CHUNK):
+        while data := _read(name, stream):
             size += len(data)
             if size > MOST_UNPACKED:
                 raise InputError(f"{name}: is larger than {MOST_UNPACKED >> 30} GiB; split the export")

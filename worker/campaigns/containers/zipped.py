@@ -1,5 +1,6 @@
 """The exports in a zip archive."""
 
+import copy
 import errno
 import io
 import os
@@ -23,6 +24,12 @@ _LONGEST_DIRECTORY = 4 * 1024**2
 """Bytes of the list of members, which is read whole. 10,000 members with names of 300 characters fit in."""
 
 _ENCRYPTED = 0x1
+
+_NAME_SHOWN = 200
+"""Characters of a member's name in a message. The format allows 65,535."""
+
+_LOCAL_HEADER = 30
+"""Bytes at least between the place of a member and its content."""
 
 
 class _SmallReads(io.BufferedReader):
@@ -73,7 +80,9 @@ class ZipMember:
     @property
     def name(self) -> str:
         # Whoever packed the archive chose the name; it may hold an address, or what steers a terminal.
-        return f"{self.packed.name}/{one_line(mask(self.member))}"
+        shown = one_line(mask(self.member))
+        cut = shown if len(shown) <= _NAME_SHOWN else f"…{shown[-_NAME_SHOWN:]}"
+        return f"{self.packed.name}/{cut}"
 
     @property
     def path(self) -> Path:
@@ -90,12 +99,19 @@ class ZipMember:
     def open(self) -> io.BufferedReader:
         with ExitStack() as stack:
             archive = self.latest.of(self.packed)
+            # What is beyond the size that the archive tells would be cut off silently. So one byte more is asked for.
+            info = copy.copy(self.info)
+            info.file_size += 1
             with refusing_damage(self.name):
-                stream = stack.enter_context(archive.zip.open(self.info))
+                stream = stack.enter_context(archive.zip.open(info))
             # Another archive may become the latest one meanwhile; this one stays open for its stream.
             stack.callback(id, archive)
-            # Not more than it says can come out, and what it says was checked with the other members.
-            return unpacked(self.name, stream, lambda _: None, stack.pop_all())
+            return unpacked(self.name, stream, self._check_size, stack.pop_all())
+
+    def _check_size(self, total: int) -> None:
+        # What it says was checked with the other members.
+        if total > self.info.file_size:
+            raise _damaged(self.name)
 
     def check(self) -> None:
         if not self._checked:
@@ -104,13 +120,14 @@ class ZipMember:
 
 
 def is_spreadsheet(packed: ExportFile) -> bool:
-    """Whether a zip archive is an Excel file.
+    """Whether a zip archive is a file of Excel, Word and the like, whatever the folder of its parts is called.
 
     Raises:
       InputError: it is no zip archive that can be read.
     """
     with opened(packed) as archive:
-        return any(info.filename.startswith("xl/") for info in archive.infolist())
+        names = [info.filename.replace("\\", "/").casefold() for info in archive.infolist()]
+        return any(name == "[content_types].xml" or name.startswith("xl/") for name in names)
 
 
 def members_of(packed: ExportFile, latest: LatestArchive, note: Callable[[str], None]) -> Iterator[ZipMember]:
@@ -125,12 +142,27 @@ def members_of(packed: ExportFile, latest: LatestArchive, note: Callable[[str], 
     with packed.open() as file:
         size = file.seek(0, os.SEEK_END)
     with opened(packed) as archive:
-        members = [info for info in archive.infolist() if not info.is_dir() and not is_hidden(info.filename)]
+        # A name may be empty, in which is_dir() looks for a last character.
+        files = [info for info in archive.infolist() if info.filename and not info.is_dir()]
+        members = [info for info in files if not is_hidden(info.filename)]
     if len(members) > MOST_FILES:
         raise InputError(f"{packed.name}: holds more than {MOST_FILES:,} files; unpack it, and name the exports")
     read = list(_readable([ZipMember(packed, info, latest) for info in members], note))
     check_size(packed.name, sum(member.info.file_size for member in read), size)
+    _refuse_overlaps(packed.name, files)
     yield from read
+
+
+def _refuse_overlaps(name: str, files: Sequence[ZipInfo]) -> None:
+    """Refuse an archive whose members share bytes, as no program writes it.
+
+    Thousands of them may be the same few bytes, each of which would be read.
+    """
+    end = 0
+    for info in sorted(files, key=lambda info: info.header_offset):
+        if info.header_offset < end:
+            raise _damaged(name)
+        end = info.header_offset + _LOCAL_HEADER + info.compress_size
 
 
 def _readable(members: Sequence[ZipMember], note: Callable[[str], None]) -> Iterator[ZipMember]:

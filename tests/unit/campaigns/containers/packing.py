@@ -3,6 +3,7 @@
 import io
 import struct
 import zipfile
+import zlib
 
 
 def zipped(members: dict[str, bytes], *, compression: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -22,6 +23,25 @@ def with_password(archive: bytes) -> bytes:
         while at >= 0:
             data[at + flags] |= 1
             at = data.find(mark, at + 1)
+    return bytes(data)
+
+
+def nameless(content: bytes) -> bytes:
+    """An archive whose one member has no name."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        member = zipfile.ZipInfo("a")
+        member.filename = ""
+        archive.writestr(member, content)
+    return buffer.getvalue()
+
+
+def shortened(content: bytes, size: int, *, compression: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """An archive that tells a size of its member, and a checksum, that are right for its first bytes only."""
+    data = bytearray(zipped({"a.csv": content}, compression=compression))
+    entry = data.find(b"PK\x01\x02")
+    struct.pack_into("<L", data, entry + 16, zlib.crc32(content[:size]))
+    struct.pack_into("<L", data, entry + 24, size)
     return bytes(data)
 
 

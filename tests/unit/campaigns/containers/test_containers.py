@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 import stat
+import struct
 import threading
 import zipfile
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.campaigns.containers.packing import overlapping, with_password, zipped
+from tests.unit.campaigns.containers.packing import nameless, overlapping, shortened, with_password, zipped
 from tests.unit.campaigns.exports.xlsx.sheets import row, workbook
 from worker.campaigns.containers.expand import expand
 from worker.campaigns.containers.zipped import LatestArchive, members_of
@@ -122,6 +123,19 @@ def test_a_member_that_leads_out_has_its_last_name_alone(put: Put, name: str) ->
     assert list(read.files[0].path.parent.iterdir()) == [read.files[0].path]
 
 
+def test_a_long_name_of_a_member_is_cut(put: Put) -> None:
+    """The format allows 65,535 characters, which would fill the screen; the end tells the kind of file."""
+    read = Read(path := put("lists.zip", zipped({"x" * 65_000 + ".csv": CSV})))
+    assert read.names == [f"{path}/…{'x' * 196}.csv"]
+
+
+def test_a_member_of_the_size_that_its_archive_tells_too_large_is_whole(put: Put) -> None:
+    """A program that writes to a pipe can't know the size; the checksum tells that nothing is missing."""
+    data = bytearray(zipped({"a.csv": CSV}))
+    struct.pack_into("<L", data, data.find(b"PK\x01\x02") + 24, 3 * len(CSV))
+    assert Read(put("lists.zip", bytes(data))).emails == EMAILS
+
+
 def test_links_in_a_zip_are_left_out(put: Put) -> None:
     """A link is no export, and is named."""
     buffer = io.BytesIO()
@@ -184,6 +198,13 @@ def _deep(content: bytes, repeats: int) -> bytes:
     return buffer.getvalue()
 
 
+def _named(name: bytes) -> bytes:
+    """A gzip file with this name in its header."""
+    packed = gzip.compress(CSV)
+    return packed[:3] + b"\x08" + packed[4:10] + name + b"\0" + packed[10:]
+
+
+_ODS = zipped({"mimetype": b"application/vnd.oasis.opendocument.spreadsheet", "content.xml": b""}, compression=0)
 _PLENTY = b"customer_email\n" + b"\n" * (1024 * 1024)
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504)
 _TAR = b"export.csv" + bytes(247) + b"ustar\x0000" + bytes(248)
@@ -206,6 +227,15 @@ _HOSTILE: dict[str, tuple[bytes, str]] = {
         zipped({"a.csv": CSV}, compression=zipfile.ZIP_STORED).replace(b"ann@", b"eve@"),
         "damaged",
     ),
+    "zip with more than it tells": (shortened(CSV * 1000, 100), "a.csv: is damaged"),
+    "stored zip with more than it tells": (shortened(CSV, 40, compression=zipfile.ZIP_STORED), "a.csv: is damaged"),
+    "zip of the same bytes many times": (overlapping(CSV, 3), "is damaged"),
+    "zip of a file without a name": (nameless(CSV), "holds no export"),
+    "spreadsheet of LibreOffice": (_ODS, "is of LibreOffice's own format (.ods)"),
+    "spreadsheet of LibreOffice within a zip": (zipped({"a.ods.csv": _ODS}), "a.ods.csv: is of LibreOffice's own"),
+    "document of Word": (zipped({"[Content_Types].xml": b"", "word/document.xml": b""}), "has no sheet of rows"),
+    "gzip of a long name": (_named(b"n" * 2_000_000), "is packed as no program does it"),
+    "gzip of empty parts": (gzip.compress(b"") * 60_000 + gzip.compress(CSV), "is packed as no program does it"),
     "zip without its end": (zipped({"a.csv": CSV * 1000})[:-30], "is damaged"),
     "zip of nothing": (zipped({}), "holds no export"),
     "zip of pictures": (zipped({"logo.png": b""}), "holds no export"),

@@ -1,5 +1,6 @@
 """What the arguments of a command come to."""
 
+import io
 import os
 import socket
 from pathlib import Path
@@ -29,8 +30,8 @@ def test_a_file_is_one_export(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_its_files_in_order(tmp_path: Path) -> None:
-    """The files of a folder and of its folders come by name; hidden ones and what macOS adds are left out."""
-    for name in ("b.csv", "a.jsonl", "sub/c.csv", ".hidden.csv", ".git/d.csv", "__MACOSX/b.csv"):
+    """The files of a folder and of its folders come by name; hidden ones, macOS's and Excel's are left out."""
+    for name in ("b.csv", "a.jsonl", "sub/c.csv", ".hidden.csv", ".git/d.csv", "__MACOSX/b.csv", "~$b.xlsx"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert _names(tmp_path) == (["a.jsonl", "b.csv", "sub/c.csv"], [])
@@ -62,6 +63,23 @@ def test_what_is_left_out_of_a_folder_is_named(tmp_path: Path) -> None:
             "socket.csv: is not a regular file and is left out",
         ],
     )
+
+
+@pytest.mark.parametrize("name", ["nothing.csv", "b.csv", "c.csv"], ids=["to nothing", "to itself", "in a circle"])
+def test_a_link_to_nothing_is_refused(tmp_path: Path, name: str) -> None:
+    """An export that is missing must not go unnoticed, and a circle of links has no end."""
+    (tmp_path / "b.csv").symlink_to(name)
+    (tmp_path / "c.csv").symlink_to("b.csv")
+    with pytest.raises(InputError, match=r"b\.csv: is a link to nothing; delete it"):
+        _names(tmp_path)
+
+
+def test_input_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk of the copy is not at fault."""
+    with (tmp_path / "a.csv").open("wb") as writing, open(writing.fileno(), "rb", closefd=False) as reading:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(reading))
+        with pytest.raises(InputError, match="standard input: can't be read: Bad file descriptor"):
+            expand([Path("-")], print)
 
 
 def test_a_folder_without_exports_is_refused(tmp_path: Path) -> None:
