@@ -21,6 +21,7 @@ COMMANDS = {
     "publish": "publish",
     "work": "work",
     "collect": "collect",
+    "find": "find",
     "status": "status.command",
     "shops": "shops.commands",
     "cancel": "cancel",

@@ -9,12 +9,9 @@ from worker.campaigns.csv_escaping import unescape_cells
 from worker.errors import DeadLetterError
 from worker.model.job import SCHEMA
 from worker.model.result import check_result
-from worker.results.rows import COLUMNS, JSON_COLUMNS
+from worker.results.rows import COLUMNS
 from worker.text.bounds import RESULT_LINE, loads
 
-_TEXTS = ("reference", "shop", "channel", "destination", "outcome", "code", "message", "sender", "campaign", "job_id")
-_TIMES = ("published_at", "called_at", "finished_at")
-_NUMBERS = ("run", "line", "status", "attempts", "latency_seconds")
 _IDS = ("bhid", "shopid", "email")
 
 Parse = Callable[[bytes], dict[str, Any]]
@@ -39,12 +36,9 @@ def from_csv(line: bytes) -> dict[str, Any]:
     if len(cells) != len(COLUMNS):
         raise ValueError(f"it has {len(cells)} cells, and a result has {len(COLUMNS)}")
     of = dict(zip(COLUMNS, cells, strict=True))
-    found: dict[str, Any] = {"schema": SCHEMA, "customer": {name: _text(of[f"customer_{name}"]) for name in _IDS}}
-    found |= {name: _text(of[name]) for name in _TEXTS}
-    found |= {name: of[name] or None for name in _TIMES}
-    found |= {name: _number(of[name]) for name in _NUMBERS}
-    found |= {name: _json(of[name]) for name in JSON_COLUMNS}
-    return _checked(found)
+    customer = {name: _text(of[f"customer_{name}"]) for name in _IDS}
+    read = {name: customer if of_cell is None else of_cell(of[name]) for name, of_cell in _FIELDS.items()}
+    return _checked({"schema": SCHEMA} | read)
 
 
 def from_json(line: bytes) -> dict[str, Any]:
@@ -93,3 +87,29 @@ def _json(cell: str) -> Any:
         return loads(cell, RESULT_LINE)
     except ValueError:
         return _text(cell)
+
+
+_FIELDS: dict[str, Callable[[str], Any] | None] = {
+    "job_id": _text,
+    "campaign": _text,
+    "shop": _text,
+    "run": _number,
+    "line": _number,
+    "reference": _text,
+    "customer": None,
+    "channel": _text,
+    "destination": _text,
+    "sender": _text,
+    "outcome": _text,
+    "code": _text,
+    "status": _number,
+    "message": _text,
+    "referral": _json,
+    "share_action": _json,
+    "attempts": _number,
+    "published_at": _text,
+    "called_at": _text,
+    "finished_at": _text,
+    "latency_seconds": _number,
+}
+"""How a cell becomes the value of its field, in the documented order of a result; the customer has three cells."""

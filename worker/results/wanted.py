@@ -27,17 +27,17 @@ _SAFE = re.compile(r"""[!#-&(-:<-JL-\[\]-_a-jl-~]+(?![^\x00-\x7f])""")
 
 @dataclass(frozen=True)
 class Wanted:
-    """A customer's address, shopid or bhid, a destination, a reference, a job id or a link, as a person gives it.
+    """Customers' addresses, shopids or bhids, destinations, references, job ids or links, as a person gives them.
 
-    It matches exactly: addresses in their normal spelling and in any case, links with or without their scheme and
-    slashes at their end.
+    Any of the ``texts`` matches, and matches exactly: addresses in their normal spelling and in any case, links with or
+    without their scheme and slashes at their end.
     """
 
-    text: str
+    texts: tuple[str, ...]
 
     @classmethod
     def parse(cls, text: str) -> "Wanted":
-        """What is looked for.
+        """What one text looks for.
 
         Raises:
           UsageError: it is blank or too long.
@@ -47,29 +47,31 @@ class Wanted:
             raise UsageError("WHAT: is blank; give an address, an id, a reference, a job id or a link")
         if len(trimmed) > LONGEST:
             raise UsageError(f"WHAT: has {len(trimmed):,} characters, and {LONGEST:,} is the most")
-        return cls(trimmed)
+        return cls((trimmed,))
 
     @cached_property
     def keys(self) -> frozenset[str]:
-        """The keys of which a result that matches has at least one."""
-        address = canonical(normalized_email(self.text) or self.text, address=True)
-        keys = {f"a:{address}", f"i:{self.text}", f"l:{_link(self.text)}"}
-        if _JOB_ID.fullmatch(self.text):
-            keys.add(f"j:{self.text.lower()}")
-        return frozenset(keys)
+        """The keys of which a result that matches has at least one; at most four for each text."""
+        return frozenset(key for text in self.texts for key in _keys_of_text(text))
 
     def matches(self, result: Mapping[str, Any]) -> bool:
         """Whether a result, given as its parsed JSON, is one of those."""
         return not self.keys.isdisjoint(keys_of(result))
+
+    def names_customer_of(self, result: Mapping[str, Any]) -> bool:
+        """Whether it is the customer or the very job that it matches, and not whom they wrote to, or a reference."""
+        ids = customer_texts(result)
+        named = {f"j:{result['job_id']}", *_link_keys(result), *(f"{kind}:{text}" for kind in "ai" for text in ids)}
+        return not self.keys.isdisjoint(named)
 
     def needles(self) -> list[bytes]:
         """Texts in lower case of which a row that matches holds at least one, in whatever case and format.
 
         Empty if no such text can be told.
         """
-        spellings = {self.text, normalized_email(self.text) or self.text, _link(self.text)}
-        found = [max(_SAFE.findall(spelling), key=len, default="") for spelling in spellings]
-        return [text.lower().encode() for text in found] if all(found) else []
+        spellings = {form for text in self.texts for form in (text, normalized_email(text) or text, _link(text))}
+        found = {max(_SAFE.findall(spelling), key=len, default="").lower() for spelling in spellings}
+        return [text.encode() for text in sorted(found)] if all(found) else []
 
 
 def keys_of(result: Mapping[str, Any]) -> frozenset[str]:
@@ -77,18 +79,37 @@ def keys_of(result: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(_keys(result))
 
 
+def customer_texts(result: Mapping[str, Any]) -> list[str]:
+    """The ids of a result's customer as they are compared: bhid, shopid and address, those that are given."""
+    customer = result.get("customer") or {}
+    ids = [canonical(customer.get(name)) for name in ("bhid", "shopid")]
+    return [text for text in (*ids, canonical(customer.get("email"), address=True)) if text is not None]
+
+
+def _keys_of_text(text: str) -> Iterator[str]:
+    yield f"a:{canonical(normalized_email(text) or text, address=True)}"
+    yield f"i:{text}"
+    yield f"l:{_link(text)}"
+    if _JOB_ID.fullmatch(text):
+        yield f"j:{text.lower()}"
+
+
 def _keys(result: Mapping[str, Any]) -> Iterator[str]:
     customer = result.get("customer") or {}
     yield f"j:{result['job_id']}"
+    yield from _link_keys(result)
     for text in (customer.get("email"), result.get("destination")):
         if (address := canonical(text, address=True)) is not None:
             yield f"a:{address}"
     for text in (customer.get("shopid"), customer.get("bhid"), result.get("reference")):
         if (name := canonical(text)) is not None:
             yield f"i:{name}"
+
+
+def _link_keys(result: Mapping[str, Any]) -> Iterator[str]:
     link = (result.get("referral") or {}).get("link")
-    if isinstance(link, str) and canonical(link) is not None:
-        yield f"l:{_link(link.strip())}"
+    if isinstance(link, str) and (trimmed := canonical(link)) is not None:
+        yield f"l:{_link(trimmed)}"
 
 
 def _link(text: str) -> str:

@@ -1,0 +1,71 @@
+"""``referrals find``: what a customer was sent, and what came back."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from worker.cli import console, options
+from worker.cli.redaction import masked
+from worker.cli.result_source import opened
+from worker.cli.result_view import lines_of
+from worker.results.lookup import look_up
+from worker.results.wanted import LONGEST, Wanted
+
+MOST_SHOWN = 1000
+"""Results that are shown at most, and so kept in memory."""
+
+
+def find(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="WHAT",
+            help="A customer's address, shopid or bhid, a destination, reference, job id or link; - reads it from "
+            "standard input, which no shell's history keeps.",
+            show_default=False,
+        ),
+    ],
+    files: options.From = None,
+    campaign: Annotated[
+        str | None, typer.Option("--campaign", help="Only results of this campaign.", show_default=False)
+    ] = None,
+    shop: Annotated[str | None, typer.Option("--shop", help="Only results of this shop.", show_default=False)] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=MOST_SHOWN, help="Show at most this many, the newest; all are counted.")
+    ] = 20,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Show addresses.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Show what a customer was sent, when and with which link, and what came back, over all campaigns and runs.
+
+    What you give must match whole. Addresses match in any case, links with or without `https://` and a slash at the
+    end. A customer's other ids are followed within the shop: a job id or a link finds everything of its customer.
+    Addresses are masked unless --reveal is given.
+
+    Exit code 1: nothing matches.
+
+    Example: `referrals find 4711 --from results.csv`
+    """
+    wanted = Wanted.parse(_typed() if what == "-" else what)
+    with opened(files) as source:
+        found, total = look_up(source, wanted, campaign=campaign, shop=shop, limit=limit)
+    if as_json:
+        console.print_json({"total": total, "results": [dict(each) if reveal else masked(each) for each in found]})
+    else:
+        for number, result in enumerate(found):
+            for line in [""] * (number > 0) + lines_of(result, reveal=reveal):
+                console.show(line)
+    if total > len(found):
+        console.say(f"these are the newest {len(found):,}, and there are {total - len(found):,} more; raise --limit")
+    # After the output: `--json` prints an empty list for a program, and the exit code says that nothing matched.
+    if not total:
+        console.say("no result matches; ids must match whole, as they stand in the export")
+        raise typer.Exit(1)
+
+
+def _typed() -> str:
+    if sys.stdin.isatty():
+        console.ask_about("What to find (an address, an id, a reference, a job id or a link):")
+    # A character takes up to four bytes, and nothing longer is of use.
+    return sys.stdin.readline(4 * LONGEST)
