@@ -80,8 +80,9 @@ class Matching:
         if not index.customers:
             self.warnings.append(f"shop {shop}: its customer list is empty")
         if customers.bad_lines:
+            lines = f"{customers.bad_lines:,} line{'s' * (customers.bad_lines > 1)}"
             self.warnings.append(
-                f"shop {shop}: {customers.bad_lines:,} lines of its customer list can't be read, so as many customers "
-                "may be missing in what is predicted"
+                f"shop {shop}: {lines} of its customer list can't be read, so as many customers may be missing in what "
+                "is predicted"
             )
         return index

@@ -19,7 +19,7 @@ from worker.model.job import Customer
 from worker.model.verdicts import Halted, Refused, Rejected, Retry, Throttled, Unknown, Verdict
 from worker.refer2.line_reader import BrokenListError, lines
 from worker.refer2.patience import Patience
-from worker.refer2.responses import judge
+from worker.refer2.responses import judge, read_object
 from worker.refer2.transport import NoAnswer, Transport, read_answer, tls_context
 from worker.shops.config import ShopConfig
 from worker.shops.credentials import ReadyToken
@@ -35,6 +35,12 @@ MOST_ROWS = 20_000_000
 
 MOST_BAD_LINES = 1000
 """Lines of a list that may be unreadable. With more, it is some other list."""
+
+_ERROR = frozenset({"id", "message"})
+"""The vendor's error, by its names."""
+
+_CURSORS = ("cursor", "next_cursor")
+"""Names by which a list says that it goes on elsewhere."""
 
 _NOT_SERVED = frozenset({404, 405, 410, 501})
 
@@ -197,6 +203,8 @@ class ShopList(Generic[Row]):
                 if number > self._most_rows:
                     raise BrokenListError(f"has more than {self._most_rows:,} lines")
                 row = kind.read_row(line)
+                if not row and (broken := _says_it_is_not_whole(line)):
+                    raise BrokenListError(broken)
                 if row is not None:
                     self.rows += 1
                     yield row
@@ -217,6 +225,21 @@ class ShopList(Generic[Row]):
         self.bad_lines += 1
         if self.bad_lines > MOST_BAD_LINES:
             raise BrokenListError(f"has more than {MOST_BAD_LINES:,} lines that are no {self._kind.row} as JSON")
+
+
+def _says_it_is_not_whole(line: bytes) -> str | None:
+    """How the list breaks off by a line that holds no row: once its status is sent, a server can tell it no otherwise.
+
+    None where the line is anything else, or the end of the list.
+    """
+    document = read_object(line)
+    if not document:
+        return None
+    if document.keys() <= _ERROR and isinstance(document.get("id"), str):
+        return "broke off with an error of the server"
+    if any(document.get(name) for name in _CURSORS):
+        return "came only in part"
+    return None
 
 
 def _where(shop: ShopConfig) -> str:

@@ -120,10 +120,15 @@ def test_what_makes_predictions_doubtful_is_said_once() -> None:
     """An empty list, lines that can't be read, and ids that the list doesn't show."""
     empty = Matching(Lists(acme=[]))
     flawed = Matching(Lists(bad_lines=2, acme=[("B1", "", "")]))
+    almost = Matching(Lists(bad_lines=1, acme=[("B1", "7", "")]))
     for _ in range(2):
+        almost.add(Job(shopid="7"))
         empty.add(Job(shopid="7"))
         flawed.add(Job(shopid="7"))
     assert empty.warnings == ["shop acme: its customer list is empty"]
+    assert [text.partition(",")[0] for text in almost.warnings] == [
+        "shop acme: 1 line of its customer list can't be read"
+    ]
     assert [text.partition(",")[0] for text in flawed.warnings] == [
         "shop acme: 2 lines of its customer list can't be read",
         "shop acme: its customer list shows no shop ids",

@@ -185,15 +185,27 @@ REFUSALS: list[tuple[str, bytes, str]] = [
     (
         "error as 200",
         response(200, {"id": "internal", "message": "jane@example.com"}),
-        (
-            "its customer list begins with a line that is no customer as JSON (after 0 customers); try again, or leave "
-            "--match out"
-        ),
+        "its customer list broke off with an error of the server (after 0 customers); try again, or leave --match out",
     ),
     (
         "cut in a line",
         response(200, TWO + b'{"bhid": "b3", "ema'),
         "its customer list was cut off (after 2 customers); try again, or leave --match out",
+    ),
+    (
+        "an error amid the list",
+        response(200, TWO + b'{"id": "internal_error", "message": "jane@example.com"}\n'),
+        "its customer list broke off with an error of the server (after 2 customers); try again, or leave --match out",
+    ),
+    (
+        "an error without a message",
+        response(200, TWO + b'{"id": "internal_error"}\n' + TWO),
+        "its customer list broke off with an error of the server (after 2 customers); try again, or leave --match out",
+    ),
+    (
+        "a part of a list",
+        response(200, TWO + b'{"cursor": "b2", "rows": 2}\n'),
+        "its customer list came only in part (after 2 customers); try again, or leave --match out",
     ),
     (
         "more bad lines than a list has",

@@ -1,6 +1,7 @@
 """``--max-rejects``: how many rows may be left out before a command ends as a failure. Pure."""
 
 import re
+from fractions import Fraction
 
 from worker.errors import ReferralError, UsageError
 
@@ -28,8 +29,9 @@ def refuse_more(text: str | None, rejected: int, rows: int) -> None:
         raise ReferralError(f"{rejected:,} of {rows:,} rows are left out, more than --max-rejects {text} allows")
 
 
-def _most(text: str, rows: int) -> float:
+def _most(text: str, rows: int) -> Fraction:
     found = _BOUND.fullmatch(text.strip())
-    if found is None or (found[2] and float(found[2]) > 100):
+    if found is None or (found[2] and Fraction(found[2]) > 100):
         raise UsageError(f"--max-rejects {text}: is neither a number of rows nor a share such as 5%")
-    return int(found[1]) if found[1] else float(found[2]) * rows / 100
+    # Not as a float: 2.3 % of 3,000 rows would be 68.99999999999999.
+    return Fraction(found[1]) if found[1] else Fraction(found[2]) * rows / 100
