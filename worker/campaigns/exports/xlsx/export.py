@@ -14,6 +14,9 @@ from worker.campaigns.presets.recognition import Recognition
 from worker.errors import UsageError
 from worker.text import quoting
 
+_SHOWN = 1000
+"""Characters that are kept of a cell in a row that is too long. A few bytes of XML can name a text of 32,767."""
+
 
 class XlsxExport:
     """The first visible sheet of a workbook; other sheets are named in a warning.
@@ -47,14 +50,21 @@ class XlsxExport:
                 "holds rows as a file of its own",
             )
         formats = Formats(workbook.formats, since_1904=workbook.since_1904)
-        with self._package.strings() as strings:
-            self._reader = SheetReader(name, SharedStrings(name, strings), formats.shown)
+        with self._package.part(workbook.strings) as strings:
+            self._reader = SheetReader(name, SharedStrings(name, strings), formats, calculated=workbook.calculated)
         self._first, header = next(((row.number, row.cells) for row in self._rows() if any(row.cells)), (0, ()))
         if not header:
             raise UsageError(f"{name}: is empty; the first row must name the columns")
         ours = is_ours(header)
         self.columns: Sequence[str] = unescape_cells(header) if ours else header
-        matcher, self._positions, self.recognised = recognition.match(self.file, self.columns, unique=True, ours=ours)
+        try:
+            matcher, self._positions, self.recognised = recognition.match(
+                self.file, self.columns, unique=True, ours=ours
+            )
+        except UsageError as error:
+            if len(self.columns) > 1:
+                raise
+            raise UsageError(f"{error}; delete the rows above the header, if there are any") from None
         self._consent = matcher.consent
 
     @property
@@ -65,9 +75,16 @@ class XlsxExport:
         """The rows after the header, as :class:`~worker.campaigns.exports.base.Export` describes."""
         width = len(self.columns)
         table = TableRows(self._source, self.columns, self._positions, self._consent, self.recognised.staying)
-        for number, cells, whole, hidden in self._rows():
+        for number, cells, whole, hidden, calculated in self._rows():
             if number <= self._first:
                 continue
+            if not calculated:
+                name = self.file.name
+                self._source.warnings.once(
+                    f"formulas {name}",
+                    f"{name}: formulas without a value are read as #VALUE! (first in line {number}), since the program "
+                    "that wrote the file did not calculate them; save it once from a spreadsheet",
+                )
             if hidden:
                 name = self.file.name
                 self._source.warnings.once(
@@ -76,12 +93,13 @@ class XlsxExport:
                 )
             if not whole:
                 self._source.left_out("long", "are too long to be read", number)
-                yield Record(number, None, cells[:width])
+                yield Record(number, None, [cell[:_SHOWN] for cell in cells[:width]])
                 continue
             if len(cells) > width and any(map(str.strip, cells[width:])):
                 # As in CSV: nobody knows which column such a cell belongs to.
                 self._source.left_out("wide", "have cells beyond the last column of the header", number)
-                yield Record(number, None, cells)
+                # A cell in the last of 16,384 columns must not fill the rejects file with blank ones.
+                yield Record(number, None, [*cells[:width], *filter(str.strip, cells[width:])])
                 continue
             record = table.record(number, [*cells[:width], *[""] * (width - len(cells))])
             if record is not None:

@@ -49,6 +49,14 @@ class Formats:
             digits = str(int(number))
         return digits if digits.startswith("-") else _filled(code, digits)
 
+    def moment(self, text: str, style: int) -> str:
+        """A date that the XML writes as ISO 8601, as strict OOXML does, in the form of :meth:`shown`."""
+        try:
+            moment = datetime.fromisoformat(text.strip())
+        except ValueError:
+            return text
+        return _written(moment.replace(tzinfo=None), self._code(style))
+
     def _code(self, style: int) -> str:
         found = self._formats[style] if style < len(self._formats) else 0
         return found if isinstance(found, str) else BUILTIN_FORMATS.get(found, "General")
@@ -62,11 +70,15 @@ class Formats:
         except (OverflowError, ValueError):
             return "#VALUE!"
         if isinstance(moment, datetime):
-            whole = moment.time() == time() and not re.search(r"[hHsS]", code)
-            return moment.date().isoformat() if whole else moment.isoformat(" ", "seconds")
+            return _written(moment, code)
         if isinstance(moment, date | time):
             return moment.isoformat()
         return str(moment) if isinstance(moment, timedelta) else "#VALUE!"
+
+
+def _written(moment: datetime, code: str) -> str:
+    whole = moment.time() == time() and not re.search(r"[hHsS]", code)
+    return moment.date().isoformat() if whole else moment.isoformat(" ", "seconds")
 
 
 @lru_cache(maxsize=1000)

@@ -29,13 +29,18 @@ def workbook(
     styles: str = "",
     sheets: str = '<sheet name="A" sheetId="1" r:id="r1"/>',
     properties: str = "",
+    calculation: str = "",
+    prefix: str = "xl/",
     compression: int = zipfile.ZIP_DEFLATED,
 ) -> bytes:
-    """An .xlsx of one part of rows; ``formats`` are its ``numFmt`` elements and ``styles`` its ``xf`` elements."""
+    """An .xlsx of one part of rows; ``formats`` are its ``numFmt`` elements and ``styles`` its ``xf`` elements.
+
+    ``prefix`` is the folder of its parts; another one than the usual is named in its relationships.
+    """
     parts = {
         "[Content_Types].xml": f"{HEAD}<Types/>",
         "xl/workbook.xml": f'{HEAD}<workbook xmlns="{MAIN}" xmlns:r="{RELATIONS}">{properties}'
-        f"<sheets>{sheets}</sheets></workbook>",
+        f"<sheets>{sheets}</sheets>{calculation}</workbook>",
         "xl/_rels/workbook.xml.rels": f'{HEAD}<Relationships><Relationship Id="r1" Type="{RELATIONS}/worksheet" '
         'Target="worksheets/sheet1.xml"/></Relationships>',
         "xl/worksheets/sheet1.xml": f'{head}<worksheet xmlns="{MAIN}"><sheetData>{rows}</sheetData></worksheet>',
@@ -44,8 +49,23 @@ def workbook(
     }
     if strings is not None:
         parts["xl/sharedStrings.xml"] = f'{head}<sst xmlns="{MAIN}">{strings}</sst>'
+    if prefix != "xl/":
+        parts = {name.replace("xl/", prefix, 1): content for name, content in parts.items()}
+        parts["_rels/.rels"] = (
+            f'{HEAD}<Relationships><Relationship Id="r1" Type="{RELATIONS}/officeDocument" '
+            f'Target="{prefix}workbook.xml"/></Relationships>'
+        )
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", compression) as archive:
         for name, content in parts.items():
             archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def replaced(book: bytes, old: str, new: str) -> bytes:
+    """The workbook with another text in the names of its parts, and in what they say."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(book)) as before, zipfile.ZipFile(buffer, "w") as after:
+        for name in before.namelist():
+            after.writestr(name.replace(old, new), before.read(name).decode().replace(old, new))
     return buffer.getvalue()

@@ -1,6 +1,7 @@
 """An .xlsx as an export: what a person sees in the sheet is what is read, or one line says why not."""
 
 import io
+import zipfile
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.campaigns.conftest import Import
-from tests.unit.campaigns.exports.xlsx.sheets import HEAD, cell, row, workbook
+from tests.unit.campaigns.exports.xlsx.sheets import HEAD, cell, replaced, row, workbook
+from worker.campaigns.consent import parse_consent
 from worker.campaigns.containers.plain import PlainFile
 from worker.campaigns.dedup import JobIndex
 from worker.campaigns.importer import Importer
@@ -86,15 +88,15 @@ def test_fifteen_digits_are_an_id(run_import: Import, text: str) -> None:
 
 
 def test_a_formula_gives_its_last_value(run_import: Import) -> None:
-    """The value that the spreadsheet stored is read: a text, a number, a truth or an error."""
+    """The value that the spreadsheet stored is read: a text, a number, a truth or an error; else it is an error."""
     stored = [("str", "abc"), ("n", "12"), ("b", "1"), ("e", "#N/A"), ("n", "")]
     rows = "".join(
         row(number, "id", more=f'<c r="B{number}" t="{kind}"><f>A1&amp;"x"</f><v>{value}</v></c>')
         for number, (kind, value) in enumerate(stored, 2)
     )
     done = run_import(workbook(row(1, *HEADER) + rows), mapping={"customer_bhid": "reference"})
-    assert [job.customer.bhid for job in done.jobs] == ["abc", "12", None]
-    assert done.rejects == [(4, "bad_id"), (5, "spreadsheet_error")]
+    assert [job.customer.bhid for job in done.jobs] == ["abc", "12"]
+    assert done.rejects == [(4, "bad_id"), (5, "spreadsheet_error"), (6, "spreadsheet_error")]
 
 
 def test_rows_have_their_numbers_in_the_sheet(run_import: Import) -> None:
@@ -191,10 +193,35 @@ def test_a_long_text_is_read_up_to_what_a_cell_can_have(run_import: Import) -> N
 
 
 _LAUGHS = '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">]>'
+
+
+def _twice(content: bytes) -> bytes:
+    """The workbook with another member of its sheet's name, but for its case."""
+    buffer = io.BytesIO(content)
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.writestr("xl/worksheets/SHEET1.XML", archive.read("xl/worksheets/sheet1.xml"))
+    return buffer.getvalue()
+
+
 _GOOD = row(1, "customer_email") + row(2, "a@example.org")
 _HOSTILE: dict[str, tuple[bytes, str]] = {
     "entities in the sheet": (workbook(_GOOD, head=HEAD + _LAUGHS), "its XML declares types"),
     "entities in the texts": (workbook(_GOOD, head=HEAD + _LAUGHS, strings=""), "its XML declares types"),
+    "an encoding that Python has": (workbook(_GOOD, head='<?xml version="1.0" encoding="rot13"?>'), "another encoding"),
+    "an encoding of several bytes": (
+        workbook(_GOOD, head='<?xml version="1.0" encoding="utf-7"?>'),
+        "another encoding",
+    ),
+    "a tag without end": (workbook(_GOOD + f"<row x='{' ' * 1_300_000}'/>"), "its XML has an endless tag"),
+    "a comment without end": (workbook(_GOOD + f"<!--{' ' * 1_300_000}-->"), "its XML has an endless tag"),
+    "elements without end": (workbook(_GOOD + "<a>" * 1_000), "its XML is too deep"),
+    "names without end": (workbook(_GOOD + "".join(f"<n{n}/>" for n in range(30_000))), "its XML has endless names"),
+    "a cell within a cell": (workbook(_GOOD + '<row r="3"><c r="A3"><c r="B3"/></c></row>'), "not in order"),
+    "a cell outside of rows": (workbook(_GOOD + cell("B2", "x")), "not in order"),
+    "a row within a row": (workbook(_GOOD + f'<row r="3">{row(4, "x")}</row>'), "not in order"),
+    "two values of a cell": (workbook(_GOOD + '<row r="3"><c r="A3"><v>1</v><v>2</v></c></row>'), "not in order"),
+    "two parts of one name": (_twice(workbook(_GOOD)), "is damaged"),
+    "a binary workbook": (replaced(workbook(_GOOD, prefix="book/"), "workbook.xml", "workbook.bin"), "format .xlsb"),
     "no XML": (workbook("<row"), "its XML can't be read"),
     "rows out of order": (workbook(row(2, "customer_email") + row(1, "a@example.org")), "not in order"),
     "a row too far": (workbook(_GOOD + row(1_048_577, "b@example.org")), "not in order"),
@@ -218,6 +245,75 @@ def test_what_is_no_workbook_costs_one_line(run_import: Import, case: str) -> No
         run_import(content)
     assert message in str(refused.value)
     assert str(refused.value).partition(": ")[0].endswith("0.csv")
+
+
+def test_parts_are_found_by_what_the_file_says(run_import: Import) -> None:
+    """Programs choose other folders, absolute paths, another case or backslashes; the file says where its parts are."""
+    for content in (
+        workbook(_GOOD, prefix="book/"),
+        replaced(workbook(_GOOD), 'Target="worksheets', 'Target="Worksheets'),
+        replaced(workbook(_GOOD), 'Target="worksheets', 'Target="/xl/worksheets'),
+        replaced(workbook(_GOOD), "worksheets/", "worksheets\\"),
+    ):
+        assert run_import(content).emails == ["a@example.org"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("2026-03-01", "2026-03-01"),
+        ("2026-03-01T00:00:00.000Z", "2026-03-01"),
+        ("2026-03-01T14:30:00", "2026-03-01 14:30:00"),
+        ("soon", "soon"),
+    ],
+)
+def test_dates_of_strict_workbooks(run_import: Import, text: str, shown: str) -> None:
+    """They are ISO 8601 in the file, and come as every other date does."""
+    dated = row(1, "customer_email", "reference") + row(2, "a@example.org", more=f'<c r="B2" t="d"><v>{text}</v></c>')
+    assert [job.reference for job in run_import(workbook(dated)).jobs] == [shown]
+
+
+@pytest.mark.parametrize(
+    ("value", "calculation", "warned"),
+    [
+        ("<f>A1</f><v/>", "", True),
+        ("<f>A1</f><v>0</v>", "<calcPr fullCalcOnLoad='1'/>", True),
+        ("<f>A1</f><v>0</v>", "<calcPr calcId='1'/>", False),
+        ("<f>A1</f><v>7</v>", "<calcPr fullCalcOnLoad='1'/>", False),
+    ],
+    ids=["no value", "not calculated", "zero", "seven"],
+)
+def test_a_formula_without_a_value_is_no_blank_cell(
+    run_import: Import, value: str, calculation: str, warned: bool
+) -> None:
+    """openpyxl leaves the value out, and xlsxwriter writes 0. In a column of consent a blank cell may say yes."""
+    rows = row(1, "customer_email", "unsubscribed_at") + row(2, "a@example.org", more=f'<c r="B2">{value}</c>')
+    content = workbook(rows + row(3, "b@example.org"), calculation=calculation)
+    done = run_import(content, consent=[parse_consent("unsubscribed_at=")])
+    assert done.emails == ["b@example.org"]
+    assert ("formulas without a value" in "".join(done.importer.warnings)) == warned
+
+
+def test_a_formula_may_give_an_empty_text(run_import: Import) -> None:
+    """Spreadsheets store that as a text without characters."""
+    rows = row(1, "customer_email", "unsubscribed_at") + row(
+        2, "a@example.org", more='<c r="B2" t="str"><f>""</f><v></v></c>'
+    )
+    done = run_import(workbook(rows), consent=[parse_consent("unsubscribed_at=")])
+    assert done.emails == ["a@example.org"]
+
+
+def test_a_title_above_the_header_is_suggested(run_import: Import) -> None:
+    """The columns seen are then one, the title."""
+    with pytest.raises(UsageError, match="columns seen: Spring; delete the rows above the header"):
+        run_import(workbook(row(1, "Spring") + row(2, "customer_email")))
+
+
+def test_a_cell_far_right_does_not_fill_the_rejects_file(run_import: Import) -> None:
+    """A few bytes in the last of 16,384 columns would cost as many commas in each row."""
+    done = run_import(workbook(_GOOD + row(3, "b@example.org", more=cell("XFD3", "x"))))
+    (path,) = done.importer.reject_files
+    assert path.read_text().splitlines()[1:] == ["3,unreadable_row,b@example.org,x"]
 
 
 def test_an_empty_workbook(run_import: Import) -> None:
