@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -118,6 +118,60 @@ def test_a_dry_run_knows_what_the_journal_knows(alone: Desk) -> None:
     found = json.loads(done.stdout)
     assert (found["jobs"], found["done_already"], found["shops"]["sandbox-shop"]["jobs"]) == (30, 10, 20)
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in alone.folder.glob("results*")} == before
+
+
+def a_link(journal: Path) -> None:
+    (journal.parent / "elsewhere").write_text("")
+    journal.symlink_to("elsewhere")
+
+
+def a_folder(journal: Path) -> None:
+    journal.mkdir()
+
+
+def a_file_of_somebody_else(journal: Path) -> None:
+    journal.write_text("name,address\n")
+
+
+def another_campaign(journal: Path) -> None:
+    journal.write_text('{"event":"campaign","version":1,"campaign":"autumn"}\n')
+
+
+def a_real_run(journal: Path) -> None:
+    journal.write_text('{"event":"campaign","version":1,"campaign":"spring","sandbox":false}\n')
+
+
+def damage_in_the_middle(journal: Path) -> None:
+    header = '{"event":"campaign","version":1,"campaign":"spring","sandbox":true}\n'
+    journal.write_text(f'{header}{{"event":"started"\n{header}')
+
+
+def results_without_it(journal: Path) -> None:
+    journal.with_suffix("").write_text("line,reference\n")
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        a_link,
+        a_folder,
+        a_file_of_somebody_else,
+        another_campaign,
+        a_real_run,
+        damage_in_the_middle,
+        results_without_it,
+    ],
+)
+def test_a_dry_run_refuses_what_the_run_would(alone: Desk, left: Callable[[Path], None]) -> None:
+    """In the same line: a plan beside files that the run can't use would promise what can't be."""
+    write(alone, 5)
+    left(alone.folder / "results.csv.journal")
+    options = ("spring.csv", "--sandbox", "--campaign", "spring", "--channel", "whatsapp", "--out", "results.csv")
+    dry = alone.run("run", *options, "--dry-run")
+    ran = alone.run("run", *options)
+    assert (dry.stdout, dry.returncode) == ("", ran.returncode)
+    assert dry.stderr.splitlines() == ran.stderr.splitlines()[-1:]
+    assert dry.returncode in (1, 2)
 
 
 def test_what_can_not_be_asked_is_one_line_each(alone: Desk) -> None:

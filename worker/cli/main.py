@@ -2,8 +2,6 @@
 
 import importlib
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import metadata
 from typing import Annotated, Any
 
@@ -11,9 +9,9 @@ import typer
 from typer.core import TyperGroup
 
 from worker.cli.commands import Commands
+from worker.cli.output import explain_failures
+from worker.cli.typer_errors import in_one_line
 from worker.errors import ReferralError
-from worker.text.masking import mask
-from worker.text.visible import one_line
 
 COMMANDS = {
     "plan": "plan.command",
@@ -31,17 +29,6 @@ COMMANDS = {
 """The module of each command, in the order of ``--help``. It holds a function or a group with the command's name."""
 
 
-@contextmanager
-def _masked() -> Iterator[None]:
-    """Mask addresses and secrets in Typer's errors."""
-    # Typer's error quotes what was given, which may hold an address or a password, and a scheduler's output is logged.
-    try:
-        yield
-    except typer.TyperException as error:
-        error.message = one_line(mask(error.message))
-        raise
-
-
 class _LazyGroup(TyperGroup):
     # A command's module is imported only when the command is used. The libraries of the other commands would take a
     # second, and a worker must say where metrics live before prometheus_client is imported. (Any: Typer has its own
@@ -50,11 +37,11 @@ class _LazyGroup(TyperGroup):
     """The group of all commands, which imports a command's module only when the command is used."""
 
     def make_context(self, *args: Any, **extra: Any) -> Any:
-        with _masked():
+        with in_one_line():
             return super().make_context(*args, **extra)
 
     def invoke(self, ctx: Any) -> Any:
-        with _masked():
+        with in_one_line():
             return super().invoke(ctx)
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -88,7 +75,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(f"referrals {metadata.version('referral-dispatch')}")  # noqa: T201 - asked for
+        print(f"referrals {metadata.version('referral-dispatch')}", flush=True)  # noqa: T201 - asked for
         raise typer.Exit
 
 
@@ -103,6 +90,7 @@ def referrals(
 
 def main() -> None:
     """Run a command and end the process with its exit code."""
+    explain_failures()
     try:
         app()
     except ReferralError as error:

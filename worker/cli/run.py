@@ -17,6 +17,7 @@ from worker.campaigns.containers.expand import expand
 from worker.campaigns.dedup import JobIndex
 from worker.campaigns.importer import Importer
 from worker.campaigns.options import ImportOptions
+from worker.campaigns.target import Target
 from worker.cli import console, options
 from worker.cli.outage import Outage, trouble_of
 from worker.cli.plan.first import plan_first
@@ -131,15 +132,15 @@ def run(
 
         listed = {slug: config for slug in shops.slugs() if (config := shops.get(slug)) is not None}
         journal = journal_of(out)
-        earlier = journal if journal.is_file() else None
+        target = Target(sandbox, lambda slug: listed[slug].base_url if slug in listed and not sandbox else None)
         total, shown = plan_first(
             Campaign(
                 files,
                 import_options,
                 listed,
-                lambda slugs: outlook_of_run(listed, slugs, earlier),
+                lambda slugs: outlook_of_run(listed, slugs, journal),
                 Workers(threads=threads, prefetch=loaded.prefetch),
-                done=finished_in(earlier) if earlier is not None else (),
+                done=finished_in(out, journal, campaign, target),
                 in_one_process=True,
                 waits=wait,
             ),

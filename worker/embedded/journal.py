@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any, Self
 
 from worker.campaigns.target import CalledBefore, Target
-from worker.embedded.journal_lines import HEADER_STARTS, VERSION, encoded, header, parsed
+from worker.embedded.journal_lines import (
+    HEADER_STARTS,
+    damage,
+    encoded,
+    header,
+    is_unwritten,
+    parsed,
+    refuse_foreign,
+)
 from worker.errors import InputError, UsageError
 from worker.model.dispositions import Later
 from worker.model.result import UNCALLED
@@ -174,22 +182,11 @@ class Journal:
     def _check_header(self, campaign: str) -> None:
         self._file.seek(0)
         first = self._file.readline(65_536)
-        # An earlier version wrote headers without `sandbox`.
-        headers = [header(campaign, sandbox=True), header(campaign, sandbox=False), header(campaign)]
-        if any(whole != first and whole.startswith(first) for whole in map(encoded, headers)):
-            # The file is new and empty, or a process that was killed has left half a header.
+        if is_unwritten(first, campaign):
             self._file.truncate(0)
             self._append(header(campaign, sandbox=self._target.sandbox))
             return
-        found = parsed(first)
-        if found is None or found.get("event") != "campaign":
-            raise UsageError(f"{self.path}: is not a journal of this command; choose another --out")
-        if found.get("version") != VERSION:
-            raise UsageError(f"{self.path}: was written by another version; finish it with that one")
-        if found.get("campaign") != campaign:
-            raise UsageError(
-                f"{self.path}: belongs to campaign {found.get('campaign')!r}, not {campaign!r}; choose another --out"
-            )
+        refuse_foreign(self.path, first, campaign)
 
     def _headers(self) -> Iterator[dict[str, Any]]:
         # One for each shop, among as many as a million lines. Parsing only these saves seconds at the start.
@@ -208,10 +205,7 @@ class Journal:
             for number, raw in enumerate(iter(lambda: file.readline(RESULT_LINE.size), b""), start=1):
                 line = parsed(raw)
                 if line is None:
-                    raise InputError(
-                        f"{self.path}, line {number}: is damaged; restore the file, or delete this line (its row may "
-                        "then be called once more)"
-                    )
+                    raise InputError(damage(self.path, number))
                 yield line
 
     def _append(self, line: dict[str, Any]) -> None:

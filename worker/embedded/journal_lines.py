@@ -1,8 +1,10 @@
 """The lines of a journal: what each kind of event holds, how it is written, and which lines are whole. Pure."""
 
 import re
+from pathlib import Path
 from typing import Any
 
+from worker.errors import UsageError
 from worker.text.bounds import RESULT_LINE, loads
 from worker.text.visible import to_json
 
@@ -36,6 +38,38 @@ def header(campaign: str, **more: object) -> dict[str, Any]:
 def encoded(line: dict[str, Any]) -> bytes:
     """The line as it is written: compact JSON in ASCII, with its line end."""
     return to_json(line, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def is_unwritten(first: bytes, campaign: str) -> bool:
+    """Whether a journal with this first line is new and empty, or a process that was killed has left half a header."""
+    # An earlier version wrote headers without `sandbox`.
+    headers = [header(campaign, sandbox=True), header(campaign, sandbox=False), header(campaign)]
+    return any(whole != first and whole.startswith(first) for whole in map(encoded, headers))
+
+
+def refuse_foreign(path: Path, first: bytes, campaign: str) -> None:
+    """Check by its first line that the file is a journal of the campaign.
+
+    Raises:
+      UsageError: it isn't.
+    """
+    found = parsed(first)
+    if found is None or found.get("event") != "campaign":
+        raise UsageError(f"{path}: is not a journal of this command; choose another --out")
+    if found.get("version") != VERSION:
+        raise UsageError(f"{path}: was written by another version; finish it with that one")
+    if found.get("campaign") != campaign:
+        raise UsageError(
+            f"{path}: belongs to campaign {found.get('campaign')!r}, not {campaign!r}; choose another --out"
+        )
+
+
+def damage(path: Path, number: int) -> str:
+    """What is said of a line that is not whole."""
+    return (
+        f"{path}, line {number}: is damaged; restore the file, or delete this line (its row may then be called once "
+        "more)"
+    )
 
 
 def parsed(raw: bytes) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ make the calls, and a reader thread reads the export ahead.
 import threading
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -19,12 +19,11 @@ from worker.campaigns.importer import Importer
 from worker.campaigns.target import Target
 from worker.clock import Clock
 from worker.embedded.journal import Journal
+from worker.embedded.past import check_results
 from worker.embedded.restore import restore
 from worker.embedded.state import RunState
-from worker.errors import UsageError
 from worker.instants import SECOND
 from worker.model.result import Outcome
-from worker.private_files import is_own_file
 from worker.results.file import ResultsFile
 from worker.scheduling.context import Context
 from worker.shops.registry import ShopRegistry
@@ -139,14 +138,7 @@ class EmbeddedRun:
         """
         started = self._clock.now()
         path = journal_of(self._out)
-        # Checked before anything is written. Other problems of the path are reported when the journal is opened.
-        with suppress(OSError):
-            is_own_file(self._out)
-        if self._out.is_file() and self._out.stat().st_size and not path.exists():
-            raise UsageError(
-                f"{self._out}: exists, but there is no {path.name} of a run to continue; choose another --out or move "
-                "the file"
-            )
+        check_results(self._out, path)
         with Journal(path, self._campaign, self._target) as journal, JobIndex() as index:
             finished = index.mark_finished(journal.finished_ids())
             store = MemoryStore(self._clock, retention=0)

@@ -1,23 +1,27 @@
 """A few rows that are left out, for a person who looks them up in the export. Pure."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 
 from worker.campaigns.exports.base import Values
+from worker.campaigns.identifiers import bare
 from worker.campaigns.importer import Reject
 
 EXAMPLES = 3
 """Rows that are shown for each reason: enough to recognise what they have in common."""
 
+_IDS = ("customer_shopid", "customer_bhid")
+_CUSTOMER = ("customer_email", *_IDS)
+
 _FIELDS: Mapping[str, tuple[str, ...]] = {
-    "bad_id": ("customer_shopid", "customer_bhid"),
-    "shortened_id": ("customer_shopid", "customer_bhid"),
+    "bad_id": _IDS,
+    "shortened_id": _IDS,
     "bad_destination": ("destination",),
     "bad_channel": ("channel",),
     "no_shop": ("shop",),
 }
 """What is shown of a row by its reason. For the other reasons it is the customer."""
-
-_CUSTOMER = ("customer_email", "customer_shopid", "customer_bhid")
 
 _LONG = 8
 
@@ -26,20 +30,27 @@ _NOBODYS = 24
 
 
 class Examples:
-    """The first :data:`EXAMPLES` rows of each reason, each as one text: its line, and something of it, masked."""
+    """The first :data:`EXAMPLES` rows of each reason, each as one text: its line, and something of it, masked.
 
-    def __init__(self, *, several: bool) -> None:
-        """``several``: there are several exports, so that a line needs its export's name."""
-        self._several = several
+    Where there are several exports, the first line of each has its export's name before it: without folders and
+    archives, unless two exports would then have one name.
+    """
+
+    def __init__(self, exports: Sequence[str]) -> None:
+        """``exports``: the names of all exports."""
+        times = Counter(map(_own_name, exports))
+        self._names = {name: own if times[own := _own_name(name)] == 1 else name for name in exports}
         self._found: dict[str, list[str]] = {}
+        self._latest: dict[str, str] = {}
 
     def add(self, reject: Reject) -> None:
         """A row that became no job."""
         found = self._found.setdefault(reject.reason, [])
         if len(found) < EXAMPLES:
             where = f"line {reject.line:,}"
-            if self._several:
-                where = f"{reject.export} {where}"
+            if len(self._names) > 1 and self._latest.get(reject.reason) != reject.export:
+                where = f"{self._names[reject.export]} {where}"
+                self._latest[reject.reason] = reject.export
             shown = _shown(reject.reason, reject.values) if reject.values is not None else ""
             found.append(f"{where} ({shown})" if shown else where)
 
@@ -48,9 +59,15 @@ class Examples:
         return self._found.get(reason, [])
 
 
+def _own_name(export: str) -> str:
+    return PurePath(export).name
+
+
 def _shown(reason: str, values: Values) -> str:
     for field in _FIELDS.get(reason, _CUSTOMER):
         text: str = getattr(values, field)
+        if field in _IDS:
+            text = bare(text)
         if text:
             return text[:_NOBODYS] if reason == "shortened_id" else masked(text)
     return ""

@@ -115,7 +115,7 @@ def copied(name: str, stream: IO[bytes]) -> IO[bytes]:
     """A private file with the bytes of a stream, which nobody else can open.
 
     Raises:
-      InputError: they are too many, or can't be kept.
+      InputError: they can't be read, are too many, or can't be kept.
     """
     file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - it lives as long as the export
     size = 0
@@ -136,3 +136,11 @@ def copied(name: str, stream: IO[bytes]) -> IO[bytes]:
         file.close()
         raise
     return file
+
+
+def _read(name: str, stream: IO[bytes]) -> bytes:
+    # Apart from the writing, whose error is that of another file.
+    try:
+        return stream.read(_CHUNK)
+    except OSError as error:
+        raise InputError(f"{name}: can't be read: {error.strerror or 'input/output error'}") from error

@@ -65,7 +65,7 @@ def make_plan(
     # would add 180 modules and a quarter of a second of CPU to its start.
     from worker.planning.forecast import forecast, least_that_count, with_one_more, with_twice_the_threads
 
-    examples = Examples(several=len(campaign.files) > 1)
+    examples = Examples([file.name for file in campaign.files])
     collector = Collector(predictor)
     problem = None
     with JobIndex() as index:

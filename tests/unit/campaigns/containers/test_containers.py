@@ -1,5 +1,6 @@
 """Every container gives the rows that the plain file has, and a broken or hostile one costs one line."""
 
+import errno
 import gzip
 import io
 import os
@@ -9,12 +10,14 @@ import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO, cast
 
 import pytest
 
 from tests.unit.campaigns.containers.packing import nameless, overlapping, shortened, with_password, zipped
 from tests.unit.campaigns.exports.xlsx.sheets import row, workbook
 from worker.campaigns.containers.expand import expand
+from worker.campaigns.containers.spool import copied
 from worker.campaigns.containers.zipped import LatestArchive, members_of
 from worker.campaigns.dedup import JobIndex
 from worker.campaigns.importer import Importer
@@ -399,3 +402,15 @@ def test_a_header_with_a_name_twice_is_refused(put: Put, pack: Callable[[bytes],
     content = pack(b"customer_email,customer_email\nann@example.org,bob@example.org\n")
     with pytest.raises(UsageError, match="rename all but one in the export"):
         Read(put("export.csv", content))
+
+
+def test_a_pipe_that_breaks_is_not_the_temporary_folder_s_fault() -> None:
+    """Its own error is reported under its own name, without the remedy for a full disk."""
+
+    class Broken(io.RawIOBase):
+        def read(self, _size: int = -1, /) -> bytes:
+            raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.raises(InputError) as raised:
+        copied("standard input", cast("IO[bytes]", Broken()))
+    assert str(raised.value) == "standard input: can't be read: Input/output error"
