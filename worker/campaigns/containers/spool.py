@@ -136,11 +136,3 @@ def copied(name: str, stream: IO[bytes]) -> IO[bytes]:
         file.close()
         raise
     return file
-
-
-def _read(name: str, stream: IO[bytes]) -> bytes:
-    # Apart from the writing, whose error is that of another file.
-    try:
-        return stream.read(_CHUNK)
-    except OSError as error:
-        raise InputError(f"{name}: can't be read: {error.strerror or 'input/output error'}") from error

@@ -1,0 +1,84 @@
+"""How ``referrals run`` ends: its summary, what is left to do, and its exit code."""
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import typer
+
+from worker.campaigns.importer import Importer
+from worker.cli import console
+from worker.cli.outage import trouble_of
+from worker.embedded.run import Tally
+from worker.instants import SECOND, to_datetime
+from worker.model.codes import explain
+from worker.model.result import Outcome
+
+MINUTE = 60 * SECOND
+
+LEFT_FOR_LATER = 3
+"""Exit code of a run that ended well and left rows for a later run."""
+
+
+def summarize(importer: Importer, tally: Tally, out: Path, *, sandbox: bool, as_json: bool) -> None:
+    """Print what became of the rows, the results by outcome, and where the files are."""
+    # A rehearsal is marked in the first line, so that nobody takes its results for sent referrals.
+    rows = [("SANDBOX", "a rehearsal: nobody was called, and the links lead nowhere")] if sandbox else []
+    rows += console.import_rows(importer)
+    rows += [(outcome, f"{number:,}") for outcome, number in tally.outcomes.most_common()]
+    rows += [
+        (f"  {code}", f"{number:,}  {explain(outcome, code).short}")
+        for (outcome, code), number in tally.codes.most_common(20)
+    ]
+    if tally.parked:
+        rows.append(("left for later", f"{tally.parked.total():,}"))
+    rate = tally.done / tally.seconds if tally.seconds else 0.0
+    rows.append(("took", f"{tally.seconds:.1f} s, {rate:.1f} jobs/s"))
+    rows.append(("results are in", f"{out} ({tally.earlier + tally.done:,} rows)"))
+    data = {
+        "rows": importer.rows,
+        "rejected": dict(importer.rejected),
+        "consent_ignored": list(importer.untold),
+        "finished_before": importer.finished,
+        "outcomes": dict(tally.outcomes),
+        "codes": _by_code(tally.codes),
+        "left_for_later": dict(tally.parked),
+        "left_until": to_datetime(tally.parked_until).isoformat() if tally.parked_until else None,
+        "halted": tally.halted,
+        "stopped": tally.stopped,
+        "seconds": round(tally.seconds, 3),
+        "results": str(out),
+        "results_rows": tally.earlier + tally.done,
+        "sandbox": sandbox,
+        "reject_files": [str(path) for path in importer.reject_files],
+    }
+    console.summary(rows, data, as_json=as_json)
+
+
+def _by_code(codes: Mapping[tuple[Outcome, str], int]) -> dict[str, int]:
+    counted: Counter[str] = Counter()
+    for (_, code), number in codes.items():
+        counted[code] += number
+    return dict(counted)
+
+
+def end(tally: Tally) -> None:
+    """Print what is left to do, and end with the exit code for it: 1 if a person must act first, 3 for a later run."""
+    for shop, code in sorted(tally.halted.items()):
+        console.say(
+            f"shop {shop}: {trouble_of(code)}, then run the same command again for the {tally.parked[shop]:,} rows left"
+        )
+    waiting = sum(number for shop, number in tally.parked.items() if shop not in tally.halted)
+    if waiting:
+        # Rounded up to the minute: a run that starts too early would end at once with the same line.
+        until = to_datetime(tally.parked_until + MINUTE - 1).strftime("%Y-%m-%d %H:%M UTC")
+        console.say(
+            f"{waiting:,} rows must wait until {until} at the latest (the day's quota is used up, or their customer "
+            "has to wait for more than ten minutes); run the same command again then, or use --wait"
+        )
+    if tally.stopped:
+        console.say("stopped; run the same command again to continue")
+    if tally.halted:
+        raise typer.Exit(1)
+    if waiting or tally.stopped:
+        raise typer.Exit(LEFT_FOR_LATER)
