@@ -63,6 +63,7 @@ BROKEN = {
     "HTTP hidden in a function": ("cli", "def f():\n    import requests.adapters", "speaks HTTP"),
     "AMQP outside its room": ("app", "import pika", "Only worker.rabbitmq speaks AMQP"),
     "Redis outside its store": ("store/memory/store", "import redis", "Only worker.store.redis speaks to Redis"),
+    "HTML outside the page": ("cli", "import jinja2", "Only worker.reporting.page makes HTML"),
     "signing outside tokens": ("refer2/client", "import jwt", "Only worker.refer2.tokens signs tokens"),
 }
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "work": "work",
     "collect": "collect",
     "find": "find",
+    "report": "report",
     "status": "status.command",
     "shops": "shops.commands",
     "cancel": "cancel",

@@ -33,6 +33,11 @@ _OLDER_NAMES = {
 }
 """What metadata says that is older than SPDX expressions, where the name leaves no doubt."""
 
+_READ = {
+    "Jinja2": "BSD-3-Clause",
+}
+"""Of parts whose metadata leaves it open: the licence in the text that they ship, read by a person."""
+
 
 class LicenceError(Exception):
     """A part whose licence is unknown, or may not be shipped."""
@@ -51,6 +56,8 @@ def licence_of(installed: Distribution) -> str:
         expression = _OLDER_NAMES.get(name, name)
         if not _licensing().validate(expression).errors:
             return expression
+    if installed.name in _READ:
+        return _READ[installed.name]
     raise LicenceError(
         f"{installed.name}: its metadata names no licence as SPDX ({', '.join(names)[:200]!r}); "
         "read it, then name it in scripts/programs/supply/licences.py"

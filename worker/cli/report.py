@@ -1,0 +1,103 @@
+"""``referrals report``: a page that shows what became of a campaign."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from worker.cli import console, options
+from worker.cli.result_source import opened
+from worker.errors import UsageError
+from worker.model.codes import explain
+from worker.reporting.document import document
+from worker.reporting.figures import Figures
+from worker.reporting.file import check_place, write_page
+from worker.reporting.groups import OTHER
+from worker.reporting.page import page
+from worker.reporting.rejected_rows import count_rejected
+from worker.results.source import ResultSource
+
+
+def report(
+    campaign: Annotated[
+        str, typer.Argument(metavar="CAMPAIGN", help="Name of the campaign, as given to publish or run.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE", help="File for the page (HTML); an earlier page is replaced.")
+    ],
+    files: options.From = None,
+    shop: Annotated[str | None, typer.Option("--shop", help="Only results of this shop.", show_default=False)] = None,
+    rejects: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--rejects",
+            metavar="FILE",
+            help="Rejects file of an export of this campaign, to show what was left out. May be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Write a page that shows what became of a campaign, for a person to read, to print or to send on.
+
+    One file that asks the network for nothing: outcomes and error codes with what each means and what to do, results
+    over time, by shop and by channel, how long calls took and how often they were repeated, the rows of the export that
+    were left out, and what the shop said. --json prints the same figures for another program.
+
+    Each job counts once. Jobs without a result yet are not on the page.
+
+    Example: `referrals report spring --from results.csv --rejects spring.csv.rejects.csv --out report.html`
+    """
+    check_place(out)
+    rejected = _rejected(rejects) if rejects else None
+    figures = Figures()
+    with opened(files) as source:
+        for result in source.results(campaign, shop):
+            figures.add(result)
+        if not figures.jobs:
+            raise _nothing(source, campaign, shop)
+    shown = document(figures, campaign=campaign, shop=shop, made_at=datetime.now(UTC), rejected=rejected)
+    write_page(out, page(shown))
+    console.summary(_summary(figures, shown, out), {**shown, "report": str(out)}, as_json=as_json)
+
+
+def _rejected(files: Sequence[Path]) -> Counter[str]:
+    counted: Counter[str] = Counter()
+    # A file that is given twice counts once.
+    for path in dict.fromkeys(path.resolve() for path in files):
+        counted += count_rejected(path)
+    return counted
+
+
+def _nothing(source: ResultSource, campaign: str, shop: str | None) -> UsageError:
+    """Why there is nothing to report; names the campaigns that are there, as far as a line holds them."""
+    found: dict[str, None] = {}
+    for result in source.results(None, shop):
+        found.setdefault(result["campaign"])
+        if len(found) > 3:
+            break
+    there = f"; there are results of {', '.join(list(found)[:3])}{' and others' if len(found) > 3 else ''}"
+    of = f"campaign {campaign}" + (f" in shop {shop}" if shop is not None else "")
+    return UsageError(f"{of}: has no results here{there if found else ''}; nothing was written")
+
+
+def _summary(figures: Figures, shown: dict[str, Any], out: Path) -> list[tuple[str, str]]:
+    rows = []
+    if figures.rehearsed:
+        of = "all" if figures.rehearsed == figures.jobs else f"{figures.rehearsed:,}"
+        rows.append(("from a SANDBOX", f"{of}: nobody was called, and their links lead nowhere"))
+    rows.append(("jobs", f"{figures.jobs:,}"))
+    rows += [(outcome, f"{number:,}") for outcome, number in figures.outcomes.most_common()]
+    rows += [
+        (f"  {row['code']}", f"{row['results']:,}  {explain(row['outcome'], row['code']).short}")
+        for row in shown["codes"][:20]
+        if row["code"] != OTHER
+    ]
+    if shown["rejected_rows"] is not None:
+        rows.append(("left out", f"{sum(shown['rejected_rows'].values()):,}"))
+        rows += [(f"  {reason}", f"{number:,}") for reason, number in shown["rejected_rows"].items()]
+    rows.append(("the page is in", str(out)))
+    return rows

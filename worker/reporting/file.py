@@ -1,0 +1,54 @@
+"""Writes the page to a file that only its owner may read."""
+
+import os
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from worker.errors import InputError, UsageError
+from worker.private_files import is_own_file, open_problem, opened_folder, private_opener
+from worker.reporting.page import MARK
+
+_BEGINNING = 256
+"""Bytes within which a page of ours says so."""
+
+
+def check_place(path: Path) -> None:
+    """Check, before anything is read, that a page may be written there: nothing is there but an earlier page.
+
+    Raises:
+      InputError: the folder is missing or can't be read.
+      UsageError: another file is there, or :func:`~worker.private_files.private_opener` refuses it.
+    """
+    try:
+        with opened_folder(path) as folder:
+            if not is_own_file(path, folder):
+                return
+            with open(path, "rb", opener=partial(private_opener, folder=folder)) as file:
+                begins = file.read(_BEGINNING)
+    except OSError as error:
+        raise InputError(open_problem(path, error)) from error
+    if begins and MARK.encode() not in begins:
+        raise UsageError(f"{path}: is no page of this command and would be replaced; choose another --out")
+
+
+def write_page(path: Path, page: str) -> None:
+    """Write the page in one step, so that no reader sees half of it. Blocks on the disk.
+
+    Raises:
+      InputError, UsageError: as :func:`check_place`; or the disk is full or broken.
+    """
+    check_place(path)
+    draft = path.with_name(path.name + ".part")
+    try:
+        with opened_folder(path) as folder:
+            try:
+                with open(draft, "w", encoding="utf-8", opener=partial(private_opener, folder=folder)) as file:
+                    file.write(page)
+                os.replace(draft.name, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+            except OSError:
+                with suppress(OSError):
+                    os.unlink(draft.name, dir_fd=folder)
+                raise
+    except OSError as error:
+        raise InputError(open_problem(path, error)) from error
