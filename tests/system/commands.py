@@ -24,7 +24,8 @@ from tests.system.warm import COMMANDS, WarmCommands
 
 
 @functools.cache
-def _warm() -> WarmCommands:
+def warm() -> WarmCommands:
+    """The process from which this one's tests fork the commands that they run to their end."""
     return WarmCommands()
 
 
@@ -139,7 +140,7 @@ class Desk:
     def run(self, *arguments: str, timeout: float = 60, **env: str) -> subprocess.CompletedProcess[str]:
         """Run ``referrals`` to its end."""
         if arguments and arguments[0] in COMMANDS:
-            return _warm().run(arguments, self.folder, self.env | env, timeout)
+            return warm().run(arguments, self.folder, self.env | env, timeout)
         command = [sys.executable, "-m", "worker", *arguments]
         return subprocess.run(
             command, cwd=self.folder, env=self.env | env, capture_output=True, text=True, timeout=timeout, check=False

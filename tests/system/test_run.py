@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from tests.services.wait import wait_until
+from tests.system.commands import warm
 
 ROOT = Path(__file__).parents[2]
 REFERRALS = (sys.executable, "-m", "worker")
@@ -110,6 +111,8 @@ class Desk:
 
     def run(self, *options: str, prefix: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
         """Run a campaign to its end, without a terminal."""
+        if not prefix:
+            return warm().run(self.command(*options)[len(REFERRALS) :], self.folder, self.environment, 90)
         return subprocess.run(
             [*prefix, *self.command(*options)],
             cwd=self.folder,
@@ -161,14 +164,27 @@ def people(number: int) -> list[str]:
     return [f"ann{each}@example.com" for each in range(number)]
 
 
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    """One sandbox for all tests here; its limits are each shop's own."""
-    command = [*REFERRALS, "sandbox", "--port", "0", "--per-second", str(SANDBOX_PACE), "--customer-per-second", "100"]
+@contextlib.contextmanager
+def sandbox_with(*limits: str) -> Iterator[Sandbox]:
+    command = [*REFERRALS, "sandbox", "--port", "0", *limits]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield Sandbox(process.stdout.readline().split()[-1])
         process.terminate()
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    """One sandbox for all tests here; its limits are each shop's own."""
+    with sandbox_with("--per-second", str(SANDBOX_PACE), "--customer-per-second", "100") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def unlimited() -> Iterator[Sandbox]:
+    """A sandbox that holds nothing back, for runs of many rows."""
+    with sandbox_with("--no-limits") as made:
+        yield made
 
 
 @pytest.fixture
@@ -285,9 +301,7 @@ def test_consent_that_an_export_lacks(tmp_path: Path) -> None:
 def rehearse(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """A run in a folder, without a desk's shops."""
     usual = ["export.csv", "--campaign", "spring", "--channel", "sms", "--out", "results.csv"]
-    return subprocess.run(
-        [*REFERRALS, "run", *usual, *options], cwd=folder, capture_output=True, text=True, timeout=60, check=False
-    )
+    return warm().run(["run", *usual, *options], folder, os.environ, 60)
 
 
 def test_limit_takes_the_next_rows_each_time(desk: Desk) -> None:
@@ -493,9 +507,11 @@ def test_no_terminal_no_question(desk: Desk) -> None:
     ("options", "answer", "code", "calls"), [((), "n\n", 2, 0), ((), "y\n", 0, 1001), (("--yes",), None, 0, 1001)]
 )
 def test_a_person_is_asked_before_many_jobs(
-    desk: Desk, options: Sequence[str], answer: str | None, code: int, calls: int
+    tmp_path: Path, unlimited: Sandbox, options: Sequence[str], answer: str | None, code: int, calls: int
 ) -> None:
     """In a terminal more than 1,000 jobs are asked about, below their plan; no is no, `--yes` answers beforehand."""
+    desk = Desk(tmp_path, unlimited)
+    desk.serve(desk.shop)
     desk.export(people(1001))
     shown = bytearray()
     master, slave = pty.openpty()

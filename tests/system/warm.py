@@ -110,7 +110,9 @@ def _serve() -> None:
     modules = importlib.import_module("worker.cli.main").COMMANDS
     for name in COMMANDS:
         importlib.import_module(f"worker.cli.{modules[name]}")
-    importlib.import_module("worker.store.redis.store")
+    # What the commands import only when they need it.
+    for module in ("worker.planning.forecast", "worker.sandbox.server", "worker.store.redis.store"):
+        importlib.import_module(module)
     for line in sys.stdin:
         request = Request(**json.loads(line))
         pid = os.fork()
