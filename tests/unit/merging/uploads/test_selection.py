@@ -90,7 +90,10 @@ def test_a_link_that_the_field_would_cut_is_left_out(tool: str, longest: str) ->
     assert left_out == Counter({"long link": 1})
 
 
-@pytest.mark.parametrize("link", ["javascript:alert(1)", "=HYPERLINK(1)", "https://a.example/ b", "https://a\n", "x"])
+@pytest.mark.parametrize(
+    "link",
+    ["javascript:alert(1)", "=HYPERLINK(1)", "https://a.example/ b", "https://a\n", "https://a.example/\u202eb", "x"],
+)
 def test_what_is_no_link_is_left_out(link: str) -> None:
     """A text in its place would reach every mailing of the campaign."""
     assert selected("omnisend", [row("ann@example.com", link=link)]) == ([], Counter({"bad link": 1}))

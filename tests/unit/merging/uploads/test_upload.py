@@ -117,10 +117,19 @@ def test_two_columns_of_an_identifier_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "links.csv").exists()
 
 
-def test_the_name_of_the_links_column_is_checked_before_anything_is_read(tmp_path: Path) -> None:
-    """A name that would replace people's tags reads no row and writes no file."""
+def never() -> Iterator[RowWithResult]:
+    """Rows that must not be read."""
+    raise AssertionError("a row was read")
+    yield
+
+
+def test_what_can_be_refused_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    """A name that would replace people's tags, and a file that is there: a million rows later would be late."""
     with pytest.raises(UsageError, match="--link-column Tags"):
-        uploaded("omnisend", tmp_path / "links.csv", iter(()), "Tags")
+        uploaded("omnisend", tmp_path / "links.csv", never(), "Tags")
+    (tmp_path / "links.csv").touch()
+    with pytest.raises(UsageError, match="is there already"):
+        uploaded("omnisend", tmp_path / "links.csv", never())
 
 
 def test_a_record_id_that_json_gives_as_a_float_is_refused(tmp_path: Path) -> None:
