@@ -15,13 +15,13 @@ from worker.campaigns.exports.detect import open_export
 from worker.campaigns.exports.encodings import parse_encoding
 from worker.campaigns.exports.text import Source
 from worker.campaigns.interleave import interleave
+from worker.campaigns.judging import Judge, Judged, veto
 from worker.campaigns.options import ImportOptions
 from worker.campaigns.presets.announcement import announced
 from worker.campaigns.presets.recognition import Recognition
 from worker.campaigns.presets.suppression import Suppressed, read_lists
-from worker.campaigns.reject_files import refuse_overwriting, reject_files
+from worker.campaigns.reject_files import RejectedRows, refuse_overwriting
 from worker.campaigns.reject_reasons import RejectReason
-from worker.campaigns.rejects_file import RejectsFile
 from worker.campaigns.rows import DraftJob, RowRules
 from worker.campaigns.warnings import ImportWarnings
 from worker.errors import UsageError
@@ -132,7 +132,7 @@ class Importer:
                 if limit is not None and total >= limit:
                     return total
                 values = record.values
-                if values is not None and _veto(export, values, suppressed) is None:
+                if values is not None and veto(export, values, suppressed) is None:
                     total += consent.given(values.consent)
             consent.end_export(export.file.name, ImportWarnings())
         consent.end()
@@ -158,83 +158,82 @@ class Importer:
         Raises:
           UsageError, InputError: as iterating it.
         """
+        exports = self._opened()
+        suppressed = self._suppression(exports)
+        rejected = RejectedRows(exports, self._options.rejects) if self._keep_rejects else None
+        if rejected is not None:
+            self.reject_files = rejected.paths
+        try:
+            for export, record, draft, verdict in self._rows(exports, suppressed):
+                if draft is not None and verdict == "new":
+                    yield draft
+                elif verdict != "new" and verdict != "finished":
+                    path = rejected.add(export, record, verdict) if rejected is not None else None
+                    if verdict == "doubtful_row":
+                        self._warn_of_doubt(export.file.name, record.line, path)
+        finally:
+            if rejected is not None:
+                rejected.close()
+
+    def rows_judged(self) -> Generator[Judged, None, None]:
+        """Every row with what becomes of it, in place of iterating the importer; no file of rejected rows is written.
+
+        Raises:
+          UsageError, InputError: as iterating it.
+        """
+        exports = self._opened()
+        yield from self._rows(exports, self._suppression(exports))
+
+    def _rows(self, exports: Sequence[Export], suppressed: Suppressed) -> Generator[Judged, None, None]:
         if self._iterated:
             raise RuntimeError("an Importer is iterated once")
         self._iterated = True
-        exports = self._opened()
-        suppressed = self._suppression(exports)
-        files: Sequence[tuple[RejectsFile, int] | None] = [None] * len(exports)
-        if self._keep_rejects:
-            files = reject_files(exports, self._options.rejects)
-        try:
-            for index, (export, kept) in enumerate(zip(exports, files, strict=True)):
-                if export.recognised.suppresses:
-                    continue
-                before = self.rows
-                yield from self._drafts_of(export, kept, suppressed)
-                self.rows_of[index] = self.rows - before
-                if kept is not None:
-                    kept[0].flush()
-                if self.rows == before and not self._is_full() and not self._stopped:
-                    self._warnings.once(f"no rows {export.file.name}", f"{export.file.name}: has no rows")
-            # After a stop the rows with consent may be among those that were not read.
-            if not self._stopped:
-                self._consent.end()
-        finally:
-            for file in {id(kept[0]): kept[0] for kept in files if kept is not None}.values():
-                file.close()
+        judge = Judge(self._rules, suppressed, self._index)
+        for index, export in enumerate(exports):
+            if export.recognised.suppresses:
+                continue
+            before = self.rows
+            yield from self._rows_of(export, judge)
+            self.rows_of[index] = self.rows - before
+            if self.rows == before and not self._is_full() and not self._stopped:
+                self._warnings.once(f"no rows {export.file.name}", f"{export.file.name}: has no rows")
+        # After a stop the rows with consent may be among those that were not read.
+        if not self._stopped:
+            self._consent.end()
 
     def _is_full(self) -> bool:
         return self._options.limit is not None and self.accepted >= self._options.limit
 
-    def _drafts_of(
-        self, export: Export, kept: tuple[RejectsFile, int] | None, suppressed: Suppressed
-    ) -> Iterator[DraftJob]:
+    def _rows_of(self, export: Export, judge: Judge) -> Iterator[Judged]:
         if self._is_full():
             return
-        name = export.file.name
-        for line, values, cells, flaw in export.records():
+        for record in export.records():
             if self._stopped:
                 return
             self.rows += 1
-            judged: DraftJob | RejectReason
-            if values is None:
-                # If nobody in the file may be written to, neither may who is in a row that can't be read.
-                judged = export.recognised.every_row or flaw
+            judged = judge.judge(export, record)
+            verdict = judged.verdict
+            if verdict == "new":
+                self.accepted += 1
+                yield judged
+                if self._is_full():
+                    return
+                continue
+            # Not rejected: the same command run again after an interruption must not list all its done rows.
+            if verdict == "finished":
+                self.finished += 1
             else:
-                judged = _veto(export, values, suppressed) or self._rules.judge(name, line, values)
-            if isinstance(judged, DraftJob):
-                sighting = self._index.check(judged.job_id)
-                if sighting == "new":
-                    self.accepted += 1
-                    yield judged
-                    if self._is_full():
-                        return
-                    continue
-                # Not rejected: the same command run again after an interruption must not list all its done rows.
-                if sighting == "finished":
-                    self.finished += 1
-                    continue
-                judged = "duplicate_row"
-            self.rejected[judged] += 1
-            if judged == "no_consent" and values is not None:
-                self._note_unknown(export, values)
-            if judged == "doubtful_row":
-                rejects = kept[0].path if kept is not None else "the file that --rejects names"
-                self._warnings.once(
-                    f"doubtful {name}",
-                    f"{name}: rows are left out as doubtful_row, because they stand beside pieces of a torn "
-                    f"row (first in line {line}); check them in {rejects}, delete the reason of those that are "
-                    "whole, and run that file",
-                )
-            if self._on_reject is not None:
-                self._on_reject(Reject(name, line, judged, values))
-            if kept is not None:
-                file, position = kept
-                file.add(position, line, judged, cells, apart=values is not None)
-                if file.path not in self.reject_files:
-                    self.reject_files.append(file.path)
-        self._consent.end_export(name, self._warnings)
+                self._count_reject(judged, verdict)
+            yield judged
+        self._consent.end_export(export.file.name, self._warnings)
+
+    def _count_reject(self, judged: Judged, reason: RejectReason) -> None:
+        export, record, _, _ = judged
+        self.rejected[reason] += 1
+        if reason == "no_consent" and record.values is not None:
+            self._note_unknown(export, record.values)
+        if self._on_reject is not None:
+            self._on_reject(Reject(export.file.name, record.line, reason, record.values))
 
     def _opened(self) -> Sequence[Export]:
         if self._exports is None:
@@ -271,6 +270,14 @@ class Importer:
             self._exports = exports
         return self._exports
 
+    def _warn_of_doubt(self, name: str, line: int, rejects: Path | None) -> None:
+        self._warnings.once(
+            f"doubtful {name}",
+            f"{name}: rows are left out as doubtful_row, because they stand beside pieces of a torn "
+            f"row (first in line {line}); check them in {rejects or 'the file that --rejects names'}, delete the "
+            "reason of those that are whole, and run that file",
+        )
+
     def _note_unknown(self, export: Export, values: Values) -> None:
         # The text is a template, and a file may be called anything.
         name = export.file.name.replace("{", "{{").replace("}", "}}")
@@ -290,11 +297,3 @@ class Importer:
                 self.rows_of[index] = number
             self.suppressed = rows.total()
         return self._suppressed
-
-
-def _veto(export: Export, values: Values, suppressed: Suppressed) -> RejectReason | None:
-    """Why the row must not become a job, whatever else is in it: by its export, or by a suppression list beside it."""
-    # The friend too: who gets the e-mail of such a job is the destination.
-    return export.recognised.veto(values.consent, values.channel) or suppressed.reason(
-        values.customer_email, values.destination
-    )

@@ -1,11 +1,11 @@
 """Which file takes the rejected rows of which export."""
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from worker.campaigns.containers.base import ExportFile
-from worker.campaigns.exports.base import Export
+from worker.campaigns.exports.base import Export, Record
+from worker.campaigns.reject_reasons import RejectReason
 from worker.campaigns.rejects_file import RejectsFile
 from worker.errors import UsageError
 
@@ -25,31 +25,49 @@ def refuse_overwriting(files: Sequence[ExportFile], asked: Path | None) -> None:
             raise UsageError(f"{path}: is an export of this run; name another file with --rejects")
 
 
-def reject_files(exports: Sequence[Export], asked: Path | None) -> list[tuple[RejectsFile, int] | None]:
-    """Each export's rejects file and its position among the exports that share it; None for a suppression list.
+class RejectedRows:
+    """The rejects files of a command's exports, by the export that a row is of.
 
-    They share a file with ``--rejects``, if they are of one folder or archive, or if one export is given twice. A
+    Exports share a file with ``--rejects``, if they are of one folder or archive, or if one export is given twice. A
     suppression list has no rejected rows, and its columns must not be among the others': the file would be recognised
-    as such a list.
-
-    Raises:
-      InputError, UsageError: as for :class:`~worker.campaigns.rejects_file.RejectsFile`.
+    as such a list. ``paths`` are the files with rows.
     """
-    paths = [None if export.recognised.suppresses else _path_of(export.file, asked) for export in exports]
-    shared: dict[Path, list[Export]] = {}
-    for path, export in zip(paths, exports, strict=True):
-        if path is not None:
-            shared.setdefault(path, []).append(export)
-    files = {path: RejectsFile(path, [one.columns for one in sharing]) for path, sharing in shared.items()}
-    taken: Counter[Path] = Counter()
-    result: list[tuple[RejectsFile, int] | None] = []
-    for path in paths:
-        if path is None:
-            result.append(None)
-            continue
-        result.append((files[path], taken[path]))
-        taken[path] += 1
-    return result
+
+    def __init__(self, exports: Sequence[Export], asked: Path | None) -> None:
+        """Remove the files of earlier runs.
+
+        Raises:
+          InputError, UsageError: as for :class:`~worker.campaigns.rejects_file.RejectsFile`.
+        """
+        self.paths: list[Path] = []
+        shared: dict[Path, list[Export]] = {}
+        for export in exports:
+            if not export.recognised.suppresses:
+                shared.setdefault(_path_of(export.file, asked), []).append(export)
+        self._files = [
+            (RejectsFile(path, [one.columns for one in sharing]), sharing) for path, sharing in shared.items()
+        ]
+        # By identity, since one export may be given twice.
+        self._of = {
+            id(export): (file, position) for file, sharing in self._files for position, export in enumerate(sharing)
+        }
+
+    def add(self, export: Export, record: Record, reason: RejectReason) -> Path:
+        """Add a row; returns its file.
+
+        Raises:
+          InputError: the file can't be written.
+        """
+        file, position = self._of[id(export)]
+        file.add(position, record.line, reason, record.cells, apart=record.values is not None)
+        if file.path not in self.paths:
+            self.paths.append(file.path)
+        return file.path
+
+    def close(self) -> None:
+        """Write the remaining rows; raises as :meth:`add`."""
+        for file, _ in self._files:
+            file.close()
 
 
 def _path_of(export: ExportFile, asked: Path | None) -> Path:

@@ -273,3 +273,24 @@ def test_rejects_are_reported_and_need_no_file(tmp_path: Path) -> None:
     assert [(reject.line, reject.reason) for reject in seen] == [(3, "no_customer"), (4, "duplicate_row")]
     assert importer.rows_of == [3]
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_every_row_is_judged_as_it_is_when_it_is_sent(tmp_path: Path) -> None:
+    """Merging sees each row with its job or its reason; a duplicate with the job that it equals. No file is written."""
+    path = tmp_path / "spring.csv"
+    path.write_text("customer_email,note\na@example.org,\nnobody,\n\na@example.org,again\nb@example.org,\n")
+    options = ImportOptions(shop="acme", campaign="spring", channel="sms")
+    importer = Importer([PlainFile(path)], options, index=JobIndex(), published_at=None, allowed_shops=None)
+    rows = list(importer.rows_judged())
+    assert [(row.record.line, row.verdict) for row in rows] == [
+        (2, "new"),
+        (3, "no_customer"),
+        (5, "duplicate_row"),
+        (6, "new"),
+    ]
+    first, nobody, again, _ = (row.draft for row in rows)
+    assert first is not None
+    assert again is not None
+    assert (first.job_id, nobody) == (again.job_id, None)
+    assert (importer.accepted, importer.rejected.total(), importer.rows_of) == (2, 2, [4])
+    assert list(tmp_path.iterdir()) == [path]

@@ -32,12 +32,14 @@ class Record(NamedTuple):
 
     ``cells`` is the row as it is in the export, in the order of ``Export.columns``, for the rejects file. A row that
     can't be taken apart has fewer cells, mostly one that holds the line. ``flaw`` is the reason of a rejected row.
+    ``lines`` is how many physical lines it has; 0 if it is one of several lines that may be one row.
     """
 
     line: int
     values: Values | None
     cells: Sequence[str]
     flaw: RejectReason = "unreadable_row"
+    lines: int = 1
 
 
 class Export(Protocol):

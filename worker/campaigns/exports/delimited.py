@@ -42,11 +42,11 @@ class DelimitedExport:
         self._source = source
         self.file = source.file
         self._name = source.file.name
-        self._dialect = read_dialect(source, recognition)
-        self.columns = self._dialect.columns
+        self.dialect = read_dialect(source, recognition)
+        self.columns = self.dialect.columns
         try:
             matcher, self._positions, self.recognised = recognition.match(
-                self.file, self.columns, unique=True, ours=self._dialect.ours
+                self.file, self.columns, unique=True, ours=self.dialect.ours
             )
         except UsageError as error:
             if len(self.columns) > 1:
@@ -61,7 +61,7 @@ class DelimitedExport:
 
     @property
     def delimiter(self) -> str:
-        return self._dialect.delimiter
+        return self.dialect.delimiter
 
     @property
     def preset(self) -> str | None:
@@ -69,7 +69,7 @@ class DelimitedExport:
 
     def records(self) -> Iterator[Record]:
         """The rows after the header, as :class:`~worker.campaigns.exports.base.Export` describes."""
-        delimiter, columns, _, ours, _ = self._dialect
+        delimiter, columns, ours = self.dialect.delimiter, self.columns, self.dialect.ours
         width = len(columns)
         table = TableRows(self._source, columns, self._positions, self._consent, self.recognised.staying)
         last: Row | None = None
@@ -77,10 +77,10 @@ class DelimitedExport:
             self._skip_header(lines)
             rows = RowReader(lines, delimiter, width).rows()
             for row, doubtful in ((row, False) for row in rows) if ours else with_doubts(rows, width):
-                line, cells, _, flaw, _ = last = row
+                line, cells, texts, flaw, _ = last = row
                 if flaw or doubtful:
                     yield from self._rejected(row, doubtful=doubtful)
-                elif (record := table.record(line, cells)) is not None:
+                elif (record := table.record(line, cells, len(texts))) is not None:
                     yield record
         if last is not None and not last.flaw:
             self._warn_if_open(last)
@@ -94,13 +94,13 @@ class DelimitedExport:
             self._source.warnings.once(f"open {self._name}", f"{self._name}: {problem}")
 
     def _skip_header(self, lines: Lines) -> None:
-        for _ in range(self._dialect.first - 1):
+        for _ in range(self.dialect.first - 1):
             lines.begin()
             next(lines)
-        if self._dialect.headless:
+        if self.dialect.headless:
             return
         lines.begin()
-        next(csv.reader(lines, delimiter=self._dialect.delimiter, strict=True))
+        next(csv.reader(lines, delimiter=self.dialect.delimiter, strict=True))
 
     def _rejected(self, row: Row, *, doubtful: bool) -> Iterator[Record]:
         """The records of a row that is refused: one row, or one for each of its lines."""
@@ -108,14 +108,15 @@ class DelimitedExport:
             return
         reason: RejectReason = "doubtful_row" if doubtful and not row.flaw else "unreadable_row"
         if row.flaw == "damaged" or (reason == "doubtful_row" and len(row.texts) == 1):
-            yield Record(row.line, None, row.cells, reason)
+            yield Record(row.line, None, row.cells, reason, len(row.texts))
             return
         if row.flaw and row.flaw in _WARNINGS:
             self._source.left_out(row.flaw, _WARNINGS[row.flaw], row.line)
-        if self._dialect.ours and row.cells:
-            yield Record(row.line, None, unescape_cells(row.cells))
+        if self.dialect.ours and row.cells:
+            yield Record(row.line, None, unescape_cells(row.cells), lines=len(row.texts))
             return
         # Each line becomes a rejected row of its own, since any of them may hold a row.
+        lines = 1 if len(row.texts) == 1 else 0
         for line, text in enumerate(row.texts, row.line):
             if text.strip():
-                yield Record(line, None, [text.rstrip("\r\n")], reason)
+                yield Record(line, None, [text.rstrip("\r\n")], reason, lines)

@@ -26,7 +26,7 @@ class Dialect(NamedTuple):
     """How a file is written. ``columns`` are spelled as in the header, which starts in line ``first``.
 
     ``ours``: the file is one of our own, of rejected rows or of results. ``headless``: line ``first`` is a row, and the
-    columns have the names that the preset gives them.
+    columns have the names that the preset gives them. ``height`` is how many lines the header has.
     """
 
     delimiter: str
@@ -34,6 +34,7 @@ class Dialect(NamedTuple):
     first: int
     ours: bool
     headless: bool
+    height: int
 
 
 class _Table(NamedTuple):
@@ -79,9 +80,10 @@ def read_dialect(source: Source, recognition: Recognition) -> Dialect:
             "column names in one line"
         )
     if preset := recognition.headerless(source.file, table.header):
-        return Dialect(delimiter, preset.header(len(table.header)), first, ours=False, headless=True)
+        return Dialect(delimiter, preset.header(len(table.header)), first, ours=False, headless=True, height=0)
     ours = is_ours(table.header)
-    return Dialect(delimiter, unescape_cells(table.header) if ours else table.header, first, ours, headless=False)
+    columns = unescape_cells(table.header) if ours else table.header
+    return Dialect(delimiter, columns, first, ours, headless=False, height=table.height)
 
 
 def _sample(name: str, lines: Lines) -> tuple[int, str | None, Sequence[str]]:

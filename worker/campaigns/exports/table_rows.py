@@ -41,25 +41,25 @@ class TableRows:
         self._staying = (*_STAYS, *staying) if tuple(columns[: len(REJECTS)]) == REJECTS else ()
         self._other_columns = False
 
-    def record(self, line: int, cells: Sequence[str]) -> Record | None:
-        """The row with as many cells as the header has; None if it is blank."""
+    def record(self, line: int, cells: Sequence[str], lines: int = 1) -> Record | None:
+        """The row of so many physical lines with as many cells as the header has; None if it is blank."""
         if self._ours:
             cells = unescape_cells(cells)
             stays = next((reason for reason in self._staying if reason == cells[1].strip()), None)
             if stays:
-                return Record(line, None, cells, stays)
+                return Record(line, None, cells, stays, lines)
         picked = tuple(map(str.strip, self._pick((*cells, ""))))
         # Files are put together from several exports, so a header may come again, with other columns. Addresses and
         # numbers are no column names and cost nothing here.
         if any(
             cell and "@" not in cell and not cell.isdecimal() and normalized(cell) in self._names for cell in picked[:3]
         ):
-            return Record(line, None, cells, self._header_in(line, cells))
+            return Record(line, None, cells, self._header_in(line, cells), lines)
         if self._other_columns:
-            return Record(line, None, cells, "other_columns")
+            return Record(line, None, cells, "other_columns", lines)
         if any(picked) or any(map(str.strip, cells)):
             own = len(FIELDS)
-            return Record(line, Values._make((*picked[:own], picked[own:])), cells)
+            return Record(line, Values._make((*picked[:own], picked[own:])), cells, lines=lines)
         return None
 
     def _header_in(self, line: int, cells: Sequence[str]) -> RejectReason:

@@ -119,7 +119,7 @@ def _reason_of_all(export: Export) -> RejectReason | None:
 
 def _read(export: Export, reason: RejectReason, suppressed: Suppressed) -> int:
     told, rows = export.recognised, 0
-    for line, values, _, flaw in export.records():
+    for line, values, _, flaw, _ in export.records():
         rows += 1
         if values is not None and values.customer_email:
             said = told.veto(values.consent, "") or reason

@@ -7,7 +7,9 @@ import pytest
 
 from tests.unit.campaigns.conftest import Import, Imported
 from worker.campaigns.containers.plain import PlainFile
+from worker.campaigns.exports.delimited import DelimitedExport
 from worker.campaigns.exports.text import MAX_ROW, Source
+from worker.campaigns.presets.recognition import Recognition
 from worker.campaigns.warnings import ImportWarnings
 from worker.errors import InputError, UsageError
 
@@ -433,3 +435,13 @@ def test_two_byte_order_marks(run_import: Import, encoding: str) -> None:
     """A file that was saved twice with a mark is read, its first cell in quotes included."""
     done = run_import('\ufeff\ufeff"customer_email","note"\n"a@example.org","x"\n'.encode(encoding))
     assert done.emails == ["a@example.org"]
+
+
+def test_a_row_tells_its_physical_lines(tmp_path: Path) -> None:
+    """Whoever writes a row's bytes must know where it ends; lines that may be one row tell that they may."""
+    path = tmp_path / "spring.csv"
+    path.write_text('customer_email,note\na@example.org,"two\nlines"\nb@example.org,x\n"c@example.org,\nd"d,\n')
+    source = Source(PlainFile(path), None, ImportWarnings())
+    export = DelimitedExport(source, Recognition({}, [], has_shop=True, channel="sms"))
+    assert [(record.line, record.lines) for record in export.records()] == [(2, 2), (4, 1), (5, 1), (6, 1)]
+    assert (export.dialect.first, export.dialect.height, export.dialect.headless) == (1, 1, False)

@@ -1,0 +1,58 @@
+"""The rows of an export, each with what came back for it: what every merged file and every upload is made of."""
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from worker.campaigns.exports.base import Export, Record
+from worker.campaigns.importer import Importer
+from worker.campaigns.judging import Verdict
+from worker.campaigns.rows import DraftJob
+from worker.merging.returned import Returned, ReturnedResults
+
+PENDING: Literal["pending"] = "pending"
+"""The outcome of a row whose job has no result yet."""
+
+LEFT_OUT: Literal["left_out"] = "left_out"
+"""The outcome of a row that made no job, or the same one as an earlier row."""
+
+
+class MergedRow(NamedTuple):
+    """A row as the export has it, and what came back for it.
+
+    ``record`` has its cells in the order of ``export.columns``, or the text of its object. ``draft`` is its job, None
+    if it makes none; ``verdict`` is "new" or why it was left out. A ``duplicate_row`` has what came back for the job of
+    the earlier row that it equals.
+    """
+
+    export: Export
+    record: Record
+    draft: DraftJob | None
+    verdict: Verdict
+    returned: Returned | None
+
+    @property
+    def outcome(self) -> str:
+        """The result's, or :data:`PENDING`, or :data:`LEFT_OUT`."""
+        if self.verdict != "new":
+            return LEFT_OUT
+        return PENDING if self.returned is None else self.returned.outcome
+
+    @property
+    def code(self) -> str | None:
+        """The result's error code, or why the row was left out."""
+        if self.verdict != "new":
+            return self.verdict
+        return None if self.returned is None else self.returned.code
+
+
+def merged_rows(importer: Importer, results: ReturnedResults) -> Iterator[MergedRow]:
+    """Every row that isn't blank, in the order of the exports and of their rows; one is held at a time.
+
+    The importer must read the exports as they were read when they were sent: its options make the jobs' ids.
+
+    Raises:
+      UsageError, InputError: as the importer does.
+    """
+    for export, record, draft, verdict in importer.rows_judged():
+        returned = results.of(draft.job_id) if draft is not None else None
+        yield MergedRow(export, record, draft, verdict, returned)
