@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-COMMANDS = ("plan", "run", "publish", "collect", "find", "status", "shops", "cancel", "dead")
+COMMANDS = ("plan", "run", "publish", "collect", "find", "replay", "status", "shops", "cancel", "dead")
 REPOSITORY = Path(__file__).parents[2]
 
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "work": "work",
     "collect": "collect",
     "find": "find",
+    "replay": "replay.command",
     "report": "report",
     "status": "status.command",
     "shops": "shops.commands",

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from worker.cli.redaction import masked
+from worker.model.codes import explain
 from worker.model.rehearsal import is_rehearsed
 
 LONGEST_TEXT = 300
@@ -25,6 +26,7 @@ def lines_of(result: Mapping[str, Any], *, reveal: bool) -> list[str]:
         "called": called if called != ended else None,
         "link": (shown.get("referral") or {}).get("link"),
         "code": _code(shown),
+        "meaning": explain(result["outcome"], result.get("code")).short if result["outcome"] != "sent" else None,
         "message": shown.get("message"),
         "attempts": str(result["attempts"]) if result["attempts"] > 1 else None,
         "row": _named(shown, ("line", "reference")),

@@ -127,6 +127,15 @@ def consumers(params: Parameters, names: Iterable[str]) -> dict[str, int]:
     return found
 
 
+def missing(params: Parameters, names: Iterable[str]) -> list[str]:
+    """Which of these queues don't exist. Blocks for a round trip for each queue.
+
+    Raises:
+      BrokerError: RabbitMQ is out of reach.
+    """
+    return [name for name, state in _inspected(params, names) if state == NOT_FOUND]
+
+
 def _asked(params: Parameters, names: Iterable[str]) -> dict[str, Depth]:
     states = _inspected(params, names)
     return {name: Depth(state.ready, None) for name, state in states if isinstance(state, QueueState)}

@@ -153,7 +153,7 @@ def test_a_file_without_results(tmp_path: Path, notes: list[str], text: str) -> 
     ("content", "why"),
     [
         (b"email,name\na@example.com,Ann\n", "is no results file of this version"),
-        (gzip.compress(b"x"), "is packed by gzip; unpack it first"),
+        (gzip.compress(b"x", mtime=0), "is packed by gzip; unpack it first"),
         (b"PK\x03\x04xxxx", "is packed by zip; unpack it first"),
         (header().replace("outcome", "result").encode(), "is no results file of this version"),
     ],

@@ -1,0 +1,178 @@
+"""``referrals replay``: jobs of a campaign are sent again, chosen by how they have ended."""
+
+import time
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from worker.cli import console, options
+from worker.cli.cancelled import refuse_cancelled
+from worker.cli.ledger import Ledger
+from worker.cli.replay.summary import Summary
+from worker.cli.result_source import opened
+from worker.cli.settings import load
+from worker.cli.store import known_controls, say_uncounted, some_of
+from worker.cli.times import after
+from worker.clock import SystemClock
+from worker.errors import UsageError
+from worker.model.job import canonical
+from worker.model.result import OUTCOMES
+from worker.rabbitmq.connection import Parameters, parameters
+from worker.rabbitmq.producer import Producer
+from worker.rabbitmq.queue_depths import missing
+from worker.rabbitmq.topology import shop_queue
+from worker.results.again import Choice, Chosen
+from worker.settings import Settings
+from worker.store.counters import tally
+
+TICK_JOBS = 500
+"""Jobs between two updates of the line of progress."""
+
+_CHOOSABLE = tuple(outcome for outcome in OUTCOMES if outcome != "sent")
+
+
+def replay(
+    campaign: options.Campaign,
+    files: options.From = None,
+    shop: Annotated[str | None, typer.Option("--shop", help="Only this shop's jobs.", show_default=False)] = None,
+    outcomes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--outcome",
+            metavar="OUTCOME",
+            help=f"Jobs that ended so: {', '.join(_CHOOSABLE)}. May be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    codes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--code",
+            metavar="CODE",
+            help="Jobs that ended with this code. May be given several times; with --outcome, both must hold.",
+            show_default=False,
+        ),
+    ] = None,
+    limit: options.Limit = None,
+    expires: options.Expires = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be sent again.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask. Without a terminal it is needed.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Publish jobs again that were not sent, chosen by outcome or code from their results.
+
+    What would be sent is shown first, and you are asked. Only a job's latest run counts, and a job of which any run
+    was sent is left out. A job whose call may have been carried out (`unknown`) is taken only by `--outcome unknown`.
+
+    Each job gets its next run, so it is called although the run before has its answer; one that ended without a call
+    (`expired`, `cancelled`) is published as it was. It has no deadline but that of --expires. RabbitMQ confirms each
+    job before it counts. Interrupting is safe: run again over the same results, it makes no second call, as long as
+    the ledger remembers the job (`REFERRALS_RETENTION_DAYS`).
+
+    Example: `referrals replay --campaign spring --from results.csv --outcome failed`
+    """
+    choice = _choice(outcomes or (), codes or ())
+    name = canonical(campaign)
+    if name is None:
+        raise UsageError("--campaign: is blank; give the name of the campaign whose jobs are sent again")
+    not_after = after(expires, "--expires", datetime.now(UTC)) if expires is not None else None
+    if not (yes or dry_run or console.is_terminal()):
+        raise UsageError("replay sends jobs again; without a terminal to ask, give --yes, or --dry-run to see them")
+    loaded = load()
+    refuse_cancelled(loaded, name, shop)
+    controls = known_controls(loaded)
+    now = SystemClock().now()
+
+    def is_cancelled(slug: str) -> bool:
+        return controls is not None and controls.is_cancelled(name, slug, now)
+
+    with Chosen(choice, is_cancelled=is_cancelled, limit=limit) as chosen:
+        with opened(files) as source, console.Meter(None) as meter:
+            began = time.monotonic()
+            for result in source.results(name, shop):
+                chosen.add(result, not_after)
+                if chosen.read % TICK_JOBS == 0:
+                    meter.show(chosen.read, chosen.read / (time.monotonic() - began), {})
+        if not chosen.read:
+            where = f" in shop {shop}" if shop is not None else ""
+            raise UsageError(f"--campaign {name}: has no result there{where}; is the name right?")
+        summary = Summary.of(name, chosen)
+        if dry_run or not summary.jobs:
+            _show(summary, as_json=as_json)
+            return
+        params = parameters(loaded.amqp_url.get_secret_value(), name="referral-dispatch replay")
+        _require_queues(params, summary.shops)
+        if not yes:
+            for line in summary.lines(console.stderr.width):
+                console.ask_about(line)
+            console.ask(_question(summary))
+        _publish(loaded, params, chosen, summary, as_json=as_json)
+
+
+def _choice(outcomes: Collection[str], codes: Collection[str]) -> Choice:
+    if not outcomes and not codes:
+        raise UsageError("choose what is sent again: --outcome failed, or --code with a code of the results")
+    for outcome in outcomes:
+        if outcome == "sent":
+            raise UsageError("--outcome sent: what was sent is never sent again")
+        if outcome not in _CHOOSABLE:
+            raise UsageError(f"--outcome {outcome}: is none; choose from {', '.join(_CHOOSABLE)}")
+    return Choice(frozenset(outcomes), frozenset(codes))
+
+
+def _question(summary: Summary) -> str:
+    twice = f", {summary.unknown:,} of them perhaps for the second time" if summary.unknown else ""
+    return f"Send {summary.jobs:,} {'job' if summary.jobs == 1 else 'jobs'} again{twice}?"
+
+
+def _show(summary: Summary, *, as_json: bool) -> None:
+    if as_json:
+        console.print_json(summary.data() | {"published": 0})
+        return
+    for line in summary.lines(console.width()):
+        console.show(line)
+
+
+def _require_queues(params: Parameters, shops: Collection[str]) -> None:
+    queues = {shop_queue(shop): shop for shop in sorted(shops)}
+    without = [queues[name] for name in missing(params, queues)]
+    if without:
+        raise UsageError(
+            f"no queue takes the jobs of {some_of(without)}: start a worker whose shops file names them, or choose "
+            "another shop by --shop; nothing was done"
+        )
+
+
+def _publish(loaded: Settings, params: Parameters, chosen: Chosen, summary: Summary, *, as_json: bool) -> None:
+    began = time.monotonic()
+    producer = Producer(params, name=loaded.producer)
+    try:
+        with producer, Ledger(loaded) as ledger, console.Meter(summary.jobs) as meter:
+            for sent, job in enumerate(ledger.watch(taken.job for taken in chosen.jobs()), start=1):
+                producer.send(job)
+                if sent % TICK_JOBS == 0:
+                    meter.show(producer.confirmed, producer.confirmed / (time.monotonic() - began), {})
+            producer.flush()
+    except KeyboardInterrupt:
+        console.say(
+            f"stopped after {producer.confirmed:,} jobs were published, which will be called; run the same command "
+            "again for the rest, or cancel the campaign"
+        )
+        raise
+    finally:
+        # Confirmed jobs are in RabbitMQ and count, even if publishing was interrupted.
+        counts = {key: {"published": jobs} for key, jobs in producer.counted.items()}
+        say_uncounted(tally(loaded, counts))
+    rows = [("published", f"{producer.confirmed:,}")]
+    rows += [
+        (f"  {outcome} {code or ''}".rstrip(), f"{jobs:,}") for (outcome, code), jobs in summary.kinds.most_common()
+    ]
+    if producer.late:
+        rows.append(("  past their deadline", f"{producer.late:,} (will end as expired, without a call)"))
+    rows += ledger.rows()
+    rows += [(f"left out, {why}", f"{jobs:,}") for why, jobs in summary.left.most_common()]
+    data = {"published": producer.confirmed, "past_deadline": producer.late, "known_before": ledger.data()}
+    console.summary(rows, summary.data() | data, as_json=as_json)
+    ledger.say()
