@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from shlex import quote
 
 from worker.campaigns.exports.base import FIELDS
@@ -90,7 +90,8 @@ class ColumnMatcher:
         self._required = {field: f"--map {field}={column}" for field, column in mapping.items() if field in self._named}
         self.consent: Sequence[str] = [f"consent {number}" for number in range(len(consent) + len(asked))]
         """Names for the columns of consent, beside the canonical fields: those of ``consent``, then ``asked``."""
-        self._asked = frozenset(self.consent[len(consent) :])
+        self.asked: Container[str] = frozenset(self.consent[len(consent) :])
+        """Those of ``asked`` alone."""
         self._named |= zip(self.consent, (*consent, *asked), strict=True)
         self._required |= {self.consent[number]: f"--consent {column}" for number, column in enumerate(consent)}
         self._has_shop = has_shop
@@ -147,7 +148,7 @@ class ColumnMatcher:
         # Guessing between two columns would send somebody else's referral, so only an exact name decides.
         exact = [index for index in indexes if self.is_exact(field, columns[index])]
         # A preset's column of consent isn't spelled by the person: either of two may hold the no.
-        if len(exact) == 1 and field not in self._asked:
+        if len(exact) == 1 and field not in self.asked:
             return exact[0]
         raise UsageError(
             f"{export}: {len(indexes)} columns could be {self._called(field)} "

@@ -57,7 +57,8 @@ class JsonExport:
     Objects may have different keys. If an object has several keys for one field, the key with the exact spelling
     counts, even if it is blank; if they contradict each other, the row is rejected. Values for consent must all agree.
 
-    A cell that a job is made of must be a string, a number, a boolean or null. In the rejects file a row has one cell,
+    A cell that a job is made of must be a string, a number, a boolean or null; one by which a tool tells consent may
+    be a list too. In the rejects file a row has one cell,
     the unchanged line.
     """
 
@@ -143,6 +144,9 @@ class JsonExport:
                     known[key] = fields
             for field, exact in fields:
                 text = _text(value)
+                if text is None and field in self._matcher.asked:
+                    # Klaviyo's suppressions are a list. A condition of --consent can't mean one.
+                    text = _listed(value)
                 if text is None:
                     return "not_text"
                 before = found[field]
@@ -191,3 +195,8 @@ def _text(value: object) -> str | None:
     if value is None:
         return ""
     return str(value).lower() if isinstance(value, bool) else None
+
+
+def _listed(value: object) -> str | None:
+    """A list or an object as the cell of a CSV file would have it, for a tool's rules; None if it is neither."""
+    return json.dumps(value)[:_RAW_SHOWN] if isinstance(value, list | dict) else None

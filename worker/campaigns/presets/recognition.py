@@ -117,6 +117,8 @@ class Recognition:
         if self.preset is not None and self.preset not in fitting and len(fitting) == len(lists) == 1:
             # A suppression list stays one, or the people on it would be written to.
             return PRESETS[lists[0]], fitting[lists[0]]
+        if self.preset is not None and lists and self.preset not in lists:
+            self._refuse_list(file, names, lists[0], fitting[lists[0]])
         if self.preset == NO_PRESET:
             return None, ""
         if self.preset is not None:
@@ -128,6 +130,19 @@ class Recognition:
                 f"--preset {NO_PRESET}"
             )
         return next(((PRESETS[name], why) for name, why in fitting.items()), (None, ""))
+
+    def _refuse_list(self, file: ExportFile, names: Collection[str], listed: str, why: str) -> None:
+        """Refuse ``--preset`` for what may as well be a suppression list, unless its tool's consent is told in it.
+
+        Raises:
+          UsageError: it isn't.
+        """
+        preset = PRESETS.get(self.preset or "")
+        if preset is None or not any(_has(names, columns) for columns in preset.telling):
+            raise UsageError(
+                f"{file.name}: looks like the suppression list {listed} by {why}, and --preset {self.preset} would "
+                f"write to its people; give --preset {listed}, or delete these columns if it is no such list"
+            )
 
     def _refuse_untold(self, file: ExportFile, preset: Preset, fitting: Mapping[str, str]) -> None:
         """Refuse ``--preset`` for an export of another tool if its columns of consent would be passed over.

@@ -163,6 +163,25 @@ def test_an_opt_out_that_comes_late_in_json(tmp_path: Path) -> None:
     assert importer.rejected == {"unsubscribed": 1}
 
 
+def test_a_list_in_json_is_judged_as_consent_tells(tmp_path: Path) -> None:
+    """Klaviyo's suppressions are a list: an empty one is none, any other suppresses. `--consent` can't mean a list."""
+    row = '{"Klaviyo ID": "1", "Email": "%s@example.com", "Email Marketing Consent": %s, "Email Suppressions": %s}'
+    rows = [("a", '"SUBSCRIBED"', "[]"), ("b", '"SUBSCRIBED"', '["USER_SUPPRESSED"]'), ("c", '["SUBSCRIBED"]', "null")]
+    jobs, importer = run_files(tmp_path, {"k.jsonl": "\n".join(row % told for told in rows)})
+    assert [job.customer.email for job in jobs] == ["a@example.com"]
+    assert importer.rejected == {"suppressed": 1, "no_consent": 1}
+    conditions = [parse_consent("Email Suppressions!=USER_SUPPRESSED")]
+    jobs, importer = run_files(
+        tmp_path,
+        {"k.jsonl": "\n".join(row % told for told in rows)},
+        preset="none",
+        consent=conditions,
+        mapping={"customer_email": "Email"},
+    )
+    assert [job.customer.email for job in jobs] == ["c@example.com"]
+    assert importer.rejected == {"not_text": 2}
+
+
 def test_the_first_sign_of_a_tool_that_comes_late_in_json(tmp_path: Path) -> None:
     """An opt-out counts too where nothing else in the file tells the tool, unless `--preset none` switches it off."""
     late = ', "unsubscribed_from_emails_at": "2025-01-01T00:00:00Z"'
@@ -305,6 +324,19 @@ def test_a_suppression_list_stays_one_under_another_preset(tmp_path: Path) -> No
     conditions = [parse_consent("Record ID!=")]
     jobs, _ = run_files(tmp_path, files, preset="hubspot", mapping={"customer_email": "Mail"}, consent=conditions)
     assert [job.customer.email for job in jobs] == ["a@example.com"]
+
+
+@pytest.mark.parametrize("preset", ["hubspot", "shopify", "none"])
+def test_what_may_be_a_suppression_list_is_not_read_as_contacts(tmp_path: Path, preset: str) -> None:
+    """`--preset` alone doesn't turn people of a list into jobs, unless their consent is told in it too."""
+    header = "Record ID,Email,Portal Bounce,Portal Unsubscribe"
+    files = {"both.csv": f"{header}\n2,b@example.com,,TRUE\n"}
+    with pytest.raises(UsageError, match=r"both.csv: looks like the suppression list hubspot-suppressions by Portal"):
+        run_files(tmp_path, files, preset=preset, ignore_consent=True, mapping={"customer_email": "Email"})
+    told = f"{header},Unsubscribed from all email\n2,b@example.com,,,false\n3,c@example.com,,,true\n"
+    jobs, importer = run_files(tmp_path, {"both.csv": told}, preset="hubspot")
+    assert [job.customer.email for job in jobs] == ["b@example.com"]
+    assert importer.rejected == {"unsubscribed": 1}
 
 
 def test_a_suppression_list_alone(tmp_path: Path) -> None:
