@@ -1,14 +1,13 @@
 """Finds in the rows of an export what a tool knows its people by. Pure."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from worker.campaigns.columns import normalized
 from worker.campaigns.exports.base import Export, Record
 from worker.errors import UsageError
+from worker.merging.merged_rows import MergedRow
 from worker.merging.uploads.selection import UploadRow
 from worker.merging.uploads.tool import Tool
-from worker.model.rehearsal import is_rehearsed
 from worker.text.bounds import ROW, loads
 
 _JSON_COLUMNS = ("row",)
@@ -16,6 +15,8 @@ _JSON_COLUMNS = ("row",)
 
 _ATTRIBUTES = "custom_attributes"
 """The object in which Braze's exports keep custom attributes."""
+
+_NOTHING_RETURNED = UploadRow(sent=False, rehearsed=False, link=None, identifiers=())
 
 _Cell = Callable[[Record], str]
 
@@ -41,18 +42,16 @@ class ExportCells:
         # Only what is billed is compared with what is there; elsewhere the column is not looked for.
         self._current = self._column([link_column]) if tool.billed else _nothing
 
-    def row(self, record: Record, result: Mapping[str, Any] | None) -> UploadRow:
-        """What decides about a row. ``result`` is that of its job; None if it has none, or may not be uploaded."""
-        if result is None:
-            return UploadRow(sent=False, rehearsed=False, link=None, identifiers=())
-        referral = result.get("referral")
-        link = referral.get("link") if isinstance(referral, dict) else None
+    def row(self, merged: MergedRow) -> UploadRow:
+        """What decides about a row."""
+        if merged.returned is None:
+            return _NOTHING_RETURNED
         return UploadRow(
-            sent=result.get("outcome") == "sent",
-            rehearsed=is_rehearsed(result),
-            link=link if isinstance(link, str) else None,
-            identifiers=[cell(record) for cell in self._identifiers],
-            current=self._current(record),
+            sent=merged.outcome == "sent",
+            rehearsed=merged.returned.rehearsed,
+            link=merged.returned.link,
+            identifiers=[cell(merged.record) for cell in self._identifiers],
+            current=self._current(merged.record),
         )
 
     def _column(self, names: Sequence[str]) -> _Cell:

@@ -1,18 +1,15 @@
 """From rows and their results to the files of an upload."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from worker.campaigns.exports.base import Export, Record
+from worker.merging.merged_rows import MergedRow
 from worker.merging.uploads.cells import ExportCells
 from worker.merging.uploads.parts import Part, UploadParts
 from worker.merging.uploads.selection import Selection, UploadRow
 from worker.merging.uploads.tool import Tool
-
-RowWithResult = tuple[Export, Record, Mapping[str, Any] | None]
-"""A row of an export with the result of its job; None if it has none, or was left out of the campaign."""
 
 
 class Uploaded(NamedTuple):
@@ -22,7 +19,7 @@ class Uploaded(NamedTuple):
     left_out: Counter[str]
 
 
-def write_upload(rows: Iterable[RowWithResult], tool: Tool, link_column: str, out: Path) -> Uploaded:
+def write_upload(rows: Iterable[MergedRow], tool: Tool, link_column: str, out: Path) -> Uploaded:
     """Write the files that a tool's importer takes, with the links of the rows that were sent.
 
     The files appear together at the end, or not at all. Blocks on the disk; 30 bytes a person are kept, in a temporary
@@ -39,10 +36,10 @@ def write_upload(rows: Iterable[RowWithResult], tool: Tool, link_column: str, ou
         return Uploaded(parts.finish(), selection.left_out)
 
 
-def _upload_rows(rows: Iterable[RowWithResult], tool: Tool, link_column: str) -> Iterable[UploadRow]:
+def _upload_rows(rows: Iterable[MergedRow], tool: Tool, link_column: str) -> Iterable[UploadRow]:
     cells: dict[int, ExportCells] = {}
-    for export, record, result in rows:
-        of_export = cells.get(id(export))
+    for row in rows:
+        of_export = cells.get(id(row.export))
         if of_export is None:
-            of_export = cells[id(export)] = ExportCells(tool, link_column, export)
-        yield of_export.row(record, result)
+            of_export = cells[id(row.export)] = ExportCells(tool, link_column, row.export)
+        yield of_export.row(row)

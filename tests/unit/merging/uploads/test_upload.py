@@ -1,7 +1,7 @@
 """Tests for uploads made from real exports: every tool's golden one, and small ones of their own."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,10 @@ from worker.campaigns.dedup import JobIndex
 from worker.campaigns.importer import Importer
 from worker.campaigns.options import ImportOptions
 from worker.errors import UsageError
+from worker.merging.merged_rows import MergedRow
+from worker.merging.returned import Returned
 from worker.merging.uploads.table import TOOLS
-from worker.merging.uploads.upload import RowWithResult, Uploaded, write_upload
+from worker.merging.uploads.upload import Uploaded, write_upload
 
 GOLDEN = Path(__file__).parents[2] / "campaigns" / "presets" / "golden"
 
@@ -24,24 +26,22 @@ def link_of(line: int) -> str:
     return f"https://acme.example.com/r/{line:06d}"
 
 
-def sent(line: int, **fields: Any) -> Mapping[str, Any]:
-    """A result of a row that was sent."""
-    return {"outcome": "sent", "referral": {"link": link_of(line)}, "message": None} | fields
-
-
-def rows_of(*paths: Path, lines: set[int] | None = None, **options: Any) -> Iterator[RowWithResult]:
-    """The rows of exports, those in `lines` (all by default) with a result that was sent."""
+def rows_of(*paths: Path, **options: Any) -> Iterator[MergedRow]:
+    """The rows of exports; each that makes a job was sent."""
     asked = ImportOptions(**{"shop": "acme", "campaign": "spring", "channel": "whatsapp"} | options)
     files = [PlainFile(path) for path in paths]
     with JobIndex() as index:
-        exports = Importer(files, asked, index=index, published_at=None, allowed_shops=None).exports
-    for export in exports:
-        for record in export.records():
-            done = record.values is not None and (lines is None or record.line in lines)
-            yield export, record, sent(record.line) if done else None
+        importer = Importer(files, asked, index=index, published_at=None, allowed_shops=None, keep_rejects=False)
+        for export, record, draft, verdict in importer.rows_judged():
+            yield MergedRow(export, record, draft, verdict, sent(record.line) if draft is not None else None)
 
 
-def uploaded(tool: str, out: Path, rows: Iterator[RowWithResult], column: str | None = None) -> Uploaded:
+def sent(line: int) -> Returned:
+    """What came back for a row that was sent."""
+    return Returned("sent", None, link_of(line), "created", None, None, [], rehearsed=False)
+
+
+def uploaded(tool: str, out: Path, rows: Iterator[MergedRow], column: str | None = None) -> Uploaded:
     """Write an upload, by default with the default name of its column."""
     return write_upload(rows, TOOLS[tool], column or TOOLS[tool].link_column, out)
 
@@ -64,13 +64,8 @@ def test_each_golden_export_goes_back_into_its_tool(
     """Exactly the people of its jobs, each by the tool's own identifier as the export has it, with the row's link."""
     told = json.loads((GOLDEN / tool / "expected.json").read_text())
     paths = sorted(path for path in (GOLDEN / tool).iterdir() if path.name != "expected.json")
-    left_out = {(name, line) for name, line, _ in told["rejected"]}
-    rows = (
-        (export, record, None if (export.file.name.rpartition("/")[2], record.line) in left_out else result)
-        for export, record, result in rows_of(*paths)
-    )
 
-    done = uploaded(tool, tmp_path / "links.csv", rows)
+    done = uploaded(tool, tmp_path / "links.csv", rows_of(*paths))
 
     (path,) = parts_of(tmp_path / "links.csv")
     lines = IMPORTERS[tool].read(path)
@@ -117,7 +112,7 @@ def test_two_columns_of_an_identifier_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "links.csv").exists()
 
 
-def never() -> Iterator[RowWithResult]:
+def never() -> Iterator[MergedRow]:
     """Rows that must not be read."""
     yield pytest.fail("a row was read")
 
