@@ -1,0 +1,108 @@
+"""Writes the upload files of ``--for``, and says what is in them and what is not."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from worker.campaigns.importer import Importer
+from worker.cli import console
+from worker.errors import UsageError
+from worker.merging.merged_rows import MergedRow
+from worker.merging.uploads.selection import WHY_NOT
+from worker.merging.uploads.table import TOOLS
+from worker.merging.uploads.tool import Tool
+from worker.merging.uploads.upload import Uploaded, write_upload
+
+For = Annotated[
+    str | None,
+    typer.Option(
+        "--for",
+        metavar="TOOL",
+        help="Write what this tool's importer takes, in place of the whole export: one identifier and the link. One of "
+        f"{', '.join(TOOLS)}.",
+        show_default=False,
+    ),
+]
+LinkColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--link-column",
+        metavar="NAME",
+        help="Name of the link's column in the files of --for. [default: as the tool spells such names]",
+        show_default=False,
+    ),
+]
+
+_EXPLAINED = frozenset({"not sent"})
+"""Why most rows are not uploaded; it needs no explanation in every summary."""
+
+
+def upload_of(tool: str | None, link_column: str | None) -> tuple[Tool, str] | None:
+    """The tool that ``--for`` names, and the name of its column; None without ``--for``.
+
+    Raises:
+      UsageError: there is no such tool, it takes no such name, or the name is given without a tool.
+    """
+    if tool is None:
+        if link_column is not None:
+            raise UsageError("--link-column: names a column of the files of --for; give --for TOOL with it")
+        return None
+    found = TOOLS.get(tool.strip().casefold())
+    if found is None:
+        raise UsageError(f"--for {tool}: is none of the tools that files are written for: {', '.join(TOOLS)}")
+    column = found.link_column if link_column is None else link_column
+    found.check_name(column)
+    return found, column
+
+
+def upload(
+    rows: Iterable[MergedRow], importer: Importer, tool: Tool, link_column: str, out: Path, *, as_json: bool
+) -> None:
+    """Write the files and print the summary.
+
+    Raises:
+      UsageError, InputError: as :func:`~worker.merging.uploads.upload.write_upload`.
+      Exit: no row has a link to upload, and so there is no file.
+    """
+    done = write_upload(rows, tool, link_column, out)
+    uploaded = sum(part.rows for part in done.parts)
+    lines = console.import_rows(importer)
+    lines.append(("to upload", f"{uploaded:,}"))
+    lines.append(("not to upload", f"{done.left_out.total():,}"))
+    for why, number in done.left_out.most_common():
+        lines.append((f"  {why}", f"{number:,}" if why in _EXPLAINED else f"{number:,}  {WHY_NOT[why]}"))
+    lines += [
+        (f"for {tool.name}", f"{part.path} ({part.rows:,} rows by {part.identifier}, {_size(part.size)})")
+        for part in done.parts
+    ]
+    console.summary(lines, _data(done, importer, tool, link_column), as_json=as_json)
+    if long := done.left_out["long link"]:
+        assert tool.longest_link is not None
+        console.note(
+            f"{long:,} links are longer than the {tool.longest_link.number} {tool.longest_link.unit} that a field of "
+            f"{tool.name} takes, which would cut them; these people are not in the files"
+        )
+    if not done.parts:
+        console.say("no file was written: no row has a link to upload")
+        raise typer.Exit(1)
+
+
+def _data(done: Uploaded, importer: Importer, tool: Tool, link_column: str) -> dict[str, object]:
+    return {
+        "rows": importer.rows,
+        "rejected": dict(importer.rejected),
+        "for": tool.name,
+        "link_column": link_column,
+        "uploaded": sum(part.rows for part in done.parts),
+        "not_uploaded": {why.replace(" ", "_"): number for why, number in done.left_out.items()},
+        "files": [
+            {"file": str(part.path), "identifier": part.identifier, "rows": part.rows, "bytes": part.size}
+            for part in done.parts
+        ],
+    }
+
+
+def _size(number: int) -> str:
+    return f"{number / 1_000_000:.1f} MB" if number >= 100_000 else f"{number:,} bytes"
