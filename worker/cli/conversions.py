@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from worker.cli import console
 from worker.clock import SystemClock
@@ -27,93 +27,112 @@ TICK_CUSTOMERS = 20
 
 @dataclass
 class Told:
-    """What the shops said. ``sources`` tells by shop who was asked; a shop in none of them is in ``remarks``."""
+    """What the shops said. ``sources`` names the call that told it, by shop; ``remarks`` say what was not told."""
 
     conversions: Conversions = field(default_factory=Conversions)
     sources: dict[str, Source] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 
 
-def ask_shops(loaded: Settings, referrals: CampaignReferrals) -> Told:
-    """Ask each shop that made a referral. Blocks, for a call per customer where a shop's history tells nothing.
+class ShopsAsked:
+    """Takes a campaign's results, then asks the shops about its referrals. A context manager; for one thread."""
 
-    Raises:
-      ConfigurationError: the shops file or a credential in it can't be used.
-    """
-    shops = read_shops(loaded.shops, plaintext_hosts=loaded.plaintext_hosts)
-    told = Told()
-    clock = SystemClock()
-    proxy = loaded.http_proxy.get_secret_value() if loaded.http_proxy else None
-    token_of = TokenMaker(clock).token
-    seconds = loaded.connect_timeout_seconds
-    lists = ShopLists(
-        token_of=token_of,
-        clock=clock,
-        connect_timeout_seconds=seconds,
-        http_proxy=proxy,
-        ca_file=loaded.ca_file,
-        say=console.say,
-    )
-    reads = CustomerReferrals(
-        token_of=token_of,
-        clock=clock,
-        connect_timeout_seconds=seconds,
-        http_proxy=proxy,
-        ca_file=loaded.ca_file,
-        say=console.say,
-    )
-    try:
-        for slug, since in sorted(referrals.since.items()):
-            if slug not in shops:
-                told.remarks.append(f"shop {slug}: is not in {loaded.shops}, so nobody could be asked")
-            elif _history_tells(lists, shops[slug], since, referrals, told):
-                told.sources[slug] = "ListHistory1"
-            elif _customers_tell(reads, shops[slug], since, referrals, told):
-                told.sources[slug] = "CustomerReferrals2"
-    finally:
-        lists.close()
-        reads.close()
-    return told
+    def __init__(self, loaded: Settings) -> None:
+        """
+        Raises:
+          ConfigurationError: the shops file or a credential in it can't be used.
+        """
+        self._file = loaded.shops
+        self._shops = read_shops(loaded.shops, plaintext_hosts=loaded.plaintext_hosts)
+        self._referrals = CampaignReferrals()
+        self._told = Told()
+        clock = SystemClock()
+        proxy = loaded.http_proxy.get_secret_value() if loaded.http_proxy else None
+        token_of = TokenMaker(clock).token
+        self._lists = ShopLists(
+            token_of=token_of,
+            clock=clock,
+            connect_timeout_seconds=loaded.connect_timeout_seconds,
+            http_proxy=proxy,
+            ca_file=loaded.ca_file,
+            say=console.say,
+        )
+        self._reads = CustomerReferrals(
+            token_of=token_of,
+            clock=clock,
+            connect_timeout_seconds=loaded.connect_timeout_seconds,
+            http_proxy=proxy,
+            ca_file=loaded.ca_file,
+            say=console.say,
+        )
 
+    def __enter__(self) -> Self:
+        return self
 
-def _history_tells(
-    lists: ShopLists, shop: ShopConfig, since: datetime, referrals: CampaignReferrals, told: Told
-) -> bool:
-    """Whether the shop's history names a referral of the campaign; such changes are counted."""
-    named = 0
-    try:
-        for change in lists.read(shop, history(since)):
-            named += _count(change, shop.slug, since, referrals, told.conversions)
-    except (UnavailableError, UsageError):
-        # Most shops don't serve it. Then each customer is asked, and what was read before counts once all the same.
-        return False
-    return named > 0
+    def __exit__(self, *_: object) -> None:
+        self._lists.close()
+        self._reads.close()
+        self._referrals.close()
 
+    def add(self, result: Mapping[str, Any]) -> None:
+        """Take a result, given as its parsed JSON; raises as :meth:`CampaignReferrals.add`."""
+        self._referrals.add(result)
 
-def _customers_tell(
-    reads: CustomerReferrals, shop: ShopConfig, since: datetime, referrals: CampaignReferrals, told: Told
-) -> bool:
-    """Whether every customer could be asked; a remark says which shop gave no answer, and after how many."""
-    began = time.monotonic()
-    total = referrals.count(shop.slug)
-    asked = 0
-    try:
-        with console.Meter(total) as meter:
-            for asked, customer in enumerate(referrals.customers(shop.slug), start=1):
-                for entry in reads.read(shop, customer) or ():
-                    _count(entry, shop.slug, since, referrals, told.conversions)
-                if asked % TICK_CUSTOMERS == 0:
-                    meter.show(asked, asked / (time.monotonic() - began), told.conversions.totals())
-    except UnavailableError as error:
-        told.remarks.append(f"{error} ({asked - 1:,} of {total:,} customers were asked)")
-        return False
-    return True
+    def ask(self) -> Told:
+        """Ask each shop that made a referral. Blocks, for a call per customer where a shop's history tells nothing.
 
+        Ctrl-C ends the asking, and what was told until then is returned.
+        """
+        slug = ""
+        try:
+            for slug, since in sorted(self._referrals.since.items()):
+                if slug not in self._shops:
+                    self._told.remarks.append(f"shop {slug}: is not in {self._file}, so it could not be asked")
+                elif self._history_tells(self._shops[slug], since):
+                    self._told.sources[slug] = "ListHistory1"
+                    self._told.remarks.append(
+                        f"shop {slug}: counted by its history, which lists rewards; who accepted and has no reward yet "
+                        "is not in it"
+                    )
+                elif self._customers_tell(self._shops[slug], since):
+                    self._told.sources[slug] = "CustomerReferrals2"
+        except KeyboardInterrupt:
+            self._told.remarks.append(
+                f"asking was interrupted at shop {slug}: its figures and later shops' are not whole"
+            )
+        return self._told
 
-def _count(
-    entry: Mapping[str, Any], slug: str, since: datetime, referrals: CampaignReferrals, conversions: Conversions
-) -> bool:
-    ours = referrals.has(slug, entry.get("referral_bhid"))
-    if ours:
-        conversions.add(entry, since)
-    return ours
+    def _history_tells(self, shop: ShopConfig, since: datetime) -> bool:
+        """Whether the shop's history names a referral of the campaign; such changes are counted."""
+        named = 0
+        try:
+            for change in self._lists.read(shop, history(since)):
+                named += self._count(change, shop.slug, since)
+        except (UnavailableError, UsageError):
+            # A shop need not serve it. Then each customer is asked; what was read before counts once all the same.
+            return False
+        return named > 0
+
+    def _customers_tell(self, shop: ShopConfig, since: datetime) -> bool:
+        """Whether every customer could be asked; a remark says which shop gave no answer, and after how many."""
+        began = time.monotonic()
+        total = self._referrals.count(shop.slug)
+        asked = 0
+        try:
+            with console.Meter(total) as meter:
+                for customer in self._referrals.customers(shop.slug):
+                    for entry in self._reads.read(shop, customer) or ():
+                        self._count(entry, shop.slug, since)
+                    asked += 1
+                    if asked % TICK_CUSTOMERS == 0:
+                        meter.show(asked, asked / (time.monotonic() - began), self._told.conversions.totals())
+        except UnavailableError as error:
+            self._told.remarks.append(f"{error} ({asked:,} of {total:,} customers were asked)")
+            return False
+        return True
+
+    def _count(self, entry: Mapping[str, Any], slug: str, since: datetime) -> bool:
+        ours = self._referrals.has(slug, entry.get("referral_bhid"))
+        if ours:
+            self._told.conversions.add(entry, since)
+        return ours

@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,13 +13,16 @@ from worker.cli import console, options
 from worker.cli.result_source import opened
 from worker.errors import UsageError
 from worker.model.codes import explain
-from worker.reporting.document import document
+from worker.reporting.document import conversions_of, document
 from worker.reporting.figures import Figures
 from worker.reporting.file import check_place, write_page
 from worker.reporting.groups import OTHER
 from worker.reporting.page import page
 from worker.reporting.rejected_rows import count_rejected
 from worker.results.source import ResultSource
+
+if TYPE_CHECKING:
+    from worker.cli.conversions import ShopsAsked
 
 
 def report(
@@ -39,6 +43,10 @@ def report(
             show_default=False,
         ),
     ] = None,
+    conversions: Annotated[
+        bool,
+        typer.Option("--conversions", help="Ask the shops how many referrals were accepted, qualified and rewarded."),
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Write a page that shows what became of a campaign, for a person to read, to print or to send on.
@@ -47,6 +55,11 @@ def report(
     over time, by shop and by channel, how long calls took and how often they were repeated, the rows of the export that
     were left out, and what the shop said. --json prints the same figures for another program.
 
+    With --conversions each shop of the campaign is asked: its history (ListHistory1), or, where that names none of the
+    referrals, CustomerReferrals2 for every customer who has one, which takes a call each. It reads the shops file, and
+    calls for nothing but these lists. A link that three friends accepted is three acceptances; who accepted before the
+    campaign is not counted.
+
     Each job counts once. Jobs without a result yet are not on the page.
 
     Example: `referrals report spring --from results.csv --rejects spring.csv.rejects.csv --out report.html`
@@ -54,14 +67,36 @@ def report(
     check_place(out)
     rejected = _rejected(rejects) if rejects else None
     figures = Figures()
-    with opened(files) as source:
+    with ExitStack() as stack:
+        asker = stack.enter_context(_asker()) if conversions else None
+        source = stack.enter_context(opened(files))
         for result in source.results(campaign, shop):
             figures.add(result)
+            if asker is not None:
+                asker.add(result)
         if not figures.jobs:
             raise _nothing(source, campaign, shop)
-    shown = document(figures, campaign=campaign, shop=shop, made_at=datetime.now(UTC), rejected=rejected)
+        told = asker.ask() if asker is not None else None
+    shown = document(
+        figures,
+        campaign=campaign,
+        shop=shop,
+        made_at=datetime.now(UTC),
+        rejected=rejected,
+        conversions=conversions_of(told.conversions, told.sources, told.remarks) if told is not None else None,
+    )
     write_page(out, page(shown))
     console.summary(_summary(figures, shown, out), {**shown, "report": str(out)}, as_json=as_json)
+    for remark in told.remarks if told is not None else ():
+        console.note(remark)
+
+
+def _asker() -> "AbstractContextManager[ShopsAsked]":
+    # Imported only when asked for: no other report calls anybody and needs an HTTP library.
+    from worker.cli.conversions import ShopsAsked
+    from worker.cli.settings import load
+
+    return ShopsAsked(load())
 
 
 def _rejected(files: Sequence[Path]) -> Counter[str]:
@@ -96,6 +131,8 @@ def _summary(figures: Figures, shown: dict[str, Any], out: Path) -> list[tuple[s
         for row in shown["codes"][:20]
         if row["code"] != OTHER
     ]
+    if shown["conversions"] is not None:
+        rows += [(step, f"{number:,}") for step, number in shown["conversions"]["totals"].items()]
     if shown["rejected_rows"] is not None:
         rows.append(("left out", f"{sum(shown['rejected_rows'].values()):,}"))
         rows += [(f"  {reason}", f"{number:,}") for reason, number in shown["rejected_rows"].items()]

@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 import requests
 
-from worker.cli.conversions import Told, ask_shops
+from worker.cli.conversions import ShopsAsked, Told
 from worker.clock import SystemClock
 from worker.model.job import Customer
 from worker.refer2.tokens import TokenMaker
-from worker.reporting.campaign_referrals import CampaignReferrals
 from worker.sandbox.config import SANDBOX_KEY_ID, SANDBOX_SECRET, SandboxConfig
 from worker.sandbox.server import RunningSandbox
 from worker.settings import Settings
@@ -50,10 +49,10 @@ def refer(loaded: Settings, count: int) -> list[dict[str, Any]]:
 
 
 def ask(loaded: Settings, results: list[dict[str, Any]]) -> Told:
-    with CampaignReferrals() as referrals:
+    with ShopsAsked(loaded) as asked:
         for result in results:
-            referrals.add(result)
-        return ask_shops(loaded, referrals)
+            asked.add(result)
+        return asked.ask()
 
 
 def test_each_customer_is_asked_where_the_history_tells_nothing(settings: Callable[..., Settings]) -> None:
