@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.services import wait_until
 from tests.services.process import free_ports
-from tests.system.warm import COMMANDS, WarmCommands
+from tests.system.warm import COMMANDS, STARTED, Started, WarmCommands
 
 
 @functools.cache
@@ -40,8 +40,13 @@ class Process:
         name: str,
         through: Sequence[str] | None = None,
     ) -> None:
+        """``command`` is a whole command line, or the arguments of a command that can be forked."""
         self._out, self._err = folder / f"{name}.out", folder / f"{name}.err"
         self._filter: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Started
+        if command[0] in STARTED:
+            self._process = warm().start(command, folder, env, name)
+            return
         with contextlib.ExitStack() as opened:
             out = opened.enter_context(self._out.open("wb"))
             err: IO[bytes] = opened.enter_context(self._err.open("wb"))
@@ -151,7 +156,9 @@ class Desk:
     ) -> Process:
         """Start ``referrals``, or another program's module, in the background; ``through`` filters its stderr."""
         name = f"{arguments[0]}-{len(self.processes)}"
-        process = Process([sys.executable, "-m", program, *arguments], self.folder, self.env | env, name, through)
+        forked = program == "worker" and through is None and arguments[0] in STARTED
+        command = [*arguments] if forked else [sys.executable, "-m", program, *arguments]
+        process = Process(command, self.folder, self.env | env, name, through)
         self.processes.append(process)
         return process
 

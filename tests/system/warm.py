@@ -1,8 +1,9 @@
 """Runs ``referrals`` in a fork of a process that has imported its commands: that is a second of CPU less for each.
 
 What the fork runs is the program's own ``main``, with its own folder, environment, streams and exit. The process reads
-requests from stdin, a line of JSON each, and answers with the command's process id, then with its status. `referrals
-work` is none of these commands: prometheus_client decides on import where metrics live.
+requests from stdin, a line of JSON each, and answers with the command's process id, then with its status, which for a
+command that goes on in the background is written to a file instead. `referrals work` is none of these commands:
+prometheus_client decides on import where metrics live.
 """
 
 import importlib
@@ -12,24 +13,60 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 COMMANDS = ("plan", "run", "publish", "collect", "find", "replay", "status", "shops", "cancel", "dead")
+STARTED = ("sandbox", *COMMANDS)
+"""What may run in the background; any of these, and of no other, is forked."""
+
 REPOSITORY = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
 class Request:
-    """A command to run; ``out`` and ``err`` are the files of its output."""
+    """A command to run; ``out`` and ``err`` are the files of its output.
+
+    ``status`` is the file of its status, for a command that runs in the background.
+    """
 
     arguments: list[str]
     folder: str
     env: dict[str, str]
     out: str
     err: str
+    status: str | None = None
+
+
+class Started:
+    """A command that runs in the background, in a session of its own; as ``subprocess.Popen`` has it."""
+
+    def __init__(self, arguments: Sequence[str], pid: int, status: Path) -> None:
+        self.pid = pid
+        self._arguments = list(arguments)
+        self._status = status
+
+    def poll(self) -> int | None:
+        """Its status, None while it runs."""
+        # The file comes whole into its place, and with the process still there to be reaped.
+        return int(self._status.read_text()) if self._status.exists() else None
+
+    def wait(self, timeout: float) -> int:
+        """Its status; raises TimeoutExpired where it hasn't ended by then."""
+        until = time.monotonic() + timeout
+        while (status := self.poll()) is None:
+            if time.monotonic() > until:
+                raise subprocess.TimeoutExpired(self._arguments, timeout)
+            time.sleep(0.005)
+        return status
+
+    def kill(self) -> None:
+        """SIGKILL, if it still runs."""
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
 
 
 class WarmCommands:
@@ -66,6 +103,21 @@ class WarmCommands:
             if status is None:
                 raise subprocess.TimeoutExpired(list(arguments), timeout, out.read_text(), err.read_text())
             return subprocess.CompletedProcess(list(arguments), status, out.read_text(), err.read_text())
+
+    def start(self, arguments: Sequence[str], folder: Path, env: Mapping[str, str], name: str) -> Started:
+        """Start a command in the background; its output goes to ``name`` with the suffixes .out and .err."""
+        out, err, status = (folder / f"{name}.{suffix}" for suffix in ("out", "err", "status"))
+        # They are there once this returns, as with Popen.
+        for file in (out, err):
+            file.touch()
+        request = Request(list(arguments), str(folder), dict(env), str(out), str(err), str(status))
+        with self._lock:
+            server = self._server = self._server or self._start()
+            assert server.stdin is not None
+            assert server.stdout is not None
+            server.stdin.write(json.dumps(vars(request)) + "\n")
+            server.stdin.flush()
+            return Started(arguments, int(server.stdout.readline()), status)
 
     def close(self) -> None:
         """End the process, unless nothing was run."""
@@ -113,14 +165,29 @@ def _serve() -> None:
     # What the commands import only when they need it.
     for module in ("worker.planning.forecast", "worker.sandbox.server", "worker.store.redis.store"):
         importlib.import_module(module)
+    watching: set[int] = set()
     for line in sys.stdin:
         request = Request(**json.loads(line))
+        # A command in the background has a parent of its own, which waits for it.
+        parent = os.fork() if request.status is not None else None
+        if parent:
+            watching.add(parent)
+            watching -= {each for each in watching if os.waitpid(each, os.WNOHANG)[0]}
+            continue
         pid = os.fork()
         if pid == 0:
+            if request.status is not None:
+                os.setsid()
             _become(request)
             return
         print(pid, flush=True)
-        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        if request.status is not None:
+            whole = Path(f"{request.status}.part")
+            whole.write_text(str(status))
+            whole.rename(request.status)
+            os._exit(0)
+        print(status, flush=True)
     sys.exit()
 
 
