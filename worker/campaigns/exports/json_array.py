@@ -131,8 +131,13 @@ def elements(source: Source) -> Iterator[Element]:
     if not cutter.closed:
         name = source.file.name
         source.warnings.once(
-            f"open {name}", f"{name}: ends before its JSON array does; if the file was cut off, rows are missing"
+            open_end(name), f"{name}: ends before its JSON array does; if the file was cut off, rows are missing"
         )
+
+
+def open_end(name: str) -> str:
+    """The kind of the warning that a file's array doesn't end."""
+    return f"open {name}"
 
 
 def _lines(text: str) -> int:

@@ -8,12 +8,12 @@ from typing import Any, NoReturn
 
 from worker.campaigns.columns import Column
 from worker.campaigns.exports.base import FIELDS, Record, Values
-from worker.campaigns.exports.json_array import elements
+from worker.campaigns.exports.json_array import elements, open_end
 from worker.campaigns.exports.text import OverlongRowError, Source
 from worker.campaigns.presets.recognised import Recognised
 from worker.campaigns.presets.recognition import Recognition
 from worker.campaigns.reject_reasons import RejectReason
-from worker.errors import UsageError
+from worker.errors import InputError, UsageError
 from worker.text.bounds import ROW, check
 
 SAMPLE = 1000
@@ -155,6 +155,12 @@ class JsonExport:
                 yield Record(line, values, cells)
             else:
                 yield Record(line, None, cells, values)
+        told, name = self.recognised, self.file.name
+        if (told.suppresses or told.every_row) and self._source.warnings.met(open_end(name)):
+            raise InputError(
+                f"{name}: ends before its JSON array does, and whoever is missing from this list would be written to; "
+                "export it again"
+            )
 
     def _texts(self) -> Iterator[tuple[int, str, bool]]:
         """The line, the text and the readability of each object."""
