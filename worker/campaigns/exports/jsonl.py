@@ -144,6 +144,9 @@ class JsonExport:
     def preset(self) -> str | None:
         return self.recognised.name
 
+    def row_of(self, line: int) -> int:
+        return line
+
     def records(self) -> Iterator[Record]:
         """One record per object, as :class:`~worker.campaigns.exports.base.Export` describes."""
         fields: dict[Column, Sequence[tuple[str, bool]]] = {}
