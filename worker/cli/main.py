@@ -19,6 +19,7 @@ COMMANDS = {
     "publish": "publish",
     "work": "work",
     "collect": "collect",
+    "merge": "merge",
     "find": "find",
     "replay": "replay.command",
     "report": "report",

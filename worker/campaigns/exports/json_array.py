@@ -1,10 +1,13 @@
 """The elements of one JSON array, each as its text, while the file is read."""
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
+from worker.campaigns.exports.encodings import Encoding
 from worker.campaigns.exports.text import MARK, MAX_ROW, Source
+from worker.errors import InputError
 
 _CHUNK = 64 * 1024
 _SIGN = re.compile(r'"[^"\\\r\n]*(?:\\.[^"\\\r\n]*)*"|[\[\]{},"]')
@@ -17,11 +20,15 @@ _REPLACED = re.compile(r"[\0\N{REPLACEMENT CHARACTER}]")
 
 
 class Element(NamedTuple):
-    """An element: the line where it starts, its text, and whether that is whole and readable."""
+    """An element: the line where it starts, its text, and whether that is whole and readable.
+
+    ``end`` is how many characters of the array's text there are up to its end.
+    """
 
     line: int
     text: str
     readable: bool
+    end: int
 
 
 class _Elements:
@@ -31,9 +38,11 @@ class _Elements:
     :data:`MAX_ROW` is given up, with its start.
     """
 
-    def __init__(self, damage: re.Pattern[str]) -> None:
+    def __init__(self, damage: re.Pattern[str], longest: int = MAX_ROW) -> None:
         self._damage = damage
+        self._longest = longest
         self._text = ""
+        self._dropped = 0
         self._begin = 0
         self._at = 0
         self._line = 1
@@ -47,6 +56,7 @@ class _Elements:
         """More of the text, and the elements that are whole now."""
         self._text = self._text[self._begin :] + text
         self._at -= self._begin
+        self._dropped += self._begin
         self._begin = 0
         while not self.closed:
             if self._in_string and not self._skip_string():
@@ -73,7 +83,7 @@ class _Elements:
                 self._in_string = True
         if self.closed:
             self._at = len(self._text)
-        if self._at - self._begin > MAX_ROW or len(self._text) - self._begin > 2 * MAX_ROW:
+        if self._at - self._begin > self._longest or len(self._text) - self._begin > 2 * self._longest:
             yield from self._give_up()
 
     def end(self) -> Iterator[Element]:
@@ -86,19 +96,21 @@ class _Elements:
         text = piece.lstrip()
         if text and not self._too_long:
             line = self._line + _lines(piece[: len(piece) - len(text)])
-            yield Element(line, text.rstrip(), not self.closed and not self._damage.search(text))
+            end_of_it = self._dropped + self._begin + len(piece.rstrip())
+            yield Element(line, text.rstrip(), not self.closed and not self._damage.search(text), end_of_it)
         self._too_long = False
         self._line += _lines(piece)
         self._begin = min(end + 1, len(self._text))
 
     def _give_up(self) -> Iterator[Element]:
         if not self._too_long:
-            piece = self._text[self._begin : self._begin + MAX_ROW]
+            piece = self._text[self._begin : self._begin + self._longest]
             line = self._line + _lines(piece[: len(piece) - len(piece.lstrip())])
-            yield Element(line, piece.lstrip(), readable=False)
+            yield Element(line, piece.lstrip(), readable=False, end=0)
         self._too_long = True
         self._line += _lines(self._text[self._begin :])
         self._text = self._text[self._at :]
+        self._dropped += self._at
         self._begin = self._at = 0
 
     def _skip_string(self) -> bool:
@@ -131,13 +143,27 @@ def elements(source: Source) -> Iterator[Element]:
     if not cutter.closed:
         name = source.file.name
         source.warnings.once(
-            open_end(name), f"{name}: ends before its JSON array does; if the file was cut off, rows are missing"
+            f"open {name}", f"{name}: ends before its JSON array does; if the file was cut off, rows are missing"
         )
 
 
-def open_end(name: str) -> str:
-    """The kind of the warning that a file's array doesn't end."""
-    return f"open {name}"
+def offsets(name: str, file: BinaryIO, encoding: Encoding) -> Iterator[tuple[int, int]]:
+    """For each element that :func:`elements` gives, its line and how many bytes there are up to its end.
+
+    Raises:
+      InputError: the bytes of this encoding don't tell where an element ends.
+    """
+    if encoding.name != "utf-8" and len(bytes(range(256)).decode(encoding.codec, errors="replace")) != 256:
+        raise InputError(f"{name}: nothing can be put into an array in {encoding.name.upper()}; export it in UTF-8")
+    # Read as if each byte were a character: the signs of JSON are single bytes, which no other character has in it.
+    cutter = _Elements(_NOT_DECODED, 4 * MAX_ROW)
+    chunk, marks = file.read(_CHUNK), 0
+    while chunk.startswith(BOM_UTF8):
+        chunk, marks = chunk[len(BOM_UTF8) :], marks + len(BOM_UTF8)
+    while chunk:
+        yield from ((element.line, marks + element.end) for element in cutter.feed(chunk.decode("latin-1")))
+        chunk = file.read(_CHUNK)
+    yield from ((element.line, marks + element.end) for element in cutter.end())
 
 
 def _lines(text: str) -> int:

@@ -1,0 +1,75 @@
+"""``referrals merge``: puts results into the exports that they came from."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from worker.campaigns.containers.expand import expand
+from worker.cli import console, options
+from worker.cli.merging import Asked, check_out, merge_into, summary_data, summary_rows
+from worker.cli.result_source import opened
+
+
+def merge(
+    exports: options.Exports,
+    results: Annotated[
+        list[Path],
+        typer.Option(
+            "--results",
+            "--from",
+            metavar="RESULTS",
+            help="File that `referrals run` or `referrals collect` wrote. May be given several times.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="MERGED", help="File to write; of several exports, the folder of their files."),
+    ],
+    campaign: Annotated[
+        str | None,
+        typer.Option("--campaign", help="Name of the campaign. [default: the results' only one]", show_default=False),
+    ] = None,
+    shop: Annotated[
+        str | None,
+        typer.Option(
+            "--shop",
+            help="Shop of the rows whose column `shop` is empty or missing. [default: the results' only one]",
+            show_default=False,
+        ),
+    ] = None,
+    channel: Annotated[
+        str | None,
+        typer.Option(
+            "--channel",
+            help="Channel of the rows whose column `channel` is empty or missing. [default: the results' only one]",
+            show_default=False,
+        ),
+    ] = None,
+    mapping: options.Map = None,
+    consent: options.Consent = None,
+    preset: options.Preset = None,
+    ignore_consent: options.IgnoreConsent = False,
+    encoding: options.Encoding = None,
+    as_json: options.Json = False,
+) -> None:
+    """Put the results into the export that they came from: its rows and columns to the byte, and the links behind them.
+
+    Appended are `referral_link`, `referral_status`, `referral_outcome`, `referral_error_code`, `referral_message`,
+    `referral_sent_at`, and `share_action.<path>` for each value of share actions. The outcome is the result's,
+    `pending` without a result yet, or `left_out` with the reason as error code. A `duplicate_row` has the link of its
+    job, and a replayed job what its latest run brought.
+
+    Give the exports and the options that they were sent with: by them a row finds its result. If hardly any row does,
+    nothing is written. Encoding, delimiter and line ends stay; a workbook becomes CSV. The files appear whole and
+    together, or not at all.
+
+    Example: `referrals merge spring.csv --results results.csv --out merged.csv`
+    """
+    files = expand(exports, console.note)
+    check_out(files, out, results)
+    asked = Asked(campaign, shop, channel, mapping, consent, preset, ignore_consent, encoding)
+    with opened(results) as source:
+        merged = merge_into(files, source, asked, out, results)
+    console.summary(summary_rows(merged), summary_data(merged), as_json=as_json)
