@@ -1,13 +1,16 @@
 """What lies on disk from an earlier run, and what RabbitMQ's metrics page says."""
 
 import json
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from tests.fuzz.messages import NOW
-from tests.fuzz.promises import told
+from tests.fuzz.promises import shown, told
 from tests.fuzz.target import Target, folder
 from tests.unit.making import LEASE, NOON, PLENTY
 from worker.campaigns.dedup import JobIndex
+from worker.cli.result_view import lines_of
 from worker.clock import ManualClock
 from worker.embedded.journal import Journal
 from worker.embedded.restore import restore
@@ -16,9 +19,14 @@ from worker.model.result import Result
 from worker.rabbitmq.queue_depths import read
 from worker.results.file import Format, ResultsFile
 from worker.results.index import ResultIndex
-from worker.results.rows import COLUMNS
+from worker.results.lookup import look_up
+from worker.results.parsing import from_csv, from_json
+from worker.results.rows import COLUMNS, JSON_COLUMNS, json_line, row
+from worker.results.source import FileSource
+from worker.results.wanted import Wanted, keys_of
 from worker.store.memory.store import MemoryStore
 from worker.store.protocol import AdmitRequest
+from worker.text.visible import one_line
 
 HEADER = ",".join(COLUMNS) + "\n"
 
@@ -94,6 +102,36 @@ def _resumed(data: bytes, form: Format) -> None:
         assert _known(path, form) == [*known, RESULT.job_id]
 
 
+def results_read(data: bytes) -> None:
+    """A results file is refused in one line, or read: each result can be shown, is found by its keys, is read again by
+    its place, and is the same after it is written in either format."""
+    with folder() as place:
+        path = place / "results"
+        path.write_bytes(data)
+        try:
+            with closing(FileSource([path], shown)) as source:
+                for at, result in list(source.located()):
+                    assert source.at(at) == result
+                    _same_result(source, result)
+        except (InputError, UsageError) as error:
+            told(error)
+        assert path.read_bytes() == data
+
+
+def _same_result(source: FileSource, result: dict[str, Any]) -> None:
+    assert from_json(json_line(result).encode()[:-1]) == result
+    again = from_csv(row(result).encode(errors="backslashreplace")[:-1])
+    assert keys_of(again) == keys_of(result)
+    # An empty text has an empty cell, as nothing has.
+    expected = [None if result.get(name) == "" else result.get(name) for name in JSON_COLUMNS]
+    assert [again[name] for name in JSON_COLUMNS] == expected
+    for key in keys_of(result):
+        found, _ = look_up(source, Wanted.parse(key[2:]), limit=99)
+        assert result in found
+    for line in lines_of(result, reveal=False):
+        shown(one_line(line))
+
+
 def _known(path: Path, form: Format) -> list[str]:
     file = ResultsFile(path, form)
     with ResultIndex() as index:
@@ -159,5 +197,10 @@ TARGETS = (
     Target("journal", journal, _EVENTS),
     Target("results_csv", results_csv, _ROWS),
     Target("results_jsonl", results_jsonl, _ROWS),
+    Target(
+        "results_read",
+        results_read,
+        (*_ROWS, b'"attempts":1', b'"finished_at":"2026-11-02T12:00:00Z"', b"\xef\xbb\xbf"),
+    ),
     Target("depths", depths, _PAGE, longest=1024),
 )

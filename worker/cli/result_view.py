@@ -7,35 +7,36 @@ from typing import Any
 from worker.cli.redaction import masked
 from worker.model.codes import explain
 from worker.model.rehearsal import is_rehearsed
+from worker.model.result import check_result
 
 LONGEST_TEXT = 300
 """Characters of a value. The shop's texts may be of any length; `--json` has them whole."""
 
 
-def lines_of(result: Mapping[str, Any], *, reveal: bool) -> list[str]:
+def lines_of(document: Mapping[str, Any], *, reveal: bool) -> list[str]:
     """The lines that tell one result: when and how it ended, then a line for each thing that is known."""
-    shown: Mapping[str, Any] = result if reveal else masked(result)
-    called, ended = (_time(result.get(name)) for name in ("called_at", "finished_at"))
-    run = f", run {result['run']}" if result.get("run") else ""
+    result = check_result(document)
+    shown: Mapping[str, Any] = document if reveal else masked(document)
+    called, ended = _time(result.called_at), _time(result.finished_at)
+    failed = result.outcome != "sent"
     values = {
-        "campaign": f"{shown['campaign']}{run}",
-        "shop": shown["shop"],
+        "campaign": f"{shown['campaign']}{_after(', run ', result.run)}",
+        "shop": result.shop,
         "customer": _named(shown.get("customer"), ("email", "shopid", "bhid")),
         "channel": f"{shown['channel']}{_after(' to ', shown.get('destination'))}",
         "sender": shown.get("sender"),
         "called": called if called != ended else None,
         "link": (shown.get("referral") or {}).get("link"),
-        "code": _code(shown),
-        "meaning": explain(result["outcome"], result.get("code")).short if result["outcome"] != "sent" else None,
+        "code": ", ".join(filter(None, (shown.get("code"), _after("HTTP ", result.status if failed else None)))),
+        "meaning": explain(result.outcome, result.code).short if failed else None,
         "message": shown.get("message"),
-        "attempts": str(result["attempts"]) if result["attempts"] > 1 else None,
+        "attempts": result.attempts if result.attempts > 1 else None,
         "row": _named(shown, ("line", "reference")),
-        "job": result["job_id"],
+        "job": result.job_id,
+        "SANDBOX": "nobody was called: this is a rehearsal's result" if is_rehearsed(document) else None,
     }
-    if is_rehearsed(result):
-        values["SANDBOX"] = "nobody was called: this is a rehearsal's result"
-    width = max(map(len, values))
-    lines = [f"{ended}  {shown['outcome']}"]
+    width = max(len(name) for name, value in values.items() if value)
+    lines = [f"{ended}  {result.outcome}"]
     return lines + [f"  {name:<{width}}  {_short(value)}" for name, value in values.items() if value]
 
 
@@ -48,15 +49,8 @@ def _after(before: str, value: object) -> str:
     return f"{before}{value}" if value else ""
 
 
-def _code(shown: Mapping[str, Any]) -> str:
-    status = _after("HTTP ", shown.get("status") if shown["outcome"] != "sent" else None)
-    return ", ".join(text for text in (shown.get("code"), status) if text)
-
-
-def _time(text: str | None) -> str:
-    if text is None:
-        return ""
-    return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+def _time(at: datetime | None) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at is not None else ""
 
 
 def _short(value: object) -> str:

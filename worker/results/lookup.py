@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from worker.model.job import canonical
+from worker.model.result import check_result
 from worker.results.source import ResultSource
 from worker.results.wanted import Wanted, customer_texts
 
@@ -61,7 +62,7 @@ class _Newest:
             return
         self.total += 1
         # The number parts results of one instant: mappings can't be compared.
-        timed = (datetime.fromisoformat(result["finished_at"]), self.total, result)
+        timed = (check_result(result).finished_at, self.total, result)
         if len(self._kept) < self._most:
             heapq.heappush(self._kept, timed)
         else:

