@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -85,6 +86,11 @@ class Page:
         )
         return rows
 
+    def roles(self) -> Counter[str]:
+        """How many things of each role an assistive program finds on the page."""
+        nodes = self._call("Accessibility.getFullAXTree")["nodes"]
+        return Counter(node["role"]["value"] for node in nodes if not node["ignored"])
+
     def _call(self, method: str, **parameters: Any) -> Any:
         self._sent += 1
         message: dict[str, Any] = {"id": self._sent, "method": method, "params": parameters}
@@ -123,9 +129,9 @@ def browser(profile: Path) -> Iterator[Page]:
     assert program, f"no Chromium is installed ({', '.join(NAMES)}); scripts/chromium installs Debian's as root"
     theirs_in, ours_out = os.pipe()
     ours_in, theirs_out = os.pipe()
-    # The protocol's pipe is always 3 and 4, which may be other files here.
+    # The protocol's pipe is always 3 and 4, which may be other files here. Not by sh, which may know one digit only.
     command = [
-        "sh",
+        "bash",
         "-c",
         f'exec "$0" "$@" 3<&{theirs_in} 4>&{theirs_out}',
         program,

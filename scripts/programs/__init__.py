@@ -7,7 +7,7 @@
 | ``scripts/docs`` | ``documents.from_code`` with ``.commands`` and ``.metrics``, ``documents.manifests`` |
 | ``scripts/faults`` | ``documents.reliability``, for ``--list`` and ``--report``; the rows are in tests/faults |
 | ``scripts/mutants`` | ``mutation`` |
-| ``scripts/postgresql``, ``scripts/prometheus``, ``scripts/rabbitmq`` | ``unstarted``, a shell script |
+| ``scripts/{chromium,postgresql,prometheus,rabbitmq}`` | ``unstarted``, a shell script |
 | ``scripts/sbom`` | ``supply`` |
 | ``scripts/simulate`` | ``documents.scaling`` |
 

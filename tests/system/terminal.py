@@ -55,6 +55,11 @@ class Terminal:
         assert found, self._seen.decode(errors="replace")
         return found[-1]
 
+    @property
+    def shown(self) -> str:
+        """All that was written so far."""
+        return self._seen.decode(errors="replace")
+
     def answer(self, question: str, text: str, seconds: float = 40) -> None:
         """Type a line once the question is there."""
         asked = question.encode()

@@ -113,6 +113,22 @@ def test_what_is_no_answer_is_a_no(
     assert not rabbitmq.depths(vhost)
 
 
+def test_an_export_that_changes_while_the_question_waits(campaign: Desk, rabbitmq: RabbitMQ, vhost: Vhost) -> None:
+    """A yes was meant for the rows of the plan, and publishes no others."""
+    with Terminal(campaign, "publish", *OPTIONS, "--consent", "newsletter=yes") as terminal:
+        wait_until(lambda: "[y/N]" in terminal.shown, 40, "the question")
+        with (campaign.folder / "spring.csv").open("a") as export:
+            export.write("late@mail.example.org,yes\n")
+        terminal.answer("? [y/N] ", "y")
+        raw = terminal.raw()
+        assert terminal.process.returncode == 2, raw
+    last = raw.splitlines()[-1]
+    assert last == (
+        "referrals: spring.csv: was changed after its plan was made, so nothing was done; run the command again"
+    )
+    assert not rabbitmq.depths(vhost)
+
+
 def test_publish_publishes_after_a_yes(campaign: Desk, rabbitmq: RabbitMQ, vhost: Vhost) -> None:
     """A yes publishes what the plan said."""
     with Terminal(campaign, "publish", *OPTIONS, "--consent", "newsletter=yes") as terminal:

@@ -47,6 +47,7 @@ def test_a_plan_says_everything_and_leaves_nothing_behind(alone: Desk) -> None:
         "rows": 300,
         "jobs": 280,
         "rejected": {"unsubscribed": 20},
+        "examples": {"unsubscribed": [{"file": "spring.csv", "line": line, "row": line} for line in (2, 3, 4)]},
         "done_already": 0,
         "predicted": None,
         "shops": {"acme": {"jobs": 280, "days": 1}},

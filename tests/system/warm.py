@@ -19,7 +19,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-COMMANDS = ("plan", "run", "publish", "collect", "merge", "find", "replay", "status", "shops", "cancel", "dead")
+COMMANDS = (
+    "plan",
+    "run",
+    "publish",
+    "collect",
+    "merge",
+    "find",
+    "replay",
+    "report",
+    "status",
+    "shops",
+    "cancel",
+    "dead",
+)
 STARTED = ("sandbox", *COMMANDS)
 """What may run in the background; any of these, and of no other, is forked."""
 

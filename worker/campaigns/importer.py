@@ -29,10 +29,11 @@ from worker.model.job import Job
 
 
 class Reject(NamedTuple):
-    """A row that became no job. ``export`` is its export's name; ``values`` is None if it could not be taken apart."""
+    """A row that became no job; ``values`` is None if it is in pieces. ``row`` is the line in a spreadsheet."""
 
     export: str
     line: int
+    row: int
     reason: str
     values: Values | None
 
@@ -233,7 +234,7 @@ class Importer:
         if reason == "no_consent" and record.values is not None:
             self._note_unknown(export, record.values)
         if self._on_reject is not None:
-            self._on_reject(Reject(export.file.name, record.line, reason, record.values))
+            self._on_reject(Reject(export.file.name, record.line, export.row_of(record.line), reason, record.values))
 
     def _opened(self) -> Sequence[Export]:
         if self._exports is None:

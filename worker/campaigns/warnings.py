@@ -20,6 +20,10 @@ class ImportWarnings:
             self._kinds.add(kind)
             self.texts.append(text)
 
+    def met(self, kind: str) -> bool:
+        """Whether there is a warning of this ``kind``."""
+        return kind in self._kinds
+
     def value(self, kind: str, value: str, text: str) -> None:
         """Add a warning about a ``value``, unless its ``kind`` has one; ``{}`` in ``text`` stands for the value."""
         # Quoted first: two values that look alike on the screen count as one.

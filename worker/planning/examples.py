@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
+from typing import NamedTuple
 
 from worker.campaigns.exports.base import Values
 from worker.campaigns.identifiers import bare
@@ -29,8 +30,18 @@ _NOBODYS = 24
 """Characters of an id that a spreadsheet shortened: such a text identifies nobody, and is shown as it is."""
 
 
+class Place(NamedTuple):
+    """Where a row is: its export's name, its line in the file, and the row by which a spreadsheet shows it."""
+
+    file: str
+    line: int
+    row: int
+
+
 class Examples:
     """The first :data:`EXAMPLES` rows of each reason, each as one text: its line, and something of it, masked.
+
+    The row by which a spreadsheet shows it is beside the line, if that is another number.
 
     Where there are several exports, the first line of each has its export's name before it: without folders and
     archives, unless two exports would then have one name.
@@ -42,12 +53,17 @@ class Examples:
         self._names = {name: own if times[own := _own_name(name)] == 1 else name for name in exports}
         self._found: dict[str, list[str]] = {}
         self._latest: dict[str, str] = {}
+        self._places: dict[str, list[Place]] = {}
 
     def add(self, reject: Reject) -> None:
         """A row that became no job."""
         found = self._found.setdefault(reject.reason, [])
         if len(found) < EXAMPLES:
+            self._places.setdefault(reject.reason, []).append(Place(reject.export, reject.line, reject.row))
             where = f"line {reject.line:,}"
+            if reject.row != reject.line:
+                # A spreadsheet counts a note of several lines as one row.
+                where += f" = row {reject.row:,}"
             if len(self._names) > 1 and self._latest.get(reject.reason) != reject.export:
                 where = f"{self._names[reject.export]} {where}"
                 self._latest[reject.reason] = reject.export
@@ -57,6 +73,10 @@ class Examples:
     def of(self, reason: str) -> list[str]:
         """The rows of a reason, in the order of the exports."""
         return self._found.get(reason, [])
+
+    def places(self, reason: str) -> list[Place]:
+        """Where these rows are."""
+        return self._places.get(reason, [])
 
 
 def _own_name(export: str) -> str:

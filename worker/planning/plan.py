@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from worker.instants import SECOND, to_datetime
 from worker.planning.circumstances import Shop, Workers
+from worker.planning.examples import Place
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,11 @@ class Plan:
 
     ``jobs`` are all that the rows make, and ``done_already`` those of them that have an answer. ``under_way`` are jobs
     that an earlier publish has queued and a worker is trying. ``to_call`` are the others by shop and channel.
-    ``rejected`` are rows by reason, with ``examples``. ``over_quota`` are customers by shop that have more jobs than a
-    day's calls, and how many jobs these have together. ``predicted`` are jobs by the code that they would end with,
-    None if nobody asked. ``more`` is the forecast with more workers, as ``more_by`` says, None if that was not counted.
-    ``remarks`` are lines on what could not be found out. ``untold`` are the exports whose consent nobody looked at, and
-    ``suppressed`` counts the addresses of suppression lists.
+    ``rejected`` are rows by reason, with ``examples`` and their ``places``. ``over_quota`` are customers by shop that
+    have more jobs than a day's calls, and how many jobs these have together. ``predicted`` are jobs by the code that
+    they would end with, None if nobody asked. ``more`` is the forecast with more workers, as ``more_by`` says, None if
+    that was not counted. ``remarks`` are lines on what could not be found out. ``untold`` are the exports whose consent
+    nobody looked at, and ``suppressed`` counts the addresses of suppression lists.
     """
 
     exports: Sequence[ExportRead]
@@ -80,6 +81,7 @@ class Plan:
     more: Forecast | None
     more_by: str
     remarks: Sequence[str] = ()
+    places: Mapping[str, Sequence[Place]] = field(default_factory=dict)
     untold: Sequence[str] = ()
     suppressed: int = 0
 
@@ -99,6 +101,7 @@ class Plan:
             "rows": self.rows,
             "jobs": self.jobs,
             "rejected": dict(self.rejected),
+            "examples": {reason: [place._asdict() for place in places] for reason, places in self.places.items()},
             "done_already": self.done_already,
             "predicted": None if self.predicted is None else dict(self.predicted),
             "shops": {

@@ -73,6 +73,10 @@ class Export(Protocol):
         """The name of its preset; None if it is of no known tool."""
         ...
 
+    def row_of(self, line: int) -> int:
+        """The row in which a spreadsheet shows a line of the records read so far; the line, if it is in no table."""
+        ...
+
     def records(self) -> Iterator[Record]:
         """The rows from the first one, without blank ones. Reads the file meanwhile, and holds a few rows at a time.
 

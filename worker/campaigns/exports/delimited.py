@@ -67,6 +67,9 @@ class DelimitedExport:
     def preset(self) -> str | None:
         return self.recognised.name
 
+    def row_of(self, line: int) -> int:
+        return self._source.rows.of(line)
+
     def records(self) -> Iterator[Record]:
         """The rows after the header, as :class:`~worker.campaigns.exports.base.Export` describes."""
         delimiter, columns, ours = self.dialect.delimiter, self.columns, self.dialect.ours
@@ -76,8 +79,11 @@ class DelimitedExport:
         with self._source.lines() as lines:
             self._skip_header(lines)
             rows = RowReader(lines, delimiter, width).rows()
+            joined = self._source.rows.joined
             for row, doubtful in ((row, False) for row in rows) if ours else with_doubts(rows, width):
                 line, cells, texts, flaw, _ = last = row
+                if len(texts) > 1:
+                    joined(line, len(texts) - 1)
                 if flaw or doubtful:
                     yield from self._rejected(row, doubtful=doubtful)
                 elif (record := table.record(line, cells, len(texts))) is not None:
@@ -94,13 +100,19 @@ class DelimitedExport:
             self._source.warnings.once(f"open {self._name}", f"{self._name}: {problem}")
 
     def _skip_header(self, lines: Lines) -> None:
+        shown = self._source.rows
+        shown.begin()
         for _ in range(self.dialect.first - 1):
             lines.begin()
-            next(lines)
+            if next(lines).strip():
+                # What isn't blank states the delimiter, and a spreadsheet doesn't show it.
+                shown.joined(0, 1)
         if self.dialect.headless:
             return
         lines.begin()
         next(csv.reader(lines, delimiter=self.dialect.delimiter, strict=True))
+        if len(lines.held) > 1:
+            shown.joined(self.dialect.first, len(lines.held) - 1)
 
     def _rejected(self, row: Row, *, doubtful: bool) -> Iterator[Record]:
         """The records of a row that is refused: one row, or one for each of its lines."""

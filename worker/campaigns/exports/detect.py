@@ -1,13 +1,17 @@
 """Finds out which format an export is in."""
 
+import re
 from pathlib import PurePath
 
 from worker.campaigns.exports.base import Export
 from worker.campaigns.exports.delimited import DelimitedExport
-from worker.campaigns.exports.jsonl import JsonExport
+from worker.campaigns.exports.jsonl import JsonExport, several_lines
 from worker.campaigns.exports.text import OverlongRowError, Source
 from worker.campaigns.presets.recognition import Recognition
 from worker.errors import UsageError
+
+_ARRAY = re.compile(r'\[(?:$|[][{"]|(?:null|true|false|-?\d+(?:\.\d+)?)[],])')
+"""How an array of JSON starts, without its blanks. A column may be called ``[Email]``."""
 
 _JSONL_SUFFIXES = frozenset({".jsonl", ".ndjson"})
 _PACKED = frozenset({".gz", ".gzip"})
@@ -29,10 +33,10 @@ def open_export(source: Source, recognition: Recognition) -> Export:
         return XlsxExport(source, recognition)
     # JSON of other shapes would be read as CSV with one strange column, so it is refused with the command that helps.
     name, start = source.file.name, _first_text(source)
-    if start == "[" or start.startswith(("[{", "[]")):
+    if _ARRAY.match(start):
         return JsonExport(source, recognition, array=True)
     if start == "{":
-        raise UsageError(f"{name}: has objects of several lines; write one object a line, as `jq -c .` does")
+        raise UsageError(several_lines(name))
     if start.startswith("{") or _suffix(source) in _JSONL_SUFFIXES:
         return JsonExport(source, recognition, array=False)
     return DelimitedExport(source, recognition)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from worker.campaigns.csv_escaping import is_ours, unescape_cells
 from worker.campaigns.exports.cells import may_be_several
-from worker.campaigns.exports.text import Lines, OverlongRowError, Source
+from worker.campaigns.exports.text import MAX_ROW, Lines, OverlongRowError, Source
 from worker.campaigns.presets.recognition import Recognition
 from worker.errors import InputError, UsageError
 
@@ -106,7 +106,12 @@ def _sample(name: str, lines: Lines) -> tuple[int, str | None, Sequence[str]]:
             continue
         if not sample:
             first = lines.number
-            if lines.damaged or len(text) > _SAMPLE_CHARACTERS:
+            if len(text) > _SAMPLE_CHARACTERS:
+                raise InputError(
+                    f"{name}: line {first}: the header is longer than {_SAMPLE_CHARACTERS:,} characters; leave columns "
+                    "out of the export"
+                )
+            if lines.damaged:
                 raise InputError(f"{name}: the header can't be read as text; save the export as CSV in UTF-8")
         sample.append(text)
         characters += len(text)
@@ -131,6 +136,8 @@ def _texts(lines: Lines) -> Iterator[str]:
 
 def _table(sample: Sequence[str], delimiter: str) -> _Table:
     """The sample taken apart by this delimiter."""
+    # As RowReader does; a name may be as long as any cell.
+    csv.field_size_limit(max(csv.field_size_limit(), MAX_ROW))
     rows: list[list[str]] = []
     height = 0
     reader = csv.reader(sample, delimiter=delimiter, strict=True)

@@ -143,7 +143,7 @@ def elements(source: Source) -> Iterator[Element]:
     if not cutter.closed:
         name = source.file.name
         source.warnings.once(
-            f"open {name}", f"{name}: ends before its JSON array does; if the file was cut off, rows are missing"
+            open_end(name), f"{name}: ends before its JSON array does; if the file was cut off, rows are missing"
         )
 
 
@@ -164,6 +164,11 @@ def offsets(name: str, file: BinaryIO, encoding: Encoding) -> Iterator[tuple[int
         yield from ((element.line, marks + element.end) for element in cutter.feed(chunk.decode("latin-1")))
         chunk = file.read(_CHUNK)
     yield from ((element.line, marks + element.end) for element in cutter.end())
+
+
+def open_end(name: str) -> str:
+    """The kind of the warning that a file's array doesn't end."""
+    return f"open {name}"
 
 
 def _lines(text: str) -> int:

@@ -8,12 +8,12 @@ from typing import Any, NoReturn
 
 from worker.campaigns.columns import Column
 from worker.campaigns.exports.base import FIELDS, Record, Values
-from worker.campaigns.exports.json_array import elements
+from worker.campaigns.exports.json_array import elements, open_end
 from worker.campaigns.exports.text import OverlongRowError, Source
 from worker.campaigns.presets.recognised import Recognised
 from worker.campaigns.presets.recognition import Recognition
 from worker.campaigns.reject_reasons import RejectReason
-from worker.errors import UsageError
+from worker.errors import InputError, UsageError
 from worker.text.bounds import ROW, check
 
 SAMPLE = 1000
@@ -27,6 +27,36 @@ _LONGEST_REMEMBERED = 256
 """Keys, and characters of a key, that are remembered. Objects may have ever new keys, such as ids."""
 
 _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+
+_WRAPPED = re.compile(r'\{\s*"(\w{1,40})"\s*:\s*\[')
+"""One object that holds the rows, as the answers of programs do. Its key is shown."""
+
+_PLAIN = re.compile(r"[A-Za-z_]\w{0,39}", re.ASCII)
+_GOES_ON = ("{", "[", ",", ":")
+
+
+def several_lines(name: str) -> str:
+    """Why a file is refused whose objects are written over several lines."""
+    return (
+        f"{name}: has objects of several lines, or commas between them; write one object a line, as `jq -c .` does, or "
+        "`jq -c '.data[]'` if the rows are in an object's `data`"
+    )
+
+
+def _wrapping(text: str, row: Mapping[str, Any] | None) -> str:
+    """The key under which an object may hold the rows of the file; empty if there is none."""
+    if row is None:
+        found = _WRAPPED.match(text)
+        key = found[1] if found else ""
+    else:
+        lists = (key for key, value in row.items() if isinstance(value, list) and value and isinstance(value[0], dict))
+        key = next(lists, "")
+    return key if _PLAIN.fullmatch(key) else ""
+
+
+def _unwrapped(key: str) -> str:
+    return f"if its rows are in `{key}`, write one a line, as `jq -c '.{key}[]'` does"
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -76,18 +106,30 @@ class JsonExport:
         self.file = source.file
         name = source.file.name
         keys: dict[Column, None] = {}
-        empty = True
+        first: str | None = None
+        wrapping = ""
         for _, text, readable in islice(self._texts(), SAMPLE):
-            empty = False
             row = _parse(text) if readable else None
+            if first is None:
+                first = text
+                wrapping = _wrapping(text, row)
+                if row is None and readable and not array and text.endswith(_GOES_ON):
+                    # Some of its lines may be whole objects, and would be sent without the others.
+                    raise UsageError(several_lines(name))
             names = (key for key, _ in _cells(row or {}))
             keys |= dict.fromkeys(islice(names, _KEYS_REMEMBERED - len(keys)))
-        if not empty and not keys:
-            raise UsageError(f"{name}: no JSON object in its first {SAMPLE} rows; write one object a line")
+        if first is not None and not keys:
+            wrapped = f"; {_unwrapped(wrapping)}" if wrapping else "; write one object a line"
+            raise UsageError(f"{name}: no JSON object in its first {SAMPLE} rows{wrapped}")
         self.recognised = Recognised()
         self._matcher = recognition.unmatched()
         if keys:
-            self._matcher, _, self.recognised = recognition.match(self.file, list(keys), unique=False)
+            try:
+                self._matcher, _, self.recognised = recognition.match(self.file, list(keys), unique=False)
+            except UsageError as error:
+                if not wrapping:
+                    raise
+                raise UsageError(f"{error}; {_unwrapped(wrapping)}") from None
         self._nothing = dict.fromkeys((*FIELDS, *self._matcher.consent), "")
 
     @property
@@ -102,6 +144,9 @@ class JsonExport:
     def preset(self) -> str | None:
         return self.recognised.name
 
+    def row_of(self, line: int) -> int:
+        return line
+
     def records(self) -> Iterator[Record]:
         """One record per object, as :class:`~worker.campaigns.exports.base.Export` describes."""
         fields: dict[Column, Sequence[tuple[str, bool]]] = {}
@@ -113,6 +158,12 @@ class JsonExport:
                 yield Record(line, values, cells)
             else:
                 yield Record(line, None, cells, values)
+        told, name = self.recognised, self.file.name
+        if (told.suppresses or told.every_row) and self._source.warnings.met(open_end(name)):
+            raise InputError(
+                f"{name}: ends before its JSON array does, and whoever is missing from this list would be written to; "
+                "export it again"
+            )
 
     def _texts(self) -> Iterator[tuple[int, str, bool]]:
         """The line, the text and the readability of each object."""

@@ -14,6 +14,7 @@ from io import TextIOWrapper
 
 from worker.campaigns.containers.base import ExportFile
 from worker.campaigns.exports.encodings import LOOKED_AT, Encoding
+from worker.campaigns.exports.sheet_rows import SheetRows
 from worker.campaigns.warnings import ImportWarnings
 from worker.errors import InputError
 
@@ -138,6 +139,8 @@ class Source:
     encoding: str | None
     warnings: ImportWarnings
     met: dict[str, None] = field(default_factory=dict)
+    rows: SheetRows = field(default_factory=SheetRows)
+    """Where a spreadsheet shows the lines that were read last; each line by itself unless its format says more."""
 
     @property
     def encodings(self) -> str:
@@ -147,7 +150,9 @@ class Source:
     def left_out(self, kind: str, text: str, line: int) -> None:
         """Add a warning, once for each ``kind``, that the file's rows that ``text`` describes are left out."""
         name = self.file.name
-        self.warnings.once(f"{kind} {name}", f"{name}: rows are left out that {text} (first in line {line})")
+        self.warnings.once(
+            f"{kind} {name}", f"{name}: rows are left out that {text} (first in {self.rows.where(line)})"
+        )
 
     def is_spreadsheet(self) -> bool:
         """Whether the file is a zip archive, which only a spreadsheet is by now.

@@ -1,7 +1,7 @@
 """The status of all members of a Mailchimp file, which stands in its name and in no column. Pure."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Final, Literal
 
 from worker.campaigns.reject_reasons import RejectReason
@@ -17,6 +17,30 @@ _WORDS: Final[dict[str, FileStatus]] = {
     "archived": "no_consent",
     "cleaned": "suppressed",
 }
+_DOUBTS_BEFORE: Final = frozenset(
+    {
+        "never",
+        "no",
+        "longer",
+        "not",
+        "yet",
+        "former",
+        "formerly",
+        "previously",
+        "ex",
+        "de",
+        "was",
+        "were",
+        "isn",
+        "aren",
+    }
+)
+_DOUBTS: Final = frozenset(
+    {"unsub", "unsubs", "unsubscribes", "unsubscribers", "optout", "optouts", "bounced", "bounces", "suppressed"}
+    | {"inactive", "unconfirmed", "removed", "deleted", "complained", "complaints", "blacklisted", "spam", "until"}
+)
+"""Words that turn `subscribed` around: before it, and anywhere. Short ones after it may be of the hash in the name."""
+
 _PREFIXES: Final = {"non": "nonsubscribed", "un": "unsubscribed", "not": "nonsubscribed"}
 """Words before `subscribed` that turn it around, as in `non-subscribed`."""
 
@@ -34,7 +58,14 @@ def status_of(name: str) -> FileStatus | None:
             word = _PREFIXES[before]
         if word in _WORDS:
             found.add(_WORDS[word])
+    if "subscribed" in found and _is_doubtful(words):
+        return None
     return found.pop() if len(found) == 1 else None
+
+
+def _is_doubtful(words: Sequence[str]) -> bool:
+    before = words[: words.index("subscribed")]
+    return not (_DOUBTS_BEFORE.isdisjoint(before) and _DOUBTS.isdisjoint(words))
 
 
 def status_by_columns(columns: Collection[str]) -> FileStatus | None:

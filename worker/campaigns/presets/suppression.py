@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 
 from worker.campaigns.exports.base import Export
+from worker.campaigns.identifiers import is_spreadsheet_error
 from worker.campaigns.reject_reasons import RejectReason
 from worker.errors import InputError, UsageError
 from worker.model.addresses import normalized_email
@@ -121,6 +122,8 @@ def _read(export: Export, reason: RejectReason, suppressed: Suppressed) -> int:
     told, rows = export.recognised, 0
     for line, values, _, flaw, _ in export.records():
         rows += 1
+        if values is not None and told.suppresses and is_spreadsheet_error(values.customer_email):
+            values, flaw = None, "spreadsheet_error"
         if values is not None and values.customer_email:
             said = told.veto(values.consent, "") or reason
             for address in _addresses(values.customer_email):

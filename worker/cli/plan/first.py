@@ -1,7 +1,9 @@
 """The plan that ``publish`` and ``run`` make before they send."""
 
-from collections.abc import Collection
+import stat
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import typer
 
@@ -10,6 +12,7 @@ from worker.cli.plan.making import Campaign, make_plan
 from worker.cli.plan.most_rejects import refuse_more
 from worker.cli.plan.predicting import say_doubts
 from worker.cli.plan.showing import show_before_asking, show_plan
+from worker.errors import UsageError
 from worker.planning.matching import Matching
 
 
@@ -30,13 +33,14 @@ def plan_first(
     ``prediction`` the person is asked however few jobs there are: whoever wants one decides by it.
 
     Raises:
-      UsageError, InputError: as :func:`make_plan`; also if the answer is no.
+      UsageError, InputError: as :func:`make_plan`; also if the answer is no, or an export changed meanwhile.
       UnavailableError: there is no customer list to predict by.
       ReferralError: more rows are left out than --max-rejects allows.
     """
     asks = console.is_terminal() and not yes
     if not (dry_run or asks or max_rejects is not None):
         return None, ()
+    before = _versions(campaign)
     with prediction as predictor:
         made, importer = make_plan(campaign, predictor, keep_rejects=dry_run)
     shown = console.warn(importer)
@@ -50,4 +54,24 @@ def plan_first(
     if asks and made.jobs > above:
         show_before_asking(made)
         console.confirm(made.jobs, what, yes=yes, above=above)
+    # The exports are read once more to be sent, and a question may have waited for an hour: who agreed to this plan, or
+    # bounded what is left out, agreed to nothing else.
+    after = _versions(campaign)
+    for path, version in before.items():
+        if after.get(path) != version:
+            raise UsageError(f"{path}: was changed after its plan was made, so nothing was done; run the command again")
     return made.jobs, shown
+
+
+def _versions(campaign: Campaign) -> Mapping[Path, tuple[int, int, int]]:
+    """What tells one version of each export from the next; a pipe has none, and was copied."""
+    found = {}
+    for path in {file.on_disk for file in campaign.files} - {None}:
+        assert path is not None
+        try:
+            status = path.stat()
+        except OSError:
+            continue
+        if stat.S_ISREG(status.st_mode):
+            found[path] = (status.st_ino, status.st_size, status.st_mtime_ns)
+    return found

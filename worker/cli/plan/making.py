@@ -110,6 +110,7 @@ def make_plan(
         jobs=importer.accepted + importer.finished,
         rejected=importer.rejected,
         examples={reason: examples.of(reason) for reason in importer.rejected},
+        places={reason: examples.places(reason) for reason in importer.rejected},
         done_already=importer.finished + collector.known["answered"],
         under_way=collector.known["under_way"],
         to_call=collector.to_call,

@@ -445,3 +445,14 @@ def test_a_row_tells_its_physical_lines(tmp_path: Path) -> None:
     export = DelimitedExport(source, Recognition({}, [], has_shop=True, channel="sms"))
     assert [(record.line, record.lines) for record in export.records()] == [(2, 2), (4, 1), (5, 1), (6, 1)]
     assert (export.dialect.first, export.dialect.height, export.dialect.headless) == (1, 1, False)
+
+
+def test_a_column_may_have_a_long_name(run_import: Import) -> None:
+    """A question of a form may be a column; no bound of the csv module stands for its quotes."""
+    assert run_import(f"customer_email,{'why ' * 50_000}\none@example.com,\n").emails == ["one@example.com"]
+
+
+def test_a_header_without_end_is_refused(run_import: Import) -> None:
+    """Its length is named, and not its encoding."""
+    with pytest.raises(InputError, match=r"line 1: the header is longer than 1,048,576 characters; leave columns out"):
+        run_import(f"customer_email,{'x' * 2_000_000}\none@example.com,\n")

@@ -240,3 +240,43 @@ def test_json_that_is_not_lines(run_import: Import, suffix: str) -> None:
 def test_lines_of_json_in_a_json_file(run_import: Import, mark: str) -> None:
     """A `.json` file with one object a line is read, however many byte order marks it has."""
     assert run_import(f'{mark}{{"customer_bhid": "a"}}\n', suffix=".json").jobs
+
+
+_ROW = '{"customer_email": "one@example.com"}'
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (f'{{"data": [{_ROW}]}}', "if its rows are in `data`, write one a line, as `jq -c '.data[]'` does"),
+        (f'{{"meta": {{"email": ""}}, "list": [{_ROW}]}}', "if its rows are in `list`"),
+        (f'{{"data": [{_ROW}, {" " * MAX_ROW}]}}', "if its rows are in `data`"),
+        (f'{{"data": [\n{_ROW},\n{_ROW}\n]}}\n', "has objects of several lines"),
+        (f'{{\n"data": [\n{_ROW},\n{_ROW}\n]\n}}\n', "has objects of several lines"),
+        (f'{{"meta":\n{{"page": 1}}, "data": [\n{_ROW}\n]}}\n', "has objects of several lines"),
+        (f"{_ROW},\n{_ROW}\n", "or commas between them"),
+    ],
+    ids=["one line", "not the first key", "too long", "few lines", "many lines", "a colon", "commas"],
+)
+def test_an_object_that_holds_the_rows_is_refused(run_import: Import, content: str, message: str) -> None:
+    """Otherwise the last of its rows, which has no comma, would be sent without the others."""
+    with pytest.raises(UsageError) as refused:
+        run_import(content, suffix=".json")
+    assert message in str(refused.value)
+    assert "one@example" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['[["customer_email"], ["one@example.com"]]', '["one@example.com"]', "[1, 2]", "[null]", "[[\n1]]", "[[[[[[[["],
+)
+def test_an_array_without_objects_is_refused(run_import: Import, content: str) -> None:
+    """As CSV it would be a header without rows."""
+    with pytest.raises(UsageError, match="no JSON object in its first 1000 rows"):
+        run_import(content)
+
+
+def test_a_column_may_stand_in_brackets(run_import: Import) -> None:
+    """So programs of Microsoft write names."""
+    done = run_import("[customer_email],[1]\none@example.com,2\n")
+    assert done.emails == ["one@example.com"]

@@ -232,6 +232,8 @@ def test_two_columns_of_consent_are_refused(run_import: Import) -> None:
     [
         ("subscribed_members_export_1.csv", set()),
         ("Subscribed Members.CSV", set()),
+        ("subscribed (1).csv", set()),
+        ("Spring list - subscribed_members_export_0de5no7ex.csv", set()),
         ("unsubscribed_members_export_1.csv", {"unsubscribed"}),
         ("cleaned_email_audience_export_1.csv", {"suppressed"}),
         ("nonsubscribed_members_export_1.csv", {"no_consent"}),
@@ -245,7 +247,20 @@ def test_status_in_the_name(tmp_path: Path, name: str, reasons: set[str]) -> Non
     assert set(importer.rejected) == (reasons or {"doubtful_row", "unreadable_row"})
 
 
-@pytest.mark.parametrize("name", ["members.csv", "subscribed_and_unsubscribed.csv", "unsubscribed_or_cleaned.csv"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "members.csv",
+        "subscribed_and_unsubscribed.csv",
+        "unsubscribed_or_cleaned.csv",
+        "never subscribed.csv",
+        "no-longer-subscribed (1).csv",
+        "not yet subscribed.csv",
+        "de-subscribed.csv",
+        "subscribed until 2024.csv",
+        "subscribed_unsubs.csv",
+    ],
+)
 def test_unknown_status(tmp_path: Path, name: str) -> None:
     """A file whose status can't be told is refused with the remedy."""
     files = {name: f"{MAILCHIMP}\na@example.com,1,2\n"}
@@ -349,6 +364,21 @@ def test_a_suppression_list_that_is_damaged(tmp_path: Path) -> None:
     """A row of it that can't be read is somebody who would be written to, so nothing is sent."""
     files = {"contacts.csv": CONTACTS + "1,b@example.com,\n", "bounces.csv": BOUNCES + "b@example.com,,TRUE\n"}
     with pytest.raises(InputError, match=r"bounces.csv: line 2 can't be read \(unreadable_row\)"):
+        run_files(tmp_path, files)
+
+
+def test_a_suppression_list_with_an_address_that_was_not_calculated(tmp_path: Path) -> None:
+    """Nobody knows whose it is."""
+    files = {"contacts.csv": CONTACTS + "1,b@example.com,\n", "bounces.csv": BOUNCES + "#VALUE!,,TRUE,,\n"}
+    with pytest.raises(InputError, match=r"bounces.csv: line 2 can't be read \(spreadsheet_error\)"):
+        run_files(tmp_path, files)
+
+
+def test_a_suppression_list_that_is_cut_off(tmp_path: Path) -> None:
+    """Whoever is missing from it would be written to; an export of contacts that is cut off lacks their rows only."""
+    cut = '[{"Email": "a@example.com", "Portal Bounce": "x", "Portal Unsubscribe": ""}'
+    files = {"contacts.csv": CONTACTS + "1,b@example.com,\n", "bounces.json": cut}
+    with pytest.raises(InputError, match=r"bounces.json: ends before its JSON array does, and whoever is missing"):
         run_files(tmp_path, files)
 
 

@@ -71,6 +71,9 @@ class XlsxExport:
     def preset(self) -> str | None:
         return self.recognised.name
 
+    def row_of(self, line: int) -> int:
+        return line
+
     def records(self) -> Iterator[Record]:
         """The rows after the header, as :class:`~worker.campaigns.exports.base.Export` describes."""
         width = len(self.columns)
