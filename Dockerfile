@@ -19,7 +19,7 @@ RUN pip install --no-cache-dir --require-hashes -r build-requirements.txt
 # The dependencies alone first: this layer is built anew only when the lock file changes. Wheels only, since a source
 # distribution would bring build tools that nothing locks.
 COPY pyproject.toml uv.lock ./
-RUN uv sync --frozen --no-dev --no-install-project --no-build
+RUN uv sync --frozen --no-dev --all-extras --no-install-project --no-build
 COPY README.md LICENSE ./
 COPY worker worker
 RUN uv build --wheel --build-constraints build-requirements.txt --require-hashes \

@@ -13,13 +13,15 @@
     │   │   ├── AccessRefusedError    this user may not do that; trying again changes nothing
     │   │   ├── UnroutableError       no queue takes the message, so nothing keeps it
     │   │   └── UnconfirmedError      the message may have been published or not
+    │   ├── DatabaseError         PostgreSQL, which keeps results
+    │   │   └── UnstorableError       a value that it can't keep (in worker.results.postgres.failures)
     │   └── StoreError            the shared state
     └── DeadLetterError           a message that no retry can process; carries its reason
 
 A message is one line that names the place and the remedy. It never holds an address, a token or a secret; one that
 slips in is masked. Every foreign exception is mapped to one of these at the boundary of its library: pika's in
-:mod:`worker.rabbitmq.failures`, Redis's in :mod:`worker.store.redis.refusals`. HTTP's become verdicts instead
-(:mod:`worker.refer2.transport`).
+:mod:`worker.rabbitmq.failures`, Redis's in :mod:`worker.store.redis.refusals`, psycopg's in
+:mod:`worker.results.postgres.failures`. HTTP's become verdicts instead (:mod:`worker.refer2.transport`).
 """
 
 from collections.abc import Mapping
@@ -111,6 +113,10 @@ class UnconfirmedError(BrokerError):
 
 class StoreError(UnavailableError):
     """The store that holds limits and ledger is out of reach; no call may start."""
+
+
+class DatabaseError(UnavailableError):
+    """PostgreSQL is out of reach or refuses: nothing was stored of what it was given, or nobody knows."""
 
 
 class DeadLetterError(ReferralError):

@@ -67,6 +67,20 @@ def _url(*schemes: str, several: bool = False) -> AfterValidator:
     return AfterValidator(check)
 
 
+_POSTGRES_URL = re.compile(r"postgres(?:ql)?://(?:[^:@/]*(?::(?P<password>[^@/]*))?@)?[^@]*")
+"""Not for ``urlsplit``: libpq takes several hosts, each with its port."""
+
+
+def _postgres_url(value: SecretStr) -> SecretStr:
+    """Refuse what is no URL of PostgreSQL at a glance. libpq reads the rest of it, where it is connected to."""
+    if not _POSTGRES_URL.fullmatch(_text(value).get_secret_value()):
+        raise ValueError(
+            "is not a URL like postgresql://user:password@host:5432/database; an @ or a / in the password is written "
+            "as %40 or %2F"
+        )
+    return value
+
+
 def _proxy(value: SecretStr) -> SecretStr:
     """Refuse a proxy's URL with anything after its port."""
     parts = urlsplit(value.get_secret_value())
@@ -118,6 +132,11 @@ class Settings(BaseSettings):
     redis_url: Annotated[SecretStr, _url("redis", "rediss", "unix")] | None = Field(
         default=None,
         description="Redis or Valkey for the limits and ledger that processes share; unset: this process's memory.",
+    )
+    postgres_url: Annotated[SecretStr, AfterValidator(_postgres_url)] | None = Field(
+        default=None,
+        description="PostgreSQL in which `referrals collect` keeps results, and from which other commands read them; "
+        "the URLs of libpq, with several hosts and all parameters.",
     )
     shops: Path = Field(default=Path("shops.toml"), description="The shops file (TOML); read again when it changes.")
     # Metrics name shops and are served without a password, so by default only to this machine.
@@ -257,6 +276,15 @@ class Settings(BaseSettings):
         return self
 
 
+def with_postgres_url(loaded: Settings, postgres_url: str) -> Settings:
+    """The settings with another ``postgres_url``, which is checked like the variable.
+
+    Raises:
+      ConfigurationError: the URL can't be used.
+    """
+    return _checked(lambda: Settings.model_validate(loaded.model_dump() | {"postgres_url": postgres_url}))
+
+
 def load() -> Settings:
     """The settings of the current environment. From now on their secrets are masked in every log line and error.
 
@@ -294,6 +322,11 @@ def _hide_secrets(loaded: Settings) -> None:
     for _, url in loaded.urls():
         hide(urlsplit(url).password or "")
         hide(unquote(urlsplit(url).password or ""))
+    if loaded.postgres_url is not None:
+        found = _POSTGRES_URL.fullmatch(loaded.postgres_url.get_secret_value())
+        password = (found["password"] if found else None) or ""
+        hide(password)
+        hide(unquote(password))
     if loaded.log_key is not None:
         hide(loaded.log_key.get_secret_value())
         mask.rekey(loaded.log_key.get_secret_value().encode())

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from tests.fuzz.headers import content_header
 from tests.fuzz.promises import shown, told
 from tests.fuzz.target import Target, folder, parts
-from worker.cli.collect import Output
+from worker.cli.collect.file import FileDestination
 from worker.cli.dead.republish import message_of
 from worker.cli.dead.view import cell_of, row_of, whole_of
 from worker.errors import DeadLetterError, DeadReason
@@ -83,18 +83,18 @@ def _collected(body: bytes, *, known: bool) -> None:
     for form in forms:
         with folder() as place:
             path = place / f"results.{form}"
-            with ResultIndex() as seen, closing(Output(ResultsFile(path, form), seen)) as first:
+            with ResultIndex() as seen, closing(FileDestination(path, ResultsFile(path, form), seen)) as first:
                 refused = first.take([(1, body), (2, body)])
                 assert refused in ([], [1, 2])
                 assert not (known and refused)
                 rows = 0 if refused else 1
-                assert first.outcomes.total() == first.repeated == rows
+                assert first.tally.outcomes.total() == first.tally.repeated == rows
             assert len(_rows(path.read_bytes().decode(), form)) == rows
-            with ResultIndex() as seen, closing(Output(ResultsFile(path, form), seen)) as again:
-                assert again.known == rows
+            with ResultIndex() as seen, closing(FileDestination(path, ResultsFile(path, form), seen)) as again:
+                assert again.summary()[1]["results_rows"] == rows
                 again.take([(1, body)])
-                assert again.repeated == rows
-                assert again.outcomes.total() == 0
+                assert again.tally.repeated == rows
+                assert again.tally.outcomes.total() == 0
 
 
 def _rows(text: str, form: Format) -> list[Any]:

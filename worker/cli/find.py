@@ -27,6 +27,7 @@ def find(
         ),
     ],
     files: options.From = None,
+    postgres: options.Postgres = None,
     campaign: Annotated[
         str | None, typer.Option("--campaign", help="Only results of this campaign.", show_default=False)
     ] = None,
@@ -48,7 +49,7 @@ def find(
     Example: `referrals find 4711 --from results.csv`
     """
     wanted = Wanted.parse(_typed() if what == "-" else what)
-    with opened(files) as source:
+    with opened(files, postgres) as source:
         found, total = look_up(source, wanted, campaign=campaign, shop=shop, limit=limit)
     if as_json:
         console.print_json({"total": total, "results": [dict(each) if reveal else masked(each) for each in found]})

@@ -18,7 +18,7 @@ COMMANDS = {
     "run": "run",
     "publish": "publish",
     "work": "work",
-    "collect": "collect",
+    "collect": "collect.command",
     "merge": "merge",
     "find": "find",
     "replay": "replay.command",

@@ -110,6 +110,17 @@ MaxRejects = Annotated[
         show_default=False,
     ),
 ]
+# A password on a command line can be read by every user of the machine, so it is refused there.
+Postgres = Annotated[
+    str | None,
+    typer.Option(
+        "--postgres",
+        metavar="URL",
+        help="PostgreSQL that `referrals collect` filled, in place of files; a password belongs into the environment. "
+        "[default, without --from: REFERRALS_POSTGRES_URL]",
+        show_default=False,
+    ),
+]
 From = Annotated[
     list[Path] | None,
     typer.Option(

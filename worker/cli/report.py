@@ -33,6 +33,7 @@ def report(
         Path, typer.Option("--out", metavar="FILE", help="File for the page (HTML); an earlier page is replaced.")
     ],
     files: options.From = None,
+    postgres: options.Postgres = None,
     shop: Annotated[str | None, typer.Option("--shop", help="Only results of this shop.", show_default=False)] = None,
     rejects: Annotated[
         list[Path] | None,
@@ -69,7 +70,7 @@ def report(
     figures = Figures()
     with ExitStack() as stack:
         asker = stack.enter_context(_asker()) if conversions else None
-        source = stack.enter_context(opened(files))
+        source = stack.enter_context(opened(files, postgres))
         for result in source.results(campaign, shop):
             figures.add(result)
             if asker is not None:

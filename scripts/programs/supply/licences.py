@@ -12,11 +12,16 @@ ALLOWED = frozenset(
         "Apache-2.0 WITH LLVM-exception",
         "BSD-2-Clause",
         "BSD-3-Clause",
+        "BSD-Attribution-HPND-disclaimer",  # Cyrus SASL inside psycopg-binary: asks that it be named, as the notices do
         "ISC",
+        "LGPL-2.1-or-later",  # shared libraries inside psycopg-binary, unchanged, which another file may replace
+        "LGPL-3.0-only",  # psycopg: imported unchanged from a distribution of its own, as Dramatiq is
         "LGPL-3.0-or-later",  # Dramatiq: used unchanged, and a user of the image may install another over it
         "MIT",
         "MPL-2.0",  # certifi: its files are shipped unchanged
+        "OLDAP-2.8",
         "PSF-2.0",
+        "PostgreSQL",
         "Unicode-3.0",
         "Unicode-DFS-2016",
         "Unlicense",

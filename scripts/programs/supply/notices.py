@@ -24,9 +24,18 @@ def notices(parts: Sequence[Shipped]) -> str:
         for name, text in _texts(one.installed):
             texts.setdefault(text, []).append(f"{one.name} {one.version}: {name}")
     compiled = [
-        f"  {part['name']} {part['version']}, {' AND '.join(each['expression'] for each in part['licenses'])}"
+        line
         for one in parts
-        for part in one.parts()
+        if one.parts()
+        for line in (
+            f"Inside {one.name}, whose wheel has no texts of theirs:",
+            *(
+                f"  {part['name']} {part['version']}, {' AND '.join(each['expression'] for each in part['licenses'])}"
+                + (f"\n    {part['description']}" if "description" in part else "")
+                for part in one.parts()
+            ),
+            "",
+        )
     ]
     return "\n".join(
         [
@@ -36,9 +45,7 @@ def notices(parts: Sequence[Shipped]) -> str:
             "",
             *rows,
             "",
-            "Compiled into pydantic-core, as its wheel says; the wheel has no texts of theirs:",
             *compiled,
-            "",
             *(line for text, names in texts.items() for line in (_RULE, *names, _RULE, "", text, "")),
         ]
     )

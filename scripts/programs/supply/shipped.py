@@ -18,6 +18,8 @@ from packaging.requirements import Requirement
 from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import canonicalize_name
 
+from scripts.programs.supply.bundled import bundled
+
 ROOT = Path(__file__).resolve().parents[3]
 
 MACHINES = ("x86_64", "aarch64")
@@ -42,7 +44,9 @@ class Shipped:
         return found
 
     def parts(self) -> list[dict[str, Any]]:
-        """What was compiled into it, as its own SBOM says (PEP 770): CycloneDX components."""
+        """What was compiled into it, as its own SBOM says (PEP 770) or we have read: CycloneDX components."""
+        if (known := bundled(self.name, self.version)) is not None:
+            return known
         own = [path for path in self.installed.files or () if path.parts[1:2] == ("sboms",) and path.suffix == ".json"]
         return [part for path in own for part in json.loads(path.read_text()).get("components", [])]
 
@@ -53,7 +57,9 @@ def shipped() -> list[Shipped]:
     Raises:
       packaging.pylock.PylockSelectError: there is no wheel of one for a machine, so the image could not be built there.
     """
-    lock = Pylock.from_dict(tomllib.loads(exported("--no-dev", "--no-emit-project", "--format", "pylock.toml")))
+    lock = Pylock.from_dict(
+        tomllib.loads(exported("--no-dev", "--all-extras", "--no-emit-project", "--format", "pylock.toml"))
+    )
     found: dict[str, Shipped] = {}
     for machine in MACHINES:
         for package, wheel in lock.select(environment=_environment(machine), tags=list(_tags(machine))):
@@ -78,8 +84,9 @@ def needs(one: Shipped) -> list[str]:
 
 
 def wanted() -> list[Requirement]:
-    """What the project itself asks for, with the extras that are in use."""
-    return [Requirement(line) for line in project()["dependencies"]]
+    """What the project itself asks for, with its own extras, all of which the image has."""
+    extras = [line for lines in project().get("optional-dependencies", {}).values() for line in lines]
+    return [Requirement(line) for line in (*project()["dependencies"], *extras)]
 
 
 def exported(*arguments: str) -> str:

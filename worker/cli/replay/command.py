@@ -36,6 +36,7 @@ _CHOOSABLE = tuple(outcome for outcome in OUTCOMES if outcome != "sent")
 def replay(
     campaign: options.Campaign,
     files: options.From = None,
+    postgres: options.Postgres = None,
     shop: Annotated[str | None, typer.Option("--shop", help="Only this shop's jobs.", show_default=False)] = None,
     outcomes: Annotated[
         list[str] | None,
@@ -89,7 +90,7 @@ def replay(
         return controls is not None and controls.is_cancelled(name, slug, now)
 
     with Chosen(choice, is_cancelled=is_cancelled, limit=limit) as chosen:
-        with opened(files) as source, console.Meter(None) as meter:
+        with opened(files, postgres) as source, console.Meter(None) as meter:
             began = time.monotonic()
             for result in source.results(name, shop):
                 chosen.add(result, not_after)

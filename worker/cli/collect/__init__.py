@@ -1,0 +1,1 @@
+"""``referrals collect``: results from RabbitMQ into a file or a database."""
