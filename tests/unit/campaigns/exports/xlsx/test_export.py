@@ -178,6 +178,8 @@ def test_a_huge_cell_costs_its_row(run_import: Import) -> None:
     places = "".join(f'<row r="{n}"><c r="A{n}" t="s"><v>{n - 1}</v></c></row>' for n in (1, 2, 3))
     done = run_import(workbook(places, strings=shared, compression=0))
     assert (done.emails, done.rejects) == (["b@example.org"], [(2, "unreadable_row")])
+    (path,) = done.importer.reject_files
+    assert path.stat().st_size < 2_000
 
 
 def test_a_long_text_is_read_up_to_what_a_cell_can_have(run_import: Import) -> None:
