@@ -6,9 +6,10 @@ from typing import Annotated
 import typer
 
 from worker.campaigns.containers.expand import expand
-from worker.cli import console, options
+from worker.cli import console, options, uploading
 from worker.cli.merging import Asked, check_out, merge_into, summary_data, summary_rows
 from worker.cli.result_source import opened
+from worker.merging.uploads.parts import refuse_existing
 
 
 def merge(
@@ -52,6 +53,8 @@ def merge(
     preset: options.Preset = None,
     ignore_consent: options.IgnoreConsent = False,
     encoding: options.Encoding = None,
+    tool: uploading.For = None,
+    link_column: uploading.LinkColumn = None,
     as_json: options.Json = False,
 ) -> None:
     """Put the results into the export that they came from: its rows and columns to the byte, and the links behind them.
@@ -65,11 +68,22 @@ def merge(
     nothing is written. Encoding, delimiter and line ends stay; a workbook becomes CSV. The files appear whole and
     together, or not at all.
 
+    `--for` writes a file for the importer of a marketing tool in place of that: what the tool knows its people by, and
+    the link of each who was sent. What is too large for one file is in `MERGED-1.csv`, `MERGED-2.csv` and so on.
+    Results of a rehearsal are refused. Exit code 1: nobody has a link to upload.
+
     Example: `referrals merge spring.csv --results results.csv --out merged.csv`
     """
     files = expand(exports, console.note)
-    check_out(files, out, results)
+    upload = uploading.upload_of(tool, link_column)
+    if upload is None:
+        check_out(files, out, results)
+    else:
+        refuse_existing(out)
     asked = Asked(campaign, shop, channel, mapping, consent, preset, ignore_consent, encoding)
     with opened(results) as source:
+        if upload is not None:
+            uploading.upload_into(files, source, asked, *upload, out, as_json=as_json)
+            return
         merged = merge_into(files, source, asked, out, results)
     console.summary(summary_rows(merged), summary_data(merged), as_json=as_json)

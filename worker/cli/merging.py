@@ -1,6 +1,7 @@
 """Merges results into exports and says what came of it, for the commands that do so."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,13 +100,14 @@ def check_out(files: Sequence[ExportFile], out: Path, results: Sequence[Path]) -
     check_targets(targets(files, out), read)
 
 
-def merge_into(
-    files: Sequence[ExportFile], source: ResultSource, asked: Asked, out: Path, results: Sequence[Path]
-) -> Merged:
-    """Merge, and tell of what a person should know. ``results`` are the files of ``source``.
+@contextmanager
+def opened_campaign(
+    files: Sequence[ExportFile], source: ResultSource, asked: Asked
+) -> Iterator[tuple[Importer, ReturnedResults]]:
+    """What reads the exports as they were read when they were sent, and what came back. Shows the notes of reading.
 
     Raises:
-      UsageError, InputError: as :class:`Merge`; or there are no results.
+      UsageError, InputError: an export or an option can't be used; or there are no results.
     """
     with ReturnedResults() as returned, JobIndex() as index:
         with console.Meter(None) as meter:
@@ -123,6 +125,19 @@ def merge_into(
             importer = Asked(**{**vars(completed), "channel": None}).importer(files, index, returned)
             importer.check()
         shown = console.warn(importer)
+        yield importer, returned
+        console.warn(importer, shown)
+
+
+def merge_into(
+    files: Sequence[ExportFile], source: ResultSource, asked: Asked, out: Path, results: Sequence[Path]
+) -> Merged:
+    """Merge, and tell of what a person should know. ``results`` are the files of ``source``.
+
+    Raises:
+      UsageError, InputError: as :class:`Merge`; or there are no results.
+    """
+    with opened_campaign(files, source, asked) as (importer, returned):
         merge = Merge(importer, returned, asked.encoding)
         for export in importer.exports:
             if export.recognised.suppresses:
@@ -130,7 +145,6 @@ def merge_into(
         paths = targets([export.file for export in merge.exports], out)
         check_targets(paths, [*results, *(file.on_disk for file in files if file.on_disk is not None)])
         merged = merge(paths)
-        console.warn(importer, shown)
         _tell(merge, merged, returned)
         return merged
 

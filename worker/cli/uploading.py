@@ -1,19 +1,24 @@
 """Writes the upload files of ``--for``, and says what is in them and what is not."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from worker.campaigns.containers.base import ExportFile
 from worker.campaigns.importer import Importer
 from worker.cli import console
+from worker.cli.merging import Asked, opened_campaign
 from worker.errors import UsageError
-from worker.merging.merged_rows import MergedRow
+from worker.merging.merged_rows import MergedRow, merged_rows
+from worker.merging.mismatch import Mismatch
+from worker.merging.returned import ReturnedResults
 from worker.merging.uploads.selection import WHY_NOT
 from worker.merging.uploads.table import TOOLS
 from worker.merging.uploads.tool import Tool
 from worker.merging.uploads.upload import Uploaded, write_upload
+from worker.results.source import ResultSource
 
 For = Annotated[
     str | None,
@@ -57,16 +62,38 @@ def upload_of(tool: str | None, link_column: str | None) -> tuple[Tool, str] | N
     return found, column
 
 
-def upload(
-    rows: Iterable[MergedRow], importer: Importer, tool: Tool, link_column: str, out: Path, *, as_json: bool
+def upload_into(
+    files: Sequence[ExportFile],
+    source: ResultSource,
+    asked: Asked,
+    tool: Tool,
+    link_column: str,
+    out: Path,
+    *,
+    as_json: bool,
 ) -> None:
-    """Write the files and print the summary.
+    """Write the upload of a campaign, and tell of what a person should know.
 
     Raises:
-      UsageError, InputError: as :func:`~worker.merging.uploads.upload.write_upload`.
+      UsageError, InputError: as :func:`~worker.cli.merging.opened_campaign`, or as :func:`write_upload`.
       Exit: no row has a link to upload, and so there is no file.
     """
-    done = write_upload(rows, tool, link_column, out)
+    with opened_campaign(files, source, asked) as (importer, returned):
+        done = write_upload(_checked(importer, returned), tool, link_column, out)
+    _show(done, importer, tool, link_column, as_json=as_json)
+
+
+def _checked(importer: Importer, returned: ReturnedResults) -> Iterator[MergedRow]:
+    """The rows with what came back; raises InputError after the last one if hardly any has found its result."""
+    mismatch = Mismatch()
+    for row in merged_rows(importer, returned):
+        if row.draft is not None and row.verdict == "new":
+            mismatch.add(row.draft, found=row.returned is not None)
+        yield row
+    mismatch.refuse(returned)
+
+
+def _show(done: Uploaded, importer: Importer, tool: Tool, link_column: str, *, as_json: bool) -> None:
     uploaded = sum(part.rows for part in done.parts)
     lines = console.import_rows(importer)
     lines.append(("to upload", f"{uploaded:,}"))

@@ -26,6 +26,28 @@ class Part(NamedTuple):
     size: int
 
 
+def refuse_existing(out: Path) -> None:
+    """Check that an upload called ``out`` replaces nothing. What could be an older part of it counts, too.
+
+    Raises:
+      UsageError: a file is there that one of its files would replace, or that would be taken for one of them; or
+        ``out`` is no name for a CSV file.
+      InputError: the folder can't be read.
+    """
+    if out.suffix.lower() != ".csv":
+        raise UsageError(f"--out {out}: importers know a file by its name; let it end in .csv")
+    names = re.compile(rf"{re.escape(out.stem)}(?:-\d+)?{re.escape(out.suffix)}")
+    try:
+        there = sorted(path for path in out.parent.iterdir() if names.fullmatch(path.name))
+    except OSError as error:
+        raise _failed(out, error) from error
+    if there:
+        raise UsageError(
+            f"{there[0]}: is there already, and would be replaced or taken for a part of this upload; remove it, or "
+            "choose another --out"
+        )
+
+
 @dataclass
 class _Draft:
     path: Path
@@ -61,11 +83,9 @@ class UploadParts:
         """Check that the files can be written before anything is read.
 
         Raises:
-          UsageError: a file is there that one of these would replace, or that would be taken for a part of them; or
-            ``out`` is no name for a CSV file.
-          InputError: the folder can't be read.
+          UsageError, InputError: as :func:`refuse_existing`.
         """
-        self._check()
+        refuse_existing(self._out)
         return self
 
     def __exit__(
@@ -90,7 +110,7 @@ class UploadParts:
                 draft = self._next(upload.kind)
             draft.file.write(line)
         except OSError as error:
-            raise self._failed(error) from error
+            raise _failed(self._out, error) from error
         draft.rows += 1
         draft.size += len(line)
 
@@ -103,7 +123,7 @@ class UploadParts:
         """
         if not self._drafts:
             return []
-        self._check()
+        refuse_existing(self._out)
         parts: list[Part] = []
         try:
             for draft in self._open.values():
@@ -117,22 +137,8 @@ class UploadParts:
             for part in parts:
                 with suppress(OSError):
                     part.path.unlink()
-            raise self._failed(error) from error
+            raise _failed(self._out, error) from error
         return parts
-
-    def _check(self) -> None:
-        if self._out.suffix.lower() != ".csv":
-            raise UsageError(f"--out {self._out}: importers know a file by its name; let it end in .csv")
-        names = re.compile(rf"{re.escape(self._out.stem)}(?:-\d+)?{re.escape(self._out.suffix)}")
-        try:
-            there = sorted(path for path in self._out.parent.iterdir() if names.fullmatch(path.name))
-        except OSError as error:
-            raise self._failed(error) from error
-        if there:
-            raise UsageError(
-                f"{there[0]}: is there already, and would be replaced or taken for a part of this upload; remove it, "
-                "or choose another --out"
-            )
 
     def _is_full(self, draft: _Draft, more: int) -> bool:
         if draft.size + more > self._tool.most_bytes:
@@ -158,12 +164,13 @@ class UploadParts:
         line: str = self._to_line.writerow(cells)
         return line.encode()
 
-    def _failed(self, error: OSError) -> InputError:
-        return InputError(f"{open_problem(self._out, error)}; no upload file was written")
-
 
 class _Line:
     """What the standard library's writer writes to: it hands each line back, so that its bytes can be counted."""
 
     def write(self, text: str) -> str:
         return text
+
+
+def _failed(out: Path, error: OSError) -> InputError:
+    return InputError(f"{open_problem(out, error)}; no upload file was written")
