@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +14,9 @@ from tests.importers import IMPORTERS, Line, parts_of
 from tests.system.commands import Desk
 from tests.system.terminal import Terminal
 from tests.system.test_golden_exports import GOLDEN, expected, exports_of
+from tests.system.test_on_a_terminal import COLOUR, joined, seen
 
+ROOT = Path(__file__).parents[2]
 OPTIONS = ("--campaign", "spring", "--channel", "whatsapp")
 MERGE = (*OPTIONS, "--shop", "sandbox-shop", "--from", "results.csv")
 UPLOAD = ("merge", "klaviyo_list.csv", *MERGE, "--for", "klaviyo", "--out", "links.csv")
@@ -52,9 +56,12 @@ def send(desk: Desk, *exports: str) -> None:
     """A run whose results look like real ones: without what marks the emulator's links and texts."""
     ran = desk.run("run", *exports, *OPTIONS, "--sandbox", "--out", "results.csv", "--rejects", "rejects.csv")
     assert ran.returncode == 0, ran.stderr
-    results = desk.folder / "results.csv"
-    text = results.read_text().replace("https://sandbox.invalid/", REAL).replace("SANDBOX: ", "")
-    results.write_text(text)
+    look_real(desk.folder / "results.csv")
+
+
+def look_real(results: Path) -> None:
+    """Take off what marks the emulator's links and texts."""
+    results.write_text(results.read_text().replace("https://sandbox.invalid/", REAL).replace("SANDBOX: ", ""))
 
 
 def links_of(desk: Desk) -> dict[str, str]:
@@ -150,6 +157,24 @@ def test_what_can_not_be_is_one_line(klaviyo: Desk, options: dict[str, str], cod
     assert not list(klaviyo.folder.glob("links*"))
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/campaigns.md"])
+def test_the_documented_way_from_an_export_to_an_upload(klaviyo: Desk, page: str) -> None:
+    """The commands of the page as they stand there, but that nobody is called; what comes out is what Klaviyo takes."""
+    text = (ROOT / page).read_text()
+    merges = re.findall(r"^referrals (merge .*)$", text, re.MULTILINE)
+    runs = re.findall(r"^referrals (run klaviyo_list\.csv .*--out results\.csv)$", text, re.MULTILINE)
+    assert runs
+    assert any("--for klaviyo" in command for command in merges)
+    (klaviyo.folder / "results.csv").unlink()
+    ran = klaviyo.run(*shlex.split(runs[0]), "--sandbox")
+    assert ran.returncode == 0, ran.stderr
+    look_real(klaviyo.folder / "results.csv")
+    for command in merges:
+        done = klaviyo.run(*shlex.split(command))
+        assert done.returncode == 0, done.stderr
+    assert [line["Email"] for line in read_back(klaviyo, "klaviyo")] == ["ann@example.com", "Gus@example.org"]
+
+
 def test_people_without_an_id_are_in_a_file_of_their_own(desk: Desk) -> None:
     """HubSpot's record ids and addresses don't mix; both files are named with what they begin with."""
     export = "Record ID,Email,Unsubscribed from all email\n007,ann@example.com,\n,ben@example.com,\n"
@@ -170,12 +195,12 @@ def test_the_summary_on_a_terminal(klaviyo: Desk, columns: int, env: dict[str, s
     with Terminal(klaviyo, *UPLOAD, columns=columns, env=env) as terminal:
         raw = terminal.raw()
         assert terminal.process.returncode == 0, raw
-    lines = [line for line in raw.replace("\r\n", "\n").split("\n") if not line.startswith("note: ")]
+    lines = seen(raw)
     assert max(map(len, lines)) <= max(columns, 80)
-    shown = " ".join(" ".join(lines).split())
+    shown = joined(lines)
     assert all(text in shown for text in ("to upload 2", "not sent 6", "links.csv (2 rows by Email")), shown
     assert "@" not in raw
-    assert "\x1b[3" not in raw or "NO_COLOR" not in env
+    assert not COLOUR.search(raw) or "NO_COLOR" not in env
 
 
 def test_the_summary_in_a_pipe(klaviyo: Desk) -> None:
