@@ -108,8 +108,13 @@ def _show(done: Uploaded, importer: Importer, tool: Tool, link_column: str, *, a
     if long := done.left_out["long link"]:
         assert tool.longest_link is not None
         console.note(
-            f"{long:,} links are longer than the {tool.longest_link.number} {tool.longest_link.unit} that a field of "
-            f"{tool.name} takes, which would cut them; these people are not in the files"
+            f"rows left out since their link is longer than the {tool.longest_link.number} {tool.longest_link.unit} "
+            f"that a field of {tool.name} takes, which would cut it: {long:,}"
+        )
+    if done.parts and tool.name_holds not in done.parts[0].path.name.lower():
+        console.note(
+            f"apps take a CSV for {tool.name} by '{tool.name_holds}' in its name, so rename the files before the "
+            "upload, or choose such an --out"
         )
     if not done.parts:
         console.say("no file was written: no row has a link to upload")

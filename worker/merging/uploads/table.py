@@ -57,6 +57,7 @@ SHOPIFY: Final = Tool(
     link_names=re.compile(r"Metafield: \w+\.\w+(?: \[\w+\])?", re.ASCII),
     naming="a metafield, such as 'Metafield: custom.my_link [url]'",
     constants={"Command": "UPDATE"},
+    name_holds="customer",
     most_bytes=1_000_000,
 )
 

@@ -91,6 +91,8 @@ class Tool:
     """The importer refuses addresses with other letters than ASCII's before the ``@``."""
     billed: bool = False
     """Each value that is written costs money, also one that is there already."""
+    name_holds: str = ""
+    """What the name of a file must hold, in lower case, for the importer to know what it is."""
 
     def header(self, identifier: Identifier, link_column: str) -> Sequence[str]:
         """The columns of a file."""
