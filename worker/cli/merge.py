@@ -14,8 +14,12 @@ from worker.merging.uploads.parts import refuse_existing
 
 def merge(
     exports: options.Exports,
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="MERGED", help="File to write; of several exports, the folder of their files."),
+    ],
     results: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Option(
             "--results",
             "--from",
@@ -23,11 +27,8 @@ def merge(
             help="File that `referrals run` or `referrals collect` wrote. May be given several times.",
             show_default=False,
         ),
-    ],
-    out: Annotated[
-        Path,
-        typer.Option("--out", metavar="MERGED", help="File to write; of several exports, the folder of their files."),
-    ],
+    ] = None,
+    postgres: options.Postgres = None,
     campaign: Annotated[
         str | None,
         typer.Option("--campaign", help="Name of the campaign. [default: the results' only one]", show_default=False),
@@ -77,13 +78,13 @@ def merge(
     files = expand(exports, console.note)
     upload = uploading.upload_of(tool, link_column)
     if upload is None:
-        check_out(files, out, results)
+        check_out(files, out, results or ())
     else:
         refuse_existing(out)
     asked = Asked(campaign, shop, channel, mapping, consent, preset, ignore_consent, encoding)
-    with opened(results) as source:
+    with opened(results, postgres) as source:
         if upload is not None:
             uploading.upload_into(files, source, asked, *upload, out, as_json=as_json)
             return
-        merged = merge_into(files, source, asked, out, results)
+        merged = merge_into(files, source, asked, out, results or ())
     console.summary(summary_rows(merged), summary_data(merged), as_json=as_json)
