@@ -260,3 +260,27 @@ def test_in_a_pipe(doubtful: Desk) -> None:
         "  failed http_503  3",
         "  unknown timeout  2",
     ]
+
+
+def test_from_the_database(desk: Desk, sandbox: Sandbox, postgres_url: str) -> None:
+    """Results in PostgreSQL are found and sent again as those in files are."""
+    desk.env["REFERRALS_POSTGRES_URL"] = postgres_url
+    emails = [f"rulex1+{number}@mail.example.org" for number in range(8)]
+    desk.write_export("spring.csv", [{"customer_email": email, "reference": email[:8]} for email in emails])
+    options = ("--shop", "acme", "--campaign", "spring", "--channel", "whatsapp")
+    assert desk.run("publish", "spring.csv", *options).returncode == 0
+    desk.start("work")
+    desk.start("collect")
+
+    def found() -> list[tuple[str, int]]:
+        told = json.loads(desk.run("find", emails[3].upper(), "--json").stdout or '{"results": []}')
+        return [(each["outcome"], each["run"]) for each in told["results"]]
+
+    wait_until(lambda: found() == [("rejected", 0)], 40, "a result in the database")
+    wait_until(lambda: len(calls(sandbox)) == len(emails), 40, "all calls")
+    shown = ("replay", "--campaign", "spring", "--outcome", "rejected", "--dry-run", "--json")
+    wait_until(lambda: json.loads(desk.run(*shown).stdout)["jobs"] == len(emails), 40, "all results")
+    assert replayed(desk, "--outcome", "rejected")["published"] == len(emails)
+    wait_until(lambda: found() == [("rejected", 0), ("sent", 1)], 40, "the next run")
+    wait_until(lambda: replayed(desk, "--outcome", "rejected")["jobs"] == 0, 40, "all of the next run")
+    assert calls(sandbox) == dict.fromkeys(emails, 2)
