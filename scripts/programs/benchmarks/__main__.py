@@ -8,6 +8,7 @@ from pathlib import Path
 
 from scripts.programs.benchmarks import (
     backlog,
+    collecting,
     containers,
     dispatch,
     document,
@@ -40,6 +41,7 @@ BENCHMARKS: tuple[Benchmark, ...] = tuple(
         matching,
         containers,
         finding,
+        collecting,
         memory,
         idle,
         wall,
