@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.rabbitmq.tap import tapping
+from tests.services import Vhost
 from tests.system.commands import Desk
 from tests.system.terminal import Terminal
+from tests.system.test_collect import KEY, result
 
 EXPORT = [
     {"customer_email": "Ann@mail.example.org", "customer_shopid": "007", "reference": "r1"},
@@ -139,3 +142,21 @@ def test_typed_on_a_terminal(told: Desk) -> None:
     with Terminal(told, "find", "-", *FILES) as terminal:
         terminal.answer("What to find", "007")
         assert links(told)[0] in terminal.raw()
+
+
+def test_in_postgresql(told: Desk, postgres_url: str, vhost: Vhost) -> None:
+    """What collectors have stored is found as in a file, by the environment's URL; two sources are refused."""
+    declared = told.run(
+        "collect", "--until-idle", "0.2", REFERRALS_AMQP_URL=vhost.url, REFERRALS_POSTGRES_URL=postgres_url
+    )
+    assert declared.returncode == 0, declared.stderr
+    with tapping(vhost) as tap:
+        for number in (6, 7):
+            tap.channel.basic_publish("referrals.results", KEY, result(number))
+    told.run("collect", "--until-idle", "0.5", REFERRALS_AMQP_URL=vhost.url, REFERRALS_POSTGRES_URL=postgres_url)
+    found = told.run("find", "c7", "--json", REFERRALS_POSTGRES_URL=postgres_url)
+    assert [each["line"] for each in json.loads(found.stdout)["results"]] == [7]
+    in_files = told.run("find", "007", *FILES, REFERRALS_POSTGRES_URL=postgres_url)
+    assert re.findall(r"^  link +(\S+)$", in_files.stdout, re.MULTILINE) == links(told)
+    both = told.run("find", "c7", *FILES, "--postgres", "postgresql://127.0.0.1/x")
+    assert (both.returncode, "leave out the other" in both.stderr) == (2, True)
