@@ -9,10 +9,12 @@ from typing import Annotated
 
 import typer
 
-from worker.cli import console, database, options
+from worker.cli import console, database, options, uploading
 from worker.cli.collect.destination import Destination
 from worker.cli.collect.file import FileDestination
 from worker.cli.collect.loop import collect_until
+from worker.cli.collect.merging import check_merge, kept_beside
+from worker.cli.merge import merge
 from worker.cli.settings import load
 from worker.errors import UsageError
 from worker.rabbitmq.connection import parameters
@@ -24,7 +26,12 @@ from worker.settings import Settings
 def collect(
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="File to write; an existing one is continued.", show_default=False),
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="File to write; an existing one is continued. With --merge, the merged export.",
+            show_default=False,
+        ),
     ] = None,
     postgres: Annotated[
         str | None,
@@ -47,6 +54,27 @@ def collect(
             show_default=False,
         ),
     ] = None,
+    exports: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--merge",
+            metavar="EXPORT",
+            help="Then put the results into this export, as `referrals merge` does. May be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    campaign: Annotated[
+        str | None, typer.Option("--campaign", help="With --merge: as `referrals merge` has it.", show_default=False)
+    ] = None,
+    shop: options.Shop = None,
+    channel: options.Channel = None,
+    mapping: options.Map = None,
+    consent: options.Consent = None,
+    preset: options.Preset = None,
+    ignore_consent: options.IgnoreConsent = False,
+    encoding: options.Encoding = None,
+    tool: uploading.For = None,
+    link_column: uploading.LinkColumn = None,
     as_json: options.Json = False,
 ) -> None:
     """Write results to a file or to PostgreSQL, one row per job, and acknowledge them once they are stored.
@@ -59,15 +87,30 @@ def collect(
     `expired` or `cancelled`, and several of these commands may run side by side. While the database is away, results
     wait in RabbitMQ.
 
+    With `--merge` the results are put into the exports that they came from, once the collecting has ended, by
+    --until-idle or by one signal: `--out` is the merged export, and the results lie in `OUT.results.csv` beside it, or
+    in PostgreSQL with `--postgres`. The options from `--campaign` on are those of `referrals merge`. `--json` then
+    prints a line for each of the two.
+
     Example: `referrals collect --out results.csv --until-idle 30`
     """
     loaded = load()
+    kept = out
+    if exports:
+        if out is None:
+            raise UsageError("--merge: needs --out, the file for the merged export")
+        kept = kept_beside(out) if postgres is None else None
+        if form != "csv":
+            raise UsageError("--format: can't be combined with --merge, which keeps results as CSV")
+        check_merge(exports, out, kept, tool, link_column)
+    elif campaign or shop or channel or mapping or consent or preset or ignore_consent or encoding or tool:
+        raise UsageError("--campaign and the options after it say how an export is read; give --merge EXPORT with them")
     params = parameters(loaded.amqp_url.get_secret_value(), name="referral-dispatch collect")
     # A signal only sets a flag: what is being written is finished, synced and acknowledged before the command ends.
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    with _opened(out, postgres, form, loaded) as destination:
+    with _opened(kept, postgres, form, loaded) as destination:
         try:
             why = collect_until(params, destination, stop, until_idle)
         finally:
@@ -75,6 +118,27 @@ def collect(
     _summarise(destination, as_json=as_json)
     if why is not None:
         console.say(why)
+    if exports and out is not None:
+        # A further signal ends the merge at once; the results are safe.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        merge(
+            exports,
+            out,
+            [kept] if kept is not None else None,
+            postgres=postgres,
+            campaign=campaign,
+            shop=shop,
+            channel=channel,
+            mapping=mapping,
+            consent=consent,
+            preset=preset,
+            ignore_consent=ignore_consent,
+            encoding=encoding,
+            tool=tool,
+            link_column=link_column,
+            as_json=as_json,
+        )
 
 
 @contextmanager
