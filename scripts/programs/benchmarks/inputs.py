@@ -1,8 +1,11 @@
 """What the benchmarks are fed: shops files and exports, made up and the same each time."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from worker.model.job import Customer, job_id
+from worker.results.rows import header, json_line, row
 from worker.sandbox.config import SANDBOX_KEY_ID, SANDBOX_SECRET
 
 UNLIMITED = {"per_second": 100_000, "burst": 100_000, "per_day": 100_000_000}
@@ -50,6 +53,50 @@ def write_wall(path: Path, jobs: int, shop: str) -> None:
     with path.open("w") as file:
         file.write("shop,customer_email,channel,destination\n")
         file.writelines(f"{shop},wall@example.com,email,friend-{number}@example.com\n" for number in range(jobs))
+
+
+def write_results(path: Path, number: int, form: str, *, alike: bool) -> None:
+    """A results file of a campaign `bench`, a hundred results a second; one in twenty is rejected.
+
+    ``alike``: the shop says the same to all, but for a name; otherwise each message is of a kind of its own.
+    """
+    begin = datetime(2026, 11, 27, tzinfo=UTC)
+    line = row if form == "csv" else json_line
+    with path.open("w", encoding="utf-8") as file:
+        file.write(header() if form == "csv" else "")
+        for one in range(number):
+            ids, shop = Customer(shopid=str(one), email=customer(one)), f"shop-{one % 10}"
+            rejected = one % 20 == 0
+            text = f"Thanks Ann{one}! Your link is ready." if alike else f"thanks {words(one)}, your link is ready"
+            at = (begin + timedelta(seconds=one / 100)).isoformat()
+            file.write(
+                line(
+                    {
+                        "schema": 1,
+                        "job_id": job_id(shop, "bench", 0, ids, CHANNEL, None),
+                        "campaign": "bench",
+                        "shop": shop,
+                        "run": 0,
+                        "line": one + 2,
+                        "customer": {"shopid": ids.shopid, "email": ids.email},
+                        "channel": CHANNEL,
+                        "outcome": "rejected" if rejected else "sent",
+                        "code": "no_customers_match_customer_identity" if rejected else None,
+                        "status": 404 if rejected else 200,
+                        "message": None if rejected else text,
+                        "referral": None if rejected else {"link": f"https://acme.example.com/r/{one}"},
+                        "attempts": 1,
+                        "called_at": at,
+                        "finished_at": at,
+                        "latency_seconds": 0.05 + one % 977 / 1000,
+                    }
+                )
+            )
+
+
+def words(number: int) -> str:
+    """A number in letters."""
+    return "".join("abcdefghij"[int(digit)] for digit in str(number))
 
 
 WIDE = (
