@@ -177,6 +177,9 @@ def test_the_tables_say_what_the_results_say(told: Desk, page: Page, results: li
     assert figures["outcomes"] == dict(outcomes)
     codes = Counter((each["code"], each["outcome"]) for each in results if each["code"])
     assert {(row[0], row[1]): number(row[2]) for row in page.table("codes")[1:]} == dict(codes)
+    beside = {row[0]: row[3] for row in page.table("codes")[1:]}
+    assert beside["friend_too_close"].startswith("The shop's own rule; its message says which.")
+    assert beside["friend_too_close"].endswith("The message: <b>Sorry</b>, … lives too close.")
     for name, key in (("shops", "shop"), ("channels", "channel"), ("runs", "run")):
         assert by_name(page.table(name)) == counted(results, key)
     times = by_name(page.table("time"))

@@ -40,7 +40,14 @@ def document(
         "jobs": figures.jobs,
         "outcomes": _by_outcome(figures.outcomes),
         "codes": [
-            {"outcome": outcome, "code": code, "results": number, "meaning": told.meaning, "remedy": told.remedy}
+            {
+                "outcome": outcome,
+                "code": code,
+                "results": number,
+                "meaning": told.meaning,
+                "remedy": told.remedy,
+                "message": figures.messages.of_code(outcome, code),
+            }
             for outcome, code, number, told in figures.by_code(MOST_LISTED)
         ],
         "over_time": {

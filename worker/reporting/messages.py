@@ -96,6 +96,12 @@ class Messages:
             for (outcome, code, skeleton), kind in ranked[:most]
         ]
 
+    def of_code(self, outcome: Outcome, code: str) -> str | None:
+        """The most common text of results with this outcome and code; None if they have none."""
+        kinds = ((skeleton, kind) for (*of, skeleton), kind in self._kinds.items() if of == [outcome, code])
+        most = max(kinds, key=lambda item: (item[1].count, item[0]), default=None)
+        return _text(most[0], most[1].slots) if most is not None else None
+
     def rest(self, most: int) -> int:
         """Results whose message is none of the ``most`` most common."""
         counts = sorted((kind.count for kind in self._kinds.values()), reverse=True)

@@ -62,3 +62,17 @@ def test_those_beyond_the_most_common_are_counted() -> None:
         messages.add(letter * 3, "sent", None)
     assert len(messages.most_common(10)) == 10
     assert messages.rest(10) == 2
+
+
+def test_the_message_of_a_code() -> None:
+    """The words of a shop's own rule are told beside its code: the most common ones of that outcome."""
+    messages = Messages()
+    for text, outcome, code in (
+        ("no", "rejected", "a_rule"),
+        ("never", "rejected", "a_rule"),
+        ("never", "rejected", "a_rule"),
+    ):
+        messages.add(text, outcome, code)  # type: ignore[arg-type]  # a loop widens it
+    messages.add("well", "failed", "a_rule")
+    assert messages.of_code("rejected", "a_rule") == "never"
+    assert messages.of_code("rejected", "another_rule") is None
