@@ -93,7 +93,8 @@ def is_own_file(path: Path, folder: int | None = None) -> bool:
       OSError: as ``os.stat``.
     """
     try:
-        found = os.stat(path if folder is None else path.name, dir_fd=folder, follow_symlinks=False)
+        # A path without a name is the folder itself.
+        found = os.stat(path if folder is None else path.name or ".", dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         return False
     _check(str(path), found)

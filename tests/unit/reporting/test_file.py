@@ -45,3 +45,9 @@ def test_a_missing_folder(tmp_path: Path) -> None:
     """The line names the folder."""
     with pytest.raises(InputError, match="there is no such folder"):
         check_place(tmp_path / "x" / "report.html")
+
+
+def test_a_folder_is_no_page() -> None:
+    """It is refused before anything is read, also where its path has no name."""
+    with pytest.raises(UsageError, match="is not a regular file"):
+        check_place(Path())

@@ -103,7 +103,7 @@ def collect(
         if form != "csv":
             raise UsageError("--format: can't be combined with --merge, which keeps results as CSV")
         check_merge(exports, out, kept, tool, link_column)
-    elif campaign or shop or channel or mapping or consent or preset or ignore_consent or encoding or tool:
+    elif any((campaign, shop, channel, mapping, consent, preset, ignore_consent, encoding, tool, link_column)):
         raise UsageError("--campaign and the options after it say how an export is read; give --merge EXPORT with them")
     params = parameters(loaded.amqp_url.get_secret_value(), name="referral-dispatch collect")
     # A signal only sets a flag: what is being written is finished, synced and acknowledged before the command ends.
@@ -119,9 +119,9 @@ def collect(
     if why is not None:
         console.say(why)
     if exports and out is not None:
-        # A further signal ends the merge at once; the results are safe.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
+        # A further signal ends the merge, as it ends `referrals merge`; the results are safe.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         merge(
             exports,
             out,

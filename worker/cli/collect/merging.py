@@ -12,7 +12,13 @@ from worker.merging.uploads.parts import refuse_existing
 
 
 def kept_beside(out: Path) -> Path:
-    """Where the results lie that are merged into ``out``: nothing is acknowledged that isn't on disk."""
+    """Where the results lie that are merged into ``out``: nothing is acknowledged that isn't on disk.
+
+    Raises:
+      UsageError: the path has no name of its own, as ``.`` has none.
+    """
+    if not out.name:
+        raise UsageError(f"--out {out}: has no name for the results beside it; give a file, or a folder by its name")
     return out.with_name(f"{out.name}.results.csv")
 
 
