@@ -49,12 +49,13 @@ class Choice:
 
 class Taken(NamedTuple):
     """A job that is to be published, and the result that it follows: its outcome, its code, and whether a sandbox gave
-    it."""
+    it. ``perhaps_sent``: that result, or one of an earlier run, is `unknown`."""
 
     job: Job
     outcome: str
     code: str | None
     rehearsed: bool
+    perhaps_sent: bool
 
 
 class Chosen:
@@ -116,7 +117,8 @@ class Chosen:
                 return
             taken += 1
             job = Job.model_validate(candidate["job"])
-            yield Taken(job, candidate["outcome"], candidate["code"], candidate["rehearsed"])
+            perhaps_sent = bool(latest.marks & _UNKNOWN)
+            yield Taken(job, candidate["outcome"], candidate["code"], candidate["rehearsed"], perhaps_sent)
 
     def _left(self, marks: int, candidate: Mapping[str, Any]) -> Left | None:
         if marks & _SENT:

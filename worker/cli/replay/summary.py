@@ -24,7 +24,10 @@ _SHOWN = 12
 
 @dataclass
 class Summary:
-    """Counts of a replay. ``shops`` are those of the jobs that are taken, at most as many as a shops file names."""
+    """Counts of a replay. ``shops`` are those of the jobs that are taken, at most as many as a shops file names.
+
+    ``unknown`` counts those of them of which any run may have been sent.
+    """
 
     campaign: str
     read: int
@@ -33,12 +36,13 @@ class Summary:
     left: Counter[Left] = field(default_factory=Counter)
     shops: set[str] = field(default_factory=set)
     rehearsed: int = 0
+    unknown: int = 0
 
     @classmethod
     def of(cls, campaign: str, chosen: Chosen) -> "Summary":
         """The summary of what was chosen; reads all of it."""
         made = cls(campaign, chosen.read)
-        for job, outcome, code, rehearsed in chosen.jobs(made.left):
+        for job, outcome, code, rehearsed, perhaps_sent in chosen.jobs(made.left):
             kind: Kind = (outcome, code)
             if kind not in made.kinds and len(made.kinds) >= MOST_CODES:
                 kind = (outcome, OTHER_CODES)
@@ -48,17 +52,13 @@ class Summary:
                 examples.append(_example(job))
             made.shops.add(job.shop)
             made.rehearsed += rehearsed
+            made.unknown += perhaps_sent
         return made
 
     @property
     def jobs(self) -> int:
         """The jobs that are taken."""
         return self.kinds.total()
-
-    @property
-    def unknown(self) -> int:
-        """Those of them that may have been sent."""
-        return sum(number for (outcome, _), number in self.kinds.items() if outcome == "unknown")
 
     def lines(self, width: int | None) -> list[str]:
         """The summary for a person, in lines of at most ``width`` columns."""

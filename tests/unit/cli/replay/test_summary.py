@@ -45,6 +45,14 @@ def test_what_would_be_sent() -> None:
     ]
 
 
+def test_an_earlier_run_may_have_been_sent() -> None:
+    """Who may be written to twice is counted, though the latest run ended without a call."""
+    with Chosen(Choice(frozenset({"unknown", "expired"}), frozenset()), is_cancelled=lambda _: False) as chosen:
+        for result in (make_result(1, "unknown"), make_result(1, "expired", run=1)):
+            chosen.add(result, None)
+        assert Summary.of("spring", chosen).lines(None)[-1] == f"1 {TWICE}"
+
+
 def test_nothing_would_be_sent() -> None:
     """One line says so."""
     assert summary("cancelled").lines(None) == ["no job of campaign spring to send again"]
