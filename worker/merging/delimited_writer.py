@@ -12,7 +12,9 @@ from worker.merging.merged_rows import MergedRow
 from worker.merging.raw_lines import RawLines
 from worker.merging.writers import Remarks, not_in_step
 
-_BLANK = " \t\"'\x1a\u00a0\ufeff"
+_BLANK = "\"'\x1a\ufeff"
+"""What a blank row may have beside white space: quotes of empty cells, our apostrophes, DOS's end of a file, marks."""
+
 _GUESSED = "cp1252"
 _CHUNK = 1024 * 1024
 
@@ -111,7 +113,8 @@ class DelimitedWriter:
             content, end = taken
             if content:
                 text = lines.text(content)
-                if text.replace(self._delimiter, "").strip(_BLANK) or lines.cut:
+                # The white space of any script, as in the reader of rows.
+                if "".join(text.replace(self._delimiter, "").split()).strip(_BLANK) or lines.cut:
                     raise not_in_step(self._export.file.name)
                 # With an odd number of quotes it is a part of a blank row, within a cell.
                 if text.count(self._delimiter) == len(self._export.columns) - 1 > 0 and text.count('"') % 2 == 0:

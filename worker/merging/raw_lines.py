@@ -32,6 +32,7 @@ class RawLines:
         self._name = name
         first = file.read(_CHUNK)
         self.codec = _codec(name, encoding, first)
+        self._guessing = encoding.guessing
         self.number = 0
         """The number of the last line taken, from 1."""
         self.cut = False
@@ -54,8 +55,11 @@ class RawLines:
         self._out.write(data)
 
     def text(self, content: bytes) -> str:
-        """A line as text; what is none is replaced."""
-        return content.decode(self.codec, errors="replace")
+        """A line as text, read as the reader of rows reads it; what is none is replaced."""
+        try:
+            return content.decode(self.codec)
+        except UnicodeDecodeError:
+            return content.decode("cp1252" if self._guessing else self.codec, errors="replace")
 
     def _read(self, first: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
         """Each line and its end; of a line that is too long, first its pieces, which are not whole."""

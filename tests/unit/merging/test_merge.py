@@ -144,6 +144,16 @@ def test_any_dialect_comes_back_to_the_byte(
     assert len(linked) == done.merged.links == done.merged.outcomes["sent"]
 
 
+@pytest.mark.parametrize("blank", [b"\xe3\x80\x80,", b"\xc2\x85,", b'"\x0c\xe2\x80\xa8",', b"\xa0,\xa0"], ids=repr)
+def test_rows_of_any_white_space_are_blank(merge: Merging, tmp_path: Path, blank: bytes) -> None:
+    """Where the reader of rows finds nothing, the bytes are kept, in whichever of two encodings the line is."""
+    export = tmp_path / "spring.csv"
+    export.write_bytes(b"customer_email,note\na@example.org,1\n" + blank + b"\nb@example.org,2\n")
+    done = merge([export])
+    assert done.merged.outcomes == {"sent": 2}
+    assert done.files["merged"].splitlines()[2].rstrip(b",") == blank.rstrip(b",")
+
+
 def test_rows_that_could_not_be_taken_apart(merge: Merging, tmp_path: Path) -> None:
     """A short row is filled up, so that what is appended stands below its columns; nothing goes into open quotes."""
     export = tmp_path / "spring.csv"

@@ -67,8 +67,10 @@ class Lines(Iterator[str]):
         Raises:
           OverlongRowError: with this line the row is longer than :data:`MAX_ROW`. The line is held nevertheless.
         """
-        line = self._returned.pop() if self._returned else self._read()
-        if not line:
+        if self._returned:
+            # It may be empty: of a last line that is nothing but a byte order mark, nothing is left.
+            line = self._returned.pop()
+        elif not (line := self._read()):
             raise StopIteration
         # Nearly all lines are ASCII, which needs no decoding and has no byte order mark.
         if not line.isascii():

@@ -221,6 +221,12 @@ def test_a_row_of_backslashes_ends_where_it_does(run_import: Import, begin: str,
     assert done.rejects == [(line, "unreadable_row") for line in range(2, 6)]
 
 
+def test_a_mark_alone_behind_a_row_of_backslashes(run_import: Import) -> None:
+    """A file that ends with a byte order mark ends there, also if its last lines have to be read twice."""
+    done = run_import(NOTES + 'm1@example.org,plain,1\n\nm2@example.org,"\\"" x,2\n\ufeff')
+    assert done.rejects[-1] == (4, "unreadable_row")
+
+
 def test_backslashes_that_are_text(run_import: Import) -> None:
     """A cell that ends with a backslash is one where nothing else makes sense."""
     done = run_import(NOTES + 'm1@example.org,"C:\\",1\nm2@example.org,C:\\,2\nm3@example.org,plain,3\n')
