@@ -41,7 +41,10 @@ class Trouble:
             number = self.random.randrange(len(self._collectors))
             self._collectors[number].kill()
             self._collectors[number] = self._start()
-        elif fault == "the database killed":
+            return
+        # A collector that can't reach its database as it starts ends with a line that says so, as it should.
+        wait_until(self._all_connected, 60, "the collectors to connect")
+        if fault == "the database killed":
             self._database.kill()
             time.sleep(self.random.uniform(0, 0.5))
             self._database.start()
@@ -57,6 +60,10 @@ class Trouble:
     def stderr(self) -> str:
         """What the collectors that are left have said."""
         return "\n".join(each.stderr for each in self._collectors)
+
+    def _all_connected(self) -> bool:
+        sessions = "application_name = 'referral-dispatch' AND datname = current_database()"
+        return int(self.sql(f"SELECT count(*) FROM pg_stat_activity WHERE {sessions}")) >= len(self._collectors)
 
     def _start(self) -> Process:
         return self._desk.start("collect", REFERRALS_POSTGRES_URL=self._url)

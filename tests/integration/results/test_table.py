@@ -122,7 +122,8 @@ LOST: dict[str, str] = {
     "'referral-dispatch' AND datname = current_database()",
     "its table was dropped": "DROP TABLE referrals.results",
     "it became read-only": "ALTER DATABASE {} SET default_transaction_read_only = on; "
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'referral-dispatch'",
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'referral-dispatch' "
+    "AND datname = current_database()",
 }
 
 

@@ -35,7 +35,7 @@ def test_an_option_is_given_once(command: Any, option: Any) -> None:
     name = option.opts[0]
     arguments = [name, "1", f"{name}=1"]
     if option.multiple:
-        assert name in {"--map", "--consent", "--from", "--rejects", "--results", "--outcome", "--code"}
+        assert name in {"--map", "--consent", "--from", "--rejects", "--results", "--merge", "--outcome", "--code"}
         return
     with pytest.raises(UsageError, match=f"^{name}: is given twice and takes one value") as refused:
         command.make_context("referrals", arguments)
@@ -87,7 +87,7 @@ def test_standard_input_and_output_are_no_files(command: Any, param: Any, is_fil
     if not is_file:
         assert given(command, param, "-")[param.name] in ("-", ["-"])
         return
-    if param.name == "exports":
+    if param.name == "exports" and param.param_type_name == "argument":
         assert given(command, param, "-")[param.name] == [Path("-")]
         return
     with pytest.raises(UsageError, match="standard input and output can't be used here; name a file"):
