@@ -103,14 +103,18 @@ class ShopsAsked:
         return self._told
 
     def _history_tells(self, shop: ShopConfig, since: datetime) -> bool:
-        """Whether the shop's history names a referral of the campaign; such changes are counted."""
+        """Whether the shop's history names a referral of the campaign; then its changes are counted."""
+        # Apart until it is whole: a history need not name the acceptances, so who is in it and is asked for again
+        # would count twice.
+        found = Conversions()
         named = 0
         try:
             for change in self._lists.read(shop, history(since)):
-                named += self._count(change, shop.slug, since)
+                named += self._count(change, shop.slug, since, found)
         except (UnavailableError, UsageError):
-            # A shop need not serve it. Then each customer is asked; what was read before counts once all the same.
+            # A shop need not serve it. Then each customer is asked.
             return False
+        self._told.conversions.take_over(found)
         return named > 0
 
     def _customers_tell(self, shop: ShopConfig, since: datetime) -> bool:
@@ -122,7 +126,7 @@ class ShopsAsked:
             with console.Meter(total) as meter:
                 for customer in self._referrals.customers(shop.slug):
                     for entry in self._reads.read(shop, customer) or ():
-                        self._count(entry, shop.slug, since)
+                        self._count(entry, shop.slug, since, self._told.conversions)
                     asked += 1
                     if asked % TICK_CUSTOMERS == 0:
                         meter.show(asked, asked / (time.monotonic() - began), self._told.conversions.totals())
@@ -131,8 +135,8 @@ class ShopsAsked:
             return False
         return True
 
-    def _count(self, entry: Mapping[str, Any], slug: str, since: datetime) -> bool:
+    def _count(self, entry: Mapping[str, Any], slug: str, since: datetime, into: Conversions) -> bool:
         ours = self._referrals.has(slug, entry.get("referral_bhid"))
         if ours:
-            self._told.conversions.add(entry, since)
+            into.add(entry, since, slug)
         return ours

@@ -79,9 +79,13 @@ class Conversions:
     """
 
     def __init__(self) -> None:
-        self._found: dict[str, Conversion] = {}
+        self._found: dict[tuple[str, str], Conversion] = {}
 
-    def add(self, entry: Mapping[str, Any], since: datetime) -> None:
+    def take_over(self, others: "Conversions") -> None:
+        """Count what others have found, of shops that were not counted before."""
+        self._found |= others._found
+
+    def add(self, entry: Mapping[str, Any], since: datetime, shop: str) -> None:
         """Count an entry, unless nobody accepted it or a friend did before ``since``.
 
         Refer2 reuses referrals, so a campaign's referral may be years old.
@@ -92,7 +96,7 @@ class Conversions:
         ):
             return
         # Older shops' entries may have no id of the acceptance; then a referral has one entry.
-        key = str(entry.get("acceptance_bhid") or entry.get("referral_bhid"))
+        key = shop, str(entry.get("acceptance_bhid") or entry.get("referral_bhid"))
         known = self._found.get(key)
         if known is not None:
             conversion = Conversion(*(_earlier(one, other) for one, other in zip(known, conversion, strict=True)))

@@ -1,5 +1,6 @@
 """The shops are asked what came of a campaign's referrals."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 import requests
 
+from tests.unit.rawserver import RawServer, in_turn, response, sends
 from worker.cli.conversions import ShopsAsked, Told
 from worker.clock import SystemClock
 from worker.model.job import Customer
@@ -76,6 +78,19 @@ def test_the_history_is_enough(settings: Callable[..., Settings]) -> None:
         by_customer = ask(settings(sandbox.url, token="customer"), results)
     assert by_history.sources == {"acme": "ListHistory1"}
     assert by_history.conversions.totals()["rewarded"] == by_customer.conversions.totals()["rewarded"] > 0
+
+
+def test_a_history_that_breaks_off_counts_for_nothing(settings: Callable[..., Settings]) -> None:
+    """Its rows need not name the acceptances, so a friend who is in it and in a customer's list would count twice."""
+    accepted = {"referral_bhid": "r1", "status": "approved", "accepted_at": "2026-11-02T11:00:00Z"}
+    change = json.dumps(accepted | {"topic": "pts:earned:ref:sent", "time": "2026-11-02T11:00:00Z"}).encode()
+    listed = response(200, {"referrals": [accepted | {"acceptance_bhid": "a1"}]})
+    broken = response(200, change + b"\n", length=10_000)
+    result = {"shop": "acme", "customer": {"shopid": "7"}, "called_at": "2026-11-02T10:00:00Z"}
+    with RawServer(in_turn(sends(broken, then=lambda connection: connection.close()), sends(listed))) as server:
+        told = ask(settings(server.url), [result | {"referral": {"referral_bhid": "r1"}}])
+    assert told.sources == {"acme": "CustomerReferrals2"}
+    assert told.conversions.totals() == {"accepted": 1, "qualified": 1, "rewarded": 1}
 
 
 def test_a_shop_that_cannot_be_asked_is_named(settings: Callable[..., Settings]) -> None:

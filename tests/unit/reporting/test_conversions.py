@@ -64,7 +64,7 @@ def test_one_link_accepted_by_several_is_several_acceptances() -> None:
         entry("approved", rewarded_at="2026-11-02T12:00:00Z"),
         entry("invited", **NOBODY),
     ):
-        found.add(given, START)
+        found.add(given, START, "acme")
     assert found.totals() == {"accepted": 3, "qualified": 2, "rewarded": 1}
     assert found.by_day() == {
         ONE: {"accepted": 2, "qualified": 0, "rewarded": 0},
@@ -76,6 +76,15 @@ def test_one_link_accepted_by_several_is_several_acceptances() -> None:
 def test_who_accepted_before_the_campaign_is_not_its_own() -> None:
     """Refer2 reuses a referral that exists, with all who accepted it in years before."""
     found = Conversions()
-    found.add(entry("approved", accepted_at="2024-05-05T00:00:00Z"), START)
+    found.add(entry("approved", accepted_at="2024-05-05T00:00:00Z"), START, "acme")
     assert found.totals() == {"accepted": 0, "qualified": 0, "rewarded": 0}
     assert found.by_day() == {}
+
+
+def test_ids_belong_to_their_shop() -> None:
+    """The same ids in two shops are two acceptances, also where one shop's figures are taken over."""
+    found, other = Conversions(), Conversions()
+    found.add(entry("approved"), START, "acme")
+    other.add(entry("approved"), START, "bravo")
+    found.take_over(other)
+    assert found.totals()["accepted"] == 2
