@@ -15,6 +15,18 @@ def to_datetime(instant: int) -> datetime:
     return _EPOCH + timedelta(microseconds=instant)
 
 
+def in_utc(moment: datetime) -> datetime:
+    """An aware datetime in UTC; the earliest or the latest that there is, where UTC's would be beyond the years 1 to
+    9999.
+
+    Such a time can stand in a result of somebody else's, and Python raises OverflowError for it.
+    """
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC) if moment.year == 1 else datetime.max.replace(tzinfo=UTC)
+
+
 def from_datetime(moment: datetime) -> int:
     """The instant in microseconds of an aware datetime, whatever its time zone."""
     delta = moment - _EPOCH

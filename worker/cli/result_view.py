@@ -1,10 +1,11 @@
 """A result as it is shown to a person. Addresses are masked unless the person asks for them."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from worker.cli.redaction import masked
+from worker.instants import in_utc
 from worker.model.codes import explain
 from worker.model.rehearsal import is_rehearsed
 from worker.model.result import check_result
@@ -50,7 +51,7 @@ def _after(before: str, value: object) -> str:
 
 
 def _time(at: datetime | None) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at is not None else ""
+    return in_utc(at).strftime("%Y-%m-%d %H:%M:%SZ") if at is not None else ""
 
 
 def _short(value: object) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from worker.instants import in_utc
 from worker.model.result import OUTCOMES, Outcome
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
@@ -35,6 +36,7 @@ class Timeline:
 
     def add(self, at: datetime, outcome: Outcome) -> None:
         """Count a result that ended at this time, which has a zone."""
+        at = in_utc(at)
         if self.first is None or self.last is None:
             self.first = self.last = at
         elif at < self.first:

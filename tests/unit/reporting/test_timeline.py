@@ -56,3 +56,15 @@ def test_the_order_of_results_changes_nothing(seconds: list[int], random: object
 def test_no_result_is_no_span() -> None:
     """Before the first result there is nothing to show."""
     assert list(Timeline().spans()) == []
+
+
+@pytest.mark.parametrize("at", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+05:00"])
+def test_a_time_that_utc_does_not_have(at: str) -> None:
+    """It is in the first or the last span, and both ends can be shown in UTC."""
+    timeline = Timeline()
+    timeline.add(BEGIN, "sent")
+    timeline.add(datetime.fromisoformat(at), "failed")
+    assert sum(counts["failed"] for _, counts in timeline.spans()) == 1
+    assert timeline.first is not None
+    assert timeline.last is not None
+    assert timeline.first.astimezone(UTC) < timeline.last.astimezone(UTC)
