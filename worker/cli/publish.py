@@ -15,14 +15,13 @@ from worker.cli.plan.first import plan_first
 from worker.cli.plan.making import Campaign
 from worker.cli.plan.most_rejects import check_most
 from worker.cli.plan.predicting import check_match, predicting
+from worker.cli.publishing import counted
 from worker.cli.settings import load
 from worker.cli.shop_lookup import shop_of
-from worker.cli.store import say_uncounted
 from worker.planning.circumstances import Workers
 from worker.rabbitmq.connection import parameters
 from worker.rabbitmq.producer import Producer
 from worker.shops.file import listed_shops
-from worker.store.counters import tally
 
 if TYPE_CHECKING:
     from worker.cli.plan.outlook import Outlook
@@ -117,25 +116,14 @@ def publish(
         began = time.monotonic()
         params = parameters(loaded.amqp_url.get_secret_value(), name="referral-dispatch publish")
         producer = Producer(params, name=loaded.producer)
-        try:
-            with producer, Ledger(loaded) as ledger, console.Meter(total) as meter:
-                for difference in producer.declare(shops):
-                    console.note(difference)
-                for sent, job in enumerate(ledger.watch(importer), start=1):
-                    producer.send(job)
-                    if sent % TICK_JOBS == 0:
-                        meter.show(producer.confirmed, producer.confirmed / (time.monotonic() - began), {})
-                producer.flush()
-        except KeyboardInterrupt:
-            console.say(
-                f"stopped after {producer.confirmed:,} jobs were published, which will be called; run the same command "
-                "again for the rest, or cancel the campaign"
-            )
-            raise
-        finally:
-            # Confirmed jobs are in RabbitMQ and count, even if publishing was interrupted.
-            counts = {key: {"published": jobs} for key, jobs in producer.counted.items()}
-            say_uncounted(tally(loaded, counts))
+        with counted(loaded, producer), producer, Ledger(loaded) as ledger, console.Meter(total) as meter:
+            for difference in producer.declare(shops):
+                console.note(difference)
+            for sent, job in enumerate(ledger.watch(importer), start=1):
+                producer.send(job)
+                if sent % TICK_JOBS == 0:
+                    meter.show(producer.confirmed, producer.confirmed / (time.monotonic() - began), {})
+            producer.flush()
     seconds = time.monotonic() - began
     console.warn(importer, shown)
     rows = console.import_rows(importer)

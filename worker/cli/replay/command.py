@@ -10,10 +10,11 @@ import typer
 from worker.cli import console, options
 from worker.cli.cancelled import refuse_cancelled
 from worker.cli.ledger import Ledger
+from worker.cli.publishing import counted
 from worker.cli.replay.summary import Summary
 from worker.cli.result_source import opened
 from worker.cli.settings import load
-from worker.cli.store import known_controls, say_uncounted, some_of
+from worker.cli.store import known_controls, some_of
 from worker.cli.times import after
 from worker.clock import SystemClock
 from worker.errors import UsageError
@@ -25,7 +26,6 @@ from worker.rabbitmq.queue_depths import missing
 from worker.rabbitmq.topology import shop_queue
 from worker.results.again import Choice, Chosen
 from worker.settings import Settings
-from worker.store.counters import tally
 
 TICK_JOBS = 500
 """Jobs between two updates of the line of progress."""
@@ -149,23 +149,12 @@ def _require_queues(params: Parameters, shops: Collection[str]) -> None:
 def _publish(loaded: Settings, params: Parameters, chosen: Chosen, summary: Summary, *, as_json: bool) -> None:
     began = time.monotonic()
     producer = Producer(params, name=loaded.producer)
-    try:
-        with producer, Ledger(loaded) as ledger, console.Meter(summary.jobs) as meter:
-            for sent, job in enumerate(ledger.watch(taken.job for taken in chosen.jobs()), start=1):
-                producer.send(job)
-                if sent % TICK_JOBS == 0:
-                    meter.show(producer.confirmed, producer.confirmed / (time.monotonic() - began), {})
-            producer.flush()
-    except KeyboardInterrupt:
-        console.say(
-            f"stopped after {producer.confirmed:,} jobs were published, which will be called; run the same command "
-            "again for the rest, or cancel the campaign"
-        )
-        raise
-    finally:
-        # Confirmed jobs are in RabbitMQ and count, even if publishing was interrupted.
-        counts = {key: {"published": jobs} for key, jobs in producer.counted.items()}
-        say_uncounted(tally(loaded, counts))
+    with counted(loaded, producer), producer, Ledger(loaded) as ledger, console.Meter(summary.jobs) as meter:
+        for sent, job in enumerate(ledger.watch(taken.job for taken in chosen.jobs()), start=1):
+            producer.send(job)
+            if sent % TICK_JOBS == 0:
+                meter.show(producer.confirmed, producer.confirmed / (time.monotonic() - began), {})
+        producer.flush()
     rows = [("published", f"{producer.confirmed:,}")]
     rows += [
         (f"  {outcome} {code or ''}".rstrip(), f"{jobs:,}") for (outcome, code), jobs in summary.kinds.most_common()
