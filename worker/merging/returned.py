@@ -9,18 +9,14 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+from worker.campaigns.ranked_ids import SCRATCH
 from worker.errors import InputError
 from worker.merging.share_actions import Scalar, SharePaths
 from worker.model.job import Customer, job_id
 from worker.model.rehearsal import is_rehearsed
 
-_CACHE_KIB = 65_536
-# As RankedIds: nothing of it has to outlive the process.
 _SETUP = f"""
-    PRAGMA journal_mode = OFF;
-    PRAGMA synchronous = OFF;
-    PRAGMA locking_mode = EXCLUSIVE;
-    PRAGMA cache_size = -{_CACHE_KIB};
+    {SCRATCH}
     CREATE TABLE returned (id BLOB PRIMARY KEY, run INTEGER NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
     BEGIN;
 """

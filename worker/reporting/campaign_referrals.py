@@ -6,16 +6,12 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Self
 
-from worker.errors import InputError
+from worker.campaigns.ranked_ids import SCRATCH, no_room
+from worker.instants import in_utc
 from worker.model.job import Customer
 
-_CACHE_KIB = 32_768
-# Gone with the process, so there is no journal and no sync; one transaction, since a commit for each row takes longer.
 _SETUP = f"""
-    PRAGMA journal_mode = OFF;
-    PRAGMA synchronous = OFF;
-    PRAGMA locking_mode = EXCLUSIVE;
-    PRAGMA cache_size = -{_CACHE_KIB};
+    {SCRATCH}
     CREATE TABLE referrals (shop TEXT, id TEXT, PRIMARY KEY (shop, id)) WITHOUT ROWID;
     CREATE TABLE customers (shop TEXT, ids TEXT, PRIMARY KEY (shop, ids)) WITHOUT ROWID;
     BEGIN;
@@ -23,7 +19,7 @@ _SETUP = f"""
 
 
 class CampaignReferrals:
-    """Which referrals a campaign made, for whom, and since when: in memory up to 32 MiB, then in a temporary file.
+    """Which referrals a campaign made, for whom, and since when: in memory up to 64 MiB, then in a temporary file.
 
     The file has no name and is gone with the process. For one thread.
     """
@@ -44,16 +40,14 @@ class CampaignReferrals:
         if not isinstance(bhid, str):
             return
         # Not the referral's own time: Refer2 reuses referrals, and who accepted before is not the campaign's.
-        called = datetime.fromisoformat(result.get("called_at") or result["finished_at"])
+        called = in_utc(datetime.fromisoformat(result.get("called_at") or result["finished_at"]))
         self._since[shop] = min(self._since.get(shop, called), called)
         ids = Customer.model_validate(result.get("customer") or {}).identity()
         try:
             self._db.execute("INSERT OR IGNORE INTO referrals VALUES (?, ?)", (shop, bhid))
             self._db.execute("INSERT OR IGNORE INTO customers VALUES (?, ?)", (shop, json.dumps(ids)))
         except sqlite3.OperationalError as error:
-            raise InputError(
-                f"the temporary file of referrals can't grow ({error}); point TMPDIR to a folder with room"
-            ) from error
+            raise no_room(error) from error
 
     @property
     def since(self) -> Mapping[str, datetime]:
