@@ -27,6 +27,7 @@ class Trouble:
         self._desk = desk
         self._database = database
         self._url = database.add_database()
+        self._started = 0
         self._collectors: list[Process] = [self._start() for _ in range(collectors)]
 
     def sql(self, statement: str) -> str:
@@ -41,10 +42,7 @@ class Trouble:
             number = self.random.randrange(len(self._collectors))
             self._collectors[number].kill()
             self._collectors[number] = self._start()
-            return
-        # A collector that can't reach its database as it starts ends with a line that says so, as it should.
-        wait_until(self._all_connected, 60, "the collectors to connect")
-        if fault == "the database killed":
+        elif fault == "the database killed":
             self._database.kill()
             time.sleep(self.random.uniform(0, 0.5))
             self._database.start()
@@ -61,12 +59,15 @@ class Trouble:
         """What the collectors that are left have said."""
         return "\n".join(each.stderr for each in self._collectors)
 
-    def _all_connected(self) -> bool:
-        sessions = "application_name = 'referral-dispatch' AND datname = current_database()"
-        return int(self.sql(f"SELECT count(*) FROM pg_stat_activity WHERE {sessions}")) >= len(self._collectors)
-
     def _start(self) -> Process:
-        return self._desk.start("collect", REFERRALS_POSTGRES_URL=self._url)
+        """A collector that has found or made its schema: before that it ends if it can't, and dies by SIGTERM."""
+        self._started += 1
+        name = f"collector-{self._started}"
+        collector = self._desk.start("collect", REFERRALS_POSTGRES_URL=f"{self._url}?application_name={name}")
+        ready = "state = 'idle' AND query ~ 'max.version|COMMIT|referrals.results'"
+        session = f"SELECT count(*) FROM pg_stat_activity WHERE application_name = '{name}' AND {ready}"
+        wait_until(lambda: self.sql(session) == "1", 60, f"{name} to connect")
+        return collector
 
 
 @contextlib.contextmanager
@@ -110,7 +111,8 @@ def assert_one_row_a_job(
             time.sleep(trouble.random.uniform(0, 2 * _QUIET_SECONDS))
             trouble.strike()
     wait_until(lambda: rabbitmq.depths(vhost).get(RESULTS) == 0, 120, f"an empty queue, {told}: {trouble.faults}")
-    assert trouble.end() == [0, 0, 0], trouble.stderr()
+    codes = trouble.end()
+    assert codes == [0, 0, 0], f"{codes}, {told}: {trouble.stderr()}"
     rows = trouble.sql("SELECT job_id, outcome FROM referrals.results").splitlines()
     assert sorted(rows) == sorted(f"{job_id(number)}|sent" for number in range(count)), told
     assert "Traceback" not in trouble.stderr()
