@@ -23,6 +23,7 @@ from scripts.programs.benchmarks import (
     million,
     publish,
     quiet,
+    race,
     reporting,
     shops,
     stampede,
@@ -33,31 +34,35 @@ from scripts.programs.benchmarks.report import Benchmark
 from scripts.programs.benchmarks.site import ROOT, Site
 from tests.services import ServiceError, Valkey, open_rabbitmq
 
-BENCHMARKS: tuple[Benchmark, ...] = tuple(
-    module.BENCHMARK
-    for module in (
-        dispatch,
-        publish,
-        million,
-        matching,
-        containers,
-        finding,
-        collecting,
-        memory,
-        reporting,
-        idle,
-        wall,
-        fleet,
-        hundred,
-        quiet,
-        stampede,
-        judge,
-        shops,
-        backlog,
-    )
+BENCHMARKS: tuple[Benchmark, ...] = (
+    *race.BENCHMARKS,
+    *(
+        module.BENCHMARK
+        for module in (
+            dispatch,
+            publish,
+            million,
+            matching,
+            containers,
+            finding,
+            collecting,
+            memory,
+            reporting,
+            idle,
+            wall,
+            fleet,
+            hundred,
+            quiet,
+            stampede,
+            judge,
+            shops,
+            backlog,
+        )
+    ),
 )
 
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
+PICTURES = ROOT / "docs" / "benchmarks"
 
 
 def main() -> int:
@@ -93,6 +98,9 @@ def _run(benchmark: Benchmark, site: Site, facts: str) -> None:
     text = document.section(benchmark, report, circumstances)
     print(f"{text}\n", flush=True)
     if not site.quick:
+        if report.picture is not None:
+            PICTURES.mkdir(exist_ok=True)
+            (PICTURES / f"{report.picture.name}.svg").write_text(report.picture.svg, encoding="utf-8")
         old = DOCUMENT.read_text(encoding="utf-8") if DOCUMENT.exists() else ""
         DOCUMENT.write_text(document.renewed(old, {benchmark.name: text}, BENCHMARKS), encoding="utf-8")
 

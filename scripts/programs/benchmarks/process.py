@@ -63,6 +63,11 @@ class Program:
         assert found is not None
         return found
 
+    def processes(self) -> list[psutil.Process]:
+        """The program and all that it has started."""
+        parent = psutil.Process(self._process.pid)
+        return [parent, *parent.children(recursive=True)]
+
     def __enter__(self) -> Self:
         return self
 
@@ -84,6 +89,11 @@ def usage(process: psutil.Process) -> Usage:
     """The process's CPU time, all threads together; the kernel counts it in hundredths of a second."""
     times = process.cpu_times()
     return Usage(time.monotonic(), times.user + times.system)
+
+
+def tree_usage(processes: Sequence[psutil.Process]) -> Usage:
+    """What some processes have used together."""
+    return Usage(time.monotonic(), sum(usage(process).cpu for process in processes))
 
 
 def fine_usage(process: psutil.Process) -> Usage:
@@ -124,7 +134,7 @@ def run_watched(command: Sequence[str], env: Mapping[str, str]) -> tuple[str, fl
         while True:
             # The kernel's own peak since the program's start: the last look, a tenth of a second before its end at
             # most, has nearly all of it.
-            peak = max(peak, _peak_mib(program.pid))
+            peak = max(peak, peak_mib(psutil.Process(program.pid)))
             try:
                 printed, said = program.communicate(timeout=0.1)
             except subprocess.TimeoutExpired:
@@ -135,9 +145,10 @@ def run_watched(command: Sequence[str], env: Mapping[str, str]) -> tuple[str, fl
     return printed, time.monotonic() - began, peak
 
 
-def _peak_mib(pid: int) -> float:
+def peak_mib(process: psutil.Process) -> float:
+    """The peak of its resident memory since its start; 0 if it has ended."""
     try:
-        status = Path(f"/proc/{pid}/status").read_text()
+        status = Path(f"/proc/{process.pid}/status").read_text()
     except OSError:
         return 0.0
     _, found, rest = status.partition("VmHWM:")

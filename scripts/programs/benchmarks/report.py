@@ -13,12 +13,27 @@ class Report:
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
     lines: Sequence[str] = ()
+    picture: "Picture | None" = None
 
     def markdown(self) -> str:
         """The table, then the lines as a list."""
         table = [self.head, ["---", *["---:"] * (len(self.head) - 1)], *self.rows]
         text = "\n".join(f"| {' | '.join(row)} |" for row in table)
-        return "\n\n".join([text, *(["\n".join(f"- {line}" for line in self.lines)] if self.lines else [])])
+        shown = [self.picture.markdown()] if self.picture else []
+        return "\n\n".join([*shown, text, *(["\n".join(f"- {line}" for line in self.lines)] if self.lines else [])])
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An SVG beside the document; ``says`` is what it shows, for those who don't see it."""
+
+    name: str
+    says: str
+    svg: str
+
+    def markdown(self) -> str:
+        """The line that shows it."""
+        return f"![{self.says}](benchmarks/{self.name}.svg)"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,165 @@
+"""CPU per job, jobs a second and memory of one worker process, beside what else one would build it on."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from statistics import median
+
+from scripts.programs.benchmarks.contenders import jobs
+from scripts.programs.benchmarks.contestants import CONTESTANTS, Contestant, Course, Tools
+from scripts.programs.benchmarks.dispatch import WARM_SHARE
+from scripts.programs.benchmarks.inputs import UNLIMITED, slugs
+from scripts.programs.benchmarks.process import BenchmarkError, peak_mib, tree_usage
+from scripts.programs.benchmarks.report import Benchmark, Picture, Report
+from scripts.programs.benchmarks.site import SHOPS, THREADS, Site
+from scripts.programs.benchmarks.standin import StandIn, stand_in
+from tests.services import Valkey
+
+_POLL_SECONDS = 0.1
+_LONGEST_SECONDS = 600
+
+VERSIONS = ("dramatiq", "celery", "taskiq", "taskiq-aio-pika", "requests", "aiohttp", "uvloop")
+
+
+@dataclass(frozen=True)
+class Lap:
+    """One worker's way through the jobs, without its start: CPU in milliseconds a job, peak memory in MiB."""
+
+    cpu: float
+    jobs_per_second: float
+    peak: float
+
+
+def measure(course: Course, api: StandIn, contestant: Contestant, count: int) -> Lap:
+    """Send ``count`` jobs, start the worker, and see what it takes until all of them are called."""
+    with contestant.sending(course) as send:
+        for job in jobs(count):
+            send(job)
+    before = api.count()
+    with contestant.start(course) as program:
+        deadline = time.monotonic() + _LONGEST_SECONDS
+        warm, peak = None, 0.0
+        while (done := api.count() - before) < count:
+            if warm is None and done >= count * WARM_SHARE:
+                warm = (done, tree_usage(program.processes()))
+            peak = max(peak, *map(peak_mib, program.processes()))
+            if time.monotonic() > deadline:
+                raise BenchmarkError(f"{contestant.name}: {done} of {count} jobs in {_LONGEST_SECONDS} s")
+            time.sleep(_POLL_SECONDS)
+        end = tree_usage(program.processes())
+        if warm is None:
+            raise BenchmarkError(f"{count} jobs are too few to measure: they were done within {_POLL_SECONDS} s")
+        contestant.settle(course, count)
+    steady = end.since(warm[1])
+    return Lap(steady.cpu * 1000 / (done - warm[0]), (done - warm[0]) / steady.at, peak)
+
+
+@contextmanager
+def courses(site: Site, *, tls: bool) -> Iterator[tuple[StandIn, "partial[Course]"]]:
+    """The stand-in, and a maker of courses for virtual hosts."""
+    with (
+        Valkey(site.folder / "durable", appendonly="yes", appendfsync="always") as durable,
+        stand_in(site, tls=tls) as api,
+    ):
+        yield (
+            api,
+            partial(
+                Course,
+                site=site,
+                tools=Tools.made(),
+                durable=durable,
+                api_url=api.url,
+                ca_file=api.ca_file,
+                shops=slugs(SHOPS),
+                keys=UNLIMITED,
+                threads=THREADS,
+            ),
+        )
+
+
+def run(site: Site, *, tls: bool) -> Report:
+    """Some rounds, all by turns in each, so that the machine's other load affects all."""
+    count, rounds = site.of(5_000, 2_000), site.of(3, 1)
+    taken: dict[str, list[Lap]] = {contestant.name: [] for contestant in CONTESTANTS}
+    with courses(site, tls=tls) as (api, course_of):
+        for _ in range(rounds):
+            for contestant in CONTESTANTS:
+                with site.vhost() as vhost:
+                    taken[contestant.name].append(measure(course_of(vhost=vhost), api, contestant, count))
+    tools, (ours, *_) = Tools.made(), taken.values()
+    rows = [
+        (
+            name,
+            _cell([lap.cpu for lap in laps], 2),
+            f"{median(lap.cpu for lap in ours) / median(lap.cpu for lap in laps):.2f}",
+            _cell([lap.jobs_per_second for lap in laps], 0),
+            _cell([lap.peak for lap in laps], 0),
+        )
+        for name, laps in taken.items()
+    ]
+    head = ("one process", "CPU a job, ms", "ours is", "jobs a second", "peak memory, MiB")
+    lines = [
+        f"{rounds} rounds of {count:,} jobs each, by turns; medians, and in brackets the least and the most.",
+        f"{SHOPS} shops, {THREADS} threads, or calls at once.",
+        f"Contestants: {tools.versions(*VERSIONS)}.",
+    ]
+    name = "peers-tls" if tls else "peers"
+    picture = Picture(name, "CPU a job and jobs a second, as in the table below", tools.draw(_drawing(taken)))
+    return Report(head, rows, lines, picture)
+
+
+def _drawing(taken: dict[str, list[Lap]]) -> dict[str, object]:
+    panels = []
+    for field, title, digits in (("cpu", "CPU a job, ms", 2), ("jobs_per_second", "jobs a second", 0)):
+        of_all = [[getattr(lap, field) for lap in laps] for laps in taken.values()]
+        panels.append(
+            {
+                "title": title,
+                "digits": digits,
+                "middle": [median(values) for values in of_all],
+                "least": [min(values) for values in of_all],
+                "most": [max(values) for values in of_all],
+            }
+        )
+    return {"names": list(taken), "panels": panels}
+
+
+def _cell(values: list[float], digits: int) -> str:
+    middle = f"{median(values):,.{digits}f}"
+    return middle if len(values) == 1 else f"{middle} ({min(values):,.{digits}f}–{max(values):,.{digits}f})"
+
+
+_READING = """\
+One process of each does the same work: it takes a job, calls a stand-in for Refer2 (nginx, which answers at once) by
+{transport}, parses the answer, publishes the result persistent, mandatory and confirmed, and acknowledges the job. Jobs
+and results of those on RabbitMQ are in quorum queues; BullMQ keeps both in a Valkey that syncs each change to disk. At
+most 16 calls are under way at once. Referral Dispatch does it with everything on: a queue for each of 100 shops, the
+shared store with the ledger and the limits of shops and customers, fairness, the check of job ids, metrics, INFO logs.
+The others have none of that: one queue, no limits, and a job delivered again is called again. They are written as their
+guides have it, below `scripts/programs/benchmarks/peers/`; all but the one that is named so leave `trust_env` of
+requests off. Each has the log level that costs it nothing a job. The pool of threads has no queue: it reads a file,
+writes a file, and loses what it was doing when it ends.
+
+CPU is user and system time of all the processes of a worker, as the kernel counts it, from a tenth of the jobs on. It
+rises on a busy machine, for all alike, so read the ratios first: "ours is" 0.50 means half of that contestant's CPU.
+Jobs a second are bounded by the machine, since nginx, RabbitMQ and Valkey run on the same cores. Memory is the peak of
+the largest process. A round counts only once every result is where it belongs and no job is left anywhere else."""
+
+BENCHMARKS = (
+    Benchmark(
+        name="peers",
+        title="Beside what else one would build it on",
+        reading=_READING.format(transport="plain HTTP"),
+        run=partial(run, tls=False),
+    ),
+    Benchmark(
+        name="peers-tls",
+        title="The same over TLS",
+        reading="""\
+The same contestants and the same work as `peers`, with calls over TLS: a session is opened once for each connection
+and reused, as Refer2 allows.""",
+        run=partial(run, tls=True),
+    ),
+)
