@@ -1,19 +1,17 @@
 """The connection to Redis: one thread of its own gathers scripts into pipelines and runs them."""
 
-import hashlib
+import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any
+from contextlib import suppress
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import redis
 import structlog
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from worker.errors import ConfigurationError, StoreError
@@ -21,6 +19,7 @@ from worker.network.addresses import authority
 from worker.store.redis.options import client_options
 from worker.store.redis.ports import wrong_scheme
 from worker.store.redis.refusals import TIMEOUT_SECONDS, UNSPOKEN, Refusal, refusal
+from worker.store.redis.round_trips import RoundTrips, Run
 
 MOST_IN_A_PIPELINE = 500
 """Commands that one round trip carries. At some 20 us each (docs/store.md) they take the server 10 ms, far below the
@@ -34,12 +33,28 @@ _EVICTING = ("allkeys", "volatile")
 log = structlog.get_logger(__name__)
 
 
-@dataclass(slots=True)
-class _Operation:
-    script: str
-    keys: Sequence[bytes]
-    arguments: Sequence[Any]
+class _Operation(NamedTuple):
+    run: Run
     done: Callable[[Any], None]
+
+
+class _Awaited:
+    # A Future's condition and its lock cost a call 8 us; one lock that the answer opens does as well.
+
+    __slots__ = ("_answered", "answer")
+
+    def __init__(self) -> None:
+        self._answered = threading.Lock()
+        self._answered.acquire()
+        self.answer: Any = None
+
+    def done(self, answer: Any) -> None:
+        self.answer = answer
+        self._answered.release()
+
+    def wait(self) -> Any:
+        self._answered.acquire()
+        return self.answer
 
 
 Watch = Callable[[float, int], None]
@@ -81,13 +96,10 @@ class Server:
             raise ConfigurationError("REFERRALS_REDIS_URL: is not a URL like redis://host:6379/0") from None
         self._scripts = scripts
         self._watch = watch
-        self._digests = {
-            name: hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest() for name, source in scripts.items()
-        }
-        self._news = threading.Condition()
-        self._waiting: deque[_Operation] = deque()
+        self._round_trips = RoundTrips(self._redis, scripts)
+        self._waiting: queue.SimpleQueue[_Operation | None] = queue.SimpleQueue()
+        self._closing = threading.Lock()
         self._closed = False
-        self._loaded = False
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
         self._thread.start()
 
@@ -109,7 +121,7 @@ class Server:
             if cluster.get("cluster_enabled"):
                 self._refuse_part_of_a_cluster()
         except RedisError as error:
-            self._let_go()
+            self._redis.connection_pool.disconnect(inuse_connections=False)
             why = refusal(error)
             if why.reason in UNSPOKEN and (scheme := wrong_scheme(self._url)):
                 why = Refusal("tls", scheme, vain=True)
@@ -135,13 +147,10 @@ class Server:
 
     def send(self, script: str, keys: Sequence[bytes], arguments: Sequence[Any], done: Callable[[Any], None]) -> None:
         """Run a script without waiting. ``done`` gets its reply, or a StoreError, on the store's thread."""
-        with self._news:
+        with self._closing:
             closed = self._closed
             if not closed:
-                self._waiting.append(_Operation(script, keys, arguments, done))
-                # With more than one waiting the thread has been notified, or is busy and looks again by itself.
-                if len(self._waiting) == 1:
-                    self._news.notify()
+                self._waiting.put(_Operation(Run(script, keys, arguments), done))
         if closed:
             done(StoreError("the store is closed"))
 
@@ -151,79 +160,65 @@ class Server:
         Raises:
           StoreError: the server is out of reach or can't run it.
         """
-        future: Future[Any] = Future()
-        self.send(script, keys, arguments, future.set_result)
-        answer = future.result()
+        awaited = _Awaited()
+        self.send(script, keys, arguments, awaited.done)
+        answer = awaited.wait()
         if isinstance(answer, StoreError):
             raise answer
         return answer
 
     def close(self) -> None:
         """Send what is waiting and disconnect."""
-        with self._news:
-            self._closed = True
-            self._news.notify()
-        # The thread ends once nothing is waiting any more.
+        with self._closing:
+            if not self._closed:
+                self._closed = True
+                self._waiting.put(None)
         self._thread.join()
+        self._round_trips.let_go()
         self._redis.close()
 
     def _run(self) -> None:
-        while True:
-            with self._news:
-                self._news.wait_for(lambda: self._waiting or self._closed)
-                if not self._waiting:
-                    return
-                # Whatever came while the last round trip was under way: the busier, the larger the pipelines.
-                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_IN_A_PIPELINE))]
+        while (batch := self._gathered()) is not None:
             for operation, answer in zip(batch, self._exchange(batch), strict=True):
                 try:
                     operation.done(answer)
                 except Exception as error:  # noqa: BLE001 - one caller's mistake must not keep replies from the others
-                    log.error("store_callback_failed", script=operation.script, error=type(error).__name__)
+                    log.error("store_callback_failed", script=operation.run.script, error=type(error).__name__)
+
+    def _gathered(self) -> list[_Operation] | None:
+        """Whatever came while the last round trip was under way: the busier, the larger. None once it is closed."""
+        operation = self._waiting.get()
+        if operation is None:
+            return None
+        batch = [operation]
+        with suppress(queue.Empty):
+            while len(batch) < MOST_IN_A_PIPELINE:
+                operation = self._waiting.get_nowait()
+                if operation is None:
+                    # Nothing comes after it; the next look finds it again.
+                    self._waiting.put(None)
+                    break
+                batch.append(operation)
+        return batch
 
     def _exchange(self, batch: list[_Operation]) -> list[Any]:
         began = time.monotonic()
         try:
-            answers = self._pipeline(batch)
-            missing = [number for number, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
-            if missing:
-                # A new server, a failover or SCRIPT FLUSH. A command that was refused for it has not run, so it may be
-                # sent again here.
-                self._loaded = False
-                again = self._pipeline([batch[number] for number in missing])
-                for number, answer in zip(missing, again, strict=True):
-                    answers[number] = answer
+            answers = self._round_trips.run([operation.run for operation in batch])
         except Exception as error:  # noqa: BLE001 - the client raises more than it documents; the thread must outlive it
-            self._loaded = False
             answers = [error] * len(batch)
-        if any(isinstance(answer, Exception) and refusal(answer).moves for answer in answers):
-            self._let_go()
+        failed = sum(isinstance(answer, Exception) for answer in answers)
+        if failed and any(isinstance(answer, Exception) and refusal(answer).moves for answer in answers):
+            # A server that is no longer the primary keeps answering on open connections. Behind its name there may be
+            # another server by now, which only a new connection finds.
+            self._round_trips.let_go()
         try:
-            self._watch(time.monotonic() - began, sum(isinstance(answer, Exception) for answer in answers))
+            self._watch(time.monotonic() - began, failed)
         except Exception as error:  # noqa: BLE001 - nor may a counter end it
             log.error("store_watch_failed", error=type(error).__name__)
+        if not failed:
+            return answers
         return [self._failed(answer) if isinstance(answer, Exception) else answer for answer in answers]
-
-    def _pipeline(self, batch: list[_Operation]) -> list[Any]:
-        pipeline = self._redis.pipeline(transaction=False)
-        # All scripts at once: if only one were missing, its commands would run after others that were sent later.
-        loads = [] if self._loaded else list(self._scripts.values())
-        for source in loads:
-            pipeline.script_load(source)
-        for operation in batch:
-            digest = self._digests[operation.script]
-            pipeline.evalsha(digest, len(operation.keys), *operation.keys, *operation.arguments)
-        answers: list[Any] = pipeline.execute(raise_on_error=False)
-        # Also where some answers are errors: the caller of this looks for NOSCRIPT among them.
-        self._loaded = True
-        return answers[len(loads) :]
-
-    def _let_go(self) -> None:
-        # A server that is no longer the primary keeps answering on open connections. Behind its name there may be
-        # another server by now, which only a new connection finds. Connections in use on other threads are theirs to
-        # close.
-        self._loaded = False
-        self._redis.connection_pool.disconnect(inuse_connections=False)
 
     def _failed(self, error: Exception) -> StoreError:
         return self._told(refusal(error), error)
