@@ -16,7 +16,7 @@ import structlog
 
 from worker.backoff import Backoff
 from worker.errors import BrokerError, UnroutableError, raised_at
-from worker.rabbitmq.connection import Node, Parameters
+from worker.rabbitmq.connection import JoiningConnection, Node, Parameters
 from worker.rabbitmq.failures import ACCESS_REFUSED, failure, node_address
 from worker.rabbitmq.outgoing import Outgoing
 
@@ -144,7 +144,7 @@ class Publisher:
         with self._lock:
             if self._stop.is_set():
                 return
-            connection = self._connection = pika.SelectConnection(
+            connection = self._connection = JoiningConnection(
                 self._node,
                 on_open_callback=self._on_connection_open,
                 on_open_error_callback=self._on_open_error,
