@@ -1,7 +1,10 @@
 """What Refer2 answers, or whoever stands in its place."""
 
+import http.client
+import io
 import json
 import re
+from collections.abc import Callable
 from typing import get_args
 
 from tests.fuzz.messages import NOW
@@ -10,6 +13,7 @@ from tests.fuzz.target import Target, parts
 from tests.unit.making import NOON, make_job
 from worker.model.result import Result
 from worker.model.verdicts import Found, Halted, Missing, Rejected, Sent, Throttled, label_of
+from worker.refer2.plain_answer import read_plain_answer
 from worker.refer2.responses import LONGEST_CODE, LONGEST_ERROR_MESSAGE, LONGEST_RETRY_AFTER, Answer, Flaw, judge
 from worker.refer2.verification import judge_referrals, judge_status
 
@@ -78,6 +82,49 @@ def retry_after(data: bytes) -> None:
     assert verdict.retry_after is None or 0 <= verdict.retry_after <= LONGEST_RETRY_AFTER
 
 
+def plain_answer(data: bytes) -> None:
+    """What is taken for a plain answer means the same to http.client, which would keep the connection, too, and leave
+    nothing on it. Whether it comes in one piece or two makes no difference.
+    """
+    came = read_plain_answer(_coming(data))
+    half = len(data) // 2
+    if came is not None and half > 8:
+        assert read_plain_answer(_coming(data[:half], data[half:])) == came
+    if came is None:
+        return
+    connection = _Connection(data)
+    response = http.client.HTTPResponse(connection)  # type: ignore[arg-type] # all that it needs of a socket
+    response.begin()
+    assert response.version == 11
+    assert not response.will_close
+    assert response.status == came.status
+    assert response.headers.get_all("Retry-After") == (None if came.retry_after is None else [came.retry_after])
+    assert response.headers.get("Content-Encoding", "identity") == "identity"
+    assert response.read() == came.body
+    assert connection.file.read() == b""
+
+
+def _coming(*pieces: bytes) -> Callable[[], bytes]:
+    left = list(pieces)
+    return lambda: left.pop(0) if left else b""
+
+
+class _Connection:
+    """A connection that holds the bytes and ends."""
+
+    def __init__(self, data: bytes) -> None:
+        self.file = _File(data)
+
+    def makefile(self, mode: str) -> io.BytesIO:
+        assert mode == "rb"
+        return self.file
+
+
+class _File(io.BytesIO):
+    def close(self) -> None:
+        """Stay open, so that what is left can be seen."""
+
+
 def _answer(data: bytes) -> Answer:
     head, wait, body = parts(data, 3)
     digits = "".join(char for char in head.decode("latin-1") if char in "0123456789")
@@ -102,6 +149,30 @@ _WORDS = (
     b"Infinity",
     b"\xef\xbb\xbf",
 )
+_HEADS = (
+    b"HTTP/1.1 200 OK\r\n",
+    b"HTTP/1.0",
+    b"Content-Length: 2\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"Content-Encoding: ",
+    b"Connection: ",
+    b"keep-alive",
+    b"close",
+    b"Retry-After: 3\r\n",
+    b"\r\n\r\n",
+    b"0\r\n\r\n",
+    b"2\r\n{}\r\n",
+    b"{}",
+    b"\n",
+    b"\r",
+    b" ",
+    b"\t",
+    b"\0",
+    b";",
+    b"\x0b",
+    b"\x85",
+    b"From ",
+)
 _DATES = (
     b"Mon, 02 Nov 2026 12:00:30 GMT",
     b" +9999",
@@ -118,6 +189,7 @@ _DATES = (
 
 TARGETS = (
     Target("answer", answer, _WORDS),
+    Target("plain_answer", plain_answer, _HEADS),
     Target("read_back", read_back, _WORDS),
     Target("retry_after", retry_after, _DATES, longest=200),
 )

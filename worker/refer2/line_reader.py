@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import urllib3
 
-from worker.refer2.connections import exchange
+from worker.refer2.exchange import exchange
 from worker.refer2.transport import FOREIGN_ERRORS, no_answer
 
 PIECE = 64 * 1024

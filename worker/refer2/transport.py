@@ -12,27 +12,19 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.exceptions import HTTPError, ProxySchemeUnsupported
 
 from worker.errors import ConfigurationError
 from worker.network import tls
-from worker.network.plaintext import is_this_machine
-from worker.refer2.connections import POOLS, exchange
+from worker.refer2.adapter import Adapter
+from worker.refer2.exchange import exchange
+from worker.refer2.request_head import HEADERS
 from worker.refer2.responses import Answer, Flaw
 from worker.text.bounds import ANSWER
-
-_HEADERS = {
-    "Accept": "application/json",
-    "Accept-Encoding": "identity",
-    "Content-Type": "application/json",
-    "User-Agent": "referral-dispatch",
-}
 
 LONGEST_IDLE_SECONDS = 4.0
 """A connection that was idle for longer isn't reused. Servers close idle ones after 5 s (Node, uvicorn) or more. A
@@ -56,64 +48,6 @@ class NoAnswer:
     sent: bool
     flaw: Literal["timeout", "connection_lost"]
     reason: str
-
-
-class _Adapter(HTTPAdapter):
-    """Keeps one connection per origin, directly or through one proxy, with one TLS configuration.
-
-    requests itself parses the URL several times a call, and loads the trusted certificates for each connection, which
-    costs 35 ms of CPU. Without that, and without its session's `send`, a call takes 0.42 ms in place of 1.42 on busy
-    cores.
-    """
-
-    def __init__(self, tls: ssl.SSLContext, proxy: str | None) -> None:
-        # One layer retries, and that is the dispatcher with its ledger. A retry down here would be a call that nobody
-        # counts and no limit holds back.
-        super().__init__(pool_connections=8, pool_maxsize=1, max_retries=0)
-        pools: dict[str, Any] = {"num_pools": 8, "maxsize": 1, "ssl_context": tls}
-        self._direct = urllib3.PoolManager(**pools)
-        self._proxy = (
-            urllib3.ProxyManager(proxy, proxy_headers=self.proxy_headers(proxy), proxy_ssl_context=tls, **pools)
-            if proxy is not None
-            else None
-        )
-        for manager in filter(None, (self._direct, self._proxy)):
-            manager.pool_classes_by_scheme = POOLS
-        self._through_the_proxy: set[str] = set()
-        self._by_origin: dict[str, urllib3.HTTPConnectionPool] = {}
-
-    def get_connection_with_tls_context(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> Any:
-        """The pool of the request's origin."""
-        origin, _path = _split(request.url or "")
-        pool = self._by_origin.get(origin)
-        if pool is None or pool.pool is None:
-            manager = self._direct
-            # For the proxy, loopback is its own machine. A base URL on loopback means this one.
-            if self._proxy is not None and not is_this_machine(urlsplit(origin).hostname or ""):
-                manager = self._proxy
-                self._through_the_proxy.add(origin)
-            pool = self._by_origin[origin] = manager.connection_from_url(origin)
-        return pool
-
-    def cert_verify(self, *_: Any, **__: Any) -> None:
-        """Set nothing: the TLS configuration requires a valid certificate for the host, whatever a call asks for."""
-
-    def request_url(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> str:
-        """The target in the request line: the path, or the whole URL for a proxy that forwards plain HTTP."""
-        url = request.url or ""
-        origin, path = _split(url)
-        return url if origin in self._through_the_proxy and url.startswith("http:") else path
-
-    def build_response(self, req: requests.PreparedRequest, resp: Any) -> Any:
-        """The raw response: requests' own would add a cookie jar that nobody reads."""
-        del req
-        return resp
-
-    def close(self) -> None:
-        """Close the connections."""
-        for manager in filter(None, (self._direct, self._proxy)):
-            manager.clear()
-        super().close()
 
 
 class Transport:
@@ -141,13 +75,13 @@ class Transport:
         self._session = requests.Session()
         # Take neither a proxy nor credentials from the environment or a .netrc: the settings name the proxy.
         self._session.trust_env = False
-        adapter = _Adapter(tls, proxy)
+        adapter = Adapter(tls, proxy)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
         # One prepared request serves all calls of the thread, since preparing one takes as long as sending it. Its
         # headers are a plain dict, which saves 7 % of a call's CPU; nobody looks them up in another case.
         self._request = requests.Request("POST", "http://localhost/").prepare()
-        self._request.headers = dict(_HEADERS)  # type: ignore[assignment] # a plain dict serves
+        self._request.headers = dict(HEADERS)  # type: ignore[assignment] # a plain dict serves
 
     def post(self, url: str, token: str, body: bytes, *, largest: int = ANSWER.size) -> Answer | NoAnswer:
         """Post ``body`` and read the answer; blocks for up to the deadline. Redirects are answers, never followed.
@@ -155,11 +89,14 @@ class Transport:
         An answer of more than ``largest`` bytes, before or after decompression, counts as unreadable. Whatever goes
         wrong outside this process is in the value that is returned, and nothing of it is raised.
         """
-        opened = self.open(url, token, body)
+        opened = self._send(url, token, body, stream=False)
         return opened if isinstance(opened, Answer | NoAnswer) else read_answer(opened, largest)
 
     def open(self, url: str, token: str, body: bytes) -> urllib3.HTTPResponse | Answer | NoAnswer:
         """Post ``body`` and read the answer's head, as :meth:`post` does; the caller reads its body, or closes it."""
+        return self._send(url, token, body, stream=True)
+
+    def _send(self, url: str, token: str, body: bytes, *, stream: bool) -> urllib3.HTTPResponse | Answer | NoAnswer:
         request = self._request
         request.url = url
         request.body = body
@@ -170,13 +107,13 @@ class Transport:
             # Not by the session's own `send`. It keeps cookies, and resolves redirects even if told not to follow them,
             # reading their bodies however large: a sixth of the call's CPU for nothing.
             response: Any = self._session.get_adapter(url).send(
-                request, stream=True, timeout=(self._connect_timeout, self._read_timeout), proxies={}
+                request, stream=stream, timeout=(self._connect_timeout, self._read_timeout), proxies={}
             )
         except FOREIGN_ERRORS as error:
             if _is_refused_by_the_proxy(error):
                 return Answer(HTTPStatus.PROXY_AUTHENTICATION_REQUIRED, None, b"")
             return no_answer(error, sent=exchange.sent)
-        opened: urllib3.HTTPResponse = response
+        opened: urllib3.HTTPResponse | Answer = response
         return opened
 
     def close(self) -> None:
@@ -280,8 +217,3 @@ def _inflate(body: bytes, coding: str, largest: int) -> bytes:
     if len(plain) > largest:
         raise _UnreadableError
     return plain
-
-
-def _split(url: str) -> tuple[str, str]:
-    scheme, _, host, path = url.split("/", 3)
-    return f"{scheme}//{host}", f"/{path}"

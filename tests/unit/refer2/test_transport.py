@@ -2,6 +2,7 @@
 
 import gzip
 import http.client
+import signal
 import socket
 import ssl
 import threading
@@ -9,13 +10,24 @@ import time
 import tracemalloc
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 import requests
 import urllib3
 
-from tests.unit.rawserver import Connection, RawServer, Reply, drips, response, sends
+from tests.unit.rawserver import (
+    CERTIFICATE,
+    Connection,
+    RawServer,
+    Reply,
+    drips,
+    in_turn,
+    response,
+    sends,
+    server_tls,
+)
 from worker.model.verdicts import Refused, Sent, Throttled, Unknown, Verdict
 from worker.refer2.responses import Answer, judge
 from worker.refer2.transport import FOREIGN_ERRORS, NoAnswer, Transport, no_answer, tls_context
@@ -30,9 +42,9 @@ CUT = Unknown(200, "connection_lost")
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-def new_transport(*, deadline: float = DEADLINE, proxy: str | None = None) -> Transport:
+def new_transport(*, deadline: float = DEADLINE, proxy: str | None = None, ca_file: Path | None = None) -> Transport:
     """A transport that is short of patience."""
-    return Transport(tls=tls_context(None), proxy=proxy, connect_timeout=0.5, read_timeout=0.4, deadline=deadline)
+    return Transport(tls=tls_context(ca_file), proxy=proxy, connect_timeout=0.5, read_timeout=0.4, deadline=deadline)
 
 
 @pytest.fixture
@@ -124,13 +136,19 @@ MISBEHAVIOURS: dict[str, tuple[Reply, Verdict]] = {
 }
 
 
+@pytest.mark.parametrize("kept", [False, True], ids=["new", "kept"])
 @pytest.mark.parametrize(("reply", "expected"), MISBEHAVIOURS.values(), ids=MISBEHAVIOURS.keys())
-def test_misbehaviour(transport: Transport, reply: Reply, expected: Verdict) -> None:
-    """Each misbehaviour gets its verdict within the deadline, and doesn't affect the next exchange."""
-    with RawServer(reply) as server:
+def test_misbehaviour(transport: Transport, reply: Reply, expected: Verdict, kept: bool) -> None:
+    """Each misbehaviour gets its verdict within the deadline, and doesn't affect the next exchange: on a connection
+    that is new to urllib3, and on one that was kept. No request is sent again.
+    """
+    with RawServer(in_turn(*[sends(response(200, REFERRAL))] * kept, reply)) as server:
+        if kept:
+            assert outcome(transport.post(server.url + "/", "t", b"{}")) == SENT
         started = time.monotonic()
         answer = transport.post(server.url + "/", "t", b"{}")
         assert time.monotonic() - started < DEADLINE + 1
+        assert (server.connections, len(server.requests)) == (1, 1 + kept)
     assert outcome(answer) == expected
     with RawServer(sends(response(200, REFERRAL))) as server:
         assert outcome(transport.post(server.url + "/", "t", b"{}")) == SENT
@@ -192,6 +210,140 @@ def test_no_answer_is_taken_for_another(transport: Transport, leftover: bytes) -
         assert server.connections == 2
 
 
+PLAIN = response(200, REFERRAL)
+OF_THE_NEXT = response(200, b'{"referral": {"link": "of the next"}}')
+NEXT = Sent(200, None, {"link": "of the next"}, None)
+OF_NOBODY = response(200, b'{"referral": {"link": "of nobody"}}')
+BODY = b"\r\n" + REFERRAL
+LENGTH = b"Content-Length: %d\r\n" % len(REFERRAL)
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKS = b"%x\r\n%b\r\n0\r\n\r\n" % (len(REFERRAL), REFERRAL)
+
+KEEP, CLOSE = 1, 2
+
+ODD: dict[str, tuple[bytes, Verdict, int]] = {
+    "nothing odd": (PLAIN, SENT, KEEP),
+    "no words for the status": (b"HTTP/1.1 200\r\n" + LENGTH + BODY, SENT, KEEP),
+    "cookies": (OK + b"Set-Cookie: a=1\r\nSet-Cookie: b=2\r\n" + LENGTH + BODY, SENT, KEEP),
+    "70 fields": (response(200, REFERRAL, {f"x-{n}": "y" for n in range(70)}), SENT, KEEP),
+    "says that it keeps": (response(200, REFERRAL, {"Connection": "Keep-Alive"}), SENT, KEEP),
+    "says that it closes": (response(200, REFERRAL, {"Connection": "close"}), SENT, CLOSE),
+    "says that it closes, among others": (response(200, REFERRAL, {"Connection": "x, Close"}), SENT, CLOSE),
+    "HTTP/1.0": (PLAIN.replace(b"1.1", b"1.0"), SENT, CLOSE),
+    "HTTP/1.0 that keeps": (
+        PLAIN.replace(b"1.1", b"1.0").replace(b"\r\n", b"\r\nConnection: keep-alive\r\n", 1),
+        SENT,
+        KEEP,
+    ),
+    "HTTP/2.0": (PLAIN.replace(b"1.1", b"2.0"), LOST, CLOSE),
+    "an extension of a chunk": (CHUNKED + CHUNKS.replace(b"\r\n", b";x=y\r\n", 1), SENT, KEEP),
+    "trailers": (CHUNKED + CHUNKS.removesuffix(b"\r\n") + b"x: y\r\n\r\n", SENT, KEEP),
+    "a length and chunks": (OK + LENGTH + b"Transfer-Encoding: chunked\r\n\r\n" + CHUNKS, SENT, CLOSE),
+    "chunks and a length": (OK + b"Transfer-Encoding: chunked\r\n" + LENGTH + b"\r\n" + CHUNKS, SENT, CLOSE),
+    "the same length twice": (OK + LENGTH * 2 + BODY, SENT, CLOSE),
+    "two lengths": (OK + LENGTH + b"Content-Length: 5\r\n" + BODY, LOST, CLOSE),
+    "two lengths, the short one first": (OK + b"Content-Length: 5\r\n" + LENGTH + BODY, LOST, CLOSE),
+    "a length with a sign": (OK + LENGTH.replace(b" ", b" +") + BODY, SENT, KEEP),
+    "a length behind a space": (OK + LENGTH.replace(b":", b" :") + BODY, Unknown(200, "timeout"), CLOSE),
+    "a folded field": (OK + b"x: a\r\n b\r\n" + LENGTH + BODY, SENT, KEEP),
+    "NUL in a field": (OK + b"x: a\0b\r\n" + LENGTH + BODY, SENT, KEEP),
+    "bare line feeds": (PLAIN.replace(b"\r\n", b"\n"), SENT, KEEP),
+    "a line feed before the answer": (b"\r\n" + PLAIN, LOST, CLOSE),
+    "a status of four digits": (PLAIN.replace(b"200", b"2000"), LOST, CLOSE),
+    "nothing at all": (response(204), Unknown(204, "unreadable_answer"), KEEP),
+    "nothing at all, with a body": (response(204, REFERRAL), Unknown(204, "unreadable_answer"), CLOSE),
+    "not modified": (response(304), Refused(304, "http_304"), KEEP),
+    "a line end behind it": (PLAIN + b"\r\n", SENT, CLOSE),
+    "a byte behind it": (PLAIN + b"x", SENT, CLOSE),
+    "an answer behind it": (PLAIN + OF_NOBODY, SENT, CLOSE),
+    "an answer behind its chunks": (CHUNKED + CHUNKS + OF_NOBODY, SENT, CLOSE),
+    "an answer behind an interim one": (b"HTTP/1.1 100 Continue\r\n\r\n" + PLAIN + OF_NOBODY, SENT, CLOSE),
+    "two times to retry": (
+        response(429, {"id": "rate_limit_exceeded"}, {"Retry-After": "3", "retry-after": "5"}),
+        Throttled(429, "rate_limit_exceeded", None, None),
+        KEEP,
+    ),
+}
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["new", "kept"])
+@pytest.mark.parametrize(("data", "expected", "connections"), ODD.values(), ids=ODD.keys())
+def test_odd_answers(transport: Transport, data: bytes, expected: Verdict, connections: int, kept: bool) -> None:
+    """Each odd answer is understood alike on a new connection and on a kept one, and the next call gets its own answer:
+    on a new connection where there is any doubt of where the odd one ended.
+    """
+    with RawServer(in_turn(*[sends(PLAIN)] * kept, sends(data), sends(OF_THE_NEXT))) as server:
+        if kept:
+            assert outcome(transport.post(server.url + "/", "t", b"{}")) == SENT
+        assert outcome(transport.post(server.url + "/", "t", b"{}")) == expected
+        assert outcome(transport.post(server.url + "/", "t", b"{}")) == NEXT
+        assert (server.connections, len(server.requests)) == (connections, 2 + kept)
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["new", "kept"])
+def test_an_answer_behind_another_within_tls(tmp_path: Path, kept: bool) -> None:
+    """What TLS has decrypted beyond an answer is noticed too, though the socket has nothing more to read."""
+    authority = tmp_path / "ca.pem"
+    authority.write_text(CERTIFICATE)
+    transport = new_transport(ca_file=authority)
+    # One record, of which http.client's buffer takes exactly the answer, and a plain exchange takes all.
+    head = len(response(200, length=8192))
+    long = response(200, REFERRAL.ljust(8192 - head)) + OF_NOBODY
+    replies = in_turn(*[sends(PLAIN)] * kept, sends(long), sends(OF_THE_NEXT))
+    with RawServer(replies, tls=server_tls(tmp_path)) as server:
+        if kept:
+            assert outcome(transport.post(server.url + "/", "t", b"{}")) == SENT
+        assert outcome(transport.post(server.url + "/", "t", b"{}")) == SENT
+        assert outcome(transport.post(server.url + "/", "t", b"{}")) == NEXT
+        assert server.connections == 2
+        assert outcome(transport.post(server.url + "/", "t", b"{}")) == NEXT
+        assert server.connections == 2
+    transport.close()
+
+
+def test_a_call_that_is_interrupted_leaves_no_answer(transport: Transport) -> None:
+    """An answer that comes after its call was given up is not read by the next call, which has its own connection."""
+
+    class GivenUp(BaseException):
+        """Raised amid a call, as Ctrl-C is."""
+
+    def give_up(*_: object) -> None:
+        raise GivenUp
+
+    late = threading.Event()
+
+    def answers_late(connection: Connection) -> None:
+        signal.raise_signal(signal.SIGUSR1)
+        late.wait(5)
+        connection.send(OF_NOBODY)
+
+    before = signal.signal(signal.SIGUSR1, give_up)
+    try:
+        with RawServer(in_turn(sends(PLAIN), answers_late, sends(OF_THE_NEXT))) as server:
+            assert outcome(transport.post(server.url + "/", "t", b"{}")) == SENT
+            with pytest.raises(GivenUp):
+                transport.post(server.url + "/", "t", b"{}")
+            assert outcome(transport.post(server.url + "/", "t", b"{}")) == NEXT
+            late.set()
+            assert (server.connections, len(server.requests)) == (2, 3)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.mark.parametrize("reply", [Connection.close, Connection.reset, hangs], ids=["close", "reset", "silence"])
+def test_the_reason_is_the_same_on_a_kept_connection(transport: Transport, reply: Reply) -> None:
+    """So an outage that some calls meet on kept connections is still one line of a shop."""
+    reasons = []
+    for kept in (False, True):
+        with RawServer(in_turn(*[sends(PLAIN)] * kept, reply)) as server:
+            if kept:
+                assert outcome(transport.post(server.url + "/", "t", b"{}")) == SENT
+            answer = transport.post(server.url + "/", "t", b"{}")
+        assert isinstance(answer, NoAnswer)
+        reasons.append(answer.reason)
+    assert reasons[0] == reasons[1]
+
+
 def refused_port() -> int:
     """A port of 127.0.0.1 on which nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -242,6 +394,33 @@ def test_connecting_may_use_up_the_time() -> None:
         answer = late.post(server.url + "/", "t", b"{}")
         assert server.requests == []
     late.close()
+    assert isinstance(answer, NoAnswer)
+    assert (answer.sent, answer.flaw) == (False, "timeout")
+
+
+def test_half_a_request_on_a_kept_connection_is_none() -> None:
+    """A kept connection that stalls before the whole request has left leaves it unsent as well, whatever it answers."""
+    transport = new_transport(deadline=30)
+    stalled = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+
+        def answer_once() -> None:
+            sock, _ = listener.accept()
+            with sock:
+                sock.recv(1000)
+                sock.sendall(PLAIN)
+                sock.recv(1000)
+                sock.sendall(OF_NOBODY)
+                stalled.wait(5)
+
+        answering = threading.Thread(target=answer_once)
+        answering.start()
+        assert outcome(transport.post(url, "t", b"{}")) == SENT
+        answer = transport.post(url, "t", b" " * 30_000_000)
+        stalled.set()
+        answering.join()
+    transport.close()
     assert isinstance(answer, NoAnswer)
     assert (answer.sent, answer.flaw) == (False, "timeout")
 
