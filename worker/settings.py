@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_va
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from worker.errors import ConfigurationError
-from worker.model.job import SLUG
+from worker.model.names import SLUG
 from worker.network import checks, plaintext
 from worker.text.editors import without_line_end
 from worker.text.masking import hide, mask

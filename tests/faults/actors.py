@@ -28,7 +28,7 @@ from worker.app import Refer, build_worker  # noqa: E402
 from worker.errors import BrokerError  # noqa: E402
 from worker.model.job import Job  # noqa: E402
 from worker.model.message import decode_message  # noqa: E402
-from worker.model.result import Outcome  # noqa: E402
+from worker.model.outcomes import Outcome  # noqa: E402
 from worker.model.verdicts import Verdict  # noqa: E402
 from worker.rabbitmq.outgoing import Outgoing  # noqa: E402
 from worker.rabbitmq.publisher import Publisher  # noqa: E402

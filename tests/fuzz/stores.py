@@ -15,7 +15,7 @@ from tests.unit.making import LEASE, NOON, PLENTY, make_job
 from worker.clock import ManualClock
 from worker.errors import StoreError
 from worker.model.controls import Controls
-from worker.model.result import OUTCOMES
+from worker.model.outcomes import OUTCOMES
 from worker.store.protocol import AdmitRequest, AlreadyAnswered, Grant, ShopClosed, Wait
 from worker.store.redis.store import RedisStore
 

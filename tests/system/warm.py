@@ -174,7 +174,7 @@ def _serve() -> None:
     """Returns in each fork, as the command; never in the server itself."""
     modules = importlib.import_module("worker.cli.main").COMMANDS
     for name in COMMANDS:
-        importlib.import_module(f"worker.cli.{modules[name]}")
+        importlib.import_module(f"worker.cli.{modules[name].module}")
     # What the commands import only when they need it.
     for module in ("worker.planning.forecast", "worker.sandbox.server", "worker.store.redis.store"):
         importlib.import_module(module)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import ShopLimits, next_reset
-from worker.model.result import OUTCOMES
+from worker.model.outcomes import OUTCOMES
 from worker.store.shop_state import ShopState
 
 _REJECTED = "rejected:"

@@ -16,7 +16,8 @@ from worker.campaigns.options import ImportOptions
 from worker.campaigns.reject_reasons import RejectReason
 from worker.campaigns.warnings import ImportWarnings
 from worker.model.addresses import normalized_email
-from worker.model.job import EMAIL_CHANNEL, SCHEMA, SLUG, Customer, Job, customer_key, job_id
+from worker.model.job import EMAIL_CHANNEL, SCHEMA, Customer, Job, customer_key, job_id
+from worker.model.names import SLUG
 
 ORDINARY = 64
 """Length up to which the job model accepts any ASCII text in any field. Only longer texts are validated by it."""

@@ -1,21 +1,21 @@
 """``referrals cancel``: a campaign's jobs end without a call."""
 
+from __future__ import annotations
+
 import difflib
 from collections.abc import Collection
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from worker.cli import console, options
-from worker.cli.settings import load
-from worker.cli.shop_lookup import require_shop
-from worker.cli.store import ask_each, shared_store, some_of
 from worker.errors import StoreError, UsageError
 from worker.model.controls import EVERY_SHOP, Controls
-from worker.model.job import canonical
-from worker.shops.file import ReadableShops, readable_shops
-from worker.store.counting import OTHER_CAMPAIGNS
-from worker.store.protocol import MOST_CANCELLED, CountersStore
+from worker.model.names import canonical
+
+if TYPE_CHECKING:
+    from worker.shops.file import ReadableShops
+    from worker.store.protocol import CountersStore
 
 LONGEST_CAMPAIGN = 200
 
@@ -43,6 +43,11 @@ def cancel(
 
     Example: `referrals cancel spring --shop acme`
     """
+    from worker.cli.settings import load
+    from worker.cli.shop_lookup import require_shop
+    from worker.cli.store import shared_store
+    from worker.shops.file import readable_shops
+
     if not 0 < len(campaign.strip()) <= LONGEST_CAMPAIGN:
         raise UsageError(f"{campaign!r}: is not a campaign's name; use 1 to {LONGEST_CAMPAIGN} characters")
     # In the form in which jobs carry it: trimmed, and in one form of Unicode.
@@ -85,6 +90,8 @@ def _refuse_nothing_to_undo(controls: Controls, campaign: str, shop: str | None)
     Raises:
       UsageError: it isn't; the error says where it is, or which campaign may be meant.
     """
+    from worker.cli.store import some_of
+
     shops = {of for name, of in controls.cancelled if name == campaign}
     if shops and (shop is None or shop in shops):
         return
@@ -99,6 +106,8 @@ def _refuse_nothing_to_undo(controls: Controls, campaign: str, shop: str | None)
 
 def _refuse_too_many(controls: Controls, campaign: str, of: str) -> None:
     """Refuse one more cancelled campaign than workers can read each second."""
+    from worker.store.protocol import MOST_CANCELLED
+
     if len(controls.cancelled) >= MOST_CANCELLED and (campaign, of) not in controls.cancelled:
         raise UsageError(
             f"{MOST_CANCELLED:,} campaigns are already cancelled, and every worker reads them once a second; "
@@ -112,6 +121,9 @@ def _refuse_unknown(store: CountersStore, campaign: str, shops: ReadableShops, s
     Raises:
       UsageError: none has, and every shop could be asked.
     """
+    from worker.cli.store import ask_each
+    from worker.store.counting import OTHER_CAMPAIGNS
+
     where = f"in shop {shop}" if shop else "in any shop"
     asked = [shop] if shop else [*shops.shops, *shops.others]
     try:
@@ -135,12 +147,16 @@ def _refuse_unknown(store: CountersStore, campaign: str, shops: ReadableShops, s
 
 
 def _counted(campaign: str, known: Collection[str]) -> str:
+    from worker.cli.store import some_of
+
     if close := difflib.get_close_matches(campaign, known, n=1):
         return f"did you mean {close[0]}?"
     return f"known campaigns: {some_of(sorted(known))}." if known else "no job of any campaign has been counted."
 
 
 def _cancelled(campaign: str, controls: Controls) -> str:
+    from worker.cli.store import some_of
+
     others = sorted({name for name, _ in controls.cancelled})
     if close := difflib.get_close_matches(campaign, others, n=1):
         return f"did you mean {close[0]}?"

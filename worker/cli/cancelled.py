@@ -4,7 +4,7 @@ from worker.cli import console
 from worker.cli.store import known_controls
 from worker.errors import UsageError
 from worker.model.controls import EVERY_SHOP
-from worker.model.job import canonical
+from worker.model.names import canonical
 from worker.settings import Settings
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from worker.errors import UsageError
 
@@ -21,6 +21,10 @@ class Command(TyperCommand):
     A file's name may hold bytes that are not UTF-8. In any other text they would fail later, in the store or in
     RabbitMQ, as if that were broken. (Any: see ``worker.cli.main``.)
     """
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """The option ``--help``."""
+        return _false_by_default(super().get_help_option(ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse as Typer does, and check what was given.
@@ -45,6 +49,14 @@ class Command(TyperCommand):
         return left
 
 
+def _false_by_default(option: Any) -> Any:
+    # Typer converts each value by pydantic, which takes 0.1 s to import, but not what is a bool already. Its own --help
+    # is None until it is given.
+    if option is not None:
+        option.default = False
+    return option
+
+
 def _each(value: object) -> Iterator[object]:
     if isinstance(value, list | tuple):
         yield from value
@@ -62,6 +74,25 @@ def _check(shown: str, value: object, *, may_be_dash: bool) -> None:
             # Shown as a shell and Python write bytes: Fr\xfchling.
             text = value.encode(errors="surrogateescape").decode(errors="backslashreplace")
             raise UsageError(f"{shown} {text}: is not valid UTF-8; give it in that encoding") from None
+
+
+class Group(TyperGroup):
+    """A group whose help lists the first paragraph of each command's help, whole. Click cuts it at 45 characters."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """The option ``--help``."""
+        return _false_by_default(super().get_help_option(ctx))
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of the commands."""
+        listed = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, first_paragraph(command.help or "")) for name, command in listed if command])
+
+
+def first_paragraph(text: str) -> str:
+    """The first paragraph of a command's help, in one line."""
+    return " ".join(text.partition("\n\n")[0].split())
 
 
 class Commands(typer.Typer):

@@ -1,17 +1,18 @@
-"""What the commands show a person: questions, a line of progress, tables and summaries. Used by the main thread."""
+"""What the commands show a person: questions, tables and summaries. Used by the main thread."""
 
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Self
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-
-from worker.campaigns.importer import Importer
-from worker.cli.tables import Row, columns
 from worker.errors import UsageError
-from worker.telemetry import logs
 from worker.text.visible import one_line, to_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from worker.campaigns.importer import Importer
+    from worker.cli.tables import Row
 
 ASK_ABOVE = 1000
 """Jobs that are sent without a question. With more, a typing mistake is costly."""
@@ -20,9 +21,25 @@ LONGEST_NAME = 30
 """Longest name in a summary that the values are aligned with; a longer name's value follows it directly. One code has
 57 characters: aligned with it, every line would wrap on a terminal of 80 columns."""
 
-# Texts from outside are printed as they are: rich would take `[…]` for markup and `:smile:` for an emoji.
-stdout = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
-stderr = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
+
+@cache
+def stdout() -> "Console":
+    """Standard output. What is printed there is the command's result."""
+    return _console(stderr=False)
+
+
+@cache
+def stderr() -> "Console":
+    """Standard error, for whatever is no result."""
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool) -> "Console":
+    # Imported when used: --help needs none of it.
+    from rich.console import Console
+
+    # Texts from outside are printed as they are: rich would take `[…]` for markup and `:smile:` for an emoji.
+    return Console(stderr=stderr, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
 def is_terminal() -> bool:
@@ -48,49 +65,17 @@ def ask(question: str) -> None:
       UsageError: the answer is no, or none: the terminal is gone, or what was typed is no text.
     """
     try:
-        answer = stderr.input(f"{question} [y/N] ", markup=False)
+        answer = stderr().input(f"{question} [y/N] ", markup=False)
     except (EOFError, UnicodeDecodeError):
-        stderr.print()
+        stderr().print()
         answer = ""
     if answer.strip().lower() not in {"y", "yes"}:
         raise UsageError("nothing was done")
 
 
-class Meter:
-    """A line of progress on a terminal: done, rate, time left, counts. Without a terminal it prints nothing."""
-
-    def __init__(self, total: int | None) -> None:
-        self._progress = Progress(
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]:.1f}/s", markup=False),
-            TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[counts]}", markup=False),
-            console=stderr,
-            transient=True,
-            disable=not stderr.is_terminal,
-        )
-        self._task: TaskID = self._progress.add_task("", total=total, rate=0.0, counts="")
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        # From now on rich stands in for stderr and writes above the line. Log lines must go the same way.
-        logs.follow_stderr()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-        logs.follow_stderr()
-
-    def show(self, done: int, rate: float, counts: Mapping[Any, int]) -> None:
-        """Update the line."""
-        text = "  ".join(f"{name} {number:,}" for name, number in counts.items() if number)
-        self._progress.update(self._task, completed=done, rate=rate, counts=text)
-
-
 def show(line: str) -> None:
     """Print a line for a person; what could steer a terminal is escaped."""
-    stdout.print(one_line(line))
+    stdout().print(one_line(line))
 
 
 def print_json(data: Any) -> None:
@@ -100,12 +85,12 @@ def print_json(data: Any) -> None:
 
 def ask_about(line: str) -> None:
     """Print a line that a question follows: on stderr, as the question is, since stdout may go to a file."""
-    stderr.print(one_line(line))
+    stderr().print(one_line(line))
 
 
 def note(text: str) -> None:
     """Print what a person should know but need not act on."""
-    stderr.print(one_line(f"note: {text}"))
+    stderr().print(one_line(f"note: {text}"))
 
 
 def summary(rows: list[tuple[str, str]], data: Mapping[str, Any], *, as_json: bool) -> None:
@@ -121,16 +106,18 @@ def summary(rows: list[tuple[str, str]], data: Mapping[str, Any], *, as_json: bo
 
 def width() -> int | None:
     """Columns of the terminal that stdout is; None if it is not a terminal."""
-    return stdout.width if stdout.is_terminal else None
+    return stdout().width if stdout().is_terminal else None
 
 
-def table(headings: Sequence[str], rows: Sequence[Row], *, texts: int) -> None:
+def table(headings: Sequence[str], rows: "Sequence[Row]", *, texts: int) -> None:
     """Print columns, as :func:`worker.cli.tables.columns` makes them."""
+    from worker.cli.tables import columns
+
     for line in columns(headings, rows, texts=texts, width=width()):
         show(line)
 
 
-def import_rows(importer: Importer) -> list[tuple[str, str]]:
+def import_rows(importer: "Importer") -> list[tuple[str, str]]:
     """What became of the rows of the exports, for a summary."""
     rows = [("rows read", f"{importer.rows:,}")]
     if importer.untold:
@@ -155,7 +142,7 @@ def _few(names: Sequence[str]) -> str:
     return f"{', '.join(names[:3])}{more}"
 
 
-def warn(importer: Importer, shown: Collection[str] = ()) -> Collection[str]:
+def warn(importer: "Importer", shown: Collection[str] = ()) -> Collection[str]:
     """Print the importer's warnings that have not been ``shown`` yet; returns all that have been shown now."""
     for text in importer.warnings:
         if text not in shown:
@@ -165,4 +152,4 @@ def warn(importer: Importer, shown: Collection[str] = ()) -> Collection[str]:
 
 def say(text: str) -> None:
     """Print a line that explains how a command ended; it follows the summary."""
-    stderr.print(one_line(f"referrals: {text}"))
+    stderr().print(one_line(f"referrals: {text}"))

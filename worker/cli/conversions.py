@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Literal, Self
 
 from worker.cli import console
+from worker.cli.meter import Meter
 from worker.clock import SystemClock
 from worker.errors import UnavailableError, UsageError
 from worker.refer2.customer_referrals import CustomerReferrals
@@ -123,7 +124,7 @@ class ShopsAsked:
         total = self._referrals.count(shop.slug)
         asked = 0
         try:
-            with console.Meter(total) as meter:
+            with Meter(total) as meter:
                 for customer in self._referrals.customers(shop.slug):
                     for entry in self._reads.read(shop, customer) or ():
                         self._count(entry, shop.slug, since, self._told.conversions)

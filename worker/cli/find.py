@@ -6,11 +6,6 @@ from typing import Annotated
 import typer
 
 from worker.cli import console, options
-from worker.cli.redaction import masked
-from worker.cli.result_source import opened
-from worker.cli.result_view import lines_of
-from worker.results.lookup import look_up
-from worker.results.wanted import LONGEST, Wanted
 
 MOST_SHOWN = 1000
 """Results that are shown at most, and so kept in memory."""
@@ -48,6 +43,12 @@ def find(
 
     Example: `referrals find 4711 --from results.csv`
     """
+    from worker.cli.redaction import masked
+    from worker.cli.result_source import opened
+    from worker.cli.result_view import lines_of
+    from worker.results.lookup import look_up
+    from worker.results.wanted import Wanted
+
     wanted = Wanted.parse(_typed() if what == "-" else what)
     with opened(files, postgres) as source:
         found, total = look_up(source, wanted, campaign=campaign, shop=shop, limit=limit)
@@ -66,6 +67,8 @@ def find(
 
 
 def _typed() -> str:
+    from worker.results.wanted import LONGEST
+
     if sys.stdin.isatty():
         console.ask_about("What to find (an address, an id, a reference, a job id or a link):")
     # A character takes up to four bytes, and nothing longer is of use.

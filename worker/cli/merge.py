@@ -5,11 +5,7 @@ from typing import Annotated
 
 import typer
 
-from worker.campaigns.containers.expand import expand
 from worker.cli import console, options, uploading
-from worker.cli.merging import Asked, check_out, merge_into, summary_data, summary_rows
-from worker.cli.result_source import opened
-from worker.merging.uploads.parts import refuse_existing
 
 
 def merge(
@@ -75,6 +71,11 @@ def merge(
 
     Example: `referrals merge spring.csv --results results.csv --out merged.csv`
     """
+    from worker.campaigns.containers.expand import expand
+    from worker.cli.merging import Asked, check_out, merge_into, summary_data, summary_rows
+    from worker.cli.result_source import opened
+    from worker.merging.uploads.parts import refuse_existing
+
     files = expand(exports, console.note)
     upload = uploading.upload_of(tool, link_column)
     if upload is None:

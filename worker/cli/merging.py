@@ -12,6 +12,7 @@ from worker.campaigns.exports.delimited import DelimitedExport
 from worker.campaigns.exports.jsonl import JsonExport
 from worker.campaigns.importer import Importer
 from worker.cli import console, options
+from worker.cli.meter import Meter
 from worker.cli.settings import load
 from worker.errors import ConfigurationError, InputError, UsageError
 from worker.merging.files import check_targets, targets
@@ -110,7 +111,7 @@ def opened_campaign(
       UsageError, InputError: an export or an option can't be used; or there are no results.
     """
     with ReturnedResults() as returned, JobIndex() as index:
-        with console.Meter(None) as meter:
+        with Meter(None) as meter:
             returned.take(_shown(source.results(asked.campaign), meter))
         if not returned.jobs:
             raise _no_results(source, asked.campaign)
@@ -200,7 +201,7 @@ def _tell(merge: Merge, merged: Merged, returned: ReturnedResults) -> None:
             console.note(f"{name}: is a workbook, and is merged as CSV")
 
 
-def _shown(results: Any, meter: console.Meter) -> Any:
+def _shown(results: Any, meter: Meter) -> Any:
     for number, result in enumerate(results, start=1):
         if number % 1000 == 0:
             meter.show(number, 0.0, {})

@@ -1,19 +1,21 @@
 """Options that several commands share, and the import options that they make together."""
 
+from __future__ import annotations
+
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.campaigns.columns import parse_mapping
-from worker.campaigns.consent import parse_consent
-from worker.campaigns.options import ImportOptions
 from worker.campaigns.presets.table import PRESETS
 from worker.cli.times import after
 from worker.errors import UsageError
-from worker.model.job import UNSEEN_IN_NAME, canonical
+from worker.model.names import UNSEEN_IN_NAME, canonical
 from worker.text.visible import is_plain
+
+if TYPE_CHECKING:
+    from worker.campaigns.options import ImportOptions
 
 # Shop and channel have no default value: a row of an unnamed shop or channel must be rejected, and not be guessed.
 Exports = Annotated[
@@ -184,6 +186,10 @@ def import_options(
     Raises:
       UsageError: a value can't be used.
     """
+    from worker.campaigns.columns import parse_mapping
+    from worker.campaigns.consent import parse_consent
+    from worker.campaigns.options import ImportOptions
+
     # A campaign is cancelled and counted by its name, so it needs one that people can read and type.
     if canonical(campaign) is None:
         raise UsageError("--campaign: is blank; a campaign needs a name, by which it can be cancelled")

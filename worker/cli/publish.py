@@ -5,23 +5,8 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from worker.campaigns.containers.expand import expand
-from worker.campaigns.dedup import JobIndex
-from worker.campaigns.importer import Importer
 from worker.cli import console, options
-from worker.cli.cancelled import refuse_cancelled
-from worker.cli.ledger import Ledger
-from worker.cli.plan.first import plan_first
-from worker.cli.plan.making import Campaign
-from worker.cli.plan.most_rejects import check_most
-from worker.cli.plan.predicting import check_match, predicting
-from worker.cli.publishing import counted
-from worker.cli.settings import load
-from worker.cli.shop_lookup import shop_of
 from worker.planning.circumstances import Workers
-from worker.rabbitmq.connection import parameters
-from worker.rabbitmq.producer import Producer
-from worker.shops.file import listed_shops
 
 if TYPE_CHECKING:
     from worker.cli.plan.outlook import Outlook
@@ -61,6 +46,23 @@ def publish(
 
     Example: `referrals publish spring.csv --shop acme --campaign spring --channel whatsapp`
     """
+    from worker.campaigns.containers.expand import expand
+    from worker.campaigns.dedup import JobIndex
+    from worker.campaigns.importer import Importer
+    from worker.cli.cancelled import refuse_cancelled
+    from worker.cli.ledger import Ledger
+    from worker.cli.meter import Meter
+    from worker.cli.plan.first import plan_first
+    from worker.cli.plan.making import Campaign
+    from worker.cli.plan.most_rejects import check_most
+    from worker.cli.plan.predicting import check_match, predicting
+    from worker.cli.publishing import counted
+    from worker.cli.settings import load
+    from worker.cli.shop_lookup import shop_of
+    from worker.rabbitmq.connection import parameters
+    from worker.rabbitmq.producer import Producer
+    from worker.shops.file import listed_shops
+
     check_most(max_rejects)
     check_match(match=match, dry_run=dry_run, yes=yes)
     loaded = load()
@@ -116,7 +118,7 @@ def publish(
         began = time.monotonic()
         params = parameters(loaded.amqp_url.get_secret_value(), name="referral-dispatch publish")
         producer = Producer(params, name=loaded.producer)
-        with counted(loaded, producer), producer, Ledger(loaded) as ledger, console.Meter(total) as meter:
+        with counted(loaded, producer), producer, Ledger(loaded) as ledger, Meter(total) as meter:
             for difference in producer.declare(shops):
                 console.note(difference)
             for sent, job in enumerate(ledger.watch(importer), start=1):

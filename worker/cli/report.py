@@ -1,5 +1,7 @@
 """``referrals report``: a page that shows what became of a campaign."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -10,19 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from worker.cli import console, options
-from worker.cli.result_source import opened
 from worker.errors import UsageError
-from worker.model.codes import explain
-from worker.reporting.document import conversions_of, document
-from worker.reporting.figures import Figures
-from worker.reporting.file import check_place, write_page
-from worker.reporting.groups import OTHER
-from worker.reporting.page import page
-from worker.reporting.rejected_rows import count_rejected
-from worker.results.source import ResultSource
 
 if TYPE_CHECKING:
     from worker.cli.conversions import ShopsAsked
+    from worker.reporting.figures import Figures
+    from worker.results.source import ResultSource
 
 
 def report(
@@ -65,6 +60,12 @@ def report(
 
     Example: `referrals report spring --from results.csv --rejects spring.csv.rejects.csv --out report.html`
     """
+    from worker.cli.result_source import opened
+    from worker.reporting.document import conversions_of, document
+    from worker.reporting.figures import Figures
+    from worker.reporting.file import check_place, write_page
+    from worker.reporting.page import page
+
     check_place(out)
     rejected = _rejected(rejects) if rejects else None
     figures = Figures()
@@ -92,7 +93,7 @@ def report(
         console.note(remark)
 
 
-def _asker() -> "AbstractContextManager[ShopsAsked]":
+def _asker() -> AbstractContextManager[ShopsAsked]:
     # Imported only when asked for: no other report calls anybody and needs an HTTP library.
     from worker.cli.conversions import ShopsAsked
     from worker.cli.settings import load
@@ -101,6 +102,8 @@ def _asker() -> "AbstractContextManager[ShopsAsked]":
 
 
 def _rejected(files: Sequence[Path]) -> Counter[str]:
+    from worker.reporting.rejected_rows import count_rejected
+
     counted: Counter[str] = Counter()
     # A file that is given twice counts once.
     for path in dict.fromkeys(path.resolve() for path in files):
@@ -121,6 +124,9 @@ def _nothing(source: ResultSource, campaign: str, shop: str | None) -> UsageErro
 
 
 def _summary(figures: Figures, shown: dict[str, Any], out: Path) -> list[tuple[str, str]]:
+    from worker.model.codes import explain
+    from worker.reporting.groups import OTHER
+
     rows = []
     if figures.rehearsed:
         of = "all" if figures.rehearsed == figures.jobs else f"{figures.rehearsed:,}"

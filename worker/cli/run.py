@@ -1,41 +1,29 @@
 """``referrals run``: sends a campaign from one process, without RabbitMQ or a store."""
 
+from __future__ import annotations
+
 import signal
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.app import build_embedded
-from worker.campaigns.containers.base import ExportFile
-from worker.campaigns.containers.expand import expand
-from worker.campaigns.dedup import JobIndex
-from worker.campaigns.importer import Importer
-from worker.campaigns.options import ImportOptions
-from worker.campaigns.target import Target
 from worker.cli import console, options
-from worker.cli.outage import Outage
-from worker.cli.plan.first import plan_first
-from worker.cli.plan.making import Campaign
-from worker.cli.plan.most_rejects import check_most
-from worker.cli.plan.outlook import outlook_of_run
-from worker.cli.plan.predicting import check_match, predicting
-from worker.cli.run_ending import end, summarize
-from worker.cli.settings import load
-from worker.cli.shop_lookup import no_such_shop
-from worker.clock import SystemClock
-from worker.embedded.past import finished_in
-from worker.embedded.run import EmbeddedRun, journal_of
 from worker.errors import UsageError
-from worker.model.rehearsal import SHOP
 from worker.planning.circumstances import Workers
-from worker.shops.config import ShopConfig, ShopTable
-from worker.shops.credentials import SigningKey
-from worker.shops.registry import ShopRegistry
+
+if TYPE_CHECKING:
+    from worker.campaigns.containers.base import ExportFile
+    from worker.campaigns.dedup import JobIndex
+    from worker.campaigns.importer import Importer
+    from worker.campaigns.options import ImportOptions
+    from worker.embedded.run import EmbeddedRun
+    from worker.shops.config import ShopConfig
+    from worker.shops.credentials import SigningKey
 
 
 def run(
@@ -81,6 +69,27 @@ def run(
 
     Example: `referrals run spring.csv --shop acme --campaign spring --channel whatsapp --out results.csv`
     """
+    from worker.app import build_embedded
+    from worker.campaigns.containers.expand import expand
+    from worker.campaigns.importer import Importer
+    from worker.campaigns.target import Target
+    from worker.cli.meter import Meter
+    from worker.cli.outage import Outage
+    from worker.cli.plan.first import plan_first
+    from worker.cli.plan.making import Campaign
+    from worker.cli.plan.most_rejects import check_most
+    from worker.cli.plan.outlook import outlook_of_run
+    from worker.cli.plan.predicting import check_match, predicting
+    from worker.cli.run_ending import end, summarize
+    from worker.cli.settings import load
+    from worker.cli.shop_lookup import no_such_shop
+    from worker.clock import SystemClock
+    from worker.embedded.past import finished_in
+    from worker.embedded.run import EmbeddedRun, journal_of
+    from worker.model.rehearsal import SHOP
+    from worker.shops.credentials import SigningKey
+    from worker.shops.registry import ShopRegistry
+
     if customers is not None and not sandbox:
         raise UsageError("--customers: are the customers of a rehearsal; give --sandbox with it, or leave it out")
     if match and sandbox and customers is None:
@@ -159,7 +168,7 @@ def run(
         )
         began = time.monotonic()
         outage = Outage()
-        with _draining(embedded), console.Meter(total) as meter:
+        with _draining(embedded), Meter(total) as meter:
 
             def tick() -> None:
                 tally = embedded.tally
@@ -181,6 +190,8 @@ def _check_files(exports: Sequence[ExportFile], out: Path, rejects: Path | None)
     Raises:
       UsageError: they would.
     """
+    from worker.embedded.run import journal_of
+
     # Resolved, so that a link or another spelling of the path counts as the same file.
     written = {out.resolve(), journal_of(out).resolve()}
     for path in (*(file.on_disk for file in exports), rejects):
@@ -190,6 +201,9 @@ def _check_files(exports: Sequence[ExportFile], out: Path, rejects: Path | None)
 
 def _sandbox_shop(import_options: ImportOptions, url: str, key: SigningKey) -> ShopConfig:
     # With the vendor's initial limits, which are the defaults and which the emulator applies too.
+    from worker.model.rehearsal import SHOP
+    from worker.shops.config import ShopConfig, ShopTable
+
     try:
         return ShopConfig.of(
             import_options.shop or SHOP,
@@ -204,6 +218,8 @@ def _checked(importer_of: Callable[[JobIndex], Importer]) -> tuple[int | None, C
     """Check the exports before anything is called. Returns the number of jobs, None without a terminal, and the
     warnings that were shown.
     """
+    from worker.campaigns.dedup import JobIndex
+
     with JobIndex() as index:
         importer = importer_of(index)
         importer.check()

@@ -12,7 +12,7 @@ from worker.cli.outage import trouble_of
 from worker.embedded.run import Tally
 from worker.instants import SECOND, to_datetime
 from worker.model.codes import explain
-from worker.model.result import Outcome
+from worker.model.outcomes import Outcome
 
 MINUTE = 60 * SECOND
 

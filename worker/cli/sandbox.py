@@ -10,14 +10,7 @@ import typer
 
 from worker.cli import options
 from worker.errors import ConfigurationError, UsageError
-from worker.model.rehearsal import SHOP
-from worker.network.addresses import authority
-from worker.sandbox.config import SANDBOX_KEY_ID, SANDBOX_SECRET, SandboxConfig, make_limits
 from worker.sandbox.misbehaviour import HELP
-from worker.sandbox.server import serve
-from worker.shops.credentials import SigningKey
-from worker.shops.file import read_shops
-from worker.telemetry import logs
 
 
 def sandbox(
@@ -69,6 +62,10 @@ def sandbox(
 
     Example: `referrals sandbox --port 8085 --log calls.jsonl`
     """
+    from worker.sandbox.config import SandboxConfig, make_limits
+    from worker.sandbox.server import serve
+    from worker.telemetry import logs
+
     logs.configure("WARNING", "console")
     if print_shop:
         if shops is not None:
@@ -94,6 +91,10 @@ def sandbox(
 
 def _shop(host: str, port: int) -> str:
     """The table of a shop that the sandbox knows, for the shops file."""
+    from worker.model.rehearsal import SHOP
+    from worker.network.addresses import authority
+    from worker.sandbox.config import SANDBOX_KEY_ID, SANDBOX_SECRET
+
     # A shops file holds no secret itself, so the command that writes the secret's file stands in a comment.
     reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - what it listens on, not we
     url = f"http://{authority(reached, port)}"
@@ -113,6 +114,9 @@ def _keys(path: Path) -> dict[str, dict[str, str]]:
     Raises:
       ConfigurationError: a shop has a ready-made token, or a secret that is not ASCII.
     """
+    from worker.shops.credentials import SigningKey
+    from worker.shops.file import read_shops
+
     keys = {}
     # The sandbox calls nobody, so it doesn't matter whether the file's URLs are safe for a key.
     for slug, shop in read_shops(path, plaintext_hosts=None).items():
@@ -125,8 +129,9 @@ def _keys(path: Path) -> dict[str, dict[str, str]]:
 
 
 def _as_markdown(text: str) -> str:
-    # The text is aligned for a terminal. As a Markdown list it keeps its lines when the help is wrapped.
-    return re.sub(r"^ *(\S+\+) +(.*)$", r"- `\1` \2", text, flags=re.MULTILINE)
+    # The text is aligned for a terminal, and docs/commands has it as a list. Click keeps the lines that follow a \\b.
+    listed = re.sub(r"^ *(\S+\+) +(.*)$", r"- `\1` \2", text, flags=re.MULTILINE)
+    return listed.replace("\n- ", "\n\n\b\n- ", 1)
 
 
 sandbox.__doc__ = f"{inspect.cleandoc(sandbox.__doc__ or '')}\n\n{_as_markdown(HELP)}"

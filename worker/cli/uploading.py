@@ -1,24 +1,26 @@
 """Writes the upload files of ``--for``, and says what is in them and what is not."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.campaigns.containers.base import ExportFile
-from worker.campaigns.importer import Importer
 from worker.cli import console
-from worker.cli.merging import Asked, opened_campaign
 from worker.errors import UsageError
-from worker.merging.merged_rows import MergedRow, merged_rows
-from worker.merging.mismatch import Mismatch
-from worker.merging.returned import ReturnedResults
-from worker.merging.uploads.selection import WHY_NOT
 from worker.merging.uploads.table import TOOLS
 from worker.merging.uploads.tool import Tool
-from worker.merging.uploads.upload import Uploaded, write_upload
-from worker.results.source import ResultSource
+
+if TYPE_CHECKING:
+    from worker.campaigns.containers.base import ExportFile
+    from worker.campaigns.importer import Importer
+    from worker.cli.merging import Asked
+    from worker.merging.merged_rows import MergedRow
+    from worker.merging.returned import ReturnedResults
+    from worker.merging.uploads.upload import Uploaded
+    from worker.results.source import ResultSource
 
 For = Annotated[
     str | None,
@@ -78,6 +80,9 @@ def upload_into(
       UsageError, InputError: as :func:`~worker.cli.merging.opened_campaign`, or as :func:`write_upload`.
       Exit: no row has a link to upload, and so there is no file.
     """
+    from worker.cli.merging import opened_campaign
+    from worker.merging.uploads.upload import write_upload
+
     with opened_campaign(files, source, asked) as (importer, returned):
         done = write_upload(_checked(importer, returned), tool, link_column, out)
     _show(done, importer, tool, link_column, as_json=as_json)
@@ -85,6 +90,9 @@ def upload_into(
 
 def _checked(importer: Importer, returned: ReturnedResults) -> Iterator[MergedRow]:
     """The rows with what came back; raises InputError after the last one if hardly any has found its result."""
+    from worker.merging.merged_rows import merged_rows
+    from worker.merging.mismatch import Mismatch
+
     mismatch = Mismatch()
     for row in merged_rows(importer, returned):
         if row.draft is not None and row.verdict == "new":
@@ -94,6 +102,8 @@ def _checked(importer: Importer, returned: ReturnedResults) -> Iterator[MergedRo
 
 
 def _show(done: Uploaded, importer: Importer, tool: Tool, link_column: str, *, as_json: bool) -> None:
+    from worker.merging.uploads.selection import WHY_NOT
+
     uploaded = sum(part.rows for part in done.parts)
     lines = console.import_rows(importer)
     lines.append(("to upload", f"{uploaded:,}"))

@@ -4,9 +4,6 @@ from typing import Annotated
 
 import typer
 
-from worker import settings
-from worker.telemetry import logs, metrics_folder
-
 SHUTDOWN_MS = 90_000
 """How long Dramatiq waits for its threads: more than the longest call (20 s) and the wait for its confirm (30 s)."""
 
@@ -24,6 +21,9 @@ def work(
 
     Example: `referrals work --threads 32`
     """
+    from worker import settings
+    from worker.telemetry import logs, metrics_folder
+
     loaded = settings.load()
     logs.configure(loaded.log_level, loaded.log_format)
     shared = metrics_folder.prepare_shared_metrics()

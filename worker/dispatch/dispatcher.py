@@ -13,7 +13,7 @@ from worker.errors import StoreError
 from worker.instants import DAY, SECOND, from_datetime
 from worker.model.dispositions import Disposition, Return
 from worker.model.job import Job, is_expired
-from worker.model.result import Outcome
+from worker.model.outcomes import Outcome
 from worker.model.verdicts import Halted, Reading, Refused, Rejected, Retry, Sent, Throttled, Unknown, Verdict
 from worker.shops.config import ShopConfig
 from worker.store.protocol import AdmissionStore, AdmitRequest, Grant

@@ -10,7 +10,7 @@ from worker.dispatch.results import make_result
 from worker.errors import StoreError
 from worker.instants import SECOND
 from worker.model.dispositions import Disposition, Fenced, Finish, Later, Return
-from worker.model.result import Outcome
+from worker.model.outcomes import Outcome
 from worker.model.verdicts import Found, Halted, Retry, Sent, Unknown, Verdict
 from worker.store.protocol import AdmissionStore, AdmitRequest, Grant
 from worker.store.timing import LEASE_MARGIN

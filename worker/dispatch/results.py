@@ -2,7 +2,8 @@
 
 from worker.instants import SECOND, to_datetime
 from worker.model.job import Job
-from worker.model.result import Outcome, Result
+from worker.model.outcomes import Outcome
+from worker.model.result import Result
 from worker.model.verdicts import Found, Sent, Verdict
 
 

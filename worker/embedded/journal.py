@@ -21,7 +21,7 @@ from worker.embedded.journal_lines import (
 )
 from worker.errors import InputError, UsageError
 from worker.model.dispositions import Later
-from worker.model.result import UNCALLED
+from worker.model.outcomes import UNCALLED
 from worker.model.verdicts import Unknown
 from worker.private_files import lock, open_problem, private_opener
 from worker.store.protocol import AdmitRequest, Grant

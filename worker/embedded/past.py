@@ -8,7 +8,7 @@ from typing import Any
 from worker.campaigns.target import CalledBefore, Target
 from worker.embedded.journal_lines import damage, is_unwritten, parsed, refuse_foreign
 from worker.errors import InputError, UsageError
-from worker.model.result import UNCALLED
+from worker.model.outcomes import UNCALLED
 from worker.private_files import is_own_file, open_problem
 from worker.text.bounds import RESULT_LINE
 

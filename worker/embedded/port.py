@@ -13,7 +13,7 @@ from worker.embedded.state import RunState
 from worker.errors import ConfigurationError, DeadLetterError, ReferralError, raised_at
 from worker.instants import SECOND
 from worker.model.dispositions import Finish
-from worker.model.result import Outcome
+from worker.model.outcomes import Outcome
 from worker.scheduling.delivery import Delivery
 from worker.scheduling.port import Intake
 

@@ -23,7 +23,7 @@ from worker.embedded.past import check_results
 from worker.embedded.restore import restore
 from worker.embedded.state import RunState
 from worker.instants import SECOND
-from worker.model.result import Outcome
+from worker.model.outcomes import Outcome
 from worker.results.file import ResultsFile
 from worker.scheduling.context import Context
 from worker.shops.registry import ShopRegistry

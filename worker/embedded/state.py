@@ -8,7 +8,7 @@ from typing import Protocol
 from worker.errors import ReferralError
 from worker.model.dispositions import Later
 from worker.model.job import Job
-from worker.model.result import Outcome
+from worker.model.outcomes import Outcome
 from worker.store.protocol import AdmitRequest, Grant
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from worker.model.explanation import Explanation
-from worker.model.result import Outcome
+from worker.model.outcomes import Outcome
 from worker.model.verdicts import DOCUMENTED_CODES
 
 OwnCode = Literal[

@@ -7,7 +7,7 @@ workers read them once a second. Times are microseconds of the reader's steady c
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from worker.model.job import canonical
+from worker.model.names import canonical
 
 EVERY_SHOP = "*"
 """Stands for all shops, those to come included; no slug looks like it."""

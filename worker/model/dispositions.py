@@ -6,7 +6,8 @@ that of the grant, by which the ledger recognises a worker that was overtaken.
 
 from dataclasses import dataclass
 
-from worker.model.result import Outcome, Result
+from worker.model.outcomes import Outcome
+from worker.model.result import Result
 from worker.model.verdicts import Scope, Verdict
 from worker.text.bounds import RESULT, loads
 

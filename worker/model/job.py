@@ -6,8 +6,6 @@ number and size is bounded in :mod:`worker.text.bounds`, as all input is. Pure.
 
 import hashlib
 import json
-import re
-import unicodedata
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Literal
@@ -16,6 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 
 from worker.errors import DeadLetterError
 from worker.instants import from_datetime
+from worker.model.names import SLUG, UNSEEN_IN_NAME, canonical
 from worker.text.bounds import (
     LARGEST_INTEGER,
 )
@@ -23,10 +22,6 @@ from worker.text.visible import is_plain
 
 SCHEMA = 1
 """The version of jobs and results. New fields need no new version; a worker that has a new one still reads the old."""
-
-
-SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
-"""A shop slug: one path segment of the API and one word of a routing key."""
 
 
 EMAIL_CHANNEL = "email"
@@ -82,10 +77,6 @@ Number = Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]
 
 
 _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-
-
-UNSEEN_IN_NAME = "holds control, bidirectional or zero-width characters, which nobody can see; give a name without them"
-"""The problem with a campaign's name that holds such characters."""
 
 
 _MASK = "…"
@@ -262,17 +253,6 @@ def _address(field: str, text: str) -> str:
     if address is None:
         raise ValueError(f"{field}: is no e-mail address")
     return address
-
-
-def canonical(text: str | None, *, address: bool = False) -> str | None:
-    """The form in which texts are compared: trimmed, NFC, and lower case for an ``address``. None for an empty text."""
-    if text is None:
-        return None
-    trimmed = text.strip()
-    # ASCII is NFC already, and most texts are ASCII; this runs eight times for each job.
-    if not trimmed.isascii():
-        trimmed = unicodedata.normalize("NFC", trimmed)
-    return (trimmed.lower() if address else trimmed) or None
 
 
 def is_expired(job: Job, now: int) -> bool:

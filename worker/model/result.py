@@ -8,22 +8,12 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 
 from worker.errors import DeadLetterError
 from worker.model.job import Campaign, Channel, Customer, JobId, Number, Reference, Shop, ShortText, job_id
+from worker.model.outcomes import Outcome
 from worker.model.validation import explain
 from worker.text.bounds import (
     RESULT,
     loads,
 )
-
-Outcome = Literal["sent", "rejected", "failed", "unknown", "expired", "cancelled"]
-
-
-OUTCOMES: tuple[Outcome, ...] = ("sent", "rejected", "failed", "unknown", "expired", "cancelled")
-
-
-UNCALLED: frozenset[str] = frozenset({"expired", "cancelled"})
-"""Outcomes of jobs that were not called. They are not final: a later copy of the job may be called, and then its result
-counts."""
-
 
 Code = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 

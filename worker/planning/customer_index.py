@@ -13,7 +13,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Literal
 
-from worker.model.job import canonical
+from worker.model.names import canonical
 
 Match = Literal["all", "none", "some"]
 """Whether all of the ids are one customer's, none is anybody's, or neither."""

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
-from worker.model.job import canonical
+from worker.model.names import canonical
 from worker.planning.customer_index import CustomerIndex, Match
 
 CODES: Mapping[Match, str] = {

@@ -19,8 +19,9 @@ from functools import cached_property
 from typing import Any
 
 from worker.errors import DeadLetterError
-from worker.model.job import SLUG, Job
+from worker.model.job import Job
 from worker.model.message import parse_message
+from worker.model.names import SLUG
 from worker.rabbitmq.frame_reader import DiscardedBody
 from worker.rabbitmq.properties import DEATHS
 from worker.rabbitmq.topology import (

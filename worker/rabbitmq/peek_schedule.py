@@ -10,6 +10,11 @@ Pure; runs on the consumer's thread.
 
 from worker.instants import SECOND
 
+LONG_CLOSED = 60 * SECOND
+"""A shop that is closed for longer is not consumed, and its unstarted jobs are requeued: over one delivery that stays
+unacknowledged for ``consumer_timeout`` (30 minutes by default) RabbitMQ closes the channel, and with it every shop's
+consumer."""
+
 PEEK = 2 * SECOND
 """How long a peek goes on after the last uncalled job."""
 

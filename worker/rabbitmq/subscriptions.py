@@ -15,17 +15,12 @@ from worker.errors import BrokerError
 from worker.instants import SECOND, from_datetime
 from worker.rabbitmq.channel import ShopChannel
 from worker.rabbitmq.connection import Parameters
-from worker.rabbitmq.peek_schedule import PeekSchedule
+from worker.rabbitmq.peek_schedule import LONG_CLOSED, PeekSchedule
 from worker.rabbitmq.queue_declarer import QueueDeclarer, Unusable
 from worker.rabbitmq.topology import shop_queue
 from worker.scheduling.context import Context
 from worker.scheduling.gate import Gate
 from worker.text.bounds import IN_HAND
-
-LONG_CLOSED = 60 * SECOND
-"""A shop that is closed for longer is not consumed, and its unstarted jobs are requeued: over one delivery that stays
-unacknowledged for ``consumer_timeout`` (30 minutes by default) RabbitMQ closes the channel, and with it every shop's
-consumer."""
 
 FIRST_LOOK = 5 * SECOND
 LOOK_AGAIN = 3600 * SECOND

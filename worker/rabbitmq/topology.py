@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.errors import ConfigurationError
-from worker.model.job import SLUG
 from worker.model.message import QUEUE
-from worker.model.result import Outcome
+from worker.model.names import SLUG
+from worker.model.outcomes import Outcome
 
 JOBS = QUEUE
 """The exchange by which producers publish jobs, with the shop as the routing key."""

@@ -3,7 +3,8 @@
 import json
 from typing import Any
 
-from worker.model.job import EMAIL_CHANNEL, Job, canonical
+from worker.model.job import EMAIL_CHANNEL, Job
+from worker.model.names import canonical
 from worker.model.verdicts import Found, Missing, Reading, Rejected, Sent, Unknown, Verdict
 from worker.refer2.responses import Answer, judge, read_object
 from worker.text.bounds import ANSWER, LISTING, TooLargeError, check

@@ -7,7 +7,7 @@ them draw by a script or as pixels; these pictures are bars.
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from worker.model.result import OUTCOMES, Outcome
+from worker.model.outcomes import OUTCOMES, Outcome
 
 _GAP: Final = 0.12
 """Share of a column's room that stays free between two."""

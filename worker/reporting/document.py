@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from worker.model.result import OUTCOMES, Outcome
+from worker.model.outcomes import OUTCOMES, Outcome
 from worker.reporting.conversions import Conversions
 from worker.reporting.figures import TOO_MANY, Figures
 from worker.reporting.groups import Groups

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from worker.model.codes import explain
 from worker.model.explanation import Explanation
+from worker.model.outcomes import OUTCOMES, Outcome
 from worker.model.rehearsal import is_rehearsed
-from worker.model.result import OUTCOMES, Outcome
 from worker.reporting.groups import OTHER, Groups
 from worker.reporting.latency import Latency
 from worker.reporting.messages import Messages

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from worker.model.result import OUTCOMES, Outcome
+from worker.model.outcomes import OUTCOMES, Outcome
 
 OTHER: Final = "(other)"
 """Stands for all names beyond the most that are kept; no shop, channel or code looks like it."""

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from worker.model.result import Outcome
+from worker.model.outcomes import Outcome
 from worker.text.masking import mask
 
 LONGEST: Final = 300

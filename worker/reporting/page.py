@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 
 from worker.campaigns.reject_reasons import REASONS
 from worker.model.codes import OUTCOMES as TOLD
-from worker.model.result import OUTCOMES
+from worker.model.outcomes import OUTCOMES
 from worker.reporting import charts
 from worker.reporting.conversions import STEPS
 from worker.reporting.timeline import DAY, HOUR, MINUTE, MOST_SPANS, WEEK

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from worker.instants import in_utc
-from worker.model.result import OUTCOMES, Outcome
+from worker.model.outcomes import OUTCOMES, Outcome
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 WEEK: Final = 7 * DAY

@@ -11,8 +11,9 @@ from typing import IO, Any, Literal, NamedTuple, Self
 from worker.errors import DeadLetterError, InputError, UsageError
 from worker.model.job import SCHEMA, Job, job_id
 from worker.model.message import encode_message
+from worker.model.outcomes import UNCALLED
 from worker.model.rehearsal import is_rehearsed
-from worker.model.result import UNCALLED, Result, check_result
+from worker.model.result import Result, check_result
 from worker.results.runs import Runs
 
 Left = Literal["sent", "unknown", "cancelled", "unfit"]

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from worker.campaigns.ranked_ids import RankedIds
-from worker.model.result import UNCALLED
+from worker.model.outcomes import UNCALLED
 
 ResultSighting = Literal["new", "superseding", "repeated"]
 

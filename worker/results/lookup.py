@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from worker.model.job import canonical
+from worker.model.names import canonical
 from worker.model.result import check_result
 from worker.results.source import ResultSource
 from worker.results.wanted import Wanted, customer_texts

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from worker.model.job import canonical
-from worker.model.result import UNCALLED
+from worker.model.names import canonical
+from worker.model.outcomes import UNCALLED
 from worker.results.index import ResultIndex
 from worker.results.reading import ResultsReader
 from worker.results.wanted import Wanted

@@ -11,7 +11,7 @@ from typing import Any
 
 from worker.errors import UsageError
 from worker.model.addresses import normalized_email
-from worker.model.job import canonical
+from worker.model.names import canonical
 
 LONGEST = 2048
 """Characters of what is looked for: a link may be that long."""

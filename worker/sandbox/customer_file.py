@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from worker.errors import InputError
-from worker.model.job import canonical
+from worker.model.names import canonical
 from worker.text.bounds import LISTED_ROW, loads
 
 _COLUMNS = ("bhid", "shopid", "email")

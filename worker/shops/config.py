@@ -18,7 +18,7 @@ from pydantic import (
 
 from worker.instants import SECOND
 from worker.limits.token_bucket import Rate, ShopLimits
-from worker.model.job import SLUG
+from worker.model.names import SLUG
 from worker.shops.credentials import Credential
 
 _HOUR_AND_MINUTE = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")

@@ -14,7 +14,7 @@ from pydantic import (
 )
 
 from worker.errors import ConfigurationError
-from worker.model.job import SLUG
+from worker.model.names import SLUG
 from worker.network import plaintext
 from worker.shops.config import ListedShop, ShopConfig, ShopTable, listed_fields
 from worker.shops.credentials import Credential, ready_token, signing_key

@@ -1,6 +1,6 @@
 """What a campaign's counters are called, and how many there may be."""
 
-from worker.model.result import Outcome
+from worker.model.outcomes import Outcome
 
 MOST_COUNTERS = 200
 """Counters of a campaign at a shop. Codes come from outside: beyond so many counters, all further codes are one."""

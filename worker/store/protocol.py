@@ -25,7 +25,7 @@ from typing import Literal, Protocol
 from worker.errors import StoreError
 from worker.limits.token_bucket import ShopLimits
 from worker.model.controls import Controls
-from worker.model.result import Outcome
+from worker.model.outcomes import Outcome
 from worker.store.shop_state import Closure, ShopState
 from worker.store.timing import NO_DEADLINE
 

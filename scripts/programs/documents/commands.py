@@ -40,7 +40,8 @@ def _sections(command: Any, parent: Any, name: str, level: str, generated: str =
     context = type(parent)(command, parent=parent, info_name=name)
     yield f"{level} {context.command_path}"
     yield from ("", generated) if generated else ()
-    yield from ("", command.help)
+    # Click keeps the lines of a paragraph that begins with a \\b; in Markdown they are a list anyway.
+    yield from ("", command.help.replace("\b\n", ""))
     commands = getattr(command, "commands", {})
     if not commands:
         shown = [parameter for parameter in command.get_params(context) if parameter.help]

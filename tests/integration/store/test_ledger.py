@@ -8,7 +8,7 @@ import pytest
 from tests.integration.store.worlds import RESULT, World, advance, finish
 from tests.unit.making import LEASE, NOON, go, make_request
 from worker.instants import DAY, SECOND
-from worker.model.result import OUTCOMES, UNCALLED, Outcome
+from worker.model.outcomes import OUTCOMES, UNCALLED, Outcome
 from worker.store.protocol import AlreadyAnswered, Grant, Wait
 from worker.store.timing import GRANT_LIFETIME, LEASE_MARGIN
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from tests.integration.store.worlds import RESULT, RedisWorld, World, advance, flush
 from tests.unit.making import go, make_request
 from worker.instants import DAY
-from worker.model.result import Outcome
+from worker.model.outcomes import Outcome
 from worker.store.counting import MOST_CAMPAIGNS, MOST_COUNTERS, OTHER_CAMPAIGNS
 
 

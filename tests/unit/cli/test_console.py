@@ -14,9 +14,10 @@ LOGGING = """
 import structlog
 from worker.telemetry import logs
 from worker.cli import console
+from worker.cli.meter import Meter
 logs.configure("WARNING", "console")
 log = structlog.get_logger("ours")
-with console.Meter(100) as meter:
+with Meter(100) as meter:
     meter.show(15, 1.0, {"sent": 15})
     log.warning("call_failed")
     meter.show(16, 1.0, {"sent": 16})

@@ -21,7 +21,7 @@ from worker.errors import StoreError
 from worker.instants import SECOND, from_datetime, to_datetime
 from worker.model.dispositions import Disposition, Fenced, Finish, Later, Return
 from worker.model.job import Job, is_expired
-from worker.model.result import Outcome
+from worker.model.outcomes import Outcome
 from worker.model.verdicts import Halted, Missing, Reading, Refused, Rejected, Retry, Sent, Throttled, Unknown, Verdict
 from worker.shops.config import ShopConfig
 from worker.store.memory.store import MemoryStore

@@ -10,8 +10,8 @@ import pytest
 import worker
 from worker.model.codes import CODES, OUTCOMES, SHOPS_OWN_RULE, OwnCode, explain, explain_code
 from worker.model.explanation import Explanation
-from worker.model.result import OUTCOMES as ALL_OUTCOMES
-from worker.model.result import Outcome
+from worker.model.outcomes import OUTCOMES as ALL_OUTCOMES
+from worker.model.outcomes import Outcome
 from worker.model.verdicts import DOCUMENTED_CODES, Halted, Refused, Rejected, Retry, Throttled, Unknown
 from worker.refer2.responses import Flaw
 

@@ -15,8 +15,9 @@ from pydantic import ValidationError
 from tests.unit.making import PATIENT, foreign_job, make_job
 from worker.errors import DeadLetterError, DeadReason, UsageError
 from worker.limits.token_bucket import Rate, ShopLimits
-from worker.model.job import KNOWN_CHANNELS, SLUG, Customer, Job, job_id
+from worker.model.job import KNOWN_CHANNELS, Customer, Job, job_id
 from worker.model.message import decode_message, encode_message
+from worker.model.names import SLUG
 from worker.model.result import Result
 from worker.model.validation import explain
 from worker.scheduling.delivery import Delivery

@@ -3,7 +3,7 @@
 import pytest
 
 from worker.instants import SECOND
-from worker.model.result import Outcome
+from worker.model.outcomes import Outcome
 from worker.rabbitmq.topology import (
     DELAYS,
     EXCHANGES,

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tests.unit.reporting.results import result
 from worker.model.codes import SHOPS_OWN_RULE
+from worker.model.outcomes import Outcome
 from worker.model.rehearsal import LINKS
-from worker.model.result import Outcome
 from worker.reporting.document import document
 from worker.reporting.figures import Figures
 from worker.reporting.groups import OTHER

@@ -10,7 +10,7 @@ import pytest
 
 from tests import hostile
 from tests.unit.reporting.results import result
-from worker.model.result import OUTCOMES
+from worker.model.outcomes import OUTCOMES
 from worker.reporting import page as module
 from worker.reporting.document import document
 from worker.reporting.figures import Figures

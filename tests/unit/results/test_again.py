@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from tests.unit.making import PATIENT, foreign_job, make_job, make_result
 from worker.errors import DeadLetterError
 from worker.model.job import Customer, Job
-from worker.model.result import OUTCOMES, UNCALLED, check_result
+from worker.model.outcomes import OUTCOMES, UNCALLED
+from worker.model.result import check_result
 from worker.results.again import Choice, Chosen, Left, job_again
 
 TOMORROW = datetime(2026, 11, 3, tzinfo=UTC)

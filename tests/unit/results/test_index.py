@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.model.result import OUTCOMES, UNCALLED
+from worker.model.outcomes import OUTCOMES, UNCALLED
 from worker.results.index import ResultIndex
 
 ONE, TWO = "0" * 31 + "1", "0" * 31 + "2"

@@ -18,7 +18,7 @@ from worker.limits.adaptive import RECOVERY
 from worker.model.controls import EVERY_SHOP, Controls
 from worker.model.dispositions import Disposition, Fenced, Finish, Later, Return
 from worker.model.job import Customer, Job
-from worker.model.result import Outcome
+from worker.model.outcomes import Outcome
 from worker.model.verdicts import Halted, Refused, Rejected, Retry, Sent, Throttled, Verdict
 from worker.scheduling.admission import CRASH_LOOP
 from worker.scheduling.breaker import FAILURES_IN_A_ROW, FIRST_CLOSURE, UNLISTED_IN_A_ROW, BreakerOpen

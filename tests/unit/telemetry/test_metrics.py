@@ -5,7 +5,7 @@ import re
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from worker.model.result import OUTCOMES
+from worker.model.outcomes import OUTCOMES
 from worker.model.verdicts import DOCUMENTED_CODES, Rejected, Retry, Sent, Unknown, Verdict
 from worker.telemetry.metrics.labels import EXTRA_SERIES, OTHER_SHOPS, RESPONSE_CODES, SHOP_SERIES, UNLISTED_CODES
 from worker.telemetry.metrics.process import Metrics, ShopView

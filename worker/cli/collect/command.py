@@ -1,26 +1,23 @@
 """``referrals collect``: writes results from RabbitMQ to a file or a database."""
 
+from __future__ import annotations
+
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli import console, database, options, uploading
-from worker.cli.collect.destination import Destination
-from worker.cli.collect.file import FileDestination
-from worker.cli.collect.loop import collect_until
-from worker.cli.collect.merging import check_merge, kept_beside
-from worker.cli.merge import merge
-from worker.cli.settings import load
+from worker.cli import console, options, uploading
 from worker.errors import UsageError
-from worker.rabbitmq.connection import parameters
 from worker.results.file import Format, ResultsFile
-from worker.results.index import ResultIndex
-from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from worker.cli.collect.destination import Destination
+    from worker.settings import Settings
 
 
 def collect(
@@ -94,6 +91,12 @@ def collect(
 
     Example: `referrals collect --out results.csv --until-idle 30`
     """
+    from worker.cli.collect.loop import collect_until
+    from worker.cli.collect.merging import check_merge, kept_beside
+    from worker.cli.merge import merge
+    from worker.cli.settings import load
+    from worker.rabbitmq.connection import parameters
+
     loaded = load()
     kept = out
     if exports:
@@ -144,6 +147,10 @@ def collect(
 @contextmanager
 def _opened(out: Path | None, postgres: str | None, form: Format, loaded: Settings) -> Iterator[Destination]:
     """The one destination. Two would fail apart from each other, and a result is acknowledged once."""
+    from worker.cli import database
+    from worker.cli.collect.file import FileDestination
+    from worker.results.index import ResultIndex
+
     if out is not None and postgres is not None:
         raise UsageError("--out and --postgres: results go to one of them; leave out the other")
     if out is not None:

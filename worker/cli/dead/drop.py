@@ -1,19 +1,18 @@
 """``referrals dead drop``: dead letters are removed for good."""
 
+from __future__ import annotations
+
 from itertools import islice
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from worker.cli import console, options
-from worker.cli.dead.queue import batches, connection, names_of, removed, report_unfound, require_choice
 from worker.cli.dead.selection import Selection, selecting
-from worker.cli.settings import load
-from worker.cli.store import say_uncounted
 from worker.errors import StoreError, UsageError
-from worker.rabbitmq.connection import Parameters
-from worker.rabbitmq.dead_queue import DeadQueue
-from worker.store.counters import tally
+
+if TYPE_CHECKING:
+    from worker.rabbitmq.connection import Parameters
 
 
 @selecting()
@@ -30,6 +29,12 @@ def drop(
 
     Example: `referrals dead drop --reason undecodable --older-than 30d`
     """
+    from worker.cli.dead.queue import batches, connection, names_of, removed, report_unfound, require_choice
+    from worker.cli.settings import load
+    from worker.cli.store import say_uncounted
+    from worker.rabbitmq.dead_queue import DeadQueue
+    from worker.store.counters import tally
+
     require_choice(selection, every=every)
     loaded = load()
     params = connection(loaded)
@@ -53,6 +58,8 @@ def drop(
 
 def _confirm(selection: Selection, params: Parameters) -> int:
     # How many letters the person agreed to remove.
+    from worker.rabbitmq.dead_queue import DeadQueue
+
     if not console.is_terminal():
         raise UsageError("drop removes letters for good; without a terminal to ask, give --yes")
     with DeadQueue(params) as queue:

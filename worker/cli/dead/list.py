@@ -6,11 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from worker.cli import console, options
-from worker.cli.dead.queue import connection
 from worker.cli.dead.selection import Selection, selecting
-from worker.cli.dead.view import COLUMNS, cell_of, row_of
-from worker.cli.tables import Row, columns
-from worker.rabbitmq.dead_queue import DeadQueue
 
 
 @selecting(by_id=False)
@@ -26,6 +22,10 @@ def list_letters(
 
     Example: `referrals dead list --reason crash_loop --newer-than 2d`
     """
+    from worker.cli.dead.queue import connection
+    from worker.cli.dead.view import cell_of, row_of
+    from worker.rabbitmq.dead_queue import DeadQueue
+
     reasons: Counter[str] = Counter()
     rows: list[dict[str, Any]] = []
     with DeadQueue(connection()) as queue:
@@ -43,6 +43,9 @@ def list_letters(
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
+    from worker.cli.dead.view import COLUMNS, cell_of
+    from worker.cli.tables import Row, columns
+
     names = list(COLUMNS)
     table = [Row([cell_of(row[name]) for name in names]) for row in rows]
     width = console.width()

@@ -9,16 +9,9 @@ from typing import Annotated
 import typer
 
 from worker.cli import console, options
-from worker.cli.dead.queue import batches, connection, names_of, removed, report_unfound, require_choice
-from worker.cli.dead.republish import publish_anew
 from worker.cli.dead.selection import Selection, selecting
-from worker.cli.dead.view import cell_of
-from worker.cli.settings import load
-from worker.cli.store import known_controls, say_uncounted, some_of
 from worker.cli.times import after
 from worker.errors import StoreError
-from worker.rabbitmq.dead_queue import DeadQueue
-from worker.store.counters import counted, tally
 
 MOST_PROBLEMS = 20
 """Reasons why letters could not be replayed. Each is printed as one line, with the first of its letters."""
@@ -47,6 +40,14 @@ def replay(
 
     Example: `referrals dead replay --reason unknown_shop --shop acme`
     """
+    from worker.cli.dead.queue import batches, connection, names_of, removed, report_unfound, require_choice
+    from worker.cli.dead.republish import publish_anew
+    from worker.cli.dead.view import cell_of
+    from worker.cli.settings import load
+    from worker.cli.store import known_controls, say_uncounted
+    from worker.rabbitmq.dead_queue import DeadQueue
+    from worker.store.counters import counted, tally
+
     require_choice(selection, every=every)
     not_after = after(expires, "--expires", datetime.now(UTC)) if expires is not None else None
     loaded = load()
@@ -87,6 +88,8 @@ def replay(
 
 
 def _report_left(left: Sequence[tuple[str, str]]) -> None:
+    from worker.cli.store import some_of
+
     names = defaultdict(list)
     for name, problem in left:
         names[problem].append(name)

@@ -1,18 +1,22 @@
 """Which dead letters a command works on: the options that select them, and the letters that they match."""
 
+from __future__ import annotations
+
 import inspect
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import wraps
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from worker.cli.times import ago
 from worker.errors import UsageError
-from worker.model.job import canonical
-from worker.rabbitmq.dead_letters import DeadLetter
+from worker.model.names import canonical
+
+if TYPE_CHECKING:
+    from worker.rabbitmq.dead_letters import DeadLetter
 
 Command = Callable[..., None]
 
@@ -108,10 +112,14 @@ def selecting(*, by_id: bool = True) -> Callable[[Command], Command]:
 
     ``by_id``: letters may also be named by their ids.
     """
-    options = [option for option in inspect.signature(selection).parameters.values() if by_id or option.name != "ids"]
+    options = [
+        option
+        for option in inspect.signature(selection, eval_str=True).parameters.values()
+        if by_id or option.name != "ids"
+    ]
 
     def decorate(command: Command) -> Command:
-        own = list(inspect.signature(command).parameters.values())[1:]
+        own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
 
         @wraps(command)
         def selected(**given: Any) -> None:

@@ -6,11 +6,8 @@ from typing import Annotated
 import typer
 
 from worker.cli import console, options
-from worker.cli.dead.queue import NO_MATCH, connection
 from worker.cli.dead.selection import Selection, selecting
-from worker.cli.dead.view import print_whole, whole_of
 from worker.errors import UsageError
-from worker.rabbitmq.dead_queue import DeadQueue
 
 
 @selecting()
@@ -24,6 +21,10 @@ def show(
 
     Example: `referrals dead show 5387ccdbdebf --reveal`
     """
+    from worker.cli.dead.queue import NO_MATCH, connection
+    from worker.cli.dead.view import print_whole, whole_of
+    from worker.rabbitmq.dead_queue import DeadQueue
+
     with DeadQueue(connection()) as queue:
         chosen = islice(filter(selection.matches, queue.letters()), limit)
         shown = [whole_of(letter, reveal=reveal) for letter in chosen]

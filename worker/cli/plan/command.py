@@ -5,19 +5,9 @@ from typing import Annotated
 
 import typer
 
-from worker.campaigns.containers.expand import expand
 from worker.cli import console, options
-from worker.cli.cancelled import refuse_cancelled
-from worker.cli.plan.making import Campaign, make_plan
-from worker.cli.plan.most_rejects import check_most, refuse_more
-from worker.cli.plan.outlook import is_distributed, outlook, outlook_of_run
-from worker.cli.plan.predicting import predicting, say_doubts
-from worker.cli.plan.showing import show_plan
-from worker.cli.settings import load
-from worker.cli.shop_lookup import shop_of
 from worker.instants import SECOND
 from worker.planning.circumstances import CALL, Workers
-from worker.shops.file import listed_shops
 
 
 def plan(
@@ -79,6 +69,17 @@ def plan(
 
     Example: `referrals plan spring.csv --shop acme --campaign spring --channel whatsapp`
     """
+    from worker.campaigns.containers.expand import expand
+    from worker.cli.cancelled import refuse_cancelled
+    from worker.cli.plan.making import Campaign, make_plan
+    from worker.cli.plan.most_rejects import check_most, refuse_more
+    from worker.cli.plan.outlook import is_distributed, outlook, outlook_of_run
+    from worker.cli.plan.predicting import predicting, say_doubts
+    from worker.cli.plan.showing import show_plan
+    from worker.cli.settings import load
+    from worker.cli.shop_lookup import shop_of
+    from worker.shops.file import listed_shops
+
     check_most(max_rejects)
     loaded = load()
     listed = listed_shops(loaded.shops)

@@ -11,8 +11,8 @@ from worker.campaigns.dedup import JobIndex
 from worker.campaigns.importer import Importer
 from worker.campaigns.options import ImportOptions
 from worker.campaigns.rows import DraftJob
-from worker.cli import console
 from worker.cli.ledger import Ledger
+from worker.cli.meter import Meter
 from worker.clock import SystemClock
 from worker.instants import from_datetime
 from worker.planning.circumstances import Workers
@@ -131,7 +131,7 @@ def make_plan(
 def _shown(drafts: Iterable[DraftJob], importer: Importer) -> Iterator[DraftJob]:
     """The drafts, with a line of progress that counts the rows read."""
     began = time.monotonic()
-    with console.Meter(None) as meter:
+    with Meter(None) as meter:
         for number, draft in enumerate(drafts, start=1):
             if number % TICK_ROWS == 0:
                 meter.show(importer.rows, importer.rows / (time.monotonic() - began), importer.rejected)

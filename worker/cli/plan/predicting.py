@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from worker.cli import console
+from worker.cli.meter import Meter
 from worker.clock import SystemClock
 from worker.errors import UsageError
 from worker.planning.matching import Matching, ShopCustomers
@@ -66,7 +67,7 @@ def predicting(
 
     def read(slug: str) -> ShopCustomers:
         customers = lists.read(listed[slug], CUSTOMERS)
-        if not console.stderr.is_terminal:
+        if not console.stderr().is_terminal:
             return customers
         console.say(f"shop {slug}: reading its customer list")
         return _Counted(slug, customers)
@@ -96,7 +97,7 @@ class _Counted:
 
     def __iter__(self) -> Iterator["ListedCustomer"]:
         began = time.monotonic()
-        with console.Meter(None) as meter:
+        with Meter(None) as meter:
             for number, customer in enumerate(self._customers, start=1):
                 if number % TICK_CUSTOMERS == 0:
                     meter.show(number, number / (time.monotonic() - began), {f"customers of {self._slug}": number})

@@ -21,7 +21,7 @@ def show_plan(plan: Plan, importer: Importer, *, as_json: bool) -> None:
 
 def show_before_asking(plan: Plan) -> None:
     """Print the plan where the question will be."""
-    for line in lines_of(plan, console.stderr.width):
+    for line in lines_of(plan, console.stderr().width):
         console.ask_about(line)
     for remark in plan.remarks:
         console.say(remark)

@@ -1,31 +1,25 @@
 """``referrals replay``: jobs of a campaign are sent again, chosen by how they have ended."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Collection
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from worker.cli import console, options
-from worker.cli.cancelled import refuse_cancelled
-from worker.cli.ledger import Ledger
-from worker.cli.publishing import counted
-from worker.cli.replay.summary import Summary
-from worker.cli.result_source import opened
-from worker.cli.settings import load
-from worker.cli.store import known_controls, some_of
 from worker.cli.times import after
-from worker.clock import SystemClock
 from worker.errors import UsageError
-from worker.model.job import canonical
-from worker.model.result import OUTCOMES
-from worker.rabbitmq.connection import Parameters, parameters
-from worker.rabbitmq.producer import Producer
-from worker.rabbitmq.queue_depths import missing
-from worker.rabbitmq.topology import shop_queue
-from worker.results.again import Choice, Chosen
-from worker.settings import Settings
+from worker.model.names import canonical
+from worker.model.outcomes import OUTCOMES
+
+if TYPE_CHECKING:
+    from worker.cli.replay.summary import Summary
+    from worker.rabbitmq.connection import Parameters
+    from worker.results.again import Choice, Chosen
+    from worker.settings import Settings
 
 TICK_JOBS = 500
 """Jobs between two updates of the line of progress."""
@@ -74,6 +68,16 @@ def replay(
 
     Example: `referrals replay --campaign spring --from results.csv --outcome failed`
     """
+    from worker.cli.cancelled import refuse_cancelled
+    from worker.cli.meter import Meter
+    from worker.cli.replay.summary import Summary
+    from worker.cli.result_source import opened
+    from worker.cli.settings import load
+    from worker.cli.store import known_controls
+    from worker.clock import SystemClock
+    from worker.rabbitmq.connection import parameters
+    from worker.results.again import Chosen
+
     choice = _choice(outcomes or (), codes or ())
     name = canonical(campaign)
     if name is None:
@@ -90,7 +94,7 @@ def replay(
         return controls is not None and controls.is_cancelled(name, slug, now)
 
     with Chosen(choice, is_cancelled=is_cancelled, limit=limit) as chosen:
-        with opened(files, postgres) as source, console.Meter(None) as meter:
+        with opened(files, postgres) as source, Meter(None) as meter:
             began = time.monotonic()
             for result in source.results(name, shop):
                 chosen.add(result, not_after)
@@ -106,13 +110,15 @@ def replay(
         params = parameters(loaded.amqp_url.get_secret_value(), name="referral-dispatch replay")
         _require_queues(params, summary.shops)
         if not yes:
-            for line in summary.lines(console.stderr.width):
+            for line in summary.lines(console.stderr().width):
                 console.ask_about(line)
             console.ask(_question(summary))
         _publish(loaded, params, chosen, summary, as_json=as_json)
 
 
 def _choice(outcomes: Collection[str], codes: Collection[str]) -> Choice:
+    from worker.results.again import Choice
+
     if not outcomes and not codes:
         raise UsageError("choose what is sent again: --outcome failed, or --code with a code of the results")
     for outcome in outcomes:
@@ -137,6 +143,10 @@ def _show(summary: Summary, *, as_json: bool) -> None:
 
 
 def _require_queues(params: Parameters, shops: Collection[str]) -> None:
+    from worker.cli.store import some_of
+    from worker.rabbitmq.queue_depths import missing
+    from worker.rabbitmq.topology import shop_queue
+
     queues = {shop_queue(shop): shop for shop in sorted(shops)}
     without = [queues[name] for name in missing(params, queues)]
     if without:
@@ -147,9 +157,14 @@ def _require_queues(params: Parameters, shops: Collection[str]) -> None:
 
 
 def _publish(loaded: Settings, params: Parameters, chosen: Chosen, summary: Summary, *, as_json: bool) -> None:
+    from worker.cli.ledger import Ledger
+    from worker.cli.meter import Meter
+    from worker.cli.publishing import counted
+    from worker.rabbitmq.producer import Producer
+
     began = time.monotonic()
     producer = Producer(params, name=loaded.producer)
-    with counted(loaded, producer), producer, Ledger(loaded) as ledger, console.Meter(summary.jobs) as meter:
+    with counted(loaded, producer), producer, Ledger(loaded) as ledger, Meter(summary.jobs) as meter:
         for sent, job in enumerate(ledger.watch(taken.job for taken in chosen.jobs()), start=1):
             producer.send(job)
             if sent % TICK_JOBS == 0:

@@ -9,7 +9,7 @@ from worker.cli.redaction import masked as without_addresses
 from worker.cli.tables import wrapped
 from worker.model.codes import explain
 from worker.model.job import Job
-from worker.model.result import Outcome
+from worker.model.outcomes import Outcome
 from worker.planning.examples import EXAMPLES, masked
 from worker.results.again import MOST_CODES, OTHER_CODES, Chosen, Left
 

@@ -1,21 +1,19 @@
 """``referrals shops check``: tests a shop's credential and shows its limits."""
 
+from __future__ import annotations
+
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from worker.cli import console, options
-from worker.cli.settings import load
-from worker.cli.shop_lookup import shop_of
-from worker.cli.shop_view import time_of
-from worker.clock import SystemClock
 from worker.errors import ReferralError
 from worker.instants import SECOND
-from worker.model.verdicts import Halted, Retry, Verdict
-from worker.shops.config import ShopConfig
-from worker.shops.credentials import ReadyToken
-from worker.shops.file import read_shops
+
+if TYPE_CHECKING:
+    from worker.model.verdicts import Verdict
+    from worker.shops.config import ShopConfig
 
 SHOWN_OF_KEY_ID = 16
 """Longest key id that is shown in full; of a longer one half as many characters are shown."""
@@ -39,6 +37,10 @@ def check(
     """
     # Imported only when used: the other commands about shops call nobody and need no HTTP library.
     from worker.app import build_client
+    from worker.cli.settings import load
+    from worker.cli.shop_lookup import shop_of
+    from worker.clock import SystemClock
+    from worker.shops.file import read_shops
 
     loaded = load()
     config = shop_of(shop, read_shops(loaded.shops, plaintext_hosts=loaded.plaintext_hosts), loaded)
@@ -62,6 +64,9 @@ def check(
 
 
 def _data(config: ShopConfig) -> dict[str, Any]:
+    from worker.cli.shop_view import time_of
+    from worker.shops.credentials import ReadyToken
+
     limits, credential = config.limits, config.credential
     ready = isinstance(credential, ReadyToken)
     expires_at = credential.expires_at if isinstance(credential, ReadyToken) else None
@@ -88,6 +93,8 @@ def _recognisable(key_id: str) -> str:
 
 def _is_valid(verdict: Verdict | None) -> bool | None:
     # None: no answer that says anything about the credential.
+    from worker.model.verdicts import Halted
+
     match verdict:
         case None:
             return True
@@ -98,6 +105,8 @@ def _is_valid(verdict: Verdict | None) -> bool | None:
 
 
 def _problem(config: ShopConfig, verdict: Verdict | None) -> str | None:
+    from worker.model.verdicts import Halted, Retry
+
     where = f"shop {config.slug} at {config.base_url}"
     match verdict:
         case None:

@@ -7,15 +7,9 @@ from typing import Annotated
 import typer
 
 from worker.cli import console, options
-from worker.cli.settings import load
-from worker.cli.shop_lookup import require_shop
-from worker.cli.shop_view import limit_data, limit_line
-from worker.cli.store import reason_of, shared_store
 from worker.cli.times import after
-from worker.clock import SystemClock
 from worker.errors import UsageError
 from worker.instants import SECOND, from_datetime
-from worker.shops.file import readable_shops
 
 SLOWEST = 0.001
 """Calls a second: one in 17 minutes. To go slower than that, an operator pauses the shop."""
@@ -45,6 +39,13 @@ def limit(
 
     Example: `referrals shops limit acme --per-second 5 --reason "their site is slow" --for 2h`
     """
+    from worker.cli.settings import load
+    from worker.cli.shop_lookup import require_shop
+    from worker.cli.shop_view import limit_data, limit_line
+    from worker.cli.store import reason_of, shared_store
+    from worker.clock import SystemClock
+    from worker.shops.file import readable_shops
+
     needed = {"--per-second": per_second, "--reason": reason, "--for": duration}
     missing = [option for option, value in needed.items() if value is None]
     if clear and len(missing) < len(needed):

@@ -5,14 +5,9 @@ from typing import Annotated
 import typer
 
 from worker.cli import console, options
-from worker.cli.settings import load
-from worker.cli.shop_lookup import no_such_shop, require_shop
-from worker.cli.shop_view import time_of
-from worker.cli.store import reason_of, shared_store
 from worker.errors import UsageError
 from worker.model.controls import EVERY_SHOP, Controls
-from worker.model.job import SLUG
-from worker.shops.file import readable_shops
+from worker.model.names import SLUG
 
 ShopArgument = Annotated[str | None, typer.Argument(help="Slug of the shop.", show_default=False)]
 EveryShop = Annotated[bool, typer.Option("--all", help="Every shop.")]
@@ -34,6 +29,11 @@ def pause(
 
     Example: `referrals shops pause acme --reason "wrong texts, ask Kim"`
     """
+    from worker.cli.settings import load
+    from worker.cli.shop_lookup import require_shop
+    from worker.cli.store import reason_of, shared_store
+    from worker.shops.file import readable_shops
+
     text = reason_of(reason)
     loaded = load()
     name = _named(shop, every_shop=every_shop)
@@ -50,6 +50,11 @@ def resume(shop: ShopArgument = None, every_shop: EveryShop = False, as_json: op
 
     Example: `referrals shops resume acme`
     """
+    from worker.cli.settings import load
+    from worker.cli.shop_lookup import no_such_shop
+    from worker.cli.store import shared_store
+    from worker.shops.file import readable_shops
+
     loaded = load()
     name = _named(shop, every_shop=every_shop)
     with shared_store(loaded, "shops resume") as store:
@@ -80,6 +85,8 @@ def _called(name: str) -> str:
 
 
 def _report(controls: Controls, text: str, *, as_json: bool) -> None:
+    from worker.cli.shop_view import time_of
+
     pauses = {name: {"reason": pause.reason, "since": time_of(pause.since)} for name, pause in controls.pauses.items()}
     if as_json:
         console.print_json({"pauses": pauses})

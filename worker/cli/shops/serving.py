@@ -6,8 +6,8 @@ from itertools import islice
 from worker.cli.shop_view import GateView
 from worker.cli.store import some_of
 from worker.rabbitmq.connection import parameters
+from worker.rabbitmq.peek_schedule import LONG_CLOSED
 from worker.rabbitmq.queue_depths import consumers
-from worker.rabbitmq.subscriptions import LONG_CLOSED
 from worker.rabbitmq.topology import shop_queue
 from worker.settings import Settings
 

@@ -11,7 +11,7 @@ from worker.cli.shops.serving import unserved
 from worker.errors import ReferralError
 from worker.instants import SECOND, to_datetime
 from worker.model.controls import Controls
-from worker.model.job import canonical
+from worker.model.names import canonical
 from worker.rabbitmq.queue_depths import Depth, Depths
 from worker.rabbitmq.topology import DEAD, DELAYS, RESULTS, shop_queue
 from worker.shops.config import ListedShop

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from worker.model.job import canonical
+from worker.model.names import canonical
 from worker.model.rehearsal import is_rehearsed
 from worker.model.result import Result
 from worker.results.wanted import keys_of

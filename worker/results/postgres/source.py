@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from worker.errors import InputError
-from worker.model.job import canonical
+from worker.model.names import canonical
 from worker.results.parsing import from_json
 from worker.results.postgres import connection as connections
 from worker.results.postgres.columns import hashed

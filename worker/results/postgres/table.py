@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from worker.model.result import UNCALLED
+from worker.model.outcomes import UNCALLED
 from worker.results.index import ResultSighting
 from worker.results.postgres import connection as connections
 from worker.results.postgres.columns import TYPES, Row

@@ -5,7 +5,7 @@ Nothing here locks or reads a clock; the store does both.
 
 from typing import Literal
 
-from worker.model.result import OUTCOMES, Outcome
+from worker.model.outcomes import OUTCOMES, Outcome
 
 # One is held for each finished job: CPython keeps a single object of each small number.
 _CODES = {outcome: code for code, outcome in enumerate(OUTCOMES)}

@@ -11,7 +11,7 @@ import json
 from typing import Literal, NamedTuple
 
 from worker.instants import DAY
-from worker.model.result import Outcome
+from worker.model.outcomes import Outcome
 from worker.store.memory.buckets import Charge
 from worker.store.memory.finished import FinishedJobs
 from worker.store.protocol import AdmitRequest, AlreadyAnswered, Grant, Known, Wait

@@ -8,7 +8,7 @@ from worker.clock import Clock
 from worker.errors import StoreError
 from worker.instants import DAY
 from worker.limits.token_bucket import ShopLimits
-from worker.model.result import UNCALLED, Outcome
+from worker.model.outcomes import UNCALLED, Outcome
 from worker.store.counting import MOST_COUNTERS, counter_of
 from worker.store.memory.buckets import Buckets, Charge
 from worker.store.memory.controls import MemoryControls

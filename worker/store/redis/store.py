@@ -10,7 +10,7 @@ from worker.clock import Clock
 from worker.errors import StoreError
 from worker.instants import DAY
 from worker.limits.token_bucket import ShopLimits
-from worker.model.result import Outcome
+from worker.model.outcomes import Outcome
 from worker.store.counting import counter_of
 from worker.store.protocol import AdmitRequest, AlreadyAnswered, Grant, Known, Reply
 from worker.store.redis.arguments import admit_call

@@ -12,7 +12,7 @@ from typing import TypeVar, get_args
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from worker.errors import DeadReason
-from worker.model.result import OUTCOMES, Outcome
+from worker.model.outcomes import OUTCOMES, Outcome
 from worker.model.verdicts import Found, Missing, Reading, Retry, Unknown, Verdict
 from worker.telemetry.metrics.labels import OTHER_SHOPS, RESPONSE_CODES, SHOPS, Budget, CodeLabels, ShopLabels
 from worker.telemetry.metrics.series import Series
