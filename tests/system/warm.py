@@ -9,6 +9,7 @@ prometheus_client decides on import where metrics live.
 import importlib
 import json
 import os
+import pkgutil
 import signal
 import subprocess
 import sys
@@ -172,12 +173,11 @@ class WarmCommands:
 
 def _serve() -> None:
     """Returns in each fork, as the command; never in the server itself."""
-    modules = importlib.import_module("worker.cli.main").COMMANDS
-    for name in COMMANDS:
-        importlib.import_module(f"worker.cli.{modules[name].module}")
-    # What the commands import only when they need it.
-    for module in ("worker.planning.forecast", "worker.sandbox.server", "worker.store.redis.store"):
-        importlib.import_module(module)
+    # Everything, since a command imports what it uses only when it uses it. The actors build a worker as they are
+    # imported.
+    for module in pkgutil.walk_packages(worker.__path__, "worker."):
+        if module.name not in ("worker.actors", "worker.__main__"):
+            importlib.import_module(module.name)
     watching: set[int] = set()
     for line in sys.stdin:
         request = Request(**json.loads(line))
@@ -218,6 +218,7 @@ def _become(request: Request) -> None:
 
 
 if __name__ == "__main__":
+    import worker
     from worker.cli import main
 
     _serve()
