@@ -71,6 +71,16 @@ class Connection:
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._sock.close()
 
+    def tunnel(self, port: int) -> None:
+        """Answer a CONNECT, and carry bytes to that port of 127.0.0.1 and back until one side ends."""
+        self.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        with socket.create_connection(("127.0.0.1", port)) as server:
+            back = threading.Thread(target=_carry, args=(server, self._sock), daemon=True)
+            back.start()
+            _carry(self._sock, server)
+            back.join(timeout=10)
+        self.close()
+
 
 class RawServer:
     """Serves on a free port of 127.0.0.1, a thread per connection, every request with the same ``reply``.
@@ -152,6 +162,13 @@ def _read_request(sock: socket.socket) -> bytes:
             return b""
         body += part
     return head + b"\r\n\r\n" + body
+
+
+def _carry(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
 
 
 def fields_of(request: bytes) -> dict[str, str]:

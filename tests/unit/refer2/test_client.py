@@ -1,6 +1,7 @@
 """The client against a server on bare sockets: what it sends, what it keeps to itself, and which call it makes."""
 
 import logging
+import ssl
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import structlog
+import trustme
 
 from tests.unit.making import foreign_job
 from tests.unit.rawserver import CERTIFICATE, Connection, RawServer, body_of, fields_of, response, sends, server_tls
@@ -242,9 +244,11 @@ def test_a_forwarding_proxy() -> None:
     """Through a proxy plain HTTP goes as the whole URL, with the proxy's own credentials."""
     with RawServer(sends(OK)) as proxy:
         proxied = new_client(http_proxy=f"http://user:pass@127.0.0.1:{proxy.port}")
-        assert proxied.refer(shop_at("http://refer2.example.com"), job()) == SENT
+        for _ in range(2):
+            assert proxied.refer(shop_at("http://refer2.example.com"), job()) == SENT
         proxied.close()
-    (request,) = proxy.requests
+    request, second = proxy.requests
+    assert second == request
     assert request.startswith(b"POST http://refer2.example.com/api/v2023061/acme/Refer2 HTTP/1.1\r\n")
     assert fields_of(request)["host"] == "refer2.example.com"
     assert fields_of(request)["proxy-authorization"] == "Basic dXNlcjpwYXNz"
@@ -283,6 +287,24 @@ def test_a_proxy_that_refuses_the_tunnel(refusal: bytes) -> None:
     (request,) = proxy.requests
     assert request.startswith(b"CONNECT refer2.example.com:443 ")
     assert TOKEN.encode() not in request
+
+
+def test_a_tunnel(tmp_path: Path) -> None:
+    """Through a proxy HTTPS goes as if there were none: each request on the tunnel is the same to the byte."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("refer2.example.com").configure_cert(tls)
+    with RawServer(sends(OK), tls=tls) as server, RawServer(lambda client: client.tunnel(server.port)) as proxy:
+        proxied = new_client(http_proxy=f"http://user:pass@127.0.0.1:{proxy.port}", ca_file=tmp_path / "ca.pem")
+        for _ in range(2):
+            assert proxied.refer(shop_at("https://refer2.example.com"), job()) == SENT
+        proxied.close()
+        assert (proxy.connections, server.connections) == (1, 1)
+    first, second = server.requests
+    assert first == second
+    assert first.startswith(b"POST /api/v2023061/acme/Refer2 HTTP/1.1\r\nHost: refer2.example.com\r\n")
+    assert b"proxy-authorization" not in first.lower()
 
 
 def test_tls_is_verified(client: Refer2Client, tmp_path: Path) -> None:
