@@ -16,7 +16,7 @@ from worker.campaigns.options import ImportOptions
 from worker.campaigns.reject_reasons import RejectReason
 from worker.campaigns.warnings import ImportWarnings
 from worker.model.addresses import normalized_email
-from worker.model.job import EMAIL_CHANNEL, SCHEMA, Customer, Job, customer_key, job_id
+from worker.model.job import EMAIL_CHANNEL, SCHEMA, Customer, Job, customer_key, id_of_texts
 from worker.model.names import SLUG
 
 ORDINARY = 64
@@ -138,8 +138,11 @@ class RowRules:
         # The job model accepts every ordinary text, so only the few other rows pay for its validation.
         ordinary = max(map(len, texts)) <= ORDINARY and "".join(texts).isascii()
         try:
-            customer = Customer(bhid=bhid or None, shopid=shopid or None, email=email or None)
-            identity = job_id(shop, self._options.campaign, self._options.run, customer, channel, destination or None)
+            if not ordinary:
+                Customer(bhid=bhid or None, shopid=shopid or None, email=email or None)
+            identity = id_of_texts(
+                shop, self._options.campaign, self._options.run, bhid, shopid, email, channel, destination
+            )
             draft = DraftJob(identity, line, shop, *texts)
             if not ordinary:
                 self.job(draft, None)

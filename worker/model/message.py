@@ -28,6 +28,7 @@ _ACTOR_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 
 
 _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_HEAD = f'{{"queue_name":"{QUEUE}","actor_name":"{ACTOR}","args":[],"kwargs":{{"job":'
 _STRICT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=str)
 
 
@@ -37,16 +38,16 @@ def encode_message(job: Job, *, published_at_ms: int) -> bytes:
     Raises:
       UsageError: its unknown fields make it larger than a worker accepts.
     """
-    envelope = {
-        "queue_name": QUEUE,
-        "actor_name": ACTOR,
-        "args": [],
-        "kwargs": {"job": job.model_dump(mode="json", exclude_none=True)},
-        "options": {},
-        "message_id": job.job_id,
-        "message_timestamp": published_at_ms,
-    }
-    body = _COMPACT.encode(envelope).encode()
+    if job.model_extra or job.customer.model_extra:
+        # Numbers of unknown fields stay as json writes them; pydantic writes 1e+16 as 1e16, and NaN as null.
+        inner = _COMPACT.encode(job.model_dump(mode="json", exclude_none=True))
+    else:
+        # The same bytes in a third of the time.
+        inner = job.model_dump_json(exclude_none=True)
+    body = (
+        f'{_HEAD}{inner}}},"options":{{}},"message_id":{_COMPACT.encode(job.job_id)},'
+        f'"message_timestamp":{published_at_ms}}}'
+    ).encode()
     try:
         _check_unknown(job)
         check(body, MESSAGE)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import traceback
+import unicodedata
 from datetime import UTC, datetime
 from typing import Any
 
@@ -110,6 +111,50 @@ def test_any_text_survives_the_message(
         customer=Customer(bhid=bhid, shopid=shopid, email=email), destination=destination, reference=reference
     )
     assert decode_message(encode_message(job, published_at_ms=1)) == job
+
+
+anything = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts
+extras = st.dictionaries(st.text("abc", min_size=8, max_size=9), anything | st.lists(anything, max_size=3), max_size=3)
+
+
+@PATIENT
+@given(
+    one=st.text(max_size=20) | st.text('\x00\x1f\x7f"\\/\u2028\u212bA\u0301 ', max_size=20),
+    two=texts,
+    run=st.integers(0, 2**53 - 1),
+    extra=extras,
+)
+def test_texts_are_written_as_json_writes_them(one: str, two: str, run: int, extra: dict[str, Any]) -> None:
+    """Id and message are to the byte what the standard library's encoder makes of the documented array and object."""
+    one = one.encode(errors="ignore").decode()
+
+    def canonical(text: str) -> str | None:
+        return unicodedata.normalize("NFC", text.strip()) or None
+
+    identity = [
+        canonical(one),
+        canonical(two),
+        run,
+        canonical(two),
+        None,
+        (canonical(one) or "").lower() or None,
+        *"ab",
+    ]
+    written = json.dumps(identity, ensure_ascii=False, separators=(",", ":"))
+    assert job_id(one, two, run, Customer(bhid=two, email=one), "a", "b") == id_of(written)
+    job = foreign_job(customer=Customer(bhid=one, shopid=two), reference=one, run=run, line=7, published_at=NOON)
+    job = Job.model_validate(job.model_dump() | {"schema": 1} | extra)
+    envelope = {
+        "queue_name": "referrals",
+        "actor_name": "refer",
+        "args": [],
+        "kwargs": {"job": job.model_dump(mode="json", exclude_none=True)},
+        "options": {},
+        "message_id": job.job_id,
+        "message_timestamp": 1,
+    }
+    written = json.dumps(envelope, ensure_ascii=False, separators=(",", ":"))
+    assert encode_message(job, published_at_ms=1) == written.encode()
 
 
 def test_message_to_the_byte() -> None:
