@@ -14,6 +14,9 @@ from worker.refer2.responses import Answer
 LARGEST = 64 * 1024
 """Bytes of a plain answer, its head included. An answer to a call has some hundreds."""
 
+PARSER_ERRORS = (HttpParserError, HttpParserUpgrade)
+"""What the parser raises."""
+
 _MOST_PIECES = 64
 """Pieces in which a plain answer comes; of one that drips in, each piece would be copied as often as others follow."""
 
@@ -80,7 +83,7 @@ def read_plain_answer(receive: Callable[[], bytes]) -> Answer | None:
             return None
         try:
             parser.feed_data(piece)
-        except (HttpParserError, HttpParserUpgrade):
+        except PARSER_ERRORS:
             return None
         if message.has_head and not _is_plain(parser.get_status_code(), message):
             return None

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
+import httptools
 import pytest
 
 from tests.unit.rawserver import response
-from worker.refer2.plain_answer import LARGEST, read_plain_answer
+from worker.refer2.plain_answer import LARGEST, PARSER_ERRORS, read_plain_answer
 from worker.refer2.responses import Answer
 
 REFERRAL = b'{"referral": {"link": "https://example.com/r/1"}}'
@@ -30,12 +31,13 @@ PLAIN: dict[str, tuple[bytes, Answer]] = {
     "empty, in chunks": (CHUNKED + END, Answer(200, None, b"")),
     "a redirect": (response(302, b"", {"Location": "/"}), Answer(302, None, b"")),
     "a refusal": (response(429, b"{}", {"Retry-After": "3"}), Answer(429, "3", b"{}")),
+    "a time beyond ASCII": (response(429, b"", {"Retry-After": "3 é"}), Answer(429, "3 é", b"")),
     "a failure": (response(503, b"<html>"), Answer(503, None, b"<html>")),
     "a body like an answer": (response(200, response(200, END)), Answer(200, None, response(200, END))),
     "a coding that is none": (response(200, REFERRAL, {"content-encoding": "identity"}), ANSWER),
     "kept": (response(200, REFERRAL, {"Connection": "Keep-Alive"}), ANSWER),
     "a field that tells nothing, twice": (response(200, REFERRAL, {"Via": "a", "via": "b"}), ANSWER),
-    "62 other fields": (response(200, REFERRAL, {f"x-{n}": "y" for n in range(62)}), ANSWER),
+    "63 other fields": (response(200, REFERRAL, {f"x-{n}": "y" for n in range(63)}), ANSWER),
     "as large as may be": (response(200, LARGE), Answer(200, None, LARGE)),
 }
 
@@ -60,7 +62,8 @@ ODD: dict[str, bytes] = {
     "an empty answer in chunks before another": b"HTTP/1.1 103 x\r\n\r\n" + CHUNKED + END,
     "a change of the protocol": response(101, b"", {"Connection": "upgrade", "Upgrade": "x"}),
     "a status below 100": response(99, REFERRAL),
-    "no content": b"HTTP/1.1 204 x\r\n\r\n",
+    "an interim answer with a length": response(103),
+    "no content": response(204),
     "not modified": response(304),
     "no length": b"HTTP/1.1 200 OK\r\n\r\n" + REFERRAL,
     "two lengths": response(200, REFERRAL, {"content-length": str(len(REFERRAL))}),
@@ -73,7 +76,7 @@ ODD: dict[str, bytes] = {
     "closes": response(200, REFERRAL, {"Connection": "close"}),
     "closes, among others": response(200, REFERRAL, {"Connection": "keep-alive, close"}),
     "says twice that it keeps": response(200, REFERRAL, {"Connection": "keep-alive", "connection": "keep-alive"}),
-    "two times to retry": response(429, b"", {"Retry-After": "3", "retry-after": "5"}),
+    "two times to retry": response(429, b"", {"Retry-After": "3", "retry-after": "5", "Connection": "keep-alive"}),
     "64 other fields": response(200, REFERRAL, {f"x-{n}": "y" for n in range(64)}),
     "a folded field": response(200, REFERRAL, {"x": "a\r\n b"}),
     "NUL": response(200, REFERRAL, {"x": "a\0b"}),
@@ -122,13 +125,27 @@ def test_an_odd_head_is_not_read_on() -> None:
     assert pieces == [b"never asked for"]
 
 
-@pytest.mark.parametrize(("size", "expected"), [(2, ANSWER), (1, None)])
-def test_an_answer_in_drops(size: int, expected: Answer | None) -> None:
-    """An answer in very many pieces is left to a reader that buffers."""
+@pytest.mark.parametrize(("drops", "expected"), [(62, ANSWER), (63, None)])
+def test_an_answer_in_drops(drops: int, expected: Answer | None) -> None:
+    """An answer in more than 64 pieces is left to a reader that buffers."""
     data = response(200, REFERRAL)
     first, rest = data[:10], data[10:]
-    drops = [rest[place : place + size] for place in range(0, len(rest), size)]
-    assert read_plain_answer(coming(first, *drops)) == expected
+    assert read_plain_answer(coming(first, *(bytes([byte]) for byte in rest[:drops]), rest[drops:])) == expected
+
+
+def test_nothing_is_read_behind_the_end() -> None:
+    """Once the connection has ended, nothing more is waited for."""
+    pieces = [response(200, length=500), b"", b"never asked for"]
+    assert read_plain_answer(lambda: pieces.pop(0)) is None
+    assert pieces == [b"never asked for"]
+
+
+def test_every_error_of_the_parser_is_expected() -> None:
+    """Whatever the parser can raise says that an answer is not plain."""
+    public = [getattr(httptools, name) for name in httptools.__all__]
+    kinds = [kind for kind in public if isinstance(kind, type) and issubclass(kind, Exception)]
+    assert len(kinds) > 5
+    assert [kind for kind in kinds if not issubclass(kind, PARSER_ERRORS)] == []
 
 
 def test_what_goes_wrong_is_raised() -> None:
