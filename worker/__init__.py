@@ -40,7 +40,8 @@ def publish(
 
     ``amqp_url`` defaults to ``REFERRALS_AMQP_URL``. ``producer`` is the name of a producer with an exchange of its own,
     and defaults to ``REFERRALS_PRODUCER``. ``timeout`` is the longest wait in seconds without any confirm. May be
-    called from any thread; each call opens a connection of its own.
+    called from any thread: the first call opens a connection, which all further ones share, until the program ends. A
+    call that finds it lost opens another; a child process after a fork opens its own.
 
     Publishing a job again is safe: its id is made from its fields, and a job that has its answer is not called again.
     With ``REFERRALS_REDIS_URL`` the jobs are counted for `referrals status`; if the store is out of reach, that takes
@@ -61,6 +62,7 @@ def publish(
     from worker import settings
     from worker.model.job import KNOWN_CHANNELS, UNKNOWN_CHANNEL, Job
     from worker.rabbitmq.connection import parameters
+    from worker.rabbitmq.kept_publishers import kept_publishers
     from worker.rabbitmq.producer import Producer
     from worker.store.counters import tally
     from worker.text import quoting
@@ -73,17 +75,20 @@ def publish(
     several = [jobs] if isinstance(jobs, Job) else jobs
     name = producer if producer is not None else loaded.producer
     warned: set[str] = set()
-    publishing = Producer(parameters(url, name="referral-dispatch producer"), name=name, timeout=timeout)
-    try:
-        with publishing:
-            for job in several:
-                if job.channel not in KNOWN_CHANNELS | warned and len(warned) < MOST_WARNED:
-                    warned.add(job.channel)
-                    warnings.warn(UNKNOWN_CHANNEL.format(quoting.word(job.channel)), stacklevel=2)
-                publishing.send(job)
-    finally:
-        # Also after an error: confirmed jobs are in RabbitMQ and will be called.
-        problem = tally(loaded, {key: {"published": count} for key, count in publishing.counted.items()})
-        if problem is not None:
-            structlog.get_logger(__name__).warning("tally_failed", problem=str(problem))
+    params = parameters(url, name="referral-dispatch producer")
+    # A publisher for each producer's name: an exchange that is missing closes the channel of all that is under way.
+    with kept_publishers().lend((url, name), params) as publisher:
+        publishing = Producer(params, name=name, timeout=timeout, publisher=publisher)
+        try:
+            with publishing:
+                for job in several:
+                    if job.channel not in KNOWN_CHANNELS | warned and len(warned) < MOST_WARNED:
+                        warned.add(job.channel)
+                        warnings.warn(UNKNOWN_CHANNEL.format(quoting.word(job.channel)), stacklevel=2)
+                    publishing.send(job)
+        finally:
+            # Also after an error: confirmed jobs are in RabbitMQ and will be called.
+            problem = tally(loaded, {key: {"published": count} for key, count in publishing.counted.items()})
+            if problem is not None:
+                structlog.get_logger(__name__).warning("tally_failed", problem=str(problem))
     return publishing.confirmed

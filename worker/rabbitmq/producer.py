@@ -26,13 +26,22 @@ class Producer:
     For one thread. A job whose confirm never came may have arrived all the same; publishing it again is safe, since the
     ledger lets one job id be called once. ``timeout`` (seconds) counts while nothing is confirmed. A producer with a
     ``name`` publishes by an exchange of its own, and reaches only the shops whose table in the workers' shops file
-    names it.
+    names it. A ``publisher`` that is given is another's: it is connected already, and left open.
     """
 
     def __init__(
-        self, params: Parameters, *, name: str | None = None, clock: Clock | None = None, timeout: float = 30.0
+        self,
+        params: Parameters,
+        *,
+        name: str | None = None,
+        clock: Clock | None = None,
+        timeout: float = 30.0,
+        publisher: Publisher | None = None,
     ) -> None:
-        self._publisher = Publisher(params, gives_up=True)
+        self._is_lent = publisher is not None
+        self._publisher = publisher or Publisher(params, gives_up=True)
+        # Ours alone, since a publisher that is lent has messages of others too. `_ended` grows on its thread.
+        self._sent = self._ended = 0
         self._params = params
         self._own = producer_exchange(name) if name is not None else None
         self._clock = clock or SystemClock()
@@ -67,8 +76,9 @@ class Producer:
           UsageError: the job's message is larger than a worker takes; it is not published.
         """
         self._raise_failure()
-        # Only this thread adds messages, so a window that has room has it until then.
-        if self._publisher.unfinished >= WINDOW and not self._publisher.wait(below=WINDOW, timeout=self._timeout):
+        if self._sent - self._ended >= WINDOW and not self._publisher.wait_until(
+            lambda: self._sent - self._ended < WINDOW, timeout=self._timeout
+        ):
             raise self._stuck()
 
         def done(error: BrokerError | None) -> None:
@@ -77,23 +87,29 @@ class Producer:
                 self.counted[job.shop, job.campaign] += 1
             elif self._error is None:
                 self._error = _explain(exchange, job.shop, error)
+            # Last, since whoever sees that all have ended must also see the error.
+            self._ended += 1
 
         exchange = JOBS if self._own is None else self._own.name
         now = self._clock.now() + self._clock.ahead()
         self.late += is_expired(job, now)
-        self._publisher.publish(outgoing(job, now, done, exchange=exchange))
+        message = outgoing(job, now, done, exchange=exchange)
+        self._sent += 1
+        self._publisher.publish(message)
 
     def flush(self) -> None:
         """Wait until every job is confirmed; raises as :meth:`send`."""
         while True:
-            unfinished = self._publisher.unfinished
+            ended = self._ended
             self._raise_failure()
-            if not unfinished:
+            if ended == self._sent:
                 return
-            if not self._publisher.wait(below=unfinished, timeout=self._timeout):
+            if not self._publisher.wait_until(lambda: self._ended > ended, timeout=self._timeout):  # noqa: B023 - it waits
                 raise self._stuck()
 
     def __enter__(self) -> Self:
+        if self._is_lent:
+            return self
         # The publisher connects in the background and retries for ever. A first connection here raises at once what
         # the caller would else learn only by the time-out.
         connect(self._params).close()
@@ -107,7 +123,8 @@ class Producer:
             if kind is None:
                 self.flush()
         finally:
-            self._publisher.close(timeout=0)
+            if not self._is_lent:
+                self._publisher.close(timeout=0)
 
     def _raise_failure(self) -> None:
         if self._error is not None:

@@ -7,6 +7,7 @@ publishes for all others and takes the confirms as they come.
 
 import threading
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from typing import Protocol
 
 import pika
@@ -78,11 +79,6 @@ class Publisher:
         """Why there is no connection now; None while there is one or none was tried yet."""
         return self._problem
 
-    @property
-    def unfinished(self) -> int:
-        """Messages handed over whose outcome is not known yet."""
-        return self._unfinished
-
     def publish(self, message: Outgoing) -> None:
         """Hand a message over; returns at once. ``message.done`` is called when its outcome is known."""
         with self._idle:
@@ -103,6 +99,11 @@ class Publisher:
         """Wait until fewer than ``below`` messages are unfinished; False when ``timeout`` seconds went by first."""
         with self._idle:
             return self._idle.wait_for(lambda: self._unfinished < below, timeout)
+
+    def wait_until(self, met: Callable[[], bool], *, timeout: float) -> bool:
+        """Wait until ``met``, asked after each outcome, is true; False when ``timeout`` seconds went by first."""
+        with self._idle:
+            return self._idle.wait_for(met, timeout)
 
     def close(self, timeout: float) -> bool:
         """Wait at most ``timeout`` seconds for what is unfinished, then close; False if that was not enough."""

@@ -1,11 +1,14 @@
 """How fast a campaign gets from its export onto RabbitMQ."""
 
+import time
 from statistics import median
 
 from scripts.programs.benchmarks.contenders import Ours
 from scripts.programs.benchmarks.inputs import UNLIMITED, slugs, write_export, write_shops
 from scripts.programs.benchmarks.report import Benchmark, Report, spread
 from scripts.programs.benchmarks.site import SHOPS, Site
+from tests.services import Vhost
+from worker import Customer, Job, publish
 
 
 def run(site: Site) -> Report:
@@ -15,7 +18,7 @@ def run(site: Site) -> Report:
     write_export(export, rows, slugs(SHOPS))
     write_export(single, 1, slugs(SHOPS))
     write_shops(shops, "http://127.0.0.1:1", slugs(SHOPS), UNLIMITED)
-    paces, cpus, starts = [], [], []
+    paces, cpus, starts, calls = [], [], [], []
     for _ in range(rounds):
         with site.vhost() as vhost:
             Ours().declare(vhost)
@@ -25,19 +28,31 @@ def run(site: Site) -> Report:
             paces.append(rows / summary["seconds"])
             cpus.append((cpu - start) / rows * 1e6)
             starts.append(start)
+            calls += [_call(vhost, number) for number in range(site.of(300, 50))][1:]
     return Report(
         ("", "Referral Dispatch"),
         [
             ("rows a second, from the CSV to confirmed", f"{median(paces):,.0f}"),
             ("CPU per row, µs, without start-up", f"{median(cpus):,.0f}"),
             ("CPU of starting, s", f"{median(starts):.2f}"),
+            ("one job by `worker.publish`, ms, p50", f"{median(calls) * 1e3:.1f}"),
         ],
         [
             f"{rounds} rounds of {rows:,} rows over {SHOPS} shops; medians.",
             f"rows a second, by round: {spread(paces, 0)}",
             f"CPU per row, µs, by round: {spread(cpus, 0)}",
+            "`worker.publish` of one job, as a web application calls it; all calls but the first, which connects.",
         ],
     )
+
+
+def _call(vhost: Vhost, number: int) -> float:
+    """The seconds until a job is confirmed."""
+    customer = Customer(shopid=str(number))
+    job = Job.create(shop=slugs(SHOPS)[0], campaign="one by one", customer=customer, channel="whatsapp")
+    began = time.perf_counter()
+    publish(job, amqp_url=vhost.url)
+    return time.perf_counter() - began
 
 
 BENCHMARK = Benchmark(

@@ -1,0 +1,107 @@
+"""The connection that calls of `worker.publish` share."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.integration.rabbitmq.bench import declare, new_job
+from tests.integration.rabbitmq.tap import Tap, cut
+from tests.services import RabbitMQ, Vhost, wait_until
+from worker import publish
+from worker.errors import BrokerError, UnroutableError
+from worker.rabbitmq.connection import Parameters
+from worker.rabbitmq.kept_publishers import KeptPublishers
+from worker.rabbitmq.publisher import Publisher
+from worker.rabbitmq.topology import shop_queue
+
+FORKING = """
+import os, sys
+from worker import Customer, Job, publish
+
+def one(number):
+    job = Job.create(shop="acme", campaign="spring", customer=Customer(shopid=number), channel="sms")
+    assert publish(job, amqp_url=sys.argv[1], timeout=20) == 1
+
+one("before")
+child = os.fork()
+one("child" if child == 0 else "parent")
+if child:
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    one("after")
+"""
+
+
+def connections(rabbitmq: RabbitMQ, vhost: Vhost) -> list[str]:
+    """What RabbitMQ calls the producers' connections; it lists them up to 5 s late."""
+    known = rabbitmq.api("GET", f"/api/vhosts/{vhost.name}/connections")
+    ours = "referral-dispatch producer"
+    return [one["name"] for one in known if one.get("client_properties", {}).get("connection_name") == ours]
+
+
+def test_threads_share_one_connection(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap) -> None:
+    """40 calls on 8 threads confirm each its own jobs, over what stays one connection."""
+    declare(vhost)
+    publish(new_job(0), amqp_url=vhost.url)
+    with ThreadPoolExecutor(8) as threads:
+        confirmed = threads.map(lambda n: publish([new_job(2 * n), new_job(2 * n + 1)], amqp_url=vhost.url), range(40))
+        assert list(confirmed) == [2] * 40
+    assert len(tap.take(shop_queue("acme"), 81, 20)) == 81
+    wait_until(lambda: len(connections(rabbitmq, vhost)) == 1, 20, "one connection")
+
+
+def test_a_connection_that_was_cut_is_replaced(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap) -> None:
+    """Calls after it are confirmed too, over a new one."""
+    declare(vhost)
+    publish(new_job(0), amqp_url=vhost.url)
+    wait_until(lambda: len(connections(rabbitmq, vhost)) == 1, 20, "one connection")
+    first = connections(rabbitmq, vhost)
+    cut(rabbitmq, first)
+    assert publish(new_job(1), amqp_url=vhost.url) == 1
+    assert len(tap.take(shop_queue("acme"), 2, 20)) == 2
+    wait_until(lambda: len(set(connections(rabbitmq, vhost)) - set(first)) == 1, 20, "another connection")
+
+
+def test_a_call_that_failed_leaves_nothing_behind(vhost: Vhost, tap: Tap) -> None:
+    """A job that could not be confirmed in time is not published later, and the next call succeeds."""
+    with pytest.raises(BrokerError, match="confirmed nothing"):
+        publish(new_job(1), amqp_url=vhost.url, timeout=0.5)
+    declare(vhost)
+    with pytest.raises(UnroutableError):
+        publish(new_job(2, shop="nobody"), amqp_url=vhost.url)
+    assert publish(new_job(3), amqp_url=vhost.url) == 1
+    (letter,) = tap.take(shop_queue("acme"), 1, 20)
+    assert letter.properties.message_id == new_job(3).job_id
+    assert tap.depth(shop_queue("acme")) == 0
+
+
+def test_a_publisher_is_lent_until_a_call_fails(params: Parameters) -> None:
+    """It may hold messages of that call, so the next one gets another."""
+    kept = KeptPublishers()
+
+    def lent() -> Publisher:
+        with kept.lend("key", params) as publisher:
+            return publisher
+
+    def fail() -> None:
+        with kept.lend("key", params):
+            raise KeyError
+
+    first = lent()
+    assert lent() is first
+    with pytest.raises(KeyError):
+        fail()
+    second = lent()
+    assert second is not first
+    assert lent() is second
+    kept.close()
+
+
+def test_a_fork_has_its_own_and_all_end_with_their_process(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap) -> None:
+    """Parent and child publish after a fork; neither hangs as it ends, and no connection stays."""
+    declare(vhost)
+    ran = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKING, vhost.url]
+    subprocess.run(ran, check=True, timeout=60)
+    assert len(tap.take(shop_queue("acme"), 4, 20)) == 4
+    wait_until(lambda: not connections(rabbitmq, vhost), 20, "no connection")

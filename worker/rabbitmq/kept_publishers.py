@@ -1,0 +1,109 @@
+"""Keeps publishers between the calls of :func:`worker.publish`, whose threads share them.
+
+A connection takes longer to open than a job takes to be confirmed, and a web application publishes one job at a time.
+"""
+
+import atexit
+import os
+import threading
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+
+from worker.rabbitmq.connection import Parameters, connect
+from worker.rabbitmq.publisher import Publisher
+
+LAST_WORDS_SECONDS = 1.0
+"""How long the end of a program waits for confirms. A call has waited for its own, so only a cut-off one has some."""
+
+
+@dataclass(eq=False)
+class _Kept:
+    publisher: Publisher
+    users: int = 0
+
+
+class KeptPublishers:
+    """The publishers of this process, each connected once. May be used by any thread, and in a child after a fork.
+
+    One that has lost its connection when a call begins is replaced, so that a call never waits for the pause between
+    two attempts of the old one. The old one is closed once no call uses it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: dict[Hashable, _Kept] = {}
+        self._inherited: list[dict[Hashable, _Kept]] = []
+        atexit.register(self.close)
+        os.register_at_fork(after_in_child=self._forked)
+
+    @contextmanager
+    def lend(self, key: Hashable, params: Parameters) -> Iterator[Publisher]:
+        """A connected publisher, shared by all calls that give the same ``key``. Blocks while the first one connects.
+
+        If the body raises, the publisher is lent to nobody else: it may hold messages of the body, which are dropped
+        once the others are done.
+
+        Raises:
+          BrokerError, ConfigurationError: as `worker.rabbitmq.connection.connect` says.
+        """
+        kept = self._take(key) or self._add(key, params)
+        try:
+            yield kept.publisher
+        except BaseException:
+            self._retire(key, kept)
+            raise
+        finally:
+            self._leave(key, kept)
+
+    def close(self) -> None:
+        """Disconnect all; what is not confirmed within :data:`LAST_WORDS_SECONDS` is dropped."""
+        with self._lock:
+            kept, self._kept = self._kept, {}
+        for each in kept.values():
+            each.publisher.close(timeout=LAST_WORDS_SECONDS)
+
+    def _take(self, key: Hashable) -> _Kept | None:
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is None or kept.publisher.problem is not None:
+                return None
+            kept.users += 1
+            return kept
+
+    def _add(self, key: Hashable, params: Parameters) -> _Kept:
+        # A publisher connects in the background and retries for ever. This raises at once why there is no connection.
+        connect(params).close()
+        added = _Kept(Publisher(params, gives_up=True), users=1)
+        added.publisher.start()
+        with self._lock:
+            old, self._kept[key] = self._kept.get(key), added
+            unused = old is not None and old.users == 0
+        if old is not None and unused:
+            old.publisher.close(timeout=0)
+        return added
+
+    def _retire(self, key: Hashable, kept: _Kept) -> None:
+        with self._lock:
+            if self._kept.get(key) is kept:
+                del self._kept[key]
+
+    def _leave(self, key: Hashable, kept: _Kept) -> None:
+        with self._lock:
+            kept.users -= 1
+            ended = kept.users == 0 and self._kept.get(key) is not kept
+        if ended:
+            kept.publisher.close(timeout=0)
+
+    def _forked(self) -> None:
+        # The connections are the parent's. They are neither used nor closed here: a child's close would end them there.
+        self._lock = threading.Lock()
+        self._inherited.append(self._kept)
+        self._kept = {}
+
+
+@cache
+def kept_publishers() -> KeptPublishers:
+    """Those of this process."""
+    return KeptPublishers()
