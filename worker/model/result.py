@@ -69,6 +69,12 @@ class Result(BaseModel):
     finished_at: AwareDatetime
     latency_seconds: Seconds | None = None
 
+    def first_id(self) -> str:
+        """The id of the job's run 0, by which all its runs are one job."""
+        if self.run == 0:
+            return self.job_id
+        return job_id(self.shop, self.campaign, 0, self.customer, self.channel, self.destination)
+
     def to_json(self) -> str:
         """One line of JSON in ASCII.
 

@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import IO, Any, Literal, NamedTuple, Self
 
 from worker.errors import DeadLetterError, InputError, UsageError
-from worker.model.job import SCHEMA, Job, job_id
+from worker.model.job import SCHEMA, Job
 from worker.model.message import encode_message
 from worker.model.rehearsal import is_rehearsed
 from worker.model.result import UNCALLED, Result, check_result
-from worker.results.runs import Runs
+from worker.results.runs import Known, Runs
 
 Left = Literal["sent", "unknown", "cancelled", "unfit"]
 """Why a job that was asked for is left out: a run of it was sent; a run of it may have been sent; its campaign is
@@ -24,7 +24,6 @@ MOST_CODES = 100
 
 OTHER_CODES = "other codes"
 
-_SENT, _UNKNOWN = 1, 2
 _NOT_ASKED_FOR = -1
 
 
@@ -61,8 +60,8 @@ class Taken(NamedTuple):
 class Chosen:
     """The jobs that are asked for, each as it is published. A context manager; for one thread.
 
-    Only the latest run of a job counts. The jobs wait in a temporary file without a name, so exactly those are
-    published that were counted, whatever happens to their source meanwhile; memory is bounded.
+    Only the latest run of a job counts, and none if any was sent. The jobs wait in a temporary file without a name, so
+    exactly those are published that were counted, whatever happens to their source meanwhile; memory is bounded.
     """
 
     def __init__(self, choice: Choice, *, is_cancelled: Callable[[str], bool], limit: int | None = None) -> None:
@@ -95,20 +94,19 @@ class Chosen:
         """
         result = check_result(parsed)
         self.read += 1
-        first_id = _first_id(result)
-        marks = _SENT if result.outcome == "sent" else _UNKNOWN if result.outcome == "unknown" else 0
+        first_id = result.first_id()
         place = self._keep(first_id, result, parsed, not_after) if self._choice.takes(result) else _NOT_ASKED_FOR
-        self._runs.add(first_id, result.run, place, marks)
+        self._runs.add(first_id, result.run, result.outcome, place)
 
     def jobs(self, left: Counter[Left] | None = None) -> Iterator[Taken]:
         """The jobs that are taken, the same each time; ``left`` counts those that are not, by why."""
         taken = 0
         for place, first_id, candidate in self._kept():
-            latest = self._runs.latest(first_id)
-            if latest.place != place:
+            known = self._runs.known(first_id)
+            if known is None or known.latest != place:
                 # A later run has another end.
                 continue
-            why = self._left(latest.marks, candidate)
+            why = self._left(known, candidate)
             if why is not None:
                 if left is not None:
                     left[why] += 1
@@ -117,13 +115,12 @@ class Chosen:
                 return
             taken += 1
             job = Job.model_validate(candidate["job"])
-            perhaps_sent = bool(latest.marks & _UNKNOWN)
-            yield Taken(job, candidate["outcome"], candidate["code"], candidate["rehearsed"], perhaps_sent)
+            yield Taken(job, candidate["outcome"], candidate["code"], candidate["rehearsed"], known.unknown)
 
-    def _left(self, marks: int, candidate: Mapping[str, Any]) -> Left | None:
-        if marks & _SENT:
+    def _left(self, known: Known, candidate: Mapping[str, Any]) -> Left | None:
+        if known.sent:
             return "sent"
-        if marks & _UNKNOWN and "unknown" not in self._choice.outcomes:
+        if known.unknown and "unknown" not in self._choice.outcomes:
             return "unknown"
         if candidate["job"] is None:
             return "unfit"
@@ -186,10 +183,3 @@ def job_again(result: Result, *, not_after: datetime | None) -> Job:
         not_after=not_after,
     )
     return job if result.outcome in UNCALLED else job.replay(not_after=not_after)
-
-
-def _first_id(result: Result) -> str:
-    """The id of the job's first run, by which all its runs are one job."""
-    if result.run == 0:
-        return result.job_id
-    return job_id(result.shop, result.campaign, 0, result.customer, result.channel, result.destination)
