@@ -91,7 +91,7 @@ class ReturnedResults:
         size = _READ
         while b"\n" not in (line := os.pread(self._file.fileno(), size, known.counting)) and len(line) == size:
             size *= 16
-        return Returned._make(json.loads(line.partition(b"\n")[0]))
+        return Returned._make(json.loads(line.partition(b"\n")[0].decode()))
 
     def _take(self, result: Mapping[str, Any]) -> None:
         self.jobs += 1
