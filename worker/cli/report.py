@@ -67,7 +67,8 @@ def report(
     """
     check_place(out)
     rejected = _rejected(rejects) if rejects else None
-    figures = Figures()
+    now = datetime.now(UTC)
+    figures = Figures(now)
     with ExitStack() as stack:
         asker = stack.enter_context(_asker()) if conversions else None
         source = stack.enter_context(opened(files, postgres))
@@ -82,7 +83,7 @@ def report(
         figures,
         campaign=campaign,
         shop=shop,
-        made_at=datetime.now(UTC),
+        made_at=now,
         rejected=rejected,
         conversions=conversions_of(told.conversions, told.sources, told.remarks) if told is not None else None,
     )

@@ -26,8 +26,8 @@ def document(
 ) -> dict[str, Any]:
     """Everything that is known of a campaign, ready for JSON. Times are RFC 3339 in UTC.
 
-    ``rejected`` are rows by reason, None if no rejects file was read. ``conversions`` is what
-    :func:`conversions_of` makes, None if nobody was asked.
+    ``outside`` are results whose time can't be right. ``rejected`` are rows by reason, None if no rejects file was
+    read. ``conversions`` is what :func:`conversions_of` makes, None if nobody was asked.
     """
     timeline, latency = figures.timeline, figures.latency
     return {
@@ -53,6 +53,7 @@ def document(
         "over_time": {
             "step_seconds": timeline.step,
             "spans": [{"from": _time(begin), "outcomes": counts} for begin, counts in timeline.spans()],
+            "outside": _by_outcome(timeline.outside),
         },
         "shops": _groups(figures.shops),
         "channels": _groups(figures.channels),

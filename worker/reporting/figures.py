@@ -31,14 +31,15 @@ TOO_MANY: Final = 10
 class Figures:
     """Counts results. Memory is bounded whatever the results hold, by some 30 MB."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: datetime) -> None:
+        """``now`` is the time of the report: no result can have ended long after it."""
         self.outcomes: Counter[Outcome] = Counter()
         self.rehearsed = 0
         self.codes = Groups(MOST_CODES)
         self.shops = Groups(MOST_SHOPS)
         self.channels = Groups(MOST_CHANNELS)
         self.runs = Groups(MOST_RUNS)
-        self.timeline = Timeline()
+        self.timeline = Timeline(now)
         self.latency = Latency()
         self.attempts: Counter[int] = Counter()
         self.calls = 0
