@@ -85,7 +85,7 @@ def report(
         shop=shop,
         made_at=now,
         rejected=rejected,
-        conversions=conversions_of(told.conversions, told.sources, told.remarks) if told is not None else None,
+        conversions=conversions_of(told.totals, told.days, told.sources, told.remarks) if told is not None else None,
     )
     write_page(out, page(shown))
     console.summary(_summary(figures, shown, out), {**shown, "report": str(out)}, as_json=as_json)

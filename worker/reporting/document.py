@@ -1,11 +1,11 @@
 """The figures of a campaign as one document: `--json` prints it, and the page shows it. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from worker.model.result import OUTCOMES, Outcome
-from worker.reporting.conversions import Conversions
+from worker.reporting.conversions import Step
 from worker.reporting.figures import TOO_MANY, Figures
 from worker.reporting.groups import Groups
 
@@ -81,14 +81,19 @@ def document(
     }
 
 
-def conversions_of(conversions: Conversions, asked: Mapping[str, str], remarks: Sequence[str]) -> dict[str, Any]:
+def conversions_of(
+    totals: Mapping[Step, int],
+    days: Mapping[date, Mapping[Step, int]],
+    asked: Mapping[str, str],
+    remarks: Sequence[str],
+) -> dict[str, Any]:
     """What came of the referrals, for :func:`document`.
 
     ``asked`` is the call that told it, by shop; ``remarks`` say why a shop told nothing.
     """
     return {
-        "totals": conversions.totals(),
-        "days": [{"day": day.isoformat(), **counts} for day, counts in conversions.by_day().items()],
+        "totals": dict(totals),
+        "days": [{"day": day.isoformat(), **counts} for day, counts in days.items()],
         "asked": dict(asked),
         "remarks": list(remarks),
     }

@@ -49,6 +49,7 @@ def page(document: Mapping[str, Any]) -> str:
         "sum_of": lambda counts, names: sum(counts[name] for name in names),
         "listed": lambda counts, names: ", ".join(f"{name} {counts[name]:,}" for name in names),
         "by_day": _by_day,
+        "days_each": _days_each,
     }
     return environment.get_template("page.html.j2").render(
         document,
@@ -150,19 +151,26 @@ def _over_time(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _by_day(days: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Acceptances of each day from the first to the last, those without any included; of several days where they are
+    """The steps of each day from the first to the last, those without any included; of several days where they are
     many.
     """
-    counts = {date.fromisoformat(row["day"]): row["accepted"] for row in days}
-    first, last = min(counts), max(counts)
+    first, last = (date.fromisoformat(days[at]["day"]) for at in (0, -1))
     step = -(-((last - first).days + 1) // MOST_SPANS)
     spans = [
-        {"day": (first + timedelta(number)).isoformat(), "accepted": 0}
+        {"day": (first + timedelta(number)).isoformat(), **dict.fromkeys(STEPS, 0)}
         for number in range(0, (last - first).days + 1, step)
     ]
-    for day, number in counts.items():
-        spans[(day - first).days // step]["accepted"] += number
+    for row in days:
+        span = spans[(date.fromisoformat(row["day"]) - first).days // step]
+        for name in STEPS:
+            span[name] += row[name]
     return spans
+
+
+def _days_each(spans: Sequence[Mapping[str, Any]]) -> str:
+    """How long each of the spans of days is."""
+    first, second = (date.fromisoformat(spans[at]["day"]) for at in (0, min(1, len(spans) - 1)))
+    return _every(max((second - first).days, 1) * DAY)
 
 
 def _every(step: int) -> str:

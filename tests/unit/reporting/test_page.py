@@ -1,7 +1,7 @@
 """The page: its text, its markup and its colours."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -207,6 +207,22 @@ def test_one_of_each_is_no_plural() -> None:
     assert "1 attempt in all" in told
     assert "1 row never became a job, and is not among the jobs above" in told
     assert not re.search(r"\b1 (jobs|rows|results|attempts)\b", told)
+
+
+def test_acceptances_over_years() -> None:
+    """A page lists days while they are few; then spans of several, which add up to as much."""
+    first = date(2024, 1, 1)
+    rows = [
+        {"day": (first + timedelta(number)).isoformat(), "accepted": 2, "qualified": 1, "rewarded": 1}
+        for number in range(700)
+    ]
+    told = {"totals": {"accepted": 1400, "qualified": 700, "rewarded": 700}, "days": rows, "remarks": []}
+    html = made(result(), conversions=told)
+    table = html[html.index('<table id="conversions">') :].partition("</table>")[0]
+    cells = [int(cell) for cell in re.findall(r'<td class="n">(\d+)</td>', table)]
+    assert [sum(cells[at::3]) for at in range(3)] == [1400, 700, 700]
+    assert len(cells) <= 3 * 48
+    assert "What came in each 15 days (UTC), from the day given" in text_of(html)
 
 
 def test_rows_left_out() -> None:
