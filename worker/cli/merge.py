@@ -1,15 +1,24 @@
 """``referrals merge``: puts results into the exports that they came from."""
 
+import signal
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from worker.campaigns.containers.base import ExportFile
 from worker.campaigns.containers.expand import expand
 from worker.cli import console, options, uploading
-from worker.cli.merging import Asked, check_out, merge_into, summary_data, summary_rows
+from worker.cli.merge_campaign import Asked
+from worker.cli.merging import check_merge, merge_into, summary_data, summary_rows
 from worker.cli.result_source import opened
-from worker.merging.uploads.parts import refuse_existing
+from worker.merging.uploads.tool import Tool
+from worker.results.source import ResultSource
+
+_TERMINATED = 128 + signal.SIGTERM
+"""The exit code by which shells know of the signal."""
 
 
 def merge(
@@ -77,14 +86,31 @@ def merge(
     """
     files = expand(exports, console.note)
     upload = uploading.upload_of(tool, link_column)
-    if upload is None:
-        check_out(files, out, results or ())
-    else:
-        refuse_existing(out)
     asked = Asked(campaign, shop, channel, mapping, consent, preset, ignore_consent, encoding)
+    check_merge(files, asked, upload, out, results or ())
     with opened(results, postgres) as source:
-        if upload is not None:
-            uploading.upload_into(files, source, asked, *upload, out, as_json=as_json)
-            return
-        merged = merge_into(files, source, asked, out, results or ())
+        put_into(files, source, asked, upload, out, results or (), as_json=as_json)
+
+
+def put_into(
+    files: Sequence[ExportFile],
+    source: ResultSource,
+    asked: Asked,
+    upload: tuple[Tool, str] | None,
+    out: Path,
+    results: Sequence[Path],
+    *,
+    as_json: bool,
+) -> None:
+    """Merge, or write the upload, and show what came of it. ``results`` are the files of ``source``.
+
+    Raises:
+      UsageError, InputError, Exit: as :func:`merge_into` and :func:`~worker.cli.uploading.upload_into`.
+    """
+    # A draft holds addresses, so it must not be left by what ends a command: cron, systemd, `timeout`.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
+    if upload is not None:
+        uploading.upload_into(files, source, asked, *upload, out, as_json=as_json)
+        return
+    merged = merge_into(files, source, asked, out, results)
     console.summary(summary_rows(merged), summary_data(merged), as_json=as_json)

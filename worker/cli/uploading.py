@@ -9,7 +9,7 @@ import typer
 from worker.campaigns.containers.base import ExportFile
 from worker.campaigns.importer import Importer
 from worker.cli import console
-from worker.cli.merging import Asked, opened_campaign
+from worker.cli.merge_campaign import Asked, opened_campaign
 from worker.errors import UsageError
 from worker.merging.merged_rows import MergedRow, merged_rows
 from worker.merging.mismatch import Mismatch
@@ -75,7 +75,7 @@ def upload_into(
     """Write the upload of a campaign, and tell of what a person should know.
 
     Raises:
-      UsageError, InputError: as :func:`~worker.cli.merging.opened_campaign`, or as :func:`write_upload`.
+      UsageError, InputError: as :func:`~worker.cli.merge_campaign.opened_campaign`, or as :func:`write_upload`.
       Exit: no row has a link to upload, and so there is no file.
     """
     with opened_campaign(files, source, asked) as (importer, returned):

@@ -13,8 +13,8 @@ from worker.cli import console, database, options, uploading
 from worker.cli.collect.destination import Destination
 from worker.cli.collect.file import FileDestination
 from worker.cli.collect.loop import collect_until
-from worker.cli.collect.merging import check_merge, kept_beside
-from worker.cli.merge import merge
+from worker.cli.collect.merging import MergeAfterwards
+from worker.cli.merge_campaign import Asked
 from worker.cli.settings import load
 from worker.errors import UsageError
 from worker.rabbitmq.connection import parameters
@@ -95,22 +95,21 @@ def collect(
     Example: `referrals collect --out results.csv --until-idle 30`
     """
     loaded = load()
-    kept = out
+    asked = Asked(campaign, shop, channel, mapping, consent, preset, ignore_consent, encoding)
+    afterwards = None
     if exports:
-        if out is None:
-            raise UsageError("--merge: needs --out, the file for the merged export")
-        kept = kept_beside(out) if postgres is None else None
         if form != "csv":
             raise UsageError("--format: can't be combined with --merge, which keeps results as CSV")
-        check_merge(exports, out, kept, tool, link_column)
-    elif any((campaign, shop, channel, mapping, consent, preset, ignore_consent, encoding, tool, link_column)):
+        afterwards = MergeAfterwards.of(exports, asked, tool, link_column, out, keeps=postgres is None)
+        out = afterwards.kept
+    elif asked.anything or tool is not None or link_column is not None:
         raise UsageError("--campaign and the options after it say how an export is read; give --merge EXPORT with them")
     params = parameters(loaded.amqp_url.get_secret_value(), name="referral-dispatch collect")
     # A signal only sets a flag: what is being written is finished, synced and acknowledged before the command ends.
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    with _opened(kept, postgres, form, loaded) as destination:
+    with _opened(out, postgres, form, loaded) as destination:
         try:
             why = collect_until(params, destination, stop, until_idle)
         finally:
@@ -118,27 +117,10 @@ def collect(
     _summarise(destination, as_json=as_json)
     if why is not None:
         console.say(why)
-    if exports and out is not None:
+    if afterwards is not None:
         # A further signal ends the merge, as it ends `referrals merge`; the results are safe.
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        merge(
-            exports,
-            out,
-            [kept] if kept is not None else None,
-            postgres=postgres,
-            campaign=campaign,
-            shop=shop,
-            channel=channel,
-            mapping=mapping,
-            consent=consent,
-            preset=preset,
-            ignore_consent=ignore_consent,
-            encoding=encoding,
-            tool=tool,
-            link_column=link_column,
-            as_json=as_json,
-        )
+        afterwards.merge(postgres, as_json=as_json)
 
 
 @contextmanager
