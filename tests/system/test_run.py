@@ -218,7 +218,7 @@ def test_an_export_becomes_results(desk: Desk) -> None:
         "sandbox": False,
         "reject_files": ["export.csv.rejects.csv"],
     }
-    assert (desk.folder / "export.csv.rejects.csv").read_text().splitlines()[1] == "6,no_customer,,whatsapp"
+    assert (desk.folder / "export.csv.rejects.csv").read_text().splitlines()[1] == "6,no_customer,6,,whatsapp"
     links = {result["customer_email"]: result["link"] for result in desk.results()}
     assert all(links[email].startswith(f"https://sandbox.invalid/{desk.shop}/r/") for email in people(3))
 

@@ -50,7 +50,7 @@ def rebuilt(path: Path) -> None:
 def rejects(path: Path) -> None:
     """Rows left out."""
     file = RejectsFile(path, [["name"]])
-    file.add(0, 2, "no_channel", ["Ann"], apart=True)
+    file.add(0, 2, 2, "no_channel", ["Ann"], apart=True)
     file.close()
 
 

@@ -92,7 +92,7 @@ class JsonExport:
     the unchanged line.
     """
 
-    columns: Sequence[str] = ("row",)
+    columns: Sequence[str] = ("json",)
 
     def __init__(self, source: Source, recognition: Recognition, *, array: bool) -> None:
         """Read the first :data:`SAMPLE` objects and match their keys; ``array``: they are the elements of one.

@@ -10,7 +10,7 @@ from worker.merging.uploads.selection import UploadRow
 from worker.merging.uploads.tool import Tool
 from worker.text.bounds import ROW, loads
 
-_JSON_COLUMNS = ("row",)
+_JSON_COLUMNS = ("json",)
 """The columns of an export of JSON: its rows have one cell, which is the whole object."""
 
 _ATTRIBUTES = "custom_attributes"

@@ -171,7 +171,7 @@ def test_thousand_columns(run_import: Import) -> None:
     cells = ",".join("x" for _ in range(998))
     done = run_import(f"{header}\n{cells},one@example.com,sms\n{cells},,sms\n")
     assert done.emails == ["one@example.com"]
-    assert done.importer.reject_files[0].read_text() == f"line,reason,{header}\n3,no_customer,{cells},,sms\n"
+    assert done.importer.reject_files[0].read_text() == f"line,reason,row,{header}\n3,no_customer,3,{cells},,sms\n"
 
 
 def test_header_only(run_import: Import) -> None:
