@@ -59,9 +59,7 @@ class RejectsFile:
         except OSError as error:
             raise self._failed(error) from error
 
-    def add(
-        self, export: int, line: int, row: int, reason: RejectReason, cells: Sequence[str], *, apart: bool
-    ) -> None:
+    def add(self, export: int, line: int, row: int, reason: RejectReason, cells: Sequence[str], *, apart: bool) -> None:
         """Add a row of the export with this index in ``headers``; cells beyond its header come last.
 
         ``line`` is where the row begins in the file, and ``row`` where a spreadsheet shows it.
