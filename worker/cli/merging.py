@@ -75,8 +75,9 @@ def summary_rows(merged: Merged) -> list[tuple[str, str]]:
     rows = []
     if merged.rehearsed:
         rows.append(("SANDBOX", f"{merged.rehearsed:,} rows: nobody was called, and their links lead nowhere"))
-    rows.append(("rows", f"{merged.outcomes.total():,}"))
-    rows += [(f"  {outcome}", f"{number:,}") for outcome, number in merged.outcomes.most_common()]
+    # In the words of the summaries of plan and publish; in cells and in JSON it is one word.
+    rows.append(("rows read", f"{merged.outcomes.total():,}"))
+    rows += [(f"  {outcome.replace('_', ' ')}", f"{number:,}") for outcome, number in merged.outcomes.most_common()]
     rows += [(f"    {code}", f"{number:,}") for code, number in merged.codes.most_common(20)]
     rows.append(("rows with a link", f"{merged.links:,}"))
     where = str(merged.paths[0]) if len(merged.paths) == 1 else f"{merged.paths[0].parent} ({len(merged.paths)} files)"
@@ -102,15 +103,15 @@ def summary_data(merged: Merged) -> dict[str, Any]:
 def _tell(merge: Merge, merged: Merged, returned: ReturnedResults) -> None:
     for why, number in merged.remarks.as_it_was.items():
         first = merged.remarks.first[why]
-        console.note(f"nothing is appended to {number:,} rows that {_AS_IT_WAS[why]} (first in {first})")
+        console.note(f"rows that nothing is appended to, since they {_AS_IT_WAS[why]}: {number:,} (first in {first})")
     if merged.remarks.substituted:
         console.note(
-            f"{merged.remarks.substituted:,} rows have ? in place of letters that the export's encoding doesn't have"
+            f"rows with ? in place of letters that the export's encoding doesn't have: {merged.remarks.substituted:,}"
         )
     if returned.paths.more:
         console.note(
-            f"share actions have more than {MOST} different values, or long names; {returned.paths.more:,} values have "
-            "no column; the results file has them all"
+            f"share actions have more than {MOST} different values, or names that are long or can't be seen; "
+            f"{returned.paths.more:,} values have no column; the results have them all"
         )
     for export in merge.exports:
         name = export.file.name

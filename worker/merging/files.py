@@ -9,10 +9,11 @@ from typing import BinaryIO, Self
 
 from worker.campaigns.containers.base import ExportFile
 from worker.errors import InputError, UsageError
+from worker.merging.appended import COLUMNS
 from worker.private_files import check_folder, is_own_file, new_draft, open_problem, opened_folder
 from worker.text.visible import is_unseen
 
-_MARK = b"referral_outcome"
+_MARKS = tuple(name.encode() for name in COLUMNS)
 _LOOKED_AT = 1024 * 1024
 _LONGEST_NAME = 120
 _PACKED = (".gz", ".gzip")
@@ -49,21 +50,24 @@ def check_targets(paths: Sequence[Path], read: Sequence[Path]) -> None:
     """Check that nothing is lost where the merged exports come; ``read`` are the files that the command reads.
 
     Raises:
-      UsageError: a path is one of those, holds something else than a merged export, or is refused as by
-        :func:`~worker.private_files.private_opener`.
+      UsageError: a path is one of those, has a workbook's name, holds something else than a merged export, or is
+        refused as by :func:`~worker.private_files.private_opener`.
       InputError: it can't be looked at, or its folder can't be written to.
     """
     known = {path.resolve() for path in read}
     for path in paths:
         if path.resolve() in known:
             raise UsageError(f"{path}: is read by this command, and --out would overwrite it; choose another --out")
+        if path.suffix.lower() == ".xlsx":
+            raise UsageError(f"--out {path}: no workbook is written; what comes from one is CSV, so let it end in .csv")
         # Of several files the folder is made, where there is none yet.
         check_folder(path, path.parent.parent if len(paths) > 1 and not path.parent.exists() else None)
         try:
             if is_own_file(path):
                 with path.open("rb") as file:
                     start = file.read(_LOOKED_AT)
-                if start and _MARK not in start.replace(b"\0", b""):
+                plain = start.replace(b"\0", b"")
+                if start and not all(mark in plain for mark in _MARKS):
                     raise UsageError(
                         f"{path}: is no merged export and would be replaced; remove it, or choose another --out"
                     )

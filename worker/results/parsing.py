@@ -3,6 +3,7 @@
 import csv
 import re
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from worker.campaigns.csv_escaping import unescape_cells
@@ -13,6 +14,9 @@ from worker.results.rows import COLUMNS
 from worker.text.bounds import RESULT_LINE, loads
 
 _INTEGER = re.compile(r"0|[1-9][0-9]{0,15}")
+_NUMBERS = ("run", "line", "status", "attempts", "latency_seconds")
+_NUMERIC = (int, float, type(None))
+_TIMES = ("published_at", "called_at", "finished_at")
 _IDS = ("bhid", "shopid", "email")
 
 Parse = Callable[[bytes], dict[str, Any]]
@@ -59,11 +63,26 @@ def _checked(found: Any) -> dict[str, Any]:
     # The fields must make the job's id. So a cell that a spreadsheet has changed (an id without its leading zeros)
     # can't pass as another customer's.
     try:
-        check_result(found)
+        checked = check_result(found)
     except DeadLetterError as error:
         raise ValueError(error.detail) from None
     result: dict[str, Any] = found
+    # The model takes "3" for a number, and a number for a time. Whoever adds up results needs what the schema says.
+    for name in _NUMBERS:
+        if type(result.get(name)) not in _NUMERIC:
+            result[name] = getattr(checked, name)
+    for name in _TIMES:
+        if (value := result.get(name)) is not None and not _is_time(value):
+            result[name] = getattr(checked, name).isoformat()
     return result
+
+
+def _is_time(value: Any) -> bool:
+    try:
+        datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _text(cell: str) -> str | None:

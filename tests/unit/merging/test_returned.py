@@ -109,3 +109,11 @@ def test_share_actions_make_a_bounded_number_of_columns() -> None:
         paths.values({str(number): 1})
     paths.values({"x" * 1000: 1})
     assert (len(paths.names), paths.more) == (MOST, 11)
+
+
+@pytest.mark.parametrize("key", ["a\nb", "a\0", "a\u202eb", "\ud800", "\x1b[31m"])
+def test_a_name_that_cannot_be_seen_makes_no_column(key: str) -> None:
+    """A header with a line end or a NUL in it would break whoever reads the file."""
+    paths = SharePaths()
+    assert paths.values({key: 1, "url": "u"}) == ["u"]
+    assert (list(paths.names), paths.more) == (["share_action.url"], 1)

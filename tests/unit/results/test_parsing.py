@@ -1,5 +1,6 @@
 """Rows of results files become the results that they were made of."""
 
+import json
 from typing import Any
 
 import pytest
@@ -59,6 +60,26 @@ def test_what_stood_for_a_number_comes_back() -> None:
     """Another producer may write a number as a text or with a point; what was a result is read as the same one."""
     result = make_result() | {"attempts": "2", "line": 7.0, "run": "0"}
     assert from_csv(row(result).encode()[:-1]) == result | {"attempts": 2, "run": 0}
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ({"attempts": "3"}, {"attempts": 3}),
+        ({"attempts": True, "run": False}, {"attempts": 1, "run": 0}),
+        ({"latency_seconds": "0.5"}, {"latency_seconds": 0.5}),
+        ({"finished_at": 1700000000}, {"finished_at": "2023-11-14T22:13:20+00:00"}),
+        (
+            {"finished_at": "1700000000", "called_at": 0},
+            {"finished_at": "2023-11-14T22:13:20+00:00", "called_at": "1970-01-01T00:00:00+00:00"},
+        ),
+    ],
+)
+def test_numbers_are_numbers_and_times_are_times(written: dict[str, Any], read: dict[str, Any]) -> None:
+    """What the check lets pass in another form is read in the form of the schema, so that it can be added up."""
+    found = from_json(json.dumps(make_result() | written).encode())
+    assert {name: found[name] for name in read} == read
+    assert {name: type(found[name]) for name in read} == {name: type(value) for name, value in read.items()}
 
 
 def without_empty_texts(result: dict[str, Any]) -> dict[str, Any]:

@@ -165,6 +165,14 @@ def test_blank_rows(run_import: Import) -> None:
     assert done.importer.rows == 1
 
 
+@pytest.mark.parametrize("blank", ["\u3000", "\u00a0", "\u2003\t", "\u2028", "\x1a", "\ufeff"], ids=repr)
+def test_a_line_of_any_white_space_is_no_piece(run_import: Import, blank: str) -> None:
+    """It parts rows as an empty line does, and leaves none of its neighbours in doubt."""
+    done = run_import(f"customer_email,note\none@example.com,a\n{blank}\ntwo@example.com,b\n")
+    assert done.emails == ["one@example.com", "two@example.com"]
+    assert done.rejects == []
+
+
 def test_thousand_columns(run_import: Import) -> None:
     """An export of 1,000 columns is read, and a rejected row keeps them all."""
     header = ",".join(f"c{number}" for number in range(998)) + ",customer_email,channel"
