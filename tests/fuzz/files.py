@@ -126,7 +126,7 @@ def _same_result(source: FileSource, result: dict[str, Any]) -> None:
     expected = [None if result.get(name) == "" else result.get(name) for name in JSON_COLUMNS]
     assert [again[name] for name in JSON_COLUMNS] == expected
     for key in keys_of(result):
-        found, _ = look_up(source, Wanted.parse(key[2:]), limit=99)
+        found = look_up(source, Wanted.parse(key[2:]), limit=99).results
         assert result in found
     for line in lines_of(result, reveal=False):
         shown(one_line(line))

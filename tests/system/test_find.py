@@ -83,7 +83,7 @@ def test_nothing_is_found(told: Desk) -> None:
     assert "no result matches" in line
     assert "mail.example.org" not in line
     ended = told.run("find", "eve@mail.example.org", *FILES, "--json")
-    assert (ended.returncode, json.loads(ended.stdout)) == (1, {"total": 0, "results": []})
+    assert (ended.returncode, json.loads(ended.stdout)) == (1, {"total": 0, "every_id": True, "results": []})
 
 
 def test_what_is_read_from_standard_input(told: Desk) -> None:
@@ -158,7 +158,10 @@ def test_in_postgresql(told: Desk, postgres_url: str, vhost: Vhost) -> None:
     told.run("collect", "--until-idle", "0.5", REFERRALS_AMQP_URL=vhost.url, REFERRALS_POSTGRES_URL=postgres_url)
     found = told.run("find", "c7", "--json", REFERRALS_POSTGRES_URL=postgres_url)
     assert [each["line"] for each in json.loads(found.stdout)["results"]] == [7]
+    assert "note: reads results from PostgreSQL at 127.0.0.1:" in found.stderr
+    assert "since REFERRALS_POSTGRES_URL is set; --from reads files" in found.stderr
     in_files = told.run("find", "007", *FILES, REFERRALS_POSTGRES_URL=postgres_url)
     assert re.findall(r"^  link +(\S+)$", in_files.stdout, re.MULTILINE) == links(told)
+    assert "PostgreSQL" not in in_files.stderr
     both = told.run("find", "c7", *FILES, "--postgres", "postgresql://127.0.0.1/x")
     assert (both.returncode, "leave out the other" in both.stderr) == (2, True)

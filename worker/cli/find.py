@@ -9,7 +9,7 @@ from worker.cli import console, options
 from worker.cli.redaction import masked
 from worker.cli.result_source import opened
 from worker.cli.result_view import lines_of
-from worker.results.lookup import look_up
+from worker.results.lookup import MOST_IDS, look_up
 from worker.results.wanted import LONGEST, Wanted
 
 MOST_SHOWN = 1000
@@ -50,17 +50,23 @@ def find(
     """
     wanted = Wanted.parse(_typed() if what == "-" else what)
     with opened(files, postgres) as source:
-        found, total = look_up(source, wanted, campaign=campaign, shop=shop, limit=limit)
+        found = look_up(source, wanted, campaign=campaign, shop=shop, limit=limit)
     if as_json:
-        console.print_json({"total": total, "results": [dict(each) if reveal else masked(each) for each in found]})
+        shown = [dict(each) if reveal else masked(each) for each in found.results]
+        console.print_json({"total": found.total, "every_id": found.every_id, "results": shown})
     else:
-        for number, result in enumerate(found):
+        for number, result in enumerate(found.results):
             for line in [""] * (number > 0) + lines_of(result, reveal=reveal):
                 console.show(line)
-    if total > len(found):
-        console.say(f"these are the newest {len(found):,}, and there are {total - len(found):,} more; raise --limit")
+    if (more := found.total - len(found.results)) > 0:
+        console.say(f"these are the newest {len(found.results):,}, and there are {more:,} more; raise --limit")
+    if not found.every_id:
+        console.say(
+            f"these results name more than {MOST_IDS} ids of customers, and not all were followed: there may be more "
+            "results; find the ids one by one"
+        )
     # After the output: `--json` prints an empty list for a program, and the exit code says that nothing matched.
-    if not total:
+    if not found.total:
         console.say("no result matches; ids must match whole, as they stand in the export")
         raise typer.Exit(1)
 
