@@ -47,8 +47,11 @@ class Choice:
 
 
 class Taken(NamedTuple):
-    """A job that is to be published, and the result that it follows: its outcome, its code, and whether a sandbox gave
-    it. ``perhaps_sent``: that result, or one of an earlier run, is `unknown`."""
+    """A job that is to be published, and the result that it follows: its outcome and code.
+
+    ``rehearsed``: a sandbox gave that result; or nothing answered, and a sandbox gave others of the campaign in its
+    shop. ``perhaps_sent``: that result, or one of an earlier run, is `unknown`.
+    """
 
     job: Job
     outcome: str
@@ -71,8 +74,11 @@ class Chosen:
         self._limit = limit
         self._runs = Runs()
         self._candidates: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
+        self._rehearsing: set[str] = set()
         self.read = 0
         """Results that were looked at."""
+        self.codes: Counter[str] = Counter()
+        """Their codes, at most :data:`MOST_CODES` of them."""
 
     def close(self) -> None:
         """Remove the temporary files."""
@@ -86,15 +92,24 @@ class Chosen:
         self.close()
 
     def add(self, parsed: Mapping[str, Any], not_after: datetime | None) -> None:
-        """Look at a result, given as its parsed JSON. ``not_after`` becomes the deadline of its job.
+        """Look at a result that was checked, given as its parsed JSON. ``not_after`` becomes the deadline of its job.
 
         Raises:
           InputError: the temporary file can't grow.
           DeadLetterError: it is no result.
         """
-        result = check_result(parsed)
         self.read += 1
+        shop: str = parsed["shop"]
+        if shop not in self._rehearsing and is_rehearsed(parsed):
+            self._rehearsing.add(shop)
+        if parsed["outcome"] == "sent" and parsed.get("run", 0) == 0:
+            # Most results are these. Their source has checked them; doing it again takes 13 µs each.
+            self._runs.add(parsed["job_id"], 0, "sent", _NOT_ASKED_FOR)
+            return
+        result = check_result(parsed)
         first_id = result.first_id()
+        if result.code is not None and (result.code in self.codes or len(self.codes) < MOST_CODES):
+            self.codes[result.code] += 1
         place = self._keep(first_id, result, parsed, not_after) if self._choice.takes(result) else _NOT_ASKED_FOR
         self._runs.add(first_id, result.run, result.outcome, place)
 
@@ -115,7 +130,8 @@ class Chosen:
                 return
             taken += 1
             job = Job.model_validate(candidate["job"])
-            yield Taken(job, candidate["outcome"], candidate["code"], candidate["rehearsed"], known.unknown)
+            rehearsed = candidate["rehearsed"] or (candidate["unanswered"] and job.shop in self._rehearsing)
+            yield Taken(job, candidate["outcome"], candidate["code"], rehearsed, known.unknown)
 
     def _left(self, known: Known, candidate: Mapping[str, Any]) -> Left | None:
         if known.sent:
@@ -140,6 +156,8 @@ class Chosen:
             "outcome": result.outcome,
             "code": result.code,
             "rehearsed": is_rehearsed(parsed),
+            # A time-out has no mark, whoever was called.
+            "unanswered": result.message is None and result.referral is None,
         }
         place = self._candidates.tell()
         try:

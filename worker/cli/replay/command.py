@@ -1,8 +1,10 @@
 """``referrals replay``: jobs of a campaign are sent again, chosen by how they have ended."""
 
 import time
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import Annotated
 
 import typer
@@ -24,11 +26,14 @@ from worker.rabbitmq.connection import Parameters, parameters
 from worker.rabbitmq.producer import Producer
 from worker.rabbitmq.queue_depths import missing
 from worker.rabbitmq.topology import shop_queue
-from worker.results.again import Choice, Chosen
+from worker.results.again import MOST_CODES, Choice, Chosen
 from worker.settings import Settings
 
 TICK_JOBS = 500
 """Jobs between two updates of the line of progress."""
+
+_MOST_NAMED = 5
+"""Codes that are named in place of one that no result has and that is like none of them."""
 
 _CHOOSABLE = tuple(outcome for outcome in OUTCOMES if outcome != "sent")
 
@@ -99,6 +104,8 @@ def replay(
         if not chosen.read:
             where = f" in shop {shop}" if shop is not None else ""
             raise UsageError(f"--campaign {name}: has no result there{where}; is the name right?")
+        for line in _absent(codes or (), chosen.codes):
+            console.note(line)
         summary = Summary.of(name, chosen)
         if dry_run or not summary.jobs:
             _show(summary, as_json=as_json)
@@ -109,6 +116,8 @@ def replay(
             for line in summary.lines(console.stderr.width):
                 console.ask_about(line)
             console.ask(_question(summary))
+        elif summary.rehearsed:
+            console.note(summary.rehearsal)
         _publish(loaded, params, chosen, summary, as_json=as_json)
 
 
@@ -123,9 +132,19 @@ def _choice(outcomes: Collection[str], codes: Collection[str]) -> Choice:
     return Choice(frozenset(outcomes), frozenset(codes))
 
 
+def _absent(codes: Collection[str], present: Counter[str]) -> Iterator[str]:
+    """A line for each code that no result has, since it may be mistyped."""
+    for code in codes:
+        if code not in present and len(present) < MOST_CODES:
+            near = get_close_matches(code, present) or [each for each, _ in present.most_common(_MOST_NAMED)]
+            known = f"; there is {' or '.join(near)}" if near else ""
+            yield f"--code {code}: no result of the campaign has it{known}"
+
+
 def _question(summary: Summary) -> str:
     twice = f", {summary.unknown:,} of them perhaps for the second time" if summary.unknown else ""
-    return f"Send {summary.jobs:,} {'job' if summary.jobs == 1 else 'jobs'} again{twice}?"
+    rehearsed = f", {summary.rehearsed:,} of them after a rehearsal" if summary.rehearsed else ""
+    return f"Send {summary.jobs:,} {'job' if summary.jobs == 1 else 'jobs'} again{twice}{rehearsed}?"
 
 
 def _show(summary: Summary, *, as_json: bool) -> None:
