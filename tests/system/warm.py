@@ -6,6 +6,7 @@ command that goes on in the background is written to a file instead. `referrals 
 prometheus_client decides on import where metrics live.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -178,6 +179,8 @@ def _serve() -> None:
     # What the commands import only when they need it.
     for module in ("worker.planning.forecast", "worker.sandbox.server", "worker.store.redis.store"):
         importlib.import_module(module)
+    # Else a fork that ends walks through all of this, and copies it by that: 0.25 s of its 0.3 s of CPU.
+    gc.freeze()
     watching: set[int] = set()
     for line in sys.stdin:
         request = Request(**json.loads(line))
