@@ -119,6 +119,21 @@ def test_a_killed_collect_goes_on(desk: Desk, rabbitmq: RabbitMQ, vhost: Vhost, 
         assert row["link"] == "https://example.com/r/7"
 
 
+def test_the_summary_tells_codes(desk: Desk, vhost: Vhost) -> None:
+    """Why jobs were not sent is seen without opening the file, as a run tells it."""
+    declare(desk)
+    refused = json.dumps(json.loads(result(3, "rejected")) | {"code": "friend_too_close", "referral": None}).encode()
+    with tapping(vhost) as tap:
+        publish(tap, range(3))
+        tap.channel.basic_publish("referrals.results", KEY, refused)
+        told = desk.run("collect", "--out", "results.csv", "--until-idle", "0.5")
+    assert told.stdout.splitlines()[:3] == [
+        "sent                3",
+        "rejected            1",
+        "  friend_too_close  1  the shop's own rule",
+    ]
+
+
 def test_collecting_again_appends(desk: Desk, vhost: Vhost) -> None:
     """A second collect keeps the rows that are there, in place, and adds only what is new."""
     declare(desk)
@@ -131,6 +146,7 @@ def test_collecting_again_appends(desk: Desk, vhost: Vhost) -> None:
         again = desk.run("collect", "--out", "results.csv", "--until-idle", "0.5", "--json")
     assert json.loads(again.stdout) == {
         "outcomes": {"sent": 50},
+        "codes": {},
         "repeated": 50,
         "superseding": 0,
         "unreadable": 0,

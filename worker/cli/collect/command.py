@@ -15,6 +15,7 @@ from worker.cli.collect.file import FileDestination
 from worker.cli.collect.loop import collect_until
 from worker.cli.collect.merging import MergeAfterwards
 from worker.cli.merge_campaign import Asked
+from worker.cli.outcome_rows import by_code, outcome_rows
 from worker.cli.settings import load
 from worker.errors import UsageError
 from worker.rabbitmq.connection import parameters
@@ -148,7 +149,7 @@ def _opened(out: Path | None, postgres: str | None, form: Format, loaded: Settin
 def _summarise(destination: Destination, *, as_json: bool) -> None:
     tally = destination.tally
     place, keys = destination.summary()
-    rows = [(outcome, f"{number:,}") for outcome, number in tally.outcomes.most_common()]
+    rows = outcome_rows(tally.outcomes, tally.codes)
     rows += [("repeated", f"{tally.repeated:,}")] if tally.repeated else []
     rows += [("called after all", f"{tally.superseding:,} that had ended without a call")] if tally.superseding else []
     rows += [("not a result", f"{tally.unreadable:,} moved to referrals.dead")] if tally.unreadable else []
@@ -158,6 +159,7 @@ def _summarise(destination: Destination, *, as_json: bool) -> None:
     rows.append(("results are in", place))
     data = {
         "outcomes": dict(tally.outcomes),
+        "codes": by_code(tally.codes),
         "repeated": tally.repeated,
         "superseding": tally.superseding,
         "unreadable": tally.unreadable,

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from worker.model.job import canonical
 from worker.model.rehearsal import is_rehearsed
-from worker.model.result import Result
+from worker.model.result import Outcome, Result
 from worker.results.wanted import keys_of
 
 
@@ -26,7 +26,7 @@ class Row(NamedTuple):
     channel: str
     destination: str | None
     sender: str | None
-    outcome: str
+    outcome: Outcome
     code: str | None
     status: int | None
     link: str | None
