@@ -321,6 +321,16 @@ def test_a_yes_sends(doubtful: Desk, rabbitmq: RabbitMQ, vhost: Vhost) -> None:
     wait_until(lambda: rabbitmq.depths(vhost)["referrals.shop.acme"] == 6, 20, "all jobs")
 
 
+def test_ctrl_c_at_the_question(doubtful: Desk, rabbitmq: RabbitMQ, vhost: Vhost) -> None:
+    """It is a no: nothing is published."""
+    with Terminal(doubtful, *ASKED) as terminal:
+        terminal.answer("? [y/N] ", "\x03")
+        raw = terminal.raw()
+        assert terminal.process.returncode == 2, raw
+    assert "referrals: nothing was done" in raw
+    assert rabbitmq.depths(vhost)["referrals.shop.acme"] == 1
+
+
 def test_in_a_pipe(doubtful: Desk) -> None:
     """With --yes nothing is asked, and the summary has no control sequence."""
     ended = doubtful.run(*ASKED, "--yes", COLUMNS="40")
