@@ -87,18 +87,18 @@ def test_nothing_is_found(told: Desk) -> None:
 
 
 def test_what_is_read_from_standard_input(told: Desk) -> None:
-    """So an address doesn't have to stand in a shell's history."""
+    """So an address doesn't have to stand in a shell's history; a byte order mark before it is none of it."""
     command = [sys.executable, "-m", "worker", "find", "-", *FILES, "--json"]
-    ended = subprocess.run(
-        command,
-        cwd=told.folder,
-        env=told.env,
-        input="ann@mail.example.org\n",
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert json.loads(ended.stdout)["total"] == 2
+    found = {}
+    for typed in ("\ufeffann@mail.example.org\r\n".encode(), b"\xe4nn@mail.example.org\n", "ann\n".encode("utf-16")):
+        found[typed] = subprocess.run(
+            command, cwd=told.folder, env=told.env, input=typed, capture_output=True, check=False
+        )
+    marked, latin, wide = found.values()
+    assert json.loads(marked.stdout)["total"] == 2
+    assert (latin.returncode, latin.stderr.count(b"\n")) == (2, 1)
+    assert b"WHAT: is not valid UTF-8" in latin.stderr
+    assert b"WHAT: is in UTF-16" in wide.stderr
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,10 @@ from worker.cli import console, options
 from worker.cli.redaction import masked
 from worker.cli.result_source import opened
 from worker.cli.result_view import lines_of
+from worker.errors import UsageError
 from worker.results.lookup import MOST_IDS, look_up
 from worker.results.wanted import LONGEST, Wanted
+from worker.text.editors import EncodingError, without_bom
 
 MOST_SHOWN = 1000
 """Results that are shown at most, and so kept in memory."""
@@ -75,4 +77,14 @@ def _typed() -> str:
     if sys.stdin.isatty():
         console.ask_about("What to find (an address, an id, a reference, a job id or a link):")
     # A character takes up to four bytes, and nothing longer is of use.
-    return sys.stdin.readline(4 * LONGEST)
+    line = sys.stdin.buffer.readline(4 * LONGEST)
+    try:
+        # PowerShell's pipes begin with a byte order mark.
+        return without_bom(line).decode()
+    except UnicodeDecodeError:
+        if len(line) == 4 * LONGEST:
+            # Cut off within a character.
+            return line.decode(errors="replace")
+        raise UsageError("WHAT: is not valid UTF-8; give it in that encoding") from None
+    except EncodingError:
+        raise UsageError("WHAT: is in UTF-16; give it in UTF-8") from None

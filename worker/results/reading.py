@@ -1,5 +1,6 @@
 """Reads results files back, as `referrals collect` and `referrals run` write them: CSV or lines of JSON."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -38,7 +39,10 @@ class ResultsReader:
             # Opening must not wait for the writer of a pipe, which couldn't be read twice.
             self._file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
-            raise InputError(open_problem(path, error)) from error
+            problem = open_problem(path, error)
+            if error.errno == errno.EMFILE:
+                problem += "; give fewer at once, or raise `ulimit -n`"
+            raise InputError(problem) from error
         try:
             self._start, self._parse = self._format()
         except BaseException:
@@ -140,6 +144,8 @@ class ResultsReader:
         try:
             return os.pread(self._file, size, offset)
         except OSError as error:
+            if error.errno == errno.ESPIPE:
+                raise InputError(f"{self.path}: can be read only once; save it to a file first") from error
             raise InputError(open_problem(self.path, error)) from error
 
 

@@ -10,8 +10,9 @@ from worker.cli.tables import wrapped
 from worker.model.codes import explain
 from worker.model.job import Job
 from worker.model.result import Outcome
-from worker.planning.examples import EXAMPLES, masked
+from worker.planning.examples import EXAMPLES
 from worker.results.again import MOST_CODES, OTHER_CODES, Chosen, Left
+from worker.text.masking import hint
 
 Kind = tuple[str, str | None]
 """The outcome and the code of the results that jobs follow."""
@@ -132,5 +133,5 @@ def _meaning(kind: Kind) -> str:
 def _example(job: Job) -> str:
     customer = job.customer.email or job.customer.shopid or job.customer.bhid or ""
     reference = str(without_addresses(job.reference or ""))[:_LONGEST_REFERENCE]
-    told = [f"line {job.line:,}" if job.line is not None else "", reference, f"({masked(customer)})"]
+    told = [f"line {job.line:,}" if job.line is not None else "", reference, f"({hint(customer)})"]
     return " ".join(text for text in told if text)

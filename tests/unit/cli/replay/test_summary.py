@@ -39,7 +39,7 @@ def test_what_would_be_sent() -> None:
         "  1 unknown timeout: the request went out, and no answer came in time",
         "      (722…008)",
         "  1 rejected \\u202erule: the shop's own rule",
-        "      line 8 ask … (a…@e….com)",
+        "      line 8 ask a…@m….org (a…@e….com)",
         "left out: 1 whose campaign is cancelled in their shop; run `referrals cancel --undo` first",
         f"7 {SANDBOX}",
         f"1 {TWICE}",
