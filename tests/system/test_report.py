@@ -162,6 +162,26 @@ def counted(results: list[dict[str, Any]], key: str) -> dict[str, dict[str, int]
     }
 
 
+def test_a_job_that_was_sent_again_counts_once(empty: Desk) -> None:
+    """Its latest run counts, or the one that was sent; only the runs' own table has both."""
+    runs = [
+        result(1, "spring", "failed", "http_503", None),
+        result(1, "spring", "sent", None, "Thanks", run=1),
+        result(2, "spring", "sent", None, "Thanks"),
+        result(2, "spring", "rejected", "friend_too_close", None, run=1),
+        result(3, "spring", "failed", "http_503", None, run=1),
+        result(3, "spring", "unknown", "timeout", None),
+        result(4, "spring", "sent", None, "Thanks"),
+    ]
+    (empty.folder / "results.jsonl").write_text("".join(json.dumps(each) + "\n" for each in runs))
+    figures = report(empty, "report", "spring", "--from", "results.jsonl", "--out", "report.html")
+    assert figures["jobs"] == 4
+    assert {outcome: count for outcome, count in figures["outcomes"].items() if count} == {"sent": 3, "failed": 1}
+    assert [(row["code"], row["results"]) for row in figures["codes"]] == [("http_503", 1)]
+    assert {row["name"]: sum(row["outcomes"].values()) for row in figures["runs"]} == {"0": 4, "1": 3}
+    assert figures["attempts"]["total"] == len(runs)
+
+
 def test_the_tables_say_what_the_results_say(told: Desk, page: Page, results: list[dict[str, Any]]) -> None:
     """Each figure on the page is that of the data, counted by itself; the page asks for nothing and says nothing."""
     figures = json.loads((told.folder / "figures.json").read_text())

@@ -19,6 +19,7 @@ from worker.reporting.file import check_place, write_page
 from worker.reporting.groups import OTHER
 from worker.reporting.page import page
 from worker.reporting.rejected_rows import count_rejected
+from worker.results.runs import Runs, first_id
 from worker.results.source import ResultSource
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def report(
     calls for nothing but these lists. A link that three friends accepted is three acceptances; who accepted before the
     campaign is not counted.
 
-    Each job counts once. Jobs without a result yet are not on the page.
+    Each job counts once, by its latest run, or by the one that was sent. Jobs without a result yet are not on the page.
 
     Example: `referrals report spring --from results.csv --rejects spring.csv.rejects.csv --out report.html`
     """
@@ -72,10 +73,14 @@ def report(
     with ExitStack() as stack:
         asker = stack.enter_context(_asker()) if conversions else None
         source = stack.enter_context(opened(files, postgres))
+        sent_again = False
         for result in source.results(campaign, shop):
             figures.add(result)
+            sent_again = sent_again or bool(result.get("run"))
             if asker is not None:
                 asker.add(result)
+        if sent_again:
+            figures = _by_job(source, campaign, shop, now)
         if not figures.jobs:
             raise _nothing(source, campaign, shop)
         told = asker.ask() if asker is not None else None
@@ -91,6 +96,21 @@ def report(
     console.summary(_summary(figures, shown, out), {**shown, "report": str(out)}, as_json=as_json)
     for remark in told.remarks if told is not None else ():
         console.note(remark)
+
+
+def _by_job(source: ResultSource, campaign: str, shop: str | None, now: datetime) -> Figures:
+    # Which run counts is known only once all were read. Only campaigns with a replay pay for reading them twice more.
+    figures = Figures(now)
+    with Runs() as runs:
+        for result in source.results(campaign, shop):
+            run = result.get("run") or 0
+            runs.add(first_id(result), run, result["outcome"], run)
+        for result in source.results(campaign, shop):
+            known = runs.known(first_id(result))
+            # A collector may add to them meanwhile: what is new counts in the next report.
+            if known is not None:
+                figures.add(result, superseded=known.counting != (result.get("run") or 0))
+    return figures
 
 
 def _asker() -> "AbstractContextManager[ShopsAsked]":

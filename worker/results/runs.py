@@ -1,9 +1,11 @@
 """The runs of each job, and which of them counts, without all of them in memory."""
 
 import sqlite3
-from typing import Final, NamedTuple, Self
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple, Self
 
 from worker.campaigns.ranked_ids import SCRATCH, no_room
+from worker.model.result import check_result
 from worker.text.bounds import LARGEST_INTEGER
 
 _SETUP = f"""
@@ -82,3 +84,15 @@ class Runs:
             return None
         counting, latest, marks = found
         return Known(counting, latest, bool(marks & _MARKS["sent"]), bool(marks & _MARKS["unknown"]))
+
+
+def first_id(result: Mapping[str, Any]) -> str:
+    """The id of the run 0 of a result's job, by which all its runs are one job; the result is its parsed JSON.
+
+    Raises:
+      DeadLetterError: it is no result.
+    """
+    if not result.get("run"):
+        own: str = result["job_id"]
+        return own
+    return check_result(result).first_id()
