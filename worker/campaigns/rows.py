@@ -48,6 +48,7 @@ class DraftJob(NamedTuple):
 
     job_id: str
     line: int
+    row: int
     shop: str
     bhid: str
     shopid: str
@@ -78,10 +79,10 @@ class RowRules:
         self._known_shops: set[str] = set()
         self.channels = Channels(options.channel, mapped="channel" in options.mapping, warnings=warnings)
 
-    def judge(self, export: str, line: int, values: Values) -> DraftJob | RejectReason:
+    def judge(self, export: str, line: int, row: int, values: Values) -> DraftJob | RejectReason:
         """The row as a draft of a job, or the reason why it can't be one.
 
-        ``export``, the name of its file, and ``line`` are for warnings.
+        ``export``, the name of its file, is for warnings. ``row`` is the line in a spreadsheet.
         """
         # Consent first: a row without it is not looked at any further.
         if not self._consent.given(values.consent):
@@ -139,7 +140,7 @@ class RowRules:
         try:
             customer = Customer(bhid=bhid or None, shopid=shopid or None, email=email or None)
             identity = job_id(shop, self._options.campaign, self._options.run, customer, channel, destination or None)
-            draft = DraftJob(identity, line, shop, *texts)
+            draft = DraftJob(identity, line, row, shop, *texts)
             if not ordinary:
                 self.job(draft, None)
         except ValidationError as error:
@@ -155,6 +156,7 @@ class RowRules:
             shop=draft.shop,
             run=self._options.run,
             line=draft.line,
+            row=draft.row,
             reference=draft.reference or None,
             customer=Customer(bhid=draft.bhid or None, shopid=draft.shopid or None, email=draft.email or None),
             channel=draft.channel,

@@ -130,6 +130,7 @@ class Job(BaseModel):
     shop: Shop
     run: Number = 0
     line: Number | None = None
+    row: Number | None = None
     reference: Reference | None = None
     customer: Customer = Customer()
     channel: Channel
@@ -150,6 +151,7 @@ class Job(BaseModel):
         sender: str | None = None,
         reference: str | None = None,
         line: int | None = None,
+        row: int | None = None,
         run: int = 0,
         published_at: datetime | None = None,
         not_after: datetime | None = None,
@@ -182,6 +184,7 @@ class Job(BaseModel):
             shop=shop,
             run=run,
             line=line,
+            row=row,
             reference=reference,
             customer=customer,
             channel=channel,

@@ -52,6 +52,7 @@ class Result(BaseModel):
     shop: Shop
     run: Number = 0
     line: Number | None = None
+    row: Number | None = None
     reference: Reference | None = None
     customer: Customer = Customer()
     channel: Channel

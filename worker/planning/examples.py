@@ -8,6 +8,7 @@ from typing import NamedTuple
 from worker.campaigns.exports.base import Values
 from worker.campaigns.identifiers import bare
 from worker.campaigns.importer import Reject
+from worker.text.line_names import line_name
 from worker.text.masking import hint
 
 EXAMPLES = 3
@@ -59,10 +60,7 @@ class Examples:
         found = self._found.setdefault(reject.reason, [])
         if len(found) < EXAMPLES:
             self._places.setdefault(reject.reason, []).append(Place(reject.export, reject.line, reject.row))
-            where = f"line {reject.line:,}"
-            if reject.row != reject.line:
-                # A spreadsheet counts a note of several lines as one row.
-                where += f" = row {reject.row:,}"
+            where = line_name(reject.line, reject.row)
             if len(self._names) > 1 and self._latest.get(reject.reason) != reject.export:
                 where = f"{self._names[reject.export]} {where}"
                 self._latest[reject.reason] = reject.export

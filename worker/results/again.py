@@ -193,6 +193,7 @@ def job_again(result: Result, *, not_after: datetime | None) -> Job:
         shop=result.shop,
         run=result.run,
         line=result.line,
+        row=result.row,
         reference=result.reference,
         customer=result.customer,
         channel=result.channel,

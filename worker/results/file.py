@@ -4,7 +4,7 @@ import io
 import json
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Literal
 
 from worker.errors import InputError, UsageError
 from worker.private_files import is_own_file, lock, new_draft, open_problem, opened_folder, private_opener
-from worker.results.resumed import whole_rows
+from worker.results.resumed import Header, whole_rows
 from worker.results.rows import header, json_line, row
 
 Format = Literal["csv", "jsonl"]
@@ -30,7 +30,7 @@ class ResultsFile:
 
     def __init__(self, path: Path, form: Format = "csv") -> None:
         self.path = path
-        self._row = row if form == "csv" else json_line
+        self._row: Callable[[Mapping[str, Any]], str] = row if form == "csv" else json_line
         self._header = header() if form == "csv" else ""
         self._file: io.TextIOWrapper | None = None
         self._lock = threading.Lock()
@@ -140,7 +140,10 @@ class ResultsFile:
         end = 0
         for offset, found in whole_rows(self.path, csv_header=bool(self._header)):
             end = offset
-            if found is not None:
+            if isinstance(found, Header):
+                # A file of an earlier version goes on with its own columns, so that all of its rows are alike.
+                self._row = partial(row, columns=found.columns)
+            else:
                 yield found
         os.ftruncate(file.fileno(), end)
         if end == 0:

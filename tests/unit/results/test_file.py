@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import resource
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from worker.campaigns.csv_escaping import unescape_cells
 from worker.errors import InputError, UsageError
 from worker.results.file import Format, ResultsFile
-from worker.results.rows import COLUMNS, header, row
+from worker.results.rows import COLUMNS, LAYOUTS, header, row
 from worker.text.bounds import RESULT as LARGEST
 
 RESULT: dict[str, Any] = {
@@ -20,7 +21,8 @@ RESULT: dict[str, Any] = {
     "campaign": "spring",
     "shop": "acme",
     "run": 0,
-    "line": 2,
+    "line": 7,
+    "row": 2,
     "customer": {"email": "ann@example.com", "shopid": "7"},
     "channel": "whatsapp",
     "outcome": "sent",
@@ -60,6 +62,7 @@ def test_a_row_shows_what_a_mailing_needs() -> None:
     assert tuple(cells) == COLUMNS
     assert (cells["customer_email"], cells["customer_shopid"], cells["customer_bhid"]) == ("ann@example.com", "7", "")
     assert (cells["outcome"], cells["code"], cells["attempts"]) == ("sent", "", "1")
+    assert (cells["line"], cells["row"]) == ("7", "2")
     assert cells["link"] == "https://shop.example.com/r/1"
     assert json.loads(cells["share_action"]) == RESULT["share_action"]
     assert json.loads(cells["referral"]) == RESULT["referral"]
@@ -232,6 +235,43 @@ def test_the_other_format_is_told(path: Path, form: Format, other: Format, told:
     with pytest.raises(UsageError, match=told):
         opened(path, other)
     assert path.read_bytes() == held
+
+
+def test_a_file_of_an_earlier_version_is_gone_on_with(path: Path) -> None:
+    """In its own columns, so that whoever reads it finds the same in every row."""
+    columns = LAYOUTS[-1]
+    path.write_text(header(columns) + row({**RESULT, "job_id": f"{1:032x}"}, columns))
+    file, known = opened(path)
+    file.add(body_of(2, row=5))
+    file.close()
+    assert known == [f"{1:032x}"]
+    assert [list(cells) for cells in rows_of(path.read_text())] == [list(columns)] * 2
+    file, known = opened(path)
+    file.close()
+    assert known == [f"{number:032x}" for number in (1, 2)]
+
+
+@pytest.mark.parametrize("columns", LAYOUTS)
+def test_a_cut_header_becomes_a_whole_one(path: Path, columns: Sequence[str]) -> None:
+    """Of whatever version it was, no row depends on it: the new rows stand under today's columns."""
+    whole = header(columns)
+    for length in range(len(whole)):
+        path.write_text(whole[:length])
+        file, known = opened(path)
+        file.add(body_of(1, row=5))
+        file.close()
+        assert known == []
+        (cells,) = rows_of(path.read_text())
+        assert (tuple(cells), cells["row"]) == (COLUMNS, "5")
+
+
+def test_a_row_of_another_version_is_refused(path: Path) -> None:
+    """A row has as many cells as the header of its file, whichever version wrote that."""
+    today, before = LAYOUTS
+    for one, other in ((today, before), (before, today)):
+        path.write_text(header(one) + row(RESULT, other))
+        with pytest.raises(UsageError, match="row 2 is not a result; fix it"):
+            opened(path)
 
 
 def test_another_table_is_refused(path: Path) -> None:

@@ -12,6 +12,7 @@ from worker.model.job import Job
 from worker.model.result import Outcome
 from worker.planning.examples import EXAMPLES
 from worker.results.again import MOST_CODES, OTHER_CODES, Chosen, Left
+from worker.text.line_names import line_name
 from worker.text.masking import hint
 
 Kind = tuple[str, str | None]
@@ -133,5 +134,5 @@ def _meaning(kind: Kind) -> str:
 def _example(job: Job) -> str:
     customer = job.customer.email or job.customer.shopid or job.customer.bhid or ""
     reference = str(without_addresses(job.reference or ""))[:_LONGEST_REFERENCE]
-    told = [f"line {job.line:,}" if job.line is not None else "", reference, f"({hint(customer)})"]
+    told = [line_name(job.line, job.row) if job.line is not None else "", reference, f"({hint(customer)})"]
     return " ".join(text for text in told if text)

@@ -94,6 +94,12 @@ def test_torn_last_row_of_several_lines(run_import: Import) -> None:
     assert whole.rejects == []
 
 
+def test_a_job_has_its_line_and_its_row(run_import: Import) -> None:
+    """A person finds the row in an editor and in a spreadsheet, which counts a cell of several lines as one row."""
+    done = run_import('customer_email,note\none@example.com,"a\nb\nc"\n\ntwo@example.com,"d\ne"\n')
+    assert [(job.line, job.row) for job in done.jobs] == [(2, 2), (6, 4)]
+
+
 @pytest.mark.parametrize(("beyond", "taken"), [(0, True), (1, False)])
 @pytest.mark.parametrize("lines", [1, 3])
 @pytest.mark.parametrize("end", ["\n", "\r\n", ""])

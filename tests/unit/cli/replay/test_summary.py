@@ -10,7 +10,7 @@ from worker.results.again import MOST_CODES, Choice, Chosen
 RESULTS = [
     *(make_result(number, "failed", code="http_503", reference=f"r{number}") for number in range(1, 6)),
     make_result(7, "unknown", code="timeout", line=None, customer=Customer(shopid="7223120008")),
-    make_result(8, "rejected", code="\u202erule", message="SANDBOX: no", reference="ask ann@mail.example.org"),
+    make_result(8, "rejected", row=6, code="\u202erule", message="SANDBOX: no", reference="ask ann@mail.example.org"),
 ]
 SANDBOX = (
     "of these results come from a SANDBOX, which called nobody, or have no answer and stand among results of one; a "
@@ -39,7 +39,7 @@ def test_what_would_be_sent() -> None:
         "  1 unknown timeout: the request went out, and no answer came in time",
         "      (722…008)",
         "  1 rejected \\u202erule: the shop's own rule",
-        "      line 8 ask a…@m….org (a…@e….com)",
+        "      line 8 = row 6 ask a…@m….org (a…@e….com)",
         "left out: 1 whose campaign is cancelled in their shop; run `referrals cancel --undo` first",
         f"7 {SANDBOX}",
         f"1 {TWICE}",
