@@ -21,9 +21,16 @@ from worker.reporting.page import page
 from worker.reporting.rejected_rows import count_rejected
 from worker.results.runs import Runs, first_id
 from worker.results.source import ResultSource
+from worker.text.near_names import near_names
 
 if TYPE_CHECKING:
     from worker.cli.conversions import ShopsAsked
+
+_CAMPAIGNS_NAMED = 3
+"""Campaigns that an error names if none is like the one that is asked for."""
+
+_CAMPAIGNS_COMPARED = 1000
+"""Results may be of any number of campaigns, and all of these are in memory."""
 
 
 def report(
@@ -130,13 +137,14 @@ def _rejected(files: Sequence[Path]) -> Counter[str]:
 
 
 def _nothing(source: ResultSource, campaign: str, shop: str | None) -> UsageError:
-    """Why there is nothing to report; names the campaigns that are there, as far as a line holds them."""
+    """Why there is nothing to report; names campaigns that are there, those that may be meant if there are any."""
     found: dict[str, None] = {}
     for result in source.results(None, shop):
         found.setdefault(result["campaign"])
-        if len(found) > 3:
+        if len(found) == _CAMPAIGNS_COMPARED:
             break
-    there = f"; there are results of {', '.join(list(found)[:3])}{' and others' if len(found) > 3 else ''}"
+    near = near_names(campaign, found, otherwise=_CAMPAIGNS_NAMED)
+    there = f"; there are results of {', '.join(near)}{' and others' if len(found) > len(near) else ''}"
     of = f"campaign {campaign}" + (f" in shop {shop}" if shop is not None else "")
     return UsageError(f"{of}: has no results here{there if found else ''}; nothing was written")
 

@@ -4,7 +4,6 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from typing import Annotated
 
 import typer
@@ -28,6 +27,7 @@ from worker.rabbitmq.queue_depths import missing
 from worker.rabbitmq.topology import shop_queue
 from worker.results.again import MOST_CODES, Choice, Chosen
 from worker.settings import Settings
+from worker.text.near_names import near_names
 
 TICK_JOBS = 500
 """Jobs between two updates of the line of progress."""
@@ -136,7 +136,7 @@ def _absent(codes: Collection[str], present: Counter[str]) -> Iterator[str]:
     """A line for each code that no result has, since it may be mistyped."""
     for code in codes:
         if code not in present and len(present) < MOST_CODES:
-            near = get_close_matches(code, present) or [each for each, _ in present.most_common(_MOST_NAMED)]
+            near = near_names(code, (each for each, _ in present.most_common()), otherwise=_MOST_NAMED)
             known = f"; there is {' or '.join(near)}" if near else ""
             yield f"--code {code}: no result of the campaign has it{known}"
 
