@@ -70,8 +70,8 @@ def new_draft(path: Path, folder: int) -> tuple[str, BinaryIO]:
     Raises:
       OSError: as ``os.open``.
     """
-    # Cut, since names have a bound, in bytes.
-    name = f"{path.name.encode()[:_LONGEST_OF_DRAFT].decode(errors='ignore')}.{secrets.token_hex(4)}.part"
+    # Cut, since names have a bound, in bytes; these need not be text.
+    name = f"{os.fsencode(path.name)[:_LONGEST_OF_DRAFT].decode(errors='ignore')}.{secrets.token_hex(4)}.part"
     file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CAREFULLY, 0o600, dir_fd=folder)
     try:
         _tighten(name, file)

@@ -323,6 +323,14 @@ def test_no_file_of_the_users_is_taken_for_a_draft(tmp_path: Path, write: Callab
     assert sorted(tmp_path.iterdir()) == sorted([*others, tmp_path / "x.csv"])
 
 
+@pytest.mark.parametrize("write", [rebuilt, merged, uploaded, reported])
+def test_a_name_that_is_no_text(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    """A file's name may be in another encoding than UTF-8."""
+    path = tmp_path / os.fsdecode(b"\xe9t\xe9.csv")
+    write(path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_two_drafts_of_one_file_are_two(tmp_path: Path) -> None:
     """Two commands that write the same file at once don't write into each other's draft; the last one is whole."""
     path = tmp_path / "x.csv"
