@@ -127,7 +127,8 @@ class Conversions:
         if conversion is None:
             return
         at = _time(entry.get("accepted_at")) or _time(entry.get("updated_at"))
-        if at is not None and at < since - _SKEW:
+        # By their difference, since a result may tell the first time that there is.
+        if at is not None and since - at > _SKEW:
             return
         # Older shops' entries may have no id of the acceptance; then a referral has one entry.
         key = shop, digest(str(entry.get("acceptance_bhid") or entry.get("referral_bhid")))

@@ -97,6 +97,14 @@ def test_who_accepted_earlier_on_the_day_of_the_call_is_not_its_own() -> None:
     assert found.totals()["accepted"] == 1
 
 
+@pytest.mark.parametrize(("called", "accepted"), [("0001-01-01T00:00:00Z", 1), ("9999-12-31T23:59:59Z", 0)])
+def test_a_call_at_the_end_of_all_times(called: str, accepted: int) -> None:
+    """Such a time can stand in a results file, and costs no page."""
+    found = Conversions(NOW)
+    found.add(entry("approved"), datetime.fromisoformat(called), "acme")
+    assert found.totals()["accepted"] == accepted
+
+
 def test_ids_belong_to_their_shop() -> None:
     """The same ids in two shops are two acceptances, and one shop's can be taken back."""
     found = Conversions(NOW)
