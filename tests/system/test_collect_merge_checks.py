@@ -20,7 +20,6 @@ def prepare(folder: Path) -> None:
         "spring.csv": SPRING,
         "again.csv": SPRING.replace("\n", ",referral_outcome\n", 1),
         "again.jsonl": '{"customer_shopid":"1","referral_link":"x"}\n',
-        "latin.csv": "customer_email\n",
         "two.csv": "Record ID,record-id,customer_shopid\n1,2,3\n",
         "list.csv": SPRING,
         "spring.csv.results.csv": SPRING,
@@ -28,6 +27,7 @@ def prepare(folder: Path) -> None:
     for name, text in files.items():
         (folder / name).write_text(text)
     (folder / "seven.csv").write_bytes(b"customer_shopid\n1\n")
+    (folder / "array.json").write_bytes('[{"customer_shopid":"1"}]'.encode("utf-16"))
 
 
 ANYWHERE = [
@@ -54,6 +54,7 @@ WHOLE = [
     (("--merge", "again.csv", "--out", "merged.csv"), "again.csv: has a column referral_outcome already"),
     (("--merge", "again.jsonl", "--out", "merged.csv"), "again.jsonl: line 1: has a column referral_link already"),
     (("--merge", "seven.csv", "--out", "m.csv", "--encoding", "utf-7"), "seven.csv: nothing can be merged into text"),
+    (("--merge", "array.json", "--out", "m.json"), "array.json: nothing can be put into an array in UTF-16"),
     (("--merge", "spring.csv", "--out", "list.csv"), "list.csv: is no merged export and would be replaced"),
     (("--merge", "spring.csv", "--out", "spring.csv"), "spring.csv: is read by this command, and --out would"),
 ]

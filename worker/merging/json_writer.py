@@ -20,11 +20,14 @@ _CHUNK = 1024 * 1024
 class _Appended:
     """The keys of a row as text. JSON's escapes are ASCII, which every encoding has."""
 
-    def __init__(self, name: str, names: Sequence[str], remarks: Remarks) -> None:
-        self._name = name
+    def __init__(self, export: JsonExport, names: Sequence[str], remarks: Remarks) -> None:
+        """Check the first object of an export; raises as :func:`check_columns`."""
+        self._name = export.file.name
         self._names = names
         self._marks = [json.dumps(one) for one in names]
         self._remarks = remarks
+        for record in islice(export.records(), 1):
+            self._check(record)
 
     def of(self, row: MergedRow) -> str | None:
         """What stands before the object's closing brace; None if the row is no object that can be read."""
@@ -32,13 +35,12 @@ class _Appended:
         if _is_unreadable(record):
             self._remarks.leave("unreadable", row)
             return None
-        self.check(record)
+        self._check(record)
         text = record.cells[0]
         appended = json.dumps(objects(row, self._names), separators=(",", ":"))[1:-1]
         return appended if not text[1:-1].strip() else f",{appended}"
 
-    def check(self, record: Record) -> None:
-        """Check that a row has none of the keys; raises UsageError."""
+    def _check(self, record: Record) -> None:
         text = record.cells[0]
         if any(mark in text for mark in self._marks) and not _is_unreadable(record):
             check_columns(f"{self._name}: line {record.line}", json.loads(text), self._names)
@@ -51,9 +53,7 @@ class JsonLinesWriter:
         """``encoding`` is that of ``--encoding``; raises as :func:`check_columns` and :func:`encoding_of`."""
         self._export = export
         self._encoding = encoding_of(export.file, encoding)
-        self._appended = _Appended(export.file.name, names, remarks)
-        for record in islice(export.records(), 1):
-            self._appended.check(record)
+        self._appended = _Appended(export, names, remarks)
 
     def write(self, rows: Iterator[MergedRow], out: BinaryIO) -> None:
         file = self._export.file
@@ -92,12 +92,17 @@ class JsonArrayWriter:
     """Appends to the objects of one JSON array, wherever its lines break."""
 
     def __init__(self, export: JsonExport, encoding: str | None, names: Sequence[str], remarks: Remarks) -> None:
-        """``encoding`` is that of ``--encoding``; raises as :func:`check_columns` and :func:`encoding_of`."""
+        """``encoding`` is that of ``--encoding``.
+
+        Raises:
+          UsageError, InputError: as :func:`check_columns`, :func:`encoding_of` and :func:`offsets`.
+        """
         self._export = export
         self._encoding = encoding_of(export.file, encoding)
-        self._appended = _Appended(export.file.name, names, remarks)
-        for record in islice(export.records(), 1):
-            self._appended.check(record)
+        with export.file.open() as file:
+            # What nothing can be put into is refused now, and not after an hour of collecting.
+            next(offsets(export.file.name, file, self._encoding), None)
+        self._appended = _Appended(export, names, remarks)
 
     def write(self, rows: Iterator[MergedRow], out: BinaryIO) -> None:
         file = self._export.file

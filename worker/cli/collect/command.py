@@ -121,6 +121,7 @@ def collect(
     if afterwards is not None:
         # A further signal ends the merge, as it ends `referrals merge`; the results are safe.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         afterwards.merge(postgres, as_json=as_json)
 
 
