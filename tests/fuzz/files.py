@@ -97,7 +97,7 @@ def _resumed(data: bytes, form: Format) -> None:
             assert any(header(columns).encode().startswith(data) for columns in LAYOUTS)
         file = ResultsFile(path, form)
         list(file.resume())
-        file.add(RESULT.to_json())
+        file.add(json.loads(RESULT.to_json()))
         file.close()
         assert _known(path, form) == [*known, RESULT.job_id]
 

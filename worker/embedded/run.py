@@ -194,7 +194,7 @@ class EmbeddedRun:
 
     def _record(self, results: ResultsFile) -> Callable[[str, Outcome, str | None], None]:
         def record(body: str, outcome: Outcome, code: str | None) -> None:
-            results.add_parsed(*self._rows([json.loads(body)]))
+            results.add(*self._rows([json.loads(body)]))
             self.tally.outcomes[outcome] += 1
             if code is not None:
                 self.tally.codes[outcome, code] += 1

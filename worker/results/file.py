@@ -1,7 +1,6 @@
 """Results files: one row per job, in CSV or as lines of JSON."""
 
 import io
-import json
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -78,16 +77,12 @@ class ResultsFile:
                 raise self._failed(error) from error
             raise
 
-    def add(self, body: str) -> None:
-        """Append a result, given as its JSON.
+    def add(self, result: Mapping[str, Any]) -> None:
+        """Append a result, given as its parsed JSON.
 
         Raises:
           InputError: the disk is full or broken.
         """
-        self.add_parsed(json.loads(body))
-
-    def add_parsed(self, result: Mapping[str, Any]) -> None:
-        """Append a result, given as its parsed JSON; raises as :meth:`add`."""
         assert self._file is not None, "rebuild or resume comes first"
         # Made before the lock is taken, which is for the file alone.
         text = self._row(result)

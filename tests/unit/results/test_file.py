@@ -35,9 +35,9 @@ RESULT: dict[str, Any] = {
 }
 
 
-def body_of(number: int, **fields: Any) -> str:
-    """A result as JSON, as it comes from the journal or from RabbitMQ."""
-    return json.dumps({**RESULT, "job_id": f"{number:032x}", **fields})
+def result_of(number: int, **fields: Any) -> dict[str, Any]:
+    """A result as its parsed JSON, as it comes from the journal or from RabbitMQ."""
+    return {**RESULT, "job_id": f"{number:032x}", **fields}
 
 
 def rows_of(text: str) -> list[dict[str, str]]:
@@ -94,7 +94,7 @@ def test_no_cell_is_a_formula(text: str) -> None:
 def test_json_lines_are_verbatim(path: Path) -> None:
     """The other format is for programs, which compute nothing."""
     file, _ = opened(path, "jsonl")
-    file.add(body_of(1, message="=1+1"))
+    file.add(result_of(1, message="=1+1"))
     file.close()
     assert json.loads(path.read_text())["message"] == "=1+1"
 
@@ -102,7 +102,7 @@ def test_json_lines_are_verbatim(path: Path) -> None:
 def test_a_lone_surrogate_does_not_end_a_run(path: Path) -> None:
     """JSON can hold half a character, which UTF-8 can't; it is written as an escape."""
     file, _ = opened(path)
-    file.add(body_of(1, message="\ud83d"))
+    file.add(result_of(1, message="\ud83d"))
     file.close()
     assert rows_of(path.read_text())[0]["message"] == r"\ud83d"
 
@@ -122,8 +122,8 @@ def test_rebuild_replaces_what_was_there(path: Path) -> None:
     """A rebuilt file holds the given results only, and rows may be added to it."""
     path.write_text("something else")
     file = ResultsFile(path)
-    assert file.rebuild([json.loads(body_of(1))]) == 1
-    file.add(body_of(2))
+    assert file.rebuild([result_of(1)]) == 1
+    file.add(result_of(2))
     file.close()
     assert [cells["job_id"] for cells in rows_of(path.read_text())] == [f"{number:032x}" for number in (1, 2)]
     assert list(path.parent.iterdir()) == [path]
@@ -133,7 +133,7 @@ def test_readers_see_rows_after_a_flush(path: Path) -> None:
     """A person may look at the file during the run."""
     file = ResultsFile(path)
     file.rebuild([])
-    file.add(body_of(1))
+    file.add(result_of(1))
     file.flush()
     assert len(rows_of(path.read_text())) == 1
     file.close()
@@ -145,7 +145,7 @@ def test_resume_goes_on_where_the_file_ends(path: Path, form: Format) -> None:
     for number in (1, 2):
         file, known = opened(path, form)
         assert known == [f"{earlier:032x}" for earlier in range(1, number)]
-        file.add(body_of(number, message="two\nlines"))
+        file.add(result_of(number, message="two\nlines"))
         file.close()
     file, known = opened(path, form)
     file.close()
@@ -157,7 +157,7 @@ def test_resume_tells_outcomes(path: Path, form: Format) -> None:
     """Each row's outcome is yielded with its id, in the file's order."""
     file, _ = opened(path, form)
     for outcome in ("expired", "sent"):
-        file.add(body_of(1, outcome=outcome))
+        file.add(result_of(1, outcome=outcome))
     file.close()
     file = ResultsFile(path, form)
     assert list(file.resume()) == [(f"{1:032x}", "expired"), (f"{1:032x}", "sent")]
@@ -169,13 +169,13 @@ def test_a_cut_at_any_byte_is_gone_on_with(path: Path, form: Format) -> None:
     """Wherever a crash cuts the file, the whole rows before it stay and the next row follows them."""
     file, _ = opened(path, form)
     for number in (1, 2):
-        file.add(body_of(number, message="two\nlines"))
+        file.add(result_of(number, message="two\nlines"))
     file.close()
     content = path.read_bytes()
     for length in range(len(content)):
         path.write_bytes(content[:length])
         file, known = opened(path, form)
-        file.add(body_of(3))
+        file.add(result_of(3))
         file.close()
         assert known == [f"{number:032x}" for number in (1, 2)][: len(known)]
         file, after = opened(path, form)
@@ -189,7 +189,7 @@ def test_a_cut_at_any_byte_is_gone_on_with(path: Path, form: Format) -> None:
 def test_an_edited_row_is_refused_and_nothing_is_cut(path: Path, form: Format, line: str) -> None:
     """What is no row in the middle of the file was somebody's doing; cutting there would lose what follows."""
     file, _ = opened(path, form)
-    file.add(body_of(1))
+    file.add(result_of(1))
     file.close()
     content = path.read_text()
     path.write_text(f"{content}{line}\n{content.splitlines()[-1]}\n")
@@ -229,7 +229,7 @@ def test_what_no_crash_leaves_is_refused_and_not_cut(path: Path, form: Format, c
 def test_the_other_format_is_told(path: Path, form: Format, other: Format, told: str) -> None:
     """A results file of the other format is refused with the option that continues it, and stays unchanged."""
     file, _ = opened(path, form)
-    file.add(body_of(1))
+    file.add(result_of(1))
     file.close()
     held = path.read_bytes()
     with pytest.raises(UsageError, match=told):
@@ -242,7 +242,7 @@ def test_a_file_of_an_earlier_version_is_gone_on_with(path: Path) -> None:
     columns = LAYOUTS[-1]
     path.write_text(header(columns) + row({**RESULT, "job_id": f"{1:032x}"}, columns))
     file, known = opened(path)
-    file.add(body_of(2, row=5))
+    file.add(result_of(2, row=5))
     file.close()
     assert known == [f"{1:032x}"]
     assert [list(cells) for cells in rows_of(path.read_text())] == [list(columns)] * 2
@@ -258,7 +258,7 @@ def test_a_cut_header_becomes_a_whole_one(path: Path, columns: Sequence[str]) ->
     for length in range(len(whole)):
         path.write_text(whole[:length])
         file, known = opened(path)
-        file.add(body_of(1, row=5))
+        file.add(result_of(1, row=5))
         file.close()
         assert known == []
         (cells,) = rows_of(path.read_text())
@@ -285,7 +285,7 @@ def test_another_table_is_refused(path: Path) -> None:
 def test_a_cell_of_any_size_is_read_back(path: Path) -> None:
     """A referral may be larger than the 128 KiB at which the standard library stops."""
     file, _ = opened(path)
-    file.add(body_of(1, referral={"text": "x" * 200_000}))
+    file.add(result_of(1, referral={"text": "x" * 200_000}))
     file.close()
     file, known = opened(path)
     file.close()
@@ -303,10 +303,10 @@ def test_a_cell_of_any_size_is_read_back(path: Path) -> None:
 )
 def test_the_largest_result_is_gone_on_after(path: Path, form: Format, more: dict[str, Any]) -> None:
     """A result may be as large as any that is read, whatever the escapes of the file make of its characters."""
-    body = json.dumps({**RESULT, "job_id": f"{1:032x}", **more}, ensure_ascii=False)
-    assert len(body) < LARGEST.size
+    result = result_of(1, **more)
+    assert len(json.dumps(result, ensure_ascii=False)) < LARGEST.size
     file, _ = opened(path, form)
-    file.add(body)
+    file.add(result)
     file.close()
     file, known = opened(path, form)
     file.close()
@@ -329,7 +329,7 @@ def test_a_full_disk_is_one_line_and_closes(path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 100, hard))
     try:
-        file.add(body_of(1))
+        file.add(result_of(1))
         for step in (file.flush, file.close):
             with pytest.raises(InputError, match="File too large; nothing is lost; fix that and run the same command"):
                 step()

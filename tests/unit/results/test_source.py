@@ -35,7 +35,7 @@ def written(path: Path, results: list[dict[str, Any]], form: Format = "csv") -> 
     file = ResultsFile(path, form)
     list(file.resume())
     for result in results:
-        file.add_parsed(result)
+        file.add(result)
     file.close()
     return path
 

@@ -42,7 +42,7 @@ class FileDestination:
             if (sighting := self._seen.check(result["job_id"], result["outcome"])) == "repeated":
                 self.tally.repeated += 1
             else:
-                self._file.add_parsed(result)
+                self._file.add(result)
                 self.tally.count(
                     result["outcome"],
                     result.get("code"),
