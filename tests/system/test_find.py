@@ -15,8 +15,8 @@ from tests.system.terminal import Terminal
 from tests.system.test_collect import KEY, result
 
 EXPORT = [
-    {"customer_email": "Ann@mail.example.org", "customer_shopid": "007", "reference": "r1"},
-    {"customer_email": "bea@mail.example.org", "customer_shopid": "008", "reference": "r2"},
+    {"customer_email": "Ann@mail.example.org", "customer_shopid": "007", "reference": "r1", "note": "call\nher"},
+    {"customer_email": "bea@mail.example.org", "customer_shopid": "008", "reference": "r2", "note": ""},
 ]
 
 
@@ -66,6 +66,14 @@ def test_data_for_a_program(told: Desk) -> None:
     (result,) = json.loads(shown.stdout)["results"]
     assert result["customer"] == {"bhid": None, "shopid": "007", "email": "Ann@mail.example.org"}
     assert "email Ann@mail.example.org" in told.run("find", "007", *FILES, "--reveal").stdout
+
+
+def test_which_row_it_was(told: Desk) -> None:
+    """Behind a cell of two lines a spreadsheet shows the row elsewhere than an editor: both numbers are told."""
+    assert "line 4 = row 3, reference r2\n" in told.run("find", "008", "--from", "spring.csv").stdout
+    (result,) = json.loads(told.run("find", "008", "--from", "spring.csv", "--json").stdout)["results"]
+    assert (result["line"], result["row"]) == (4, 3)
+    assert {(row["line"], row["row"]) for row in told.results("spring.csv")} == {("2", "2"), ("4", "3")}
 
 
 def test_there_are_more(told: Desk) -> None:

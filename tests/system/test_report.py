@@ -356,6 +356,22 @@ def test_on_a_terminal(told: Desk, columns: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ("sumer 2026", "results of summer 2026, summer 2025 and others;"),
+        ("x", "results of winter, autumn, new year and others;"),
+    ],
+)
+def test_the_campaigns_that_may_be_meant(empty: Desk, asked: str, named: str) -> None:
+    """The likest are named, wherever their results stand; if none is like it, the first."""
+    campaigns = ("winter", "autumn", "new year", "summer 2025", "summer 2026")
+    write(empty.folder / "all.jsonl", [result(1, campaign, "sent", None, None) for campaign in campaigns])
+    ended = empty.run("report", asked, "--from", "all.jsonl", "--out", "r.html")
+    assert ended.returncode == 2
+    assert named in ended.stderr
+
+
+@pytest.mark.parametrize(
     ("arguments", "code", "line"),
     [
         (

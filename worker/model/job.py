@@ -231,13 +231,27 @@ def job_id(shop: str, campaign: str, run: int, customer: Customer, channel: str,
     Raises:
       ValueError: a string holds a lone surrogate and so has no UTF-8.
     """
+    return job_id_of(shop, campaign, run, customer.bhid, customer.shopid, customer.email, channel, destination)
+
+
+def job_id_of(
+    shop: str,
+    campaign: str,
+    run: int,
+    bhid: str | None,
+    shopid: str | None,
+    email: str | None,
+    channel: str,
+    destination: str | None,
+) -> str:
+    """As :func:`job_id`, for whoever has the ids and no customer made of them, which takes 1 µs."""
     identity = [
         canonical(shop),
         canonical(campaign),
         run,
-        canonical(customer.bhid),
-        canonical(customer.shopid),
-        canonical(customer.email, address=True),
+        canonical(bhid),
+        canonical(shopid),
+        canonical(email, address=True),
         canonical(channel),
         canonical(destination, address=True),
     ]
