@@ -1,5 +1,6 @@
 """Fixtures that any test may ask for: private services, and a virtual host of its own for each test."""
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,11 @@ SERVICES_FOLDER = "REFERRALS_TEST_SERVICES"
 # The machines are shared: how long an example takes says nothing about the code.
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests stay until the end: the garbage collector need not walk through them again and again."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

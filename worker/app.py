@@ -163,7 +163,8 @@ def _notice_policies(params: Parameters, settings: Settings) -> None:
         for loss in losses(params, settings.rabbitmq_management_url):
             log.warning("policy_loses_messages", problem=loss)
     except UnknownPoliciesError as error:
-        tell = log.info if settings.rabbitmq_management_url is None else log.warning
+        # Nobody asked for this look at a broker on this machine, and most have no management API.
+        tell = log.debug if settings.rabbitmq_management_url is None else log.warning
         tell("policies_unknown", problem=str(error))
 
 

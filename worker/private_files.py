@@ -9,17 +9,21 @@ a regular file of this user, with this one name, is refused. Folders on the way 
 import errno
 import fcntl
 import os
+import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 from worker.errors import InputError, UsageError
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _CAREFULLY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 """Opening must not wait for a pipe's reader, and must not make a terminal ours."""
+
+_LONGEST_OF_DRAFT = 200
+"""Bytes of a file's name that its draft's name begins with. Most file systems have 255 for a name."""
 
 
 def private_opener(path: str, flags: int, folder: int | None = None) -> int:
@@ -55,6 +59,40 @@ def private_opener(path: str, flags: int, folder: int | None = None) -> int:
         os.close(file)
         raise
     return file
+
+
+def new_draft(path: Path, folder: int) -> tuple[str, BinaryIO]:
+    """A new file beside ``path`` for what will be its content: the draft's name, and the draft, open for writing.
+
+    Nobody has had that name: a file of the user's is never written to, and two commands never write to one draft.
+    ``folder`` is a descriptor of :func:`opened_folder`.
+
+    Raises:
+      OSError: as ``os.open``.
+    """
+    # Cut, since names have a bound, in bytes; these need not be text.
+    name = f"{os.fsencode(path.name)[:_LONGEST_OF_DRAFT].decode(errors='ignore')}.{secrets.token_hex(4)}.part"
+    file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CAREFULLY, 0o600, dir_fd=folder)
+    try:
+        _tighten(name, file)
+        os.set_blocking(file, True)
+        return name, os.fdopen(file, "wb", 256 * 1024)
+    except BaseException:
+        os.close(file)
+        os.unlink(name, dir_fd=folder)
+        raise
+
+
+def check_folder(path: Path, folder: Path | None = None) -> None:
+    """Check that a file can be made at a path, or, for its ``folder`` that is yet to be made, the folder.
+
+    Raises:
+      InputError: the folder is missing or can't be written to.
+    """
+    folder = path.parent if folder is None else folder
+    if not os.access(folder, os.W_OK | os.X_OK):
+        code = errno.EACCES if folder.is_dir() else errno.ENOENT
+        raise InputError(open_problem(path, OSError(code, os.strerror(code))))
 
 
 def open_problem(path: Path, error: OSError) -> str:

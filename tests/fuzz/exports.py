@@ -10,7 +10,7 @@ from tests.fuzz.promises import same_cells, shown, told
 from tests.fuzz.target import Target, folder, parts
 from worker.campaigns.containers.expand import expand
 from worker.campaigns.containers.plain import PlainFile
-from worker.campaigns.csv_escaping import REJECTS, unescape_cells
+from worker.campaigns.csv_escaping import REJECTS, REJECTS_ROW, unescape_cells
 from worker.campaigns.dedup import JobIndex
 from worker.campaigns.exports.detect import open_export
 from worker.campaigns.exports.text import Source
@@ -108,7 +108,7 @@ def _read_again(export: Path, rejects: Path, count: int) -> None:
     # Any CSV reader sees the rows, no spreadsheet computes one, and ours gives their cells back as they were.
     csv.field_size_limit(1 << 30)
     rows = list(csv.reader(io.StringIO(rejects.read_bytes().decode(), newline="")))
-    assert rows[0][:2] == list(REJECTS)
+    assert rows[0][:3] == [*REJECTS, REJECTS_ROW]
     assert len(rows) == 1 + count
     assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) for row in rows for cell in row)
     recognition = Recognition(MAPPING, (), has_shop=True, channel="sms")
@@ -120,13 +120,14 @@ def _read_again(export: Path, rejects: Path, count: int) -> None:
     columns = list(was.columns)
     if was.delimiter:
         again = open_export(Source(PlainFile(rejects), None, ImportWarnings()), recognition)
-        assert same_cells(list(again.columns), [*REJECTS, *columns])
+        assert same_cells(list(again.columns), [*REJECTS, REJECTS_ROW, *columns])
         found = [list(record.cells) for record in again.records()]
     else:
         # One cell, which only a person reads.
         found = [unescape_cells(row) for row in rows[1:]]
     assert len(found) == count
-    for line, _, *kept in found:
+    for line, _, row, *kept in found:
+        assert int(row) <= int(line)
         assert any(
             same_cells(kept, expected) or same_cells(kept, expected + [""] * (len(columns) - len(expected)))
             for expected in cells[int(line)]

@@ -64,6 +64,7 @@ _SHARED = (
     "shop",
     "run",
     "line",
+    "row",
     "reference",
     "customer",
     "channel",

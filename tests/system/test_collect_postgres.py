@@ -44,7 +44,14 @@ def test_results_are_those_of_a_file(desk: Desk, rabbitmq: RabbitMQ, vhost: Vhos
     told = json.loads(done.stdout)
     place = told.pop("results")
     assert place == "postgresql://" + postgres_url.split("@")[1]
-    assert told == {"outcomes": {"sent": 20}, "repeated": 2, "superseding": 0, "unreadable": 1, "sandbox": 0}
+    assert told == {
+        "outcomes": {"sent": 20},
+        "codes": {},
+        "repeated": 2,
+        "superseding": 0,
+        "unreadable": 1,
+        "sandbox": 0,
+    }
     wait_until(lambda: rabbitmq.depths(vhost).get(RESULTS) == 0, 10, "an empty queue")
     wait_until(lambda: rabbitmq.depths(vhost).get("referrals.dead") == 1, 10, "what is no result")
 

@@ -15,8 +15,8 @@ from tests.system.terminal import Terminal
 from tests.system.test_collect import KEY, result
 
 EXPORT = [
-    {"customer_email": "Ann@mail.example.org", "customer_shopid": "007", "reference": "r1"},
-    {"customer_email": "bea@mail.example.org", "customer_shopid": "008", "reference": "r2"},
+    {"customer_email": "Ann@mail.example.org", "customer_shopid": "007", "reference": "r1", "note": "call\nher"},
+    {"customer_email": "bea@mail.example.org", "customer_shopid": "008", "reference": "r2", "note": ""},
 ]
 
 
@@ -68,6 +68,14 @@ def test_data_for_a_program(told: Desk) -> None:
     assert "email Ann@mail.example.org" in told.run("find", "007", *FILES, "--reveal").stdout
 
 
+def test_which_row_it_was(told: Desk) -> None:
+    """Behind a cell of two lines a spreadsheet shows the row elsewhere than an editor: both numbers are told."""
+    assert "line 4 = row 3, reference r2\n" in told.run("find", "008", "--from", "spring.csv").stdout
+    (result,) = json.loads(told.run("find", "008", "--from", "spring.csv", "--json").stdout)["results"]
+    assert (result["line"], result["row"]) == (4, 3)
+    assert {(row["line"], row["row"]) for row in told.results("spring.csv")} == {("2", "2"), ("4", "3")}
+
+
 def test_there_are_more(told: Desk) -> None:
     """The newest are shown, and a line counts the others."""
     ended = told.run("find", "007", *FILES, "--limit", "1")
@@ -83,22 +91,22 @@ def test_nothing_is_found(told: Desk) -> None:
     assert "no result matches" in line
     assert "mail.example.org" not in line
     ended = told.run("find", "eve@mail.example.org", *FILES, "--json")
-    assert (ended.returncode, json.loads(ended.stdout)) == (1, {"total": 0, "results": []})
+    assert (ended.returncode, json.loads(ended.stdout)) == (1, {"total": 0, "every_id": True, "results": []})
 
 
 def test_what_is_read_from_standard_input(told: Desk) -> None:
-    """So an address doesn't have to stand in a shell's history."""
+    """So an address doesn't have to stand in a shell's history; a byte order mark before it is none of it."""
     command = [sys.executable, "-m", "worker", "find", "-", *FILES, "--json"]
-    ended = subprocess.run(
-        command,
-        cwd=told.folder,
-        env=told.env,
-        input="ann@mail.example.org\n",
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert json.loads(ended.stdout)["total"] == 2
+    found = {}
+    for typed in ("\ufeffann@mail.example.org\r\n".encode(), b"\xe4nn@mail.example.org\n", "ann\n".encode("utf-16")):
+        found[typed] = subprocess.run(
+            command, cwd=told.folder, env=told.env, input=typed, capture_output=True, check=False
+        )
+    marked, latin, wide = found.values()
+    assert json.loads(marked.stdout)["total"] == 2
+    assert (latin.returncode, latin.stderr.count(b"\n")) == (2, 1)
+    assert b"WHAT: is not valid UTF-8" in latin.stderr
+    assert b"WHAT: is in UTF-16" in wide.stderr
 
 
 @pytest.mark.parametrize(
@@ -158,7 +166,10 @@ def test_in_postgresql(told: Desk, postgres_url: str, vhost: Vhost) -> None:
     told.run("collect", "--until-idle", "0.5", REFERRALS_AMQP_URL=vhost.url, REFERRALS_POSTGRES_URL=postgres_url)
     found = told.run("find", "c7", "--json", REFERRALS_POSTGRES_URL=postgres_url)
     assert [each["line"] for each in json.loads(found.stdout)["results"]] == [7]
+    assert "note: reads results from PostgreSQL at 127.0.0.1:" in found.stderr
+    assert "since REFERRALS_POSTGRES_URL is set; --from reads files" in found.stderr
     in_files = told.run("find", "007", *FILES, REFERRALS_POSTGRES_URL=postgres_url)
     assert re.findall(r"^  link +(\S+)$", in_files.stdout, re.MULTILINE) == links(told)
+    assert "PostgreSQL" not in in_files.stderr
     both = told.run("find", "c7", *FILES, "--postgres", "postgresql://127.0.0.1/x")
     assert (both.returncode, "leave out the other" in both.stderr) == (2, True)

@@ -61,7 +61,10 @@ def test_merge_on_a_terminal(desk: Desk, columns: int) -> None:
     with Terminal(desk, *command, columns=columns, env={"NO_COLOR": "1"}) as terminal:
         raw = terminal.raw()
         assert terminal.process.returncode == 0, raw
-    assert all(part in " ".join(raw.split()) for part in ("SANDBOX", "left_out 1", "sent 1", "merged into merged.csv"))
+    assert all(
+        part in " ".join(raw.split())
+        for part in ("SANDBOX", "rows read 2", "left out 1", "sent 1", "merged into merged.csv")
+    )
     piped = desk.run(*command)
     assert (piped.returncode, "\x1b" in piped.stdout) == (0, False)
     assert "note: taken from the results: campaign spring" in piped.stderr

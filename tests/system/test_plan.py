@@ -43,7 +43,16 @@ def test_a_plan_says_everything_and_leaves_nothing_behind(alone: Desk) -> None:
     assert shop.pop("done_at").endswith("+00:00")
     assert shop.pop("seconds") == pytest.approx(3, abs=1)
     assert found == {
-        "exports": [{"file": "spring.csv", "preset": "klaviyo", "encoding": "utf-8", "delimiter": ",", "rows": 300}],
+        "exports": [
+            {
+                "file": "spring.csv",
+                "preset": "klaviyo",
+                "format": "csv",
+                "encoding": "utf-8",
+                "delimiter": ",",
+                "rows": 300,
+            }
+        ],
         "rows": 300,
         "jobs": 280,
         "rejected": {"unsubscribed": 20},
@@ -106,6 +115,22 @@ def test_too_many_rejects_end_the_command(alone: Desk, command: Sequence[str], m
         sent = alone.run(*command, *OPTIONS, "--max-rejects", most)
         assert (sent.returncode, sent.stdout) == (code, "")
         assert sent.stderr.endswith(said)
+    assert sorted(alone.folder.iterdir()) == before
+
+
+def test_a_dry_run_needs_no_place_for_results(alone: Desk) -> None:
+    """Nothing is written, so nothing has to be named; a run without a place is refused before anything is read."""
+    write(alone, 30)
+    options = ("spring.csv", "--sandbox", "--campaign", "spring", "--channel", "whatsapp")
+    before = sorted(alone.folder.iterdir())
+    dry = alone.run("run", *options, "--dry-run", "--json")
+    assert dry.returncode == 0, dry.stderr
+    assert json.loads(dry.stdout)["jobs"] == 30
+    real = alone.run("run", *options)
+    assert (real.returncode, real.stdout) == (2, "")
+    assert real.stderr == (
+        "referrals: --out: needs a file for the results; only --dry-run goes without, as it writes none\n"
+    )
     assert sorted(alone.folder.iterdir()) == before
 
 

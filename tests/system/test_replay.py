@@ -2,14 +2,17 @@
 
 import hashlib
 import json
+import re
 import shutil
 import signal
+import urllib.parse
 from collections import Counter
 from typing import Any
 
 import pytest
 
 from tests.services import RabbitMQ, Vhost, wait_until
+from tests.services.forwarder import Forwarder
 from tests.system.commands import Desk, Sandbox
 from tests.system.terminal import Terminal
 
@@ -149,6 +152,73 @@ def test_killed_in_the_middle_and_run_again(desk: Desk, sandbox: Sandbox, rabbit
     assert calls(sandbox) == dict.fromkeys(expected, 1), worker.stderr
 
 
+def test_twice_at_once_interrupted_and_cut_off(desk: Desk, sandbox: Sandbox, rabbitmq: RabbitMQ, vhost: Vhost) -> None:
+    """Two of them at once, one of which is stopped by Ctrl-C, and one whose broker goes away: each says how far it
+    came, and together with one more run each job is called once, as its next run."""
+    write(desk, [result(number, "failed", code="http_503") for number in range(MANY)])
+    arguments = ("replay", "--campaign", "spring", "--from", "old.jsonl", "--outcome", "failed", "--yes")
+
+    def waiting() -> int:
+        return rabbitmq.depths(vhost)["referrals.shop.acme"] or 0
+
+    first, second = desk.start(*arguments), desk.start(*arguments)
+    wait_until(lambda: waiting() > 10, 60, "the first jobs")
+    first.signal(signal.SIGINT)
+    assert first.wait(60) == 130, first.stderr
+    assert re.fullmatch(r"referrals: stopped after [\d,]+ jobs were published, which [^\n]+\n", first.stderr)
+    assert second.wait(60) == 0, second.stderr
+
+    before = waiting()
+    own = urllib.parse.urlsplit(vhost.url)
+    assert own.port is not None
+    with Forwarder(own.port) as forwarder:
+        url = own._replace(netloc=own.netloc.replace(f":{own.port}", f":{forwarder.port}")).geturl()
+        third = desk.start(*arguments, REFERRALS_AMQP_URL=url)
+        wait_until(lambda: waiting() > before + 10, 60, "the first jobs")
+    assert third.wait(60) == 1, third.stderr
+    *_, line = third.stderr.splitlines()
+    assert re.search(r"confirmed nothing for 30 s .* jobs are confirmed, publish again for the rest", line)
+    assert before < waiting() < before + MANY, "too fast to be cut off in the middle"
+
+    desk.start("collect", "--out", "results.csv")
+    worker = desk.start("work")
+    rows = ended_results(desk, MANY)
+    assert {(row["outcome"], row["run"]) for row in rows} == {("sent", "1")}
+    wait_until(lambda: not waiting(), 60, "the end of the copies")
+    assert calls(sandbox) == {f"c{number}@mail.example.org": 1 for number in range(MANY)}, worker.stderr
+
+
+def test_a_rehearsal_s_results(desk: Desk, sandbox: Sandbox) -> None:
+    """However they ended, they are known as a rehearsal's: by the question, by a note without one, and by `find`."""
+    del sandbox
+    names = ("c0", "c1", "html403+c2", "c3")
+    desk.write_export("spring.csv", [{"customer_email": f"{name}@mail.example.org"} for name in names])
+    options = ("--shop", "acme", "--campaign", "spring", "--channel", "whatsapp")
+    assert desk.run("run", "spring.csv", *options, "--sandbox", "--out", "rehearsed.csv").returncode == 0
+    asked = ("replay", "--campaign", "spring", "--from", "rehearsed.csv", "--outcome", "failed")
+    with Terminal(desk, *asked) as terminal:
+        terminal.answer("? [y/N] ", "n")
+        assert "Send 1 job again, 1 of them after a rehearsal? [y/N]" in terminal.raw()
+    sent = desk.run(*asked, "--yes", "--json")
+    (note,) = sent.stderr.splitlines()
+    assert note.startswith("note: 1 of these results come from a SANDBOX, which called nobody")
+    assert json.loads(sent.stdout)["sandbox"] == 1
+    assert "SANDBOX" in desk.run("find", "html403+c2@mail.example.org", "--from", "rehearsed.csv").stdout
+
+
+def test_a_mistyped_code(desk: Desk, sandbox: Sandbox) -> None:
+    """A line names the codes that are like it, or those there are; others are taken nevertheless."""
+    del sandbox
+    write(desk, [result(1, "failed", code="http_503"), result(2, "failed", code="unanswered")])
+    shown = ("replay", "--campaign", "spring", "--from", "old.jsonl", "--dry-run", "--json", "--code")
+    ended = desk.run(*shown, "htp_503", "--code", "unanswered")
+    assert (ended.returncode, json.loads(ended.stdout)["jobs"]) == (0, 1)
+    assert ended.stderr == "note: --code htp_503: no result of the campaign has it; there is http_503\n"
+    ended = desk.run(*shown, "x")
+    assert (ended.returncode, json.loads(ended.stdout)["jobs"]) == (0, 0)
+    assert ended.stderr == "note: --code x: no result of the campaign has it; there is http_503 or unanswered\n"
+
+
 def test_an_uncalled_job_stays_the_same_job(desk: Desk, sandbox: Sandbox) -> None:
     """It expired; sent again and then published again by its export, it is called once."""
     desk.write_export("spring.csv", [{"customer_email": "c1@mail.example.org", "reference": "r1"}])
@@ -249,6 +319,16 @@ def test_a_yes_sends(doubtful: Desk, rabbitmq: RabbitMQ, vhost: Vhost) -> None:
         assert terminal.process.returncode == 0, raw
     assert "published" in raw
     wait_until(lambda: rabbitmq.depths(vhost)["referrals.shop.acme"] == 6, 20, "all jobs")
+
+
+def test_ctrl_c_at_the_question(doubtful: Desk, rabbitmq: RabbitMQ, vhost: Vhost) -> None:
+    """It is a no: nothing is published."""
+    with Terminal(doubtful, *ASKED) as terminal:
+        terminal.answer("? [y/N] ", "\x03")
+        raw = terminal.raw()
+        assert terminal.process.returncode == 2, raw
+    assert "referrals: nothing was done" in raw
+    assert rabbitmq.depths(vhost)["referrals.shop.acme"] == 1
 
 
 def test_in_a_pipe(doubtful: Desk) -> None:

@@ -218,7 +218,7 @@ def test_an_export_becomes_results(desk: Desk) -> None:
         "sandbox": False,
         "reject_files": ["export.csv.rejects.csv"],
     }
-    assert (desk.folder / "export.csv.rejects.csv").read_text().splitlines()[1] == "6,no_customer,,whatsapp"
+    assert (desk.folder / "export.csv.rejects.csv").read_text().splitlines()[1] == "6,no_customer,6,,whatsapp"
     links = {result["customer_email"]: result["link"] for result in desk.results()}
     assert all(links[email].startswith(f"https://sandbox.invalid/{desk.shop}/r/") for email in people(3))
 
@@ -236,13 +236,19 @@ def test_the_built_in_sandbox_needs_no_shops_file(tmp_path: Path) -> None:
 
 
 def test_a_rehearsal_does_not_eat_the_real_run(tmp_path: Path) -> None:
-    """The same command without `--sandbox` is refused, with the remedy; each row says that nobody was called."""
-    (tmp_path / "export.csv").write_text("customer_email\nann@example.com\nstranger+bob@example.com\n")
+    """The same command without `--sandbox` is refused, with the remedy; each row says that nobody was called, even
+    where a proxy's page came in place of an answer."""
+    names = ("ann", "stranger+bob", "html403+cyd", "noreferral+dan")
+    (tmp_path / "export.csv").write_text(
+        "".join(f"{line}\n" for line in ("customer_email", *(f"{name}@example.com" for name in names)))
+    )
     (tmp_path / "acme.key").write_text(SECRET)
     (tmp_path / "shops.toml").write_text('[shops.acme]\nkey_id = "k1"\nsecret_file = "acme.key"\n')
     assert rehearse(tmp_path, "--sandbox", "--shop", "acme").returncode == 0
     with (tmp_path / "results.csv").open(newline="") as file:
-        assert all(row["message"].startswith("SANDBOX: ") for row in csv.DictReader(file))
+        rows = list(csv.DictReader(file))
+    assert {row["outcome"] for row in rows} >= {"sent", "rejected", "failed"}
+    assert all(row["message"].startswith("SANDBOX: ") for row in rows)
 
     real = rehearse(tmp_path, "--shop", "acme")
 

@@ -6,6 +6,7 @@ command that goes on in the background is written to a file instead. `referrals 
 prometheus_client decides on import where metrics live.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -178,6 +179,8 @@ def _serve() -> None:
     for module in pkgutil.walk_packages(worker.__path__, "worker."):
         if module.name not in ("worker.actors", "worker.__main__"):
             importlib.import_module(module.name)
+    # Else a fork that ends walks through all of this, and copies it by that: 0.25 s of its 0.3 s of CPU.
+    gc.freeze()
     watching: set[int] = set()
     for line in sys.stdin:
         request = Request(**json.loads(line))

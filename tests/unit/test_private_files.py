@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,12 @@ import pytest
 from worker.campaigns.rejects_file import RejectsFile
 from worker.embedded.journal import Journal
 from worker.errors import UsageError
-from worker.private_files import is_own_file, opened_folder, private_folder, private_opener
+from worker.merging.files import MergedFiles, end_draft
+from worker.merging.uploads.parts import UploadParts
+from worker.merging.uploads.selection import Upload
+from worker.merging.uploads.table import TOOLS
+from worker.private_files import is_own_file, new_draft, opened_folder, private_folder, private_opener
+from worker.reporting.file import write_page
 from worker.results.file import ResultsFile
 from worker.sandbox.calls import CallLog
 
@@ -41,16 +47,10 @@ def rebuilt(path: Path) -> None:
     file.close()
 
 
-def draft(path: Path) -> None:
-    """The draft of one, which has its place in the end."""
-    path.rename(path.with_name("x.csv.part"))
-    rebuilt(path.with_name("x.csv"))
-
-
 def rejects(path: Path) -> None:
     """Rows left out."""
     file = RejectsFile(path, [["name"]])
-    file.add(0, 2, "no_channel", ["Ann"], apart=True)
+    file.add(0, 2, 2, "no_channel", ["Ann"], apart=True)
     file.close()
 
 
@@ -61,7 +61,7 @@ def sandbox_log(path: Path) -> None:
     log.close()
 
 
-WRITERS = (journal, gone_on_with, rebuilt, draft, rejects, sandbox_log)
+WRITERS = (journal, gone_on_with, rebuilt, rejects, sandbox_log)
 every_writer = pytest.mark.parametrize("write", WRITERS, ids=[write.__name__ for write in WRITERS])
 
 
@@ -197,8 +197,6 @@ def test_new_files_are_private(tmp_path: Path, write: Callable[[Path], None], um
     """Whatever the umask lets through."""
     before = os.umask(umask)
     try:
-        if write is draft:
-            (tmp_path / "out").touch()
         write(tmp_path / "out")
     finally:
         os.umask(before)
@@ -291,3 +289,80 @@ def test_folders(tmp_path: Path) -> None:
         with pytest.raises(OSError, match=name) as told:
             private_folder(tmp_path / name)
         assert told.value.errno in (errno.ENOTDIR, errno.ELOOP, errno.EEXIST)
+
+
+def merged(path: Path) -> None:
+    """A merged export."""
+    with MergedFiles([path]) as files:
+        with files.draft(path) as file:
+            file.write(b"merged")
+            end_draft(file)
+        files.finish()
+
+
+def uploaded(path: Path) -> None:
+    """A file for a tool's importer."""
+    with UploadParts(TOOLS["klaviyo"], "link", path) as parts:
+        parts.add(Upload(0, "a@example.org", "https://x.test"))
+        parts.finish()
+
+
+def reported(path: Path) -> None:
+    """A campaign's page."""
+    write_page(path, "page")
+
+
+@pytest.mark.parametrize("write", [rebuilt, merged, uploaded, reported])
+def test_no_file_of_the_users_is_taken_for_a_draft(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    """What is beside the file stays, whatever its name, and no draft is left."""
+    others = {tmp_path / f"x.csv{more}": PRECIOUS for more in (".part", ".1.part", ".draft")}
+    for path, text in others.items():
+        path.write_text(text)
+    write(tmp_path / "x.csv")
+    assert {path: path.read_text() for path in others} == others
+    assert sorted(tmp_path.iterdir()) == sorted([*others, tmp_path / "x.csv"])
+
+
+@pytest.mark.parametrize("write", [rebuilt, merged, uploaded, reported])
+def test_a_name_that_is_no_text(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    """A file's name may be in another encoding than UTF-8."""
+    path = tmp_path / os.fsdecode(b"\xe9t\xe9.csv")
+    write(path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_two_drafts_of_one_file_are_two(tmp_path: Path) -> None:
+    """Two commands that write the same file at once don't write into each other's draft; the last one is whole."""
+    path = tmp_path / "x.csv"
+    with MergedFiles([path]) as first, MergedFiles([path]) as second:
+        for files, text in ((first, b"first"), (second, b"second")):
+            with files.draft(path) as file:
+                file.write(text)
+                end_draft(file)
+        second.finish()
+        first.finish()
+    assert path.read_bytes() == b"first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_upload_never_replaces_a_file_that_came_meanwhile(tmp_path: Path) -> None:
+    """Nor does it leave some of its own parts beside it."""
+    tool = replace(TOOLS["klaviyo"], most_bytes=70)
+    late = tmp_path / "x-2.csv"
+    with UploadParts(tool, "link", tmp_path / "x.csv") as parts:
+        for number in range(6):
+            parts.add(Upload(0, f"a{number}@example.org", "https://x.test"))
+        late.write_text(PRECIOUS)
+        with pytest.raises(UsageError, match=r"x-2\.csv: is there already"):
+            parts.finish()
+    assert list(tmp_path.iterdir()) == [late]
+
+
+def test_a_draft_of_the_longest_name(tmp_path: Path) -> None:
+    """A name that a file system takes is not too long for its draft; the draft is for its owner alone."""
+    path = tmp_path / ("é" * 127)
+    with opened_folder(path) as folder:
+        name, file = new_draft(path, folder)
+        with file:
+            os.replace(name, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -53,6 +53,12 @@ def test_a_result_of_every_schema_is_read(schema: int) -> None:
     assert Result.model_validate_json(RESULTS[schema]).job_id == json.loads(RESULTS[schema])["job_id"]
 
 
+def test_what_is_new_since_is_null() -> None:
+    """A field that neither a job nor a result of an earlier version has is none, and no reason to refuse it."""
+    assert decode_message(MESSAGES[1]).row is None
+    assert Result.model_validate_json(RESULTS[1]).row is None
+
+
 def test_a_newer_job_is_not_misread() -> None:
     """A job of a schema that is still to come is refused, with a detail that tells to upgrade first."""
     newer = MESSAGES[SCHEMA].replace(b'"schema":%d' % SCHEMA, b'"schema":%d' % (SCHEMA + 1))

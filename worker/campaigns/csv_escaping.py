@@ -18,6 +18,8 @@ from collections.abc import Iterable, Sequence
 from worker.text.visible import ascii_json, escaped, unescaped
 
 REJECTS = ("line", "reason")
+REJECTS_ROW = "row"
+"""The column of rejected rows after these. They are recognised without it, as earlier versions wrote them."""
 RESULTS = ("line", "reference", "shop", "customer_email")
 """The first columns of our own files: of rejected rows, and of results."""
 

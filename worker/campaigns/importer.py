@@ -9,6 +9,7 @@ from typing import NamedTuple
 from worker.campaigns.channels import check_default
 from worker.campaigns.consent import Consent
 from worker.campaigns.containers.base import ExportFile
+from worker.campaigns.containers.unchanged import FileStates
 from worker.campaigns.dedup import JobIndex
 from worker.campaigns.exports.base import Export, Values
 from worker.campaigns.exports.detect import open_export
@@ -24,7 +25,7 @@ from worker.campaigns.reject_files import RejectedRows, refuse_overwriting
 from worker.campaigns.reject_reasons import RejectReason
 from worker.campaigns.rows import DraftJob, RowRules
 from worker.campaigns.warnings import ImportWarnings
-from worker.errors import UsageError
+from worker.errors import InputError, UsageError
 from worker.model.job import Job
 
 
@@ -83,6 +84,7 @@ class Importer:
         self._on_reject = on_reject
         self._keep_rejects = keep_rejects
         self._exports: tuple[Export, ...] | None = None
+        self._states = FileStates(())
         self._suppressed: Suppressed | None = None
         self._iterated = False
         self._stopped = False
@@ -110,6 +112,16 @@ class Importer:
           InputError: a file can't be read.
         """
         self._opened()
+
+    def refuse_changed(self) -> None:
+        """Check that the exports are still the files that :meth:`check` opened, for whoever reads them a second time.
+
+        Raises:
+          InputError: one was changed since.
+        """
+        changed = self._states.changed()
+        if changed is not None:
+            raise InputError(f"{changed}: changed while it was read, and nothing was written; run this command again")
 
     def count(self) -> int:
         """How many jobs the exports can make at most: their rows with consent, before any other rule.
@@ -238,6 +250,7 @@ class Importer:
 
     def _opened(self) -> Sequence[Export]:
         if self._exports is None:
+            self._states = FileStates(self._files)
             options = self._options
             options.check()
             if options.channel is not None:

@@ -42,7 +42,10 @@ class Judge:
         if values is None:
             # If nobody in the file may be written to, neither may who is in a row that can't be read.
             return Judged(export, record, None, export.recognised.every_row or record.flaw)
-        judged = veto(export, values, self._suppressed) or self._rules.judge(export.file.name, record.line, values)
+        line = record.line
+        judged = veto(export, values, self._suppressed) or self._rules.judge(
+            export.file.name, line, export.row_of(line), values
+        )
         if not isinstance(judged, DraftJob):
             return Judged(export, record, None, judged)
         sighting = self._index.check(judged.job_id)

@@ -59,7 +59,8 @@ class RejectedRows:
           InputError: the file can't be written.
         """
         file, position = self._of[id(export)]
-        file.add(position, record.line, reason, record.cells, apart=record.values is not None)
+        row = export.row_of(record.line)
+        file.add(position, record.line, row, reason, record.cells, apart=record.values is not None)
         if file.path not in self.paths:
             self.paths.append(file.path)
         return file.path

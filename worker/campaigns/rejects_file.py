@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
-from worker.campaigns.csv_escaping import REJECTS, escape_cell
+from worker.campaigns.csv_escaping import REJECTS, REJECTS_ROW, escape_cell
 from worker.campaigns.reject_reasons import RejectReason
 from worker.errors import InputError, UsageError
 from worker.private_files import is_own_file, open_problem, private_opener
@@ -21,7 +21,7 @@ _OURS = re.compile(rb'(?:\xef\xbb\xbf)?"?line"?[,;\t|]"?reason"?')
 
 
 class RejectsFile:
-    """A CSV file of ``line``, ``reason`` and the columns of one or more exports. It is created with its first row.
+    """A CSV file of ``line``, ``reason``, ``row`` and the columns of one or more exports. Its first row creates it.
 
     Several exports share it under the union of their columns; a name that one export has twice is there twice. Rows are
     written in batches of at least 64 KiB and at the end, so a crash leaves whole rows. UTF-8; bytes that are no text
@@ -44,7 +44,7 @@ class RejectsFile:
         # Rows are collected as text and written in whole batches, so that a crash can't leave half a row.
         self._text = io.StringIO()
         self._writer = csv.writer(self._text, lineterminator="\n")
-        self._writer.writerow([*REJECTS, *(escape_cell(name) for name, _ in columns)])
+        self._writer.writerow([*REJECTS, REJECTS_ROW, *(escape_cell(name) for name, _ in columns)])
         # Replaced only if it looks like a rejects file: `--rejects shops.toml` must not cost the shops file.
         try:
             if is_own_file(path):
@@ -59,8 +59,10 @@ class RejectsFile:
         except OSError as error:
             raise self._failed(error) from error
 
-    def add(self, export: int, line: int, reason: RejectReason, cells: Sequence[str], *, apart: bool) -> None:
+    def add(self, export: int, line: int, row: int, reason: RejectReason, cells: Sequence[str], *, apart: bool) -> None:
         """Add a row of the export with this index in ``headers``; cells beyond its header come last.
+
+        ``line`` is where the row begins in the file, and ``row`` where a spreadsheet shows it.
 
         ``apart``: the cells belong to the columns. A row that could not be taken apart is not filled up with empty
         cells: if it were read again unchanged, it would pass for a row with all its columns.
@@ -71,12 +73,12 @@ class RejectsFile:
         positions = self._positions[export]
         self.rows += 1
         if len(cells) < len(positions) and not apart:
-            self._writer.writerow([line, reason, *map(escape_cell, cells)])
+            self._writer.writerow([line, reason, row, *map(escape_cell, cells)])
         else:
-            row = [""] * self._width
+            own = [""] * self._width
             for position, cell in zip(positions, cells, strict=False):
-                row[position] = escape_cell(cell)
-            self._writer.writerow([line, reason, *row, *map(escape_cell, cells[len(positions) :])])
+                own[position] = escape_cell(cell)
+            self._writer.writerow([line, reason, row, *own, *map(escape_cell, cells[len(positions) :])])
         if self._text.tell() >= _FLUSH_AT:
             self.flush()
 

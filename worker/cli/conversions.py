@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, date, datetime
 from typing import Any, Literal, Self
 
 from worker.cli import console
@@ -15,7 +15,7 @@ from worker.refer2.history import history
 from worker.refer2.shop_lists import ShopLists
 from worker.refer2.tokens import TokenMaker
 from worker.reporting.campaign_referrals import CampaignReferrals
-from worker.reporting.conversions import Conversions
+from worker.reporting.conversions import Conversions, Step
 from worker.settings import Settings
 from worker.shops.config import ShopConfig
 from worker.shops.file import read_shops
@@ -28,9 +28,13 @@ TICK_CUSTOMERS = 20
 
 @dataclass
 class Told:
-    """What the shops said. ``sources`` names the call that told it, by shop; ``remarks`` say what was not told."""
+    """What the shops said: how many acceptances have come to each step, in all and by day.
 
-    conversions: Conversions = field(default_factory=Conversions)
+    ``sources`` names the call that told it, by shop; ``remarks`` say what was not told.
+    """
+
+    totals: dict[Step, int] = field(default_factory=dict)
+    days: dict[date, dict[Step, int]] = field(default_factory=dict)
     sources: dict[str, Source] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 
@@ -46,6 +50,7 @@ class ShopsAsked:
         self._file = loaded.shops
         self._shops = read_shops(loaded.shops, plaintext_hosts=loaded.plaintext_hosts)
         self._referrals = CampaignReferrals()
+        self._conversions = Conversions(datetime.now(UTC))
         self._told = Told()
         clock = SystemClock()
         proxy = loaded.http_proxy.get_secret_value() if loaded.http_proxy else None
@@ -74,6 +79,7 @@ class ShopsAsked:
         self._lists.close()
         self._reads.close()
         self._referrals.close()
+        self._conversions.close()
 
     def add(self, result: Mapping[str, Any]) -> None:
         """Take a result, given as its parsed JSON; raises as :meth:`CampaignReferrals.add`."""
@@ -95,30 +101,34 @@ class ShopsAsked:
                         f"shop {slug}: counted by its history, which lists rewards; who accepted and has no reward yet "
                         "is not in it"
                     )
-                elif self._customers_tell(self._shops[slug], since):
+                elif self._customers_tell(self._shops[slug]):
                     self._told.sources[slug] = "CustomerReferrals2"
         except KeyboardInterrupt:
             self._told.remarks.append(
                 f"asking was interrupted at shop {slug}: its figures and later shops' are not whole"
             )
+        if undated := self._conversions.undated():
+            self._told.remarks.append(
+                f"{undated:,} acceptance{'s' if undated > 1 else ''} came without a time that can be right, and "
+                f"{'are' if undated > 1 else 'is'} not counted"
+            )
+        self._told.totals, self._told.days = self._conversions.totals(), self._conversions.by_day()
         return self._told
 
     def _history_tells(self, shop: ShopConfig, since: datetime) -> bool:
         """Whether the shop's history names a referral of the campaign; then its changes are counted."""
-        # Apart until it is whole: a history need not name the acceptances, so who is in it and is asked for again
-        # would count twice.
-        found = Conversions()
         named = 0
         try:
             for change in self._lists.read(shop, history(since)):
-                named += self._count(change, shop.slug, since, found)
+                named += self._count(change, shop.slug)
         except (UnavailableError, UsageError):
-            # A shop need not serve it. Then each customer is asked.
+            # A shop need not serve it. Then each customer is asked. A history need not name the acceptances, so who is
+            # in the part that came and is told of again would count twice.
+            self._conversions.forget(shop.slug)
             return False
-        self._told.conversions.take_over(found)
         return named > 0
 
-    def _customers_tell(self, shop: ShopConfig, since: datetime) -> bool:
+    def _customers_tell(self, shop: ShopConfig) -> bool:
         """Whether every customer could be asked; a remark says which shop gave no answer, and after how many."""
         began = time.monotonic()
         total = self._referrals.count(shop.slug)
@@ -127,17 +137,17 @@ class ShopsAsked:
             with Meter(total) as meter:
                 for customer in self._referrals.customers(shop.slug):
                     for entry in self._reads.read(shop, customer) or ():
-                        self._count(entry, shop.slug, since, self._told.conversions)
+                        self._count(entry, shop.slug)
                     asked += 1
                     if asked % TICK_CUSTOMERS == 0:
-                        meter.show(asked, asked / (time.monotonic() - began), self._told.conversions.totals())
+                        meter.show(asked, asked / (time.monotonic() - began), self._conversions.totals())
         except UnavailableError as error:
             self._told.remarks.append(f"{error} ({asked:,} of {total:,} customers were asked)")
             return False
         return True
 
-    def _count(self, entry: Mapping[str, Any], slug: str, since: datetime, into: Conversions) -> bool:
-        ours = self._referrals.has(slug, entry.get("referral_bhid"))
-        if ours:
-            into.add(entry, since, slug)
-        return ours
+    def _count(self, entry: Mapping[str, Any], slug: str) -> bool:
+        since = self._referrals.since_of(slug, entry.get("referral_bhid"))
+        if since is not None:
+            self._conversions.add(entry, since, slug)
+        return since is not None

@@ -9,7 +9,7 @@ from worker.settings import Settings
 if TYPE_CHECKING:
     from worker.results.postgres.location import Location
 
-_VARIABLE = f"{settings.PREFIX}POSTGRES_URL"
+VARIABLE = f"{settings.PREFIX}POSTGRES_URL"
 
 
 def location(option: str | None, loaded: Settings) -> "Location | None":
@@ -19,12 +19,12 @@ def location(option: str | None, loaded: Settings) -> "Location | None":
       UsageError: the option holds a password.
       ConfigurationError: the URL can't be used, or the extra ``postgres`` is not installed.
     """
-    named = "--postgres" if option is not None else _VARIABLE
+    named = "--postgres" if option is not None else VARIABLE
     if option is not None:
         try:
             loaded = settings.with_postgres_url(loaded, option)
         except ConfigurationError as error:
-            raise UsageError(str(error).replace(_VARIABLE, "--postgres")) from None
+            raise UsageError(str(error).replace(VARIABLE, "--postgres")) from None
     if loaded.postgres_url is None:
         return None
     # Apart and late: it takes 50 ms, and only this needs it.
@@ -38,6 +38,6 @@ def location(option: str | None, loaded: Settings) -> "Location | None":
     if option is not None and found.has_password:
         raise UsageError(
             "--postgres: every user of this machine can read a password on a command line; put the URL into "
-            f"{_VARIABLE}, or the password into PGPASSWORD or a file that PGPASSFILE names"
+            f"{VARIABLE}, or the password into PGPASSWORD or a file that PGPASSFILE names"
         )
     return found

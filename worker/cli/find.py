@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from worker.cli import console, options
+from worker.errors import UsageError
+from worker.text.editors import EncodingError, without_bom
 
 MOST_SHOWN = 1000
 """Results that are shown at most, and so kept in memory."""
@@ -46,22 +48,28 @@ def find(
     from worker.cli.redaction import masked
     from worker.cli.result_source import opened
     from worker.cli.result_view import lines_of
-    from worker.results.lookup import look_up
+    from worker.results.lookup import MOST_IDS, look_up
     from worker.results.wanted import Wanted
 
     wanted = Wanted.parse(_typed() if what == "-" else what)
     with opened(files, postgres) as source:
-        found, total = look_up(source, wanted, campaign=campaign, shop=shop, limit=limit)
+        found = look_up(source, wanted, campaign=campaign, shop=shop, limit=limit)
     if as_json:
-        console.print_json({"total": total, "results": [dict(each) if reveal else masked(each) for each in found]})
+        shown = [dict(each) if reveal else masked(each) for each in found.results]
+        console.print_json({"total": found.total, "every_id": found.every_id, "results": shown})
     else:
-        for number, result in enumerate(found):
+        for number, result in enumerate(found.results):
             for line in [""] * (number > 0) + lines_of(result, reveal=reveal):
                 console.show(line)
-    if total > len(found):
-        console.say(f"these are the newest {len(found):,}, and there are {total - len(found):,} more; raise --limit")
+    if (more := found.total - len(found.results)) > 0:
+        console.say(f"these are the newest {len(found.results):,}, and there are {more:,} more; raise --limit")
+    if not found.every_id:
+        console.say(
+            f"these results name more than {MOST_IDS} ids of customers, and not all were followed: there may be more "
+            "results; find the ids one by one"
+        )
     # After the output: `--json` prints an empty list for a program, and the exit code says that nothing matched.
-    if not total:
+    if not found.total:
         console.say("no result matches; ids must match whole, as they stand in the export")
         raise typer.Exit(1)
 
@@ -72,4 +80,14 @@ def _typed() -> str:
     if sys.stdin.isatty():
         console.ask_about("What to find (an address, an id, a reference, a job id or a link):")
     # A character takes up to four bytes, and nothing longer is of use.
-    return sys.stdin.readline(4 * LONGEST)
+    line = sys.stdin.buffer.readline(4 * LONGEST)
+    try:
+        # PowerShell's pipes begin with a byte order mark.
+        return without_bom(line).decode()
+    except UnicodeDecodeError:
+        if len(line) == 4 * LONGEST:
+            # Cut off within a character.
+            return line.decode(errors="replace")
+        raise UsageError("WHAT: is not valid UTF-8; give it in that encoding") from None
+    except EncodingError:
+        raise UsageError("WHAT: is in UTF-16; give it in UTF-8") from None

@@ -1,11 +1,25 @@
 """``referrals merge``: puts results into the exports that they came from."""
 
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from worker.cli import console, options, uploading
+
+if TYPE_CHECKING:
+    from worker.campaigns.containers.base import ExportFile
+    from worker.cli.merge_campaign import Asked
+    from worker.merging.uploads.tool import Tool
+    from worker.results.source import ResultSource
+
+_TERMINATED = 128 + signal.SIGTERM
+"""The exit code by which shells know of the signal."""
 
 
 def merge(
@@ -59,7 +73,7 @@ def merge(
     Appended are `referral_link`, `referral_status`, `referral_outcome`, `referral_error_code`, `referral_message`,
     `referral_sent_at`, and `share_action.<path>` for each value of share actions. The outcome is the result's,
     `pending` without a result yet, or `left_out` with the reason as error code. A `duplicate_row` has the link of its
-    job, and a replayed job what its latest run brought.
+    job. Of a replayed job a run that was sent counts, else the latest.
 
     Give the exports and the options that they were sent with: by them a row finds its result. If hardly any row does,
     nothing is written. Encoding, delimiter and line ends stay; a workbook becomes CSV. The files appear whole and
@@ -72,20 +86,39 @@ def merge(
     Example: `referrals merge spring.csv --results results.csv --out merged.csv`
     """
     from worker.campaigns.containers.expand import expand
-    from worker.cli.merging import Asked, check_out, merge_into, summary_data, summary_rows
+    from worker.cli.merge_campaign import Asked
+    from worker.cli.merging import check_merge
     from worker.cli.result_source import opened
-    from worker.merging.uploads.parts import refuse_existing
 
     files = expand(exports, console.note)
     upload = uploading.upload_of(tool, link_column)
-    if upload is None:
-        check_out(files, out, results or ())
-    else:
-        refuse_existing(out)
     asked = Asked(campaign, shop, channel, mapping, consent, preset, ignore_consent, encoding)
+    check_merge(files, asked, upload, out, results or ())
     with opened(results, postgres) as source:
-        if upload is not None:
-            uploading.upload_into(files, source, asked, *upload, out, as_json=as_json)
-            return
-        merged = merge_into(files, source, asked, out, results or ())
+        put_into(files, source, asked, upload, out, results or (), as_json=as_json)
+
+
+def put_into(
+    files: Sequence[ExportFile],
+    source: ResultSource,
+    asked: Asked,
+    upload: tuple[Tool, str] | None,
+    out: Path,
+    results: Sequence[Path],
+    *,
+    as_json: bool,
+) -> None:
+    """Merge, or write the upload, and show what came of it. ``results`` are the files of ``source``.
+
+    Raises:
+      UsageError, InputError, Exit: as :func:`merge_into` and :func:`~worker.cli.uploading.upload_into`.
+    """
+    from worker.cli.merging import merge_into, summary_data, summary_rows
+
+    # A draft holds addresses, so it must not be left by what ends a command: cron, systemd, `timeout`.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
+    if upload is not None:
+        uploading.upload_into(files, source, asked, *upload, out, as_json=as_json)
+        return
+    merged = merge_into(files, source, asked, out, results)
     console.summary(summary_rows(merged), summary_data(merged), as_json=as_json)

@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Any
 
 from worker.text.bounds import LETTER
-from worker.text.masking import AT
+from worker.text.masking import AT, hint
 from worker.text.phones import replace_numbers
 
 MASK = "…"
+"""Stands for whatever :func:`~worker.text.masking.hint` could show too much of."""
 
 _PERSONAL = frozenset({"email", "destination", "sender"})
 
@@ -17,7 +18,7 @@ _PERSONAL = frozenset({"email", "destination", "sender"})
 # would take a day.
 _WORD = re.compile(r"""(?:&#64;|[^\s"'<>(),;])++""")
 _AT = re.compile(AT, re.IGNORECASE)
-
+_ADDRESS = re.compile(r"[\w.+-]{1,64}@\w[\w-]*(?:\.\w[\w-]*)+")
 
 DEEPER = "[nested deeper]"
 """Stands for everything that is nested deeper than is shown."""
@@ -31,13 +32,13 @@ def masked(value: Any, levels: int = LETTER.depth) -> Any:
     number. What is nested deeper than ``levels`` becomes :data:`DEEPER`."""
     match value:
         case str():
-            plain_words = _WORD.sub(_masked_word, value) if _AT.search(value) else value
+            plain_words = _WORD.sub(_without_address, value) if _AT.search(value) else value
             return replace_numbers(plain_words, lambda _: MASK)
         case Mapping() | list() if not levels:
             return DEEPER
         case Mapping():
             return {
-                masked(name): MASK if name in _PERSONAL and item else masked(item, levels - 1)
+                masked(name): _masked_word(item) if name in _PERSONAL and item else masked(item, levels - 1)
                 for name, item in value.items()
             }
         case list():
@@ -46,8 +47,12 @@ def masked(value: Any, levels: int = LETTER.depth) -> Any:
             return value
 
 
-def _masked_word(word: re.Match[str]) -> str:
-    return MASK if _AT.search(word[0]) else word[0]
+def _without_address(word: re.Match[str]) -> str:
+    return _masked_word(word[0]) if _AT.search(word[0]) else word[0]
+
+
+def _masked_word(word: object) -> str:
+    return hint(word) if isinstance(word, str) and _ADDRESS.fullmatch(word) else MASK
 
 
 def plain(value: Any, levels: int = _SHOWN_LEVELS) -> Any:

@@ -13,11 +13,18 @@ import typer
 
 from worker.cli import console, options
 from worker.errors import UsageError
+from worker.text.near_names import near_names
 
 if TYPE_CHECKING:
     from worker.cli.conversions import ShopsAsked
     from worker.reporting.figures import Figures
     from worker.results.source import ResultSource
+
+_CAMPAIGNS_NAMED = 3
+"""Campaigns that an error names if none is like the one that is asked for."""
+
+_CAMPAIGNS_COMPARED = 1000
+"""Results may be of any number of campaigns, and all of these are in memory."""
 
 
 def report(
@@ -56,7 +63,7 @@ def report(
     calls for nothing but these lists. A link that three friends accepted is three acceptances; who accepted before the
     campaign is not counted.
 
-    Each job counts once. Jobs without a result yet are not on the page.
+    Each job counts once, by its latest run, or by the one that was sent. Jobs without a result yet are not on the page.
 
     Example: `referrals report spring --from results.csv --rejects spring.csv.rejects.csv --out report.html`
     """
@@ -68,14 +75,19 @@ def report(
 
     check_place(out)
     rejected = _rejected(rejects) if rejects else None
-    figures = Figures()
+    now = datetime.now(UTC)
+    figures = Figures(now)
     with ExitStack() as stack:
         asker = stack.enter_context(_asker()) if conversions else None
         source = stack.enter_context(opened(files, postgres))
+        sent_again = False
         for result in source.results(campaign, shop):
             figures.add(result)
+            sent_again = sent_again or bool(result.get("run"))
             if asker is not None:
                 asker.add(result)
+        if sent_again:
+            figures = _by_job(source, campaign, shop, now)
         if not figures.jobs:
             raise _nothing(source, campaign, shop)
         told = asker.ask() if asker is not None else None
@@ -83,14 +95,32 @@ def report(
         figures,
         campaign=campaign,
         shop=shop,
-        made_at=datetime.now(UTC),
+        made_at=now,
         rejected=rejected,
-        conversions=conversions_of(told.conversions, told.sources, told.remarks) if told is not None else None,
+        conversions=conversions_of(told.totals, told.days, told.sources, told.remarks) if told is not None else None,
     )
     write_page(out, page(shown))
     console.summary(_summary(figures, shown, out), {**shown, "report": str(out)}, as_json=as_json)
     for remark in told.remarks if told is not None else ():
         console.note(remark)
+
+
+def _by_job(source: ResultSource, campaign: str, shop: str | None, now: datetime) -> Figures:
+    # Which run counts is known only once all were read. Only campaigns with a replay pay for reading them twice more.
+    from worker.reporting.figures import Figures
+    from worker.results.runs import Runs, first_id
+
+    figures = Figures(now)
+    with Runs() as runs:
+        for result in source.results(campaign, shop):
+            run = result.get("run") or 0
+            runs.add(first_id(result), run, result["outcome"], run)
+        for result in source.results(campaign, shop):
+            known = runs.known(first_id(result))
+            # A collector may add to them meanwhile: what is new counts in the next report.
+            if known is not None:
+                figures.add(result, superseded=known.counting != (result.get("run") or 0))
+    return figures
 
 
 def _asker() -> AbstractContextManager[ShopsAsked]:
@@ -112,13 +142,14 @@ def _rejected(files: Sequence[Path]) -> Counter[str]:
 
 
 def _nothing(source: ResultSource, campaign: str, shop: str | None) -> UsageError:
-    """Why there is nothing to report; names the campaigns that are there, as far as a line holds them."""
+    """Why there is nothing to report; names campaigns that are there, those that may be meant if there are any."""
     found: dict[str, None] = {}
     for result in source.results(None, shop):
         found.setdefault(result["campaign"])
-        if len(found) > 3:
+        if len(found) == _CAMPAIGNS_COMPARED:
             break
-    there = f"; there are results of {', '.join(list(found)[:3])}{' and others' if len(found) > 3 else ''}"
+    near = near_names(campaign, found, otherwise=_CAMPAIGNS_NAMED)
+    there = f"; there are results of {', '.join(near)}{' and others' if len(found) > len(near) else ''}"
     of = f"campaign {campaign}" + (f" in shop {shop}" if shop is not None else "")
     return UsageError(f"{of}: has no results here{there if found else ''}; nothing was written")
 

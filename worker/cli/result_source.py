@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from worker.cli import console, database
+from worker.cli.database import VARIABLE
 from worker.cli.settings import load
 from worker.errors import UsageError
 from worker.results.source import FileSource, ResultSource
@@ -37,6 +38,9 @@ def _source(files: Sequence[Path] | None, postgres: str | None) -> ResultSource:
             "nothing says where the results are: give --from RESULTS, a file that collect or run wrote, or --postgres "
             "URL, or set REFERRALS_POSTGRES_URL"
         )
+    if postgres is None:
+        # Whoever set the variable may have been a script, and may have done it long ago.
+        console.note(f"reads results from PostgreSQL at {location.place}, since {VARIABLE} is set; --from reads files")
     # psycopg takes 50 ms to import, and most results are in files.
     from worker.results.postgres.source import TableSource
 

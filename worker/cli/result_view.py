@@ -8,7 +8,8 @@ from worker.cli.redaction import masked
 from worker.instants import in_utc
 from worker.model.codes import explain
 from worker.model.rehearsal import is_rehearsed
-from worker.model.result import check_result
+from worker.model.result import Result, check_result
+from worker.text.line_names import line_name
 
 LONGEST_TEXT = 300
 """Characters of a value. The shop's texts may be of any length; `--json` has them whole."""
@@ -32,7 +33,7 @@ def lines_of(document: Mapping[str, Any], *, reveal: bool) -> list[str]:
         "meaning": explain(result.outcome, result.code).short if failed else None,
         "message": shown.get("message"),
         "attempts": result.attempts if result.attempts > 1 else None,
-        "row": _named(shown, ("line", "reference")),
+        "row": ", ".join(filter(None, (_line(result), _named(shown, ("reference",))))),
         "job": result.job_id,
         "SANDBOX": "nobody was called: this is a rehearsal's result" if is_rehearsed(document) else None,
     }
@@ -44,6 +45,10 @@ def lines_of(document: Mapping[str, Any], *, reveal: bool) -> list[str]:
 def _named(values: object, names: tuple[str, ...]) -> str:
     found = values if isinstance(values, Mapping) else {}
     return ", ".join(f"{name} {found[name]}" for name in names if found.get(name) not in (None, ""))
+
+
+def _line(result: Result) -> str:
+    return line_name(result.line, result.row) if result.line is not None else ""
 
 
 def _after(before: str, value: object) -> str:

@@ -30,11 +30,15 @@ def run(
     exports: options.Exports,
     campaign: options.Campaign,
     out: Annotated[
-        Path,
+        Path | None,
         typer.Option(
-            "--out", metavar="FILE", help="File for the results, one row per job; FILE.journal is written beside it."
+            "--out",
+            metavar="FILE",
+            help="File for the results, one row per job; FILE.journal is written beside it. Required without "
+            "--dry-run.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     shop: options.Shop = None,
     channel: options.Channel = None,
     mapping: options.Map = None,
@@ -65,7 +69,8 @@ def run(
     Ctrl-C lets the calls under way finish. Run the same command again to continue. Exit code 3: some rows are left for
     a later run; the last line says why. On a terminal, a plan of more than 1,000 jobs is shown before you are asked.
     With --match it predicts, as `referrals plan` does, and you are asked about fewer jobs too; where no plan is shown,
-    --match is refused. A rehearsal's list is that of --customers.
+    --match is refused. A dry run without --out doesn't know what an earlier run has done. A rehearsal's list is that of
+    --customers.
 
     Example: `referrals run spring.csv --shop acme --campaign spring --channel whatsapp --out results.csv`
     """
@@ -94,6 +99,8 @@ def run(
         raise UsageError("--customers: are the customers of a rehearsal; give --sandbox with it, or leave it out")
     if match and sandbox and customers is None:
         raise UsageError("--match: a rehearsal has no customer list without --customers; give it, or leave --match out")
+    if out is None and not dry_run:
+        raise UsageError("--out: needs a file for the results; only --dry-run goes without, as it writes none")
     check_most(max_rejects)
     check_match(match=match, dry_run=dry_run, yes=yes)
     loaded = load()
@@ -111,7 +118,8 @@ def run(
         expires=expires,
     )
     files = expand(exports, console.note)
-    _check_files(files, out, rejects)
+    if out is not None:
+        _check_files(files, out, rejects)
     with ExitStack() as stack:
         if sandbox:
             # Imported only now: its HTTP library would make the start of every other run a fifth slower.
@@ -132,7 +140,7 @@ def run(
             )
 
         listed = {slug: config for slug in shops.slugs() if (config := shops.get(slug)) is not None}
-        journal = journal_of(out)
+        journal = journal_of(out) if out is not None else None
         target = Target(sandbox, lambda slug: listed[slug].base_url if slug in listed and not sandbox else None)
         total, shown = plan_first(
             Campaign(
@@ -141,7 +149,7 @@ def run(
                 listed,
                 lambda slugs: outlook_of_run(listed, slugs, journal),
                 Workers(threads=threads, prefetch=loaded.prefetch),
-                done=finished_in(out, journal, campaign, target),
+                done=finished_in(out, journal, campaign, target) if out is not None and journal is not None else (),
                 in_one_process=True,
                 waits=wait,
             ),
@@ -152,6 +160,7 @@ def run(
             as_json=as_json,
             prediction=predicting(loaded, match=match, shops=listed),
         )
+        assert out is not None, "a dry run has ended above"
         if total is None:
             total, shown = _checked(importer_of)
         clock = SystemClock()

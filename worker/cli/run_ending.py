@@ -1,7 +1,5 @@
 """How ``referrals run`` ends: its summary, what is left to do, and its exit code."""
 
-from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 
 import typer
@@ -9,10 +7,9 @@ import typer
 from worker.campaigns.importer import Importer
 from worker.cli import console
 from worker.cli.outage import trouble_of
+from worker.cli.outcome_rows import by_code, outcome_rows
 from worker.embedded.run import Tally
 from worker.instants import SECOND, to_datetime
-from worker.model.codes import explain
-from worker.model.outcomes import Outcome
 
 MINUTE = 60 * SECOND
 
@@ -25,11 +22,7 @@ def summarize(importer: Importer, tally: Tally, out: Path, *, sandbox: bool, as_
     # A rehearsal is marked in the first line, so that nobody takes its results for sent referrals.
     rows = [("SANDBOX", "a rehearsal: nobody was called, and the links lead nowhere")] if sandbox else []
     rows += console.import_rows(importer)
-    rows += [(outcome, f"{number:,}") for outcome, number in tally.outcomes.most_common()]
-    rows += [
-        (f"  {code}", f"{number:,}  {explain(outcome, code).short}")
-        for (outcome, code), number in tally.codes.most_common(20)
-    ]
+    rows += outcome_rows(tally.outcomes, tally.codes)
     if tally.parked:
         rows.append(("left for later", f"{tally.parked.total():,}"))
     rate = tally.done / tally.seconds if tally.seconds else 0.0
@@ -41,7 +34,7 @@ def summarize(importer: Importer, tally: Tally, out: Path, *, sandbox: bool, as_
         "consent_ignored": list(importer.untold),
         "finished_before": importer.finished,
         "outcomes": dict(tally.outcomes),
-        "codes": _by_code(tally.codes),
+        "codes": by_code(tally.codes),
         "left_for_later": dict(tally.parked),
         "left_until": to_datetime(tally.parked_until).isoformat() if tally.parked_until else None,
         "halted": tally.halted,
@@ -53,13 +46,6 @@ def summarize(importer: Importer, tally: Tally, out: Path, *, sandbox: bool, as_
         "reject_files": [str(path) for path in importer.reject_files],
     }
     console.summary(rows, data, as_json=as_json)
-
-
-def _by_code(codes: Mapping[tuple[Outcome, str], int]) -> dict[str, int]:
-    counted: Counter[str] = Counter()
-    for (_, code), number in codes.items():
-        counted[code] += number
-    return dict(counted)
 
 
 def end(tally: Tally) -> None:

@@ -28,14 +28,9 @@ def in_one_line() -> Iterator[None]:
 # Any: Typer has its own copy of Click under a private name.
 def _line(error: Any) -> str:
     param, ctx = getattr(error, "param", None), getattr(error, "ctx", None)
-    if param is None:
-        said = error.format_message()
-    elif type(error).__name__ == "MissingParameter":
-        said = "is missing"
-    else:
-        said = error.message.removeprefix("Value error, ")
+    said = error.format_message() if param is None else error.message.removeprefix("Value error, ")
     line = said[:1].lower() + said[1:].rstrip(".")
     if param is not None:
         shown = param.opts[0] if param.param_type_name == "option" else param.metavar or param.name.upper()
-        line = f"{shown}: {line}"
+        line = f"{shown} is missing" if type(error).__name__ == "MissingParameter" else f"{shown}: {line}"
     return f"{line}; see `{ctx.command_path} --help`" if ctx is not None else line

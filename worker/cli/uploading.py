@@ -16,7 +16,7 @@ from worker.merging.uploads.tool import Tool
 if TYPE_CHECKING:
     from worker.campaigns.containers.base import ExportFile
     from worker.campaigns.importer import Importer
-    from worker.cli.merging import Asked
+    from worker.cli.merge_campaign import Asked
     from worker.merging.merged_rows import MergedRow
     from worker.merging.returned import ReturnedResults
     from worker.merging.uploads.upload import Uploaded
@@ -77,10 +77,10 @@ def upload_into(
     """Write the upload of a campaign, and tell of what a person should know.
 
     Raises:
-      UsageError, InputError: as :func:`~worker.cli.merging.opened_campaign`, or as :func:`write_upload`.
+      UsageError, InputError: as :func:`~worker.cli.merge_campaign.opened_campaign`, or as :func:`write_upload`.
       Exit: no row has a link to upload, and so there is no file.
     """
-    from worker.cli.merging import opened_campaign
+    from worker.cli.merge_campaign import opened_campaign
     from worker.merging.uploads.upload import write_upload
 
     with opened_campaign(files, source, asked) as (importer, returned):

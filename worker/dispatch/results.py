@@ -31,6 +31,7 @@ def make_result(
         shop=job.shop,
         run=job.run,
         line=job.line,
+        row=job.row,
         reference=job.reference,
         customer=job.customer,
         channel=job.channel,

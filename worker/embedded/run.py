@@ -4,13 +4,14 @@ The main thread writes progress and waits. Dramatiq's consumer thread decides an
 make the calls, and a reader thread reads the export ahead.
 """
 
+import json
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import dramatiq
 
@@ -24,6 +25,7 @@ from worker.embedded.restore import restore
 from worker.embedded.state import RunState
 from worker.instants import SECOND
 from worker.model.outcomes import Outcome
+from worker.model.rehearsal import marked
 from worker.results.file import ResultsFile
 from worker.scheduling.context import Context
 from worker.shops.registry import ShopRegistry
@@ -144,7 +146,7 @@ class EmbeddedRun:
             store = MemoryStore(self._clock, retention=0)
             restore(journal.lines(), store, self._request_of)
             results = ResultsFile(self._out)
-            self.tally.earlier = results.rebuild(journal.results())
+            self.tally.earlier = results.rebuild(self._rows(journal.results()))
             importer = self._importer_of(index)
             # Closed from the right: first the importer writes its rejected rows, then the results are synced to disk.
             with closing(results), closing(iter(importer)) as jobs:
@@ -154,7 +156,7 @@ class EmbeddedRun:
                     # Jobs that had ended without a call were tried again. The file has both rows; rebuilt, it has the
                     # later one alone.
                     results.close()
-                    self.tally.earlier = results.rebuild(journal.results()) - self.tally.done
+                    self.tally.earlier = results.rebuild(self._rows(journal.results())) - self.tally.done
         self.tally.parked, self.tally.halted = run.parked, run.halted
         self.tally.parked_until = run.parked_until and run.parked_until + self._clock.ahead()
         self.tally.stopped = self.stopping.is_set()
@@ -192,12 +194,16 @@ class EmbeddedRun:
 
     def _record(self, results: ResultsFile) -> Callable[[str, Outcome, str | None], None]:
         def record(body: str, outcome: Outcome, code: str | None) -> None:
-            results.add(body)
+            results.add(*self._rows([json.loads(body)]))
             self.tally.outcomes[outcome] += 1
             if code is not None:
                 self.tally.codes[outcome, code] += 1
 
         return record
+
+    def _rows(self, found: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+        """Results as the file holds them: there each of a rehearsal says that it is one, however it ended."""
+        return map(marked, found) if self._target.sandbox else iter(found)
 
     def _base_url_of(self, shop: str) -> str | None:
         config = self._shops.get(shop)

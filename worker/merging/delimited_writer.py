@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from worker.campaigns.exports.delimited import DelimitedExport
-from worker.campaigns.exports.encodings import LOOKED_AT, Encoding
 from worker.merging.appended import cells, check_columns
 from worker.merging.merged_rows import MergedRow
-from worker.merging.raw_lines import RawLines
+from worker.merging.raw_lines import RawLines, encoding_of
 from worker.merging.writers import Remarks, not_in_step
 
 _BLANK = "\"'\x1a\ufeff"
@@ -26,10 +25,10 @@ class DelimitedWriter:
     """
 
     def __init__(self, export: DelimitedExport, encoding: str | None, names: Sequence[str], remarks: Remarks) -> None:
-        """``encoding`` is that of ``--encoding``; raises UsageError as :func:`check_columns`."""
+        """``encoding`` is that of ``--encoding``; raises as :func:`check_columns` and :func:`encoding_of`."""
         check_columns(export.file.name, export.columns, names)
         self._export = export
-        self._named = encoding
+        self._encoding = encoding_of(export.file, encoding)
         self._names = names
         self._remarks = remarks
         self._delimiter = export.delimiter
@@ -40,11 +39,9 @@ class DelimitedWriter:
 
     def write(self, rows: Iterator[MergedRow], out: BinaryIO) -> None:
         file = self._export.file
-        with file.open() as start:
-            encoding = Encoding.of(file.name, start.read(LOOKED_AT), self._named)
-        self._mixed = encoding.guessing and not self._is_utf8()
+        self._mixed = self._encoding.guessing and not self._is_utf8()
         with file.open() as stream:
-            lines = RawLines(file.name, stream, out, encoding)
+            lines = RawLines(file.name, stream, out, self._encoding)
             self._codec = lines.codec
             self._header(lines)
             for row in rows:

@@ -9,10 +9,11 @@ from typing import BinaryIO, Self
 
 from worker.campaigns.containers.base import ExportFile
 from worker.errors import InputError, UsageError
-from worker.private_files import is_own_file, open_problem, opened_folder, private_opener
+from worker.merging.appended import COLUMNS
+from worker.private_files import check_folder, is_own_file, new_draft, open_problem, opened_folder
 from worker.text.visible import is_unseen
 
-_MARK = b"referral_outcome"
+_MARKS = tuple(name.encode() for name in COLUMNS)
 _LOOKED_AT = 1024 * 1024
 _LONGEST_NAME = 120
 _PACKED = (".gz", ".gzip")
@@ -49,19 +50,24 @@ def check_targets(paths: Sequence[Path], read: Sequence[Path]) -> None:
     """Check that nothing is lost where the merged exports come; ``read`` are the files that the command reads.
 
     Raises:
-      UsageError: a path is one of those, holds something else than a merged export, or is refused as by
-        :func:`~worker.private_files.private_opener`.
-      InputError: it can't be looked at.
+      UsageError: a path is one of those, has a workbook's name, holds something else than a merged export, or is
+        refused as by :func:`~worker.private_files.private_opener`.
+      InputError: it can't be looked at, or its folder can't be written to.
     """
     known = {path.resolve() for path in read}
     for path in paths:
         if path.resolve() in known:
             raise UsageError(f"{path}: is read by this command, and --out would overwrite it; choose another --out")
+        if path.suffix.lower() == ".xlsx":
+            raise UsageError(f"--out {path}: no workbook is written; what comes from one is CSV, so let it end in .csv")
+        # Of several files the folder is made, where there is none yet.
+        check_folder(path, path.parent.parent if len(paths) > 1 and not path.parent.exists() else None)
         try:
             if is_own_file(path):
                 with path.open("rb") as file:
                     start = file.read(_LOOKED_AT)
-                if start and _MARK not in start.replace(b"\0", b""):
+                plain = start.replace(b"\0", b"")
+                if start and not all(mark in plain for mark in _MARKS):
                     raise UsageError(
                         f"{path}: is no merged export and would be replaced; remove it, or choose another --out"
                     )
@@ -79,7 +85,7 @@ class MergedFiles:
         self._paths = paths
         self._stack = ExitStack()
         self._folders: Mapping[Path, int] = {}
-        self._drafts: list[Path] = []
+        self._drafts: dict[Path, str] = {}
         self._made: Path | None = None
 
     def __enter__(self) -> Self:
@@ -102,9 +108,9 @@ class MergedFiles:
     def __exit__(
         self, _type: type[BaseException] | None, _error: BaseException | None, _t: TracebackType | None
     ) -> None:
-        for path in self._drafts:
+        for path, draft in self._drafts.items():
             with suppress(OSError):
-                os.unlink(_draft_of(path), dir_fd=self._folders[path.parent])
+                os.unlink(draft, dir_fd=self._folders[path.parent])
         self._stack.close()
         if self._made is not None:
             # Only an empty folder can be removed.
@@ -117,16 +123,15 @@ class MergedFiles:
         Raises:
           OSError: it can't be made.
         """
-        folder = self._folders[path.parent]
-        self._drafts.append(path)
-        return open(_draft_of(path), "wb", 256 * 1024, opener=lambda name, flags: private_opener(name, flags, folder))
+        self._drafts[path], file = new_draft(path, self._folders[path.parent])
+        return file
 
     def finish(self) -> None:
         """Give the drafts their names; raises OSError."""
-        for path in tuple(self._drafts):
+        for path, draft in tuple(self._drafts.items()):
             folder = self._folders[path.parent]
-            os.replace(_draft_of(path), path.name, src_dir_fd=folder, dst_dir_fd=folder)
-            self._drafts.remove(path)
+            os.replace(draft, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+            del self._drafts[path]
 
 
 def end_draft(file: BinaryIO) -> None:
@@ -134,10 +139,6 @@ def end_draft(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
     file.close()
-
-
-def _draft_of(path: Path) -> str:
-    return f"{path.name}.part"
 
 
 def _own_name(export: ExportFile) -> str:

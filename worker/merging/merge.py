@@ -52,7 +52,7 @@ class Merge:
     @property
     def exports(self) -> Sequence[Export]:
         """The exports that are merged: all but suppression lists; raises as the importer's ``check``."""
-        return [export for export in self._importer.exports if not export.recognised.suppresses]
+        return merged_exports(self._importer)
 
     def __call__(self, paths: Sequence[Path]) -> Merged:
         """Write a merged file for each of :attr:`exports`, all of them or none. Blocks for minutes.
@@ -63,7 +63,7 @@ class Merge:
         """
         merged = self.merged
         merged.paths = paths
-        writers = [self._writer(export) for export in self.exports]
+        writers = [_writer(export, self._encoding, merged.names, merged.remarks) for export in self.exports]
         rows = self._counted(merged_rows(self._importer, self._results))
         following = next(rows, None)
 
@@ -101,10 +101,26 @@ class Merge:
                 merged.rehearsed += row.returned.rehearsed
             yield row
 
-    def _writer(self, export: Export) -> Writer:
-        names, remarks = self.merged.names, self.merged.remarks
-        if isinstance(export, DelimitedExport):
-            return DelimitedWriter(export, self._encoding, names, remarks)
-        if isinstance(export, JsonExport):
-            return (JsonArrayWriter if export.array else JsonLinesWriter)(export, self._encoding, names, remarks)
-        return WorkbookWriter(export, names, remarks)
+
+def merged_exports(importer: Importer) -> Sequence[Export]:
+    """The exports that are merged: all but suppression lists; raises as the importer's ``check``."""
+    return [export for export in importer.exports if not export.recognised.suppresses]
+
+
+def check_exports(exports: Sequence[Export], encoding: str | None) -> None:
+    """Check that something can be merged into exports, whatever comes back; reads only their first rows.
+
+    Raises:
+      UsageError, InputError: an export has been merged before, or nothing can be put into its text.
+    """
+    named = parse_encoding(encoding) if encoding is not None else None
+    for export in exports:
+        _writer(export, named, COLUMNS, Remarks())
+
+
+def _writer(export: Export, encoding: str | None, names: Sequence[str], remarks: Remarks) -> Writer:
+    if isinstance(export, DelimitedExport):
+        return DelimitedWriter(export, encoding, names, remarks)
+    if isinstance(export, JsonExport):
+        return (JsonArrayWriter if export.array else JsonLinesWriter)(export, encoding, names, remarks)
+    return WorkbookWriter(export, names, remarks)

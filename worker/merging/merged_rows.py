@@ -51,8 +51,10 @@ def merged_rows(importer: Importer, results: ReturnedResults) -> Iterator[Merged
     The importer must read the exports as they were read when they were sent: its options make the jobs' ids.
 
     Raises:
-      UsageError, InputError: as the importer does.
+      UsageError, InputError: as the importer does; or an export was changed meanwhile, after the last row.
     """
     for export, record, draft, verdict in importer.rows_judged():
         returned = results.of(draft.job_id) if draft is not None else None
         yield MergedRow(export, record, draft, verdict, returned)
+    # Its bytes are read apart from its rows, and of another file they would be another person's.
+    importer.refuse_changed()

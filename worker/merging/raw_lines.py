@@ -4,7 +4,8 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO
 
-from worker.campaigns.exports.encodings import Encoding
+from worker.campaigns.containers.base import ExportFile
+from worker.campaigns.exports.encodings import LOOKED_AT, Encoding
 from worker.errors import InputError
 
 _CHUNK = 1024 * 1024
@@ -17,6 +18,20 @@ _STATEFUL = ("utf-7", "iso2022", "hz")
 
 _WIDE = {"utf-16": 2, "utf-32": 4}
 _LITTLE = (b"\xff\xfe",)
+
+
+def encoding_of(file: ExportFile, named: str | None) -> Encoding:
+    """The encoding of an export; ``named`` is that of ``--encoding``.
+
+    Raises:
+      UsageError: as :meth:`Encoding.of`.
+      InputError: nothing can be put between the bytes of this encoding.
+    """
+    with file.open() as opened:
+        start = opened.read(LOOKED_AT)
+    encoding = Encoding.of(file.name, start, named)
+    _codec(file.name, encoding, start)
+    return encoding
 
 
 class RawLines:

@@ -2,26 +2,18 @@
 
 import json
 import os
-import sqlite3
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from worker.campaigns.ranked_ids import SCRATCH
 from worker.errors import InputError
 from worker.merging.share_actions import Scalar, SharePaths
-from worker.model.job import Customer, job_id
 from worker.model.rehearsal import is_rehearsed
+from worker.model.result import check_result
+from worker.results.runs import Runs
 
-_SETUP = f"""
-    {SCRATCH}
-    CREATE TABLE returned (id BLOB PRIMARY KEY, run INTEGER NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
-    BEGIN;
-"""
-_PUT = "INSERT INTO returned VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET run = excluded.run, at = excluded.at \
-WHERE excluded.run > run"
 _FLUSH_AT = 1024 * 1024
 _READ = 1024
 _DISTINCT = 20
@@ -47,8 +39,9 @@ class Returned(NamedTuple):
 class ReturnedResults:
     """The results of a campaign. A context manager, since they lie in temporary files meanwhile.
 
-    A replay is another run of the same job, and the latest run's result counts. The files have no name, and are gone
-    with the process; per job they take about 30 bytes and the answer without what isn't merged. Used by one thread.
+    A replay is another run of the same job; :class:`~worker.results.runs.Known` says which run counts. The files have
+    no name, and are gone with the process; per job they take about 60 bytes and the answer without what isn't merged.
+    Used by one thread.
     """
 
     def __init__(self) -> None:
@@ -60,8 +53,7 @@ class ReturnedResults:
         self.ids: Counter[str] = Counter()
         """By which ids the customers of the results are named, such as ``shopid, email``."""
         self.paths = SharePaths()
-        self._db = sqlite3.connect("", isolation_level=None)
-        self._db.executescript(_SETUP)
+        self._runs = Runs()
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with this object
         self._at = 0
         self._waiting: list[bytes] = []
@@ -73,7 +65,7 @@ class ReturnedResults:
     def __exit__(
         self, _type: type[BaseException] | None, _error: BaseException | None, _t: TracebackType | None
     ) -> None:
-        self._db.close()
+        self._runs.close()
         self._file.close()
 
     def take(self, results: Iterable[Mapping[str, Any]]) -> None:
@@ -86,20 +78,20 @@ class ReturnedResults:
             for result in results:
                 self._take(result)
             self._flush()
-        except (sqlite3.OperationalError, OSError) as error:
+        except OSError as error:
             raise InputError(
                 f"the temporary file of results can't grow ({error}); point TMPDIR to a folder with room"
             ) from error
 
     def of(self, job: str) -> Returned | None:
         """What came back for a job of run 0 and its replays; None if nothing did yet."""
-        found = self._db.execute("SELECT at FROM returned WHERE id = ?", (bytes.fromhex(job),)).fetchone()
-        if found is None:
+        known = self._runs.known(job)
+        if known is None:
             return None
         size = _READ
-        while b"\n" not in (line := os.pread(self._file.fileno(), size, found[0])) and len(line) == size:
+        while b"\n" not in (line := os.pread(self._file.fileno(), size, known.counting)) and len(line) == size:
             size *= 16
-        return Returned._make(json.loads(line.partition(b"\n")[0]))
+        return Returned._make(json.loads(line.partition(b"\n")[0].decode()))
 
     def _take(self, result: Mapping[str, Any]) -> None:
         self.jobs += 1
@@ -108,13 +100,11 @@ class ReturnedResults:
         _count(self.shops, result["shop"])
         _count(self.channels, result["channel"])
         _count(self.ids, ", ".join(name for name in ("bhid", "shopid", "email") if customer.get(name)))
-        run = result.get("run") or 0
-        job = result["job_id"]
-        if run:
-            identity = Customer(**{name: customer.get(name) for name in ("bhid", "shopid", "email")})
-            shop, campaign, channel = result["shop"], result["campaign"], result["channel"]
-            job = job_id(shop, campaign, 0, identity, channel, result.get("destination"))
-        self._db.execute(_PUT, (bytes.fromhex(job), run, self._at))
+        run, first_id = 0, result["job_id"]
+        if result.get("run"):
+            checked = check_result(result)
+            run, first_id = checked.run, checked.first_id()
+        self._runs.add(first_id, run, result["outcome"], self._at)
         referral = result.get("referral")
         if not isinstance(referral, dict):
             referral = {}

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from worker.text.visible import is_plain
+
 MOST = 50
 """Columns that share actions may make. A real one has some five; the bound is for one that has data as its keys."""
 
@@ -15,7 +17,8 @@ Scalar = str | int | float | bool | None
 class SharePaths:
     """The paths that the share actions of a campaign have, in the order in which they were met.
 
-    ``more`` counts the values that have no column, since there were :data:`MOST` already or the name is too long.
+    ``more`` counts the values that have no column, since there were :data:`MOST` already, or the name is too long or
+    has characters that can't be seen.
     """
 
     def __init__(self) -> None:
@@ -33,7 +36,7 @@ class SharePaths:
         for path, value in _leaves(share_action):
             place = self._places.get(path)
             if place is None:
-                if len(self._places) >= MOST or len(path) > LONGEST:
+                if len(self._places) >= MOST or len(path) > LONGEST or not is_plain(path):
                     self.more += 1
                     continue
                 place = self._places[path] = len(self._places)

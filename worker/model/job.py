@@ -118,6 +118,7 @@ class Job(BaseModel):
     shop: Shop
     run: Number = 0
     line: Number | None = None
+    row: Number | None = None
     reference: Reference | None = None
     customer: Customer = Customer()
     channel: Channel
@@ -138,6 +139,7 @@ class Job(BaseModel):
         sender: str | None = None,
         reference: str | None = None,
         line: int | None = None,
+        row: int | None = None,
         run: int = 0,
         published_at: datetime | None = None,
         not_after: datetime | None = None,
@@ -170,6 +172,7 @@ class Job(BaseModel):
             shop=shop,
             run=run,
             line=line,
+            row=row,
             reference=reference,
             customer=customer,
             channel=channel,
@@ -216,10 +219,10 @@ def job_id(shop: str, campaign: str, run: int, customer: Customer, channel: str,
     Raises:
       ValueError: a string holds a lone surrogate and so has no UTF-8.
     """
-    return id_of_texts(shop, campaign, run, customer.bhid, customer.shopid, customer.email, channel, destination)
+    return job_id_of(shop, campaign, run, customer.bhid, customer.shopid, customer.email, channel, destination)
 
 
-def id_of_texts(
+def job_id_of(
     shop: str,
     campaign: str,
     run: int,
@@ -229,7 +232,7 @@ def id_of_texts(
     channel: str,
     destination: str | None,
 ) -> str:
-    """As :func:`job_id`, of a customer who is not validated yet; an empty text counts as an absent one."""
+    """As :func:`job_id`, for whoever has the ids and no customer made of them; an empty text counts as absent."""
     # Put together here, since an encoder for each array took as long as all the rest of this.
     identity = (
         f"[{_json(canonical(shop))},{_json(canonical(campaign))},{run},{_json(canonical(bhid))},"

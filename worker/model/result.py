@@ -42,6 +42,7 @@ class Result(BaseModel):
     shop: Shop
     run: Number = 0
     line: Number | None = None
+    row: Number | None = None
     reference: Reference | None = None
     customer: Customer = Customer()
     channel: Channel
@@ -58,6 +59,12 @@ class Result(BaseModel):
     called_at: AwareDatetime | None = None
     finished_at: AwareDatetime
     latency_seconds: Seconds | None = None
+
+    def first_id(self) -> str:
+        """The id of the job's run 0, by which all its runs are one job."""
+        if self.run == 0:
+            return self.job_id
+        return job_id(self.shop, self.campaign, 0, self.customer, self.channel, self.destination)
 
     def to_json(self) -> str:
         """One line of JSON in ASCII.

@@ -8,6 +8,8 @@ from typing import NamedTuple
 from worker.campaigns.exports.base import Values
 from worker.campaigns.identifiers import bare
 from worker.campaigns.importer import Reject
+from worker.text.line_names import line_name
+from worker.text.masking import hint
 
 EXAMPLES = 3
 """Rows that are shown for each reason: enough to recognise what they have in common."""
@@ -23,8 +25,6 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
     "no_shop": ("shop",),
 }
 """What is shown of a row by its reason. For the other reasons it is the customer."""
-
-_LONG = 8
 
 _NOBODYS = 24
 """Characters of an id that a spreadsheet shortened: such a text identifies nobody, and is shown as it is."""
@@ -60,10 +60,7 @@ class Examples:
         found = self._found.setdefault(reject.reason, [])
         if len(found) < EXAMPLES:
             self._places.setdefault(reject.reason, []).append(Place(reject.export, reject.line, reject.row))
-            where = f"line {reject.line:,}"
-            if reject.row != reject.line:
-                # A spreadsheet counts a note of several lines as one row.
-                where += f" = row {reject.row:,}"
+            where = line_name(reject.line, reject.row)
             if len(self._names) > 1 and self._latest.get(reject.reason) != reject.export:
                 where = f"{self._names[reject.export]} {where}"
                 self._latest[reject.reason] = reject.export
@@ -89,20 +86,5 @@ def _shown(reason: str, values: Values) -> str:
         if field in _IDS:
             text = bare(text)
         if text:
-            return text[:_NOBODYS] if reason == "shortened_id" else masked(text)
+            return text[:_NOBODYS] if reason == "shortened_id" else hint(text)
     return ""
-
-
-def masked(text: str) -> str:
-    """A cell as an example shows it: what it begins and ends with, so that only who has the export knows it.
-
-    Of an address nothing is shown but the first letters of its parts, and the last part of its domain.
-    """
-    name, at, domain = text.rpartition("@")
-    if at:
-        ending = domain.rpartition(".")[2]
-        return f"{name[:1]}…@{domain[:1]}….{ending[:4]}"
-    if text.startswith("#") or len(text) <= 2:
-        # What a spreadsheet writes for an error is nobody's secret.
-        return text[:_LONG]
-    return f"{text[:3]}…{text[-3:]}" if len(text) > _LONG else f"{text[:1]}…{text[-1:]}"

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from worker.campaigns.exports.base import Format
 from worker.instants import SECOND, to_datetime
 from worker.planning.circumstances import Shop, Workers
 from worker.planning.examples import Place
@@ -12,10 +13,11 @@ from worker.planning.examples import Place
 
 @dataclass(frozen=True)
 class ExportRead:
-    """One export: its name, the preset that it was read by (None: by none), its encoding and delimiter, its rows."""
+    """One export: its name, the preset by which it was read (None: by none), what kind of file it is, and its rows."""
 
     name: str
     preset: str | None
+    format: Format
     encoding: str
     delimiter: str
     rows: int
@@ -92,6 +94,7 @@ class Plan:
                 {
                     "file": read.name,
                     "preset": read.preset,
+                    "format": read.format,
                     "encoding": read.encoding,
                     "delimiter": read.delimiter,
                     "rows": read.rows,

@@ -52,7 +52,7 @@ def read_change(line: bytes) -> Mapping[str, Any] | None:
     if time is not None:
         fields.setdefault("updated_at", time)
         topic = row.get("topic")
-        if isinstance(topic, str) and topic.startswith(_REWARDED):
+        if isinstance(topic, str) and f"{topic}:".startswith(f"{_REWARDED}:"):
             fields["rewarded_at"] = time
     return fields
 

@@ -7,14 +7,20 @@ from datetime import datetime
 from typing import Any, Self
 
 from worker.campaigns.ranked_ids import SCRATCH, no_room
-from worker.instants import in_utc
+from worker.instants import from_datetime, in_utc, to_datetime
 from worker.model.job import Customer
+from worker.reporting.digests import digest
 
 _SETUP = f"""
     {SCRATCH}
-    CREATE TABLE referrals (shop TEXT, id TEXT, PRIMARY KEY (shop, id)) WITHOUT ROWID;
+    CREATE TABLE referrals (shop TEXT, id BLOB, since INTEGER, PRIMARY KEY (shop, id)) WITHOUT ROWID;
     CREATE TABLE customers (shop TEXT, ids TEXT, PRIMARY KEY (shop, ids)) WITHOUT ROWID;
     BEGIN;
+"""
+
+_REFERRAL = """
+    INSERT INTO referrals VALUES (?, ?, ?)
+    ON CONFLICT (shop, id) DO UPDATE SET since = min(since, excluded.since)
 """
 
 
@@ -44,7 +50,7 @@ class CampaignReferrals:
         self._since[shop] = min(self._since.get(shop, called), called)
         ids = Customer.model_validate(result.get("customer") or {}).identity()
         try:
-            self._db.execute("INSERT OR IGNORE INTO referrals VALUES (?, ?)", (shop, bhid))
+            self._db.execute(_REFERRAL, (shop, digest(bhid), from_datetime(called)))
             self._db.execute("INSERT OR IGNORE INTO customers VALUES (?, ?)", (shop, json.dumps(ids)))
         except sqlite3.OperationalError as error:
             raise no_room(error) from error
@@ -54,12 +60,13 @@ class CampaignReferrals:
         """When each shop's first referral was called for."""
         return self._since
 
-    def has(self, shop: str, bhid: object) -> bool:
-        """Whether it is a referral of this campaign."""
+    def since_of(self, shop: str, bhid: object) -> datetime | None:
+        """When a referral of this campaign was first called for; None if it is none of this campaign's."""
         if not isinstance(bhid, str):
-            return False
-        found = self._db.execute("SELECT 1 FROM referrals WHERE shop = ? AND id = ?", (shop, bhid))
-        return found.fetchone() is not None
+            return None
+        found = self._db.execute("SELECT since FROM referrals WHERE shop = ? AND id = ?", (shop, digest(bhid)))
+        row = found.fetchone()
+        return to_datetime(row[0]) if row is not None else None
 
     def count(self, shop: str) -> int:
         """Customers of the shop who have a referral."""

@@ -12,8 +12,11 @@ from worker.model.outcomes import OUTCOMES, Outcome
 _GAP: Final = 0.12
 """Share of a column's room that stays free between two."""
 
-_FEWEST: Final = 8
-"""Columns that a chart has room for at least: two that filled it would look like a wall."""
+_TICKS: Final = 4
+"""Most labels below a chart: more would touch each other on a small screen."""
+
+_LAST_TICK: Final = 0.8
+"""Share of a chart's width behind which a label would stick out of it."""
 
 
 class Rect(NamedTuple):
@@ -45,7 +48,7 @@ def plain_bar(number: int, most: int) -> list[Rect]:
 
 def columns(parts: Sequence[Mapping[str, int]], order: Sequence[str], top: int) -> list[list[Rect]]:
     """A column for each of ``parts``, its counts one upon the other in this order; ``top`` fills the height."""
-    room = filled(parts) / max(len(parts), 1)
+    room = 100 / max(len(parts), 1)
     made = []
     for number, counts in enumerate(parts):
         y = 100.0
@@ -67,9 +70,11 @@ def columns(parts: Sequence[Mapping[str, int]], order: Sequence[str], top: int) 
     return made
 
 
-def filled(parts: Sequence[object]) -> float:
-    """How much of the width the columns take, in percent."""
-    return round(100 * len(parts) / max(len(parts), _FEWEST), 3)
+def ticks(columns: int) -> list[tuple[int, float]]:
+    """The columns to be labelled, evenly apart, and where each begins, in percent of the width."""
+    every = -(-columns // _TICKS)
+    most = columns if columns <= _TICKS else _LAST_TICK * columns
+    return [(number, round(100 * number / columns, 3)) for number in range(0, columns, every) if number <= most]
 
 
 def top_of(largest: int) -> int:

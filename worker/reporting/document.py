@@ -1,11 +1,11 @@
 """The figures of a campaign as one document: `--json` prints it, and the page shows it. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from worker.model.outcomes import OUTCOMES, Outcome
-from worker.reporting.conversions import Conversions
+from worker.reporting.conversions import Step
 from worker.reporting.figures import TOO_MANY, Figures
 from worker.reporting.groups import Groups
 
@@ -26,8 +26,8 @@ def document(
 ) -> dict[str, Any]:
     """Everything that is known of a campaign, ready for JSON. Times are RFC 3339 in UTC.
 
-    ``rejected`` are rows by reason, None if no rejects file was read. ``conversions`` is what
-    :func:`conversions_of` makes, None if nobody was asked.
+    ``outside`` are results whose time can't be right. ``rejected`` are rows by reason, None if no rejects file was
+    read. ``conversions`` is what :func:`conversions_of` makes, None if nobody was asked.
     """
     timeline, latency = figures.timeline, figures.latency
     return {
@@ -53,6 +53,7 @@ def document(
         "over_time": {
             "step_seconds": timeline.step,
             "spans": [{"from": _time(begin), "outcomes": counts} for begin, counts in timeline.spans()],
+            "outside": _by_outcome(timeline.outside),
         },
         "shops": _groups(figures.shops),
         "channels": _groups(figures.channels),
@@ -80,14 +81,19 @@ def document(
     }
 
 
-def conversions_of(conversions: Conversions, asked: Mapping[str, str], remarks: Sequence[str]) -> dict[str, Any]:
+def conversions_of(
+    totals: Mapping[Step, int],
+    days: Mapping[date, Mapping[Step, int]],
+    asked: Mapping[str, str],
+    remarks: Sequence[str],
+) -> dict[str, Any]:
     """What came of the referrals, for :func:`document`.
 
     ``asked`` is the call that told it, by shop; ``remarks`` say why a shop told nothing.
     """
     return {
-        "totals": conversions.totals(),
-        "days": [{"day": day.isoformat(), **counts} for day, counts in conversions.by_day().items()],
+        "totals": dict(totals),
+        "days": [{"day": day.isoformat(), **counts} for day, counts in days.items()],
         "asked": dict(asked),
         "remarks": list(remarks),
     }

@@ -1,7 +1,8 @@
 """The figures of a campaign: what became of its jobs, counted once for the page and for ``--json`` alike. Pure.
 
-Every figure is about results, each job once. The outcomes of every breakdown (by code, shop, channel, run, time) add up
-to the number of jobs. Jobs without a result are none of these.
+Every figure is about results, each job once, by the run of it that counts. The outcomes of every breakdown (by code,
+shop, channel, time) add up to the number of jobs; only those by run count a job in each of its runs. Jobs without a
+result are none of these.
 """
 
 from collections import Counter
@@ -31,14 +32,15 @@ TOO_MANY: Final = 10
 class Figures:
     """Counts results. Memory is bounded whatever the results hold, by some 30 MB."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: datetime) -> None:
+        """``now`` is the time of the report: no result can have ended long after it."""
         self.outcomes: Counter[Outcome] = Counter()
         self.rehearsed = 0
         self.codes = Groups(MOST_CODES)
         self.shops = Groups(MOST_SHOPS)
         self.channels = Groups(MOST_CHANNELS)
         self.runs = Groups(MOST_RUNS)
-        self.timeline = Timeline()
+        self.timeline = Timeline(now)
         self.latency = Latency()
         self.attempts: Counter[int] = Counter()
         self.calls = 0
@@ -50,23 +52,28 @@ class Figures:
         """How many results were counted: one for each job that has ended."""
         return self.outcomes.total()
 
-    def add(self, result: Mapping[str, Any]) -> None:
-        """Count a result, given as its parsed JSON."""
+    def add(self, result: Mapping[str, Any], *, superseded: bool = False) -> None:
+        """Count a result, given as its parsed JSON.
+
+        ``superseded``: another run of its job counts. Then it counts among its own run's only, and its calls were made.
+        """
         outcome: Outcome = result["outcome"]
         code: str | None = result.get("code")
+        self.runs.add(str(result.get("run") or 0), outcome)
+        attempts = result["attempts"]
+        self.calls += attempts
+        if superseded:
+            return
         self.outcomes[outcome] += 1
         self.rehearsed += is_rehearsed(result)
         if code is not None:
             self.codes.add(code, outcome)
         self.shops.add(result["shop"], outcome)
         self.channels.add(result["channel"], outcome)
-        self.runs.add(str(result.get("run") or 0), outcome)
         self.timeline.add(datetime.fromisoformat(result["finished_at"]), outcome)
         latency = result.get("latency_seconds")
         if latency is not None:
             self.latency.add(latency)
-        attempts = result["attempts"]
-        self.calls += attempts
         self.attempts[min(attempts, TOO_MANY)] += 1
         self.share_actions += result.get("share_action") is not None
         message = result.get("message")

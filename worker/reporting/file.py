@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from worker.errors import InputError, UsageError
-from worker.private_files import is_own_file, open_problem, opened_folder, private_opener
+from worker.private_files import is_own_file, new_draft, open_problem, opened_folder, private_opener
 from worker.reporting.page import MARK
 
 _BEGINNING = 256
@@ -39,16 +39,16 @@ def write_page(path: Path, page: str) -> None:
       InputError, UsageError: as :func:`check_place`; or the disk is full or broken.
     """
     check_place(path)
-    draft = path.with_name(path.name + ".part")
     try:
         with opened_folder(path) as folder:
+            draft, file = new_draft(path, folder)
             try:
-                with open(draft, "w", encoding="utf-8", opener=partial(private_opener, folder=folder)) as file:
-                    file.write(page)
-                os.replace(draft.name, path.name, src_dir_fd=folder, dst_dir_fd=folder)
-            except OSError:
+                with file:
+                    file.write(page.encode())
+                os.replace(draft, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+            except BaseException:
                 with suppress(OSError):
-                    os.unlink(draft.name, dir_fd=folder)
+                    os.unlink(draft, dir_fd=folder)
                 raise
     except OSError as error:
         raise InputError(open_problem(path, error)) from error

@@ -5,8 +5,9 @@ from bisect import bisect_right
 from collections import Counter
 from typing import Final
 
-BOUNDS: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-"""Seconds at which the bars of the histogram end. Refer2 holds a call that exceeds its limits back for up to 5 s."""
+BOUNDS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
+"""Seconds at which the bars of the histogram end. Refer2 holds a call that exceeds its limits back for up to 5 s, and
+by default a call is given up after 20 s."""
 
 _SHORTEST, _LONGEST = 1e-6, 1e6
 

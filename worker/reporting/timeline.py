@@ -1,4 +1,4 @@
-"""Results over time: how many ended in each minute, hour or day, by outcome. Pure."""
+"""Results over time: how many ended in each second, minute, hour or day, by outcome. Pure."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -14,22 +14,32 @@ WEEK: Final = 7 * DAY
 MOST_SPANS: Final = 48
 """Spans of a timeline. As columns of a chart they are still apart on a screen of 400 pixels."""
 
-_STEPS: Final = (MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 4 * HOUR, DAY, WEEK)
+_STEPS: Final = (1, 5, 15, MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 4 * HOUR, DAY, WEEK)
 """Seconds of a span; each is a multiple of the one before it, so that spans can be put together."""
 
 _MONDAY: Final = datetime(1, 1, 1, tzinfo=UTC)
 """The first day that there can be, and a Monday: weeks begin there, and days begin at midnight in UTC."""
 
 
+_EARLIEST: Final = datetime(2020, 1, 1, tzinfo=UTC)
+"""Before this, no result can have ended: a machine without a clock starts in 1970."""
+
+_AHEAD: Final = timedelta(days=1)
+"""How far the clock of a worker may be ahead of ours."""
+
+
 class Timeline:
-    """Counts results by when they ended. Spans are as short as :data:`MOST_SPANS` of them allow, a minute at least.
+    """Counts results by when they ended. Spans are as short as :data:`MOST_SPANS` of them allow, a second at least.
 
     ``step`` is the length of a span in seconds. The spans depend on the first and the last result alone, whatever the
-    order in which they come.
+    order in which they come. A time that can't be right is counted in ``outside`` and in no span: one result of the
+    year 1970 would push all others into one column.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, now: datetime) -> None:
         self.step = _STEPS[0]
+        self.outside: Counter[Outcome] = Counter()
+        self._latest = in_utc(now) + _AHEAD
         self._counts: dict[int, Counter[Outcome]] = {}
         self.first: datetime | None = None
         self.last: datetime | None = None
@@ -37,6 +47,9 @@ class Timeline:
     def add(self, at: datetime, outcome: Outcome) -> None:
         """Count a result that ended at this time, which has a zone."""
         at = in_utc(at)
+        if not _EARLIEST <= at <= self._latest:
+            self.outside[outcome] += 1
+            return
         if self.first is None or self.last is None:
             self.first = self.last = at
         elif at < self.first:

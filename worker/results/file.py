@@ -1,18 +1,17 @@
 """Results files: one row per job, in CSV or as lines of JSON."""
 
 import io
-import json
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from worker.errors import InputError, UsageError
-from worker.private_files import is_own_file, lock, open_problem, opened_folder, private_opener
-from worker.results.resumed import whole_rows
+from worker.private_files import is_own_file, lock, new_draft, open_problem, opened_folder, private_opener
+from worker.results.resumed import Header, whole_rows
 from worker.results.rows import header, json_line, row
 
 Format = Literal["csv", "jsonl"]
@@ -30,31 +29,31 @@ class ResultsFile:
 
     def __init__(self, path: Path, form: Format = "csv") -> None:
         self.path = path
-        self._row = row if form == "csv" else json_line
+        self._row: Callable[[Mapping[str, Any]], str] = row if form == "csv" else json_line
         self._header = header() if form == "csv" else ""
         self._file: io.TextIOWrapper | None = None
         self._lock = threading.Lock()
 
     def rebuild(self, results: Iterable[Mapping[str, Any]]) -> int:
         """Replace the file in one step, so that no reader sees half of it; returns its number of rows."""
-        draft = self.path.with_name(self.path.name + ".part")
         rows = 0
         try:
             # By the folder's descriptor: if the folder is renamed meanwhile, both files are still in the same one.
             with opened_folder(self.path) as folder:
                 is_own_file(self.path, folder)
+                draft, raw = new_draft(self.path, folder)
                 try:
-                    with _text(draft, "w", folder) as file:
+                    with _wrapped(raw) as file:
                         file.write(self._header)
                         for result in results:
                             file.write(self._row(result))
                             rows += 1
-                    os.replace(draft.name, self.path.name, src_dir_fd=folder, dst_dir_fd=folder)
-                except OSError:
+                    os.replace(draft, self.path.name, src_dir_fd=folder, dst_dir_fd=folder)
+                except BaseException:
                     with suppress(OSError):
-                        os.unlink(draft.name, dir_fd=folder)
+                        os.unlink(draft, dir_fd=folder)
                     raise
-                self._file = _text(self.path, "a", folder)
+                self._file = _appended(self.path, folder)
         except OSError as error:
             raise self._failed(error) from error
         return rows
@@ -68,7 +67,7 @@ class ResultsFile:
           UsageError: it is no results file, a row was edited, or another command writes to it.
         """
         try:
-            self._file = _text(self.path, "a")
+            self._file = _appended(self.path)
             yield from self._resumed(self._file)
         except BaseException as error:
             if self._file is not None:
@@ -78,16 +77,12 @@ class ResultsFile:
                 raise self._failed(error) from error
             raise
 
-    def add(self, body: str) -> None:
-        """Append a result, given as its JSON.
+    def add(self, result: Mapping[str, Any]) -> None:
+        """Append a result, given as its parsed JSON.
 
         Raises:
           InputError: the disk is full or broken.
         """
-        self.add_parsed(json.loads(body))
-
-    def add_parsed(self, result: Mapping[str, Any]) -> None:
-        """Append a result, given as its parsed JSON; raises as :meth:`add`."""
         assert self._file is not None, "rebuild or resume comes first"
         # Made before the lock is taken, which is for the file alone.
         text = self._row(result)
@@ -140,7 +135,10 @@ class ResultsFile:
         end = 0
         for offset, found in whole_rows(self.path, csv_header=bool(self._header)):
             end = offset
-            if found is not None:
+            if isinstance(found, Header):
+                # A file of an earlier version goes on with its own columns, so that all of its rows are alike.
+                self._row = partial(row, columns=found.columns)
+            else:
                 yield found
         os.ftruncate(file.fileno(), end)
         if end == 0:
@@ -148,7 +146,10 @@ class ResultsFile:
             file.flush()
 
 
-def _text(path: Path, mode: Literal["w", "a"], folder: int | None = None) -> io.TextIOWrapper:
+def _appended(path: Path, folder: int | None = None) -> io.TextIOWrapper:
+    return _wrapped(open(path, "ab", opener=partial(private_opener, folder=folder)))
+
+
+def _wrapped(raw: BinaryIO) -> io.TextIOWrapper:
     # The vendor's texts can hold lone surrogates, which UTF-8 can't encode; they are written as escapes.
-    opener = partial(private_opener, folder=folder)
-    return open(path, mode, encoding="utf-8", errors="backslashreplace", newline="", opener=opener)
+    return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", newline="")

@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -11,15 +12,30 @@ from worker.results.source import ResultSource
 from worker.results.wanted import Wanted, customer_texts
 
 MOST_IDS = 20
-"""Ids of customers that are looked for in turn. A reference or an address of a whole team could name any number."""
+"""Ids of customers that are looked for in turn. An address that a whole team uses could name any number."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a lookup came to."""
+
+    results: list[Mapping[str, Any]]
+    """The newest, the oldest of them first."""
+
+    total: int
+    """How many match in all."""
+
+    every_id: bool
+    """Whether every id of the customers was followed; otherwise there may be more of them than is counted."""
+
 
 _Timed = tuple[datetime, int, Mapping[str, Any]]
 
 
 def look_up(
     source: ResultSource, wanted: Wanted, *, campaign: str | None = None, shop: str | None = None, limit: int
-) -> tuple[list[Mapping[str, Any]], int]:
-    """The newest results that match, the oldest of them first, and how many match in all.
+) -> Found:
+    """The newest results that match.
 
     What names a customer, by an id, a job id or a link, also finds what another campaign knows by the customer's other
     ids in the same shop. ``limit`` bounds what is kept in memory; ``campaign`` and ``shop`` narrow what is returned.
@@ -30,17 +46,22 @@ def look_up(
     """
     found = _Newest(limit, campaign, shop)
     of_customers: set[tuple[str, str]] = set()
+    every_id = True
     for result in source.find(wanted):
         found.add(result)
-        if wanted.names_customer_of(result) and len(of_customers) < MOST_IDS:
-            of_customers |= _ids(result)
+        if wanted.names_customer_of(result):
+            ids = of_customers | _ids(result)
+            if len(ids) <= MOST_IDS:
+                of_customers = ids
+            else:
+                every_id = False
     further = {text for _, text in of_customers}
     if further - set(wanted.texts):
         found = _Newest(limit, campaign, shop)
         for result in source.find(Wanted((*wanted.texts, *sorted(further)))):
             if wanted.matches(result) or not of_customers.isdisjoint(_ids(result)):
                 found.add(result)
-    return found.in_order(), found.total
+    return Found(found.in_order(), found.total, every_id)
 
 
 def _ids(result: Mapping[str, Any]) -> set[tuple[str, str]]:

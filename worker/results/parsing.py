@@ -2,7 +2,8 @@
 
 import csv
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 from worker.campaigns.csv_escaping import unescape_cells
@@ -13,14 +14,19 @@ from worker.results.rows import COLUMNS
 from worker.text.bounds import RESULT_LINE, loads
 
 _INTEGER = re.compile(r"0|[1-9][0-9]{0,15}")
+_NUMBERS = ("run", "line", "row", "status", "attempts", "latency_seconds")
+_NUMERIC = (int, float, type(None))
+_TIMES = ("published_at", "called_at", "finished_at")
 _IDS = ("bhid", "shopid", "email")
 
 Parse = Callable[[bytes], dict[str, Any]]
 """Makes a result of a line without its end."""
 
 
-def from_csv(line: bytes) -> dict[str, Any]:
+def from_csv(line: bytes, columns: Sequence[str] = COLUMNS) -> dict[str, Any]:
     """The result in a line of CSV, with each text and JSON value as it was before :func:`worker.results.rows.row`.
+
+    ``columns`` are those of its file. What an earlier version had no column for is None.
 
     An empty cell is None. A text that was empty is None too: the CSV doesn't tell them apart, nor does a job's id.
     Fields that have no column are missing.
@@ -34,11 +40,11 @@ def from_csv(line: bytes) -> dict[str, Any]:
         (cells,) = csv.reader((line.decode(),), strict=True)
     except (csv.Error, ValueError):
         raise ValueError("it is not one line of CSV in UTF-8") from None
-    if len(cells) != len(COLUMNS):
-        raise ValueError(f"it has {len(cells)} cells, and a result has {len(COLUMNS)}")
-    of = dict(zip(COLUMNS, cells, strict=True))
+    if len(cells) != len(columns):
+        raise ValueError(f"it has {len(cells)} cells, and a result has {len(columns)}")
+    of = dict(zip(columns, cells, strict=True))
     customer = {name: _text(of[f"customer_{name}"]) for name in _IDS}
-    read = {name: customer if of_cell is None else of_cell(of[name]) for name, of_cell in _FIELDS.items()}
+    read = {name: customer if of_cell is None else of_cell(of.get(name, "")) for name, of_cell in _FIELDS.items()}
     return _checked({"schema": SCHEMA} | read)
 
 
@@ -59,11 +65,26 @@ def _checked(found: Any) -> dict[str, Any]:
     # The fields must make the job's id. So a cell that a spreadsheet has changed (an id without its leading zeros)
     # can't pass as another customer's.
     try:
-        check_result(found)
+        checked = check_result(found)
     except DeadLetterError as error:
         raise ValueError(error.detail) from None
     result: dict[str, Any] = found
+    # The model takes "3" for a number, and a number for a time. Whoever adds up results needs what the schema says.
+    for name in _NUMBERS:
+        if type(result.get(name)) not in _NUMERIC:
+            result[name] = getattr(checked, name)
+    for name in _TIMES:
+        if (value := result.get(name)) is not None and not _is_time(value):
+            result[name] = getattr(checked, name).isoformat()
     return result
+
+
+def _is_time(value: Any) -> bool:
+    try:
+        datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _text(cell: str) -> str | None:
@@ -93,6 +114,7 @@ _FIELDS: dict[str, Callable[[str], Any] | None] = {
     # Its default in the schema, where a producer has left it out.
     "run": lambda cell: _number(cell or "0"),
     "line": _number,
+    "row": _number,
     "reference": _text,
     "customer": None,
     "channel": _text,

@@ -1,14 +1,16 @@
 """Reads results files back, as `referrals collect` and `referrals run` write them: CSV or lines of JSON."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from worker.errors import InputError, UsageError
 from worker.private_files import open_problem
 from worker.results.parsing import Parse, from_csv, from_json
-from worker.results.rows import header
+from worker.results.rows import begins_header, columns_of
 from worker.text.bounds import RESULT_LINE
 
 Found = tuple[int, dict[str, Any]]
@@ -38,7 +40,10 @@ class ResultsReader:
             # Opening must not wait for the writer of a pipe, which couldn't be read twice.
             self._file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
-            raise InputError(open_problem(path, error)) from error
+            problem = open_problem(path, error)
+            if error.errno == errno.EMFILE:
+                problem += "; give fewer at once, or raise `ulimit -n`"
+            raise InputError(problem) from error
         try:
             self._start, self._parse = self._format()
         except BaseException:
@@ -82,12 +87,12 @@ class ResultsReader:
         start = len(_MARK) if first.startswith(_MARK) else 0
         if first.startswith(b"{", start):
             return start, from_json
-        heading = header().encode()
         line, end, _ = first[start:].partition(b"\n")
-        if line.removesuffix(b"\r") == heading[:-1]:
-            return start + len(line) + len(end), from_csv
-        if heading.startswith(line):
-            # Cut off within its header, as by a crash; it holds no results.
+        heading = line.decode(errors="replace")
+        if (columns := columns_of(heading)) is not None:
+            return start + len(line) + len(end), partial(from_csv, columns=columns)
+        if not end and begins_header(heading):
+            # As by a crash; it holds no results.
             return len(first), from_csv
         raise UsageError(
             f"{self.path}: is no results file of this version: it begins neither with the columns that `referrals "
@@ -140,6 +145,8 @@ class ResultsReader:
         try:
             return os.pread(self._file, size, offset)
         except OSError as error:
+            if error.errno == errno.ESPIPE:
+                raise InputError(f"{self.path}: can be read only once; save it to a file first") from error
             raise InputError(open_problem(self.path, error)) from error
 
 

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from worker.campaigns.csv_escaping import RESULTS, escape_cell, escape_json_cell, escape_text
@@ -30,22 +30,38 @@ COLUMNS: tuple[str, ...] = (
     "published_at",
     "campaign",
     "run",
+    "row",
     "job_id",
 )
 """Columns of a results file, those that a mailing needs first. ``link`` is taken from the referral; ``referral`` and
-``share_action`` are the vendor's objects as JSON."""
+``share_action`` are the vendor's objects as JSON. ``job_id`` stays the last, since it tells whether a row is cut off;
+a new column goes before it, so that those before keep their numbers."""
+
+LAYOUTS = (COLUMNS, tuple(name for name in COLUMNS if name != "row"))
+"""The columns of files of this version and of earlier ones, which are read, and continued as they are."""
 
 JSON_COLUMNS = ("referral", "share_action")
 """Columns whose cells hold values, so that a text in them is told from a number or an object."""
 
 
-def header() -> str:
+def header(columns: Sequence[str] = COLUMNS) -> str:
     """The CSV's first line."""
-    return _line(COLUMNS)
+    return _line(columns)
 
 
-def row(result: Mapping[str, Any]) -> str:
-    """One result, given as its parsed JSON, as a line of CSV."""
+def columns_of(line: str) -> Sequence[str] | None:
+    """The columns of a results file by its first line, which may end like a line of Windows; None if it is no header
+    of ours."""
+    return _LAYOUT_OF.get(line.rstrip("\r\n"))
+
+
+def begins_header(text: str) -> bool:
+    """Whether a file that holds nothing else was cut off within its header, or before it."""
+    return any(heading.startswith(text) for heading in _LAYOUT_OF)
+
+
+def row(result: Mapping[str, Any], columns: Sequence[str] = COLUMNS) -> str:
+    """One result, given as its parsed JSON, as a line of CSV with these columns."""
     customer, referral = (_object(result.get(name)) for name in ("customer", "referral"))
     derived = {
         "customer_email": customer.get("email"),
@@ -53,7 +69,7 @@ def row(result: Mapping[str, Any]) -> str:
         "customer_bhid": customer.get("bhid"),
         "link": referral.get("link"),
     }
-    return _line(_cell(name, derived[name] if name in derived else result.get(name)) for name in COLUMNS)
+    return _line(_cell(name, derived[name] if name in derived else result.get(name)) for name in columns)
 
 
 def _object(value: object) -> Mapping[str, Any]:
@@ -94,3 +110,6 @@ def _line(cells: Iterable[str]) -> str:
     # bare CR; the line then ends in LF alone.
     csv.writer(buffer, lineterminator="\r\n").writerow(cells)
     return buffer.getvalue()[:-2] + "\n"
+
+
+_LAYOUT_OF = {header(columns).rstrip("\n"): columns for columns in LAYOUTS}

@@ -4,6 +4,8 @@ Code that writes a log line or an error leaves them out in the first place. This
 that quotes its input, a proxy that quotes our request, a column that was mapped wrongly. A secret is passed to
 :func:`hide` where it enters the process. An address becomes ``<address:3f9a1c04d2b7>`` and a telephone number
 ``<phone:…>``, always the same under one key, so that one customer can be followed through the logs without being named.
+
+Commands show :func:`hint` of an address, so that who has the export recognises it.
 """
 
 import hmac
@@ -20,6 +22,7 @@ SHORTEST_SECRET = 8
 """Characters. A shorter secret is masked in URLs only: elsewhere "guest" or "secret" is a word like any other."""
 
 _HEX_DIGITS = 12
+_LONG = 8
 _HIDDEN = "***"
 
 AT = r"(?:@|＠|%(?:25)*40|\\u0040|&#(?:64|x40);|&commat;|=40(?=[\w-]+(?:\.[\w-]+)*\.[^\W\d_]{2,}))"
@@ -109,6 +112,21 @@ def _begin_of_local(text: str, first: int, end: int) -> int:
         # A quote that Python's repr put around it.
         end += 1
     return end
+
+
+def hint(text: str) -> str:
+    """A cell or an address as commands show it: what it begins and ends with, so that only who has the export knows it.
+
+    Of an address nothing is shown but the first letters of its parts, and the last part of its domain.
+    """
+    name, at, domain = text.rpartition("@")
+    if at:
+        ending = domain.rpartition(".")[2]
+        return f"{name[:1]}…@{domain[:1]}….{ending[:4]}"
+    if text.startswith("#") or len(text) <= 2:
+        # What a spreadsheet writes for an error is nobody's secret.
+        return text[:_LONG]
+    return f"{text[:3]}…{text[-3:]}" if len(text) > _LONG else f"{text[:1]}…{text[-1:]}"
 
 
 mask = Mask()

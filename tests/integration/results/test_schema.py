@@ -87,20 +87,25 @@ def test_a_newer_schema_is_refused(
 
 
 def test_a_reader_makes_nothing(location: Location) -> None:
-    """Where no collector has been, a reader says so."""
-    with pytest.raises(InputError, match="holds no results: run `referrals collect --postgres` first"):
+    """Where no collector has been, a reader says so, and how one is started, as a person has to type it."""
+    with pytest.raises(InputError, match="holds no results: run `referrals collect` with this --postgres first"):
         TableSource(location)
 
 
 def test_the_rights_that_are_needed(
     collector: Location, location: Location, postgresql: PostgreSQL, postgres_url: str
 ) -> None:
-    """A role without any is told so; with the documented ones it stores into a schema that another role has made."""
-    with pytest.raises(DatabaseError, match="too few rights"):
+    """A role without any is told what to ask for; with that it stores into a schema that another role has made."""
+    with pytest.raises(DatabaseError, match=r"too few rights: GRANT CREATE ON DATABASE test_\w+ TO collector, or"):
         ResultsTable(collector)
     ResultsTable(location).close()
-    with pytest.raises(DatabaseError, match="too few rights"):
+    with pytest.raises(DatabaseError) as refused:
         ResultsTable(collector)
+    assert str(refused.value).endswith(f"too few rights: {'; '.join(RIGHTS)}")
+    with pytest.raises(
+        DatabaseError, match="rights: GRANT USAGE ON SCHEMA referrals TO collector; GRANT SELECT ON ALL"
+    ):
+        TableSource(collector)
     for right in RIGHTS:
         postgresql.sql(right, postgres_url)
     table = ResultsTable(collector)

@@ -79,3 +79,13 @@ def test_what_somebody_has_edited(
     with pytest.raises(InputError, match=f"job {row.job_id}: what the database holds is no result"):
         list(source.results())
     source.close()
+
+
+def test_a_campaign_by_a_name_that_postgresql_cant_hold(table: ResultsTable, location: Location) -> None:
+    """It is asked for as its column holds it, and told from the one whose name is that escape."""
+    table.store([stored(body(number, campaign=name)) for number, name in enumerate(["a\0", r"a\x00", "a"])])
+    source = TableSource(location)
+    assert [found["line"] for found in source.results("a\0")] == [0]
+    assert [found["line"] for found in source.results(r"a\x00")] == [1]
+    assert not list(source.results(shop="\ud800\0"))
+    source.close()

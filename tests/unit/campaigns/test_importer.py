@@ -75,22 +75,24 @@ def test_jobs_are_stamped(tmp_path: Path) -> None:
 
 
 def test_rejects_file(run_import: Import) -> None:
-    """It holds line, reason and the row as it was: quotes, line ends as escapes, repeated columns and all."""
+    """It holds line, reason, the row's number in a spreadsheet, and the row as it was: quotes, line ends as escapes."""
     header = "TAGS,TAGS,customer_email,note"
     row = '"a, ""b""",2, spaced ,"two\nlines"'
     done = run_import(f"{header}\nx,y,one@example.com,z\n{row}\nx,y,,z\nx,y,two@example.com,z\nshort,,\n")
     written = row.replace('"two\nlines"', r"two\nlines")
     assert done.importer.reject_files[0].read_text() == (
-        f"line,reason,{header}\n3,no_customer,{written}\n5,no_customer,x,y,,z\n"
-        '6,doubtful_row,x,y,two@example.com,z\n7,unreadable_row,"short,,"\n'
+        f"line,reason,row,{header}\n3,no_customer,3,{written}\n5,no_customer,4,x,y,,z\n"
+        '6,doubtful_row,5,x,y,two@example.com,z\n7,unreadable_row,6,"short,,"\n'
     )
 
 
 def test_rejects_can_be_run_again(run_import: Import, tmp_path: Path) -> None:
-    """A fixed rejects file is an export."""
+    """A fixed rejects file is an export, also one of an earlier version, which had no column for the row."""
     done = run_import("customer_email,note\none(at)example.com,x\n")
     fixed = done.importer.reject_files[0].read_text().replace("(at)", "@")
     assert run_import(fixed).emails == ["one@example.com"]
+    earlier = fixed.replace("line,reason,row,", "line,reason,").replace("2,no_customer,2,", "2,no_customer,")
+    assert run_import(earlier.replace(",x\n", ",'=1\n"), mapping={"reference": "note"}).jobs[0].reference == "=1"
 
 
 def test_rejected_formulas_are_harmless_and_come_back(run_import: Import) -> None:
@@ -98,8 +100,8 @@ def test_rejected_formulas_are_harmless_and_come_back(run_import: Import) -> Non
     done = run_import("customer_email,=1+1,destination,channel\n=HYPERLINK(1),+4915112345,x,email\n", channel=None)
     written = done.importer.reject_files[0].read_text()
     assert (
-        written
-        == "line,reason,customer_email,'=1+1,destination,channel\n2,no_customer,'=HYPERLINK(1),'+4915112345,x,email\n"
+        written == "line,reason,row,customer_email,'=1+1,destination,channel\n"
+        "2,no_customer,2,'=HYPERLINK(1),'+4915112345,x,email\n"
     )
     fixed = written.replace("HYPERLINK(1)", "ann@example.com").replace(",x,", ",'-bo@example.com,")
     again = run_import(fixed, mapping={"reference": "=1+1"}, channel=None)
@@ -123,11 +125,11 @@ def test_rejects_are_read_back_as_often_as_one_likes(run_import: Import) -> None
         return list(csv.reader(file.read_text().splitlines()))
 
     first = written([header, cells])
-    assert first[0][:2] == ["line", "reason"]
+    assert first[0][:3] == ["line", "reason", "row"]
     again = written(first)
-    assert again[0][:4] == ["line", "reason", "line", "reason"]
-    assert [row[4:] for row in again] == [row[2:] for row in first]
-    assert [spreadsheet.removeprefix("'") for spreadsheet in first[1][2:]] == cells
+    assert again[0][:6] == ["line", "reason", "row"] * 2
+    assert [row[6:] for row in again] == [row[3:] for row in first]
+    assert [spreadsheet.removeprefix("'") for spreadsheet in first[1][3:]] == cells
 
 
 def test_apostrophes_of_other_exports_stay(run_import: Import) -> None:
@@ -159,16 +161,17 @@ def test_one_rejects_file_for_several_exports(run_import: Import, tmp_path: Path
     done = run_import("customer_email,A,A\nx,1,2\n", "B,customer_email,A\n3,y,4\n", rejects=rejects)
     assert done.importer.reject_files == [rejects]
     assert list(csv.reader(rejects.read_text().splitlines())) == [
-        ["line", "reason", "customer_email", "A", "A", "B"],
-        ["2", "no_customer", "x", "1", "2", ""],
-        ["2", "no_customer", "y", "4", "", "3"],
+        ["line", "reason", "row", "customer_email", "A", "A", "B"],
+        ["2", "no_customer", "2", "x", "1", "2", ""],
+        ["2", "no_customer", "2", "y", "4", "", "3"],
     ]
 
 
 def test_undecodable_cell_in_the_rejects(run_import: Import) -> None:
     """Bytes that are no text are escaped, so that the rejects file is valid UTF-8."""
     done = run_import(b"customer_email,note\none@example.com,\x81\xff\n")
-    assert done.importer.reject_files[0].read_text().splitlines()[1] == r"2,unreadable_row,one@example.com,\udc81\udcff"
+    (written,) = done.importer.reject_files
+    assert written.read_text().splitlines()[1] == r"2,unreadable_row,2,one@example.com,\udc81\udcff"
 
 
 def test_abandoned_import_leaves_whole_rows(tmp_path: Path) -> None:
@@ -178,7 +181,8 @@ def test_abandoned_import_leaves_whole_rows(tmp_path: Path) -> None:
     jobs = iter(make([path]))
     next(jobs)
     jobs.close()
-    assert (tmp_path / "a.csv.rejects.csv").read_text() == "line,reason,customer_email,note\n2,no_customer,bad,x\n"
+    written = (tmp_path / "a.csv.rejects.csv").read_text()
+    assert written == "line,reason,row,customer_email,note\n2,no_customer,2,bad,x\n"
 
 
 def test_stop(tmp_path: Path) -> None:

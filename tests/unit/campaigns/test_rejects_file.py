@@ -11,7 +11,7 @@ from worker.errors import UsageError
 def rejected(path: Path) -> str:
     """What is in the file after one row."""
     file = RejectsFile(path, [["name"]])
-    file.add(0, 2, "no_channel", ["Ann"], apart=True)
+    file.add(0, 2, 2, "no_channel", ["Ann"], apart=True)
     file.close()
     return path.read_text()
 
@@ -30,7 +30,7 @@ def test_an_earlier_one_is_replaced(tmp_path: Path, left: bytes) -> None:
     """The rows that an earlier run left out go, also where a spreadsheet has saved them meanwhile."""
     path = tmp_path / "export.csv.rejects.csv"
     path.write_bytes(left)
-    assert rejected(path) == "line,reason,name\n2,no_channel,Ann\n"
+    assert rejected(path) == "line,reason,row,name\n2,no_channel,2,Ann\n"
 
 
 @pytest.mark.parametrize(

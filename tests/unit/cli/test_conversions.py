@@ -64,10 +64,10 @@ def test_each_customer_is_asked_where_the_history_tells_nothing(settings: Callab
         told = ask(settings(sandbox.url, token="customer"), results[: CUSTOMERS // 2])
     assert told.sources == {"acme": "CustomerReferrals2"}
     assert told.remarks == []
-    totals = told.conversions.totals()
+    totals = told.totals
     assert totals["accepted"] > CUSTOMERS // 2
     assert totals["accepted"] > totals["qualified"] >= totals["rewarded"] > 0
-    assert sum(sum(day.values()) for day in told.conversions.by_day().values()) == sum(totals.values())
+    assert sum(sum(day.values()) for day in told.days.values()) == sum(totals.values())
 
 
 def test_the_history_is_enough(settings: Callable[..., Settings]) -> None:
@@ -77,7 +77,7 @@ def test_the_history_is_enough(settings: Callable[..., Settings]) -> None:
         by_history = ask(settings(sandbox.url), results)
         by_customer = ask(settings(sandbox.url, token="customer"), results)
     assert by_history.sources == {"acme": "ListHistory1"}
-    assert by_history.conversions.totals()["rewarded"] == by_customer.conversions.totals()["rewarded"] > 0
+    assert by_history.totals["rewarded"] == by_customer.totals["rewarded"] > 0
 
 
 def test_a_history_that_breaks_off_counts_for_nothing(settings: Callable[..., Settings]) -> None:
@@ -90,7 +90,7 @@ def test_a_history_that_breaks_off_counts_for_nothing(settings: Callable[..., Se
     with RawServer(in_turn(sends(broken, then=lambda connection: connection.close()), sends(listed))) as server:
         told = ask(settings(server.url), [result | {"referral": {"referral_bhid": "r1"}}])
     assert told.sources == {"acme": "CustomerReferrals2"}
-    assert told.conversions.totals() == {"accepted": 1, "qualified": 1, "rewarded": 1}
+    assert told.totals == {"accepted": 1, "qualified": 1, "rewarded": 1}
 
 
 def test_a_shop_that_cannot_be_asked_is_named(settings: Callable[..., Settings]) -> None:
@@ -105,7 +105,7 @@ def test_a_shop_that_cannot_be_asked_is_named(settings: Callable[..., Settings])
             ],
         )
     assert told.sources == {}
-    assert told.conversions.totals() == {"accepted": 0, "qualified": 0, "rewarded": 0}
+    assert told.totals == {"accepted": 0, "qualified": 0, "rewarded": 0}
     refused, gone = told.remarks
     assert refused.startswith(f"shop acme at {sandbox.url}: a read of referrals is refused (invalid_token)")
     assert refused.endswith("(0 of 1 customers were asked)")

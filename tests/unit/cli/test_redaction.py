@@ -8,8 +8,8 @@ import pytest
 from worker.cli.redaction import DEEPER, masked, plain
 
 SHOWN: dict[str, tuple[str, str]] = {
-    "an address": ("to ann@example.com, then", "to …, then"),
-    "in quotes": ('{"x":"ann@example.com"}', '{"x":"…"}'),
+    "an address": ("to ann@example.com, then", "to a…@e….com, then"),
+    "in quotes": ('{"x":"ann@example.com"}', '{"x":"a…@e….com"}'),
     "in a URL": ("ann%40example.com", "…"),
     "in JSON's escapes": ("ann\\u0040example.com ann\\U0040x", "… …"),
     "on a page": ("<b>ann&#64;example.com</b>", "<b>…</b>"),
@@ -38,7 +38,17 @@ def test_what_nests_without_an_end() -> None:
     for shown in (masked(deep), plain({"h": deep, "beside": 1})):
         assert json.dumps(shown).count(DEEPER) == 1
         assert "bottom" not in json.dumps(shown)
-    assert masked([["ann@example.com"]]) == plain([["…"]]) == [["…"]]
+    assert masked([["ann@example.com"]]) == plain([["a…@e….com"]]) == [["a…@e….com"]]
     while isinstance(deep, list | dict):
         # From the outside in: let go at once, it would be taken apart level by level in C.
         deep = deep.popitem()[1] if isinstance(deep, dict) else deep.pop()
+
+
+def test_a_persons_fields() -> None:
+    """An address is shown as a plan shows it; a name, a number or two addresses at once are not shown at all."""
+    shown = {"email": "ann@example.com", "destination": "+49 151 1234567", "sender": "Jo"}
+    assert masked({"customer": shown}) == {"customer": {"email": "a…@e….com", "destination": "…", "sender": "…"}}
+    assert masked({"destination": "ann@example.com,bob@example.com", "email": None}) == {
+        "destination": "…",
+        "email": None,
+    }

@@ -41,8 +41,8 @@ def test_each_required_thing_is_named_where_it_is_missing(words: list[str], show
         with pytest.raises(UsageError) as raised:
             GROUP(args=[*words, *given], prog_name="referrals", standalone_mode=False)
         line = str(raised.value)
-        named, _, rest = line.partition(": ")
-        assert rest == f"is missing; see `referrals {' '.join(words)} --help`"
+        named, _, rest = line.partition(" is missing; ")
+        assert rest == f"see `referrals {' '.join(words)} --help`"
         if named == shown:
             return
         given += [named, "10"] if named.startswith("--") else ["10"]

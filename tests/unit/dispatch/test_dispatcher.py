@@ -116,7 +116,7 @@ class Bench:
             random=lambda: self.fraction,
             sleep=lambda seconds: self.clock.advance(int(seconds * SECOND)),
         )
-        self.job = make_job(published_at=to_datetime(NOON - SECOND), reference="row 1", sender="cyd@example.com")
+        self.job = make_job(published_at=to_datetime(NOON - SECOND), reference="row 1", row=3, sender="cyd@example.com")
 
     def request(self) -> AdmitRequest:
         assert self.shop is not None
@@ -183,6 +183,7 @@ def test_sent() -> None:
         "shop": "acme",
         "run": 0,
         "line": 1,
+        "row": 3,
         "reference": "row 1",
         "customer": {"bhid": None, "shopid": None, "email": "ann1@example.com"},
         "channel": "whatsapp",

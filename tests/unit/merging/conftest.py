@@ -40,9 +40,16 @@ class Done:
 
 @pytest.fixture
 def merge(tmp_path: Path) -> Callable[..., Done]:
-    """Merges exports, given as their paths, with results that ``answer`` makes of their jobs."""
+    """Merges exports, given as their paths, with results that ``answer`` makes of their jobs. ``amid`` is called once
+    the exports are opened."""
 
-    def merging(paths: Sequence[Path], answer: Answer = answered, out: str = "merged", **asked: Any) -> Done:
+    def merging(
+        paths: Sequence[Path],
+        answer: Answer = answered,
+        out: str = "merged",
+        amid: Callable[[], object] = lambda: None,
+        **asked: Any,
+    ) -> Done:
         options = ImportOptions(**{"shop": "acme", "campaign": "spring", "channel": "whatsapp"} | asked)
         files = expand(paths, print)
 
@@ -58,6 +65,7 @@ def merge(tmp_path: Path) -> Callable[..., Done]:
             returned.take(results)
             merge = Merge(importer(index), returned, options.encoding)
             targeted = targets([export.file for export in merge.exports], tmp_path / out)
+            amid()
             merged = merge(targeted)
         return Done(merged, {path.name: path.read_bytes() for path in targeted})
 

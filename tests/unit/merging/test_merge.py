@@ -292,3 +292,16 @@ def test_a_merged_export_is_not_merged_again(merge: Merging, tmp_path: Path, nam
     with pytest.raises(UsageError, match="has a column referral_link already"):
         merge([export])
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_an_export_that_changes_meanwhile(merge: Merging, tmp_path: Path, replaced: bool) -> None:
+    """Its bytes are read apart from its rows: in another order of people, each would get another's link."""
+    export, other = tmp_path / "spring.csv", tmp_path / "other.csv"
+    people = [f"p{number}@example.org,n\n" for number in range(4)]
+    export.write_text(f"customer_email,note\n{''.join(people)}")
+    other.write_text(f"customer_email,note\n{''.join(reversed(people))}")
+    amid = (lambda: other.replace(export)) if replaced else export.touch
+    with pytest.raises(InputError, match=r"spring\.csv: changed while it was read"):
+        merge([export], amid=amid)
+    assert not (tmp_path / "merged").exists()

@@ -76,9 +76,9 @@ def test_job_id_as_published() -> None:
 
 
 def test_what_the_id_leaves_out() -> None:
-    """Line, reference, sender and times change nothing about which referral a job is."""
+    """Line, row, reference, sender and times change nothing about which referral a job is."""
     plain = make_job(line=None)
-    dressed = make_job(line=7, reference="row 7", sender="bob@example.com", published_at=NOON, not_after=NOON)
+    dressed = make_job(line=7, row=5, reference="row 7", sender="bob@example.com", published_at=NOON, not_after=NOON)
     assert dressed.job_id == plain.job_id
 
 
@@ -165,12 +165,13 @@ def test_message_to_the_byte() -> None:
         destination="bób@example.com",
         reference="row 7",
         line=7,
+        row=5,
         published_at=NOON,
     )
     assert encode_message(job, published_at_ms=1_793_620_800_123).decode() == (
         '{"queue_name":"referrals","actor_name":"refer","args":[],"kwargs":{"job":{'
         '"schema":1,"job_id":"9633e5ac4daad8624d7804186517a422","campaign":"spring","shop":"acme","run":0,"line":7,'
-        '"reference":"row 7","customer":{"shopid":"1234","email":"Ann@example.com"},"channel":"email",'
+        '"row":5,"reference":"row 7","customer":{"shopid":"1234","email":"Ann@example.com"},"channel":"email",'
         '"destination":"bób@example.com","published_at":"2026-11-02T12:00:00Z"}},"options":{},'
         '"message_id":"9633e5ac4daad8624d7804186517a422","message_timestamp":1793620800123}'
     )
@@ -459,8 +460,8 @@ def test_nothing_prints_an_address() -> None:
 
 
 RESULT_COLUMNS = (
-    "schema job_id campaign shop run line reference customer channel destination sender outcome code status message "
-    "referral share_action attempts published_at called_at finished_at latency_seconds"
+    "schema job_id campaign shop run line row reference customer channel destination sender outcome code status "
+    "message referral share_action attempts published_at called_at finished_at latency_seconds"
 )
 
 

@@ -8,7 +8,7 @@ from worker.planning.collector import Collector
 
 
 def job(number: int, shop: str = "acme", channel: str = "sms") -> DraftJob:
-    return DraftJob(f"{number:032x}", number, shop, "", f"{number}", "", channel, "", "", "")
+    return DraftJob(f"{number:032x}", number, number, shop, "", f"{number}", "", channel, "", "", "")
 
 
 class Odd:

@@ -1,10 +1,8 @@
 """The few rows of each reason that a plan shows."""
 
-import pytest
-
 from worker.campaigns.exports.base import Values
 from worker.campaigns.importer import Reject
-from worker.planning.examples import Examples, masked
+from worker.planning.examples import Examples
 
 ROW = Values("ann@mail.example.org", "7.22312E+12", "", "whatsapp", "", "", "", "acme", ())
 
@@ -58,17 +56,3 @@ def test_an_example_shows_what_its_reason_is_about() -> None:
     assert examples.of("shortened_id") == ["line 4 (7.22312E+12)"]
     assert examples.of("bad_id") == ["line 2 (7.2…+12)"]
     assert examples.of("unsubscribed") == ["line 3 (a…@m….org)"]
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("ann.lee@mail.example.org", "a…@m….org"),
-        ("7223120301", "722…301"),
-        ("4711", "4…1"),
-        ("#REF!", "#REF!"),
-    ],
-)
-def test_nobody_can_be_found_by_what_is_shown(text: str, shown: str) -> None:
-    """Ids and addresses are shown by their ends; an error of a spreadsheet is shown whole."""
-    assert masked(text) == shown

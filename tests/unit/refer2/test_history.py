@@ -28,7 +28,7 @@ def test_a_reward_of_a_referral(row: dict[str, object]) -> None:
 
 def test_another_change_is_no_reward() -> None:
     """Points of the friend, or a change without a topic, date nothing but the entry's last change."""
-    for topic in ("pts:earned:ref:recv", None, 7):
+    for topic in ("pts:earned:ref:recv", "pts:earned:ref:sentinel", None, 7):
         told = read_change(json.dumps({"topic": topic, "time": AT, **TOLD}).encode())
         assert told == TOLD | {"updated_at": AT}
 

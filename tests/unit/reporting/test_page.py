@@ -1,7 +1,7 @@
 """The page: its text, its markup and its colours."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from worker.reporting.page import MARK, headline, page
 
 CSS = (Path(module.__file__).parent / "page.css").read_text(encoding="utf-8")
 
-VOID = {"meta", "rect"}
+VOID = {"meta", "rect", "wbr"}
 
 
 class Markup(HTMLParser):
@@ -53,10 +53,10 @@ def made(
     *results: dict[str, Any], rejected: dict[str, int] | None = None, campaign: str = "spring", **more: Any
 ) -> str:
     """The page of these results."""
-    figures = Figures()
+    now = datetime(2026, 11, 28, 12, tzinfo=UTC)
+    figures = Figures(now)
     for each in results:
         figures.add(each)
-    now = datetime(2026, 11, 28, 12, tzinfo=UTC)
     return page(document(figures, campaign=campaign, shop=None, made_at=now, rejected=rejected, **more))
 
 
@@ -85,7 +85,7 @@ def test_texts_from_outside_stay_texts() -> None:
         )
         assert list(hostile.raw(html.encode())) == []
         found = Markup(html)
-        assert [tag for tag, _ in found.tags] == [tag for tag, _ in plain.tags]
+        assert [tag for tag, _ in found.tags if tag != "wbr"] == [tag for tag, _ in plain.tags]
         assert "49" not in re.sub(r"\d{4}-\d\d-\d\d", "", found.text.partition("</style>")[0].rpartition("}")[2])
 
 
@@ -128,9 +128,12 @@ def test_what_a_marketer_reads_first() -> None:
     """One sentence says what became of the campaign; a share that isn't all is never called 100 %."""
     outcomes = dict.fromkeys(OUTCOMES, 0) | {"sent": 999_999, "unknown": 1}
     assert headline({"jobs": 1_000_000, "outcomes": outcomes}) == (
-        "1,000,000 jobs have ended: 999,999 sent (99.9 %), 1 unknown, which may have been carried out or not (0.1 %)."
+        "1,000,000 jobs have ended: 999,999 sent (99.9\xa0%), "
+        "1 unknown, which may have been carried out or not (0.1\xa0%)."
     )
-    assert headline({"jobs": 1, "outcomes": outcomes | {"sent": 1, "unknown": 0}}) == "1 job has ended: 1 sent (100 %)."
+    assert headline({"jobs": 1, "outcomes": outcomes | {"sent": 1, "unknown": 0}}) == (
+        "1 job has ended: 1 sent (100\xa0%)."
+    )
 
 
 def test_a_rehearsal_is_marked() -> None:
@@ -138,8 +141,88 @@ def test_a_rehearsal_is_marked() -> None:
     rehearsed = result(message="SANDBOX: hello")
     assert "SANDBOX: this is a rehearsal" in made(rehearsed)
     assert "(SANDBOX)</title>" in made(rehearsed)
-    assert "SANDBOX: 1 of these 2 results are from a rehearsal" in made(rehearsed, result())
+    assert "SANDBOX: 1 of these 2 results is from a rehearsal" in made(rehearsed, result())
     assert "SANDBOX" not in made(result())
+
+
+def text_of(html: str) -> str:
+    """What a person reads on the page, with each run of blanks as one."""
+    return " ".join(Markup(html).text.partition("</style>")[0].rpartition("}")[2].split())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0.0, "under 1 ms"),
+        (0.00544, "5.4 ms"),
+        (0.0449, "45 ms"),
+        (0.37, "370 ms"),
+        (0.9999, "1 s"),
+        (1.334, "1.33 s"),
+        (19.97, "20 s"),
+        (1234.0, "1,230 s"),
+    ],
+)
+def test_how_long_calls_took(seconds: float, shown: str) -> None:
+    """Milliseconds below a second, and no more digits than a person can use."""
+    told = text_of(made(result(latency_seconds=seconds)))
+    assert f"Half of the answers came within {shown} (p50)" in told
+
+
+def test_bars_that_are_empty_at_either_end_are_left_out() -> None:
+    """Whether calls take milliseconds or seconds, the table shows what there is, and gaps within it."""
+    told = text_of(made(result(latency_seconds=0.03), result(latency_seconds=0.3)))
+    assert "20 ms to 50 ms1 50 ms to 100 ms0 100 ms to 200 ms0 200 ms to 500 ms1 How often" in told
+
+
+def test_a_campaign_of_one_instant() -> None:
+    """One column says nothing; a sentence says when it was."""
+    html = made(result(), result())
+    assert 'class="plot"' not in html
+    assert "All results are of the same second: 2026-11-27 10:00:30." in text_of(html)
+
+
+def test_a_short_campaign() -> None:
+    """Its columns are seconds; their labels leave out the day, which is told once."""
+    html = made(result(), result(finished_at="2026-11-27T10:00:33Z"))
+    told = text_of(html)
+    assert "Results from 2026-11-27 10:00:30 to 10:00:33;" in told
+    assert "Results in each second on 2026-11-27, by outcome." in told
+    assert [f"10:00:3{second}" in told for second in range(4)] == [True] * 4
+
+
+def test_times_that_cannot_be_right_are_told() -> None:
+    """Such a result counts everywhere else; without another one there is no picture."""
+    told = text_of(made(result(), result(finished_at="1970-01-01T00:00:00Z")))
+    assert "2 jobs have ended" in told
+    assert "1 result has a time that can't be right" in told
+    alone = text_of(made(result(finished_at="2030-01-01T00:00:00Z")))
+    assert "No result tells a time that can be right; page made" in alone
+
+
+def test_one_of_each_is_no_plural() -> None:
+    """A page about one job reads as if it was written for it."""
+    told = text_of(made(result("rejected", "x", message="no"), rejected={"no_customer": 1}))
+    assert "for the 1 job that tells" in told
+    assert "1 attempt in all" in told
+    assert "1 row never became a job, and is not among the jobs above" in told
+    assert not re.search(r"\b1 (jobs|rows|results|attempts)\b", told)
+
+
+def test_acceptances_over_years() -> None:
+    """A page lists days while they are few; then spans of several, which add up to as much."""
+    first = date(2024, 1, 1)
+    rows = [
+        {"day": (first + timedelta(number)).isoformat(), "accepted": 2, "qualified": 1, "rewarded": 1}
+        for number in range(700)
+    ]
+    told = {"totals": {"accepted": 1400, "qualified": 700, "rewarded": 700}, "days": rows, "remarks": []}
+    html = made(result(), conversions=told)
+    table = html[html.index('<table id="conversions">') :].partition("</table>")[0]
+    cells = [int(cell) for cell in re.findall(r'<td class="n">(\d+)</td>', table)]
+    assert [sum(cells[at::3]) for at in range(3)] == [1400, 700, 700]
+    assert len(cells) <= 3 * 48
+    assert "What came in each 15 days (UTC), from the day given" in text_of(html)
 
 
 def test_rows_left_out() -> None:

@@ -14,7 +14,7 @@ def test_a_rejects_file_is_counted_by_reason(tmp_path: Path) -> None:
     path = tmp_path / "x.rejects.csv"
     file = RejectsFile(path, [["email", "note"]])
     for reason, note in (("unsubscribed", 'a "b"\n,c'), ("unsubscribed", "=1"), ("no_customer", "")):
-        file.add(0, 2, reason, ["a@example.com", note], apart=True)  # type: ignore[arg-type]  # a loop widens it
+        file.add(0, 2, 2, reason, ["a@example.com", note], apart=True)  # type: ignore[arg-type]  # a loop widens it
     file.close()
     assert count_rejected(path) == {"unsubscribed": 2, "no_customer": 1}
 

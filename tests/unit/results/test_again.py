@@ -41,7 +41,7 @@ def chosen(
 @pytest.mark.parametrize(
     "job",
     [
-        make_job(1, reference="r1", sender="Kim"),
+        make_job(1, row=7, reference="r1", sender="Kim"),
         make_job(2, run=3, channel="email", destination="Bob@Example.com"),
         make_job(3, customer=Customer.model_validate({"shopid": " 007 ", "tier": "gold"})),
         foreign_job(4, customer={"email": "ａｎｎ@example.com"}, channel=" email ", destination="no address"),

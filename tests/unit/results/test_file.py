@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import resource
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from worker.campaigns.csv_escaping import unescape_cells
 from worker.errors import InputError, UsageError
 from worker.results.file import Format, ResultsFile
-from worker.results.rows import COLUMNS, header, row
+from worker.results.rows import COLUMNS, LAYOUTS, header, row
 from worker.text.bounds import RESULT as LARGEST
 
 RESULT: dict[str, Any] = {
@@ -20,7 +21,8 @@ RESULT: dict[str, Any] = {
     "campaign": "spring",
     "shop": "acme",
     "run": 0,
-    "line": 2,
+    "line": 7,
+    "row": 2,
     "customer": {"email": "ann@example.com", "shopid": "7"},
     "channel": "whatsapp",
     "outcome": "sent",
@@ -33,9 +35,9 @@ RESULT: dict[str, Any] = {
 }
 
 
-def body_of(number: int, **fields: Any) -> str:
-    """A result as JSON, as it comes from the journal or from RabbitMQ."""
-    return json.dumps({**RESULT, "job_id": f"{number:032x}", **fields})
+def result_of(number: int, **fields: Any) -> dict[str, Any]:
+    """A result as its parsed JSON, as it comes from the journal or from RabbitMQ."""
+    return {**RESULT, "job_id": f"{number:032x}", **fields}
 
 
 def rows_of(text: str) -> list[dict[str, str]]:
@@ -60,6 +62,7 @@ def test_a_row_shows_what_a_mailing_needs() -> None:
     assert tuple(cells) == COLUMNS
     assert (cells["customer_email"], cells["customer_shopid"], cells["customer_bhid"]) == ("ann@example.com", "7", "")
     assert (cells["outcome"], cells["code"], cells["attempts"]) == ("sent", "", "1")
+    assert (cells["line"], cells["row"]) == ("7", "2")
     assert cells["link"] == "https://shop.example.com/r/1"
     assert json.loads(cells["share_action"]) == RESULT["share_action"]
     assert json.loads(cells["referral"]) == RESULT["referral"]
@@ -91,7 +94,7 @@ def test_no_cell_is_a_formula(text: str) -> None:
 def test_json_lines_are_verbatim(path: Path) -> None:
     """The other format is for programs, which compute nothing."""
     file, _ = opened(path, "jsonl")
-    file.add(body_of(1, message="=1+1"))
+    file.add(result_of(1, message="=1+1"))
     file.close()
     assert json.loads(path.read_text())["message"] == "=1+1"
 
@@ -99,7 +102,7 @@ def test_json_lines_are_verbatim(path: Path) -> None:
 def test_a_lone_surrogate_does_not_end_a_run(path: Path) -> None:
     """JSON can hold half a character, which UTF-8 can't; it is written as an escape."""
     file, _ = opened(path)
-    file.add(body_of(1, message="\ud83d"))
+    file.add(result_of(1, message="\ud83d"))
     file.close()
     assert rows_of(path.read_text())[0]["message"] == r"\ud83d"
 
@@ -119,8 +122,8 @@ def test_rebuild_replaces_what_was_there(path: Path) -> None:
     """A rebuilt file holds the given results only, and rows may be added to it."""
     path.write_text("something else")
     file = ResultsFile(path)
-    assert file.rebuild([json.loads(body_of(1))]) == 1
-    file.add(body_of(2))
+    assert file.rebuild([result_of(1)]) == 1
+    file.add(result_of(2))
     file.close()
     assert [cells["job_id"] for cells in rows_of(path.read_text())] == [f"{number:032x}" for number in (1, 2)]
     assert list(path.parent.iterdir()) == [path]
@@ -130,7 +133,7 @@ def test_readers_see_rows_after_a_flush(path: Path) -> None:
     """A person may look at the file during the run."""
     file = ResultsFile(path)
     file.rebuild([])
-    file.add(body_of(1))
+    file.add(result_of(1))
     file.flush()
     assert len(rows_of(path.read_text())) == 1
     file.close()
@@ -142,7 +145,7 @@ def test_resume_goes_on_where_the_file_ends(path: Path, form: Format) -> None:
     for number in (1, 2):
         file, known = opened(path, form)
         assert known == [f"{earlier:032x}" for earlier in range(1, number)]
-        file.add(body_of(number, message="two\nlines"))
+        file.add(result_of(number, message="two\nlines"))
         file.close()
     file, known = opened(path, form)
     file.close()
@@ -154,7 +157,7 @@ def test_resume_tells_outcomes(path: Path, form: Format) -> None:
     """Each row's outcome is yielded with its id, in the file's order."""
     file, _ = opened(path, form)
     for outcome in ("expired", "sent"):
-        file.add(body_of(1, outcome=outcome))
+        file.add(result_of(1, outcome=outcome))
     file.close()
     file = ResultsFile(path, form)
     assert list(file.resume()) == [(f"{1:032x}", "expired"), (f"{1:032x}", "sent")]
@@ -166,13 +169,13 @@ def test_a_cut_at_any_byte_is_gone_on_with(path: Path, form: Format) -> None:
     """Wherever a crash cuts the file, the whole rows before it stay and the next row follows them."""
     file, _ = opened(path, form)
     for number in (1, 2):
-        file.add(body_of(number, message="two\nlines"))
+        file.add(result_of(number, message="two\nlines"))
     file.close()
     content = path.read_bytes()
     for length in range(len(content)):
         path.write_bytes(content[:length])
         file, known = opened(path, form)
-        file.add(body_of(3))
+        file.add(result_of(3))
         file.close()
         assert known == [f"{number:032x}" for number in (1, 2)][: len(known)]
         file, after = opened(path, form)
@@ -186,7 +189,7 @@ def test_a_cut_at_any_byte_is_gone_on_with(path: Path, form: Format) -> None:
 def test_an_edited_row_is_refused_and_nothing_is_cut(path: Path, form: Format, line: str) -> None:
     """What is no row in the middle of the file was somebody's doing; cutting there would lose what follows."""
     file, _ = opened(path, form)
-    file.add(body_of(1))
+    file.add(result_of(1))
     file.close()
     content = path.read_text()
     path.write_text(f"{content}{line}\n{content.splitlines()[-1]}\n")
@@ -226,12 +229,49 @@ def test_what_no_crash_leaves_is_refused_and_not_cut(path: Path, form: Format, c
 def test_the_other_format_is_told(path: Path, form: Format, other: Format, told: str) -> None:
     """A results file of the other format is refused with the option that continues it, and stays unchanged."""
     file, _ = opened(path, form)
-    file.add(body_of(1))
+    file.add(result_of(1))
     file.close()
     held = path.read_bytes()
     with pytest.raises(UsageError, match=told):
         opened(path, other)
     assert path.read_bytes() == held
+
+
+def test_a_file_of_an_earlier_version_is_gone_on_with(path: Path) -> None:
+    """In its own columns, so that whoever reads it finds the same in every row."""
+    columns = LAYOUTS[-1]
+    path.write_text(header(columns) + row({**RESULT, "job_id": f"{1:032x}"}, columns))
+    file, known = opened(path)
+    file.add(result_of(2, row=5))
+    file.close()
+    assert known == [f"{1:032x}"]
+    assert [list(cells) for cells in rows_of(path.read_text())] == [list(columns)] * 2
+    file, known = opened(path)
+    file.close()
+    assert known == [f"{number:032x}" for number in (1, 2)]
+
+
+@pytest.mark.parametrize("columns", LAYOUTS)
+def test_a_cut_header_becomes_a_whole_one(path: Path, columns: Sequence[str]) -> None:
+    """Of whatever version it was, no row depends on it: the new rows stand under today's columns."""
+    whole = header(columns)
+    for length in range(len(whole)):
+        path.write_text(whole[:length])
+        file, known = opened(path)
+        file.add(result_of(1, row=5))
+        file.close()
+        assert known == []
+        (cells,) = rows_of(path.read_text())
+        assert (tuple(cells), cells["row"]) == (COLUMNS, "5")
+
+
+def test_a_row_of_another_version_is_refused(path: Path) -> None:
+    """A row has as many cells as the header of its file, whichever version wrote that."""
+    today, before = LAYOUTS
+    for one, other in ((today, before), (before, today)):
+        path.write_text(header(one) + row(RESULT, other))
+        with pytest.raises(UsageError, match="row 2 is not a result; fix it"):
+            opened(path)
 
 
 def test_another_table_is_refused(path: Path) -> None:
@@ -245,7 +285,7 @@ def test_another_table_is_refused(path: Path) -> None:
 def test_a_cell_of_any_size_is_read_back(path: Path) -> None:
     """A referral may be larger than the 128 KiB at which the standard library stops."""
     file, _ = opened(path)
-    file.add(body_of(1, referral={"text": "x" * 200_000}))
+    file.add(result_of(1, referral={"text": "x" * 200_000}))
     file.close()
     file, known = opened(path)
     file.close()
@@ -263,10 +303,10 @@ def test_a_cell_of_any_size_is_read_back(path: Path) -> None:
 )
 def test_the_largest_result_is_gone_on_after(path: Path, form: Format, more: dict[str, Any]) -> None:
     """A result may be as large as any that is read, whatever the escapes of the file make of its characters."""
-    body = json.dumps({**RESULT, "job_id": f"{1:032x}", **more}, ensure_ascii=False)
-    assert len(body) < LARGEST.size
+    result = result_of(1, **more)
+    assert len(json.dumps(result, ensure_ascii=False)) < LARGEST.size
     file, _ = opened(path, form)
-    file.add(body)
+    file.add(result)
     file.close()
     file, known = opened(path, form)
     file.close()
@@ -289,7 +329,7 @@ def test_a_full_disk_is_one_line_and_closes(path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 100, hard))
     try:
-        file.add(body_of(1))
+        file.add(result_of(1))
         for step in (file.flush, file.close):
             with pytest.raises(InputError, match="File too large; nothing is lost; fix that and run the same command"):
                 step()

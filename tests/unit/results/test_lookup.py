@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.making import make_result
 from worker.model.job import Customer
-from worker.results.lookup import look_up
+from worker.results.lookup import MOST_IDS, look_up
 from worker.results.wanted import Wanted
 
 
@@ -53,8 +53,8 @@ SOURCE = Kept(*OTHERS, *HERS)
 
 def lines(what: str, **options: Any) -> tuple[list[int], int]:
     """The lines of what is found, and how many there are."""
-    found, total = look_up(SOURCE, Wanted.parse(what), **{"limit": 10, **options})
-    return [result["line"] for result in found], total
+    found = look_up(SOURCE, Wanted.parse(what), **{"limit": 10, **options})
+    return [result["line"] for result in found.results], found.total
 
 
 @pytest.mark.parametrize("what", ["ann@example.com", HERS[1]["job_id"]])
@@ -84,3 +84,11 @@ def test_campaign_and_shop_narrow_what_is_found() -> None:
     """And not what leads to it."""
     assert lines("ann@example.com", campaign=" fall") == ([3], 1)
     assert lines("7", shop="zenith") == ([4], 1)
+
+
+def test_more_ids_than_are_followed() -> None:
+    """An address that a team shares leads to so many customers, and it is told that there may be more."""
+    shared = [at(7, Customer(email="team@example.com", shopid=f"s{number}"), number) for number in range(MOST_IDS)]
+    for count, every in ((MOST_IDS - 1, True), (MOST_IDS, False)):
+        found = look_up(Kept(*shared[:count]), Wanted.parse("team@example.com"), limit=1)
+        assert (found.total, found.every_id) == (count, every)

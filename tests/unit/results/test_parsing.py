@@ -1,5 +1,6 @@
 """Rows of results files become the results that they were made of."""
 
+import json
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from tests import hostile
 from tests.unit.making import PATIENT, make_result
 from worker.model.job import Customer
 from worker.results.parsing import from_csv, from_json
-from worker.results.rows import json_line, row
+from worker.results.rows import LAYOUTS, json_line, row
 
 TEXTS = st.one_of(
     st.text(st.characters(exclude_categories=[]), max_size=40),
@@ -34,6 +35,7 @@ def results(draw: st.DrawFn) -> dict[str, Any]:
         draw(st.integers(0, 2**53 - 1)),
         draw(st.sampled_from(["sent", "failed", "expired"])),
         customer=customer,
+        row=draw(st.none() | st.integers(0, 2**53 - 1)),
         run=draw(st.integers(0, 9)),
         campaign=draw(IDS.filter(str.isprintable)),
         reference=draw(st.none() | IDS),
@@ -59,6 +61,32 @@ def test_what_stood_for_a_number_comes_back() -> None:
     """Another producer may write a number as a text or with a point; what was a result is read as the same one."""
     result = make_result() | {"attempts": "2", "line": 7.0, "run": "0"}
     assert from_csv(row(result).encode()[:-1]) == result | {"attempts": 2, "run": 0}
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ({"attempts": "3"}, {"attempts": 3}),
+        ({"attempts": True, "run": False}, {"attempts": 1, "run": 0}),
+        ({"latency_seconds": "0.5"}, {"latency_seconds": 0.5}),
+        ({"finished_at": 1700000000}, {"finished_at": "2023-11-14T22:13:20+00:00"}),
+        (
+            {"finished_at": "1700000000", "called_at": 0},
+            {"finished_at": "2023-11-14T22:13:20+00:00", "called_at": "1970-01-01T00:00:00+00:00"},
+        ),
+    ],
+)
+def test_numbers_are_numbers_and_times_are_times(written: dict[str, Any], read: dict[str, Any]) -> None:
+    """What the check lets pass in another form is read in the form of the schema, so that it can be added up."""
+    found = from_json(json.dumps(make_result() | written).encode())
+    assert {name: found[name] for name in read} == read
+    assert {name: type(found[name]) for name in read} == {name: type(value) for name, value in read.items()}
+
+
+def test_a_row_of_an_earlier_version() -> None:
+    """Is read by the columns of its file; what these have no place for is none."""
+    result = make_result(7, row=5)
+    assert from_csv(row(result, LAYOUTS[-1]).encode()[:-1], LAYOUTS[-1]) == result | {"row": None}
 
 
 def without_empty_texts(result: dict[str, Any]) -> dict[str, Any]:
@@ -97,7 +125,7 @@ def edited(**fields: Any) -> bytes:
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        (b"a,b,c", "it has 3 cells, and a result has 24"),
+        (b"a,b,c", "it has 3 cells, and a result has 25"),
         (b'"open', "it is not one line of CSV in UTF-8"),
         (b"\xff", "it is not one line of CSV in UTF-8"),
         (edited(customer={"email": "eve@example.com"}), "a result whose fields make another job id"),

@@ -10,7 +10,7 @@ from tests.unit.making import make_result
 from worker.errors import InputError, ReferralError, UsageError
 from worker.model.job import Customer
 from worker.results.file import Format, ResultsFile
-from worker.results.rows import header
+from worker.results.rows import LAYOUTS, header, row
 from worker.results.source import FileSource
 from worker.results.wanted import Wanted
 
@@ -35,7 +35,7 @@ def written(path: Path, results: list[dict[str, Any]], form: Format = "csv") -> 
     file = ResultsFile(path, form)
     list(file.resume())
     for result in results:
-        file.add_parsed(result)
+        file.add(result)
     file.close()
     return path
 
@@ -111,7 +111,7 @@ def test_results_are_found(tmp_path: Path, form: Format, notes: list[str]) -> No
 
 def test_a_torn_row_is_noted(tmp_path: Path, form: Format, notes: list[str]) -> None:
     """A crash, or a command that still writes, leaves one. Whoever reads goes on with the rows before it."""
-    path = written(tmp_path / "r", [make_result(1), make_result(2)], form)
+    path = written(tmp_path / "r", [make_result(1, row=1001), make_result(2, row=1002)], form)
     whole = path.read_bytes()
     for cut in range(2, 200, 7):
         path.write_bytes(whole[:-cut])
@@ -141,7 +141,17 @@ def test_what_an_editor_does_to_line_ends(tmp_path: Path, form: Format, notes: l
     assert [source.at(place)["line"] for place, _ in source.located()] == [1, 2]
 
 
-@pytest.mark.parametrize("text", ["", header()[:20], header()])
+def test_files_of_two_versions(tmp_path: Path, notes: list[str]) -> None:
+    """Stand beside each other; the earlier one doesn't tell a row."""
+    result, columns = make_result(1, row=5), LAYOUTS[-1]
+    before = tmp_path / "before.csv"
+    before.write_text(header(columns) + row(result, columns))
+    source = FileSource([before, written(tmp_path / "r", [make_result(2, row=6)])], notes.append)
+    assert [(found["line"], found["row"]) for found in source.results()] == [(1, None), (2, 6)]
+    assert [source.at(place)["line"] for place, _ in source.located()] == [1, 2]
+
+
+@pytest.mark.parametrize("text", ["", header()[:20], header(), header(LAYOUTS[-1])[:-9], header(LAYOUTS[-1])])
 def test_a_file_without_results(tmp_path: Path, notes: list[str], text: str) -> None:
     """A command may have been killed before its first row."""
     path = tmp_path / "r"
@@ -156,6 +166,8 @@ def test_a_file_without_results(tmp_path: Path, notes: list[str], text: str) -> 
         (gzip.compress(b"x", mtime=0), "is packed by gzip; unpack it first"),
         (b"PK\x03\x04xxxx", "is packed by zip; unpack it first"),
         (header().replace("outcome", "result").encode(), "is no results file of this version"),
+        (f"\n{header()}".encode(), "is no results file of this version"),
+        (b"line\n2\n", "is no results file of this version"),
     ],
 )
 def test_what_is_no_results_file(tmp_path: Path, notes: list[str], content: bytes, why: str) -> None:
@@ -178,7 +190,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path, notes: list[str]) -> None:
     import os
 
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ReferralError, match="pipe"):
+    with pytest.raises(ReferralError, match="pipe: can be read only once; save it to a file first"):
         FileSource([tmp_path / "pipe"], notes.append)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests import canaries
 from worker.errors import DeadLetterError, UsageError
-from worker.text.masking import Mask
+from worker.text.masking import Mask, hint
 
 KEY = b"a key of sixteen"
 
@@ -250,3 +250,17 @@ def test_our_errors_are_masked() -> None:
     assert "ann@example.com" not in str(UsageError("--map ann@example.com: unknown field"))
     dead = DeadLetterError("bad_schema", "customer ann@example.com")
     assert "ann@example.com" not in f"{dead} {dead.detail} {dead!r} {dead.args}"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("ann.lee@mail.example.org", "a…@m….org"),
+        ("7223120301", "722…301"),
+        ("4711", "4…1"),
+        ("#REF!", "#REF!"),
+    ],
+)
+def test_nobody_can_be_found_by_what_is_shown(text: str, shown: str) -> None:
+    """Ids and addresses are shown by their ends; an error of a spreadsheet is shown whole."""
+    assert hint(text) == shown

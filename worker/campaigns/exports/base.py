@@ -1,11 +1,14 @@
 """What every export format provides: its columns, and its rows one at a time."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from worker.campaigns.containers.base import ExportFile
 from worker.campaigns.presets.recognised import Recognised
 from worker.campaigns.reject_reasons import RejectReason
+
+Format = Literal["csv", "json", "xlsx"]
+"""Kinds of files that exports are; ``csv`` is every text whose cells a character separates."""
 
 
 # A named tuple, since its cells are picked by index, joined and sliced for every row.
@@ -51,6 +54,11 @@ class Export(Protocol):
     @property
     def columns(self) -> Sequence[str]:
         """The export's columns in its own spelling and order, with repeated and empty names."""
+        ...
+
+    @property
+    def format(self) -> Format:
+        """What kind of file it is."""
         ...
 
     @property

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterator
 
 from worker.campaigns.csv_escaping import unescape_cells
-from worker.campaigns.exports.base import Record
+from worker.campaigns.exports.base import Format, Record
 from worker.campaigns.exports.cells import Flaw, Row, RowReader
 from worker.campaigns.exports.dialect import DELIMITERS, read_dialect
 from worker.campaigns.exports.table_rows import TableRows
@@ -31,6 +31,8 @@ class DelimitedExport:
     would be read from another column or another row. Our own files, of rejected rows and results, are read without the
     escapes for spreadsheets. A rejected row whose cells may be wrong is rejected again as long as its reason is there.
     """
+
+    format: Format = "csv"
 
     def __init__(self, source: Source, recognition: Recognition) -> None:
         """Read the header and the first rows.

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any, NoReturn
 
 from worker.campaigns.columns import Column
-from worker.campaigns.exports.base import FIELDS, Record, Values
+from worker.campaigns.exports.base import FIELDS, Format, Record, Values
 from worker.campaigns.exports.json_array import elements, open_end
 from worker.campaigns.exports.text import OverlongRowError, Source
 from worker.campaigns.presets.recognised import Recognised
@@ -92,7 +92,8 @@ class JsonExport:
     the unchanged line.
     """
 
-    columns: Sequence[str] = ("row",)
+    format: Format = "json"
+    columns: Sequence[str] = ("json",)
 
     def __init__(self, source: Source, recognition: Recognition, *, array: bool) -> None:
         """Read the first :data:`SAMPLE` objects and match their keys; ``array``: they are the elements of one.

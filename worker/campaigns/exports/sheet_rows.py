@@ -3,6 +3,8 @@
 from array import array
 from bisect import bisect_left
 
+from worker.text.line_names import line_name
+
 
 class SheetRows:
     """Told of each row that takes several lines, in the order of the file; asked for the row of a line.
@@ -35,5 +37,4 @@ class SheetRows:
 
     def where(self, line: int) -> str:
         """Where a line is, for a person: its row too, if that is another number."""
-        row = self.of(line)
-        return f"line {line}" if row == line else f"line {line}, row {row}"
+        return line_name(line, self.of(line))

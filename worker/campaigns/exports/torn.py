@@ -13,13 +13,13 @@ from worker.campaigns.exports.cells import Row
 _MOST_PIECES = 100
 """Pieces that are held. More in a row come from a spreadsheet that leaves off empty cells at the end of rows."""
 
-_BLANK = " \t\r\n\x1a\u00a0"
-"""Characters of a blank cell. ``\\x1a`` is the end of a file in DOS."""
+_BLANK = "\x1a\ufeff"
+"""What a blank cell may have beside the white space of any script: DOS's end of a file, and byte order marks."""
 
 
 def is_blank(row: Row) -> bool:
     """Whether the row has cells, but nothing in them."""
-    return bool(row.cells) and not any(cell.strip(_BLANK) for cell in row.cells)
+    return bool(row.cells) and not any("".join(cell.split()).strip(_BLANK) for cell in row.cells)
 
 
 def with_doubts(rows: Iterable[Row], width: int) -> Iterator[tuple[Row, bool]]:

@@ -92,28 +92,27 @@ def collect(
     Example: `referrals collect --out results.csv --until-idle 30`
     """
     from worker.cli.collect.loop import collect_until
-    from worker.cli.collect.merging import check_merge, kept_beside
-    from worker.cli.merge import merge
+    from worker.cli.collect.merging import MergeAfterwards
+    from worker.cli.merge_campaign import Asked
     from worker.cli.settings import load
     from worker.rabbitmq.connection import parameters
 
     loaded = load()
-    kept = out
+    asked = Asked(campaign, shop, channel, mapping, consent, preset, ignore_consent, encoding)
+    afterwards = None
     if exports:
-        if out is None:
-            raise UsageError("--merge: needs --out, the file for the merged export")
-        kept = kept_beside(out) if postgres is None else None
         if form != "csv":
             raise UsageError("--format: can't be combined with --merge, which keeps results as CSV")
-        check_merge(exports, out, kept, tool, link_column)
-    elif any((campaign, shop, channel, mapping, consent, preset, ignore_consent, encoding, tool, link_column)):
+        afterwards = MergeAfterwards.of(exports, asked, tool, link_column, out, keeps=postgres is None)
+        out = afterwards.kept
+    elif asked.anything or tool is not None or link_column is not None:
         raise UsageError("--campaign and the options after it say how an export is read; give --merge EXPORT with them")
     params = parameters(loaded.amqp_url.get_secret_value(), name="referral-dispatch collect")
     # A signal only sets a flag: what is being written is finished, synced and acknowledged before the command ends.
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    with _opened(kept, postgres, form, loaded) as destination:
+    with _opened(out, postgres, form, loaded) as destination:
         try:
             why = collect_until(params, destination, stop, until_idle)
         finally:
@@ -121,27 +120,11 @@ def collect(
     _summarise(destination, as_json=as_json)
     if why is not None:
         console.say(why)
-    if exports and out is not None:
+    if afterwards is not None:
         # A further signal ends the merge, as it ends `referrals merge`; the results are safe.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        merge(
-            exports,
-            out,
-            [kept] if kept is not None else None,
-            postgres=postgres,
-            campaign=campaign,
-            shop=shop,
-            channel=channel,
-            mapping=mapping,
-            consent=consent,
-            preset=preset,
-            ignore_consent=ignore_consent,
-            encoding=encoding,
-            tool=tool,
-            link_column=link_column,
-            as_json=as_json,
-        )
+        afterwards.merge(postgres, as_json=as_json)
 
 
 @contextmanager
@@ -171,9 +154,11 @@ def _opened(out: Path | None, postgres: str | None, form: Format, loaded: Settin
 
 
 def _summarise(destination: Destination, *, as_json: bool) -> None:
+    from worker.cli.outcome_rows import by_code, outcome_rows
+
     tally = destination.tally
     place, keys = destination.summary()
-    rows = [(outcome, f"{number:,}") for outcome, number in tally.outcomes.most_common()]
+    rows = outcome_rows(tally.outcomes, tally.codes)
     rows += [("repeated", f"{tally.repeated:,}")] if tally.repeated else []
     rows += [("called after all", f"{tally.superseding:,} that had ended without a call")] if tally.superseding else []
     rows += [("not a result", f"{tally.unreadable:,} moved to referrals.dead")] if tally.unreadable else []
@@ -183,6 +168,7 @@ def _summarise(destination: Destination, *, as_json: bool) -> None:
     rows.append(("results are in", place))
     data = {
         "outcomes": dict(tally.outcomes),
+        "codes": by_code(tally.codes),
         "repeated": tally.repeated,
         "superseding": tally.superseding,
         "unreadable": tally.unreadable,

@@ -42,10 +42,13 @@ class FileDestination:
             if (sighting := self._seen.check(result["job_id"], result["outcome"])) == "repeated":
                 self.tally.repeated += 1
             else:
-                self._file.add_parsed(result)
-                self.tally.outcomes[result["outcome"]] += 1
-                self.tally.superseding += sighting == "superseding"
-                self.tally.rehearsed += is_rehearsed(result)
+                self._file.add(result)
+                self.tally.count(
+                    result["outcome"],
+                    result.get("code"),
+                    superseding=sighting == "superseding",
+                    rehearsed=is_rehearsed(result),
+                )
         self._file.sync()
         self.tally.unreadable += len(bad)
         return bad

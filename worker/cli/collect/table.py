@@ -71,6 +71,4 @@ class TableDestination:
             if sighting == "repeated":
                 self.tally.repeated += 1
             else:
-                self.tally.outcomes[each.outcome] += 1
-                self.tally.superseding += sighting == "superseding"
-                self.tally.rehearsed += each.sandbox
+                self.tally.count(each.outcome, each.code, superseding=sighting == "superseding", rehearsed=each.sandbox)

@@ -1,12 +1,11 @@
 """The plan that ``publish`` and ``run`` make before they send."""
 
-import stat
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from contextlib import AbstractContextManager
-from pathlib import Path
 
 import typer
 
+from worker.campaigns.containers.unchanged import FileStates
 from worker.cli import console
 from worker.cli.plan.making import Campaign, make_plan
 from worker.cli.plan.most_rejects import refuse_more
@@ -40,7 +39,7 @@ def plan_first(
     asks = console.is_terminal() and not yes
     if not (dry_run or asks or max_rejects is not None):
         return None, ()
-    before = _versions(campaign)
+    states = FileStates(campaign.files)
     with prediction as predictor:
         made, importer = make_plan(campaign, predictor, keep_rejects=dry_run)
     shown = console.warn(importer)
@@ -56,22 +55,7 @@ def plan_first(
         console.confirm(made.jobs, what, yes=yes, above=above)
     # The exports are read once more to be sent, and a question may have waited for an hour: who agreed to this plan, or
     # bounded what is left out, agreed to nothing else.
-    after = _versions(campaign)
-    for path, version in before.items():
-        if after.get(path) != version:
-            raise UsageError(f"{path}: was changed after its plan was made, so nothing was done; run the command again")
+    changed = states.changed()
+    if changed is not None:
+        raise UsageError(f"{changed}: was changed after its plan was made, so nothing was done; run the command again")
     return made.jobs, shown
-
-
-def _versions(campaign: Campaign) -> Mapping[Path, tuple[int, int, int]]:
-    """What tells one version of each export from the next; a pipe has none, and was copied."""
-    found = {}
-    for path in {file.on_disk for file in campaign.files} - {None}:
-        assert path is not None
-        try:
-            status = path.stat()
-        except OSError:
-            continue
-        if stat.S_ISREG(status.st_mode):
-            found[path] = (status.st_ino, status.st_size, status.st_mtime_ns)
-    return found

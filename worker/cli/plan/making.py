@@ -103,7 +103,7 @@ def make_plan(
         remarks.append("`referrals run` ends once a day's quota is used up; run it again then, or give it --wait")
     plan = Plan(
         exports=[
-            ExportRead(export.file.name, export.preset, export.encoding, export.delimiter, rows)
+            ExportRead(export.file.name, export.preset, export.format, export.encoding, export.delimiter, rows)
             for export, rows in zip(importer.exports, importer.rows_of, strict=True)
         ],
         rows=importer.rows,

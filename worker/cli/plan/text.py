@@ -1,5 +1,6 @@
 """A plan as lines for a person: one screen for a usual campaign. Pure."""
 
+import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, tzinfo
@@ -16,6 +17,10 @@ MOST_CHANNELS = 3
 MOST_CODES = 3
 """Lines of each kind. The rest is one line: a plan is to fit a screen of 24."""
 
+_GAP = "  "
+_NARROWEST_REMARK = 20
+"""Columns beside a number in which a remark can be read."""
+
 SOONER = 0.02
 """The part of the time by which more workers must be done sooner to be worth a word."""
 
@@ -28,10 +33,11 @@ def lines_of(plan: Plan, width: int | None, zone: tzinfo | None = None) -> list[
 
 
 def _texts(plan: Plan, width: int | None, zone: tzinfo | None) -> Iterator[str]:
-    yield from map(_export, plan.exports[:MOST_EXPORTS])
-    if rest := plan.exports[MOST_EXPORTS:]:
-        more = "1 more export" if len(rest) == 1 else f"{len(rest):,} more exports"
-        yield f"and {more}: {_counted(sum(read.rows for read in rest), 'row')}"
+    # "And 1 more" takes the line that the one would take.
+    named = len(plan.exports) if len(plan.exports) == MOST_EXPORTS + 1 else MOST_EXPORTS
+    yield from map(_export, plan.exports[:named])
+    if rest := plan.exports[named:]:
+        yield f"and {len(rest):,} more exports: {_counted(sum(read.rows for read in rest), 'row')}"
     yield from _rows(plan, width)
     over = [f"{customers:,} of {slug} ({jobs:,} jobs)" for slug, (customers, jobs) in plan.over_quota.items()]
     if over:
@@ -42,7 +48,12 @@ def _texts(plan: Plan, width: int | None, zone: tzinfo | None) -> Iterator[str]:
 
 
 def _export(read: ExportRead) -> str:
-    how = [read.preset or "no preset", read.encoding]
+    how = [read.preset or "no preset"]
+    if read.format != "csv":
+        how.append(read.format)
+    # A workbook's texts are UTF-8 inside, which nobody who made it in a spreadsheet has chosen.
+    if read.format != "xlsx":
+        how.append(read.encoding)
     if read.delimiter:
         how.append(_DELIMITERS.get(read.delimiter, read.delimiter))
     return f"{read.name}: {_counted(read.rows, 'row')} ({', '.join(how)})"
@@ -53,29 +64,41 @@ def _rows(plan: Plan, width: int | None) -> Iterator[str]:
     names = ["rows read", "done already", *(f"  {reason}" for reason in plan.rejected)]
     named = max(map(len, [*names, *(["on suppression lists"] if plan.suppressed else [])]))
 
-    def line(name: str, number: int, remark: str = "") -> str:
-        return f"{name:<{named}}  {number:>{len(f'{plan.rows:,}')},}  {remark}".rstrip()
+    def line(name: str, number: int, remark: str = "") -> Iterator[str]:
+        yield from _beside(f"{name:<{named}}  {number:>{len(f'{plan.rows:,}')},}", remark, width)
 
-    yield line("rows read", plan.rows)
+    yield from line("rows read", plan.rows)
     if plan.untold:
         yield f"consent ignored (--ignore-consent) for {', '.join(plan.untold[:MOST_EXPORTS])}"
     if plan.suppressed:
-        yield line("on suppression lists", plan.suppressed)
-    yield line("jobs", plan.jobs, _channels(plan.to_call))
+        yield from line("on suppression lists", plan.suppressed)
+    yield from line("jobs", plan.jobs, _channels(plan.to_call))
     if plan.done_already:
-        yield line("done already", plan.done_already, "not called again")
+        yield from line("done already", plan.done_already, "not called again")
     if plan.under_way:
-        yield line("under way", plan.under_way, "published before and not called again")
+        yield from line("under way", plan.under_way, "published before and not called again")
     if left_out:
-        yield line("left out", left_out)
+        yield from line("left out", left_out)
     reasons = plan.rejected.most_common()
     shown = reasons if len(reasons) <= MOST_REASONS else reasons[: MOST_REASONS - 1]
     for reason, number in shown:
-        head = line(f"  {reason}", number)
-        yield f"{head}  {_fitting(plan.examples.get(reason, ()), width, len(head) + 2)}".rstrip()
+        used = named + 2 + len(f"{plan.rows:,}") + 2
+        yield from line(f"  {reason}", number, _fitting(plan.examples.get(reason, ()), width, used))
     if len(shown) < len(reasons):
         rest = reasons[len(shown) :]
-        yield line("  other reasons", sum(number for _, number in rest), ", ".join(reason for reason, _ in rest))
+        yield from line("  other reasons", sum(number for _, number in rest), ", ".join(reason for reason, _ in rest))
+
+
+def _beside(head: str, remark: str, width: int | None) -> Iterator[str]:
+    """A line and its remark, which goes on below its own beginning; below the line where the terminal is narrow."""
+    room = width - len(head) - len(_GAP) if width is not None else len(remark)
+    if room >= min(_NARROWEST_REMARK, len(remark)):
+        first, *more = textwrap.wrap(remark, max(room, 1), break_on_hyphens=False) or [""]
+        yield f"{head}{_GAP}{first}".rstrip()
+        yield from (f"{' ' * len(head)}{_GAP}{line}" for line in more)
+    else:
+        yield head
+        yield from wrapped(remark, width)
 
 
 def _fitting(examples: Sequence[str], width: int | None, used: int) -> str:
@@ -110,9 +133,10 @@ def _forecast(plan: Plan, zone: tzinfo | None) -> Iterator[str]:
         return
     # The last ones to be done come first: they decide when the campaign is.
     order = sorted(shops, key=lambda slug: -shops[slug].done_at)
-    for slug in order[:MOST_SHOPS]:
+    named = len(order) if len(order) == MOST_SHOPS + 1 else MOST_SHOPS
+    for slug in order[:named]:
         yield _shop(plan, slug, shops[slug], zone)
-    if rest := order[MOST_SHOPS:]:
+    if rest := order[named:]:
         yield f"and {len(rest):,} more shops, done before"
     yield _more(plan)
 

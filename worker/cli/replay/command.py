@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ from worker.cli.times import after
 from worker.errors import UsageError
 from worker.model.names import canonical
 from worker.model.outcomes import OUTCOMES
+from worker.text.near_names import near_names
 
 if TYPE_CHECKING:
     from worker.cli.replay.summary import Summary
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 TICK_JOBS = 500
 """Jobs between two updates of the line of progress."""
+
+_MOST_NAMED = 5
+"""Codes that are named in place of one that no result has and that is like none of them."""
 
 _CHOOSABLE = tuple(outcome for outcome in OUTCOMES if outcome != "sent")
 
@@ -103,6 +108,8 @@ def replay(
         if not chosen.read:
             where = f" in shop {shop}" if shop is not None else ""
             raise UsageError(f"--campaign {name}: has no result there{where}; is the name right?")
+        for line in _absent(codes or (), chosen.codes):
+            console.note(line)
         summary = Summary.of(name, chosen)
         if dry_run or not summary.jobs:
             _show(summary, as_json=as_json)
@@ -113,6 +120,8 @@ def replay(
             for line in summary.lines(console.stderr().width):
                 console.ask_about(line)
             console.ask(_question(summary))
+        elif summary.rehearsed:
+            console.note(summary.rehearsal)
         _publish(loaded, params, chosen, summary, as_json=as_json)
 
 
@@ -129,9 +138,21 @@ def _choice(outcomes: Collection[str], codes: Collection[str]) -> Choice:
     return Choice(frozenset(outcomes), frozenset(codes))
 
 
+def _absent(codes: Collection[str], present: Counter[str]) -> Iterator[str]:
+    """A line for each code that no result has, since it may be mistyped."""
+    from worker.results.again import MOST_CODES
+
+    for code in codes:
+        if code not in present and len(present) < MOST_CODES:
+            near = near_names(code, (each for each, _ in present.most_common()), otherwise=_MOST_NAMED)
+            known = f"; there is {' or '.join(near)}" if near else ""
+            yield f"--code {code}: no result of the campaign has it{known}"
+
+
 def _question(summary: Summary) -> str:
     twice = f", {summary.unknown:,} of them perhaps for the second time" if summary.unknown else ""
-    return f"Send {summary.jobs:,} {'job' if summary.jobs == 1 else 'jobs'} again{twice}?"
+    rehearsed = f", {summary.rehearsed:,} of them after a rehearsal" if summary.rehearsed else ""
+    return f"Send {summary.jobs:,} {'job' if summary.jobs == 1 else 'jobs'} again{twice}{rehearsed}?"
 
 
 def _show(summary: Summary, *, as_json: bool) -> None:

@@ -10,8 +10,10 @@ from worker.cli.tables import wrapped
 from worker.model.codes import explain
 from worker.model.job import Job
 from worker.model.outcomes import Outcome
-from worker.planning.examples import EXAMPLES, masked
+from worker.planning.examples import EXAMPLES
 from worker.results.again import MOST_CODES, OTHER_CODES, Chosen, Left
+from worker.text.line_names import line_name
+from worker.text.masking import hint
 
 Kind = tuple[str, str | None]
 """The outcome and the code of the results that jobs follow."""
@@ -26,7 +28,7 @@ _SHOWN = 12
 class Summary:
     """Counts of a replay. ``shops`` are those of the jobs that are taken, at most as many as a shops file names.
 
-    ``unknown`` counts those of them of which any run may have been sent.
+    ``rehearsed`` counts those of them that follow a rehearsal, ``unknown`` those of which any run may have been sent.
     """
 
     campaign: str
@@ -60,6 +62,11 @@ class Summary:
         """The jobs that are taken."""
         return self.kinds.total()
 
+    @property
+    def rehearsal(self) -> str:
+        """What a person should know where results come from a rehearsal."""
+        return f"{self.rehearsed:,} {_SANDBOX}"
+
     def lines(self, width: int | None) -> list[str]:
         """The summary for a person, in lines of at most ``width`` columns."""
         return [line for text, indent in self._texts() for line in wrapped(text, width, indent=indent)]
@@ -89,13 +96,14 @@ class Summary:
         for why, number in self.left.most_common():
             yield f"left out: {number:,} {_WHY[why]}", ""
         if self.rehearsed:
-            yield f"{self.rehearsed:,} {_SANDBOX}", ""
+            yield self.rehearsal, ""
         if self.unknown:
             yield f"{self.unknown:,} {_TWICE}", ""
 
 
 _SANDBOX = (
-    "of these results come from a SANDBOX, which called nobody; a worker sends the jobs to wherever its shops file says"
+    "of these results come from a SANDBOX, which called nobody, or have no answer and stand among results of one; a "
+    "worker sends the jobs to wherever its shops file says"
 )
 _TWICE = (
     "of these may have been carried out already: nobody knows whether, and whoever was written to is then written to "
@@ -126,5 +134,5 @@ def _meaning(kind: Kind) -> str:
 def _example(job: Job) -> str:
     customer = job.customer.email or job.customer.shopid or job.customer.bhid or ""
     reference = str(without_addresses(job.reference or ""))[:_LONGEST_REFERENCE]
-    told = [f"line {job.line:,}" if job.line is not None else "", reference, f"({masked(customer)})"]
+    told = [line_name(job.line, job.row) if job.line is not None else "", reference, f"({hint(customer)})"]
     return " ".join(text for text in told if text)

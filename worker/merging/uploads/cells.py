@@ -10,9 +10,6 @@ from worker.merging.uploads.selection import UploadRow
 from worker.merging.uploads.tool import Tool
 from worker.text.bounds import ROW, loads
 
-_JSON_COLUMNS = ("row",)
-"""The columns of an export of JSON: its rows have one cell, which is the whole object."""
-
 _ATTRIBUTES = "custom_attributes"
 """The object in which Braze's exports keep custom attributes."""
 
@@ -31,7 +28,7 @@ class ExportCells:
     def __init__(self, tool: Tool, link_column: str, export: Export) -> None:
         self._columns = [normalized(column) for column in export.columns]
         self._name = export.file.name
-        self._is_json = tuple(export.columns) == _JSON_COLUMNS
+        self._is_json = export.format == "json"
         self._identifiers: list[_Cell] = []
         for identifier in tool.identifiers:
             if identifier.source is not None:

@@ -4,17 +4,16 @@ import csv
 import os
 import re
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from io import BufferedWriter
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import BinaryIO, NamedTuple, Self
 
 from worker.errors import InputError, UsageError
 from worker.merging.uploads.selection import Upload
 from worker.merging.uploads.tool import Identifier, Tool
-from worker.private_files import open_problem, private_opener
+from worker.private_files import check_folder, new_draft, open_problem, opened_folder
 
 
 class Part(NamedTuple):
@@ -36,6 +35,7 @@ def refuse_existing(out: Path) -> None:
     """
     if out.suffix.lower() != ".csv":
         raise UsageError(f"--out {out}: importers know a file by its name; let it end in .csv")
+    check_folder(out)
     names = re.compile(rf"{re.escape(out.stem)}(?:-\d+)?{re.escape(out.suffix)}")
     try:
         there = sorted(path for path in out.parent.iterdir() if names.fullmatch(path.name))
@@ -50,9 +50,9 @@ def refuse_existing(out: Path) -> None:
 
 @dataclass
 class _Draft:
-    path: Path
+    name: str
     identifier: Identifier
-    file: BufferedWriter
+    file: BinaryIO
     rows: int = 0
     size: int = 0
 
@@ -78,6 +78,8 @@ class UploadParts:
         self._to_line = csv.writer(_Line(), delimiter=tool.delimiter, lineterminator="\n")
         self._open: dict[int, _Draft] = {}
         self._drafts: list[_Draft] = []
+        self._stack = ExitStack()
+        self._folder = -1
 
     def __enter__(self) -> Self:
         """Check that the files can be written before anything is read.
@@ -86,6 +88,11 @@ class UploadParts:
           UsageError, InputError: as :func:`refuse_existing`.
         """
         refuse_existing(self._out)
+        try:
+            # By its descriptor: if the folder is renamed meanwhile, drafts and files are still in the same one.
+            self._folder = self._stack.enter_context(opened_folder(self._out))
+        except OSError as error:
+            raise _failed(self._out, error) from error
         return self
 
     def __exit__(
@@ -95,7 +102,8 @@ class UploadParts:
             with suppress(OSError):
                 draft.file.close()
             with suppress(OSError):
-                draft.path.unlink()
+                os.unlink(draft.name, dir_fd=self._folder)
+        self._stack.close()
 
     def add(self, upload: Upload) -> None:
         """Add a line.
@@ -130,15 +138,26 @@ class UploadParts:
                 draft.close()
             for number, draft in enumerate(self._drafts, start=1):
                 name = self._out.name if len(self._drafts) == 1 else f"{self._out.stem}-{number}{self._out.suffix}"
-                path = self._out.with_name(name)
-                draft.path.replace(path)
-                parts.append(Part(path, draft.identifier.name, draft.rows, draft.size))
-        except OSError as error:
+                self._rename(draft.name, name)
+                parts.append(Part(self._out.with_name(name), draft.identifier.name, draft.rows, draft.size))
+        except BaseException as error:
             for part in parts:
                 with suppress(OSError):
-                    part.path.unlink()
-            raise _failed(self._out, error) from error
+                    os.unlink(part.path.name, dir_fd=self._folder)
+            if isinstance(error, OSError):
+                raise _failed(self._out, error) from error
+            raise
         return parts
+
+    def _rename(self, draft: str, name: str) -> None:
+        try:
+            # A link never replaces a file that has come meanwhile; renaming would.
+            os.link(draft, name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        except FileExistsError:
+            raise
+        except OSError:
+            # Some file systems have no links. It was looked whether there is such a file.
+            os.rename(draft, name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
 
     def _is_full(self, draft: _Draft, more: int) -> bool:
         if draft.size + more > self._tool.most_bytes:
@@ -148,9 +167,9 @@ class UploadParts:
     def _next(self, kind: int) -> _Draft:
         """Begin a further file of an identifier, in place of the one that is full."""
         identifier = self._tool.identifiers[kind]
-        path = self._out.with_name(f"{self._out.name}.{len(self._drafts) + 1}.part")
         # Closed when it is full: of hundreds of parts only one for each identifier may be open.
-        draft = _Draft(path, identifier, open(path, "wb", opener=private_opener))  # noqa: SIM115 - _Draft.close closes it
+        name, file = new_draft(self._out, self._folder)
+        draft = _Draft(name, identifier, file)
         self._drafts.append(draft)
         if kind in self._open:
             self._open[kind].close()

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from worker.model.names import canonical
+from worker.model.outcomes import Outcome
 from worker.model.rehearsal import is_rehearsed
 from worker.model.result import Result
 from worker.results.wanted import keys_of
@@ -26,7 +27,7 @@ class Row(NamedTuple):
     channel: str
     destination: str | None
     sender: str | None
-    outcome: str
+    outcome: Outcome
     code: str | None
     status: int | None
     link: str | None
@@ -66,7 +67,7 @@ def row(body: bytes, result: Result, document: Mapping[str, Any]) -> Row:
     link = referral.get("link")
     return Row(
         job_id=result.job_id,
-        campaign=_text(canonical(result.campaign) or result.campaign),
+        campaign=as_text(canonical(result.campaign) or result.campaign),
         shop=result.shop,
         run=result.run,
         line=result.line,
@@ -74,13 +75,13 @@ def row(body: bytes, result: Result, document: Mapping[str, Any]) -> Row:
         customer_bhid=_optional(canonical(customer.bhid)),
         customer_shopid=_optional(canonical(customer.shopid)),
         customer_email=_optional(canonical(customer.email, address=True)),
-        channel=_text(result.channel),
+        channel=as_text(result.channel),
         destination=_optional(canonical(result.destination, address=True)),
         sender=_optional(result.sender),
         outcome=result.outcome,
         code=_optional(result.code),
         status=result.status,
-        link=_text(link) if isinstance(link, str) else None,
+        link=as_text(link) if isinstance(link, str) else None,
         message=_optional(result.message),
         attempts=result.attempts,
         published_at=_instant(result.published_at),
@@ -103,10 +104,11 @@ def hashed(key: str) -> int:
 
 
 def _optional(text: str | None) -> str | None:
-    return None if text is None else _text(text)
+    return None if text is None else as_text(text)
 
 
-def _text(text: str) -> str:
+def as_text(text: str) -> str:
+    """A text as PostgreSQL can hold it: NUL and lone surrogates become escapes."""
     if text.isascii() and "\0" not in text:
         return text
     return text.replace("\0", r"\x00").encode(errors="backslashreplace").decode()

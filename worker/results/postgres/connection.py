@@ -1,4 +1,7 @@
-"""Connections to the database, and a bound on how long anything waits for it."""
+"""Connections to the database, and a bound on how long anything waits for it.
+
+A pooler between us may give each transaction another session, so nothing is set for a session or prepared in one.
+"""
 
 import os
 import socket
@@ -8,6 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
+from psycopg import IsolationLevel
 
 from worker.errors import ConfigurationError, DatabaseError
 from worker.results.postgres.failures import mapped
@@ -17,22 +21,40 @@ STATEMENT_SECONDS = 15
 """Longest statement that writes: a batch of 1,000 takes some 0.1 s. It is given up then, and its results are given back
 to RabbitMQ, long before a ``consumer_timeout`` (30 minutes unless changed)."""
 
+LOCK_SECONDS = 10
+"""Longest wait for a lock, such as that of a VACUUM FULL."""
+
 _SILENT_SECONDS = STATEMENT_SECONDS + 5
 """A server that has stopped answers nothing, not even that the statement took too long; the kernel keeps its connection
 alive all the same. After this the connection is cut from our side."""
+
+_WRITING = f"""
+    SELECT set_config('statement_timeout', '{STATEMENT_SECONDS}s', true),
+        set_config('lock_timeout', '{LOCK_SECONDS}s', true),
+        set_config('idle_in_transaction_session_timeout', '60s', true),
+        set_config('synchronous_commit', CASE current_setting('synchronous_commit')
+            WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)
+"""
+"""With `off` for ``synchronous_commit`` a crash takes back what was committed, after RabbitMQ has forgotten it. Others
+promise more than `on`."""
+
+_READING = f"""
+    SELECT set_config('lock_timeout', '{LOCK_SECONDS}s', true),
+        set_config('idle_in_transaction_session_timeout', '0', true)
+"""
+"""Between two rows whoever reads may ask a person, or wait for RabbitMQ."""
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 def connected(location: Location, *, writing: bool) -> Connection:
-    """A new connection, each statement of which is a transaction of its own. Blocks for some seconds a host at most.
+    """A new connection, for :func:`transaction`. Blocks for some seconds a host at most.
 
     Raises:
       DatabaseError: no server can be reached, or it refuses.
       ConfigurationError: the database has another encoding than UTF-8.
     """
     with mapped(location.place):
-        # No prepared statements: a pooler between us may give each transaction another session.
         connection: Connection = psycopg.connect(
             "",
             autocommit=True,
@@ -46,24 +68,20 @@ def connected(location: Location, *, writing: bool) -> Connection:
                 f"the database {location.database} has the encoding {encoding}, which lacks characters that results "
                 "hold; make one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
             )
-        with mapped(location.place), bounded(connection):
-            if writing:
-                _make_safe(connection)
+        # A role's or a database's own default may be one at which collectors side by side fail.
+        connection.isolation_level = IsolationLevel.READ_COMMITTED
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _make_safe(connection: Connection) -> None:
-    """Bound how long a statement may take, and see that a commit is one."""
-    connection.execute(f"SET statement_timeout = '{STATEMENT_SECONDS}s'")
-    connection.execute("SET lock_timeout = '10s'")
-    connection.execute("SET idle_in_transaction_session_timeout = '60s'")
-    # With `off` a crash takes back what was committed, after RabbitMQ has forgotten it. Others promise more than `on`.
-    connection.execute(
-        "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
-    )
+@contextmanager
+def transaction(connection: Connection, *, writing: bool) -> Iterator[None]:
+    """A transaction in which no statement waits for long, and whose commit is one if it writes."""
+    with connection.transaction():
+        connection.execute(_WRITING if writing else _READING)
+        yield
 
 
 @contextmanager

@@ -4,6 +4,7 @@ A server's own words may quote a value, and libpq's a URL. So of the server's on
 at all where it speaks of data.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,7 +23,7 @@ _BY_STATE = {
     "3D000": ("missing", "has no such database; make it with CREATE DATABASE"),
     "3F000": ("missing", "has lost the schema referrals"),
     "42P01": ("missing", "has lost a table of the schema referrals"),
-    "42501": ("permissions", "gives this user too few rights; docs/results-in-postgresql.md has those it needs"),
+    "42501": ("permissions", "gives this user too few rights"),
     "53100": ("no_space", "has no space left on its disk"),
     "53200": ("no_memory", "has no memory left"),
     "53300": ("connections", "takes no more connections; raise max_connections, or end others"),
@@ -43,15 +44,18 @@ class UnstorableError(DatabaseError):
 
 
 @contextmanager
-def mapped(place: str) -> Iterator[None]:
-    """Turn psycopg's errors into :class:`DatabaseError`; ``place`` names the server and its database."""
+def mapped(place: str, rights: str = "") -> Iterator[None]:
+    """Turn psycopg's errors into :class:`DatabaseError`; ``place`` names the server and its database.
+
+    ``rights`` is what to ask an administrator for where the user may not do it.
+    """
     try:
         yield
     except psycopg.Error as error:
-        raise as_database_error(error, place) from error
+        raise as_database_error(error, place, rights) from error
 
 
-def as_database_error(error: psycopg.Error, place: str) -> DatabaseError:
+def as_database_error(error: psycopg.Error, place: str, rights: str = "") -> DatabaseError:
     """The same error as ours."""
     state = error.sqlstate or ""
     where = f"PostgreSQL at {place}"
@@ -59,20 +63,23 @@ def as_database_error(error: psycopg.Error, place: str) -> DatabaseError:
         return UnstorableError(f"{where} can't keep a value (SQLSTATE {state or 'unknown'})", reason="data")
     if state in _BY_STATE:
         reason, text = _BY_STATE[state]
+        if reason == "permissions":
+            text += f": {rights}" if rights else "; docs/results-in-postgresql.md has those it needs"
         return DatabaseError(f"{where} {text}", reason=reason)
     told = error.diag.message_primary or str(error)
     words = "; ".join(line.strip(" \t-") for line in told.splitlines() if line.strip())
     for state, (reason, text) in _BY_STATE.items():
         # While it connects, libpq has the server's words and not its code.
-        if any(sign in words for sign in _WORDS.get(state, ())):
+        if any(re.search(sign, words) for sign in _WORDS.get(state, ())):
             return DatabaseError(f"{where} {text}", reason=reason)
     return DatabaseError(f"{where}: {words[:_LONGEST_QUOTE]}", reason="unreachable" if not state else "refused")
 
 
 _WORDS = {
     "28P01": ("password authentication failed", "no password supplied"),
-    "28000": ("no pg_hba.conf entry", "is not permitted to log in"),
-    "3D000": ('" does not exist',),
+    "28000": (r"no pg_hba\.conf entry", "is not permitted to log in", r'role ".*" does not exist'),
+    # Not "does not exist" alone: libpq says that of a certificate too.
+    "3D000": (r'database ".*" does not exist',),
     "53300": ("too many clients", "too many connections", "remaining connection slots"),
     "57P03": (
         "the database system is starting up",

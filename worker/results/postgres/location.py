@@ -1,5 +1,6 @@
 """Where the database is, by a URL of libpq and its environment, and whether that may be reached without TLS."""
 
+import shlex
 from collections.abc import Container, Iterator, Mapping
 from urllib.parse import quote
 
@@ -21,6 +22,7 @@ _MAYBE_PLAIN = frozenset({"disable", "allow", "prefer"})
 # for one that answers slowly.
 _DEFAULTS = {
     "application_name": "referral-dispatch",
+    "client_encoding": "UTF8",
     "connect_timeout": "5",
     "keepalives_idle": "5",
     "keepalives_interval": "5",
@@ -52,16 +54,29 @@ class Location:
             raise ConfigurationError(f"{setting}: names a service; name its host and its database instead")
         hide(known.get("password", ""))
         hide(given.get("password", ""))
-        self.has_password = "password" in given
+        hide(given.get("sslpassword", ""))
+        self.has_password = not given.keys().isdisjoint(("password", "sslpassword"))
         """Whether the URL itself holds one."""
+        self._url = url
+        self._setting = setting
         effective = known | given
         _refuse_plaintext(effective, setting, allowed)
-        preset = {name for name, value in known.items() if value and name in _DEFAULTS and name != "application_name"}
+        preset = {
+            name
+            for name, value in known.items()
+            if value and name in _DEFAULTS and name not in {"application_name", "client_encoding"}
+        }
         self._parameters = {name: value for name, value in _DEFAULTS.items() if name not in preset} | given
         hosts = ",".join(authority(host or "localhost", int(port)) for host, port in _targets(effective))
         self.database = effective.get("dbname") or effective.get("user") or "?"
         self.place = f"{hosts}/{quote(self.database, safe='')}"
         """Hosts, ports and database, for messages: no user and no password."""
+
+    def remedy(self, command: str) -> str:
+        """How a person types a command on this database."""
+        if self.has_password or not self._setting.startswith("-"):
+            return f"`referrals {command}` with this {self._setting}"
+        return f"`referrals {command} {self._setting} {shlex.quote(self._url)}`"
 
     def parameters(self, *, writing: bool) -> dict[str, str]:
         """What psycopg connects with. Who writes passes over a standby, unless the URL says otherwise."""

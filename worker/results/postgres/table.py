@@ -6,10 +6,11 @@ from typing import Any
 from worker.model.outcomes import UNCALLED
 from worker.results.index import ResultSighting
 from worker.results.postgres import connection as connections
+from worker.results.postgres import rights
 from worker.results.postgres.columns import TYPES, Row
 from worker.results.postgres.failures import UnstorableError, mapped
 from worker.results.postgres.location import Location
-from worker.results.postgres.schema import migrate
+from worker.results.postgres.schema import NEWEST, migrate, version
 
 _MOST_CHARACTERS = 16 * 1024 * 1024
 """Of results in a statement. A usual batch has 1 MB."""
@@ -55,8 +56,11 @@ class ResultsTable:
         self.place = location.place
         self._connection = connections.connected(location, writing=True)
         try:
-            with mapped(self.place):
-                migrate(self._connection)
+            with mapped(self.place, rights.to_collect(self._connection)), connections.bounded(self._connection):
+                found = version(self._connection)
+            if found != NEWEST:
+                with mapped(self.place, rights.to_migrate(self._connection, found)):
+                    migrate(self._connection)
         except BaseException:
             self.close()
             raise
@@ -104,7 +108,11 @@ class ResultsTable:
         columns: list[list[Any]] = [list(column) for column in zip(*(rows[index] for index in some), strict=True)]
         keys = Row._fields.index("keys")
         columns[keys] = [f"{{{','.join(map(str, each))}}}" for each in columns[keys]]
-        with mapped(self.place), connections.bounded(self._connection):
+        with (
+            mapped(self.place, rights.to_collect(self._connection)),
+            connections.bounded(self._connection),
+            connections.transaction(self._connection, writing=True),
+        ):
             done = self._connection.execute(_UPSERT, columns).fetchall()
         by_job = {rows[index].job_id: index for index in some}
         for job_id, inserted in done:

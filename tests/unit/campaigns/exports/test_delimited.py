@@ -94,6 +94,12 @@ def test_torn_last_row_of_several_lines(run_import: Import) -> None:
     assert whole.rejects == []
 
 
+def test_a_job_has_its_line_and_its_row(run_import: Import) -> None:
+    """A person finds the row in an editor and in a spreadsheet, which counts a cell of several lines as one row."""
+    done = run_import('customer_email,note\none@example.com,"a\nb\nc"\n\ntwo@example.com,"d\ne"\n')
+    assert [(job.line, job.row) for job in done.jobs] == [(2, 2), (6, 4)]
+
+
 @pytest.mark.parametrize(("beyond", "taken"), [(0, True), (1, False)])
 @pytest.mark.parametrize("lines", [1, 3])
 @pytest.mark.parametrize("end", ["\n", "\r\n", ""])
@@ -165,13 +171,21 @@ def test_blank_rows(run_import: Import) -> None:
     assert done.importer.rows == 1
 
 
+@pytest.mark.parametrize("blank", ["\u3000", "\u00a0", "\u2003\t", "\u2028", "\x1a", "\ufeff"], ids=repr)
+def test_a_line_of_any_white_space_is_no_piece(run_import: Import, blank: str) -> None:
+    """It parts rows as an empty line does, and leaves none of its neighbours in doubt."""
+    done = run_import(f"customer_email,note\none@example.com,a\n{blank}\ntwo@example.com,b\n")
+    assert done.emails == ["one@example.com", "two@example.com"]
+    assert done.rejects == []
+
+
 def test_thousand_columns(run_import: Import) -> None:
     """An export of 1,000 columns is read, and a rejected row keeps them all."""
     header = ",".join(f"c{number}" for number in range(998)) + ",customer_email,channel"
     cells = ",".join("x" for _ in range(998))
     done = run_import(f"{header}\n{cells},one@example.com,sms\n{cells},,sms\n")
     assert done.emails == ["one@example.com"]
-    assert done.importer.reject_files[0].read_text() == f"line,reason,{header}\n3,no_customer,{cells},,sms\n"
+    assert done.importer.reject_files[0].read_text() == f"line,reason,row,{header}\n3,no_customer,3,{cells},,sms\n"
 
 
 def test_header_only(run_import: Import) -> None:

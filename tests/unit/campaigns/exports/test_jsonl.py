@@ -188,7 +188,7 @@ def test_rejected_line_is_kept_whole(run_import: Import) -> None:
     """The rejects file holds the line as one cell."""
     done = run_import('{"customer_email": "x", "b": 1}\n', suffix=".jsonl")
     assert done.importer.reject_files[0].read_text() == (
-        'line,reason,row\n1,no_customer,"{""customer_email"": ""x"", ""b"": 1}"\n'
+        'line,reason,row,json\n1,no_customer,1,"{""customer_email"": ""x"", ""b"": 1}"\n'
     )
 
 
@@ -199,8 +199,8 @@ def test_long_rejected_lines(run_import: Import) -> None:
     (written,) = done.importer.reject_files
     csv.field_size_limit(MAX_ROW)
     (_, first, second) = csv.reader(written.read_text().splitlines())
-    assert first == ["1", "no_customer", long]
-    assert second == ["2", "unreadable_row", ('{"note": "' + "z" * 1000)[:1000]]
+    assert first == ["1", "no_customer", "1", long]
+    assert second == ["2", "unreadable_row", "2", ('{"note": "' + "z" * 1000)[:1000]]
 
 
 def test_consent_by_boolean(run_import: Import) -> None:

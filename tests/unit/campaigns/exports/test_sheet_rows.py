@@ -17,7 +17,7 @@ def test_lines_of_one_row_are_one_row() -> None:
     rows.joined(2, 2)
     rows.joined(7, 1)
     assert [rows.of(line) for line in range(1, 11)] == [1, 2, 2, 2, 3, 4, 5, 5, 6, 7]
-    assert [rows.where(line) for line in (1, 9)] == ["line 1", "line 9, row 6"]
+    assert [rows.where(line) for line in (1, 9)] == ["line 1", "line 9 = row 6"]
 
 
 @pytest.mark.parametrize(

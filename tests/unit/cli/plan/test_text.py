@@ -22,7 +22,7 @@ def forecast(seconds: int, days: int = 1) -> Forecast:
 
 def plan(**changed: object) -> Plan:
     usual = Plan(
-        exports=[ExportRead("spring.csv", "klaviyo", "utf-8", ";", 1250)],
+        exports=[ExportRead("spring.csv", "klaviyo", "csv", "utf-8", ";", 1250)],
         rows=1250,
         jobs=1210,
         rejected=Counter({"unsubscribed": 30, "bad_id": 10}),
@@ -57,6 +57,50 @@ def test_a_usual_plan() -> None:
         "acme: 1,200 jobs, done in 12 s, at 2026-11-02 13:00 CET (12:00 UTC)",
         "one more worker changes nothing: acme's limit is 100 calls a second",
     ]
+
+
+def test_a_narrow_terminal() -> None:
+    """What stands beside a number goes on below itself, and below the number where that would be a narrow strip."""
+    channels = Counter({("acme", "whatsapp"): 1190, ("acme", "sms"): 10, ("bravo", "sms"): 7})
+    wide, narrow = (lines_of(plan(to_call=channels, under_way=10), width, VIENNA) for width in (50, 36))
+    assert wide[2:6] == [
+        "jobs            1,210  acme whatsapp 1,190, acme",
+        "                       sms 10, bravo sms 7",
+        "done already       10  not called again",
+        "under way          10  published before and not",
+    ]
+    at = narrow.index("jobs            1,210")
+    assert narrow[at : at + 4] == [
+        "jobs            1,210",
+        "    acme whatsapp 1,190, acme sms",
+        "      10, bravo sms 7",
+        "done already       10",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("read", "shown"),
+    [
+        (ExportRead("a.xlsx", None, "xlsx", "utf-8", "", 1), "a.xlsx: 1 row (no preset, xlsx)"),
+        (ExportRead("a.json", None, "json", "utf-8", "", 2), "a.json: 2 rows (no preset, json, utf-8)"),
+        (ExportRead("a.txt", "brevo", "csv", "utf-16", "\t", 2), "a.txt: 2 rows (brevo, utf-16, tab)"),
+    ],
+)
+def test_how_an_export_was_read(read: ExportRead, shown: str) -> None:
+    """Its preset, and what its format leaves open: a workbook's encoding is nobody's choice."""
+    assert lines_of(plan(exports=[read]), None)[0] == shown
+
+
+def test_one_more_is_shown() -> None:
+    """A line that says "1 more" would take the place of what it stands for."""
+    four = [ExportRead(f"{number}.csv", None, "csv", "utf-8", ",", 5) for number in range(4)]
+    shops = {f"s{number}": ShopForecast(10, NOON + number * SECOND, 1) for number in range(4)}
+    lines = lines_of(
+        plan(exports=four, shops=dict.fromkeys(shops, Shop(LIMITS)), forecast=Forecast(NOON, shops), more=None), None
+    )
+    assert "3.csv: 5 rows (no preset, utf-8, comma)" in lines
+    assert any(line.startswith("s0: 10 jobs") for line in lines)
+    assert not any(line.startswith("and ") for line in lines)
 
 
 def test_more_than_a_day() -> None:
@@ -98,7 +142,7 @@ def test_many_of_everything_still_fit_a_screen() -> None:
     """Twenty exports, reasons and shops are shown by the first of them and the number of the rest."""
     shops = {f"s{number}": ShopForecast(10, NOON + number * SECOND, 1) for number in range(20)}
     many = plan(
-        exports=[ExportRead(f"{number}.csv", None, "utf-8", "\t", 100) for number in range(20)],
+        exports=[ExportRead(f"{number}.csv", None, "csv", "utf-8", "\t", 100) for number in range(20)],
         rejected=Counter({f"reason_{number:02}": 100 - number for number in range(20)}),
         to_call=Counter({(slug, "sms"): 10 for slug in shops}),
         shops=dict.fromkeys(shops, Shop(LIMITS)),

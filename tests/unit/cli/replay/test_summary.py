@@ -10,10 +10,11 @@ from worker.results.again import MOST_CODES, Choice, Chosen
 RESULTS = [
     *(make_result(number, "failed", code="http_503", reference=f"r{number}") for number in range(1, 6)),
     make_result(7, "unknown", code="timeout", line=None, customer=Customer(shopid="7223120008")),
-    make_result(8, "rejected", code="\u202erule", message="SANDBOX: no", reference="ask ann@mail.example.org"),
+    make_result(8, "rejected", row=6, code="\u202erule", message="SANDBOX: no", reference="ask ann@mail.example.org"),
 ]
 SANDBOX = (
-    "of these results come from a SANDBOX, which called nobody; a worker sends the jobs to wherever its shops file says"
+    "of these results come from a SANDBOX, which called nobody, or have no answer and stand among results of one; a "
+    "worker sends the jobs to wherever its shops file says"
 )
 TWICE = (
     "of these may have been carried out already: nobody knows whether, and whoever was written to is then written to "
@@ -38,11 +39,26 @@ def test_what_would_be_sent() -> None:
         "  1 unknown timeout: the request went out, and no answer came in time",
         "      (722…008)",
         "  1 rejected \\u202erule: the shop's own rule",
-        "      line 8 ask … (a…@e….com)",
+        "      line 8 = row 6 ask a…@m….org (a…@e….com)",
         "left out: 1 whose campaign is cancelled in their shop; run `referrals cancel --undo` first",
-        f"1 {SANDBOX}",
+        f"7 {SANDBOX}",
         f"1 {TWICE}",
     ]
+
+
+def test_what_nothing_answered_beside_a_rehearsal() -> None:
+    """A time-out has no mark; it counts as a rehearsal's in the shop where a sandbox has answered, and in no other."""
+    results = (
+        make_result(1, message="SANDBOX: thanks"),
+        make_result(2, "failed"),
+        make_result(3, "failed", message="no"),
+        make_result(4, "failed", shop="core"),
+    )
+    with Chosen(Choice(frozenset({"failed"}), frozenset()), is_cancelled=lambda _: False) as chosen:
+        for result in results:
+            chosen.add(result, None)
+        made = Summary.of("spring", chosen)
+    assert (made.jobs, made.rehearsed) == (3, 1)
 
 
 def test_an_earlier_run_may_have_been_sent() -> None:
@@ -73,7 +89,7 @@ def test_data_for_a_program() -> None:
         ("failed", "http_503", 5),
         ("unknown", "timeout", 1),
     ]
-    assert (data["results"], data["jobs"], data["left_out"], data["sandbox"]) == (8, 6, {"cancelled": 1}, 0)
+    assert (data["results"], data["jobs"], data["left_out"], data["sandbox"]) == (8, 6, {"cancelled": 1}, 6)
 
 
 def test_codes_beyond_number() -> None:

@@ -46,3 +46,17 @@ def test_what_a_person_can_do(kind: type[psycopg.Error], reason: str, told: str)
         raise kind("words")
     assert raised.value.reason == reason
     assert not isinstance(raised.value, UnstorableError)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ('FATAL:  database "campaigns" does not exist', "has no such database"),
+        ('FATAL:  role "ann" does not exist', "refuses this user"),
+        ('root certificate file "/etc/ca.crt" does not exist', "root certificate file"),
+    ],
+)
+def test_what_is_told_while_it_connects(words: str, told: str) -> None:
+    """libpq gives no code then, so its words decide: a certificate that is missing is no database that is."""
+    with pytest.raises(DatabaseError, match=told), mapped("db:5432/d"):
+        raise psycopg.OperationalError(words)

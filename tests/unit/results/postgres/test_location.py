@@ -74,3 +74,15 @@ def test_what_is_connected_with() -> None:
     assert "target_session_attrs" not in plain.parameters(writing=False)
     assert Location("postgresql://u:secret@h/d", "--postgres", ()).has_password
     assert not plain.has_password
+
+
+def test_a_remedy_can_be_typed() -> None:
+    """It has the URL that was an option, quoted for a shell; a URL that may hold a secret is only named."""
+    typed = Location("postgresql://u@h/d?sslmode=require&connect_timeout=9", "--postgres", ())
+    assert typed.remedy("collect") == (
+        "`referrals collect --postgres 'postgresql://u@h/d?sslmode=require&connect_timeout=9'`"
+    )
+    for secret, setting in (("u:secret@h/d", "REFERRALS_POSTGRES_URL"), ("u@h/d?sslpassword=secret", "--postgres")):
+        hidden = Location(f"postgresql://{secret}", setting, ())
+        assert hidden.has_password
+        assert hidden.remedy("collect") == f"`referrals collect` with this {setting}"

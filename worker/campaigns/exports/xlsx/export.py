@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from worker.campaigns.csv_escaping import is_ours, unescape_cells
-from worker.campaigns.exports.base import Record
+from worker.campaigns.exports.base import Format, Record
 from worker.campaigns.exports.table_rows import TableRows
 from worker.campaigns.exports.text import Source
 from worker.campaigns.exports.xlsx.formats import Formats
@@ -25,6 +25,7 @@ class XlsxExport:
     read, as the spreadsheet stored it. Rows that are hidden are read too, with a warning.
     """
 
+    format: Format = "xlsx"
     encoding = "utf-8"
     delimiter = ""
 

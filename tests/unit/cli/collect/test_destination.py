@@ -1,0 +1,16 @@
+"""The counts of what is collected."""
+
+from worker.cli.collect.destination import MOST_CODES, Tally
+
+
+def test_codes_are_bounded() -> None:
+    """A shop that makes up a code for each job takes no memory, and those that were met before still count."""
+    tally = Tally()
+    for number in range(3 * MOST_CODES):
+        tally.count("rejected", f"rule_{number}", superseding=False, rehearsed=False)
+    tally.count("rejected", "rule_0", superseding=True, rehearsed=True)
+    tally.count("sent", None, superseding=False, rehearsed=False)
+    assert len(tally.codes) == MOST_CODES
+    assert tally.codes["rejected", "rule_0"] == 2
+    assert tally.outcomes == {"rejected": 3 * MOST_CODES + 1, "sent": 1}
+    assert (tally.superseding, tally.rehearsed) == (1, 1)

@@ -1,0 +1,28 @@
+"""Results by outcome and by code, for the summaries of commands. Pure."""
+
+from collections import Counter
+
+from worker.model.codes import explain
+from worker.model.outcomes import Outcome
+
+MOST_CODES = 20
+"""Codes that a summary names; the results hold the others."""
+
+
+def outcome_rows(outcomes: Counter[Outcome], codes: Counter[tuple[Outcome, str]]) -> list[tuple[str, str]]:
+    """A row for each outcome, then one for each code with what it means, the most common first."""
+    return [
+        *((outcome, f"{number:,}") for outcome, number in outcomes.most_common()),
+        *(
+            (f"  {code}", f"{number:,}  {explain(outcome, code).short}")
+            for (outcome, code), number in codes.most_common(MOST_CODES)
+        ),
+    ]
+
+
+def by_code(codes: Counter[tuple[Outcome, str]]) -> dict[str, int]:
+    """How many results have each code, whatever their outcome."""
+    counted: Counter[str] = Counter()
+    for (_, code), number in codes.items():
+        counted[code] += number
+    return dict(counted)
