@@ -53,8 +53,9 @@ def test_golden_exports_come_back(desk: Desk) -> None:
 
 @pytest.mark.parametrize("columns", [40, 200])
 def test_merge_on_a_terminal(desk: Desk, columns: int) -> None:
-    """The summary is whole on a narrow and on a wide terminal, without colour, and marks a rehearsal."""
-    (desk.folder / "spring.csv").write_text("customer_email\na@example.org\nnobody\n")
+    """The summary is whole on a narrow and on a wide terminal, without colour, marks a rehearsal, and says what codes
+    mean."""
+    (desk.folder / "spring.csv").write_text("customer_email\na@example.org\nnobody\nstranger+b@example.org\n")
     run = desk.run("run", "spring.csv", "--campaign", "spring", "--channel", "sms", "--out", "r.csv", "--sandbox")
     assert run.returncode == 0, run.stderr
     command = ("merge", "spring.csv", "--results", "r.csv", "--out", "merged.csv")
@@ -63,8 +64,9 @@ def test_merge_on_a_terminal(desk: Desk, columns: int) -> None:
         assert terminal.process.returncode == 0, raw
     assert all(
         part in " ".join(raw.split())
-        for part in ("SANDBOX", "rows read 2", "left out 1", "sent 1", "merged into merged.csv")
+        for part in ("SANDBOX", "rows read 3", "left out 1", "no_customer 1", "sent 1", "merged into merged.csv")
     )
     piped = desk.run(*command)
     assert (piped.returncode, "\x1b" in piped.stdout) == (0, False)
     assert "note: taken from the results: campaign spring" in piped.stderr
+    assert "    no_customers_match_customer_identity  1  the shop has no customer with these ids\n" in piped.stdout

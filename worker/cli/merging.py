@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from worker.campaigns.containers.base import ExportFile
 from worker.campaigns.dedup import JobIndex
@@ -10,14 +10,18 @@ from worker.campaigns.exports.delimited import DelimitedExport
 from worker.campaigns.exports.jsonl import JsonExport
 from worker.cli import console
 from worker.cli.merge_campaign import Asked, opened_campaign
+from worker.cli.outcome_rows import MOST_CODES, by_code
 from worker.merging.files import check_targets, targets
 from worker.merging.merge import Merge, Merged, check_exports, merged_exports
+from worker.merging.merged_rows import LEFT_OUT
 from worker.merging.returned import ReturnedResults
 from worker.merging.share_actions import MOST
 from worker.merging.uploads.cells import ExportCells
 from worker.merging.uploads.parts import refuse_existing
 from worker.merging.uploads.tool import Tool
 from worker.merging.writers import AsItWas
+from worker.model.codes import explain
+from worker.model.result import Outcome
 from worker.results.source import ResultSource
 
 _AS_IT_WAS: Mapping[AsItWas, str] = {
@@ -78,11 +82,19 @@ def summary_rows(merged: Merged) -> list[tuple[str, str]]:
     # In the words of the summaries of plan and publish; in cells and in JSON it is one word.
     rows.append(("rows read", f"{merged.outcomes.total():,}"))
     rows += [(f"  {outcome.replace('_', ' ')}", f"{number:,}") for outcome, number in merged.outcomes.most_common()]
-    rows += [(f"    {code}", f"{number:,}") for code, number in merged.codes.most_common(20)]
+    rows += [
+        (f"    {code}", f"{number:,}{_meaning(outcome, code)}")
+        for (outcome, code), number in merged.codes.most_common(MOST_CODES)
+    ]
     rows.append(("rows with a link", f"{merged.links:,}"))
     where = str(merged.paths[0]) if len(merged.paths) == 1 else f"{merged.paths[0].parent} ({len(merged.paths)} files)"
     rows.append(("merged into", where))
     return rows
+
+
+def _meaning(outcome: str, code: str) -> str:
+    """What the code of a result means; a row that was left out has a reason, which says it by itself."""
+    return "" if outcome == LEFT_OUT else f"  {explain(cast('Outcome', outcome), code).short}"
 
 
 def summary_data(merged: Merged) -> dict[str, Any]:
@@ -90,7 +102,7 @@ def summary_data(merged: Merged) -> dict[str, Any]:
     return {
         "rows": merged.outcomes.total(),
         "outcomes": dict(merged.outcomes),
-        "codes": dict(merged.codes),
+        "codes": by_code(merged.codes),
         "links": merged.links,
         "sandbox": merged.rehearsed,
         "columns": list(merged.names),

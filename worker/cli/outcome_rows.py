@@ -1,12 +1,16 @@
 """Results by outcome and by code, for the summaries of commands. Pure."""
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import TypeVar
 
 from worker.model.codes import explain
 from worker.model.outcomes import Outcome
 
 MOST_CODES = 20
 """Codes that a summary names; the results hold the others."""
+
+_OutcomeAndCode = TypeVar("_OutcomeAndCode", bound=tuple[str, str])
 
 
 def outcome_rows(outcomes: Counter[Outcome], codes: Counter[tuple[Outcome, str]]) -> list[tuple[str, str]]:
@@ -20,8 +24,8 @@ def outcome_rows(outcomes: Counter[Outcome], codes: Counter[tuple[Outcome, str]]
     ]
 
 
-def by_code(codes: Counter[tuple[Outcome, str]]) -> dict[str, int]:
-    """How many results have each code, whatever their outcome."""
+def by_code(codes: Mapping[_OutcomeAndCode, int]) -> dict[str, int]:
+    """How many results or rows have each code, whatever their outcome."""
     counted: Counter[str] = Counter()
     for (_, code), number in codes.items():
         counted[code] += number

@@ -25,12 +25,13 @@ from worker.private_files import open_problem
 
 @dataclass
 class Merged:
-    """What was merged. ``names`` are the appended columns, ``outcomes`` counts the rows."""
+    """What was merged. ``names`` are the appended columns, ``outcomes`` counts the rows, and ``codes`` those that have
+    one, by outcome and code."""
 
     paths: Sequence[Path]
     names: Sequence[str]
     outcomes: Counter[str] = field(default_factory=Counter)
-    codes: Counter[str] = field(default_factory=Counter)
+    codes: Counter[tuple[str, str]] = field(default_factory=Counter)
     links: int = 0
     rehearsed: int = 0
     remarks: Remarks = field(default_factory=Remarks)
@@ -93,7 +94,7 @@ class Merge:
         for row in rows:
             merged.outcomes[row.outcome] += 1
             if row.code is not None:
-                merged.codes[row.code] += 1
+                merged.codes[row.outcome, row.code] += 1
             if row.draft is not None and row.verdict == "new":
                 self._mismatch.add(row.draft, found=row.returned is not None)
             if row.returned is not None:
