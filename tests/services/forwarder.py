@@ -3,15 +3,20 @@
 import contextlib
 import socket
 import threading
+import time
 from types import TracebackType
 from typing import Self
 
 
 class Forwarder:
-    """Listens on a ``port`` and passes bytes on to ``target``, a port of 127.0.0.1, which may be changed."""
+    """Listens on a ``port`` and passes bytes on to ``target``, a port of 127.0.0.1, which may be changed.
 
-    def __init__(self, target: int, host: str = "127.0.0.1") -> None:
+    ``rate``: bytes a second that a connection takes to the target, as a slow network would; None for no bound.
+    """
+
+    def __init__(self, target: int, host: str = "127.0.0.1", *, rate: int | None = None) -> None:
         self.target = target
+        self._rate = rate
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._listener = socket.create_server(
@@ -53,13 +58,15 @@ class Forwarder:
                     continue
                 with self._lock:
                     self._open |= {client, server}
-                for source, sink in ((client, server), (server, client)):
-                    threading.Thread(target=self._copy, args=(source, sink), daemon=True).start()
+                for source, sink, rate in ((client, server, self._rate), (server, client, None)):
+                    threading.Thread(target=self._copy, args=(source, sink, rate), daemon=True).start()
 
-    def _copy(self, source: socket.socket, sink: socket.socket) -> None:
+    def _copy(self, source: socket.socket, sink: socket.socket, rate: int | None) -> None:
         with contextlib.suppress(OSError):
-            while data := source.recv(65536):
+            while data := source.recv(65536 if rate is None else max(1, rate // 20)):
                 sink.sendall(data)
+                if rate is not None:
+                    time.sleep(len(data) / rate)
         for each in (source, sink):
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)

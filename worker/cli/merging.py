@@ -21,7 +21,7 @@ from worker.merging.uploads.parts import refuse_existing
 from worker.merging.uploads.tool import Tool
 from worker.merging.writers import AsItWas
 from worker.model.codes import explain
-from worker.model.result import Outcome
+from worker.model.outcomes import Outcome
 from worker.results.source import ResultSource
 
 _AS_IT_WAS: Mapping[AsItWas, str] = {
