@@ -70,7 +70,7 @@ UPLOADS = [
 def cases() -> list[tuple[tuple[str, ...], str]]:
     """By turns with results in a file and in PostgreSQL; what is refused of both kinds of output, with either."""
     uploads = [((*arguments, "--for", "klaviyo"), problem) for arguments, problem in ANYWHERE[5:]]
-    stores = itertools.cycle([(), ("--postgres", "postgresql://127.0.0.1:9/none"), ()])
+    stores = itertools.cycle([(), ("--postgres", "postgresql://127.0.0.1:9/none", "--campaign", "spring"), ()])
     return [
         (arguments + (next(stores) if "--merge" in arguments else ()), problem)
         for arguments, problem in [*ANYWHERE, *uploads, *WHOLE, *UPLOADS]

@@ -28,14 +28,20 @@ def test_results_in_postgresql_come_back_into_the_export(desk: Desk, postgres_ur
         ("first.csv", ("--postgres", f"{scheme}{user}@{place}"), {"PGPASSWORD": password}),
         ("second.csv", (), {"REFERRALS_POSTGRES_URL": postgres_url}),
     ):
-        done = desk.run("merge", *export, *asked, "--out", name, **env)
+        done = desk.run("merge", *export, *asked, "--campaign", "spring", "--out", name, **env)
         assert done.returncode == 0, done.stderr
         with (desk.folder / name).open(newline="") as file:
             rows = list(csv.DictReader(file))
         assert [row["Email"] for row in rows if row["referral_link"]] == ["ann@example.com", "Gus@example.org"]
         assert len(rows) == 8
 
-    refused = desk.run("merge", *export, "--for", "klaviyo", "--out", "l.csv", REFERRALS_POSTGRES_URL=postgres_url)
+    named = (*export, "--campaign", "spring")
+    refused = desk.run("merge", *named, "--for", "klaviyo", "--out", "l.csv", REFERRALS_POSTGRES_URL=postgres_url)
     assert refused.returncode == 1
     assert "results of a rehearsal" in refused.stderr
     assert not (desk.folder / "l.csv").exists()
+
+    # The next campaign's results may not be there yet, and these are the same people.
+    unnamed = desk.run("merge", *export, "--out", "m.csv", REFERRALS_POSTGRES_URL=postgres_url)
+    assert (unnamed.returncode, (desk.folder / "m.csv").exists()) == (2, False)
+    assert "--campaign: is missing; PostgreSQL keeps the results of all campaigns" in unnamed.stderr

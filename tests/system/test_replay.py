@@ -344,9 +344,9 @@ def test_in_a_pipe(doubtful: Desk) -> None:
     ended = doubtful.run(*ASKED, "--yes", COLUMNS="40")
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.splitlines()[:3] == [
-        "published          5",
-        "  failed http_503  3",
-        "  unknown timeout  2",
+        "published                5",
+        "  after failed http_503  3",
+        "  after unknown timeout  2",
     ]
 
 

@@ -41,7 +41,11 @@ def merge(
     postgres: options.Postgres = None,
     campaign: Annotated[
         str | None,
-        typer.Option("--campaign", help="Name of the campaign. [default: the results' only one]", show_default=False),
+        typer.Option(
+            "--campaign",
+            help="Name of the campaign; needed for results in PostgreSQL. [default: the only one of the files]",
+            show_default=False,
+        ),
     ] = None,
     shop: Annotated[
         str | None,
@@ -95,6 +99,8 @@ def merge(
     asked = Asked(campaign, shop, channel, mapping, consent, preset, ignore_consent, encoding)
     check_merge(files, asked, upload, out, results or ())
     with opened(results, postgres) as source:
+        if not results:
+            asked.require_campaign()
         put_into(files, source, asked, upload, out, results or (), as_json=as_json)
 
 

@@ -81,11 +81,14 @@ def summary_rows(merged: Merged) -> list[tuple[str, str]]:
         rows.append(("SANDBOX", f"{merged.rehearsed:,} rows: nobody was called, and their links lead nowhere"))
     # In the words of the summaries of plan and publish; in cells and in JSON it is one word.
     rows.append(("rows read", f"{merged.outcomes.total():,}"))
-    rows += [(f"  {outcome.replace('_', ' ')}", f"{number:,}") for outcome, number in merged.outcomes.most_common()]
-    rows += [
-        (f"    {code}", f"{number:,}{_meaning(outcome, code)}")
-        for (outcome, code), number in merged.codes.most_common(MOST_CODES)
-    ]
+    named = merged.codes.most_common(MOST_CODES)
+    for outcome, number in merged.outcomes.most_common():
+        rows.append((f"  {outcome.replace('_', ' ')}", f"{number:,}"))
+        rows += [
+            (f"    {code}", f"{coded:,}{_meaning(outcome, code)}")
+            for (theirs, code), coded in named
+            if theirs == outcome
+        ]
     rows.append(("rows with a link", f"{merged.links:,}"))
     where = str(merged.paths[0]) if len(merged.paths) == 1 else f"{merged.paths[0].parent} ({len(merged.paths)} files)"
     rows.append(("merged into", where))

@@ -14,14 +14,17 @@ _OutcomeAndCode = TypeVar("_OutcomeAndCode", bound=tuple[str, str])
 
 
 def outcome_rows(outcomes: Counter[Outcome], codes: Counter[tuple[Outcome, str]]) -> list[tuple[str, str]]:
-    """A row for each outcome, then one for each code with what it means, the most common first."""
-    return [
-        *((outcome, f"{number:,}") for outcome, number in outcomes.most_common()),
-        *(
-            (f"  {code}", f"{number:,}  {explain(outcome, code).short}")
-            for (outcome, code), number in codes.most_common(MOST_CODES)
-        ),
-    ]
+    """A row for each outcome, and below it one for each of its codes with what it means; the most common first."""
+    named = codes.most_common(MOST_CODES)
+    rows: list[tuple[str, str]] = []
+    for outcome, number in outcomes.most_common():
+        rows.append((outcome, f"{number:,}"))
+        rows += [
+            (f"  {code}", f"{jobs:,}  {explain(outcome, code).short}")
+            for (theirs, code), jobs in named
+            if theirs == outcome
+        ]
+    return rows
 
 
 def by_code(codes: Mapping[_OutcomeAndCode, int]) -> dict[str, int]:

@@ -163,12 +163,13 @@ def _summary(figures: Figures, shown: dict[str, Any], out: Path) -> list[tuple[s
         of = "all" if figures.rehearsed == figures.jobs else f"{figures.rehearsed:,}"
         rows.append(("from a SANDBOX", f"{of}: nobody was called, and their links lead nowhere"))
     rows.append(("jobs", f"{figures.jobs:,}"))
-    rows += [(outcome, f"{number:,}") for outcome, number in figures.outcomes.most_common()]
-    rows += [
-        (f"  {row['code']}", f"{row['results']:,}  {explain(row['outcome'], row['code']).short}")
-        for row in shown["codes"][:20]
-        if row["code"] != OTHER
-    ]
+    for outcome, number in figures.outcomes.most_common():
+        rows.append((outcome, f"{number:,}"))
+        rows += [
+            (f"  {row['code']}", f"{row['results']:,}  {explain(outcome, row['code']).short}")
+            for row in shown["codes"][:20]
+            if row["outcome"] == outcome and row["code"] != OTHER
+        ]
     if shown["conversions"] is not None:
         rows += [(step, f"{number:,}") for step, number in shown["conversions"]["totals"].items()]
     if shown["rejected_rows"] is not None:

@@ -25,8 +25,8 @@ def summarize(importer: Importer, tally: Tally, out: Path, *, sandbox: bool, as_
     rows += outcome_rows(tally.outcomes, tally.codes)
     if tally.parked:
         rows.append(("left for later", f"{tally.parked.total():,}"))
-    rate = tally.done / tally.seconds if tally.seconds else 0.0
-    rows.append(("took", f"{tally.seconds:.1f} s, {rate:.1f} jobs/s"))
+    rate = f", {tally.done / tally.seconds:.1f} jobs/s" if tally.done and tally.seconds else ""
+    rows.append(("took", f"{tally.seconds:.1f} s{rate}"))
     rows.append(("results are in", f"{out} ({tally.earlier + tally.done:,} rows)"))
     data = {
         "rows": importer.rows,

@@ -111,7 +111,8 @@ class _Api:
         open_call.delayed_seconds = await self._hold(self._writes, token.shop, identity)
         behaviour = self._misbehaviour.next(token.shop, identity.ids)
         if behaviour is not None and behaviour.kind == "error":
-            raise RefusedError(behaviour.status, behaviour.code, "asked for by the sandbox", behaviour.retry_after)
+            message = "this customer's id or address asks for this error"
+            raise RefusedError(behaviour.status, behaviour.code, message, behaviour.retry_after)
         if behaviour is not None and behaviour.kind == "page":
             self._log.end(open_call, behaviour.status, f"http_{behaviour.status}")
             return page(behaviour.status, behaviour.retry_after)

@@ -193,7 +193,8 @@ def _publish(loaded: Settings, params: Parameters, chosen: Chosen, summary: Summ
         producer.flush()
     rows = [("published", f"{producer.confirmed:,}")]
     rows += [
-        (f"  {outcome} {code or ''}".rstrip(), f"{jobs:,}") for (outcome, code), jobs in summary.kinds.most_common()
+        (f"  after {outcome} {code or ''}".rstrip(), f"{jobs:,}")
+        for (outcome, code), jobs in summary.kinds.most_common()
     ]
     if producer.late:
         rows.append(("  past their deadline", f"{producer.late:,} (will end as expired, without a call)"))

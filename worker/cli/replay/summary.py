@@ -102,8 +102,8 @@ class Summary:
 
 
 _SANDBOX = (
-    "of these results come from a SANDBOX, which called nobody, or have no answer and stand among results of one; a "
-    "worker sends the jobs to wherever its shops file says"
+    "of these results come from a SANDBOX, which called nobody; those without an answer count as such if others of "
+    "their shop do. Workers call whatever the shops file names, which may be the real shop"
 )
 _TWICE = (
     "of these may have been carried out already: nobody knows whether, and whoever was written to is then written to "

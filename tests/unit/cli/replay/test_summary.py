@@ -13,8 +13,8 @@ RESULTS = [
     make_result(8, "rejected", row=6, code="\u202erule", message="SANDBOX: no", reference="ask ann@mail.example.org"),
 ]
 SANDBOX = (
-    "of these results come from a SANDBOX, which called nobody, or have no answer and stand among results of one; a "
-    "worker sends the jobs to wherever its shops file says"
+    "of these results come from a SANDBOX, which called nobody; those without an answer count as such if others of "
+    "their shop do. Workers call whatever the shops file names, which may be the real shop"
 )
 TWICE = (
     "of these may have been carried out already: nobody knows whether, and whoever was written to is then written to "
