@@ -18,7 +18,7 @@ from scripts.programs.benchmarks.standin import StandIn, stand_in
 from tests.services import Valkey
 
 _POLL_SECONDS = 0.1
-_LONGEST_SECONDS = 600
+_LONGEST_SECONDS = 300
 
 VERSIONS = ("dramatiq", "celery", "taskiq", "taskiq-aio-pika", "requests", "aiohttp", "uvloop")
 
@@ -46,7 +46,8 @@ def measure(course: Course, api: StandIn, contestant: Contestant, count: int) ->
                 warm = (done, tree_usage(program.processes()))
             peak = max(peak, *map(peak_mib, program.processes()))
             if time.monotonic() > deadline:
-                raise BenchmarkError(f"{contestant.name}: {done} of {count} jobs in {_LONGEST_SECONDS} s")
+                said = program.output()[-500:]
+                raise BenchmarkError(f"{contestant.name}: {done} of {count} jobs in {_LONGEST_SECONDS} s; {said}")
             time.sleep(_POLL_SECONDS)
         end = tree_usage(program.processes())
         if warm is None:
