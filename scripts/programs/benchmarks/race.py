@@ -140,7 +140,7 @@ most 16 calls are under way at once. Referral Dispatch does it with everything o
 shared store with the ledger and the limits of shops and customers, fairness, the check of job ids, metrics, INFO logs.
 The others have none of that: one queue, no limits, and a job delivered again is called again. They are written as their
 guides have it, below `scripts/programs/benchmarks/peers/`; all but the one that is named so leave `trust_env` of
-requests off. Each has the log level that costs it nothing a job. The pool of threads has no queue: it reads a file,
+requests off. At its log level, none of them writes a line a job. The pool of threads has no queue: it reads a file,
 writes a file, and loses what it was doing when it ends.
 
 CPU is user and system time of all the processes of a worker, as the kernel counts it, from a tenth of the jobs on. It
