@@ -24,7 +24,7 @@ class Command(TyperCommand):
 
     def get_help_option(self, ctx: Any) -> Any:
         """The option ``--help``."""
-        return _false_by_default(super().get_help_option(ctx))
+        return _with_help(super().get_help_option(ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse as Typer does, and check what was given.
@@ -49,12 +49,20 @@ class Command(TyperCommand):
         return left
 
 
-def _false_by_default(option: Any) -> Any:
+def _with_help(option: Any) -> Any:
     # Typer converts each value by pydantic, which takes 0.1 s to import, but not what is a bool already. Its own --help
     # is None until it is given.
     if option is not None:
         option.default = False
+        option.callback = _show_help
     return option
+
+
+def _show_help(ctx: Any, _param: object, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        # Click's own echo drops what a closed standard output can't take.
+        print(ctx.get_help(), flush=True)  # noqa: T201 - asked for
+        ctx.exit()
 
 
 def _each(value: object) -> Iterator[object]:
@@ -81,7 +89,7 @@ class Group(TyperGroup):
 
     def get_help_option(self, ctx: Any) -> Any:
         """The option ``--help``."""
-        return _false_by_default(super().get_help_option(ctx))
+        return _with_help(super().get_help_option(ctx))
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the list of the commands."""

@@ -67,8 +67,9 @@ class Record:
 class Connection(asyncio.Protocol):
     """One client's connection, kept alive."""
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: Record, latency: float) -> None:
         self._record = record
+        self._latency = latency
         self._buffer = b""
         self._transport: asyncio.Transport | None = None
 
@@ -95,17 +96,21 @@ class Connection(asyncio.Protocol):
             status, text, retry_after = self._record.answer(path.split(b"/")[3].decode(), body)
         again = f"Retry-After: {retry_after}\r\n" if retry_after else ""
         head = f"HTTP/1.1 {status} -\r\nContent-Type: application/json\r\n{again}Content-Length: {len(text)}\r\n\r\n"
-        self._transport.write(head.encode() + text)
+        whole = head.encode() + text
+        if self._latency and not path.startswith(b"/_sandbox/"):
+            asyncio.get_running_loop().call_later(self._latency, self._transport.write, whole)
+        else:
+            self._transport.write(whole)
 
 
-async def main(per_second: float | None) -> None:
+async def main(per_second: float | None, latency: float) -> None:
     """Serve on a free port until SIGTERM; prints the line that the sandbox prints."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     limits = None if per_second is None else make_limits(per_second=per_second, per_day=10**9)
     record = Record(None if limits is None else Throttle(limits, max_delay=0))
-    server = await loop.create_server(lambda: Connection(record), "127.0.0.1", 0, backlog=1024)
+    server = await loop.create_server(lambda: Connection(record, latency), "127.0.0.1", 0, backlog=1024)
     print(f"Refer2 sandbox on http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     await stop.wait()
     server.close()
@@ -114,4 +119,6 @@ async def main(per_second: float | None) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--per-second", type=float)
-    asyncio.run(main(parser.parse_args().per_second))
+    parser.add_argument("--latency", type=float, default=0, help="seconds from a call to its answer")
+    given = parser.parse_args()
+    asyncio.run(main(given.per_second, given.latency))

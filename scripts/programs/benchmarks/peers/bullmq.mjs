@@ -13,7 +13,7 @@ const connections = Number(env.BENCH_THREADS);
 // As many calls at once as others have threads; more jobs, as some wait for Redis meanwhile.
 const concurrency = 4 * connections;
 const connection = new Redis(env.BENCH_REDIS_URL, { maxRetriesPerRequest: null });
-const options = perSecond ? { attempts: 1000, backoff: { type: "fixed", delay: 1000 } } : {};
+const options = { attempts: perSecond ? 1000 : 3, backoff: { type: "fixed", delay: 1000 } };
 // Its limiter is one for each queue (groups within a queue are sold apart), so that with limits each shop has a queue.
 const queueOf = (shop) => (perSecond ? `refer-${shop}` : "refer");
 
