@@ -90,6 +90,15 @@ def test_nothing_is_collected(desk: Desk, arguments: tuple[str, ...], problem: s
     assert after == before
 
 
+def test_results_of_an_earlier_campaign(desk: Desk) -> None:
+    """They may be in the file that is gone on with, so the campaign must be named: links are not taken from another."""
+    prepare(desk.folder)
+    (desk.folder / "merged.csv.results.csv").write_text("")
+    done = desk.run("collect", *MERGE, REFERRALS_AMQP_URL=NOWHERE)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+    assert "--campaign: is missing; merged.csv.results.csv may keep results of earlier campaigns" in done.stderr
+
+
 def test_results_that_would_come_into_an_export(desk: Desk) -> None:
     """The export that has the name of the results beside the merged one stays as it is."""
     prepare(desk.folder)

@@ -100,7 +100,7 @@ def merge(
     check_merge(files, asked, upload, out, results or ())
     with opened(results, postgres) as source:
         if not results:
-            asked.require_campaign()
+            asked.require_campaign("PostgreSQL")
         put_into(files, source, asked, upload, out, results or (), as_json=as_json)
 
 

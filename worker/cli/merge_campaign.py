@@ -40,16 +40,16 @@ class Asked:
         """Whether any of them is given."""
         return any(value is not None and value is not False for value in vars(self).values())
 
-    def require_campaign(self) -> None:
-        """Check that it is named, as it must be for results of a database.
+    def require_campaign(self, place: str) -> None:
+        """Check that it is named, as it must be where ``place`` may keep results of earlier campaigns.
 
         Raises:
           UsageError: it isn't.
         """
-        # A database keeps every campaign. Before the first result of this one is there, the only one may be the last.
+        # Before the first result of this one is there, the only one may be the last.
         if self.campaign is None:
             raise UsageError(
-                "--campaign: is missing; PostgreSQL keeps the results of all campaigns, so name the one to merge"
+                f"--campaign: is missing; {place} may keep results of earlier campaigns, so name the one to merge"
             )
 
     def checked(self, files: Sequence[ExportFile], index: JobIndex) -> Importer:

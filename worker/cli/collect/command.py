@@ -61,7 +61,12 @@ def collect(
         ),
     ] = None,
     campaign: Annotated[
-        str | None, typer.Option("--campaign", help="With --merge: as `referrals merge` has it.", show_default=False)
+        str | None,
+        typer.Option(
+            "--campaign",
+            help="With --merge: as `referrals merge` has it; needed where earlier results are kept.",
+            show_default=False,
+        ),
     ] = None,
     shop: options.Shop = None,
     channel: options.Channel = None,

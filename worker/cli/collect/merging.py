@@ -62,10 +62,12 @@ class MergeAfterwards:
             file.on_disk.resolve() for file in files if file.on_disk is not None
         ]:
             raise UsageError(f"{kept}: is to be merged into, and the results would come there; choose another --out")
-        if not keeps:
-            asked.require_campaign()
         made = cls(files, asked, uploading.upload_of(tool, link_column), out, kept)
         check_merge(files, asked, made.upload, out, [kept] if kept is not None else [])
+        if kept is None:
+            asked.require_campaign("PostgreSQL")
+        elif kept.exists():
+            asked.require_campaign(str(kept))
         return made
 
     def merge(self, postgres: str | None, *, as_json: bool) -> None:
