@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import signal
 from collections import Counter
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from tests.integration.rabbitmq.tap import Tap, tapping
 from tests.services import RabbitMQ, Vhost, wait_until
 from tests.system.commands import Desk
+from tests.system.terminal import Terminal
 
 RESULTS = "referrals.results"
 KEY = "acme.sent.ok.share"
@@ -242,6 +244,23 @@ def test_nothing_came(desk: Desk, vhost: Vhost) -> None:
 def consumers(tap: Tap) -> int:
     """How many take results."""
     return int(tap.channel.queue_declare(RESULTS, passive=True).method.consumer_count)
+
+
+@pytest.mark.parametrize(("columns", "env"), [(40, {"NO_COLOR": "1"}), (200, {"TERM": "dumb"})])
+def test_on_a_terminal(desk: Desk, vhost: Vhost, columns: int, env: dict[str, str]) -> None:
+    """What was collected and what was merged is whole on a narrow and on a wide terminal, without colour."""
+    declare(desk)
+    with tapping(vhost) as tap:
+        publish(tap, range(2))
+    (desk.folder / "spring.csv").write_text("customer_shopid\nc0\nc1\nc2\n")
+    merge = ("--merge", "spring.csv", "--channel", "whatsapp", "--out", "merged.csv")
+    with Terminal(desk, "collect", *merge, "--until-idle", "0.5", columns=columns, env=env) as terminal:
+        raw = terminal.raw()
+        assert terminal.process.returncode == 0, raw
+    assert not re.search(r"\x1b\[[\d;]*m", raw), "coloured"
+    told = " ".join(raw.split())
+    for part in ("are in merged.csv.results.csv", "rows read 3", "sent 2", "pending 1", "merged into merged.csv"):
+        assert part in told, raw
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
