@@ -28,7 +28,8 @@ class KeptPublishers:
     """The publishers of this process, each connected once. May be used by any thread, and in a child after a fork.
 
     One that has lost its connection when a call begins is replaced, so that a call never waits for the pause between
-    two attempts of the old one. The old one is closed once no call uses it.
+    two attempts of the old one. It is closed once no call uses it: between calls nothing connects anew, or a web
+    application whose RabbitMQ is away would try and log for ever.
     """
 
     def __init__(self) -> None:
@@ -75,7 +76,13 @@ class KeptPublishers:
     def _add(self, key: Hashable, params: Parameters) -> _Kept:
         # A publisher connects in the background and retries for ever. This raises at once why there is no connection.
         connect(params).close()
-        added = _Kept(Publisher(params, gives_up=True), users=1)
+
+        def listener(ready: bool) -> None:
+            # On the publisher's thread.
+            if not ready:
+                self._close_unused(key, added)
+
+        added = _Kept(Publisher(params, listener=listener, gives_up=True), users=1)
         added.publisher.start()
         with self._lock:
             old, self._kept[key] = self._kept.get(key), added
@@ -92,8 +99,16 @@ class KeptPublishers:
     def _leave(self, key: Hashable, kept: _Kept) -> None:
         with self._lock:
             kept.users -= 1
-            ended = kept.users == 0 and self._kept.get(key) is not kept
-        if ended:
+            current = self._kept.get(key) is kept and kept.publisher.problem is None
+        if not current:
+            self._close_unused(key, kept)
+
+    def _close_unused(self, key: Hashable, kept: _Kept) -> None:
+        with self._lock:
+            unused = kept.users == 0
+            if unused and self._kept.get(key) is kept:
+                del self._kept[key]
+        if unused:
             kept.publisher.close(timeout=0)
 
     def _forked(self) -> None:

@@ -112,7 +112,8 @@ class Publisher:
         with self._lock:
             if self._connection is not None:
                 self._connection.ioloop.add_callback_threadsafe(self._close_connection)
-        if self._thread.is_alive():
+        # A listener may close it, on its own thread.
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join(timeout=5)
         return finished
 

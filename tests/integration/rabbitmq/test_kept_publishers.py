@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -61,6 +62,17 @@ def test_a_connection_that_was_cut_is_replaced(rabbitmq: RabbitMQ, vhost: Vhost,
     assert publish(new_job(1), amqp_url=vhost.url) == 1
     assert len(tap.take(shop_queue("acme"), 2, 20)) == 2
     wait_until(lambda: len(set(connections(rabbitmq, vhost)) - set(first)) == 1, 20, "another connection")
+
+
+def test_nothing_connects_between_calls(rabbitmq: RabbitMQ, vhost: Vhost) -> None:
+    """A publisher that loses its connection while no call uses it ends with its thread; it would try for ever."""
+    before = set(threading.enumerate())
+    declare(vhost)
+    publish(new_job(0), amqp_url=vhost.url)
+    (thread,) = set(threading.enumerate()) - before
+    wait_until(lambda: len(connections(rabbitmq, vhost)) == 1, 20, "one connection")
+    cut(rabbitmq, connections(rabbitmq, vhost))
+    wait_until(lambda: not thread.is_alive(), 20, "the end of its thread")
 
 
 def test_a_call_that_failed_leaves_nothing_behind(vhost: Vhost, tap: Tap) -> None:
