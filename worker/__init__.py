@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from worker.model.job import Customer, Job
+    from worker.rabbitmq.connection import Parameters
 
 __all__ = ["Customer", "Job", "publish"]
 
@@ -75,10 +76,13 @@ def publish(
     several = [jobs] if isinstance(jobs, Job) else jobs
     name = producer if producer is not None else loaded.producer
     warned: set[str] = set()
-    params = parameters(url, name="referral-dispatch producer")
+
+    def params() -> Parameters:
+        return parameters(url, name="referral-dispatch producer")
+
     # A publisher for each producer's name: an exchange that is missing closes the channel of all that is under way.
     with kept_publishers().lend((url, name), params) as publisher:
-        publishing = Producer(params, name=name, timeout=timeout, publisher=publisher)
+        publishing = Producer(publisher.params, name=name, timeout=timeout, publisher=publisher)
         try:
             with publishing:
                 for job in several:

@@ -6,7 +6,7 @@ A connection takes longer to open than a job takes to be confirmed, and a web ap
 import atexit
 import os
 import threading
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -40,16 +40,18 @@ class KeptPublishers:
         os.register_at_fork(after_in_child=self._forked)
 
     @contextmanager
-    def lend(self, key: Hashable, params: Parameters) -> Iterator[Publisher]:
+    def lend(self, key: Hashable, params: Callable[[], Parameters]) -> Iterator[Publisher]:
         """A connected publisher, shared by all calls that give the same ``key``. Blocks while the first one connects.
+
+        ``params`` is called only to connect: with TLS it reads the trusted certificates, which takes 20 ms of CPU.
 
         If the body raises, the publisher is lent to nobody else: it may hold messages of the body, which are dropped
         once the others are done.
 
         Raises:
-          BrokerError, ConfigurationError: as `worker.rabbitmq.connection.connect` says.
+          BrokerError, ConfigurationError: as ``params`` and `worker.rabbitmq.connection.connect` say.
         """
-        kept = self._take(key) or self._add(key, params)
+        kept = self._take(key) or self._add(key, params())
         try:
             yield kept.publisher
         except BaseException:

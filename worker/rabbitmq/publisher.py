@@ -50,7 +50,8 @@ class Publisher:
     """
 
     def __init__(self, params: Parameters, *, listener: Listener | None = None, gives_up: bool = False) -> None:
-        self._params = params
+        self.params = params
+        """What it connects by."""
         self._node = params.nodes[0]
         self._untried: list[Node] = []
         self._listener = listener or _nobody_listens
@@ -141,7 +142,7 @@ class Publisher:
 
         Each cluster node is tried once before the thread pauses.
         """
-        self._untried = self._untried or self._params.shuffled()
+        self._untried = self._untried or self.params.shuffled()
         self._node = self._untried.pop()
         with self._lock:
             if self._stop.is_set():

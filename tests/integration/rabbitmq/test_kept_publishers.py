@@ -89,15 +89,20 @@ def test_a_call_that_failed_leaves_nothing_behind(vhost: Vhost, tap: Tap) -> Non
 
 
 def test_a_publisher_is_lent_until_a_call_fails(params: Parameters) -> None:
-    """It may hold messages of that call, so the next one gets another."""
+    """It may hold messages of that call, so the next one gets another; what to connect by is read for each alone."""
     kept = KeptPublishers()
+    made: list[Parameters] = []
+
+    def make() -> Parameters:
+        made.append(params)
+        return params
 
     def lent() -> Publisher:
-        with kept.lend("key", params) as publisher:
+        with kept.lend("key", make) as publisher:
             return publisher
 
     def fail() -> None:
-        with kept.lend("key", params):
+        with kept.lend("key", make):
             raise KeyError
 
     first = lent()
@@ -107,6 +112,7 @@ def test_a_publisher_is_lent_until_a_call_fails(params: Parameters) -> None:
     second = lent()
     assert second is not first
     assert lent() is second
+    assert len(made) == 2
     kept.close()
 
 
