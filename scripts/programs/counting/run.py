@@ -7,6 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,6 +125,10 @@ def _part(file: str) -> str:
 
 def _switches(worker: psutil.Process) -> Mapping[str, int]:
     # A thread's involuntary ones are the machine's load; by the voluntary ones it waits for something.
-    tasks = Path(f"/proc/{worker.pid}/task").iterdir()
-    lines = (line for task in tasks for line in (task / "status").read_text().splitlines())
-    return {"context switches": sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt"))}
+    switches = 0
+    for task in Path(f"/proc/{worker.pid}/task").iterdir():
+        # Some threads end at any time, as that which declares queues.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            lines = (task / "status").read_text().splitlines()
+            switches += sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt"))
+    return {"context switches": switches}
