@@ -87,9 +87,9 @@ Both workers take the same jobs from a queue per shop, call the same sandbox, wh
 publish the result persistent, mandatory and confirmed to the same results queue, and acknowledge. The stock worker is
 `scripts/programs/benchmarks/stock.py`: Dramatiq's default middleware and classic queues, a `requests` session per
 thread, a cached token; it has no limits per shop or customer, no ledger, no fairness and no check of the job id, ours
-has them all. CPU is the worker process's user and system time, as the kernel counts it. It rises on a busy machine, for
-both alike, so read the ratio first: 0.50 is half of stock's. Jobs a second are bounded by the machine, since the
-sandbox and RabbitMQ run on the same cores. A round counts only once every result is in its queue and no message is left
-anywhere else.""",
+has them all, in its own memory: with the shared store, as workers mostly run, see `peers`. CPU is the worker process's
+user and system time, as the kernel counts it. It rises on a busy machine, for both alike, so read the ratio first: 0.50
+is half of stock's. Jobs a second are bounded by the machine, since the sandbox and RabbitMQ run on the same cores. A
+round counts only once every result is in its queue and no message is left anywhere else.""",
     run=run,
 )

@@ -138,7 +138,8 @@ One process of each does the same work: it takes a job, calls a stand-in for Ref
 and results of those on RabbitMQ are in quorum queues; BullMQ keeps both in a Valkey that syncs each change to disk. At
 most 16 calls are under way at once. Referral Dispatch does it with everything on: a queue for each of 100 shops, the
 shared store with the ledger and the limits of shops and customers, fairness, the check of job ids, metrics, INFO logs.
-The others have none of that: one queue, no limits, and a job delivered again is called again. They are written as their
+The store's Valkey keeps nothing on disk here; in production it writes once a second, which no worker waits for. The
+others have none of that: one queue, no limits, and a job delivered again is called again. They are written as their
 guides have it, below `scripts/programs/benchmarks/peers/`; all but the one that is named so leave `trust_env` of
 requests off. At its log level, none of them writes a line a job. The pool of threads has no queue: it reads a file,
 writes a file, and loses what it was doing when it ends.
