@@ -1,6 +1,7 @@
 """The private services themselves: isolated, found again, ended without a trace."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from tests.services import (
     stop_all,
     wait_until,
 )
+from tests.services.process import end, find, lives, spawn
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -177,6 +179,23 @@ def test_each_vhost_is_empty_and_counts_its_own(rabbitmq: RabbitMQ, vhost: Vhost
     wait_until(lambda: rabbitmq.depths(other) == {"same": 1}, 10, "one message")
     rabbitmq.delete_vhost(other)
     assert rabbitmq.depths(other) == {}
+
+
+def test_a_process_lives_until_its_last_thread_has_ended(tmp_path: Path) -> None:
+    """Its first thread is a zombie by then, as it is while the others of a killed server still hold its port."""
+    pid_file = tmp_path / "process.pid"
+    program = """
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(60,)).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+    spawn([sys.executable, "-c", program], pid_file=pid_file, log=tmp_path / "log", env={})
+    found = find(pid_file)
+    assert found is not None
+    wait_until(lambda: found.status() == psutil.STATUS_ZOMBIE, 20, "the end of its first thread")
+    assert find(pid_file) is not None
+    end(pid_file, signal.SIGKILL, 10)
+    assert not lives(found)
 
 
 def test_a_killed_valkey_comes_back_empty_on_its_port(folder: Path) -> None:

@@ -49,7 +49,7 @@ def find(pid_file: Path) -> psutil.Process | None:
     try:
         record = json.loads(pid_file.read_text())
         process = psutil.Process(record["pid"])
-        if process.status() == psutil.STATUS_ZOMBIE:
+        if not lives(process):
             return None
         same = abs(process.create_time() - record["started"]) < _SAME_START_SECONDS
     except (FileNotFoundError, json.JSONDecodeError, psutil.NoSuchProcess):
@@ -90,8 +90,7 @@ def _ended(process: psutil.Process) -> bool:
         process.wait(0)  # reaps it where it is a child of this program
     except psutil.TimeoutExpired:
         # Somebody else's child stays a zombie until its parent looks, which took 5 s in a container.
-        with contextlib.suppress(psutil.NoSuchProcess):
-            return process.status() == psutil.STATUS_ZOMBIE
+        return not lives(process)
     return True
 
 
@@ -113,8 +112,11 @@ def free_ports(count: int) -> list[int]:
 
 
 def lives(process: psutil.Process) -> bool:
-    """Whether it runs; whoever adopted it may be slow to look after it has ended."""
+    """Whether it runs; whoever adopted it may be slow to look after it has ended.
+
+    Killed, a process is called a zombie once its first thread has ended. Until the last one has, it keeps its ports.
+    """
     try:
-        return process.status() != psutil.STATUS_ZOMBIE
+        return process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1
     except psutil.NoSuchProcess:
         return False
