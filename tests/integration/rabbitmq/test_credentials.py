@@ -127,7 +127,11 @@ def test_a_rotation_loses_and_duplicates_nothing(vhost: Vhost, tap: Tap, tmp_pat
                 tap.put(JOBS, "acme", message_of(job))
             wait_until(lambda: told(sandbox.calls())["ok"] >= 100, 30, "half of the first part")
             folder.write_key_id("k2")
-            for job in jobs[200:]:
+            for job in jobs[200:400]:
+                tap.put(JOBS, "acme", message_of(job))
+            # The file is looked at once a second, by when a fast worker has done all of these.
+            wait_until(lambda: registry.version > 1, 20, "the new id")
+            for job in jobs[400:]:
                 tap.put(JOBS, "acme", message_of(job))
             wait_until(lambda: "halted" in worker.closed("acme"), 20, "the new id with the old secret to be refused")
             folder.secret.write_text(NEW)
