@@ -64,6 +64,9 @@ def end(pid_file: Path, number: signal.Signals, deadline_seconds: float) -> None
     """
     family = _family(pid_file)
     leader = find(pid_file)
+    if leader is not None and leader not in family:
+        # Its environment is gone with its first thread.
+        family.append(leader)
     for each in [leader] if leader else family:
         with contextlib.suppress(psutil.NoSuchProcess):
             each.send_signal(number)
