@@ -12,7 +12,7 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -61,26 +61,39 @@ def private_opener(path: str, flags: int, folder: int | None = None) -> int:
     return file
 
 
-def new_draft(path: Path, folder: int) -> tuple[str, BinaryIO]:
-    """A new file beside ``path`` for what will be its content: the draft's name, and the draft, open for writing.
+def draft_name(path: Path) -> str:
+    """A name beside ``path`` for the draft of what will be its content. Nobody has had that name.
 
-    Nobody has had that name: a file of the user's is never written to, and two commands never write to one draft.
-    ``folder`` is a descriptor of :func:`opened_folder`.
+    It is noted down before :func:`new_draft` makes the file, so that a signal between the two leaves no file that
+    nobody knows of.
+    """
+    # Cut, since names have a bound, in bytes; these need not be text.
+    return f"{os.fsencode(path.name)[:_LONGEST_OF_DRAFT].decode(errors='ignore')}.{secrets.token_hex(8)}.part"
+
+
+def new_draft(name: str, folder: int) -> BinaryIO:
+    """A new file of that name, open for writing. Whoever asks removes it, also if this raises.
+
+    A file of the user's is never written to, and two commands never write to one draft. ``folder`` is a descriptor of
+    :func:`opened_folder`.
 
     Raises:
       OSError: as ``os.open``.
     """
-    # Cut, since names have a bound, in bytes; these need not be text.
-    name = f"{os.fsencode(path.name)[:_LONGEST_OF_DRAFT].decode(errors='ignore')}.{secrets.token_hex(4)}.part"
     file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CAREFULLY, 0o600, dir_fd=folder)
     try:
         _tighten(name, file)
         os.set_blocking(file, True)
-        return name, os.fdopen(file, "wb", 256 * 1024)
+        return os.fdopen(file, "wb", 256 * 1024)
     except BaseException:
         os.close(file)
-        os.unlink(name, dir_fd=folder)
         raise
+
+
+def remove_draft(name: str, folder: int) -> None:
+    """Remove a draft, if it is there. A failure is ignored: what ended the work on the draft is what to report."""
+    with suppress(OSError):
+        os.unlink(name, dir_fd=folder)
 
 
 def check_folder(path: Path, folder: Path | None = None) -> None:

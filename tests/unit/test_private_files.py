@@ -8,8 +8,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -20,7 +22,15 @@ from worker.merging.files import MergedFiles, end_draft
 from worker.merging.uploads.parts import UploadParts
 from worker.merging.uploads.selection import Upload
 from worker.merging.uploads.table import TOOLS
-from worker.private_files import is_own_file, new_draft, opened_folder, private_folder, private_opener
+from worker.private_files import (
+    draft_name,
+    is_own_file,
+    new_draft,
+    opened_folder,
+    private_folder,
+    private_opener,
+    remove_draft,
+)
 from worker.reporting.file import write_page
 from worker.results.file import ResultsFile
 from worker.sandbox.calls import CallLog
@@ -362,7 +372,53 @@ def test_a_draft_of_the_longest_name(tmp_path: Path) -> None:
     """A name that a file system takes is not too long for its draft; the draft is for its owner alone."""
     path = tmp_path / ("é" * 127)
     with opened_folder(path) as folder:
-        name, file = new_draft(path, folder)
-        with file:
+        name = draft_name(path)
+        with new_draft(name, folder):
             os.replace(name, path.name, src_dir_fd=folder, dst_dir_fd=folder)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+class Interruption:
+    """A signal that comes at the ``number``-th moment of this project's own code: a line, or a return.
+
+    ``came`` tells whether there was such a moment. Clearing away isn't interrupted: that would be a second signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.came = False
+        self._left = number
+
+    def __call__(self, frame: FrameType, _event: str, _arg: object) -> "Interruption | None":
+        code = frame.f_code
+        if "/worker/" not in code.co_filename or code.co_name in ("__exit__", remove_draft.__name__):
+            return None
+        self._left -= 1
+        if self._left == 0:
+            self.came = True
+            sys.settrace(None)
+            raise KeyboardInterrupt
+        return self
+
+
+# An interrupted command ends, and its files are closed with it.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("write", [rebuilt, merged, uploaded, reported])
+def test_no_signal_leaves_a_draft(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    """A draft holds addresses. The moments after it is made, and before anybody notes down its name, count as well."""
+    out = tmp_path / "out.csv"
+    write(out)
+    number, came = 0, True
+    while came:
+        number += 1
+        interruption = Interruption(number)
+        out.unlink(missing_ok=True)
+        before = sys.gettrace()
+        sys.settrace(interruption)
+        try:
+            with suppress(KeyboardInterrupt):
+                write(out)
+        finally:
+            sys.settrace(before)
+        came = interruption.came
+        assert not list(tmp_path.glob("*.part")), number
+    assert number > 20

@@ -10,7 +10,15 @@ from typing import BinaryIO, Self
 from worker.campaigns.containers.base import ExportFile
 from worker.errors import InputError, UsageError
 from worker.merging.appended import COLUMNS
-from worker.private_files import check_folder, is_own_file, new_draft, open_problem, opened_folder
+from worker.private_files import (
+    check_folder,
+    draft_name,
+    is_own_file,
+    new_draft,
+    open_problem,
+    opened_folder,
+    remove_draft,
+)
 from worker.text.visible import is_unseen
 
 _MARKS = tuple(name.encode() for name in COLUMNS)
@@ -109,8 +117,7 @@ class MergedFiles:
         self, _type: type[BaseException] | None, _error: BaseException | None, _t: TracebackType | None
     ) -> None:
         for path, draft in self._drafts.items():
-            with suppress(OSError):
-                os.unlink(draft, dir_fd=self._folders[path.parent])
+            remove_draft(draft, self._folders[path.parent])
         self._stack.close()
         if self._made is not None:
             # Only an empty folder can be removed.
@@ -123,8 +130,8 @@ class MergedFiles:
         Raises:
           OSError: it can't be made.
         """
-        self._drafts[path], file = new_draft(path, self._folders[path.parent])
-        return file
+        draft = self._drafts[path] = draft_name(path)
+        return new_draft(draft, self._folders[path.parent])
 
     def finish(self) -> None:
         """Give the drafts their names; raises OSError."""

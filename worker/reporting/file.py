@@ -1,12 +1,19 @@
 """Writes the page to a file that only its owner may read."""
 
 import os
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from worker.errors import InputError, UsageError
-from worker.private_files import is_own_file, new_draft, open_problem, opened_folder, private_opener
+from worker.private_files import (
+    draft_name,
+    is_own_file,
+    new_draft,
+    open_problem,
+    opened_folder,
+    private_opener,
+    remove_draft,
+)
 from worker.reporting.page import MARK
 
 _BEGINNING = 256
@@ -41,14 +48,13 @@ def write_page(path: Path, page: str) -> None:
     check_place(path)
     try:
         with opened_folder(path) as folder:
-            draft, file = new_draft(path, folder)
+            draft = draft_name(path)
             try:
-                with file:
+                with new_draft(draft, folder) as file:
                     file.write(page.encode())
                 os.replace(draft, path.name, src_dir_fd=folder, dst_dir_fd=folder)
             except BaseException:
-                with suppress(OSError):
-                    os.unlink(draft, dir_fd=folder)
+                remove_draft(draft, folder)
                 raise
     except OSError as error:
         raise InputError(open_problem(path, error)) from error

@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from worker.errors import InputError, UsageError
-from worker.private_files import is_own_file, lock, new_draft, open_problem, opened_folder, private_opener
+from worker.private_files import (
+    draft_name,
+    is_own_file,
+    lock,
+    new_draft,
+    open_problem,
+    opened_folder,
+    private_opener,
+    remove_draft,
+)
 from worker.results.resumed import Header, whole_rows
 from worker.results.rows import header, json_line, row
 
@@ -41,17 +50,16 @@ class ResultsFile:
             # By the folder's descriptor: if the folder is renamed meanwhile, both files are still in the same one.
             with opened_folder(self.path) as folder:
                 is_own_file(self.path, folder)
-                draft, raw = new_draft(self.path, folder)
+                draft = draft_name(self.path)
                 try:
-                    with _wrapped(raw) as file:
+                    with _wrapped(new_draft(draft, folder)) as file:
                         file.write(self._header)
                         for result in results:
                             file.write(self._row(result))
                             rows += 1
                     os.replace(draft, self.path.name, src_dir_fd=folder, dst_dir_fd=folder)
                 except BaseException:
-                    with suppress(OSError):
-                        os.unlink(draft, dir_fd=folder)
+                    remove_draft(draft, folder)
                     raise
                 self._file = _appended(self.path, folder)
         except OSError as error:

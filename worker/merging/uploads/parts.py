@@ -13,7 +13,7 @@ from typing import BinaryIO, NamedTuple, Self
 from worker.errors import InputError, UsageError
 from worker.merging.uploads.selection import Upload
 from worker.merging.uploads.tool import Identifier, Tool
-from worker.private_files import check_folder, new_draft, open_problem, opened_folder
+from worker.private_files import check_folder, draft_name, new_draft, open_problem, opened_folder, remove_draft
 
 
 class Part(NamedTuple):
@@ -78,6 +78,7 @@ class UploadParts:
         self._to_line = csv.writer(_Line(), delimiter=tool.delimiter, lineterminator="\n")
         self._open: dict[int, _Draft] = {}
         self._drafts: list[_Draft] = []
+        self._names: list[str] = []
         self._stack = ExitStack()
         self._folder = -1
 
@@ -101,8 +102,8 @@ class UploadParts:
         for draft in self._drafts:
             with suppress(OSError):
                 draft.file.close()
-            with suppress(OSError):
-                os.unlink(draft.name, dir_fd=self._folder)
+        for name in self._names:
+            remove_draft(name, self._folder)
         self._stack.close()
 
     def add(self, upload: Upload) -> None:
@@ -153,6 +154,7 @@ class UploadParts:
         try:
             # A link never replaces a file that has come meanwhile; renaming would.
             os.link(draft, name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+            remove_draft(draft, self._folder)
         except FileExistsError:
             raise
         except OSError:
@@ -168,8 +170,9 @@ class UploadParts:
         """Begin a further file of an identifier, in place of the one that is full."""
         identifier = self._tool.identifiers[kind]
         # Closed when it is full: of hundreds of parts only one for each identifier may be open.
-        name, file = new_draft(self._out, self._folder)
-        draft = _Draft(name, identifier, file)
+        name = draft_name(self._out)
+        self._names.append(name)
+        draft = _Draft(name, identifier, new_draft(name, self._folder))
         self._drafts.append(draft)
         if kind in self._open:
             self._open[kind].close()
