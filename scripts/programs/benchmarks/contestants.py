@@ -1,112 +1,36 @@
-"""The contestants of ``peers`` behind one protocol: how jobs are sent to each, how it is started, when it is done."""
+"""The contestants of ``peers`` behind one protocol: how jobs are sent to each, how it is started, where jobs are."""
 
 import json
 import os
 import shutil
 import subprocess
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any, Protocol
 
-import jwt
 import redis
 
+from scripts.programs.benchmarks.course import Course
 from scripts.programs.benchmarks.inputs import write_shops
 from scripts.programs.benchmarks.process import BenchmarkError, Program
-from scripts.programs.benchmarks.site import ROOT, Site
-from tests.services import Valkey, Vhost, wait_until
+from scripts.programs.benchmarks.site import ROOT
 from worker.model.job import Job
-from worker.rabbitmq.connection import connect, parameters
-from worker.rabbitmq.declare import declare_topology
+from worker.rabbitmq.connection import parameters
 from worker.rabbitmq.producer import Producer
-from worker.rabbitmq.topology import queues
-from worker.sandbox.config import SANDBOX_KEY_ID, SANDBOX_SECRET
 
 _PROGRAMS = "scripts.programs.benchmarks.peers"
-_SETTLE_SECONDS = 120
 
 
 @dataclass(frozen=True)
-class Tools:
-    """Where ``scripts/peers`` has put the contestants' packages."""
+class Places:
+    """Where jobs are: how many results are where they belong, and how many jobs or messages are elsewhere, by place."""
 
-    python: Path
-    node: Path
+    results: int
+    elsewhere: Mapping[str, int]
 
-    @classmethod
-    def made(cls) -> "Tools":
-        """Made, if they aren't yet."""
-        done = subprocess.run([ROOT / "scripts/peers"], stdout=subprocess.PIPE, text=True, check=False)
-        if done.returncode != 0:
-            raise BenchmarkError("scripts/peers failed, see above")
-        return cls(*map(Path, done.stdout.split()))
-
-    def draw(self, description: object) -> str:
-        """The SVG of what drawing.py is asked for."""
-        command = [self.python / "bin/python", ROOT / "scripts/programs/benchmarks/drawing.py"]
-        drawn = subprocess.run(command, input=json.dumps(description), stdout=subprocess.PIPE, text=True, check=True)
-        return drawn.stdout
-
-    def versions(self, *names: str) -> str:
-        """Those of Python packages, and of Node.js and BullMQ's parts."""
-        program = "import sys, importlib.metadata as m; print(', '.join(f'{n} {m.version(n)}' for n in sys.argv[1:]))"
-        listed = subprocess.check_output([self.python / "bin/python", "-c", program, *names], text=True).strip()
-        for name in ("bullmq", "ioredis", "undici"):
-            package = json.loads((self.node / "node_modules" / name / "package.json").read_text())
-            listed += f", {name} {package['version']}"
-        return (
-            f"{listed}, Node.js {subprocess.check_output([self.python / 'bin/node', '--version'], text=True).strip()}"
-        )
-
-
-@dataclass(frozen=True)
-class Course:
-    """What a contestant runs on: an empty virtual host, empty stores, and the API. ``keys`` are each shop's limits."""
-
-    site: Site
-    tools: Tools
-    vhost: Vhost
-    durable: Valkey
-    api_url: str
-    ca_file: Path | None
-    shops: Sequence[str]
-    keys: Mapping[str, float]
-    threads: int
-    per_second: int = 0
-
-    def environment(self, **more: str) -> dict[str, str]:
-        """That of a contestant's program."""
-        claims = {"aud": "BH", "exp": int(time.time()) + 86_400}
-        tokens = {
-            shop: jwt.encode(claims | {"sub": shop}, SANDBOX_SECRET, algorithm="HS256", headers={"kid": SANDBOX_KEY_ID})
-            for shop in self.shops
-        }
-        file = self.site.folder / "tokens.json"
-        file.write_text(json.dumps(tokens))
-        if self.ca_file is not None:
-            more["BENCH_CA_FILE"] = str(self.ca_file)
-        its = {
-            "BENCH_API_URL": self.api_url,
-            "BENCH_AMQP_URL": self.vhost.url,
-            "BENCH_REDIS_URL": self.durable.url,
-            "BENCH_TOKENS": str(file),
-            "BENCH_THREADS": str(self.threads),
-            "BENCH_PER_SECOND": str(self.per_second),
-        }
-        return self.site.environment() | its | more
-
-    def python(self, *arguments: str) -> list[str]:
-        """A command line in the contestants' environment."""
-        return [str(self.tools.python / "bin/python"), *arguments]
-
-    def declare_results(self) -> None:
-        """The exchange and the queue of results, where contestants publish theirs too."""
-        connection = connect(parameters(self.vhost.url, name="bench"))
-        declare_topology(connection, queues(()))
-        connection.close()
+    def __str__(self) -> str:
+        return ", ".join([f"results: {self.results:,}", *(f"{place}: {n:,}" for place, n in self.elsewhere.items())])
 
 
 class Sender(Protocol):
@@ -128,12 +52,8 @@ class Contestant(Protocol):
     def start(self, course: Course) -> Program:
         """The worker."""
 
-    def settle(self, course: Course, count: int) -> None:
-        """Until that many results are where they belong and nothing is anywhere else.
-
-        Raises:
-          TimeoutError: it doesn't come to that.
-        """
+    def places(self, course: Course) -> Places:
+        """As the queue itself, or the store, tells."""
 
 
 class Ours:
@@ -157,8 +77,8 @@ class Ours:
         command = course.site.referrals("work", "--threads", str(course.threads))
         return course.site.start("ours", command, course.site.environment(course.vhost, shops, **more))
 
-    def settle(self, course: Course, count: int) -> None:
-        course.site.wait_for_results(course.vhost, count, _SETTLE_SECONDS)
+    def places(self, course: Course) -> Places:
+        return _in_rabbitmq(course)
 
 
 @dataclass(frozen=True)
@@ -181,8 +101,8 @@ class Queued:
         words = [word.format(module=f"{_PROGRAMS}.{self.module}", threads=course.threads) for word in self.command]
         return course.site.start(self.module, course.python("-m", *words), course.environment(**dict(self.environment)))
 
-    def settle(self, course: Course, count: int) -> None:
-        course.site.wait_for_results(course.vhost, count, _SETTLE_SECONDS)
+    def places(self, course: Course) -> Places:
+        return _in_rabbitmq(course)
 
 
 class Pool:
@@ -200,11 +120,12 @@ class Pool:
         command = course.python("-m", f"{_PROGRAMS}.pool", str(jobs), str(results))
         return course.site.start("pool", command, course.environment())
 
-    def settle(self, course: Course, count: int) -> None:
-        def written() -> bool:
-            return (course.site.folder / "pool.results").read_bytes().count(b"\n") == count
+    def places(self, course: Course) -> Places:
+        return Places((course.site.folder / "pool.results").read_bytes().count(b"\n"), {})
 
-        wait_until(written, _SETTLE_SECONDS, f"{count} results in a file")
+
+_LISTED_STATES = ("wait", "active", "paused")
+_SORTED_STATES = ("completed", "delayed", "prioritized", "failed")
 
 
 class BullMQ:
@@ -221,21 +142,17 @@ class BullMQ:
     def start(self, course: Course) -> Program:
         return course.site.start("bullmq", self._command(course, "work"), course.environment())
 
-    def settle(self, course: Course, count: int) -> None:
+    def places(self, course: Course) -> Places:
         client = _client(course)
-
-        def completed() -> bool:
-            kept = sum(client.zcard(key) for key in client.scan_iter("bull:*:completed"))
-            left = sum(client.llen(key) for kind in ("wait", "active") for key in client.scan_iter(f"bull:*:{kind}"))
-            return bool(kept == count and left == 0)
-
-        wait_until(completed, _SETTLE_SECONDS, f"{count} jobs that BullMQ has completed")
+        kept = {state: sum(map(client.zcard, client.scan_iter(f"bull:*:{state}"))) for state in _SORTED_STATES}
+        kept |= {state: sum(map(client.llen, client.scan_iter(f"bull:*:{state}"))) for state in _LISTED_STATES}
+        return Places(kept.pop("completed"), {state: number for state, number in kept.items() if number})
 
     def _command(self, course: Course, verb: str) -> list[str]:
         # Modules are looked for beside the program.
-        program = course.tools.node / "bullmq.mjs"
+        program = course.tools.modules / "bullmq.mjs"
         shutil.copyfile(ROOT / "scripts/programs/benchmarks/peers/bullmq.mjs", program)
-        return [str(course.tools.python / "bin/node"), str(program), verb]
+        return [str(course.tools.node), str(program), verb]
 
 
 _DRAMATIQ = ("dramatiq", "{module}", "-p", "1", "-t", "{threads}")
@@ -270,6 +187,11 @@ def _feeding(command: list[str], env: dict[str, str]) -> Iterator[Sender]:
 
 def _write(file: IO[str], job: Job) -> None:
     file.write(json.dumps(job.model_dump(mode="json", exclude_none=True)) + os.linesep)
+
+
+def _in_rabbitmq(course: Course) -> Places:
+    depths = course.site.rabbitmq.depths(course.vhost)
+    return Places(depths.pop("referrals.results", 0), {queue: depth for queue, depth in depths.items() if depth})
 
 
 def _client(course: Course) -> Any:

@@ -15,6 +15,8 @@ import psutil
 from tests.services import wait_until
 
 END_SECONDS = 120
+_CHILDREN_SECONDS = 5
+"""Within which a program's own processes must end once it has."""
 
 
 class BenchmarkError(Exception):
@@ -74,15 +76,21 @@ class Program:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        family: list[psutil.Process] = []
+        with contextlib.suppress(psutil.NoSuchProcess):
+            family = self.processes()
         self._process.terminate()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:
-            parent = psutil.Process(self._process.pid)
-            for process in (*parent.children(recursive=True), parent):
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
-            self._process.wait()
+        in_time = self._process.poll() is not None
+        _, left = psutil.wait_procs(family[1:], timeout=_CHILDREN_SECONDS if in_time else 0)
+        for process in (*left, *family[:1]):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._process.wait()
+        if left and in_time and kind is None:
+            # It would go on beside what is measured next.
+            raise BenchmarkError(f"{self._process.args!r} ended and left {[one.pid for one in left]} running")
 
 
 def usage(process: psutil.Process) -> Usage:

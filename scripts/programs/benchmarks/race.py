@@ -8,7 +8,8 @@ from functools import partial
 from statistics import median
 
 from scripts.programs.benchmarks.contenders import jobs
-from scripts.programs.benchmarks.contestants import CONTESTANTS, Contestant, Course, Tools
+from scripts.programs.benchmarks.contestants import CONTESTANTS, Contestant
+from scripts.programs.benchmarks.course import Course, Tools
 from scripts.programs.benchmarks.dispatch import WARM_SHARE
 from scripts.programs.benchmarks.inputs import UNLIMITED, slugs
 from scripts.programs.benchmarks.process import BenchmarkError, peak_mib, tree_usage
@@ -19,6 +20,7 @@ from tests.services import Valkey
 
 _POLL_SECONDS = 0.1
 _LONGEST_SECONDS = 300
+_SETTLE_SECONDS = 120
 
 VERSIONS = ("dramatiq", "celery", "taskiq", "taskiq-aio-pika", "requests", "aiohttp", "uvloop")
 
@@ -46,15 +48,27 @@ def measure(course: Course, api: StandIn, contestant: Contestant, count: int) ->
                 warm = (done, tree_usage(program.processes()))
             peak = max(peak, *map(peak_mib, program.processes()))
             if time.monotonic() > deadline:
-                said = program.output()[-500:]
-                raise BenchmarkError(f"{contestant.name}: {done} of {count} jobs in {_LONGEST_SECONDS} s; {said}")
+                raise BenchmarkError(
+                    f"{contestant.name}: {done:,} calls for {count:,} jobs in {_LONGEST_SECONDS} s; the jobs are at: "
+                    f"{contestant.places(course)}; it said: {program.output()[-500:]}"
+                )
             time.sleep(_POLL_SECONDS)
         end = tree_usage(program.processes())
         if warm is None:
             raise BenchmarkError(f"{count} jobs are too few to measure: they were done within {_POLL_SECONDS} s")
-        contestant.settle(course, count)
+        _settle(course, contestant, count)
     steady = end.since(warm[1])
     return Lap(steady.cpu * 1000 / (done - warm[0]), (done - warm[0]) / steady.at, peak)
+
+
+def _settle(course: Course, contestant: Contestant, count: int) -> None:
+    """Until that many results are where they belong and nothing is anywhere else."""
+    deadline = time.monotonic() + _SETTLE_SECONDS
+    while (places := contestant.places(course)).results != count or places.elsewhere:
+        if time.monotonic() > deadline:
+            where = f"{_SETTLE_SECONDS} s after the last of {count:,} calls, the jobs are at: {places}"
+            raise BenchmarkError(f"{contestant.name}: {where}")
+        time.sleep(_POLL_SECONDS)
 
 
 @contextmanager
