@@ -211,11 +211,17 @@ class CountersStore(Protocol):
     """How many jobs of each campaign came to what, for ``referrals status``."""
 
     def tally(
-        self, shop: str, campaign: str, counts: Mapping[str, int], *, lost: Callable[[StoreError], None] | None = None
+        self,
+        shop: str,
+        campaign: str,
+        counts: Mapping[str, int],
+        *,
+        done: Callable[[StoreError | None], None] | None = None,
     ) -> None:
         """Add to the counters of a campaign at a shop, such as ``published``. Does not wait; may be lost.
 
-        ``lost`` is then called, maybe on the store's thread; without it a warning is logged.
+        ``done`` is called once, at once or later on the store's thread: with the reason where they are lost. Without it
+        a warning is logged then.
         """
 
     def tallies(self, shop: str) -> dict[str, dict[str, int]]:

@@ -1,5 +1,6 @@
 """The connection that calls of `worker.publish` share."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -11,11 +12,13 @@ from tests.integration.rabbitmq.bench import declare, new_job
 from tests.integration.rabbitmq.tap import Tap, cut
 from tests.services import RabbitMQ, Vhost, wait_until
 from worker import publish
+from worker.clock import SystemClock
 from worker.errors import BrokerError, UnroutableError
 from worker.rabbitmq.connection import Parameters
 from worker.rabbitmq.kept_publishers import KeptPublishers
 from worker.rabbitmq.publisher import Publisher
 from worker.rabbitmq.topology import shop_queue
+from worker.store.redis.store import RedisStore
 
 FORKING = """
 import os, sys
@@ -26,11 +29,16 @@ def one(number):
     assert publish(job, amqp_url=sys.argv[1], timeout=20) == 1
 
 one("before")
-child = os.fork()
-one("child" if child == 0 else "parent")
-if child:
+children = []
+for name in ("first child", "second child", "third child"):
+    children.append(os.fork())
+    if not children[-1]:
+        one(name)
+        sys.exit()
+one("parent")
+for child in children:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    one("after")
+one("after")
 """
 
 
@@ -88,6 +96,19 @@ def test_a_call_that_failed_leaves_nothing_behind(vhost: Vhost, tap: Tap) -> Non
     assert tap.depth(shop_queue("acme")) == 0
 
 
+def test_the_environment_counts_at_each_call(vhost: Vhost, tap: Tap, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its settings are kept as long as it says the same; a producer's name that it has later is obeyed."""
+    declare(vhost, producers=["crm"])
+    monkeypatch.setenv("REFERRALS_AMQP_URL", vhost.url)
+    assert publish(new_job(1)) == publish(new_job(2)) == 1
+    monkeypatch.setenv("REFERRALS_PRODUCER", "crm")
+    with pytest.raises(UnroutableError, match="by the exchange"):
+        publish(new_job(3))
+    monkeypatch.delenv("REFERRALS_PRODUCER")
+    assert publish(new_job(3)) == 1
+    assert len(tap.take(shop_queue("acme"), 3, 20)) == 3
+
+
 def test_a_publisher_is_lent_until_a_call_fails(params: Parameters) -> None:
     """It may hold messages of that call, so the next one gets another; what to connect by is read for each alone."""
     kept = KeptPublishers()
@@ -116,10 +137,18 @@ def test_a_publisher_is_lent_until_a_call_fails(params: Parameters) -> None:
     kept.close()
 
 
-def test_a_fork_has_its_own_and_all_end_with_their_process(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap) -> None:
-    """Parent and child publish after a fork; neither hangs as it ends, and no connection stays."""
+def test_a_fork_has_its_own_and_all_end_with_their_process(
+    rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap, redis_url: str
+) -> None:
+    """Parent and children publish and count after a fork; none hangs as it ends, and no connection stays."""
     declare(vhost)
     ran = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKING, vhost.url]
-    subprocess.run(ran, check=True, timeout=60)
-    assert len(tap.take(shop_queue("acme"), 4, 20)) == 4
+    done = subprocess.run(
+        ran, env=os.environ | {"REFERRALS_REDIS_URL": redis_url}, check=True, timeout=60, capture_output=True
+    )
+    assert not done.stderr
+    assert len(tap.take(shop_queue("acme"), 6, 20)) == 6
     wait_until(lambda: not connections(rabbitmq, vhost), 20, "no connection")
+    store = RedisStore(redis_url, SystemClock())
+    assert store.tallies("acme") == {"spring": {"published": 6}}
+    store.close()

@@ -129,12 +129,18 @@ class MemoryStore(MemoryControls):
             return [self._ledger.known(bytes.fromhex(job_id)) for _, job_id in jobs]
 
     def tally(
-        self, shop: str, campaign: str, counts: Mapping[str, int], *, lost: Callable[[StoreError], None] | None = None
+        self,
+        shop: str,
+        campaign: str,
+        counts: Mapping[str, int],
+        *,
+        done: Callable[[StoreError | None], None] | None = None,
     ) -> None:
         """As :class:`worker.store.protocol.CountersStore` says; nothing is ever lost."""
-        del lost
         with self._lock:
             counters_for(self._tallies[shop], campaign).update(counts)
+        if done is not None:
+            done(None)
 
     def tallies(self, shop: str) -> dict[str, dict[str, int]]:
         with self._lock:

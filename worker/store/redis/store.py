@@ -251,20 +251,26 @@ class RedisStore(RedisControls):
         return read_state(answer, self._clock.now())
 
     def tally(
-        self, shop: str, campaign: str, counts: Mapping[str, int], *, lost: Callable[[StoreError], None] | None = None
+        self,
+        shop: str,
+        campaign: str,
+        counts: Mapping[str, int],
+        *,
+        done: Callable[[StoreError | None], None] | None = None,
     ) -> None:
-        """As :class:`worker.store.protocol.CountersStore` says; ``lost`` runs on the store's thread."""
+        """As :class:`worker.store.protocol.CountersStore` says; ``done`` runs on the store's thread."""
         arguments: list[Any] = [prefix(shop), self._keep + self._period, campaign.encode()]
         for counter, number in counts.items():
             arguments += [counter, number]
 
-        def done(answer: Any) -> None:
-            if isinstance(answer, StoreError) and lost is not None:
-                lost(answer)
-            elif isinstance(answer, StoreError):
-                log.warning("tally_failed", shop=shop, problem=str(answer))
+        def replied(answer: Any) -> None:
+            problem = answer if isinstance(answer, StoreError) else None
+            if done is not None:
+                done(problem)
+            elif problem is not None:
+                log.warning("tally_failed", shop=shop, problem=str(problem))
 
-        self._server.send("tally", [campaigns_key(shop)], arguments, done)
+        self._server.send("tally", [campaigns_key(shop)], arguments, replied)
 
     def tallies(self, shop: str) -> dict[str, dict[str, int]]:
         """As :class:`worker.store.protocol.CountersStore` says, in pages: a running script holds up every worker."""
