@@ -23,6 +23,7 @@ from worker.instants import SECOND
 from worker.model.job import Job
 from worker.model.message import ACTOR, QUEUE, decode_message
 from worker.model.verdicts import Verdict
+from worker.process.core import keep_to_one_core
 from worker.process.parent import end_with_parent, is_orphan
 from worker.process.signals import DrainSignals
 from worker.rabbitmq.broker import ReferralBroker
@@ -96,7 +97,13 @@ def build_worker(
     broker = ReferralBroker(context, params, single=single, publisher=publisher, decode=decode)
     alone = params if single else None
     broker.add_middleware(
-        _Lifecycle(context, client, MetricsServer(settings.metrics_host, settings.metrics_port, clock), alone)
+        _Lifecycle(
+            context,
+            client,
+            MetricsServer(settings.metrics_host, settings.metrics_port, clock),
+            alone,
+            one_core=settings.one_core,
+        )
     )
     _declare_actor(broker, context, client, around_call)
     return App(context, broker, client)
@@ -257,12 +264,19 @@ class _Lifecycle(Middleware):
     """Starts and ends the parts with Dramatiq's worker process. Its hooks run on the main thread."""
 
     def __init__(
-        self, context: Context, client: Refer2Client, metrics_server: MetricsServer, alone: Parameters | None
+        self,
+        context: Context,
+        client: Refer2Client,
+        metrics_server: MetricsServer,
+        alone: Parameters | None,
+        *,
+        one_core: bool,
     ) -> None:
         self._context = context
         self._client = client
         self._metrics_server = metrics_server
         self._alone = alone
+        self._one_core = one_core
 
     def after_process_boot(self, broker: dramatiq.Broker) -> None:
         del broker
@@ -274,6 +288,8 @@ class _Lifecycle(Middleware):
         if threading.current_thread() is threading.main_thread():
             DrainSignals(self._context.stopping, self._context.clock).install(signal.SIGTERM, signal.SIGHUP)
             end_with_parent(self._context.stopping)
+            if self._one_core:
+                keep_to_one_core()
 
     def before_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         del broker
