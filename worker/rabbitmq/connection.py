@@ -65,6 +65,11 @@ class JoiningConnection(pika.SelectConnection):  # type: ignore[misc]  # pika ha
         else:
             super()._adapter_emit_data(data)
 
+    def abort(self) -> None:
+        """End a connection that is being closed without waiting for RabbitMQ. On its own thread."""
+        if self.is_closing:
+            self._adapter_disconnect_stream()
+
 
 class _TolerantConnection(JoiningConnection):
     def __init__(self, *arguments: Any, **options: Any) -> None:

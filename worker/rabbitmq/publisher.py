@@ -24,6 +24,9 @@ from worker.rabbitmq.outgoing import Outgoing
 FIRST_BACKOFF_SECONDS = 0.2
 LONGEST_BACKOFF_SECONDS = 15.0
 
+CLOSE_SECONDS = 1.0
+"""How long RabbitMQ has to agree that a connection is closed; it takes 1 ms."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -61,7 +64,7 @@ class Publisher:
         self._incoming: deque[Outgoing] = deque()
         self._pending: OrderedDict[int, Outgoing] = OrderedDict()
         self._last_tag = 0
-        self._connection: pika.SelectConnection | None = None
+        self._connection: JoiningConnection | None = None
         self._channel: pika.channel.Channel | None = None
         self._flush_asked = False
         self._stop = threading.Event()
@@ -284,6 +287,8 @@ class Publisher:
         connection = self._connection
         if connection is not None and not (connection.is_closing or connection.is_closed):
             connection.close()
+            # One that is frozen, or blocks publishers, would only do so much later.
+            connection.ioloop.call_later(CLOSE_SECONDS, connection.abort)
 
     def _note(self, error: BaseException) -> None:
         """Remember why there is no connection; logged when it changes, not at every attempt."""

@@ -60,6 +60,21 @@ def test_threads_share_one_connection(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap
     wait_until(lambda: len(connections(rabbitmq, vhost)) == 1, 20, "one connection")
 
 
+def test_threads_that_begin_at_once(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap) -> None:
+    """16 first calls at one moment may each connect; one connection is left of them, and all jobs are confirmed."""
+    declare(vhost)
+    together = threading.Barrier(16)
+
+    def first(number: int) -> int:
+        together.wait(20)
+        return publish(new_job(number), amqp_url=vhost.url)
+
+    with ThreadPoolExecutor(16) as threads:
+        assert list(threads.map(first, range(16))) == [1] * 16
+    assert len(tap.take(shop_queue("acme"), 16, 20)) == 16
+    wait_until(lambda: len(connections(rabbitmq, vhost)) == 1, 20, "one connection")
+
+
 def test_a_connection_that_was_cut_is_replaced(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap) -> None:
     """Calls after it are confirmed too, over a new one."""
     declare(vhost)
