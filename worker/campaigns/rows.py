@@ -16,7 +16,7 @@ from worker.campaigns.options import ImportOptions
 from worker.campaigns.reject_reasons import RejectReason
 from worker.campaigns.warnings import ImportWarnings
 from worker.model.addresses import normalized_email
-from worker.model.job import EMAIL_CHANNEL, SCHEMA, Customer, Job, customer_key, job_id_of
+from worker.model.job import EMAIL_CHANNEL, SCHEMA, Job, customer_key, job_id_of
 from worker.model.names import SLUG
 
 ORDINARY = 64
@@ -151,21 +151,25 @@ class RowRules:
 
     def job(self, draft: DraftJob, published_at: datetime | None) -> Job:
         """The job of a draft that :meth:`judge` returned."""
-        return Job(
-            schema_version=SCHEMA,
-            job_id=draft.job_id,
-            campaign=self._options.campaign,
-            shop=draft.shop,
-            run=self._options.run,
-            line=draft.line,
-            row=draft.row,
-            reference=draft.reference or None,
-            customer=Customer(bhid=draft.bhid or None, shopid=draft.shopid or None, email=draft.email or None),
-            channel=draft.channel,
-            destination=draft.destination or None,
-            sender=draft.sender or None,
-            published_at=published_at,
-            not_after=self._options.not_after,
+        ids = {"bhid": draft.bhid or None, "shopid": draft.shopid or None, "email": draft.email or None}
+        # Validated as one: with a Customer made first it takes half as long again.
+        return Job.model_validate(
+            {
+                "schema": SCHEMA,
+                "job_id": draft.job_id,
+                "campaign": self._options.campaign,
+                "shop": draft.shop,
+                "run": self._options.run,
+                "line": draft.line,
+                "row": draft.row,
+                "reference": draft.reference or None,
+                "customer": ids,
+                "channel": draft.channel,
+                "destination": draft.destination or None,
+                "sender": draft.sender or None,
+                "published_at": published_at,
+                "not_after": self._options.not_after,
+            }
         )
 
     def _without_nulls(self, export: str, line: int, cells: Sequence[str]) -> Sequence[str]:
@@ -189,4 +193,4 @@ class RowRules:
 def _reason(error: ValidationError) -> RejectReason:
     """The reason of a row whose job the model refuses, by the field at fault."""
     problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    return _REASON_OF.get(str(problem["loc"][0]), "unreadable_row")
+    return _REASON_OF.get(str(problem["loc"][-1]), "unreadable_row")

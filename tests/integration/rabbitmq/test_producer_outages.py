@@ -1,7 +1,7 @@
 """`worker.publish` on a warm program while RabbitMQ restarts, freezes or takes no messages."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import psutil
@@ -12,6 +12,7 @@ from tests.integration.rabbitmq.tap import tapping
 from tests.services import RabbitMQ, Vhost, open_rabbitmq, wait_until
 from worker import Job, publish
 from worker.errors import BrokerError
+from worker.rabbitmq.producer import WINDOW, WINDOW_BYTES
 from worker.rabbitmq.topology import shop_queue
 
 PATIENCE = 30.0
@@ -107,21 +108,30 @@ def test_a_restart_during_calls(rabbitmq: RabbitMQ, vhost: Vhost, url: str) -> N
     assert set(queued(vhost, len(set(confirmed)))) >= set(confirmed)
 
 
-@pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
-def test_a_broker_that_stops_reading(rabbitmq: RabbitMQ, vhost: Vhost, url: str, large: bool) -> None:
-    """Amid a batch the call raises by its deadline and its thread ends, though nothing closes the connection."""
+@pytest.mark.parametrize(
+    ("make", "most"), [(new_job, WINDOW), (new_large, WINDOW_BYTES // 40_000)], ids=["small", "large"]
+)
+def test_a_broker_that_stops_reading(rabbitmq: RabbitMQ, url: str, make: Callable[[int], Job], most: int) -> None:
+    """Amid a batch the call raises by its deadline and its thread ends, though nothing closes the connection.
+
+    Until then it has taken no more jobs than may wait for their confirms, by their number or by their bytes.
+    """
     node = psutil.Process(rabbitmq.pid)
     publish(new_job(0), amqp_url=url)
+    taken = 0
 
     def batch() -> Iterator[Job]:
-        for number in range(5000):
-            if number == 1500:
+        nonlocal taken
+        for number in range(1000 + 2 * WINDOW):
+            if number == 1000:
                 node.suspend()
-            yield new_large(number) if large else new_job(number)
+            taken = number + 1
+            yield make(number)
 
     try:
         with pytest.raises(BrokerError, match=r"confirmed nothing for 2 s .*publish again for the rest"):
             publish(batch(), amqp_url=url, timeout=2)
+        assert taken <= 1000 + most + 1
         wait_until(lambda: not publishers(), PATIENCE, "the end of the publisher")
         with pytest.raises(BrokerError, match=r"127\.0\.0\.1"):
             publish(new_job(1), amqp_url=url, timeout=2)
@@ -130,7 +140,7 @@ def test_a_broker_that_stops_reading(rabbitmq: RabbitMQ, vhost: Vhost, url: str,
     assert publish(new_job(2), amqp_url=url) == 1
 
 
-def test_a_memory_alarm(rabbitmq: RabbitMQ, vhost: Vhost, url: str) -> None:
+def test_a_memory_alarm(rabbitmq: RabbitMQ, url: str) -> None:
     """Each call raises by its deadline with the likely cause, and leaves neither thread nor connection behind."""
     publish(new_job(0), amqp_url=url)
     rabbitmq.ctl("set_vm_memory_high_watermark", "0.0001")
