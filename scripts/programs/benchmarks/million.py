@@ -11,7 +11,7 @@ from scripts.programs.benchmarks.site import SHOPS, Site
 
 
 def run(site: Site) -> Report:
-    """``referrals plan``, then ``referrals publish``, on the same export; ``publish`` on a small and a large one too."""
+    """``referrals plan``, then ``referrals publish``, on the same export; ``publish`` on a small and a large one."""
     rows = site.of(1_000_000, 20_000)
     export, shops = site.folder / "customers_export.csv", site.folder / "shops.toml"
     write_wide(export, rows)
