@@ -215,7 +215,7 @@ class ShopChannel:
         self._pumping = True
         try:
             # Asked after the flag is set: a thread that reports something from now on wakes the pump.
-            self._connection.process_data_events(time_limit=0 if ready() else seconds)
+            self._connection.turn(0 if ready() else seconds)
         except (pika.exceptions.AMQPError, OSError) as error:
             raise self._lost(error) from error
         finally:
@@ -235,11 +235,7 @@ class ShopChannel:
         elif self._pumping and not self._wake_sent:
             # One wake-up is enough, however many threads report before the pump has returned.
             self._wake_sent = True
-            try:
-                connection.add_callback_threadsafe(_nothing)
-            except pika.exceptions.AMQPError:
-                # The connection broke at this moment; the pump has noticed by itself.
-                self._woken.set()
+            connection.wake()
 
     def close(self) -> None:
         """Close the connection; RabbitMQ requeues what was not acknowledged."""
@@ -283,7 +279,3 @@ def _noticed_by_the_pump() -> AbstractContextManager[None]:
 
 def _ignored(*_: object) -> None:
     pass
-
-
-def _nothing() -> None:
-    """Wakes the pump: pika returns from its wait after any callback."""

@@ -208,7 +208,7 @@ class Publisher:
         """Publish all that has gathered. Delivery tags count from 1 on each channel, in the order of publishing."""
         with self._lock:
             self._flush_asked = False
-            channel = self._channel
+            channel, connection = self._channel, self._connection
         while channel is not None and channel.is_open and self._incoming:
             message = self._incoming.popleft()
             self._last_tag += 1
@@ -227,6 +227,8 @@ class Publisher:
                 ),
                 mandatory=True,
             )
+        if connection is not None:
+            connection.send_now()
 
     def _on_return(
         self, _channel: pika.channel.Channel, method: pika.spec.Basic.Return, _properties: object, body: bytes
