@@ -19,6 +19,7 @@ from worker.errors import BrokerError
 from worker.rabbitmq.connection import Connection, Parameters, connect
 from worker.rabbitmq.declare import declare_topology, hold_single
 from worker.rabbitmq.failures import failure
+from worker.rabbitmq.frame_connections import Delivered
 from worker.rabbitmq.queue_inspection import QueueState, inspect_queue
 from worker.rabbitmq.topology import Queue, shop_queue
 from worker.text.bounds import IN_HAND
@@ -58,7 +59,7 @@ class ShopChannel:
         self._on_message = on_message
         self._connection: Connection | None = None
         self._channel: BlockingChannel | None = None
-        self._consumers: dict[str, str] = {}
+        self._consumers: set[str] = set()
         self._cancelled: list[str] = []
         self._pumping = False
         self._wake_sent = False
@@ -106,27 +107,22 @@ class ShopChannel:
                 raise failure(error, connection.node) from error
             raise
         self._connection, self._channel = connection, channel
-        self._consumers, self._cancelled = {}, []
+        self._consumers, self._cancelled = set(), []
         self._taken, self._held = {}, 0
         self.generation = next(_GENERATIONS)
         return differences
 
     def subscribe(self, shop: str, *, prefetch: int | None = None) -> None:
         """Consume the shop's queue, with a ``prefetch`` of its own if one is given."""
-
-        def on_delivery(_channel: object, method: Any, properties: Any, body: bytes) -> None:
-            taken = getattr(properties, "taken", 0)
-            if taken:
-                self._taken[method.delivery_tag] = shop, taken
-                self._held += taken
-            self._on_message(shop, method, body, properties)
-
-        if self._channel is None:
+        if self._channel is None or self._connection is None:
             return
         try:
             if prefetch is not None:
                 self._channel.basic_qos(prefetch_count=prefetch)
-            self._consumers[shop] = self._channel.basic_consume(shop_queue(shop), on_delivery)
+            # The shop's name is its consumer's tag. The first delivery may come before RabbitMQ's consent is read.
+            self._connection.keep_deliveries_to(shop)
+            self._channel.basic_consume(shop_queue(shop), _ignored, consumer_tag=shop)
+            self._consumers.add(shop)
             if prefetch is not None:
                 self._channel.basic_qos(prefetch_count=self._prefetch)
         except (pika.exceptions.AMQPError, OSError) as error:
@@ -151,13 +147,21 @@ class ShopChannel:
 
     def unsubscribe(self, shop: str) -> None:
         """Stop consuming the shop's queue. Deliveries in hand stay unacknowledged, and are the caller's."""
-        tag = self._consumers.pop(shop, None)
-        if self._channel is None or tag is None:
+        if self._channel is None or self._connection is None or shop not in self._consumers:
             return
+        self._consumers.discard(shop)
         try:
-            self._channel.basic_cancel(tag)
+            self._channel.basic_cancel(shop)
         except (pika.exceptions.AMQPError, OSError) as error:
             raise self._lost(error) from error
+        # What came before RabbitMQ's consent, and is not handed on yet.
+        delivered = self._connection.delivered
+        for _ in range(len(delivered)):
+            delivery = delivered.popleft()
+            if delivery[0].consumer_tag == shop:
+                self.requeue(delivery[0].delivery_tag, self.generation)
+            else:
+                delivered.append(delivery)
 
     def take_cancelled(self) -> list[str]:
         """The shops whose consumer RabbitMQ has cancelled since the last call: their queue was deleted."""
@@ -185,12 +189,13 @@ class ShopChannel:
 
     def ack(self, tag: int, generation: int) -> None:
         """Acknowledge the delivery."""
-        if self._channel is not None and generation == self.generation:
+        channel, connection = self._channel, self._connection
+        if channel is not None and connection is not None and generation == self.generation:
             self._let_go(tag)
-            with _noticed_by_the_pump():
-                # The channel beneath: BlockingChannel's own method flushes the socket each time, which took a tenth
-                # of a worker's CPU. The pump flushes what has gathered.
-                self._channel._impl.basic_ack(tag)
+            # On a broken channel there is nothing left to acknowledge: RabbitMQ has requeued the delivery already.
+            if channel.is_open:
+                # Not by BlockingChannel's own method, which flushes the socket each time: a tenth of a worker's CPU.
+                connection.ack(channel.channel_number, tag)
 
     def requeue(self, tag: int, generation: int) -> None:
         """Requeue the delivery."""
@@ -215,13 +220,13 @@ class ShopChannel:
         self._pumping = True
         try:
             # Asked after the flag is set: a thread that reports something from now on wakes the pump.
-            self._connection.turn(0 if ready() else seconds)
+            self._connection.turn(0 if self._connection.delivered or ready() else seconds)
         except (pika.exceptions.AMQPError, OSError) as error:
             raise self._lost(error) from error
         finally:
             self._pumping = False
-        # By now every delivery is handed on and counted, except those that pika has rejected itself for a cancelled
-        # consumer. Earlier, deliveries that came during a subscription would still lie in pika's own buffers.
+        self._hand_on(self._connection.delivered)
+        # By now every delivery is handed on and counted, except those that were requeued for a cancelled consumer.
         self._connection.keep_within(IN_HAND - self._held, wanted=self._wanted)
         if not self._channel.is_open:
             # pika's pump raises nothing when RabbitMQ closes only the channel, as it does over an old delivery.
@@ -240,9 +245,18 @@ class ShopChannel:
     def close(self) -> None:
         """Close the connection; RabbitMQ requeues what was not acknowledged."""
         connection, self._connection, self._channel = self._connection, None, None
-        self._consumers = {}
+        self._consumers = set()
         if connection is not None:
             _close(connection)
+
+    def _hand_on(self, delivered: Delivered) -> None:
+        while delivered:
+            method, properties, body = delivered.popleft()
+            taken = getattr(properties, "taken", 0)
+            if taken:
+                self._taken[method.delivery_tag] = method.consumer_tag, taken
+                self._held += taken
+            self._on_message(method.consumer_tag, method, body, properties)
 
     def _let_go(self, tag: int) -> None:
         _, taken = self._taken.pop(tag, _NOTHING_TAKEN) if self._taken else _NOTHING_TAKEN
@@ -252,10 +266,10 @@ class ShopChannel:
 
     def _on_cancel(self, frame: Any) -> None:
         # The other shops' consumers go on, and so does the channel with the deliveries in hand.
-        for shop, tag in list(self._consumers.items()):
-            if tag == frame.method.consumer_tag:
-                del self._consumers[shop]
-                self._cancelled.append(shop)
+        shop = frame.method.consumer_tag
+        if shop in self._consumers:
+            self._consumers.discard(shop)
+            self._cancelled.append(shop)
 
     def _lost(self, error: BaseException) -> BrokerError:
         connection = self._connection
@@ -278,4 +292,4 @@ def _noticed_by_the_pump() -> AbstractContextManager[None]:
 
 
 def _ignored(*_: object) -> None:
-    pass
+    """Deliveries of a channel that is about to be closed, and those that the connection keeps."""

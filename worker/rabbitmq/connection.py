@@ -5,7 +5,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pika
@@ -13,6 +13,7 @@ import pika.exceptions
 
 from worker.errors import BrokerError, ConfigurationError
 from worker.rabbitmq.failures import PIKA_ERRORS, failure
+from worker.rabbitmq.frame_connections import Delivered, TolerantConnection
 from worker.rabbitmq.frame_reader import FrameReader
 from worker.rabbitmq.tls import split_off_tls
 from worker.rabbitmq.urls import refuse_ignored_parts
@@ -27,9 +28,6 @@ HEARTBEAT_SECONDS = 30
 
 SOCKET_TIMEOUT_SECONDS = 5
 """For the TCP connection to one node. TCP, TLS and AMQP's handshake together get twice that. A URL may set both."""
-
-MOST_JOINED = 65_536
-"""Bytes that are joined for one send: some 50 results."""
 
 DEFAULT_DELIVERY_LIMIT = 20
 """What a quorum queue without a limit of its own has from RabbitMQ 4.0 on; before that, none."""
@@ -49,47 +47,6 @@ class Parameters:
         return random.sample(self.nodes, len(self.nodes))
 
 
-class JoiningConnection(pika.SelectConnection):  # type: ignore[misc]  # pika has no types
-    """A connection that sends what waits together. pika sends each frame by itself, three to a message: as many system
-    calls and, without Nagle's algorithm, as many packets.
-    """
-
-    def _adapter_emit_data(self, data: bytes) -> None:
-        # pika's one place that hands bytes to its transport, which sends them once its loop comes round.
-        transport = self._transport
-        waiting = transport._tx_buffers
-        if waiting and len(waiting[-1]) + len(data) <= MOST_JOINED:
-            # Safe over TLS too: OpenSSL takes a write up again from a longer buffer that begins alike.
-            waiting[-1] += data
-            transport._tx_buffered_byte_count += len(data)
-        else:
-            super()._adapter_emit_data(data)
-
-    def abort(self) -> None:
-        """End a connection that is being closed without waiting for RabbitMQ. On its own thread."""
-        if self.is_closing:
-            self._adapter_disconnect_stream()
-
-    def send_now(self) -> None:
-        """Send what waits, or as much as the kernel takes, without a turn of the loop for it. Never blocks nor raises:
-        whatever goes wrong, the loop reports.
-        """
-        transport = self._transport
-        if transport is not None and transport._tx_buffers:
-            transport._on_socket_writable()
-
-
-class _TolerantConnection(JoiningConnection):
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        # Before pika's own, which may read at once.
-        self.frames = FrameReader()
-        super().__init__(*arguments, **options)
-
-    def _read_frame(self) -> Any:
-        # pika's one place that decodes, and so the one to replace.
-        return self.frames.read(self._frame_buffer)
-
-
 class Connection(pika.BlockingConnection):  # type: ignore[misc]  # pika has no types
     """A connection that knows its ``node``, and that no message can end or fill the memory of.
 
@@ -98,7 +55,7 @@ class Connection(pika.BlockingConnection):  # type: ignore[misc]  # pika has no 
     """
 
     def __init__(self, node: Node, largest: int) -> None:
-        super().__init__(node, _impl_class=_TolerantConnection)
+        super().__init__(node, _impl_class=TolerantConnection)
         self._frames: FrameReader = self._impl.frames
         self._frames.largest = largest
         self.node = node
@@ -114,6 +71,20 @@ class Connection(pika.BlockingConnection):  # type: ignore[misc]  # pika has no 
         """Return ``room`` bytes: the messages that took them are in hand no more."""
         if self._frames.room is not None:
             self._frames.room += room
+
+    @property
+    def delivered(self) -> Delivered:
+        """What has come to the consumers of :meth:`keep_deliveries_to`, in order, for the caller to take out."""
+        delivered: Delivered = self._impl.delivered
+        return delivered
+
+    def keep_deliveries_to(self, consumer: str) -> None:
+        """Keep what comes to the consumer of this tag in :attr:`delivered`, in place of calling it."""
+        self._impl.consumers.add(consumer)
+
+    def ack(self, channel: int, tag: int) -> None:
+        """Acknowledge a delivery on an open channel; it is sent with the next :meth:`turn`."""
+        self._impl.ack(channel, tag)
 
     def turn(self, seconds: float) -> None:
         """Do one turn of I/O and call what is due: wait up to ``seconds`` until something comes or :meth:`wake`.

@@ -17,8 +17,10 @@ import structlog
 
 from worker.backoff import Backoff
 from worker.errors import BrokerError, UnroutableError, raised_at
-from worker.rabbitmq.connection import JoiningConnection, Node, Parameters
+from worker.rabbitmq.connection import Node, Parameters
 from worker.rabbitmq.failures import ACCESS_REFUSED, failure, node_address
+from worker.rabbitmq.frame_connections import FrameConnection
+from worker.rabbitmq.frames import Confirm, persistent_json
 from worker.rabbitmq.outgoing import Outgoing
 
 FIRST_BACKOFF_SECONDS = 0.2
@@ -38,6 +40,10 @@ class Listener(Protocol):
 
 def _nobody_listens(ready: bool) -> None:
     del ready
+
+
+def _ignored(_frame: object) -> None:
+    pass
 
 
 class Publisher:
@@ -64,7 +70,7 @@ class Publisher:
         self._incoming: deque[Outgoing] = deque()
         self._pending: OrderedDict[int, Outgoing] = OrderedDict()
         self._last_tag = 0
-        self._connection: JoiningConnection | None = None
+        self._connection: FrameConnection | None = None
         self._channel: pika.channel.Channel | None = None
         self._flush_asked = False
         self._stop = threading.Event()
@@ -150,12 +156,13 @@ class Publisher:
         with self._lock:
             if self._stop.is_set():
                 return
-            connection = self._connection = JoiningConnection(
+            connection = self._connection = FrameConnection(
                 self._node,
                 on_open_callback=self._on_connection_open,
                 on_open_error_callback=self._on_open_error,
                 on_close_callback=self._on_connection_closed,
             )
+            connection.on_confirm = self._on_confirm
         try:
             connection.ioloop.start()
         finally:
@@ -181,7 +188,8 @@ class Publisher:
     def _on_channel_open(self, channel: pika.channel.Channel) -> None:
         channel.add_on_close_callback(self._on_channel_closed)
         channel.add_on_return_callback(self._on_return)
-        channel.confirm_delivery(self._on_confirm, callback=lambda _frame: self._on_ready(channel))
+        # The confirms themselves are the connection's to take.
+        channel.confirm_delivery(_ignored, callback=lambda _frame: self._on_ready(channel))
 
     def _on_channel_closed(self, _channel: pika.channel.Channel, error: BaseException) -> None:
         # An exchange or a permission is missing, and RabbitMQ has closed the channel for it: nothing more can be
@@ -209,24 +217,17 @@ class Publisher:
         with self._lock:
             self._flush_asked = False
             channel, connection = self._channel, self._connection
-        while channel is not None and channel.is_open and self._incoming:
+        while connection is not None and channel is not None and channel.is_open and self._incoming:
             message = self._incoming.popleft()
             self._last_tag += 1
             self._pending[self._last_tag] = message
-            # mandatory: RabbitMQ returns what no queue takes, in place of dropping it and confirming.
-            channel.basic_publish(
-                message.exchange,
-                message.routing_key,
-                message.body,
-                message.properties
-                or pika.BasicProperties(
-                    content_type="application/json",
-                    delivery_mode=pika.DeliveryMode.Persistent.value,
-                    message_id=message.message_id,
-                    timestamp=message.timestamp,
-                ),
-                mandatory=True,
+            # As mandatory: RabbitMQ returns what no queue takes, in place of dropping it and confirming.
+            properties = (
+                b"".join(message.properties.encode())
+                if message.properties is not None
+                else persistent_json(message.message_id, message.timestamp)
             )
+            connection.publish(channel.channel_number, message.exchange, message.routing_key, properties, message.body)
         if connection is not None:
             connection.send_now()
 
@@ -244,17 +245,15 @@ class Publisher:
                 message.returned = True
                 return
 
-    def _on_confirm(self, frame: pika.frame.Method) -> None:
-        """RabbitMQ confirms or refuses one message, or with ``multiple`` all up to its tag."""
+    def _on_confirm(self, confirm: Confirm) -> None:
+        """RabbitMQ confirms or refuses one message, or several."""
         # A confirm proves that publishing works; a connection alone doesn't, where each is closed over a permission.
         self._backoff.reset()
-        confirmed = isinstance(frame.method, pika.spec.Basic.Ack)
-        last = frame.method.delivery_tag
-        if not frame.method.multiple:
-            self._finish(self._pending.pop(last), confirmed=confirmed)
+        if not confirm.multiple:
+            self._finish(self._pending.pop(confirm.tag), confirmed=confirm.confirmed)
             return
-        while self._pending and next(iter(self._pending)) <= last:
-            self._finish(self._pending.popitem(last=False)[1], confirmed=confirmed)
+        while self._pending and next(iter(self._pending)) <= confirm.tag:
+            self._finish(self._pending.popitem(last=False)[1], confirmed=confirm.confirmed)
 
     def _finish(self, message: Outgoing, *, confirmed: bool) -> None:
         where = f"exchange {message.exchange}, routing key {message.routing_key}"

@@ -1,0 +1,139 @@
+"""The frames that a job is made of, packed and read without pika's layers.
+
+For one message pika makes some sixty calls to publish it, fifteen to acknowledge it and twenty to take its confirm. The
+frames for that are few, fixed and plain, so they are packed and read here; whatever else goes over a connection is
+pika's. The layouts are those of AMQP 0-9-1, sections 2.3.5 and 4.2, class ``basic``. Pure.
+"""
+
+import struct
+from typing import NamedTuple
+
+import pika.spec
+
+END = b"\xce"
+HEAD = struct.Struct(">BHL")
+"""A frame's type, its channel, and the size of its payload. The payload and one byte, :data:`END`, follow."""
+
+OVERHEAD = HEAD.size + len(END)
+
+METHOD, HEADER, BODY = pika.spec.FRAME_METHOD, pika.spec.FRAME_HEADER, pika.spec.FRAME_BODY
+
+_BASIC = 60
+_PUBLISH = 40
+_DELIVER = struct.pack(">HH", _BASIC, 60)
+_ACK = struct.pack(">HH", _BASIC, 80)
+_NACK = struct.pack(">HH", _BASIC, 120)
+_MANDATORY = b"\x01"
+
+_METHOD_ID = slice(HEAD.size, HEAD.size + 4)
+_ARGUMENTS = HEAD.size + 4
+
+_PACK_PUBLISH = struct.Struct(">HHHB")
+_PACK_HEADER = struct.Struct(">HHQ")
+_PACK_ACK = struct.Struct(">BHL4sQBB")
+_READ_CONFIRM = struct.Struct(">QB")
+_READ_TAG = struct.Struct(">QB")
+
+# content-type and delivery-mode come first of the properties that are used, message-id and timestamp last.
+_CONTENT_TYPE, _DELIVERY_MODE, _MESSAGE_ID, _TIMESTAMP = 1 << 15, 1 << 12, 1 << 7, 1 << 6
+_JSON = b"\x10application/json"
+_PERSISTENT = bytes([pika.spec.PERSISTENT_DELIVERY_MODE])
+
+
+class Confirm(NamedTuple):
+    """RabbitMQ has taken a message, or with ``multiple`` all up to ``tag``; not ``confirmed``, it refuses them."""
+
+    tag: int
+    multiple: bool
+    confirmed: bool
+
+
+def persistent_json(message_id: str | None, timestamp: int | None) -> bytes:
+    """The properties of a persistent message of JSON; ``timestamp`` in seconds since the epoch.
+
+    Raises:
+      ValueError: the id has more than 255 bytes, or can't be encoded.
+    """
+    flags = _CONTENT_TYPE | _DELIVERY_MODE
+    words = _JSON + _PERSISTENT
+    if message_id is not None:
+        flags |= _MESSAGE_ID
+        words += _short(message_id)
+    if timestamp is not None:
+        flags |= _TIMESTAMP
+        words += timestamp.to_bytes(8)
+    return flags.to_bytes(2) + words
+
+
+def publish(channel: int, exchange: str, routing_key: str, properties: bytes, body: bytes, *, largest: int) -> bytes:
+    """The frames that publish a message as mandatory. ``largest`` is the most bytes of a body that a frame may have.
+
+    Raises:
+      ValueError: a name has more than 255 bytes, or can't be encoded.
+    """
+    name = exchange.encode()
+    method = _PACK_PUBLISH.pack(_BASIC, _PUBLISH, 0, _short_size(name)) + name + _short(routing_key) + _MANDATORY
+    header = _PACK_HEADER.pack(_BASIC, 0, len(body)) + properties
+    frames = [
+        HEAD.pack(METHOD, channel, len(method)),
+        method,
+        END,
+        HEAD.pack(HEADER, channel, len(header)),
+        header,
+        END,
+    ]
+    for start in range(0, len(body), largest):
+        part = body[start : start + largest]
+        frames += HEAD.pack(BODY, channel, len(part)), part, END
+    return b"".join(frames)
+
+
+def ack(channel: int, tag: int) -> bytes:
+    """The frame that acknowledges one delivery."""
+    return _PACK_ACK.pack(METHOD, channel, 13, _ACK, tag, 0, END[0])
+
+
+def read_confirm(frame: bytes) -> Confirm | None:
+    """The confirm or refusal in a whole frame that holds a method; None for another method."""
+    method = frame[_METHOD_ID]
+    if method not in (_ACK, _NACK):
+        return None
+    tag, bits = _READ_CONFIRM.unpack_from(frame, _ARGUMENTS)
+    return Confirm(tag, bool(bits & 1), method == _ACK)
+
+
+def read_deliver(frame: bytes) -> pika.spec.Basic.Deliver | None:
+    """The delivery in a whole frame that holds a method; None for another method.
+
+    As with pika, a name that is no UTF-8 stays bytes.
+
+    Raises:
+      struct.error, IndexError: the frame ends early.
+    """
+    if frame[_METHOD_ID] != _DELIVER:
+        return None
+    consumer, at = _read_short(frame, _ARGUMENTS)
+    tag, bits = _READ_TAG.unpack_from(frame, at)
+    exchange, at = _read_short(frame, at + _READ_TAG.size)
+    routing_key, _ = _read_short(frame, at)
+    return pika.spec.Basic.Deliver(consumer, tag, bool(bits & 1), exchange, routing_key)
+
+
+def _short(text: str) -> bytes:
+    encoded = text.encode()
+    return bytes([_short_size(encoded)]) + encoded
+
+
+def _short_size(encoded: bytes) -> int:
+    if len(encoded) > 255:
+        raise ValueError(f"a name of AMQP has 255 bytes at most, and this one {len(encoded)}")
+    return len(encoded)
+
+
+def _read_short(frame: bytes, at: int) -> tuple[str | bytes, int]:
+    end = at + 1 + frame[at]
+    value = frame[at + 1 : end]
+    try:
+        return value.decode(), end
+    except UnicodeDecodeError:
+        return value, end
