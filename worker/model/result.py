@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -71,10 +72,34 @@ class Result(BaseModel):
 
         The vendor's strings may hold lone surrogates, which UTF-8 can't encode; JSON's escapes can.
         """
-        fields = self.model_dump(mode="json", exclude=_VENDORS_OWN)
-        vendors_own = {"message": self.message, "referral": self.referral, "share_action": self.share_action}
-        # All keys in their documented order, since the order of the keys is the order of the columns downstream.
-        return _ASCII.encode(_EVERY_FIELD | fields | vendors_own)
+        # By name: pydantic's own serializer took three times as long, and refuses lone surrogates. All keys come in
+        # their documented order, since the order of the keys is the order of the columns downstream.
+        known = {
+            "schema": self.schema_version,
+            "job_id": self.job_id,
+            "campaign": self.campaign,
+            "shop": self.shop,
+            "run": self.run,
+            "line": self.line,
+            "row": self.row,
+            "reference": self.reference,
+            "customer": dict(self.customer),
+            "channel": self.channel,
+            "destination": self.destination,
+            "sender": self.sender,
+            "outcome": self.outcome,
+            "code": self.code,
+            "status": self.status,
+            "message": self.message,
+            "referral": self.referral,
+            "share_action": self.share_action,
+            "attempts": self.attempts,
+            "published_at": _written(self.published_at),
+            "called_at": _written(self.called_at),
+            "finished_at": _written(self.finished_at),
+            "latency_seconds": self.latency_seconds,
+        }
+        return _ASCII.encode(known | self.model_extra if self.model_extra else known)
 
     def __repr_args__(self) -> Iterator[tuple[str, object]]:
         yield "job_id", self.job_id
@@ -83,10 +108,8 @@ class Result(BaseModel):
         yield "code", self.code
 
 
-_EVERY_FIELD = dict.fromkeys(field.alias or name for name, field in Result.model_fields.items())
-
-# Written as they came: pydantic would refuse lone surrogates in them.
-_VENDORS_OWN = {"message", "referral", "share_action"}
+def _written(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat().replace("+00:00", "Z")
 
 
 def parse_result(body: bytes) -> Result:

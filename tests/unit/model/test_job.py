@@ -5,7 +5,7 @@ import json
 import re
 import traceback
 import unicodedata
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -26,6 +26,7 @@ from worker.store.protocol import AdmitRequest
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 ADDRESS = "ann@example.com"
+WORDS = st.characters(exclude_categories=["Cs"])
 
 
 def id_of(canonical: str) -> str:
@@ -465,6 +466,23 @@ RESULT_COLUMNS = (
 )
 
 
+OFFSETS = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+
+RESULT_FIELDS: dict[str, st.SearchStrategy[Any]] = {
+    "customer": st.fixed_dictionaries(
+        {"shopid": st.text(WORDS, max_size=9)}, optional={"email": st.text(WORDS), "phone": st.text(WORDS)}
+    ),
+    "row": st.none() | st.integers(0, 9),
+    "reference": st.none() | st.text(WORDS, max_size=9),
+    "status": st.none() | st.integers(100, 599),
+    "share_action": st.none() | st.lists(st.integers()) | st.text(WORDS),
+    "published_at": st.none() | st.datetimes(timezones=OFFSETS),
+    "called_at": st.datetimes(timezones=st.just(UTC)),
+    "latency_seconds": st.none() | st.floats(0, 1e9),
+}
+"""Of each kind one."""
+
+
 def test_result_json() -> None:
     """A result is one line of JSON with every field in its documented place, times in UTC."""
     text = result(message="hi", referral={"link": "x"}, latency_seconds=0.25).to_json()
@@ -474,6 +492,14 @@ def test_result_json() -> None:
     assert fields["finished_at"] == "2026-11-02T12:00:00Z"
     assert (fields["message"], fields["code"], fields["latency_seconds"]) == ("hi", None, 0.25)
     assert Result.model_validate_json(text) == result(message="hi", referral={"link": "x"}, latency_seconds=0.25)
+
+
+@given(whole=st.builds(dict, **RESULT_FIELDS), more=st.dictionaries(st.text("xyz", min_size=9), st.integers()))
+def test_result_json_is_pydantics(whole: dict[str, Any], more: dict[str, int]) -> None:
+    """Every field is written, and as pydantic writes it; unknown ones follow."""
+    written = Result.model_validate({**json.loads(result().to_json()), **whole, **more})
+    assert json.loads(written.to_json()) == written.model_dump(mode="json")
+    assert list(json.loads(written.to_json())) == [*RESULT_COLUMNS.split(), *more]
 
 
 def test_result_carries_any_answer() -> None:
