@@ -23,9 +23,6 @@ MOST_JOINED = 65_536
 MOST_READ = 65_536
 """Bytes that one read takes. pika takes 4,096, so three or four messages."""
 
-_PROTOCOL_HEADER = b"A"
-"""What a server that speaks another version answers with begins so, and is no frame."""
-
 
 class FrameConnection(pika.SelectConnection):  # type: ignore[misc]  # pika has no types
     """A connection that sends what waits together, and takes confirms by itself once :attr:`on_confirm` is set.
@@ -86,7 +83,7 @@ class FrameConnection(pika.SelectConnection):  # type: ignore[misc]  # pika has 
         data: bytes = self._frame_buffer + data_in
         start = 0
         try:
-            while (end := _end_of_frame(data, start)) is not None:
+            while (end := frames.end_of_frame(data, start, self.params.frame_max)) is not None:
                 frame, start = data[start:end], end
                 self.bytes_received += len(frame)
                 if not self._take(frame):
@@ -165,21 +162,3 @@ class TolerantConnection(FrameConnection):
 
     def _decode(self, frame: bytes) -> tuple[int, Any]:
         return self.frames.read(frame)
-
-
-def _end_of_frame(data: bytes, start: int) -> int | None:
-    """Where the frame that begins at ``start`` ends; None while its end is still to come.
-
-    Raises:
-      pika.exceptions.InvalidFrameError: it doesn't end as a frame does.
-    """
-    if len(data) - start < frames.OVERHEAD:
-        return None
-    if data[start : start + 1] == _PROTOCOL_HEADER:
-        return start + frames.OVERHEAD
-    end: int = start + frames.OVERHEAD + frames.HEAD.unpack_from(data, start)[2]
-    if end > len(data):
-        return None
-    if data[end - 1 : end] != frames.END:
-        raise pika.exceptions.InvalidFrameError("Invalid FRAME_END marker")
-    return end

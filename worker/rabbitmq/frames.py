@@ -8,6 +8,7 @@ pika's. The layouts are those of AMQP 0-9-1, sections 2.3.5 and 4.2, class ``bas
 import struct
 from typing import NamedTuple
 
+import pika.exceptions
 import pika.spec
 
 END = b"\xce"
@@ -15,6 +16,7 @@ HEAD = struct.Struct(">BHL")
 """A frame's type, its channel, and the size of its payload. The payload and one byte, :data:`END`, follow."""
 
 OVERHEAD = HEAD.size + len(END)
+_OTHER_VERSION = b"AMQP"
 
 METHOD, HEADER, BODY = pika.spec.FRAME_METHOD, pika.spec.FRAME_HEADER, pika.spec.FRAME_BODY
 
@@ -91,6 +93,28 @@ def publish(channel: int, exchange: str, routing_key: str, properties: bytes, bo
 def ack(channel: int, tag: int) -> bytes:
     """The frame that acknowledges one delivery."""
     return _PACK_ACK.pack(METHOD, channel, 13, _ACK, tag, 0, END[0])
+
+
+def end_of_frame(data: bytes, start: int, largest: int) -> int | None:
+    """Where the frame that begins at ``start`` ends; None while its end is still to come.
+
+    A server that speaks another version answers with 8 bytes that are no frame, and counts as one here.
+
+    Raises:
+      pika.exceptions.InvalidFrameError: it is larger than ``largest`` bytes, or doesn't end as a frame does.
+    """
+    if len(data) - start < OVERHEAD:
+        return None
+    if data.startswith(_OTHER_VERSION, start):
+        return start + OVERHEAD
+    size: int = HEAD.unpack_from(data, start)[2] + OVERHEAD
+    if size > largest:
+        raise pika.exceptions.InvalidFrameError(f"a frame of {size:,} bytes, and {largest:,} are agreed on")
+    if start + size > len(data):
+        return None
+    if not data.startswith(END, start + size - 1):
+        raise pika.exceptions.InvalidFrameError("a frame doesn't end as one does")
+    return start + size
 
 
 def read_confirm(frame: bytes) -> Confirm | None:

@@ -86,3 +86,34 @@ def test_a_routing_key_that_is_no_text() -> None:
     assert read is not None
     assert vars(read) == vars(pika.frame.decode_frame(frame)[1].method)
     assert read.routing_key == b"\xff"
+
+
+HEARTBEAT = bytes(pika.frame.Heartbeat().marshal())
+BODY = bytes(pika.frame.Body(1, b"123").marshal())
+
+
+@pytest.mark.parametrize(
+    ("data", "ends"),
+    [
+        (b"", []),
+        (BODY[:7], []),
+        (BODY[:-1], []),
+        (BODY, [11]),
+        (BODY + HEARTBEAT + BODY[:9], [11, 19]),
+        (b"AMQP\0\0\x09\x01", [8]),
+    ],
+)
+def test_cutting(data: bytes, ends: list[int]) -> None:
+    """Whole frames, one after the other, and what is left."""
+    found, start = [], 0
+    while (end := frames.end_of_frame(data, start, 100)) is not None:
+        found.append(end)
+        start = end
+    assert found == ends
+
+
+@pytest.mark.parametrize(("data", "told"), [(BODY[:-1] + b"x", "doesn't end"), (BODY[:8], "11 bytes, and 10 are")])
+def test_what_is_no_frame(data: bytes, told: str) -> None:
+    """Another end, or more bytes than both sides have agreed on: refused before they come."""
+    with pytest.raises(pika.exceptions.InvalidFrameError, match=told):
+        frames.end_of_frame(data, 0, 100 if data.endswith(b"x") else 10)
