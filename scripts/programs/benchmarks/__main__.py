@@ -18,11 +18,13 @@ from scripts.programs.benchmarks import (
     idle,
     judge,
     latency,
+    limits,
     machine,
     matching,
     memory,
     merging,
     million,
+    pair,
     publish,
     quiet,
     race,
@@ -38,6 +40,8 @@ from tests.services import ServiceError, Valkey, open_rabbitmq
 
 BENCHMARKS: tuple[Benchmark, ...] = (
     *race.BENCHMARKS,
+    pair.BENCHMARK,
+    *limits.BENCHMARKS,
     *(
         module.BENCHMARK
         for module in (

@@ -6,8 +6,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jwt
+import redis
 
 from scripts.programs.benchmarks.process import BenchmarkError
 from scripts.programs.benchmarks.site import ROOT, Site
@@ -63,6 +65,7 @@ class Course:
     shops: Sequence[str]
     keys: Mapping[str, float]
     threads: int
+    processes: int = 1
     per_second: int = 0
 
     def environment(self, **more: str) -> dict[str, str]:
@@ -79,12 +82,19 @@ class Course:
         its = {
             "BENCH_API_URL": self.api_url,
             "BENCH_AMQP_URL": self.vhost.url,
-            "BENCH_REDIS_URL": self.durable.url,
             "BENCH_TOKENS": str(file),
             "BENCH_THREADS": str(self.threads),
             "BENCH_PER_SECOND": str(self.per_second),
         }
         return self.site.environment() | its | more
+
+    def durable_store(self) -> Any:
+        """A client of the store that syncs each change to disk."""
+        return redis.Redis.from_url(self.durable.url)
+
+    def empty_durable_store(self) -> None:
+        """What a round before left."""
+        self.durable_store().flushall()
 
     def python(self, *arguments: str) -> list[str]:
         """A command line in the contestants' environment."""

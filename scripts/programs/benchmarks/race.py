@@ -13,7 +13,7 @@ from scripts.programs.benchmarks.course import Course, Tools
 from scripts.programs.benchmarks.dispatch import WARM_SHARE
 from scripts.programs.benchmarks.inputs import UNLIMITED, slugs
 from scripts.programs.benchmarks.process import BenchmarkError, peak_mib, tree_usage
-from scripts.programs.benchmarks.report import Benchmark, Picture, Report
+from scripts.programs.benchmarks.report import Benchmark, Picture, Report, cell, panel
 from scripts.programs.benchmarks.site import SHOPS, THREADS, Site
 from scripts.programs.benchmarks.standin import StandIn, stand_in
 from tests.services import Valkey
@@ -36,6 +36,7 @@ class Lap:
 
 def measure(course: Course, api: StandIn, contestant: Contestant, count: int) -> Lap:
     """Send ``count`` jobs, start the worker, and see what it takes until all of them are called."""
+    course.empty_durable_store()
     with contestant.sending(course) as send:
         for job in jobs(count):
             send(job)
@@ -107,43 +108,30 @@ def run(site: Site, *, tls: bool) -> Report:
     rows = [
         (
             name,
-            _cell([lap.cpu for lap in laps], 2),
+            cell([lap.cpu for lap in laps], 2),
             f"{median(lap.cpu for lap in ours) / median(lap.cpu for lap in laps):.2f}",
-            _cell([lap.jobs_per_second for lap in laps], 0),
-            _cell([lap.peak for lap in laps], 0),
+            cell([lap.jobs_per_second for lap in laps], 0),
+            cell([lap.peak for lap in laps], 0),
         )
         for name, laps in taken.items()
     ]
     head = ("one process", "CPU a job, ms", "ours is", "jobs a second", "peak memory, MiB")
     lines = [
-        f"{rounds} rounds of {count:,} jobs each, by turns; medians, and in brackets the least and the most.",
+        f"Rounds of {count:,} jobs, {rounds} by turns; medians, and in brackets the least and the most.",
         f"{SHOPS} shops, {THREADS} threads, or calls at once.",
         f"Contestants: {tools.versions(*VERSIONS)}.",
     ]
     name = "peers-tls" if tls else "peers"
-    picture = Picture(name, "CPU a job and jobs a second, as in the table below", tools.draw(_drawing(taken)))
+    picture = Picture(name, "CPU a job and jobs a second, as in the table below", _drawn(tools, taken))
     return Report(head, rows, lines, picture)
 
 
-def _drawing(taken: dict[str, list[Lap]]) -> dict[str, object]:
-    panels = []
-    for field, title, digits in (("cpu", "CPU a job, ms", 2), ("jobs_per_second", "jobs a second", 0)):
-        of_all = [[getattr(lap, field) for lap in laps] for laps in taken.values()]
-        panels.append(
-            {
-                "title": title,
-                "digits": digits,
-                "middle": [median(values) for values in of_all],
-                "least": [min(values) for values in of_all],
-                "most": [max(values) for values in of_all],
-            }
-        )
-    return {"names": list(taken), "panels": panels}
-
-
-def _cell(values: list[float], digits: int) -> str:
-    middle = f"{median(values):,.{digits}f}"
-    return middle if len(values) == 1 else f"{middle} ({min(values):,.{digits}f}–{max(values):,.{digits}f})"
+def _drawn(tools: Tools, taken: dict[str, list[Lap]]) -> str:
+    panels = [
+        panel("CPU a job, ms", 2, [[lap.cpu for lap in laps] for laps in taken.values()]),
+        panel("jobs a second", 0, [[lap.jobs_per_second for lap in laps] for laps in taken.values()]),
+    ]
+    return tools.draw({"names": list(taken), "panels": panels})
 
 
 _READING = """\

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from scripts.programs.benchmarks.site import Site
 
@@ -49,6 +50,23 @@ class Benchmark:
 def spread(values: Sequence[float], digits: int) -> str:
     """All values, for a line that shows how far apart the rounds were."""
     return ", ".join(f"{value:,.{digits}f}" for value in values)
+
+
+def cell(values: Sequence[float], digits: int) -> str:
+    """The median, and in brackets the least and the most where they differ."""
+    middle, least, most = (f"{of(values):,.{digits}f}" for of in (median, min, max))
+    return middle if least == most else f"{middle} ({least}–{most})"
+
+
+def panel(title: str, digits: int, of_all: Sequence[Sequence[float]]) -> dict[str, object]:
+    """What drawing.py is told of one plot: a bar for each of some series, and none for one without values."""
+    return {
+        "title": title,
+        "digits": digits,
+        "middle": [median(values) if values else None for values in of_all],
+        "least": [min(values, default=None) for values in of_all],
+        "most": [max(values, default=None) for values in of_all],
+    }
 
 
 def share(part: float, whole: float) -> str:

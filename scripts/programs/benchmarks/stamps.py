@@ -106,6 +106,17 @@ def most_over(stamps: Sequence[int], interval: int, burst: int) -> int:
     return worst
 
 
+def most_within(stamps: Sequence[int], length: int) -> int:
+    """The most stamps that lie in one window of that many microseconds."""
+    ordered = sorted(stamps)
+    most = first = 0
+    for last, stamp in enumerate(ordered):
+        while stamp - ordered[first] >= length:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
 def most_at_once(calls: Sequence[Granted]) -> int:
     """The most calls that were under way at one instant."""
     changes = sorted([(call.start_at, 1) for call in calls] + [(call.answered_at, -1) for call in calls])

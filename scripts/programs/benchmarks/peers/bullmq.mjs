@@ -29,7 +29,7 @@ async function send() {
   let waiting = [];
   for await (const line of createInterface({ input: process.stdin })) {
     waiting.push(JSON.parse(line));
-    if (perSecond || waiting.length === 500) await take(waiting.splice(0));
+    if (waiting.length === 500) await take(waiting.splice(0));
   }
   await take(waiting);
   await Promise.all([...queues.values()].map((queue) => queue.close()));

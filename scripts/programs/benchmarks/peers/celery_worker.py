@@ -44,7 +44,7 @@ def refer(task: Any, job: dict[str, Any]) -> None:
 
 # Its limiter is one for each kind of task and process; so that each shop gets one, each shop has a task of its own.
 _LIMIT = f"{refer2.PER_SECOND}/s" if refer2.PER_SECOND else None
-_RETRIED = {"autoretry_for": (Exception,), "max_retries": None, "retry_backoff": 1} if refer2.PER_SECOND else {}
+_RETRIED = {"autoretry_for": (Exception,), "max_retries": None, "retry_backoff": 1, "retry_backoff_max": 2}
 tasks = {
     shop: app.task(name=f"refer-{shop}", bind=True, rate_limit=_LIMIT, **_RETRIED)(refer) for shop in refer2.TOKENS
 }

@@ -8,15 +8,20 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from urllib3.util import Retry
+
 from scripts.programs.benchmarks.peers import refer2
 from scripts.programs.benchmarks.peers.threaded import call
+
+_REFUSED = Retry(1000, connect=0, read=0, status_forcelist=[429], allowed_methods=["POST"])
+"""A refused call is repeated as Refer2 says, while its thread waits."""
 
 
 def refer(line: str) -> bytes:
     """One call, one result."""
     job = json.loads(line)
     called_at = refer2.now()
-    return refer2.result(job, call(job), called_at)
+    return refer2.result(job, call(job, _REFUSED), called_at)
 
 
 def main(jobs: Path, results: Path) -> None:

@@ -13,12 +13,19 @@ from typing import Any
 
 import aio_pika
 import aiohttp
-from taskiq import TaskiqEvents
+from taskiq import SmartRetryMiddleware, TaskiqEvents
 from taskiq_aio_pika import AioPikaBroker, Queue, QueueType
 
 from scripts.programs.benchmarks.peers import refer2
 
-broker = AioPikaBroker(refer2.AMQP_URL, qos=128, task_queues=[Queue(name="refer", type=QueueType.QUORUM)])
+broker = AioPikaBroker(
+    refer2.AMQP_URL,
+    qos=128,
+    task_queues=[Queue(name="refer", type=QueueType.QUORUM)],
+    delay_queue=Queue(name="refer.delay", type=QueueType.QUORUM),
+)
+# It has no limiter: a call that was refused is repeated later.
+broker.add_middlewares(SmartRetryMiddleware(default_retry_label=True, default_retry_count=1000, default_delay=1))
 
 
 async def open_session(state: Any) -> None:
