@@ -1,6 +1,7 @@
 """The commands, and their exit codes: 0 done, 1 a failure explained in one line, 2 bad usage or configuration."""
 
 import importlib
+import os
 import sys
 from typing import Annotated, Any, NamedTuple
 
@@ -147,6 +148,8 @@ def referrals(
 
 def main() -> None:
     """Run a command and end the process with its exit code."""
+    # Nothing of ours is a plug-in of pydantic's. Looking for some reads what is known of each installed package.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     explain_failures()
     try:
         app()

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -45,11 +46,11 @@ print(*sys.modules, file=sys.stderr)
 """
 
 
-def loaded_by(*arguments: str) -> set[str]:
+def loaded_by(*arguments: str, **environment: str) -> set[str]:
     """The heavy modules that are loaded once a command has run, where neither a store nor RabbitMQ answers."""
     nowhere = {"REFERRALS_REDIS_URL": "redis://127.0.0.1:1", "REFERRALS_AMQP_URL": "amqp://127.0.0.1:1"}
     ran = [sys.executable, "-c", LOADED, *arguments]
-    done = subprocess.run(ran, env=os.environ | nowhere, capture_output=True, text=True, check=True)
+    done = subprocess.run(ran, env=os.environ | nowhere | environment, capture_output=True, text=True, check=True)
     return HEAVY & set(done.stderr.splitlines()[-1].split())
 
 
@@ -71,18 +72,40 @@ def test_the_version_is_looked_up_alone() -> None:
     assert loaded_by("--version") == {"importlib.metadata"}
 
 
-ASKING = {"asyncio", "hiredis", "importlib.metadata", "pydantic", "redis", "rich", "ssl", "structlog"}
-"""What asks the store, with the settings and the lines for a person. redis brings asyncio, pydantic the metadata."""
+LOCAL = {"asyncio", "importlib.metadata", "pydantic", "rich", "ssl", "structlog"}
+"""What has the settings and the lines for a person. structlog brings rich and asyncio, pydantic the metadata."""
+
+STORE = LOCAL | {"hiredis", "redis"}
+
+NEEDED = {
+    "shops pause --all --reason wrong-texts": STORE,
+    "shops resume --all": STORE,
+    "shops list": STORE | {"pika"},
+    "status": STORE | {"pika"},
+    "cancel spring": STORE,
+    "dead list": LOCAL | {"pika"},
+    "find 4711 --from nowhere.csv": LOCAL,
+    "find 4711 --postgres postgresql://127.0.0.1:1/results": LOCAL | {"psycopg"},
+}
+"""What an operator waits for, and what it takes to ask: nothing for calls, workers or exports."""
 
 
-def test_an_operator_s_order_imports_what_the_store_needs() -> None:
-    """Nothing for RabbitMQ, calls or exports."""
-    assert loaded_by("shops", "pause", "--all", "--reason", "wrong texts") <= ASKING
+@pytest.mark.parametrize("words", NEEDED)
+def test_an_operator_s_command_imports_what_it_asks(tmp_path: Path, words: str) -> None:
+    """Up to where nobody answers."""
+    shops = tmp_path / "shops.toml"
+    shops.write_text('[shops.acme]\nkey_id = "k"\nsecret_file = "key"\n')
+    (tmp_path / "key").write_text("0" * 32)
+    assert loaded_by(*words.split(), REFERRALS_SHOPS=str(shops)) <= NEEDED[words]
 
 
-def test_status_imports_what_the_store_and_rabbitmq_need() -> None:
-    """Nothing for calls, workers or exports."""
-    assert loaded_by("status") <= ASKING | {"pika"}
+def test_no_plugin_of_pydantic_s_is_looked_for(tmp_path: Path) -> None:
+    """Finding them reads what is known of each installed package; and what is installed beside us must not run here."""
+    about = tmp_path / "beside-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: beside\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[pydantic]\nbeside = jinja2\n")
+    assert "jinja2" not in loaded_by("status", PYTHONPATH=str(tmp_path))
 
 
 def test_the_list_of_commands_says_what_each_says_of_itself() -> None:
