@@ -41,6 +41,41 @@ for child in children:
 one("after")
 """
 
+FORKING_AMID_CALLS = """
+import os, sys, threading
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from worker import Customer, Job, publish
+
+over, forked = threading.Event(), threading.Barrier(5)
+
+def one(number):
+    job = Job.create(shop="acme", campaign="spring", customer=Customer(shopid=str(number)), channel="sms")
+    assert publish(job, amqp_url=sys.argv[1], timeout=20) == 1
+
+def many(first):
+    one(first)
+    forked.wait(20)
+    for number in count(first + 1):
+        one(number)
+        if over.is_set():
+            return number + 1 - first
+
+with ThreadPoolExecutor(4) as threads:
+    calls = [threads.submit(many, 100_000 * thread) for thread in range(4)]
+    forked.wait(20)
+    for child in range(20):
+        pid = os.fork()
+        if not pid:
+            one(f"child {child}")
+            # As a server's child ends: its parent's threads are not there to be waited for.
+            sys.stdout.flush()
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    over.set()
+    print(sum(call.result(30) for call in calls) + 20)
+"""
+
 
 def connections(rabbitmq: RabbitMQ, vhost: Vhost) -> list[str]:
     """What RabbitMQ calls the producers' connections; it lists them up to 5 s late."""
@@ -166,4 +201,17 @@ def test_a_fork_has_its_own_and_all_end_with_their_process(
     wait_until(lambda: not connections(rabbitmq, vhost), 20, "no connection")
     store = RedisStore(redis_url, SystemClock())
     assert store.tallies("acme") == {"spring": {"published": 6}}
+    store.close()
+
+
+def test_a_fork_amid_calls_of_other_threads(vhost: Vhost, tap: Tap, redis_url: str) -> None:
+    """Whatever they hold at that moment, each child publishes and counts, and the parent's calls go on."""
+    declare(vhost)
+    ran = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKING_AMID_CALLS, vhost.url]
+    environment = os.environ | {"REFERRALS_REDIS_URL": redis_url}
+    done = subprocess.run(ran, env=environment, check=True, timeout=90, capture_output=True, text=True)
+    jobs = int(done.stdout)
+    assert len(tap.take(shop_queue("acme"), jobs, 30)) == jobs
+    store = RedisStore(redis_url, SystemClock())
+    assert store.tallies("acme") == {"spring": {"published": jobs}}
     store.close()
