@@ -21,6 +21,7 @@ MODULES = (
     "scheduling/gate",
     "scheduling/gate_shop",
     "scheduling/set_aside",
+    "scheduling/turnover",
     "scheduling/breaker",
     "scheduling/attribution",
     "dispatch",

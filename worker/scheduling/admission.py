@@ -71,7 +71,7 @@ class Admission(Generic[D]):
         self._readiness = readiness
         self._outcomes = outcomes
         self._port = port
-        self._replies: deque[tuple[list[D], ShopLimits | None, list[Reply] | StoreError]] = deque()
+        self._replies: deque[tuple[list[D], ShopLimits | None, bool, list[Reply] | StoreError]] = deque()
         self._unanswered = 0
         self._doubted: list[D] = []
         self._turns: set[str] = set()
@@ -115,8 +115,10 @@ class Admission(Generic[D]):
     def take_replies(self, now: int) -> None:
         """Act on what the store has answered."""
         while self._replies:
-            deliveries, limits, replies = self._replies.popleft()
+            deliveries, limits, uncalled, replies = self._replies.popleft()
             self._unanswered -= 1
+            if not uncalled:
+                self._gate.asked(deliveries[0].shop, under_way=False)
             if isinstance(replies, StoreError):
                 self._store_failed(replies, deliveries, now)
             else:
@@ -175,13 +177,18 @@ class Admission(Generic[D]):
         if turn:
             self._turns.discard(shop)
         requests = [delivery.request for delivery in deliveries]
-        holds = len(requests) + self._gate.waiting(shop)
-        self._context.store.submit(requests, self._reply_to(deliveries, limits), turn=turn, holds=holds)
+        holds = len(requests) + min(self._gate.waiting(shop), self._gate.room)
+        reply = self._reply_to(deliveries, limits, uncalled=uncalled)
+        self._context.store.submit(requests, reply, turn=turn, holds=holds)
+        if not uncalled:
+            self._gate.asked(shop, under_way=True)
 
-    def _reply_to(self, deliveries: list[D], limits: ShopLimits | None) -> Callable[[list[Reply] | StoreError], None]:
+    def _reply_to(
+        self, deliveries: list[D], limits: ShopLimits | None, *, uncalled: bool
+    ) -> Callable[[list[Reply] | StoreError], None]:
         def reply(replies: list[Reply] | StoreError) -> None:
             # On the store's thread, or in the midst of `submit` where the store answers at once.
-            self._replies.append((deliveries, limits, replies))
+            self._replies.append((deliveries, limits, uncalled, replies))
             if not self._submitting:
                 self._port.wake()
 

@@ -12,6 +12,7 @@ from typing import Generic
 
 from worker.scheduling.gate_shop import MOST_ASKING, GateShop, Reason, ShopLoad, T
 from worker.scheduling.set_aside import SetAside
+from worker.scheduling.turnover import Turnover
 
 FOREVER = 1 << 62
 """Until somebody opens it again."""
@@ -33,10 +34,13 @@ class Gate(Generic[T]):
 
     def __init__(self, *, threads: int, max_aside: int) -> None:
         self._capacity = threads + EXTRA_GRANTS
+        self._turnover = Turnover(but=EXTRA_GRANTS)
         self._set_aside: SetAside[T] = SetAside(max_aside)
         self._shops: dict[str, GateShop[T]] = {}
         self.in_flight = 0
         """Jobs handed out by :meth:`next` and not yet finished, returned or set aside."""
+        self.ahead = 0
+        """Those of them that are granted for an instant still to come."""
         self.alone: T | None = None
         """The job that runs on its own at present, if one does."""
         self.closed: dict[Reason, int] = {}
@@ -84,7 +88,9 @@ class Gate(Generic[T]):
         due_at = self._set_aside.next_at
         if self.closed or (self._openings and self._openings[0][0] <= now) or (due_at is not None and due_at <= now):
             self._come_due(now)
-        if self.closed or self.in_flight >= self._capacity:
+        if self._turnover.counts_at <= now:
+            self._turnover.count(now)
+        if self.closed or (self.in_flight >= self._capacity and not self.room):
             return None
         if self._suspects:
             self._drop_closed_suspects()
@@ -107,6 +113,16 @@ class Gate(Generic[T]):
             return ticket
         return None
 
+    @property
+    def room(self) -> int:
+        """How many more jobs may ask. What is ahead needs a thread only later, when calls under way will have ended."""
+        return max(0, self._capacity - self.in_flight + min(self.ahead, self._turnover.lendable))
+
+    def asked(self, shop: str, *, under_way: bool) -> None:
+        """A question about jobs of the shop that need a call is under way, or no longer; meanwhile no others ask."""
+        # What is reported of the jobs once it is answered lets others ask.
+        self.shop(shop).asked = under_way
+
     def granted(self, ticket: T) -> None:
         """The call may start. From now on one more job of the shop may ask at the same time."""
         state = self.shop(ticket.shop)
@@ -125,20 +141,15 @@ class Gate(Generic[T]):
 
     def finished(self, ticket: T) -> None:
         """The call is over, or the job needed none: another job may ask in its stead."""
-        if ticket is self.alone:
-            self.alone = None
-        state = self.shop(ticket.shop)
-        state.asking.discard(id(ticket))
-        state.in_flight -= 1
-        self.in_flight -= 1
-        self._enlist(state)
+        self._turnover.ended += 1
+        self._leave(ticket)
 
     def returned(self, ticket: T) -> None:
         """The job did not run: it is its shop's first again, and its shop is not charged for it."""
         state = self.shop(ticket.shop)
         state.served -= 1 / state.weight
         state.queue_of(ticket).appendleft(ticket)
-        self.finished(ticket)
+        self._leave(ticket)
 
     def set_aside(self, ticket: T, now: int, until: int) -> bool:
         """Keep the job in memory until its customer may be called.
@@ -148,7 +159,7 @@ class Gate(Generic[T]):
         """
         state = self.shop(ticket.shop)
         state.served -= 1 / state.weight
-        self.finished(ticket)
+        self._leave(ticket)
         return self._set_aside.add(ticket, now, until)
 
     def close(self, shop: str, until: int, reason: Reason, *, then_ask: int = 1) -> None:
@@ -245,6 +256,15 @@ class Gate(Generic[T]):
         state.in_flight += 1
         self.in_flight += 1
         state.asking.add(id(ticket))
+
+    def _leave(self, ticket: T) -> None:
+        if ticket is self.alone:
+            self.alone = None
+        state = self.shop(ticket.shop)
+        state.asking.discard(id(ticket))
+        state.in_flight -= 1
+        self.in_flight -= 1
+        self._enlist(state)
 
     def _drop_closed_suspects(self) -> None:
         # A suspect keeps every other job from starting, and must not do so while its own shop is closed.

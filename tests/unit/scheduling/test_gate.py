@@ -15,6 +15,7 @@ from worker.instants import SECOND
 from worker.scheduling.gate import EXTRA_GRANTS, FOREVER, Gate
 from worker.scheduling.gate_shop import HOLDS_ALL, MOST_ASKING, Reason, ShopLoad
 from worker.scheduling.set_aside import LONGEST_ASIDE, MAX_ASIDE_PER_CUSTOMER
+from worker.store.timing import HORIZON
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,38 @@ def test_no_more_than_the_threads() -> None:
     assert len(handed_out) == gate.in_flight == 3 + EXTRA_GRANTS
     gate.finished(handed_out[0])
     assert len(drain(gate, 0)) == 1
+
+
+def test_what_is_ahead_needs_no_thread_yet() -> None:
+    """Where calls end fast enough, jobs that are granted ahead of their instants leave room for others, and no more."""
+    gate = gate_of(*(Ticket("a", number=number) for number in range(60)), threads=3)
+    gate.configure("a", weight=1, max_in_flight=60)
+    for _ in range(8):
+        for ticket in drain(gate, 0):
+            gate.finished(ticket)
+        if gate.waiting("a") <= 40:
+            break
+    assert gate.waiting("a") == 40
+    under_way = drain(gate, HORIZON)
+    assert (len(under_way), gate.room) == (3 + EXTRA_GRANTS, 0)
+    gate.ahead = 2
+    assert gate.room == len(drain(gate, HORIZON)) + gate.room == 2
+    gate.ahead = 60
+    # 20 jobs ended in a horizon.
+    assert len(drain(gate, HORIZON)) == 20 - EXTRA_GRANTS - 2
+    assert gate.room == 0
+
+
+def test_one_question_at_a_time() -> None:
+    """While the store is asked about a shop no further job of it asks, but for those that need no call."""
+    gate = gate_of(Ticket("a"), Ticket("b"))
+    gate.asked("a", under_way=True)
+    assert drain(gate, 0) == [Ticket("b")]
+    gate.offer(Ticket("a", number=1, uncalled=True))
+    assert drain(gate, 0) == [Ticket("a", number=1, uncalled=True)]
+    gate.asked("a", under_way=False)
+    gate.granted(Ticket("a", number=1, uncalled=True))
+    assert drain(gate, 0) == [Ticket("a")]
 
 
 def test_max_in_flight_is_per_shop() -> None:

@@ -55,6 +55,7 @@ class BreakableStore(MemoryStore):
     unwatchable = False
     silent = False
     hold: list[Callable[[], None]] | None = None
+    holds = 0
 
     def watch(self, known: int, reply: Callable[[Controls | StoreError | None], None]) -> None:
         if self.unwatchable:
@@ -70,6 +71,7 @@ class BreakableStore(MemoryStore):
         turn: bool,
         holds: int,
     ) -> None:
+        self.holds = holds
         if self.down:
             reply(StoreError("out of reach"))
         elif self.hold is not None:
@@ -260,6 +262,47 @@ def test_no_more_than_the_threads_need(bench: Bench) -> None:
     bench.finish(deliveries[0])
     assert bench.port.wakes == 1
     assert bench.take().job == make_job(THREADS + EXTRA_GRANTS)
+
+
+def test_one_question_about_a_shop_at_a_time(bench: Bench) -> None:
+    """A second one on its way would be turned away like the first, and its turn lost; other shops' jobs may ask."""
+    held: list[Callable[[], None]] = []
+    bench.store.hold = held
+    for number, questions in ((1, 1), (2, 1), (3, 1)):
+        bench.offer(make_job(number))
+        assert next(bench.consumer) is None
+        assert len(held) == questions
+    bench.offer(make_job(4, shop="zeta"), make_job(5, not_after=to_datetime(NOON)))
+    assert next(bench.consumer) is None
+    assert len(held) == 3
+    for answer in held:
+        answer()
+    bench.store.hold = None
+    assert {bench.take().job for _ in range(5)} == {
+        *(make_job(number) for number in (1, 2, 3)),
+        make_job(4, shop="zeta"),
+        make_job(5, not_after=to_datetime(NOON)),
+    }
+
+
+def test_a_question_that_fails_is_over(bench: Bench) -> None:
+    """After the store was out of reach the shop is asked about again."""
+    bench.store.down = True
+    bench.offer(make_job(1))
+    assert next(bench.consumer) is None
+    bench.store.down = False
+    assert bench.take().job == make_job(1)
+
+
+def test_a_turn_is_asked_for_by_the_threads(bench: Bench) -> None:
+    """What a process holds and has no thread for makes its turn at the shop no longer."""
+    bench.offer(make_job(1), make_job(2))
+    bench.take()
+    assert bench.store.holds == 2
+    bench.offer(*(make_job(number) for number in range(3, 10)))
+    bench.take()
+    bench.take()
+    assert bench.store.holds == THREADS + EXTRA_GRANTS - 2
 
 
 def test_finish(bench: Bench) -> None:
