@@ -80,7 +80,7 @@ STORE = LOCAL | {"hiredis", "redis"}
 NEEDED = {
     "shops pause --all --reason wrong-texts": STORE,
     "shops resume --all": STORE,
-    "shops list": STORE | {"pika"},
+    "shops list": STORE,
     "status": STORE | {"pika"},
     "cancel spring": STORE,
     "dead list": LOCAL | {"pika"},
