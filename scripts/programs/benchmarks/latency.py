@@ -52,10 +52,16 @@ def run(site: Site) -> Report:
     jobs = site.of(4_000, 1_000)
     taken = {latency: measure(site, latency, jobs) for latency in LATENCIES}
     rows = [
-        (f"{latency * 1000:g}", f"{pace.threads}", f"{pace.per_second:.1f}", f"{pace.per_second / PACE:.3f}")
+        (
+            f"{latency * 1000:g}",
+            f"{PACE * latency:g}",
+            f"{pace.threads}",
+            f"{pace.per_second:.1f}",
+            f"{pace.per_second / PACE:.3f}",
+        )
         for latency, pace in taken.items()
     ]
-    head = ("latency of the API, ms", "threads", "calls a second", "of the configured pace")
+    head = ("latency of the API, ms", "busy by Little's law", "threads", "calls a second", "of the configured pace")
     return Report(head, rows, [f"{jobs:,} jobs over {SHOPS} shops at {PER_SECOND}/s each: {PACE}/s."])
 
 
