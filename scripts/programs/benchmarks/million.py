@@ -77,7 +77,7 @@ BENCHMARK = Benchmark(
 Both commands read the same export over the same rules. A plan asks the shared store what it knows of each job and
 simulates the campaign; it publishes nothing. Publishing waits for RabbitMQ's confirms, and asks no store here. The peak
 is the kernel's own figure for the command's process; it must not grow with the export, but for the eight bytes a job by
-which a plan counts the jobs of each customer. The index of job ids grows on disk, behind a cache of fixed size; small
-exports fit into the window within which customers are spread, and need less.""",
+which a plan counts the jobs of each customer. It does until the window within which customers are spread is full, at
+50,000 rows, and the cache before the index of job ids, 64 MiB at some two million; the index itself grows on disk.""",
     run=run,
 )
