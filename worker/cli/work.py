@@ -10,7 +10,10 @@ SHUTDOWN_MS = 90_000
 
 def work(
     processes: Annotated[
-        int, typer.Option("--processes", min=1, help="Worker processes. More than one needs REFERRALS_REDIS_URL.")
+        int,
+        typer.Option(
+            "--processes", min=1, help="Worker processes, each on one core. More than one needs REFERRALS_REDIS_URL."
+        ),
     ] = 1,
     threads: Annotated[int, typer.Option("--threads", min=1, max=500, help="Calls at once, per process.")] = 16,
 ) -> None:

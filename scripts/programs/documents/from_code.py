@@ -170,6 +170,9 @@ def _table(head: tuple[str, str, str], rows: list[tuple[str, str, str]]) -> list
 def _default(value: Any) -> str:
     if value is None:
         return "unset"
+    if isinstance(value, bool):
+        # As it is written in a variable, and in TOML.
+        return f"`{str(value).lower()}`"
     text = value.get_secret_value() if hasattr(value, "get_secret_value") else str(value)
     return f"`{text}`" if text else "none"
 
