@@ -25,9 +25,8 @@ capacity on short calls, and a grant still starts within milliseconds."""
 class Gate(Generic[T]):
     """Picks jobs that may ask the store for a call, and counts them until they are finished.
 
-    Picks by start-time fair queueing: the open shop served least goes next, ``weight`` 2 counts half.
-
-    A shop that was idle or closed starts level with the others: it neither claims what it missed nor pays for it.
+    Picks by start-time fair queueing: the open shop served least goes next, ``weight`` 2 counts half. A shop that was
+    idle or closed starts level with the others: it neither claims what it missed nor pays for it.
     ``threads`` is how many calls the process can make at once, ``max_aside`` how many jobs of one shop may wait in
     memory for their customers.
     """
@@ -107,10 +106,7 @@ class Gate(Generic[T]):
             if queue is None:
                 continue
             self._virtual_time = max(self._virtual_time, tag)
-            ticket = state.take(queue)
-            self._hand_out(state, ticket)
-            self._enlist(state)
-            return ticket
+            return self._take(state, queue)
         return None
 
     @property
@@ -118,9 +114,16 @@ class Gate(Generic[T]):
         """How many more jobs may ask. What is ahead needs a thread only later, when calls under way will have ended."""
         return max(0, self._capacity - self.in_flight + min(self.ahead, self._turnover.lendable))
 
+    def another(self, shop: str) -> T | None:
+        """One more job of a shop that :meth:`next` gave one of, if a thread will be free for it soon; None if not."""
+        state = self.shop(shop)
+        queue = state.askable()
+        if queue is not state.ready or self.alone or self.in_flight >= self._capacity + self._turnover.lendable:
+            return None
+        return self._take(state, queue)
+
     def asked(self, shop: str, *, under_way: bool) -> None:
         """A question about jobs of the shop that need a call is under way, or no longer; meanwhile no others ask."""
-        # What is reported of the jobs once it is answered lets others ask.
         self.shop(shop).asked = under_way
 
     def granted(self, ticket: T) -> None:
@@ -247,6 +250,12 @@ class Gate(Generic[T]):
             return None
         ticket = self.alone = self._suspects.popleft()
         self._hand_out(self.shop(ticket.shop), ticket)
+        return ticket
+
+    def _take(self, state: GateShop[T], queue: deque[T]) -> T:
+        ticket = state.take(queue)
+        self._hand_out(state, ticket)
+        self._enlist(state)
         return ticket
 
     def _hand_out(self, state: GateShop[T], ticket: T) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from worker.instants import SECOND
 from worker.shops.config import ShopTable
 from worker.simulator.fleet import Fleet
 from worker.simulator.report import Report
@@ -35,7 +36,7 @@ BURST_SECONDS = 0.2
 instant, so their calls come in waves: a shop that waits for a thread keeps what its bucket holds, and loses the rest.
 """
 
-Cell = tuple[str, str, str]
+Cell = tuple[str, str, str, str]
 
 
 def main() -> int:
@@ -50,7 +51,7 @@ def main() -> int:
         return 0
     cells = {(shops, processes): _cell(shops, processes) for shops in SHOPS for processes in PROCESSES}
     text = DOCUMENT.read_text()
-    for number, name in enumerate(("admits", "used", "quiet")):
+    for number, name in enumerate(("admits", "steady", "used", "quiet")):
         text = _replaced(text, name, _table(cells, number))
     DOCUMENT.write_text(_replaced(text, "million", _million()))
     return 0
@@ -73,7 +74,8 @@ def _cell(shops: int, processes: int) -> Cell:
     beside = _run([campaign, *[quiet] * (shops - 1)], processes)
     slowest = max(shop.took(beside.began) / shop.ideal() for slug, shop in beside.shops.items() if slug != "s0")
     sys.stderr.write(f"{shops} shops, {processes} processes: {busy.seconds + beside.seconds:.1f} s\n")
-    return f"{busy.admits_per_call:.2f}", f"{busy.used:.1%}", f"{slowest:.2f}"
+    late = max(shop.took(busy.began) - shop.ideal() for shop in busy.shops.values()) / SECOND
+    return f"{busy.admits_per_call:.2f}", f"{busy.steady:.1%}", f"{busy.used:.1%} ({late:.1f} s)", f"{slowest:.2f}"
 
 
 def _table_of(per_second: float) -> ShopTable:

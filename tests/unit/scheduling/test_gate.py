@@ -83,6 +83,31 @@ def test_what_is_ahead_needs_no_thread_yet() -> None:
     assert gate.room == 0
 
 
+def test_another_job_for_a_question() -> None:
+    """Beyond the threads it is given only where calls end fast enough, never beside a job that runs alone."""
+    gate = gate_of(*(Ticket("a", number=number) for number in range(30)), threads=3)
+    gate.configure("a", weight=1, max_in_flight=30)
+    handed_out = drain(gate, 0)
+    assert gate.another("a") is None
+    for ticket in handed_out:
+        gate.finished(ticket)
+    assert len(drain(gate, HORIZON)) == 3 + EXTRA_GRANTS
+    # 5 jobs ended in a horizon.
+    more = [gate.another("a") for _ in range(5)]
+    assert more == [Ticket("a", number=number) for number in (10, 11, 12)] + [None, None]
+    assert gate.in_flight == 3 + EXTRA_GRANTS + 3
+
+
+def test_no_other_job_beside_one_that_runs_alone() -> None:
+    """What may kill its process takes no other job's call along."""
+    gate = gate_of(Ticket("a", number=1), Ticket("a", number=2))
+    suspect = gate.next(0)
+    assert suspect is not None
+    gate.isolate(suspect)
+    assert gate.next(0) == suspect
+    assert gate.another("a") is None
+
+
 def test_one_question_at_a_time() -> None:
     """While the store is asked about a shop no further job of it asks, but for those that need no call."""
     gate = gate_of(Ticket("a"), Ticket("b"))

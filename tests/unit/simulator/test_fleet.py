@@ -115,7 +115,18 @@ def test_no_turn_is_lost() -> None:
     table = ShopTable(per_second=40.0, burst=4)
     report = run([Load(100, table)] * 20, processes=10, threads=64)
     assert report.used >= 0.98
+    assert 0.98 <= report.steady <= 1.0
     assert report.admits_per_call <= 0.75
+
+
+def test_a_turn_costs_one_question() -> None:
+    """A process that has more jobs of a shop gets its next turn with the answer to the question of this one."""
+    processes, shops = 8, 40
+    table = ShopTable(per_second=0.5 * 160 * processes / shops, burst=4)
+    report = run([Load(200, table)] * shops, processes=processes)
+    assert report.used >= 0.97
+    assert report.steady >= 0.99
+    assert report.admits_per_call <= 1.3
 
 
 @settings(PATIENT, max_examples=25)
