@@ -38,8 +38,6 @@ class Gate(Generic[T]):
         self._shops: dict[str, GateShop[T]] = {}
         self.in_flight = 0
         """Jobs handed out by :meth:`next` and not yet finished, returned or set aside."""
-        self.ahead = 0
-        """Those of them that are granted for an instant still to come."""
         self.alone: T | None = None
         """The job that runs on its own at present, if one does."""
         self.closed: dict[Reason, int] = {}
@@ -89,7 +87,7 @@ class Gate(Generic[T]):
             self._come_due(now)
         if self._turnover.counts_at <= now:
             self._turnover.count(now)
-        if self.closed or (self.in_flight >= self._capacity and not self.room):
+        if self.closed or self.in_flight >= self._capacity:
             return None
         if self._suspects:
             self._drop_closed_suspects()
@@ -111,14 +109,14 @@ class Gate(Generic[T]):
 
     @property
     def room(self) -> int:
-        """How many more jobs may ask. What is ahead needs a thread only later, when calls under way will have ended."""
-        return max(0, self._capacity - self.in_flight + min(self.ahead, self._turnover.lendable))
+        """How many more jobs there are threads for."""
+        return max(0, self._capacity - self.in_flight)
 
     def another(self, shop: str) -> T | None:
         """One more job of a shop that :meth:`next` gave one of, if a thread will be free for it soon; None if not."""
         state = self.shop(shop)
         queue = state.askable()
-        if queue is not state.ready or self.alone or self.in_flight >= self._capacity + self._turnover.lendable:
+        if queue is not state.ready or self.alone or self.in_flight >= self._capacity + self._turnover.spare:
             return None
         return self._take(state, queue)
 

@@ -42,20 +42,16 @@ class Grants(Generic[D]):
         self._gate.granted(delivery)
         self._observer.granted(delivery, grant)
         heapq.heappush(self._heap, (grant.start_at, next(self._order), delivery))
-        self._gate.ahead += 1
 
     def due(self, now: int) -> D | None:
         """Take out the next job whose instant has come."""
         if self._heap and self._heap[0][0] <= now:
-            return self.pop()
+            return heapq.heappop(self._heap)[2]
         return None
 
     def pop(self) -> D | None:
         """Take out the next job, whenever it may start."""
-        if not self._heap:
-            return None
-        self._gate.ahead -= 1
-        return heapq.heappop(self._heap)[2]
+        return heapq.heappop(self._heap)[2] if self._heap else None
 
     def release(self, delivery: D) -> None:
         """Undo the job's unused grant in the store, if it has one. The job stays where it is in the gate.
@@ -79,4 +75,3 @@ class Grants(Generic[D]):
             self._gate.returned(delivery)
         self._heap = [entry for entry in self._heap if entry[2].shop != shop]
         heapq.heapify(self._heap)
-        self._gate.ahead = len(self._heap)

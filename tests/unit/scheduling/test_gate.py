@@ -63,26 +63,6 @@ def test_no_more_than_the_threads() -> None:
     assert len(drain(gate, 0)) == 1
 
 
-def test_what_is_ahead_needs_no_thread_yet() -> None:
-    """Where calls end fast enough, jobs that are granted ahead of their instants leave room for others, and no more."""
-    gate = gate_of(*(Ticket("a", number=number) for number in range(60)), threads=3)
-    gate.configure("a", weight=1, max_in_flight=60)
-    for _ in range(8):
-        for ticket in drain(gate, 0):
-            gate.finished(ticket)
-        if gate.waiting("a") <= 40:
-            break
-    assert gate.waiting("a") == 40
-    under_way = drain(gate, HORIZON)
-    assert (len(under_way), gate.room) == (3 + EXTRA_GRANTS, 0)
-    gate.ahead = 2
-    assert gate.room == len(drain(gate, HORIZON)) + gate.room == 2
-    gate.ahead = 60
-    # 20 jobs ended in a horizon.
-    assert len(drain(gate, HORIZON)) == 20 - EXTRA_GRANTS - 2
-    assert gate.room == 0
-
-
 def test_another_job_for_a_question() -> None:
     """Beyond the threads it is given only where calls end fast enough, never beside a job that runs alone."""
     gate = gate_of(*(Ticket("a", number=number) for number in range(30)), threads=3)

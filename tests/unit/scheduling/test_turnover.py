@@ -1,4 +1,4 @@
-"""How many grants ahead of their instants need no thread yet."""
+"""How many jobs may be in flight beyond the threads."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from worker.store.timing import HORIZON
 
 
 @pytest.mark.parametrize(
-    ("ended", "after", "lendable"),
+    ("ended", "after", "spare"),
     [
         (0, HORIZON, 0),
         (2, HORIZON, 0),
@@ -19,10 +19,10 @@ from worker.store.timing import HORIZON
         (12, -HORIZON, 10),
     ],
 )
-def test_lendable(ended: int, after: int, lendable: int) -> None:
+def test_spare(ended: int, after: int, spare: int) -> None:
     """As many as calls end in a horizon, but for those that are granted beyond the threads anyway."""
     turnover = Turnover(but=2)
     turnover.count(HORIZON)
     turnover.ended += ended
     turnover.count(HORIZON + after)
-    assert (turnover.lendable, turnover.ended, turnover.counts_at) == (lendable, 0, 2 * HORIZON + after)
+    assert (turnover.spare, turnover.ended, turnover.counts_at) == (spare, 0, 2 * HORIZON + after)
