@@ -21,7 +21,6 @@ MODULES = (
     "scheduling/gate",
     "scheduling/gate_shop",
     "scheduling/set_aside",
-    "scheduling/turnover",
     "scheduling/breaker",
     "scheduling/attribution",
     "dispatch",

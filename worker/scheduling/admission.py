@@ -6,7 +6,7 @@ right after it and wakes nobody.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Generic
 
@@ -103,7 +103,7 @@ class Admission(Generic[D]):
             else:
                 # Uncalled ones in a question of their own: they take no tokens, and a closed shop must not stop them.
                 asking.setdefault((delivery.shop, delivery.uncalled), []).append(delivery)
-            delivery = self._gate.next(now) or self._one_more(asking)
+            delivery = self._gate.next(now)
         self._submitting = True
         for (shop, uncalled), deliveries in asking.items():
             self._submit(shop, deliveries, now, uncalled=uncalled)
@@ -111,14 +111,6 @@ class Admission(Generic[D]):
         if self._doubted:
             self._controls.refresh(now, awaited=True)
         return True
-
-    def _one_more(self, asking: Iterable[tuple[str, bool]]) -> D | None:
-        # At a turn one more job asks than there is a thread for. It is mostly turned away, with the next turn, for
-        # which the process would have to ask again otherwise: 1.3 questions a call in place of 1.7.
-        for shop, uncalled in asking:
-            if not uncalled and shop in self._turns and (delivery := self._gate.another(shop)) is not None:
-                return delivery
-        return None
 
     def take_replies(self, now: int) -> None:
         """Act on what the store has answered."""
@@ -185,7 +177,7 @@ class Admission(Generic[D]):
         if turn:
             self._turns.discard(shop)
         requests = [delivery.request for delivery in deliveries]
-        holds = len(requests) + min(self._gate.waiting(shop), self._gate.room)
+        holds = len(requests) + self._gate.waiting(shop)
         reply = self._reply_to(deliveries, limits, uncalled=uncalled)
         self._context.store.submit(requests, reply, turn=turn, holds=holds)
         if not uncalled:

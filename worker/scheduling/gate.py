@@ -12,7 +12,6 @@ from typing import Generic
 
 from worker.scheduling.gate_shop import MOST_ASKING, GateShop, Reason, ShopLoad, T
 from worker.scheduling.set_aside import SetAside
-from worker.scheduling.turnover import Turnover
 
 FOREVER = 1 << 62
 """Until somebody opens it again."""
@@ -33,7 +32,6 @@ class Gate(Generic[T]):
 
     def __init__(self, *, threads: int, max_aside: int) -> None:
         self._capacity = threads + EXTRA_GRANTS
-        self._turnover = Turnover(but=EXTRA_GRANTS)
         self._set_aside: SetAside[T] = SetAside(max_aside)
         self._shops: dict[str, GateShop[T]] = {}
         self.in_flight = 0
@@ -85,8 +83,6 @@ class Gate(Generic[T]):
         due_at = self._set_aside.next_at
         if self.closed or (self._openings and self._openings[0][0] <= now) or (due_at is not None and due_at <= now):
             self._come_due(now)
-        if self._turnover.counts_at <= now:
-            self._turnover.count(now)
         if self.closed or self.in_flight >= self._capacity:
             return None
         if self._suspects:
@@ -104,21 +100,11 @@ class Gate(Generic[T]):
             if queue is None:
                 continue
             self._virtual_time = max(self._virtual_time, tag)
-            return self._take(state, queue)
+            ticket = state.take(queue)
+            self._hand_out(state, ticket)
+            self._enlist(state)
+            return ticket
         return None
-
-    @property
-    def room(self) -> int:
-        """How many more jobs there are threads for."""
-        return max(0, self._capacity - self.in_flight)
-
-    def another(self, shop: str) -> T | None:
-        """One more job of a shop that :meth:`next` gave one of, if a thread will be free for it soon; None if not."""
-        state = self.shop(shop)
-        queue = state.askable()
-        if queue is not state.ready or self.alone or self.in_flight >= self._capacity + self._turnover.spare:
-            return None
-        return self._take(state, queue)
 
     def asked(self, shop: str, *, under_way: bool) -> None:
         """A question about jobs of the shop that need a call is under way, or no longer; meanwhile no others ask."""
@@ -142,15 +128,20 @@ class Gate(Generic[T]):
 
     def finished(self, ticket: T) -> None:
         """The call is over, or the job needed none: another job may ask in its stead."""
-        self._turnover.ended += 1
-        self._leave(ticket)
+        if ticket is self.alone:
+            self.alone = None
+        state = self.shop(ticket.shop)
+        state.asking.discard(id(ticket))
+        state.in_flight -= 1
+        self.in_flight -= 1
+        self._enlist(state)
 
     def returned(self, ticket: T) -> None:
         """The job did not run: it is its shop's first again, and its shop is not charged for it."""
         state = self.shop(ticket.shop)
         state.served -= 1 / state.weight
         state.queue_of(ticket).appendleft(ticket)
-        self._leave(ticket)
+        self.finished(ticket)
 
     def set_aside(self, ticket: T, now: int, until: int) -> bool:
         """Keep the job in memory until its customer may be called.
@@ -160,7 +151,7 @@ class Gate(Generic[T]):
         """
         state = self.shop(ticket.shop)
         state.served -= 1 / state.weight
-        self._leave(ticket)
+        self.finished(ticket)
         return self._set_aside.add(ticket, now, until)
 
     def close(self, shop: str, until: int, reason: Reason, *, then_ask: int = 1) -> None:
@@ -250,12 +241,6 @@ class Gate(Generic[T]):
         self._hand_out(self.shop(ticket.shop), ticket)
         return ticket
 
-    def _take(self, state: GateShop[T], queue: deque[T]) -> T:
-        ticket = state.take(queue)
-        self._hand_out(state, ticket)
-        self._enlist(state)
-        return ticket
-
     def _hand_out(self, state: GateShop[T], ticket: T) -> None:
         # The shop is charged now. For a job that did not run after all, `returned`, `isolate` and `set_aside` take the
         # charge back.
@@ -263,15 +248,6 @@ class Gate(Generic[T]):
         state.in_flight += 1
         self.in_flight += 1
         state.asking.add(id(ticket))
-
-    def _leave(self, ticket: T) -> None:
-        if ticket is self.alone:
-            self.alone = None
-        state = self.shop(ticket.shop)
-        state.asking.discard(id(ticket))
-        state.in_flight -= 1
-        self.in_flight -= 1
-        self._enlist(state)
 
     def _drop_closed_suspects(self) -> None:
         # A suspect keeps every other job from starting, and must not do so while its own shop is closed.

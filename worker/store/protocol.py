@@ -143,7 +143,7 @@ class AdmissionStore(Protocol):
         """Ask for jobs of one shop without waiting. After the first :class:`ShopClosed` all further jobs get it too.
 
         ``turn``: an earlier :class:`ShopClosed` told this process to come now. ``holds``: how many jobs of the shop the
-        process holds and has threads for, these included. ``reply`` is called once: at once on the caller's thread
+        process has, these included. ``reply`` is called once: at once on the caller's thread
         (memory), or later on the store's own thread (Redis). It must not block there, for every other caller's reply
         waits behind it.
         """

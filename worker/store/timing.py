@@ -20,11 +20,10 @@ tokens; without turns, 50 processes asked 51 times for each call."""
 def turn_of(interval: int, holds: int) -> int:
     """How long a process's turn is, until the next process's: it can take all calls that fall due meanwhile.
 
-    ``interval`` is between the shop's calls. A turn has room for the ``holds`` jobs that the process holds and has
-    threads for, in a :data:`SHORTEST_TURN` at the most. Were a turn longer than a process can use, the rest of it would
-    be lost: with 100 shops at 160 a second and 200 processes that held five jobs of each, every shop was called at half
-    of its pace. Without regard to threads, busy processes had turns of all shops at once and let them lapse, which cost
-    a tenth of the pace.
+    ``interval`` is between the shop's calls. A turn has room for the ``holds`` jobs that the process holds, in a
+    :data:`SHORTEST_TURN` at the most. Were a turn longer than a process has jobs for, the rest of it would be lost:
+    with 100 shops at 160 a second and 200 processes that held five jobs of each, every shop was called at half of its
+    pace.
     """
     return max(interval, min(holds * interval, SHORTEST_TURN))
 

@@ -15,7 +15,6 @@ from worker.instants import SECOND
 from worker.scheduling.gate import EXTRA_GRANTS, FOREVER, Gate
 from worker.scheduling.gate_shop import HOLDS_ALL, MOST_ASKING, Reason, ShopLoad
 from worker.scheduling.set_aside import LONGEST_ASIDE, MAX_ASIDE_PER_CUSTOMER
-from worker.store.timing import HORIZON
 
 
 @dataclass(frozen=True)
@@ -61,31 +60,6 @@ def test_no_more_than_the_threads() -> None:
     assert len(handed_out) == gate.in_flight == 3 + EXTRA_GRANTS
     gate.finished(handed_out[0])
     assert len(drain(gate, 0)) == 1
-
-
-def test_another_job_for_a_question() -> None:
-    """Beyond the threads it is given only where calls end fast enough, never beside a job that runs alone."""
-    gate = gate_of(*(Ticket("a", number=number) for number in range(30)), threads=3)
-    gate.configure("a", weight=1, max_in_flight=30)
-    handed_out = drain(gate, 0)
-    assert gate.another("a") is None
-    for ticket in handed_out:
-        gate.finished(ticket)
-    assert len(drain(gate, HORIZON)) == 3 + EXTRA_GRANTS
-    # 5 jobs ended in a horizon.
-    more = [gate.another("a") for _ in range(5)]
-    assert more == [Ticket("a", number=number) for number in (10, 11, 12)] + [None, None]
-    assert gate.in_flight == 3 + EXTRA_GRANTS + 3
-
-
-def test_no_other_job_beside_one_that_runs_alone() -> None:
-    """What may kill its process takes no other job's call along."""
-    gate = gate_of(Ticket("a", number=1), Ticket("a", number=2))
-    suspect = gate.next(0)
-    assert suspect is not None
-    gate.isolate(suspect)
-    assert gate.next(0) == suspect
-    assert gate.another("a") is None
 
 
 def test_one_question_at_a_time() -> None:

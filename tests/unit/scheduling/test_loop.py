@@ -55,7 +55,6 @@ class BreakableStore(MemoryStore):
     unwatchable = False
     silent = False
     hold: list[Callable[[], None]] | None = None
-    holds = 0
 
     def watch(self, known: int, reply: Callable[[Controls | StoreError | None], None]) -> None:
         if self.unwatchable:
@@ -71,7 +70,6 @@ class BreakableStore(MemoryStore):
         turn: bool,
         holds: int,
     ) -> None:
-        self.holds = holds
         if self.down:
             reply(StoreError("out of reach"))
         elif self.hold is not None:
@@ -292,17 +290,6 @@ def test_a_question_that_fails_is_over(bench: Bench) -> None:
     assert next(bench.consumer) is None
     bench.store.down = False
     assert bench.take().job == make_job(1)
-
-
-def test_a_turn_is_asked_for_by_the_threads(bench: Bench) -> None:
-    """What a process holds and has no thread for makes its turn at the shop no longer."""
-    bench.offer(make_job(1), make_job(2))
-    bench.take()
-    assert bench.store.holds == 2
-    bench.offer(*(make_job(number) for number in range(3, 10)))
-    bench.take()
-    bench.take()
-    assert bench.store.holds == THREADS + EXTRA_GRANTS - 2
 
 
 def test_finish(bench: Bench) -> None:

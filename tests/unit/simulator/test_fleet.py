@@ -119,16 +119,6 @@ def test_no_turn_is_lost() -> None:
     assert report.admits_per_call <= 0.75
 
 
-def test_a_turn_costs_one_question() -> None:
-    """A process that has more jobs of a shop gets its next turn with the answer to the question of this one."""
-    processes, shops = 8, 40
-    table = ShopTable(per_second=0.5 * 160 * processes / shops, burst=4)
-    report = run([Load(200, table)] * shops, processes=processes)
-    assert report.used >= 0.97
-    assert report.steady >= 0.99
-    assert report.admits_per_call <= 1.3
-
-
 @settings(PATIENT, max_examples=25)
 @given(shops=st.integers(1, 6), threads=st.sampled_from([1, 3, 16]), seed=st.integers(0, 100))
 def test_no_thread_is_idle_while_a_job_may_run(shops: int, threads: int, seed: int) -> None:
