@@ -207,7 +207,7 @@ class Settings(BaseSettings):
     )
     one_core: bool = Field(
         default=True,
-        description="Whether a worker process keeps to one core at a time, which saves a fifth of its CPU; it leaves a "
+        description="Whether a worker process keeps to one core at a time, which saves a third of its CPU; it leaves a "
         "core that others want as well. `false` leaves it to the kernel.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(

@@ -95,7 +95,6 @@ class Connection(pika.BlockingConnection):  # type: ignore[misc]  # pika has no 
         Raises:
           pika.exceptions.AMQPError, OSError: the connection is closed.
         """
-        self._impl.send_now()
         loop = self._impl.ioloop
         # pika waits no longer than until its next timer.
         timer = loop.call_later(seconds, _nothing)

@@ -37,7 +37,7 @@ class FrameConnection(pika.SelectConnection):  # type: ignore[misc]  # pika has 
     """Called with each confirm and refusal, in place of pika's callbacks."""
 
     def publish(self, channel: int, exchange: str, routing_key: str, properties: bytes, body: bytes) -> None:
-        """Publish a mandatory message on an open channel; it is sent by :meth:`send_now` or the loop's next turn.
+        """Publish a mandatory message on an open channel; it is sent at the loop's next turn.
 
         Raises:
           ValueError: as :func:`worker.rabbitmq.frames.publish`.
@@ -48,14 +48,6 @@ class FrameConnection(pika.SelectConnection):  # type: ignore[misc]  # pika has 
     def ack(self, channel: int, tag: int) -> None:
         """Acknowledge a delivery on an open channel; sent as in :meth:`publish`."""
         self._adapter_emit_data(frames.ack(channel, tag))
-
-    def send_now(self) -> None:
-        """Send what waits, or as much as the kernel takes, without a turn of the loop for it. Never blocks nor raises:
-        whatever goes wrong, the loop reports.
-        """
-        transport = self._transport
-        if transport is not None and transport._tx_buffers:
-            transport._on_socket_writable()
 
     def abort(self) -> None:
         """End a connection that is being closed without waiting for RabbitMQ. On its own thread."""

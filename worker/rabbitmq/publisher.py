@@ -228,8 +228,6 @@ class Publisher:
                 else persistent_json(message.message_id, message.timestamp)
             )
             connection.publish(channel.channel_number, message.exchange, message.routing_key, properties, message.body)
-        if connection is not None:
-            connection.send_now()
 
     def _on_return(
         self, _channel: pika.channel.Channel, method: pika.spec.Basic.Return, _properties: object, body: bytes

@@ -77,7 +77,8 @@ def test_it_keeps_to_one_core_and_leaves_a_crowded_one(tmp_path: Path) -> None:
             return len(cores_of(process)) == 1 and first not in cores_of(process)
 
         wait_until(has_left, 30, "another core for all threads")
-        assert len(list(Path(f"/proc/{process.pid}/task").iterdir())) == 4
+        threads = [int(task.name) for task in Path(f"/proc/{process.pid}/task").iterdir()]
+        assert [os.sched_getscheduler(thread) for thread in threads] == [os.SCHED_BATCH] * 4
     finally:
         process.kill()
         process.communicate()
