@@ -83,7 +83,7 @@ class Result(BaseModel):
             "line": self.line,
             "row": self.row,
             "reference": self.reference,
-            "customer": dict(self.customer),
+            "customer": vars(self.customer) | (self.customer.model_extra or {}),
             "channel": self.channel,
             "destination": self.destination,
             "sender": self.sender,
