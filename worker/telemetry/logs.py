@@ -6,6 +6,7 @@ whoever reads stderr is slow.
 """
 
 import logging
+import os
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from traceback import extract_tb
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import structlog
 
@@ -112,8 +113,20 @@ class _Handler(logging.StreamHandler[Any]):
             line = _substitute(record, f"is {len(line)} characters long")
         # A pipe without a reader, a full disk, a stream that is closed or never existed: nobody is left to be told.
         with suppress(OSError, ValueError, AttributeError):
-            self.stream.write(line + self.terminator)
-            self.stream.flush()
+            try:
+                self.stream.write(line + self.terminator)
+                self.stream.flush()
+            except BrokenPipeError:
+                _write_nowhere(self.stream)
+
+
+def _write_nowhere(stream: TextIO) -> None:
+    # What is left in the stream's buffer would be written once more at the process's end, and make its exit code 120.
+    nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.dup2(nowhere, stream.fileno())
+    finally:
+        os.close(nowhere)
 
 
 def _substitute(record: logging.LogRecord, problem: str) -> str:

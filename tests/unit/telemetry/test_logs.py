@@ -9,6 +9,8 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
+
 HEAD = """
 import logging, sys, threading, warnings
 import structlog
@@ -122,12 +124,14 @@ def test_console_lines_carry_no_controls() -> None:
     assert "<address:" in done.stderr
 
 
-def test_a_closed_pipe_ends_nothing() -> None:
-    """Nobody reads the log any more: work goes on, and the process ends well."""
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_closed_pipe_ends_nothing(unbuffered: str) -> None:
+    """Nobody reads the log any more: work goes on, and the process ends well, whatever Python does with streams."""
+    env = os.environ | {"PYTHONUNBUFFERED": unbuffered}
     reader, writer = os.pipe()
     os.close(reader)
     try:
-        done = run('for _ in range(10_000): log.error("told to nobody")\nprint("done")', stderr=writer)
+        done = run('for _ in range(10_000): log.error("told to nobody")\nprint("done")', stderr=writer, env=env)
     finally:
         os.close(writer)
     assert (done.returncode, done.stdout) == (0, "done\n")
