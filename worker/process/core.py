@@ -25,6 +25,9 @@ from typing import NamedTuple
 LOOK_SECONDS = 2.0
 """How often it is looked whether the core is still a good one. A look takes 0.1 ms on two cores."""
 
+FIRST_LOOK_SECONDS = 0.2
+"""How long it is looked at before a core is chosen. It may be the wrong one, and is left at the next look then."""
+
 CROWDED = 0.8
 """Share of a core's time from which its processes wait for each other. Below it nobody gains by a move."""
 
@@ -89,7 +92,9 @@ def _keep(cores: frozenset[int], look_seconds: float, stat: Path) -> None:
     # A container may be given other cores, or another kernel count in another way: then the kernel places us.
     with suppress(OSError, ValueError):
         before = read_load(cores, stat)
-        while not pause.wait(look_seconds):
+        wait = min(FIRST_LOOK_SECONDS, look_seconds)
+        while not pause.wait(wait):
+            wait = look_seconds
             now = read_load(cores, stat)
             seconds = now.at - before.at
             # A core that was taken offline is counted no more.
