@@ -142,7 +142,7 @@ One process of each does the same work: it takes a job, calls a stand-in for Ref
 and results of those on RabbitMQ are in quorum queues; BullMQ keeps both in a Valkey that syncs each change to disk. At
 most 16 calls are under way at once. Referral Dispatch does it with everything on: a queue for each of 100 shops, the
 shared store with the ledger and the limits of shops and customers, fairness, the check of job ids, metrics, INFO logs.
-The store's Valkey keeps nothing on disk here; in production it writes once a second, which no worker waits for. The
+It keeps its process to one core by itself, as it does everywhere; the kernel places the others. The store's Valkey keeps nothing on disk here; in production it writes once a second, which no worker waits for. The
 others have none of that: one queue, no limits, and a job delivered again is called again. They are written as their
 guides have it, below `scripts/programs/benchmarks/peers/`; all but the one that is named so leave `trust_env` of
 requests off. None of them writes a log line a job: taskiq logs warnings only, since it would write one otherwise, and
