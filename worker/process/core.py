@@ -115,6 +115,8 @@ def _keep_threads_to(core: int) -> None:
         with suppress(ProcessLookupError):
             if os.sched_getaffinity(thread) != {core}:
                 os.sched_setaffinity(thread, {core})
+        # A sandbox may allow the one and not the other.
+        with suppress(OSError):
             # Any other policy was somebody's choice.
             if os.sched_getscheduler(thread) == os.SCHED_OTHER:
                 os.sched_setscheduler(thread, os.SCHED_BATCH, os.sched_param(0))
