@@ -21,6 +21,8 @@ def test_frozen_past_its_lease(site: Site) -> None:
     site.faults += 1
     # Its heartbeats would end its connection within three minutes. The other one connects again at once.
     site.rabbitmq.ctl("close_all_connections", "--vhost", site.vhost.name, "frozen")
+    # RabbitMQ's depths are up to half a second old: before all are called, they may not show yet what was published.
+    wait_until(lambda: len({call.job_id for call in site.upstream.calls()}) == 60, PATIENCE, "every job's call")
     wait_until(lambda: not site.depths().keys() - {RESULTS, DEAD}, PATIENCE, "the other to do all that is left")
     os.killpg(frozen.process.pid, signal.SIGCONT)
     wait_until(lambda: site.events("fenced"), PATIENCE, "the frozen one to find out")
