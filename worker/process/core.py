@@ -70,7 +70,7 @@ def better_core(busy: Mapping[int, float], here: int | None, own: float) -> int 
         return good
     crowded = busy[here] >= CROWDED and busy[here] - own - busy[good] >= GAIN
     # Of two processes that meet on a core, mostly one should go.
-    return good if crowded and random.random() < 1 / 2 else None  # noqa: S311
+    return good if crowded and random.random() < 1 / 2 else None  # noqa: S311 - no secret
 
 
 def read_load(cores: frozenset[int], stat: Path = STAT) -> Load:

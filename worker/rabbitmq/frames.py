@@ -33,8 +33,7 @@ _ARGUMENTS = HEAD.size + 4
 _PACK_PUBLISH = struct.Struct(">HHHB")
 _PACK_HEADER = struct.Struct(">HHQ")
 _PACK_ACK = struct.Struct(">BHL4sQBB")
-_READ_CONFIRM = struct.Struct(">QB")
-_READ_TAG = struct.Struct(">QB")
+_TAG_AND_BITS = struct.Struct(">QB")
 
 # content-type and delivery-mode come first of the properties that are used, message-id and timestamp last.
 _CONTENT_TYPE, _DELIVERY_MODE, _MESSAGE_ID, _TIMESTAMP = 1 << 15, 1 << 12, 1 << 7, 1 << 6
@@ -122,7 +121,7 @@ def read_confirm(frame: bytes) -> Confirm | None:
     method = frame[_METHOD_ID]
     if method not in (_ACK, _NACK):
         return None
-    tag, bits = _READ_CONFIRM.unpack_from(frame, _ARGUMENTS)
+    tag, bits = _TAG_AND_BITS.unpack_from(frame, _ARGUMENTS)
     return Confirm(tag, bool(bits & 1), method == _ACK)
 
 
@@ -137,8 +136,8 @@ def read_deliver(frame: bytes) -> pika.spec.Basic.Deliver | None:
     if frame[_METHOD_ID] != _DELIVER:
         return None
     consumer, at = _read_short(frame, _ARGUMENTS)
-    tag, bits = _READ_TAG.unpack_from(frame, at)
-    exchange, at = _read_short(frame, at + _READ_TAG.size)
+    tag, bits = _TAG_AND_BITS.unpack_from(frame, at)
+    exchange, at = _read_short(frame, at + _TAG_AND_BITS.size)
     routing_key, _ = _read_short(frame, at)
     return pika.spec.Basic.Deliver(consumer, tag, bool(bits & 1), exchange, routing_key)
 

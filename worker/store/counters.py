@@ -60,6 +60,7 @@ def _tried(store: CountersStore, counts: Counts) -> dict[tuple[str, str], StoreE
     problems: dict[tuple[str, str], StoreError] = {}
     replies: SimpleQueue[tuple[tuple[str, str], StoreError | None]] = SimpleQueue()
     for key, counters in counts.items():
+        # mypy doesn't infer the type of a lambda's default.
         store.tally(*key, counters, done=lambda problem, key=key: replies.put((key, problem)))  # type: ignore[misc]
     for _ in counts:
         key, problem = replies.get()

@@ -65,7 +65,7 @@ def _finish(course: Course, api: Api, contestant: Contestant, jobs: int) -> Plac
             seen, idle_at = (places, api.count()), now + _IDLE_SECONDS
         if now > min(idle_at, end):
             break
-        time.sleep(_POLL_SECONDS)
+        time.sleep(_POLL_SECONDS)  # between two looks
     return places
 
 

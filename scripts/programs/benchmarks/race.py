@@ -55,7 +55,7 @@ def measure(course: Course, api: StandIn, contestant: Contestant, count: int) ->
                     f"{contestant.name}: {done:,} calls for {count:,} jobs, and none in {_STALLED_SECONDS} s; the jobs "
                     f"are at: {contestant.places(course)}; it said: {program.output()[-500:]}"
                 )
-            time.sleep(_POLL_SECONDS)
+            time.sleep(_POLL_SECONDS)  # between two looks
         end = tree_usage(program.processes())
         if warm is None:
             raise BenchmarkError(f"{count} jobs are too few to measure: they were done within {_POLL_SECONDS} s")
@@ -71,7 +71,7 @@ def _settle(course: Course, contestant: Contestant, count: int) -> None:
         if time.monotonic() > deadline:
             where = f"{_SETTLE_SECONDS} s after the last of {count:,} calls, the jobs are at: {places}"
             raise BenchmarkError(f"{contestant.name}: {where}")
-        time.sleep(_POLL_SECONDS)
+        time.sleep(_POLL_SECONDS)  # between two looks
 
 
 @contextmanager
