@@ -4,6 +4,8 @@ import contextlib
 import socket
 import threading
 import time
+import urllib.parse
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
@@ -11,7 +13,7 @@ from typing import Self
 class Forwarder:
     """Listens on a ``port`` and passes bytes on to ``target``, a port of 127.0.0.1, which may be changed.
 
-    ``rate``: bytes a second that a connection takes to the target, as a slow network would; None for no bound.
+    ``rate``: bytes a second that a connection takes each way, as a slow network would; None for no bound.
     """
 
     def __init__(self, target: int, host: str = "127.0.0.1", *, rate: int | None = None) -> None:
@@ -58,15 +60,15 @@ class Forwarder:
                     continue
                 with self._lock:
                     self._open |= {client, server}
-                for source, sink, rate in ((client, server, self._rate), (server, client, None)):
-                    threading.Thread(target=self._copy, args=(source, sink, rate), daemon=True).start()
+                for source, sink in ((client, server), (server, client)):
+                    threading.Thread(target=self._copy, args=(source, sink), daemon=True).start()
 
-    def _copy(self, source: socket.socket, sink: socket.socket, rate: int | None) -> None:
+    def _copy(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
-            while data := source.recv(65536 if rate is None else max(1, rate // 20)):
+            while data := source.recv(65536 if self._rate is None else max(1, self._rate // 20)):
                 sink.sendall(data)
-                if rate is not None:
-                    time.sleep(len(data) / rate)
+                if self._rate is not None:
+                    time.sleep(len(data) / self._rate)
         for each in (source, sink):
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
@@ -74,3 +76,13 @@ class Forwarder:
         source.close()
         with self._lock:
             self._open.discard(source)
+
+
+@contextlib.contextmanager
+def slow_way(url: str, rate: int) -> Iterator[tuple[Forwarder, str]]:
+    """A way to the server of this URL, and the URL through it: so slow, by ``rate``, that what a test does in the
+    middle of something does not come too late, however fast the machine and the code become."""
+    own = urllib.parse.urlsplit(url)
+    assert own.port is not None
+    with Forwarder(own.port, rate=rate) as forwarder:
+        yield forwarder, own._replace(netloc=own.netloc.replace(f":{own.port}", f":{forwarder.port}")).geturl()

@@ -12,13 +12,14 @@ import pytest
 
 from tests.integration.rabbitmq.tap import Tap, tapping
 from tests.services import RabbitMQ, Vhost, wait_until
+from tests.services.forwarder import slow_way
 from tests.system.commands import Desk
 from tests.system.terminal import Terminal
 
 RESULTS = "referrals.results"
 KEY = "acme.sent.ok.share"
 ENOUGH = 8_000
-"""Results that take `collect` some seconds, so that it is killed amid them."""
+"""Results that take `collect` some seconds on a slow network, so that it is killed amid them."""
 
 
 def job_id(number: int) -> str:
@@ -97,9 +98,10 @@ def test_a_killed_collect_goes_on(desk: Desk, rabbitmq: RabbitMQ, vhost: Vhost, 
     declare(desk)
     with tapping(vhost) as tap:
         publish(tap, range(ENOUGH))
-        killed = desk.start("collect", *out)
-        wait_until(lambda: size(desk.folder / name) > 100_000, 20, "the first rows on disk")
-        killed.kill()
+        with slow_way(vhost.url, ENOUGH * 100) as (_, url):
+            killed = desk.start("collect", *out, REFERRALS_AMQP_URL=url)
+            wait_until(lambda: size(desk.folder / name) > 100_000, 20, "the first rows on disk")
+            killed.kill()
         rows = len(job_ids(desk, name)) if form == "csv" else (desk.folder / name).read_bytes().count(b"\n")
         assert 0 < rows < ENOUGH
         tear(desk.folder / name)

@@ -5,19 +5,18 @@ import json
 import re
 import shutil
 import signal
-import urllib.parse
 from collections import Counter
 from typing import Any
 
 import pytest
 
 from tests.services import RabbitMQ, Vhost, wait_until
-from tests.services.forwarder import Forwarder
+from tests.services.forwarder import slow_way
 from tests.system.commands import Desk, Sandbox
 from tests.system.terminal import Terminal
 
 MANY = 3_000
-"""Jobs: enough that publishing them can be killed in the middle."""
+"""Jobs: enough that publishing them slowly can be stopped in the middle."""
 
 
 def job_id(shop: str, campaign: str, run: int, email: str) -> str:
@@ -137,10 +136,11 @@ def test_killed_in_the_middle_and_run_again(desk: Desk, sandbox: Sandbox, rabbit
     desk.start("collect", "--out", "results.csv")
     # The other campaign's job: the worker is ready.
     wait_until(sandbox.calls, 40, "a worker")
-    first = desk.start(*arguments)
-    wait_until(lambda: sandbox.log.stat().st_size > 10_000 or not first.running(), 40, "the middle")
-    first.kill()
-    assert first.wait() == -signal.SIGKILL, "too fast to be killed in the middle"
+    with slow_way(vhost.url, MANY * 100) as (_, url):
+        first = desk.start(*arguments, REFERRALS_AMQP_URL=url)
+        wait_until(lambda: sandbox.log.stat().st_size > 10_000, 40, "the middle")
+        first.kill()
+        assert first.wait() == -signal.SIGKILL
     assert len(calls(sandbox)) < MANY * 2 // 3
     second = desk.run(*arguments)
     assert second.returncode == 0, second.stderr
@@ -161,11 +161,7 @@ def test_twice_at_once_interrupted_and_cut_off(desk: Desk, sandbox: Sandbox, rab
     def waiting() -> int:
         return rabbitmq.depths(vhost).get("referrals.shop.acme") or 0
 
-    own = urllib.parse.urlsplit(vhost.url)
-    assert own.port is not None
-    # So slow that neither the signal nor the cut can come too late, however fast the machine is.
-    with Forwarder(own.port, rate=MANY * 100) as forwarder:
-        url = own._replace(netloc=own.netloc.replace(f":{own.port}", f":{forwarder.port}")).geturl()
+    with slow_way(vhost.url, MANY * 100) as (forwarder, url):
         first = desk.start(*arguments, REFERRALS_AMQP_URL=url)
         wait_until(lambda: waiting() > 10, 60, "the first jobs")
         of_first = forwarder.connections
