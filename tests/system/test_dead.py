@@ -201,7 +201,7 @@ def test_a_replayed_job_is_called(desk: Desk, tap: Tap) -> None:
 def test_a_replay_that_is_killed_calls_nobody_twice(desk: Desk, tap: Tap, vhost: Vhost) -> None:
     """Run again, it publishes some jobs a second time, whose letters it had not removed yet: they are one job each."""
     letters = 1_500
-    sandbox = desk.start_sandbox("--shops", "shops.toml")
+    sandbox = desk.start_sandbox("--shops", "shops.toml", "--per-second", "2000")
     desk.write_shops(sandbox.url, ["acme"], per_second=2000, burst=2000)
     for number in range(letters):
         fields: dict[str, Any] = {"customer": {"shopid": f"c{number}"}, "channel": "sms", "destination": None}
