@@ -20,6 +20,11 @@ _OTHER_VERSION = b"AMQP"
 
 METHOD, HEADER, BODY = pika.spec.FRAME_METHOD, pika.spec.FRAME_HEADER, pika.spec.FRAME_BODY
 
+LARGEST_HEADER = 16 * 1024 * 1024
+"""Bytes of a header's frame, which RabbitMQ doesn't keep to the size that both sides agreed on: its producer may have
+agreed on another one, and RabbitMQ notes each delivery and death among the headers. Nobody could take a message away
+that ends the connection, so it would come again for ever."""
+
 _BASIC = 60
 _PUBLISH = 40
 _DELIVER = struct.pack(">HH", _BASIC, 60)
@@ -67,14 +72,16 @@ def persistent_json(message_id: str | None, timestamp: int | None) -> bytes:
 
 
 def publish(channel: int, exchange: str, routing_key: str, properties: bytes, body: bytes, *, largest: int) -> bytes:
-    """The frames that publish a message as mandatory. ``largest`` is the most bytes of a body that a frame may have.
+    """The frames that publish a message as mandatory. ``largest`` is the most bytes that a frame's payload may have.
 
     Raises:
-      ValueError: a name has more than 255 bytes, or can't be encoded.
+      ValueError: a name has more than 255 bytes, or can't be encoded; or the properties don't fit into a frame.
     """
     name = exchange.encode()
     method = _PACK_PUBLISH.pack(_BASIC, _PUBLISH, 0, _short_size(name)) + name + _short(routing_key) + _MANDATORY
     header = _PACK_HEADER.pack(_BASIC, 0, len(body)) + properties
+    if len(header) > largest:
+        raise ValueError(f"its properties have {len(properties):,} bytes, and a frame has {largest:,}")
     frames = [
         HEAD.pack(METHOD, channel, len(method)),
         method,
@@ -100,14 +107,15 @@ def end_of_frame(data: bytes, start: int, largest: int) -> int | None:
     A server that speaks another version answers with 8 bytes that are no frame, and counts as one here.
 
     Raises:
-      pika.exceptions.InvalidFrameError: it is larger than ``largest`` bytes, or doesn't end as a frame does.
+      pika.exceptions.InvalidFrameError: it is larger than ``largest`` bytes, for a header :data:`LARGEST_HEADER`, or
+        doesn't end as a frame does.
     """
     if len(data) - start < OVERHEAD:
         return None
     if data.startswith(_OTHER_VERSION, start):
         return start + OVERHEAD
     size: int = HEAD.unpack_from(data, start)[2] + OVERHEAD
-    if size > largest:
+    if size > largest and (data[start] != HEADER or size > LARGEST_HEADER):
         raise pika.exceptions.InvalidFrameError(f"a frame of {size:,} bytes, and {largest:,} are agreed on")
     if start + size > len(data):
         return None

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import pika
 
 from worker.errors import BrokerError
+from worker.rabbitmq.frames import persistent_json
 
 Done = Callable[[BrokerError | None], None]
 """Called once when a message's outcome is known: None for confirmed. Runs in the publisher's thread: don't block."""
@@ -28,3 +29,14 @@ class Outgoing:
     properties: pika.BasicProperties | None = None
     # RabbitMQ has handed it back; its confirm is still to come.
     returned: bool = field(default=False, init=False)
+
+    @property
+    def place(self) -> str:
+        """Where it is to go, for a line to a person."""
+        return f"exchange {self.exchange}, routing key {self.routing_key}"
+
+    def packed(self) -> bytes:
+        """Its properties as they travel; raises ValueError where AMQP has no room for the id."""
+        if self.properties is None:
+            return persistent_json(self.message_id, self.timestamp)
+        return b"".join(self.properties.encode())

@@ -12,6 +12,9 @@ from worker.text.bounds import MESSAGE
 LIGHT = 5 * MESSAGE.depth
 """Bytes of properties that can't be heavy: a level of nesting takes five bytes, and a value one."""
 
+LARGEST = 256 * 1024
+"""Bytes of properties that are decoded: what a usual frame has room for, twice."""
+
 _TABLE, _ARRAY, _TEXTS = ord("F"), ord("A"), b"Sx"
 
 _BY_WIDTH = {0: "V", 1: "tbB", 2: "Uus", 4: "Iif", 5: "D", 8: "lLdT"}
@@ -22,12 +25,13 @@ _MORE_FLAGS = 1
 
 
 def are_heavy(raw: bytes, spare: int = 0) -> bool:
-    """Whether properties have more values or levels than a job's message may, or end where a value should begin.
+    """Whether properties have more values or levels than a job's message may, end where a value should begin, or are
+    larger than :data:`LARGEST`.
 
     ``spare`` values must be left besides. Lengths may contradict each other: then this reads on where pika would.
     """
     try:
-        return len(raw) > LIGHT and _are_heavy(raw, MESSAGE.parts - spare)
+        return len(raw) > LARGEST or (len(raw) > LIGHT and _are_heavy(raw, MESSAGE.parts - spare))
     except (IndexError, struct.error):
         return True
 

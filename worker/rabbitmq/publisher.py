@@ -20,7 +20,7 @@ from worker.errors import BrokerError, UnroutableError, raised_at
 from worker.rabbitmq.connection import Node, Parameters
 from worker.rabbitmq.failures import ACCESS_REFUSED, failure, node_address
 from worker.rabbitmq.frame_connections import FrameConnection
-from worker.rabbitmq.frames import Confirm, persistent_json
+from worker.rabbitmq.frames import Confirm
 from worker.rabbitmq.outgoing import Outgoing
 
 FIRST_BACKOFF_SECONDS = 0.2
@@ -51,8 +51,8 @@ class Publisher:
 
     A message that was not confirmed when the connection broke is published again on the next connection. So it may
     arrive twice, and it is never lost while the process lives. It fails only where RabbitMQ returns it (no queue takes
-    it) or refuses it (its queue is full). A missing permission may be granted while a worker waits; with ``gives_up``
-    it fails all messages at once, and no further one is taken.
+    it) or refuses it (its queue is full), and where no frame has room for it. A missing permission may be granted while
+    a worker waits; with ``gives_up`` it fails all messages at once, and no further one is taken.
 
     The connection, its callbacks and ``done`` run on the publisher's own thread; ``_lock`` guards what other threads
     hand over.
@@ -219,15 +219,17 @@ class Publisher:
             channel, connection = self._channel, self._connection
         while connection is not None and channel is not None and channel.is_open and self._incoming:
             message = self._incoming.popleft()
+            try:
+                # As mandatory: RabbitMQ returns what no queue takes, in place of dropping it and confirming.
+                connection.publish(
+                    channel.channel_number, message.exchange, message.routing_key, message.packed(), message.body
+                )
+            except ValueError as error:
+                # RabbitMQ would end the connection over it, again and again, and with it all other messages.
+                self._end(message, BrokerError(f"a message of {message.place} can't be sent: {error}"))
+                continue
             self._last_tag += 1
             self._pending[self._last_tag] = message
-            # As mandatory: RabbitMQ returns what no queue takes, in place of dropping it and confirming.
-            properties = (
-                b"".join(message.properties.encode())
-                if message.properties is not None
-                else persistent_json(message.message_id, message.timestamp)
-            )
-            connection.publish(channel.channel_number, message.exchange, message.routing_key, properties, message.body)
 
     def _on_return(
         self, _channel: pika.channel.Channel, method: pika.spec.Basic.Return, _properties: object, body: bytes
@@ -254,12 +256,11 @@ class Publisher:
             self._finish(self._pending.popitem(last=False)[1], confirmed=confirm.confirmed)
 
     def _finish(self, message: Outgoing, *, confirmed: bool) -> None:
-        where = f"exchange {message.exchange}, routing key {message.routing_key}"
         error: BrokerError | None = None
         if message.returned:
-            error = UnroutableError(f"no queue takes messages of {where}")
+            error = UnroutableError(f"no queue takes messages of {message.place}")
         elif not confirmed:
-            error = BrokerError(f"RabbitMQ refused a message of {where}: its queue is full or unavailable")
+            error = BrokerError(f"RabbitMQ refused a message of {message.place}: its queue is full or unavailable")
         self._end(message, error)
 
     def _end(self, message: Outgoing, error: BrokerError | None) -> None:

@@ -3,7 +3,9 @@
 import hashlib
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 
+import pika
 import pytest
 import structlog
 
@@ -11,6 +13,7 @@ from tests.integration.rabbitmq.bench import Bench, FakeRefer2, declare, message
 from tests.integration.rabbitmq.tap import Tap
 from tests.services import Vhost, wait_until
 from worker.model.job import Job
+from worker.rabbitmq import frames
 from worker.rabbitmq.connection import parameters
 from worker.rabbitmq.dead_letters import DeadLetter
 from worker.rabbitmq.dead_queue import DeadQueue
@@ -62,6 +65,23 @@ def test_as_large_as_a_job_may_be(vhost: Vhost, tap: Tap) -> None:
     tap.put(JOBS, "acme", message_of(new_job(1)).ljust(MESSAGE.size))
     with Bench(vhost, [new_shop()], FakeRefer2()):
         tap.take(RESULTS, 1, 30)
+
+
+@pytest.mark.parametrize("frame_max", [131_072, 8192])
+def test_headers_beyond_a_frame(vhost: Vhost, tap: Tap, frame_max: int) -> None:
+    """RabbitMQ notes a second delivery on headers that fill a frame already, or may fill larger ones than are agreed on
+    with the worker: such a job is called, and so are those behind it.
+    """
+    fixed = len(b"".join(pika.BasicProperties(delivery_mode=2, headers={"mine": ""}).encode()))
+    before = frames.OVERHEAD + 12
+    tap.put(JOBS, "acme", message_of(new_job(1)), headers={"mine": "x" * (131_072 - before - fixed)})
+    method, _, _ = tap.channel.basic_get(shop_queue("acme"))
+    tap.channel.basic_nack(method.delivery_tag)
+    tap.put(JOBS, "acme", message_of(new_job(2)))
+    refer = FakeRefer2()
+    with Bench(replace(vhost, url=f"{vhost.url}?frame_max={frame_max}"), [new_shop()], refer):
+        tap.take(RESULTS, 2, 30)
+    assert sorted(call.job.line or 0 for call in refer.calls) == [1, 2]
 
 
 def test_somebody_else_rejected_it(vhost: Vhost, tap: Tap) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import pika
 import pytest
 from structlog.testing import capture_logs
 
@@ -68,6 +69,20 @@ def test_messages_arrive_in_order_and_persistent(publisher: Publisher, journal: 
     sample = letters[0].properties
     assert (sample.delivery_mode, sample.content_type, sample.message_id) == (2, "application/json", "m")
     assert sample.timestamp == 1
+
+
+def test_what_no_frame_has_room_for(publisher: Publisher, journal: Journal) -> None:
+    """It ends in an error, and not the connection of its neighbours, which are confirmed."""
+    too_long, too_large = journal.outgoing(b"lost", key="k" * 256), journal.outgoing(b"large")
+    too_large.properties = pika.BasicProperties(headers={"mine": "x" * 131_072})
+    with capture_logs() as logs:
+        for message in (journal.outgoing(b"one"), too_long, too_large, journal.outgoing(b"two")):
+            publisher.publish(message)
+        assert publisher.wait(below=1, timeout=10)
+    assert journal.ends[b"one"] == journal.ends[b"two"] == [None]
+    assert "can't be sent: a name of AMQP has 255 bytes at most" in str(journal.ends[b"lost"])
+    assert "can't be sent: its properties have 131,0" in str(journal.ends[b"large"])
+    assert not logs
 
 
 def test_what_no_queue_takes_is_unroutable(publisher: Publisher, journal: Journal) -> None:

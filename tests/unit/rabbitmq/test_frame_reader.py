@@ -153,6 +153,7 @@ HEAVY = {
     "tables in an array": properties(array(b"F\x00\x00\x00\x00" * 10_000)),
     "a level too deep": properties(nested(MESSAGE.depth)),
     "more than the array says": properties(b"\x01hA\x00\x00\x00\x01F\x00\x00\xff\x00" + b"\x00V" * 32_640),
+    "twice a usual frame": properties(b"\x01hS" + struct.pack(">I", 262_144) + b"V" * 262_144),
     "behind other texts": b"\xe0\x00\x01a\x01b" + properties(array(b"V" * 60_000))[2:],
     "words and words of flags": b"\x20\x01" * 30_000 + bytes(2) + properties(array(b"V" * 200))[2:],
 }

@@ -32,7 +32,7 @@ def test_properties(message_id: str | None, timestamp: int | None) -> None:
     assert frames.persistent_json(message_id, timestamp) == b"".join(properties.encode())
 
 
-@given(channel=channels, exchange=names, key=names, body=st.binary(max_size=50), largest=st.integers(1, 60))
+@given(channel=channels, exchange=names, key=names, body=st.binary(max_size=200), largest=st.integers(60, 90))
 def test_publishing(channel: int, exchange: str, key: str, body: bytes, largest: int) -> None:
     """A method, a header and the parts of the body; none for an empty one."""
     properties = pika.BasicProperties(message_id="id", headers={"x": 1})
@@ -51,6 +51,13 @@ def test_names_that_amqp_has_no_room_for(exchange: str, key: str) -> None:
         frames.publish(1, exchange, key, b"", b"", largest=100)
     with pytest.raises(ValueError, match="255 bytes"):
         frames.persistent_json("x" * 256, None)
+
+
+def test_properties_that_no_frame_has_room_for() -> None:
+    """Refused likewise: a header is not divided."""
+    assert frames.publish(1, "exchange", "key", b"p" * 88, b"", largest=100)
+    with pytest.raises(ValueError, match="89 bytes, and a frame has 100"):
+        frames.publish(1, "exchange", "key", b"p" * 89, b"", largest=100)
 
 
 @given(channel=channels, tag=tags)
@@ -117,3 +124,14 @@ def test_what_is_no_frame(data: bytes, told: str) -> None:
     """Another end, or more bytes than both sides have agreed on: refused before they come."""
     with pytest.raises(pika.exceptions.InvalidFrameError, match=told):
         frames.end_of_frame(data, 0, 100 if data.endswith(b"x") else 10)
+
+
+def test_a_header_may_be_larger() -> None:
+    """RabbitMQ notes deliveries and deaths among a message's headers, whatever size both sides have agreed on."""
+    header = bytes(pika.frame.Header(1, 3, pika.BasicProperties(headers={"mine": "x" * 200})).marshal())
+    assert frames.end_of_frame(header + BODY, 0, 100) == len(header)
+    largest = frames.HEAD.pack(frames.HEADER, 1, frames.LARGEST_HEADER - frames.OVERHEAD)
+    assert frames.end_of_frame(largest + b"x", 0, 100) is None
+    larger = frames.HEAD.pack(frames.HEADER, 1, frames.LARGEST_HEADER - frames.OVERHEAD + 1)
+    with pytest.raises(pika.exceptions.InvalidFrameError, match="100 are"):
+        frames.end_of_frame(larger + b"x", 0, 100)
