@@ -3,14 +3,12 @@
 A connection takes longer to open than a job takes to be confirmed, and a web application publishes one job at a time.
 """
 
-import atexit
-import os
-import threading
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 
+from worker.process.kept import KeptByProcess
 from worker.rabbitmq.connection import Parameters, connect
 from worker.rabbitmq.publisher import Publisher
 
@@ -33,11 +31,7 @@ class KeptPublishers:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._kept: dict[Hashable, _Kept] = {}
-        self._inherited: list[dict[Hashable, _Kept]] = []
-        atexit.register(self.close)
-        os.register_at_fork(after_in_child=self._forked)
+        self._kept: KeptByProcess[_Kept] = KeptByProcess(_end)
 
     @contextmanager
     def lend(self, key: Hashable, params: Callable[[], Parameters]) -> Iterator[Publisher]:
@@ -62,14 +56,12 @@ class KeptPublishers:
 
     def close(self) -> None:
         """Disconnect all; what is not confirmed within :data:`LAST_WORDS_SECONDS` is dropped."""
-        with self._lock:
-            kept, self._kept = self._kept, {}
-        for each in kept.values():
-            each.publisher.close(timeout=LAST_WORDS_SECONDS)
+        self._kept.close()
 
     def _take(self, key: Hashable) -> _Kept | None:
-        with self._lock:
-            kept = self._kept.get(key)
+        own = self._kept.own
+        with own.lock:
+            kept = own.entries.get(key)
             if kept is None or kept.publisher.problem is not None:
                 return None
             kept.users += 1
@@ -86,38 +78,40 @@ class KeptPublishers:
 
         added = _Kept(Publisher(params, listener=listener, gives_up=True), users=1)
         added.publisher.start()
-        with self._lock:
-            old, self._kept[key] = self._kept.get(key), added
+        own = self._kept.own
+        with own.lock:
+            old, own.entries[key] = own.entries.get(key), added
             unused = old is not None and old.users == 0
         if old is not None and unused:
             old.publisher.close(timeout=0)
         return added
 
     def _retire(self, key: Hashable, kept: _Kept) -> None:
-        with self._lock:
-            if self._kept.get(key) is kept:
-                del self._kept[key]
+        own = self._kept.own
+        with own.lock:
+            if own.entries.get(key) is kept:
+                del own.entries[key]
 
     def _leave(self, key: Hashable, kept: _Kept) -> None:
-        with self._lock:
+        own = self._kept.own
+        with own.lock:
             kept.users -= 1
-            current = self._kept.get(key) is kept and kept.publisher.problem is None
+            current = own.entries.get(key) is kept and kept.publisher.problem is None
         if not current:
             self._close_unused(key, kept)
 
     def _close_unused(self, key: Hashable, kept: _Kept) -> None:
-        with self._lock:
+        own = self._kept.own
+        with own.lock:
             unused = kept.users == 0
-            if unused and self._kept.get(key) is kept:
-                del self._kept[key]
+            if unused and own.entries.get(key) is kept:
+                del own.entries[key]
         if unused:
             kept.publisher.close(timeout=0)
 
-    def _forked(self) -> None:
-        # The connections are the parent's. They are neither used nor closed here: a child's close would end them there.
-        self._lock = threading.Lock()
-        self._inherited.append(self._kept)
-        self._kept = {}
+
+def _end(kept: _Kept) -> None:
+    kept.publisher.close(timeout=LAST_WORDS_SECONDS)
 
 
 @cache

@@ -3,16 +3,14 @@
 Opening it takes longer than counting does, and a web application publishes one job at a time.
 """
 
-import atexit
-import os
-import threading
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 
 from worker.clock import Clock, SystemClock
 from worker.instants import SECOND
+from worker.process.kept import KeptByProcess
 from worker.settings import Settings
 from worker.store.factory import build_store
 from worker.store.protocol import Store
@@ -38,11 +36,7 @@ class KeptStores:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
-        self._kept: dict[Hashable, _Kept] = {}
-        self._inherited: list[dict[Hashable, _Kept]] = []
-        atexit.register(self.close)
-        os.register_at_fork(after_in_child=self._forked)
+        self._kept: KeptByProcess[_Kept] = KeptByProcess(_end)
 
     @contextmanager
     def lend(self, settings: Settings) -> Iterator[Store]:
@@ -53,34 +47,30 @@ class KeptStores:
         """
         key = (settings.redis_url, settings.retention_days)
         unused: _Kept | None = None
-        with self._lock:
-            kept = self._kept.get(key)
+        own = self._kept.own
+        with own.lock:
+            kept = own.entries.get(key)
             if kept is not None and not kept.users and self._clock.now() - kept.used_at > LONGEST_UNUSED:
                 kept, unused = None, kept
             if kept is None:
-                kept = self._kept[key] = _Kept(build_store(settings, self._clock), self._clock.now())
+                kept = own.entries[key] = _Kept(build_store(settings, self._clock), self._clock.now())
             kept.users += 1
         if unused is not None:
             unused.store.close()
         try:
             yield kept.store
         finally:
-            with self._lock:
+            with own.lock:
                 kept.users -= 1
                 kept.used_at = self._clock.now()
 
     def close(self) -> None:
         """Send what is waiting and disconnect from all; blocks for a few of the store's time-outs at most."""
-        with self._lock:
-            kept, self._kept = self._kept, {}
-        for each in kept.values():
-            each.store.close()
+        self._kept.close()
 
-    def _forked(self) -> None:
-        # The connections are the parent's. They are neither used nor closed here: a child's close would end them there.
-        self._lock = threading.Lock()
-        self._inherited.append(self._kept)
-        self._kept = {}
+
+def _end(kept: _Kept) -> None:
+    kept.store.close()
 
 
 @cache

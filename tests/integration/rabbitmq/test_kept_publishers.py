@@ -21,19 +21,24 @@ from worker.rabbitmq.topology import shop_queue
 from worker.store.redis.store import RedisStore
 
 FORKING = """
-import os, sys
+import ctypes, os, sys
 from worker import Customer, Job, publish
 
 def one(number):
     job = Job.create(shop="acme", campaign="spring", customer=Customer(shopid=number), channel="sms")
     assert publish(job, amqp_url=sys.argv[1], timeout=20) == 1
 
+# As a server written in C does, which runs none of Python's hooks.
+unnoticed = ctypes.PyDLL(None).fork
+
 one("before")
 children = []
-for name in ("first child", "second child", "third child"):
-    children.append(os.fork())
+for fork, name in ((os.fork, "first child"), (os.fork, "second child"), (unnoticed, "third child")):
+    children.append(fork())
     if not children[-1]:
         one(name)
+        if fork is unnoticed:
+            os._exit(0)
         sys.exit()
 one("parent")
 for child in children:
