@@ -10,7 +10,8 @@ On one core the kernel lets a woken thread cut short the one that wakes it, whic
 so that the woken one waits at once again. The scheduling policy for batches doesn't: with it a job took 0.92 of that.
 
 Which core it is doesn't matter, so a core that others want as well is left. That is looked at every two seconds, by the
-kernel's own count of how busy each core is, which a container sees of the whole machine.
+kernel's own count of how busy each core is, which a container sees of the whole machine. Cores that somebody gives to
+the process meanwhile, as ``taskset`` does, or a kubelet that gives whole cores to other pods, are kept to.
 """
 
 import os
@@ -88,13 +89,19 @@ def read_load(cores: frozenset[int], stat: Path = STAT) -> Load:
 
 def _keep(cores: frozenset[int], look_seconds: float, stat: Path) -> None:
     pause = threading.Event()
+    process = os.getpid()
     here: int | None = None
-    # A container may be given other cores, or another kernel count in another way: then the kernel places us.
+    # Another kernel may count in another way: then it places us.
     with suppress(OSError, ValueError):
         before = read_load(cores, stat)
         wait = min(FIRST_LOOK_SECONDS, look_seconds)
         while not pause.wait(wait):
             wait = look_seconds
+            given = frozenset(os.sched_getaffinity(process))
+            if here is not None and given != {here}:
+                if len(given) == 1:
+                    return
+                cores, here = given, None
             now = read_load(cores, stat)
             seconds = now.at - before.at
             # A core that was taken offline is counted no more.

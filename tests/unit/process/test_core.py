@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -51,40 +53,86 @@ def test_load() -> None:
     assert all(second.busy[core] >= busy > 0 for core, busy in first.busy.items())
 
 
-@several_cores
-def test_it_keeps_to_one_core_and_leaves_a_crowded_one(tmp_path: Path) -> None:
-    """All its threads go to one core, those that were there before too; once others want that core, to another."""
-    spent = dict.fromkeys(os.sched_getaffinity(0), 0)
-    stat = tmp_path / "stat"
+class Machine:
+    """A program that keeps to one core, on a machine whose counts are the test's."""
 
-    def count() -> None:
-        lines = [f"cpu{core} {ticks} 0 0 0 0 0 0 0 0 0" for core, ticks in spent.items()]
-        (tmp_path / "new").write_text("\n".join(["cpu 0 0 0 0 0 0 0 0 0 0", *lines, "intr 5"]))
-        (tmp_path / "new").replace(stat)
+    def __init__(self, folder: Path) -> None:
+        self.spent = dict.fromkeys(os.sched_getaffinity(0), 0)
+        self._stat = folder / "stat"
+        self.count()
+        self.process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(self._stat)], stdout=subprocess.PIPE)
+        assert self.process.stdout is not None
+        self.process.stdout.readline()
 
-    count()
-    process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(stat)], stdout=subprocess.PIPE)
+    def count(self) -> None:
+        """Let the kernel count what is ``spent``: ticks by core."""
+        lines = [f"cpu{core} {ticks} 0 0 0 0 0 0 0 0 0" for core, ticks in self.spent.items()]
+        new = self._stat.with_name("new")
+        new.write_text("\n".join(["cpu 0 0 0 0 0 0 0 0 0 0", *lines, "intr 5"]))
+        new.replace(self._stat)
+
+    def crowd(self, core: int) -> None:
+        """Others want the core: far more of it than the time of a look."""
+        self.spent[core] += 100_000
+        self.count()
+
+    def give(self, cores: set[int]) -> None:
+        """Let all threads run on these, as ``taskset`` does."""
+        for thread in self.threads():
+            with suppress(ProcessLookupError):
+                os.sched_setaffinity(thread, cores)
+
+    def threads(self) -> list[int]:
+        """Those of the program, the one that looks among them."""
+        return [int(task.name) for task in Path(f"/proc/{self.process.pid}/task").iterdir()]
+
+    def cores(self) -> set[int]:
+        """The cores that any of them may run on."""
+        return {core for thread in self.threads() for core in os.sched_getaffinity(thread)}
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    """With a program whose threads are on one core."""
+    made = Machine(tmp_path)
     try:
-        assert process.stdout is not None
-        process.stdout.readline()
-        wait_until(lambda: len(cores_of(process)) == 1, 30, "one core for all threads")
-        (first,) = cores_of(process)
-
-        def has_left() -> bool:
-            # Far more than a look's time: the core was busy for all of it, and with others.
-            spent[first] += 100_000
-            count()
-            return len(cores_of(process)) == 1 and first not in cores_of(process)
-
-        wait_until(has_left, 30, "another core for all threads")
-        threads = [int(task.name) for task in Path(f"/proc/{process.pid}/task").iterdir()]
-        assert [os.sched_getscheduler(thread) for thread in threads] == [os.SCHED_BATCH] * 4
+        wait_until(lambda: len(made.cores()) == 1, 30, "one core for all threads")
+        yield made
     finally:
-        process.kill()
-        process.communicate()
+        made.process.kill()
+        made.process.communicate()
 
 
-def cores_of(process: subprocess.Popen[bytes]) -> set[int]:
-    """The cores that any of its threads may run on."""
-    threads = [int(task.name) for task in Path(f"/proc/{process.pid}/task").iterdir()]
-    return {core for thread in threads for core in os.sched_getaffinity(thread)}
+@several_cores
+def test_it_keeps_to_one_core_and_leaves_a_crowded_one(machine: Machine) -> None:
+    """All its threads go to one core, those that were there before too; once others want that core, to another."""
+    (first,) = machine.cores()
+
+    def has_left() -> bool:
+        machine.crowd(first)
+        return len(machine.cores()) == 1 and first not in machine.cores()
+
+    wait_until(has_left, 30, "another core for all threads")
+    assert [os.sched_getscheduler(thread) for thread in machine.threads()] == [os.SCHED_BATCH] * 4
+
+
+@several_cores
+def test_a_core_that_somebody_else_has_chosen(machine: Machine) -> None:
+    """It stays, and nobody looks for another any more: the thread ends."""
+    (first,) = machine.cores()
+    chosen = next(core for core in machine.spent if core != first)
+
+    def has_ended() -> bool:
+        machine.give({chosen})
+        return len(machine.threads()) == 3
+
+    wait_until(has_ended, 30, "the end of the looking thread")
+    assert machine.cores() == {chosen}
+
+
+@several_cores
+def test_several_cores_that_somebody_else_has_given(machine: Machine) -> None:
+    """All threads go to one of them, whatever core that is."""
+    machine.give(set(machine.spent))
+    wait_until(lambda: len(machine.cores()) == 1, 30, "one core for all threads")
+    assert len(machine.threads()) == 4
