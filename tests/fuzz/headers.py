@@ -9,6 +9,7 @@ import pika.frame
 import pika.spec
 
 from tests.fuzz.target import Target
+from worker.rabbitmq import frames
 from worker.rabbitmq.frame_reader import UNREAD_PROPERTIES, FrameReader
 from worker.rabbitmq.properties import DROPPED, LONGEST, copy_properties, is_reserved, is_unambiguous
 from worker.rabbitmq.topology import REASON_HEADER as REASON
@@ -25,7 +26,8 @@ def frame(data: bytes) -> None:
     raw = _framed(data)
     for length in range(min(len(raw), 32)):
         # Half of it waits for the rest.
-        assert _read(raw[:length]) == (0, None)
+        assert frames.end_of_frame(raw[:length], 0, largest=8) is None
+    assert frames.end_of_frame(raw + b"behind it", 0, largest=8) == len(raw)
 
 
 def properties(data: bytes) -> None:
@@ -59,9 +61,7 @@ _KEPT = ("content_type", "content_encoding", "priority", "correlation_id", "repl
 
 def content_header(data: bytes) -> Any:
     """The content header of a message with these properties, as a worker's connection reads it."""
-    raw = _framed(data)
-    consumed, header = _read(raw + b"behind it")
-    assert consumed == len(raw)
+    header = FrameReader().read(_framed(data))
     assert isinstance(header, pika.frame.Header)
     return header
 
@@ -69,11 +69,6 @@ def content_header(data: bytes) -> Any:
 def _framed(data: bytes) -> bytes:
     payload = struct.pack(">HHQ", pika.spec.Basic.INDEX, 0, _BODY_SIZE) + data
     return struct.pack(">BHL", pika.spec.FRAME_HEADER, 1, len(payload)) + payload + bytes([pika.spec.FRAME_END])
-
-
-def _read(data: bytes) -> tuple[int, Any]:
-    read: tuple[int, Any] = FrameReader().read(data)
-    return read
 
 
 _WORDS = (

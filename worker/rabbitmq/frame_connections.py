@@ -79,8 +79,7 @@ class FrameConnection(pika.SelectConnection):  # type: ignore[misc]  # pika has 
                 frame, start = data[start:end], end
                 self.bytes_received += len(frame)
                 if not self._take(frame):
-                    _, decoded = self._decode(frame)
-                    self._process_frame(decoded)
+                    self._process_frame(self._decode(frame))
         finally:
             self._frame_buffer = data[start:]
 
@@ -94,9 +93,8 @@ class FrameConnection(pika.SelectConnection):  # type: ignore[misc]  # pika has 
         self.on_confirm(confirm)
         return True
 
-    def _decode(self, frame: bytes) -> tuple[int, Any]:
-        read: tuple[int, Any] = pika.frame.decode_frame(frame)
-        return read
+    def _decode(self, frame: bytes) -> Any:
+        return pika.frame.decode_frame(frame)[1]
 
 
 Delivered: TypeAlias = deque[tuple[pika.spec.Basic.Deliver, pika.BasicProperties, bytes]]
@@ -139,7 +137,7 @@ class TolerantConnection(FrameConnection):
         arriving = self._arriving.get(channel)
         if arriving is None:
             return False
-        _, part = self.frames.read(frame)
+        part = self.frames.read(frame)
         if kind == frames.HEADER:
             arriving.header = part
         elif arriving.header is None:
@@ -152,5 +150,5 @@ class TolerantConnection(FrameConnection):
             self.delivered.append((arriving.method, header.properties, arriving.body))
         return True
 
-    def _decode(self, frame: bytes) -> tuple[int, Any]:
+    def _decode(self, frame: bytes) -> Any:
         return self.frames.read(frame)

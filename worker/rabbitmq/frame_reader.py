@@ -20,8 +20,8 @@ from typing import Any
 import pika
 import pika.exceptions
 import pika.frame
-import pika.spec
 
+from worker.rabbitmq import frames
 from worker.rabbitmq.property_bounds import LIGHT, are_heavy
 from worker.text.bounds import MESSAGE, ORDINARY, structural_characters, weight
 
@@ -37,8 +37,11 @@ _UNDECODABLE = (ValueError, OverflowError, OSError, IndexError, RecursionError, 
 # Flags without a single property.
 _NO_PROPERTIES = bytes(2)
 
-_BEFORE_PROPERTIES = 12
-"""Bytes of a content header's class, weight and body size."""
+_BEFORE_PROPERTIES = struct.Struct(">HHQ")
+"""A content header's class, weight and body size."""
+
+_PROPERTIES = slice(frames.HEAD.size + _BEFORE_PROPERTIES.size, -len(frames.END))
+"""Where they are in a header's frame."""
 
 # What pika gets as the body of a message whose own is discarded. Announced as empty, the message would be complete for
 # pika at its header, and the frames of the body that still come would be an error.
@@ -121,13 +124,13 @@ class FrameReader:
         self._discarding: dict[int, _Discarding] = {}
         self._weighing: dict[int, _Weighing] = {}
 
-    def read(self, data: bytes) -> tuple[int, Any]:
-        """The first frame in ``data`` and how many bytes it has; (0, None) while its end is still to come.
+    def read(self, data: bytes) -> Any:
+        """What is in a whole frame.
 
         Raises:
-          pika.exceptions.AMQPError: the bytes are no AMQP.
+          pika.exceptions.AMQPError, struct.error: the bytes are no AMQP.
         """
-        size, frame = self._decode(data)
+        frame = _decoded(data)
         if isinstance(frame, pika.frame.Header):
             # The number may have belonged to a channel that was closed amid a body.
             self._discarding.pop(frame.channel_number, None)
@@ -138,7 +141,7 @@ class FrameReader:
                 frame.fragment = self._discarding[frame.channel_number].take(frame.fragment)
             elif frame.channel_number in self._weighing:
                 self._weigh(self._weighing[frame.channel_number], frame.fragment)
-        return size, frame
+        return frame
 
     def _receive(self, header: pika.frame.Header) -> None:
         # A content header: the message's properties, and how large its body will be.
@@ -185,41 +188,27 @@ class FrameReader:
             self.room -= more
             properties.taken += more
 
-    def _decode(self, data: bytes) -> tuple[int, Any]:
-        if len(data) > LIGHT and data[0] == pika.spec.FRAME_HEADER:
-            # Looked at before decoding: a frame full of one-byte values takes pika 150 ms.
-            raw = _properties_in(data)
-            undecoded = _header_without_properties(data) if are_heavy(raw) else None
-            if undecoded is not None:
-                return undecoded
-        try:
-            read: tuple[int, Any] = pika.frame.decode_frame(data)
-        except _UNDECODABLE:
-            frame = _header_without_properties(data)
-            if frame is None:
-                raise
-            return frame
-        if isinstance(read[1], pika.frame.Header):
-            first, last = pika.spec.FRAME_HEADER_SIZE + _BEFORE_PROPERTIES, read[0] - pika.spec.FRAME_END_SIZE
-            read[1].properties.raw = bytes(data[first:last])
-        return read
+
+def _decoded(data: bytes) -> Any:
+    is_header = data[0] == frames.HEADER
+    raw = data[_PROPERTIES] if is_header else b""
+    # Looked at before decoding: a frame full of one-byte values takes pika 150 ms.
+    if len(raw) > LIGHT and are_heavy(raw):
+        return _header_without_properties(data, raw)
+    try:
+        _, frame = pika.frame.decode_frame(data)
+    except _UNDECODABLE:
+        if not is_header:
+            raise
+        return _header_without_properties(data, raw)
+    if is_header:
+        frame.properties.raw = raw
+    return frame
 
 
-def _properties_in(data: bytes) -> bytes:
-    # Empty for a frame of which the end is still to come.
-    end: int = pika.spec.FRAME_HEADER_SIZE + struct.unpack_from(">L", data, 3)[0]
-    return bytes(data[pika.spec.FRAME_HEADER_SIZE + _BEFORE_PROPERTIES : end]) if end < len(data) else b""
-
-
-def _header_without_properties(data: bytes) -> tuple[int, Any] | None:
-    # The frame's lengths can be trusted, whatever its properties hold: RabbitMQ has made them. None for another frame.
-    kind, channel, size = struct.unpack_from(">BHL", data)
-    end = pika.spec.FRAME_HEADER_SIZE + size
-    if kind != pika.spec.FRAME_HEADER or data[end : end + pika.spec.FRAME_END_SIZE] != bytes([pika.spec.FRAME_END]):
-        return None
-    payload = bytes(data[pika.spec.FRAME_HEADER_SIZE : end])
-    _, _, body_size = struct.unpack_from(">HHQ", payload)
-    raw = payload[_BEFORE_PROPERTIES:]
+def _header_without_properties(data: bytes, raw: bytes) -> pika.frame.Header:
+    # The frame's lengths can be trusted, whatever its properties hold: RabbitMQ has made them.
+    channel: int = frames.HEAD.unpack_from(data)[1]
+    _, _, body_size = _BEFORE_PROPERTIES.unpack_from(data, frames.HEAD.size)
     headers = {UNREAD_PROPERTIES: raw if len(raw) <= LONGEST_KEPT else b""}
-    properties = pika.BasicProperties(headers=headers)
-    return end + pika.spec.FRAME_END_SIZE, pika.frame.Header(channel, body_size, properties)
+    return pika.frame.Header(channel, body_size, pika.BasicProperties(headers=headers))
