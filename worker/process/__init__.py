@@ -1,1 +1,1 @@
-"""The life of a worker process: it stops on signals, and it ends with its parent."""
+"""What belongs to a process as a whole: its signals, its end with its parent, its core, what it keeps between calls."""
