@@ -162,8 +162,8 @@ class Importer:
           UsageError: as :meth:`check`; or, at the end, no row had the consent that the options ask for.
           InputError: a file can't be read or written; the jobs before are not affected.
         """
-        for draft in interleave(self.drafts(), who=DraftJob.who):
-            yield self._rules.job(draft, self._published_at)
+        for packed in interleave((draft.who(), draft.packed()) for draft in self.drafts()):
+            yield self._rules.job(DraftJob.unpacked(packed), self._published_at)
 
     def drafts(self) -> Generator[DraftJob, None, None]:
         """The jobs as drafts, in the order of the rows, in place of iterating the importer; for counting them.

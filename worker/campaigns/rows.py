@@ -1,9 +1,10 @@
 """Turns one row of an export into a job, or into the reason why it can't be one. No I/O."""
 
+import pickle
 import re
 from collections.abc import Container, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from pydantic import ValidationError
 
@@ -47,7 +48,8 @@ _REASON_OF: dict[str, RejectReason] = {
 class DraftJob(NamedTuple):
     """What differs from row to row in a job. Texts are trimmed, and empty if the row has none.
 
-    It takes about 500 bytes, a fifth of a :class:`~worker.model.job.Job` (2,290). Interleaving holds 50,000 of them.
+    It takes about 500 bytes, a fifth of a :class:`~worker.model.job.Job` (2,290). Interleaving holds 50,000 of them,
+    packed into some 170 bytes each.
     """
 
     job_id: str
@@ -65,6 +67,15 @@ class DraftJob(NamedTuple):
     def who(self) -> ShopCustomer:
         """Shop and customer, by the same id that the limits use."""
         return self.shop, customer_key(self.bhid, self.shopid, self.email)
+
+    def packed(self) -> bytes:
+        """The draft in a third of its memory; for this process alone."""
+        return pickle.dumps((*self,), pickle.HIGHEST_PROTOCOL)
+
+    @classmethod
+    def unpacked(cls, packed: bytes) -> Self:
+        """The draft that :meth:`packed` returned."""
+        return cls._make(pickle.loads(packed))  # noqa: S301 - no bytes from outside: packed in this process
 
 
 class RowRules:

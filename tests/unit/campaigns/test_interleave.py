@@ -1,13 +1,13 @@
 """The order of a campaign, by its properties."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.campaigns.interleave import ShopCustomer, interleave
+from worker.campaigns.interleave import WINDOW, ShopCustomer, interleave
 
 Row = tuple[str, str, int]
 
@@ -20,6 +20,10 @@ def who(row: Row) -> ShopCustomer:
     return row[:2]
 
 
+def interleaved(rows: Iterable[Row], window: int = WINDOW) -> Iterator[Row]:
+    return interleave(((who(row), row) for row in rows), window)
+
+
 def neighbours(rows: list[Row]) -> int:
     return sum(who(one) == who(other) for one, other in pairwise(rows))
 
@@ -27,8 +31,8 @@ def neighbours(rows: list[Row]) -> int:
 @given(rows=ROWS, window=st.integers(1, 70))
 def test_permutes_each_window(rows: list[Row], window: int) -> None:
     """Every window holds the same rows as before, and the order is the same each time."""
-    result = list(interleave(rows, window, who=who))
-    assert result == list(interleave(rows, window, who=who))
+    result = list(interleaved(rows, window))
+    assert result == list(interleaved(rows, window))
     for start in range(0, len(rows), window):
         assert sorted(result[start : start + window]) == sorted(rows[start : start + window])
 
@@ -36,7 +40,7 @@ def test_permutes_each_window(rows: list[Row], window: int) -> None:
 @given(rows=ROWS)
 def test_no_neighbours_where_avoidable(rows: list[Row]) -> None:
     """No customer's rows follow each other unless it has more than half of them."""
-    result = list(interleave(rows, who=who))
+    result = list(interleaved(rows))
     most = max(Counter(map(who, rows)).values(), default=0)
     if most <= (len(rows) + 1) // 2:
         assert neighbours(result) == 0
@@ -46,7 +50,7 @@ def test_no_neighbours_where_avoidable(rows: list[Row]) -> None:
 def test_keeps_a_customers_own_order(counts: list[int]) -> None:
     """A customer's rows stay in the order of the export."""
     rows = [("A", str(customer), turn) for customer, count in enumerate(counts) for turn in range(count)]
-    result = list(interleave(rows, who=who))
+    result = list(interleaved(rows))
     for customer, count in enumerate(counts):
         assert [turn for _, name, turn in result if name == str(customer)] == list(range(count))
 
@@ -54,7 +58,7 @@ def test_keeps_a_customers_own_order(counts: list[int]) -> None:
 def test_wall_of_one_customer() -> None:
     """300 rows of one customer ahead of 2,700 others lie nearly evenly among them."""
     rows = [("A", "wall", n) for n in range(300)] + [("A", f"c{n}", n) for n in range(2700)]
-    places = [index for index, row in enumerate(interleave(rows, who=who)) if row[1] == "wall"]
+    places = [index for index, row in enumerate(interleaved(rows)) if row[1] == "wall"]
     gaps = Counter(later - earlier for earlier, later in pairwise(places))
     assert set(gaps) <= {9, 10, 11}
     assert places[0] < 10
@@ -63,7 +67,7 @@ def test_wall_of_one_customer() -> None:
 def test_shops_take_turns() -> None:
     """An export sorted by shop goes out with the shops mixed in proportion to their rows."""
     rows = [(shop, f"c{n}", n) for shop, count in (("A", 60), ("B", 30), ("C", 10)) for n in range(count)]
-    result = list(interleave(rows, who=who))
+    result = list(interleaved(rows))
     for start in range(0, 100, 20):
         counts = Counter(shop for shop, _, _ in result[start : start + 20])
         assert abs(counts["A"] - 12) <= 1
@@ -74,7 +78,7 @@ def test_shops_take_turns() -> None:
 def test_single_rows_keep_their_place() -> None:
     """With one row a customer and one shop there is nothing to do."""
     rows = [("A", f"c{n}", n) for n in range(1000)]
-    assert list(interleave(rows, who=who)) == rows
+    assert list(interleaved(rows)) == rows
 
 
 def test_streams_by_window() -> None:
@@ -87,5 +91,5 @@ def test_streams_by_window() -> None:
             taken += 1
             yield "A", str(number), number
 
-    next(interleave(source(), 10, who=who))
+    next(interleaved(source(), 10))
     assert taken == 10
