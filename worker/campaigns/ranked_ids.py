@@ -6,7 +6,9 @@ from typing import Self
 
 from worker.errors import InputError
 
-_CACHE_KIB = 65_536
+_CACHE_KIB = 4_096
+"""Pages in memory. Ids are hashes, so that any page may be the next: of 5,000,000 jobs, a cache sixteen times as large
+saves 2 µs each."""
 
 SCRATCH = f"""
     PRAGMA journal_mode = OFF;
@@ -21,11 +23,11 @@ _SETUP = f"{SCRATCH} CREATE TABLE seen (id BLOB PRIMARY KEY, rank INTEGER NOT NU
 
 
 class RankedIds:
-    """Job ids, each with a rank of 0 or 1: in memory up to 64 MiB, beyond that in a temporary file.
+    """Job ids, each with a rank of 0 or 1: in memory up to 4 MiB, some 150,000 jobs, beyond that in a temporary file.
 
-    The file is SQLite's and has no name, so it is gone with the process however that ends; about 30 bytes a job. May be
-    used by several threads, but only by one at a time. Measured: 150,000 checks a second up to 1,000,000 jobs, 130,000
-    at 3,000,000.
+    The file is SQLite's and has no name, so it is gone with the process however that ends; 25 bytes a job. May be used
+    by several threads, but only by one at a time. Measured: 6 µs of CPU a check up to 1,000,000 jobs, 7 µs up to
+    5,000,000.
     """
 
     def __init__(self) -> None:
@@ -71,5 +73,7 @@ class RankedIds:
 
 
 def no_room(error: sqlite3.OperationalError) -> InputError:
-    """The error of a temporary database that can't grow."""
-    return InputError(f"the temporary file of job ids can't grow ({error}); point TMPDIR to a folder with room")
+    """The error of a temporary database that can't be written."""
+    return InputError(
+        f"the temporary file of job ids can't be written ({error}); point TMPDIR to a writable folder with room"
+    )
