@@ -31,6 +31,9 @@ for its shop."""
 FORGOTTEN_AFTER = 3600 * SECOND
 """Older trouble says nothing about how others fare now."""
 
+NOBODY: frozenset[str] = frozenset()
+"""No jobs in trouble, as at nearly all of a process's thousands of shops: a set of its own takes 216 bytes."""
+
 _WORDS = re.compile(r"\d{1,17} \d{1,3} \d{1,3}", re.ASCII)
 
 
@@ -83,7 +86,7 @@ class Others:
 
     def __init__(self) -> None:
         self._served_at = 0
-        self._alike: set[str] = set()
+        self._alike = NOBODY
 
     @property
     def in_trouble(self) -> bool:
@@ -99,8 +102,7 @@ class Others:
         """The job was answered well."""
         job.trouble = None
         self._served_at = now
-        if self._alike:
-            self._alike.clear()
+        self._alike = NOBODY
 
     def is_own(self, job: Subject) -> bool:
         """Whether the job's trouble is its own."""
@@ -150,5 +152,5 @@ class Others:
         trouble.since = trouble.since or now
         # Only jobs in trouble since the last good answer count, and no more of them than it takes to decide.
         if self._served_at <= trouble.since and not self.everybody:
-            self._alike.add(job.job_id)
+            self._alike |= {job.job_id}
         return trouble

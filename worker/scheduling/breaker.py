@@ -10,7 +10,7 @@ from typing import Literal
 from worker.backoff import doubling_pause
 from worker.instants import SECOND
 from worker.model.verdicts import Halted, Refused, Rejected, Retry, Sent, Throttled, Unknown, Verdict
-from worker.scheduling.attribution import EVERYBODY, Others, Subject
+from worker.scheduling.attribution import EVERYBODY, NOBODY, Others, Subject
 
 FAILURES_IN_A_ROW = 10
 """Failed calls in a row that close the shop: one bad job is not an outage."""
@@ -59,7 +59,7 @@ class Breaker:
         self._unlisted_code = ""
         self._openings = 0
         self._until = 0
-        self._refused: set[str] = set()
+        self._refused = NOBODY
         self._answers = False
         self._token_taken = False
 
@@ -115,7 +115,7 @@ class Breaker:
     def reset(self) -> BreakerClosed | None:
         """Forget everything: the shop is called by another credential, URL or version from now on."""
         self._failures = self._unlisted = 0
-        self._refused.clear()
+        self._refused = NOBODY
         self._answers = self._token_taken = False
         self.others = Others()
         return self._answers_again()
@@ -135,7 +135,7 @@ class Breaker:
 
     def _served(self, job: Subject, now: int) -> None:
         self.others.served(job, now)
-        self._refused.clear()
+        self._refused = NOBODY
         self._answers = True
 
     def _fail(self, code: str, now: int) -> BreakerOpen | None:
@@ -149,7 +149,7 @@ class Breaker:
             return None
         # A shop that has not answered since it started or was closed may well have a wrong URL, so one job is enough.
         most = EVERYBODY if self._answers or self._token_taken else 1
-        self._refused.add(job.job_id)
+        self._refused |= {job.job_id}
         return self._open("halted", code, now) if again or len(self._refused) >= most else None
 
     def _open(self, cause: Cause, code: str, now: int, *, every_shop: bool = False) -> BreakerOpen | None:
@@ -159,6 +159,6 @@ class Breaker:
         length = doubling_pause(self._openings, FIRST_CLOSURE, LONGEST_CLOSURE)
         self._until = now + length
         opening = BreakerOpen(cause, self._until, code, self._openings, every_shop, self._token_taken)
-        self._refused.clear()
+        self._refused = NOBODY
         self._answers = self._token_taken = False
         return opening

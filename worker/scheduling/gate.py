@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Generic
 
-from worker.scheduling.gate_shop import MOST_ASKING, GateShop, Reason, ShopLoad, T
+from worker.scheduling.gate_shop import MOST_ASKING, GateShop, GateShops, Reason, ShopLoad, T
 from worker.scheduling.set_aside import SetAside
 
 FOREVER = 1 << 62
@@ -33,7 +33,7 @@ class Gate(Generic[T]):
     def __init__(self, *, threads: int, max_aside: int) -> None:
         self._capacity = threads + EXTRA_GRANTS
         self._set_aside: SetAside[T] = SetAside(max_aside)
-        self._shops: dict[str, GateShop[T]] = {}
+        self._shops: GateShops[T] = GateShops()
         self.in_flight = 0
         """Jobs handed out by :meth:`next` and not yet finished, returned or set aside."""
         self.alone: T | None = None
@@ -48,26 +48,23 @@ class Gate(Generic[T]):
 
     def shop(self, name: str) -> GateShop[T]:
         """The shop of that name, to look at; one that is not known yet is open and without jobs."""
-        state = self._shops.get(name)
-        if state is None:
-            state = self._shops[name] = GateShop(name)
-        return state
+        return self._shops[name]
 
     def configure(self, shop: str, *, weight: float, max_in_flight: int) -> None:
         """Make a shop known, or change its share."""
-        state = self.shop(shop)
+        state = self._shops[shop]
         state.weight, state.max_in_flight = weight, max_in_flight
         self._enlist(state)
 
     def offer(self, ticket: T) -> None:
         """A job has arrived."""
-        state = self.shop(ticket.shop)
+        state = self._shops[ticket.shop]
         state.queue_of(ticket).append(ticket)
         self._enlist(state)
 
     def regroup(self, shop: str) -> None:
         """Some of the shop's jobs at hand have become uncalled: they wait no longer for the shop or a customer."""
-        state = self.shop(shop)
+        state = self._shops[shop]
         state.uncalled_jobs.extend(self._set_aside.remove(shop, only_uncalled=True))
         state.uncalled_jobs.extend(ticket for ticket in state.ready if ticket.uncalled)
         state.ready = deque(ticket for ticket in state.ready if not ticket.uncalled)
@@ -99,7 +96,8 @@ class Gate(Generic[T]):
             queue = state.askable()
             if queue is None:
                 continue
-            self._virtual_time = max(self._virtual_time, tag)
+            if tag > self._virtual_time:
+                self._virtual_time = tag
             ticket = state.take(queue)
             self._hand_out(state, ticket)
             self._enlist(state)
@@ -108,13 +106,14 @@ class Gate(Generic[T]):
 
     def asked(self, shop: str, *, under_way: bool) -> None:
         """A question about jobs of the shop that need a call is under way, or no longer; meanwhile no others ask."""
-        self.shop(shop).asked = under_way
+        self._shops[shop].asked = under_way
 
     def granted(self, ticket: T) -> None:
         """The call may start. From now on one more job of the shop may ask at the same time."""
-        state = self.shop(ticket.shop)
+        state = self._shops[ticket.shop]
         state.asking.discard(id(ticket))
-        state.window = min(state.window + 1, MOST_ASKING)
+        if state.window < MOST_ASKING:
+            state.window += 1
         self._enlist(state)
 
     def isolate(self, ticket: T) -> None:
@@ -122,7 +121,7 @@ class Gate(Generic[T]):
 
         If its shop is closed by then, it waits in its shop's queue like any other job.
         """
-        self.shop(ticket.shop).served -= 1 / self.shop(ticket.shop).weight
+        self._shops[ticket.shop].served -= 1 / self._shops[ticket.shop].weight
         self.finished(ticket)
         self._suspects.append(ticket)
 
@@ -130,7 +129,7 @@ class Gate(Generic[T]):
         """The call is over, or the job needed none: another job may ask in its stead."""
         if ticket is self.alone:
             self.alone = None
-        state = self.shop(ticket.shop)
+        state = self._shops[ticket.shop]
         state.asking.discard(id(ticket))
         state.in_flight -= 1
         self.in_flight -= 1
@@ -138,9 +137,9 @@ class Gate(Generic[T]):
 
     def returned(self, ticket: T) -> None:
         """The job did not run: it is its shop's first again, and its shop is not charged for it."""
-        state = self.shop(ticket.shop)
+        state = self._shops[ticket.shop]
         state.served -= 1 / state.weight
-        state.queue_of(ticket).appendleft(ticket)
+        state.queue_of(ticket).insert(0, ticket)
         self.finished(ticket)
 
     def set_aside(self, ticket: T, now: int, until: int) -> bool:
@@ -149,7 +148,7 @@ class Gate(Generic[T]):
         False where that would crowd out the shop's other customers or last too long: the job has left the gate and
         is the caller's to delay.
         """
-        state = self.shop(ticket.shop)
+        state = self._shops[ticket.shop]
         state.served -= 1 / state.weight
         self.finished(ticket)
         return self._set_aside.add(ticket, now, until)
@@ -159,14 +158,14 @@ class Gate(Generic[T]):
 
         ``then_ask`` is how many jobs may ask at once when it opens.
         """
-        state = self.shop(shop)
+        state = self._shops[shop]
         state.window = min(then_ask, MOST_ASKING)
         state.closed[reason] = max(until, state.closed.get(reason, 0))
         heapq.heappush(self._openings, (state.closed[reason], next(self._order), shop))
 
     def open(self, shop: str, reason: Reason) -> None:
         """This reason no longer closes the shop."""
-        state = self.shop(shop)
+        state = self._shops[shop]
         if state.closed.pop(reason, None) is not None:
             self._enlist(state)
 
@@ -183,14 +182,14 @@ class Gate(Generic[T]):
 
         With ``rather_not`` the probe is the newest job for which this is false; the oldest job if it is true for all.
         """
-        state = self.shop(shop)
+        state = self._shops[shop]
         state.probing = probing
         state.rather_not = rather_not
         self._enlist(state)
 
     def reasons(self, shop: str) -> dict[Reason, int]:
         """Why the shop is closed, and until when for each reason; empty for an open one."""
-        return dict(self.shop(shop).closed) | self.closed
+        return dict(self._shops[shop].closed) | self.closed
 
     def loads(self) -> Iterator[ShopLoad]:
         """Every shop that has jobs here or is closed on its own account, in no particular order."""
@@ -212,7 +211,7 @@ class Gate(Generic[T]):
 
     def remove(self, shop: str) -> list[T]:
         """Take out all jobs of the shop that haven't been handed out, waiting or set aside."""
-        state = self.shop(shop)
+        state = self._shops[shop]
         taken = [*state.uncalled_jobs, *state.ready]
         state.uncalled_jobs.clear()
         state.ready.clear()
@@ -231,20 +230,21 @@ class Gate(Generic[T]):
 
     def waiting(self, shop: str) -> int:
         """How many jobs of the shop wait here, set aside or not."""
-        state = self.shop(shop)
+        state = self._shops[shop]
         return len(state.uncalled_jobs) + len(state.ready) + self._set_aside.of(shop)
 
     def _next_alone(self) -> T | None:
         if self.in_flight:
             return None
         ticket = self.alone = self._suspects.popleft()
-        self._hand_out(self.shop(ticket.shop), ticket)
+        self._hand_out(self._shops[ticket.shop], ticket)
         return ticket
 
     def _hand_out(self, state: GateShop[T], ticket: T) -> None:
         # The shop is charged now. For a job that did not run after all, `returned`, `isolate` and `set_aside` take the
         # charge back.
-        state.served = max(state.served, self._virtual_time) + 1 / state.weight
+        started = state.served if state.served > self._virtual_time else self._virtual_time
+        state.served = started + 1 / state.weight
         state.in_flight += 1
         self.in_flight += 1
         state.asking.add(id(ticket))
@@ -252,10 +252,10 @@ class Gate(Generic[T]):
     def _drop_closed_suspects(self) -> None:
         # A suspect keeps every other job from starting, and must not do so while its own shop is closed.
         for ticket in list(self._suspects):
-            state = self.shop(ticket.shop)
+            state = self._shops[ticket.shop]
             if state.closed:
                 self._suspects.remove(ticket)
-                state.queue_of(ticket).appendleft(ticket)
+                state.queue_of(ticket).insert(0, ticket)
                 self._enlist(state)
 
     def _come_due(self, now: int) -> None:
@@ -271,13 +271,14 @@ class Gate(Generic[T]):
         # Backwards, so that the one that was due first is its shop's first.
         for ticket in reversed(self._set_aside.due(now)):
             state = self._shops[ticket.shop]
-            state.queue_of(ticket).appendleft(ticket)
+            state.queue_of(ticket).insert(0, ticket)
             self._enlist(state)
 
     def _enlist(self, state: GateShop[T]) -> None:
         # A shop has one valid entry in the heap, that of its start tag; whatever lets it run again adds it. A shop that
         # was not served after all gets an earlier tag, and the entry of the later one is skipped when it comes up.
-        tag = max(state.served, self._virtual_time)
+        # A condition in place of `max`, which takes as long as all the rest: each job comes by four to six times.
+        tag = state.served if state.served > self._virtual_time else self._virtual_time
         if (state.start_tag is None or tag < state.start_tag) and state.askable() is not None:
             state.start_tag = tag
             heapq.heappush(self._start_tags, (tag, next(self._order), state.name))

@@ -4,7 +4,7 @@ Pure: no I/O, no thread, no clock. Runs on the consumer's thread.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, MutableSequence
 from dataclasses import dataclass, field
 from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
@@ -69,7 +69,9 @@ class GateShop(Generic[T]):
     weight: float = 1.0
     max_in_flight: int = 12
     ready: deque[T] = field(default_factory=deque)
-    uncalled_jobs: deque[T] = field(default_factory=deque)
+    # A list, since it is nearly always empty, and a process has one for each of thousands of shops: an empty deque
+    # takes 624 bytes.
+    uncalled_jobs: list[T] = field(default_factory=list)
     in_flight: int = 0
     served: float = 0.0
     start_tag: float | None = None
@@ -84,7 +86,7 @@ class GateShop(Generic[T]):
         """When the last reason ends by itself; 0 for an open shop."""
         return max(self.closed.values(), default=0)
 
-    def askable(self) -> deque[T] | None:
+    def askable(self) -> MutableSequence[T] | None:
         """The queue of which a job may ask now, if any may."""
         if self.uncalled_jobs and HOLDS_ALL not in self.closed:
             return self.uncalled_jobs
@@ -95,17 +97,27 @@ class GateShop(Generic[T]):
             return self.ready
         return None
 
-    def take(self, queue: deque[T]) -> T:
+    def take(self, queue: MutableSequence[T]) -> T:
         """Take the job that goes next out of the queue that :meth:`askable` gave."""
         if self.rather_not is not None and queue is self.ready:
             # From the end: similar jobs mostly come one after the other, and the earlier ones have been tried.
-            for index in reversed(range(len(queue))):
-                ticket = queue[index]
+            for index in reversed(range(len(self.ready))):
+                ticket = self.ready[index]
                 if not self.rather_not(ticket):
-                    del queue[index]
+                    del self.ready[index]
                     return ticket
-        return queue.popleft()
+        ticket = queue[0]
+        del queue[0]
+        return ticket
 
-    def queue_of(self, ticket: T) -> deque[T]:
+    def queue_of(self, ticket: T) -> MutableSequence[T]:
         """The queue that the job belongs in."""
         return self.uncalled_jobs if ticket.uncalled else self.ready
+
+
+class GateShops(dict[str, GateShop[T]]):
+    """The shops by name; one that is not known yet is open and without jobs."""
+
+    def __missing__(self, name: str) -> GateShop[T]:
+        shop = self[name] = GateShop(name)
+        return shop
