@@ -6,8 +6,8 @@ right after it and wakes nobody.
 """
 
 from collections import deque
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Generic
 
 import structlog
@@ -96,13 +96,12 @@ class Admission(Generic[D]):
             return False
         asking: dict[tuple[str, bool], list[D]] = {}
         while delivery is not None:
-            if not delivery.uncalled:
-                self._controls.mark_uncalled(delivery, now)
-            if delivery.request.uncalled == "cancelled" and not self._controls.is_surely_cancelled(delivery, now):
+            uncalled = delivery.uncalled or self._controls.mark_uncalled(delivery, now)
+            if uncalled and self._is_doubted(delivery, now):
                 self._doubted.append(delivery)
             else:
                 # Uncalled ones in a question of their own: they take no tokens, and a closed shop must not stop them.
-                asking.setdefault((delivery.shop, delivery.uncalled), []).append(delivery)
+                asking.setdefault((delivery.shop, uncalled), []).append(delivery)
             delivery = self._gate.next(now)
         self._submitting = True
         for (shop, uncalled), deliveries in asking.items():
@@ -165,6 +164,10 @@ class Admission(Generic[D]):
             self.take_replies(self._context.clock.now())
         self.requeue_unstarted()
 
+    def _is_doubted(self, delivery: D, now: int) -> bool:
+        cancelled = delivery.request.uncalled == "cancelled"
+        return cancelled and not self._controls.is_surely_cancelled(delivery, now)
+
     def _submit(self, shop: str, deliveries: list[D], now: int, *, uncalled: bool) -> None:
         limits = self._rates.limits_in_force(shop, now)
         if limits is not None:
@@ -178,21 +181,18 @@ class Admission(Generic[D]):
             self._turns.discard(shop)
         requests = [delivery.request for delivery in deliveries]
         holds = len(requests) + self._gate.waiting(shop)
-        reply = self._reply_to(deliveries, limits, uncalled=uncalled)
+        reply = partial(self._hear, deliveries, limits, uncalled)
         self._context.store.submit(requests, reply, turn=turn, holds=holds)
         if not uncalled:
             self._gate.asked(shop, under_way=True)
 
-    def _reply_to(
-        self, deliveries: list[D], limits: ShopLimits | None, *, uncalled: bool
-    ) -> Callable[[list[Reply] | StoreError], None]:
-        def reply(replies: list[Reply] | StoreError) -> None:
-            # On the store's thread, or in the midst of `submit` where the store answers at once.
-            self._replies.append((deliveries, limits, uncalled, replies))
-            if not self._submitting:
-                self._port.wake()
-
-        return reply
+    def _hear(
+        self, deliveries: list[D], limits: ShopLimits | None, uncalled: bool, replies: list[Reply] | StoreError
+    ) -> None:
+        # On the store's thread, or in the midst of `submit` where the store answers at once.
+        self._replies.append((deliveries, limits, uncalled, replies))
+        if not self._submitting:
+            self._port.wake()
 
     def _take_batch(self, deliveries: list[D], limits: ShopLimits | None, replies: list[Reply], now: int) -> None:
         # All of one shop, and asked for by the same limits.
@@ -229,14 +229,14 @@ class Admission(Generic[D]):
             self._gate.returned(delivery)
 
     def _take_grant(self, delivery: D, grant: Grant, now: int) -> None:
-        delivery.grant = grant
-        self._gauges.called(delivery.shop, grant.calls_today, now)
+        delivery.grant, shop = grant, delivery.shop
+        self._gauges.called(shop, grant.calls_today, now)
         if grant.overtaken:
             self._context.metrics.takeovers.inc()
         self._weigh(delivery)
-        delivery.paused = self._controls.is_paused(delivery.shop)
+        delivery.paused = self._controls.is_paused(shop)
         if grant.takeovers:
-            log.warning("job_taken_over", shop=delivery.shop, job_id=delivery.job.job_id, times=grant.takeovers)
+            log.warning("job_taken_over", shop=shop, job_id=delivery.job.job_id, times=grant.takeovers)
         if grant.takeovers >= CRASH_LOOP:
             self._dead_letter(delivery, grant)
         elif grant.takeovers >= ALONE_FROM and not delivery.uncalled and self._gate.alone is not delivery:
@@ -247,9 +247,14 @@ class Admission(Generic[D]):
 
     def _weigh(self, delivery: D) -> None:
         # What the worker thread must know about the shop, as it is at the grant: it may not look at it itself.
+        probing = self._gate.shop(delivery.shop).probing
+        if delivery.trouble is None:
+            # Nearly every job: how the others fare matters only for one that is in trouble.
+            delivery.probing, delivery.ends_if_refused, delivery.waits_alone = probing, False, False
+            return
         others = self._breakers.others(delivery.shop)
         # A job that has trouble of its own finds out nothing about its shop, and pays for its calls.
-        delivery.probing = self._gate.shop(delivery.shop).probing and not others.is_own(delivery)
+        delivery.probing = probing and not others.is_own(delivery)
         delivery.ends_if_refused = others.ends_if_refused(delivery)
         delivery.waits_alone = others.waits_alone(delivery)
 

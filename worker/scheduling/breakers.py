@@ -3,6 +3,7 @@
 Runs on the consumer's thread. Only the token probe asks from a thread of its own.
 """
 
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ import structlog
 from worker.instants import SECOND
 from worker.model.verdicts import Halted, Refused, Verdict
 from worker.scheduling.attribution import Others
-from worker.scheduling.breaker import CAUSES, Breaker, BreakerClosed, BreakerOpen
+from worker.scheduling.breaker import CAUSES, Breaker, BreakerOpen
 from worker.scheduling.context import Context
 from worker.scheduling.delivery import Delivery
 from worker.scheduling.gate import Gate
@@ -47,7 +48,7 @@ class Breakers:
         self._gate = gate
         self._grants = grants
         self._observer = observer
-        self._breakers: dict[str, Breaker] = {}
+        self._breakers: defaultdict[str, Breaker] = defaultdict(Breaker)
         self._token_probe = TokenProbe(context.status, wake) if context.status is not None else None
         for cause in CAUSES:
             context.metrics.pauses.labels(cause)
@@ -59,19 +60,22 @@ class Breakers:
             self._context.metrics.refusals.labels(then).inc()
             log.warning("job_refused", shop=job.shop, job_id=job.job_id, code=verdict.code, then=then)
         now = self._context.clock.now()
-        change = self._breaker(job.shop).record(verdict, now, job, ended=ended, read=read)
+        change = self._breakers[job.shop].record(verdict, now, job, ended=ended, read=read)
+        if change is None:
+            return
         if isinstance(change, BreakerOpen):
             self._close_shops(job.shop, change, job.job_id)
         else:
-            self._resume(job.shop, change)
+            self._resume(job.shop)
 
     def others(self, shop: str) -> Others:
         """How the shop's jobs fare."""
-        return self._breaker(shop).others
+        return self._breakers[shop].others
 
     def start_anew(self, shop: str) -> None:
         """The shop has another credential or address: what went wrong with the old one is forgotten."""
-        self._resume(shop, self._breaker(shop).reset())
+        if self._breakers[shop].reset() is not None:
+            self._resume(shop)
 
     def probe(self, now: int) -> None:
         """Ask about a halted shop's token if one is due."""
@@ -95,7 +99,7 @@ class Breakers:
         # With another credential by now, the answer is about one that nobody uses any more.
         if shop is not None and shop.credential.fingerprint == finding.fingerprint:
             self._gate.open(finding.shop, "halted")
-            breaker = self._breaker(finding.shop)
+            breaker = self._breakers[finding.shop]
             if finding.taken:
                 breaker.token_was_taken()
             change = breaker.halt(finding.refused, now) if finding.refused else None
@@ -107,12 +111,6 @@ class Breakers:
         """Ask no more about halted shops."""
         if self._token_probe is not None:
             self._token_probe.close()
-
-    def _breaker(self, shop: str) -> Breaker:
-        breaker = self._breakers.get(shop)
-        if breaker is None:
-            breaker = self._breakers[shop] = Breaker()
-        return breaker
 
     def _close_shops(self, shop: str, opening: BreakerOpen, job_id: str | None = None) -> None:
         shops = self._alike(shop) if opening.every_shop else [shop]
@@ -128,7 +126,7 @@ class Breakers:
             seconds=(opening.until - self._context.clock.now()) // SECOND,
         )
         for slug in shops:
-            self._breaker(slug).join(opening)
+            self._breakers[slug].join(opening)
             until = opening.until
             if opening.cause == "halted" and self._token_probe is not None:
                 self._token_probe.watch(slug, until)
@@ -151,9 +149,7 @@ class Breakers:
         endpoint = (called.base_url, called.api_version)
         return [slug for slug, config in configs.items() if (config.base_url, config.api_version) == endpoint]
 
-    def _resume(self, shop: str, change: BreakerClosed | None) -> None:
-        if change is None:
-            return
+    def _resume(self, shop: str) -> None:
         log.info("shop_reopened", shop=shop)
         if self._token_probe is not None:
             self._token_probe.forget(shop)
