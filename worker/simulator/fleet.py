@@ -159,11 +159,12 @@ class Fleet:
         self._at(self._clock.now() + self.store_round_trip, self._stepping, answer)
 
     def done(self, process: int, ticket: Ticket) -> None:
+        shop = ticket.shop
         if not ticket.ahead:
             self._left -= 1
-            self._shops[ticket.shop].ended = self._clock.now()
-        self._queues[ticket.shop].free(process)
-        self._deal(ticket.shop)
+            self._shops[shop].ended = self._clock.now()
+        self._queues[shop].free(process)
+        self._deal(shop)
 
     def requeued(self, process: int, ticket: Ticket) -> None:
         queue = self._queues[ticket.shop]
@@ -233,13 +234,16 @@ class Fleet:
             return
         self._free[process] -= 1
         self._calls += 1
-        shop = self._shops[ticket.shop]
-        shop.starts.append(grant.start_at)
-        shop.customers.append(ticket.customer)
+        shop = ticket.shop
+        report = self._shops[shop]
+        report.starts.append(grant.start_at)
+        report.customers.append(ticket.customer)
         if self._scenario.deadline is not None and now > self._scenario.deadline and not ticket.ahead:
-            shop.late += 1
-        shop.longest_wait = max(shop.longest_wait, now - ticket.published_at)
-        mean = self._scenario.call * self._stretch[ticket.shop]
+            report.late += 1
+        waited = now - ticket.published_at
+        if waited > report.longest_wait:
+            report.longest_wait = waited
+        mean = self._scenario.call * self._stretch[shop]
         duration = mean // 5 + int(self._random.expovariate(1.0) * mean * 0.8)
         self._busy += duration
         self._at(now + duration, process, partial(self._end, process, ticket))

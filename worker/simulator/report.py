@@ -1,6 +1,7 @@
 """What a simulation came to."""
 
 from array import array
+from collections import Counter
 from dataclasses import dataclass, field
 
 from worker.limits.token_bucket import ShopLimits, day_of
@@ -36,17 +37,15 @@ class ShopReport:
 
         Recomputed from the starts alone, so that it does not share an error with the buckets that it checks.
         """
-        rate, worst = self.limits.shop, 0
+        interval, burst = self.limits.shop.interval, self.limits.shop.burst
         # A bucket that calls fill and the rate drains: what is in it beyond the burst was too much.
-        full_until = 0
+        full_until = fullest = 0
         for start in sorted(self.starts):
-            full_until = max(full_until, start) + rate.interval
-            excess = full_until - start - rate.burst * rate.interval
-            worst = max(worst, -(-excess // rate.interval))
-        days: dict[int, int] = {}
-        for start in self.starts:
-            day = day_of(start, self.limits.resets_at)
-            days[day] = days.get(day, 0) + 1
+            full_until = (full_until if full_until > start else start) + interval
+            if full_until - start > fullest:
+                fullest = full_until - start
+        worst = -(-(fullest - burst * interval) // interval)
+        days = Counter(day_of(start, self.limits.resets_at) for start in self.starts)
         return max(worst, *(calls - self.limits.shop_per_day for calls in days.values()), 0)
 
 

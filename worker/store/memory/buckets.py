@@ -4,6 +4,7 @@
 locks: the store holds its lock around each call. ``now`` is the store's steady time in microseconds.
 """
 
+from collections import defaultdict
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -49,18 +50,15 @@ class Buckets:
     def __init__(self, ahead: Callable[[], int], horizon: int) -> None:
         self._ahead = ahead
         self._horizon = horizon
-        self._shops: dict[str, Shop] = {}
+        self._shops: defaultdict[str, Shop] = defaultdict(Shop)
 
     def shop(self, name: str) -> Shop:
         """The shop of that name, as if never called where it is new."""
-        shop = self._shops.get(name)
-        if shop is None:
-            shop = self._shops[name] = Shop()
-        return shop
+        return self._shops[name]
 
     def charge(self, request: AdmitRequest, now: int, *, turn: bool, holds: int) -> Charge | ShopClosed | Wait:
         """Take the tokens of a call at the first instant that shop and customer both allow, or say why not."""
-        limits, shop = request.limits, self.shop(request.shop)
+        limits, shop = request.limits, self._shops[request.shop]
         # A day begins when the provider's does, by the wall clock; everything else goes by the steady one.
         ahead = self._ahead()
         today = day_of(now + ahead, limits.resets_at)
@@ -75,7 +73,7 @@ class Buckets:
         if shop.tat > now:
             let_catch_up(shop, now, self._horizon, rate)
         # No call is booked into the next day: it would be counted in this one.
-        horizon = min(self._horizon, reset - 1 - now)
+        horizon = self._horizon if now + self._horizon < reset else reset - 1 - now
         start_at = earliest(shop.tat, now, rate)
         # A token that is there now was left by those whose turn it was: any process may take it. One that is on its way
         # belongs to the processes that were given a turn.
@@ -91,7 +89,8 @@ class Buckets:
             )
             if until is not None:
                 return Wait("customer", until)
-            start_at = max(start_at, due)
+            if due > start_at:
+                start_at = due
             take(customer, start_at, limits.customer)
         # Both buckets are charged at the one instant at which the call may start, so that neither window is cheated.
         if shop.slowdown.interval:
