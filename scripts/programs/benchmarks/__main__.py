@@ -59,14 +59,10 @@ BENCHMARKS: tuple[Benchmark, ...] = (
             wall,
             latency,
             fleet,
-            hundred,
-            quiet,
-            stampede,
-            judge,
-            shops,
-            backlog,
         )
     ),
+    *hundred.BENCHMARKS,
+    *(module.BENCHMARK for module in (quiet, stampede, judge, shops, backlog)),
 )
 
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
