@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from random import SystemRandom
 
 import dramatiq
 import structlog
@@ -94,6 +95,8 @@ def build_worker(
     context.marks = _folder_of_marks()
     params = _parameters(settings)
     single = settings.redis_url is None
+    # The system's, since a forked process would go on with its parent's numbers.
+    context.shuffle = None if single else SystemRandom()
     broker = ReferralBroker(context, params, single=single, publisher=publisher, decode=decode)
     alone = params if single else None
     broker.add_middleware(

@@ -201,6 +201,8 @@ class Admission(Generic[D]):
         outdated = in_force is not None and in_force is not limits
         returned: list[D] = []
         closed = False
+        if len(replies) > len(deliveries) and isinstance(next_turn := replies.pop(), ShopClosed):
+            self._close(deliveries[0], next_turn, now)
         for delivery, reply in zip(deliveries, replies, strict=True):
             match reply:
                 case Grant() if outdated:
@@ -213,9 +215,7 @@ class Admission(Generic[D]):
                 case ShopClosed():
                     if not closed:
                         closed = True
-                        self._gate.close(shop, reply.until, reply.reason, then_ask=reply.batch)
-                        self._turns.add(shop)
-                        self._rates.pace_reported(shop, reply.interval, delivery.request.limits.shop.interval, now)
+                        self._close(delivery, reply, now)
                     returned.append(delivery)
                 case Wait(scope, until):
                     if scope == "customer":
@@ -227,6 +227,12 @@ class Admission(Generic[D]):
         # Backwards, since what is returned goes to the front of its shop's queue.
         for delivery in reversed(returned):
             self._gate.returned(delivery)
+
+    def _close(self, delivery: D, reply: ShopClosed, now: int) -> None:
+        shop = delivery.shop
+        self._gate.close(shop, reply.until, reply.reason, then_ask=reply.batch)
+        self._turns.add(shop)
+        self._rates.pace_reported(shop, reply.interval, delivery.request.limits.shop.interval, now)
 
     def _take_grant(self, delivery: D, grant: Grant, now: int) -> None:
         delivery.grant, shop = grant, delivery.shop

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 
 from worker.clock import Clock
 from worker.model.verdicts import Verdict
@@ -20,6 +21,7 @@ class Context:
     ``status`` asks Refer2 whether it accepts a shop's token (None: it does); without it only jobs probe a halted shop.
     ``marks`` is the folder of :mod:`worker.rabbitmq.crash_marks`; without it nobody counts processes that ended while
     they were reading a message. ``threads`` is set when Dramatiq's worker boots, before the first consumer is made.
+    ``shuffle`` gives the gate an order of shops of its own, where several processes share them.
     """
 
     store: Store
@@ -30,5 +32,6 @@ class Context:
     prefetch: int
     longest_call: int
     marks: Path | None = None
+    shuffle: Random | None = None
     status: Callable[[ShopConfig], Verdict | None] | None = None
     stopping: threading.Event = field(default_factory=threading.Event)

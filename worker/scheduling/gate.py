@@ -8,6 +8,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import count
+from random import Random
 from typing import Generic
 
 from worker.scheduling.gate_shop import MOST_ASKING, GateShop, GateShops, Reason, ShopLoad, T
@@ -27,13 +28,15 @@ class Gate(Generic[T]):
     Picks by start-time fair queueing: the open shop served least goes next, ``weight`` 2 counts half. A shop that was
     idle or closed starts level with the others: it neither claims what it missed nor pays for it.
     ``threads`` is how many calls the process can make at once, ``max_aside`` how many jobs of one shop may wait in
-    memory for their customers.
+    memory for their customers. With ``shuffle`` the first round goes through the shops in an order of its own: if
+    processes that begin together all took the same order, they would take their turns at all shops in the same order
+    too, and one would have more to do than threads while others wait. Without it they go as their jobs came.
     """
 
-    def __init__(self, *, threads: int, max_aside: int) -> None:
+    def __init__(self, *, threads: int, max_aside: int, shuffle: Random | None = None) -> None:
         self._capacity = threads + EXTRA_GRANTS
         self._set_aside: SetAside[T] = SetAside(max_aside)
-        self._shops: GateShops[T] = GateShops()
+        self._shops: GateShops[T] = GateShops(shuffle)
         self.in_flight = 0
         """Jobs handed out by :meth:`next` and not yet finished, returned or set aside."""
         self.alone: T | None = None

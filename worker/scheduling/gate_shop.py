@@ -6,6 +6,7 @@ Pure: no I/O, no thread, no clock. Runs on the consumer's thread.
 from collections import deque
 from collections.abc import Callable, MutableSequence
 from dataclasses import dataclass, field
+from random import Random
 from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
 Reason = Literal[
@@ -116,8 +117,17 @@ class GateShop(Generic[T]):
 
 
 class GateShops(dict[str, GateShop[T]]):
-    """The shops by name; one that is not known yet is open and without jobs."""
+    """The shops by name; one that is not known yet is open and without jobs.
+
+    ``shuffle`` gives each its place in the rounds; None: they go as their jobs came.
+    """
+
+    def __init__(self, shuffle: Random | None = None) -> None:
+        super().__init__()
+        self._shuffle = shuffle
 
     def __missing__(self, name: str) -> GateShop[T]:
-        shop = self[name] = GateShop(name)
+        # A part of one call, which every later round keeps.
+        place = self._shuffle.random() if self._shuffle is not None else 0.0
+        shop = self[name] = GateShop(name, served=place)
         return shop

@@ -55,7 +55,9 @@ class GatedConsumer(dramatiq.Consumer, Generic[D]):
     ) -> None:
         observer = observer or NoObserver()
         self.context = context
-        self.gate: Gate[D] = Gate(threads=context.threads, max_aside=max(1, context.prefetch // 2))
+        self.gate: Gate[D] = Gate(
+            threads=context.threads, max_aside=max(1, context.prefetch // 2), shuffle=context.shuffle
+        )
         self.controls = OperatorControls(context.store, context.clock, self.wake)
         self._timeout = timeout * 1000
         self._next_housekeeping = 0

@@ -98,6 +98,8 @@ class Fleet:
         for config in configs:
             if (state := loads[config.slug].state) is not None:
                 self._store.load_shop(config.slug, config.limits, state)
+        # One process alone shares with nobody.
+        shuffle = random.Random(scenario.seed) if scenario.processes > 1 else None  # noqa: S311 - as above
         context = partial(
             Context,
             store=self._store,
@@ -107,6 +109,7 @@ class Fleet:
             threads=scenario.threads,
             prefetch=scenario.prefetch,
             longest_call=20 * SECOND,
+            shuffle=shuffle,
         )
         self._processes = [
             SimulatedProcess(context(), number, self, self._start) for number in range(scenario.processes)
@@ -130,8 +133,11 @@ class Fleet:
     def run(self) -> Report:
         """Run until every job is done but those that are ``ahead``."""
         began = time.perf_counter()
-        for slug in self._queues:
-            self._deal(slug)
+        for slug, load in zip(self._queues, self._scenario.loads, strict=True):
+            if load.after:
+                self._at(self._scenario.begin + load.after, 0, partial(self._deal, slug))
+            else:
+                self._deal(slug)
         for process in range(len(self._processes)):
             self._step(process)
         while self._left:

@@ -14,7 +14,7 @@ BEGIN = 1_793_620_800 * SECOND
 
 @dataclass(frozen=True)
 class Load:
-    """A shop with its jobs, all published before the simulation begins.
+    """A shop with its jobs, all published before the simulation begins, or at one instant ``after`` that.
 
     ``table`` is its table in a shops file. ``customer_of`` gives the customer of each job by its number, "" for nobody;
     None: each job has one of its own. ``ahead`` are jobs of nobody that were published before: the simulation ends
@@ -32,6 +32,7 @@ class Load:
     slowed: tuple[int, int] | None = None
     stretch: int = 1
     weight: int | None = None
+    after: int = 0
 
 
 @dataclass(frozen=True)

@@ -143,9 +143,10 @@ class AdmissionStore(Protocol):
         """Ask for jobs of one shop without waiting. After the first :class:`ShopClosed` all further jobs get it too.
 
         ``turn``: an earlier :class:`ShopClosed` told this process to come now. ``holds``: how many jobs of the shop the
-        process has, these included. ``reply`` is called once: at once on the caller's thread
-        (memory), or later on the store's own thread (Redis). It must not block there, for every other caller's reply
-        waits behind it.
+        process has, these included. Where it comes in turn and holds more than it asks for, one more reply may follow,
+        a :class:`ShopClosed`: its next turn, for which it would have to ask again. ``reply`` is called once: at once on
+        the caller's thread (memory), or later on the store's own (Redis). It must not block there, for every other
+        caller's reply waits behind it.
         """
 
     def admit(self, request: AdmitRequest) -> Reply:

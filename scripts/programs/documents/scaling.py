@@ -36,7 +36,10 @@ BURST_SECONDS = 0.2
 instant, so their calls come in waves: a shop that waits for a thread keeps what its bucket holds, and loses the rest.
 """
 
-Cell = tuple[str, str, str, str]
+APART = 2 * SECOND
+"""Within which shops begin that don't begin at one instant."""
+
+Cell = tuple[str, str, str, str, str]
 
 
 def main() -> int:
@@ -51,7 +54,7 @@ def main() -> int:
         return 0
     cells = {(shops, processes): _cell(shops, processes) for shops in SHOPS for processes in PROCESSES}
     text = DOCUMENT.read_text()
-    for number, name in enumerate(("admits", "steady", "used", "quiet")):
+    for number, name in enumerate(("admits", "steady", "used", "apart", "quiet")):
         text = _replaced(text, name, _table(cells, number))
     DOCUMENT.write_text(_replaced(text, "million", _million()))
     return 0
@@ -65,7 +68,14 @@ def _run(loads: list[Load], processes: int, **rest: int) -> Report:
 
 def _cell(shops: int, processes: int) -> Cell:
     jobs = max(FEWEST_JOBS, JOBS // shops)
-    busy = _run([Load(jobs, _table_of(0.5 * CAPACITY * processes / shops))] * shops, processes)
+    table = _table_of(0.5 * CAPACITY * processes / shops)
+    busy = _run([Load(jobs, table)] * shops, processes)
+    loads = [Load(jobs, table, after=number * APART // shops) for number in range(shops)]
+    apart = _run(loads, processes)
+    worst = min(
+        shop.ideal() / shop.took(apart.began + load.after)
+        for shop, load in zip(apart.shops.values(), loads, strict=True)
+    )
     # One shop that may have everything, beside the others with a few jobs each: for a second at least, and more than
     # their bursts, which take no time at all.
     campaign = Load(JOBS, ShopTable(per_second=100_000.0, burst=1000))
@@ -73,9 +83,10 @@ def _cell(shops: int, processes: int) -> Cell:
     quiet = Load(table.burst + max(FEWEST_JOBS, int(table.per_second)), table)
     beside = _run([campaign, *[quiet] * (shops - 1)], processes)
     slowest = max(shop.took(beside.began) / shop.ideal() for slug, shop in beside.shops.items() if slug != "s0")
-    sys.stderr.write(f"{shops} shops, {processes} processes: {busy.seconds + beside.seconds:.1f} s\n")
+    sys.stderr.write(f"{shops} shops, {processes} processes: {busy.seconds + apart.seconds + beside.seconds:.1f} s\n")
     late = max(shop.took(busy.began) - shop.ideal() for shop in busy.shops.values()) / SECOND
-    return f"{busy.admits_per_call:.2f}", f"{busy.steady:.1%}", f"{busy.used:.1%} ({late:.1f} s)", f"{slowest:.2f}"
+    used = f"{busy.used:.1%} ({late:.1f} s)"
+    return f"{busy.admits_per_call:.2f}", f"{busy.steady:.1%}", used, f"{worst:.1%}", f"{slowest:.2f}"
 
 
 def _table_of(per_second: float) -> ShopTable:

@@ -37,6 +37,51 @@ def test_calls_are_granted_ahead(ahead: World) -> None:
     assert all(reply.start_by == reply.start_at + GRANT_LIFETIME for reply in replies if isinstance(reply, Grant))
 
 
+def test_the_next_turn_comes_with_the_calls_of_this_one(ahead: World) -> None:
+    """Whoever comes in turn and has more jobs need not ask once more to learn when to come again."""
+    limits = make_limits(shop=Rate.per_second(2, 2))
+    interval = limits.shop.interval
+    first = [make_request(number, limits=limits) for number in (1, 2, 3)]
+    assert submitted(ahead.store, first)[2] == ShopClosed(NOON + interval - HORIZON // 2, "rate", 2, interval)
+    ahead.set(NOON + interval - HORIZON // 2)
+    granted, next_turn = submitted(ahead.store, first[2:], turn=True)
+    assert starts([granted]) == [NOON + interval]
+    assert next_turn == ShopClosed(NOON + 2 * interval - HORIZON // 2, "rate", 2, interval)
+    # The others' turns are behind it.
+    ahead.set(NOON + interval)
+    (refused,) = submitted(ahead.store, [make_request(4, limits=limits)])
+    assert refused == ShopClosed(NOON + 3 * interval - HORIZON // 2, "rate", 2, interval)
+
+
+def test_the_next_turn_is_for_the_jobs_that_are_left(ahead: World) -> None:
+    """What is granted with this turn makes the next one no longer, or the others would wait for nobody."""
+    limits = make_limits(shop=Rate.per_second(100, 1))
+    requests = [make_request(number, customer="", limits=limits) for number in range(40)]
+    *granted, refused = submitted(ahead.store, requests[:27], holds=27)
+    assert len(granted) == len(starts(granted)) == 26
+    last = max(
+        reply.until
+        for request in requests[27:37]
+        for reply in submitted(ahead.store, [request], holds=1)
+        if isinstance(reply, ShopClosed)
+    )
+    assert isinstance(refused, ShopClosed)
+    assert last == refused.until + 10 * limits.shop.interval
+    ahead.set(NOON + SECOND // 10)
+    _, next_turn = submitted(ahead.store, requests[37:38], turn=True, holds=3)
+    assert isinstance(next_turn, ShopClosed)
+    assert next_turn.until == last + 2 * limits.shop.interval
+
+
+@pytest.mark.parametrize(("turn", "holds", "tokens"), [(False, 2, 1), (True, 1, 1), (True, 2, 2)])
+def test_no_next_turn(ahead: World, turn: bool, holds: int, tokens: int) -> None:
+    """None without a turn, without another job, or while another token is there."""
+    limits = make_limits(shop=Rate.per_second(2, tokens))
+    replies = submitted(ahead.store, [make_request(1, limits=limits)], turn=turn, holds=holds)
+    assert starts(replies) == [NOON]
+    assert len(replies) == 1
+
+
 def test_a_customer_is_granted_ahead(ahead: World) -> None:
     """A customer's next token within the horizon is booked in both buckets for the one instant of the call."""
     limits = make_limits(shop=Rate.per_second(20, 1), customer=Rate.per_second(5, 1))
@@ -53,7 +98,7 @@ def test_a_customer_s_next_call_follows_the_booked_one(ahead: World) -> None:
     booked = starts(submitted(ahead.store, [*others, make_request(4, customer="e:a", limits=limits)]))
     assert booked == [NOON + number * SECOND // 20 for number in range(4)]
     due = booked[-1] + SECOND // 5
-    assert submitted(ahead.store, [make_request(5, customer="e:a", limits=limits)], turn=True) == [
+    assert submitted(ahead.store, [make_request(5, customer="e:a", limits=limits)], turn=True, holds=1) == [
         Wait("customer", due)
     ]
     ahead.set(due - HORIZON)

@@ -149,7 +149,10 @@ MANY = 1000
 
 
 def submitted(store: Store, requests: list[AdmitRequest], *, turn: bool = False, holds: int = MANY) -> list[Reply]:
-    """What a process gets that asks for these at once. ``turn``: its turn is now."""
+    """What a process gets that asks for these at once. ``turn``: its turn is now.
+
+    Then its next turn may follow the replies.
+    """
     future: Future[list[Reply] | StoreError] = Future()
     store.submit(requests, future.set_result, turn=turn, holds=holds)
     replies = future.result(timeout=10)

@@ -47,6 +47,18 @@ def test_shops_take_turns() -> None:
     assert [ticket.shop for ticket in drain(gate, 0)] == ["big", "small", "big", "small", "big", "big", "big", "big"]
 
 
+def test_an_order_of_its_own() -> None:
+    """With a shuffle the rounds go through the shops in an order of their own, and each round in the same one."""
+    gate = Gate[Ticket](threads=200, max_aside=8, shuffle=random.Random(1))
+    for number in range(3):
+        for shop in "abcdefghij":
+            gate.offer(Ticket(shop, number=number))
+    order = "".join(ticket.shop for ticket in drain(gate, 0))
+    assert order == order[:10] * 3
+    assert order[:10] != "abcdefghij"
+    assert sorted(order[:10]) == list("abcdefghij")
+
+
 def test_first_in_first_out() -> None:
     """A shop's jobs go in the order in which they came."""
     tickets = [Ticket("a", number=number) for number in range(5)]

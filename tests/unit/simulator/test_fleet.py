@@ -119,6 +119,25 @@ def test_no_turn_is_lost() -> None:
     assert report.admits_per_call <= 0.75
 
 
+def test_a_turn_costs_one_question() -> None:
+    """A process that has more jobs of a shop gets its next turn with the calls of this one."""
+    table = ShopTable(per_second=12.8, burst=4)
+    report = run([Load(200, table)] * 100, processes=16)
+    assert report.used >= 0.97
+    assert report.admits_per_call <= 1.2
+
+
+def test_processes_begin_with_different_shops() -> None:
+    """With shops that all begin at once and few jobs a process, no process has all its turns at one time.
+
+    Where all went through the shops in one order they got 93 %, and the store was asked half as often again.
+    """
+    table = ShopTable(per_second=160.0, burst=32)
+    report = run([Load(300, table)] * 100, processes=200)
+    assert report.steady >= 0.98
+    assert report.admits_per_call <= 1.2
+
+
 @settings(PATIENT, max_examples=25)
 @given(shops=st.integers(1, 6), threads=st.sampled_from([1, 3, 16]), seed=st.integers(0, 100))
 def test_no_thread_is_idle_while_a_job_may_run(shops: int, threads: int, seed: int) -> None:

@@ -100,6 +100,13 @@ class Buckets:
         customer_base = -1 if customer is None else customer.base
         return Charge(start_at, shop.base, customer_base, rate.interval, interval, day, shop.calls)
 
+    def next_turn(self, request: AdmitRequest, now: int, holds: int) -> ShopClosed | None:
+        """The next turn of a process that holds so many jobs more than it asked for; None while a token is there."""
+        shop = self.shop(request.shop)
+        rate = shop.rate(request.limits, now)
+        due = earliest(shop.tat, now, rate)
+        return turn_away(shop, due, now, rate, self._horizon, holds) if due > now else None
+
     def refund(self, request: AdmitRequest, charge: Charge) -> None:
         """Put the tokens of a call that was not made back, wherever that can't cheat a window (:func:`take`)."""
         shop = self.shop(request.shop)

@@ -60,6 +60,12 @@ class MemoryStore(MemoryControls):
         for request in requests:
             refused = replies and isinstance(replies[-1], ShopClosed)
             replies.append(replies[-1] if refused else self._admit(request, turn=turn, holds=holds))
+        if turn and holds > len(requests) and not isinstance(replies[-1], ShopClosed):
+            now = self._clock.now()
+            with self._lock:
+                next_turn = self._buckets.next_turn(requests[0], now, holds - len(requests))
+            if next_turn is not None:
+                replies.append(next_turn)
         reply(replies)
 
     def admit(self, request: AdmitRequest) -> Reply:

@@ -8,8 +8,8 @@ from worker.store.protocol import AdmitRequest
 from worker.store.redis.keys import customer_key, member, prefix, record_key, shop_key, token
 from worker.store.timing import GRANT_LIFETIME, LEASE_MARGIN, NO_DEADLINE, turn_of
 
-_INTEGERS = struct.Struct(">15q")
-"""One argument in place of 15: each costs the client, the server and the script a conversion."""
+_INTEGERS = struct.Struct(">16q")
+"""One argument in place of 16: each costs the client, the server and the script a conversion."""
 
 
 class AdmitCall(NamedTuple):
@@ -39,6 +39,9 @@ def admit_call(
     shop, limits, lease = first.shop, first.limits, first.lease + LEASE_MARGIN
     # By the file's pace; the script takes the present one where that is slower.
     step = turn_of(limits.shop.interval, holds)
+    # By the jobs that are left: a turn of all of them had 10 shops on 200 processes get 76 % in place of 98 %.
+    left = holds - len(requests)
+    next_step = turn_of(limits.shop.interval, left) if turn and left > 0 else 0
     keys = [shop_key(shop)]
     arguments: list[Any] = [
         prefix(shop),
@@ -57,6 +60,7 @@ def admit_call(
             limits.customer_per_day,
             limits.resets_at,
             step,
+            next_step,
             limits.adapts,
         ),
     ]

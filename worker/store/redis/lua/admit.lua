@@ -1,16 +1,18 @@
 -- KEYS: shop, then for each job: its customer, its record.
 -- ARGV: prefix; packed integers: period length, horizon, grant lifetime, lease, keep (all us), 1 if it is the process's
---       turn, shop interval, burst, per day, customer interval, burst, per day, resets at, step between turns, 1 if the
---       pace adapts; then for each job: its id, an epoch, its place in its customer's line as us from now ('none' if it
---       has no place, 'nobody' if it has no customer, 'uncalled' if it ends without a call), and its deadline.
+--       turn, shop interval, burst, per day, customer interval, burst, per day, resets at, step between turns, the same
+--       for its next turn if it wants that too or 0, 1 if the pace adapts; then for each job: its id, an epoch, its place in its
+--       customer's line as us from now ('none' if it has no place, 'nobody' if it has no customer, 'uncalled' if it
+--       ends without a call), and its deadline.
 -- Returns the time, then for each job: {1 grant, epoch, start_at, start_by, attempts, takeovers, unknowns, elapsed, 1
 --   if this is a takeover, the shop's calls of the day or nothing}, {2 closed, until, reason: 1 rate 2 day 3 throttled,
 --   interval}, {3 wait, scope: 1 customer 2 job, until}, {4 already answered, epoch, result}.
+--   Behind them the next turn, as a closed one, where it is wanted and no token is there.
 -- Asked again with the same epoch, after a lost reply, it undoes its first grant and decides again.
 
 local prefix = ARGV[1]
 local period_us, horizon, lifetime, lease_us, keep, turn, s_interval, s_burst, s_day, c_interval, c_burst, c_day,
-  resets_at, step, adapts = struct.unpack('>i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8', ARGV[2])
+  resets_at, step, next_step, adapts = struct.unpack('>i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8', ARGV[2])
 local FIRST, EACH = 2, 4
 
 local now = now_us()
@@ -18,7 +20,6 @@ local period = math.floor(now / period_us)
 local finished = counts_of(prefix, DONE, period)
 local shop = unpack_scope(redis.call('GET', KEYS[1]))
 local interval = adapts == 1 and pace(shop, now, s_interval) or s_interval
-step = math.max(step, interval)
 local shop_changed = let_catch_up(shop, now, horizon, interval, s_burst)
 local day = quota_day(shop, now, resets_at)
 local next_day = (day + 1) * DAY + resets_at
@@ -37,6 +38,13 @@ local function shop_refusal()
   return nil
 end
 
+-- Each process that is turned away gets an instant of its own: if all came at once, all but one came in vain.
+local function next_turn(due, after)
+  shop.last_given = math.max(shop.last_given + math.max(after, interval), due - horizon / 2, now + 1)
+  shop_changed = true
+  return { 2, shop.last_given, 1, interval }
+end
+
 -- Sends a process away that has come before its turn; nil if it has not.
 local function turn_away(due)
   -- A token that is there now was left by those whose turn it was: any process may take it. One that is on its way
@@ -44,10 +52,7 @@ local function turn_away(due)
   if due <= now or (due <= now + horizon and (turn == 1 or shop.last_given <= now)) then
     return nil
   end
-  -- Each process that is turned away gets an instant of its own: if all came at once, all but one came in vain.
-  shop.last_given = math.max(shop.last_given + step, due - horizon / 2, now + 1)
-  shop_changed = true
-  return { 2, shop.last_given, 1, interval }
+  return next_turn(due, step)
 end
 
 -- Gives the next place in the customer's line: the first when a token is there, each other one an interval later.
@@ -167,6 +172,12 @@ for i = 1, (#KEYS - 1) / 2 do
   local first = FIRST + EACH * (i - 1)
   replies[i + 1] = closed or admit(KEYS[2 * i + 1], KEYS[2 * i], ARGV[first + 1], ARGV[first + 2],
                                    ARGV[first + 3], tonumber(ARGV[first + 4]))
+end
+if next_step > 0 and not closed then
+  local due = earliest(shop.tat, now, interval, s_burst)
+  if due > now then
+    replies[#replies + 1] = next_turn(due, next_step)
+  end
 end
 if shop_changed then
   save_scope(KEYS[1], shop, needed_until(shop, resets_at))
