@@ -220,6 +220,11 @@ def uncollected(seen: Observatory) -> None:
     seen.publish("acme", 1100, "many")
 
 
+def ordered(seen: Observatory) -> None:
+    """An operator lifts the pause of all shops."""
+    assert seen.desk.run("shops", "resume", "--all").returncode == 0
+
+
 def dead(seen: Observatory) -> None:
     """Something that is no job lies in a shop's queue."""
     with pika.BlockingConnection(pika.URLParameters(seen.rabbitmq.url)) as connection:

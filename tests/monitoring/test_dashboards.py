@@ -132,12 +132,12 @@ def test_panels_say_what_they_show(board: Board) -> None:
 
 @each_board
 def test_dashboards_are_found_from_each_other(board: Board) -> None:
-    """Each is tagged and links to all that are; it chooses its data source, and marks halts and deploys."""
+    """Each is tagged and links to all that are; it chooses its data source, and marks halts, orders and deploys."""
     assert board["tags"] == ["referrals"]
     (link,) = board["links"]
     assert (link["type"], link["tags"], link["keepTime"]) == ("dashboards", ["referrals"], True)
     assert board["templating"]["list"][0]["type"] == "datasource"
-    assert [annotation["name"] for annotation in board["annotations"]["list"]] == ["Halts", "Deploys"]
+    assert [annotation["name"] for annotation in board["annotations"]["list"]] == ["Halts", "Orders", "Deploys"]
 
 
 def test_links_lead_somewhere() -> None:

@@ -88,6 +88,7 @@ def test_every_panel_has_data(observatory: Observatory) -> None:
     """Whatever a dashboard asks, for its panels and annotations, returns something while things go wrong."""
     faults.halted(observatory)
     faults.dead(observatory)
+    faults.ordered(observatory)
     observatory.publish("failing", 3, "fail503x1+panel")
     observatory.publish("acme", 2, "notjsonx1+panel")
     # Rates over an hour: a halted shop is called once in minutes, and its one call counts while the test waits.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli import console, options
+from worker.cli import console, options, orders
 from worker.errors import StoreError, UsageError
 from worker.model.controls import EVERY_SHOP, Controls
 from worker.model.names import canonical
@@ -27,6 +27,8 @@ def cancel(
     ] = None,
     undo: Annotated[bool, typer.Option("--undo", help="Lift the cancellation: its jobs may be called again.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Cancel it even if no job of that name has been counted.")] = False,
+    reason: orders.Reason = None,
+    author: orders.As = None,
     as_json: options.Json = False,
 ) -> None:
     """Cancel a campaign: jobs that have not started end with the result `cancelled`, without a call.
@@ -52,6 +54,7 @@ def cancel(
         raise UsageError(f"{campaign!r}: is not a campaign's name; use 1 to {LONGEST_CAMPAIGN} characters")
     # In the form in which jobs carry it: trimmed, and in one form of Unicode.
     campaign = canonical(campaign) or ""
+    given = orders.origin(author, reason)
     loaded = load()
     shops = readable_shops(loaded.shops)
     if shop is not None:
@@ -67,7 +70,7 @@ def cancel(
             _refuse_too_many(before, campaign, of)
             if not yes and (campaign, of) not in before.cancelled:
                 _refuse_unknown(store, campaign, shops, shop)
-        controls = store.restore(campaign, of) if undo else store.cancel(campaign, of)
+        controls = store.restore(campaign, of, given) if undo else store.cancel(campaign, of, given)
     data = {
         "campaign": campaign,
         "shop": shop,

@@ -63,6 +63,7 @@ COMMANDS = {
         "cancel",
         "Cancel a campaign: jobs that have not started end with the result `cancelled`, without a call.",
     ),
+    "log": Listed("log", "Show who paused, resumed, limited, cancelled, replayed or dropped what, when, and why."),
     "dead": Listed(
         "dead.commands",
         "The queue `referrals.dead`. Messages that could not be processed stay there until a person decides.",

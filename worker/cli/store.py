@@ -7,13 +7,11 @@ from typing import TypeVar
 
 from worker.cli import console
 from worker.clock import SystemClock
-from worker.errors import ConfigurationError, StoreError, UsageError
+from worker.errors import ConfigurationError, StoreError
 from worker.model.controls import Controls
 from worker.settings import Settings
 from worker.store.factory import build_store
 from worker.store.protocol import Store
-
-LONGEST_REASON = 200
 
 LISTED = 10
 """Names in one line; there may be thousands."""
@@ -22,18 +20,6 @@ ASKED_AT_ONCE = 32
 """Threads that ask about shops at the same time. The store then answers them in few round trips."""
 
 T = TypeVar("T")
-
-
-def reason_of(text: str) -> str:
-    """The value of --reason, trimmed.
-
-    Raises:
-      UsageError: it is empty, too long, or more than one line.
-    """
-    # Shown in tables and lines, so a line break or a control character would spoil them.
-    if not text.strip() or len(text) > LONGEST_REASON or not text.isprintable():
-        raise UsageError(f"--reason: must be one line of 1 to {LONGEST_REASON} characters")
-    return text.strip()
 
 
 def ask_each(ask: Callable[[str], T], shops: Iterable[str]) -> list[T]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from worker.model.names import canonical
+from worker.model.orders import MOST_LATEST, Order, Origin
 
 EVERY_SHOP = "*"
 """Stands for all shops, those to come included; no slug looks like it."""
@@ -36,13 +37,14 @@ class Controls:
     """All orders at one moment. ``version`` differs from that of every earlier moment.
 
     ``pauses`` and ``limits`` are by shop. ``cancelled`` has, by campaign and shop, until when the cancellation is
-    remembered.
+    remembered. ``latest`` are the last :data:`MOST_LATEST` orders of any kind, the newest first.
     """
 
     version: int = 0
     pauses: Mapping[str, Pause] = field(default_factory=dict)
     cancelled: Mapping[tuple[str, str], int] = field(default_factory=dict)
     limits: Mapping[str, RateLimit] = field(default_factory=dict)
+    latest: tuple[Order, ...] = ()
 
     def pause_of(self, shop: str) -> Pause | None:
         """Why the shop may not be called, None if it may. Its own pause is named before that of all shops."""
@@ -84,6 +86,15 @@ class Controls:
         """With that cancellation lifted. For all shops, those of single shops are lifted too."""
         kept = {key: until for key, until in self.cancelled.items() if key[0] != campaign or shop not in {key[1], "*"}}
         return self._next(now, cancelled=kept)
+
+    def with_order(self, origin: Origin, action: str, now: int, *, shop: str, campaign: str, detail: str) -> "Controls":
+        """With the order that has made this version as the latest."""
+        order = Order(self.version, now, origin.by, action, shop, campaign, origin.reason, detail)
+        return replace(self, latest=(order, *self.latest)[:MOST_LATEST])
+
+    def unchanged(self, now: int) -> "Controls":
+        """With the same orders in force. Yet the version is another one: workers are to hear what somebody has done."""
+        return self._next(now)
 
     def _next(
         self,

@@ -14,10 +14,11 @@ from worker.instants import from_datetime
 from worker.limits.token_bucket import ShopLimits
 from worker.model.controls import Controls
 from worker.model.job import Job, is_expired
+from worker.model.orders import Order
 from worker.scheduling.delivery import Delivery
 from worker.scheduling.gate import FOREVER
 from worker.shops.config import ShopConfig
-from worker.store.protocol import ControlsReader
+from worker.store.controls import ControlsReader
 
 
 class OperatorControls:
@@ -44,6 +45,7 @@ class OperatorControls:
         self._awaited = False
         self._failed = False
         self._lowered: dict[str, tuple[ShopLimits, int, ShopLimits]] = {}
+        self._heard: int | None = None
 
     @property
     def has_news(self) -> bool:
@@ -78,6 +80,15 @@ class OperatorControls:
                     self.cancellations += 1
                 self.controls = news
             yield news
+
+    def new_orders(self) -> list[Order]:
+        """The orders given since this was last asked, the oldest first; none at first, however many were given before.
+
+        Of many at once only the latest are known here: :data:`worker.model.orders.MOST_LATEST`.
+        """
+        latest = self.controls.latest if self.controls is not None else ()
+        heard, self._heard = self._heard, max([self._heard or 0, *(order.number for order in latest)])
+        return [order for order in reversed(latest) if heard is not None and order.number > heard]
 
     def is_paused(self, shop: str) -> bool:
         """Whether the shop may not be called."""

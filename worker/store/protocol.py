@@ -24,8 +24,8 @@ from typing import Literal, Protocol
 
 from worker.errors import StoreError
 from worker.limits.token_bucket import ShopLimits
-from worker.model.controls import Controls
 from worker.model.outcomes import Outcome
+from worker.store.controls import ControlsStore
 from worker.store.shop_state import Closure, ShopState
 from worker.store.timing import NO_DEADLINE
 
@@ -240,45 +240,6 @@ class LedgerReader(Protocol):
 
     def known(self, jobs: Sequence[tuple[str, str]]) -> list[Known | None]:
         """Look jobs up in the ledger by shop and job id; None for a job it does not know. Changes nothing; blocks."""
-
-
-class ControlsReader(Protocol):
-    """What an operator has ordered, as workers read it."""
-
-    def watch(self, known: int, reply: Callable[[Controls | StoreError | None], None]) -> None:
-        """Ask for the operator's orders without waiting.
-
-        ``reply`` is called once, at once or later on the store's thread: with None if the version ``known`` is still
-        the current one.
-        """
-
-    def controls(self) -> Controls:
-        """Read the operator's orders. Blocks."""
-
-
-class ControlsStore(ControlsReader, Protocol):
-    """What an operator can order. Each order blocks until it is recorded, and returns all that are in force."""
-
-    def pause(self, shop: str, reason: str) -> Controls:
-        """Start no call of the shop (``EVERY_SHOP``: of any) until :meth:`resume`. A pause never ends by itself."""
-
-    def resume(self, shop: str) -> Controls:
-        """Lift that pause."""
-
-    def limit(self, shop: str, interval: int, reason: str, until: int) -> Controls:
-        """Keep the shop's calls ``interval`` microseconds apart at least, until ``until`` or :meth:`unlimit`."""
-
-    def unlimit(self, shop: str) -> Controls:
-        """Lift that limit."""
-
-    def cancel(self, campaign: str, shop: str) -> Controls:
-        """End the campaign's jobs, of one shop or of every one, without a call; kept for ``CANCELLED_FOR``.
-
-        ``campaign`` is in the form that :func:`worker.model.job.canonical` makes.
-        """
-
-    def restore(self, campaign: str, shop: str) -> Controls:
-        """Lift that cancellation: jobs of the campaign that are still queued are called again."""
 
 
 class StoreLifecycle(Protocol):

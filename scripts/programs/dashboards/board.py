@@ -7,7 +7,7 @@ from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.models import dashboard as models
 
 from scripts.programs.dashboards.panels import DATASOURCE, Panel
-from scripts.programs.dashboards.queries import DEPLOYS, halts
+from scripts.programs.dashboards.queries import DEPLOYS, halts, orders
 
 TAG = "referrals"
 
@@ -33,7 +33,7 @@ class Labelled(models.AnnotationQuery):
 def board(
     name: str, description: str, rows: Sequence[Row], *variables: builders.QueryVariable, halted: str = ".+"
 ) -> models.Dashboard:
-    """The dashboard `Referrals / <name>`; ``halted`` is whose halts are marked (a regular expression)."""
+    """The dashboard `Referrals / <name>`; ``halted`` is whose halts and orders are marked (a regular expression)."""
     made = builders.Dashboard(f"Referrals / {name}").uid(f"referrals-{name.lower()}").description(description)
     made.tags([TAG]).readonly().timezone("browser").refresh("30s").time("now-3h", "now")
     made.tooltip(models.DashboardCursorSync.CROSSHAIR)
@@ -60,6 +60,13 @@ def board(
     model.annotations = models.AnnotationContainer(
         list_val=[
             Labelled("{{shop}}: {{reason}}", "No job starts.", name="Halts", icon_color="red", expr=halts(halted)),
+            Labelled(
+                "{{action}}: {{shop}}",
+                "An operator's order; `referrals log` says whose and why.",
+                name="Orders",
+                icon_color="purple",
+                expr=orders(halted),
+            ),
             Labelled("{{version}}", "First seen running.", name="Deploys", icon_color="blue", expr=DEPLOYS),
         ]
     )

@@ -35,6 +35,12 @@ def halts(shop: str = ".+") -> str:
     return closed(shop, 'reason=~"halted|breaker|unlisted_code"')
 
 
+def orders(shop: str = ".+") -> str:
+    """Operators' orders of the last minute and a half, which is three scrapes: what an annotation marks."""
+    given = f'referral_operator_order_timestamp_seconds{{shop=~"{shop}|_all"}}'
+    return f"time() - max by (action, shop) ({given}) < 90"
+
+
 def of_closed(value: str, shop: str = ".+") -> str:
     """``value`` (by shop) of shops that are closed, a row for each reason."""
     return f"({value}) * on (shop) group_right () sgn({closed(shop)})"

@@ -21,6 +21,7 @@ from tests.integration.rabbitmq.bench import (
     new_shop,
 )
 from tests.integration.rabbitmq.tap import Tap
+from tests.origins import KIM
 from tests.services import RabbitMQ, Vhost, wait_until
 from worker.instants import SECOND
 from worker.model.verdicts import Retry
@@ -146,14 +147,14 @@ def test_a_campaign_is_called_as_soon_as_its_cancellation_is_undone(vhost: Vhost
     """What ended as cancelled, and is published again the moment after, is called and not taken for done with."""
     jobs, refer = [new_job(number) for number in range(5)], FakeRefer2()
     bench = Bench(vhost, [new_shop()], refer)
-    bench.store.cancel(CAMPAIGN, "acme")
+    bench.store.cancel(CAMPAIGN, "acme", KIM)
     with bench:
         for outcome in ("cancelled", "sent"):
             for job in jobs:
                 tap.put(JOBS, "acme", message_of(job))
             results = [json.loads(result.body) for result in tap.take(RESULTS, len(jobs), 10)]
             assert [result["outcome"] for result in results] == [outcome] * len(jobs)
-            bench.store.restore(CAMPAIGN, "acme")
+            bench.store.restore(CAMPAIGN, "acme", KIM)
     assert set(refer.per_job().values()) == {1}
 
 

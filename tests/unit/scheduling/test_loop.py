@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from tests.origins import KIM
 from tests.unit.making import NOON, make_job, make_request, make_shop
 from worker.clock import ManualClock
 from worker.errors import DeadLetterError, StoreError
@@ -18,6 +19,7 @@ from worker.limits.adaptive import RECOVERY
 from worker.model.controls import EVERY_SHOP, Controls
 from worker.model.dispositions import Disposition, Fenced, Finish, Later, Return
 from worker.model.job import Customer, Job
+from worker.model.orders import Origin
 from worker.model.outcomes import Outcome
 from worker.model.verdicts import Halted, Refused, Rejected, Retry, Sent, Throttled, Verdict
 from worker.scheduling.admission import CRASH_LOOP
@@ -742,23 +744,23 @@ def test_max_in_flight_follows_the_file(tmp_path: Path) -> None:
 def test_a_pause_closes_the_gate_and_its_end_opens_it(bench: Bench) -> None:
     """Within a second of a pause no job of the shop goes, others go on; its end is heard as quickly."""
     bench.offer(make_job(1), make_job(2, shop="zeta"))
-    bench.store.pause("acme", "texts")
+    bench.store.pause("acme", Origin("kim", "texts"))
     bench.clock.set(NOON + HOUSEKEEPING)
     assert bench.take().shop == "zeta"
     assert next(bench.consumer) is None
     assert bench.consumer.gate.reasons("acme") == {"paused": FOREVER}
-    bench.store.resume("acme")
+    bench.store.resume("acme", KIM)
     assert bench.take().shop == "acme"
     assert bench.clock.now() <= NOON + 2 * HOUSEKEEPING + TIMEOUT * SECOND
 
 
 def test_a_shop_s_own_pause_outlasts_that_of_all(bench: Bench) -> None:
     """All shops stop; resumed together, one that has a pause of its own stays paused."""
-    bench.store.pause(EVERY_SHOP, "incident")
-    bench.store.pause("acme", "texts")
+    bench.store.pause(EVERY_SHOP, Origin("kim", "incident"))
+    bench.store.pause("acme", Origin("kim", "texts"))
     bench.offer(make_job(1), make_job(2, shop="zeta"))
     assert next(bench.consumer) is None
-    bench.store.resume(EVERY_SHOP)
+    bench.store.resume(EVERY_SHOP, KIM)
     assert bench.take().shop == "zeta"
     assert next(bench.consumer) is None
 
@@ -767,11 +769,11 @@ def test_a_shop_s_own_pause_outlasts_that_of_all(bench: Bench) -> None:
 def test_cancelled_jobs_end_without_a_call(bench: Bench, closed: bool) -> None:
     """Jobs of a cancelled campaign come out as such, by no limit and no pause held back; other campaigns' stay."""
     if closed:
-        bench.store.pause("acme", "texts")
+        bench.store.pause("acme", Origin("kim", "texts"))
     bench.offer(make_job(1), make_job(2), make_job(3, campaign="autumn"))
     if closed:
         assert next(bench.consumer) is None
-    bench.store.cancel("spring", "acme")
+    bench.store.cancel("spring", "acme", KIM)
     taken = [delivery for delivery in (next(bench.consumer) for _ in range(4)) if delivery is not None]
     ended = {delivery.job.line: delivery.request.uncalled for delivery in taken}
     assert ended == {1: "cancelled", 2: "cancelled"} | ({} if closed else {3: None})
@@ -783,11 +785,11 @@ def test_a_job_that_comes_after_its_campaign_s_cancellation_was_heard_of(
     bench: Bench, undone: bool, out_of_reach: bool
 ) -> None:
     """It ends by what is ordered when it comes, not by what was a second ago; nothing is decided without the store."""
-    bench.store.cancel("spring", "acme")
+    bench.store.cancel("spring", "acme", KIM)
     assert next(bench.consumer) is None
     bench.clock.advance(1)
     if undone:
-        bench.store.restore("spring", "acme")
+        bench.store.restore("spring", "acme", KIM)
     bench.store.unwatchable = out_of_reach
     bench.offer(make_job(1), arrived_at=bench.clock.now())
     if out_of_reach:
@@ -798,7 +800,7 @@ def test_a_job_that_comes_after_its_campaign_s_cancellation_was_heard_of(
 
 def test_what_waits_to_hear_of_its_campaign_goes_back_at_the_end(bench: Bench) -> None:
     """Where nobody answers any more, a stop leaves no job behind."""
-    bench.store.cancel("spring", "acme")
+    bench.store.cancel("spring", "acme", KIM)
     assert next(bench.consumer) is None
     bench.clock.advance(1)
     bench.store.silent = True
@@ -813,7 +815,7 @@ def test_what_waits_to_hear_of_its_campaign_goes_back_at_the_end(bench: Bench) -
 
 def test_a_deadline_passes_in_a_closed_shop(bench: Bench) -> None:
     """A job that waits for its shop to open ends once its time is over; those with more time go on waiting."""
-    bench.store.pause("acme", "texts")
+    bench.store.pause("acme", Origin("kim", "texts"))
     soon, late = (to_datetime(NOON + seconds * SECOND) for seconds in (3, 300))
     bench.offer(make_job(1), make_job(2, not_after=late), make_job(3, not_after=soon))
     delivery = bench.take()
@@ -837,7 +839,7 @@ def test_no_call_starts_by_a_rate_that_was_lowered_since(bench: Bench) -> None:
     assert bench.take().grant is not None
     held = len(bench.port.events("granted")) - 1
     assert held == THREADS - 1
-    bench.store.limit("acme", 2 * SECOND, "slow site", NOON + 600 * SECOND)
+    bench.store.limit("acme", 2 * SECOND, NOON + 600 * SECOND, Origin("kim", "slow site"))
     bench.clock.set(NOON + HOUSEKEEPING)
     bench.consumer.housekeep(bench.clock.now())
     starts: list[int] = []
@@ -859,7 +861,7 @@ def test_an_answer_by_the_rate_before_is_of_no_use(bench: Bench) -> None:
     assert next(bench.consumer) is None
     (answer,) = held
     bench.store.hold = None
-    bench.store.limit("acme", 60 * SECOND, "slow site", NOON + 600 * SECOND)
+    bench.store.limit("acme", 60 * SECOND, NOON + 600 * SECOND, Origin("kim", "slow site"))
     answer()
     bench.consumer.housekeep(bench.clock.now())
     delivery = bench.take()
@@ -882,7 +884,7 @@ def test_a_job_whose_shop_has_left_the_file(bench: Bench) -> None:
 
 def test_a_limit_outlasts_another_shops_file(bench: Bench) -> None:
     """What is ordered stays in force when the file is read anew."""
-    bench.store.limit("acme", 60 * SECOND, "slow site", NOON + 600 * SECOND)
+    bench.store.limit("acme", 60 * SECOND, NOON + 600 * SECOND, Origin("kim", "slow site"))
     assert next(bench.consumer) is None
     bench.offer(make_job(1))
     bench.consumer.housekeep(bench.clock.now())
@@ -921,17 +923,17 @@ def test_a_limit_ends_by_itself_and_by_hand(bench: Bench) -> None:
     """At its end, or once it is lifted, the shop is at the file's rate within a second, however slow it was."""
     bench = Bench(per_second=100, burst=1)
     bench.offer(*(make_job(line, customer=Customer(shopid=f"c{line}")) for line in range(THREADS)))
-    bench.store.limit("acme", 500 * SECOND, "a", NOON + 20 * SECOND)
+    bench.store.limit("acme", 500 * SECOND, NOON + 20 * SECOND, Origin("kim", "a"))
     bench.consumer.housekeep(bench.clock.now())
     bench.take()
     while bench.clock.now() < NOON + 19 * SECOND:
         assert next(bench.consumer) is None
     bench.take()
     assert bench.clock.now() <= NOON + 20 * SECOND + HOUSEKEEPING + TIMEOUT * SECOND
-    bench.store.limit("acme", 500 * SECOND, "b", bench.clock.now() + 3600 * SECOND)
+    bench.store.limit("acme", 500 * SECOND, bench.clock.now() + 3600 * SECOND, Origin("kim", "b"))
     bench.consumer.housekeep(bench.clock.now())
     bench.clock.set(bench.clock.now() + HOUSEKEEPING)
-    bench.store.unlimit("acme")
+    bench.store.unlimit("acme", KIM)
     bench.take()
     assert bench.clock.now() <= NOON + 30 * SECOND
 
@@ -939,7 +941,7 @@ def test_a_limit_ends_by_itself_and_by_hand(bench: Bench) -> None:
 def test_a_limit_never_raises_a_rate(bench: Bench) -> None:
     """A limit above what the shops file gives changes nothing."""
     bench = Bench(per_second=1, burst=1)
-    bench.store.limit("acme", SECOND // 100, "more!", NOON + 600 * SECOND)
+    bench.store.limit("acme", SECOND // 100, NOON + 600 * SECOND, Origin("kim", "more!"))
     bench.consumer.housekeep(bench.clock.now())
     bench.offer(make_job(1))
     assert bench.take().request.limits.shop.interval == SECOND
@@ -1131,7 +1133,7 @@ def test_another_address_opens_the_shop(tmp_path: Path, changed: str) -> None:
 
 def test_a_deadline_is_the_corrected_clocks(bench: Bench) -> None:
     """A job that waits for its shop ends as soon as the machine's clock, put right, says that its time is over."""
-    bench.store.pause("acme", "texts")
+    bench.store.pause("acme", Origin("kim", "texts"))
     bench.offer(make_job(1, not_after=to_datetime(NOON + 3600 * SECOND)))
     assert next(bench.consumer) is None
     bench.clock.correct(3600 * SECOND)
@@ -1185,12 +1187,12 @@ def test_an_unexpected_error_is_the_ports(bench: Bench) -> None:
 
 def test_what_follows_a_cancellation_is_for_everybody_to_see(bench: Bench) -> None:
     """Each change to the cancelled campaigns is counted once, and nothing that was cancelled before the start."""
-    bench.store.cancel("winter", "acme")
+    bench.store.cancel("winter", "acme", KIM)
     bench.start()
     assert next(bench.consumer) is None
     assert bench.consumer.controls.cancellations == 0
-    bench.store.cancel("spring", "acme")
-    bench.store.pause("acme", "texts")
+    bench.store.cancel("spring", "acme", KIM)
+    bench.store.pause("acme", Origin("kim", "texts"))
     assert next(bench.consumer) is None
     assert bench.consumer.controls.cancellations == 1
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli import console, options
+from worker.cli import console, options, orders
 from worker.cli.dead.selection import Selection, selecting
 from worker.errors import StoreError, UsageError
 
@@ -20,6 +20,8 @@ def drop(
     selection: Selection,
     every: Annotated[bool, typer.Option("--all", help="All letters.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    because: orders.Because = None,
+    author: orders.As = None,
     as_json: options.Json = False,
 ) -> None:
     """Remove letters for good. No copy is kept: `referrals dead show --reveal --json` can write them down first.
@@ -29,20 +31,21 @@ def drop(
 
     Example: `referrals dead drop --reason undecodable --older-than 30d`
     """
-    from worker.cli.dead.queue import batches, connection, names_of, removed, report_unfound, require_choice
+    from worker.cli.dead.queue import batches, connection, names_of, recorded, removed, report_unfound, require_choice
     from worker.cli.settings import load
     from worker.cli.store import say_uncounted
     from worker.rabbitmq.dead_queue import DeadQueue
     from worker.store.counters import tally
 
     require_choice(selection, every=every)
+    given = orders.origin(author, because, option="--because")
     loaded = load()
     params = connection(loaded)
     most = None if yes else _confirm(selection, params)
     dropped = 0
     met: set[str | None] = set()
     uncounted: StoreError | None = None
-    with DeadQueue(params) as queue:
+    with DeadQueue(params) as queue, recorded(loaded, "dead drop", given, selection, lambda: dropped):
         # Only as many as the person agreed to. Letters that died since the question stand behind those in the queue.
         chosen = islice(filter(selection.matches, queue.letters()), most)
         for batch in batches(chosen):

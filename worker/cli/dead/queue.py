@@ -1,12 +1,14 @@
 """What the commands that take letters out of the dead queue share: batches, counts, and ids that match nothing."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 
-from worker.cli import console
+from worker.cli import console, orders
 from worker.cli.dead.selection import Selection
 from worker.cli.settings import load
 from worker.errors import UsageError
+from worker.model.orders import Origin
 from worker.rabbitmq.connection import Parameters, parameters
 from worker.rabbitmq.dead_letters import DeadLetter
 from worker.rabbitmq.topology import TAKEOVERS_HEADER
@@ -60,6 +62,20 @@ def removed(letters: Iterable[DeadLetter]) -> Counts:
             died = {} if counted_already else {"dead": 1}
             counts[letter.job.shop, letter.job.campaign].update({"removed": 1, **died})
     return counts
+
+
+@contextmanager
+def recorded(
+    loaded: Settings, action: str, given: Origin, selection: Selection, letters: Callable[[], int]
+) -> Iterator[None]:
+    """Remember for ``referrals log`` how many ``letters`` were handled within it, however it ends."""
+    try:
+        yield
+    finally:
+        if number := letters():
+            which = f" ({selection.reason})" if selection.reason is not None else ""
+            detail = f"{number:,} {'letter' if number == 1 else 'letters'}{which}"
+            orders.record(loaded, action, given, detail, shop=selection.shop, campaign=selection.campaign)
 
 
 def require_choice(selection: Selection, *, every: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from worker.cli import console, options
+from worker.cli import console, options, orders
 from worker.cli.dead.selection import Selection, selecting
 from worker.cli.times import after
 from worker.errors import StoreError
@@ -25,6 +25,8 @@ def replay(
         int | None, typer.Option("--limit", min=1, help="Replay at most this many.", show_default=False)
     ] = None,
     expires: options.Expires = None,
+    because: orders.Because = None,
+    author: orders.As = None,
     as_json: options.Json = False,
 ) -> None:
     """Publish the jobs of letters again as their next run. A letter is removed once RabbitMQ has confirmed its job.
@@ -40,7 +42,7 @@ def replay(
 
     Example: `referrals dead replay --reason unknown_shop --shop acme`
     """
-    from worker.cli.dead.queue import batches, connection, names_of, removed, report_unfound, require_choice
+    from worker.cli.dead.queue import batches, connection, names_of, recorded, removed, report_unfound, require_choice
     from worker.cli.dead.republish import publish_anew
     from worker.cli.dead.view import cell_of
     from worker.cli.settings import load
@@ -49,6 +51,7 @@ def replay(
     from worker.store.counters import counted, tally
 
     require_choice(selection, every=every)
+    given = orders.origin(author, because, option="--because")
     not_after = after(expires, "--expires", datetime.now(UTC)) if expires is not None else None
     loaded = load()
     params = connection(loaded)
@@ -58,7 +61,7 @@ def replay(
     uncounted: StoreError | None = None
     stuck = False
     controls = known_controls(loaded)
-    with DeadQueue(params) as queue:
+    with DeadQueue(params) as queue, recorded(loaded, "dead replay", given, selection, lambda: replayed):
         chosen = islice(filter(selection.matches, queue.letters()), limit)
         for batch in batches(chosen):
             met |= names_of(batch)

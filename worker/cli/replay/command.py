@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli import console, options
+from worker.cli import console, options, orders
 from worker.cli.times import after
 from worker.errors import UsageError
 from worker.model.names import canonical
@@ -19,6 +19,7 @@ from worker.text.near_names import near_names
 
 if TYPE_CHECKING:
     from worker.cli.replay.summary import Summary
+    from worker.model.orders import Origin
     from worker.rabbitmq.connection import Parameters
     from worker.results.again import Choice, Chosen
     from worker.settings import Settings
@@ -59,6 +60,8 @@ def replay(
     expires: options.Expires = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be sent again.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask. Without a terminal it is needed.")] = False,
+    reason: orders.Reason = None,
+    author: orders.As = None,
     as_json: options.Json = False,
 ) -> None:
     """Publish jobs again that were not sent, chosen by outcome or code from their results.
@@ -84,6 +87,7 @@ def replay(
     from worker.results.again import Chosen
 
     choice = _choice(outcomes or (), codes or ())
+    given = orders.origin(author, reason)
     name = canonical(campaign)
     if name is None:
         raise UsageError("--campaign: is blank; give the name of the campaign whose jobs are sent again")
@@ -122,7 +126,7 @@ def replay(
             console.ask(_question(summary))
         elif summary.rehearsed:
             console.note(summary.rehearsal)
-        _publish(loaded, params, chosen, summary, as_json=as_json)
+        _publish(loaded, params, chosen, summary, given, shop, as_json=as_json)
 
 
 def _choice(outcomes: Collection[str], codes: Collection[str]) -> Choice:
@@ -177,7 +181,16 @@ def _require_queues(params: Parameters, shops: Collection[str]) -> None:
         )
 
 
-def _publish(loaded: Settings, params: Parameters, chosen: Chosen, summary: Summary, *, as_json: bool) -> None:
+def _publish(
+    loaded: Settings,
+    params: Parameters,
+    chosen: Chosen,
+    summary: Summary,
+    given: Origin,
+    shop: str | None,
+    *,
+    as_json: bool,
+) -> None:
     from worker.cli.ledger import Ledger
     from worker.cli.meter import Meter
     from worker.cli.publishing import counted
@@ -185,12 +198,18 @@ def _publish(loaded: Settings, params: Parameters, chosen: Chosen, summary: Summ
 
     began = time.monotonic()
     producer = Producer(params, name=loaded.producer)
-    with counted(loaded, producer), producer, Ledger(loaded) as ledger, Meter(summary.jobs) as meter:
-        for sent, job in enumerate(ledger.watch(taken.job for taken in chosen.jobs()), start=1):
-            producer.send(job)
-            if sent % TICK_JOBS == 0:
-                meter.show(producer.confirmed, producer.confirmed / (time.monotonic() - began), {})
-        producer.flush()
+    try:
+        with counted(loaded, producer), producer, Ledger(loaded) as ledger, Meter(summary.jobs) as meter:
+            for sent, job in enumerate(ledger.watch(taken.job for taken in chosen.jobs()), start=1):
+                producer.send(job)
+                if sent % TICK_JOBS == 0:
+                    meter.show(producer.confirmed, producer.confirmed / (time.monotonic() - began), {})
+            producer.flush()
+    finally:
+        # What RabbitMQ has confirmed will be called, however this ends.
+        if producer.confirmed:
+            detail = f"{producer.confirmed:,} {'job' if producer.confirmed == 1 else 'jobs'}"
+            orders.record(loaded, "replay", given, detail, shop=shop, campaign=summary.campaign)
     rows = [("published", f"{producer.confirmed:,}")]
     rows += [
         (f"  after {outcome} {code or ''}".rstrip(), f"{jobs:,}")

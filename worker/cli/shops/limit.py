@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from worker.cli import console, options
+from worker.cli import console, options, orders
 from worker.cli.times import after
 from worker.errors import UsageError
 from worker.instants import SECOND, from_datetime
@@ -29,6 +29,7 @@ def limit(
         typer.Option("--for", metavar="DURATION", help="How long the limit lasts: 30m, 2h, 3d.", show_default=False),
     ] = None,
     clear: Annotated[bool, typer.Option("--clear", help="Lift the limit: back to the shops file's rate.")] = False,
+    author: orders.As = None,
     as_json: options.Json = False,
 ) -> None:
     """Lower a shop's rate in all workers for a time, and its burst in proportion.
@@ -42,7 +43,7 @@ def limit(
     from worker.cli.settings import load
     from worker.cli.shop_lookup import require_shop
     from worker.cli.shop_view import limit_data, limit_line
-    from worker.cli.store import reason_of, shared_store
+    from worker.cli.store import shared_store
     from worker.clock import SystemClock
     from worker.shops.file import readable_shops
 
@@ -52,6 +53,7 @@ def limit(
         raise UsageError("--clear: can't be combined; leave out --per-second, --reason and --for, or --clear")
     if missing and not clear:
         raise UsageError(f"{', '.join(missing)}: missing; a limit needs --per-second, --reason and --for, or --clear")
+    given = orders.origin(author, reason)
     loaded = load()
     shops = readable_shops(loaded.shops)
     require_shop(shop, shops, loaded)
@@ -60,9 +62,8 @@ def limit(
     if per_second is None or reason is None or duration is None:
         with shared_store(loaded, "shops limit") as store:
             was_limited = store.controls().limit_of(shop, clock.now()) is not None
-            controls = store.unlimit(shop)
+            controls = store.unlimit(shop, given)
     else:
-        text = reason_of(reason)
         if shop not in shops.shops:
             # The table can't be read, so it is unknown whether this would lower the rate.
             raise shops.problems[0]
@@ -76,7 +77,7 @@ def limit(
         until = from_datetime(after(duration, "--for", datetime.now(UTC)))
         with shared_store(loaded, "shops limit") as store:
             # Rounded up to whole microseconds between calls, so that the rate is never above the one asked for.
-            controls = store.limit(shop, math.ceil(SECOND / per_second), text, until)
+            controls = store.limit(shop, math.ceil(SECOND / per_second), until, given)
     limit = limit_data(shop, controls, clock.now())
     if as_json:
         console.print_json({"shop": shop, "limit": limit})

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from worker.cli import console, options
+from worker.cli import console, options, orders
 from worker.errors import UsageError
 from worker.model.controls import EVERY_SHOP, Controls
 from worker.model.names import SLUG
@@ -19,6 +19,7 @@ def pause(
     ],
     shop: ShopArgument = None,
     every_shop: EveryShop = False,
+    author: orders.As = None,
     as_json: options.Json = False,
 ) -> None:
     """Stop a shop's calls in every worker, until the shop is resumed.
@@ -31,21 +32,27 @@ def pause(
     """
     from worker.cli.settings import load
     from worker.cli.shop_lookup import require_shop
-    from worker.cli.store import reason_of, shared_store
+    from worker.cli.store import shared_store
     from worker.shops.file import readable_shops
 
-    text = reason_of(reason)
+    given = orders.origin(author, reason)
     loaded = load()
     name = _named(shop, every_shop=every_shop)
     if name != EVERY_SHOP:
         require_shop(name, readable_shops(loaded.shops), loaded)
     # Through the store and not through RabbitMQ: every worker reads it once a second, also after a restart.
     with shared_store(loaded, "shops pause") as store:
-        controls = store.pause(name, text)
+        controls = store.pause(name, given)
     _report(controls, f"{_called(name)} paused", as_json=as_json)
 
 
-def resume(shop: ShopArgument = None, every_shop: EveryShop = False, as_json: options.Json = False) -> None:
+def resume(
+    shop: ShopArgument = None,
+    every_shop: EveryShop = False,
+    reason: orders.Reason = None,
+    author: orders.As = None,
+    as_json: options.Json = False,
+) -> None:
     """Lift a pause. The pause of all shops and the pauses of single shops are lifted separately.
 
     Example: `referrals shops resume acme`
@@ -55,11 +62,12 @@ def resume(shop: ShopArgument = None, every_shop: EveryShop = False, as_json: op
     from worker.cli.store import shared_store
     from worker.shops.file import readable_shops
 
+    given = orders.origin(author, reason)
     loaded = load()
     name = _named(shop, every_shop=every_shop)
     with shared_store(loaded, "shops resume") as store:
         was_paused = name in store.controls().pauses
-        controls = store.resume(name)
+        controls = store.resume(name, given)
     _report(controls, f"{_called(name)} {'resumed' if was_paused else 'was not paused'}", as_json=as_json)
     known = readable_shops(loaded.shops)
     if not was_paused and name != EVERY_SHOP and name not in known and not known.problems:

@@ -1,11 +1,13 @@
 """What an operator has ordered, in the memory of a single process."""
 
 import threading
+from collections import deque
 from collections.abc import Callable
 
 from worker.clock import Clock
 from worker.errors import StoreError
 from worker.model.controls import Controls
+from worker.model.orders import MOST_ORDERS, Order, Origin, limit_text
 from worker.store.timing import CANCELLED_FOR
 
 
@@ -16,9 +18,10 @@ class MemoryControls:
         self._clock = clock
         self._changing = threading.Lock()
         self._controls = Controls()
+        self._log: deque[Order] = deque(maxlen=MOST_ORDERS)
 
     def watch(self, known: int, reply: Callable[[Controls | StoreError | None], None]) -> None:
-        """As :class:`worker.store.protocol.ControlsReader` says; replies at once, on the caller's thread."""
+        """As :class:`worker.store.controls.ControlsReader` says; replies at once, on the caller's thread."""
         # Read once: another thread may replace it between the comparison and the reply.
         controls = self._controls
         reply(None if controls.version == known else controls)
@@ -26,26 +29,54 @@ class MemoryControls:
     def controls(self) -> Controls:
         return self._controls
 
-    def pause(self, shop: str, reason: str) -> Controls:
-        return self._change(lambda controls, now: controls.with_pause(shop, reason, now))
+    def pause(self, shop: str, origin: Origin) -> Controls:
+        return self._order(origin, "pause", lambda old, now: old.with_pause(shop, origin.reason, now), shop=shop)
 
-    def resume(self, shop: str) -> Controls:
-        return self._change(lambda controls, now: controls.without_pause(shop, now))
+    def resume(self, shop: str, origin: Origin) -> Controls:
+        return self._order(origin, "resume", lambda old, now: old.without_pause(shop, now), shop=shop)
 
-    def limit(self, shop: str, interval: int, reason: str, until: int) -> Controls:
-        return self._change(lambda controls, now: controls.with_limit(shop, interval, reason, now, until))
+    def limit(self, shop: str, interval: int, until: int, origin: Origin) -> Controls:
+        def change(old: Controls, now: int) -> Controls:
+            return old.with_limit(shop, interval, origin.reason, now, until)
 
-    def unlimit(self, shop: str) -> Controls:
-        return self._change(lambda controls, now: controls.without_limit(shop, now))
+        return self._order(origin, "limit", change, shop=shop, detail=limit_text(interval, until))
 
-    def cancel(self, campaign: str, shop: str) -> Controls:
-        return self._change(lambda controls, now: controls.with_cancelled(campaign, shop, now, now + CANCELLED_FOR))
+    def unlimit(self, shop: str, origin: Origin) -> Controls:
+        return self._order(origin, "unlimit", lambda old, now: old.without_limit(shop, now), shop=shop)
 
-    def restore(self, campaign: str, shop: str) -> Controls:
-        return self._change(lambda controls, now: controls.without_cancelled(campaign, shop, now))
+    def cancel(self, campaign: str, shop: str, origin: Origin) -> Controls:
+        def change(old: Controls, now: int) -> Controls:
+            return old.with_cancelled(campaign, shop, now, now + CANCELLED_FOR)
 
-    def _change(self, change: Callable[[Controls, int], Controls]) -> Controls:
+        return self._order(origin, "cancel", change, shop=shop, campaign=campaign)
+
+    def restore(self, campaign: str, shop: str, origin: Origin) -> Controls:
+        def change(old: Controls, now: int) -> Controls:
+            return old.without_cancelled(campaign, shop, now)
+
+        return self._order(origin, "restore", change, shop=shop, campaign=campaign)
+
+    def record(self, action: str, origin: Origin, *, shop: str = "", campaign: str = "", detail: str = "") -> Controls:
+        return self._order(origin, action, Controls.unchanged, shop=shop, campaign=campaign, detail=detail)
+
+    def orders(self) -> list[Order]:
+        with self._changing:
+            return list(self._log)
+
+    def _order(
+        self,
+        origin: Origin,
+        action: str,
+        change: Callable[[Controls, int], Controls],
+        *,
+        shop: str,
+        campaign: str = "",
+        detail: str = "",
+    ) -> Controls:
         # The time is read under the lock, so that versions, which are times, never go back.
         with self._changing:
-            self._controls = change(self._controls, self._clock.now())
+            now = self._clock.now()
+            changed = change(self._controls, now)
+            self._controls = changed.with_order(origin, action, now, shop=shop, campaign=campaign, detail=detail)
+            self._log.appendleft(self._controls.latest[0])
             return self._controls

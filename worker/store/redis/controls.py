@@ -6,9 +6,10 @@ from typing import Any
 from worker.clock import Clock
 from worker.errors import StoreError
 from worker.model.controls import Controls
+from worker.model.orders import Order, Origin, limit_text
 from worker.store.redis.client import Server
-from worker.store.redis.keys import CONTROLS_KEY, WATCH_KEYS
-from worker.store.redis.replies import read_controls
+from worker.store.redis.keys import CONTROLS_KEY, LOG_KEY, WATCH_KEYS
+from worker.store.redis.replies import read_controls, read_orders
 from worker.store.timing import CANCELLED_FOR
 
 
@@ -21,7 +22,7 @@ class RedisControls:
         self._keep = keep
 
     def watch(self, known: int, reply: Callable[[Controls | StoreError | None], None]) -> None:
-        """As :class:`worker.store.protocol.ControlsReader` says; ``reply`` runs on the store's thread."""
+        """As :class:`worker.store.controls.ControlsReader` says; ``reply`` runs on the store's thread."""
 
         def done(answer: Any) -> None:
             match answer:
@@ -43,23 +44,33 @@ class RedisControls:
     def controls(self) -> Controls:
         return read_controls(self._server.call("watch", WATCH_KEYS, [-1]), self._clock.now())
 
-    def pause(self, shop: str, reason: str) -> Controls:
-        return self._order("pause", shop, reason)
+    def pause(self, shop: str, origin: Origin) -> Controls:
+        return self._order(origin, "pause", shop=shop)
 
-    def resume(self, shop: str) -> Controls:
-        return self._order("resume", shop)
+    def resume(self, shop: str, origin: Origin) -> Controls:
+        return self._order(origin, "resume", shop=shop)
 
-    def limit(self, shop: str, interval: int, reason: str, until: int) -> Controls:
-        return self._order("limit", shop, interval, reason, max(0, until - self._clock.now()))
+    def limit(self, shop: str, interval: int, until: int, origin: Origin) -> Controls:
+        lasts = max(0, until - self._clock.now())
+        return self._order(origin, "limit", lasts, interval, shop=shop, detail=limit_text(interval, until))
 
-    def unlimit(self, shop: str) -> Controls:
-        return self._order("unlimit", shop)
+    def unlimit(self, shop: str, origin: Origin) -> Controls:
+        return self._order(origin, "unlimit", shop=shop)
 
-    def cancel(self, campaign: str, shop: str) -> Controls:
-        return self._order("cancel", campaign, shop, max(CANCELLED_FOR, self._keep))
+    def cancel(self, campaign: str, shop: str, origin: Origin) -> Controls:
+        return self._order(origin, "cancel", max(CANCELLED_FOR, self._keep), shop=shop, campaign=campaign)
 
-    def restore(self, campaign: str, shop: str) -> Controls:
-        return self._order("restore", campaign, shop)
+    def restore(self, campaign: str, shop: str, origin: Origin) -> Controls:
+        return self._order(origin, "restore", shop=shop, campaign=campaign)
 
-    def _order(self, *arguments: str | int) -> Controls:
-        return read_controls(self._server.call("control", [CONTROLS_KEY], arguments), self._clock.now())
+    def record(self, action: str, origin: Origin, *, shop: str = "", campaign: str = "", detail: str = "") -> Controls:
+        return self._order(origin, action, shop=shop, campaign=campaign, detail=detail)
+
+    def orders(self) -> list[Order]:
+        return read_orders(self._server.call("orders", [LOG_KEY], []), self._clock.now())
+
+    def _order(
+        self, origin: Origin, action: str, *numbers: int, shop: str = "", campaign: str = "", detail: str = ""
+    ) -> Controls:
+        arguments = [origin.by, action, shop, campaign, origin.reason, detail, *numbers]
+        return read_controls(self._server.call("control", [CONTROLS_KEY, LOG_KEY], arguments), self._clock.now())

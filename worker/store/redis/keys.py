@@ -9,8 +9,11 @@ PREFIX = "rd:"
 
 CONTROLS_KEY = f"{PREFIX}controls".encode()
 
+LOG_KEY = f"{PREFIX}log:{{{PREFIX}controls}}".encode()
+"""Who ordered what. Its braces put it where the controls are."""
+
 WATCH_KEYS = [CONTROLS_KEY, f"{PREFIX}none:{{{PREFIX}controls}}".encode()]
-"""The second one is never there, and its braces put it where the first is: see lua/watch.lua."""
+"""The second one is never there, and is where the first is: see lua/watch.lua."""
 
 
 def prefix(shop: str) -> bytes:

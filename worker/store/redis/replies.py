@@ -5,6 +5,7 @@ from typing import Any
 
 from worker.errors import StoreError
 from worker.model.controls import Controls, Pause, RateLimit
+from worker.model.orders import Order
 from worker.store.protocol import AlreadyAnswered, ClosedReason, Grant, Known, Reply, ShopClosed, Wait
 from worker.store.shop_state import Closure, ShopState
 from worker.store.timing import CLOSURE_OUTLIVES
@@ -104,7 +105,7 @@ def read_controls(answer: list[Any], at: int) -> Controls:
       StoreError: it can't be read.
     """
     with readable:
-        now, version, pauses, cancelled, limits = answer
+        now, version, pauses, cancelled, limits, latest = answer
         # Late by a part of the round trip, which is nothing beside the minutes and days that orders last.
         ahead = at - now
         return Controls(
@@ -115,7 +116,26 @@ def read_controls(answer: list[Any], at: int) -> Controls:
                 shop.decode(): RateLimit(interval, reason.decode(), since + ahead, until + ahead)
                 for shop, interval, reason, since, until in limits
             },
+            tuple(_order(entry, ahead) for entry in latest),
         )
+
+
+def read_orders(answer: list[Any], at: int) -> list[Order]:
+    """What ``orders.lua`` replied; ``at`` is our clock's now.
+
+    Raises:
+      StoreError: it can't be read.
+    """
+    with readable:
+        now, entries = answer
+        return [_order(entry, at - now) for entry in entries]
+
+
+def _order(entry: list[Any], ahead: int) -> Order:
+    number, *texts = entry
+    by, action, shop, campaign, reason, detail = (text.decode() for text in texts)
+    # An order's number is the server's time.
+    return Order(number, number + ahead, by, action, shop, campaign, reason, detail)
 
 
 def read_page(answer: list[Any]) -> tuple[bytes, dict[str, dict[str, int]]]:

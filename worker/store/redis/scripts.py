@@ -16,6 +16,7 @@ _PARTS = {
     "inspect": ("scopes",),
     "watch": ("controls",),
     "control": ("controls",),
+    "orders": ("controls",),
     "tally": ("tallies",),
     "tallied": (),
 }

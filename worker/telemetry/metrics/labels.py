@@ -21,6 +21,9 @@ SHOP_SERIES = len(RESPONSE_CODES) + 13
 OTHER_SHOPS = "_other"
 """The label that all further shops share; no slug begins with an underscore."""
 
+ALL_SHOPS = "_all"
+"""The label of what concerns every shop, or none in particular."""
+
 UNLISTED_CODES = 20
 """Codes of shops' own rules that are shown by name: the first that a process meets. The rest count as ``other``."""
 

@@ -12,9 +12,20 @@ from typing import TypeVar, get_args
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from worker.errors import DeadReason
+from worker.instants import SECOND
+from worker.model.controls import EVERY_SHOP
+from worker.model.orders import ACTIONS
 from worker.model.outcomes import OUTCOMES, Outcome
 from worker.model.verdicts import Found, Missing, Reading, Retry, Unknown, Verdict
-from worker.telemetry.metrics.labels import OTHER_SHOPS, RESPONSE_CODES, SHOPS, Budget, CodeLabels, ShopLabels
+from worker.telemetry.metrics.labels import (
+    ALL_SHOPS,
+    OTHER_SHOPS,
+    RESPONSE_CODES,
+    SHOPS,
+    Budget,
+    CodeLabels,
+    ShopLabels,
+)
 from worker.telemetry.metrics.series import Series
 
 USUAL_CALL_SECONDS = 0.25
@@ -178,6 +189,13 @@ class Metrics(Series):
             self._quota_of(label).set(left)
         self._closed, self._runnable = closed, runnable
         self._quota |= quota
+
+    def show_order(self, action: str, shop: str, at: int) -> None:
+        """Show when an operator gave an order (microseconds, Unix time); ``shop`` as in an order."""
+        label = self._label_of.of(shop) if shop not in {"", EVERY_SHOP} else ALL_SHOPS
+        action = action if action in ACTIONS else "other"
+        fits = self._budget.has("order", action, label)
+        self.operator_order.labels(action, label if fits else OTHER_SHOPS).set(at / SECOND)
 
     def _find_response(self, shop: str, code: str) -> Counter:
         label = self._label_of.of(shop)

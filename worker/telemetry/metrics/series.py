@@ -97,6 +97,14 @@ class Series:
             "reason",
             merge="max",
         )
+        self.operator_order = made.gauge(
+            "referral_operator_order_timestamp_seconds",
+            "Unix time of the last order of an operator that a worker has heard of, by action; shop is _all for every "
+            "shop and for what concerns none.",
+            "action",
+            "shop",
+            merge="max",
+        )
         self.worker_closed = made.gauge(
             "referral_worker_closed", "1 while no job of any shop may start, by reason.", "reason", merge="max"
         )

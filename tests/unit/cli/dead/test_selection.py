@@ -63,8 +63,8 @@ def test_times_count_backwards() -> None:
     [
         ("list", ["limit", "as_json"]),
         ("show", ["limit", "reveal", "as_json"]),
-        ("replay", ["every", "limit", "expires", "as_json"]),
-        ("drop", ["every", "yes", "as_json"]),
+        ("replay", ["every", "limit", "expires", "because", "author", "as_json"]),
+        ("drop", ["every", "yes", "because", "author", "as_json"]),
     ],
 )
 def test_every_command_selects_alike(name: str, more: list[str]) -> None:

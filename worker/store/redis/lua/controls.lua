@@ -1,30 +1,20 @@
 -- What an operator has ordered, of all shops in one string: a version, then lists of pauses {shop, reason, since}, of
--- cancelled campaigns {campaign, shop, until}, and of limits {shop, interval, reason, since, until}, which an older
--- version's string has not; '*' is every shop. No string stands for no orders, version 0.
+-- cancelled campaigns {campaign, shop, until}, of limits {shop, interval, reason, since, until}, and of the latest
+-- orders {number, by, action, shop, campaign, reason, detail}; an older version's string lacks the last or the last two.
+-- '*' is every shop. No string stands for no orders, version 0.
 
 local function load_controls(key)
   local packed = redis.call('GET', key)
   if packed then
-    local version, pauses, cancelled, limits = cmsgpack.unpack(packed)
-    return version, pauses, cancelled, limits or {}
+    local version, pauses, cancelled, limits, latest = cmsgpack.unpack(packed)
+    return version, pauses, cancelled, limits or {}, latest or {}
   end
-  return 0, {}, {}, {}
+  return 0, {}, {}, {}, {}
 end
 
--- Deleted first, so that it is written also when the memory is full; a pause must then be possible all the more.
-local function save_controls(key, version, pauses, cancelled, limits)
-  redis.call('DEL', key)
-  local forget_at = 0
-  for _, entry in ipairs(cancelled) do
-    forget_at = math.max(forget_at, entry[3])
-  end
-  for _, entry in ipairs(limits) do
-    forget_at = math.max(forget_at, entry[5])
-  end
-  local packed = cmsgpack.pack(version, pauses, cancelled, limits)
-  if #pauses > 0 then
-    redis.call('SET', key, packed)
-  elseif forget_at > 0 then
-    put(key, packed, forget_at)
-  end
+-- The last orders in full, the newest first, in a string of its own that workers don't read. One that can't be read is
+-- given up: an order must be possible all the same.
+local function load_log(key)
+  local readable, entries = pcall(function() return cmsgpack.unpack(redis.call('GET', key)) end)
+  return readable and type(entries) == 'table' and entries or {}
 end

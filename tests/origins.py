@@ -1,0 +1,5 @@
+"""Who gives the orders of the tests."""
+
+from worker.model.orders import Origin
+
+KIM = Origin("kim@desk")

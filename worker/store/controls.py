@@ -1,0 +1,56 @@
+"""What the store keeps of an operator's orders: how workers read it, and how commands change it."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from worker.errors import StoreError
+from worker.model.controls import Controls
+from worker.model.orders import Order, Origin
+
+
+class ControlsReader(Protocol):
+    """What an operator has ordered, as workers read it."""
+
+    def watch(self, known: int, reply: Callable[[Controls | StoreError | None], None]) -> None:
+        """Ask for the operator's orders without waiting.
+
+        ``reply`` is called once, at once or later on the store's thread: with None if the version ``known`` is still
+        the current one.
+        """
+
+    def controls(self) -> Controls:
+        """Read the operator's orders. Blocks."""
+
+
+class ControlsStore(ControlsReader, Protocol):
+    """What an operator can order. Each order blocks until it is recorded, and returns all that are in force.
+
+    Who gave it and why is remembered with it: ``origin``.
+    """
+
+    def pause(self, shop: str, origin: Origin) -> Controls:
+        """Start no call of the shop (``EVERY_SHOP``: of any) until :meth:`resume`. A pause never ends by itself."""
+
+    def resume(self, shop: str, origin: Origin) -> Controls:
+        """Lift that pause."""
+
+    def limit(self, shop: str, interval: int, until: int, origin: Origin) -> Controls:
+        """Keep the shop's calls ``interval`` microseconds apart at least, until ``until`` or :meth:`unlimit`."""
+
+    def unlimit(self, shop: str, origin: Origin) -> Controls:
+        """Lift that limit."""
+
+    def cancel(self, campaign: str, shop: str, origin: Origin) -> Controls:
+        """End the campaign's jobs, of one shop or of every one, without a call; kept for ``CANCELLED_FOR``.
+
+        ``campaign`` is in the form that :func:`worker.model.job.canonical` makes.
+        """
+
+    def restore(self, campaign: str, shop: str, origin: Origin) -> Controls:
+        """Lift that cancellation: jobs of the campaign that are still queued are called again."""
+
+    def record(self, action: str, origin: Origin, *, shop: str = "", campaign: str = "", detail: str = "") -> Controls:
+        """Remember, and tell the workers of, something that was done by other ways than the store's."""
+
+    def orders(self) -> list[Order]:
+        """The last orders, those of :meth:`record` among them, the newest first; at most ``MOST_ORDERS``. Blocks."""
