@@ -19,6 +19,7 @@ SCRIPTS = {
     "keys": ["keys", "limits"],
     "known": ["copies", "keys"],
     "note": ["inspect", "keys"],
+    "orders": ["controls"],
     "records": ["ledger", "keys", "limits"],
     "release": ["limits", "ledger", "keys"],
     "retry": ["ledger", "keys"],
