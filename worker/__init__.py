@@ -48,12 +48,18 @@ def _settings(environment: frozenset[tuple[str, str]], amqp_url: str | None) -> 
 
 
 def publish(
-    jobs: Job | Iterable[Job], *, amqp_url: str | None = None, producer: str | None = None, timeout: float = 30.0
+    jobs: Job | Iterable[Job],
+    *,
+    amqp_url: str | None = None,
+    producer: str | None = None,
+    timeout: float = 30.0,
+    window: str | None = None,
 ) -> int:
     """Publish one or several jobs to RabbitMQ and return how many. Blocks until RabbitMQ has confirmed each of them.
 
     ``amqp_url`` defaults to ``REFERRALS_AMQP_URL``. ``producer`` is the name of a producer with an exchange of its own,
-    and defaults to ``REFERRALS_PRODUCER``. ``timeout`` is the longest wait in seconds without any confirm. May be
+    and defaults to ``REFERRALS_PRODUCER``. ``timeout`` is the longest wait in seconds without any confirm. ``window``
+    are hours for those of the jobs that have none of their own, such as ``Mon-Fri 09:00-18:00 Europe/Vienna``. May be
     called from any thread: the first call opens a connection, which all further ones share, until the program ends. A
     call that finds it lost opens another; a call under way when it is lost connects again and publishes anew what was
     not confirmed, so that a message may arrive twice. A child process after a fork opens its own.
@@ -69,12 +75,15 @@ def publish(
       worker.errors.UnroutableError: a job's shop has no queue yet; jobs of other shops may have been published.
       worker.errors.AccessRefusedError: RabbitMQ's user may not publish so.
       worker.errors.BrokerError: RabbitMQ is out of reach, refuses a job or confirms nothing.
-      worker.errors.UsageError: a job's message is larger than a worker takes; those before it may have been published.
+      worker.errors.UsageError: the window can't be read; or a job's message is larger than a worker takes, and those
+        before it may have been published.
     """
     # Imported when used: a program that only builds jobs needs neither pika nor an environment.
     import structlog
 
+    from worker.errors import UsageError
     from worker.model.job import KNOWN_CHANNELS, UNKNOWN_CHANNEL, Job
+    from worker.model.windows import window_of
     from worker.rabbitmq.connection import parameters
     from worker.rabbitmq.kept_publishers import kept_publishers
     from worker.rabbitmq.producer import Producer
@@ -83,6 +92,11 @@ def publish(
     from worker.store.kept_stores import kept_stores
     from worker.text import quoting
 
+    if window is not None:
+        try:
+            window_of(window)
+        except ValueError as error:
+            raise UsageError(f"window: {error}") from None
     loaded = _settings(frozenset(each for each in os.environ.items() if each[0].upper().startswith(PREFIX)), amqp_url)
     url = loaded.amqp_url.get_secret_value()
     # A job is itself iterable, field by field.
@@ -102,6 +116,8 @@ def publish(
                     if job.channel not in KNOWN_CHANNELS | warned and len(warned) < MOST_WARNED:
                         warned.add(job.channel)
                         warnings.warn(UNKNOWN_CHANNEL.format(quoting.word(job.channel)), stacklevel=2)
+                    if window is not None and job.window is None:
+                        job = job.model_copy(update={"window": window})
                     publishing.send(job)
         finally:
             # Also after an error: confirmed jobs are in RabbitMQ and will be called.

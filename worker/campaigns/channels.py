@@ -31,7 +31,7 @@ class Channels:
     """
 
     def __init__(self, default: str | None, *, mapped: bool, warnings: ImportWarnings) -> None:
-        self._default = _spelled(default or "")
+        self._default = spelled(default or "")
         if self._default and self._default not in KNOWN_CHANNELS:
             warnings.value("channel", self._default, UNKNOWN_CHANNEL)
         self._must_be_known = default is not None and not mapped
@@ -53,7 +53,7 @@ class Channels:
             return
         for record in islice(export.records(), LOOKED_AT):
             given = record.values.channel if record.values is not None else ""
-            if not (given in NULLS or is_spreadsheet_error(given) or self._may_be(_spelled(given))):
+            if not (given in NULLS or is_spreadsheet_error(given) or self._may_be(spelled(given))):
                 raise UsageError(
                     f"{export.file.name}: its column `channel` says {shown_value(given)} in line {record.line}, which "
                     "is not a known channel; give --map channel=- to send every row by --channel, or --map "
@@ -64,7 +64,7 @@ class Channels:
         return not channel or channel in KNOWN_CHANNELS or channel == self._default
 
     def _find(self, given: str) -> str:
-        channel = _spelled(given) or self._default
+        channel = spelled(given) or self._default
         if self._must_be_known and not self._may_be(channel):
             self._warnings.value("channel", channel, "rows with the channel {} are rejected, see --map channel")
             return ""
@@ -84,7 +84,7 @@ def check_default(given: str) -> None:
     Raises:
       UsageError: it differs from a known channel by a letter or two.
     """
-    channel = _spelled(given)
+    channel = spelled(given)
     if channel in KNOWN_CHANNELS or channel.startswith("custom-"):
         return
     # Only names of about the same length: `fb-messenger` holds a known name and is another channel.
@@ -96,7 +96,8 @@ def check_default(given: str) -> None:
         )
 
 
-def _spelled(named: str) -> str:
+def spelled(named: str) -> str:
+    """A known channel in the vendor's spelling, another one as it is."""
     # "QR Code", "e-mail": in another spelling a known channel must still be treated as that channel, for example by
     # requiring a destination for e-mail.
     return _KNOWN.get(normalized(named), named)

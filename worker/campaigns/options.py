@@ -39,6 +39,7 @@ class ImportOptions:
     rejects: Path | None = None
     run: int = 0
     not_after: datetime | None = None
+    window: str | None = None
 
     def check(self) -> None:
         """Check that jobs can be made with these options.
@@ -56,6 +57,7 @@ class ImportOptions:
                 destination="any@example.com",
                 run=self.run,
                 not_after=self.not_after,
+                window=self.window,
             )
         except ValidationError as error:
             raise UsageError(f"no job can be made with these options: {explain(error)}") from None

@@ -180,6 +180,7 @@ class RowRules:
                 "sender": draft.sender or None,
                 "published_at": published_at,
                 "not_after": self._options.not_after,
+                "window": self._options.window,
             }
         )
 

@@ -151,6 +151,15 @@ Expires = Annotated[
         show_default=False,
     ),
 ]
+Window = Annotated[
+    str | None,
+    typer.Option(
+        "--window",
+        metavar="HOURS",
+        help='Hours for this campaign\'s calls, such as "Mon-Fri 09:00-18:00 Europe/Vienna", within those of the shop.',
+        show_default=False,
+    ),
+]
 Customers = Annotated[
     Path | None,
     typer.Option(
@@ -180,6 +189,7 @@ def import_options(
     limit: int | None,
     rejects: Path | None,
     expires: str | None,
+    window: str | None = None,
 ) -> ImportOptions:
     """The options in the form that the importer takes.
 
@@ -207,4 +217,5 @@ def import_options(
         limit=limit,
         rejects=rejects,
         not_after=after(expires, "--expires", datetime.now(UTC)) if expires is not None else None,
+        window=window,
     )

@@ -29,6 +29,7 @@ def publish(
     max_rejects: options.MaxRejects = None,
     limit: options.Limit = None,
     expires: options.Expires = None,
+    window: options.Window = None,
     dry_run: options.DryRun = False,
     match: options.Match = False,
     yes: options.Yes = False,
@@ -58,6 +59,7 @@ def publish(
     from worker.cli.plan.predicting import check_match, predicting
     from worker.cli.publishing import counted
     from worker.cli.settings import load
+    from worker.cli.shop_hours import check_window
     from worker.cli.shop_lookup import shop_of
     from worker.rabbitmq.connection import parameters
     from worker.rabbitmq.producer import Producer
@@ -81,8 +83,10 @@ def publish(
         limit=limit,
         rejects=rejects,
         expires=expires,
+        window=window,
     )
     refuse_cancelled(loaded, campaign, shop)
+    check_window(import_options, shops.get(shop or ""))
     files = expand(exports, console.note)
 
     def look(slugs: Collection[str]) -> "Outlook":

@@ -50,6 +50,7 @@ def run(
     max_rejects: options.MaxRejects = None,
     limit: options.Limit = None,
     expires: options.Expires = None,
+    window: options.Window = None,
     threads: Annotated[int, typer.Option("--threads", min=1, max=500, help="Calls at once.")] = 16,
     wait: Annotated[
         bool,
@@ -87,6 +88,7 @@ def run(
     from worker.cli.plan.predicting import check_match, predicting
     from worker.cli.run_ending import end, summarize
     from worker.cli.settings import load
+    from worker.cli.shop_hours import check_window
     from worker.cli.shop_lookup import no_such_shop
     from worker.clock import SystemClock
     from worker.embedded.past import finished_in
@@ -116,6 +118,7 @@ def run(
         limit=limit,
         rejects=rejects,
         expires=expires,
+        window=window,
     )
     files = expand(exports, console.note)
     if out is not None:
@@ -133,6 +136,7 @@ def run(
             shops = ShopRegistry.load(loaded.shops, plaintext_hosts=loaded.plaintext_hosts)
         if shop is not None and shops.get(shop) is None:
             raise no_such_shop(shop, shops.slugs(), loaded)
+        check_window(import_options, shops.get(import_options.shop or ""))
 
         def importer_of(index: JobIndex) -> Importer:
             return Importer(

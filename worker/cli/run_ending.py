@@ -59,8 +59,9 @@ def end(tally: Tally) -> None:
         # Rounded up to the minute: a run that starts too early would end at once with the same line.
         until = to_datetime(tally.parked_until + MINUTE - 1).strftime("%Y-%m-%d %H:%M UTC")
         console.say(
-            f"{waiting:,} rows must wait until {until} at the latest (the day's quota is used up, or their customer "
-            "has to wait for more than ten minutes); run the same command again then, or use --wait"
+            f"{waiting:,} rows must wait until {until} at the latest (the day's quota is used up, their window is "
+            "closed, or their customer has to wait for more than ten minutes); run the same command again then, or "
+            "use --wait"
         )
     if tally.stopped:
         console.say("stopped; run the same command again to continue")

@@ -109,6 +109,10 @@ class Dispatcher:
                 if grant.unknowns
                 else self._recorder.finish(granted, "failed", code="unanswered")
             )
+        window = shop.window_of(job)
+        if window is not None and not window.is_open(called_at + self._clock.ahead()):
+            # It has closed since the grant: the job asks again, and then waits for the next opening.
+            return self._recorder.return_unused(request, grant)
         return self._call(granted, called_at)
 
     def _call(self, granted: GrantedJob, called_at: int) -> Disposition:

@@ -10,11 +10,12 @@ from datetime import datetime
 from json.encoder import encode_basestring
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from worker.errors import DeadLetterError
 from worker.instants import from_datetime
 from worker.model.names import SLUG, UNSEEN_IN_NAME, canonical
+from worker.model.windows import LONGEST_TEXT, window_of
 from worker.text.bounds import (
     LARGEST_INTEGER,
 )
@@ -73,6 +74,15 @@ Reference = Annotated[str, StringConstraints(max_length=1024)]
 Channel = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
+def _window(text: str) -> str:
+    window_of(text)
+    return text
+
+
+WindowText = Annotated[str, StringConstraints(max_length=LONGEST_TEXT), AfterValidator(_window)]
+"""A window by :func:`worker.model.windows.window_of`."""
+
+
 Number = Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]
 
 
@@ -126,6 +136,7 @@ class Job(BaseModel):
     sender: ShortText | None = None
     published_at: AwareDatetime | None = None
     not_after: AwareDatetime | None = None
+    window: WindowText | None = None
 
     @classmethod
     def create(
@@ -143,6 +154,7 @@ class Job(BaseModel):
         run: int = 0,
         published_at: datetime | None = None,
         not_after: datetime | None = None,
+        window: str | None = None,
     ) -> "Job":
         """A job with its id computed, and its addresses normalised (see :mod:`worker.model.addresses`).
 
@@ -180,6 +192,7 @@ class Job(BaseModel):
             sender=sender,
             published_at=published_at,
             not_after=not_after,
+            window=window,
         )
 
     def expected_id(self) -> str:

@@ -18,6 +18,7 @@ Reason = Literal[
     "unlisted_code",
     "backing_off",
     "paused",
+    "window",
     "store_down",
     "broker_blocked",
 ]

@@ -7,7 +7,7 @@ process says of a shop's runnable jobs is therefore a bound that all share, neve
 value that any process shows is what the fleet could run of the shop. A sum over shops takes that maximum first.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from worker.clock import Clock
@@ -46,16 +46,26 @@ def runnable_jobs_per_second(rate: float, *, ready: int, in_flight: int, set_asi
 class Gauges:
     """Shows each shop and the process itself. Open shops without jobs cost nothing.
 
-    ``stuck_after`` (microseconds) is how long a thread may be busy with one job before it counts as stuck.
+    ``stuck_after`` (microseconds) is how long a thread may be busy with one job before it counts as stuck. ``outside``
+    names the shops that are outside of their windows.
     """
 
     def __init__(
-        self, metrics: Metrics, clock: Clock, shops: ShopRegistry, gate: Gate[Any], *, prefetch: int, stuck_after: int
+        self,
+        metrics: Metrics,
+        clock: Clock,
+        shops: ShopRegistry,
+        gate: Gate[Any],
+        *,
+        outside: Callable[[int], Iterable[str]],
+        prefetch: int,
+        stuck_after: int,
     ) -> None:
         self._metrics = metrics
         self._clock = clock
         self._shops = shops
         self._gate = gate
+        self._outside = outside
         self._prefetch = prefetch
         self._stuck_after = stuck_after
         self._intervals: dict[str, int] = {}
@@ -102,7 +112,8 @@ class Gauges:
         metrics.pump_beat.set((now + self._clock.ahead()) / SECOND)
 
     def _views(self, loads: Mapping[str, ShopLoad], now: int) -> Iterator[ShopView]:
-        for shop in loads.keys() | self._calls.keys():
+        outside = frozenset(self._outside(now))
+        for shop in loads.keys() | self._calls.keys() | outside:
             config = self._shops.get(shop)
             if config is None:
                 continue
@@ -117,6 +128,9 @@ class Gauges:
                     set_aside=load.set_aside,
                     prefetch=self._prefetch,
                 )
+            if shop in outside:
+                # Also where other channels' jobs run: whoever asks why e-mails wait finds it here.
+                closed |= {"window"}
             yield ShopView(shop, closed, runnable, self._quota_left(config, "day_quota" in closed, now))
 
     def _quota_left(self, shop: ShopConfig, spent: bool, now: int) -> int | None:

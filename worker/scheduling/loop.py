@@ -27,6 +27,7 @@ from worker.scheduling.port import Connect, NoObserver, Observer
 from worker.scheduling.readiness import Readiness
 from worker.scheduling.shop_rates import ShopRates
 from worker.scheduling.shop_settings import ShopSettings
+from worker.scheduling.windows import Windows
 from worker.shops.config import ShopConfig
 from worker.store.protocol import AdmitRequest
 from worker.store.timing import LEASE_MARGIN, NO_DEADLINE
@@ -64,11 +65,13 @@ class GatedConsumer(dramatiq.Consumer, Generic[D]):
         self._configured = False
         self._reported: deque[D] = deque()
         gate, controls = self.gate, self.controls
+        self._windows = windows = Windows(context, gate)
         self._gauges = Gauges(
             context.metrics,
             context.clock,
             context.shops,
             gate,
+            outside=windows.outside,
             prefetch=context.prefetch,
             stuck_after=context.longest_call + LEASE_MARGIN + STUCK_MARGIN,
         )
@@ -81,7 +84,7 @@ class GatedConsumer(dramatiq.Consumer, Generic[D]):
         self._readiness = readiness = Readiness(context, gate, port)
         self._outcomes = outcomes = Outcomes(context, gate, grants, breakers, port, observer, hurry=self.hurry)
         self._admission = Admission(
-            context, gate, self._gauges, grants, controls, rates, breakers, settings, readiness, outcomes, port
+            context, gate, self._gauges, grants, controls, rates, breakers, settings, windows, readiness, outcomes, port
         )
         controls.refresh(context.clock.now())
 
@@ -202,6 +205,7 @@ class GatedConsumer(dramatiq.Consumer, Generic[D]):
             # again. Otherwise no shop would have its own weight and `max_in_flight` until the shops file changes.
             self._configured = True
         self._settings.follow(now)
+        self._windows.follow(now)
         self.controls.refresh(now)
         self._rates.follow(now)
         self.breakers.probe(now)

@@ -18,7 +18,9 @@ from pydantic import (
 
 from worker.instants import SECOND
 from worker.limits.token_bucket import Rate, ShopLimits
+from worker.model.job import EMAIL_CHANNEL, Channel, Job, WindowText
 from worker.model.names import SLUG
+from worker.model.windows import Window, both
 from worker.shops.credentials import Credential
 
 _HOUR_AND_MINUTE = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
@@ -62,6 +64,9 @@ Positive = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False), AfterValid
 Count = Annotated[int, Field(ge=1, le=10**9)]
 Producer = Annotated[str, StringConstraints(pattern=f"^{SLUG.pattern}$")]
 OnUnknown = Literal["resend", "verify", "report"]
+
+ALL_CHANNELS = "*"
+"""Stands for every channel in ``window_channels``."""
 
 _VENDOR_READS_PER_SECOND = 2
 _VENDOR_READS_PER_DAY = 1000
@@ -111,6 +116,15 @@ class ShopTable(BaseModel):
     share: Annotated[float, Field(gt=0, le=1)] = Field(
         default=1.0,
         description="Part of all these limits that the workers may use; the shop's own storefront needs the rest.",
+    )
+    window: WindowText | None = Field(
+        default=None,
+        description='When the shop\'s customers may be contacted, such as `"Mon-Fri 09:00-18:00 Europe/Vienna"`; see '
+        "[hours of calling](campaigns.md#hours-of-calling).",
+    )
+    window_channels: Annotated[list[Channel], Field(max_length=100)] = Field(
+        default=[EMAIL_CHANNEL],
+        description="Channels whose jobs keep to `window`, and to windows of their own; `*` stands for all.",
     )
     # Below the 16 threads of a worker, so that one slow shop can't occupy all of them.
     max_in_flight: Count = Field(
@@ -164,6 +178,23 @@ class ListedShop:
     producers: tuple[str, ...]
     # `resend` is safe by default, since Refer2 reuses a referral that exists.
     on_unknown: OnUnknown
+    window: str | None
+    window_channels: tuple[str, ...]
+
+    def keeps_hours(self, channel: str) -> bool:
+        """Whether jobs of that channel are called within windows only."""
+        return channel in self.window_channels or self.keeps_all_hours
+
+    @property
+    def keeps_all_hours(self) -> bool:
+        """Whether jobs of every channel are."""
+        return ALL_CHANNELS in self.window_channels
+
+    def window_of(self, job: Job) -> Window | None:
+        """When the job may be called: within the shop's window and its own; None where there is neither."""
+        if (self.window is None and job.window is None) or not self.keeps_hours(job.channel):
+            return None
+        return both(self.window, job.window)
 
 
 @dataclass(frozen=True)
@@ -199,6 +230,8 @@ def listed_fields(slug: str, table: ShopTable) -> dict[str, Any]:
         "max_elapsed": int(table.max_elapsed_seconds * SECOND),
         "producers": tuple(table.producers),
         "on_unknown": table.on_unknown,
+        "window": table.window,
+        "window_channels": tuple(table.window_channels),
     }
 
 

@@ -1,7 +1,7 @@
 """Expressions that more than one panel asks for. Pods share shops: what they say of one is never added up."""
 
-NO_FAULT = "day_quota|throttled"
-"""Reasons to be closed that are limits doing their work."""
+NO_FAULT = "day_quota|throttled|window"
+"""Reasons to be closed that are limits and hours doing their work."""
 
 REJECTIONS = (
     "missing_customer_identity|empty_customer_identity|customer_identity_.+|no_customers_match_customer_identity"

@@ -23,6 +23,7 @@ from worker.model.dispositions import Disposition, Fenced, Finish, Later, Return
 from worker.model.job import Job, is_expired
 from worker.model.outcomes import Outcome
 from worker.model.verdicts import Halted, Missing, Reading, Refused, Rejected, Retry, Sent, Throttled, Unknown, Verdict
+from worker.model.windows import MARGIN
 from worker.shops.config import ShopConfig
 from worker.store.memory.store import MemoryStore
 from worker.store.protocol import AdmitRequest, AlreadyAnswered, Grant, ShopClosed, Wait
@@ -735,3 +736,29 @@ def test_a_publication_from_the_future_or_antiquity(published: int, waited: int)
     bench.job = make_job(published_at=to_datetime(NOON + published * SECOND))
     result_of(bench.dispatch())
     assert bench.registry.get_sample_value("referral_publish_to_call_seconds_sum") == waited
+
+
+def test_outside_of_its_window_no_call_starts() -> None:
+    """Also by a grant from within it; a channel that keeps no hours is called."""
+    bench = Bench(window="09:00-12:00 UTC")
+    bench.job = make_job(channel="email", destination="bob@example.com")
+    bench.clock.set(NOON - MARGIN - 1)
+    assert isinstance(bench.dispatch(), Finish)
+    bench.job = make_job(2, channel="email", destination="bob@example.com")
+    bench.clock.set(NOON - MARGIN - 1)
+    grant = bench.grant()
+    bench.clock.set(NOON - MARGIN)
+    assert bench.dispatch(grant) == Return(grant.epoch)
+    assert bench.calls == 1
+    # The grant was given back: no lease runs.
+    assert bench.grant().attempts == 1
+    bench.job = make_job(3)
+    assert isinstance(bench.dispatch(), Finish)
+    assert bench.calls == 2
+
+
+def test_the_windows_clock_is_the_wall_clock() -> None:
+    bench = Bench(window="13:00-18:00 UTC")
+    bench.job = make_job(channel="email", destination="bob@example.com")
+    bench.clock.correct(3600 * SECOND + MARGIN)
+    assert isinstance(bench.dispatch(), Finish)

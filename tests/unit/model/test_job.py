@@ -80,6 +80,7 @@ def test_what_the_id_leaves_out() -> None:
     """Line, row, reference, sender and times change nothing about which referral a job is."""
     plain = make_job(line=None)
     dressed = make_job(line=7, row=5, reference="row 7", sender="bob@example.com", published_at=NOON, not_after=NOON)
+    dressed = dressed.model_copy(update={"window": "09:00-18:00 UTC"})
     assert dressed.job_id == plain.job_id
 
 
@@ -525,3 +526,16 @@ def test_job_is_a_value() -> None:
     assert Job.model_validate_json(job.model_dump_json()) == job
     with pytest.raises(ValidationError):
         job.shop = "other"  # type: ignore[misc]
+
+
+def test_a_window_goes_with_the_message() -> None:
+    """A job without one has the same message as ever; one that can't be read makes a dead letter."""
+    job = make_job(window="Mon-Fri 09:00-18:00 Europe/Vienna")
+    assert decode_message(encode_message(job, published_at_ms=1)) == job
+    assert b"window" not in encode_message(make_job(), published_at_ms=1)
+    for window in ("Mon-Fri 09:00-18:00", "09:00-18:00 Europe/Nowhere", " " * 201):
+        body = encode_message(job, published_at_ms=1).replace(b"Mon-Fri 09:00-18:00 Europe/Vienna", window.encode())
+        with pytest.raises(DeadLetterError) as caught:
+            decode_message(body)
+        assert caught.value.reason == "bad_schema"
+        assert "window" in caught.value.detail

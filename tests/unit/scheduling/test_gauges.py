@@ -41,7 +41,16 @@ class Bench:
         metrics.declare_shops({"acme": 25})
         shops = ShopRegistry.of(shop)
         self.clock = ManualClock(NOON)
-        self.gauges = Gauges(metrics, self.clock, shops, self.gate, prefetch=16, stuck_after=STUCK_AFTER)
+        self.outside: set[str] = set()
+        self.gauges = Gauges(
+            metrics,
+            self.clock,
+            shops,
+            self.gate,
+            outside=lambda _: self.outside,
+            prefetch=16,
+            stuck_after=STUCK_AFTER,
+        )
 
     def shown(self, name: str, *, now: int = NOON, **labels: str) -> float | None:
         """A value after everything was shown."""
@@ -200,7 +209,7 @@ def replicas(pods: int, rates: dict[str, float], hold: Callable[[int, str], int]
         metrics.declare_shops(rates)
         shops = ShopRegistry.of(*(make_shop(slug, per_second=rate) for slug, rate in rates.items()))
         gate: Gate[Ticket] = Gate(threads=THREADS, max_aside=8)
-        gauges = Gauges(metrics, ManualClock(NOON), shops, gate, prefetch=16, stuck_after=SECOND)
+        gauges = Gauges(metrics, ManualClock(NOON), shops, gate, outside=lambda _: (), prefetch=16, stuck_after=SECOND)
         for shop in rates:
             for _ in range(hold(pod, shop)):
                 gate.offer(Ticket(shop))
@@ -232,3 +241,10 @@ def test_nothing_to_run_asks_for_the_minimum() -> None:
     """An empty system, and a shop whose jobs can't run, ask for no more than there must be."""
     assert replicas(3, {"acme": 100}, lambda *_: 0) == 1
     assert replicas(3, {"closed": 100}, lambda *_: 16) == 1
+
+
+def test_a_shop_outside_of_its_window_still_runs_its_other_channels(bench: Bench) -> None:
+    bench.offer(16)
+    bench.outside = {"acme"}
+    assert bench.shown("shop_closed", shop="acme", reason="window") == 1
+    assert bench.shown("runnable_jobs_per_second", shop="acme") == 25

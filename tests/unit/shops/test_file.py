@@ -131,12 +131,32 @@ def test_toml_times_and_slashes(folder: Path) -> None:
     assert (shop.limits.resets_at, shop.base_url) == (5 * 3600 * SECOND, "http://127.0.0.1:8080")
 
 
+def test_the_window_holds_for_emails(folder: Path) -> None:
+    """A shop's window takes the place of the default one; every job of a channel that is named keeps to it."""
+    text = '[defaults]\nwindow = "09:00-18:00 UTC"\n' + ACME
+    shop = only(load(folder, text))
+    assert (shop.window, shop.window_channels) == ("09:00-18:00 UTC", ("email",))
+    assert (shop.keeps_hours("email"), shop.keeps_hours("sms"), shop.keeps_all_hours) == (True, False, False)
+    every = only(load(folder, text + 'window = "10:00-11:00 UTC"\nwindow_channels = ["*"]\n'))
+    assert (every.window, every.keeps_hours("sms"), every.keeps_all_hours) == ("10:00-11:00 UTC", True, True)
+
+
 def with_acme(line: str) -> str:
     """A file whose one shop has one line more."""
     return f"{ACME}{line}\n"
 
 
 MISTAKES = {
+    "a window in a zone that isn't": (
+        with_acme('window = "Mon-Fri 09:00-18:00 Europe/Wien"'),
+        '[shops.acme] window: its time zone is unknown; give one like Europe/Vienna, as in "Mon-Fri 09:00-18:00 ',
+    ),
+    "a window without a zone": (
+        with_acme('window = "Mon-Fri 09:00-18:00"'),
+        '[shops.acme] window: needs ranges and a time zone, like "Mon-Fri 09:00-18:00 Europe/Vienna"',
+    ),
+    "a bad default window": (f'[defaults]\nwindow = "Mo 09:00-18:00 UTC"\n{ACME}', "[defaults] window: has a day that"),
+    "channels that are none": (with_acme('window_channels = "email"'), "[shops.acme] window_channels: input should be"),
     "verifying with customers' tokens": (
         with_acme('token = "customer"\non_unknown = "verify"'),
         '[shops.acme] on_unknown: "verify" needs a shop token',

@@ -32,6 +32,7 @@ def plan(
     max_rejects: options.MaxRejects = None,
     limit: options.Limit = None,
     expires: options.Expires = None,
+    window: options.Window = None,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -77,6 +78,7 @@ def plan(
     from worker.cli.plan.predicting import predicting, say_doubts
     from worker.cli.plan.showing import show_plan
     from worker.cli.settings import load
+    from worker.cli.shop_hours import check_window
     from worker.cli.shop_lookup import shop_of
     from worker.shops.file import listed_shops
 
@@ -97,7 +99,9 @@ def plan(
         limit=limit,
         rejects=rejects,
         expires=expires,
+        window=window,
     )
+    check_window(import_options, listed.get(shop or ""))
     distributed = is_distributed(loaded) or workers is not None
     if distributed:
         refuse_cancelled(loaded, campaign, shop)

@@ -92,7 +92,8 @@ class Series:
         )
         self.shop_closed = made.gauge(
             "referral_shop_closed",
-            "1 while no job of the shop may start, by reason; its rate limit alone is no reason.",
+            "1 while no job of the shop may start, by reason; its rate limit alone is no reason. By reason window none "
+            "of the channels that keep to it.",
             "shop",
             "reason",
             merge="max",
@@ -131,7 +132,8 @@ class Series:
         )
         self.deferrals = made.counter(
             "referral_deferrals_total",
-            "Jobs put into a delay queue: their customer's turn had not come, or another worker has them under way.",
+            "Jobs put into a delay queue: their customer's turn had not come, their window was closed, or another "
+            "worker has them under way.",
             "shop",
         )
         self.retries = made.counter(

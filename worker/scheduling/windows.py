@@ -1,0 +1,78 @@
+"""Keeps jobs from asking for a call outside of their windows, and shops closed outside of theirs.
+
+Runs on the consumer's thread. Windows go by the wall clock, which may be corrected, so they are looked at again each
+second. The dispatcher looks too, at the last moment.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from worker.model.job import Job
+from worker.model.windows import both
+from worker.scheduling.context import Context
+from worker.scheduling.gate import Gate
+from worker.shops.config import ListedShop
+
+
+class Windows:
+    """Answers in the steady time of the context's clock.
+
+    A shop whose channels all keep to its window is closed as a whole; its jobs stay where they are. Jobs of another one
+    wait aside, since its other channels' jobs may be called at any time.
+    """
+
+    def __init__(self, context: Context, gate: Gate[Any]) -> None:
+        self._shops = context.shops
+        self._clock = context.clock
+        self._gate = gate
+        self._closed: set[str] = set()
+        self._with_window: tuple[ListedShop, ...] = ()
+        self._version = 0
+
+    def opens_at(self, job: Job, now: int) -> int:
+        """When the job may be called by its window; ``now`` if it may be already."""
+        shop = self._shops.get(job.shop)
+        window = shop.window_of(job) if shop is not None else None
+        if window is None:
+            return now
+        wall = now + self._clock.ahead()
+        return now + window.opens_at(wall) - wall
+
+    def close_whole(self, shop: str, now: int) -> bool:
+        """Close the shop at the gate if it is outside of a window that all its channels keep to."""
+        opens_at = self._whole_opens_at(shop, now)
+        if opens_at <= now:
+            return False
+        self._closed.add(shop)
+        self._gate.close(shop, opens_at, "window")
+        return True
+
+    def follow(self, now: int) -> None:
+        """Once a second: open and close again what the wall clock, or the shops file, has changed."""
+        for shop in tuple(self._closed):
+            opens_at = self._whole_opens_at(shop, now)
+            if opens_at != self._gate.reasons(shop).get("window"):
+                self._gate.open(shop, "window")
+                self._closed.discard(shop)
+                self.close_whole(shop, now)
+
+    def outside(self, now: int) -> Iterator[str]:
+        """The shops that are outside of their own window, whether some of their channels may be called or not."""
+        if self._version != self._shops.version:
+            self._version = self._shops.version
+            every = (self._shops.get(slug) for slug in self._shops.slugs())
+            self._with_window = tuple(shop for shop in every if shop is not None and shop.window is not None)
+        if self._with_window:
+            wall = now + self._clock.ahead()
+            for shop in self._with_window:
+                window = both(shop.window, None)
+                if window is not None and not window.is_open(wall):
+                    yield shop.slug
+
+    def _whole_opens_at(self, slug: str, now: int) -> int:
+        shop = self._shops.get(slug)
+        window = both(shop.window, None) if shop is not None and shop.keeps_all_hours else None
+        if window is None:
+            return now
+        wall = now + self._clock.ahead()
+        return now + window.opens_at(wall) - wall
