@@ -195,6 +195,7 @@ def _context(settings: Settings, shops: ShopRegistry, store: Store, clock: Clock
         threads=1,
         prefetch=settings.prefetch,
         longest_call=int((settings.call_deadline_seconds + settings.connect_timeout_seconds) * SECOND),
+        address_key=settings.address_key,
     )
 
 

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from worker.errors import ConfigurationError
 from worker.model.names import SLUG
+from worker.model.suppression import AddressKey
 from worker.network import checks, plaintext
 from worker.text.editors import without_line_end
 from worker.text.masking import hide, mask
@@ -216,6 +217,12 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = Field(
         default="json", description="One JSON object per line, or lines for a person."
     )
+    # Commands and workers must hash an address alike, and the store, which has the hashes, must not have the key.
+    suppression_key: Annotated[SecretStr, Field(min_length=16), AfterValidator(_text)] | None = Field(
+        default=None,
+        description="Key of the hashes by which suppressed addresses are kept, the same for all workers and commands; "
+        "unset: nothing can be suppressed, and no job is called while the store has suppressed addresses.",
+    )
     # A key that all processes share makes the hash of a customer the same in every log, so that it can be searched for.
     log_key: Annotated[SecretStr, Field(min_length=16), AfterValidator(_text)] | None = Field(
         default=None,
@@ -240,6 +247,11 @@ class Settings(BaseSettings):
             if plain != "":
                 read[name] = plain
         return read
+
+    @property
+    def address_key(self) -> AddressKey | None:
+        """What hashes addresses by ``suppression_key``."""
+        return AddressKey(self.suppression_key.get_secret_value().encode()) if self.suppression_key else None
 
     @property
     def plaintext_hosts(self) -> frozenset[str]:
@@ -332,6 +344,8 @@ def _hide_secrets(loaded: Settings) -> None:
         password = (found["password"] if found else None) or ""
         hide(password)
         hide(unquote(password))
+    if loaded.suppression_key is not None:
+        hide(loaded.suppression_key.get_secret_value())
     if loaded.log_key is not None:
         hide(loaded.log_key.get_secret_value())
         mask.rekey(loaded.log_key.get_secret_value().encode())

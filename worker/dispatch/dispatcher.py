@@ -95,7 +95,7 @@ class Dispatcher:
             # Also for a job that ends without a call: a read changes nothing, and shows whether it ended as sent.
             return self._verifier.verify(granted)
         if request.uncalled is not None:
-            return self._recorder.finish(granted, request.uncalled)
+            return self._recorder.finish(granted, request.uncalled, code="suppressed" if grant.suppressed else None)
         if is_expired(job, called_at + self._clock.ahead()):
             # The deadline has passed since the grant. Other copies may have a later one, which only the ledger knows:
             # the job asks again and ends, or doesn't, by its answer.

@@ -18,6 +18,7 @@ OwnCode = Literal[
     "unreadable_answer",
     "interrupted",
     "unverified",
+    "suppressed",
     "unanswered",
     "connection",
     "http_3xx",
@@ -95,6 +96,10 @@ CODES: Final[Mapping[str, Explanation]] = {
         _LOOK,
     ),
     "unverified": Explanation("an answer was lost; the customer's referrals could not be read back either", _LOOK),
+    "suppressed": Explanation(
+        "the customer or the destination is on a suppression list; nobody was called",
+        "Nothing is to be done: somebody asked not to be contacted. `referrals suppress check` tells by which list.",
+    ),
     "unanswered": Explanation(
         "every answer was lost, and reading back showed that nothing was done", "Send it again by `referrals replay`."
     ),

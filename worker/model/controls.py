@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from worker.model.names import canonical
 from worker.model.orders import MOST_LATEST, Order, Origin
+from worker.model.suppression import Suppression, SuppressionList
 
 EVERY_SHOP = "*"
 """Stands for all shops, those to come included; no slug looks like it."""
@@ -37,7 +38,8 @@ class Controls:
     """All orders at one moment. ``version`` differs from that of every earlier moment.
 
     ``pauses`` and ``limits`` are by shop. ``cancelled`` has, by campaign and shop, until when the cancellation is
-    remembered. ``latest`` are the last :data:`MOST_LATEST` orders of any kind, the newest first.
+    remembered. ``latest`` are the last :data:`MOST_LATEST` orders of any kind, the newest first. ``suppression`` says
+    how many addresses are on which list.
     """
 
     version: int = 0
@@ -45,6 +47,7 @@ class Controls:
     cancelled: Mapping[tuple[str, str], int] = field(default_factory=dict)
     limits: Mapping[str, RateLimit] = field(default_factory=dict)
     latest: tuple[Order, ...] = ()
+    suppression: Suppression = field(default_factory=Suppression)
 
     def pause_of(self, shop: str) -> Pause | None:
         """Why the shop may not be called, None if it may. Its own pause is named before that of all shops."""
@@ -91,6 +94,12 @@ class Controls:
         """With the order that has made this version as the latest."""
         order = Order(self.version, now, origin.by, action, shop, campaign, origin.reason, detail)
         return replace(self, latest=(order, *self.latest)[:MOST_LATEST])
+
+    def with_list(self, shop: str, addresses: int, number: int, key: bytes) -> "Controls":
+        """With so many addresses on the shop's list since that change; no order, and so no new version."""
+        old = self.suppression
+        lists = {**old.lists, shop: SuppressionList(addresses, number)}
+        return replace(self, suppression=Suppression(max(old.number, number), key, lists))
 
     def unchanged(self, now: int) -> "Controls":
         """With the same orders in force. Yet the version is another one: workers are to hear what somebody has done."""

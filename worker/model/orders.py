@@ -11,7 +11,20 @@ MOST_LATEST = 8
 """Orders that workers are told of with the controls, to log and to count; ``lua/control.lua`` has the number too."""
 
 
-ACTIONS = ("pause", "resume", "limit", "unlimit", "cancel", "restore", "replay", "dead replay", "dead drop")
+SUPPRESSIONS = ("suppress add", "suppress remove", "suppress restore", "forget")
+
+ACTIONS = (
+    "pause",
+    "resume",
+    "limit",
+    "unlimit",
+    "cancel",
+    "restore",
+    "replay",
+    "dead replay",
+    "dead drop",
+    *SUPPRESSIONS,
+)
 """The actions of this version. A newer one's commands may have given others."""
 
 

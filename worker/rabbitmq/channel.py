@@ -21,7 +21,7 @@ from worker.rabbitmq.declare import declare_topology, hold_single
 from worker.rabbitmq.failures import failure
 from worker.rabbitmq.frame_connections import Delivered
 from worker.rabbitmq.queue_inspection import QueueState, inspect_queue
-from worker.rabbitmq.topology import Queue, shop_queue
+from worker.rabbitmq.topology import SUPPRESSION, Queue, shop_queue
 from worker.text.bounds import IN_HAND
 
 OnMessage = Callable[[str, pika.spec.Basic.Deliver, bytes, pika.BasicProperties], None]
@@ -67,6 +67,8 @@ class ShopChannel:
         self._taken: dict[int, tuple[str, int]] = {}
         self._held = 0
         self.generation = next(_GENERATIONS)
+        self.journal = 0
+        """Changes in the journal of the suppression lists, as of the last :meth:`open`."""
 
     @property
     def up(self) -> bool:
@@ -96,6 +98,8 @@ class ShopChannel:
             if self._single:
                 hold_single(connection)
             differences = declare_topology(connection, queues)
+            journal = inspect_queue(connection, SUPPRESSION)
+            self.journal = journal.ready if isinstance(journal, QueueState) else 0
             channel = connection.channel()
             channel.basic_qos(prefetch_count=self._prefetch)
             channel.add_on_cancel_callback(self._on_cancel)

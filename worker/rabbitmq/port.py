@@ -160,6 +160,7 @@ class RabbitmqPort:
             log.info("consumer_connected")
         self._problem = None
         self._backoff.reset()
+        self._intake.suppression.journal_has(self._channel.journal)
         self._subscriptions.begin()
 
     def _disconnect(self, error: BrokerError | ConfigurationError) -> None:

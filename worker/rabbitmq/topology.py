@@ -29,6 +29,9 @@ JOBS = QUEUE
 RETURN = "referrals.return"
 RESULTS = "referrals.results"
 DEAD = "referrals.dead"
+SUPPRESSION = "referrals.suppression"
+"""The journal of the suppression lists: each change of one is a message, which stays for ever."""
+
 REASON_HEADER = "x-referral-reason"
 DETAIL_HEADER = "x-referral-detail"
 DEAD_AT_HEADER = "x-referral-dead-at"
@@ -138,6 +141,7 @@ def queues(shops: Iterable[str]) -> list[Queue]:
     """Every queue that these shops need, in the order to declare them in."""
     return [
         Queue(DEAD, _QUORUM | {"x-delivery-limit": DELIVERY_LIMIT}, ((DEAD, ""),)),
+        Queue(SUPPRESSION, _QUORUM | {"x-delivery-limit": DELIVERY_LIMIT}, ()),
         Queue(RESULTS, _QUORUM | _BOUNDED_DELIVERIES | _AT_LEAST_ONCE, ((RESULTS, "#"),)),
         *(
             Queue(

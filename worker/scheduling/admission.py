@@ -252,6 +252,9 @@ class Admission(Generic[D]):
         self._gauges.called(shop, grant.calls_today, now)
         if grant.overtaken:
             self._context.metrics.takeovers.inc()
+        if grant.suppressed:
+            delivery.request = replace(delivery.request, uncalled="cancelled")
+            self._context.metrics.suppressed.inc()
         self._weigh(delivery)
         delivery.paused = self._controls.is_paused(shop)
         if grant.takeovers:

@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 
 from worker.clock import Clock
+from worker.model.suppression import AddressKey
 from worker.model.verdicts import Verdict
 from worker.shops.config import ShopConfig
 from worker.shops.registry import ShopRegistry
@@ -21,7 +22,8 @@ class Context:
     ``status`` asks Refer2 whether it accepts a shop's token (None: it does); without it only jobs probe a halted shop.
     ``marks`` is the folder of :mod:`worker.rabbitmq.crash_marks`; without it nobody counts processes that ended while
     they were reading a message. ``threads`` is set when Dramatiq's worker boots, before the first consumer is made.
-    ``shuffle`` gives the gate an order of shops of its own, where several processes share them.
+    ``shuffle`` gives the gate an order of shops of its own, where several processes share them. ``address_key`` hashes
+    the addresses that are looked up among those suppressed.
     """
 
     store: Store
@@ -34,4 +36,5 @@ class Context:
     marks: Path | None = None
     shuffle: Random | None = None
     status: Callable[[ShopConfig], Verdict | None] | None = None
+    address_key: AddressKey | None = None
     stopping: threading.Event = field(default_factory=threading.Event)

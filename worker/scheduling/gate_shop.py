@@ -19,6 +19,7 @@ Reason = Literal[
     "backing_off",
     "paused",
     "window",
+    "suppression",
     "store_down",
     "broker_blocked",
 ]

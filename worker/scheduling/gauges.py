@@ -23,7 +23,7 @@ FULL = 0.75
 """A process that holds this share of its prefetch is assumed to have more in the queue behind: the rest of the prefetch
 is taken up by jobs whose confirms are on their way."""
 
-WORKER_REASONS: tuple[Reason, ...] = ("store_down", "broker_blocked")
+WORKER_REASONS: tuple[Reason, ...] = ("store_down", "broker_blocked", "suppression")
 
 STUCK_MARGIN = 60 * SECOND
 """Added to the longest call before a thread counts as stuck: it may also wait for a store that is out of reach."""

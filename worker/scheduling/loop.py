@@ -14,6 +14,7 @@ import structlog
 from worker.instants import SECOND, from_datetime
 from worker.model.dispositions import Finish
 from worker.model.job import Job
+from worker.model.suppression import NO_KEY
 from worker.scheduling.admission import Admission
 from worker.scheduling.breakers import Breakers
 from worker.scheduling.context import Context
@@ -27,6 +28,7 @@ from worker.scheduling.port import Connect, NoObserver, Observer
 from worker.scheduling.readiness import Readiness
 from worker.scheduling.shop_rates import ShopRates
 from worker.scheduling.shop_settings import ShopSettings
+from worker.scheduling.suppression import SuppressionGuard
 from worker.scheduling.windows import Windows
 from worker.shops.config import ShopConfig
 from worker.store.protocol import AdmitRequest
@@ -75,10 +77,14 @@ class GatedConsumer(dramatiq.Consumer, Generic[D]):
             prefetch=context.prefetch,
             stuck_after=context.longest_call + LEASE_MARGIN + STUCK_MARGIN,
         )
+        key = context.address_key
+        self.suppression = SuppressionGuard(gate, key.fingerprint if key is not None else NO_KEY)
         self._grants = grants = Grants(context, gate, observer)
         self._rates = rates = ShopRates(context, gate, self._gauges, controls, grants)
         self.breakers = breakers = Breakers(context, gate, grants, observer, wake=self.wake)
-        self._settings = settings = ShopSettings(context, gate, grants, controls, rates, breakers, hurry=self.hurry)
+        self._settings = settings = ShopSettings(
+            context, gate, grants, controls, self.suppression, rates, breakers, hurry=self.hurry
+        )
         # The port comes after all that it may use at once (gate, controls, context) and before what uses the port.
         self._port = port = connect(self)
         self._readiness = readiness = Readiness(context, gate, port)
@@ -143,6 +149,7 @@ class GatedConsumer(dramatiq.Consumer, Generic[D]):
 
     def request_for(self, job: Job, shop: ShopConfig, *, place_in_line: int | None = None) -> AdmitRequest:
         """What the store is to be asked for the job. Its limits are looked up once it is asked for."""
+        key = self.context.address_key
         return AdmitRequest(
             shop=job.shop,
             customer=job.customer.key,
@@ -153,6 +160,7 @@ class GatedConsumer(dramatiq.Consumer, Generic[D]):
             uncalled=self.controls.uncalled_as(job, self.context.clock.now()),
             campaign=job.campaign,
             deadline=NO_DEADLINE if job.not_after is None else min(from_datetime(job.not_after), NO_DEADLINE),
+            addresses=key.of_job(job.customer.email, job.destination) if key is not None else (),
         )
 
     def settle(self, delivery: D, finish: Finish) -> None:

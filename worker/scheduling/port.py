@@ -22,6 +22,7 @@ from worker.scheduling.context import Context
 from worker.scheduling.delivery import D, Delivery
 from worker.scheduling.gate import Gate
 from worker.scheduling.operator_controls import OperatorControls
+from worker.scheduling.suppression import SuppressionGuard
 from worker.shops.config import ShopConfig
 from worker.store.protocol import AdmitRequest, Grant
 
@@ -94,6 +95,10 @@ class Intake(Protocol[D]):
     @property
     def controls(self) -> OperatorControls:
         """What operators have paused, limited and cancelled, to look at."""
+
+    @property
+    def suppression(self) -> SuppressionGuard:
+        """Hears how many changes of the suppression lists the port knows of."""
 
     @property
     def has_news(self) -> bool:

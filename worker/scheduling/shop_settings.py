@@ -15,6 +15,7 @@ from worker.scheduling.gate import FOREVER, Gate
 from worker.scheduling.grants import Grants
 from worker.scheduling.operator_controls import OperatorControls
 from worker.scheduling.shop_rates import ShopRates
+from worker.scheduling.suppression import SuppressionGuard
 from worker.shops.credentials import ReadyToken
 
 log = structlog.get_logger(__name__)
@@ -29,6 +30,7 @@ class ShopSettings:
         gate: Gate[Any],
         grants: Grants[Any],
         controls: OperatorControls,
+        suppression: SuppressionGuard,
         rates: ShopRates,
         breakers: Breakers,
         *,
@@ -38,6 +40,7 @@ class ShopSettings:
         self._gate = gate
         self._grants = grants
         self._controls = controls
+        self._suppression = suppression
         self._rates = rates
         self._breakers = breakers
         self._hurry = hurry
@@ -77,6 +80,9 @@ class ShopSettings:
         self._apply_pauses()
         self._rates.apply_limits(now)
         controls = self._controls.controls
+        if controls is not None:
+            self._suppression.store_has(controls.suppression)
+            self._context.metrics.suppressed_addresses.set(controls.suppression.addresses)
         if controls is not None and self._controls.cancellations != self._cancellations:
             self._cancellations = self._controls.cancellations
             log.info("cancelled_campaigns_changed", campaigns=len(controls.cancelled))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from worker.clock import Clock
 from worker.instants import DAY
+from worker.model.suppression import NO_KEY
 from worker.settings import Settings
 from worker.store.protocol import Store
 
@@ -21,4 +22,11 @@ def build_store(settings: Settings, clock: Clock, watch: Callable[[float, int], 
         return MemoryStore(clock, retention=retention)
     from worker.store.redis.store import RedisStore
 
-    return RedisStore(settings.redis_url.get_secret_value(), clock, retention=retention, watch=watch)
+    key = settings.address_key
+    return RedisStore(
+        settings.redis_url.get_secret_value(),
+        clock,
+        retention=retention,
+        watch=watch,
+        address_key=key.fingerprint if key is not None else NO_KEY,
+    )

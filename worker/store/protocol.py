@@ -27,9 +27,10 @@ from worker.limits.token_bucket import ShopLimits
 from worker.model.outcomes import Outcome
 from worker.store.controls import ControlsStore
 from worker.store.shop_state import Closure, ShopState
+from worker.store.suppression import SuppressionStore
 from worker.store.timing import NO_DEADLINE
 
-ClosedReason = Literal["rate", "day_quota", "throttled"]
+ClosedReason = Literal["rate", "day_quota", "throttled", "suppression"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,8 @@ class AdmitRequest:
     ``place_in_line`` is the one that an earlier :class:`Wait` handed out in the customer's line. ``lease`` is the
     longest that the call can last, in microseconds. ``uncalled`` is how the job ends without a call; such a job takes
     no token, so no limit holds it back. ``campaign`` is what the job is counted under. ``deadline`` is the job's
-    ``not_after`` as its message states it; it is compared with those of other copies, never with a clock.
+    ``not_after`` as its message states it; it is compared with those of other copies, never with a clock. ``addresses``
+    are those of its customer and its destination, hashed (:class:`worker.model.suppression.AddressKey`), two at most.
     """
 
     shop: str
@@ -51,6 +53,7 @@ class AdmitRequest:
     uncalled: Literal["expired", "cancelled"] | None = None
     campaign: str = ""
     deadline: int = NO_DEADLINE
+    addresses: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,8 @@ class Grant:
 
     ``attempts`` counts this call too. ``takeovers`` counts the earlier grants whose worker never reported.
     ``unknowns`` counts the earlier calls that may have been carried out, takeovers included. ``elapsed`` is the value
-    that :meth:`AdmissionStore.retry` was given last.
+    that :meth:`AdmissionStore.retry` was given last. ``suppressed``: an address of the job is on a suppression list; it
+    ends without a call, and no token was taken.
 
     Two fields are only shown: ``overtaken`` says that this grant is a takeover, ``calls_today`` how many calls the
     shop has had since its day's reset, this one included (None for a job that ends without a call).
@@ -74,6 +78,7 @@ class Grant:
     elapsed: int = 0
     overtaken: bool = field(default=False, compare=False)
     calls_today: int | None = field(default=None, compare=False)
+    suppressed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,7 @@ class ShopClosed:
     """No job of the shop may start before ``until``. Then it is worth asking for ``batch`` of them at once.
 
     ``interval`` is how far apart the shop's calls are at present, where ``reason`` is ``rate``; otherwise 0.
+    ``suppression``: a list of suppressed addresses has lost changes that this process knows of, or is of another key.
     """
 
     until: int
@@ -257,5 +263,14 @@ class StoreLifecycle(Protocol):
         """Send what is waiting, and close what the store holds open."""
 
 
-class Store(AdmissionStore, ShopStateStore, CountersStore, LedgerReader, ControlsStore, StoreLifecycle, Protocol):
+class Store(
+    AdmissionStore,
+    ShopStateStore,
+    CountersStore,
+    LedgerReader,
+    ControlsStore,
+    SuppressionStore,
+    StoreLifecycle,
+    Protocol,
+):
     """All of it: what :func:`worker.store.factory.build_store` returns. Ask for the part that you use."""

@@ -8,7 +8,7 @@ STORE = "tests/integration/store"
 COLLECTED = ("tests/unit", STORE, "tests/integration/rabbitmq")
 
 SCRIPTS = {
-    "admit": ["limits", "places", "sharing", "ledger", "keys", "pace", "faults"],
+    "admit": ["limits", "places", "sharing", "ledger", "keys", "pace", "faults", "suppression"],
     "answer": ["ledger", "keys"],
     "block": ["places", "limits", "keys"],
     "control": ["controls"],
@@ -18,6 +18,8 @@ SCRIPTS = {
     "inspect": ["inspect", "pace"],
     "keys": ["keys", "limits"],
     "known": ["copies", "keys"],
+    "listed": ["suppression"],
+    "lists": ["suppression"],
     "note": ["inspect", "keys"],
     "orders": ["controls"],
     "records": ["ledger", "keys", "limits"],
@@ -29,6 +31,8 @@ SCRIPTS = {
     "take_read": ["reads", "keys"],
     "tallied": ["tallies"],
     "tallies": ["tallies", "keys"],
+    "suppress": ["suppression"],
+    "suppressed": ["suppression"],
     "tally": ["tallies", "keys"],
     "watch": ["controls"],
 }

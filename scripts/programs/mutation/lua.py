@@ -78,6 +78,8 @@ def _changed(line: str) -> Iterator[str]:
         arguments = call[2].split(", ")
         if "function" not in line and call[1] not in _EITHER_WAY and len(arguments) > 1 and "'" not in call[2]:
             for first in range(len(arguments) - 1):
+                if arguments[first] == arguments[first + 1]:
+                    continue
                 swapped = [*arguments]
                 swapped[first : first + 2] = reversed(swapped[first : first + 2])
                 yield line[: call.start(2)] + ", ".join(swapped) + line[call.end(2) :]

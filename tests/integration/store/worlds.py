@@ -73,8 +73,10 @@ class MemoryWorld:
 class RedisWorld:
     """The store on a real server, whose time is a key. ``horizon`` is the store's."""
 
+    address_key = b"whatever"
+
     def __init__(self, url: str, *, horizon: int) -> None:
-        self._url = url
+        self.url = url
         self._horizon = horizon
         self._clock = ManualClock(NOON)
         self.client: Any = redis.Redis.from_url(url)
@@ -110,7 +112,12 @@ class RedisWorld:
 
     def _new(self) -> RedisStore:
         return RedisStore(
-            self._url, self._clock, retention=self._retention, horizon=self._horizon, server_clock=SERVER_CLOCK
+            self.url,
+            self._clock,
+            retention=self._retention,
+            horizon=self._horizon,
+            server_clock=SERVER_CLOCK,
+            address_key=self.address_key,
         )
 
 

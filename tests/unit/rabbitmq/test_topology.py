@@ -68,6 +68,7 @@ def test_queues_are_frozen() -> None:
             {"x-queue-type": "quorum", "x-delivery-limit": 100_000},
             (("referrals.dead", ""),),
         ),
+        "referrals.suppression": ({"x-queue-type": "quorum", "x-delivery-limit": 100_000}, ()),
         "referrals.results": (
             SAFE | {"x-delivery-limit": 100_000, "x-dead-letter-exchange": "referrals.dead"},
             (("referrals.results", "#"),),

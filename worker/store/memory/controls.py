@@ -63,6 +63,11 @@ class MemoryControls:
         with self._changing:
             return list(self._log)
 
+    def listed(self, shop: str, addresses: int, number: int, key: bytes) -> None:
+        """The shop's list of suppressed addresses has so many since that change."""
+        with self._changing:
+            self._controls = self._controls.with_list(shop, addresses, number, key)
+
     def _order(
         self,
         origin: Origin,

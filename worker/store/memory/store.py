@@ -3,16 +3,19 @@
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from worker.clock import Clock
 from worker.errors import StoreError
 from worker.instants import DAY
 from worker.limits.token_bucket import ShopLimits
 from worker.model.outcomes import UNCALLED, Outcome
+from worker.model.suppression import NO_KEY, UNFINISHED
 from worker.store.counting import MOST_COUNTERS, counter_of
 from worker.store.memory.buckets import Buckets, Charge
 from worker.store.memory.controls import MemoryControls
 from worker.store.memory.ledger import Ledger, Record
+from worker.store.memory.suppression import SuppressedAddresses
 from worker.store.memory.tallies import Tallies, counters_for
 from worker.store.protocol import AdmitRequest, AlreadyAnswered, Known, Reply, ShopClosed, Wait
 from worker.store.shop_state import Closure, ShopState
@@ -40,6 +43,7 @@ class MemoryStore(MemoryControls):
         self._buckets = Buckets(clock.ahead, horizon)
         self._tallies: defaultdict[str, Tallies] = defaultdict(dict)
         self._closures: dict[str, Closure] = {}
+        self._suppressed = SuppressedAddresses()
 
     def check(self) -> None:
         """Memory is always there."""
@@ -77,13 +81,17 @@ class MemoryStore(MemoryControls):
         now = self._clock.now()
         job = bytes.fromhex(request.job_id)
         with self._lock:
+            suppressed = not request.uncalled and self._suppressed.is_suppressed(request.shop, request.addresses)
+            if suppressed:
+                request = replace(request, uncalled="cancelled")
             # The ledger is asked first: what is done, or under way elsewhere, must take no token.
             earlier = self._ledger.find(request, job, now)
             if isinstance(earlier, (Wait, AlreadyAnswered)):
                 return earlier
             # It makes no call, so no limit holds it back and no token is taken.
             if request.uncalled:
-                return self._ledger.start(request, job, earlier, None, now)
+                grant = self._ledger.start(request, job, earlier, None, now)
+                return replace(grant, suppressed=True) if suppressed else grant
             charge = self._buckets.charge(request, now, turn=turn, holds=holds)
             if isinstance(charge, Charge):
                 return self._ledger.start(request, job, earlier, charge, now)
@@ -179,6 +187,25 @@ class MemoryStore(MemoryControls):
                 calls_today=self._buckets.calls_today(shop, limits, now),
                 closure=closure if closure and now < closure.until + CLOSURE_OUTLIVES else None,
             )
+
+    def suppress(
+        self, shop: str, addresses: Sequence[bytes], number: int, *, to_come: int = 0, whole: bool = True
+    ) -> int:
+        del to_come  # a set has room
+        with self._lock:
+            changed, total = self._suppressed.add(shop, addresses)
+        self.listed(shop, total, number, NO_KEY if whole else UNFINISHED)
+        return changed
+
+    def unsuppress(self, shop: str, addresses: Sequence[bytes], number: int, *, whole: bool = True) -> int:
+        with self._lock:
+            changed, total = self._suppressed.remove(shop, addresses)
+        self.listed(shop, total, number, NO_KEY if whole else UNFINISHED)
+        return changed
+
+    def suppressed(self, shop: str, addresses: Sequence[bytes]) -> list[bool]:
+        with self._lock:
+            return self._suppressed.of(shop, addresses)
 
     def load_shop(self, shop: str, limits: ShopLimits, state: ShopState) -> None:
         """Put in what another store knows of the shop (:meth:`inspect`), as of now; closures are left out."""

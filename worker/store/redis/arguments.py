@@ -1,15 +1,16 @@
 """What ``admit.lua`` is asked, packed: the one script that runs for every job more than once."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from worker.model.controls import EVERY_SHOP
 from worker.store.protocol import AdmitRequest
 from worker.store.redis.keys import customer_key, member, prefix, record_key, shop_key, token
 from worker.store.timing import GRANT_LIFETIME, LEASE_MARGIN, NO_DEADLINE, turn_of
 
-_INTEGERS = struct.Struct(">16q")
-"""One argument in place of 16: each costs the client, the server and the script a conversion."""
+_INTEGERS = struct.Struct(">18q")
+"""One argument in place of 18: each costs the client, the server and the script a conversion."""
 
 
 class AdmitCall(NamedTuple):
@@ -33,8 +34,14 @@ def admit_call(
     period: int,
     horizon: int,
     keep: int,
+    listed: Mapping[str, int],
+    address_key: bytes,
 ) -> AdmitCall:
-    """Ask for these jobs under these epochs. ``now`` is our clock's: what depends on it goes as a duration."""
+    """Ask for these jobs under these epochs. ``now`` is our clock's: what depends on it goes as a duration.
+
+    ``listed`` has the numbers of the latest changes known of the lists of suppressed addresses, ``address_key`` is
+    the fingerprint of the key by which the requests' addresses are hashed.
+    """
     first = requests[0]
     shop, limits, lease = first.shop, first.limits, first.lease + LEASE_MARGIN
     # By the file's pace; the script takes the present one where that is slower.
@@ -62,12 +69,16 @@ def admit_call(
             step,
             next_step,
             limits.adapts,
+            listed.get(shop, 0),
+            listed.get(EVERY_SHOP, 0),
         ),
+        address_key,
     ]
     # A job without a customer sends a customer's key too, so that each job has two keys; the script leaves it alone.
     for request, epoch in zip(requests, epochs, strict=True):
         keys += [customer_key(shop, request.customer), record_key(shop, request.job_id)]
         arguments += [member(request.job_id), token(epoch), _place(request, now), _deadline(request)]
+        arguments += (*request.addresses, b"", b"")[:2]
     return AdmitCall(keys, arguments, lease, step // limits.shop.interval + 1)
 
 

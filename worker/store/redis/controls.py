@@ -8,16 +8,17 @@ from worker.errors import StoreError
 from worker.model.controls import Controls
 from worker.model.orders import Order, Origin, limit_text
 from worker.store.redis.client import Server
-from worker.store.redis.keys import CONTROLS_KEY, LOG_KEY, WATCH_KEYS
+from worker.store.redis.keys import CONTROLS_KEY, LISTS_KEY, LOG_KEY, WATCH_KEYS
 from worker.store.redis.replies import read_controls, read_orders
+from worker.store.redis.suppression import RedisSuppression
 from worker.store.timing import CANCELLED_FOR
 
 
-class RedisControls:
+class RedisControls(RedisSuppression):
     """The orders in force. ``keep`` is the ledger's retention: no cancellation is forgotten before the jobs are."""
 
-    def __init__(self, server: Server, clock: Clock, keep: int) -> None:
-        self._server = server
+    def __init__(self, server: Server, clock: Clock, keep: int, address_key: bytes) -> None:
+        super().__init__(server, address_key)
         self._clock = clock
         self._keep = keep
 
@@ -33,7 +34,7 @@ class RedisControls:
                 case _:
                     news: Controls | StoreError
                     try:
-                        news = read_controls(answer, self._clock.now())
+                        news = self._read(answer)
                     except StoreError as error:
                         # A worker starts no call until it has had a reply, so an unreadable one is a reply too.
                         news = error
@@ -42,7 +43,7 @@ class RedisControls:
         self._server.send("watch", WATCH_KEYS, [known], done)
 
     def controls(self) -> Controls:
-        return read_controls(self._server.call("watch", WATCH_KEYS, [-1]), self._clock.now())
+        return self._read(self._server.call("watch", WATCH_KEYS, [-1]))
 
     def pause(self, shop: str, origin: Origin) -> Controls:
         return self._order(origin, "pause", shop=shop)
@@ -73,4 +74,9 @@ class RedisControls:
         self, origin: Origin, action: str, *numbers: int, shop: str = "", campaign: str = "", detail: str = ""
     ) -> Controls:
         arguments = [origin.by, action, shop, campaign, origin.reason, detail, *numbers]
-        return read_controls(self._server.call("control", [CONTROLS_KEY, LOG_KEY], arguments), self._clock.now())
+        return self._read(self._server.call("control", [CONTROLS_KEY, LOG_KEY, LISTS_KEY], arguments))
+
+    def _read(self, answer: Any) -> Controls:
+        controls = read_controls(answer, self._clock.now())
+        self.expect(controls.suppression)
+        return controls

@@ -12,7 +12,10 @@ CONTROLS_KEY = f"{PREFIX}controls".encode()
 LOG_KEY = f"{PREFIX}log:{{{PREFIX}controls}}".encode()
 """Who ordered what. Its braces put it where the controls are."""
 
-WATCH_KEYS = [CONTROLS_KEY, f"{PREFIX}none:{{{PREFIX}controls}}".encode()]
+LISTS_KEY = f"{PREFIX}suppression:{{{PREFIX}controls}}".encode()
+"""What is known of the lists of suppressed addresses."""
+
+WATCH_KEYS = [CONTROLS_KEY, f"{PREFIX}none:{{{PREFIX}controls}}".encode(), LISTS_KEY]
 """The second one is never there, and is where the first is: see lua/watch.lua."""
 
 
@@ -34,6 +37,11 @@ def closure_key(shop: str) -> bytes:
 def campaigns_key(shop: str) -> bytes:
     """The names of the shop's campaigns that have counters."""
     return prefix(shop) + b"k"
+
+
+def list_key(shop: str) -> bytes:
+    """The shop's list of suppressed addresses, ``*`` for that of all shops; its sets have longer names."""
+    return prefix(shop) + b"x"
 
 
 def record_key(shop: str, job_id: str) -> bytes:

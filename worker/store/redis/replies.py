@@ -6,6 +6,7 @@ from typing import Any
 from worker.errors import StoreError
 from worker.model.controls import Controls, Pause, RateLimit
 from worker.model.orders import Order
+from worker.model.suppression import Suppression, SuppressionList
 from worker.store.protocol import AlreadyAnswered, ClosedReason, Grant, Known, Reply, ShopClosed, Wait
 from worker.store.shop_state import Closure, ShopState
 from worker.store.timing import CLOSURE_OUTLIVES
@@ -13,7 +14,7 @@ from worker.store.timing import CLOSURE_OUTLIVES
 KNOWN: tuple[Known | None, ...] = (None, "answered", "under_way", "expired", "cancelled")
 """By the numbers of known.lua."""
 
-_REASONS: dict[int, ClosedReason] = {1: "rate", 2: "day_quota", 3: "throttled"}
+_REASONS: dict[int, ClosedReason] = {1: "rate", 2: "day_quota", 3: "throttled", 4: "suppression"}
 
 
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError, AssertionError)
@@ -54,7 +55,7 @@ def read_replies(answer: list[Any], asked_at: int, answered_at: int, batch: int)
 
 def _reply(item: list[Any], latest: int, earliest: int, batch: int) -> Reply:
     match item:
-        case [1, epoch, start_at, start_by, attempts, takeovers, unknowns, elapsed, overtaken, calls]:
+        case [1, epoch, start_at, start_by, attempts, takeovers, unknowns, elapsed, overtaken, calls, suppressed]:
             return Grant(
                 int.from_bytes(epoch),
                 start_at + latest,
@@ -65,6 +66,7 @@ def _reply(item: list[Any], latest: int, earliest: int, batch: int) -> Reply:
                 elapsed,
                 overtaken=bool(overtaken),
                 calls_today=calls,
+                suppressed=bool(suppressed),
             )
         case [2, until, reason, interval]:
             by_rate = _REASONS[reason] == "rate"
@@ -105,7 +107,7 @@ def read_controls(answer: list[Any], at: int) -> Controls:
       StoreError: it can't be read.
     """
     with readable:
-        now, version, pauses, cancelled, limits, latest = answer
+        now, version, pauses, cancelled, limits, latest, suppression = answer
         # Late by a part of the round trip, which is nothing beside the minutes and days that orders last.
         ahead = at - now
         return Controls(
@@ -117,7 +119,14 @@ def read_controls(answer: list[Any], at: int) -> Controls:
                 for shop, interval, reason, since, until in limits
             },
             tuple(_order(entry, ahead) for entry in latest),
+            _suppression(*suppression),
         )
+
+
+def _suppression(number: int, key: bytes, lists: list[Any]) -> Suppression:
+    return Suppression(
+        number, key, {shop.decode(): SuppressionList(addresses, changed) for shop, addresses, changed in lists}
+    )
 
 
 def read_orders(answer: list[Any], at: int) -> list[Order]:

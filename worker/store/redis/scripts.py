@@ -3,7 +3,7 @@
 from importlib import resources
 
 _PARTS = {
-    "admit": ("scopes", "records", "finished"),
+    "admit": ("scopes", "records", "finished", "lists"),
     "answer": ("records", "finished", "fence"),
     "retry": ("records", "finished", "fence"),
     "release": ("scopes", "records"),
@@ -17,6 +17,9 @@ _PARTS = {
     "watch": ("controls",),
     "control": ("controls",),
     "orders": ("controls",),
+    "listed": ("controls",),
+    "suppress": ("lists",),
+    "suppressed": ("lists",),
     "tally": ("tallies",),
     "tallied": (),
 }

@@ -11,6 +11,7 @@ from worker.errors import StoreError
 from worker.instants import DAY
 from worker.limits.token_bucket import ShopLimits
 from worker.model.outcomes import Outcome
+from worker.model.suppression import NO_KEY
 from worker.store.counting import counter_of
 from worker.store.protocol import AdmitRequest, AlreadyAnswered, Grant, Known, Reply
 from worker.store.redis.arguments import admit_call
@@ -62,18 +63,21 @@ class RedisStore(RedisControls):
         horizon: int = HORIZON,
         server_clock: str = "",
         watch: Watch | None = None,
+        address_key: bytes = NO_KEY,
     ) -> None:
         """``url`` is ``redis://``, ``rediss://`` (TLS, verified) or ``unix://``, with an ACL's user and password.
 
         ``retention`` is how long finished jobs are remembered, in microseconds, a second at least; with another one the
         jobs finished before are unknown. ``horizon`` is how many microseconds ahead a call may be granted.
         ``server_clock`` as in :func:`worker.store.redis.scripts.sources`. ``watch`` is called after each round trip.
+        ``address_key`` is the fingerprint of the key by which requests' addresses are hashed.
 
         Raises:
           ConfigurationError: no address can be read from the URL. Nothing is connected yet.
         """
         scripts = sources(server_clock)
-        super().__init__(Server(url, scripts, watch) if watch is not None else Server(url, scripts), clock, retention)
+        server = Server(url, scripts, watch) if watch is not None else Server(url, scripts)
+        super().__init__(server, clock, retention, address_key)
         # Periods of half the retention, of which three are kept: a job is remembered for one to one and a half times.
         self._period = retention // 2
         self._horizon = horizon
@@ -113,6 +117,8 @@ class RedisStore(RedisControls):
             period=self._period,
             horizon=self._horizon,
             keep=self._keep,
+            listed=self._listed,
+            address_key=self._address_key,
         )
 
         def done(answer: Any) -> None:

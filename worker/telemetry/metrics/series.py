@@ -90,6 +90,15 @@ class Series:
             "Jobs a second that the threads can do: their number divided by the mean length of recent calls.",
             merge="sum",
         )
+        self.suppressed = made.counter(
+            "referral_suppressed_jobs_total",
+            "Jobs that end without a call because their customer or their destination is suppressed.",
+        )
+        self.suppressed_addresses = made.gauge(
+            "referral_suppressed_addresses",
+            "Addresses on the suppression lists of all shops, as a worker has heard of them last.",
+            merge="latest",
+        )
         self.shop_closed = made.gauge(
             "referral_shop_closed",
             "1 while no job of the shop may start, by reason; its rate limit alone is no reason. By reason window none "

@@ -1,19 +1,24 @@
 -- KEYS: shop, then for each job: its customer, its record.
 -- ARGV: prefix; packed integers: period length, horizon, grant lifetime, lease, keep (all us), 1 if it is the process's
 --       turn, shop interval, burst, per day, customer interval, burst, per day, resets at, step between turns, the same
---       for its next turn if it wants that too or 0, 1 if the pace adapts; then for each job: its id, an epoch, its place in its
---       customer's line as us from now ('none' if it has no place, 'nobody' if it has no customer, 'uncalled' if it
---       ends without a call), and its deadline.
+--       for its next turn if it wants that too or 0, 1 if the pace adapts, the number of the latest change that the
+--       caller knows of in the shop's list of suppressed addresses and in that of all shops; the fingerprint of the key
+--       by which it hashes addresses, '' without one; then for each job: its id, an epoch, its place in its customer's
+--       line as us from now ('none' if it has no place, 'nobody' if it has no customer, 'uncalled' if it ends without a
+--       call), its deadline, and the addresses of its customer and its destination, '' where there is none.
 -- Returns the time, then for each job: {1 grant, epoch, start_at, start_by, attempts, takeovers, unknowns, elapsed, 1
---   if this is a takeover, the shop's calls of the day or nothing}, {2 closed, until, reason: 1 rate 2 day 3 throttled,
---   interval}, {3 wait, scope: 1 customer 2 job, until}, {4 already answered, epoch, result}.
+--   if this is a takeover, the shop's calls of the day or nothing, 1 if an address is suppressed}, {2 closed, until,
+--   reason: 1 rate 2 day 3 throttled 4 suppression, interval}, {3 wait, scope: 1 customer 2 job, until}, {4 already answered, epoch, result}.
 --   Behind them the next turn, as a closed one, where it is wanted and no token is there.
 -- Asked again with the same epoch, after a lost reply, it undoes its first grant and decides again.
 
 local prefix = ARGV[1]
 local period_us, horizon, lifetime, lease_us, keep, turn, s_interval, s_burst, s_day, c_interval, c_burst, c_day,
-  resets_at, step, next_step, adapts = struct.unpack('>i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8', ARGV[2])
-local FIRST, EACH = 2, 4
+  resets_at, step, next_step, adapts, s_listed, every_listed =
+  struct.unpack('>i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8', ARGV[2])
+local address_key = ARGV[3]
+local FIRST, EACH = 3, 6
+local NO_DEADLINE, SUPPRESSION_PAUSE = 2 ^ 53 - 1, 2000000
 
 local now = now_us()
 local period = math.floor(now / period_us)
@@ -26,6 +31,17 @@ local next_day = (day + 1) * DAY + resets_at
 -- No call is booked into the next day: it would be counted in this one.
 horizon = math.min(horizon, next_day - 1 - now)
 local closed = nil
+local s_list, every_list = load_list(prefix), load_list(EVERY_SHOP)
+
+-- Whether a list can't be relied on: it is of another key, or has lost changes that the caller knows of.
+local function is_unusable(list, listed)
+  return list and list.key ~= address_key or (list and list.number or 0) < listed
+end
+local unusable = is_unusable(s_list, s_listed) or is_unusable(every_list, every_listed)
+
+local function is_suppressed(address)
+  return address ~= '' and (s_list and level_in(s_list, address) or every_list and level_in(every_list, address))
+end
 
 -- Why the shop is closed to every process: the provider's block, or a day's quota that is used up. Nil for neither.
 local function shop_refusal()
@@ -83,8 +99,12 @@ local function customer_refusal(c, due, place)
   return nil
 end
 
-local function admit(job_key, customer_key, id, epoch, place, deadline)
-  local uncalled = place == 'uncalled'
+local function admit(job_key, customer_key, id, epoch, place, deadline, customer_address, destination)
+  local uncalled, suppressed = place == 'uncalled', 0
+  if not uncalled and (is_suppressed(customer_address) or is_suppressed(destination)) then
+    -- For every copy, whatever its deadline.
+    uncalled, suppressed, deadline = true, 1, NO_DEADLINE
+  end
   local record = redis.call('GET', job_key)
   local kind = record and kind_of(record)
   if kind == 'A' and (uncalled or not uncalled_outcome(record)) then
@@ -135,7 +155,12 @@ local function admit(job_key, customer_key, id, epoch, place, deadline)
     attempts = attempts + 1
     put(job_key, started(epoch, lease, attempts, takeovers, unknowns, UNCHARGED, -1, -1, elapsed, 0, 0, latest),
         lease + keep)
-    return { 1, epoch, now, now + lifetime, attempts, takeovers, unknowns, elapsed, overtaken, false }
+    return { 1, epoch, now, now + lifetime, attempts, takeovers, unknowns, elapsed, overtaken, false, suppressed }
+  end
+
+  if unusable then
+    closed = { 2, now + SUPPRESSION_PAUSE, 4, interval }
+    return closed
   end
 
   attempts = attempts + 1
@@ -164,14 +189,14 @@ local function admit(job_key, customer_key, id, epoch, place, deadline)
   local lease = start_by + lease_us
   put(job_key, started(epoch, lease, attempts, takeovers, unknowns, day, shop.base, customer and customer.base or 0,
                        elapsed, interval, customer and c_interval or 0, math.max(latest, deadline)), lease + keep)
-  return { 1, epoch, start_at, start_by, attempts, takeovers, unknowns, elapsed, overtaken, shop.calls }
+  return { 1, epoch, start_at, start_by, attempts, takeovers, unknowns, elapsed, overtaken, shop.calls, 0 }
 end
 
 local replies = { now }
 for i = 1, (#KEYS - 1) / 2 do
   local first = FIRST + EACH * (i - 1)
   replies[i + 1] = closed or admit(KEYS[2 * i + 1], KEYS[2 * i], ARGV[first + 1], ARGV[first + 2],
-                                   ARGV[first + 3], tonumber(ARGV[first + 4]))
+                                   ARGV[first + 3], tonumber(ARGV[first + 4]), ARGV[first + 5], ARGV[first + 6])
 end
 if next_step > 0 and not closed then
   local due = earliest(shop.tat, now, interval, s_burst)

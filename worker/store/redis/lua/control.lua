@@ -1,7 +1,7 @@
--- KEYS: controls, log. ARGV: who orders it, the action, shop, campaign, reason, detail, each '' where there is none; then
+-- KEYS: controls, log, lists of suppressed addresses. ARGV: who orders it, the action, shop, campaign, reason, detail, each '' where there is none; then
 --       for 'limit' and 'cancel' for how long (us), and for 'limit' the interval (us).
 -- The actions 'pause', 'resume', 'limit', 'unlimit', 'cancel' and 'restore' change what is in force, any other is only
--- remembered. Returns the time, version, pauses, cancelled campaigns, limits, latest orders.
+-- remembered. Returns what watch.lua returns of another version.
 local MOST_ORDERS, MOST_LATEST, YEAR = 1000, 8, 366 * 86400 * 1000000
 
 -- Workers must hear of an order also where nothing stays in force: without the string its version would be gone.
@@ -78,4 +78,4 @@ local entries = load_log(KEYS[2])
 table.insert(entries, 1, order)
 entries[MOST_ORDERS + 1] = nil
 put(KEYS[2], cmsgpack.pack(entries), now + YEAR)
-return { now, version, pauses, cancelled, limits, latest }
+return { now, version, pauses, cancelled, limits, latest, { load_lists(KEYS[3]) } }

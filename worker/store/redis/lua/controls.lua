@@ -12,6 +12,16 @@ local function load_controls(key)
   return 0, {}, {}, {}, {}
 end
 
+-- What is known of the lists of suppressed addresses: the number of their last change, the fingerprint of their key, and
+-- {shop, addresses, number of its last change} of each. In a string of its own, which no older version rewrites.
+local function load_lists(key)
+  local packed = redis.call('GET', key)
+  if packed then
+    return cmsgpack.unpack(packed)
+  end
+  return 0, '', {}
+end
+
 -- The last orders in full, the newest first, in a string of its own that workers don't read. One that can't be read is
 -- given up: an order must be possible all the same.
 local function load_log(key)

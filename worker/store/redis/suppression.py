@@ -1,0 +1,88 @@
+"""Suppressed addresses on the server: a list for each shop, where the shop is, and one for all shops."""
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from worker.errors import ConfigurationError, StoreError
+from worker.model.suppression import UNFINISHED, Suppression
+from worker.store.redis.client import Server
+from worker.store.redis.keys import CONTROLS_KEY, LISTS_KEY, list_key, prefix
+from worker.store.redis.replies import readable
+
+_MOST_AT_ONCE = 500
+"""Addresses in one command: some 2 us each, so that the server is kept from others for a millisecond."""
+
+
+class RedisSuppression:
+    """The lists, and what this process knows of them.
+
+    A list that the server has lost must not pass for one that was never there. So a process remembers the last change
+    that it has heard of each list, and the script that grants calls compares it with the list that it finds.
+    ``address_key`` is the fingerprint of the process's key.
+    """
+
+    def __init__(self, server: Server, address_key: bytes) -> None:
+        self._server = server
+        self._address_key = address_key
+        self._listed: dict[str, int] = {}
+
+    def expect(self, known: Suppression) -> None:
+        """From now on grant no call while a list lacks a change that is in ``known``."""
+        for shop, each in known.lists.items():
+            self._listed[shop] = max(self._listed.get(shop, 0), each.number)
+
+    def suppress(
+        self, shop: str, addresses: Sequence[bytes], number: int, *, to_come: int = 0, whole: bool = True
+    ) -> int:
+        return self._change("add", shop, addresses, number, to_come, whole=whole)
+
+    def unsuppress(self, shop: str, addresses: Sequence[bytes], number: int, *, whole: bool = True) -> int:
+        return self._change("remove", shop, addresses, number, 0, whole=whole)
+
+    def suppressed(self, shop: str, addresses: Sequence[bytes]) -> list[bool]:
+        answers = self._in_parts("suppressed", shop, addresses, lambda _: [])
+        if any(answer == -1 for answer in answers):
+            raise _other_key()
+        with readable:
+            return [bool(found) for answer in answers for found in answer]
+
+    def _change(
+        self, action: str, shop: str, addresses: Sequence[bytes], number: int, to_come: int, *, whole: bool
+    ) -> int:
+        total, changed = 0, 0
+        for answer in self._in_parts(
+            "suppress", shop, addresses, lambda left: [number, action, left + to_come], always=True
+        ):
+            with readable:
+                changed_now, total = answer
+            if changed_now < 0:
+                raise _other_key()
+            changed += changed_now
+        key = self._address_key if whole else UNFINISHED
+        self._server.call("listed", [CONTROLS_KEY, LISTS_KEY], [key, number, shop, total])
+        return changed
+
+    def _in_parts(
+        self, script: str, shop: str, addresses: Sequence[bytes], more: Any, *, always: bool = False
+    ) -> list[Any]:
+        # All are sent before the first reply is awaited, so that they share a few round trips.
+        asked: list[Future[Any]] = []
+        for first in range(0, max(len(addresses), int(always)), _MOST_AT_ONCE):
+            part = addresses[first : first + _MOST_AT_ONCE]
+            left = len(addresses) - first - len(part)
+            future: Future[Any] = Future()
+            arguments = [prefix(shop), self._address_key, *more(left), *part]
+            self._server.send(script, [list_key(shop)], arguments, future.set_result)
+            asked.append(future)
+        answers = [future.result() for future in asked]
+        for answer in answers:
+            if isinstance(answer, StoreError):
+                raise answer
+        return answers
+
+
+def _other_key() -> ConfigurationError:
+    return ConfigurationError(
+        "the suppression lists are hashed by another key: set REFERRALS_SUPPRESSION_KEY to that of the workers"
+    )
