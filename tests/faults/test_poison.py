@@ -128,7 +128,7 @@ def test_a_message_that_ends_whoever_reads_it(site: Site) -> None:
     wait_until(parked, PATIENCE, "the message to be parked")
 
     site.settle()
-    readings = site.ended.letters[0][0]["x-referral-readings"]
+    readings: int = site.ended.letters[0][0]["x-referral-readings"]
 
     def replaced() -> bool:
         site.revive(failing=True, env=tmp)

@@ -78,6 +78,12 @@ def _usable(controls: Controls) -> None:
     if limit is not None:
         _whole(limit.since, limit.until)
     assert controls.is_cancelled("spring", "acme", NOON) in (True, False)
+    for order in controls.campaigns.values():
+        _whole(order.interval, order.per_day)
+        if order.brake is not None:
+            _whole(order.brake.share, order.brake.window, order.brake.armed)
+        hold = order.held(NOON, aside=True)
+        assert hold is None or isinstance(hold.reason, str)
 
 
 def _inspect(made: RedisStore) -> None:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from worker.cli import console, options, orders
-from worker.errors import StoreError, UsageError
+from worker.cli.campaign_lookup import closest, named, uncounted, where
+from worker.errors import ConfigurationError, StoreError, UsageError
 from worker.model.controls import EVERY_SHOP, Controls
-from worker.model.names import canonical
 
 if TYPE_CHECKING:
     from worker.shops.file import ReadableShops
     from worker.store.protocol import CountersStore
-
-LONGEST_CAMPAIGN = 200
 
 
 def cancel(
@@ -50,17 +46,13 @@ def cancel(
     from worker.cli.store import shared_store
     from worker.shops.file import readable_shops
 
-    if not 0 < len(campaign.strip()) <= LONGEST_CAMPAIGN:
-        raise UsageError(f"{campaign!r}: is not a campaign's name; use 1 to {LONGEST_CAMPAIGN} characters")
-    # In the form in which jobs carry it: trimmed, and in one form of Unicode.
-    campaign = canonical(campaign) or ""
+    campaign = named(campaign)
     given = orders.origin(author, reason)
     loaded = load()
     shops = readable_shops(loaded.shops)
     if shop is not None:
         require_shop(shop, shops, loaded)
     of = shop or EVERY_SHOP
-    where = f"in shop {shop}" if shop else "in every shop"
     with shared_store(loaded, "cancel") as store:
         # A slip of the pen in a name would stop nothing while people believe that it did. So the name is checked first.
         before = store.controls()
@@ -80,7 +72,7 @@ def cancel(
     }
     known = (campaign, of) in before.cancelled or (campaign, EVERY_SHOP) in before.cancelled
     change = "no longer cancelled" if undo else "was already cancelled" if known else "cancelled"
-    console.summary([("campaign", campaign), (change, where)], data, as_json=as_json)
+    console.summary([("campaign", campaign), (change, where(shop))], data, as_json=as_json)
     if undo and shop is not None and (campaign, EVERY_SHOP) in controls.cancelled:
         console.say(f"campaign {campaign} stays cancelled in every shop; use --undo without --shop")
     elif undo:
@@ -102,9 +94,9 @@ def _refuse_nothing_to_undo(controls: Controls, campaign: str, shop: str | None)
         raise UsageError(
             f"campaign {campaign} stays cancelled in every shop, so nothing was undone; use --undo without --shop"
         )
-    where = "was cancelled in no shop" if shop is None else f"was not cancelled in shop {shop}"
+    nowhere = "was cancelled in no shop" if shop is None else f"was not cancelled in shop {shop}"
     remedy = f"it is cancelled in {some_of(sorted(shops))}" if shops else _cancelled(campaign, controls)
-    raise UsageError(f"campaign {campaign} {where}, so nothing was undone; {remedy}")
+    raise UsageError(f"campaign {campaign} {nowhere}, so nothing was undone; {remedy}")
 
 
 def _refuse_too_many(controls: Controls, campaign: str, of: str) -> None:
@@ -124,43 +116,23 @@ def _refuse_unknown(store: CountersStore, campaign: str, shops: ReadableShops, s
     Raises:
       UsageError: none has, and every shop could be asked.
     """
-    from worker.cli.store import ask_each
-    from worker.store.counting import OTHER_CAMPAIGNS
-
-    where = f"in shop {shop}" if shop else "in any shop"
-    asked = [shop] if shop else [*shops.shops, *shops.others]
     try:
-        names = {name for tallies in ask_each(store.tallies, asked) for name in tallies}
-    except StoreError as error:
+        problem = uncounted(store, campaign, shops, shop)
+    except (StoreError, ConfigurationError) as error:
         # Stopping calls matters more than being sure of the name.
         console.say(f"could not check whether there is a campaign {campaign}: {error}")
         return
-    known = {canonical(name) or "" for name in names}
-    # A shop counts a bounded number of campaigns by name and the others together: then any name may be right.
-    if campaign in known or OTHER_CAMPAIGNS in known:
-        return
-    if shops.problems:
-        # Shops that can't be read from the file were not asked, so the campaign may be one of theirs.
-        console.say(f"could not check whether there is a campaign {campaign}: {shops.problems[0]}")
-        return
-    raise UsageError(
-        f"no job of a campaign {campaign} has been counted {where}, so nothing was done; {_counted(campaign, known)} "
-        "--yes cancels it anyway, for a campaign that is not published yet or whose producer doesn't count its jobs"
-    )
-
-
-def _counted(campaign: str, known: Collection[str]) -> str:
-    from worker.cli.store import some_of
-
-    if close := difflib.get_close_matches(campaign, known, n=1):
-        return f"did you mean {close[0]}?"
-    return f"known campaigns: {some_of(sorted(known))}." if known else "no job of any campaign has been counted."
+    if problem is not None:
+        raise UsageError(
+            f"{problem.replace('; ', ', so nothing was done; ', 1)} --yes cancels it anyway, for a campaign that is "
+            "not published yet or whose producer doesn't count its jobs"
+        )
 
 
 def _cancelled(campaign: str, controls: Controls) -> str:
     from worker.cli.store import some_of
 
     others = sorted({name for name, _ in controls.cancelled})
-    if close := difflib.get_close_matches(campaign, others, n=1):
-        return f"did you mean {close[0]}?"
+    if meant := closest(campaign, others):
+        return f"did you mean {meant}?"
     return f"cancelled campaigns: {some_of(others)}" if others else "no campaign is cancelled"

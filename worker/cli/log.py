@@ -58,7 +58,7 @@ def log(
         console.print_json({"orders": [_data(order) for order in orders]})
         return
     if orders:
-        _print_table(orders)
+        print_orders(orders)
     else:
         console.say("no order is remembered" if since is shop is campaign is None else "no order matches")
 
@@ -78,7 +78,8 @@ def _data(order: Order) -> dict[str, Any]:
     }
 
 
-def _print_table(orders: list[Order]) -> None:
+def print_orders(orders: list[Order]) -> None:
+    """Print the orders as a table."""
     from worker.cli.shop_view import time_of
     from worker.cli.tables import Row
     from worker.model.controls import EVERY_SHOP

@@ -58,6 +58,9 @@ COMMANDS = {
         "Show for each campaign and shop what became of the jobs, how many are left, how fast it goes and for how "
         "long.",
     ),
+    "campaigns": Listed(
+        "campaigns.commands", "Hold a campaign, pace it, let it go on, and see what is ordered about it."
+    ),
     "shops": Listed("shops.commands", "The shops of the shops file: their limits and their state."),
     "cancel": Listed(
         "cancel",

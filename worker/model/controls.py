@@ -7,6 +7,20 @@ workers read them once a second. Times are microseconds of the reader's steady c
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from worker.model.campaign_orders import (
+    Brake,
+    CampaignOrder,
+    Campaigns,
+    Hold,
+    braked,
+    changed,
+    changed_everywhere,
+    paced,
+    paused,
+    published,
+    released,
+    resumed,
+)
 from worker.model.names import canonical
 from worker.model.orders import MOST_LATEST, Order, Origin
 from worker.model.suppression import Suppression, SuppressionList
@@ -39,7 +53,8 @@ class Controls:
 
     ``pauses`` and ``limits`` are by shop. ``cancelled`` has, by campaign and shop, until when the cancellation is
     remembered. ``latest`` are the last :data:`MOST_LATEST` orders of any kind, the newest first. ``suppression`` says
-    how many addresses are on which list.
+    how many addresses are on which list. ``campaigns`` are orders about campaigns by campaign and shop, ``lanes`` the
+    shops that have more queues than one.
     """
 
     version: int = 0
@@ -48,6 +63,18 @@ class Controls:
     limits: Mapping[str, RateLimit] = field(default_factory=dict)
     latest: tuple[Order, ...] = ()
     suppression: Suppression = field(default_factory=Suppression)
+    campaigns: Campaigns = field(default_factory=dict)
+    lanes: frozenset[str] = frozenset()
+
+    def order_about(self, campaign: str, shop: str) -> CampaignOrder | None:
+        """What is ordered about the campaign at the shop, None for nothing; the shop's own order goes before that of
+        all shops. Names are compared in the form that job ids use.
+        """
+        if not self.campaigns:
+            return None
+        name = canonical(campaign) or ""
+        own, general = self.campaigns.get((name, shop)), self.campaigns.get((name, EVERY_SHOP))
+        return own.over(general) if own is not None and general is not None else own or general
 
     def pause_of(self, shop: str) -> Pause | None:
         """Why the shop may not be called, None if it may. Its own pause is named before that of all shops."""
@@ -90,6 +117,43 @@ class Controls:
         kept = {key: until for key, until in self.cancelled.items() if key[0] != campaign or shop not in {key[1], "*"}}
         return self._next(now, cancelled=kept)
 
+    def with_campaign_paused(self, campaign: str, shop: str, reason: str, now: int) -> "Controls":
+        """With the campaign held at the shop or at every one. A new reason keeps the time of the first."""
+        return self._next(now, campaigns=changed(self.campaigns, campaign, shop, paused(reason, now), now))
+
+    def with_campaign_resumed(self, campaign: str, shop: str, now: int) -> "Controls":
+        """Held no longer, by an operator or by its brake, which is armed anew. For all shops those of single ones."""
+        change = resumed(self._later(now))
+        return self._next(now, campaigns=changed_everywhere(self.campaigns, campaign, shop, change, now))
+
+    def with_campaign_paced(self, campaign: str, shop: str, interval: int, per_day: int, now: int) -> "Controls":
+        """With this pace for the campaign; with none where both are 0, then for all shops those of single ones too."""
+        change = changed if interval or per_day else changed_everywhere
+        return self._next(now, campaigns=change(self.campaigns, campaign, shop, paced(interval, per_day), now))
+
+    def with_campaign_released(self, campaign: str, shop: str, now: int) -> "Controls":
+        """With what waits in the held lane released. For all shops those of single ones too."""
+        return self._next(now, campaigns=changed_everywhere(self.campaigns, campaign, shop, released, now))
+
+    def with_campaign_published(
+        self, campaign: str, shop: str, rest: Hold | None, brake: Brake | None, now: int
+    ) -> "Controls":
+        """With what a publisher orders about its campaign: what holds the rest of it, and its brake."""
+        armed = replace(brake, armed=self._later(now)) if brake is not None else None
+        return self._next(now, campaigns=changed(self.campaigns, campaign, shop, published(rest, armed), now))
+
+    def with_campaign_braked(self, campaign: str, shop: str, armed: int, reason: str, now: int) -> "Controls | None":
+        """With the campaign held by its brake; None where that was armed anew meanwhile, or it is held already."""
+        order = self.order_about(campaign, shop)
+        if order is None or order.hold is not None or order.brake is None or order.brake.armed != armed:
+            return None
+        change = braked(order.brake, reason, now)
+        return self._next(now, campaigns=changed(self.campaigns, campaign, shop, change, now))
+
+    def with_lanes(self, shops: frozenset[str], now: int) -> "Controls":
+        """With these shops among those that have more queues than one."""
+        return replace(self._next(now), lanes=self.lanes | shops)
+
     def with_order(self, origin: Origin, action: str, now: int, *, shop: str, campaign: str, detail: str) -> "Controls":
         """With the order that has made this version as the latest."""
         order = Order(self.version, now, origin.by, action, shop, campaign, origin.reason, detail)
@@ -112,12 +176,13 @@ class Controls:
         pauses: Mapping[str, Pause] | None = None,
         cancelled: Mapping[tuple[str, str], int] | None = None,
         limits: Mapping[str, RateLimit] | None = None,
+        campaigns: Campaigns | None = None,
     ) -> "Controls":
         # A time as version: whatever version a worker remembers, it sees the orders that follow after a store has lost
         # its data. Orders that have ended are dropped here, so that they stay few.
         return replace(
             self,
-            version=max(now, self.version + 1),
+            version=self._later(now),
             pauses=self.pauses if pauses is None else pauses,
             cancelled={
                 key: until for key, until in (self.cancelled if cancelled is None else cancelled).items() if until > now
@@ -125,4 +190,8 @@ class Controls:
             limits={
                 shop: limit for shop, limit in (self.limits if limits is None else limits).items() if limit.until > now
             },
+            campaigns=self.campaigns if campaigns is None else campaigns,
         )
+
+    def _later(self, now: int) -> int:
+        return max(now, self.version + 1)

@@ -20,6 +20,12 @@ ACTIONS = (
     "unlimit",
     "cancel",
     "restore",
+    "campaigns pause",
+    "campaigns resume",
+    "campaigns pace",
+    "campaigns release",
+    "publish",
+    "brake",
     "replay",
     "dead replay",
     "dead drop",
@@ -57,6 +63,12 @@ class Order:
         """What it is about, and why, by name; only what there is to say."""
         named = {"shop": self.shop, "campaign": self.campaign, "reason": self.reason, "detail": self.detail}
         return {name: text for name, text in named.items() if text}
+
+
+def pace_text(interval: int, per_day: int) -> str:
+    """What a campaign's pace says: ``interval`` in microseconds between calls, 0 for none, ``per_day`` likewise."""
+    each = [f"{SECOND / interval:.3g} calls/s"] if interval else []
+    return ", ".join([*each, *([f"{per_day:,} calls a day"] if per_day else [])]) or "no pace of its own"
 
 
 def limit_text(interval: int, until: int) -> str:

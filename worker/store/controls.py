@@ -1,9 +1,10 @@
 """What the store keeps of an operator's orders: how workers read it, and how commands change it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from worker.errors import StoreError
+from worker.model.campaign_orders import Brake, Hold
 from worker.model.controls import Controls
 from worker.model.orders import Order, Origin
 
@@ -48,6 +49,34 @@ class ControlsStore(ControlsReader, Protocol):
 
     def restore(self, campaign: str, shop: str, origin: Origin) -> Controls:
         """Lift that cancellation: jobs of the campaign that are still queued are called again."""
+
+    def pause_campaign(self, campaign: str, shop: str, origin: Origin) -> Controls:
+        """Start no call of the campaign at the shop, or at any, until :meth:`resume_campaign`."""
+
+    def resume_campaign(self, campaign: str, shop: str, origin: Origin) -> Controls:
+        """Lift that pause, or what the campaign's brake has stopped, and arm the brake anew.
+
+        For every shop the pauses of single shops are lifted too.
+        """
+
+    def pace_campaign(self, campaign: str, shop: str, interval: int, per_day: int, origin: Origin) -> Controls:
+        """Keep the campaign's calls at a shop ``interval`` microseconds apart at least and below ``per_day``, 0 for
+        neither. Both 0 lift it, for every shop those of single shops too.
+        """
+
+    def release_campaign(self, campaign: str, shop: str, origin: Origin) -> Controls:
+        """Let go what :meth:`publish_campaign` holds back. For every shop also what is held of single shops."""
+
+    def publish_campaign(
+        self, campaign: str, shop: str, origin: Origin, *, rest: Hold | None, brake: Brake | None, detail: str
+    ) -> Controls:
+        """Before a campaign is published: hold the ``rest`` of it, which waits in the held lane, and arm its ``brake``.
+
+        None leaves what is ordered already. ``detail`` says it in words.
+        """
+
+    def add_lanes(self, shops: Collection[str]) -> Controls:
+        """Tell the workers that these shops have more queues than one. It is no order, and is not remembered as one."""
 
     def record(self, action: str, origin: Origin, *, shop: str = "", campaign: str = "", detail: str = "") -> Controls:
         """Remember, and tell the workers of, something that was done by other ways than the store's."""

@@ -35,6 +35,10 @@ CANCELLED_FOR = 366 * DAY
 """How long a cancelled campaign is remembered at least. Its jobs may lie in a paused shop's queue for longer than the
 ledger remembers finished ones."""
 
+BRAKE_KEPT = 30 * DAY
+"""How long a campaign's brake is remembered after it was last published: a million jobs at a day's quota take ten days.
+"""
+
 CLOSURE_OUTLIVES = 300_000_000
 """How much longer than it lasts a closure is shown, unless the shop opens. At its end one request or one job at a time
 finds out whether the shop may open, which takes two calls at most, of 23 s each by default. As long as the longest

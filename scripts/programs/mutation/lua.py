@@ -82,6 +82,8 @@ def _changed(line: str) -> Iterator[str]:
                     continue
                 swapped = [*arguments]
                 swapped[first : first + 2] = reversed(swapped[first : first + 2])
+                if swapped == arguments:
+                    continue
                 yield line[: call.start(2)] + ", ".join(swapped) + line[call.end(2) :]
 
 

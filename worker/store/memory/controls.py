@@ -2,13 +2,15 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
 
 from worker.clock import Clock
 from worker.errors import StoreError
+from worker.model.campaign_orders import Brake, Hold
 from worker.model.controls import Controls
-from worker.model.orders import MOST_ORDERS, Order, Origin, limit_text
-from worker.store.timing import CANCELLED_FOR
+from worker.model.orders import MOST_ORDERS, Order, Origin, limit_text, pace_text
+from worker.store.timing import BRAKE_KEPT, CANCELLED_FOR
 
 
 class MemoryControls:
@@ -55,6 +57,47 @@ class MemoryControls:
             return old.without_cancelled(campaign, shop, now)
 
         return self._order(origin, "restore", change, shop=shop, campaign=campaign)
+
+    def pause_campaign(self, campaign: str, shop: str, origin: Origin) -> Controls:
+        def change(old: Controls, now: int) -> Controls:
+            return old.with_campaign_paused(campaign, shop, origin.reason, now)
+
+        return self._order(origin, "campaigns pause", change, shop=shop, campaign=campaign)
+
+    def resume_campaign(self, campaign: str, shop: str, origin: Origin) -> Controls:
+        def change(old: Controls, now: int) -> Controls:
+            return old.with_campaign_resumed(campaign, shop, now)
+
+        return self._order(origin, "campaigns resume", change, shop=shop, campaign=campaign)
+
+    def pace_campaign(self, campaign: str, shop: str, interval: int, per_day: int, origin: Origin) -> Controls:
+        def change(old: Controls, now: int) -> Controls:
+            return old.with_campaign_paced(campaign, shop, interval, per_day, now)
+
+        detail = pace_text(interval, per_day)
+        return self._order(origin, "campaigns pace", change, shop=shop, campaign=campaign, detail=detail)
+
+    def release_campaign(self, campaign: str, shop: str, origin: Origin) -> Controls:
+        def change(old: Controls, now: int) -> Controls:
+            return old.with_campaign_released(campaign, shop, now)
+
+        return self._order(origin, "campaigns release", change, shop=shop, campaign=campaign)
+
+    def publish_campaign(
+        self, campaign: str, shop: str, origin: Origin, *, rest: Hold | None, brake: Brake | None, detail: str
+    ) -> Controls:
+        def change(old: Controls, now: int) -> Controls:
+            held = replace(rest, reason=origin.reason, since=now) if rest is not None else None
+            armed = replace(brake, until=now + BRAKE_KEPT) if brake is not None else None
+            return old.with_campaign_published(campaign, shop, held, armed, now)
+
+        return self._order(origin, "publish", change, shop=shop, campaign=campaign, detail=detail)
+
+    def add_lanes(self, shops: Collection[str]) -> Controls:
+        with self._changing:
+            if not self._controls.lanes.issuperset(shops):
+                self._controls = self._controls.with_lanes(frozenset(shops), self._clock.now())
+            return self._controls
 
     def record(self, action: str, origin: Origin, *, shop: str = "", campaign: str = "", detail: str = "") -> Controls:
         return self._order(origin, action, Controls.unchanged, shop=shop, campaign=campaign, detail=detail)

@@ -1,17 +1,20 @@
-"""What an operator has ordered, on the server: one string for all shops, which each worker reads once a second."""
+"""What an operator has ordered, on the server: two strings for all shops, which each worker reads once a second."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from worker.clock import Clock
 from worker.errors import StoreError
+from worker.model.campaign_orders import FOREVER, Brake, Hold
 from worker.model.controls import Controls
-from worker.model.orders import Order, Origin, limit_text
+from worker.model.orders import Order, Origin, limit_text, pace_text
 from worker.store.redis.client import Server
-from worker.store.redis.keys import CONTROLS_KEY, LISTS_KEY, LOG_KEY, WATCH_KEYS
+from worker.store.redis.keys import CAMPAIGN_ORDERS_KEY, CONTROLS_KEY, LISTS_KEY, LOG_KEY, WATCH_KEYS
 from worker.store.redis.replies import read_controls, read_orders
 from worker.store.redis.suppression import RedisSuppression
-from worker.store.timing import CANCELLED_FOR
+from worker.store.timing import BRAKE_KEPT, CANCELLED_FOR
+
+_ORDERED = [CONTROLS_KEY, LOG_KEY, LISTS_KEY, CAMPAIGN_ORDERS_KEY]
 
 
 class RedisControls(RedisSuppression):
@@ -67,14 +70,52 @@ class RedisControls(RedisSuppression):
     def record(self, action: str, origin: Origin, *, shop: str = "", campaign: str = "", detail: str = "") -> Controls:
         return self._order(origin, action, shop=shop, campaign=campaign, detail=detail)
 
+    def pause_campaign(self, campaign: str, shop: str, origin: Origin) -> Controls:
+        return self._order(origin, "campaigns pause", shop=shop, campaign=campaign, script="campaign")
+
+    def resume_campaign(self, campaign: str, shop: str, origin: Origin) -> Controls:
+        return self._order(origin, "campaigns resume", shop=shop, campaign=campaign, script="campaign")
+
+    def pace_campaign(self, campaign: str, shop: str, interval: int, per_day: int, origin: Origin) -> Controls:
+        detail = pace_text(interval, per_day)
+        numbers = (interval, per_day)
+        return self._order(
+            origin, "campaigns pace", *numbers, shop=shop, campaign=campaign, detail=detail, script="campaign"
+        )
+
+    def release_campaign(self, campaign: str, shop: str, origin: Origin) -> Controls:
+        return self._order(origin, "campaigns release", shop=shop, campaign=campaign, script="campaign")
+
+    def publish_campaign(
+        self, campaign: str, shop: str, origin: Origin, *, rest: Hold | None, brake: Brake | None, detail: str
+    ) -> Controls:
+        kind, lasts = ("", 0) if rest is None else (rest.kind, 0)
+        if rest is not None and rest.until != FOREVER:
+            lasts = max(1, rest.until - self._clock.now())
+        share, window = (brake.share, brake.window) if brake is not None else (0, 0)
+        arguments = (kind, lasts, share, window, BRAKE_KEPT)
+        return self._order(
+            origin, "publish", *arguments, shop=shop, campaign=campaign, detail=detail, script="campaign"
+        )
+
+    def add_lanes(self, shops: Collection[str]) -> Controls:
+        return self._read(self._server.call("lanes", WATCH_KEYS, sorted(shops)))
+
     def orders(self) -> list[Order]:
         return read_orders(self._server.call("orders", [LOG_KEY], []), self._clock.now())
 
     def _order(
-        self, origin: Origin, action: str, *numbers: int, shop: str = "", campaign: str = "", detail: str = ""
+        self,
+        origin: Origin,
+        action: str,
+        *more: int | str,
+        shop: str = "",
+        campaign: str = "",
+        detail: str = "",
+        script: str = "control",
     ) -> Controls:
-        arguments = [origin.by, action, shop, campaign, origin.reason, detail, *numbers]
-        return self._read(self._server.call("control", [CONTROLS_KEY, LOG_KEY, LISTS_KEY], arguments))
+        arguments = [origin.by, action, shop, campaign, origin.reason, detail, *more]
+        return self._read(self._server.call(script, _ORDERED, arguments))
 
     def _read(self, answer: Any) -> Controls:
         controls = read_controls(answer, self._clock.now())

@@ -15,7 +15,10 @@ LOG_KEY = f"{PREFIX}log:{{{PREFIX}controls}}".encode()
 LISTS_KEY = f"{PREFIX}suppression:{{{PREFIX}controls}}".encode()
 """What is known of the lists of suppressed addresses."""
 
-WATCH_KEYS = [CONTROLS_KEY, f"{PREFIX}none:{{{PREFIX}controls}}".encode(), LISTS_KEY]
+CAMPAIGN_ORDERS_KEY = f"{PREFIX}campaigns:{{{PREFIX}controls}}".encode()
+"""Orders about campaigns, and the shops that have lanes."""
+
+WATCH_KEYS = [CONTROLS_KEY, f"{PREFIX}none:{{{PREFIX}controls}}".encode(), LISTS_KEY, CAMPAIGN_ORDERS_KEY]
 """The second one is never there, and is where the first is: see lua/watch.lua."""
 
 

@@ -1,9 +1,11 @@
 """What the scripts reply, read: from the server's clock to ours, and never trusted to have the right form."""
 
+from operator import index
 from types import TracebackType
 from typing import Any
 
 from worker.errors import StoreError
+from worker.model.campaign_orders import Brake, CampaignOrder, Hold
 from worker.model.controls import Controls, Pause, RateLimit
 from worker.model.orders import Order
 from worker.model.suppression import Suppression, SuppressionList
@@ -107,7 +109,7 @@ def read_controls(answer: list[Any], at: int) -> Controls:
       StoreError: it can't be read.
     """
     with readable:
-        now, version, pauses, cancelled, limits, latest, suppression = answer
+        now, version, pauses, cancelled, limits, latest, suppression, (campaigns, lanes) = answer
         # Late by a part of the round trip, which is nothing beside the minutes and days that orders last.
         ahead = at - now
         return Controls(
@@ -120,6 +122,11 @@ def read_controls(answer: list[Any], at: int) -> Controls:
             },
             tuple(_order(entry, ahead) for entry in latest),
             _suppression(*suppression),
+            {
+                (campaign.decode(), shop.decode()): _campaign_order(fields, ahead)
+                for campaign, shop, *fields in campaigns
+            },
+            frozenset(shop.decode() for shop in lanes),
         )
 
 
@@ -127,6 +134,31 @@ def _suppression(number: int, key: bytes, lists: list[Any]) -> Suppression:
     return Suppression(
         number, key, {shop.decode(): SuppressionList(addresses, changed) for shop, addresses, changed in lists}
     )
+
+
+def _campaign_order(fields: list[Any], ahead: int) -> CampaignOrder:
+    # A newer version may have added fields to each list.
+    hold, rest, interval, per_day, brake, *_ = fields
+    return CampaignOrder(_hold(hold, ahead), _hold(rest, ahead), index(interval), index(per_day), _brake(brake, ahead))
+
+
+def _hold(fields: list[Any] | None, ahead: int) -> Hold | None:
+    match fields:
+        case None:
+            return None
+        case [kind, reason, since, until, *_] if until:
+            return Hold(kind.decode(), reason.decode(), since + ahead, until + ahead)
+        case [kind, reason, since, *_]:
+            return Hold(kind.decode(), reason.decode(), since + ahead)
+        case _:
+            raise AssertionError("a hold of another form")
+
+
+def _brake(fields: list[Any] | None, ahead: int) -> Brake | None:
+    if fields is None:
+        return None
+    share, window, armed, until, *_ = fields
+    return Brake(index(share), index(window), index(armed), until + ahead)
 
 
 def read_orders(answer: list[Any], at: int) -> list[Order]:

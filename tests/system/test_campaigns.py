@@ -1,0 +1,125 @@
+"""`referrals campaigns`: orders about one campaign, through the store."""
+
+import json
+
+import pytest
+
+from tests.system.commands import Desk
+
+DOUBT = "no job of any campaign has been counted. The order stands for jobs that are still to come."
+
+
+@pytest.fixture
+def desk(desk: Desk, redis_url: str) -> Desk:
+    """Two shops, and a shared store."""
+    desk.env["REFERRALS_REDIS_URL"] = redis_url
+    desk.write_shops("http://127.0.0.1:9", ["acme", "bolt"])
+    return desk
+
+
+def said(desk: Desk, *command: str) -> tuple[str, str]:
+    """What the command prints, and on stderr; it succeeds."""
+    ended = desk.run("campaigns", *command)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.rstrip("\n"), ended.stderr
+
+
+def listed(desk: Desk, *options: str) -> list[tuple[str, str, str | None, float | None, int | None]]:
+    """What is in force."""
+    found = json.loads(said(desk, "list", "--json", *options)[0])["campaigns"]
+    return [
+        (
+            each["campaign"],
+            each["shop"],
+            each["held"] and each["held"]["reason"],
+            each["calls_per_second"],
+            each["calls_per_day"],
+        )
+        for each in found
+    ]
+
+
+def test_orders(desk: Desk) -> None:
+    """One line for each that says what will happen; a name that nobody has counted is obeyed, and doubted in a line."""
+    out, err = said(desk, "list")
+    assert (out, err) == ("", "referrals: nothing is ordered about any campaign\n")
+    out, err = said(desk, "pause", " spring ", "--reason", "wrong texts", "--as", "kim")
+    assert (
+        out
+        == "campaign spring paused in every shop: its jobs wait; `referrals campaigns resume spring` lets them go on"
+    )
+    assert err == f"referrals: no job of a campaign spring has been counted in any shop; {DOUBT}\n"
+    desk.write_export("export.csv", [{"shop": "acme", "customer_email": "a@example.org", "channel": "sms"}])
+    assert desk.run("publish", "export.csv", "--campaign", "spring").returncode == 0
+    assert said(desk, "pause", "spring", "--reason", "ask Kim", "--shop", "acme")[1] == ""
+    _, err = said(desk, "pace", "sprng", "--per-second", "5")
+    assert "no job of a campaign sprng has been counted in any shop; did you mean spring?" in err
+    assert said(desk, "pace", "spring", "--per-second", "10", "--per-day", "5000", "--shop", "acme")[0] == (
+        "campaign spring gets at most 10 calls/s, 5,000 calls a day at shop acme"
+    )
+    assert listed(desk) == [
+        ("spring", "*", "wrong texts", None, None),
+        ("spring", "acme", "ask Kim", 10.0, 5000),
+        ("sprng", "*", None, 5.0, None),
+    ]
+    assert [shop for _, shop, *_ in listed(desk, "--shop", "bolt")] == ["*", "*"]
+    table = said(desk, "list")[0].splitlines()
+    assert table[0].split() == ["campaign", "shop", "state", "pace", "brake"]
+    assert [line.split()[0] for line in table[1:] if line[0] != " "] == ["spring", "spring", "sprng"]
+    shown, err = said(desk, "show", "spring")
+    assert (err, "shop acme: 1 published, 0 ended, 1 left" in shown, "kim" in shown) == ("", True, True)
+    out, err = said(desk, "resume", "spring", "--shop", "acme")
+    assert out == "campaign spring resumed in shop acme: its jobs go on, those that waited first"
+    assert err == "referrals: it stays held in every shop; use `campaigns resume` without --shop\n"
+    assert said(desk, "resume", "spring")[0].startswith("campaign spring resumed in every shop")
+    assert said(desk, "pace", "spring", "--clear")[0] == "campaign spring goes as fast as the shop allows at each shop"
+    assert listed(desk) == [("sprng", "*", None, 5.0, None)]
+    logged = json.loads(desk.run("log", "--campaign", "spring", "--json").stdout)["orders"]
+    assert [(order["action"], order["shop"]) for order in logged] == [
+        ("campaigns pause", "*"),
+        ("campaigns pause", "acme"),
+        ("campaigns pace", "acme"),
+        ("campaigns resume", "acme"),
+        ("campaigns resume", "*"),
+        ("campaigns pace", "*"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "complaint"),
+    [
+        (("pause", " ", "--reason", "x"), "is not a campaign's name"),
+        (("pause", "spring", "--reason", "x", "--shop", "amce"), "did you mean acme?"),
+        (("resume", "spring"), "campaign spring is held in no shop, so nothing was done"),
+        (("release", "spring", "--shop", "acme"), "campaign spring is not held back in shop acme, so nothing was done"),
+        (("pace", "spring"), "give --per-second, --per-day or both, or --clear"),
+        (("pace", "spring", "--clear", "--per-day", "5"), "give --per-second, --per-day or both, or --clear"),
+        (("pace", "spring", "--per-second", "nan"), "must be from 0.001 to 1,000"),
+        (("pace", "spring", "--per-day", "0"), "--per-day"),
+    ],
+)
+def test_what_can_not_be_meant(desk: Desk, command: tuple[str, ...], complaint: str) -> None:
+    """One line, exit code 2, and nothing is ordered."""
+    ended = desk.run("campaigns", *command)
+    assert ended.returncode == 2
+    assert complaint in ended.stderr
+    assert listed(desk) == []
+
+
+def test_where_it_is_held(desk: Desk) -> None:
+    """A pause of every shop is not lifted for one of them, and one of a shop not for another."""
+    said(desk, "pause", "spring", "--reason", "x")
+    ended = desk.run("campaigns", "resume", "spring", "--shop", "acme")
+    assert ended.returncode == 2
+    assert ended.stderr.endswith("held in every shop, so nothing was done; use `campaigns resume` without --shop\n")
+    said(desk, "pause", "summer", "--reason", "x", "--shop", "bolt")
+    ended = desk.run("campaigns", "resume", "summer", "--shop", "acme")
+    assert ended.stderr.endswith("so nothing was done; it is held in shop bolt\n")
+
+
+def test_a_broken_shops_file(desk: Desk) -> None:
+    """It keeps nobody from stopping a campaign."""
+    (desk.folder / "shops.toml").write_text("[shops")
+    out, err = said(desk, "pause", "spring", "--reason", "x", "--shop", "acme")
+    assert out.startswith("campaign spring paused in shop acme")
+    assert "could not check whether there is a shop acme" in err

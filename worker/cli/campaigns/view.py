@@ -1,0 +1,59 @@
+"""What is ordered about campaigns, for a person and for ``--json``. Pure."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from worker.cli.shop_view import time_of
+from worker.instants import SECOND
+from worker.model.campaign_orders import FOREVER, CampaignOrder, Hold
+from worker.model.controls import EVERY_SHOP, Controls
+
+
+def ordered(controls: Controls, campaign: str | None, shop: str | None, now: int) -> Iterator[dict[str, Any]]:
+    """What is in force, by campaign and shop; only for one ``campaign``, or what holds for one ``shop``."""
+    for (name, of), order in sorted(controls.campaigns.items()):
+        in_force = order.in_force(now)
+        if in_force is not None and campaign in {None, name} and (shop is None or of in {shop, EVERY_SHOP}):
+            yield {"campaign": name, "shop": of} | order_data(in_force)
+
+
+def order_data(order: CampaignOrder) -> dict[str, Any]:
+    """One order for ``--json``."""
+    return {
+        "held": _hold_data(order.hold),
+        "rest": _hold_data(order.rest),
+        "calls_per_second": round(SECOND / order.interval, 3) if order.interval else None,
+        "calls_per_day": order.per_day or None,
+        "brake": str(order.brake) if order.brake is not None else None,
+    }
+
+
+def hold_text(hold: dict[str, Any]) -> str:
+    """Why a campaign is held, since when, and until when if that is known."""
+    words = {
+        "paused": "paused",
+        "brake": "stopped by its brake",
+        "first": "the rest waits to be released",
+        "start": "waits for its start",
+    }
+    text = f"{words.get(hold['kind'], hold['kind'])} since {hold['since']}"
+    if hold["until"]:
+        text += f", until {hold['until']}"
+    return f"{text} ({hold['reason']})" if hold["reason"] else text
+
+
+def pace_of(data: dict[str, Any]) -> str:
+    """The campaign's pace for a cell; empty for none."""
+    each = [f"{data['calls_per_second']:g} calls/s"] if data["calls_per_second"] else []
+    return ", ".join([*each, *([f"{data['calls_per_day']:,} a day"] if data["calls_per_day"] else [])])
+
+
+def _hold_data(hold: Hold | None) -> dict[str, Any] | None:
+    if hold is None:
+        return None
+    return {
+        "kind": hold.kind,
+        "reason": hold.reason or None,
+        "since": time_of(hold.since),
+        "until": time_of(hold.until) if hold.until != FOREVER else None,
+    }

@@ -1,0 +1,126 @@
+-- KEYS: controls, log, lists of suppressed addresses, campaigns. ARGV: who orders it, the action, shop ('*' is every one), campaign, reason, detail; then
+--       for 'campaigns pace' the interval (us) and calls per day (0: none), for 'publish' the kind of what holds the rest
+--       ('' for none), for how long (us, 0: until it is released), share (per cent) and window of the brake (0: none) and
+--       for how long it is kept (us), for 'brake' the number under which it was armed.
+-- The actions are these, 'campaigns pause', 'campaigns resume' and 'campaigns release'. Returns what control.lua returns,
+-- or nothing for a brake that was armed anew meanwhile, or whose campaign is held already.
+-- worker/model/campaign_orders.py says what each does, and has the names of the fields.
+local MOST_CAMPAIGNS_ORDERED = 500
+local CAMPAIGN, SHOP, HOLD, REST, INTERVAL, PER_DAY, BRAKE = 1, 2, 3, 4, 5, 6, 7
+local UNTIL = 4
+
+local now = now_us()
+local version, pauses, cancelled, limits, latest = load_controls(KEYS[1])
+cancelled, limits = lasting(cancelled, 3, now), lasting(limits, 5, now)
+local campaigns, lanes = load_campaigns(KEYS[4])
+local by, action, shop, campaign, reason, detail = unpack(ARGV)
+version = math.max(now, version + 1)
+
+local function found(of)
+  for _, entry in ipairs(campaigns) do
+    if entry[CAMPAIGN] == campaign and entry[SHOP] == of then
+      return entry
+    end
+  end
+  return nil
+end
+
+local function own()
+  local entry = found(shop)
+  if not entry then
+    entry = { campaign, shop, false, false, 0, 0, false }
+    campaigns[#campaigns + 1] = entry
+  end
+  return entry
+end
+
+-- Changes the entry; for every shop, those of single shops too.
+local function everywhere(change)
+  for _, entry in ipairs(campaigns) do
+    if entry[CAMPAIGN] == campaign and (shop == '*' or entry[SHOP] == shop) then
+      change(entry)
+    end
+  end
+end
+
+if action == 'campaigns pause' then
+  local entry = own()
+  entry[HOLD] = { 'paused', reason, entry[HOLD] and entry[HOLD][3] or now }
+elseif action == 'campaigns resume' then
+  everywhere(function(entry)
+    entry[HOLD] = false
+    if entry[BRAKE] then
+      entry[BRAKE][3] = version
+    end
+  end)
+elseif action == 'campaigns pace' then
+  local interval, per_day = tonumber(ARGV[7]), tonumber(ARGV[8])
+  local function pace(entry)
+    entry[INTERVAL], entry[PER_DAY] = interval, per_day
+  end
+  if interval > 0 or per_day > 0 then
+    pace(own())
+  else
+    everywhere(pace)
+  end
+elseif action == 'campaigns release' then
+  everywhere(function(entry) entry[REST] = false end)
+elseif action == 'publish' then
+  local kind, lasts, share, window, kept = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]),
+    tonumber(ARGV[11])
+  local entry = own()
+  if kind ~= '' then
+    entry[REST] = { kind, reason, now, lasts > 0 and now + lasts or 0 }
+  end
+  if window > 0 then
+    local old = entry[BRAKE]
+    local same = old and old[1] == share and old[2] == window
+    entry[BRAKE] = { share, window, same and old[3] or version, now + kept }
+  end
+elseif action == 'brake' then
+  local entry, general = found(shop), found('*')
+  local brake = entry and entry[BRAKE] or general and general[BRAKE]
+  if entry and entry[HOLD] or general and general[HOLD] or not brake or brake[3] ~= tonumber(ARGV[7]) then
+    return
+  end
+  entry = own()
+  -- A copy: resuming this shop arms it for this shop alone.
+  entry[HOLD], entry[BRAKE] = { 'brake', reason, now }, { unpack(brake) }
+end
+
+local function in_force(entry)
+  local rest, brake = entry[REST], entry[BRAKE]
+  if rest and rest[UNTIL] > 0 and rest[UNTIL] <= now then
+    entry[REST] = false
+  end
+  if brake and brake[UNTIL] <= now then
+    entry[BRAKE] = false
+  end
+  return entry[HOLD] or entry[REST] or entry[INTERVAL] > 0 or entry[PER_DAY] > 0 or entry[BRAKE]
+end
+
+-- Whether nothing but a brake stands there, which may be forgotten.
+local function only_brakes(entry)
+  local ordered = entry[CAMPAIGN] == campaign and entry[SHOP] == shop
+  return not (ordered or entry[HOLD] or entry[REST] or entry[INTERVAL] > 0 or entry[PER_DAY] > 0)
+end
+
+campaigns = keep_if(campaigns, in_force)
+while #campaigns > MOST_CAMPAIGNS_ORDERED do
+  local first = nil
+  for i, entry in ipairs(campaigns) do
+    if only_brakes(entry) and (not first or entry[BRAKE][UNTIL] < campaigns[first][BRAKE][UNTIL]) then
+      first = i
+    end
+  end
+  if not first then
+    break
+  end
+  table.remove(campaigns, first)
+end
+
+save_campaigns(KEYS[4], now, campaigns, lanes)
+local order = { version, by, action, shop, campaign, reason, detail }
+latest = save_controls(KEYS[1], now, version, pauses, cancelled, limits, latest, order)
+save_order(KEYS[2], now, order)
+return { now, version, pauses, cancelled, limits, latest, { load_lists(KEYS[3]) }, { campaigns, lanes } }
