@@ -53,8 +53,7 @@ class Controls:
 
     ``pauses`` and ``limits`` are by shop. ``cancelled`` has, by campaign and shop, until when the cancellation is
     remembered. ``latest`` are the last :data:`MOST_LATEST` orders of any kind, the newest first. ``suppression`` says
-    how many addresses are on which list. ``campaigns`` are orders about campaigns by campaign and shop, ``lanes`` the
-    shops that have more queues than one.
+    how many addresses are on which list. ``campaigns`` are orders about campaigns by campaign and shop.
     """
 
     version: int = 0
@@ -64,7 +63,6 @@ class Controls:
     latest: tuple[Order, ...] = ()
     suppression: Suppression = field(default_factory=Suppression)
     campaigns: Campaigns = field(default_factory=dict)
-    lanes: frozenset[str] = frozenset()
 
     def order_about(self, campaign: str, shop: str) -> CampaignOrder | None:
         """What is ordered about the campaign at the shop, None for nothing; the shop's own order goes before that of
@@ -149,10 +147,6 @@ class Controls:
             return None
         change = braked(order.brake, reason, now)
         return self._next(now, campaigns=changed(self.campaigns, campaign, shop, change, now))
-
-    def with_lanes(self, shops: frozenset[str], now: int) -> "Controls":
-        """With these shops among those that have more queues than one."""
-        return replace(self._next(now), lanes=self.lanes | shops)
 
     def with_order(self, origin: Origin, action: str, now: int, *, shop: str, campaign: str, detail: str) -> "Controls":
         """With the order that has made this version as the latest."""

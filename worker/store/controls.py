@@ -1,6 +1,6 @@
 """What the store keeps of an operator's orders: how workers read it, and how commands change it."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Protocol
 
 from worker.errors import StoreError
@@ -74,9 +74,6 @@ class ControlsStore(ControlsReader, Protocol):
 
         None leaves what is ordered already. ``detail`` says it in words.
         """
-
-    def add_lanes(self, shops: Collection[str]) -> Controls:
-        """Tell the workers that these shops have more queues than one. It is no order, and is not remembered as one."""
 
     def record(self, action: str, origin: Origin, *, shop: str = "", campaign: str = "", detail: str = "") -> Controls:
         """Remember, and tell the workers of, something that was done by other ways than the store's."""

@@ -19,7 +19,6 @@ SCRIPTS = {
     "inspect": ["inspect", "pace"],
     "keys": ["keys", "limits"],
     "known": ["copies", "keys"],
-    "lanes": ["campaign_orders"],
     "listed": ["suppression"],
     "lists": ["suppression"],
     "note": ["inspect", "keys"],

@@ -1,4 +1,4 @@
-"""What is ordered about campaigns, on either store alike: pauses, paces, what is held back, brakes and lanes."""
+"""What is ordered about campaigns, on either store alike: pauses, paces, what is held back, and brakes."""
 
 from dataclasses import replace
 from typing import Any
@@ -100,19 +100,6 @@ def test_a_brake(world: World) -> None:
     assert world.store.release_campaign("spring", EVERY_SHOP, KIM).campaigns == {}
 
 
-def test_lanes(world: World) -> None:
-    """Shops that have more queues than one are told once, also beside other orders, and are in no log."""
-    known = world.store.controls().version
-    told = world.store.add_lanes(["bolt", "acme"])
-    assert (told.lanes, told.version > known) == (frozenset({"acme", "bolt"}), True)
-    assert world.store.add_lanes(["acme"]) == told
-    world.store.pause("acme", KIM)
-    assert world.store.pause_campaign("spring", "acme", KIM).lanes == told.lanes
-    assert world.store.add_lanes(["core"]).lanes == frozenset({"acme", "bolt", "core"})
-    assert [order.action for order in world.store.orders()] == ["campaigns pause", "pause"]
-    assert [order.action for order in world.store.controls().latest] == ["campaigns pause", "pause"]
-
-
 def test_so_many_campaigns(world: World) -> None:
     """Of brakes those that end first are forgotten, never a pause, nor the one that is ordered."""
     world.store.pause_campaign("held", EVERY_SHOP, KIM)
@@ -150,7 +137,7 @@ def test_an_older_command_leaves_it(shared: RedisWorld) -> None:
 
 def test_a_newer_version_s_fields_stay(shared: RedisWorld) -> None:
     """What a newer worker has added to an order is neither an error nor lost when it is changed."""
-    pack = "redis.call('SET', KEYS[1], cmsgpack.pack({{'spring', 'acme', false, false, 9, 0, false, 'new'}}, {}))"
+    pack = "redis.call('SET', KEYS[1], cmsgpack.pack({{'spring', 'acme', false, false, 9, 0, false, 'new'}}))"
     shared.client.eval(pack, 1, CAMPAIGN_ORDERS_KEY)
     order = shared.store.pause_campaign("spring", "acme", KIM).order_about("spring", "acme")
     assert order is not None
@@ -169,7 +156,7 @@ def test_how_long_it_is_kept(shared: RedisWorld) -> None:
 
 ORDERS = st.lists(
     st.tuples(
-        st.sampled_from(["pause", "resume", "pace", "unpace", "release", "first", "start", "brake", "lanes", "wait"]),
+        st.sampled_from(["pause", "resume", "pace", "unpace", "release", "first", "start", "brake", "wait"]),
         st.sampled_from(["spring", "autumn"]),
         st.sampled_from(["acme", "bolt", EVERY_SHOP]),
     ),
@@ -197,8 +184,6 @@ def carry_out(world: World, what: str, campaign: str, shop: str) -> Controls:
             return publish(store, campaign, shop, rest=Hold("start", "", 0, world.now + 3 * SECOND))
         case "brake":
             return publish(store, campaign, shop, brake=Brake(20, 200))
-        case "lanes":
-            return store.add_lanes(["acme", "bolt"])
         case _:
             return store.controls()
 
@@ -211,7 +196,7 @@ def numbered(controls: Controls, ahead: int) -> object:
     }
     latest = [replace(order, number=order.number - ahead) for order in controls.latest]
     # Nothing has been ordered at version 0.
-    return controls.version and controls.version - ahead, orders, controls.lanes, latest
+    return controls.version and controls.version - ahead, orders, latest
 
 
 def test_both_stores_order_alike(shared: RedisWorld) -> None:

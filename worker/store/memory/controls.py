@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import replace
 
 from worker.clock import Clock
@@ -92,12 +92,6 @@ class MemoryControls:
             return old.with_campaign_published(campaign, shop, held, armed, now)
 
         return self._order(origin, "publish", change, shop=shop, campaign=campaign, detail=detail)
-
-    def add_lanes(self, shops: Collection[str]) -> Controls:
-        with self._changing:
-            if not self._controls.lanes.issuperset(shops):
-                self._controls = self._controls.with_lanes(frozenset(shops), self._clock.now())
-            return self._controls
 
     def record(self, action: str, origin: Origin, *, shop: str = "", campaign: str = "", detail: str = "") -> Controls:
         return self._order(origin, action, Controls.unchanged, shop=shop, campaign=campaign, detail=detail)

@@ -1,6 +1,6 @@
 """What an operator has ordered, on the server: two strings for all shops, which each worker reads once a second."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any
 
 from worker.clock import Clock
@@ -97,9 +97,6 @@ class RedisControls(RedisSuppression):
         return self._order(
             origin, "publish", *arguments, shop=shop, campaign=campaign, detail=detail, script="campaign"
         )
-
-    def add_lanes(self, shops: Collection[str]) -> Controls:
-        return self._read(self._server.call("lanes", WATCH_KEYS, sorted(shops)))
 
     def orders(self) -> list[Order]:
         return read_orders(self._server.call("orders", [LOG_KEY], []), self._clock.now())

@@ -16,7 +16,7 @@ LISTS_KEY = f"{PREFIX}suppression:{{{PREFIX}controls}}".encode()
 """What is known of the lists of suppressed addresses."""
 
 CAMPAIGN_ORDERS_KEY = f"{PREFIX}campaigns:{{{PREFIX}controls}}".encode()
-"""Orders about campaigns, and the shops that have lanes."""
+"""Orders about campaigns."""
 
 WATCH_KEYS = [CONTROLS_KEY, f"{PREFIX}none:{{{PREFIX}controls}}".encode(), LISTS_KEY, CAMPAIGN_ORDERS_KEY]
 """The second one is never there, and is where the first is: see lua/watch.lua."""

@@ -109,7 +109,7 @@ def read_controls(answer: list[Any], at: int) -> Controls:
       StoreError: it can't be read.
     """
     with readable:
-        now, version, pauses, cancelled, limits, latest, suppression, (campaigns, lanes) = answer
+        now, version, pauses, cancelled, limits, latest, suppression, campaigns = answer
         # Late by a part of the round trip, which is nothing beside the minutes and days that orders last.
         ahead = at - now
         return Controls(
@@ -126,7 +126,6 @@ def read_controls(answer: list[Any], at: int) -> Controls:
                 (campaign.decode(), shop.decode()): _campaign_order(fields, ahead)
                 for campaign, shop, *fields in campaigns
             },
-            frozenset(shop.decode() for shop in lanes),
         )
 
 

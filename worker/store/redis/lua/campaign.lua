@@ -12,7 +12,7 @@ local UNTIL = 4
 local now = now_us()
 local version, pauses, cancelled, limits, latest = load_controls(KEYS[1])
 cancelled, limits = lasting(cancelled, 3, now), lasting(limits, 5, now)
-local campaigns, lanes = load_campaigns(KEYS[4])
+local campaigns = load_campaigns(KEYS[4])
 local by, action, shop, campaign, reason, detail = unpack(ARGV)
 version = math.max(now, version + 1)
 
@@ -119,8 +119,8 @@ while #campaigns > MOST_CAMPAIGNS_ORDERED do
   table.remove(campaigns, first)
 end
 
-save_campaigns(KEYS[4], now, campaigns, lanes)
+save_campaigns(KEYS[4], now, campaigns)
 local order = { version, by, action, shop, campaign, reason, detail }
 latest = save_controls(KEYS[1], now, version, pauses, cancelled, limits, latest, order)
 save_order(KEYS[2], now, order)
-return { now, version, pauses, cancelled, limits, latest, { load_lists(KEYS[3]) }, { campaigns, lanes } }
+return { now, version, pauses, cancelled, limits, latest, { load_lists(KEYS[3]) }, campaigns }

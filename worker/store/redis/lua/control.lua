@@ -41,4 +41,4 @@ end
 local order = { math.max(now, version + 1), by, action, shop, campaign, reason, detail }
 latest = save_controls(KEYS[1], now, order[1], pauses, cancelled, limits, latest, order)
 save_order(KEYS[2], now, order)
-return { now, order[1], pauses, cancelled, limits, latest, { load_lists(KEYS[3]) }, { load_campaigns(KEYS[4]) } }
+return { now, order[1], pauses, cancelled, limits, latest, { load_lists(KEYS[3]) }, load_campaigns(KEYS[4]) }

@@ -23,15 +23,11 @@ local function load_lists(key)
 end
 
 -- Orders about campaigns, in a string of their own, since an older version's commands would drop them from the first:
--- a list of {campaign, shop, hold, rest, interval, per day, brake}, and the shops that have lanes. A hold is
--- {kind, reason, since}, a rest {kind, reason, since, until} (0: until it is released), a brake {share, window, armed,
--- until}, each false where there is none. A change of it makes another version too.
+-- a list of {campaign, shop, hold, rest, interval, per day, brake}. A hold is {kind, reason, since}, a rest {kind, reason,
+-- since, until} (0: until it is released), a brake {share, window, armed, until}, each false where there is none. A change of it makes another version too.
 local function load_campaigns(key)
   local packed = redis.call('GET', key)
-  if packed then
-    return cmsgpack.unpack(packed)
-  end
-  return {}, {}
+  return packed and cmsgpack.unpack(packed) or {}
 end
 
 -- The last orders in full, the newest first, in a string of its own that workers don't read. One that can't be read is

@@ -30,12 +30,10 @@ local function write(key, packed, keep_until)
   end
 end
 
--- Returns the latest orders, this one among them; nil for an order that nobody needs to hear of.
+-- Returns the latest orders, this one among them.
 local function save_controls(key, now, version, pauses, cancelled, limits, latest, order)
-  if order then
-    table.insert(latest, 1, order)
-    latest[MOST_LATEST + 1] = nil
-  end
+  table.insert(latest, 1, order)
+  latest[MOST_LATEST + 1] = nil
   local keep_until = now + NEWS
   for _, entry in ipairs(cancelled) do
     keep_until = math.max(keep_until, entry[3])
@@ -55,7 +53,7 @@ local function save_order(key, now, order)
 end
 
 -- Kept for a year, and for as long as a campaign is held or paced.
-local function save_campaigns(key, now, campaigns, lanes)
+local function save_campaigns(key, now, campaigns)
   local keep_until = now + YEAR
   for _, entry in ipairs(campaigns) do
     local _, _, hold, rest, interval, per_day = unpack(entry)
@@ -64,5 +62,5 @@ local function save_campaigns(key, now, campaigns, lanes)
       break
     end
   end
-  write(key, cmsgpack.pack(campaigns, lanes), keep_until)
+  write(key, cmsgpack.pack(campaigns), keep_until)
 end
