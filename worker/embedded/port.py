@@ -13,6 +13,7 @@ from worker.embedded.state import RunState
 from worker.errors import ConfigurationError, DeadLetterError, ReferralError, raised_at
 from worker.instants import SECOND
 from worker.model.dispositions import Finish
+from worker.model.lanes import Lane
 from worker.model.outcomes import Outcome
 from worker.scheduling.delivery import Delivery
 from worker.scheduling.port import Intake
@@ -107,6 +108,11 @@ class EmbeddedPort:
         """Keep the job in memory until then, or park it for a later run if that is too long."""
         if not self._park(delivery, until):
             heapq.heappush(self._delayed, (until, next(self._order), delivery))
+
+    def move(self, delivery: Delivery, lane: Lane) -> None:
+        """There are no queues: the job waits at the gate, behind that lane's others."""
+        delivery.lane = lane
+        self._gate.offer(delivery)
 
     def dead_letter(self, delivery: Delivery, error: DeadLetterError) -> None:
         """End the run: there is no dead queue, and nobody else would hear of the row."""

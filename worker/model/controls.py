@@ -4,7 +4,7 @@ The orders are immutable data. Both stores keep them, ``worker/store/redis/lua/c
 workers read them once a second. Times are microseconds of the reader's steady clock.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from worker.model.campaign_orders import (
@@ -21,6 +21,7 @@ from worker.model.campaign_orders import (
     released,
     resumed,
 )
+from worker.model.lanes import ShopLane
 from worker.model.names import canonical
 from worker.model.orders import MOST_LATEST, Order, Origin
 from worker.model.suppression import Suppression, SuppressionList
@@ -53,7 +54,8 @@ class Controls:
 
     ``pauses`` and ``limits`` are by shop. ``cancelled`` has, by campaign and shop, until when the cancellation is
     remembered. ``latest`` are the last :data:`MOST_LATEST` orders of any kind, the newest first. ``suppression`` says
-    how many addresses are on which list. ``campaigns`` are orders about campaigns by campaign and shop.
+    how many addresses are on which list. ``campaigns`` are orders about campaigns by campaign and shop. ``lanes`` are
+    those lanes beside bulk whose queues exist, as far as the store was told; ``all_lanes``: RabbitMQ was searched.
     """
 
     version: int = 0
@@ -63,6 +65,8 @@ class Controls:
     latest: tuple[Order, ...] = ()
     suppression: Suppression = field(default_factory=Suppression)
     campaigns: Campaigns = field(default_factory=dict)
+    lanes: frozenset[ShopLane] = frozenset()
+    all_lanes: bool = False
 
     def order_about(self, campaign: str, shop: str) -> CampaignOrder | None:
         """What is ordered about the campaign at the shop, None for nothing; the shop's own order goes before that of
@@ -147,6 +151,11 @@ class Controls:
             return None
         change = braked(order.brake, reason, now)
         return self._next(now, campaigns=changed(self.campaigns, campaign, shop, change, now))
+
+    def with_lanes(self, lanes: Collection[ShopLane], now: int, *, are_all: bool) -> "Controls":
+        """With these lanes listed too; ``are_all``: RabbitMQ has no others than those that are listed then."""
+        listed = replace(self, lanes=self.lanes | frozenset(lanes), all_lanes=self.all_lanes or are_all)
+        return self if listed == self else listed._next(now)
 
     def with_order(self, origin: Origin, action: str, now: int, *, shop: str, campaign: str, detail: str) -> "Controls":
         """With the order that has made this version as the latest."""

@@ -1,4 +1,4 @@
-"""The consuming connection to RabbitMQ: one channel with a consumer for each shop's queue.
+"""The consuming connection to RabbitMQ: one channel with a consumer for each queue of a shop.
 
 Runs on the consumer's thread; only :meth:`ShopChannel.wake` may be called from others.
 """
@@ -16,6 +16,7 @@ import pika.spec
 from pika.adapters.blocking_connection import BlockingChannel
 
 from worker.errors import BrokerError
+from worker.model.lanes import ShopLane
 from worker.rabbitmq.connection import Connection, Parameters, connect
 from worker.rabbitmq.declare import declare_topology, hold_single
 from worker.rabbitmq.failures import failure
@@ -24,10 +25,10 @@ from worker.rabbitmq.queue_inspection import QueueState, inspect_queue
 from worker.rabbitmq.topology import SUPPRESSION, Queue, shop_queue
 from worker.text.bounds import IN_HAND
 
-OnMessage = Callable[[str, pika.spec.Basic.Deliver, bytes, pika.BasicProperties], None]
-"""Called with each delivery: the shop of its queue, RabbitMQ's method frame, body, properties."""
+OnMessage = Callable[[ShopLane, pika.spec.Basic.Deliver, bytes, pika.BasicProperties], None]
+"""Called with each delivery: the shop and lane of its queue, RabbitMQ's method frame, body, properties."""
 
-_NOTHING_TAKEN = "", 0
+_NOTHING_TAKEN = ShopLane(""), 0
 
 # One sequence for the whole process: after Dramatiq has replaced a consumer, a worker thread may report a delivery to
 # another one than the delivery came from.
@@ -59,12 +60,14 @@ class ShopChannel:
         self._on_message = on_message
         self._connection: Connection | None = None
         self._channel: BlockingChannel | None = None
-        self._consumers: set[str] = set()
-        self._cancelled: list[str] = []
+        self._consumers: set[ShopLane] = set()
+        # Every queue that was consumed, by its consumer's tag: deliveries may still lie here when a consumer has ended.
+        self._tags: dict[str, ShopLane] = {}
+        self._cancelled: list[ShopLane] = []
         self._pumping = False
         self._wake_sent = False
         self._woken = threading.Event()
-        self._taken: dict[int, tuple[str, int]] = {}
+        self._taken: dict[int, tuple[ShopLane, int]] = {}
         self._held = 0
         self.generation = next(_GENERATIONS)
         self.journal = 0
@@ -76,15 +79,15 @@ class ShopChannel:
         return self._channel is not None
 
     @property
-    def shops(self) -> frozenset[str]:
-        """The shops whose queues are being consumed."""
+    def consumed(self) -> frozenset[ShopLane]:
+        """The queues that are being consumed."""
         return frozenset(self._consumers)
 
-    def held_by_shop(self) -> Counter[str]:
-        """How much memory each shop's messages in hand take beyond the ordinary, in bytes."""
-        held: Counter[str] = Counter()
-        for shop, taken in self._taken.values():
-            held[shop] += taken
+    def held_by_queue(self) -> Counter[ShopLane]:
+        """How much memory the messages in hand of each queue take beyond the ordinary, in bytes."""
+        held: Counter[ShopLane] = Counter()
+        for of, taken in self._taken.values():
+            held[of] += taken
         return held
 
     def open(self, queues: Iterable[Queue]) -> list[str]:
@@ -116,31 +119,32 @@ class ShopChannel:
         self.generation = next(_GENERATIONS)
         return differences
 
-    def subscribe(self, shop: str, *, prefetch: int | None = None) -> None:
-        """Consume the shop's queue, with a ``prefetch`` of its own if one is given."""
+    def subscribe(self, of: ShopLane, *, prefetch: int | None = None) -> None:
+        """Consume the queue, with a ``prefetch`` of its own if one is given."""
         if self._channel is None or self._connection is None:
             return
         try:
             if prefetch is not None:
                 self._channel.basic_qos(prefetch_count=prefetch)
-            # The shop's name is its consumer's tag. The first delivery may come before RabbitMQ's consent is read.
-            self._connection.keep_deliveries_to(shop)
-            self._channel.basic_consume(shop_queue(shop), _ignored, consumer_tag=shop)
-            self._consumers.add(shop)
+            # The routing key is the consumer's tag. The first delivery may come before RabbitMQ's consent is read.
+            self._tags[of.key] = of
+            self._connection.keep_deliveries_to(of.key)
+            self._channel.basic_consume(shop_queue(*of), _ignored, consumer_tag=of.key)
+            self._consumers.add(of)
             if prefetch is not None:
                 self._channel.basic_qos(prefetch_count=self._prefetch)
         except (pika.exceptions.AMQPError, OSError) as error:
             raise self._lost(error) from error
 
-    def problem_with(self, shop: str) -> BrokerError | None:
-        """Why the shop's queue can't be consumed; tried on a channel of its own, with one message at the most."""
+    def problem_with(self, of: ShopLane) -> BrokerError | None:
+        """Why the queue can't be consumed; tried on a channel of its own, with one message at the most."""
         if self._connection is None:
             return None
         try:
             channel = self._connection.channel()
             try:
                 channel.basic_qos(prefetch_count=1)
-                channel.basic_consume(shop_queue(shop), _ignored)
+                channel.basic_consume(shop_queue(*of), _ignored)
             except pika.exceptions.ChannelClosedByBroker as error:
                 return failure(error, self._connection.node)
             # RabbitMQ requeues what was delivered on it.
@@ -149,26 +153,26 @@ class ShopChannel:
             raise self._lost(error) from error
         return None
 
-    def unsubscribe(self, shop: str) -> None:
-        """Stop consuming the shop's queue. Deliveries in hand stay unacknowledged, and are the caller's."""
-        if self._channel is None or self._connection is None or shop not in self._consumers:
+    def unsubscribe(self, of: ShopLane) -> None:
+        """Stop consuming the queue. Deliveries in hand stay unacknowledged, and are the caller's."""
+        if self._channel is None or self._connection is None or of not in self._consumers:
             return
-        self._consumers.discard(shop)
+        self._consumers.discard(of)
         try:
-            self._channel.basic_cancel(shop)
+            self._channel.basic_cancel(of.key)
         except (pika.exceptions.AMQPError, OSError) as error:
             raise self._lost(error) from error
         # What came before RabbitMQ's consent, and is not handed on yet.
         delivered = self._connection.delivered
         for _ in range(len(delivered)):
             delivery = delivered.popleft()
-            if delivery[0].consumer_tag == shop:
+            if delivery[0].consumer_tag == of.key:
                 self.requeue(delivery[0].delivery_tag, self.generation)
             else:
                 delivered.append(delivery)
 
-    def take_cancelled(self) -> list[str]:
-        """The shops whose consumer RabbitMQ has cancelled since the last call: their queue was deleted."""
+    def take_cancelled(self) -> list[ShopLane]:
+        """The queues whose consumer RabbitMQ has cancelled since the last call: they were deleted."""
         cancelled, self._cancelled = self._cancelled, []
         return cancelled
 
@@ -181,12 +185,12 @@ class ShopChannel:
         except BrokerError as error:
             raise self._lost(error) from error
 
-    def waiting(self, shop: str) -> int:
-        """How many messages the shop's queue holds that no consumer holds, by RabbitMQ's count, which lags."""
+    def waiting(self, of: ShopLane) -> int:
+        """How many messages the queue holds that no consumer holds, by RabbitMQ's count, which lags."""
         if self._connection is None:
             return 0
         try:
-            state = inspect_queue(self._connection, shop_queue(shop))
+            state = inspect_queue(self._connection, shop_queue(*of))
         except (pika.exceptions.AMQPError, OSError) as error:
             raise self._lost(error) from error
         return state.ready if isinstance(state, QueueState) else 0
@@ -256,11 +260,12 @@ class ShopChannel:
     def _hand_on(self, delivered: Delivered) -> None:
         while delivered:
             method, properties, body = delivered.popleft()
+            of = self._tags[method.consumer_tag]
             taken = getattr(properties, "taken", 0)
             if taken:
-                self._taken[method.delivery_tag] = method.consumer_tag, taken
+                self._taken[method.delivery_tag] = of, taken
                 self._held += taken
-            self._on_message(method.consumer_tag, method, body, properties)
+            self._on_message(of, method, body, properties)
 
     def _let_go(self, tag: int) -> None:
         _, taken = self._taken.pop(tag, _NOTHING_TAKEN) if self._taken else _NOTHING_TAKEN
@@ -269,11 +274,11 @@ class ShopChannel:
             self._connection.make_room(taken)
 
     def _on_cancel(self, frame: Any) -> None:
-        # The other shops' consumers go on, and so does the channel with the deliveries in hand.
-        shop = frame.method.consumer_tag
-        if shop in self._consumers:
-            self._consumers.discard(shop)
-            self._cancelled.append(shop)
+        # The other queues' consumers go on, and so does the channel with the deliveries in hand.
+        of = self._tags.get(frame.method.consumer_tag)
+        if of in self._consumers:
+            self._consumers.discard(of)
+            self._cancelled.append(of)
 
     def _lost(self, error: BaseException) -> BrokerError:
         connection = self._connection

@@ -72,7 +72,7 @@ class DeadLettering:
                 self._publish(message)
 
     def _publish(self, message: Received) -> None:
-        self._outbox.publish(DEAD, message.shop, message.body, message, None, properties=message.properties)
+        self._outbox.publish(DEAD, message.of.key, message.body, message, None, properties=message.properties)
 
     def _count(self, message: Received, reason: DeadReason, detail: str) -> None:
         log.error("dead_letter", shop=message.shop, reason=reason, detail=detail)

@@ -20,6 +20,7 @@ from typing import Any
 
 from worker.errors import DeadLetterError
 from worker.model.job import Job
+from worker.model.lanes import LANES, Lane, ShopLane
 from worker.model.message import parse_message
 from worker.model.names import SLUG
 from worker.rabbitmq.frame_reader import DiscardedBody
@@ -31,7 +32,7 @@ from worker.rabbitmq.topology import (
     REASON_HEADER,
     RESULTS,
     RETURN,
-    SHOP_PREFIX,
+    lane_of_queue,
     shop_queue,
 )
 from worker.text.bounds import LETTER, MESSAGE, loads
@@ -96,7 +97,7 @@ class DeadLetter:
         Else RabbitMQ's own word (``expired``, ``maxlen``), or ``unlabelled`` where nobody gave a reason.
         """
         if self.exchange == RETURN:
-            return "unknown_shop" if SLUG.fullmatch(self.routing_key) else "unroutable"
+            return "unknown_shop" if ShopLane.of_key(self.routing_key) is not None else "unroutable"
         if self.worker_reason is not None:
             return self.worker_reason
         cause = str(self._death.get("reason", ""))
@@ -136,15 +137,24 @@ class DeadLetter:
 
         May be any text where the letter is no job.
         """
-        return self._queued_for or self._keyed_for or self._text("shop") or self.routing_key.partition(".")[0]
+        of = self._queued_for
+        by_queue = of.shop if of is not None else None
+        return by_queue or self._keyed_for or self._text("shop") or self.routing_key.partition(".")[0]
+
+    @property
+    def lane(self) -> Lane:
+        """The lane of its shop that it came by."""
+        of = self._queued_for or lane_of_queue(self.routing_key) or ShopLane.of_key(self.routing_key)
+        return of.lane if of is not None else "bulk"
 
     def is_of(self, shop: str) -> bool:
         """Whether it came by that shop's queue, by all that RabbitMQ and workers state; its body doesn't count."""
-        if not self.clear or self.routing_key not in {shop, shop_queue(shop)}:
+        of = next((ShopLane(shop, lane) for lane in LANES if self.routing_key in _keys(shop, lane)), None)
+        if not self.clear or of is None:
             return False
         # A header CC brings a message to a queue by another key than its own, and it keeps its own when it is
         # dead-lettered there.
-        return DEATHS not in self.headers or self._queued_for == shop or self._was_delayed
+        return DEATHS not in self.headers or self._queued_for == of or self._was_delayed
 
     @property
     def campaign(self) -> str | None:
@@ -173,23 +183,21 @@ class DeadLetter:
     @property
     def _was_too_large(self) -> bool:
         rejected = self._death.get("reason") == "rejected" and self.size > MESSAGE.size
-        return rejected and str(self._death.get("queue", "")).startswith(SHOP_PREFIX)
+        return rejected and self._queued_for is not None
 
     @property
-    def _queued_for(self) -> str | None:
-        # The shop of the queue that RabbitMQ took it out of.
-        queue = str(self._death.get("queue", ""))
-        shop = queue.removeprefix(SHOP_PREFIX)
-        return shop if shop != queue and SLUG.fullmatch(shop) else None
+    def _queued_for(self) -> ShopLane | None:
+        # Of the queue that RabbitMQ took it out of.
+        return lane_of_queue(str(self._death.get("queue", "")))
 
     @property
     def _keyed_for(self) -> str | None:
         # A worker's letter has the shop's slug as its routing key, and a result's key begins with it. The default
         # exchange routes by a queue's name, and only the name of a shop's queue says which shop it is.
-        word = self.routing_key.removeprefix(SHOP_PREFIX)
-        if self.exchange == "" and word == self.routing_key:
-            return None
-        word = word.partition(".")[0]
+        if self.exchange == "":
+            of = lane_of_queue(self.routing_key)
+            return of.shop if of is not None else None
+        word = self.routing_key.partition(".")[0]
         return word if SLUG.fullmatch(word) else None
 
     @property
@@ -213,3 +221,8 @@ class DeadLetter:
             fields = fields.get(step, fields) if isinstance(fields, dict) else None
         value = fields.get(field) if isinstance(fields, dict) else None
         return value if isinstance(value, str) and value else None
+
+
+def _keys(shop: str, lane: Lane) -> tuple[str, str]:
+    # By its exchange, or by the default one.
+    return ShopLane(shop, lane).key, shop_queue(shop, lane)

@@ -16,7 +16,17 @@ from worker.errors import BrokerError, ConfigurationError
 from worker.rabbitmq.connection import Connection
 from worker.rabbitmq.failures import ACCESS_REFUSED, as_broker_errors, limit_reached
 from worker.rabbitmq.queue_inspection import QueueState, inspect_queue
-from worker.rabbitmq.topology import DEAD, EXCHANGES, RESULTS, RETURN, SHOP_PREFIX, SINGLE, Exchange, Queue, shop_queue
+from worker.rabbitmq.topology import (
+    DEAD,
+    EXCHANGES,
+    RESULTS,
+    RETURN,
+    SINGLE,
+    Exchange,
+    Queue,
+    lane_of_queue,
+    shop_queue,
+)
 
 NOT_FOUND = 404
 RESOURCE_LOCKED = 405
@@ -237,8 +247,8 @@ def _loses(wanted: Queue, arguments: Mapping[str, Any], default_delivery_limit: 
     # Results and dead letters have no other queue to go to. And what expires with its queue (x-expires) goes
     # nowhere.
     never = drops and wanted.name in {RESULTS, DEAD}
-    # A worker rejects a message that is too large for it, so a shop's queue must dead-letter to the right place.
-    rejects = wanted.name.startswith(SHOP_PREFIX)
+    # A worker rejects a message that is too large for it, so a shop's queues must dead-letter to the right place.
+    rejects = lane_of_queue(wanted.name) is not None
     return never or "x-expires" in arguments or ((drops or gives_up or rejects) and not parks)
 
 

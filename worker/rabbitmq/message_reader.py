@@ -80,7 +80,7 @@ class MessageReader:
         """
         # Requeued while its shop is consumed, each would be there again at once.
         if self._crowded:
-            self._subscriptions.make_room({message.shop for message in self._crowded}, self._context.clock.now())
+            self._subscriptions.make_room({message.of for message in self._crowded}, self._context.clock.now())
             while self._crowded:
                 message = self._crowded.pop()
                 self._channel.requeue(message.tag, message.generation)
@@ -99,10 +99,11 @@ class MessageReader:
             self._intake.hurry()
             return
         try:
-            check_route(method.exchange, method.routing_key, shop, config.producers)
+            check_route(method.exchange, method.routing_key, message.of, config.producers)
             job = self._decode(message.body)
             if job.shop != shop:
-                raise DeadLetterError("bad_schema", f"a job of shop {job.shop} came by the queue {shop_queue(shop)}")
+                problem = f"a job of shop {job.shop} came by the queue {shop_queue(*message.of)}"
+                raise DeadLetterError("bad_schema", problem)
         except DeadLetterError as error:
             self._dead_lettering.send(message, error)
             return
@@ -111,7 +112,7 @@ class MessageReader:
             # RabbitMQ may drop this copy, so no other copy of the job may be ended in its favour.
             request = replace(request, deadline=UNKNOWN_DEADLINE)
         if request.uncalled is not None:
-            self._subscriptions.holds_uncalled(shop, message.at)
+            self._subscriptions.holds_uncalled(message.of, message.at)
         self._intake.gate.offer(RabbitmqDelivery(job, request, message))
 
 

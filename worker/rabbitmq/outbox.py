@@ -12,12 +12,13 @@ import pika
 from worker.errors import BrokerError
 from worker.instants import SECOND
 from worker.model.dispositions import Finish
+from worker.model.lanes import Lane, ShopLane
 from worker.rabbitmq.channel import ShopChannel
 from worker.rabbitmq.outgoing import Outgoing
 from worker.rabbitmq.properties import copy_properties
 from worker.rabbitmq.publisher import Publisher
 from worker.rabbitmq.received import PLACE_HEADER, TROUBLE_HEADER, RabbitmqDelivery, Received
-from worker.rabbitmq.topology import RESULTS, delay_exchange, expiration, result_key
+from worker.rabbitmq.topology import RESULTS, RETURN, delay_exchange, expiration, result_key
 from worker.scheduling.context import Context
 
 
@@ -69,6 +70,15 @@ class Outbox:
     def publish_delayed(self, delivery: RabbitmqDelivery, until: int) -> None:
         """Publish a copy of the job into the delay queue that fits; it comes back about ``until``."""
         wait = until - self._clock.now()
+        # By the key of its lane, which it keeps on its way through the delay queue.
+        self._publish_copy(delivery, delay_exchange(wait), delivery.message.of.key, expiration(wait))
+
+    def publish_moved(self, delivery: RabbitmqDelivery, lane: Lane) -> None:
+        """Publish a copy of the job into another lane of its shop, whose queue exists."""
+        # As what returns, so that the next worker reads our notes on it.
+        self._publish_copy(delivery, RETURN, ShopLane(delivery.shop, lane).key, None)
+
+    def _publish_copy(self, delivery: RabbitmqDelivery, exchange: str, key: str, expires: str | None) -> None:
         message = delivery.message
         # Another worker reads them, whose steady time may be another: so by the wall clock.
         ahead = self._clock.ahead()
@@ -81,10 +91,10 @@ class Outbox:
             message.properties,
             add=headers,
             returned=message.returned,
-            expiration=expiration(wait),
+            expiration=expires,
             message_id=delivery.job.job_id,
         )
-        self.publish(delay_exchange(wait), delivery.shop, message.body, message, delivery, properties=properties)
+        self.publish(exchange, key, message.body, message, delivery, properties=properties)
 
     def publish(
         self,

@@ -9,6 +9,7 @@ Pure; runs on the consumer's thread.
 """
 
 from worker.instants import SECOND
+from worker.model.lanes import ShopLane
 
 LONG_CLOSED = 60 * SECOND
 """A shop that is closed for longer is not consumed, and its unstarted jobs are requeued: over one delivery that stays
@@ -24,34 +25,34 @@ PEEK_AGAIN = 3600 * SECOND
 
 
 class PeekSchedule:
-    """Keeps the times (microseconds) by shop. A shop that is not known yet is due."""
+    """Keeps the times (microseconds) by queue. One that is not known yet is due."""
 
     def __init__(self) -> None:
-        self._next: dict[str, int] = {}
-        self._until: dict[str, int] = {}
+        self._next: dict[ShopLane, int] = {}
+        self._until: dict[ShopLane, int] = {}
 
-    def is_due(self, shop: str, now: int) -> bool:
+    def is_due(self, of: ShopLane, now: int) -> bool:
         """Whether to begin a peek."""
-        return self._next.get(shop, 0) <= now
+        return self._next.get(of, 0) <= now
 
-    def begin(self, shop: str, now: int) -> None:
-        """The shop is being consumed although it is closed."""
-        self.prolong(shop, now)
-        self.plan(shop, now, None)
+    def begin(self, of: ShopLane, now: int) -> None:
+        """The queue is being consumed although its shop is closed."""
+        self.prolong(of, now)
+        self.plan(of, now, None)
 
-    def prolong(self, shop: str, now: int) -> None:
+    def prolong(self, of: ShopLane, now: int) -> None:
         """An uncalled job has come; there may be more behind it."""
-        self._until[shop] = now + PEEK
+        self._until[of] = now + PEEK
 
-    def is_open(self, shop: str, now: int) -> bool:
+    def is_open(self, of: ShopLane, now: int) -> bool:
         """Whether the peek goes on."""
-        return now < self._until.get(shop, 0)
+        return now < self._until.get(of, 0)
 
-    def plan(self, shop: str, now: int, deadline: int | None) -> None:
+    def plan(self, of: ShopLane, now: int, deadline: int | None) -> None:
         """Peek again soon after ``deadline``, the earliest of the requeued jobs; None where none has a deadline."""
         at = now + PEEK_AGAIN
-        self._next[shop] = at if deadline is None else min(at, max(deadline + 1, now + LEAST_APART))
+        self._next[of] = at if deadline is None else min(at, max(deadline + 1, now + LEAST_APART))
 
     def hurry(self) -> None:
-        """Peek into every closed shop now."""
+        """Peek into every closed shop's queues now."""
         self._next.clear()

@@ -1,4 +1,4 @@
-"""RabbitMQ underneath the loop: all shop queues on one connection.
+"""RabbitMQ underneath the loop: all shops' queues on one connection.
 
 Runs on the consumer's thread; once that has ended, ``requeue`` and ``close`` run on the main thread. Two other threads
 report to it by deques and wake it: the publisher's (confirms, and whether messages can go out) and the declarer's
@@ -15,6 +15,7 @@ from worker.backoff import Backoff
 from worker.errors import BrokerError, ConfigurationError, DeadLetterError, UnroutableError, raised_at
 from worker.instants import SECOND
 from worker.model.dispositions import Finish
+from worker.model.lanes import Lane, ShopLane
 from worker.model.message import decode_message
 from worker.rabbitmq.channel import ShopChannel
 from worker.rabbitmq.connection import Parameters
@@ -69,7 +70,14 @@ class RabbitmqPort:
         self._publisher = publisher(params, listener=self._on_publisher)
         self._outbox = Outbox(context, self._channel, self._publisher)
         self._dead_lettering = DeadLettering(context, self._channel, self._outbox)
-        self._subscriptions = Subscriptions(params, context, self._gate, self._channel, requeue_shop=self._requeue_shop)
+        self._subscriptions = Subscriptions(
+            params,
+            context,
+            self._gate,
+            self._channel,
+            requeue_lane=self._requeue_lane,
+            controls=lambda: intake.controls.controls,
+        )
         self._reader = MessageReader(intake, self._channel, self._subscriptions, self._dead_lettering, decode)
         self._connect_at = 0
         self._backoff = Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
@@ -77,6 +85,7 @@ class RabbitmqPort:
         self._reason = "starting"
         self._publishing: deque[bool] = deque()
         self._undeclared = False
+        self._moving: list[tuple[RabbitmqDelivery, Lane]] = []
         self._cancellations = intake.controls.cancellations
         self._gate.close_all("broker_blocked")
         self._publisher.start()
@@ -137,6 +146,13 @@ class RabbitmqPort:
     def publish_delayed(self, delivery: RabbitmqDelivery, until: int) -> None:
         self._outbox.publish_delayed(delivery, until)
 
+    def move(self, delivery: RabbitmqDelivery, lane: Lane) -> None:
+        """Publish it there now, or once the lane's queue is declared and every worker hears of it: within seconds."""
+        if self._subscriptions.takes(ShopLane(delivery.shop, lane)):
+            self._outbox.publish_moved(delivery, lane)
+        else:
+            self._moving.append((delivery, lane))
+
     def dead_letter(self, delivery: RabbitmqDelivery, error: DeadLetterError) -> None:
         self._dead_lettering.send(delivery.message, error)
 
@@ -173,6 +189,7 @@ class RabbitmqPort:
         self._context.metrics.disconnects.inc()
         self._connect_at = self._context.clock.now() + int(self._backoff.next() * SECOND)
         # RabbitMQ delivers all of this again. Calls under way go on, and the ledger knows their copies.
+        self._moving.clear()
         for shop in {held.shop for held in self._gate.held()}:
             self._gate.remove(shop)
 
@@ -181,9 +198,12 @@ class RabbitmqPort:
             self._undeclared = False
             self._declare_again()
         self._subscriptions.follow(now)
+        moving, self._moving = self._moving, []
+        for delivery, lane in moving:
+            self.move(delivery, lane)
         self._dead_lettering.send_again(now, self._longest_held)
-        for shop in {held.shop for held in self._gate.held() if held.message.at < now - self._longest_held}:
-            self._requeue_shop(shop)
+        for of in {held.message.of for held in self._gate.held() if held.message.at < now - self._longest_held}:
+            self._requeue_lane(of)
 
     def _declare_again(self) -> None:
         try:
@@ -193,15 +213,15 @@ class RabbitmqPort:
             # What needs it is refused and requeued, shop by shop; the rest goes on.
             log.error("queue_unusable", problem=str(error))
 
-    def _requeue_shop(self, shop: str) -> None:
-        for delivery in self._gate.remove(shop):
+    def _requeue_lane(self, of: ShopLane) -> None:
+        for delivery in self._gate.remove(*of):
             self.requeue(delivery)
 
     def _on_message(
-        self, shop: str, method: pika.spec.Basic.Deliver, body: bytes, properties: pika.BasicProperties
+        self, of: ShopLane, method: pika.spec.Basic.Deliver, body: bytes, properties: pika.BasicProperties
     ) -> None:
         clock = self._context.clock
-        message = Received(shop, method, self._channel.generation, body, properties, clock.now(), clock.ahead())
+        message = Received(of, method, self._channel.generation, body, properties, clock.now(), clock.ahead())
         self._reader.take(message, method)
 
     def _on_publisher(self, ready: bool) -> None:

@@ -9,6 +9,7 @@ from worker.clock import Clock, SystemClock
 from worker.errors import AccessRefusedError, BrokerError, UnconfirmedError, UnroutableError
 from worker.instants import to_datetime
 from worker.model.job import Job, is_expired
+from worker.model.lanes import Lane, ShopLane
 from worker.model.message import encode_message
 from worker.rabbitmq.connection import Parameters, connect
 from worker.rabbitmq.declare import declare_topology
@@ -149,11 +150,15 @@ class Producer:
         )
 
 
-def outgoing(job: Job, now: int, done: Done = ignore_outcome, *, exchange: str = JOBS) -> Outgoing:
-    """The message of a job. ``now`` (the wall clock) becomes its ``published_at`` unless it has one already."""
+def outgoing(job: Job, now: int, done: Done = ignore_outcome, *, exchange: str = JOBS, lane: Lane = "bulk") -> Outgoing:
+    """The message of a job, for a lane of its shop.
+
+    ``now`` (the wall clock) becomes its ``published_at`` unless it has one already.
+    """
     dated = job if job.published_at is not None else job.model_copy(update={"published_at": to_datetime(now)})
     body = encode_message(dated, published_at_ms=now // 1000)
-    return Outgoing(exchange, job.shop, body, done, message_id=job.job_id, timestamp=now // 1_000_000)
+    key = ShopLane(job.shop, lane).key
+    return Outgoing(exchange, key, body, done, message_id=job.job_id, timestamp=now // 1_000_000)
 
 
 def publish_each(

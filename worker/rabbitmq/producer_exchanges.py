@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable
 import pika.exceptions
 import structlog
 
+from worker.model.lanes import ShopLane
 from worker.rabbitmq.connection import Connection
 from worker.rabbitmq.declare import NOT_FOUND, declare_topology
 from worker.rabbitmq.failures import ACCESS_REFUSED
@@ -33,11 +34,11 @@ class ProducerBindings:
 
     def __init__(self, producers_of: ProducersOf) -> None:
         self._producers_of = producers_of
-        self._bound: dict[str, frozenset[str]] = {}
+        self._bound: dict[ShopLane, frozenset[str]] = {}
         self._warned = False
 
-    def follow(self, connection: Connection, shops: Iterable[str]) -> list[str]:
-        """Bind these shops' queues as the file says; returns a line for each difference on RabbitMQ's side.
+    def follow(self, connection: Connection, queues: Iterable[ShopLane]) -> list[str]:
+        """Bind these queues as the file says of their shops; returns a line for each difference on RabbitMQ's side.
 
         A shop that has left the file has no producers, so its bindings go. A user that may not configure changes
         nothing: another user must have bound them.
@@ -46,21 +47,21 @@ class ProducerBindings:
           ConfigurationError: an exchange is missing and can't be made by this user, or is of another type.
           BrokerError: the connection broke.
         """
-        wanted = {shop: frozenset(self._producers_of(shop) or ()) for shop in shops}
+        wanted = {of: frozenset(self._producers_of(of.shop) or ()) for of in queues}
         names = sorted(frozenset().union(*wanted.values()))
         differences: list[str] = []
         if names:
             self._warn(connection)
             differences = declare_topology(connection, (), exchanges=map(producer_exchange, names))
-        for shop, producers in wanted.items():
-            before = self._bound.get(shop, frozenset())
+        for of, producers in wanted.items():
+            before = self._bound.get(of, frozenset())
             for producer in before - producers:
-                log.info("producer_removed", shop=shop, producer=producer)
-                _change(connection, shop, producer, bind=False)
+                log.info("producer_removed", shop=of.key, producer=producer)
+                _change(connection, of, producer, bind=False)
             # Bound again each time, which costs a round trip: queue or exchange may have been deleted meanwhile.
-            if not all(_change(connection, shop, producer, bind=True) for producer in producers):
+            if not all(_change(connection, of, producer, bind=True) for producer in producers):
                 break
-            self._bound[shop] = producers
+            self._bound[of] = producers
         return differences
 
     def _warn(self, connection: Connection) -> None:
@@ -73,12 +74,12 @@ class ProducerBindings:
             )
 
 
-def _change(connection: Connection, shop: str, producer: str, *, bind: bool) -> bool:
+def _change(connection: Connection, of: ShopLane, producer: str, *, bind: bool) -> bool:
     # Returns whether this user may change bindings.
     channel = connection.channel()
     act = channel.queue_bind if bind else channel.queue_unbind
     try:
-        act(shop_queue(shop), producer_exchange(producer).name, shop)
+        act(shop_queue(*of), producer_exchange(producer).name, of.key)
     except pika.exceptions.ChannelClosedByBroker as error:
         if error.reply_code == NOT_FOUND and not bind:
             # Queue or exchange is gone, and the binding with it.

@@ -8,6 +8,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import pika
 import pika.exceptions
@@ -15,15 +16,19 @@ import structlog
 
 from worker.backoff import Backoff, doubling_pause
 from worker.errors import BrokerError, ConfigurationError, raised_at
+from worker.model.lanes import ShopLane
 from worker.rabbitmq.connection import Connection, Parameters, connect
 from worker.rabbitmq.declare import declare_topology
 from worker.rabbitmq.failures import failure
 from worker.rabbitmq.producer_exchanges import ProducerBindings, ProducersOf
-from worker.rabbitmq.queue_inspection import QueueState, inspect_queues
+from worker.rabbitmq.queue_inspection import QueueState, Refusal, inspect_queues
 from worker.rabbitmq.topology import shop_queue, shop_queue_declaration
 
 BATCH = 20
-"""Shops that are declared before they are reported, so that the consumer subscribes while the next are declared."""
+"""Queues that are declared before they are reported, so that the consumer subscribes while the next are declared."""
+
+SEARCHED_AT_ONCE = 500
+"""Queues that are looked for before what is to be declared gets its turn: some 0.3 s."""
 
 FIRST_PAUSE_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 60.0
@@ -32,39 +37,49 @@ LONGEST_PAUSE_SECONDS = 60.0
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 15.0
 
+OnFound = Callable[[list[ShopLane]], None]
+
 log = structlog.get_logger(__name__)
 
 
 class QueueDeclarer:
-    """A thread that has a connection of its own while there is something to declare.
+    """A thread that has a connection of its own while there is something to declare or to look for.
 
     ``producers_of`` names the producers whose exchanges are bound to a shop's queue. A shop that has left the file
     keeps its queue, with the jobs in it, and its producers' exchanges are unbound.
 
-    ``on_ready`` is called with the shops whose queues exist, those that existed before first; it runs in the declarer's
-    thread. A shop whose queue can't be used is logged and tried again later. A connection that breaks is made again.
+    ``on_ready`` is called with the lanes whose queues exist, those that existed before first; it runs in the declarer's
+    thread. A queue that can't be used is logged and tried again later. A connection that breaks is made again.
     """
 
     def __init__(
         self,
         params: Parameters,
-        on_ready: Callable[[list[str]], None],
+        on_ready: Callable[[list[ShopLane]], None],
         producers_of: ProducersOf = lambda _shop: (),
     ) -> None:
         self._params = params
         self._on_ready = on_ready
-        self._wanted: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
-        self._unusable: dict[str, Unusable] = {}
-        self._unbound: dict[str, Unusable] = {}
+        self._wanted: queue.SimpleQueue[list[ShopLane] | _Search] = queue.SimpleQueue()
+        self._unusable: dict[ShopLane, Unusable] = {}
+        self._unbound: dict[ShopLane, Unusable] = {}
         self._producers_of = producers_of
         self._bindings = ProducerBindings(producers_of)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="declarer", daemon=True)
         self._thread.start()
 
-    def declare(self, shops: Iterable[str]) -> None:
-        """Have these shops' queues declared and their producers bound; returns at once."""
-        self._wanted.put(list(shops))
+    def declare(self, queues: Iterable[ShopLane]) -> None:
+        """Have these queues declared and their shops' producers bound; returns at once."""
+        self._wanted.put(list(queues))
+
+    def find(self, queues: Iterable[ShopLane], on_found: OnFound) -> None:
+        """Have it found out which of these queues exist; returns at once.
+
+        ``on_found`` is called with those, in the declarer's thread, once all were asked for. What is to be declared
+        meanwhile comes first. RabbitMQ logs an error for each queue that doesn't exist.
+        """
+        self._wanted.put(_Search(list(queues), on_found, []))
 
     def close(self) -> None:
         """Stop after the batch that is under way."""
@@ -74,36 +89,60 @@ class QueueDeclarer:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            shops = self._next()
-            if shops:
-                self._declare_all(shops)
+            wanted = self._next()
+            if isinstance(wanted, _Search):
+                self._search(wanted)
+            elif wanted:
+                self._declare_all(wanted)
 
-    def _next(self) -> list[str]:
-        """Wait for shops to declare, or until those that failed are due again."""
+    def _next(self) -> "list[ShopLane] | _Search":
+        """Wait for queues to declare or to look for, or until those that failed are due again."""
         again = self._unbound | self._unusable
         due_at = min((unusable.again_at for unusable in again.values()), default=None)
         try:
             wanted = self._wanted.get(timeout=None if due_at is None else max(0.0, due_at - time.monotonic()))
         except queue.Empty:
             wanted = []
+        if isinstance(wanted, _Search):
+            return wanted
         now = time.monotonic()
-        due = [shop for shop, unusable in again.items() if unusable.again_at <= now and shop not in wanted]
+        due = [of for of, unusable in again.items() if unusable.again_at <= now and of not in wanted]
         return wanted + due
 
-    def _declare_all(self, shops: list[str]) -> None:
-        """Declare these shops in batches over one connection, however often that has to be made anew."""
+    def _search(self, search: "_Search") -> None:
+        part, rest = search.queues[:SEARCHED_AT_ONCE], search.queues[SEARCHED_AT_ONCE:]
+        names = {shop_queue(*of): of for of in part}
+        try:
+            connection = connect(self._params)
+            try:
+                found = [names[name] for name, state in inspect_queues(connection, names) if _exists(state)]
+            finally:
+                _close(connection)
+        except (BrokerError, pika.exceptions.AMQPError, OSError) as error:
+            log.warning("searching_failed", problem=str(error))
+            self._stop.wait(FIRST_PAUSE_SECONDS)
+            part, rest, found = [], search.queues, []
+        search = _Search(rest, search.on_found, [*search.found, *found])
+        if rest:
+            # Behind whatever is to be declared by now.
+            self._wanted.put(search)
+        else:
+            search.on_found(search.found)
+
+    def _declare_all(self, queues: list[ShopLane]) -> None:
+        """Declare these queues in batches over one connection, however often that has to be made anew."""
         connection: Connection | None = None
         backoff = Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
-        while shops and not self._stop.is_set():
+        while queues and not self._stop.is_set():
             try:
                 if connection is None or not connection.is_open:
                     connection = connect(self._params)
-                    shops = _existing_first(connection, shops)
-                left = [shop for shop in shops[:BATCH] if self._producers_of(shop) is None]
-                usable = self._declare(connection, [shop for shop in shops[:BATCH] if shop not in left])
+                    queues = _existing_first(connection, queues)
+                left = [of for of in queues[:BATCH] if self._producers_of(of.shop) is None]
+                usable = self._declare(connection, [of for of in queues[:BATCH] if of not in left])
                 self._on_ready(usable)
-                for shop in left:
-                    self._unusable.pop(shop, None)
+                for of in left:
+                    self._unusable.pop(of, None)
                 self._bind(connection, [*usable, *left])
             except (BrokerError, pika.exceptions.AMQPError, OSError) as error:
                 if connection is not None and not isinstance(error, BrokerError):
@@ -114,50 +153,53 @@ class QueueDeclarer:
                 log.error("declaring_failed", error=type(error).__name__, where=raised_at(error))
                 self._stop.wait(backoff.next())
             else:
-                shops = shops[BATCH:]
+                queues = queues[BATCH:]
                 backoff.reset()
         if connection is not None:
             _close(connection)
 
-    def _declare(self, connection: Connection, batch: Sequence[str]) -> list[str]:
-        """Declare the queues of a batch; returns the shops whose queues can be used."""
+    def _declare(self, connection: Connection, batch: Sequence[ShopLane]) -> list[ShopLane]:
+        """Declare the queues of a batch; returns those that can be used."""
         try:
-            self._report(declare_topology(connection, map(shop_queue_declaration, batch), exchanges=()))
+            self._report(declare_topology(connection, [shop_queue_declaration(*of) for of in batch], exchanges=()))
         except (ConfigurationError, BrokerError):
             # A queue of the batch can't be used. They are declared one by one, so that only that one is left out.
-            return [shop for shop in batch if self._declare_one(connection, shop)]
-        for shop in batch:
-            self._has_become_usable(shop)
+            return [of for of in batch if self._declare_one(connection, of)]
+        for of in batch:
+            self._has_become_usable(of)
         return list(batch)
 
-    def _declare_one(self, connection: Connection, shop: str) -> bool:
+    def _declare_one(self, connection: Connection, of: ShopLane) -> bool:
         try:
-            self._report(declare_topology(connection, [shop_queue_declaration(shop)], exchanges=()))
+            self._report(declare_topology(connection, [shop_queue_declaration(*of)], exchanges=()))
         except (ConfigurationError, BrokerError) as error:
             if not connection.is_open:
                 raise
-            before = self._unusable.get(shop)
-            self._unusable[shop] = Unusable.found(shop, error, before)
+            before = self._unusable.get(of)
+            self._unusable[of] = Unusable.found(of, error, before)
             return False
-        self._has_become_usable(shop)
+        self._has_become_usable(of)
         return True
 
-    def _bind(self, connection: Connection, shops: Sequence[str]) -> None:
-        # Shop by shop, and apart from the queues: one producer that can't be bound must keep no other one out.
-        for shop in shops:
-            before = self._unbound.get(shop)
+    def _bind(self, connection: Connection, queues: Sequence[ShopLane]) -> None:
+        # One by one, and apart from the queues: one producer that can't be bound must keep no other one out. Producers
+        # publish no held jobs.
+        for of in queues:
+            if of.lane == "held":
+                continue
+            before = self._unbound.get(of)
             try:
-                self._report(self._bindings.follow(connection, [shop]))
+                self._report(self._bindings.follow(connection, [of]))
             except (ConfigurationError, BrokerError) as error:
                 if not connection.is_open:
                     raise
-                self._unbound[shop] = Unusable.found(shop, error, before, "producer_exchange_unusable")
+                self._unbound[of] = Unusable.found(of, error, before, "producer_exchange_unusable")
             else:
-                self._unbound.pop(shop, None)
+                self._unbound.pop(of, None)
 
-    def _has_become_usable(self, shop: str) -> None:
-        if self._unusable.pop(shop, None) is not None:
-            log.info("shop_queue_usable", shop=shop)
+    def _has_become_usable(self, of: ShopLane) -> None:
+        if self._unusable.pop(of, None) is not None:
+            log.info("shop_queue_usable", shop=of.key)
 
     @staticmethod
     def _report(differences: list[str]) -> None:
@@ -175,22 +217,32 @@ class Unusable:
 
     @classmethod
     def found(
-        cls, shop: str, error: Exception, before: "Unusable | None", event: str = "shop_queue_unusable"
+        cls, of: ShopLane, error: Exception, before: "Unusable | None", event: str = "shop_queue_unusable"
     ) -> "Unusable":
         """The state after one more failure; logged unless ``before`` failed alike. The pause doubles each time."""
         if before is None or before.problem != str(error):
-            log.error(event, shop=shop, problem=str(error))
+            log.error(event, shop=of.key, problem=str(error))
         return cls(str(error), 1 if before is None else before.failures + 1)
 
 
-def _existing_first(connection: Connection, shops: Sequence[str]) -> list[str]:
-    """The shops in the order to declare them in: those whose queues exist first."""
+class _Search(NamedTuple):
+    queues: list[ShopLane]
+    on_found: OnFound
+    found: list[ShopLane]
+
+
+def _existing_first(connection: Connection, queues: Sequence[ShopLane]) -> list[ShopLane]:
+    """The queues in the order to declare them in: those that exist first."""
     # Asking for a queue takes a thirtieth of the time that a new one takes, and jobs can only wait in those that exist.
-    if len(shops) <= BATCH:
-        return list(shops)
-    answers = [answer for _, answer in inspect_queues(connection, map(shop_queue, shops))]
-    exists = {shop: isinstance(answer, QueueState) for shop, answer in zip(shops, answers, strict=True)}
-    return sorted(shops, key=lambda shop: not exists[shop])
+    if len(queues) <= BATCH:
+        return list(queues)
+    answers = [answer for _, answer in inspect_queues(connection, [shop_queue(*of) for of in queues])]
+    exists = {of: _exists(answer) for of, answer in zip(queues, answers, strict=True)}
+    return sorted(queues, key=lambda of: not exists[of])
+
+
+def _exists(answer: QueueState | Refusal) -> bool:
+    return isinstance(answer, QueueState)
 
 
 def _close(connection: Connection) -> None:

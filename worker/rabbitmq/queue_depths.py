@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from typing import BinaryIO
 from urllib.parse import urlencode
 
+from worker.model.lanes import LANES, Lane
 from worker.network import tls
 from worker.network.addresses import authority
 from worker.rabbitmq.connection import Node, Parameters, connect
 from worker.rabbitmq.declare import NOT_FOUND
 from worker.rabbitmq.failures import as_broker_errors
 from worker.rabbitmq.queue_inspection import QueueState, Refusal, inspect_queues
+from worker.rabbitmq.topology import shop_queue
 from worker.text.bounds import LARGEST_INTEGER, METRICS_PAGE
 
 METRICS_PORT = 15692
@@ -46,6 +48,18 @@ class Depths:
     queues: Mapping[str, Depth]
     source: str
     complete: bool
+
+    def of_lane(self, shop: str, lane: Lane) -> Depth | None:
+        """The depth of one lane's queue; None where nothing is known of it."""
+        return self.queues.get(shop_queue(shop, lane))
+
+    def of_shop(self, shop: str) -> Depth | None:
+        """What all lanes of the shop hold together; None where nothing is known of any."""
+        found = [depth for lane in LANES if (depth := self.of_lane(shop, lane)) is not None]
+        if not found:
+            return None
+        unacknowledged = [depth.unacknowledged for depth in found if depth.unacknowledged is not None]
+        return Depth(sum(depth.ready for depth in found), sum(unacknowledged) if unacknowledged else None)
 
 
 def depths(params: Parameters, names: Iterable[str], metrics_url: str | None) -> Depths:

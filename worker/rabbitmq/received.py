@@ -8,6 +8,7 @@ import pika
 import pika.spec
 
 from worker.model.job import Job
+from worker.model.lanes import ShopLane
 from worker.rabbitmq.topology import RETURN
 from worker.scheduling.attribution import Trouble
 from worker.scheduling.delivery import Delivery
@@ -21,17 +22,17 @@ TROUBLE_HEADER = "x-referral-trouble"
 
 
 class Received:
-    """A message from the queue of ``shop``. ``returned`` from a delay queue, it is a worker's own copy.
+    """A message from the queue of a ``lane`` of ``shop``. ``returned`` from a delay queue, it is a worker's own copy.
 
     ``tag`` is the delivery tag, valid on the channel of that ``generation`` alone. ``at`` is when it came
     (microseconds), and the wall clock was ``ahead`` of that.
     """
 
-    __slots__ = ("ahead", "at", "body", "generation", "properties", "returned", "shop", "tag")
+    __slots__ = ("ahead", "at", "body", "generation", "lane", "properties", "returned", "shop", "tag")
 
     def __init__(
         self,
-        shop: str,
+        of: ShopLane,
         method: pika.spec.Basic.Deliver,
         generation: int,
         body: bytes,
@@ -39,7 +40,7 @@ class Received:
         at: int,
         ahead: int,
     ) -> None:
-        self.shop = shop
+        self.shop, self.lane = of
         self.tag: int = method.delivery_tag
         self.returned: bool = method.exchange == RETURN
         self.generation = generation
@@ -47,6 +48,11 @@ class Received:
         self.properties = properties
         self.at = at
         self.ahead = ahead
+
+    @property
+    def of(self) -> ShopLane:
+        """The shop and lane whose queue it is in."""
+        return ShopLane(self.shop, self.lane)
 
     @property
     def expires(self) -> bool:
@@ -75,5 +81,6 @@ class RabbitmqDelivery(Delivery):
     def __init__(self, job: Job, request: AdmitRequest, message: Received) -> None:
         super().__init__(job, request)
         self.message = message
+        self.lane = message.lane
         self.arrived_at = message.at
         self.trouble = message.trouble

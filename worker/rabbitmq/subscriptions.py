@@ -1,4 +1,6 @@
-"""Which shops' queues a worker consumes: those of shops that are in the file, declared, and not closed for long.
+"""Which queues a worker consumes: those of shops that are in the file, declared, and not closed for long.
+
+A shop's lanes are queues of their own here, each declared, consumed, and peeked into by itself.
 
 Runs on the consumer's thread. Queues are declared on the declarer's thread, which reports by a deque.
 """
@@ -13,8 +15,11 @@ import structlog
 
 from worker.errors import BrokerError
 from worker.instants import SECOND, from_datetime
+from worker.model.controls import Controls
+from worker.model.lanes import LANES, ShopLane
 from worker.rabbitmq.channel import ShopChannel
 from worker.rabbitmq.connection import Parameters
+from worker.rabbitmq.known_lanes import KnownLanes
 from worker.rabbitmq.peek_schedule import LONG_CLOSED, PeekSchedule
 from worker.rabbitmq.queue_declarer import QueueDeclarer, Unusable
 from worker.rabbitmq.topology import shop_queue
@@ -41,7 +46,7 @@ log = structlog.get_logger(__name__)
 class Subscriptions:
     """Keeps the channel's consumers in step with the shops file and the gate.
 
-    ``requeue_shop`` requeues the jobs of a shop that wait at the gate.
+    ``requeue_lane`` requeues the jobs of a lane that wait at the gate. ``controls`` as :class:`KnownLanes` says.
     """
 
     def __init__(
@@ -51,24 +56,27 @@ class Subscriptions:
         gate: Gate[Any],
         channel: ShopChannel,
         *,
-        requeue_shop: Callable[[str], None],
+        requeue_lane: Callable[[ShopLane], None],
+        controls: Callable[[], Controls | None],
     ) -> None:
         self._context = context
         self._gate = gate
         self._channel = channel
-        self._requeue_shop = requeue_shop
-        self._declaring: set[str] = set()
-        self._declared: set[str] = set()
-        self._ready: deque[list[str]] = deque()
-        self._unusable: dict[str, Unusable] = {}
-        self._removed: dict[str, int] = {}
+        self._requeue_lane = requeue_lane
+        self._declaring: set[ShopLane] = set()
+        self._declared: set[ShopLane] = set()
+        self._ready: deque[list[ShopLane]] = deque()
+        self._unusable: dict[ShopLane, Unusable] = {}
+        self._removed: dict[ShopLane, int] = {}
         self._peeks = PeekSchedule()
-        self._resting: dict[str, int] = {}
-        self._narrow: dict[str, int] = {}
+        self._resting: dict[ShopLane, int] = {}
+        self._narrow: dict[ShopLane, int] = {}
         self._began_at: int | None = None
         self._producers: dict[str, tuple[str, ...]] = {}
         self._version = 0
         self._declarer = QueueDeclarer(params, self._on_ready, self._producers_of)
+        self._known = KnownLanes(context, controls, self._declarer.find)
+        self._wanted: tuple[int, frozenset[ShopLane], list[ShopLane]] = (-1, frozenset(), [])
 
     def begin(self) -> None:
         """The channel is open again. Queues are declared on another thread: a thousand new ones take RabbitMQ seconds.
@@ -96,59 +104,67 @@ class Subscriptions:
             if self._channel.up:
                 self._subscribe_missing()
 
+    def takes(self, of: ShopLane) -> bool:
+        """Whether jobs may be published to the lane, since its queue exists and every worker hears of it. If not, it is
+        declared and listed now.
+        """
+        self._known.add([of])
+        return of in self._declared and self._known.is_listed(of)
+
     def follow(self, now: int) -> None:
         """Once a second: follow the shops file, RabbitMQ's cancellations of consumers, and what the gate has closed.
 
         Raises:
           BrokerError: as :meth:`begin`, or the connection broke.
         """
-        for shop in self._channel.take_cancelled():
+        for of in self._channel.take_cancelled():
             # Its jobs in hand are carried on. If a queue of that name exists again, the next round consumes it.
-            problem = f"RabbitMQ gave up on {shop_queue(shop)}: it was deleted, or a delivery lay too long"
-            log.warning("consumer_cancelled", shop=shop, problem=problem)
-            self._declared.discard(shop)
-            self._declaring.discard(shop)
+            problem = f"RabbitMQ gave up on {shop_queue(*of)}: it was deleted, or a delivery lay too long"
+            log.warning("consumer_cancelled", shop=of.key, problem=problem)
+            self._declared.discard(of)
+            self._declaring.discard(of)
         served = frozenset(self._context.shops.slugs())
-        for shop in self._channel.shops:
-            if shop not in served or (self._stays_closed(shop, now) and not self._peeks.is_open(shop, now)):
-                self._unsubscribe(shop, now)
-                if shop not in served:
-                    log.info("shop_removed", shop=shop)
-                    self._removed[shop] = now + FIRST_LOOK
+        for of in self._channel.consumed:
+            if of.shop not in served or (self._stays_closed(of, now) and not self._peeks.is_open(of, now)):
+                self._unsubscribe(of, now)
+                if of.shop not in served:
+                    log.info("shop_removed", shop=of.key)
+                    self._removed[of] = now + FIRST_LOOK
         self._warn_of_orphans(served, now)
         self._widen(now)
+        self._known.follow(now, self._declared, at_rest=self._declared.issuperset(self._wanted_now()))
         self._subscribe_missing()
         changed = self._changed_producers()
         if changed:
             self._declarer.declare(changed)
-        for shop in {held.shop for held in self._gate.held()} - served:
-            self._requeue_shop(shop)
+        for of in {ShopLane(held.shop, held.lane) for held in self._gate.held() if held.shop not in served}:
+            self._requeue_lane(of)
 
-    def make_room(self, shops: Collection[str], now: int) -> None:
-        """There was no memory for a message of each of these shops. Stop consuming as many shops for a moment: those
-        that hold most, if that is more than their share, else these.
+    def make_room(self, queues: Collection[ShopLane], now: int) -> None:
+        """There was no memory for a message of each of these. Stop consuming as many queues for a moment: those that
+        hold most, if that is more than their share, else these.
 
         Raises:
           BrokerError: the connection broke.
         """
-        held = self._channel.held_by_shop()
-        share = IN_HAND // max(FEWEST_SHARES, len(held.keys() | set(shops)))
-        # A shop that gets one message at a time has nothing left to requeue.
-        heavy = [shop for shop, weight in held.most_common() if weight > share and shop not in self._narrow]
-        for shop in heavy[: len(shops)] or shops:
-            self._rest(shop, now)
+        held = self._channel.held_by_queue()
+        share = IN_HAND // max(FEWEST_SHARES, len(held.keys() | set(queues)))
+        # A queue that gives one message at a time has nothing left to requeue.
+        heavy = [of for of, weight in held.most_common() if weight > share and of not in self._narrow]
+        for of in heavy[: len(queues)] or queues:
+            self._rest(of, now)
 
-    def _rest(self, shop: str, now: int) -> None:
-        # Its waiting jobs are requeued, and for a while it gets one at a time.
-        if shop not in self._narrow:
-            log.warning("shop_crowded", shop=shop, problem="its messages take much memory, so it gets one at a time")
-        self._channel.unsubscribe(shop)
-        self._requeue_shop(shop)
-        self._resting[shop], self._narrow[shop] = now + REST, now + NARROW
+    def _rest(self, of: ShopLane, now: int) -> None:
+        # Its waiting jobs are requeued, and for a while it gives one at a time.
+        if of not in self._narrow:
+            log.warning("shop_crowded", shop=of.key, problem="its messages take much memory, so it gets one at a time")
+        self._channel.unsubscribe(of)
+        self._requeue_lane(of)
+        self._resting[of], self._narrow[of] = now + REST, now + NARROW
 
-    def holds_uncalled(self, shop: str, now: int) -> None:
-        """An uncalled job of the shop has come; where the shop is closed, there may be more behind it."""
-        self._peeks.prolong(shop, now)
+    def holds_uncalled(self, of: ShopLane, now: int) -> None:
+        """An uncalled job has come by the queue; where its shop is closed, there may be more behind it."""
+        self._peeks.prolong(of, now)
 
     def peek_everywhere(self) -> None:
         """Peek into every closed shop's queue for such jobs."""
@@ -162,9 +178,9 @@ class Subscriptions:
         config = self._context.shops.get(shop)
         return config.producers if config is not None else None
 
-    def _changed_producers(self) -> list[str]:
-        # Shops whose producers have changed since the last time: those whose queues are declared or about to be, and
-        # those that have left the file.
+    def _changed_producers(self) -> list[ShopLane]:
+        # Queues of the shops whose producers have changed since the last time: those that are declared or about to be,
+        # and those of shops that have left the file.
         version = self._context.shops.version
         if version == self._version:
             return []
@@ -172,96 +188,104 @@ class Subscriptions:
         now = {shop: self._producers_of(shop) for shop in self._context.shops.slugs()}
         self._producers = {shop: producers for shop, producers in now.items() if producers is not None}
         left = before.keys() - self._producers.keys()
+        bound = [ShopLane(shop, lane) for shop in sorted(left) if before[shop] for lane in LANES]
         # A shop that comes back is declared again: somebody may have deleted its queue meanwhile.
-        self._declaring -= left
-        self._declared -= left
-        return [
-            *(shop for shop in sorted(left) if before[shop]),
-            *(
-                shop
-                for shop, producers in self._producers.items()
-                if shop in self._declaring and producers != before.get(shop, ())
-            ),
-        ]
+        self._declaring = {of for of in self._declaring if of.shop not in left}
+        self._declared = {of for of in self._declared if of.shop not in left}
+        changed = {shop for shop, producers in self._producers.items() if producers != before.get(shop, ())}
+        return [*bound, *(of for of in sorted(self._declaring) if of.shop in changed)]
 
-    def _on_ready(self, shops: list[str]) -> None:
+    def _on_ready(self, queues: list[ShopLane]) -> None:
         # On the declarer's thread.
-        self._ready.append(shops)
+        self._ready.append(queues)
         self._channel.wake()
+
+    def _wanted_now(self) -> list[ShopLane]:
+        # Made anew only after a change: it is asked for each second, and there may be 10,000.
+        shops = self._context.shops
+        version, lanes, wanted = self._wanted
+        if version != shops.version or lanes is not self._known.lanes:
+            wanted = [ShopLane(shop) for shop in shops.slugs()]
+            served = set(wanted)
+            wanted += [of for of in sorted(self._known.lanes) if ShopLane(of.shop) in served]
+            self._wanted = shops.version, self._known.lanes, wanted
+        return wanted
 
     def _subscribe_missing(self) -> None:
         now = self._context.clock.now()
-        before = self._channel.shops
-        missing = [shop for shop in self._context.shops.slugs() if shop not in before]
-        new = [shop for shop in missing if shop not in self._declaring]
+        before = self._channel.consumed
+        missing = [of for of in self._wanted_now() if of not in before]
+        new = [of for of in missing if of not in self._declaring]
         if new:
             self._began_at = now if self._began_at is None else self._began_at
             self._declaring.update(new)
             self._declarer.declare(new)
-        for shop in missing:
-            if shop not in self._declared or shop in self._resting or not self._is_usable(shop):
+        for of in missing:
+            if of not in self._declared or of in self._resting or not self._is_usable(of):
                 continue
-            if self._stays_closed(shop, now):
-                if not self._peeks.is_due(shop, now):
+            if self._stays_closed(of, now):
+                if not self._peeks.is_due(of, now):
                     continue
-                self._peeks.begin(shop, now)
-            self._subscribe(shop)
+                self._peeks.begin(of, now)
+            self._subscribe(of)
         if not self._declared.issuperset(missing):
             return
-        if self._channel.shops != before:
+        after = self._channel.consumed
+        if after != before:
             took = {} if self._began_at is None else {"seconds": round((now - self._began_at) / SECOND, 1)}
-            log.info("subscribed", shops=len(self._channel.shops), **took)
-        # A shop that is consumed later was closed until then, so its time says nothing about RabbitMQ.
+            log.info("subscribed", shops=len({of.shop for of in after}), queues=len(after), **took)
+        # A queue that is consumed later was closed until then, so its time says nothing about RabbitMQ.
         self._began_at = None
 
     def _widen(self, now: int) -> None:
-        self._resting = {shop: until for shop, until in self._resting.items() if until > now}
-        for shop in [shop for shop, until in self._narrow.items() if until <= now]:
-            del self._narrow[shop]
+        self._resting = {of: until for of, until in self._resting.items() if until > now}
+        for of in [of for of, until in self._narrow.items() if until <= now]:
+            del self._narrow[of]
             # Consumed again with the full prefetch; its deliveries in hand stay.
-            self._channel.unsubscribe(shop)
+            self._channel.unsubscribe(of)
 
-    def _is_usable(self, shop: str) -> bool:
+    def _is_usable(self, of: ShopLane) -> bool:
         # Whether a queue that could not be consumed can be now, if it is time to check.
-        before = self._unusable.get(shop)
+        before = self._unusable.get(of)
         if before is None:
             return True
         if before.again_at > time.monotonic():
             return False
-        problem = self._channel.problem_with(shop)
+        problem = self._channel.problem_with(of)
         if problem is None:
-            log.info("shop_queue_usable", shop=shop)
-            del self._unusable[shop]
+            log.info("shop_queue_usable", shop=of.key)
+            del self._unusable[of]
             return True
-        self._unusable[shop] = Unusable.found(shop, problem, before)
+        self._unusable[of] = Unusable.found(of, problem, before)
         return False
 
-    def _subscribe(self, shop: str) -> None:
+    def _subscribe(self, of: ShopLane) -> None:
         try:
-            self._channel.subscribe(shop, prefetch=1 if shop in self._narrow else None)
+            self._channel.subscribe(of, prefetch=1 if of in self._narrow else None)
         except BrokerError as error:
             if isinstance(error.__cause__, pika.exceptions.ChannelClosedByBroker):
-                # Over this shop's queue RabbitMQ has closed the channel, and with it every shop's consumer. Next time
-                # the others are consumed first.
-                self._unusable[shop] = Unusable.found(shop, error, None)
+                # Over this queue RabbitMQ has closed the channel, and with it every queue's consumer. Next time the
+                # others are consumed first.
+                self._unusable[of] = Unusable.found(of, error, None)
             raise
 
-    def _unsubscribe(self, shop: str, now: int) -> None:
-        self._channel.unsubscribe(shop)
-        deadlines = (held.job.not_after for held in self._gate.held() if held.shop == shop)
+    def _unsubscribe(self, of: ShopLane, now: int) -> None:
+        self._channel.unsubscribe(of)
+        held_here = (held for held in self._gate.held() if held.shop == of.shop and held.lane == of.lane)
+        deadlines = (held.job.not_after for held in held_here)
         first = min((from_datetime(deadline) for deadline in deadlines if deadline is not None), default=None)
-        self._peeks.plan(shop, now, first - self._context.clock.ahead() if first is not None else None)
-        self._requeue_shop(shop)
+        self._peeks.plan(of, now, first - self._context.clock.ahead() if first is not None else None)
+        self._requeue_lane(of)
 
-    def _stays_closed(self, shop: str, now: int) -> bool:
-        return self._gate.shop(shop).closed_until() > now + LONG_CLOSED
+    def _stays_closed(self, of: ShopLane, now: int) -> bool:
+        return self._gate.shop(of.shop).closed_until() > now + LONG_CLOSED
 
     def _warn_of_orphans(self, served: frozenset[str], now: int) -> None:
-        for shop, look_at in list(self._removed.items()):
-            if shop in served:
-                del self._removed[shop]
+        for of, look_at in list(self._removed.items()):
+            if of.shop in served:
+                del self._removed[of]
             elif look_at <= now:
-                self._removed[shop] = now + LOOK_AGAIN
-                messages = self._channel.waiting(shop)
+                self._removed[of] = now + LOOK_AGAIN
+                messages = self._channel.waiting(of)
                 if messages:
-                    log.warning("removed_shop_has_jobs", shop=shop, messages=messages, queue=shop_queue(shop))
+                    log.warning("removed_shop_has_jobs", shop=of.shop, messages=messages, queue=shop_queue(*of))

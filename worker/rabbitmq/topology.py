@@ -1,5 +1,8 @@
 """The exchanges and queues of version 1: names, arguments, routing keys.
 
+A shop may have two more queues beside its own, bound alike: ``referrals.urgent.<shop>`` by the key ``<shop>.urgent``,
+and ``referrals.held.<shop>`` by ``<shop>.held``.
+
 ::
 
     referrals.from.<producer> (direct) ──┐
@@ -19,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.errors import ConfigurationError
+from worker.model.lanes import Lane, ShopLane
 from worker.model.message import QUEUE
 from worker.model.names import SLUG
 from worker.model.outcomes import Outcome
@@ -38,7 +42,12 @@ DEAD_AT_HEADER = "x-referral-dead-at"
 TAKEOVERS_HEADER = "x-referral-takeovers"
 """Headers that a worker adds to a message that it moves to :data:`DEAD`."""
 
-SHOP_PREFIX = "referrals.shop."
+LANE_PREFIXES: Mapping[Lane, str] = {
+    "bulk": "referrals.shop.",
+    "urgent": "referrals.urgent.",
+    "held": "referrals.held.",
+}
+"""What the queues of a shop's lanes begin with; its slug follows."""
 
 SINGLE = "referrals.single"
 """The exclusive queue that a process on the memory store holds, so that there is only one such process."""
@@ -97,15 +106,25 @@ EXCHANGES: tuple[Exchange, ...] = (
 )
 
 
-def shop_queue(shop: str) -> str:
-    """The name of a shop's queue."""
-    return f"{SHOP_PREFIX}{shop}"
+def shop_queue(shop: str, lane: Lane = "bulk") -> str:
+    """The name of a shop's queue, or of one of its other lanes'."""
+    return f"{LANE_PREFIXES[lane]}{shop}"
 
 
-def shop_queue_declaration(shop: str) -> Queue:
-    """A shop's queue, which takes new jobs and those that return from a delay queue."""
+def lane_of_queue(name: str) -> ShopLane | None:
+    """The shop and lane whose queue has that name; None for any other queue."""
+    for lane, prefix in LANE_PREFIXES.items():
+        shop = name.removeprefix(prefix)
+        if shop != name:
+            return ShopLane(shop, lane) if SLUG.fullmatch(shop) else None
+    return None
+
+
+def shop_queue_declaration(shop: str, lane: Lane = "bulk") -> Queue:
+    """A queue of a shop's lane, which takes new jobs and those that return from a delay queue."""
     arguments = _QUORUM | _BOUNDED_DELIVERIES | _AT_LEAST_ONCE
-    return Queue(shop_queue(shop), arguments, ((JOBS, shop), (RETURN, shop)))
+    key = ShopLane(shop, lane).key
+    return Queue(shop_queue(shop, lane), arguments, ((JOBS, key), (RETURN, key)))
 
 
 def producer_exchange(producer: str) -> Exchange:

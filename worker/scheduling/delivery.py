@@ -6,6 +6,7 @@ import dramatiq
 
 from worker.model.dispositions import Disposition
 from worker.model.job import Job
+from worker.model.lanes import Lane
 from worker.model.message import ACTOR, QUEUE
 from worker.scheduling.attribution import Trouble
 from worker.store.protocol import AdmitRequest, Grant
@@ -38,6 +39,7 @@ class Delivery(dramatiq.MessageProxy):
         self.job = job
         self.request = request
         self.shop = job.shop
+        self.lane: Lane = "bulk"
         self.customer = request.customer
         self.grant: Grant | None = None
         self.probing = False

@@ -11,6 +11,7 @@ from itertools import count
 from random import Random
 from typing import Generic
 
+from worker.model.lanes import Lane
 from worker.scheduling.gate_shop import MOST_ASKING, GateShop, GateShops, Reason, ShopLoad, T
 from worker.scheduling.set_aside import SetAside
 
@@ -69,8 +70,7 @@ class Gate(Generic[T]):
         """Some of the shop's jobs at hand have become uncalled: they wait no longer for the shop or a customer."""
         state = self._shops[shop]
         state.uncalled_jobs.extend(self._set_aside.remove(shop, only_uncalled=True))
-        state.uncalled_jobs.extend(ticket for ticket in state.ready if ticket.uncalled)
-        state.ready = deque(ticket for ticket in state.ready if not ticket.uncalled)
+        state.uncalled_jobs = state.take_out(lambda ticket: ticket.uncalled)
         self._enlist(state)
 
     def next(self, now: int) -> T | None:
@@ -197,7 +197,7 @@ class Gate(Generic[T]):
     def loads(self) -> Iterator[ShopLoad]:
         """Every shop that has jobs here or is closed on its own account, in no particular order."""
         for state in self._shops.values():
-            ready, aside = len(state.uncalled_jobs) + len(state.ready), self._set_aside.of(state.name)
+            ready, aside = state.waiting(), self._set_aside.of(state.name)
             if ready or state.in_flight or state.closed or aside:
                 yield ShopLoad(state.name, ready, aside, state.in_flight, tuple(state.closed))
 
@@ -212,21 +212,24 @@ class Gate(Generic[T]):
             first = min(first, *self.closed.values())
         return first if first < FOREVER else None
 
-    def remove(self, shop: str) -> list[T]:
-        """Take out all jobs of the shop that haven't been handed out, waiting or set aside."""
+    def remove(self, shop: str, lane: Lane | None = None) -> list[T]:
+        """Take out all jobs of the shop, or of one of its lanes, that haven't been handed out, waiting or set aside."""
         state = self._shops[shop]
-        taken = [*state.uncalled_jobs, *state.ready]
-        state.uncalled_jobs.clear()
-        state.ready.clear()
-        taken += self._set_aside.remove(shop)
-        taken += [ticket for ticket in self._suspects if ticket.shop == shop]
-        self._suspects = deque(ticket for ticket in self._suspects if ticket.shop != shop)
+
+        def is_meant(ticket: T) -> bool:
+            return ticket.shop == shop and lane in (None, ticket.lane)
+
+        taken = state.take_out(is_meant) + self._set_aside.remove(shop, lane=lane)
+        taken += [ticket for ticket in self._suspects if is_meant(ticket)]
+        self._suspects = deque(ticket for ticket in self._suspects if not is_meant(ticket))
         return taken
 
     def held(self) -> Iterator[T]:
         """Every job that waits here, in no particular order."""
         for state in self._shops.values():
             yield from state.uncalled_jobs
+            yield from state.urgent
+            yield from state.held
             yield from state.ready
         yield from self._set_aside
         yield from self._suspects
@@ -234,7 +237,7 @@ class Gate(Generic[T]):
     def waiting(self, shop: str) -> int:
         """How many jobs of the shop wait here, set aside or not."""
         state = self._shops[shop]
-        return len(state.uncalled_jobs) + len(state.ready) + self._set_aside.of(shop)
+        return state.waiting() + self._set_aside.of(shop)
 
     def _next_alone(self) -> T | None:
         if self.in_flight:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
+from worker.model.lanes import LANES, Lane
+
 Reason = Literal[
     "rate",
     "throttled",
@@ -39,6 +41,9 @@ class Ticket(Protocol):
     def shop(self) -> str: ...
 
     @property
+    def lane(self) -> Lane: ...
+
+    @property
     def customer(self) -> str: ...
 
     @property
@@ -61,7 +66,9 @@ class ShopLoad(NamedTuple):
 
 @dataclass(slots=True)
 class GateShop(Generic[T]):
-    """``served`` is the shop's virtual service, ``start_tag`` where it stands in the fair order (None: it doesn't).
+    """``ready`` are jobs of the bulk lane; ``urgent`` and ``held`` those of the others, which go first.
+
+    ``served`` is the shop's virtual service, ``start_tag`` where it stands in the fair order (None: it doesn't).
 
     ``window`` is how many of its jobs may ask at once, ``asking`` which do. ``asked``: a question about its jobs is
     under way. A second one would be turned away like the first, with a turn that nobody takes: 20 shops on 10 processes
@@ -72,9 +79,11 @@ class GateShop(Generic[T]):
     weight: float = 1.0
     max_in_flight: int = 12
     ready: deque[T] = field(default_factory=deque)
-    # A list, since it is nearly always empty, and a process has one for each of thousands of shops: an empty deque
+    # Lists, since they are nearly always empty, and a process has them for each of thousands of shops: an empty deque
     # takes 624 bytes.
     uncalled_jobs: list[T] = field(default_factory=list)
+    urgent: list[T] = field(default_factory=list)
+    held: list[T] = field(default_factory=list)
     in_flight: int = 0
     served: float = 0.0
     start_tag: float | None = None
@@ -96,8 +105,8 @@ class GateShop(Generic[T]):
         cap = 1 if self.probing else self.max_in_flight
         if self.asked or self.closed:
             return None
-        if self.ready and self.in_flight < cap and len(self.asking) < self.window:
-            return self.ready
+        if self.in_flight < cap and len(self.asking) < self.window:
+            return self.urgent or self.held or self.ready or None
         return None
 
     def take(self, queue: MutableSequence[T]) -> T:
@@ -115,7 +124,27 @@ class GateShop(Generic[T]):
 
     def queue_of(self, ticket: T) -> MutableSequence[T]:
         """The queue that the job belongs in."""
-        return self.uncalled_jobs if ticket.uncalled else self.ready
+        return self.uncalled_jobs if ticket.uncalled else self.queue_of_lane(ticket.lane)
+
+    def queue_of_lane(self, lane: Lane) -> MutableSequence[T]:
+        """The jobs of the lane that are to be called."""
+        if lane == "bulk":
+            return self.ready
+        return self.urgent if lane == "urgent" else self.held
+
+    def take_out(self, is_meant: Callable[[T], bool]) -> list[T]:
+        """Take out the jobs for which this is true, of every lane and of those that end without a call."""
+        taken: list[T] = []
+        for queue in (self.uncalled_jobs, *map(self.queue_of_lane, LANES)):
+            jobs = list(queue)
+            queue.clear()
+            for ticket in jobs:
+                (taken if is_meant(ticket) else queue).append(ticket)
+        return taken
+
+    def waiting(self) -> int:
+        """How many jobs wait here, of all lanes."""
+        return len(self.uncalled_jobs) + len(self.urgent) + len(self.held) + len(self.ready)
 
 
 class GateShops(dict[str, GateShop[T]]):

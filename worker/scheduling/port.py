@@ -17,6 +17,7 @@ from typing import Protocol, TypeVar
 from worker.errors import DeadLetterError
 from worker.model.dispositions import Finish, Later
 from worker.model.job import Job
+from worker.model.lanes import Lane
 from worker.scheduling.breaker import BreakerOpen
 from worker.scheduling.context import Context
 from worker.scheduling.delivery import D, Delivery
@@ -69,6 +70,12 @@ class Port(Protocol[D_contra]):
         """Publish a copy of the job that comes back at ``until``; once it is confirmed, acknowledge the message.
 
         The job has left the gate.
+        """
+
+    def move(self, delivery: D_contra, lane: Lane) -> None:
+        """Publish the job into another lane of its shop; once it is confirmed, acknowledge the message.
+
+        The job has left the gate. It may wait here for a second or two while the lane's queue is declared.
         """
 
     def dead_letter(self, delivery: D_contra, error: DeadLetterError) -> None:

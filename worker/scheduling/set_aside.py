@@ -11,6 +11,7 @@ from itertools import count
 from typing import Generic
 
 from worker.instants import SECOND
+from worker.model.lanes import Lane
 from worker.scheduling.gate_shop import T
 
 MAX_ASIDE_PER_CUSTOMER = 4
@@ -59,14 +60,14 @@ class SetAside(Generic[T]):
             due.append(ticket)
         return due
 
-    def remove(self, shop: str, *, only_uncalled: bool = False) -> list[T]:
-        """Take out the shop's jobs, or those of them that end without a call."""
+    def remove(self, shop: str, *, lane: Lane | None = None, only_uncalled: bool = False) -> list[T]:
+        """Take out the shop's jobs, or those of one ``lane``, or that end without a call."""
         if shop not in self._customers:
             return []
         taken, kept = [], []
         for entry in self._heap:
             ticket = entry[2]
-            if ticket.shop == shop and (ticket.uncalled or not only_uncalled):
+            if ticket.shop == shop and lane in (None, ticket.lane) and (ticket.uncalled or not only_uncalled):
                 taken.append(ticket)
                 self._forget(ticket)
             else:

@@ -5,6 +5,7 @@ from typing import Protocol
 from worker.errors import DeadLetterError
 from worker.model.dispositions import Finish
 from worker.model.job import Customer, Job
+from worker.model.lanes import Lane
 from worker.scheduling.delivery import Delivery
 from worker.scheduling.port import Intake
 from worker.store.protocol import AdmitRequest, Grant
@@ -24,6 +25,7 @@ class Ticket(Delivery):
         self.job = _JOB
         self.request = request
         self.shop = request.shop
+        self.lane: Lane = "bulk"
         self.customer = request.customer
         self.grant: Grant | None = None
         self.probing = False
@@ -84,6 +86,11 @@ class SimulatedPort:
 
     def publish_delayed(self, delivery: Ticket, until: int) -> None:
         self._queues.delayed(self._process, delivery, until)
+
+    def move(self, delivery: Ticket, lane: Lane) -> None:
+        """The job is delivered again, by that lane."""
+        delivery.lane = lane
+        self._queues.requeued(self._process, delivery)
 
     def dead_letter(self, delivery: Ticket, error: DeadLetterError) -> None:
         """No simulated process dies, so this never happens."""

@@ -1,11 +1,12 @@
 """What the store keeps of an operator's orders: how workers read it, and how commands change it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from worker.errors import StoreError
 from worker.model.campaign_orders import Brake, Hold
 from worker.model.controls import Controls
+from worker.model.lanes import ShopLane
 from worker.model.orders import Order, Origin
 
 
@@ -21,6 +22,19 @@ class ControlsReader(Protocol):
 
     def controls(self) -> Controls:
         """Read the operator's orders. Blocks."""
+
+    def add_lanes(
+        self,
+        lanes: Collection[ShopLane],
+        *,
+        are_all: bool = False,
+        done: Callable[[StoreError | None], None] | None = None,
+    ) -> None:
+        """List lanes whose queues exist, so that every worker consumes them. Does not wait; may be lost.
+
+        ``are_all``: RabbitMQ was searched, and has no others than those that are listed then. ``done`` is called once,
+        at once or later on the store's thread: with the reason where it is lost. Without it a warning is logged then.
+        """
 
 
 class ControlsStore(ControlsReader, Protocol):

@@ -12,8 +12,9 @@ from pydantic import BaseModel
 
 from scripts.programs.documents import commands, metrics, tables
 from worker.model.job import Job
+from worker.model.lanes import EXTRA_LANES
 from worker.model.result import Result
-from worker.rabbitmq.topology import EXCHANGES, PRODUCER_PREFIX, Exchange, queues
+from worker.rabbitmq.topology import EXCHANGES, PRODUCER_PREFIX, Exchange, queues, shop_queue_declaration
 from worker.settings import PREFIX, Settings
 from worker.shops.config import ShopTable
 
@@ -21,6 +22,13 @@ DOCS = Path(__file__).resolve().parents[3] / "docs"
 
 GENERATED = "<!-- made by scripts/docs from the code: change it there -->"
 
+
+_LANES = """\
+The queues of urgent and of held jobs are declared for a shop once somebody needs them. The store lists them, so that
+every worker consumes them within a second. Where it has lost that list, a worker asks RabbitMQ for each such queue that
+there may be; RabbitMQ logs an error for each that is not. A job stays in its lane while it is delayed. Workers of an
+earlier version don't consume these queues.
+"""
 
 _MISSING_JOBS = """\
 ## Missing jobs
@@ -134,7 +142,7 @@ def _queues() -> str:
             ", ".join(f"`{exchange}` by `{key}`" if key else f"`{exchange}`" for exchange, key in item.bindings),
             _arguments(item.arguments),
         )
-        for item in queues(["<shop>"])
+        for item in (*queues(["<shop>"]), *(shop_queue_declaration("<shop>", lane) for lane in EXTRA_LANES))
     ]
     return "\n".join(
         [
@@ -151,11 +159,13 @@ def _queues() -> str:
             *_table(("exchange", "type", "arguments"), exchanges),
             "",
             f"There is one `{own.name}` for each of the `producers` in the shops file, bound to the queues of its",
-            "shops by `<shop>`; [who may write to which](security.md).",
+            "shops by `<shop>` and `<shop>.urgent`; [who may write to which](security.md).",
             "",
             "## Queues",
             "",
             *_table(("queue", "bound to", "arguments"), declared),
+            "",
+            *_LANES.splitlines(),
             "",
             *_MISSING_JOBS.splitlines(),
             "",

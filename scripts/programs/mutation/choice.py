@@ -19,6 +19,7 @@ SCRIPTS = {
     "inspect": ["inspect", "pace"],
     "keys": ["keys", "limits"],
     "known": ["copies", "keys"],
+    "lanes": ["controls"],
     "listed": ["suppression"],
     "lists": ["suppression"],
     "note": ["inspect", "keys"],

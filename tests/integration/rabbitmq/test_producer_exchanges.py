@@ -16,6 +16,7 @@ from tests.services import RabbitMQ, Vhost, wait_until
 from worker import publish
 from worker.cli.dead.republish import publish_anew
 from worker.errors import ConfigurationError, UnroutableError
+from worker.model.lanes import ShopLane
 from worker.rabbitmq.connection import connect, parameters
 from worker.rabbitmq.dead_queue import DeadQueue
 from worker.rabbitmq.producer import Producer
@@ -32,7 +33,7 @@ def bind(vhost: Vhost, producers: dict[str, tuple[str, ...]]) -> None:
     """Declare and bind as a worker does whose shops file says so."""
     declare(vhost, list(producers))
     connection = connect(parameters(vhost.url, name="bench bind"))
-    ProducerBindings(lambda shop: producers[shop]).follow(connection, producers)
+    ProducerBindings(lambda shop: producers[shop]).follow(connection, map(ShopLane, producers))
     connection.close()
 
 
@@ -246,7 +247,7 @@ def test_an_older_rabbitmq_is_told_of(rabbitmq: RabbitMQ, vhost: Vhost) -> None:
     with capture_logs() as logs:
         origins = ProducerBindings(lambda _shop: ("acme-crm",))
         for _ in range(2):
-            origins.follow(connection, ["acme"])
+            origins.follow(connection, [ShopLane("acme")])
     connection.close()
     version = rabbitmq.api("GET", "/api/overview")["rabbitmq_version"]
     assert len(logs) == (0 if int(version.partition(".")[0]) >= 4 else 1)

@@ -5,6 +5,7 @@ import pytest
 
 from tests.unit.making import NOON
 from worker.instants import SECOND
+from worker.model.lanes import ShopLane
 from worker.rabbitmq.received import PLACE_HEADER, TROUBLE_HEADER, Received
 from worker.rabbitmq.topology import RETURN
 from worker.scheduling.attribution import Trouble
@@ -13,7 +14,7 @@ from worker.scheduling.attribution import Trouble
 def received(headers: dict[str, object], *, ahead: int, exchange: str = RETURN) -> Received:
     """A message that came at noon, to a worker whose wall clock is ahead of its steady time."""
     method = pika.spec.Basic.Deliver(delivery_tag=1, exchange=exchange)
-    return Received("acme", method, 1, b"", pika.BasicProperties(headers=headers), NOON, ahead)
+    return Received(ShopLane("acme"), method, 1, b"", pika.BasicProperties(headers=headers), NOON, ahead)
 
 
 def test_a_place_is_by_the_wall_clock() -> None:
@@ -38,5 +39,5 @@ def test_trouble_is_by_the_wall_clock() -> None:
 def test_what_rabbitmq_may_take_away(exchange: str, expiration: str | None, expires: bool) -> None:
     """A producer's message with an expiration of its own is nothing to wait for; a worker's copy keeps none."""
     method = pika.spec.Basic.Deliver(delivery_tag=1, exchange=exchange)
-    message = Received("acme", method, 1, b"", pika.BasicProperties(expiration=expiration), NOON, 0)
+    message = Received(ShopLane("acme"), method, 1, b"", pika.BasicProperties(expiration=expiration), NOON, 0)
     assert message.expires is expires

@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tests.unit.making import PATIENT
 from worker.instants import SECOND
+from worker.model.lanes import Lane
 from worker.scheduling.gate import EXTRA_GRANTS, FOREVER, Gate
 from worker.scheduling.gate_shop import HOLDS_ALL, MOST_ASKING, Reason, ShopLoad
 from worker.scheduling.set_aside import LONGEST_ASIDE, MAX_ASIDE_PER_CUSTOMER
@@ -25,6 +26,7 @@ class Ticket:
     customer: str = "c"
     number: int = 0
     uncalled: bool = False
+    lane: Lane = "bulk"
 
 
 def gate_of(*tickets: Ticket, threads: int = 10, max_aside: int = 8) -> Gate[Ticket]:
@@ -637,6 +639,7 @@ class Cancellable:
     shop: str
     customer: str
     uncalled: bool = False
+    lane: Lane = "bulk"
 
 
 def test_jobs_set_aside_may_pass() -> None:

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from tests.unit.making import NOON, make_shop
 from worker.clock import ManualClock
 from worker.instants import DAY, SECOND
+from worker.model.lanes import Lane
 from worker.scheduling.gate import FOREVER, Gate
 from worker.scheduling.gauges import Gauges, runnable_jobs_per_second
 from worker.shops.credentials import ReadyToken
@@ -28,6 +29,7 @@ class Ticket:
     shop: str = "acme"
     customer: str = "ann"
     uncalled: bool = False
+    lane: Lane = "bulk"
 
 
 class Bench:

@@ -19,6 +19,7 @@ from worker.limits.adaptive import RECOVERY
 from worker.model.controls import EVERY_SHOP, Controls
 from worker.model.dispositions import Disposition, Fenced, Finish, Later, Return
 from worker.model.job import Customer, Job
+from worker.model.lanes import Lane
 from worker.model.orders import Origin
 from worker.model.outcomes import Outcome
 from worker.model.verdicts import Halted, Refused, Rejected, Retry, Sent, Throttled, Verdict
@@ -141,6 +142,9 @@ class BenchPort:
 
     def publish_delayed(self, delivery: Delivery, until: int) -> None:
         self.done.append(("delayed", delivery.job, until, delivery.request.place_in_line))
+
+    def move(self, delivery: Delivery, lane: Lane) -> None:
+        self.done.append(("moved", delivery.job, lane))
 
     def dead_letter(self, delivery: Delivery, error: DeadLetterError) -> None:
         self.done.append(("dead_letter", delivery.job, error.reason))

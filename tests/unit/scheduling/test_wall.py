@@ -8,6 +8,7 @@ from tests.unit.making import NOON, make_limits, make_request
 from worker.clock import ManualClock
 from worker.instants import SECOND
 from worker.limits.token_bucket import Rate
+from worker.model.lanes import Lane
 from worker.scheduling.gate import Gate
 from worker.store.memory.store import MemoryStore
 from worker.store.protocol import AlreadyAnswered, Grant, ShopClosed, Wait
@@ -28,6 +29,7 @@ class _Ticket:
     shop: str = "acme"
     place: int | None = None
     uncalled: bool = False
+    lane: Lane = "bulk"
 
 
 def test_a_wall_behind_a_backlog_is_deferred_at_most_one_and_a_half_times_a_job() -> None:

@@ -85,7 +85,8 @@ def _job(letter: DeadLetter, not_after: datetime | None, controls: Controls | No
         return "its deadline has passed, so it would end as expired; give it a new one with --expires"
     if controls is not None and controls.is_cancelled(job.campaign, job.shop, now):
         return "its campaign is cancelled, so it would end as cancelled; run `referrals cancel --undo` first"
-    message = outgoing(job, now)
+    # A held one as well goes to its shop's own queue: a worker that knows why moves it again.
+    message = outgoing(job, now, lane="urgent" if letter.lane == "urgent" else "bulk")
     # What a worker would dead-letter again at once stays where it is.
     decode_message(message.body)
     return message

@@ -15,7 +15,7 @@ from worker.errors import BrokerError, ConfigurationError, StoreError
 from worker.model.controls import Controls
 from worker.planning.circumstances import Shop
 from worker.rabbitmq.connection import parameters
-from worker.rabbitmq.queue_depths import Depth, depths
+from worker.rabbitmq.queue_depths import Depths, depths
 from worker.rabbitmq.topology import shop_queue
 from worker.settings import Settings
 from worker.shops.config import ListedShop
@@ -55,7 +55,7 @@ def outlook(loaded: Settings, listed: Mapping[str, ListedShop], campaign: Collec
         queued = {
             slug: depth.ready + (depth.unacknowledged or 0)
             for slug in listed
-            if (depth := found.get(shop_queue(slug))) is not None
+            if (depth := found.of_shop(slug)) is not None
         }
         slugs = sorted({*campaign, *(slug for slug, jobs in queued.items() if jobs)} & listed.keys())
         states, controls, problem = _states(loaded, listed, slugs)
@@ -85,12 +85,13 @@ def outlook_of_run(listed: Mapping[str, ListedShop], campaign: Iterable[str], jo
     return Outlook(shops, 1)
 
 
-def _depths(loaded: Settings, campaign: Collection[str]) -> tuple[Mapping[str, Depth], str | None]:
+def _depths(loaded: Settings, campaign: Collection[str]) -> tuple[Depths, str | None]:
     try:
         params = parameters(loaded.amqp_url.get_secret_value(), name="referral-dispatch plan")
-        return depths(params, [shop_queue(slug) for slug in campaign], loaded.rabbitmq_metrics_url).queues, None
+        return depths(params, [shop_queue(slug) for slug in campaign], loaded.rabbitmq_metrics_url), None
     except (BrokerError, ConfigurationError) as error:
-        return {}, f"counted with one worker and without the jobs that are queued already: {error}"
+        nothing = Depths({}, "", complete=False)
+        return nothing, f"counted with one worker and without the jobs that are queued already: {error}"
 
 
 def _serving(loaded: Settings, campaign: Sequence[str]) -> int | None:

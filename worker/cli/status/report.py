@@ -11,9 +11,10 @@ from worker.cli.shops.serving import unserved
 from worker.errors import ReferralError
 from worker.instants import SECOND, to_datetime
 from worker.model.controls import Controls
+from worker.model.lanes import Lane
 from worker.model.names import canonical
 from worker.rabbitmq.queue_depths import Depth, Depths
-from worker.rabbitmq.topology import DEAD, DELAYS, RESULTS, shop_queue
+from worker.rabbitmq.topology import DEAD, DELAYS, RESULTS
 from worker.shops.config import ListedShop
 from worker.store.shop_state import ShopState
 
@@ -62,7 +63,7 @@ def report(earlier: Look, look: Look, campaign: str | None, shop: str | None) ->
     paces = _done(earlier, look) if paced else {}
     delayed = sum(_total(found.queues.get(f"referrals.delay.{level}")) for level in DELAYS)
     dead = _total(found.queues.get(DEAD))
-    waiting = {slug: found.queues.get(shop_queue(slug)) for slug in look.shops}
+    waiting = {slug: found.of_shop(slug) for slug in look.shops}
     gap = unaccounted(campaigns, in_queues=delayed + sum(map(_total, waiting.values())), dead=dead)
     # Counts are of now and depths up to LAG_SECONDS old. A job that moved in between is counted twice or not at all, so
     # a gap up to the jobs of that time is no loss.
@@ -139,6 +140,8 @@ def _shop(slug: str, look: Look, depth: Depth | None, left: int, pace: float | N
         "limit": limit_data(slug, look.controls, state.at) if state is not None else None,
         "waiting": depth.ready if depth is not None else 0 if look.depths and look.depths.complete else None,
         "in_hand": depth.unacknowledged if depth is not None else 0 if look.depths and look.depths.complete else None,
+        "urgent": _lane(slug, look, "urgent"),
+        "held": _lane(slug, look, "held"),
         "consumers": (look.consumers or {}).get(slug),
         "jobs_per_second": round(pace, 2) if pace is not None else None,
         "allowed_per_second": round(SECOND / state.interval, 3) if known and state is not None else None,
@@ -149,6 +152,12 @@ def _shop(slug: str, look: Look, depth: Depth | None, left: int, pace: float | N
             else None
         ),
     }
+
+
+def _lane(slug: str, look: Look, lane: Lane) -> int | None:
+    """How many of the shop's jobs are in that lane, at workers or not; they are among those of the shop."""
+    depth = look.depths.of_lane(slug, lane) if look.depths is not None else None
+    return _total(depth) if depth is not None or (look.depths and look.depths.complete) else None
 
 
 def _campaign(progress: Progress, *, ended: bool) -> dict[str, Any]:

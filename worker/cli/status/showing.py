@@ -1,7 +1,7 @@
 """Asks the store and RabbitMQ twice, and shows what they say of campaigns, shops and queues."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 import typer
@@ -19,11 +19,11 @@ from worker.clock import SystemClock
 from worker.errors import BrokerError, ConfigurationError, ReferralError, StoreError
 from worker.limits.token_bucket import Rate, ShopLimits
 from worker.model.controls import Controls
-from worker.model.names import SLUG
+from worker.model.lanes import ShopLane
 from worker.rabbitmq.connection import parameters
 from worker.rabbitmq.policies import UnknownPoliciesError, losses
 from worker.rabbitmq.queue_depths import Depths, depths
-from worker.rabbitmq.topology import DEAD, DELAYS, RESULTS, SHOP_PREFIX, shop_queue
+from worker.rabbitmq.topology import DEAD, DELAYS, RESULTS, lane_of_queue, shop_queue
 from worker.settings import Settings
 from worker.shops.config import ListedShop
 from worker.shops.file import ReadableShops, readable_shops
@@ -111,7 +111,7 @@ def _look(store: Store | ConfigurationError, loaded: Settings, *, paced_only: bo
         # With a broken file, RabbitMQ's queues say which shops there are. Both looks must see the same shops, or the
         # rate would be that of others.
         try:
-            queues = _depths(loaded, readable)
+            queues = _depths(loaded, readable, _lanes(store))
         except (BrokerError, ConfigurationError) as error:
             problems.append(error)
     shops = _shops(readable, queues)
@@ -141,8 +141,8 @@ def _asked(look: Look, loaded: Settings, shop: str | None) -> Look:
     # is asked about. Nothing if RabbitMQ is out of reach, which is reported already.
     if look.depths is None:
         return look
-    queues = look.depths.queues
-    ready = {slug: queues[shop_queue(slug)].ready if shop_queue(slug) in queues else 0 for slug in look.shops}
+    waiting = {slug: look.depths.of_shop(slug) for slug in look.shops}
+    ready = {slug: depth.ready if depth is not None else 0 for slug, depth in waiting.items()}
     try:
         slugs = sorted(look.shops, key=lambda slug: (slug != shop, -ready[slug]))
         return replace(look, consumers=consumers_of(loaded, slugs))
@@ -172,13 +172,22 @@ def _shops(readable: ReadableShops, queues: Depths | None) -> dict[str, ListedSh
     shops: dict[str, ListedShop | None] = {**readable.shops, **dict.fromkeys(readable.others)}
     if readable.problems and queues is not None:
         # Shops that can't be read from the file still have their queues in RabbitMQ.
-        names = sorted(name.removeprefix(SHOP_PREFIX) for name in queues.queues if name.startswith(SHOP_PREFIX))
-        shops |= {name: None for name in names if name not in shops and SLUG.fullmatch(name)}
+        names = sorted({of.shop for name in queues.queues if (of := lane_of_queue(name)) is not None})
+        shops |= {name: None for name in names if name not in shops}
     return shops
 
 
-def _depths(loaded: Settings, readable: ReadableShops) -> Depths:
+def _lanes(store: Store | ConfigurationError) -> Collection[ShopLane]:
+    """The lanes that shops have beside their own queues; none if the store is out of reach, which is reported later."""
+    try:
+        return store.controls().lanes if not isinstance(store, ConfigurationError) else ()
+    except StoreError:
+        return ()
+
+
+def _depths(loaded: Settings, readable: ReadableShops, lanes: Collection[ShopLane]) -> Depths:
     params = parameters(loaded.amqp_url.get_secret_value(), name="referral-dispatch status")
     names = [shop_queue(slug) for slug in (*readable.shops, *readable.others)]
+    names += [shop_queue(*of) for of in lanes]
     names += [f"referrals.delay.{seconds}" for seconds in DELAYS] + [DEAD, RESULTS]
     return depths(params, names, loaded.rabbitmq_metrics_url)

@@ -2,13 +2,14 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from worker.clock import Clock
 from worker.errors import StoreError
 from worker.model.campaign_orders import Brake, Hold
 from worker.model.controls import Controls
+from worker.model.lanes import ShopLane
 from worker.model.orders import MOST_ORDERS, Order, Origin, limit_text, pace_text
 from worker.store.timing import BRAKE_KEPT, CANCELLED_FOR
 
@@ -30,6 +31,18 @@ class MemoryControls:
 
     def controls(self) -> Controls:
         return self._controls
+
+    def add_lanes(
+        self,
+        lanes: Collection[ShopLane],
+        *,
+        are_all: bool = False,
+        done: Callable[[StoreError | None], None] | None = None,
+    ) -> None:
+        with self._changing:
+            self._controls = self._controls.with_lanes(lanes, self._clock.now(), are_all=are_all)
+        if done is not None:
+            done(None)
 
     def pause(self, shop: str, origin: Origin) -> Controls:
         return self._order(origin, "pause", lambda old, now: old.with_pause(shop, origin.reason, now), shop=shop)

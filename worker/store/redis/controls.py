@@ -1,20 +1,25 @@
 """What an operator has ordered, on the server: two strings for all shops, which each worker reads once a second."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
+
+import structlog
 
 from worker.clock import Clock
 from worker.errors import StoreError
 from worker.model.campaign_orders import FOREVER, Brake, Hold
 from worker.model.controls import Controls
+from worker.model.lanes import ShopLane
 from worker.model.orders import Order, Origin, limit_text, pace_text
 from worker.store.redis.client import Server
-from worker.store.redis.keys import CAMPAIGN_ORDERS_KEY, CONTROLS_KEY, LISTS_KEY, LOG_KEY, WATCH_KEYS
+from worker.store.redis.keys import CAMPAIGN_ORDERS_KEY, CONTROLS_KEY, LANES_KEYS, LISTS_KEY, LOG_KEY, WATCH_KEYS
 from worker.store.redis.replies import read_controls, read_orders
 from worker.store.redis.suppression import RedisSuppression
 from worker.store.timing import BRAKE_KEPT, CANCELLED_FOR
 
 _ORDERED = [CONTROLS_KEY, LOG_KEY, LISTS_KEY, CAMPAIGN_ORDERS_KEY]
+
+log = structlog.get_logger(__name__)
 
 
 class RedisControls(RedisSuppression):
@@ -47,6 +52,24 @@ class RedisControls(RedisSuppression):
 
     def controls(self) -> Controls:
         return self._read(self._server.call("watch", WATCH_KEYS, [-1]))
+
+    def add_lanes(
+        self,
+        lanes: Collection[ShopLane],
+        *,
+        are_all: bool = False,
+        done: Callable[[StoreError | None], None] | None = None,
+    ) -> None:
+        """As :class:`worker.store.controls.ControlsReader` says; ``done`` runs on the store's thread."""
+
+        def replied(answer: Any) -> None:
+            problem = answer if isinstance(answer, StoreError) else None
+            if done is not None:
+                done(problem)
+            elif problem is not None:
+                log.warning("lanes_not_listed", lanes=len(lanes), problem=str(problem))
+
+        self._server.send("lanes", LANES_KEYS, [int(are_all), *(of.key.encode() for of in lanes)], replied)
 
     def pause(self, shop: str, origin: Origin) -> Controls:
         return self._order(origin, "pause", shop=shop)

@@ -18,8 +18,11 @@ LISTS_KEY = f"{PREFIX}suppression:{{{PREFIX}controls}}".encode()
 CAMPAIGN_ORDERS_KEY = f"{PREFIX}campaigns:{{{PREFIX}controls}}".encode()
 """Orders about campaigns."""
 
-WATCH_KEYS = [CONTROLS_KEY, f"{PREFIX}none:{{{PREFIX}controls}}".encode(), LISTS_KEY, CAMPAIGN_ORDERS_KEY]
-"""The second one is never there, and is where the first is: see lua/watch.lua."""
+LANES_KEYS = [CONTROLS_KEY, f"{PREFIX}lanes:{{{PREFIX}controls}}".encode()]
+"""The second one lists the lanes that shops have beside their own queues."""
+
+WATCH_KEYS = [*LANES_KEYS, f"{PREFIX}none:{{{PREFIX}controls}}".encode(), LISTS_KEY, CAMPAIGN_ORDERS_KEY]
+"""The third one is never there, and is where the others are: see lua/watch.lua."""
 
 
 def prefix(shop: str) -> bytes:

@@ -7,6 +7,7 @@ from typing import Any
 from worker.errors import StoreError
 from worker.model.campaign_orders import Brake, CampaignOrder, Hold
 from worker.model.controls import Controls, Pause, RateLimit
+from worker.model.lanes import ShopLane
 from worker.model.orders import Order
 from worker.model.suppression import Suppression, SuppressionList
 from worker.store.protocol import AlreadyAnswered, ClosedReason, Grant, Known, Reply, ShopClosed, Wait
@@ -109,7 +110,9 @@ def read_controls(answer: list[Any], at: int) -> Controls:
       StoreError: it can't be read.
     """
     with readable:
-        now, version, pauses, cancelled, limits, latest, suppression, campaigns = answer
+        now, version, pauses, cancelled, limits, latest, suppression, campaigns, *listed = answer
+        # An order's reply has no lanes: who gives one looks at none.
+        all_lanes, lanes = listed[0] if listed else (0, [])
         # Late by a part of the round trip, which is nothing beside the minutes and days that orders last.
         ahead = at - now
         return Controls(
@@ -126,6 +129,8 @@ def read_controls(answer: list[Any], at: int) -> Controls:
                 (campaign.decode(), shop.decode()): _campaign_order(fields, ahead)
                 for campaign, shop, *fields in campaigns
             },
+            frozenset(of for key in lanes if (of := ShopLane.of_key(key.decode())) is not None),
+            bool(all_lanes),
         )
 
 

@@ -17,6 +17,7 @@ _PARTS = {
     "watch": ("controls",),
     "control": ("controls", "ordering"),
     "campaign": ("controls", "ordering"),
+    "lanes": ("controls", "ordering"),
     "orders": ("controls",),
     "listed": ("controls",),
     "suppress": ("lists",),

@@ -30,6 +30,16 @@ local function load_campaigns(key)
   return packed and cmsgpack.unpack(packed) or {}
 end
 
+-- The lanes that shops have beside their own queues, in a string of its own: an older version would write the controls
+-- without them. 1 if RabbitMQ was searched for them since the string was lost, then their names.
+local function load_lanes(key)
+  local packed = redis.call('GET', key)
+  if packed then
+    return cmsgpack.unpack(packed)
+  end
+  return 0, {}
+end
+
 -- The last orders in full, the newest first, in a string of its own that workers don't read. One that can't be read is
 -- given up: an order must be possible all the same.
 local function load_log(key)

@@ -30,10 +30,12 @@ local function write(key, packed, keep_until)
   end
 end
 
--- Returns the latest orders, this one among them.
+-- Returns the latest orders, this one among them. `order` is nil for what nobody has ordered.
 local function save_controls(key, now, version, pauses, cancelled, limits, latest, order)
-  table.insert(latest, 1, order)
-  latest[MOST_LATEST + 1] = nil
+  if order then
+    table.insert(latest, 1, order)
+    latest[MOST_LATEST + 1] = nil
+  end
   local keep_until = now + NEWS
   for _, entry in ipairs(cancelled) do
     keep_until = math.max(keep_until, entry[3])

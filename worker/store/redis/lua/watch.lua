@@ -1,13 +1,15 @@
--- KEYS: controls, a key that never exists, lists of suppressed addresses, campaigns. ARGV: the version that the caller knows.
+-- KEYS: controls, lanes, a key that never exists, lists of suppressed addresses, campaigns. ARGV: the version that the
+--       caller knows.
 -- Returns the time and the version; if it is another one also pauses, cancelled campaigns, limits, latest orders, what is
--- known of the lists, and orders about campaigns.
+-- known of the lists, orders about campaigns, and the lanes with 1 before them if they are all.
 
 -- The write makes this fail on a replica, which takes no grant and no answer. A worker that read its orders there would
 -- believe once a second that its store is back, and stay ready for as long as the failover lasts.
-redis.call('DEL', KEYS[2])
+redis.call('DEL', KEYS[3])
 
 local version, pauses, cancelled, limits, latest = load_controls(KEYS[1])
 if version == tonumber(ARGV[1]) then
   return { now_us(), version }
 end
-return { now_us(), version, pauses, cancelled, limits, latest, { load_lists(KEYS[3]) }, load_campaigns(KEYS[4]) }
+return { now_us(), version, pauses, cancelled, limits, latest, { load_lists(KEYS[4]) }, load_campaigns(KEYS[5]),
+         { load_lanes(KEYS[2]) } }

@@ -1,0 +1,39 @@
+"""The lanes of a shop: queues of its jobs that are taken in this order, the first that has a job before the next.
+
+Their names follow from the shop's alone, so they are found again whatever else is lost.
+"""
+
+from typing import Literal, NamedTuple
+
+from worker.model.names import SLUG
+
+Lane = Literal["urgent", "held", "bulk"]
+
+LANES: tuple[Lane, ...] = ("urgent", "held", "bulk")
+"""In the order in which a shop's jobs are taken: urgent ones, what an operator had held, everything else."""
+
+EXTRA_LANES: tuple[Lane, ...] = ("urgent", "held")
+"""The lanes that a shop has only once somebody needs them. Bulk is every shop's own queue."""
+
+
+class ShopLane(NamedTuple):
+    """One lane of one shop."""
+
+    shop: str
+    lane: Lane = "bulk"
+
+    @property
+    def key(self) -> str:
+        """``<shop>``, ``<shop>.urgent`` or ``<shop>.held``: its routing key, and how it is named elsewhere."""
+        # No slug has a dot.
+        return self.shop if self.lane == "bulk" else f"{self.shop}.{self.lane}"
+
+    @classmethod
+    def of_key(cls, key: str) -> "ShopLane | None":
+        """The lane of that routing key; None where it is no lane's."""
+        shop, dot, word = key.partition(".")
+        if not SLUG.fullmatch(shop):
+            return None
+        if not dot:
+            return cls(shop)
+        return next((cls(shop, lane) for lane in EXTRA_LANES if lane == word), None)
