@@ -168,7 +168,7 @@ class Admission(Generic[D]):
         self.requeue_unstarted()
 
     def _waits_for_its_window(self, delivery: D, now: int) -> bool:
-        opens_at = self._windows.opens_at(delivery.job, now)
+        opens_at = self._windows.opens_at(delivery, now)
         if opens_at <= now:
             return False
         if self._windows.close_whole(delivery.shop, now):

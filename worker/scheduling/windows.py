@@ -7,9 +7,9 @@ second. The dispatcher looks too, at the last moment.
 from collections.abc import Iterator
 from typing import Any
 
-from worker.model.job import Job
 from worker.model.windows import both
 from worker.scheduling.context import Context
+from worker.scheduling.delivery import Delivery
 from worker.scheduling.gate import Gate
 from worker.shops.config import ListedShop
 
@@ -29,10 +29,10 @@ class Windows:
         self._with_window: tuple[ListedShop, ...] = ()
         self._version = 0
 
-    def opens_at(self, job: Job, now: int) -> int:
+    def opens_at(self, delivery: Delivery, now: int) -> int:
         """When the job may be called by its window; ``now`` if it may be already."""
-        shop = self._shops.get(job.shop)
-        window = shop.window_of(job) if shop is not None else None
+        shop = self._shops.get(delivery.shop)
+        window = shop.window_of(delivery.job) if shop is not None else None
         if window is None:
             return now
         wall = now + self._clock.ahead()

@@ -21,7 +21,7 @@ from worker.scheduling.context import Context
 from worker.shops.config import ShopConfig
 from worker.shops.credentials import SigningKey
 from worker.shops.registry import ShopRegistry
-from worker.simulator.port import Ticket
+from worker.simulator.port import Ticket, job_like
 from worker.simulator.process import SimulatedProcess
 from worker.simulator.queues import ShopQueue
 from worker.simulator.report import Report, ShopReport
@@ -86,7 +86,8 @@ class Fleet:
         self._events: list[tuple[int, int, int, Callable[[], Any] | None]] = []
         self._stepping = 0
         configs = [_config(f"s{number}", load) for number, load in enumerate(scenario.loads)]
-        loads = dict(zip((config.slug for config in configs), scenario.loads, strict=True))
+        self._configs = {config.slug: config for config in configs}
+        loads = dict(zip(self._configs, scenario.loads, strict=True))
         self._stretch = {slug: load.stretch for slug, load in loads.items()}
         self._shops = {config.slug: ShopReport(loads[config.slug].jobs, config.limits) for config in configs}
         self._store = _Store(
@@ -193,7 +194,8 @@ class Fleet:
         own = number - load.ahead
         customer = "" if ahead else f"c{own}" if load.customer_of is None else load.customer_of(own)
         request = AdmitRequest(config.slug, customer, f"{shop:016x}{number:016x}", config.limits, 20 * SECOND)
-        return Ticket(request, self._scenario.begin, ahead=ahead)
+        channel = load.channel_of(number) if load.channel_of is not None else "sms"
+        return Ticket(job_like(channel, load.window), request, self._scenario.begin, ahead=ahead)
 
     def _deal(self, slug: str) -> None:
         queue = self._queues[slug]
@@ -230,8 +232,9 @@ class Fleet:
         now = self._clock.now()
         grant = ticket.grant
         assert grant is not None
-        # As the dispatcher does it: a grant that has lain too long is released and not used.
-        if now > grant.start_by:
+        # As the dispatcher does it: a grant that has lain too long, or past its window, is released and not used.
+        window = self._configs[ticket.shop].window_of(ticket.job)
+        if now > grant.start_by or (window is not None and not window.is_open(now)):
             self._returned += 1
             self._store.release(ticket.request, grant.epoch, called=False)
             ticket.disposition = Return(grant.epoch)
@@ -243,6 +246,7 @@ class Fleet:
         shop = ticket.shop
         report = self._shops[shop]
         report.starts.append(grant.start_at)
+        report.begun.append(now)
         report.customers.append(ticket.customer)
         if self._scenario.deadline is not None and now > self._scenario.deadline and not ticket.ahead:
             report.late += 1

@@ -1,5 +1,6 @@
 """The simulation underneath the loop of one simulated process: queues instead of RabbitMQ, and no wait at all."""
 
+from functools import lru_cache
 from typing import Protocol
 
 from worker.errors import DeadLetterError
@@ -10,8 +11,14 @@ from worker.scheduling.delivery import Delivery
 from worker.scheduling.port import Intake
 from worker.store.protocol import AdmitRequest, Grant
 
-_JOB = Job.create(shop="any", campaign="simulation", customer=Customer(bhid="any"), channel="sms")
-"""All jobs look alike to a simulation; their ids are in their requests."""
+
+@lru_cache
+def job_like(channel: str, window: str | None) -> Job:
+    """A job of that channel and window. All such jobs look alike to a simulation; their ids are in their requests."""
+    who = Customer(bhid="any")
+    return Job.create(
+        shop="any", campaign="simulation", customer=who, channel=channel, destination="any@example.com", window=window
+    )
 
 
 class Ticket(Delivery):
@@ -20,9 +27,9 @@ class Ticket(Delivery):
     ``ahead``: nobody waits for its end.
     """
 
-    def __init__(self, request: AdmitRequest, published_at: int, *, ahead: bool = False) -> None:
+    def __init__(self, job: Job, request: AdmitRequest, published_at: int, *, ahead: bool = False) -> None:
         self.ahead = ahead
-        self.job = _JOB
+        self.job = job
         self.request = request
         self.shop = request.shop
         self.lane: Lane = "bulk"

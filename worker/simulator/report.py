@@ -9,7 +9,8 @@ from worker.limits.token_bucket import ShopLimits, day_of
 
 @dataclass(slots=True)
 class ShopReport:
-    """One shop. ``starts`` are the instants for which its calls were granted, ``customers`` their customers.
+    """One shop. ``starts`` are the instants for which its calls were granted, ``begun`` those at which they were made,
+    ``customers`` their customers.
 
     ``longest_wait`` is the longest time from a job's publication to its call, ``ended`` when its last job was done,
     ``late`` how many of its jobs were called after the scenario's deadline.
@@ -19,6 +20,7 @@ class ShopReport:
     jobs: int
     limits: ShopLimits
     starts: "array[int]" = field(default_factory=lambda: array("q"))
+    begun: "array[int]" = field(default_factory=lambda: array("q"))
     customers: list[str] = field(default_factory=list)
     longest_wait: int = 0
     ended: int = 0

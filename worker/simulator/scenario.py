@@ -20,7 +20,9 @@ class Load:
     None: each job has one of its own. ``ahead`` are jobs of nobody that were published before: the simulation ends
     without them. ``limits`` and ``weight`` are in place of the table's. ``state`` is what a store knows of the
     shop at the beginning. ``slowed`` is how far apart its calls are at least, and until when, by an operator's order. A
-    call of the shop takes ``stretch`` times as long as others: one job may stand for so many.
+    call of the shop takes ``stretch`` times as long as others: one job may stand for so many. ``channel_of`` gives the
+    channel of each job by its number, those ahead counted first, for shops with a window; ``window`` are the jobs' own
+    hours.
     """
 
     jobs: int
@@ -33,6 +35,8 @@ class Load:
     stretch: int = 1
     weight: int | None = None
     after: int = 0
+    channel_of: Callable[[int], str] | None = None
+    window: str | None = None
 
 
 @dataclass(frozen=True)
