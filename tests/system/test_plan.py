@@ -59,7 +59,7 @@ def test_a_plan_says_everything_and_leaves_nothing_behind(alone: Desk) -> None:
         "examples": {"unsubscribed": [{"file": "spring.csv", "line": line, "row": line} for line in (2, 3, 4)]},
         "done_already": 0,
         "predicted": None,
-        "shops": {"acme": {"jobs": 280, "days": 1}},
+        "shops": {"acme": {"jobs": 280, "days": 1, "opens_at": None}},
     }
     shown = alone.run("plan", *OPTIONS)
     assert "  unsubscribed   20  line 2 (c…@m….org), line 3 (c…@m….org), line 4 (c…@m….org)\n" in shown.stdout

@@ -8,6 +8,7 @@ from typing import Any
 from worker.instants import SECOND, from_datetime, to_datetime
 from worker.limits.token_bucket import ShopLimits, next_reset
 from worker.model.controls import Controls
+from worker.model.windows import MARGIN, both
 from worker.shops.config import ListedShop
 from worker.store.shop_state import ShopState
 
@@ -55,24 +56,38 @@ _TRIED_AGAIN = frozenset({"halted", "breaker", "unlisted_code"})
 """Closed until a call is answered well. ``until`` is then the time of the next try, not the end."""
 
 
-def gate_of(state: ShopState | None, slug: str, limits: ShopLimits | None, controls: Controls) -> GateView:
-    """The state of a shop. If several things close it, the one that a person must act on is returned.
+def hours_of(config: ListedShop, now: int) -> GateView | None:
+    """What a shop is outside of its window, with the channels that keep to it; None within it."""
+    window = both(config.window, None)
+    if window is None or window.is_open(now):
+        return None
+    channels = "all channels" if config.keeps_all_hours else ", ".join(config.window_channels)
+    # Without the second for which the first call waits: people look for the hour that they wrote.
+    return GateView("window", reason=channels, until=window.opens_at(now) - MARGIN)
 
-    Without ``limits`` a spent day is not noticed. Without ``state`` only a pause is known.
+
+def gate_of(state: ShopState | None, slug: str, config: ListedShop | None, controls: Controls) -> GateView:
+    """The state of a shop. If several things close it, the one that a person must act on is returned, and of those that
+    end by themselves the one that ends last.
+
+    Without ``config`` neither a spent day nor a window is noticed. Without ``state`` only a pause is known.
     """
     # In the order of who has to act: an operator resumes a pause, a person or Refer2 ends a closure, and the day's
-    # quota and a 429 end by themselves.
+    # quota, a 429 and hours end by themselves.
     if (pause := controls.pause_of(slug)) is not None:
         return GateView("paused", reason=pause.reason, since=pause.since)
     if state is None:
         return GateView("?")
     if state.closure is not None:
         return GateView(state.closure.reason, code=state.closure.code, until=state.closure.until)
-    if limits is not None and state.calls_today >= limits.shop_per_day:
-        return GateView("day_quota", until=next_reset(state.at, limits.resets_at))
+    ends = []
+    if config is not None and state.calls_today >= config.limits.shop_per_day:
+        ends.append(GateView("day_quota", until=next_reset(state.at, config.limits.resets_at)))
     if state.blocked_until:
-        return GateView("throttled", until=state.blocked_until)
-    return GateView("open")
+        ends.append(GateView("throttled", until=state.blocked_until))
+    if config is not None and (outside := hours_of(config, state.at)) is not None:
+        ends.append(outside)
+    return max(ends, key=lambda gate: gate.until, default=GateView("open"))
 
 
 def gate_in(data: Mapping[str, Any]) -> GateView:

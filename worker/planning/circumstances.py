@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from worker.limits.token_bucket import ShopLimits
+from worker.model.windows import both
 from worker.store.shop_state import ShopState
 
 CALL = 100_000
@@ -17,6 +18,20 @@ class Workers:
     threads: int = 16
     prefetch: int = 16
     call: int = CALL
+
+
+@dataclass(frozen=True)
+class Hours:
+    """The hours of a shop's ``jobs``, of those that keep to any: within its ``window`` and their ``own``."""
+
+    jobs: int
+    window: str | None
+    own: str | None = None
+
+    def opens_at(self, now: int) -> int:
+        """When they may be called, ``now`` if at once; instants by the wall clock."""
+        window = both(self.window, self.own)
+        return window.opens_at(now) if window is not None else now
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from worker.instants import DAY
 from worker.limits.token_bucket import ShopLimits, day_of, next_reset
-from worker.planning.circumstances import Shop, Workers
+from worker.planning.circumstances import Hours, Shop, Workers
 from worker.planning.lumps import lumped, size_for
 from worker.planning.plan import Forecast, ShopForecast
 from worker.simulator.fleet import Fleet
@@ -19,16 +19,19 @@ def forecast(
     workers: Workers,
     now: int,
     deadline: int | None = None,
+    hours: Mapping[str, Hours] | None = None,
 ) -> Forecast:
     """Simulate the campaign's ``jobs`` by shop, published ``now``; all its shops are in ``shops``.
 
     Jobs that are not called by the ``deadline`` end then, without a call.
 
     ``customers`` has, by shop, how many jobs each of the customers has whose limits may hold jobs back, see
-    :func:`least_that_count`. Takes about a second of CPU, however many jobs there are.
+    :func:`least_that_count`. ``hours`` has, by shop, those that its jobs keep. Takes about a second of CPU, however
+    many jobs there are.
     """
     # Other shops' queues are in it too: they share the workers' threads.
     busy = {slug: shop for slug, shop in shops.items() if jobs.get(slug) or (shop.ahead and shop.paused is None)}
+    hours = hours or {}
     mine = {slug: number for slug, number in jobs.items() if number}
     if not mine:
         return Forecast(now, {})
@@ -42,6 +45,7 @@ def forecast(
             sizes[slug],
             # A shop is served job by job in turn with the others, so one with large lumps must have fewer turns.
             max(1, shop.weight * largest // sizes[slug]),
+            hours.get(slug),
         )
         for slug, shop in busy.items()
     ]
@@ -66,7 +70,16 @@ def forecast(
             if deadline is not None and late:
                 done_at = deadline
             days = day_of(done_at, limits.resets_at) - day_of(now, limits.resets_at) + 1
-            found[slug] = ShopForecast(mine[slug], done_at, days, late)
+            kept = hours.get(slug)
+            opens_at = kept.opens_at(now) if kept is not None else now
+            found[slug] = ShopForecast(
+                mine[slug],
+                done_at,
+                days,
+                late,
+                kept.jobs if kept is not None else 0,
+                opens_at if opens_at > now else 0,
+            )
     return Forecast(now, found)
 
 

@@ -10,10 +10,12 @@ in 0.7 s of CPU in place of 4.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from worker.limits.token_bucket import Rate, ShopLimits
-from worker.planning.circumstances import Shop
-from worker.shops.config import ShopTable
+from worker.model.job import EMAIL_CHANNEL
+from worker.planning.circumstances import Hours, Shop
+from worker.shops.config import ALL_CHANNELS, ShopTable
 from worker.simulator.scenario import Load
 
 MOST = 12_000
@@ -40,8 +42,11 @@ def lumps_of(jobs: int, size: int, left: int, per_day: int) -> int:
     return _parts(left, size) + days * _parts(per_day, size) + _parts(rest + 1, size)
 
 
-def lumped(shop: Shop, jobs: int, customers: Sequence[int], size: int, weight: int) -> Load:
-    """The shop's jobs as a load of a simulation. ``customers`` has the number of jobs of each customer that counts."""
+def lumped(shop: Shop, jobs: int, customers: Sequence[int], size: int, weight: int, hours: Hours | None = None) -> Load:
+    """The shop's jobs as a load of a simulation. ``customers`` has the number of jobs of each customer that counts.
+
+    What is queued before the jobs is taken to keep ``hours`` as they do.
+    """
     limits = shop.limits
     state = shop.state
     left = max(0, limits.shop_per_day - (state.calls_today if state is not None else 0))
@@ -55,7 +60,7 @@ def lumped(shop: Shop, jobs: int, customers: Sequence[int], size: int, weight: i
     order = _order(own, _per_customer(own, customers, size, limits.customer_per_day))
     return Load(
         own,
-        ShopTable(max_in_flight=shop.max_in_flight),
+        _table(shop, jobs, hours),
         order.__getitem__,
         ahead=ahead,
         limits=_lumped(limits, size),
@@ -63,7 +68,22 @@ def lumped(shop: Shop, jobs: int, customers: Sequence[int], size: int, weight: i
         slowed=(shop.slowed[0] * size, shop.slowed[1]) if shop.slowed is not None else None,
         stretch=size,
         weight=weight,
+        channel_of=partial(_channel, jobs, hours.jobs) if hours is not None else None,
+        window=hours.own if hours is not None and hours.window is not None else None,
     )
+
+
+def _table(shop: Shop, jobs: int, hours: Hours | None) -> ShopTable:
+    if hours is None:
+        return ShopTable(max_in_flight=shop.max_in_flight)
+    # Where all keep to the hours the shop closes as a whole, which costs nothing to simulate.
+    channels = [ALL_CHANNELS] if hours.jobs >= jobs else [EMAIL_CHANNEL]
+    return ShopTable(max_in_flight=shop.max_in_flight, window=hours.window or hours.own, window_channels=channels)
+
+
+def _channel(jobs: int, kept: int, number: int) -> str:
+    """The channel of a lump; those that keep to hours are spread evenly over the others."""
+    return EMAIL_CHANNEL if (number + 1) * kept // jobs > number * kept // jobs else "sms"
 
 
 def _lumped(limits: ShopLimits, size: int) -> ShopLimits:

@@ -27,13 +27,16 @@ class ExportRead:
 class ShopForecast:
     """When a shop's jobs would be done (microseconds), and on how many days of its quota its calls would be made.
 
-    ``late`` of the jobs would not have been called by their deadline, about.
+    ``late`` of the jobs would not have been called by their deadline, about. ``kept`` of them are called at certain
+    hours only, which begin next at ``opens_at``; 0 while they last.
     """
 
     jobs: int
     done_at: int
     days: int
     late: int = 0
+    kept: int = 0
+    opens_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,7 @@ class Plan:
                     "jobs": shop.jobs,
                     "seconds": round((shop.done_at - self.forecast.began) / SECOND),
                     "days": shop.days,
+                    "opens_at": to_datetime(shop.opens_at).isoformat(timespec="seconds") if shop.opens_at else None,
                     # Nobody knows when a person lets a shop's calls go on.
                     "done_at": (
                         None

@@ -1,12 +1,14 @@
 """A campaign's end, as the forecast says it and as a simulation of each of its jobs comes to it."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
 
 import pytest
 
-from worker.instants import DAY, SECOND
+from worker.instants import DAY, SECOND, from_datetime, to_datetime
 from worker.limits.token_bucket import day_of
-from worker.planning.circumstances import Shop, Workers
+from worker.model.windows import MARGIN
+from worker.planning.circumstances import Hours, Shop, Workers
 from worker.planning.forecast import customer_done_at, forecast, least_that_count, with_one_more
 from worker.planning.lumps import lumps_of
 from worker.shops.config import ShopTable, listed_fields
@@ -155,3 +157,42 @@ def test_nothing_to_send_is_done_at_once() -> None:
     """Also where other shops' queues are long."""
     found = forecast({"acme": 0}, {}, {"acme": shop(ahead=100)}, Workers(), BEGIN)
     assert (found.shops, found.done_at, found.last) == ({}, BEGIN, None)
+
+
+OFFICE = "Mon-Fri 09:00-18:00 UTC"
+FRIDAY_EVENING = from_datetime(datetime(2026, 11, 27, 19, tzinfo=UTC))
+
+
+def test_closed_hours_count() -> None:
+    """Jobs that keep to hours wait for Monday, and go on at the shop's pace then."""
+    kept = {"acme": Hours(3000, OFFICE)}
+    found = forecast({"acme": 3000}, {}, {"acme": shop()}, Workers(), FRIDAY_EVENING, None, kept).shops["acme"]
+    monday = from_datetime(datetime(2026, 11, 30, 9, tzinfo=UTC))
+    assert found.opens_at == monday + MARGIN
+    assert found.kept == 3000
+    whole = forecast({"acme": 3000}, {}, {"acme": shop()}, Workers(), monday).shops["acme"]
+    assert abs(found.done_at - whole.done_at) <= 3 * SECOND
+
+
+def test_a_night_between_two_days_counts() -> None:
+    """What the hours that are left don't suffice for goes on in the next ones."""
+    afternoon = from_datetime(datetime(2026, 11, 26, 17, 59, tzinfo=UTC))
+    found = forecast({"acme": 6000}, {}, {"acme": shop()}, Workers(), afternoon, None, {"acme": Hours(6000, OFFICE)})
+    assert to_datetime(found.done_at).date() == date(2026, 11, 27)
+    assert to_datetime(found.done_at).hour == 9
+    assert found.shops["acme"].opens_at == 0
+
+
+def test_jobs_that_keep_no_hours_do_not_wait() -> None:
+    """A thousand of 3,000 are e-mails: the others are done before, and the e-mails on Monday."""
+    kept = {"acme": Hours(1000, OFFICE)}
+    found = forecast({"acme": 3000}, {}, {"acme": shop()}, Workers(), FRIDAY_EVENING, None, kept)
+    alone = forecast({"acme": 1000}, {}, {"acme": shop()}, Workers(), found.shops["acme"].opens_at)
+    assert abs(found.done_at - alone.done_at) <= 3 * SECOND
+
+
+def test_the_campaigns_own_hours_count_beside_the_shops() -> None:
+    kept = {"acme": Hours(100, OFFICE, "Tue 10:00-11:00 UTC")}
+    found = forecast({"acme": 100}, {}, {"acme": shop()}, Workers(), FRIDAY_EVENING, None, kept)
+    assert to_datetime(found.done_at).date() == date(2026, 12, 1)
+    assert to_datetime(found.done_at).hour == 10

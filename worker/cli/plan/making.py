@@ -1,6 +1,7 @@
 """Makes a plan: reads the exports as `publish` and `run` do, looks at shops and workers, and forecasts."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from worker.cli.ledger import Ledger
 from worker.cli.meter import Meter
 from worker.clock import SystemClock
 from worker.instants import from_datetime
-from worker.planning.circumstances import Workers
+from worker.planning.circumstances import Hours, Workers
 from worker.planning.collector import Collector, Predictor
 from worker.planning.examples import Examples
 from worker.planning.plan import ExportRead, Plan
@@ -98,9 +99,12 @@ def make_plan(
     now = SystemClock().now()
     more = with_twice_the_threads(workers) if campaign.in_one_process else with_one_more(workers)
     deadline = from_datetime(campaign.options.not_after) if campaign.options.not_after is not None else None
-    planned = forecast(jobs, customers, outlook.shops, workers, now, deadline)
+    hours = _hours(campaign, collector.to_call)
+    planned = forecast(jobs, customers, outlook.shops, workers, now, deadline, hours)
     if campaign.in_one_process and not campaign.waits and any(shop.days > 1 for shop in planned.shops.values()):
         remarks.append("`referrals run` ends once a day's quota is used up; run it again then, or give it --wait")
+    if campaign.in_one_process and not campaign.waits and any(shop.opens_at for shop in planned.shops.values()):
+        remarks.append("`referrals run` leaves out jobs whose window is closed; run it again then, or give it --wait")
     plan = Plan(
         exports=[
             ExportRead(export.file.name, export.preset, export.format, export.encoding, export.delimiter, rows)
@@ -119,13 +123,28 @@ def make_plan(
         shops=outlook.shops,
         workers=workers,
         forecast=planned,
-        more=forecast(jobs, customers, outlook.shops, more, now, deadline),
+        more=forecast(jobs, customers, outlook.shops, more, now, deadline, hours),
         more_by=f"--threads {more.threads}" if campaign.in_one_process else "one more worker",
         remarks=remarks,
         untold=importer.untold,
         suppressed=importer.suppressed,
     )
     return plan, importer
+
+
+def _hours(campaign: Campaign, to_call: Mapping[tuple[str, str], int]) -> dict[str, Hours]:
+    """The hours of the shops whose jobs keep to any."""
+    kept: Counter[str] = Counter()
+    for (slug, channel), jobs in to_call.items():
+        if campaign.listed[slug].keeps_hours(channel):
+            kept[slug] += jobs
+    own = campaign.options.window
+    windows = {slug: campaign.listed[slug].window for slug in kept}
+    return {
+        slug: Hours(jobs, windows[slug], own)
+        for slug, jobs in kept.items()
+        if windows[slug] is not None or own is not None
+    }
 
 
 def _shown(drafts: Iterable[DraftJob], importer: Importer) -> Iterator[DraftJob]:

@@ -123,7 +123,7 @@ def _states(
 
 
 def _shop(slug: str, config: ListedShop, state: ShopState | None, controls: Controls, ahead: int, now: int) -> Shop:
-    gate = gate_of(state, slug, config.limits, controls)
+    gate = gate_of(state, slug, config, controls)
     limit = controls.limit_of(slug, now)
     if state is not None and state.closure is not None and state.closure.until > now:
         # Nothing is called before the next try.

@@ -8,6 +8,7 @@ from datetime import UTC, tzinfo
 from worker.cli.tables import wrapped
 from worker.instants import SECOND, to_datetime
 from worker.limits.token_bucket import ShopLimits
+from worker.planning.circumstances import Shop
 from worker.planning.plan import ExportRead, Plan, ShopForecast
 
 MOST_EXPORTS = 3
@@ -153,9 +154,18 @@ def _shop(plan: Plan, slug: str, found: ShopForecast, zone: tzinfo | None) -> st
         text += f", done in {took}, at {moment(found.done_at, zone)}"
     if found.late:
         text += f"; about {found.late:,} of them end without a call then, by --expires"
+    if found.opens_at:
+        which = "they" if found.kept == found.jobs else f"{found.kept:,} of them"
+        text += f"; {which} wait for their window, which opens at {moment(found.opens_at, zone)}"
     if found.days > 1:
-        text += f"; over {found.days} days, since a day's quota is {shop.limits.shop_per_day:,} calls"
+        text += f"; over {found.days} days, since {_why_days(shop, found)}"
     return text
+
+
+def _why_days(shop: Shop, found: ShopForecast) -> str:
+    if found.kept and shop.ahead + found.jobs <= shop.limits.shop_per_day:
+        return "they are called at certain hours only"
+    return f"a day's quota is {shop.limits.shop_per_day:,} calls"
 
 
 def _more(plan: Plan) -> str:
@@ -177,10 +187,14 @@ def _more(plan: Plan) -> str:
 
 def _bound(plan: Plan, slug: str) -> str:
     """What decides when the shop is done, if it is not the workers."""
-    limits = plan.shops[slug].limits
+    limits, found = plan.shops[slug].limits, plan.forecast.shops[slug]
+    if found.opens_at:
+        return f"{slug} has to wait for its window"
     if plan.forecast.shops[slug].days > 1:
         if slug in plan.over_quota:
             return f"a customer of {slug} may be called {limits.customer_per_day:,} times a day"
+        if found.kept and plan.shops[slug].ahead + found.jobs <= limits.shop_per_day:
+            return f"{slug} is called at certain hours only"
         return f"{slug}'s limit is {limits.shop_per_day:,} calls a day"
     if plan.forecast.done_at - plan.forecast.began <= SECOND:
         return "it takes a second"

@@ -7,7 +7,7 @@ import typer
 
 from worker.cli import console
 from worker.cli.settings import load
-from worker.cli.shop_view import gate_in, gate_of, halted_line, limit_data, limit_line, limits_of, time_of
+from worker.cli.shop_view import gate_in, gate_of, halted_line, hours_of, limit_data, limit_line, limits_of, time_of
 from worker.cli.shops.serving import consumers_of, unserved, unserved_line
 from worker.cli.store import ask_each
 from worker.cli.tables import Row, columns
@@ -82,7 +82,7 @@ def _unserved(
     """
     if not states:
         return []
-    gates = {config.slug: gate_of(states[config.slug], config.slug, config.limits, controls) for config in configs}
+    gates = {config.slug: gate_of(states[config.slug], config.slug, config, controls) for config in configs}
     try:
         found = consumers_of(loaded, gates)
     except (BrokerError, ConfigurationError):
@@ -113,8 +113,11 @@ def _row(config: ListedShop, state: ShopState | None, controls: Controls) -> dic
         "max_in_flight": config.max_in_flight,
     }
     if state is None:
-        return row
-    gate = gate_of(state, config.slug, limits, controls)
+        outside = hours_of(config, SystemClock().now())
+        if outside is None:
+            return row
+        return row | {"gate": outside.gate, "reason": outside.reason, "until": time_of(outside.until)}
+    gate = gate_of(state, config.slug, config, controls)
     return row | {
         "gate": gate.gate,
         "code": gate.code,

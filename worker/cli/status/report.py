@@ -117,8 +117,7 @@ def _done(earlier: Look, look: Look) -> dict[str, int]:
 
 
 def _gate(slug: str, look: Look) -> GateView:
-    config = look.shops[slug]
-    return gate_of(look.states.get(slug), slug, config.limits if config is not None else None, look.controls)
+    return gate_of(look.states.get(slug), slug, look.shops[slug], look.controls)
 
 
 # `left` counts the campaigns' jobs, `depth` the queue's. `served`: a worker takes the shop's jobs.

@@ -198,3 +198,24 @@ def test_a_moment_is_in_local_time_and_in_utc() -> None:
     assert moment(NOON, VIENNA) == "2026-11-02 13:00 CET (12:00 UTC)"
     assert moment(NOON + DAY // 2 - 1800 * SECOND, VIENNA) == "2026-11-03 00:30 CET (2026-11-02 23:30 UTC)"
     assert moment(NOON, ZoneInfo("UTC")) == "2026-11-02 12:00 UTC"
+
+
+def test_closed_hours_are_told() -> None:
+    """When the window opens, how many jobs wait for it, and that more workers change nothing about it."""
+    waits = Forecast(NOON, {"acme": ShopForecast(1200, NOON + 7 * 3600 * SECOND, 1, 0, 1200, NOON + 6 * 3600 * SECOND)})
+    lines = lines_of(plan(forecast=waits, more=waits), None, VIENNA)
+    opening = "2026-11-02 19:00 CET (18:00 UTC)"
+    assert lines[-2].endswith(f"(19:00 UTC); they wait for their window, which opens at {opening}")
+    assert lines[-1] == "one more worker changes nothing: acme has to wait for its window"
+    some = Forecast(NOON, {"acme": replace(waits.shops["acme"], kept=200)})
+    assert (
+        f"; 200 of them wait for their window, which opens at {opening}"
+        in lines_of(plan(forecast=some), None, VIENNA)[-2]
+    )
+
+
+def test_a_day_that_only_hours_cost_is_not_the_quotas() -> None:
+    days = Forecast(NOON, {"acme": ShopForecast(900, NOON + DAY, 2, 0, 900)})
+    lines = lines_of(plan(forecast=days, more=days), None, VIENNA)
+    assert lines[-2].endswith("; over 2 days, since they are called at certain hours only")
+    assert lines[-1] == "one more worker changes nothing: acme is called at certain hours only"
