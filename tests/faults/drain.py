@@ -9,6 +9,7 @@ from typing import Any
 
 import pika
 
+SUPPRESSION = "referrals.suppression"
 RESULTS = "referrals.results"
 DEAD = "referrals.dead"
 

@@ -15,7 +15,7 @@ import pika
 
 from tests import canaries
 from tests.faults.checker import Verdict, called_after_the_end, check, overrun
-from tests.faults.drain import DEAD, RESULTS, Ended
+from tests.faults.drain import DEAD, RESULTS, SUPPRESSION, Ended
 from tests.faults.jobs import CHANNEL, FaultJob
 from tests.faults.producer import Producer, put
 from tests.faults.upstream import Upstream
@@ -218,7 +218,7 @@ class Site:
         deadline = time.monotonic() + seconds
         calm_since = None
         while True:
-            busy = self.depths().keys() - {RESULTS, DEAD}
+            busy = self.depths().keys() - {RESULTS, DEAD, SUPPRESSION}
             now = time.monotonic()
             calm_since = (calm_since or now) if not busy else None
             if now >= deadline or (calm_since is not None and now - calm_since >= CALM_SECONDS):

@@ -66,6 +66,10 @@ COMMANDS = {
         "cancel",
         "Cancel a campaign: jobs that have not started end with the result `cancelled`, without a call.",
     ),
+    "suppress": Listed(
+        "suppress.commands",
+        "Addresses that nobody may be called for: jobs of theirs end without a call, however they came.",
+    ),
     "log": Listed("log", "Show who paused, resumed, limited, cancelled, replayed or dropped what, when, and why."),
     "dead": Listed(
         "dead.commands",

@@ -11,6 +11,7 @@ and ``referrals.held.<shop>`` by ``<shop>.held``.
     referrals.delay.<seconds> (fanout) ──► referrals.delay.<seconds> (TTL) ────────────────┘
                                                           ▼
     referrals.results (topic) ──► referrals.results     referrals.dead (fanout) ──► referrals.dead
+    referrals.suppression (fanout) ──► referrals.suppression
 
 Everything is durable and every queue a quorum queue. Arguments are frozen: RabbitMQ refuses to declare a queue that
 exists with other ones. What an operator may want to tune is left to policies.
@@ -102,6 +103,7 @@ EXCHANGES: tuple[Exchange, ...] = (
     # every shop's: 40 of them stopped all retries.
     Exchange(RETURN, "direct", {"alternate-exchange": DEAD}),
     Exchange(RESULTS, "topic", {}),
+    Exchange(SUPPRESSION, "fanout", {}),
     *(Exchange(f"{DELAY_PREFIX}{seconds}", "fanout", {}) for seconds in DELAYS),
 )
 
@@ -160,7 +162,7 @@ def queues(shops: Iterable[str]) -> list[Queue]:
     """Every queue that these shops need, in the order to declare them in."""
     return [
         Queue(DEAD, _QUORUM | {"x-delivery-limit": DELIVERY_LIMIT}, ((DEAD, ""),)),
-        Queue(SUPPRESSION, _QUORUM | {"x-delivery-limit": DELIVERY_LIMIT}, ()),
+        Queue(SUPPRESSION, _QUORUM | {"x-delivery-limit": DELIVERY_LIMIT}, ((SUPPRESSION, ""),)),
         Queue(RESULTS, _QUORUM | _BOUNDED_DELIVERIES | _AT_LEAST_ONCE, ((RESULTS, "#"),)),
         *(
             Queue(

@@ -30,6 +30,7 @@ def test_exchanges_are_frozen() -> None:
         ("referrals.return", "direct", ("alternate-exchange", "referrals.dead")),
         ("referrals.results", "topic"),
         ("referrals.dead", "fanout"),
+        ("referrals.suppression", "fanout"),
         *((f"referrals.delay.{seconds}", "fanout") for seconds in (1, 5, 15, 60, 300, 900, 3600)),
     }
 
@@ -68,7 +69,10 @@ def test_queues_are_frozen() -> None:
             {"x-queue-type": "quorum", "x-delivery-limit": 100_000},
             (("referrals.dead", ""),),
         ),
-        "referrals.suppression": ({"x-queue-type": "quorum", "x-delivery-limit": 100_000}, ()),
+        "referrals.suppression": (
+            {"x-queue-type": "quorum", "x-delivery-limit": 100_000},
+            (("referrals.suppression", ""),),
+        ),
         "referrals.results": (
             SAFE | {"x-delivery-limit": 100_000, "x-dead-letter-exchange": "referrals.dead"},
             (("referrals.results", "#"),),

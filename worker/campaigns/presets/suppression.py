@@ -126,7 +126,7 @@ def _read(export: Export, reason: RejectReason, suppressed: Suppressed) -> int:
             values, flaw = None, "spreadsheet_error"
         if values is not None and values.customer_email:
             said = told.veto(values.consent, "") or reason
-            for address in _addresses(values.customer_email):
+            for address in addresses_in(values.customer_email):
                 suppressed.add(address, said)
         elif values is None and told.suppresses and flaw != "repeated_header":
             raise InputError(
@@ -136,7 +136,7 @@ def _read(export: Export, reason: RejectReason, suppressed: Suppressed) -> int:
     return rows
 
 
-def _addresses(cell: str) -> Sequence[str]:
+def addresses_in(cell: str) -> Sequence[str]:
     """The address in a cell, or those within a text such as ``mailto:ann@example.com`` or ``Ann <ann@example.com>``."""
     if normalized_email(cell) is not None:
         return [cell]

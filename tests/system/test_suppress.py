@@ -1,0 +1,160 @@
+"""`referrals suppress`: nobody calls who has opted out, whatever is queued, and whatever becomes of the store."""
+
+import json
+import subprocess
+
+import pytest
+import redis
+
+from tests.integration.rabbitmq.tap import tapping
+from tests.services import Vhost, wait_until
+from tests.system.commands import Desk, Sandbox
+
+KEY = "canary of sixteen characters"
+
+
+@pytest.fixture
+def desk(desk: Desk, redis_url: str) -> Desk:
+    """Two shops, a shared store, and a key."""
+    desk.env |= {"REFERRALS_REDIS_URL": redis_url, "REFERRALS_SUPPRESSION_KEY": KEY}
+    desk.write_shops("http://127.0.0.1:9", ["acme", "bolt"])
+    return desk
+
+
+@pytest.fixture
+def sandbox(desk: Desk) -> Sandbox:
+    """The emulator, and the shops at it."""
+    made = desk.start_sandbox("--shops", "shops.toml")
+    desk.write_shops(made.url, ["acme", "bolt"])
+    return made
+
+
+def succeed(desk: Desk, *arguments: str) -> str:
+    """Run a command that has to succeed; what it prints."""
+    ended = desk.run(*arguments)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def asked(desk: Desk, *arguments: str) -> dict[str, object]:
+    """The same, as JSON."""
+    found: dict[str, object] = json.loads(succeed(desk, *arguments, "--json"))
+    return found
+
+
+def refused(ended: subprocess.CompletedProcess[str], code: int, text: str) -> None:
+    """The command failed in one line, which says this."""
+    assert (ended.returncode, ended.stdout) == (code, ""), ended.stderr
+    assert text in ended.stderr
+    assert "@" not in ended.stderr
+
+
+def test_nobody_calls_who_has_opted_out(desk: Desk, sandbox: Sandbox) -> None:
+    """By the customer's or the friend's address, in one shop or in all, however it is spelled; others are called."""
+    rows = [
+        {"shop": shop, "customer_email": f"{name}@example.com", "channel": "sms"}
+        for shop in ("acme", "bolt")
+        for name in ("ann", "ben", "cat")
+    ]
+    friend = {"shop": "bolt", "customer_email": "dan@example.com", "channel": "email", "destination": "ann@example.com"}
+    desk.write_export("export.csv", [*({**row, "destination": ""} for row in rows), friend])
+    succeed(desk, "publish", "export.csv", "--campaign", "spring")
+    (desk.folder / "list.txt").write_text("ANN@Example.com\n")
+    added = asked(desk, "suppress", "add", "list.txt", "--all", "--reason", "opted out", "--as", "kim")
+    assert (added["list"], added["changed"], added["on_list"]) == ("*", 1, 1)
+    succeed(desk, "suppress", "add", "ben@example.com", "--shop", "acme")
+    desk.start("collect", "--out", "results.csv")
+    worker = desk.start("work")
+    wait_until(lambda: len(desk.results()) == 7 or not worker.running(), 60, "all results")
+    ended = {(row["shop"], row["customer_email"]): (row["outcome"], row["code"]) for row in desk.results()}
+    nobody, sent = ("cancelled", "suppressed"), ("sent", "")
+    assert ended == {
+        ("acme", "ann@example.com"): nobody,
+        ("acme", "ben@example.com"): nobody,
+        ("acme", "cat@example.com"): sent,
+        ("bolt", "ann@example.com"): nobody,
+        ("bolt", "ben@example.com"): sent,
+        ("bolt", "cat@example.com"): sent,
+        ("bolt", "dan@example.com"): nobody,
+    }
+    assert len(sandbox.calls()) == 3
+    assert desk.metrics()["referral_suppressed_jobs_total",] == 4
+    orders = json.loads(succeed(desk, "log", "--json"))["orders"]
+    assert [(order["action"], order["shop"], order["detail"]) for order in orders] == [
+        ("suppress add", "*", "1 address"),
+        ("suppress add", "acme", "1 address"),
+    ]
+    assert (orders[0]["by"], orders[0]["reason"]) == ("kim", "opted out")
+    # Once taken off the list, a copy that is published again is called.
+    succeed(desk, "suppress", "remove", "ann@example.com", "--all")
+    succeed(desk, "publish", "export.csv", "--campaign", "spring", "--yes")
+    wait_until(lambda: len(sandbox.calls()) == 6, 60, "the calls to ann")
+
+
+def test_shows_lists_without_their_addresses(desk: Desk, redis_url: str) -> None:
+    """`list` has sizes, `check` answers for addresses that are given, and nothing that is kept names anybody."""
+    (desk.folder / "many.txt").write_text("".join(f"c{number}@example.com\n" for number in range(12_000)))
+    assert desk.run("suppress", "list").stderr == "referrals: nobody is suppressed\n"
+    assert asked(desk, "suppress", "add", "many.txt", "--shop", "acme")["changed"] == 12_000
+    again = asked(desk, "suppress", "add", "many.txt", "new@example.com", "--shop", "acme")
+    assert (again["changed"], again["unchanged"], again["on_list"]) == (1, 12_000, 12_001)
+    succeed(desk, "suppress", "add", "c1@example.com", "--all")
+    listed = asked(desk, "suppress", "list")
+    assert (listed["changes"], listed["journal"], listed["problem"]) == (5, 5, None)
+    assert "12,001" in succeed(desk, "suppress", "list")
+    checked = asked(desk, "suppress", "check", "c1@example.com", "nobody@example.com", "C2@example.com")
+    assert checked["named"] == {"c1@example.com": ["*", "acme"], "nobody@example.com": [], "C2@example.com": ["acme"]}
+    assert "every shop" in succeed(desk, "suppress", "check", "c1@example.com", "--shop", "bolt")
+    assert asked(desk, "suppress", "check", "many.txt")["suppressed"] == 12_000
+    assert asked(desk, "suppress", "remove", "c1@example.com", "c2@example.com", "--shop", "acme")["on_list"] == 11_999
+    with redis.Redis.from_url(redis_url) as client:
+        kept = b"".join(key + (client.dump(key) or b"") for key in client.scan_iter())
+    assert b"example" not in kept
+
+
+def test_brings_back_what_the_store_has_lost(desk: Desk, redis_url: str) -> None:
+    """From RabbitMQ's journal, by `restore` or with the next change; `list` says what is missing until then."""
+    succeed(desk, "suppress", "add", "ann@example.com", "--all")
+    succeed(desk, "suppress", "add", "ben@example.com", "cat@example.com", "--shop", "acme")
+    succeed(desk, "suppress", "remove", "cat@example.com", "--shop", "acme")
+    before = asked(desk, "suppress", "list")
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushdb()
+    ended = desk.run("suppress", "list")
+    assert (ended.returncode, "the store has 0 of 3 changes" in ended.stderr) == (1, True)
+    assert asked(desk, "suppress", "restore") == {"restored": 3, "addresses": 2}
+    assert asked(desk, "suppress", "list") == before
+    assert asked(desk, "suppress", "restore") == {"restored": 0, "addresses": 2}
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushdb()
+    ended = desk.run("suppress", "add", "dan@example.com", "--shop", "bolt")
+    assert (ended.returncode, "all 3 are back" in ended.stderr) == (0, True)
+    found = asked(desk, "suppress", "check", "ann@example.com", "ben@example.com", "cat@example.com", "dan@example.com")
+    assert list(found["named"].values()) == [["*"], ["acme"], [], ["bolt"]]  # type: ignore[attr-defined]  # an object
+
+
+def test_says_that_the_journal_is_gone(desk: Desk, vhost: Vhost, redis_url: str) -> None:
+    """RabbitMQ lost it: what the store has holds, and the lists are to be given again."""
+    succeed(desk, "suppress", "add", "ann@example.com", "--all")
+    succeed(desk, "suppress", "add", "ben@example.com", "--all")
+    with tapping(vhost) as tap:
+        tap.channel.queue_purge("referrals.suppression")
+    ended = desk.run("suppress", "add", "ann@example.com", "--all")
+    assert (ended.returncode, "give every list again" in ended.stderr) == (0, True)
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushdb()
+    refused(desk.run("suppress", "restore"), 1, "lacks the changes 1 to 2")
+
+
+def test_refuses_what_makes_no_sense(desk: Desk) -> None:
+    """In one line, which quotes no address."""
+    refused(desk.run("suppress", "add", "ann@example.com"), 2, "--all for every shop")
+    refused(desk.run("suppress", "add", "ann@example.com", "--all", "--shop", "acme"), 2, "say whose list")
+    refused(desk.run("suppress", "add", "ann@example.com", "--shop", "acmee"), 2, "did you mean acme?")
+    refused(desk.run("suppress", "add", "an n@@example.com", "--all"), 2, "neither a file nor an e-mail address")
+    refused(desk.run("suppress", "add", "missing.txt", "--all"), 1, "missing.txt")
+    refused(desk.run("suppress", "add", "ann@example.com", "--all", REFERRALS_SUPPRESSION_KEY=""), 2, "openssl rand")
+    succeed(desk, "suppress", "add", "ann@example.com", "--all")
+    desk.env["REFERRALS_SUPPRESSION_KEY"] = "another of sixteen characters"
+    for command in (["add", "ben@example.com", "--all"], ["check", "ann@example.com"], ["restore"]):
+        refused(desk.run("suppress", *command), 2, "hashed by another key")

@@ -1,0 +1,112 @@
+"""The addresses in the files of people who must not be called: a tool's own lists, any export, or plain lines."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from worker.campaigns.containers.base import ExportFile
+from worker.campaigns.exports.base import Export
+from worker.campaigns.exports.detect import open_export
+from worker.campaigns.exports.text import Source
+from worker.campaigns.presets.recognition import Recognition
+from worker.campaigns.presets.suppression import addresses_in
+from worker.campaigns.warnings import ImportWarnings
+from worker.errors import InputError, UsageError
+from worker.model.addresses import normalized_email
+
+
+@dataclass
+class OptOuts:
+    """Reads the addresses of some files, and counts. To be iterated once.
+
+    Of an export whose tool tells consent, such as the archive of a Mailchimp audience, only those count who said no;
+    of any other, everybody. ``mapping`` names columns, as ``--map`` does. ``told`` are the addresses; ``others`` are
+    rows of people who said yes, ``blank`` rows without an address.
+    """
+
+    files: Sequence[ExportFile]
+    mapping: Mapping[str, str]
+    told: int = 0
+    others: int = 0
+    blank: int = 0
+
+    def __post_init__(self) -> None:
+        self._warnings = ImportWarnings()
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """One line for each problem that doesn't stop the reading."""
+        return tuple(self._warnings.texts)
+
+    def __iter__(self) -> Iterator[str]:
+        """The addresses, as they are written.
+
+        Raises:
+          UsageError: a header can't be used.
+          InputError: a file can't be read, or a row of it can't: the person in it would be called.
+        """
+        for file in self.files:
+            source = Source(file, None, self._warnings)
+            source.check()
+            before = self.told + self.others
+            yield from (
+                self._lines(source) if _is_plain(source) else self._rows(open_export(source, self._recognition()))
+            )
+            if self.told + self.others == before:
+                raise UsageError(f"{file.name}: has no address")
+
+    def _recognition(self) -> Recognition:
+        # Whatever says who agreed may be missing here: everybody in such a file is meant.
+        return Recognition(self.mapping, (), has_shop=True, channel="any", ignore_consent=True)
+
+    def _lines(self, source: Source) -> Iterator[str]:
+        for number, text in _texts(source):
+            if normalized_email(text) is not None:
+                self.told += 1
+                yield text
+            # The first line may name the column.
+            elif self.told or "@" in text:
+                raise InputError(
+                    f"{source.file.name}: line {number} is no e-mail address, and the person in it would be called; "
+                    "correct this line"
+                )
+
+    def _rows(self, export: Export) -> Iterator[str]:
+        told = export.recognised
+        # A file of subscribed members says yes of all of them.
+        tells = bool(told.rules) or (told.preset is not None and told.preset.status == "file name")
+        everybody = told.suppresses or told.every_row is not None or told.untold or not tells
+        for line, values, _, flaw, _ in export.records():
+            if values is None:
+                if flaw == "repeated_header":
+                    continue
+                raise InputError(
+                    f"{export.file.name}: line {line} can't be read ({flaw}), and the person in it would be called; "
+                    "correct this line, or export the file again"
+                )
+            if not everybody and told.veto(values.consent, values.channel) is None:
+                self.others += 1
+                continue
+            found = [text for text in addresses_in(values.customer_email) if normalized_email(text) is not None]
+            self.blank += not found
+            self.told += len(found)
+            yield from found
+
+
+def _is_plain(source: Source) -> bool:
+    """Whether an address is all that is in the file's first line, or in the one below it, so that it has one column."""
+    if source.is_spreadsheet():
+        return False
+    return any(normalized_email(text) is not None for _, text in islice(_texts(source), 2))
+
+
+def _texts(source: Source) -> Iterator[tuple[int, str]]:
+    """The lines that aren't blank, without quotes around them, each with its number."""
+    with source.lines() as lines:
+        while True:
+            lines.begin()
+            line = next(lines, None)
+            if line is None:
+                return
+            if text := line.strip().strip('"'):
+                yield lines.number, text

@@ -1,0 +1,1 @@
+"""``referrals suppress``: addresses that nobody may be called for."""

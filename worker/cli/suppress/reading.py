@@ -1,0 +1,103 @@
+"""Addresses from a command's arguments: addresses themselves, and files of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from worker.cli import console
+from worker.errors import UsageError
+from worker.model.controls import EVERY_SHOP
+
+if TYPE_CHECKING:
+    from worker.model.suppression import AddressKey
+    from worker.settings import Settings
+
+Addresses = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="FILE|ADDRESS",
+        help="Addresses, or files of them: an address a line, a suppression list or another export of HubSpot, "
+        "Mailchimp and other tools, also in gzip, zip or a folder; - is standard input.",
+        show_default=False,
+    ),
+]
+Shop = Annotated[str | None, typer.Option("--shop", help="The list of this shop.", show_default=False)]
+EveryShop = Annotated[bool, typer.Option("--all", help="The list of every shop, those to come included.")]
+Map = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        metavar="FIELD=COLUMN",
+        help="Read the addresses of a file from this column: customer_email=COLUMN.",
+        show_default=False,
+    ),
+]
+
+
+@dataclass
+class Read:
+    """What the arguments came to: hashes without repeats, in their order, with the addresses that were arguments."""
+
+    hashes: dict[bytes, None] = field(default_factory=dict)
+    named: dict[str, bytes] = field(default_factory=dict)
+    others: int = 0
+    blank: int = 0
+
+
+def read(arguments: list[str], mapping: list[str] | None, key: AddressKey) -> Read:
+    """The hashes of all addresses that are meant. Of a tool's export only those of people who said no.
+
+    Raises:
+      UsageError: an argument is neither a file nor an address; or a file's header can't be used.
+      InputError: a file can't be read.
+    """
+    from worker.campaigns.columns import parse_mapping
+    from worker.campaigns.containers.expand import expand
+    from worker.campaigns.opt_outs import OptOuts
+    from worker.model.addresses import normalized_email
+
+    found = Read()
+    paths = []
+    for argument in arguments:
+        if "@" in argument and not Path(argument).exists():
+            if normalized_email(argument.strip()) is None:
+                raise UsageError("an argument is neither a file nor an e-mail address")
+            found.named[argument] = key.hashed(argument)
+        else:
+            paths.append(Path(argument))
+    found.hashes.update(dict.fromkeys(found.named.values()))
+    if paths:
+        opt_outs = OptOuts(expand(paths, console.note), parse_mapping(mapping or []))
+        for address in opt_outs:
+            found.hashes[key.hashed(address)] = None
+        for text in opt_outs.warnings:
+            console.note(text)
+        found.others, found.blank = opt_outs.others, opt_outs.blank
+    return found
+
+
+def list_of(shop: str | None, *, every_shop: bool, loaded: Settings) -> str:
+    """The list that is meant: a shop's, or ``*``.
+
+    Raises:
+      UsageError: not one of them.
+      ConfigurationError: the shops file has no such shop.
+    """
+    from worker.cli.shop_lookup import require_shop
+    from worker.shops.file import readable_shops
+
+    if (shop is None) != every_shop:
+        raise UsageError("say whose list: give --shop SHOP, or --all for every shop")
+    if shop is None:
+        return EVERY_SHOP
+    require_shop(shop, readable_shops(loaded.shops), loaded)
+    return shop
+
+
+def called(shop: str) -> str:
+    """The list, for a person."""
+    return "every shop" if shop == EVERY_SHOP else f"shop {shop}"
