@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,12 @@ from worker.embedded.port import MOST_INSIDE
 from worker.embedded.run import EmbeddedRun, Tally
 from worker.embedded.state import RunState
 from worker.errors import ConfigurationError, InputError, ReferralError, UsageError
-from worker.instants import DAY, SECOND
+from worker.instants import DAY, SECOND, from_datetime
 from worker.limits.token_bucket import next_reset
 from worker.model.dispositions import Later
 from worker.model.job import Customer, Job
 from worker.model.verdicts import Sent
+from worker.model.windows import MARGIN
 from worker.refer2.client import Refer2Client
 from worker.refer2.tokens import TokenMaker
 from worker.sandbox.calls import Call
@@ -119,6 +120,7 @@ class Bench:
         registry: ShopRegistry | None = None,
         clock: Clock | None = None,
         threads: int = 8,
+        patient: bool = False,
         **options: Any,
     ) -> EmbeddedRun:
         """A run that is yet to be called; rows that name no shop are of the shop acme."""
@@ -143,7 +145,7 @@ class Bench:
             campaign=import_options.campaign,
             clock=ticking,
             threads=threads,
-            patient=False,
+            patient=patient,
         )
 
     def run(self, export: Path, *shops: ShopConfig, **options: Any) -> Tally:
@@ -193,6 +195,44 @@ def test_what_expired_is_tried_again(bench: Bench) -> None:
     assert bench.run(export).outcomes == {}
     assert Counter(row["outcome"] for row in bench.results()) == {"sent": 5}
     assert len({row["job_id"] for row in bench.results()}) == len(bench.sandbox.calls()) == 5
+
+
+def in_two_hours() -> tuple[str, int]:
+    """A window of an hour that opens in about two, and its opening (microseconds)."""
+    opening = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=2)
+    text = f"{opening:%a %H:%M}-{opening:%H}:59 UTC"
+    return text, from_datetime(opening) + MARGIN
+
+
+@pytest.mark.parametrize("channels", [["email"], ["*"]])
+def test_rows_outside_of_their_window_are_left_for_a_later_run(bench: Bench, channels: list[str]) -> None:
+    """By a run that doesn't wait; rows of another channel are called."""
+    window, opening = in_two_hours()
+    rows = people(3) + [(f"eve{each}@example.com", "email", f"bob{each}@example.com") for each in range(4)]
+    tally = bench.run(bench.export(rows), bench.shop(window=window, window_channels=channels))
+    every = "*" in channels
+    assert tally.outcomes == ({} if every else {"sent": 3})
+    assert tally.parked == {"acme": 7 if every else 4}
+    assert abs(tally.parked_until - opening) < SECOND
+    assert len(bench.sandbox.calls()) == (0 if every else 3)
+
+
+@pytest.mark.parametrize("channels", [["email"], ["*"]])
+def test_a_patient_run_waits_for_the_window_and_says_until_when(bench: Bench, channels: list[str]) -> None:
+    window, opening = in_two_hours()
+    rows = [(f"eve{each}@example.com", "email", f"bob{each}@example.com") for each in range(4)]
+    shop = bench.shop(window=window, window_channels=channels)
+    embedded = bench.embedded(bench.export(rows), shop, patient=True)
+
+    def stop_once_it_rests() -> None:
+        if embedded.resting_until:
+            assert abs(embedded.resting_until - opening) < SECOND
+            embedded.stop()
+
+    embedded(stop_once_it_rests, every=TICK)
+    assert embedded.tally.stopped
+    assert embedded.tally.outcomes == {}
+    assert bench.sandbox.calls() == []
 
 
 def assert_paced(calls: Sequence[Call], *, burst: int, per_second: float, bunched: int) -> None:

@@ -1,6 +1,11 @@
-"""What a person who watches ``referrals run`` reads while Refer2 fails, and why a shop was given up."""
+"""What a person who watches ``referrals run`` reads while Refer2 fails or nothing may be called, and why a shop was
+given up.
+"""
 
+from worker.cli.plan.text import moment
 from worker.instants import SECOND
+
+MINUTE = 60 * SECOND
 
 
 class Outage:
@@ -18,6 +23,21 @@ class Outage:
         seconds = -(-(self._reported_until - now) // SECOND)
         trouble = "Refer2 is out of reach" if code == "connection" else f"Refer2 fails ({code})"
         return f"{trouble}; next try in {seconds} s; Ctrl-C stops"
+
+
+class Rest:
+    """Reports that nothing can be called for long: once for each such time."""
+
+    def __init__(self) -> None:
+        self._reported = 0
+
+    def line(self, until: int) -> str | None:
+        """The line to print now, if any; ``until`` is when the next call may be made, 0 where one may be soon."""
+        # Corrections of the clock, or a job that is read later, move it by a little.
+        if not until or until <= self._reported + MINUTE:
+            return None
+        self._reported = until
+        return f"nothing can be called before {moment(until)}; waiting; Ctrl-C stops, and the same command goes on then"
 
 
 def trouble_of(code: str) -> str:

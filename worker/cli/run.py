@@ -80,7 +80,7 @@ def run(
     from worker.campaigns.importer import Importer
     from worker.campaigns.target import Target
     from worker.cli.meter import Meter
-    from worker.cli.outage import Outage
+    from worker.cli.outage import Outage, Rest
     from worker.cli.plan.first import plan_first
     from worker.cli.plan.making import Campaign
     from worker.cli.plan.most_rejects import check_most
@@ -180,7 +180,7 @@ def run(
             sandbox=sandbox,
         )
         began = time.monotonic()
-        outage = Outage()
+        outage, rest = Outage(), Rest()
         with _draining(embedded), Meter(total) as meter:
 
             def tick() -> None:
@@ -189,6 +189,8 @@ def run(
                 rate = tally.done / max(time.monotonic() - began, 0.001)
                 meter.show(tally.earlier + tally.done, rate, tally.outcomes.copy())
                 if (line := outage.line(embedded.failing, clock.now())) is not None:
+                    console.say(line)
+                if (line := rest.line(embedded.resting_until)) is not None:
                     console.say(line)
 
             importer = embedded(tick, every=0.2)

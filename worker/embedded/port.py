@@ -16,6 +16,7 @@ from worker.model.dispositions import Finish
 from worker.model.lanes import Lane
 from worker.model.outcomes import Outcome
 from worker.scheduling.delivery import Delivery
+from worker.scheduling.gate import FOREVER
 from worker.scheduling.port import Intake
 
 MOST_INSIDE = 10_000
@@ -86,6 +87,7 @@ class EmbeddedPort:
             if (until > now + PARK_AFTER or shop in self._state.halted) and not self._state.patient:
                 for delivery in self._gate.remove(shop):
                     self._park(delivery, until)
+        self._state.resting_until = self._rests_until(now) if self._state.patient else 0
 
     def ack(self, delivery: Delivery) -> None:
         del delivery
@@ -139,6 +141,17 @@ class EmbeddedPort:
     def close(self) -> None:
         """Jobs that were not called stay for a later run."""
         self._reader.stop()
+
+    def _rests_until(self, now: int) -> int:
+        # 0 while a job is called, or may be soon.
+        if self._gate.in_flight or not self._inside:
+            return 0
+        shops = {load.shop for load in self._gate.loads() if load.ready or load.set_aside}
+        waits = [self._gate.shop(shop).closed_until() for shop in shops]
+        if self._delayed:
+            waits.append(self._delayed[0][0])
+        first = min(waits, default=0)
+        return first if now + PARK_AFTER < first < FOREVER else 0
 
     def _refill(self) -> bool:
         taken = False

@@ -123,6 +123,12 @@ class EmbeddedRun:
         """The code by which Refer2 fails for a shop's calls, and the instant of the next try; None while it doesn't."""
         return self._run.failing if self._run is not None else None
 
+    @property
+    def resting_until(self) -> int:
+        """When the next call may be made, by the wall clock, where all rows wait for long; 0 while they don't."""
+        until = self._run.resting_until if self._run is not None else 0
+        return until and until + self._clock.ahead()
+
     def stop(self) -> None:
         """Start no more calls; those under way finish. Returns at once."""
         # Called in a signal handler, which interrupts the main thread anywhere. So nothing that the main thread waits

@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.cli.outage import Outage, trouble_of
+from worker.cli.outage import Outage, Rest, trouble_of
 from worker.instants import SECOND
 
 
@@ -35,3 +35,15 @@ def test_an_outage_is_reported_once_for_each_pause() -> None:
 def test_a_code_has_its_remedy(code: str, remedy: str) -> None:
     """The line about a shop that was given up says what to fix: the network, the proxy, or the shops file."""
     assert remedy in trouble_of(code)
+
+
+def test_a_long_rest_is_reported_once() -> None:
+    """With its end; again only where another follows."""
+    rest = Rest()
+    night = 1_796_000_400 * SECOND
+    assert rest.line(0) is None
+    line = rest.line(night)
+    assert line is not None
+    assert line.startswith("nothing can be called before 2026-11-30 01:00")
+    assert [rest.line(until) for until in (night, night + SECOND, 0)] == [None, None, None]
+    assert rest.line(night + 86_400 * SECOND) is not None
