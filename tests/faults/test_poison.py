@@ -132,7 +132,7 @@ def test_a_message_that_ends_whoever_reads_it(site: Site) -> None:
 
     def replaced() -> bool:
         site.revive(failing=True, env=tmp)
-        return len(site.started) - WORKERS >= readings
+        return bool(len(site.started) - WORKERS >= readings)
 
     # They are counted by that: of the last one only a child may have ended so far.
     wait_until(replaced, PATIENCE, "all that ended over it to be replaced")
