@@ -31,6 +31,9 @@ class Gate(Generic[T]):
     memory for their customers. With ``shuffle`` the first round goes through the shops in an order of its own: if
     processes that begin together all took the same order, they would take their turns at all shops in the same order
     too, and one would have more to do than threads while others wait. Without it they go as their jobs came.
+
+    A grant ahead of its instant holds a place as a call does. A shop that has one asks for more only while grants hold
+    less than half of the places that calls leave: 8 shops at 20/s filled them, and a quiet one got a place each 50 ms.
     """
 
     def __init__(self, *, threads: int, max_aside: int, shuffle: Random | None = None) -> None:
@@ -39,6 +42,8 @@ class Gate(Generic[T]):
         self._shops: GateShops[T] = GateShops(shuffle)
         self.in_flight = 0
         """Jobs handed out by :meth:`next` and not yet finished, returned or set aside."""
+        self._ahead = 0
+        """Those of them that are granted and not started."""
         self.alone: T | None = None
         """The job that runs on its own at present, if one does."""
         self.closed: dict[Reason, int] = {}
@@ -97,7 +102,9 @@ class Gate(Generic[T]):
                 continue
             state.start_tag = None
             queue = state.askable()
-            if queue is None:
+            # A shop that grants ahead hold back asks again once one of its own starts.
+            held_back = state.ahead and self.in_flight + self._ahead >= self._capacity
+            if queue is None or (held_back and queue is state.ready):
                 continue
             if tag > self._virtual_time:
                 self._virtual_time = tag
@@ -112,11 +119,20 @@ class Gate(Generic[T]):
         self._shops[shop].asked = under_way
 
     def granted(self, ticket: T) -> None:
-        """The call may start. From now on one more job of the shop may ask at the same time."""
+        """The call may start at its instant. From now on one more job of the shop may ask at the same time."""
         state = self._shops[ticket.shop]
+        state.ahead += 1
+        self._ahead += 1
         state.asking.discard(id(ticket))
         if state.window < MOST_ASKING:
             state.window += 1
+        self._enlist(state)
+
+    def started(self, ticket: T) -> None:
+        """A granted job goes to a worker thread, or its grant is released: it is no longer ahead."""
+        state = self._shops[ticket.shop]
+        state.ahead -= 1
+        self._ahead -= 1
         self._enlist(state)
 
     def isolate(self, ticket: T) -> None:
@@ -215,10 +231,9 @@ class Gate(Generic[T]):
     def remove(self, shop: str) -> list[T]:
         """Take out all jobs of the shop that haven't been handed out, waiting or set aside."""
         state = self._shops[shop]
-        taken = [*state.uncalled_jobs, *state.ready]
+        taken = [*state.uncalled_jobs, *state.ready, *self._set_aside.remove(shop)]
         state.uncalled_jobs.clear()
         state.ready.clear()
-        taken += self._set_aside.remove(shop)
         taken += [ticket for ticket in self._suspects if ticket.shop == shop]
         self._suspects = deque(ticket for ticket in self._suspects if ticket.shop != shop)
         return taken
@@ -226,8 +241,7 @@ class Gate(Generic[T]):
     def held(self) -> Iterator[T]:
         """Every job that waits here, in no particular order."""
         for state in self._shops.values():
-            yield from state.uncalled_jobs
-            yield from state.ready
+            yield from (*state.uncalled_jobs, *state.ready)
         yield from self._set_aside
         yield from self._suspects
 
@@ -266,8 +280,7 @@ class Gate(Generic[T]):
         for reason in [reason for reason, until in self.closed.items() if until <= now]:
             del self.closed[reason]
         while self._openings and self._openings[0][0] <= now:
-            _, _, name = heapq.heappop(self._openings)
-            state = self._shops[name]
+            state = self._shops[heapq.heappop(self._openings)[2]]
             for reason in [reason for reason, until in state.closed.items() if until <= now]:
                 del state.closed[reason]
             self._enlist(state)
