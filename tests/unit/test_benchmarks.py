@@ -1,7 +1,8 @@
-"""What ``scripts/bench limits`` makes of the API's record of its calls."""
+"""What ``scripts/bench`` takes for an argument, and what its ``limits`` makes of the API's record of its calls."""
 
 import pytest
 
+from scripts.programs.benchmarks.__main__ import BENCHMARKS, _parser
 from scripts.programs.benchmarks.passage import PER_SECOND, QUIET_JOBS, QUIET_SHOPS, judged
 from scripts.programs.benchmarks.stamps import most_within
 from worker.instants import SECOND
@@ -55,3 +56,17 @@ def test_a_quiet_job_that_is_not_called_waits_until_the_end() -> None:
     calls = busy(21) + quiet(3 * SECOND)[1:]
     found = judged(calls, SHOPS, 21, (SECOND, 9 * SECOND), 1)
     assert sorted(found.quiet) == [2.0] * (QUIET_SHOPS * QUIET_JOBS - 1) + [8.0]
+
+
+def test_the_help_sets_each_name_apart_from_its_title() -> None:
+    """The longest name too."""
+    help_text = _parser().format_help()
+    assert all(f"  {one.name}  " in help_text and f"  {one.title}\n" in help_text for one in BENCHMARKS)
+
+
+def test_an_unknown_name_is_refused_and_none_is_fine(capsys: pytest.CaptureFixture[str]) -> None:
+    """Otherwise a misspelt one would measure nothing and seem to have worked."""
+    assert _parser().parse_args([]).names == []
+    with pytest.raises(SystemExit):
+        _parser().parse_args(["peer"])
+    assert "there is no benchmark 'peer', only peers, " in capsys.readouterr().err

@@ -32,6 +32,9 @@ class Gate(Generic[T]):
     memory for their customers. With ``shuffle`` the first round goes through the shops in an order of its own: if
     processes that begin together all took the same order, they would take their turns at all shops in the same order
     too, and one would have more to do than threads while others wait. Without it they go as their jobs came.
+
+    A grant ahead of its instant holds a place as a call does. A shop that has one asks for more only while grants hold
+    less than half of the places that calls leave: 8 shops at 20/s filled them, and a quiet one got a place each 50 ms.
     """
 
     def __init__(self, *, threads: int, max_aside: int, shuffle: Random | None = None) -> None:
@@ -40,6 +43,8 @@ class Gate(Generic[T]):
         self._shops: GateShops[T] = GateShops(shuffle)
         self.in_flight = 0
         """Jobs handed out by :meth:`next` and not yet finished, returned or set aside."""
+        self._ahead = 0
+        """Those of them that are granted and not started."""
         self.alone: T | None = None
         """The job that runs on its own at present, if one does."""
         self.closed: dict[Reason, int] = {}
@@ -97,7 +102,9 @@ class Gate(Generic[T]):
                 continue
             state.start_tag = None
             queue = state.askable()
-            if queue is None:
+            # A shop that grants ahead hold back asks again once one of its own starts.
+            held_back = state.ahead and self.in_flight + self._ahead >= self._capacity
+            if queue is None or (held_back and (queue is state.ready or queue is state.held)):
                 continue
             if tag > self._virtual_time:
                 self._virtual_time = tag
@@ -112,11 +119,20 @@ class Gate(Generic[T]):
         self._shops[shop].asked = under_way
 
     def granted(self, ticket: T) -> None:
-        """The call may start. From now on one more job of the shop may ask at the same time."""
+        """The call may start at its instant. From now on one more job of the shop may ask at the same time."""
         state = self._shops[ticket.shop]
+        state.ahead += 1
+        self._ahead += 1
         state.asking.discard(id(ticket))
         if state.window < MOST_ASKING:
             state.window += 1
+        self._enlist(state)
+
+    def started(self, ticket: T) -> None:
+        """A granted job goes to a worker thread, or its grant is released: it is no longer ahead."""
+        state = self._shops[ticket.shop]
+        state.ahead -= 1
+        self._ahead -= 1
         self._enlist(state)
 
     def isolate(self, ticket: T) -> None:
@@ -215,22 +231,17 @@ class Gate(Generic[T]):
     def remove(self, shop: str, lane: Lane | None = None) -> list[T]:
         """Take out all jobs of the shop, or of one of its lanes, that haven't been handed out, waiting or set aside."""
         state = self._shops[shop]
-
         def is_meant(ticket: T) -> bool:
             return ticket.shop == shop and lane in (None, ticket.lane)
 
-        taken = state.take_out(is_meant) + self._set_aside.remove(shop, lane=lane)
-        taken += [ticket for ticket in self._suspects if is_meant(ticket)]
+        taken = [*state.take_out(is_meant), *self._set_aside.remove(shop, lane=lane), *filter(is_meant, self._suspects)]
         self._suspects = deque(ticket for ticket in self._suspects if not is_meant(ticket))
         return taken
 
     def held(self) -> Iterator[T]:
         """Every job that waits here, in no particular order."""
         for state in self._shops.values():
-            yield from state.uncalled_jobs
-            yield from state.urgent
-            yield from state.held
-            yield from state.ready
+            yield from (*state.uncalled_jobs, *state.urgent, *state.held, *state.ready)
         yield from self._set_aside
         yield from self._suspects
 
@@ -269,8 +280,7 @@ class Gate(Generic[T]):
         for reason in [reason for reason, until in self.closed.items() if until <= now]:
             del self.closed[reason]
         while self._openings and self._openings[0][0] <= now:
-            _, _, name = heapq.heappop(self._openings)
-            state = self._shops[name]
+            state = self._shops[heapq.heappop(self._openings)[2]]
             for reason in [reason for reason, until in state.closed.items() if until <= now]:
                 del state.closed[reason]
             self._enlist(state)

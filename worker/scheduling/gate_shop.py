@@ -70,9 +70,10 @@ class GateShop(Generic[T]):
 
     ``served`` is the shop's virtual service, ``start_tag`` where it stands in the fair order (None: it doesn't).
 
-    ``window`` is how many of its jobs may ask at once, ``asking`` which do. ``asked``: a question about its jobs is
-    under way. A second one would be turned away like the first, with a turn that nobody takes: 20 shops on 10 processes
-    of 64 threads lost a third of their calls so. ``closed`` holds until when, by reason.
+    ``ahead`` is how many of its jobs are granted and not started, ``window`` how many may ask at once, ``asking`` which
+    do. ``asked``: a question about its jobs is under way. A second one would be turned away like the first, with a turn
+    that nobody takes: 20 shops on 10 processes of 64 threads lost a third of their calls so. ``closed`` holds until
+    when, by reason.
     """
 
     name: str
@@ -85,6 +86,7 @@ class GateShop(Generic[T]):
     urgent: list[T] = field(default_factory=list)
     held: list[T] = field(default_factory=list)
     in_flight: int = 0
+    ahead: int = 0
     served: float = 0.0
     start_tag: float | None = None
     probing: bool = False

@@ -45,13 +45,15 @@ class Grants(Generic[D]):
 
     def due(self, now: int) -> D | None:
         """Take out the next job whose instant has come."""
-        if self._heap and self._heap[0][0] <= now:
-            return heapq.heappop(self._heap)[2]
-        return None
+        return self.pop() if self._heap and self._heap[0][0] <= now else None
 
     def pop(self) -> D | None:
         """Take out the next job, whenever it may start."""
-        return heapq.heappop(self._heap)[2] if self._heap else None
+        if not self._heap:
+            return None
+        delivery = heapq.heappop(self._heap)[2]
+        self._gate.started(delivery)
+        return delivery
 
     def release(self, delivery: D) -> None:
         """Undo the job's unused grant in the store, if it has one. The job stays where it is in the gate.
@@ -72,6 +74,7 @@ class Grants(Generic[D]):
         # Backwards, since what is returned goes to the front of its shop's queue.
         for delivery in [entry[2] for entry in sorted(self._heap, reverse=True) if entry[2].shop == shop]:
             self.release(delivery)
+            self._gate.started(delivery)
             self._gate.returned(delivery)
         self._heap = [entry for entry in self._heap if entry[2].shop != shop]
         heapq.heapify(self._heap)

@@ -90,17 +90,18 @@ class Fleet:
         loads = dict(zip(self._configs, scenario.loads, strict=True))
         self._stretch = {slug: load.stretch for slug, load in loads.items()}
         self._shops = {config.slug: ShopReport(loads[config.slug].jobs, config.limits) for config in configs}
+        # One process alone shares with nobody, unless its store is one that others may share.
+        shared = scenario.shared or scenario.processes > 1
         self._store = _Store(
             self,
             self._clock,
-            horizon=HORIZON if scenario.processes > 1 else 0,
+            horizon=HORIZON if shared else 0,
             slowed={slug: load.slowed for slug, load in loads.items() if load.slowed is not None},
         )
         for config in configs:
             if (state := loads[config.slug].state) is not None:
                 self._store.load_shop(config.slug, config.limits, state)
-        # One process alone shares with nobody.
-        shuffle = random.Random(scenario.seed) if scenario.processes > 1 else None  # noqa: S311 - as above
+        shuffle = random.Random(scenario.seed) if shared else None  # noqa: S311 - as above
         context = partial(
             Context,
             store=self._store,
@@ -195,7 +196,7 @@ class Fleet:
         customer = "" if ahead else f"c{own}" if load.customer_of is None else load.customer_of(own)
         request = AdmitRequest(config.slug, customer, f"{shop:016x}{number:016x}", config.limits, 20 * SECOND)
         channel = load.channel_of(number) if load.channel_of is not None else "sms"
-        return Ticket(job_like(channel, load.window), request, self._scenario.begin, ahead=ahead)
+        return Ticket(job_like(channel, load.window), request, self._scenario.begin + load.after, ahead=ahead)
 
     def _deal(self, slug: str) -> None:
         queue = self._queues[slug]

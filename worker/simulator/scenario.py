@@ -44,7 +44,8 @@ class Scenario:
     """What is simulated. Times are in microseconds.
 
     A call takes ``call`` on average: a fifth of it at least, the rest exponentially distributed. Calls after
-    ``deadline`` are counted as late; None: there is none.
+    ``deadline`` are counted as late; None: there is none. ``shared``: the store is one that others may share, as a
+    worker's is, even where there is one process; so is the store of several.
     """
 
     loads: Sequence[Load]
@@ -56,3 +57,4 @@ class Scenario:
     begin: int = BEGIN
     seed: int = 1
     deadline: int | None = None
+    shared: bool = False

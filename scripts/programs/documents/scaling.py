@@ -60,8 +60,9 @@ def main() -> int:
     return 0
 
 
-def _run(loads: list[Load], processes: int, **rest: int) -> Report:
-    report = Fleet(Scenario(loads, processes=processes, threads=THREADS, call=CALL, **rest)).run()
+def _run(loads: list[Load], processes: int, *, store_round_trip: int = 500) -> Report:
+    scenario = Scenario(loads, processes=processes, threads=THREADS, call=CALL, store_round_trip=store_round_trip)
+    report = Fleet(scenario).run()
     assert report.over() == 0
     return report
 

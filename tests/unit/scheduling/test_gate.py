@@ -76,6 +76,23 @@ def test_no_more_than_the_threads() -> None:
     assert len(drain(gate, 0)) == 1
 
 
+def test_grants_ahead_leave_places() -> None:
+    """A shop with a grant ahead gets further ones in half of the places only; those that have none ask in the rest."""
+    gate = gate_of(*(Ticket("busy", number=number) for number in range(20)), threads=8)
+    handed_out = []
+    while (ticket := gate.next(0)) is not None:
+        gate.granted(ticket)
+        handed_out.append(ticket)
+    assert len(handed_out) == (8 + EXTRA_GRANTS) // 2
+    gate.offer(Ticket("quiet"))
+    assert drain(gate, 0) == [Ticket("quiet")]
+    # A call holds one place, where a grant ahead of a shop's first holds two.
+    gate.started(handed_out[0])
+    assert drain(gate, 0) == []
+    gate.finished(handed_out[0])
+    assert [ticket.shop for ticket in drain(gate, 0)] == ["busy"]
+
+
 def test_one_question_at_a_time() -> None:
     """While the store is asked about a shop no further job of it asks, but for those that need no call."""
     gate = gate_of(Ticket("a"), Ticket("b"))
@@ -381,6 +398,7 @@ class GateMachine(RuleBasedStateMachine):
         self.shops = {name: ShopModel() for name in SHOPS}
         self.closed: dict[Reason, int] = {}
         self.out: list[Ticket] = []
+        self.ahead: list[Ticket] = []
         self.now = 0
         self.numbers = count()
 
@@ -406,18 +424,29 @@ class GateMachine(RuleBasedStateMachine):
         ]
         if self.closed or len(self.out) >= 2 + EXTRA_GRANTS:
             eligible = []
+        # Where grants ahead hold half of the places that calls leave, one with any waits until the next of them starts.
+        must_go = [name for name in eligible if all(ticket.shop != name for ticket in self.ahead)]
+        if len(self.out) + len(self.ahead) >= 2 + EXTRA_GRANTS:
+            eligible = must_go
         ticket = self.gate.next(self.now)
         wake_at = self.gate.wake_at()
         assert wake_at is None or wake_at > self.now
         if ticket is None:
-            assert not eligible, "a free place, an open shop below its cap and a job, and yet nobody goes"
+            assert not must_go, "a free place, an open shop below its cap and a job, and yet nobody goes"
             return
         assert ticket.shop in eligible
         self.gate.granted(ticket)
+        self.ahead.append(ticket)
         shop = self.shops[ticket.shop]
         assert ticket == shop.ready.pop(0)
         shop.in_flight += 1
         self.out.append(ticket)
+
+    @precondition(lambda self: self.ahead)
+    @rule(data=st.data())
+    def start(self, data: st.DataObject) -> None:
+        ticket = self.ahead.pop(data.draw(st.integers(0, len(self.ahead) - 1)))
+        self.gate.started(ticket)
 
     @precondition(lambda self: self.out)
     @rule(data=st.data())
@@ -503,6 +532,9 @@ class GateMachine(RuleBasedStateMachine):
     def leave(self, data: st.DataObject) -> Ticket:
         ticket = self.out.pop(data.draw(st.integers(0, len(self.out) - 1)))
         self.shops[ticket.shop].in_flight -= 1
+        if ticket in self.ahead:
+            self.ahead.remove(ticket)
+            self.gate.started(ticket)
         return ticket
 
     def come_due(self) -> None:

@@ -81,9 +81,9 @@ def test_no_limit_is_exceeded_and_every_job_ends(scenario: Scenario) -> None:
     assert report.over() == 0
 
 
-def run(loads: list[Load], **scenario: int) -> Report:
+def run(loads: list[Load], *, shared: bool = False, **scenario: int) -> Report:
     """What a fleet makes of these."""
-    return Fleet(Scenario(loads, **scenario)).run()
+    return Fleet(Scenario(loads, shared=shared, **scenario)).run()
 
 
 @settings(PATIENT, max_examples=25)
@@ -158,6 +158,19 @@ def test_a_campaign_delays_no_quiet_shop(quiet: int, processes: int, seed: int) 
     for slug in [f"s{number}" for number in range(1, quiet + 1)]:
         shop = report.shops[slug]
         assert shop.took(report.began) <= 1.2 * shop.ideal() + HORIZON + processes * shop.limits.shop.interval
+
+
+def test_grants_ahead_leave_places_to_a_quiet_shop() -> None:
+    """Beside busy shops whose limits leave most threads idle, a quiet shop's jobs are called as they come.
+
+    While calls were granted 250 ms ahead, grants of the busy shops filled the gate, and the fourth job waited 0.19 s.
+    """
+    table = ShopTable(per_second=20.0, burst=4)
+    loads = [*[Load(120, table)] * 8, Load(4, table, after=3 * SECOND)]
+    report = run(loads, call=20_000, shared=True)
+    assert report.shops["s8"].longest_wait <= SECOND // 50
+    assert report.used >= 0.99
+    assert report.over() == 0
 
 
 def test_weight() -> None:
