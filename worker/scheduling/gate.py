@@ -224,13 +224,13 @@ class Gate(Generic[T]):
         due_at = self._set_aside.next_at
         if due_at is not None and due_at < first:
             first = due_at
-        if self.closed:
-            first = min(first, *self.closed.values())
+        first = min(first, *self.closed.values()) if self.closed else first
         return first if first < FOREVER else None
 
     def remove(self, shop: str, lane: Lane | None = None) -> list[T]:
         """Take out all jobs of the shop, or of one of its lanes, that haven't been handed out, waiting or set aside."""
         state = self._shops[shop]
+
         def is_meant(ticket: T) -> bool:
             return ticket.shop == shop and lane in (None, ticket.lane)
 
