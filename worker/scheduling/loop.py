@@ -88,7 +88,9 @@ class GatedConsumer(dramatiq.Consumer, Generic[D]):
         # The port comes after all that it may use at once (gate, controls, context) and before what uses the port.
         self._port = port = connect(self)
         self._readiness = readiness = Readiness(context, gate, port)
-        self._outcomes = outcomes = Outcomes(context, gate, grants, breakers, port, observer, hurry=self.hurry)
+        self._outcomes = outcomes = Outcomes(
+            context, gate, grants, breakers, controls, port, observer, hurry=self.hurry
+        )
         self._admission = Admission(
             context, gate, self._gauges, grants, controls, rates, breakers, settings, windows, readiness, outcomes, port
         )

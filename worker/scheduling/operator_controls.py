@@ -12,12 +12,14 @@ from worker.clock import Clock
 from worker.errors import StoreError
 from worker.instants import from_datetime
 from worker.limits.token_bucket import ShopLimits
+from worker.model.campaign_orders import CampaignOrder
 from worker.model.controls import Controls
 from worker.model.job import Job, is_expired
 from worker.model.orders import Order
 from worker.scheduling.delivery import Delivery
 from worker.scheduling.gate import FOREVER
 from worker.shops.config import ShopConfig
+from worker.store.braking import Braking
 from worker.store.controls import ControlsReader
 
 
@@ -46,11 +48,12 @@ class OperatorControls:
         self._failed = False
         self._lowered: dict[str, tuple[ShopLimits, int, ShopLimits]] = {}
         self._heard: int | None = None
+        self._braked = False
 
     @property
     def has_news(self) -> bool:
-        """Whether :meth:`take` has something."""
-        return bool(self._answers)
+        """Whether :meth:`take` has something, or there is something to ask for."""
+        return bool(self._answers) or self._braked
 
     def refresh(self, now: int, *, awaited: bool = False) -> None:
         """Ask for what is new, unless an answer is still to come.
@@ -69,6 +72,9 @@ class OperatorControls:
 
     def take(self) -> Iterator[Controls | StoreError | None]:
         """The answers: an error, new controls (in force here from now on), or None: nothing new, the store is there."""
+        if self._braked:
+            self._braked = False
+            self.refresh(self._clock.now())
         while self._answers:
             asked_at, news = self._answers.popleft()
             self._awaited = False
@@ -113,6 +119,19 @@ class OperatorControls:
             self._lowered[shop.slug] = shop.limits, limit.interval, lowered
         return lowered
 
+    def order_about(self, job: Job) -> CampaignOrder | None:
+        """What is ordered about the job's campaign at its shop, None for nothing."""
+        controls = self.controls
+        # Asked for each job, and mostly there are no such orders at all.
+        if controls is None or not controls.campaigns:
+            return None
+        return controls.order_about(job.campaign, job.shop)
+
+    def braking_of(self, job: Job) -> Braking | None:
+        """The brake for which the job's result counts."""
+        order = self.order_about(job)
+        return Braking(order.brake, self._hear_of_a_brake) if order is not None and order.brake is not None else None
+
     def uncalled_as(self, job: Job, now: int) -> Literal["expired", "cancelled"] | None:
         """How the job ends without a call, if it does; deadlines are compared with the wall clock."""
         controls = self.controls
@@ -139,6 +158,12 @@ class OperatorControls:
         tell: for it, a second copy of what ended as cancelled is done.
         """
         return self.uncalled_as(delivery.job, now) == "cancelled" and delivery.arrived_at <= self.as_of
+
+    def _hear_of_a_brake(self) -> None:
+        # On the store's thread, or in the midst of settling. Whoever settles a result of a campaign hears of it at once
+        # and not within a second: that many fewer calls are made.
+        self._braked = True
+        self._wake()
 
     def _hear(self, asked_at: int, news: Controls | StoreError | None) -> None:
         # On the store's thread, or in the midst of `refresh` where the store answers at once.

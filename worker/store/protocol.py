@@ -25,6 +25,7 @@ from typing import Literal, Protocol
 from worker.errors import StoreError
 from worker.limits.token_bucket import ShopLimits
 from worker.model.outcomes import Outcome
+from worker.store.braking import Braking
 from worker.store.controls import ControlsStore
 from worker.store.shop_state import Closure, ShopState
 from worker.store.suppression import SuppressionStore
@@ -186,12 +187,23 @@ class AdmissionStore(Protocol):
     def take_read(self, request: AdmitRequest) -> int | None:
         """Take a token for reading the customer's referrals back now. Otherwise return when there will be one."""
 
-    def settle(self, request: AdmitRequest, epoch: int, outcome: Outcome, code: str | None = None) -> None:
+    def settle(
+        self,
+        request: AdmitRequest,
+        epoch: int,
+        outcome: Outcome,
+        code: str | None = None,
+        *,
+        braking: Braking | None = None,
+    ) -> None:
         """Count a result that RabbitMQ has confirmed under its campaign, and erase the result. Never raises.
 
         A job that ended as expired or cancelled becomes ``uncalled``. One that another copy's grant has replaced
         meanwhile is only counted. If the store is away, a warning is logged and the record stays ``answered``: another
         copy would publish the result again without a call.
+
+        ``braking``: the campaign's brake, for which the result counts if the job was called. If it trips the brake, the
+        store holds the campaign at the shop by an order of the worker's own, unless it is held already.
         """
 
     def block(self, shop: str, customer: str | None, until: int) -> None:
