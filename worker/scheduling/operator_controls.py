@@ -3,7 +3,7 @@
 Runs on the consumer's thread. The store's answer comes on the store's thread and waits in a deque until it is taken.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Literal
@@ -12,7 +12,7 @@ from worker.clock import Clock
 from worker.errors import StoreError
 from worker.instants import from_datetime
 from worker.limits.token_bucket import ShopLimits
-from worker.model.campaign_orders import CampaignOrder
+from worker.model.campaign_orders import CampaignOrder, HoldKind
 from worker.model.controls import Controls
 from worker.model.job import Job, is_expired
 from worker.model.orders import Order
@@ -119,6 +119,25 @@ class OperatorControls:
             self._lowered[shop.slug] = shop.limits, limit.interval, lowered
         return lowered
 
+    @property
+    def has_campaigns(self) -> bool:
+        """Whether anything is ordered about any campaign."""
+        return self.controls is not None and bool(self.controls.campaigns)
+
+    def held_campaigns(self, now: int) -> Counter[HoldKind]:
+        """How many campaigns are held, each once for a shop or for all, by why."""
+        orders = self.controls.campaigns.values() if self.controls is not None else ()
+        holds = (order.held(now, aside=True) for order in orders)
+        return Counter(hold.kind for hold in holds if hold is not None)
+
+    def freed(self, now: int) -> int:
+        """When a job that was held was last let go, by an order or by its time: by the wall clock (microseconds)."""
+        if self.controls is None:
+            return 0
+        ended = (order.rest.until for order in self.controls.campaigns.values() if order.rest is not None)
+        ahead = self._clock.ahead()
+        return max([self.controls.freed, *(until + ahead for until in ended if until <= now)])
+
     def order_about(self, job: Job) -> CampaignOrder | None:
         """What is ordered about the job's campaign at its shop, None for nothing."""
         controls = self.controls
@@ -126,6 +145,11 @@ class OperatorControls:
         if controls is None or not controls.campaigns:
             return None
         return controls.order_about(job.campaign, job.shop)
+
+    def holds_all(self, job: Job) -> bool:
+        """Whether every job of its campaign is held, so that nothing may be asked of its shop for any."""
+        order = self.order_about(job)
+        return order is not None and order.hold is not None
 
     def braking_of(self, job: Job) -> Braking | None:
         """The brake for which the job's result counts."""

@@ -35,6 +35,17 @@ ClosedReason = Literal["rate", "day_quota", "throttled", "suppression"]
 
 
 @dataclass(frozen=True, slots=True)
+class CampaignPace:
+    """How far apart the calls of a campaign are at least (microseconds), how many it may have a day (0: no bound), and
+    the place in its line that an earlier :class:`Wait` handed out to the job.
+    """
+
+    interval: int
+    per_day: int
+    place: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AdmitRequest:
     """One job that asks to be called. ``customer`` is the key by which its limits count, empty if it has none.
 
@@ -43,6 +54,7 @@ class AdmitRequest:
     no token, so no limit holds it back. ``campaign`` is what the job is counted under. ``deadline`` is the job's
     ``not_after`` as its message states it; it is compared with those of other copies, never with a clock. ``addresses``
     are those of its customer and its destination, hashed (:class:`worker.model.suppression.AddressKey`), two at most.
+    ``pace`` is that of its campaign, where that has one of its own.
     """
 
     shop: str
@@ -55,6 +67,7 @@ class AdmitRequest:
     campaign: str = ""
     deadline: int = NO_DEADLINE
     addresses: tuple[bytes, ...] = ()
+    pace: CampaignPace | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +114,14 @@ class Wait:
     """This job may not start before ``until``; other jobs of the shop may.
 
     With scope ``customer``, its customer is over a limit and ``until`` is the job's place in the customer's line. With
-    scope ``job``, the job itself waits for a repeat or for the end of another worker's lease.
+    scope ``campaign``, its campaign is over its pace, and ``place`` is the job's place in the campaign's line; it asks
+    for it from ``until`` on, somewhat earlier. With scope ``job``, the job itself waits for a repeat or for the
+    end of another worker's lease.
     """
 
-    scope: Literal["customer", "job"]
+    scope: Literal["customer", "job", "campaign"]
     until: int
+    place: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

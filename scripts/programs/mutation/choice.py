@@ -8,7 +8,7 @@ STORE = "tests/integration/store"
 COLLECTED = ("tests/unit", STORE, "tests/integration/rabbitmq")
 
 SCRIPTS = {
-    "admit": ["limits", "places", "sharing", "ledger", "keys", "pace", "faults", "suppression"],
+    "admit": ["limits", "places", "sharing", "ledger", "keys", "pace", "faults", "suppression", "campaign_pace"],
     "answer": ["ledger", "keys"],
     "block": ["places", "limits", "keys"],
     "brake": ["brakes"],

@@ -50,6 +50,11 @@ def list_key(shop: str) -> bytes:
     return prefix(shop) + b"x"
 
 
+def pace_key(shop: str, campaign: str) -> bytes:
+    """The limits of a campaign that has a pace of its own."""
+    return prefix(shop) + b"p:" + campaign.encode()
+
+
 def results_key(shop: str, campaign: str) -> bytes:
     """The last results of a campaign that has a brake."""
     return prefix(shop) + b"b:" + campaign.encode()
