@@ -34,6 +34,7 @@ from worker.rabbitmq.outgoing import Outgoing  # noqa: E402
 from worker.rabbitmq.publisher import Publisher  # noqa: E402
 from worker.rabbitmq.topology import RESULTS  # noqa: E402
 from worker.shops.config import ShopConfig  # noqa: E402
+from worker.store.braking import Braking  # noqa: E402
 from worker.store.protocol import AdmitRequest  # noqa: E402
 from worker.store.redis.store import RedisStore  # noqa: E402
 
@@ -100,9 +101,17 @@ class FailingStore(RedisStore):
         reach("after_answer", request.job_id)
         return recorded
 
-    def settle(self, request: AdmitRequest, epoch: int, outcome: Outcome, code: str | None = None) -> None:
+    def settle(
+        self,
+        request: AdmitRequest,
+        epoch: int,
+        outcome: Outcome,
+        code: str | None = None,
+        *,
+        braking: Braking | None = None,
+    ) -> None:
         reach("after_confirm", request.job_id)
-        super().settle(request, epoch, outcome, code)
+        super().settle(request, epoch, outcome, code, braking=braking)
 
 
 class FailingPublisher(Publisher):

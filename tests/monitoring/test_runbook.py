@@ -22,6 +22,7 @@ OPTION = re.compile(r"--[a-z][a-z-]*")
 
 DEPTHS = [
     (("referrals", "shops"), 3),
+    (("referrals", "campaigns"), 3),
     (("referrals", "dead"), 3),
     (("referrals",), 2),
     (("kubectl", "create", "secret"), 4),

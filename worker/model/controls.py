@@ -54,8 +54,9 @@ class Controls:
 
     ``pauses`` and ``limits`` are by shop. ``cancelled`` has, by campaign and shop, until when the cancellation is
     remembered. ``latest`` are the last :data:`MOST_LATEST` orders of any kind, the newest first. ``suppression`` says
-    how many addresses are on which list. ``campaigns`` are orders about campaigns by campaign and shop. ``lanes`` are
-    those lanes beside bulk whose queues exist, as far as the store was told; ``all_lanes``: RabbitMQ was searched.
+    how many addresses are on which list. ``campaigns`` are orders about campaigns by campaign and shop, ``freed`` is
+    the version that has last let any job go that was held. ``lanes`` are those lanes beside bulk whose queues exist, as
+    far as the store was told; ``all_lanes``: RabbitMQ was searched.
     """
 
     version: int = 0
@@ -65,6 +66,7 @@ class Controls:
     latest: tuple[Order, ...] = ()
     suppression: Suppression = field(default_factory=Suppression)
     campaigns: Campaigns = field(default_factory=dict)
+    freed: int = 0
     lanes: frozenset[ShopLane] = frozenset()
     all_lanes: bool = False
 
@@ -112,7 +114,9 @@ class Controls:
 
     def with_cancelled(self, campaign: str, shop: str, now: int, until: int) -> "Controls":
         """With the campaign cancelled, in one shop or in all; remembered until ``until``."""
-        return self._next(now, cancelled={**self.cancelled, (campaign, shop): until})
+        made = self._next(now, cancelled={**self.cancelled, (campaign, shop): until})
+        # Its jobs end, also those that are held.
+        return replace(made, freed=made.version)
 
     def without_cancelled(self, campaign: str, shop: str, now: int) -> "Controls":
         """With that cancellation lifted. For all shops, those of single shops are lifted too."""
@@ -121,36 +125,35 @@ class Controls:
 
     def with_campaign_paused(self, campaign: str, shop: str, reason: str, now: int) -> "Controls":
         """With the campaign held at the shop or at every one. A new reason keeps the time of the first."""
-        return self._next(now, campaigns=changed(self.campaigns, campaign, shop, paused(reason, now), now))
+        return self._about(changed(self.campaigns, campaign, shop, paused(reason, now), now), now)
 
     def with_campaign_resumed(self, campaign: str, shop: str, now: int) -> "Controls":
         """Held no longer, by an operator or by its brake, which is armed anew. For all shops those of single ones."""
         change = resumed(self._later(now))
-        return self._next(now, campaigns=changed_everywhere(self.campaigns, campaign, shop, change, now))
+        return self._about(changed_everywhere(self.campaigns, campaign, shop, change, now), now, frees=True)
 
     def with_campaign_paced(self, campaign: str, shop: str, interval: int, per_day: int, now: int) -> "Controls":
         """With this pace for the campaign; with none where both are 0, then for all shops those of single ones too."""
         change = changed if interval or per_day else changed_everywhere
-        return self._next(now, campaigns=change(self.campaigns, campaign, shop, paced(interval, per_day), now))
+        return self._about(change(self.campaigns, campaign, shop, paced(interval, per_day), now), now, frees=True)
 
     def with_campaign_released(self, campaign: str, shop: str, now: int) -> "Controls":
         """With what waits in the held lane released. For all shops those of single ones too."""
-        return self._next(now, campaigns=changed_everywhere(self.campaigns, campaign, shop, released, now))
+        return self._about(changed_everywhere(self.campaigns, campaign, shop, released, now), now, frees=True)
 
     def with_campaign_published(
         self, campaign: str, shop: str, rest: Hold | None, brake: Brake | None, now: int
     ) -> "Controls":
         """With what a publisher orders about its campaign: what holds the rest of it, and its brake."""
         armed = replace(brake, armed=self._later(now)) if brake is not None else None
-        return self._next(now, campaigns=changed(self.campaigns, campaign, shop, published(rest, armed), now))
+        return self._about(changed(self.campaigns, campaign, shop, published(rest, armed), now), now)
 
     def with_campaign_braked(self, campaign: str, shop: str, armed: int, reason: str, now: int) -> "Controls | None":
         """With the campaign held by its brake; None where that was armed anew meanwhile, or it is held already."""
         order = self.order_about(campaign, shop)
         if order is None or order.hold is not None or order.brake is None or order.brake.armed != armed:
             return None
-        change = braked(order.brake, reason, now)
-        return self._next(now, campaigns=changed(self.campaigns, campaign, shop, change, now))
+        return self._about(changed(self.campaigns, campaign, shop, braked(order.brake, reason, now), now), now)
 
     def with_lanes(self, lanes: Collection[ShopLane], now: int, *, are_all: bool) -> "Controls":
         """With these lanes listed too; ``are_all``: RabbitMQ has no others than those that are listed then."""
@@ -171,6 +174,12 @@ class Controls:
     def unchanged(self, now: int) -> "Controls":
         """With the same orders in force. Yet the version is another one: workers are to hear what somebody has done."""
         return self._next(now)
+
+    def _about(self, campaigns: Campaigns, now: int, *, frees: bool = False) -> "Controls":
+        # What was to wait until now goes too.
+        frees = frees or any(order.rest is not None and order.rest.until <= now for order in self.campaigns.values())
+        made = self._next(now, campaigns=campaigns)
+        return replace(made, freed=made.version) if frees else made
 
     def _next(
         self,

@@ -17,7 +17,7 @@ from worker.rabbitmq.channel import ShopChannel
 from worker.rabbitmq.outgoing import Outgoing
 from worker.rabbitmq.properties import copy_properties
 from worker.rabbitmq.publisher import Publisher
-from worker.rabbitmq.received import PLACE_HEADER, TROUBLE_HEADER, RabbitmqDelivery, Received
+from worker.rabbitmq.received import LOOKED_AT_HEADER, PLACE_HEADER, TROUBLE_HEADER, RabbitmqDelivery, Received
 from worker.rabbitmq.topology import RESULTS, RETURN, delay_exchange, expiration, result_key
 from worker.scheduling.context import Context
 
@@ -87,6 +87,8 @@ class Outbox:
         )
         if delivery.trouble is not None and delivery.trouble.since:
             headers[TROUBLE_HEADER] = delivery.trouble.moved(ahead).words
+        if delivery.looked_at:
+            headers[LOOKED_AT_HEADER] = delivery.looked_at
         properties = copy_properties(
             message.properties,
             add=headers,

@@ -23,7 +23,7 @@ from worker.rabbitmq.dead_lettering import DeadLettering
 from worker.rabbitmq.message_reader import Decode, MessageReader
 from worker.rabbitmq.outbox import Outbox
 from worker.rabbitmq.publisher import Publisher
-from worker.rabbitmq.received import PLACE_HEADER, TROUBLE_HEADER, RabbitmqDelivery, Received
+from worker.rabbitmq.received import LOOKED_AT_HEADER, PLACE_HEADER, TROUBLE_HEADER, RabbitmqDelivery, Received
 from worker.rabbitmq.subscriptions import Subscriptions
 from worker.rabbitmq.topology import queues
 from worker.scheduling.port import Intake
@@ -65,7 +65,7 @@ class RabbitmqPort:
             prefetch=context.prefetch,
             single=single,
             on_message=self._on_message,
-            wanted=frozenset({PLACE_HEADER, TROUBLE_HEADER}),
+            wanted=frozenset({PLACE_HEADER, TROUBLE_HEADER, LOOKED_AT_HEADER}),
         )
         self._publisher = publisher(params, listener=self._on_publisher)
         self._outbox = Outbox(context, self._channel, self._publisher)
@@ -148,6 +148,7 @@ class RabbitmqPort:
 
     def move(self, delivery: RabbitmqDelivery, lane: Lane) -> None:
         """Publish it there now, or once the lane's queue is declared and every worker hears of it: within seconds."""
+        self._subscriptions.skims(delivery.message.of, self._context.clock.now())
         if self._subscriptions.takes(ShopLane(delivery.shop, lane)):
             self._outbox.publish_moved(delivery, lane)
         else:

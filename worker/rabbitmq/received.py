@@ -17,6 +17,9 @@ from worker.store.protocol import AdmitRequest
 PLACE_HEADER = "x-referral-place"
 """The instant that the store has reserved for the job's customer (microseconds of the wall clock)."""
 
+LOOKED_AT_HEADER = "x-referral-looked-at"
+"""Under the orders of which instant the job was held, for the worker that meets it in the held lane next."""
+
 TROUBLE_HEADER = "x-referral-trouble"
 """What the job's calls have met, for the worker that meets it next."""
 
@@ -67,6 +70,12 @@ class Received:
         return place - self.ahead if isinstance(place, int) else None
 
     @property
+    def looked_at(self) -> int:
+        """Under which orders it was held, as a worker has noted it; 0 where none has."""
+        noted = (self.properties.headers or {}).get(LOOKED_AT_HEADER) if self.returned else None
+        return noted if isinstance(noted, int) else 0
+
+    @property
     def trouble(self) -> Trouble | None:
         """What the job's calls have met, as a worker has noted it; what a producer writes there counts for nothing."""
         if not self.returned:
@@ -84,3 +93,4 @@ class RabbitmqDelivery(Delivery):
         self.lane = message.lane
         self.arrived_at = message.at
         self.trouble = message.trouble
+        self.looked_at = message.looked_at

@@ -36,6 +36,12 @@ REST = SECOND
 NARROW = 60 * SECOND
 """How long a shop whose messages filled the memory is not consumed, and how long it then gets one message at a time."""
 
+MANY_MOVED = 64
+SKIMMED = 250
+WIDE = 5 * SECOND
+"""A queue of which so many jobs were moved to another lane within a second is handed over in so many at a time until
+none has been moved for so long."""
+
 FEWEST_SHARES = 8
 """A shop's share of the memory is at most one of so many, however few shops hold something. Three shops whose waiting
 jobs were as large as allowed kept another shop's job of 3 KB, and thirty ordinary ones behind it, from being called."""
@@ -71,6 +77,9 @@ class Subscriptions:
         self._peeks = PeekSchedule()
         self._resting: dict[ShopLane, int] = {}
         self._narrow: dict[ShopLane, int] = {}
+        self._wide: dict[ShopLane, int] = {}
+        self._skimmed: set[ShopLane] = set()
+        self._moved: dict[ShopLane, tuple[int, int]] = {}
         self._began_at: int | None = None
         self._producers: dict[str, tuple[str, ...]] = {}
         self._version = 0
@@ -162,6 +171,15 @@ class Subscriptions:
         self._requeue_lane(of)
         self._resting[of], self._narrow[of] = now + REST, now + NARROW
 
+    def skims(self, of: ShopLane, now: int) -> None:
+        """A job of the queue was moved to another lane. If many are, the queue gives more at once for a while, since
+        others wait behind them.
+        """
+        since, moved = self._moved.get(of, (now, 0))
+        self._moved[of] = (since, moved + 1) if now < since + SECOND else (now, 1)
+        if moved + 1 >= MANY_MOVED or of in self._wide:
+            self._wide[of] = now + WIDE
+
     def holds_uncalled(self, of: ShopLane, now: int) -> None:
         """An uncalled job has come by the queue; where its shop is closed, there may be more behind it."""
         self._peeks.prolong(of, now)
@@ -243,6 +261,11 @@ class Subscriptions:
             del self._narrow[of]
             # Consumed again with the full prefetch; its deliveries in hand stay.
             self._channel.unsubscribe(of)
+        self._moved = {of: moved for of, moved in self._moved.items() if now < moved[0] + SECOND}
+        self._wide = {of: until for of, until in self._wide.items() if until > now}
+        for of in self._wide.keys() ^ self._skimmed:
+            self._channel.unsubscribe(of)
+        self._skimmed = set(self._wide)
 
     def _is_usable(self, of: ShopLane) -> bool:
         # Whether a queue that could not be consumed can be now, if it is time to check.
@@ -261,7 +284,8 @@ class Subscriptions:
 
     def _subscribe(self, of: ShopLane) -> None:
         try:
-            self._channel.subscribe(of, prefetch=1 if of in self._narrow else None)
+            prefetch = 1 if of in self._narrow else SKIMMED if of in self._skimmed else None
+            self._channel.subscribe(of, prefetch=prefetch)
         except BrokerError as error:
             if isinstance(error.__cause__, pika.exceptions.ChannelClosedByBroker):
                 # Over this queue RabbitMQ has closed the channel, and with it every queue's consumer. Next time the

@@ -20,6 +20,7 @@ from worker.scheduling.delivery import D
 from worker.scheduling.gate import Gate
 from worker.scheduling.gauges import Gauges
 from worker.scheduling.grants import Grants
+from worker.scheduling.holds import Holds
 from worker.scheduling.operator_controls import OperatorControls
 from worker.scheduling.outcomes import Outcomes
 from worker.scheduling.port import Port
@@ -58,6 +59,7 @@ class Admission(Generic[D]):
         breakers: Breakers,
         settings: ShopSettings,
         windows: Windows,
+        holds: Holds[D],
         readiness: Readiness,
         outcomes: Outcomes[D],
         port: Port[D],
@@ -71,6 +73,7 @@ class Admission(Generic[D]):
         self._breakers = breakers
         self._settings = settings
         self._windows = windows
+        self._holds = holds
         self._readiness = readiness
         self._outcomes = outcomes
         self._port = port
@@ -102,7 +105,7 @@ class Admission(Generic[D]):
             uncalled = delivery.uncalled or self._controls.mark_uncalled(delivery, now)
             if uncalled and self._is_doubted(delivery, now):
                 self._doubted.append(delivery)
-            elif uncalled or not self._waits_for_its_window(delivery, now):
+            elif uncalled or not (self._holds.keeps(delivery, now) or self._waits_for_its_window(delivery, now)):
                 # Uncalled ones in a question of their own: they take no tokens, and a closed shop must not stop them.
                 asking.setdefault((delivery.shop, uncalled), []).append(delivery)
             delivery = self._gate.next(now)
@@ -137,6 +140,7 @@ class Admission(Generic[D]):
             self._readiness.store_answered()
             if news is not None:
                 self._settings.apply_controls(now)
+                self._holds.follow(now)
             # Backwards, since what is returned goes to the front of its shop's queue.
             while self._doubted:
                 delivery = self._doubted.pop()
@@ -218,8 +222,8 @@ class Admission(Generic[D]):
             self._close(deliveries[0], next_turn, now)
         for delivery, reply in zip(deliveries, replies, strict=True):
             match reply:
-                case Grant() if outdated:
-                    # Granted by limits that are no longer in force: no such call may start.
+                case Grant() if outdated or self._holds.is_held(delivery, now):
+                    # Granted by limits that are no longer in force, or its campaign is held by now.
                     delivery.grant = reply
                     self._grants.release(delivery)
                     returned.append(delivery)
@@ -230,7 +234,10 @@ class Admission(Generic[D]):
                         closed = True
                         self._close(delivery, reply, now)
                     returned.append(delivery)
+                case Wait("campaign") as wait:
+                    self._holds.put_off(delivery, now, wait)
                 case Wait(scope, until):
+                    self._holds.leaves(delivery)
                     if scope == "customer":
                         # The store has reserved that instant for it, so it must not ask for another one.
                         delivery.request = replace(delivery.request, place_in_line=until)
@@ -248,6 +255,7 @@ class Admission(Generic[D]):
         self._rates.pace_reported(shop, reply.interval, delivery.request.limits.shop.interval, now)
 
     def _take_grant(self, delivery: D, grant: Grant, now: int) -> None:
+        self._holds.leaves(delivery)
         delivery.grant, shop = grant, delivery.shop
         self._gauges.called(shop, grant.calls_today, now)
         if grant.overtaken:
@@ -256,7 +264,7 @@ class Admission(Generic[D]):
             delivery.request = replace(delivery.request, uncalled="cancelled")
             self._context.metrics.suppressed.inc()
         self._weigh(delivery)
-        delivery.paused = self._controls.is_paused(shop)
+        delivery.paused = self._controls.is_paused(shop) or self._controls.holds_all(delivery.job)
         if grant.takeovers:
             log.warning("job_taken_over", shop=shop, job_id=delivery.job.job_id, times=grant.takeovers)
         if grant.takeovers >= CRASH_LOOP:
@@ -290,6 +298,7 @@ class Admission(Generic[D]):
         self._port.dead_letter(delivery, DeadLetterError("crash_loop", detail, history=history))
 
     def _take_answered(self, delivery: D, epoch: int, result: str | None) -> None:
+        self._holds.leaves(delivery)
         self._gate.finished(delivery)
         self._context.metrics.ledger_hits.inc()
         if result is None:

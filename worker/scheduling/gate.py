@@ -54,6 +54,7 @@ class Gate(Generic[T]):
         self._start_tags: list[tuple[float, int, str]] = []
         self._openings: list[tuple[int, int, str]] = []
         self._suspects: deque[T] = deque()
+        self._apart: list[T] = []
 
     def shop(self, name: str) -> GateShop[T]:
         """The shop of that name, to look at; one that is not known yet is open and without jobs."""
@@ -76,6 +77,7 @@ class Gate(Generic[T]):
         state = self._shops[shop]
         state.uncalled_jobs.extend(self._set_aside.remove(shop, only_uncalled=True))
         state.uncalled_jobs = state.take_out(lambda ticket: ticket.uncalled)
+        state.uncalled_jobs += self._take_apart(lambda ticket: ticket.shop == shop and ticket.uncalled)
         self._enlist(state)
 
     def next(self, now: int) -> T | None:
@@ -161,15 +163,32 @@ class Gate(Generic[T]):
         state.queue_of(ticket).insert(0, ticket)
         self.finished(ticket)
 
+    def passed_over(self, ticket: T) -> None:
+        """The job did not run and leaves the gate; its shop is not charged for it."""
+        state = self._shops[ticket.shop]
+        state.served -= 1 / state.weight
+        self.finished(ticket)
+
+    def keep_apart(self, ticket: T) -> None:
+        """The job may not ask before :meth:`let_go`; other jobs of its shop may."""
+        self._apart.append(ticket)
+        self.passed_over(ticket)
+
+    def let_go(self) -> None:
+        """What was kept apart may ask again: each job is its lane's first, in the order in which they came."""
+        apart, self._apart = self._apart, []
+        for ticket in reversed(apart):
+            state = self._shops[ticket.shop]
+            state.queue_of(ticket).insert(0, ticket)
+            self._enlist(state)
+
     def set_aside(self, ticket: T, now: int, until: int) -> bool:
         """Keep the job in memory until its customer may be called.
 
         False where that would crowd out the shop's other customers or last too long: the job has left the gate and
         is the caller's to delay.
         """
-        state = self._shops[ticket.shop]
-        state.served -= 1 / state.weight
-        self.finished(ticket)
+        self.passed_over(ticket)
         return self._set_aside.add(ticket, now, until)
 
     def close(self, shop: str, until: int, reason: Reason, *, then_ask: int = 1) -> None:
@@ -234,7 +253,8 @@ class Gate(Generic[T]):
         def is_meant(ticket: T) -> bool:
             return ticket.shop == shop and lane in (None, ticket.lane)
 
-        taken = [*state.take_out(is_meant), *self._set_aside.remove(shop, lane=lane), *filter(is_meant, self._suspects)]
+        taken = state.take_out(is_meant) + self._set_aside.remove(shop, lane=lane) + self._take_apart(is_meant)
+        taken += [ticket for ticket in self._suspects if is_meant(ticket)]
         self._suspects = deque(ticket for ticket in self._suspects if not is_meant(ticket))
         return taken
 
@@ -244,11 +264,17 @@ class Gate(Generic[T]):
             yield from (*state.uncalled_jobs, *state.urgent, *state.held, *state.ready)
         yield from self._set_aside
         yield from self._suspects
+        yield from self._apart
 
     def waiting(self, shop: str) -> int:
         """How many jobs of the shop wait here, set aside or not."""
         state = self._shops[shop]
         return state.waiting() + self._set_aside.of(shop)
+
+    def _take_apart(self, is_meant: Callable[[T], bool]) -> list[T]:
+        taken = [ticket for ticket in self._apart if is_meant(ticket)]
+        self._apart = [ticket for ticket in self._apart if not is_meant(ticket)]
+        return taken
 
     def _next_alone(self) -> T | None:
         if self.in_flight:

@@ -6,6 +6,7 @@ process has to wait for the lease to end.
 """
 
 import heapq
+from collections.abc import Callable
 from itertools import count
 from typing import Generic
 
@@ -71,10 +72,18 @@ class Grants(Generic[D]):
 
     def release_shop(self, shop: str) -> None:
         """Release all grants of the shop that have not started, and return their jobs to the gate."""
+        self.release_those(lambda delivery: delivery.shop == shop)
+
+    def release_those(self, is_meant: Callable[[D], bool]) -> None:
+        """Release the grants of such jobs that have not started, and return the jobs to the gate."""
+        meant = [entry for entry in self._heap if is_meant(entry[2])]
+        if not meant:
+            return
         # Backwards, since what is returned goes to the front of its shop's queue.
-        for delivery in [entry[2] for entry in sorted(self._heap, reverse=True) if entry[2].shop == shop]:
+        for _, _, delivery in sorted(meant, reverse=True):
             self.release(delivery)
             self._gate.started(delivery)
             self._gate.returned(delivery)
-        self._heap = [entry for entry in self._heap if entry[2].shop != shop]
+        gone = {id(entry[2]) for entry in meant}
+        self._heap = [entry for entry in self._heap if id(entry[2]) not in gone]
         heapq.heapify(self._heap)

@@ -22,6 +22,7 @@ from worker.scheduling.delivery import D
 from worker.scheduling.gate import Gate
 from worker.scheduling.gauges import STUCK_MARGIN, Gauges
 from worker.scheduling.grants import Grants
+from worker.scheduling.holds import Holds
 from worker.scheduling.operator_controls import OperatorControls
 from worker.scheduling.outcomes import Outcomes
 from worker.scheduling.port import Connect, NoObserver, Observer
@@ -88,9 +89,24 @@ class GatedConsumer(dramatiq.Consumer, Generic[D]):
         # The port comes after all that it may use at once (gate, controls, context) and before what uses the port.
         self._port = port = connect(self)
         self._readiness = readiness = Readiness(context, gate, port)
-        self._outcomes = outcomes = Outcomes(context, gate, grants, breakers, port, observer, hurry=self.hurry)
+        self._outcomes = outcomes = Outcomes(
+            context, gate, grants, breakers, controls, port, observer, hurry=self.hurry
+        )
+        self._holds = holds = Holds(context, gate, grants, controls, port)
         self._admission = Admission(
-            context, gate, self._gauges, grants, controls, rates, breakers, settings, windows, readiness, outcomes, port
+            context,
+            gate,
+            self._gauges,
+            grants,
+            controls,
+            rates,
+            breakers,
+            settings,
+            windows,
+            holds,
+            readiness,
+            outcomes,
+            port,
         )
         controls.refresh(context.clock.now())
 
@@ -214,6 +230,7 @@ class GatedConsumer(dramatiq.Consumer, Generic[D]):
             self._configured = True
         self._settings.follow(now)
         self._windows.follow(now)
+        self._holds.follow(now)
         self.controls.refresh(now)
         self._rates.follow(now)
         self.breakers.probe(now)

@@ -3,7 +3,7 @@
 Runs on the consumer's thread. The store's answer comes on the store's thread and waits in a deque until it is taken.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Literal
@@ -12,12 +12,14 @@ from worker.clock import Clock
 from worker.errors import StoreError
 from worker.instants import from_datetime
 from worker.limits.token_bucket import ShopLimits
+from worker.model.campaign_orders import CampaignOrder, HoldKind
 from worker.model.controls import Controls
 from worker.model.job import Job, is_expired
 from worker.model.orders import Order
 from worker.scheduling.delivery import Delivery
 from worker.scheduling.gate import FOREVER
 from worker.shops.config import ShopConfig
+from worker.store.braking import Braking
 from worker.store.controls import ControlsReader
 
 
@@ -46,11 +48,12 @@ class OperatorControls:
         self._failed = False
         self._lowered: dict[str, tuple[ShopLimits, int, ShopLimits]] = {}
         self._heard: int | None = None
+        self._braked = False
 
     @property
     def has_news(self) -> bool:
-        """Whether :meth:`take` has something."""
-        return bool(self._answers)
+        """Whether :meth:`take` has something, or there is something to ask for."""
+        return bool(self._answers) or self._braked
 
     def refresh(self, now: int, *, awaited: bool = False) -> None:
         """Ask for what is new, unless an answer is still to come.
@@ -69,6 +72,9 @@ class OperatorControls:
 
     def take(self) -> Iterator[Controls | StoreError | None]:
         """The answers: an error, new controls (in force here from now on), or None: nothing new, the store is there."""
+        if self._braked:
+            self._braked = False
+            self.refresh(self._clock.now())
         while self._answers:
             asked_at, news = self._answers.popleft()
             self._awaited = False
@@ -113,6 +119,43 @@ class OperatorControls:
             self._lowered[shop.slug] = shop.limits, limit.interval, lowered
         return lowered
 
+    @property
+    def has_campaigns(self) -> bool:
+        """Whether anything is ordered about any campaign."""
+        return self.controls is not None and bool(self.controls.campaigns)
+
+    def held_campaigns(self, now: int) -> Counter[HoldKind]:
+        """How many campaigns are held, each once for a shop or for all, by why."""
+        orders = self.controls.campaigns.values() if self.controls is not None else ()
+        holds = (order.held(now, aside=True) for order in orders)
+        return Counter(hold.kind for hold in holds if hold is not None)
+
+    def freed(self, now: int) -> int:
+        """When a job that was held was last let go, by an order or by its time: by the wall clock (microseconds)."""
+        if self.controls is None:
+            return 0
+        ended = (order.rest.until for order in self.controls.campaigns.values() if order.rest is not None)
+        ahead = self._clock.ahead()
+        return max([self.controls.freed, *(until + ahead for until in ended if until <= now)])
+
+    def order_about(self, job: Job) -> CampaignOrder | None:
+        """What is ordered about the job's campaign at its shop, None for nothing."""
+        controls = self.controls
+        # Asked for each job, and mostly there are no such orders at all.
+        if controls is None or not controls.campaigns:
+            return None
+        return controls.order_about(job.campaign, job.shop)
+
+    def holds_all(self, job: Job) -> bool:
+        """Whether every job of its campaign is held, so that nothing may be asked of its shop for any."""
+        order = self.order_about(job)
+        return order is not None and order.hold is not None
+
+    def braking_of(self, job: Job) -> Braking | None:
+        """The brake for which the job's result counts."""
+        order = self.order_about(job)
+        return Braking(order.brake, self._hear_of_a_brake) if order is not None and order.brake is not None else None
+
     def uncalled_as(self, job: Job, now: int) -> Literal["expired", "cancelled"] | None:
         """How the job ends without a call, if it does; deadlines are compared with the wall clock."""
         controls = self.controls
@@ -139,6 +182,12 @@ class OperatorControls:
         tell: for it, a second copy of what ended as cancelled is done.
         """
         return self.uncalled_as(delivery.job, now) == "cancelled" and delivery.arrived_at <= self.as_of
+
+    def _hear_of_a_brake(self) -> None:
+        # On the store's thread, or in the midst of settling. Whoever settles a result of a campaign hears of it at once
+        # and not within a second: that many fewer calls are made.
+        self._braked = True
+        self._wake()
 
     def _hear(self, asked_at: int, news: Controls | StoreError | None) -> None:
         # On the store's thread, or in the midst of `refresh` where the store answers at once.

@@ -19,6 +19,7 @@ from worker.scheduling.context import Context
 from worker.scheduling.delivery import D
 from worker.scheduling.gate import Gate
 from worker.scheduling.grants import Grants
+from worker.scheduling.operator_controls import OperatorControls
 from worker.scheduling.port import Observer, Port
 
 FIRST_BACKOFF = SECOND
@@ -46,6 +47,7 @@ class Outcomes(Generic[D]):
         gate: Gate[D],
         grants: Grants[D],
         breakers: Breakers,
+        controls: OperatorControls,
         port: Port[D],
         observer: Observer,
         *,
@@ -55,6 +57,7 @@ class Outcomes(Generic[D]):
         self._gate = gate
         self._grants = grants
         self._breakers = breakers
+        self._controls = controls
         self._port = port
         self._observer = observer
         self._hurry = hurry
@@ -96,7 +99,8 @@ class Outcomes(Generic[D]):
         self._failures.pop(delivery.shop, None)
         # Never raises. If the store is away the ledger still says answered: another copy would publish the result again
         # and call nobody.
-        self._context.store.settle(delivery.request, finish.epoch, finish.outcome, finish.code)
+        request, braking = delivery.request, self._controls.braking_of(delivery.job)
+        self._context.store.settle(request, finish.epoch, finish.outcome, finish.code, braking=braking)
 
     def back_off(self, delivery: D, problem: str) -> None:
         """The job could not be carried on for a reason that is not its own: requeue it and let its shop rest."""

@@ -25,12 +25,24 @@ from typing import Literal, Protocol
 from worker.errors import StoreError
 from worker.limits.token_bucket import ShopLimits
 from worker.model.outcomes import Outcome
+from worker.store.braking import Braking
 from worker.store.controls import ControlsStore
 from worker.store.shop_state import Closure, ShopState
 from worker.store.suppression import SuppressionStore
 from worker.store.timing import NO_DEADLINE
 
 ClosedReason = Literal["rate", "day_quota", "throttled", "suppression"]
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignPace:
+    """How far apart the calls of a campaign are at least (microseconds), how many it may have a day (0: no bound), and
+    the place in its line that an earlier :class:`Wait` handed out to the job.
+    """
+
+    interval: int
+    per_day: int
+    place: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +54,7 @@ class AdmitRequest:
     no token, so no limit holds it back. ``campaign`` is what the job is counted under. ``deadline`` is the job's
     ``not_after`` as its message states it; it is compared with those of other copies, never with a clock. ``addresses``
     are those of its customer and its destination, hashed (:class:`worker.model.suppression.AddressKey`), two at most.
+    ``pace`` is that of its campaign, where that has one of its own.
     """
 
     shop: str
@@ -54,6 +67,7 @@ class AdmitRequest:
     campaign: str = ""
     deadline: int = NO_DEADLINE
     addresses: tuple[bytes, ...] = ()
+    pace: CampaignPace | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +114,14 @@ class Wait:
     """This job may not start before ``until``; other jobs of the shop may.
 
     With scope ``customer``, its customer is over a limit and ``until`` is the job's place in the customer's line. With
-    scope ``job``, the job itself waits for a repeat or for the end of another worker's lease.
+    scope ``campaign``, its campaign is over its pace, and ``place`` is the job's place in the campaign's line; it asks
+    for it from ``until`` on, somewhat earlier. With scope ``job``, the job itself waits for a repeat or for the
+    end of another worker's lease.
     """
 
-    scope: Literal["customer", "job"]
+    scope: Literal["customer", "job", "campaign"]
     until: int
+    place: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,12 +203,23 @@ class AdmissionStore(Protocol):
     def take_read(self, request: AdmitRequest) -> int | None:
         """Take a token for reading the customer's referrals back now. Otherwise return when there will be one."""
 
-    def settle(self, request: AdmitRequest, epoch: int, outcome: Outcome, code: str | None = None) -> None:
+    def settle(
+        self,
+        request: AdmitRequest,
+        epoch: int,
+        outcome: Outcome,
+        code: str | None = None,
+        *,
+        braking: Braking | None = None,
+    ) -> None:
         """Count a result that RabbitMQ has confirmed under its campaign, and erase the result. Never raises.
 
         A job that ended as expired or cancelled becomes ``uncalled``. One that another copy's grant has replaced
         meanwhile is only counted. If the store is away, a warning is logged and the record stays ``answered``: another
         copy would publish the result again without a call.
+
+        ``braking``: the campaign's brake, for which the result counts if the job was called. If it trips the brake, the
+        store holds the campaign at the shop by an order of the worker's own, unless it is held already.
         """
 
     def block(self, shop: str, customer: str | None, until: int) -> None:

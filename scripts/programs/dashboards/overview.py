@@ -120,6 +120,14 @@ def _history() -> list[Row]:
                     stacked=True,
                 ),
                 lines(
+                    "Campaigns held",
+                    "By why: paused by an operator, stopped by their brake, or with a rest that waits to be released "
+                    "(first) or for its time (start). `referrals campaigns list` names them.",
+                    units.Short,
+                    {"{{kind}}": "max by (kind) (referral_campaigns_held) > 0"},
+                    stacked=True,
+                ),
+                lines(
                     "Results by outcome",
                     "Final results a second. Rejections are data; failed and unknown ones are not.",
                     units.OpsPerSecond,

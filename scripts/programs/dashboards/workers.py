@@ -194,10 +194,11 @@ def _history() -> list[Row]:
                 lines(
                     "Delivered again",
                     "Messages a second that were delivered before, including requeued ones, and "
-                    "workers that ended while reading one.",
+                    "workers that ended while reading one; jobs of held campaigns that were moved out of the way.",
                     units.OpsPerSecond,
                     {
                         "deliveries": q.pace("referral_redeliveries_total", where=MINE),
+                        "moved aside": q.pace("referral_held_moves_total", where=MINE),
                         "ends while reading": q.pace("referral_reading_deaths_total", where=MINE),
                     },
                 ),

@@ -8,10 +8,11 @@ STORE = "tests/integration/store"
 COLLECTED = ("tests/unit", STORE, "tests/integration/rabbitmq")
 
 SCRIPTS = {
-    "admit": ["limits", "places", "sharing", "ledger", "keys", "pace", "faults", "suppression"],
+    "admit": ["limits", "places", "sharing", "ledger", "keys", "pace", "faults", "suppression", "campaign_pace"],
     "answer": ["ledger", "keys"],
     "block": ["places", "limits", "keys"],
-    "campaign": ["campaign_orders"],
+    "brake": ["brakes"],
+    "campaign": ["campaign_orders", "brakes"],
     "control": ["controls"],
     "controls": ["controls", "campaign_orders"],
     "fence": ["ledger", "model"],
@@ -29,7 +30,7 @@ SCRIPTS = {
     "release": ["limits", "ledger", "keys"],
     "retry": ["ledger", "keys"],
     "scopes": ["limits", "sharing", "keys", "pace", "places"],
-    "settle": ["ledger", "keys", "tallies"],
+    "settle": ["ledger", "keys", "tallies", "brakes"],
     "slow_down": ["pace"],
     "take_read": ["reads", "keys"],
     "tallied": ["tallies"],

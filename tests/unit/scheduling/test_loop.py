@@ -35,6 +35,7 @@ from worker.scheduling.set_aside import LONGEST_ASIDE, MAX_ASIDE_PER_CUSTOMER
 from worker.shops.config import ShopConfig
 from worker.shops.credentials import ReadyToken
 from worker.shops.registry import ShopRegistry
+from worker.store.braking import Braking
 from worker.store.memory.ledger import Started
 from worker.store.memory.store import MemoryStore
 from worker.store.protocol import AdmitRequest, AlreadyAnswered, Grant, Reply, Wait
@@ -84,10 +85,18 @@ class BreakableStore(MemoryStore):
         self.check()
         super().release(request, epoch, called=called, verified=verified)
 
-    def settle(self, request: AdmitRequest, epoch: int, outcome: Outcome, code: str | None = None) -> None:
+    def settle(
+        self,
+        request: AdmitRequest,
+        epoch: int,
+        outcome: Outcome,
+        code: str | None = None,
+        *,
+        braking: Braking | None = None,
+    ) -> None:
         # As every store: it never raises, and what is not settled stays answered.
         if not self.down:
-            super().settle(request, epoch, outcome, code)
+            super().settle(request, epoch, outcome, code, braking=braking)
 
     def check(self) -> None:
         if self.down:

@@ -12,6 +12,7 @@ from worker.limits.adaptive import Slowdown, count_since, fall
 from worker.limits.token_bucket import Rate, ShopLimits, after, day_of, earliest, refund, reset_of
 from worker.store.memory.scopes import (
     Bucket,
+    Paced,
     Reader,
     Shop,
     forget_idle,
@@ -79,6 +80,22 @@ class Buckets:
         # belongs to the processes that were given a turn.
         if start_at > now and not (start_at <= now + horizon and (turn or shop.last_given <= now)):
             return turn_away(shop, start_at, now, rate, self._horizon, holds)
+        paced: Paced | None = None
+        pace = rate
+        if request.pace is not None:
+            paced = shop.campaigns.setdefault(request.campaign, Paced())
+            # No campaign goes faster than its shop.
+            pace = Rate(max(request.pace.interval, rate.interval), 1)
+            let_catch_up(paced, now, self._horizon, pace)
+            due = earliest(paced.tat, now, pace)
+            over = 0 < request.pace.per_day <= paced.calls and paced.day == day
+            given = customer_refusal(
+                paced, due, now, request.pace.place, pace.interval, horizon, reset if over else None
+            )
+            if given is not None:
+                # It asks ahead of its place, so that what it needs of its shop is there in time.
+                return Wait("campaign", max(now, given - horizon), given)
+            start_at = max(start_at, due)
         customer, interval = None, 0
         if request.customer:
             customer, interval = self._customer(shop, request.customer, now), limits.customer.interval
@@ -92,6 +109,9 @@ class Buckets:
             if due > start_at:
                 start_at = due
             take(customer, start_at, limits.customer)
+        if paced is not None:
+            take(paced, start_at, pace)
+            paced.count(day)
         # Both buckets are charged at the one instant at which the call may start, so that neither window is cheated.
         if shop.slowdown.interval:
             shop.slowdown = count_since(shop.slowdown, start_at, shop.tat)
@@ -210,10 +230,10 @@ def turn_away(shop: Shop, due: int, now: int, rate: Rate, horizon: int, holds: i
 def customer_refusal(
     customer: Bucket, due: int, now: int, place: int | None, interval: int, horizon: int, reset: int | None
 ) -> int | None:
-    """Until when the job must wait for its customer; None for not at all.
+    """Until when the job must wait for its customer, or for its campaign; None for not at all.
 
-    ``due`` is when its bucket has a token. ``place`` is the job's place in line, None for a newcomer. ``reset`` is when
-    the day ends whose quota is used up, None while it is not.
+    ``due`` is when that one's bucket has a token. ``place`` is the job's place in line, None for a newcomer. ``reset``
+    is when the day ends whose quota is used up, None while it is not.
     """
     if customer.blocked_until > now:
         return next_place(customer, customer.blocked_until, interval)

@@ -10,7 +10,9 @@ from worker.errors import StoreError
 from worker.model.campaign_orders import Brake, Hold
 from worker.model.controls import Controls
 from worker.model.lanes import ShopLane
+from worker.model.names import canonical
 from worker.model.orders import MOST_ORDERS, Order, Origin, limit_text, pace_text
+from worker.store.braking import Braking
 from worker.store.timing import BRAKE_KEPT, CANCELLED_FOR
 
 
@@ -106,6 +108,16 @@ class MemoryControls:
 
         return self._order(origin, "publish", change, shop=shop, campaign=campaign, detail=detail)
 
+    def brake_campaign(self, campaign: str, shop: str, braking: Braking, reason: str) -> None:
+        """Hold the campaign, whose brake was tripped, unless it is held already or its brake was armed anew."""
+        name, brake = canonical(campaign) or "", braking.brake
+        with self._changing:
+            now = self._clock.now()
+            changed = self._controls.with_campaign_braked(name, shop, brake.armed, reason, now)
+            if changed is not None:
+                self._note(changed, Origin("worker", reason), "brake", now, shop, name, str(brake))
+        braking.held()
+
     def record(self, action: str, origin: Origin, *, shop: str = "", campaign: str = "", detail: str = "") -> Controls:
         return self._order(origin, action, Controls.unchanged, shop=shop, campaign=campaign, detail=detail)
 
@@ -131,7 +143,11 @@ class MemoryControls:
         # The time is read under the lock, so that versions, which are times, never go back.
         with self._changing:
             now = self._clock.now()
-            changed = change(self._controls, now)
-            self._controls = changed.with_order(origin, action, now, shop=shop, campaign=campaign, detail=detail)
-            self._log.appendleft(self._controls.latest[0])
+            self._note(change(self._controls, now), origin, action, now, shop, campaign, detail)
             return self._controls
+
+    def _note(
+        self, changed: Controls, origin: Origin, action: str, now: int, shop: str, campaign: str, detail: str
+    ) -> None:
+        self._controls = changed.with_order(origin, action, now, shop=shop, campaign=campaign, detail=detail)
+        self._log.appendleft(self._controls.latest[0])

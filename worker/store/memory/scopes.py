@@ -39,10 +39,27 @@ class Reader:
         self.reads = 0
 
 
+class Paced(Bucket):
+    """A campaign that has a pace of its own. ``day`` is the quota day that ``calls`` counts."""
+
+    __slots__ = ("calls", "day")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.day = -1
+        self.calls = 0
+
+    def count(self, day: int) -> None:
+        """Count a call on its quota day."""
+        if day > self.day:
+            self.day, self.calls = day, 0
+        self.calls += 1
+
+
 class Shop(Bucket):
     """A shop with its customers. ``day`` is the quota day that ``calls`` and ``customer_calls`` count."""
 
-    __slots__ = ("calls", "customer_calls", "customers", "day", "readers", "reading_day", "slowdown")
+    __slots__ = ("calls", "campaigns", "customer_calls", "customers", "day", "readers", "reading_day", "slowdown")
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,6 +67,7 @@ class Shop(Bucket):
         self.day = -1
         self.calls = 0
         self.customers: dict[str, Bucket] = {}
+        self.campaigns: dict[str, Paced] = {}
         # Keyed by hash: one entry for each customer of the day, and an int is a third of its string. Two customers
         # that share a 64-bit hash would share a quota, which errs on the strict side.
         self.customer_calls: dict[int, int] = {}
@@ -91,7 +109,7 @@ def quota_day(shop: Shop, today: int) -> int:
     return today if today > shop.day else shop.day
 
 
-def let_catch_up(shop: Shop, now: int, horizon: int, rate: Rate) -> None:
+def let_catch_up(shop: Bucket, now: int, horizon: int, rate: Rate) -> None:
     """Empty a bucket that is emptier than empty, where its rate was raised since: an operator's limit has ended.
 
     Charges that are cut off can't be refunded any more (:func:`take`). Turns were given by the slower pace.
@@ -117,7 +135,9 @@ def take(bucket: Bucket, at: int, rate: Rate) -> None:
 
 
 def next_place(customer: Bucket, due: int, interval: int) -> int:
-    """Give the next place in the customer's line: the first when a token is there, each other one an interval later."""
+    """Give the next place in the line of a customer or a campaign: the first when a token is there, each other one an
+    interval later.
+    """
     customer.last_given = max(customer.last_given + interval, due)
     return customer.last_given
 

@@ -11,7 +11,9 @@ from worker.instants import DAY
 from worker.limits.token_bucket import ShopLimits
 from worker.model.outcomes import UNCALLED, Outcome
 from worker.model.suppression import NO_KEY, UNFINISHED
+from worker.store.braking import BAD, GOOD, Braking, braked_reason
 from worker.store.counting import MOST_COUNTERS, counter_of
+from worker.store.memory.brakes import LastResults, Tripped
 from worker.store.memory.buckets import Buckets, Charge
 from worker.store.memory.controls import MemoryControls
 from worker.store.memory.ledger import Ledger, Record
@@ -43,6 +45,7 @@ class MemoryStore(MemoryControls):
         self._buckets = Buckets(clock.ahead, horizon)
         self._tallies: defaultdict[str, Tallies] = defaultdict(dict)
         self._closures: dict[str, Closure] = {}
+        self._results: dict[tuple[str, str], LastResults] = {}
         self._suppressed = SuppressedAddresses()
 
     def check(self) -> None:
@@ -128,7 +131,15 @@ class MemoryStore(MemoryControls):
         with self._lock:
             return self._buckets.take_read(request, now)
 
-    def settle(self, request: AdmitRequest, epoch: int, outcome: Outcome, code: str | None = None) -> None:
+    def settle(
+        self,
+        request: AdmitRequest,
+        epoch: int,
+        outcome: Outcome,
+        code: str | None = None,
+        *,
+        braking: Braking | None = None,
+    ) -> None:
         now = self._clock.now()
         with self._lock:
             settled = self._ledger.settle(bytes.fromhex(request.job_id), epoch, outcome, now)
@@ -137,6 +148,23 @@ class MemoryStore(MemoryControls):
             if settled or outcome in UNCALLED:
                 counters = counters_for(self._tallies[request.shop], request.campaign)
                 counters[counter_of(outcome, code if len(counters) < MOST_COUNTERS else "other")] += 1
+            tripped = self._count_result(request, outcome, code, braking) if settled and braking is not None else None
+        if braking is not None and tripped is not None:
+            reason = braked_reason(tripped.bad, braking.brake.window, tripped.code, tripped.of_code)
+            self.brake_campaign(request.campaign, request.shop, braking, reason)
+
+    def _count_result(
+        self, request: AdmitRequest, outcome: Outcome, code: str | None, braking: Braking
+    ) -> Tripped | None:
+        if outcome not in GOOD and outcome not in BAD:
+            return None
+        brake, key = braking.brake, (request.shop, request.campaign)
+        results = self._results.get(key)
+        if results is None or results.armed < brake.armed:
+            results = self._results[key] = LastResults(brake)
+        elif results.armed > brake.armed:
+            return None
+        return results.count((code or outcome) if outcome in BAD else "", brake)
 
     def known(self, jobs: Sequence[tuple[str, str]]) -> list[Known | None]:
         with self._lock:

@@ -6,11 +6,18 @@ from typing import Any, NamedTuple
 
 from worker.model.controls import EVERY_SHOP
 from worker.store.protocol import AdmitRequest
-from worker.store.redis.keys import customer_key, member, prefix, record_key, shop_key, token
+from worker.store.redis.keys import customer_key, member, pace_key, prefix, record_key, shop_key, token
 from worker.store.timing import GRANT_LIFETIME, LEASE_MARGIN, NO_DEADLINE, turn_of
 
-_INTEGERS = struct.Struct(">18q")
+_INTEGERS = struct.Struct(">19q")
 """One argument in place of 18: each costs the client, the server and the script a conversion."""
+
+_PLACE = struct.Struct(">Bq")
+"""Which of a question's campaigns that have a pace is the job's, and its place in that one's line."""
+
+_PACE = struct.Struct(">2q")
+
+_NO_PLACE = -(1 << 62)
 
 
 class AdmitCall(NamedTuple):
@@ -49,6 +56,8 @@ def admit_call(
     # By the jobs that are left: a turn of all of them had 10 shops on 200 processes get 76 % in place of 98 %.
     left = holds - len(requests)
     next_step = turn_of(limits.shop.interval, left) if turn and left > 0 else 0
+    # Numbered from 1: most questions have none.
+    paces = {request.campaign: request.pace for request in requests if request.pace is not None}
     keys = [shop_key(shop)]
     arguments: list[Any] = [
         prefix(shop),
@@ -71,6 +80,7 @@ def admit_call(
             limits.adapts,
             listed.get(shop, 0),
             listed.get(EVERY_SHOP, 0),
+            len(paces),
         ),
         address_key,
     ]
@@ -79,6 +89,19 @@ def admit_call(
         keys += [customer_key(shop, request.customer), record_key(shop, request.job_id)]
         arguments += [member(request.job_id), token(epoch), _place(request, now), _deadline(request)]
         arguments += (*request.addresses, b"", b"")[:2]
+    if paces:
+        numbers = {campaign: number for number, campaign in enumerate(paces, start=1)}
+        keys += [pace_key(shop, campaign) for campaign in paces]
+        places = (
+            _PLACE.pack(0, 0)
+            if request.pace is None
+            else _PLACE.pack(
+                numbers[request.campaign], _NO_PLACE if request.pace.place is None else request.pace.place - now
+            )
+            for request in requests
+        )
+        arguments.append(b"".join(places))
+        arguments += [_PACE.pack(pace.interval, pace.per_day) for pace in paces.values()]
     return AdmitCall(keys, arguments, lease, step // limits.shop.interval + 1)
 
 

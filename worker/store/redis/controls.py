@@ -1,5 +1,6 @@
 """What an operator has ordered, on the server: two strings for all shops, which each worker reads once a second."""
 
+import socket
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -10,7 +11,9 @@ from worker.errors import StoreError
 from worker.model.campaign_orders import FOREVER, Brake, Hold
 from worker.model.controls import Controls
 from worker.model.lanes import ShopLane
+from worker.model.names import canonical
 from worker.model.orders import Order, Origin, limit_text, pace_text
+from worker.store.braking import Braking
 from worker.store.redis.client import Server
 from worker.store.redis.keys import CAMPAIGN_ORDERS_KEY, CONTROLS_KEY, LANES_KEYS, LISTS_KEY, LOG_KEY, WATCH_KEYS
 from worker.store.redis.replies import read_controls, read_orders
@@ -120,6 +123,19 @@ class RedisControls(RedisSuppression):
         return self._order(
             origin, "publish", *arguments, shop=shop, campaign=campaign, detail=detail, script="campaign"
         )
+
+    def brake_campaign(self, campaign: str, shop: str, braking: Braking, reason: str) -> None:
+        """Hold the campaign, whose brake was tripped, without waiting. What is lost is repeated by the next result."""
+
+        def done(answer: Any) -> None:
+            if isinstance(answer, StoreError):
+                log.warning("brake_failed", shop=shop, campaign=campaign, problem=str(answer))
+            else:
+                braking.held()
+
+        by = f"worker@{socket.gethostname()}"
+        arguments = [by, "brake", shop, canonical(campaign) or "", reason, str(braking.brake), braking.brake.armed]
+        self._server.send("campaign", _ORDERED, arguments, done)
 
     def orders(self) -> list[Order]:
         return read_orders(self._server.call("orders", [LOG_KEY], []), self._clock.now())

@@ -50,6 +50,16 @@ def list_key(shop: str) -> bytes:
     return prefix(shop) + b"x"
 
 
+def pace_key(shop: str, campaign: str) -> bytes:
+    """The limits of a campaign that has a pace of its own."""
+    return prefix(shop) + b"p:" + campaign.encode()
+
+
+def results_key(shop: str, campaign: str) -> bytes:
+    """The last results of a campaign that has a brake."""
+    return prefix(shop) + b"b:" + campaign.encode()
+
+
 def record_key(shop: str, job_id: str) -> bytes:
     """A job under way. 96 bits: among 10^9 jobs of a shop two collide with a probability of 1 in 10^11."""
     # As text: the sets of finished jobs take their names from its digits (lua/finished.lua).

@@ -74,6 +74,8 @@ def _reply(item: list[Any], latest: int, earliest: int, batch: int) -> Reply:
         case [2, until, reason, interval]:
             by_rate = _REASONS[reason] == "rate"
             return ShopClosed(until + latest, _REASONS[reason], batch if by_rate else 1, interval if by_rate else 0)
+        case [3, 3, place, until]:
+            return Wait("campaign", until + latest, place + latest)
         case [3, scope, until]:
             return Wait("customer" if scope == 1 else "job", until + latest)
         # The epoch of such a reply is the request's own, and names no record.
@@ -110,7 +112,7 @@ def read_controls(answer: list[Any], at: int) -> Controls:
       StoreError: it can't be read.
     """
     with readable:
-        now, version, pauses, cancelled, limits, latest, suppression, campaigns, *listed = answer
+        now, version, pauses, cancelled, limits, latest, suppression, (campaigns, freed), *listed = answer
         # An order's reply has no lanes: who gives one looks at none.
         all_lanes, lanes = listed[0] if listed else (0, [])
         # Late by a part of the round trip, which is nothing beside the minutes and days that orders last.
@@ -129,6 +131,7 @@ def read_controls(answer: list[Any], at: int) -> Controls:
                 (campaign.decode(), shop.decode()): _campaign_order(fields, ahead)
                 for campaign, shop, *fields in campaigns
             },
+            index(freed),
             frozenset(of for key in lanes if (of := ShopLane.of_key(key.decode())) is not None),
             bool(all_lanes),
         )

@@ -8,7 +8,7 @@ _PARTS = {
     "retry": ("records", "finished", "fence"),
     "release": ("scopes", "records"),
     "known": ("records", "finished"),
-    "settle": ("records", "finished", "tallies"),
+    "settle": ("records", "finished", "tallies", "brake"),
     "block": ("scopes",),
     "slow_down": ("scopes",),
     "take_read": ("scopes",),

@@ -12,6 +12,7 @@ from worker.instants import DAY
 from worker.limits.token_bucket import ShopLimits
 from worker.model.outcomes import Outcome
 from worker.model.suppression import NO_KEY
+from worker.store.braking import BAD, GOOD, Braking, braked_reason
 from worker.store.counting import counter_of
 from worker.store.protocol import AdmitRequest, AlreadyAnswered, Grant, Known, Reply
 from worker.store.redis.arguments import admit_call
@@ -27,6 +28,7 @@ from worker.store.redis.keys import (
     prefix,
     reader_key,
     record_key,
+    results_key,
     shop_key,
     token,
 )
@@ -194,16 +196,33 @@ class RedisStore(RedisControls):
             now, until = answer
             return until + self._clock.now() - now if until else None
 
-    def settle(self, request: AdmitRequest, epoch: int, outcome: Outcome, code: str | None = None) -> None:
+    def settle(
+        self,
+        request: AdmitRequest,
+        epoch: int,
+        outcome: Outcome,
+        code: str | None = None,
+        *,
+        braking: Braking | None = None,
+    ) -> None:
         """As :class:`worker.store.protocol.AdmissionStore` says. A called job's outcome is kept as a count only."""
 
         def done(answer: Any) -> None:
             if isinstance(answer, StoreError):
                 # The record stays answered: another copy would publish the result again without a call.
                 log.warning("settle_failed", job_id=request.job_id, problem=str(answer))
+            elif braking is not None and answer is not None:
+                bad, leading, of_code = answer
+                reason = braked_reason(bad, braking.brake.window, leading.decode(), of_code)
+                self.brake_campaign(request.campaign, request.shop, braking, reason)
 
         keys, arguments = self._job(request, epoch)
-        self._server.send("settle", keys, [*arguments, request.campaign.encode(), counter_of(outcome, code)], done)
+        arguments += [request.campaign.encode(), counter_of(outcome, code)]
+        if braking is not None and (outcome in GOOD or outcome in BAD):
+            brake = braking.brake
+            keys.append(results_key(request.shop, request.campaign))
+            arguments += [brake.share, brake.window, brake.armed, (code or outcome) if outcome in BAD else ""]
+        self._server.send("settle", keys, arguments, done)
 
     def known(self, jobs: Sequence[tuple[str, str]]) -> list[Known | None]:
         of_shops: dict[str, list[int]] = {}

@@ -1,7 +1,10 @@
 """Every metric: name, labels and help text in one place, in the order of docs/metrics.md."""
 
+from typing import get_args
+
 from prometheus_client import CollectorRegistry
 
+from worker.model.campaign_orders import HoldKind
 from worker.telemetry.metrics.catalogue import Catalogue
 
 CALL_BUCKETS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 7.5, 10, 15, 20, 30)
@@ -179,6 +182,19 @@ class Series:
         self.dead_letters = made.counter(
             "referral_dead_letters_total", "Messages put into referrals.dead, by reason.", "reason"
         )
+        self.held_moves = made.counter(
+            "referral_held_moves_total",
+            "Jobs of held campaigns that were moved to their shop's held lane, or to its end.",
+        )
+        self.campaigns_held = made.gauge(
+            "referral_campaigns_held",
+            "Campaigns that are held, of one shop or of all: paused by an operator, stopped by their brake, or with a "
+            "rest that waits to be released (first) or for its time (start).",
+            "kind",
+            merge="max",
+        )
+        for kind in get_args(HoldKind):
+            self.campaigns_held.labels(kind)
         self.redeliveries = made.counter(
             "referral_redeliveries_total",
             "Deliveries of messages that were delivered before, whether granted or not: requeued unstarted, as by "

@@ -1,24 +1,28 @@
--- KEYS: shop, then for each job: its customer, its record.
+-- KEYS: shop, then for each job: its customer, its record; then each campaign among them that has a pace of its own.
 -- ARGV: prefix; packed integers: period length, horizon, grant lifetime, lease, keep (all us), 1 if it is the process's
 --       turn, shop interval, burst, per day, customer interval, burst, per day, resets at, step between turns, the same
 --       for its next turn if it wants that too or 0, 1 if the pace adapts, the number of the latest change that the
---       caller knows of in the shop's list of suppressed addresses and in that of all shops; the fingerprint of the key
---       by which it hashes addresses, '' without one; then for each job: its id, an epoch, its place in its customer's
+--       caller knows of in the shop's list of suppressed addresses and in that of all shops, how many campaigns have a
+--       pace; the fingerprint of the key by which it hashes addresses, '' without one; then for each job: its id, an epoch, its place in its customer's
 --       line as us from now ('none' if it has no place, 'nobody' if it has no customer, 'uncalled' if it ends without a
---       call), its deadline, and the addresses of its customer and its destination, '' where there is none.
+--       call), its deadline, and the addresses of its customer and its destination, '' where there is none;
+--       with paces then packed for each job which of them is its campaign's (0: none) and its place in that one's line
+--       as us from now (NO_PLACE for none), and for each campaign its interval (us) and calls per day (0: none).
 -- Returns the time, then for each job: {1 grant, epoch, start_at, start_by, attempts, takeovers, unknowns, elapsed, 1
 --   if this is a takeover, the shop's calls of the day or nothing, 1 if an address is suppressed}, {2 closed, until,
---   reason: 1 rate 2 day 3 throttled 4 suppression, interval}, {3 wait, scope: 1 customer 2 job, until}, {4 already answered, epoch, result}.
+--   reason: 1 rate 2 day 3 throttled 4 suppression, interval}, {3 wait, scope: 1 customer 2 job, until}, {3 wait, 3 for its campaign's pace, place in line, when to ask}, {4 already answered, epoch, result}.
 --   Behind them the next turn, as a closed one, where it is wanted and no token is there.
 -- Asked again with the same epoch, after a lost reply, it undoes its first grant and decides again.
 
 local prefix = ARGV[1]
 local period_us, horizon, lifetime, lease_us, keep, turn, s_interval, s_burst, s_day, c_interval, c_burst, c_day,
-  resets_at, step, next_step, adapts, s_listed, every_listed =
-  struct.unpack('>i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8', ARGV[2])
+  resets_at, step, next_step, adapts, s_listed, every_listed, paced =
+  struct.unpack('>i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8', ARGV[2])
 local address_key = ARGV[3]
 local FIRST, EACH = 3, 6
-local NO_DEADLINE, SUPPRESSION_PAUSE = 2 ^ 53 - 1, 2000000
+local NO_DEADLINE, SUPPRESSION_PAUSE, NO_PLACE = 2 ^ 53 - 1, 2000000, -2 ^ 62
+local JOBS = (#KEYS - 1 - paced) / 2
+local PLACES = FIRST + EACH * JOBS + 1
 
 local now = now_us()
 local period = math.floor(now / period_us)
@@ -31,6 +35,15 @@ local next_day = (day + 1) * DAY + resets_at
 -- No call is booked into the next day: it would be counted in this one.
 horizon = math.min(horizon, next_day - 1 - now)
 local closed = nil
+local paces = {}
+for i = 1, paced do
+  local p_interval, per_day = struct.unpack('>i8i8', ARGV[PLACES + i])
+  local key = KEYS[1 + 2 * JOBS + i]
+  -- No campaign goes faster than its shop.
+  paces[i] = { key = key, scope = unpack_scope(redis.call('GET', key)), interval = math.max(p_interval, interval),
+               per_day = per_day > 0 and per_day or math.huge }
+  let_catch_up(paces[i].scope, now, horizon, paces[i].interval, 1)
+end
 local s_list, every_list = load_list(prefix), load_list(EVERY_SHOP)
 
 -- Whether a list can't be relied on: it is of another key, or has lost changes that the caller knows of.
@@ -71,35 +84,50 @@ local function turn_away(due)
   return next_turn(due, step)
 end
 
--- Gives the next place in the customer's line: the first when a token is there, each other one an interval later.
-local function next_place(c, due)
-  c.last_given = math.max(c.last_given + c_interval, due)
+-- Gives the next place in the line of a customer or a campaign: the first when a token is there, each other one an
+-- interval later.
+local function next_place(c, due, spacing)
+  c.last_given = math.max(c.last_given + spacing, due)
   return c.last_given
 end
 
--- Until when the job must wait for its customer; nil for not at all. `due` is when its bucket has a token, `place` the
--- job's place in line, nil for a newcomer.
-local function customer_refusal(c, due, place)
+-- Until when the job must wait for its customer, or for its campaign; nil for not at all. `due` is when that one's bucket
+-- has a token, `place` the job's place in line, nil for a newcomer.
+local function customer_refusal(c, due, place, spacing, per_day)
   if c.blocked_until > now then
-    return next_place(c, math.max(due, c.blocked_until))
+    return next_place(c, math.max(due, c.blocked_until), spacing)
   end
-  if c.day == day and c.calls >= c_day then
+  if c.day == day and c.calls >= per_day then
     -- A place after the reset, not the reset itself: there all would come at one instant, again and again.
-    return place and place >= next_day and place or next_place(c, next_day)
+    return place and place >= next_day and place or next_place(c, next_day, spacing)
   end
   if not place and c.last_given > now then
     -- Others have places in line. A newcomer that took their token would send them to the end.
-    return next_place(c, due)
+    return next_place(c, due, spacing)
   end
   if due > now + horizon then
     -- Jobs that come back late, from behind others in their queue, all missed their places. At one instant they would
     -- come back together again and again, 28 times each of 300. They get new places.
-    return place and now <= place + c_interval and due or next_place(c, due)
+    return place and now <= place + spacing and due or next_place(c, due, spacing)
   end
   return nil
 end
 
-local function admit(job_key, customer_key, id, epoch, place, deadline, customer_address, destination)
+-- Where the job's campaign has a pace: that one, and when it may start by it; then a wait, if it must.
+local function by_its_pace(number)
+  local which, place = struct.unpack('>Bi8', ARGV[PLACES], 9 * (number - 1) + 1)
+  local of = paces[which]
+  if not of then
+    return nil, 0, nil
+  end
+  local due = earliest(of.scope.tat, now, of.interval, 1)
+  local given = customer_refusal(of.scope, due, place ~= NO_PLACE and now + place or nil, of.interval, of.per_day)
+  of.changed = true
+  -- It asks ahead of its place, so that what it needs of its shop is there in time.
+  return of, due, given and { 3, 3, given, math.max(now, given - horizon) }
+end
+
+local function admit(number, job_key, customer_key, id, epoch, place, deadline, customer_address, destination)
   local uncalled, suppressed = place == 'uncalled', 0
   if not uncalled and (is_suppressed(customer_address) or is_suppressed(destination)) then
     -- For every copy, whatever its deadline.
@@ -169,10 +197,20 @@ local function admit(job_key, customer_key, id, epoch, place, deadline, customer
   if closed then
     return closed
   end
+  local campaign
+  if paced > 0 then
+    local due, wait
+    campaign, due, wait = by_its_pace(number)
+    if wait then
+      return wait
+    end
+    start_at = math.max(start_at, due)
+  end
   if place ~= 'nobody' then
     customer = customer or unpack_scope(redis.call('GET', customer_key))
     local due = earliest(customer.tat, now, c_interval, c_burst)
-    local held_until = customer_refusal(customer, due, place ~= 'none' and now + tonumber(place) or nil)
+    local held_until = customer_refusal(customer, due, place ~= 'none' and now + tonumber(place) or nil, c_interval,
+                                        c_day)
     if held_until then
       save_scope(customer_key, customer, needed_until(customer, resets_at))
       return { 3, 1, held_until }
@@ -182,6 +220,9 @@ local function admit(job_key, customer_key, id, epoch, place, deadline, customer
     save_scope(customer_key, customer, needed_until(customer, resets_at))
   end
   -- Both buckets are charged at the one instant at which the call may start, so that neither window is cheated.
+  if campaign then
+    take(campaign.scope, start_at, campaign.interval, day)
+  end
   count_since(shop, start_at)
   take(shop, start_at, interval, day)
   shop_changed = true
@@ -193,15 +234,20 @@ local function admit(job_key, customer_key, id, epoch, place, deadline, customer
 end
 
 local replies = { now }
-for i = 1, (#KEYS - 1) / 2 do
+for i = 1, JOBS do
   local first = FIRST + EACH * (i - 1)
-  replies[i + 1] = closed or admit(KEYS[2 * i + 1], KEYS[2 * i], ARGV[first + 1], ARGV[first + 2],
+  replies[i + 1] = closed or admit(i, KEYS[2 * i + 1], KEYS[2 * i], ARGV[first + 1], ARGV[first + 2],
                                    ARGV[first + 3], tonumber(ARGV[first + 4]), ARGV[first + 5], ARGV[first + 6])
 end
 if next_step > 0 and not closed then
   local due = earliest(shop.tat, now, interval, s_burst)
   if due > now then
     replies[#replies + 1] = next_turn(due, next_step)
+  end
+end
+for _, of in ipairs(paces) do
+  if of.changed then
+    save_scope(of.key, of.scope, needed_until(of.scope, resets_at))
   end
 end
 if shop_changed then

@@ -12,7 +12,7 @@ local UNTIL = 4
 local now = now_us()
 local version, pauses, cancelled, limits, latest = load_controls(KEYS[1])
 cancelled, limits = lasting(cancelled, 3, now), lasting(limits, 5, now)
-local campaigns = load_campaigns(KEYS[4])
+local campaigns, freed = load_campaigns(KEYS[4])
 local by, action, shop, campaign, reason, detail = unpack(ARGV)
 version = math.max(now, version + 1)
 
@@ -43,10 +43,19 @@ local function everywhere(change)
   end
 end
 
+-- What was to wait until now goes.
+for _, entry in ipairs(campaigns) do
+  local rest = entry[REST]
+  if rest and rest[UNTIL] > 0 and rest[UNTIL] <= now then
+    entry[REST], freed = false, version
+  end
+end
+
 if action == 'campaigns pause' then
   local entry = own()
   entry[HOLD] = { 'paused', reason, entry[HOLD] and entry[HOLD][3] or now }
 elseif action == 'campaigns resume' then
+  freed = version
   everywhere(function(entry)
     entry[HOLD] = false
     if entry[BRAKE] then
@@ -54,6 +63,7 @@ elseif action == 'campaigns resume' then
     end
   end)
 elseif action == 'campaigns pace' then
+  freed = version
   local interval, per_day = tonumber(ARGV[7]), tonumber(ARGV[8])
   local function pace(entry)
     entry[INTERVAL], entry[PER_DAY] = interval, per_day
@@ -64,6 +74,7 @@ elseif action == 'campaigns pace' then
     everywhere(pace)
   end
 elseif action == 'campaigns release' then
+  freed = version
   everywhere(function(entry) entry[REST] = false end)
 elseif action == 'publish' then
   local kind, lasts, share, window, kept = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]),
@@ -89,10 +100,7 @@ elseif action == 'brake' then
 end
 
 local function in_force(entry)
-  local rest, brake = entry[REST], entry[BRAKE]
-  if rest and rest[UNTIL] > 0 and rest[UNTIL] <= now then
-    entry[REST] = false
-  end
+  local brake = entry[BRAKE]
   if brake and brake[UNTIL] <= now then
     entry[BRAKE] = false
   end
@@ -119,8 +127,8 @@ while #campaigns > MOST_CAMPAIGNS_ORDERED do
   table.remove(campaigns, first)
 end
 
-save_campaigns(KEYS[4], now, campaigns)
+save_campaigns(KEYS[4], now, campaigns, freed)
 local order = { version, by, action, shop, campaign, reason, detail }
 latest = save_controls(KEYS[1], now, version, pauses, cancelled, limits, latest, order)
 save_order(KEYS[2], now, order)
-return { now, version, pauses, cancelled, limits, latest, { load_lists(KEYS[3]) }, campaigns }
+return { now, version, pauses, cancelled, limits, latest, { load_lists(KEYS[3]) }, { campaigns, freed } }

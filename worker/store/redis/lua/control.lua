@@ -39,6 +39,12 @@ if action == 'limit' or action == 'unlimit' then
 end
 
 local order = { math.max(now, version + 1), by, action, shop, campaign, reason, detail }
+local campaigns, freed = load_campaigns(KEYS[4])
+if action == 'cancel' then
+  -- Its jobs end, also those that are held.
+  freed = order[1]
+  save_campaigns(KEYS[4], now, campaigns, freed)
+end
 latest = save_controls(KEYS[1], now, order[1], pauses, cancelled, limits, latest, order)
 save_order(KEYS[2], now, order)
-return { now, order[1], pauses, cancelled, limits, latest, { load_lists(KEYS[3]) }, load_campaigns(KEYS[4]) }
+return { now, order[1], pauses, cancelled, limits, latest, { load_lists(KEYS[3]) }, { campaigns, freed } }

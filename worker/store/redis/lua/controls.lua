@@ -24,10 +24,14 @@ end
 
 -- Orders about campaigns, in a string of their own, since an older version's commands would drop them from the first:
 -- a list of {campaign, shop, hold, rest, interval, per day, brake}. A hold is {kind, reason, since}, a rest {kind, reason,
--- since, until} (0: until it is released), a brake {share, window, armed, until}, each false where there is none. A change of it makes another version too.
+-- since, until} (0: until it is released), a brake {share, window, armed, until}, each false where there is none. Then
+-- the version that has last let any job go that was held. A change of it makes another version too.
 local function load_campaigns(key)
   local packed = redis.call('GET', key)
-  return packed and cmsgpack.unpack(packed) or {}
+  if packed then
+    return cmsgpack.unpack(packed)
+  end
+  return {}, 0
 end
 
 -- The lanes that shops have beside their own queues, in a string of its own: an older version would write the controls

@@ -55,7 +55,7 @@ local function save_order(key, now, order)
 end
 
 -- Kept for a year, and for as long as a campaign is held or paced.
-local function save_campaigns(key, now, campaigns)
+local function save_campaigns(key, now, campaigns, freed)
   local keep_until = now + YEAR
   for _, entry in ipairs(campaigns) do
     local _, _, hold, rest, interval, per_day = unpack(entry)
@@ -64,5 +64,5 @@ local function save_campaigns(key, now, campaigns)
       break
     end
   end
-  write(key, cmsgpack.pack(campaigns), keep_until)
+  write(key, cmsgpack.pack(campaigns, freed), keep_until)
 end

@@ -11,5 +11,5 @@ local version, pauses, cancelled, limits, latest = load_controls(KEYS[1])
 if version == tonumber(ARGV[1]) then
   return { now_us(), version }
 end
-return { now_us(), version, pauses, cancelled, limits, latest, { load_lists(KEYS[4]) }, load_campaigns(KEYS[5]),
+return { now_us(), version, pauses, cancelled, limits, latest, { load_lists(KEYS[4]) }, { load_campaigns(KEYS[5]) },
          { load_lanes(KEYS[2]) } }

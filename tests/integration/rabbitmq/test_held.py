@@ -1,0 +1,134 @@
+"""A campaign that is held: its jobs step aside for the shop's others, wait in the held lane, and come back in order."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+
+from tests.integration.rabbitmq.bench import Bench, FakeRefer2, declare, message_of, new_shop
+from tests.integration.rabbitmq.tap import Tap
+from tests.origins import KIM
+from tests.services import Vhost, wait_until
+from worker.instants import SECOND
+from worker.model.campaign_orders import Hold
+from worker.model.controls import EVERY_SHOP
+from worker.model.job import Customer, Job
+from worker.rabbitmq.topology import JOBS, shop_queue
+
+HELD, BULK = shop_queue("acme", "held"), shop_queue("acme", "bulk")
+
+
+@pytest.fixture(autouse=True)
+def _declared(vhost: Vhost) -> None:
+    declare(vhost)
+
+
+def put(tap: Tap, campaign: str, numbers: Sequence[int], key: str = "acme") -> None:
+    """Publish these jobs of the campaign."""
+    for number in numbers:
+        job = Job.create(
+            shop="acme",
+            campaign=campaign,
+            customer=Customer(shopid=f"{campaign}{number}"),
+            channel="whatsapp",
+            line=number,
+        )
+        tap.put(JOBS, key, message_of(job))
+
+
+def called(refer: FakeRefer2) -> Counter[str]:
+    """How many calls each campaign had."""
+    return Counter(call.job.campaign for call in list(refer.calls))
+
+
+def test_it_steps_aside_and_comes_back_in_order(vhost: Vhost, tap: Tap) -> None:
+    """None of it is called while it is paused, the shop's others are, and then each of it once, as it was published."""
+    put(tap, "spring", range(600))
+    put(tap, "summer", range(40))
+    refer = FakeRefer2()
+    bench = Bench(vhost, [new_shop()], refer)
+    bench.store.pause_campaign("spring", EVERY_SHOP, KIM)
+    with bench:
+        wait_until(
+            lambda: called(refer)["summer"] == 40 and bench.count("held_moves") >= 600, 30, "summer to be called"
+        )
+        assert called(refer)["spring"] == 0
+        wait_until(lambda: tap.depth(BULK) == 0, 10, "the shop's queue to be empty")
+        assert bench.count("campaigns_held", kind="paused") == 1
+        bench.store.resume_campaign("spring", EVERY_SHOP, KIM)
+        wait_until(lambda: called(refer)["spring"] >= 600, 30, "spring to be called")
+    lines = [call.job.line for call in refer.calls if call.job.campaign == "spring"]
+    assert sorted(line for line in lines if line is not None) == list(range(600))
+    # Eight threads call at once.
+    assert max(abs((line or 0) - place) for place, line in enumerate(lines)) < 32
+    assert set(refer.per_job().values()) == {1}
+
+
+def test_a_lane_rests_where_nothing_may_go(vhost: Vhost, tap: Tap) -> None:
+    """Of two held campaigns one is resumed: the other goes to the lane's end once, and then nothing moves."""
+    put(tap, "spring", range(100))
+    put(tap, "summer", range(100))
+    refer = FakeRefer2()
+    bench = Bench(vhost, [new_shop()], refer)
+    for campaign in ("spring", "summer"):
+        bench.store.pause_campaign(campaign, "acme", KIM)
+    with bench:
+        wait_until(lambda: bench.count("held_moves") >= 200, 30, "both to step aside")
+        bench.store.resume_campaign("summer", "acme", KIM)
+        wait_until(lambda: called(refer)["summer"] == 100, 30, "summer to be called")
+        put(tap, "autumn", range(20))
+        wait_until(lambda: called(refer)["autumn"] == 20, 30, "the shop's other jobs to be called")
+        moves = bench.count("held_moves")
+        put(tap, "winter", range(200))
+        wait_until(lambda: called(refer)["winter"] == 200, 30, "more of them")
+        assert bench.count("held_moves") == moves <= 320
+        assert called(refer)["spring"] == 0
+        bench.store.cancel("spring", "acme", KIM)
+        wait_until(lambda: bench.count("results", outcome="cancelled") == 100, 30, "what was held to end")
+    assert called(refer)["spring"] == 0
+
+
+def test_a_pace_keeps_nobody_waiting(vhost: Vhost, tap: Tap) -> None:
+    """A campaign at ten calls a second in front of another: that one goes at the shop's pace, and none is above it."""
+    put(tap, "spring", range(300))
+    put(tap, "summer", range(200))
+    refer = FakeRefer2()
+    bench = Bench(vhost, [new_shop()], refer)
+    bench.store.pace_campaign("spring", "acme", SECOND // 10, 0, KIM)
+    with bench:
+        wait_until(lambda: called(refer)["summer"] == 200, 30, "summer to be called")
+        before = called(refer)["spring"]
+        assert before < 150
+        wait_until(lambda: called(refer)["spring"] >= before + 40, 30, "spring to go on")
+    at = [call.at for call in refer.calls if call.job.campaign == "spring"]
+    assert len(at) <= (at[-1] - at[0]) * 10 + 2
+    last = at[-40:]
+    # Little is left unused, whatever waits at the gate and moves between the lanes.
+    assert last[-1] - last[0] < 39 / 10 * 1.25
+
+
+def test_the_rest_of_an_export(vhost: Vhost, tap: Tap) -> None:
+    """What was published into the held lane waits until it is released, or for its time; the first of it are called."""
+    refer = FakeRefer2()
+    with Bench(vhost, [new_shop()], refer) as bench:
+        now = bench.context.clock.now()
+        for campaign, rest in {
+            "spring": Hold("first", "", 0),
+            "summer": Hold("start", "", 0, now + 8 * SECOND),
+        }.items():
+            bench.store.publish_campaign(campaign, "acme", KIM, rest=rest, brake=None, detail="")
+        bench.store.pause_campaign("autumn", "acme", KIM)
+        wait_until(lambda: bench.count("campaigns_held") == 3, 20, "the worker to know")
+        put(tap, "spring", range(10))
+        wait_until(lambda: called(refer)["spring"] == 10, 20, "the first of it")
+        # Its lane is there once somebody has held a job.
+        put(tap, "autumn", [1])
+        wait_until(lambda: bench.store.controls().lanes, 20, "the lane")
+        put(tap, "spring", range(10, 60), "acme.held")
+        put(tap, "summer", range(30), "acme.held")
+        wait_until(lambda: called(refer)["summer"] == 30, 30, "the start")
+        assert bench.context.clock.now() >= now + 8 * SECOND
+        assert called(refer)["spring"] == 10
+        bench.store.release_campaign("spring", EVERY_SHOP, KIM)
+        wait_until(lambda: called(refer)["spring"] == 60, 20, "the rest")
+    assert called(refer)["autumn"] == 0

@@ -1,0 +1,165 @@
+"""What stops a campaign that goes wrong, on either store alike."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.integration.store.worlds import RESULT, MemoryWorld, RedisWorld, World, advance, flush
+from tests.origins import KIM
+from tests.unit.making import go, make_limits, make_request
+from worker.instants import SECOND
+from worker.limits.token_bucket import Rate
+from worker.model.campaign_orders import Brake, Hold
+from worker.model.controls import EVERY_SHOP, Controls
+from worker.model.outcomes import Outcome
+from worker.store.braking import Braking
+from worker.store.protocol import Store
+
+LIMITS = make_limits(shop=Rate(1, 10**6))
+CAMPAIGN = "frühling"
+Result = tuple[Outcome, str | None]
+SENT: Result = ("sent", None)
+BAD: Result = ("rejected", "customer_not_found")
+
+
+def armed(world: World, share: int = 20, window: int = 10) -> Brake:
+    """The brake, as workers know it."""
+    brake = Brake(share, window)
+    controls = world.store.publish_campaign(CAMPAIGN, EVERY_SHOP, KIM, rest=None, brake=brake, detail="")
+    return brake_of(controls)
+
+
+def brake_of(controls: Controls, shop: str = "acme") -> Brake:
+    """The brake that is in force."""
+    order = controls.order_about(CAMPAIGN, shop)
+    assert order is not None
+    assert order.brake is not None
+    return order.brake
+
+
+def hold_of(store: Store, shop: str = "acme") -> Hold | None:
+    """Why the campaign is held."""
+    order = store.controls().order_about(CAMPAIGN, shop)
+    return order.hold if order is not None else None
+
+
+class Campaign:
+    """Jobs of one campaign, whose results count for a brake."""
+
+    def __init__(self, world: World, shop: str = "acme") -> None:
+        self._world = world
+        self._shop = shop
+        # A job's id has its shop in it.
+        self._number = 0 if shop == "acme" else 1_000
+        self.heard = 0
+
+    def end(self, brake: Brake, results: Sequence[Result]) -> None:
+        """The next jobs end so."""
+        for outcome, code in results:
+            self._number += 1
+            request = replace(
+                make_request(self._number, shop=self._shop, customer=f"c{self._number}", limits=LIMITS),
+                campaign=CAMPAIGN,
+            )
+            if outcome in {"expired", "cancelled"}:
+                request = replace(request, uncalled="expired")
+            grant = go(self._world.store, request)
+            assert self._world.store.answer(request, grant.epoch, RESULT)
+            self._world.store.settle(request, grant.epoch, outcome, code, braking=Braking(brake, self._hear))
+            # A second settling, of a copy, counts nothing.
+            self._world.store.settle(request, grant.epoch, outcome, code, braking=Braking(brake, self._hear))
+        # What the last one has led to is sent after this, and answered before the next.
+        flush(self._world.store)
+        flush(self._world.store)
+
+    def _hear(self) -> None:
+        self.heard += 1
+
+
+def test_more_than_its_share(world: World) -> None:
+    """Only a full window counts, and only more than the share: then the campaign is held at that shop, once."""
+    brake, campaign = armed(world), Campaign(world)
+    campaign.end(brake, [BAD, BAD, ("failed", None), *[SENT] * 6])
+    assert (hold_of(world.store), campaign.heard) == (None, 0)
+    advance(world, SECOND)
+    campaign.end(brake, [("unknown", "interrupted")])
+    reason = "3 of the last 10 results are rejected or failed, 2 of them customer_not_found"
+    assert hold_of(world.store) == Hold("brake", reason, world.now)
+    assert (hold_of(world.store, "bolt"), campaign.heard) == (None, 1)
+    campaign.end(brake, [BAD, BAD])
+    (order, published) = world.store.orders()
+    assert (order.action, order.campaign, order.shop, order.reason) == ("brake", CAMPAIGN, "acme", reason)
+    assert (order.by.partition("@")[0], order.detail, published.action) == ("worker", "20%/10", "publish")
+
+
+def test_what_does_not_count(world: World) -> None:
+    """A fifth of bad results is the share that it may have; what ended without a call is neither good nor bad."""
+    brake, campaign = armed(world), Campaign(world)
+    campaign.end(brake, [BAD, SENT, SENT, SENT, SENT] * 6)
+    campaign.end(brake, [("expired", None), ("cancelled", "suppressed")] * 10)
+    assert hold_of(world.store) is None
+    campaign.end(brake, [BAD])
+    assert hold_of(world.store) is None
+    campaign.end(brake, [BAD])
+    assert hold_of(world.store) is not None
+
+
+def test_resumed(world: World) -> None:
+    """It is armed anew for this shop alone, and counts from nothing; results by the earlier one count no more."""
+    brake, campaign, other = armed(world), Campaign(world), Campaign(world, "bolt")
+    other.end(brake, [SENT] * 7 + [BAD] * 2)
+    campaign.end(brake, [BAD] * 10)
+    advance(world, SECOND)
+    controls = world.store.resume_campaign(CAMPAIGN, "acme", KIM)
+    anew = brake_of(controls)
+    assert (anew.armed > brake.armed, brake_of(controls, "bolt")) == (True, brake)
+    campaign.end(anew, [BAD] * 9)
+    campaign.end(brake, [BAD] * 5)
+    assert hold_of(world.store) is None
+    other.end(brake, [BAD])
+    assert hold_of(world.store, "bolt") is not None
+    campaign.end(anew, [BAD])
+    assert hold_of(world.store) is not None
+
+
+def test_a_late_result_holds_nobody(world: World) -> None:
+    """Between the order that arms it anew and a worker that has not heard of it, the earlier brake holds nothing."""
+    brake, campaign = armed(world), Campaign(world)
+    campaign.end(brake, [BAD] * 9)
+    advance(world, SECOND)
+    world.store.resume_campaign(CAMPAIGN, EVERY_SHOP, KIM)
+    campaign.end(brake, [BAD])
+    assert hold_of(world.store) is None
+
+
+def test_many_codes(world: World) -> None:
+    """Codes come from outside: beyond 254 they are one, and the leading one is still found."""
+    brake, campaign = armed(world, 99, 300), Campaign(world)
+    campaign.end(brake, [*[("rejected", f"code{number}") for number in range(280)], *[BAD] * 20])
+    held = hold_of(world.store)
+    assert held is not None
+    assert held.reason.startswith("300 of the last 300 results are rejected or failed, ")
+
+
+def test_both_stores_brake_alike(shared: RedisWorld) -> None:
+    """Whatever comes in whatever order, both stop at the same result."""
+    results = st.sampled_from([SENT, BAD, ("rejected", "other"), ("failed", "http_503"), ("expired", None)])
+
+    @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.lists(results, max_size=40), st.sampled_from([10, 50, 90]), st.integers(1, 12))
+    def check(ends: list[Result], share: int, window: int) -> None:
+        memory = MemoryWorld()
+        memory.set(shared.now)
+        shared.renew()
+        campaigns = [(world, Campaign(world), armed(world, share, window)) for world in (memory, shared)]
+        for end in ends:
+            held = []
+            for world, campaign, brake in campaigns:
+                campaign.end(brake, [end])
+                held.append(hold_of(world.store) is not None)
+            assert held[0] == held[1]
+        assert campaigns[0][1].heard == campaigns[1][1].heard
+
+    check()
