@@ -13,7 +13,8 @@ from tests.system.commands import Desk
     ("options", "complaint"),
     [
         ((), "--per-second, --reason, --for: missing"),
-        (("--per-second", "1", "--clear"), "--clear: can't be combined"),
+        (("--per-second", "1", "--clear"), "--clear: lifts the limit; leave out"),
+        (("--for", "1h", "--clear", "--reason", "x"), "--clear: lifts the limit; leave out"),
         (("--per-second", "1", "--reason", "x"), "referrals: --for: missing"),
         (("--per-second", "100", "--reason", "x", "--for", "1h"), "raise it there"),
         (("--per-second", "0", "--reason", "x", "--for", "1h"), "shops pause"),

@@ -50,7 +50,7 @@ def test_every_order_is_remembered(desk: Desk, vhost: Vhost) -> None:
         ("shops", "pause", "--all", "--reason", "incident 7", "--as", " lou "),
         ("shops", "resume", "--all", "--reason", "over"),
         ("shops", "limit", "bolt", "--per-second", "1", "--reason", "slow", "--for", "1h"),
-        ("shops", "limit", "bolt", "--clear"),
+        ("shops", "limit", "bolt", "--clear", "--reason", "fast again"),
         ("cancel", "spring", "--reason", "another shop's list"),
         ("cancel", "spring", "--undo", "--as", "kim"),
         ("replay", "--campaign", "spring", "--from", "old.jsonl", "--outcome", "failed", "--yes", "--reason", "fixed"),
@@ -68,7 +68,7 @@ def test_every_order_is_remembered(desk: Desk, vhost: Vhost) -> None:
     ]
     assert limit[:5] == (ME, "limit", "bolt", None, "slow")
     assert str(limit[5]).startswith("1 calls/s until 20")
-    assert unlimited == (ME, "unlimit", "bolt", None, None, None)
+    assert unlimited == (ME, "unlimit", "bolt", None, "fast again", None)
     assert cancelled == (ME, "cancel", "*", "spring", "another shop's list", None)
     assert restored == ("kim", "restore", "*", "spring", None, None)
     assert replayed == (ME, "replay", None, "spring", "fixed", "1 job")

@@ -8,13 +8,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 
 import pytest
 
+from tests.unit.interruption import Interruption
 from worker.campaigns.rejects_file import RejectsFile
 from worker.embedded.journal import Journal
 from worker.errors import UsageError
@@ -29,7 +28,6 @@ from worker.private_files import (
     opened_folder,
     private_folder,
     private_opener,
-    remove_draft,
 )
 from worker.reporting.file import write_page
 from worker.results.file import ResultsFile
@@ -378,28 +376,6 @@ def test_a_draft_of_the_longest_name(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-class Interruption:
-    """A signal that comes at the ``number``-th moment of this project's own code: a line, or a return.
-
-    ``came`` tells whether there was such a moment. Clearing away isn't interrupted: that would be a second signal.
-    """
-
-    def __init__(self, number: int) -> None:
-        self.came = False
-        self._left = number
-
-    def __call__(self, frame: FrameType, _event: str, _arg: object) -> "Interruption | None":
-        code = frame.f_code
-        if "/worker/" not in code.co_filename or code.co_name in ("__exit__", remove_draft.__name__):
-            return None
-        self._left -= 1
-        if self._left == 0:
-            self.came = True
-            sys.settrace(None)
-            raise KeyboardInterrupt
-        return self
-
-
 # An interrupted command ends, and its files are closed with it.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("write", [rebuilt, merged, uploaded, reported])
@@ -412,13 +388,8 @@ def test_no_signal_leaves_a_draft(tmp_path: Path, write: Callable[[Path], None])
         number += 1
         interruption = Interruption(number)
         out.unlink(missing_ok=True)
-        before = sys.gettrace()
-        sys.settrace(interruption)
-        try:
-            with suppress(KeyboardInterrupt):
-                write(out)
-        finally:
-            sys.settrace(before)
+        with interruption.expected():
+            write(out)
         came = interruption.came
         assert not list(tmp_path.glob("*.part")), number
     assert number > 20

@@ -15,7 +15,7 @@ class JobIndex(RankedIds):
         """Add jobs that an earlier run finished; returns how many were new. To be called before any check.
 
         Raises:
-          InputError: the temporary file can't grow.
+          InputError: the temporary file can't be written.
         """
         return self.add_all(job_ids, rank=0)
 
@@ -23,7 +23,7 @@ class JobIndex(RankedIds):
         """Add a job: "new", or "finished" by an earlier run, or "duplicate" if it was added before.
 
         Raises:
-          InputError: the temporary file can't grow.
+          InputError: the temporary file can't be written.
         """
         if self.add(job_id, 1):
             return "new"

@@ -36,7 +36,7 @@ class Judge:
         """The row's job or the reason why it makes none. Of equal jobs only the first is new.
 
         Raises:
-          InputError: the temporary file of job ids can't grow.
+          InputError: the temporary file of job ids can't be written.
         """
         values = record.values
         if values is None:

@@ -49,7 +49,7 @@ class RankedIds:
         """Add a job; False if it is known, at whatever rank.
 
         Raises:
-          InputError: the temporary file can't grow.
+          InputError: the temporary file can't be written.
         """
         return self._change("INSERT OR IGNORE INTO seen VALUES (?, ?)", (bytes.fromhex(job_id), rank))
 

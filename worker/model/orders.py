@@ -10,7 +10,6 @@ MOST_ORDERS = 1_000
 MOST_LATEST = 8
 """Orders that workers are told of with the controls, to log and to count; ``lua/control.lua`` has the number too."""
 
-
 SUPPRESSIONS = ("suppress add", "suppress remove", "suppress restore", "forget")
 
 ACTIONS = (

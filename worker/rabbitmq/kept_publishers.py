@@ -45,8 +45,12 @@ class KeptPublishers:
         Raises:
           BrokerError, ConfigurationError: as ``params`` and `worker.rabbitmq.connection.connect` say.
         """
-        kept = self._take(key) or self._add(key, params())
+        taken = self._take(key)
+        kept = taken or self._new(key, params())
         try:
+            # In here: if Ctrl-C ends this call, nobody else knows of the thread and would end it.
+            if taken is None:
+                self._start(key, kept)
             yield kept.publisher
         except BaseException:
             self._retire(key, kept)
@@ -67,7 +71,7 @@ class KeptPublishers:
             kept.users += 1
             return kept
 
-    def _add(self, key: Hashable, params: Parameters) -> _Kept:
+    def _new(self, key: Hashable, params: Parameters) -> _Kept:
         # A publisher connects in the background and retries for ever. This raises at once why there is no connection.
         connect(params).close()
 
@@ -77,6 +81,9 @@ class KeptPublishers:
                 self._close_unused(key, added)
 
         added = _Kept(Publisher(params, listener=listener, gives_up=True), users=1)
+        return added
+
+    def _start(self, key: Hashable, added: _Kept) -> None:
         added.publisher.start()
         own = self._kept.own
         with own.lock:
@@ -84,7 +91,6 @@ class KeptPublishers:
             unused = old is not None and old.users == 0
         if old is not None and unused:
             old.publisher.close(timeout=0)
-        return added
 
     def _retire(self, key: Hashable, kept: _Kept) -> None:
         own = self._kept.own

@@ -22,7 +22,6 @@ PIKA_OPTIONS = frozenset(
         "channel_max",
         "client_properties",
         "connection_attempts",
-        "frame_max",
         "heartbeat",
         "locale",
         "retry_delay",
@@ -32,7 +31,7 @@ PIKA_OPTIONS = frozenset(
     }
 )
 """What pika accepts besides. Its ``ssl_options`` are not among them: a protocol version there switches the verification
-off."""
+off. Nor is ``frame_max``: copies of jobs fill frames of the usual size, and would not fit into smaller ones."""
 
 
 def split_off_tls(url: str) -> tuple[str, pika.SSLOptions | None]:
@@ -45,6 +44,8 @@ def split_off_tls(url: str) -> tuple[str, pika.SSLOptions | None]:
     parts = urlsplit(url)
     query = parse_qsl(parts.query, keep_blank_values=True)
     ours = {name: value for name, value in query if name in OPTIONS}
+    if any(name == "frame_max" for name, _ in query):
+        raise _unusable("leave out frame_max; dead letters and delayed jobs need RabbitMQ's usual frames")
     if strange := sorted({name for name, _ in query} - OPTIONS - PIKA_OPTIONS):
         known = ", ".join(sorted(OPTIONS | PIKA_OPTIONS))
         raise _unusable(f"leave out the option {quoting.name(strange[0])}; there are {known}")

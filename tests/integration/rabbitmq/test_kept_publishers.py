@@ -11,6 +11,7 @@ import pytest
 from tests.integration.rabbitmq.bench import declare, new_job
 from tests.integration.rabbitmq.tap import Tap, cut
 from tests.services import RabbitMQ, Vhost, wait_until
+from tests.unit.interruption import Interruption
 from worker import publish
 from worker.clock import SystemClock
 from worker.errors import BrokerError, UnroutableError
@@ -190,6 +191,26 @@ def test_a_publisher_is_lent_until_a_call_fails(params: Parameters) -> None:
     assert lent() is second
     assert len(made) == 2
     kept.close()
+
+
+def test_no_signal_leaves_a_thread(params: Parameters) -> None:
+    """A program may go on after Ctrl-C, as an interpreter does. A publisher of the call that it ended is not left alone
+    to connect for ever.
+    """
+    before = set(threading.enumerate())
+    number, came = 0, True
+    while came:
+        number += 1
+        kept = KeptPublishers()
+        interruption = Interruption(number, within="publisher")
+        with interruption.expected(), kept.lend("key", lambda: params):
+            # Whatever comes later finds it among those that are kept.
+            sys.settrace(None)
+        came = interruption.came
+        if not came:
+            kept.close()
+        wait_until(lambda: set(threading.enumerate()) == before, 10, f"the end of its thread after moment {number}")
+    assert number > 20
 
 
 def test_a_fork_has_its_own_and_all_end_with_their_process(

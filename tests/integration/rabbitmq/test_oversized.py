@@ -3,7 +3,6 @@
 import hashlib
 import tracemalloc
 from collections.abc import Callable
-from dataclasses import replace
 
 import pika
 import pytest
@@ -67,10 +66,9 @@ def test_as_large_as_a_job_may_be(vhost: Vhost, tap: Tap) -> None:
         tap.take(RESULTS, 1, 30)
 
 
-@pytest.mark.parametrize("frame_max", [131_072, 8192])
-def test_headers_beyond_a_frame(vhost: Vhost, tap: Tap, frame_max: int) -> None:
-    """RabbitMQ notes a second delivery on headers that fill a frame already, or may fill larger ones than are agreed on
-    with the worker: such a job is called, and so are those behind it.
+def test_headers_beyond_a_frame(vhost: Vhost, tap: Tap) -> None:
+    """RabbitMQ notes a second delivery on headers that fill a frame already: such a job is called, and so are those
+    behind it.
     """
     fixed = len(b"".join(pika.BasicProperties(delivery_mode=2, headers={"mine": ""}).encode()))
     before = frames.OVERHEAD + 12
@@ -79,7 +77,7 @@ def test_headers_beyond_a_frame(vhost: Vhost, tap: Tap, frame_max: int) -> None:
     tap.channel.basic_nack(method.delivery_tag)
     tap.put(JOBS, "acme", message_of(new_job(2)))
     refer = FakeRefer2()
-    with Bench(replace(vhost, url=f"{vhost.url}?frame_max={frame_max}"), [new_shop()], refer):
+    with Bench(vhost, [new_shop()], refer):
         tap.take(RESULTS, 2, 30)
     assert sorted(call.job.line or 0 for call in refer.calls) == [1, 2]
 

@@ -18,6 +18,7 @@ REFUSED = {
     "amqp://user:pa55w0rd@rabbit/jobs?heartbeat=5&heartbeat=7": "heartbeat is given twice",
     "amqp://user:pa55w0rd@rabbit/jobs?heartbeat=": "heartbeat has no value",
     "amqp://user:pa55w0rd@rabbit/jobs?Heartbeat=5": "leave out the option 'Heartbeat'",
+    "amqp://user:pa55w0rd@rabbit/jobs?frame_max=8192": "leave out frame_max; dead letters and delayed jobs need",
     "amqp://user:pa55w0rd@rabbit/jobs?ssl_options={}": "leave out the option 'ssl_options'",
 }
 

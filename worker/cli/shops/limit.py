@@ -22,7 +22,12 @@ def limit(
         typer.Option("--per-second", help="Calls a second; must be below the shops file's rate.", show_default=False),
     ] = None,
     reason: Annotated[
-        str | None, typer.Option("--reason", help="Why. Shown to everybody who lists the shops.", show_default=False)
+        str | None,
+        typer.Option(
+            "--reason",
+            help="Why. Shown to everybody who lists the shops; with --clear only by `referrals log`.",
+            show_default=False,
+        ),
     ] = None,
     duration: Annotated[
         str | None,
@@ -49,8 +54,8 @@ def limit(
 
     needed = {"--per-second": per_second, "--reason": reason, "--for": duration}
     missing = [option for option, value in needed.items() if value is None]
-    if clear and len(missing) < len(needed):
-        raise UsageError("--clear: can't be combined; leave out --per-second, --reason and --for, or --clear")
+    if clear and not {"--per-second", "--for"} <= set(missing):
+        raise UsageError("--clear: lifts the limit; leave out --per-second and --for, or --clear")
     if missing and not clear:
         raise UsageError(f"{', '.join(missing)}: missing; a limit needs --per-second, --reason and --for, or --clear")
     given = orders.origin(author, reason)
@@ -59,7 +64,7 @@ def limit(
     require_shop(shop, shops, loaded)
     clock = SystemClock()
     was_limited = False
-    if per_second is None or reason is None or duration is None:
+    if clear or per_second is None or reason is None or duration is None:
         with shared_store(loaded, "shops limit") as store:
             was_limited = store.controls().limit_of(shop, clock.now()) is not None
             controls = store.unlimit(shop, given)

@@ -53,6 +53,7 @@ class _Draft:
     name: str
     identifier: Identifier
     file: BinaryIO
+    inode: int
     rows: int = 0
     size: int = 0
 
@@ -134,17 +135,22 @@ class UploadParts:
             return []
         refuse_existing(self._out)
         parts: list[Part] = []
+        given: list[tuple[str, int]] = []
         try:
             for draft in self._open.values():
                 draft.close()
             for number, draft in enumerate(self._drafts, start=1):
                 name = self._out.name if len(self._drafts) == 1 else f"{self._out.stem}-{number}{self._out.suffix}"
+                # Before it gets the name: Ctrl-C may come right after.
+                given.append((name, draft.inode))
                 self._rename(draft.name, name)
                 parts.append(Part(self._out.with_name(name), draft.identifier.name, draft.rows, draft.size))
         except BaseException as error:
-            for part in parts:
+            for name, inode in given:
                 with suppress(OSError):
-                    os.unlink(part.path.name, dir_fd=self._folder)
+                    # Where another file has come meanwhile, the name is that one's.
+                    if os.stat(name, dir_fd=self._folder, follow_symlinks=False).st_ino == inode:
+                        os.unlink(name, dir_fd=self._folder)
             if isinstance(error, OSError):
                 raise _failed(self._out, error) from error
             raise
@@ -172,7 +178,8 @@ class UploadParts:
         # Closed when it is full: of hundreds of parts only one for each identifier may be open.
         name = draft_name(self._out)
         self._names.append(name)
-        draft = _Draft(name, identifier, new_draft(name, self._folder))
+        file = new_draft(name, self._folder)
+        draft = _Draft(name, identifier, file, os.fstat(file.fileno()).st_ino)
         self._drafts.append(draft)
         if kind in self._open:
             self._open[kind].close()

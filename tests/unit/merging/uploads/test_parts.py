@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.importers import IMPORTERS, parts_of
+from tests.unit.interruption import Interruption
 from worker.errors import InputError, UsageError
 from worker.merging.uploads.parts import Part, UploadParts
 from worker.merging.uploads.selection import Upload
@@ -133,3 +134,22 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     """Before anything is read."""
     with pytest.raises(InputError, match="nowhere"):
         written(TOOLS["klaviyo"], people(1), tmp_path / "nowhere" / "links.csv")
+
+
+# An interrupted command ends, and its files are closed with it.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_no_signal_leaves_some_of_the_parts(tmp_path: Path) -> None:
+    """Whenever Ctrl-C comes, all parts have their names or none has, also if it comes right after one got its own."""
+    tool = replace(TOOLS["klaviyo"], most_rows=1)
+    whole = {f"links-{number}.csv" for number in (1, 2, 3)}
+    number, came = 0, True
+    while came:
+        number += 1
+        interruption = Interruption(number)
+        with interruption.expected():
+            written(tool, people(3), tmp_path / "links.csv")
+        came = interruption.came
+        assert set(names_in(tmp_path)) in (set(), whole), number
+        for path in tmp_path.iterdir():
+            path.unlink()
+    assert number > 100
