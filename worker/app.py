@@ -23,6 +23,7 @@ from worker.errors import BrokerError, ConfigurationError, StoreError, raised_at
 from worker.instants import SECOND
 from worker.model.job import Job
 from worker.model.message import ACTOR, QUEUE, decode_message
+from worker.model.suppression import AddressKey
 from worker.model.verdicts import Verdict
 from worker.process.core import keep_to_one_core
 from worker.process.parent import end_with_parent, is_orphan
@@ -122,12 +123,19 @@ def _folder_of_marks() -> Path | None:
 
 
 def build_embedded(
-    settings: Settings, shops: ShopRegistry, store: Store, clock: Clock, state: RunState, threads: int
+    settings: Settings,
+    shops: ShopRegistry,
+    store: Store,
+    clock: Clock,
+    state: RunState,
+    threads: int,
+    key: AddressKey | None = None,
 ) -> App:
-    """A worker of a single process over a run's own source of jobs."""
+    """A worker of a single process over a run's own source of jobs; by ``key`` are the store's addresses hashed."""
     metrics = _metrics(settings)
     context = _context(settings, shops, store, clock, metrics)
     context.threads = threads
+    context.address_key = key
     client = build_client(settings, clock, metrics)
     context.status = client.status
     broker = EmbeddedBroker(context, state)

@@ -158,3 +158,17 @@ def test_refuses_what_makes_no_sense(desk: Desk) -> None:
     desk.env["REFERRALS_SUPPRESSION_KEY"] = "another of sixteen characters"
     for command in (["add", "ben@example.com", "--all"], ["check", "ann@example.com"], ["restore"]):
         refused(desk.run("suppress", *command), 2, "hashed by another key")
+
+
+def test_a_run_takes_a_list_of_its_own(desk: Desk) -> None:
+    """Without RabbitMQ and without a store: those on the list end as cancelled, the others are called."""
+    rows = [{"customer_email": f"{name}@example.com", "channel": "sms"} for name in ("ann", "ben")]
+    desk.write_export("export.csv", rows)
+    (desk.folder / "list.txt").write_text("email\nBEN@example.com\n")
+    for env in ("REFERRALS_REDIS_URL", "REFERRALS_SUPPRESSION_KEY"):
+        del desk.env[env]
+    options = ("--sandbox", "--campaign", "spring", "--out", "out.csv", "--suppress", "list.txt")
+    ended = desk.run("run", "export.csv", *options)
+    assert ended.returncode == 0, ended.stderr
+    found = {row["customer_email"]: (row["outcome"], row["code"]) for row in desk.results("out.csv")}
+    assert found == {"ann@example.com": ("sent", ""), "ben@example.com": ("cancelled", "suppressed")}

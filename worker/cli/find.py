@@ -9,6 +9,8 @@ from worker.cli import console, options
 from worker.errors import UsageError
 from worker.text.editors import EncodingError, without_bom
 
+_QUESTION = "What to find (an address, an id, a reference, a job id or a link):"
+
 MOST_SHOWN = 1000
 """Results that are shown at most, and so kept in memory."""
 
@@ -51,7 +53,7 @@ def find(
     from worker.results.lookup import MOST_IDS, look_up
     from worker.results.wanted import Wanted
 
-    wanted = Wanted.parse(_typed() if what == "-" else what)
+    wanted = Wanted.parse(typed(_QUESTION) if what == "-" else what)
     with opened(files, postgres) as source:
         found = look_up(source, wanted, campaign=campaign, shop=shop, limit=limit)
     if as_json:
@@ -74,11 +76,16 @@ def find(
         raise typer.Exit(1)
 
 
-def _typed() -> str:
+def typed(question: str) -> str:
+    """One line of standard input, a person's answer or a pipe's.
+
+    Raises:
+      UsageError: it is not valid UTF-8.
+    """
     from worker.results.wanted import LONGEST
 
     if sys.stdin.isatty():
-        console.ask_about("What to find (an address, an id, a reference, a job id or a link):")
+        console.ask_about(question)
     # A character takes up to four bytes, and nothing longer is of use.
     line = sys.stdin.buffer.readline(4 * LONGEST)
     try:

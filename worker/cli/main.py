@@ -70,6 +70,10 @@ COMMANDS = {
         "suppress.commands",
         "Addresses that nobody may be called for: jobs of theirs end without a call, however they came.",
     ),
+    "forget": Listed(
+        "forget",
+        "Forget a person: suppress her address in every shop, and erase it where that costs nobody else anything.",
+    ),
     "log": Listed("log", "Show who paused, resumed, limited, cancelled, replayed or dropped what, when, and why."),
     "dead": Listed(
         "dead.commands",

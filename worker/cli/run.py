@@ -51,6 +51,16 @@ def run(
     limit: options.Limit = None,
     expires: options.Expires = None,
     window: options.Window = None,
+    suppress: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--suppress",
+            metavar="FILE",
+            help="Call nobody whose address is in this file, as customer or destination; their jobs end as "
+            "`cancelled`. Files are those of `referrals suppress add`. May be given several times.",
+            show_default=False,
+        ),
+    ] = None,
     threads: Annotated[int, typer.Option("--threads", min=1, max=500, help="Calls at once.")] = 16,
     wait: Annotated[
         bool,
@@ -90,6 +100,7 @@ def run(
     from worker.cli.settings import load
     from worker.cli.shop_hours import check_window
     from worker.cli.shop_lookup import no_such_shop
+    from worker.cli.suppress.reading import suppressed_in
     from worker.clock import SystemClock
     from worker.embedded.past import finished_in
     from worker.embedded.run import EmbeddedRun, journal_of
@@ -167,9 +178,10 @@ def run(
         assert out is not None, "a dry run has ended above"
         if total is None:
             total, shown = _checked(importer_of)
+        suppressed = suppressed_in(suppress or [])
         clock = SystemClock()
         embedded = EmbeddedRun(
-            lambda store, state: build_embedded(loaded, shops, store, clock, state, threads),
+            lambda store, state: build_embedded(loaded, shops, store, clock, state, threads, suppressed.key),
             shops,
             importer_of,
             out=out,
@@ -178,6 +190,7 @@ def run(
             threads=threads,
             patient=wait,
             sandbox=sandbox,
+            suppressed=suppressed.hashes,
         )
         began = time.monotonic()
         outage, rest = Outage(), Rest()

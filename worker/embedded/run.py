@@ -7,7 +7,7 @@ make the calls, and a reader thread reads the export ahead.
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ from worker.embedded.past import check_results
 from worker.embedded.restore import restore
 from worker.embedded.state import RunState
 from worker.instants import SECOND
+from worker.model.controls import EVERY_SHOP
 from worker.model.outcomes import Outcome
 from worker.model.rehearsal import marked
 from worker.results.file import ResultsFile
@@ -88,7 +89,7 @@ class EmbeddedRun:
     Rows that an earlier run finished are skipped, its open calls are taken over, and what expired is tried again.
     :meth:`stop` may be called from a signal handler or any thread: calls under way finish, and no new one starts.
     ``patient``: wait for the day's quota and for closed shops. ``sandbox``: the shops are at the built-in emulator,
-    whose URL is another one in each run.
+    whose URL is another one in each run. ``suppressed``: hashed addresses of people whom nobody may be called for.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class EmbeddedRun:
         threads: int,
         patient: bool,
         sandbox: bool = False,
+        suppressed: Sequence[bytes] = (),
     ) -> None:
         self.tally = Tally()
         self.stopping = threading.Event()
@@ -114,6 +116,7 @@ class EmbeddedRun:
         self._clock = clock
         self._threads = threads
         self._patient = patient
+        self._suppressed = suppressed
         self._target = Target(sandbox, self._base_url_of)
         self._app: App | None = None
         self._run: RunState | None = None
@@ -150,6 +153,8 @@ class EmbeddedRun:
         with Journal(path, self._campaign, self._target) as journal, JobIndex() as index:
             finished = index.mark_finished(journal.finished_ids())
             store = MemoryStore(self._clock, retention=0)
+            if self._suppressed:
+                store.suppress(EVERY_SHOP, self._suppressed, 1)
             restore(journal.lines(), store, self._request_of)
             results = ResultsFile(self._out)
             self.tally.earlier = results.rebuild(self._rows(journal.results()))

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import pika.exceptions
 
-from worker.rabbitmq.connection import Connection
+from worker.rabbitmq.connection import Connection, Parameters, closing_on_failure, connect
+from worker.rabbitmq.failures import as_broker_errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +56,16 @@ def inspect_queues(connection: Connection, names: Iterable[str]) -> Iterator[tup
         else:
             yield name, QueueState(method.message_count, method.consumer_count)
     channel.close()
+
+
+def queue_length(params: Parameters, name: str) -> int:
+    """How many messages of a queue are ready, over a connection of its own; 0 where there is no such queue. Blocks.
+
+    Raises:
+      BrokerError: RabbitMQ is out of reach.
+    """
+    connection = connect(params)
+    with closing_on_failure(connection), as_broker_errors(connection.node):
+        state = inspect_queue(connection, name)
+        connection.close()
+    return state.ready if isinstance(state, QueueState) else 0

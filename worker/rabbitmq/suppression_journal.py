@@ -22,7 +22,6 @@ from worker.rabbitmq.declare import RESOURCE_LOCKED, declare_topology
 from worker.rabbitmq.failures import as_broker_errors
 from worker.rabbitmq.outgoing import Outgoing, ignore_outcome
 from worker.rabbitmq.producer import publish_each
-from worker.rabbitmq.queue_inspection import QueueState, inspect_queue
 from worker.rabbitmq.topology import SUPPRESSION, queues
 
 WRITER = "referrals.suppression.writer"
@@ -162,16 +161,3 @@ class SuppressionJournal:
 
     def _mapped(self) -> AbstractContextManager[Any]:
         return as_broker_errors(self._connection.node)
-
-
-def journal_length(params: Parameters) -> int:
-    """How many changes the journal has, for whoever changes nothing; 0 where there is none.
-
-    Raises:
-      BrokerError: RabbitMQ is out of reach.
-    """
-    connection = connect(params)
-    with closing_on_failure(connection), as_broker_errors(connection.node):
-        state = inspect_queue(connection, SUPPRESSION)
-        connection.close()
-    return state.ready if isinstance(state, QueueState) else 0

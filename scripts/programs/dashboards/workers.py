@@ -166,6 +166,16 @@ def _history() -> list[Row]:
                         "tokens signed": q.pace("refer2_tokens_signed_total", where=MINE),
                     },
                 ),
+                lines(
+                    "Suppression",
+                    "Addresses on the suppression lists, as the workers know them, and jobs that ended in the last "
+                    "hour since they were for one of these. Fewer addresses without an order are lost ones.",
+                    units.Short,
+                    {
+                        "addresses": f"max(referral_suppressed_addresses{MINE})",
+                        "jobs of the hour": f"sum(increase(referral_suppressed_jobs_total{MINE}[1h]))",
+                    },
+                ),
             ],
         ),
         (

@@ -35,7 +35,18 @@ def test_an_option_is_given_once(command: Any, option: Any) -> None:
     name = option.opts[0]
     arguments = [name, "1", f"{name}=1"]
     if option.multiple:
-        assert name in {"--map", "--consent", "--from", "--rejects", "--results", "--merge", "--outcome", "--code"}
+        assert name in {
+            "--map",
+            "--consent",
+            "--from",
+            "--rejects",
+            "--results",
+            "--merge",
+            "--outcome",
+            "--code",
+            "--suppress",
+            "--in",
+        }
         return
     with pytest.raises(UsageError, match=f"^{name}: is given twice and takes one value") as refused:
         command.make_context("referrals", arguments)

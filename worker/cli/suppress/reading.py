@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -78,6 +79,23 @@ def read(arguments: list[str], mapping: list[str] | None, key: AddressKey) -> Re
             console.note(text)
         found.others, found.blank = opt_outs.others, opt_outs.blank
     return found
+
+
+class Suppressed(NamedTuple):
+    """The addresses that a run calls nobody for: hashes by a key of this process alone."""
+
+    key: AddressKey
+    hashes: Sequence[bytes]
+
+
+def suppressed_in(files: Sequence[Path]) -> Suppressed:
+    """The addresses in the files; raises as :func:`read`."""
+    import secrets
+
+    from worker.model.suppression import AddressKey
+
+    key = AddressKey(secrets.token_bytes(32))
+    return Suppressed(key, list(read([str(file) for file in files], None, key).hashes))
 
 
 def list_of(shop: str | None, *, every_shop: bool, loaded: Settings) -> str:

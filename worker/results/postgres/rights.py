@@ -24,6 +24,15 @@ def to_collect(connection: Connection) -> str:
     )
 
 
+def to_erase(connection: Connection) -> str:
+    """For who deletes a person's results."""
+    role = _name(connection.info.user)
+    return (
+        f"GRANT USAGE ON SCHEMA referrals TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA referrals TO {role}; "
+        f"GRANT DELETE ON referrals.results TO {role}"
+    )
+
+
 def to_read(connection: Connection) -> str:
     """For who only reads."""
     role = _name(connection.info.user)

@@ -13,6 +13,9 @@ from worker.store.redis.replies import readable
 _MOST_AT_ONCE = 500
 """Addresses in one command: some 2 us each, so that the server is kept from others for a millisecond."""
 
+_AT_A_TIME = 10
+"""Commands that are sent before the first reply is awaited, so that they share a round trip, far below the time-out."""
+
 
 class RedisSuppression:
     """The lists, and what this process knows of them.
@@ -66,19 +69,23 @@ class RedisSuppression:
     def _in_parts(
         self, script: str, shop: str, addresses: Sequence[bytes], more: Any, *, always: bool = False
     ) -> list[Any]:
-        # All are sent before the first reply is awaited, so that they share a few round trips.
-        asked: list[Future[Any]] = []
-        for first in range(0, max(len(addresses), int(always)), _MOST_AT_ONCE):
-            part = addresses[first : first + _MOST_AT_ONCE]
-            left = len(addresses) - first - len(part)
-            future: Future[Any] = Future()
-            arguments = [prefix(shop), self._address_key, *more(left), *part]
-            self._server.send(script, [list_key(shop)], arguments, future.set_result)
-            asked.append(future)
-        answers = [future.result() for future in asked]
-        for answer in answers:
-            if isinstance(answer, StoreError):
-                raise answer
+        answers: list[Any] = []
+        size = _MOST_AT_ONCE * _AT_A_TIME
+        for first in range(0, max(len(addresses), int(always)), size):
+            asked: list[Future[Any]] = []
+            some = addresses[first : first + size]
+            for at in range(0, max(len(some), 1), _MOST_AT_ONCE):
+                part = some[at : at + _MOST_AT_ONCE]
+                left = len(addresses) - first - at - len(part)
+                future: Future[Any] = Future()
+                arguments = [prefix(shop), self._address_key, *more(left), *part]
+                self._server.send(script, [list_key(shop)], arguments, future.set_result)
+                asked.append(future)
+            for future in asked:
+                answer = future.result()
+                if isinstance(answer, StoreError):
+                    raise answer
+                answers.append(answer)
         return answers
 
 
