@@ -25,6 +25,12 @@ def refuse_cancelled(loaded: Settings, campaign: str, shop: str | None) -> None:
             f"--campaign {campaign}: is cancelled {where}, so its jobs would end without a call; "
             f"run `referrals cancel {campaign} --undo` first, or choose another name"
         )
+    held = sorted(of for (name, of), order in controls.campaigns.items() if name == canonical(campaign) and order.hold)
+    if held:
+        where = "in every shop" if EVERY_SHOP in held else f"in shop {', '.join(held)}"
+        console.say(
+            f"campaign {campaign} is held {where}: its jobs wait there until `referrals campaigns resume {campaign}`"
+        )
     if cancelled:
         console.say(
             f"campaign {campaign} is cancelled in {', '.join(sorted(cancelled))}: jobs there end without a call"

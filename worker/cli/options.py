@@ -94,6 +94,17 @@ Encoding = Annotated[
         show_default=False,
     ),
 ]
+Brake = Annotated[
+    str | None,
+    typer.Option(
+        "--brake",
+        metavar="P%/N",
+        help="Stop the campaign at a shop once more than P% of its last N results are rejected or failed. "
+        "[default: 50%/200 for more than 1,000 jobs]",
+        show_default=False,
+    ),
+]
+NoBrake = Annotated[bool, typer.Option("--no-brake", help="Let the campaign go on whatever its results are.")]
 Rejects = Annotated[
     Path | None,
     typer.Option(

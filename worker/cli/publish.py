@@ -5,7 +5,7 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from worker.cli import console, options
+from worker.cli import console, options, orders
 from worker.planning.circumstances import Workers
 
 if TYPE_CHECKING:
@@ -30,6 +30,10 @@ def publish(
     limit: options.Limit = None,
     expires: options.Expires = None,
     window: options.Window = None,
+    brake: options.Brake = None,
+    no_brake: options.NoBrake = False,
+    reason: orders.Reason = None,
+    author: orders.As = None,
     dry_run: options.DryRun = False,
     match: options.Match = False,
     yes: options.Yes = False,
@@ -42,6 +46,11 @@ def publish(
     ended without a call; those are called now if possible. A duration of `--expires` starts with the command; the
     summary says how many jobs were past their deadline when they were published.
 
+    A campaign of more than 1,000 jobs has a brake: once more than half of its last 200 results at a shop are rejected
+    or failed, no call of it starts there until `referrals campaigns resume`. --brake gives another one, and one to
+    smaller campaigns too. Throttles and outages don't count, nor do jobs that end without a call. It needs the workers'
+    store.
+
     On a terminal, a plan of more than 1,000 jobs is shown before you are asked. With --match it predicts, as
     `referrals plan` does, and you are asked about fewer jobs too; where no plan is shown, --match is refused.
 
@@ -50,6 +59,7 @@ def publish(
     from worker.campaigns.containers.expand import expand
     from worker.campaigns.dedup import JobIndex
     from worker.campaigns.importer import Importer
+    from worker.cli.braking import Braking
     from worker.cli.cancelled import refuse_cancelled
     from worker.cli.ledger import Ledger
     from worker.cli.meter import Meter
@@ -87,6 +97,7 @@ def publish(
     )
     refuse_cancelled(loaded, campaign, shop)
     check_window(import_options, shops.get(shop or ""))
+    braking = Braking(loaded, campaign, orders.origin(author, reason), brake=brake, no_brake=no_brake)
     files = expand(exports, console.note)
 
     def look(slugs: Collection[str]) -> "Outlook":
@@ -126,6 +137,7 @@ def publish(
             for difference in producer.declare(shops):
                 console.note(difference)
             for sent, job in enumerate(ledger.watch(importer), start=1):
+                braking.before(sent)
                 producer.send(job)
                 if sent % TICK_JOBS == 0:
                     meter.show(producer.confirmed, producer.confirmed / (time.monotonic() - began), {})

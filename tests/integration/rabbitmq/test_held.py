@@ -1,18 +1,20 @@
 """A campaign that is held: its jobs step aside for the shop's others, wait in the held lane, and come back in order."""
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 
 import pytest
 
-from tests.integration.rabbitmq.bench import Bench, FakeRefer2, declare, message_of, new_shop
+from tests.integration.rabbitmq.bench import SENT, Bench, FakeRefer2, declare, message_of, new_shop
 from tests.integration.rabbitmq.tap import Tap
 from tests.origins import KIM
 from tests.services import Vhost, wait_until
 from worker.instants import SECOND
-from worker.model.campaign_orders import Hold
+from worker.model.campaign_orders import Brake, Hold
 from worker.model.controls import EVERY_SHOP
 from worker.model.job import Customer, Job
+from worker.model.verdicts import Retry, Verdict
 from worker.rabbitmq.topology import JOBS, shop_queue
 
 HELD, BULK = shop_queue("acme", "held"), shop_queue("acme", "bulk")
@@ -132,3 +134,20 @@ def test_the_rest_of_an_export(vhost: Vhost, tap: Tap) -> None:
         bench.store.release_campaign("spring", EVERY_SHOP, KIM)
         wait_until(lambda: called(refer)["spring"] == 60, 20, "the rest")
     assert called(refer)["autumn"] == 0
+
+
+def test_an_outage_trips_no_brake(vhost: Vhost, tap: Tap) -> None:
+    """While Refer2 fails for everybody no job ends as failed, so a brake of one in a hundred holds nothing."""
+    put(tap, "spring", range(150))
+    ends_at = time.monotonic() + 6
+
+    def answer(_: Job) -> Verdict:
+        return SENT if time.monotonic() > ends_at else Retry(503, "http_503")
+
+    refer = FakeRefer2(answer)
+    bench = Bench(vhost, [new_shop()], refer)
+    bench.store.publish_campaign("spring", "acme", KIM, rest=None, brake=Brake(1, 10), detail="")
+    with bench:
+        wait_until(lambda: bench.count("results", outcome="sent") == 150, 120, "all to be sent")
+        assert bench.count("campaigns_held", kind="brake") == 0
+    assert len(refer.calls) < 250

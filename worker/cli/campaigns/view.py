@@ -42,6 +42,12 @@ def hold_text(hold: dict[str, Any]) -> str:
     return f"{text} ({hold['reason']})" if hold["reason"] else text
 
 
+def order_notes(data: dict[str, Any]) -> list[str]:
+    """What is ordered, a line each; nothing for a brake that has not tripped."""
+    notes = [hold_text(hold) for hold in (data["held"], data["rest"]) if hold is not None]
+    return [*notes, *([f"at most {pace_of(data)}"] if pace_of(data) else [])]
+
+
 def pace_of(data: dict[str, Any]) -> str:
     """The campaign's pace for a cell; empty for none."""
     each = [f"{data['calls_per_second']:g} calls/s"] if data["calls_per_second"] else []

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from worker.campaigns.progress import Progress, seconds_to_go, unaccounted
+from worker.cli.campaigns.view import order_data
 from worker.cli.shop_view import GateView, gate_of, limit_data
 from worker.cli.shops.serving import unserved
 from worker.errors import ReferralError
@@ -83,7 +84,10 @@ def report(earlier: Look, look: Look, campaign: str | None, shop: str | None) ->
     for progress in campaigns:
         left[progress.shop] += max(0, progress.left)
     return {
-        "campaigns": [_campaign(progress, ended=progress.shop in empty) for progress in shown],
+        "campaigns": [
+            _campaign(progress, ended=progress.shop in empty) | {"orders": _orders(progress, look)}
+            for progress in shown
+        ],
         "shops": [
             _shop(
                 slug,
@@ -175,6 +179,13 @@ def _campaign(progress: Progress, *, ended: bool) -> dict[str, Any]:
         "dead": progress.dead,
         "left": progress.left if not uncounted else 0 if ended else None,
     }
+
+
+def _orders(progress: Progress, look: Look) -> dict[str, Any] | None:
+    """What is ordered about the campaign at the shop; None for nothing."""
+    order = look.controls.order_about(progress.campaign, progress.shop)
+    in_force = order.in_force(max((state.at for state in look.states.values()), default=0)) if order else None
+    return order_data(in_force) if in_force is not None else None
 
 
 def _total(depth: Depth | None) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from worker.cli.campaigns.view import order_notes
 from worker.cli.shop_view import gate_in, halted_line, limit_line
 from worker.cli.shops.serving import unserved_line
 from worker.cli.tables import Row, clipped, columns, height, wrapped
@@ -161,6 +162,8 @@ def _sum(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "shop": rows[0]["shop"] if len(rows) == 1 else f"{len(rows):,} shops",
         **{key: sum(row[key] for row in rows) for key in _SUMMED},
         "rejected_by_code": dict(codes),
+        # Of several shops only what is ordered at all of them alike.
+        "orders": rows[0]["orders"] if all(row["orders"] == rows[0]["orders"] for row in rows) else None,
         "left": None if None in lefts else sum(lefts),
     }
 
@@ -174,6 +177,8 @@ def _campaign_row(row: Mapping[str, Any]) -> Row:
     published = f"{row['published'] + row['uncounted']:,}{'+' if row['uncounted'] else ''}"
     numbers = [published, *(f"{row[name]:,}" for name in ("sent", "rejected")), _number(row["left"])]
     notes = []
+    if row["orders"] is not None:
+        notes += order_notes(row["orders"])
     if row["rejected_by_code"]:
         codes = sorted(row["rejected_by_code"].items(), key=lambda item: (-item[1], item[0]))
         notes.append(f"rejected: {', '.join(f'{number:,} {code}' for code, number in codes)}")
