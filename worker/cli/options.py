@@ -104,6 +104,25 @@ Brake = Annotated[
         show_default=False,
     ),
 ]
+First = Annotated[
+    int | None,
+    typer.Option(
+        "--first",
+        min=1,
+        metavar="N",
+        help="Let only so many jobs be called, and hold the rest until `campaigns release`.",
+        show_default=False,
+    ),
+]
+NotBefore = Annotated[
+    str | None,
+    typer.Option(
+        "--not-before",
+        metavar="WHEN",
+        help="Hold all jobs until then: a duration (90m, 2h, 3d) or a time (2026-12-01T18:00:00Z).",
+        show_default=False,
+    ),
+]
 NoBrake = Annotated[bool, typer.Option("--no-brake", help="Let the campaign go on whatever its results are.")]
 Rejects = Annotated[
     Path | None,

@@ -30,6 +30,8 @@ def publish(
     limit: options.Limit = None,
     expires: options.Expires = None,
     window: options.Window = None,
+    first: options.First = None,
+    not_before: options.NotBefore = None,
     brake: options.Brake = None,
     no_brake: options.NoBrake = False,
     reason: orders.Reason = None,
@@ -51,6 +53,10 @@ def publish(
     smaller campaigns too. Throttles and outages don't count, nor do jobs that end without a call. It needs the workers'
     store.
 
+    With --first the rest of the jobs waits until somebody has looked at the first ones, and gives
+    `referrals campaigns release`; with --not-before all of them wait, and go by themselves then. Both need the workers'
+    store.
+
     On a terminal, a plan of more than 1,000 jobs is shown before you are asked. With --match it predicts, as
     `referrals plan` does, and you are asked about fewer jobs too; where no plan is shown, --match is refused.
 
@@ -61,6 +67,7 @@ def publish(
     from worker.campaigns.importer import Importer
     from worker.cli.braking import Braking
     from worker.cli.cancelled import refuse_cancelled
+    from worker.cli.holding_back import check_held_back, holding_back
     from worker.cli.ledger import Ledger
     from worker.cli.meter import Meter
     from worker.cli.plan.first import plan_first
@@ -71,6 +78,7 @@ def publish(
     from worker.cli.settings import load
     from worker.cli.shop_hours import check_window
     from worker.cli.shop_lookup import shop_of
+    from worker.cli.times import after
     from worker.rabbitmq.connection import parameters
     from worker.rabbitmq.producer import Producer
     from worker.shops.file import listed_shops
@@ -97,7 +105,10 @@ def publish(
     )
     refuse_cancelled(loaded, campaign, shop)
     check_window(import_options, shops.get(shop or ""))
-    braking = Braking(loaded, campaign, orders.origin(author, reason), brake=brake, no_brake=no_brake)
+    given = orders.origin(author, reason)
+    braking = Braking(loaded, campaign, given, brake=brake, no_brake=no_brake)
+    starts = after(not_before, "--not-before", datetime.now(UTC)) if not_before is not None else None
+    check_held_back(loaded, first, starts)
     files = expand(exports, console.note)
 
     def look(slugs: Collection[str]) -> "Outlook":
@@ -133,12 +144,13 @@ def publish(
         began = time.monotonic()
         params = parameters(loaded.amqp_url.get_secret_value(), name="referral-dispatch publish")
         producer = Producer(params, name=loaded.producer)
-        with counted(loaded, producer), producer, Ledger(loaded) as ledger, Meter(total) as meter:
+        holding = holding_back(loaded, params, campaign, given, first=first, not_before=starts)
+        with holding as back, counted(loaded, producer), producer, Ledger(loaded) as ledger, Meter(total) as meter:
             for difference in producer.declare(shops):
                 console.note(difference)
             for sent, job in enumerate(ledger.watch(importer), start=1):
                 braking.before(sent)
-                producer.send(job)
+                producer.send(job, lane=back.lane_of(sent, job.shop))
                 if sent % TICK_JOBS == 0:
                     meter.show(producer.confirmed, producer.confirmed / (time.monotonic() - began), {})
             producer.flush()
@@ -148,6 +160,9 @@ def publish(
     rows.append(("published", f"{producer.confirmed:,}"))
     if producer.late:
         rows.append(("  past their deadline", f"{producer.late:,} (will end as expired, without a call)"))
+    if back.held:
+        until = f"until {starts:%Y-%m-%d %H:%M} UTC" if starts else f"until `referrals campaigns release {campaign}`"
+        rows.append(("  held back", f"{back.held:,} ({until})"))
     rows += ledger.rows()
     rows.append(("took", f"{seconds:.1f} s, {producer.confirmed / seconds:,.0f} jobs/s"))
     data = {
@@ -156,6 +171,7 @@ def publish(
         "consent_ignored": list(importer.untold),
         "published": producer.confirmed,
         "past_deadline": producer.late,
+        "held_back": back.held,
         "known_before": ledger.data(),
         "seconds": round(seconds, 3),
         "reject_files": [str(path) for path in importer.reject_files],

@@ -71,8 +71,8 @@ class Producer:
         finally:
             connection.close()
 
-    def send(self, job: Job) -> None:
-        """Hand a job over. Blocks while the window of unconfirmed messages is full.
+    def send(self, job: Job, *, lane: Lane = "bulk") -> None:
+        """Hand a job over, for a lane of its shop that exists. Blocks while the window of unconfirmed messages is full.
 
         Raises:
           UnroutableError: an earlier job's shop has no queue.
@@ -100,7 +100,7 @@ class Producer:
         exchange = JOBS if self._own is None else self._own.name
         now = self._clock.now() + self._clock.ahead()
         self.late += is_expired(job, now)
-        message = outgoing(job, now, done, exchange=exchange)
+        message = outgoing(job, now, done, exchange=exchange, lane=lane)
         size = len(message.body)
         self._sent += 1
         self._sent_bytes += size

@@ -22,6 +22,9 @@ from worker.shops.config import ShopConfig
 from worker.store.braking import Braking
 from worker.store.controls import ControlsReader
 
+MOST_KEPT = 10_000
+"""Campaigns of shops of which a process keeps what is ordered: producers choose their names."""
+
 
 class OperatorControls:
     """Asks the store what has changed, without waiting for it.
@@ -49,6 +52,7 @@ class OperatorControls:
         self._lowered: dict[str, tuple[ShopLimits, int, ShopLimits]] = {}
         self._heard: int | None = None
         self._braked = False
+        self._orders: dict[tuple[str, str], CampaignOrder | None] = {}
 
     @property
     def has_news(self) -> bool:
@@ -85,6 +89,7 @@ class OperatorControls:
                 if self.controls is not None and self.controls.cancelled != news.cancelled:
                     self.cancellations += 1
                 self.controls = news
+                self._orders.clear()
             yield news
 
     def new_orders(self) -> list[Order]:
@@ -141,10 +146,17 @@ class OperatorControls:
     def order_about(self, job: Job) -> CampaignOrder | None:
         """What is ordered about the job's campaign at its shop, None for nothing."""
         controls = self.controls
-        # Asked for each job, and mostly there are no such orders at all.
         if controls is None or not controls.campaigns:
             return None
-        return controls.order_about(job.campaign, job.shop)
+        # Asked several times for each job, of few campaigns.
+        key = job.campaign, job.shop
+        try:
+            return self._orders[key]
+        except KeyError:
+            if len(self._orders) >= MOST_KEPT:
+                self._orders.clear()
+            order = self._orders[key] = controls.order_about(job.campaign, job.shop)
+            return order
 
     def holds_all(self, job: Job) -> bool:
         """Whether every job of its campaign is held, so that nothing may be asked of its shop for any."""

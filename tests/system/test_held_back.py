@@ -1,0 +1,81 @@
+"""`publish --first` and `--not-before`: what is held back until somebody releases it, or until its time."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.services import wait_until
+from tests.system.commands import Desk
+
+
+@pytest.fixture
+def desk(desk: Desk, redis_url: str) -> Desk:
+    """Two shops of the sandbox, and a shared store."""
+    desk.env["REFERRALS_REDIS_URL"] = redis_url
+    desk.write_shops("http://127.0.0.1:9", ["acme", "bolt"])
+    sandbox = desk.start_sandbox("--shops", "shops.toml")
+    desk.write_shops(sandbox.url, ["acme", "bolt"])
+    rows = [
+        {"shop": shop, "customer_email": f"c{number}@x.example", "channel": "sms"}
+        for number in range(20)
+        for shop in ("acme", "bolt")
+    ]
+    desk.write_export("export.csv", rows)
+    return desk
+
+
+def sent(desk: Desk, campaign: str) -> int:
+    """How many jobs of the campaign were sent."""
+    return sum(row["sent"] for row in json.loads(desk.run("status", campaign, "--json").stdout)["campaigns"])
+
+
+def test_the_first_ones(desk: Desk) -> None:
+    """Only these are called, by workers that were there before and by one that comes later, until the release."""
+    desk.start("work", "--threads", "4")
+    published = desk.run("publish", "export.csv", "--campaign", "spring", "--first", "5", "--json", "--as", "kim")
+    assert published.returncode == 0, published.stderr
+    assert (json.loads(published.stdout)["published"], json.loads(published.stdout)["held_back"]) == (40, 35)
+    wait_until(lambda: sent(desk, "spring") == 5, 30, "the first five")
+    desk.start("work", "--threads", "4")
+    assert desk.run("publish", "export.csv", "--campaign", "autumn").returncode == 0
+    wait_until(lambda: sent(desk, "autumn") == 40, 30, "another campaign")
+    assert sent(desk, "spring") == 5
+    (order,) = json.loads(desk.run("campaigns", "list", "--json").stdout)["campaigns"]
+    assert (order["campaign"], order["held"], order["rest"]["kind"]) == ("spring", None, "first")
+    assert desk.run("campaigns", "release", "spring", "--shop", "acme").returncode == 2
+    released = desk.run("campaigns", "release", "spring")
+    assert released.stdout == "campaign spring released in every shop: the rest of its jobs goes on\n"
+    wait_until(lambda: sent(desk, "spring") == 40, 30, "the rest")
+    (again,) = [each for each in json.loads(desk.run("log", "--json").stdout)["orders"] if each["action"] == "publish"]
+    assert (again["by"], again["detail"]) == ("kim", "first 5")
+
+
+def test_a_start(desk: Desk) -> None:
+    """All of it waits, and goes by itself then."""
+    desk.start("work", "--threads", "4")
+    starts = datetime.now(UTC) + timedelta(seconds=12)
+    published = desk.run("publish", "export.csv", "--campaign", "spring", "--not-before", starts.isoformat())
+    assert f"held back  40 (until {starts:%Y-%m-%d %H:%M} UTC)" in published.stdout, published.stdout
+    wait_until(lambda: sent(desk, "spring") == 40, 40, "the start")
+    assert desk.run("collect", "--out", "results.csv", "--until-idle", "2").returncode == 0
+    called = [datetime.fromisoformat(row["called_at"]) for row in desk.results()]
+    assert len(called) == 40
+    assert min(called) >= starts
+
+
+@pytest.mark.parametrize(
+    ("options", "env", "complaint"),
+    [
+        (("--first", "5", "--not-before", "2h"), {}, "--first: can't be combined with --not-before"),
+        (("--first", "0"), {}, "--first"),
+        (("--not-before", "2020-01-01T00:00:00Z"), {}, "has already passed"),
+        (("--first", "5"), {"REFERRALS_REDIS_URL": ""}, "set REFERRALS_REDIS_URL to theirs"),
+        (("--first", "5"), {"REFERRALS_PRODUCER": "crm"}, "leave REFERRALS_PRODUCER out"),
+    ],
+)
+def test_what_can_not_be_meant(desk: Desk, options: tuple[str, ...], env: dict[str, str], complaint: str) -> None:
+    """One line, exit code 2, and nothing is published."""
+    desk.env.update(env)
+    ended = desk.run("publish", "export.csv", "--campaign", "spring", *options)
+    assert (ended.returncode, complaint in ended.stderr) == (2, True), ended.stderr

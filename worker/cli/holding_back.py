@@ -1,0 +1,121 @@
+"""What `publish` holds back: the rest of an export, or all of it until a time. It goes into the shops' held lanes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from worker.errors import UsageError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from worker.model.lanes import Lane
+    from worker.model.orders import Origin
+    from worker.rabbitmq.connection import Parameters
+    from worker.settings import Settings
+    from worker.store.protocol import Store
+
+HEARD_WITHIN = 2.0
+"""Seconds in which every worker has surely heard of an order; they ask once a second."""
+
+
+class HeldBack:
+    """Which lane each job goes into. ``held`` counts those that wait."""
+
+    def __init__(self, first: int | None, store: Store | None, params: Parameters | None) -> None:
+        self._first = first
+        self._store = store
+        self._params = params
+        self._lanes: set[str] = set()
+        self.held = 0
+
+    def lane_of(self, number: int, shop: str) -> Lane:
+        """The lane of the job of this number. The first that is held of a shop has its lane declared and listed.
+
+        Raises:
+          BrokerError, ConfigurationError: the lane can't be declared.
+          StoreError: the workers can't be told of it.
+        """
+        if self._first is None or number <= self._first:
+            return "bulk"
+        if shop not in self._lanes:
+            self._make(shop)
+            self._lanes.add(shop)
+        self.held += 1
+        return "held"
+
+    def _make(self, shop: str) -> None:
+        from concurrent.futures import Future
+
+        from worker.errors import StoreError
+        from worker.model.lanes import ShopLane
+        from worker.rabbitmq.connection import connect
+        from worker.rabbitmq.declare import declare_topology
+        from worker.rabbitmq.topology import shop_queue_declaration
+
+        assert self._store is not None
+        assert self._params is not None
+        connection = connect(self._params)
+        try:
+            declare_topology(connection, [shop_queue_declaration(shop, "held")])
+        finally:
+            connection.close()
+        # Before its first job: a worker consumes only lanes that the store lists.
+        listed: Future[StoreError | None] = Future()
+        self._store.add_lanes([ShopLane(shop, "held")], done=listed.set_result)
+        if (problem := listed.result()) is not None:
+            raise problem
+
+
+@contextmanager
+def holding_back(
+    loaded: Settings,
+    params: Parameters,
+    campaign: str,
+    given: Origin,
+    *,
+    first: int | None,
+    not_before: datetime | None,
+) -> Iterator[HeldBack]:
+    """Order what is to be held before the first job is published, as ``--first`` and ``--not-before`` say.
+
+    Raises:
+      StoreError, ConfigurationError: the workers' store can't be told of it; nothing was published.
+    """
+    if first is None and not_before is None:
+        yield HeldBack(None, None, None)
+        return
+    from worker.cli.campaign_lookup import named
+    from worker.cli.store import shared_store
+    from worker.instants import from_datetime
+    from worker.model.campaign_orders import Hold
+    from worker.model.controls import EVERY_SHOP
+
+    if not_before is None:
+        rest, detail = Hold("first", given.reason, 0), f"first {first:,}"
+    else:
+        rest = Hold("start", given.reason, 0, from_datetime(not_before))
+        detail = f"not before {not_before:%Y-%m-%dT%H:%M:%SZ}"
+    with shared_store(loaded, "publish --first" if not_before is None else "publish --not-before") as store:
+        store.publish_campaign(named(campaign), EVERY_SHOP, given, rest=rest, brake=None, detail=detail)
+        # Where the lane exists already, a worker that has not heard of the order yet would call what comes by it.
+        time.sleep(HEARD_WITHIN)
+        yield HeldBack(first or 0, store, params)
+
+
+def check_held_back(loaded: Settings, first: int | None, not_before: datetime | None) -> None:
+    """Check the options before anything is done.
+
+    Raises:
+      UsageError: they can't be meant together, or this producer may not declare the lane.
+    """
+    if first is not None and not_before is not None:
+        raise UsageError("--first: can't be combined with --not-before; keep one of them")
+    if (first is not None or not_before is not None) and loaded.producer is not None:
+        raise UsageError(
+            "--first and --not-before need a user who may declare queues: leave REFERRALS_PRODUCER out, or pause the "
+            "campaign while it is published"
+        )
