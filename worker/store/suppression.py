@@ -13,7 +13,8 @@ class SuppressionStore(Protocol):
 
     Raises:
       worker.errors.StoreError: from every method: the store is out of reach.
-      worker.errors.ConfigurationError: from every method: its lists are of another key.
+      worker.errors.ConfigurationError: from every method: its lists are of another key; or it is a cluster, and the
+        list is that of all shops.
     """
 
     def suppress(

@@ -1,11 +1,14 @@
 """The server answers "not here, not now": the error has its reason, and behind the same name the next one is found."""
 
+import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+from redis.crc import key_slot
 
 from tests.integration.store.test_tls import Tunnel
 from tests.integration.store.worlds import RESULT
@@ -14,6 +17,8 @@ from tests.unit.making import go, make_request
 from tests.unit.rawserver import server_tls
 from worker.clock import SystemClock
 from worker.errors import ConfigurationError, StoreError
+from worker.model.controls import EVERY_SHOP
+from worker.model.suppression import AddressKey
 from worker.store.protocol import AlreadyAnswered
 from worker.store.redis.store import RedisStore
 
@@ -147,6 +152,38 @@ def test_one_of_two_cluster_nodes(tmp_path: Path) -> None:
         store = store_at(whole.record["port"])
         store.check()
         store.close()
+
+
+def test_no_list_of_all_shops_in_a_cluster(tmp_path: Path) -> None:
+    """Its keys would lie apart from those of the shops. A shop's own list works on either node."""
+    key = AddressKey(b"a secret of sixteen")
+    ann = key.hashed("ann@example.com")
+    with open_node(tmp_path / "one") as one, open_node(tmp_path / "two") as two:
+        with redis.Redis.from_url(one.url) as first, redis.Redis.from_url(two.url) as second:
+            nodes: list[Any] = [first, second]
+            nodes[0].execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 8191)
+            nodes[1].execute_command("CLUSTER", "ADDSLOTSRANGE", 8192, 16383)
+            bus = nodes[1].config_get("cluster-port")["cluster-port"]
+            nodes[0].execute_command("CLUSTER", "MEET", "127.0.0.1", str(two.record["port"]), bus)
+            wait_until(lambda: _size(nodes[0]) == _size(nodes[1]) == "2", 30, "the nodes to know each other")
+
+            def owner(tag: str) -> Valkey:
+                return (one, two)[key_slot(f"rd:{{{tag}}}:x".encode()) > 8191]
+
+            shops = {owner(shop).url: shop for shop in map("shop{}".format, range(20))}
+            assert len(shops) == 2
+            everywhere = owner(EVERY_SHOP).url
+        for url, shop in shops.items():
+            store = RedisStore(url, SystemClock(), address_key=key.fingerprint)
+            if url == everywhere:
+                with pytest.raises(ConfigurationError, match="--shop SHOP for each"):
+                    store.suppress(EVERY_SHOP, [ann], 1)
+            with contextlib.suppress(StoreError):
+                # What is known of all lists is on one of the nodes, and a proxy would find it there.
+                store.suppress(shop, [ann], 1)
+            assert go(store, replace(make_request(1, shop=shop, customer=""), addresses=(ann,))).suppressed
+            assert not go(store, make_request(2, shop=shop, customer="")).suppressed
+            store.close()
 
 
 def _size(client: Any) -> str | None:

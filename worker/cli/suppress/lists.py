@@ -40,6 +40,9 @@ class Lists:
           BrokerError, StoreError: the command has to be given again.
         """
         adds = action == "add"
+        if shop == EVERY_SHOP:
+            # Refused in a cluster, before anything is written down.
+            self._store.suppress(shop, (), 0)
         # If RabbitMQ has lost its journal, then what the store knows is written down again, as far as it is given.
         if self._journal.length() >= self._number:
             listed = self._store.suppressed(shop, addresses)
@@ -74,13 +77,14 @@ class Lists:
                 "workers"
             )
         # From here on no worker calls anybody until the last change is there.
-        self._store.suppress(EVERY_SHOP, (), 0, whole=False)
+        first = changes[0].shop if changes else EVERY_SHOP
+        self._store.suppress(first, (), 0, whole=False)
         left = sum(len(change.addresses) for change in changes)
         for change in changes:
             left -= len(change.addresses)
             self._apply(change, to_come=left, whole=change is changes[-1])
         if not changes:
-            self._store.suppress(EVERY_SHOP, (), 0)
+            self._store.suppress(first, (), 0)
         expected = 1
         for change in changes:
             if change.number > expected:

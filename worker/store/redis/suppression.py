@@ -59,6 +59,11 @@ class RedisSuppression:
         ):
             with readable:
                 changed_now, total = answer
+            if changed_now == -2:
+                raise ConfigurationError(
+                    "the store is a cluster, where a list of all shops would be out of reach of the shops: give "
+                    "--shop SHOP for each"
+                )
             if changed_now < 0:
                 raise _other_key()
             changed += changed_now

@@ -1,12 +1,21 @@
 -- KEYS: the list. ARGV: prefix, the key's fingerprint, the number of the change, 'add' or 'remove', how many addresses
 --       will come after these, then the addresses.
--- Returns how many of them changed the list and how many are on it now; -1 if the list is of another key, or there is none.
+-- Returns how many of them changed the list and how many are on it now; -1 if the list is of another key, or there is
+-- none; -2 for the list of all shops in a cluster of several nodes.
 local FIRST = 5
 local prefix, key, number, adds = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == 'add'
 local list = load_list(prefix)
   or { prefix = prefix .. 'x:', number = 0, key = key, [0] = 0, [1] = 0, [2] = 0, [3] = 0, [4] = 0 }
 if list.key ~= key or key == '' then
   return { -1, 0 }
+end
+if prefix == EVERY_SHOP then
+  -- Of so many slots one is on another node, if there is one.
+  for shop = 1, 64 do
+    if is_elsewhere('rd:{' .. shop .. '}:x') then
+      return { -2, 0 }
+    end
+  end
 end
 
 local function total()
