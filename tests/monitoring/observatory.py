@@ -221,8 +221,10 @@ def uncollected(seen: Observatory) -> None:
 
 
 def ordered(seen: Observatory) -> None:
-    """An operator lifts the pause of all shops."""
+    """An operator lifts the pause of all shops, and pauses a campaign."""
     assert seen.desk.run("shops", "resume", "--all").returncode == 0
+    paused = seen.desk.run("campaigns", "pause", "autumn", "--reason", "its text is wrong")
+    assert paused.returncode == 0, paused.stderr
 
 
 def dead(seen: Observatory) -> None:

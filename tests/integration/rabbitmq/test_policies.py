@@ -30,13 +30,13 @@ def declared(params: Parameters) -> Parameters:
 
 
 LOSING = {
-    "(message-ttl 60000)": "referrals.results and 2 other queues",
-    "(expires 60000)": "referrals.results and 9 other queues",
-    "(max-length 9)": "referrals.dead",
-    "(max-length-bytes 9000)": "referrals.dead",
-    "(delivery-limit 20)": "referrals.results and 9 other queues",
+    "(message-ttl 60000)": "referrals.results and 3 other queues",
+    "(expires 60000)": "referrals.results and 10 other queues",
+    "(max-length 9)": "referrals.dead and 1 other queue",
+    "(max-length-bytes 9000)": "referrals.dead and 1 other queue",
+    "(delivery-limit 20)": "referrals.results and 10 other queues",
 }
-"""What is told of a policy that has all of them: our queues answer a length by refusing, but for the dead one."""
+"""What is told of a policy that has all of them: our queues answer a length by refusing, but for the dead one and the journal of suppression."""
 
 
 def test_what_loses_is_named(rabbitmq: RabbitMQ, vhost: Vhost, declared: Parameters) -> None:
