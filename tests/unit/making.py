@@ -57,10 +57,16 @@ def make_shop(slug: str = "acme", **table: Any) -> ShopConfig:
 
 
 def make_limits(
-    *, shop: Rate = PLENTY.shop, customer: Rate = PLENTY.customer, per_day: int = 10**6, customer_per_day: int = 10**6
+    *,
+    shop: Rate = PLENTY.shop,
+    customer: Rate = PLENTY.customer,
+    per_day: int = 10**6,
+    customer_per_day: int = 10**6,
+    reserve: int = 0,
+    reserve_per_day: int = 0,
 ) -> ShopLimits:
     """Limits that are plenty but for what is given; the day resets at midnight."""
-    return ShopLimits(shop, per_day, customer, customer_per_day)
+    return ShopLimits(shop, per_day, customer, customer_per_day, reserve=reserve, reserve_per_day=reserve_per_day)
 
 
 def make_request(

@@ -48,26 +48,13 @@ class HeldBack:
         return "held"
 
     def _make(self, shop: str) -> None:
-        from concurrent.futures import Future
-
-        from worker.errors import StoreError
         from worker.model.lanes import ShopLane
-        from worker.rabbitmq.connection import connect
-        from worker.rabbitmq.declare import declare_topology
-        from worker.rabbitmq.topology import shop_queue_declaration
+        from worker.rabbitmq.lane_making import make_lanes
 
         assert self._store is not None
         assert self._params is not None
-        connection = connect(self._params)
-        try:
-            declare_topology(connection, [shop_queue_declaration(shop, "held")])
-        finally:
-            connection.close()
         # Before its first job: a worker consumes only lanes that the store lists.
-        listed: Future[StoreError | None] = Future()
-        self._store.add_lanes([ShopLane(shop, "held")], done=listed.set_result)
-        if (problem := listed.result()) is not None:
-            raise problem
+        make_lanes(self._params, [ShopLane(shop, "held")], self._store)
 
 
 @contextmanager

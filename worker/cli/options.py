@@ -167,6 +167,10 @@ Match = Annotated[
     bool,
     typer.Option("--match", help="Read the shops' customer lists and predict which jobs Refer2 would reject."),
 ]
+Urgent = Annotated[
+    bool,
+    typer.Option("--urgent", help="Call these before the shop's other jobs; its limits may keep calls for them."),
+]
 Limit = Annotated[
     int | None,
     typer.Option("--limit", min=1, help="Stop after this many jobs.", show_default=False),

@@ -30,6 +30,7 @@ def publish(
     limit: options.Limit = None,
     expires: options.Expires = None,
     window: options.Window = None,
+    urgent: options.Urgent = False,
     first: options.First = None,
     not_before: options.NotBefore = None,
     brake: options.Brake = None,
@@ -47,6 +48,8 @@ def publish(
     not called again. With `REFERRALS_REDIS_URL` the summary says how many jobs were answered before, and how many had
     ended without a call; those are called now if possible. A duration of `--expires` starts with the command; the
     summary says how many jobs were past their deadline when they were published.
+
+    With --urgent the jobs go before all others of their shops: see docs/urgent.md.
 
     A campaign of more than 1,000 jobs has a brake: once more than half of its last 200 results at a shop are rejected
     or failed, no call of it starts there until `referrals campaigns resume`. --brake gives another one, and one to
@@ -79,6 +82,7 @@ def publish(
     from worker.cli.shop_hours import check_window
     from worker.cli.shop_lookup import shop_of
     from worker.cli.times import after
+    from worker.cli.urgent import urgent_queues
     from worker.rabbitmq.connection import parameters
     from worker.rabbitmq.producer import Producer
     from worker.shops.file import listed_shops
@@ -133,7 +137,7 @@ def publish(
         as_json=as_json,
         prediction=predicting(loaded, match=match),
     )
-    with JobIndex() as index:
+    with JobIndex() as index, urgent_queues(loaded, shops, urgent=urgent) as make:
         importer = Importer(files, import_options, index=index, published_at=datetime.now(UTC), allowed_shops=shops)
         # Mistakes in options and headers are found before anything is published.
         importer.check()
@@ -143,7 +147,7 @@ def publish(
             total = importer.count()
         began = time.monotonic()
         params = parameters(loaded.amqp_url.get_secret_value(), name="referral-dispatch publish")
-        producer = Producer(params, name=loaded.producer)
+        producer = Producer(params, name=loaded.producer, urgent=urgent, prepare=make)
         holding = holding_back(loaded, params, campaign, given, first=first, not_before=starts)
         with holding as back, counted(loaded, producer), producer, Ledger(loaded) as ledger, Meter(total) as meter:
             for difference in producer.declare(shops):

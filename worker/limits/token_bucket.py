@@ -34,7 +34,9 @@ class ShopLimits:
     """How often one shop, and one customer of it, may be called. ``resets_at`` is microseconds after midnight UTC.
 
     ``adapts``: the shop's pace gives way where the provider allows less. ``reads`` and ``reads_per_day`` limit how
-    often one customer's referrals are read back; the defaults are the vendor's.
+    often one customer's referrals are read back; the defaults are the vendor's. ``reserve`` tokens of the shop's
+    bucket, fewer than its burst, and ``reserve_per_day`` of its calls are kept for urgent jobs
+    (:mod:`worker.limits.reserve`).
     """
 
     shop: Rate
@@ -45,12 +47,15 @@ class ShopLimits:
     adapts: bool = True
     reads: Rate = Rate(interval=SECOND // 2, burst=2)
     reads_per_day: int = 1000
+    reserve: int = 0
+    reserve_per_day: int = 0
 
     def lowered(self, interval: int) -> "ShopLimits":
         """With the shop's calls ``interval`` microseconds apart and its burst reduced in proportion; never looser."""
         if interval <= self.shop.interval:
             return self
-        return replace(self, shop=Rate(interval, max(1, self.shop.burst * self.shop.interval // interval)))
+        burst = max(1, self.shop.burst * self.shop.interval // interval)
+        return replace(self, shop=Rate(interval, burst), reserve=min(self.reserve, burst - 1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ class KnownLanes:
         self._told_at = 0
         self._search_at: int | None = None
         self._searching = False
+        self._version = 0
         self.lanes: frozenset[ShopLane] = frozenset()
         """All that are known; another object as soon as there are more."""
 
@@ -51,6 +52,14 @@ class KnownLanes:
         """These are needed, whether they exist or not."""
         if not self.lanes.issuperset(lanes):
             self.lanes |= frozenset(lanes)
+
+    def take_shops(self) -> None:
+        """Take over which shops have a queue for urgent jobs by the shops file."""
+        shops = self._context.shops
+        if self._version != shops.version:
+            self._version = shops.version
+            every = (shops.get(slug) for slug in shops.slugs())
+            self.add([ShopLane(shop.slug, "urgent") for shop in every if shop is not None and shop.urgent])
 
     def is_listed(self, of: ShopLane) -> bool:
         """Whether every worker hears of the lane, so that jobs may go there."""
@@ -62,6 +71,7 @@ class KnownLanes:
 
         ``declared`` are the queues that exist; ``at_rest``: nothing is left to be declared, so there is time to search.
         """
+        self.take_shops()
         controls = self._controls()
         if controls is None:
             return

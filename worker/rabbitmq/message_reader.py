@@ -107,7 +107,8 @@ class MessageReader:
         except DeadLetterError as error:
             self._dead_lettering.send(message, error)
             return
-        request = self._intake.request_for(job, config, place_in_line=message.place_in_line)
+        urgent = message.lane == "urgent"
+        request = self._intake.request_for(job, config, place_in_line=message.place_in_line, urgent=urgent)
         if message.expires:
             # RabbitMQ may drop this copy, so no other copy of the job may be ended in its favour.
             request = replace(request, deadline=UNKNOWN_DEADLINE)

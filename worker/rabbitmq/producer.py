@@ -1,7 +1,7 @@
 """The producing side: each job is confirmed by RabbitMQ, or the caller gets an error."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -30,7 +30,8 @@ class Producer:
     For one thread. A job whose confirm never came may have arrived all the same; publishing it again is safe, since the
     ledger lets one job id be called once. ``timeout`` (seconds) counts while nothing is confirmed. A producer with a
     ``name`` publishes by an exchange of its own, and reaches only the shops whose table in the workers' shops file
-    names it. A ``publisher`` that is given is another's: it is connected already, and left open.
+    names it. ``urgent`` jobs go into the queues that their shops have for these; ``prepare`` is called with each such
+    lane before its first job. A ``publisher`` that is given is another's: it is connected already, and left open.
     """
 
     def __init__(
@@ -38,6 +39,8 @@ class Producer:
         params: Parameters,
         *,
         name: str | None = None,
+        urgent: bool = False,
+        prepare: Callable[[ShopLane], None] | None = None,
         clock: Clock | None = None,
         timeout: float = 30.0,
         publisher: Publisher | None = None,
@@ -51,6 +54,9 @@ class Producer:
         self._own = producer_exchange(name) if name is not None else None
         self._clock = clock or SystemClock()
         self._timeout = timeout
+        self._lane: Lane = "urgent" if urgent else "bulk"
+        self._prepare = prepare if urgent else None
+        self._prepared: set[ShopLane] = set()
         self._error: BrokerError | None = None
         self.confirmed = 0
         self.late = 0
@@ -72,7 +78,8 @@ class Producer:
             connection.close()
 
     def send(self, job: Job, *, lane: Lane = "bulk") -> None:
-        """Hand a job over, for a lane of its shop that exists. Blocks while the window of unconfirmed messages is full.
+        """Hand a job over, for a lane of its shop that exists; what is urgent is no bulk. Blocks while the window of
+        unconfirmed messages is full.
 
         Raises:
           UnroutableError: an earlier job's shop has no queue.
@@ -81,6 +88,10 @@ class Producer:
           UsageError: the job's message is larger than a worker takes; it is not published.
         """
         self._raise_failure()
+        of = ShopLane(job.shop, self._lane if lane == "bulk" else lane)
+        if self._prepare is not None and of.lane == "urgent" and of not in self._prepared:
+            self._prepare(of)
+            self._prepared.add(of)
         if not self._has_room() and not self._publisher.wait_until(self._has_room, timeout=self._timeout):
             raise self._stuck()
 
@@ -92,7 +103,7 @@ class Producer:
                 self.confirmed += 1
                 self.counted[counter] += 1
             elif self._error is None:
-                self._error = _explain(exchange, counter[0], error)
+                self._error = _explain(exchange, of, error)
             self._ended_bytes += size
             # Last, since whoever sees that all have ended must also see the error.
             self._ended += 1
@@ -100,7 +111,7 @@ class Producer:
         exchange = JOBS if self._own is None else self._own.name
         now = self._clock.now() + self._clock.ahead()
         self.late += is_expired(job, now)
-        message = outgoing(job, now, done, exchange=exchange, lane=lane)
+        message = outgoing(job, now, done, exchange=exchange, lane=of.lane)
         size = len(message.body)
         self._sent += 1
         self._sent_bytes += size
@@ -175,7 +186,8 @@ def publish_each(
         message = messages[number]
 
         def note(error: BrokerError | None) -> None:
-            outcomes[number] = _explain(message.exchange, message.routing_key, error) if error else None
+            of = ShopLane.of_key(message.routing_key) or ShopLane(message.routing_key)
+            outcomes[number] = _explain(message.exchange, of, error) if error else None
 
         return note
 
@@ -189,7 +201,7 @@ def publish_each(
     return [silent if isinstance(each, UnconfirmedError) else each for each in outcomes]
 
 
-def _explain(exchange: str, shop: str, error: BrokerError) -> BrokerError:
+def _explain(exchange: str, of: ShopLane, error: BrokerError) -> BrokerError:
     if isinstance(error, AccessRefusedError):
         own = exchange.removeprefix(PRODUCER_PREFIX)
         remedy = (
@@ -201,13 +213,20 @@ def _explain(exchange: str, shop: str, error: BrokerError) -> BrokerError:
         return AccessRefusedError(f"{error} (write, for {exchange}); {remedy}")
     if not isinstance(error, UnroutableError):
         return error
+    shop = of.shop
+    if exchange == JOBS and of.lane == "urgent":
+        return UnroutableError(
+            f"shop {shop} has no queue for urgent jobs: set `urgent = true` for it in the workers' shops file, or give "
+            "REFERRALS_REDIS_URL here too, so that they hear of a new one"
+        )
     if exchange == JOBS:
         return UnroutableError(
             f"shop {shop} has no queue: start a worker whose shops file names it, or run `referrals publish` once"
         )
     if exchange.startswith(PRODUCER_PREFIX):
+        kind, also = ("urgent ", ", and `urgent = true`") if of.lane == "urgent" else ("", "")
         return UnroutableError(
-            f"shop {shop} takes no jobs by the exchange {exchange}: the workers' shops file must have "
-            f"{exchange.removeprefix(PRODUCER_PREFIX)} among the shop's producers"
+            f"shop {shop} takes no {kind}jobs by the exchange {exchange}: the workers' shops file must have "
+            f"{exchange.removeprefix(PRODUCER_PREFIX)} among the shop's producers{also}"
         )
     return error

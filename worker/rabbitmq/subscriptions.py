@@ -95,6 +95,7 @@ class Subscriptions:
         """
         self._began_at = self._context.clock.now()
         self._declaring, self._declared = set(), set()
+        self._known.take_shops()
         left = self._changed_producers()
         if left:
             self._declarer.declare(left)
@@ -302,7 +303,7 @@ class Subscriptions:
         self._requeue_lane(of)
 
     def _stays_closed(self, of: ShopLane, now: int) -> bool:
-        return self._gate.shop(of.shop).closed_until() > now + LONG_CLOSED
+        return self._gate.shop(of.shop).closed_until(of.lane) > now + LONG_CLOSED
 
     def _warn_of_orphans(self, served: frozenset[str], now: int) -> None:
         for of, look_at in list(self._removed.items()):

@@ -8,7 +8,7 @@ right after it and wakes nobody.
 from collections import deque
 from dataclasses import replace
 from functools import partial
-from typing import Generic
+from typing import Generic, Literal
 
 import structlog
 
@@ -36,6 +36,9 @@ cut short by it."""
 
 CRASH_LOOP = 5
 """Takeovers of one job after which it is dead-lettered: whatever kills its workers is likely to be the job."""
+
+Kind = Literal["usual", "urgent", "uncalled"]
+"""What is asked for together: each kind of a shop's jobs has a question of its own."""
 
 log = structlog.get_logger(__name__)
 
@@ -77,7 +80,7 @@ class Admission(Generic[D]):
         self._readiness = readiness
         self._outcomes = outcomes
         self._port = port
-        self._replies: deque[tuple[list[D], ShopLimits | None, bool, list[Reply] | StoreError]] = deque()
+        self._replies: deque[tuple[list[D], ShopLimits | None, Kind, list[Reply] | StoreError]] = deque()
         self._unanswered = 0
         self._doubted: list[D] = []
         self._turns: set[str] = set()
@@ -100,18 +103,20 @@ class Admission(Generic[D]):
         if delivery is None:
             # Mostly so: it is asked again after every grant.
             return False
-        asking: dict[tuple[str, bool], list[D]] = {}
+        asking: dict[tuple[str, Kind], list[D]] = {}
         while delivery is not None:
             uncalled = delivery.uncalled or self._controls.mark_uncalled(delivery, now)
             if uncalled and self._is_doubted(delivery, now):
                 self._doubted.append(delivery)
             elif uncalled or not (self._holds.keeps(delivery, now) or self._waits_for_its_window(delivery, now)):
                 # Uncalled ones in a question of their own: they take no tokens, and a closed shop must not stop them.
-                asking.setdefault((delivery.shop, uncalled), []).append(delivery)
+                # Urgent ones too: what is closed to others may be open to them.
+                kind: Kind = "uncalled" if uncalled else "urgent" if delivery.lane == "urgent" else "usual"
+                asking.setdefault((delivery.shop, kind), []).append(delivery)
             delivery = self._gate.next(now)
         self._submitting = True
-        for (shop, uncalled), deliveries in asking.items():
-            self._submit(shop, deliveries, now, uncalled=uncalled)
+        for (shop, kind), deliveries in asking.items():
+            self._submit(shop, deliveries, now, kind)
         self._submitting = False
         if self._doubted:
             self._controls.refresh(now, awaited=True)
@@ -120,10 +125,10 @@ class Admission(Generic[D]):
     def take_replies(self, now: int) -> None:
         """Act on what the store has answered."""
         while self._replies:
-            deliveries, limits, uncalled, replies = self._replies.popleft()
+            deliveries, limits, kind, replies = self._replies.popleft()
             self._unanswered -= 1
-            if not uncalled:
-                self._gate.asked(deliveries[0].shop, under_way=False)
+            if kind != "uncalled":
+                self._gate.asked(deliveries[0].shop, under_way=False, urgent=kind == "urgent")
             if isinstance(replies, StoreError):
                 self._store_failed(replies, deliveries, now)
             else:
@@ -185,29 +190,29 @@ class Admission(Generic[D]):
         cancelled = delivery.request.uncalled == "cancelled"
         return cancelled and not self._controls.is_surely_cancelled(delivery, now)
 
-    def _submit(self, shop: str, deliveries: list[D], now: int, *, uncalled: bool) -> None:
+    def _submit(self, shop: str, deliveries: list[D], now: int, kind: Kind) -> None:
         limits = self._rates.limits_in_force(shop, now)
         if limits is not None:
             for delivery in deliveries:
                 if delivery.request.limits is not limits:
                     delivery.request = replace(delivery.request, limits=limits)
         self._unanswered += 1
-        # Uncalled jobs take no tokens, so they neither have nor use up a turn.
-        turn = not uncalled and shop in self._turns
+        # Uncalled jobs take no tokens, and urgent ones need no turn, so they neither have nor use one up.
+        turn = kind == "usual" and shop in self._turns
         if turn:
             self._turns.discard(shop)
         requests = [delivery.request for delivery in deliveries]
         holds = len(requests) + self._gate.waiting(shop)
-        reply = partial(self._hear, deliveries, limits, uncalled)
+        reply = partial(self._hear, deliveries, limits, kind)
         self._context.store.submit(requests, reply, turn=turn, holds=holds)
-        if not uncalled:
-            self._gate.asked(shop, under_way=True)
+        if kind != "uncalled":
+            self._gate.asked(shop, under_way=True, urgent=kind == "urgent")
 
     def _hear(
-        self, deliveries: list[D], limits: ShopLimits | None, uncalled: bool, replies: list[Reply] | StoreError
+        self, deliveries: list[D], limits: ShopLimits | None, kind: Kind, replies: list[Reply] | StoreError
     ) -> None:
         # On the store's thread, or in the midst of `submit` where the store answers at once.
-        self._replies.append((deliveries, limits, uncalled, replies))
+        self._replies.append((deliveries, limits, kind, replies))
         if not self._submitting:
             self._port.wake()
 
@@ -250,6 +255,9 @@ class Admission(Generic[D]):
 
     def _close(self, delivery: D, reply: ShopClosed, now: int) -> None:
         shop = delivery.shop
+        if reply.reason == "urgent":
+            self._gate.close_urgent(shop, reply.until)
+            return
         self._gate.close(shop, reply.until, reply.reason, then_ask=reply.batch)
         self._turns.add(shop)
         self._rates.pace_reported(shop, reply.interval, delivery.request.limits.shop.interval, now)

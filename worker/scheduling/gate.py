@@ -116,18 +116,24 @@ class Gate(Generic[T]):
             return ticket
         return None
 
-    def asked(self, shop: str, *, under_way: bool) -> None:
-        """A question about jobs of the shop that need a call is under way, or no longer; meanwhile no others ask."""
-        self._shops[shop].asked = under_way
+    def asked(self, shop: str, *, under_way: bool, urgent: bool = False) -> None:
+        """A question about the shop's urgent or its other jobs is under way, or no longer; meanwhile no more of them
+        ask.
+        """
+        if urgent:
+            self._shops[shop].urgent_asked = under_way
+        else:
+            self._shops[shop].asked = under_way
 
     def granted(self, ticket: T) -> None:
         """The call may start at its instant. From now on one more job of the shop may ask at the same time."""
         state = self._shops[ticket.shop]
         state.ahead += 1
         self._ahead += 1
-        state.asking.discard(id(ticket))
-        if state.window < MOST_ASKING:
-            state.window += 1
+        if id(ticket) in state.asking:
+            state.asking.discard(id(ticket))
+            if state.window < MOST_ASKING:
+                state.window += 1
         self._enlist(state)
 
     def started(self, ticket: T) -> None:
@@ -200,6 +206,11 @@ class Gate(Generic[T]):
         state.window = min(then_ask, MOST_ASKING)
         state.closed[reason] = max(until, state.closed.get(reason, 0))
         heapq.heappush(self._openings, (state.closed[reason], next(self._order), shop))
+
+    def close_urgent(self, shop: str, until: int) -> None:
+        """No urgent job of the shop may ask before ``until``; all others may."""
+        self._shops[shop].urgent_until = until
+        heapq.heappush(self._openings, (until, next(self._order), shop))
 
     def open(self, shop: str, reason: Reason) -> None:
         """This reason no longer closes the shop."""
@@ -290,7 +301,9 @@ class Gate(Generic[T]):
         state.served = started + 1 / state.weight
         state.in_flight += 1
         self.in_flight += 1
-        state.asking.add(id(ticket))
+        # Urgent ones are not what a turn is for.
+        if ticket.lane != "urgent":
+            state.asking.add(id(ticket))
 
     def _drop_closed_suspects(self) -> None:
         # A suspect keeps every other job from starting, and must not do so while its own shop is closed.
@@ -309,6 +322,8 @@ class Gate(Generic[T]):
             state = self._shops[heapq.heappop(self._openings)[2]]
             for reason in [reason for reason, until in state.closed.items() if until <= now]:
                 del state.closed[reason]
+            if state.urgent_until <= now:
+                state.urgent_until = 0
             self._enlist(state)
         # Backwards, so that the one that was due first is its shop's first.
         for ticket in reversed(self._set_aside.due(now)):

@@ -15,6 +15,7 @@ Reason = Literal[
     "rate",
     "throttled",
     "day_quota",
+    "reserve",
     "halted",
     "breaker",
     "unlisted_code",
@@ -28,6 +29,9 @@ Reason = Literal[
 
 HOLDS_ALL: Reason = "backing_off"
 """The reason of a shop that holds back uncalled jobs too: its results have nowhere to go."""
+
+FREE_TO_URGENT: frozenset[Reason] = frozenset({"rate", "reserve"})
+"""The reasons of a shop whose urgent jobs may ask all the same."""
 
 MOST_ASKING = 64
 """Jobs of one shop that may ask at once, after as many were granted in a row. A shop that the store has just closed
@@ -73,7 +77,8 @@ class GateShop(Generic[T]):
     ``ahead`` is how many of its jobs are granted and not started, ``window`` how many may ask at once, ``asking`` which
     do. ``asked``: a question about its jobs is under way. A second one would be turned away like the first, with a turn
     that nobody takes: 20 shops on 10 processes of 64 threads lost a third of their calls so. ``closed`` holds until
-    when, by reason.
+    when, by reason. Urgent jobs have a question of their own, ``urgent_asked``, and may not ask before ``urgent_until``
+    (0: they may).
     """
 
     name: str
@@ -93,23 +98,27 @@ class GateShop(Generic[T]):
     rather_not: Callable[[T], bool] | None = None
     window: int = MOST_ASKING
     asked: bool = False
+    urgent_asked: bool = False
+    urgent_until: int = 0
     asking: set[int] = field(default_factory=set)
     closed: dict[Reason, int] = field(default_factory=dict)
 
-    def closed_until(self) -> int:
-        """When the last reason ends by itself; 0 for an open shop."""
-        return max(self.closed.values(), default=0)
+    def closed_until(self, lane: Lane = "bulk") -> int:
+        """When the last reason of the lane ends by itself; 0 where it is open."""
+        free = FREE_TO_URGENT if lane == "urgent" else ()
+        return max((until for reason, until in self.closed.items() if reason not in free), default=0)
 
     def askable(self) -> MutableSequence[T] | None:
         """The queue of which a job may ask now, if any may."""
         if self.uncalled_jobs and HOLDS_ALL not in self.closed:
             return self.uncalled_jobs
-        cap = 1 if self.probing else self.max_in_flight
-        if self.asked or self.closed:
+        if self.in_flight >= (1 if self.probing else self.max_in_flight):
             return None
-        if self.in_flight < cap and len(self.asking) < self.window:
-            return self.urgent or self.held or self.ready or None
-        return None
+        if self.urgent and not self.urgent_asked and not self.urgent_until and self.closed.keys() <= FREE_TO_URGENT:
+            return self.urgent
+        if self.asked or self.closed or len(self.asking) >= self.window:
+            return None
+        return self.held or self.ready or None
 
     def take(self, queue: MutableSequence[T]) -> T:
         """Take the job that goes next out of the queue that :meth:`askable` gave."""

@@ -163,7 +163,9 @@ class GatedConsumer(dramatiq.Consumer, Generic[D]):
             self._reported or self._admission.has_replies or self.controls.has_news or self.breakers.has_finding
         )
 
-    def request_for(self, job: Job, shop: ShopConfig, *, place_in_line: int | None = None) -> AdmitRequest:
+    def request_for(
+        self, job: Job, shop: ShopConfig, *, place_in_line: int | None = None, urgent: bool = False
+    ) -> AdmitRequest:
         """What the store is to be asked for the job. Its limits are looked up once it is asked for."""
         key = self.context.address_key
         return AdmitRequest(
@@ -176,6 +178,7 @@ class GatedConsumer(dramatiq.Consumer, Generic[D]):
             uncalled=self.controls.uncalled_as(job, self.context.clock.now()),
             campaign=job.campaign,
             deadline=NO_DEADLINE if job.not_after is None else min(from_datetime(job.not_after), NO_DEADLINE),
+            urgent=urgent,
             addresses=key.of_job(job.customer.email, job.destination) if key is not None else (),
         )
 

@@ -111,8 +111,12 @@ class Intake(Protocol[D]):
     def has_news(self) -> bool:
         """Whether another thread has reported something that is not seen yet."""
 
-    def request_for(self, job: Job, shop: ShopConfig, *, place_in_line: int | None = None) -> AdmitRequest:
-        """What the store is to be asked for the job; ``place_in_line`` is what a worker noted on its message."""
+    def request_for(
+        self, job: Job, shop: ShopConfig, *, place_in_line: int | None = None, urgent: bool = False
+    ) -> AdmitRequest:
+        """What the store is to be asked for the job; ``place_in_line`` is what a worker noted on its message, and
+        ``urgent`` whether it came by that lane.
+        """
 
     def settle(self, delivery: D, finish: Finish) -> None:
         """The result is confirmed: tell the ledger. Only then may the message be acknowledged."""

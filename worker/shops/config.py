@@ -14,6 +14,8 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    ValidationInfo,
+    field_validator,
 )
 
 from worker.instants import SECOND
@@ -24,6 +26,9 @@ from worker.model.windows import Window, both
 from worker.shops.credentials import Credential
 
 _HOUR_AND_MINUTE = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
+MOST_RESERVED = 0.8
+"""Part of a shop's rate that may be kept for urgent jobs, which get no more of it while other jobs wait."""
+
 _SMALLEST = 1e-6
 """Calls a second: one in eleven days. It bounds the interval between calls, as the limits below bound the counts."""
 
@@ -61,6 +66,7 @@ def _not_tiny(number: float) -> float:
 
 # Bounded, so that what is computed from them stays within 64 bits.
 Positive = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False), AfterValidator(_not_tiny)]
+Reserve = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=10**9)]
 Producer = Annotated[str, StringConstraints(pattern=f"^{SLUG.pattern}$")]
 OnUnknown = Literal["resend", "verify", "report"]
@@ -104,6 +110,21 @@ class ShopTable(BaseModel):
     per_second: Positive = Field(default=100.0, description="Calls a second of the shop, on average.")
     burst: Count = Field(default=20, description="How many calls above `per_second` any one second may have.")
     per_day: Count = Field(default=100_000, description="Calls a day of the shop.")
+    urgent: bool = Field(
+        default=False,
+        description="Have a queue for urgent jobs from the start. Else the shop gets one with the first urgent job "
+        "of somebody who uses the workers' store.",
+    )
+    reserve_per_second: Reserve = Field(
+        default=0.0,
+        description="Calls a second that are kept ready for urgent jobs, at most four fifths of `per_second` and less "
+        "than `burst`. The shop then has a queue for urgent jobs.",
+    )
+    reserve_per_day: Annotated[int, Field(ge=0, le=10**9)] = Field(
+        default=0,
+        description="Calls of the day that are kept for urgent jobs, fewer than `per_day`; what nobody needs melts "
+        "towards the reset. The shop then has a queue for urgent jobs.",
+    )
     customer_per_second: Positive = Field(
         default=2.0, description="Calls a second of one customer; its burst is the same number."
     )
@@ -157,12 +178,29 @@ class ShopTable(BaseModel):
         "CustomerReferrals2 first and calls only if the referral is not there; `report` ends with result `unknown`.",
     )
 
+    @field_validator("reserve_per_second")
+    @classmethod
+    def _leaves_bulk_a_fifth(cls, reserve: float, info: ValidationInfo) -> float:
+        # Missing where it is no number itself.
+        most = info.data.get("per_second", reserve) * MOST_RESERVED
+        if reserve > most:
+            raise ValueError(f"must be at most {most:g}, four fifths of per_second: the rest is for other jobs")
+        return reserve
+
+    @field_validator("reserve_per_day")
+    @classmethod
+    def _leaves_bulk_a_call(cls, reserve: int, info: ValidationInfo) -> int:
+        if reserve >= info.data.get("per_day", reserve + 1):
+            raise ValueError("must be less than per_day: the rest is for other jobs")
+        return reserve
+
 
 @dataclass(frozen=True)
 class ListedShop:
     """One shop as the file lists it, without its credential.
 
-    Limits and ``per_second`` are already multiplied by ``share``; ``max_elapsed`` is in microseconds.
+    Limits and ``per_second`` are already multiplied by ``share``; ``max_elapsed`` is in microseconds. ``urgent``: it
+    has a queue for urgent jobs, whether there are any or not.
     """
 
     slug: str
@@ -176,6 +214,7 @@ class ListedShop:
     max_attempts: int
     max_elapsed: int
     producers: tuple[str, ...]
+    urgent: bool
     # `resend` is safe by default, since Refer2 reuses a referral that exists.
     on_unknown: OnUnknown
     window: str | None
@@ -229,6 +268,7 @@ def listed_fields(slug: str, table: ShopTable) -> dict[str, Any]:
         "max_attempts": table.max_attempts,
         "max_elapsed": int(table.max_elapsed_seconds * SECOND),
         "producers": tuple(table.producers),
+        "urgent": table.urgent or table.reserve_per_second > 0 or table.reserve_per_day > 0,
         "on_unknown": table.on_unknown,
         "window": table.window,
         "window_channels": tuple(table.window_channels),
@@ -243,9 +283,13 @@ def _limits(table: ShopTable) -> ShopLimits:
         return max(1, math.floor(count * table.share))
 
     hours, minutes = table.day_resets_at.split(":")
+    shop, per_day = Rate.per_second(table.per_second * table.share, part(table.burst)), part(table.per_day)
     return ShopLimits(
-        shop=Rate.per_second(table.per_second * table.share, part(table.burst)),
-        shop_per_day=part(table.per_day),
+        shop=shop,
+        shop_per_day=per_day,
+        # Bulk keeps a token of the bucket and a call of the day at least, or it could never be called.
+        reserve=min(shop.burst - 1, math.ceil(table.reserve_per_second * table.share)),
+        reserve_per_day=min(per_day - 1, math.ceil(table.reserve_per_day * table.share)),
         customer=Rate.per_second(table.customer_per_second * table.share, part(table.customer_per_second)),
         customer_per_day=part(table.customer_per_day),
         resets_at=(int(hours) * 60 + int(minutes)) * 60 * SECOND,

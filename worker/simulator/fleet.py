@@ -129,7 +129,14 @@ class Fleet:
             )
             for number, (config, load) in enumerate(zip(configs, scenario.loads, strict=True))
         }
-        self._left = sum(load.jobs for load in scenario.loads)
+        self._urgent = {
+            config.slug: ShopQueue(
+                partial(self._make_urgent, config, number), 0, scenario.processes, scenario.prefetch, number
+            )
+            for number, (config, load) in enumerate(zip(configs, scenario.loads, strict=True))
+            if load.urgent[0]
+        }
+        self._left = sum(load.jobs + load.urgent[0] for load in scenario.loads)
         self._calls = self._deferrals = self._returned = self._busy = 0
 
     def run(self) -> Report:
@@ -137,9 +144,12 @@ class Fleet:
         began = time.perf_counter()
         for slug, load in zip(self._queues, self._scenario.loads, strict=True):
             if load.after:
-                self._at(self._scenario.begin + load.after, 0, partial(self._deal, slug))
+                self._at(self._scenario.begin + load.after, 0, partial(self._deal, self._queues[slug]))
             else:
-                self._deal(slug)
+                self._deal(self._queues[slug])
+            jobs, apart = load.urgent
+            for number in range(jobs):
+                self._at(self._scenario.begin + load.after + number * apart, 0, partial(self._publish_urgent, slug))
         for process in range(len(self._processes)):
             self._step(process)
         while self._left:
@@ -171,24 +181,41 @@ class Fleet:
         if not ticket.ahead:
             self._left -= 1
             self._shops[shop].ended = self._clock.now()
-        self._queues[shop].free(process)
-        self._deal(shop)
+        self._make_room(process, ticket)
 
     def requeued(self, process: int, ticket: Ticket) -> None:
-        queue = self._queues[ticket.shop]
-        queue.back.appendleft(ticket)
-        queue.free(process)
-        self._deal(ticket.shop)
+        self._queue_of(ticket).back.appendleft(ticket)
+        self._make_room(process, ticket)
 
     def delayed(self, process: int, ticket: Ticket, until: int) -> None:
         self._deferrals += 1
         self._at(until, process, partial(self._return, ticket))
-        self._queues[ticket.shop].free(process)
-        self._deal(ticket.shop)
+        self._make_room(process, ticket)
 
     def _return(self, ticket: Ticket) -> None:
-        self._queues[ticket.shop].back.append(ticket)
-        self._deal(ticket.shop)
+        queue = self._queue_of(ticket)
+        queue.back.append(ticket)
+        self._deal(queue)
+
+    def _queue_of(self, ticket: Ticket) -> ShopQueue:
+        return (self._urgent if ticket.lane == "urgent" else self._queues)[ticket.shop]
+
+    def _make_room(self, process: int, ticket: Ticket) -> None:
+        queue = self._queue_of(ticket)
+        queue.free(process)
+        self._deal(queue)
+
+    def _publish_urgent(self, slug: str) -> None:
+        queue = self._urgent[slug]
+        queue.total += 1
+        self._deal(queue)
+
+    def _make_urgent(self, config: ShopConfig, shop: int, number: int) -> Ticket:
+        job_id = f"{shop:016x}{1 << 63 | number:016x}"
+        request = AdmitRequest(config.slug, f"u{number}", job_id, config.limits, 20 * SECOND, urgent=True)
+        ticket = Ticket(job_like("sms", None), request, self._clock.now())
+        ticket.lane = "urgent"
+        return ticket
 
     def _make(self, config: ShopConfig, load: Load, shop: int, number: int) -> Ticket:
         ahead = number < load.ahead
@@ -198,8 +225,7 @@ class Fleet:
         channel = load.channel_of(number) if load.channel_of is not None else "sms"
         return Ticket(job_like(channel, load.window), request, self._scenario.begin + load.after, ahead=ahead)
 
-    def _deal(self, slug: str) -> None:
-        queue = self._queues[slug]
+    def _deal(self, queue: ShopQueue) -> None:
         while (dealt := queue.deal()) is not None:
             process, ticket = dealt
             self._processes[process].offer(ticket)
@@ -252,6 +278,8 @@ class Fleet:
         if self._scenario.deadline is not None and now > self._scenario.deadline and not ticket.ahead:
             report.late += 1
         waited = now - ticket.published_at
+        if ticket.lane == "urgent":
+            report.urgent_waits.append(waited)
         if waited > report.longest_wait:
             report.longest_wait = waited
         mean = self._scenario.call * self._stretch[shop]

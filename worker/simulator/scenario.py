@@ -22,7 +22,7 @@ class Load:
     shop at the beginning. ``slowed`` is how far apart its calls are at least, and until when, by an operator's order. A
     call of the shop takes ``stretch`` times as long as others: one job may stand for so many. ``channel_of`` gives the
     channel of each job by its number, those ahead counted first, for shops with a window; ``window`` are the jobs' own
-    hours.
+    hours. ``urgent`` is how many urgent jobs there are beside them, and how far apart they are published.
     """
 
     jobs: int
@@ -37,6 +37,7 @@ class Load:
     after: int = 0
     channel_of: Callable[[int], str] | None = None
     window: str | None = None
+    urgent: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from worker.store.shop_state import Closure, ShopState
 from worker.store.suppression import SuppressionStore
 from worker.store.timing import NO_DEADLINE
 
-ClosedReason = Literal["rate", "day_quota", "throttled", "suppression"]
+ClosedReason = Literal["rate", "day_quota", "throttled", "suppression", "reserve", "urgent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,7 @@ class AdmitRequest:
     ``not_after`` as its message states it; it is compared with those of other copies, never with a clock. ``addresses``
     are those of its customer and its destination, hashed (:class:`worker.model.suppression.AddressKey`), two at most.
     ``pace`` is that of its campaign, where that has one of its own.
+    ``urgent``: it may use what the shop's limits keep for urgent jobs. All jobs of one question are urgent, or none.
     """
 
     shop: str
@@ -68,6 +69,7 @@ class AdmitRequest:
     deadline: int = NO_DEADLINE
     addresses: tuple[bytes, ...] = ()
     pace: CampaignPace | None = None
+    urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,8 @@ class Grant:
 @dataclass(frozen=True, slots=True)
 class ShopClosed:
     """No job of the shop may start before ``until``. Then it is worth asking for ``batch`` of them at once.
+
+    ``rate`` and ``reserve`` close it to all but urgent jobs, ``urgent`` to urgent ones alone.
 
     ``interval`` is how far apart the shop's calls are at present, where ``reason`` is ``rate``; otherwise 0.
     ``suppression``: a list of suppressed addresses has lost changes that this process knows of, or is of another key.

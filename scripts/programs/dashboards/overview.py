@@ -14,6 +14,7 @@ REASONS = {
     "backing_off": ("jobs were requeued", "yellow"),
     "paused": ("paused by hand", "blue"),
     "day_quota": ("today's calls are spent", "blue"),
+    "reserve": ("what is left is kept for urgent jobs", "blue"),
     "window": ("outside of its hours", "blue"),
     "throttled": ("Refer2 said to wait", "yellow"),
 }

@@ -1,6 +1,6 @@
 """Expressions that more than one panel asks for. Pods share shops: what they say of one is never added up."""
 
-NO_FAULT = "day_quota|throttled|window"
+NO_FAULT = "day_quota|reserve|throttled|window"
 """Reasons to be closed that are limits and hours doing their work."""
 
 REJECTIONS = (

@@ -155,7 +155,7 @@ def _history() -> list[Row]:
                 ),
                 states(
                     "Closed, by reason",
-                    "When no job of the shop could start, and why; day_quota, throttled and window are its "
+                    "When no job of the shop could start, and why; day_quota, reserve, throttled and window are its "
                     "limits and hours at work.",
                     f"max by (reason) (referral_shop_closed{ONE})",
                     legend="{{reason}}",

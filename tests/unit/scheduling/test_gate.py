@@ -754,3 +754,65 @@ def test_loads() -> None:
     gate.finished(first)
     assert gate.next(10) is not None
     assert [load.shop for load in gate.loads()] == ["a"]
+
+
+def test_lanes_go_in_their_order() -> None:
+    """Of one shop urgent jobs go first, then those that were held, then the others, each in the order they came."""
+    lanes: list[Lane] = ["bulk", "held", "urgent", "bulk", "held", "urgent"]
+    gate = gate_of(*(Ticket("a", lane=lane, number=number) for number, lane in enumerate(lanes)))
+    assert [ticket.number for ticket in drain(gate, 10)] == [2, 5, 1, 4, 0, 3]
+
+
+@pytest.mark.parametrize("reason", ["rate", "reserve"])
+def test_a_shop_closed_to_bulk_lets_urgent_jobs_ask(reason: Reason) -> None:
+    """What closes a shop because bulk has had its part holds no urgent job back, nor does a question under way."""
+    gate = gate_of(Ticket("a"), Ticket("a", lane="held"), Ticket("a", lane="urgent", number=7))
+    gate.close("a", 1000, reason)
+    gate.asked("a", under_way=True)
+    assert [ticket.number for ticket in drain(gate, 10)] == [7]
+    assert (gate.shop("a").closed_until("urgent"), gate.shop("a").closed_until("held")) == (0, 1000)
+
+
+@pytest.mark.parametrize("reason", ["day_quota", "throttled", "paused", "breaker"])
+def test_a_closed_shop_holds_urgent_jobs_too(reason: Reason) -> None:
+    """What concerns the whole shop concerns its urgent jobs."""
+    gate = gate_of(Ticket("a", lane="urgent"))
+    gate.close("a", 1000, reason)
+    assert gate.next(999) is None
+    assert gate.next(1000) is not None
+
+
+def test_urgent_jobs_that_must_wait_hold_no_others_up() -> None:
+    """Until urgent jobs may ask again bulk goes on, and they are woken for."""
+    gate = gate_of(Ticket("a", lane="urgent", number=1), Ticket("a", number=2))
+    gate.close_urgent("a", 1000)
+    assert [ticket.number for ticket in drain(gate, 10)] == [2]
+    assert gate.wake_at() == 1000
+    ticket = gate.next(1000)
+    assert ticket is not None
+    assert ticket.number == 1
+
+
+def test_urgent_jobs_use_up_no_turn() -> None:
+    """As many of bulk may ask after a turn as the store said, whatever was granted to urgent jobs meanwhile."""
+    gate = gate_of(*(Ticket("a", number=number) for number in range(5)), threads=20)
+    gate.close("a", 100, "rate", then_ask=2)
+    for number in range(3):
+        gate.offer(Ticket("a", lane="urgent", number=10 + number))
+        ticket = gate.next(50)
+        assert ticket is not None
+        gate.granted(ticket)
+    gate.next(100)
+    gate.next(100)
+    assert gate.next(100) is None
+
+
+def test_a_lane_is_removed_by_itself() -> None:
+    """Jobs of one lane are taken out wherever they wait, and the others of the shop stay."""
+    gate = gate_of(Ticket("a", number=1), Ticket("a", lane="held", number=2), Ticket("a", lane="urgent", number=3))
+    aside = gate.next(0)
+    assert aside is not None
+    assert gate.set_aside(aside, 0, 50)
+    assert [ticket.number for ticket in gate.remove("a", "urgent")] == [3]
+    assert [ticket.number for ticket in gate.remove("a", "held")] == [2]
+    assert [ticket.number for ticket in gate.held()] == [1]

@@ -61,6 +61,7 @@ def test_a_wall_behind_a_backlog_is_deferred_at_most_one_and_a_half_times_a_job(
                     calls.append((now, ticket.customer))
                 case ShopClosed(until, reason):
                     gate.returned(ticket)
+                    assert reason != "urgent"
                     gate.close("acme", until, reason)
                 case Wait(_, until):
                     ticket.place = until

@@ -525,3 +525,27 @@ def test_shops_without_a_file() -> None:
 def test_every_key_is_described() -> None:
     """The reference in the docs is made of the descriptions, so none may be missing."""
     assert [name for name, field in ShopTable.model_fields.items() if not field.description] == []
+
+
+@pytest.mark.parametrize(
+    ("table", "complaint"),
+    [
+        ("per_second = 10\nreserve_per_second = 9", "reserve_per_second: must be at most 8, four fifths of per_second"),
+        ("per_day = 100\nreserve_per_day = 100", "reserve_per_day: must be less than per_day"),
+        ("reserve_per_second = -1", "reserve_per_second: "),
+        ('urgent = "yes"', "urgent: "),
+    ],
+)
+def test_reserves_that_leave_others_nothing_are_refused(folder: Path, table: str, complaint: str) -> None:
+    """The rest of a shop's limits is for other jobs, so a reserve can't be all of them."""
+    with pytest.raises(ConfigurationError, match=complaint):
+        load(folder, f"{ACME}{table}\n")
+
+
+def test_a_reserve_makes_a_queue_and_follows_the_share(folder: Path) -> None:
+    """A shop with a reserve has a queue for urgent jobs. Of its limits' half, half the reserve is kept, rounded up."""
+    table = "per_second = 20\nburst = 6\nper_day = 100\nshare = 0.5\nreserve_per_second = 15\nreserve_per_day = 9\n"
+    reserved, plain = only(load(folder, ACME + table)), only(load(folder, ACME))
+    limits = reserved.limits
+    assert (limits.shop.burst, limits.reserve, limits.reserve_per_day) == (3, 2, 5)
+    assert (reserved.urgent, plain.urgent) == (True, False)

@@ -80,6 +80,8 @@ def _data(config: ShopConfig) -> dict[str, Any]:
         "calls_per_second": round(SECOND / limits.shop.interval, 3),
         "burst": limits.shop.burst,
         "calls_per_day": limits.shop_per_day,
+        "kept_for_urgent_per_second": limits.reserve,
+        "kept_for_urgent_per_day": limits.reserve_per_day,
         "customer_calls_per_second": round(SECOND / limits.customer.interval, 3),
         "customer_calls_per_day": limits.customer_per_day,
         "max_in_flight": config.max_in_flight,

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from worker.limits.adaptive import Slowdown, count_since, fall
+from worker.limits.reserve import BULK_WAITS, URGENT_AHEAD, beside_bulk, bulk_opens_at, kept_of_day, of_bulk
 from worker.limits.token_bucket import Rate, ShopLimits, after, day_of, earliest, refund, reset_of
 from worker.store.memory.scopes import (
     Bucket,
@@ -51,6 +52,8 @@ class Buckets:
     def __init__(self, ahead: Callable[[], int], horizon: int) -> None:
         self._ahead = ahead
         self._horizon = horizon
+        # Urgent calls are granted farther ahead.
+        self._farthest = max(horizon, URGENT_AHEAD) if horizon else 0
         self._shops: defaultdict[str, Shop] = defaultdict(Shop)
 
     def shop(self, name: str) -> Shop:
@@ -67,18 +70,25 @@ class Buckets:
         # The reset in steady time: where the wall clock was corrected, the two differ by as much.
         day = quota_day(shop, today)
         closed = shop_refusal(shop, now, limits.shop_per_day, day, reset)
+        if closed is None and limits.reserve_per_day and not request.urgent:
+            closed = reserve_refusal(shop, now, limits, day, reset)
         if closed is not None:
             return closed
         rate = shop.rate(limits, now)
         # Only a bucket that is not full can be emptier than empty: the common case pays for a comparison.
         if shop.tat > now:
-            let_catch_up(shop, now, self._horizon, rate)
+            let_catch_up(shop, now, self._farthest if shop.urgent_tat else self._horizon, rate)
         # No call is booked into the next day: it would be counted in this one.
         horizon = self._horizon if now + self._horizon < reset else reset - 1 - now
-        start_at = earliest(shop.tat, now, rate)
+        start_at = earliest(shop.tat, now, rate if request.urgent else of_bulk(rate, limits.reserve))
         # A token that is there now was left by those whose turn it was: any process may take it. One that is on its way
         # belongs to the processes that were given a turn.
-        if start_at > now and not (start_at <= now + horizon and (turn or shop.last_given <= now)):
+        if request.urgent:
+            ahead_by = min(URGENT_AHEAD, reset - 1 - now) if self._horizon else 0
+            closed = urgent_refusal(shop, start_at, now, rate, ahead_by)
+            if closed is not None:
+                return closed
+        elif start_at > now and not (start_at <= now + horizon and (turn or shop.last_given <= now)):
             return turn_away(shop, start_at, now, rate, self._horizon, holds)
         paced: Paced | None = None
         pace = rate
@@ -86,7 +96,7 @@ class Buckets:
             paced = shop.campaigns.setdefault(request.campaign, Paced())
             # No campaign goes faster than its shop.
             pace = Rate(max(request.pace.interval, rate.interval), 1)
-            let_catch_up(paced, now, self._horizon, pace)
+            let_catch_up(paced, now, self._farthest, pace)
             due = earliest(paced.tat, now, pace)
             over = 0 < request.pace.per_day <= paced.calls and paced.day == day
             given = customer_refusal(
@@ -116,7 +126,9 @@ class Buckets:
         if shop.slowdown.interval:
             shop.slowdown = count_since(shop.slowdown, start_at, shop.tat)
         take(shop, start_at, rate)
-        shop.count(request.customer, day)
+        shop.count(request.customer, day, urgent=request.urgent)
+        if request.urgent:
+            take_urgent(shop, now, rate)
         customer_base = -1 if customer is None else customer.base
         return Charge(start_at, shop.base, customer_base, rate.interval, interval, day, shop.calls)
 
@@ -124,7 +136,7 @@ class Buckets:
         """The next turn of a process that holds so many jobs more than it asked for; None while a token is there."""
         shop = self.shop(request.shop)
         rate = shop.rate(request.limits, now)
-        due = earliest(shop.tat, now, rate)
+        due = earliest(shop.tat, now, of_bulk(rate, request.limits.reserve))
         return turn_away(shop, due, now, rate, self._horizon, holds) if due > now else None
 
     def refund(self, request: AdmitRequest, charge: Charge) -> None:
@@ -133,7 +145,7 @@ class Buckets:
         # A bucket that a later call has overtaken since has this token back already (`take`).
         if shop.base == charge.shop_base:
             shop.tat = refund(shop.tat, charge.shop_interval)
-        shop.uncount(request.customer, charge.day)
+        shop.uncount(request.customer, charge.day, urgent=request.urgent)
         customer = shop.customers.get(request.customer)
         if customer is not None and customer.base == charge.customer_base:
             customer.tat = refund(customer.tat, charge.customer_interval)
@@ -215,12 +227,41 @@ def shop_refusal(shop: Shop, now: int, per_day: int, day: int, reset: int) -> Sh
     return None
 
 
+def reserve_refusal(shop: Shop, now: int, limits: ShopLimits, day: int, reset: int) -> ShopClosed | None:
+    """Why bulk must leave what remains of the day to urgent jobs; None if it need not."""
+    calls, urgent = (shop.calls, shop.urgent_calls) if shop.day == day else (0, 0)
+    remaining = limits.shop_per_day - calls
+    if remaining > kept_of_day(limits.reserve_per_day, urgent, reset - now):
+        return None
+    return ShopClosed(max(now + 1, bulk_opens_at(limits.reserve_per_day, remaining, reset)), "reserve")
+
+
+def urgent_refusal(shop: Shop, due: int, now: int, rate: Rate, ahead_by: int) -> ShopClosed | None:
+    """Until when no urgent job may ask; None where one may go at ``due``, at most ``ahead_by`` from now."""
+    # Somebody of bulk is to come back, or was a moment ago: it gets every fifth call.
+    if shop.last_given + BULK_WAITS > now:
+        beside = beside_bulk(rate)
+        turn = earliest(shop.urgent_tat, now, beside)
+        if turn > now:
+            # An instant for each process, as of `turn_away`.
+            shop.urgent_given = max(shop.urgent_given + beside.interval, turn)
+            return ShopClosed(shop.urgent_given, "urgent")
+    return ShopClosed(due - ahead_by, "urgent") if due > now + ahead_by else None
+
+
+def take_urgent(shop: Shop, now: int, rate: Rate) -> None:
+    """Count an urgent call against what urgent jobs may have beside bulk; never emptier than empty."""
+    beside = beside_bulk(rate)
+    shop.urgent_tat = min(after(shop.urgent_tat, now, beside), now + beside.interval * beside.burst)
+
+
 def turn_away(shop: Shop, due: int, now: int, rate: Rate, horizon: int, holds: int) -> ShopClosed:
     """Send a process away that has come before its turn, with an instant of its own to come back at.
 
     If all came back at once, all but one came in vain. With horizon 0 there is one process, and it comes at ``due``.
     """
     if not horizon:
+        shop.last_given = due
         return ShopClosed(due, "rate", interval=rate.interval)
     step = turn_of(rate.interval, holds)
     shop.last_given = max(shop.last_given + step, due - horizon // 2, now + 1)

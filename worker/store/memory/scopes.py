@@ -57,9 +57,25 @@ class Paced(Bucket):
 
 
 class Shop(Bucket):
-    """A shop with its customers. ``day`` is the quota day that ``calls`` and ``customer_calls`` count."""
+    """A shop with its customers. ``day`` is the quota day that ``calls`` and ``customer_calls`` count.
 
-    __slots__ = ("calls", "campaigns", "customer_calls", "customers", "day", "readers", "reading_day", "slowdown")
+    ``urgent_calls`` are those among them that were urgent, ``urgent_tat`` is their bucket beside bulk, and
+    ``urgent_given`` the last turn that was given to a process for them.
+    """
+
+    __slots__ = (
+        "calls",
+        "campaigns",
+        "customer_calls",
+        "customers",
+        "day",
+        "readers",
+        "reading_day",
+        "slowdown",
+        "urgent_calls",
+        "urgent_given",
+        "urgent_tat",
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,6 +89,9 @@ class Shop(Bucket):
         self.customer_calls: dict[int, int] = {}
         self.readers: dict[str, Reader] = {}
         self.reading_day = -1
+        self.urgent_calls = 0
+        self.urgent_given = 0
+        self.urgent_tat = 0
 
     def rate(self, limits: ShopLimits, now: int) -> Rate:
         """The rate in force: the shops file's, or less after the provider found the shop too fast."""
@@ -80,23 +99,27 @@ class Shop(Bucket):
             return limits.shop
         return Rate(pace(self.slowdown, now, limits.shop.interval), limits.shop.burst)
 
-    def count(self, customer: str, day: int) -> None:
+    def count(self, customer: str, day: int, *, urgent: bool = False) -> None:
         """Count a call on its quota day. One of an earlier day than that which has begun counts for nothing."""
         if day < self.day:
             return
         if day > self.day:
-            self.day, self.calls = day, 0
+            self.day, self.calls, self.urgent_calls = day, 0, 0
             self.customer_calls.clear()
         self.calls += 1
+        if urgent:
+            self.urgent_calls += 1
         if customer:
             key = hash(customer)
             self.customer_calls[key] = self.customer_calls.get(key, 0) + 1
 
-    def uncount(self, customer: str, day: int) -> None:
+    def uncount(self, customer: str, day: int, *, urgent: bool = False) -> None:
         """Take a call that was not made out of its day's counts; those of another day stay as they are."""
         if day != self.day:
             return
         self.calls = max(0, self.calls - 1)
+        if urgent:
+            self.urgent_calls = max(0, self.urgent_calls - 1)
         calls = self.customer_calls.get(hash(customer), 0) if customer else 0
         if calls:
             self.customer_calls[hash(customer)] = calls - 1

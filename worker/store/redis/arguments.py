@@ -9,8 +9,8 @@ from worker.store.protocol import AdmitRequest
 from worker.store.redis.keys import customer_key, member, pace_key, prefix, record_key, shop_key, token
 from worker.store.timing import GRANT_LIFETIME, LEASE_MARGIN, NO_DEADLINE, turn_of
 
-_INTEGERS = struct.Struct(">19q")
-"""One argument in place of 18: each costs the client, the server and the script a conversion."""
+_INTEGERS = struct.Struct(">22q")
+"""One argument in place of 22: each costs the client, the server and the script a conversion."""
 
 _PLACE = struct.Struct(">Bq")
 """Which of a question's campaigns that have a pace is the job's, and its place in that one's line."""
@@ -78,6 +78,9 @@ def admit_call(
             step,
             next_step,
             limits.adapts,
+            first.urgent,
+            limits.reserve,
+            limits.reserve_per_day,
             listed.get(shop, 0),
             listed.get(EVERY_SHOP, 0),
             len(paces),

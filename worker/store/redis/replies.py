@@ -17,7 +17,14 @@ from worker.store.timing import CLOSURE_OUTLIVES
 KNOWN: tuple[Known | None, ...] = (None, "answered", "under_way", "expired", "cancelled")
 """By the numbers of known.lua."""
 
-_REASONS: dict[int, ClosedReason] = {1: "rate", 2: "day_quota", 3: "throttled", 4: "suppression"}
+_REASONS: dict[int, ClosedReason] = {
+    1: "rate",
+    2: "day_quota",
+    3: "throttled",
+    4: "suppression",
+    5: "reserve",
+    6: "urgent",
+}
 
 
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError, AssertionError)

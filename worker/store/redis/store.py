@@ -185,7 +185,7 @@ class RedisStore(RedisControls):
         # The record says what was charged. Only records of an older version don't, and take today's rates for it.
         has_customer = int(bool(request.customer) and not request.uncalled)
         rates = [limits.shop.interval, limits.customer.interval]
-        arguments = [token(epoch), int(called), self._keep, *rates, has_customer, int(verified)]
+        arguments = [token(epoch), int(called), self._keep, *rates, has_customer, int(verified), int(request.urgent)]
         self._server.call("release", keys, arguments)
 
     def take_read(self, request: AdmitRequest) -> int | None:

@@ -1,23 +1,24 @@
 -- KEYS: shop, then for each job: its customer, its record; then each campaign among them that has a pace of its own.
 -- ARGV: prefix; packed integers: period length, horizon, grant lifetime, lease, keep (all us), 1 if it is the process's
 --       turn, shop interval, burst, per day, customer interval, burst, per day, resets at, step between turns, the same
---       for its next turn if it wants that too or 0, 1 if the pace adapts, the number of the latest change that the
---       caller knows of in the shop's list of suppressed addresses and in that of all shops, how many campaigns have a
---       pace; the fingerprint of the key by which it hashes addresses, '' without one; then for each job: its id, an epoch, its place in its customer's
+--       for its next turn if it wants that too or 0, 1 if the pace adapts, 1 if the jobs are urgent, how many tokens of
+--       the bucket and calls of the day are kept for urgent ones, the number of the latest change that the caller knows
+--       of in the shop's list of suppressed addresses and in that of all shops, how many campaigns have a pace; the
+--       fingerprint of the key by which it hashes addresses, '' without one; then for each job: its id, an epoch, its place in its customer's
 --       line as us from now ('none' if it has no place, 'nobody' if it has no customer, 'uncalled' if it ends without a
 --       call), its deadline, and the addresses of its customer and its destination, '' where there is none;
 --       with paces then packed for each job which of them is its campaign's (0: none) and its place in that one's line
 --       as us from now (NO_PLACE for none), and for each campaign its interval (us) and calls per day (0: none).
 -- Returns the time, then for each job: {1 grant, epoch, start_at, start_by, attempts, takeovers, unknowns, elapsed, 1
 --   if this is a takeover, the shop's calls of the day or nothing, 1 if an address is suppressed}, {2 closed, until,
---   reason: 1 rate 2 day 3 throttled 4 suppression, interval}, {3 wait, scope: 1 customer 2 job, until}, {3 wait, 3 for its campaign's pace, place in line, when to ask}, {4 already answered, epoch, result}.
+--   reason: 1 rate 2 day 3 throttled 4 suppression 5 reserve 6 urgent, interval}, {3 wait, scope: 1 customer 2 job, until}, {3 wait, 3 for its campaign's pace, place in line, when to ask}, {4 already answered, epoch, result}.
 --   Behind them the next turn, as a closed one, where it is wanted and no token is there.
 -- Asked again with the same epoch, after a lost reply, it undoes its first grant and decides again.
 
 local prefix = ARGV[1]
 local period_us, horizon, lifetime, lease_us, keep, turn, s_interval, s_burst, s_day, c_interval, c_burst, c_day,
-  resets_at, step, next_step, adapts, s_listed, every_listed, paced =
-  struct.unpack('>i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8', ARGV[2])
+  resets_at, step, next_step, adapts, urgent, s_reserve, day_reserve, s_listed, every_listed, paced =
+  struct.unpack('>i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8', ARGV[2])
 local address_key = ARGV[3]
 local FIRST, EACH = 3, 6
 local NO_DEADLINE, SUPPRESSION_PAUSE, NO_PLACE = 2 ^ 53 - 1, 2000000, -2 ^ 62
@@ -29,10 +30,13 @@ local period = math.floor(now / period_us)
 local finished = counts_of(prefix, DONE, period)
 local shop = unpack_scope(redis.call('GET', KEYS[1]))
 local interval = adapts == 1 and pace(shop, now, s_interval) or s_interval
-local shop_changed = let_catch_up(shop, now, horizon, interval, s_burst)
+-- Urgent calls are granted farther ahead.
+local farthest = horizon > 0 and math.max(horizon, URGENT_AHEAD) or 0
+local shop_changed = let_catch_up(shop, now, shop.urgent_tat > 0 and farthest or horizon, interval, s_burst)
 local day = quota_day(shop, now, resets_at)
 local next_day = (day + 1) * DAY + resets_at
 -- No call is booked into the next day: it would be counted in this one.
+local urgent_ahead = horizon > 0 and math.min(URGENT_AHEAD, next_day - 1 - now) or 0
 horizon = math.min(horizon, next_day - 1 - now)
 local closed = nil
 local paces = {}
@@ -42,7 +46,7 @@ for i = 1, paced do
   -- No campaign goes faster than its shop.
   paces[i] = { key = key, scope = unpack_scope(redis.call('GET', key)), interval = math.max(p_interval, interval),
                per_day = per_day > 0 and per_day or math.huge }
-  let_catch_up(paces[i].scope, now, horizon, paces[i].interval, 1)
+  let_catch_up(paces[i].scope, now, farthest, paces[i].interval, 1)
 end
 local s_list, every_list = load_list(prefix), load_list(EVERY_SHOP)
 
@@ -64,6 +68,12 @@ local function shop_refusal()
   if shop.day == day and shop.calls >= s_day then
     return { 2, next_day, 2, interval }
   end
+  if day_reserve > 0 and urgent == 0 then
+    local remaining = s_day - (shop.day == day and shop.calls or 0)
+    if remaining <= kept_of_day(day_reserve, shop.day == day and shop.urgent_calls or 0, next_day - now) then
+      return { 2, math.max(now + 1, bulk_opens_at(day_reserve, remaining, next_day)), 5, interval }
+    end
+  end
   return nil
 end
 
@@ -74,8 +84,26 @@ local function next_turn(due, after)
   return { 2, shop.last_given, 1, interval }
 end
 
+-- Until when no urgent job may ask; nil where one may go at `due`.
+local function urgent_refusal(due)
+  -- Somebody of bulk is to come back, or was a moment ago: it gets every fifth call.
+  if shop.last_given + BULK_WAITS > now then
+    local beside = beside_bulk(interval)
+    local free_at = earliest(shop.urgent_tat, now, beside, s_burst)
+    if free_at > now then
+      -- An instant for each process, as of `next_turn`.
+      shop.urgent_given, shop_changed = math.max(shop.urgent_given + beside, free_at), true
+      return { 2, shop.urgent_given, 6, interval }
+    end
+  end
+  return due > now + urgent_ahead and { 2, due - urgent_ahead, 6, interval } or nil
+end
+
 -- Sends a process away that has come before its turn; nil if it has not.
 local function turn_away(due)
+  if urgent == 1 then
+    return urgent_refusal(due)
+  end
   -- A token that is there now was left by those whose turn it was: any process may take it. One that is on its way
   -- belongs to the processes that were given a turn.
   if due <= now or (due <= now + horizon and (turn == 1 or shop.last_given <= now)) then
@@ -151,6 +179,9 @@ local function admit(number, job_key, customer_key, id, epoch, place, deadline, 
       local has_customer = place ~= 'nobody' and not uncalled
       local s_charged, c_charged = unpack_charged(record, s_interval, has_customer and c_interval or 0)
       refund(shop, shop_base, s_charged, charged_day)
+      if urgent == 1 and shop.day == charged_day then
+        shop.urgent_calls = math.max(0, shop.urgent_calls - 1)
+      end
       if c_charged > 0 then
         customer = unpack_scope(redis.call('GET', customer_key))
         refund(customer, customer_base, c_charged, charged_day)
@@ -192,7 +223,7 @@ local function admit(number, job_key, customer_key, id, epoch, place, deadline, 
   end
 
   attempts = attempts + 1
-  local start_at = earliest(shop.tat, now, interval, s_burst)
+  local start_at = earliest(shop.tat, now, interval, urgent == 1 and s_burst or s_burst - s_reserve)
   closed = shop_refusal() or turn_away(start_at)
   if closed then
     return closed
@@ -225,6 +256,9 @@ local function admit(number, job_key, customer_key, id, epoch, place, deadline, 
   end
   count_since(shop, start_at)
   take(shop, start_at, interval, day)
+  if urgent == 1 then
+    take_urgent(shop, now, interval, s_burst)
+  end
   shop_changed = true
   local start_by = start_at + lifetime
   local lease = start_by + lease_us
@@ -240,7 +274,7 @@ for i = 1, JOBS do
                                    ARGV[first + 3], tonumber(ARGV[first + 4]), ARGV[first + 5], ARGV[first + 6])
 end
 if next_step > 0 and not closed then
-  local due = earliest(shop.tat, now, interval, s_burst)
+  local due = earliest(shop.tat, now, interval, s_burst - s_reserve)
   if due > now then
     replies[#replies + 1] = next_turn(due, next_step)
   end

@@ -5,29 +5,40 @@
 --   day, calls: the quota day and how many calls it has had. kept: when the key expires.
 --   slow, slowed_at, since: of a shop, the interval of its calls after the last fall of its pace (0 for none), when
 --     that was, and how many calls were granted since (-1: the shop was idle meanwhile).
+--   urgent_tat, urgent_calls, urgent_given: of a shop, the bucket of its urgent calls beside bulk, how many of its calls
+--     of the day were urgent, and the last turn given to a process for one.
 
 local DAY = 86400000000
 
 -- worker/limits/adaptive.py says how a pace falls and recovers, and gives the reasons for these numbers.
 local RECOVERY, IDLE = 3600000000, 10000000
 
+-- worker/limits/reserve.py says what is kept for urgent jobs, and gives the reasons.
+local URGENT_AHEAD, BULK_WAITS = 1000000, 1000000
+
 local function unpack_scope(packed)
   if packed then
-    local tat, base, last_given, blocked_until, day, calls, kept, slow, slowed_at, since = cmsgpack.unpack(packed)
+    local tat, base, last_given, blocked_until, day, calls, kept, slow, slowed_at, since, urgent_tat, urgent_calls,
+      urgent_given = cmsgpack.unpack(packed)
     return { tat = tat, base = base, last_given = last_given, blocked_until = blocked_until, day = day, calls = calls,
-             kept = kept, slow = slow or 0, slowed_at = slowed_at or 0, since = since or 0 }
+             kept = kept, slow = slow or 0, slowed_at = slowed_at or 0, since = since or 0, urgent_tat = urgent_tat or 0,
+             urgent_calls = urgent_calls or 0, urgent_given = urgent_given or 0 }
   end
   return { tat = 0, base = 0, last_given = 0, blocked_until = 0, day = -1, calls = 0, kept = 0, slow = 0, slowed_at = 0,
-           since = 0 }
+           since = 0, urgent_tat = 0, urgent_calls = 0, urgent_given = 0 }
 end
 
--- Keeps the scope until then at least. An expiry that is late enough stays, which costs half as much. The last three
--- fields are left out while the pace has not fallen: they would take a third more memory for every customer.
+-- Keeps the scope until then at least. An expiry that is late enough stays, which costs half as much. The fields of a
+-- pace that has fallen and of urgent calls are left out where there are none: they would take a third more memory for
+-- every customer.
 local function save_scope(key, s, keep_until)
   local late_enough = keep_until <= s.kept
   s.kept = math.max(s.kept, keep_until)
   local packed
-  if s.slow > 0 then
+  if s.urgent_tat > 0 then
+    packed = cmsgpack.pack(s.tat, s.base, s.last_given, s.blocked_until, s.day, s.calls, s.kept, s.slow, s.slowed_at,
+                           s.since, s.urgent_tat, s.urgent_calls, s.urgent_given)
+  elseif s.slow > 0 then
     packed = cmsgpack.pack(s.tat, s.base, s.last_given, s.blocked_until, s.day, s.calls, s.kept, s.slow, s.slowed_at,
                            s.since)
   else
@@ -95,7 +106,7 @@ local function take(s, at, interval, day)
   end
   s.tat = math.max(s.tat, at) + interval
   if day > s.day then
-    s.day, s.calls = day, 0
+    s.day, s.calls, s.urgent_calls = day, 0, 0
   end
   s.calls = s.calls + 1
 end
@@ -108,4 +119,27 @@ local function refund(s, base, interval, day)
   if s.day == day and s.calls > 0 then
     s.calls = s.calls - 1
   end
+end
+
+-- How many calls of the day are kept for urgent jobs, `left` us before its reset.
+local function kept_of_day(reserve, urgent_calls, left)
+  local step = math.floor(DAY / reserve)
+  return math.max(0, math.min(reserve - urgent_calls, math.floor((2 * left + step) / (2 * step))))
+end
+
+-- When so much of the reserve has melted that bulk may have one of the day's remaining calls.
+local function bulk_opens_at(reserve, remaining, reset)
+  return reset + 1 - math.floor(((2 * remaining - 1) * math.floor(DAY / reserve) + 1) / 2)
+end
+
+-- The interval of urgent calls while bulk waits: four fifths of the rate.
+local function beside_bulk(interval)
+  return interval + math.floor((interval + 3) / 4)
+end
+
+-- Counts an urgent call against what urgent jobs may have beside bulk; never emptier than empty.
+local function take_urgent(s, now, interval, burst)
+  local beside = beside_bulk(interval)
+  s.urgent_tat = math.min(math.max(s.urgent_tat, now) + beside, now + beside * burst)
+  s.urgent_calls = s.urgent_calls + 1
 end
