@@ -36,7 +36,8 @@ LOSING = {
     "(max-length-bytes 9000)": "referrals.dead and 1 other queue",
     "(delivery-limit 20)": "referrals.results and 10 other queues",
 }
-"""What is told of a policy that has all of them: our queues answer a length by refusing, but for the dead one and the journal of suppression."""
+"""What is told of a policy that has all of them: our queues answer a length by refusing, but for the dead one
+and the journal of suppression."""
 
 
 def test_what_loses_is_named(rabbitmq: RabbitMQ, vhost: Vhost, declared: Parameters) -> None:
