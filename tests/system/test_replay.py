@@ -161,7 +161,7 @@ def test_twice_at_once_interrupted_and_cut_off(desk: Desk, sandbox: Sandbox, rab
     def waiting() -> int:
         return rabbitmq.depths(vhost).get("referrals.shop.acme") or 0
 
-    with slow_way(vhost.url, MANY * 50) as (forwarder, url):
+    with slow_way(vhost.url, MANY * 100) as (forwarder, url):
         first = desk.start(*arguments, REFERRALS_AMQP_URL=url)
         wait_until(lambda: waiting() > 10, 60, "the first jobs")
         of_first = forwarder.connections
