@@ -96,8 +96,10 @@ class Buckets:
             paced = shop.campaigns.setdefault(request.campaign, Paced())
             # No campaign goes faster than its shop.
             pace = Rate(max(request.pace.interval, rate.interval), 1)
-            let_catch_up(paced, now, self._farthest, pace)
-            due = earliest(paced.tat, now, pace)
+            # Two intervals, since a call may come half of one early.
+            let_catch_up(paced, now, self._farthest, Rate(pace.interval, 2))
+            # Half an interval early, so that a call which its shop delays by less than that loses nothing of the pace.
+            due = max(now, paced.tat - pace.interval // 2)
             over = 0 < request.pace.per_day <= paced.calls and paced.day == day
             given = customer_refusal(
                 paced, due, now, request.pace.place, pace.interval, horizon, reset if over else None
