@@ -4,11 +4,11 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import quantiles
+from statistics import median, quantiles
 
 from scripts.programs.benchmarks.contenders import CONTENDERS, Contender, jobs
 from scripts.programs.benchmarks.process import fine_usage
-from scripts.programs.benchmarks.report import Benchmark, Report, share
+from scripts.programs.benchmarks.report import Benchmark, Report, cell, share
 from scripts.programs.benchmarks.site import SHOPS, Site
 from worker.clock import SystemClock
 
@@ -54,20 +54,34 @@ def measure(site: Site, contender: Contender, count: int, seconds: float) -> Idl
 
 
 def run(site: Site) -> Report:
-    """Each worker once."""
-    count, seconds = site.of(200, 50), site.of(10, 4)
-    ours, stock = (measure(site, contender, count, seconds) for contender in CONTENDERS)
+    """Some rounds of each, by turns, so that the machine's other load affects both."""
+    count, seconds, rounds = site.of(200, 50), site.of(10, 4), site.of(3, 1)
+    taken: dict[str, list[Idle]] = {contender.name: [] for contender in CONTENDERS}
+    for _ in range(rounds):
+        for contender in CONTENDERS:
+            taken[contender.name].append(measure(site, contender, count, seconds))
     rows = [
-        (f"publish to call, p{percent}, ms", f"{a:.1f}", f"{b:.1f}", share(a, b))
+        _row(
+            f"publish to call, p{percent}, ms",
+            1,
+            [[one.percentile(percent) for one in idle] for idle in taken.values()],
+        )
         for percent in (50, 99)
-        for a, b in [(ours.percentile(percent), stock.percentile(percent))]
     ]
-    rows.append(("CPU while idle, % of a core", f"{ours.cpu:.2f}", f"{stock.cpu:.2f}", share(ours.cpu, stock.cpu)))
+    rows.append(_row("CPU while idle, % of a core", 2, [[one.cpu for one in idle] for idle in taken.values()]))
     return Report(
-        ("", *(contender.name for contender in CONTENDERS), "ratio"),
+        ("", *taken, "ratio"),
         rows,
-        [f"{count} jobs, one at a time, over {SHOPS} shops; idle for {seconds} s."],
+        [
+            f"Rounds of {count} jobs, one at a time, over {SHOPS} shops; {rounds} by turns, each after {seconds} s without "
+            "jobs; medians, and in brackets the least and the most."
+        ],
     )
+
+
+def _row(label: str, digits: int, of_both: Sequence[Sequence[float]]) -> tuple[str, ...]:
+    ours, stock = of_both
+    return label, cell(ours, digits), cell(stock, digits), share(median(ours), median(stock))
 
 
 BENCHMARK = Benchmark(
