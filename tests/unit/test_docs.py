@@ -141,12 +141,22 @@ def test_documented_hash_is_the_one_in_the_logs() -> None:
         assert re.search(r":([0-9a-f]+)>", logged)[1] == digits  # type: ignore[index] # fails
 
 
-def test_documents_name_only_files_that_exist() -> None:
-    """Links between the documents lead somewhere."""
+def _anchors(page: Path) -> set[str]:
+    # As GitHub makes them of headings.
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    headings = re.findall(r"^#+ (.+)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
+
+
+def test_links_of_documents_lead_to_files_and_headings_that_exist() -> None:
+    """Links between and within the documents lead somewhere."""
     root = DOCS.parent
     for page in [*DOCS.glob("**/*.md"), *root.glob("*.md")]:
-        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).exists(), f"{Path(page).name}: {target}"
+        for target, _, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(#([^)]+))?\)", page.read_text(encoding="utf-8")):
+            named = page.parent / target if target else page
+            assert named.exists(), f"{page.name}: {target}"
+            if anchor and named.suffix == ".md":
+                assert anchor in _anchors(named), f"{page.name}: {target}#{anchor}"
 
 
 def test_reasons_of_rejected_rows_are_documented() -> None:

@@ -1,5 +1,6 @@
 """docs/benchmarks.md: one section per benchmark, replaced when that benchmark has run again."""
 
+import re
 from collections.abc import Sequence
 
 from scripts.programs.benchmarks.report import Benchmark, Report
@@ -16,8 +17,7 @@ compare the columns of one table, not figures of different machines. `scripts/be
 
 def section(benchmark: Benchmark, report: Report, circumstances: str) -> str:
     """A benchmark's part of the document."""
-    heading = f"## {benchmark.title} (`{benchmark.name}`)"
-    return "\n\n".join([heading, benchmark.reading, report.markdown(), circumstances])
+    return "\n\n".join([f"## {_heading(benchmark)}", benchmark.reading, report.markdown(), circumstances])
 
 
 def renewed(old: str, new: dict[str, str], order: Sequence[Benchmark]) -> str:
@@ -29,5 +29,15 @@ def renewed(old: str, new: dict[str, str], order: Sequence[Benchmark]) -> str:
             if f"(`{benchmark.name}`)" in text.partition("\n")[0]:
                 sections[benchmark.name] = text
     sections |= new
-    present = [sections[benchmark.name] for benchmark in order if benchmark.name in sections]
-    return "\n\n".join([HEADER, *present]) + "\n"
+    present = [benchmark for benchmark in order if benchmark.name in sections]
+    contents = "\n".join(f"- [{_heading(benchmark)}](#{_anchor(_heading(benchmark))})" for benchmark in present)
+    return "\n\n".join([HEADER, contents, *(sections[benchmark.name] for benchmark in present)]) + "\n"
+
+
+def _heading(benchmark: Benchmark) -> str:
+    return f"{benchmark.title} (`{benchmark.name}`)"
+
+
+def _anchor(heading: str) -> str:
+    # As GitHub makes it.
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")

@@ -73,8 +73,10 @@ def run(site: Site) -> Report:
         ("", *taken, "ratio"),
         rows,
         [
-            f"Rounds of {count} jobs, one at a time, over {SHOPS} shops; {rounds} by turns, each after {seconds} s without "
-            "jobs; medians, and in brackets the least and the most."
+            (
+                f"Rounds of {count} jobs, one at a time, over {SHOPS} shops, each after {seconds} s without jobs; "
+                f"{rounds} by turns; medians, and in brackets the least and the most."
+            )
         ],
     )
 
