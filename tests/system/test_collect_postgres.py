@@ -118,4 +118,4 @@ def test_one_destination(desk: Desk, postgres_url: str) -> None:
         check=False,
     )
     assert lacking.returncode == 2
-    assert "pip install 'referral-dispatch[postgres]'" in lacking.stderr
+    assert "pip install 'psycopg[binary]'" in lacking.stderr

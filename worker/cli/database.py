@@ -32,7 +32,7 @@ def location(option: str | None, loaded: Settings) -> "Location | None":
         from worker.results.postgres.location import Location
     except ImportError:
         raise ConfigurationError(
-            f"{named}: PostgreSQL needs psycopg, which is not installed: pip install 'referral-dispatch[postgres]'"
+            f"{named}: PostgreSQL needs psycopg, which is not installed: pip install 'psycopg[binary]'"
         ) from None
     found = Location(loaded.postgres_url.get_secret_value(), named, loaded.plaintext_hosts)
     if option is not None and found.has_password:

@@ -82,8 +82,9 @@ BENCHMARK = Benchmark(
     reading="""\
 Both commands read the same export over the same rules. A plan asks the shared store what it knows of each job and
 simulates the campaign; it publishes nothing. Publishing waits for RabbitMQ's confirms, and asks no store here. The peak
-is the kernel's own figure for the command's process; it must not grow with the export, but for the eight bytes a job by
-which a plan counts the jobs of each customer. It does until the window within which customers are spread is full, at
-50,000 rows, and the cache before the index of job ids, 4 MiB at some 150,000; the index itself grows on disk.""",
+is the kernel's own figure for the command's process; it must not grow with the export, except that a plan keeps eight
+bytes a job to count the jobs of each customer. Until two buffers are full it still grows: the window within which
+customers are spread, at 50,000 rows, and the cache of the index of job ids (4 MiB), at about 150,000. The index itself
+grows on disk.""",
     run=run,
 )

@@ -145,9 +145,10 @@ shared store with the ledger and the limits of shops and customers, fairness, th
 It keeps its process to one core by itself, as it does everywhere; the kernel places the others. The store's Valkey
 keeps nothing on disk here; in production it writes once a second, which no worker waits for. The others have none of
 that: one queue, no limits, and a job delivered again is called again. They are written as their guides have it, below
-`scripts/programs/benchmarks/peers/`; all but the one that is named so leave `trust_env` of requests off. None of them
-writes a log line a job: taskiq logs warnings only, since it would write one otherwise, and all others log as they do by
-default. The pool of threads has no queue: it reads a file, writes a file, and loses what it was doing when it ends.
+`scripts/programs/benchmarks/peers/`; those that use requests turn its `trust_env` off, except the one that is named
+"requests as it comes". None of them writes a log line a job: taskiq logs warnings only, since it would write one
+otherwise, and all others log as they do by default. The pool of threads has no queue: it reads a file, writes a file,
+and loses what it was doing when it ends.
 
 CPU is user and system time of all the processes of a worker, as the kernel counts it, from a tenth of the jobs on. It
 rises on a busy machine, for all alike, so read the ratios first: "ours is" 0.50 means half of that contestant's CPU.
