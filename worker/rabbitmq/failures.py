@@ -11,10 +11,12 @@ from contextlib import contextmanager
 
 import pika
 import pika.exceptions
+import pika.spec
 from pika.adapters.utils.connection_workflow import AMQPConnectorException, AMQPConnectorStackTimeout
 
 from worker.errors import AccessRefusedError, BrokerError
 from worker.network.addresses import authority
+from worker.rabbitmq.frame_connections import SmallFramesError
 
 ACCESS_REFUSED = 403
 
@@ -99,6 +101,11 @@ def _described(error: BaseException, node: pika.URLParameters) -> tuple[str, str
             reason, remedy = _found(cause.reply_text) or ("closed", "")
             quoted = f"{cause.reply_code} {_bounded(cause.reply_text)}"
             return reason, f"{where} closed the {what}: {quoted}{remedy and f'; {remedy}'}"
+        if isinstance(cause, SmallFramesError):
+            return LIMITED, (
+                f"{where} takes frames of at most {cause.largest:,} bytes, and copies of jobs need its default; "
+                f"take frame_max out of rabbitmq.conf, or set it to {pika.spec.FRAME_MAX_SIZE}"
+            )
         if isinstance(cause, AMQPConnectorStackTimeout):
             return "silent", f"{where} takes connections and answers nothing for {node.stack_timeout:g} s; is it well?"
         if isinstance(cause, ssl.SSLCertVerificationError):

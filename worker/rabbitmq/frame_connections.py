@@ -24,6 +24,14 @@ MOST_READ = 65_536
 """Bytes that one read takes. pika takes 4,096, so three or four messages."""
 
 
+class SmallFramesError(pika.exceptions.AMQPConnectionError):  # type: ignore[misc]  # pika has no types
+    """The node takes frames of at most ``largest`` bytes, which is less than its default."""
+
+    def __init__(self, largest: int) -> None:
+        super().__init__(largest)
+        self.largest = largest
+
+
 class FrameConnection(pika.SelectConnection):  # type: ignore[misc]  # pika has no types
     """A connection that sends what waits together, and takes confirms by itself once :attr:`on_confirm` is set.
 
@@ -53,6 +61,14 @@ class FrameConnection(pika.SelectConnection):  # type: ignore[misc]  # pika has 
         """End a connection that is being closed without waiting for RabbitMQ. On its own thread."""
         if self.is_closing:
             self._adapter_disconnect_stream()
+
+    def _on_connection_tune(self, method_frame: Any) -> None:
+        # Copies of jobs fill frames of the usual size: smaller ones have no room for dead letters. 0 is any size.
+        largest = method_frame.method.frame_max
+        if 0 < largest < self.params.frame_max:
+            self._terminate_stream(SmallFramesError(largest))
+        else:
+            super()._on_connection_tune(method_frame)
 
     def _proto_connection_made(self, transport: Any) -> None:
         transport._MAX_RECV_BYTES = MOST_READ

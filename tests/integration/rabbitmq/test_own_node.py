@@ -16,7 +16,7 @@ from tests.services import RabbitMQ, Vhost, open_rabbitmq, wait_until
 from worker.errors import BrokerError
 from worker.model.job import Job
 from worker.model.verdicts import Halted, Verdict
-from worker.rabbitmq.connection import parameters
+from worker.rabbitmq.connection import connect, parameters
 from worker.rabbitmq.outgoing import Outgoing
 from worker.rabbitmq.publisher import Publisher
 from worker.rabbitmq.topology import JOBS, RESULTS, shop_queue
@@ -52,6 +52,32 @@ def alarm(node: RabbitMQ, resource: str) -> Iterator[None]:
         yield
     finally:
         node.ctl(command, usual)
+
+
+@contextmanager
+def frames_of(node: RabbitMQ, largest: int) -> Iterator[None]:
+    """A node that takes frames of at most so many bytes."""
+    node.ctl("eval", f"application:set_env(rabbit, frame_max, {largest}).")
+    try:
+        yield
+    finally:
+        node.ctl("eval", "application:set_env(rabbit, frame_max, 131072).")
+
+
+def test_smaller_frames_are_refused(rabbitmq: RabbitMQ, vhost: Vhost) -> None:
+    """A node whose frames have no room for the copies of jobs is named with the setting, by all that connect to it."""
+    params = parameters(vhost.url, name="tested")
+    publisher = Publisher(params)
+    with frames_of(rabbitmq, 65_536):
+        with pytest.raises(BrokerError) as refused:
+            connect(params)
+        publisher.start()
+        problem = wait_until(lambda: publisher.problem, 10, "the publisher's problem")
+    for told in (refused.value, problem):
+        assert "takes frames of at most 65,536 bytes" in str(told)
+        assert "take frame_max out of rabbitmq.conf, or set it to 131072" in str(told)
+    wait_until(lambda: publisher.problem is None, 10, "the publisher's connection, once the setting is gone")
+    publisher.close(timeout=0)
 
 
 def test_a_publisher_hears_of_a_memory_alarm_and_outlives_it(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap) -> None:
