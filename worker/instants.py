@@ -11,8 +11,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def to_datetime(instant: int) -> datetime:
-    """The UTC datetime of an instant in microseconds."""
-    return _EPOCH + timedelta(microseconds=instant)
+    """The UTC datetime of an instant in microseconds; the nearest one of the years 1 to 9999.
+
+    The store's word for a time may lie beyond them, and what shows it must show the rest all the same.
+    """
+    return _EPOCH + timedelta(microseconds=min(max(instant, _FIRST), _LAST))
 
 
 def in_utc(moment: datetime) -> datetime:
@@ -31,3 +34,7 @@ def from_datetime(moment: datetime) -> int:
     """The instant in microseconds of an aware datetime, whatever its time zone."""
     delta = moment - _EPOCH
     return (delta.days * 86_400 + delta.seconds) * SECOND + delta.microseconds
+
+
+_FIRST = from_datetime(datetime.min.replace(tzinfo=UTC))
+_LAST = from_datetime(datetime.max.replace(tzinfo=UTC))

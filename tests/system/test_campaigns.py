@@ -85,6 +85,19 @@ def test_orders(desk: Desk) -> None:
     ]
 
 
+def test_a_pace_of_every_shop_beside_one_shop_s(desk: Desk) -> None:
+    """What is said is what holds: a shop's own pace leaves open what every shop's bounds."""
+    every = "referrals: what --shop leaves open is that of every shop: 10 calls/s\n"
+    assert said(desk, "pace", "spring", "--per-second", "10")[0].endswith("at most 10 calls/s at each shop")
+    ended = desk.run("campaigns", "pace", "spring", "--clear", "--shop", "acme")
+    assert ended.returncode == 2
+    assert "campaign spring has a pace in every shop, so nothing was done" in ended.stderr
+    out, err = said(desk, "pace", "spring", "--per-day", "100", "--shop", "acme")
+    assert (out, err.endswith(every)) == ("campaign spring gets at most 10 calls/s, 100 calls a day at shop acme", True)
+    out, err = said(desk, "pace", "spring", "--clear", "--shop", "acme")
+    assert (out, err.endswith(every)) == ("campaign spring gets at most 10 calls/s at shop acme", True)
+
+
 @pytest.mark.parametrize(
     ("command", "complaint"),
     [

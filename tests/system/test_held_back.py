@@ -64,12 +64,22 @@ def test_a_start(desk: Desk) -> None:
     assert min(called) >= starts
 
 
+def test_the_shop_alone(desk: Desk) -> None:
+    """What one shop's export holds back says nothing about another shop's campaign of the same name."""
+    published = desk.run("publish", "export.csv", "--shop", "acme", "--campaign", "spring", "--first", "5")
+    assert "(until `referrals campaigns release spring --shop acme`)" in published.stdout, published.stdout
+    (order,) = json.loads(desk.run("campaigns", "list", "--json").stdout)["campaigns"]
+    assert (order["campaign"], order["shop"], order["rest"]["kind"]) == ("spring", "acme", "first")
+
+
 @pytest.mark.parametrize(
     ("options", "env", "complaint"),
     [
         (("--first", "5", "--not-before", "2h"), {}, "--first: can't be combined with --not-before"),
         (("--first", "0"), {}, "--first"),
         (("--not-before", "2020-01-01T00:00:00Z"), {}, "has already passed"),
+        (("--not-before", "9999-12-31T23:59:59-12:00"), {}, "--not-before 9999-12-31: is more than 366 days away"),
+        (("--not-before", "3h", "--expires", "2h"), {}, "--expires: lies before the start that --not-before names"),
         (("--first", "5"), {"REFERRALS_REDIS_URL": ""}, "set REFERRALS_REDIS_URL to theirs"),
         (("--first", "5"), {"REFERRALS_PRODUCER": "crm"}, "leave REFERRALS_PRODUCER out"),
     ],

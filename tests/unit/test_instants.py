@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from worker.instants import in_utc
+from worker.instants import in_utc, to_datetime
 
 LATEST, EARLIEST = datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -26,3 +27,9 @@ def test_a_zone_of_seconds() -> None:
     """Zones may differ from UTC by any time below a day."""
     zone = timezone(timedelta(seconds=1))
     assert in_utc(datetime(2026, 1, 1, tzinfo=zone)) == datetime(2025, 12, 31, 23, 59, 59, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("instant", "expected"), [(1 << 62, LATEST), (-(1 << 62), EARLIEST), (0, EPOCH)])
+def test_an_instant_beyond_all_years(instant: int, expected: datetime) -> None:
+    """The store may hold one, and what shows it shows the rest too."""
+    assert to_datetime(instant) == expected

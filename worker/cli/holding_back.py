@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from worker.errors import UsageError
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from worker.rabbitmq.connection import Parameters
     from worker.settings import Settings
     from worker.store.protocol import Store
+
+FARTHEST_START = timedelta(days=366)
+"""Longer than any campaign is planned ahead; beyond it is a mistyped year."""
 
 HEARD_WITHIN = 2.0
 """Seconds in which every worker has surely heard of an order; they ask once a second."""
@@ -62,12 +66,15 @@ def holding_back(
     loaded: Settings,
     params: Parameters,
     campaign: str,
+    shop: str | None,
     given: Origin,
     *,
     first: int | None,
     not_before: datetime | None,
 ) -> Iterator[HeldBack]:
     """Order what is to be held before the first job is published, as ``--first`` and ``--not-before`` say.
+
+    For ``shop`` alone where the export is one shop's: another may have a campaign of that name.
 
     Raises:
       StoreError, ConfigurationError: the workers' store can't be told of it; nothing was published.
@@ -87,20 +94,26 @@ def holding_back(
         rest = Hold("start", given.reason, 0, from_datetime(not_before))
         detail = f"not before {not_before:%Y-%m-%dT%H:%M:%SZ}"
     with shared_store(loaded, "publish --first" if not_before is None else "publish --not-before") as store:
-        store.publish_campaign(named(campaign), EVERY_SHOP, given, rest=rest, brake=None, detail=detail)
+        store.publish_campaign(named(campaign), shop or EVERY_SHOP, given, rest=rest, brake=None, detail=detail)
         # Where the lane exists already, a worker that has not heard of the order yet would call what comes by it.
         time.sleep(HEARD_WITHIN)
         yield HeldBack(first or 0, store, params)
 
 
-def check_held_back(loaded: Settings, first: int | None, not_before: datetime | None) -> None:
+def check_held_back(
+    loaded: Settings, first: int | None, not_before: datetime | None, *, expires: datetime | None, now: datetime
+) -> None:
     """Check the options before anything is done.
 
     Raises:
-      UsageError: they can't be meant together, or this producer may not declare the lane.
+      UsageError: they can't be meant together or at all, or this producer may not declare the lane.
     """
     if first is not None and not_before is not None:
         raise UsageError("--first: can't be combined with --not-before; keep one of them")
+    if not_before is not None and not_before > now + FARTHEST_START:
+        raise UsageError(f"--not-before {not_before:%Y-%m-%d}: is more than {FARTHEST_START.days} days away")
+    if not_before is not None and expires is not None and expires <= not_before:
+        raise UsageError("--expires: lies before the start that --not-before names, so that no job would be called")
     if (first is not None or not_before is not None) and loaded.producer is not None:
         raise UsageError(
             "--first and --not-before need a user who may declare queues: leave REFERRALS_PRODUCER out, or pause the "

@@ -111,8 +111,9 @@ def publish(
     check_window(import_options, shops.get(shop or ""))
     given = orders.origin(author, reason)
     braking = Braking(loaded, campaign, given, brake=brake, no_brake=no_brake)
-    starts = after(not_before, "--not-before", datetime.now(UTC)) if not_before is not None else None
-    check_held_back(loaded, first, starts)
+    now = datetime.now(UTC)
+    starts = after(not_before, "--not-before", now) if not_before is not None else None
+    check_held_back(loaded, first, starts, expires=import_options.not_after, now=now)
     files = expand(exports, console.note)
 
     def look(slugs: Collection[str]) -> "Outlook":
@@ -148,7 +149,7 @@ def publish(
         began = time.monotonic()
         params = parameters(loaded.amqp_url.get_secret_value(), name="referral-dispatch publish")
         producer = Producer(params, name=loaded.producer, urgent=urgent, prepare=make)
-        holding = holding_back(loaded, params, campaign, given, first=first, not_before=starts)
+        holding = holding_back(loaded, params, campaign, shop, given, first=first, not_before=starts)
         with holding as back, counted(loaded, producer), producer, Ledger(loaded) as ledger, Meter(total) as meter:
             for difference in producer.declare(shops):
                 console.note(difference)
@@ -165,7 +166,8 @@ def publish(
     if producer.late:
         rows.append(("  past their deadline", f"{producer.late:,} (will end as expired, without a call)"))
     if back.held:
-        until = f"until {starts:%Y-%m-%d %H:%M} UTC" if starts else f"until `referrals campaigns release {campaign}`"
+        release = " ".join(["referrals campaigns release", campaign, *(["--shop", shop] if shop else [])])
+        until = f"until {starts:%Y-%m-%d %H:%M} UTC" if starts else f"until `{release}`"
         rows.append(("  held back", f"{back.held:,} ({until})"))
     rows += ledger.rows()
     rows.append(("took", f"{seconds:.1f} s, {producer.confirmed / seconds:,.0f} jobs/s"))

@@ -1,9 +1,10 @@
 """Times and durations in options, such as ``2h`` or ``2026-12-01T18:00:00Z``. Pure."""
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from worker.errors import UsageError
+from worker.instants import in_utc
 
 _DURATION = re.compile(r"(?:\d+[smhdw])+")
 _PART = re.compile(r"(\d+)([smhdw])")
@@ -45,11 +46,11 @@ def _time(text: str, option: str, now: datetime, direction: int) -> datetime:
         ) from None
     if time.tzinfo is None:
         # Without a zone the same text would mean another instant on another machine.
-        in_utc = time.strftime("%Y-%m-%dT%H:%M:%SZ")
+        meant = time.strftime("%Y-%m-%dT%H:%M:%SZ")
         if _is_day(text):
-            raise UsageError(f"{option} {text}: has no time of day; write {in_utc} for the start of that day in UTC")
-        raise UsageError(f"{option} {text}: has no time zone; write {in_utc} for UTC, or add an offset such as +02:00")
-    return time.astimezone(UTC)
+            raise UsageError(f"{option} {text}: has no time of day; write {meant} for the start of that day in UTC")
+        raise UsageError(f"{option} {text}: has no time zone; write {meant} for UTC, or add an offset such as +02:00")
+    return in_utc(time)
 
 
 def _is_day(text: str) -> bool:

@@ -117,13 +117,15 @@ def pace(
     """Bound a campaign's calls, beside the shop's own limits, exactly and in all workers together.
 
     Every worker obeys within a second. The bounds are those of each shop, and its day begins when the shop's quota
-    does. A new pace takes the place of the earlier one; what isn't named in it is not bounded. The shop's other
-    campaigns are not slowed down.
+    does. A new pace takes the place of the earlier one; what isn't named in it is not bounded, or at --shop as the pace
+    of every shop bounds it. The shop's other campaigns are not slowed down.
 
     Example: `referrals campaigns pace spring --per-second 10 --per-day 5000`
     """
+    from worker.model.campaign_orders import CampaignOrder
     from worker.model.orders import pace_text
 
+    nothing = CampaignOrder()
     if clear == (per_second is not None or per_day is not None):
         raise UsageError("give --per-second, --per-day or both, or --clear")
     if per_second is not None and not SLOWEST <= per_second <= FASTEST:
@@ -136,11 +138,22 @@ def pace(
     interval = math.ceil(SECOND / per_second) if per_second is not None else 0
     with _desk(campaign, shop, "campaigns pace") as (store, name, of):
         _refuse_too_many(store, name, of)
+        before = store.controls().campaigns
+        is_general = before.get((name, EVERY_SHOP), nothing).paced
+        if clear and shop is not None and is_general and not before.get((name, of), nothing).paced:
+            raise UsageError(
+                f"campaign {name} has a pace in every shop, so nothing was done; use `campaigns pace` without --shop"
+            )
         controls = store.pace_campaign(name, of, interval, per_day or 0, given)
-    text = pace_text(interval, per_day or 0)
+    own = controls.campaigns.get((name, of), nothing)
+    general = controls.campaigns.get((name, EVERY_SHOP), nothing)
+    now = own.over(general)
     at = f"at shop {shop}" if shop else "at each shop"
-    bounds = "goes as fast as the shop allows" if clear else f"gets at most {text}"
+    bounds = f"gets at most {pace_text(now.interval, now.per_day)}" if now.paced else "goes as fast as the shop allows"
     _report(controls, name, shop, f"campaign {name} {bounds} {at}", as_json=as_json)
+    if (now.interval, now.per_day) != (own.interval, own.per_day):
+        every = pace_text(general.interval, general.per_day)
+        console.say(f"what --shop leaves open is that of every shop: {every}")
 
 
 def _lift(
