@@ -60,9 +60,11 @@ class ShopChannel:
         self._on_message = on_message
         self._connection: Connection | None = None
         self._channel: BlockingChannel | None = None
-        self._consumers: set[ShopLane] = set()
-        # Every queue that was consumed, by its consumer's tag: deliveries may still lie here when a consumer has ended.
+        # The tag of each queue's consumer, and the queue of each tag: deliveries may still lie here when a consumer has
+        # ended.
+        self._consumers: dict[ShopLane, str] = {}
         self._tags: dict[str, ShopLane] = {}
+        self._numbers = count(1)
         self._cancelled: list[ShopLane] = []
         self._pumping = False
         self._wake_sent = False
@@ -114,7 +116,7 @@ class ShopChannel:
                 raise failure(error, connection.node) from error
             raise
         self._connection, self._channel = connection, channel
-        self._consumers, self._cancelled = set(), []
+        self._consumers, self._tags, self._cancelled = {}, {}, []
         self._taken, self._held = {}, 0
         self.generation = next(_GENERATIONS)
         return differences
@@ -126,11 +128,14 @@ class ShopChannel:
         try:
             if prefetch is not None:
                 self._channel.basic_qos(prefetch_count=prefetch)
-            # The routing key is the consumer's tag. The first delivery may come before RabbitMQ's consent is read.
-            self._tags[of.key] = of
-            self._connection.keep_deliveries_to(of.key)
-            self._channel.basic_consume(shop_queue(*of), _ignored, consumer_tag=of.key)
-            self._consumers.add(of)
+            # A tag of its own each time: where deliveries to an earlier consumer of the same tag are unacknowledged,
+            # RabbitMQ 3.10 loses count of a quorum queue's messages and closes the connection (541 INTERNAL_ERROR).
+            tag = f"{of.key}.{next(self._numbers)}"
+            # The first delivery may come before RabbitMQ's consent is read.
+            self._tags[tag] = of
+            self._connection.keep_deliveries_to(tag)
+            self._channel.basic_consume(shop_queue(*of), _ignored, consumer_tag=tag)
+            self._consumers[of] = tag
             if prefetch is not None:
                 self._channel.basic_qos(prefetch_count=self._prefetch)
         except (pika.exceptions.AMQPError, OSError) as error:
@@ -157,19 +162,21 @@ class ShopChannel:
         """Stop consuming the queue. Deliveries in hand stay unacknowledged, and are the caller's."""
         if self._channel is None or self._connection is None or of not in self._consumers:
             return
-        self._consumers.discard(of)
+        tag = self._consumers.pop(of)
         try:
-            self._channel.basic_cancel(of.key)
+            self._channel.basic_cancel(tag)
         except (pika.exceptions.AMQPError, OSError) as error:
             raise self._lost(error) from error
         # What came before RabbitMQ's consent, and is not handed on yet.
         delivered = self._connection.delivered
         for _ in range(len(delivered)):
             delivery = delivered.popleft()
-            if delivery[0].consumer_tag == of.key:
+            if delivery[0].consumer_tag == tag:
                 self.requeue(delivery[0].delivery_tag, self.generation)
             else:
                 delivered.append(delivery)
+        del self._tags[tag]
+        self._connection.forget(tag)
 
     def take_cancelled(self) -> list[ShopLane]:
         """The queues whose consumer RabbitMQ has cancelled since the last call: they were deleted."""
@@ -253,7 +260,7 @@ class ShopChannel:
     def close(self) -> None:
         """Close the connection; RabbitMQ requeues what was not acknowledged."""
         connection, self._connection, self._channel = self._connection, None, None
-        self._consumers = set()
+        self._consumers = {}
         if connection is not None:
             _close(connection)
 
@@ -275,9 +282,10 @@ class ShopChannel:
 
     def _on_cancel(self, frame: Any) -> None:
         # The other queues' consumers go on, and so does the channel with the deliveries in hand.
-        of = self._tags.get(frame.method.consumer_tag)
-        if of in self._consumers:
-            self._consumers.discard(of)
+        tag = frame.method.consumer_tag
+        of = self._tags.get(tag)
+        if of is not None and self._consumers.get(of) == tag:
+            del self._consumers[of]
             self._cancelled.append(of)
 
     def _lost(self, error: BaseException) -> BrokerError:

@@ -82,6 +82,10 @@ class Connection(pika.BlockingConnection):  # type: ignore[misc]  # pika has no 
         """Keep what comes to the consumer of this tag in :attr:`delivered`, in place of calling it."""
         self._impl.consumers.add(consumer)
 
+    def forget(self, consumer: str) -> None:
+        """Nothing more comes to the consumer of this tag."""
+        self._impl.consumers.discard(consumer)
+
     def ack(self, channel: int, tag: int) -> None:
         """Acknowledge a delivery on an open channel; it is sent with the next :meth:`turn`."""
         self._impl.ack(channel, tag)
