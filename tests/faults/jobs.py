@@ -18,10 +18,12 @@ class FaultJob:
     shop: str
     number: int
     reference: str | None = None
+    campaign: str = CAMPAIGN
 
     @property
     def email(self) -> str:
-        return f"c{self.number}@{DOMAIN}"
+        # It names the campaign, so that the receiving side, which isn't told, knows the job.
+        return f"{self.campaign}-{self.number}@{DOMAIN}"
 
     @property
     def job_id(self) -> str:
@@ -32,7 +34,7 @@ class FaultJob:
         job = {
             "schema": 1,
             "job_id": self.job_id,
-            "campaign": CAMPAIGN,
+            "campaign": self.campaign,
             "shop": self.shop,
             "run": 0,
             "reference": self.reference,
@@ -53,6 +55,11 @@ class FaultJob:
 
 def job_id(shop: str, email: str) -> str:
     """The id of a customer's one job."""
-    identity = [shop, CAMPAIGN, 0, None, None, email, CHANNEL, None]
+    identity = [shop, campaign_of(email), 0, None, None, email, CHANNEL, None]
     compact = json.dumps(identity, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(compact.encode()).hexdigest()[:32]
+
+
+def campaign_of(email: str) -> str:
+    """The campaign that the customer is in."""
+    return email.partition("-")[0]

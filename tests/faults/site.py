@@ -186,6 +186,11 @@ class Site:
         self.desk.write_export("export.csv", rows)
         return "export.csv"
 
+    def publish_export(self, jobs: Sequence[FaultJob], *options: str) -> None:
+        """Publish jobs of one campaign by the command."""
+        self.command("publish", self.export(jobs), "--campaign", jobs[0].campaign, "--yes", *options)
+        self.published |= {job.job_id: True for job in jobs}
+
     def publish(self, jobs: Iterable[FaultJob]) -> None:
         """Publish jobs as fast as RabbitMQ confirms, and wait for that."""
         self._producer(jobs, None).join(PATIENCE)

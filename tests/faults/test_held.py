@@ -1,12 +1,14 @@
 """A campaign is held and let go while something breaks: its jobs move between queues, and none is lost or repeated."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests.faults import broker_faults, store_faults
-from tests.faults.jobs import CAMPAIGN
+from tests.faults.jobs import CAMPAIGN, FaultJob, campaign_of
 from tests.faults.site import PATIENCE, THREADS, Site
 from tests.faults.upstream import always, slow
 from tests.services import wait_until
@@ -66,3 +68,79 @@ def test_held(site: Site, fault: Fault) -> None:
     # Each of the threads of a worker that was killed may have had a call under way.
     site.judge(repeats=THREADS * site.faults)
     assert site.ended.outcomes["sent"] == JOBS + 60 * rounds
+
+
+FIRST = 500
+PREFETCH = 16
+SHOP = "acme"
+
+
+@pytest.mark.parametrize("starts_in", [None, timedelta(seconds=40)], ids=["first", "not_before"])
+def test_the_rest(site: Site, starts_in: timedelta | None) -> None:
+    """What `publish --first` or `--not-before` holds back outlives a worker and the broker, and is then called once and
+    in order, beginning with its release or its time.
+    """
+    site.shops = (SHOP,)
+    site.configure(per_second=2000, burst=100)
+    jobs = [FaultJob(SHOP, number) for number in range(site.times(100_000, once=FIRST + 700))]
+    site.start(WORKERS)
+    # An earlier order: what comes later must not take it for its own release.
+    site.command("campaigns", "pause", "earlier", "--reason", "wrong texts")
+    site.command("campaigns", "resume", "earlier")
+    starts = datetime.now(UTC) + starts_in if starts_in is not None else None
+    if starts is None:
+        site.publish_export(jobs, "--first", str(FIRST))
+        wait_until(lambda: len(site.upstream.calls()) >= FIRST, PATIENCE, "the first calls")
+    else:
+        site.publish_export(jobs, "--not-before", starts.isoformat())
+    before = len(site.upstream.calls())
+    for fault in (worker_killed, broker_faults.crashed):
+        fault(site)
+        site.faults += 1
+    if starts is None:
+        time.sleep(KNOWN_SECONDS)  # that nobody calls can only be watched
+        assert len(site.upstream.calls()) == before == FIRST, "what was to wait was called"
+        site.command("campaigns", "release", CAMPAIGN)
+    site.settle(10 * PATIENCE)
+
+    # Whoever was killed or lost the broker may have had calls under way.
+    site.judge(repeats=2 * THREADS * site.faults)
+    assert site.ended.outcomes == {"sent": len(jobs)}
+    calls = site.upstream.calls()
+    assert starts is None or min(call.at for call in calls) >= starts.timestamp() * 1_000_000, "called too early"
+    numbers = {job.email: job.number for job in jobs}
+    order = list(dict.fromkeys(numbers[call.email] for call in calls))
+    displaced = max(abs(number - at) for at, number in enumerate(order))
+    assert displaced <= 2 * WORKERS * PREFETCH, f"a job was called {displaced} places from its own"
+
+
+PER_DAY = 30
+
+
+def test_a_day_of_a_pace(site: Site) -> None:
+    """A campaign has its calls of the day and no more, while others go on; after the reset it has those of the next."""
+    reset = datetime.now(UTC) + timedelta(seconds=120)
+    reset = reset.replace(second=0, microsecond=0)
+    site.shops = (SHOP,)
+    site.configure(per_second=20, burst=5, day_resets_at=f"{reset:%H:%M}")
+    paced = [FaultJob(SHOP, number) for number in range(2 * PER_DAY + 10)]
+    others = [FaultJob(SHOP, number, campaign="others") for number in range(200)]
+    site.command("campaigns", "pace", CAMPAIGN, "--per-day", str(PER_DAY))
+    site.start(WORKERS, processes=2)
+    site.publish([*paced, *others])
+
+    def called() -> Counter[str]:
+        return Counter(campaign_of(call.email) for call in site.upstream.calls())
+
+    wait_until(lambda: called()["others"] == len(others), PATIENCE, "the others")
+    assert datetime.now(UTC) < reset, "the others took too long: this row shows nothing"
+    wait_until(lambda: called()[CAMPAIGN] >= 2 * PER_DAY, PATIENCE, "the second day's calls")
+    time.sleep(KNOWN_SECONDS)  # that it has no more can only be watched
+    site.command("cancel", CAMPAIGN, "--yes")
+    site.settle()
+
+    site.judge()
+    at = reset.timestamp() * 1_000_000
+    days = Counter(call.at >= at for call in site.upstream.calls() if campaign_of(call.email) == CAMPAIGN)
+    assert days == {False: PER_DAY, True: PER_DAY}
+    assert site.ended.outcomes == {"sent": 2 * PER_DAY + len(others), "cancelled": 10}

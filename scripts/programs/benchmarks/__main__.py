@@ -14,6 +14,7 @@ from scripts.programs.benchmarks import (
     document,
     finding,
     fleet,
+    held,
     hundred,
     idle,
     judge,
@@ -24,6 +25,7 @@ from scripts.programs.benchmarks import (
     memory,
     merging,
     million,
+    paced,
     pair,
     publish,
     quiet,
@@ -31,6 +33,7 @@ from scripts.programs.benchmarks import (
     reporting,
     shops,
     stampede,
+    urgent,
     wall,
 )
 from scripts.programs.benchmarks.process import BenchmarkError
@@ -62,7 +65,9 @@ BENCHMARKS: tuple[Benchmark, ...] = (
         )
     ),
     *hundred.BENCHMARKS,
-    *(module.BENCHMARK for module in (quiet, stampede, judge, shops, backlog)),
+    *(module.BENCHMARK for module in (quiet, stampede, held, paced)),
+    *urgent.BENCHMARKS,
+    *(module.BENCHMARK for module in (judge, shops, backlog)),
 )
 
 DOCUMENT = ROOT / "docs" / "benchmarks.md"

@@ -24,7 +24,7 @@ def customer(number: int) -> str:
     return f"customer-{number}@example.com"
 
 
-def write_shops(path: Path, api_url: str, shops: list[str], keys: Mapping[str, float]) -> None:
+def write_shops(path: Path, api_url: str, shops: list[str], keys: Mapping[str, float | str]) -> None:
     """A shops file with one credential for all, beside it."""
     secret = path.with_suffix(".key")
     secret.write_text(SANDBOX_SECRET)
@@ -39,12 +39,13 @@ def credential(shop: str, path: Path) -> list[str]:
     return [f"[shops.{shop}]", f'key_id = "{SANDBOX_KEY_ID}"', f'secret_file = "{path.with_suffix(".key").name}"']
 
 
-def write_export(path: Path, jobs: int, shops: list[str]) -> None:
-    """A row for each of ``jobs`` customers, the shops by turns."""
+def write_export(path: Path, jobs: int, shops: list[str], *, first: int = 0) -> None:
+    """A row for each of ``jobs`` customers from number ``first`` on, the shops by turns."""
     with path.open("w") as file:
         file.write("shop,customer_email,channel,reference\n")
         file.writelines(
-            f"{shops[number % len(shops)]},{customer(number)},{CHANNEL},ref-{number}\n" for number in range(jobs)
+            f"{shops[number % len(shops)]},{customer(number)},{CHANNEL},ref-{number}\n"
+            for number in range(first, first + jobs)
         )
 
 

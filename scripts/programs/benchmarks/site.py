@@ -84,9 +84,13 @@ class Site:
             named["REFERRALS_SHOPS"] = str(shops)
         return inherited | named
 
-    def publish(self, env: dict[str, str], *exports: Path) -> tuple[dict[str, Any], float]:
+    def order(self, env: dict[str, str], *arguments: str) -> None:
+        """A command of the operator's, which must succeed."""
+        run_to_end(self.referrals(*arguments), env)
+
+    def publish(self, env: dict[str, str], *exports: Path, campaign: str = "bench") -> tuple[dict[str, Any], float]:
         """``referrals publish``: its summary, and the CPU seconds that it took."""
-        arguments = ("publish", *map(str, exports), "--campaign", "bench", "--yes", "--json")
+        arguments = ("publish", *map(str, exports), "--campaign", campaign, "--yes", "--json")
         printed, cpu = run_to_end(self.referrals(*arguments), env)
         summary: dict[str, Any] = json.loads(printed)
         if summary["published"] != summary["rows"]:

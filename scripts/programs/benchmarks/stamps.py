@@ -1,6 +1,7 @@
 """The store's own stamps: what its server wrote into the ledger, and which windows of time hold how many calls."""
 
 import ast
+import math
 import re
 import socket
 import struct
@@ -25,8 +26,9 @@ _ADMIT = re.compile(rb'"EVALSHA" "[0-9a-f]+" "(\d+)" "rd:\{([^}]*)\}:s" "')
 
 @dataclass(frozen=True)
 class Granted:
-    """A call that was granted and answered, in microseconds of the store's clock."""
+    """A call that was granted and answered, in microseconds of the store's clock, and the job's record in the store."""
 
+    record: str
     start_at: int
     answered_at: int
 
@@ -69,7 +71,7 @@ class Watch:
                     started[found[4]] = lease - LEASE - GRANT_LIFETIME
                 elif record.startswith(b"A"):
                     answered_at = int(found[1]) * SECOND + int(found[2])
-                    calls[found[3].decode()].append(Granted(started.pop(found[4]), answered_at))
+                    calls[found[3].decode()].append(Granted(found[4].decode(), started.pop(found[4]), answered_at))
         return Stamps(dict(calls), asks, asked)
 
     def close(self) -> None:
@@ -94,7 +96,7 @@ def watching(url: str) -> Iterator[Watch]:
         watch.close()
 
 
-def most_over(stamps: Sequence[int], interval: int, burst: int) -> int:
+def most_over(stamps: Sequence[int], interval: int, burst: float) -> int:
     """By how many calls the worst of all windows exceeds ``burst`` and one call every ``interval`` microseconds."""
     ordered = sorted(stamps)
     # A window from the i-th to the j-th call exceeds by (j - i + 1) - burst - (t_j - t_i) / interval, rounded up.
@@ -102,7 +104,7 @@ def most_over(stamps: Sequence[int], interval: int, burst: int) -> int:
     for number, stamp in enumerate(ordered):
         level = number * interval - stamp
         least = level if least is None else min(least, level)
-        worst = max(worst, -(-(level - least + (1 - burst) * interval) // interval))
+        worst = max(worst, math.ceil((level - least + (1 - burst) * interval) / interval))
     return worst
 
 
