@@ -13,12 +13,14 @@ from typing import Self
 class Forwarder:
     """Listens on a ``port`` and passes bytes on to ``target``, a port of 127.0.0.1, which may be changed.
 
-    ``rate``: bytes a second that a connection takes each way, as a slow network would; None for no bound.
+    ``rate``: bytes a second that a connection takes each way, as a slow network would; None for no bound. It may be
+    changed too. ``passed`` is how many bytes have been passed on, each way together.
     """
 
     def __init__(self, target: int, host: str = "127.0.0.1", *, rate: int | None = None) -> None:
         self.target = target
-        self._rate = rate
+        self.rate = rate
+        self.passed = 0
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._listener = socket.create_server(
@@ -65,10 +67,12 @@ class Forwarder:
 
     def _copy(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
-            while data := source.recv(65536 if self._rate is None else max(1, self._rate // 20)):
+            while data := source.recv(65536 if self.rate is None else max(1, self.rate // 20)):
                 sink.sendall(data)
-                if self._rate is not None:
-                    time.sleep(len(data) / self._rate)
+                with self._lock:
+                    self.passed += len(data)
+                if (rate := self.rate) is not None:
+                    time.sleep(len(data) / rate)
         for each in (source, sink):
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
