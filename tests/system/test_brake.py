@@ -1,4 +1,4 @@
-"""A campaign that goes wrong stops itself: the brake of `referrals publish`, over workers as processes."""
+"""A campaign that goes wrong stops itself: the brake of `referrals publish`, `replay` and `run`, by its processes."""
 
 import json
 from typing import Any
@@ -18,9 +18,10 @@ def desk(desk: Desk, redis_url: str) -> Desk:
     """A shop of the sandbox, and a shared store."""
     desk.env["REFERRALS_REDIS_URL"] = redis_url
     limits = {"per_second": 100, "burst": 5, "max_in_flight": 12}
-    desk.write_shops("http://127.0.0.1:9", ["acme"], **limits)
+    shops = ["acme", "bolt"]
+    desk.write_shops("http://127.0.0.1:9", shops, **limits)
     sandbox = desk.start_sandbox("--shops", "shops.toml")
-    desk.write_shops(sandbox.url, ["acme"], **limits)
+    desk.write_shops(sandbox.url, shops, **limits)
     return desk
 
 
@@ -69,6 +70,68 @@ def test_another_shop_s_list(desk: Desk) -> None:
     assert counted(desk)["rejected"] <= stopped + 300
 
 
+def test_in_one_process(desk: Desk) -> None:
+    """A run ends there with the rows of that shop left, and calls the other shop's; the same command goes on."""
+    strangers = [{"shop": "acme", "customer_email": f"stranger+{number}@x.example"} for number in range(ROWS)]
+    friends = [{"shop": "bolt", "customer_email": f"c{number}@x.example"} for number in range(30)]
+    desk.write_export("wrong.csv", strangers + friends)
+    options = ("--campaign", "Spring ", "--channel", "sms", "--threads", "8", "--out", "results.csv", "--wait")
+
+    def run(*more: str) -> dict[str, Any]:
+        ended = desk.run("run", "wrong.csv", *options, "--json", *more)
+        assert ended.returncode == 1, ended.stderr
+        told: dict[str, Any] = json.loads(ended.stdout)
+        reason = f"200 of the last 200 results are rejected or failed, 200 of them {CODE}"
+        (line,) = (line for line in ended.stderr.splitlines() if "brake" in line)
+        assert line == (
+            f"referrals: shop acme: stopped by the campaign's brake, since {reason}; look at the results, then run the "
+            f"same command again for the {told['left_for_later']['acme']:,} rows left, with --no-brake if they are as "
+            "expected"
+        )
+        assert told["braked"] == {"acme": reason}
+        return told
+
+    told = run()
+    first = told["outcomes"]["rejected"]
+    # What was under way, and what was granted already.
+    assert 200 <= first <= 220
+    assert told["outcomes"]["sent"] == 30
+    assert told["left_for_later"] == {"acme": ROWS - first}
+    told = run()
+    assert 200 <= told["outcomes"]["rejected"] <= 220
+    assert (told["finished_before"], told["outcomes"].get("sent", 0)) == (first + 30, 0)
+    assert len({row["job_id"] for row in desk.results()}) == len(desk.results()) == told["results_rows"]
+    assert desk.run("run", "wrong.csv", *options, "--no-brake", "--limit", "300").returncode == 0
+
+
+def test_a_replay(desk: Desk) -> None:
+    """It has the brake of its many jobs, which counts from nothing, and holds the campaign with all its runs."""
+    strangers = [{"shop": "acme", "customer_email": f"stranger+{number}@x.example"} for number in range(200)]
+    desk.write_export("wrong.csv", strangers)
+    options = ("--campaign", "spring", "--channel", "sms")
+    assert desk.run("publish", "wrong.csv", *options, "--brake", "20%/50", "--limit", "40").returncode == 0
+    desk.start("work", "--threads", "8")
+    desk.start("collect", "--out", "results.csv")
+    wait_until(lambda: len(desk.results()) == 40, 40, "too few results for its brake")
+    again = ("replay", "--campaign", "spring", "--from", "results.csv", "--code", CODE, "--yes")
+    assert desk.run(*again, "--brake", "20%/50").returncode == 0
+    wait_until(lambda: counted(desk)["rejected"] == 80, 40, "fewer than the window since it was armed anew")
+    assert held(desk) is None
+    # The campaign's own jobs, of their first run.
+    assert desk.run("publish", "wrong.csv", *options, "--brake", "20%/50").returncode == 0
+    wait_until(lambda: held(desk), 40, "the brake")
+    assert counted(desk)["rejected"] < 240
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("publish", "export.csv"),
+        ("run", "export.csv", "--out", "results.csv"),
+        ("replay", "--from", "results.csv", "--outcome", "failed", "--yes"),
+    ],
+    ids=lambda command: command[0],
+)
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
@@ -78,11 +141,11 @@ def test_another_shop_s_list(desk: Desk) -> None:
         (("--brake", "20%/200", "--no-brake"), "--no-brake: can't be combined with --brake"),
     ],
 )
-def test_what_can_not_be_meant(desk: Desk, options: tuple[str, ...], complaint: str) -> None:
-    """One line, exit code 2, and nothing is published."""
+def test_what_can_not_be_meant(desk: Desk, command: tuple[str, ...], options: tuple[str, ...], complaint: str) -> None:
+    """One line, exit code 2, and nothing is sent."""
     desk.write_export("export.csv", [{"shop": "acme", "customer_email": "ann@x.example", "channel": "sms"}])
-    ended = desk.run("publish", "export.csv", "--campaign", "spring", *options)
-    assert (ended.returncode, complaint in ended.stderr) == (2, True), ended.stderr
+    ended = desk.run(*command, "--campaign", "spring", *options)
+    assert (ended.returncode, complaint in ended.stderr, len(ended.stderr.splitlines())) == (2, True, 1), ended.stderr
 
 
 def test_which_brake(desk: Desk) -> None:

@@ -105,6 +105,6 @@ def make_result(number: int = 1, outcome: str = "sent", **fields: Any) -> dict[s
         "referral": {"referral_bhid": f"rf{number}", "link": link} if outcome == "sent" else None,
         "finished_at": "2026-11-02T12:00:00Z",
     }
-    shared = job.model_dump(mode="json", exclude={"schema_version", "not_after", "window"})
+    shared = job.model_dump(mode="json", exclude={"schema_version", "not_after"})
     result: dict[str, Any] = json.loads(Result.model_validate({**shared, **usual, **fields}).to_json())
     return result

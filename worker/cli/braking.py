@@ -1,17 +1,23 @@
-"""The brake of a campaign that is published: which one, and when it is armed."""
+"""The brake of a campaign that is sent: which one, and when it is armed."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
 
 from worker.cli import console
 from worker.errors import StoreError, UsageError
+from worker.model.controls import EVERY_SHOP
 
 if TYPE_CHECKING:
     from worker.model.campaign_orders import Brake
     from worker.model.orders import Origin
     from worker.settings import Settings
+
+J = TypeVar("J")
 
 USUAL = "50%/200"
 
@@ -21,6 +27,30 @@ ABOVE = 1_000
 SMALLEST_WINDOW = 10
 
 _BRAKE = re.compile(r"(\d{1,3})\s?%\s?/\s?(\d{1,5})")
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenBrake:
+    """A brake, and whether it was asked for."""
+
+    brake: Brake
+    asked: bool
+
+    @property
+    def above(self) -> int:
+        """It is armed where there are more jobs than so many."""
+        return 0 if self.asked else ABOVE
+
+
+def chosen_brake(brake: str | None, *, no_brake: bool) -> ChosenBrake | None:
+    """What the two options say; ``brake`` is the text, None where it is not given.
+
+    Raises:
+      UsageError: the options contradict each other, or ``brake`` names none.
+    """
+    if brake is not None and no_brake:
+        raise UsageError("--no-brake: can't be combined with --brake; keep one of them")
+    return None if no_brake else ChosenBrake(brake_of(brake or USUAL), asked=brake is not None)
 
 
 def brake_of(text: str) -> Brake:
@@ -45,48 +75,65 @@ def brake_of(text: str) -> Brake:
 
 
 class Braking:
-    """Arms the brake before the first job for which it counts: with --brake before any, else before the 1,001st."""
+    """Arms the brake in the workers' store, where there are enough jobs for it.
 
-    def __init__(self, loaded: Settings, campaign: str, given: Origin, *, brake: str | None, no_brake: bool) -> None:
-        """``brake`` is the option's text, None where it is not given.
+    ``anew``: one that is the same counts from nothing too, since the results before are of jobs that are sent again.
+    """
 
-        Raises:
-          UsageError: the options contradict each other, or ``brake`` names none.
-        """
+    def __init__(
+        self,
+        loaded: Settings,
+        command: str,
+        campaign: str,
+        given: Origin,
+        chosen: ChosenBrake | None,
+        *,
+        shop: str | None = None,
+        anew: bool = False,
+    ) -> None:
         from worker.cli.campaign_lookup import named
 
-        if brake is not None and no_brake:
-            raise UsageError("--no-brake: can't be combined with --brake; keep one of them")
         self._loaded = loaded
+        self._command = command
         self._campaign = named(campaign)
         self._given = given
-        self._asked = brake is not None
-        self._brake = brake_of(brake or USUAL)
-        self._left = not no_brake and (self._asked or loaded.redis_url is not None)
+        self._shop = shop or EVERY_SHOP
+        self._anew = anew
+        self._chosen = chosen if chosen is not None and (chosen.asked or loaded.redis_url is not None) else None
 
-    def before(self, number: int) -> None:
-        """The job of this number is about to be published.
+    def ahead_of(self, jobs: Iterator[J]) -> Iterator[J]:
+        """The jobs; where they are so many the brake is armed before the first, since every result is to count.
 
         Raises:
           StoreError: the brake that was asked for could not be armed, so that nothing was published.
           ConfigurationError: no store is configured in which to arm it.
         """
-        if self._left and (self._asked or number > ABOVE):
-            self._left = False
-            self._arm()
+        first: list[J] = []
+        if self._chosen is not None:
+            first += islice(jobs, self._chosen.above + 1)
+            if len(first) > self._chosen.above:
+                self._arm(self._chosen)
+        yield from first
+        yield from jobs
 
-    def _arm(self) -> None:
+    def _arm(self, chosen: ChosenBrake) -> None:
         from worker.cli.store import shared_store
-        from worker.model.controls import EVERY_SHOP
 
-        detail = f"brake {self._brake}"
+        detail = f"brake {chosen.brake}"
         try:
-            with shared_store(self._loaded, "publish --brake") as store:
+            with shared_store(self._loaded, f"{self._command} --brake") as store:
                 store.publish_campaign(
-                    self._campaign, EVERY_SHOP, self._given, rest=None, brake=self._brake, detail=detail
+                    self._campaign,
+                    self._shop,
+                    self._given,
+                    rest=None,
+                    brake=chosen.brake,
+                    detail=detail,
+                    usual=not chosen.asked,
+                    anew=self._anew,
                 )
         except StoreError as error:
-            if self._asked:
+            if chosen.asked:
                 raise
             # As for everything that only informs: the campaign goes on without it.
             console.say(f"the campaign has no brake, since the store could not be told: {error}")

@@ -31,7 +31,8 @@ def cancel(
 
     Every worker obeys within a second; calls under way finish normally. A job ends when a worker gets it: from a delay
     queue within the hour, from a shop's queue when its turn comes. Jobs that are published later under the same name
-    are cancelled too: the name is remembered for a year, or until --undo. A job that has ended as cancelled stays so:
+    are cancelled too: the name is remembered for a year, or until --undo. A pause, a held rest and a pace of the
+    campaign end with it, and --undo doesn't bring them back. A job that has ended as cancelled stays so:
     after --undo it is called only if it is published again. How many jobs are still to end can't be counted by
     campaign; their results show it.
 

@@ -68,7 +68,7 @@ def publish(
     from worker.campaigns.containers.expand import expand
     from worker.campaigns.dedup import JobIndex
     from worker.campaigns.importer import Importer
-    from worker.cli.braking import Braking
+    from worker.cli.braking import Braking, chosen_brake
     from worker.cli.cancelled import refuse_cancelled
     from worker.cli.holding_back import check_held_back, holding_back
     from worker.cli.ledger import Ledger
@@ -110,7 +110,7 @@ def publish(
     refuse_cancelled(loaded, campaign, shop)
     check_window(import_options, shops.get(shop or ""))
     given = orders.origin(author, reason)
-    braking = Braking(loaded, campaign, given, brake=brake, no_brake=no_brake)
+    braking = Braking(loaded, "publish", campaign, given, chosen_brake(brake, no_brake=no_brake), shop=shop)
     now = datetime.now(UTC)
     starts = after(not_before, "--not-before", now) if not_before is not None else None
     check_held_back(loaded, first, starts, expires=import_options.not_after, now=now)
@@ -153,8 +153,7 @@ def publish(
         with holding as back, counted(loaded, producer), producer, Ledger(loaded) as ledger, Meter(total) as meter:
             for difference in producer.declare(shops):
                 console.note(difference)
-            for sent, job in enumerate(ledger.watch(importer), start=1):
-                braking.before(sent)
+            for sent, job in enumerate(braking.ahead_of(ledger.watch(importer)), start=1):
                 producer.send(job, lane=back.lane_of(sent, job.shop))
                 if sent % TICK_JOBS == 0:
                     meter.show(producer.confirmed, producer.confirmed / (time.monotonic() - began), {})

@@ -61,6 +61,8 @@ def run(
             show_default=False,
         ),
     ] = None,
+    brake: options.Brake = None,
+    no_brake: options.NoBrake = False,
     threads: Annotated[int, typer.Option("--threads", min=1, max=500, help="Calls at once.")] = 16,
     wait: Annotated[
         bool,
@@ -83,12 +85,17 @@ def run(
     --match is refused. A dry run without --out doesn't know what an earlier run has done. A rehearsal's list is that of
     --customers.
 
+    A campaign of more than 1,000 jobs has a brake, as with `referrals publish`: once more than half of its last 200
+    results at a shop are rejected or failed, the rows left of that shop are not called, and the exit code is 1. --brake
+    gives another one, and one to smaller campaigns too. The same command goes on, and its brake counts from nothing.
+
     Example: `referrals run spring.csv --shop acme --campaign spring --channel whatsapp --out results.csv`
     """
     from worker.app import build_embedded
     from worker.campaigns.containers.expand import expand
     from worker.campaigns.importer import Importer
     from worker.campaigns.target import Target
+    from worker.cli.braking import chosen_brake
     from worker.cli.meter import Meter
     from worker.cli.outage import Outage, Rest
     from worker.cli.plan.first import plan_first
@@ -116,6 +123,7 @@ def run(
         raise UsageError("--out: needs a file for the results; only --dry-run goes without, as it writes none")
     check_most(max_rejects)
     check_match(match=match, dry_run=dry_run, yes=yes)
+    armed = chosen_brake(brake, no_brake=no_brake)
     loaded = load()
     import_options = options.import_options(
         shop=shop or (SHOP if sandbox else None),
@@ -191,6 +199,8 @@ def run(
             patient=wait,
             sandbox=sandbox,
             suppressed=suppressed.hashes,
+            brake=armed.brake if armed is not None else None,
+            brake_above=armed.above if armed is not None else 0,
         )
         began = time.monotonic()
         outage, rest = Outage(), Rest()

@@ -38,6 +38,7 @@ def summarize(importer: Importer, tally: Tally, out: Path, *, sandbox: bool, as_
         "left_for_later": dict(tally.parked),
         "left_until": to_datetime(tally.parked_until).isoformat() if tally.parked_until else None,
         "halted": tally.halted,
+        "braked": tally.braked,
         "stopped": tally.stopped,
         "seconds": round(tally.seconds, 3),
         "results": str(out),
@@ -54,7 +55,13 @@ def end(tally: Tally) -> None:
         console.say(
             f"shop {shop}: {trouble_of(code)}, then run the same command again for the {tally.parked[shop]:,} rows left"
         )
-    waiting = sum(number for shop, number in tally.parked.items() if shop not in tally.halted)
+    for shop, reason in sorted(tally.braked.items()):
+        console.say(
+            f"shop {shop}: stopped by the campaign's brake, since {reason}; look at the results, then run the same "
+            f"command again for the {tally.parked[shop]:,} rows left, with --no-brake if they are as expected"
+        )
+    given_up = tally.halted.keys() | tally.braked.keys()
+    waiting = sum(number for shop, number in tally.parked.items() if shop not in given_up)
     if waiting:
         # Rounded up to the minute: a run that starts too early would end at once with the same line.
         until = to_datetime(tally.parked_until + MINUTE - 1).strftime("%Y-%m-%d %H:%M UTC")
@@ -65,7 +72,7 @@ def end(tally: Tally) -> None:
         )
     if tally.stopped:
         console.say("stopped; run the same command again to continue")
-    if tally.halted:
+    if given_up:
         raise typer.Exit(1)
     if waiting or tally.stopped:
         raise typer.Exit(LEFT_FOR_LATER)

@@ -37,6 +37,7 @@ def make_result(
         channel=job.channel,
         destination=job.destination,
         sender=job.sender,
+        window=job.window,
         outcome=outcome,
         code=code,
         status=answer.status if answer is not None else None,

@@ -87,6 +87,7 @@ class EmbeddedPort:
             if (until > now + PARK_AFTER or shop in self._state.halted) and not self._state.patient:
                 for delivery in self._gate.remove(shop):
                     self._park(delivery, until)
+        self._leave_braked()
         self._state.resting_until = self._rests_until(now) if self._state.patient else 0
 
     def ack(self, delivery: Delivery) -> None:
@@ -112,9 +113,10 @@ class EmbeddedPort:
             heapq.heappush(self._delayed, (until, next(self._order), delivery))
 
     def move(self, delivery: Delivery, lane: Lane) -> None:
-        """There are no queues: the job waits at the gate, behind that lane's others."""
-        delivery.lane = lane
-        self._gate.offer(delivery)
+        """There are no lanes. Here only its brake holds a campaign, and then the job is left to a later run."""
+        del lane
+        if not self._park(delivery, 0):
+            self._gate.offer(delivery)
 
     def dead_letter(self, delivery: Delivery, error: DeadLetterError) -> None:
         """End the run: there is no dead queue, and nobody else would hear of the row."""
@@ -170,15 +172,37 @@ class EmbeddedPort:
     def _park(self, delivery: Delivery, until: int) -> bool:
         # Whether the job is left to a later run.
         state = self._state
-        if state.patient:
+        braked = self._is_braked(delivery)
+        if state.patient and not braked:
             return False
-        if delivery.shop not in state.halted:
+        if delivery.shop not in state.halted and not braked:
             if until <= self._context.clock.now() + PARK_AFTER:
                 return False
             state.parked_until = max(state.parked_until, until)
         state.parked[delivery.shop] += 1
         self.ack(delivery)
         return True
+
+    def _is_braked(self, delivery: Delivery) -> bool:
+        order = self._intake.controls.order_about(delivery.job)
+        if order is None or order.hold is None:
+            return False
+        # However patient the run is, nobody can tell it to go on: it ends, and a person looks at its results.
+        self._state.braked[delivery.shop] = order.hold.reason
+        return True
+
+    def _leave_braked(self) -> None:
+        # Also what is closed or waits for its repeat, which would otherwise keep the run from its end.
+        controls = self._intake.controls.controls
+        held = [shop for (_, shop), order in controls.campaigns.items() if order.hold] if controls is not None else []
+        for shop in held:
+            for delivery in self._gate.remove(shop):
+                self._park(delivery, 0)
+        if held and self._delayed:
+            delayed, self._delayed = self._delayed, []
+            for each in delayed:
+                if each[2].shop not in held or not self._park(each[2], 0):
+                    heapq.heappush(self._delayed, each)
 
     def _shop_is_gone(self, shop: str) -> None:
         self._context.stopping.set()

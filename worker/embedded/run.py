@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,7 +25,11 @@ from worker.embedded.past import check_results
 from worker.embedded.restore import restore
 from worker.embedded.state import RunState
 from worker.instants import SECOND
+from worker.model.campaign_orders import Brake
 from worker.model.controls import EVERY_SHOP
+from worker.model.job import Job
+from worker.model.names import canonical
+from worker.model.orders import Origin
 from worker.model.outcomes import Outcome
 from worker.model.rehearsal import marked
 from worker.results.file import ResultsFile
@@ -65,7 +70,7 @@ class Tally:
 
     ``codes`` counts results that have a code, by outcome and code; ``earlier`` the results of earlier runs in the file;
     ``parked`` the rows by shop that are left for a later run, at the latest until ``parked_until``; ``halted`` has the
-    code of each shop that was given up.
+    code of each shop that was given up, ``braked`` the reason of each at which the campaign's brake has stopped it.
     """
 
     outcomes: Counter[Outcome] = field(default_factory=Counter)
@@ -74,6 +79,7 @@ class Tally:
     parked: Counter[str] = field(default_factory=Counter)
     parked_until: int = 0
     halted: dict[str, str] = field(default_factory=dict)
+    braked: dict[str, str] = field(default_factory=dict)
     stopped: bool = False
     seconds: float = 0.0
 
@@ -90,6 +96,7 @@ class EmbeddedRun:
     :meth:`stop` may be called from a signal handler or any thread: calls under way finish, and no new one starts.
     ``patient``: wait for the day's quota and for closed shops. ``sandbox``: the shops are at the built-in emulator,
     whose URL is another one in each run. ``suppressed``: hashed addresses of people whom nobody may be called for.
+    ``brake`` stops the campaign at a shop if it has more than ``brake_above`` jobs; the rest there is for a later run.
     """
 
     def __init__(
@@ -105,6 +112,8 @@ class EmbeddedRun:
         patient: bool,
         sandbox: bool = False,
         suppressed: Sequence[bytes] = (),
+        brake: Brake | None = None,
+        brake_above: int = 0,
     ) -> None:
         self.tally = Tally()
         self.stopping = threading.Event()
@@ -117,6 +126,8 @@ class EmbeddedRun:
         self._threads = threads
         self._patient = patient
         self._suppressed = suppressed
+        self._brake = brake
+        self._brake_above = brake_above
         self._target = Target(sandbox, self._base_url_of)
         self._app: App | None = None
         self._run: RunState | None = None
@@ -161,14 +172,16 @@ class EmbeddedRun:
             importer = self._importer_of(index)
             # Closed from the right: first the importer writes its rejected rows, then the results are synced to disk.
             with closing(results), closing(iter(importer)) as jobs:
-                run = self._run = RunState(jobs, journal, self._record(results), patient=self._patient)
+                run = self._run = RunState(
+                    self._braked(jobs, store), journal, self._record(results), patient=self._patient
+                )
                 self._work(run, store, importer, results, tick, every)
                 if self.tally.earlier > finished and run.failure is None:
                     # Jobs that had ended without a call were tried again. The file has both rows; rebuilt, it has the
                     # later one alone.
                     results.close()
                     self.tally.earlier = results.rebuild(self._rows(journal.results())) - self.tally.done
-        self.tally.parked, self.tally.halted = run.parked, run.halted
+        self.tally.parked, self.tally.halted, self.tally.braked = run.parked, run.halted, run.braked
         self.tally.parked_until = run.parked_until and run.parked_until + self._clock.ahead()
         self.tally.stopped = self.stopping.is_set()
         self.tally.seconds = (self._clock.now() - started) / SECOND
@@ -202,6 +215,15 @@ class EmbeddedRun:
             worker.stop()
             app.close()
             tick()
+
+    def _braked(self, jobs: Iterator[Job], store: MemoryStore) -> Iterator[Job]:
+        """The jobs; where they are so many the brake is armed already, since every result is to count."""
+        above = max(0, self._brake_above - self.tally.earlier)
+        first = list(islice(jobs, above + 1))
+        if self._brake is not None and len(first) > above:
+            campaign, detail = canonical(self._campaign) or "", f"brake {self._brake}"
+            store.publish_campaign(campaign, EVERY_SHOP, Origin("run"), rest=None, brake=self._brake, detail=detail)
+        return chain(first, jobs)
 
     def _record(self, results: ResultsFile) -> Callable[[str, Outcome, str | None], None]:
         def record(body: str, outcome: Outcome, code: str | None) -> None:

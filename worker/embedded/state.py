@@ -34,7 +34,8 @@ class RunState:
     ``on_result`` is called with each result's JSON, outcome and code, on the consumer's thread, after the journal has
     it; it may raise a :class:`ReferralError`, which ends the run.
     ``patient`` keeps jobs that must wait for hours or for a person; otherwise they are ``parked``, by shop, for a
-    later run. ``halted`` holds by which code a shop turned all of its jobs away. ``failing`` is the code by which
+    later run. ``halted`` holds by which code a shop turned all of its jobs away, ``braked`` why the campaign's brake
+    has stopped it at a shop. ``failing`` is the code by which
     Refer2 failed last for all calls of a shop, and when it is tried again. ``resting_until`` is when the next job may
     be called at the earliest, where all that were read wait for long; 0 while they don't.
     """
@@ -47,6 +48,7 @@ class RunState:
         self.parked: Counter[str] = Counter()
         self.parked_until = 0
         self.halted: dict[str, str] = {}
+        self.braked: dict[str, str] = {}
         self.failing: tuple[str, int] | None = None
         self.resting_until = 0
         self.failure: ReferralError | None = None

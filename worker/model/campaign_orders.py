@@ -125,6 +125,11 @@ def resumed(armed: int) -> Change:
     return lambda old: replace(old, hold=None, brake=old.brake and replace(old.brake, armed=armed))
 
 
+def cancelled(armed: int) -> Change:
+    """Without what holds or paces it, since its jobs end; a brake stays, under the number ``armed``."""
+    return lambda old: replace(resumed(armed)(old), rest=None, interval=0, per_day=0)
+
+
 def released(old: CampaignOrder) -> CampaignOrder:
     """Let what waits in the held lane go."""
     return replace(old, rest=None)
@@ -135,14 +140,23 @@ def paced(interval: int, per_day: int) -> Change:
     return lambda old: replace(old, interval=interval, per_day=per_day)
 
 
-def published(rest: Hold | None, brake: Brake | None) -> Change:
-    """As an export is published: ``rest`` holds what goes into the held lane. A brake that is the same stays armed."""
+def held_back(rest: Hold | None) -> Change:
+    """As an export is published: ``rest`` holds what goes into the held lane; None leaves what holds it already."""
+    return lambda old: replace(old, rest=rest or old.rest)
+
+
+def with_brake(brake: Brake, *, instead: Brake | None, usual: bool, anew: bool) -> Change:
+    """With this brake, or one that is there already if this is only the ``usual`` one; ``instead`` is that of all
+    shops. One that is the same stays armed as it is, but for ``anew``.
+    """
 
     def change(old: CampaignOrder) -> CampaignOrder:
-        fresh = brake
-        if brake is not None and old.brake is not None and str(brake) == str(old.brake):
-            fresh = replace(brake, armed=old.brake.armed)
-        return replace(old, rest=rest or old.rest, brake=fresh or old.brake)
+        known = old.brake or instead
+        if known is None:
+            return replace(old, brake=brake)
+        same = usual or str(brake) == str(known)
+        fresh = replace(brake, share=known.share, window=known.window) if same else brake
+        return replace(old, brake=replace(fresh, armed=known.armed) if same and not anew else fresh)
 
     return change
 

@@ -13,13 +13,15 @@ from worker.model.campaign_orders import (
     Campaigns,
     Hold,
     braked,
+    cancelled,
     changed,
     changed_everywhere,
+    held_back,
     paced,
     paused,
-    published,
     released,
     resumed,
+    with_brake,
 )
 from worker.model.lanes import ShopLane
 from worker.model.names import canonical
@@ -114,7 +116,8 @@ class Controls:
 
     def with_cancelled(self, campaign: str, shop: str, now: int, until: int) -> "Controls":
         """With the campaign cancelled, in one shop or in all; remembered until ``until``."""
-        made = self._next(now, cancelled={**self.cancelled, (campaign, shop): until})
+        campaigns = changed_everywhere(self.campaigns, campaign, shop, cancelled(self._later(now)), now)
+        made = self._next(now, cancelled={**self.cancelled, (campaign, shop): until}, campaigns=campaigns)
         # Its jobs end, also those that are held.
         return replace(made, freed=made.version)
 
@@ -142,11 +145,31 @@ class Controls:
         return self._about(changed_everywhere(self.campaigns, campaign, shop, released, now), now, frees=True)
 
     def with_campaign_published(
-        self, campaign: str, shop: str, rest: Hold | None, brake: Brake | None, now: int
+        self,
+        campaign: str,
+        shop: str,
+        rest: Hold | None,
+        brake: Brake | None,
+        now: int,
+        *,
+        usual: bool = False,
+        anew: bool = False,
     ) -> "Controls":
         """With what a publisher orders about its campaign: what holds the rest of it, and its brake."""
-        armed = replace(brake, armed=self._later(now)) if brake is not None else None
-        return self._about(changed(self.campaigns, campaign, shop, published(rest, armed), now), now)
+        campaigns = changed(self.campaigns, campaign, shop, held_back(rest), now)
+        if brake is not None:
+            general = self.campaigns.get((campaign, EVERY_SHOP))
+            change = with_brake(
+                replace(brake, armed=self._later(now)),
+                instead=general.brake if general is not None else None,
+                usual=usual,
+                anew=anew,
+            )
+            # Shops that have one of their own, since it has stopped them before, follow.
+            own = {key for key, order in campaigns.items() if key[0] == campaign and order.brake is not None}
+            for of in {shop, *(of for _, of in own if shop == EVERY_SHOP)}:
+                campaigns = changed(campaigns, campaign, of, change, now)
+        return self._about(campaigns, now)
 
     def with_campaign_braked(self, campaign: str, shop: str, armed: int, reason: str, now: int) -> "Controls | None":
         """With the campaign held by its brake; None where that was armed anew meanwhile, or it is held already."""

@@ -11,6 +11,11 @@ UNSEEN_IN_NAME = "holds control, bidirectional or zero-width characters, which n
 """The problem with a campaign's name that holds such characters."""
 
 
+def campaign_key(campaign: str) -> str:
+    """The name by which all that is counted of a campaign is kept together, however its producers spell it."""
+    return canonical(campaign) or campaign
+
+
 def canonical(text: str | None, *, address: bool = False) -> str | None:
     """The form in which texts are compared: trimmed, NFC, and lower case for an ``address``. None for an empty text."""
     if text is None:

@@ -11,12 +11,17 @@ from worker.errors import DeadLetterError
 from worker.model.job import Campaign, Channel, Customer, JobId, Number, Reference, Shop, ShortText, job_id
 from worker.model.outcomes import Outcome
 from worker.model.validation import explain
+from worker.model.windows import LONGEST_TEXT
 from worker.text.bounds import (
     RESULT,
     loads,
 )
 
 Code = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+Window = Annotated[str, StringConstraints(max_length=LONGEST_TEXT)]
+"""The job's, as it was. It was checked before the job was called, by a worker that knew its time zone."""
 
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -49,6 +54,7 @@ class Result(BaseModel):
     channel: Channel
     destination: ShortText | None = None
     sender: ShortText | None = None
+    window: Window | None = None
     outcome: Outcome
     code: Code | None = None
     status: Annotated[int, Field(ge=100, le=999)] | None = None
@@ -87,6 +93,7 @@ class Result(BaseModel):
             "channel": self.channel,
             "destination": self.destination,
             "sender": self.sender,
+            "window": self.window,
             "outcome": self.outcome,
             "code": self.code,
             "status": self.status,

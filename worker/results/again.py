@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, Any, Literal, NamedTuple, Self
 
+from pydantic import ValidationError
+
 from worker.errors import DeadLetterError, InputError, UsageError
 from worker.model.job import SCHEMA, Job
 from worker.model.message import encode_message
@@ -148,7 +150,7 @@ class Chosen:
             job = job_again(result, not_after=not_after)
             # What no worker takes is found before a person is asked.
             encode_message(job, published_at_ms=0)
-        except (DeadLetterError, UsageError):
+        except (DeadLetterError, UsageError, ValidationError):
             document = None
         else:
             document = job.model_dump(mode="json", exclude_none=True)
@@ -186,6 +188,7 @@ def job_again(result: Result, *, not_after: datetime | None) -> Job:
 
     Raises:
       DeadLetterError: its run is the largest there is (`bad_schema`).
+      ValidationError: its window can't be read on this machine.
     """
     job = Job(
         schema_version=SCHEMA,
@@ -200,6 +203,7 @@ def job_again(result: Result, *, not_after: datetime | None) -> Job:
         channel=result.channel,
         destination=result.destination,
         sender=result.sender,
+        window=result.window,
         not_after=not_after,
     )
     return job if result.outcome in UNCALLED else job.replay(not_after=not_after)

@@ -120,6 +120,7 @@ _FIELDS: dict[str, Callable[[str], Any] | None] = {
     "channel": _text,
     "destination": _text,
     "sender": _text,
+    "window": _text,
     "outcome": _text,
     "code": _text,
     "status": _number,

@@ -31,13 +31,16 @@ COLUMNS: tuple[str, ...] = (
     "campaign",
     "run",
     "row",
+    "window",
     "job_id",
 )
 """Columns of a results file, those that a mailing needs first. ``link`` is taken from the referral; ``referral`` and
 ``share_action`` are the vendor's objects as JSON. ``job_id`` stays the last, since it tells whether a row is cut off;
 a new column goes before it, so that those before keep their numbers."""
 
-LAYOUTS = (COLUMNS, tuple(name for name in COLUMNS if name != "row"))
+LAYOUTS = tuple(
+    tuple(name for name in COLUMNS if name not in absent) for absent in ((), ("window",), ("window", "row"))
+)
 """The columns of files of this version and of earlier ones, which are read, and continued as they are."""
 
 JSON_COLUMNS = ("referral", "share_action")

@@ -1,5 +1,6 @@
 """What trips a campaign's brake, for both stores. Pure."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,10 +10,10 @@ from worker.model.outcomes import Outcome
 LONGEST_WINDOW = 1_000
 """Results that a brake may look back at: each takes a byte in the store, which is read and written with each result."""
 
-GOOD: frozenset[Outcome] = frozenset({"sent", "unknown"})
-BAD: frozenset[Outcome] = frozenset({"rejected", "failed"})
-"""The outcomes of calls. Those that ended without one say nothing about the campaign. An outage's throttles and repeats
-are no results, and the breaker closes the shop before its jobs would fail."""
+_PASSING = re.compile(
+    r"http_(?:408|425|429|5\d\d)|connection(?:_lost)?|timeout|unreadable_answer|unanswered|unverified|interrupted"
+)
+"""The codes of jobs that failed since Refer2, or the way to it, did at each of their attempts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,19 @@ class Braking:
 
     brake: Brake
     held: Callable[[], None]
+
+
+def code_counted(outcome: Outcome, code: str | None) -> str | None:
+    """What a result counts as: the code of a bad one, empty for a good one, None for one that doesn't count.
+
+    A job that was not called, or of which nobody knows, says nothing about its campaign; nor does passing trouble of
+    Refer2's, which is not the list's.
+    """
+    if outcome == "sent":
+        return ""
+    if outcome == "rejected" or (outcome == "failed" and not _PASSING.fullmatch(code or "")):
+        return code or outcome
+    return None
 
 
 def is_over(bad: int, brake: Brake) -> bool:

@@ -82,11 +82,22 @@ class ControlsStore(ControlsReader, Protocol):
         """Let go what :meth:`publish_campaign` holds back. For every shop also what is held of single shops."""
 
     def publish_campaign(
-        self, campaign: str, shop: str, origin: Origin, *, rest: Hold | None, brake: Brake | None, detail: str
+        self,
+        campaign: str,
+        shop: str,
+        origin: Origin,
+        *,
+        rest: Hold | None,
+        brake: Brake | None,
+        detail: str,
+        usual: bool = False,
+        anew: bool = False,
     ) -> Controls:
         """Before a campaign is published: hold the ``rest`` of it, which waits in the held lane, and arm its ``brake``.
 
-        None leaves what is ordered already. ``detail`` says it in words.
+        None leaves what is ordered already. ``detail`` says it in words. A brake is also that of shops which have one
+        of their own, but a ``usual`` one, which nobody has asked for, leaves each that is there. One that is the same
+        stays armed as it is, but for ``anew``, by which it counts from nothing.
         """
 
     def record(self, action: str, origin: Origin, *, shop: str = "", campaign: str = "", detail: str = "") -> Controls:

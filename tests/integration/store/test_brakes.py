@@ -54,6 +54,7 @@ class Campaign:
         # A job's id has its shop in it.
         self._number = 0 if shop == "acme" else 1_000
         self.heard = 0
+        self.name = CAMPAIGN
 
     def end(self, brake: Brake, results: Sequence[Result]) -> None:
         """The next jobs end so."""
@@ -61,7 +62,7 @@ class Campaign:
             self._number += 1
             request = replace(
                 make_request(self._number, shop=self._shop, customer=f"c{self._number}", limits=LIMITS),
-                campaign=CAMPAIGN,
+                campaign=self.name,
             )
             if outcome in {"expired", "cancelled"}:
                 request = replace(request, uncalled="expired")
@@ -84,7 +85,7 @@ def test_more_than_its_share(world: World) -> None:
     campaign.end(brake, [BAD, BAD, ("failed", None), *[SENT] * 6])
     assert (hold_of(world.store), campaign.heard) == (None, 0)
     advance(world, SECOND)
-    campaign.end(brake, [("unknown", "interrupted")])
+    campaign.end(brake, [SENT])
     reason = "3 of the last 10 results are rejected or failed, 2 of them customer_not_found"
     assert hold_of(world.store) == Hold("brake", reason, world.now)
     assert (hold_of(world.store, "bolt"), campaign.heard) == (None, 1)
@@ -95,10 +96,14 @@ def test_more_than_its_share(world: World) -> None:
 
 
 def test_what_does_not_count(world: World) -> None:
-    """A fifth of bad results is the share that it may have; what ended without a call is neither good nor bad."""
+    """A fifth of bad results is the share that it may have; what ended without a call, or by passing trouble of
+    Refer2's, is neither good nor bad."""
     brake, campaign = armed(world), Campaign(world)
     campaign.end(brake, [BAD, SENT, SENT, SENT, SENT] * 6)
     campaign.end(brake, [("expired", None), ("cancelled", "suppressed")] * 10)
+    trouble = ("http_503", "http_500", "http_408", "timeout", "connection_lost", "unanswered")
+    campaign.end(brake, [("failed", code) for code in trouble] * 5)
+    campaign.end(brake, [("unknown", "timeout"), ("unknown", "interrupted")] * 20)
     assert hold_of(world.store) is None
     campaign.end(brake, [BAD])
     assert hold_of(world.store) is None
@@ -122,6 +127,82 @@ def test_resumed(world: World) -> None:
     assert hold_of(world.store, "bolt") is not None
     campaign.end(anew, [BAD])
     assert hold_of(world.store) is not None
+
+
+def test_published_once_more(world: World) -> None:
+    """The same brake goes on where it was; another one, or one that is armed anew, counts from nothing: also where a
+    shop has its own since it was stopped."""
+    brake, campaign = armed(world), Campaign(world)
+    campaign.end(brake, [BAD] * 10)
+    advance(world, SECOND)
+    anew = brake_of(world.store.resume_campaign(CAMPAIGN, "acme", KIM))
+    campaign.end(anew, [BAD] * 9)
+
+    def published(share: int, *, again: bool) -> Brake:
+        advance(world, SECOND)
+        given = Brake(share, 10)
+        return brake_of(
+            world.store.publish_campaign(CAMPAIGN, EVERY_SHOP, KIM, rest=None, brake=given, detail="", anew=again)
+        )
+
+    same = published(20, again=False)
+    assert (same.armed, same.until > anew.until) == (anew.armed, True)
+    renewed = published(20, again=True)
+    assert renewed.armed > same.armed
+    campaign.end(renewed, [BAD] * 9)
+    assert hold_of(world.store) is None
+    other = published(30, again=False)
+    assert (str(other), other.armed > renewed.armed) == ("30%/10", True)
+    campaign.end(other, [BAD] * 9)
+    assert hold_of(world.store) is None
+    campaign.end(other, [BAD])
+    assert hold_of(world.store) is not None
+
+
+def test_the_usual_brake(world: World) -> None:
+    """Which nobody has asked for, replaces none that somebody has, be it that of all shops or a shop's own."""
+
+    def published(shop: str, share: int, *, usual: bool) -> Brake:
+        advance(world, SECOND)
+        given = Brake(share, 10)
+        world.store.publish_campaign(CAMPAIGN, shop, KIM, rest=None, brake=given, detail="", usual=usual)
+        return brake_of(world.store.controls(), "acme")
+
+    strict = published(EVERY_SHOP, 5, usual=False)
+    kept = published("acme", 50, usual=True)
+    assert (str(kept), kept.armed, kept.until > strict.until) == ("5%/10", strict.armed, True)
+    assert str(published("acme", 10, usual=False)) == "10%/10"
+    assert str(published(EVERY_SHOP, 50, usual=True)) == "10%/10"
+    assert str(brake_of(world.store.controls(), "bolt")) == "5%/10"
+
+
+def test_one_campaign_however_it_is_spelled(world: World) -> None:
+    """As for job ids: composed or not, and with blanks around it."""
+    brake, campaign = armed(world), Campaign(world)
+    campaign.end(brake, [BAD] * 5)
+    campaign.name = " fru\u0308hling "
+    campaign.end(brake, [BAD] * 5)
+    assert hold_of(world.store) is not None
+
+
+def test_cancelled(world: World) -> None:
+    """Its jobs end, so that nothing holds it any more; its brake stays, and counts from nothing."""
+    brake, campaign = armed(world), Campaign(world)
+    campaign.end(brake, [BAD] * 10)
+    advance(world, SECOND)
+    world.store.pace_campaign(CAMPAIGN, EVERY_SHOP, SECOND, 0, KIM)
+    world.store.publish_campaign("autumn", "acme", KIM, rest=Hold("first", "", 0), brake=None, detail="")
+    world.store.cancel(CAMPAIGN, "acme", KIM)
+    world.store.cancel("autumn", EVERY_SHOP, KIM)
+    controls = world.store.controls()
+    order = controls.order_about(CAMPAIGN, "acme")
+    assert order is not None
+    assert (order.hold, order.interval, brake_of(controls).armed > brake.armed) == (None, SECOND, True)
+    world.store.cancel(CAMPAIGN, EVERY_SHOP, KIM)
+    order = world.store.controls().order_about(CAMPAIGN, "acme")
+    assert order is not None
+    assert order.interval == 0
+    assert controls.order_about("autumn", "acme") is None
 
 
 def test_a_late_result_holds_nobody(world: World) -> None:

@@ -190,6 +190,7 @@ def test_sent() -> None:
         "channel": "whatsapp",
         "destination": None,
         "sender": "cyd@example.com",
+        "window": None,
         "outcome": "sent",
         "code": None,
         "status": 200,

@@ -462,7 +462,7 @@ def test_nothing_prints_an_address() -> None:
 
 
 RESULT_COLUMNS = (
-    "schema job_id campaign shop run line row reference customer channel destination sender outcome code status "
+    "schema job_id campaign shop run line row reference customer channel destination sender window outcome code status "
     "message referral share_action attempts published_at called_at finished_at latency_seconds"
 )
 

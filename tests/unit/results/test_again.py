@@ -1,5 +1,6 @@
 """Which jobs are sent again, and as which run."""
 
+import json
 import random
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -11,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.making import PATIENT, foreign_job, make_job, make_result
+from worker.dispatch.results import make_result as make_result_of
 from worker.errors import DeadLetterError
+from worker.instants import SECOND
 from worker.model.job import Customer, Job
 from worker.model.outcomes import OUTCOMES, UNCALLED
 from worker.model.result import check_result
@@ -56,6 +59,33 @@ def test_it_is_the_job_that_a_replay_of_the_original_makes(job: Job) -> None:
     again = job_again(result, not_after=TOMORROW)
     assert again == job.replay(not_after=TOMORROW)
     assert again.job_id == again.expected_id() != job.job_id
+
+
+def test_no_field_is_lost_on_the_way() -> None:
+    """Through its result, with every field that a job may have; only its deadline is another."""
+    job = make_job(
+        1,
+        line=8,
+        row=7,
+        reference="r1",
+        sender="Kim",
+        destination="+43 1 2345",
+        window="Mon-Fri 09:00-18:00 Europe/Vienna",
+        published_at=TOMORROW,
+        not_after=TOMORROW,
+    )
+    assert all(getattr(job, name) is not None for name in Job.model_fields)
+    ended = make_result_of(
+        job, "failed", code="http_503", answer=None, attempts=1, called_at=None, finished_at=SECOND, ahead=0
+    )
+    again = job_again(check_result(json.loads(ended.to_json())), not_after=TOMORROW)
+    assert again == job.replay(not_after=TOMORROW)
+
+
+def test_a_window_that_this_machine_can_not_read() -> None:
+    """Its time zone is too new, or somebody has changed it: the job is left out and counted."""
+    result = make_result(1, "failed") | {"window": "09:00-18:00 Mars/Base"}
+    assert chosen([result], choice("failed")) == ([], {"unfit": 1})
 
 
 @pytest.mark.parametrize("outcome", sorted(UNCALLED))

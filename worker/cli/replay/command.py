@@ -18,6 +18,7 @@ from worker.model.outcomes import OUTCOMES
 from worker.text.near_names import near_names
 
 if TYPE_CHECKING:
+    from worker.cli.braking import Braking
     from worker.cli.replay.summary import Summary
     from worker.model.orders import Origin
     from worker.rabbitmq.connection import Parameters
@@ -58,6 +59,8 @@ def replay(
     ] = None,
     limit: options.Limit = None,
     expires: options.Expires = None,
+    brake: options.Brake = None,
+    no_brake: options.NoBrake = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be sent again.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask. Without a terminal it is needed.")] = False,
     reason: orders.Reason = None,
@@ -74,8 +77,13 @@ def replay(
     job before it counts. Interrupting is safe: run again over the same results, it makes no second call, as long as
     the ledger remembers the job (`REFERRALS_RETENTION_DAYS`).
 
+    More than 1,000 jobs have a brake, as those of `referrals publish` have: --brake gives another one, --no-brake none.
+    It counts from nothing. Once it trips, no call of the campaign starts at that shop, whichever run of its jobs it
+    would be.
+
     Example: `referrals replay --campaign spring --from results.csv --outcome failed`
     """
+    from worker.cli.braking import Braking, chosen_brake
     from worker.cli.cancelled import refuse_cancelled
     from worker.cli.meter import Meter
     from worker.cli.replay.summary import Summary
@@ -88,6 +96,7 @@ def replay(
 
     choice = _choice(outcomes or (), codes or ())
     given = orders.origin(author, reason)
+    armed = chosen_brake(brake, no_brake=no_brake)
     name = canonical(campaign)
     if name is None:
         raise UsageError("--campaign: is blank; give the name of the campaign whose jobs are sent again")
@@ -126,7 +135,8 @@ def replay(
             console.ask(_question(summary))
         elif summary.rehearsed:
             console.note(summary.rehearsal)
-        _publish(loaded, params, chosen, summary, given, shop, as_json=as_json)
+        braking = Braking(loaded, "replay", name, given, armed, shop=shop, anew=True)
+        _publish(loaded, params, chosen, summary, given, shop, braking, as_json=as_json)
 
 
 def _choice(outcomes: Collection[str], codes: Collection[str]) -> Choice:
@@ -188,6 +198,7 @@ def _publish(
     summary: Summary,
     given: Origin,
     shop: str | None,
+    braking: Braking,
     *,
     as_json: bool,
 ) -> None:
@@ -200,7 +211,8 @@ def _publish(
     producer = Producer(params, name=loaded.producer)
     try:
         with counted(loaded, producer), producer, Ledger(loaded) as ledger, Meter(summary.jobs) as meter:
-            for sent, job in enumerate(ledger.watch(taken.job for taken in chosen.jobs()), start=1):
+            jobs = braking.ahead_of(ledger.watch(taken.job for taken in chosen.jobs()))
+            for sent, job in enumerate(jobs, start=1):
                 producer.send(job)
                 if sent % TICK_JOBS == 0:
                     meter.show(producer.confirmed, producer.confirmed / (time.monotonic() - began), {})

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from worker.limits.adaptive import Slowdown, count_since, fall
 from worker.limits.reserve import BULK_WAITS, URGENT_AHEAD, beside_bulk, bulk_opens_at, kept_of_day, of_bulk
 from worker.limits.token_bucket import Rate, ShopLimits, after, day_of, earliest, refund, reset_of
+from worker.model.names import campaign_key
 from worker.store.memory.scopes import (
     Bucket,
     Paced,
@@ -93,7 +94,7 @@ class Buckets:
         paced: Paced | None = None
         pace = rate
         if request.pace is not None:
-            paced = shop.campaigns.setdefault(request.campaign, Paced())
+            paced = shop.campaigns.setdefault(campaign_key(request.campaign), Paced())
             # No campaign goes faster than its shop.
             pace = Rate(max(request.pace.interval, rate.interval), 1)
             # Two intervals, since a call may come half of one early.

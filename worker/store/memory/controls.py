@@ -99,12 +99,21 @@ class MemoryControls:
         return self._order(origin, "campaigns release", change, shop=shop, campaign=campaign)
 
     def publish_campaign(
-        self, campaign: str, shop: str, origin: Origin, *, rest: Hold | None, brake: Brake | None, detail: str
+        self,
+        campaign: str,
+        shop: str,
+        origin: Origin,
+        *,
+        rest: Hold | None,
+        brake: Brake | None,
+        detail: str,
+        usual: bool = False,
+        anew: bool = False,
     ) -> Controls:
         def change(old: Controls, now: int) -> Controls:
             held = replace(rest, reason=origin.reason, since=now) if rest is not None else None
             armed = replace(brake, until=now + BRAKE_KEPT) if brake is not None else None
-            return old.with_campaign_published(campaign, shop, held, armed, now)
+            return old.with_campaign_published(campaign, shop, held, armed, now, usual=usual, anew=anew)
 
         return self._order(origin, "publish", change, shop=shop, campaign=campaign, detail=detail)
 

@@ -9,9 +9,10 @@ from worker.clock import Clock
 from worker.errors import StoreError
 from worker.instants import DAY
 from worker.limits.token_bucket import ShopLimits
+from worker.model.names import campaign_key
 from worker.model.outcomes import UNCALLED, Outcome
 from worker.model.suppression import NO_KEY, UNFINISHED
-from worker.store.braking import BAD, GOOD, Braking, braked_reason
+from worker.store.braking import Braking, braked_reason, code_counted
 from worker.store.counting import MOST_COUNTERS, counter_of
 from worker.store.memory.brakes import LastResults, Tripped
 from worker.store.memory.buckets import Buckets, Charge
@@ -156,15 +157,16 @@ class MemoryStore(MemoryControls):
     def _count_result(
         self, request: AdmitRequest, outcome: Outcome, code: str | None, braking: Braking
     ) -> Tripped | None:
-        if outcome not in GOOD and outcome not in BAD:
+        counted = code_counted(outcome, code)
+        if counted is None:
             return None
-        brake, key = braking.brake, (request.shop, request.campaign)
+        brake, key = braking.brake, (request.shop, campaign_key(request.campaign))
         results = self._results.get(key)
         if results is None or results.armed < brake.armed:
             results = self._results[key] = LastResults(brake)
         elif results.armed > brake.armed:
             return None
-        return results.count((code or outcome) if outcome in BAD else "", brake)
+        return results.count(counted, brake)
 
     def known(self, jobs: Sequence[tuple[str, str]]) -> list[Known | None]:
         with self._lock:

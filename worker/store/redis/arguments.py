@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from worker.model.controls import EVERY_SHOP
+from worker.model.names import campaign_key
 from worker.store.protocol import AdmitRequest
 from worker.store.redis.keys import customer_key, member, pace_key, prefix, record_key, shop_key, token
 from worker.store.timing import GRANT_LIFETIME, LEASE_MARGIN, NO_DEADLINE, turn_of
@@ -57,7 +58,7 @@ def admit_call(
     left = holds - len(requests)
     next_step = turn_of(limits.shop.interval, left) if turn and left > 0 else 0
     # Numbered from 1: most questions have none.
-    paces = {request.campaign: request.pace for request in requests if request.pace is not None}
+    paces = {campaign_key(request.campaign): request.pace for request in requests if request.pace is not None}
     keys = [shop_key(shop)]
     arguments: list[Any] = [
         prefix(shop),
@@ -99,7 +100,8 @@ def admit_call(
             _PLACE.pack(0, 0)
             if request.pace is None
             else _PLACE.pack(
-                numbers[request.campaign], _NO_PLACE if request.pace.place is None else request.pace.place - now
+                numbers[campaign_key(request.campaign)],
+                _NO_PLACE if request.pace.place is None else request.pace.place - now,
             )
             for request in requests
         )

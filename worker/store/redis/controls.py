@@ -113,13 +113,22 @@ class RedisControls(RedisSuppression):
         return self._order(origin, "campaigns release", shop=shop, campaign=campaign, script="campaign")
 
     def publish_campaign(
-        self, campaign: str, shop: str, origin: Origin, *, rest: Hold | None, brake: Brake | None, detail: str
+        self,
+        campaign: str,
+        shop: str,
+        origin: Origin,
+        *,
+        rest: Hold | None,
+        brake: Brake | None,
+        detail: str,
+        usual: bool = False,
+        anew: bool = False,
     ) -> Controls:
         kind, lasts = ("", 0) if rest is None else (rest.kind, 0)
         if rest is not None and rest.until != FOREVER:
             lasts = max(1, rest.until - self._clock.now())
         share, window = (brake.share, brake.window) if brake is not None else (0, 0)
-        arguments = (kind, lasts, share, window, BRAKE_KEPT)
+        arguments = (kind, lasts, share, window, BRAKE_KEPT, int(usual), int(anew))
         return self._order(
             origin, "publish", *arguments, shop=shop, campaign=campaign, detail=detail, script="campaign"
         )

@@ -5,6 +5,8 @@ docs/store.md lists them. A shop's keys begin with its name in braces, so that a
 
 import hashlib
 
+from worker.model.names import campaign_key
+
 PREFIX = "rd:"
 
 CONTROLS_KEY = f"{PREFIX}controls".encode()
@@ -52,12 +54,12 @@ def list_key(shop: str) -> bytes:
 
 def pace_key(shop: str, campaign: str) -> bytes:
     """The limits of a campaign that has a pace of its own."""
-    return prefix(shop) + b"p:" + campaign.encode()
+    return prefix(shop) + b"p:" + campaign_key(campaign).encode()
 
 
 def results_key(shop: str, campaign: str) -> bytes:
     """The last results of a campaign that has a brake."""
-    return prefix(shop) + b"b:" + campaign.encode()
+    return prefix(shop) + b"b:" + campaign_key(campaign).encode()
 
 
 def record_key(shop: str, job_id: str) -> bytes:

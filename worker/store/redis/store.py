@@ -12,7 +12,7 @@ from worker.instants import DAY
 from worker.limits.token_bucket import ShopLimits
 from worker.model.outcomes import Outcome
 from worker.model.suppression import NO_KEY
-from worker.store.braking import BAD, GOOD, Braking, braked_reason
+from worker.store.braking import Braking, braked_reason, code_counted
 from worker.store.counting import counter_of
 from worker.store.protocol import AdmitRequest, AlreadyAnswered, Grant, Known, Reply
 from worker.store.redis.arguments import admit_call
@@ -218,10 +218,10 @@ class RedisStore(RedisControls):
 
         keys, arguments = self._job(request, epoch)
         arguments += [request.campaign.encode(), counter_of(outcome, code)]
-        if braking is not None and (outcome in GOOD or outcome in BAD):
+        if braking is not None and (counted := code_counted(outcome, code)) is not None:
             brake = braking.brake
             keys.append(results_key(request.shop, request.campaign))
-            arguments += [brake.share, brake.window, brake.armed, (code or outcome) if outcome in BAD else ""]
+            arguments += [brake.share, brake.window, brake.armed, counted]
         self._server.send("settle", keys, arguments, done)
 
     def known(self, jobs: Sequence[tuple[str, str]]) -> list[Known | None]:

@@ -1,7 +1,8 @@
 -- KEYS: controls, log, lists of suppressed addresses, campaigns. ARGV: who orders it, the action, shop ('*' is every one), campaign, reason, detail; then
 --       for 'campaigns pace' the interval (us) and calls per day (0: none), for 'publish' the kind of what holds the rest
 --       ('' for none), for how long (us, 0: until it is released), share (per cent) and window of the brake (0: none) and
---       for how long it is kept (us), for 'brake' the number under which it was armed.
+--       for how long it is kept (us), whether it is the usual one, which leaves each that is there (1), and whether
+--       one that stays counts from nothing (1), for 'brake' the number under which it was armed.
 -- The actions are these, 'campaigns pause', 'campaigns resume' and 'campaigns release'. Returns what control.lua returns,
 -- or nothing for a brake that was armed anew meanwhile, or whose campaign is held already.
 -- worker/model/campaign_orders.py says what each does, and has the names of the fields.
@@ -84,9 +85,17 @@ elseif action == 'publish' then
     entry[REST] = { kind, reason, now, lasts > 0 and now + lasts or 0 }
   end
   if window > 0 then
-    local old = entry[BRAKE]
-    local same = old and old[1] == share and old[2] == window
-    entry[BRAKE] = { share, window, same and old[3] or version, now + kept }
+    local usual, anew, general = ARGV[12] == '1', ARGV[13] == '1', found('*')
+    -- Copied: that of all shops may be the first to be changed.
+    local instead = general and general[BRAKE] and { unpack(general[BRAKE]) }
+    everywhere(function(each)
+      local old = each[BRAKE] or each == entry and instead
+      if old or each == entry then
+        local same = old and (usual or old[1] == share and old[2] == window)
+        local armed = same and not anew and old[3] or version
+        each[BRAKE] = { same and old[1] or share, same and old[2] or window, armed, now + kept }
+      end
+    end)
   end
 elseif action == 'brake' then
   local entry, general = found(shop), found('*')

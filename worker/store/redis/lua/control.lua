@@ -41,8 +41,19 @@ end
 local order = { math.max(now, version + 1), by, action, shop, campaign, reason, detail }
 local campaigns, freed = load_campaigns(KEYS[4])
 if action == 'cancel' then
-  -- Its jobs end, also those that are held.
+  -- Its jobs end, also those that are held, and with them what holds or paces it: worker/model/campaign_orders.py.
   freed = order[1]
+  for _, entry in ipairs(campaigns) do
+    if entry[1] == campaign and (shop == '*' or entry[2] == shop) then
+      entry[3], entry[4], entry[5], entry[6] = false, false, 0, 0
+      if entry[7] then
+        entry[7][3] = freed
+      end
+    end
+  end
+  campaigns = keep_if(campaigns, function(entry)
+    return entry[3] or entry[4] or entry[5] > 0 or entry[6] > 0 or entry[7] and entry[7][4] > now
+  end)
   save_campaigns(KEYS[4], now, campaigns, freed)
 end
 latest = save_controls(KEYS[1], now, order[1], pauses, cancelled, limits, latest, order)
