@@ -107,6 +107,11 @@ class Holds(Generic[D]):
             for kind in get_args(HoldKind):
                 self._context.metrics.campaigns_held.labels(kind).set(kinds[kind])
 
+    def opens_at(self, now: int) -> int | None:
+        """When the next of what is held here, or by a pace's day, may go by itself; None for nothing."""
+        times = self._controls.next_freed(now), self._lines.opens_at(now)
+        return min((at for at in times if at is not None), default=None)
+
     def _free_since(self, now: int) -> int:
         opened = self._lines.opened(now)
         return max(self._controls.freed(now), opened + self._context.clock.ahead() if opened else 0)

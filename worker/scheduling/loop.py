@@ -222,6 +222,15 @@ class GatedConsumer(dramatiq.Consumer, Generic[D]):
             return starts if opens is None else opens
         return min(opens, starts)
 
+    def follow_orders(self, now: int) -> None:
+        """The part of the housekeeping that orders about campaigns need: new ones, and those that end by themselves."""
+        self.controls.refresh(now)
+        self._holds.follow(now)
+
+    def orders_change_at(self, now: int) -> int | None:
+        """When :meth:`follow_orders` is due because an order ends by itself; None for never."""
+        return self._holds.opens_at(now) if self.controls.has_campaigns else None
+
     def housekeep(self, now: int) -> None:
         """Once a second: follow the shops file, the operators and the token probe, and show everything."""
         if not self._configured:

@@ -143,6 +143,13 @@ class OperatorControls:
         ahead = self._clock.ahead()
         return max([self.controls.freed, *(until + ahead for until in ended if until <= now)])
 
+    def next_freed(self, now: int) -> int | None:
+        """When the next job that is held is let go by its time; None for none."""
+        if self.controls is None:
+            return None
+        untils = [order.rest.until for order in self.controls.campaigns.values() if order.rest is not None]
+        return min((until for until in untils if now < until < FOREVER), default=None)
+
     def order_about(self, job: Job) -> CampaignOrder | None:
         """What is ordered about the job's campaign at its shop, None for nothing."""
         controls = self.controls

@@ -34,6 +34,10 @@ class PaceLines:
         """When the last campaign that was closed could go on again; 0 for none so far."""
         return max((until for until in self._closed.values() if until <= now), default=0)
 
+    def opens_at(self, now: int) -> int | None:
+        """When the next campaign that is closed may go on; None for none."""
+        return min((until for until in self._closed.values() if until > now), default=None)
+
     def enters(self, key: Key, job_id: str, now: int) -> bool:
         """Whether the job may ask: it has a place already, or there is room in the line."""
         line = self._lines.setdefault(key, {})

@@ -4,7 +4,7 @@ import heapq
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -13,25 +13,26 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from worker.clock import ManualClock
-from worker.errors import StoreError
 from worker.instants import SECOND
 from worker.model.dispositions import Finish, Return
+from worker.model.lanes import Lane
 from worker.model.verdicts import Sent
 from worker.scheduling.context import Context
 from worker.shops.config import ShopConfig
 from worker.shops.credentials import SigningKey
 from worker.shops.registry import ShopRegistry
-from worker.simulator.port import Ticket, job_like
+from worker.simulator.port import Ticket
 from worker.simulator.process import SimulatedProcess
 from worker.simulator.queues import ShopQueue
 from worker.simulator.report import Report, ShopReport
 from worker.simulator.scenario import Load, Scenario
-from worker.store.memory.store import MemoryStore
-from worker.store.protocol import AdmitRequest, Reply
+from worker.simulator.store import SimulatedStore
+from worker.simulator.tickets import LEASE, Tickets
 from worker.store.timing import HORIZON
 from worker.telemetry.metrics.process import Metrics
 
 _SENT = Sent(200, None, {}, None)
+_REJECTED = "no_customers_match_customer_identity"
 _KEY = SigningKey("simulation", b"none")
 
 
@@ -39,39 +40,6 @@ def _config(slug: str, load: Load) -> ShopConfig:
     config = ShopConfig.of(slug, _KEY, load.table)
     limits = config.limits if load.limits is None else load.limits
     return replace(config, limits=limits, weight=config.weight if load.weight is None else load.weight)
-
-
-class _Store(MemoryStore):
-    """The memory store, a round trip away in virtual time."""
-
-    def __init__(
-        self, fleet: "Fleet", clock: ManualClock, *, horizon: int, slowed: Mapping[str, tuple[int, int]]
-    ) -> None:
-        super().__init__(clock, retention=0, horizon=horizon)
-        self._fleet = fleet
-        self._now = clock.now
-        self._slowed = slowed
-        self.requests = self.round_trips = 0
-
-    def submit(
-        self,
-        requests: Sequence[AdmitRequest],
-        reply: Callable[[list[Reply] | StoreError], None],
-        *,
-        turn: bool,
-        holds: int,
-    ) -> None:
-        self.requests += len(requests)
-        self.round_trips += 1
-        interval, until = self._slowed.get(requests[0].shop, (0, 0))
-        if self._now() < until:
-            # In here and not by an operator's order, which the loop would log.
-            limits = requests[0].limits.lowered(interval)
-            requests = [replace(request, limits=limits) for request in requests]
-        if self._fleet.store_round_trip:
-            self._fleet.after_a_round_trip(partial(super().submit, requests, reply, turn=turn, holds=holds))
-        else:
-            super().submit(requests, reply, turn=turn, holds=holds)
 
 
 class Fleet:
@@ -92,7 +60,7 @@ class Fleet:
         self._shops = {config.slug: ShopReport(loads[config.slug].jobs, config.limits) for config in configs}
         # One process alone shares with nobody, unless its store is one that others may share.
         shared = scenario.shared or scenario.processes > 1
-        self._store = _Store(
+        self._store = SimulatedStore(
             self,
             self._clock,
             horizon=HORIZON if shared else 0,
@@ -110,50 +78,59 @@ class Fleet:
             metrics=Metrics(CollectorRegistry()),
             threads=scenario.threads,
             prefetch=scenario.prefetch,
-            longest_call=20 * SECOND,
+            longest_call=LEASE,
             shuffle=shuffle,
         )
-        self._processes = [
-            SimulatedProcess(context(), number, self, self._start) for number in range(scenario.processes)
+        self._processes: list[SimulatedProcess] = []
+        for after, order in scenario.orders:
+            if not after:
+                order(self._store)
+        phases = random.Random(scenario.seed)  # noqa: S311 - as above
+        self._processes += [
+            SimulatedProcess(context(), number, self, self._start, phases.randrange(SECOND))
+            for number in range(scenario.processes)
         ]
         self._free = [scenario.threads] * scenario.processes
         self._ready: list[deque[Ticket]] = [deque() for _ in range(scenario.processes)]
         self._wakes: list[int | None] = [None] * scenario.processes
+        self._tickets = {
+            config.slug: Tickets(config, load, number, scenario.begin)
+            for number, (config, load) in enumerate(zip(configs, scenario.loads, strict=True))
+        }
         self._queues = {
-            config.slug: ShopQueue(
-                partial(self._make, config, load, number),
-                load.ahead + load.jobs,
-                scenario.processes,
-                scenario.prefetch,
-                number,
-            )
-            for number, (config, load) in enumerate(zip(configs, scenario.loads, strict=True))
+            slug: self._queue(self._tickets[slug].bulk, load.ahead + load.jobs - load.aside, number)
+            for number, (slug, load) in enumerate(loads.items())
         }
-        self._urgent = {
-            config.slug: ShopQueue(
-                partial(self._make_urgent, config, number), 0, scenario.processes, scenario.prefetch, number
-            )
-            for number, (config, load) in enumerate(zip(configs, scenario.loads, strict=True))
-            if load.urgent[0]
-        }
+        self._lanes: dict[tuple[str, Lane], ShopQueue] = {}
+        for number, (slug, load) in enumerate(loads.items()):
+            if load.campaign_of is not None:
+                self._lanes[slug, "held"] = self._queue(self._tickets[slug].held, load.aside, number)
+            if load.urgent[0]:
+                self._lanes[slug, "urgent"] = self._queue(self._tickets[slug].urgent, 0, number)
         self._left = sum(load.jobs + load.urgent[0] for load in scenario.loads)
         self._calls = self._deferrals = self._returned = self._busy = 0
 
     def run(self) -> Report:
-        """Run until every job is done but those that are ``ahead``."""
+        """Run until every job is done but those that are ``ahead``, or until the scenario ends."""
         began = time.perf_counter()
         for slug, load in zip(self._queues, self._scenario.loads, strict=True):
             if load.after:
-                self._at(self._scenario.begin + load.after, 0, partial(self._deal, self._queues[slug]))
+                self._at(self._scenario.begin + load.after, 0, partial(self._publish, slug))
             else:
-                self._deal(self._queues[slug])
+                self._publish(slug)
             jobs, apart = load.urgent
             for number in range(jobs):
                 self._at(self._scenario.begin + load.after + number * apart, 0, partial(self._publish_urgent, slug))
+        for after, order in self._scenario.orders:
+            if after:
+                self._at(self._scenario.begin + after, 0, partial(order, self._store))
         for process in range(len(self._processes)):
             self._step(process)
-        while self._left:
+        until = self._scenario.until
+        while self._left and (self._events or until is None):
             now, _, process, event = heapq.heappop(self._events)
+            if until is not None and now > until:
+                break
             self._clock.set(now)
             self._stepping = process
             if event is not None:
@@ -187,6 +164,18 @@ class Fleet:
         self._queue_of(ticket).back.appendleft(ticket)
         self._make_room(process, ticket)
 
+    def moved(self, process: int, ticket: Ticket, lane: Lane) -> None:
+        self._make_room(process, ticket)
+        ticket.lane = lane
+        queue = self._queue_of(ticket)
+        queue.back.append(ticket)
+        self._deal(queue)
+
+    def ordered(self) -> None:
+        """An order was given: each process sees it when it looks next."""
+        for number, process in enumerate(self._processes):
+            self._wake_at(number, process.look_after(self._clock.now()))
+
     def delayed(self, process: int, ticket: Ticket, until: int) -> None:
         self._deferrals += 1
         self._at(until, process, partial(self._return, ticket))
@@ -197,33 +186,26 @@ class Fleet:
         queue.back.append(ticket)
         self._deal(queue)
 
+    def _queue(self, make: Callable[[int], Ticket], total: int, shop: int) -> ShopQueue:
+        return ShopQueue(make, total, self._scenario.processes, self._scenario.prefetch, shop)
+
     def _queue_of(self, ticket: Ticket) -> ShopQueue:
-        return (self._urgent if ticket.lane == "urgent" else self._queues)[ticket.shop]
+        return self._queues[ticket.shop] if ticket.lane == "bulk" else self._lanes[ticket.shop, ticket.lane]
 
     def _make_room(self, process: int, ticket: Ticket) -> None:
         queue = self._queue_of(ticket)
         queue.free(process)
         self._deal(queue)
 
+    def _publish(self, slug: str) -> None:
+        self._deal(self._queues[slug])
+        if (held := self._lanes.get((slug, "held"))) is not None:
+            self._deal(held)
+
     def _publish_urgent(self, slug: str) -> None:
-        queue = self._urgent[slug]
+        queue = self._lanes[slug, "urgent"]
         queue.total += 1
         self._deal(queue)
-
-    def _make_urgent(self, config: ShopConfig, shop: int, number: int) -> Ticket:
-        job_id = f"{shop:016x}{1 << 63 | number:016x}"
-        request = AdmitRequest(config.slug, f"u{number}", job_id, config.limits, 20 * SECOND, urgent=True)
-        ticket = Ticket(job_like("sms", None), request, self._clock.now())
-        ticket.lane = "urgent"
-        return ticket
-
-    def _make(self, config: ShopConfig, load: Load, shop: int, number: int) -> Ticket:
-        ahead = number < load.ahead
-        own = number - load.ahead
-        customer = "" if ahead else f"c{own}" if load.customer_of is None else load.customer_of(own)
-        request = AdmitRequest(config.slug, customer, f"{shop:016x}{number:016x}", config.limits, 20 * SECOND)
-        channel = load.channel_of(number) if load.channel_of is not None else "sms"
-        return Ticket(job_like(channel, load.window), request, self._scenario.begin + load.after, ahead=ahead)
 
     def _deal(self, queue: ShopQueue) -> None:
         while (dealt := queue.deal()) is not None:
@@ -275,8 +257,10 @@ class Fleet:
         report.starts.append(grant.start_at)
         report.begun.append(now)
         report.customers.append(ticket.customer)
-        if self._scenario.deadline is not None and now > self._scenario.deadline and not ticket.ahead:
-            report.late += 1
+        if not ticket.ahead:
+            report.first_call = report.first_call or now
+            if self._scenario.deadline is not None and now > self._scenario.deadline:
+                report.late += 1
         waited = now - ticket.published_at
         if ticket.lane == "urgent":
             report.urgent_waits.append(waited)
@@ -291,7 +275,10 @@ class Fleet:
         grant = ticket.grant
         assert grant is not None
         assert self._store.answer(ticket.request, grant.epoch, "")
-        ticket.disposition = Finish(grant.epoch, "", "sent", None, has_share_action=False, verdict=_SENT)
+        if ticket.rejected:
+            ticket.disposition = Finish(grant.epoch, "", "rejected", _REJECTED, has_share_action=False)
+        else:
+            ticket.disposition = Finish(grant.epoch, "", "sent", None, has_share_action=False, verdict=_SENT)
         self._processes[process].report(ticket)
         self._free[process] += 1
         # A job that is too late to start leaves the thread to the next one.

@@ -12,33 +12,46 @@ from worker.scheduling.port import Intake
 from worker.store.protocol import AdmitRequest, Grant
 
 
-@lru_cache
-def job_like(channel: str, window: str | None) -> Job:
-    """A job of that channel and window. All such jobs look alike to a simulation; their ids are in their requests."""
+@lru_cache(maxsize=4096)
+def job_like(channel: str, window: str | None, shop: str = "any", campaign: str = "simulation") -> Job:
+    """A job of that channel, window and campaign. All such jobs look alike to a simulation; their ids are in their
+    requests. The shop matters only to orders about its campaign.
+    """
     who = Customer(bhid="any")
     return Job.create(
-        shop="any", campaign="simulation", customer=who, channel=channel, destination="any@example.com", window=window
+        shop=shop, campaign=campaign, customer=who, channel=channel, destination="any@example.com", window=window
     )
 
 
 class Ticket(Delivery):
     """A job in hand. A message around it would cost more than all the rest of it.
 
-    ``ahead``: nobody waits for its end.
+    ``ahead``: nobody waits for its end. ``rejected``: it ends so.
     """
 
-    def __init__(self, job: Job, request: AdmitRequest, published_at: int, *, ahead: bool = False) -> None:
+    def __init__(
+        self,
+        job: Job,
+        request: AdmitRequest,
+        published_at: int,
+        lane: Lane,
+        *,
+        ahead: bool = False,
+        rejected: bool = False,
+    ) -> None:
         self.ahead = ahead
+        self.rejected = rejected
         self.job = job
         self.request = request
         self.shop = request.shop
-        self.lane: Lane = "bulk"
+        self.lane = lane
         self.customer = request.customer
         self.grant: Grant | None = None
         self.probing = False
         self.trouble = None
         self.disposition = None
         self.published_at = published_at
+        self.looked_at = 0
 
 
 class Queues(Protocol):
@@ -49,6 +62,9 @@ class Queues(Protocol):
 
     def requeued(self, process: int, ticket: Ticket) -> None:
         """The job is to be delivered again at once."""
+
+    def moved(self, process: int, ticket: Ticket, lane: Lane) -> None:
+        """The job goes to the end of another lane of its shop, or of its own."""
 
     def delayed(self, process: int, ticket: Ticket, until: int) -> None:
         """The job comes back at ``until``, behind what waits by then."""
@@ -95,9 +111,7 @@ class SimulatedPort:
         self._queues.delayed(self._process, delivery, until)
 
     def move(self, delivery: Ticket, lane: Lane) -> None:
-        """The job is delivered again, by that lane."""
-        delivery.lane = lane
-        self._queues.requeued(self._process, delivery)
+        self._queues.moved(self._process, delivery, lane)
 
     def dead_letter(self, delivery: Ticket, error: DeadLetterError) -> None:
         """No simulated process dies, so this never happens."""

@@ -15,7 +15,8 @@ class ShopReport:
     ``longest_wait`` is the longest time from a job's publication to its call, ``ended`` when its last job was done,
     ``late`` how many of its jobs were called after the scenario's deadline.
     ``urgent_waits`` are the times from the publication of its urgent jobs to their calls.
-    ``jobs`` leaves out those that were ahead; the other figures don't.
+    ``jobs`` leaves out those that were ahead; the other figures don't. ``first_call`` does: it is the first call of one
+    of the others, 0 if there was none.
     """
 
     jobs: int
@@ -26,6 +27,7 @@ class ShopReport:
     longest_wait: int = 0
     ended: int = 0
     late: int = 0
+    first_call: int = 0
     urgent_waits: list[int] = field(default_factory=list)
 
     def ideal(self) -> int:

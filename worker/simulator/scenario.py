@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from worker.instants import SECOND
 from worker.limits.token_bucket import ShopLimits
 from worker.shops.config import ShopTable
+from worker.store.controls import ControlsStore
 from worker.store.shop_state import ShopState
 
 BEGIN = 1_793_620_800 * SECOND
@@ -23,6 +24,9 @@ class Load:
     call of the shop takes ``stretch`` times as long as others: one job may stand for so many. ``channel_of`` gives the
     channel of each job by its number, those ahead counted first, for shops with a window; ``window`` are the jobs' own
     hours. ``urgent`` is how many urgent jobs there are beside them, and how far apart they are published.
+    ``campaign_of`` gives the campaign of each job by its number, those ahead counted first, "" for one that no order is
+    about; None: no order is about any. So many of the jobs, the last ones, are published into the held lane:
+    ``aside``. ``is_rejected`` says by the number which jobs end as rejected.
     """
 
     jobs: int
@@ -38,6 +42,9 @@ class Load:
     channel_of: Callable[[int], str] | None = None
     window: str | None = None
     urgent: tuple[int, int] = (0, 0)
+    campaign_of: Callable[[int], str] | None = None
+    aside: int = 0
+    is_rejected: Callable[[int], bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,9 @@ class Scenario:
 
     A call takes ``call`` on average: a fifth of it at least, the rest exponentially distributed. Calls after
     ``deadline`` are counted as late; None: there is none. ``shared``: the store is one that others may share, as a
-    worker's is, even where there is one process; so is the store of several.
+    worker's is, even where there is one process; so is the store of several. ``orders`` are given to the store, each
+    so long after the beginning; a process looks for them once a second, as a worker does. The simulation ends by
+    ``until``, whatever is left; None: once every job is done.
     """
 
     loads: Sequence[Load]
@@ -59,3 +68,5 @@ class Scenario:
     seed: int = 1
     deadline: int | None = None
     shared: bool = False
+    orders: Sequence[tuple[int, Callable[[ControlsStore], object]]] = ()
+    until: int | None = None

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from functools import partial
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -81,7 +82,7 @@ def test_no_limit_is_exceeded_and_every_job_ends(scenario: Scenario) -> None:
     assert report.over() == 0
 
 
-def run(loads: list[Load], *, shared: bool = False, **scenario: int) -> Report:
+def run(loads: list[Load], *, shared: bool = False, **scenario: Any) -> Report:
     """What a fleet makes of these."""
     return Fleet(Scenario(loads, shared=shared, **scenario)).run()
 
