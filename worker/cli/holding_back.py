@@ -97,7 +97,22 @@ def holding_back(
         store.publish_campaign(named(campaign), shop or EVERY_SHOP, given, rest=rest, brake=None, detail=detail)
         # Where the lane exists already, a worker that has not heard of the order yet would call what comes by it.
         time.sleep(HEARD_WITHIN)
-        yield HeldBack(first or 0, store, params)
+        back = HeldBack(first or 0, store, params)
+        try:
+            yield back
+        finally:
+            if back.held:
+                _look_again(store, named(campaign), shop or EVERY_SHOP, given)
+
+
+def _look_again(store: Store, campaign: str, shop: str, given: Origin) -> None:
+    # Let go while it was being published: workers have looked through the lane by then, and what came later may be
+    # behind jobs of other campaigns that rest there.
+    from worker.clock import SystemClock
+
+    order = store.controls().campaigns.get((campaign, shop))
+    if order is None or order.rest is None or order.rest.until <= SystemClock().now():
+        store.release_campaign(campaign, shop, given)
 
 
 def check_held_back(

@@ -4,7 +4,7 @@ The orders are immutable data. Both stores keep them, ``worker/store/redis/lua/c
 workers read them once a second. Times are microseconds of the reader's steady clock.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from worker.model.campaign_orders import (
@@ -31,6 +31,9 @@ from worker.model.suppression import Suppression, SuppressionList
 EVERY_SHOP = "*"
 """Stands for all shops, those to come included; no slug looks like it."""
 
+MOST_FREED = 500
+"""Shops of which it is known by themselves when a job was last let go; ``lua/ordering.lua`` has the number too."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pause:
@@ -56,9 +59,9 @@ class Controls:
 
     ``pauses`` and ``limits`` are by shop. ``cancelled`` has, by campaign and shop, until when the cancellation is
     remembered. ``latest`` are the last :data:`MOST_LATEST` orders of any kind, the newest first. ``suppression`` says
-    how many addresses are on which list. ``campaigns`` are orders about campaigns by campaign and shop, ``freed`` is
-    the version that has last let any job go that was held. ``lanes`` are those lanes beside bulk whose queues exist, as
-    far as the store was told; ``all_lanes``: RabbitMQ was searched.
+    how many addresses are on which list. ``campaigns`` are orders about campaigns by campaign and shop, ``freed`` has
+    by shop the version that has last let a job go that was held. ``lanes`` are those lanes beside bulk whose queues
+    exist, as far as the store was told; ``all_lanes``: RabbitMQ was searched.
     """
 
     version: int = 0
@@ -68,7 +71,7 @@ class Controls:
     latest: tuple[Order, ...] = ()
     suppression: Suppression = field(default_factory=Suppression)
     campaigns: Campaigns = field(default_factory=dict)
-    freed: int = 0
+    freed: Mapping[str, int] = field(default_factory=dict)
     lanes: frozenset[ShopLane] = frozenset()
     all_lanes: bool = False
 
@@ -81,6 +84,10 @@ class Controls:
         name = canonical(campaign) or ""
         own, general = self.campaigns.get((name, shop)), self.campaigns.get((name, EVERY_SHOP))
         return own.over(general) if own is not None and general is not None else own or general
+
+    def freed_at(self, shop: str) -> int:
+        """The version that has last let a job of the shop go that was held; 0 for none."""
+        return max(self.freed.get(shop, 0), self.freed.get(EVERY_SHOP, 0))
 
     def pause_of(self, shop: str) -> Pause | None:
         """Why the shop may not be called, None if it may. Its own pause is named before that of all shops."""
@@ -119,7 +126,7 @@ class Controls:
         campaigns = changed_everywhere(self.campaigns, campaign, shop, cancelled(self._later(now)), now)
         made = self._next(now, cancelled={**self.cancelled, (campaign, shop): until}, campaigns=campaigns)
         # Its jobs end, also those that are held.
-        return replace(made, freed=made.version)
+        return made._freeing([shop])
 
     def without_cancelled(self, campaign: str, shop: str, now: int) -> "Controls":
         """With that cancellation lifted. For all shops, those of single shops are lifted too."""
@@ -133,16 +140,16 @@ class Controls:
     def with_campaign_resumed(self, campaign: str, shop: str, now: int) -> "Controls":
         """Held no longer, by an operator or by its brake, which is armed anew. For all shops those of single ones."""
         change = resumed(self._later(now))
-        return self._about(changed_everywhere(self.campaigns, campaign, shop, change, now), now, frees=True)
+        return self._about(changed_everywhere(self.campaigns, campaign, shop, change, now), now, frees=shop)
 
     def with_campaign_paced(self, campaign: str, shop: str, interval: int, per_day: int, now: int) -> "Controls":
         """With this pace for the campaign; with none where both are 0, then for all shops those of single ones too."""
         change = changed if interval or per_day else changed_everywhere
-        return self._about(change(self.campaigns, campaign, shop, paced(interval, per_day), now), now, frees=True)
+        return self._about(change(self.campaigns, campaign, shop, paced(interval, per_day), now), now, frees=shop)
 
     def with_campaign_released(self, campaign: str, shop: str, now: int) -> "Controls":
         """With what waits in the held lane released. For all shops those of single ones too."""
-        return self._about(changed_everywhere(self.campaigns, campaign, shop, released, now), now, frees=True)
+        return self._about(changed_everywhere(self.campaigns, campaign, shop, released, now), now, frees=shop)
 
     def with_campaign_published(
         self,
@@ -198,11 +205,21 @@ class Controls:
         """With the same orders in force. Yet the version is another one: workers are to hear what somebody has done."""
         return self._next(now)
 
-    def _about(self, campaigns: Campaigns, now: int, *, frees: bool = False) -> "Controls":
+    def _about(self, campaigns: Campaigns, now: int, *, frees: str | None = None) -> "Controls":
         # What was to wait until now goes too.
-        frees = frees or any(order.rest is not None and order.rest.until <= now for order in self.campaigns.values())
-        made = self._next(now, campaigns=campaigns)
-        return replace(made, freed=made.version) if frees else made
+        ended = [
+            shop for (_, shop), order in self.campaigns.items() if order.rest is not None and order.rest.until <= now
+        ]
+        return self._next(now, campaigns=campaigns)._freeing(ended if frees is None else [*ended, frees])
+
+    def _freeing(self, shops: Iterable[str]) -> "Controls":
+        freed = dict(self.freed)
+        for shop in shops:
+            freed[shop] = self.version
+            # Beyond so many shops, the lanes of all are looked through once more than they must be.
+            if shop == EVERY_SHOP or len(freed) > MOST_FREED:
+                freed = {EVERY_SHOP: self.version}
+        return replace(self, freed=freed)
 
     def _next(
         self,

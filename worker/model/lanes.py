@@ -7,12 +7,16 @@ from typing import Literal, NamedTuple
 
 from worker.model.names import SLUG
 
-Lane = Literal["urgent", "held", "bulk"]
+Lane = Literal["urgent", "held", "paced", "bulk"]
 
-LANES: tuple[Lane, ...] = ("urgent", "held", "bulk")
-"""In the order in which a shop's jobs are taken: urgent ones, what an operator had held, everything else."""
+LANES: tuple[Lane, ...] = ("urgent", "held", "paced", "bulk")
+"""In the order in which a shop's jobs are taken: urgent ones, what an operator had held, what was over its campaign's
+pace, everything else.
 
-EXTRA_LANES: tuple[Lane, ...] = ("urgent", "held")
+Held and paced are apart, since a lane is a line: behind jobs that wait for an order, those that may go would wait too.
+"""
+
+EXTRA_LANES: tuple[Lane, ...] = ("urgent", "held", "paced")
 """The lanes that a shop has only once somebody needs them. Bulk is every shop's own queue."""
 
 
@@ -24,7 +28,7 @@ class ShopLane(NamedTuple):
 
     @property
     def key(self) -> str:
-        """``<shop>``, ``<shop>.urgent`` or ``<shop>.held``: its routing key, and how it is named elsewhere."""
+        """``<shop>`` for bulk, else ``<shop>.urgent`` and so on: its routing key, and how it is named elsewhere."""
         # No slug has a dot.
         return self.shop if self.lane == "bulk" else f"{self.shop}.{self.lane}"
 

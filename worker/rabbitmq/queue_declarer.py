@@ -183,9 +183,9 @@ class QueueDeclarer:
 
     def _bind(self, connection: Connection, queues: Sequence[ShopLane]) -> None:
         # One by one, and apart from the queues: one producer that can't be bound must keep no other one out. Producers
-        # publish no held jobs.
+        # publish no held jobs, and only workers move jobs into paced.
         for of in queues:
-            if of.lane == "held":
+            if of.lane in {"held", "paced"}:
                 continue
             before = self._unbound.get(of)
             try:

@@ -1,7 +1,8 @@
 """The exchanges and queues of version 1: names, arguments, routing keys.
 
-A shop may have two more queues beside its own, bound alike: ``referrals.urgent.<shop>`` by the key ``<shop>.urgent``,
-and ``referrals.held.<shop>`` by ``<shop>.held``.
+A shop may have three more queues beside its own: ``referrals.urgent.<shop>`` by the key ``<shop>.urgent`` and
+``referrals.held.<shop>`` by ``<shop>.held``, bound alike, and ``referrals.paced.<shop>`` by ``<shop>.paced``, which
+takes only what workers move.
 
 ::
 
@@ -47,6 +48,7 @@ LANE_PREFIXES: Mapping[Lane, str] = {
     "bulk": "referrals.shop.",
     "urgent": "referrals.urgent.",
     "held": "referrals.held.",
+    "paced": "referrals.paced.",
 }
 """What the queues of a shop's lanes begin with; its slug follows."""
 
@@ -123,10 +125,11 @@ def lane_of_queue(name: str) -> ShopLane | None:
 
 
 def shop_queue_declaration(shop: str, lane: Lane = "bulk") -> Queue:
-    """A queue of a shop's lane, which takes new jobs and those that return from a delay queue."""
+    """A queue of a shop's lane, which takes new jobs, but for paced, and those that return from a delay queue."""
     arguments = _QUORUM | _BOUNDED_DELIVERIES | _AT_LEAST_ONCE
     key = ShopLane(shop, lane).key
-    return Queue(shop_queue(shop, lane), arguments, ((JOBS, key), (RETURN, key)))
+    exchanges = (RETURN,) if lane == "paced" else (JOBS, RETURN)
+    return Queue(shop_queue(shop, lane), arguments, tuple((exchange, key) for exchange in exchanges))
 
 
 def producer_exchange(producer: str) -> Exchange:

@@ -11,7 +11,7 @@ from itertools import count
 from random import Random
 from typing import Generic
 
-from worker.model.lanes import Lane
+from worker.model.lanes import LANES, Lane
 from worker.scheduling.gate_shop import MOST_ASKING, GateShop, GateShops, Reason, ShopLoad, T
 from worker.scheduling.set_aside import SetAside
 
@@ -106,7 +106,7 @@ class Gate(Generic[T]):
             queue = state.askable()
             # A shop that grants ahead hold back asks again once one of its own starts.
             held_back = state.ahead and self.in_flight + self._ahead >= self._capacity
-            if queue is None or (held_back and (queue is state.ready or queue is state.held)):
+            if queue is None or (held_back and queue is not state.uncalled_jobs and queue is not state.urgent):
                 continue
             if tag > self._virtual_time:
                 self._virtual_time = tag
@@ -272,7 +272,7 @@ class Gate(Generic[T]):
     def held(self) -> Iterator[T]:
         """Every job that waits here, in no particular order."""
         for state in self._shops.values():
-            yield from (*state.uncalled_jobs, *state.urgent, *state.held, *state.ready)
+            yield from (*state.uncalled_jobs, *(ticket for lane in LANES for ticket in state.queue_of_lane(lane)))
         yield from self._set_aside
         yield from self._suspects
         yield from self._apart

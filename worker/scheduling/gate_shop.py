@@ -70,7 +70,7 @@ class ShopLoad(NamedTuple):
 
 @dataclass(slots=True)
 class GateShop(Generic[T]):
-    """``ready`` are jobs of the bulk lane; ``urgent`` and ``held`` those of the others, which go first.
+    """``ready`` are jobs of the bulk lane; ``urgent``, ``held`` and ``paced`` those of the others, which go first.
 
     ``served`` is the shop's virtual service, ``start_tag`` where it stands in the fair order (None: it doesn't).
 
@@ -90,6 +90,7 @@ class GateShop(Generic[T]):
     uncalled_jobs: list[T] = field(default_factory=list)
     urgent: list[T] = field(default_factory=list)
     held: list[T] = field(default_factory=list)
+    paced: list[T] = field(default_factory=list)
     in_flight: int = 0
     ahead: int = 0
     served: float = 0.0
@@ -118,7 +119,7 @@ class GateShop(Generic[T]):
             return self.urgent
         if self.asked or self.closed or len(self.asking) >= self.window:
             return None
-        return self.held or self.ready or None
+        return self.held or self.paced or self.ready or None
 
     def take(self, queue: MutableSequence[T]) -> T:
         """Take the job that goes next out of the queue that :meth:`askable` gave."""
@@ -141,7 +142,7 @@ class GateShop(Generic[T]):
         """The jobs of the lane that are to be called."""
         if lane == "bulk":
             return self.ready
-        return self.urgent if lane == "urgent" else self.held
+        return self.urgent if lane == "urgent" else self.held if lane == "held" else self.paced
 
     def take_out(self, is_meant: Callable[[T], bool]) -> list[T]:
         """Take out the jobs for which this is true, of every lane and of those that end without a call."""
@@ -155,7 +156,7 @@ class GateShop(Generic[T]):
 
     def waiting(self) -> int:
         """How many jobs wait here, of all lanes."""
-        return len(self.uncalled_jobs) + len(self.urgent) + len(self.held) + len(self.ready)
+        return len(self.uncalled_jobs) + sum(len(self.queue_of_lane(lane)) for lane in LANES)
 
 
 class GateShops(dict[str, GateShop[T]]):

@@ -97,7 +97,7 @@ class Holds(Generic[D]):
         """
         if self._controls.has_campaigns:
             self._grants.release_those(lambda delivery: self.is_held(delivery, now))
-        freed = self._free_since(now)
+        freed = self._free_since(None, now)
         if freed != self._freed:
             self._freed = freed
             self._gate.let_go()
@@ -112,12 +112,12 @@ class Holds(Generic[D]):
         times = self._controls.next_freed(now), self._lines.opens_at(now)
         return min((at for at in times if at is not None), default=None)
 
-    def _free_since(self, now: int) -> int:
+    def _free_since(self, shop: str | None, now: int) -> int:
         opened = self._lines.opened(now)
-        return max(self._controls.freed(now), opened + self._context.clock.ahead() if opened else 0)
+        return max(self._controls.freed(shop, now), opened + self._context.clock.ahead() if opened else 0)
 
     def _keep(self, delivery: D, now: int) -> None:
-        if delivery.lane == "held" and delivery.looked_at >= self._free_since(now):
+        if delivery.lane == "held" and delivery.looked_at >= self._free_since(delivery.shop, now):
             self._gate.keep_apart(delivery)
         else:
             self._gate.passed_over(delivery)
@@ -125,6 +125,6 @@ class Holds(Generic[D]):
 
     def _move(self, delivery: D, now: int) -> None:
         # It has left the gate.
-        delivery.looked_at = self._free_since(now)
+        delivery.looked_at = self._free_since(delivery.shop, now)
         self._context.metrics.held_moves.inc()
         self._port.move(delivery, "held")

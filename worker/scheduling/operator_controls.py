@@ -13,7 +13,7 @@ from worker.errors import StoreError
 from worker.instants import from_datetime
 from worker.limits.token_bucket import ShopLimits
 from worker.model.campaign_orders import CampaignOrder, HoldKind
-from worker.model.controls import Controls
+from worker.model.controls import EVERY_SHOP, Controls
 from worker.model.job import Job, is_expired
 from worker.model.orders import Order
 from worker.scheduling.delivery import Delivery
@@ -135,13 +135,20 @@ class OperatorControls:
         holds = (order.held(now, aside=True) for order in orders)
         return Counter(hold.kind for hold in holds if hold is not None)
 
-    def freed(self, now: int) -> int:
-        """When a job that was held was last let go, by an order or by its time: by the wall clock (microseconds)."""
+    def freed(self, shop: str | None, now: int) -> int:
+        """When a held job of the shop, None: of any, was last let go, by an order or by its time (microseconds of the
+        wall clock).
+        """
         if self.controls is None:
             return 0
-        ended = (order.rest.until for order in self.controls.campaigns.values() if order.rest is not None)
         ahead = self._clock.ahead()
-        return max([self.controls.freed, *(until + ahead for until in ended if until <= now)])
+        ordered = self.controls.freed_at(shop) if shop is not None else max(self.controls.freed.values(), default=0)
+        ended = (
+            order.rest.until + ahead
+            for (_, of), order in self.controls.campaigns.items()
+            if order.rest is not None and order.rest.until <= now and (shop is None or of in {shop, EVERY_SHOP})
+        )
+        return max(ordered, *ended, 0)
 
     def next_freed(self, now: int) -> int | None:
         """When the next job that is held is let go by its time; None for none."""

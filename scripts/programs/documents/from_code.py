@@ -24,10 +24,11 @@ GENERATED = "<!-- made by scripts/docs from the code: change it there -->"
 
 
 _LANES = """\
-The queues of urgent and of held jobs are declared for a shop once somebody needs them. The store lists them, so that
-every worker consumes them within a second. Where it has lost that list, a worker asks RabbitMQ for each such queue that
-there may be; RabbitMQ logs an error for each that is not. A job stays in its lane while it is delayed. Workers of an
-earlier version don't consume these queues.
+The queues of urgent, held and paced jobs are declared for a shop once somebody needs them. The store lists them, so
+that every worker consumes them within a second. Where it has lost that list, a worker asks RabbitMQ for each such queue
+that there may be; RabbitMQ logs an error for each that is not. Workers move into `referrals.held.<shop>` what must wait
+for an order or a known time, and into `referrals.paced.<shop>` what is over its campaign's pace. Workers of an earlier
+version don't consume these queues.
 """
 
 _MISSING_JOBS = """\

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from tests.integration.rabbitmq.bench import Bench, FakeRefer2, message_of, new_job, new_shop
 from tests.integration.rabbitmq.tap import Tap
 from tests.services import RabbitMQ, Vhost, wait_until
-from worker.model.lanes import EXTRA_LANES, Lane, ShopLane
+from worker.model.lanes import EXTRA_LANES, LANES, Lane, ShopLane
 from worker.rabbitmq.connection import connect, parameters
 from worker.rabbitmq.declare import declare_topology
 from worker.rabbitmq.port import RabbitmqPort
@@ -42,9 +42,9 @@ def test_lanes_that_nobody_remembers_are_found(vhost: Vhost, tap: Tap) -> None:
         tap.take(RESULTS, 3, 10)
         controls = bench.store.controls()
     assert controls.all_lanes
-    assert controls.lanes == {ShopLane("acme", "urgent"), ShopLane("acme", "held")}
-    assert [entry["lanes"] for entry in logs if entry["event"] == "lanes_found"] == [2]
-    assert [tap.depth(shop_queue("acme", lane)) for lane in ("urgent", "held", "bulk")] == [0, 0, 0]
+    assert controls.lanes == {ShopLane("acme", lane) for lane in EXTRA_LANES}
+    assert [entry["lanes"] for entry in logs if entry["event"] == "lanes_found"] == [3]
+    assert [tap.depth(shop_queue("acme", lane)) for lane in LANES] == [0, 0, 0, 0]
 
 
 def test_a_lane_that_is_listed_is_consumed_within_moments(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap) -> None:

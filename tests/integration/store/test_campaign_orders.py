@@ -137,7 +137,7 @@ def test_an_older_command_leaves_it(shared: RedisWorld) -> None:
 
 def test_a_newer_version_s_fields_stay(shared: RedisWorld) -> None:
     """What a newer worker has added to an order is neither an error nor lost when it is changed."""
-    pack = "redis.call('SET', KEYS[1], cmsgpack.pack({{'spring', 'acme', false, false, 9, 0, false, 'new'}}, 0))"
+    pack = "redis.call('SET', KEYS[1], cmsgpack.pack({{'spring', 'acme', false, false, 9, 0, false, 'new'}}, {}))"
     shared.client.eval(pack, 1, CAMPAIGN_ORDERS_KEY)
     order = shared.store.pause_campaign("spring", "acme", KIM).order_about("spring", "acme")
     assert order is not None
@@ -196,8 +196,8 @@ def numbered(controls: Controls, ahead: int) -> object:
     }
     latest = [replace(order, number=order.number - ahead) for order in controls.latest]
     # Nothing has been ordered at version 0.
-    numbers = [number and number - ahead for number in (controls.version, controls.freed)]
-    return numbers, orders, latest
+    version = controls.version and controls.version - ahead
+    return version, {shop: since - ahead for shop, since in controls.freed.items()}, orders, latest
 
 
 def test_both_stores_order_alike(shared: RedisWorld) -> None:

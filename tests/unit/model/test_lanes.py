@@ -29,12 +29,15 @@ def test_other_queues_are_no_lanes(queue: str) -> None:
 
 def test_lanes_are_queues_like_the_shops_own() -> None:
     """All of a shop's queues have the same arguments, so that none loses what the others keep."""
-    own, *others = (shop_queue_declaration("acme", lane) for lane in ("bulk", "urgent", "held"))
-    assert [queue.arguments for queue in others] == [own.arguments] * 2
+    own, *others = (shop_queue_declaration("acme", lane) for lane in ("bulk", "urgent", "held", "paced"))
+    assert [queue.arguments for queue in others] == [own.arguments] * 3
     assert [queue.name for queue in (own, *others)] == [
         "referrals.shop.acme",
         "referrals.urgent.acme",
         "referrals.held.acme",
+        "referrals.paced.acme",
     ]
     assert own.bindings == (("referrals", "acme"), ("referrals.return", "acme"))
     assert others[0].bindings == (("referrals", "acme.urgent"), ("referrals.return", "acme.urgent"))
+    # What is over its campaign's pace is for workers alone to say.
+    assert others[2].bindings == (("referrals.return", "acme.paced"),)

@@ -138,7 +138,7 @@ def read_controls(answer: list[Any], at: int) -> Controls:
                 (campaign.decode(), shop.decode()): _campaign_order(fields, ahead)
                 for campaign, shop, *fields in campaigns
             },
-            index(freed),
+            {shop.decode(): index(since) for shop, since in freed},
             frozenset(of for key in lanes if (of := ShopLane.of_key(key.decode())) is not None),
             bool(all_lanes),
         )

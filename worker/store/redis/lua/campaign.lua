@@ -48,7 +48,7 @@ end
 for _, entry in ipairs(campaigns) do
   local rest = entry[REST]
   if rest and rest[UNTIL] > 0 and rest[UNTIL] <= now then
-    entry[REST], freed = false, version
+    entry[REST], freed = false, freeing(freed, entry[SHOP], version)
   end
 end
 
@@ -56,7 +56,7 @@ if action == 'campaigns pause' then
   local entry = own()
   entry[HOLD] = { 'paused', reason, entry[HOLD] and entry[HOLD][3] or now }
 elseif action == 'campaigns resume' then
-  freed = version
+  freed = freeing(freed, shop, version)
   everywhere(function(entry)
     entry[HOLD] = false
     if entry[BRAKE] then
@@ -64,7 +64,7 @@ elseif action == 'campaigns resume' then
     end
   end)
 elseif action == 'campaigns pace' then
-  freed = version
+  freed = freeing(freed, shop, version)
   local interval, per_day = tonumber(ARGV[7]), tonumber(ARGV[8])
   local function pace(entry)
     entry[INTERVAL], entry[PER_DAY] = interval, per_day
@@ -75,7 +75,7 @@ elseif action == 'campaigns pace' then
     everywhere(pace)
   end
 elseif action == 'campaigns release' then
-  freed = version
+  freed = freeing(freed, shop, version)
   everywhere(function(entry) entry[REST] = false end)
 elseif action == 'publish' then
   local kind, lasts, share, window, kept = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]),

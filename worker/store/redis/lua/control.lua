@@ -42,12 +42,12 @@ local order = { math.max(now, version + 1), by, action, shop, campaign, reason, 
 local campaigns, freed = load_campaigns(KEYS[4])
 if action == 'cancel' then
   -- Its jobs end, also those that are held, and with them what holds or paces it: worker/model/campaign_orders.py.
-  freed = order[1]
+  freed = freeing(freed, shop, order[1])
   for _, entry in ipairs(campaigns) do
     if entry[1] == campaign and (shop == '*' or entry[2] == shop) then
       entry[3], entry[4], entry[5], entry[6] = false, false, 0, 0
       if entry[7] then
-        entry[7][3] = freed
+        entry[7][3] = order[1]
       end
     end
   end

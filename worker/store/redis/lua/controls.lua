@@ -31,7 +31,7 @@ local function load_campaigns(key)
   if packed then
     return cmsgpack.unpack(packed)
   end
-  return {}, 0
+  return {}, {}
 end
 
 -- The lanes that shops have beside their own queues, in a string of its own: an older version would write the controls

@@ -1,5 +1,5 @@
 -- How an order is written down: what is in force, and who gave it.
-local MOST_ORDERS, MOST_LATEST, YEAR = 1000, 8, 366 * 86400 * 1000000
+local MOST_ORDERS, MOST_LATEST, MOST_FREED, YEAR = 1000, 8, 500, 366 * 86400 * 1000000
 
 -- Workers must hear of an order also where nothing stays in force: without the string its version would be gone.
 local NEWS = 86400 * 1000000
@@ -52,6 +52,16 @@ local function save_order(key, now, order)
   table.insert(entries, 1, order)
   entries[MOST_ORDERS + 1] = nil
   put(key, cmsgpack.pack(entries), now + YEAR)
+end
+
+-- With the version that lets jobs of the shop go ('*': of every shop). Beyond so many shops it lets those of all go.
+local function freeing(freed, shop, version)
+  local others = keep_if(freed, function(entry) return entry[1] ~= shop end)
+  if shop == '*' or #others >= MOST_FREED then
+    return { { '*', version } }
+  end
+  others[#others + 1] = { shop, version }
+  return others
 end
 
 -- Kept for a year, and for as long as a campaign is held or paced.
