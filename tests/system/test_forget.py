@@ -1,5 +1,6 @@
 """`referrals forget`: a person is called no more, and her address is gone from where the command says so."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from tests.system.commands import Desk
 
 HERS, OTHER = FaultJob("acme", 1), FaultJob("acme", 2)
 
-QUEUES = ("referrals.delay.900", "referrals.delay.3600", "referrals.held.acme", "referrals.dead")
+LANES = ("referrals.shop.acme", "referrals.urgent.acme", "referrals.held.acme")
+QUEUES = (*LANES, "referrals.delay.900", "referrals.delay.3600", "referrals.dead", "referrals.results")
 
 
 @pytest.fixture
@@ -25,9 +27,16 @@ def desk(desk: Desk, redis_url: str) -> Desk:
     return desk
 
 
-def result_of(job: FaultJob) -> bytes:
+def of_another(**fields: str) -> bytes:
+    """A job of another's that mentions her in these fields."""
+    message = json.loads(OTHER.message())
+    message["kwargs"]["job"] |= fields
+    return json.dumps(message).encode()
+
+
+def result_of(job: FaultJob, **more: str) -> bytes:
     """A result as a worker publishes it."""
-    fields = json.loads(job.message())["kwargs"]["job"] | {"outcome": "sent", "attempts": 1}
+    fields = json.loads(job.message())["kwargs"]["job"] | {"outcome": "sent", "attempts": 1} | more
     return json.dumps(fields | {"finished_at": "2026-11-02T12:00:00Z"}).encode()
 
 
@@ -43,26 +52,29 @@ def bodies(vhost: Vhost, queue: str) -> list[bytes]:
 
 
 def fill(desk: Desk, vhost: Vhost, postgres_url: str) -> None:
-    """Her job and another's in every place."""
+    """Between two of another's, her job and one that mentions her, in every queue; two of her results in PostgreSQL."""
     desk.write_export(
         "export.csv", [{"shop": "acme", "customer_email": job.email, "channel": "sms"} for job in (HERS, OTHER)]
     )
     assert desk.run("publish", "export.csv", "--campaign", "spring").returncode == 0
     with tapping(vhost) as tap:
-        arguments = {"x-queue-type": "quorum"}
-        tap.channel.queue_declare("referrals.held.acme", durable=True, arguments=arguments)
-        for job in (OTHER, HERS, OTHER):
-            for queue in QUEUES:
+        tap.channel.queue_purge(LANES[0])
+        for queue in LANES[1:]:
+            tap.channel.queue_declare(queue, durable=True, arguments={"x-queue-type": "quorum"})
+        for body in (result_of(HERS), result_of(OTHER), result_of(FaultJob("acme", 3), sender=HERS.email)):
+            tap.put("referrals.results", "acme.sent.ok.plain", body)
+        collected = desk.run("collect", "--until-idle", "2", REFERRALS_POSTGRES_URL=postgres_url)
+        assert collected.returncode == 0, collected.stderr
+        mentioned = of_another(sender=f"Ann <{HERS.email.upper()}>"), of_another(reference=HERS.email)
+        for queue in QUEUES[:-1]:
+            for body in (OTHER.message(), HERS.message(), *mentioned, OTHER.message()):
+                own = queue in LANES
                 tap.put(
-                    "" if "held" in queue else queue,
-                    queue if "held" in queue else "acme",
-                    job.message(),
-                    headers={"x-referral-reason": "bad_schema"},
+                    "" if own else queue, queue if own else "acme", body, headers={"x-referral-reason": "bad_schema"}
                 )
-            tap.put("referrals.results", "acme.sent.ok.plain", result_of(job))
-    collected = desk.run("collect", "--until-idle", "2", REFERRALS_POSTGRES_URL=postgres_url)
-    assert collected.returncode == 0, collected.stderr
-    wait_until(lambda: len(bodies(vhost, "referrals.dead")) == 3, 20, "everything in its place")
+        for body in (result_of(OTHER), result_of(HERS), result_of(OTHER, sender=HERS.email), result_of(OTHER)):
+            tap.put("referrals.results", "acme.sent.ok.plain", body)
+    wait_until(lambda: len(bodies(vhost, "referrals.dead")) == 5, 20, "everything in its place")
 
 
 def kept(postgres_url: str) -> set[str]:
@@ -74,10 +86,9 @@ def kept(postgres_url: str) -> set[str]:
 def test_forgets_a_person_and_nobody_else(desk: Desk, vhost: Vhost, postgres_url: str) -> None:
     """Out of every queue that it names and out of PostgreSQL; what it can't reach is listed with its age."""
     fill(desk, vhost, postgres_url)
-    assert kept(postgres_url) == {HERS.email, OTHER.email}
+    assert kept(postgres_url) == {HERS.email, OTHER.email, FaultJob("acme", 3).email}
     (desk.folder / "old.csv").write_text(f"customer_email\n{HERS.email.upper()}\n")
-    before = {queue: len(bodies(vhost, queue)) for queue in QUEUES}
-    assert set(before.values()) == {3}
+    (desk.folder / "old.csv.gz").write_bytes(gzip.compress(b"nobody"))
     ended = desk.run(
         "forget",
         HERS.email.title(),
@@ -91,13 +102,18 @@ def test_forgets_a_person_and_nobody_else(desk: Desk, vhost: Vhost, postgres_url
     )
     assert ended.returncode == 0, ended.stderr
     found = json.loads(ended.stdout)
-    assert found["taken_out"] == dict.fromkeys(QUEUES, 1)
-    assert (found["suppressed"], found["erased_results"], found["results_waiting"]) == (True, 1, 0)
-    assert {(Path(file["path"]).name, file["days"]) for file in found["files"]} == {("old.csv", 0), ("export.csv", 0)}
+    assert found["taken_out"] == dict.fromkeys(QUEUES[:-1], 3) | {"referrals.results": 2}
+    assert (found["suppressed"], found["erased_results"]) == (True, 2)
+    named = {(Path(file["path"]).name, file["days"], file["because"]) for file in found["files"]}
+    assert named == {
+        ("old.csv", 0, "has the address"),
+        ("export.csv", 0, "has the address"),
+        ("old.csv.gz", 0, "is packed"),
+    }
     for queue in QUEUES:
-        assert bodies(vhost, queue) != []
-        assert not [body for body in bodies(vhost, queue) if HERS.email.encode() in body]
-        assert len(bodies(vhost, queue)) == 2
+        left = bodies(vhost, queue)
+        assert len(left) == 2
+        assert not [body for body in left if HERS.email.encode() in body.lower()]
     assert kept(postgres_url) == {OTHER.email}
     (order,) = (
         order for order in json.loads(desk.run("log", "--json").stdout)["orders"] if order["action"] == "forget"
@@ -107,11 +123,20 @@ def test_forgets_a_person_and_nobody_else(desk: Desk, vhost: Vhost, postgres_url
     again = desk.run("forget", HERS.email, "--yes", "--json", REFERRALS_POSTGRES_URL=postgres_url)
     found = json.loads(again.stdout)
     assert (found["taken_out"], found["erased_results"]) == ({}, 0)
-    # What waits in the shop's queue ends without a call.
-    desk.start("collect", "--out", "results.csv")
-    worker = desk.start("work")
-    wait_until(lambda: len(desk.results()) == 1 or not worker.running(), 60, "her job's end")
-    assert [(row["customer_email"], row["code"]) for row in desk.results()] == [(HERS.email, "suppressed")]
+
+
+def test_leaves_a_long_queue_alone(desk: Desk, vhost: Vhost) -> None:
+    """It says which, and how many wait."""
+    rows = [{"shop": "acme", "customer_email": f"c{number}@example.com", "channel": "sms"} for number in range(300)]
+    desk.write_export("export.csv", rows)
+    assert desk.run("publish", "export.csv", "--campaign", "spring").returncode == 0
+    found = json.loads(desk.run("forget", "c7@example.com", "--yes", "--json").stdout)
+    assert (found["taken_out"], found["too_long"]) == ({"referrals.shop.acme": 1}, {})
+    rows = [{"shop": "acme", "customer_email": f"d{number}@example.com", "channel": "sms"} for number in range(4_800)]
+    desk.write_export("export.csv", rows)
+    assert desk.run("publish", "export.csv", "--campaign", "summer").returncode == 0
+    found = json.loads(desk.run("forget", "c8@example.com", "--yes", "--json").stdout)
+    assert (found["taken_out"], found["too_long"]) == ({}, {"referrals.shop.acme": 5_099})
 
 
 def test_asks_first(desk: Desk) -> None:

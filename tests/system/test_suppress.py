@@ -122,9 +122,9 @@ def test_brings_back_what_the_store_has_lost(desk: Desk, redis_url: str) -> None
         client.flushdb()
     ended = desk.run("suppress", "list")
     assert (ended.returncode, "the store has 0 of 3 changes" in ended.stderr) == (1, True)
-    assert asked(desk, "suppress", "restore") == {"restored": 3, "addresses": 2}
+    assert asked(desk, "suppress", "restore") == {"restored": 3, "rewritten": False, "addresses": 2}
     assert asked(desk, "suppress", "list") == before
-    assert asked(desk, "suppress", "restore") == {"restored": 0, "addresses": 2}
+    assert asked(desk, "suppress", "restore") == {"restored": 0, "rewritten": False, "addresses": 2}
     with redis.Redis.from_url(redis_url) as client:
         client.flushdb()
     ended = desk.run("suppress", "add", "dan@example.com", "--shop", "bolt")
@@ -133,17 +133,33 @@ def test_brings_back_what_the_store_has_lost(desk: Desk, redis_url: str) -> None
     assert list(found["named"].values()) == [["*"], ["acme"], [], ["bolt"]]  # type: ignore[attr-defined]  # an object
 
 
-def test_says_that_the_journal_is_gone(desk: Desk, vhost: Vhost, redis_url: str) -> None:
-    """RabbitMQ lost it: what the store has holds, and the lists are to be given again."""
+@pytest.mark.parametrize("command", [("restore",), ("add", "dan@example.com", "--shop", "bolt")])
+def test_writes_a_lost_journal_anew(desk: Desk, vhost: Vhost, redis_url: str, command: tuple[str, ...]) -> None:
+    """RabbitMQ lost it: what the store has is written down again, and a store that is lost then gets it back."""
+    (desk.folder / "many.txt").write_text("".join(f"c{number}@example.com\n" for number in range(12_000)))
     succeed(desk, "suppress", "add", "ann@example.com", "--all")
+    succeed(desk, "suppress", "add", "many.txt", "--shop", "acme")
+    succeed(desk, "suppress", "remove", "ann@example.com", "--all")
     succeed(desk, "suppress", "add", "ben@example.com", "--all")
+    before = asked(desk, "suppress", "list")
     with tapping(vhost) as tap:
         tap.channel.queue_purge("referrals.suppression")
-    ended = desk.run("suppress", "add", "ann@example.com", "--all")
-    assert (ended.returncode, "give every list again" in ended.stderr) == (0, True)
+    ended = desk.run("suppress", "list")
+    assert (ended.returncode, "RabbitMQ has lost 6 of 6" in ended.stderr) == (1, True)
+    ended = desk.run("suppress", *command)
+    assert (ended.returncode, "written anew" in ended.stderr) == (0, True), ended.stderr
+    if command == ("restore",):
+        assert asked(desk, "suppress", "list") == before
     with redis.Redis.from_url(redis_url) as client:
         client.flushdb()
-    refused(desk.run("suppress", "restore"), 1, "lacks the changes 1 to 2")
+    assert asked(desk, "suppress", "restore")["restored"] == (6 if command == ("restore",) else 7)
+    found = asked(desk, "suppress", "list")
+    lists = found["lists"]
+    assert isinstance(lists, dict)
+    assert {of: lists[of] for of in ("*", "acme")} == before["lists"]
+    assert (found["journal"], found["problem"]) == (found["changes"], None)
+    checked = asked(desk, "suppress", "check", "many.txt", "ann@example.com", "ben@example.com")
+    assert (checked["suppressed"], checked["named"]) == (12_001, {"ann@example.com": [], "ben@example.com": ["*"]})
 
 
 def test_refuses_what_makes_no_sense(desk: Desk) -> None:
@@ -152,6 +168,7 @@ def test_refuses_what_makes_no_sense(desk: Desk) -> None:
     refused(desk.run("suppress", "add", "ann@example.com", "--all", "--shop", "acme"), 2, "say whose list")
     refused(desk.run("suppress", "add", "ann@example.com", "--shop", "acmee"), 2, "did you mean acme?")
     refused(desk.run("suppress", "add", "an n@@example.com", "--all"), 2, "neither a file nor an e-mail address")
+    refused(desk.run("suppress", "add", "a" * 300 + "@example.com", "--all"), 2, "neither a file nor an e-mail address")
     refused(desk.run("suppress", "add", "missing.txt", "--all"), 1, "missing.txt")
     refused(desk.run("suppress", "add", "ann@example.com", "--all", REFERRALS_SUPPRESSION_KEY=""), 2, "openssl rand")
     succeed(desk, "suppress", "add", "ann@example.com", "--all")
@@ -172,3 +189,7 @@ def test_a_run_takes_a_list_of_its_own(desk: Desk) -> None:
     assert ended.returncode == 0, ended.stderr
     found = {row["customer_email"]: (row["outcome"], row["code"]) for row in desk.results("out.csv")}
     assert found == {"ann@example.com": ("sent", ""), "ben@example.com": ("cancelled", "suppressed")}
+    (desk.folder / "list.txt").write_text("id,link\n1,https://shop.example/r/1\n")
+    refused(desk.run("run", "export.csv", *options), 2, "--suppress list.txt: no column for the customer")
+    (desk.folder / "list.txt").write_text("ann@example.com\nnobody\n")
+    refused(desk.run("run", "export.csv", *options), 1, "list.txt: line 2 is no e-mail address")

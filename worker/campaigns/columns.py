@@ -174,6 +174,18 @@ class ColumnMatcher:
             raise UsageError(f"{export}: no column for the shop; give --shop or --map shop=COLUMN; {_seen(columns)}")
 
 
+def likely_address(columns: Sequence[Column]) -> dict[str, str]:
+    """The column that is likely to hold the customers' addresses, as :class:`ColumnMatcher` takes what is ``known``.
+
+    Empty where no single one is, or where one has the field's own name.
+    """
+    names = [column for column in columns if isinstance(column, str)]
+    if "customer_email" in {_CANONICAL.get(normalized(name)) for name in names}:
+        return {}
+    likely = [name for name in names if normalized(name) in _LIKELY["customer_email"]]
+    return {"customer_email": likely[0]} if len(likely) == 1 else {}
+
+
 def shown_value(value: str) -> str:
     """A cell as a screen shows it: short, visible, and hidden if it may be an address or a telephone number."""
     if LOOKS_LIKE_DATA.search(value):

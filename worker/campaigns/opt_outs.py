@@ -7,7 +7,7 @@ from itertools import islice
 from worker.campaigns.containers.base import ExportFile
 from worker.campaigns.exports.base import Export
 from worker.campaigns.exports.detect import open_export
-from worker.campaigns.exports.text import Source
+from worker.campaigns.exports.text import MAX_ROW, OverlongRowError, Source
 from worker.campaigns.presets.recognition import Recognition
 from worker.campaigns.presets.suppression import addresses_in
 from worker.campaigns.warnings import ImportWarnings
@@ -57,15 +57,21 @@ class OptOuts:
 
     def _recognition(self) -> Recognition:
         # Whatever says who agreed may be missing here: everybody in such a file is meant.
-        return Recognition(self.mapping, (), has_shop=True, channel="any", ignore_consent=True)
+        return Recognition(self.mapping, (), has_shop=True, channel="any", ignore_consent=True, likely=True)
 
     def _lines(self, source: Source) -> Iterator[str]:
+        before = self.told
         for number, text in _texts(source):
+            if text.startswith("*@"):
+                raise InputError(
+                    f"{source.file.name}: line {number} is a pattern for all addresses of a domain, and only whole "
+                    "addresses are compared; give each address"
+                )
             if normalized_email(text) is not None:
                 self.told += 1
                 yield text
             # The first line may name the column.
-            elif self.told or "@" in text:
+            elif self.told > before or "@" in text:
                 raise InputError(
                     f"{source.file.name}: line {number} is no e-mail address, and the person in it would be called; "
                     "correct this line"
@@ -73,8 +79,8 @@ class OptOuts:
 
     def _rows(self, export: Export) -> Iterator[str]:
         told = export.recognised
-        # A file of subscribed members says yes of all of them.
-        tells = bool(told.rules) or (told.preset is not None and told.preset.status == "file name")
+        # A file of subscribed members says yes of all of them. Without a tool there are only rules that some tool has.
+        tells = told.preset is not None and (bool(told.rules) or told.preset.status == "file name")
         everybody = told.suppresses or told.every_row is not None or told.untold or not tells
         for line, values, _, flaw, _ in export.records():
             if values is None:
@@ -101,11 +107,21 @@ def _is_plain(source: Source) -> bool:
 
 
 def _texts(source: Source) -> Iterator[tuple[int, str]]:
-    """The lines that aren't blank, without quotes around them, each with its number."""
+    """The lines that aren't blank, without quotes around them, each with its number.
+
+    Raises:
+      InputError: a line is too long to be one.
+    """
     with source.lines() as lines:
         while True:
             lines.begin()
-            line = next(lines, None)
+            try:
+                line = next(lines, None)
+            except OverlongRowError:
+                raise InputError(
+                    f"{source.file.name}: line {lines.number} is longer than {MAX_ROW // 2**20} MiB; write one address "
+                    "a line"
+                ) from None
             if line is None:
                 return
             if text := line.strip().strip('"'):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,18 +13,10 @@ from worker.cli import console, options, orders
 from worker.errors import UsageError
 
 if TYPE_CHECKING:
-    from worker.model.job import Job
-    from worker.model.suppression import AddressKey
-    from worker.results.wanted import Wanted
+    from worker.model.lanes import Lane
+    from worker.results.mentions import Mentions
     from worker.settings import Settings
     from worker.store.counters import Counts
-
-
-class Left(NamedTuple):
-    """A file that has the address still, and how many days ago it was written."""
-
-    path: Path
-    days: int
 
 
 def forget(
@@ -51,29 +43,30 @@ def forget(
     author: orders.As = None,
     as_json: options.Json = False,
 ) -> None:
-    """Forget a person: suppress her address in every shop, and erase it where that costs nobody else anything.
+    """Forget a person: suppress her address in every shop, and erase whatever has it in any field.
 
-    Her jobs are taken out of the delay queues, the lanes of held jobs and the dead queue, and her results out of
-    PostgreSQL, where REFERRALS_POSTGRES_URL or --postgres names one. What waits in a shop's own queue ends as
-    `cancelled` when its turn comes, without a call; that result has the address once more, so give this command again
-    after the campaign. Files are not changed: those that have the address are listed, with their age. Packed files and
-    backups are not looked into.
+    Jobs and results that have it, as customer, destination, sender, reference or within another text, are taken out of
+    the queues of the shops in the shops file with their lanes, the delay queues, the dead queue and the results that
+    wait; and out of PostgreSQL, where REFERRALS_POSTGRES_URL or --postgres names one. Where more than 5,000 jobs or
+    results wait that workers or collectors are taking, that queue is named and left alone. Her jobs there, and those
+    that a worker has in hand, end as `cancelled` without a call, with a result that has the address: give this command
+    again once they are through.
 
-    Nothing that is kept has the address afterwards but a hash by REFERRALS_SUPPRESSION_KEY, which keeps her from being
-    called; `referrals log` doesn't have it either.
+    Files are not changed. Those that have the address are listed with their age, and so are packed ones and those that
+    can't be read. What is kept is a hash by REFERRALS_SUPPRESSION_KEY, which keeps her from being called; `referrals
+    log` doesn't have the address either.
 
     Example: `referrals forget - --in /var/lib/referrals --reason "her letter of May 2"`
     """
     from worker.cli.database import location
     from worker.cli.find import typed
+    from worker.cli.remains import remains
     from worker.cli.settings import load
     from worker.cli.store import say_uncounted
-    from worker.cli.suppress.lists import connection, opened, require_key
+    from worker.cli.suppress.lists import opened, require_key
     from worker.model.addresses import normalized_email
     from worker.model.controls import EVERY_SHOP
-    from worker.rabbitmq.queue_inspection import queue_length
-    from worker.rabbitmq.topology import RESULTS
-    from worker.results.wanted import Wanted
+    from worker.results.mentions import Mentions
     from worker.store.counters import tally
 
     given = orders.origin(author, reason)
@@ -87,117 +80,83 @@ def forget(
         if not console.is_terminal():
             raise UsageError("forget erases for good; without a terminal to ask, give --yes")
         console.ask("Erase this address for good?")
-    wanted = Wanted.parse(text)
+    who = Mentions(text)
     with opened(loaded, "forget") as (store, lists):
         lists.change("add", EVERY_SHOP, [key.hashed(text)])
         # No address and no count by shop: this is kept for a year.
         store.record("forget", given, shop=EVERY_SHOP, detail="1 address")
-    taken, counts = _taken(loaded, key, text)
+    taken, counts, long = _taken(loaded, who)
     uncounted = tally(loaded, counts)
     erased = None
     if where is not None:
         from worker.results.postgres.erasure import erase
 
-        erased = erase(where, wanted)
-    waiting = queue_length(connection(loaded), RESULTS)
-    left = list(_left(folders or [Path()], wanted))
+        erased = erase(where, who)
+    left = list(remains(folders or [Path()], who.needles or [text.lower().encode()]))
     data: dict[str, Any] = {
         "suppressed": True,
         "taken_out": dict(taken),
+        "too_long": long,
         "erased_results": erased,
-        "results_waiting": waiting,
-        "files": [{"path": str(file.path), "days": file.days} for file in left],
+        "files": [{"path": str(file.path), "days": file.days, "because": file.kind} for file in left],
     }
     rows = [("suppressed", "in every shop")]
     rows += [(f"taken out of {queue}", f"{number:,}") for queue, number in taken.items()]
     rows.append(("erased in PostgreSQL", "no database is named" if erased is None else f"{erased:,}"))
     console.summary(rows, data, as_json=as_json)
     say_uncounted(uncounted)
-    if waiting:
-        console.say(f"{waiting:,} results wait in {RESULTS} and may have the address: collect them, then forget again")
+    for queue, ready in long.items():
+        console.say(f"{queue}: {ready:,} messages wait, too many to look through; forget again once they are fewer")
     for file in left:
-        console.say(f"{file.path}: has the address, and was written {file.days:,} days ago")
+        console.say(f"{file.path}: {file.kind}, and was written {file.days:,} days ago")
     console.say(
-        "not looked into: packed files and backups, and the shops' own queues, whose jobs of this person end without a "
-        "call; docs/retention.md says how long each keeps an address"
+        "not reached: jobs that workers had in hand, so forget again in a minute; queues of shops that the shops file "
+        "doesn't name; backups. docs/retention.md says how long each keeps an address"
     )
 
 
-def _taken(loaded: Settings, key: AddressKey, address: str) -> tuple[Counter[str], Counts]:
-    """Take the person's messages out of queues where nobody waits for them; how many of each, and of each campaign."""
+MOST_LOOKED_THROUGH = 5_000
+"""Messages of a queue that is being worked off; more would keep it from workers for too long."""
+
+
+def _taken(loaded: Settings, who: Mentions) -> tuple[Counter[str], Counts, dict[str, int]]:
+    """Take the messages that mention a person out of all queues.
+
+    Returns how many of each, and of each campaign, and the queues that are too long, with their messages.
+    """
     from worker.cli.dead.queue import batches, removed
     from worker.cli.suppress.lists import connection
     from worker.errors import DeadLetterError
     from worker.model.message import parse_message
     from worker.rabbitmq.dead_queue import DeadQueue
+    from worker.rabbitmq.queue_inspection import queue_length
     from worker.rabbitmq.queue_sweep import sweep
-    from worker.rabbitmq.topology import DEAD, DELAY_PREFIX, DELAYS, LANE_PREFIXES
+    from worker.rabbitmq.topology import DEAD, DELAY_PREFIX, DELAYS, RESULTS, shop_queue
     from worker.shops.file import readable_shops
 
-    hashed, plain = key.hashed(address), address.lower().encode()
-
-    def job_in(body: bytes) -> Job | None:
-        try:
-            return parse_message(body)
-        except DeadLetterError:
-            return None
-
-    def is_hers(body: bytes) -> bool:
-        job = job_in(body)
-        if job is None:
-            # Whatever it is, nobody is going to call it.
-            return plain in body.lower()
-        return hashed in key.of_job(job.customer.email, job.destination)
-
     shops = readable_shops(loaded.shops)
+    # In the direction in which jobs travel, so that none passes by: a suppressed one is delayed no more.
+    lanes: tuple[Lane, ...] = ("urgent", "bulk", "held")
     queues = [f"{DELAY_PREFIX}{seconds}" for seconds in DELAYS]
-    queues += [LANE_PREFIXES["held"] + shop for shop in (*shops.shops, *shops.others)]
+    queues += [shop_queue(shop, lane) for shop in (*shops.shops, *shops.others) for lane in lanes]
     params = connection(loaded)
+    moving = {RESULTS, *(shop_queue(shop, lane) for shop in (*shops.shops, *shops.others) for lane in lanes[:2])}
+    long = {queue: ready for queue in sorted(moving) if (ready := queue_length(params, queue)) > MOST_LOOKED_THROUGH}
     taken: Counter[str] = Counter()
     counts: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    for queue in queues:
-        for body in sweep(params, queue, is_hers):
+    for queue in (queue for queue in queues if queue not in long):
+        for body in sweep(params, queue, who.body):
             taken[queue] += 1
-            if (job := job_in(body)) is not None:
+            with suppress(DeadLetterError):
+                job = parse_message(body)
                 # As a dead letter that is dropped: the job has ended, and is no longer there.
                 counts[job.shop, job.campaign].update({"dead": 1, "removed": 1})
     with DeadQueue(params) as dead:
-        for batch in batches(letter for letter in dead.letters() if is_hers(letter.body)):
+        for batch in batches(letter for letter in dead.letters() if who.body(letter.body)):
             dead.remove(batch)
             taken[DEAD] += len(batch)
             for campaign, counted in removed(batch).items():
                 counts[campaign].update(counted)
-    return taken, counts
-
-
-def _left(paths: list[Path], wanted: Wanted) -> Iterator[Left]:
-    """The files below these paths that have the address as it stands."""
-    import time
-
-    needles = wanted.needles()
-    for path in paths:
-        if not path.exists():
-            raise UsageError(f"--in {path}: is no file and no folder")
-        for file in [path] if path.is_file() else sorted(path.rglob("*")):
-            if file.is_file() and not file.is_symlink() and _has(file, needles):
-                yield Left(file, int((time.time() - file.stat().st_mtime) // 86_400))
-
-
-_AT_A_TIME = 1024 * 1024
-
-
-def _has(file: Path, needles: list[bytes]) -> bool:
-    from worker.errors import InputError
-
-    overlap = max(map(len, needles), default=1) - 1
-    tail = b""
-    try:
-        with file.open("rb") as stream:
-            while block := stream.read(_AT_A_TIME):
-                text = (tail + block).lower()
-                if any(needle in text for needle in needles):
-                    return True
-                tail = text[-overlap:] if overlap else b""
-    except OSError as error:
-        raise InputError(f"{file}: can't be read: {error.strerror}") from error
-    return False
+    if RESULTS not in long and (results := len(sweep(params, RESULTS, who.body))):
+        taken[RESULTS] = results
+    return taken, counts, long

@@ -162,6 +162,8 @@ def run(
                 files, import_options, index=index, published_at=datetime.now(UTC), allowed_shops=shops.slugs()
             )
 
+        # Before anybody is asked whether to send: a wrong file would let people be called.
+        suppressed = suppressed_in(suppress or [])
         listed = {slug: config for slug in shops.slugs() if (config := shops.get(slug)) is not None}
         journal = journal_of(out) if out is not None else None
         target = Target(sandbox, lambda slug: listed[slug].base_url if slug in listed and not sandbox else None)
@@ -186,7 +188,6 @@ def run(
         assert out is not None, "a dry run has ended above"
         if total is None:
             total, shown = _checked(importer_of)
-        suppressed = suppressed_in(suppress or [])
         clock = SystemClock()
         embedded = EmbeddedRun(
             lambda store, state: build_embedded(loaded, shops, store, clock, state, threads, suppressed.key),

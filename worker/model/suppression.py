@@ -58,6 +58,11 @@ def spelled(address: str) -> str:
     return canonical(address, address=True) or ""
 
 
+def hash_of(number: int) -> bytes:
+    """The hash whose whole number this is."""
+    return _token(number.to_bytes(SIZE, signed=True))
+
+
 def packed(hashes: Iterable[bytes]) -> bytes:
     """Hashes in :data:`SIZE` bytes each."""
     return b"".join(int(token[4:]).to_bytes(SIZE, signed=True) for token in hashes)

@@ -11,9 +11,10 @@ from worker.text.bounds import LETTER
 def sweep(params: Parameters, queue: str, is_wanted: Callable[[bytes], bool]) -> list[bytes]:
     """Remove the messages whose body ``is_wanted``, and return their bodies; blocks while it reads the queue once.
 
-    Whatever is read stays unacknowledged until the end, and then goes back in its old order: meanwhile nobody else gets
-    it, and what expires in a delay queue returns a moment late. If the connection breaks, RabbitMQ puts everything back
-    that was not removed. A queue that is not there has none.
+    It reads some 300 messages a second on a slow disk, each a write of the queue's; those that come meanwhile are not
+    read. Whatever is read stays unacknowledged until the end: meanwhile nobody else gets it, and what expires in a
+    delay queue returns a moment late. Then it goes back, beyond some 30 messages not quite in its old order on RabbitMQ
+    3.10. If the connection breaks, RabbitMQ puts back whatever was not removed. A queue that is not there has none.
 
     Raises:
       BrokerError: RabbitMQ is out of reach, or this user may not read the queue.
@@ -23,9 +24,11 @@ def sweep(params: Parameters, queue: str, is_wanted: Callable[[bytes], bool]) ->
     with closing_on_failure(connection), as_broker_errors(connection.node):
         if isinstance(inspect_queue(connection, queue), QueueState):
             channel = connection.channel()
-            held = []
-            while (got := channel.basic_get(queue))[0] is not None:
+            held, left = [], None
+            while left != 0 and (got := channel.basic_get(queue))[0] is not None:
                 method, _, body = got
+                # Publishers may be faster than this is.
+                left = method.message_count if left is None else left - 1
                 if is_wanted(body):
                     channel.basic_ack(method.delivery_tag)
                     removed.append(body)

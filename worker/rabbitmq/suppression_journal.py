@@ -120,6 +120,16 @@ class SuppressionJournal:
                 if problem is not None:
                     raise problem
 
+    def rewrite(self, changes: Sequence[Change]) -> None:
+        """Have these changes in place of all that it has; returns once RabbitMQ has confirmed them.
+
+        Raises:
+          BrokerError: it did not confirm all of them; it is to be rewritten again.
+        """
+        with self._mapped():
+            self._channel.queue_purge(SUPPRESSION)
+        self.append(changes)
+
     def changes(self) -> list[Change]:
         """All changes, in their order.
 

@@ -31,3 +31,6 @@ class SuppressionStore(Protocol):
 
     def suppressed(self, shop: str, addresses: Sequence[bytes]) -> list[bool]:
         """Whether each address is on the list of the shop, that of all shops left aside."""
+
+    def entries(self, shop: str) -> list[bytes]:
+        """All addresses on the list of the shop, in any order."""

@@ -37,6 +37,7 @@ SCRIPTS = {
     "tallies": ["tallies", "keys"],
     "suppress": ["suppression"],
     "suppressed": ["suppression"],
+    "listing": ["suppression"],
     "tally": ["tallies", "keys"],
     "watch": ["controls"],
 }

@@ -357,7 +357,7 @@ def test_a_url_that_cannot_be_meant(url: str) -> None:
 
 
 ACL = (
-    "+evalsha +script|load +get +set +del +hmget +hincrby +hdel +hlen +hgetall +hscan +hrandfield +sismember "
+    "+evalsha +script|load +get +set +del +hmget +hincrby +hdel +hlen +hgetall +hscan +hrandfield +sismember +smembers "
     "+sadd +srem +scard +pexpireat +time +info +select +client|setinfo"
 )
 """The commands that docs/store.md lists."""

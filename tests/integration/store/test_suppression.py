@@ -135,6 +135,8 @@ def test_finds_every_address_of_a_list_that_grows(world: World, size: int) -> No
     assert world.store.suppress("acme", hashes[: size // 2], 1) == size // 2
     assert world.store.suppress("acme", hashes[size // 2 : size], 2) == size - size // 2
     assert world.store.suppressed("acme", hashes) == [True] * size + [False] * size
+    assert sorted(world.store.entries("acme")) == sorted(hashes[:size])
+    assert world.store.entries("other") == []
     assert world.store.unsuppress("acme", hashes[:size:2], 3) == len(hashes[:size:2])
     assert world.store.suppressed("acme", hashes[:size]) == [number % 2 == 1 for number in range(size)]
 

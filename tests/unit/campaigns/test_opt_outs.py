@@ -59,6 +59,8 @@ def test_takes_of_contacts_those_who_said_no() -> None:
         "email\nann@example.com\nben@example.com\n",
         "name;customer_email;shop\nAnn;ann@example.com;x\nBen;ben@example.com;y\n",
         "customer_email,name\nAnn <ann@example.com>,a\nmailto:ben@example.com,b\n,c\n",
+        "E-Mail;Link\nann@example.com;https://x.example/1\nben@example.com;https://x.example/2\n",
+        '{"email":"ann@example.com"}\n{"email":"ben@example.com"}\n',
     ],
 )
 def test_takes_plain_lists_and_exports(tmp_path: Path, text: str) -> None:
@@ -92,3 +94,42 @@ def test_refuses_a_file_without_addresses(tmp_path: Path) -> None:
     """It is the wrong file, or its column is not known."""
     with pytest.raises(UsageError):
         list(opt_outs(written(tmp_path, "email,name\n,Ann\n")))
+
+
+def test_takes_several_files_with_a_header_each(tmp_path: Path) -> None:
+    """The first line of the second is no address either."""
+    paths = [written(tmp_path, f"email\n{name}@example.com\n", f"{name}.txt") for name in ("ann", "ben")]
+    assert list(opt_outs(*paths)) == ["ann@example.com", "ben@example.com"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "cp1252"])
+def test_takes_files_in_any_encoding(tmp_path: Path, encoding: str) -> None:
+    """As exports are read; a list of one column and one of several."""
+    for text in ("m\u00fcller@example.com\nann@example.com\n", "email,name\nann@example.com,M\u00fcller\n"):
+        (tmp_path / "list.csv").write_bytes(text.encode(encoding))
+        assert list(opt_outs(tmp_path / "list.csv"))[-1] == "ann@example.com"
+
+
+@pytest.mark.parametrize("before", ["", "ann@example.com\n", "email\nann@example.com\n"])
+def test_refuses_a_line_without_an_end(tmp_path: Path, before: str) -> None:
+    """Of 10 MB: it is no list, and nobody can tell what of it was read."""
+    path = written(tmp_path, before + "x" * 10_000_000 + "\nben@example.com\n")
+    number = before.count("\n") + 1
+    with pytest.raises(InputError, match=rf"line {number} is longer than 4 MiB; write one address a line"):
+        list(opt_outs(path))
+
+
+def test_refuses_a_pattern(tmp_path: Path) -> None:
+    """It would pass for an address, and suppress nobody."""
+    with pytest.raises(InputError, match="line 2 is a pattern"):
+        list(opt_outs(written(tmp_path, "ann@example.com\n*@example.org\n")))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["id,link\n1,https://x.example/@ann\n", "email,mail\na@example.com,b@example.com\n", "who,whom\n1,a@example.com\n"],
+)
+def test_refuses_a_file_whose_column_nobody_can_tell(tmp_path: Path, text: str) -> None:
+    """Links, two columns of addresses, or one whose name says nothing."""
+    with pytest.raises(UsageError, match="no column for the customer"):
+        list(opt_outs(written(tmp_path, text)))

@@ -6,7 +6,7 @@ from itertools import accumulate
 from pathlib import PurePath
 from typing import NamedTuple
 
-from worker.campaigns.columns import LOOKS_LIKE_DATA, Column, ColumnMatcher, normalized
+from worker.campaigns.columns import LOOKS_LIKE_DATA, Column, ColumnMatcher, likely_address, normalized
 from worker.campaigns.containers.base import ExportFile
 from worker.campaigns.exports.base import FIELDS
 from worker.campaigns.presets.file_status import status_by_columns, status_of
@@ -48,7 +48,8 @@ class Recognition:
     ``mapping`` and ``consent`` are the columns of ``--map`` and ``--consent``. ``preset`` is that of all exports:
     :data:`NO_PRESET` for none, None if each header decides. ``ignore_consent``: an export that lacks the columns by
     which its tool tells consent is read nevertheless. ``has_shop``: the command gives a shop for all rows. ``channel``
-    is the one that it gives, or None.
+    is the one that it gives, or None. ``likely``: in an export of no known tool that has no column of a customer, the
+    one whose name means an address is taken; for files in which everybody is meant.
     """
 
     mapping: Mapping[str, str]
@@ -57,6 +58,7 @@ class Recognition:
     channel: str | None
     preset: str | None = None
     ignore_consent: bool = False
+    likely: bool = False
 
     def match(self, file: ExportFile, columns: Sequence[Column], *, unique: bool, ours: bool = False) -> Matched:
         """Recognise the header, and find its columns.
@@ -74,7 +76,8 @@ class Recognition:
             why = "its name"
         if preset is None:
             late = () if unique or self.preset == NO_PRESET else _OPT_OUTS
-            matcher = self._matcher({}, [column for rule in late for column in rule.columns])
+            likely = likely_address(columns) if self.likely and "customer_email" not in self.mapping else {}
+            matcher = self._matcher(likely, [column for rule in late for column in rule.columns])
             positions = matcher.match(file.name, columns, unique=unique)
             return Matched(matcher, positions, Recognised(rules=_numbered(late, len(self.consent))))
         if preset.suppression:

@@ -6,7 +6,8 @@ from worker.cli import console, options
 def list_lists(as_json: options.Json = False) -> None:
     """Show the suppression lists with their sizes. Addresses can't be shown: only hashes of them are kept.
 
-    Exit code 1: the store has lost changes, or the lists are of another key. No worker that has noticed calls anybody.
+    Exit code 1: the store has lost changes, or the lists are of another key, and no worker that has noticed calls
+    anybody; or RabbitMQ has lost its journal of the changes, and workers go on by the store's lists.
 
     Example: `referrals suppress list`
     """
@@ -31,6 +32,11 @@ def list_lists(as_json: options.Json = False) -> None:
         problem = (
             f"the store has {found.number:,} of {journal:,} changes of the lists, and no worker that has noticed calls "
             "anybody; `referrals suppress restore` brings the others back"
+        )
+    elif found.number > journal:
+        problem = (
+            f"RabbitMQ has lost {found.number - journal:,} of {found.number:,} changes of the lists, and the store has "
+            "them still; `referrals suppress restore` writes them down again"
         )
     elif found.key not in {NO_KEY, ours}:
         problem = "REFERRALS_SUPPRESSION_KEY is not the key of these lists"

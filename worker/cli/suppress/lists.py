@@ -8,7 +8,7 @@ from worker.cli import console
 from worker.cli.store import shared_store
 from worker.errors import ConfigurationError, InputError
 from worker.model.controls import EVERY_SHOP
-from worker.model.suppression import NO_KEY, UNFINISHED, AddressKey
+from worker.model.suppression import NO_KEY, UNFINISHED, AddressKey, Suppression
 from worker.rabbitmq.connection import Parameters, parameters
 from worker.rabbitmq.suppression_journal import MOST_IN_A_CHANGE, Change, SuppressionJournal
 from worker.settings import Settings
@@ -29,8 +29,14 @@ class Lists:
             )
         self.restored = 0
         """Changes that the store had lost, and has again."""
-        if known.number < journal.length() or known.key == UNFINISHED:
+        self.rewritten = False
+        """Whether the journal had lost changes, and has again what they came to."""
+        length = journal.length()
+        if known.number < length or known.key == UNFINISHED:
             self.restored = self._restore()
+        elif length < known.number:
+            journal.rewrite(list(self._written_anew(known)))
+            self.rewritten = True
         self._number = store.controls().suppression.number
 
     def change(self, action: Literal["add", "remove"], shop: str, addresses: Sequence[bytes]) -> int:
@@ -43,13 +49,8 @@ class Lists:
         if shop == EVERY_SHOP:
             # Refused in a cluster, before anything is written down.
             self._store.suppress(shop, (), 0)
-        # If RabbitMQ has lost its journal, then what the store knows is written down again, as far as it is given.
-        if self._journal.length() >= self._number:
-            listed = self._store.suppressed(shop, addresses)
-            wanted = [address for address, known in zip(addresses, listed, strict=True) if known != adds]
-        else:
-            console.say("RabbitMQ has lost the journal of the suppression lists: give every list again")
-            wanted = list(addresses)
+        listed = self._store.suppressed(shop, addresses)
+        wanted = [address for address, known in zip(addresses, listed, strict=True) if known != adds]
         parts = [wanted[first : first + MOST_IN_A_CHANGE] for first in range(0, len(wanted), MOST_IN_A_CHANGE)]
         changes = [
             Change(number, action, shop, self._key.fingerprint, part)
@@ -68,6 +69,23 @@ class Lists:
         if change.action == "add":
             return self._store.suppress(change.shop, change.addresses, change.number, to_come=to_come, whole=whole)
         return self._store.unsuppress(change.shop, change.addresses, change.number, whole=whole)
+
+    def _written_anew(self, known: Suppression) -> Iterator[Change]:
+        """As many changes as there were, with what the lists came to: each list's last one has the number of its last.
+
+        By that many whoever has heard of them tells that a store has lost some.
+        """
+        number = 0
+        for shop, each in sorted(known.lists.items(), key=lambda found: found[1].number):
+            addresses = self._store.entries(shop)
+            parts = [
+                addresses[first : first + MOST_IN_A_CHANGE] for first in range(0, len(addresses), MOST_IN_A_CHANGE)
+            ]
+            # A list had no fewer changes than its addresses take now.
+            blanks: list[list[bytes]] = [[]] * (each.number - number - len(parts))
+            for part in (*blanks, *parts):
+                number += 1
+                yield Change(number, "add", shop, self._key.fingerprint, part)
 
     def _restore(self) -> int:
         changes = self._journal.changes()
@@ -117,7 +135,7 @@ def connection(loaded: Settings) -> Parameters:
 
 @contextmanager
 def opened(loaded: Settings, command: str) -> Iterator[tuple[Store, Lists]]:
-    """The store, and the lists for a change; what the store had lost of them is brought back first.
+    """The store, and the lists for a change; what the store or the journal had lost of them is brought back first.
 
     Raises:
       ConfigurationError: there is no shared store, no key or another one; or another command is changing the lists.
@@ -125,6 +143,10 @@ def opened(loaded: Settings, command: str) -> Iterator[tuple[Store, Lists]]:
     key = require_key(loaded)
     with shared_store(loaded, command) as store, SuppressionJournal(connection(loaded)) as journal:
         lists = Lists(store, journal, key)
+        if lists.rewritten:
+            console.say(
+                "RabbitMQ had lost the journal of the suppression lists; it is written anew from the store's lists"
+            )
         if lists.restored:
             console.say(f"the store had lost changes of the suppression lists; all {lists.restored:,} are back")
         yield store, lists

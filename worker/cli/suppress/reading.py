@@ -64,7 +64,7 @@ def read(arguments: list[str], mapping: list[str] | None, key: AddressKey) -> Re
     found = Read()
     paths = []
     for argument in arguments:
-        if "@" in argument and not Path(argument).exists():
+        if "@" in argument and not _is_there(Path(argument)):
             if normalized_email(argument.strip()) is None:
                 raise UsageError("an argument is neither a file nor an e-mail address")
             found.named[argument] = key.hashed(argument)
@@ -81,6 +81,14 @@ def read(arguments: list[str], mapping: list[str] | None, key: AddressKey) -> Re
     return found
 
 
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        # Longer than a name may be, or with a NUL.
+        return False
+
+
 class Suppressed(NamedTuple):
     """The addresses that a run calls nobody for: hashes by a key of this process alone."""
 
@@ -89,13 +97,18 @@ class Suppressed(NamedTuple):
 
 
 def suppressed_in(files: Sequence[Path]) -> Suppressed:
-    """The addresses in the files; raises as :func:`read`."""
+    """The addresses in the files of ``--suppress``; raises as :func:`read`."""
     import secrets
 
     from worker.model.suppression import AddressKey
 
     key = AddressKey(secrets.token_bytes(32))
-    return Suppressed(key, list(read([str(file) for file in files], None, key).hashes))
+    try:
+        return Suppressed(key, list(read([str(file) for file in files], None, key).hashes))
+    except UsageError as error:
+        raise UsageError(
+            f"--suppress {error}; --map is not for this file: leave nothing in it but addresses, one a line"
+        ) from None
 
 
 def list_of(shop: str | None, *, every_shop: bool, loaded: Settings) -> str:

@@ -233,6 +233,10 @@ class MemoryStore(MemoryControls):
         self.listed(shop, total, number, NO_KEY if whole else UNFINISHED)
         return changed
 
+    def entries(self, shop: str) -> list[bytes]:
+        with self._lock:
+            return self._suppressed.all_of(shop)
+
     def suppressed(self, shop: str, addresses: Sequence[bytes]) -> list[bool]:
         with self._lock:
             return self._suppressed.of(shop, addresses)

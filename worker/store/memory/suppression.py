@@ -31,6 +31,10 @@ class SuppressedAddresses:
         listed = self._lists.get(shop, set())
         return [address in listed for address in addresses]
 
+    def all_of(self, shop: str) -> list[bytes]:
+        """Every address on the shop's own list."""
+        return list(self._lists.get(shop, ()))
+
     def is_suppressed(self, shop: str, addresses: Iterable[bytes]) -> bool:
         """Whether one of a job's addresses is on its shop's list or on that of all shops."""
         lists = [found for of in (shop, EVERY_SHOP) if (found := self._lists.get(of))]

@@ -22,6 +22,7 @@ _PARTS = {
     "listed": ("controls",),
     "suppress": ("lists",),
     "suppressed": ("lists",),
+    "listing": ("lists",),
     "tally": ("tallies",),
     "tallied": (),
 }

@@ -5,13 +5,16 @@ from concurrent.futures import Future
 from typing import Any
 
 from worker.errors import ConfigurationError, StoreError
-from worker.model.suppression import UNFINISHED, Suppression
+from worker.model.suppression import UNFINISHED, Suppression, hash_of
 from worker.store.redis.client import Server
 from worker.store.redis.keys import CONTROLS_KEY, LISTS_KEY, list_key, prefix
 from worker.store.redis.replies import readable
 
 _MOST_AT_ONCE = 500
 """Addresses in one command: some 2 us each, so that the server is kept from others for a millisecond."""
+
+_SETS_AT_ONCE = 4
+"""Sets of a list that are read in one command, for the same reason: they have some 400 addresses each."""
 
 _AT_A_TIME = 10
 """Commands that are sent before the first reply is awaited, so that they share a round trip, far below the time-out."""
@@ -49,6 +52,23 @@ class RedisSuppression:
             raise _other_key()
         with readable:
             return [bool(found) for answer in answers for found in answer]
+
+    def entries(self, shop: str) -> list[bytes]:
+        sizes = self._listing(shop, 0, 0, 0)
+        found: list[bytes] = []
+        for level, size in enumerate(sizes):
+            for first in range(0, 16**level if size else 0, _SETS_AT_ONCE):
+                count = min(_SETS_AT_ONCE, 16**level - first)
+                found += map(hash_of, self._listing(shop, level, first, count))
+        return found
+
+    def _listing(self, shop: str, level: int, first: int, count: int) -> list[int]:
+        arguments = [prefix(shop), self._address_key, level, first, count]
+        answer = self._server.call("listing", [list_key(shop)], arguments)
+        if answer == -1:
+            raise _other_key()
+        with readable:
+            return [int(number) for number in answer]
 
     def _change(
         self, action: str, shop: str, addresses: Sequence[bytes], number: int, to_come: int, *, whole: bool
