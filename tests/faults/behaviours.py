@@ -54,6 +54,7 @@ NO_REFERRAL = Behaviour("no_referral", sends(response(200, {"message": REFERRAL[
 
 FIREWALL = _refuses("firewall", _html(403, "Request blocked"))
 OBSOLETE = _refuses("obsolete", _error(400, "obsolete_global_api_version", "This version is gone."))
+REJECTED = _refuses("rejected", _error(422, "no_customers_match_customer_identity", "No customer has these ids."))
 BAD_TOKEN = _refuses("401", _error(401, "invalid_token", "The token is not valid."))
 
 THROTTLED = _refuses(
