@@ -163,3 +163,5 @@ def test_which_brake(desk: Desk) -> None:
     assert "set REFERRALS_REDIS_URL to theirs" in refused
     assert brakes("--no-brake") == []
     assert brakes("--brake", "20%/100") == ["20%/100"]
+    assert brakes() == ["20%/100"]
+    assert brakes("--no-brake") == ["none"]

@@ -75,7 +75,7 @@ def brake_of(text: str) -> Brake:
 
 
 class Braking:
-    """Arms the brake in the workers' store, where there are enough jobs for it.
+    """Arms the brake in the workers' store, where there are enough jobs for it; takes one away for --no-brake.
 
     ``anew``: one that is the same counts from nothing too, since the results before are of jobs that are sent again.
     """
@@ -99,6 +99,7 @@ class Braking:
         self._given = given
         self._shop = shop or EVERY_SHOP
         self._anew = anew
+        self._takes_away = chosen is None and loaded.redis_url is not None
         self._chosen = chosen if chosen is not None and (chosen.asked or loaded.redis_url is not None) else None
 
     def ahead_of(self, jobs: Iterator[J]) -> Iterator[J]:
@@ -108,6 +109,8 @@ class Braking:
           StoreError: the brake that was asked for could not be armed, so that nothing was published.
           ConfigurationError: no store is configured in which to arm it.
         """
+        if self._takes_away:
+            self._disarm()
         first: list[J] = []
         if self._chosen is not None:
             first += islice(jobs, self._chosen.above + 1)
@@ -115,6 +118,20 @@ class Braking:
                 self._arm(self._chosen)
         yield from first
         yield from jobs
+
+    def _disarm(self) -> None:
+        # Mostly there is none, and then nothing is ordered.
+        from worker.cli.store import known_controls
+        from worker.model.campaign_orders import NO_BRAKE
+
+        controls = known_controls(self._loaded)
+        armed = [
+            order.brake
+            for (name, of), order in (controls.campaigns.items() if controls is not None else ())
+            if name == self._campaign and (of in {self._shop, EVERY_SHOP} or self._shop == EVERY_SHOP)
+        ]
+        if any(brake is not None and brake.trips for brake in armed):
+            self._arm(ChosenBrake(NO_BRAKE, asked=True))
 
     def _arm(self, chosen: ChosenBrake) -> None:
         from worker.cli.store import shared_store

@@ -38,7 +38,7 @@ class Brake:
     """Stops the campaign at a shop once more than ``share`` per cent of its last ``window`` final results are bad.
 
     ``armed`` is a number that is new each time it is armed: only results that are counted under it count. ``until`` is
-    when it is forgotten.
+    when it is forgotten. A share of 100 never trips: no brake, in place of one that would be in force otherwise.
     """
 
     share: int
@@ -47,7 +47,12 @@ class Brake:
     until: int = FOREVER
 
     def __str__(self) -> str:
-        return f"{self.share}%/{self.window}"
+        return f"{self.share}%/{self.window}" if self.trips else "none"
+
+    @property
+    def trips(self) -> bool:
+        """Whether it can stop anything."""
+        return self.share < 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,9 @@ class CampaignOrder:
         left = replace(self, rest=rest, brake=brake)
         return left if left != CampaignOrder() else None
 
+
+NO_BRAKE = Brake(100, 1)
+"""What is armed where a brake is taken away; a worker of an earlier version counts for it, and nothing trips."""
 
 Campaigns = Mapping[tuple[str, str], CampaignOrder]
 """By campaign and shop; ``*`` is every shop."""

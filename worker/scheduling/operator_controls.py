@@ -180,7 +180,8 @@ class OperatorControls:
     def braking_of(self, job: Job) -> Braking | None:
         """The brake for which the job's result counts."""
         order = self.order_about(job)
-        return Braking(order.brake, self._hear_of_a_brake) if order is not None and order.brake is not None else None
+        brake = order.brake if order is not None else None
+        return Braking(brake, self._hear_of_a_brake) if brake is not None and brake.trips else None
 
     def uncalled_as(self, job: Job, now: int) -> Literal["expired", "cancelled"] | None:
         """How the job ends without a call, if it does; deadlines are compared with the wall clock."""

@@ -11,7 +11,7 @@ from tests.origins import KIM
 from tests.unit.making import go, make_limits, make_request
 from worker.instants import SECOND
 from worker.limits.token_bucket import Rate
-from worker.model.campaign_orders import Brake, Hold
+from worker.model.campaign_orders import NO_BRAKE, Brake, Hold
 from worker.model.controls import EVERY_SHOP, Controls
 from worker.model.outcomes import Outcome
 from worker.store.braking import Braking
@@ -174,6 +174,17 @@ def test_the_usual_brake(world: World) -> None:
     assert str(published("acme", 10, usual=False)) == "10%/10"
     assert str(published(EVERY_SHOP, 50, usual=True)) == "10%/10"
     assert str(brake_of(world.store.controls(), "bolt")) == "5%/10"
+
+
+def test_none(world: World) -> None:
+    """Takes away one that is there, and whatever comes then is let pass."""
+    assert armed(world).trips
+    advance(world, SECOND)
+    controls = world.store.publish_campaign(CAMPAIGN, EVERY_SHOP, KIM, rest=None, brake=NO_BRAKE, detail="")
+    brake = brake_of(controls)
+    assert (brake.trips, str(brake)) == (False, "none")
+    Campaign(world).end(brake, [BAD] * 30)
+    assert hold_of(world.store) is None
 
 
 def test_one_campaign_however_it_is_spelled(world: World) -> None:
