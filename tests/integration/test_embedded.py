@@ -28,6 +28,7 @@ from worker.embedded.state import RunState
 from worker.errors import ConfigurationError, InputError, ReferralError, UsageError
 from worker.instants import DAY, SECOND, from_datetime
 from worker.limits.token_bucket import next_reset
+from worker.model.campaign_orders import Brake
 from worker.model.dispositions import Later
 from worker.model.job import Customer, Job
 from worker.model.verdicts import Sent
@@ -121,6 +122,7 @@ class Bench:
         clock: Clock | None = None,
         threads: int = 8,
         patient: bool = False,
+        brake: Brake | None = None,
         **options: Any,
     ) -> EmbeddedRun:
         """A run that is yet to be called; rows that name no shop are of the shop acme."""
@@ -146,6 +148,7 @@ class Bench:
             clock=ticking,
             threads=threads,
             patient=patient,
+            brake=brake,
         )
 
     def run(self, export: Path, *shops: ShopConfig, **options: Any) -> Tally:
@@ -357,6 +360,22 @@ def test_a_wall_of_one_customer_stalls_nobody(bench: Bench) -> None:
     order = [customer(call) for call in bench.sandbox.calls()]
     last_other = max(place for place, who in enumerate(order) if who != "wall@example.com")
     assert Counter(order[:last_other])["wall@example.com"] <= 16
+
+
+def test_a_brake_does_not_wait_for_what_waits(bench: Bench) -> None:
+    """A row whose customer's turn comes in minutes is left to a later run with the others, and the run ends."""
+    rows = [*(("ann@example.com", channel, "") for channel in ("sms", "whatsapp", "telegram")), *people(5)]
+    rows += [(f"stranger+{number}@example.com", "sms", "") for number in range(300)]
+    tally = bench.run(
+        bench.export(rows),
+        bench.shop(customer_per_second=0.005, per_second=100.0, burst=10),
+        brake=Brake(50, 10),
+        patient=True,
+    )
+    assert tally.braked.keys() == {"acme"}
+    assert tally.parked["acme"] + tally.done == len(rows)
+    assert tally.outcomes["sent"] == 6
+    assert tally.seconds < 150
 
 
 def test_a_second_run_calls_nobody_again(bench: Bench) -> None:
