@@ -42,6 +42,7 @@ class EmbeddedPort:
         self._delayed: list[tuple[int, int, Delivery]] = []
         self._order = count()
         self._inside = 0
+        self._has_begun = False
         self._reader = JobReader(state, self.wake)
         self._reader.start()
 
@@ -164,6 +165,10 @@ class EmbeddedPort:
                 return taken
             self._inside += 1
             taken = True
+            if not self._has_begun:
+                # With the first job a brake may have been armed: it is to be known before that job is called.
+                self._has_begun = True
+                self._intake.hurry()
             delivery = Delivery(job, self._intake.request_for(job, config))
             if delivery.uncalled or not self._park(delivery, self._gate.shop(job.shop).closed_until()):
                 self._gate.offer(delivery)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -217,13 +217,16 @@ class EmbeddedRun:
             tick()
 
     def _braked(self, jobs: Iterator[Job], store: MemoryStore) -> Iterator[Job]:
-        """The jobs; where they are so many the brake is armed already, since every result is to count."""
+        """The jobs; where they are so many the brake is armed before the first, since every result is to count. Read on
+        the reader's thread.
+        """
         above = max(0, self._brake_above - self.tally.earlier)
         first = list(islice(jobs, above + 1))
         if self._brake is not None and len(first) > above:
             campaign, detail = canonical(self._campaign) or "", f"brake {self._brake}"
             store.publish_campaign(campaign, EVERY_SHOP, Origin("run"), rest=None, brake=self._brake, detail=detail)
-        return chain(first, jobs)
+        yield from first
+        yield from jobs
 
     def _record(self, results: ResultsFile) -> Callable[[str, Outcome, str | None], None]:
         def record(body: str, outcome: Outcome, code: str | None) -> None:
