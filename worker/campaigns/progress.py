@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import ShopLimits, next_reset
 from worker.model.outcomes import OUTCOMES
+from worker.model.windows import Window
 from worker.store.shop_state import ShopState
 
 _REJECTED = "rejected:"
+
+FARTHEST = 366 * DAY
+"""How far ahead an end is looked for day by day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +65,53 @@ def unaccounted(campaigns: Iterable[Progress], *, in_queues: int, dead: int) -> 
     return sum(progress.left + progress.dead - progress.removed for progress in campaigns) - in_queues - dead
 
 
-def seconds_to_go(jobs: int, limits: ShopLimits, state: ShopState, *, closed_until: int) -> float:
-    """Seconds that so many jobs of a shop take at the rate allowed now, with waits for the next day's quota."""
+def seconds_to_go(
+    jobs: int,
+    limits: ShopLimits,
+    state: ShopState,
+    *,
+    closed_until: int,
+    window: Window | None = None,
+    interval: int = 0,
+    per_day: int = 0,
+) -> float | None:
+    """Seconds that so many jobs of a shop take at the rate allowed now, with waits for the next day's quota and for the
+    hours of ``window``. ``interval`` and ``per_day`` are those of a campaign's pace, 0 for none.
+
+    None: more than :data:`FARTHEST` away, or never.
+    """
     if jobs <= 0:
         return 0.0
+    interval = max(state.interval, interval)
     begin = max(state.at, closed_until)
+    # What a pace has used of today is not known.
     today = max(0, limits.shop_per_day - state.calls_today)
-    if jobs <= today:
-        return (begin - state.at + jobs * state.interval) / SECOND
-    days, rest = divmod(jobs - today - 1, limits.shop_per_day)
+    today, every_day = min(today, per_day or today), min(limits.shop_per_day, per_day or limits.shop_per_day)
     reset = next_reset(state.at, limits.resets_at)
-    return (max(reset, begin) - state.at + days * DAY + (rest + 1) * state.interval) / SECOND
+    if window is not None:
+        end = _end_within(window, jobs, interval, begin, today, every_day, reset)
+        return (end - state.at) / SECOND if end is not None else None
+    if jobs <= today:
+        return (begin - state.at + jobs * interval) / SECOND
+    days, rest = divmod(jobs - today - 1, every_day)
+    return (max(reset, begin) - state.at + days * DAY + (rest + 1) * interval) / SECOND
+
+
+def _end_within(
+    window: Window, jobs: int, interval: int, begin: int, today: int, every_day: int, reset: int
+) -> int | None:
+    """When the last of the jobs is done if calls start within the window alone; each ``reset`` gives ``every_day``."""
+    at, left = begin, today
+    while at < begin + FARTHEST:
+        if at >= reset:
+            left, reset = every_day, reset + DAY
+        elif not window.is_open(at):
+            at = window.opens_at(at)
+        else:
+            until = min(window.closes_at(at), reset)
+            calls = min(left, -(-(until - at) // interval))
+            if jobs <= calls:
+                return at + jobs * interval
+            jobs, left = jobs - calls, left - calls
+            at = until if left else reset
+    return None

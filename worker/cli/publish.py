@@ -83,6 +83,7 @@ def publish(
     from worker.cli.shop_lookup import shop_of
     from worker.cli.times import after
     from worker.cli.urgent import urgent_queues
+    from worker.instants import from_datetime
     from worker.rabbitmq.connection import parameters
     from worker.rabbitmq.producer import Producer
     from worker.shops.file import listed_shops
@@ -120,7 +121,7 @@ def publish(
         # Imported only now, as the forecast is: most publishes ask nobody how the shops stand.
         from worker.cli.plan.outlook import outlook
 
-        return outlook(loaded, shops, slugs)
+        return outlook(loaded, shops, slugs, campaign)
 
     total, shown = plan_first(
         Campaign(
@@ -130,6 +131,8 @@ def publish(
             look,
             Workers(prefetch=loaded.prefetch),
             ledger=loaded,
+            first=first,
+            starts_at=from_datetime(starts) if starts is not None else 0,
         ),
         "Publish",
         dry_run=dry_run,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from worker.limits.token_bucket import ShopLimits
+from worker.model.campaign_orders import CampaignOrder
 from worker.model.windows import both
 from worker.store.shop_state import ShopState
 
@@ -33,6 +34,16 @@ class Hours:
         window = both(self.window, self.own)
         return window.opens_at(now) if window is not None else now
 
+    def closed(self, begin: int, end: int) -> list[tuple[int, int]]:
+        """When they may not be called, from ``begin`` to ``end``: the beginning and the end of each stretch."""
+        window, found = both(self.window, self.own), []
+        while window is not None and begin < end:
+            opens_at = window.opens_at(begin)
+            if opens_at > begin:
+                found.append((begin, min(opens_at, end)))
+            begin = window.closes_at(opens_at) if window.is_open(opens_at) else opens_at
+        return found
+
 
 @dataclass(frozen=True)
 class Shop:
@@ -41,7 +52,7 @@ class Shop:
     ``ahead`` are the jobs that are queued before the campaign's. ``state`` is what the store knows of it, None if it
     could not be asked; a shop that Refer2 turns away counts as blocked until the next try. ``slowed`` is how far apart
     its calls are at least, in microseconds, by an operator's order, and until when. ``paused`` is an operator's reason
-    for a pause, which has no known end.
+    for a pause, which has no known end. ``order`` is what is ordered about the campaign at the shop.
     """
 
     limits: ShopLimits
@@ -51,3 +62,10 @@ class Shop:
     state: ShopState | None = None
     slowed: tuple[int, int] | None = None
     paused: str | None = None
+    order: CampaignOrder | None = None
+
+    @property
+    def calls_per_day(self) -> int:
+        """How many calls of the campaign a day may have."""
+        paced = self.order.per_day if self.order is not None else 0
+        return min(self.limits.shop_per_day, paced or self.limits.shop_per_day)

@@ -22,16 +22,21 @@ class Predictor(Protocol):
 
 
 class Collector:
-    """Counts the jobs that would be published. ``predictor`` sees those that would be called."""
+    """Counts the jobs that would be published. ``predictor`` sees those that would be called.
 
-    def __init__(self, predictor: Predictor | None = None) -> None:
+    Of the first ``first`` jobs it counts those that would be called by shop too, in ``going``; None: all.
+    """
+
+    def __init__(self, predictor: Predictor | None = None, first: int | None = None) -> None:
         self.jobs = 0
         """Jobs, done ones included."""
         self.known: Counter[Known] = Counter()
         """What the ledger knows of them."""
         self.to_call: Counter[tuple[str, str]] = Counter()
         """Jobs that would be called, by shop and channel."""
+        self.going: Counter[str] = Counter()
         self.customers = CustomerCounts()
+        self._first = first
         self._predictor = predictor
 
     def collect(self, jobs: Iterable[tuple[DraftJob, Known | None]]) -> None:
@@ -43,6 +48,8 @@ class Collector:
                 if known in ("answered", "under_way"):
                     continue
             self.to_call[job.shop, job.channel] += 1
+            if self._first is None or self.jobs <= self._first:
+                self.going[job.shop] += 1
             shop, customer = job.who()
             self.customers.add(shop, customer)
             if self._predictor is not None:

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from worker.instants import DAY
 from worker.limits.token_bucket import ShopLimits, day_of, next_reset
 from worker.planning.circumstances import Hours, Shop, Workers
-from worker.planning.lumps import lumped, size_for
+from worker.planning.lumps import lumped, ordered, size_for, size_for_pace
 from worker.planning.plan import Forecast, ShopForecast
 from worker.simulator.fleet import Fleet
 from worker.simulator.scenario import Scenario
@@ -20,14 +21,16 @@ def forecast(
     now: int,
     deadline: int | None = None,
     hours: Mapping[str, Hours] | None = None,
+    starts_at: int = 0,
 ) -> Forecast:
     """Simulate the campaign's ``jobs`` by shop, published ``now``; all its shops are in ``shops``.
 
     Jobs that are not called by the ``deadline`` end then, without a call.
 
     ``customers`` has, by shop, how many jobs each of the customers has whose limits may hold jobs back, see
-    :func:`least_that_count`. ``hours`` has, by shop, those that its jobs keep. Takes about a second of CPU, however
-    many jobs there are.
+    :func:`least_that_count`. ``hours`` has, by shop, those that its jobs keep. The jobs are held until ``starts_at``
+    (0: they aren't). A campaign's pace counts, and what else holds it counts as if it were lifted now. Takes about a
+    second of CPU, however many jobs there are.
     """
     # Other shops' queues are in it too: they share the workers' threads.
     busy = {slug: shop for slug, shop in shops.items() if jobs.get(slug) or (shop.ahead and shop.paused is None)}
@@ -35,7 +38,7 @@ def forecast(
     mine = {slug: number for slug, number in jobs.items() if number}
     if not mine:
         return Forecast(now, {})
-    sizes = {slug: size_for(mine.get(slug, 0) + shop.ahead, len(busy)) for slug, shop in busy.items()}
+    sizes = {slug: _size(shop, mine.get(slug, 0), len(busy)) for slug, shop in busy.items()}
     largest = max(sizes.values())
     loads = [
         lumped(
@@ -46,8 +49,14 @@ def forecast(
             # A shop is served job by job in turn with the others, so one with large lumps must have fewer turns.
             max(1, shop.weight * largest // sizes[slug]),
             hours.get(slug),
+            aside=starts_at > now,
         )
         for slug, shop in busy.items()
+    ]
+    orders = [
+        (0, partial(ordered, slug=f"s{number}", shop=shop, size=sizes[slug], starts_at=starts_at))
+        for number, (slug, shop) in enumerate(busy.items())
+        if loads[number].campaign_of is not None
     ]
     report = Fleet(
         Scenario(
@@ -58,6 +67,7 @@ def forecast(
             call=workers.call,
             begin=now,
             deadline=deadline,
+            orders=orders,
         )
     ).run()
     found = {}
@@ -79,8 +89,15 @@ def forecast(
                 late,
                 kept.jobs if kept is not None else 0,
                 opens_at if opens_at > now else 0,
+                shop.first_call,
+                kept.closed(now, done_at) if kept is not None else (),
             )
     return Forecast(now, found)
+
+
+def _size(shop: Shop, jobs: int, shops: int) -> int:
+    size = size_for(jobs + shop.ahead, shops)
+    return size_for_pace(size, jobs, shop.order.interval if shop.order is not None and jobs else 0)
 
 
 def customer_done_at(jobs: int, limits: ShopLimits, now: int) -> int:

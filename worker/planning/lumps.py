@@ -13,16 +13,29 @@ from dataclasses import replace
 from functools import partial
 
 from worker.limits.token_bucket import Rate, ShopLimits
+from worker.model.campaign_orders import Hold
 from worker.model.job import EMAIL_CHANNEL
+from worker.model.orders import Origin
 from worker.planning.circumstances import Hours, Shop
+from worker.scheduling.set_aside import LONGEST_ASIDE
 from worker.shops.config import ALL_CHANNELS, ShopTable
 from worker.simulator.scenario import Load
+from worker.store.controls import ControlsStore
+
+CAMPAIGN = "planned"
+"""What the campaign is called in a simulation."""
+
+_PLANNER = Origin("plan")
 
 MOST = 12_000
 """Lumps of all shops together, as far as :data:`FEWEST` allows; a lump takes 70 µs to simulate."""
 
 FEWEST = 32
 """Lumps of a shop with so many jobs. Beside many shops it is one of many, and its end need not be known so well."""
+
+MOST_PACED = 1_000
+FEWEST_PACED = 200
+"""Lumps of a shop whose campaign has a pace, and of one whose pace is slow."""
 
 DAYS_OF_A_CUSTOMER = 5
 """Days of a customer's jobs that are simulated. All that are left come once a day, so more would take the square of
@@ -34,6 +47,17 @@ def size_for(jobs: int, shops: int) -> int:
     return max(1, -(-jobs // max(FEWEST, MOST // shops)))
 
 
+def size_for_pace(size: int, jobs: int, interval: int) -> int:
+    """The same where calls of the campaign are ``interval`` apart at least: fewer lumps tell its end as well.
+
+    Each call looks at jobs that may not go yet, and at all of them where a place is too far ahead to wait in memory.
+    """
+    if not interval:
+        return size
+    size = max(size, -(-jobs // MOST_PACED))
+    return size if interval * size <= LONGEST_ASIDE else max(size, -(-jobs // FEWEST_PACED))
+
+
 def lumps_of(jobs: int, size: int, left: int, per_day: int) -> int:
     """How many lumps the jobs make if ``left`` of them can be called today, and ``per_day`` on each day after it."""
     if jobs <= left:
@@ -42,10 +66,20 @@ def lumps_of(jobs: int, size: int, left: int, per_day: int) -> int:
     return _parts(left, size) + days * _parts(per_day, size) + _parts(rest + 1, size)
 
 
-def lumped(shop: Shop, jobs: int, customers: Sequence[int], size: int, weight: int, hours: Hours | None = None) -> Load:
+def lumped(
+    shop: Shop,
+    jobs: int,
+    customers: Sequence[int],
+    size: int,
+    weight: int,
+    hours: Hours | None = None,
+    *,
+    aside: bool = False,
+) -> Load:
     """The shop's jobs as a load of a simulation. ``customers`` has the number of jobs of each customer that counts.
 
-    What is queued before the jobs is taken to keep ``hours`` as they do.
+    What is queued before the jobs is taken to keep ``hours`` as they do. Jobs that are published ``aside`` wait in the
+    held lane. Orders about :data:`CAMPAIGN` are about these jobs; see :func:`ordered`.
     """
     limits = shop.limits
     state = shop.state
@@ -55,6 +89,10 @@ def lumped(shop: Shop, jobs: int, customers: Sequence[int], size: int, weight: i
         state = replace(state, calls_today=used, interval=state.interval * size)
     ahead = lumps_of(shop.ahead, size, left, limits.shop_per_day)
     own = lumps_of(shop.ahead + jobs, size, left, limits.shop_per_day) - ahead if jobs else 0
+    is_ordered = aside or (shop.order is not None and shop.order.paced)
+    if jobs and shop.calls_per_day < limits.shop_per_day:
+        # Its own days are the shorter ones. What it has had of today is not known.
+        own = lumps_of(jobs, size, shop.calls_per_day, shop.calls_per_day)
     # A few jobs may fit into the last lump of those ahead.
     own = max(own, min(jobs, 1))
     order = _order(own, _per_customer(own, customers, size, limits.customer_per_day))
@@ -70,7 +108,26 @@ def lumped(shop: Shop, jobs: int, customers: Sequence[int], size: int, weight: i
         weight=weight,
         channel_of=partial(_channel, jobs, hours.jobs) if hours is not None else None,
         window=hours.own if hours is not None and hours.window is not None else None,
+        campaign_of=partial(_campaign, ahead) if is_ordered else None,
+        aside=own if aside else 0,
     )
+
+
+def ordered(store: ControlsStore, slug: str, shop: Shop, size: int, starts_at: int) -> None:
+    """Order about the campaign at the simulated shop of that name what is ordered about it at the shop.
+
+    ``starts_at`` is until when what was published aside is held; 0: nothing was.
+    """
+    if starts_at:
+        rest = Hold("start", "", 0, starts_at)
+        store.publish_campaign(CAMPAIGN, slug, _PLANNER, rest=rest, brake=None, detail="")
+    if shop.order is not None and shop.order.paced:
+        per_day = _parts(shop.order.per_day, size)
+        store.pace_campaign(CAMPAIGN, slug, shop.order.interval * size, per_day, _PLANNER)
+
+
+def _campaign(ahead: int, number: int) -> str:
+    return "" if number < ahead else CAMPAIGN
 
 
 def _table(shop: Shop, jobs: int, hours: Hours | None) -> ShopTable:

@@ -7,6 +7,7 @@ from typing import Any
 
 from worker.campaigns.exports.base import Format
 from worker.instants import SECOND, to_datetime
+from worker.model.campaign_orders import CampaignOrder
 from worker.planning.circumstances import Shop, Workers
 from worker.planning.examples import Place
 
@@ -28,7 +29,8 @@ class ShopForecast:
     """When a shop's jobs would be done (microseconds), and on how many days of its quota its calls would be made.
 
     ``late`` of the jobs would not have been called by their deadline, about. ``kept`` of them are called at certain
-    hours only, which begin next at ``opens_at``; 0 while they last.
+    hours only, which begin next at ``opens_at``; 0 while they last. The first of the calls is at ``starts_at``.
+    ``closed`` are the stretches until ``done_at`` in which those that keep to hours are not called.
     """
 
     jobs: int
@@ -37,6 +39,8 @@ class ShopForecast:
     late: int = 0
     kept: int = 0
     opens_at: int = 0
+    starts_at: int = 0
+    closed: Sequence[tuple[int, int]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,9 @@ class Plan:
     have more jobs than a day's calls, and how many jobs these have together. ``predicted`` are jobs by the code that
     they would end with, None if nobody asked. ``more`` is the forecast with more workers, as ``more_by`` says, None if
     that was not counted. ``remarks`` are lines on what could not be found out. ``untold`` are the exports whose consent
-    nobody looked at, and ``suppressed`` counts the addresses of suppression lists.
+    nobody looked at, and ``suppressed`` counts the addresses of suppression lists. ``first`` is the forecast of the
+    jobs that don't wait for a release, None where none does; ``forecast`` is then as if they were released at once. All
+    are held until ``starts_at``; 0: they aren't.
     """
 
     exports: Sequence[ExportRead]
@@ -89,6 +95,19 @@ class Plan:
     places: Mapping[str, Sequence[Place]] = field(default_factory=dict)
     untold: Sequence[str] = ()
     suppressed: int = 0
+    first: Forecast | None = None
+    starts_at: int = 0
+
+    def held(self, slug: str) -> int:
+        """How many of the shop's jobs wait for a release."""
+        if self.first is None:
+            return 0
+        first = self.first.shops.get(slug)
+        return self.forecast.shops[slug].jobs - (first.jobs if first is not None else 0)
+
+    def waits_for_a_person(self, slug: str) -> bool:
+        """Whether nobody knows when the shop's jobs are done, since a person has to let some of them go on."""
+        return self._is_stopped(slug) or self.held(slug) > 0
 
     def data(self) -> dict[str, Any]:
         """The plan for ``--json``. A shop's ``jobs`` are those that would be called."""
@@ -110,19 +129,31 @@ class Plan:
             "examples": {reason: [place._asdict() for place in places] for reason, places in self.places.items()},
             "done_already": self.done_already,
             "predicted": None if self.predicted is None else dict(self.predicted),
-            "shops": {
-                slug: {
-                    "jobs": shop.jobs,
-                    "seconds": round((shop.done_at - self.forecast.began) / SECOND),
-                    "days": shop.days,
-                    "opens_at": to_datetime(shop.opens_at).isoformat(timespec="seconds") if shop.opens_at else None,
-                    # Nobody knows when a person lets a shop's calls go on.
-                    "done_at": (
-                        None
-                        if self.shops[slug].paused is not None
-                        else to_datetime(shop.done_at).isoformat(timespec="seconds")
-                    ),
-                }
-                for slug, shop in self.forecast.shops.items()
-            },
+            "shops": {slug: self._shop_data(slug, shop) for slug, shop in self.forecast.shops.items()},
         }
+
+    def _shop_data(self, slug: str, shop: ShopForecast) -> dict[str, Any]:
+        order = self.shops[slug].order or CampaignOrder()
+        first = self.first.shops.get(slug) if self.first is not None else None
+        return {
+            "jobs": shop.jobs,
+            "seconds": round((shop.done_at - self.forecast.began) / SECOND),
+            "days": shop.days,
+            "opens_at": _time(shop.opens_at),
+            "starts_at": None if self._is_stopped(slug) else _time(shop.starts_at),
+            # Nobody knows when a person lets a shop's calls go on.
+            "done_at": None if self.waits_for_a_person(slug) else _time(shop.done_at),
+            "closed_hours": [{"from": _time(begin), "until": _time(end)} for begin, end in shop.closed],
+            "calls_per_second": round(SECOND / order.interval, 3) if order.interval else None,
+            "calls_per_day": order.per_day or None,
+            "held_back": self.held(slug),
+            "first_done_at": _time(first.done_at) if first is not None and not self._is_stopped(slug) else None,
+        }
+
+    def _is_stopped(self, slug: str) -> bool:
+        order = self.shops[slug].order
+        return self.shops[slug].paused is not None or (order is not None and order.hold is not None)
+
+
+def _time(at: int) -> str | None:
+    return to_datetime(at).isoformat(timespec="seconds") if at else None

@@ -6,6 +6,7 @@ from tests.unit.making import NOON, make_limits
 from worker.campaigns.progress import Progress, seconds_to_go, unaccounted
 from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import Rate
+from worker.model.windows import window_of
 from worker.store.shop_state import ShopState
 
 COUNTERS = {
@@ -60,3 +61,36 @@ def test_seconds_to_go(jobs: int, calls_today: int, closed_until: int, seconds: 
     limits = make_limits(shop=Rate.per_second(10, 1), per_day=100)
     state = ShopState(at=NOON, interval=SECOND // 10, blocked_until=0, calls_today=calls_today, closure=None)
     assert seconds_to_go(jobs, limits, state, closed_until=closed_until) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "calls_today", "hours", "interval", "per_day", "seconds"),
+    [
+        pytest.param(50, 0, "12:00-13:00 UTC", 0, 0, 6, id="it opens now"),
+        pytest.param(50, 0, "15:00-16:00 UTC", 0, 0, 3 * 3600 + 6, id="it opens later"),
+        pytest.param(
+            30, 0, "15:00-15:01, 17:00-18:00 UTC", 4 * SECOND, 0, 5 * 3600 + 61, id="one minute does not suffice"
+        ),
+        pytest.param(150, 0, "11:00-13:00 UTC", 0, 0, 86_400 - 3600 + 6, id="the next day's quota, in its hours"),
+        pytest.param(50, 0, None, SECOND, 0, 50, id="at a campaign's pace"),
+        pytest.param(50, 0, None, 0, 20, 43_200 + 86_400 + 1, id="by a campaign's days"),
+        pytest.param(50, 90, "Mon 00:00-24:00 UTC", 0, 0, 7 * 86_400 - 43_200 + 5, id="once a week"),
+    ],
+)
+def test_seconds_to_go_within_hours_and_at_a_pace(
+    jobs: int, calls_today: int, hours: str | None, interval: int, per_day: int, seconds: float
+) -> None:
+    """Hours that are closed count, each time they come by; the noon of a Monday is the beginning."""
+    limits = make_limits(shop=Rate.per_second(10, 1), per_day=100)
+    state = ShopState(at=NOON, interval=SECOND // 10, blocked_until=0, calls_today=calls_today, closure=None)
+    window = window_of(hours) if hours is not None else None
+    found = seconds_to_go(jobs, limits, state, closed_until=0, window=window, interval=interval, per_day=per_day)
+    assert found == pytest.approx(seconds, abs=2)
+
+
+def test_an_end_beyond_a_year_is_unknown() -> None:
+    """Nobody waits for it."""
+    state = ShopState(at=NOON, interval=3600 * SECOND, blocked_until=0, calls_today=0, closure=None)
+    limits = make_limits(shop=Rate.per_second(10, 1), per_day=100)
+    window = window_of("Mon 09:00-10:00 UTC")
+    assert seconds_to_go(1000, limits, state, closed_until=0, window=window) is None

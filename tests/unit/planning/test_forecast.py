@@ -1,12 +1,14 @@
 """A campaign's end, as the forecast says it and as a simulation of each of its jobs comes to it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
 
 from worker.instants import DAY, SECOND, from_datetime, to_datetime
 from worker.limits.token_bucket import day_of
+from worker.model.campaign_orders import CampaignOrder, Hold
 from worker.model.windows import MARGIN
 from worker.planning.circumstances import Hours, Shop, Workers
 from worker.planning.forecast import customer_done_at, forecast, least_that_count, with_one_more
@@ -196,3 +198,54 @@ def test_the_campaigns_own_hours_count_beside_the_shops() -> None:
     found = forecast({"acme": 100}, {}, {"acme": shop()}, Workers(), FRIDAY_EVENING, None, kept)
     assert to_datetime(found.done_at).date() == date(2026, 12, 1)
     assert to_datetime(found.done_at).hour == 10
+
+
+def test_the_hours_that_are_closed_are_told() -> None:
+    """From Friday evening to Monday, and the night in which 40,000 jobs at 1 a second are not done."""
+    kept = {"acme": Hours(40_000, OFFICE)}
+    slow = {"acme": shop(per_second=1, burst=1)}
+    found = forecast({"acme": 40_000}, {}, slow, Workers(), FRIDAY_EVENING, None, kept).shops["acme"]
+    monday = from_datetime(datetime(2026, 11, 30, 9, tzinfo=UTC))
+    hour = 3600 * SECOND
+    assert [(begin - monday) // hour for begin, _ in found.closed] == [-62, 8]
+    assert [(end - monday) // hour for _, end in found.closed] == [0, 24]
+    # 9 hours less the two seconds that calls keep away from both ends are 32,398 calls.
+    assert found.done_at == pytest.approx(monday + 24 * hour + 7602 * SECOND, abs=0.01 * 40_000 * SECOND)
+    assert found.starts_at == pytest.approx(found.opens_at, abs=SECOND)
+    assert not forecast({"acme": 100}, {}, slow, Workers(), FRIDAY_EVENING).shops["acme"].closed
+
+
+@pytest.mark.parametrize(
+    ("jobs", "interval", "per_day", "days", "last"),
+    [
+        pytest.param(600, SECOND // 10, 0, 1, 60 * SECOND, id="ten a second"),
+        pytest.param(20_000, SECOND // 5, 0, 1, 4000 * SECOND, id="in lumps"),
+        pytest.param(250, 0, 100, 3, DAY // 2 + DAY + 2 * SECOND, id="a hundred a day"),
+        pytest.param(21_000, SECOND // 10, 5000, 5, DAY // 2 + 3 * DAY + 100 * SECOND, id="both, in lumps"),
+        pytest.param(30_000, 60 * SECOND, 0, 22, 30_000 * 60 * SECOND, id="for three weeks"),
+    ],
+)
+def test_a_campaigns_pace_counts(jobs: int, interval: int, per_day: int, days: int, last: int) -> None:
+    """Within 2 % and some seconds; what is queued before is not held up by it."""
+    one = replace(shop(), order=CampaignOrder(interval=interval, per_day=per_day))
+    found = forecast({"acme": jobs}, {}, {"acme": one}, Workers(), BEGIN).shops["acme"]
+    assert found.done_at - BEGIN == pytest.approx(last, rel=0.02, abs=6 * SECOND)
+    assert found.days == days
+    behind = forecast({"acme": jobs}, {}, {"acme": replace(one, ahead=1000)}, Workers(), BEGIN).shops["acme"]
+    assert behind.done_at - BEGIN == pytest.approx(last, rel=0.02, abs=20 * SECOND)
+
+
+def test_a_campaign_with_a_start_begins_then() -> None:
+    """At once after it, at the shop's pace, however long the queue that goes before it meanwhile."""
+    start = BEGIN + 3600 * SECOND
+    ahead = {"acme": shop(ahead=8000)}
+    found = forecast({"acme": 3000}, {}, ahead, Workers(), BEGIN, starts_at=start).shops["acme"]
+    assert start <= found.starts_at <= start + 2 * SECOND
+    assert found.done_at - start == pytest.approx(30 * SECOND, rel=0.05, abs=2 * SECOND)
+
+
+def test_a_campaign_that_is_held_counts_as_resumed() -> None:
+    """As a paused shop does: nobody knows when."""
+    held = replace(shop(), order=CampaignOrder(hold=Hold("paused", "wrong texts", BEGIN)))
+    free, found = (forecast({"acme": 3000}, {}, {"acme": one}, Workers(), BEGIN) for one in (shop(), held))
+    assert found.done_at == free.done_at

@@ -17,6 +17,12 @@ def ordered(controls: Controls, campaign: str | None, shop: str | None, now: int
             yield {"campaign": name, "shop": of} | order_data(in_force)
 
 
+def holds_any(controls: Controls, shop: str, now: int) -> bool:
+    """Whether any campaign is held at the shop, so that jobs wait in its held lane until somebody lets them go."""
+    orders = (order for (_, of), order in controls.campaigns.items() if of in {shop, EVERY_SHOP})
+    return any(order.held(now, aside=True) is not None for order in orders)
+
+
 def order_data(order: CampaignOrder) -> dict[str, Any]:
     """One order for ``--json``."""
     return {

@@ -1,12 +1,13 @@
 """``referrals plan``: what a campaign would come to; nothing is sent."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from worker.cli import console, options
-from worker.instants import SECOND
+from worker.instants import SECOND, from_datetime
 from worker.planning.circumstances import CALL, Workers
 
 
@@ -33,6 +34,8 @@ def plan(
     limit: options.Limit = None,
     expires: options.Expires = None,
     window: options.Window = None,
+    first: options.First = None,
+    not_before: options.NotBefore = None,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -63,6 +66,10 @@ def plan(
     not be asked. Otherwise it is for `referrals run` with --wait, and knows no earlier calls. Exit code 1: more rows
     are left out than --max-rejects allows.
 
+    A pace that `referrals campaigns pace` has ordered for the campaign counts, and so does a pause. With --first the
+    plan says when the first jobs are done, and how long the others take once they are released; with --not-before it
+    begins then. Both are for workers. The hours in which --window or the shop's own window is closed are counted.
+
     With --match each shop's list is read once from the shop's `base_url`, which may take minutes for a million
     customers, and nothing but keyed hashes of it is held until the command ends. A job whose ids are all one customer's
     counts as `sent`; whether the shop's own rules reject it, only a call can tell. It needs a shop token that may read
@@ -72,6 +79,7 @@ def plan(
     """
     from worker.campaigns.containers.expand import expand
     from worker.cli.cancelled import refuse_cancelled
+    from worker.cli.holding_back import check_held_back
     from worker.cli.plan.making import Campaign, make_plan
     from worker.cli.plan.most_rejects import check_most, refuse_more
     from worker.cli.plan.outlook import is_distributed, outlook, outlook_of_run
@@ -80,6 +88,7 @@ def plan(
     from worker.cli.settings import load
     from worker.cli.shop_hours import check_window
     from worker.cli.shop_lookup import shop_of
+    from worker.cli.times import after
     from worker.shops.file import listed_shops
 
     check_most(max_rejects)
@@ -102,7 +111,10 @@ def plan(
         window=window,
     )
     check_window(import_options, listed.get(shop or ""))
-    distributed = is_distributed(loaded) or workers is not None
+    now = datetime.now(UTC)
+    starts = after(not_before, "--not-before", now) if not_before is not None else None
+    check_held_back(loaded, first, starts, expires=import_options.not_after, now=now)
+    distributed = is_distributed(loaded) or any(given is not None for given in (workers, first, starts))
     if distributed:
         refuse_cancelled(loaded, campaign, shop)
     with predicting(loaded, match=match) as predictor:
@@ -111,13 +123,15 @@ def plan(
                 expand(exports, console.note),
                 import_options,
                 listed,
-                (lambda shops: outlook(loaded, listed, shops))
+                (lambda shops: outlook(loaded, listed, shops, campaign))
                 if distributed
                 else (lambda shops: outlook_of_run(listed, shops, None)),
                 Workers(threads=threads, prefetch=loaded.prefetch, call=round(call_seconds * SECOND)),
                 processes=workers,
                 ledger=loaded if distributed else None,
                 in_one_process=not distributed,
+                first=first,
+                starts_at=from_datetime(starts) if starts is not None else 0,
             ),
             predictor,
         )

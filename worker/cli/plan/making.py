@@ -37,7 +37,7 @@ class Campaign:
     ``ledger`` are the settings by which the workers' ledger is asked, None to ask nobody. ``look`` finds out how the
     shops stand whose jobs would be called. ``processes`` overrules what ``look`` says of the workers, None if it
     doesn't; ``workers`` has their threads. ``in_one_process``: it is for `referrals run`, which ``waits`` for the next
-    day or doesn't.
+    day or doesn't. Jobs beyond the ``first`` wait for a release, and all of them until ``starts_at`` (0: for neither).
     """
 
     files: Sequence[ExportFile]
@@ -50,6 +50,8 @@ class Campaign:
     done: Iterable[str] = ()
     in_one_process: bool = False
     waits: bool = False
+    first: int | None = None
+    starts_at: int = 0
 
 
 def make_plan(
@@ -67,7 +69,7 @@ def make_plan(
     from worker.planning.forecast import forecast, least_that_count, with_one_more, with_twice_the_threads
 
     examples = Examples([file.name for file in campaign.files])
-    collector = Collector(predictor)
+    collector = Collector(predictor, campaign.first)
     problem = None
     with JobIndex() as index:
         index.mark_finished(campaign.done)
@@ -100,7 +102,11 @@ def make_plan(
     more = with_twice_the_threads(workers) if campaign.in_one_process else with_one_more(workers)
     deadline = from_datetime(campaign.options.not_after) if campaign.options.not_after is not None else None
     hours = _hours(campaign, collector.to_call)
-    planned = forecast(jobs, customers, outlook.shops, workers, now, deadline, hours)
+    planned = forecast(jobs, customers, outlook.shops, workers, now, deadline, hours, campaign.starts_at)
+    first = None
+    if collector.going.total() < jobs.total():
+        # Its customers have few jobs among the first ones.
+        first = forecast(collector.going, {}, outlook.shops, workers, now, deadline, hours)
     if campaign.in_one_process and not campaign.waits and any(shop.days > 1 for shop in planned.shops.values()):
         remarks.append("`referrals run` ends once a day's quota is used up; run it again then, or give it --wait")
     if campaign.in_one_process and not campaign.waits and any(shop.opens_at for shop in planned.shops.values()):
@@ -123,11 +129,13 @@ def make_plan(
         shops=outlook.shops,
         workers=workers,
         forecast=planned,
-        more=forecast(jobs, customers, outlook.shops, more, now, deadline, hours),
+        more=forecast(jobs, customers, outlook.shops, more, now, deadline, hours, campaign.starts_at),
         more_by=f"--threads {more.threads}" if campaign.in_one_process else "one more worker",
         remarks=remarks,
         untold=importer.untold,
         suppressed=importer.suppressed,
+        first=first,
+        starts_at=campaign.starts_at,
     )
     return plan, importer
 

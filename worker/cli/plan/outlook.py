@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from worker.cli.campaigns.view import holds_any
 from worker.cli.shop_view import gate_of
 from worker.cli.shops.serving import MOST_ASKED, consumers_of
 from worker.cli.store import ask_each
@@ -15,7 +16,7 @@ from worker.errors import BrokerError, ConfigurationError, StoreError
 from worker.model.controls import Controls
 from worker.planning.circumstances import Shop
 from worker.rabbitmq.connection import parameters
-from worker.rabbitmq.queue_depths import Depths, depths
+from worker.rabbitmq.queue_depths import Depth, Depths, depths
 from worker.rabbitmq.topology import shop_queue
 from worker.settings import Settings
 from worker.shops.config import ListedShop
@@ -42,30 +43,31 @@ def is_distributed(loaded: Settings) -> bool:
     return loaded.redis_url is not None or "amqp_url" in loaded.model_fields_set
 
 
-def outlook(loaded: Settings, listed: Mapping[str, ListedShop], campaign: Collection[str]) -> Outlook:
-    """Ask RabbitMQ and the store about the shops of the ``campaign``, and about those whose queues are not empty.
+def outlook(loaded: Settings, listed: Mapping[str, ListedShop], shops: Collection[str], campaign: str) -> Outlook:
+    """Ask RabbitMQ and the store about the ``shops`` of the campaign, and about those whose queues are not empty.
 
     Nothing is raised: what can't be asked is a remark. Blocks for some seconds at most.
     """
     remarks = []
     with ThreadPoolExecutor(1) as asking:
-        serving = asking.submit(_serving, loaded, sorted(campaign))
-        found, problem = _depths(loaded, campaign)
+        serving = asking.submit(_serving, loaded, sorted(shops))
+        found, problem = _depths(loaded, shops)
         remarks += [problem] if problem else []
-        queued = {
-            slug: depth.ready + (depth.unacknowledged or 0)
-            for slug in listed
-            if (depth := found.of_shop(slug)) is not None
-        }
-        slugs = sorted({*campaign, *(slug for slug, jobs in queued.items() if jobs)} & listed.keys())
+        queued = {slug: _jobs(depth) for slug in listed if (depth := found.of_shop(slug)) is not None}
+        slugs = sorted({*shops, *(slug for slug, jobs in queued.items() if jobs)} & listed.keys())
         states, controls, problem = _states(loaded, listed, slugs)
         remarks += [problem] if problem else []
         processes = serving.result()
-    shops = {
-        slug: _shop(slug, listed[slug], states.get(slug), controls, queued.get(slug, 0), SystemClock().now())
+    now = SystemClock().now()
+    for slug in slugs:
+        if slug in queued and holds_any(controls, slug, now):
+            # What waits aside goes when somebody lets it, so nobody waits behind it.
+            queued[slug] -= _jobs(found.of_lane(slug, "held"))
+    standing = {
+        slug: _shop(slug, listed[slug], states.get(slug), controls, queued.get(slug, 0), now, campaign)
         for slug in slugs
     }
-    return Outlook(shops, processes, remarks)
+    return Outlook(standing, processes, remarks)
 
 
 def outlook_of_run(listed: Mapping[str, ListedShop], campaign: Iterable[str], journal: Path | None) -> Outlook:
@@ -81,7 +83,7 @@ def outlook_of_run(listed: Mapping[str, ListedShop], campaign: Iterable[str], jo
     shops = {}
     for slug in campaign:
         state = store.inspect(slug, listed[slug].limits)
-        shops[slug] = _shop(slug, listed[slug], state, Controls(), 0, state.at)
+        shops[slug] = _shop(slug, listed[slug], state, Controls(), 0, state.at, "")
     return Outlook(shops, 1)
 
 
@@ -122,7 +124,19 @@ def _states(
         store.close()
 
 
-def _shop(slug: str, config: ListedShop, state: ShopState | None, controls: Controls, ahead: int, now: int) -> Shop:
+def _jobs(depth: Depth | None) -> int:
+    return depth.ready + (depth.unacknowledged or 0) if depth is not None else 0
+
+
+def _shop(
+    slug: str,
+    config: ListedShop,
+    state: ShopState | None,
+    controls: Controls,
+    ahead: int,
+    now: int,
+    campaign: str,
+) -> Shop:
     gate = gate_of(state, slug, config, controls)
     limit = controls.limit_of(slug, now)
     if state is not None and state.closure is not None and state.closure.until > now:
@@ -136,4 +150,5 @@ def _shop(slug: str, config: ListedShop, state: ShopState | None, controls: Cont
         state,
         (limit.interval, limit.until) if limit is not None else None,
         gate.text if not gate.opens_by_itself else None,
+        controls.order_about(campaign, slug),
     )

@@ -8,6 +8,8 @@ from datetime import UTC, tzinfo
 from worker.cli.tables import wrapped
 from worker.instants import SECOND, to_datetime
 from worker.limits.token_bucket import ShopLimits
+from worker.model.campaign_orders import CampaignOrder, Hold
+from worker.model.orders import pace_text
 from worker.planning.circumstances import Shop
 from worker.planning.plan import ExportRead, Plan, ShopForecast
 
@@ -147,22 +149,51 @@ def _shop(plan: Plan, slug: str, found: ShopForecast, zone: tzinfo | None) -> st
     text = f"{slug}: {_counted(found.jobs, 'job')}"
     if shop.ahead:
         text += f" behind {shop.ahead:,} that are queued"
-    took = span((found.done_at - plan.forecast.began) / SECOND)
+    began = plan.forecast.began
+    took = span((found.done_at - began) / SECOND)
+    order = shop.order if shop.order is not None else CampaignOrder()
+    held = plan.held(slug)
+    first = plan.first.shops.get(slug) if plan.first is not None else None
     if shop.paused is not None:
         text += f", {took} once it is open again; it is {shop.paused}"
+    elif order.hold is not None:
+        text += f", {took} once the campaign is resumed; it is {_why(order.hold)}"
+    elif held and first is not None:
+        text += f", the first {first.jobs:,} done in {span((first.done_at - began) / SECOND)}, at "
+        text += f"{moment(first.done_at, zone)}; the other {held:,} wait for `referrals campaigns release`, and take "
+        text += f"{span((found.done_at - first.done_at) / SECOND)} from then on"
+    elif held:
+        text += f", which wait for `referrals campaigns release`, and take {took} from then on"
     else:
         text += f", done in {took}, at {moment(found.done_at, zone)}"
+        if plan.starts_at > began:
+            text += f"; the first call is at {moment(found.starts_at, zone)}"
+    if order.paced:
+        text += f"; the campaign has at most {pace_text(order.interval, order.per_day)}"
     if found.late:
         text += f"; about {found.late:,} of them end without a call then, by --expires"
     if found.opens_at:
         which = "they" if found.kept == found.jobs else f"{found.kept:,} of them"
         text += f"; {which} wait for their window, which opens at {moment(found.opens_at, zone)}"
-    if found.days > 1:
+    if found.closed:
+        text += f"; {_closed(found)} of that is outside of {'their' if found.kept == found.jobs else 'these'} hours"
+    if found.days > 1 and plan.starts_at <= began:
         text += f"; over {found.days} days, since {_why_days(shop, found)}"
     return text
 
 
+def _why(hold: Hold) -> str:
+    word = "stopped by its brake" if hold.kind == "brake" else "paused"
+    return f"{word} ({hold.reason})" if hold.reason else word
+
+
+def _closed(found: ShopForecast) -> str:
+    return span(sum(end - begin for begin, end in found.closed) / SECOND)
+
+
 def _why_days(shop: Shop, found: ShopForecast) -> str:
+    if shop.calls_per_day < min(found.jobs, shop.limits.shop_per_day):
+        return f"the campaign's day has {shop.calls_per_day:,} calls"
     if found.kept and shop.ahead + found.jobs <= shop.limits.shop_per_day:
         return "they are called at certain hours only"
     return f"a day's quota is {shop.limits.shop_per_day:,} calls"
@@ -187,7 +218,12 @@ def _more(plan: Plan) -> str:
 
 def _bound(plan: Plan, slug: str) -> str:
     """What decides when the shop is done, if it is not the workers."""
-    limits, found = plan.shops[slug].limits, plan.forecast.shops[slug]
+    shop, found = plan.shops[slug], plan.forecast.shops[slug]
+    limits = shop.limits
+    if shop.order is not None and shop.order.paced:
+        return f"the campaign's pace at {slug} is {pace_text(shop.order.interval, shop.order.per_day)}"
+    if plan.starts_at > plan.forecast.began:
+        return f"it begins at {moment(plan.starts_at)}"
     if found.opens_at:
         return f"{slug} has to wait for its window"
     if plan.forecast.shops[slug].days > 1:

@@ -1,14 +1,15 @@
 """The report of `referrals status`, from whatever the store, RabbitMQ and the shops file could say. Pure."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.campaigns.progress import Progress, seconds_to_go, unaccounted
+from worker.campaigns.progress import Progress, unaccounted
 from worker.cli.campaigns.view import order_data
 from worker.cli.shop_view import GateView, gate_of, limit_data
 from worker.cli.shops.serving import unserved
+from worker.cli.status.time_left import time_left
 from worker.errors import ReferralError
 from worker.instants import SECOND, to_datetime
 from worker.model.controls import Controls
@@ -80,9 +81,9 @@ def report(earlier: Look, look: Look, campaign: str | None, shop: str | None) ->
     named = {progress.shop for progress in shown} if campaign is not None else look.shops.keys()
     gates = {slug: _gate(slug, look) for slug in look.shops}
     idle = unserved(gates, look.consumers or {}, max((state.at for state in look.states.values()), default=0))
-    left: Counter[str] = Counter()
+    of_shop: defaultdict[str, list[Progress]] = defaultdict(list)
     for progress in campaigns:
-        left[progress.shop] += max(0, progress.left)
+        of_shop[progress.shop].append(progress)
     return {
         "campaigns": [
             _campaign(progress, ended=progress.shop in empty) | {"orders": _orders(progress, look)}
@@ -93,7 +94,7 @@ def report(earlier: Look, look: Look, campaign: str | None, shop: str | None) ->
                 slug,
                 look,
                 waiting[slug],
-                left[slug],
+                of_shop[slug],
                 paces[slug] / seconds if slug in paces else None,
                 slug not in idle,
             )
@@ -124,15 +125,17 @@ def _gate(slug: str, look: Look) -> GateView:
     return gate_of(look.states.get(slug), slug, look.shops[slug], look.controls)
 
 
-# `left` counts the campaigns' jobs, `depth` the queue's. `served`: a worker takes the shop's jobs.
-def _shop(slug: str, look: Look, depth: Depth | None, left: int, pace: float | None, served: bool) -> dict[str, Any]:
+# `campaigns` are the shop's, `depth` is its queue's. `served`: a worker takes the shop's jobs.
+def _shop(
+    slug: str, look: Look, depth: Depth | None, campaigns: Sequence[Progress], pace: float | None, served: bool
+) -> dict[str, Any]:
     """A shop's part of the report: its state, its queue, its rates, and how long its jobs take."""
     config, state = look.shops[slug], look.states.get(slug)
     limits = config.limits if config is not None else None
     gate = _gate(slug, look)
     known = limits is not None and state is not None
     # A producer that doesn't count its jobs leaves too few; the queue then has more.
-    remaining = max(left, _total(depth))
+    remaining = max(sum(max(0, progress.left) for progress in campaigns), _total(depth))
     return {
         "shop": slug,
         "gate": gate.gate,
@@ -150,8 +153,16 @@ def _shop(slug: str, look: Look, depth: Depth | None, left: int, pace: float | N
         "allowed_per_second": round(SECOND / state.interval, 3) if known and state is not None else None,
         "left_today": max(0, limits.shop_per_day - state.calls_today) if limits and state else None,
         "seconds_to_go": (
-            round(seconds_to_go(remaining, limits, state, closed_until=gate.until))
-            if limits and state and ((gate.opens_by_itself and served) or not remaining)
+            time_left(
+                remaining,
+                campaigns,
+                config,
+                state,
+                look.controls,
+                closed_until=gate.until,
+                aside=_lane(slug, look, "held"),
+            )
+            if config and state and ((gate.opens_by_itself and served) or not remaining)
             else None
         ),
     }

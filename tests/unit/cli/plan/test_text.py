@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from datetime import UTC
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.unit.making import NOON, make_shop
 from worker.cli.plan.text import lines_of, moment, span
 from worker.instants import DAY, SECOND
+from worker.model.campaign_orders import CampaignOrder, Hold
 from worker.planning.circumstances import Shop, Workers
 from worker.planning.plan import ExportRead, Forecast, Plan, ShopForecast
 
@@ -219,3 +221,53 @@ def test_a_day_that_only_hours_cost_is_not_the_quotas() -> None:
     lines = lines_of(plan(forecast=days, more=days), None, VIENNA)
     assert lines[-2].endswith("; over 2 days, since they are called at certain hours only")
     assert lines[-1] == "one more worker changes nothing: acme is called at certain hours only"
+
+
+def test_a_paced_campaign() -> None:
+    """Its pace, and what its days are bound by."""
+    paced = Shop(LIMITS, order=CampaignOrder(interval=SECOND // 10, per_day=500))
+    found = lines_of(plan(shops={"acme": paced}, forecast=forecast(90_000, 3), more=forecast(90_000, 3)), None, VIENNA)
+    assert (
+        "acme: 1,200 jobs, done in 1 d 1 h, at 2026-11-03 14:00 CET (13:00 UTC); the campaign has at most 10 calls/s, "
+        "500 calls a day; over 3 days, since the campaign's day has 500 calls" in found
+    )
+    assert found[-1] == "one more worker changes nothing: the campaign's pace at acme is 10 calls/s, 500 calls a day"
+
+
+def test_a_campaign_that_is_held() -> None:
+    """Nobody knows when it is resumed."""
+    held = plan(shops={"acme": Shop(LIMITS, order=CampaignOrder(hold=Hold("paused", "wrong texts", NOON)))})
+    assert "acme: 1,200 jobs, 12 s once the campaign is resumed; it is paused (wrong texts)" in lines_of(held, None)
+    data = held.data()["shops"]["acme"]
+    assert (data["done_at"], data["starts_at"], data["seconds"]) == (None, None, 12)
+
+
+def test_the_rest_waits_for_a_release() -> None:
+    """When the first jobs are done, and how long the others take from then on."""
+    first = Forecast(NOON, {"acme": ShopForecast(200, NOON + 2 * SECOND, 1)})
+    found = plan(first=first)
+    assert (
+        "acme: 1,200 jobs, the first 200 done in 2 s, at 2026-11-02 12:00 UTC; the other 1,000 wait for `referrals "
+        "campaigns release`, and take 10 s from then on" in lines_of(found, None, UTC)
+    )
+    data = found.data()["shops"]["acme"]
+    assert (data["done_at"], data["held_back"]) == (None, 1000)
+    assert data["first_done_at"] == "2026-11-02T12:00:02+00:00"
+    elsewhere = plan(first=Forecast(NOON, {}))
+    assert "acme: 1,200 jobs, which wait for `referrals campaigns release`, and take 12 s from then on" in lines_of(
+        elsewhere, None
+    )
+
+
+def test_a_campaign_with_a_start_and_hours() -> None:
+    """When its first call is, and how much of the time is closed."""
+    day = ShopForecast(1200, NOON + DAY, 2, 0, 1200, 0, NOON + DAY - 12 * SECOND, [(NOON, NOON + DAY - 3600 * SECOND)])
+    made = Forecast(NOON, {"acme": day})
+    found = plan(forecast=made, more=made, starts_at=NOON + DAY - 12 * SECOND)
+    assert (
+        "acme: 1,200 jobs, done in 1 d, at 2026-11-03 12:00 UTC; the first call is at 2026-11-03 11:59 UTC; 23 h of "
+        "that is outside of their hours" in lines_of(found, None, UTC)
+    )
+    data = found.data()["shops"]["acme"]
+    assert data["starts_at"] == "2026-11-03T11:59:48+00:00"
+    assert data["closed_hours"] == [{"from": "2026-11-02T12:00:00+00:00", "until": "2026-11-03T11:00:00+00:00"}]

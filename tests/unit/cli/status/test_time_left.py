@@ -1,0 +1,48 @@
+"""How long a shop's jobs take where campaigns are held, paced or begin later."""
+
+import pytest
+
+from tests.unit.making import NOON, make_shop
+from worker.campaigns.progress import Progress
+from worker.cli.status.time_left import time_left
+from worker.instants import SECOND
+from worker.model.campaign_orders import CampaignOrder, Hold
+from worker.model.controls import Controls
+from worker.store.shop_state import ShopState
+
+PAUSED = CampaignOrder(hold=Hold("paused", "wrong texts", NOON))
+STATE = ShopState(NOON, SECOND // 10, 0, 0, None)
+HOUR = 3600 * SECOND
+
+
+def left(order: CampaignOrder | None, *, aside: int = 0, spring: int = 100, summer: int = 100) -> int | None:
+    """What is left of two campaigns at ten a second, with that order about spring."""
+    shop = make_shop(per_second=10.0)
+    orders = {("spring", "*"): order} if order is not None else {}
+    campaigns = [
+        Progress.of(name, shop.slug, {"published": jobs}) for name, jobs in (("spring", spring), ("summer", summer))
+    ]
+    controls = Controls(campaigns=orders)
+    return time_left(spring + summer, campaigns, shop, STATE, controls, closed_until=0, aside=aside)
+
+
+@pytest.mark.parametrize(
+    ("order", "aside", "seconds"),
+    [
+        pytest.param(None, 0, 20, id="nothing"),
+        pytest.param(PAUSED, 0, 10, id="paused"),
+        pytest.param(CampaignOrder(rest=Hold("first", "", NOON)), 60, 14, id="sixty wait for a release"),
+        pytest.param(CampaignOrder(rest=Hold("start", "", NOON, NOON + HOUR)), 100, 3610, id="it begins in an hour"),
+        pytest.param(CampaignOrder(interval=SECOND), 0, 100, id="at one a second"),
+        pytest.param(CampaignOrder(per_day=40), 0, 43_200 + 86_400 + 2, id="forty a day"),
+    ],
+)
+def test_orders_about_a_campaign_count(order: CampaignOrder | None, aside: int, seconds: int) -> None:
+    """Jobs that wait for a person are left out while there are others."""
+    assert left(order, aside=aside) == seconds
+
+
+def test_nobody_knows_when_a_person_lets_them_go() -> None:
+    """Unless there is nothing to do."""
+    assert left(PAUSED, summer=0) is None
+    assert left(PAUSED, spring=0, summer=0) == 0
