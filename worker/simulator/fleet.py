@@ -105,6 +105,7 @@ class Fleet:
         for number, (slug, load) in enumerate(loads.items()):
             if load.campaign_of is not None:
                 self._lanes[slug, "held"] = self._queue(self._tickets[slug].held, load.aside, number)
+                self._lanes[slug, "paced"] = self._queue(self._tickets[slug].held, 0, number)
             if load.urgent[0]:
                 self._lanes[slug, "urgent"] = self._queue(self._tickets[slug].urgent, 0, number)
         self._left = sum(load.jobs + load.urgent[0] for load in scenario.loads)
