@@ -128,6 +128,7 @@ TOPICS = {
     "campaigns/exports/test_tables.py": "spreadsheets' mistakes, which cells, dialect and delimited meet together",
     "scheduling/test_halted.py": "halted shops and suspect jobs: breakers, token probe and gate in one consumer",
     "scheduling/test_wall.py": "one customer's wall of jobs: gate, store and delay queues on virtual time",
+    "simulator/test_campaigns.py": "orders about campaigns: holds, gate, admission and store on virtual time",
     "simulator/test_urgent.py": "urgent jobs beside a campaign: gate, admission, limits and queues on virtual time",
     "simulator/test_windows.py": "windows over simulated fortnights: gate, admission and dispatch on virtual time",
     "store/test_ledger_model.py": "the ledger's promises over every order of events, searched by ledger_model",
