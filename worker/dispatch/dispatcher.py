@@ -120,7 +120,10 @@ class Dispatcher:
         if granted.grant.attempts == 1 and job.published_at is not None:
             waited = called_at + self._clock.ahead() - from_datetime(job.published_at)
             # A producer's clock may be wrong: one job dated 1970 would spoil the histogram's sum for ever.
-            self._metrics.publish_to_call.observe(min(max(0, waited), LONGEST_WAIT) / SECOND)
+            seconds = min(max(0, waited), LONGEST_WAIT) / SECOND
+            self._metrics.publish_to_call.observe(seconds)
+            if granted.request.urgent:
+                self._metrics.urgent_publish_to_call.observe(seconds)
         with self._metrics.calling(job.shop):
             verdict = self._refer(granted.shop, job)
         answered_at = self._clock.now()

@@ -164,6 +164,15 @@ def _history() -> list[Row]:
                         "95 %": q.quantile(0.95, "referral_publish_to_call_seconds"),
                     },
                 ),
+                lines(
+                    "Urgent jobs, from publication to call",
+                    "The same for urgent jobs alone; empty while there are none.",
+                    units.Seconds,
+                    {
+                        "half": q.quantile(0.5, "referral_urgent_publish_to_call_seconds"),
+                        "99 %": q.quantile(0.99, "referral_urgent_publish_to_call_seconds"),
+                    },
+                ),
             ],
         ),
         (

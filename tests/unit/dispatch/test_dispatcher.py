@@ -102,6 +102,7 @@ class Bench:
         self.reading: Reading = Missing()
         self.on_read: Callable[[ShopConfig, Job], Reading] = lambda *_: self.reading
         self.reads = 0
+        self.urgent = False
         self.fraction = 1.0
         self.during_call: Callable[[], object] = lambda: None
         self.metrics = metrics(self.registry)
@@ -124,7 +125,7 @@ class Bench:
         deadline = from_datetime(self.job.not_after) if self.job.not_after else NO_DEADLINE
         uncalled: Literal["expired"] | None = "expired" if is_expired(self.job, self.clock.now()) else None
         request = AdmitRequest("acme", self.job.customer.key, self.job.job_id, self.shop.limits, LEASE)
-        return replace(request, deadline=deadline, uncalled=uncalled)
+        return replace(request, deadline=deadline, uncalled=uncalled, urgent=self.urgent)
 
     def refer(self, shop: ShopConfig, job: Job) -> Verdict:
         assert shop is self.shop
@@ -737,6 +738,16 @@ def test_a_publication_from_the_future_or_antiquity(published: int, waited: int)
     bench.job = make_job(published_at=to_datetime(NOON + published * SECOND))
     result_of(bench.dispatch())
     assert bench.registry.get_sample_value("referral_publish_to_call_seconds_sum") == waited
+
+
+@pytest.mark.parametrize("urgent", [True, False])
+def test_the_wait_of_an_urgent_job_is_counted_by_itself_too(urgent: bool) -> None:
+    bench = Bench()
+    bench.job = make_job(published_at=to_datetime(NOON - SECOND))
+    bench.urgent = urgent
+    result_of(bench.dispatch())
+    counts = [f"referral_{kind}publish_to_call_seconds_sum" for kind in ("", "urgent_")]
+    assert [bench.registry.get_sample_value(name) for name in counts] == [1, int(urgent)]
 
 
 def test_outside_of_its_window_no_call_starts() -> None:

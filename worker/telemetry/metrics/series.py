@@ -12,6 +12,8 @@ CALL_BUCKETS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 7.5, 10, 15, 20, 30)
 
 # From publication to call: milliseconds on an idle system, days behind a daily quota.
 QUEUE_BUCKETS = (0.01, 0.1, 1, 10, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 86_400, 3 * 86_400, 7 * 86_400)
+# Urgent jobs: tenths of a second beside a campaign, longer once they are over their own limits.
+URGENT_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 600, 3600, 86_400)
 # In a worker's hands: a grant is used within milliseconds, and no delivery is held over 10 minutes.
 HELD_BUCKETS = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 30, 60, 300, 600)
 # Confirms: a write to disk on most of a queue's nodes.
@@ -56,6 +58,11 @@ class Series:
             "referral_publish_to_call_seconds",
             "From a job's publication to its first call: queues, delays and limits together.",
             buckets=QUEUE_BUCKETS,
+        )
+        self.urgent_publish_to_call = made.histogram(
+            "referral_urgent_publish_to_call_seconds",
+            "The same for urgent jobs alone, which go before others.",
+            buckets=URGENT_BUCKETS,
         )
         self.held_back = made.histogram(
             "referral_held_back_seconds",
