@@ -147,6 +147,7 @@ def _shop(
         "waiting": depth.ready if depth is not None else 0 if look.depths and look.depths.complete else None,
         "in_hand": depth.unacknowledged if depth is not None else 0 if look.depths and look.depths.complete else None,
         "urgent": _lane(slug, look, "urgent"),
+        "paced": _lane(slug, look, "paced"),
         "held": _lane(slug, look, "held"),
         "consumers": (look.consumers or {}).get(slug),
         "jobs_per_second": round(pace, 2) if pace is not None else None,

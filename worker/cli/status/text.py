@@ -29,6 +29,8 @@ _SUMMED = (
     "duplicates",
     "dead",
 )
+_LANES = {"urgent": "urgent", "paced": "over their campaigns' pace", "held": "held or outside of their hours"}
+
 _REST = ("failed", "unknown", "expired", "cancelled", "duplicates", "dead")
 
 
@@ -193,6 +195,8 @@ def _shop_row(row: Mapping[str, Any]) -> Row:
     gate = gate_in(row)
     if gate.note:
         notes.append(f"{gate.note}; {halted_line(row['shop'])}" if gate.gate == "halted" else gate.note)
+    if lanes := [f"{row[lane]:,} {words}" for lane, words in _LANES.items() if row[lane]]:
+        notes.append(f"of its jobs: {', '.join(lanes)}")
     if row["limit"]:
         notes.append(limit_line(row["shop"], row["limit"]))
     cells = [row["shop"], row["gate"], _number(row["waiting"]), _number(row["in_hand"])]

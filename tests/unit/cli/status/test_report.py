@@ -82,6 +82,22 @@ def test_jobs_that_nobody_counted() -> None:
     assert remark.startswith("1 more job than were counted as published")
 
 
+def test_lanes_are_shown_where_something_waits_in_them() -> None:
+    """They are among the shop's jobs that wait, so each is named."""
+    depths = {
+        "referrals.shop.acme": Depth(5, 0),
+        "referrals.urgent.acme": Depth(2, 1),
+        "referrals.held.acme": Depth(1_200, 16),
+        "referrals.shop.bolt": Depth(5, 0),
+    }
+    found = told(
+        look_at({("a", "acme"): SENT, ("a", "bolt"): SENT}, depths=Depths(depths, "RabbitMQ's metrics", complete=True))
+    )
+    assert [(row["urgent"], row["paced"], row["held"]) for row in found["shops"]] == [(3, 0, 1_216), (0, 0, 0)]
+    notes = [line.strip() for line in lines_of(found, Frame()) if "of its jobs" in line]
+    assert notes == ["of its jobs: 3 urgent, 1,216 held or outside of their hours"]
+
+
 def test_signs_in_rows_that_are_cut_off() -> None:
     """A watched screen that has no room for the row with a sign doesn't explain it."""
     counters: dict[tuple[str, str], dict[str, int]] = {(f"c{n:02}", "acme"): SENT for n in range(19)}
