@@ -162,6 +162,20 @@ def test_writes_a_lost_journal_anew(desk: Desk, vhost: Vhost, redis_url: str, co
     assert (checked["suppressed"], checked["named"]) == (12_001, {"ann@example.com": [], "ben@example.com": ["*"]})
 
 
+def test_a_change_that_arrives_twice(desk: Desk, vhost: Vhost) -> None:
+    """A connection broke before its confirm: the journal is longer than the changes are many, and is written anew."""
+    succeed(desk, "suppress", "add", "ann@example.com", "--all")
+    with tapping(vhost) as tap:
+        _, _, body = tap.channel.basic_get("referrals.suppression", auto_ack=True)
+        for _ in range(2):
+            tap.put("referrals.suppression", "*", body)
+    assert desk.run("suppress", "list").returncode == 1
+    assert asked(desk, "suppress", "restore") == {"restored": 2, "rewritten": True, "addresses": 1}
+    succeed(desk, "suppress", "add", "ben@example.com", "--all")
+    found = asked(desk, "suppress", "list")
+    assert (found["changes"], found["journal"], found["problem"]) == (2, 2, None)
+
+
 def test_refuses_what_makes_no_sense(desk: Desk) -> None:
     """In one line, which quotes no address."""
     refused(desk.run("suppress", "add", "ann@example.com"), 2, "--all for every shop")

@@ -110,7 +110,8 @@ def forget(
     for file in left:
         console.say(f"{file.path}: {file.kind}, and was written {file.days:,} days ago")
     console.say(
-        "not reached: jobs that workers had in hand, so forget again in a minute; queues of shops that the shops file "
+        "not reached: jobs that workers had in hand, so forget again in a minute, and those of a held campaign (16 of "
+        "a shop and process) once it is released; queues of shops that the shops file "
         "doesn't name; backups. docs/retention.md says how long each keeps an address"
     )
 

@@ -29,6 +29,9 @@ class SuppressionStore(Protocol):
     def unsuppress(self, shop: str, addresses: Sequence[bytes], number: int, *, whole: bool = True) -> int:
         """Take addresses off the list, and return how many were on it; ``whole`` as in :meth:`suppress`."""
 
+    def mark_unfinished(self) -> None:
+        """Have nobody who hears of the lists call anybody, until a change that is ``whole``."""
+
     def suppressed(self, shop: str, addresses: Sequence[bytes]) -> list[bool]:
         """Whether each address is on the list of the shop, that of all shops left aside."""
 

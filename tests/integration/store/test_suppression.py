@@ -149,6 +149,16 @@ def test_says_while_a_list_is_not_whole(world: World) -> None:
     assert world.store.controls().suppression.key != UNFINISHED
 
 
+def test_marks_lists_unfinished_without_making_one(world: World) -> None:
+    """Whoever restores has checked no key yet; a change that is whole ends it."""
+    world.store.mark_unfinished()
+    assert world.store.controls().suppression.key == UNFINISHED
+    assert world.store.entries(EVERY_SHOP) == []
+    world.store.suppress(EVERY_SHOP, [ANN], 1)
+    assert world.store.controls().suppression.key != UNFINISHED
+    assert world.store.suppressed(EVERY_SHOP, [ANN]) == [True]
+
+
 def process(world: RedisWorld, key: AddressKey | None = KEY) -> RedisStore:
     """The store as a process with this key has it."""
     return RedisStore(

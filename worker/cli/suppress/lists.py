@@ -29,14 +29,11 @@ class Lists:
             )
         self.restored = 0
         """Changes that the store had lost, and has again."""
-        self.rewritten = False
+        self.rewritten: bool
         """Whether the journal had lost changes, and has again what they came to."""
-        length = journal.length()
-        if known.number < length or known.key == UNFINISHED:
+        if known.number < journal.length() or known.key == UNFINISHED:
             self.restored = self._restore()
-        elif length < known.number:
-            journal.rewrite(list(self._written_anew(known)))
-            self.rewritten = True
+        self.rewritten = self._even_out()
         self._number = store.controls().suppression.number
 
     def change(self, action: Literal["add", "remove"], shop: str, addresses: Sequence[bytes]) -> int:
@@ -63,12 +60,26 @@ class Lists:
             left -= len(change.addresses)
             changed += self._apply(change, to_come=left)
             self._number = change.number
+        if changes:
+            self._even_out()
         return changed
 
     def _apply(self, change: Change, *, to_come: int = 0, whole: bool = True) -> int:
         if change.action == "add":
             return self._store.suppress(change.shop, change.addresses, change.number, to_come=to_come, whole=whole)
         return self._store.unsuppress(change.shop, change.addresses, change.number, whole=whole)
+
+    def _even_out(self) -> bool:
+        """Write the journal anew where its length is not the number of the last change; returns whether it was so.
+
+        It is shorter where RabbitMQ has lost some, and longer where a connection broke and a change arrived twice:
+        workers would take that for one which the store lacks.
+        """
+        known = self._store.controls().suppression
+        if self._journal.length() == known.number:
+            return False
+        self._journal.rewrite(list(self._written_anew(known)))
+        return True
 
     def _written_anew(self, known: Suppression) -> Iterator[Change]:
         """As many changes as there were, with what the lists came to: each list's last one has the number of its last.
@@ -88,13 +99,15 @@ class Lists:
                 yield Change(number, "add", shop, self._key.fingerprint, part)
 
     def _restore(self) -> int:
+        # While the journal is read it looks empty to others. So from here on no worker calls anybody, until the last
+        # change is there.
+        self._store.mark_unfinished()
         changes = self._journal.changes()
         if any(change.key != self._key.fingerprint for change in changes):
             raise ConfigurationError(
                 "the journal of the suppression lists is of another key: set REFERRALS_SUPPRESSION_KEY to that of the "
                 "workers"
             )
-        # From here on no worker calls anybody until the last change is there.
         first = changes[0].shop if changes else EVERY_SHOP
         self._store.suppress(first, (), 0, whole=False)
         left = sum(len(change.addresses) for change in changes)
@@ -145,7 +158,7 @@ def opened(loaded: Settings, command: str) -> Iterator[tuple[Store, Lists]]:
         lists = Lists(store, journal, key)
         if lists.rewritten:
             console.say(
-                "RabbitMQ had lost the journal of the suppression lists; it is written anew from the store's lists"
+                "RabbitMQ's journal of the suppression lists was not whole; it is written anew from the store's lists"
             )
         if lists.restored:
             console.say(f"the store had lost changes of the suppression lists; all {lists.restored:,} are back")

@@ -9,6 +9,7 @@ from worker.clock import Clock
 from worker.errors import StoreError
 from worker.instants import DAY
 from worker.limits.token_bucket import ShopLimits
+from worker.model.controls import EVERY_SHOP
 from worker.model.names import campaign_key
 from worker.model.outcomes import UNCALLED, Outcome
 from worker.model.suppression import NO_KEY, UNFINISHED
@@ -232,6 +233,9 @@ class MemoryStore(MemoryControls):
             changed, total = self._suppressed.remove(shop, addresses)
         self.listed(shop, total, number, NO_KEY if whole else UNFINISHED)
         return changed
+
+    def mark_unfinished(self) -> None:
+        self.listed(EVERY_SHOP, 0, 0, UNFINISHED)
 
     def entries(self, shop: str) -> list[bytes]:
         with self._lock:

@@ -5,6 +5,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from worker.errors import ConfigurationError, StoreError
+from worker.model.controls import EVERY_SHOP
 from worker.model.suppression import UNFINISHED, Suppression, hash_of
 from worker.store.redis.client import Server
 from worker.store.redis.keys import CONTROLS_KEY, LISTS_KEY, list_key, prefix
@@ -45,6 +46,10 @@ class RedisSuppression:
 
     def unsuppress(self, shop: str, addresses: Sequence[bytes], number: int, *, whole: bool = True) -> int:
         return self._change("remove", shop, addresses, number, 0, whole=whole)
+
+    def mark_unfinished(self) -> None:
+        # No list is made, which would have this process's key.
+        self._server.call("listed", [CONTROLS_KEY, LISTS_KEY], [UNFINISHED, 0, EVERY_SHOP, 0])
 
     def suppressed(self, shop: str, addresses: Sequence[bytes]) -> list[bool]:
         answers = self._in_parts("suppressed", shop, addresses, lambda _: [])
