@@ -41,6 +41,7 @@ def test_a_plan_says_everything_and_leaves_nothing_behind(alone: Desk) -> None:
     found = json.loads(done.stdout)
     (shop,) = found["shops"].values()
     assert shop.pop("done_at").endswith("+00:00")
+    assert shop.pop("starts_at").endswith("+00:00")
     assert shop.pop("seconds") == pytest.approx(3, abs=1)
     assert found == {
         "exports": [
@@ -59,7 +60,18 @@ def test_a_plan_says_everything_and_leaves_nothing_behind(alone: Desk) -> None:
         "examples": {"unsubscribed": [{"file": "spring.csv", "line": line, "row": line} for line in (2, 3, 4)]},
         "done_already": 0,
         "predicted": None,
-        "shops": {"acme": {"jobs": 280, "days": 1, "opens_at": None}},
+        "shops": {
+            "acme": {
+                "jobs": 280,
+                "days": 1,
+                "opens_at": None,
+                "closed_hours": [],
+                "calls_per_second": None,
+                "calls_per_day": None,
+                "held_back": 0,
+                "first_done_at": None,
+            }
+        },
     }
     shown = alone.run("plan", *OPTIONS)
     assert "  unsubscribed   20  line 2 (c…@m….org), line 3 (c…@m….org), line 4 (c…@m….org)\n" in shown.stdout

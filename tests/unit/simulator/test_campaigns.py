@@ -102,7 +102,8 @@ def test_a_pause_is_obeyed_within_a_second_and_its_jobs_come_back_in_order(
     slack = 2 * SECOND + processes * load.table.burst * SECOND
     assert summer[-1][0] <= report.shops["s0"].ideal() + slack
     most = 0 if processes == 1 else 3 * processes * 16
-    assert passed([number for _, number in spring]) <= most
+    # Every second job is one of it.
+    assert passed([number // 2 for _, number in spring]) <= most
     if pause < spring[-1][0]:
         assert spring[-1][0] >= pause + lasts or spring[-1][0] <= pause + SECOND + round_trip
 
