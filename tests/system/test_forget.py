@@ -15,7 +15,7 @@ from tests.system.commands import Desk
 
 HERS, OTHER = FaultJob("acme", 1), FaultJob("acme", 2)
 
-LANES = ("referrals.shop.acme", "referrals.urgent.acme", "referrals.held.acme")
+LANES = ("referrals.shop.acme", "referrals.urgent.acme", "referrals.paced.acme", "referrals.held.acme")
 QUEUES = (*LANES, "referrals.delay.900", "referrals.delay.3600", "referrals.dead", "referrals.results")
 
 

@@ -137,11 +137,11 @@ def _taken(loaded: Settings, who: Mentions) -> tuple[Counter[str], Counts, dict[
 
     shops = readable_shops(loaded.shops)
     # In the direction in which jobs travel, so that none passes by: a suppressed one is delayed no more.
-    lanes: tuple[Lane, ...] = ("urgent", "bulk", "held")
+    lanes: tuple[Lane, ...] = ("urgent", "bulk", "paced", "held")
     queues = [f"{DELAY_PREFIX}{seconds}" for seconds in DELAYS]
     queues += [shop_queue(shop, lane) for shop in (*shops.shops, *shops.others) for lane in lanes]
     params = connection(loaded)
-    moving = {RESULTS, *(shop_queue(shop, lane) for shop in (*shops.shops, *shops.others) for lane in lanes[:2])}
+    moving = {RESULTS, *(shop_queue(shop, lane) for shop in (*shops.shops, *shops.others) for lane in lanes[:3])}
     long = {queue: ready for queue in sorted(moving) if (ready := queue_length(params, queue)) > MOST_LOOKED_THROUGH}
     taken: Counter[str] = Counter()
     counts: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
