@@ -33,6 +33,7 @@ from scripts.programs.benchmarks import (
     reporting,
     shops,
     stampede,
+    suppression,
     urgent,
     wall,
 )
@@ -61,6 +62,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
             idle,
             wall,
             latency,
+            suppression,
             fleet,
         )
     ),
