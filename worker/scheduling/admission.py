@@ -239,7 +239,7 @@ class Admission(Generic[D]):
                         closed = True
                         self._close(delivery, reply, now)
                     returned.append(delivery)
-                case Wait("campaign") as wait:
+                case Wait("campaign" | "campaign_day") as wait:
                     self._holds.put_off(delivery, now, wait)
                 case Wait(scope, until):
                     self._holds.leaves(delivery)

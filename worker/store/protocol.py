@@ -113,17 +113,21 @@ class ShopClosed:
     interval: int = 0
 
 
+WaitScope = Literal["customer", "job", "campaign", "campaign_day"]
+
+
 @dataclass(frozen=True, slots=True)
 class Wait:
     """This job may not start before ``until``; other jobs of the shop may.
 
     With scope ``customer``, its customer is over a limit and ``until`` is the job's place in the customer's line. With
     scope ``campaign``, its campaign is over its pace, and ``place`` is the job's place in the campaign's line; it asks
-    for it from ``until`` on, somewhat earlier. With scope ``job``, the job itself waits for a repeat or for the
-    end of another worker's lease.
+    for it from ``until`` on, somewhat earlier. Where the line is too long for one more place, ``place`` is None, and at
+    ``until`` there may be one. With scope ``campaign_day``, its campaign has had the calls of its day, which ends at
+    ``until``. With scope ``job``, the job itself waits for a repeat or for the end of another worker's lease.
     """
 
-    scope: Literal["customer", "job", "campaign"]
+    scope: WaitScope
     until: int
     place: int | None = None
 

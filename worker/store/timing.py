@@ -28,6 +28,11 @@ def turn_of(interval: int, holds: int) -> int:
     return max(interval, min(holds * interval, SHORTEST_TURN))
 
 
+FARTHEST_PLACE = 20_000_000
+"""How far ahead a place in a campaign's line is given. Farther ones would be given to more jobs than processes keep in
+memory: with four processes of four jobs each, a campaign at 0.2 calls a second got a tenth of that, since its places
+went to jobs that had been put away meanwhile. Beyond it a job has no place, and asks again once there may be one."""
+
 LEASE_MARGIN = 10_000_000
 """Added to the longest possible call, so that a lease never ends under a worker that is alive."""
 

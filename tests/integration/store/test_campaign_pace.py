@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -10,7 +11,7 @@ from tests.unit.making import go, make_limits, make_request
 from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import Rate, ShopLimits
 from worker.store.protocol import AdmitRequest, CampaignPace, Grant, Wait
-from worker.store.timing import HORIZON
+from worker.store.timing import FARTHEST_PLACE, HORIZON
 
 LIMITS = make_limits(shop=Rate.per_second(50, 5), customer=Rate(1, 10**6))
 TEN = CampaignPace(SECOND // 10, 0)
@@ -93,16 +94,52 @@ def test_a_day_s_pace(world: World) -> None:
         advance(world, SECOND)
     waits = [world.store.admit(asking(number, pace)) for number in (5, 6)]
     midnight = (world.now // DAY + 1) * DAY
-    for wait in waits:
-        assert isinstance(wait, Wait)
-        assert (wait.scope, wait.until >= midnight) == ("campaign", True)
-        assert wait.until < midnight + SECOND
+    assert waits == [Wait("campaign_day", midnight)] * 2
     go(world.store, asking(7, None))
     world.set(midnight + SECOND)
-    for number, wait in zip((5, 6), waits, strict=True):
-        assert isinstance(wait, Wait)
-        go(world.store, placed(asking(number, pace), wait))
+    for number in (5, 6):
+        go(world.store, asking(number, pace))
         advance(world, SECOND)
+
+
+@pytest.mark.parametrize("interval", [5 * SECOND, 60 * SECOND])
+def test_a_slow_pace_of_many_processes(world: World, interval: int) -> None:
+    """Nobody has a place farther ahead than jobs are kept for, so that no token waits for a job that is gone."""
+    pace = CampaignPace(interval, 0)
+    began = world.now
+    # Jobs of which each stands for a process's: those without a place are forgotten, and others ask in their stead.
+    waiting: list[tuple[int, int, AdmitRequest]] = []
+    asks = [(began, number, asking(number, pace)) for number in range(40)]
+    calls, number = 0, 40
+    for at in range(0, 40 * interval, SECOND // 2):
+        world.set(began + at)
+        due, waiting = (
+            [each for each in asks + waiting if each[0] <= world.now],
+            [each for each in asks + waiting if each[0] > world.now],
+        )
+        asks = []
+        for _, _, request in due:
+            reply = world.store.admit(request)
+            number += 1
+            if isinstance(reply, Grant):
+                calls += 1
+                waiting.append((world.now, number, asking(number, pace)))
+            else:
+                assert isinstance(reply, Wait)
+                assert reply.place is None or reply.place <= world.now + FARTHEST_PLACE
+                again = placed(request, reply) if reply.place is not None else asking(number, pace)
+                waiting.append((reply.until, number, again))
+    assert calls >= 39
+
+
+def test_a_place_that_nobody_takes(world: World) -> None:
+    """The token of a job that is gone is the next one's."""
+    pace = CampaignPace(5 * SECOND, 0)
+    go(world.store, asking(1, pace))
+    gone = world.store.admit(asking(2, pace))
+    assert isinstance(gone, Wait)
+    world.set(gone.until + SECOND)
+    go(world.store, asking(3, pace))
 
 
 def test_no_faster_than_its_shop(world: World) -> None:

@@ -25,7 +25,7 @@ from worker.store.memory.scopes import (
 )
 from worker.store.protocol import AdmitRequest, ShopClosed, Wait
 from worker.store.shop_state import ShopState
-from worker.store.timing import turn_of
+from worker.store.timing import FARTHEST_PLACE, turn_of
 
 
 class Charge(NamedTuple):
@@ -102,12 +102,11 @@ class Buckets:
             # Half an interval early, so that a call which its shop delays by less than that loses nothing of the pace.
             due = max(now, paced.tat - pace.interval // 2)
             over = 0 < request.pace.per_day <= paced.calls and paced.day == day
-            given = customer_refusal(
+            wait = campaign_refusal(
                 paced, due, now, request.pace.place, pace.interval, horizon, reset if over else None
             )
-            if given is not None:
-                # It asks ahead of its place, so that what it needs of its shop is there in time.
-                return Wait("campaign", max(now, given - horizon), given)
+            if wait is not None:
+                return wait
             start_at = max(start_at, due)
         customer, interval = None, 0
         if request.customer:
@@ -274,10 +273,10 @@ def turn_away(shop: Shop, due: int, now: int, rate: Rate, horizon: int, holds: i
 def customer_refusal(
     customer: Bucket, due: int, now: int, place: int | None, interval: int, horizon: int, reset: int | None
 ) -> int | None:
-    """Until when the job must wait for its customer, or for its campaign; None for not at all.
+    """Until when the job must wait for its customer; None for not at all.
 
-    ``due`` is when that one's bucket has a token. ``place`` is the job's place in line, None for a newcomer. ``reset``
-    is when the day ends whose quota is used up, None while it is not.
+    ``due`` is when the customer's bucket has a token. ``place`` is the job's place in line, None for a newcomer.
+    ``reset`` is when the day ends whose quota is used up, None while it is not.
     """
     if customer.blocked_until > now:
         return next_place(customer, customer.blocked_until, interval)
@@ -293,3 +292,23 @@ def customer_refusal(
         on_time = place is not None and now <= place + interval
         return due if on_time else next_place(customer, due, interval)
     return None
+
+
+def campaign_refusal(
+    campaign: Bucket, due: int, now: int, place: int | None, interval: int, horizon: int, reset: int | None
+) -> Wait | None:
+    """How the job must wait for its campaign's pace; None for not at all. Arguments as of :func:`customer_refusal`."""
+    if reset is not None:
+        return Wait("campaign_day", reset)
+    behind = place is None and campaign.last_given > now
+    if not behind and due <= now + horizon:
+        return None
+    on_time = place is not None and now <= place + interval
+    given = due if on_time else max(campaign.last_given + interval, due)
+    if given > now + FARTHEST_PLACE:
+        # Whoever had this place might be gone by then, and the token with it.
+        return Wait("campaign", given - FARTHEST_PLACE)
+    if not on_time:
+        campaign.last_given = given
+    # It asks ahead of its place, so that what it needs of its shop is there in time.
+    return Wait("campaign", max(now, given - horizon), given)

@@ -158,9 +158,7 @@ def take(bucket: Bucket, at: int, rate: Rate) -> None:
 
 
 def next_place(customer: Bucket, due: int, interval: int) -> int:
-    """Give the next place in the line of a customer or a campaign: the first when a token is there, each other one an
-    interval later.
-    """
+    """Give the next place in a customer's line: the first when a token is there, each other one an interval later."""
     customer.last_given = max(customer.last_given + interval, due)
     return customer.last_given
 

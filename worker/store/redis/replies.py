@@ -10,12 +10,14 @@ from worker.model.controls import Controls, Pause, RateLimit
 from worker.model.lanes import ShopLane
 from worker.model.orders import Order
 from worker.model.suppression import Suppression, SuppressionList
-from worker.store.protocol import AlreadyAnswered, ClosedReason, Grant, Known, Reply, ShopClosed, Wait
+from worker.store.protocol import AlreadyAnswered, ClosedReason, Grant, Known, Reply, ShopClosed, Wait, WaitScope
 from worker.store.shop_state import Closure, ShopState
 from worker.store.timing import CLOSURE_OUTLIVES
 
 KNOWN: tuple[Known | None, ...] = (None, "answered", "under_way", "expired", "cancelled")
 """By the numbers of known.lua."""
+
+_SCOPES: dict[int, WaitScope] = {1: "customer", 2: "job", 3: "campaign", 4: "campaign_day"}
 
 _REASONS: dict[int, ClosedReason] = {
     1: "rate",
@@ -81,10 +83,10 @@ def _reply(item: list[Any], latest: int, earliest: int, batch: int) -> Reply:
         case [2, until, reason, interval]:
             by_rate = _REASONS[reason] == "rate"
             return ShopClosed(until + latest, _REASONS[reason], batch if by_rate else 1, interval if by_rate else 0)
-        case [3, 3, place, until]:
+        case [3, 3, until, place]:
             return Wait("campaign", until + latest, place + latest)
         case [3, scope, until]:
-            return Wait("customer" if scope == 1 else "job", until + latest)
+            return Wait(_SCOPES[scope], until + latest)
         # The epoch of such a reply is the request's own, and names no record.
         case [4, _, None]:
             return AlreadyAnswered(epoch=0, result=None)

@@ -11,7 +11,8 @@
 --       as us from now (NO_PLACE for none), and for each campaign its interval (us) and calls per day (0: none).
 -- Returns the time, then for each job: {1 grant, epoch, start_at, start_by, attempts, takeovers, unknowns, elapsed, 1
 --   if this is a takeover, the shop's calls of the day or nothing, 1 if an address is suppressed}, {2 closed, until,
---   reason: 1 rate 2 day 3 throttled 4 suppression 5 reserve 6 urgent, interval}, {3 wait, scope: 1 customer 2 job, until}, {3 wait, 3 for its campaign's pace, place in line, when to ask}, {4 already answered, epoch, result}.
+--   reason: 1 rate 2 day 3 throttled 4 suppression 5 reserve 6 urgent, interval}, {3 wait, scope: 1 customer 2 job 3 its campaign's
+--   pace 4 its campaign's day, until, with 3 its place in line, nothing where there is none}, {4 already answered, epoch, result}.
 --   Behind them the next turn, as a closed one, where it is wanted and no token is there.
 -- Asked again with the same epoch, after a lost reply, it undoes its first grant and decides again.
 
@@ -21,7 +22,7 @@ local period_us, horizon, lifetime, lease_us, keep, turn, s_interval, s_burst, s
   struct.unpack('>i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8i8', ARGV[2])
 local address_key = ARGV[3]
 local FIRST, EACH = 3, 6
-local NO_DEADLINE, SUPPRESSION_PAUSE, NO_PLACE = 2 ^ 53 - 1, 2000000, -2 ^ 62
+local NO_DEADLINE, SUPPRESSION_PAUSE, NO_PLACE, FARTHEST_PLACE = 2 ^ 53 - 1, 2000000, -2 ^ 62, 20000000
 local JOBS = (#KEYS - 1 - paced) / 2
 local PLACES = FIRST + EACH * JOBS + 1
 
@@ -113,15 +114,14 @@ local function turn_away(due)
   return next_turn(due, step)
 end
 
--- Gives the next place in the line of a customer or a campaign: the first when a token is there, each other one an
--- interval later.
+-- Gives the next place in a customer's line: the first when a token is there, each other one an interval later.
 local function next_place(c, due, spacing)
   c.last_given = math.max(c.last_given + spacing, due)
   return c.last_given
 end
 
--- Until when the job must wait for its customer, or for its campaign; nil for not at all. `due` is when that one's bucket
--- has a token, `place` the job's place in line, nil for a newcomer.
+-- Until when the job must wait for its customer; nil for not at all. `due` is when that one's bucket has a token,
+-- `place` the job's place in line, nil for a newcomer.
 local function customer_refusal(c, due, place, spacing, per_day)
   if c.blocked_until > now then
     return next_place(c, math.max(due, c.blocked_until), spacing)
@@ -142,6 +142,28 @@ local function customer_refusal(c, due, place, spacing, per_day)
   return nil
 end
 
+-- How the job must wait for its campaign's pace; nil for not at all.
+local function campaign_refusal(c, due, place, spacing, per_day)
+  if c.day == day and c.calls >= per_day then
+    return { 3, 4, next_day }
+  end
+  local behind = not place and c.last_given > now
+  if not behind and due <= now + horizon then
+    return nil
+  end
+  local on_time = place and now <= place + spacing
+  local given = on_time and due or math.max(c.last_given + spacing, due)
+  if given > now + FARTHEST_PLACE then
+    -- Whoever had this place might be gone by then, and the token with it.
+    return { 3, 3, given - FARTHEST_PLACE }
+  end
+  if not on_time then
+    c.last_given = given
+  end
+  -- It asks ahead of its place, so that what it needs of its shop is there in time.
+  return { 3, 3, math.max(now, given - horizon), given }
+end
+
 -- Where the job's campaign has a pace: that one, and when it may start by it; then a wait, if it must.
 local function by_its_pace(number)
   local which, place = struct.unpack('>Bi8', ARGV[PLACES], 9 * (number - 1) + 1)
@@ -151,10 +173,8 @@ local function by_its_pace(number)
   end
   -- Half an interval early, so that a call which its shop delays by less than that loses nothing of the pace.
   local due = math.max(now, of.scope.tat - math.floor(of.interval / 2))
-  local given = customer_refusal(of.scope, due, place ~= NO_PLACE and now + place or nil, of.interval, of.per_day)
   of.changed = true
-  -- It asks ahead of its place, so that what it needs of its shop is there in time.
-  return of, due, given and { 3, 3, given, math.max(now, given - horizon) }
+  return of, due, campaign_refusal(of.scope, due, place ~= NO_PLACE and now + place or nil, of.interval, of.per_day)
 end
 
 local function admit(number, job_key, customer_key, id, epoch, place, deadline, customer_address, destination)
