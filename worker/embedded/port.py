@@ -43,6 +43,7 @@ class EmbeddedPort:
         self._order = count()
         self._inside = 0
         self._has_begun = False
+        self._opens_at = 0
         self._reader = JobReader(state, self.wake)
         self._reader.start()
 
@@ -113,10 +114,15 @@ class EmbeddedPort:
         if not self._park(delivery, until):
             heapq.heappush(self._delayed, (until, next(self._order), delivery))
 
-    def move(self, delivery: Delivery, lane: Lane) -> None:
-        """There are no lanes. Here only its brake holds a campaign, and then the job is left to a later run."""
-        del lane
-        if not self._park(delivery, 0):
+    def move(self, delivery: Delivery, lane: Lane, until: int) -> None:
+        """There are no queues: the job waits at the gate, behind that lane's others, or is left to a later run.
+
+        It waits for its window, unless the campaign is held, which here only its brake does.
+        """
+        if not self._park(delivery, until if until < FOREVER else 0):
+            now = self._context.clock.now()
+            self._opens_at = min(until, self._opens_at) if self._opens_at > now else until
+            delivery.lane = lane
             self._gate.offer(delivery)
 
     def dead_letter(self, delivery: Delivery, error: DeadLetterError) -> None:
@@ -153,6 +159,9 @@ class EmbeddedPort:
         waits = [self._gate.shop(shop).closed_until() for shop in shops]
         if self._delayed:
             waits.append(self._delayed[0][0])
+        if self._opens_at > now:
+            # Jobs that wait aside for their windows.
+            waits.append(self._opens_at)
         first = min(waits, default=0)
         return first if now + PARK_AFTER < first < FOREVER else 0
 

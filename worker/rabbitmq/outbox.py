@@ -17,7 +17,14 @@ from worker.rabbitmq.channel import ShopChannel
 from worker.rabbitmq.outgoing import Outgoing
 from worker.rabbitmq.properties import copy_properties
 from worker.rabbitmq.publisher import Publisher
-from worker.rabbitmq.received import LOOKED_AT_HEADER, PLACE_HEADER, TROUBLE_HEADER, RabbitmqDelivery, Received
+from worker.rabbitmq.received import (
+    MOVED_AT_HEADER,
+    MOVED_FROM_HEADER,
+    PLACE_HEADER,
+    TROUBLE_HEADER,
+    RabbitmqDelivery,
+    Received,
+)
 from worker.rabbitmq.topology import RESULTS, RETURN, delay_exchange, expiration, result_key
 from worker.scheduling.context import Context
 
@@ -70,8 +77,10 @@ class Outbox:
     def publish_delayed(self, delivery: RabbitmqDelivery, until: int) -> None:
         """Publish a copy of the job into the delay queue that fits; it comes back about ``until``."""
         wait = until - self._clock.now()
-        # By the key of its lane, which it keeps on its way through the delay queue.
-        self._publish_copy(delivery, delay_exchange(wait), delivery.message.of.key, expiration(wait))
+        # By the key of its lane, which it keeps on its way through the delay queue. One that was held may go by now,
+        # and behind others that may not nobody would find it.
+        lane: Lane = "urgent" if "urgent" in {delivery.lane, delivery.moved_from} else "bulk"
+        self._publish_copy(delivery, delay_exchange(wait), ShopLane(delivery.shop, lane).key, expiration(wait))
 
     def publish_moved(self, delivery: RabbitmqDelivery, lane: Lane) -> None:
         """Publish a copy of the job into another lane of its shop, whose queue exists."""
@@ -87,8 +96,10 @@ class Outbox:
         )
         if delivery.trouble is not None and delivery.trouble.since:
             headers[TROUBLE_HEADER] = delivery.trouble.moved(ahead).words
-        if delivery.looked_at:
-            headers[LOOKED_AT_HEADER] = delivery.looked_at
+        if delivery.moved_at:
+            headers[MOVED_AT_HEADER] = delivery.moved_at
+        if delivery.moved_from is not None:
+            headers[MOVED_FROM_HEADER] = delivery.moved_from
         properties = copy_properties(
             message.properties,
             add=headers,

@@ -23,7 +23,7 @@ from worker.rabbitmq.dead_lettering import DeadLettering
 from worker.rabbitmq.message_reader import Decode, MessageReader
 from worker.rabbitmq.outbox import Outbox
 from worker.rabbitmq.publisher import Publisher
-from worker.rabbitmq.received import LOOKED_AT_HEADER, PLACE_HEADER, TROUBLE_HEADER, RabbitmqDelivery, Received
+from worker.rabbitmq.received import NOTES, RabbitmqDelivery, Received
 from worker.rabbitmq.subscriptions import Subscriptions
 from worker.rabbitmq.topology import queues
 from worker.scheduling.port import Intake
@@ -65,7 +65,7 @@ class RabbitmqPort:
             prefetch=context.prefetch,
             single=single,
             on_message=self._on_message,
-            wanted=frozenset({PLACE_HEADER, TROUBLE_HEADER, LOOKED_AT_HEADER}),
+            wanted=NOTES,
         )
         self._publisher = publisher(params, listener=self._on_publisher)
         self._outbox = Outbox(context, self._channel, self._publisher)
@@ -85,7 +85,7 @@ class RabbitmqPort:
         self._reason = "starting"
         self._publishing: deque[bool] = deque()
         self._undeclared = False
-        self._moving: list[tuple[RabbitmqDelivery, Lane]] = []
+        self._moving: list[tuple[RabbitmqDelivery, Lane, int]] = []
         self._cancellations = intake.controls.cancellations
         self._gate.close_all("broker_blocked")
         self._publisher.start()
@@ -146,13 +146,13 @@ class RabbitmqPort:
     def publish_delayed(self, delivery: RabbitmqDelivery, until: int) -> None:
         self._outbox.publish_delayed(delivery, until)
 
-    def move(self, delivery: RabbitmqDelivery, lane: Lane) -> None:
+    def move(self, delivery: RabbitmqDelivery, lane: Lane, until: int) -> None:
         """Publish it there now, or once the lane's queue is declared and every worker hears of it: within seconds."""
         self._subscriptions.skims(delivery.message.of, self._context.clock.now())
         if self._subscriptions.takes(ShopLane(delivery.shop, lane)):
             self._outbox.publish_moved(delivery, lane)
         else:
-            self._moving.append((delivery, lane))
+            self._moving.append((delivery, lane, until))
 
     def dead_letter(self, delivery: RabbitmqDelivery, error: DeadLetterError) -> None:
         self._dead_lettering.send(delivery.message, error)
@@ -200,8 +200,8 @@ class RabbitmqPort:
             self._declare_again()
         self._subscriptions.follow(now)
         moving, self._moving = self._moving, []
-        for delivery, lane in moving:
-            self.move(delivery, lane)
+        for waiting in moving:
+            self.move(*waiting)
         self._dead_lettering.send_again(now, self._longest_held)
         for of in {held.message.of for held in self._gate.held() if held.message.at < now - self._longest_held}:
             self._requeue_lane(of)

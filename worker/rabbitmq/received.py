@@ -8,7 +8,7 @@ import pika
 import pika.spec
 
 from worker.model.job import Job
-from worker.model.lanes import ShopLane
+from worker.model.lanes import LANES, Lane, ShopLane
 from worker.rabbitmq.topology import RETURN
 from worker.scheduling.attribution import Trouble
 from worker.scheduling.delivery import Delivery
@@ -17,11 +17,17 @@ from worker.store.protocol import AdmitRequest
 PLACE_HEADER = "x-referral-place"
 """The instant that the store has reserved for the job's customer (microseconds of the wall clock)."""
 
-LOOKED_AT_HEADER = "x-referral-looked-at"
-"""Under the orders of which instant the job was held, for the worker that meets it in the held lane next."""
+MOVED_AT_HEADER = "x-referral-moved-at"
+"""When the job was moved into the held lane, or to its end (microseconds of the wall clock)."""
+
+MOVED_FROM_HEADER = "x-referral-moved-from"
+"""The lane by which it had come before a worker moved it into the held one."""
 
 TROUBLE_HEADER = "x-referral-trouble"
 """What the job's calls have met, for the worker that meets it next."""
+
+NOTES = frozenset({PLACE_HEADER, MOVED_AT_HEADER, MOVED_FROM_HEADER, TROUBLE_HEADER})
+"""All of these headers."""
 
 
 class Received:
@@ -70,10 +76,16 @@ class Received:
         return place - self.ahead if isinstance(place, int) else None
 
     @property
-    def looked_at(self) -> int:
-        """Under which orders it was held, as a worker has noted it; 0 where none has."""
-        noted = (self.properties.headers or {}).get(LOOKED_AT_HEADER) if self.returned else None
+    def moved_at(self) -> int:
+        """When it was moved into the held lane, as a worker has noted it; 0 where none has."""
+        noted = (self.properties.headers or {}).get(MOVED_AT_HEADER) if self.returned else None
         return noted if isinstance(noted, int) else 0
+
+    @property
+    def moved_from(self) -> Lane | None:
+        """By which lane it had come before that; None where a publisher has put it into the held one."""
+        noted = (self.properties.headers or {}).get(MOVED_FROM_HEADER) if self.returned else None
+        return next((lane for lane in LANES if lane == noted), None)
 
     @property
     def trouble(self) -> Trouble | None:
@@ -93,4 +105,5 @@ class RabbitmqDelivery(Delivery):
         self.lane = message.lane
         self.arrived_at = message.at
         self.trouble = message.trouble
-        self.looked_at = message.looked_at
+        if message.lane in {"held", "paced"}:
+            self.moved_at, self.moved_from = message.moved_at, message.moved_from

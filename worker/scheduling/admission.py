@@ -27,7 +27,6 @@ from worker.scheduling.port import Port
 from worker.scheduling.readiness import STORE_PAUSE, Readiness
 from worker.scheduling.shop_rates import ShopRates
 from worker.scheduling.shop_settings import ShopSettings
-from worker.scheduling.windows import Windows
 from worker.store.protocol import AlreadyAnswered, Grant, Reply, ShopClosed, Wait
 
 ALONE_FROM = 2
@@ -61,7 +60,6 @@ class Admission(Generic[D]):
         rates: ShopRates,
         breakers: Breakers,
         settings: ShopSettings,
-        windows: Windows,
         holds: Holds[D],
         readiness: Readiness,
         outcomes: Outcomes[D],
@@ -75,7 +73,6 @@ class Admission(Generic[D]):
         self._rates = rates
         self._breakers = breakers
         self._settings = settings
-        self._windows = windows
         self._holds = holds
         self._readiness = readiness
         self._outcomes = outcomes
@@ -108,7 +105,7 @@ class Admission(Generic[D]):
             uncalled = delivery.uncalled or self._controls.mark_uncalled(delivery, now)
             if uncalled and self._is_doubted(delivery, now):
                 self._doubted.append(delivery)
-            elif uncalled or not (self._holds.keeps(delivery, now) or self._waits_for_its_window(delivery, now)):
+            elif uncalled or not self._holds.keeps(delivery, now):
                 # Uncalled ones in a question of their own: they take no tokens, and a closed shop must not stop them.
                 # Urgent ones too: what is closed to others may be open to them.
                 kind: Kind = "uncalled" if uncalled else "urgent" if delivery.lane == "urgent" else "usual"
@@ -175,16 +172,6 @@ class Admission(Generic[D]):
             self._port.poll(deadline)
             self.take_replies(self._context.clock.now())
         self.requeue_unstarted()
-
-    def _waits_for_its_window(self, delivery: D, now: int) -> bool:
-        opens_at = self._windows.opens_at(delivery, now)
-        if opens_at <= now:
-            return False
-        if self._windows.close_whole(delivery.shop, now):
-            self._gate.returned(delivery)
-        else:
-            self._outcomes.hold_back(delivery, now, opens_at)
-        return True
 
     def _is_doubted(self, delivery: D, now: int) -> bool:
         cancelled = delivery.request.uncalled == "cancelled"

@@ -20,9 +20,9 @@ class Delivery(dramatiq.MessageProxy):
     Without a ``disposition`` the job counts as not done. ``probing``: its call finds out whether a failing upstream
     works again. ``paused``: its shop is paused, so it may only end without a call. ``ends_if_refused``: a page in place
     of an answer, or a refused token, is about this job alone; ``waits_alone``: a 429 is. ``trouble`` is what its calls
-    have met so far. ``arrived_at`` is when the job came, 0 where nobody needs to know. ``origin`` is the
-    lane by which the job first came, before workers moved it. ``looked_at``: it was held under
-    the orders of that time (:meth:`worker.scheduling.operator_controls.OperatorControls.freed`).
+    have met so far. ``arrived_at`` is when the job came, 0 where nobody needs to know. ``moved_at`` is when
+    it was moved into the held lane or to its end, by the wall clock, and ``moved_from`` the lane that it came by first;
+    None where a publisher has put it there.
     """
 
     def __init__(self, job: Job, request: AdmitRequest) -> None:
@@ -51,8 +51,8 @@ class Delivery(dramatiq.MessageProxy):
         self.trouble: Trouble | None = None
         self.disposition: Disposition | None = None
         self.arrived_at = 0
-        self.origin: Lane = "bulk"
-        self.looked_at = 0
+        self.moved_at = 0
+        self.moved_from: Lane | None = None
 
     @property
     def job_id(self) -> str:

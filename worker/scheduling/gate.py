@@ -13,6 +13,7 @@ from typing import Generic
 
 from worker.model.lanes import LANES, Lane
 from worker.scheduling.gate_shop import MOST_ASKING, GateShop, GateShops, Reason, ShopLoad, T
+from worker.scheduling.kept_apart import KeptApart
 from worker.scheduling.set_aside import SetAside
 
 FOREVER = 1 << 62
@@ -54,7 +55,7 @@ class Gate(Generic[T]):
         self._start_tags: list[tuple[float, int, str]] = []
         self._openings: list[tuple[int, int, str]] = []
         self._suspects: deque[T] = deque()
-        self._apart: list[T] = []
+        self._apart: KeptApart[T] = KeptApart()
 
     def shop(self, name: str) -> GateShop[T]:
         """The shop of that name, to look at; one that is not known yet is open and without jobs."""
@@ -77,7 +78,7 @@ class Gate(Generic[T]):
         state = self._shops[shop]
         state.uncalled_jobs.extend(self._set_aside.remove(shop, only_uncalled=True))
         state.uncalled_jobs = state.take_out(lambda ticket: ticket.uncalled)
-        state.uncalled_jobs += self._take_apart(lambda ticket: ticket.shop == shop and ticket.uncalled)
+        state.uncalled_jobs += self._apart.remove(shop, lambda ticket: ticket.uncalled)
         self._enlist(state)
 
     def next(self, now: int) -> T | None:
@@ -175,18 +176,25 @@ class Gate(Generic[T]):
         state.served -= 1 / state.weight
         self.finished(ticket)
 
-    def keep_apart(self, ticket: T) -> None:
-        """The job may not ask before :meth:`let_go`; other jobs of its shop may."""
-        self._apart.append(ticket)
+    def keep_apart(self, ticket: T, until: int = FOREVER) -> None:
+        """The job may not ask before ``until`` or :meth:`let_go`; other jobs of its shop may."""
+        self._apart.add(ticket, until)
+        if until < FOREVER:
+            heapq.heappush(self._openings, (until, next(self._order), ticket.shop))
         self.passed_over(ticket)
 
-    def let_go(self) -> None:
-        """What was kept apart may ask again: each job is its lane's first, in the order in which they came."""
-        apart, self._apart = self._apart, []
-        for ticket in reversed(apart):
-            state = self._shops[ticket.shop]
-            state.queue_of(ticket).insert(0, ticket)
-            self._enlist(state)
+    def let_go(self, now: int = FOREVER) -> None:
+        """What was kept apart, until ``now`` at the latest, may ask again: each job is its lane's first, in the order
+        in which they came.
+        """
+        for ticket in reversed(self._apart.due(now)):
+            self._bring_back(ticket)
+
+    def let_go_first(self, shop: str, is_meant: Callable[[T], bool]) -> None:
+        """The first job of the shop that was kept apart, of those for which this is true, may ask again."""
+        ticket = self._apart.first(shop, is_meant)
+        if ticket is not None:
+            self._bring_back(ticket)
 
     def set_aside(self, ticket: T, now: int, until: int) -> bool:
         """Keep the job in memory until its customer may be called.
@@ -264,7 +272,7 @@ class Gate(Generic[T]):
         def is_meant(ticket: T) -> bool:
             return ticket.shop == shop and lane in (None, ticket.lane)
 
-        taken = state.take_out(is_meant) + self._set_aside.remove(shop, lane=lane) + self._take_apart(is_meant)
+        taken = state.take_out(is_meant) + self._set_aside.remove(shop, lane=lane) + self._apart.remove(shop, is_meant)
         taken += [ticket for ticket in self._suspects if is_meant(ticket)]
         self._suspects = deque(ticket for ticket in self._suspects if not is_meant(ticket))
         return taken
@@ -282,10 +290,10 @@ class Gate(Generic[T]):
         state = self._shops[shop]
         return state.waiting() + self._set_aside.of(shop)
 
-    def _take_apart(self, is_meant: Callable[[T], bool]) -> list[T]:
-        taken = [ticket for ticket in self._apart if is_meant(ticket)]
-        self._apart = [ticket for ticket in self._apart if not is_meant(ticket)]
-        return taken
+    def _bring_back(self, ticket: T) -> None:
+        state = self._shops[ticket.shop]
+        state.queue_of(ticket).insert(0, ticket)
+        self._enlist(state)
 
     def _next_alone(self) -> T | None:
         if self.in_flight:
@@ -311,8 +319,7 @@ class Gate(Generic[T]):
             state = self._shops[ticket.shop]
             if state.closed:
                 self._suspects.remove(ticket)
-                state.queue_of(ticket).insert(0, ticket)
-                self._enlist(state)
+                self._bring_back(ticket)
 
     def _come_due(self, now: int) -> None:
         # What ends by itself: reasons of all shops, reasons of one shop, and waits for customers.
@@ -325,11 +332,10 @@ class Gate(Generic[T]):
             if state.urgent_until <= now:
                 state.urgent_until = 0
             self._enlist(state)
+        self.let_go(now)
         # Backwards, so that the one that was due first is its shop's first.
         for ticket in reversed(self._set_aside.due(now)):
-            state = self._shops[ticket.shop]
-            state.queue_of(ticket).insert(0, ticket)
-            self._enlist(state)
+            self._bring_back(ticket)
 
     def _enlist(self, state: GateShop[T]) -> None:
         # A shop has one valid entry in the heap, that of its start tag; whatever lets it run again adds it. A shop that

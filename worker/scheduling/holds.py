@@ -1,9 +1,12 @@
-"""Keeps jobs of held campaigns from being called, and out of the way of others.
+"""Keeps jobs of held campaigns, and those outside of their windows, from being called and out of the way of others.
 
-A job that is met in bulk or urgent while its campaign is held is moved to the shop's held lane: a copy is published
-there, and once that is confirmed its message is acknowledged. In the held lane a job that is still held goes to the
-lane's end, with a note of which orders it was looked at under. One that was looked at under the present ones already
-says that nothing behind it may go either: it waits here, and with it its lane, until an order lets any job go.
+A job that is met in bulk or urgent while it may not go is moved to the shop's held lane: a copy is published there, and
+once that is confirmed its message is acknowledged. In the held lane a job that is still held goes to the lane's end,
+with a note of when that was. One that was moved since the last order or opening of a window that let any
+job go says that nothing behind it may go either: it waits here, and with it its lane, until the next one, or until the
+process looks through its lanes all the same (:mod:`worker.scheduling.looks`).
+
+A job that may go as soon as its campaign's pace allows it is moved to the paced lane, and waits there.
 
 Runs on the consumer's thread.
 """
@@ -12,30 +15,46 @@ from collections import Counter
 from dataclasses import replace
 from typing import Generic, get_args
 
-from worker.model.campaign_orders import HoldKind
+from worker.instants import from_datetime
+from worker.model.campaign_orders import CampaignOrder, HoldKind
+from worker.model.lanes import Lane
+from worker.model.names import campaign_key
 from worker.scheduling.context import Context
-from worker.scheduling.delivery import D
-from worker.scheduling.gate import Gate
+from worker.scheduling.delivery import D, Delivery
+from worker.scheduling.gate import FOREVER, Gate
 from worker.scheduling.grants import Grants
+from worker.scheduling.looks import SETTLED, Looks
 from worker.scheduling.operator_controls import OperatorControls
-from worker.scheduling.pace_lines import PaceLines
+from worker.scheduling.outcomes import Outcomes
+from worker.scheduling.pace_lines import Line, PaceLines
 from worker.scheduling.port import Port
+from worker.scheduling.windows import Windows
 from worker.store.protocol import CampaignPace, Wait
 
 
 class Holds(Generic[D]):
-    """What the orders about campaigns mean for the jobs in hand."""
+    """What the orders about campaigns, and the windows, mean for the jobs in hand."""
 
     def __init__(
-        self, context: Context, gate: Gate[D], grants: Grants[D], controls: OperatorControls, port: Port[D]
+        self,
+        context: Context,
+        gate: Gate[D],
+        grants: Grants[D],
+        controls: OperatorControls,
+        windows: Windows,
+        outcomes: Outcomes[D],
+        port: Port[D],
     ) -> None:
         self._context = context
         self._gate = gate
         self._grants = grants
         self._controls = controls
+        self._windows = windows
+        self._outcomes = outcomes
         self._port = port
-        self._lines = PaceLines()
-        self._freed = 0
+        self._lines = PaceLines(max(1, context.prefetch // 2))
+        self._looks = Looks(context.clock.now() + context.clock.ahead())
+        self._freed: int | None = None
         self._kinds: Counter[HoldKind] = Counter()
 
     def is_held(self, delivery: D, now: int) -> bool:
@@ -45,15 +64,16 @@ class Holds(Generic[D]):
         order = self._controls.order_about(delivery.job)
         if order is None:
             return False
-        if order.held(now, aside=delivery.lane == "held") is not None:
-            return True
-        return order.paced and self._lines.closed_until((delivery.shop, delivery.job.campaign)) > now
+        return _is_ordered(order, delivery, now) or self._lines.closed_until(_line_of(delivery, order)) > now
 
     def keeps(self, delivery: D, now: int) -> bool:
         """Whether the job, which the gate has just handed out, must not ask; then it is dealt with here.
 
         One that may ask is given the pace of its campaign, if there is one.
         """
+        # Before its campaign's pace, of which it would take a place.
+        if (self._windows.any or delivery.job.window is not None) and self._waits_for_its_window(delivery, now):
+            return True
         order = self._controls.order_about(delivery.job)
         if order is None:
             if delivery.request.pace is not None:
@@ -64,8 +84,10 @@ class Holds(Generic[D]):
             return True
         if not order.paced:
             return False
-        if not self._lines.enters((delivery.shop, delivery.job.campaign), delivery.job_id, now):
-            self._keep(delivery, now)
+        line = _line_of(delivery, order)
+        rests_until = self._lines.rests_until(line)
+        if rests_until > now or not self._lines.enters(line, delivery.job_id, now, apart=delivery.lane == "paced"):
+            self._keep_from_the_way(delivery, now, rests_until if rests_until > now else FOREVER)
             return True
         earlier = delivery.request.pace
         place = earlier.place if earlier is not None else None
@@ -75,31 +97,48 @@ class Holds(Generic[D]):
 
     def put_off(self, delivery: D, now: int, wait: Wait) -> None:
         """The job's campaign is over its pace: it waits for its place in memory, or where it is out of the way."""
-        assert delivery.request.pace is not None
-        key = delivery.shop, delivery.job.campaign
-        if not self._lines.waits(key, delivery.job_id, now, wait.until):
-            self._keep(delivery, now)
+        order = self._controls.order_about(delivery.job)
+        if order is None or delivery.request.pace is None:
+            # Ordered otherwise while it asked.
+            self._gate.returned(delivery)
             return
-        delivery.request = replace(delivery.request, pace=replace(delivery.request.pace, place=wait.place))
-        if not self._gate.set_aside(delivery, now, wait.until):
-            self._lines.leaves(key, delivery.job_id)
-            self._move(delivery, now)
+        line = _line_of(delivery, order)
+        if wait.scope == "campaign_day":
+            self._lines.close(line, delivery.job_id, wait.until)
+            self._keep(delivery, now)
+        elif wait.place is None:
+            self._lines.rest(line, delivery.job_id, wait.until)
+            self._keep_from_the_way(delivery, now, wait.until)
+        else:
+            self._lines.waits(line, delivery.job_id, wait.until)
+            delivery.request = replace(delivery.request, pace=replace(delivery.request.pace, place=wait.place))
+            self._gate.keep_apart(delivery, wait.until)
 
     def leaves(self, delivery: D) -> None:
         """The job has its call, or needs none: another one of its campaign may ask."""
-        if delivery.request.pace is not None:
-            self._lines.leaves((delivery.shop, delivery.job.campaign), delivery.job_id)
-            self._gate.let_go()
+        if delivery.lane == "held":
+            self._looks.went()
+        order = self._controls.order_about(delivery.job)
+        if delivery.request.pace is not None and order is not None:
+            line = _line_of(delivery, order)
+            self._lines.leaves(line, delivery.job_id)
+            self._gate.let_go_first(delivery.shop, lambda other: self._may_enter(other, line))
 
     def follow(self, now: int) -> None:
         """New orders are in force, or a second has passed: what was granted and is held now is not called, and what
-        waits here is looked at again if anything was let go.
+        waits here is looked at again if anything was let go, or is to be looked for.
         """
+        wall = now + self._context.clock.ahead()
         if self._controls.has_campaigns:
-            self._grants.release_those(lambda delivery: self.is_held(delivery, now))
+            self._grants.release_those(lambda delivery: self._is_ordered(delivery, now))
+        opened = self._windows.follow(now)
         freed = self._free_since(None, now)
-        if freed != self._freed:
-            self._freed = freed
+        if opened or freed != self._freed:
+            if opened or self._freed is not None:
+                self._looks.expect(wall + SETTLED)
+            self._freed = freed if self._controls.controls is not None else None
+            self._gate.let_go()
+        elif self._looks.begin(wall):
             self._gate.let_go()
         kinds = self._controls.held_campaigns(now)
         if kinds != self._kinds:
@@ -108,23 +147,76 @@ class Holds(Generic[D]):
                 self._context.metrics.campaigns_held.labels(kind).set(kinds[kind])
 
     def opens_at(self, now: int) -> int | None:
-        """When the next of what is held here, or by a pace's day, may go by itself; None for nothing."""
-        times = self._controls.next_freed(now), self._lines.opens_at(now)
+        """When the next of what is held here, or by a pace's day, may go by itself or is looked for; or None."""
+        look_at = max(now + 1, self._looks.next_at - self._context.clock.ahead())
+        times = self._controls.next_freed(now), self._lines.opens_at(now), look_at
         return min((at for at in times if at is not None), default=None)
 
     def _free_since(self, shop: str | None, now: int) -> int:
-        opened = self._lines.opened(now)
-        return max(self._controls.freed(shop, now), opened + self._context.clock.ahead() if opened else 0)
+        opened, ahead = self._lines.opened(shop, now), self._context.clock.ahead()
+        freed = max(self._controls.freed(shop, now), opened + ahead if opened else 0)
+        # The store's clock may be ahead. A job that is moved now would seem to be moved before, again and again.
+        return freed if freed <= now + ahead else 0
 
-    def _keep(self, delivery: D, now: int) -> None:
-        if delivery.lane == "held" and delivery.looked_at >= self._free_since(delivery.shop, now):
-            self._gate.keep_apart(delivery)
+    def _waits_for_its_window(self, delivery: D, now: int) -> bool:
+        opens_at = self._windows.opens_at(delivery, now)
+        if opens_at <= now:
+            return False
+        deadline = delivery.job.not_after
+        if self._windows.close_whole(delivery.shop, now):
+            self._gate.returned(delivery)
+        elif deadline is not None and from_datetime(deadline) - self._context.clock.ahead() < opens_at:
+            # It comes back for its deadline, to end then.
+            self._outcomes.hold_back(delivery, now, opens_at)
         else:
-            self._gate.passed_over(delivery)
-            self._move(delivery, now)
+            self._windows.expect(delivery.shop, opens_at)
+            self._keep(delivery, now, until=opens_at)
+        return True
 
-    def _move(self, delivery: D, now: int) -> None:
-        # It has left the gate.
-        delivery.looked_at = self._free_since(delivery.shop, now)
+    def _is_ordered(self, delivery: D, now: int) -> bool:
+        # Not for a day's pace: what has its call of the day may make it.
+        order = self._controls.order_about(delivery.job)
+        return order is not None and not delivery.uncalled and _is_ordered(order, delivery, now)
+
+    def _may_enter(self, delivery: D, line: Line) -> bool:
+        # Whether the job waits for room in that line, and neither for its place there nor for an order.
+        if delivery.lane != "paced" or (delivery.request.pace is not None and delivery.request.pace.place is not None):
+            return False
+        order = self._controls.order_about(delivery.job)
+        return order is not None and _line_of(delivery, order) == line
+
+    def _keep(self, delivery: D, now: int, *, until: int = FOREVER) -> None:
+        ahead, shop = self._context.clock.ahead(), delivery.shop
+        look_since = max(self._free_since(shop, now), self._windows.opened(shop, now), self._looks.last(now + ahead))
+        if delivery.lane == "held" and delivery.moved_at >= look_since:
+            self._gate.keep_apart(delivery, self._windows.next_opening(shop))
+        else:
+            self._looks.moved()
+            self._move(delivery, now, "held", until)
+
+    def _keep_from_the_way(self, delivery: D, now: int, until: int) -> None:
+        # It may go as soon as its campaign's pace allows it.
+        if delivery.lane == "paced":
+            self._gate.keep_apart(delivery, until)
+        else:
+            self._move(delivery, now, "paced", until)
+
+    def _move(self, delivery: D, now: int, lane: Lane, until: int) -> None:
+        self._gate.passed_over(delivery)
+        if delivery.lane not in {"held", "paced"}:
+            delivery.moved_from = delivery.lane
+        elif lane == "paced" and delivery.moved_from is None:
+            # A publisher had it held, and it was let go.
+            delivery.moved_from = "bulk"
+        delivery.moved_at = now + self._context.clock.ahead()
         self._context.metrics.held_moves.inc()
-        self._port.move(delivery, "held")
+        self._port.move(delivery, lane, until)
+
+
+def _is_ordered(order: CampaignOrder, delivery: Delivery, now: int) -> bool:
+    # Whether an order holds the job. What a worker has moved aside was no rest that a publisher held back.
+    return order.held(now, aside=delivery.lane == "held" and delivery.moved_from is None) is not None
+
+
+def _line_of(delivery: Delivery, order: CampaignOrder) -> Line:
+    return Line(delivery.shop, campaign_key(delivery.job.campaign), order.interval, order.per_day)

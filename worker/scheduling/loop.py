@@ -92,7 +92,7 @@ class GatedConsumer(dramatiq.Consumer, Generic[D]):
         self._outcomes = outcomes = Outcomes(
             context, gate, grants, breakers, controls, port, observer, hurry=self.hurry
         )
-        self._holds = holds = Holds(context, gate, grants, controls, port)
+        self._holds = holds = Holds(context, gate, grants, controls, windows, outcomes, port)
         self._admission = Admission(
             context,
             gate,
@@ -102,7 +102,6 @@ class GatedConsumer(dramatiq.Consumer, Generic[D]):
             rates,
             breakers,
             settings,
-            windows,
             holds,
             readiness,
             outcomes,
@@ -241,7 +240,6 @@ class GatedConsumer(dramatiq.Consumer, Generic[D]):
             # again. Otherwise no shop would have its own weight and `max_in_flight` until the shops file changes.
             self._configured = True
         self._settings.follow(now)
-        self._windows.follow(now)
         self._holds.follow(now)
         self.controls.refresh(now)
         self._rates.follow(now)

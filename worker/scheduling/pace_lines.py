@@ -6,8 +6,9 @@ given to a job that has to be moved away.
 Pure: no I/O, no thread, no clock. Runs on the consumer's thread.
 """
 
+from typing import NamedTuple
+
 from worker.instants import SECOND
-from worker.scheduling.set_aside import LONGEST_ASIDE
 
 MOST_IN_LINE = 4
 """Jobs of a campaign that ask or wait for their places in a process. At 40 calls a second they reach 100 ms ahead."""
@@ -15,53 +16,88 @@ MOST_IN_LINE = 4
 FORGOTTEN_AFTER = SECOND
 """How long after its place a job is still counted that has left by another way, such as a lost connection."""
 
-Key = tuple[str, str]
-"""A shop, and a campaign of it."""
+
+class Line(NamedTuple):
+    """Of which shop and campaign, under which pace: under another one it begins anew."""
+
+    shop: str
+    campaign: str
+    interval: int
+    per_day: int
 
 
 class PaceLines:
-    """Who is in which line, by job id, and until when a campaign may not go at all, since its day is used up."""
+    """Who is in which line, by job id, and until when none of a campaign may ask.
 
-    def __init__(self) -> None:
-        self._lines: dict[Key, dict[str, int]] = {}
-        self._closed: dict[Key, int] = {}
+    ``most`` bounds the jobs of one shop that are in lines and in the way of its others, and those of one line.
+    """
 
-    def closed_until(self, key: Key) -> int:
-        """Until when no job of the campaign may go; a time that has passed if they may."""
-        return self._closed.get(key, 0)
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._most_in_line = min(MOST_IN_LINE, most)
+        # Until when each counts, and whether it is in the way of others.
+        self._lines: dict[Line, dict[str, tuple[int, bool]]] = {}
+        self._closed: dict[Line, int] = {}
+        self._resting: dict[Line, int] = {}
 
-    def opened(self, now: int) -> int:
-        """When the last campaign that was closed could go on again; 0 for none so far."""
-        return max((until for until in self._closed.values() if until <= now), default=0)
+    def closed_until(self, line: Line) -> int:
+        """Until when the campaign has had the calls of its day; a time that has passed if it has not."""
+        return self._closed.get(line, 0)
+
+    def opened(self, shop: str | None, now: int) -> int:
+        """When the last campaign of the shop, None: of any, could go on with a new day; 0 for none so far."""
+        closed = self._closed.items()
+        return max((until for line, until in closed if until <= now and shop in {None, line.shop}), default=0)
 
     def opens_at(self, now: int) -> int | None:
-        """When the next campaign that is closed may go on; None for none."""
+        """When the next campaign may go on with a new day; None for none."""
         return min((until for until in self._closed.values() if until > now), default=None)
 
-    def enters(self, key: Key, job_id: str, now: int) -> bool:
-        """Whether the job may ask: it has a place already, or there is room in the line."""
-        line = self._lines.setdefault(key, {})
-        if job_id not in line and len(line) >= MOST_IN_LINE:
-            for other in [other for other, until in line.items() if until <= now]:
-                del line[other]
-            if len(line) >= MOST_IN_LINE:
+    def rests_until(self, line: Line) -> int:
+        """Until when none of the campaign without a place may ask; a time that has passed if one may."""
+        return self._resting.get(line, 0)
+
+    def enters(self, line: Line, job_id: str, now: int, *, apart: bool) -> bool:
+        """Whether the job may ask: it has a place already, or there is room in the line. ``apart``: it is in no other
+        job's way.
+        """
+        jobs = self._lines.setdefault(line, {})
+        if job_id not in jobs:
+            for other in [other for other, (until, _) in jobs.items() if until <= now]:
+                del jobs[other]
+            if len(jobs) >= self._most_in_line or not (apart or self._has_room(line.shop)):
                 return False
-        line[job_id] = now + FORGOTTEN_AFTER
+        jobs[job_id] = now + FORGOTTEN_AFTER, not apart
         return True
 
-    def waits(self, key: Key, job_id: str, now: int, until: int) -> bool:
-        """The job has a place, for which it asks at ``until``; False if that is too long to wait for in memory."""
-        if until > now + LONGEST_ASIDE:
-            self._closed[key] = max(until, self.closed_until(key))
-            self.leaves(key, job_id)
-            return False
-        self._lines.setdefault(key, {})[job_id] = until + FORGOTTEN_AFTER
-        return True
+    def waits(self, line: Line, job_id: str, until: int) -> None:
+        """The job has a place, for which it asks at ``until``."""
+        jobs = self._lines.setdefault(line, {})
+        _, in_the_way = jobs.get(job_id, (0, False))
+        jobs[job_id] = until + FORGOTTEN_AFTER, in_the_way
 
-    def leaves(self, key: Key, job_id: str) -> None:
+    def rest(self, line: Line, job_id: str, until: int) -> None:
+        """The job has no place, and no other would get one before ``until``."""
+        self.leaves(line, job_id)
+        self._resting[line] = until
+
+    def close(self, line: Line, job_id: str, until: int) -> None:
+        """The campaign has had the calls of its day, which ends then."""
+        self.leaves(line, job_id)
+        # Nobody asks by an earlier pace of it any more.
+        for closed in (self._closed, self._resting):
+            for other in [other for other in closed if other[:2] == line[:2]]:
+                del closed[other]
+        self._closed[line] = until
+
+    def leaves(self, line: Line, job_id: str) -> None:
         """The job has its call, or has gone elsewhere."""
-        line = self._lines.get(key)
-        if line is not None:
-            line.pop(job_id, None)
-            if not line:
-                del self._lines[key]
+        jobs = self._lines.get(line)
+        if jobs is not None:
+            jobs.pop(job_id, None)
+            if not jobs:
+                del self._lines[line]
+
+    def _has_room(self, shop: str) -> bool:
+        in_lines = (jobs.values() for line, jobs in self._lines.items() if line.shop == shop)
+        return sum(in_the_way for jobs in in_lines for _, in_the_way in jobs) < self._most

@@ -103,9 +103,10 @@ class Fleet:
         }
         self._lanes: dict[tuple[str, Lane], ShopQueue] = {}
         for number, (slug, load) in enumerate(loads.items()):
-            if load.campaign_of is not None:
+            if load.campaign_of is not None or load.table.window is not None or load.window is not None:
                 self._lanes[slug, "held"] = self._queue(self._tickets[slug].held, load.aside, number)
-                self._lanes[slug, "paced"] = self._queue(self._tickets[slug].held, 0, number)
+            if load.campaign_of is not None:
+                self._lanes[slug, "paced"] = self._queue(self._tickets[slug].bulk, 0, number)
             if load.urgent[0]:
                 self._lanes[slug, "urgent"] = self._queue(self._tickets[slug].urgent, 0, number)
         self._left = sum(load.jobs + load.urgent[0] for load in scenario.loads)
@@ -183,6 +184,8 @@ class Fleet:
         self._make_room(process, ticket)
 
     def _return(self, ticket: Ticket) -> None:
+        # One that was held may go by now.
+        ticket.lane = "urgent" if ticket.lane == "urgent" else "bulk"
         queue = self._queue_of(ticket)
         queue.back.append(ticket)
         self._deal(queue)

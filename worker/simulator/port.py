@@ -50,8 +50,9 @@ class Ticket(Delivery):
         self.probing = False
         self.trouble = None
         self.disposition = None
+        self.moved_at = 0
+        self.moved_from: Lane | None = None
         self.published_at = published_at
-        self.looked_at = 0
 
 
 class Queues(Protocol):
@@ -110,7 +111,8 @@ class SimulatedPort:
     def publish_delayed(self, delivery: Ticket, until: int) -> None:
         self._queues.delayed(self._process, delivery, until)
 
-    def move(self, delivery: Ticket, lane: Lane) -> None:
+    def move(self, delivery: Ticket, lane: Lane, until: int) -> None:
+        del until
         self._queues.moved(self._process, delivery, lane)
 
     def dead_letter(self, delivery: Ticket, error: DeadLetterError) -> None:

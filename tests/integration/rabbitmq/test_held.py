@@ -14,7 +14,10 @@ from worker.instants import SECOND
 from worker.model.campaign_orders import Brake, Hold
 from worker.model.controls import EVERY_SHOP
 from worker.model.job import Customer, Job
+from worker.model.lanes import ShopLane
 from worker.model.verdicts import Retry, Verdict
+from worker.rabbitmq.connection import parameters
+from worker.rabbitmq.lane_making import make_lanes
 from worker.rabbitmq.topology import JOBS, shop_queue
 
 HELD, BULK = shop_queue("acme", "held"), shop_queue("acme", "bulk")
@@ -134,6 +137,71 @@ def test_the_rest_of_an_export(vhost: Vhost, tap: Tap) -> None:
         bench.store.release_campaign("spring", EVERY_SHOP, KIM)
         wait_until(lambda: called(refer)["spring"] == 60, 20, "the rest")
     assert called(refer)["autumn"] == 0
+
+
+def test_a_paced_campaign_goes_on_behind_a_paused_one(vhost: Vhost, tap: Tap) -> None:
+    """What is over its pace goes into the held lane, behind jobs that may not go for days."""
+    refer = FakeRefer2()
+    bench = Bench(vhost, [new_shop()], refer)
+    bench.store.pause_campaign("spring", EVERY_SHOP, KIM)
+    bench.store.pace_campaign("summer", EVERY_SHOP, SECOND // 20, 0, KIM)
+    put(tap, "spring", range(60))
+    with bench:
+        wait_until(lambda: bench.count("held_moves") >= 60, 20, "spring to step aside")
+        put(tap, "summer", range(100))
+        wait_until(lambda: called(refer)["summer"] == 100, 30, "summer to be called")
+    assert called(refer)["spring"] == 0
+    assert set(refer.per_job().values()) == {1}
+
+
+def test_a_repeat_does_not_go_behind_a_paused_campaign(vhost: Vhost, tap: Tap) -> None:
+    """Jobs that were held, and whose calls are to be repeated, come back by the shop's own queue."""
+    seen: Counter[str] = Counter()
+
+    def answer(job: Job) -> Verdict:
+        seen[job.job_id] += 1
+        return SENT if seen[job.job_id] > 1 or (job.line or 0) % 4 else Retry(503, "http_503")
+
+    bench = Bench(vhost, [new_shop()], FakeRefer2(answer))
+    for campaign in ("spring", "summer"):
+        bench.store.pause_campaign(campaign, EVERY_SHOP, KIM)
+        put(tap, campaign, range(60))
+    with bench:
+        wait_until(lambda: bench.count("held_moves") >= 120, 20, "both to step aside")
+        bench.store.resume_campaign("summer", EVERY_SHOP, KIM)
+        wait_until(lambda: bench.count("results", outcome="sent") == 60, 30, "summer to be sent")
+
+
+def test_what_is_put_behind_a_lane_at_rest_is_found(vhost: Vhost, tap: Tap) -> None:
+    """The rest of an export that was released while it was still being published."""
+    refer = FakeRefer2()
+    bench = Bench(vhost, [new_shop()], refer)
+    bench.store.pause_campaign("spring", EVERY_SHOP, KIM)
+    put(tap, "spring", range(60))
+    with bench:
+        wait_until(lambda: bench.count("held_moves") >= 60, 20, "spring to step aside")
+        bench.store.publish_campaign("summer", EVERY_SHOP, KIM, rest=Hold("first", "", 0), brake=None, detail="")
+        put(tap, "summer", range(20), "acme.held")
+        bench.store.release_campaign("summer", EVERY_SHOP, KIM)
+        wait_until(lambda: called(refer)["summer"] == 20, 30, "what was there to be called")
+        put(tap, "summer", range(20, 40), "acme.held")
+        wait_until(lambda: called(refer)["summer"] == 40, 30, "what came later to be called")
+    assert called(refer)["spring"] == 0
+
+
+def test_the_first_jobs_are_not_the_rest_where_a_pace_moves_them(vhost: Vhost, tap: Tap) -> None:
+    """What is over its pace waits in a lane of its own, which a publisher's hold of the rest says nothing about."""
+    refer = FakeRefer2()
+    bench = Bench(vhost, [new_shop()], refer)
+    bench.store.publish_campaign("spring", EVERY_SHOP, KIM, rest=Hold("first", "", 0), brake=None, detail="")
+    bench.store.pace_campaign("spring", EVERY_SHOP, SECOND // 20, 0, KIM)
+    make_lanes(parameters(vhost.url, name="tested"), [ShopLane("acme", "held")], bench.store)
+    with bench:
+        put(tap, "spring", range(100))
+        put(tap, "spring", range(100, 120), "acme.held")
+        wait_until(lambda: called(refer)["spring"] == 100, 30, "the first of it to be called")
+        assert bench.count("held_moves") > 0
+    assert max(call.job.line or 0 for call in refer.calls) < 100
 
 
 def test_an_outage_trips_no_brake(vhost: Vhost, tap: Tap) -> None:

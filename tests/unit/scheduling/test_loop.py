@@ -108,6 +108,7 @@ class BenchPort:
 
     def __init__(self, clock: ManualClock) -> None:
         self.done: list[tuple[Any, ...]] = []
+        self.moved: list[Delivery] = []
         self.waits: list[int] = []
         self.while_waiting: Callable[[], None] = lambda: None
         self.wakes = 0
@@ -152,8 +153,9 @@ class BenchPort:
     def publish_delayed(self, delivery: Delivery, until: int) -> None:
         self.done.append(("delayed", delivery.job, until, delivery.request.place_in_line))
 
-    def move(self, delivery: Delivery, lane: Lane) -> None:
-        self.done.append(("moved", delivery.job, lane))
+    def move(self, delivery: Delivery, lane: Lane, until: int) -> None:
+        self.done.append(("moved", delivery.job, lane, until))
+        self.moved.append(delivery)
 
     def dead_letter(self, delivery: Delivery, error: DeadLetterError) -> None:
         self.done.append(("dead_letter", delivery.job, error.reason))

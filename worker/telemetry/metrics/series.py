@@ -191,7 +191,7 @@ class Series:
         )
         self.held_moves = made.counter(
             "referral_held_moves_total",
-            "Jobs of held campaigns that were moved to their shop's held lane, or to its end.",
+            "Jobs that were moved to their shop's held or paced lane, or to the held one's end.",
         )
         self.campaigns_held = made.gauge(
             "referral_campaigns_held",

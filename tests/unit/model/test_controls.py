@@ -1,4 +1,4 @@
-"""Which shops' lanes are looked through again."""
+"""What an operator has ordered, in force: which shops' lanes are looked through again."""
 
 from worker.model.controls import EVERY_SHOP, MOST_FREED, Controls
 
