@@ -129,7 +129,6 @@ MIRRORED = ("worker", "scripts/programs", "tests")
 TOPICS = {
     "campaigns/containers/test_containers.py": "containers of every kind, from the arguments to the jobs",
     "campaigns/exports/test_tables.py": "spreadsheets' mistakes, which cells, dialect and delimited meet together",
-    "model/test_freed.py": "which orders let held jobs go, which is a part of the controls",
     "scheduling/test_halted.py": "halted shops and suspect jobs: breakers, token probe and gate in one consumer",
     "scheduling/test_wall.py": "one customer's wall of jobs: gate, store and delay queues on virtual time",
     "simulator/test_campaigns.py": "orders about campaigns: holds, gate, admission and store on virtual time",

@@ -15,6 +15,7 @@ from worker.rabbitmq.declare import declare_topology
 from worker.rabbitmq.port import RabbitmqPort
 from worker.rabbitmq.topology import JOBS, RESULTS, queues, shop_queue, shop_queue_declaration
 from worker.scheduling.delivery import Delivery
+from worker.scheduling.gate import FOREVER
 from worker.scheduling.loop import GatedConsumer
 from worker.scheduling.port import Intake
 
@@ -110,7 +111,7 @@ def test_a_job_is_moved_into_a_lane_that_nobody_had(vhost: Vhost, tap: Tap) -> N
         assert delivery.grant is not None
         bench.store.release(delivery.request, delivery.grant.epoch, called=False)
         consumer.gate.finished(delivery)
-        port.move(delivery, "held")  # type: ignore[arg-type]
+        port.move(delivery, "held", FOREVER)  # type: ignore[arg-type]
         moved = handed_out("held")
         assert moved.job == delivery.job
         assert ShopLane("bolt", "held") in bench.store.controls().lanes

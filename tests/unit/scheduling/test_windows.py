@@ -107,7 +107,7 @@ def test_a_lane_is_looked_through_now_and_then() -> None:
     bench = Bench()
     bench.offer(mail(1, window=EVENING))
     rest(bench)
-    looks = []
+    looks: list[int] = []
     while len(looks) < 6:
         while len(moved(bench)) == 1 + len(looks):
             assert next(bench.consumer) is None
