@@ -188,11 +188,14 @@ class Holds(Generic[D]):
     def _keep(self, delivery: D, now: int, *, until: int = FOREVER) -> None:
         ahead, shop = self._context.clock.ahead(), delivery.shop
         look_since = max(self._free_since(shop, now), self._windows.opened(shop, now), self._looks.last(now + ahead))
-        if delivery.lane == "held" and delivery.moved_at >= look_since:
+        if delivery.lane == "held" and _came_at(delivery, now + ahead) >= look_since:
             self._gate.keep_apart(delivery, self._windows.next_opening(shop))
-        else:
+            return
+        if delivery.lane == "held":
             self._looks.moved()
-            self._move(delivery, now, "held", until)
+        else:
+            self._looks.put(now + ahead)
+        self._move(delivery, now, "held", until)
 
     def _keep_from_the_way(self, delivery: D, now: int, until: int) -> None:
         # It may go as soon as its campaign's pace allows it.
@@ -216,6 +219,14 @@ class Holds(Generic[D]):
 def _is_ordered(order: CampaignOrder, delivery: Delivery, now: int) -> bool:
     # Whether an order holds the job. What a worker has moved aside was no rest that a publisher held back.
     return order.held(now, aside=delivery.lane == "held" and delivery.moved_from is None) is not None
+
+
+def _came_at(delivery: Delivery, wall: int) -> int:
+    # When it came to its place in the lane. A publisher's clock is believed unless it is ahead.
+    if delivery.moved_at or delivery.job.published_at is None:
+        return delivery.moved_at
+    published_at = from_datetime(delivery.job.published_at)
+    return published_at if published_at <= wall else 0
 
 
 def _line_of(delivery: Delivery, order: CampaignOrder) -> Line:

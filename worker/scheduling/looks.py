@@ -23,38 +23,48 @@ PER_MOVE = 40_000
 """A pause is so long for each job that was moved since the last look: 25 a second. A process moves some 2,500 a second
 at most."""
 
+QUIET = 10 * SECOND
+"""A look waits until no job has been put into a lane for so long, since it would leave the new ones before the old; but
+no longer than the longest pause."""
+
 
 class Looks:
     """A process's looks, at all lanes at once. All instants are of the wall clock."""
 
     def __init__(self, began: int) -> None:
-        self._last = began
+        self._last, self._since = began, 0
         self._pause = FIRST
-        self._moves = 0
+        self._moves = self._put_at = 0
         self._expected: int | None = None
 
     def last(self, now: int) -> int:
-        """When the last one was: a job that was moved into its lane since then needs none."""
+        """When the last one was, 0 before the first: a job that came into its lane since then needs none."""
         # One that is still to come was made by a clock that has been set back.
-        return self._last if self._last <= now else 0
+        return self._since if self._since <= now else 0
 
     def begin(self, now: int) -> bool:
         """Begin one if it is due; whether it is."""
         if self._last <= now < self.next_at:
             return False
         self._pause = min(2 * self._pause, LONGEST) if self._expected is None else SHORTEST
-        self._last, self._moves, self._expected = now, 0, None
+        self._last = self._since = now
+        self._moves, self._expected = 0, None
         return True
 
     @property
     def next_at(self) -> int:
         """When the next one is due."""
-        due = self._last + max(self._pause, self._moves * PER_MOVE)
+        quiet = min(self._put_at + QUIET - self._last, LONGEST)
+        due = self._last + max(self._pause, self._moves * PER_MOVE, quiet)
         return due if self._expected is None else min(due, self._expected)
 
     def moved(self) -> None:
-        """A job was moved into such a lane, or to its end."""
+        """A job was moved from its lane's head to its end."""
         self._moves += 1
+
+    def put(self, now: int) -> None:
+        """A job was moved into such a lane."""
+        self._moves, self._put_at = self._moves + 1, now
 
     def went(self) -> None:
         """A job of such a lane was called: there may be more."""

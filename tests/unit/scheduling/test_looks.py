@@ -1,12 +1,13 @@
 """When lanes are looked through: soon where jobs that may go are behind others, rarely where nothing goes."""
 
 from worker.instants import SECOND
-from worker.scheduling.looks import FIRST, LONGEST, SETTLED, SHORTEST, Looks
+from worker.scheduling.looks import FIRST, LONGEST, QUIET, SETTLED, SHORTEST, Looks
 
 
 def test_a_process_looks_a_minute_after_its_beginning() -> None:
     looks = Looks(SECOND)
     assert not looks.begin(SECOND + FIRST - 1)
+    assert looks.last(SECOND + FIRST - 1) == 0
     assert looks.begin(SECOND + FIRST)
     assert looks.last(SECOND + FIRST) == SECOND + FIRST
 
@@ -41,7 +42,18 @@ def test_an_order_is_followed_by_a_look() -> None:
 
 def test_a_look_by_a_clock_that_is_set_back_is_none() -> None:
     """Everything would seem to have been moved before it."""
-    looks = Looks(100 * SECOND)
+    looks = Looks(0)
+    assert looks.begin(100 * SECOND)
     assert looks.last(50 * SECOND) == 0
     assert looks.begin(50 * SECOND)
     assert looks.last(50 * SECOND) == 50 * SECOND
+
+
+def test_a_look_waits_until_nothing_is_put_into_the_lane() -> None:
+    """It would bring what is put there meanwhile before what was there."""
+    looks = Looks(0)
+    looks.went()
+    looks.put(4 * SECOND)
+    assert looks.next_at == 4 * SECOND + QUIET
+    looks.put(LONGEST)
+    assert looks.next_at == LONGEST
