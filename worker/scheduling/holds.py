@@ -15,7 +15,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import Generic, get_args
 
-from worker.instants import from_datetime
+from worker.instants import SECOND, from_datetime
 from worker.model.campaign_orders import CampaignOrder, HoldKind
 from worker.model.lanes import Lane
 from worker.model.names import campaign_key
@@ -208,13 +208,18 @@ class Holds(Generic[D]):
             self._move(delivery, now, "paced", until)
 
     def _move(self, delivery: D, now: int, lane: Lane, until: int) -> None:
+        wall = now + self._context.clock.ahead()
+        if delivery.lane in {"held", "paced"} and 0 <= wall - delivery.moved_at < SECOND:
+            # Two processes may know different things of its campaign's day for a moment, and would move it to and fro.
+            self._gate.keep_apart(delivery, now + SECOND)
+            return
         self._gate.passed_over(delivery)
         if delivery.lane not in {"held", "paced"}:
             delivery.moved_from = delivery.lane
         elif lane == "paced" and delivery.moved_from is None:
             # A publisher had it held, and it was let go.
             delivery.moved_from = "bulk"
-        delivery.moved_at = now + self._context.clock.ahead()
+        delivery.moved_at = wall
         self._context.metrics.held_moves.inc()
         self._port.move(delivery, lane, until)
 
