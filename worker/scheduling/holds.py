@@ -147,11 +147,8 @@ class Holds(Generic[D]):
                 self._context.metrics.campaigns_held.labels(kind).set(kinds[kind])
 
     def opens_at(self, now: int) -> int | None:
-        """When the next of what is held here, or by a pace's day, may go by itself, or is looked for after an order.
-
-        None for never.
-        """
-        look_at = self._looks.expected_at(self._context.clock.ahead())
+        """When the next of what is held here, or by a pace's day, may go by itself or is looked for; or None."""
+        look_at = max(now + 1, self._looks.next_at - self._context.clock.ahead())
         times = self._controls.next_freed(now), self._lines.opens_at(now), look_at
         return min((at for at in times if at is not None), default=None)
 

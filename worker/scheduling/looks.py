@@ -58,10 +58,6 @@ class Looks:
         due = self._last + max(self._pause, self._moves * PER_MOVE, quiet)
         return due if self._expected is None else min(due, self._expected)
 
-    def expected_at(self, ahead: int) -> int | None:
-        """When :meth:`expect` has one be due, by a clock that the wall clock is ``ahead`` of; None for never."""
-        return self._expected - ahead if self._expected is not None else None
-
     def moved(self) -> None:
         """A job was moved from its lane's head to its end."""
         self._moves += 1
