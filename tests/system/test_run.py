@@ -210,6 +210,7 @@ def test_an_export_becomes_results(desk: Desk) -> None:
         "outcomes": {"sent": 3, "rejected": 1},
         "codes": {"no_customers_match_customer_identity": 1},
         "left_for_later": {},
+        "braked": {},
         "left_until": None,
         "halted": {},
         "stopped": False,

@@ -72,7 +72,7 @@ COMMANDS = {
     ),
     "forget": Listed(
         "forget",
-        "Forget a person: suppress her address in every shop, and erase it where that costs nobody else anything.",
+        "Forget a person: suppress her address in every shop, and erase whatever has it in any field.",
     ),
     "log": Listed("log", "Show who paused, resumed, limited, cancelled, replayed or dropped what, when, and why."),
     "dead": Listed(

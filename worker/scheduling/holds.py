@@ -85,12 +85,11 @@ class Holds(Generic[D]):
         if not order.paced:
             return False
         line = _line_of(delivery, order)
-        rests_until = self._lines.rests_until(line)
+        place = _place_of(delivery)
+        rests_until = self._lines.rests_until(line) if place is None else 0
         if rests_until > now or not self._lines.enters(line, delivery.job_id, now, apart=delivery.lane == "paced"):
             self._keep_from_the_way(delivery, now, rests_until if rests_until > now else FOREVER)
             return True
-        earlier = delivery.request.pace
-        place = earlier.place if earlier is not None else None
         pace = CampaignPace(order.interval, order.per_day, place)
         delivery.request = replace(delivery.request, pace=pace)
         return False
@@ -180,7 +179,7 @@ class Holds(Generic[D]):
 
     def _may_enter(self, delivery: D, line: Line) -> bool:
         # Whether the job waits for room in that line, and neither for its place there nor for an order.
-        if delivery.lane != "paced" or (delivery.request.pace is not None and delivery.request.pace.place is not None):
+        if delivery.lane != "paced" or _place_of(delivery) is not None:
             return False
         order = self._controls.order_about(delivery.job)
         return order is not None and _line_of(delivery, order) == line
@@ -232,6 +231,10 @@ def _came_at(delivery: Delivery, wall: int) -> int:
         return delivery.moved_at
     published_at = from_datetime(delivery.job.published_at)
     return published_at if published_at <= wall else 0
+
+
+def _place_of(delivery: Delivery) -> int | None:
+    return delivery.request.pace.place if delivery.request.pace is not None else None
 
 
 def _line_of(delivery: Delivery, order: CampaignOrder) -> Line:

@@ -62,7 +62,7 @@ def test_each_required_thing_is_named_where_it_is_missing(words: list[str], show
         ),
         (
             "plan a.csv --campaign c --limt 1",
-            "no such option: --limt (Possible options: --limit, --match); see `referrals plan --help`",
+            "no such option: --limt (Possible options: --first, --limit, --match); see `referrals plan --help`",
         ),
         ("plan --campaign", "option '--campaign' requires an argument"),
         ("plam", "no such command 'plam'; see `referrals --help`"),
