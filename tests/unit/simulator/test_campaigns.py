@@ -88,7 +88,8 @@ def test_a_pause_is_obeyed_within_a_second_and_its_jobs_come_back_in_order(
 ) -> None:
     """By every process. The shop's other campaign has its pace meanwhile, and each job is called once in the end.
 
-    One process keeps the order exactly. Several take turns, and put few jobs further behind than what they have in hand.
+    One process keeps the order exactly. Several take turns, and put few jobs further behind than what they have in
+    hand.
     """
     jobs = int(16 * per_second)
     load = Load(jobs, ShopTable(per_second=per_second, burst=2), campaign_of=lambda n: "spring" if n % 2 else "summer")
