@@ -40,7 +40,7 @@ def forged_result(job: FaultJob) -> bytes:
 def job_of(body: bytes) -> FaultJob:
     """The job in a message."""
     fields = json.loads(body)["kwargs"]["job"]
-    return FaultJob(fields["shop"], int(fields["customer"]["email"].partition("@")[0][1:]))
+    return FaultJob(fields["shop"], int(fields["customer"]["email"].partition("@")[0].rpartition("-")[2]))
 
 
 def next_run(job: FaultJob) -> str:
