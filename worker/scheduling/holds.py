@@ -2,9 +2,9 @@
 
 A job that is met in bulk or urgent while it may not go is moved to the shop's held lane: a copy is published there, and
 once that is confirmed its message is acknowledged. In the held lane a job that is still held goes to the lane's end,
-with a note of when that was. One that was moved since the last order or opening of a window that let any
-job go says that nothing behind it may go either: it waits here, and with it its lane, until the next one, or until the
-process looks through its lanes all the same (:mod:`worker.scheduling.looks`).
+with a note of when that was. One that was moved since the last order or opening of a window that let any job go says
+that nothing behind it may go either: it waits here, and with it its lane, until the next one, or until the process
+looks through its lanes all the same (:mod:`worker.scheduling.looks`).
 
 A job that may go as soon as its campaign's pace allows it is moved to the paced lane, and waits there.
 
@@ -64,7 +64,9 @@ class Holds(Generic[D]):
         order = self._controls.order_about(delivery.job)
         if order is None:
             return False
-        return _is_ordered(order, delivery, now) or self._lines.closed_until(_line_of(delivery, order)) > now
+        if _holds(order, delivery, now):
+            return True
+        return order.paced and self._lines.closed_until(_line_of(delivery, order)) > now
 
     def keeps(self, delivery: D, now: int) -> bool:
         """Whether the job, which the gate has just handed out, must not ask; then it is dealt with here.
@@ -75,16 +77,19 @@ class Holds(Generic[D]):
         if (self._windows.any or delivery.job.window is not None) and self._waits_for_its_window(delivery, now):
             return True
         order = self._controls.order_about(delivery.job)
+        line = _line_of(delivery, order) if order is not None and order.paced else None
+        earlier = delivery.request.pace
+        if earlier is not None and (old := _line_of(delivery, earlier)) != line:
+            # Under another pace the line begins anew, and the place that the job had counts for nothing.
+            self._lines.leaves(old, delivery.job_id)
+            delivery.request = replace(delivery.request, pace=None)
         if order is None:
-            if delivery.request.pace is not None:
-                delivery.request = replace(delivery.request, pace=None)
             return False
         if self.is_held(delivery, now):
             self._keep(delivery, now)
             return True
-        if not order.paced:
+        if line is None:
             return False
-        line = _line_of(delivery, order)
         place = _place_of(delivery)
         rests_until = self._lines.rests_until(line) if place is None else 0
         if rests_until > now or not self._lines.enters(line, delivery.job_id, now, apart=delivery.lane == "paced"):
@@ -96,12 +101,9 @@ class Holds(Generic[D]):
 
     def put_off(self, delivery: D, now: int, wait: Wait) -> None:
         """The job's campaign is over its pace: it waits for its place in memory, or where it is out of the way."""
-        order = self._controls.order_about(delivery.job)
-        if order is None or delivery.request.pace is None:
-            # Ordered otherwise while it asked.
-            self._gate.returned(delivery)
-            return
-        line = _line_of(delivery, order)
+        pace = delivery.request.pace
+        assert pace is not None
+        line = _line_of(delivery, pace)
         if wait.scope == "campaign_day":
             self._lines.close(line, delivery.job_id, wait.until)
             self._keep(delivery, now)
@@ -110,16 +112,15 @@ class Holds(Generic[D]):
             self._keep_from_the_way(delivery, now, wait.until)
         else:
             self._lines.waits(line, delivery.job_id, wait.until)
-            delivery.request = replace(delivery.request, pace=replace(delivery.request.pace, place=wait.place))
+            delivery.request = replace(delivery.request, pace=replace(pace, place=wait.place))
             self._gate.keep_apart(delivery, wait.until)
 
     def leaves(self, delivery: D) -> None:
         """The job has its call, or needs none: another one of its campaign may ask."""
         if delivery.lane == "held":
             self._looks.went()
-        order = self._controls.order_about(delivery.job)
-        if delivery.request.pace is not None and order is not None:
-            line = _line_of(delivery, order)
+        if delivery.request.pace is not None:
+            line = _line_of(delivery, delivery.request.pace)
             self._lines.leaves(line, delivery.job_id)
             self._gate.let_go_first(delivery.shop, lambda other: self._may_enter(other, line))
 
@@ -129,7 +130,7 @@ class Holds(Generic[D]):
         """
         wall = now + self._context.clock.ahead()
         if self._controls.has_campaigns:
-            self._grants.release_those(lambda delivery: self._is_ordered(delivery, now))
+            self._grants.release_those(lambda delivery: self._is_held_by_order(delivery, now))
         opened = self._windows.follow(now)
         freed = self._free_since(None, now)
         if opened or freed != self._freed:
@@ -172,10 +173,10 @@ class Holds(Generic[D]):
             self._keep(delivery, now, until=opens_at)
         return True
 
-    def _is_ordered(self, delivery: D, now: int) -> bool:
+    def _is_held_by_order(self, delivery: D, now: int) -> bool:
         # Not for a day's pace: what has its call of the day may make it.
         order = self._controls.order_about(delivery.job)
-        return order is not None and not delivery.uncalled and _is_ordered(order, delivery, now)
+        return order is not None and not delivery.uncalled and _holds(order, delivery, now)
 
     def _may_enter(self, delivery: D, line: Line) -> bool:
         # Whether the job waits for room in that line, and neither for its place there nor for an order.
@@ -220,7 +221,7 @@ class Holds(Generic[D]):
         self._port.move(delivery, lane, until)
 
 
-def _is_ordered(order: CampaignOrder, delivery: Delivery, now: int) -> bool:
+def _holds(order: CampaignOrder, delivery: Delivery, now: int) -> bool:
     # Whether an order holds the job. What a worker has moved aside was no rest that a publisher held back.
     return order.held(now, aside=delivery.lane == "held" and delivery.moved_from is None) is not None
 
@@ -237,5 +238,5 @@ def _place_of(delivery: Delivery) -> int | None:
     return delivery.request.pace.place if delivery.request.pace is not None else None
 
 
-def _line_of(delivery: Delivery, order: CampaignOrder) -> Line:
-    return Line(delivery.shop, campaign_key(delivery.job.campaign), order.interval, order.per_day)
+def _line_of(delivery: Delivery, pace: CampaignOrder | CampaignPace) -> Line:
+    return Line(delivery.shop, campaign_key(delivery.job.campaign), pace.interval, pace.per_day)

@@ -65,7 +65,7 @@ class PaceLines:
         if job_id not in jobs:
             for other in [other for other, (until, _) in jobs.items() if until <= now]:
                 del jobs[other]
-            if len(jobs) >= self._most_in_line or not (apart or self._has_room(line.shop)):
+            if len(jobs) >= self._most_in_line or not (apart or self._has_room(line.shop, now)):
                 return False
         jobs[job_id] = now + FORGOTTEN_AFTER, not apart
         return True
@@ -98,6 +98,6 @@ class PaceLines:
             if not jobs:
                 del self._lines[line]
 
-    def _has_room(self, shop: str) -> bool:
+    def _has_room(self, shop: str, now: int) -> bool:
         in_lines = (jobs.values() for line, jobs in self._lines.items() if line.shop == shop)
-        return sum(in_the_way for jobs in in_lines for _, in_the_way in jobs) < self._most
+        return sum(in_the_way and until > now for jobs in in_lines for until, in_the_way in jobs) < self._most

@@ -165,6 +165,18 @@ def test_a_days_pace_ends_and_goes_on_after_the_reset(processes: int) -> None:
 
 
 @pytest.mark.parametrize("processes", [1, 4])
+def test_a_days_pace_that_is_raised_counts_at_once(processes: int) -> None:
+    """Also where the day's calls were made: nobody waits for the reset."""
+    load = Load(100, ShopTable(per_second=50), campaign_of=lambda _: "spring")
+    raised = 60 * SECOND, lambda store: store.pace_campaign(*SPRING, 0, 100, WHO)
+    report = run(load, [paced(0, per_day=20), raised], processes=processes)
+    spring = [at for at, _ in calls(report, lambda _: True)]
+    assert sum(at < 60 * SECOND for at in spring) == 20
+    assert len(spring) == 100
+    assert spring[-1] <= 90 * SECOND
+
+
+@pytest.mark.parametrize("processes", [1, 4])
 def test_the_first_jobs_are_called_and_the_rest_once_it_is_released(processes: int) -> None:
     """In order, at the shop's whole pace from then on."""
     load = Load(1000, ShopTable(per_second=50), campaign_of=lambda _: "spring", aside=900)
