@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults import broker_faults, store_faults
+from tests.faults import broker_faults, repaired
 from tests.faults.behaviours import REJECTED, THROTTLED, UNAVAILABLE
 from tests.faults.jobs import CAMPAIGN, FaultJob
 from tests.faults.site import GRANTS, PATIENCE, SHOPS, THREADS, Site
@@ -27,25 +27,16 @@ LIST = 100_000
 OUTAGE_SECONDS = 600
 
 
-def worker_killed(site: Site) -> None:
-    """SIGKILL to a worker, and another in its place."""
-    site.workers[0].kill()
-    site.revive()
-    wait_until(lambda: all(worker.ready() for worker in site.workers), PATIENCE, "the next worker")
-
-
-def store_killed(site: Site) -> None:
-    """SIGKILL to the store, and a start with what was on disk."""
-    heal = store_faults.killed(site)
-    heal()
-    wait_until(lambda: all(worker.ready() for worker in site.workers), PATIENCE, "the store to be back")
-
-
 FAULTS: dict[str, Callable[[Site], None]] = {
-    "worker_killed": worker_killed,
+    "worker_killed": repaired.worker_killed,
     "connections_closed": broker_faults.connections_closed,
-    "store_killed": store_killed,
+    "store_killed": repaired.store_killed,
 }
+
+
+def await_calls_of_acme(site: Site, enough: int) -> None:
+    """Until its window is nearly full."""
+    wait_until(lambda: len(site.upstream.calls(shop="acme")) >= enough, PATIENCE, "nearly the window")
 
 
 def publish(site: Site, jobs: list[FaultJob], *options: str) -> None:
@@ -87,8 +78,7 @@ def test_braked(site: Site, fault: Callable[[Site], None]) -> None:
     before = 0
     for number in range(rounds):
         if number % 2:
-            enough = before + WINDOW - THREADS
-            wait_until(lambda: len(site.upstream.calls(shop="acme")) >= enough, PATIENCE, "nearly the window")  # noqa: B023
+            await_calls_of_acme(site, before + WINDOW - THREADS)
             fault(site)
             wait_until(lambda: braked(site) == ["acme"], PATIENCE, "the brake")
         else:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.faults import broker_faults, store_faults
+from tests.faults import broker_faults, repaired
 from tests.faults.jobs import CAMPAIGN, FaultJob, campaign_of
 from tests.faults.nodes import Nodes
 from tests.faults.site import PATIENCE, THREADS, Site
@@ -35,25 +35,11 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     made.close()
 
 
-def worker_killed(site: Site) -> None:
-    """SIGKILL to a worker that moves jobs, and another in its place."""
-    site.workers[0].kill()
-    site.revive()
-    wait_until(lambda: all(worker.ready() for worker in site.workers), PATIENCE, "the next worker")
-
-
-def store_killed(site: Site) -> None:
-    """SIGKILL to the store, and a start with what was on disk."""
-    heal = store_faults.killed(site)
-    heal()
-    wait_until(lambda: all(worker.ready() for worker in site.workers), PATIENCE, "the store to be back")
-
-
 FAULTS: dict[str, Fault] = {
-    "worker_killed": worker_killed,
+    "worker_killed": repaired.worker_killed,
     "connections_closed": broker_faults.connections_closed,
     "broker_crashed": broker_faults.crashed,
-    "store_killed": store_killed,
+    "store_killed": repaired.store_killed,
 }
 
 
@@ -109,7 +95,7 @@ def test_the_rest(site: Site, starts_in: timedelta | None) -> None:
     else:
         site.publish_export(jobs, "--not-before", starts.isoformat())
     before = len(site.upstream.calls())
-    for fault in (worker_killed, broker_faults.crashed):
+    for fault in (repaired.worker_killed, broker_faults.crashed):
         fault(site)
         site.faults += 1
     if starts is None:

@@ -86,7 +86,7 @@ def measure(site: Site, held: int, seconds: int) -> Aside:
             used = sum(began <= call["arrived_at"] < began + seconds * SECOND for call in api.calls())
             site.order(env, "campaigns", "resume", "spring")
             resumed = SystemClock().now()
-            time.sleep(seconds // 2)
+            time.sleep(seconds // 2)  # half of the window, as it is watched
             calls = api.calls()
     back = [place[call["customer"]] for call in calls if call["arrived_at"] > resumed and call["customer"] in place]
     # Each job's place among those that came back, compared with its place in the export.

@@ -43,7 +43,7 @@ def run(site: Site) -> Report:
                 site.wait_for_consumers(vhost, 2 * PROCESSES)
                 wait_until(lambda: api.count() >= 2 * PER_SECOND, 120, "the first calls")
                 began = SystemClock().now()
-                time.sleep(seconds + 1)
+                time.sleep(seconds + 1)  # the window itself
             stamps, calls = watch.stamps(), api.calls()
     granted = stamps.calls[SHOP]
     window = [call for call in granted if began <= call.start_at < began + seconds * SECOND]
