@@ -102,6 +102,11 @@ def test_who_publishes_counts_in_the_workers_store() -> None:
     assert not any(urls.values())
 
 
+def test_a_worker_has_the_key_of_suppressed_addresses() -> None:
+    """So that the first address that somebody suppresses for a trial doesn't stop it."""
+    assert SERVICES["worker"]["environment"][f"{PREFIX}SUPPRESSION_KEY"]
+
+
 def test_a_worker_has_the_time_to_drain() -> None:
     """`docker compose stop` waits longer than the longest drain."""
     assert float(SERVICES["worker"]["stop_grace_period"].removesuffix("s")) > SHUTDOWN_MS / 1000 + DRAIN / SECOND

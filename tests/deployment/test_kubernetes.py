@@ -322,6 +322,15 @@ def test_who_publishes_needs_no_store() -> None:
     assert variable["valueFrom"]["secretKeyRef"]["optional"] is True
 
 
+@overlays
+def test_workers_have_the_key_of_suppressed_addresses(name: str) -> None:
+    """A Secret of before, without it, still starts them; those of dev and of the README have one that is taken."""
+    (worker,) = [pod for workload, pod, _ in workloads(overlay(name)) if workload == "referral-worker"]
+    given = {each["name"]: each.get("valueFrom") for each in worker["containers"][0]["env"]}
+    store, key = (given[f"{PREFIX}{setting}"]["secretKeyRef"] for setting in ("REDIS_URL", "SUPPRESSION_KEY"))
+    assert key == {"name": store["name"], "key": f"{PREFIX}SUPPRESSION_KEY", "optional": True}
+
+
 INSIDE = (
     "10.1.2.3",
     "100.100.100.200",
