@@ -13,9 +13,10 @@
 from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import Rate
 
-URGENT_AHEAD = SECOND
+URGENT_AHEAD = 7 * SECOND // 10
 """How far ahead of its instant an urgent call may be granted where processes share a store: farther than any call of
-bulk, so that an urgent job asks once and its token can't be taken by others meanwhile."""
+bulk, so that an urgent job asks once and its token can't be taken by others meanwhile. With the lifetime of a grant it
+makes less than the second after which nobody is called who was suppressed."""
 
 BULK_WAITS = SECOND
 """For how long bulk counts as waiting after the instant at which a process of it was to come back."""

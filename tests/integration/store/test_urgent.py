@@ -69,6 +69,18 @@ def test_an_urgent_job_passes_a_shop_that_is_closed_to_bulk(ahead: World) -> Non
     assert reply.start_at <= ahead.now + SECOND // 2
 
 
+def test_no_grant_outlives_a_second(ahead: World) -> None:
+    """So that nobody is called later than that who is suppressed meanwhile, however long an urgent job waits."""
+    asking = Asking(ahead, make_limits(shop=Rate.per_second(1, 1)))
+    longest = 0
+    for _ in range(100):
+        advance(ahead, SECOND // 20)
+        reply = asking.ask(urgent=True)
+        if isinstance(reply, Grant):
+            longest = max(longest, reply.start_by - ahead.now)
+    assert SECOND // 2 < longest < SECOND
+
+
 def test_bulk_gets_every_fifth_call_of_a_flood(ahead: World) -> None:
     """Urgent jobs without end leave a fifth of the calls to bulk that waits, after a first burst; no token is lost."""
     asking = Asking(ahead, make_limits(shop=Rate.per_second(50, 10), reserve=4))

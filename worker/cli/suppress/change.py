@@ -18,7 +18,7 @@ def add(
     """Suppress addresses: no job is called any more whose customer or destination has one of them.
 
     It holds from the moment at which this command ends, for jobs that are already queued too, but for calls that start
-    within half a second of it. Such a job ends as `cancelled` with the code `suppressed` when its turn comes. Addresses
+    within a second of it. Such a job ends as `cancelled` with the code `suppressed` when its turn comes. Addresses
     count as job ids compare them: whatever their case, in their normal spelling. Of an export whose tool tells consent,
     only the people who said no are added; of any other file, everybody.
 

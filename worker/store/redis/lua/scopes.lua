@@ -14,7 +14,7 @@ local DAY = 86400000000
 local RECOVERY, IDLE = 3600000000, 10000000
 
 -- worker/limits/reserve.py says what is kept for urgent jobs, and gives the reasons.
-local URGENT_AHEAD, BULK_WAITS = 1000000, 1000000
+local URGENT_AHEAD, BULK_WAITS = 700000, 1000000
 
 local function unpack_scope(packed)
   if packed then
