@@ -1,7 +1,9 @@
 """`referrals suppress`: nobody calls who has opted out, whatever is queued, and whatever becomes of the store."""
 
 import json
+import re
 import subprocess
+from pathlib import Path
 
 import pytest
 import redis
@@ -207,3 +209,53 @@ def test_a_run_takes_a_list_of_its_own(desk: Desk) -> None:
     refused(desk.run("run", "export.csv", *options), 2, "--suppress list.txt: no column for the customer")
     (desk.folder / "list.txt").write_text("ann@example.com\nnobody\n")
     refused(desk.run("run", "export.csv", *options), 1, "list.txt: line 2 is no e-mail address")
+
+
+def test_a_running_worker_asks_the_journal_of_a_store_that_has_lost_everything(
+    desk: Desk, sandbox: Sandbox, redis_url: str
+) -> None:
+    """It has never heard of a list: the store was lost in the second in which the first address was added."""
+    desk.write_export("export.csv", [{"shop": "acme", "customer_email": "ann@example.com", "channel": "sms"}])
+    succeed(desk, "shops", "pause", "acme", "--reason", "wrong texts")
+    worker = desk.start("work")
+    wait_until(lambda: "shop_paused" in worker.stderr, 60, "the worker to know")
+    # Of another store, so that the worker's own says nothing of it.
+    other = f"{redis_url.rsplit('/', 1)[0]}/15"
+    ended = desk.run("suppress", "add", "ann@example.com", "--all", REFERRALS_REDIS_URL=other)
+    with redis.Redis.from_url(redis_url) as client, redis.Redis.from_url(other) as emptied:
+        emptied.flushdb()
+        assert ended.returncode == 0, ended.stderr
+        client.flushdb()
+    wait_until(lambda: "suppression_unusable" in worker.stderr, 10, "the worker to ask")
+    succeed(desk, "publish", "export.csv", "--campaign", "spring")
+    succeed(desk, "suppress", "restore")
+    desk.start("collect", "--out", "results.csv")
+    wait_until(lambda: desk.results() != [], 60, "the result")
+    assert [row["code"] for row in desk.results()] == ["suppressed"]
+    assert not sandbox.calls()
+
+
+def test_another_key(desk: Desk, vhost: Vhost, redis_url: str) -> None:
+    """As docs/retention.md says: once the lists are taken away a new key is taken, and the store keeps the rest."""
+    document = (Path(__file__).parents[2] / "docs" / "retention.md").read_text()
+    known = re.search(r"valkey-cli del '(.*)'", document)
+    pattern = re.search(r"valkey-cli --scan --pattern '(.*?)'", document)
+    assert known
+    assert pattern
+    desk.write_export("export.csv", [{"shop": "acme", "customer_email": "ann@example.com", "channel": "sms"}])
+    succeed(desk, "publish", "export.csv", "--campaign", "spring")
+    (desk.folder / "many.txt").write_text("".join(f"c{number}@example.com\n" for number in range(12_000)))
+    succeed(desk, "suppress", "add", "many.txt", "--shop", "acme")
+    succeed(desk, "suppress", "add", "ann@example.com", "--all")
+    with tapping(vhost) as tap:
+        tap.channel.queue_purge("referrals.suppression")
+    with redis.Redis.from_url(redis_url) as client:
+        client.delete(known[1], *client.scan_iter(pattern[1]))
+        left = list(client.scan_iter())
+    assert left, "nothing but the lists was to go"
+    desk.env["REFERRALS_SUPPRESSION_KEY"] = "another of sixteen characters"
+    assert desk.run("suppress", "list").stderr == "referrals: nobody is suppressed\n"
+    succeed(desk, "suppress", "add", "ann@example.com", "--all")
+    assert asked(desk, "suppress", "check", "ann@example.com")["named"] == {"ann@example.com": ["*"]}
+    found = asked(desk, "suppress", "list")
+    assert (found["changes"], found["journal"], found["problem"]) == (1, 1, None)

@@ -21,7 +21,7 @@ from worker.rabbitmq.connection import Connection, Parameters, connect
 from worker.rabbitmq.declare import declare_topology, hold_single
 from worker.rabbitmq.failures import failure
 from worker.rabbitmq.frame_connections import Delivered
-from worker.rabbitmq.queue_inspection import QueueState, inspect_queue
+from worker.rabbitmq.queue_inspection import QueueState, certain_length, inspect_queue
 from worker.rabbitmq.topology import SUPPRESSION, Queue, shop_queue
 from worker.text.bounds import IN_HAND
 
@@ -73,7 +73,7 @@ class ShopChannel:
         self._held = 0
         self.generation = next(_GENERATIONS)
         self.journal = 0
-        """Changes in the journal of the suppression lists, as of the last :meth:`open`."""
+        """Changes in the journal of the suppression lists, as of the last :meth:`open`; 0 is certain."""
 
     @property
     def up(self) -> bool:
@@ -103,8 +103,7 @@ class ShopChannel:
             if self._single:
                 hold_single(connection)
             differences = declare_topology(connection, queues)
-            journal = inspect_queue(connection, SUPPRESSION)
-            self.journal = journal.ready if isinstance(journal, QueueState) else 0
+            self.journal = certain_length(connection, SUPPRESSION)
             channel = connection.channel()
             channel.basic_qos(prefetch_count=self._prefetch)
             channel.add_on_cancel_callback(self._on_cancel)
@@ -192,12 +191,15 @@ class ShopChannel:
         except BrokerError as error:
             raise self._lost(error) from error
 
-    def waiting(self, of: ShopLane) -> int:
-        """How many messages the queue holds that no consumer holds, by RabbitMQ's count, which lags."""
+    def waiting(self, queue: str) -> int:
+        """How many messages the queue holds that no consumer holds, by RabbitMQ's count, which lags.
+
+        0 also where RabbitMQ can't tell.
+        """
         if self._connection is None:
             return 0
         try:
-            state = inspect_queue(self._connection, shop_queue(*of))
+            state = inspect_queue(self._connection, queue)
         except (pika.exceptions.AMQPError, OSError) as error:
             raise self._lost(error) from error
         return state.ready if isinstance(state, QueueState) else 0

@@ -25,7 +25,7 @@ from worker.rabbitmq.outbox import Outbox
 from worker.rabbitmq.publisher import Publisher
 from worker.rabbitmq.received import NOTES, RabbitmqDelivery, Received
 from worker.rabbitmq.subscriptions import Subscriptions
-from worker.rabbitmq.topology import queues
+from worker.rabbitmq.topology import SUPPRESSION, queues
 from worker.scheduling.port import Intake
 
 FIRST_BACKOFF_SECONDS = 0.5
@@ -33,6 +33,9 @@ LONGEST_BACKOFF_SECONDS = 15.0
 
 LONGEST_HELD = 600 * SECOND
 """No unstarted delivery is kept longer, whatever its shop's pace."""
+
+JOURNAL_EVERY = 60 * SECOND
+"""How often the journal of the suppression lists is asked for its length while the connection stands."""
 
 log = structlog.get_logger(__name__)
 
@@ -87,6 +90,8 @@ class RabbitmqPort:
         self._undeclared = False
         self._moving: list[tuple[RabbitmqDelivery, Lane, int]] = []
         self._cancellations = intake.controls.cancellations
+        self._losses = intake.controls.losses
+        self._journal_at = 0
         self._gate.close_all("broker_blocked")
         self._publisher.start()
 
@@ -178,6 +183,7 @@ class RabbitmqPort:
         self._problem = None
         self._backoff.reset()
         self._intake.suppression.journal_has(self._channel.journal)
+        self._journal_at = self._context.clock.now() + JOURNAL_EVERY
         self._subscriptions.begin()
 
     def _disconnect(self, error: BrokerError | ConfigurationError) -> None:
@@ -199,6 +205,9 @@ class RabbitmqPort:
             self._undeclared = False
             self._declare_again()
         self._subscriptions.follow(now)
+        if now >= self._journal_at or self._losses != self._intake.controls.losses:
+            self._journal_at, self._losses = now + JOURNAL_EVERY, self._intake.controls.losses
+            self._intake.suppression.journal_has(self._channel.waiting(SUPPRESSION))
         moving, self._moving = self._moving, []
         for waiting in moving:
             self.move(*waiting)

@@ -311,6 +311,6 @@ class Subscriptions:
                 del self._removed[of]
             elif look_at <= now:
                 self._removed[of] = now + LOOK_AGAIN
-                messages = self._channel.waiting(of)
+                messages = self._channel.waiting(shop_queue(*of))
                 if messages:
                     log.warning("removed_shop_has_jobs", shop=of.shop, messages=messages, queue=shop_queue(*of))

@@ -22,6 +22,7 @@ from worker.rabbitmq.declare import RESOURCE_LOCKED, declare_topology
 from worker.rabbitmq.failures import as_broker_errors
 from worker.rabbitmq.outgoing import Outgoing, ignore_outcome
 from worker.rabbitmq.producer import publish_each
+from worker.rabbitmq.queue_inspection import certain_length
 from worker.rabbitmq.topology import SUPPRESSION, queues
 
 WRITER = "referrals.suppression.writer"
@@ -85,6 +86,19 @@ class Change:
         raise InputError(f"the queue {SUPPRESSION} holds a message that is no change of a suppression list: remove it")
 
 
+def journal_length(params: Parameters) -> int:
+    """How many changes the journal has, over a connection of its own; 0 is certain. Blocks.
+
+    Raises:
+      BrokerError: RabbitMQ is out of reach, or the journal has no leader.
+    """
+    connection = connect(params)
+    with closing_on_failure(connection), as_broker_errors(connection.node):
+        length = certain_length(connection, SUPPRESSION)
+        connection.close()
+    return length
+
+
 class SuppressionJournal:
     """The journal in one command's hands. Every call may block; a context manager, for one thread."""
 
@@ -103,9 +117,9 @@ class SuppressionJournal:
             self._channel: BlockingChannel = self._connection.channel()
 
     def length(self) -> int:
-        """How many changes it has."""
+        """How many changes it has; 0 is certain."""
         with self._mapped():
-            return int(self._channel.queue_declare(SUPPRESSION, passive=True).method.message_count)
+            return certain_length(self._connection, SUPPRESSION)
 
     def append(self, changes: Sequence[Change]) -> None:
         """Add changes; returns once RabbitMQ has confirmed them.
@@ -135,8 +149,10 @@ class SuppressionJournal:
 
         Raises:
           InputError: a message of it is no change.
+          BrokerError: others hold some of them.
         """
         bodies: list[bytes] = []
+        length = self.length()
         with self._mapped():
             channel = self._connection.channel()
             tags = []
@@ -149,6 +165,8 @@ class SuppressionJournal:
                 channel.basic_nack(tag, requeue=True)
             channel.queue_declare(SUPPRESSION, passive=True)
             channel.close()
+        if len(bodies) < length:
+            raise BrokerError(f"queue {SUPPRESSION}: of {length:,} messages others hold some; run it again")
         return sorted(map(Change.decoded, bodies), key=lambda change: change.number)
 
     def __enter__(self) -> Self:

@@ -41,6 +41,8 @@ class OperatorControls:
         """When the next of the jobs that were checked expires, by the wall clock (microseconds)."""
         self.cancellations = 0
         """How often the set of cancelled campaigns has changed since the first answer."""
+        self.losses = 0
+        """How often the store has come back with fewer orders than it had."""
         self._store = store
         self._clock = clock
         self._wake = wake
@@ -88,6 +90,8 @@ class OperatorControls:
             if isinstance(news, Controls):
                 if self.controls is not None and self.controls.cancelled != news.cancelled:
                     self.cancellations += 1
+                if self.controls is not None and news.version < self.controls.version:
+                    self.losses += 1
                 self.controls = news
                 self._orders.clear()
             yield news

@@ -2,7 +2,7 @@
 
 Runs on the consumer's thread. A store that has lost a list says nothing of it. Two others remember how many changes the
 lists have had: this process, of what it has heard, and RabbitMQ, whose journal has each change as a message. A process
-asks for the length of the journal whenever it connects.
+asks for the length of the journal whenever it connects, once a minute, and when the store has lost what it had.
 """
 
 from typing import Any

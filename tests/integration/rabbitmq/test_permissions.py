@@ -299,7 +299,7 @@ def test_a_queue_that_may_not_be_consumed_stops_its_shop_alone(
 ) -> None:
     """A read pattern that misses one shop: the others are served, and the line names shop and reason."""
     declare(vhost, ["acme", "bolt"])
-    narrow = as_role("worker", read=r"^referrals(\.(results|return|dead|delay\..+|shop\.acme))?$")
+    narrow = as_role("worker", read=r"^referrals(\.(results|return|dead|suppression|delay\..+|shop\.acme))?$")
     with capture_logs() as logs, Bench(narrow, [new_shop("bolt"), new_shop("acme")], FakeRefer2()):
         for number in range(5):
             job = new_job(number)

@@ -19,13 +19,12 @@ def list_lists(as_json: options.Json = False) -> None:
     from worker.cli.suppress.reading import called
     from worker.cli.tables import Row
     from worker.model.suppression import NO_KEY
-    from worker.rabbitmq.queue_inspection import queue_length
-    from worker.rabbitmq.topology import SUPPRESSION
+    from worker.rabbitmq.suppression_journal import journal_length
 
     loaded = load()
     with shared_store(loaded, "suppress list") as store:
         found = store.controls().suppression
-    journal = queue_length(connection(loaded), SUPPRESSION)
+    journal = journal_length(connection(loaded))
     ours = loaded.address_key.fingerprint if loaded.address_key is not None else NO_KEY
     problem = None
     if found.number < journal:

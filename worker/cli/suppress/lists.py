@@ -31,7 +31,7 @@ class Lists:
         """Changes that the store had lost, and has again."""
         self.rewritten: bool
         """Whether the journal had lost changes, and has again what they came to."""
-        if known.number < journal.length() or known.key == UNFINISHED:
+        if known.key == UNFINISHED:
             self.restored = self._restore()
         self.rewritten = self._even_out()
         self._number = store.controls().suppression.number
@@ -70,12 +70,16 @@ class Lists:
         return self._store.unsuppress(change.shop, change.addresses, change.number, whole=whole)
 
     def _even_out(self) -> bool:
-        """Write the journal anew where its length is not the number of the last change; returns whether it was so.
+        """Bring each up to date by the other, the store first; returns whether the journal is written anew.
 
-        It is shorter where RabbitMQ has lost some, and longer where a connection broke and a change arrived twice:
-        workers would take that for one which the store lacks.
+        It is shorter than the number of the last change where RabbitMQ has lost some. It is still longer, once the
+        store has all that is in it, where a connection broke and a change arrived twice: workers would take that for
+        one which the store lacks.
         """
         known = self._store.controls().suppression
+        if known.number < self._journal.length():
+            self.restored = self._restore()
+            known = self._store.controls().suppression
         if self._journal.length() == known.number:
             return False
         self._journal.rewrite(list(self._written_anew(known)))
