@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
 from contextlib import closing
 from importlib.metadata import distributions
@@ -84,15 +83,6 @@ def test_metrics_are_reached_from_outside_of_the_container() -> None:
     assert variables(1)["REFERRALS_METRICS_HOST"] == "::"
     manifests = [container for name in ("dev", "production") for _, container in containers(overlay(name))]
     assert "REFERRALS_METRICS_HOST" not in json.dumps(manifests) + (ROOT / "compose.yaml").read_text()
-
-
-def test_the_version_is_the_project_s() -> None:
-    """The label, and the tags in manifests and compose.yaml, are the project's version."""
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    assert f'org.opencontainers.image.version="{version}"' in instructions("LABEL")[0]
-    tagged = [container["image"] for name in ("dev", "production") for _, container in containers(overlay(name))]
-    tagged += re.findall(r"image: (.*)", (ROOT / "compose.yaml").read_text())
-    assert {image.split(":")[-1] for image in tagged if "referral-dispatch:" in image} == {version}
 
 
 @pytest.fixture(scope="module")
