@@ -1,6 +1,7 @@
 """What a list of suppressed addresses costs a worker, and how soon workers obey one that grows."""
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -83,7 +84,9 @@ def _cost(site: Site) -> tuple[Side, Side]:
             side.environment |= {"REFERRALS_REDIS_URL": side.url}
             with Producer(parameters(side.vhost.url, name="bench")) as producer:
                 producer.declare(slugs(SHOPS))
-        command = site.referrals("work", "--threads", str(THREADS))
+        # On one and the same core: a process keeps to one, and what the other services do on it makes its jobs dearer.
+        core = str(min(os.sched_getaffinity(0)))
+        command = ["taskset", "--cpu-list", core, *site.referrals("work", "--threads", str(THREADS))]
         with (
             site.start("without", command, site.environment(first, shops, **without.environment)) as one,
             site.start("beside", command, site.environment(second, shops, **beside.environment)) as other,
