@@ -128,6 +128,7 @@ def _taken(loaded: Settings, who: Mentions) -> tuple[Counter[str], Counts, dict[
     from worker.cli.dead.queue import batches, removed
     from worker.cli.suppress.lists import connection
     from worker.errors import DeadLetterError
+    from worker.model.lanes import PACED_LANES
     from worker.model.message import parse_message
     from worker.rabbitmq.dead_queue import DeadQueue
     from worker.rabbitmq.queue_inspection import queue_length
@@ -137,11 +138,11 @@ def _taken(loaded: Settings, who: Mentions) -> tuple[Counter[str], Counts, dict[
 
     shops = readable_shops(loaded.shops)
     # In the direction in which jobs travel, so that none passes by: a suppressed one is delayed no more.
-    lanes: tuple[Lane, ...] = ("urgent", "bulk", "paced", "held")
+    lanes: tuple[Lane, ...] = ("urgent", "bulk", *PACED_LANES, "held")
     queues = [f"{DELAY_PREFIX}{seconds}" for seconds in DELAYS]
     queues += [shop_queue(shop, lane) for shop in (*shops.shops, *shops.others) for lane in lanes]
     params = connection(loaded)
-    moving = {RESULTS, *(shop_queue(shop, lane) for shop in (*shops.shops, *shops.others) for lane in lanes[:3])}
+    moving = {RESULTS, *(shop_queue(shop, lane) for shop in (*shops.shops, *shops.others) for lane in lanes[:-1])}
     long = {queue: ready for queue in sorted(moving) if (ready := queue_length(params, queue)) > MOST_LOOKED_THROUGH}
     taken: Counter[str] = Counter()
     counts: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)

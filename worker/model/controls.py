@@ -23,7 +23,7 @@ from worker.model.campaign_orders import (
     resumed,
     with_brake,
 )
-from worker.model.lanes import ShopLane
+from worker.model.lanes import PACED_LANES, Lane, ShopLane
 from worker.model.names import canonical
 from worker.model.orders import MOST_LATEST, Order, Origin
 from worker.model.suppression import Suppression, SuppressionList
@@ -84,6 +84,17 @@ class Controls:
         name = canonical(campaign) or ""
         own, general = self.campaigns.get((name, shop)), self.campaigns.get((name, EVERY_SHOP))
         return own.over(general) if own is not None and general is not None else own or general
+
+    def lane_of_pace(self, campaign: str, shop: str) -> Lane:
+        """Where jobs of the campaign wait at the shop that are over its pace: in a lane of its own, as far as there are
+        so many. The campaigns with a pace take turns, in the order in which something was ordered about them first.
+        """
+        paced = dict.fromkeys(
+            name for (name, of), order in self.campaigns.items() if order.paced and of in {shop, EVERY_SHOP}
+        )
+        name = canonical(campaign) or ""
+        place = next((place for place, other in enumerate(paced) if other == name), 0)
+        return PACED_LANES[place % len(PACED_LANES)]
 
     def freed_at(self, shop: str) -> int:
         """The version that has last let a job of the shop go that was held; 0 for none."""

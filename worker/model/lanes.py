@@ -7,17 +7,25 @@ from typing import Literal, NamedTuple
 
 from worker.model.names import SLUG
 
-Lane = Literal["urgent", "held", "paced", "bulk"]
+Lane = Literal["urgent", "held", "paced", "paced.2", "paced.3", "paced.4", "bulk"]
 
-LANES: tuple[Lane, ...] = ("urgent", "held", "paced", "bulk")
+PACED_LANES: tuple[Lane, ...] = ("paced", "paced.2", "paced.3", "paced.4")
+"""What is over its campaign's pace, by campaign: see :meth:`worker.model.controls.Controls.lane_of_pace`. One lane is
+enough for one campaign. Behind 5,000 jobs of a campaign at one call a second, one at 20 a second had none for an hour.
+"""
+
+ASIDE: frozenset[Lane] = frozenset({"held", *PACED_LANES})
+"""Into which only workers, and publishers that hold something back, put jobs."""
+
+EXTRA_LANES: tuple[Lane, ...] = ("urgent", "held", *PACED_LANES)
+"""The lanes that a shop has only once somebody needs them. Bulk is every shop's own queue."""
+
+LANES: tuple[Lane, ...] = (*EXTRA_LANES, "bulk")
 """In the order in which a shop's jobs are taken: urgent ones, what an operator had held, what was over its campaign's
 pace, everything else.
 
 Held and paced are apart, since a lane is a line: behind jobs that wait for an order, those that may go would wait too.
 """
-
-EXTRA_LANES: tuple[Lane, ...] = ("urgent", "held", "paced")
-"""The lanes that a shop has only once somebody needs them. Bulk is every shop's own queue."""
 
 
 class ShopLane(NamedTuple):

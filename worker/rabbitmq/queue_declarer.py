@@ -16,7 +16,7 @@ import structlog
 
 from worker.backoff import Backoff, doubling_pause
 from worker.errors import BrokerError, ConfigurationError, raised_at
-from worker.model.lanes import ShopLane
+from worker.model.lanes import ASIDE, ShopLane
 from worker.rabbitmq.connection import Connection, Parameters, connect
 from worker.rabbitmq.declare import declare_topology
 from worker.rabbitmq.failures import failure
@@ -185,7 +185,7 @@ class QueueDeclarer:
         # One by one, and apart from the queues: one producer that can't be bound must keep no other one out. Producers
         # publish no held jobs, and only workers move jobs into paced.
         for of in queues:
-            if of.lane in {"held", "paced"}:
+            if of.lane in ASIDE:
                 continue
             before = self._unbound.get(of)
             try:

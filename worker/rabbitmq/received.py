@@ -8,7 +8,7 @@ import pika
 import pika.spec
 
 from worker.model.job import Job
-from worker.model.lanes import LANES, Lane, ShopLane
+from worker.model.lanes import ASIDE, LANES, Lane, ShopLane
 from worker.rabbitmq.topology import RETURN
 from worker.scheduling.attribution import Trouble
 from worker.scheduling.delivery import Delivery
@@ -105,5 +105,5 @@ class RabbitmqDelivery(Delivery):
         self.lane = message.lane
         self.arrived_at = message.at
         self.trouble = message.trouble
-        if message.lane in {"held", "paced"}:
+        if message.lane in ASIDE:
             self.moved_at, self.moved_from = message.moved_at, message.moved_from

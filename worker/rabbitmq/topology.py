@@ -1,8 +1,8 @@
 """The exchanges and queues of version 1: names, arguments, routing keys.
 
-A shop may have three more queues beside its own: ``referrals.urgent.<shop>`` by the key ``<shop>.urgent`` and
+A shop may have more queues beside its own: ``referrals.urgent.<shop>`` by the key ``<shop>.urgent`` and
 ``referrals.held.<shop>`` by ``<shop>.held``, bound alike, and ``referrals.paced.<shop>`` by ``<shop>.paced``, which
-takes only what workers move.
+takes only what workers move, as do ``referrals.paced.2.<shop>`` by ``<shop>.paced.2`` and so on.
 
 ::
 
@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.errors import ConfigurationError
-from worker.model.lanes import Lane, ShopLane
+from worker.model.lanes import PACED_LANES, Lane, ShopLane
 from worker.model.message import QUEUE
 from worker.model.names import SLUG
 from worker.model.outcomes import Outcome
@@ -49,6 +49,9 @@ LANE_PREFIXES: Mapping[Lane, str] = {
     "urgent": "referrals.urgent.",
     "held": "referrals.held.",
     "paced": "referrals.paced.",
+    "paced.2": "referrals.paced.2.",
+    "paced.3": "referrals.paced.3.",
+    "paced.4": "referrals.paced.4.",
 }
 """What the queues of a shop's lanes begin with; its slug follows."""
 
@@ -119,8 +122,9 @@ def lane_of_queue(name: str) -> ShopLane | None:
     """The shop and lane whose queue has that name; None for any other queue."""
     for lane, prefix in LANE_PREFIXES.items():
         shop = name.removeprefix(prefix)
-        if shop != name:
-            return ShopLane(shop, lane) if SLUG.fullmatch(shop) else None
+        # No slug has a dot, so a name has one prefix alone behind which a slug is left.
+        if shop != name and SLUG.fullmatch(shop):
+            return ShopLane(shop, lane)
     return None
 
 
@@ -128,7 +132,7 @@ def shop_queue_declaration(shop: str, lane: Lane = "bulk") -> Queue:
     """A queue of a shop's lane, which takes new jobs, but for paced, and those that return from a delay queue."""
     arguments = _QUORUM | _BOUNDED_DELIVERIES | _AT_LEAST_ONCE
     key = ShopLane(shop, lane).key
-    exchanges = (RETURN,) if lane == "paced" else (JOBS, RETURN)
+    exchanges = (RETURN,) if lane in PACED_LANES else (JOBS, RETURN)
     return Queue(shop_queue(shop, lane), arguments, tuple((exchange, key) for exchange in exchanges))
 
 

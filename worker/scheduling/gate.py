@@ -11,7 +11,7 @@ from itertools import count
 from random import Random
 from typing import Generic
 
-from worker.model.lanes import LANES, Lane
+from worker.model.lanes import Lane
 from worker.scheduling.gate_shop import MOST_ASKING, GateShop, GateShops, Reason, ShopLoad, T
 from worker.scheduling.kept_apart import KeptApart
 from worker.scheduling.set_aside import SetAside
@@ -280,7 +280,7 @@ class Gate(Generic[T]):
     def held(self) -> Iterator[T]:
         """Every job that waits here, in no particular order."""
         for state in self._shops.values():
-            yield from (*state.uncalled_jobs, *(ticket for lane in LANES for ticket in state.queue_of_lane(lane)))
+            yield from (*state.uncalled_jobs, *(ticket for queue in state.queues() for ticket in queue))
         yield from self._set_aside
         yield from self._suspects
         yield from self._apart

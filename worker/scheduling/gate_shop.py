@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
-from worker.model.lanes import LANES, Lane
+from worker.model.lanes import Lane
 
 Reason = Literal[
     "rate",
@@ -70,7 +70,8 @@ class ShopLoad(NamedTuple):
 
 @dataclass(slots=True)
 class GateShop(Generic[T]):
-    """``ready`` are jobs of the bulk lane; ``urgent``, ``held`` and ``paced`` those of the others, which go first.
+    """``ready`` are jobs of the bulk lane; ``urgent``, ``held`` and ``paced`` those of the others, which go first. All
+    paced lanes' jobs are together.
 
     ``served`` is the shop's virtual service, ``start_tag`` where it stands in the fair order (None: it doesn't).
 
@@ -144,10 +145,14 @@ class GateShop(Generic[T]):
             return self.ready
         return self.urgent if lane == "urgent" else self.held if lane == "held" else self.paced
 
+    def queues(self) -> tuple[MutableSequence[T], ...]:
+        """The jobs that are to be called, of every lane."""
+        return self.urgent, self.held, self.paced, self.ready
+
     def take_out(self, is_meant: Callable[[T], bool]) -> list[T]:
         """Take out the jobs for which this is true, of every lane and of those that end without a call."""
         taken: list[T] = []
-        for queue in (self.uncalled_jobs, *map(self.queue_of_lane, LANES)):
+        for queue in (self.uncalled_jobs, *self.queues()):
             jobs = list(queue)
             queue.clear()
             for ticket in jobs:
@@ -156,7 +161,7 @@ class GateShop(Generic[T]):
 
     def waiting(self) -> int:
         """How many jobs wait here, of all lanes."""
-        return len(self.uncalled_jobs) + sum(len(self.queue_of_lane(lane)) for lane in LANES)
+        return len(self.uncalled_jobs) + sum(map(len, self.queues()))
 
 
 class GateShops(dict[str, GateShop[T]]):

@@ -6,7 +6,7 @@ with a note of when that was. One that was moved since the last order or opening
 that nothing behind it may go either: it waits here, and with it its lane, until the next one, or until the process
 looks through its lanes all the same (:mod:`worker.scheduling.looks`).
 
-A job that may go as soon as its campaign's pace allows it is moved to the paced lane, and waits there.
+A job that may go as soon as its campaign's pace allows it is moved to the campaign's paced lane, and waits there.
 
 Runs on the consumer's thread.
 """
@@ -17,7 +17,7 @@ from typing import Generic, get_args
 
 from worker.instants import SECOND, from_datetime
 from worker.model.campaign_orders import CampaignOrder, HoldKind
-from worker.model.lanes import Lane
+from worker.model.lanes import ASIDE, PACED_LANES, Lane
 from worker.model.names import campaign_key
 from worker.scheduling.context import Context
 from worker.scheduling.delivery import D, Delivery
@@ -92,7 +92,7 @@ class Holds(Generic[D]):
             return False
         place = _place_of(delivery)
         rests_until = self._lines.rests_until(line) if place is None else 0
-        if rests_until > now or not self._lines.enters(line, delivery.job_id, now, apart=delivery.lane == "paced"):
+        if rests_until > now or not self._lines.enters(line, delivery.job_id, now, apart=delivery.lane in PACED_LANES):
             self._keep_from_the_way(delivery, now, rests_until if rests_until > now else FOREVER)
             return True
         pace = CampaignPace(order.interval, order.per_day, place)
@@ -180,7 +180,7 @@ class Holds(Generic[D]):
 
     def _may_enter(self, delivery: D, line: Line) -> bool:
         # Whether the job waits for room in that line, and neither for its place there nor for an order.
-        if delivery.lane != "paced" or _place_of(delivery) is not None:
+        if delivery.lane not in PACED_LANES or _place_of(delivery) is not None:
             return False
         order = self._controls.order_about(delivery.job)
         return order is not None and _line_of(delivery, order) == line
@@ -199,21 +199,22 @@ class Holds(Generic[D]):
 
     def _keep_from_the_way(self, delivery: D, now: int, until: int) -> None:
         # It may go as soon as its campaign's pace allows it.
-        if delivery.lane == "paced":
+        lane = self._controls.lane_of_pace(delivery.job)
+        if delivery.lane == lane:
             self._gate.keep_apart(delivery, until)
         else:
-            self._move(delivery, now, "paced", until)
+            self._move(delivery, now, lane, until)
 
     def _move(self, delivery: D, now: int, lane: Lane, until: int) -> None:
         wall = now + self._context.clock.ahead()
-        if delivery.lane in {"held", "paced"} and 0 <= wall - delivery.moved_at < SECOND:
+        if delivery.lane in ASIDE and 0 <= wall - delivery.moved_at < SECOND:
             # Two processes may know different things of its campaign's day for a moment, and would move it to and fro.
             self._gate.keep_apart(delivery, now + SECOND)
             return
         self._gate.passed_over(delivery)
-        if delivery.lane not in {"held", "paced"}:
+        if delivery.lane not in ASIDE:
             delivery.moved_from = delivery.lane
-        elif lane == "paced" and delivery.moved_from is None:
+        elif lane in PACED_LANES and delivery.moved_from is None:
             # A publisher had it held, and it was let go.
             delivery.moved_from = "bulk"
         delivery.moved_at = wall

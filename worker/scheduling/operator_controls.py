@@ -15,6 +15,7 @@ from worker.limits.token_bucket import ShopLimits
 from worker.model.campaign_orders import CampaignOrder, HoldKind
 from worker.model.controls import EVERY_SHOP, Controls
 from worker.model.job import Job, is_expired
+from worker.model.lanes import Lane
 from worker.model.orders import Order
 from worker.scheduling.delivery import Delivery
 from worker.scheduling.gate import FOREVER
@@ -55,6 +56,7 @@ class OperatorControls:
         self._heard: int | None = None
         self._braked = False
         self._orders: dict[tuple[str, str], CampaignOrder | None] = {}
+        self._lanes: dict[tuple[str, str], Lane] = {}
 
     @property
     def has_news(self) -> bool:
@@ -94,6 +96,7 @@ class OperatorControls:
                     self.losses += 1
                 self.controls = news
                 self._orders.clear()
+                self._lanes.clear()
             yield news
 
     def new_orders(self) -> list[Order]:
@@ -175,6 +178,17 @@ class OperatorControls:
                 self._orders.clear()
             order = self._orders[key] = controls.order_about(job.campaign, job.shop)
             return order
+
+    def lane_of_pace(self, job: Job) -> Lane:
+        """Where the job waits while it is over its campaign's pace."""
+        assert self.controls is not None
+        key = job.campaign, job.shop
+        lane = self._lanes.get(key)
+        if lane is None:
+            if len(self._lanes) >= MOST_KEPT:
+                self._lanes.clear()
+            lane = self._lanes[key] = self.controls.lane_of_pace(*key)
+        return lane
 
     def holds_all(self, job: Job) -> bool:
         """Whether every job of its campaign is held, so that nothing may be asked of its shop for any."""

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from worker.clock import ManualClock
 from worker.instants import SECOND
 from worker.model.dispositions import Finish, Return
-from worker.model.lanes import Lane
+from worker.model.lanes import PACED_LANES, Lane
 from worker.model.verdicts import Sent
 from worker.scheduling.context import Context
 from worker.shops.config import ShopConfig
@@ -106,7 +106,8 @@ class Fleet:
             if load.campaign_of is not None or load.table.window is not None or load.window is not None:
                 self._lanes[slug, "held"] = self._queue(self._tickets[slug].held, load.aside, number)
             if load.campaign_of is not None:
-                self._lanes[slug, "paced"] = self._queue(self._tickets[slug].bulk, 0, number)
+                for lane in PACED_LANES:
+                    self._lanes[slug, lane] = self._queue(self._tickets[slug].bulk, 0, number)
             if load.urgent[0]:
                 self._lanes[slug, "urgent"] = self._queue(self._tickets[slug].urgent, 0, number)
         self._left = sum(load.jobs + load.urgent[0] for load in scenario.loads)

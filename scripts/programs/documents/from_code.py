@@ -27,8 +27,9 @@ _LANES = """\
 The queues of urgent, held and paced jobs are declared for a shop once somebody needs them. The store lists them, so
 that every worker consumes them within a second. Where it has lost that list, a worker asks RabbitMQ for each such queue
 that there may be; RabbitMQ logs an error for each that is not. Workers move into `referrals.held.<shop>` what must wait
-for an order or a known time, and into `referrals.paced.<shop>` what is over its campaign's pace. Workers of an earlier
-version don't consume these queues.
+for an order or a known time, and into `referrals.paced.<shop>` what is over its campaign's pace. A second campaign of a
+shop that has a pace has `referrals.paced.2.<shop>`, and so on up to four. Workers of an earlier version don't consume
+these queues.
 """
 
 _MISSING_JOBS = """\

@@ -112,6 +112,24 @@ def test_a_pace_keeps_nobody_waiting(vhost: Vhost, tap: Tap) -> None:
     assert last[-1] - last[0] < 39 / 10 * 1.25
 
 
+def test_a_slow_campaign_keeps_no_other_from_its_pace(vhost: Vhost, tap: Tap) -> None:
+    """Behind a thousand jobs of a campaign at one call a second, one at twenty has its own, each job moved once."""
+    put(tap, "spring", range(1_000))
+    put(tap, "summer", range(200))
+    refer = FakeRefer2()
+    bench = Bench(vhost, [new_shop()], refer)
+    bench.store.pace_campaign("spring", EVERY_SHOP, SECOND, 0, KIM)
+    bench.store.pace_campaign("summer", EVERY_SHOP, SECOND // 20, 0, KIM)
+    with bench:
+        wait_until(lambda: called(refer)["summer"] == 200, 60, "summer to be called")
+    at = [call.at for call in refer.calls if call.job.campaign == "summer"]
+    # The last ones, since the first come while both are moved aside.
+    assert at[-1] - at[-150] < 149 / 20 * 1.25
+    assert bench.count("held_moves") <= 1_200
+    lines = [call.job.line or 0 for call in refer.calls if call.job.campaign == "summer"]
+    assert max(abs(line - place) for place, line in enumerate(lines)) < 32
+
+
 def test_the_rest_of_an_export(vhost: Vhost, tap: Tap) -> None:
     """What was published into the held lane waits until it is released, or for its time; the first of it are called."""
     refer = FakeRefer2()

@@ -1,6 +1,7 @@
-"""What an operator has ordered, in force: which shops' lanes are looked through again."""
+"""What an operator has ordered, in force: which shops' lanes are looked through again, and where paced jobs wait."""
 
 from worker.model.controls import EVERY_SHOP, MOST_FREED, Controls
+from worker.model.lanes import PACED_LANES
 
 
 def test_an_order_about_one_shop_leaves_the_lanes_of_others_at_rest() -> None:
@@ -17,3 +18,21 @@ def test_many_shops() -> None:
     for number in range(MOST_FREED + 1):
         controls = controls.with_campaign_released("spring", f"shop-{number}", 100 + number)
     assert controls.freed == {EVERY_SHOP: controls.version}
+
+
+def test_each_paced_campaign_of_a_shop_has_a_lane() -> None:
+    """As far as there are so many; an order of all shops counts at each, once, and other orders don't count."""
+    controls = Controls().with_campaign_paused("winter", "acme", "", 50)
+    for number, (campaign, shop) in enumerate(
+        [("spring", "acme"), ("summer", EVERY_SHOP), ("autumn", "bolt"), ("spring", EVERY_SHOP), ("May", "acme")]
+    ):
+        controls = controls.with_campaign_paced(campaign, shop, 1_000, 0, 100 + number)
+    names = (" spring", "summer", "May", "autumn")
+    assert [controls.lane_of_pace(name, "acme") for name in names] == [*PACED_LANES[:3], "paced"]
+    assert [controls.lane_of_pace(name, "bolt") for name in ("summer", "autumn", "spring")] == [*PACED_LANES[:3]]
+    cleared = controls.with_campaign_paced("spring", "acme", 0, 0, 200).with_campaign_paced("spring", "*", 0, 0, 201)
+    assert [cleared.lane_of_pace(name, "acme") for name in ("summer", "May")] == [*PACED_LANES[:2]]
+    for number in range(5):
+        controls = controls.with_campaign_paced(f"c{number}", "crow", 1_000, 0, 300 + number)
+    # Summer and spring are paced there too.
+    assert [controls.lane_of_pace(f"c{number}", "crow") for number in range(5)] == [*PACED_LANES[2:], *PACED_LANES[:3]]

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -147,6 +148,32 @@ def test_a_pace_is_exact(per_second: float, processes: int, prefetch: int, seed:
     # Of 8 jobs in hand the other campaign's fill all at times, and a place that nobody asks for within two is gone.
     assert len(starts) >= (0.99 if prefetch >= 16 else 0.98) * seconds * per_second
     assert len(shop.starts) >= 0.99 * seconds * 50
+
+
+@pytest.mark.parametrize("processes", [1, 4])
+@pytest.mark.parametrize("campaigns", [2, 4])
+def test_paced_campaigns_of_a_shop_keep_nobody_from_its_pace(campaigns: int, processes: int) -> None:
+    """The last of them behind thousands of jobs of slow ones: it has its own pace, and none is over theirs."""
+    slow, own, seconds = 5_000, 1_500, 60
+    names = ["summer", "autumn", "winter"][: campaigns - 1]
+    load = Load(
+        slow + own,
+        ShopTable(per_second=50),
+        campaign_of=lambda number: names[number % len(names)] if number < slow else "spring",
+    )
+    orders = [(0, partial(_pace, name, SECOND)) for name in names] + [paced(SECOND // 20)]
+    report = run(load, orders, processes=processes, until=BEGIN + seconds * SECOND)
+    found = calls(report, lambda number: number >= slow)
+    assert 0.99 * 20 * seconds <= len(found) <= 20 * seconds + 2
+    assert passed([number for _, number in found]) <= (0 if processes == 1 else 3 * 4 * 16)
+    for turn in range(len(names)):
+        of_one = [number for _, number in calls(report, lambda n: n < slow and n % len(names) == turn)]  # noqa: B023
+        assert seconds - 2 <= len(of_one) <= seconds + 2
+        assert passed(of_one) <= (0 if processes == 1 else 3 * 4 * 16 * len(names))
+
+
+def _pace(name: str, interval: int, store: ControlsStore) -> None:
+    store.pace_campaign(name, EVERY_SHOP, interval, 0, WHO)
 
 
 @pytest.mark.parametrize("processes", [1, 4])

@@ -13,7 +13,7 @@ from worker.cli.status.time_left import time_left
 from worker.errors import ReferralError
 from worker.instants import SECOND, to_datetime
 from worker.model.controls import Controls
-from worker.model.lanes import Lane
+from worker.model.lanes import PACED_LANES, Lane
 from worker.model.names import canonical
 from worker.rabbitmq.queue_depths import Depth, Depths
 from worker.rabbitmq.topology import DEAD, DELAYS, RESULTS
@@ -146,9 +146,9 @@ def _shop(
         "limit": limit_data(slug, look.controls, state.at) if state is not None else None,
         "waiting": depth.ready if depth is not None else 0 if look.depths and look.depths.complete else None,
         "in_hand": depth.unacknowledged if depth is not None else 0 if look.depths and look.depths.complete else None,
-        "urgent": _lane(slug, look, "urgent"),
-        "paced": _lane(slug, look, "paced"),
-        "held": _lane(slug, look, "held"),
+        "urgent": _jobs_in(slug, look, "urgent"),
+        "paced": _jobs_in(slug, look, *PACED_LANES),
+        "held": _jobs_in(slug, look, "held"),
         "consumers": (look.consumers or {}).get(slug),
         "jobs_per_second": round(pace, 2) if pace is not None else None,
         "allowed_per_second": round(SECOND / state.interval, 3) if known and state is not None else None,
@@ -161,7 +161,7 @@ def _shop(
                 state,
                 look.controls,
                 closed_until=gate.until,
-                aside=_lane(slug, look, "held"),
+                aside=_jobs_in(slug, look, "held"),
             )
             if config and state and ((gate.opens_by_itself and served) or not remaining)
             else None
@@ -169,10 +169,12 @@ def _shop(
     }
 
 
-def _lane(slug: str, look: Look, lane: Lane) -> int | None:
-    """How many of the shop's jobs are in that lane, at workers or not; they are among those of the shop."""
-    depth = look.depths.of_lane(slug, lane) if look.depths is not None else None
-    return _total(depth) if depth is not None or (look.depths and look.depths.complete) else None
+def _jobs_in(slug: str, look: Look, *lanes: Lane) -> int | None:
+    """How many of the shop's jobs are in these lanes, at workers or not; they are among those of the shop."""
+    if look.depths is None:
+        return None
+    found = [depth for lane in lanes if (depth := look.depths.of_lane(slug, lane)) is not None]
+    return sum(map(_total, found)) if found or look.depths.complete else None
 
 
 def _campaign(progress: Progress, *, ended: bool) -> dict[str, Any]:
