@@ -16,6 +16,7 @@
     │   ├── DatabaseError         PostgreSQL, which keeps results
     │   │   └── UnstorableError       a value that it can't keep (in worker.results.postgres.failures)
     │   └── StoreError            the shared state
+    │       └── DamagedOrdersError    orders in it that can't be read
     └── DeadLetterError           a message that no retry can process; carries its reason
 
 A message is one line that names the place and the remedy. It never holds an address, a token or a secret; one that
@@ -24,7 +25,7 @@ slips in is masked. Every foreign exception is mapped to one of these at the bou
 :mod:`worker.results.postgres.failures`. HTTP's become verdicts instead (:mod:`worker.refer2.transport`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from worker.text.masking import mask
@@ -113,6 +114,21 @@ class UnconfirmedError(BrokerError):
 
 class StoreError(UnavailableError):
     """The store that holds limits and ledger is out of reach; no call may start."""
+
+
+class DamagedOrdersError(StoreError):
+    """Strings of orders in the store can't be read, since another program has written there. ``keys`` are their names.
+
+    Until they are begun anew no order can be given, and workers go on by those that they read last.
+    """
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        super().__init__(
+            f"the orders under {' and '.join(keys)} in the store can't be read: `referrals shops pause --all` begins "
+            "them anew with every shop paused; docs/runbook.md#orders-that-cant-be-read",
+            reason="damaged",
+        )
+        self.keys = tuple(keys)
 
 
 class DatabaseError(UnavailableError):

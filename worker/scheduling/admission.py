@@ -12,8 +12,9 @@ from typing import Generic, Literal
 
 import structlog
 
-from worker.errors import DeadLetterError, StoreError
+from worker.errors import DamagedOrdersError, DeadLetterError, StoreError
 from worker.limits.token_bucket import ShopLimits
+from worker.model.controls import Controls
 from worker.scheduling.breakers import Breakers
 from worker.scheduling.context import Context
 from worker.scheduling.delivery import D
@@ -135,12 +136,14 @@ class Admission(Generic[D]):
     def take_controls(self, now: int) -> None:
         """Act on what the store has answered about the operators' controls."""
         for news in self._controls.take():
-            if isinstance(news, StoreError):
+            damaged = news if isinstance(news, DamagedOrdersError) and self._controls.controls is not None else None
+            if isinstance(news, StoreError) and damaged is None:
                 doubted, self._doubted = self._doubted, []
                 self._store_failed(news, doubted, now)
                 continue
             self._readiness.store_answered()
-            if news is not None:
+            self._readiness.orders_damaged(damaged)
+            if isinstance(news, Controls):
                 self._settings.apply_controls(now)
                 self._holds.follow(now)
             # Backwards, since what is returned goes to the front of its shop's queue.

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Literal
 
 from worker.clock import Clock
-from worker.errors import StoreError
+from worker.errors import DamagedOrdersError, StoreError
 from worker.instants import from_datetime
 from worker.limits.token_bucket import ShopLimits
 from worker.model.campaign_orders import CampaignOrder, HoldKind
@@ -87,7 +87,8 @@ class OperatorControls:
             asked_at, news = self._answers.popleft()
             self._awaited = False
             self._failed = isinstance(news, StoreError)
-            if not self._failed:
+            if not self._failed or isinstance(news, DamagedOrdersError):
+                # While orders can't be read none is taken, so the last ones that were read are all that there are.
                 self.as_of = asked_at
             if isinstance(news, Controls):
                 if self.controls is not None and self.controls.cancelled != news.cancelled:

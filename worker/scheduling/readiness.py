@@ -5,7 +5,7 @@ Runs on the consumer's thread.
 
 import structlog
 
-from worker.errors import StoreError
+from worker.errors import DamagedOrdersError, StoreError
 from worker.instants import SECOND
 from worker.scheduling.context import Context
 from worker.scheduling.delivery import D
@@ -26,6 +26,7 @@ class Readiness:
         self._gate = gate
         self._port = port
         self._store_down: str | None = None
+        self._damaged = False
 
     def store_failed(self, error: StoreError, now: int) -> None:
         """The store did not answer: nothing is asked of it for a second. The caller returns the jobs it asked for."""
@@ -43,9 +44,22 @@ class Readiness:
             self._gate.open_all("store_down")
         self._store_down = None
 
+    def orders_damaged(self, error: DamagedOrdersError | None) -> None:
+        """The orders in the store can't be read, None: they can. The process goes on by those that it read last, and
+        shows itself unready, since it hears of no order.
+        """
+        if bool(error) == self._damaged:
+            return
+        self._damaged = error is not None
+        if error is not None:
+            log.error("orders_damaged", problem=str(error))
+        else:
+            log.info("orders_readable")
+        self.show()
+
     def show(self) -> None:
         """Show each part as ready, or why it is not."""
         show = self._context.metrics.show_ready
         show("rabbitmq", self._port.disconnected)
-        show("store", self._store_down)
+        show("store", self._store_down or ("damaged" if self._damaged else None))
         show("shops_file", None if self._context.shops.problem is None else "unusable")

@@ -44,7 +44,11 @@ class ControlsStore(ControlsReader, Protocol):
     """
 
     def pause(self, shop: str, origin: Origin) -> Controls:
-        """Start no call of the shop (``EVERY_SHOP``: of any) until :meth:`resume`. A pause never ends by itself."""
+        """Start no call of the shop (``EVERY_SHOP``: of any) until :meth:`resume`. A pause never ends by itself.
+
+        That of every shop begins anew what can't be read of the orders; the order says in its detail what that was.
+        Every other order raises :class:`worker.errors.DamagedOrdersError` then.
+        """
 
     def resume(self, shop: str, origin: Origin) -> Controls:
         """Lift that pause."""

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
 from tests.origins import KIM
 from tests.unit.making import NOON, make_job, make_request, make_shop
 from worker.clock import ManualClock
-from worker.errors import DeadLetterError, StoreError
+from worker.errors import DamagedOrdersError, DeadLetterError, StoreError
 from worker.instants import SECOND, to_datetime
 from worker.limits.adaptive import RECOVERY
 from worker.model.controls import EVERY_SHOP, Controls
@@ -57,12 +58,15 @@ class BreakableStore(MemoryStore):
 
     down = False
     unwatchable = False
+    damaged = False
     silent = False
     hold: list[Callable[[], None]] | None = None
 
     def watch(self, known: int, reply: Callable[[Controls | StoreError | None], None]) -> None:
         if self.unwatchable:
             reply(StoreError("out of reach"))
+        elif self.damaged:
+            reply(DamagedOrdersError(["rd:controls"]))
         elif not self.silent:
             super().watch(known, reply)
 
@@ -580,6 +584,43 @@ def test_an_answer_that_is_none(bench: Bench, body: str) -> None:
     ((_, job, reason),) = bench.port.events("dead_letter")
     assert (job, reason) == (make_job(), "unreadable_result")
     assert bench.port.events("publish") == []
+
+
+def test_orders_that_cant_be_read(bench: Bench) -> None:
+    """The last ones that were read stay in force, and each ends jobs; it is said once, and readiness shows it."""
+    bench.store.pause("zeta", KIM)
+    bench.store.cancel("autumn", "acme", KIM)
+    assert next(bench.consumer) is None
+    bench.store.damaged = True
+    with capture_logs() as logs:
+        bench.clock.advance(2 * SECOND)
+        bench.offer(make_job(1, shop="zeta"), make_job(2), arrived_at=bench.clock.now())
+        bench.offer(make_job(3, campaign="autumn"), arrived_at=bench.clock.now())
+        found = [bench.take() for _ in range(2)]
+        assert next(bench.consumer) is None
+    assert {(each.job.job_id, each.uncalled) for each in found} == {
+        (make_job(2).job_id, False),
+        (make_job(3, campaign="autumn").job_id, True),
+    }
+    assert [entry["event"] for entry in logs].count("orders_damaged") == 1
+    assert bench.counted.get_sample_value("referral_ready", {"part": "store"}) == 0
+    bench.store.damaged = False
+    bench.store.resume("zeta", KIM)
+    assert bench.take().job == make_job(1, shop="zeta")
+
+
+def test_orders_that_cant_be_read_at_the_beginning(bench: Bench) -> None:
+    """Nobody knows what is paused: no call starts, and it is said why."""
+    bench.store.damaged = True
+    with capture_logs() as logs:
+        bench.start()
+        bench.offer(make_job())
+        assert next(bench.consumer) is None
+    (said,) = (entry for entry in logs if entry["event"] == "store_down")
+    assert said["reason"] == "damaged"
+    assert "`referrals shops pause --all`" in said["problem"]
+    bench.store.damaged = False
+    assert bench.take().job == make_job()
 
 
 def test_store_down(bench: Bench) -> None:

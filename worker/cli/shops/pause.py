@@ -26,7 +26,7 @@ def pause(
 
     Every worker obeys within a second, and still does after a restart. Calls under way finish; jobs stay queued. Jobs
     that have expired or are cancelled end meanwhile. A pause of all shops includes shops that are added later. This
-    works even while the shops file is broken.
+    works even while the shops file is broken, and begins orders anew that can't be read (docs/runbook.md).
 
     Example: `referrals shops pause acme --reason "wrong texts, ask Kim"`
     """
@@ -44,6 +44,11 @@ def pause(
     with shared_store(loaded, "shops pause") as store:
         controls = store.pause(name, given)
     _report(controls, f"{_called(name)} paused", as_json=as_json)
+    if controls.latest and controls.latest[0].detail:
+        console.say(
+            f"what could not be read of the orders is {controls.latest[0].detail}; give again what `referrals log` "
+            "shows of it, then `referrals shops resume --all`"
+        )
 
 
 def resume(

@@ -1,15 +1,15 @@
 """What an operator has ordered, on the server: two strings for all shops, which each worker reads once a second."""
 
 import socket
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import structlog
 
 from worker.clock import Clock
-from worker.errors import StoreError
+from worker.errors import DamagedOrdersError, StoreError
 from worker.model.campaign_orders import FOREVER, Brake, Hold
-from worker.model.controls import Controls
+from worker.model.controls import EVERY_SHOP, Controls
 from worker.model.lanes import ShopLane
 from worker.model.names import canonical
 from worker.model.orders import Order, Origin, limit_text, pace_text
@@ -75,7 +75,11 @@ class RedisControls(RedisSuppression):
         self._server.send("lanes", LANES_KEYS, [int(are_all), *(of.key.encode() for of in lanes)], replied)
 
     def pause(self, shop: str, origin: Origin) -> Controls:
-        return self._order(origin, "pause", shop=shop)
+        lost = self._damaged() if shop == EVERY_SHOP else []
+        if not lost:
+            return self._order(origin, "pause", shop=shop)
+        numbers = "".join(str(_ORDERED.index(key.encode()) + 1) for key in lost)
+        return self._order(origin, "pause", 0, 0, numbers, shop=shop, detail=f"begun anew: {', '.join(lost)}")
 
     def resume(self, shop: str, origin: Origin) -> Controls:
         return self._order(origin, "resume", shop=shop)
@@ -160,7 +164,20 @@ class RedisControls(RedisSuppression):
         script: str = "control",
     ) -> Controls:
         arguments = [origin.by, action, shop, campaign, origin.reason, detail, *more]
-        return self._read(self._server.call(script, _ORDERED, arguments))
+        try:
+            return self._read(self._server.call(script, _ORDERED, arguments))
+        except StoreError as error:
+            if error.reason in {"damaged", "refused"} and (keys := self._damaged()):
+                # The script stumbled over them, and can't say over which.
+                raise DamagedOrdersError(keys) from error
+            raise
+
+    def _damaged(self) -> Sequence[str]:
+        try:
+            self.controls()
+        except DamagedOrdersError as error:
+            return error.keys
+        return []
 
     def _read(self, answer: Any) -> Controls:
         controls = read_controls(answer, self._clock.now())

@@ -55,6 +55,7 @@ _BY_CODE = {
     "TRYAGAIN": _CLUSTER,
     "CROSSSLOT": _CLUSTER,
     "OOM": Refusal("no_memory", "has no memory left; raise maxmemory"),
+    "DAMAGED": Refusal("damaged", "has orders that can't be read; docs/runbook.md#orders-that-cant-be-read", vain=True),
     "BUSY": Refusal("busy", "is busy with another client's script; end it with SCRIPT KILL"),
     "NOPERM": _PERMISSIONS,
     "NOSCRIPT": Refusal(

@@ -1,16 +1,18 @@
 """What the scripts reply, read: from the server's clock to ours, and never trusted to have the right form."""
 
+from dataclasses import replace
 from operator import index
 from types import TracebackType
 from typing import Any
 
-from worker.errors import StoreError
+from worker.errors import DamagedOrdersError, StoreError
 from worker.model.campaign_orders import Brake, CampaignOrder, Hold
 from worker.model.controls import Controls, Pause, RateLimit
 from worker.model.lanes import ShopLane
 from worker.model.orders import Order
 from worker.model.suppression import Suppression, SuppressionList
 from worker.store.protocol import AlreadyAnswered, ClosedReason, Grant, Known, Reply, ShopClosed, Wait, WaitScope
+from worker.store.redis.keys import CAMPAIGN_ORDERS_KEY, CONTROLS_KEY, LISTS_KEY
 from worker.store.shop_state import Closure, ShopState
 from worker.store.timing import CLOSURE_OUTLIVES
 
@@ -118,38 +120,63 @@ def read_controls(answer: list[Any], at: int) -> Controls:
     """What ``watch.lua`` or ``control.lua`` replied; ``at`` is our clock's now.
 
     Raises:
-      StoreError: it can't be read.
+      DamagedOrdersError: what it is made from can't be read.
+      StoreError: it can't be read itself.
     """
     with readable:
-        now, version, pauses, cancelled, limits, latest, suppression, (campaigns, freed), *listed = answer
-        # An order's reply has no lanes: who gives one looks at none.
-        all_lanes, lanes = listed[0] if listed else (0, [])
+        if len(answer) == 2:
+            raise DamagedOrdersError([key.decode() for key in answer[1]])
+        now, version, pauses, cancelled, limits, latest, suppression, campaigns, *listed = answer
         # Late by a part of the round trip, which is nothing beside the minutes and days that orders last.
         ahead = at - now
-        return Controls(
-            version,
-            {shop.decode(): Pause(reason.decode(), since + ahead) for shop, reason, since in pauses},
-            {(campaign.decode(), shop.decode()): until + ahead for campaign, shop, until in cancelled},
-            {
-                shop.decode(): RateLimit(interval, reason.decode(), since + ahead, until + ahead)
-                for shop, interval, reason, since, until in limits
-            },
-            tuple(_order(entry, ahead) for entry in latest),
-            _suppression(*suppression),
-            {
-                (campaign.decode(), shop.decode()): _campaign_order(fields, ahead)
-                for campaign, shop, *fields in campaigns
-            },
-            {shop.decode(): index(since) for shop, since in freed},
-            frozenset(of for key in lanes if (of := ShopLane.of_key(key.decode())) is not None),
-            bool(all_lanes),
-        )
+    damaged: list[bytes] = []
+    found = Controls()
+    for key, read in (
+        (CONTROLS_KEY, lambda: _orders_of_shops(version, pauses, cancelled, limits, latest, ahead)),
+        (LISTS_KEY, lambda: {"suppression": _suppression(*suppression)}),
+        (CAMPAIGN_ORDERS_KEY, lambda: _orders_about_campaigns(*campaigns, ahead=ahead)),
+    ):
+        try:
+            found = replace(found, **read())
+        except _UNREADABLE:
+            damaged.append(key)
+    if damaged:
+        raise DamagedOrdersError([key.decode() for key in damaged])
+    with readable:
+        # An order's reply has no lanes: who gives one looks at none.
+        all_lanes, lanes = listed[0] if listed else (0, [])
+        names = (key.decode() for key in lanes if isinstance(key, bytes))
+        known = frozenset(of for name in names if (of := ShopLane.of_key(name)) is not None)
+        return replace(found, lanes=known, all_lanes=bool(all_lanes))
+
+
+def _orders_of_shops(
+    version: Any, pauses: list[Any], cancelled: list[Any], limits: list[Any], latest: list[Any], ahead: int
+) -> dict[str, Any]:
+    return {
+        "version": index(version),
+        "pauses": {shop.decode(): Pause(reason.decode(), since + ahead) for shop, reason, since in pauses},
+        "cancelled": {(campaign.decode(), shop.decode()): until + ahead for campaign, shop, until in cancelled},
+        "limits": {
+            shop.decode(): RateLimit(index(interval), reason.decode(), since + ahead, until + ahead)
+            for shop, interval, reason, since, until in limits
+        },
+        "latest": tuple(_order(entry, ahead) for entry in latest),
+    }
+
+
+def _orders_about_campaigns(campaigns: list[Any], freed: list[Any], *, ahead: int) -> dict[str, Any]:
+    return {
+        "campaigns": {
+            (campaign.decode(), shop.decode()): _campaign_order(fields, ahead) for campaign, shop, *fields in campaigns
+        },
+        "freed": {shop.decode(): index(since) for shop, since in freed},
+    }
 
 
 def _suppression(number: int, key: bytes, lists: list[Any]) -> Suppression:
-    return Suppression(
-        number, key, {shop.decode(): SuppressionList(addresses, changed) for shop, addresses, changed in lists}
-    )
+    found = {shop.decode(): SuppressionList(index(addresses), index(changed)) for shop, addresses, changed in lists}
+    return Suppression(index(number), key, found)
 
 
 def _campaign_order(fields: list[Any], ahead: int) -> CampaignOrder:

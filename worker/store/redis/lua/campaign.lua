@@ -14,6 +14,9 @@ local now = now_us()
 local version, pauses, cancelled, limits, latest = load_controls(KEYS[1])
 cancelled, limits = lasting(cancelled, 3, now), lasting(limits, 5, now)
 local campaigns, freed = load_campaigns(KEYS[4])
+if damaged[1] then
+  return redis.error_reply('DAMAGED')
+end
 local by, action, shop, campaign, reason, detail = unpack(ARGV)
 version = math.max(now, version + 1)
 

@@ -1,8 +1,12 @@
 -- KEYS: controls, log, lists of suppressed addresses, campaigns. ARGV: who orders it, the action, shop, campaign, reason,
---       detail, each '' where there is none; then for 'limit' and 'cancel' for how long (us), and for 'limit' the interval (us).
+--       detail, each '' where there is none; then for 'limit' and 'cancel' for how long (us), for 'limit' the interval (us),
+--       and for a 'pause' of every shop the numbers of the keys that can't be read, which are begun anew.
 -- The actions 'pause', 'resume', 'limit', 'unlimit', 'cancel' and 'restore' change what is in force, any other is only
 -- remembered. Returns what watch.lua returns of another version.
 local now = now_us()
+for number in string.gmatch(ARGV[9] or '', '%d') do
+  redis.call('DEL', KEYS[tonumber(number)])
+end
 local version, pauses, cancelled, limits, latest = load_controls(KEYS[1])
 local by, action, shop, campaign, reason, detail = unpack(ARGV)
 local lasts, interval = tonumber(ARGV[7]), tonumber(ARGV[8])
@@ -40,6 +44,9 @@ end
 
 local order = { math.max(now, version + 1), by, action, shop, campaign, reason, detail }
 local campaigns, freed = load_campaigns(KEYS[4])
+if damaged[1] then
+  return redis.error_reply('DAMAGED')
+end
 if action == 'cancel' then
   -- Its jobs end, also those that are held, and with them what holds or paces it: worker/model/campaign_orders.py.
   freed = freeing(freed, shop, order[1])
@@ -54,6 +61,11 @@ if action == 'cancel' then
   campaigns = keep_if(campaigns, function(entry)
     return entry[3] or entry[4] or entry[5] > 0 or entry[6] > 0 or entry[7] and entry[7][4] > now
   end)
+  save_campaigns(KEYS[4], now, campaigns, freed)
+end
+if ARGV[9] then
+  -- What was held is looked at again.
+  freed = freeing(freed, '*', order[1])
   save_campaigns(KEYS[4], now, campaigns, freed)
 end
 latest = save_controls(KEYS[1], now, order[1], pauses, cancelled, limits, latest, order)

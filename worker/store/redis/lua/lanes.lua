@@ -19,5 +19,7 @@ end
 if changed then
   redis.call('SET', KEYS[2], cmsgpack.pack(all, lanes))
   local version, pauses, cancelled, limits, latest = load_controls(KEYS[1])
-  save_controls(KEYS[1], now, math.max(now, version + 1), pauses, cancelled, limits, latest, nil)
+  if not damaged[1] then
+    save_controls(KEYS[1], now, math.max(now, version + 1), pauses, cancelled, limits, latest, nil)
+  end
 end

@@ -1,6 +1,9 @@
 -- KEYS: controls, what is known of all lists. ARGV: the key's fingerprint, the number of a change, its shop, and how many
 --       addresses are on that shop's list now.
 local number, key, lists = load_lists(KEYS[2])
+if damaged[1] then
+  return redis.error_reply('DAMAGED')
+end
 local of_shop = { ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[2]) }
 for i, list in ipairs(lists) do
   if list[1] == ARGV[3] then

@@ -1,6 +1,6 @@
 -- KEYS: controls, lanes, a key that never exists, lists of suppressed addresses, campaigns. ARGV: the version that the
 --       caller knows.
--- Returns the time and the version; if it is another one also pauses, cancelled campaigns, limits, latest orders, what is
+-- Returns the time and the version, or those of the keys that can't be read; if it is another one also pauses, cancelled campaigns, limits, latest orders, what is
 -- known of the lists, orders about campaigns, and the lanes with 1 before them if they are all.
 
 -- The write makes this fail on a replica, which takes no grant and no answer. A worker that read its orders there would
@@ -8,8 +8,9 @@
 redis.call('DEL', KEYS[3])
 
 local version, pauses, cancelled, limits, latest = load_controls(KEYS[1])
-if version == tonumber(ARGV[1]) then
+if version == tonumber(ARGV[1]) and not damaged[1] then
   return { now_us(), version }
 end
-return { now_us(), version, pauses, cancelled, limits, latest, { load_lists(KEYS[4]) }, { load_campaigns(KEYS[5]) },
-         { load_lanes(KEYS[2]) } }
+local reply = { now_us(), version, pauses, cancelled, limits, latest, { load_lists(KEYS[4]) },
+                { load_campaigns(KEYS[5]) }, { load_lanes(KEYS[2]) } }
+return damaged[1] and { reply[1], damaged } or reply
