@@ -15,7 +15,7 @@ import pika.exceptions
 import pika.spec
 from pika.adapters.blocking_connection import BlockingChannel
 
-from worker.errors import BrokerError
+from worker.errors import BrokerError, ConfigurationError
 from worker.model.lanes import ShopLane
 from worker.rabbitmq.connection import Connection, Parameters, connect
 from worker.rabbitmq.declare import declare_topology, hold_single
@@ -141,20 +141,24 @@ class ShopChannel:
             raise self._lost(error) from error
 
     def problem_with(self, of: ShopLane) -> BrokerError | None:
-        """Why the queue can't be consumed; tried on a channel of its own, with one message at the most."""
+        """Why the queue can't be consumed; tried on a connection of its own, which RabbitMQ may close over it, with one
+        message at the most. Blocks while it connects.
+        """
         if self._connection is None:
             return None
         try:
-            channel = self._connection.channel()
-            try:
-                channel.basic_qos(prefetch_count=1)
-                channel.basic_consume(shop_queue(*of), _ignored)
-            except pika.exceptions.ChannelClosedByBroker as error:
-                return failure(error, self._connection.node)
-            # RabbitMQ requeues what was delivered on it.
-            channel.close()
+            connection = connect(self._params)
+        except (BrokerError, ConfigurationError) as error:
+            return error if isinstance(error, BrokerError) else BrokerError(str(error))
+        try:
+            channel = connection.channel()
+            channel.basic_qos(prefetch_count=1)
+            channel.basic_consume(shop_queue(*of), _ignored)
         except (pika.exceptions.AMQPError, OSError) as error:
-            raise self._lost(error) from error
+            return failure(error, connection.node)
+        finally:
+            # RabbitMQ requeues what was delivered on it.
+            _close(connection)
         return None
 
     def unsubscribe(self, of: ShopLane) -> None:

@@ -19,6 +19,7 @@ from worker.network.addresses import authority
 from worker.rabbitmq.frame_connections import SmallFramesError
 
 ACCESS_REFUSED = 403
+INTERNAL_ERROR = 541
 
 LONGEST_QUOTE = 255
 """Characters of RabbitMQ's own words: what AMQP 0-9-1 has room for."""
@@ -49,6 +50,15 @@ _REFUSALS = (
 
 LIMITED = "limit"
 """The reason of refusals because a limit of RabbitMQ's is reached: connections, channels or queues."""
+
+
+def was_asked_too_much(error: BaseException | None) -> bool:
+    """Whether RabbitMQ has closed the channel over what it was asked last, or the connection, as it does for a queue
+    that has lost its leader.
+    """
+    if isinstance(error, pika.exceptions.ConnectionClosedByBroker):
+        return bool(error.reply_code == INTERNAL_ERROR)
+    return isinstance(error, pika.exceptions.ChannelClosedByBroker)
 
 
 def node_address(node: pika.URLParameters) -> str:

@@ -32,13 +32,15 @@ from worker.scheduling.context import Context
 class Confirm(NamedTuple):
     """What became of something published about ``message``; ``error`` is None where RabbitMQ has confirmed it.
 
-    ``delivery`` is None for a dead letter, ``finish`` is None for all but results.
+    ``delivery`` is None for a dead letter, ``finish`` is None for all but results. ``is_move``: it was published into
+    another lane of its shop.
     """
 
     message: Received
     delivery: RabbitmqDelivery | None
     finish: Finish | None
     error: BrokerError | None
+    is_move: bool
 
 
 class Outbox:
@@ -85,9 +87,11 @@ class Outbox:
     def publish_moved(self, delivery: RabbitmqDelivery, lane: Lane) -> None:
         """Publish a copy of the job into another lane of its shop, whose queue exists."""
         # As what returns, so that the next worker reads our notes on it.
-        self._publish_copy(delivery, RETURN, ShopLane(delivery.shop, lane).key, None)
+        self._publish_copy(delivery, RETURN, ShopLane(delivery.shop, lane).key, None, is_move=True)
 
-    def _publish_copy(self, delivery: RabbitmqDelivery, exchange: str, key: str, expires: str | None) -> None:
+    def _publish_copy(
+        self, delivery: RabbitmqDelivery, exchange: str, key: str, expires: str | None, *, is_move: bool = False
+    ) -> None:
         message = delivery.message
         # Another worker reads them, whose steady time may be another: so by the wall clock.
         ahead = self._clock.ahead()
@@ -107,7 +111,7 @@ class Outbox:
             expiration=expires,
             message_id=delivery.job.job_id,
         )
-        self.publish(exchange, key, message.body, message, delivery, properties=properties)
+        self.publish(exchange, key, message.body, message, delivery, properties=properties, is_move=is_move)
 
     def publish(
         self,
@@ -119,6 +123,7 @@ class Outbox:
         *,
         finish: Finish | None = None,
         properties: pika.BasicProperties | None = None,
+        is_move: bool = False,
     ) -> None:
         """Publish something about ``message``; what became of it comes by :meth:`take`."""
         metrics, clock = self._metrics, self._clock
@@ -129,7 +134,7 @@ class Outbox:
             metrics.confirm_duration.observe((clock.now() - handed_over) / SECOND)
             if error is not None:
                 metrics.publish_refusals.inc()
-            self._confirms.append(Confirm(message, delivery, finish, error))
+            self._confirms.append(Confirm(message, delivery, finish, error, is_move))
             self._channel.wake()
 
         self._unconfirmed += 1

@@ -21,6 +21,7 @@ from worker.rabbitmq.channel import ShopChannel
 from worker.rabbitmq.connection import Parameters
 from worker.rabbitmq.dead_lettering import DeadLettering
 from worker.rabbitmq.message_reader import Decode, MessageReader
+from worker.rabbitmq.moves import Moves
 from worker.rabbitmq.outbox import Outbox
 from worker.rabbitmq.publisher import Publisher
 from worker.rabbitmq.received import NOTES, RabbitmqDelivery, Received
@@ -81,6 +82,7 @@ class RabbitmqPort:
             requeue_lane=self._requeue_lane,
             controls=lambda: intake.controls.controls,
         )
+        self._moves = Moves(context, self._outbox, self._subscriptions, take_back=self._gate.take_back)
         self._reader = MessageReader(intake, self._channel, self._subscriptions, self._dead_lettering, decode)
         self._connect_at = 0
         self._backoff = Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
@@ -88,7 +90,6 @@ class RabbitmqPort:
         self._reason = "starting"
         self._publishing: deque[bool] = deque()
         self._undeclared = False
-        self._moving: list[tuple[RabbitmqDelivery, Lane, int]] = []
         self._cancellations = intake.controls.cancellations
         self._losses = intake.controls.losses
         self._journal_at = 0
@@ -152,12 +153,7 @@ class RabbitmqPort:
         self._outbox.publish_delayed(delivery, until)
 
     def move(self, delivery: RabbitmqDelivery, lane: Lane, until: int) -> None:
-        """Publish it there now, or once the lane's queue is declared and every worker hears of it: within seconds."""
-        self._subscriptions.skims(delivery.message.of, self._context.clock.now())
-        if self._subscriptions.takes(ShopLane(delivery.shop, lane)):
-            self._outbox.publish_moved(delivery, lane)
-        else:
-            self._moving.append((delivery, lane, until))
+        self._moves.move(delivery, lane, until)
 
     def dead_letter(self, delivery: RabbitmqDelivery, error: DeadLetterError) -> None:
         self._dead_lettering.send(delivery.message, error)
@@ -196,7 +192,7 @@ class RabbitmqPort:
         self._context.metrics.disconnects.inc()
         self._connect_at = self._context.clock.now() + int(self._backoff.next() * SECOND)
         # RabbitMQ delivers all of this again. Calls under way go on, and the ledger knows their copies.
-        self._moving.clear()
+        self._moves.forget()
         for shop in {held.shop for held in self._gate.held()}:
             self._gate.remove(shop)
 
@@ -208,9 +204,7 @@ class RabbitmqPort:
         if now >= self._journal_at or self._losses != self._intake.controls.losses:
             self._journal_at, self._losses = now + JOURNAL_EVERY, self._intake.controls.losses
             self._intake.suppression.journal_has(self._channel.waiting(SUPPRESSION))
-        moving, self._moving = self._moving, []
-        for waiting in moving:
-            self.move(*waiting)
+        self._moves.follow(now, blocked="broker_blocked" in self._gate.closed)
         self._dead_lettering.send_again(now, self._longest_held)
         for of in {held.message.of for held in self._gate.held() if held.message.at < now - self._longest_held}:
             self._requeue_lane(of)
@@ -253,8 +247,13 @@ class RabbitmqPort:
                 self._undeclared = True
                 self._gate.close_all("broker_blocked")
         while (confirm := self._outbox.take()) is not None:
-            message, delivery, finish, error = confirm
-            if error is not None:
+            message, delivery, finish, error, is_move = confirm
+            # Where an exchange is missing.
+            self._undeclared |= isinstance(error, UnroutableError)
+            if is_move:
+                if not self._moves.take_confirm(message, error):
+                    continue
+            elif error is not None:
                 self._take_refusal(message, delivery, error)
                 continue
             if delivery is not None and finish is not None:
@@ -262,8 +261,6 @@ class RabbitmqPort:
             self._channel.ack(message.tag, message.generation)
 
     def _take_refusal(self, message: Received, delivery: RabbitmqDelivery | None, error: BrokerError) -> None:
-        if isinstance(error, UnroutableError):
-            self._undeclared = True
         if delivery is not None:
             self._intake.back_off(delivery, str(error))
         else:

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Collection
 from typing import Any
 
-import pika.exceptions
 import structlog
 
 from worker.errors import BrokerError
@@ -19,6 +18,7 @@ from worker.model.controls import Controls
 from worker.model.lanes import LANES, ShopLane
 from worker.rabbitmq.channel import ShopChannel
 from worker.rabbitmq.connection import Parameters
+from worker.rabbitmq.failures import was_asked_too_much
 from worker.rabbitmq.known_lanes import KnownLanes
 from worker.rabbitmq.peek_schedule import LONG_CLOSED, PeekSchedule
 from worker.rabbitmq.queue_declarer import QueueDeclarer, Unusable
@@ -288,9 +288,9 @@ class Subscriptions:
             prefetch = 1 if of in self._narrow else SKIMMED if of in self._skimmed else None
             self._channel.subscribe(of, prefetch=prefetch)
         except BrokerError as error:
-            if isinstance(error.__cause__, pika.exceptions.ChannelClosedByBroker):
-                # Over this queue RabbitMQ has closed the channel, and with it every queue's consumer. Next time the
-                # others are consumed first.
+            if was_asked_too_much(error.__cause__):
+                # Over this queue RabbitMQ has closed the channel or the connection, and with it every queue's consumer.
+                # Next time the others are consumed first.
                 self._unusable[of] = Unusable.found(of, error, None)
             raise
 

@@ -178,10 +178,14 @@ class Gate(Generic[T]):
 
     def keep_apart(self, ticket: T, until: int = FOREVER) -> None:
         """The job may not ask before ``until`` or :meth:`let_go`; other jobs of its shop may."""
+        self.take_back(ticket, until)
+        self.passed_over(ticket)
+
+    def take_back(self, ticket: T, until: int) -> None:
+        """A job that had left the gate stays in hand after all, as one that is kept apart."""
         self._apart.add(ticket, until)
         if until < FOREVER:
             heapq.heappush(self._openings, (until, next(self._order), ticket.shop))
-        self.passed_over(ticket)
 
     def let_go(self, now: int = FOREVER) -> None:
         """What was kept apart, until ``now`` at the latest, may ask again: each job is its lane's first, in the order

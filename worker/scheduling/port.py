@@ -75,8 +75,8 @@ class Port(Protocol[D_contra]):
     def move(self, delivery: D_contra, lane: Lane, until: int) -> None:
         """Publish the job into another lane of its shop; once it is confirmed, acknowledge the message.
 
-        The job has left the gate, and may go at ``until`` as far as is known. It may wait here for a second or two
-        while the lane's queue is declared.
+        The job has left the gate, and may go at ``until`` as far as is known. It may wait here for some seconds while
+        the lane's queue is declared. Where that lane takes nothing, it comes back sooner, by the lane it came by.
         """
 
     def dead_letter(self, delivery: D_contra, error: DeadLetterError) -> None:

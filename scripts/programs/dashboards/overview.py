@@ -123,9 +123,13 @@ def _history() -> list[Row]:
                 lines(
                     "Campaigns held",
                     "By why: paused by an operator, stopped by their brake, or with a rest that waits to be released "
-                    "(first) or for its time (start). `referrals campaigns list` names them.",
+                    "(first) or for its time (start). `referrals campaigns list` names them. Lanes that take no jobs: "
+                    "the log names them (lane_unusable).",
                     units.Short,
-                    {"{{kind}}": "max by (kind) (referral_campaigns_held) > 0"},
+                    {
+                        "{{kind}}": "max by (kind) (referral_campaigns_held) > 0",
+                        "lanes that take no jobs": "max(referral_lanes_unusable) > 0",
+                    },
                     stacked=True,
                 ),
                 lines(

@@ -193,6 +193,12 @@ class Series:
             "referral_held_moves_total",
             "Jobs that were moved to their shop's held or paced lane, or to the held one's end.",
         )
+        self.lanes_unusable = made.gauge(
+            "referral_lanes_unusable",
+            "Lanes that take no jobs, so that what is to wait there goes round by the delay queues; the log says "
+            "which, and why (lane_unusable).",
+            merge="max",
+        )
         self.campaigns_held = made.gauge(
             "referral_campaigns_held",
             "Campaigns that are held, of one shop or of all: paused by an operator, stopped by their brake, or with a "
