@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import signal
 from pathlib import Path
 
 import pika
@@ -12,6 +13,7 @@ from tests.faults.jobs import FaultJob
 from tests.integration.rabbitmq.tap import tapping
 from tests.services import Vhost, wait_until
 from tests.system.commands import Desk
+from worker.rabbitmq.topology import shop_queue_declaration
 
 HERS, OTHER = FaultJob("acme", 1), FaultJob("acme", 2)
 
@@ -123,6 +125,31 @@ def test_forgets_a_person_and_nobody_else(desk: Desk, vhost: Vhost, postgres_url
     again = desk.run("forget", HERS.email, "--yes", "--json", REFERRALS_POSTGRES_URL=postgres_url)
     found = json.loads(again.stdout)
     assert (found["taken_out"], found["erased_results"]) == ({}, 0)
+
+
+def test_jobs_in_the_hands_of_a_worker_end(desk: Desk, vhost: Vhost) -> None:
+    """Of a held campaign a worker keeps the first in hand, where nobody else gets them: hers end there."""
+    jobs = [FaultJob("acme", number) for number in range(40)]
+    desk.write_export("export.csv", [{"shop": "acme", "customer_email": job.email, "channel": "sms"} for job in jobs])
+    assert desk.run("campaigns", "pause", "spring", "--reason", "letter 7").returncode == 0
+    worker = desk.start("work", "--threads", "2")
+    assert desk.run("publish", "export.csv", "--campaign", "spring").returncode == 0
+    with tapping(vhost) as tap:
+        tap.channel.queue_declare(
+            "referrals.held.acme", durable=True, arguments=shop_queue_declaration("acme").arguments
+        )
+        wait_until(lambda: tap.depth("referrals.held.acme") == len(jobs) - 16, 30, "the worker to have its hand full")
+    for job in (jobs[0], jobs[-1]):
+        found = json.loads(desk.run("forget", job.email, "--yes", "--json").stdout)
+        # One that was in hand has ended as a result.
+        assert sum(found["taken_out"].values()) == 1
+    worker.signal(signal.SIGTERM)
+    assert worker.wait() == 0
+    left = bodies(vhost, "referrals.held.acme")
+    assert len(left) == len(jobs) - 2
+    for queue in ("referrals.held.acme", "referrals.shop.acme", "referrals.results"):
+        everything = b"".join(bodies(vhost, queue))
+        assert not [job for job in (jobs[0], jobs[-1]) if job.email.encode() in everything]
 
 
 def test_leaves_a_long_queue_alone(desk: Desk, vhost: Vhost) -> None:

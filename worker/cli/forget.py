@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
 from contextlib import suppress
 from pathlib import Path
@@ -48,9 +49,11 @@ def forget(
     Jobs and results that have it, as customer, destination, sender, reference or within another text, are taken out of
     the queues of the shops in the shops file with their lanes, the delay queues, the dead queue and the results that
     wait; and out of PostgreSQL, where REFERRALS_POSTGRES_URL or --postgres names one. Where more than 5,000 jobs or
-    results wait that workers or collectors are taking, that queue is named and left alone. Her jobs there, and those
-    that a worker has in hand, end as `cancelled` without a call, with a result that has the address: give this command
-    again once they are through.
+    results wait that workers or collectors are taking, that queue is named and left alone. Her jobs there end as
+    `cancelled` without a call, with a result that has the address: give this command again once they are through.
+
+    Those that wait in a worker's hand end within two seconds, for which the command waits before it looks through the
+    results. A call that is under way ends as it ends, and another's job in hand that mentions her stays.
 
     Files are not changed. Those that have the address are listed with their age, and so are packed ones and those that
     can't be read. What is kept is a hash by REFERRALS_SUPPRESSION_KEY, which keeps her from being called; `referrals
@@ -110,11 +113,15 @@ def forget(
     for file in left:
         console.say(f"{file.path}: {file.kind}, and was written {file.days:,} days ago")
     console.say(
-        "not reached: jobs that workers had in hand, so forget again in a minute, and those of a held campaign (16 of "
-        "a shop and process) once it is released; queues of shops that the shops file "
-        "doesn't name; backups. docs/retention.md says how long each keeps an address"
+        "not looked at: calls that were under way, so forget again in a minute; jobs in workers' hands that have the "
+        "address elsewhere than as customer or destination, up to 16 of a held campaign, a shop and a process until it "
+        "is released; results that a collector has; queues of shops that the shops file doesn't name; backups. "
+        "docs/retention.md says how long each keeps an address"
     )
 
+
+ENDED_WITHIN_SECONDS = 2
+"""A worker hears of the suppressed address within a second, looks up what it has in hand, and ends it at once."""
 
 MOST_LOOKED_THROUGH = 5_000
 """Messages of a queue that is being worked off; more would keep it from workers for too long."""
@@ -159,6 +166,8 @@ def _taken(loaded: Settings, who: Mentions) -> tuple[Counter[str], Counts, dict[
             taken[DEAD] += len(batch)
             for campaign, counted in removed(batch).items():
                 counts[campaign].update(counted)
+    # Her jobs that workers had in hand end meanwhile, with results.
+    time.sleep(ENDED_WITHIN_SECONDS)
     if RESULTS not in long and (results := len(sweep(params, RESULTS, who.body))):
         taken[RESULTS] = results
     return taken, counts, long

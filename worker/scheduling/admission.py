@@ -177,7 +177,7 @@ class Admission(Generic[D]):
         self.requeue_unstarted()
 
     def _is_doubted(self, delivery: D, now: int) -> bool:
-        cancelled = delivery.request.uncalled == "cancelled"
+        cancelled = delivery.request.uncalled == "cancelled" and not delivery.suppressed
         return cancelled and not self._controls.is_surely_cancelled(delivery, now)
 
     def _submit(self, shop: str, deliveries: list[D], now: int, kind: Kind) -> None:
@@ -254,6 +254,8 @@ class Admission(Generic[D]):
 
     def _take_grant(self, delivery: D, grant: Grant, now: int) -> None:
         self._holds.leaves(delivery)
+        if delivery.suppressed:
+            grant = replace(grant, suppressed=True)
         delivery.grant, shop = grant, delivery.shop
         self._gauges.called(shop, grant.calls_today, now)
         if grant.overtaken:

@@ -22,7 +22,8 @@ class Delivery(dramatiq.MessageProxy):
     of an answer, or a refused token, is about this job alone; ``waits_alone``: a 429 is. ``trouble`` is what its calls
     have met so far. ``arrived_at`` is when the job came, 0 where nobody needs to know. ``moved_at`` is when
     it was moved into the held lane or to its end, by the wall clock, and ``moved_from`` the lane that it came by first;
-    None where a publisher has put it there.
+    None where a publisher has put it there. ``looked_up`` is the number of the last change of the suppression lists in
+    which its addresses were looked up while it waited, and ``suppressed`` says that one of them was found.
     """
 
     def __init__(self, job: Job, request: AdmitRequest) -> None:
@@ -53,6 +54,8 @@ class Delivery(dramatiq.MessageProxy):
         self.arrived_at = 0
         self.moved_at = 0
         self.moved_from: Lane | None = None
+        self.looked_up = 0
+        self.suppressed = False
 
     @property
     def job_id(self) -> str:

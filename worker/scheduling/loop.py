@@ -29,6 +29,7 @@ from worker.scheduling.port import Connect, NoObserver, Observer
 from worker.scheduling.readiness import Readiness
 from worker.scheduling.shop_rates import ShopRates
 from worker.scheduling.shop_settings import ShopSettings
+from worker.scheduling.suppressed_jobs import SuppressedJobs
 from worker.scheduling.suppression import SuppressionGuard
 from worker.scheduling.windows import Windows
 from worker.shops.config import ShopConfig
@@ -80,6 +81,7 @@ class GatedConsumer(dramatiq.Consumer, Generic[D]):
         )
         key = context.address_key
         self.suppression = SuppressionGuard(gate, key.fingerprint if key is not None else NO_KEY)
+        self._suppressed = SuppressedJobs(context.store, gate, self.wake)
         self._grants = grants = Grants(context, gate, observer)
         self._rates = rates = ShopRates(context, gate, self._gauges, controls, grants)
         self.breakers = breakers = Breakers(context, gate, grants, observer, wake=self.wake)
@@ -159,7 +161,11 @@ class GatedConsumer(dramatiq.Consumer, Generic[D]):
     def has_news(self) -> bool:
         """Whether a worker thread, the store or the token probe has reported something that is not seen yet."""
         return bool(
-            self._reported or self._admission.has_replies or self.controls.has_news or self.breakers.has_finding
+            self._reported
+            or self._admission.has_replies
+            or self.controls.has_news
+            or self._suppressed.has_news
+            or self.breakers.has_finding
         )
 
     def request_for(
@@ -207,6 +213,9 @@ class GatedConsumer(dramatiq.Consumer, Generic[D]):
         while True:
             if self.controls.has_news:
                 self._admission.take_controls(now)
+                self._look_up()
+            if self._suppressed.has_news:
+                self._suppressed.take()
             self._admission.take_replies(now)
             delivery = self._grants.due(now)
             if delivery is not None:
@@ -242,11 +251,17 @@ class GatedConsumer(dramatiq.Consumer, Generic[D]):
         self._settings.follow(now)
         self._holds.follow(now)
         self.controls.refresh(now)
+        self._look_up()
         self._rates.follow(now)
         self.breakers.probe(now)
         self._readiness.show()
         self._gauges.show(now, threads=self.context.threads, unconfirmed=self._port.unconfirmed)
         self._port.housekeep(now)
+
+    def _look_up(self) -> None:
+        controls = self.controls.controls
+        if controls is not None:
+            self._suppressed.follow(controls.suppression)
 
     def _next(self) -> D | None:
         clock = self.context.clock

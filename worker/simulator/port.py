@@ -52,6 +52,8 @@ class Ticket(Delivery):
         self.disposition = None
         self.moved_at = 0
         self.moved_from: Lane | None = None
+        self.looked_up = 0
+        self.suppressed = False
         self.published_at = published_at
 
 

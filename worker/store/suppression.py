@@ -1,15 +1,17 @@
 """What a store is asked about suppressed addresses."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
+
+from worker.errors import StoreError
 
 
 class SuppressionStore(Protocol):
     """The lists of addresses that nobody may be called for. The admission looks each job up in them.
 
     ``shop`` is ``*`` for the list of all shops. Addresses are hashed (:class:`worker.model.suppression.AddressKey`).
-    Each method blocks. Every change has a number, which rises by one from change to change, whatever its list: by it
-    everybody can tell that a store has lost one.
+    Each method but :meth:`look_up` blocks. Every change has a number, which rises by one from change to change,
+    whatever its list: by it everybody can tell that a store has lost one.
 
     Raises:
       worker.errors.StoreError: from every method: the store is out of reach.
@@ -34,6 +36,9 @@ class SuppressionStore(Protocol):
 
     def suppressed(self, shop: str, addresses: Sequence[bytes]) -> list[bool]:
         """Whether each address is on the list of the shop, that of all shops left aside."""
+
+    def look_up(self, shop: str, addresses: Sequence[bytes], reply: Callable[[list[bool] | StoreError], None]) -> None:
+        """As :meth:`suppressed`, without waiting. ``reply`` is called once, at once or later on the store's thread."""
 
     def entries(self, shop: str) -> list[bytes]:
         """All addresses on the list of the shop, in any order."""

@@ -1,5 +1,6 @@
 """Suppressed addresses: looked up with each admission, on both stores, and never lost unnoticed."""
 
+from concurrent.futures import Future
 from dataclasses import replace
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from tests.integration.store.worlds import SERVER_CLOCK, RedisWorld, World, advance, finish, submitted
 from tests.unit.making import LEASE, go, make_limits, make_request
 from worker.clock import ManualClock
-from worker.errors import ConfigurationError
+from worker.errors import ConfigurationError, StoreError
 from worker.instants import SECOND
 from worker.limits.token_bucket import Rate
 from worker.model.controls import EVERY_SHOP
@@ -42,6 +43,16 @@ def test_keeps_the_lists_of_shops_apart_and_has_one_for_all(world: World) -> Non
     assert not go(world.store, to(2, ANN, shop="other")).suppressed
     assert go(world.store, to(3, BEN)).suppressed
     assert go(world.store, to(4, BEN, shop="other")).suppressed
+
+
+def test_looks_up_what_waits(world: World) -> None:
+    """Each address in the list of one shop, without a job that asks."""
+    world.store.suppress("acme", [ANN], 1)
+    world.store.suppress(EVERY_SHOP, [BEN], 2)
+    for shop, listed in {"acme": [True, False, False], EVERY_SHOP: [False, True, False], "other": [False] * 3}.items():
+        answer: Future[list[bool] | StoreError] = Future()
+        world.store.look_up(shop, [ANN, BEN, CAT], answer.set_result)
+        assert answer.result(5) == listed
 
 
 def test_takes_no_token_for_a_suppressed_job(world: World) -> None:

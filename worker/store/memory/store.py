@@ -245,6 +245,9 @@ class MemoryStore(MemoryControls):
         with self._lock:
             return self._suppressed.of(shop, addresses)
 
+    def look_up(self, shop: str, addresses: Sequence[bytes], reply: Callable[[list[bool] | StoreError], None]) -> None:
+        reply(self.suppressed(shop, addresses))
+
     def load_shop(self, shop: str, limits: ShopLimits, state: ShopState) -> None:
         """Put in what another store knows of the shop (:meth:`inspect`), as of now; closures are left out."""
         now = self._clock.now()

@@ -1,6 +1,6 @@
 """Suppressed addresses on the server: a list for each shop, where the shop is, and one for all shops."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -57,6 +57,21 @@ class RedisSuppression:
             raise _other_key()
         with readable:
             return [bool(found) for answer in answers for found in answer]
+
+    def look_up(self, shop: str, addresses: Sequence[bytes], reply: Callable[[list[bool] | StoreError], None]) -> None:
+        def take(answer: Any) -> None:
+            if answer == -1:
+                # The gate is closed then, and says so.
+                answer = StoreError(str(_other_key()))
+            if not isinstance(answer, StoreError):
+                try:
+                    with readable:
+                        answer = [bool(found) for found in answer]
+                except StoreError as error:
+                    answer = error
+            reply(answer)
+
+        self._server.send("suppressed", [list_key(shop)], [prefix(shop), self._address_key, *addresses], take)
 
     def entries(self, shop: str) -> list[bytes]:
         sizes = self._listing(shop, 0, 0, 0)
