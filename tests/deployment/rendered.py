@@ -12,7 +12,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 
-OVERLAYS = ("dev", "production")
+OVERLAYS = ("dev", "production", "ha")
 
 Object = dict[str, Any]
 
@@ -48,6 +48,12 @@ def overlay(name: str) -> list[Object]:
 def of_kind(objects: list[Object], *kinds: str) -> list[Object]:
     """Those of these kinds."""
     return [each for each in objects if each["kind"] in kinds]
+
+
+def is_custom(resource: Object) -> bool:
+    """Whether its kind is an operator's, whose schema is not Kubernetes' own."""
+    group = resource["apiVersion"].rpartition("/")[0]
+    return "." in group and not group.endswith(".k8s.io")
 
 
 def workloads(objects: list[Object]) -> Iterator[tuple[str, Object, dict[str, str]]]:

@@ -21,6 +21,7 @@ from tests.deployment.rendered import (
     ROOT,
     Object,
     containers,
+    is_custom,
     keys,
     matches,
     of_kind,
@@ -39,9 +40,6 @@ from worker.settings import PREFIX, Settings
 from worker.shops.config import ShopTable
 
 README = (ROOT / "k8s" / "README.md").read_text(encoding="utf-8")
-
-CUSTOM = {"ScaledObject", "PodMonitor", "PrometheusRule"}
-"""Kinds of operators, whose schemas are theirs."""
 
 OLDEST = "1.29"
 """Older clusters are no longer maintained by anybody."""
@@ -97,15 +95,15 @@ def made_by_hand() -> dict[str, set[str]]:
 def test_every_object_is_valid(name: str, version: str) -> None:
     """Each object of a core kind fits Kubernetes' own schema, unknown fields forbidden."""
     for each in overlay(name):
-        if each["kind"] not in CUSTOM:
+        if not is_custom(each):
             kubernetes_validate.validate(each, version, strict=True)
 
 
-@pytest.mark.parametrize("component", ["authorities", "collect", "keda", "monitoring"])
+@pytest.mark.parametrize("component", [each.name for each in sorted((ROOT / "k8s" / "components").iterdir())])
 def test_a_component_is_part_of_production(component: str) -> None:
-    """The production overlay has every component, so that all tests see it; what it only shows has tests of its own."""
-    text = (ROOT / "k8s" / "overlays" / "production" / "kustomization.yaml").read_text()
-    assert f"../../components/{component}" in text
+    """One of both overlays has it, so that all tests see it; what they only show has tests of its own."""
+    texts = [(ROOT / "k8s" / "overlays" / name / "kustomization.yaml").read_text() for name in ("production", "ha")]
+    assert any(f"../../components/{component}" in text for text in texts)
 
 
 @overlays
@@ -165,7 +163,7 @@ def test_selectors_match(name: str) -> None:
         assert matches(each["spec"]["selector"], pods[each["metadata"]["name"]])
         others = [labels for other, labels in pods.items() if other != each["metadata"]["name"]]
         assert not any(matches(each["spec"]["selector"], labels) for labels in others), "takes another's pods"
-    outside = [{"app.kubernetes.io/component": "rabbitmq"}] if name == "production" else []
+    outside = [] if name == "dev" else [{f"app.kubernetes.io/{key}": "rabbitmq" for key in ("name", "component")}]
     for each in of_kind(objects, "PodDisruptionBudget", "Service", "PodMonitor", "NetworkPolicy"):
         spec = each["spec"]
         selector = spec.get("podSelector", spec.get("selector"))
@@ -213,10 +211,11 @@ def test_volumes_are_mounted_and_mounts_have_volumes(name: str) -> None:
 
 @overlays
 def test_variables_are_settings(name: str) -> None:
-    """Every environment variable that a manifest sets is a setting, with a value that the setting takes."""
+    """Every environment variable that a manifest gives our image is a setting, with a value that the setting takes."""
     objects = overlay(name)
     known = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}
-    for workload, container in containers(objects):
+    ours = [(workload, each) for workload, each in containers(objects) if "referral-dispatch" in each["image"]]
+    for workload, container in ours:
         given = {variable["name"]: variable.get("value") for variable in container.get("env", ())}
         for source in container.get("envFrom", ()):
             given |= named(objects, "ConfigMap", source["configMapRef"]["name"])["data"]
@@ -232,7 +231,7 @@ def test_ports_agree(name: str) -> None:
     ports: dict[str, dict[str, int]] = {}
     for workload, container in containers(objects):
         own = {port["name"]: port["containerPort"] for port in container.get("ports", ())}
-        ports[workload] = own
+        ports.setdefault(workload, {}).update(own)
         for kind in ("startupProbe", "livenessProbe", "readinessProbe"):
             probe = container.get(kind, {})
             for way in ("httpGet", "tcpSocket"):
@@ -600,7 +599,7 @@ def test_derived_manifests_are_current() -> None:
 
 
 def test_broker_users_of_dev_have_the_documented_permissions() -> None:
-    """The definitions that dev and compose.yaml load, and the README's resources, say what docs/rabbitmq.md says."""
+    """The definitions that dev and compose.yaml load say what docs/rabbitmq.md says."""
     table = (ROOT / "docs" / "rabbitmq.md").read_text(encoding="utf-8")
     definitions = json.loads((ROOT / "k8s" / "overlays" / "dev" / "rabbitmq" / "definitions.json").read_text())
     users = {user["name"] for user in definitions["users"]}
@@ -611,7 +610,3 @@ def test_broker_users_of_dev_have_the_documented_permissions() -> None:
             cell.strip() for cell in row.split("|")[3:6]
         ]
         assert permission["user"] in users
-        shown = (
-            f"{{configure: '{permission['configure']}', write: '{permission['write']}', read: '{permission['read']}'}}"
-        )
-        assert shown in README
