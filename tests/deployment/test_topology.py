@@ -6,7 +6,7 @@ from typing import Any
 from tests.deployment.rendered import ROOT, of_kind, render
 from tests.integration.rabbitmq.roles import documented
 from worker.rabbitmq.policies import describe_losses
-from worker.rabbitmq.topology import DEAD, RESULTS, Queue, queues, shop_queue, shop_queue_declaration
+from worker.rabbitmq.topology import DEAD, LANE_PREFIXES, RESULTS, Queue, queues, shop_queue, shop_queue_declaration
 
 README = (ROOT / "k8s" / "README.md").read_text(encoding="utf-8")
 
@@ -47,7 +47,8 @@ def test_all_is_in_one_virtual_host_of_one_cluster() -> None:
 
 def test_policies_take_nothing_out_of_our_queues() -> None:
     """By the worker's own judgement, and each has an effect; what ends as dead is kept whatever its size."""
-    declared = [*queues(["acme"]), *(shop_queue_declaration("acme", lane) for lane in ("urgent", "held", "paced"))]
+    lanes = [shop_queue_declaration("acme", lane) for lane in LANE_PREFIXES if lane != "bulk"]
+    declared = [*queues(["acme"]), *lanes]
     bounded = {queue.name: policy for queue in declared for policy in policies_of(queue)}
     assert set(bounded) == {shop_queue("acme"), shop_queue("acme", "urgent"), RESULTS}
     assert DEAD not in bounded
