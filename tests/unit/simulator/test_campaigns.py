@@ -250,8 +250,10 @@ def test_a_brake_stops_a_wrong_export(share: int, window: int, processes: int, g
     report = run(load, orders, processes=processes, seed=seed, until=BEGIN + 600 * SECOND)
     called = len(report.shops["s0"].begun)
     trips = max(window, good_before + share * window // 100 + 1)
+    # Processes take turns, so that one may call bad ones that lie behind what the others have in hand.
+    assert called >= max(window, trips - (processes - 1) * 16)
     # In hand while the last result came, and called before the next look of every process.
-    assert trips <= called <= trips + 2 * per_second + processes * 16
+    assert called <= trips + 2 * per_second + processes * 16
 
 
 @settings(PATIENT, max_examples=15)
