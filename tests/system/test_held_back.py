@@ -81,7 +81,8 @@ def test_the_shop_alone(desk: Desk) -> None:
         (("--not-before", "9999-12-31T23:59:59-12:00"), {}, "--not-before 9999-12-31: is more than 366 days away"),
         (("--not-before", "3h", "--expires", "2h"), {}, "--expires: lies before the start that --not-before names"),
         (("--first", "5"), {"REFERRALS_REDIS_URL": ""}, "set REFERRALS_REDIS_URL to theirs"),
-        (("--first", "5"), {"REFERRALS_PRODUCER": "crm"}, "leave REFERRALS_PRODUCER out"),
+        (("--first", "5"), {"REFERRALS_PRODUCER": "crm"}, "or give --limit in its place"),
+        (("--not-before", "2h"), {"REFERRALS_PRODUCER": "crm"}, "or give `referrals campaigns pause` before"),
     ],
 )
 def test_what_can_not_be_meant(desk: Desk, options: tuple[str, ...], env: dict[str, str], complaint: str) -> None:

@@ -129,8 +129,14 @@ def check_held_back(
         raise UsageError(f"--not-before {not_before:%Y-%m-%d}: is more than {FARTHEST_START.days} days away")
     if not_before is not None and expires is not None and expires <= not_before:
         raise UsageError("--expires: lies before the start that --not-before names, so that no job would be called")
-    if (first is not None or not_before is not None) and loaded.producer is not None:
+    # No risk, but in vain: a producer's own exchange leads to no held lane, which such a user can't declare either.
+    if first is not None and loaded.producer is not None:
         raise UsageError(
-            "--first and --not-before need a user who may declare queues: leave REFERRALS_PRODUCER out, or pause the "
-            "campaign while it is published"
+            "--first: needs a user who may declare queues, without REFERRALS_PRODUCER; or give --limit in its place, "
+            "and publish all of it once you have looked at the results: nobody is called twice"
+        )
+    if not_before is not None and loaded.producer is not None:
+        raise UsageError(
+            "--not-before: needs a user who may declare queues, without REFERRALS_PRODUCER; or give `referrals "
+            "campaigns pause` before you publish, and `resume` at that time"
         )
