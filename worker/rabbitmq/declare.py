@@ -13,6 +13,7 @@ import pika.exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 
 from worker.errors import BrokerError, ConfigurationError
+from worker.model.lanes import LANES
 from worker.rabbitmq.connection import Connection
 from worker.rabbitmq.failures import ACCESS_REFUSED, as_broker_errors, limit_reached
 from worker.rabbitmq.queue_inspection import QueueState, inspect_queue
@@ -108,8 +109,7 @@ def refuse_mixture(connection: Connection, shops: Iterable[str], *, shared: bool
     """Refuse to work beside workers of the other kind of store: ``shared``, or each process's own memory.
 
     A process on the memory store holds :data:`SINGLE`. Workers on a shared store are recognised by their consumers on
-    the shops' queues.
-
+    the shops' queues, of all lanes: a shop that is closed to all but urgent jobs has none on its own queue.
 
     Raises:
       ConfigurationError: there are such workers; neither would know of the other's calls.
@@ -121,13 +121,17 @@ def refuse_mixture(connection: Connection, shops: Iterable[str], *, shared: bool
                 "a worker process on the memory store is running, which knows nothing of the store that others share: "
                 "stop it, or set REFERRALS_REDIS_URL for it too"
             )
-        for queue in () if shared else map(shop_queue, shops):
-            state = inspect_queue(connection, queue)
-            if isinstance(state, QueueState) and state.consumers:
-                raise ConfigurationError(
-                    f"workers that share a store consume {queue}, and this one would know nothing of their calls: "
-                    "set REFERRALS_REDIS_URL to theirs, or stop them"
-                )
+        for shop in () if shared else shops:
+            for queue in (shop_queue(shop, lane) for lane in reversed(LANES)):
+                state = inspect_queue(connection, queue)
+                if isinstance(state, QueueState) and state.consumers:
+                    raise ConfigurationError(
+                        f"workers that share a store consume {queue}, and this one would know nothing of their calls: "
+                        "set REFERRALS_REDIS_URL to theirs, or stop them"
+                    )
+                if queue == shop_queue(shop) and state == NOT_FOUND:
+                    # Then no other one exists, and RabbitMQ would log an error for each.
+                    break
 
 
 def _declare(channel: BlockingChannel, item: Exchange | Queue, *, passive: bool) -> None:

@@ -1,15 +1,18 @@
 """On the memory store one process consumes at a time; the next takes over when it is gone."""
 
+import re
+
 import pytest
 
 from tests.integration.rabbitmq.bench import Bench, FakeRefer2, declare, message_of, new_job, new_shop
 from tests.integration.rabbitmq.tap import Tap
 from tests.services import Vhost, wait_until
 from worker.errors import ConfigurationError
+from worker.model.lanes import LANES, Lane
 from worker.rabbitmq.channel import ShopChannel
 from worker.rabbitmq.connection import Parameters, connect, parameters
-from worker.rabbitmq.declare import hold_single, refuse_mixture
-from worker.rabbitmq.topology import JOBS, RESULTS, queues
+from worker.rabbitmq.declare import declare_topology, hold_single, refuse_mixture
+from worker.rabbitmq.topology import JOBS, RESULTS, queues, shop_queue, shop_queue_declaration
 
 
 def test_a_second_holder_is_refused_and_told_the_remedy(vhost: Vhost) -> None:
@@ -53,6 +56,21 @@ def test_the_two_kinds_of_worker_refuse_each_other(vhost: Vhost) -> None:
         refuse_mixture(connection, ["acme"], shared=True)
     holder.close()
     wait_until(lambda: not _refused(params, shared=True), 10, "its end to be seen")
+    connection.close()
+
+
+@pytest.mark.parametrize("lane", LANES)
+def test_workers_are_seen_by_each_lane(vhost: Vhost, tap: Tap, lane: Lane) -> None:
+    """One that is closed to all but urgent jobs consumes those of its shop alone."""
+    declare(vhost)
+    connection = connect(parameters(vhost.url, name="tested"))
+    declare_topology(connection, [shop_queue_declaration("acme", lane)])
+    refuse_mixture(connection, ["gone", "acme"], shared=False)
+    worker = connect(parameters(vhost.url, name="worker"))
+    worker.channel().basic_consume(shop_queue("acme", lane), lambda *_: None)
+    with pytest.raises(ConfigurationError, match=rf"consume {re.escape(shop_queue('acme', lane))}, and this one"):
+        refuse_mixture(connection, ["gone", "acme"], shared=False)
+    worker.close()
     connection.close()
 
 
