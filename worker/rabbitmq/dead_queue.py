@@ -20,10 +20,9 @@ class DeadQueue:
     """Reads the dead queue from its head. Belongs to one thread, and every call may block; a context manager.
 
     A letter that was read stays unacknowledged, so nobody else can read it until this is closed. Then the letters that
-    were not removed are requeued. A ``with`` that ends without an error keeps their order among each other; after
-    an error, or where the connection breaks, it may be another one.
-    Each such return counts towards the queue's delivery limit
-    (100,000), at which RabbitMQ drops a message.
+    were not removed are requeued. A ``with`` that ends without an error keeps their order among each other; after an
+    error, or where the connection breaks, it may be another one. Each such return counts towards the queue's delivery
+    limit (100,000), at which RabbitMQ drops a message.
     """
 
     def __init__(self, params: Parameters) -> None:
