@@ -69,3 +69,9 @@ class Shop:
         """How many calls of the campaign a day may have."""
         paced = self.order.per_day if self.order is not None else 0
         return min(self.limits.shop_per_day, paced or self.limits.shop_per_day)
+
+    @property
+    def left_of_pace(self) -> int:
+        """How many calls the campaign's pace leaves for today."""
+        paced = self.order is not None and self.order.per_day and self.state is not None
+        return max(0, self.calls_per_day - (self.state.campaign_today if paced and self.state is not None else 0))

@@ -97,7 +97,7 @@ def forecast(
 
 def _size(shop: Shop, jobs: int, shops: int) -> int:
     size = size_for(jobs + shop.ahead, shops)
-    return size_for_pace(size, jobs, shop.order.interval if shop.order is not None and jobs else 0)
+    return size_for_pace(size, jobs, shop.order if jobs else None)
 
 
 def customer_done_at(jobs: int, limits: ShopLimits, now: int) -> int:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 
 from worker.limits.token_bucket import Rate, ShopLimits
-from worker.model.campaign_orders import Hold
+from worker.model.campaign_orders import CampaignOrder, Hold
 from worker.model.job import EMAIL_CHANNEL
 from worker.model.orders import Origin
 from worker.planning.circumstances import Hours, Shop
@@ -47,13 +47,15 @@ def size_for(jobs: int, shops: int) -> int:
     return max(1, -(-jobs // max(FEWEST, MOST // shops)))
 
 
-def size_for_pace(size: int, jobs: int, interval: int) -> int:
-    """The same where calls of the campaign are ``interval`` apart at least: fewer lumps tell its end as well.
+def size_for_pace(size: int, jobs: int, order: CampaignOrder | None) -> int:
+    """The same where the campaign has a pace: fewer lumps tell its end as well.
 
-    Each call looks at jobs that may not go yet, and at all of them where a place is too far ahead to wait in memory.
+    Each call looks at jobs that may not go yet, and at all of them where a place is too far ahead to wait in memory; so
+    does each reset of a day's pace.
     """
-    if not interval:
+    if order is None or not order.paced:
         return size
+    interval = order.interval
     size = max(size, -(-jobs // MOST_PACED))
     return size if interval * size <= LONGEST_ASIDE else max(size, -(-jobs // FEWEST_PACED))
 
@@ -86,13 +88,14 @@ def lumped(
     left = max(0, limits.shop_per_day - (state.calls_today if state is not None else 0))
     if state is not None:
         used = _parts(limits.shop_per_day, size) - _parts(left, size)
-        state = replace(state, calls_today=used, interval=state.interval * size)
+        paced = _parts(shop.calls_per_day, size) - _parts(shop.left_of_pace, size)
+        state = replace(state, calls_today=used, interval=state.interval * size, campaign_today=paced)
     ahead = lumps_of(shop.ahead, size, left, limits.shop_per_day)
     own = lumps_of(shop.ahead + jobs, size, left, limits.shop_per_day) - ahead if jobs else 0
     is_ordered = aside or (shop.order is not None and shop.order.paced)
     if jobs and shop.calls_per_day < limits.shop_per_day:
-        # Its own days are the shorter ones. What it has had of today is not known.
-        own = lumps_of(jobs, size, shop.calls_per_day, shop.calls_per_day)
+        # Its own days are the shorter ones.
+        own = lumps_of(jobs, size, min(left, shop.left_of_pace), shop.calls_per_day)
     # A few jobs may fit into the last lump of those ahead.
     own = max(own, min(jobs, 1))
     order = _order(own, _per_customer(own, customers, size, limits.customer_per_day))
@@ -150,6 +153,8 @@ def _lumped(limits: ShopLimits, size: int) -> ShopLimits:
         shop_per_day=_parts(limits.shop_per_day, size),
         customer=_slower(limits.customer, size),
         customer_per_day=_parts(limits.customer_per_day, size),
+        reserve=min(limits.reserve // size, max(1, limits.shop.burst // size) - 1),
+        reserve_per_day=limits.reserve_per_day // size,
     )
 
 

@@ -67,8 +67,10 @@ class Fleet:
             slowed={slug: load.slowed for slug, load in loads.items() if load.slowed is not None},
         )
         for config in configs:
-            if (state := loads[config.slug].state) is not None:
-                self._store.load_shop(config.slug, config.limits, state)
+            load = loads[config.slug]
+            if load.state is not None:
+                campaign = load.campaign_of(load.ahead) if load.campaign_of is not None else ""
+                self._store.load_shop(config.slug, config.limits, load.state, campaign)
         shuffle = random.Random(scenario.seed) if shared else None  # noqa: S311 - as above
         context = partial(
             Context,

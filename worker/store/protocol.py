@@ -247,8 +247,8 @@ class ShopStateStore(Protocol):
     def note(self, shop: str, closure: Closure | None) -> None:
         """Record that the shop is closed, or open again (None). Does not wait; may be lost, which a warning logs."""
 
-    def inspect(self, shop: str, limits: ShopLimits) -> ShopState:
-        """Read what the store knows of a shop. Changes nothing; blocks."""
+    def inspect(self, shop: str, limits: ShopLimits, campaign: str = "") -> ShopState:
+        """Read what the store knows of a shop, and of a ``campaign`` of it. Changes nothing; blocks."""
 
 
 class CountersStore(Protocol):

@@ -18,7 +18,8 @@ class ShopState:
 
     ``interval`` is between its calls at present. ``blocked_until`` is when the provider's block ends, 0 for none.
     ``calls_today`` counts since the day's reset. ``closure`` is the last one that a worker reported, None once a worker
-    has reported the shop open again.
+    has reported the shop open again. Of the calls of today ``urgent_today`` were urgent, and ``campaign_today`` of the
+    campaign that was asked about; those are counted while it has a pace.
     """
 
     at: int
@@ -26,3 +27,5 @@ class ShopState:
     blocked_until: int
     calls_today: int
     closure: Closure | None
+    urgent_today: int = 0
+    campaign_today: int = 0

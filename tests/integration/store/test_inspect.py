@@ -1,9 +1,12 @@
 """What can be read of a shop, on either store alike."""
 
+from dataclasses import replace
+
 from tests.integration.store.worlds import World, advance
 from tests.unit.making import NOON, go, make_limits, make_request
 from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import Rate
+from worker.store.protocol import CampaignPace
 from worker.store.shop_state import Closure, ShopState
 from worker.store.timing import CLOSURE_OUTLIVES
 
@@ -22,6 +25,20 @@ def test_calls_of_today(world: World) -> None:
     assert world.store.inspect("acme", LIMITS).calls_today == 2
     advance(world, DAY // 2)
     assert world.store.inspect("acme", LIMITS).calls_today == 0
+
+
+def test_urgent_and_paced_calls_of_today(world: World) -> None:
+    """They are among the shop's; a campaign's are counted while it has a pace, however its name is spelt."""
+    paced = CampaignPace(0, 5)
+    for number, urgent in enumerate((True, True, False)):
+        go(world.store, replace(make_request(number, customer=f"c{number}", limits=LIMITS), urgent=urgent))
+    go(world.store, replace(make_request(3, customer="c3", limits=LIMITS), campaign="spring", pace=paced))
+    state = world.store.inspect("acme", LIMITS, " spring ")
+    assert (state.calls_today, state.urgent_today, state.campaign_today) == (4, 2, 1)
+    assert world.store.inspect("acme", LIMITS, "summer").campaign_today == 0
+    advance(world, DAY // 2)
+    state = world.store.inspect("acme", LIMITS, "spring")
+    assert (state.calls_today, state.urgent_today, state.campaign_today) == (0, 0, 0)
 
 
 def test_blocked_and_slowed(world: World) -> None:

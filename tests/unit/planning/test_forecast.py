@@ -70,6 +70,13 @@ def customers_of(jobs: int, owners: Sequence[int]) -> list[str]:
         pytest.param([10_000, 450, 3000], [shop(), shop(per_second=5), shop(per_second=30)], Workers(), [], id="shops"),
         pytest.param([14_000], [shop()], Workers(), [450, 210], id="over a customer's day"),
         pytest.param([600], [shop()], Workers(), [300], id="one customer has half of it"),
+        pytest.param(
+            [26_000],
+            [shop(per_day=30_000, reserve_per_day=20_000, reserve_per_second=2)],
+            Workers(),
+            [],
+            id="a reserve",
+        ),
     ],
 )
 def test_a_forecast_is_what_a_simulation_of_each_job_comes_to(
@@ -233,6 +240,16 @@ def test_a_campaigns_pace_counts(jobs: int, interval: int, per_day: int, days: i
     assert found.days == days
     behind = forecast({"acme": jobs}, {}, {"acme": replace(one, ahead=1000)}, Workers(), BEGIN).shops["acme"]
     assert behind.done_at - BEGIN == pytest.approx(last, rel=0.02, abs=20 * SECOND)
+
+
+@pytest.mark.parametrize(("jobs", "per_day"), [(600, 500), (24_000, 20_000)])
+@pytest.mark.parametrize(("used", "days"), [(0, 2), (0.9, 3), (1, 3)])
+def test_what_a_pace_has_used_of_today_counts(jobs: int, per_day: int, used: float, days: int) -> None:
+    """The rest of it goes on the days that follow."""
+    state = ShopState(BEGIN, 10_000, 0, 0, None, campaign_today=int(used * per_day))
+    one = replace(shop(), order=CampaignOrder(per_day=per_day), state=state)
+    found = forecast({"acme": jobs}, {}, {"acme": one}, Workers(), BEGIN).shops["acme"]
+    assert found.days == days
 
 
 def test_a_campaign_with_a_start_begins_then() -> None:

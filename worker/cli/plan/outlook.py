@@ -55,7 +55,7 @@ def outlook(loaded: Settings, listed: Mapping[str, ListedShop], shops: Collectio
         remarks += [problem] if problem else []
         queued = {slug: _jobs(depth) for slug in listed if (depth := found.of_shop(slug)) is not None}
         slugs = sorted({*shops, *(slug for slug, jobs in queued.items() if jobs)} & listed.keys())
-        states, controls, problem = _states(loaded, listed, slugs)
+        states, controls, problem = _states(loaded, listed, slugs, campaign)
         remarks += [problem] if problem else []
         processes = serving.result()
     now = SystemClock().now()
@@ -106,7 +106,7 @@ def _serving(loaded: Settings, campaign: Sequence[str]) -> int | None:
 
 
 def _states(
-    loaded: Settings, listed: Mapping[str, ListedShop], slugs: Sequence[str]
+    loaded: Settings, listed: Mapping[str, ListedShop], slugs: Sequence[str], campaign: str
 ) -> tuple[Mapping[str, ShopState], Controls, str | None]:
     if loaded.redis_url is None:
         return {}, Controls(), "counted without the calls made today: REFERRALS_REDIS_URL is not set"
@@ -116,7 +116,7 @@ def _states(
         return {}, Controls(), f"counted without pauses and the calls made today: {error}"
     try:
         controls = store.controls()
-        states = ask_each(lambda slug: store.inspect(slug, listed[slug].limits), slugs)
+        states = ask_each(lambda slug: store.inspect(slug, listed[slug].limits, campaign), slugs)
         return dict(zip(slugs, states, strict=True)), controls, None
     except StoreError as error:
         return {}, Controls(), f"counted without pauses and the calls made today: {error}"

@@ -186,14 +186,22 @@ class Buckets:
         if granted_at > shop.slowdown.at:
             shop.slowdown = fall(shop.slowdown, now, request.limits.shop.interval)
 
-    def calls_today(self, shop: str, limits: ShopLimits, now: int) -> int:
-        """How many calls the shop has had since the day's reset."""
+    def calls_today(self, shop: str, limits: ShopLimits, now: int, campaign: str) -> tuple[int, int, int]:
+        """How many calls the shop has had since the day's reset; how many of them were urgent, how many of the campaign
+        while it has a pace.
+        """
         state = self.shop(shop)
-        return state.calls if state.day == quota_day(state, day_of(now + self._ahead(), limits.resets_at)) else 0
+        day = quota_day(state, day_of(now + self._ahead(), limits.resets_at))
+        paced = state.campaigns.get(campaign_key(campaign))
+        own = paced.calls if paced is not None and paced.day == day else 0
+        return (state.calls, state.urgent_calls, own) if state.day == day else (0, 0, own)
 
-    def load_shop(self, name: str, limits: ShopLimits, state: ShopState, now: int) -> None:
-        """Put in what another store knows of the shop."""
+    def load_shop(self, name: str, limits: ShopLimits, state: ShopState, now: int, campaign: str) -> None:
+        """Put in what another store knows of the shop, and of the campaign."""
         shop = self.shop(name)
+        if state.campaign_today:
+            paced = shop.campaigns[campaign_key(campaign)] = Paced()
+            paced.day, paced.calls = day_of(now + self._ahead(), limits.resets_at), state.campaign_today
         shop.day, shop.calls = day_of(now + self._ahead(), limits.resets_at), state.calls_today
         shop.blocked_until = state.blocked_until
         if state.interval > limits.shop.interval:

@@ -207,16 +207,19 @@ class MemoryStore(MemoryControls):
             else:
                 self._closures[shop] = closure
 
-    def inspect(self, shop: str, limits: ShopLimits) -> ShopState:
+    def inspect(self, shop: str, limits: ShopLimits, campaign: str = "") -> ShopState:
         now = self._clock.now()
         with self._lock:
             state, closure = self._buckets.shop(shop), self._closures.get(shop)
+            calls, urgent, paced = self._buckets.calls_today(shop, limits, now, campaign)
             return ShopState(
                 at=now,
                 interval=state.rate(limits, now).interval,
                 blocked_until=state.blocked_until if state.blocked_until > now else 0,
-                calls_today=self._buckets.calls_today(shop, limits, now),
+                calls_today=calls,
                 closure=closure if closure and now < closure.until + CLOSURE_OUTLIVES else None,
+                urgent_today=urgent,
+                campaign_today=paced,
             )
 
     def suppress(
@@ -248,11 +251,13 @@ class MemoryStore(MemoryControls):
     def look_up(self, shop: str, addresses: Sequence[bytes], reply: Callable[[list[bool] | StoreError], None]) -> None:
         reply(self.suppressed(shop, addresses))
 
-    def load_shop(self, shop: str, limits: ShopLimits, state: ShopState) -> None:
-        """Put in what another store knows of the shop (:meth:`inspect`), as of now; closures are left out."""
+    def load_shop(self, shop: str, limits: ShopLimits, state: ShopState, campaign: str) -> None:
+        """Put in what another store knows of the shop and the campaign (:meth:`inspect`), as of now; closures are left
+        out.
+        """
         now = self._clock.now()
         with self._lock:
-            self._buckets.load_shop(shop, limits, state, now)
+            self._buckets.load_shop(shop, limits, state, now, campaign)
 
     def count_earlier_call(self, request: AdmitRequest, at: int) -> None:
         """Count a call that an earlier process made at ``at`` against the limits; calls may come in any order."""

@@ -105,7 +105,7 @@ def read_state(answer: list[Any], at: int) -> ShopState:
       StoreError: it can't be read.
     """
     with readable:
-        now, interval, blocked_until, calls, *noted = answer
+        now, interval, blocked_until, calls, urgent, paced, *noted = answer
         ahead = at - now
         closure = None
         if noted:
@@ -113,7 +113,7 @@ def read_state(answer: list[Any], at: int) -> ShopState:
             # The key expires by the millisecond, rounded up; this is exact.
             if now < until + CLOSURE_OUTLIVES:
                 closure = Closure(reason.decode(), code.decode(), until + ahead)
-        return ShopState(at, interval, blocked_until + ahead if blocked_until else 0, calls, closure)
+        return ShopState(at, interval, blocked_until + ahead if blocked_until else 0, calls, closure, urgent, paced)
 
 
 def read_controls(answer: list[Any], at: int) -> Controls:

@@ -25,6 +25,7 @@ from worker.store.redis.keys import (
     closure_key,
     customer_key,
     member,
+    pace_key,
     prefix,
     reader_key,
     record_key,
@@ -270,9 +271,10 @@ class RedisStore(RedisControls):
 
         self._server.send("note", [closure_key(shop)], arguments, done)
 
-    def inspect(self, shop: str, limits: ShopLimits) -> ShopState:
+    def inspect(self, shop: str, limits: ShopLimits, campaign: str = "") -> ShopState:
         arguments = [limits.shop.interval, limits.resets_at, int(limits.adapts)]
-        answer = self._server.call("inspect", [shop_key(shop), closure_key(shop)], arguments)
+        keys = [shop_key(shop), closure_key(shop), pace_key(shop, campaign)]
+        answer = self._server.call("inspect", keys, arguments)
         return read_state(answer, self._clock.now())
 
     def tally(
