@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from worker.instants import SECOND, from_datetime, to_datetime
+from worker.limits.reserve import bulk_opens_at, kept_of_day
 from worker.limits.token_bucket import ShopLimits, next_reset
 from worker.model.controls import Controls
 from worker.model.windows import MARGIN, both
@@ -83,11 +84,47 @@ def gate_of(state: ShopState | None, slug: str, config: ListedShop | None, contr
     ends = []
     if config is not None and state.calls_today >= config.limits.shop_per_day:
         ends.append(GateView("day_quota", until=next_reset(state.at, config.limits.resets_at)))
+    elif config is not None and (opens_at := _reserve_opens_at(config.limits, state)) is not None:
+        ends.append(GateView("reserve", until=opens_at))
     if state.blocked_until:
         ends.append(GateView("throttled", until=state.blocked_until))
     if config is not None and (outside := hours_of(config, state.at)) is not None:
         ends.append(outside)
     return max(ends, key=lambda gate: gate.until, default=GateView("open"))
+
+
+def _reserve_opens_at(limits: ShopLimits, state: ShopState) -> int | None:
+    """When jobs that aren't urgent may have one of the calls that are left of the day; None if at once."""
+    reset, remaining = next_reset(state.at, limits.resets_at), limits.shop_per_day - state.calls_today
+    reserve = limits.reserve_per_day
+    if not reserve or remaining > kept_of_day(reserve, state.urgent_today, reset - state.at):
+        return None
+    return bulk_opens_at(reserve, remaining, reset)
+
+
+def reserve_data(config: ListedShop, state: ShopState) -> dict[str, Any] | None:
+    """What the shop keeps for urgent jobs, for ``--json``; None for nothing. They had ``used_today`` calls today."""
+    limits = config.limits
+    if not (limits.reserve or limits.reserve_per_day):
+        return None
+    left = next_reset(state.at, limits.resets_at) - state.at
+    kept = kept_of_day(limits.reserve_per_day, state.urgent_today, left) if limits.reserve_per_day else 0
+    return {
+        "burst": limits.reserve,
+        "per_day": limits.reserve_per_day,
+        "kept_today": kept,
+        "used_today": state.urgent_today,
+    }
+
+
+def reserve_line(shop: str, reserve: Mapping[str, Any]) -> str:
+    """The same as a line for a person."""
+    kept = []
+    if reserve["per_day"]:
+        kept.append(f"{reserve['kept_today']:,} of today's calls (of {reserve['per_day']:,} a day)")
+    if reserve["burst"]:
+        kept.append(f"{reserve['burst']:,} at once")
+    return f"{shop} keeps {' and '.join(kept)} for urgent jobs, which had {reserve['used_today']:,} calls today"
 
 
 def gate_in(data: Mapping[str, Any]) -> GateView:

@@ -7,7 +7,7 @@ from typing import Any
 
 from worker.campaigns.progress import Progress, unaccounted
 from worker.cli.campaigns.view import order_data
-from worker.cli.shop_view import GateView, gate_of, limit_data
+from worker.cli.shop_view import GateView, gate_of, limit_data, reserve_data
 from worker.cli.shops.serving import unserved
 from worker.cli.status.time_left import time_left
 from worker.errors import ReferralError
@@ -144,6 +144,7 @@ def _shop(
         "since": to_datetime(gate.since).isoformat(timespec="seconds") if gate.since else None,
         "until": to_datetime(gate.until).isoformat(timespec="seconds") if gate.until else None,
         "limit": limit_data(slug, look.controls, state.at) if state is not None else None,
+        "reserve": reserve_data(config, state) if config is not None and state is not None else None,
         "waiting": depth.ready if depth is not None else 0 if look.depths and look.depths.complete else None,
         "in_hand": depth.unacknowledged if depth is not None else 0 if look.depths and look.depths.complete else None,
         "urgent": _jobs_in(slug, look, "urgent"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.cli.campaigns.view import order_notes
-from worker.cli.shop_view import gate_in, halted_line, limit_line
+from worker.cli.shop_view import gate_in, halted_line, limit_line, reserve_line
 from worker.cli.shops.serving import unserved_line
 from worker.cli.tables import Row, clipped, columns, height, wrapped
 
@@ -197,6 +197,8 @@ def _shop_row(row: Mapping[str, Any]) -> Row:
         notes.append(f"{gate.note}; {halted_line(row['shop'])}" if gate.gate == "halted" else gate.note)
     if lanes := [f"{row[lane]:,} {words}" for lane, words in _LANES.items() if row[lane]]:
         notes.append(f"of its jobs: {', '.join(lanes)}")
+    if row["reserve"]:
+        notes.append(reserve_line(row["shop"], row["reserve"]))
     if row["limit"]:
         notes.append(limit_line(row["shop"], row["limit"]))
     cells = [row["shop"], row["gate"], _number(row["waiting"]), _number(row["in_hand"])]

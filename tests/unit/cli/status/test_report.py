@@ -88,14 +88,27 @@ def test_lanes_are_shown_where_something_waits_in_them() -> None:
         "referrals.shop.acme": Depth(5, 0),
         "referrals.urgent.acme": Depth(2, 1),
         "referrals.held.acme": Depth(1_200, 16),
+        "referrals.paced.acme": Depth(3, 4),
+        "referrals.paced.2.acme": Depth(5, 0),
         "referrals.shop.bolt": Depth(5, 0),
     }
     found = told(
         look_at({("a", "acme"): SENT, ("a", "bolt"): SENT}, depths=Depths(depths, "RabbitMQ's metrics", complete=True))
     )
-    assert [(row["urgent"], row["paced"], row["held"]) for row in found["shops"]] == [(3, 0, 1_216), (0, 0, 0)]
+    assert [(row["urgent"], row["paced"], row["held"]) for row in found["shops"]] == [(3, 12, 1_216), (0, 0, 0)]
     notes = [line.strip() for line in lines_of(found, Frame()) if "of its jobs" in line]
-    assert notes == ["of its jobs: 3 urgent, 1,216 held or outside of their hours"]
+    assert notes == ["of its jobs: 3 urgent, 12 over their campaigns' pace, 1,216 held or outside of their hours"]
+
+
+def test_a_reserve_is_shown() -> None:
+    """Under the shop and for programs; nothing for a shop that keeps none, or of which nothing is known."""
+    shops = {"acme": make_shop("acme", per_second=10.0, reserve_per_day=200), "bolt": make_shop("bolt")}
+    look = look_at({("a", "acme"): SENT, ("a", "bolt"): SENT}, shops=shops)
+    found = told(look)
+    assert [row["reserve"] and row["reserve"]["per_day"] for row in found["shops"]] == [200, None]
+    notes = [line.strip() for line in lines_of(found, Frame()) if "for urgent jobs" in line]
+    assert notes == ["acme keeps 100 of today's calls (of 200 a day) for urgent jobs, which had 0 calls today"]
+    assert told(replace(look, states={}))["shops"][0]["reserve"] is None
 
 
 def test_signs_in_rows_that_are_cut_off() -> None:
