@@ -217,6 +217,8 @@ def test_rows_outside_of_their_window_are_left_for_a_later_run(bench: Bench, cha
     assert tally.outcomes == ({} if every else {"sent": 3})
     assert tally.parked == {"acme": 7 if every else 4}
     assert abs(tally.parked_until - opening) < SECOND
+    assert tally.outside == (7 if every else 4)
+    assert abs(tally.opens_at - opening) < SECOND
     assert len(bench.sandbox.calls()) == (0 if every else 3)
 
 
@@ -230,6 +232,7 @@ def test_a_patient_run_waits_for_the_window_and_says_until_when(bench: Bench, ch
     def stop_once_it_rests() -> None:
         if embedded.resting_until:
             assert abs(embedded.resting_until - opening) < SECOND
+            assert embedded.resting == 4
             embedded.stop()
 
     embedded(stop_once_it_rests, every=TICK)

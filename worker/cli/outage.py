@@ -3,6 +3,7 @@ given up.
 """
 
 from worker.cli.plan.text import moment
+from worker.embedded.port import MOST_INSIDE
 from worker.instants import SECOND
 
 MINUTE = 60 * SECOND
@@ -31,13 +32,20 @@ class Rest:
     def __init__(self) -> None:
         self._reported = 0
 
-    def line(self, until: int) -> str | None:
-        """The line to print now, if any; ``until`` is when the next call may be made, 0 where one may be soon."""
+    def line(self, until: int, rows: int) -> str | None:
+        """The line to print now, if any; ``until`` is when the next call may be made, 0 where one may be soon. So many
+        ``rows`` wait for it.
+        """
         # Corrections of the clock, or a job that is read later, move it by a little.
         if not until or until <= self._reported + MINUTE:
             return None
         self._reported = until
-        return f"nothing can be called before {moment(until)}; waiting; Ctrl-C stops, and the same command goes on then"
+        waiting = "1 row waits" if rows == 1 else f"{rows:,} rows wait"
+        behind = ", and what follows them" if rows >= MOST_INSIDE else ""
+        return (
+            f"nothing can be called before {moment(until)}: {waiting} for it{behind}; Ctrl-C stops, and the same "
+            "command goes on then"
+        )
 
 
 def trouble_of(code: str) -> str:

@@ -214,7 +214,7 @@ def run(
                 meter.show(tally.earlier + tally.done, rate, tally.outcomes.copy())
                 if (line := outage.line(embedded.failing, clock.now())) is not None:
                     console.say(line)
-                if (line := rest.line(embedded.resting_until)) is not None:
+                if (line := rest.line(embedded.resting_until, embedded.resting)) is not None:
                     console.say(line)
 
             importer = embedded(tick, every=0.2)

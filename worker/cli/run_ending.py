@@ -8,6 +8,7 @@ from worker.campaigns.importer import Importer
 from worker.cli import console
 from worker.cli.outage import trouble_of
 from worker.cli.outcome_rows import by_code, outcome_rows
+from worker.cli.plan.text import moment
 from worker.embedded.run import Tally
 from worker.instants import SECOND, to_datetime
 
@@ -37,6 +38,8 @@ def summarize(importer: Importer, tally: Tally, out: Path, *, sandbox: bool, as_
         "codes": by_code(tally.codes),
         "left_for_later": dict(tally.parked),
         "left_until": to_datetime(tally.parked_until).isoformat() if tally.parked_until else None,
+        "left_for_window": tally.outside,
+        "window_opens_at": to_datetime(tally.opens_at).isoformat() if tally.opens_at else None,
         "halted": tally.halted,
         "braked": tally.braked,
         "stopped": tally.stopped,
@@ -61,18 +64,23 @@ def end(tally: Tally) -> None:
             f"command again for the {tally.parked[shop]:,} rows left, with --no-brake if they are as expected"
         )
     given_up = tally.halted.keys() | tally.braked.keys()
-    waiting = sum(number for shop, number in tally.parked.items() if shop not in given_up)
-    if waiting:
+    left = sum(number for shop, number in tally.parked.items() if shop not in given_up)
+    if tally.outside:
+        console.say(
+            f"{tally.outside:,} rows wait for their window, which opens next at {moment(tally.opens_at)}; run the same "
+            "command again then, or use --wait"
+        )
+    waiting = left - tally.outside
+    if waiting > 0:
         # Rounded up to the minute: a run that starts too early would end at once with the same line.
         until = to_datetime(tally.parked_until + MINUTE - 1).strftime("%Y-%m-%d %H:%M UTC")
         console.say(
-            f"{waiting:,} rows must wait until {until} at the latest (the day's quota is used up, their window is "
-            "closed, or their customer has to wait for more than ten minutes); run the same command again then, or "
-            "use --wait"
+            f"{waiting:,} rows must wait until {until} at the latest (the day's quota is used up, or their customer "
+            "has to wait for more than ten minutes); run the same command again then, or use --wait"
         )
     if tally.stopped:
         console.say("stopped; run the same command again to continue")
     if given_up:
         raise typer.Exit(1)
-    if waiting or tally.stopped:
+    if left or tally.stopped:
         raise typer.Exit(LEFT_FOR_LATER)

@@ -91,6 +91,7 @@ class EmbeddedPort:
                     self._park(delivery, until)
         self._leave_braked()
         self._state.resting_until = self._rests_until(now) if self._state.patient else 0
+        self._state.resting = self._inside if self._state.resting_until else 0
 
     def ack(self, delivery: Delivery) -> None:
         del delivery
@@ -193,9 +194,19 @@ class EmbeddedPort:
             if until <= self._context.clock.now() + PARK_AFTER:
                 return False
             state.parked_until = max(state.parked_until, until)
+            self._count_outside(delivery)
         state.parked[delivery.shop] += 1
         self.ack(delivery)
         return True
+
+    def _count_outside(self, delivery: Delivery) -> None:
+        shop = self._context.shops.get(delivery.shop)
+        window = shop.window_of(delivery.job) if shop is not None else None
+        wall = self._context.clock.now() + self._context.clock.ahead()
+        if window is not None and not window.is_open(wall):
+            opens_at = window.opens_at(wall)
+            self._state.outside += 1
+            self._state.opens_at = min(self._state.opens_at or opens_at, opens_at)
 
     def _is_braked(self, delivery: Delivery) -> bool:
         order = self._intake.controls.order_about(delivery.job)

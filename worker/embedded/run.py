@@ -70,7 +70,8 @@ class Tally:
 
     ``codes`` counts results that have a code, by outcome and code; ``earlier`` the results of earlier runs in the file;
     ``parked`` the rows by shop that are left for a later run, at the latest until ``parked_until``; ``halted`` has the
-    code of each shop that was given up, ``braked`` the reason of each at which the campaign's brake has stopped it.
+    code of each shop that was given up, ``braked`` the reason of each at which the campaign's brake has stopped it. Of
+    the rows that are left ``outside`` are outside of their windows, the first of which opens at ``opens_at``.
     """
 
     outcomes: Counter[Outcome] = field(default_factory=Counter)
@@ -78,6 +79,8 @@ class Tally:
     earlier: int = 0
     parked: Counter[str] = field(default_factory=Counter)
     parked_until: int = 0
+    outside: int = 0
+    opens_at: int = 0
     halted: dict[str, str] = field(default_factory=dict)
     braked: dict[str, str] = field(default_factory=dict)
     stopped: bool = False
@@ -143,6 +146,11 @@ class EmbeddedRun:
         until = self._run.resting_until if self._run is not None else 0
         return until and until + self._clock.ahead()
 
+    @property
+    def resting(self) -> int:
+        """How many rows were read and wait until then."""
+        return self._run.resting if self._run is not None else 0
+
     def stop(self) -> None:
         """Start no more calls; those under way finish. Returns at once."""
         # Called in a signal handler, which interrupts the main thread anywhere. So nothing that the main thread waits
@@ -183,6 +191,7 @@ class EmbeddedRun:
                     self.tally.earlier = results.rebuild(self._rows(journal.results())) - self.tally.done
         self.tally.parked, self.tally.halted, self.tally.braked = run.parked, run.halted, run.braked
         self.tally.parked_until = run.parked_until and run.parked_until + self._clock.ahead()
+        self.tally.outside, self.tally.opens_at = run.outside, run.opens_at
         self.tally.stopped = self.stopping.is_set()
         self.tally.seconds = (self._clock.now() - started) / SECOND
         if run.failure is not None:

@@ -37,7 +37,8 @@ class RunState:
     later run. ``halted`` holds by which code a shop turned all of its jobs away, ``braked`` why the campaign's brake
     has stopped it at a shop. ``failing`` is the code by which
     Refer2 failed last for all calls of a shop, and when it is tried again. ``resting_until`` is when the next job may
-    be called at the earliest, where all that were read wait for long; 0 while they don't.
+    be called at the earliest, where all that were read wait for long, ``resting`` of them; 0 while they don't. Of those
+    that are parked ``outside`` are outside of their windows, the first of which opens at ``opens_at``.
     """
 
     def __init__(self, jobs: Iterator[Job], journal: Journal, on_result: OnResult, *, patient: bool) -> None:
@@ -50,7 +51,8 @@ class RunState:
         self.halted: dict[str, str] = {}
         self.braked: dict[str, str] = {}
         self.failing: tuple[str, int] | None = None
-        self.resting_until = 0
+        self.resting_until = self.resting = 0
+        self.outside = self.opens_at = 0
         self.failure: ReferralError | None = None
         self.over = threading.Event()
 

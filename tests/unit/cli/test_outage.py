@@ -38,12 +38,13 @@ def test_a_code_has_its_remedy(code: str, remedy: str) -> None:
 
 
 def test_a_long_rest_is_reported_once() -> None:
-    """With its end; again only where another follows."""
+    """With its end, and how many wait for it; again only where another follows."""
     rest = Rest()
     night = 1_796_000_400 * SECOND
-    assert rest.line(0) is None
-    line = rest.line(night)
+    assert rest.line(0, 0) is None
+    line = rest.line(night, 1_234)
     assert line is not None
-    assert line.startswith("nothing can be called before 2026-11-30 01:00")
-    assert [rest.line(until) for until in (night, night + SECOND, 0)] == [None, None, None]
-    assert rest.line(night + 86_400 * SECOND) is not None
+    assert line.startswith("nothing can be called before 2026-11-30 01:00 UTC: 1,234 rows wait for it; Ctrl-C stops")
+    assert [rest.line(until, 1) for until in (night, night + SECOND, 0)] == [None, None, None]
+    assert ": 1 row waits for it; " in str(rest.line(night + 86_400 * SECOND, 1))
+    assert ": 10,000 rows wait for it, and what follows them; " in str(rest.line(night + 172_800 * SECOND, 10_000))
