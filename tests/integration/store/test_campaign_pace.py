@@ -45,6 +45,23 @@ def test_each_job_has_its_place(world: World) -> None:
         go(world.store, placed(asking(number), wait))
 
 
+def test_a_grant_that_is_not_used_leaves_its_call_of_the_day(world: World) -> None:
+    """As of its shop's day; a call that was made has used it, and a release that comes twice gives one back."""
+    two = CampaignPace(0, 2)
+    first = go(world.store, asking(1, two))
+    advance(world, SECOND)
+    second = go(world.store, asking(2, two))
+    advance(world, SECOND)
+    world.store.release(asking(1, two), first.epoch, called=True)
+    wait = world.store.admit(asking(3, two))
+    assert isinstance(wait, Wait)
+    assert wait.scope == "campaign_day"
+    for _ in range(2):
+        world.store.release(asking(2, two), second.epoch, called=False)
+    go(world.store, asking(3, two))
+    assert world.store.inspect("acme", LIMITS, "spring").campaign_today == 2
+
+
 def test_never_above_it(ahead: World) -> None:
     """However it is asked, any window of time has one and a half calls more than the pace at the most."""
     starts: list[int] = []

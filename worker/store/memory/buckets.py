@@ -151,6 +151,10 @@ class Buckets:
         customer = shop.customers.get(request.customer)
         if customer is not None and customer.base == charge.customer_base:
             customer.tat = refund(customer.tat, charge.customer_interval)
+        paced = shop.campaigns.get(campaign_key(request.campaign)) if request.pace is not None else None
+        if paced is not None and paced.day == charge.day and paced.calls:
+            # The call of the day alone: the place in its line has gone by.
+            paced.calls -= 1
 
     def take_read(self, request: AdmitRequest, now: int) -> int | None:
         """Take a token for reading a customer's referrals back; otherwise when there will be one."""

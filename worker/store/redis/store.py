@@ -183,6 +183,8 @@ class RedisStore(RedisControls):
     def release(self, request: AdmitRequest, epoch: int, *, called: bool, verified: bool = False) -> None:
         shop, limits = request.shop, request.limits
         keys = [record_key(shop, request.job_id), shop_key(shop), customer_key(shop, request.customer)]
+        if request.pace is not None:
+            keys.append(pace_key(shop, request.campaign))
         # The record says what was charged. Only records of an older version don't, and take today's rates for it.
         has_customer = int(bool(request.customer) and not request.uncalled)
         rates = [limits.shop.interval, limits.customer.interval]

@@ -1,6 +1,6 @@
--- KEYS: record, shop, customer. ARGV: epoch, '1' if the call was made, keep (us), shop interval, customer interval,
---       '1' if the job has a customer (these three for an older version's record, which lacks them), '1' if none of
---       the earlier calls was carried out, '1' if the job is urgent.
+-- KEYS: record, shop, customer, and its campaign where that has a pace. ARGV: epoch, '1' if the call was made, keep (us),
+--       shop interval, customer interval, '1' if the job has a customer (these three for an older version's record, which
+--       lacks them), '1' if none of the earlier calls was carried out, '1' if the job is urgent.
 -- Does nothing where another epoch holds the job, so a second release refunds nothing.
 local now = now_us()
 local record = redis.call('GET', KEYS[1])
@@ -30,5 +30,9 @@ if ARGV[2] ~= '1' then
   refund_at(KEYS[2], shop_base, s_interval, ARGV[8] == '1')
   if c_interval > 0 then
     refund_at(KEYS[3], customer_base, c_interval)
+  end
+  if KEYS[4] then
+    -- The call of the day alone: the place in its line has gone by.
+    refund_at(KEYS[4], nil, 0)
   end
 end
