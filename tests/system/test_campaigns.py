@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import redis
 
 from tests.system.commands import Desk
 
@@ -136,3 +137,24 @@ def test_a_broken_shops_file(desk: Desk) -> None:
     out, err = said(desk, "pause", "spring", "--reason", "x", "--shop", "acme")
     assert out.startswith("campaign spring paused in shop acme")
     assert "could not check whether there is a shop acme" in err
+
+
+def test_orders_that_another_program_has_overwritten(desk: Desk, redis_url: str) -> None:
+    """Each command says the way out in its line; the way out keeps what can be read, and orders are given again."""
+    for command in (("campaigns", "pause", "spring", "--reason", "wrong texts"), ("shops", "pause", "bolt")):
+        assert desk.run(*command, *(["--reason", "x"] if command[0] == "shops" else [])).returncode == 0
+    with redis.Redis.from_url(redis_url) as client:
+        client.set("rd:campaigns:{rd:controls}", "not ours")
+    for order in (("campaigns", "list"), ("campaigns", "resume", "spring"), ("shops", "resume", "bolt")):
+        refused = desk.run(*order)
+        assert refused.returncode == 1
+        assert "rd:campaigns:{rd:controls}" in refused.stderr
+        assert "`referrals shops pause --all`" in refused.stderr
+    paused = desk.run("shops", "pause", "--all", "--reason", "damaged orders")
+    assert (paused.returncode, paused.stdout) == (0, "every shop paused\n")
+    assert "begun anew: rd:campaigns:{rd:controls}" in paused.stderr
+    assert listed(desk) == []
+    assert "wrong texts" in desk.run("log").stdout
+    assert said(desk, "pause", "spring", "--reason", "wrong texts")[0].startswith("campaign spring paused")
+    resumed = desk.run("shops", "resume", "--all")
+    assert (resumed.returncode, "bolt" in resumed.stderr) == (0, True)
