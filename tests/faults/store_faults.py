@@ -2,7 +2,7 @@
 
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,6 +33,30 @@ def lost(site: Site) -> Heal:
     site.valkey.kill()
     shutil.rmtree(site.valkey.folder / "appendonlydir")
     return lambda: site.valkey.start()
+
+
+def flushed(site: Site) -> Heal:
+    """FLUSHALL, by mistake; connections stand."""
+    with client(site) as valkey:
+        valkey.flushall()
+    return lambda: None
+
+
+@contextmanager
+def empty_stand_in(site: Site) -> Iterator[Callable[[Site], Heal]]:
+    """The row's Valkey behind a name that workers know, and a fault: it dies, and one that has nothing takes over."""
+    with Valkey(site.desk.folder / "stand-in") as other, Forwarder(site.valkey.record["port"]) as name:
+        site.desk.env["REFERRALS_REDIS_URL"] = f"redis://127.0.0.1:{name.port}/0"
+
+        def fail_over(site: Site) -> Heal:
+            site.valkey.kill()
+
+            def heal() -> None:
+                name.target = other.record["port"]
+
+            return heal
+
+        yield fail_over
 
 
 def frozen(site: Site) -> Heal:
