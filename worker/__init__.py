@@ -71,6 +71,8 @@ def publish(
     With ``REFERRALS_REDIS_URL`` the jobs are counted for `referrals status`, over a connection that is kept in the same
     way; if the store is out of reach, that takes half a second longer, the count is lost, and a warning is logged.
 
+    Each job belongs to the caller's trace, where the program uses OpenTelemetry: docs/traces.md.
+
     A channel that is unknown here is sent unchanged, after a ``UserWarning``.
 
     Raises:
@@ -85,6 +87,7 @@ def publish(
     # Imported when used: a program that only builds jobs needs neither pika nor an environment.
     import structlog
 
+    from worker.clock import SystemClock
     from worker.errors import UnroutableError, UsageError
     from worker.model.job import KNOWN_CHANNELS, UNKNOWN_CHANNEL, Job
     from worker.model.lanes import ShopLane
@@ -96,6 +99,7 @@ def publish(
     from worker.settings import PREFIX
     from worker.store.counters import tally
     from worker.store.kept_stores import kept_stores
+    from worker.telemetry.tracing import caller_tracing
     from worker.text import quoting
 
     if window is not None:
@@ -109,6 +113,7 @@ def publish(
     several = [jobs] if isinstance(jobs, Job) else list(jobs) if urgent else jobs
     name = producer if producer is not None else loaded.producer
     warned: set[str] = set()
+    tracing = caller_tracing(SystemClock())
 
     def params() -> Parameters:
         return parameters(url, name="referral-dispatch producer")
@@ -116,7 +121,9 @@ def publish(
     def publish_all(*, may_make: bool) -> int:
         # A publisher for each producer's name: an exchange that is missing closes the channel of all that is under way.
         with kept_publishers().lend((url, name), params) as publisher:
-            publishing = Producer(publisher.params, name=name, urgent=urgent, timeout=timeout, publisher=publisher)
+            publishing = Producer(
+                publisher.params, name=name, urgent=urgent, timeout=timeout, publisher=publisher, tracing=tracing
+            )
             again = False
             try:
                 with publishing:

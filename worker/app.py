@@ -48,6 +48,7 @@ from worker.store.factory import build_store
 from worker.store.protocol import Store
 from worker.telemetry.health import MetricsServer, mark_dead
 from worker.telemetry.metrics.process import Metrics
+from worker.telemetry.tracing import Tracing, worker_tracing
 
 log = structlog.get_logger(__name__)
 
@@ -91,7 +92,8 @@ def build_worker(
     shops = ShopRegistry.load(settings.shops, plaintext_hosts=settings.plaintext_hosts)
     metrics = _metrics(settings)
     context = _context(settings, shops, store or build_store(settings, clock, metrics.store_answered), clock, metrics)
-    client = build_client(settings, clock, metrics)
+    context.tracing = worker_tracing(os.environ, clock)
+    client = build_client(settings, clock, metrics, context.tracing)
     context.status = client.status
     context.marks = _folder_of_marks()
     params = _parameters(settings)
@@ -207,8 +209,10 @@ def _context(settings: Settings, shops: ShopRegistry, store: Store, clock: Clock
     )
 
 
-def build_client(settings: Settings, clock: Clock, metrics: Metrics | None = None) -> Refer2Client:
-    """The client of Refer2; ``metrics`` counts the tokens that it signs."""
+def build_client(
+    settings: Settings, clock: Clock, metrics: Metrics | None = None, tracing: Tracing | None = None
+) -> Refer2Client:
+    """The client of Refer2; ``metrics`` counts the tokens that it signs, ``tracing`` makes its calls' spans."""
     maker = TokenMaker(clock, signed=metrics.tokens_signed.inc) if metrics is not None else TokenMaker(clock)
     return Refer2Client(
         token_of=maker.token,
@@ -218,6 +222,8 @@ def build_client(settings: Settings, clock: Clock, metrics: Metrics | None = Non
         call_deadline_seconds=settings.call_deadline_seconds,
         http_proxy=settings.http_proxy.get_secret_value() if settings.http_proxy else None,
         ca_file=settings.ca_file,
+        tracing=tracing,
+        send_traceparent=settings.send_traceparent,
     )
 
 
@@ -240,6 +246,7 @@ def _declare_actor(
         delivery: object = CurrentMessage.get_current_message()
         assert isinstance(delivery, Delivery)
         assert delivery.grant is not None
+        context.tracing.admitted(delivery)
         try:
             delivery.disposition = dispatcher.dispatch(
                 job,
@@ -308,6 +315,8 @@ class _Lifecycle(Middleware):
         self._context.threads = worker.worker_threads
         self._context.metrics.started.set(self._context.clock.now() / SECOND)
         self._metrics_server.start()
+        # In the worker's own process: its parent has forked by now.
+        self._context.tracing.start()
 
     def after_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         if is_orphan():
@@ -325,4 +334,5 @@ class _Lifecycle(Middleware):
         self._client.close()
         self._context.store.close()
         self._metrics_server.close()
+        self._context.tracing.close()
         mark_dead()

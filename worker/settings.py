@@ -211,6 +211,11 @@ class Settings(BaseSettings):
         description="Whether a worker process keeps to one core at a time, which saves a third of its CPU; it leaves a "
         "core that others want as well. `false` leaves it to the kernel.",
     )
+    send_traceparent: bool = Field(
+        default=False,
+        description="Whether calls to Refer2 carry the job's `traceparent` as a header, so that its vendor can join "
+        "its traces to yours.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="Lowest level of the log lines that are written."
     )

@@ -1,5 +1,6 @@
 """``referrals publish``: puts a campaign's jobs into RabbitMQ."""
 
+import os
 import time
 from collections.abc import Collection
 from datetime import UTC, datetime
@@ -83,10 +84,12 @@ def publish(
     from worker.cli.shop_lookup import shop_of
     from worker.cli.times import after
     from worker.cli.urgent import urgent_queues
+    from worker.clock import SystemClock
     from worker.instants import from_datetime
     from worker.rabbitmq.connection import parameters
     from worker.rabbitmq.producer import Producer
     from worker.shops.file import listed_shops
+    from worker.telemetry.tracing import worker_tracing
 
     check_most(max_rejects)
     check_match(match=match, dry_run=dry_run, yes=yes)
@@ -141,7 +144,8 @@ def publish(
         as_json=as_json,
         prediction=predicting(loaded, match=match),
     )
-    with JobIndex() as index, urgent_queues(loaded, shops, urgent=urgent) as make:
+    traces = worker_tracing(os.environ, SystemClock())
+    with JobIndex() as index, urgent_queues(loaded, shops, urgent=urgent) as make, traces as tracing:
         importer = Importer(files, import_options, index=index, published_at=datetime.now(UTC), allowed_shops=shops)
         # Mistakes in options and headers are found before anything is published.
         importer.check()
@@ -151,7 +155,7 @@ def publish(
             total = importer.count()
         began = time.monotonic()
         params = parameters(loaded.amqp_url.get_secret_value(), name="referral-dispatch publish")
-        producer = Producer(params, name=loaded.producer, urgent=urgent, prepare=make)
+        producer = Producer(params, name=loaded.producer, urgent=urgent, prepare=make, tracing=tracing)
         holding = holding_back(loaded, params, campaign, shop, given, first=first, not_before=starts)
         with holding as back, counted(loaded, producer), producer, Ledger(loaded) as ledger, Meter(total) as meter:
             for difference in producer.declare(shops):

@@ -6,6 +6,7 @@ pika's. The layouts are those of AMQP 0-9-1, sections 2.3.5 and 4.2, class ``bas
 """
 
 import struct
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import pika.exceptions
@@ -40,8 +41,8 @@ _PACK_HEADER = struct.Struct(">HHQ")
 _PACK_ACK = struct.Struct(">BHL4sQBB")
 _TAG_AND_BITS = struct.Struct(">QB")
 
-# content-type and delivery-mode come first of the properties that are used, message-id and timestamp last.
-_CONTENT_TYPE, _DELIVERY_MODE, _MESSAGE_ID, _TIMESTAMP = 1 << 15, 1 << 12, 1 << 7, 1 << 6
+# In this order come the properties that are used.
+_CONTENT_TYPE, _HEADERS, _DELIVERY_MODE, _MESSAGE_ID, _TIMESTAMP = 1 << 15, 1 << 13, 1 << 12, 1 << 7, 1 << 6
 _JSON = b"\x10application/json"
 _PERSISTENT = bytes([pika.spec.PERSISTENT_DELIVERY_MODE])
 
@@ -54,14 +55,18 @@ class Confirm(NamedTuple):
     confirmed: bool
 
 
-def persistent_json(message_id: str | None, timestamp: int | None) -> bytes:
+def persistent_json(message_id: str | None, timestamp: int | None, headers: Mapping[str, str] | None = None) -> bytes:
     """The properties of a persistent message of JSON; ``timestamp`` in seconds since the epoch.
 
     Raises:
       ValueError: the id has more than 255 bytes, or can't be encoded.
     """
     flags = _CONTENT_TYPE | _DELIVERY_MODE
-    words = _JSON + _PERSISTENT
+    words = _JSON
+    if headers:
+        flags |= _HEADERS
+        words += _table(headers)
+    words += _PERSISTENT
     if message_id is not None:
         flags |= _MESSAGE_ID
         words += _short(message_id)
@@ -148,6 +153,15 @@ def read_deliver(frame: bytes) -> pika.spec.Basic.Deliver | None:
     exchange, at = _read_short(frame, at + _TAG_AND_BITS.size)
     routing_key, _ = _read_short(frame, at)
     return pika.spec.Basic.Deliver(consumer, tag, bool(bits & 1), exchange, routing_key)
+
+
+def _table(headers: Mapping[str, str]) -> bytes:
+    entries = b"".join(_short(name) + b"S" + _long(value.encode()) for name, value in headers.items())
+    return _long(entries)
+
+
+def _long(encoded: bytes) -> bytes:
+    return len(encoded).to_bytes(4) + encoded
 
 
 def _short(text: str) -> bytes:

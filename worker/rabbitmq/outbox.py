@@ -27,6 +27,7 @@ from worker.rabbitmq.received import (
 )
 from worker.rabbitmq.topology import RESULTS, RETURN, delay_exchange, expiration, result_key
 from worker.scheduling.context import Context
+from worker.telemetry.tracing import Span
 
 
 class Confirm(NamedTuple):
@@ -49,6 +50,7 @@ class Outbox:
     def __init__(self, context: Context, channel: ShopChannel, publisher: Publisher) -> None:
         self._metrics = context.metrics
         self._clock = context.clock
+        self._tracing = context.tracing
         self._channel = channel
         self._publisher = publisher
         self._confirms: deque[Confirm] = deque()
@@ -74,7 +76,8 @@ class Outbox:
     def publish_result(self, delivery: RabbitmqDelivery, finish: Finish) -> None:
         """Publish the job's result to the results exchange."""
         key = result_key(delivery.shop, finish.outcome, finish.code, has_share_action=finish.has_share_action)
-        self.publish(RESULTS, key, finish.body.encode(), delivery.message, delivery, finish=finish)
+        span = self._tracing.result(delivery, RESULTS, finish.outcome)
+        self.publish(RESULTS, key, finish.body.encode(), delivery.message, delivery, finish=finish, span=span)
 
     def publish_delayed(self, delivery: RabbitmqDelivery, until: int) -> None:
         """Publish a copy of the job into the delay queue that fits; it comes back about ``until``."""
@@ -104,6 +107,9 @@ class Outbox:
             headers[MOVED_AT_HEADER] = delivery.moved_at
         if delivery.moved_from is not None:
             headers[MOVED_FROM_HEADER] = delivery.moved_from
+        if delivery.trace is not None and message.trace is None:
+            # Begun here: the job's later calls, wherever they are made, belong to it.
+            headers.update(delivery.trace.headers)
         properties = copy_properties(
             message.properties,
             add=headers,
@@ -124,8 +130,9 @@ class Outbox:
         finish: Finish | None = None,
         properties: pika.BasicProperties | None = None,
         is_move: bool = False,
+        span: Span | None = None,
     ) -> None:
-        """Publish something about ``message``; what became of it comes by :meth:`take`."""
+        """Publish something about ``message``; what became of it comes by :meth:`take`, and ends the ``span``."""
         metrics, clock = self._metrics, self._clock
         handed_over = clock.now()
 
@@ -134,9 +141,14 @@ class Outbox:
             metrics.confirm_duration.observe((clock.now() - handed_over) / SECOND)
             if error is not None:
                 metrics.publish_refusals.inc()
+            if span is not None:
+                span.end(error.reason if error is not None else None)
             self._confirms.append(Confirm(message, delivery, finish, error, is_move))
             self._channel.wake()
 
         self._unconfirmed += 1
         job_id = delivery.job.job_id if delivery is not None else None
-        self._publisher.publish(Outgoing(exchange, key, body, done, message_id=job_id, properties=properties))
+        headers = span.context.headers if span is not None and span.context is not None else None
+        self._publisher.publish(
+            Outgoing(exchange, key, body, done, message_id=job_id, properties=properties, headers=headers)
+        )

@@ -1,6 +1,6 @@
 """A message on its way to RabbitMQ, and whom its outcome is reported to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import pika
@@ -27,6 +27,7 @@ class Outgoing:
     message_id: str | None = None
     timestamp: int | None = None
     properties: pika.BasicProperties | None = None
+    headers: Mapping[str, str] | None = None
     # RabbitMQ has handed it back; its confirm is still to come.
     returned: bool = field(default=False, init=False)
 
@@ -38,5 +39,5 @@ class Outgoing:
     def packed(self) -> bytes:
         """Its properties as they travel; raises ValueError where AMQP has no room for the id."""
         if self.properties is None:
-            return persistent_json(self.message_id, self.timestamp)
+            return persistent_json(self.message_id, self.timestamp, self.headers)
         return b"".join(self.properties.encode())

@@ -24,7 +24,7 @@ from worker.rabbitmq.message_reader import Decode, MessageReader
 from worker.rabbitmq.moves import Moves
 from worker.rabbitmq.outbox import Outbox
 from worker.rabbitmq.publisher import Publisher
-from worker.rabbitmq.received import NOTES, RabbitmqDelivery, Received
+from worker.rabbitmq.received import READ, RabbitmqDelivery, Received
 from worker.rabbitmq.subscriptions import Subscriptions
 from worker.rabbitmq.topology import SUPPRESSION, queues
 from worker.scheduling.port import Intake
@@ -69,7 +69,7 @@ class RabbitmqPort:
             prefetch=context.prefetch,
             single=single,
             on_message=self._on_message,
-            wanted=NOTES,
+            wanted=READ,
         )
         self._publisher = publisher(params, listener=self._on_publisher)
         self._outbox = Outbox(context, self._channel, self._publisher)

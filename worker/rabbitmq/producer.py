@@ -11,11 +11,13 @@ from worker.instants import to_datetime
 from worker.model.job import Job, is_expired
 from worker.model.lanes import Lane, ShopLane
 from worker.model.message import encode_message
+from worker.model.trace_context import TraceContext
 from worker.rabbitmq.connection import Parameters, connect
 from worker.rabbitmq.declare import declare_topology
 from worker.rabbitmq.outgoing import Done, Outgoing, ignore_outcome
 from worker.rabbitmq.publisher import Publisher
 from worker.rabbitmq.topology import EXCHANGES, JOBS, PRODUCER_PREFIX, producer_exchange, queues
+from worker.telemetry.tracing import Tracing
 
 WINDOW = 4000
 """Unconfirmed messages in flight. The more there are, the more of them share a write to disk on RabbitMQ's side."""
@@ -32,6 +34,7 @@ class Producer:
     ``name`` publishes by an exchange of its own, and reaches only the shops whose table in the workers' shops file
     names it. ``urgent`` jobs go into the queues that their shops have for these; ``prepare`` is called with each such
     lane before its first job. A ``publisher`` that is given is another's: it is connected already, and left open.
+    ``tracing`` says to which trace each job belongs.
     """
 
     def __init__(
@@ -44,7 +47,9 @@ class Producer:
         clock: Clock | None = None,
         timeout: float = 30.0,
         publisher: Publisher | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
+        self._tracing = tracing or Tracing()
         self._is_lent = publisher is not None
         self._publisher = publisher or Publisher(params, gives_up=True)
         # Ours alone, since a publisher that is lent has messages of others too. Those that ended grow on its thread.
@@ -98,7 +103,11 @@ class Producer:
         # Not the job itself, of which thousands would be kept until they are confirmed.
         counter = job.shop, job.campaign
 
+        exchange = JOBS if self._own is None else self._own.name
+        span = self._tracing.published(job.shop, job.job_id, exchange)
+
         def done(error: BrokerError | None) -> None:
+            span.end(error.reason if error is not None else None)
             if error is None:
                 self.confirmed += 1
                 self.counted[counter] += 1
@@ -108,10 +117,9 @@ class Producer:
             # Last, since whoever sees that all have ended must also see the error.
             self._ended += 1
 
-        exchange = JOBS if self._own is None else self._own.name
         now = self._clock.now() + self._clock.ahead()
         self.late += is_expired(job, now)
-        message = outgoing(job, now, done, exchange=exchange, lane=of.lane)
+        message = outgoing(job, now, done, exchange=exchange, lane=of.lane, trace=span.context)
         size = len(message.body)
         self._sent += 1
         self._sent_bytes += size
@@ -161,15 +169,24 @@ class Producer:
         )
 
 
-def outgoing(job: Job, now: int, done: Done = ignore_outcome, *, exchange: str = JOBS, lane: Lane = "bulk") -> Outgoing:
-    """The message of a job, for a lane of its shop.
+def outgoing(
+    job: Job,
+    now: int,
+    done: Done = ignore_outcome,
+    *,
+    exchange: str = JOBS,
+    lane: Lane = "bulk",
+    trace: TraceContext | None = None,
+) -> Outgoing:
+    """The message of a job, for a lane of its shop; ``trace`` is what it belongs to.
 
     ``now`` (the wall clock) becomes its ``published_at`` unless it has one already.
     """
     dated = job if job.published_at is not None else job.model_copy(update={"published_at": to_datetime(now)})
     body = encode_message(dated, published_at_ms=now // 1000)
     key = ShopLane(job.shop, lane).key
-    return Outgoing(exchange, key, body, done, message_id=job.job_id, timestamp=now // 1_000_000)
+    headers = trace.headers if trace is not None else None
+    return Outgoing(exchange, key, body, done, message_id=job.job_id, timestamp=now // 1_000_000, headers=headers)
 
 
 def publish_each(

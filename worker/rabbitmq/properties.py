@@ -102,7 +102,7 @@ def copy_properties(
     try:
         fields = dict(_split(came))
         headers = _entries(fields.pop("headers", b""))
-        entries = [entry for name, entry in headers if name in carried or not is_reserved(name)]
+        entries = [entry for name, entry in headers if name in carried or not (is_reserved(name) or name in add)]
     except _CUT_SHORT:
         fields, entries = {}, []
         add = {**add, UNREAD_PROPERTIES: came if len(came) <= LONGEST_KEPT else b""}

@@ -9,6 +9,7 @@ import pika.spec
 
 from worker.model.job import Job
 from worker.model.lanes import ASIDE, LANES, Lane, ShopLane
+from worker.model.trace_context import TRACEPARENT, TRACESTATE, TraceContext, read_trace_context
 from worker.rabbitmq.topology import RETURN
 from worker.scheduling.attribution import Trouble
 from worker.scheduling.delivery import Delivery
@@ -28,6 +29,9 @@ TROUBLE_HEADER = "x-referral-trouble"
 
 NOTES = frozenset({PLACE_HEADER, MOVED_AT_HEADER, MOVED_FROM_HEADER, TROUBLE_HEADER})
 """All of these headers."""
+
+READ = NOTES | {TRACEPARENT, TRACESTATE}
+"""All headers that are looked at."""
 
 
 class Received:
@@ -88,6 +92,12 @@ class Received:
         return next((lane for lane in LANES if lane == noted), None)
 
     @property
+    def trace(self) -> TraceContext | None:
+        """The trace that its producer claims for it. A worker's copy has it too."""
+        headers = self.properties.headers
+        return read_trace_context(headers) if headers else None
+
+    @property
     def trouble(self) -> Trouble | None:
         """What the job's calls have met, as a worker has noted it; what a producer writes there counts for nothing."""
         if not self.returned:
@@ -104,6 +114,8 @@ class RabbitmqDelivery(Delivery):
         self.message = message
         self.lane = message.lane
         self.arrived_at = message.at
+        self.trace = message.trace
+        self.is_copy = message.returned
         self.trouble = message.trouble
         if message.lane in ASIDE:
             self.moved_at, self.moved_from = message.moved_at, message.moved_from

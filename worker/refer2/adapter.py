@@ -13,6 +13,7 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from worker.model.trace_context import TRACEPARENT
 from worker.network.plaintext import is_this_machine
 from worker.refer2.connections import POOLS, BoundedPool
 from worker.refer2.request_head import request_head
@@ -69,7 +70,7 @@ class Adapter(HTTPAdapter):
         pool = self._by_origin.get(origin)
         if pool is None or pool.kept is None or (origin in self._through_the_proxy and url.startswith("http:")):
             return None
-        head = request_head(url, request.headers["Authorization"], len(body))
+        head = request_head(url, request.headers["Authorization"], len(body), request.headers.get(TRACEPARENT))
         return None if head is None else pool.kept.exchange(head + body)
 
     def get_connection_with_tls_context(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> Any:

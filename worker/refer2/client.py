@@ -10,13 +10,14 @@ from pathlib import Path
 from worker.clock import Clock
 from worker.model.job import EMAIL_CHANNEL, Customer, Job
 from worker.model.verdicts import Halted, Reading, Refused, Rejected, Retry, Unknown, Verdict
-from worker.refer2.responses import judge
+from worker.refer2.responses import Answer, judge
 from worker.refer2.transport import LONGEST_IDLE_SECONDS, NoAnswer, Transport, tls_context
 from worker.refer2.unanswered_calls import UnansweredCalls
 from worker.refer2.verification import judge_referrals, judge_status
 from worker.shops.config import ShopConfig
 from worker.shops.credentials import UnidentifiedCustomerError
-from worker.text.bounds import LISTING
+from worker.telemetry.tracing import Tracing
+from worker.text.bounds import ANSWER, LISTING
 
 _COMPACT = json.JSONEncoder(separators=(",", ":"))
 
@@ -39,14 +40,19 @@ class Refer2Client:
         longest_idle_seconds: float = LONGEST_IDLE_SECONDS,
         http_proxy: str | None = None,
         ca_file: Path | None = None,
+        tracing: Tracing | None = None,
+        send_traceparent: bool = False,
     ) -> None:
-        """``token_of`` returns the token for a call; the other values are those of :class:`worker.settings.Settings`.
+        """``token_of`` returns the token for a call, and ``tracing`` makes its span; the other values are those of
+        :class:`worker.settings.Settings`.
 
         Raises:
           ConfigurationError: ``ca_file`` holds no certificates.
         """
         self._token_of = token_of
         self._clock = clock
+        self._tracing = tracing or Tracing()
+        self._send_traceparent = send_traceparent
         self._new_transport = partial(
             Transport,
             tls=tls_context(ca_file),
@@ -71,7 +77,7 @@ class Refer2Client:
             token = self._token_of(shop, job.customer)
         except UnidentifiedCustomerError as error:
             return Rejected(None, error.code, f"{error}; not sent", listed=True)
-        answer = self._transport().post(_url(shop, "Refer2"), token, _body(shop, job))
+        answer = self._call(shop, "Refer2", token, _body(shop, job))
         if isinstance(answer, NoAnswer):
             event = "refer2_answer_lost" if answer.sent else "refer2_unreachable"
             self._unanswered.report(event, shop=shop.slug, job_id=job.job_id, reason=answer.reason)
@@ -93,7 +99,7 @@ class Refer2Client:
         """Look for the job's referral among its customer's, with the shop's token; blocks as :meth:`refer` does."""
         token = self._token_of(shop, job.customer)
         body = _COMPACT.encode({"customer": job.customer.identity(), "deanonymize": True}).encode("ascii")
-        answer = self._transport().post(_url(shop, "CustomerReferrals2"), token, body, largest=LISTING.size)
+        answer = self._call(shop, "CustomerReferrals2", token, body, largest=LISTING.size)
         if isinstance(answer, NoAnswer):
             self._unanswered.report("read_back_failed", shop=shop.slug, job_id=job.job_id, reason=answer.reason)
             return _no_verdict(answer)
@@ -108,7 +114,7 @@ class Refer2Client:
         """
         if shop.token == "customer":  # noqa: S105 - a kind of token, not a token
             return Unknown(None, "unreadable_answer")
-        answer = self._transport().post(_url(shop, "Status2"), self._token_of(shop, Customer()), b"{}")
+        answer = self._call(shop, "Status2", self._token_of(shop, Customer()), b"{}")
         if isinstance(answer, NoAnswer):
             return _no_verdict(answer)
         return judge_status(answer, self._wall())
@@ -119,6 +125,21 @@ class Refer2Client:
             transports = list(self._transports)
         for transport in transports:
             transport.close()
+
+    def _call(
+        self, shop: ShopConfig, call: str, token: str, body: bytes, *, largest: int = ANSWER.size
+    ) -> Answer | NoAnswer:
+        url = _url(shop, call)
+        span = self._tracing.call(url, shop.slug)
+        # No tracestate: it is for those who trace, and the vendor is somebody else.
+        traceparent = span.context.traceparent if self._send_traceparent and span.context is not None else None
+        answer = self._transport().post(url, token, body, largest=largest, traceparent=traceparent)
+        if isinstance(answer, NoAnswer):
+            span.end(answer.flaw if answer.sent else "connection")
+        else:
+            error = answer.flaw or (str(answer.status) if answer.status >= 400 else None)
+            span.end(error, {"http.response.status_code": answer.status})
+        return answer
 
     def _transport(self) -> Transport:
         transport: Transport | None = getattr(self._of_thread, "transport", None)

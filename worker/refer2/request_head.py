@@ -3,6 +3,8 @@
 import re
 from functools import lru_cache
 
+from worker.model.trace_context import TRACEPARENT
+
 HEADERS = {
     "Accept": "application/json",
     "Accept-Encoding": "identity",
@@ -18,7 +20,7 @@ _MOST_KEPT = 4096
 """Heads that are kept, of some 200 bytes each: two calls of 2,000 shops."""
 
 
-def request_head(url: str, authorization: str, length: int) -> bytes | None:
+def request_head(url: str, authorization: str, length: int, traceparent: str | None = None) -> bytes | None:
     """The head of a POST of ``length`` bytes, the same to the byte as urllib3 makes it.
 
     None for a URL, or an authorization, that urllib3 would have to encode or refuse.
@@ -26,7 +28,8 @@ def request_head(url: str, authorization: str, length: int) -> bytes | None:
     begun = _begin(url)
     if begun is None or not authorization.isascii() or not authorization.isprintable():
         return None
-    return b"%bAuthorization: %b\r\nContent-Length: %d\r\n\r\n" % (begun, authorization.encode(), length)
+    traced = b"" if traceparent is None else b"%b: %b\r\n" % (TRACEPARENT.encode(), traceparent.encode())
+    return b"%bAuthorization: %b\r\nContent-Length: %d\r\n%b\r\n" % (begun, authorization.encode(), length, traced)
 
 
 @lru_cache(_MOST_KEPT)

@@ -19,6 +19,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.exceptions import HTTPError, ProxySchemeUnsupported
 
 from worker.errors import ConfigurationError
+from worker.model.trace_context import TRACEPARENT
 from worker.network import tls
 from worker.refer2.adapter import Adapter
 from worker.refer2.exchange import exchange
@@ -83,25 +84,33 @@ class Transport:
         self._request = requests.Request("POST", "http://localhost/").prepare()
         self._request.headers = dict(HEADERS)  # type: ignore[assignment] # a plain dict serves
 
-    def post(self, url: str, token: str, body: bytes, *, largest: int = ANSWER.size) -> Answer | NoAnswer:
+    def post(
+        self, url: str, token: str, body: bytes, *, largest: int = ANSWER.size, traceparent: str | None = None
+    ) -> Answer | NoAnswer:
         """Post ``body`` and read the answer; blocks for up to the deadline. Redirects are answers, never followed.
 
         An answer of more than ``largest`` bytes, before or after decompression, counts as unreadable. Whatever goes
-        wrong outside this process is in the value that is returned, and nothing of it is raised.
+        wrong outside this process is in the value that is returned, and nothing of it is raised. ``traceparent`` is the
+        header of that name.
         """
-        opened = self._send(url, token, body, stream=False)
+        opened = self._send(url, token, body, stream=False, traceparent=traceparent)
         return opened if isinstance(opened, Answer | NoAnswer) else read_answer(opened, largest)
 
     def open(self, url: str, token: str, body: bytes) -> urllib3.HTTPResponse | Answer | NoAnswer:
         """Post ``body`` and read the answer's head, as :meth:`post` does; the caller reads its body, or closes it."""
         return self._send(url, token, body, stream=True)
 
-    def _send(self, url: str, token: str, body: bytes, *, stream: bool) -> urllib3.HTTPResponse | Answer | NoAnswer:
+    def _send(
+        self, url: str, token: str, body: bytes, *, stream: bool, traceparent: str | None = None
+    ) -> urllib3.HTTPResponse | Answer | NoAnswer:
         request = self._request
         request.url = url
         request.body = body
         request.headers["Authorization"] = f"Bearer {token}"
         request.headers["Content-Length"] = str(len(body))
+        request.headers.pop(TRACEPARENT, None)
+        if traceparent is not None:
+            request.headers[TRACEPARENT] = traceparent
         exchange.start(read_timeout=self._read_timeout, longest_idle=self._longest_idle, seconds=self.deadline)
         try:
             # Not by the session's own `send`. It keeps cookies, and resolves redirects even if told not to follow them,

@@ -186,6 +186,8 @@ class Admission(Generic[D]):
             for delivery in deliveries:
                 if delivery.request.limits is not limits:
                     delivery.request = replace(delivery.request, limits=limits)
+        for delivery in deliveries:
+            delivery.asked_at = now
         self._unanswered += 1
         # Uncalled jobs take no tokens, and urgent ones need no turn, so they neither have nor use one up.
         turn = kind == "usual" and shop in self._turns

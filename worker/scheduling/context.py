@@ -13,6 +13,7 @@ from worker.shops.config import ShopConfig
 from worker.shops.registry import ShopRegistry
 from worker.store.protocol import Store
 from worker.telemetry.metrics.process import Metrics
+from worker.telemetry.tracing import Tracing
 
 
 @dataclass(slots=True)
@@ -37,4 +38,5 @@ class Context:
     shuffle: Random | None = None
     status: Callable[[ShopConfig], Verdict | None] | None = None
     address_key: AddressKey | None = None
+    tracing: Tracing = field(default_factory=Tracing)
     stopping: threading.Event = field(default_factory=threading.Event)

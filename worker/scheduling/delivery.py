@@ -8,6 +8,7 @@ from worker.model.dispositions import Disposition
 from worker.model.job import Job
 from worker.model.lanes import Lane
 from worker.model.message import ACTOR, QUEUE
+from worker.model.trace_context import TraceContext
 from worker.scheduling.attribution import Trouble
 from worker.store.protocol import AdmitRequest, Grant
 
@@ -24,6 +25,7 @@ class Delivery(dramatiq.MessageProxy):
     it was moved into the held lane or to its end, by the wall clock, and ``moved_from`` the lane that it came by first;
     None where a publisher has put it there. ``looked_up`` is the number of the last change of the suppression lists in
     which its addresses were looked up while it waited, and ``suppressed`` says that one of them was found.
+    ``trace``, ``asked_at``, ``returned_at`` and ``is_copy`` are those of :class:`worker.telemetry.tracing.TracedJob`.
     """
 
     def __init__(self, job: Job, request: AdmitRequest) -> None:
@@ -56,6 +58,10 @@ class Delivery(dramatiq.MessageProxy):
         self.moved_from: Lane | None = None
         self.looked_up = 0
         self.suppressed = False
+        self.trace: TraceContext | None = None
+        self.asked_at = 0
+        self.returned_at = 0
+        self.is_copy = False
 
     @property
     def job_id(self) -> str:

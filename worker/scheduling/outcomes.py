@@ -138,7 +138,7 @@ class Outcomes(Generic[D]):
                 grant = replace(grant, unknowns=0)
             # The worker thread has released it in the store.
             self._observer.released(delivery, grant, called=disposition.verdict is not None)
-        now = self._context.clock.now()
+        now = delivery.returned_at = self._context.clock.now()
         if self._context.shops.get(delivery.shop) is None:
             # Its shop has left the file: it goes back to its queue, which nobody consumes from then on.
             self._gate.finished(delivery)

@@ -40,6 +40,7 @@ _OLDER_NAMES = {
 
 _READ = {
     "Jinja2": "BSD-3-Clause",
+    "protobuf": "BSD-3-Clause",
 }
 """Of parts whose metadata leaves it open: the licence in the text that they ship, read by a person."""
 
