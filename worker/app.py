@@ -47,6 +47,7 @@ from worker.shops.registry import ShopRegistry
 from worker.store.factory import build_store
 from worker.store.protocol import Store
 from worker.telemetry.health import MetricsServer, mark_dead
+from worker.telemetry.metrics.exemplars import exemplars_of
 from worker.telemetry.metrics.process import Metrics
 from worker.telemetry.tracing import Tracing, worker_tracing
 
@@ -92,7 +93,7 @@ def build_worker(
     shops = ShopRegistry.load(settings.shops, plaintext_hosts=settings.plaintext_hosts)
     metrics = _metrics(settings)
     context = _context(settings, shops, store or build_store(settings, clock, metrics.store_answered), clock, metrics)
-    context.tracing = worker_tracing(os.environ, clock)
+    context.tracing = worker_tracing(os.environ, clock, carries=settings.send_traceparent)
     client = build_client(settings, clock, metrics, context.tracing)
     context.status = client.status
     context.marks = _folder_of_marks()
@@ -246,7 +247,8 @@ def _declare_actor(
         delivery: object = CurrentMessage.get_current_message()
         assert isinstance(delivery, Delivery)
         assert delivery.grant is not None
-        context.tracing.admitted(delivery)
+        if context.tracing is not None:
+            context.tracing.admitted(delivery)
         try:
             delivery.disposition = dispatcher.dispatch(
                 job,
@@ -316,7 +318,9 @@ class _Lifecycle(Middleware):
         self._context.metrics.started.set(self._context.clock.now() / SECOND)
         self._metrics_server.start()
         # In the worker's own process: its parent has forked by now.
-        self._context.tracing.start()
+        if self._context.tracing is not None:
+            self._context.tracing.start()
+        self._context.metrics.exemplars = exemplars_of(self._context.tracing, self._context.clock)
 
     def after_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         if is_orphan():
@@ -334,5 +338,6 @@ class _Lifecycle(Middleware):
         self._client.close()
         self._context.store.close()
         self._metrics_server.close()
-        self._context.tracing.close()
+        if self._context.tracing is not None:
+            self._context.tracing.close()
         mark_dead()

@@ -5,10 +5,12 @@ import re
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator, Mapping
 
 import pika
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from tests.services import Vhost, wait_until
 from tests.system.commands import Desk
@@ -98,6 +100,20 @@ def results(vhost: Vhost) -> list[pika.BasicProperties]:
     return found
 
 
+def exemplars(desk: Desk) -> set[tuple[str, str]]:
+    """What the page has beside the calls' lengths: whether they were answered, and traces."""
+    url = f"http://127.0.0.1:{desk.env['REFERRALS_METRICS_PORT']}/metrics"
+    request = urllib.request.Request(url, headers={"Accept": "application/openmetrics-text"})
+    with urllib.request.urlopen(request, timeout=10) as page:
+        families = list(text_string_to_metric_families(page.read().decode()))  # type: ignore[no-untyped-call] # no types there
+    found = set()
+    for sample in (sample for family in families for sample in family.samples if sample.exemplar is not None):
+        assert sample.name == "refer2_call_duration_seconds_bucket"
+        assert 0 < sample.exemplar.value <= float(sample.labels["le"])
+        found.add((sample.labels["answered"], sample.exemplar.labels["trace_id"]))
+    return found
+
+
 def shown(spans: list[Span]) -> str:
     """The spans as lines, times in milliseconds from the first one's beginning."""
     zero = spans[0].began
@@ -130,6 +146,7 @@ def test_one_job(desk: Desk, vhost: Vhost, collector: Collector) -> None:
     assert result.attributes["referral.outcome"] == "sent"
     assert publish.attributes["messaging.message.id"] == result.attributes["messaging.message.id"]
     assert not re.search("jane|example|c1'", str(spans))
+    assert exemplars(desk) == {("true", checkout.trace_id)}
     (properties,) = results(vhost)
     assert properties.headers["traceparent"] == f"00-{result.trace_id}-{result.span_id}-01"
 
@@ -146,6 +163,7 @@ def test_a_call_that_is_repeated(desk: Desk, collector: Collector) -> None:
     first, second = collector.named("call")
     assert (first.failed, first.attributes["error.type"]) == (True, "503")
     assert (second.failed, second.attributes["http.response.status_code"]) == (False, 200)
+    assert exemplars(desk) == {("false", spans[0].trace_id), ("true", spans[0].trace_id)}
     assert [span.attributes["referral.attempt"] for span in collector.named("admit")] == [1, 2]
     assert {span.parent for span in spans[2:]} == {spans[1].span_id}
 

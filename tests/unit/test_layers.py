@@ -67,6 +67,7 @@ BROKEN = {
     "AMQP outside its room": ("app", "import pika", "Only worker.rabbitmq speaks AMQP"),
     "Redis outside its store": ("store/memory/store", "import redis", "Only worker.store.redis speaks to Redis"),
     "HTML outside the page": ("cli", "import jinja2", "Only worker.reporting.page makes HTML"),
+    "spans outside their room": ("app", "import opentelemetry.trace", "Only worker.telemetry.spans makes spans"),
     "signing outside tokens": ("refer2/client", "import jwt", "Only worker.refer2.tokens signs tokens"),
 }
 

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Collection
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -144,7 +145,7 @@ def publish(
         as_json=as_json,
         prediction=predicting(loaded, match=match),
     )
-    traces = worker_tracing(os.environ, SystemClock())
+    traces = worker_tracing(os.environ, SystemClock()) or nullcontext()
     with JobIndex() as index, urgent_queues(loaded, shops, urgent=urgent) as make, traces as tracing:
         importer = Importer(files, import_options, index=index, published_at=datetime.now(UTC), allowed_shops=shops)
         # Mistakes in options and headers are found before anything is published.

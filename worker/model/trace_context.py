@@ -29,6 +29,16 @@ class TraceContext(NamedTuple):
     tracestate: str = ""
 
     @property
+    def trace_id(self) -> str:
+        """The trace, in hex."""
+        return self.traceparent[3:35]
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether whoever began the trace wants its spans collected."""
+        return bool(int(self.traceparent[-2:], 16) & 1)
+
+    @property
     def headers(self) -> dict[str, str]:
         """Itself, as a message's headers."""
         if not self.tracestate:

@@ -76,7 +76,7 @@ class Outbox:
     def publish_result(self, delivery: RabbitmqDelivery, finish: Finish) -> None:
         """Publish the job's result to the results exchange."""
         key = result_key(delivery.shop, finish.outcome, finish.code, has_share_action=finish.has_share_action)
-        span = self._tracing.result(delivery, RESULTS, finish.outcome)
+        span = self._tracing.result(delivery, RESULTS, finish.outcome) if self._tracing is not None else None
         self.publish(RESULTS, key, finish.body.encode(), delivery.message, delivery, finish=finish, span=span)
 
     def publish_delayed(self, delivery: RabbitmqDelivery, until: int) -> None:
@@ -148,7 +148,8 @@ class Outbox:
 
         self._unconfirmed += 1
         job_id = delivery.job.job_id if delivery is not None else None
-        headers = span.context.headers if span is not None and span.context is not None else None
+        context = span.context if span is not None else delivery.trace if finish is not None and delivery else None
+        headers = context.headers if context is not None else None
         self._publisher.publish(
             Outgoing(exchange, key, body, done, message_id=job_id, properties=properties, headers=headers)
         )

@@ -49,7 +49,7 @@ class Producer:
         publisher: Publisher | None = None,
         tracing: Tracing | None = None,
     ) -> None:
-        self._tracing = tracing or Tracing()
+        self._tracing = tracing
         self._is_lent = publisher is not None
         self._publisher = publisher or Publisher(params, gives_up=True)
         # Ours alone, since a publisher that is lent has messages of others too. Those that ended grow on its thread.
@@ -104,10 +104,11 @@ class Producer:
         counter = job.shop, job.campaign
 
         exchange = JOBS if self._own is None else self._own.name
-        span = self._tracing.published(job.shop, job.job_id, exchange)
+        span = self._tracing.published(job.shop, job.job_id, exchange) if self._tracing is not None else None
 
         def done(error: BrokerError | None) -> None:
-            span.end(error.reason if error is not None else None)
+            if span is not None:
+                span.end(error.reason if error is not None else None)
             if error is None:
                 self.confirmed += 1
                 self.counted[counter] += 1
@@ -119,7 +120,8 @@ class Producer:
 
         now = self._clock.now() + self._clock.ahead()
         self.late += is_expired(job, now)
-        message = outgoing(job, now, done, exchange=exchange, lane=of.lane, trace=span.context)
+        trace = span.context if span is not None else None
+        message = outgoing(job, now, done, exchange=exchange, lane=of.lane, trace=trace)
         size = len(message.body)
         self._sent += 1
         self._sent_bytes += size

@@ -38,5 +38,5 @@ class Context:
     shuffle: Random | None = None
     status: Callable[[ShopConfig], Verdict | None] | None = None
     address_key: AddressKey | None = None
-    tracing: Tracing = field(default_factory=Tracing)
+    tracing: Tracing | None = None
     stopping: threading.Event = field(default_factory=threading.Event)

@@ -148,9 +148,15 @@ def _page(*, openly: bool) -> tuple[bytes, bytes]:
     from prometheus_client import CollectorRegistry, generate_latest, openmetrics
     from prometheus_client.multiprocess import MultiProcessCollector
 
+    from worker.telemetry.metrics.exemplars import ExemplifiedCollector
+
     _drop_dead_processes()
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # no types there
+    if openly:
+        # Prometheus' own format has no place for exemplars.
+        registry.register(ExemplifiedCollector(Path(os.environ[VARIABLE])))
+    else:
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # no types there
     text = openmetrics.exposition.generate_latest(registry) if openly else generate_latest(registry)  # type: ignore[no-untyped-call] # the first has no types
     return text, gzip.compress(text)
 

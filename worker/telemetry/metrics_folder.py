@@ -73,8 +73,9 @@ def shared_metrics_of_parent() -> Path:
 
 def discard_shared_metrics(folder: Path) -> None:
     """Remove the folder with its values, once the processes that counted into it have ended."""
-    for values in folder.glob("*.db"):
-        values.unlink(missing_ok=True)
+    for pattern in ("*.db", "exemplars_*.bin"):
+        for values in folder.glob(pattern):
+            values.unlink(missing_ok=True)
     with suppress(OSError):
         folder.rmdir()
 

@@ -105,6 +105,8 @@ class ExportedTracing(SpanTracing):
     Its queue is bounded and its thread is its own: with a collector that is away, spans are dropped, and nobody waits.
     """
 
+    exports = True
+
     def __init__(self, environment: Mapping[str, str], clock: Clock) -> None:
         super().__init__(clock)
         self._environment = environment

@@ -1,7 +1,8 @@
 """Traces: what carries a job's trace on, and makes its spans where OpenTelemetry is installed and configured.
 
-A :class:`Tracing` makes no spans and carries each context on as it came, so nothing here imports OpenTelemetry.
-:mod:`worker.telemetry.spans` has the one that makes them. docs/traces.md says what is in them.
+Where neither is asked for there is no tracing at all, and nobody pays for it: a message's trace is a header, which its
+copies and its result keep. Nothing here imports OpenTelemetry; :mod:`worker.telemetry.spans` makes the spans, and
+docs/traces.md says what is in them.
 """
 
 import sys
@@ -18,6 +19,8 @@ from worker.clock import Clock
 from worker.model.trace_context import TraceContext
 
 Attribute = str | int | bool
+
+_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 _NONE: Mapping[str, Attribute] = {}
 
@@ -67,7 +70,10 @@ class TracedJob(Protocol):
 
 
 class Tracing:
-    """Makes no spans. Any thread may use it; only `close` waits, so it is a context manager for a command."""
+    """Makes no spans, and tells each call its job's trace. Any thread may use it. A context manager for a command."""
+
+    exports = False
+    """Whether somebody collects the traces."""
 
     def __init__(self) -> None:
         self._of_thread = threading.local()
@@ -101,44 +107,53 @@ class Tracing:
         del url, shop
         return Span(getattr(self._of_thread, "trace", None))
 
+    def collected(self) -> str | None:
+        """The trace (hex) of the job that this thread has in hand, if a collector gets its spans."""
+        trace: TraceContext | None = getattr(self._of_thread, "trace", None)
+        return trace.trace_id if self.exports and trace is not None and trace.is_sampled else None
+
     def result(self, job: TracedJob, destination: str, outcome: str) -> Span:
         """The job's result is published: the span ``result``."""
         del destination, outcome
         return Span(job.trace)
 
 
-def worker_tracing(environment: Mapping[str, str], clock: Clock) -> Tracing:
-    """What OpenTelemetry's own variables ask for. It is imported only if they ask for traces."""
-    problem = None
+def worker_tracing(environment: Mapping[str, str], clock: Clock, *, carries: bool = False) -> Tracing | None:
+    """What OpenTelemetry's own variables ask for, which is imported only then. ``carries``: calls carry their trace.
+
+    None where there is nothing to do: a message's trace goes on to its copies and its result by itself.
+    """
     exporter = environment.get("OTEL_TRACES_EXPORTER", "").strip()
-    endpoints = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-    asked = exporter == "otlp" or (not exporter and any(environment.get(name) for name in endpoints))
-    if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true" or exporter == "none":
-        return Tracing()
-    protocol = environment.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or environment.get("OTEL_EXPORTER_OTLP_PROTOCOL")
-    if exporter and not asked:
-        problem = "OTEL_TRACES_EXPORTER may be otlp or none"
-    elif asked and protocol not in (None, "", "http/protobuf"):
-        problem = "OTEL_EXPORTER_OTLP_PROTOCOL may be http/protobuf"
-    elif asked and not all(map(_is_installed, ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"))):
-        problem = "install referral-dispatch with the extra otel"
-    if problem is not None:
+    asked = bool(exporter) or any(environment.get(name) for name in _ENDPOINTS)
+    if asked and exporter != "none" and environment.get("OTEL_SDK_DISABLED", "").strip().lower() != "true":
+        problem = _problem(environment, exporter)
+        if problem is None:
+            from worker.telemetry.spans import ExportedTracing
+
+            return ExportedTracing(environment, clock)
         log.warning("traces_off", problem=problem)
-    if problem is not None or not asked:
-        return Tracing()
-    from worker.telemetry.spans import ExportedTracing
-
-    return ExportedTracing(environment, clock)
+    return Tracing() if carries else None
 
 
-def caller_tracing(clock: Clock) -> Tracing:
+def caller_tracing(clock: Clock) -> Tracing | None:
     """The tracing of the program that publishes: by its own OpenTelemetry, whose context its jobs belong to."""
     # A span can only be active, and a provider only be set, where somebody has imported this.
     if "opentelemetry.trace" not in sys.modules:
-        return Tracing()
+        return None
     from worker.telemetry.spans import SpanTracing
 
     return SpanTracing(clock)
+
+
+def _problem(environment: Mapping[str, str], exporter: str) -> str | None:
+    protocol = environment.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or environment.get("OTEL_EXPORTER_OTLP_PROTOCOL")
+    if exporter not in ("", "otlp"):
+        return "OTEL_TRACES_EXPORTER may be otlp or none"
+    if protocol not in (None, "", "http/protobuf"):
+        return "OTEL_EXPORTER_OTLP_PROTOCOL may be http/protobuf"
+    if not all(map(_is_installed, ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"))):
+        return "install referral-dispatch with the extra otel"
+    return None
 
 
 def _is_installed(module: str) -> bool:

@@ -19,7 +19,8 @@ firewall or a NetworkPolicy decide who reaches the port. The pages name shops an
 campaign, no person and no secret.
 
 Counters and histograms are summed over the processes, including those that have ended. Gauges of the living processes
-become one value, as the column *of processes* says.
+become one value, as the column *of processes* says. Where traces are collected, the lengths of calls have
+[exemplars](traces.md#exemplars).
 
 | metric | type | labels | of processes | meaning |
 |---|---|---|---|---|

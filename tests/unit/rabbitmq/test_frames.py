@@ -20,16 +20,21 @@ def framed(channel: int, method: pika.spec.amqp_object.Method) -> bytes:
     return bytes(pika.frame.Method(channel, method).marshal())
 
 
-@given(message_id=st.none() | names, timestamp=st.none() | st.integers(0, 2**63 - 1))
-def test_properties(message_id: str | None, timestamp: int | None) -> None:
+@given(
+    message_id=st.none() | names,
+    timestamp=st.none() | st.integers(0, 2**63 - 1),
+    headers=st.dictionaries(names.filter(lambda name: len(name.encode()) <= 128), st.text(), max_size=3),
+)
+def test_properties(message_id: str | None, timestamp: int | None, headers: dict[str, str]) -> None:
     """Those of every message that is made here."""
     properties = pika.BasicProperties(
         content_type="application/json",
         delivery_mode=pika.DeliveryMode.Persistent.value,
         message_id=message_id,
         timestamp=timestamp,
+        headers=headers or None,
     )
-    assert frames.persistent_json(message_id, timestamp) == b"".join(properties.encode())
+    assert frames.persistent_json(message_id, timestamp, headers) == b"".join(properties.encode())
 
 
 @given(channel=channels, exchange=names, key=names, body=st.binary(max_size=200), largest=st.integers(60, 90))

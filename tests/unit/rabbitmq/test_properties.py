@@ -29,6 +29,15 @@ def test_what_ends_in_the_midst_of_a_property_becomes_one_header(raw: bytes) -> 
     assert (read.content_type, read.delivery_mode) == (None, 2)
 
 
+def test_what_a_copy_states_replaces_what_came() -> None:
+    """A header of that name is there once."""
+    raw = b"".join(pika.BasicProperties(headers={"traceparent": "nonsense", "other": 1}).encode())
+    came = content_header(raw).properties
+    copy = copy_properties(came, returned=False, add={"traceparent": "00-1-2-01"})
+    assert b"".join(copy.encode()).count(b"traceparent") == 1
+    assert content_header(b"".join(copy.encode())).properties.headers == {"traceparent": "00-1-2-01", "other": 1}
+
+
 def test_headers_that_are_cut_short_have_no_one_meaning() -> None:
     """Nothing of them is believed."""
     assert not is_unambiguous(content_header(b"\x80\x00\xff\xfc\x02").properties)

@@ -14,6 +14,7 @@ import trustme
 
 from tests.unit.making import foreign_job
 from tests.unit.rawserver import CERTIFICATE, Connection, RawServer, body_of, fields_of, response, sends, server_tls
+from tests.unit.telemetry.test_tracing import CONTEXT, Held
 from worker.clock import ManualClock, SystemClock
 from worker.errors import ConfigurationError
 from worker.instants import SECOND, from_datetime
@@ -23,6 +24,7 @@ from worker.refer2.client import Refer2Client
 from worker.refer2.tokens import TokenMaker
 from worker.shops.config import ShopConfig, ShopTable
 from worker.shops.credentials import SigningKey, UnidentifiedCustomerError
+from worker.telemetry.tracing import Tracing
 
 OK = response(200, {"referral": {"link": "https://example.com/r/1"}, "message": "hi"})
 SENT = Sent(200, "hi", {"link": "https://example.com/r/1"}, None)
@@ -54,6 +56,23 @@ def client() -> Iterator[Refer2Client]:
     made = new_client()
     yield made
     made.close()
+
+
+@pytest.mark.parametrize("sends_it", [False, True])
+def test_the_trace_is_told_only_where_that_is_asked_for(*, sends_it: bool) -> None:
+    """Its own state, which is for those who trace, never is."""
+    tracing = Tracing()
+    tracing.admitted(Held(CONTEXT))
+    client = new_client(tracing=tracing, send_traceparent=sends_it)
+    with RawServer(sends(OK)) as server:
+        assert client.refer(shop_at(server.url), job()) == SENT
+        tracing.admitted(Held(None))
+        assert client.refer(shop_at(server.url), job()) == SENT
+    client.close()
+    told, untold = map(fields_of, server.requests)
+    assert told.get("traceparent") == (CONTEXT.traceparent if sends_it else None)
+    assert "traceparent" not in untold
+    assert "tracestate" not in told
 
 
 def test_what_is_sent(client: Refer2Client) -> None:

@@ -7,6 +7,8 @@ from worker.refer2.request_head import request_head
 from worker.refer2.responses import Answer
 from worker.refer2.transport import Transport, tls_context
 
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
 
 @pytest.mark.parametrize("path", ["/", "/api/v2023061/acme/Refer2", "/behind/api/v1/A_b-c.d~/Refer2", "//x/../y"])
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
@@ -15,13 +17,15 @@ def test_to_the_byte(host: str, path: str) -> None:
     transport = Transport(tls=tls_context(None), proxy=None, connect_timeout=5, read_timeout=5, deadline=5)
     with RawServer(sends(response(200, b"{}"))) as server:
         url = f"http://{host}:{server.port}{path}"
-        for _ in range(2):
-            assert isinstance(transport.post(url, "a.token", b'{"a": 1}'), Answer)
-        first, second = server.requests
+        for traceparent in (TRACEPARENT, TRACEPARENT, None):
+            assert isinstance(transport.post(url, "a.token", b'{"a": 1}', traceparent=traceparent), Answer)
+        first, second, bare = server.requests
         assert server.connections == 1
     transport.close()
     assert first == second
-    assert request_head(url, "Bearer a.token", 8) == first.removesuffix(b'{"a": 1}')
+    assert request_head(url, "Bearer a.token", 8, TRACEPARENT) == first.removesuffix(b'{"a": 1}')
+    assert first.replace(f"traceparent: {TRACEPARENT}\r\n".encode(), b"") == bare
+    assert request_head(url, "Bearer a.token", 8) == bare.removesuffix(b'{"a": 1}')
 
 
 @pytest.mark.parametrize(

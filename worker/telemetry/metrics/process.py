@@ -17,6 +17,7 @@ from worker.model.controls import EVERY_SHOP
 from worker.model.orders import ACTIONS
 from worker.model.outcomes import OUTCOMES, Outcome
 from worker.model.verdicts import Found, Missing, Reading, Retry, Unknown, Verdict
+from worker.telemetry.metrics.exemplars import Exemplars
 from worker.telemetry.metrics.labels import (
     ALL_SHOPS,
     OTHER_SHOPS,
@@ -60,6 +61,7 @@ class Metrics(Series):
 
     def __init__(self, registry: CollectorRegistry, *, most_shops: int = SHOPS) -> None:
         super().__init__(registry)
+        self.exemplars: Exemplars | None = None
         self._label_of = ShopLabels(most_shops)
         self._code_of = CodeLabels()
         self._budget = Budget()
@@ -125,6 +127,8 @@ class Metrics(Series):
         self._responses_of(shop, self._code_of.of(verdict)).inc()
         unanswered = isinstance(verdict, Retry | Unknown)
         (self._unanswered if unanswered else self._answered).observe(seconds)
+        if self.exemplars is not None:
+            self.exemplars.note(seconds, answered=not unanswered)
         # Not locked: two threads at once may lose one call, which hardly moves a mean of fifty.
         self._call_seconds += (seconds - self._call_seconds) * NEWEST_CALL
         if isinstance(verdict, Unknown):
