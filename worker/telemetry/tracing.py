@@ -5,10 +5,10 @@ copies and its result keep. Nothing here imports OpenTelemetry; :mod:`worker.tel
 docs/traces.md says what is in them.
 """
 
-import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import cache
 from importlib.util import find_spec
 from types import TracebackType
 from typing import Protocol, Self
@@ -137,12 +137,18 @@ def worker_tracing(environment: Mapping[str, str], clock: Clock, *, carries: boo
 
 def caller_tracing(clock: Clock) -> Tracing | None:
     """The tracing of the program that publishes: by its own OpenTelemetry, whose context its jobs belong to."""
-    # A span can only be active, and a provider only be set, where somebody has imported this.
-    if "opentelemetry.trace" not in sys.modules:
+    make = _made_by_spans()
+    return make(clock) if make is not None else None
+
+
+@cache
+def _made_by_spans() -> Callable[[Clock], Tracing] | None:
+    # Once, with all else that a program's first call imports: a fork amid an import leaves its child waiting for ever.
+    if not _is_installed("opentelemetry.trace"):
         return None
     from worker.telemetry.spans import SpanTracing
 
-    return SpanTracing(clock)
+    return SpanTracing
 
 
 def _problem(environment: Mapping[str, str], exporter: str) -> str | None:
