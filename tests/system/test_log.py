@@ -86,12 +86,12 @@ def test_workers_tell_of_orders(desk: Desk) -> None:
     assert desk.run("shops", "pause", "bolt", "--reason", "before", "--as", "lou").returncode == 0
     worker = desk.start("work")
     wait_until(lambda: "shop_paused" in worker.stderr or not worker.running(), 30, "the worker to know")
-    assert desk.run("shops", "pause", "acme", "--reason", "wrong texts", "--as", "kim").returncode == 0
+    assert desk.run("shops", "pause", "acme", "--reason", "wrong texts", "--as", "kim@desk").returncode == 0
     wait_until(lambda: "operator_order" in worker.stderr or not worker.running(), 20, "the line")
     (line,) = [json.loads(line) for line in worker.stderr.splitlines() if "operator_order" in line]
     assert {name: line[name] for name in ("action", "by", "shop", "reason")} == {
         "action": "pause",
-        "by": "kim",
+        "by": "kim at desk",
         "shop": "acme",
         "reason": "wrong texts",
     }

@@ -38,7 +38,16 @@ def forget(
             show_default=False,
         ),
     ] = None,
-    postgres: options.Postgres = None,
+    postgres: Annotated[
+        str | None,
+        typer.Option(
+            "--postgres",
+            metavar="URL",
+            help="PostgreSQL that `referrals collect` filled, to erase her results from; a password belongs into the "
+            "environment. [default: REFERRALS_POSTGRES_URL]",
+            show_default=False,
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
     reason: orders.Reason = None,
     author: orders.As = None,

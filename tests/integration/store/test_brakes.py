@@ -21,7 +21,7 @@ LIMITS = make_limits(shop=Rate(1, 10**6))
 CAMPAIGN = "frühling"
 Result = tuple[Outcome, str | None]
 SENT: Result = ("sent", None)
-BAD: Result = ("rejected", "customer_not_found")
+BAD: Result = ("rejected", "no_customers_match_customer_identity")
 
 
 def armed(world: World, share: int = 20, window: int = 10) -> Brake:
@@ -86,7 +86,7 @@ def test_more_than_its_share(world: World) -> None:
     assert (hold_of(world.store), campaign.heard) == (None, 0)
     advance(world, SECOND)
     campaign.end(brake, [SENT])
-    reason = "3 of the last 10 results are rejected or failed, 2 of them customer_not_found"
+    reason = "3 of the last 10 results are rejected or failed, 2 of them no_customers_match_customer_identity"
     assert hold_of(world.store) == Hold("brake", reason, world.now)
     assert (hold_of(world.store, "bolt"), campaign.heard) == (None, 1)
     campaign.end(brake, [BAD, BAD])

@@ -12,6 +12,19 @@ def test_an_order_about_one_shop_leaves_the_lanes_of_others_at_rest() -> None:
     assert (every.freed_at("acme"), every.freed_at("bolt")) == (every.version, every.version)
 
 
+def test_what_is_held_still_leaves_the_lane_at_rest() -> None:
+    """Turned over in vain, the lane would have its jobs called from the middle on by whoever resumes it meanwhile."""
+    held = Controls().with_campaign_paused("spring", "acme", "", 100)
+    for controls in (
+        held.with_campaign_released("spring", "acme", 200),
+        held.with_campaign_paced("spring", "acme", 5, 0, 200),
+        held.with_campaign_paused("spring", EVERY_SHOP, "", 200).with_campaign_resumed("spring", "acme", 300),
+    ):
+        assert controls.freed_at("acme") == 0
+    assert held.with_campaign_paced("autumn", "acme", 5, 0, 200).freed_at("acme") == 200
+    assert held.with_campaign_resumed("spring", "acme", 200).freed_at("acme") == 200
+
+
 def test_many_shops() -> None:
     """What is known of single shops stays few; beyond that all are looked through."""
     controls = Controls()

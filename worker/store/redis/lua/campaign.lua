@@ -47,6 +47,14 @@ local function everywhere(change)
   end
 end
 
+-- What waits of the campaign at the shop may go, unless it is held still: worker/model/controls.py says why.
+local function free()
+  local entry, general = found(shop), found('*')
+  if not (entry and entry[HOLD] or general and general[HOLD]) then
+    freed = freeing(freed, shop, version)
+  end
+end
+
 -- What was to wait until now goes.
 for _, entry in ipairs(campaigns) do
   local rest = entry[REST]
@@ -59,15 +67,14 @@ if action == 'campaigns pause' then
   local entry = own()
   entry[HOLD] = { 'paused', reason, entry[HOLD] and entry[HOLD][3] or now }
 elseif action == 'campaigns resume' then
-  freed = freeing(freed, shop, version)
   everywhere(function(entry)
     entry[HOLD] = false
     if entry[BRAKE] then
       entry[BRAKE][3] = version
     end
   end)
+  free()
 elseif action == 'campaigns pace' then
-  freed = freeing(freed, shop, version)
   local interval, per_day = tonumber(ARGV[7]), tonumber(ARGV[8])
   local function pace(entry)
     entry[INTERVAL], entry[PER_DAY] = interval, per_day
@@ -77,9 +84,10 @@ elseif action == 'campaigns pace' then
   else
     everywhere(pace)
   end
+  free()
 elseif action == 'campaigns release' then
-  freed = freeing(freed, shop, version)
   everywhere(function(entry) entry[REST] = false end)
+  free()
 elseif action == 'publish' then
   local kind, lasts, share, window, kept = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]),
     tonumber(ARGV[11])
