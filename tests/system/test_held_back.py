@@ -2,10 +2,11 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 import pytest
 
-from tests.services import wait_until
+from tests.services import RabbitMQ, Vhost, wait_until
 from tests.system.commands import Desk
 
 
@@ -70,6 +71,29 @@ def test_the_shop_alone(desk: Desk) -> None:
     assert "(until `referrals campaigns release spring --shop acme`)" in published.stdout, published.stdout
     (order,) = json.loads(desk.run("campaigns", "list", "--json").stdout)["campaigns"]
     assert (order["campaign"], order["shop"], order["rest"]["kind"]) == ("spring", "acme", "first")
+
+
+def test_nothing_is_held_back(desk: Desk) -> None:
+    """An export that ends before leaves no order that waits for a release."""
+    published = desk.run("publish", "export.csv", "--campaign", "spring", "--first", "500")
+    assert published.returncode == 0, published.stderr
+    assert not json.loads(desk.run("campaigns", "list", "--json").stdout)["campaigns"]
+
+
+def test_who_may_not_declare_the_lane(desk: Desk, rabbitmq: RabbitMQ, vhost: Vhost) -> None:
+    """Such a user is refused before anything is ordered or published."""
+    desk.run("publish", "export.csv", "--campaign", "autumn", "--limit", "1")
+    rabbitmq.api("PUT", f"/api/users/{vhost.name}-producer", {"password": "publishes", "tags": ""})
+    permissions = {"configure": "^$", "write": "^referrals$", "read": "^$"}
+    rabbitmq.api("PUT", f"/api/permissions/{vhost.name}/{vhost.name}-producer", permissions)
+    server = urlsplit(vhost.url)
+    url = f"amqp://{vhost.name}-producer:publishes@{server.hostname}:{server.port}{server.path}"
+    arguments = ("publish", "export.csv", "--shop", "acme", "--campaign", "spring", "--first", "5")
+    refused = desk.run(*arguments, REFERRALS_AMQP_URL=url)
+    assert refused.returncode != 0
+    assert "referrals.held.acme" in refused.stderr
+    assert not json.loads(desk.run("campaigns", "list", "--json").stdout)["campaigns"]
+    assert rabbitmq.depths(vhost)["referrals.shop.acme"] <= 1
 
 
 @pytest.mark.parametrize(

@@ -45,13 +45,14 @@ class HeldBack:
         """
         if self._first is None or number <= self._first:
             return "bulk"
-        if shop not in self._lanes:
-            self._make(shop)
-            self._lanes.add(shop)
+        self.make_lane(shop)
         self.held += 1
         return "held"
 
-    def _make(self, shop: str) -> None:
+    def make_lane(self, shop: str) -> None:
+        """Have the shop's lane declared and listed, unless that was done before. Raises what :meth:`lane_of` does."""
+        if shop in self._lanes:
+            return
         from worker.model.lanes import ShopLane
         from worker.rabbitmq.lane_making import make_lanes
 
@@ -59,6 +60,7 @@ class HeldBack:
         assert self._params is not None
         # Before its first job: a worker consumes only lanes that the store lists.
         make_lanes(self._params, [ShopLane(shop, "held")], self._store)
+        self._lanes.add(shop)
 
 
 @contextmanager
@@ -78,6 +80,7 @@ def holding_back(
 
     Raises:
       StoreError, ConfigurationError: the workers' store can't be told of it; nothing was published.
+      BrokerError: the shop's lane can't be declared; nothing was ordered or published.
     """
     if first is None and not_before is None:
         yield HeldBack(None, None, None)
@@ -94,15 +97,23 @@ def holding_back(
         rest = Hold("start", given.reason, 0, from_datetime(not_before))
         detail = f"not before {not_before:%Y-%m-%dT%H:%M:%SZ}"
     with shared_store(loaded, "publish --first" if not_before is None else "publish --not-before") as store:
-        store.publish_campaign(named(campaign), shop or EVERY_SHOP, given, rest=rest, brake=None, detail=detail)
+        back = HeldBack(first or 0, store, params)
+        if shop is not None:
+            # Now, so that a user who may not is refused before anything is ordered. Other shops are not known yet.
+            back.make_lane(shop)
+        key = (named(campaign), shop or EVERY_SHOP)
+        before = store.controls().campaigns.get(key)
+        store.publish_campaign(*key, given, rest=rest, brake=None, detail=detail)
         # Where the lane exists already, a worker that has not heard of the order yet would call what comes by it.
         time.sleep(HEARD_WITHIN)
-        back = HeldBack(first or 0, store, params)
         try:
             yield back
         finally:
             if back.held:
-                _look_again(store, named(campaign), shop or EVERY_SHOP, given)
+                _look_again(store, *key, given)
+            elif before is None or before.rest is None:
+                # Nothing waits for a release, so that nobody would give one.
+                store.release_campaign(*key, given)
 
 
 def _look_again(store: Store, campaign: str, shop: str, given: Origin) -> None:

@@ -156,11 +156,15 @@ class Controls:
     def with_campaign_paced(self, campaign: str, shop: str, interval: int, per_day: int, now: int) -> "Controls":
         """With this pace for the campaign; with none where both are 0, then for all shops those of single ones too."""
         change = changed if interval or per_day else changed_everywhere
-        return self._about(change(self.campaigns, campaign, shop, paced(interval, per_day), now), now, frees=(campaign, shop))
+        return self._about(
+            change(self.campaigns, campaign, shop, paced(interval, per_day), now), now, frees=(campaign, shop)
+        )
 
     def with_campaign_released(self, campaign: str, shop: str, now: int) -> "Controls":
         """With what waits in the held lane released. For all shops those of single ones too."""
-        return self._about(changed_everywhere(self.campaigns, campaign, shop, released, now), now, frees=(campaign, shop))
+        return self._about(
+            changed_everywhere(self.campaigns, campaign, shop, released, now), now, frees=(campaign, shop)
+        )
 
     def with_campaign_published(
         self,
