@@ -13,9 +13,11 @@ ENV UV_COMPILE_BYTECODE=1 \
     UV_PYTHON_DOWNLOADS=never \
     UV_PROJECT_ENVIRONMENT=/opt/referrals
 WORKDIR /src
-# The build tools come from the lock file too, each held to its hash; scripts/sbom writes the list.
+# The build tools come from the lock file too, each held to its hash; scripts/sbom writes the list. They go into a folder
+# of their own, since pip may not replace packages of a distribution's Python.
 COPY scripts/build-requirements.txt ./
-RUN pip install --no-cache-dir --require-hashes -r build-requirements.txt
+RUN pip install --no-cache-dir --target /opt/tools --require-hashes -r build-requirements.txt
+ENV PATH=/opt/tools/bin:$PATH
 # The dependencies alone first: this layer is built anew only when the lock file changes. Wheels only, since a source
 # distribution would bring build tools that nothing locks.
 COPY pyproject.toml uv.lock ./
@@ -23,7 +25,8 @@ RUN uv sync --frozen --no-dev --all-extras --no-install-project --no-build
 COPY README.md LICENSE ./
 COPY worker worker
 RUN uv build --wheel --build-constraints build-requirements.txt --require-hashes \
-    && uv pip install --no-deps --python "$UV_PROJECT_ENVIRONMENT" dist/*.whl
+    && uv pip install --no-deps --python "$UV_PROJECT_ENVIRONMENT" dist/*.whl \
+    && rm -f "$UV_PROJECT_ENVIRONMENT/.lock"
 
 FROM ${PYTHON_IMAGE}
 ARG REVISION=unknown
@@ -33,8 +36,10 @@ LABEL org.opencontainers.image.title="referral-dispatch" \
       org.opencontainers.image.description="Sends referral campaigns through Bubblehouse's Refer2 under its limits" \
       org.opencontainers.image.licenses="MIT"
 # Writable by the user: exports and results in the first folder, the metrics that several processes share in the second.
-RUN install -d -o 10001 -g 10001 /var/lib/referrals /run/referrals/metrics
+# By the group root too, which OpenShift gives to the number that it picks for a user.
+RUN install -d -o 10001 -g 0 -m 0775 /var/lib/referrals /run/referrals/metrics
 COPY --from=build /opt/referrals /opt/referrals
+COPY LICENSE docs/third-party-notices.txt /usr/share/doc/referral-dispatch/
 # The metrics on all addresses, IPv6 and IPv4: whoever reads them is outside of the container.
 ENV PATH=/opt/referrals/bin:$PATH \
     HOME=/var/lib/referrals \
