@@ -141,12 +141,17 @@ class Site:
         failing: bool = False,
         env: Mapping[str, str] | None = None,
         through: Sequence[str] | None = None,
+        python: str | None = None,
     ) -> list[Worker]:
         """Start workers of so many processes each and wait until all are ready.
 
-        ``failing`` ones have failpoints; ``through`` is a program that their log is piped through.
+        ``failing`` ones have failpoints; ``through`` is a program that their log is piped through; ``python`` has
+        another release.
         """
-        new = [self._start(processes=processes, failing=failing, env=env or {}, through=through) for _ in range(count)]
+        new = [
+            self._start(processes=processes, failing=failing, env=env or {}, through=through, python=python)
+            for _ in range(count)
+        ]
         for worker in new:
             wait_until(worker.ready_or_ended, PATIENCE, "a worker to be ready")
             assert worker.process.running(), worker.process.stderr[-3000:]
@@ -160,10 +165,17 @@ class Site:
         for worker in gone:
             self.relieve(worker, failing=failing, env=env)
 
-    def relieve(self, worker: Worker, *, failing: bool = False, env: Mapping[str, str] | None = None) -> None:
+    def relieve(
+        self,
+        worker: Worker,
+        *,
+        failing: bool = False,
+        env: Mapping[str, str] | None = None,
+        python: str | None = None,
+    ) -> None:
         """Start another in a worker's place, which is left to end by itself."""
         self.workers.remove(worker)
-        self._start(failing=failing, env=env or {})
+        self._start(failing=failing, env=env or {}, python=python)
 
     @contextlib.contextmanager
     def load(self, *, per_second: float, first: int = 0) -> Iterator[Producer]:
@@ -309,7 +321,13 @@ class Site:
         self.desk.close()
 
     def _start(
-        self, *, processes: int = 1, failing: bool, env: Mapping[str, str], through: Sequence[str] | None = None
+        self,
+        *,
+        processes: int = 1,
+        failing: bool,
+        env: Mapping[str, str],
+        through: Sequence[str] | None = None,
+        python: str | None = None,
     ) -> Worker:
         (port,) = free_ports(1)
         self.armed.mkdir(exist_ok=True)
@@ -320,11 +338,13 @@ class Site:
             "PROMETHEUS_MULTIPROC_DIR": str(metrics),
             "FAULTS_ARMED": str(self.armed),
         }
+        if python is not None:
+            own["PYTHONPATH"] = ""
         if failing:
             command, program = ["tests.faults.actors", "-p", "1", "-t", str(THREADS), "--skip-logging"], "dramatiq"
         else:
             command, program = ["work", "--processes", str(processes), "--threads", str(THREADS)], "worker"
-        process = self.desk.start(*command, program=program, through=through, **(own | dict(env)))
+        process = self.desk.start(*command, program=program, python=python, through=through, **(own | dict(env)))
         worker = Worker(process, port, processes)
         self.workers.append(worker)
         self.started.append(worker)

@@ -48,8 +48,8 @@ class Worker:
         return sum(sample.value for family in families for sample in family.samples if sample.name == name)
 
     def children(self) -> list[psutil.Process]:
-        """Its worker processes, those below Dramatiq's parent."""
-        return [child for child in psutil.Process(self.process.pid).children() if child.num_threads() > 1]
+        """Its worker processes, those below Dramatiq's parent; from Python 3.14 on not its own children."""
+        return [child for child in psutil.Process(self.process.pid).children(recursive=True) if child.num_threads() > 1]
 
     def terminate(self, *, group: bool = False) -> None:
         """SIGTERM, to its whole process group if told so."""

@@ -152,12 +152,19 @@ class Desk:
         )
 
     def start(
-        self, *arguments: str, program: str = "worker", through: Sequence[str] | None = None, **env: str
+        self,
+        *arguments: str,
+        program: str = "worker",
+        python: str | None = None,
+        through: Sequence[str] | None = None,
+        **env: str,
     ) -> Process:
-        """Start ``referrals``, or another program's module, in the background; ``through`` filters its stderr."""
+        """Start ``referrals``, or another program's module, in the background, with another ``python`` if it is given;
+        ``through`` filters its stderr.
+        """
         name = f"{arguments[0]}-{len(self.processes)}"
-        forked = program == "worker" and through is None and arguments[0] in STARTED
-        command = [*arguments] if forked else [sys.executable, "-m", program, *arguments]
+        forked = program == "worker" and python is None and through is None and arguments[0] in STARTED
+        command = [*arguments] if forked else [python or sys.executable, "-m", program, *arguments]
         process = Process(command, self.folder, self.env | env, name, through)
         self.processes.append(process)
         return process

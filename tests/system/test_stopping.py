@@ -86,7 +86,7 @@ def test_an_orphan_ends(desk: Desk) -> None:
     collect = desk.start("collect", "--out", "results.csv")
     first = start_worker(desk, WORK)
     wait_until(lambda: sandbox.summary()["in_progress"] >= 10, 20, "calls in flight")
-    children = [child for child in psutil.Process(first.pid).children() if child.num_threads() > 1]
+    children = [child for child in psutil.Process(first.pid).children(recursive=True) if child.num_threads() > 1]
     try:
         first.signal(signal.SIGKILL)
         wait_until(lambda: not any(map(lives, children)), 40, "the orphan to end")

@@ -43,13 +43,16 @@ def create_app(config: SandboxConfig, clock: Clock) -> web.Application:
     app.add_routes(api.routes())
     app.on_shutdown.append(api.stop)
 
-    async def log_file(_: web.Application) -> AsyncIterator[None]:
-        if config.log is not None:
-            log.open(config.log)
-        yield
-        log.close()
+    async def files(_: web.Application) -> AsyncIterator[None]:
+        try:
+            if config.log is not None:
+                log.open(config.log)
+            yield
+        finally:
+            log.close()
+            api.close()
 
-    app.cleanup_ctx.append(log_file)
+    app.cleanup_ctx.append(files)
     return app
 
 
@@ -66,6 +69,10 @@ class _Api:
         self._reads = Throttle(config.read_limits, config.max_delay) if config.read_limits else None
         self._book = ReferralBook()
         self._stopping = asyncio.Event()
+
+    def close(self) -> None:
+        """Close the file of customers."""
+        self._directory.close()
 
     def routes(self) -> list[web.RouteDef]:
         """Refer2's and its neighbours' paths, and two of the sandbox's own that show what was received."""

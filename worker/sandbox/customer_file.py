@@ -51,15 +51,14 @@ class CustomerFile:
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._db.executescript(_SETUP)
         try:
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                rows = _rows(path, file)
-                self.customers = self._db.executemany("INSERT INTO customers VALUES (?, ?, ?, ?)", rows).rowcount
-            self._db.executescript(_INDEXES)
-        except (OSError, UnicodeDecodeError, csv.Error, sqlite3.Error) as error:
-            problem = getattr(error, "strerror", None) or f"can't be read as UTF-8 and CSV or JSON ({error})"
-            raise InputError(f"{path}: {problem}; --customers takes a CSV file with bhid, shopid and email") from None
-        if self.customers <= 0:
-            raise InputError(f"{path}: holds no customers, so every call would be refused")
+            self.customers = self._load(path)
+        except InputError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close and remove the temporary file."""
+        self._db.close()
 
     def find(self, named: Mapping[str, str]) -> Literal["all", "none", "some"]:
         """Whether all of the ids, by kind, are one customer's, none is anybody's, or neither.
@@ -80,6 +79,19 @@ class CustomerFile:
         found = self._db.execute("SELECT bhid, shopid, email FROM customers LIMIT ?", (-1 if most is None else most,))
         while some := found.fetchmany(_AT_ONCE):
             yield some
+
+    def _load(self, path: Path) -> int:
+        try:
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                rows = _rows(path, file)
+                customers = self._db.executemany("INSERT INTO customers VALUES (?, ?, ?, ?)", rows).rowcount
+            self._db.executescript(_INDEXES)
+        except (OSError, UnicodeDecodeError, csv.Error, sqlite3.Error) as error:
+            problem = getattr(error, "strerror", None) or f"can't be read as UTF-8 and CSV or JSON ({error})"
+            raise InputError(f"{path}: {problem}; --customers takes a CSV file with bhid, shopid and email") from None
+        if customers <= 0:
+            raise InputError(f"{path}: holds no customers, so every call would be refused")
+        return customers
 
     def _has(self, given: Mapping[str, str | None]) -> bool:
         condition = " AND ".join(f"{column} = ?" for column in given)

@@ -84,6 +84,11 @@ class Directory:
         self._strangers = {stranger.strip().lower() for stranger in config.strangers}
         self._mismatches = {frozenset((one.strip().lower(), other.strip().lower())) for one, other in config.mismatches}
 
+    def close(self) -> None:
+        """Close the file."""
+        if self.file is not None:
+            self.file.close()
+
     def check(self, identity: Identity) -> None:
         """Look the ids up.
 

@@ -38,7 +38,9 @@ class Running:
     @property
     def child(self) -> psutil.Process:
         """The process with the worker threads."""
-        (child,) = psutil.Process(self.parent.pid).children()
+        # From Python 3.14 on it is a grandchild, beside multiprocessing's helpers, which have one thread each.
+        below = psutil.Process(self.parent.pid).children(recursive=True)
+        (child,) = (process for process in below if process.num_threads() > 1)
         return child
 
     def stop_as_a_group(self) -> None:

@@ -2,6 +2,8 @@
 
 import csv
 import io
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,9 +22,28 @@ SAMPLES = Path(__file__).parents[3] / "scripts" / "samples"
 TEN = "customer_email,note\n" + "".join(f"c{n}@example.com,n{n}\n" for n in range(10))
 
 
-def make(paths: list[Path], **options: object) -> Importer:
-    asked = ImportOptions(**{"shop": "acme", "campaign": "spring", "channel": "whatsapp"} | options)  # type: ignore[arg-type]
-    return Importer([PlainFile(path) for path in paths], asked, index=JobIndex(), published_at=None, allowed_shops=None)
+Make = Callable[..., Importer]
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    """Makes importers of paths and options, each with an index of its own, which is closed after the test."""
+    with ExitStack() as opened:
+
+        def made(paths: list[Path], *, published_at: datetime | None = None, **options: object) -> Importer:
+            heard = {name: options.pop(name) for name in ("on_reject", "keep_rejects") if name in options}
+            asked = ImportOptions(**{"shop": "acme", "campaign": "spring", "channel": "whatsapp"} | options)  # type: ignore[arg-type]
+            index = opened.enter_context(JobIndex())
+            return Importer(
+                [PlainFile(path) for path in paths],
+                asked,
+                index=index,
+                published_at=published_at,
+                allowed_shops=None,
+                **heard,  # type: ignore[arg-type]
+            )
+
+        yield made
 
 
 def test_duplicates_within_and_across_exports(run_import: Import) -> None:
@@ -52,7 +73,7 @@ def test_limit_counts_jobs(run_import: Import) -> None:
     assert run_import(TEN, limit=0).jobs == []
 
 
-def test_count(tmp_path: Path) -> None:
+def test_count(make: Make, tmp_path: Path) -> None:
     """Counting returns the rows with consent, at most the limit, and starts nothing."""
     path = tmp_path / "a.csv"
     path.write_text('customer_email,ok\na@example.com,yes\n"b@example.com","no"\nc@example.com,"YES\n"\n')
@@ -62,13 +83,12 @@ def test_count(tmp_path: Path) -> None:
     assert [item.name for item in tmp_path.iterdir()] == ["a.csv"]
 
 
-def test_jobs_are_stamped(tmp_path: Path) -> None:
+def test_jobs_are_stamped(make: Make, tmp_path: Path) -> None:
     """The time of publishing and the deadline are on each job."""
     path = tmp_path / "a.csv"
     path.write_text(TEN)
     now, later = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
-    options = ImportOptions(shop="acme", campaign="spring", channel="sms", not_after=later)
-    importer = Importer([PlainFile(path)], options, index=JobIndex(), published_at=now, allowed_shops=None)
+    importer = make([path], published_at=now, not_after=later)
     assert {(job.published_at, job.not_after) for job in importer} == {(now, later)}
     with pytest.raises(RuntimeError, match="once"):
         list(importer)
@@ -146,7 +166,7 @@ def test_old_rejects_are_replaced(run_import: Import, tmp_path: Path) -> None:
     assert not old.exists()
 
 
-def test_check_writes_nothing(tmp_path: Path) -> None:
+def test_check_writes_nothing(make: Make, tmp_path: Path) -> None:
     """Checking leaves an earlier run's rejects where they are."""
     path, old = tmp_path / "a.csv", tmp_path / "a.csv.rejects.csv"
     path.write_text(TEN)
@@ -174,7 +194,7 @@ def test_undecodable_cell_in_the_rejects(run_import: Import) -> None:
     assert written.read_text().splitlines()[1] == r"2,unreadable_row,2,one@example.com,\udc81\udcff"
 
 
-def test_abandoned_import_leaves_whole_rows(tmp_path: Path) -> None:
+def test_abandoned_import_leaves_whole_rows(make: Make, tmp_path: Path) -> None:
     """Rejects are on disk in whole rows when the jobs are no longer asked for."""
     path = tmp_path / "a.csv"
     path.write_text("customer_email,note\nbad,x\ngood@example.com,y\n")
@@ -185,7 +205,7 @@ def test_abandoned_import_leaves_whole_rows(tmp_path: Path) -> None:
     assert written == "line,reason,row,customer_email,note\n2,no_customer,2,bad,x\n"
 
 
-def test_stop(tmp_path: Path) -> None:
+def test_stop(make: Make, tmp_path: Path) -> None:
     """A stopped import hands out what it has read and reads nothing more, the next export included."""
     paths = [tmp_path / "a.csv", tmp_path / "b.csv"]
     paths[0].write_text("customer_email\n" + "".join(f"c{n}@example.com\n" for n in range(50_001)))
@@ -210,13 +230,13 @@ def test_stop(tmp_path: Path) -> None:
         ({"not_after": datetime(2026, 1, 1)}, "not_after"),  # noqa: DTZ001
     ],
 )
-def test_options_that_make_no_job(tmp_path: Path, options: dict[str, object], message: str) -> None:
+def test_options_that_make_no_job(make: Make, tmp_path: Path, options: dict[str, object], message: str) -> None:
     """Options are refused before anything is opened."""
     with pytest.raises(UsageError, match=message):
         make([tmp_path / "missing.csv"], **options).check()
 
 
-def test_errors_of_files(tmp_path: Path) -> None:
+def test_errors_of_files(make: Make, tmp_path: Path) -> None:
     """A missing export, rejects that would overwrite an export, and a folder that isn't there."""
     path = tmp_path / "a.csv"
     with pytest.raises(InputError, match=r"a\.csv: can't be read: No such file"):
@@ -229,7 +249,7 @@ def test_errors_of_files(tmp_path: Path) -> None:
         list(make([path], rejects=tmp_path / "none" / "r.csv"))
 
 
-def test_sample_campaign(tmp_path: Path) -> None:
+def test_sample_campaign(make: Make, tmp_path: Path) -> None:
     """The sample has about 2,000 rows over several channels and each kind of bad row."""
     importer = make(
         [SAMPLES / "campaign.csv"],
@@ -247,7 +267,7 @@ def test_sample_campaign(tmp_path: Path) -> None:
     assert set(importer.rejected) == reasons
 
 
-def test_sample_shopify(tmp_path: Path) -> None:
+def test_sample_shopify(make: Make, tmp_path: Path) -> None:
     """The Shopify sample runs with `--map` and `--consent`, also for customers without an address."""
     mapping = parse_mapping(["customer_shopid=Customer ID", "customer_email=Email"])
     consent = parse_consent("Accepts Email Marketing=yes")
@@ -258,33 +278,23 @@ def test_sample_shopify(tmp_path: Path) -> None:
     assert set(importer.rejected) == {"no_consent"}
 
 
-def test_rejects_are_reported_and_need_no_file(tmp_path: Path) -> None:
+def test_rejects_are_reported_and_need_no_file(make: Make, tmp_path: Path) -> None:
     """A plan hears of each rejected row and leaves no file behind."""
     path = tmp_path / "spring.csv"
     path.write_text("customer_email,note\na@example.org,\nnobody,\na@example.org,\n")
     seen: list[Reject] = []
-    options = ImportOptions(shop="acme", campaign="spring", channel="sms")
-    importer = Importer(
-        [PlainFile(path)],
-        options,
-        index=JobIndex(),
-        published_at=None,
-        allowed_shops=None,
-        on_reject=seen.append,
-        keep_rejects=False,
-    )
+    importer = make([path], on_reject=seen.append, keep_rejects=False)
     assert [draft.line for draft in importer.drafts()] == [2]
     assert [(reject.line, reject.reason) for reject in seen] == [(3, "no_customer"), (4, "duplicate_row")]
     assert importer.rows_of == [3]
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_every_row_is_judged_as_it_is_when_it_is_sent(tmp_path: Path) -> None:
+def test_every_row_is_judged_as_it_is_when_it_is_sent(make: Make, tmp_path: Path) -> None:
     """Merging sees each row with its job or its reason; a duplicate with the job that it equals. No file is written."""
     path = tmp_path / "spring.csv"
     path.write_text("customer_email,note\na@example.org,\nnobody,\n\na@example.org,again\nb@example.org,\n")
-    options = ImportOptions(shop="acme", campaign="spring", channel="sms")
-    importer = Importer([PlainFile(path)], options, index=JobIndex(), published_at=None, allowed_shops=None)
+    importer = make([path])
     rows = list(importer.rows_judged())
     assert [(row.record.line, row.verdict) for row in rows] == [
         (2, "new"),

@@ -1,6 +1,7 @@
 """What came of a campaign's referrals, by day."""
 
 import tracemalloc
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -25,6 +26,13 @@ def entry(status: str, **fields: Any) -> dict[str, Any]:
 
 
 NOBODY = {"acceptance_bhid": None, "accepted_at": None}
+
+
+@pytest.fixture
+def found() -> Iterator[Conversions]:
+    """What was found by NOW: nothing yet."""
+    with Conversions(NOW) as made:
+        yield made
 
 
 @pytest.mark.parametrize(
@@ -61,9 +69,8 @@ def test_what_an_entry_says(given: dict[str, Any], expected: tuple[date | None, 
     assert conversion_of(given, NOW) == expected
 
 
-def test_one_link_accepted_by_several_is_several_acceptances() -> None:
+def test_one_link_accepted_by_several_is_several_acceptances(found: Conversions) -> None:
     """Entries of one referral count by their acceptance; one that comes twice counts once, on its earliest days."""
-    found = Conversions(NOW)
     for given in (
         entry("approved"),
         entry("invited", acceptance_bhid="a2"),
@@ -80,17 +87,15 @@ def test_one_link_accepted_by_several_is_several_acceptances() -> None:
     }
 
 
-def test_who_accepted_before_the_campaign_is_not_its_own() -> None:
+def test_who_accepted_before_the_campaign_is_not_its_own(found: Conversions) -> None:
     """Refer2 reuses a referral that exists, with all who accepted it in years before."""
-    found = Conversions(NOW)
     found.add(entry("approved", accepted_at="2024-05-05T00:00:00Z"), START, "acme")
     assert found.totals() == {"accepted": 0, "qualified": 0, "rewarded": 0}
     assert found.by_day() == {}
 
 
-def test_who_accepted_earlier_on_the_day_of_the_call_is_not_its_own() -> None:
+def test_who_accepted_earlier_on_the_day_of_the_call_is_not_its_own(found: Conversions) -> None:
     """It is a matter of the hour, but for the minutes by which clocks differ."""
-    found = Conversions(NOW)
     called = datetime(2026, 11, 1, 23, 45, tzinfo=UTC)
     found.add(entry("approved"), called, "acme")
     found.add(entry("approved", acceptance_bhid="a2", accepted_at="2026-11-01T23:41:00Z"), called, "acme")
@@ -98,16 +103,14 @@ def test_who_accepted_earlier_on_the_day_of_the_call_is_not_its_own() -> None:
 
 
 @pytest.mark.parametrize(("called", "accepted"), [("0001-01-01T00:00:00Z", 1), ("9999-12-31T23:59:59Z", 0)])
-def test_a_call_at_the_end_of_all_times(called: str, accepted: int) -> None:
+def test_a_call_at_the_end_of_all_times(found: Conversions, called: str, accepted: int) -> None:
     """Such a time can stand in a results file, and costs no page."""
-    found = Conversions(NOW)
     found.add(entry("approved"), datetime.fromisoformat(called), "acme")
     assert found.totals()["accepted"] == accepted
 
 
-def test_ids_belong_to_their_shop() -> None:
+def test_ids_belong_to_their_shop(found: Conversions) -> None:
     """The same ids in two shops are two acceptances, and one shop's can be taken back."""
-    found = Conversions(NOW)
     found.add(entry("approved"), START, "acme")
     found.add(entry("approved", acceptance_bhid="\ud800"), START, "bravo")
     assert found.totals() == dict.fromkeys(STEPS, 2)
@@ -117,9 +120,8 @@ def test_ids_belong_to_their_shop() -> None:
     assert found.by_day()[ONE] == {"accepted": 1, "qualified": 0, "rewarded": 0}
 
 
-def test_acceptances_without_a_time_are_counted_by_themselves() -> None:
+def test_acceptances_without_a_time_are_counted_by_themselves(found: Conversions) -> None:
     """One that is told of again with a time is counted like any other."""
-    found = Conversions(NOW)
     for bhid in ("a1", "a1", "a2"):
         found.add(entry("approved", acceptance_bhid=bhid, accepted_at=7, updated_at=None), START, "acme")
     assert found.undated() == 2
@@ -128,9 +130,8 @@ def test_acceptances_without_a_time_are_counted_by_themselves() -> None:
     assert (found.undated(), found.totals()["accepted"]) == (1, 1)
 
 
-def test_memory_is_bounded() -> None:
+def test_memory_is_bounded(found: Conversions) -> None:
     """A shop may tell of millions of acceptances."""
-    found = Conversions(NOW)
     tracemalloc.start()
     for number in range(20_000):
         found.add(entry("approved", acceptance_bhid=f"a{number}"), START, "acme")
