@@ -79,19 +79,21 @@ def certain_length(connection: Connection, name: str, *, patience: float = LOOKE
     state = inspect_queue(connection, name)
     if not isinstance(state, QueueState):
         return 0
-    if state.ready:
+    # What others hold meanwhile, such as a restore that reads the journal, is not ready.
+    if state.ready and not state.consumers:
         return state.ready
     channel = connection.channel()
-    method, _, _ = channel.basic_get(name)
     least = 0
-    if method is not None:
-        least = method.message_count + 1
-        channel.basic_nack(method.delivery_tag, requeue=True)
+    if not state.ready:
+        method, _, _ = channel.basic_get(name)
+        if method is not None:
+            least = method.message_count + 1
+            channel.basic_nack(method.delivery_tag, requeue=True)
     until = time.monotonic() + patience
     while True:
         # Whoever holds a message in this way counts as a consumer meanwhile. Many may ask at once, of one message.
         answer = channel.queue_declare(name, passive=True).method
-        if answer.message_count >= least and (answer.message_count or not answer.consumer_count):
+        if answer.message_count >= least and not answer.consumer_count:
             channel.close()
             return int(answer.message_count)
         if time.monotonic() > until:

@@ -63,8 +63,9 @@ class SuppressedJobs(Generic[D]):
         while self._answers:
             deliveries, found = self._answers.popleft()
             if isinstance(found, StoreError):
+                # Within a second again, as if the lists had changed: these alone were not looked up in them.
+                self._number = 0
                 for delivery in deliveries:
-                    # Within a second again.
                     delivery.looked_up = 0
                 continue
             listed = iter(found)

@@ -94,3 +94,15 @@ def test_messages_that_others_keep_are_no_empty_journal(vhost: Vhost, params: Pa
     with pytest.raises(BrokerError, match=r"referrals\.suppression: others hold its messages"):
         certain_length(connection, SUPPRESSION, patience=0.2)
     connection.close()
+
+
+def test_messages_that_others_hold_are_counted_too(vhost: Vhost, params: Parameters, tap: Tap) -> None:
+    """A restore reads the journal from its beginning: what it holds is not gone."""
+    fill(vhost, tap)
+    method, _, _ = tap.channel.basic_get(SUPPRESSION)
+    connection = connect(params)
+    with pytest.raises(BrokerError, match=r"referrals\.suppression: others hold its messages"):
+        certain_length(connection, SUPPRESSION, patience=0.2)
+    tap.channel.basic_nack(method.delivery_tag)
+    assert certain_length(connection, SUPPRESSION) == CHANGES
+    connection.close()

@@ -18,6 +18,9 @@ DAMAGES = [
     b"\xc1",  # no MessagePack
     b"other",  # MessagePack, but numbers: of another program
     b"\x91\x01\x90",  # a list with something else in it
+    b"",  # MessagePack of nothing
+    b"1",  # a whole number, and no more
+    b"\xcb\x7f\xf0\x00\x00\x00\x00\x00\x00\x90\x90",  # a version without end
 ]
 
 

@@ -19,7 +19,7 @@ from worker.errors import ConfigurationError, StoreError
 from worker.instants import SECOND
 from worker.limits.token_bucket import Rate
 from worker.store.counting import MOST_CAMPAIGNS, OTHER_CAMPAIGNS
-from worker.store.protocol import AdmitRequest, AlreadyAnswered, Grant, Reply, ShopClosed, Wait
+from worker.store.protocol import AdmitRequest, AlreadyAnswered, CampaignPace, Grant, Reply, ShopClosed, Wait
 from worker.store.redis.store import RedisStore
 
 SECRET = "s3cret-of-the-store"  # what no error may show
@@ -213,6 +213,16 @@ def test_a_lost_grant_costs_nothing(
     again = [store.admit(make_request(number, limits=limits)) for number in range(10, 14)]
     assert [isinstance(reply, Grant) for reply in again] == [True] * (3 - taken) + [False] * (1 + taken)
     assert store.inspect("acme", limits).calls_today == 3
+
+
+def test_a_lost_grant_costs_nothing_of_its_campaigns_day(server: Valkey, store: RedisStore, client: Any) -> None:
+    """Of two calls a day both are made."""
+    first, second = (
+        replace(make_request(number), campaign="spring", pace=CampaignPace(0, 2, None)) for number in (2, 3)
+    )
+    lose_a_grant(server, store, client, first)
+    go(store, first)
+    go(store, second)
 
 
 def test_a_lost_grant_at_a_slower_pace_costs_nothing(server: Valkey, store: RedisStore, client: Any) -> None:

@@ -96,9 +96,10 @@ def test_nothing_is_asked_without_lists(world: World) -> None:
     assert world.asked == []
 
 
-def test_asks_again_after_an_error(world: World) -> None:
+@pytest.mark.parametrize("lane", ["held", "bulk"])
+def test_asks_again_after_an_error(world: World, lane: Lane) -> None:
     """The store was away for a moment."""
-    hers = world.put(1, ANN)
+    hers = world.put(1, ANN, lane=lane)
     world.found.follow(known(1))
     world.answer(error=StoreError("away"))
     assert not hers.uncalled

@@ -209,6 +209,12 @@ local function admit(number, job_key, customer_key, id, epoch, place, deadline, 
         refund(customer, customer_base, c_charged, charged_day)
         save_scope(customer_key, customer, needed_until(customer, resets_at))
       end
+      local of = paced > 0 and paces[struct.unpack('>B', ARGV[PLACES], 9 * (number - 1) + 1)]
+      if of then
+        -- The call of the day alone, as in release.lua.
+        refund(of.scope, nil, 0, charged_day)
+        of.changed = true
+      end
     elseif lease > now then
       return { 3, 2, lease }
     else

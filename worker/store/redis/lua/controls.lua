@@ -9,14 +9,22 @@ end
 -- The strings of orders that can't be read, since somebody else has written there.
 local damaged = {}
 
-local function load(key)
-  local function of(readable, ...)
-    if readable then
-      return ...
-    end
-    damaged[#damaged + 1] = key
+-- What is at the key, if it begins with values of these types, which every version wrote; nothing where nothing is there.
+-- Numbers are times and counts.
+local function load(key, ...)
+  local packed = redis.pcall('GET', key)
+  if not packed then
+    return
   end
-  return of(pcall(unpacked, key))
+  local values = type(packed) == 'string' and { pcall(cmsgpack.unpack, packed) } or {}
+  for i, expected in ipairs({ ... }) do
+    local value = values[i + 1]
+    if type(value) ~= expected or expected == 'number' and not (value >= 0 and value <= 2 ^ 53) then
+      damaged[#damaged + 1] = key
+      return
+    end
+  end
+  return unpack(values, 2)
 end
 
 -- What an operator has ordered, of all shops in one string: a version, then lists of pauses {shop, reason, since}, of
@@ -25,14 +33,14 @@ end
 -- '*' is every shop. No string stands for no orders, version 0.
 
 local function load_controls(key)
-  local version, pauses, cancelled, limits, latest = load(key)
+  local version, pauses, cancelled, limits, latest = load(key, 'number', 'table', 'table')
   return version or 0, pauses or {}, cancelled or {}, limits or {}, latest or {}
 end
 
 -- What is known of the lists of suppressed addresses: the number of their last change, the fingerprint of their key, and
 -- {shop, addresses, number of its last change} of each. In a string of its own, which no older version rewrites.
 local function load_lists(key)
-  local number, address_key, lists = load(key)
+  local number, address_key, lists = load(key, 'number', 'string', 'table')
   return number or 0, address_key or '', lists or {}
 end
 
@@ -41,7 +49,7 @@ end
 -- since, until} (0: until it is released), a brake {share, window, armed, until}, each false where there is none. Then
 -- the version that has last let any job go that was held. A change of it makes another version too.
 local function load_campaigns(key)
-  local campaigns, freed = load(key)
+  local campaigns, freed = load(key, 'table', 'table')
   return campaigns or {}, freed or {}
 end
 
@@ -50,7 +58,7 @@ end
 local function load_lanes(key)
   local readable, all, lanes = pcall(unpacked, key)
   -- One that can't be read is as one that was lost: workers list their lanes again, and search for the others.
-  if readable and type(all) == 'number' and type(lanes) == 'table' then
+  if readable and (all == 0 or all == 1) and type(lanes) == 'table' then
     return all, lanes
   end
   return 0, {}
