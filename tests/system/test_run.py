@@ -212,6 +212,8 @@ def test_an_export_becomes_results(desk: Desk) -> None:
         "left_for_later": {},
         "braked": {},
         "left_until": None,
+        "left_for_window": 0,
+        "window_opens_at": None,
         "halted": {},
         "stopped": False,
         "results": "results.csv",

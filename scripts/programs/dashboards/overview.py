@@ -128,7 +128,7 @@ def _history() -> list[Row]:
                     units.Short,
                     {
                         "{{kind}}": "max by (kind) (referral_campaigns_held) > 0",
-                        "lanes that take no jobs": "max(referral_lanes_unusable) > 0",
+                        "lanes that take no jobs": "max(referral_lanes_unusable)",
                     },
                     stacked=True,
                 ),

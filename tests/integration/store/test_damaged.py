@@ -100,3 +100,10 @@ def test_lanes_that_cant_be_read_are_as_lost(world: RedisWorld, damage: bytes) -
     assert not world.store.controls().all_lanes
     world.store.add_lanes([ShopLane("acme", "held")])
     assert world.store.controls().lanes == {ShopLane("acme", "held")}
+
+
+def test_an_older_versions_search_for_lanes_is_done_again(world: RedisWorld) -> None:
+    """It knew fewer kinds of lanes, of which some may hold jobs; what it found counts."""
+    world.client.set(LANES_KEYS[1], b"\x01\x91\xabacme.urgent")
+    controls = world.store.controls()
+    assert (controls.lanes, controls.all_lanes) == (frozenset({ShopLane("acme", "urgent")}), False)

@@ -21,6 +21,9 @@ KNOWN: tuple[Known | None, ...] = (None, "answered", "under_way", "expired", "ca
 
 _SCOPES: dict[int, WaitScope] = {1: "customer", 2: "job", 3: "campaign", 4: "campaign_day"}
 
+ALL_LANES = 2
+"""What stands before the lanes' names once RabbitMQ was searched for every kind: see controls.lua."""
+
 _REASONS: dict[int, ClosedReason] = {
     1: "rate",
     2: "day_quota",
@@ -147,7 +150,7 @@ def read_controls(answer: list[Any], at: int) -> Controls:
         all_lanes, lanes = listed[0] if listed else (0, [])
         names = (key.decode() for key in lanes if isinstance(key, bytes))
         known = frozenset(of for name in names if (of := ShopLane.of_key(name)) is not None)
-        return replace(found, lanes=known, all_lanes=bool(all_lanes))
+        return replace(found, lanes=known, all_lanes=all_lanes == ALL_LANES)
 
 
 def _orders_of_shops(

@@ -54,11 +54,13 @@ local function load_campaigns(key)
 end
 
 -- The lanes that shops have beside their own queues, in a string of its own: an older version would write the controls
--- without them. 1 if RabbitMQ was searched for them since the string was lost, then their names.
+-- without them. `ALL_LANES` if RabbitMQ was searched for them since the string was lost, then their names. An older
+-- version's search knew fewer lanes, and says 1.
+local ALL_LANES = 2
 local function load_lanes(key)
   local readable, all, lanes = pcall(unpacked, key)
   -- One that can't be read is as one that was lost: workers list their lanes again, and search for the others.
-  if readable and (all == 0 or all == 1) and type(lanes) == 'table' then
+  if readable and (all == 0 or all == 1 or all == ALL_LANES) and type(lanes) == 'table' then
     return all, lanes
   end
   return 0, {}

@@ -13,8 +13,8 @@ for i = 2, #ARGV do
     lanes[#lanes + 1] = ARGV[i]
   end
 end
-if ARGV[1] == '1' and all == 0 then
-  all, changed = 1, true
+if ARGV[1] == '1' and all < ALL_LANES then
+  all, changed = ALL_LANES, true
 end
 if changed then
   redis.call('SET', KEYS[2], cmsgpack.pack(all, lanes))
