@@ -1,5 +1,6 @@
 """RabbitMQ over TLS, which wants a certificate of its clients too, and several nodes to choose from."""
 
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,15 @@ class TLSNode:
         return f"amqps://guest:guest@{host}:{self.port}/{vhost}?{query}"
 
 
+def listens(port: int) -> bool:
+    """Whether the port takes connections."""
+    try:
+        socket.create_connection(("127.0.0.1", port), 5).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TLSNode]:
     """A node that takes clients over TLS, and only with a certificate of its authority."""
@@ -62,6 +72,8 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TLSNode]:
         "ssl_options.fail_if_no_peer_cert = true",
     ]
     with open_rabbitmq(folder / "rabbitmq", config=config) as rabbitmq:
+        # RabbitMQ opens this port after the plain one, for which it was waited.
+        wait_until(lambda: listens(port), 30, "the port for TLS")
         yield TLSNode(rabbitmq, port, folder)
 
 
