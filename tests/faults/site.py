@@ -265,15 +265,17 @@ class Site:
             published, self.upstream.carried_out(), ended.final, ended.dead, uncalled=ended.uncalled, wanted=self.wanted
         )
 
-    def judge(self, *, repeats: int = 0, dead: int = 0) -> Verdict:
+    def judge(self, *, repeats: int = 0, dead: int = 0, interrupted: int = 0) -> Verdict:
         """Fail unless the promise was kept: nothing lost or unexpected, at most so many calls twice and none after its
         job's end, and no shop called beyond its limits by more than a burst.
 
-        ``dead`` is how many dead letters there are to be.
+        ``dead`` is how many dead letters there are to be, ``interrupted`` how many jobs may have been called and ended
+        as not called: their call was under way as its worker died or the store forgot it.
         """
         verdict = self.verdict()
         broken = {name: len(getattr(verdict, name)) for name in ("lost", "unexpected", "contradicted")}
-        assert verdict.valid, f"{broken}; {self._evidence()}"
+        kept = not (verdict.lost or verdict.unexpected) and len(verdict.contradicted) <= interrupted
+        assert kept, f"{broken}; {self._evidence()}"
         assert verdict.repeats <= repeats, f"{verdict.repeats} repeats, at most {repeats} are due; {self._evidence()}"
         assert len(self.ended.dead) == dead, f"dead letters: {self.ended.reasons}; {self._evidence()}"
         late = called_after_the_end(((call.job_id, call.at) for call in self.upstream.calls()), self.ended.ended_at)
