@@ -35,6 +35,19 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """The mark of rows that run with ``--full`` alone."""
+    config.addinivalue_line("markers", "full_only: run with --full alone")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave them out, and say how many."""
+    if not config.getoption("--full"):
+        left_out = [item for item in items if item.get_closest_marker("full_only")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
 @pytest.fixture
 def full(request: pytest.FixtureRequest) -> bool:
     """Whether to inject as often as the table says."""

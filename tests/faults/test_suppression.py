@@ -80,7 +80,19 @@ def assert_obeyed(site: Site, jobs: list[FaultJob], since: float) -> None:
     assert site.ended.jobs("cancelled/suppressed") <= ids
 
 
-@pytest.mark.parametrize("loss", ["lost", "flushed", "empty_replica", "lost_with_all_workers"])
+FULL_ONLY = pytest.mark.full_only
+"""Rows that cost the short suite more than they add to the others."""
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        "lost",
+        pytest.param("flushed", marks=FULL_ONLY),
+        pytest.param("empty_replica", marks=FULL_ONLY),
+        "lost_with_all_workers",
+    ],
+)
 def test_lost(site: Site, loss: str) -> None:
     """Every worker that meets the empty store stands still until the lists are back, one that has just started too."""
     with ExitStack() as stack:
@@ -139,6 +151,7 @@ def test_journal_lost(site: Site) -> None:
     assert_obeyed(site, suppressed, obeyed_from)
 
 
+@FULL_ONLY
 @pytest.mark.parametrize("who", ["worker", "store", "broker", "command"])
 def test_killed_amid_a_change(site: Site, who: str) -> None:
     """Whoever is killed as addresses are added, once RabbitMQ has some, once the store has, or before, and in the last
