@@ -233,6 +233,15 @@ def dead(seen: Observatory) -> None:
         connection.channel().basic_publish("referrals", "acme", b"no job")
 
 
+def lane_taken(seen: Observatory) -> None:
+    """Somebody's own queue has the name of the one in which a paused campaign's jobs are to wait."""
+    with pika.BlockingConnection(pika.URLParameters(seen.rabbitmq.url)) as connection:
+        connection.channel().queue_declare("referrals.held.ending", durable=True)
+    paused = seen.desk.run("campaigns", "pause", "spring", "--shop", "ending", "--reason", "its text is wrong")
+    assert paused.returncode == 0, paused.stderr
+    seen.publish("ending", 3, f"at{time.time_ns()}+")
+
+
 def quota_spent(seen: Observatory) -> None:
     """More jobs than the shop may do today."""
     seen.publish("spent", 12)

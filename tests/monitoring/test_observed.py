@@ -20,6 +20,7 @@ PROVOKED: list[tuple[str, str | None, Fault, Fault | None]] = [
     ("ReferralJobsRefused", None, faults.firewalled, None),
     ("ReferralApiVersionRefused", None, faults.version_refused, None),
     ("ReferralDeadLetters", None, faults.dead, None),
+    ("ReferralLaneUnusable", None, faults.lane_taken, None),
     ("ReferralShopsFileUnusable", None, faults.shops_file_broken, Observatory.write_shops),
     ("ReferralStoreDown", None, faults.store_down, faults.store_back),
     ("ReferralBrokerBlocked", None, faults.broker_blocked, faults.broker_free),
