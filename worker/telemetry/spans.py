@@ -17,7 +17,7 @@ from opentelemetry.trace.propagation import set_span_in_context
 from worker.clock import Clock
 from worker.instants import DAY, from_datetime
 from worker.model.trace_context import TraceContext, read_trace_context
-from worker.telemetry.tracing import Attribute, Span, TracedJob, Tracing
+from worker.telemetry.tracing import Attribute, Span, TracedJob, Tracing, report_off
 
 SCOPE = "referral-dispatch"
 """Names who makes the spans, and the service unless OTEL_SERVICE_NAME does."""
@@ -122,10 +122,15 @@ class ExportedTracing(SpanTracing):
         # What is given here would go before what the environment says.
         named = "OTEL_SERVICE_NAME" in self._environment
         named = named or "service.name=" in self._environment.get("OTEL_RESOURCE_ATTRIBUTES", "")
-        resource = Resource.create({} if named else {"service.name": SCOPE})
-        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-        self._tracer = self._provider.get_tracer(SCOPE)
+        try:
+            resource = Resource.create({} if named else {"service.name": SCOPE})
+            provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+            provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        except Exception as error:  # noqa: BLE001 - the SDK names no errors; a variable that it refuses must stop no call
+            self.exports = False
+            report_off(f"OpenTelemetry refuses a variable: {type(error).__name__}: {error}")
+            return
+        self._provider, self._tracer = provider, provider.get_tracer(SCOPE)
 
     def close(self) -> None:
         if self._provider is None:

@@ -17,6 +17,8 @@ import structlog
 
 from worker.clock import Clock
 from worker.model.trace_context import TraceContext
+from worker.text.masking import mask
+from worker.text.visible import one_line
 
 Attribute = str | int | bool
 
@@ -131,7 +133,7 @@ def worker_tracing(environment: Mapping[str, str], clock: Clock, *, carries: boo
             from worker.telemetry.spans import ExportedTracing
 
             return ExportedTracing(environment, clock)
-        log.warning("traces_off", problem=problem)
+        report_off(problem)
     return Tracing() if carries else None
 
 
@@ -149,6 +151,11 @@ def _made_by_spans() -> Callable[[Clock], Tracing] | None:
     from worker.telemetry.spans import SpanTracing
 
     return SpanTracing
+
+
+def report_off(problem: str) -> None:
+    """No spans are made, since what OpenTelemetry's variables ask for can't be done."""
+    log.warning("traces_off", problem=one_line(mask(problem)))
 
 
 def _problem(environment: Mapping[str, str], exporter: str) -> str | None:

@@ -1,5 +1,6 @@
 """Spans by OpenTelemetry's own SDK, into its exporter in memory."""
 
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -8,11 +9,12 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from structlog.testing import capture_logs
 
 from tests.unit.telemetry.test_tracing import CONTEXT, Granted, Held, Published
 from worker.clock import ManualClock
 from worker.instants import DAY, SECOND, to_datetime
-from worker.telemetry.spans import SpanTracing
+from worker.telemetry.spans import ExportedTracing, SpanTracing
 
 NOON = int(datetime(2026, 11, 2, 12, tzinfo=UTC).timestamp()) * SECOND
 
@@ -96,6 +98,28 @@ def test_nobody_s_call(tracing: Recorded) -> None:
     """A look at a shop's token belongs to no job, and has no span."""
     assert tracing.call("https://api.example/api/v1/acme/Status2", "acme").context is None
     assert not tracing.kept.get_finished_spans()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("OTEL_BSP_MAX_QUEUE_SIZE", "100"), ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "-3")]
+)
+def test_a_variable_that_the_sdk_refuses(clock: ManualClock, variable: str, value: str) -> None:
+    """The process works without spans, of which a line says why."""
+    environment = os.environ.copy()
+    os.environ[variable] = value
+    try:
+        with capture_logs() as logged, ExportedTracing({}, clock) as tracing:
+            job = Held(CONTEXT, NOON, asked_at=NOON)
+            tracing.admitted(job)
+            assert tracing.call("https://api.example/api/v1/acme/Refer2", "acme").context == CONTEXT, "it is carried on"
+            assert tracing.collected() is None
+    finally:
+        os.environ.clear()
+        os.environ.update(environment)
+    (line,) = logged
+    assert (line["event"], line["log_level"]) == ("traces_off", "warning")
+    assert "OpenTelemetry refuses a variable: ValueError: " in line["problem"]
+    assert "\n" not in line["problem"]
 
 
 def test_a_caller_without_an_sdk(clock: ManualClock) -> None:
