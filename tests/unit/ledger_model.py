@@ -1,7 +1,8 @@
 """Every order of events of one job: several copies of it, several workers, a bounded number of faults.
 
 Copies differ in their deadlines. The first kind's is over from the start, the second kind's passes at some moment, of
-which not every clock shows at once, the third has none.
+which not every clock shows at once, the third has none. All of them may be suppressed at some moment, after which each
+that asks ends without a call.
 
 A breadth-first search over all reachable states. The workers follow the order that the design prescribes (answer
 recorded, result published, settled, acknowledged); the ledger is the real store's, or one that is to be shown wrong.
@@ -34,6 +35,11 @@ MAX_ATTEMPTS = 3
 
 EXPIRED, DATED, UNDATED = 1, 2, 3
 """Kinds of copies; the later the deadline, the higher. 0 is a deadline that nobody knows."""
+
+SUPPRESSED = 4
+"""Asks in place of its kind where the customer's address is suppressed by now."""
+
+HERS = b"her address"
 
 DEADLINES = {0: -(1 << 62), EXPIRED: 1, DATED: 2, UNDATED: NO_DEADLINE}
 
@@ -85,7 +91,8 @@ class Worker(NamedTuple):
 
 class State(NamedTuple):
     """One moment. ``tickets`` are the copies in the queue, ``result`` the epoch whose final result was published (0:
-    none), ``notice`` that one without a call was published, ``late`` that the deadline of dated copies has passed.
+    none), ``notice`` that one without a call was published, ``late`` that the deadline of dated copies has passed,
+    ``suppressed`` that the address was suppressed (None: nobody will).
 
     ``spare`` is how many more calls may start: one at first, one more for each repeat that the ledger or the provider
     asked for and for each call that a fault interrupted. ``carried``: some call was carried out (where the policy is
@@ -102,6 +109,7 @@ class State(NamedTuple):
     carried: bool = False
     notice: bool = False
     late: bool = False
+    suppressed: bool | None = None
 
 
 class Ledger(Protocol):
@@ -170,6 +178,8 @@ class RealLedger:
                 return Record(ended=ended)
 
     def admit(self, kind: int = UNDATED, *, without_call: bool = False) -> Grant | Wait | AlreadyAnswered:
+        if kind == SUPPRESSED:
+            self._store.suppress("acme", [HERS], 1)
         reply = self._store.admit(asking(kind, without_call=without_call))
         assert isinstance(reply, Grant | Wait | AlreadyAnswered), "no limit is meant to matter here"
         return reply
@@ -192,6 +202,8 @@ KINDS = {deadline: kind for kind, deadline in DEADLINES.items()}
 
 def asking(kind: int, *, without_call: bool) -> AdmitRequest:
     """What a copy of this kind asks the store; ``without_call``: its worker takes it for expired."""
+    if kind == SUPPRESSED:
+        return replace(make_request(), addresses=(HERS,))
     return replace(make_request(), deadline=DEADLINES[kind], uncalled="expired" if without_call else None)
 
 
@@ -208,16 +220,23 @@ class Found:
 
 
 def search(
-    ledger: Ledger, *, faults: int, copies: Copies = (0, 0, 2), workers: int = 2, on_unknown: OnUnknown = "resend"
+    ledger: Ledger,
+    *,
+    faults: int,
+    copies: Copies = (0, 0, 2),
+    workers: int = 2,
+    on_unknown: OnUnknown = "resend",
+    suppression: bool = False,
 ) -> Found:
     """Visit every state. ``copies`` are those that have expired at the start, those that will, and those without a
-    deadline.
+    deadline. ``suppression``: the address is suppressed at some moment.
 
     Raises:
       BrokenPromiseError: the first broken promise, by one of the shortest ways there.
     """
     model = _Model(ledger, on_unknown)
     start = State(copies, (Worker(),) * workers, Record(), spare=1, answered=False, result=0, faults=faults)
+    start = start._replace(suppressed=False if suppression else None)
     came_from: dict[State, tuple[State, str] | None] = {start: None}
     before: dict[State, list[State]] = defaultdict(list)
     todo = deque([start])
@@ -245,6 +264,8 @@ class _Model:
         record = state.record
         if not state.late and (state.tickets[DATED - 1] or any(worker.kind == DATED for worker in state.workers)):
             yield "a deadline passes", state._replace(late=True)
+        if state.suppressed is False:
+            yield "the address is suppressed", state._replace(suppressed=True)
         if not record.due:
             holders = [worker for worker in state.workers if record.epoch and worker.epoch == record.epoch]
             # A lease outlasts any call. That it ends under a living worker is a fault: the worker froze.
@@ -289,7 +310,7 @@ class _Model:
         event = "ends without a call"
         if uncalled and state.carried:
             event = "BROKEN: ended as not carried out"
-        if state.record.latest > worker.kind:
+        if state.record.latest > worker.kind and not state.suppressed:
             event = "BROKEN: ended what a copy with a later deadline had begun"
         return event, _with(state, place, worker._replace(step="final", uncalled=uncalled))
 
@@ -392,6 +413,9 @@ class _Model:
 
     def _admitted(self, state: State, place: int) -> Iterator[tuple[str, State]]:
         for kind, count in enumerate(state.tickets, start=1):
+            if count and state.suppressed:
+                yield self._admit(state, place, kind, without_call=True)
+                continue
             if count and (kind != EXPIRED):
                 yield self._admit(state, place, kind, without_call=False)
             if count and (kind == EXPIRED or (kind == DATED and state.late)):
@@ -401,8 +425,8 @@ class _Model:
         left = [count - (number == kind) for number, count in enumerate(state.tickets, start=1)]
         taken = state._replace(tickets=(left[0], left[1], left[2]))
         self._ledger.load(state.record, _highest(state))
-        reply = self._ledger.admit(kind, without_call=without_call)
-        copy = f"takes a copy of kind {kind}{' that has expired' if without_call else ''}"
+        reply = self._ledger.admit(SUPPRESSED if state.suppressed else kind, without_call=without_call)
+        copy = f"takes a copy of kind {kind}{' that is to end' if without_call else ''}"
         base = Worker(ticket=True, kind=kind, without_call=without_call)
         match reply:
             case Wait():
@@ -472,8 +496,8 @@ def _broken(state: State, copies: Copies) -> str | None:
 
 
 def _is_answered(state: State, copies: Copies) -> bool:
-    # A copy without a deadline gets its call, whatever became of the others.
-    return state.result > 0 or (state.notice and not copies[UNDATED - 1])
+    # A copy without a deadline gets its call, whatever became of the others, unless it is suppressed.
+    return state.result > 0 or (state.notice and (bool(state.suppressed) or not copies[UNDATED - 1]))
 
 
 def _is_over(state: State, copies: Copies) -> bool:

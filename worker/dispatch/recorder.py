@@ -127,7 +127,7 @@ class Recorder:
         grant = granted.grant
         if grant.unknowns and outcome in ("failed", "expired", "cancelled"):
             # This call was not carried out, but an earlier one may have been.
-            outcome, code = "unknown", code or "interrupted"
+            outcome, code = "unknown", "interrupted"
         if verdict is not None and not isinstance(verdict, Sent):
             code = verdict.code
         result = make_result(

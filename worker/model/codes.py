@@ -91,8 +91,8 @@ CODES: Final[Mapping[str, Explanation]] = {
         _LOOK,
     ),
     "interrupted": Explanation(
-        "the job ended after a call that may have been carried out; its worker died, its deadline passed, or its "
-        "campaign was cancelled",
+        "the job ended after a call that may have been carried out; its worker died, its deadline passed, its "
+        "campaign was cancelled, or its customer or destination was suppressed",
         _LOOK,
     ),
     "unverified": Explanation("an answer was lost; the customer's referrals could not be read back either", _LOOK),

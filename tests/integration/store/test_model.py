@@ -7,7 +7,19 @@ from typing import TypeVar
 import pytest
 
 from tests.integration.store.worlds import AHEAD, RedisWorld
-from tests.unit.ledger_model import DEADLINES, KINDS, RESULTS, UNDATED, Copies, RealLedger, Record, asking, search
+from tests.unit.ledger_model import (
+    DEADLINES,
+    HERS,
+    KINDS,
+    RESULTS,
+    SUPPRESSED,
+    UNDATED,
+    Copies,
+    RealLedger,
+    Record,
+    asking,
+    search,
+)
 from tests.unit.making import NOON, make_request
 from worker.shops.config import OnUnknown
 from worker.store.protocol import AlreadyAnswered, Grant, Wait
@@ -67,6 +79,8 @@ class RedisLedger:
         self._world.store.block("other", None, 0)  # waits until it is settled
 
     def _admit(self, kind: int, *, without_call: bool) -> Grant | Wait | AlreadyAnswered:
+        if kind == SUPPRESSED:
+            self._world.store.suppress("acme", [HERS], 1)
         reply = self._world.store.admit(asking(kind, without_call=without_call))
         assert isinstance(reply, Grant | Wait | AlreadyAnswered), "no limit is meant to matter here"
         if isinstance(reply, Grant):
@@ -132,22 +146,28 @@ class RedisLedger:
 
 
 @pytest.mark.parametrize(
-    ("faults", "on_unknown", "copies"),
+    ("faults", "on_unknown", "copies", "suppression"),
     [
-        (0, "resend", (0, 0, 2)),
-        (3, "resend", (0, 0, 2)),
-        (3, "report", (0, 0, 2)),
-        (1, "verify", (0, 0, 2)),
-        (1, "resend", (1, 0, 1)),
-        (0, "verify", (1, 0, 1)),
-        (1, "resend", (0, 1, 0)),
-        (0, "report", (1, 1, 1)),
+        (0, "resend", (0, 0, 2), False),
+        (3, "resend", (0, 0, 2), False),
+        (3, "report", (0, 0, 2), False),
+        (1, "verify", (0, 0, 2), False),
+        (1, "resend", (1, 0, 1), False),
+        (0, "verify", (1, 0, 1), False),
+        (1, "resend", (0, 1, 0), False),
+        (0, "report", (1, 1, 1), False),
+        (1, "report", (0, 0, 2), True),
+        (1, "verify", (0, 0, 2), True),
+        (0, "resend", (1, 0, 1), True),
     ],
 )
-def test_every_order_of_events(shared: RedisWorld, faults: int, on_unknown: OnUnknown, copies: Copies) -> None:
+def test_every_order_of_events(
+    shared: RedisWorld, faults: int, on_unknown: OnUnknown, copies: Copies, suppression: bool
+) -> None:
     """With any faults at any step no promise is broken and the job can end, as with the memory store."""
     ledger = RedisLedger(shared)
-    found = search(ledger, faults=faults, on_unknown=on_unknown, copies=copies)
+    found = search(ledger, faults=faults, on_unknown=on_unknown, copies=copies, suppression=suppression)
     assert found.stuck == []
-    assert found.states == search(RealLedger(), faults=faults, on_unknown=on_unknown, copies=copies).states
+    alike = search(RealLedger(), faults=faults, on_unknown=on_unknown, copies=copies, suppression=suppression)
+    assert found.states == alike.states
     assert ledger.asked >= 10

@@ -126,6 +126,18 @@ def test_counts_an_ended_lease_of_a_suppressed_job_as_no_lost_call(world: World)
     assert (again.takeovers, again.unknowns, again.suppressed) == (1, 0, True)
 
 
+def test_counts_an_ended_lease_of_a_call_as_a_lost_one(world: World) -> None:
+    """Its worker died while it called, and her address was suppressed only then: she may have been contacted."""
+    go(world.store, to(1, ANN))
+    world.store.suppress("acme", [ANN], 1)
+    assert isinstance(world.store.admit(to(1, ANN)), Wait), "the call may be under way"
+    advance(world, 2 * LEASE)
+    for takeovers in (1, 2):
+        again = go(world.store, to(1, ANN))
+        assert (again.takeovers, again.unknowns, again.suppressed) == (takeovers, 1, True)
+        advance(world, 2 * LEASE)
+
+
 def test_adds_and_removes_once(world: World) -> None:
     """The counts are of what has changed, and of what is there."""
     assert world.store.suppress("acme", [ANN, BEN, ANN], 1) == 2

@@ -317,6 +317,26 @@ def test_expired_after_an_unknown(takeover: bool) -> None:
     assert bench.calls == calls
 
 
+@pytest.mark.parametrize("takeover", [True, False])
+def test_suppressed_after_an_unknown(takeover: bool) -> None:
+    """So is one whose customer is suppressed by then."""
+    bench = Bench(LOST)
+    if takeover:
+        bench.clock.set(bench.grant().start_by + LEASE + LEASE_MARGIN)
+    else:
+        first = bench.dispatch()
+        assert isinstance(first, Later)
+        bench.clock.set(first.not_before)
+    bench.store.suppress("acme", [b"hers"], 1)
+    request = replace(bench.request(), addresses=(b"hers",))
+    grant = go(bench.store, request)
+    assert grant.suppressed
+    calls = bench.calls
+    result = result_of(bench.dispatcher.dispatch(bench.job, replace(request, uncalled="cancelled"), grant))
+    assert (result["outcome"], result["code"], result["attempts"]) == ("unknown", "interrupted", 1)
+    assert bench.calls == calls
+
+
 @PATIENT
 @given(attempt=st.integers(1, 99), fraction=st.floats(0, 1, exclude_max=True))
 def test_jitter(attempt: int, fraction: float) -> None:

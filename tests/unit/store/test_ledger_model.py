@@ -47,6 +47,22 @@ def test_copies_that_expire(copies: Copies, faults: int, on_unknown: OnUnknown, 
     assert found.states >= states, found.states
 
 
+@pytest.mark.parametrize(
+    ("copies", "faults", "on_unknown", "states"),
+    [
+        ((0, 0, 2), 1, "resend", 5_000),
+        ((0, 0, 2), 1, "report", 4_500),
+        ((0, 0, 2), 1, "verify", 40_000),
+        ((1, 0, 1), 0, "resend", 3_000),
+    ],
+)
+def test_a_suppressed_address(copies: Copies, faults: int, on_unknown: OnUnknown, states: int) -> None:
+    """Whenever it is suppressed, each job ends, and none that may have been called ends as not called."""
+    found = search(RealLedger(), faults=faults, copies=copies, on_unknown=on_unknown, suppression=True)
+    assert found.stuck == []
+    assert found.states >= states, found.states
+
+
 class HastyLedger(RealLedger):
     """Takes a job that ended without a call for done."""
 
