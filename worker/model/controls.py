@@ -96,6 +96,11 @@ class Controls:
         place = next((place for place, other in enumerate(paced) if other == name), 0)
         return PACED_LANES[place % len(PACED_LANES)]
 
+    def is_held(self, campaign: str, shop: str) -> bool:
+        """Whether every job of the campaign at the shop is held, by an operator or by its brake."""
+        order = self.order_about(campaign, shop)
+        return order is not None and order.hold is not None
+
     def freed_at(self, shop: str) -> int:
         """The version that has last let a job of the shop go that was held; 0 for none."""
         return max(self.freed.get(shop, 0), self.freed.get(EVERY_SHOP, 0))
@@ -221,15 +226,15 @@ class Controls:
         return self._next(now)
 
     def _about(self, campaigns: Campaigns, now: int, *, frees: tuple[str, str] | None = None) -> "Controls":
-        # What was to wait until now goes too.
+        # What was to wait until now goes too. Of a campaign that is held besides nothing may go: workers would turn the
+        # lane over in vain, and whoever resumes it meanwhile would have its jobs called from the middle on.
         ended = [
-            shop for (_, shop), order in self.campaigns.items() if order.rest is not None and order.rest.until <= now
+            shop
+            for (campaign, shop), order in self.campaigns.items()
+            if order.rest is not None and order.rest.until <= now and not self.is_held(campaign, shop)
         ]
         ordered = self._next(now, campaigns=campaigns)
-        order = ordered.order_about(*frees) if frees is not None else None
-        # Of a campaign that is held still nothing may go. Workers would turn the lane over in vain, and whoever resumes
-        # it meanwhile would have its jobs called from the middle on.
-        if frees is not None and (order is None or order.hold is None):
+        if frees is not None and not ordered.is_held(*frees):
             ended.append(frees[1])
         return ordered._freeing(ended)
 

@@ -23,7 +23,7 @@ from worker.scheduling.context import Context
 from worker.scheduling.delivery import D, Delivery
 from worker.scheduling.gate import FOREVER, Gate
 from worker.scheduling.grants import Grants
-from worker.scheduling.looks import SETTLED, Looks
+from worker.scheduling.looks import Looks
 from worker.scheduling.operator_controls import OperatorControls
 from worker.scheduling.outcomes import Outcomes
 from worker.scheduling.pace_lines import Line, PaceLines
@@ -135,10 +135,10 @@ class Holds(Generic[D]):
         freed = self._free_since(None, now)
         if opened or freed != self._freed:
             if opened or self._freed is not None:
-                self._looks.expect(wall + SETTLED)
+                self._looks.follow_up(wall if opened else freed, wall)
             self._freed = freed if self._controls.controls is not None else None
             self._gate.let_go()
-        elif self._looks.begin(wall):
+        elif self._looks.begin(wall, freed_at=self._freed_next(wall)):
             self._gate.let_go()
         kinds = self._controls.held_campaigns(now)
         if kinds != self._kinds:
@@ -157,6 +157,10 @@ class Holds(Generic[D]):
         freed = max(self._controls.freed(shop, now), opened + ahead if opened else 0)
         # The store's clock may be ahead. A job that is moved now would seem to be moved before, again and again.
         return freed if freed <= now + ahead else 0
+
+    def _freed_next(self, wall: int) -> int | None:
+        freed = self._controls.next_freed(wall - self._context.clock.ahead())
+        return freed + self._context.clock.ahead() if freed is not None else None
 
     def _waits_for_its_window(self, delivery: D, now: int) -> bool:
         opens_at = self._windows.opens_at(delivery, now)
@@ -192,7 +196,7 @@ class Holds(Generic[D]):
             self._gate.keep_apart(delivery, self._windows.next_opening(shop))
             return
         if delivery.lane == "held":
-            self._looks.moved()
+            self._looks.moved(now + ahead)
         else:
             self._looks.put(now + ahead)
         self._move(delivery, now, "held", until)

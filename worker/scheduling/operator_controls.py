@@ -55,6 +55,8 @@ class OperatorControls:
         self._lowered: dict[str, tuple[ShopLimits, int, ShopLimits]] = {}
         self._heard: int | None = None
         self._braked = False
+        self._starts: list[tuple[str, int]] = []
+        """Where jobs are let go by themselves, and when: not those of a campaign that is held besides."""
         self._orders: dict[tuple[str, str], CampaignOrder | None] = {}
         self._lanes: dict[tuple[str, str], Lane] = {}
 
@@ -96,6 +98,11 @@ class OperatorControls:
                 if self.controls is not None and news.version < self.controls.version:
                     self.losses += 1
                 self.controls = news
+                self._starts = [
+                    (shop, order.rest.until)
+                    for (campaign, shop), order in news.campaigns.items()
+                    if order.rest is not None and not news.is_held(campaign, shop)
+                ]
                 self._orders.clear()
                 self._lanes.clear()
             yield news
@@ -151,19 +158,13 @@ class OperatorControls:
             return 0
         ahead = self._clock.ahead()
         ordered = self.controls.freed_at(shop) if shop is not None else max(self.controls.freed.values(), default=0)
-        ended = (
-            order.rest.until + ahead
-            for (_, of), order in self.controls.campaigns.items()
-            if order.rest is not None and order.rest.until <= now and (shop is None or of in {shop, EVERY_SHOP})
-        )
+        meant = None if shop is None else {shop, EVERY_SHOP}
+        ended = (until + ahead for of, until in self._starts if until <= now and (meant is None or of in meant))
         return max(ordered, *ended, 0)
 
     def next_freed(self, now: int) -> int | None:
         """When the next job that is held is let go by its time; None for none."""
-        if self.controls is None:
-            return None
-        untils = [order.rest.until for order in self.controls.campaigns.values() if order.rest is not None]
-        return min((until for until in untils if now < until < FOREVER), default=None)
+        return min((until for _, until in self._starts if now < until < FOREVER), default=None)
 
     def order_about(self, job: Job) -> CampaignOrder | None:
         """What is ordered about the job's campaign at its shop, None for nothing."""

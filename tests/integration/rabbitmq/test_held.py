@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.integration.rabbitmq.bench import SENT, Bench, FakeRefer2, declare, message_of, new_shop
+from tests.integration.rabbitmq.bench import SENT, Bench, FakeRefer2, ShiftedClock, declare, message_of, new_shop
 from tests.integration.rabbitmq.tap import Tap
 from tests.origins import KIM
 from tests.services import Vhost, wait_until
-from worker.instants import SECOND
+from worker.instants import SECOND, to_datetime
 from worker.model.campaign_orders import Brake, Hold
 from worker.model.controls import EVERY_SHOP
 from worker.model.job import Customer, Job
@@ -19,6 +19,7 @@ from worker.model.verdicts import Retry, Verdict
 from worker.rabbitmq.connection import parameters
 from worker.rabbitmq.lane_making import make_lanes
 from worker.rabbitmq.topology import JOBS, shop_queue
+from worker.scheduling.looks import SETTLED
 
 HELD, BULK = shop_queue("acme", "held"), shop_queue("acme", "bulk")
 
@@ -28,7 +29,7 @@ def _declared(vhost: Vhost) -> None:
     declare(vhost)
 
 
-def put(tap: Tap, campaign: str, numbers: Sequence[int], key: str = "acme") -> None:
+def put(tap: Tap, campaign: str, numbers: Sequence[int], key: str = "acme", *, published_at: int | None = None) -> None:
     """Publish these jobs of the campaign."""
     for number in numbers:
         job = Job.create(
@@ -37,6 +38,7 @@ def put(tap: Tap, campaign: str, numbers: Sequence[int], key: str = "acme") -> N
             customer=Customer(shopid=f"{campaign}{number}"),
             channel="whatsapp",
             line=number,
+            published_at=to_datetime(published_at) if published_at is not None else None,
         )
         tap.put(JOBS, key, message_of(job))
 
@@ -156,6 +158,27 @@ def test_the_rest_of_an_export(vhost: Vhost, tap: Tap) -> None:
         bench.store.release_campaign("spring", EVERY_SHOP, KIM)
         wait_until(lambda: called(refer)["spring"] == 60, 20, "the rest")
     assert called(refer)["autumn"] == 0
+
+
+def test_an_order_about_another_campaign_leaves_the_lane_alone(vhost: Vhost, tap: Tap) -> None:
+    """Of what is published into it meanwhile, half would come before the other if the lane were turned over."""
+    refer, clock = FakeRefer2(), ShiftedClock()
+    bench = Bench(vhost, [new_shop()], refer, clock=clock)
+    make_lanes(parameters(vhost.url, name="tested"), [ShopLane("acme", "held")], bench.store)
+    with bench:
+        bench.store.publish_campaign("spring", EVERY_SHOP, KIM, rest=Hold("first", "", 0), brake=None, detail="")
+        bench.store.pause_campaign("winter", EVERY_SHOP, KIM)
+        wait_until(lambda: bench.count("campaigns_held") == 2, 20, "the worker to know")
+        bench.store.resume_campaign("winter", EVERY_SHOP, KIM)
+        wait_until(lambda: bench.count("campaigns_held") == 1, 20, "the worker to know")
+        put(tap, "spring", range(10), "acme.held", published_at=bench.context.clock.now())
+        wait_until(lambda: tap.depth(HELD) == 0, 20, "the worker to have them in hand")
+        clock.shift = SETTLED + SECOND
+        bench.store.pause_campaign("winter", EVERY_SHOP, KIM)
+        wait_until(lambda: bench.count("campaigns_held") == 2, 20, "the worker to have looked")
+        assert bench.count("held_moves") == 0
+        bench.store.release_campaign("spring", EVERY_SHOP, KIM)
+        wait_until(lambda: called(refer)["spring"] == 10, 20, "the rest")
 
 
 def test_a_paced_campaign_goes_on_behind_a_paused_one(vhost: Vhost, tap: Tap) -> None:

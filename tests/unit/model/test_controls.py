@@ -1,5 +1,6 @@
 """What an operator has ordered, in force: which shops' lanes are looked through again, and where paced jobs wait."""
 
+from worker.model.campaign_orders import Hold
 from worker.model.controls import EVERY_SHOP, MOST_FREED, Controls
 from worker.model.lanes import PACED_LANES
 
@@ -21,6 +22,10 @@ def test_what_is_held_still_leaves_the_lane_at_rest() -> None:
         held.with_campaign_paused("spring", EVERY_SHOP, "", 200).with_campaign_resumed("spring", "acme", 300),
     ):
         assert controls.freed_at("acme") == 0
+    waiting = held.with_campaign_published("spring", "acme", Hold("start", "", 100, 150), None, 100)
+    assert waiting.with_campaign_paused("winter", "bolt", "", 200).freed_at("acme") == 0
+    started = waiting.without_pause("acme", 100).with_campaign_resumed("spring", "acme", 120)
+    assert started.with_campaign_paused("winter", "bolt", "", 200).freed_at("acme") == 200
     assert held.with_campaign_paced("autumn", "acme", 5, 0, 200).freed_at("acme") == 200
     assert held.with_campaign_resumed("spring", "acme", 200).freed_at("acme") == 200
 

@@ -1,7 +1,9 @@
 """When lanes are looked through: soon where jobs that may go are behind others, rarely where nothing goes."""
 
+import pytest
+
 from worker.instants import SECOND
-from worker.scheduling.looks import FIRST, LONGEST, QUIET, SETTLED, SHORTEST, Looks
+from worker.scheduling.looks import FIRST, HEARD, LONGEST, QUIET, SETTLED, SHORTEST, SPARED, Looks
 
 
 def test_a_process_looks_a_minute_after_its_beginning() -> None:
@@ -29,15 +31,43 @@ def test_a_look_that_moves_much_is_not_made_often() -> None:
     looks = Looks(0)
     looks.went()
     for _ in range(100_000):
-        looks.moved()
+        looks.moved(0)
     assert looks.next_at == 4_000 * SECOND
 
 
-def test_an_order_is_followed_by_a_look() -> None:
+@pytest.mark.parametrize(
+    ("freed_at", "heard_at", "looks_soon"),
+    [(20, 20, True), (15, 30, True), (21, 20 + HEARD // SECOND, True), (21, 21 + HEARD // SECOND, False)],
+)
+def test_who_moved_jobs_before_it_heard_looks_again(freed_at: int, heard_at: int, *, looks_soon: bool) -> None:
+    """They are behind others that were looked at since. One that moved none may turn over half of an export."""
     looks = Looks(0)
-    looks.expect(SETTLED)
-    looks.expect(2 * SETTLED)
-    assert looks.next_at == SETTLED
+    looks.moved(20 * SECOND)
+    looks.follow_up(freed_at * SECOND, heard_at * SECOND)
+    looks.follow_up(freed_at * SECOND, (heard_at + 1) * SECOND)
+    assert looks.next_at == (heard_at * SECOND + SETTLED if looks_soon else FIRST)
+
+
+def test_a_process_that_has_moved_nothing_is_content() -> None:
+    looks = Looks(0)
+    looks.follow_up(0, HEARD)
+    assert looks.next_at == FIRST
+
+
+def test_no_look_shortly_before_jobs_go_by_themselves() -> None:
+    """The lane, half of it turned over by then, would be called from the middle on."""
+    looks = Looks(0)
+    assert not looks.begin(FIRST, freed_at=FIRST + SPARED - 1)
+    assert looks.last(FIRST) == 0
+    assert looks.next_at == 2 * FIRST
+    assert looks.begin(2 * FIRST, freed_at=2 * FIRST + SPARED)
+
+
+def test_a_look_for_what_was_moved_is_made_then_too() -> None:
+    looks = Looks(0)
+    looks.moved(0)
+    looks.follow_up(0, 0)
+    assert looks.begin(SETTLED, freed_at=SETTLED + 1)
 
 
 def test_a_look_by_a_clock_that_is_set_back_is_none() -> None:

@@ -20,9 +20,9 @@ end
 local by, action, shop, campaign, reason, detail = unpack(ARGV)
 version = math.max(now, version + 1)
 
-local function found(of)
+local function found(of, name)
   for _, entry in ipairs(campaigns) do
-    if entry[CAMPAIGN] == campaign and entry[SHOP] == of then
+    if entry[CAMPAIGN] == (name or campaign) and entry[SHOP] == of then
       return entry
     end
   end
@@ -47,11 +47,11 @@ local function everywhere(change)
   end
 end
 
--- What waits of the campaign at the shop may go, unless it is held still: worker/model/controls.py says why.
-local function free()
-  local entry, general = found(shop), found('*')
+-- What waits of a campaign at a shop may go, unless it is held still: worker/model/controls.py says why.
+local function free(name, of)
+  local entry, general = found(of, name), found('*', name)
   if not (entry and entry[HOLD] or general and general[HOLD]) then
-    freed = freeing(freed, shop, version)
+    freed = freeing(freed, of, version)
   end
 end
 
@@ -59,7 +59,8 @@ end
 for _, entry in ipairs(campaigns) do
   local rest = entry[REST]
   if rest and rest[UNTIL] > 0 and rest[UNTIL] <= now then
-    entry[REST], freed = false, freeing(freed, entry[SHOP], version)
+    entry[REST] = false
+    free(entry[CAMPAIGN], entry[SHOP])
   end
 end
 
@@ -73,7 +74,7 @@ elseif action == 'campaigns resume' then
       entry[BRAKE][3] = version
     end
   end)
-  free()
+  free(campaign, shop)
 elseif action == 'campaigns pace' then
   local interval, per_day = tonumber(ARGV[7]), tonumber(ARGV[8])
   local function pace(entry)
@@ -84,10 +85,10 @@ elseif action == 'campaigns pace' then
   else
     everywhere(pace)
   end
-  free()
+  free(campaign, shop)
 elseif action == 'campaigns release' then
   everywhere(function(entry) entry[REST] = false end)
-  free()
+  free(campaign, shop)
 elseif action == 'publish' then
   local kind, lasts, share, window, kept = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]),
     tonumber(ARGV[11])
