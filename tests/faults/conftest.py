@@ -63,6 +63,15 @@ def nodes(services: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     made.close()
 
 
+@pytest.fixture(scope="session")
+def breakable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    """A node for the rows of the files that make it their ``nodes``."""
+    folder = tmp_path_factory.mktemp("breakable")
+    made = Nodes(lambda number: open_rabbitmq(folder / str(number)))
+    yield made
+    made.close()
+
+
 @pytest.fixture
 def rabbitmq(nodes: Nodes) -> RabbitMQ:
     """A node that is well."""

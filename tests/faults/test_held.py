@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,7 +12,7 @@ from tests.faults.jobs import CAMPAIGN, FaultJob, campaign_of
 from tests.faults.nodes import Nodes
 from tests.faults.site import PATIENCE, THREADS, Site
 from tests.faults.upstream import always, slow
-from tests.services import open_rabbitmq, wait_until
+from tests.services import wait_until
 
 WORKERS = 2
 PER_SECOND = 20
@@ -27,12 +27,9 @@ Fault = Callable[[Site], None]
 
 
 @pytest.fixture(scope="session")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
-    """A node of these rows alone, which they may break as long as they repair it."""
-    folder = tmp_path_factory.mktemp("breakable")
-    made = Nodes(lambda number: open_rabbitmq(folder / str(number)))
-    yield made
-    made.close()
+def nodes(breakable: Nodes) -> Nodes:
+    """One that these rows may break as long as they repair it."""
+    return breakable
 
 
 FAULTS: dict[str, Fault] = {

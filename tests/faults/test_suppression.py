@@ -5,7 +5,7 @@ Nobody on a list is called later than a second after the command that put her th
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 
 import pika
@@ -17,7 +17,7 @@ from tests.faults.jobs import FaultJob
 from tests.faults.nodes import Nodes
 from tests.faults.site import GRANTS, PATIENCE, SHOPS, THREADS, Heal, Site
 from tests.faults.upstream import always, slow
-from tests.services import open_rabbitmq, wait_until
+from tests.services import wait_until
 from tests.system.commands import Process
 
 PER_SECOND = 10
@@ -38,12 +38,9 @@ OTHERS = 12_000
 
 
 @pytest.fixture(scope="session")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
-    """A node of these rows alone, which they may break as long as they repair it."""
-    folder = tmp_path_factory.mktemp("breakable")
-    made = Nodes(lambda number: open_rabbitmq(folder / str(number)))
-    yield made
-    made.close()
+def nodes(breakable: Nodes) -> Nodes:
+    """One that these rows may break as long as they repair it."""
+    return breakable
 
 
 def begin(site: Site) -> list[FaultJob]:
