@@ -86,6 +86,20 @@ def test_orders(desk: Desk) -> None:
     ]
 
 
+def test_a_campaign_that_was_cancelled(desk: Desk) -> None:
+    """Its brake stays, and the list says that it doesn't go on."""
+    desk.write_export("export.csv", [{"shop": "acme", "customer_email": "a@example.org", "channel": "sms"}])
+    assert (
+        desk.run("publish", "export.csv", "--campaign", "spring", "--shop", "acme", "--brake", "20%/200").returncode
+        == 0
+    )
+    assert "goes on" in said(desk, "list")[0]
+    assert desk.run("cancel", "spring", "--shop", "acme").returncode == 0
+    assert said(desk, "list")[0].splitlines()[1].split() == ["spring", "acme", "cancelled", "20%/200"]
+    (order,) = json.loads(desk.run("campaigns", "list", "--json").stdout)["campaigns"]
+    assert (order["cancelled"], order["brake"]) == (True, "20%/200")
+
+
 def test_a_pace_of_every_shop_beside_one_shop_s(desk: Desk) -> None:
     """What is said is what holds: a shop's own pace leaves open what every shop's bounds."""
     every = "referrals: what --shop leaves open is that of every shop: 10 calls/s\n"

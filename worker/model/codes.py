@@ -159,8 +159,9 @@ OUTCOMES: Final[Mapping[Outcome, Explanation]] = {
         "its deadline had passed; it was not called", "Send it again with a later `--expires`, if it is still wanted."
     ),
     "cancelled": Explanation(
-        "its campaign was cancelled; it was not called",
-        "Lift that by `referrals cancel --undo` and send it again, if it is still wanted.",
+        "its campaign was cancelled, or somebody is on a suppression list; it was not called",
+        "Nothing is to be done with the code `suppressed`. Else lift the cancellation by `referrals cancel --undo` and "
+        "send it again, if it is still wanted.",
     ),
 }
 """Every outcome of a job."""

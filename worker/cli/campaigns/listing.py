@@ -100,6 +100,7 @@ def _print(found: list[dict[str, Any]]) -> None:
     for data in found:
         notes = [hold_text(hold) for hold in (data["held"], data["rest"]) if hold is not None]
         state = "held" if data["held"] else "rest held" if data["rest"] else "goes on"
+        state = "cancelled" if data["cancelled"] else state
         where = "every shop" if data["shop"] == EVERY_SHOP else data["shop"]
         rows.append(Row([data["campaign"], where, state, pace_of(data), data["brake"] or ""], notes))
     console.table(["campaign", "shop", "state", "pace", "brake"], rows, texts=5)

@@ -14,7 +14,8 @@ def ordered(controls: Controls, campaign: str | None, shop: str | None, now: int
     for (name, of), order in sorted(controls.campaigns.items()):
         in_force = order.in_force(now)
         if in_force is not None and campaign in {None, name} and (shop is None or of in {shop, EVERY_SHOP}):
-            yield {"campaign": name, "shop": of} | order_data(in_force)
+            cancelled = controls.is_cancelled(name, of, now)
+            yield {"campaign": name, "shop": of, "cancelled": cancelled} | order_data(in_force)
 
 
 def holds_any(controls: Controls, shop: str, now: int) -> bool:

@@ -16,7 +16,7 @@ from worker.model.controls import Controls
 from worker.model.lanes import PACED_LANES, Lane
 from worker.model.names import canonical
 from worker.rabbitmq.queue_depths import Depth, Depths
-from worker.rabbitmq.topology import DEAD, DELAYS, RESULTS
+from worker.rabbitmq.topology import DEAD, DELAYS, RESULTS, SUPPRESSION
 from worker.shops.config import ListedShop
 from worker.store.shop_state import ShopState
 
@@ -108,8 +108,21 @@ def report(earlier: Look, look: Look, campaign: str | None, shop: str | None) ->
         "results_waiting": _total(found.queues.get(RESULTS)) if look.depths else None,
         "depths_from": found.source,
         "unaccounted": None if not found.complete or look.campaigns is None else gap if abs(gap) > slack else 0,
-        "problems": [*map(str, look.problems), *look.policies],
+        "problems": [*map(str, look.problems), *look.policies, *_lost_lists(look)],
     }
+
+
+def _lost_lists(look: Look) -> list[str]:
+    """A line if RabbitMQ's journal of the suppression lists has more changes than the store; workers call nobody then.
+
+    The store is to be asked after RabbitMQ: the journal has each change first.
+    """
+    journal = look.depths.queues.get(SUPPRESSION) if look.depths is not None and look.campaigns is not None else None
+    known, changes = look.controls.suppression.number, _total(journal)
+    if known >= changes:
+        return []
+    lost = f"the store has {known:,} of {changes:,} changes of the suppression lists, so workers call nobody"
+    return [f"{lost}; `referrals suppress restore` brings the others back"]
 
 
 def _done(earlier: Look, look: Look) -> dict[str, int]:

@@ -23,7 +23,7 @@ from worker.model.lanes import ShopLane
 from worker.rabbitmq.connection import parameters
 from worker.rabbitmq.policies import UnknownPoliciesError, losses
 from worker.rabbitmq.queue_depths import Depths, depths
-from worker.rabbitmq.topology import DEAD, DELAYS, RESULTS, lane_of_queue, shop_queue
+from worker.rabbitmq.topology import DEAD, DELAYS, RESULTS, SUPPRESSION, lane_of_queue, shop_queue
 from worker.settings import Settings
 from worker.shops.config import ListedShop
 from worker.shops.file import ReadableShops, readable_shops
@@ -189,5 +189,5 @@ def _depths(loaded: Settings, readable: ReadableShops, lanes: Collection[ShopLan
     params = parameters(loaded.amqp_url.get_secret_value(), name="referral-dispatch status")
     names = [shop_queue(slug) for slug in (*readable.shops, *readable.others)]
     names += [shop_queue(*of) for of in lanes]
-    names += [f"referrals.delay.{seconds}" for seconds in DELAYS] + [DEAD, RESULTS]
+    names += [f"referrals.delay.{seconds}" for seconds in DELAYS] + [DEAD, RESULTS, SUPPRESSION]
     return depths(params, names, loaded.rabbitmq_metrics_url)

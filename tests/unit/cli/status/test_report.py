@@ -14,6 +14,7 @@ from worker.cli.status.text import Frame, lines_of, remarks
 from worker.errors import BrokerError, ConfigurationError, StoreError
 from worker.instants import SECOND
 from worker.model.controls import Controls, Pause
+from worker.model.suppression import Suppression
 from worker.rabbitmq.queue_depths import Depth, Depths
 from worker.shops.config import ListedShop
 from worker.store.shop_state import Closure, ShopState
@@ -215,6 +216,21 @@ def test_without_the_store_or_rabbitmq() -> None:
     for found in (blind, deaf):
         assert "?" in " ".join(lines_of(found, Frame(80)))
         assert remarks(found) == ["away"]
+
+
+@pytest.mark.parametrize(("store", "journal", "lost"), [(3, 4, True), (4, 4, False), (5, 4, False), (0, None, False)])
+def test_suppression_lists_that_the_store_has_lost(store: int, journal: int | None, lost: bool) -> None:
+    """While RabbitMQ knows of more changes than the store, workers call nobody; a line says what brings them back."""
+    queues = {"referrals.suppression": Depth(journal, 0)} if journal is not None else {}
+    found = told(
+        look_at(
+            {("a", "acme"): SENT},
+            depths=Depths(queues, "RabbitMQ's metrics", complete=True),
+            controls=Controls(suppression=Suppression(store)),
+        )
+    )
+    said = "the store has 3 of 4 changes of the suppression lists, so workers call nobody; "
+    assert found["problems"] == ([f"{said}`referrals suppress restore` brings the others back"] if lost else [])
 
 
 def test_one_shop_or_campaign() -> None:
