@@ -93,7 +93,8 @@ class OperatorControls:
                 # While orders can't be read none is taken, so the last ones that were read are all that there are.
                 self.as_of = asked_at
             if isinstance(news, Controls):
-                if self.controls is not None and self.controls.cancelled != news.cancelled:
+                # Not until when: by the process's clock, each answer has another time for the same.
+                if self.controls is not None and self.controls.cancelled.keys() != news.cancelled.keys():
                     self.cancellations += 1
                 if self.controls is not None and news.version < self.controls.version:
                     self.losses += 1

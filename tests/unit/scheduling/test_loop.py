@@ -1251,6 +1251,10 @@ def test_what_follows_a_cancellation_is_for_everybody_to_see(bench: Bench) -> No
     bench.store.pause("acme", Origin("kim", "texts"))
     assert next(bench.consumer) is None
     assert bench.consumer.controls.cancellations == 1
+    bench.clock.advance(SECOND)
+    bench.store.cancel("spring", "acme", KIM)
+    assert next(bench.consumer) is None
+    assert bench.consumer.controls.cancellations == 1
 
 
 class UnreadableOnce(ShopRegistry):
