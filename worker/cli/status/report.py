@@ -176,6 +176,7 @@ def _shop(
                 look.controls,
                 closed_until=gate.until,
                 aside=_jobs_in(slug, look, "held"),
+                stands=pace == 0,
             )
             if config and state and ((gate.opens_by_itself and served) or not remaining)
             else None

@@ -6,7 +6,7 @@ from tests.unit.making import NOON, make_shop
 from worker.campaigns.progress import Progress
 from worker.cli.status.time_left import time_left
 from worker.instants import SECOND
-from worker.model.campaign_orders import CampaignOrder, Hold
+from worker.model.campaign_orders import Brake, CampaignOrder, Hold
 from worker.model.controls import Controls
 from worker.store.shop_state import ShopState
 
@@ -15,7 +15,9 @@ STATE = ShopState(NOON, SECOND // 10, 0, 0, None)
 HOUR = 3600 * SECOND
 
 
-def left(order: CampaignOrder | None, *, aside: int = 0, spring: int = 100, summer: int = 100) -> int | None:
+def left(
+    order: CampaignOrder | None, *, aside: int = 0, spring: int = 100, summer: int = 100, stands: bool = False
+) -> int | None:
     """What is left of two campaigns at ten a second, with that order about spring."""
     shop = make_shop(per_second=10.0)
     orders = {("spring", "*"): order} if order is not None else {}
@@ -23,7 +25,7 @@ def left(order: CampaignOrder | None, *, aside: int = 0, spring: int = 100, summ
         Progress.of(name, shop.slug, {"published": jobs}) for name, jobs in (("spring", spring), ("summer", summer))
     ]
     controls = Controls(campaigns=orders)
-    return time_left(spring + summer, campaigns, shop, STATE, controls, closed_until=0, aside=aside)
+    return time_left(spring + summer, campaigns, shop, STATE, controls, closed_until=0, aside=aside, stands=stands)
 
 
 @pytest.mark.parametrize(
@@ -46,3 +48,14 @@ def test_nobody_knows_when_a_person_lets_them_go() -> None:
     """Unless there is nothing to do."""
     assert left(PAUSED, summer=0) is None
     assert left(PAUSED, spring=0, summer=0) == 0
+
+
+@pytest.mark.parametrize("order", [None, CampaignOrder(brake=Brake(50, 200))])
+def test_nobody_knows_a_campaign_s_own_hours(order: CampaignOrder | None) -> None:
+    """While all jobs lie aside, by no order, and none ends; where some end or lie elsewhere, all are taken to go on."""
+    assert left(order, aside=200, stands=True) is None
+    assert left(order, aside=200) == 20
+    assert left(order, aside=150, stands=True) == 20
+    assert left(order, spring=0, summer=0, stands=True) == 0
+    begins = CampaignOrder(rest=Hold("start", "", NOON, NOON + HOUR))
+    assert left(begins, aside=200, stands=True) == 3610
