@@ -86,6 +86,21 @@ def test_orders(desk: Desk) -> None:
     ]
 
 
+def test_held_in_two_ways(desk: Desk) -> None:
+    """Who lifts one of a pause and a rest that is held back is told of the other."""
+    rows = [{"shop": "acme", "customer_email": f"{name}@example.org", "channel": "sms"} for name in "ab"]
+    desk.write_export("export.csv", rows)
+    first = ("--campaign", "spring", "--shop", "acme", "--first", "1")
+    assert desk.run("publish", "export.csv", *first).returncode == 0
+    said(desk, "pause", "spring", "--reason", "x")
+    rest = "referrals: its rest stays held back; `referrals campaigns release spring --shop acme` lets it go\n"
+    assert said(desk, "resume", "spring")[1] == rest
+    said(desk, "pause", "spring", "--reason", "x")
+    held = "referrals: it is held all the same; `referrals campaigns resume spring` lets it go on\n"
+    assert said(desk, "release", "spring", "--shop", "acme")[1] == held
+    assert said(desk, "resume", "spring")[1] == ""
+
+
 def test_a_campaign_that_was_cancelled(desk: Desk) -> None:
     """Its brake stays, and the list says that it doesn't go on."""
     desk.write_export("export.csv", [{"shop": "acme", "customer_email": "a@example.org", "channel": "sms"}])

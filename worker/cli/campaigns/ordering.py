@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -184,6 +184,14 @@ def _lift(
     left = controls.campaigns.get((name, EVERY_SHOP))
     if shop is not None and left is not None and is_held(left):
         console.say(f"it stays {word} in every shop; use `campaigns {action}` without --shop")
+    still = [data for data in _ordered(controls, name, shop) if data["held" if action == "release" else "rest"]]
+    if still:
+        option = "" if still[0]["shop"] == EVERY_SHOP else _option(still[0]["shop"])
+        console.say(
+            f"it is held all the same; `referrals campaigns resume {name}{option}` lets it go on"
+            if action == "release"
+            else f"its rest stays held back; `referrals campaigns release {name}{option}` lets it go"
+        )
 
 
 @contextmanager
@@ -226,10 +234,14 @@ def _option(shop: str | None) -> str:
 
 
 def _report(controls: Controls, campaign: str, shop: str | None, text: str, *, as_json: bool) -> None:
+    if as_json:
+        console.print_json({"orders": _ordered(controls, campaign, shop)})
+    else:
+        console.show(text)
+
+
+def _ordered(controls: Controls, campaign: str, shop: str | None) -> list[dict[str, Any]]:
     from worker.cli.campaigns.view import ordered
     from worker.clock import SystemClock
 
-    if as_json:
-        console.print_json({"orders": list(ordered(controls, campaign, shop, SystemClock().now()))})
-    else:
-        console.show(text)
+    return list(ordered(controls, campaign, shop, SystemClock().now()))
