@@ -1,6 +1,6 @@
 """Limits and ledger in Redis."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -21,7 +21,6 @@ from worker.store.redis.controls import RedisControls
 from worker.store.redis.epochs import Epochs
 from worker.store.redis.keys import (
     PREFIX,
-    campaigns_key,
     closure_key,
     customer_key,
     member,
@@ -33,13 +32,11 @@ from worker.store.redis.keys import (
     shop_key,
     token,
 )
-from worker.store.redis.replies import KNOWN, read_page, read_replies, read_state, readable
+from worker.store.redis.replies import KNOWN, read_replies, read_state, readable
 from worker.store.redis.scripts import sources
+from worker.store.redis.tallies import RedisTallies
 from worker.store.shop_state import Closure, ShopState
 from worker.store.timing import CLOSURE_OUTLIVES, GRANT_LIFETIME, HORIZON
-
-_PAGE = 100
-"""Campaigns of a shop that are asked for at once."""
 
 _MOST_LOOKED_UP = 200
 """Jobs in one look-up: some 5 us each, so that the server is kept from others for a millisecond."""
@@ -47,7 +44,7 @@ _MOST_LOOKED_UP = 200
 log = structlog.get_logger(__name__)
 
 
-class RedisStore(RedisControls):
+class RedisStore(RedisControls, RedisTallies):
     """Limits and ledger that any number of processes share.
 
     The server's clock decides; instants are converted to ours as they pass. What a lost reply may have left behind is
@@ -80,9 +77,11 @@ class RedisStore(RedisControls):
         """
         scripts = sources(server_clock)
         server = Server(url, scripts, watch) if watch is not None else Server(url, scripts)
-        super().__init__(server, clock, retention, address_key)
         # Periods of half the retention, of which three are kept: a job is remembered for one to one and a half times.
         self._period = retention // 2
+        RedisControls.__init__(self, server, clock, retention, address_key)
+        # Counters are kept as long as any job that they count may be known.
+        RedisTallies.__init__(self, server, retention + self._period)
         self._horizon = horizon
         self._epochs = Epochs(clock)
 
@@ -278,39 +277,6 @@ class RedisStore(RedisControls):
         keys = [shop_key(shop), closure_key(shop), pace_key(shop, campaign)]
         answer = self._server.call("inspect", keys, arguments)
         return read_state(answer, self._clock.now())
-
-    def tally(
-        self,
-        shop: str,
-        campaign: str,
-        counts: Mapping[str, int],
-        *,
-        done: Callable[[StoreError | None], None] | None = None,
-    ) -> None:
-        """As :class:`worker.store.protocol.CountersStore` says; ``done`` runs on the store's thread."""
-        arguments: list[Any] = [prefix(shop), self._keep + self._period, campaign.encode()]
-        for counter, number in counts.items():
-            arguments += [counter, number]
-
-        def replied(answer: Any) -> None:
-            problem = answer if isinstance(answer, StoreError) else None
-            if done is not None:
-                done(problem)
-            elif problem is not None:
-                log.warning("tally_failed", shop=shop, problem=str(problem))
-
-        self._server.send("tally", [campaigns_key(shop)], arguments, replied)
-
-    def tallies(self, shop: str) -> dict[str, dict[str, int]]:
-        """As :class:`worker.store.protocol.CountersStore` says, in pages: a running script holds up every worker."""
-        found: dict[str, dict[str, int]] = {}
-        cursor = b"0"
-        while True:
-            arguments = [prefix(shop), cursor, _PAGE]
-            cursor, page = read_page(self._server.call("tallied", [campaigns_key(shop)], arguments))
-            found |= page
-            if cursor == b"0":
-                return found
 
     def _job(self, request: AdmitRequest, epoch: int) -> tuple[list[bytes], list[Any]]:
         # What the scripts share that end a grant.
