@@ -6,6 +6,7 @@
 from itertools import islice
 
 from worker.limits.adaptive import Slowdown, pace
+from worker.limits.reserve import beside_bulk
 from worker.limits.token_bucket import Rate, ShopLimits, after
 
 
@@ -155,6 +156,12 @@ def take(bucket: Bucket, at: int, rate: Rate) -> None:
     if at > bucket.base:
         bucket.base = max(bucket.tat, at)
     bucket.tat = after(bucket.tat, at, rate)
+
+
+def take_urgent(shop: Shop, now: int, rate: Rate) -> None:
+    """Count an urgent call against what urgent jobs may have beside bulk; never emptier than empty."""
+    beside = beside_bulk(rate)
+    shop.urgent_tat = min(after(shop.urgent_tat, now, beside), now + beside.interval * beside.burst)
 
 
 def next_place(customer: Bucket, due: int, interval: int) -> int:
