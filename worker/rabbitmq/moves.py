@@ -83,7 +83,7 @@ class Moves:
         A lane that takes nothing is tried by one job at a time.
         """
         now = self._context.clock.now()
-        self._subscriptions.skims(delivery.message.of, now)
+        self._subscriptions.prefetches.skims(delivery.message.of, now)
         self._try(_Move(delivery, ShopLane(delivery.shop, lane), until, now), now)
 
     def take_confirm(self, message: Received, error: BrokerError | None) -> bool:

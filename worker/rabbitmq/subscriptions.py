@@ -21,30 +21,16 @@ from worker.rabbitmq.connection import Parameters
 from worker.rabbitmq.failures import was_asked_too_much
 from worker.rabbitmq.known_lanes import KnownLanes
 from worker.rabbitmq.peek_schedule import LONG_CLOSED, PeekSchedule
+from worker.rabbitmq.prefetches import Prefetches
 from worker.rabbitmq.queue_declarer import QueueDeclarer, Unusable
 from worker.rabbitmq.topology import shop_queue
 from worker.scheduling.context import Context
 from worker.scheduling.gate import Gate
-from worker.text.bounds import IN_HAND
 
 FIRST_LOOK = 5 * SECOND
 LOOK_AGAIN = 3600 * SECOND
 """When the queue of a shop that has left the file is checked for jobs that nobody will send. RabbitMQ's count lags, so
 not at once."""
-
-REST = SECOND
-NARROW = 60 * SECOND
-"""How long a shop whose messages filled the memory is not consumed, and how long it then gets one message at a time."""
-
-MANY_MOVED = 64
-SKIMMED = 250
-WIDE = 5 * SECOND
-"""A queue of which so many jobs were moved to another lane within a second is handed over in so many at a time until
-none has been moved for so long."""
-
-FEWEST_SHARES = 8
-"""A shop's share of the memory is at most one of so many, however few shops hold something. Three shops whose waiting
-jobs were as large as allowed kept another shop's job of 3 KB, and thirty ordinary ones behind it, from being called."""
 
 log = structlog.get_logger(__name__)
 
@@ -75,11 +61,8 @@ class Subscriptions:
         self._unusable: dict[ShopLane, Unusable] = {}
         self._removed: dict[ShopLane, int] = {}
         self._peeks = PeekSchedule()
-        self._resting: dict[ShopLane, int] = {}
-        self._narrow: dict[ShopLane, int] = {}
-        self._wide: dict[ShopLane, int] = {}
-        self._skimmed: set[ShopLane] = set()
-        self._moved: dict[ShopLane, tuple[int, int]] = {}
+        self.prefetches = Prefetches()
+        """How much each queue gives at once; a change counts from the next :meth:`follow`."""
         self._began_at: int | None = None
         self._producers: dict[str, tuple[str, ...]] = {}
         self._version = 0
@@ -141,7 +124,9 @@ class Subscriptions:
                     log.info("shop_removed", shop=of.key)
                     self._removed[of] = now + FIRST_LOOK
         self._warn_of_orphans(served, now)
-        self._widen(now)
+        for of in self.prefetches.changed(now):
+            # Consumed again with another prefetch; its deliveries in hand stay.
+            self._channel.unsubscribe(of)
         self._known.follow(now, self._declared, at_rest=self._declared.issuperset(self._wanted_now()))
         self._subscribe_missing()
         changed = self._changed_producers()
@@ -157,29 +142,13 @@ class Subscriptions:
         Raises:
           BrokerError: the connection broke.
         """
-        held = self._channel.held_by_queue()
-        share = IN_HAND // max(FEWEST_SHARES, len(held.keys() | set(queues)))
-        # A queue that gives one message at a time has nothing left to requeue.
-        heavy = [of for of, weight in held.most_common() if weight > share and of not in self._narrow]
-        for of in heavy[: len(queues)] or queues:
-            self._rest(of, now)
-
-    def _rest(self, of: ShopLane, now: int) -> None:
-        # Its waiting jobs are requeued, and for a while it gives one at a time.
-        if of not in self._narrow:
-            log.warning("shop_crowded", shop=of.key, problem="its messages take much memory, so it gets one at a time")
-        self._channel.unsubscribe(of)
-        self._requeue_lane(of)
-        self._resting[of], self._narrow[of] = now + REST, now + NARROW
-
-    def skims(self, of: ShopLane, now: int) -> None:
-        """A job of the queue was moved to another lane. If many are, the queue gives more at once for a while, since
-        others wait behind them.
-        """
-        since, moved = self._moved.get(of, (now, 0))
-        self._moved[of] = (since, moved + 1) if now < since + SECOND else (now, 1)
-        if moved + 1 >= MANY_MOVED or of in self._wide:
-            self._wide[of] = now + WIDE
+        for of in self.prefetches.crowding(self._channel.held_by_queue(), queues):
+            if not self.prefetches.is_narrow(of):
+                problem = "its messages take much memory, so it gets one at a time"
+                log.warning("shop_crowded", shop=of.key, problem=problem)
+            self._channel.unsubscribe(of)
+            self._requeue_lane(of)
+            self.prefetches.rest(of, now)
 
     def holds_uncalled(self, of: ShopLane, now: int) -> None:
         """An uncalled job has come by the queue; where its shop is closed, there may be more behind it."""
@@ -240,7 +209,7 @@ class Subscriptions:
             self._declaring.update(new)
             self._declarer.declare(new)
         for of in missing:
-            if of not in self._declared or of in self._resting or not self._is_usable(of):
+            if of not in self._declared or self.prefetches.rests(of) or not self._is_usable(of):
                 continue
             if self._stays_closed(of, now):
                 if not self._peeks.is_due(of, now):
@@ -255,18 +224,6 @@ class Subscriptions:
             log.info("subscribed", shops=len({of.shop for of in after}), queues=len(after), **took)
         # A queue that is consumed later was closed until then, so its time says nothing about RabbitMQ.
         self._began_at = None
-
-    def _widen(self, now: int) -> None:
-        self._resting = {of: until for of, until in self._resting.items() if until > now}
-        for of in [of for of, until in self._narrow.items() if until <= now]:
-            del self._narrow[of]
-            # Consumed again with the full prefetch; its deliveries in hand stay.
-            self._channel.unsubscribe(of)
-        self._moved = {of: moved for of, moved in self._moved.items() if now < moved[0] + SECOND}
-        self._wide = {of: until for of, until in self._wide.items() if until > now}
-        for of in self._wide.keys() ^ self._skimmed:
-            self._channel.unsubscribe(of)
-        self._skimmed = set(self._wide)
 
     def _is_usable(self, of: ShopLane) -> bool:
         # Whether a queue that could not be consumed can be now, if it is time to check.
@@ -285,8 +242,7 @@ class Subscriptions:
 
     def _subscribe(self, of: ShopLane) -> None:
         try:
-            prefetch = 1 if of in self._narrow else SKIMMED if of in self._skimmed else None
-            self._channel.subscribe(of, prefetch=prefetch)
+            self._channel.subscribe(of, prefetch=self.prefetches.of(of))
         except BrokerError as error:
             if was_asked_too_much(error.__cause__):
                 # Over this queue RabbitMQ has closed the channel or the connection, and with it every queue's consumer.

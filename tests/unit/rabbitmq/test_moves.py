@@ -9,6 +9,7 @@ from worker.errors import BrokerError
 from worker.instants import SECOND
 from worker.model.lanes import ShopLane
 from worker.rabbitmq.moves import CONFIRMED_WITHIN, FORGOTTEN_AFTER, SHORTEST, Moves
+from worker.rabbitmq.prefetches import Prefetches
 
 FOREVER = 1 << 62
 
@@ -28,7 +29,7 @@ class World:
             publish_moved=lambda delivery, _: self.sent.append(("moved", delivery.message.tag)),
             publish_delayed=lambda delivery, _: self.sent.append(("delayed", delivery.message.tag)),
         )
-        subscriptions: Any = SimpleNamespace(skims=lambda *_: None, takes=lambda _: self.ready)
+        subscriptions: Any = SimpleNamespace(prefetches=Prefetches(), takes=lambda _: self.ready)
         self.moves = Moves(context, outbox, subscriptions, take_back=lambda *_: None)
 
     def move(self, tag: int) -> Any:
