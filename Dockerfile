@@ -8,11 +8,12 @@ ARG PYTHON_IMAGE=python:3.12-slim
 # checkov:skip=CKV_DOCKER_2:Kubernetes and compose ask /livez and /readyz of a worker; publish and collect serve no port
 # checkov:skip=CKV_DOCKER_7:the tag is in the argument above
 FROM ${PYTHON_IMAGE} AS build
-ENV UV_COMPILE_BYTECODE=1 \
-    UV_LINK_MODE=copy \
+ENV UV_LINK_MODE=copy \
     UV_PYTHON_DOWNLOADS=never \
     UV_PROJECT_ENVIRONMENT=/opt/referrals
 WORKDIR /src
+# hadolint ignore=DL3008
+RUN command -v strip || { apt-get update && apt-get install -y --no-install-recommends binutils; }
 # The build tools come from the lock file too, each held to its hash; scripts/sbom writes the list. They go into a folder
 # of their own, since pip may not replace packages of a distribution's Python.
 COPY scripts/build-requirements.txt ./
@@ -21,12 +22,21 @@ ENV PATH=/opt/tools/bin:$PATH
 # The dependencies alone first: this layer is built anew only when the lock file changes. Wheels only, since a source
 # distribution would bring build tools that nothing locks.
 COPY pyproject.toml uv.lock ./
-RUN uv sync --frozen --no-dev --all-extras --no-install-project --no-build
+# Some wheels have megabytes of symbols for debuggers. Psycopg's parts were rewritten to find the libraries beside them, and
+# strip is known to break such files.
+RUN uv sync --frozen --no-dev --all-extras --no-install-project --no-build \
+    && find "$UV_PROJECT_ENVIRONMENT" -name '*.so' -not -path '*psycopg*' -exec strip --strip-debug {} +
 COPY README.md LICENSE ./
 COPY worker worker
 RUN uv build --wheel --build-constraints build-requirements.txt --require-hashes \
     && uv pip install --no-deps --python "$UV_PROJECT_ENVIRONMENT" dist/*.whl \
     && rm -f "$UV_PROJECT_ENVIRONMENT/.lock"
+# Bytecode of the program and of what it imports, since nobody can write any on a read-only root; of the rest it would be
+# as much again. The module that is left out reads its settings as it is imported.
+RUN "$UV_PROJECT_ENVIRONMENT/bin/python" -I -m compileall -q "$UV_PROJECT_ENVIRONMENT"/lib/python*/site-packages/worker \
+    && "$UV_PROJECT_ENVIRONMENT/bin/python" -I -c "import importlib, pkgutil, worker; \
+    names = [module.name for module in pkgutil.walk_packages(worker.__path__, 'worker.')]; \
+    [importlib.import_module(name) for name in names if name not in ('worker.__main__', 'worker.actors')]"
 
 FROM ${PYTHON_IMAGE}
 ARG REVISION=unknown
