@@ -12,6 +12,7 @@ ENV UV_LINK_MODE=copy \
     UV_PYTHON_DOWNLOADS=never \
     UV_PROJECT_ENVIRONMENT=/opt/referrals
 WORKDIR /src
+# Of the base's own distribution, which signs it, and in this stage alone.
 # hadolint ignore=DL3008
 RUN command -v strip || { apt-get update && apt-get install -y --no-install-recommends binutils; }
 # The build tools come from the lock file too, each held to its hash; scripts/sbom writes the list. They go into a folder
