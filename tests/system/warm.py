@@ -34,6 +34,10 @@ COMMANDS = (
     "shops",
     "cancel",
     "dead",
+    "campaigns",
+    "suppress",
+    "forget",
+    "log",
 )
 STARTED = ("sandbox", *COMMANDS)
 """What may run in the background; any of these, and of no other, is forked."""
