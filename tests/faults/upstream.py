@@ -42,13 +42,18 @@ class Behaviour:
 
 @dataclass(frozen=True)
 class Call:
-    """A call as it came in. ``at`` is in microseconds since the epoch; ``number`` counts from 1."""
+    """A call as it came in.
+
+    ``at`` is in microseconds since the epoch; ``number`` counts from 1; ``port`` is the caller's: one has the calls of
+    one worker.
+    """
 
     number: int
     at: int
     shop: str
     email: str
     key_id: str
+    port: int
 
     @property
     def job_id(self) -> str:
@@ -134,7 +139,7 @@ class Upstream:
         token = connection.request.partition(b"Bearer ")[2].partition(b".")[0].decode()
         key_id = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))["kid"]
         if method == "Status2":
-            self.plan(Call(0, _now(), shop, "", key_id)).reply(connection)
+            self.plan(Call(0, _now(), shop, "", key_id, connection.port)).reply(connection)
             return
         email = body_of(connection.request)["customer"]["email"]
         if method == "CustomerReferrals2":
@@ -150,7 +155,7 @@ class Upstream:
 
     def _carry_out(self, connection: Connection, shop: str, email: str, key_id: str) -> None:
         with self._lock:
-            call = Call(len(self._calls) + 1, _now(), shop, email, key_id)
+            call = Call(len(self._calls) + 1, _now(), shop, email, key_id, connection.port)
             behaviour = self.plan(call)
             self._calls.append((call, behaviour))
             self._log.write(json.dumps({"at": call.at, "job_id": call.job_id, "treated": behaviour.name}) + "\n")

@@ -39,10 +39,16 @@ Reply = Callable[["Connection"], None]
 
 
 class Connection:
-    """The server's end of one connection, with what a reply may do to it. ``request`` is the one to answer."""
+    """The server's end of one connection, with what a reply may do to it.
+
+    ``request`` is the one to answer, ``port`` the client's, 0 if that has gone already.
+    """
 
     def __init__(self, sock: socket.socket, stopping: threading.Event) -> None:
         self.open = True
+        self.port = 0
+        with contextlib.suppress(OSError):
+            self.port = sock.getpeername()[1]
         self.request = b""
         self._sock = sock
         self._stopping = stopping
