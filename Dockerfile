@@ -33,8 +33,10 @@ RUN uv build --wheel --build-constraints build-requirements.txt --require-hashes
     && uv pip install --no-deps --python "$UV_PROJECT_ENVIRONMENT" dist/*.whl \
     && rm -f "$UV_PROJECT_ENVIRONMENT/.lock"
 # Bytecode of the program and of what it imports, since nobody can write any on a read-only root; of the rest it would be
-# as much again. The module that is left out reads its settings as it is imported.
-RUN "$UV_PROJECT_ENVIRONMENT/bin/python" -I -m compileall -q "$UV_PROJECT_ENVIRONMENT"/lib/python*/site-packages/worker \
+# as much again. The module that is left out reads its settings as it is imported. Bytecode holds the second of its source,
+# cut off, while a layer may round it: whole ones stay as they are.
+RUN find "$UV_PROJECT_ENVIRONMENT" -name '*.py' -exec touch --date=2020-01-01 {} + \
+    && "$UV_PROJECT_ENVIRONMENT/bin/python" -I -m compileall -q "$UV_PROJECT_ENVIRONMENT"/lib/python*/site-packages/worker \
     && "$UV_PROJECT_ENVIRONMENT/bin/python" -I -c "import importlib, pkgutil, worker; \
     names = [module.name for module in pkgutil.walk_packages(worker.__path__, 'worker.')]; \
     [importlib.import_module(name) for name in names if name not in ('worker.__main__', 'worker.actors')]"
