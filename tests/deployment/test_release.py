@@ -74,7 +74,7 @@ def test_its_files_are_those_that_its_checksums_list(clone: Clone) -> None:
         ["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=clone.dist, capture_output=True, text=True, check=True
     )
     assert {line.partition(": ")[0] for line in done.stdout.splitlines()} == {
-        *("CHANGELOG.md", "LICENSE", "image.txt", "requirements.txt", "third-party-notices.txt"),
+        *("CHANGELOG.md", "LICENSE", "README.md", "image.txt", "requirements.txt", "third-party-notices.txt"),
         f"referral-dispatch-{VERSION}.cdx.json",
         f"referral_dispatch-{VERSION}-py3-none-any.whl",
         f"referral_dispatch-{VERSION}.tar.gz",

@@ -116,8 +116,10 @@ def test_shows_lists_without_their_addresses(desk: Desk, redis_url: str) -> None
 
 def test_brings_back_what_the_store_has_lost(desk: Desk, redis_url: str) -> None:
     """From RabbitMQ's journal, by `restore` or with the next change; `list` says what is missing until then."""
-    succeed(desk, "suppress", "add", "ann@example.com", "--all")
-    succeed(desk, "suppress", "add", "ben@example.com", "cat@example.com", "--shop", "acme")
+    first = desk.run("suppress", "add", "ann@example.com", "--all")
+    then = desk.run("suppress", "add", "ben@example.com", "cat@example.com", "--shop", "acme")
+    # Whoever had no use for the key until now has workers that stand still from now on.
+    assert ["a worker without this REFERRALS_SUPPRESSION_KEY" in each.stderr for each in (first, then)] == [True, False]
     succeed(desk, "suppress", "remove", "cat@example.com", "--shop", "acme")
     before = asked(desk, "suppress", "list")
     with redis.Redis.from_url(redis_url) as client:

@@ -59,5 +59,7 @@ class SuppressionGuard:
                 "`referrals suppress restore` brings the others back"
             )
         if heard.key not in {NO_KEY, self._address_key}:
+            if self._address_key == NO_KEY:
+                return "REFERRALS_SUPPRESSION_KEY is unset; set it to the key of the store's suppression lists"
             return "REFERRALS_SUPPRESSION_KEY is not the key by which the store's suppression lists are hashed"
         return None

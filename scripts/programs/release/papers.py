@@ -31,6 +31,7 @@ def papers(commit: Commit, wheel: Path) -> dict[str, str]:
         "requirements.txt": _requirements(commit, wheel),
         f"referral-dispatch-{commit.version}.cdx.json": made[SBOM],
         "third-party-notices.txt": made[NOTICES],
+        "README.md": (ROOT / "README.md").read_text(encoding="utf-8"),
         "LICENSE": (ROOT / "LICENSE").read_text(encoding="utf-8"),
         "CHANGELOG.md": (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
         "image.txt": f"{commit.image}\n",

@@ -53,6 +53,19 @@ def test_closes_beside_lists_of_another_key(gate: Gate[object], ours: bytes, key
     assert is_closed(gate)
 
 
+@pytest.mark.parametrize(("ours", "problem"), [(NO_KEY, "is unset; set it"), (b"another.", "is not the key by which")])
+def test_says_what_is_wrong_with_the_key(
+    gate: Gate[object],  # type: ignore[type-var]
+    ours: bytes,
+    problem: str,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Whoever forgot it looks for another fault than whoever mistook it."""
+    SuppressionGuard(gate, ours).store_has(Suppression(1, OURS))
+    assert f"REFERRALS_SUPPRESSION_KEY {problem}" in caplog.text + capsys.readouterr().out
+
+
 def test_needs_no_key_where_nobody_is_suppressed(gate: Gate[object]) -> None:  # type: ignore[type-var]
     """An installation that has no such lists needs none."""
     guard = SuppressionGuard(gate, NO_KEY)

@@ -94,3 +94,5 @@ def _change(
         rows.append(("rows without an address", f"{found.blank:,}"))
     rows.append(("on the list now", f"{now:,}"))
     console.summary(rows, data, as_json=as_json)
+    if adds and 0 < changed == controls.suppression.addresses:
+        console.note("these are the first: from now on a worker without this REFERRALS_SUPPRESSION_KEY calls nobody")
