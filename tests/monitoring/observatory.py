@@ -239,6 +239,8 @@ def lane_taken(seen: Observatory) -> None:
         connection.channel().queue_declare("referrals.held.ending", durable=True)
     paused = seen.desk.run("campaigns", "pause", "spring", "--shop", "ending", "--reason", "its text is wrong")
     assert paused.returncode == 0, paused.stderr
+    # Until the worker has heard of it, which takes up to a second, it would call them.
+    assert seen.wait_for_data(['referral_campaigns_held{kind="paused"} > 0']) == set()
     seen.publish("ending", 3, f"at{time.time_ns()}+")
 
 
