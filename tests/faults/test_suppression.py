@@ -219,15 +219,8 @@ def lists_are_held(site: Site) -> Callable[[], bool]:
 def journal_grows(site: Site) -> Callable[[], bool]:
     """Whether RabbitMQ has more changes than it has now."""
 
-    def length() -> int:
-        connection = pika.BlockingConnection(pika.URLParameters(site.vhost.url))
-        try:
-            return int(connection.channel().queue_declare(SUPPRESSION, passive=True).method.message_count)
-        finally:
-            connection.close()
-
-    before = length()
-    return lambda: length() > before
+    before = site.rabbitmq.ready(site.vhost, SUPPRESSION) or 0
+    return lambda: (site.rabbitmq.ready(site.vhost, SUPPRESSION) or 0) > before
 
 
 def list_changes(site: Site) -> Callable[[], bool]:

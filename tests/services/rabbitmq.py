@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
+import pika
+
 from tests.services import process
 from tests.services.base import Service, ServiceError
 
@@ -103,11 +105,25 @@ class RabbitMQ(Service):
         self.api("DELETE", f"/api/vhosts/{vhost.name}")
 
     def depths(self, vhost: Vhost) -> dict[str, int]:
-        """Messages per queue, ready and unacknowledged, at most half a second old for a quorum queue."""
+        """Messages per queue, ready and unacknowledged, about half a second old for a quorum queue: one to wait for. A
+        queue that was declared just now is missing.
+        """
         query = urlencode({"vhost": vhost.name, "family": "queue_coarse_metrics"})
         text = self._get(self.record["prometheus"], f"/metrics/detailed?{query}").decode()
         lines = (line for line in text.splitlines() if line.startswith("rabbitmq_detailed_queue_messages{"))
         return {line.split('queue="')[1].split('"')[0]: int(line.rsplit(" ", 1)[1]) for line in lines}
+
+    def ready(self, vhost: Vhost, queue: str) -> int | None:
+        """How many messages of a queue are ready at the moment; None where there is no such queue."""
+        connection = pika.BlockingConnection(pika.URLParameters(vhost.url))
+        try:
+            return int(connection.channel().queue_declare(queue, passive=True).method.message_count)
+        except pika.exceptions.ChannelClosedByBroker as refusal:
+            if refusal.reply_code == 404:
+                return None
+            raise
+        finally:
+            connection.close()
 
     def registered(self, vhost: Vhost, queue: str) -> bool:
         """Whether a quorum queue would survive ``kill``, by the register of quorum queues on disk."""

@@ -93,7 +93,7 @@ def test_who_may_not_declare_the_lane(desk: Desk, rabbitmq: RabbitMQ, vhost: Vho
     assert refused.returncode != 0
     assert "referrals.held.acme" in refused.stderr
     assert not json.loads(desk.run("campaigns", "list", "--json").stdout)["campaigns"]
-    assert rabbitmq.depths(vhost)["referrals.shop.acme"] <= 1
+    assert rabbitmq.ready(vhost, "referrals.shop.acme") == 1
 
 
 @pytest.mark.parametrize(

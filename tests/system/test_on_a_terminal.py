@@ -97,7 +97,7 @@ def test_publish_shows_the_plan_before_it_asks(campaign: Desk, rabbitmq: RabbitM
     assert all(part in joined(lines) for part in (*PLAN[:4], "acme: 1,030 jobs")), joined(lines)
     assert "1,030 jobs? [y/N]" in after
     assert "nothing was done" in after
-    assert not rabbitmq.depths(vhost)
+    assert rabbitmq.ready(vhost, "referrals.shop.acme") is None
 
 
 @pytest.mark.parametrize(("answer", "encoding"), [("\x04", "utf-8"), ("ÿ", "ascii")], ids=["end of input", "no text"])
@@ -110,7 +110,7 @@ def test_what_is_no_answer_is_a_no(
         raw = terminal.raw()
         assert terminal.process.returncode == 2, raw
     assert raw.partition("? [y/N] ")[2].splitlines()[-1].strip() == "referrals: nothing was done"
-    assert not rabbitmq.depths(vhost)
+    assert rabbitmq.ready(vhost, "referrals.shop.acme") is None
 
 
 def test_an_export_that_changes_while_the_question_waits(campaign: Desk, rabbitmq: RabbitMQ, vhost: Vhost) -> None:
@@ -126,7 +126,7 @@ def test_an_export_that_changes_while_the_question_waits(campaign: Desk, rabbitm
     assert last == (
         "referrals: spring.csv: was changed after its plan was made, so nothing was done; run the command again"
     )
-    assert not rabbitmq.depths(vhost)
+    assert rabbitmq.ready(vhost, "referrals.shop.acme") is None
 
 
 def test_publish_publishes_after_a_yes(campaign: Desk, rabbitmq: RabbitMQ, vhost: Vhost) -> None:

@@ -267,7 +267,7 @@ def test_what_can_not_be_sent_again(desk: Desk, sandbox: Sandbox, rabbitmq: Rabb
     ended = desk.run("replay", *usual, "--outcome", "failed", "--shop", "acme")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "--campaign spring: is cancelled in shop acme" in ended.stderr
-    assert rabbitmq.depths(vhost)["referrals.shop.acme"] == 1
+    assert rabbitmq.ready(vhost, "referrals.shop.acme") == 1
 
 
 def test_only_shown(desk: Desk, sandbox: Sandbox) -> None:
@@ -316,7 +316,7 @@ def test_it_asks_first(doubtful: Desk, rabbitmq: RabbitMQ, vhost: Vhost, columns
     assert "mail.example.org" not in raw
     if env.get("TERM") == "dumb":
         assert "\x1b" not in raw
-    assert rabbitmq.depths(vhost)["referrals.shop.acme"] == 1
+    assert rabbitmq.ready(vhost, "referrals.shop.acme") == 1
 
 
 def test_a_yes_sends(doubtful: Desk, rabbitmq: RabbitMQ, vhost: Vhost) -> None:
@@ -326,7 +326,7 @@ def test_a_yes_sends(doubtful: Desk, rabbitmq: RabbitMQ, vhost: Vhost) -> None:
         raw = terminal.raw()
         assert terminal.process.returncode == 0, raw
     assert "published" in raw
-    wait_until(lambda: rabbitmq.depths(vhost)["referrals.shop.acme"] == 6, 20, "all jobs")
+    wait_until(lambda: rabbitmq.ready(vhost, "referrals.shop.acme") == 6, 20, "all jobs")
 
 
 def test_ctrl_c_at_the_question(doubtful: Desk, rabbitmq: RabbitMQ, vhost: Vhost) -> None:
@@ -336,7 +336,7 @@ def test_ctrl_c_at_the_question(doubtful: Desk, rabbitmq: RabbitMQ, vhost: Vhost
         raw = terminal.raw()
         assert terminal.process.returncode == 2, raw
     assert "referrals: nothing was done" in raw
-    assert rabbitmq.depths(vhost)["referrals.shop.acme"] == 1
+    assert rabbitmq.ready(vhost, "referrals.shop.acme") == 1
 
 
 def test_in_a_pipe(doubtful: Desk) -> None:

@@ -135,7 +135,7 @@ def test_a_deleted_queue_is_declared_and_consumed_again(
         results = tap.take(RESULTS, 16 + 80, 20)
         again = publish(tap, 30, first=200)
         assert ids(tap.take(RESULTS, 30, 15)) == {job.job_id for job in again}
-        assert rabbitmq.depths(vhost)[DEAD] == 0
+        assert tap.depth(DEAD) == 0
     assert {job.job_id for job in jobs if job.shop != "acme"} < ids(results)
     assert set(refer.per_job().values()) == {1}
     assert [entry for entry in logs if entry["event"] == "consumer_disconnected"] == []
