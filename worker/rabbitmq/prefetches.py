@@ -66,7 +66,9 @@ class Prefetches:
         others wait behind them.
         """
         since, moved = self._moved.get(queue, (now, 0))
-        self._moved[queue] = (since, moved + 1) if now < since + SECOND else (now, 1)
+        if now >= since + SECOND:
+            since, moved = now, 0
+        self._moved[queue] = since, moved + 1
         if moved + 1 >= MANY_MOVED or queue in self._wide:
             self._wide[queue] = now + WIDE
 
