@@ -74,9 +74,13 @@ def test_the_shop_alone(desk: Desk) -> None:
 
 
 def test_nothing_is_held_back(desk: Desk) -> None:
-    """An export that ends before leaves no order that waits for a release."""
-    published = desk.run("publish", "export.csv", "--campaign", "spring", "--first", "500")
+    """An export that ends before leaves no order that waits for a release; its hours are told."""
+    desk.write_shops("http://127.0.0.1:9", ["acme", "bolt"], window_channels=["*"])
+    opens = datetime.now(UTC).replace(hour=9, minute=0) + timedelta(days=3)
+    hours = f"{opens:%a} 09:00-18:00 UTC"
+    published = desk.run("publish", "export.csv", "--campaign", "spring", "--first", "500", "--window", hours)
     assert published.returncode == 0, published.stderr
+    assert f"outside of their hours  40 (which begin next at {opens:%Y-%m-%d %H:%M} UTC)" in published.stdout
     assert not json.loads(desk.run("campaigns", "list", "--json").stdout)["campaigns"]
 
 

@@ -58,6 +58,8 @@ def publish(
     smaller campaigns too. Throttles and outages don't count, nor do jobs that end without a call. It needs the workers'
     store.
 
+    The summary says how many jobs are outside of their hours, by --window or the shop's own, and when these begin.
+
     With --first the rest of the jobs waits until somebody has looked at the first ones, and gives
     `referrals campaigns release`; with --not-before all of them wait, and go by themselves then. Both need the workers'
     store.
@@ -81,7 +83,7 @@ def publish(
     from worker.cli.plan.predicting import check_match, predicting
     from worker.cli.publishing import counted
     from worker.cli.settings import load
-    from worker.cli.shop_hours import check_window
+    from worker.cli.shop_hours import Hours, check_window
     from worker.cli.shop_lookup import shop_of
     from worker.cli.times import after
     from worker.cli.urgent import urgent_queues
@@ -157,11 +159,12 @@ def publish(
         began = time.monotonic()
         params = parameters(loaded.amqp_url.get_secret_value(), name="referral-dispatch publish")
         producer = Producer(params, name=loaded.producer, urgent=urgent, prepare=make, tracing=tracing)
+        hours = Hours(shops)
         holding = holding_back(loaded, params, campaign, shop, given, first=first, not_before=starts)
         with holding as back, counted(loaded, producer), producer, Ledger(loaded) as ledger, Meter(total) as meter:
             for difference in producer.declare(shops):
                 console.note(difference)
-            for sent, job in enumerate(braking.ahead_of(ledger.watch(importer)), start=1):
+            for sent, job in enumerate(braking.ahead_of(ledger.watch(hours.of(importer))), start=1):
                 producer.send(job, lane=back.lane_of(sent, job.shop))
                 if sent % TICK_JOBS == 0:
                     meter.show(producer.confirmed, producer.confirmed / (time.monotonic() - began), {})
@@ -176,6 +179,8 @@ def publish(
         release = " ".join(["referrals campaigns release", campaign, *(["--shop", shop] if shop else [])])
         until = f"until {starts:%Y-%m-%d %H:%M} UTC" if starts else f"until `{release}`"
         rows.append(("  held back", f"{back.held:,} ({until})"))
+    begins = max(SystemClock().now(), from_datetime(starts) if starts is not None else 0)
+    rows += hours.rows(begins)
     rows += ledger.rows()
     rows.append(("took", f"{seconds:.1f} s, {producer.confirmed / seconds:,.0f} jobs/s"))
     data = {
@@ -185,6 +190,7 @@ def publish(
         "published": producer.confirmed,
         "past_deadline": producer.late,
         "held_back": back.held,
+        **hours.data(begins),
         "known_before": ledger.data(),
         "seconds": round(seconds, 3),
         "reject_files": [str(path) for path in importer.reject_files],

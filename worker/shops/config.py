@@ -231,9 +231,13 @@ class ListedShop:
 
     def window_of(self, job: Job) -> Window | None:
         """When the job may be called: within the shop's window and its own; None where there is neither."""
-        if (self.window is None and job.window is None) or not self.keeps_hours(job.channel):
+        return self.hours_of(job.channel, job.window)
+
+    def hours_of(self, channel: str, own: str | None) -> Window | None:
+        """The same of any job of the ``channel`` whose window is its ``own``."""
+        if (self.window is None and own is None) or not self.keeps_hours(channel):
             return None
-        return both(self.window, job.window)
+        return both(self.window, own)
 
 
 @dataclass(frozen=True)

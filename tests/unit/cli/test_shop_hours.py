@@ -1,11 +1,15 @@
 """``--window`` beside the hours of the shop."""
 
+from datetime import UTC, datetime
+
 import pytest
 
-from tests.unit.making import make_shop
+from tests.unit.making import NOON, make_job, make_shop
 from worker.campaigns.options import ImportOptions
-from worker.cli.shop_hours import check_window
+from worker.cli.shop_hours import Hours, check_window
 from worker.errors import UsageError
+from worker.instants import from_datetime
+from worker.model.windows import MARGIN
 
 
 def options(window: str | None, channel: str | None = "email") -> ImportOptions:
@@ -34,3 +38,29 @@ def test_a_channel_that_keeps_no_hours_is_told(capsys: pytest.CaptureFixture[str
     told = " ".join(capsys.readouterr().err.split())
     assert "holds back no jobs of the channel whatsapp" in told
     assert "window_channels of acme in the shops file are email" in told
+
+
+def test_jobs_outside_of_their_hours_are_counted() -> None:
+    """With the earliest opening of any; a channel that keeps no hours, and hours that last, count for nothing."""
+    shops = {
+        "acme": make_shop(),
+        "bolt": make_shop("bolt", window="Wed 09:00-18:00 UTC"),
+        "corn": make_shop("corn", window="Mon 09:00-18:00 UTC"),
+    }
+    hours = Hours(shops)
+    jobs = [
+        make_job(number, shop=shop, channel="email", destination="bo@example.org")
+        for number in range(3)
+        for shop in shops
+    ]
+    jobs += [make_job(1, window="Tue 09:00-18:00 UTC")]
+    assert list(hours.of(jobs)) == jobs
+    assert hours.outside(NOON) == (3, from_datetime(datetime(2026, 11, 4, 9, tzinfo=UTC)) + MARGIN)
+    list(hours.of([make_job(9, channel="email", destination="bo@example.org", window="Tue 09:00-18:00 UTC")]))
+    assert hours.outside(NOON) == (4, from_datetime(datetime(2026, 11, 3, 9, tzinfo=UTC)) + MARGIN)
+
+
+def test_jobs_within_their_hours_wait_for_nothing() -> None:
+    hours = Hours({"acme": make_shop()})
+    list(hours.of([make_job(1)]))
+    assert hours.outside(NOON) == (0, 0)

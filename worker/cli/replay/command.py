@@ -205,13 +205,17 @@ def _publish(
     from worker.cli.ledger import Ledger
     from worker.cli.meter import Meter
     from worker.cli.publishing import counted
+    from worker.cli.shop_hours import Hours
+    from worker.clock import SystemClock
     from worker.rabbitmq.producer import Producer
+    from worker.shops.file import readable_shops
 
     began = time.monotonic()
     producer = Producer(params, name=loaded.producer)
+    hours = Hours(readable_shops(loaded.shops).shops)
     try:
         with counted(loaded, producer), producer, Ledger(loaded) as ledger, Meter(summary.jobs) as meter:
-            jobs = braking.ahead_of(ledger.watch(taken.job for taken in chosen.jobs()))
+            jobs = braking.ahead_of(ledger.watch(hours.of(taken.job for taken in chosen.jobs())))
             for sent, job in enumerate(jobs, start=1):
                 producer.send(job)
                 if sent % TICK_JOBS == 0:
@@ -229,8 +233,9 @@ def _publish(
     ]
     if producer.late:
         rows.append(("  past their deadline", f"{producer.late:,} (will end as expired, without a call)"))
-    rows += ledger.rows()
+    now = SystemClock().now()
+    rows += [*hours.rows(now), *ledger.rows()]
     rows += [(f"left out, {why}", f"{jobs:,}") for why, jobs in summary.left.most_common()]
     data = {"published": producer.confirmed, "past_deadline": producer.late, "known_before": ledger.data()}
-    console.summary(rows, summary.data() | data, as_json=as_json)
+    console.summary(rows, summary.data() | data | hours.data(now), as_json=as_json)
     ledger.say()
