@@ -27,7 +27,8 @@ def status(
     when no worker takes a shop's jobs; the time left is unknown then.
 
     Columns: `at worker` are jobs that a worker has and has not finished; `max/s` is the rate that is allowed now;
-    `time left` is an estimate. It doesn't know the hours of `publish --window`: `-` while all jobs wait for theirs.
+    `time left` is an estimate, without jobs that are held until somebody lets them go. It doesn't know the hours of
+    `publish --window`: `-` while all that isn't held waits for such hours. A line below the shop says so.
 
     If the store, RabbitMQ or the shops file can't be used, the rest is shown, and a line says what is missing. The exit
     code is then 1, or 2 for the shops file or a URL. No secret is read: whether one is wrong shows in the shop's state.

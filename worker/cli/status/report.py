@@ -9,7 +9,7 @@ from worker.campaigns.progress import Progress, unaccounted
 from worker.cli.campaigns.view import order_data
 from worker.cli.shop_view import GateView, gate_of, limit_data, reserve_data
 from worker.cli.shops.serving import unserved
-from worker.cli.status.time_left import time_left
+from worker.cli.status.time_left import TimeLeft, time_left
 from worker.errors import ReferralError
 from worker.instants import SECOND, to_datetime
 from worker.model.controls import Controls
@@ -149,6 +149,18 @@ def _shop(
     known = limits is not None and state is not None
     # A producer that doesn't count its jobs leaves too few; the queue then has more.
     remaining = max(sum(max(0, progress.left) for progress in campaigns), _total(depth))
+    left = TimeLeft(None)
+    if config and state and ((gate.opens_by_itself and served) or not remaining):
+        left = time_left(
+            remaining,
+            campaigns,
+            config,
+            state,
+            look.controls,
+            closed_until=gate.until,
+            aside=_jobs_in(slug, look, "held"),
+            stands=pace == 0,
+        )
     return {
         "shop": slug,
         "gate": gate.gate,
@@ -167,20 +179,9 @@ def _shop(
         "jobs_per_second": round(pace, 2) if pace is not None else None,
         "allowed_per_second": round(SECOND / state.interval, 3) if known and state is not None else None,
         "left_today": max(0, limits.shop_per_day - state.calls_today) if limits and state else None,
-        "seconds_to_go": (
-            time_left(
-                remaining,
-                campaigns,
-                config,
-                state,
-                look.controls,
-                closed_until=gate.until,
-                aside=_jobs_in(slug, look, "held"),
-                stands=pace == 0,
-            )
-            if config and state and ((gate.opens_by_itself and served) or not remaining)
-            else None
-        ),
+        "seconds_to_go": left.seconds,
+        "held_by_order": left.held,
+        "no_time_left_because": left.why,
     }
 
 

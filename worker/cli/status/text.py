@@ -31,6 +31,13 @@ _SUMMED = (
 )
 _LANES = {"urgent": "urgent", "paced": "over their campaigns' pace", "held": "held or outside of their hours"}
 
+_NO_TIME_LEFT = {
+    "held": "all that is left is held until somebody lets it go",
+    "hours": "all that is left waits for hours of its own",
+    "held_or_hours": "all that is left is held until somebody lets it go, or waits for its hours",
+    "far": "it is more than a year",
+}
+
 _REST = ("failed", "unknown", "expired", "cancelled", "duplicates", "dead")
 
 
@@ -197,6 +204,10 @@ def _shop_row(row: Mapping[str, Any]) -> Row:
         notes.append(f"{gate.note}; {halted_line(row['shop'])}" if gate.gate == "halted" else gate.note)
     if lanes := [f"{row[lane]:,} {words}" for lane, words in _LANES.items() if row[lane]]:
         notes.append(f"of its jobs: {', '.join(lanes)}")
+    if row["no_time_left_because"]:
+        notes.append(f"time left is not known: {_NO_TIME_LEFT[row['no_time_left_because']]}")
+    elif row["held_by_order"]:
+        notes.append(f"time left leaves out the held jobs ({row['held_by_order']:,}), which go once somebody lets them")
     if row["reserve"]:
         notes.append(reserve_line(row["shop"], row["reserve"]))
     if row["limit"]:

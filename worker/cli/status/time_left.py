@@ -1,6 +1,8 @@
 """How long a shop's jobs take: by its limits, its hours, and what is ordered about their campaigns. Pure."""
 
+import math
 from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 from worker.campaigns.progress import Progress, seconds_to_go
 from worker.model.campaign_orders import FOREVER
@@ -8,6 +10,18 @@ from worker.model.controls import Controls
 from worker.model.windows import both
 from worker.shops.config import ListedShop
 from worker.store.shop_state import ShopState
+
+Why = Literal["held", "hours", "held_or_hours", "far"]
+
+
+class TimeLeft(NamedTuple):
+    """``seconds`` until a shop's jobs are done, without those that are ``held`` until a person lets them go; or None
+    and ``why``: all that is left is held, waits for hours of its own, or one of both; or it is too far away to be told.
+    """
+
+    seconds: int | None
+    held: int = 0
+    why: Why | None = None
 
 
 def time_left(
@@ -20,31 +34,32 @@ def time_left(
     closed_until: int,
     aside: int | None,
     stands: bool = False,
-) -> int | None:
-    """Seconds until so many jobs of a shop are done; None if that is unknown, since a person holds them back, or since
-    all of them wait for hours of their own.
+) -> TimeLeft:
+    """How long so many jobs of a shop take.
 
-    ``campaigns`` are those of the shop, and ``aside`` is how many jobs wait in its held lane (None: nobody knows). Jobs
-    that wait for a person are left out while there are others. All are taken to keep to the shop's window; hours of
-    their own are not known here, nor what a campaign's pace has used of today. ``stands``: no job has ended lately, so
-    that jobs which lie aside by no order wait for such hours.
+    ``campaigns`` are those of the shop, and ``aside`` is how many jobs wait in its held lane (None: nobody knows). All
+    are taken to keep to the shop's window; hours of their own are not known here, nor what a campaign's pace has used
+    of today. ``stands``: no job has ended lately, so that jobs which lie aside by no order wait for such hours.
     """
     window = both(config.window, None)
     seconds: list[float | None] = []
-    held, ordered = 0, False
+    paused, resting, goes_later = 0, 0, False
     for progress in campaigns:
         order = controls.order_about(progress.campaign, progress.shop)
         left = max(0, progress.left)
         if order is None or not left:
             continue
         rest = order.held(state.at, aside=True)
-        ordered = ordered or rest is not None or order.paced
-        if rest is not None and rest.until == FOREVER:
-            # All of it by a pause, and by a release to come what is in the held lane.
-            stays = left if order.hold is not None else min(left, aside or 0)
-            held += stays
-            left -= stays
         begin = max(closed_until, rest.until if rest is not None and rest.until != FOREVER else 0)
+        goes_later = goes_later or order.paced or begin > closed_until
+        if order.hold is not None:
+            paused += left
+            continue
+        if rest is not None and rest.until == FOREVER:
+            # What waits for a release is in the held lane.
+            stays = min(left, (aside or 0) - resting)
+            resting += stays
+            left -= stays
         if order.paced or begin > closed_until:
             seconds.append(
                 seconds_to_go(
@@ -57,10 +72,15 @@ def time_left(
                     per_day=order.per_day,
                 )
             )
-    going = max(0, jobs - held)
-    waits_for_hours = stands and not ordered and not closed_until and (aside or 0) >= going
-    if jobs and (not going or waits_for_hours):
-        return None
+    held = min(jobs, paused + resting)
+    going = jobs - held
+    if jobs and not going:
+        # Beside what waits for a release, jobs may lie in the held lane for their hours: nothing tells them apart.
+        return TimeLeft(None, held, "held_or_hours" if resting else "held")
+    # Nothing that could go is elsewhere than aside: what is, may all be of paused campaigns.
+    if going and stands and not goes_later and not closed_until and jobs - (aside or 0) <= paused:
+        return TimeLeft(None, held, "held_or_hours" if held else "hours")
     seconds.append(seconds_to_go(going, config.limits, state, closed_until=closed_until, window=window))
     known = [one for one in seconds if one is not None]
-    return round(max(known)) if len(known) == len(seconds) else None
+    # Rounded up: less than a second is left of some jobs, and none of no jobs.
+    return TimeLeft(math.ceil(max(known)), held) if len(known) == len(seconds) else TimeLeft(None, held, "far")

@@ -13,6 +13,7 @@ from worker.cli.status.report import Look, report
 from worker.cli.status.text import Frame, lines_of, remarks
 from worker.errors import BrokerError, ConfigurationError, StoreError
 from worker.instants import SECOND
+from worker.model.campaign_orders import CampaignOrder, Hold
 from worker.model.controls import Controls, Pause
 from worker.model.suppression import Suppression
 from worker.rabbitmq.queue_depths import Depth, Depths
@@ -192,6 +193,21 @@ def test_how_long_a_closed_shop_takes(controls: Controls, closure: Closure | Non
     assert found["shops"][0]["seconds_to_go"] == seconds
     (line,) = [line for line in lines_of(found, Frame(80)) if line.startswith("acme")]
     assert line.split()[-1] == ("-" if seconds is None else f"0:00:{seconds:02}")
+
+
+def test_what_the_time_left_leaves_out() -> None:
+    """What is held is said, and so is why a time is not known: 0:00:00 was shown while three jobs waited."""
+    rest = CampaignOrder(rest=Hold("first", "", NOON))
+    counters = {("a", "acme"): SENT, ("b", "acme"): {"published": 3}}
+    controls = Controls(campaigns={("a", "*"): rest})
+
+    def shown(aside: int) -> str:
+        queues = {"referrals.shop.acme": Depth(63 - aside, 0), "referrals.held.acme": Depth(aside, 0)}
+        found = told(look_at(counters, controls=controls, depths=Depths(queues, "RabbitMQ's metrics", complete=True)))
+        return " ".join(" ".join(lines_of(found, Frame())).split())
+
+    assert "0:00:01 of its jobs: 60 held or outside of their hours time left leaves out the held jobs (60)" in shown(60)
+    assert " - of its jobs: 63 held or outside of their hours time left is not known: all that is left" in shown(63)
 
 
 def test_a_shop_whose_table_is_wrong() -> None:
