@@ -109,6 +109,19 @@ def test_shows_lists_without_their_addresses(desk: Desk, redis_url: str) -> None
     assert "every shop" in succeed(desk, "suppress", "check", "c1@example.com", "--shop", "bolt")
     assert asked(desk, "suppress", "check", "many.txt")["suppressed"] == 12_000
     assert asked(desk, "suppress", "remove", "c1@example.com", "c2@example.com", "--shop", "acme")["on_list"] == 11_999
+    # A doubtful row is named, and keeps nobody else from being looked up, added or taken off.
+    (desk.folder / "doubtful.txt").write_text("c3@example.com\nnobody\nfresh@example.com\n")
+    for command, found in (
+        (["check"], {"addresses": 2, "suppressed": 1}),
+        (["add", "--shop", "acme"], {"changed": 1, "on_list": 12_000}),
+        (["remove", "--shop", "acme"], {"changed": 2, "on_list": 11_998}),
+    ):
+        ended = desk.run("suppress", *command, "doubtful.txt", "--json")
+        data = json.loads(ended.stdout)
+        assert (ended.returncode, data | found) == (1, data), ended.stderr
+        doubt = {"file": "doubtful.txt", "line": 2, "because": "is no e-mail address"}
+        assert (data["doubtful"], data["doubtful_rows"]) == (1, [doubt])
+        assert "doubtful.txt: line 2 is no e-mail address\n" in ended.stderr
     with redis.Redis.from_url(redis_url) as client:
         kept = b"".join(key + (client.dump(key) or b"") for key in client.scan_iter())
     assert b"example" not in kept

@@ -1,8 +1,9 @@
 """The addresses in the files of people who must not be called: a tool's own lists, any export, or plain lines."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
+from typing import NamedTuple
 
 from worker.campaigns.containers.base import ExportFile
 from worker.campaigns.exports.base import Export
@@ -14,6 +15,20 @@ from worker.campaigns.warnings import ImportWarnings
 from worker.errors import InputError, UsageError
 from worker.model.addresses import normalized_email
 
+MOST_DOUBTS = 100
+"""Doubtful rows that are named; of more it is a wrong file, or one to be exported again."""
+
+
+class Doubt(NamedTuple):
+    """A row that may name somebody, and of which no address can be made."""
+
+    file: str
+    line: int
+    because: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: line {self.line} {self.because}"
+
 
 @dataclass
 class OptOuts:
@@ -21,7 +36,8 @@ class OptOuts:
 
     Of an export whose tool tells consent, such as the archive of a Mailchimp audience, only those count who said no;
     of any other, everybody. ``mapping`` names columns, as ``--map`` does. ``told`` are the addresses; ``others`` are
-    rows of people who said yes, ``blank`` rows without an address.
+    rows of people who said yes, ``blank`` rows without an address. ``doubtful`` rows are left out, and the first are in
+    ``doubts``: the people in them would be called, so that whoever reads has to tell of them, or to refuse.
     """
 
     files: Sequence[ExportFile]
@@ -29,6 +45,8 @@ class OptOuts:
     told: int = 0
     others: int = 0
     blank: int = 0
+    doubtful: int = 0
+    doubts: list[Doubt] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._warnings = ImportWarnings()
@@ -43,16 +61,16 @@ class OptOuts:
 
         Raises:
           UsageError: a header can't be used.
-          InputError: a file can't be read, or a row of it can't: the person in it would be called.
+          InputError: a file can't be read.
         """
         for file in self.files:
             source = Source(file, None, self._warnings)
             source.check()
-            before = self.told + self.others
+            before = self.told + self.others + self.doubtful
             yield from (
                 self._lines(source) if _is_plain(source) else self._rows(open_export(source, self._recognition()))
             )
-            if self.told + self.others == before:
+            if self.told + self.others + self.doubtful == before:
                 raise UsageError(f"{file.name}: has no address")
 
     def _recognition(self) -> Recognition:
@@ -63,19 +81,13 @@ class OptOuts:
         before = self.told
         for number, text in _texts(source):
             if text.startswith("*@"):
-                raise InputError(
-                    f"{source.file.name}: line {number} is a pattern for all addresses of a domain, and only whole "
-                    "addresses are compared; give each address"
-                )
-            if normalized_email(text) is not None:
+                self._doubt(source.file, number, "is a pattern for all addresses of a domain; give each address")
+            elif normalized_email(text) is not None:
                 self.told += 1
                 yield text
             # The first line may name the column.
             elif self.told > before or "@" in text:
-                raise InputError(
-                    f"{source.file.name}: line {number} is no e-mail address, and the person in it would be called; "
-                    "correct this line"
-                )
+                self._doubt(source.file, number, "is no e-mail address")
 
     def _rows(self, export: Export) -> Iterator[str]:
         told = export.recognised
@@ -84,19 +96,24 @@ class OptOuts:
         everybody = told.suppresses or told.every_row is not None or told.untold or not tells
         for line, values, _, flaw, _ in export.records():
             if values is None:
-                if flaw == "repeated_header":
-                    continue
-                raise InputError(
-                    f"{export.file.name}: line {line} can't be read ({flaw}), and the person in it would be called; "
-                    "correct this line, or export the file again"
-                )
+                if flaw != "repeated_header":
+                    self._doubt(export.file, line, f"can't be read ({flaw})")
+                continue
             if not everybody and told.veto(values.consent, values.channel) is None:
                 self.others += 1
                 continue
             found = [text for text in addresses_in(values.customer_email) if normalized_email(text) is not None]
+            if not found and values.customer_email.strip():
+                self._doubt(export.file, line, "has no e-mail address in its column")
+                continue
             self.blank += not found
             self.told += len(found)
             yield from found
+
+    def _doubt(self, file: ExportFile, line: int, because: str) -> None:
+        self.doubtful += 1
+        if len(self.doubts) < MOST_DOUBTS:
+            self.doubts.append(Doubt(file.name, line, because))
 
 
 def _is_plain(source: Source) -> bool:

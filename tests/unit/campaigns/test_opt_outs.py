@@ -77,17 +77,40 @@ def test_takes_the_column_that_is_named(tmp_path: Path) -> None:
     assert list(found) == ["ann@example.com"]
 
 
-@pytest.mark.parametrize("text", ["ann@example.com\nnobody\n", "ann@example.com\nben@example.com,cat@example.com\n"])
-def test_refuses_a_list_with_a_line_that_is_no_address(tmp_path: Path, text: str) -> None:
-    """The person in it would be called."""
-    with pytest.raises(InputError, match="line 2 is no e-mail address"):
-        list(opt_outs(written(tmp_path, text)))
+@pytest.mark.parametrize(
+    ("text", "because"),
+    [
+        ("ann@example.com\nnobody\nben@example.com\n", "is no e-mail address"),
+        ("ann@example.com\ncat@example.com,dan@example.com\nben@example.com\n", "is no e-mail address"),
+        ("ann@example.com\n*@example.org\nben@example.com\n", "is a pattern for all addresses"),
+        ("email,name\nann(at)example.com,Ann\nann@example.com,Ann\nben@example.com,Ben\n", "has no e-mail address"),
+        ("email,name\n#REF!,Cat\nann@example.com,Ann\nben@example.com,Ben\n", "has no e-mail address"),
+    ],
+)
+def test_names_doubtful_rows_and_takes_the_others(tmp_path: Path, text: str, because: str) -> None:
+    """Each may name a person, who would be called; that is no reason to call all the others."""
+    found = opt_outs(written(tmp_path, text))
+    assert list(found) == ["ann@example.com", "ben@example.com"]
+    assert (found.doubtful, found.told, found.blank) == (1, 2, 0)
+    (doubt,) = found.doubts
+    assert doubt.line == 2
+    assert because in str(doubt)
 
 
-def test_refuses_rows_that_are_torn(tmp_path: Path) -> None:
-    """For the same reason."""
-    with pytest.raises(InputError, match="would be called"):
-        list(opt_outs(written(tmp_path, "customer_email,name\nann@example.com,Ann\nben@example.com\n")))
+def test_names_rows_that_are_torn(tmp_path: Path) -> None:
+    """With those beside them, whose people nobody can tell either."""
+    rows = "ann@example.com,Ann\ncat@example.com\ndan@example.com,Dan\nben@example.com,Ben\n"
+    found = opt_outs(written(tmp_path, "customer_email,name\n" + rows))
+    assert list(found) == ["ben@example.com"]
+    assert [doubt.line for doubt in found.doubts] == [2, 3, 4]
+    assert str(found.doubts[1]).endswith("list.csv: line 3 can't be read (unreadable_row)")
+
+
+def test_names_the_first_of_many_doubtful_rows(tmp_path: Path) -> None:
+    """All count, and what is kept of them does not grow with the file."""
+    found = opt_outs(written(tmp_path, "ann@example.com\n" + "nobody\n" * 150))
+    assert list(found) == ["ann@example.com"]
+    assert (found.doubtful, [doubt.line for doubt in found.doubts]) == (150, list(range(2, 102)))
 
 
 def test_refuses_a_file_without_addresses(tmp_path: Path) -> None:
@@ -117,12 +140,6 @@ def test_refuses_a_line_without_an_end(tmp_path: Path, before: str) -> None:
     number = before.count("\n") + 1
     with pytest.raises(InputError, match=rf"line {number} is longer than 4 MiB; write one address a line"):
         list(opt_outs(path))
-
-
-def test_refuses_a_pattern(tmp_path: Path) -> None:
-    """It would pass for an address, and suppress nobody."""
-    with pytest.raises(InputError, match="line 2 is a pattern"):
-        list(opt_outs(written(tmp_path, "ann@example.com\n*@example.org\n")))
 
 
 @pytest.mark.parametrize(

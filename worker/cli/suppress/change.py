@@ -22,6 +22,10 @@ def add(
     count as job ids compare them: whatever their case, in their normal spelling. Of an export whose tool tells consent,
     only the people who said no are added; of any other file, everybody.
 
+    Rows of a file that are no address, or can't be read, are named with their lines, and the exit code is 1. All others
+    are added all the same: whoever opted out is not to be called because of another's row. Correct these rows and give
+    the file again; who is on the list already stays on it.
+
     Only hashes are kept, by REFERRALS_SUPPRESSION_KEY, which the workers must have too. RabbitMQ keeps a journal of the
     changes, from which a store that has lost its data gets the lists back. Customers whom a job names by an id alone,
     without an address, are not recognised. Others on this machine can read addresses on a command line: prefer a file,
@@ -43,7 +47,8 @@ def remove(
 ) -> None:
     """Take addresses off a list: jobs of theirs are called again. Those that have ended meanwhile stay so.
 
-    The list of a shop and that of every shop are separate: an address may be on both.
+    The list of a shop and that of every shop are separate: an address may be on both. Doubtful rows of a file are as
+    those of `add`.
 
     Example: `referrals suppress remove ann@example.com --shop acme --reason "she asked for it"`
     """
@@ -82,6 +87,7 @@ def _change(
         "unchanged": unchanged,
         "others": found.others,
         "without_address": found.blank,
+        **found.doubts_data(),
         "on_list": now,
     }
     adds = action == "add"
@@ -96,3 +102,4 @@ def _change(
     console.summary(rows, data, as_json=as_json)
     if adds and 0 < changed == controls.suppression.addresses:
         console.note("these are the first: from now on a worker without this REFERRALS_SUPPRESSION_KEY calls nobody")
+    found.end("were added" if adds else "were removed")

@@ -7,7 +7,8 @@ from worker.cli.suppress.reading import Addresses, Map, Shop
 def check(addresses: Addresses, shop: Shop = None, mapping: Map = None, as_json: options.Json = False) -> None:
     """Say which addresses are suppressed, and by which list; of files, how many.
 
-    With --shop the lists that concern this shop are looked at, otherwise all.
+    With --shop the lists that concern this shop are looked at, otherwise all. Rows of a file that are no address, or
+    can't be read, are named with their lines; all others are looked up, and the exit code is 1, as of `add`.
 
     Example: `referrals suppress check ann@example.com`
     """
@@ -29,12 +30,14 @@ def check(addresses: Addresses, shop: Shop = None, mapping: Map = None, as_json:
         "addresses": len(places),
         "suppressed": suppressed,
         "by_list": {of: sum(on[of]) for of in lists},
+        **found.doubts_data(),
         "named": {named: places[hashed] for named, hashed in found.named.items()},
     }
     rows = [
         (named, ", ".join(map(called, places[hashed])) or "not suppressed") for named, hashed in found.named.items()
     ]
-    if len(places) > len(found.named):
+    if len(places) > len(found.named) or not found.named:
         rows += [("addresses", f"{len(places):,}"), ("suppressed", f"{suppressed:,}")]
         rows += [(f"  in {called(of)}", f"{sum(on[of]):,}") for of in lists]
     console.summary(rows, data, as_json=as_json)
+    found.end("were looked up")

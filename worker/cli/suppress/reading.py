@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from worker.cli import console
-from worker.errors import UsageError
+from worker.errors import InputError, UsageError
 from worker.model.controls import EVERY_SHOP
 
 if TYPE_CHECKING:
+    from worker.campaigns.opt_outs import Doubt
     from worker.model.suppression import AddressKey
     from worker.settings import Settings
 
@@ -41,12 +42,44 @@ Map = Annotated[
 
 @dataclass
 class Read:
-    """What the arguments came to: hashes without repeats, in their order, with the addresses that were arguments."""
+    """What the arguments came to: hashes without repeats, in their order, with the addresses that were arguments.
+
+    ``doubtful`` rows of files are not among them, and the first are in ``doubts``.
+    """
 
     hashes: dict[bytes, None] = field(default_factory=dict)
     named: dict[str, bytes] = field(default_factory=dict)
     others: int = 0
     blank: int = 0
+    doubtful: int = 0
+    doubts: list[Doubt] = field(default_factory=list)
+
+    def doubts_data(self) -> dict[str, Any]:
+        """The doubtful rows for ``--json``."""
+        return {"doubtful": self.doubtful, "doubtful_rows": [doubt._asdict() for doubt in self.doubts]}
+
+    def end(self, done: str) -> None:
+        """Name the doubtful rows and end with exit code 1, if there are any; the others were ``done``.
+
+        One row is no reason to leave the others: of a list of thousands nobody would be suppressed, and all would be
+        called, until a person has mended it. That it is not whole is what the exit code says.
+        """
+        if not self.doubtful:
+            return
+        for doubt in self.doubts[:MOST_NAMED]:
+            console.say(str(doubt))
+        rest = self.doubtful - MOST_NAMED
+        more = f" ({rest:,} more of them are not named)" if rest > 0 else ""
+        rows = "row was" if self.doubtful == 1 else "rows were"
+        console.say(
+            f"{self.doubtful:,} doubtful {rows} left out{more}, and all others {done}; correct what is doubtful and "
+            "give the file again"
+        )
+        raise typer.Exit(InputError.exit_code)
+
+
+MOST_NAMED = 20
+"""Doubtful rows that are named to a person; ``--json`` has more."""
 
 
 def read(arguments: list[str], mapping: list[str] | None, key: AddressKey) -> Read:
@@ -78,6 +111,7 @@ def read(arguments: list[str], mapping: list[str] | None, key: AddressKey) -> Re
         for text in opt_outs.warnings:
             console.note(text)
         found.others, found.blank = opt_outs.others, opt_outs.blank
+        found.doubtful, found.doubts = opt_outs.doubtful, opt_outs.doubts
     return found
 
 
@@ -97,18 +131,24 @@ class Suppressed(NamedTuple):
 
 
 def suppressed_in(files: Sequence[Path]) -> Suppressed:
-    """The addresses in the files of ``--suppress``; raises as :func:`read`."""
+    """The addresses in the files of ``--suppress``; raises as :func:`read`.
+
+    A doubtful row is an InputError here: nobody has been called yet, and the person in it would be.
+    """
     import secrets
 
     from worker.model.suppression import AddressKey
 
     key = AddressKey(secrets.token_bytes(32))
     try:
-        return Suppressed(key, list(read([str(file) for file in files], None, key).hashes))
+        found = read([str(file) for file in files], None, key)
     except UsageError as error:
         raise UsageError(
             f"--suppress {error}; --map is not for this file: leave nothing in it but addresses, one a line"
         ) from None
+    if found.doubts:
+        raise InputError(f"{found.doubts[0]}, and the person in it would be called; correct this line")
+    return Suppressed(key, list(found.hashes))
 
 
 def list_of(shop: str | None, *, every_shop: bool, loaded: Settings) -> str:
