@@ -60,6 +60,22 @@ def test_away(site: Site, fault: Callable[[Site], Heal]) -> None:
     site.assert_paced(bursts=1 if site.forgetful else 0)
 
 
+@pytest.mark.parametrize("fault", [store_faults.out_of_memory, store_faults.read_only])
+def test_away_at_rest(site: Site, fault: Callable[[Site], Heal]) -> None:
+    """Workers without a job to ask for find out too that a store takes no writes, and say so as long as that lasts."""
+    begin(site)
+    site.settle()
+    for _ in range(site.times(3)):
+        heal = fault(site)
+        site.faults += 1
+        wait_until(lambda: not any(worker.ready() for worker in site.workers), PATIENCE, "every worker to be unready")
+        time.sleep(AWAY_SECONDS)  # that nobody becomes ready can only be watched
+        assert not any(worker.ready() for worker in site.workers)
+        heal()
+        wait_until(lambda: all(worker.ready() for worker in site.workers), PATIENCE, "every worker to be ready")
+    site.judge()
+
+
 @pytest.mark.parametrize("processes", [1, 16])
 def test_demoted_behind_its_name(site: Site, processes: int) -> None:
     """Another server becomes the primary, and the name leads there while connections to the old one stand: each process

@@ -280,10 +280,12 @@ def test_a_lost_grant_of_another_process(server: Valkey, store: RedisStore, clie
 
 
 def test_no_memory_left(store: RedisStore, client: Any) -> None:
-    """A full server grants nothing and says why; what is under way is recorded and ends all the same."""
+    """A full server grants nothing, returns no orders and says why; what is under way is recorded and ends as ever."""
     grants = {number: go(store, make_request(number)) for number in (1, 2, 3)}
     client.config_set("maxmemory", "1")
     assert "no memory left" in refusal(store, 9)
+    with pytest.raises(StoreError, match="no memory left"):
+        store.controls()
     assert store.answer(make_request(1), grants[1].epoch, RESULT)
     store.settle(make_request(1), grants[1].epoch, "sent")
     assert store.retry(make_request(2), grants[2].epoch, NOON)
