@@ -40,6 +40,19 @@ def _text(value: SecretStr) -> SecretStr:
     return value
 
 
+SHORTEST_KEY = 16
+"""Characters that a key has at least."""
+
+
+def _key(value: SecretStr) -> SecretStr:
+    """Refuse a key that could be guessed."""
+    length = len(_text(value).get_secret_value())
+    if length < SHORTEST_KEY:
+        has = f"{length} character{'' if length == 1 else 's'}"
+        raise ValueError(f"has {has}, and needs {SHORTEST_KEY} or more; `openssl rand -hex 32` makes one")
+    return value
+
+
 def _url(*schemes: str, several: bool = False) -> AfterValidator:
     """A validator for a secret URL with one of these schemes; ``several``: or for URLs separated by commas.
 
@@ -223,13 +236,13 @@ class Settings(BaseSettings):
         default="json", description="One JSON object per line, or lines for a person."
     )
     # Commands and workers must hash an address alike, and the store, which has the hashes, must not have the key.
-    suppression_key: Annotated[SecretStr, Field(min_length=16), AfterValidator(_text)] | None = Field(
+    suppression_key: Annotated[SecretStr, AfterValidator(_key)] | None = Field(
         default=None,
         description="Key of the hashes by which suppressed addresses are kept, the same for all workers and commands; "
         "unset: nothing can be suppressed, and no job is called while the store has suppressed addresses.",
     )
     # A key that all processes share makes the hash of a customer the same in every log, so that it can be searched for.
-    log_key: Annotated[SecretStr, Field(min_length=16), AfterValidator(_text)] | None = Field(
+    log_key: Annotated[SecretStr, AfterValidator(_key)] | None = Field(
         default=None,
         description="Key of the hashes that stand for addresses in logs; unset: a random key in each process.",
     )

@@ -15,13 +15,13 @@ def main(port: int, jobs: int) -> None:
     """Count ``jobs`` results, then obey: ``hang`` stops the pump's beat, ``stuck`` a thread, end of input ends it."""
     from prometheus_client import CollectorRegistry
 
-    from worker.telemetry.metrics.process import Metrics
+    from worker.telemetry.metrics.process import READY_PARTS, Metrics
 
     logs.configure("WARNING", "json")
     clock = SystemClock()
     metrics = Metrics(CollectorRegistry())
     metrics.declare_shops({"acme": 25})
-    for part in ("rabbitmq", "store", "shops_file"):
+    for part in READY_PARTS:
         metrics.show_ready(part, None)
     with metrics.calling("acme"):
         for _ in range(jobs):

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -212,6 +213,18 @@ class Desk:
         url = f"http://127.0.0.1:{self.env['REFERRALS_METRICS_PORT']}/metrics"
         with urllib.request.urlopen(url, timeout=5) as page:
             return str(page.read().decode())
+
+    def readiness(self) -> tuple[int, str]:
+        """What the worker answers on ``/readyz``: status and body; 0 if nobody answers."""
+        try:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{self.env['REFERRALS_METRICS_PORT']}/readyz", timeout=5
+            ) as answer:
+                return int(answer.status), str(answer.read().decode())
+        except urllib.error.HTTPError as error:
+            return error.code, str(error.read().decode())
+        except OSError:
+            return 0, ""
 
     def metrics(self) -> dict[tuple[str, ...], float]:
         """What the worker serves on ``/metrics``: values by name and labels, as (name, shop, code or outcome)."""

@@ -1,7 +1,5 @@
 """A shared store that goes away under working processes: nothing is called or lost, and all continues by itself."""
 
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,19 +18,6 @@ def own_valkey(tmp_path: Path) -> Iterator[Valkey]:
         yield made
 
 
-def readiness(desk: Desk) -> int:
-    """The status that a probe gets."""
-    try:
-        with urllib.request.urlopen(
-            f"http://127.0.0.1:{desk.env['REFERRALS_METRICS_PORT']}/readyz", timeout=5
-        ) as answer:
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        return error.code
-    except OSError:
-        return 0
-
-
 def test_a_store_that_goes_away(desk: Desk, vhost: Vhost, own_valkey: Valkey) -> None:
     """While it is away the probe says so and no call is made; once it is back every job is done, none lost."""
     del vhost
@@ -43,16 +28,16 @@ def test_a_store_that_goes_away(desk: Desk, vhost: Vhost, own_valkey: Valkey) ->
     rows = [{"shop": "acme", "customer_email": f"c{n}@example.com", "channel": "sms"} for n in range(JOBS)]
     desk.write_export("export.csv", rows)
     worker = desk.start("work")
-    wait_until(lambda: readiness(desk) == 200 or not worker.running(), 30, "the worker to be ready")
+    wait_until(lambda: desk.readiness()[0] == 200 or not worker.running(), 30, "the worker to be ready")
 
     assert desk.run("publish", "export.csv", "--campaign", "spring").returncode == 0
     wait_until(lambda: len(sandbox.calls()) > JOBS // 10, 20, "the first calls")
     own_valkey.kill()
-    wait_until(lambda: readiness(desk) == 503, 20, "the worker to be unready")
+    wait_until(lambda: desk.readiness()[0] == 503, 20, "the worker to be unready")
     calls = len(sandbox.calls())
     assert calls < JOBS
     own_valkey.start()
-    wait_until(lambda: readiness(desk) == 200, 30, "the worker to be ready again")
+    wait_until(lambda: desk.readiness()[0] == 200, 30, "the worker to be ready again")
 
     collected = desk.run("collect", "--out", "results.csv", "--until-idle", "3")
     assert collected.returncode == 0

@@ -242,8 +242,12 @@ def test_a_running_worker_asks_the_journal_of_a_store_that_has_lost_everything(
         assert ended.returncode == 0, ended.stderr
         client.flushdb()
     wait_until(lambda: "suppression_unusable" in worker.stderr, 10, "the worker to ask")
-    succeed(desk, "publish", "export.csv", "--campaign", "spring")
+    closed = "1 worker process calls nobody, on "
+    wait_until(lambda: closed in desk.run("shops", "list").stderr, 10, "the worker to leave word")
+    assert desk.readiness() == (503, "not ready: suppression (lost)\n")
+    assert closed in desk.run("publish", "export.csv", "--campaign", "spring").stderr
     succeed(desk, "suppress", "restore")
+    wait_until(lambda: desk.readiness()[0] == 200, 10, "the worker to be ready")
     desk.start("collect", "--out", "results.csv")
     wait_until(lambda: desk.results() != [], 60, "the result")
     assert [row["code"] for row in desk.results()] == ["suppressed"]

@@ -115,7 +115,16 @@ REFUSED = {
     ),
     "plain hosts that are none": ("ALLOW_PLAINTEXT", "*", "REFERRALS_ALLOW_PLAINTEXT: is not a list of hosts"),
     "a URL for a plain host": ("ALLOW_PLAINTEXT", "http://s3cret@h", "REFERRALS_ALLOW_PLAINTEXT: is not a list of"),
-    "a short key for logs": ("LOG_KEY", "s3cret", "REFERRALS_LOG_KEY: value should have at least 16"),
+    "a short key for logs": (
+        "LOG_KEY",
+        "s3cret",
+        "REFERRALS_LOG_KEY: has 6 characters, and needs 16 or more; `openssl",
+    ),
+    "a short key of suppressed addresses": (
+        "SUPPRESSION_KEY",
+        "s",
+        "REFERRALS_SUPPRESSION_KEY: has 1 character, and needs 16 or more; `openssl rand -hex 32` makes one",
+    ),
     "a port that is no number": ("HTTP_PROXY", "http://s3cret:x:y", "REFERRALS_HTTP_PROXY: is not a URL"),
     "a Service's address": (
         "METRICS_PORT",

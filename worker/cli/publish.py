@@ -85,6 +85,7 @@ def publish(
     from worker.cli.settings import load
     from worker.cli.shop_hours import Hours, check_window
     from worker.cli.shop_lookup import shop_of
+    from worker.cli.store import say_closed_workers
     from worker.cli.times import after
     from worker.cli.urgent import urgent_queues
     from worker.clock import SystemClock
@@ -197,3 +198,4 @@ def publish(
     }
     console.summary(rows, data, as_json=as_json)
     ledger.say()
+    say_closed_workers(loaded)

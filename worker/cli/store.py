@@ -1,14 +1,15 @@
 """The workers' shared store, as the commands use it: opened, asked about many shops, or missing."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from worker.cli import console
 from worker.clock import SystemClock
 from worker.errors import ConfigurationError, StoreError
 from worker.model.controls import Controls
+from worker.model.suppression import UNUSABLE
 from worker.settings import Settings
 from worker.store.factory import build_store
 from worker.store.protocol import Store
@@ -54,6 +55,30 @@ def say_uncounted(problem: StoreError | None) -> None:
     """Print that the work could not be counted in the store, if that is so. It is no failure: the work is done."""
     if problem is not None:
         console.say(f"this could not be counted in the store, so `referrals status` won't add up: {problem}")
+
+
+def closed_lines(workers: Mapping[str, str]) -> list[str]:
+    """A line on the worker processes that call nobody, for each reason, with what to do.
+
+    ``workers`` are those of :meth:`worker.store.protocol.ShopStateStore.closed_workers`.
+    """
+    by_reason: dict[str, list[str]] = {}
+    for worker, reason in sorted(workers.items()):
+        by_reason.setdefault(reason, []).append(worker.rpartition(":")[0])
+    return [
+        f"{len(hosts):,} worker {'process calls' if len(hosts) == 1 else 'processes call'} nobody, on "
+        f"{some_of(list(dict.fromkeys(hosts)))}: {UNUSABLE.get(reason, reason)}"
+        for reason, hosts in by_reason.items()
+    ]
+
+
+def say_closed_workers(loaded: Settings) -> None:
+    """Print :func:`closed_lines`, where there is a shared store that answers."""
+    if loaded.redis_url is None:
+        return
+    with _store(loaded) as store, suppress(StoreError):
+        for line in closed_lines(store.closed_workers()):
+            console.say(line)
 
 
 @contextmanager

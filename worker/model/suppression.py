@@ -7,6 +7,7 @@ store tells nobody who is on a list.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from typing import Literal
 
 from worker.model.names import canonical
 
@@ -19,6 +20,19 @@ NO_KEY = b""
 
 UNFINISHED = b"unfinished"
 """In place of a fingerprint while lists are being restored: nobody has that key, so nobody calls."""
+
+Unusable = Literal["no_key", "other_key", "unfinished", "lost"]
+"""Why a worker can't rely on the lists, so that it calls nobody."""
+
+UNUSABLE: Mapping[str, str] = {
+    "no_key": "REFERRALS_SUPPRESSION_KEY is unset; set it to the key of the store's suppression lists",
+    "other_key": "REFERRALS_SUPPRESSION_KEY is not the key by which the store's suppression lists are hashed; set it "
+    "to that one",
+    "unfinished": "the suppression lists are being restored; `referrals suppress restore` completes it if nothing else "
+    "does",
+    "lost": "the store lacks changes of the suppression lists; `referrals suppress restore` brings them back",
+}
+"""By :data:`Unusable`: in words, with what to do."""
 
 
 class AddressKey:

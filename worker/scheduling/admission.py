@@ -145,6 +145,7 @@ class Admission(Generic[D]):
             self._readiness.orders_damaged(damaged)
             if isinstance(news, Controls):
                 self._settings.apply_controls(now)
+                self._readiness.show()
                 self._holds.follow(now)
             # Backwards, since what is returned goes to the front of its shop's queue.
             while self._doubted:

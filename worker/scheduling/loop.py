@@ -80,7 +80,7 @@ class GatedConsumer(dramatiq.Consumer, Generic[D]):
             stuck_after=context.longest_call + LEASE_MARGIN + STUCK_MARGIN,
         )
         key = context.address_key
-        self.suppression = SuppressionGuard(gate, key.fingerprint if key is not None else NO_KEY)
+        self.suppression = SuppressionGuard(gate, context.store, key.fingerprint if key is not None else NO_KEY)
         self._suppressed = SuppressedJobs(context.store, gate, self.wake)
         self._grants = grants = Grants(context, gate, observer)
         self._rates = rates = ShopRates(context, gate, self._gauges, controls, grants)
@@ -90,7 +90,7 @@ class GatedConsumer(dramatiq.Consumer, Generic[D]):
         )
         # The port comes after all that it may use at once (gate, controls, context) and before what uses the port.
         self._port = port = connect(self)
-        self._readiness = readiness = Readiness(context, gate, port)
+        self._readiness = readiness = Readiness(context, gate, self.suppression, port)
         self._outcomes = outcomes = Outcomes(
             context, gate, grants, breakers, controls, port, observer, hurry=self.hurry
         )
@@ -255,6 +255,7 @@ class GatedConsumer(dramatiq.Consumer, Generic[D]):
         self._rates.follow(now)
         self.breakers.probe(now)
         self._readiness.show()
+        self.suppression.tell()
         self._gauges.show(now, threads=self.context.threads, unconfirmed=self._port.unconfirmed)
         self._port.housekeep(now)
 

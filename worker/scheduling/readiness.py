@@ -1,4 +1,5 @@
-"""Whether this process can work, as its readiness probe shows it: RabbitMQ, the store and the shops file.
+"""Whether this process can work, as its readiness probe shows it: RabbitMQ, the store, the shops file, and the lists of
+suppressed addresses.
 
 Runs on the consumer's thread.
 """
@@ -11,6 +12,7 @@ from worker.scheduling.context import Context
 from worker.scheduling.delivery import D
 from worker.scheduling.gate import Gate
 from worker.scheduling.port import Port
+from worker.scheduling.suppression import SuppressionGuard
 
 STORE_PAUSE = SECOND
 """How long nothing is asked of a store that was out of reach."""
@@ -21,9 +23,10 @@ log = structlog.get_logger(__name__)
 class Readiness:
     """Closes the gate while the store is out of reach: no call starts that the ledger does not know (fail closed)."""
 
-    def __init__(self, context: Context, gate: Gate[D], port: Port[D]) -> None:
+    def __init__(self, context: Context, gate: Gate[D], suppression: SuppressionGuard, port: Port[D]) -> None:
         self._context = context
         self._gate = gate
+        self._suppression = suppression
         self._port = port
         self._store_down: str | None = None
         self._damaged = False
@@ -63,3 +66,4 @@ class Readiness:
         show("rabbitmq", self._port.disconnected)
         show("store", self._store_down or ("damaged" if self._damaged else None))
         show("shops_file", None if self._context.shops.problem is None else "unusable")
+        show("suppression", self._suppression.problem)

@@ -5,12 +5,15 @@ lists have had: this process, of what it has heard, and RabbitMQ, whose journal 
 asks for the length of the journal whenever it connects, once a minute, and when the store has lost what it had.
 """
 
-from typing import Any
+import os
+import socket
+from typing import Any, Literal
 
 import structlog
 
-from worker.model.suppression import NO_KEY, Suppression
+from worker.model.suppression import NO_KEY, UNFINISHED, UNUSABLE, Suppression, Unusable
 from worker.scheduling.gate import Gate
+from worker.store.protocol import ShopStateStore
 
 log = structlog.get_logger(__name__)
 
@@ -18,12 +21,16 @@ log = structlog.get_logger(__name__)
 class SuppressionGuard:
     """Compares what the store has with what is known. ``address_key`` is the fingerprint of the process's key."""
 
-    def __init__(self, gate: Gate[Any], address_key: bytes) -> None:
+    def __init__(self, gate: Gate[Any], store: ShopStateStore, address_key: bytes) -> None:
+        self.problem: Unusable | Literal["unknown"] | None = "unknown"
+        """Why nobody is called, None: the lists can be relied on. Unknown until the store has answered, and until then
+        no call starts anyway."""
         self._gate = gate
+        self._store = store
         self._address_key = address_key
+        self._process = f"{socket.gethostname()}:{os.getpid()}"
         self._known = 0
         self._heard: Suppression | None = None
-        self._problem: str | None = None
 
     def journal_has(self, changes: int) -> None:
         """So many changes are in RabbitMQ's journal."""
@@ -36,30 +43,30 @@ class SuppressionGuard:
         self._known = max(self._known, suppression.number)
         self._decide()
 
+    def tell(self) -> None:
+        """Once a second: leave word in the store while nobody is called, for `referrals status`."""
+        if self.problem is not None and self.problem != "unknown":
+            self._store.note_closed(self._process, self.problem)
+
     def _decide(self) -> None:
-        problem = self._found()
-        if problem == self._problem:
+        if self._heard is None:
             return
-        self._problem = problem
-        if problem is None:
+        before, self.problem = self.problem, self._found(self._heard)
+        if self.problem == before:
+            return
+        if self.problem is not None:
+            changes = {"changes": self._heard.number, "known": self._known}
+            log.error("suppression_unusable", reason=self.problem, problem=UNUSABLE[self.problem], **changes)
+            self._gate.close_all("suppression")
+        elif before != "unknown":
             log.info("suppression_usable")
             self._gate.open_all("suppression")
-        else:
-            log.error("suppression_unusable", problem=problem)
-            self._gate.close_all("suppression")
 
-    def _found(self) -> str | None:
-        heard = self._heard
-        if heard is None:
-            # No call starts before the store has answered for the first time.
-            return None
+    def _found(self, heard: Suppression) -> Unusable | None:
         if heard.number < self._known:
-            return (
-                f"the store has {heard.number} of {self._known} changes of the suppression lists; "
-                "`referrals suppress restore` brings the others back"
-            )
-        if heard.key not in {NO_KEY, self._address_key}:
-            if self._address_key == NO_KEY:
-                return "REFERRALS_SUPPRESSION_KEY is unset; set it to the key of the store's suppression lists"
-            return "REFERRALS_SUPPRESSION_KEY is not the key by which the store's suppression lists are hashed"
-        return None
+            return "lost"
+        if heard.key in {NO_KEY, self._address_key}:
+            return None
+        if heard.key == UNFINISHED:
+            return "unfinished"
+        return "no_key" if self._address_key == NO_KEY else "other_key"

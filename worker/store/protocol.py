@@ -242,13 +242,22 @@ class AdmissionStore(Protocol):
 
 
 class ShopStateStore(Protocol):
-    """What workers record of a shop, for each other and for an operator."""
+    """What workers record of a shop and of themselves, for each other and for an operator."""
 
     def note(self, shop: str, closure: Closure | None) -> None:
         """Record that the shop is closed, or open again (None). Does not wait; may be lost, which a warning logs."""
 
     def inspect(self, shop: str, limits: ShopLimits, campaign: str = "") -> ShopState:
         """Read what the store knows of a shop, and of a ``campaign`` of it. Changes nothing; blocks."""
+
+    def note_closed(self, worker: str, reason: str) -> None:
+        """Record for ``CLOSED_WORKER_KEPT`` that a worker process calls nobody. Does not wait; may be lost.
+
+        ``worker`` is its host and its process id, ``reason`` one word.
+        """
+
+    def closed_workers(self) -> dict[str, str]:
+        """Read which worker processes call nobody, and why. Blocks."""
 
 
 class CountersStore(Protocol):

@@ -49,6 +49,9 @@ CLOSURE_OUTLIVES = 300_000_000
 finds out whether the shop may open, which takes two calls at most, of 23 s each by default. As long as the longest
 pause: the closure of a worker that is gone is then shown for hardly longer than that of one that is there."""
 
+CLOSED_WORKER_KEPT = 5_000_000
+"""How long a worker process counts as one that calls nobody after it has said so, which it does once a second."""
+
 NO_DEADLINE = (1 << 53) - 1
 """The deadline of a job that has none: after all others, and a whole number that Lua holds exactly (in 2255)."""
 

@@ -52,9 +52,21 @@ nobody else writes to, as `k8s/` and `compose.yaml` do.
 `/livez` is 200 while the consumer of every process has gone round within the last 2 minutes, and no thread is busy
 with one job for longer than any call can last. It asks neither RabbitMQ nor the store: waiting jobs are no reason to
 restart, whatever they wait for. `/readyz` is 200 while RabbitMQ and the store are reachable and the current shops file
-can be used; its body names what is missing. Without RabbitMQ or the store no call starts. With an unusable shops
-file, calls continue by its last good version, as the body says. `/readyz` is 503 all the same, since a process that
-starts now would fail, and a rollout with that file must stop.
+can be used, and the lists of suppressed addresses can be relied on; its body names what is missing. Without RabbitMQ or
+the store no call starts. With an unusable shops file, calls continue by its last good version, as the body says.
+`/readyz` is 503 all the same, since a process that starts now would fail, and a rollout with that file must stop.
+
+`not ready: suppression (…)` says that this worker calls nobody, since it can't rely on [the lists of suppressed
+addresses](retention.md#people-who-must-not-be-contacted). So a rollout with a missing or wrong key stops before it
+replaces workers that have the right one:
+
+| reason | why |
+|---|---|
+| `no_key`, `other_key` | `REFERRALS_SUPPRESSION_KEY` is unset, or not the key of the lists |
+| `lost`, `unfinished` | the store has lost changes of the lists, or gets them back by `referrals suppress restore` |
+| `unknown` | it starts, and the store has not answered yet |
+
+`referrals status`, `shops list` and `publish` name the workers in such a state, with what to do.
 
 ## Abusive requests
 

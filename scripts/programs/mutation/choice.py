@@ -13,6 +13,7 @@ SCRIPTS = {
     "block": ["places", "limits", "keys"],
     "brake": ["brakes"],
     "campaign": ["campaign_orders", "brakes"],
+    "closed": ["inspect"],
     "control": ["controls"],
     "controls": ["controls", "campaign_orders"],
     "fence": ["ledger", "model"],

@@ -8,7 +8,7 @@ from worker.instants import DAY, SECOND
 from worker.limits.token_bucket import Rate
 from worker.store.protocol import CampaignPace
 from worker.store.shop_state import Closure, ShopState
-from worker.store.timing import CLOSURE_OUTLIVES
+from worker.store.timing import CLOSED_WORKER_KEPT, CLOSURE_OUTLIVES
 
 LIMITS = make_limits(shop=Rate(100_000, 5), per_day=10)
 
@@ -69,6 +69,22 @@ def test_closure(world: World) -> None:
     store.note("acme", Closure("halted", "invalid_token", world.now + SECOND))
     store.note("acme", None)
     assert store.inspect("acme", LIMITS).closure is None
+
+
+def test_workers_that_call_nobody(world: World) -> None:
+    """Each is there with its last reason for as long as it says so."""
+    store = world.store
+    assert store.closed_workers() == {}
+    store.note_closed("web-1:7", "no_key")
+    store.note_closed("web-2:7", "no_key")
+    assert store.closed_workers() == {"web-1:7": "no_key", "web-2:7": "no_key"}
+    advance(world, CLOSED_WORKER_KEPT // 2)
+    store.note_closed("web-1:7", "other_key")
+    assert store.closed_workers() == {"web-1:7": "other_key", "web-2:7": "no_key"}
+    advance(world, CLOSED_WORKER_KEPT // 2)
+    assert store.closed_workers() == {"web-1:7": "other_key"}
+    advance(world, CLOSED_WORKER_KEPT // 2)
+    assert store.closed_workers() == {}
 
 
 def test_looking_changes_nothing(world: World) -> None:

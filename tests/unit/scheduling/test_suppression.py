@@ -1,10 +1,15 @@
 """Nobody is called while the lists of suppressed addresses can't be relied on."""
 
 import pytest
+from structlog.testing import capture_logs
 
-from worker.model.suppression import NO_KEY, UNFINISHED, Suppression
+from tests.unit.making import NOON
+from worker.clock import ManualClock
+from worker.model.suppression import NO_KEY, UNFINISHED, Suppression, Unusable
 from worker.scheduling.gate import Gate
 from worker.scheduling.suppression import SuppressionGuard
+from worker.store.memory.store import MemoryStore
+from worker.store.timing import CLOSED_WORKER_KEPT
 
 OURS = b"our key."
 
@@ -22,7 +27,7 @@ def is_closed(gate: Gate[object]) -> bool:  # type: ignore[type-var]  # the same
 
 def test_opens_once_the_store_has_all_changes_of_the_journal(gate: Gate[object]) -> None:  # type: ignore[type-var]
     """A process that starts knows by the journal alone what there was."""
-    guard = SuppressionGuard(gate, OURS)
+    guard = SuppressionGuard(gate, MemoryStore(ManualClock(NOON)), OURS)
     guard.journal_has(3)
     # No call starts before the store has answered, so nothing is said until then.
     assert not is_closed(gate)
@@ -34,7 +39,7 @@ def test_opens_once_the_store_has_all_changes_of_the_journal(gate: Gate[object])
 
 def test_remembers_what_it_has_heard_of(gate: Gate[object]) -> None:  # type: ignore[type-var]
     """Also where the journal is shorter: RabbitMQ may have lost its own."""
-    guard = SuppressionGuard(gate, OURS)
+    guard = SuppressionGuard(gate, MemoryStore(ManualClock(NOON)), OURS)
     guard.store_has(Suppression(5, OURS))
     guard.store_has(Suppression())
     assert is_closed(gate)
@@ -48,27 +53,51 @@ def test_remembers_what_it_has_heard_of(gate: Gate[object]) -> None:  # type: ig
 @pytest.mark.parametrize("ours", [OURS, NO_KEY])
 def test_closes_beside_lists_of_another_key(gate: Gate[object], ours: bytes, key: bytes) -> None:  # type: ignore[type-var]
     """By our key everybody on them would look like somebody else; lists that are being restored have nobody's."""
-    guard = SuppressionGuard(gate, ours)
+    guard = SuppressionGuard(gate, MemoryStore(ManualClock(NOON)), ours)
     guard.store_has(Suppression(1, key))
     assert is_closed(gate)
 
 
-@pytest.mark.parametrize(("ours", "problem"), [(NO_KEY, "is unset; set it"), (b"another.", "is not the key by which")])
-def test_says_what_is_wrong_with_the_key(
+@pytest.mark.parametrize(
+    ("known", "ours", "problem", "says"),
+    [
+        (Suppression(1, OURS), NO_KEY, "no_key", "REFERRALS_SUPPRESSION_KEY is unset; set it"),
+        (Suppression(1, OURS), b"another.", "other_key", "REFERRALS_SUPPRESSION_KEY is not the key by which"),
+        (Suppression(1, UNFINISHED), OURS, "unfinished", "`referrals suppress restore` completes it"),
+        (Suppression(0, OURS), OURS, "lost", "`referrals suppress restore` brings them back"),
+    ],
+)
+def test_says_what_is_wrong(
     gate: Gate[object],  # type: ignore[type-var]
+    known: Suppression,
     ours: bytes,
-    problem: str,
-    caplog: pytest.LogCaptureFixture,
-    capsys: pytest.CaptureFixture[str],
+    problem: Unusable,
+    says: str,
 ) -> None:
-    """Whoever forgot it looks for another fault than whoever mistook it."""
-    SuppressionGuard(gate, ours).store_has(Suppression(1, OURS))
-    assert f"REFERRALS_SUPPRESSION_KEY {problem}" in caplog.text + capsys.readouterr().out
+    """In the log, and in the store for commands: whoever forgot the key looks for another fault than who mistook it."""
+    clock = ManualClock(NOON)
+    store = MemoryStore(clock)
+    guard = SuppressionGuard(gate, store, ours)
+    guard.journal_has(1)
+    assert str(guard.problem) == "unknown"
+    guard.tell()
+    assert store.closed_workers() == {}
+    with capture_logs() as logs:
+        guard.store_has(known)
+    assert [(entry["reason"], says in entry["problem"]) for entry in logs] == [(problem, True)]
+    assert str(guard.problem) == problem
+    guard.tell()
+    assert list(store.closed_workers().values()) == [problem]
+    guard.store_has(Suppression(1, ours))
+    assert guard.problem is None
+    clock.advance(CLOSED_WORKER_KEPT)
+    guard.tell()
+    assert store.closed_workers() == {}
 
 
 def test_needs_no_key_where_nobody_is_suppressed(gate: Gate[object]) -> None:  # type: ignore[type-var]
     """An installation that has no such lists needs none."""
-    guard = SuppressionGuard(gate, NO_KEY)
+    guard = SuppressionGuard(gate, MemoryStore(ManualClock(NOON)), NO_KEY)
     guard.journal_has(0)
     guard.store_has(Suppression())
     assert not is_closed(gate)

@@ -9,7 +9,7 @@ from worker.cli import console
 from worker.cli.settings import load
 from worker.cli.shop_view import gate_in, gate_of, halted_line, hours_of, limit_data, limit_line, limits_of, time_of
 from worker.cli.shops.serving import consumers_of, unserved, unserved_line
-from worker.cli.store import ask_each
+from worker.cli.store import ask_each, closed_lines
 from worker.cli.tables import Row, columns
 from worker.clock import SystemClock
 from worker.errors import BrokerError, ConfigurationError, ReferralError, StoreError
@@ -37,17 +37,17 @@ def show_shops(*, as_json: bool) -> None:
         ConfigurationError(f"{problem}; running workers keep its last good version") for problem in readable.problems
     ]
     try:
-        controls, states = _read_store(loaded, configs)
+        controls, states, closed = _read_store(loaded, configs)
     except StoreError as error:
         problems.append(error)
-        controls, states = Controls(), {}
+        controls, states, closed = Controls(), {}, {}
     idle = _unserved(loaded, configs, controls, states)
     rows = [_row(config, states.get(config.slug), controls) for config in configs]
     if as_json:
         console.print_json(rows)
     else:
         _show(rows)
-        for text in idle:
+        for text in [*idle, *closed_lines(closed)]:
             console.say(text)
     for problem in problems:
         console.say(str(problem))
@@ -59,16 +59,18 @@ def show_shops(*, as_json: bool) -> None:
         raise typer.Exit(max(problem.exit_code for problem in problems))
 
 
-def _read_store(loaded: Settings, configs: Sequence[ListedShop]) -> tuple[Controls, dict[str, ShopState]]:
-    """Operators' controls and the state of each shop; both empty without a shared store."""
+def _read_store(
+    loaded: Settings, configs: Sequence[ListedShop]
+) -> tuple[Controls, dict[str, ShopState], dict[str, str]]:
+    """Operators' controls, the state of each shop, and the workers that call nobody; empty without a shared store."""
     if loaded.redis_url is None:
-        return Controls(), {}
+        return Controls(), {}, {}
     store = build_store(loaded, SystemClock())
     try:
         controls, now = store.controls(), SystemClock().now()
         limits = {config.slug: limits_of(config, controls, now) for config in configs}
         states = ask_each(lambda slug: store.inspect(slug, limits[slug]), limits)
-        return controls, dict(zip(limits, states, strict=True))
+        return controls, dict(zip(limits, states, strict=True)), store.closed_workers()
     finally:
         store.close()
 

@@ -10,6 +10,7 @@ from worker.cli.campaigns.view import order_data
 from worker.cli.shop_view import GateView, gate_of, limit_data, reserve_data
 from worker.cli.shops.serving import unserved
 from worker.cli.status.time_left import TimeLeft, time_left
+from worker.cli.store import closed_lines
 from worker.errors import ReferralError
 from worker.instants import SECOND, to_datetime
 from worker.model.controls import Controls
@@ -41,6 +42,8 @@ class Look:
     consumers: Mapping[str, int] | None = None
     """Consumers by shop, of the queues that RabbitMQ was asked about; None if it was not asked."""
     problems: Sequence[ReferralError] = ()
+    closed_workers: Mapping[str, str] = field(default_factory=dict)
+    """Worker processes that call nobody, and why."""
     policies: Sequence[str] = ()
     """One line for each policy in RabbitMQ that loses messages."""
 
@@ -108,8 +111,17 @@ def report(earlier: Look, look: Look, campaign: str | None, shop: str | None) ->
         "results_waiting": _total(found.queues.get(RESULTS)) if look.depths else None,
         "depths_from": found.source,
         "unaccounted": None if not found.complete or look.campaigns is None else gap if abs(gap) > slack else 0,
-        "problems": [*map(str, look.problems), *look.policies, *_lost_lists(look)],
+        "closed_workers": dict(look.closed_workers),
+        "problems": [*map(str, look.problems), *look.policies, *_suppression(look)],
     }
+
+
+def _suppression(look: Look) -> list[str]:
+    """Why workers call nobody: the store has lost suppression lists, or they lack the key."""
+    lost = _lost_lists(look)
+    # What the lists lack is said once, however many workers have met it.
+    closed = {worker: reason for worker, reason in look.closed_workers.items() if not lost or reason != "lost"}
+    return [*lost, *closed_lines(closed)]
 
 
 def _lost_lists(look: Look) -> list[str]:

@@ -129,10 +129,12 @@ def _look(store: Store | ConfigurationError, loaded: Settings, *, paced_only: bo
             return Look(at, shops, campaigns)
         controls, now = store.controls(), SystemClock().now()
         states = ask_each(lambda slug: _state(store, slug, shops[slug], controls, now), shops)
+        closed = store.closed_workers()
     except (StoreError, ConfigurationError) as error:
         problems.append(error)
         return Look(time.monotonic(), shops, None, depths=queues, problems=problems)
-    return Look(at, shops, campaigns, dict(zip(shops, states, strict=True)), controls, queues, problems=problems)
+    told = dict(zip(shops, states, strict=True))
+    return Look(at, shops, campaigns, told, controls, queues, problems=problems, closed_workers=closed)
 
 
 def _asked(look: Look, loaded: Settings, shop: str | None) -> Look:

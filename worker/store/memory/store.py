@@ -23,7 +23,7 @@ from worker.store.memory.suppression import SuppressedAddresses
 from worker.store.memory.tallies import Tallies, counters_for
 from worker.store.protocol import AdmitRequest, AlreadyAnswered, Known, Reply, ShopClosed, Wait
 from worker.store.shop_state import Closure, ShopState
-from worker.store.timing import CLOSURE_OUTLIVES
+from worker.store.timing import CLOSED_WORKER_KEPT, CLOSURE_OUTLIVES
 
 
 class MemoryStore(MemoryControls):
@@ -47,6 +47,7 @@ class MemoryStore(MemoryControls):
         self._buckets = Buckets(clock.ahead, horizon)
         self._tallies: defaultdict[str, Tallies] = defaultdict(dict)
         self._closures: dict[str, Closure] = {}
+        self._closed_workers: dict[str, tuple[str, int]] = {}
         self._results: dict[tuple[str, str], LastResults] = {}
         self._suppressed = SuppressedAddresses()
 
@@ -221,6 +222,15 @@ class MemoryStore(MemoryControls):
                 urgent_today=urgent,
                 campaign_today=paced,
             )
+
+    def note_closed(self, worker: str, reason: str) -> None:
+        with self._lock:
+            self._closed_workers[worker] = reason, self._clock.now() + CLOSED_WORKER_KEPT
+
+    def closed_workers(self) -> dict[str, str]:
+        now = self._clock.now()
+        with self._lock:
+            return {worker: reason for worker, (reason, until) in self._closed_workers.items() if now < until}
 
     def suppress(
         self, shop: str, addresses: Sequence[bytes], number: int, *, to_come: int = 0, whole: bool = True

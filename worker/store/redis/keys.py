@@ -23,6 +23,9 @@ CAMPAIGN_ORDERS_KEY = f"{PREFIX}campaigns:{{{PREFIX}controls}}".encode()
 LANES_KEYS = [CONTROLS_KEY, f"{PREFIX}lanes:{{{PREFIX}controls}}".encode()]
 """The second one lists the lanes that shops have beside their own queues."""
 
+CLOSED_WORKERS_KEY = f"{PREFIX}closed:{{{PREFIX}controls}}".encode()
+"""Worker processes that call nobody."""
+
 WATCH_KEYS = [*LANES_KEYS, f"{PREFIX}none:{{{PREFIX}controls}}".encode(), LISTS_KEY, CAMPAIGN_ORDERS_KEY]
 """The third one is never there, and is where the others are: see lua/watch.lua."""
 

@@ -14,6 +14,7 @@ _PARTS = {
     "take_read": ("scopes",),
     "note": (),
     "inspect": ("scopes",),
+    "closed": ("controls",),
     "watch": ("controls",),
     "control": ("controls", "ordering"),
     "campaign": ("controls", "ordering"),

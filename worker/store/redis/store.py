@@ -20,6 +20,7 @@ from worker.store.redis.client import Server, Watch
 from worker.store.redis.controls import RedisControls
 from worker.store.redis.epochs import Epochs
 from worker.store.redis.keys import (
+    CLOSED_WORKERS_KEY,
     PREFIX,
     closure_key,
     customer_key,
@@ -36,7 +37,7 @@ from worker.store.redis.replies import KNOWN, read_replies, read_state, readable
 from worker.store.redis.scripts import sources
 from worker.store.redis.tallies import RedisTallies
 from worker.store.shop_state import Closure, ShopState
-from worker.store.timing import CLOSURE_OUTLIVES, GRANT_LIFETIME, HORIZON
+from worker.store.timing import CLOSED_WORKER_KEPT, CLOSURE_OUTLIVES, GRANT_LIFETIME, HORIZON
 
 _MOST_LOOKED_UP = 200
 """Jobs in one look-up: some 5 us each, so that the server is kept from others for a millisecond."""
@@ -277,6 +278,16 @@ class RedisStore(RedisControls, RedisTallies):
         keys = [shop_key(shop), closure_key(shop), pace_key(shop, campaign)]
         answer = self._server.call("inspect", keys, arguments)
         return read_state(answer, self._clock.now())
+
+    def note_closed(self, worker: str, reason: str) -> None:
+        """As :class:`worker.store.protocol.ShopStateStore` says. A lost one is repeated within a second."""
+        arguments = [CLOSED_WORKER_KEPT, worker, reason]
+        self._server.send("closed", [CLOSED_WORKERS_KEY], arguments, lambda _: None)
+
+    def closed_workers(self) -> dict[str, str]:
+        answer = self._server.call("closed", [CLOSED_WORKERS_KEY], [])
+        with readable:
+            return {worker.decode(): reason.decode() for worker, reason, _ in answer}
 
     def _job(self, request: AdmitRequest, epoch: int) -> tuple[list[bytes], list[Any]]:
         # What the scripts share that end a grant.

@@ -36,7 +36,7 @@ NEWEST_CALL = 0.02
 """The share of a call in the mean length of recent ones: it follows a change within about fifty calls."""
 
 
-READY_PARTS = ("rabbitmq", "store", "shops_file")
+READY_PARTS = ("rabbitmq", "store", "shops_file", "suppression")
 
 K = TypeVar("K")
 

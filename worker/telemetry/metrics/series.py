@@ -132,14 +132,15 @@ class Series:
         )
         self.ready = made.gauge(
             "referral_ready",
-            "1 while the part works: rabbitmq, store, shops_file (0: the file as it is now can't be used).",
+            "1 while the part works: rabbitmq, store, shops_file (0: the file as it is now can't be used), suppression "
+            "(0: nobody is called, since the lists of suppressed addresses can't be relied on).",
             "part",
             merge="min",
         )
         self.unready = made.gauge(
             "referral_unready",
             "1 while the part does not work, by the reason of its last failure in one word, such as unreachable, "
-            "silent, credentials, read_only, limit.",
+            "silent, credentials, read_only, limit, no_key, other_key.",
             "part",
             "reason",
             merge="max",

@@ -249,6 +249,22 @@ def test_suppression_lists_that_the_store_has_lost(store: int, journal: int | No
     assert found["problems"] == ([f"{said}`referrals suppress restore` brings the others back"] if lost else [])
 
 
+def test_workers_that_call_nobody() -> None:
+    """Counted by why, with what to do; what the lists lack is said once."""
+    closed = {"web-1:7": "no_key", "web-1:8": "no_key", "web-2:7": "no_key", "web-3:7": "other_key"}
+    found = told(look_at({("a", "acme"): SENT}, closed_workers=closed))
+    assert found["closed_workers"] == closed
+    first, second, *_ = remarks(found)
+    assert first.startswith("3 worker processes call nobody, on web-1, web-2: REFERRALS_SUPPRESSION_KEY is unset; set ")
+    assert second.startswith("1 worker process calls nobody, on web-3: REFERRALS_SUPPRESSION_KEY is not the key ")
+    depths = Depths({"referrals.suppression": Depth(1, 0)}, "RabbitMQ's metrics", complete=True)
+    for reason, lines in (("lost", 1), ("no_key", 2), ("of a later version", 2)):
+        look = look_at({("a", "acme"): SENT}, depths=depths, closed_workers={"web-1:7": reason})
+        assert len(told(look)["problems"]) == lines
+    (line,) = told(look_at({("a", "acme"): SENT}, closed_workers={"web-1:7": "lost"}))["problems"]
+    assert "`referrals suppress restore`" in line
+
+
 def test_one_shop_or_campaign() -> None:
     """Of a shop, or of a campaign however its name is written, nothing else is shown."""
     look = look_at({("fr\u00fchling", "acme"): SENT, ("autumn", "acme"): SENT, ("autumn", "bolt"): SENT})
