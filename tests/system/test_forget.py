@@ -4,6 +4,7 @@ import gzip
 import json
 import signal
 from pathlib import Path
+from typing import Any
 
 import pika
 import psycopg
@@ -122,6 +123,21 @@ def test_forgets_a_person_and_nobody_else(desk: Desk, vhost: Vhost, postgres_url
     )
     assert (order["by"], order["reason"], order["detail"]) == ("kim", "letter 7", "1 address")
     assert HERS.email not in desk.run("log").stdout
+    # Nothing is to come for her any more, and her row does not look as if it were.
+    rows = [{"customer_email": email} for email in (HERS.email, OTHER.email, "new@example.org")]
+    desk.write_export("spring.csv", rows)
+    options = ("--campaign", HERS.campaign, "--channel", "whatsapp", "--out", "merged.csv")
+    merged = desk.run("merge", "spring.csv", *options, REFERRALS_POSTGRES_URL=postgres_url)
+    assert merged.returncode == 0, merged.stderr
+    assert [row["referral_outcome"] for row in desk.results("merged.csv")] == ["suppressed", "sent", "pending"]
+    # As it was before, where the lists can't be asked.
+    without: list[dict[str, Any]] = [{"REFERRALS_SUPPRESSION_KEY": ""}, {"REFERRALS_REDIS_URL": "redis://127.0.0.1:9"}]
+    for env in without:
+        (desk.folder / "merged.csv").unlink()
+        merged = desk.run("merge", "spring.csv", *options, REFERRALS_POSTGRES_URL=postgres_url, **env)
+        assert merged.returncode == 0, merged.stderr
+        assert ("lists can't be asked" in merged.stderr) == ("REFERRALS_REDIS_URL" in env)
+        assert [row["referral_outcome"] for row in desk.results("merged.csv")] == ["pending", "sent", "pending"]
     again = desk.run("forget", HERS.email, "--yes", "--json", REFERRALS_POSTGRES_URL=postgres_url)
     found = json.loads(again.stdout)
     assert (found["taken_out"], found["erased_results"]) == ({}, 0)

@@ -76,8 +76,10 @@ def merge(
 
     Appended are `referral_link`, `referral_status`, `referral_outcome`, `referral_error_code`, `referral_message`,
     `referral_sent_at`, and `share_action.<path>` for each value of share actions. The outcome is the result's,
-    `pending` without a result yet, or `left_out` with the reason as error code. A `duplicate_row` has the link of its
-    job. Of a replayed job a run that was sent counts, else the latest.
+    `pending` without a result yet, or `left_out` with the reason as error code. Without a result it is `suppressed`
+    where nobody is called for that address any more, also after `referrals forget`. That needs the workers'
+    REFERRALS_REDIS_URL and REFERRALS_SUPPRESSION_KEY; without them such a row is `pending`. A `duplicate_row` has the
+    link of its job. Of a replayed job a run that was sent counts, else the latest.
 
     Give the exports and the options that they were sent with: by them a row finds its result. If hardly any row does,
     nothing is written. Encoding, delimiter and line ends stay; a workbook becomes CSV. The files appear whole and

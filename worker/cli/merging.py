@@ -10,7 +10,9 @@ from worker.campaigns.exports.delimited import DelimitedExport
 from worker.campaigns.exports.jsonl import JsonExport
 from worker.cli import console
 from worker.cli.merge_campaign import Asked, opened_campaign
+from worker.cli.opted_out import opted_out
 from worker.cli.outcome_rows import MOST_CODES, by_code
+from worker.cli.settings import load
 from worker.merging.files import check_targets, targets
 from worker.merging.merge import Merge, Merged, check_exports, merged_exports
 from worker.merging.merged_rows import LEFT_OUT
@@ -62,8 +64,8 @@ def merge_into(
     Raises:
       UsageError, InputError: as :class:`Merge`; or there are no results.
     """
-    with opened_campaign(files, source, asked) as (importer, returned):
-        merge = Merge(importer, returned, asked.encoding)
+    with opened_campaign(files, source, asked) as (importer, returned), opted_out(load()) as known:
+        merge = Merge(importer, returned, asked.encoding, known)
         for export in importer.exports:
             if export.recognised.suppresses:
                 console.note(f"{export.file.name}: is a suppression list; nothing is merged into it")

@@ -15,7 +15,7 @@ from worker.merging.appended import COLUMNS
 from worker.merging.delimited_writer import DelimitedWriter
 from worker.merging.files import MergedFiles, end_draft
 from worker.merging.json_writer import JsonArrayWriter, JsonLinesWriter
-from worker.merging.merged_rows import MergedRow, merged_rows
+from worker.merging.merged_rows import MergedRow, OptedOut, merged_rows, without_hope
 from worker.merging.mismatch import Mismatch
 from worker.merging.returned import ReturnedResults
 from worker.merging.workbook_writer import WorkbookWriter
@@ -40,12 +40,16 @@ class Merged:
 class Merge:
     """One merge of the results of a campaign into its exports.
 
-    ``merged`` counts while it is done. ``encoding`` is that of ``--encoding``.
+    ``merged`` counts while it is done. ``encoding`` is that of ``--encoding``. Without ``opted_out`` a row of a
+    suppressed address that has no result is pending.
     """
 
-    def __init__(self, importer: Importer, results: ReturnedResults, encoding: str | None) -> None:
+    def __init__(
+        self, importer: Importer, results: ReturnedResults, encoding: str | None, opted_out: OptedOut | None = None
+    ) -> None:
         self._importer = importer
         self._results = results
+        self._opted_out = opted_out
         self._encoding = parse_encoding(encoding) if encoding is not None else None
         self._mismatch = Mismatch()
         self.merged = Merged((), (*COLUMNS, *results.paths.names))
@@ -65,7 +69,8 @@ class Merge:
         merged = self.merged
         merged.paths = paths
         writers = [_writer(export, self._encoding, merged.names, merged.remarks) for export in self.exports]
-        rows = self._counted(merged_rows(self._importer, self._results))
+        every = merged_rows(self._importer, self._results)
+        rows = self._counted(without_hope(every, self._opted_out) if self._opted_out is not None else every)
         following = next(rows, None)
 
         def own(export: Export) -> Iterator[MergedRow]:

@@ -1,6 +1,7 @@
 """The rows of an export, each with what came back for it: what every merged file and every upload is made of."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Literal, NamedTuple
 
 from worker.campaigns.exports.base import Export, Record
@@ -12,8 +13,20 @@ from worker.merging.returned import Returned, ReturnedResults
 PENDING: Literal["pending"] = "pending"
 """The outcome of a row whose job has no result yet."""
 
+SUPPRESSED: Literal["suppressed"] = "suppressed"
+"""The outcome of such a row whose customer or destination is suppressed, so that nobody is called for it any more: no
+link is to come. Its result was erased, or there was none. A job that still waits in a queue ends as ``cancelled``, and
+its result then counts."""
+
 LEFT_OUT: Literal["left_out"] = "left_out"
 """The outcome of a row that made no job, or the same one as an earlier row."""
+
+
+OptedOut = Callable[[Sequence[DraftJob]], Sequence[bool]]
+"""Says of each job whether one of its addresses is suppressed."""
+
+_ASKED_AT_ONCE = 500
+"""Rows that are looked up together, and so the most that are held: for each alone a million would take minutes."""
 
 
 class MergedRow(NamedTuple):
@@ -29,13 +42,16 @@ class MergedRow(NamedTuple):
     draft: DraftJob | None
     verdict: Verdict
     returned: Returned | None
+    suppressed: bool = False
 
     @property
     def outcome(self) -> str:
-        """The result's, or :data:`PENDING`, or :data:`LEFT_OUT`."""
+        """The result's, or :data:`PENDING`, :data:`SUPPRESSED` or :data:`LEFT_OUT`."""
         if self.verdict != "new":
             return LEFT_OUT
-        return PENDING if self.returned is None else self.returned.outcome
+        if self.returned is None:
+            return SUPPRESSED if self.suppressed else PENDING
+        return self.returned.outcome
 
     @property
     def code(self) -> str | None:
@@ -58,3 +74,13 @@ def merged_rows(importer: Importer, results: ReturnedResults) -> Iterator[Merged
         yield MergedRow(export, record, draft, verdict, returned)
     # Its bytes are read apart from its rows, and of another file they would be another person's.
     importer.refuse_changed()
+
+
+def without_hope(rows: Iterator[MergedRow], opted_out: OptedOut) -> Iterator[MergedRow]:
+    """The rows, of which those without a result are marked if they are ``suppressed``."""
+    while some := list(islice(rows, _ASKED_AT_ONCE)):
+        waiting = [row.draft for row in some if row.outcome == PENDING and row.draft is not None]
+        found = iter(opted_out(waiting) if waiting else ())
+        for row in some:
+            is_asked = row.outcome == PENDING and row.draft is not None
+            yield row._replace(suppressed=next(found)) if is_asked else row

@@ -13,6 +13,7 @@ from worker.campaigns.importer import Importer
 from worker.campaigns.options import ImportOptions
 from worker.merging.files import targets
 from worker.merging.merge import Merge, Merged
+from worker.merging.merged_rows import OptedOut
 from worker.merging.returned import ReturnedResults
 from worker.model.job import Job
 
@@ -48,6 +49,7 @@ def merge(tmp_path: Path) -> Callable[..., Done]:
         answer: Answer = answered,
         out: str = "merged",
         amid: Callable[[], object] = lambda: None,
+        opted_out: OptedOut | None = None,
         **asked: Any,
     ) -> Done:
         options = ImportOptions(**{"shop": "acme", "campaign": "spring", "channel": "whatsapp"} | asked)
@@ -63,7 +65,7 @@ def merge(tmp_path: Path) -> Callable[..., Done]:
         ]
         with JobIndex() as index, ReturnedResults() as returned:
             returned.take(results)
-            merge = Merge(importer(index), returned, options.encoding)
+            merge = Merge(importer(index), returned, options.encoding, opted_out)
             targeted = targets([export.file for export in merge.exports], tmp_path / out)
             amid()
             merged = merge(targeted)

@@ -5,7 +5,7 @@ import gzip
 import io
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from openpyxl import Workbook
 from tests.unit.merging.conftest import Done, answered
 from tests.unit.merging.strip import appended, stripped
 from tests.unit.merging.strip import rows as all_rows
+from worker.campaigns.rows import DraftJob
 from worker.errors import InputError, UsageError
 from worker.merging.appended import COLUMNS
 from worker.model.job import Job
@@ -80,6 +81,27 @@ def test_cells_by_row(merge: Merging, tmp_path: Path) -> None:
     assert rejected == ["", "", "rejected", "no_customers_match_customer_identity", "'=1+1", "", "", ""]
     assert pending == ["", "", "pending", "", "", "", "", ""]
     assert done.merged.outcomes == {"sent": 1, "left_out": 2, "rejected": 1, "pending": 1}
+
+
+def test_rows_that_get_no_result_any_more(merge: Merging, tmp_path: Path) -> None:
+    """Suppressed without a result is no pending row; one that has its result, or made no job, is not asked about."""
+    export = tmp_path / "spring.csv"
+    names = [f"c{number}@example.org" for number in range(1200)]
+    export.write_text("customer_email\nnobody\n" + "".join(f"{name}\n" for name in names))
+    asked: list[str] = []
+
+    def opted_out(drafts: Sequence[DraftJob]) -> Sequence[bool]:
+        asked.extend(draft.email for draft in drafts)
+        return [draft.email in {"c1@example.org", "c700@example.org", "c1199@example.org"} for draft in drafts]
+
+    def answer(job: Job) -> Mapping[str, object] | None:
+        return answered(job) if job.customer.email == "c700@example.org" else None
+
+    done = merge([export], answer, opted_out=opted_out)
+    assert done.merged.outcomes == {"left_out": 1, "sent": 1, "suppressed": 2, "pending": 1197}
+    assert asked == [name for name in names if name != "c700@example.org"]
+    outcomes = [row[2] for row in appended(done.files["merged"], "utf-8", ",", 1)[1:]]
+    assert [number for number, outcome in enumerate(outcomes) if outcome == "suppressed"] == [2, 1200]
 
 
 CELLS = st.text(st.sampled_from("ab é,;\t|\"\n\r'=€"), max_size=8)
