@@ -50,6 +50,8 @@ def test_another_shop_s_list(desk: Desk) -> None:
     desk.write_export("wrong.csv", rows)
     published = desk.run("publish", "wrong.csv", "--campaign", "spring")
     assert published.returncode == 0, published.stderr
+    stops = "50%/200 (the campaign stops there once more than 50% of a shop's last 200 results are rejected or failed)"
+    assert f"brake      {stops}" in published.stdout
     wait_until(lambda: held(desk), 60, "the brake")
     hold = held(desk)
     assert hold is not None
@@ -63,9 +65,12 @@ def test_another_shop_s_list(desk: Desk) -> None:
     assert 200 <= stopped <= 300
     status = desk.run("status")
     assert "stopped by its brake since" in status.stdout
+    ways = "`referrals campaigns resume spring --shop acme` or `referrals cancel spring --shop acme`"
+    assert ways in " ".join(status.stdout.split())
     (braked,) = [each for each in json.loads(desk.run("log", "--json").stdout)["orders"] if each["action"] == "brake"]
     assert (braked["by"].partition("@")[0], braked["shop"], braked["detail"]) == ("worker", "acme", "50%/200")
-    assert desk.run("campaigns", "resume", "spring", "--shop", "acme").returncode == 0
+    resumed = desk.run("campaigns", "resume", "spring", "--shop", "acme")
+    assert (resumed.returncode, "; its brake (50%/200) counts from nothing" in resumed.stdout) == (0, True)
     wait_until(lambda: counted(desk)["rejected"] >= stopped + 200 and held(desk), 60, "the brake once more")
     assert counted(desk)["rejected"] <= stopped + 300
 

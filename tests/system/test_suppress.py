@@ -81,6 +81,7 @@ def test_nobody_calls_who_has_opted_out(desk: Desk, sandbox: Sandbox) -> None:
     }
     assert len(sandbox.calls()) == 3
     assert desk.metrics()["referral_suppressed_jobs_total",] == 4
+    assert "also: 2 cancelled (2 of them suppressed)" in succeed(desk, "status", "--shop", "acme")
     orders = json.loads(succeed(desk, "log", "--json"))["orders"]
     assert [(order["action"], order["shop"], order["detail"]) for order in orders] == [
         ("suppress add", "*", "1 address"),
@@ -132,7 +133,8 @@ def test_brings_back_what_the_store_has_lost(desk: Desk, redis_url: str) -> None
     first = desk.run("suppress", "add", "ann@example.com", "--all")
     then = desk.run("suppress", "add", "ben@example.com", "cat@example.com", "--shop", "acme")
     # Whoever had no use for the key until now has workers that stand still from now on.
-    assert ["a worker without this REFERRALS_SUPPRESSION_KEY" in each.stderr for each in (first, then)] == [True, False]
+    hint = "referrals: these are the first: from now on a worker without this REFERRALS_SUPPRESSION_KEY calls nobody"
+    assert [each.stderr.startswith(hint) for each in (first, then)] == [True, False]
     succeed(desk, "suppress", "remove", "cat@example.com", "--shop", "acme")
     before = asked(desk, "suppress", "list")
     with redis.Redis.from_url(redis_url) as client:

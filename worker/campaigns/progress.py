@@ -10,6 +10,7 @@ from worker.model.windows import Window
 from worker.store.shop_state import ShopState
 
 _REJECTED = "rejected:"
+_SUPPRESSED = "cancelled:suppressed"
 
 FARTHEST = 366 * DAY
 """How far ahead an end is looked for day by day."""
@@ -20,7 +21,8 @@ class Progress:
     """What became of a campaign's jobs at one shop.
 
     ``duplicates`` are messages of jobs that were already answered. ``dead`` are messages that were counted when they
-    went into the dead queue or left it, and ``removed`` those that a person took out of it.
+    went into the dead queue or left it, and ``removed`` those that a person took out of it. Of those that ended as
+    cancelled, ``suppressed`` have somebody of a suppression list.
     """
 
     campaign: str
@@ -31,17 +33,22 @@ class Progress:
     removed: int
     outcomes: Mapping[str, int]
     rejected: Mapping[str, int]
+    suppressed: int = 0
 
     @classmethod
     def of(cls, campaign: str, shop: str, counters: Mapping[str, int]) -> "Progress":
-        """The progress by the store's counters, whose keys are outcomes, ``rejected:<code>`` and some more."""
+        """The progress by the store's counters, whose keys are those of
+        :func:`worker.store.counting.counter_of` and some more.
+        """
         rejected = {key.removeprefix(_REJECTED): n for key, n in counters.items() if key.startswith(_REJECTED)}
         outcomes: dict[str, int] = {outcome: counters.get(outcome, 0) for outcome in OUTCOMES}
         outcomes["rejected"] = sum(rejected.values())
+        suppressed = counters.get(_SUPPRESSED, 0)
+        outcomes["cancelled"] += suppressed
         published, duplicates, dead, removed = (
             counters.get(key, 0) for key in ("published", "duplicate", "dead", "removed")
         )
-        return cls(campaign, shop, published, duplicates, dead, removed, outcomes, rejected)
+        return cls(campaign, shop, published, duplicates, dead, removed, outcomes, rejected, suppressed)
 
     @property
     def results(self) -> int:

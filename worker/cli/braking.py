@@ -99,6 +99,8 @@ class Braking:
         self._given = given
         self._shop = shop or EVERY_SHOP
         self._anew = anew
+        self.armed: Brake | None = None
+        """What the campaign has since the jobs were begun; None where nothing was ordered."""
         self._takes_away = chosen is None and loaded.redis_url is not None
         self._chosen = chosen if chosen is not None and (chosen.asked or loaded.redis_url is not None) else None
 
@@ -118,6 +120,20 @@ class Braking:
                 self._arm(self._chosen)
         yield from first
         yield from jobs
+
+    def rows(self) -> list[tuple[str, str]]:
+        """For a summary: what stops the campaign; nothing where nothing was ordered."""
+        brake = self.armed
+        if brake is None:
+            return []
+        if not brake.trips:
+            return [("brake", "none any more (--no-brake)")]
+        of = f"{brake.share}% of a shop's last {brake.window:,} results"
+        return [("brake", f"{brake} (the campaign stops there once more than {of} are rejected or failed)")]
+
+    def data(self) -> dict[str, str | None]:
+        """The same for ``--json``."""
+        return {"brake": str(self.armed) if self.armed is not None else None}
 
     def _disarm(self) -> None:
         # Mostly there is none, and then nothing is ordered.
@@ -139,7 +155,7 @@ class Braking:
         detail = f"brake {chosen.brake}"
         try:
             with shared_store(self._loaded, f"{self._command} --brake") as store:
-                store.publish_campaign(
+                controls = store.publish_campaign(
                     self._campaign,
                     self._shop,
                     self._given,
@@ -149,6 +165,9 @@ class Braking:
                     usual=not chosen.asked,
                     anew=self._anew,
                 )
+            # A usual one leaves a brake that the campaign has.
+            order = controls.order_about(self._campaign, self._shop)
+            self.armed = order.brake if order is not None else None
         except StoreError as error:
             if chosen.asked:
                 raise

@@ -182,7 +182,7 @@ def publish(
         rows.append(("  held back", f"{back.held:,} ({until})"))
     begins = max(SystemClock().now(), from_datetime(starts) if starts is not None else 0)
     rows += hours.rows(begins)
-    rows += ledger.rows()
+    rows += [*ledger.rows(), *braking.rows()]
     rows.append(("took", f"{seconds:.1f} s, {producer.confirmed / seconds:,.0f} jobs/s"))
     data = {
         "rows": importer.rows,
@@ -193,6 +193,7 @@ def publish(
         "held_back": back.held,
         **hours.data(begins),
         "known_before": ledger.data(),
+        **braking.data(),
         "seconds": round(seconds, 3),
         "reject_files": [str(path) for path in importer.reject_files],
     }

@@ -14,5 +14,7 @@ OTHER_CAMPAIGNS = "_other"
 
 
 def counter_of(outcome: Outcome, code: str | None) -> str:
-    """What a final result is counted under: its outcome, of rejections ``rejected:<code>``."""
-    return f"rejected:{code}" if outcome == "rejected" else outcome
+    """What a final result is counted under: its outcome, of rejections ``rejected:<code>``, and
+    ``cancelled:suppressed`` of a job whose customer or destination is on a suppression list.
+    """
+    return f"{outcome}:{code}" if outcome == "rejected" or code == "suppressed" else outcome

@@ -20,7 +20,7 @@ def end(world: World, number: int, outcome: Outcome, code: str | None, campaign:
 
 
 def test_tallies(world: World) -> None:
-    """Each job is counted once, by campaign, outcome and code of a rejection; a shop sees its own campaigns only."""
+    """Each job is counted once, by campaign, outcome, and code where it says more; a shop sees only its campaigns."""
     store = world.store
     store.tally("acme", "frühling", {"published": 4})
     store.tally("acme", "frühling", {"published": 2, "duplicate": 1})
@@ -29,9 +29,12 @@ def test_tallies(world: World) -> None:
     end(world, 3, "rejected", "rule")
     end(world, 4, "failed", "http_503")
     end(world, 5, "sent", None, "sommer")
+    end(world, 6, "cancelled", "suppressed", "sommer")
+    end(world, 7, "cancelled", None, "sommer")
+    counted = {"sent": 1, "cancelled:suppressed": 2, "cancelled": 2}
     assert store.tallies("acme") == {
         "frühling": {"published": 6, "duplicate": 1, "sent": 1, "rejected:rule": 2, "failed": 1},
-        "sommer": {"sent": 1},
+        "sommer": counted,
     }
     assert store.tallies("zeta") == {}
 

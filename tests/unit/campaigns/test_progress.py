@@ -18,7 +18,8 @@ COUNTERS = {
     "rejected:rule": 1,
     "failed": 1,
     "unknown": 1,
-    "cancelled": 3,
+    "cancelled": 2,
+    "cancelled:suppressed": 1,
 }
 
 
@@ -27,6 +28,7 @@ def test_standing() -> None:
     progress = Progress.of("spring", "acme", COUNTERS)
     assert progress.rejected == {"no_customers_match_customer_identity": 7, "rule": 1}
     assert progress.outcomes["rejected"] == 8
+    assert (progress.outcomes["cancelled"], progress.suppressed) == (3, 1)
     assert progress.results == 53
     assert progress.left == 40
 

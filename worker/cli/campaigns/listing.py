@@ -92,13 +92,13 @@ def show(
 
 
 def _print(found: list[dict[str, Any]]) -> None:
-    from worker.cli.campaigns.view import hold_text, pace_of
+    from worker.cli.campaigns.view import hold_notes, pace_of
     from worker.cli.tables import Row
     from worker.model.controls import EVERY_SHOP
 
     rows = []
     for data in found:
-        notes = [hold_text(hold) for hold in (data["held"], data["rest"]) if hold is not None]
+        notes = hold_notes(data, data["campaign"], data["shop"])
         state = "held" if data["held"] else "rest held" if data["rest"] else "goes on"
         state = "cancelled" if data["cancelled"] else state
         where = "every shop" if data["shop"] == EVERY_SHOP else data["shop"]

@@ -180,7 +180,15 @@ def _lift(
             raise UsageError(f"campaign {name} is {nowhere}, so nothing was done{also}")
         order = store.resume_campaign if action == "resume" else store.release_campaign
         controls = order(name, of, given)
-    _report(controls, name, shop, f"campaign {name} {text.format(where=where(shop))}", as_json=as_json)
+    told = f"campaign {name} {text.format(where=where(shop))}"
+    brakes = {
+        str(order.brake)
+        for (braked, at), order in controls.campaigns.items()
+        if braked == name and order.brake is not None and order.brake.trips and (shop is None or at in {of, EVERY_SHOP})
+    }
+    if action == "resume" and brakes:
+        told += f"; its brake ({', '.join(sorted(brakes))}) counts from nothing"
+    _report(controls, name, shop, told, as_json=as_json)
     left = controls.campaigns.get((name, EVERY_SHOP))
     if shop is not None and left is not None and is_held(left):
         console.say(f"it stays {word} in every shop; use `campaigns {action}` without --shop")

@@ -1,6 +1,7 @@
 """What is ordered about campaigns, for a person and for ``--json``. Pure."""
 
 from collections.abc import Iterator
+from shlex import quote
 from typing import Any
 
 from worker.cli.shop_view import time_of
@@ -49,10 +50,18 @@ def hold_text(hold: dict[str, Any]) -> str:
     return f"{text} ({hold['reason']})" if hold["reason"] else text
 
 
-def order_notes(data: dict[str, Any]) -> list[str]:
-    """What is ordered, a line each; nothing for a brake that has not tripped."""
+def hold_notes(data: dict[str, Any], campaign: str, shop: str) -> list[str]:
+    """Why a campaign is held at a shop, or at every shop, a line each; of a brake that has tripped also what to do."""
     notes = [hold_text(hold) for hold in (data["held"], data["rest"]) if hold is not None]
-    return [*notes, *([f"at most {pace_of(data)}"] if pace_of(data) else [])]
+    if data["held"] is not None and data["held"]["kind"] == "brake":
+        of = " ".join([quote(campaign), *(["--shop", shop] if shop != EVERY_SHOP else [])])
+        notes[0] += f"; look at the results, then `referrals campaigns resume {of}` or `referrals cancel {of}`"
+    return notes
+
+
+def order_notes(data: dict[str, Any], campaign: str, shop: str) -> list[str]:
+    """What is ordered, a line each; nothing for a brake that has not tripped."""
+    return [*hold_notes(data, campaign, shop), *([f"at most {pace_of(data)}"] if pace_of(data) else [])]
 
 
 def pace_of(data: dict[str, Any]) -> str:

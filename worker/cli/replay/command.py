@@ -234,8 +234,8 @@ def _publish(
     if producer.late:
         rows.append(("  past their deadline", f"{producer.late:,} (will end as expired, without a call)"))
     now = SystemClock().now()
-    rows += [*hours.rows(now), *ledger.rows()]
+    rows += [*hours.rows(now), *ledger.rows(), *braking.rows()]
     rows += [(f"left out, {why}", f"{jobs:,}") for why, jobs in summary.left.most_common()]
     data = {"published": producer.confirmed, "past_deadline": producer.late, "known_before": ledger.data()}
-    console.summary(rows, summary.data() | data | hours.data(now), as_json=as_json)
+    console.summary(rows, summary.data() | data | hours.data(now) | braking.data(), as_json=as_json)
     ledger.say()

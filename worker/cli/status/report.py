@@ -217,6 +217,7 @@ def _campaign(progress: Progress, *, ended: bool) -> dict[str, Any]:
         "uncounted": uncounted,
         **progress.outcomes,
         "rejected_by_code": dict(progress.rejected),
+        "suppressed": progress.suppressed,
         "duplicates": progress.duplicates,
         "dead": progress.dead,
         "left": progress.left if not uncounted else 0 if ended else None,

@@ -9,6 +9,7 @@ from worker.cli.campaigns.view import order_notes
 from worker.cli.shop_view import gate_in, halted_line, limit_line, reserve_line
 from worker.cli.shops.serving import unserved_line
 from worker.cli.tables import Row, clipped, columns, height, wrapped
+from worker.model.controls import EVERY_SHOP
 
 MOST_ROWS = 20
 """Shops, or campaigns, that are shown one by one unless --all is given: 3,000 shops were 495 KB."""
@@ -26,6 +27,7 @@ _SUMMED = (
     "unknown",
     "expired",
     "cancelled",
+    "suppressed",
     "duplicates",
     "dead",
 )
@@ -169,6 +171,7 @@ def _sum(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "campaign": name,
         "shop": rows[0]["shop"] if len(rows) == 1 else f"{len(rows):,} shops",
+        "at": rows[0]["shop"] if len(rows) == 1 else EVERY_SHOP,
         **{key: sum(row[key] for row in rows) for key in _SUMMED},
         "rejected_by_code": dict(codes),
         # Of several shops only what is ordered at all of them alike.
@@ -187,11 +190,12 @@ def _campaign_row(row: Mapping[str, Any]) -> Row:
     numbers = [published, *(f"{row[name]:,}" for name in ("sent", "rejected")), _number(row["left"])]
     notes = []
     if row["orders"] is not None:
-        notes += order_notes(row["orders"])
+        notes += order_notes(row["orders"], row["campaign"], row.get("at", row["shop"]))
     if row["rejected_by_code"]:
         codes = sorted(row["rejected_by_code"].items(), key=lambda item: (-item[1], item[0]))
         notes.append(f"rejected: {', '.join(f'{number:,} {code}' for code, number in codes)}")
-    if rest := [f"{row[name]:,} {name}" for name in _REST if row[name]]:
+    suppressed = {"cancelled": f" ({row['suppressed']:,} of them suppressed)"} if row["suppressed"] else {}
+    if rest := [f"{row[name]:,} {name}{suppressed.get(name, '')}" for name in _REST if row[name]]:
         notes.append(f"also: {', '.join(rest)}")
     return Row([row["campaign"], row["shop"], *numbers], notes)
 

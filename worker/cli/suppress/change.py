@@ -101,5 +101,8 @@ def _change(
     rows.append(("on the list now", f"{now:,}"))
     console.summary(rows, data, as_json=as_json)
     if adds and 0 < changed == controls.suppression.addresses:
-        console.note("these are the first: from now on a worker without this REFERRALS_SUPPRESSION_KEY calls nobody")
+        console.say(
+            "these are the first: from now on a worker without this REFERRALS_SUPPRESSION_KEY calls nobody; "
+            "`referrals status` names those that stand still for it"
+        )
     found.end("were added" if adds else "were removed")

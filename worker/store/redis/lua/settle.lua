@@ -5,7 +5,7 @@
 -- Where this epoch's answer is not what is recorded, nothing is erased: a second settling counts no called job twice.
 local prefix, period_us, counter = ARGV[1], tonumber(ARGV[2]), ARGV[6]
 local period = math.floor(now_us() / period_us)
-local family = UNCALLED[counter] or DONE
+local family = UNCALLED[counter == 'cancelled:suppressed' and 'cancelled' or counter] or DONE
 local record = redis.call('GET', KEYS[1])
 local recorded = record and kind_of(record) == 'A' and epoch_of(record) == ARGV[4]
 if recorded then
