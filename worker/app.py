@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from worker.clock import Clock, SystemClock
 from worker.dispatch.dispatcher import Dispatcher
 from worker.embedded.broker import EmbeddedBroker
+from worker.embedded.port import SYSTEM
 from worker.embedded.state import RunState
 from worker.errors import BrokerError, ConfigurationError, StoreError, raised_at
 from worker.instants import SECOND
@@ -63,8 +64,10 @@ class App:
     client: Refer2Client
 
     def close(self) -> None:
-        """Close the connections to Refer2; only once no call is under way."""
+        """Close the connections to Refer2 and export the last spans; only once no call is under way."""
         self.client.close()
+        if self.context.tracing is not None:
+            self.context.tracing.close()
 
 
 Refer = Callable[[ShopConfig, Job], Verdict]
@@ -139,7 +142,10 @@ def build_embedded(
     context = _context(settings, shops, store, clock, metrics)
     context.threads = threads
     context.address_key = key
-    client = build_client(settings, clock, metrics)
+    context.tracing = worker_tracing(os.environ, clock, system=SYSTEM)
+    if context.tracing is not None:
+        context.tracing.start()
+    client = build_client(settings, clock, metrics, context.tracing)
     context.status = client.status
     broker = EmbeddedBroker(context, state)
     _declare_actor(broker, context, client)

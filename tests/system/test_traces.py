@@ -168,6 +168,28 @@ def test_a_call_that_is_repeated(desk: Desk, collector: Collector) -> None:
     assert {span.parent for span in spans[2:]} == {spans[1].span_id}
 
 
+def test_a_run_in_one_process(desk: Desk, collector: Collector) -> None:
+    """It has the same spans but `publish`, which nobody does there; the last are out when the command has ended."""
+    desk.env["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.url
+    desk.write_shops("http://127.0.0.1:9", ["acme"])
+    sandbox = desk.start_sandbox("--shops", "shops.toml")
+    desk.write_shops(sandbox.url, ["acme"])
+    desk.write_export("export.csv", [{"customer_shopid": "fail503x1+c1", "channel": "sms"}])
+    ran = desk.run("run", "export.csv", "--shop", "acme", "--campaign", "spring", "--out", "results.csv")
+    assert ran.returncode == 0, ran.stderr
+    spans = collector.spans
+    print(f"\ntrace {spans[0].trace_id}\n{shown(spans)}")
+    assert [span.name for span in spans] == ["wait", "admit", "call", "wait", "admit", "call", "result"]
+    wait, *others, result = spans
+    assert {span.trace_id for span in spans} == {wait.trace_id}
+    assert (wait.parent, {span.parent for span in [*others, result]}) == ("", {wait.span_id})
+    assert {span.attributes.get("messaging.system", "in_process") for span in spans} == {"in_process"}
+    assert result.attributes["messaging.destination.name"] == "journal"
+    assert result.attributes["referral.outcome"] == "sent"
+    assert {span.service for span in spans} == {"referral-dispatch"}
+    assert not re.search("c1'|spring", str(spans))
+
+
 @pytest.mark.parametrize("installed", [True, False], ids=["traced", "carried alone"])
 def test_a_producer_s_header(desk: Desk, vhost: Vhost, collector: Collector, *, installed: bool) -> None:
     """Its trace goes on to the result through a delay, whether spans are made of it or not."""

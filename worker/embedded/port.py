@@ -25,6 +25,12 @@ MOST_INSIDE = 10_000
 PARK_AFTER = 600 * SECOND
 """A job that has to wait longer is left to a later run, unless the run is to wait."""
 
+SYSTEM = "in_process"
+"""What jobs come by, as traces name it."""
+
+_JOURNAL = "journal"
+"""Where traces say that results go."""
+
 _ANSWERED: frozenset[Outcome] = frozenset({"sent", "rejected", "unknown"})
 """Outcomes of calls that may have had an effect where they were made."""
 
@@ -61,7 +67,9 @@ class EmbeddedPort:
         """Offer what is due and what has been read, then sleep; ends the run when no job is left or can come."""
         now = self._context.clock.now()
         while self._delayed and self._delayed[0][0] <= now:
-            self._gate.offer(heapq.heappop(self._delayed)[2])
+            delivery = heapq.heappop(self._delayed)[2]
+            delivery.returned_at = now
+            self._gate.offer(delivery)
             until = now
         if self._refill():
             until = now
@@ -105,9 +113,13 @@ class EmbeddedPort:
         """Write the result into the journal, then settle; the results file comes last, since it is derived from it."""
         state = self._state
         answered_by = delivery.shop if finish.outcome in _ANSWERED else None
+        tracing = self._context.tracing
+        span = tracing.result(delivery, _JOURNAL, finish.outcome) if tracing is not None else None
         if noted(self._context, state, lambda: state.journal.finished(finish.body, answered_by)):
             self._intake.settle(delivery, finish)
             noted(self._context, state, lambda: state.on_result(finish.body, finish.outcome, finish.code))
+            if span is not None:
+                span.end()
             self.ack(delivery)
 
     def publish_delayed(self, delivery: Delivery, until: int) -> None:

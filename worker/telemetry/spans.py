@@ -36,13 +36,14 @@ class SpanTracing(Tracing):
     the others are children of that.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, system: str = "rabbitmq") -> None:
         super().__init__()
         self._clock = clock
+        self._system = system
         self._tracer = trace.get_tracer(SCOPE)
 
     def published(self, shop: str, job_id: str, destination: str) -> Span:
-        attributes = _messaging("publish", destination, shop, job_id)
+        attributes = self._sending("publish", destination, shop, job_id)
         return self._start("publish", None, SpanKind.PRODUCER, attributes)
 
     def admitted(self, job: TracedJob) -> None:
@@ -52,7 +53,7 @@ class SpanTracing(Tracing):
         since, published = job.returned_at or job.arrived_at or asked, job.job.published_at
         if not job.returned_at and not job.is_copy and published is not None:
             since = min(since, max(from_datetime(published) - wall, since - LONGEST_WAIT))
-        common = {"messaging.system": "rabbitmq", "messaging.message.id": job.job_id, "referral.shop": job.shop}
+        common = {"messaging.system": self._system, "messaging.message.id": job.job_id, "referral.shop": job.shop}
         received: dict[str, Attribute] = {
             **common,
             "messaging.operation.name": "wait",
@@ -76,8 +77,18 @@ class SpanTracing(Tracing):
         return self._start("call", parent, SpanKind.CLIENT, attributes)
 
     def result(self, job: TracedJob, destination: str, outcome: str) -> Span:
-        attributes = {**_messaging("result", destination, job.shop, job.job_id), "referral.outcome": outcome}
+        attributes = {**self._sending("result", destination, job.shop, job.job_id), "referral.outcome": outcome}
         return self._start("result", job.trace, SpanKind.PRODUCER, attributes)
+
+    def _sending(self, operation: str, destination: str, shop: str, job_id: str) -> dict[str, Attribute]:
+        return {
+            "messaging.system": self._system,
+            "messaging.operation.name": operation,
+            "messaging.operation.type": "send",
+            "messaging.destination.name": destination,
+            "messaging.message.id": job_id,
+            "referral.shop": shop,
+        }
 
     def _start(
         self,
@@ -86,7 +97,10 @@ class SpanTracing(Tracing):
         kind: SpanKind,
         attributes: Mapping[str, Attribute],
         at: int | None = None,
-    ) -> "_Made":
+    ) -> Span:
+        if parent is not None and not parent.is_sampled:
+            # Whoever began the trace wants no spans of it, and to ask the SDK costs nearly as much as to make them.
+            return Span(parent)
         # By our clock throughout: spans are begun and ended on several threads, and must be in order.
         context = None if parent is None else set_span_in_context(NonRecordingSpan(_read(parent)))
         began = self._nanoseconds(self._clock.now() if at is None else at)
@@ -107,8 +121,8 @@ class ExportedTracing(SpanTracing):
 
     exports = True
 
-    def __init__(self, environment: Mapping[str, str], clock: Clock) -> None:
-        super().__init__(clock)
+    def __init__(self, environment: Mapping[str, str], clock: Clock, system: str) -> None:
+        super().__init__(clock, system)
         self._environment = environment
         self._tracer = trace.NoOpTracer()
         self._provider: Any = None
@@ -156,17 +170,6 @@ class _Made(Span):
 
     def end_at(self, nanoseconds: int) -> None:
         self._span.end(nanoseconds)
-
-
-def _messaging(operation: str, destination: str, shop: str, job_id: str) -> dict[str, Attribute]:
-    return {
-        "messaging.system": "rabbitmq",
-        "messaging.operation.name": operation,
-        "messaging.operation.type": "send",
-        "messaging.destination.name": destination,
-        "messaging.message.id": job_id,
-        "referral.shop": shop,
-    }
 
 
 @lru_cache(4096)

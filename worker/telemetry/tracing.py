@@ -38,6 +38,9 @@ class Span:
     def end(self, error: str | None = None, attributes: Mapping[str, Attribute] = _NONE) -> None:
         """It is over; ``error`` is a word for what went wrong. From any thread."""
 
+    def end_at(self, nanoseconds: int) -> None:
+        """The same, at an instant of the wall clock."""
+
 
 class _PublishedJob(Protocol):
     @property
@@ -115,13 +118,16 @@ class Tracing:
         return trace.trace_id if self.exports and trace is not None and trace.is_sampled else None
 
     def result(self, job: TracedJob, destination: str, outcome: str) -> Span:
-        """The job's result is published: the span ``result``."""
+        """The job's result is handed over: the span ``result``."""
         del destination, outcome
         return Span(job.trace)
 
 
-def worker_tracing(environment: Mapping[str, str], clock: Clock, *, carries: bool = False) -> Tracing | None:
+def worker_tracing(
+    environment: Mapping[str, str], clock: Clock, *, carries: bool = False, system: str = "rabbitmq"
+) -> Tracing | None:
     """What OpenTelemetry's own variables ask for, which is imported only then. ``carries``: calls carry their trace.
+    ``system`` is what jobs come by, as OpenTelemetry names it.
 
     None where there is nothing to do: a message's trace goes on to its copies and its result by itself.
     """
@@ -132,7 +138,7 @@ def worker_tracing(environment: Mapping[str, str], clock: Clock, *, carries: boo
         if problem is None:
             from worker.telemetry.spans import ExportedTracing
 
-            return ExportedTracing(environment, clock)
+            return ExportedTracing(environment, clock, system)
         report_off(problem)
     return Tracing() if carries else None
 

@@ -34,6 +34,7 @@ from scripts.programs.benchmarks import (
     shops,
     stampede,
     suppression,
+    traces,
     urgent,
     wall,
 )
@@ -60,6 +61,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
             memory,
             reporting,
             idle,
+            traces,
             wall,
             latency,
             suppression,

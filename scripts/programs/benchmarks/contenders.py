@@ -43,9 +43,12 @@ class Contender(Protocol):
 
 
 class Ours:
-    """``referrals work``."""
+    """``referrals work``, with more in its ``environment`` if it is given."""
 
     name = "Referral Dispatch"
+
+    def __init__(self, **environment: str) -> None:
+        self._environment = environment
 
     def declare(self, vhost: Vhost) -> None:
         with _producer(vhost) as producer:
@@ -60,7 +63,7 @@ class Ours:
         shops = site.folder / "shops.toml"
         write_shops(shops, api.url, slugs(SHOPS), UNLIMITED)
         command = site.referrals("work", "--threads", str(THREADS))
-        return site.start("ours", command, site.environment(vhost, shops))
+        return site.start("ours", command, site.environment(vhost, shops, **self._environment))
 
     @contextmanager
     def sending(self, vhost: Vhost) -> Iterator[Send]:

@@ -94,6 +94,16 @@ def test_a_trace_that_begins_here(tracing: Recorded) -> None:
     assert call.status.status_code is trace.StatusCode.ERROR
 
 
+def test_who_wants_no_spans(tracing: Recorded) -> None:
+    """A trace that isn't sampled is carried on as it came, whatever the sampler here would say."""
+    unsampled = CONTEXT._replace(traceparent=CONTEXT.traceparent[:-2] + "00")
+    job = Held(unsampled, NOON, asked_at=NOON)
+    tracing.admitted(job)
+    called = tracing.call("https://api.example/api/v1/acme/Refer2", "acme")
+    assert (job.trace, called.context, tracing.result(job, "x", "sent").context) == (unsampled,) * 3
+    assert not tracing.kept.get_finished_spans()
+
+
 def test_nobody_s_call(tracing: Recorded) -> None:
     """A look at a shop's token belongs to no job, and has no span."""
     assert tracing.call("https://api.example/api/v1/acme/Status2", "acme").context is None
@@ -108,7 +118,7 @@ def test_a_variable_that_the_sdk_refuses(clock: ManualClock, variable: str, valu
     environment = os.environ.copy()
     os.environ[variable] = value
     try:
-        with capture_logs() as logged, ExportedTracing({}, clock) as tracing:
+        with capture_logs() as logged, ExportedTracing({}, clock, "rabbitmq") as tracing:
             job = Held(CONTEXT, NOON, asked_at=NOON)
             tracing.admitted(job)
             assert tracing.call("https://api.example/api/v1/acme/Refer2", "acme").context == CONTEXT, "it is carried on"
