@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -101,16 +102,15 @@ def test_the_same_commit_makes_the_same_bytes(clone: Clone) -> None:
 
 
 def test_the_packages_hold_what_git_has_and_no_more(clone: Clone) -> None:
-    """Whatever the package reads at run time is in both; no test, tool, cache or key is in either."""
+    """The wheel has what the package reads at run time, and no test or tool; with the sdist every file is at hand that
+    README and the docs name. No cache or key is in either.
+    """
     tracked = set(clone.git("ls-files").split("\n")) - {""}
     read = {name for name in tracked if name.startswith("worker/")}
     assert {Path(name).suffix for name in read} > {".lua", ".j2", ".typed"}
     wheel = names_in(package(clone, "*.whl"))
     assert {name for name in wheel if ".dist-info/" not in name} == read
-    sdist = names_in(package(clone, "*.tar.gz"))
-    others = {name for name in tracked if name.startswith("docs/")}
-    others |= {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", ".gitignore"}
-    assert sdist == read | others | {"PKG-INFO"}
+    assert names_in(package(clone, "*.tar.gz")) == tracked | {"PKG-INFO"}
 
 
 def test_a_changed_tree_is_refused(again: Clone) -> None:
@@ -156,23 +156,31 @@ def test_a_tagged_release_has_its_date(again: Clone) -> None:
 
 
 def test_the_first_steps_of_the_readme_need_the_release_alone(clone: Clone, tmp_path: Path) -> None:
-    """Check, install by hashes, and rehearse in an empty folder: no file of the repository is there to be read."""
+    """Check, install by hashes, and rehearse in an empty folder, then a sample of the source: no file of the repository
+    is there to be read.
+    """
     uv = Path(sys.executable).parent / "uv"
-    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Install\n")[2].partition("\n## ")[0]
-    install, rehearse = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = readme.partition("\n## Install\n")[2].partition("\n## ")[0]
+    install, rehearse, unpack = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    (sample,) = re.findall(r"^referrals run scripts/samples/.* --sandbox$", readme, re.MULTILINE)
     # uv in place of venv and pip: it has the same wheels in its cache.
     install = install.replace("python3 -m venv ", f"{uv} venv --quiet --python {sys.executable} ")
     install = install.replace("pip install ", f"{uv} pip install --quiet ")
-    home, empty = tmp_path / "home", tmp_path / "empty"
-    home.mkdir()
-    empty.mkdir()
+    home, empty, source = tmp_path / "home", tmp_path / "empty", tmp_path / "source"
+    for folder in (home, empty, source):
+        folder.mkdir()
+    shutil.copy(package(clone, "*.tar.gz"), source)
     cache = subprocess.run([uv, "cache", "dir"], capture_output=True, text=True, check=True).stdout.strip()
     env = {"HOME": str(home), "PATH": "/usr/bin:/bin", "UV_CACHE_DIR": cache}
     env |= {name: value for name, value in os.environ.items() if name.startswith(("UV_", "SSL_"))}
-    command = ["bash", "-euc", f"{install}cd {empty}\n{rehearse}python -c 'import worker; print(worker.__file__)'"]
+    # Where no folder named worker is, which would be imported in its place.
+    where = f"cd {empty}; python -c 'import worker; print(worker.__file__)'"
+    command = ["bash", "-euc", f"{install}cd {empty}\n{rehearse}cd {source}\n{unpack}{sample}\n{where}"]
     done = subprocess.run(command, cwd=clone.dist, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"referrals {VERSION}\n" in done.stdout
-    assert re.search(r"^sent +2$", done.stdout, re.MULTILINE)
+    assert re.findall(r"^sent +(\d+)$", done.stdout, re.MULTILINE)[0] == "2"
+    assert len(re.findall(r"^results are in", done.stdout, re.MULTILINE)) == 2
     assert done.stdout.splitlines()[-1].startswith(str(home))
     assert {path.name for path in empty.iterdir()} == {"first.csv", "first-results.csv", "first-results.csv.journal"}
