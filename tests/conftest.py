@@ -2,6 +2,7 @@
 
 import gc
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from tests.services import PostgreSQL, RabbitMQ, Stack, Valkey, Vhost, attach, s
 
 SERVICES_FOLDER = "REFERRALS_TEST_SERVICES"
 """Names the folder of services that run already (`scripts/services up` fills `.services`) and are left running."""
+
+# Commands show local times beside UTC's, and tests compare texts wherever they run.
+os.environ["TZ"] = "UTC"
+time.tzset()
 
 # The machines are shared: how long an example takes says nothing about the code.
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -18,6 +18,17 @@ def to_datetime(instant: int) -> datetime:
     return _EPOCH + timedelta(microseconds=min(max(instant, _FIRST), _LAST))
 
 
+def rfc3339(instant: int) -> str:
+    """An instant for programs, as RFC 3339 in UTC to the second: ``2026-12-01T18:00:05Z``, which options take too."""
+    return f"{to_datetime(instant).replace(tzinfo=None).isoformat(timespec='seconds')}Z"
+
+
+def utc_text(instant: int, *, seconds: bool = True) -> str:
+    """An instant for people in UTC, to the second or to the minute: ``2026-12-01 18:00:05 UTC``."""
+    shown = to_datetime(instant).replace(tzinfo=None)
+    return f"{shown.isoformat(' ', 'seconds' if seconds else 'minutes')} UTC"
+
+
 def in_utc(moment: datetime) -> datetime:
     """An aware datetime in UTC; the earliest or the latest that there is, where UTC's would be beyond the years 1 to
     9999.

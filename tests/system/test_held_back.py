@@ -57,7 +57,7 @@ def test_a_start(desk: Desk) -> None:
     desk.start("work", "--threads", "4")
     starts = datetime.now(UTC) + timedelta(seconds=12)
     published = desk.run("publish", "export.csv", "--campaign", "spring", "--not-before", starts.isoformat())
-    assert f"held back  40 (until {starts:%Y-%m-%d %H:%M} UTC)" in published.stdout, published.stdout
+    assert f"held back  40 (until {starts:%Y-%m-%d %H:%M:%S} UTC)" in published.stdout, published.stdout
     wait_until(lambda: sent(desk, "spring") == 40, 40, "the start")
     assert desk.run("collect", "--out", "results.csv", "--until-idle", "2").returncode == 0
     called = [datetime.fromisoformat(row["called_at"]) for row in desk.results()]

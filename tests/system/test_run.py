@@ -434,7 +434,7 @@ def test_a_used_up_day_is_told_with_its_end(desk: Desk) -> None:
         assert done.stderr.startswith(f"referrals: 3 rows must wait until {reset:%Y-%m-%d %H:%M} UTC ")
         summary = json.loads(done.stdout)
         assert (summary["outcomes"], summary["left_for_later"]) == (outcomes, {desk.shop: 3})
-        assert summary["left_until"] == f"{reset:%Y-%m-%dT%H:%M}:00+00:00"
+        assert summary["left_until"] == f"{reset:%Y-%m-%dT%H:%M}:00Z"
         assert len(desk.sandbox.calls(desk.shop)) == 5
 
     desk.serve(desk.shop, per_day=50, day_resets_at=f"{reset:%H:%M}")

@@ -87,7 +87,7 @@ def holding_back(
         return
     from worker.cli.campaign_lookup import named
     from worker.cli.store import shared_store
-    from worker.instants import from_datetime
+    from worker.instants import from_datetime, utc_text
     from worker.model.campaign_orders import Hold
     from worker.model.controls import EVERY_SHOP
 
@@ -95,7 +95,7 @@ def holding_back(
         rest, detail = Hold("first", given.reason, 0), f"first {first:,}"
     else:
         rest = Hold("start", given.reason, 0, from_datetime(not_before))
-        detail = f"not before {not_before:%Y-%m-%dT%H:%M:%SZ}"
+        detail = f"not before {utc_text(from_datetime(not_before))}"
     with shared_store(loaded, "publish --first" if not_before is None else "publish --not-before") as store:
         back = HeldBack(first or 0, store, params)
         if shop is not None:

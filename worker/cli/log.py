@@ -64,10 +64,10 @@ def log(
 
 
 def _data(order: Order) -> dict[str, Any]:
-    from worker.cli.shop_view import time_of
+    from worker.instants import rfc3339
 
     return {
-        "at": time_of(order.at),
+        "at": rfc3339(order.at),
         "by": order.by,
         "action": order.action,
         # "*" stands for every shop.
@@ -80,13 +80,13 @@ def _data(order: Order) -> dict[str, Any]:
 
 def print_orders(orders: list[Order]) -> None:
     """Print the orders as a table."""
-    from worker.cli.shop_view import time_of
     from worker.cli.tables import Row
+    from worker.instants import utc_text
     from worker.model.controls import EVERY_SHOP
 
     rows = []
     for order in orders:
         shop = "every shop" if order.shop == EVERY_SHOP else order.shop
         why = "; ".join(filter(None, (order.detail, order.reason)))
-        rows.append(Row([time_of(order.at) or "", order.by, order.action, shop, order.campaign, why]))
+        rows.append(Row([utc_text(order.at), order.by, order.action, shop, order.campaign, why]))
     console.table(["at", "by", "action", "shop", "campaign", "detail and reason"], rows, texts=6)

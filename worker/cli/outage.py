@@ -2,7 +2,7 @@
 given up.
 """
 
-from worker.cli.plan.text import moment
+from worker.cli.times import moment
 from worker.embedded.port import MOST_INSIDE
 from worker.instants import SECOND
 

@@ -86,7 +86,7 @@ def publish(
     from worker.cli.shop_hours import Hours, check_window
     from worker.cli.shop_lookup import shop_of
     from worker.cli.store import say_closed_workers
-    from worker.cli.times import after
+    from worker.cli.times import after, moment
     from worker.cli.urgent import urgent_queues
     from worker.clock import SystemClock
     from worker.instants import from_datetime
@@ -178,7 +178,7 @@ def publish(
         rows.append(("  past their deadline", f"{producer.late:,} (will end as expired, without a call)"))
     if back.held:
         release = " ".join(["referrals campaigns release", campaign, *(["--shop", shop] if shop else [])])
-        until = f"until {starts:%Y-%m-%d %H:%M} UTC" if starts else f"until `{release}`"
+        until = f"until {moment(from_datetime(starts), seconds=True)}" if starts else f"until `{release}`"
         rows.append(("  held back", f"{back.held:,} ({until})"))
     begins = max(SystemClock().now(), from_datetime(starts) if starts is not None else 0)
     rows += hours.rows(begins)

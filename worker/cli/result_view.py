@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from worker.cli.redaction import masked
-from worker.instants import in_utc
+from worker.instants import from_datetime, utc_text
 from worker.model.codes import explain
 from worker.model.rehearsal import is_rehearsed
 from worker.model.result import Result, check_result
@@ -56,7 +56,7 @@ def _after(before: str, value: object) -> str:
 
 
 def _time(at: datetime | None) -> str:
-    return in_utc(at).strftime("%Y-%m-%d %H:%M:%SZ") if at is not None else ""
+    return utc_text(from_datetime(at)) if at is not None else ""
 
 
 def _short(value: object) -> str:

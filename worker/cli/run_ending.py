@@ -8,9 +8,9 @@ from worker.campaigns.importer import Importer
 from worker.cli import console
 from worker.cli.outage import trouble_of
 from worker.cli.outcome_rows import by_code, outcome_rows
-from worker.cli.plan.text import moment
+from worker.cli.times import moment
 from worker.embedded.run import Tally
-from worker.instants import SECOND, to_datetime
+from worker.instants import SECOND, rfc3339
 
 MINUTE = 60 * SECOND
 
@@ -37,9 +37,9 @@ def summarize(importer: Importer, tally: Tally, out: Path, *, sandbox: bool, as_
         "outcomes": dict(tally.outcomes),
         "codes": by_code(tally.codes),
         "left_for_later": dict(tally.parked),
-        "left_until": to_datetime(tally.parked_until).isoformat() if tally.parked_until else None,
+        "left_until": rfc3339(tally.parked_until + SECOND - 1) if tally.parked_until else None,
         "left_for_window": tally.outside,
-        "window_opens_at": to_datetime(tally.opens_at).isoformat() if tally.opens_at else None,
+        "window_opens_at": rfc3339(tally.opens_at) if tally.opens_at else None,
         "halted": tally.halted,
         "braked": tally.braked,
         "stopped": tally.stopped,
@@ -73,7 +73,7 @@ def end(tally: Tally) -> None:
     waiting = left - tally.outside
     if waiting > 0:
         # Rounded up to the minute: a run that starts too early would end at once with the same line.
-        until = to_datetime(tally.parked_until + MINUTE - 1).strftime("%Y-%m-%d %H:%M UTC")
+        until = moment(tally.parked_until + MINUTE - 1)
         console.say(
             f"{waiting:,} rows must wait until {until} at the latest (the day's quota is used up, or their customer "
             "has to wait for more than ten minutes); run the same command again then, or use --wait"

@@ -7,10 +7,10 @@ from typing import Any
 from worker.campaigns.channels import spelled
 from worker.campaigns.options import ImportOptions
 from worker.cli import console
-from worker.cli.plan.text import moment
+from worker.cli.times import moment
 from worker.clock import SystemClock
 from worker.errors import UsageError
-from worker.instants import to_datetime
+from worker.instants import rfc3339
 from worker.model.job import Job
 from worker.model.windows import EXAMPLE, LOOK_AHEAD, both, window_of
 from worker.shops.config import ListedShop
@@ -85,5 +85,4 @@ class Hours:
     def data(self, at: int) -> dict[str, Any]:
         """The same for ``--json``."""
         waiting, opens_at = self.outside(at)
-        opens = to_datetime(opens_at).isoformat(timespec="seconds") if waiting else None
-        return {"outside_window": waiting, "window_opens_at": opens}
+        return {"outside_window": waiting, "window_opens_at": rfc3339(opens_at) if waiting else None}

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from worker.instants import SECOND, from_datetime, to_datetime
+from worker.cli.times import instant_of, moment
+from worker.instants import SECOND, rfc3339
 from worker.limits.reserve import bulk_opens_at, kept_of_day
 from worker.limits.token_bucket import ShopLimits, next_reset
 from worker.model.controls import Controls
@@ -30,7 +30,7 @@ class GateView:
     @property
     def text(self) -> str:
         """The state for a cell of a table."""
-        gate = f"{self.gate} since {time_of(self.since)}" if self.since else self.gate
+        gate = f"{self.gate} since {moment(self.since, seconds=True)}" if self.since else self.gate
         remark = self.code or self.reason
         return f"{gate} ({remark})" if remark else gate
 
@@ -40,7 +40,7 @@ class GateView:
         if not (self.since or self.until or self.code or self.reason):
             return None
         end = "next try at" if self.gate in _TRIED_AGAIN else "until"
-        return f"{self.text}, {end} {time_of(self.until)}" if self.until else self.text
+        return f"{self.text}, {end} {moment(self.until, seconds=True)}" if self.until else self.text
 
     @property
     def needs_a_person(self) -> bool:
@@ -129,7 +129,7 @@ def reserve_line(shop: str, reserve: Mapping[str, Any]) -> str:
 
 def gate_in(data: Mapping[str, Any]) -> GateView:
     """The state, read back from a shop's ``--json``."""
-    since, until = (from_datetime(datetime.fromisoformat(data[end])) if data[end] else 0 for end in ("since", "until"))
+    since, until = (instant_of(data[end]) if data[end] else 0 for end in ("since", "until"))
     return GateView(data["gate"], data["code"], data["reason"], since, until)
 
 
@@ -148,21 +148,17 @@ def limit_data(shop: str, controls: Controls, now: int) -> dict[str, Any] | None
     return {
         "calls_per_second": round(SECOND / limit.interval, 3),
         "reason": limit.reason,
-        "since": time_of(limit.since),
-        "until": time_of(limit.until),
+        "since": rfc3339(limit.since),
+        "until": rfc3339(limit.until),
     }
 
 
 def limit_line(shop: str, limit: Mapping[str, Any]) -> str:
     """The operator's limit as a line for a person."""
-    return f"{shop} is limited to {limit['calls_per_second']:g} calls/s until {limit['until']} ({limit['reason']})"
+    until = moment(instant_of(limit["until"]), seconds=True)
+    return f"{shop} is limited to {limit['calls_per_second']:g} calls/s until {until} ({limit['reason']})"
 
 
 def halted_line(shop: str) -> str:
     """Which command shows why the shop is halted."""
     return f"`referrals shops check {shop}` shows why"
-
-
-def time_of(at: int) -> str:
-    """An instant in microseconds as RFC 3339, which people and programs read."""
-    return to_datetime(at).isoformat(timespec="seconds")

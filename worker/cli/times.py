@@ -1,10 +1,14 @@
-"""Times and durations in options, such as ``2h`` or ``2026-12-01T18:00:00Z``. Pure."""
+"""Times as options have them, such as ``2h`` or ``2026-12-01T18:00:00Z``, and as people are shown them. Pure.
+
+All commands show a time alike: in sentences by :func:`moment`; in columns, where the local time would take the room of
+texts, by :func:`worker.instants.utc_text`; in ``--json`` by :func:`worker.instants.rfc3339`.
+"""
 
 import re
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, tzinfo
 
 from worker.errors import UsageError
-from worker.instants import in_utc
+from worker.instants import from_datetime, in_utc, to_datetime, utc_text
 
 _DURATION = re.compile(r"(?:\d+[smhdw])+")
 _PART = re.compile(r"(\d+)([smhdw])")
@@ -30,6 +34,29 @@ def ago(text: str, option: str, now: datetime) -> datetime:
       UsageError: it is neither a time nor a duration.
     """
     return _time(text, option, now, -1)
+
+
+def instant_of(text: str) -> int:
+    """The instant of a time in RFC 3339, as ``--json`` has it."""
+    return from_datetime(datetime.fromisoformat(text))
+
+
+def moment(at: int, zone: tzinfo | None = None, *, seconds: bool = False) -> str:
+    """An instant in local time and in UTC, once where they are the same: ``2026-12-01 19:00 CET (18:00 UTC)``.
+
+    To the minute, or to the ``seconds`` for what has happened or may be near. ``zone`` is the local one.
+    """
+    in_words = utc_text(at, seconds=seconds)
+    try:
+        local = to_datetime(at).astimezone(zone)
+    except OverflowError:
+        # The local time would be beyond the years 1 to 9999; a store may say so.
+        return in_words
+    if not local.utcoffset():
+        return in_words
+    shown = local.replace(tzinfo=None).isoformat(" ", "seconds" if seconds else "minutes")
+    same_day = shown[:10] == in_words[:10]
+    return f"{shown} {local:%Z} ({in_words[11:] if same_day else in_words})"
 
 
 def _time(text: str, option: str, now: datetime, direction: int) -> datetime:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from worker.instants import SECOND, to_datetime
+from worker.instants import SECOND, utc_text
 
 MOST_ORDERS = 1_000
 """Orders that a store remembers; the oldest goes first. ``lua/control.lua`` has the number too."""
@@ -72,4 +72,4 @@ def pace_text(interval: int, per_day: int) -> str:
 
 def limit_text(interval: int, until: int) -> str:
     """What a limit of the rate says: ``interval`` in microseconds between calls, ``until`` as an instant."""
-    return f"{SECOND / interval:.3g} calls/s until {to_datetime(until):%Y-%m-%dT%H:%M:%SZ}"
+    return f"{SECOND / interval:.3g} calls/s until {utc_text(until)}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from worker.campaigns.exports.base import Format
-from worker.instants import SECOND, to_datetime
+from worker.instants import SECOND, rfc3339
 from worker.model.campaign_orders import CampaignOrder
 from worker.planning.circumstances import Shop, Workers
 from worker.planning.examples import Place
@@ -156,4 +156,4 @@ class Plan:
 
 
 def _time(at: int) -> str | None:
-    return to_datetime(at).isoformat(timespec="seconds") if at else None
+    return rfc3339(at) if at else None

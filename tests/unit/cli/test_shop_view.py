@@ -18,7 +18,7 @@ def test_the_next_opening_is_shown() -> None:
     shop = make_shop(window="Mon-Fri 14:00-18:00 UTC")
     gate = gate_of(IDLE, "acme", shop, Controls())
     assert (gate.gate, gate.until) == ("window", NOON + 2 * HOUR)
-    assert gate.note == "window (email), until 2026-11-02T14:00:00+00:00"
+    assert gate.note == "window (email), until 2026-11-02 14:00:00 UTC"
     assert gate.opens_by_itself
     assert not gate.needs_a_person
     assert gate_of(IDLE, "acme", make_shop(window="09:00-18:00 UTC"), Controls()).gate == "open"
@@ -50,4 +50,4 @@ def test_what_ends_last_decides() -> None:
     assert gate_of(SPENT, "acme", tonight, Controls()).gate == "day_quota"
     tomorrow = make_shop(window="Tue 14:00-18:00 UTC", window_channels=["*"])
     gate = gate_of(SPENT, "acme", tomorrow, Controls())
-    assert gate.note == "window (all channels), until 2026-11-03T14:00:00+00:00"
+    assert gate.note == "window (all channels), until 2026-11-03 14:00:00 UTC"

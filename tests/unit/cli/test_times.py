@@ -2,13 +2,17 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from worker.cli.times import after, ago
+from tests.unit.making import NOON
+from worker.cli.times import after, ago, instant_of, moment
 from worker.errors import UsageError
+from worker.instants import DAY, SECOND, rfc3339, to_datetime, utc_text
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
+VIENNA = ZoneInfo("Europe/Vienna")
 
 
 @pytest.mark.parametrize(
@@ -66,3 +70,27 @@ def test_what_has_passed() -> None:
     """A deadline lies ahead."""
     with pytest.raises(UsageError, match="has already passed"):
         after("2026-11-26T11:59:00Z", "--expires", NOW)
+
+
+def test_a_moment_is_in_local_time_and_in_utc() -> None:
+    """With the date of both where they differ, and once where the zone is UTC."""
+    assert moment(NOON, VIENNA) == "2026-11-02 13:00 CET (12:00 UTC)"
+    assert moment(NOON + 5 * SECOND, VIENNA, seconds=True) == "2026-11-02 13:00:05 CET (12:00:05 UTC)"
+    assert moment(NOON + DAY // 2 - 1800 * SECOND, VIENNA) == "2026-11-03 00:30 CET (2026-11-02 23:30 UTC)"
+    assert moment(NOON, ZoneInfo("UTC")) == "2026-11-02 12:00 UTC"
+    assert utc_text(NOON + 5 * SECOND) == "2026-11-02 12:00:05 UTC"
+
+
+def test_a_moment_for_programs_is_one_that_options_take() -> None:
+    """To the second, whatever lies below it."""
+    text = rfc3339(NOON + 5 * SECOND + 999_999)
+    assert text == "2026-11-02T12:00:05Z"
+    assert ago(text, "--since", NOW) == to_datetime(instant_of(text)) == to_datetime(NOON + 5 * SECOND)
+
+
+@pytest.mark.parametrize("at", [-(1 << 62), 1 << 62])
+def test_a_moment_beyond_the_calendar_is_its_edge(at: int) -> None:
+    """A damaged store may name one, and what shows it must show the rest all the same."""
+    for zone in (VIENNA, ZoneInfo("America/New_York")):
+        assert moment(at, zone, seconds=True).endswith("UTC") or "(" in moment(at, zone)
+    assert rfc3339(at) == rfc3339(instant_of(rfc3339(at)))

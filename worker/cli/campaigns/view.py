@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from shlex import quote
 from typing import Any
 
-from worker.cli.shop_view import time_of
-from worker.instants import SECOND
+from worker.cli.times import instant_of, moment
+from worker.instants import SECOND, rfc3339
 from worker.model.campaign_orders import FOREVER, CampaignOrder, Hold
 from worker.model.controls import EVERY_SHOP, Controls
 
@@ -44,9 +44,9 @@ def hold_text(hold: dict[str, Any]) -> str:
         "first": "the rest waits to be released",
         "start": "waits for its start",
     }
-    text = f"{words.get(hold['kind'], hold['kind'])} since {hold['since']}"
+    text = f"{words.get(hold['kind'], hold['kind'])} since {_shown(hold['since'])}"
     if hold["until"]:
-        text += f", until {hold['until']}"
+        text += f", until {_shown(hold['until'])}"
     return f"{text} ({hold['reason']})" if hold["reason"] else text
 
 
@@ -70,12 +70,16 @@ def pace_of(data: dict[str, Any]) -> str:
     return ", ".join([*each, *([f"{data['calls_per_day']:,} a day"] if data["calls_per_day"] else [])])
 
 
+def _shown(at: str) -> str:
+    return moment(instant_of(at), seconds=True)
+
+
 def _hold_data(hold: Hold | None) -> dict[str, Any] | None:
     if hold is None:
         return None
     return {
         "kind": hold.kind,
         "reason": hold.reason or None,
-        "since": time_of(hold.since),
-        "until": time_of(hold.until) if hold.until != FOREVER else None,
+        "since": rfc3339(hold.since),
+        "until": rfc3339(hold.until) if hold.until != FOREVER else None,
     }

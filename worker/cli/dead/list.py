@@ -43,11 +43,11 @@ def list_letters(
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
-    from worker.cli.dead.view import COLUMNS, cell_of
+    from worker.cli.dead.view import COLUMNS, cell_of, text_of
     from worker.cli.tables import Row, columns
 
     names = list(COLUMNS)
-    table = [Row([cell_of(row[name]) for name in names]) for row in rows]
+    table = [Row([cell_of(text_of(row, name)) for name in names]) for row in rows]
     width = console.width()
     if width is not None and max(map(len, columns(names, table, texts=len(names)))) > width:
         # On a narrow terminal the job id goes first: `dead show` has it, and the letter's id selects as well.

@@ -2,10 +2,13 @@
 
 import base64
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from worker.cli import console
 from worker.cli.redaction import masked, plain
+from worker.cli.times import instant_of
+from worker.instants import from_datetime, rfc3339, utc_text
 from worker.rabbitmq.dead_letters import DeadLetter
 from worker.text.visible import one_line
 
@@ -22,11 +25,17 @@ def row_of(letter: DeadLetter) -> dict[str, Any]:
         "id": letter.id,
         "reason": masked(letter.reason),
         "detail": masked(letter.detail),
-        "dead_at": letter.dead_at.isoformat(timespec="seconds") if letter.dead_at else None,
+        "dead_at": rfc3339(from_datetime(letter.dead_at)) if letter.dead_at else None,
         "shop": masked(letter.shop),
         "campaign": masked(letter.campaign),
         "job_id": masked(letter.job_id),
     }
+
+
+def text_of(row: Mapping[str, Any], name: str) -> str | None:
+    """One of the letter's values for a person."""
+    value: str | None = row[name]
+    return utc_text(instant_of(value)) if name == "dead_at" and value is not None else value
 
 
 def cell_of(value: str | None) -> str:
@@ -60,7 +69,7 @@ def print_whole(whole: dict[str, Any], *, first: bool) -> None:
     # Each value is printed as one line of its own, and the body's lines are indented. So a line break in a letter can't
     # start what looks like a line of ours.
     lines = [] if first else [""]
-    lines += [f"{name:<8}  {whole[name] or '-'}" for name in (*COLUMNS, "detail")]
+    lines += [f"{name:<8}  {text_of(whole, name) or '-'}" for name in (*COLUMNS, "detail")]
     headers = (f"  {name}: {json.dumps(value, ensure_ascii=False)}" for name, value in whole["headers"].items())
     lines += ["headers:", *headers]
     lines += [f"body, {whole['bytes']:,} bytes:", *(f"  {line}" for line in whole["body"].split("\n"))]

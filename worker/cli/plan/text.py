@@ -3,10 +3,11 @@
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, tzinfo
+from datetime import tzinfo
 
 from worker.cli.tables import wrapped
-from worker.instants import SECOND, to_datetime
+from worker.cli.times import moment
+from worker.instants import SECOND
 from worker.limits.token_bucket import ShopLimits
 from worker.model.campaign_orders import CampaignOrder, Hold
 from worker.model.orders import pace_text
@@ -244,17 +245,6 @@ def _rate(plan: Plan, slug: str, limits: ShopLimits) -> str:
 
 def _counted(number: int, what: str) -> str:
     return f"{number:,} {what if number == 1 else f'{what}s'}"
-
-
-def moment(at: int, zone: tzinfo | None = None) -> str:
-    """An instant to the minute in local time and in UTC; once where they are the same."""
-    in_utc = to_datetime(at).astimezone(UTC)
-    local = in_utc.astimezone(zone)
-    shown = in_utc.strftime("%Y-%m-%d %H:%M UTC")
-    if not local.utcoffset():
-        return shown
-    same_day = local.date() == in_utc.date()
-    return f"{local.strftime('%Y-%m-%d %H:%M %Z')} ({shown[11:] if same_day else shown})"
 
 
 def span(seconds: float) -> str:

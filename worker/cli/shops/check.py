@@ -39,6 +39,7 @@ def check(
     from worker.app import build_client
     from worker.cli.settings import load
     from worker.cli.shop_lookup import shop_of
+    from worker.cli.times import instant_of, moment
     from worker.clock import SystemClock
     from worker.shops.file import read_shops
 
@@ -56,7 +57,11 @@ def check(
     if as_json:
         console.summary([], data, as_json=True)
     else:
-        shown_data = data | {"valid": "unknown" if data["valid"] is None else data["valid"]}
+        expires = data["credential_expires"]
+        shown_data = data | {
+            "valid": "unknown" if data["valid"] is None else data["valid"],
+            "credential_expires": moment(instant_of(expires), seconds=True) if expires is not None else None,
+        }
         rows = [(name.replace("_", " "), shown(value)) for name, value in shown_data.items() if name != "problem"]
         console.summary(rows, data, as_json=False)
     if data["problem"]:
@@ -64,7 +69,7 @@ def check(
 
 
 def _data(config: ShopConfig) -> dict[str, Any]:
-    from worker.cli.shop_view import time_of
+    from worker.instants import rfc3339
     from worker.shops.credentials import ReadyToken
 
     limits, credential = config.limits, config.credential
@@ -75,7 +80,7 @@ def _data(config: ShopConfig) -> dict[str, Any]:
         "url": config.base_url,
         "api_version": config.api_version,
         "credential": "ready-made token" if ready else f"key {_recognisable(getattr(credential, 'key_id', ''))}",
-        "credential_expires": time_of(int(expires_at * SECOND)) if expires_at is not None else None,
+        "credential_expires": rfc3339(int(expires_at * SECOND)) if expires_at is not None else None,
         "token": config.token,
         "calls_per_second": round(SECOND / limits.shop.interval, 3),
         "burst": limits.shop.burst,

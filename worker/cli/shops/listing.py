@@ -7,13 +7,14 @@ import typer
 
 from worker.cli import console
 from worker.cli.settings import load
-from worker.cli.shop_view import gate_in, gate_of, halted_line, hours_of, limit_data, limit_line, limits_of, time_of
+from worker.cli.shop_view import gate_in, gate_of, halted_line, hours_of, limit_data, limit_line, limits_of
 from worker.cli.shops.serving import consumers_of, unserved, unserved_line
 from worker.cli.store import ask_each, closed_lines
 from worker.cli.tables import Row, columns
+from worker.cli.times import instant_of
 from worker.clock import SystemClock
 from worker.errors import BrokerError, ConfigurationError, ReferralError, StoreError
-from worker.instants import SECOND
+from worker.instants import SECOND, rfc3339, utc_text
 from worker.model.controls import Controls
 from worker.settings import Settings
 from worker.shops.config import ListedShop
@@ -118,14 +119,14 @@ def _row(config: ListedShop, state: ShopState | None, controls: Controls) -> dic
         outside = hours_of(config, SystemClock().now())
         if outside is None:
             return row
-        return row | {"gate": outside.gate, "reason": outside.reason, "until": time_of(outside.until)}
+        return row | {"gate": outside.gate, "reason": outside.reason, "until": rfc3339(outside.until)}
     gate = gate_of(state, config.slug, config, controls)
     return row | {
         "gate": gate.gate,
         "code": gate.code,
-        "until": time_of(gate.until) if gate.until else None,
+        "until": rfc3339(gate.until) if gate.until else None,
         "reason": gate.reason,
-        "since": time_of(gate.since) if gate.since else None,
+        "since": rfc3339(gate.since) if gate.since else None,
         "effective_rate_calls_per_second": round(SECOND / state.interval, 3),
         "limit": limit_data(config.slug, controls, state.at),
         "calls_today": state.calls_today,
@@ -161,15 +162,19 @@ def _cells(row: dict[str, Any]) -> list[str]:
 
     gate = row["gate"] or "-"
     if row["since"]:
-        gate = f"{gate} since {row['since']}"
+        gate = f"{gate} since {_cell(row['since'])}"
     remark = row["code"] or row["reason"]
     return [
         row["shop"],
         f"{gate} ({remark})" if remark else gate,
-        row["until"] or "-",
+        _cell(row["until"]),
         number("effective_rate_calls_per_second"),
         number("rate_calls_per_second"),
         number("calls_today"),
         number("left_today"),
         number("weight"),
     ]
+
+
+def _cell(at: str | None) -> str:
+    return utc_text(instant_of(at)) if at is not None else "-"

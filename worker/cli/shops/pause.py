@@ -98,9 +98,9 @@ def _called(name: str) -> str:
 
 
 def _report(controls: Controls, text: str, *, as_json: bool) -> None:
-    from worker.cli.shop_view import time_of
+    from worker.instants import rfc3339
 
-    pauses = {name: {"reason": pause.reason, "since": time_of(pause.since)} for name, pause in controls.pauses.items()}
+    pauses = {name: {"reason": pause.reason, "since": rfc3339(pause.since)} for name, pause in controls.pauses.items()}
     if as_json:
         console.print_json({"pauses": pauses})
     else:

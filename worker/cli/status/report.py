@@ -12,7 +12,7 @@ from worker.cli.shops.serving import unserved
 from worker.cli.status.time_left import TimeLeft, time_left
 from worker.cli.store import closed_lines
 from worker.errors import ReferralError
-from worker.instants import SECOND, to_datetime
+from worker.instants import SECOND, rfc3339
 from worker.model.controls import Controls
 from worker.model.lanes import PACED_LANES, Lane
 from worker.model.names import canonical
@@ -178,8 +178,8 @@ def _shop(
         "gate": gate.gate,
         "code": gate.code,
         "reason": gate.reason,
-        "since": to_datetime(gate.since).isoformat(timespec="seconds") if gate.since else None,
-        "until": to_datetime(gate.until).isoformat(timespec="seconds") if gate.until else None,
+        "since": rfc3339(gate.since) if gate.since else None,
+        "until": rfc3339(gate.until) if gate.until else None,
         "limit": limit_data(slug, look.controls, state.at) if state is not None else None,
         "reserve": reserve_data(config, state) if config is not None and state is not None else None,
         "waiting": depth.ready if depth is not None else 0 if look.depths and look.depths.complete else None,
