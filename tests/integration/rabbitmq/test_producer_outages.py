@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import psutil
 import pytest
@@ -21,17 +20,17 @@ PATIENCE = 30.0
 """Seconds for what takes under one on an idle machine; above all of pika's own time-outs but the heartbeat's."""
 
 
-@pytest.fixture
-def rabbitmq(tmp_path: Path) -> Iterator[RabbitMQ]:
-    """A node of each test's own: where a virtual host is deleted soon after a kill, 3.10 can declare no more queues."""
-    with open_rabbitmq(tmp_path / "rabbitmq") as node:
+@pytest.fixture(scope="module")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    """A node of this file's own."""
+    with open_rabbitmq(tmp_path_factory.mktemp("own") / "rabbitmq") as node:
         yield node
 
 
 @pytest.fixture
 def vhost(rabbitmq: RabbitMQ) -> Vhost:
-    """A virtual host that stays. RabbitMQ 3.10 may fall over one that is deleted soon after a restart: for good, where
-    it has delay queues.
+    """A virtual host that stays as long as the node. RabbitMQ 3.10 may fall over one that is deleted soon after a
+    restart: for good, where it has delay queues.
     """
     return rabbitmq.add_vhost()
 
@@ -104,6 +103,7 @@ def test_a_restart_during_calls(rabbitmq: RabbitMQ, vhost: Vhost, url: str) -> N
                 confirmed.append(job.job_id)
             except BrokerError:
                 killed.wait(PATIENCE)
+                over.wait(0.1)  # it takes seconds to start, with which four busy threads would compete
             if ends:
                 break
 
