@@ -81,6 +81,7 @@ class RabbitmqPort:
             self._channel,
             requeue_lane=self._requeue_lane,
             controls=lambda: intake.controls.controls,
+            calls_nobody=lambda: intake.suppression.lacks_key,
         )
         self._moves = Moves(context, self._outbox, self._subscriptions, take_back=self._gate.take_back)
         self._reader = MessageReader(intake, self._channel, self._subscriptions, self._dead_lettering, decode)

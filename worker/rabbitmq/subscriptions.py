@@ -1,4 +1,5 @@
-"""Which queues a worker consumes: those of shops that are in the file, declared, and not closed for long.
+"""Which queues a worker consumes: those of shops that are in the file, declared, and not closed for long; none while it
+lacks the key of the suppression lists, so that workers which have it get the jobs.
 
 A shop's lanes are queues of their own here, each declared, consumed, and peeked into by itself.
 
@@ -39,6 +40,7 @@ class Subscriptions:
     """Keeps the channel's consumers in step with the shops file and the gate.
 
     ``requeue_lane`` requeues the jobs of a lane that wait at the gate. ``controls`` as :class:`KnownLanes` says.
+    ``calls_nobody``: the process can't call anybody until it is started again, so it consumes nothing.
     """
 
     def __init__(
@@ -50,7 +52,9 @@ class Subscriptions:
         *,
         requeue_lane: Callable[[ShopLane], None],
         controls: Callable[[], Controls | None],
+        calls_nobody: Callable[[], bool],
     ) -> None:
+        self._calls_nobody = calls_nobody
         self._context = context
         self._gate = gate
         self._channel = channel
@@ -118,7 +122,8 @@ class Subscriptions:
             self._declaring.discard(of)
         served = frozenset(self._context.shops.slugs())
         for of in self._channel.consumed:
-            if of.shop not in served or (self._stays_closed(of, now) and not self._peeks.is_open(of, now)):
+            closed = self._stays_closed(of, now) and not self._peeks.is_open(of, now)
+            if of.shop not in served or closed or self._calls_nobody():
                 self._unsubscribe(of, now)
                 if of.shop not in served:
                     log.info("shop_removed", shop=of.key)
@@ -209,7 +214,8 @@ class Subscriptions:
             self._declaring.update(new)
             self._declarer.declare(new)
         for of in missing:
-            if of not in self._declared or self.prefetches.rests(of) or not self._is_usable(of):
+            rests = self._calls_nobody() or self.prefetches.rests(of)
+            if of not in self._declared or rests or not self._is_usable(of):
                 continue
             if self._stays_closed(of, now):
                 if not self._peeks.is_due(of, now):

@@ -32,6 +32,11 @@ class SuppressionGuard:
         self._known = 0
         self._heard: Suppression | None = None
 
+    @property
+    def lacks_key(self) -> bool:
+        """Whether nobody is called until the process is started again: other workers are to have its jobs."""
+        return self.problem in {"no_key", "other_key"}
+
     def journal_has(self, changes: int) -> None:
         """So many changes are in RabbitMQ's journal."""
         self._known = max(self._known, changes)

@@ -88,6 +88,7 @@ def test_says_what_is_wrong(
     assert str(guard.problem) == problem
     guard.tell()
     assert list(store.closed_workers().values()) == [problem]
+    assert guard.lacks_key == problem.endswith("key")
     guard.store_has(Suppression(1, ours))
     assert guard.problem is None
     clock.advance(CLOSED_WORKER_KEPT)

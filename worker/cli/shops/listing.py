@@ -42,7 +42,7 @@ def show_shops(*, as_json: bool) -> None:
     except StoreError as error:
         problems.append(error)
         controls, states, closed = Controls(), {}, {}
-    idle = _unserved(loaded, configs, controls, states)
+    idle = _unserved(loaded, configs, controls, states, closed)
     rows = [_row(config, states.get(config.slug), controls) for config in configs]
     if as_json:
         console.print_json(rows)
@@ -77,9 +77,14 @@ def _read_store(
 
 
 def _unserved(
-    loaded: Settings, configs: Sequence[ListedShop], controls: Controls, states: Mapping[str, ShopState]
+    loaded: Settings,
+    configs: Sequence[ListedShop],
+    controls: Controls,
+    states: Mapping[str, ShopState],
+    closed: Mapping[str, str],
 ) -> list[str]:
-    """At most one line, about the shops that no worker serves; none if RabbitMQ is out of reach.
+    """At most one line, about the shops that no worker serves; none if RabbitMQ is out of reach, or if all that there
+    are ``closed`` workers, which consume nothing.
 
     `referrals run` needs no RabbitMQ, so that is no problem.
     """
@@ -89,6 +94,8 @@ def _unserved(
     try:
         found = consumers_of(loaded, gates)
     except (BrokerError, ConfigurationError):
+        return []
+    if closed and not any(found.values()):
         return []
     # The store's clock, since the shops' times are by it.
     idle = unserved(gates, found, max(state.at for state in states.values()))

@@ -83,6 +83,8 @@ def report(earlier: Look, look: Look, campaign: str | None, shop: str | None) ->
     ]
     named = {progress.shop for progress in shown} if campaign is not None else look.shops.keys()
     gates = {slug: _gate(slug, look) for slug in look.shops}
+    # Workers that call nobody consume nothing either; what is said of them tells more.
+    nobody_calls = bool(look.closed_workers) and not any((look.consumers or {}).values())
     idle = unserved(gates, look.consumers or {}, max((state.at for state in look.states.values()), default=0))
     of_shop: defaultdict[str, list[Progress]] = defaultdict(list)
     for progress in campaigns:
@@ -105,7 +107,7 @@ def report(earlier: Look, look: Look, campaign: str | None, shop: str | None) ->
             if shop in (None, slug) and slug in named
         ],
         "consumers": sum(look.consumers.values()) if look.consumers is not None else None,
-        "unserved": [slug for slug in idle if shop in (None, slug) and slug in named],
+        "unserved": [] if nobody_calls else [slug for slug in idle if shop in (None, slug) and slug in named],
         "delayed": delayed if look.depths else None,
         "dead": dead if look.depths else None,
         "results_waiting": _total(found.queues.get(RESULTS)) if look.depths else None,

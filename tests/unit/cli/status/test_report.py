@@ -262,6 +262,10 @@ def test_workers_that_call_nobody() -> None:
         look = look_at({("a", "acme"): SENT}, depths=depths, closed_workers={"web-1:7": reason})
         assert len(told(look)["problems"]) == lines
     (line,) = told(look_at({("a", "acme"): SENT}, closed_workers={"web-1:7": "lost"}))["problems"]
+    for closed, unserved in (({}, ["acme"]), ({"web-1:7": "no_key"}, [])):
+        assert (
+            told(look_at({("a", "acme"): SENT}, consumers={"acme": 0}, closed_workers=closed))["unserved"] == unserved
+        )
     assert "`referrals suppress restore`" in line
 
 
