@@ -619,8 +619,11 @@ def test_orders_that_cant_be_read_at_the_beginning(bench: Bench) -> None:
     (said,) = (entry for entry in logs if entry["event"] == "store_down")
     assert said["reason"] == "damaged"
     assert "`referrals shops pause --all`" in said["problem"]
+    # Nor whether it has the key of the suppression lists: a rollout must wait to know.
+    assert bench.counted.get_sample_value("referral_unready", {"part": "suppression", "reason": "unknown"}) == 1
     bench.store.damaged = False
     assert bench.take().job == make_job()
+    assert bench.counted.get_sample_value("referral_ready", {"part": "suppression"}) == 1
 
 
 def test_store_down(bench: Bench) -> None:
