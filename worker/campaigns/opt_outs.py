@@ -10,7 +10,7 @@ from worker.campaigns.exports.base import Export
 from worker.campaigns.exports.detect import open_export
 from worker.campaigns.exports.text import MAX_ROW, OverlongRowError, Source
 from worker.campaigns.presets.recognition import Recognition
-from worker.campaigns.presets.suppression import addresses_in
+from worker.campaigns.presets.suppression import LONGEST_CELL, addresses_in
 from worker.campaigns.warnings import ImportWarnings
 from worker.errors import InputError, UsageError
 from worker.model.addresses import normalized_email
@@ -102,10 +102,13 @@ class OptOuts:
             if not everybody and told.veto(values.consent, values.channel) is None:
                 self.others += 1
                 continue
-            found = [text for text in addresses_in(values.customer_email) if normalized_email(text) is not None]
+            texts = addresses_in(values.customer_email)
+            found = [text for text in texts if normalized_email(text) is not None]
             if not found and values.customer_email.strip():
                 self._doubt(export.file, line, "has no e-mail address in its column")
                 continue
+            if found and (len(found) < len(texts) or len(values.customer_email) > LONGEST_CELL):
+                self._doubt(export.file, line, "has something beside its addresses that may be one more")
             self.blank += not found
             self.told += len(found)
             yield from found

@@ -97,6 +97,16 @@ def test_names_doubtful_rows_and_takes_the_others(tmp_path: Path, text: str, bec
     assert because in str(doubt)
 
 
+@pytest.mark.parametrize("beside", ["; ben@@example.com", "; " + "x" * 1_000 + " ben@example.com"])
+def test_names_cells_of_which_not_all_is_read(tmp_path: Path, beside: str) -> None:
+    """The address that can be read counts; the person of the other one would be called and nobody told."""
+    found = opt_outs(written(tmp_path, f'email,name\n"ann@example.com{beside}",x\n'))
+    assert list(found) == ["ann@example.com"]
+    assert [(doubt.line, doubt.because) for doubt in found.doubts] == [
+        (2, "has something beside its addresses that may be one more")
+    ]
+
+
 def test_names_rows_that_are_torn(tmp_path: Path) -> None:
     """With those beside them, whose people nobody can tell either."""
     rows = "ann@example.com,Ann\ncat@example.com\ndan@example.com,Dan\nben@example.com,Ben\n"

@@ -20,7 +20,7 @@ MOST = 20_000_000
 _ADDRESS = re.compile(r"(?:mailto:)?([^\s<>(),;:\"]+@[^\s<>(),;:\"]+)", re.IGNORECASE)
 """An address within another text."""
 
-_LONGEST_CELL = 1_000
+LONGEST_CELL = 1_000
 """Characters of a cell in which addresses are looked for."""
 
 _RUN = 500_000
@@ -141,4 +141,4 @@ def addresses_in(cell: str) -> Sequence[str]:
     if normalized_email(cell) is not None:
         return [cell]
     # Such a text is no customer's address, so without this it would keep nobody out.
-    return _ADDRESS.findall(cell[:_LONGEST_CELL]) or [cell]
+    return _ADDRESS.findall(cell[:LONGEST_CELL]) or [cell]
