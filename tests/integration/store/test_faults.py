@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from worker.clock import SystemClock
 from worker.errors import ConfigurationError, StoreError
 from worker.instants import SECOND
 from worker.limits.token_bucket import Rate
+from worker.model.controls import Controls
 from worker.store.counting import MOST_CAMPAIGNS, OTHER_CAMPAIGNS
 from worker.store.protocol import AdmitRequest, AlreadyAnswered, CampaignPace, Grant, Reply, ShopClosed, Wait
 from worker.store.redis.store import RedisStore
@@ -280,12 +282,16 @@ def test_a_lost_grant_of_another_process(server: Valkey, store: RedisStore, clie
 
 
 def test_no_memory_left(store: RedisStore, client: Any) -> None:
-    """A full server grants nothing, returns no orders and says why; what is under way is recorded and ends as ever."""
+    """A full server grants nothing, gives a worker no orders and says why; what is under way is recorded and ends as
+    ever, and commands still read.
+    """
     grants = {number: go(store, make_request(number)) for number in (1, 2, 3)}
     client.config_set("maxmemory", "1")
     assert "no memory left" in refusal(store, 9)
-    with pytest.raises(StoreError, match="no memory left"):
-        store.controls()
+    heard: Future[Controls | StoreError | None] = Future()
+    store.watch(-1, heard.set_result)
+    assert "no memory left" in str(heard.result(10))
+    assert store.controls() == Controls()
     assert store.answer(make_request(1), grants[1].epoch, RESULT)
     store.settle(make_request(1), grants[1].epoch, "sent")
     assert store.retry(make_request(2), grants[2].epoch, NOON)

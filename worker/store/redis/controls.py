@@ -51,7 +51,7 @@ class RedisControls(RedisSuppression):
                         news = error
                     reply(news)
 
-        self._server.send("watch", WATCH_KEYS, [known], done)
+        self._server.send("watch", WATCH_KEYS, [known, "worker"], done)
 
     def controls(self) -> Controls:
         return self._read(self._server.call("watch", WATCH_KEYS, [-1]))

@@ -1,12 +1,16 @@
 -- KEYS: controls, lanes, a key that never exists, lists of suppressed addresses, campaigns. ARGV: the version that the
---       caller knows.
+--       caller knows, and anything for a worker.
 -- Returns the time and the version, or those of the keys that can't be read; if it is another one also pauses, cancelled campaigns, limits, latest orders, what is
 -- known of the lists, orders about campaigns, and the lanes with 1 before them if they are all.
 
--- The write makes this fail on a replica, and where there is no memory left: neither takes a grant or an answer. A worker
--- that read its orders there would believe once a second that its store is back, and stay ready for as long as that
--- lasts. The key never exists, so nothing is written.
-redis.call('SET', KEYS[3], '', 'XX')
+-- The write makes this fail on a replica, which takes no grant and no answer, and for a worker where there is no memory
+-- left, too. A worker that read its orders there would believe once a second that its store is back, and stay ready for
+-- as long as that lasts. A command may read them to show them. The key never exists, so nothing is written.
+if ARGV[2] then
+  redis.call('SET', KEYS[3], '', 'XX')
+else
+  redis.call('DEL', KEYS[3])
+end
 
 local version, pauses, cancelled, limits, latest = load_controls(KEYS[1])
 if version == tonumber(ARGV[1]) and not damaged[1] then
