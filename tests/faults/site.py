@@ -238,10 +238,12 @@ class Site:
         while True:
             told = self.rabbitmq.depths(self.vhost)
             left = sum(count for name, count in told.items() if name not in {RESULTS, DEAD, SUPPRESSION})
-            silent = set() if left else self._queues() - told.keys()
+            # Just after a crash some queues tell nothing yet. Without them there seem to be fewer than for minutes.
+            fewer = fewest is None or left < fewest
+            silent = self._queues() - told.keys() if fewer or not left else set()
             now = time.monotonic()
             calm_since = (calm_since or now) if not left and not silent else None
-            if left and (fewest is None or left < fewest):
+            if left and fewer and not silent:
                 fewest, deadline = left, now + seconds
             if now >= deadline or (calm_since is not None and now - calm_since >= CALM_SECONDS):
                 break
