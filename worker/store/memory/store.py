@@ -150,7 +150,8 @@ class MemoryStore(MemoryControls):
             # result is out.
             if settled or outcome in UNCALLED:
                 counters = counters_for(self._tallies[request.shop], request.campaign)
-                counters[counter_of(outcome, code if len(counters) < MOST_COUNTERS else "other")] += 1
+                is_one_more = outcome == "rejected" and len(counters) >= MOST_COUNTERS
+                counters[counter_of(outcome, "other" if is_one_more else code)] += 1
             tripped = self._count_result(request, outcome, code, braking) if settled and braking is not None else None
         if braking is not None and tripped is not None:
             reason = braked_reason(tripped.bad, braking.brake.window, tripped.code, tripped.of_code)

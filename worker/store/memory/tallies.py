@@ -41,7 +41,7 @@ def make_room(tallies: Tallies) -> bool:
         other = tallies.setdefault(OTHER_CAMPAIGNS, Counter())
         # Codes come from outside, so that the sum of many campaigns must be bounded too.
         for counter, number in counters.items():
-            kind, colon, _ = counter.partition(":")
-            other[f"{kind}:other" if colon and len(other) >= MOST_COUNTERS else counter] += number
+            is_one_more = counter.startswith("rejected:") and len(other) >= MOST_COUNTERS
+            other["rejected:other" if is_one_more else counter] += number
         made = True
     return made

@@ -11,7 +11,7 @@ local LOOKED_AT = 10
 local function add(prefix, campaign, counter, number, keep_until, full)
   local key = prefix .. 'k:' .. campaign
   if full then
-    counter = string.gsub(counter, ':.*', ':other')
+    counter = string.gsub(counter, '^rejected:.*', 'rejected:other')
   end
   if redis.call('HINCRBY', key, counter, number) == number or counter == 'published' then
     redis.call('HINCRBY', prefix .. 'k', campaign, 1)
