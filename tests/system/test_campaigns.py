@@ -102,7 +102,7 @@ def test_held_in_two_ways(desk: Desk) -> None:
 
 
 def test_a_campaign_that_was_cancelled(desk: Desk) -> None:
-    """Its brake stays, and the list says that it doesn't go on."""
+    """Its brake stays, and the list says that it doesn't go on, as it does of one of which nothing else is ordered."""
     desk.write_export("export.csv", [{"shop": "acme", "customer_email": "a@example.org", "channel": "sms"}])
     assert (
         desk.run("publish", "export.csv", "--campaign", "spring", "--shop", "acme", "--brake", "20%/200").returncode
@@ -113,6 +113,18 @@ def test_a_campaign_that_was_cancelled(desk: Desk) -> None:
     assert said(desk, "list")[0].splitlines()[1].split() == ["spring", "acme", "cancelled", "20%/200"]
     (order,) = json.loads(desk.run("campaigns", "list", "--json").stdout)["campaigns"]
     assert (order["cancelled"], order["brake"]) == (True, "20%/200")
+    assert desk.run("cancel", "summer", "--yes").returncode == 0
+    assert said(desk, "show", "summer")[0].splitlines()[1].split() == ["summer", "every", "shop", "cancelled"]
+    assert "cancelled: nobody is called any more" in " ".join(desk.run("status").stdout.split())
+
+
+def test_a_shop_s_row_beside_a_pause_of_every_shop(desk: Desk) -> None:
+    """The campaign is held there too."""
+    assert desk.run("campaigns", "pace", "spring", "--per-second", "4", "--shop", "acme").returncode == 0
+    assert desk.run("campaigns", "pause", "spring", "--reason", "texts").returncode == 0
+    shown = said(desk, "list")[0]
+    assert [line.split()[:3] for line in shown.splitlines() if "4 calls/s" in line] == [["spring", "acme", "held"]]
+    assert "goes on" not in shown
 
 
 def test_a_pace_of_every_shop_beside_one_shop_s(desk: Desk) -> None:

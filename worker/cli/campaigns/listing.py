@@ -15,7 +15,7 @@ OfShop = Annotated[str | None, typer.Option("--shop", help="Only what holds in t
 
 
 def list_campaigns(shop: OfShop = None, as_json: options.Json = False) -> None:
-    """List the campaigns that are held, paced, or would be stopped by a brake.
+    """List the campaigns that are held, paced, cancelled, or would be stopped by a brake.
 
     Other campaigns go at the pace of their shops; `referrals status` shows the progress of all.
 
@@ -96,10 +96,12 @@ def _print(found: list[dict[str, Any]]) -> None:
     from worker.cli.tables import Row
     from worker.model.controls import EVERY_SHOP
 
+    held_everywhere = {data["campaign"] for data in found if data["shop"] == EVERY_SHOP and data["held"]}
     rows = []
     for data in found:
         notes = hold_notes(data, data["campaign"], data["shop"])
-        state = "held" if data["held"] else "rest held" if data["rest"] else "goes on"
+        held = data["held"] or data["campaign"] in held_everywhere
+        state = "held" if held else "rest held" if data["rest"] else "goes on"
         state = "cancelled" if data["cancelled"] else state
         where = "every shop" if data["shop"] == EVERY_SHOP else data["shop"]
         rows.append(Row([data["campaign"], where, state, pace_of(data), data["brake"] or ""], notes))

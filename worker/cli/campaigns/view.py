@@ -11,12 +11,14 @@ from worker.model.controls import EVERY_SHOP, Controls
 
 
 def ordered(controls: Controls, campaign: str | None, shop: str | None, now: int) -> Iterator[dict[str, Any]]:
-    """What is in force, by campaign and shop; only for one ``campaign``, or what holds for one ``shop``."""
-    for (name, of), order in sorted(controls.campaigns.items()):
-        in_force = order.in_force(now)
-        if in_force is not None and campaign in {None, name} and (shop is None or of in {shop, EVERY_SHOP}):
-            cancelled = controls.is_cancelled(name, of, now)
-            yield {"campaign": name, "shop": of, "cancelled": cancelled} | order_data(in_force)
+    """What is in force, by campaign and shop, cancellations included; only for one ``campaign``, or what holds for one
+    ``shop``.
+    """
+    in_force = {of: order for of, each in controls.campaigns.items() if (order := each.in_force(now)) is not None}
+    cancelled = {of: CampaignOrder() for of, until in controls.cancelled.items() if until > now}
+    for (name, of), order in sorted({**cancelled, **in_force}.items()):
+        if campaign in {None, name} and (shop is None or of in {shop, EVERY_SHOP}):
+            yield {"campaign": name, "shop": of, "cancelled": controls.is_cancelled(name, of, now)} | order_data(order)
 
 
 def holds_any(controls: Controls, shop: str, now: int) -> bool:

@@ -13,6 +13,7 @@ from worker.cli.status.time_left import TimeLeft, time_left
 from worker.cli.store import closed_lines
 from worker.errors import ReferralError
 from worker.instants import SECOND, rfc3339
+from worker.model.campaign_orders import CampaignOrder
 from worker.model.controls import Controls
 from worker.model.lanes import PACED_LANES, Lane
 from worker.model.names import canonical
@@ -227,10 +228,14 @@ def _campaign(progress: Progress, *, ended: bool) -> dict[str, Any]:
 
 
 def _orders(progress: Progress, look: Look) -> dict[str, Any] | None:
-    """What is ordered about the campaign at the shop; None for nothing."""
+    """What is ordered about the campaign at the shop, and whether it is cancelled; None for nothing."""
+    now = max((state.at for state in look.states.values()), default=0)
     order = look.controls.order_about(progress.campaign, progress.shop)
-    in_force = order.in_force(max((state.at for state in look.states.values()), default=0)) if order else None
-    return order_data(in_force) if in_force is not None else None
+    in_force = order.in_force(now) if order else None
+    cancelled = look.controls.is_cancelled(progress.campaign, progress.shop, now)
+    if in_force is None and not cancelled:
+        return None
+    return order_data(in_force or CampaignOrder()) | {"cancelled": cancelled}
 
 
 def _total(depth: Depth | None) -> int:

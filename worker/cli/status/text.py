@@ -189,8 +189,10 @@ def _campaign_row(row: Mapping[str, Any]) -> Row:
     published = f"{row['published'] + row['uncounted']:,}{'+' if row['uncounted'] else ''}"
     numbers = [published, *(f"{row[name]:,}" for name in ("sent", "rejected")), _number(row["left"])]
     notes = []
-    if row["orders"] is not None:
+    if row["orders"] is not None and not row["orders"]["cancelled"]:
         notes += order_notes(row["orders"], row["campaign"], row.get("at", row["shop"]))
+    elif row["orders"] is not None and row["left"] != 0:
+        notes.append("cancelled: nobody is called any more, and what is left ends as workers come to it")
     if row["rejected_by_code"]:
         codes = sorted(row["rejected_by_code"].items(), key=lambda item: (-item[1], item[0]))
         notes.append(f"rejected: {', '.join(f'{number:,} {code}' for code, number in codes)}")

@@ -210,6 +210,18 @@ def test_what_the_time_left_leaves_out() -> None:
     assert " - of its jobs: 63 held or outside of their hours time left is not known: all that is left" in shown(63)
 
 
+@pytest.mark.parametrize(("published", "said"), [(100, True), (40, False)])
+def test_a_cancelled_campaign(published: int, said: bool) -> None:
+    """While it has jobs a line says that nobody is called, and none that its brake's trip can be answered."""
+    brake = CampaignOrder(hold=Hold("brake", "", NOON))
+    controls = Controls(cancelled={("a", "acme"): 2 * NOON}, campaigns={("a", "acme"): brake})
+    found = told(look_at({("a", "acme"): {"published": published, "sent": 40}}, controls=controls))
+    assert found["campaigns"][0]["orders"]["cancelled"]
+    text = " ".join(" ".join(lines_of(found, Frame())).split())
+    assert ("cancelled: nobody is called any more" in text) == said
+    assert "campaigns resume" not in text
+
+
 def test_a_shop_whose_table_is_wrong() -> None:
     """What only the file knows is unknown; what the store and RabbitMQ know about the shop is shown."""
     problem = ConfigurationError("shops.toml: [shops.acme] weigth: unknown key")
