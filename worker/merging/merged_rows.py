@@ -1,7 +1,6 @@
 """The rows of an export, each with what came back for it: what every merged file and every upload is made of."""
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 from typing import Literal, NamedTuple
 
 from worker.campaigns.exports.base import Export, Record
@@ -27,6 +26,9 @@ OptedOut = Callable[[Sequence[DraftJob]], Sequence[bool]]
 
 _ASKED_AT_ONCE = 500
 """Rows that are looked up together, and so the most that are held: for each alone a million would take minutes."""
+
+_HELD_AT_ONCE = 1 << 20
+"""Characters of such rows after which no further one is held: 500 of the largest allowed would be two gigabytes."""
 
 
 class MergedRow(NamedTuple):
@@ -78,9 +80,20 @@ def merged_rows(importer: Importer, results: ReturnedResults) -> Iterator[Merged
 
 def without_hope(rows: Iterator[MergedRow], opted_out: OptedOut) -> Iterator[MergedRow]:
     """The rows, of which those without a result are marked if they are ``suppressed``."""
-    while some := list(islice(rows, _ASKED_AT_ONCE)):
+    while some := _held(rows):
         waiting = [row.draft for row in some if row.outcome == PENDING and row.draft is not None]
         found = iter(opted_out(waiting) if waiting else ())
         for row in some:
             is_asked = row.outcome == PENDING and row.draft is not None
             yield row._replace(suppressed=next(found)) if is_asked else row
+
+
+def _held(rows: Iterator[MergedRow]) -> list[MergedRow]:
+    some: list[MergedRow] = []
+    characters = 0
+    for row in rows:
+        some.append(row)
+        characters += sum(map(len, row.record.cells))
+        if len(some) == _ASKED_AT_ONCE or characters > _HELD_AT_ONCE:
+            break
+    return some

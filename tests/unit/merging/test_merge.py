@@ -104,6 +104,22 @@ def test_rows_that_get_no_result_any_more(merge: Merging, tmp_path: Path) -> Non
     assert [number for number, outcome in enumerate(outcomes) if outcome == "suppressed"] == [2, 1200]
 
 
+def test_few_large_rows_are_held_while_they_are_asked_about(merge: Merging, tmp_path: Path) -> None:
+    """Of rows of 400,000 characters three at once, not 500."""
+    export = tmp_path / "spring.csv"
+    note = "x" * 400_000
+    export.write_text("customer_email,note\n" + "".join(f"c{number}@example.org,{note}\n" for number in range(8)))
+    asked: list[int] = []
+
+    def opted_out(drafts: Sequence[DraftJob]) -> Sequence[bool]:
+        asked.append(len(drafts))
+        return [True] * len(drafts)
+
+    done = merge([export], lambda _: None, opted_out=opted_out)
+    assert asked == [3, 3, 2]
+    assert done.merged.outcomes == {"suppressed": 8}
+
+
 CELLS = st.text(st.sampled_from("ab é,;\t|\"\n\r'=€"), max_size=8)
 
 
