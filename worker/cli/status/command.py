@@ -28,7 +28,8 @@ def status(
 
     Columns: `at worker` are jobs that a worker has and has not finished; `max/s` is the rate that is allowed now;
     `time left` is an estimate, without jobs that are held until somebody lets them go. It doesn't know the hours of
-    `publish --window`: `-` while all that isn't held waits for such hours. A line below the shop says so.
+    `publish --window`, nor when a delay ends: `-` while all that isn't held waits for either. A line below the shop
+    says so.
 
     If the store, RabbitMQ or the shops file can't be used, the rest is shown, and a line says what is missing. The exit
     code is then 1, or 2 for the shops file or a URL. No secret is read: whether one is wrong shows in the shop's state.

@@ -103,6 +103,7 @@ def report(earlier: Look, look: Look, campaign: str | None, shop: str | None) ->
                 of_shop[slug],
                 paces[slug] / seconds if slug in paces else None,
                 slug not in idle,
+                delayed if waiting[slug] is not None or found.complete else 0,
             )
             for slug in look.shops
             if shop in (None, slug) and slug in named
@@ -153,9 +154,16 @@ def _gate(slug: str, look: Look) -> GateView:
     return gate_of(look.states.get(slug), slug, look.shops[slug], look.controls)
 
 
-# `campaigns` are the shop's, `depth` is its queue's. `served`: a worker takes the shop's jobs.
+# `campaigns` are the shop's, `depth` is its queues'. `served`: a worker takes the shop's jobs. `delayed` counts all
+# shops' jobs.
 def _shop(
-    slug: str, look: Look, depth: Depth | None, campaigns: Sequence[Progress], pace: float | None, served: bool
+    slug: str,
+    look: Look,
+    depth: Depth | None,
+    campaigns: Sequence[Progress],
+    pace: float | None,
+    served: bool,
+    delayed: int,
 ) -> dict[str, Any]:
     """A shop's part of the report: its state, its queue, its rates, and how long its jobs take."""
     config, state = look.shops[slug], look.states.get(slug)
@@ -174,6 +182,8 @@ def _shop(
             look.controls,
             closed_until=gate.until,
             aside=_jobs_in(slug, look, "held"),
+            # What is left of the shop's jobs and isn't in its queues; the queues of delays don't tell shops apart.
+            delayed=min(delayed, remaining - _total(depth)),
             stands=pace == 0,
         )
     return {

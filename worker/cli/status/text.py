@@ -37,6 +37,7 @@ _NO_TIME_LEFT = {
     "held": "all that is left is held until somebody lets it go",
     "hours": "all that is left waits for hours of its own",
     "held_or_hours": "all that is left is held until somebody lets it go, or waits for its hours",
+    "delayed": "all that could go is in the delay queues, or waits for hours of its own",
     "far": "it is more than a year",
 }
 

@@ -222,6 +222,24 @@ def test_a_cancelled_campaign(published: int, said: bool) -> None:
     assert "campaigns resume" not in text
 
 
+@pytest.mark.parametrize(
+    ("queues", "seconds", "why"),
+    [
+        pytest.param({"referrals.delay.60": 20, "referrals.delay.3600": 40}, None, "delayed", id="all are delayed"),
+        pytest.param({"referrals.delay.3600": 40}, 6, None, id="some are nowhere"),
+        pytest.param({"referrals.delay.3600": 99, "referrals.shop.acme": 5}, 6, None, id="others are delayed too"),
+    ],
+)
+def test_delayed_jobs_tell_no_time(queues: Mapping[str, int], seconds: int | None, why: str | None) -> None:
+    """The queues of delays are all shops': what is left of a shop and not in its own queues is taken to be there."""
+    depths = Depths({name: Depth(jobs, 0) for name, jobs in queues.items()}, "RabbitMQ's metrics", complete=True)
+    found = told(look_at({("a", "acme"): SENT}, depths=depths))
+    (shop,) = found["shops"]
+    assert (shop["seconds_to_go"], shop["no_time_left_because"]) == (seconds, why)
+    shown = " ".join(" ".join(lines_of(found, Frame())).split())
+    assert ("time left is not known: all that could go is in the delay queues" in shown) == (why is not None)
+
+
 def test_a_shop_whose_table_is_wrong() -> None:
     """What only the file knows is unknown; what the store and RabbitMQ know about the shop is shown."""
     problem = ConfigurationError("shops.toml: [shops.acme] weigth: unknown key")

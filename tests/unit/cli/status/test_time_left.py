@@ -17,7 +17,13 @@ HOUR = 3600 * SECOND
 
 
 def left(
-    order: CampaignOrder | None, *, aside: int = 0, spring: int = 100, summer: int = 100, stands: bool = False
+    order: CampaignOrder | None,
+    *,
+    aside: int = 0,
+    delayed: int = 0,
+    spring: int = 100,
+    summer: int = 100,
+    stands: bool = False,
 ) -> TimeLeft:
     """What is left of two campaigns at ten a second, with that order about spring."""
     shop = make_shop(per_second=10.0)
@@ -26,7 +32,17 @@ def left(
         Progress.of(name, shop.slug, {"published": jobs}) for name, jobs in (("spring", spring), ("summer", summer))
     ]
     controls = Controls(campaigns=orders)
-    return time_left(spring + summer, campaigns, shop, STATE, controls, closed_until=0, aside=aside, stands=stands)
+    return time_left(
+        spring + summer,
+        campaigns,
+        shop,
+        STATE,
+        controls,
+        closed_until=0,
+        aside=aside,
+        delayed=delayed,
+        stands=stands,
+    )
 
 
 @pytest.mark.parametrize(
@@ -70,3 +86,12 @@ def test_some_are_held_and_others_wait_for_their_hours(order: CampaignOrder) -> 
     # Some are taken at this moment.
     assert left(order, aside=103, summer=3) == (1, 100, None)
     assert left(order, aside=100, summer=103, stands=True) == (11, 100, None)
+
+
+def test_nobody_knows_when_a_delay_ends() -> None:
+    """While every job that could go is in the delay queues or aside, and none ends."""
+    assert left(None, delayed=200, stands=True) == (None, 0, "delayed")
+    assert left(None, delayed=150, aside=50, stands=True) == (None, 0, "delayed")
+    assert left(PAUSED, delayed=100, stands=True) == (None, 100, "delayed")
+    assert left(None, delayed=200) == (20, 0, None)
+    assert left(None, delayed=199, stands=True) == (20, 0, None)
