@@ -22,19 +22,19 @@ ENOUGH = 8_000
 """Results that take `collect` some seconds on a slow network, so that it is killed amid them."""
 
 
-def job_id(number: int) -> str:
+def job_id(number: int, campaign: str = "spring") -> str:
     """The id that the fields of the job of this number make, as docs/messages.md says."""
-    identity = ["acme", "spring", 0, None, f"c{number}", None, "whatsapp", None]
+    identity = ["acme", campaign, 0, None, f"c{number}", None, "whatsapp", None]
     return hashlib.sha256(json.dumps(identity, separators=(",", ":")).encode()).hexdigest()[:32]
 
 
-def result(number: int, outcome: str = "sent") -> bytes:
+def result(number: int, outcome: str = "sent", campaign: str = "spring") -> bytes:
     """A result as a worker publishes it, with characters that are awkward in a row."""
     link = f"https://example.com/r/{number}"
     body: dict[str, Any] = {
         "schema": 1,
-        "job_id": job_id(number),
-        "campaign": "spring",
+        "job_id": job_id(number, campaign),
+        "campaign": campaign,
         "shop": "acme",
         "run": 0,
         "line": number,
@@ -250,17 +250,19 @@ def consumers(tap: Tap) -> int:
 
 @pytest.mark.parametrize(("columns", "env"), [(40, {"NO_COLOR": "1"}), (200, {"TERM": "dumb"})])
 def test_on_a_terminal(desk: Desk, vhost: Vhost, columns: int, env: dict[str, str]) -> None:
-    """What was collected and what was merged is whole on a narrow and on a wide terminal, without colour."""
+    """What was collected, also of another campaign, and what was merged is whole on a narrow and on a wide terminal."""
     declare(desk)
     with tapping(vhost) as tap:
         publish(tap, range(2))
+        tap.channel.basic_publish(RESULTS, KEY, result(2, campaign="summer"))
     (desk.folder / "spring.csv").write_text("customer_shopid\nc0\nc1\nc2\n")
-    merge = ("--merge", "spring.csv", "--channel", "whatsapp", "--out", "merged.csv")
+    merge = ("--merge", "spring.csv", "--campaign", "spring", "--channel", "whatsapp", "--out", "merged.csv")
     with Terminal(desk, "collect", *merge, "--until-idle", "0.5", columns=columns, env=env) as terminal:
         raw = terminal.raw()
         assert terminal.process.returncode == 0, raw
     assert not re.search(r"\x1b\[[\d;]*m", raw), "coloured"
     told = " ".join(raw.split())
+    assert ": 1 (summer 1); `referrals merge EXPORT --campaign summer --from merged.csv.results.csv" in told, raw
     for part in ("are in merged.csv.results.csv", "rows read 3", "sent 2", "pending 1", "merged into merged.csv"):
         assert part in told, raw
 

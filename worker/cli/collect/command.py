@@ -126,6 +126,9 @@ def collect(
     if why is not None:
         console.say(why)
     if afterwards is not None:
+        # Before the merge, which may fail: the results of these campaigns don't come again.
+        if others := afterwards.others(destination.tally.campaigns):
+            console.note(others)
         # A further signal ends the merge, as it ends `referrals merge`; the results are safe.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from worker.errors import DeadLetterError
+from worker.model.names import campaign_key
 from worker.model.outcomes import Outcome
 from worker.model.result import Result, check_result
 from worker.text.bounds import RESULT, loads
@@ -13,26 +14,32 @@ Body = tuple[int, bytes]
 """A result as RabbitMQ delivered it: its delivery tag and its body."""
 
 MOST_CODES = 1000
-"""Codes that are counted by themselves."""
+"""Codes, and campaigns, that are counted by themselves."""
 
 
 @dataclass
 class Tally:
-    """What came since the command was started. ``codes`` counts results that have a code, by outcome and code."""
+    """What came since the command was started. ``codes`` counts results that have a code, by outcome and code;
+    ``campaigns`` counts results by the :func:`~worker.model.names.campaign_key` of their campaign. Of both the first
+    :data:`MOST_CODES` kinds are counted."""
 
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     codes: Counter[tuple[Outcome, str]] = field(default_factory=Counter)
+    campaigns: Counter[str] = field(default_factory=Counter)
     repeated: int = 0
     superseding: int = 0
     unreadable: int = 0
     rehearsed: int = 0
 
-    def count(self, outcome: Outcome, code: str | None, *, superseding: bool, rehearsed: bool) -> None:
+    def count(self, outcome: Outcome, code: str | None, campaign: str, *, superseding: bool, rehearsed: bool) -> None:
         """Count a result that is kept."""
         self.outcomes[outcome] += 1
         # A code is data from outside: of more kinds than any shop has, the rest is in the results alone.
         if code is not None and ((outcome, code) in self.codes or len(self.codes) < MOST_CODES):
             self.codes[outcome, code] += 1
+        campaign = campaign_key(campaign)
+        if campaign in self.campaigns or len(self.campaigns) < MOST_CODES:
+            self.campaigns[campaign] += 1
         self.superseding += superseding
         self.rehearsed += rehearsed
 

@@ -46,6 +46,7 @@ class FileDestination:
                 self.tally.count(
                     result["outcome"],
                     result.get("code"),
+                    result["campaign"],
                     superseding=sighting == "superseding",
                     rehearsed=is_rehearsed(result),
                 )

@@ -1,8 +1,10 @@
 """``referrals collect --merge``: what was collected, put into the exports that it came from."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from worker.campaigns.containers.base import ExportFile
 from worker.campaigns.containers.expand import expand
@@ -14,6 +16,10 @@ from worker.cli.merging import check_merge
 from worker.cli.result_source import opened
 from worker.errors import UsageError
 from worker.merging.uploads.tool import Tool
+from worker.model.names import campaign_key
+
+_NAMED = 3
+"""Other campaigns that are named; the largest."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,23 @@ class MergeAfterwards:
         elif kept.exists():
             asked.require_campaign(str(kept))
         return made
+
+    def others(self, campaigns: Mapping[str, int]) -> str | None:
+        """What to know if results of other campaigns came too, by the counts of all; None if none did."""
+        # Without a name the merge itself asks for one if there are several.
+        if self.asked.campaign is None:
+            return None
+        own = campaign_key(self.asked.campaign)
+        others = Counter({name: number for name, number in campaigns.items() if name != own})
+        if not others:
+            return None
+        largest = others.most_common(_NAMED)
+        named = ", ".join(f"{quote(name)} {number:,}" for name, number in largest)
+        if (more := len(others) - len(largest)) > 0:
+            named += f" and {more:,} more"
+        place = f"--from {quote(str(self.kept))}" if self.kept is not None else "--postgres URL"
+        command = f"referrals merge EXPORT --campaign {quote(largest[0][0])} {place} --out MERGED"
+        return f"results of other campaigns came too, and don't come again: {others.total():,} ({named}); `{command}`"
 
     def merge(self, postgres: str | None, *, as_json: bool) -> None:
         """Merge what was collected; raises as :func:`~worker.cli.merge.put_into`."""

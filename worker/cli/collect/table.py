@@ -71,4 +71,10 @@ class TableDestination:
             if sighting == "repeated":
                 self.tally.repeated += 1
             else:
-                self.tally.count(each.outcome, each.code, superseding=sighting == "superseding", rehearsed=each.sandbox)
+                self.tally.count(
+                    each.outcome,
+                    each.code,
+                    each.campaign,
+                    superseding=sighting == "superseding",
+                    rehearsed=each.sandbox,
+                )
