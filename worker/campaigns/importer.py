@@ -15,7 +15,7 @@ from worker.campaigns.exports.base import Export, Values
 from worker.campaigns.exports.detect import open_export
 from worker.campaigns.exports.encodings import parse_encoding
 from worker.campaigns.exports.text import Source
-from worker.campaigns.interleave import interleave
+from worker.campaigns.interleave import WINDOW, interleave
 from worker.campaigns.judging import Judge, Judged, veto
 from worker.campaigns.options import ImportOptions
 from worker.campaigns.presets.announcement import announced
@@ -42,8 +42,8 @@ class Reject(NamedTuple):
 class Importer:
     """The jobs of some exports, interleaved and without duplicates. To be iterated once.
 
-    Iterating it reads the exports, up to a window of 50,000 jobs ahead, and writes the rejected rows. The counts are
-    those of the rows read so far: ``rows`` is ``accepted + finished + rejected``. ``index`` has the jobs that were
+    Iterating it reads the exports, up to ``ahead`` jobs before they are due, and writes the rejected rows. The counts
+    are those of the rows read so far: ``rows`` is ``accepted + finished + rejected``. ``index`` has the jobs that were
     already met. ``published_at`` is put on each job. ``allowed_shops`` are the slugs that rows may name (None: any). A
     row that names another shop is rejected; it doesn't end the campaign. ``on_reject`` is called with each row that
     became no job. Without ``keep_rejects`` no file is written.
@@ -59,6 +59,7 @@ class Importer:
         allowed_shops: Container[str] | None,
         on_reject: Callable[[Reject], None] | None = None,
         keep_rejects: bool = True,
+        ahead: int = WINDOW,
     ) -> None:
         self.rows = 0
         """Rows read, without blank ones."""
@@ -83,6 +84,7 @@ class Importer:
         self._rules = RowRules(options, allowed_shops, self._warnings, self._consent)
         self._on_reject = on_reject
         self._keep_rejects = keep_rejects
+        self._ahead = ahead
         self._exports: tuple[Export, ...] | None = None
         self._states = FileStates(())
         self._suppressed: Suppressed | None = None
@@ -162,7 +164,7 @@ class Importer:
           UsageError: as :meth:`check`; or, at the end, no row had the consent that the options ask for.
           InputError: a file can't be read or written; the jobs before are not affected.
         """
-        for packed in interleave((draft.who(), draft.packed()) for draft in self.drafts()):
+        for packed in interleave(((draft.who(), draft.packed()) for draft in self.drafts()), self._ahead):
             yield self._rules.job(DraftJob.unpacked(packed), self._published_at)
 
     def drafts(self) -> Generator[DraftJob, None, None]:

@@ -48,7 +48,7 @@ _REASON_OF: dict[str, RejectReason] = {
 class DraftJob(NamedTuple):
     """What differs from row to row in a job. Texts are trimmed, and empty if the row has none.
 
-    It takes about 500 bytes, a fifth of a :class:`~worker.model.job.Job` (2,290). Interleaving holds 50,000 of them,
+    It takes about 500 bytes, a fifth of a :class:`~worker.model.job.Job` (2,290). Interleaving holds thousands of them,
     packed into some 170 bytes each.
     """
 

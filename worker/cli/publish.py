@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 TICK_JOBS = 500
 """Jobs between two updates of the line of progress."""
 
+_AHEAD = 10_000
+"""Jobs that are read ahead, so that those of one customer go far apart. A customer has 200 calls a day at two a second:
+fifty such customers keep a shop at its 100 a second. Shops need not be mixed, since workers take them by turns."""
+
 
 def publish(
     exports: options.Exports,
@@ -150,7 +154,14 @@ def publish(
     )
     traces = worker_tracing(os.environ, SystemClock()) or nullcontext()
     with JobIndex() as index, urgent_queues(loaded, shops, urgent=urgent) as make, traces as tracing:
-        importer = Importer(files, import_options, index=index, published_at=datetime.now(UTC), allowed_shops=shops)
+        importer = Importer(
+            files,
+            import_options,
+            index=index,
+            published_at=datetime.now(UTC),
+            allowed_shops=shops,
+            ahead=_AHEAD,
+        )
         # Mistakes in options and headers are found before anything is published.
         importer.check()
         shown = console.warn(importer, shown)

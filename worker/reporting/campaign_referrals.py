@@ -25,7 +25,7 @@ _REFERRAL = """
 
 
 class CampaignReferrals:
-    """Which referrals a campaign made, for whom, and since when: in memory up to 4 MiB, then in a temporary file.
+    """Which referrals a campaign made, for whom, and since when: in memory up to 1 MiB, then in a temporary file.
 
     The file has no name and is gone with the process. For one thread.
     """

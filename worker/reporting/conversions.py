@@ -105,7 +105,7 @@ class Conversions:
     """Counts acceptances by day. One link that several friends accepted is several acceptances.
 
     An acceptance that is met twice counts once, each step on the earliest day that was told. They are kept in memory up
-    to 4 MiB, then in a temporary file, which has no name and is gone with the process. For one thread.
+    to 1 MiB, then in a temporary file, which has no name and is gone with the process. For one thread.
     """
 
     def __init__(self, now: datetime) -> None:

@@ -10,7 +10,7 @@ from worker.campaigns.ranked_ids import SCRATCH, no_room
 class Places:
     """For each key the place that was offered with the highest rank; of equal ranks, the first.
 
-    Keys are job ids. A place is any number, such as :data:`worker.results.source.Place`. In memory up to 4 MiB, beyond
+    Keys are job ids. A place is any number, such as :data:`worker.results.source.Place`. In memory up to 1 MiB, beyond
     that in a temporary file without a name, about 45 bytes a key. May be used by several threads, but only by one at a
     time.
     """

@@ -41,7 +41,7 @@ class Known(NamedTuple):
 
 
 class Runs:
-    """Jobs by the id of their first run. In memory up to 4 MiB, beyond that in a temporary file without a name.
+    """Jobs by the id of their first run. In memory up to 1 MiB, beyond that in a temporary file without a name.
 
     For one thread.
     """

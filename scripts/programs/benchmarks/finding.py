@@ -76,6 +76,6 @@ BENCHMARK = Benchmark(
     reading="""\
 `referrals find` by an address, from its start to its end, and `referrals replay --dry-run`. `find` reads the file as
 bytes, twice: the second time for the customer's other ids. Only rows that may match are parsed. `replay` parses and
-checks every row. What it keeps of each job is in a temporary file beyond 4 MiB.""",
+checks every row. What it keeps of each job is in a temporary file beyond 1 MiB.""",
     run=run,
 )

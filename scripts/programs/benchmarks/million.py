@@ -83,8 +83,7 @@ BENCHMARK = Benchmark(
 Both commands read the same export over the same rules. A plan asks the shared store what it knows of each job and
 simulates the campaign; it publishes nothing. Publishing waits for RabbitMQ's confirms, and asks no store here. The peak
 is the kernel's own figure for the command's process; it must not grow with the export, except that a plan keeps eight
-bytes a job to count the jobs of each customer. Until two buffers are full it still grows: the window within which
-customers are spread, at 50,000 rows, and the cache of the index of job ids (4 MiB), at about 150,000. The index itself
-grows on disk.""",
+bytes a job to count the jobs of each customer. Until the cache of the index of job ids is full (1 MiB, at about 40,000
+rows) it still grows; the index itself grows on disk.""",
     run=run,
 )
