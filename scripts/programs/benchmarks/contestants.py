@@ -19,6 +19,7 @@ from worker.rabbitmq.connection import parameters
 from worker.rabbitmq.producer import Producer
 
 _PROGRAMS = "scripts.programs.benchmarks.peers"
+_WITHOUT_UVLOOP = ROOT / "scripts/programs/benchmarks/peers/without_uvloop"
 
 
 @dataclass(frozen=True)
@@ -197,8 +198,12 @@ CELERY = Queued("Celery with threads, requests", "celery_worker", (*_CELERY, *_T
 # Its default: beside a pool of threads its limiter takes twice as long for the same jobs.
 CELERY_PREFORK = Queued("Celery with processes, requests", "celery_worker", (*_CELERY, *_PREFORK), _RATE)
 TASKIQ = Queued("taskiq with uvloop, aiohttp", "taskiq_worker", _TASKIQ, "none; a retry after 1 s")
+# It takes uvloop if it can import it, and comes without.
+PLAIN_TASKIQ = Queued(
+    "taskiq, aiohttp", "taskiq_worker", _TASKIQ, TASKIQ.limiter, (("PYTHONPATH", f"{_WITHOUT_UVLOOP}:{ROOT}"),)
+)
 
-CONTESTANTS: tuple[Contestant, ...] = (OURS, UNTUNED, DRAMATIQ, CELERY, TASKIQ, Pool(), BullMQ())
+CONTESTANTS: tuple[Contestant, ...] = (OURS, UNTUNED, DRAMATIQ, CELERY, PLAIN_TASKIQ, TASKIQ, Pool(), BullMQ())
 LIMITED: tuple[Contestant, ...] = (OURS, DRAMATIQ, CELERY_PREFORK, TASKIQ, Pool(), BullMQ())
 
 

@@ -146,7 +146,8 @@ It keeps its process to one core by itself, as it does everywhere; the kernel pl
 keeps nothing on disk here; in production it writes once a second, which no worker waits for. The others have none of
 that: one queue, no limits, and a job delivered again is called again. They are written as their guides have it, below
 `scripts/programs/benchmarks/peers/`; those that use requests turn its `trust_env` off, except the one that is named
-"requests as it comes". None of them writes a log line a job: taskiq logs warnings only, since it would write one
+"requests as it comes". taskiq is there as it comes, on asyncio's own event loop, and with uvloop, a faster one that it
+takes where it is installed. None of them writes a log line a job: taskiq logs warnings only, since it would write one
 otherwise, and all others log as they do by default. The pool of threads has no queue: it reads a file, writes a file,
 and loses what it was doing when it ends.
 
