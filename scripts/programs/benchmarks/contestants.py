@@ -81,7 +81,7 @@ class Ours:
     def start(self, course: Course) -> Program:
         shops = course.site.folder / "shops.toml"
         write_shops(shops, course.api_url, list(course.shops), course.keys)
-        more = {"REFERRALS_REDIS_URL": course.site.empty_store()}
+        more = {"REFERRALS_REDIS_URL": course.site.searched_store()}
         if course.ca_file is not None:
             more["REFERRALS_CA_FILE"] = str(course.ca_file)
         size = ("--processes", str(course.processes), "--threads", str(course.threads))

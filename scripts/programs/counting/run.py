@@ -72,7 +72,7 @@ def _counted(site: Site, plan: Plan, *, probed: bool) -> dict[str, float]:
             producer.flush()
         write_shops(shops, api.url, slugs(plan.shops), UNLIMITED)
         env = site.environment(
-            vhost, shops, REFERRALS_REDIS_URL=site.empty_store(), REFERRALS_PREFETCH=str(plan.prefetch)
+            vhost, shops, REFERRALS_REDIS_URL=site.searched_store(), REFERRALS_PREFETCH=str(plan.prefetch)
         )
         if probed:
             path = os.pathsep.join((str(Path(__file__).parent / "probe"), str(ROOT)))
