@@ -3,17 +3,16 @@
 import fcntl
 import os
 import pty
-import signal
 import struct
-import subprocess
-import sys
 import termios
 import threading
 from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Self
 
 from tests.services import wait_until
-from tests.system.commands import Desk
+from tests.system.commands import Desk, warm
 
 CLEARED = b"\x1b[2J"
 """By which a command begins a new screen."""
@@ -24,20 +23,17 @@ class Terminal:
 
     def __init__(self, desk: Desk, *arguments: str, columns: int = 80, env: Mapping[str, str] | None = None) -> None:
         self._master, slave = pty.openpty()
+        self._slave: int | None = slave
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         clean = {name: value for name, value in desk.env.items() if name not in {"COLUMNS", "LINES", "NO_COLOR"}}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "worker", *arguments],
-            cwd=desk.folder,
-            env=clean | {"TERM": "xterm"} | dict(env or {}),
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            start_new_session=True,
-            # A shell that runs the tests in the background may have it ignored; a terminal never has.
-            preexec_fn=_heed_ctrl_c,
+        held = self._held = TemporaryDirectory()
+        self.process = warm().start_on(
+            os.ttyname(slave),
+            arguments,
+            desk.folder,
+            clean | {"TERM": "xterm"} | dict(env or {}),
+            Path(held.name, "status"),
         )
-        os.close(slave)
         self._seen = b""
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -70,7 +66,7 @@ class Terminal:
     def raw(self, seconds: float = 40) -> str:
         """All that was written to the terminal, once the command has ended."""
         self.process.wait(seconds)
-        self._reader.join(10)
+        self._hang_up()
         return self._seen.decode(errors="replace")
 
     def whole(self, seconds: float = 40) -> list[str]:
@@ -84,8 +80,16 @@ class Terminal:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait(10)
-        self._reader.join(10)
+        self._hang_up()
         os.close(self._master)
+        self._held.cleanup()
+
+    def _hang_up(self) -> None:
+        # Not before: the reading would end where the command hasn't opened its end yet.
+        if self._slave is not None:
+            os.close(self._slave)
+            self._slave = None
+        self._reader.join(10)
 
     def _read(self) -> None:
         while True:
@@ -97,10 +101,6 @@ class Terminal:
             if not part:
                 return
             self._seen += part
-
-
-def _heed_ctrl_c() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _lines(screen: bytes) -> list[str]:

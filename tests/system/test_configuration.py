@@ -219,6 +219,8 @@ def test_a_taken_port_is_told(desk: Desk) -> None:
 def test_a_second_worker_on_the_memory_store_is_refused(desk: Desk, vhost: Vhost) -> None:
     """While a worker runs without Redis a second one ends at once and names the setting that would let it run."""
     first = desk.start("work")
+    # Its check at the start has the queue too, and gives it back before its process takes it.
+    wait_until(lambda: "ready for action" in first.stderr or not first.running(), 30, "the first worker")
     wait_until(lambda: "referrals.single" in exclusive_queues(vhost), 20, "the first worker's exclusive queue")
 
     second = desk.run("work", REFERRALS_METRICS_PORT=str(free_ports(1)[0]))

@@ -1,6 +1,7 @@
 """`referrals status`: what an operator sees of campaigns that run."""
 
 import json
+import os
 import signal
 import urllib.request
 from typing import Any
@@ -209,7 +210,7 @@ def test_watching_follows_the_shops_file(published: Desk) -> None:
         shops.write_text("[shops.acme")
         screen = terminal.wait_for("not TOML")
         assert any(line.startswith("spring") for line in screen)
-        terminal.process.send_signal(signal.SIGINT)
+        os.kill(terminal.process.pid, signal.SIGINT)
         assert terminal.process.wait(20) == 0
 
 

@@ -1,6 +1,7 @@
 """SIGTERM amid calls: they finish, none starts any more, nothing is lost, and the next worker continues."""
 
 import signal
+import sys
 from collections import Counter
 from collections.abc import Callable
 
@@ -24,8 +25,8 @@ DRAMATIQ = ("worker.actors", "-p", "1", "-t", "16")
 
 
 def start_worker(desk: Desk, command: tuple[str, ...]) -> Process:
-    """Our command, or Dramatiq's own."""
-    return desk.start(*command, program="worker" if command == WORK else "dramatiq")
+    """Our command, or Dramatiq's own; not a fork, which has imported all before there is a place for metrics."""
+    return desk.start(*command, program="worker" if command == WORK else "dramatiq", python=sys.executable)
 
 
 def open_campaign(desk: Desk) -> Sandbox:

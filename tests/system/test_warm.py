@@ -14,7 +14,7 @@ from tests.system.commands import Desk
 from tests.system.warm import COMMANDS, WarmCommands
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "work", "sandbox"])
+@pytest.mark.parametrize("command", [*COMMANDS, "sandbox"])
 def test_starts_by_itself(command: str, tmp_path: Path) -> None:
     """What one command imports is not there because another one has imported it."""
     ended = subprocess.run(

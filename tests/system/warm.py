@@ -23,6 +23,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 COMMANDS = (
+    "work",
     "plan",
     "run",
     "publish",
@@ -48,7 +49,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Request:
-    """A command to run; ``out`` and ``err`` are the files of its output.
+    """A command to run; ``out`` and ``err`` are the files of its output, ``input`` what it reads.
 
     ``status`` is the file of its status, for a command that runs in the background.
     """
@@ -59,6 +60,7 @@ class Request:
     out: str
     err: str
     status: str | None = None
+    input: str = os.devnull
 
 
 class Started:
@@ -68,6 +70,11 @@ class Started:
         self.pid = pid
         self._arguments = list(arguments)
         self._status = status
+
+    @property
+    def returncode(self) -> int | None:
+        """As ``poll``."""
+        return self.poll()
 
     def poll(self) -> int | None:
         """Its status, None while it runs."""
@@ -130,14 +137,25 @@ class WarmCommands:
         # They are there once this returns, as with Popen.
         for file in (out, err):
             file.touch()
-        request = Request(list(arguments), str(folder), dict(env), str(out), str(err), str(status))
+        return self._in_background(Request(list(arguments), str(folder), dict(env), str(out), str(err), str(status)))
+
+    def start_on(
+        self, terminal: str, arguments: Sequence[str], folder: Path, env: Mapping[str, str], status: Path
+    ) -> Started:
+        """Start a command on a terminal, named by its device; ``status`` is the file of its status."""
+        return self._in_background(
+            Request(list(arguments), str(folder), dict(env), terminal, terminal, str(status), terminal)
+        )
+
+    def _in_background(self, request: Request) -> Started:
+        assert request.status is not None
         with self._lock:
             server = self._server = self._server or self._start()
             assert server.stdin is not None
             assert server.stdout is not None
             server.stdin.write(json.dumps(vars(request)) + "\n")
             server.stdin.flush()
-            return Started(arguments, int(server.stdout.readline()), status)
+            return Started(request.arguments, int(server.stdout.readline()), Path(request.status))
 
     def close(self) -> None:
         """End the process, unless nothing was run."""
@@ -216,13 +234,21 @@ def _become(request: Request) -> None:
     os.chdir(request.folder)
     os.environ.clear()
     os.environ.update(request.env)
+    time.tzset()
     sys.argv = ["referrals", *request.arguments]
-    for number, path in enumerate((os.devnull, request.out, request.err)):
+    if request.arguments[0] == "work":
+        # prometheus_client decides on import where metrics live, and has: for a command of one process.
+        values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call] # left untyped
+    # A shell that runs the tests in the background may have it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number, path in enumerate((request.input, request.out, request.err)):
         opened = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         os.dup2(opened, number)
         os.close(opened)
-    sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)  # noqa: SIM115 - until the process ends
-    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
+    encoding = os.environ.get("PYTHONIOENCODING")
+    sys.stdin = open(0, encoding=encoding, closefd=False)  # noqa: SIM115 - until the process ends
+    sys.stdout = open(1, "w", encoding=encoding, closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, encoding=encoding, errors="backslashreplace", closefd=False)  # noqa: SIM115
 
 
 @dataclass
@@ -249,6 +275,8 @@ class _Leave:
 if __name__ == "__main__":
     leave = _Leave()
     atexit.register(leave)
+    from prometheus_client import values
+
     import worker
     from worker.cli import main
 
