@@ -62,11 +62,11 @@ def ask(question: str) -> None:
     """Ask a person on a terminal whether to go on. Blocks until the person answers.
 
     Raises:
-      UsageError: the answer is no, or none: the terminal is gone, or what was typed is no text.
+      UsageError: the answer is no, or none: Ctrl-C, the terminal is gone, or what was typed is no text.
     """
     try:
         answer = stderr().input(f"{question} [y/N] ", markup=False)
-    except (EOFError, UnicodeDecodeError):
+    except (EOFError, KeyboardInterrupt, UnicodeDecodeError):
         stderr().print()
         answer = ""
     if answer.strip().lower() not in {"y", "yes"}:
