@@ -128,8 +128,8 @@ ROOM = 64 * 1024 * 1024
 CROWD = 24
 """Shops whose jobs are all as large as may be: with the usual prefetch three times what a worker takes in hand."""
 
-DENSE_CROWD = 100
-"""Shops whose jobs have less than 2 KiB, made of nothing but keys: twice what a worker takes in hand."""
+DENSE_CROWD = 50
+"""Shops whose jobs have less than 4 KiB, made of nothing but keys: twice what a worker takes in hand."""
 
 
 def as_large_as_may_be(job: Job) -> bytes:
@@ -143,7 +143,7 @@ def small_and_dense(job: Job) -> bytes:
     nested: dict[str, object] = {}
     for _ in range(24):
         nested = {"a": nested}
-    return message_of(job.model_copy(update={"note": [nested] * 10}))
+    return message_of(job.model_copy(update={"note": [nested] * 20}))
 
 
 @pytest.mark.parametrize(("shop_count", "body_of"), [(CROWD, as_large_as_may_be), (DENSE_CROWD, small_and_dense)])
