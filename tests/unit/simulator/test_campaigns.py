@@ -241,7 +241,7 @@ def test_a_brake_stops_a_wrong_export(share: int, window: int, processes: int, g
     """After so many bad results as its window allows, and what was under way within a second of it; no sooner."""
     per_second = 50
     load = Load(
-        3_000,
+        1_000,
         ShopTable(per_second=per_second),
         campaign_of=lambda _: "spring",
         is_rejected=lambda number: number >= good_before,

@@ -393,8 +393,8 @@ _NAUGHTY: dict[str, tuple[bytes, list[str], dict[str, int]]] = {
         ["ann@example.org", "аnn@example.org"],
         {"duplicate_row": 1},
     ),
-    "a million empty rows": (
-        b"customer_email,x\nann@example.org,\n" + b",\n" * 100_000 + b"\n" * 1_000_000 + b"bob@example.org,",
+    "thousands of empty rows": (
+        b"customer_email,x\nann@example.org,\n" + b",\n" * 10_000 + b"\n" * 100_000 + b"bob@example.org,",
         EMAILS,
         {},
     ),
