@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from structlog.testing import capture_logs
 
 from tests.integration.rabbitmq.bench import SENT, Bench, FakeRefer2, declare, message_of, new_job, new_shop
 from tests.integration.rabbitmq.tap import Tap, tapping
+from tests.integration.stock.processes import QUEUE, stock
+from tests.integration.stock.upstream import Upstream
 from tests.services import RabbitMQ, Vhost, open_rabbitmq, wait_until
 from worker.errors import BrokerError
 from worker.model.job import Job
@@ -52,6 +55,11 @@ def alarm(node: RabbitMQ, resource: str) -> Iterator[None]:
         yield
     finally:
         node.ctl(command, usual)
+
+
+def time_out(node: RabbitMQ, seconds: float) -> None:
+    """Give consumers so long from now on, on channels that are opened from now on."""
+    node.ctl("eval", f"application:set_env(rabbit, consumer_timeout, {int(seconds * 1000)}).")
 
 
 @contextmanager
@@ -136,8 +144,7 @@ def test_a_closed_shop_does_not_close_the_channel_of_all(rabbitmq: RabbitMQ) -> 
 
     RabbitMQ closes a channel, and with it every shop's consumer, over one delivery that lies too long.
     """
-    # Holds for channels that are opened from now on.
-    rabbitmq.ctl("eval", f"application:set_env(rabbit, consumer_timeout, {int(CONSUMER_TIMEOUT * 1000)}).")
+    time_out(rabbitmq, CONSUMER_TIMEOUT)
     shops = [new_shop("quota", per_day=3), new_shop("halted"), new_shop("slow", per_second=4.0, burst=1)]
     vhost = rabbitmq.add_vhost()
     declare(vhost, [shop.slug for shop in shops])
@@ -160,3 +167,23 @@ def test_a_closed_shop_does_not_close_the_channel_of_all(rabbitmq: RabbitMQ) -> 
             letters = tap.take(shop_queue(slug), left, 10)
             assert len({letter.body for letter in letters}) == left
             assert tap.peek(shop_queue(slug)) is None
+
+
+def test_stock_loses_its_channel_to_a_job_that_is_held(
+    rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap, tmp_path: Path
+) -> None:
+    """A job held for its shop has the queue's channel closed, as Dramatiq's own broker does it: nobody consumes any
+    more, and then it is called twice.
+    """
+    time_out(rabbitmq, 2)
+
+    def nobody_consumes() -> bool:
+        return not tap.channel.queue_declare(QUEUE, passive=True).method.consumer_count
+
+    with Upstream() as upstream:
+        upstream.hold()
+        with stock(vhost, upstream, tmp_path, messages=1):
+            wait_until(lambda: len(upstream.arrivals) == 1, 20, "the job to be held")
+            wait_until(lambda: not nobody_consumes(), 20, "the consumer to be seen")
+            wait_until(nobody_consumes, 20, "the channel to be closed")
+            wait_until(lambda: len(upstream.arrivals) == 2, 20, "the same job's second call")
