@@ -1,4 +1,4 @@
-"""Commands run in forks end as they do in processes of their own, and each of them starts in one."""
+"""Commands run in forks end as they do in processes of their own; tests/unit/cli/test_main.py starts each of them."""
 
 import os
 import signal
@@ -11,17 +11,7 @@ import pytest
 
 from tests.services import wait_until
 from tests.system.commands import Desk
-from tests.system.warm import COMMANDS, WarmCommands
-
-
-@pytest.mark.parametrize("command", [*COMMANDS, "sandbox"])
-def test_starts_by_itself(command: str, tmp_path: Path) -> None:
-    """What one command imports is not there because another one has imported it."""
-    ended = subprocess.run(
-        [sys.executable, "-m", "worker", command, "--help"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert f" {command} [OPTIONS]" in ended.stdout
+from tests.system.warm import WarmCommands
 
 
 def test_a_fork_ends_as_the_program_does(desk: Desk, tmp_path: Path) -> None:

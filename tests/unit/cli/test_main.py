@@ -41,17 +41,20 @@ sys.argv = ["referrals", *sys.argv[1:]]
 try:
     main()
 except SystemExit as ended:
-    pass
+    print("ended with", ended.code)
 print(*sys.modules, file=sys.stderr)
 """
 
 
-def loaded_by(*arguments: str, **environment: str) -> set[str]:
-    """The heavy modules that are loaded once a command has run, where neither a store nor RabbitMQ answers."""
+def ended(*arguments: str, **environment: str) -> tuple[str, set[str]]:
+    """What a command has printed, with its exit code, and the heavy modules that are loaded once it has run.
+
+    Neither a store nor RabbitMQ answers.
+    """
     nowhere = {"REFERRALS_REDIS_URL": "redis://127.0.0.1:1", "REFERRALS_AMQP_URL": "amqp://127.0.0.1:1"}
     ran = [sys.executable, "-c", LOADED, *arguments]
     done = subprocess.run(ran, env=os.environ | nowhere | environment, capture_output=True, text=True, check=True)
-    return HEAVY & set(done.stderr.splitlines()[-1].split())
+    return done.stdout, HEAVY & set(done.stderr.splitlines()[-1].split())
 
 
 def helps() -> Iterator[str]:
@@ -63,13 +66,16 @@ def helps() -> Iterator[str]:
 
 @pytest.mark.parametrize("words", list(helps()))
 def test_help_imports_nothing_heavy(words: str) -> None:
-    """Of no command and no group."""
-    assert not loaded_by(*words.split(), "--help")
+    """Of no command and no group; nor is it what another one has imported that makes it start."""
+    told, loaded = ended(*words.split(), "--help")
+    assert f"{words} [OPTIONS]" in told
+    assert told.endswith("ended with 0\n")
+    assert not loaded
 
 
 def test_the_version_is_looked_up_alone() -> None:
     """By the one module that knows it."""
-    assert loaded_by("--version") == {"importlib.metadata"}
+    assert ended("--version")[1] == {"importlib.metadata"}
 
 
 LOCAL = {"asyncio", "importlib.metadata", "pydantic", "rich", "ssl", "structlog"}
@@ -96,7 +102,7 @@ def test_an_operator_s_command_imports_what_it_asks(tmp_path: Path, words: str) 
     shops = tmp_path / "shops.toml"
     shops.write_text('[shops.acme]\nkey_id = "k"\nsecret_file = "key"\n')
     (tmp_path / "key").write_text("0" * 32)
-    assert loaded_by(*words.split(), REFERRALS_SHOPS=str(shops)) <= NEEDED[words]
+    assert ended(*words.split(), REFERRALS_SHOPS=str(shops))[1] <= NEEDED[words]
 
 
 def test_no_plugin_of_pydantic_s_is_looked_for(tmp_path: Path) -> None:
@@ -105,7 +111,7 @@ def test_no_plugin_of_pydantic_s_is_looked_for(tmp_path: Path) -> None:
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: beside\nVersion: 1.0\n")
     (about / "entry_points.txt").write_text("[pydantic]\nbeside = jinja2\n")
-    assert "jinja2" not in loaded_by("status", PYTHONPATH=str(tmp_path))
+    assert "jinja2" not in ended("status", PYTHONPATH=str(tmp_path))[1]
 
 
 def test_the_list_of_commands_says_what_each_says_of_itself() -> None:
