@@ -18,6 +18,7 @@ from worker.campaigns.reject_reasons import RejectReason
 from worker.cli.main import COMMANDS
 from worker.model.job import Customer, Job
 from worker.model.message import decode_message, encode_message
+from worker.sandbox.config import SANDBOX_SECRET
 from worker.text.masking import Mask
 
 ROOT = DOCS.parent
@@ -231,6 +232,12 @@ def test_readme_draws_the_states_of_the_ledger() -> None:
     assert ledger == {"started", "waiting", "answered", "done", "uncalled"}
     assert readme - ledger == {"queued", "delayed", "dead"}
     assert ledger < readme
+
+
+def test_readme_has_the_secret_of_the_emulators_shop() -> None:
+    """Its rehearsal on RabbitMQ runs as printed."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"\nprintf %s {SANDBOX_SECRET} > sandbox.key\n" in readme
 
 
 def test_architecture_lists_every_thread() -> None:
