@@ -10,7 +10,7 @@ from tests.fuzz.target import CORPUS, Target
 LARGEST_CORPUS = 60
 LARGEST_INPUT = 4096
 
-EXAMPLES = 60
+EXAMPLES = 120
 
 
 @st.composite
