@@ -6,6 +6,7 @@ policies, so RabbitMQ's management API is asked where it can be reached.
 
 import base64
 import http.client
+import urllib.error
 import urllib.request
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -54,6 +55,8 @@ def losses(params: Parameters, management_url: str | None) -> list[str]:
     try:
         return describe_losses(_queues(base, node))
     except FOREIGN_ERRORS as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it is the answer too, with its connection
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
         raise UnknownPoliciesError(f"RabbitMQ's management API at {base}: {reason}") from None
 
