@@ -21,6 +21,7 @@ exists with other ones. What an operator may want to tune is left to policies.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from worker.errors import ConfigurationError
@@ -159,6 +160,7 @@ def expiration(wait: int) -> str:
     return str(max(1, -(-min(wait, DELAYS[-1] * 1_000_000) // 1000)))
 
 
+@lru_cache(maxsize=16_384)  # a shop's results have few keys, and each is made of four words
 def result_key(shop: str, outcome: Outcome, code: str | None, *, has_share_action: bool) -> str:
     """``<shop>.<outcome>.<code or ok>.<share or plain>``, each one word of a topic."""
     words = (shop, outcome, code or "ok", "share" if has_share_action else "plain")

@@ -4,6 +4,7 @@ docs/store.md lists them. A shop's keys begin with its name in braces, so that a
 """
 
 import hashlib
+from functools import lru_cache
 
 from worker.model.names import campaign_key
 
@@ -30,6 +31,7 @@ WATCH_KEYS = [*LANES_KEYS, f"{PREFIX}none:{{{PREFIX}controls}}".encode(), LISTS_
 """The third one is never there, and is where the others are: see lua/watch.lua."""
 
 
+@lru_cache(maxsize=16_384)  # asked seven times for each job
 def prefix(shop: str) -> bytes:
     """What all keys of a shop begin with."""
     return f"{PREFIX}{{{shop}}}:".encode()
