@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -359,6 +360,8 @@ class Site:
             command, program = ["tests.faults.actors", "-p", "1", "-t", str(THREADS), "--skip-logging"], "dramatiq"
         else:
             command, program = ["work", "--processes", str(processes), "--threads", str(THREADS)], "worker"
+        # A program, not a fork of one: it is struck by its process tree, and a preloaded library shifts its clock.
+        python = python or sys.executable
         process = self.desk.start(*command, program=program, python=python, through=through, **(own | dict(env)))
         worker = Worker(process, port, processes)
         self.workers.append(worker)
