@@ -113,7 +113,8 @@ def publish(
     several = [jobs] if isinstance(jobs, Job) else list(jobs) if urgent else jobs
     name = producer if producer is not None else loaded.producer
     warned: set[str] = set()
-    tracing = caller_tracing(SystemClock())
+    clock = SystemClock()
+    tracing = caller_tracing(clock)
 
     def params() -> Parameters:
         return parameters(url, name="referral-dispatch producer")
@@ -122,7 +123,13 @@ def publish(
         # A publisher for each producer's name: an exchange that is missing closes the channel of all that is under way.
         with kept_publishers().lend((url, name), params) as publisher:
             publishing = Producer(
-                publisher.params, name=name, urgent=urgent, timeout=timeout, publisher=publisher, tracing=tracing
+                publisher.params,
+                name=name,
+                urgent=urgent,
+                clock=clock,
+                timeout=timeout,
+                publisher=publisher,
+                tracing=tracing,
             )
             again = False
             try:

@@ -15,7 +15,10 @@ def to_datetime(instant: int) -> datetime:
 
     The store's word for a time may lie beyond them, and what shows it must show the rest all the same.
     """
-    return _EPOCH + timedelta(microseconds=min(max(instant, _FIRST), _LAST))
+    if not _FIRST <= instant <= _LAST:
+        instant = _FIRST if instant < _FIRST else _LAST
+    # By position it takes half the time, and every job is dated.
+    return _EPOCH + timedelta(0, 0, instant)
 
 
 def rfc3339(instant: int) -> str:

@@ -151,6 +151,19 @@ def test_one_job(desk: Desk, vhost: Vhost, collector: Collector) -> None:
     assert properties.headers["traceparent"] == f"00-{result.trace_id}-{result.span_id}-01"
 
 
+def test_each_job_waits_from_its_own_publication(desk: Desk, collector: Collector) -> None:
+    """A campaign takes its time to publish, and no job's `wait` begins before its own `publish`."""
+    begin(desk, collector)
+    desk.write_export("export.csv", [{"shop": "acme", "customer_shopid": f"c{n}", "channel": "sms"} for n in range(9)])
+    assert desk.run("publish", "export.csv", "--campaign", "spring").returncode == 0
+    publish_from_a_program(desk, "c9")
+    wait_until(lambda: len(collector.named("result")) == 10, 30, "the results")
+    published = {span.span_id: span.began for span in collector.named("publish")}
+    waits = collector.named("wait")
+    assert len(published) == len(waits) == 10
+    assert [shown([span]) for span in waits if span.began < published[span.parent]] == []
+
+
 def test_a_call_that_is_repeated(desk: Desk, collector: Collector) -> None:
     """After a 503 the job goes through a delay queue; its second call is in the same trace."""
     begin(desk, collector)

@@ -44,9 +44,9 @@ class Importer:
 
     Iterating it reads the exports, up to ``ahead`` jobs before they are due, and writes the rejected rows. The counts
     are those of the rows read so far: ``rows`` is ``accepted + finished + rejected``. ``index`` has the jobs that were
-    already met. ``published_at`` is put on each job. ``allowed_shops`` are the slugs that rows may name (None: any). A
-    row that names another shop is rejected; it doesn't end the campaign. ``on_reject`` is called with each row that
-    became no job. Without ``keep_rejects`` no file is written.
+    already met. ``published_at`` is put on each job (None: who publishes it dates it). ``allowed_shops`` are the slugs
+    that rows may name (None: any). A row that names another shop is rejected; it doesn't end the campaign.
+    ``on_reject`` is called with each row that became no job. Without ``keep_rejects`` no file is written.
     """
 
     def __init__(

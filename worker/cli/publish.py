@@ -152,13 +152,15 @@ def publish(
         as_json=as_json,
         prediction=predicting(loaded, match=match),
     )
-    traces = worker_tracing(os.environ, SystemClock()) or nullcontext()
+    clock = SystemClock()
+    traces = worker_tracing(os.environ, clock) or nullcontext()
     with JobIndex() as index, urgent_queues(loaded, shops, urgent=urgent) as make, traces as tracing:
         importer = Importer(
             files,
             import_options,
             index=index,
-            published_at=datetime.now(UTC),
+            # The producer dates each as it takes it: the last one may be an hour behind the first.
+            published_at=None,
             allowed_shops=shops,
             ahead=_AHEAD,
         )
@@ -170,7 +172,8 @@ def publish(
             total = importer.count()
         began = time.monotonic()
         params = parameters(loaded.amqp_url.get_secret_value(), name="referral-dispatch publish")
-        producer = Producer(params, name=loaded.producer, urgent=urgent, prepare=make, tracing=tracing)
+        # By the clock of the spans, or a job's `wait` could begin before its `publish`.
+        producer = Producer(params, name=loaded.producer, urgent=urgent, prepare=make, clock=clock, tracing=tracing)
         hours = Hours(shops)
         holding = holding_back(loaded, params, campaign, shop, given, first=first, not_before=starts)
         with holding as back, counted(loaded, producer), producer, Ledger(loaded) as ledger, Meter(total) as meter:
@@ -191,7 +194,7 @@ def publish(
         release = " ".join(["referrals campaigns release", campaign, *(["--shop", shop] if shop else [])])
         until = f"until {moment(from_datetime(starts), seconds=True)}" if starts else f"until `{release}`"
         rows.append(("  held back", f"{back.held:,} ({until})"))
-    begins = max(SystemClock().now(), from_datetime(starts) if starts is not None else 0)
+    begins = max(clock.now() + clock.ahead(), from_datetime(starts) if starts is not None else 0)
     rows += hours.rows(begins)
     rows += [*ledger.rows(), *braking.rows()]
     rows.append(("took", f"{seconds:.1f} s, {producer.confirmed / seconds:,.0f} jobs/s"))
