@@ -6,26 +6,21 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from worker.campaigns.channels import check_default
 from worker.campaigns.consent import Consent
 from worker.campaigns.containers.base import ExportFile
 from worker.campaigns.containers.unchanged import FileStates
 from worker.campaigns.dedup import JobIndex
 from worker.campaigns.exports.base import Export, Values
-from worker.campaigns.exports.detect import open_export
-from worker.campaigns.exports.encodings import parse_encoding
-from worker.campaigns.exports.text import Source
 from worker.campaigns.interleave import WINDOW, interleave
 from worker.campaigns.judging import Judge, Judged, veto
+from worker.campaigns.opening import open_exports
 from worker.campaigns.options import ImportOptions
-from worker.campaigns.presets.announcement import announced
-from worker.campaigns.presets.recognition import Recognition
 from worker.campaigns.presets.suppression import Suppressed, read_lists
-from worker.campaigns.reject_files import RejectedRows, refuse_overwriting
+from worker.campaigns.reject_files import RejectedRows
 from worker.campaigns.reject_reasons import RejectReason
 from worker.campaigns.rows import DraftJob, RowRules
 from worker.campaigns.warnings import ImportWarnings
-from worker.errors import InputError, UsageError
+from worker.errors import InputError
 from worker.model.job import Job
 
 
@@ -253,32 +248,7 @@ class Importer:
     def _opened(self) -> Sequence[Export]:
         if self._exports is None:
             self._states = FileStates(self._files)
-            options = self._options
-            options.check()
-            if options.channel is not None:
-                check_default(options.channel)
-            if self._keep_rejects:
-                refuse_overwriting(self._files, options.rejects)
-            recognition = Recognition(
-                options.mapping,
-                [condition.column for condition in options.consent],
-                has_shop=options.shop is not None,
-                channel=options.channel,
-                preset=options.preset,
-                ignore_consent=options.ignore_consent,
-            )
-            encoding = parse_encoding(options.encoding) if options.encoding is not None else None
-            sources = [Source(file, encoding, self._warnings) for file in self._files]
-            for source in sources:
-                source.check()
-            exports = tuple(open_export(source, recognition) for source in sources)
-            if exports and all(export.recognised.suppresses for export in exports):
-                raise UsageError(
-                    f"{exports[0].file.name}: is a suppression list, whose rows become no jobs; give the export of the "
-                    "customers beside it"
-                )
-            for line in announced(exports):
-                self._warnings.once(line, line)
+            exports = open_exports(self._files, self._options, self._warnings, writes_rejects=self._keep_rejects)
             # With the headers matched, and before any job is made: one bad column would concern every row.
             for export in exports:
                 if not export.recognised.suppresses:
