@@ -17,7 +17,6 @@ from tests.faults.jobs import FaultJob
 from tests.faults.nodes import Nodes
 from tests.faults.site import GRANTS, PATIENCE, SHOPS, THREADS, Heal, Site
 from tests.faults.upstream import always, slow
-from tests.faults.worker import Worker
 from tests.services import wait_until
 from tests.system.commands import Process
 
@@ -69,11 +68,6 @@ def written(site: Site, jobs: list[FaultJob], *, others: int = 0, name: str = "o
     return name
 
 
-def has_heard(worker: Worker) -> bool:
-    """Whether the worker knows that there is a list."""
-    return worker.counted("referral_suppressed_addresses") > 0
-
-
 def assert_obeyed(site: Site, jobs: list[FaultJob], since: float) -> None:
     """None of these was called from then on, in seconds since the epoch, and all others were."""
     ids = {job.job_id for job in jobs}
@@ -109,8 +103,6 @@ def test_lost(site: Site, loss: str) -> None:
         site.command("suppress", "add", written(site, suppressed), "--all")
         obeyed_from = time.time() + OBEYED_SECONDS
         publish(site, later)
-        # What a worker hasn't heard of, once a second, it doesn't miss before it asks RabbitMQ, once a minute.
-        wait_until(lambda: all(map(has_heard, site.workers)), PATIENCE, "every worker to have heard of the list")
 
         heal = fault(site)
         site.faults += 1

@@ -5,6 +5,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -113,6 +114,20 @@ class Connection(pika.BlockingConnection):  # type: ignore[misc]  # pika has no 
             self._dispatch_connection_events()
         if self._channels_pending_dispatch:
             self._dispatch_channel_events()
+
+    @contextmanager
+    def answered_within(self, seconds: float) -> Iterator[None]:
+        """Break the connection where the block takes longer: what waits in it for RabbitMQ's answer raises then.
+
+        Heartbeats go on while RabbitMQ leaves a single question unanswered, so nothing else ends that wait.
+        """
+        loop = self._impl.ioloop
+        timer = loop.call_later(seconds, partial(self._impl.break_off, seconds))
+        try:
+            yield
+        finally:
+            if self.is_open:
+                loop.remove_timeout(timer)
 
     def wake(self) -> None:
         """End a :meth:`turn` that waits. From any thread."""

@@ -16,7 +16,7 @@ from pika.adapters.utils.connection_workflow import AMQPConnectorException, AMQP
 
 from worker.errors import AccessRefusedError, BrokerError
 from worker.network.addresses import authority
-from worker.rabbitmq.frame_connections import SmallFramesError
+from worker.rabbitmq.frame_connections import SmallFramesError, UnansweredError
 
 ACCESS_REFUSED = 403
 INTERNAL_ERROR = 541
@@ -54,11 +54,11 @@ LIMITED = "limit"
 
 def was_asked_too_much(error: BaseException | None) -> bool:
     """Whether RabbitMQ has closed the channel over what it was asked last, or the connection, as it does for a queue
-    that has lost its leader.
+    that has lost its leader; or whether it has left that unanswered.
     """
     if isinstance(error, pika.exceptions.ConnectionClosedByBroker):
         return bool(error.reply_code == INTERNAL_ERROR)
-    return isinstance(error, pika.exceptions.ChannelClosedByBroker)
+    return isinstance(error, pika.exceptions.ChannelClosedByBroker | UnansweredError)
 
 
 def node_address(node: pika.URLParameters) -> str:
@@ -118,6 +118,8 @@ def _described(error: BaseException, node: pika.URLParameters) -> tuple[str, str
             )
         if isinstance(cause, AMQPConnectorStackTimeout):
             return "silent", f"{where} takes connections and answers nothing for {node.stack_timeout:g} s; is it well?"
+        if isinstance(cause, UnansweredError):
+            return "silent", f"{where} has left a question unanswered for {cause.seconds:g} s; is the queue well?"
         if isinstance(cause, ssl.SSLCertVerificationError):
             return "tls", (
                 f"{where}: its certificate is not accepted ({cause.verify_message.rstrip('.')}); "

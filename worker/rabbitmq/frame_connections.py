@@ -32,6 +32,14 @@ class SmallFramesError(pika.exceptions.AMQPConnectionError):  # type: ignore[mis
         self.largest = largest
 
 
+class UnansweredError(pika.exceptions.AMQPConnectionError):  # type: ignore[misc]  # pika has no types
+    """The node keeps the connection alive, and has left a question unanswered for so many ``seconds``."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
 class FrameConnection(pika.SelectConnection):  # type: ignore[misc]  # pika has no types
     """A connection that sends what waits together, and takes confirms by itself once :attr:`on_confirm` is set.
 
@@ -61,6 +69,10 @@ class FrameConnection(pika.SelectConnection):  # type: ignore[misc]  # pika has 
         """End a connection that is being closed without waiting for RabbitMQ. On its own thread."""
         if self.is_closing:
             self._adapter_disconnect_stream()
+
+    def break_off(self, seconds: float) -> None:
+        """End the connection, over which a question was unanswered for so long. On its own thread."""
+        self._terminate_stream(UnansweredError(seconds))
 
     def _on_connection_tune(self, method_frame: Any) -> None:
         # Copies of jobs fill frames of the usual size: smaller ones have no room for dead letters. 0 is any size.

@@ -1,8 +1,8 @@
 """RabbitMQ underneath the loop: all shops' queues on one connection.
 
-Runs on the consumer's thread; once that has ended, ``requeue`` and ``close`` run on the main thread. Two other threads
-report to it by deques and wake it: the publisher's (confirms, and whether messages can go out) and the declarer's
-(queues that are ready).
+Runs on the consumer's thread; once that has ended, ``requeue`` and ``close`` run on the main thread. Other threads
+report to it by deques and wake it: the publisher's (confirms, and whether messages can go out), the declarer's (queues
+that are ready), the probes' (queues that can be consumed again), and the journal's (its length).
 """
 
 from collections import deque
@@ -20,6 +20,7 @@ from worker.model.message import decode_message
 from worker.rabbitmq.channel import ShopChannel
 from worker.rabbitmq.connection import Parameters
 from worker.rabbitmq.dead_lettering import DeadLettering
+from worker.rabbitmq.journal_question import JournalQuestion
 from worker.rabbitmq.message_reader import Decode, MessageReader
 from worker.rabbitmq.moves import Moves
 from worker.rabbitmq.outbox import Outbox
@@ -85,6 +86,7 @@ class RabbitmqPort:
         )
         self._moves = Moves(context, self._outbox, self._subscriptions, take_back=self._gate.take_back)
         self._reader = MessageReader(intake, self._channel, self._subscriptions, self._dead_lettering, decode)
+        self._journal = JournalQuestion(params, self._channel.wake)
         self._connect_at = 0
         self._backoff = Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
         self._problem: str | None = None
@@ -92,7 +94,6 @@ class RabbitmqPort:
         self._publishing: deque[bool] = deque()
         self._undeclared = False
         self._cancellations = intake.controls.cancellations
-        self._losses = intake.controls.losses
         self._journal_at = 0
         self._gate.close_all("broker_blocked")
         self._publisher.start()
@@ -113,6 +114,10 @@ class RabbitmqPort:
         the next attempt: 0.5 s doubling to 15 s, with jitter.
         """
         now = self._context.clock.now()
+        doubted = self._intake.suppression.doubted
+        if doubted is not None and self._channel.up and "store_down" not in self._gate.closed:
+            # Otherwise it is asked on connecting, and once the store answers.
+            self._journal.ask(doubted)
         try:
             if not self._channel.up and now >= self._connect_at:
                 self._connect()
@@ -168,6 +173,7 @@ class RabbitmqPort:
         """Disconnect; may block for 5 s until the publisher's thread has ended."""
         # The publisher first. What is unconfirmed by now is delivered again once the consuming connection is closed.
         self._publisher.close(timeout=0)
+        self._journal.close()
         self._subscriptions.close()
         self._channel.close()
         self._reader.close()
@@ -179,7 +185,8 @@ class RabbitmqPort:
             log.info("consumer_connected")
         self._problem = None
         self._backoff.reset()
-        self._intake.suppression.journal_has(self._channel.journal)
+        suppression = self._intake.suppression
+        suppression.journal_has(self._channel.journal, suppression.doubted)
         self._journal_at = self._context.clock.now() + JOURNAL_EVERY
         self._subscriptions.begin()
 
@@ -202,8 +209,8 @@ class RabbitmqPort:
             self._undeclared = False
             self._declare_again()
         self._subscriptions.follow(now)
-        if now >= self._journal_at or self._losses != self._intake.controls.losses:
-            self._journal_at, self._losses = now + JOURNAL_EVERY, self._intake.controls.losses
+        if now >= self._journal_at:
+            self._journal_at = now + JOURNAL_EVERY
             self._intake.suppression.journal_has(self._channel.waiting(SUPPRESSION))
         self._moves.follow(now, blocked="broker_blocked" in self._gate.closed)
         self._dead_lettering.send_again(now, self._longest_held)
@@ -236,10 +243,16 @@ class RabbitmqPort:
 
     def _has_news(self) -> bool:
         return bool(
-            self._outbox.has_confirms or self._publishing or self._subscriptions.has_news or self._intake.has_news
+            self._outbox.has_confirms
+            or self._publishing
+            or self._subscriptions.has_news
+            or self._journal.has_answer
+            or self._intake.has_news
         )
 
     def _take_news(self) -> None:
+        if (answer := self._journal.take()) is not None:
+            self._intake.suppression.journal_has(*answer)
         while self._publishing:
             if self._publishing.popleft():
                 self._gate.open_all("broker_blocked")

@@ -34,6 +34,9 @@ MOST_IN_A_CHANGE = 5_000
 
 _PUBLISHED_AT_ONCE = 100
 
+LONGEST_ANSWER_SECONDS = 60.0
+"""For the journal's length. RabbitMQ waits for its leader for 30 s."""
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -93,7 +96,11 @@ def journal_length(params: Parameters) -> int:
       BrokerError: RabbitMQ is out of reach, or the journal has no leader.
     """
     connection = connect(params)
-    with closing_on_failure(connection), as_broker_errors(connection.node):
+    with (
+        closing_on_failure(connection),
+        as_broker_errors(connection.node),
+        connection.answered_within(LONGEST_ANSWER_SECONDS),
+    ):
         length = certain_length(connection, SUPPRESSION)
         connection.close()
     return length

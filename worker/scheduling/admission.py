@@ -214,13 +214,15 @@ class Admission(Generic[D]):
         shop = deliveries[0].shop
         in_force = self._rates.limits_in_force(shop, now)
         outdated = in_force is not None and in_force is not limits
+        # Asked before that closed the gate, and perhaps granted by a store that has lost its lists.
+        doubtful = "suppression" in self._gate.closed
         returned: list[D] = []
         closed = False
         if len(replies) > len(deliveries) and isinstance(next_turn := replies.pop(), ShopClosed):
             self._close(deliveries[0], next_turn, now)
         for delivery, reply in zip(deliveries, replies, strict=True):
             match reply:
-                case Grant() if outdated or self._holds.is_held(delivery, now):
+                case Grant() if outdated or (doubtful and not delivery.uncalled) or self._holds.is_held(delivery, now):
                     # Granted by limits that are no longer in force, or its campaign is held by now.
                     delivery.grant = reply
                     self._grants.release(delivery)

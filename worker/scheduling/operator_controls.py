@@ -42,8 +42,6 @@ class OperatorControls:
         """When the next of the jobs that were checked expires, by the wall clock (microseconds)."""
         self.cancellations = 0
         """How often the set of cancelled campaigns has changed since the first answer."""
-        self.losses = 0
-        """How often the store has come back with fewer orders than it had."""
         self._store = store
         self._clock = clock
         self._wake = wake
@@ -96,8 +94,6 @@ class OperatorControls:
                 # Not until when: by the process's clock, each answer has another time for the same.
                 if self.controls is not None and self.controls.cancelled.keys() != news.cancelled.keys():
                     self.cancellations += 1
-                if self.controls is not None and news.version < self.controls.version:
-                    self.losses += 1
                 self.controls = news
                 self._starts = [
                     (shop, order.rest.until)

@@ -2,7 +2,9 @@
 
 Runs on the consumer's thread. A store that has lost a list says nothing of it. Two others remember how many changes the
 lists have had: this process, of what it has heard, and RabbitMQ, whose journal has each change as a message. A process
-asks for the length of the journal whenever it connects, once a minute, and when the store has lost what it had.
+asks for the length of the journal whenever it connects, once a minute, and when the store may have lost what it had:
+after each new connection to it, and when its data are gone. It may not have heard of the latest changes by then, so
+nobody is called until it knows the length.
 """
 
 import os
@@ -23,23 +25,41 @@ class SuppressionGuard:
 
     def __init__(self, gate: Gate[Any], store: ShopStateStore, address_key: bytes) -> None:
         self.problem: Unusable | Literal["unknown"] | None = "unknown"
-        """Why nobody is called, None: the lists can be relied on. Unknown until the store has answered, and until then
-        no call starts anyway."""
+        """Why nobody is called, None: the lists can be relied on. Unknown until the store has answered, and after each
+        doubt until the journal's length is known."""
+        self.doubted: int | None = None
+        """The store's generation of which the journal's length is to be asked for; None for none."""
         self._gate = gate
         self._store = store
         self._address_key = address_key
         self._process = f"{socket.gethostname()}:{os.getpid()}"
         self._known = 0
         self._heard: Suppression | None = None
+        self._generation = 0
+        self._told = False
 
     @property
     def lacks_key(self) -> bool:
         """Whether nobody is called until the process is started again: other workers are to have its jobs."""
         return self.problem in {"no_key", "other_key"}
 
-    def journal_has(self, changes: int) -> None:
-        """So many changes are in RabbitMQ's journal."""
+    def doubts(self, generation: int) -> bool:
+        """The store is of this generation; whether it is another one than the last time.
+
+        From then on nobody is called until the journal's length has been asked for.
+        """
+        if generation == self._generation:
+            return False
+        self._generation = self.doubted = generation
+        self._gate.close_all("suppression")
+        self._decide()
+        return True
+
+    def journal_has(self, changes: int, generation: int | None = None) -> None:
+        """So many changes are in RabbitMQ's journal. ``generation``: it was asked when that one was in doubt."""
         self._known = max(self._known, changes)
+        if generation == self.doubted:
+            self.doubted = None
         self._decide()
 
     def store_has(self, suppression: Suppression) -> None:
@@ -59,19 +79,22 @@ class SuppressionGuard:
         before, self.problem = self.problem, self._found(self._heard)
         if self.problem == before:
             return
-        if self.problem is not None:
+        if self.problem is None:
+            self._gate.open_all("suppression")
+            if self._told:
+                log.info("suppression_usable")
+            self._told = False
+        elif self.problem != "unknown":
+            self._gate.close_all("suppression")
             changes = {"changes": self._heard.number, "known": self._known}
             log.error("suppression_unusable", reason=self.problem, problem=UNUSABLE[self.problem], **changes)
-            self._gate.close_all("suppression")
-        elif before != "unknown":
-            log.info("suppression_usable")
-            self._gate.open_all("suppression")
+            self._told = True
 
-    def _found(self, heard: Suppression) -> Unusable | None:
+    def _found(self, heard: Suppression) -> Unusable | Literal["unknown"] | None:
         if heard.number < self._known:
             return "lost"
         if heard.key in {NO_KEY, self._address_key}:
-            return None
+            return "unknown" if self.doubted is not None else None
         if heard.key == UNFINISHED:
             return "unfinished"
         return "no_key" if self._address_key == NO_KEY else "other_key"

@@ -13,6 +13,12 @@ from worker.model.orders import Order, Origin
 class ControlsReader(Protocol):
     """What an operator has ordered, as workers read it."""
 
+    @property
+    def generation(self) -> int:
+        """Rises when the store may have lost data: before any answer over a new connection is heard of, and when
+        :meth:`watch` has found that they are gone.
+        """
+
     def watch(self, known: int, reply: Callable[[Controls | StoreError | None], None]) -> None:
         """Ask for the operator's orders without waiting.
 

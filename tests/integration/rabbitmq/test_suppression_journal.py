@@ -7,15 +7,15 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.integration.rabbitmq.bench import declare
+from tests.integration.rabbitmq.bench import Bench, FakeRefer2, declare, message_of, new_job, new_shop
 from tests.integration.rabbitmq.tap import Tap
-from tests.services import RabbitMQ, Vhost
+from tests.services import RabbitMQ, Vhost, wait_until
 from worker.errors import BrokerError
 from worker.rabbitmq.channel import ShopChannel
 from worker.rabbitmq.connection import Parameters, connect
 from worker.rabbitmq.queue_inspection import certain_length
 from worker.rabbitmq.suppression_journal import SuppressionJournal, journal_length
-from worker.rabbitmq.topology import SUPPRESSION, queues
+from worker.rabbitmq.topology import JOBS, RESULTS, SUPPRESSION, queues
 
 CHANGES = 3
 
@@ -106,3 +106,29 @@ def test_messages_that_others_hold_are_counted_too(vhost: Vhost, params: Paramet
     tap.channel.basic_nack(method.delivery_tag)
     assert certain_length(connection, SUPPRESSION) == CHANGES
     connection.close()
+
+
+def test_a_worker_asks_when_its_store_may_have_lost_its_lists(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap) -> None:
+    """Nobody is called before it knows, while the result of the call under way goes out; then all or nobody is."""
+    declare(vhost)
+    refer = FakeRefer2(hold_from=1)
+    with Bench(vhost, [new_shop()], refer, threads=1) as bench:
+        for number in range(2):
+            tap.put(JOBS, "acme", message_of(new_job(number)))
+        wait_until(lambda: len(refer.calls) == 1, 20, "a call under way")
+        with leaderless(rabbitmq, vhost):
+            bench.store.generation = 1
+            wait_until(lambda: "suppression" in bench.closed("acme"), 5, "the doubt")
+            refer.release()
+            assert len(tap.take(RESULTS, 1, 5)) == 1
+            assert len(refer.calls) == 1
+        wait_until(lambda: len(refer.calls) == 2, 60, "the other call")
+        # A change of which it has heard nothing, and which its store has not.
+        tap.put(SUPPRESSION, "*", b"1")
+        bench.store.generation = 2
+        wait_until(lambda: "suppression" in bench.closed("acme"), 5, "the next doubt")
+        tap.put(JOBS, "acme", message_of(new_job(3)))
+        wait_until(
+            lambda: bench.count("unready", part="suppression", reason="lost") == 1, 10, "the journal to be known"
+        )
+        assert (len(refer.calls), bench.closed("acme")) == (2, {"suppression"})

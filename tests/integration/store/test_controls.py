@@ -9,7 +9,7 @@ from worker.instants import DAY, SECOND
 from worker.model.controls import EVERY_SHOP, Controls, Pause, RateLimit
 from worker.model.orders import MOST_LATEST, MOST_ORDERS, Origin, limit_text
 from worker.store.protocol import Store
-from worker.store.redis.keys import LOG_KEY
+from worker.store.redis.keys import LOG_KEY, SINCE_KEY
 from worker.store.timing import CANCELLED_FOR
 
 
@@ -99,7 +99,10 @@ def test_cancelled_campaigns_are_remembered_longer_than_jobs(world: World) -> No
 
 
 def test_one_stops_and_others_see_it(shared: RedisWorld) -> None:
-    """What one process stops every other sees, through a failover's forgotten scripts too; workers read one key."""
+    """What one process stops every other sees, through a failover's forgotten scripts too; workers read one key.
+
+    They note since when there is anything.
+    """
     other = shared.another()
     try:
         shared.store.pause("acme", Origin("kim", "x"))
@@ -107,7 +110,7 @@ def test_one_stops_and_others_see_it(shared: RedisWorld) -> None:
         controls = seen(other)
         assert controls is not None
         assert controls.pause_of("acme") is not None
-        assert set(shared.client.keys("rd:*")) == {b"rd:controls", LOG_KEY}
+        assert set(shared.client.keys("rd:*")) == {b"rd:controls", LOG_KEY, SINCE_KEY}
         assert shared.client.ttl("rd:controls") == -1
     finally:
         other.close()

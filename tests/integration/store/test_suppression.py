@@ -251,3 +251,35 @@ def test_tells_every_worker_of_the_lists_with_the_next_order(shared: RedisWorld,
     known = worker.record("suppress add", Origin("kim"), shop="acme").suppression
     assert (known.number, known.key, known.lists) == (1, KEY.fingerprint, {"acme": SuppressionList(1, 1)})
     worker.close()
+
+
+def watched(store: RedisStore) -> int:
+    """The store's generation, once a worker has watched it."""
+    answer: Future[object] = Future()
+    store.watch(0, answer.set_result)
+    assert answer.result(5) is None
+    return store.generation
+
+
+def test_is_of_another_generation_whenever_lists_may_be_lost(shared: RedisWorld) -> None:
+    """A worker that has heard of nothing notices all the same: lost data, a new connection, a new server behind it."""
+    store = shared.another()
+    try:
+        assert store.generation == 0
+        assert watched(store) == 1
+        assert watched(store) == 1
+        go(store, to(1))
+        assert store.generation == 1
+        shared.client.flushdb()
+        shared.set(shared.now + SECOND)
+        assert watched(store) == 2
+        assert watched(store) == 2
+        shared.client.client_kill_filter(_type="normal", skipme=True)
+        go(store, to(2))
+        assert store.generation == 3, "known before the grant"
+        shared.client.script_flush()
+        go(store, to(3))
+        assert store.generation == 4, "as where a proxy keeps the connection"
+        assert watched(store) == 4
+    finally:
+        store.close()

@@ -313,6 +313,38 @@ def test_a_question_that_fails_is_over(bench: Bench) -> None:
     assert bench.take().job == make_job(1)
 
 
+def test_what_a_store_granted_that_may_have_lost_its_lists(bench: Bench) -> None:
+    """It is called once the journal is known, by another grant; jobs that end without a call go on."""
+    jobs = [make_job(number) for number in range(3)]
+    expired = [make_job(number, not_after=to_datetime(NOON - SECOND)) for number in (8, 9)]
+    bench.offer(*jobs, *expired)
+    first = bench.take().job
+    assert first in expired
+    bench.store.generation = 1
+    assert {first, bench.take().job} == {*expired}
+    assert next(bench.consumer) is None
+    assert len(bench.port.events("released")) == len(jobs)
+    assert bench.consumer.suppression.doubted == 1
+    bench.consumer.suppression.journal_has(0, 1)
+    assert {bench.take().job for _ in jobs} == {*jobs}
+
+
+def test_what_such_a_store_grants_to_an_earlier_question(bench: Bench) -> None:
+    """The reply comes while the journal is being asked: nobody is called by it."""
+    held: list[Callable[[], None]] = []
+    bench.store.hold = held
+    bench.offer(make_job())
+    assert next(bench.consumer) is None
+    bench.store.generation = 1
+    assert next(bench.consumer) is None
+    held.pop()()
+    assert next(bench.consumer) is None
+    assert len(bench.port.events("granted", "released")) == 1
+    bench.store.hold = None
+    bench.consumer.suppression.journal_has(0, 1)
+    assert bench.take().job == make_job()
+
+
 def test_finish(bench: Bench) -> None:
     """A final result is published, then settled, then acknowledged."""
     bench.offer(make_job())

@@ -102,3 +102,48 @@ def test_needs_no_key_where_nobody_is_suppressed(gate: Gate[object]) -> None:  #
     guard.journal_has(0)
     guard.store_has(Suppression())
     assert not is_closed(gate)
+
+
+def test_calls_nobody_after_a_doubt_until_the_journal_is_known(gate: Gate[object]) -> None:  # type: ignore[type-var]
+    """What was asked before the latest doubt tells nothing of what was added, and lost, since."""
+    guard = SuppressionGuard(gate, MemoryStore(ManualClock(NOON)), OURS)
+    guard.store_has(Suppression())
+    assert not guard.doubts(0)
+    assert guard.doubts(1)
+    assert not guard.doubts(1)
+    assert (guard.doubted, str(guard.problem), is_closed(gate)) == (1, "unknown", True)
+    assert guard.doubts(2)
+    guard.journal_has(0, 1)
+    guard.journal_has(0)
+    guard.store_has(Suppression())
+    assert (guard.doubted, is_closed(gate)) == (2, True)
+    with capture_logs() as logs:
+        guard.journal_has(0, 2)
+    assert (guard.doubted, guard.problem, is_closed(gate)) == (None, None, False)
+    assert not logs, "every new connection would be told"
+
+
+def test_misses_a_first_change_that_it_has_not_heard_of(gate: Gate[object]) -> None:  # type: ignore[type-var]
+    """The store was lost before; a doubt amid that changes nothing, and the end is told."""
+    guard = SuppressionGuard(gate, MemoryStore(ManualClock(NOON)), OURS)
+    guard.store_has(Suppression())
+    guard.doubts(1)
+    guard.journal_has(1, 1)
+    assert (guard.problem, is_closed(gate)) == ("lost", True)
+    with capture_logs() as logs:
+        guard.doubts(2)
+        guard.store_has(Suppression(1, OURS))
+        assert is_closed(gate)
+        guard.journal_has(1, 2)
+    assert [entry["event"] for entry in logs] == ["suppression_usable"]
+    assert not is_closed(gate)
+
+
+def test_a_doubt_at_the_start_is_one(gate: Gate[object]) -> None:  # type: ignore[type-var]
+    """The store's first answer comes over its first connection."""
+    guard = SuppressionGuard(gate, MemoryStore(ManualClock(NOON)), OURS)
+    guard.doubts(1)
+    guard.store_has(Suppression())
+    assert is_closed(gate)
+    guard.journal_has(0, 1)
+    assert not is_closed(gate)

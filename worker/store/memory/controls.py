@@ -19,6 +19,9 @@ from worker.store.timing import BRAKE_KEPT, CANCELLED_FOR
 class MemoryControls:
     """The orders in force. Each change replaces them as a whole, so that a reader needs no lock."""
 
+    generation = 0
+    """Nothing is lost but with the process."""
+
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._changing = threading.Lock()

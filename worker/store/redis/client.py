@@ -145,6 +145,11 @@ class Server:
                 "keys of some shops are elsewhere; name a single server, or a proxy in front of the cluster"
             )
 
+    @property
+    def generation(self) -> int:
+        """Rises with each new connection, before any answer over it is heard of. From any thread."""
+        return self._round_trips.generation
+
     def send(self, script: str, keys: Sequence[bytes], arguments: Sequence[Any], done: Callable[[Any], None]) -> None:
         """Run a script without waiting. ``done`` gets its reply, or a StoreError, on the store's thread."""
         with self._closing:

@@ -16,7 +16,7 @@ from worker.model.orders import Order, Origin, limit_text, pace_text
 from worker.store.braking import Braking
 from worker.store.redis.client import Server
 from worker.store.redis.keys import CAMPAIGN_ORDERS_KEY, CONTROLS_KEY, LANES_KEYS, LISTS_KEY, LOG_KEY, WATCH_KEYS
-from worker.store.redis.replies import read_controls, read_orders
+from worker.store.redis.replies import read_controls, read_orders, readable
 from worker.store.redis.suppression import RedisSuppression
 from worker.store.timing import BRAKE_KEPT, CANCELLED_FOR
 
@@ -32,6 +32,12 @@ class RedisControls(RedisSuppression):
         super().__init__(server, address_key)
         self._clock = clock
         self._keep = keep
+        self._since: Any = None
+        self._losses = 0
+
+    @property
+    def generation(self) -> int:
+        return self._server.generation + self._losses
 
     def watch(self, known: int, reply: Callable[[Controls | StoreError | None], None]) -> None:
         """As :class:`worker.store.controls.ControlsReader` says; ``reply`` runs on the store's thread."""
@@ -40,12 +46,16 @@ class RedisControls(RedisSuppression):
             match answer:
                 case StoreError():
                     reply(answer)
-                case [_, version] if version == known:
+                case [since, [_, version]] if version == known:
+                    self._has_data_since(since)
                     reply(None)
                 case _:
                     news: Controls | StoreError
                     try:
-                        news = self._read(answer)
+                        with readable:
+                            since, told = answer
+                        self._has_data_since(since)
+                        news = self._read(told)
                     except StoreError as error:
                         # A worker starts no call until it has had a reply, so an unreadable one is a reply too.
                         news = error
@@ -54,7 +64,10 @@ class RedisControls(RedisSuppression):
         self._server.send("watch", WATCH_KEYS, [known, "worker"], done)
 
     def controls(self) -> Controls:
-        return self._read(self._server.call("watch", WATCH_KEYS, [-1]))
+        answer = self._server.call("watch", WATCH_KEYS, [-1])
+        with readable:
+            _, told = answer
+        return self._read(told)
 
     def add_lanes(
         self,
@@ -178,6 +191,12 @@ class RedisControls(RedisSuppression):
         except DamagedOrdersError as error:
             return error.keys
         return []
+
+    def _has_data_since(self, since: Any) -> None:
+        # The version tells nothing where nothing was ordered before, as before the first address is suppressed.
+        if self._since is not None and self._since != since:
+            self._losses += 1
+        self._since = since
 
     def _read(self, answer: Any) -> Controls:
         controls = read_controls(answer, self._clock.now())

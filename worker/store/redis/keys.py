@@ -27,7 +27,16 @@ LANES_KEYS = [CONTROLS_KEY, f"{PREFIX}lanes:{{{PREFIX}controls}}".encode()]
 CLOSED_WORKERS_KEY = f"{PREFIX}closed:{{{PREFIX}controls}}".encode()
 """Worker processes that call nobody."""
 
-WATCH_KEYS = [*LANES_KEYS, f"{PREFIX}none:{{{PREFIX}controls}}".encode(), LISTS_KEY, CAMPAIGN_ORDERS_KEY]
+SINCE_KEY = f"{PREFIX}since:{{{PREFIX}controls}}".encode()
+"""Since when the server has what it has: gone with the rest when its data are lost."""
+
+WATCH_KEYS = [
+    *LANES_KEYS,
+    f"{PREFIX}none:{{{PREFIX}controls}}".encode(),
+    LISTS_KEY,
+    CAMPAIGN_ORDERS_KEY,
+    SINCE_KEY,
+]
 """The third one is never there, and is where the others are: see lua/watch.lua."""
 
 

@@ -37,6 +37,9 @@ class RoundTrips:
         self._loads = b"".join(_packed("SCRIPT", "LOAD", source) for source in scripts.values())
         self._scripts = len(scripts)
         self._loaded = False
+        self.generation = 0
+        """How often the scripts were loaded: once over each connection, and where the server behind it has lost them.
+        Whatever runs afterwards may find other data than before."""
         self._digests = {
             name: hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest() for name, source in scripts.items()
         }
@@ -85,7 +88,9 @@ class RoundTrips:
             self.let_go()
             raise
         # Also where some answers are errors: `run` looks for NOSCRIPT among them.
-        self._loaded = True
+        if not self._loaded:
+            self._loaded = True
+            self.generation += 1
         return answers
 
     def _connected(self) -> Any:
