@@ -130,13 +130,21 @@ def test_forgets_a_person_and_nobody_else(desk: Desk, vhost: Vhost, postgres_url
     merged = desk.run("merge", "spring.csv", *options, REFERRALS_POSTGRES_URL=postgres_url)
     assert merged.returncode == 0, merged.stderr
     assert [row["referral_outcome"] for row in desk.results("merged.csv")] == ["suppressed", "sent", "pending"]
-    # As it was before, where the lists can't be asked.
-    without: list[dict[str, Any]] = [{"REFERRALS_SUPPRESSION_KEY": ""}, {"REFERRALS_REDIS_URL": "redis://127.0.0.1:9"}]
-    for env in without:
+    assert "suppressed addresses" not in merged.stderr
+    # As it was before, where the lists can't be asked or relied on; a line says why.
+    empty = f"{desk.env['REFERRALS_REDIS_URL'].rsplit('/', 1)[0]}/15"
+    without: list[tuple[dict[str, Any], str]] = [
+        ({"REFERRALS_SUPPRESSION_KEY": ""}, "can't be asked: REFERRALS_SUPPRESSION_KEY is unset; set it"),
+        ({"REFERRALS_SUPPRESSION_KEY": "another of sixteen characters"}, "is not the key by which"),
+        ({"REFERRALS_REDIS_URL": "redis://127.0.0.1:9"}, "can't be asked: "),
+        ({"REFERRALS_REDIS_URL": empty}, "`referrals suppress restore` brings them back"),
+    ]
+    for env, why in without:
         (desk.folder / "merged.csv").unlink()
         merged = desk.run("merge", "spring.csv", *options, REFERRALS_POSTGRES_URL=postgres_url, **env)
         assert merged.returncode == 0, merged.stderr
-        assert ("lists can't be asked" in merged.stderr) == ("REFERRALS_REDIS_URL" in env)
+        (line,) = (line for line in merged.stderr.splitlines() if "suppressed addresses" in line)
+        assert why in line
         assert [row["referral_outcome"] for row in desk.results("merged.csv")] == ["pending", "sent", "pending"]
     again = desk.run("forget", HERS.email, "--yes", "--json", REFERRALS_POSTGRES_URL=postgres_url)
     found = json.loads(again.stdout)

@@ -122,3 +122,13 @@ class Suppression:
     def addresses(self) -> int:
         """Addresses on all lists together."""
         return sum(each.addresses for each in self.lists.values())
+
+    def unusable(self, key: bytes, changes: int) -> Unusable | None:
+        """Why nobody with the key of this fingerprint can rely on the lists, which have had so many ``changes``."""
+        if self.number < changes:
+            return "lost"
+        if self.key in {NO_KEY, key}:
+            return None
+        if self.key == UNFINISHED:
+            return "unfinished"
+        return "no_key" if key == NO_KEY else "other_key"

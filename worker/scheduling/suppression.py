@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import structlog
 
-from worker.model.suppression import NO_KEY, UNFINISHED, UNUSABLE, Suppression, Unusable
+from worker.model.suppression import UNUSABLE, Suppression, Unusable
 from worker.scheduling.gate import Gate
 from worker.store.protocol import ShopStateStore
 
@@ -91,10 +91,5 @@ class SuppressionGuard:
             self._told = True
 
     def _found(self, heard: Suppression) -> Unusable | Literal["unknown"] | None:
-        if heard.number < self._known:
-            return "lost"
-        if heard.key in {NO_KEY, self._address_key}:
-            return "unknown" if self.doubted is not None else None
-        if heard.key == UNFINISHED:
-            return "unfinished"
-        return "no_key" if self._address_key == NO_KEY else "other_key"
+        problem = heard.unusable(self._address_key, self._known)
+        return "unknown" if problem is None and self.doubted is not None else problem
