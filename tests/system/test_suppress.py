@@ -247,6 +247,9 @@ def test_a_running_worker_asks_the_journal_of_a_store_that_has_lost_everything(
     closed = "1 worker process calls nobody, on "
     wait_until(lambda: closed in desk.run("shops", "list").stderr, 10, "the worker to leave word")
     assert desk.readiness() == (503, "not ready: suppression (lost)\n")
+    planned = desk.run("plan", "export.csv", "--campaign", "spring").stderr
+    assert closed in planned
+    assert "no worker takes" not in planned
     assert closed in desk.run("publish", "export.csv", "--campaign", "spring").stderr
     succeed(desk, "suppress", "restore")
     wait_until(lambda: desk.readiness()[0] == 200, 10, "the worker to be ready")

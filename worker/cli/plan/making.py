@@ -92,9 +92,14 @@ def make_plan(
                     problem = ledger.problem
     jobs = collector.shops
     outlook = campaign.look(jobs.keys())
-    remarks = [*outlook.remarks, *([problem] if problem else [])]
+    remarks = [*outlook.remarks, *([problem] if problem else []), *outlook.closed]
     if jobs and outlook.processes == 0 and campaign.processes is None:
-        remarks.append("no worker takes these shops' jobs at present; it is counted with one")
+        remarks.append(
+            # Workers that call nobody take no jobs either, and why is said already.
+            "the plan is counted with one worker that calls"
+            if outlook.closed
+            else "no worker takes these shops' jobs at present; it is counted with one"
+        )
     workers = replace(campaign.workers, processes=campaign.processes or outlook.processes or 1)
     least = {slug: least_that_count(number, outlook.shops[slug].limits) for slug, number in jobs.items()}
     customers = collector.customers.above(least)

@@ -8,7 +8,7 @@ from pathlib import Path
 from worker.cli.campaigns.view import holds_any
 from worker.cli.shop_view import gate_of
 from worker.cli.shops.serving import MOST_ASKED, consumers_of
-from worker.cli.store import ask_each
+from worker.cli.store import ask_each, closed_lines
 from worker.clock import SystemClock
 from worker.embedded.past import lines_of
 from worker.embedded.restore import restore
@@ -30,11 +30,13 @@ from worker.store.shop_state import ShopState
 class Outlook:
     """The shops by slug, and how many processes take their jobs: None if that is not known.
 
-    ``remarks`` has a line on each thing that could not be asked.
+    ``closed`` has a line on those that call nobody, for each reason. ``remarks`` has one on each thing that could not
+    be asked.
     """
 
     shops: Mapping[str, Shop]
     processes: int | None
+    closed: Sequence[str] = ()
     remarks: Sequence[str] = ()
 
 
@@ -55,7 +57,7 @@ def outlook(loaded: Settings, listed: Mapping[str, ListedShop], shops: Collectio
         remarks += [problem] if problem else []
         queued = {slug: _jobs(depth) for slug in listed if (depth := found.of_shop(slug)) is not None}
         slugs = sorted({*shops, *(slug for slug, jobs in queued.items() if jobs)} & listed.keys())
-        states, controls, problem = _states(loaded, listed, slugs, campaign)
+        states, controls, closed, problem = _states(loaded, listed, slugs, campaign)
         remarks += [problem] if problem else []
         processes = serving.result()
     now = SystemClock().now()
@@ -67,7 +69,7 @@ def outlook(loaded: Settings, listed: Mapping[str, ListedShop], shops: Collectio
         slug: _shop(slug, listed[slug], states.get(slug), controls, queued.get(slug, 0), now, campaign)
         for slug in slugs
     }
-    return Outlook(standing, processes, remarks)
+    return Outlook(standing, processes, closed_lines(closed), remarks)
 
 
 def outlook_of_run(listed: Mapping[str, ListedShop], campaign: Iterable[str], journal: Path | None) -> Outlook:
@@ -107,19 +109,20 @@ def _serving(loaded: Settings, campaign: Sequence[str]) -> int | None:
 
 def _states(
     loaded: Settings, listed: Mapping[str, ListedShop], slugs: Sequence[str], campaign: str
-) -> tuple[Mapping[str, ShopState], Controls, str | None]:
+) -> tuple[Mapping[str, ShopState], Controls, Mapping[str, str], str | None]:
+    """The states of the shops, the controls, the workers that call nobody, and what could not be asked."""
     if loaded.redis_url is None:
-        return {}, Controls(), "counted without the calls made today: REFERRALS_REDIS_URL is not set"
+        return {}, Controls(), {}, "counted without the calls made today: REFERRALS_REDIS_URL is not set"
     try:
         store = build_store(loaded, SystemClock())
     except ConfigurationError as error:
-        return {}, Controls(), f"counted without pauses and the calls made today: {error}"
+        return {}, Controls(), {}, f"counted without pauses and the calls made today: {error}"
     try:
         controls = store.controls()
         states = ask_each(lambda slug: store.inspect(slug, listed[slug].limits, campaign), slugs)
-        return dict(zip(slugs, states, strict=True)), controls, None
+        return dict(zip(slugs, states, strict=True)), controls, store.closed_workers(), None
     except StoreError as error:
-        return {}, Controls(), f"counted without pauses and the calls made today: {error}"
+        return {}, Controls(), {}, f"counted without pauses and the calls made today: {error}"
     finally:
         store.close()
 
