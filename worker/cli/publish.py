@@ -52,8 +52,9 @@ def publish(
 
     Publishing an export twice is safe: the same row of the same campaign is one job, and a job that has its answer is
     not called again. With `REFERRALS_REDIS_URL` the summary says how many jobs were answered before, and how many had
-    ended without a call; those are called now if possible. A duration of `--expires` starts with the command; the
-    summary says how many jobs were past their deadline when they were published.
+    ended without a call; those are called now if possible. Give the same `--window` and `--expires` again, since each
+    copy of a job keeps to its own: one without hours goes at once. A duration of `--expires` starts with the command;
+    the summary says how many jobs were past their deadline when they were published.
 
     With --urgent the jobs go before all others of their shops: see docs/urgent.md.
 
