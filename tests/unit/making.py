@@ -1,6 +1,5 @@
 """Jobs, shops and questions to the store, with everything that a test doesn't care about filled in."""
 
-import json
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -106,5 +105,10 @@ def make_result(number: int = 1, outcome: str = "sent", **fields: Any) -> dict[s
         "finished_at": "2026-11-02T12:00:00Z",
     }
     shared = job.model_dump(mode="json", exclude={"schema_version", "not_after"})
-    result: dict[str, Any] = json.loads(Result.model_validate({**shared, **usual, **fields}).to_json())
-    return result
+    result = Result.model_validate({**shared, **usual, **fields})
+    # The vendor's, in which there may be lone surrogates: pydantic doesn't write those.
+    as_they_came = {name: getattr(result, name) for name in ("message", "referral", "share_action")}
+    written = result.model_dump(mode="json", exclude=set(as_they_came)) | as_they_came
+    # In their documented order, and unknown ones behind.
+    known = [field.alias or name for name, field in Result.model_fields.items()]
+    return {name: written[name] for name in sorted(written, key=lambda name: [*known, name].index(name))}

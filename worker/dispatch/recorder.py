@@ -6,7 +6,7 @@ from typing import TypeVar
 from worker.backoff import doubling_pause
 from worker.clock import Clock
 from worker.dispatch.granted import GrantedJob
-from worker.dispatch.results import make_result
+from worker.dispatch.results import write_result
 from worker.errors import StoreError
 from worker.instants import SECOND
 from worker.model.dispositions import Disposition, Fenced, Finish, Later, Return
@@ -130,7 +130,7 @@ class Recorder:
             outcome, code = "unknown", "interrupted"
         if verdict is not None and not isinstance(verdict, Sent):
             code = verdict.code
-        result = make_result(
+        body = write_result(
             granted.job,
             outcome,
             code=code,
@@ -141,11 +141,11 @@ class Recorder:
             finished_at=self._clock.now(),
             ahead=self._clock.ahead(),
         )
-        body = result.to_json()
         if not self.insist(granted.request, grant, lambda: self._store.answer(granted.request, grant.epoch, body)):
             return Fenced(verdict) if verdict is not None else Return(grant.epoch)
         self._metrics.finished(granted.job.shop, outcome)
-        return Finish(grant.epoch, body, outcome, code, result.share_action is not None, verdict)
+        has_share_action = isinstance(verdict, Sent) and verdict.share_action is not None
+        return Finish(grant.epoch, body, outcome, code, has_share_action, verdict)
 
     def insist(self, request: AdmitRequest, grant: Grant, record: Callable[[], T]) -> T:
         """Repeat ``record`` until the store carries it out, for as long as the lease lasts.

@@ -1,8 +1,6 @@
 """The result of a job, as it goes to the results queue: a wire format, see :mod:`worker.model.job`. Pure."""
 
-import json
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -25,10 +23,6 @@ Window = Annotated[str, StringConstraints(max_length=LONGEST_TEXT)]
 
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-# Made once: json.dumps makes a new encoder for every call with options.
-_ASCII = json.JSONEncoder(separators=(",", ":"))
 
 
 class Result(BaseModel):
@@ -73,50 +67,11 @@ class Result(BaseModel):
             return self.job_id
         return job_id(self.shop, self.campaign, 0, self.customer, self.channel, self.destination)
 
-    def to_json(self) -> str:
-        """One line of JSON in ASCII.
-
-        The vendor's strings may hold lone surrogates, which UTF-8 can't encode; JSON's escapes can.
-        """
-        # By name: pydantic's own serializer took three times as long, and refuses lone surrogates. All keys come in
-        # their documented order, since the order of the keys is the order of the columns downstream.
-        known = {
-            "schema": self.schema_version,
-            "job_id": self.job_id,
-            "campaign": self.campaign,
-            "shop": self.shop,
-            "run": self.run,
-            "line": self.line,
-            "row": self.row,
-            "reference": self.reference,
-            "customer": vars(self.customer) | (self.customer.model_extra or {}),
-            "channel": self.channel,
-            "destination": self.destination,
-            "sender": self.sender,
-            "window": self.window,
-            "outcome": self.outcome,
-            "code": self.code,
-            "status": self.status,
-            "message": self.message,
-            "referral": self.referral,
-            "share_action": self.share_action,
-            "attempts": self.attempts,
-            "published_at": _written(self.published_at),
-            "called_at": _written(self.called_at),
-            "finished_at": _written(self.finished_at),
-            "latency_seconds": self.latency_seconds,
-        }
-        return _ASCII.encode(known | self.model_extra if self.model_extra else known)
-
     def __repr_args__(self) -> Iterator[tuple[str, object]]:
         yield "job_id", self.job_id
         yield "shop", self.shop
         yield "outcome", self.outcome
         yield "code", self.code
-
-
-def _written(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat().replace("+00:00", "Z")
 
 
 def parse_result(body: bytes) -> Result:
@@ -126,7 +81,7 @@ def parse_result(body: bytes) -> Result:
       DeadLetterError: the body is no result, or it carries another job's id (`bad_schema`).
     """
     try:
-        # Python's own parser reads it first: pydantic's refuses lone surrogates, and `to_json` writes the vendor's.
+        # Python's own parser reads it first: pydantic's refuses lone surrogates, and results have the vendor's.
         return check_result(loads(body, RESULT))
     except ValueError:
         raise DeadLetterError("bad_schema", "it is no result: the body is not JSON within bounds") from None

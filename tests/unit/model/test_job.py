@@ -5,7 +5,7 @@ import json
 import re
 import traceback
 import unicodedata
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -459,65 +459,6 @@ def test_nothing_prints_an_address() -> None:
             assert "CUS1" not in text
     assert job.job_id in repr(job)
     assert job.job_id in repr(delivery._message)
-
-
-RESULT_COLUMNS = (
-    "schema job_id campaign shop run line row reference customer channel destination sender window outcome code status "
-    "message referral share_action attempts published_at called_at finished_at latency_seconds"
-)
-
-
-OFFSETS = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
-
-RESULT_FIELDS: dict[str, st.SearchStrategy[Any]] = {
-    "customer": st.fixed_dictionaries(
-        {"shopid": st.text(WORDS, max_size=9)}, optional={"email": st.text(WORDS), "phone": st.text(WORDS)}
-    ),
-    "row": st.none() | st.integers(0, 9),
-    "reference": st.none() | st.text(WORDS, max_size=9),
-    "status": st.none() | st.integers(100, 599),
-    "share_action": st.none() | st.lists(st.integers()) | st.text(WORDS),
-    "published_at": st.none() | st.datetimes(timezones=OFFSETS),
-    "called_at": st.datetimes(timezones=st.just(UTC)),
-    "latency_seconds": st.none() | st.floats(0, 1e9),
-}
-"""Of each kind one."""
-
-
-def test_result_json() -> None:
-    """A result is one line of JSON with every field in its documented place, times in UTC."""
-    text = result(message="hi", referral={"link": "x"}, latency_seconds=0.25).to_json()
-    fields = json.loads(text)
-    assert "\n" not in text
-    assert list(fields) == RESULT_COLUMNS.split()
-    assert fields["finished_at"] == "2026-11-02T12:00:00Z"
-    assert (fields["message"], fields["code"], fields["latency_seconds"]) == ("hi", None, 0.25)
-    assert Result.model_validate_json(text) == result(message="hi", referral={"link": "x"}, latency_seconds=0.25)
-
-
-@given(whole=st.builds(dict, **RESULT_FIELDS), more=st.dictionaries(st.text("xyz", min_size=9), st.integers()))
-def test_result_json_is_pydantics(whole: dict[str, Any], more: dict[str, int]) -> None:
-    """Every field is written, and as pydantic writes it; unknown ones follow."""
-    written = Result.model_validate({**json.loads(result().to_json()), **whole, **more})
-    assert json.loads(written.to_json()) == written.model_dump(mode="json")
-    assert list(json.loads(written.to_json())) == [*RESULT_COLUMNS.split(), *more]
-
-
-def test_result_carries_any_answer() -> None:
-    """The vendor's objects come out of the JSON as they went in, lone surrogates and big numbers included."""
-    referral = {"z": 1, "a": {"\ud800": ["\udfff", 10**30, 0.1, None, True]}, "": {}}
-    share_action = [{"text": "hé\u2028\ud83d"}, -0.0]
-    fields = json.loads(result(referral=referral, share_action=share_action, message="\ud800").to_json())
-    assert fields["referral"] == referral
-    assert list(fields["referral"]) == list(referral)
-    assert fields["share_action"] == share_action
-    assert fields["message"] == "\ud800"
-
-
-def test_result_keeps_unknown_fields() -> None:
-    """A result that a newer version wrote is passed on whole, what is new behind what is known."""
-    whole = json.loads(result().to_json()) | {"novelty": [1]}
-    assert list(json.loads(Result.model_validate(whole).to_json())) == [*RESULT_COLUMNS.split(), "novelty"]
 
 
 def test_job_is_a_value() -> None:

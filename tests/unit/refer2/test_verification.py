@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from tests.unit.making import NOON, make_job
-from worker.instants import to_datetime
+from worker.dispatch.results import write_result
 from worker.model.job import Job
-from worker.model.result import Result, parse_result
+from worker.model.result import parse_result
 from worker.model.verdicts import Found, Halted, Missing, Refused, Rejected, Retry, Throttled, Unknown
 from worker.refer2.responses import Answer
 from worker.refer2.verification import judge_referrals, judge_status
@@ -96,9 +96,17 @@ def test_the_largest_referral_makes_a_result_that_is_read(more: list[Any]) -> No
     """Whatever is found fits into the bounds of a result."""
     found = referral(more=more)
     assert judge_referrals(listing(found), BY_PHONE, NOON) == Found(200, found)
-    job = BY_PHONE.model_dump(include={"job_id", "campaign", "shop", "customer", "channel"})
-    result = Result(**job, outcome="sent", referral=found, attempts=1, finished_at=to_datetime(NOON))
-    assert parse_result(result.to_json().encode()).referral == found
+    text = write_result(
+        BY_PHONE,
+        "sent",
+        code=None,
+        answer=Found(200, found),
+        attempts=1,
+        called_at=None,
+        finished_at=NOON,
+        ahead=0,
+    )
+    assert parse_result(text.encode()).referral == found
 
 
 @pytest.mark.parametrize("more", [[0] * (LISTING.parts - 40), ["\x7f" * LISTING.text] * 15, ["x" * LISTING.text] * 4])

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.making import PATIENT, foreign_job, make_job, make_result
-from worker.dispatch.results import make_result as make_result_of
+from worker.dispatch.results import write_result
 from worker.errors import DeadLetterError
 from worker.instants import SECOND
 from worker.model.job import Customer, Job
@@ -75,10 +75,10 @@ def test_no_field_is_lost_on_the_way() -> None:
         not_after=TOMORROW,
     )
     assert all(getattr(job, name) is not None for name in Job.model_fields)
-    ended = make_result_of(
+    ended = write_result(
         job, "failed", code="http_503", answer=None, attempts=1, called_at=None, finished_at=SECOND, ahead=0
     )
-    again = job_again(check_result(json.loads(ended.to_json())), not_after=TOMORROW)
+    again = job_again(check_result(json.loads(ended)), not_after=TOMORROW)
     assert again == job.replay(not_after=TOMORROW)
 
 
