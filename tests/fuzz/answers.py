@@ -7,11 +7,9 @@ import re
 from collections.abc import Callable
 from typing import get_args
 
-from tests.fuzz.messages import NOW
 from tests.fuzz.promises import json_again, nodes
 from tests.fuzz.target import Target, parts
-from tests.unit.making import NOON, make_job
-from worker.model.result import Result
+from tests.unit.making import NOON, make_job, result_text
 from worker.model.verdicts import Found, Halted, Missing, Rejected, Sent, Throttled, label_of
 from worker.refer2.plain_answer import read_plain_answer
 from worker.refer2.responses import LONGEST_CODE, LONGEST_ERROR_MESSAGE, LONGEST_RETRY_AFTER, Answer, Flaw, judge
@@ -28,22 +26,10 @@ def answer(data: bytes) -> None:
     verdict = judge(came, NOON)
     assert _LABEL.fullmatch(label_of(verdict))
     match verdict:
-        case Sent(status, message, referral, share_action):
+        case Sent(status, _, referral, share_action):
             assert 200 <= status < 300
             assert not came.flaw
-            result = Result(
-                job_id="0" * 32,
-                campaign="spring",
-                shop="acme",
-                channel="sms",
-                outcome="sent",
-                attempts=1,
-                finished_at=NOW,
-                message=message,
-                referral=dict(referral),
-                share_action=share_action,
-            )
-            written = json.loads(result.to_json())
+            written = json.loads(result_text(verdict))
             assert written["referral"] == json_again(dict(referral))
             assert written["share_action"] == json_again(share_action)
             assert nodes(referral) <= len(came.body)

@@ -5,17 +5,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from tests.fuzz.messages import NOW
 from tests.fuzz.promises import shown, told
 from tests.fuzz.target import Target, folder
-from tests.unit.making import LEASE, NOON, PLENTY
+from tests.unit.making import LEASE, NOON, PLENTY, result_text
 from worker.campaigns.dedup import JobIndex
 from worker.cli.result_view import lines_of
 from worker.clock import ManualClock
 from worker.embedded.journal import Journal
 from worker.embedded.restore import restore
 from worker.errors import InputError, UsageError
-from worker.model.result import Result
 from worker.rabbitmq.queue_depths import read
 from worker.results.file import Format, ResultsFile
 from worker.results.index import ResultIndex
@@ -30,9 +28,8 @@ from worker.text.visible import one_line
 
 HEADER = header()
 
-RESULT = Result(
-    job_id="f" * 32, campaign="spring", shop="acme", channel="sms", outcome="sent", attempts=1, finished_at=NOW
-)
+RESULT = result_text()
+JOB_ID = json.loads(RESULT)["job_id"]
 
 
 def journal(data: bytes) -> None:
@@ -54,7 +51,7 @@ def journal(data: bytes) -> None:
                 assert written.rebuild(results) == len(results)
                 written.close()
                 store.admit(AdmitRequest("acme", "b:1", "0" * 32, PLENTY, lease=LEASE))
-                found.finished(RESULT.to_json())
+                found.finished(RESULT)
         except (InputError, UsageError) as error:
             told(error)
             # What is no journal is left as it is; of one that is, at most a part of a line at its end is gone.
@@ -62,7 +59,7 @@ def journal(data: bytes) -> None:
             assert data.startswith(b'{"event"') or path.read_bytes() == data
             return
         with Journal(path, "spring") as again:
-            assert [result["job_id"] for result in again.results()][-1] == RESULT.job_id
+            assert [result["job_id"] for result in again.results()][-1] == JOB_ID
 
 
 def results_csv(data: bytes) -> None:
@@ -97,9 +94,9 @@ def _resumed(data: bytes, form: Format) -> None:
             assert any(header(columns).encode().startswith(data) for columns in LAYOUTS)
         file = ResultsFile(path, form)
         list(file.resume())
-        file.add(json.loads(RESULT.to_json()))
+        file.add(json.loads(RESULT))
         file.close()
-        assert _known(path, form) == [*known, RESULT.job_id]
+        assert _known(path, form) == [*known, JOB_ID]
 
 
 def results_read(data: bytes) -> None:

@@ -10,13 +10,14 @@ from typing import Any, get_args
 from tests.fuzz.headers import content_header
 from tests.fuzz.promises import shown, told
 from tests.fuzz.target import Target, folder, parts
+from tests.unit.making import result_text
 from worker.cli.collect.file import FileDestination
 from worker.cli.dead.republish import message_of
 from worker.cli.dead.view import cell_of, row_of, whole_of
 from worker.errors import DeadLetterError, DeadReason
 from worker.model.job import is_expired
 from worker.model.message import decode_message, encode_message
-from worker.model.result import Result, parse_result
+from worker.model.result import parse_result
 from worker.rabbitmq.dead_letters import DeadLetter
 from worker.rabbitmq.properties import is_unambiguous
 from worker.rabbitmq.topology import RESULTS
@@ -46,12 +47,9 @@ def message(data: bytes) -> None:
         assert replayed.run == job.run + 1
         assert decode_message(encode_message(replayed, published_at_ms=0)) == replayed
     is_expired(job, 0)
-    result = Result(
-        **{name: getattr(job, name) for name in _SHARED}, outcome="sent", attempts=1, finished_at=NOW, referral={}
-    )
-    written = json.loads(result.to_json())
-    assert written["job_id"] == job.job_id
-    _collected(result.to_json().encode(), known=True)
+    text = result_text(job=job)
+    assert json.loads(text)["job_id"] == job.job_id
+    _collected(text.encode(), known=True)
 
 
 def _reasoned(error: DeadLetterError) -> None:

@@ -1,19 +1,16 @@
 import json
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import timedelta, timezone
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.making import make_job
-from worker.dispatch.results import write_result
+from tests.unit.making import NOON, make_job, result_text
 from worker.instants import SECOND, from_datetime
 from worker.model.job import Customer
 from worker.model.outcomes import OUTCOMES
 from worker.model.result import Result, parse_result
 from worker.model.verdicts import Found, Rejected, Sent, Verdict
-
-NOON = from_datetime(datetime(2026, 11, 2, 12, tzinfo=UTC))
 
 COLUMNS = (
     "schema job_id campaign shop run line row reference customer channel destination sender window outcome code status "
@@ -45,16 +42,9 @@ ANSWERS = st.one_of(
 )
 
 
-def written(answer: Verdict | Found | None = None, **options: Any) -> str:
-    """The result of a job whose call took a quarter of a second, up to noon."""
-    usual = {"code": None, "attempts": 1, "called_at": NOON - SECOND // 4, "finished_at": NOON, "ahead": 0}
-    job = options.pop("job", make_job())
-    return write_result(job, options.pop("outcome", "sent"), answer=answer, **(usual | options))
-
-
 def test_one_line_with_every_field_in_its_place() -> None:
     """Times are in UTC."""
-    text = written(Sent(200, "hi", {"link": "x"}, None))
+    text = result_text(Sent(200, "hi", {"link": "x"}, None))
     fields = json.loads(text)
     assert "\n" not in text
     assert list(fields) == COLUMNS.split()
@@ -74,7 +64,7 @@ def test_is_what_the_model_writes(
 ) -> None:
     """Whoever reads it gets every field as it was, and it stands there as pydantic writes it."""
     job = make_job(**fields)
-    text = written(answer, job=job, outcome=outcome, called_at=called_at, ahead=ahead)
+    text = result_text(answer, job=job, outcome=outcome, called_at=called_at, ahead=ahead)
     result = parse_result(text.encode())
     assert result.model_dump(mode="json") == json.loads(text)
     shared = Result.model_fields.keys() & type(job).model_fields.keys()
@@ -87,7 +77,7 @@ def test_carries_any_answer() -> None:
     """The vendor's objects come out of the JSON as they went in, lone surrogates and big numbers included."""
     referral = {"z": 1, "a": {"\ud800": ["\udfff", 10**30, 0.1, None, True]}, "": {}}
     share_action = [{"text": "hé\u2028\ud83d"}, -0.0]
-    text = written(Sent(200, "\ud800", referral, share_action))
+    text = result_text(Sent(200, "\ud800", referral, share_action))
     fields = json.loads(text)
     assert text.isascii()
     assert fields["referral"] == referral

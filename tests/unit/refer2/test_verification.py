@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.making import NOON, make_job
-from worker.dispatch.results import write_result
+from tests.unit.making import NOON, make_job, result_text
 from worker.model.job import Job
 from worker.model.result import parse_result
 from worker.model.verdicts import Found, Halted, Missing, Refused, Rejected, Retry, Throttled, Unknown
@@ -96,16 +95,7 @@ def test_the_largest_referral_makes_a_result_that_is_read(more: list[Any]) -> No
     """Whatever is found fits into the bounds of a result."""
     found = referral(more=more)
     assert judge_referrals(listing(found), BY_PHONE, NOON) == Found(200, found)
-    text = write_result(
-        BY_PHONE,
-        "sent",
-        code=None,
-        answer=Found(200, found),
-        attempts=1,
-        called_at=None,
-        finished_at=NOON,
-        ahead=0,
-    )
+    text = result_text(Found(200, found), job=BY_PHONE, called_at=None)
     assert parse_result(text.encode()).referral == found
 
 

@@ -11,10 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.making import PATIENT, foreign_job, make_job, make_result
-from worker.dispatch.results import write_result
+from tests.unit.making import PATIENT, foreign_job, make_job, make_result, result_text
 from worker.errors import DeadLetterError
-from worker.instants import SECOND
 from worker.model.job import Customer, Job
 from worker.model.outcomes import OUTCOMES, UNCALLED
 from worker.model.result import check_result
@@ -75,9 +73,7 @@ def test_no_field_is_lost_on_the_way() -> None:
         not_after=TOMORROW,
     )
     assert all(getattr(job, name) is not None for name in Job.model_fields)
-    ended = write_result(
-        job, "failed", code="http_503", answer=None, attempts=1, called_at=None, finished_at=SECOND, ahead=0
-    )
+    ended = result_text(job=job, outcome="failed", code="http_503", called_at=None)
     again = job_again(check_result(json.loads(ended)), not_after=TOMORROW)
     assert again == job.replay(not_after=TOMORROW)
 
