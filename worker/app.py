@@ -29,6 +29,7 @@ from worker.model.verdicts import Verdict
 from worker.process.core import keep_to_one_core
 from worker.process.parent import end_with_parent, is_orphan
 from worker.process.signals import DrainSignals
+from worker.process.work_queue import hand_over_simply
 from worker.rabbitmq.broker import ReferralBroker
 from worker.rabbitmq.connection import Parameters, connect, parameters
 from worker.rabbitmq.declare import declare_topology, hold_single, refuse_mixture
@@ -320,6 +321,7 @@ class _Lifecycle(Middleware):
 
     def before_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         del broker
+        hand_over_simply(worker)
         self._context.threads = worker.worker_threads
         self._context.metrics.started.set(self._context.clock.now() / SECOND)
         self._metrics_server.start()

@@ -4,6 +4,7 @@
 """
 
 import inspect
+import re
 import signal
 import threading
 import tomllib
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import Empty, PriorityQueue, SimpleQueue
 from typing import Any
 
 import dramatiq
@@ -21,6 +22,7 @@ from dramatiq.brokers.rabbitmq import RabbitmqBroker
 from dramatiq.middleware import CurrentMessage, Middleware, default_middleware
 
 from tests.services.wait import wait_until
+from worker.process.work_queue import WorkQueue, hand_over_simply
 
 QUEUE = "contract"
 
@@ -139,8 +141,9 @@ def raising(error: BaseException) -> Callable[..., None]:
 
 @contextmanager
 def working(broker: dramatiq.Broker, threads: int = 2) -> Iterator[dramatiq.Worker]:
-    """A worker for the length of a ``with``."""
+    """A worker with our queue between consumer and threads, for the length of a ``with``."""
     worker = dramatiq.Worker(broker, worker_threads=threads, worker_timeout=20)
+    hand_over_simply(worker)
     worker.start()
     try:
         yield worker
@@ -226,6 +229,26 @@ def test_messages_start_in_the_order_they_were_yielded() -> None:
     with working(broker, threads=1):
         wait_until(lambda: len(started) == 50, 5, "all")
     assert started == list(range(50))
+
+
+def test_a_second_actor_may_have_another_priority() -> None:
+    """With several actors Dramatiq's own queue stays."""
+    broker = Broker(Log())
+    kinds = []
+    for name in ("work", "more"):
+        dramatiq.actor(broker=broker, actor_name=name, queue_name=QUEUE)(lambda _: None)
+        with working(broker) as worker:
+            kinds.append(type(worker.work_queue))
+    assert kinds == [WorkQueue, PriorityQueue]
+
+
+def test_what_dramatiq_uses_of_its_queue() -> None:
+    """All of it is there, but for what waits until everything is done: only tests of stock workers do that."""
+    source = inspect.getsource(dramatiq.worker).replace(inspect.getsource(dramatiq.Worker.join), "")
+    used = set(re.findall(r"work_queue\.(\w+)", source)) | {"get_nowait"}
+    assert "iter_queue(self.work_queue)" in source
+    assert used <= set(dir(WorkQueue))
+    assert used == {"put", "get", "get_nowait", "task_done"}
 
 
 def test_stop_waits_for_calls_then_gives_back_then_closes() -> None:

@@ -32,6 +32,7 @@ from worker.model.names import canonical
 from worker.model.orders import Origin
 from worker.model.outcomes import Outcome
 from worker.model.rehearsal import marked
+from worker.process.work_queue import hand_over_simply
 from worker.results.file import ResultsFile
 from worker.scheduling.context import Context
 from worker.shops.registry import ShopRegistry
@@ -213,6 +214,7 @@ class EmbeddedRun:
         if self.stopping.is_set():
             self.stop()
         worker = dramatiq.Worker(app.broker, worker_threads=self._threads, worker_timeout=WORKER_TIMEOUT_MS)
+        hand_over_simply(worker)
         worker.start()
         try:
             while not (run.over.wait(every) or self.stopping.is_set()):
