@@ -6,6 +6,8 @@ from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from worker.telemetry.metrics.shared_value import share_simply
+
 Kind = Literal["counter", "gauge", "histogram"]
 Merge = Literal["sum", "min", "max", "latest"]
 
@@ -35,6 +37,7 @@ class Catalogue:
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        share_simply()
         self._registry = registry
         self.entries: list[Entry] = []
 
