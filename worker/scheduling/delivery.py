@@ -30,17 +30,18 @@ class Delivery(dramatiq.MessageProxy):
 
     def __init__(self, job: Job, request: AdmitRequest) -> None:
         # The job itself goes along as the argument: its repr is masked, and Dramatiq logs arguments.
-        super().__init__(
-            dramatiq.Message(
-                queue_name=QUEUE,
-                actor_name=ACTOR,
-                args=(),
-                kwargs={"job": job},
-                options={},
-                message_id=job.job_id,
-                message_timestamp=0,
-            )
+        message: dramatiq.Message[None] = dramatiq.Message(
+            queue_name=QUEUE,
+            actor_name=ACTOR,
+            args=(),
+            kwargs={"job": job},
+            options={},
+            message_id=job.job_id,
+            message_timestamp=0,
         )
+        super().__init__(message)
+        # Dramatiq reads ten of these a job, and the proxy would ask the message for each.
+        vars(self).update(vars(message))
         self.job = job
         self.request = request
         self.shop = job.shop

@@ -35,6 +35,9 @@ class SharedValue:
     """
 
     _multiprocess = True
+    _value: float
+    _at: int
+    _file: MmapedDict
 
     def __init__(
         self,
@@ -55,11 +58,16 @@ class SharedValue:
 
     def inc(self, amount: float) -> None:
         with _lock:
-            self._write(self._value + amount, 0.0)
+            self._value = value = self._value + amount
+            at = self._at
+            # In one piece: whoever reads the file meanwhile must not see half of it. After growth the map is another.
+            self._file._m[at : at + 16] = _pack(value, 0.0)
 
     def set(self, value: float, timestamp: float | None = None) -> None:
         with _lock:
-            self._write(value, timestamp or 0.0)
+            self._value = value
+            at = self._at
+            self._file._m[at : at + 16] = _pack(value, timestamp or 0.0)
 
     def get(self) -> float:
         return self._value
@@ -70,18 +78,12 @@ class SharedValue:
     def get_exemplar(self) -> None:
         """None is kept."""
 
-    def _write(self, value: float, timestamp: float) -> None:
-        self._value = value
-        at = self._at
-        # In one piece: whoever reads the file meanwhile must not see half of it. The map is another one after growth.
-        self._file._m[at : at + 16] = _pack(value, timestamp)
-
     def _open(self) -> None:
         file = _files.get(self._kind)
         if file is None:
             path = Path(os.environ[VARIABLE]) / f"{self._kind}_{os.getpid()}.db"
             file = _files[self._kind] = MmapedDict(str(path))  # type: ignore[no-untyped-call] # no types there
-        self._value, _ = file.read_value(self._key)  # type: ignore[no-untyped-call]
+        self._value = file.read_value(self._key)[0]  # type: ignore[no-untyped-call]
         self._at = file._positions[self._key]
         self._file = file
 
