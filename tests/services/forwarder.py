@@ -14,8 +14,12 @@ class Forwarder:
     """Listens on a ``port`` and passes bytes on to ``target``, a port of 127.0.0.1, which may be changed.
 
     ``rate``: bytes a second that a connection takes each way, as a slow network would; None for no bound. It may be
-    changed too. ``passed`` is how many bytes have been passed on, each way together.
+    changed too. ``passed`` is how many bytes have been passed on, each way together. What is read at once and has
+    ``drop`` in it is dropped and counted in ``dropped``.
     """
+
+    drop: bytes | None = None
+    dropped = 0
 
     def __init__(self, target: int, host: str = "127.0.0.1", *, rate: int | None = None) -> None:
         self.target = target
@@ -68,6 +72,9 @@ class Forwarder:
     def _copy(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536 if self.rate is None else max(1, self.rate // 20)):
+                if self.drop is not None and self.drop in data:
+                    self.dropped += 1
+                    continue
                 sink.sendall(data)
                 with self._lock:
                     self.passed += len(data)

@@ -15,9 +15,9 @@ import pika.exceptions
 import pika.spec
 from pika.adapters.blocking_connection import BlockingChannel
 
-from worker.errors import BrokerError, ConfigurationError
+from worker.errors import BrokerError
 from worker.model.lanes import ShopLane
-from worker.rabbitmq.connection import Connection, Parameters, connect
+from worker.rabbitmq.connection import Connection, Parameters, close_quietly, connect
 from worker.rabbitmq.declare import declare_topology, hold_single
 from worker.rabbitmq.failures import failure
 from worker.rabbitmq.frame_connections import Delivered
@@ -27,6 +27,10 @@ from worker.text.bounds import IN_HAND
 
 OnMessage = Callable[[ShopLane, pika.spec.Basic.Deliver, bytes, pika.BasicProperties], None]
 """Called with each delivery: the shop and lane of its queue, RabbitMQ's method frame, body, properties."""
+
+LONGEST_CONSENT_SECONDS = 15.0
+"""How long RabbitMQ may take to have a queue consumed. After a crash RabbitMQ 3.10 has left one unanswered for minutes,
+while it answered for all others at once."""
 
 _NOTHING_TAKEN = ShopLane(""), 0
 
@@ -51,9 +55,11 @@ class ShopChannel:
         single: bool,
         on_message: OnMessage,
         wanted: frozenset[str] = frozenset(),
+        patience: float = LONGEST_CONSENT_SECONDS,
     ) -> None:
         """``wanted`` names the headers that ``on_message`` looks at."""
         self._wanted = wanted
+        self._patience = patience
         self._params = params
         self._prefetch = prefetch
         self._single = single
@@ -110,7 +116,7 @@ class ShopChannel:
             connection.keep_within(IN_HAND, wanted=self._wanted)
         except BaseException as error:
             # Left open it would hold the exclusive queue against our own next attempt.
-            _close(connection)
+            close_quietly(connection)
             if isinstance(error, pika.exceptions.AMQPError | OSError):
                 raise failure(error, connection.node) from error
             raise
@@ -121,45 +127,28 @@ class ShopChannel:
         return differences
 
     def subscribe(self, of: ShopLane, *, prefetch: int | None = None) -> None:
-        """Consume the queue, with a ``prefetch`` of its own if one is given."""
+        """Consume the queue, with a ``prefetch`` of its own if one is given. Blocks until RabbitMQ consents; where it
+        doesn't for long, it may never do so, and what else is asked on the channel waits behind it.
+        """
         if self._channel is None or self._connection is None:
             return
         try:
-            if prefetch is not None:
-                self._channel.basic_qos(prefetch_count=prefetch)
-            # A tag of its own each time: where deliveries to an earlier consumer of the same tag are unacknowledged,
-            # RabbitMQ 3.10 loses count of a quorum queue's messages and closes the connection (541 INTERNAL_ERROR).
-            tag = f"{of.key}.{next(self._numbers)}"
-            # The first delivery may come before RabbitMQ's consent is read.
-            self._tags[tag] = of
-            self._connection.keep_deliveries_to(tag)
-            self._channel.basic_consume(shop_queue(*of), _ignored, consumer_tag=tag)
-            self._consumers[of] = tag
-            if prefetch is not None:
-                self._channel.basic_qos(prefetch_count=self._prefetch)
+            with self._connection.answered_within(self._patience):
+                if prefetch is not None:
+                    self._channel.basic_qos(prefetch_count=prefetch)
+                # A tag of its own each time: where deliveries to an earlier consumer of the same tag are
+                # unacknowledged, RabbitMQ 3.10 loses count of a quorum queue's messages and closes the connection (541
+                # INTERNAL_ERROR).
+                tag = f"{of.key}.{next(self._numbers)}"
+                # The first delivery may come before RabbitMQ's consent is read.
+                self._tags[tag] = of
+                self._connection.keep_deliveries_to(tag)
+                self._channel.basic_consume(shop_queue(*of), _ignored, consumer_tag=tag)
+                self._consumers[of] = tag
+                if prefetch is not None:
+                    self._channel.basic_qos(prefetch_count=self._prefetch)
         except (pika.exceptions.AMQPError, OSError) as error:
             raise self._lost(error) from error
-
-    def problem_with(self, of: ShopLane) -> BrokerError | None:
-        """Why the queue can't be consumed; tried on a connection of its own, which RabbitMQ may close over it, with one
-        message at the most. Blocks while it connects.
-        """
-        if self._connection is None:
-            return None
-        try:
-            connection = connect(self._params)
-        except (BrokerError, ConfigurationError) as error:
-            return error if isinstance(error, BrokerError) else BrokerError(str(error))
-        try:
-            channel = connection.channel()
-            channel.basic_qos(prefetch_count=1)
-            channel.basic_consume(shop_queue(*of), _ignored)
-        except (pika.exceptions.AMQPError, OSError) as error:
-            return failure(error, connection.node)
-        finally:
-            # RabbitMQ requeues what was delivered on it.
-            _close(connection)
-        return None
 
     def unsubscribe(self, of: ShopLane) -> None:
         """Stop consuming the queue. Deliveries in hand stay unacknowledged, and are the caller's."""
@@ -268,7 +257,7 @@ class ShopChannel:
         connection, self._connection, self._channel = self._connection, None, None
         self._consumers = {}
         if connection is not None:
-            _close(connection)
+            close_quietly(connection)
 
     def _hand_on(self, delivered: Delivered) -> None:
         while delivered:
@@ -300,13 +289,6 @@ class ShopChannel:
         if isinstance(error, BrokerError):
             return error
         return failure(error, connection.node) if connection is not None else BrokerError(str(error))
-
-
-def _close(connection: pika.BlockingConnection) -> None:
-    # Where closing fails, RabbitMQ notices the broken connection and requeues the deliveries all the same.
-    with suppress(pika.exceptions.AMQPError, OSError):
-        if connection.is_open:
-            connection.close()
 
 
 def _noticed_by_the_pump() -> AbstractContextManager[None]:

@@ -207,14 +207,20 @@ def connect(params: Parameters, *, largest: int = MESSAGE.size) -> Connection:
     raise BrokerError("; ".join(map(str, problems)), reason=problems[0].reason) from cause
 
 
+def close_quietly(connection: Connection) -> None:
+    """Close the connection if it stands. Where that fails, RabbitMQ notices the broken connection and requeues what was
+    delivered all the same.
+    """
+    with suppress(pika.exceptions.AMQPError, OSError):
+        if connection.is_open:
+            connection.close()
+
+
 @contextmanager
 def closing_on_failure(connection: Connection) -> Iterator[None]:
     """Close the connection where the block raises: a constructor that fails must leave none open."""
     try:
         yield
     except BaseException:
-        # pika may notice only here that the connection has ended.
-        with suppress(pika.exceptions.AMQPError):
-            if connection.is_open:
-                connection.close()
+        close_quietly(connection)
         raise

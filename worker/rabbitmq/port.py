@@ -123,7 +123,7 @@ class RabbitmqPort:
                 self._connect()
             elif not self._channel.up:
                 until = min(until, self._connect_at)
-            self._subscriptions.take_declared()
+            self._subscriptions.take_usable()
             self._channel.pump(max(0, until - now) / SECOND, ready=self._has_news)
             self._reader.make_room()
         except (BrokerError, ConfigurationError) as error:

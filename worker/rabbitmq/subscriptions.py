@@ -3,10 +3,10 @@ lacks the key of the suppression lists, so that workers which have it get the jo
 
 A shop's lanes are queues of their own here, each declared, consumed, and peeked into by itself.
 
-Runs on the consumer's thread. Queues are declared on the declarer's thread, which reports by a deque.
+Runs on the consumer's thread. Queues are declared on the declarer's thread, and tried again on those of the probe; both
+report by deques.
 """
 
-import time
 from collections import deque
 from collections.abc import Callable, Collection
 from typing import Any
@@ -23,7 +23,8 @@ from worker.rabbitmq.failures import was_asked_too_much
 from worker.rabbitmq.known_lanes import KnownLanes
 from worker.rabbitmq.peek_schedule import LONG_CLOSED, PeekSchedule
 from worker.rabbitmq.prefetches import Prefetches
-from worker.rabbitmq.queue_declarer import QueueDeclarer, Unusable
+from worker.rabbitmq.queue_declarer import QueueDeclarer
+from worker.rabbitmq.queue_probe import QueueProbe
 from worker.rabbitmq.topology import shop_queue
 from worker.scheduling.context import Context
 from worker.scheduling.gate import Gate
@@ -62,7 +63,7 @@ class Subscriptions:
         self._declaring: set[ShopLane] = set()
         self._declared: set[ShopLane] = set()
         self._ready: deque[list[ShopLane]] = deque()
-        self._unusable: dict[ShopLane, Unusable] = {}
+        self._probe = QueueProbe(params, channel.wake)
         self._removed: dict[ShopLane, int] = {}
         self._peeks = PeekSchedule()
         self.prefetches = Prefetches()
@@ -90,12 +91,13 @@ class Subscriptions:
 
     @property
     def has_news(self) -> bool:
-        """Whether queues have been declared since :meth:`take_declared`."""
-        return bool(self._ready)
+        """Whether queues have been declared, or tried again, since :meth:`take_usable`."""
+        return bool(self._ready) or self._probe.has_findings
 
-    def take_declared(self) -> None:
-        """Consume the queues that were declared meanwhile; raises as :meth:`begin` does."""
-        if self._ready:
+    def take_usable(self) -> None:
+        """Consume the queues that were declared meanwhile or can be consumed again; raises as :meth:`begin` does."""
+        if self.has_news:
+            self._probe.take()
             while self._ready:
                 self._declared.update(self._ready.popleft())
             if self._channel.up:
@@ -215,7 +217,7 @@ class Subscriptions:
             self._declarer.declare(new)
         for of in missing:
             rests = self._calls_nobody() or self.prefetches.rests(of)
-            if of not in self._declared or rests or not self._is_usable(of):
+            if of not in self._declared or rests or not self._probe.is_usable(of):
                 continue
             if self._stays_closed(of, now):
                 if not self._peeks.is_due(of, now):
@@ -231,29 +233,15 @@ class Subscriptions:
         # A queue that is consumed later was closed until then, so its time says nothing about RabbitMQ.
         self._began_at = None
 
-    def _is_usable(self, of: ShopLane) -> bool:
-        # Whether a queue that could not be consumed can be now, if it is time to check.
-        before = self._unusable.get(of)
-        if before is None:
-            return True
-        if before.again_at > time.monotonic():
-            return False
-        problem = self._channel.problem_with(of)
-        if problem is None:
-            log.info("shop_queue_usable", shop=of.key)
-            del self._unusable[of]
-            return True
-        self._unusable[of] = Unusable.found(of, problem, before)
-        return False
-
     def _subscribe(self, of: ShopLane) -> None:
         try:
             self._channel.subscribe(of, prefetch=self.prefetches.of(of))
         except BrokerError as error:
             if was_asked_too_much(error.__cause__):
-                # Over this queue RabbitMQ has closed the channel or the connection, and with it every queue's consumer.
+                # Over this queue RabbitMQ has closed the channel or the connection, or we have since it didn't answer,
+                # and with it every queue's consumer.
                 # Next time the others are consumed first.
-                self._unusable[of] = Unusable.found(of, error, None)
+                self._probe.failed(of, error)
             raise
 
     def _unsubscribe(self, of: ShopLane, now: int) -> None:
