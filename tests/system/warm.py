@@ -7,6 +7,7 @@ prometheus_client decides on import where metrics live.
 """
 
 import atexit
+import contextlib
 import gc
 import importlib
 import json
@@ -92,8 +93,10 @@ class Started:
 
     def kill(self) -> None:
         """SIGKILL, if it still runs."""
-        if self.poll() is None:
-            os.kill(self.pid, signal.SIGKILL)
+        # It may end, and be reaped, after the look.
+        with contextlib.suppress(ProcessLookupError):
+            if self.poll() is None:
+                os.kill(self.pid, signal.SIGKILL)
 
 
 class WarmCommands:
