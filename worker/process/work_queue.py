@@ -14,7 +14,9 @@ class WorkQueue(SimpleQueue[Any]):
     """
 
     def task_done(self) -> None:
-        """Nobody waits here for the last job: what is in hand is known to RabbitMQ."""
+        """Nobody waits here for the last job, since RabbitMQ knows what is in hand. So there is no ``join`` here,
+        and none of the worker, which is for tests.
+        """
 
 
 def hand_over_simply(worker: dramatiq.Worker) -> None:

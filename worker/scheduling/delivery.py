@@ -28,20 +28,25 @@ class Delivery(dramatiq.MessageProxy):
     ``trace``, ``asked_at``, ``returned_at`` and ``is_copy`` are those of :class:`worker.telemetry.tracing.TracedJob`.
     """
 
+    # Dramatiq reads ten fields of its message a job. Without these and those below, each is a call to the proxy.
+    queue_name = QUEUE
+    actor_name = ACTOR
+    args = ()
+
     def __init__(self, job: Job, request: AdmitRequest) -> None:
         # The job itself goes along as the argument: its repr is masked, and Dramatiq logs arguments.
-        message: dramatiq.Message[None] = dramatiq.Message(
-            queue_name=QUEUE,
-            actor_name=ACTOR,
-            args=(),
-            kwargs={"job": job},
-            options={},
-            message_id=job.job_id,
-            message_timestamp=0,
+        super().__init__(
+            dramatiq.Message(
+                queue_name=QUEUE,
+                actor_name=ACTOR,
+                args=(),
+                kwargs={"job": job},
+                options={},
+                message_id=job.job_id,
+                message_timestamp=0,
+            )
         )
-        super().__init__(message)
-        # Dramatiq reads ten of these a job, and the proxy would ask the message for each.
-        vars(self).update(vars(message))
+        self.kwargs, self.options, self.message_id = self._message.kwargs, self._message.options, job.job_id
         self.job = job
         self.request = request
         self.shop = job.shop
