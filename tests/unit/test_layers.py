@@ -24,6 +24,7 @@ MODULES = (
     "scheduling/kept_apart",
     "scheduling/looks",
     "scheduling/openings",
+    "scheduling/priorities",
     "scheduling/breaker",
     "scheduling/attribution",
     "dispatch",

@@ -126,9 +126,9 @@ class ShopChannel:
         self.generation = next(_GENERATIONS)
         return differences
 
-    def subscribe(self, of: ShopLane, *, prefetch: int | None = None) -> None:
-        """Consume the queue, with a ``prefetch`` of its own if one is given. Blocks until RabbitMQ consents; where it
-        doesn't for long, it may never do so, and what else is asked on the channel waits behind it.
+    def subscribe(self, of: ShopLane, *, prefetch: int | None = None, priority: int = 0) -> None:
+        """Consume the queue, by a ``prefetch`` of its own if one is given, and before consumers of lower ``priority``.
+        Blocks until RabbitMQ consents; where it doesn't for long, all else on the channel may wait behind it for ever.
         """
         if self._channel is None or self._connection is None:
             return
@@ -136,14 +136,14 @@ class ShopChannel:
             with self._connection.answered_within(self._patience):
                 if prefetch is not None:
                     self._channel.basic_qos(prefetch_count=prefetch)
-                # A tag of its own each time: where deliveries to an earlier consumer of the same tag are
-                # unacknowledged, RabbitMQ 3.10 loses count of a quorum queue's messages and closes the connection (541
-                # INTERNAL_ERROR).
+                # A tag of its own each time: where deliveries to an earlier one of the same tag are unacknowledged,
+                # RabbitMQ 3.10 loses count of a quorum queue's messages and closes the connection (541 INTERNAL_ERROR).
                 tag = f"{of.key}.{next(self._numbers)}"
                 # The first delivery may come before RabbitMQ's consent is read.
                 self._tags[tag] = of
                 self._connection.keep_deliveries_to(tag)
-                self._channel.basic_consume(shop_queue(*of), _ignored, consumer_tag=tag)
+                first = {"x-priority": priority} if priority else None
+                self._channel.basic_consume(shop_queue(*of), _ignored, consumer_tag=tag, arguments=first)
                 self._consumers[of] = tag
                 if prefetch is not None:
                     self._channel.basic_qos(prefetch_count=self._prefetch)

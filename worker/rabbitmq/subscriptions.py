@@ -28,6 +28,7 @@ from worker.rabbitmq.queue_probe import QueueProbe
 from worker.rabbitmq.topology import shop_queue
 from worker.scheduling.context import Context
 from worker.scheduling.gate import Gate
+from worker.scheduling.priorities import Priorities
 
 FIRST_LOOK = 5 * SECOND
 LOOK_AGAIN = 3600 * SECOND
@@ -66,6 +67,7 @@ class Subscriptions:
         self._probe = QueueProbe(params, channel.wake)
         self._removed: dict[ShopLane, int] = {}
         self._peeks = PeekSchedule()
+        self._priorities = Priorities(context.shuffle, threads=context.threads, prefetch=context.prefetch)
         self.prefetches = Prefetches()
         """How much each queue gives at once; a change counts from the next :meth:`follow`."""
         self._began_at: int | None = None
@@ -235,7 +237,7 @@ class Subscriptions:
 
     def _subscribe(self, of: ShopLane) -> None:
         try:
-            self._channel.subscribe(of, prefetch=self.prefetches.of(of))
+            self._channel.subscribe(of, prefetch=self.prefetches.of(of), priority=self._priority(of))
         except BrokerError as error:
             if was_asked_too_much(error.__cause__):
                 # Over this queue RabbitMQ has closed the channel or the connection, or we have since it didn't answer,
@@ -243,6 +245,11 @@ class Subscriptions:
                 # Next time the others are consumed first.
                 self._probe.failed(of, error)
             raise
+
+    def _priority(self, of: ShopLane) -> int:
+        # Of bulk alone: an urgent job is not to wait for a process that is busy while another is not.
+        config = self._context.shops.get(of.shop) if of.lane == "bulk" else None
+        return self._priorities.draw(config) if config is not None else 0
 
     def _unsubscribe(self, of: ShopLane, now: int) -> None:
         self._channel.unsubscribe(of)

@@ -18,6 +18,7 @@ from worker.model.dispositions import Finish, Return
 from worker.model.lanes import PACED_LANES, Lane
 from worker.model.verdicts import Sent
 from worker.scheduling.context import Context
+from worker.scheduling.priorities import Priorities
 from worker.shops.config import ShopConfig
 from worker.shops.credentials import SigningKey
 from worker.shops.registry import ShopRegistry
@@ -92,6 +93,9 @@ class Fleet:
             SimulatedProcess(context(), number, self, self._start, phases.randrange(SECOND))
             for number in range(scenario.processes)
         ]
+        draws = [random.Random(f"{scenario.seed}.{number}") for number in range(scenario.processes)]  # noqa: S311
+        deal = partial(Priorities, threads=scenario.threads, prefetch=scenario.prefetch)
+        self._priorities = [deal(draw if shared else None) for draw in draws]
         self._free = [scenario.threads] * scenario.processes
         self._ready: list[deque[Ticket]] = [deque() for _ in range(scenario.processes)]
         self._wakes: list[int | None] = [None] * scenario.processes
@@ -100,7 +104,7 @@ class Fleet:
             for number, (config, load) in enumerate(zip(configs, scenario.loads, strict=True))
         }
         self._queues = {
-            slug: self._queue(self._tickets[slug].bulk, load.ahead + load.jobs - load.aside, number)
+            slug: self._queue(self._tickets[slug].bulk, load.ahead + load.jobs - load.aside, number, bulk=True)
             for number, (slug, load) in enumerate(loads.items())
         }
         self._lanes: dict[tuple[str, Lane], ShopQueue] = {}
@@ -193,8 +197,10 @@ class Fleet:
         queue.back.append(ticket)
         self._deal(queue)
 
-    def _queue(self, make: Callable[[int], Ticket], total: int, shop: int) -> ShopQueue:
-        return ShopQueue(make, total, self._scenario.processes, self._scenario.prefetch, shop)
+    def _queue(self, make: Callable[[int], Ticket], total: int, shop: int, *, bulk: bool = False) -> ShopQueue:
+        config = self._configs[f"s{shop}"]
+        priorities = [process.draw(config) if bulk else 0 for process in self._priorities]
+        return ShopQueue(make, total, priorities, self._scenario.prefetch, shop)
 
     def _queue_of(self, ticket: Ticket) -> ShopQueue:
         return self._queues[ticket.shop] if ticket.lane == "bulk" else self._lanes[ticket.shop, ticket.lane]

@@ -1,8 +1,12 @@
-"""The shops' queues as RabbitMQ delivers from them: to each process in turn, up to its prefetch."""
+"""The shops' queues as RabbitMQ delivers from them: to processes by their priorities, and to equals in turn, up to the
+prefetch of each.
+"""
 
+import heapq
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 
 from worker.simulator.port import Ticket
 
@@ -11,19 +15,25 @@ from worker.simulator.port import Ticket
 class ShopQueue:
     """One shop's backlog. ``make`` makes the job of a number; ``total`` jobs are there from the beginning.
 
-    Jobs are made when they are delivered and not before. ``back`` holds those that were requeued or have come back
-    from a delay.
+    ``priorities`` are those of the processes' consumers. Jobs are made when they are delivered and not before. ``back``
+    holds those that were requeued or have come back from a delay.
     """
 
     make: Callable[[int], Ticket]
     total: int
-    processes: int
+    priorities: Sequence[int]
     prefetch: int
     offset: int
     made: int = 0
-    dealt: int = 0
     back: deque[Ticket] = field(default_factory=deque)
-    freed: deque[int] = field(default_factory=deque)
+    _freed: list[tuple[int, int, int]] = field(default_factory=list, init=False)
+    _order: Iterator[int] = field(default_factory=count, init=False)
+    _unused: Iterator[int] = field(init=False)
+    _next: int | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._unused = self._rounds()
+        self._next = next(self._unused, None)
 
     def deal(self) -> tuple[int, Ticket] | None:
         """The next delivery, and the process it goes to; None where no job waits or nobody has room."""
@@ -39,11 +49,21 @@ class ShopQueue:
 
     def free(self, process: int) -> None:
         """A process has room for one more."""
-        self.freed.append(process)
+        heapq.heappush(self._freed, (-self.priorities[process], next(self._order), process))
 
     def _room(self) -> int | None:
-        # Round after round, so that the first jobs of a short queue go to as many processes as possible.
-        if self.dealt < self.processes * self.prefetch:
-            self.dealt += 1
-            return (self.offset + self.dealt) % self.processes
-        return self.freed.popleft() if self.freed else None
+        process = self._next
+        if self._freed and (process is None or -self._freed[0][0] > self.priorities[process]):
+            return heapq.heappop(self._freed)[2]
+        if process is not None:
+            self._next = next(self._unused, None)
+        return process
+
+    def _rounds(self) -> Iterator[int]:
+        # Round after round, so that the first jobs of a short queue go to as many processes of a priority as possible.
+        processes = len(self.priorities)
+        order = [(self.offset + number) % processes for number in range(1, processes + 1)]
+        for priority in sorted(set(self.priorities), reverse=True):
+            equals = [process for process in order if self.priorities[process] == priority]
+            for _ in range(self.prefetch):
+                yield from equals

@@ -46,3 +46,26 @@ def test_a_queue_is_consumed_anew_while_deliveries_are_in_hand(vhost: Vhost, par
         channel.unsubscribe(OF)
     assert set(came.values()) == {1}
     channel.close()
+
+
+def test_a_consumer_of_higher_priority_is_filled_first(vhost: Vhost, params: Parameters) -> None:
+    """Up to its prefetch; what it has no room for goes to the other."""
+    del vhost
+    came: Counter[int] = Counter()
+
+    def consume(priority: int) -> ShopChannel:
+        channel = ShopChannel(params, prefetch=PREFETCH, single=False, on_message=lambda *_: came.update([priority]))
+        channel.open(queues([OF.shop]))
+        channel.subscribe(OF, priority=priority)
+        return channel
+
+    channels = [consume(0), consume(7)]
+    for jobs, expected in ((range(PREFETCH), {7: PREFETCH}), (range(PREFETCH, PREFETCH + 4), {7: PREFETCH, 0: 4})):
+        assert publish_each([outgoing(new_job(number), 0) for number in jobs], params) == [None] * len(jobs)
+        deadline = time.monotonic() + 10
+        while came.total() < sum(expected.values()) and time.monotonic() < deadline:
+            for channel in channels:
+                channel.pump(0.05, ready=lambda: False)
+        assert came == expected
+    for channel in channels:
+        channel.close()
