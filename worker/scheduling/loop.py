@@ -217,9 +217,11 @@ class GatedConsumer(dramatiq.Consumer, Generic[D]):
             if self._suppressed.has_news:
                 self._suppressed.take()
             self._admission.take_replies(now)
-            if self.suppression.doubts(self.context.store.generation):
+            if self.suppression.follow(self.context.store.generation):
                 # They may have been granted by a store that has no list any more.
                 self._grants.release_those(lambda delivery: not delivery.uncalled)
+                self.controls.refresh(now)
+                continue
             delivery = self._grants.due(now)
             if delivery is not None:
                 return delivery

@@ -38,6 +38,8 @@ class OperatorControls:
         self.controls: Controls | None = None
         self.as_of = 0
         """The answer in force covers everything that was ordered before then (microseconds of the process's clock)."""
+        self.generation = 0
+        """The store's generation when that answer was asked for."""
         self.next_deadline = FOREVER
         """When the next of the jobs that were checked expires, by the wall clock (microseconds)."""
         self.cancellations = 0
@@ -45,7 +47,7 @@ class OperatorControls:
         self._store = store
         self._clock = clock
         self._wake = wake
-        self._answers: deque[tuple[int, Controls | StoreError | None]] = deque()
+        self._answers: deque[tuple[int, int, Controls | StoreError | None]] = deque()
         self._asked = False
         self._asking = False
         self._awaited = False
@@ -72,10 +74,13 @@ class OperatorControls:
         if self._asked:
             return
         self._asked = True
-        version = self.controls.version if self.controls is not None else -1
+        generation = self._store.generation
+        # A store that may have lost its data is asked for all that it has, whatever its version.
+        known = self.controls is not None and generation == self.generation
+        version = self.controls.version if self.controls is not None and known else -1
         # The memory store answers inside this call; the loop takes that answer next, so nobody needs to be woken.
         self._asking = True
-        self._store.watch(version, lambda news: self._hear(now, news))
+        self._store.watch(version, lambda news: self._hear(now, generation, news))
         self._asking = False
 
     def take(self) -> Iterator[Controls | StoreError | None]:
@@ -84,9 +89,12 @@ class OperatorControls:
             self._braked = False
             self.refresh(self._clock.now())
         while self._answers:
-            asked_at, news = self._answers.popleft()
+            asked_at, generation, news = self._answers.popleft()
             self._awaited = False
             self._failed = isinstance(news, StoreError)
+            if not self._failed and generation != self._store.generation:
+                # Nobody is called before an answer that was asked for since.
+                self.refresh(self._clock.now())
             if not self._failed or isinstance(news, DamagedOrdersError):
                 # While orders can't be read none is taken, so the last ones that were read are all that there are.
                 self.as_of = asked_at
@@ -95,6 +103,7 @@ class OperatorControls:
                 if self.controls is not None and self.controls.cancelled.keys() != news.cancelled.keys():
                     self.cancellations += 1
                 self.controls = news
+                self.generation = generation
                 self._starts = [
                     (shop, order.rest.until)
                     for (campaign, shop), order in news.campaigns.items()
@@ -233,12 +242,12 @@ class OperatorControls:
         self._braked = True
         self._wake()
 
-    def _hear(self, asked_at: int, news: Controls | StoreError | None) -> None:
+    def _hear(self, asked_at: int, generation: int, news: Controls | StoreError | None) -> None:
         # On the store's thread, or in the midst of `refresh` where the store answers at once.
         self._asked = False
         # Mostly nothing has changed, and then nobody needs to be woken for it.
-        if news is not None or self._failed or self._awaited:
-            self._answers.append((asked_at, news))
+        if news is not None or self._failed or self._awaited or generation != self._store.generation:
+            self._answers.append((asked_at, generation, news))
             if not self._asking:
                 self._wake()
         else:

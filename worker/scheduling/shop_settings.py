@@ -83,7 +83,7 @@ class ShopSettings:
         self._rates.apply_limits(now)
         controls = self._controls.controls
         if controls is not None:
-            self._suppression.store_has(controls.suppression)
+            self._suppression.store_has(controls.suppression, self._controls.generation)
             self._context.metrics.suppressed_addresses.set(controls.suppression.addresses)
         if controls is not None and self._controls.cancellations != self._cancellations:
             self._cancellations = self._controls.cancellations

@@ -3,8 +3,8 @@
 Runs on the consumer's thread. A store that has lost a list says nothing of it. Two others remember how many changes the
 lists have had: this process, of what it has heard, and RabbitMQ, whose journal has each change as a message. A process
 asks for the length of the journal whenever it connects, once a minute, and when the store may have lost what it had:
-after each new connection to it, and when its data are gone. It may not have heard of the latest changes by then, so
-nobody is called until it knows the length.
+after each new connection to it, and when its data are gone. It may not have heard of the latest changes by then, and
+the store may have fewer than it had, so nobody is called until both have answered anew.
 """
 
 import os
@@ -26,7 +26,7 @@ class SuppressionGuard:
     def __init__(self, gate: Gate[Any], store: ShopStateStore, address_key: bytes) -> None:
         self.problem: Unusable | Literal["unknown"] | None = "unknown"
         """Why nobody is called, None: the lists can be relied on. Unknown until the store has answered, and after each
-        doubt until the journal's length is known."""
+        doubt until it has answered again and the journal's length is known."""
         self.doubted: int | None = None
         """The store's generation of which the journal's length is to be asked for; None for none."""
         self._gate = gate
@@ -35,6 +35,7 @@ class SuppressionGuard:
         self._process = f"{socket.gethostname()}:{os.getpid()}"
         self._known = 0
         self._heard: Suppression | None = None
+        self._heard_of = 0
         self._generation = 0
         self._told = False
 
@@ -43,16 +44,16 @@ class SuppressionGuard:
         """Whether nobody is called until the process is started again: other workers are to have its jobs."""
         return self.problem in {"no_key", "other_key"}
 
-    def doubts(self, generation: int) -> bool:
+    def follow(self, generation: int) -> bool:
         """The store is of this generation; whether it is another one than the last time.
 
-        From then on nobody is called until the journal's length has been asked for.
+        From then on nobody is called until the journal's length and the store's lists have been asked for.
         """
         if generation == self._generation:
             return False
         self._generation = self.doubted = generation
+        self.problem = self.problem or "unknown"
         self._gate.close_all("suppression")
-        self._decide()
         return True
 
     def journal_has(self, changes: int, generation: int | None = None) -> None:
@@ -62,9 +63,10 @@ class SuppressionGuard:
             self.doubted = None
         self._decide()
 
-    def store_has(self, suppression: Suppression) -> None:
-        """This is what the store has."""
+    def store_has(self, suppression: Suppression, generation: int) -> None:
+        """This is what the store has; it was asked when it was of this generation."""
         self._heard = suppression
+        self._heard_of = generation
         self._known = max(self._known, suppression.number)
         self._decide()
 
@@ -91,5 +93,8 @@ class SuppressionGuard:
             self._told = True
 
     def _found(self, heard: Suppression) -> Unusable | Literal["unknown"] | None:
+        if self.problem is not None and self._heard_of != self._generation:
+            # What was heard before the doubt tells nothing of what the store has now.
+            return self.problem
         problem = heard.unusable(self._address_key, self._known)
         return "unknown" if problem is None and self.doubted is not None else problem

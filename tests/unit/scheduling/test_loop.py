@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from worker.model.job import Customer, Job
 from worker.model.lanes import Lane
 from worker.model.orders import Origin
 from worker.model.outcomes import Outcome
+from worker.model.suppression import AddressKey, Suppression
 from worker.model.verdicts import Halted, Refused, Rejected, Retry, Sent, Throttled, Verdict
 from worker.scheduling.admission import CRASH_LOOP
 from worker.scheduling.breaker import FAILURES_IN_A_ROW, FIRST_CLOSURE, UNLISTED_IN_A_ROW, BreakerOpen
@@ -60,6 +62,7 @@ class BreakableStore(MemoryStore):
     unwatchable = False
     damaged = False
     silent = False
+    watches: list[tuple[int, Callable[[], None]]] | None = None
     hold: list[Callable[[], None]] | None = None
 
     def watch(self, known: int, reply: Callable[[Controls | StoreError | None], None]) -> None:
@@ -67,6 +70,8 @@ class BreakableStore(MemoryStore):
             reply(StoreError("out of reach"))
         elif self.damaged:
             reply(DamagedOrdersError(["rd:controls"]))
+        elif self.watches is not None:
+            self.watches.append((known, lambda: super(BreakableStore, self).watch(known, reply)))
         elif not self.silent:
             super().watch(known, reply)
 
@@ -101,6 +106,11 @@ class BreakableStore(MemoryStore):
         # As every store: it never raises, and what is not settled stays answered.
         if not self.down:
             super().settle(request, epoch, outcome, code, braking=braking)
+
+    def lose_lists(self) -> None:
+        """Be another store, whose orders are of the same version by chance."""
+        self._controls = replace(self._controls, suppression=Suppression())
+        self.generation += 1
 
     def check(self) -> None:
         if self.down:
@@ -343,6 +353,50 @@ def test_what_such_a_store_grants_to_an_earlier_question(bench: Bench) -> None:
     bench.store.hold = None
     bench.consumer.suppression.journal_has(0, 1)
     assert bench.take().job == make_job()
+
+
+def test_what_a_store_grants_that_has_lost_its_lists(bench: Bench) -> None:
+    """Nobody is called by what was heard of the lists before, though the journal has no more than that."""
+    bench.context = replace(bench.context, address_key=AddressKey(b"k" * 32))
+    bench.start()
+    bench.store.suppress("acme", [AddressKey(b"k" * 32).hashed("ann@example.com")], 1)
+    bench.store.pause("zeta", KIM)
+    assert next(bench.consumer) is None
+    guard = bench.consumer.suppression
+    guard.journal_has(1)
+    assert guard.problem is None
+    bench.store.lose_lists()
+    bench.offer(make_job())
+    bench.store.watches = []
+    assert bench.consumer.next_granted(bench.clock.now()) is None
+    guard.journal_has(1, 1)
+    assert bench.consumer.next_granted(bench.clock.now()) is None
+    (_, answer) = bench.store.watches.pop()
+    answer()
+    assert bench.consumer.next_granted(bench.clock.now()) is None
+    assert (str(guard.problem), bench.port.events("granted")) == ("lost", [])
+
+
+def test_what_the_store_has_is_asked_for_at_once_after_a_doubt(bench: Bench) -> None:
+    """An answer that was on its way when it began doesn't count: another question follows it."""
+    assert next(bench.consumer) is None
+    bench.offer(make_job())
+    asked = bench.store.watches = []
+    bench.consumer.follow_orders(bench.clock.now())
+    bench.store.generation = 1
+    assert bench.consumer.next_granted(bench.clock.now()) is None
+    bench.consumer.suppression.journal_has(0, 1)
+    ((known, answer),) = asked
+    assert known == bench.store.controls().version
+    asked.clear()
+    answer()
+    assert bench.consumer.next_granted(bench.clock.now()) is None
+    ((known, answer),) = asked
+    assert known == -1
+    answer()
+    delivery = bench.consumer.next_granted(bench.clock.now())
+    assert delivery is not None
+    assert delivery.job == make_job()
 
 
 def test_finish(bench: Bench) -> None:

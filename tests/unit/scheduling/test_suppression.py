@@ -31,21 +31,21 @@ def test_opens_once_the_store_has_all_changes_of_the_journal(gate: Gate[object])
     guard.journal_has(3)
     # No call starts before the store has answered, so nothing is said until then.
     assert not is_closed(gate)
-    guard.store_has(Suppression(2, OURS))
+    guard.store_has(Suppression(2, OURS), 0)
     assert is_closed(gate)
-    guard.store_has(Suppression(3, OURS))
+    guard.store_has(Suppression(3, OURS), 0)
     assert not is_closed(gate)
 
 
 def test_remembers_what_it_has_heard_of(gate: Gate[object]) -> None:  # type: ignore[type-var]
     """Also where the journal is shorter: RabbitMQ may have lost its own."""
     guard = SuppressionGuard(gate, MemoryStore(ManualClock(NOON)), OURS)
-    guard.store_has(Suppression(5, OURS))
-    guard.store_has(Suppression())
+    guard.store_has(Suppression(5, OURS), 0)
+    guard.store_has(Suppression(), 0)
     assert is_closed(gate)
     guard.journal_has(1)
     assert is_closed(gate)
-    guard.store_has(Suppression(6, OURS))
+    guard.store_has(Suppression(6, OURS), 0)
     assert not is_closed(gate)
 
 
@@ -54,7 +54,7 @@ def test_remembers_what_it_has_heard_of(gate: Gate[object]) -> None:  # type: ig
 def test_closes_beside_lists_of_another_key(gate: Gate[object], ours: bytes, key: bytes) -> None:  # type: ignore[type-var]
     """By our key everybody on them would look like somebody else; lists that are being restored have nobody's."""
     guard = SuppressionGuard(gate, MemoryStore(ManualClock(NOON)), ours)
-    guard.store_has(Suppression(1, key))
+    guard.store_has(Suppression(1, key), 0)
     assert is_closed(gate)
 
 
@@ -83,13 +83,13 @@ def test_says_what_is_wrong(
     guard.tell()
     assert store.closed_workers() == {}
     with capture_logs() as logs:
-        guard.store_has(known)
+        guard.store_has(known, 0)
     assert [(entry["reason"], says in entry["problem"]) for entry in logs] == [(problem, True)]
     assert str(guard.problem) == problem
     guard.tell()
     assert list(store.closed_workers().values()) == [problem]
     assert guard.lacks_key == problem.endswith("key")
-    guard.store_has(Suppression(1, ours))
+    guard.store_has(Suppression(1, ours), 0)
     assert guard.problem is None
     clock.advance(CLOSED_WORKER_KEPT)
     guard.tell()
@@ -100,22 +100,22 @@ def test_needs_no_key_where_nobody_is_suppressed(gate: Gate[object]) -> None:  #
     """An installation that has no such lists needs none."""
     guard = SuppressionGuard(gate, MemoryStore(ManualClock(NOON)), NO_KEY)
     guard.journal_has(0)
-    guard.store_has(Suppression())
+    guard.store_has(Suppression(), 0)
     assert not is_closed(gate)
 
 
 def test_calls_nobody_after_a_doubt_until_the_journal_is_known(gate: Gate[object]) -> None:  # type: ignore[type-var]
     """What was asked before the latest doubt tells nothing of what was added, and lost, since."""
     guard = SuppressionGuard(gate, MemoryStore(ManualClock(NOON)), OURS)
-    guard.store_has(Suppression())
-    assert not guard.doubts(0)
-    assert guard.doubts(1)
-    assert not guard.doubts(1)
+    guard.store_has(Suppression(), 0)
+    assert not guard.follow(0)
+    assert guard.follow(1)
+    assert not guard.follow(1)
     assert (guard.doubted, str(guard.problem), is_closed(gate)) == (1, "unknown", True)
-    assert guard.doubts(2)
+    assert guard.follow(2)
     guard.journal_has(0, 1)
     guard.journal_has(0)
-    guard.store_has(Suppression())
+    guard.store_has(Suppression(), 2)
     assert (guard.doubted, is_closed(gate)) == (2, True)
     with capture_logs() as logs:
         guard.journal_has(0, 2)
@@ -126,13 +126,14 @@ def test_calls_nobody_after_a_doubt_until_the_journal_is_known(gate: Gate[object
 def test_misses_a_first_change_that_it_has_not_heard_of(gate: Gate[object]) -> None:  # type: ignore[type-var]
     """The store was lost before; a doubt amid that changes nothing, and the end is told."""
     guard = SuppressionGuard(gate, MemoryStore(ManualClock(NOON)), OURS)
-    guard.store_has(Suppression())
-    guard.doubts(1)
+    guard.store_has(Suppression(), 0)
+    guard.follow(1)
+    guard.store_has(Suppression(), 1)
     guard.journal_has(1, 1)
     assert (guard.problem, is_closed(gate)) == ("lost", True)
     with capture_logs() as logs:
-        guard.doubts(2)
-        guard.store_has(Suppression(1, OURS))
+        guard.follow(2)
+        guard.store_has(Suppression(1, OURS), 2)
         assert is_closed(gate)
         guard.journal_has(1, 2)
     assert [entry["event"] for entry in logs] == ["suppression_usable"]
@@ -142,8 +143,23 @@ def test_misses_a_first_change_that_it_has_not_heard_of(gate: Gate[object]) -> N
 def test_a_doubt_at_the_start_is_one(gate: Gate[object]) -> None:  # type: ignore[type-var]
     """The store's first answer comes over its first connection."""
     guard = SuppressionGuard(gate, MemoryStore(ManualClock(NOON)), OURS)
-    guard.doubts(1)
-    guard.store_has(Suppression())
+    guard.follow(1)
+    guard.store_has(Suppression(), 1)
     assert is_closed(gate)
     guard.journal_has(0, 1)
     assert not is_closed(gate)
+
+
+@pytest.mark.parametrize("has", [0, 4])
+def test_calls_nobody_by_what_the_store_had_before_a_doubt(gate: Gate[object], has: int) -> None:  # type: ignore[type-var]
+    """A worker that has heard of all changes, as the journal has them: the store may have lost them since."""
+    guard = SuppressionGuard(gate, MemoryStore(ManualClock(NOON)), OURS)
+    guard.store_has(Suppression(3, OURS), 0)
+    guard.follow(1)
+    with capture_logs() as logs:
+        # Also where a change was made that it has not heard of: nothing is lost by that.
+        guard.journal_has(4 if has else 3, 1)
+        guard.store_has(Suppression(3, OURS), 0)
+    assert (str(guard.problem), is_closed(gate), logs) == ("unknown", True, [])
+    guard.store_has(Suppression(has, OURS), 1)
+    assert (guard.problem, is_closed(gate)) == ((None, False) if has else ("lost", True))
