@@ -15,30 +15,42 @@ from worker.errors import BrokerError, ConfigurationError, raised_at
 from worker.rabbitmq.connection import Parameters
 from worker.rabbitmq.suppression_journal import journal_length
 
-FIRST_BACKOFF_SECONDS = 0.5
-LONGEST_BACKOFF_SECONDS = 15.0
+BACKOFF_SECONDS = 0.5, 15.0
+"""The first pause between two attempts, and the longest."""
 
 log = structlog.get_logger(__name__)
 
 
 class JournalQuestion:
-    """One question at a time, repeated until RabbitMQ answers it. The thread ends with the answer.
+    """One question at a time, repeated until RabbitMQ answers it or nobody wants to know any more.
 
-    ``wake``, which reports an answer, is called on that thread. The methods are for the consumer's and never block.
+    The thread ends with that, and calls ``wake``. The methods are for the consumer's thread and never block.
+    ``pauses`` between attempts are as in :data:`BACKOFF_SECONDS`.
     """
 
-    def __init__(self, params: Parameters, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, params: Parameters, wake: Callable[[], None], *, pauses: tuple[float, float] = BACKOFF_SECONDS
+    ) -> None:
         self._params = params
         self._wake = wake
+        self._pauses = pauses
+        self._wanted: int | None = None
         self._asking = False
-        self._answers: deque[tuple[int, int]] = deque()
-        self._stop = threading.Event()
+        self._answers: deque[tuple[int, int] | None] = deque()
+        self._settled = threading.Event()
 
-    def ask(self, generation: int) -> None:
-        """Ask now, since the store of this generation is in doubt, unless a question is under way."""
-        if not self._asking:
-            self._asking = True
-            threading.Thread(target=self._run, args=(generation,), name="journal", daemon=True).start()
+    def ask(self, generation: int | None) -> None:
+        """The store of this generation is in doubt: ask now, or with the next attempt of the question under way; None:
+        nothing is in doubt any more.
+        """
+        self._wanted = generation
+        if generation is not None:
+            self._settled.clear()
+            if not self._asking:
+                self._asking = True
+                threading.Thread(target=self._run, name="journal", daemon=True).start()
+        elif self._asking:
+            self._settled.set()
 
     @property
     def has_answer(self) -> bool:
@@ -46,7 +58,7 @@ class JournalQuestion:
         return bool(self._answers)
 
     def take(self) -> tuple[int, int] | None:
-        """How many changes the journal has, and the generation for which it was asked."""
+        """How many changes the journal has, and the generation for which it was asked; None: nobody has answered."""
         if not self._answers:
             return None
         self._asking = False
@@ -54,11 +66,12 @@ class JournalQuestion:
 
     def close(self) -> None:
         """End the thread after the attempt that is under way, without waiting for it."""
-        self._stop.set()
+        self.ask(None)
 
-    def _run(self, generation: int) -> None:
-        backoff = Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
-        while not self._stop.is_set():
+    def _run(self) -> None:
+        backoff = Backoff(*self._pauses)
+        answer: tuple[int, int] | None = None
+        while (generation := self._wanted) is not None:
             try:
                 length = journal_length(self._params)
             except (BrokerError, ConfigurationError) as error:
@@ -66,7 +79,9 @@ class JournalQuestion:
             except Exception as error:  # noqa: BLE001 - nobody would be called any more, and nobody told
                 log.error("journal_unknown", error=type(error).__name__, where=raised_at(error))
             else:
-                self._answers.append((length, generation))
-                self._wake()
-                return
-            self._stop.wait(backoff.next())
+                answer = length, generation
+                break
+            self._settled.wait(backoff.next())
+        # Also without an answer: what is in doubt by now needs another thread.
+        self._answers.append(answer)
+        self._wake()

@@ -114,10 +114,9 @@ class RabbitmqPort:
         the next attempt: 0.5 s doubling to 15 s, with jitter.
         """
         now = self._context.clock.now()
-        doubted = self._intake.suppression.doubted
-        if doubted is not None and self._channel.up and "store_down" not in self._gate.closed:
-            # Otherwise it is asked on connecting, and once the store answers.
-            self._journal.ask(doubted)
+        # Without a connection it is asked on connecting, and without a store once that answers.
+        is_asked = self._channel.up and "store_down" not in self._gate.closed
+        self._journal.ask(self._intake.suppression.doubted if is_asked else None)
         try:
             if not self._channel.up and now >= self._connect_at:
                 self._connect()

@@ -4,15 +4,19 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.integration.rabbitmq.bench import Bench, FakeRefer2, declare, message_of, new_job, new_shop
+from tests.integration.rabbitmq.roles import Roles
 from tests.integration.rabbitmq.tap import Tap
 from tests.services import RabbitMQ, Vhost, wait_until
 from worker.errors import BrokerError
 from worker.rabbitmq.channel import ShopChannel
-from worker.rabbitmq.connection import Parameters, connect
+from worker.rabbitmq.connection import Parameters, connect, parameters
+from worker.rabbitmq.journal_question import JournalQuestion
 from worker.rabbitmq.queue_inspection import certain_length
 from worker.rabbitmq.suppression_journal import SuppressionJournal, journal_length
 from worker.rabbitmq.topology import JOBS, RESULTS, SUPPRESSION, queues
@@ -106,6 +110,24 @@ def test_messages_that_others_hold_are_counted_too(vhost: Vhost, params: Paramet
     tap.channel.basic_nack(method.delivery_tag)
     assert certain_length(connection, SUPPRESSION) == CHANGES
     connection.close()
+
+
+def test_an_answer_is_for_the_latest_doubt(rabbitmq: RabbitMQ, vhost: Vhost, as_role: Roles) -> None:
+    """Also where it began while RabbitMQ was being asked again and again."""
+    declare(vhost)
+    user = as_role("worker", configure="", write="", read="")
+    question = JournalQuestion(parameters(user.url, name="tested"), lambda: None)
+    with capture_logs() as logs:
+        question.ask(1)
+        wait_until(lambda: logs, 20, "an attempt without an answer")
+        question.ask(2)
+        rabbitmq.api(
+            "PUT",
+            f"/api/permissions/{vhost.name}/{urlsplit(user.url).username}",
+            {"configure": "", "write": "", "read": ".*"},
+        )
+        wait_until(lambda: question.has_answer, 20, "the answer")
+    assert question.take() == (0, 2)
 
 
 def test_a_worker_asks_when_its_store_may_have_lost_its_lists(rabbitmq: RabbitMQ, vhost: Vhost, tap: Tap) -> None:

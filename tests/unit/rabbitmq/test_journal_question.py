@@ -31,3 +31,21 @@ def test_goes_on_asking_until_it_is_closed(broken: bool) -> None:
     assert (len(asking()), question.has_answer, question.take()) == (1, False, None)
     question.close()
     wait_until(lambda: not asking(), 10, "the thread to end")
+
+
+def test_ends_once_nobody_wants_to_know() -> None:
+    """The doubt was settled by connecting; the next one is asked about at once, and not after the last one's pause."""
+    (port,) = free_ports(1)
+    woken = threading.Event()
+    params = parameters(f"amqp://127.0.0.1:{port}", name="tested")
+    question = JournalQuestion(params, woken.set, pauses=(3600, 3600))
+    with capture_logs() as logs:
+        question.ask(1)
+        wait_until(lambda: len(logs) == 1, 10, "an attempt")
+        question.ask(None)
+        wait_until(woken.is_set, 10, "the thread to end")
+        assert (question.has_answer, question.take(), question.has_answer) == (True, None, False)
+        question.ask(2)
+        wait_until(lambda: len(logs) == 2, 10, "the next attempt")
+    question.close()
+    wait_until(lambda: not asking(), 10, "the thread to end")
