@@ -241,8 +241,7 @@ class Subscriptions:
         except BrokerError as error:
             if was_asked_too_much(error.__cause__):
                 # Over this queue RabbitMQ has closed the channel or the connection, or we have since it didn't answer,
-                # and with it every queue's consumer.
-                # Next time the others are consumed first.
+                # and with it every queue's consumer. Next time the others are consumed first.
                 self._probe.failed(of, error)
             raise
 

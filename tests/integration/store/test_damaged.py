@@ -12,7 +12,7 @@ from worker.errors import DamagedOrdersError
 from worker.instants import SECOND
 from worker.model.controls import EVERY_SHOP, Controls
 from worker.model.lanes import ShopLane
-from worker.store.redis.keys import CAMPAIGN_ORDERS_KEY, CONTROLS_KEY, LANES_KEYS, LISTS_KEY
+from worker.store.redis.keys import CAMPAIGN_ORDERS_KEY, CONTROLS_KEY, LANES_KEYS, LISTS_KEY, SINCE_KEY
 
 DAMAGES = [
     b"\xc1",  # no MessagePack
@@ -90,6 +90,18 @@ def test_a_key_of_another_type(world: RedisWorld) -> None:
     assert isinstance(watched(world), DamagedOrdersError)
     assert world.store.pause(EVERY_SHOP, KIM).campaigns == {}
     assert world.store.pace_campaign("spring", "acme", SECOND, 0, KIM).campaigns
+
+
+def test_a_time_of_another_type(world: RedisWorld) -> None:
+    """Since when there are data is unknown, so they may be others: each worker notices, once, and goes on."""
+    watched(world)
+    before = world.store.generation
+    world.client.delete(SINCE_KEY)
+    world.client.lpush(SINCE_KEY, "other")
+    world.set(world.now + SECOND)
+    assert isinstance(watched(world), Controls)
+    assert isinstance(watched(world), Controls)
+    assert world.store.generation == before + 1
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

@@ -37,6 +37,7 @@ class RedisControls(RedisSuppression):
 
     @property
     def generation(self) -> int:
+        """A sum of two counts, so only whether it is another one than before says anything."""
         return self._server.generation + self._losses
 
     def watch(self, known: int, reply: Callable[[Controls | StoreError | None], None]) -> None:

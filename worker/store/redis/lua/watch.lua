@@ -1,8 +1,9 @@
 -- KEYS: controls, lanes, a key that never exists, lists of suppressed addresses, campaigns, since when there are data.
 -- ARGV: the version that the caller knows, and anything for a worker.
--- Returns for a worker since when there are data, for others nothing, and behind it in a list: the time and the version,
--- or those of the keys that can't be read; if it is another one also pauses, cancelled campaigns, limits, latest orders,
--- what is known of the lists, orders about campaigns, and the lanes with 1 before them if they are all.
+-- Returns {since or nil, {time, version, ...}}: since when there are data, nil for who is no worker, and what is ordered;
+-- or {since or nil, {time, keys that can't be read}}. Behind another version than the caller's are pauses, cancelled
+-- campaigns, limits, latest orders, what is known of the lists, orders about campaigns, and the lanes with 1 before them
+-- if they are all.
 
 -- The write makes this fail on a replica, which takes no grant and no answer, and for a worker where there is no memory
 -- left, too. A worker that read its orders there would believe once a second that its store is back, and stay ready for
@@ -12,7 +13,12 @@
 local since = false
 if ARGV[2] then
   redis.call('SET', KEYS[6], now_us(), 'NX')
-  since = redis.call('GET', KEYS[6])
+  since = redis.pcall('GET', KEYS[6])
+  if type(since) ~= 'string' then
+    -- Somebody else has written there, perhaps in place of what there was: that is another time, too.
+    redis.call('SET', KEYS[6], now_us())
+    since = redis.call('GET', KEYS[6])
+  end
 else
   redis.call('DEL', KEYS[3])
 end
