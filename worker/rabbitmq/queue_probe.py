@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 
 class QueueProbe:
-    """Tries such queues again, after pauses that grow.
+    """Tries such queues again, after pauses that grow until the queue is consumed: it may answer here and not there.
 
     ``wake``, which reports a finding, is called on the threads. The methods are for the consumer's and never block.
     ``patience``: seconds that RabbitMQ may take to answer.
@@ -41,16 +41,24 @@ class QueueProbe:
         self._patience = patience
         self._unusable: dict[ShopLane, Unusable] = {}
         self._asking: set[ShopLane] = set()
+        self._answered: set[ShopLane] = set()
         self._findings: deque[tuple[ShopLane, BrokerError | None]] = deque()
 
     def failed(self, of: ShopLane, error: BrokerError) -> None:
         """The queue could not be consumed."""
-        self._unusable[of] = Unusable.found(of, error, None)
+        self._answered.discard(of)
+        self._unusable[of] = Unusable.found(of, error, self._unusable.get(of))
+
+    def consumed(self, of: ShopLane) -> None:
+        """The queue is consumed."""
+        if self._unusable.pop(of, None) is not None:
+            self._answered.discard(of)
+            log.info("shop_queue_usable", shop=of.key)
 
     def is_usable(self, of: ShopLane) -> bool:
         """Whether the queue can be consumed as far as is known. One that could not be is tried if it is time to."""
         before = self._unusable.get(of)
-        if before is None:
+        if before is None or of in self._answered:
             return True
         if of not in self._asking and len(self._asking) < MOST_AT_ONCE and before.again_at <= time.monotonic():
             self._asking.add(of)
@@ -67,11 +75,10 @@ class QueueProbe:
         while self._findings:
             of, problem = self._findings.popleft()
             self._asking.discard(of)
-            before = self._unusable.pop(of)
             if problem is not None:
-                self._unusable[of] = Unusable.found(of, problem, before)
+                self._unusable[of] = Unusable.found(of, problem, self._unusable[of])
             else:
-                log.info("shop_queue_usable", shop=of.key)
+                self._answered.add(of)
 
     def _run(self, of: ShopLane) -> None:
         try:

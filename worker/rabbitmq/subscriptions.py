@@ -244,6 +244,7 @@ class Subscriptions:
                 # and with it every queue's consumer. Next time the others are consumed first.
                 self._probe.failed(of, error)
             raise
+        self._probe.consumed(of)
 
     def _priority(self, of: ShopLane) -> int:
         # Of bulk alone: an urgent job is not to wait for a process that is busy while another is not.

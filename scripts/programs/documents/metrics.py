@@ -64,7 +64,7 @@ replaces workers that have the right one:
 |---|---|
 | `no_key`, `other_key` | `REFERRALS_SUPPRESSION_KEY` is unset, or not the key of the lists |
 | `lost`, `unfinished` | the store has lost changes of the lists, or gets them back by `referrals suppress restore` |
-| `unknown` | it starts, or has connected to the store anew, and the store or the journal of the lists has not answered yet |
+| `unknown` | it starts or is connected to the store anew, and the store or the lists' journal has not answered yet |
 
 `referrals status`, `shops list` and `publish` name the workers in such a state, with what to do.
 

@@ -114,6 +114,23 @@ def test_a_probe_ends_without_an_answer(vhost: Vhost, between: Forwarder, logs: 
     assert (len(woken), between.dropped) == (2, 1)
 
 
+def test_a_queue_that_answers_the_probe_alone(params: Parameters, logs: list[Any]) -> None:
+    """What fails again on the shared channel goes on failing, so that all shops wait with it more and more rarely."""
+    of, silent = ShopLane("acme"), BrokerError("has left a question unanswered")
+    probe = QueueProbe(params, lambda: None)
+    probe.failed(of, silent)
+    wait_until(lambda: probe.is_usable(of) or probe.has_findings, 20, "a finding")
+    probe.take()
+    assert probe.is_usable(of)
+    probe.failed(of, silent)
+    assert not probe.is_usable(of)
+    # The same failure is told once, and the pause after the second is longer.
+    assert [entry["event"] for entry in logs] == ["shop_queue_unusable"]
+    probe.consumed(of)
+    assert probe.is_usable(of)
+    assert told(logs, "shop_queue_usable")
+
+
 def test_consuming_ends_without_an_answer(vhost: Vhost, between: Forwarder) -> None:
     """The consumer waits so long and no longer, and then without the queue."""
     channel = ShopChannel(
