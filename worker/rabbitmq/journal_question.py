@@ -35,8 +35,10 @@ class JournalQuestion:
         self._wake = wake
         self._pauses = pauses
         self._wanted: int | None = None
-        self._asking = False
-        self._answers: deque[tuple[int, int] | None] = deque()
+        self.is_asking = False
+        """Whether a question is under way, or :meth:`take` has something."""
+        self.answers: deque[tuple[int, int] | None] = deque()
+        """What :meth:`take` has. An attribute, like the one above: both are looked at whenever anything comes."""
         self._settled = threading.Event()
 
     def ask(self, generation: int | None) -> None:
@@ -46,23 +48,18 @@ class JournalQuestion:
         self._wanted = generation
         if generation is not None:
             self._settled.clear()
-            if not self._asking:
-                self._asking = True
+            if not self.is_asking:
+                self.is_asking = True
                 threading.Thread(target=self._run, name="journal", daemon=True).start()
-        elif self._asking:
+        elif self.is_asking:
             self._settled.set()
-
-    @property
-    def has_answer(self) -> bool:
-        """Whether :meth:`take` has something."""
-        return bool(self._answers)
 
     def take(self) -> tuple[int, int] | None:
         """How many changes the journal has, and the generation for which it was asked; None: nobody has answered."""
-        if not self._answers:
+        if not self.answers:
             return None
-        self._asking = False
-        return self._answers.popleft()
+        self.is_asking = False
+        return self.answers.popleft()
 
     def close(self) -> None:
         """End the thread after the attempt that is under way, without waiting for it."""
@@ -83,5 +80,5 @@ class JournalQuestion:
                 break
             self._settled.wait(backoff.next())
         # Also without an answer: what is in doubt by now needs another thread.
-        self._answers.append(answer)
+        self.answers.append(answer)
         self._wake()

@@ -114,9 +114,11 @@ class RabbitmqPort:
         the next attempt: 0.5 s doubling to 15 s, with jitter.
         """
         now = self._context.clock.now()
-        # Without a connection it is asked on connecting, and without a store once that answers.
-        is_asked = self._channel.up and "store_down" not in self._gate.closed
-        self._journal.ask(self._intake.suppression.doubted if is_asked else None)
+        doubted = self._intake.suppression.doubted
+        if doubted is not None or self._journal.is_asking:
+            # Without a connection it is asked on connecting, and without a store once that answers.
+            is_asked = self._channel.up and "store_down" not in self._gate.closed
+            self._journal.ask(doubted if is_asked else None)
         try:
             if not self._channel.up and now >= self._connect_at:
                 self._connect()
@@ -245,12 +247,12 @@ class RabbitmqPort:
             self._outbox.has_confirms
             or self._publishing
             or self._subscriptions.has_news
-            or self._journal.has_answer
+            or self._journal.answers
             or self._intake.has_news
         )
 
     def _take_news(self) -> None:
-        if (answer := self._journal.take()) is not None:
+        if self._journal.answers and (answer := self._journal.take()) is not None:
             self._intake.suppression.journal_has(*answer)
         while self._publishing:
             if self._publishing.popleft():

@@ -42,7 +42,8 @@ class QueueProbe:
         self._unusable: dict[ShopLane, Unusable] = {}
         self._asking: set[ShopLane] = set()
         self._answered: set[ShopLane] = set()
-        self._findings: deque[tuple[ShopLane, BrokerError | None]] = deque()
+        self.findings: deque[tuple[ShopLane, BrokerError | None]] = deque()
+        """For :meth:`take`: the queues that were tried, and why each can't be consumed; None: it can be."""
 
     def failed(self, of: ShopLane, error: BrokerError) -> None:
         """The queue could not be consumed."""
@@ -65,15 +66,10 @@ class QueueProbe:
             threading.Thread(target=self._run, args=(of,), name="queue-probe", daemon=True).start()
         return False
 
-    @property
-    def has_findings(self) -> bool:
-        """Whether :meth:`take` has something."""
-        return bool(self._findings)
-
     def take(self) -> None:
         """Take note of what was found out."""
-        while self._findings:
-            of, problem = self._findings.popleft()
+        while self.findings:
+            of, problem = self.findings.popleft()
             self._asking.discard(of)
             if problem is not None:
                 self._unusable[of] = Unusable.found(of, problem, self._unusable[of])
@@ -85,7 +81,7 @@ class QueueProbe:
             problem = self._problem_with(of)
         except Exception as error:  # noqa: BLE001 - the queue would not be consumed any more, and nobody told
             problem = BrokerError(f"the probe failed: {type(error).__name__} at {raised_at(error)}")
-        self._findings.append((of, problem))
+        self.findings.append((of, problem))
         self._wake()
 
     def _problem_with(self, of: ShopLane) -> BrokerError | None:

@@ -94,7 +94,7 @@ class Subscriptions:
     @property
     def has_news(self) -> bool:
         """Whether queues have been declared, or tried again, since :meth:`take_usable`."""
-        return bool(self._ready) or self._probe.has_findings
+        return bool(self._ready or self._probe.findings)
 
     def take_usable(self) -> None:
         """Consume the queues that were declared meanwhile or can be consumed again; raises as :meth:`begin` does."""

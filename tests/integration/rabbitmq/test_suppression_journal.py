@@ -126,7 +126,7 @@ def test_an_answer_is_for_the_latest_doubt(rabbitmq: RabbitMQ, vhost: Vhost, as_
             f"/api/permissions/{vhost.name}/{urlsplit(user.url).username}",
             {"configure": "", "write": "", "read": ".*"},
         )
-        wait_until(lambda: question.has_answer, 20, "the answer")
+        wait_until(lambda: question.answers, 20, "the answer")
     assert question.take() == (0, 2)
 
 

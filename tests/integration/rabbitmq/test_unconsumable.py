@@ -105,7 +105,7 @@ def test_a_probe_ends_without_an_answer(vhost: Vhost, between: Forwarder, logs: 
         assert probe.is_usable(of)
         probe.failed(of, BrokerError("541 INTERNAL_ERROR"))
     for probe in probes:
-        wait_until(lambda: probe.is_usable(of) or probe.has_findings, 20, "a finding")  # noqa: B023 - called here
+        wait_until(lambda: probe.is_usable(of) or probe.findings, 20, "a finding")  # noqa: B023 - called here
         probe.take()
         assert not probe.is_usable(of)
     _, _, unanswered, failed = (entry["problem"] for entry in told(logs, "shop_queue_unusable"))
@@ -119,7 +119,7 @@ def test_a_queue_that_answers_the_probe_alone(params: Parameters, logs: list[Any
     of, silent = ShopLane("acme"), BrokerError("has left a question unanswered")
     probe = QueueProbe(params, lambda: None)
     probe.failed(of, silent)
-    wait_until(lambda: probe.is_usable(of) or probe.has_findings, 20, "a finding")
+    wait_until(lambda: probe.is_usable(of) or probe.findings, 20, "a finding")
     probe.take()
     assert probe.is_usable(of)
     probe.failed(of, silent)

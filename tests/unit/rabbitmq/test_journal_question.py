@@ -28,7 +28,7 @@ def test_goes_on_asking_until_it_is_closed(broken: bool) -> None:
         question.ask(2)
         wait_until(lambda: len(logs) > 1, 10, "two attempts")
     assert ("error" in logs[0], {entry["event"] for entry in logs}) == (broken, {"journal_unknown"})
-    assert (len(asking()), question.has_answer, question.take()) == (1, False, None)
+    assert (len(asking()), bool(question.answers), question.take()) == (1, False, None)
     question.close()
     wait_until(lambda: not asking(), 10, "the thread to end")
 
@@ -44,7 +44,7 @@ def test_ends_once_nobody_wants_to_know() -> None:
         wait_until(lambda: len(logs) == 1, 10, "an attempt")
         question.ask(None)
         wait_until(woken.is_set, 10, "the thread to end")
-        assert (question.has_answer, question.take(), question.has_answer) == (True, None, False)
+        assert (bool(question.answers), question.take(), bool(question.answers)) == (True, None, False)
         question.ask(2)
         wait_until(lambda: len(logs) == 2, 10, "the next attempt")
     question.close()
