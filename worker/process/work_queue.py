@@ -3,7 +3,6 @@
 import threading
 import time
 from collections import deque
-from contextlib import suppress
 from queue import Empty
 from typing import Any
 
@@ -39,13 +38,14 @@ class WorkQueue:
         """
         deadline = time.monotonic() + timeout
         while True:
-            if self._items:
-                # Another thread may be quicker.
-                with suppress(IndexError):
-                    item = self._items.popleft()
-                    if self._items:
-                        self._wake_one()
-                    return item
+            try:
+                item = self._items.popleft()
+            except IndexError:
+                pass
+            else:
+                if self._items:
+                    self._wake_one()
+                return item
             left = deadline - time.monotonic()
             if left <= 0:
                 raise Empty
@@ -66,9 +66,11 @@ class WorkQueue:
 
     def _wake_one(self) -> None:
         if self._unseen.locked():
-            # Another thread may have done it since.
-            with suppress(RuntimeError):
+            try:
                 self._unseen.release()
+            except RuntimeError:
+                # Another thread has done it since.
+                return
 
 
 def hand_over_simply(worker: dramatiq.Worker) -> None:
