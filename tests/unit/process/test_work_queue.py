@@ -64,7 +64,7 @@ def test_threads_whose_time_is_up_lose_nothing_and_end() -> None:
     for number in range(ITEMS):
         queue.put(number)
         if number % 3 == 0:
-            time.sleep(0.001)
+            time.sleep(0.001)  # in step with the takers' time-outs, and no condition to wait for
     wait_until(lambda: len(got) == ITEMS, 60, "all items")
     done.set()
     for thread in takers:

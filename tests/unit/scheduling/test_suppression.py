@@ -1,5 +1,7 @@
 """Nobody is called while the lists of suppressed addresses can't be relied on."""
 
+from typing import Any
+
 import pytest
 from structlog.testing import capture_logs
 
@@ -15,17 +17,17 @@ OURS = b"our key."
 
 
 @pytest.fixture
-def gate() -> Gate[object]:  # type: ignore[type-var]  # no job is put in
+def gate() -> Gate[Any]:
     """A gate to look at."""
     return Gate(threads=1, max_aside=1)
 
 
-def is_closed(gate: Gate[object]) -> bool:  # type: ignore[type-var]  # the same
+def is_closed(gate: Gate[Any]) -> bool:
     """Whether the guard has closed it."""
     return "suppression" in gate.closed
 
 
-def test_opens_once_the_store_has_all_changes_of_the_journal(gate: Gate[object]) -> None:  # type: ignore[type-var]
+def test_opens_once_the_store_has_all_changes_of_the_journal(gate: Gate[Any]) -> None:
     """A process that starts knows by the journal alone what there was."""
     guard = SuppressionGuard(gate, MemoryStore(ManualClock(NOON)), OURS)
     guard.journal_has(3)
@@ -37,7 +39,7 @@ def test_opens_once_the_store_has_all_changes_of_the_journal(gate: Gate[object])
     assert not is_closed(gate)
 
 
-def test_remembers_what_it_has_heard_of(gate: Gate[object]) -> None:  # type: ignore[type-var]
+def test_remembers_what_it_has_heard_of(gate: Gate[Any]) -> None:
     """Also where the journal is shorter: RabbitMQ may have lost its own."""
     guard = SuppressionGuard(gate, MemoryStore(ManualClock(NOON)), OURS)
     guard.store_has(Suppression(5, OURS), 0)
@@ -51,7 +53,7 @@ def test_remembers_what_it_has_heard_of(gate: Gate[object]) -> None:  # type: ig
 
 @pytest.mark.parametrize("key", [b"another.", UNFINISHED])
 @pytest.mark.parametrize("ours", [OURS, NO_KEY])
-def test_closes_beside_lists_of_another_key(gate: Gate[object], ours: bytes, key: bytes) -> None:  # type: ignore[type-var]
+def test_closes_beside_lists_of_another_key(gate: Gate[Any], ours: bytes, key: bytes) -> None:
     """By our key everybody on them would look like somebody else; lists that are being restored have nobody's."""
     guard = SuppressionGuard(gate, MemoryStore(ManualClock(NOON)), ours)
     guard.store_has(Suppression(1, key), 0)
@@ -68,7 +70,7 @@ def test_closes_beside_lists_of_another_key(gate: Gate[object], ours: bytes, key
     ],
 )
 def test_says_what_is_wrong(
-    gate: Gate[object],  # type: ignore[type-var]
+    gate: Gate[Any],
     known: Suppression,
     ours: bytes,
     problem: Unusable,
@@ -96,7 +98,7 @@ def test_says_what_is_wrong(
     assert store.closed_workers() == {}
 
 
-def test_needs_no_key_where_nobody_is_suppressed(gate: Gate[object]) -> None:  # type: ignore[type-var]
+def test_needs_no_key_where_nobody_is_suppressed(gate: Gate[Any]) -> None:
     """An installation that has no such lists needs none."""
     guard = SuppressionGuard(gate, MemoryStore(ManualClock(NOON)), NO_KEY)
     guard.journal_has(0)
@@ -104,7 +106,7 @@ def test_needs_no_key_where_nobody_is_suppressed(gate: Gate[object]) -> None:  #
     assert not is_closed(gate)
 
 
-def test_calls_nobody_after_a_doubt_until_the_journal_is_known(gate: Gate[object]) -> None:  # type: ignore[type-var]
+def test_calls_nobody_after_a_doubt_until_the_journal_is_known(gate: Gate[Any]) -> None:
     """What was asked before the latest doubt tells nothing of what was added, and lost, since."""
     guard = SuppressionGuard(gate, MemoryStore(ManualClock(NOON)), OURS)
     guard.store_has(Suppression(), 0)
@@ -123,7 +125,7 @@ def test_calls_nobody_after_a_doubt_until_the_journal_is_known(gate: Gate[object
     assert not logs, "every new connection would be told"
 
 
-def test_misses_a_first_change_that_it_has_not_heard_of(gate: Gate[object]) -> None:  # type: ignore[type-var]
+def test_misses_a_first_change_that_it_has_not_heard_of(gate: Gate[Any]) -> None:
     """The store was lost before; a doubt amid that changes nothing, and the end is told."""
     guard = SuppressionGuard(gate, MemoryStore(ManualClock(NOON)), OURS)
     guard.store_has(Suppression(), 0)
@@ -140,7 +142,7 @@ def test_misses_a_first_change_that_it_has_not_heard_of(gate: Gate[object]) -> N
     assert not is_closed(gate)
 
 
-def test_a_doubt_at_the_start_is_one(gate: Gate[object]) -> None:  # type: ignore[type-var]
+def test_a_doubt_at_the_start_is_one(gate: Gate[Any]) -> None:
     """The store's first answer comes over its first connection."""
     guard = SuppressionGuard(gate, MemoryStore(ManualClock(NOON)), OURS)
     guard.follow(1)
@@ -151,7 +153,7 @@ def test_a_doubt_at_the_start_is_one(gate: Gate[object]) -> None:  # type: ignor
 
 
 @pytest.mark.parametrize("has", [0, 4])
-def test_calls_nobody_by_what_the_store_had_before_a_doubt(gate: Gate[object], has: int) -> None:  # type: ignore[type-var]
+def test_calls_nobody_by_what_the_store_had_before_a_doubt(gate: Gate[Any], has: int) -> None:
     """A worker that has heard of all changes, as the journal has them: the store may have lost them since."""
     guard = SuppressionGuard(gate, MemoryStore(ManualClock(NOON)), OURS)
     guard.store_has(Suppression(3, OURS), 0)

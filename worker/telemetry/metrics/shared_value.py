@@ -1,7 +1,7 @@
 """The value behind a series that several processes share, in the files of ``prometheus_client``.
 
 A job counts thirteen times. The library's own value asks the kernel each time which process it is in, in case it was
-forked meanwhile, and goes through three functions to write sixteen bytes: 0.9 µs a count, and 0.35 here. The files, who
+forked meanwhile, and goes through three functions to write sixteen bytes: 0.9 µs a count, and 0.5 here. The files, who
 merges them and what happens at growth are the library's.
 
 This leans on its internals: ``tests/unit/telemetry/metrics/test_shared_value.py`` must pass before ``pyproject.toml``
