@@ -131,6 +131,26 @@ def test_a_reused_pid_is_left_alone(folder: Path) -> None:
     assert (claimed, stopped, ended) == (False, 0, None)
 
 
+def test_a_process_is_found_after_the_clock_was_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the time of day all that runs seems to have started at another time since."""
+    pid_file, moved = tmp_path / "sleep.pid", tmp_path / "proc"
+    spawn(["/bin/sleep", "60"], pid_file=pid_file, log=tmp_path / "log", env=os.environ)
+    before = find(pid_file)
+    moved.mkdir()
+    for entry in Path("/proc").iterdir():
+        if entry.name != "stat":
+            (moved / entry.name).symlink_to(entry)
+    booted = int(psutil.boot_time())
+    (moved / "stat").write_text(f"btime {booted + 11}\n")
+    monkeypatch.setattr(psutil, "PROCFS_PATH", str(moved))
+    assert psutil.boot_time() == booted + 11
+    after = find(pid_file)
+    monkeypatch.undo()
+    end(pid_file, signal.SIGKILL, 10)
+    assert before is not None
+    assert after is not None
+
+
 def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
     """A service is not created over files that are not a service's."""
     (tmp_path / "precious").touch()

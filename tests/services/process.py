@@ -40,7 +40,7 @@ def spawn(command: list[str], *, pid_file: Path, log: Path, env: Mapping[str, st
         ],
     )
     half_written = pid_file.with_suffix(".new")
-    half_written.write_text(json.dumps({"pid": pid, "started": psutil.Process(pid).create_time()}))
+    half_written.write_text(json.dumps({"pid": pid, "started": _started(psutil.Process(pid))}))
     half_written.replace(pid_file)
 
 
@@ -51,10 +51,19 @@ def find(pid_file: Path) -> psutil.Process | None:
         process = psutil.Process(record["pid"])
         if not lives(process):
             return None
-        same = abs(process.create_time() - record["started"]) < _SAME_START_SECONDS
-    except (FileNotFoundError, json.JSONDecodeError, psutil.NoSuchProcess):
+        same = abs(_started(process) - record["started"]) < _SAME_START_SECONDS
+    except (FileNotFoundError, ProcessLookupError, json.JSONDecodeError, psutil.NoSuchProcess):
         return None
     return process if same else None
+
+
+def _started(process: psutil.Process) -> float:
+    """Seconds from the machine's start to the process's where the kernel tells them. The time of day would be another
+    one whenever the clock is set, and every running process then seems to have ended."""
+    if not psutil.LINUX:
+        return process.create_time()
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
 def end(pid_file: Path, number: signal.Signals, deadline_seconds: float) -> None:
