@@ -55,6 +55,13 @@ BUNCHED_SECONDS = 0.5
 CALM_SECONDS = 1.5
 """How long every queue must be empty: depths are half a second old, and a job on its way between two may be missed."""
 
+OUTCOMES = frozenset({RESULTS, DEAD, SUPPRESSION})
+"""Queues of what came out. All others hold jobs that are on their way."""
+
+SILENT_SECONDS = 30
+"""How long a queue may be missing from RabbitMQ's figures before it is asked itself: after a crash of RabbitMQ 3.10 one
+that nothing happens to can stay out of them for minutes."""
+
 
 Heal = Callable[[], None]
 """Ends a fault."""
@@ -235,16 +242,22 @@ class Site:
             what came out is taken all the same.
         """
         deadline = time.monotonic() + seconds
-        calm_since, fewest = None, None
+        calm_since, silent_since, fewest = None, None, None
         while True:
             told = self.rabbitmq.depths(self.vhost)
-            left = sum(count for name, count in told.items() if name not in {RESULTS, DEAD, SUPPRESSION})
+            left = sum(count for name, count in told.items() if name not in OUTCOMES)
             # Just after a crash some queues tell nothing yet. Without them there seem to be fewer than for minutes.
-            fewer = fewest is None or left < fewest
-            silent = self._queues() - told.keys() if fewer or not left else set()
+            seem_fewer = fewest is None or left < fewest
+            silent = self._queues() - told.keys() if seem_fewer or not left else set()
             now = time.monotonic()
+            silent_since = (silent_since or now) if silent else None
+            if silent_since is not None and now - silent_since >= SILENT_SECONDS:
+                # What is handed out is not in these answers. By now its worker has acknowledged it or is gone.
+                asked = {name: self.rabbitmq.ready(self.vhost, name) for name in silent}
+                left += sum(count or 0 for name, count in asked.items() if name not in OUTCOMES)
+                silent = {name for name, count in asked.items() if count is None}
             calm_since = (calm_since or now) if not left and not silent else None
-            if left and fewer and not silent:
+            if left and not silent and (fewest is None or left < fewest):
                 fewest, deadline = left, now + seconds
             if now >= deadline or (calm_since is not None and now - calm_since >= CALM_SECONDS):
                 break
