@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
@@ -77,9 +78,10 @@ class ZipMember:
     latest: LatestArchive
     _checked: bool = field(default=False, init=False)
 
-    @property
+    @cached_property
     def name(self) -> str:
-        # Whoever packed the archive chose the name; it may hold an address, or what steers a terminal.
+        # Whoever packed the archive chose the name; it may hold an address, or what steers a terminal. Each row asks
+        # for it, and making it costs a third of reading one.
         shown = one_line(mask(self.member))
         cut = shown if len(shown) <= _NAME_SHOWN else f"…{shown[-_NAME_SHOWN:]}"
         return f"{self.packed.name}/{cut}"
@@ -88,7 +90,7 @@ class ZipMember:
     def path(self) -> Path:
         return self.packed.path
 
-    @property
+    @cached_property
     def member(self) -> str:
         return _shown(self.info.filename)
 
