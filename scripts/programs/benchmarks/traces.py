@@ -15,7 +15,7 @@ from tests.system.otlp import Collector
 
 def run(site: Site) -> Report:
     """Some rounds, all by turns in each."""
-    count, rounds = site.of(4_000, 1_000), site.of(3, 1)
+    count, rounds = site.of(12_000, 1_000), site.of(3, 1)
     with ExitStack() as stack:
         every, hundredth = stack.enter_context(Collector()), stack.enter_context(Collector())
         ways: dict[str, dict[str, str]] = {
