@@ -17,6 +17,8 @@ ROOT = Path(__file__).parents[2]
 
 PASSED = pytest.StashKey[bool]()
 
+WARNINGS_SHOWN = 50
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What `scripts/faults` passes on."""
@@ -123,6 +125,9 @@ def _report(request: pytest.FixtureRequest, site: Site, seconds: float) -> None:
         "dead": len(site.ended.dead),
     }
     print(json.dumps(line))
+    if not line["passed"]:
+        # The folder with the logs is gone by the time at which somebody asks.
+        print(site.evidence(), *site.warnings()[-WARNINGS_SHOWN:], sep="\n")
     if path is not None:
         with path.open("a") as file:
             file.write(json.dumps(line) + "\n")

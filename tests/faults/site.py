@@ -263,7 +263,7 @@ class Site:
                 break
             time.sleep(0.1)  # between two looks
         self.take()
-        assert not left, f"jobs are on their way, and came to no fewer for {seconds} s; {self._evidence()}"
+        assert not left, f"jobs are on their way, and came to no fewer for {seconds} s; {self.evidence()}"
         assert not silent, f"nobody knows what is in {silent} after {seconds} s"
 
     def _queues(self) -> set[str]:
@@ -302,11 +302,11 @@ class Site:
         verdict = self.verdict()
         broken = {name: len(getattr(verdict, name)) for name in ("lost", "unexpected", "contradicted")}
         kept = not (verdict.lost or verdict.unexpected) and len(verdict.contradicted) <= interrupted
-        assert kept, f"{broken}; {self._evidence()}"
-        assert verdict.repeats <= repeats, f"{verdict.repeats} repeats, at most {repeats} are due; {self._evidence()}"
-        assert len(self.ended.dead) == dead, f"dead letters: {self.ended.reasons}; {self._evidence()}"
+        assert kept, f"{broken}; {self.evidence()}"
+        assert verdict.repeats <= repeats, f"{verdict.repeats} repeats, at most {repeats} are due; {self.evidence()}"
+        assert len(self.ended.dead) == dead, f"dead letters: {self.ended.reasons}; {self.evidence()}"
         late = called_after_the_end(((call.job_id, call.at) for call in self.upstream.calls()), self.ended.ended_at)
-        assert self.forgetful or not late, f"called after their end: {late}; {self._evidence()}"
+        assert self.forgetful or not late, f"called after their end: {late}; {self.evidence()}"
         self.assert_paced(bursts=self.faults if self.forgetful else 1)
         return verdict
 
@@ -323,6 +323,11 @@ class Site:
         """Log lines of that event, of all workers."""
         lines = (line for worker in self.started for line in worker.process.stderr.splitlines())
         return [record for line in lines if f'"{name}"' in line and (record := json.loads(line))["event"] == name]
+
+    def warnings(self) -> list[str]:
+        """Log lines of all workers that are more than information."""
+        lines = (line for worker in self.started for line in worker.process.stderr.splitlines())
+        return [line for line in lines if '"level": "info"' not in line and '"level": "debug"' not in line]
 
     def stop(self) -> None:
         """Stop every worker in order; one that doesn't end, or not well, has a thread that is stuck."""
@@ -386,7 +391,8 @@ class Site:
         listing: list[object] = self.rabbitmq.api("GET", f"/api/consumers/{self.vhost.name}")
         return listing
 
-    def _evidence(self) -> str:
+    def evidence(self) -> str:
+        """What became of the jobs so far, for whoever has to find out why a row failed."""
         return (
             f"calls {self.upstream.treated()}, outcomes {self.ended.outcomes}, dead {self.ended.reasons}, "
             f"queues {self.depths()}, kept in {self.desk.folder}"
