@@ -128,6 +128,8 @@ class Admission(Generic[D]):
             if kind != "uncalled":
                 self._gate.asked(deliveries[0].shop, under_way=False, urgent=kind == "urgent")
             if isinstance(replies, StoreError):
+                for delivery in deliveries:
+                    delivery.unanswered = True
                 self._store_failed(replies, deliveries, now)
             else:
                 self._readiness.store_answered()
@@ -188,7 +190,7 @@ class Admission(Generic[D]):
                 if delivery.request.limits is not limits:
                     delivery.request = replace(delivery.request, limits=limits)
         for delivery in deliveries:
-            delivery.asked_at = now
+            delivery.asked_at, delivery.unanswered = now, False
         self._unanswered += 1
         # Uncalled jobs take no tokens, and urgent ones need no turn, so they neither have nor use one up.
         turn = kind == "usual" and shop in self._turns

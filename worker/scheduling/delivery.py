@@ -25,6 +25,7 @@ class Delivery(dramatiq.MessageProxy):
     it was moved into the held lane or to its end, by the wall clock, and ``moved_from`` the lane that it came by first;
     None where a publisher has put it there. ``looked_up`` is the number of the last change of the suppression lists in
     which its addresses were looked up while it waited, and ``suppressed`` says that one of them was found.
+    ``unanswered``: the store failed when it was asked last, and may have granted a call all the same.
     ``trace``, ``asked_at``, ``returned_at`` and ``is_copy`` are those of :class:`worker.telemetry.tracing.TracedJob`.
     """
 
@@ -66,6 +67,7 @@ class Delivery(dramatiq.MessageProxy):
         self.suppressed = False
         self.trace: TraceContext | None = None
         self.asked_at = 0
+        self.unanswered = False
         self.returned_at = 0
         self.is_copy = False
 

@@ -58,15 +58,12 @@ class Holds(Generic[D]):
         self._kinds: Counter[HoldKind] = Counter()
 
     def is_held(self, delivery: D, now: int) -> bool:
-        """Whether the job may not be called, as far as is known; one that ends without a call may end."""
-        if delivery.uncalled:
-            return False
+        """Whether an order holds the job, as far as is known; one that ends without a call may end.
+
+        Not for a day's pace: what has its call of the day may make it.
+        """
         order = self._controls.order_about(delivery.job)
-        if order is None:
-            return False
-        if _holds(order, delivery, now):
-            return True
-        return order.paced and self._lines.closed_until(_line_of(delivery, order)) > now
+        return order is not None and not delivery.uncalled and _holds(order, delivery, now)
 
     def keeps(self, delivery: D, now: int) -> bool:
         """Whether the job, which the gate has just handed out, must not ask; then it is dealt with here.
@@ -85,14 +82,21 @@ class Holds(Generic[D]):
             delivery.request = replace(delivery.request, pace=None)
         if order is None:
             return False
-        if self.is_held(delivery, now):
+        # One whose question was not answered may have been granted a call, of which its campaign has so many a day. If
+        # it went elsewhere that call would be nobody's. So it asks the same question again.
+        asks_again = delivery.unanswered
+        closed = line is not None and self._lines.closed_until(line) > now
+        if (closed or self.is_held(delivery, now)) and not asks_again:
             self._keep(delivery, now)
             return True
         if line is None:
             return False
         place = _place_of(delivery)
         rests_until = self._lines.rests_until(line) if place is None else 0
-        if rests_until > now or not self._lines.enters(line, delivery.job_id, now, apart=delivery.lane in PACED_LANES):
+        turned_away = rests_until > now or not self._lines.enters(
+            line, delivery.job_id, now, apart=delivery.lane in PACED_LANES
+        )
+        if turned_away and not asks_again:
             self._keep_from_the_way(delivery, now, rests_until if rests_until > now else FOREVER)
             return True
         pace = CampaignPace(order.interval, order.per_day, place)
@@ -130,7 +134,7 @@ class Holds(Generic[D]):
         """
         wall = now + self._context.clock.ahead()
         if self._controls.has_campaigns:
-            self._grants.release_those(lambda delivery: self._is_held_by_order(delivery, now))
+            self._grants.release_those(lambda delivery: self.is_held(delivery, now))
         opened = self._windows.follow(now)
         freed = self._free_since(None, now)
         if opened or freed != self._freed:
@@ -176,11 +180,6 @@ class Holds(Generic[D]):
             self._windows.expect(delivery.shop, opens_at)
             self._keep(delivery, now, until=opens_at)
         return True
-
-    def _is_held_by_order(self, delivery: D, now: int) -> bool:
-        # Not for a day's pace: what has its call of the day may make it.
-        order = self._controls.order_about(delivery.job)
-        return order is not None and not delivery.uncalled and _holds(order, delivery, now)
 
     def _may_enter(self, delivery: D, line: Line) -> bool:
         # Whether the job waits for room in that line, and neither for its place there nor for an order.

@@ -55,10 +55,15 @@ TIMEOUT = 5
 THREADS = 4
 
 
+Answers = list[tuple[Callable[[list[Reply] | StoreError], None], list[Reply] | StoreError]]
+"""Whom to tell, and what, in the order of the questions."""
+
+
 class BreakableStore(MemoryStore):
-    """A memory store that can go out of reach."""
+    """A memory store that can go out of reach, and whose answers can be kept on their way."""
 
     down = False
+    answers: Answers | None = None
     unwatchable = False
     damaged = False
     silent = False
@@ -87,6 +92,8 @@ class BreakableStore(MemoryStore):
             reply(StoreError("out of reach"))
         elif self.hold is not None:
             self.hold.append(lambda: super(BreakableStore, self).submit(requests, reply, turn=turn, holds=holds))
+        elif (answers := self.answers) is not None:
+            super().submit(requests, lambda replies: answers.append((reply, replies)), turn=turn, holds=holds)
         else:
             super().submit(requests, reply, turn=turn, holds=holds)
 
@@ -220,13 +227,13 @@ class Bench:
             self.context, self.port.connect, timeout=TIMEOUT * 1000, observer=self.port
         )
 
-    def offer(self, *jobs: Job, arrived_at: int = 0) -> None:
+    def offer(self, *jobs: Job, arrived_at: int = 0, lane: Lane = "bulk") -> None:
         """Have these jobs delivered."""
         for job in jobs:
             shop = self.context.shops.get(job.shop)
             assert shop is not None
             delivery = Delivery(job, self.consumer.request_for(job, shop))
-            delivery.arrived_at = arrived_at
+            delivery.arrived_at, delivery.lane = arrived_at, lane
             self.consumer.gate.offer(delivery)
 
     def take(self) -> Delivery:
@@ -321,6 +328,41 @@ def test_a_question_that_fails_is_over(bench: Bench) -> None:
     assert next(bench.consumer) is None
     bench.store.down = False
     assert bench.take().job == make_job(1)
+
+
+def ask_for_a_day_of_one_call(bench: Bench) -> Answers:
+    """Have two jobs of a campaign ask: the first is granted the only call, the second none."""
+    answers: Answers = []
+    bench.store.pace_campaign("spring", "acme", 0, 1, KIM)
+    bench.store.answers = answers
+    bench.offer(make_job(1))
+    assert next(bench.consumer) is None
+    bench.offer(make_job(2), lane="urgent")
+    assert next(bench.consumer) is None
+    bench.store.answers = None
+    return answers
+
+
+def test_a_day_s_last_call_that_is_heard_of_late(bench: Bench) -> None:
+    """It is made, although another job of the campaign has heard before that there is none left."""
+    (hear, granted), (hear_of_another, refused) = ask_for_a_day_of_one_call(bench)
+    hear_of_another(refused)
+    hear(granted)
+    assert bench.take().job == make_job(1)
+    assert next(bench.consumer) is None
+    assert [event[1] for event in bench.port.events("moved")] == [make_job(2)]
+
+
+def test_a_day_s_last_call_whose_answer_is_lost(bench: Bench) -> None:
+    """The job asks again and does not go where those wait that have none: nobody else would have its call."""
+    (hear, _), (hear_of_another, refused) = ask_for_a_day_of_one_call(bench)
+    hear(StoreError("no answer"))
+    hear_of_another(refused)
+    asked_again: Answers = []
+    bench.store.answers = asked_again
+    assert next(bench.consumer) is None
+    assert len(asked_again) == 1
+    assert [event[1] for event in bench.port.events("moved")] == [make_job(2)]
 
 
 def test_what_a_store_granted_that_may_have_lost_its_lists(bench: Bench) -> None:
