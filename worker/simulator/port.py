@@ -54,6 +54,7 @@ class Ticket(Delivery):
         self.moved_from: Lane | None = None
         self.looked_up = 0
         self.suppressed = False
+        self.unanswered = False
         self.published_at = published_at
 
 
