@@ -125,9 +125,9 @@ def _report(request: pytest.FixtureRequest, site: Site, seconds: float) -> None:
         "dead": len(site.ended.dead),
     }
     print(json.dumps(line))
-    if not line["passed"]:
-        # The folder with the logs is gone by the time at which somebody asks.
-        print(site.evidence(), *site.warnings()[-WARNINGS_SHOWN:], sep="\n")
     if path is not None:
         with path.open("a") as file:
             file.write(json.dumps(line) + "\n")
+    if not line["passed"]:
+        # The folder with the logs is gone by the time at which somebody asks. Last, since RabbitMQ may be gone too.
+        print(site.evidence(), *site.warnings()[-WARNINGS_SHOWN:], sep="\n")

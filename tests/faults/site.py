@@ -321,13 +321,14 @@ class Site:
 
     def events(self, name: str) -> list[dict[str, object]]:
         """Log lines of that event, of all workers."""
-        lines = (line for worker in self.started for line in worker.process.stderr.splitlines())
-        return [record for line in lines if f'"{name}"' in line and (record := json.loads(line))["event"] == name]
+        return [record for line in self._logged() if f'"{name}"' in line and (record := json.loads(line))["event"] == name]
 
     def warnings(self) -> list[str]:
         """Log lines of all workers that are more than information."""
-        lines = (line for worker in self.started for line in worker.process.stderr.splitlines())
-        return [line for line in lines if '"level": "info"' not in line and '"level": "debug"' not in line]
+        return [line for line in self._logged() if '"level": "info"' not in line and '"level": "debug"' not in line]
+
+    def _logged(self) -> Iterator[str]:
+        return (line for worker in self.started for line in worker.process.stderr.splitlines())
 
     def stop(self) -> None:
         """Stop every worker in order; one that doesn't end, or not well, has a thread that is stuck."""
