@@ -321,7 +321,8 @@ class Site:
 
     def events(self, name: str) -> list[dict[str, object]]:
         """Log lines of that event, of all workers."""
-        return [record for line in self._logged() if f'"{name}"' in line and (record := json.loads(line))["event"] == name]
+        named = (line for line in self._logged() if f'"{name}"' in line)
+        return [record for line in named if (record := json.loads(line))["event"] == name]
 
     def warnings(self) -> list[str]:
         """Log lines of all workers that are more than information."""
