@@ -108,7 +108,7 @@ def main() -> None:
     """Within the namespace: set it up as told on stdin, try each flow, and print which passed."""
     asked = json.load(sys.stdin)
     # Blocks that the kernel would send nowhere are addresses of this machine here, as all others are.
-    # Of IPv6 the kernel would first look for others with the same address, on ``lo`` too: nobody can bind it until then.
+    # Without nodad the kernel first looks for others with the same address, even here: until then nobody can bind it.
     lines = ["link set lo up"]
     lines += [f"address add {each} dev lo{' nodad' if ':' in each else ''}" for each in asked["addresses"]]
     subprocess.run(["ip", "-batch", "-"], input="\n".join(lines), text=True, check=True)
