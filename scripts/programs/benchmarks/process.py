@@ -1,7 +1,7 @@
 """Programs that are started, measured from outside by what the kernel counts, and ended by pid."""
 
 import contextlib
-import os
+import resource
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -121,12 +121,12 @@ def run_to_end(command: Sequence[str], env: Mapping[str, str]) -> tuple[str, flo
     Raises:
       BenchmarkError: it failed.
     """
-    before = os.times()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    after = os.times()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode != 0:
         raise BenchmarkError(f"{' '.join(command)}: {done.stderr.strip()[-500:]}")
-    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return done.stdout, cpu
 
 
