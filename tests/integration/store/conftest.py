@@ -1,11 +1,13 @@
 """What the tests of the stores share."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import get_args
 
 import pytest
 
 from tests.integration.store.worlds import Kind, RedisWorld, World, make_world
+from tests.services import Valkey
 from worker.store.timing import HORIZON
 
 
@@ -29,5 +31,22 @@ def ahead(request: pytest.FixtureRequest) -> Iterator[World]:
 def shared(redis_url: str) -> Iterator[RedisWorld]:
     """The Redis store as it is used: with its horizon."""
     made = RedisWorld(redis_url, horizon=HORIZON)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Valkey]:
+    """A Valkey of the test's own."""
+    with Valkey(tmp_path / "valkey") as made:
+        yield made
+
+
+@pytest.fixture
+def alone(server: Valkey) -> Iterator[RedisWorld]:
+    """The same as ``shared`` on a server of its own, of which the test may flush the scripts: other tests count how
+    often theirs are loaded.
+    """
+    made = RedisWorld(server.url, horizon=HORIZON)
     yield made
     made.close()

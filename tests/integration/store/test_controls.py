@@ -98,20 +98,20 @@ def test_cancelled_campaigns_are_remembered_longer_than_jobs(world: World) -> No
     assert not world.store.resume("nobody", KIM).cancelled
 
 
-def test_one_stops_and_others_see_it(shared: RedisWorld) -> None:
+def test_one_stops_and_others_see_it(alone: RedisWorld) -> None:
     """What one process stops every other sees, through a failover's forgotten scripts too; workers read one key.
 
     They note since when there is anything.
     """
-    other = shared.another()
+    other = alone.another()
     try:
-        shared.store.pause("acme", Origin("kim", "x"))
-        shared.client.script_flush()
+        alone.store.pause("acme", Origin("kim", "x"))
+        alone.client.script_flush()
         controls = seen(other)
         assert controls is not None
         assert controls.pause_of("acme") is not None
-        assert set(shared.client.keys("rd:*")) == {b"rd:controls", LOG_KEY, SINCE_KEY}
-        assert shared.client.ttl("rd:controls") == -1
+        assert set(alone.client.keys("rd:*")) == {b"rd:controls", LOG_KEY, SINCE_KEY}
+        assert alone.client.ttl("rd:controls") == -1
     finally:
         other.close()
 

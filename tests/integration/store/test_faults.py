@@ -28,13 +28,6 @@ SECRET = "s3cret-of-the-store"  # what no error may show
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Valkey]:
-    """A Valkey of the test's own."""
-    with Valkey(tmp_path / "valkey") as made:
-        yield made
-
-
-@pytest.fixture
 def client(server: Valkey) -> Iterator[Any]:
     """The operator's connection to it."""
     with redis.Redis.from_url(server.url) as made:

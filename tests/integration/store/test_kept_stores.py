@@ -22,13 +22,6 @@ COUNT = {("acme", "spring"): {"published": 1}}
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Valkey]:
-    """A Valkey of the test's own."""
-    with Valkey(tmp_path / "valkey") as made:
-        yield made
-
-
-@pytest.fixture
 def clock() -> ManualClock:
     """A clock that stands at noon."""
     return ManualClock(NOON)
