@@ -93,10 +93,11 @@ class Moves:
             # It was given up, or came by an earlier connection.
             return False
         del self._unconfirmed[message.tag]
-        if error is None:
-            self._is_usable(move.of)
-        else:
+        if error is not None:
             self._refused(move, str(error))
+        elif (unusable := self._unusable.get(move.of)) and move.published_at > unusable.since:
+            # What was on its way when another one was refused says nothing of the lane since.
+            self._is_usable(move.of)
         return error is None
 
     def follow(self, now: int, *, blocked: bool) -> None:

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from worker.errors import BrokerError
 from worker.instants import SECOND
@@ -78,6 +79,19 @@ def test_while_nothing_can_be_confirmed_no_lane_is_at_fault(world: World) -> Non
     world.pass_time(CONFIRMED_WITHIN)
     assert world.sent == [("moved", 1)]
     assert world.moves.take_confirm(message, None)
+
+
+def test_a_confirm_that_was_on_its_way_when_the_lane_was_full(world: World) -> None:
+    """The job is in the lane, and none is published after it: RabbitMQ may confirm what came before a refusal later."""
+    first, second, third = (world.move(tag) for tag in (1, 2, 3))
+    world.pass_time(SECOND)
+    with capture_logs() as logs:
+        assert not world.moves.take_confirm(second, BrokerError("its queue is full"))
+        assert world.moves.take_confirm(first, None)
+        world.move(4)
+        assert not world.moves.take_confirm(third, BrokerError("its queue is full"))
+    assert world.sent[3:] == [("delayed", tag) for tag in (2, 4, 3)]
+    assert [each["event"] for each in logs] == ["lane_unusable"]
 
 
 def test_a_lane_that_nobody_needs_any_more(world: World) -> None:
