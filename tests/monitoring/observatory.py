@@ -16,7 +16,7 @@ import pika
 import psutil
 
 from tests.monitoring.rules import hasty_rules
-from tests.services import Prometheus, RabbitMQ, Scrape, Valkey, open_rabbitmq, wait_until
+from tests.services import Prometheus, RabbitMQ, Scrape, Valkey, open_rabbitmq, process, wait_until
 from tests.system.commands import Desk, Process
 from worker.sandbox.config import SANDBOX_KEY_ID, SANDBOX_SECRET
 
@@ -106,7 +106,7 @@ class Observatory:
     def frozen_broker(self) -> Iterator[None]:
         """RabbitMQ stands still amid its work."""
         node = psutil.Process(self.rabbitmq.pid)
-        node.suspend()
+        process.freeze(node)
         try:
             yield
         finally:

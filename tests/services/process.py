@@ -88,6 +88,19 @@ def end(pid_file: Path, number: signal.Signals, deadline_seconds: float) -> None
     pid_file.unlink(missing_ok=True)
 
 
+def freeze(process: psutil.Process) -> None:
+    """Suspend a process, and return once all of its threads stand still: on a busy machine some run on for a while."""
+    process.suspend()
+    wait_until(lambda: _stands_still(process), 10, f"process {process.pid} to stand still")
+
+
+def _stands_still(process: psutil.Process) -> bool:
+    if not psutil.LINUX:
+        return process.status() == psutil.STATUS_STOPPED
+    stats = Path(f"/proc/{process.pid}/task").glob("*/stat")
+    return all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in stats)
+
+
 def _family(pid_file: Path) -> list[psutil.Process]:
     family = []
     for each in psutil.process_iter():

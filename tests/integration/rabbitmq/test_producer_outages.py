@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.rabbitmq.bench import declare, new_job
 from tests.integration.rabbitmq.tap import tapping
-from tests.services import RabbitMQ, Vhost, open_rabbitmq, wait_until
+from tests.services import RabbitMQ, Vhost, open_rabbitmq, process, wait_until
 from worker import Job, publish
 from worker.errors import BrokerError
 from worker.rabbitmq.kept_publishers import kept_publishers
@@ -134,7 +134,7 @@ def test_a_broker_that_stops_reading(rabbitmq: RabbitMQ, url: str, make: Callabl
         nonlocal taken
         for number in range(1000 + 2 * WINDOW):
             if number == 1000:
-                node.suspend()
+                process.freeze(node)
             taken = number + 1
             yield make(number)
 

@@ -136,7 +136,7 @@ def test_frozen(server: Valkey, store: RedisStore) -> None:
     """A server that accepts and says nothing is given up after half a second, by all who wait; then it goes on."""
     go(store, make_request())
     frozen = process_of(server)
-    frozen.suspend()
+    process.freeze(frozen)
     try:
         began = time.monotonic()
         refusals: list[list[Reply] | StoreError] = []
@@ -164,7 +164,7 @@ def lose_a_grant(server: Valkey, store: RedisStore, client: Any, request: AdmitR
     """Have the job granted while nobody listens any more."""
     store.block("other", None, 0)  # connects
     frozen = process_of(server)
-    frozen.suspend()
+    process.freeze(frozen)
     try:
         refusal(store, request)
     finally:
@@ -251,7 +251,7 @@ def test_a_lost_question_that_is_slower_than_the_next(server: Valkey, store: Red
     """Also when the lost question is carried out after a later one was refused, its grant goes to who asks again."""
     finish(store, make_request(1))
     frozen = process_of(server)
-    frozen.suspend()
+    process.freeze(frozen)
     try:
         refusal(store, 2)
     finally:

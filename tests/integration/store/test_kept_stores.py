@@ -106,7 +106,7 @@ def test_a_server_that_comes_back_is_met_again(server: Valkey, kept: KeptStores)
     assert tally(loaded, COUNT, kept) is None
     frozen = process.find(server.folder / "valkey.pid")
     assert isinstance(frozen, psutil.Process)
-    frozen.suspend()
+    process.freeze(frozen)
     try:
         problem = tally(loaded, COUNT, kept)
     finally:
