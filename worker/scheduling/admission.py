@@ -19,7 +19,6 @@ from worker.scheduling.breakers import Breakers
 from worker.scheduling.context import Context
 from worker.scheduling.delivery import D
 from worker.scheduling.gate import Gate
-from worker.scheduling.gate_shop import MOST_ASKING
 from worker.scheduling.gauges import Gauges
 from worker.scheduling.grants import Grants
 from worker.scheduling.holds import Holds
@@ -29,7 +28,7 @@ from worker.scheduling.port import Port
 from worker.scheduling.readiness import STORE_PAUSE, Readiness
 from worker.scheduling.shop_rates import ShopRates
 from worker.scheduling.shop_settings import ShopSettings
-from worker.store.protocol import AlreadyAnswered, ClosedReason, Grant, Reply, ShopClosed, Wait
+from worker.store.protocol import AlreadyAnswered, Grant, Reply, ShopClosed, Wait
 
 ALONE_FROM = 2
 """Takeovers of one job from which it runs alone in its process: if it is what kills its workers, then no other call is
@@ -37,9 +36,6 @@ cut short by it."""
 
 CRASH_LOOP = 5
 """Takeovers of one job after which it is dead-lettered: whatever kills its workers is likely to be the job."""
-
-OF_THE_DAY: frozenset[ClosedReason] = frozenset({"day_quota", "reserve"})
-"""Why a shop is closed, mostly until its next day."""
 
 Kind = Literal["usual", "urgent", "uncalled"]
 """What is asked for together: each kind of a shop's jobs has a question of its own."""
@@ -193,9 +189,6 @@ class Admission(Generic[D]):
             for delivery in deliveries:
                 if delivery.request.limits is not limits:
                     delivery.request = replace(delivery.request, limits=limits)
-        if len(deliveries) > 1:
-            # One that was not answered may have the shop's last call of the day, which no job before it can have.
-            deliveries.sort(key=lambda delivery: not delivery.unanswered)
         for delivery in deliveries:
             delivery.asked_at, delivery.unanswered = now, False
         self._unanswered += 1
@@ -262,11 +255,7 @@ class Admission(Generic[D]):
         if reply.reason == "urgent":
             self._gate.close_urgent(shop, reply.until)
             return
-        until, then_ask = reply.until, reply.batch
-        if reply.reason in OF_THE_DAY and any(waiting.unanswered for waiting in self._gate.shop(shop).to_be_called()):
-            # The last call of the day may be theirs: they ask again before the shop rests.
-            until, then_ask = min(until, now + STORE_PAUSE), MOST_ASKING
-        self._gate.close(shop, until, reply.reason, then_ask=then_ask)
+        self._gate.close(shop, reply.until, reply.reason, then_ask=reply.batch)
         self._turns.add(shop)
         self._rates.pace_reported(shop, reply.interval, delivery.request.limits.shop.interval, now)
 

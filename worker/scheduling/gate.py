@@ -284,7 +284,7 @@ class Gate(Generic[T]):
     def held(self) -> Iterator[T]:
         """Every job that waits here, in no particular order."""
         for state in self._shops.values():
-            yield from (*state.uncalled_jobs, *state.to_be_called())
+            yield from (*state.uncalled_jobs, *(ticket for queue in state.queues() for ticket in queue))
         yield from self._set_aside
         yield from self._suspects
         yield from self._apart

@@ -4,9 +4,8 @@ Pure: no I/O, no thread, no clock. Runs on the consumer's thread.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, MutableSequence
+from collections.abc import Callable, MutableSequence
 from dataclasses import dataclass, field
-from itertools import chain
 from random import Random
 from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
@@ -149,10 +148,6 @@ class GateShop(Generic[T]):
     def queues(self) -> tuple[MutableSequence[T], ...]:
         """The jobs that are to be called, of every lane."""
         return self.urgent, self.held, self.paced, self.ready
-
-    def to_be_called(self) -> Iterator[T]:
-        """The jobs that wait here for a call, of every lane."""
-        return chain(*self.queues())
 
     def take_out(self, is_meant: Callable[[T], bool]) -> list[T]:
         """Take out the jobs for which this is true, of every lane and of those that end without a call."""

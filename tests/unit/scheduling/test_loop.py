@@ -31,7 +31,6 @@ from worker.scheduling.breaker import FAILURES_IN_A_ROW, FIRST_CLOSURE, UNLISTED
 from worker.scheduling.context import Context
 from worker.scheduling.delivery import Delivery
 from worker.scheduling.gate import EXTRA_GRANTS, FOREVER
-from worker.scheduling.gate_shop import MOST_ASKING
 from worker.scheduling.loop import DRAIN, HOUSEKEEPING, GatedConsumer
 from worker.scheduling.outcomes import REFUSED_DELAY
 from worker.scheduling.port import Intake
@@ -71,10 +70,6 @@ class BreakableStore(MemoryStore):
     watches: list[tuple[int, Callable[[], None]]] | None = None
     hold: list[Callable[[], None]] | None = None
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.questions: list[list[str]] = []
-
     def watch(self, known: int, reply: Callable[[Controls | StoreError | None], None]) -> None:
         if self.unwatchable:
             reply(StoreError("out of reach"))
@@ -93,7 +88,6 @@ class BreakableStore(MemoryStore):
         turn: bool,
         holds: int,
     ) -> None:
-        self.questions.append([request.job_id for request in requests])
         if self.down:
             reply(StoreError("out of reach"))
         elif self.hold is not None:
@@ -657,40 +651,6 @@ def test_day_quota() -> None:
     assert next(bench.consumer) is None
     assert bench.consumer.gate.reasons("acme") == {"day_quota": NOON + 12 * 3600 * SECOND}
     assert len(bench.port.waits) == TIMEOUT
-
-
-def test_a_shop_s_last_call_of_the_day_whose_answer_is_lost() -> None:
-    """The job asks again, although another one has heard that there is none left: nobody else would have its call."""
-    bench = Bench(per_day=1)
-    answers: Answers = []
-    bench.store.answers = answers
-    bench.offer(make_job(1))
-    assert next(bench.consumer) is None
-    bench.offer(make_job(2), lane="urgent")
-    assert next(bench.consumer) is None
-    (hear, _), (hear_of_another, refused) = answers
-    hear(StoreError("no answer"))
-    hear_of_another(refused)
-    bench.store.questions.clear()
-    assert next(bench.consumer) is None
-    assert [make_job(1).job_id] in bench.store.questions
-
-
-@pytest.mark.parametrize("window", [1, MOST_ASKING])
-def test_a_job_that_asks_before_one_whose_answer_was_lost(window: int) -> None:
-    """It hears that the day has no call left, which does not close the shop to the other one."""
-    bench = Bench(per_day=1)
-    answers: Answers = []
-    bench.store.answers = answers
-    bench.offer(make_job(1))
-    assert next(bench.consumer) is None
-    ((hear, _),) = answers
-    hear(StoreError("no answer"))
-    bench.store.answers = None
-    bench.consumer.gate.close("acme", NOON + SECOND, "rate", then_ask=window)
-    bench.offer(make_job(2), lane="held")
-    assert next(bench.consumer) is None
-    assert bench.store.questions[-1] == [make_job(1).job_id, make_job(2).job_id]
 
 
 def test_a_customer_s_wall() -> None:
