@@ -44,13 +44,16 @@ class _Move:
     of: ShopLane
     until: int
     published_at: int
+    confirm_by: int = 0
 
 
 @dataclass(slots=True)
 class _Unusable:
-    # Since when, and when a job last met it; when one may try it again, 0 where none was refused; what was logged.
+    # Since when, and when a job last met it; when RabbitMQ last refused one, -1 for never; when one may try it again, 0
+    # where it is only not declared yet; what was logged.
     since: int
     met_at: int
+    refused_at: int = -1
     try_at: int = 0
     problem: str | None = None
 
@@ -94,9 +97,10 @@ class Moves:
             return False
         del self._unconfirmed[message.tag]
         if error is not None:
-            self._refused(move, str(error))
-        elif (unusable := self._unusable.get(move.of)) and move.published_at > unusable.since:
-            # What was on its way when another one was refused says nothing of the lane since.
+            self._refused(move, str(error)).refused_at = self._context.clock.now()
+        elif (unusable := self._unusable.get(move.of)) and move.published_at > unusable.refused_at:
+            # A confirm may come after the refusal of a later message: RabbitMQ 3.10 refused the 14th, then confirmed
+            # the 13th, and the lane was full.
             self._is_usable(move.of)
         return error is None
 
@@ -107,8 +111,8 @@ class Moves:
             self._try(move, now)
         for tag, move in list(self._unconfirmed.items()):
             if blocked:
-                move.published_at = now
-            elif move.published_at < now - CONFIRMED_WITHIN:
+                move.confirm_by = now + CONFIRMED_WITHIN
+            elif move.confirm_by < now:
                 del self._unconfirmed[tag]
                 self._refused(move, "RabbitMQ does not confirm what goes there")
         self._unusable = {of: each for of, each in self._unusable.items() if now < each.met_at + FORGOTTEN_AFTER}
@@ -136,16 +140,17 @@ class Moves:
             return
         elif unusable is not None:
             unusable.try_at = now + unusable.pause(now)
-        move.published_at = now
+        move.published_at, move.confirm_by = now, now + CONFIRMED_WITHIN
         self._unconfirmed[move.delivery.message.tag] = move
         self._outbox.publish_moved(move.delivery, move.of.lane)
 
-    def _refused(self, move: _Move, problem: str) -> None:
+    def _refused(self, move: _Move, problem: str) -> _Unusable:
         now = self._context.clock.now()
         unusable = self._unusable.setdefault(move.of, _Unusable(now, now))
         unusable.try_at = now + unusable.pause(now)
         self._tell(move.of, unusable, problem)
         self._go_round(move, now, unusable)
+        return unusable
 
     def _go_round(self, move: _Move, now: int, unusable: _Unusable) -> None:
         unusable.met_at = now

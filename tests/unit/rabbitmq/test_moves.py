@@ -14,6 +14,8 @@ from worker.rabbitmq.prefetches import Prefetches
 
 FOREVER = 1 << 62
 
+FULL = BrokerError("its queue is full")
+
 
 class World:
     """Stands in for the parts around; ``sent`` has what was published, by tag."""
@@ -82,21 +84,39 @@ def test_while_nothing_can_be_confirmed_no_lane_is_at_fault(world: World) -> Non
 
 
 def test_a_confirm_that_was_on_its_way_when_the_lane_was_full(world: World) -> None:
-    """The job is in the lane, and none is published after it: RabbitMQ may confirm what came before a refusal later."""
+    """The job is in the lane, and none is published after it: RabbitMQ may confirm what came before a refusal later,
+    even once it blocks publishers.
+    """
     first, second, third = (world.move(tag) for tag in (1, 2, 3))
     world.pass_time(SECOND)
     with capture_logs() as logs:
-        assert not world.moves.take_confirm(second, BrokerError("its queue is full"))
+        assert not world.moves.take_confirm(second, FULL)
+        world.pass_time(SECOND, blocked=True)
         assert world.moves.take_confirm(first, None)
         world.move(4)
-        assert not world.moves.take_confirm(third, BrokerError("its queue is full"))
+        assert not world.moves.take_confirm(third, FULL)
     assert world.sent[3:] == [("delayed", tag) for tag in (2, 4, 3)]
     assert [each["event"] for each in logs] == ["lane_unusable"]
 
 
+def test_a_try_that_is_confirmed_after_a_later_one_was_refused(world: World) -> None:
+    """It opens nothing either; the next one that is confirmed does."""
+    with capture_logs() as logs:
+        assert not world.moves.take_confirm(world.move(1), FULL)
+        world.pass_time(SHORTEST)
+        late = world.move(2)
+        world.pass_time(2 * SHORTEST)
+        assert not world.moves.take_confirm(world.move(3), FULL)
+        assert world.moves.take_confirm(late, None)
+        assert [each["event"] for each in logs] == ["lane_unusable"]
+        world.pass_time(3 * SHORTEST)
+        assert world.moves.take_confirm(world.move(4), None)
+    assert [each["event"] for each in logs] == ["lane_unusable", "lane_usable"]
+
+
 def test_a_lane_that_nobody_needs_any_more(world: World) -> None:
     """It counts as unusable no longer, and the next job tries it."""
-    assert not world.moves.take_confirm(world.move(1), BrokerError("its queue is full"))
+    assert not world.moves.take_confirm(world.move(1), FULL)
     world.pass_time(SECOND)
     assert world.unusable == 1
     world.pass_time(FORGOTTEN_AFTER)
